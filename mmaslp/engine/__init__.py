@@ -1,0 +1,3 @@
+"""Registered hooks."""
+
+from . import hooks  # noqa: F401

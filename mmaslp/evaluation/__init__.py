@@ -1,0 +1,3 @@
+"""Registered metrics."""
+
+from . import metrics  # noqa: F401

@@ -1,0 +1,3 @@
+"""Registered losses and segmentors."""
+
+from . import losses, segmentors  # noqa: F401

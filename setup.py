@@ -1,0 +1,45 @@
+"""Package metadata; the host (OneDL or OpenMMLab) is an extra, never a requirement."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+
+def read_version():
+    """Read the version without importing the package."""
+    scope = {}
+    exec((ROOT / 'mmaslp' / 'version.py').read_text(encoding='utf-8'), scope)
+    return scope['__version__']
+
+
+EXTRAS = {
+    # Both hosts own the import names mmseg, mmcv and mmengine: install one, not both.
+    'onedl': ['onedl-mmsegmentation>=1.4', 'onedl-mmcv>=2.3', 'onedl-mmengine>=0.10.9'],
+    'openmmlab': ['mmsegmentation==1.2.2', 'mmcv==2.1.0', 'mmengine>=0.10.7', 'ftfy'],
+    'sod': ['pysodmetrics>=1.5', 'scikit-learn'],
+    'dev': [
+        'pytest>=8',
+        'hypothesis>=6',
+        'ruff>=0.9',
+        'torchmetrics>=1.4',
+        'scikit-learn',
+        'netcal>=1.3',
+        'pysodmetrics>=1.5',
+    ],
+}
+
+setup(
+    name='mmaslp',
+    version=read_version(),
+    description='Adaptive Stochastic Label Perturbation for MMSegmentation: '
+    'calibrated binary segmentation as a drop-in plugin.',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['mmaslp', 'mmaslp.*']),
+    python_requires='>=3.10',
+    install_requires=['torch>=2.0', 'numpy', 'pillow', 'matplotlib'],
+    extras_require=EXTRAS,
+)
