@@ -1,1 +1,5 @@
-"""utils of mmaslp."""
+"""Helpers without any mm* dependency."""
+
+from .masks import decode_binary_mask, read_binary_mask
+
+__all__ = ['decode_binary_mask', 'read_binary_mask']
