@@ -1,1 +1,5 @@
-"""transforms of mmaslp."""
+"""Registered transforms."""
+
+from .loading import LoadBinaryAnnotations
+
+__all__ = ['LoadBinaryAnnotations']

@@ -1,0 +1,167 @@
+"""Which image belongs to which mask, by name."""
+
+import os.path as osp
+
+from mmengine import fileio
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
+SHOWN = 5
+
+
+def list_stems(folder, suffix=None, backend_args=None):
+    """List the images of a folder and its sub-folders.
+
+    Args:
+        folder (str): The folder, on any backend of mmengine.
+        suffix (str | tuple[str], optional): What the names end with, compared without
+            case. Defaults to None, any of ``IMAGE_SUFFIXES``.
+        backend_args (dict, optional): The backend. Defaults to None, from the path.
+
+    Returns:
+        dict[str, str]: From name without suffix to name, both relative to the
+        folder and with '/', sorted.
+
+    Raises:
+        FileNotFoundError: The folder does not exist.
+        ValueError: It holds no image, or two whose names differ by their suffix only.
+    """
+    if not fileio.isdir(folder, backend_args=backend_args):
+        raise FileNotFoundError(f'no such folder: {osp.abspath(folder)}')
+    suffixes = (suffix,) if isinstance(suffix, str) else suffix or IMAGE_SUFFIXES
+    found, twice = {}, []
+    names = fileio.list_dir_or_file(
+        folder, list_dir=False, recursive=True, backend_args=backend_args
+    )
+    for name in sorted(name.replace('\\', '/') for name in names):
+        stem = strip_suffix(name, suffixes)
+        if stem is None:
+            continue
+        if stem in found:
+            twice.append(f'{found[stem]} and {name}')
+        found[stem] = name
+    if twice:
+        raise ValueError(
+            f'{folder}: names that differ by their suffix only: {shorten(twice)}. '
+            'Remove one of each, or set the suffix'
+        )
+    if not found:
+        raise ValueError(f'{folder}: holds no image ({" ".join(suffixes)})')
+    return dict(sorted(found.items()))
+
+
+def strip_suffix(name, suffixes=IMAGE_SUFFIXES):
+    """Cut the first of some suffixes that a name ends with, without case.
+
+    Args:
+        name (str): A file name.
+        suffixes (tuple[str]): The suffixes. Defaults to ``IMAGE_SUFFIXES``.
+
+    Returns:
+        str | None: The rest of the name; None if it ends with none of them.
+    """
+    for suffix in suffixes:
+        if name.lower().endswith(suffix.lower()):
+            return name[: len(name) - len(suffix)]
+    return None
+
+
+def read_list(path, suffixes=IMAGE_SUFFIXES, backend_args=None):
+    """Read a list file with one image name per line.
+
+    Names may have a suffix, lines may end in CRLF, blank lines do not count.
+
+    Args:
+        path (str): The list file.
+        suffixes (tuple[str]): The suffixes that are cut. Defaults to
+            ``IMAGE_SUFFIXES``.
+        backend_args (dict, optional): The backend. Defaults to None, from the path.
+
+    Returns:
+        list[str]: Names without suffix, in the order of the file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is empty, no UTF-8 text, or names an image twice.
+    """
+    if not fileio.isfile(path, backend_args=backend_args):
+        raise FileNotFoundError(f'no such list file: {osp.abspath(path)}')
+    try:
+        text = fileio.get(path, backend_args=backend_args).decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: not a text file ({error})') from error
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    stems = [strip_suffix(name, suffixes) or name for name in names]
+    if not stems:
+        raise ValueError(f'{path}: the list is empty')
+    if len(set(stems)) < len(stems):
+        seen = set()
+        twice = [stem for stem in stems if stem in seen or seen.add(stem)]
+        raise ValueError(f'{path}: names listed twice: {shorten(twice)}')
+    return stems
+
+
+def select(images, stems, list_name, folder):
+    """Keep the images that a list names.
+
+    Args:
+        images (dict[str, str]): What :func:`list_stems` found.
+        stems (list[str]): What :func:`read_list` read.
+        list_name (str): The list file, for the message.
+        folder (str): The image folder, for the message.
+
+    Returns:
+        dict[str, str]: The listed part of ``images``, sorted.
+
+    Raises:
+        ValueError: The list names images that are not there.
+    """
+    missing = [stem for stem in stems if stem not in images]
+    if missing:
+        raise ValueError(
+            f'{list_name}: {len(missing)} of {len(stems)} listed images are not in '
+            f'{folder}: {shorten(missing)}'
+        )
+    return {stem: images[stem] for stem in sorted(stems)}
+
+
+def check_partners(images, masks, image_folder, mask_folder, strict=True):
+    """Check that every image has a mask, and every mask an image.
+
+    Args:
+        images (Collection[str]): Names of the images without suffix.
+        masks (Collection[str]): Names of the masks without suffix.
+        image_folder (str): For the message.
+        mask_folder (str): For the message.
+        strict (bool): Whether a mask without image is an error. Defaults to True.
+
+    Raises:
+        ValueError: Some have no partner; the message counts them and lists a few.
+    """
+    lonely = sorted(set(images) - set(masks))
+    spare = sorted(set(masks) - set(images)) if strict else []
+    problems = []
+    if lonely:
+        problems.append(
+            f'{len(lonely)} of {len(images)} images in {image_folder} have no '
+            f'mask in {mask_folder}: {shorten(lonely)}'
+        )
+    if spare:
+        problems.append(
+            f'{len(spare)} of {len(masks)} masks in {mask_folder} have no '
+            f'image in {image_folder}: {shorten(spare)}'
+        )
+    if problems:
+        raise ValueError('; '.join(problems))
+
+
+def shorten(names):
+    """Join the first few names.
+
+    Args:
+        names (list[str]): Any number of names.
+
+    Returns:
+        str: The first ``SHOWN`` of them.
+    """
+    more = f', ... ({len(names) - SHOWN} more)' if len(names) > SHOWN else ''
+    return ', '.join(names[:SHOWN]) + more

@@ -1,0 +1,190 @@
+"""Salient-object data as it is published."""
+
+import os.path as osp
+
+from mmengine import fileio
+from mmengine.dataset import BaseDataset
+from mmseg.registry import DATASETS
+
+from ..utils import decode_binary_mask
+from .layouts import find_folders, get_layout
+from .pairing import check_partners, list_stems, read_list, select
+
+
+@DATASETS.register_module()
+class SODDataset(BaseDataset):
+    """Images with binary masks: salient objects or any other single foreground.
+
+    The folders are found by ``layout`` in the spellings in which the sets are
+    published, or given by ``data_prefix``. Image and mask belong together by name
+    without suffix, in sub-folders too. All is checked when the dataset is built: an
+    image without mask, a mask without image, a listed image that is not there, names
+    that occur twice and empty folders are errors. Images are sorted by name.
+
+    Load the masks with :class:`LoadBinaryAnnotations`: the host's ``LoadAnnotations``
+    reads the 255 of a 0/255 mask as "ignore".
+
+    Args:
+        data_root (str, optional): The folder that holds the set, or the folder of all
+            sets. Defaults to None, the working directory.
+        layout (str, optional): How the set is laid out: 'DUTS-TR', 'DUTS-TE',
+            'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS', 'DTD-500', 'mmseg'
+            (img_dir, ann_dir) or 'folder' (images, masks). Defaults to 'folder'.
+        split (str, optional): The part of the set, where it is a folder
+            (``train/images`` or ``images/train``). Defaults to None.
+        ann_file (str): A list file, one image name per line, with or without
+            suffix. Defaults to '', all images.
+        data_prefix (dict, optional): ``img_path`` and ``seg_map_path`` instead of a
+            layout, relative to ``data_root``. Defaults to None.
+        img_suffix (str, optional): The ending of image names. Defaults to None, any of
+            .jpg .jpeg .png .bmp .tif .tiff.
+        seg_map_suffix (str, optional): The ending of mask names. Defaults to
+            None, any of the same.
+        empty_masks (bool): There are no mask files; the loader makes all-zero
+            masks (out-of-distribution images). Defaults to False.
+        metainfo (dict, optional): May rename the two classes. Defaults to None.
+        reduce_zero_label (bool): Accepted for the sake of shared configs; must be
+            False. Defaults to False.
+        backend_args (dict, optional): mmengine's file backend; needs ``data_prefix``
+            if it is not the local disk. Defaults to None.
+        **kwargs: ``pipeline``, ``indices``, ``test_mode``, ``serialize_data``,
+            ``lazy_init``, ``filter_cfg``, ``max_refetch`` of
+            :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        FileNotFoundError: No folder or list file; says where was looked.
+        ValueError: Files that do not fit together, or wrong arguments.
+
+    Example:
+        >>> train = dict(
+        ...     type='SODDataset', data_root='data', layout='DUTS-TR',
+        ...     ann_file='DUTS-TR/train.txt', pipeline=train_pipeline)
+    """
+
+    METAINFO = {
+        'classes': ('background', 'foreground'),
+        'palette': [[0, 0, 0], [255, 255, 255]],
+    }
+
+    def __init__(
+        self,
+        data_root=None,
+        layout=None,
+        split=None,
+        ann_file='',
+        data_prefix=None,
+        img_suffix=None,
+        seg_map_suffix=None,
+        empty_masks=False,
+        metainfo=None,
+        reduce_zero_label=False,
+        backend_args=None,
+        **kwargs,
+    ):
+        if reduce_zero_label:
+            raise ValueError(
+                'reduce_zero_label must be False: in a binary mask zero is the '
+                'background and counts'
+            )
+        prefix = {key: value for key, value in (data_prefix or {}).items() if value}
+        if prefix and (layout or split):
+            raise ValueError('give data_prefix or layout and split, not both')
+        if prefix and 'img_path' not in prefix:
+            raise ValueError('data_prefix needs img_path')
+        if prefix and not empty_masks and 'seg_map_path' not in prefix:
+            raise ValueError('data_prefix needs seg_map_path, or set empty_masks=True')
+        self.layout = layout or 'folder'
+        get_layout(self.layout)
+        self.split = split
+        self.img_suffix = img_suffix
+        self.seg_map_suffix = seg_map_suffix
+        self.empty_masks = empty_masks
+        self.backend_args = backend_args
+        super().__init__(
+            data_root=data_root or '',
+            ann_file=ann_file,
+            data_prefix=prefix,
+            metainfo=metainfo,
+            **kwargs,
+        )
+
+    @classmethod
+    def _load_metainfo(cls, metainfo=None):
+        """Merge the meta information and add the keys that mmseg's datasets have."""
+        merged = super()._load_metainfo(metainfo)
+        if len(merged['classes']) != 2 or len(merged['palette']) != 2:
+            raise ValueError(
+                'metainfo: a binary set has two classes and two colours, not '
+                f'{merged["classes"]} and {merged["palette"]}'
+            )
+        merged.update(label_map=None, reduce_zero_label=False)
+        return merged
+
+    def load_data_list(self):
+        """Pair the images with their masks.
+
+        Returns:
+            list[dict]: One for each image, with the keys of mmseg's datasets:
+            ``img_path``, ``seg_map_path`` (None with ``empty_masks``),
+            ``label_map``, ``reduce_zero_label`` and ``seg_fields``.
+
+        Raises:
+            FileNotFoundError: No folder or list file.
+            ValueError: Files that do not fit together.
+        """
+        image_folder, mask_folder = self._folders()
+        image_suffix, mask_suffix = self.img_suffix, self.seg_map_suffix
+        if image_folder == mask_folder:
+            image_suffix = image_suffix or ('.jpg', '.jpeg', '.bmp')
+            mask_suffix = mask_suffix or '.png'
+        images = list_stems(image_folder, image_suffix, self.backend_args)
+        if self.ann_file:
+            stems = read_list(self.ann_file, backend_args=self.backend_args)
+            images = select(images, stems, self.ann_file, image_folder)
+        masks = {}
+        if not self.empty_masks:
+            masks = list_stems(mask_folder, mask_suffix, self.backend_args)
+            check_partners(
+                images, masks, image_folder, mask_folder, strict=not self.ann_file
+            )
+        return [
+            {
+                'img_path': _join(image_folder, name),
+                'seg_map_path': _join(mask_folder, masks[stem]) if masks else None,
+                'label_map': None,
+                'reduce_zero_label': False,
+                'seg_fields': [],
+            }
+            for stem, name in images.items()
+        ]
+
+    def get_cat_ids(self, idx):
+        """Tell which classes an image has, for ``ClassBalancedDataset``.
+
+        Args:
+            idx (int): Its index.
+
+        Returns:
+            list[int]: [0], [1] or [0, 1].
+        """
+        path = self.get_data_info(idx)['seg_map_path']
+        if path is None:
+            return [0]
+        mask = decode_binary_mask(
+            fileio.get(path, backend_args=self.backend_args), path
+        )
+        return sorted({int(mask.min()), int(mask.max())})
+
+    def _folders(self):
+        """Image and mask folder, from the prefix or by the layout."""
+        if self.data_prefix:
+            return self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')
+        return find_folders(
+            self.data_root, self.layout, self.split, need_masks=not self.empty_masks
+        )
+
+
+def _join(folder, name):
+    """Join a path so that one file has one spelling: it identifies the image."""
+    path = osp.join(folder, name)
+    return path if '://' in path else osp.normpath(path)
