@@ -1,0 +1,154 @@
+"""Synthetic photographs with one salient object, and textures without any."""
+
+import numpy as np
+
+from .textures import TEXTURES, blob, clouds, colours, paint, smooth
+
+
+def make_scene(rng, size, wrong_mask=False):
+    """Draw an image with a salient object and its mask.
+
+    The object is large and lies away from the border; it differs from the background in
+    colour and texture, in part of the images by little (camouflage). Smaller things of
+    any colour lie about, light falls unevenly, edges are soft to a varying degree and
+    the sensor is noisy. What is salient is therefore not always certain.
+
+    Args:
+        rng (np.random.Generator): Source of randomness.
+        size (int): Height and width.
+        wrong_mask (bool): Give a mask with a gross annotation error: another object, a
+            part of the object, or a shifted outline. Defaults to False.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Image, (size, size, 3) uint8, and mask,
+        (size, size) uint8 of {0, 255}.
+    """
+    ground = colours(rng)
+    image = paint(_texture(rng, size), ground)
+    if rng.random() < 0.5:  # a second surface, such as ground and sky
+        image = _over(image, _surface(rng, size), _horizon(rng, size))
+    image = np.stack(
+        [smooth(c, rng.uniform(0.3, 1.2)) for c in image.transpose(2, 0, 1)], -1
+    )
+
+    things = [_distractor(rng, size) for _ in range(int(rng.integers(0, 5)))]
+    for alpha in things:
+        spread = rng.choice([0.12, 0.35])
+        image = _over(
+            image, paint(_texture(rng, size), colours(rng, ground, spread)), alpha
+        )
+
+    radius = size * rng.uniform(0.14, 0.3)
+    centre = np.clip(size * rng.normal(0.5, 0.12, 2), 0.28 * size, 0.72 * size)
+    shape = blob(rng, size, centre, radius)
+    contrast = rng.choice([0.08, 0.2, 0.4], p=[0.25, 0.35, 0.4])
+    look = colours(rng, ground, contrast)
+    soft = smooth(shape, rng.choice([0.4, 1.0, 2.5], p=[0.5, 0.3, 0.2]))
+    shadow = smooth(np.roll(shape, (size // 24, size // 32), (0, 1)), size / 24)
+    image = image * (1 - rng.uniform(0, 0.45) * shadow[..., None])
+    image = _over(
+        image, _shade(rng, paint(_texture(rng, size), look), centre, radius), soft
+    )
+    front = _distractor(rng, size)
+    hidden = shape * (1 - front)
+    if rng.random() < 0.3 and hidden.sum() > 0.7 * shape.sum():  # partly hidden
+        cover = paint(_texture(rng, size), colours(rng, ground, 0.3))
+        image, shape = _over(image, cover, front), hidden
+
+    mask = shape > 0.5
+    if wrong_mask:
+        mask = _spoil(rng, mask, things)
+    return _expose(rng, image), mask.astype(np.uint8) * 255
+
+
+def make_texture(rng, size):
+    """Draw an image that holds no object: out of distribution for a model of objects.
+
+    Args:
+        rng (np.random.Generator): Source of randomness.
+        size (int): Height and width.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Image, (size, size, 3) uint8, and an all-zero
+        mask, (size, size) uint8.
+    """
+    field = _texture(rng, size)
+    if rng.random() < 0.6:  # patches of two textures, as in stained or mossy walls
+        patch = np.clip(4 * (clouds(rng, size) - rng.uniform(0.4, 0.6)) + 0.5, 0, 1)
+        field = field * (1 - patch) + _texture(rng, size) * patch
+    ends = colours(rng)
+    ends[1] = np.clip(ends[1] + rng.normal(0, 0.25, 3), 0, 1)
+    image = _expose(rng, paint(field, ends))
+    return image, np.zeros((size, size), np.uint8)
+
+
+def _texture(rng, size):
+    """A texture of any kind, with some cloudiness over it."""
+    field = TEXTURES[rng.integers(len(TEXTURES))](rng, size)
+    share = rng.uniform(0, 0.6)
+    return (1 - share) * field + share * clouds(rng, size)
+
+
+def _surface(rng, size):
+    """A painted texture in any colour."""
+    return paint(_texture(rng, size), colours(rng))
+
+
+def _horizon(rng, size):
+    """A wavy border between two surfaces."""
+    y, x = np.mgrid[:size, :size].astype(np.float32) / size
+    angle = rng.normal(0, 0.4)
+    height = y * np.cos(angle) + x * np.sin(angle) - rng.uniform(0.3, 0.8)
+    height += 0.15 * (clouds(rng, size) - 0.5)
+    return np.clip(height * size / rng.uniform(1, 6) + 0.5, 0, 1)
+
+
+def _distractor(rng, size):
+    """A small thing anywhere, often cut by the border."""
+    radius = size * rng.uniform(0.04, 0.13)
+    shape = blob(rng, size, rng.uniform(0, size, 2), radius)
+    return smooth(shape, rng.choice([0.4, 1.5]))
+
+
+def _shade(rng, colour, centre, radius):
+    """Light an object from one side, so that it looks round."""
+    size = len(colour)
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    side = ((x - centre[0]) * np.cos(angle) + (y - centre[1]) * np.sin(angle)) / radius
+    return colour * (1 + rng.uniform(0, 0.35) * np.clip(side, -1, 1))[..., None]
+
+
+def _over(below, above, alpha):
+    """Put one image over another: (H, W, 3) with alpha (H, W)."""
+    return below + alpha[..., None] * (above - below)
+
+
+def _expose(rng, image):
+    """Uneven light, gamma and sensor noise; float (H, W, 3) to uint8."""
+    size = len(image)
+    y, x = np.mgrid[:size, :size].astype(np.float32) / size - 0.5
+    angle = rng.uniform(0, 2 * np.pi)
+    light = 1 + rng.uniform(0, 0.7) * (x * np.cos(angle) + y * np.sin(angle))
+    image = np.clip(image * light[..., None], 0, 1) ** rng.uniform(0.8, 1.25)
+    image = image + rng.normal(0, rng.uniform(0.005, 0.035), image.shape)
+    return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
+
+
+def _spoil(rng, mask, things):
+    """Make a gross annotation error."""
+    kind = rng.integers(3)
+    if kind == 0 and things:  # the wrong object
+        return max(things, key=np.sum) > 0.5
+    if kind == 1:  # half of the object
+        y, x = np.nonzero(mask)
+        kept = mask.copy()
+        if rng.random() < 0.5:
+            kept[: int(np.median(y))] = False
+        else:
+            kept[:, : int(np.median(x))] = False
+        return kept
+    room = len(mask) // 6
+    shift = rng.choice([-1, 1], 2) * rng.uniform(0.5, 1, 2) * room
+    moved = np.roll(np.pad(mask, room), tuple(shift.astype(int)), (0, 1))
+    return moved[room:-room, room:-room]  # a shifted outline

@@ -1,0 +1,190 @@
+"""The built-in data: a procedural salient-object set, written once and then read."""
+
+import json
+import os
+import os.path as osp
+import shutil
+import tempfile
+
+import numpy as np
+from mmseg.registry import DATASETS
+from PIL import Image
+
+from .scenes import make_scene, make_texture
+from .sod import SODDataset
+
+# Raise it with any change of the pictures: sets written by another version are refused.
+VERSION = 1
+MANIFEST = 'manifest.json'
+NUM_IMAGES = {'train': 120, 'val': 60, 'test': 100, 'ood': 60}
+WRONG_SHARE = 0.08
+
+
+def make_synthetic_sod(
+    out, seed=0, size=96, num_images=None, wrong_share=WRONG_SHARE, progress=None
+):
+    """Write the synthetic salient-object set, unless it is there already.
+
+    The splits ``train``, ``val`` and ``test`` hold scenes with one salient
+    object, ``ood`` holds textures with empty masks. A share of the training masks is
+    grossly wrong, as in real annotations; the manifest lists them. Each image depends
+    on the seed, its split and its number alone.
+
+    The set appears in one piece: it is written beside ``out`` and then renamed. A killed
+    run leaves no half of it, and of concurrent runs one wins.
+
+    Args:
+        out (str): The folder to write, as ``{out}/{split}/images`` and ``masks``.
+        seed (int): Seed of all randomness. Defaults to 0.
+        size (int): Height and width. Defaults to 96.
+        num_images (dict[str, int], optional): Images of each split. Defaults to None,
+            ``NUM_IMAGES``; splits that are left out keep their default.
+        wrong_share (float): Share of wrong masks in ``train``. Defaults to
+            ``WRONG_SHARE``.
+        progress (callable, optional): Called as ``progress(split)`` before each
+            split is written. Defaults to None.
+
+    Returns:
+        dict: The manifest: ``seed``, ``size``, ``num_images``, ``wrong_share``,
+        ``version`` and ``wrong_masks``, the names of the wrong masks in ``train``.
+
+    Raises:
+        ValueError: ``out`` holds something else, or the set with other settings;
+            or a setting is out of its range.
+    """
+    counts = {**NUM_IMAGES, **(num_images or {})}
+    settings = {
+        'version': VERSION,
+        'seed': seed,
+        'size': size,
+        'num_images': counts,
+        'wrong_share': wrong_share,
+    }
+    _check(settings)
+    out = osp.normpath(out)
+    if osp.isdir(out) and os.listdir(out):
+        return _read_manifest(out, settings)
+    parent = osp.dirname(out) or '.'
+    os.makedirs(parent, exist_ok=True)
+    work = tempfile.mkdtemp(prefix=f'.{osp.basename(out)}-', dir=parent)
+    try:
+        manifest = {**settings, 'wrong_masks': _write(work, settings, progress)}
+        with open(osp.join(work, MANIFEST), 'w', encoding='utf-8') as file:
+            json.dump(manifest, file, indent=2)
+        os.chmod(work, 0o755)
+        try:
+            os.rename(work, out)
+        except OSError:  # another process was faster
+            return _read_manifest(out, settings)
+        return manifest
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@DATASETS.register_module()
+class SyntheticSODDataset(SODDataset):
+    """A split of the built-in data, written to disk when it is first used.
+
+    Args:
+        data_root (str): Where the set is kept. Defaults to 'data/synthetic_sod'.
+        split (str): 'train', 'val', 'test' or 'ood'. Defaults to 'train'.
+        seed (int): Seed of the set. Defaults to 0.
+        size (int): Height and width of the images. Defaults to 96.
+        num_images (dict[str, int], optional): Images of each split. Defaults to None,
+            120 / 60 / 100 / 60.
+        wrong_share (float): Share of wrong training masks. Defaults to 0.08.
+        **kwargs: Arguments of :class:`SODDataset`.
+
+    Raises:
+        ValueError: See :func:`make_synthetic_sod`; or an unknown split.
+
+    Example:
+        >>> train = dict(type='SyntheticSODDataset', split='train', pipeline=[...])
+    """
+
+    def __init__(
+        self,
+        data_root='data/synthetic_sod',
+        split='train',
+        seed=0,
+        size=96,
+        num_images=None,
+        wrong_share=WRONG_SHARE,
+        **kwargs,
+    ):
+        if split not in NUM_IMAGES:
+            raise ValueError(f'split must be one of {list(NUM_IMAGES)}, not {split!r}')
+        self.settings = {
+            'seed': seed,
+            'size': size,
+            'num_images': num_images,
+            'wrong_share': wrong_share,
+        }
+        super().__init__(data_root=data_root, split=split, **kwargs)
+
+    def load_data_list(self):
+        """Write the set if need be, then pair images and masks.
+
+        Returns:
+            list[dict]: See :class:`SODDataset`.
+        """
+        make_synthetic_sod(self.data_root, **self.settings)
+        return super().load_data_list()
+
+
+def _check(settings):
+    """Refuse settings that make no set."""
+    if settings['size'] < 32:
+        raise ValueError(f'size must be 32 or more, not {settings["size"]}')
+    if not 0 <= settings['wrong_share'] <= 1:
+        raise ValueError(
+            f'wrong_share must lie in [0, 1], not {settings["wrong_share"]}'
+        )
+    counts = settings['num_images']
+    if set(counts) != set(NUM_IMAGES) or min(counts.values()) < 1:
+        raise ValueError(
+            f'num_images must be 1 or more for each of {list(NUM_IMAGES)}, not {counts}'
+        )
+
+
+def _write(folder, settings, progress):
+    """Write all splits; return the names of the wrong masks."""
+    count = settings['num_images']['train']
+    chooser = np.random.default_rng([settings['seed'], len(NUM_IMAGES)])
+    wrong = chooser.permutation(count)[: round(settings['wrong_share'] * count)]
+    for number, split in enumerate(NUM_IMAGES):
+        if progress:
+            progress(split)
+        for kind in ('images', 'masks'):
+            os.makedirs(osp.join(folder, split, kind))
+        for index in range(settings['num_images'][split]):
+            rng = np.random.default_rng([settings['seed'], number, index])
+            if split == 'ood':
+                image, mask = make_texture(rng, settings['size'])
+            else:
+                spoil = split == 'train' and index in wrong
+                image, mask = make_scene(rng, settings['size'], wrong_mask=spoil)
+            for kind, array in (('images', image), ('masks', mask)):
+                path = osp.join(folder, split, kind, f'{index:05d}.png')
+                Image.fromarray(array).save(path, compress_level=1)
+    return sorted(f'{index:05d}' for index in wrong)
+
+
+def _read_manifest(out, settings):
+    """Read the manifest of a set that must have been made with these settings."""
+    path = osp.join(out, MANIFEST)
+    try:
+        with open(path, encoding='utf-8') as file:
+            manifest = json.load(file)
+        found = {key: manifest[key] for key in settings}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{out} is not empty and not a synthetic set ({MANIFEST} is missing or '
+            'broken). Name another data_root, or remove the folder'
+        ) from error
+    if found != settings:
+        raise ValueError(
+            f'{out} holds a synthetic set with other settings: {found}, wanted '
+            f'{settings}. Name another data_root, or remove the folder'
+        )
+    return manifest

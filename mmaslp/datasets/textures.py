@@ -1,0 +1,176 @@
+"""Procedural textures and shapes, the raw material of the synthetic set."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+# Sizes of the grids whose sum is cloud-like noise, and their weights.
+OCTAVES = ((4, 1.0), (8, 0.6), (16, 0.35), (32, 0.2))
+
+
+def smooth(field, radius):
+    """Blur a field with a Gaussian.
+
+    Args:
+        field (np.ndarray): (H, W) in [0, 1].
+        radius (float): Standard deviation in pixels.
+
+    Returns:
+        np.ndarray: (H, W) float32 in [0, 1].
+    """
+    image = Image.fromarray(np.asarray(field, np.float32) * 255).convert('L')
+    blurred = image.filter(ImageFilter.GaussianBlur(float(radius)))
+    return np.asarray(blurred, np.float32) / 255
+
+
+def clouds(rng, size, octaves=OCTAVES):
+    """Draw noise of several scales.
+
+    Args:
+        rng (np.random.Generator): Source of randomness.
+        size (int): Height and width.
+        octaves (tuple[tuple[int, float]]): Grid sizes and weights. Defaults to
+            ``OCTAVES``.
+
+    Returns:
+        np.ndarray: (size, size) float32 in [0, 1].
+    """
+    total = np.zeros((size, size), np.float32)
+    for cells, weight in octaves:
+        grid = Image.fromarray(rng.random((cells, cells), np.float32))
+        total += weight * np.asarray(grid.resize((size, size), Image.BICUBIC))
+    return _stretch(total)
+
+
+def waves(rng, size):
+    """Draw bent stripes, or two crossing sets of them (weave, checks)."""
+    y, x = np.mgrid[:size, :size].astype(np.float32) / size
+    angle, frequency = rng.uniform(0, np.pi), rng.uniform(4, 16)
+    bend = rng.uniform(0, 1.2) * clouds(rng, size, OCTAVES[:2])
+    along = frequency * (x * np.cos(angle) + y * np.sin(angle)) + bend
+    field = np.sin(2 * np.pi * along)
+    if rng.random() < 0.5:
+        across = frequency * (y * np.cos(angle) - x * np.sin(angle)) + bend
+        field = field * np.sin(2 * np.pi * across)
+    return _stretch(np.tanh(rng.uniform(0.5, 4) * field))
+
+
+def cells(rng, size):
+    """Draw cells around random points: scales, pebbles, cracks."""
+    count = int(rng.integers(12, 60))
+    centres = rng.random((count, 2)).astype(np.float32)
+    y, x = np.mgrid[:size, :size].astype(np.float32) / size
+    distance = (x[..., None] - centres[:, 0]) ** 2 + (y[..., None] - centres[:, 1]) ** 2
+    nearest = np.partition(distance, 1, axis=-1)[..., :2]
+    if rng.random() < 0.5:
+        return _stretch(np.sqrt(nearest[..., 0]))
+    return _stretch(
+        np.minimum(np.sqrt(nearest[..., 1]) - np.sqrt(nearest[..., 0]), 0.1)
+    )
+
+
+def specks(rng, size):
+    """Draw spots and short strokes: grains, grass, fur."""
+    canvas = Image.new('L', (size, size), int(rng.integers(60, 120)))
+    draw = ImageDraw.Draw(canvas)
+    angle, length = rng.uniform(0, np.pi), rng.uniform(0.01, 0.09) * size
+    for _ in range(int(rng.integers(60, 260))):
+        x, y = rng.uniform(0, size, 2)
+        turn = angle + rng.normal(0, 0.3)
+        dx, dy = length * np.cos(turn), length * np.sin(turn)
+        draw.line((x, y, x + dx, y + dy), int(rng.integers(0, 256)), width=2)
+    return smooth(np.asarray(canvas, np.float32) / 255, rng.uniform(0.3, 1))
+
+
+TEXTURES = (clouds, waves, cells, specks)
+
+
+def colours(rng, near=None, spread=0.5):
+    """Draw the two end colours of a texture.
+
+    Args:
+        rng (np.random.Generator): Source of randomness.
+        near (np.ndarray, optional): (2, 3) colours to stay close to. Defaults to None.
+        spread (float): How far from ``near`` the colours may lie. Defaults to 0.5.
+
+    Returns:
+        np.ndarray: (2, 3) float32 in [0, 1].
+    """
+    if near is None:
+        base = rng.uniform(0.15, 0.85) + rng.normal(0, 0.12, 3)
+    else:
+        base = near.mean(0) + spread * (rng.normal() + rng.normal(0, 0.6, 3))
+    half = rng.normal(0, 0.05, 3) + rng.choice([-1, 1]) * rng.uniform(0.03, 0.2)
+    return np.clip([base - half, base + half], 0, 1).astype(np.float32)
+
+
+def paint(field, ends):
+    """Colour a texture.
+
+    Args:
+        field (np.ndarray): (H, W) in [0, 1].
+        ends (np.ndarray): (2, 3) colours of 0 and 1.
+
+    Returns:
+        np.ndarray: (H, W, 3) float32.
+    """
+    return ends[0] + field[..., None] * (ends[1] - ends[0])
+
+
+def blob(rng, size, centre, radius):
+    """Draw an object: a wavy or angular body, some with limbs, a few with a hole.
+
+    Args:
+        rng (np.random.Generator): Source of randomness.
+        size (int): Height and width of the canvas.
+        centre (tuple[float, float]): x and y in pixels.
+        radius (float): Mean radius in pixels.
+
+    Returns:
+        np.ndarray: (size, size) float32, 1 inside and 0 outside, with smooth edges.
+    """
+    scale = 3  # drawn larger, so that edges are smooth
+    canvas = Image.new('L', (size * scale, size * scale))
+    draw = ImageDraw.Draw(canvas)
+    middle = np.asarray(centre) * scale
+    body = _outline(rng, radius * scale, angular=rng.random() < 0.25)
+    stretch = rng.uniform(0.6, 1)
+    turn = rng.uniform(0, np.pi)
+    frame = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    place = frame @ np.diag([1 / stretch, stretch]) @ frame.T
+    draw.polygon([tuple(p) for p in middle + body @ place.T], fill=255)
+    for _ in range(int(rng.choice([0, 0, 2, 4]))):
+        start = middle + rng.normal(0, 0.4, 2) * radius * scale
+        step = rng.normal(0, 1, 2)
+        step *= rng.uniform(1, 1.7) * radius * scale / np.linalg.norm(step)
+        width = int(max(2, rng.uniform(0.15, 0.35) * radius * scale))
+        end = middle + step
+        draw.line((*start, *end), fill=255, width=width)
+        draw.ellipse((*(end - width / 2), *(end + width / 2)), fill=255)
+    if rng.random() < 0.1:
+        hole = middle + rng.normal(0, 0.2, 2) * radius * scale
+        half = rng.uniform(0.2, 0.35) * radius * scale
+        draw.ellipse((*(hole - half), *(hole + half)), fill=0)
+    return np.asarray(canvas.resize((size, size), Image.BOX), np.float32) / 255
+
+
+def _outline(rng, radius, angular):
+    """Points around the origin: (n, 2)."""
+    if angular:
+        corners = int(rng.integers(4, 8))
+        angles = (np.arange(corners) + rng.uniform(-0.3, 0.3, corners)) / corners
+        angles = 2 * np.pi * angles + rng.uniform(0, 2 * np.pi)
+        radii = radius * rng.uniform(0.8, 1.25, len(angles))
+    else:
+        angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+        radii = np.ones(len(angles))
+        for harmonic in range(2, 7):
+            height = rng.normal(0, 0.35 / harmonic)
+            radii += height * np.cos(harmonic * angles + rng.uniform(0, 2 * np.pi))
+        radii = radius * np.clip(radii, 0.3, None)
+    return radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], -1)
+
+
+def _stretch(field):
+    """Scale a field to [0, 1], float32."""
+    low, high = field.min(), field.max()
+    return ((field - low) / max(high - low, 1e-6)).astype(np.float32)
