@@ -21,3 +21,6 @@ if find_spec('mmseg') is None or find_spec('mmengine') is None:
     warnings.warn(_HOST_MISSING, stacklevel=2)
 else:
     from . import datasets, engine, evaluation, models  # noqa: F401
+    from .utils.checkpoint import allow_history_buffers
+
+    allow_history_buffers()

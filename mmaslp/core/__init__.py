@@ -1,1 +1,32 @@
-"""core of mmaslp."""
+"""The method in pure torch; imports no mm* package."""
+
+from .bank import AlphaBank
+from .batch import BatchDraw, BatchState
+from .histogram import CalibrationHistogram
+from .loss import image_margin, sc_bce, sc_bce_per_image
+from .perturbation import (
+    PERTURBATIONS,
+    Perturbation,
+    max_alpha,
+    perturb_target,
+    resolve_perturbation,
+)
+from .rules import RULES, SOLVERS, update_alpha
+
+__all__ = [
+    'PERTURBATIONS',
+    'RULES',
+    'SOLVERS',
+    'AlphaBank',
+    'BatchDraw',
+    'BatchState',
+    'CalibrationHistogram',
+    'Perturbation',
+    'image_margin',
+    'max_alpha',
+    'perturb_target',
+    'resolve_perturbation',
+    'sc_bce',
+    'sc_bce_per_image',
+    'update_alpha',
+]

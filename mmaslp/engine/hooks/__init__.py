@@ -1,1 +1,5 @@
-"""hooks of mmaslp."""
+"""Registered hooks."""
+
+from .aslp_hook import ASLPHook
+
+__all__ = ['ASLPHook']

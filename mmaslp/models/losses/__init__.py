@@ -1,1 +1,5 @@
-"""losses of mmaslp."""
+"""Registered losses."""
+
+from .sc_bce_loss import SCBCELoss
+
+__all__ = ['SCBCELoss']

@@ -1,1 +1,5 @@
-"""segmentors of mmaslp."""
+"""Registered segmentors."""
+
+from .binary_seg_tta import BinarySegTTAModel
+
+__all__ = ['BinarySegTTAModel']

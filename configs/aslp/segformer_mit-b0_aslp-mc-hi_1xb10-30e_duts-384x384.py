@@ -1,0 +1,7 @@
+_base_ = [
+    '../_base_/models/segformer_mit-b0.py',
+    '../_base_/datasets/duts.py',
+    '../_base_/schedules/schedule_30e.py',
+    '../_base_/default_runtime.py',
+]
+custom_hooks = [dict(type='ASLPHook', rule='MC', warmup_epochs=5)]

@@ -1,0 +1,6 @@
+_base_ = './unet_duts.py'
+model = dict(
+    decode_head=dict(loss_decode=dict(beta='SI')),
+    auxiliary_head=dict(loss_decode=dict(beta='SI')),
+)
+custom_hooks = [dict(type='ASLPHook', rule='MC', warmup_epochs=5)]

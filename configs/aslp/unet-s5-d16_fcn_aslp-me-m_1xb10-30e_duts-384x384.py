@@ -1,0 +1,6 @@
+_base_ = './unet_duts.py'
+model = dict(
+    decode_head=dict(loss_decode=dict(beta='M')),
+    auxiliary_head=dict(loss_decode=dict(beta='M')),
+)
+custom_hooks = [dict(type='ASLPHook', rule='ME', warmup_epochs=5)]

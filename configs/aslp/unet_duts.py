@@ -1,0 +1,10 @@
+# The reference: U-Net on DUTS-TR (9,553 images, 1,000 more for validation), hard
+# inversion, levels learned by the MC rule. `python tools/prepare_dataset.py duts ...`
+# makes the data.
+_base_ = [
+    '../_base_/models/fcn_unet_s5-d16.py',
+    '../_base_/datasets/duts.py',
+    '../_base_/schedules/schedule_30e.py',
+    '../_base_/default_runtime.py',
+]
+custom_hooks = [dict(type='ASLPHook', rule='MC', warmup_epochs=5)]

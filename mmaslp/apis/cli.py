@@ -1,0 +1,56 @@
+"""Arguments that tools/train.py and tools/test.py share with the host's tools."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+
+from mmengine.config import DictAction
+
+__all__ = ['add_host_arguments', 'clear_errors', 'set_local_rank']
+
+
+def add_host_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local_rank``."""
+    parser.add_argument('--work-dir', help='where to put logs, checkpoints and figures')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value; nested keys with dots, '
+        'lists as key="[a,b]"',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+    )
+    # torch.distributed.launch passes --local-rank, older ones --local_rank.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def set_local_rank(args: argparse.Namespace) -> None:
+    """Give ``LOCAL_RANK`` to launchers that do not set it."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+
+def clear_errors(main: Callable) -> Callable:
+    """End a tool with the message alone where the user's input is at fault.
+
+    The traceback of a ValueError or of a missing file or module names our code, not
+    what to change; ``MMASLP_TRACEBACK=1`` shows it all the same.
+    """
+
+    @wraps(main)
+    def run(*args, **kwargs):
+        try:
+            return main(*args, **kwargs)
+        except (ValueError, FileNotFoundError, ImportError) as error:
+            if os.environ.get('MMASLP_TRACEBACK'):
+                raise
+            print(
+                f'error: {error}\n(MMASLP_TRACEBACK=1 shows where it was raised)',
+                file=sys.stderr,
+            )
+            sys.exit(2)
+
+    return run

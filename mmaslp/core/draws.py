@@ -1,0 +1,97 @@
+"""Random numbers that depend on (seed, iteration, image) and on nothing else.
+
+Counter-based: a number is a hash of its coordinates, so that no generator state has to
+be saved, and a resumed run, another number of workers or another split over processes
+gives the same draws. The 64-bit mixer is the finaliser of SplitMix64 (Steele et al.,
+OOPSLA 2014); the 32-bit one for pixels is Wellons' ``lowbias32`` (2018).
+"""
+
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ['image_keys', 'image_uniform', 'iteration_keys', 'pixel_uniform']
+
+_MASK = 0xFFFFFFFFFFFFFFFF
+
+
+def image_keys(ids: list[str]) -> np.ndarray:
+    """Hash image ids to 64 bits.
+
+    Args:
+        ids (list[str]): N image ids (``img_path``).
+
+    Returns:
+        np.ndarray: ``(N,)``, uint64; the same on every machine and in every process.
+    """
+    digests = b''.join([blake2b(i.encode(), digest_size=8).digest() for i in ids])
+    return np.frombuffer(digests, dtype='<u8')
+
+
+def iteration_keys(keys: np.ndarray, seed: int, iteration: int) -> np.ndarray:
+    """Combine image keys with the seed and the iteration.
+
+    Args:
+        keys (np.ndarray): ``(N,)``, uint64, of :func:`image_keys`.
+        seed (int): Any integer.
+        iteration (int): Iteration of the training run, >= 0.
+
+    Returns:
+        np.ndarray: ``(N,)``, uint64.
+    """
+    salt = _mix_int(_mix_int(seed & _MASK) ^ (iteration & _MASK))
+    return _mix(keys ^ np.uint64(salt))
+
+
+def image_uniform(keys: np.ndarray) -> np.ndarray:
+    """Turn keys into uniform numbers.
+
+    Args:
+        keys (np.ndarray): ``(N,)``, uint64, of :func:`iteration_keys`.
+
+    Returns:
+        np.ndarray: ``(N,)``, float64 in [0, 1), with 53 random bits.
+    """
+    return (_mix(keys) >> np.uint64(11)) * 2.0**-53
+
+
+def pixel_uniform(keys: np.ndarray, shape: torch.Size, device: torch.device) -> Tensor:
+    """Uniform numbers for every pixel of every image.
+
+    Args:
+        keys (np.ndarray): ``(N,)``, uint64, of :func:`iteration_keys`.
+        shape (torch.Size): Shape of one image, at most 2**31 pixels.
+        device (torch.device): Where to make them.
+
+    Returns:
+        Tensor: ``(N, *shape)``, float32 in (-1, 1), symmetric about 0.
+    """
+    low = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.int32)
+    high = (keys >> np.uint64(32)).astype(np.uint32).view(np.int32)
+    low = torch.from_numpy(low).to(device).unsqueeze(1)
+    high = torch.from_numpy(high).to(device).unsqueeze(1)
+    pixels = torch.arange(torch.Size(shape).numel(), dtype=torch.int32, device=device)
+    bits = _mix32(_mix32(pixels ^ low) ^ high)
+    # 23 random bits and half a step: exact in float32, never +-1, never biased.
+    uniform = ((bits >> 9) & 0x7FFFFF).float().add_(0.5).mul_(2.0**-22).sub_(1.0)
+    return uniform.view(len(keys), *shape)
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _mix_int(x: int) -> int:
+    x = (x + 0x9E3779B97F4A7C15) & _MASK
+    return int(_mix(np.array([x], dtype=np.uint64))[0])
+
+
+def _mix32(x: Tensor) -> Tensor:
+    # Wrapping int32 arithmetic; the masks make the right shifts logical.
+    x = (x ^ ((x >> 16) & 0xFFFF)) * 0x7FEB352D
+    x = (x ^ ((x >> 15) & 0x1FFFF)) * (0x846CA68B - 2**32)
+    return x ^ ((x >> 16) & 0xFFFF)

@@ -1,0 +1,163 @@
+"""Self-calibrating BCE and the per-image margin, as functions of tensors."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ['image_margin', 'sc_bce', 'sc_bce_per_image']
+
+
+def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+    r"""Binary cross entropy of logits against soft targets, per pixel.
+
+    .. math:: L(z, t) = \mathrm{softplus}(z) - t z
+              = \max(z, 0) - t z + \log(1 + e^{-|z|})
+
+    Args:
+        logits (Tensor): Logits z, shape ``(N, ...)``.
+        target (Tensor): Targets t, same shape; soft values and values outside [0, 1]
+            are allowed.
+        valid (Tensor, optional): Bool, same shape; pixels that are False give a loss
+            and a gradient of 0 whatever their logit. Defaults to None (all valid).
+
+    Returns:
+        Tensor: Loss in nats, shape ``(N, ...)``, at least float32.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    _check_shapes(logits, target=target, valid=valid)
+    logits = _at_least_float32(logits)
+    if valid is not None:
+        logits = torch.where(valid, logits, torch.zeros_like(logits))
+    target = target.to(logits.dtype)
+    loss = logits.clamp_min(0) - target * logits + torch.log1p(torch.exp(-logits.abs()))
+    return loss if valid is None else torch.where(valid, loss, torch.zeros_like(loss))
+
+
+def image_margin(logits: Tensor, labels: Tensor, valid: Tensor | None = None) -> Tensor:
+    r"""Mean signed margin of every image.
+
+    .. math:: m_i = \frac{1}{|V_i|} \sum_{j \in V_i} (2 y_{ij} - 1) z_{ij}
+
+    The expected loss has the gradient :math:`\beta / 2 \cdot m_i` with respect to the
+    perturbation level of image i, exactly.
+
+    Args:
+        logits (Tensor): Logits z, shape ``(N, ...)``.
+        labels (Tensor): Labels in {0, 1}, same shape.
+        valid (Tensor, optional): Bool mask, same shape. Defaults to None.
+
+    Returns:
+        Tensor: Shape ``(N,)``, detached, at least float32; 0 for an image without a
+        valid pixel.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    _check_shapes(logits, labels=labels, valid=valid)
+    logits = _at_least_float32(logits.detach())
+    signed = (2 * labels.to(logits.dtype) - 1) * logits
+    if valid is None:
+        return signed.flatten(1).mean(1)
+    signed = torch.where(valid, signed, torch.zeros_like(signed))
+    return signed.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp_min(1)
+
+
+def sc_bce_per_image(
+    logits: Tensor,
+    labels: Tensor,
+    strength: Tensor,
+    valid: Tensor | None = None,
+    noise: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    r"""Sum of the loss and mean margin of every image, in one pass.
+
+    With the signed logit :math:`s = (2 y - 1) z` the loss against the perturbed label
+    is :math:`L(z, p(y, b)) = \mathrm{softplus}(-s) + b s / 2`, its gradient
+    :math:`(2 y - 1)(\sigma(s) - 1 + b / 2)`, and the margin the mean of s, so that one
+    temporary serves all three; the gradient is made in the forward pass.
+
+    Args:
+        logits (Tensor): Logits z, shape ``(N, ...)``; half precision is computed in
+            float32.
+        labels (Tensor): Float labels in {0, 1} (anything where ``valid`` is False),
+            same shape, of a dtype of at least float32. **Overwritten.**
+        strength (Tensor): Strength b of the perturbation: 0 where the label stays.
+            Shape ``(N,)``, or that of ``logits`` for a strength per pixel.
+        valid (Tensor, optional): Bool, same shape as ``logits``. Defaults to None.
+        noise (Tensor, optional): Added to the target, same shape as ``logits``.
+            Defaults to None.
+
+    Returns:
+        tuple[Tensor, Tensor]: Loss summed over the valid pixels, ``(N,)``,
+        differentiable once with respect to ``logits``; and the margin, ``(N,)``,
+        detached (0 for an image without a valid pixel).
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    _check_shapes(logits, labels=labels, valid=valid, noise=noise)
+    if strength.shape not in {logits.shape, logits.shape[:1]}:
+        raise ValueError(
+            f'strength must have the shape ({logits.shape[0]},) or that of logits '
+            f'{tuple(logits.shape)}, got {tuple(strength.shape)}'
+        )
+    return _PerImage.apply(logits, labels, strength, valid, noise)
+
+
+class _PerImage(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits, labels, strength, valid, noise):
+        z = _at_least_float32(logits)
+        half = (0.5 * strength).to(z.dtype)
+        half = half.view(-1, *[1] * (z.dim() - 1)) if half.dim() == 1 else half
+        if valid is not None:
+            z = torch.where(valid, z, torch.zeros_like(z))
+        sign = labels.mul_(2).sub_(1)
+        signed = sign * z
+        hard = F.softplus(signed, beta=-1)  # -softplus(-s)
+        if valid is not None:
+            hard.mul_(valid)
+        loss = -hard.flatten(1).sum(1)
+        margin = signed.flatten(1).sum(1)
+        if half.numel() == half.shape[0]:
+            loss = loss + half.flatten() * margin
+        else:
+            loss = loss + (half * signed).flatten(1).sum(1)
+        if valid is None:
+            margin /= max(signed[0].numel(), 1)
+        else:
+            margin /= valid.flatten(1).sum(1).clamp_min(1)
+        grad = signed.sigmoid_().sub_(1 - half).mul_(sign)
+        if noise is not None:
+            loss = loss - (noise * z).flatten(1).sum(1)
+            grad.sub_(noise)
+        if valid is not None:
+            grad.mul_(valid)
+        ctx.save_for_backward(grad)
+        ctx.dtype = logits.dtype
+        ctx.mark_non_differentiable(margin)
+        return loss, margin
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_loss, _):
+        (grad,) = ctx.saved_tensors
+        grad = grad * grad_loss.view(-1, *[1] * (grad.dim() - 1))
+        return grad.to(ctx.dtype), None, None, None, None
+
+
+def _at_least_float32(tensor: Tensor) -> Tensor:
+    wide = tensor.dtype in (torch.float32, torch.float64)
+    return tensor if wide else tensor.float()
+
+
+def _check_shapes(logits: Tensor, **others: Tensor | None) -> None:
+    for name, other in others.items():
+        if other is not None and other.shape != logits.shape:
+            raise ValueError(
+                f'{name} must have the shape of logits, {tuple(logits.shape)}, '
+                f'got {tuple(other.shape)}'
+            )

@@ -1,0 +1,145 @@
+"""The learning rules of the perturbation levels and their solvers.
+
+A rule adds a penalty ``lam * min(0, intercept - slope * alpha)`` to the gradient of the
+expected loss; it is a function that returns ``(intercept, slope)``. A solver takes one
+step with it. To add a rule, write such a function and enter it into :data:`RULES`.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .perturbation import check_beta, max_alpha
+
+__all__ = ['RULES', 'SOLVERS', 'update_alpha']
+
+
+def _model_calibration(accuracy, beta, landmark):
+    # Expected confidence of the target, 1 - beta * alpha / 2, against the accuracy.
+    return 1.0 - accuracy, 0.5 * beta
+
+
+def _maximum_entropy(accuracy, beta, landmark):
+    # Accuracy against its landmark; independent of alpha.
+    if landmark is None:
+        raise ValueError("rule='ME' needs landmark, the accuracy to be kept, in [0, 1]")
+    return accuracy - landmark, 0.0
+
+
+RULES: dict[str, Callable] = {'MC': _model_calibration, 'ME': _maximum_entropy}
+
+
+def _implicit(alpha, margin, beta, eta, lam, intercept, slope):
+    # Backward Euler in the penalty: stable for every eta, lam > 0.
+    free = alpha + eta * 0.5 * beta * margin
+    bound = (free + eta * lam * intercept) / (1.0 + eta * lam * slope)
+    return torch.where(intercept - slope * free >= 0, free, bound)
+
+
+def _explicit(alpha, margin, beta, eta, lam, intercept, slope):
+    penalty = (intercept - slope * alpha).clamp_max(0.0)
+    return alpha + eta * (0.5 * beta * margin + lam * penalty)
+
+
+def _released(alpha, margin, beta, eta, lam, intercept, slope):
+    # The official script divides the gradient by its beta (half of the paper's) where
+    # the formula multiplies.
+    penalty = (intercept - slope * alpha).clamp_max(0.0)
+    return alpha + eta * (margin / (0.5 * beta) + lam * penalty)
+
+
+SOLVERS: dict[str, Callable] = {
+    'implicit': _implicit,
+    'explicit': _explicit,
+    'released': _released,
+}
+
+
+def update_alpha(
+    alpha: Tensor,
+    margin: Tensor,
+    *,
+    accuracy: float,
+    beta: float,
+    eta: float,
+    lam: float,
+    rule: str = 'MC',
+    landmark: float | None = None,
+    solver: str = 'implicit',
+) -> Tensor:
+    r"""One step of the per-image perturbation levels.
+
+    .. math:: \alpha_i \leftarrow \mathrm{clip}(\alpha_i +
+              \eta (\tfrac{\beta}{2} m_i + \lambda\, reg_i), 0, \alpha_{max})
+
+    with ``reg_i = min(0, 1 - beta * alpha_i / 2 - accuracy)`` for ``'MC'`` (model
+    calibration) and ``reg = min(0, accuracy - landmark)`` for ``'ME'`` (maximum
+    entropy), and ``alpha_max = min(1, 1/beta - 0.01)``.
+
+    Args:
+        alpha (Tensor): Levels, shape ``(N,)``, floating, in [0, 1].
+        margin (Tensor): Margins of the same images (:func:`image_margin`), ``(N,)``.
+        accuracy (float): Pixel accuracy on the validation set, in [0, 1].
+        beta (float): The paper's strength in (0, 2], for every solver.
+        eta (float): Step size, > 0.
+        lam (float): Weight of the penalty, >= 0.
+        rule (str): ``'MC'`` or ``'ME'``. Defaults to ``'MC'``.
+        landmark (float, optional): Accuracy that ``'ME'`` keeps, in [0, 1]. Defaults
+            to None.
+        solver (str): ``'implicit'`` treats the penalty implicitly and is stable for
+            every ``eta`` and ``lam``; ``'explicit'`` is the formula above, unstable
+            where ``eta * lam * beta / 2 >= 2``; ``'released'`` reproduces the
+            arithmetic of the official code, its clamp included. Defaults to
+            ``'implicit'``.
+
+    Returns:
+        Tensor: New levels, ``(N,)``, in the dtype of ``alpha`` (computed in float64).
+
+    Raises:
+        ValueError: If an argument is out of its range, a shape differs, a value is not
+            finite, or the name of the rule or solver is unknown.
+
+    Source: Liu et al., `Model Calibration in Dense Classification with Adaptive Label
+    Perturbation <https://arxiv.org/abs/2307.13539>`_, Eq. 5 and 6; the implicit step
+    is ours.
+    """
+    beta = check_beta(beta)
+    _check_scalars(accuracy=accuracy, landmark=landmark)
+    if not (eta > 0 and math.isfinite(eta)):
+        raise ValueError(f'eta must be a positive number, got {eta!r}')
+    if not (lam >= 0 and math.isfinite(lam)):
+        raise ValueError(f'lam must be a number >= 0, got {lam!r}')
+    if rule not in RULES:
+        raise ValueError(f'rule must be one of {", ".join(RULES)}, got {rule!r}')
+    if solver not in SOLVERS:
+        raise ValueError(f'solver must be one of {", ".join(SOLVERS)}, got {solver!r}')
+    if alpha.shape != margin.shape or alpha.dim() != 1:
+        raise ValueError(
+            'alpha and margin must both have the shape (N,), got '
+            f'{tuple(alpha.shape)} and {tuple(margin.shape)}'
+        )
+    intercept, slope = RULES[rule](accuracy, beta, landmark)
+    stepped = SOLVERS[solver](
+        alpha.double(), margin.double(), beta, eta, lam, intercept, slope
+    )
+    if not torch.isfinite(stepped).all():
+        raise ValueError(
+            'alpha or margin holds a value that is not finite: leave images with nan '
+            'logits out of the update'
+        )
+    if solver == 'released':
+        limit = 1.0 / beta
+        stepped = torch.where(stepped >= limit, limit - 0.01, stepped).clamp_min(0.0)
+    else:
+        stepped = stepped.clamp_(0.0, max_alpha(beta))
+    return stepped.to(alpha.dtype)
+
+
+def _check_scalars(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not 0.0 <= value <= 1.0:
+            raise ValueError(
+                f'{name} must be a fraction in [0, 1] (not per cent), got {value!r}'
+            )

@@ -1,0 +1,362 @@
+"""Self-calibrating binary cross entropy as a registered loss."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmengine.fileio import load
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ...core.batch import BatchDraw, BatchState, plain_draw
+from ...core.draws import pixel_uniform
+from ...core.loss import image_margin, sc_bce, sc_bce_per_image
+from ...core.perturbation import (
+    check_alpha,
+    perturb_target,
+    resolve_perturbation,
+    truncated_normal,
+)
+
+_EPS = torch.finfo(torch.float32).eps
+
+
+@MODELS.register_module()
+class SCBCELoss(nn.Module):
+    r"""Self-Calibrating Binary Cross Entropy.
+
+    Perturbs the label of each image, as a whole, with the image's own probability:
+    :math:`t = y` or, with probability :math:`\alpha_i`,
+    :math:`t = (1 - \beta) y + \beta / 2`, and averages BCE(z, t) over the valid pixels.
+
+    With :class:`ASLPHook` in ``custom_hooks`` the hook gives the levels and draws once
+    per image and iteration, for all heads together. **Without the hook every call of
+    the loss draws for itself** with the fixed ``alpha``, from torch's global generator.
+
+    One loss, by its arguments:
+
+    =============================================  ===================================
+    ``alpha=0``                                    binary cross entropy
+    ``eps=0.1``                                    label smoothing
+    ``beta='HI', alpha=a / 2, per_pixel=True``     DisturbLabel with noise rate a
+    ``beta='HI' | 'SI' | 'M' | 'DM', alpha=0.05``  stochastic label perturbation (SLP)
+    any of them with ``ASLPHook``                  adaptive (ASLP)
+    =============================================  ===================================
+
+    Args:
+        beta (str | float): Perturbation by name (``'HI'`` hard inversion 2, ``'SI'``
+            soft inversion 1.5, ``'M'`` moderation 1, ``'DM'`` moderation with noise
+            per pixel) or strength in (0, 2]. Defaults to 'HI'.
+        alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``; with a learning
+            hook the level it starts from is the hook's. Defaults to 0.
+        deterministic (bool): Train on the expected target instead of drawing: label
+            smoothing with eps = alpha * beta. Defaults to False.
+        eps (float, optional): Label smoothing in [0, 1): short for
+            ``deterministic=True, alpha=eps / beta``. Defaults to None.
+        per_pixel (bool): Draw for every pixel instead of every image. Defaults to
+            False.
+        reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
+        class_weight (Sequence[float] | str, optional): Two weights, of background and
+            of foreground pixels (by the unperturbed label), or a file that holds them.
+            Defaults to None.
+        loss_weight (float): Defaults to 1.0.
+        loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
+            'loss_sc_bce'.
+        ignore_index (int): Label of pixels without a label, used where the head passes
+            none. Defaults to 255.
+        avg_non_ignore (bool): Average over the valid pixels only; False divides by all
+            of them, as the host's losses do unless told otherwise. Defaults to True.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> # in a config; the head needs out_channels=1 or num_classes=2
+        >>> loss_decode = dict(type='SCBCELoss', beta='HI', loss_weight=1.0)
+
+    Source: `Model Calibration in Dense Classification with Adaptive Label Perturbation
+    <https://arxiv.org/abs/2307.13539>`_.
+    """
+
+    def __init__(
+        self,
+        beta: str | float = 'HI',
+        alpha: float = 0.0,
+        deterministic: bool = False,
+        eps: float | None = None,
+        per_pixel: bool = False,
+        reduction: str = 'mean',
+        class_weight: Sequence[float] | str | None = None,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_sc_bce',
+        ignore_index: int = 255,
+        avg_non_ignore: bool = True,
+    ):
+        super().__init__()
+        self.perturbation = resolve_perturbation(beta)
+        if eps is not None:
+            if alpha:
+                raise ValueError('give either eps (label smoothing) or alpha, not both')
+            if not 0.0 <= eps < 1.0:
+                raise ValueError(f'eps must be in [0, 1), got {eps!r}')
+            deterministic, alpha = True, eps / self.perturbation.beta
+        self.alpha = check_alpha(alpha, self.perturbation.beta)
+        if deterministic and per_pixel:
+            raise ValueError(
+                'per_pixel=True draws and deterministic=True does not: set one of them'
+            )
+        self.deterministic = deterministic
+        self.per_pixel = per_pixel
+        self.reduction = _check_reduction(reduction, 'reduction')
+        self.class_weight = _load_class_weight(class_weight)
+        self.loss_weight = loss_weight
+        self.ignore_index = ignore_index
+        self.avg_non_ignore = avg_non_ignore
+        self._loss_name = loss_name
+        self._state = None
+
+    @property
+    def loss_name(self) -> str:
+        """str: Name under which the head reports the loss."""
+        return self._loss_name
+
+    def bind(self, state: BatchState | None) -> None:
+        """Share the hook's state; None returns to drawing in every call."""
+        self._state = state
+
+    def extra_repr(self) -> str:
+        """Show the perturbation in ``print(model)``."""
+        name, beta = self.perturbation.name, self.perturbation.beta
+        return (
+            f'perturbation={name}, beta={beta:g}, alpha={self.alpha:g}, '
+            f'deterministic={self.deterministic}, per_pixel={self.per_pixel}'
+        )
+
+    # The checks read values and the draw is made of Python objects: a compiled
+    # train_step (cfg.compile) steps over this call instead of failing on its graph.
+    @torch.compiler.disable
+    def forward(
+        self,
+        cls_score: Tensor,
+        label: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+        ignore_index: int | None = None,
+        **kwargs,
+    ) -> Tensor:
+        """Compute the loss and leave the margins for the hook.
+
+        Args:
+            cls_score (Tensor): Logits: ``(N, 1, H, W)``, ``(N, 2, H, W)`` or points
+                ``(N, 1 | 2, P)``; for two channels z = z1 - z0.
+            label (Tensor): Labels in {0, 1, ignore_index}, ``(N, H, W)`` or ``(N, P)``,
+                a channel axis of size 1 is allowed.
+            weight (Tensor, optional): Weight per pixel, of the shape of ``label`` or
+                broadcasting with it. Defaults to None.
+            avg_factor (float, optional): Divisor of the sum, with reduction 'mean'.
+                Defaults to None.
+            reduction_override (str, optional): 'none', 'mean' or 'sum'. Defaults to
+                None.
+            ignore_index (int, optional): Overrides that of the constructor. Defaults to
+                None.
+            **kwargs: Ignored, for heads that pass more.
+
+        Returns:
+            Tensor: Scalar, or of the shape ``(N, H, W)`` / ``(N, P)`` with reduction
+            'none'. Pixels to be ignored give 0; a batch of only such pixels gives 0.
+
+        Raises:
+            ValueError: If shapes do not fit, there are more than two channels, a label
+                is outside {0, 1, ignore_index}, or the batch is not the hook's.
+        """
+        reduction = self.reduction
+        if reduction_override is not None:
+            reduction = _check_reduction(reduction_override, 'reduction_override')
+        if avg_factor is not None and reduction == 'sum':
+            raise ValueError('avg_factor can not be used with reduction="sum"')
+        if ignore_index is None:
+            ignore_index = self.ignore_index
+        logits = binary_logits(cls_score)
+        labels = _match_labels(label, cls_score, logits)
+        labels, valid = split_labels(labels, ignore_index)
+
+        draw = self._draw(len(logits))
+        strength, noise = self._perturb(draw, logits)
+        whole = weight is None and self.class_weight is None and reduction != 'none'
+        if whole:
+            loss, margin = sc_bce_per_image(logits, labels, strength, valid, noise)
+        else:
+            margin = image_margin(logits, labels, valid)
+            if strength.dim() == 1:
+                strength = strength.view(-1, *[1] * (logits.dim() - 1))
+            target = perturb_target(labels, strength, noise)
+            loss = sc_bce(logits, target, valid)
+            loss = self._weigh(loss, labels, weight)
+        if self._state is not None and self._state.draw is not None:
+            self._state.record(margin, self.loss_weight)
+        return self.loss_weight * self._reduce(
+            loss, reduction, avg_factor, logits.numel(), valid
+        )
+
+    def _draw(self, num_images: int) -> BatchDraw:
+        managed = self._state is not None and self._state.draw is not None
+        if not managed:
+            return plain_draw(self.alpha, num_images)
+        draw = self._state.draw
+        if len(draw.alpha) != num_images:
+            raise ValueError(
+                f'ASLPHook drew for a batch of {len(draw.alpha)} images but this head '
+                f'calls its loss with {num_images}: use a loss of the host in heads '
+                'that split, drop or mix images'
+            )
+        return draw
+
+    def _perturb(self, draw: BatchDraw, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Strength per image (N,) or per pixel, and noise or None."""
+        beta, bound = self.perturbation.beta, self.perturbation.noise
+        if self.deterministic:
+            return (draw.alpha * beta).to(logits.device, non_blocking=True), None
+        shape, device = logits.shape[1:], logits.device
+        if self.per_pixel:
+            level = draw.alpha.to(device).view(-1, *[1] * len(shape))
+            # The negated keys are a stream apart from that of the noise below.
+            uniform = pixel_uniform(~draw.keys, shape, device)
+            chosen = (0.5 * (uniform + 1) < level).float()
+        else:
+            chosen = draw.perturbed.float().to(device, non_blocking=True)
+            if not bound or not draw.perturbed.any():
+                return chosen * beta, None
+        if not bound:
+            return chosen * beta, None
+        noise = truncated_normal(pixel_uniform(draw.keys, shape, device), bound)
+        where = chosen if chosen.dim() > 1 else chosen.view(-1, *[1] * len(shape))
+        return chosen * beta, noise * where
+
+    def _weigh(self, loss: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
+        if self.class_weight is not None:
+            background, foreground = self.class_weight
+            loss = loss * torch.where(labels > 0, foreground, background)
+        if weight is None:
+            return loss
+        weight = weight.float()
+        if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
+            weight = weight.squeeze(1)
+        try:
+            return loss * weight.expand_as(loss)
+        except RuntimeError as error:
+            raise ValueError(
+                f'weight of shape {tuple(weight.shape)} does not fit the labels of '
+                f'shape {tuple(loss.shape)}'
+            ) from error
+
+    def _reduce(
+        self,
+        loss: Tensor,
+        reduction: str,
+        avg_factor: float | None,
+        num_pixels: int,
+        valid: Tensor | None,
+    ) -> Tensor:
+        if reduction == 'none':
+            return loss
+        loss = loss.sum()
+        if reduction == 'sum':
+            return loss
+        if avg_factor is not None:
+            return loss / (avg_factor + _EPS)
+        if valid is not None and self.avg_non_ignore:
+            return loss / valid.sum().clamp_min(1)
+        return loss / max(num_pixels, 1)
+
+
+def binary_logits(cls_score: Tensor) -> Tensor:
+    """Reduce one- or two-channel scores to one logit.
+
+    Args:
+        cls_score (Tensor): ``(N, 1, ...)`` or ``(N, 2, ...)``.
+
+    Returns:
+        Tensor: ``(N, ...)``, at least float32.
+
+    Raises:
+        ValueError: If there is no channel axis or it has another size.
+    """
+    if cls_score.dim() < 3 or cls_score.size(1) not in (1, 2):
+        raise ValueError(
+            'cls_score must be (N, 1, H, W), (N, 2, H, W) or (N, 1 | 2, P), got '
+            f'{tuple(cls_score.shape)}: SCBCELoss is for binary heads, set '
+            'out_channels=1 (or num_classes=2)'
+        )
+    if cls_score.dtype in (torch.float16, torch.bfloat16):
+        cls_score = cls_score.float()
+    if cls_score.size(1) == 1:
+        return cls_score.squeeze(1)
+    return cls_score[:, 1] - cls_score[:, 0]
+
+
+def split_labels(labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor | None]:
+    """Check the labels and split off the mask of the valid ones.
+
+    Args:
+        labels (Tensor): Values in {0, 1, ignore_index}, any dtype and shape.
+        ignore_index (int): Value of pixels without a label.
+
+    Returns:
+        tuple[Tensor, Tensor | None]: A new float32 tensor of 0 and 1 (0 where invalid),
+        and the bool mask, or None if every pixel is valid.
+
+    Raises:
+        ValueError: If there is any other value.
+    """
+    values = labels.to(torch.float32, copy=True)
+    if not values.numel():
+        return values, None
+    # One read of the values and one transfer; both masks only where they are needed.
+    low, high = torch.stack(torch.aminmax(values)).tolist()
+    inside = low >= 0.0 and high <= 1.0
+    if inside and ignore_index not in (0, 1) and not labels.is_floating_point():
+        return values, None
+    valid = labels != ignore_index
+    known = (labels == 0) | (labels == 1) | ~valid
+    if not known.all():
+        other = labels[~known].unique()[:5].tolist()
+        raise ValueError(
+            f'label holds the values {other}, only 0, 1 and ignore_index='
+            f'{ignore_index} are allowed: load the masks with LoadBinaryAnnotations '
+            '(a 0/255 mask must become 0/1)'
+        )
+    values.masked_fill_(~valid, 0.0)
+    return values, None if valid.all() else valid
+
+
+def _match_labels(label: Tensor, cls_score: Tensor, logits: Tensor) -> Tensor:
+    if label.dim() == logits.dim() + 1 and label.size(1) == 1:
+        label = label.squeeze(1)
+    if label.shape != logits.shape:
+        raise ValueError(
+            f'label of shape {tuple(label.shape)} does not fit cls_score of shape '
+            f'{tuple(cls_score.shape)}: expected {tuple(logits.shape)}'
+        )
+    return label
+
+
+def _check_reduction(reduction: str, name: str) -> str:
+    if reduction not in ('none', 'mean', 'sum'):
+        raise ValueError(f"{name} must be 'none', 'mean' or 'sum', got {reduction!r}")
+    return reduction
+
+
+def _load_class_weight(class_weight) -> tuple[float, float] | None:
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        is_numpy = class_weight.endswith('.npy')
+        class_weight = np.load(class_weight) if is_numpy else load(class_weight)
+    weights = tuple(float(w) for w in class_weight)
+    if len(weights) != 2 or min(weights) < 0:
+        raise ValueError(
+            'class_weight must be two numbers >= 0, of background and of foreground, '
+            f'got {class_weight!r}'
+        )
+    return weights

@@ -1,0 +1,71 @@
+"""Test-time augmentation that averages probabilities."""
+
+import torch
+from mmengine.model import BaseTTAModel
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+
+__all__ = ['BinarySegTTAModel']
+
+
+@MODELS.register_module()
+class BinarySegTTAModel(BaseTTAModel):
+    """Mean of the probabilities of all views of an image.
+
+    Replaces the host's ``SegTTAModel``, which applies the sigmoid a second time to
+    one-channel heads and leaves the scores of the last view in ``seg_logits``. Here
+    ``seg_logits`` holds the merged result in the host's own convention, so that metrics
+    read it as they read a single view: probabilities for one channel, logits (the log
+    of the merged probabilities) for two or more.
+
+    Raises:
+        ValueError: If the views of an image differ in size.
+
+    Example:
+        >>> tta_model = dict(type='BinarySegTTAModel')
+    """
+
+    def merge_preds(self, data_samples_list: list[list]) -> list:
+        """Merge the views of every image.
+
+        Args:
+            data_samples_list (list[list[SegDataSample]]): One list of views per image.
+
+        Returns:
+            list[SegDataSample]: One sample per image, the first view's with merged
+            ``seg_logits`` and ``pred_sem_seg``.
+        """
+        return [self._merge(views) for views in data_samples_list]
+
+    def _merge(self, views: list):
+        scores = [view.seg_logits.data for view in views]
+        if len({score.shape for score in scores}) > 1:
+            raise ValueError(
+                'the views of an image give scores of the sizes '
+                f'{[tuple(score.shape) for score in scores]}: the transforms of '
+                'tta_pipeline must be ones that the segmentor undoes (resize, flip)'
+            )
+        one_channel = len(scores[0]) == 1
+        total = sum(
+            score.float() if one_channel else score.float().softmax(dim=0)
+            for score in scores
+        )
+        prob = total / len(scores)
+        sample = views[0]
+        if one_channel:
+            pred = (prob > self._threshold).to(scores[0])
+            merged = prob
+        else:
+            pred = prob.argmax(dim=0, keepdim=True)
+            merged = prob.clamp_min(torch.finfo(prob.dtype).tiny).log()
+        sample.set_data(
+            dict(seg_logits=PixelData(data=merged), pred_sem_seg=PixelData(data=pred))
+        )
+        return sample
+
+    @property
+    def _threshold(self) -> float:
+        head = self.module.decode_head
+        if isinstance(head, torch.nn.ModuleList):  # cascades predict with the last
+            head = head[-1]
+        return head.threshold

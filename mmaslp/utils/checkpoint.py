@@ -1,0 +1,50 @@
+"""Safe loading of MMEngine's checkpoints on torch >= 2.6."""
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+__all__ = ['allow_history_buffers']
+
+_METHODS = ('min', 'max', 'mean', 'current')
+
+
+def _statistic(owner, name: str):
+    # Stands in for builtins.getattr, which a HistoryBuffer is pickled with: it looks up
+    # the four statistics of that class and nothing else.
+    if owner is HistoryBuffer and name in _METHODS:
+        return getattr(owner, name)
+    raise ValueError(f'the checkpoint asks for the attribute {name!r} of {owner!r}')
+
+
+def allow_history_buffers() -> None:
+    """Let ``torch.load(weights_only=True)`` read the log that MMEngine saves.
+
+    OpenMMLab's MMEngine 0.10.7 stores ``HistoryBuffer`` objects in every checkpoint and
+    loads with torch's default, which since torch 2.6 admits only tensors and plain
+    values: neither ``--resume`` nor a test run reads the run's own file. This adds that
+    class, what NumPy needs to rebuild an array of numbers, and a look-up of the four
+    statistics to the admitted names. Loading stays ``weights_only``: no other code of a
+    checkpoint runs, foreign ones included. Does nothing before torch 2.6.
+    """
+    add = getattr(torch.serialization, 'add_safe_globals', None)
+    if add is None:
+        return
+    multiarray = getattr(np, '_core', None) or np.core
+    numbers = [np.dtype(kind) for kind in ('f2', 'f4', 'f8', 'i4', 'i8', 'u1', '?')]
+    # numpy 1 and 2 name their module differently in a pickle.
+    rebuild = multiarray.multiarray._reconstruct
+    scalar = multiarray.multiarray.scalar
+    add(
+        [
+            HistoryBuffer,
+            (_statistic, 'builtins.getattr'),
+            np.ndarray,
+            np.dtype,
+            *{type(number) for number in numbers},
+            (rebuild, 'numpy._core.multiarray._reconstruct'),
+            (rebuild, 'numpy.core.multiarray._reconstruct'),
+            (scalar, 'numpy._core.multiarray.scalar'),
+            (scalar, 'numpy.core.multiarray.scalar'),
+        ]
+    )

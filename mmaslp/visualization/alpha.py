@@ -1,0 +1,37 @@
+"""Picture of the distribution of the perturbation levels."""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..core.perturbation import max_alpha
+
+__all__ = ['alpha_histogram']
+
+
+def alpha_histogram(alpha: np.ndarray, beta: float, bins: int = 40) -> np.ndarray:
+    """Draw a histogram of perturbation levels.
+
+    Args:
+        alpha (np.ndarray): Levels, ``(N,)``, in [0, 1].
+        beta (float): Strength of the perturbation, in (0, 2]; sets the range.
+        bins (int): Number of bars. Defaults to 40.
+
+    Returns:
+        np.ndarray: Picture, ``(H, W, 3)``, uint8, RGB, as ``Visualizer.add_image``
+        takes it.
+    """
+    figure = Figure(figsize=(5, 3), dpi=100, layout='constrained')
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    top = max(float(alpha.max(initial=0.0)) * 1.05, 0.02 * max_alpha(beta))
+    axes.hist(alpha, bins=bins, range=(0.0, top), color='tab:blue')
+    for quantile, style in ((0.05, ':'), (0.5, '-'), (0.95, ':')):
+        axes.axvline(np.quantile(alpha, quantile), color='black', lw=1, ls=style)
+    axes.set_xlabel('perturbation level of an image')
+    axes.set_ylabel('images')
+    axes.set_title(
+        f'mean {alpha.mean():.4f} (lines: 5, 50 and 95 %), beta {beta:g}', fontsize=9
+    )
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
