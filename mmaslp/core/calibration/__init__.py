@@ -1,0 +1,24 @@
+"""Calibration figures from counts: pure numpy, vectorised over images and resamples."""
+
+from .bin_table import BinTable
+from .binning import check_bins, equal_mass, equal_width, sweep
+from .figures import binned_figures, brier_decomposition, debiased_l2, signed_gap
+from .level_figures import average_precision, brier_score, ks_error, roc_auc
+from .score_levels import ScoreLevels
+
+__all__ = [
+    'BinTable',
+    'ScoreLevels',
+    'average_precision',
+    'binned_figures',
+    'brier_decomposition',
+    'brier_score',
+    'check_bins',
+    'debiased_l2',
+    'equal_mass',
+    'equal_width',
+    'ks_error',
+    'roc_auc',
+    'signed_gap',
+    'sweep',
+]
