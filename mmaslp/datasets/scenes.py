@@ -25,24 +25,22 @@ def make_scene(rng, size, wrong_mask=False):
     """
     ground = colours(rng)
     image = paint(_texture(rng, size), ground)
-    if rng.random() < 0.5:  # a second surface, such as ground and sky
+    if rng.random() < 0.4:  # a second surface, such as ground and sky
         image = _over(image, _surface(rng, size), _horizon(rng, size))
     image = np.stack(
         [smooth(c, rng.uniform(0.3, 1.2)) for c in image.transpose(2, 0, 1)], -1
     )
 
-    things = [_distractor(rng, size) for _ in range(int(rng.integers(0, 5)))]
+    things = [_distractor(rng, size) for _ in range(int(rng.integers(0, 4)))]
     for alpha in things:
-        spread = rng.choice([0.12, 0.35])
-        image = _over(
-            image, paint(_texture(rng, size), colours(rng, ground, spread)), alpha
-        )
+        look = colours(rng, (0.05, 0.6), ground, rng.uniform(0, 0.8))
+        image = _over(image, paint(_texture(rng, size), look), alpha)
 
-    radius = size * rng.uniform(0.14, 0.3)
+    radius = size * rng.uniform(0.17, 0.31)
     centre = np.clip(size * rng.normal(0.5, 0.12, 2), 0.28 * size, 0.72 * size)
     shape = blob(rng, size, centre, radius)
-    contrast = rng.choice([0.08, 0.2, 0.4], p=[0.25, 0.35, 0.4])
-    look = colours(rng, ground, contrast)
+    camouflage = rng.uniform(0.5, 0.85) if rng.random() < 0.25 else 0
+    look = colours(rng, (0.4, 0.95), ground, camouflage)
     soft = smooth(shape, rng.choice([0.4, 1.0, 2.5], p=[0.5, 0.3, 0.2]))
     shadow = smooth(np.roll(shape, (size // 24, size // 32), (0, 1)), size / 24)
     image = image * (1 - rng.uniform(0, 0.45) * shadow[..., None])
@@ -52,7 +50,7 @@ def make_scene(rng, size, wrong_mask=False):
     front = _distractor(rng, size)
     hidden = shape * (1 - front)
     if rng.random() < 0.3 and hidden.sum() > 0.7 * shape.sum():  # partly hidden
-        cover = paint(_texture(rng, size), colours(rng, ground, 0.3))
+        cover = paint(_texture(rng, size), colours(rng, (0.05, 0.6)))
         image, shape = _over(image, cover, front), hidden
 
     mask = shape > 0.5
@@ -76,7 +74,7 @@ def make_texture(rng, size):
     if rng.random() < 0.6:  # patches of two textures, as in stained or mossy walls
         patch = np.clip(4 * (clouds(rng, size) - rng.uniform(0.4, 0.6)) + 0.5, 0, 1)
         field = field * (1 - patch) + _texture(rng, size) * patch
-    ends = colours(rng)
+    ends = colours(rng, (0.05, 0.5))
     ends[1] = np.clip(ends[1] + rng.normal(0, 0.25, 3), 0, 1)
     image = _expose(rng, paint(field, ends))
     return image, np.zeros((size, size), np.uint8)

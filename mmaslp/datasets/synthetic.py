@@ -30,8 +30,8 @@ def make_synthetic_sod(
     grossly wrong, as in real annotations; the manifest lists them. Each image depends
     on the seed, its split and its number alone.
 
-    The set appears in one piece: it is written beside ``out`` and then renamed. A killed
-    run leaves no half of it, and of concurrent runs one wins.
+    The set appears in one piece: it is written beside ``out`` and then renamed. A
+    killed run leaves no half of it, and of concurrent runs one wins.
 
     Args:
         out (str): The folder to write, as ``{out}/{split}/images`` and ``masks``.

@@ -1,5 +1,7 @@
 """Procedural textures and shapes, the raw material of the synthetic set."""
 
+import colorsys
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -84,22 +86,26 @@ def specks(rng, size):
 TEXTURES = (clouds, waves, cells, specks)
 
 
-def colours(rng, near=None, spread=0.5):
+def colours(rng, saturation=(0.05, 0.4), like=None, likeness=0.0):
     """Draw the two end colours of a texture.
 
     Args:
         rng (np.random.Generator): Source of randomness.
-        near (np.ndarray, optional): (2, 3) colours to stay close to. Defaults to None.
-        spread (float): How far from ``near`` the colours may lie. Defaults to 0.5.
+        saturation (tuple[float, float]): Range of the saturation; colours above 0.5
+            are warm more often than not. Defaults to (0.05, 0.4).
+        like (np.ndarray, optional): (2, 3) colours to resemble. Defaults to None.
+        likeness (float): How much, from 0 to 1. Defaults to 0.
 
     Returns:
         np.ndarray: (2, 3) float32 in [0, 1].
     """
-    if near is None:
-        base = rng.uniform(0.15, 0.85) + rng.normal(0, 0.12, 3)
-    else:
-        base = near.mean(0) + spread * (rng.normal() + rng.normal(0, 0.6, 3))
-    half = rng.normal(0, 0.05, 3) + rng.choice([-1, 1]) * rng.uniform(0.03, 0.2)
+    strength = rng.uniform(*saturation)
+    warm = strength > 0.5 and rng.random() < 0.7
+    hue = rng.normal(0.05, 0.08) if warm else rng.random()
+    base = np.array(colorsys.hsv_to_rgb(hue % 1, strength, rng.uniform(0.25, 0.95)))
+    half = rng.normal(0, 0.04, 3) + rng.choice([-1, 1]) * rng.uniform(0.02, 0.15)
+    if like is not None:
+        base = likeness * like.mean(0) + (1 - likeness) * base
     return np.clip([base - half, base + half], 0, 1).astype(np.float32)
 
 
