@@ -79,7 +79,7 @@ val_evaluator = [
 test_evaluator = val_evaluator
 
 # Further test sets by name, for tools/test.py.
-test_sets = dict()
+test_sets = {}
 ood_sets = {
     'synthetic-ood': dict(
         type=dataset_type,

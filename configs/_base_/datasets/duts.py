@@ -1,0 +1,108 @@
+# DUTS-TR (train 9,553, val 1,000), six test sets and textures without objects.
+# `python tools/prepare_dataset.py NAME --source PATH --out data` makes each of them.
+dataset_type = 'SODDataset'
+data_root = 'data'
+crop_size = (384, 384)
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadBinaryAnnotations'),
+    dict(type='Resize', scale=crop_size, keep_ratio=False),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+# The mask comes after Resize: metrics compare at the size of the file.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=crop_size, keep_ratio=False),
+    dict(type='LoadBinaryAnnotations'),
+    dict(type='PackSegInputs'),
+]
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale=(size, size), keep_ratio=False)
+                for size in (288, 384, 480)
+            ],
+            [
+                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
+                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
+            ],
+            [dict(type='LoadBinaryAnnotations')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
+
+train_dataloader = dict(
+    batch_size=10,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        layout='DUTS-TR',
+        ann_file='DUTS-TR/train.txt',
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=10,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        layout='DUTS-TR',
+        ann_file='DUTS-TR/val.txt',
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+test_dataloader = dict(
+    batch_size=10,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        layout='DUTS-TE',
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+
+val_evaluator = [
+    dict(type='CalibrationMetric'),
+    dict(type='IoUMetric', iou_metrics=['mIoU']),
+]
+test_evaluator = val_evaluator
+
+# Further test sets by name, for tools/test.py.
+test_sets = {
+    name: dict(
+        type=dataset_type,
+        data_root=data_root,
+        layout=name,
+        pipeline=test_pipeline,
+        test_mode=True,
+    )
+    for name in ('DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS')
+}
+# Images without any object: masks are empty.
+ood_sets = {
+    'DTD-500': dict(
+        type=dataset_type,
+        data_root=data_root,
+        layout='DTD-500',
+        empty_masks=True,
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+}
