@@ -53,10 +53,10 @@ def make_scene(rng, size, wrong_mask=False):
         cover = paint(_texture(rng, size), colours(rng, (0.05, 0.6)))
         image, shape = _over(image, cover, front), hidden
 
-    mask = shape > 0.5
-    if wrong_mask:
+    image, mask = _expose(rng, image), shape > 0.5
+    if wrong_mask:  # drawn last: the image stays the same
         mask = _spoil(rng, mask, things)
-    return _expose(rng, image), mask.astype(np.uint8) * 255
+    return image, mask.astype(np.uint8) * 255
 
 
 def make_texture(rng, size):

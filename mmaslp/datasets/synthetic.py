@@ -16,12 +16,12 @@ from .sod import SODDataset
 # Raise it with any change of the pictures: sets written by another version are refused.
 VERSION = 1
 MANIFEST = 'manifest.json'
-NUM_IMAGES = {'train': 120, 'val': 60, 'test': 100, 'ood': 60}
+NUM_IMAGES = {'train': 60, 'val': 60, 'test': 100, 'ood': 60}
 WRONG_SHARE = 0.08
 
 
 def make_synthetic_sod(
-    out, seed=0, size=96, num_images=None, wrong_share=WRONG_SHARE, progress=None
+    out, seed=0, size=64, num_images=None, wrong_share=WRONG_SHARE, progress=None
 ):
     """Write the synthetic salient-object set, unless it is there already.
 
@@ -36,7 +36,7 @@ def make_synthetic_sod(
     Args:
         out (str): The folder to write, as ``{out}/{split}/images`` and ``masks``.
         seed (int): Seed of all randomness. Defaults to 0.
-        size (int): Height and width. Defaults to 96.
+        size (int): Height and width. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
             ``NUM_IMAGES``; splits that are left out keep their default.
         wrong_share (float): Share of wrong masks in ``train``. Defaults to
@@ -89,9 +89,9 @@ class SyntheticSODDataset(SODDataset):
         data_root (str): Where the set is kept. Defaults to 'data/synthetic_sod'.
         split (str): 'train', 'val', 'test' or 'ood'. Defaults to 'train'.
         seed (int): Seed of the set. Defaults to 0.
-        size (int): Height and width of the images. Defaults to 96.
+        size (int): Height and width of the images. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
-            120 / 60 / 100 / 60.
+            60 / 60 / 100 / 60.
         wrong_share (float): Share of wrong training masks. Defaults to 0.08.
         **kwargs: Arguments of :class:`SODDataset`.
 
@@ -107,7 +107,7 @@ class SyntheticSODDataset(SODDataset):
         data_root='data/synthetic_sod',
         split='train',
         seed=0,
-        size=96,
+        size=64,
         num_images=None,
         wrong_share=WRONG_SHARE,
         **kwargs,

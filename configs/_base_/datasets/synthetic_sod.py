@@ -1,7 +1,7 @@
 # The built-in data: nothing to download, written to data_root on first use.
 dataset_type = 'SyntheticSODDataset'
 data_root = 'data/synthetic_sod'
-crop_size = (96, 96)
+crop_size = (64, 64)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -24,7 +24,7 @@ tta_pipeline = [
         transforms=[
             [
                 dict(type='Resize', scale=(size, size), keep_ratio=False)
-                for size in (72, 96, 120)
+                for size in (48, 64, 80)
             ],
             [
                 dict(type='RandomFlip', prob=0.0, direction='horizontal'),
@@ -37,7 +37,7 @@ tta_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(

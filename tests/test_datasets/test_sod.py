@@ -1,0 +1,304 @@
+import os
+import shutil
+
+import pytest
+import torch
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmengine.structures import PixelData
+from mmseg.registry import DATASETS, METRICS
+
+from mmaslp.datasets import SODDataset
+
+NAMES = ['c', 'a.1', 'b']
+
+TRAIN = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadBinaryAnnotations'),
+    dict(type='Resize', scale=(32, 32), keep_ratio=False),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+TEST = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(32, 32), keep_ratio=False),
+    dict(type='LoadBinaryAnnotations'),
+    dict(type='PackSegInputs'),
+]
+
+
+@pytest.fixture
+def root(tmp_path, write_pairs):
+    write_pairs(tmp_path, NAMES)
+    init_default_scope('mmseg')
+    return tmp_path
+
+
+def stems(dataset):
+    return [
+        os.path.splitext(os.path.basename(dataset.get_data_info(i)['img_path']))[0]
+        for i in range(len(dataset))
+    ]
+
+
+def test_data_info_is_what_mmseg_expects(root):
+    dataset = SODDataset(str(root))
+    assert dataset.get_data_info(0) == {
+        'img_path': str(root / 'images' / 'a.1.jpg'),
+        'seg_map_path': str(root / 'masks' / 'a.1.png'),
+        'label_map': None,
+        'reduce_zero_label': False,
+        'seg_fields': [],
+        'sample_idx': 0,
+    }
+    assert stems(dataset) == ['a.1', 'b', 'c']
+    assert dataset.metainfo['classes'] == ('background', 'foreground')
+    assert len(dataset.metainfo['palette']) == 2
+
+
+@pytest.mark.parametrize(
+    ('layout', 'images', 'masks'),
+    [
+        ('DUTS-TR', 'DUTS-TR/DUTS-TR-Image', 'DUTS-TR/DUTS-TR-Mask'),
+        ('DUTS-TR', 'DUTS-TR-Image', 'DUTS-TR-Mask'),
+        ('DUTS-TR', 'DUTS/DUTS-TR/DUTS-TR-Image', 'DUTS/DUTS-TR/DUTS-TR-Mask'),
+        ('DUTS-TE', 'DUTS-TE/DUTS-TE-Image', 'DUTS-TE/DUTS-TE-Mask'),
+        ('DUTS-TE', 'DUTS-TE/im', 'DUTS-TE/gt'),
+        ('DUT-OMRON', 'DUT-OMRON/DUT-OMRON-image', 'DUT-OMRON/pixelwiseGT-new-PNG'),
+        ('PASCAL-S', 'datasets/imgs/pascal', 'datasets/masks/pascal'),
+        ('PASCAL-S', 'PASCAL-S/Imgs', 'PASCAL-S/Imgs'),
+        ('SOD', 'SOD/Image', 'SOD/Mask'),
+        ('ECSSD', 'ECSSD/images', 'ECSSD/ground_truth_mask'),
+        ('HKU-IS', 'HKU-IS/imgs', 'HKU-IS/gt'),
+        ('DTD-500', 'DTD_Texture_500/images', 'DTD_Texture_500/masks'),
+        ('mmseg', 'img_dir', 'ann_dir'),
+        (None, 'Images', 'GT'),
+    ],
+)
+def test_published_layouts(tmp_path, layout, images, masks, write_pairs):
+    write_pairs(tmp_path, NAMES, images, masks)
+    dataset = SODDataset(str(tmp_path), layout=layout)
+    assert len(dataset) == 3
+    assert dataset.get_data_info(1)['img_path'] == str(tmp_path / images / 'b.jpg')
+    assert dataset.get_data_info(1)['seg_map_path'] == str(tmp_path / masks / 'b.png')
+
+
+@pytest.mark.parametrize(
+    ('layout', 'images', 'masks'),
+    [
+        ('mmseg', 'img_dir/val', 'ann_dir/val'),
+        (None, 'val/images', 'val/masks'),
+        (None, 'images/val', 'masks/val'),
+    ],
+)
+def test_splits(tmp_path, layout, images, masks, write_pairs):
+    write_pairs(tmp_path, ['z'], images, masks)
+    write_pairs(tmp_path, NAMES, images.replace('val', 'train'), 'no/matter')
+    assert stems(SODDataset(str(tmp_path), layout=layout, split='val')) == ['z']
+
+
+def test_sets_side_by_side(tmp_path, write_pairs):
+    for name in ('ECSSD', 'SOD', 'HKU-IS'):
+        write_pairs(tmp_path / name, [name])
+        assert stems(SODDataset(str(tmp_path), layout=name)) == [name]
+
+
+def test_missing_folder_says_where_it_looked_and_what_to_fetch(tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        SODDataset(str(tmp_path), layout='DUTS-TE')
+    for part in (str(tmp_path), 'DUTS-TE/DUTS-TE-Image', 'DUTS-TE.zip', 'prepare_'):
+        assert part in str(error.value)
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        SODDataset(str(tmp_path / 'nowhere'))
+
+
+def test_data_prefix_and_suffixes(tmp_path, write_image, write_mask):
+    write_image(tmp_path / 'x' / 'deep' / '1_img.jpg')
+    write_image(tmp_path / 'x' / '1_other.jpg')
+    write_mask(tmp_path / 'y' / 'deep' / '1_gt.png')
+    prefix = dict(img_path='x/', seg_map_path='./y')
+    dataset = SODDataset(
+        str(tmp_path),
+        data_prefix=prefix,
+        img_suffix='_img.jpg',
+        seg_map_suffix='_gt.png',
+    )
+    info = dataset.get_data_info(0)
+    assert info['img_path'] == str(tmp_path / 'x' / 'deep' / '1_img.jpg')
+    assert info['seg_map_path'] == str(tmp_path / 'y' / 'deep' / '1_gt.png')
+
+
+def test_paths_have_one_spelling(root, monkeypatch):
+    monkeypatch.chdir(root.parent)
+    spellings = [root.name, f'./{root.name}/', f'{root.name}//']
+    paths = {SODDataset(s).get_data_info(0)['img_path'] for s in spellings}
+    assert paths == {os.path.join(root.name, 'images', 'a.1.jpg')}
+
+
+def test_mixed_suffixes(root, write_image, write_mask):
+    write_image(root / 'images' / 'd.bmp')
+    write_image(root / 'images' / 'e.PNG')
+    for name in 'de':
+        write_mask(root / 'masks' / f'{name}.png')
+    (root / 'images' / 'Thumbs.db').write_bytes(b'x')
+    (root / 'masks' / 'readme.txt').write_text('x')
+    assert stems(SODDataset(str(root))) == ['a.1', 'b', 'c', 'd', 'e']
+
+
+@pytest.mark.parametrize(
+    'content', ['c\na.1\n', 'c.jpg\r\n\r\na.1.jpg\r\n', '\ufeffc\n  a.1  \n\n']
+)
+def test_list_files(root, content):
+    (root / 'list.txt').write_bytes(content.encode())
+    assert stems(SODDataset(str(root), ann_file='list.txt')) == ['a.1', 'c']
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('a.1\nx\ny\n', '2 of 3 listed images are not in .*images: x, y'),
+        ('a.1\nb\na.1\n', 'listed twice: a.1'),
+        ('\n \n', 'list.txt: the list is empty'),
+        (b'\xff\xfe\x00', 'list.txt: not a text file'),
+    ],
+)
+def test_bad_list_files(root, content, message):
+    data = content if isinstance(content, bytes) else content.encode()
+    (root / 'list.txt').write_bytes(data)
+    with pytest.raises(ValueError, match=message):
+        SODDataset(str(root), ann_file='list.txt')
+
+
+def test_missing_list_file(root):
+    with pytest.raises(FileNotFoundError, match=r'nolist\.txt'):
+        SODDataset(str(root), ann_file='nolist.txt')
+
+
+def test_names_without_partner(root, write_image, write_mask):
+    for i in range(9):
+        write_image(root / 'images' / f'x{i}.jpg')
+    write_mask(root / 'masks' / 'spare.png')
+    with pytest.raises(ValueError) as error:
+        SODDataset(str(root))
+    message = str(error.value)
+    assert '9 of 12 images' in message and 'x0, x1, x2, x3, x4, ... (4 more)' in message
+    assert '1 of 4 masks' in message and 'spare' in message
+
+
+def test_list_needs_only_its_own_partners(root, write_image, write_mask):
+    write_mask(root / 'masks' / 'spare.png')
+    write_image(root / 'images' / 'lonely.jpg')
+    (root / 'list.txt').write_text('a.1\nb\n')
+    assert len(SODDataset(str(root), ann_file='list.txt')) == 2
+
+
+def test_duplicates(root, write_image):
+    write_image(root / 'images' / 'b.png')
+    with pytest.raises(ValueError, match=r'b\.jpg and b\.png'):
+        SODDataset(str(root))
+    assert len(SODDataset(str(root), img_suffix='.jpg')) == 3
+
+
+def test_empty_folder(tmp_path):
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'masks').mkdir()
+    with pytest.raises(ValueError, match='images: holds no image'):
+        SODDataset(str(tmp_path))
+
+
+def test_empty_masks(root):
+    shutil.rmtree(root / 'masks')
+    with pytest.raises(FileNotFoundError):
+        SODDataset(str(root))
+    dataset = SODDataset(str(root), empty_masks=True, pipeline=TEST, test_mode=True)
+    label = dataset[0]['data_samples'].gt_sem_seg.data
+    assert label.shape == (1, 14, 20)
+    assert not label.any()
+    assert dataset.get_cat_ids(0) == [0]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(layout='COCO'), 'known are DUTS-TR'),
+        (dict(reduce_zero_label=True), 'reduce_zero_label must be False'),
+        (dict(layout='SOD', data_prefix=dict(img_path='x')), 'not both'),
+        (dict(data_prefix=dict(img_path='x')), 'needs seg_map_path'),
+        (dict(data_prefix=dict(seg_map_path='x')), 'needs img_path'),
+        (dict(metainfo=dict(classes=('a', 'b', 'c'))), 'two classes'),
+    ],
+)
+def test_wrong_arguments(root, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SODDataset(str(root), **arguments)
+
+
+def test_classes_can_be_renamed(root):
+    dataset = SODDataset(str(root), metainfo=dict(classes=('ground', 'nucleus')))
+    assert dataset.metainfo['classes'] == ('ground', 'nucleus')
+    assert dataset.metainfo['label_map'] is None
+
+
+def test_mmengine_wrappers(root, write_pairs):
+    write_pairs(root / 'more', ['z'])
+    first, second = SODDataset(str(root)), SODDataset(str(root / 'more'))
+    both = ConcatDataset([first, second])
+    assert stems(both) == ['a.1', 'b', 'c', 'z']
+    assert stems(RepeatDataset(first, 2)) == ['a.1', 'b', 'c'] * 2
+    assert first.get_cat_ids(0) == [0, 1]
+    assert len(ClassBalancedDataset(first, 0.1)) == 3
+
+
+@pytest.mark.parametrize('serialize_data', [True, False])
+def test_base_dataset_options(root, serialize_data):
+    options = dict(data_root=str(root), serialize_data=serialize_data)
+    assert stems(SODDataset(**options, indices=2)) == ['a.1', 'b']
+    assert stems(SODDataset(**options, indices=[2, 0])) == ['c', 'a.1']
+    assert stems(SODDataset(**options).get_subset([1])) == ['b']
+    lazy = SODDataset(**options, lazy_init=True)
+    assert not lazy._fully_initialized
+    assert lazy.metainfo['classes'] == ('background', 'foreground')
+    lazy.full_init()
+    assert stems(lazy) == ['a.1', 'b', 'c']
+    SODDataset('/nowhere', lazy_init=True)  # nothing is read
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_batch_of_mmseg(root, workers):
+    """The host's transforms, loader, preprocessor and metric take the data as is."""
+    loader = Runner.build_dataloader(
+        dict(
+            batch_size=3,
+            num_workers=workers,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            dataset=dict(type='SODDataset', data_root=str(root), pipeline=TRAIN),
+        ),
+        seed=0,
+    )
+    batch = next(iter(loader))
+    assert [tuple(image.shape) for image in batch['inputs']] == [(3, 32, 32)] * 3
+    for sample in batch['data_samples']:
+        label = sample.gt_sem_seg.data
+        assert label.shape == (1, 32, 32) and label.unique().tolist() == [0, 1]
+        assert label.float().mean() == 0.5
+        assert sample.img_path.startswith(str(root / 'images'))
+        assert sample.seg_map_path.startswith(str(root / 'masks'))
+
+
+def test_host_metric(root):
+    dataset = DATASETS.build(
+        dict(type='SODDataset', data_root=str(root), pipeline=TEST, test_mode=True)
+    )
+    metric = METRICS.build(dict(type='IoUMetric', iou_metrics=['mIoU']))
+    metric.dataset_meta = dataset.metainfo
+    for i in range(len(dataset)):
+        sample = dataset[i]['data_samples']
+        prediction = torch.zeros_like(sample.gt_sem_seg.data)
+        prediction[..., :15] = 1  # a half more than the foreground of 10 columns
+        sample.pred_sem_seg = PixelData(data=prediction)
+        record = sample.to_dict()
+        metric.process({}, [record])
+    figures = metric.evaluate(len(dataset))
+    assert figures['aAcc'] == 75
+    assert figures['mIoU'] == pytest.approx(100 * (10 / 15 + 5 / 10) / 2, abs=0.01)
