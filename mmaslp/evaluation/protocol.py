@@ -1,0 +1,38 @@
+"""What happens to a map before it is measured."""
+
+PROTOCOLS = ('raw', 'released')
+
+
+def check_protocol(protocol):
+    """Refuse unknown protocols.
+
+    Raises:
+        ValueError: ``protocol`` is neither 'raw' nor 'released'.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f'protocol must be one of {PROTOCOLS}, not {protocol!r}')
+
+
+def apply_protocol(prob, protocol):
+    """Prepare one map.
+
+    'raw' leaves it as it is. 'released' does what the released ASLP code does before it
+    measures: stretch each image to [0, 1] and round to 8 bits. That makes every
+    image's darkest pixel 0 and its brightest 1, however unsure the model was, so it
+    changes the probabilities that are measured (an empty scene is hit worst). It is
+    here only to compare with published figures.
+
+    Source: ``test`` in https://github.com/Carlisle-Liu/ASLP.
+
+    Args:
+        prob (Tensor): (H, W) in [0, 1].
+        protocol (str): 'raw' or 'released'.
+
+    Returns:
+        Tensor: (H, W) in [0, 1].
+    """
+    if protocol == 'raw' or not prob.numel():
+        return prob
+    prob = prob.float()
+    low, high = prob.aminmax()
+    return ((prob - low) / (high - low + 1e-8) * 255).round() / 255
