@@ -1,3 +1,5 @@
 """Registered hooks."""
 
-from . import hooks  # noqa: F401
+from .hooks import ASLPHook
+
+__all__ = ['ASLPHook']

@@ -350,7 +350,7 @@ class ASLPHook(Hook):
             found = self.bank.load_state_dict(saved)
             for key in ('seed', 'accuracy', 'confidence', 'landmark', 'validated_iter'):
                 self._state[key] = saved[key]
-            before = saved['settings']
+            before = dict(saved['settings'])
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(
                 f'the state of ASLPHook in the checkpoint is damaged ({error}): resume '

@@ -1,0 +1,156 @@
+import json
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmaslp.core import image_margin, max_alpha, sc_bce, update_alpha
+
+DEFAULTS = dict(accuracy=0.95, beta=2.0, eta=0.002, lam=2000.0)
+
+
+def step(alpha, margin, **kwargs):
+    alpha = torch.tensor([alpha], dtype=torch.float64)
+    margin = torch.tensor([margin], dtype=torch.float64)
+    return update_alpha(alpha, margin, **{**DEFAULTS, **kwargs}).item()
+
+
+def test_golden_figures(shared):
+    cases = json.loads((shared / 'golden' / 'alpha.json').read_text())['cases']
+    assert cases
+    for case in cases:
+        logits, labels, alpha, bce = (
+            torch.tensor(case[k], dtype=torch.float64)
+            for k in ('logits', 'labels', 'alpha', 'bce')
+        )
+        margin = image_margin(logits, labels)
+        torch.testing.assert_close(
+            sc_bce(logits, labels).flatten(1).mean(1), bce, atol=1e-6, rtol=0
+        )
+        for key in ('released_mc', 'explicit_mc', 'implicit_mc', 'explicit_me'):
+            solver, rule = key.split('_')
+            updated = update_alpha(
+                alpha,
+                margin,
+                accuracy=case['acc'],
+                beta=case['beta'],
+                eta=case['eta'],
+                lam=case['lam'],
+                rule=rule.upper(),
+                landmark=case['acc_lm'],
+                solver=solver,
+            )
+            expected = torch.tensor(case[key], dtype=torch.float64)
+            torch.testing.assert_close(updated, expected, atol=1e-6, rtol=0)
+
+
+def test_explicit_by_hand():
+    # 0.1 + 0.01 * (2 / 2 * 3 + 10 * min(0, (1 - 0.1) - 0.95))
+    updated = step(0.1, 3.0, eta=0.01, lam=10.0, solver='explicit')
+    assert updated == pytest.approx(0.1 + 0.01 * (3.0 + 10 * -0.05))
+
+
+def test_implicit_by_hand():
+    # a' = 0.1 + 0.002 * 3; penalised since 1 - a' < 0.95: (a' + 4 * 0.05) / (1 + 4)
+    assert step(0.1, 3.0) == pytest.approx((0.106 + 0.2) / 5)
+    assert step(0.01, 3.0) == pytest.approx(0.016)  # not yet penalised
+
+
+def test_released_divides_by_its_beta_and_has_its_own_clamp():
+    kwargs = dict(beta=1.0, eta=0.01, lam=0.0, solver='released')
+    assert step(0.1, 3.0, **kwargs) == pytest.approx(0.1 + 0.01 * 3.0 / 0.5)
+    assert step(0.995, 0.0, **kwargs) == pytest.approx(0.995)
+    assert step(0.995, 1.0, **kwargs) == pytest.approx(0.99)
+
+
+@given(
+    alpha=st.floats(0, 0.49),
+    margin=st.floats(-20, 20),
+    accuracy=st.floats(0.5, 1),
+    eta=st.floats(1e-5, 10),
+    lam=st.floats(0, 1e5),
+    beta=st.floats(0.05, 2),
+    rule=st.sampled_from(['MC', 'ME']),
+    solver=st.sampled_from(['implicit', 'explicit', 'released']),
+)
+@settings(deadline=None)
+def test_levels_stay_in_range(alpha, margin, accuracy, eta, lam, beta, rule, solver):
+    updated = step(
+        min(alpha, max_alpha(beta)),
+        margin,
+        accuracy=accuracy,
+        eta=eta,
+        lam=lam,
+        beta=beta,
+        rule=rule,
+        solver=solver,
+        landmark=accuracy,
+    )
+    limit = max(1 / beta, 0) if solver == 'released' else max_alpha(beta)
+    assert 0.0 <= updated <= limit
+
+
+@given(eta=st.floats(1e-3, 1.0), lam=st.floats(100.0, 1e5), beta=st.floats(0.5, 2.0))
+@settings(deadline=None, max_examples=30)
+def test_implicit_converges_where_explicit_may_not(eta, lam, beta):
+    accuracy, margin = 0.9, 2.0
+    kwargs = dict(accuracy=accuracy, eta=eta, lam=lam, beta=beta)
+    alpha, previous = 0.0, math.inf
+    for _ in range(2_000):
+        alpha, previous = step(alpha, margin, **kwargs), alpha
+        if abs(alpha - previous) < 1e-13:
+            break
+    # Gradient and penalty cancel: beta / 2 * m = lam * (beta / 2 * a - (1 - A)).
+    fixed_point = 2 / beta * (1 - accuracy) + margin / lam
+    assert alpha == pytest.approx(min(fixed_point, max_alpha(beta)), abs=1e-6)
+
+
+def test_explicit_saw_tooths_at_the_published_defaults():
+    levels = [0.0]
+    for _ in range(60):
+        levels.append(step(levels[-1], 5.0, solver='explicit'))
+    late = levels[-12:]
+    assert max(late) - min(late) > 0.02
+
+
+def test_me_raises_while_accuracy_holds_and_lowers_when_it_falls():
+    kwargs = dict(rule='ME', landmark=0.95)
+    assert step(0.1, 1.0, accuracy=0.95, **kwargs) == pytest.approx(0.102)
+    assert step(0.1, 1.0, accuracy=0.96, **kwargs) == pytest.approx(0.102)
+    assert step(0.1, 1.0, accuracy=0.94, **kwargs) == pytest.approx(0.102 - 0.04)
+
+
+def test_dtype_is_kept_and_input_left_alone():
+    alpha = torch.full((3,), 0.1)
+    updated = update_alpha(alpha, torch.ones(3), **DEFAULTS)
+    assert updated.dtype == torch.float32 and (alpha == 0.1).all()
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'match'),
+    [
+        (dict(beta=2.5), 'beta'),
+        (dict(beta=0.0), 'beta'),
+        (dict(eta=0.0), 'eta'),
+        (dict(eta=math.nan), 'eta'),
+        (dict(lam=-1.0), 'lam'),
+        (dict(accuracy=95.0), 'accuracy must be a fraction'),
+        (dict(accuracy=math.nan), 'accuracy'),
+        (dict(rule='MCC'), 'rule must be one of MC, ME'),
+        (dict(solver='newton'), 'solver must be one of'),
+        (dict(rule='ME'), 'needs landmark'),
+        (dict(rule='ME', landmark=1.5), 'landmark'),
+        (dict(margin=math.nan), 'not finite'),
+    ],
+)
+def test_bad_arguments(kwargs, match):
+    kwargs = dict(kwargs)
+    with pytest.raises(ValueError, match=match):
+        step(0.1, kwargs.pop('margin', 1.0), **kwargs)
+
+
+def test_bad_shapes():
+    with pytest.raises(ValueError, match=r'both have the shape \(N,\)'):
+        update_alpha(torch.zeros(2), torch.zeros(3), **DEFAULTS)

@@ -1,0 +1,508 @@
+import csv
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from PIL import Image
+
+from mmaslp.core import AlphaBank, update_alpha
+from mmaslp.engine import ASLPHook
+from mmaslp.models.losses import SCBCELoss
+from mmaslp.utils.checkpoint import allow_history_buffers
+
+LOOPS = pytest.mark.parametrize('by_epoch', [True, False], ids=['epoch', 'iter'])
+
+
+class Recorder(Hook):
+    """Notes what the losses and the hook did in every iteration."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self):
+        self.iters = []
+        self.levels = []
+
+    def before_train(self, runner):
+        self.hook = aslp(runner)
+        for loss in losses(runner):
+            loss.register_forward_pre_hook(self.before_loss)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.iters.append(
+            dict(
+                iter=runner.iter,
+                ids=[s.img_path for s in data_batch['data_samples']],
+                draws=[],
+                margins=[],
+            )
+        )
+
+    def before_loss(self, loss, args):
+        logits, labels = args[:2]
+        signed = (2 * labels - 1) * logits.detach().squeeze(1)
+        self.iters[-1]['margins'].append(signed.flatten(1).mean(1))
+        self.iters[-1]['draws'].append(loss._state.draw.perturbed.tolist())
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.iters[-1]['loss'] = outputs['loss'].item()
+        self.levels.append(dict(zip(self.hook.bank.ids, self.hook.bank.alpha.tolist())))
+
+
+def aslp(runner):
+    return next(h for h in runner.hooks if isinstance(h, ASLPHook))
+
+
+def losses(runner):
+    return [m for m in runner.model.modules() if isinstance(m, SCBCELoss)]
+
+
+def train(cfg):
+    runner = Runner.from_cfg(cfg)
+    recorder = Recorder()
+    runner.register_hook(recorder)
+    runner.train()
+    return runner, recorder
+
+
+def log_of(work_dir):
+    return ''.join(p.read_text() for p in work_dir.glob('*/*.log'))
+
+
+def state_of(runner):
+    return runner.message_hub.get_info('aslp')
+
+
+@LOOPS
+def test_levels_follow_the_rule_after_warm_up(toy, tmp_path, by_epoch):
+    runner, recorder = train(toy.config(tmp_path / 'run', by_epoch, auxiliary=True))
+    accuracy = None
+    scalars = list((tmp_path / 'run').glob('*/vis_data/scalars.json'))[0]
+    measured = {}
+    for line in scalars.read_text().splitlines():
+        entry = json.loads(line)
+        if 'calib/acc' in entry:
+            measured[entry['step'] * (5 if by_epoch else 1)] = entry['calib/acc']
+    assert sorted(measured) == [5, 10, 15]
+
+    levels = dict.fromkeys(recorder.levels[0], 0.0)
+    for step, levels_then in zip(recorder.iters, recorder.levels):
+        accuracy = measured.get(step['iter'], accuracy)
+        if step['iter'] >= 5:
+            # decode head of weight 1, auxiliary head of weight 0.4
+            main, aux = step['margins']
+            margin = ((main + 0.4 * aux) / 1.4).double()
+            by_image = {}
+            for name, value in zip(step['ids'], margin.tolist()):
+                by_image.setdefault(name, []).append(value)
+            for name, values in by_image.items():
+                levels[name] = update_alpha(
+                    torch.tensor([levels[name]], dtype=torch.float64),
+                    torch.tensor([np.mean(values)]),
+                    accuracy=accuracy,
+                    beta=2.0,
+                    eta=0.002,
+                    lam=2000.0,
+                ).item()
+        assert levels_then == pytest.approx(levels, abs=1e-8)
+    assert min(levels.values()) > 0
+
+
+@LOOPS
+def test_one_draw_per_image_and_iteration_for_all_heads(toy, tmp_path, by_epoch):
+    cfg = toy.config(
+        tmp_path / 'run',
+        by_epoch,
+        auxiliary=True,
+        custom_hooks=[dict(type='ASLPHook', rule='fixed', alpha=0.4)],
+    )
+    _, recorder = train(cfg)
+    for step in recorder.iters:
+        main, aux = step['draws']
+        assert main == aux
+    drawn = np.concatenate([s['draws'][0] for s in recorder.iters])
+    assert 0 < drawn.sum() < len(drawn)
+    assert set(recorder.levels[-1].values()) == {0.4}
+
+
+def test_fixed_rule_takes_the_level_of_the_loss_and_needs_no_validation(toy, tmp_path):
+    cfg = toy.config(
+        tmp_path / 'run', custom_hooks=[dict(type='ASLPHook', rule='fixed')]
+    )
+    cfg.model.decode_head.loss_decode.alpha = 0.25
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    _, recorder = train(cfg)
+    assert set(recorder.levels[0].values()) == {0.25}
+
+
+def test_same_image_twice_in_a_batch(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', by_epoch=False)
+    cfg.train_dataloader.dataset.indices = [0, 1, 2]
+    cfg.train_dataloader.batch_size = 8
+    _, recorder = train(cfg)
+    for step in recorder.iters:
+        for draws in step['draws']:
+            by_image = {}
+            for name, draw in zip(step['ids'], draws):
+                assert by_image.setdefault(name, draw) == draw
+    assert min(recorder.levels[-1].values()) > 0
+
+
+def test_me_rule_with_landmark_of_the_warm_up(toy, tmp_path):
+    cfg = toy.config(
+        tmp_path / 'run',
+        custom_hooks=[
+            dict(type='ASLPHook', rule='ME', landmark='warmup', warmup_epochs=2)
+        ],
+    )
+    runner, _ = train(cfg)
+    state = state_of(runner)
+    assert 0 < state['landmark'] <= 1 and state['validated_iter'] == 15
+
+
+@pytest.mark.parametrize('solver', ['implicit', 'explicit', 'released'])
+@pytest.mark.parametrize('beta', ['SI', 'DM', 0.5])
+def test_solvers_and_perturbations(toy, tmp_path, solver, beta):
+    cfg = toy.config(
+        tmp_path / 'run',
+        custom_hooks=[dict(type='ASLPHook', solver=solver, warmup_iters=5)],
+    )
+    cfg.model.decode_head.loss_decode.beta = beta
+    _, recorder = train(cfg)
+    assert any(v > 0 for v in recorder.levels[-1].values())
+
+
+RESUMED = """
+import sys
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+import mmaslp, os, signal, torch
+torch.set_num_threads(1)
+
+class Kill(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+runner = Runner.from_cfg(Config.fromfile(sys.argv[1]))
+runner.register_hook(Kill())
+runner.train()
+"""
+
+
+def run_and_kill(cfg, tmp_path, at):
+    script, config = tmp_path / 'run.py', tmp_path / 'killed.py'
+    script.write_text(RESUMED)
+    cfg.dump(config)
+    done = subprocess.run(
+        [sys.executable, str(script), str(config), str(at)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+
+
+@LOOPS
+def test_killed_and_resumed_equals_uninterrupted(toy, tmp_path, by_epoch):
+    """With dropout, which the hook's seeding makes repeatable, and without."""
+
+    def config(name, **overrides):
+        cfg = toy.config(tmp_path / name, by_epoch, **overrides)
+        cfg.model.decode_head.dropout_ratio = 0.3
+        cfg.train_cfg.update(dict(max_epochs=4) if by_epoch else dict(max_iters=20))
+        return cfg
+
+    whole, whole_steps = train(config('whole'))
+    # In the middle of an epoch; the last checkpoint (iteration 10) was written before
+    # the validation of that moment.
+    run_and_kill(config('killed'), tmp_path, at=13)
+    resumed, resumed_steps = train(config('killed', resume=True))
+
+    assert [s['iter'] for s in resumed_steps.iters] == list(range(10, 20))
+    assert resumed_steps.iters[0]['ids'] == whole_steps.iters[10]['ids']
+    for ours, theirs in zip(resumed_steps.iters, whole_steps.iters[10:]):
+        assert ours['ids'] == theirs['ids']
+        assert ours['draws'] == theirs['draws']
+        assert ours['loss'] == theirs['loss']
+    assert resumed_steps.levels == whole_steps.levels[10:]
+    one, other = dict(state_of(whole)), dict(state_of(resumed))
+    assert torch.equal(one.pop('alpha'), other.pop('alpha'))
+    assert torch.equal(one.pop('ids'), other.pop('ids'))
+    assert one == other
+    for ours, theirs in zip(resumed.model.parameters(), whole.model.parameters()):
+        assert torch.equal(ours, theirs)
+
+
+def test_seed_of_the_draws_survives_a_run_without_a_fixed_seed(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', randomness=dict(seed=None))
+    runner, _ = train(cfg)
+    resumed, _ = train(
+        toy.config(
+            tmp_path / 'run',
+            randomness=dict(seed=None),
+            resume=True,
+            train_cfg=dict(max_epochs=4),
+        )
+    )
+    assert state_of(resumed)['seed'] == state_of(runner)['seed']
+
+
+def test_checkpoint_loads_safely_and_load_from_starts_anew(toy, tmp_path):
+    runner, _ = train(toy.config(tmp_path / 'run'))
+    path = str(tmp_path / 'run' / 'epoch_3.pth')
+    allow_history_buffers()  # OneDL's loader takes them back after each file
+    checkpoint = torch.load(path, weights_only=True)
+    saved = checkpoint['message_hub']['runtime_info']['aslp']
+    assert torch.equal(saved['alpha'], aslp(runner).bank.alpha)
+
+    fresh, recorder = train(toy.config(tmp_path / 'fine', load_from=path))
+    assert set(recorder.levels[0].values()) == {0.0}
+    assert recorder.iters[0]['iter'] == 0
+
+
+def test_resume_with_other_images_keeps_what_matches(toy, tmp_path):
+    train(toy.config(tmp_path / 'run'))
+    for i in range(4):
+        for kind in ('images', 'masks'):
+            folder = toy.root / 'train' / kind
+            (folder / f'{i:02d}.png').rename(folder / f'new{i}.png')
+    cfg = toy.config(tmp_path / 'run', resume=True, train_cfg=dict(max_epochs=4))
+    Runner.from_cfg(cfg).train()
+    message = '6 of the 10 training images are among the 10'
+    assert message in log_of(tmp_path / 'run')
+
+
+def test_resume_without_state_says_so(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[])
+    Runner.from_cfg(cfg).train()
+    cfg = toy.config(tmp_path / 'run', resume=True, train_cfg=dict(max_epochs=4))
+    Runner.from_cfg(cfg).train()
+    assert 'holds no state of ASLPHook' in log_of(tmp_path / 'run')
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda s: s.update(alpha=s['alpha'][:3]),
+        lambda s: s.pop('ids'),
+        lambda s: s.pop('seed'),
+        lambda s: s.update(settings=None),
+    ],
+)
+def test_resume_with_damaged_state(toy, tmp_path, damage):
+    train(toy.config(tmp_path / 'run'))
+    path = tmp_path / 'run' / 'epoch_3.pth'
+    allow_history_buffers()  # OneDL's loader takes them back after each file
+    checkpoint = torch.load(path, weights_only=True)
+    damage(checkpoint['message_hub']['runtime_info']['aslp'])
+    torch.save(checkpoint, path)
+    cfg = toy.config(tmp_path / 'run', resume=True, train_cfg=dict(max_epochs=4))
+    with pytest.raises(ValueError, match='state of ASLPHook in the checkpoint is damaged'):
+        Runner.from_cfg(cfg).train()
+
+
+def test_nan_in_one_image_costs_only_that_image_its_step(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[dict(type='ASLPHook')])
+    cfg.custom_hooks[0].warmup_iters = 5
+    runner = Runner.from_cfg(cfg)
+    recorder = Recorder()
+    runner.register_hook(recorder)
+
+    class Poison(Hook):
+        def before_train(self, runner):
+            for loss in losses(runner):
+                loss.register_forward_pre_hook(self.poison)
+            self.runner = runner
+
+        def poison(self, loss, args):
+            if self.runner.iter == 7:
+                args[0].data[0] = float('nan')
+
+    runner.register_hook(Poison())
+    runner.train()
+    name, other = recorder.iters[7]['ids']
+    assert recorder.levels[7][name] == recorder.levels[6][name]
+    assert recorder.levels[7][other] != recorder.levels[6][other]
+    assert np.isfinite(list(recorder.levels[-1].values())).all()
+    log = log_of(tmp_path / 'run')
+    assert 'not finite' in log and name in log
+
+
+def test_logs_pictures_and_table(toy, tmp_path):
+    runner, _ = train(toy.config(tmp_path / 'run'))
+    folder = next((tmp_path / 'run').glob('*/vis_data'))
+    lines = [json.loads(x) for x in (folder / 'scalars.json').read_text().splitlines()]
+    last = [x for x in lines if 'alpha' in x][-1]
+    alpha = aslp(runner).bank.alpha.numpy()
+    assert last['alpha'] == pytest.approx(alpha.mean(), abs=1e-4)
+    for name, share in (('alpha_p05', 0.05), ('alpha_p50', 0.5), ('alpha_p95', 0.95)):
+        assert last[name] == pytest.approx(np.quantile(alpha, share), abs=1e-4)
+    pictures = sorted((folder / 'vis_image').glob('alpha_histogram_*.png'))
+    assert len(pictures) == 3
+    assert np.asarray(Image.open(pictures[-1])).std() > 10
+
+    with open(tmp_path / 'run' / 'alpha.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    levels = [float(row['alpha']) for row in rows]
+    assert levels == sorted(levels) and len(rows) == 10
+    by_name = dict(zip(aslp(runner).bank.ids, alpha))
+    for row, level in zip(rows, levels):
+        assert level == pytest.approx(by_name[row['img_path']], abs=1e-6)
+
+
+def test_model_without_the_loss(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.model.decode_head.loss_decode = dict(type='CrossEntropyLoss', use_sigmoid=True)
+    with pytest.raises(ValueError, match='found no SCBCELoss'):
+        Runner.from_cfg(cfg).train()
+
+
+def test_different_perturbations(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', auxiliary=True)
+    cfg.model.auxiliary_head.loss_decode.beta = 'M'
+    with pytest.raises(ValueError, match='different perturbations'):
+        Runner.from_cfg(cfg).train()
+
+
+def test_no_validation(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    with pytest.raises(ValueError, match=r"val_evaluator = \[dict\(type='Calibration"):
+        Runner.from_cfg(cfg).train()
+
+
+def test_no_accuracy_among_the_metrics(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.val_evaluator = [dict(type='IoUMetric')]
+    with pytest.raises(ValueError, match=r"\['IoUMetric'\] gives: set val_evaluator"):
+        Runner.from_cfg(cfg).train()
+
+
+def test_accuracy_of_another_metric(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.val_evaluator = [dict(type='IoUMetric')]
+    cfg.custom_hooks[0].accuracy_key = 'aAcc'
+    runner, _ = train(cfg)
+    assert 0.3 < state_of(runner)['accuracy'] <= 1
+    cfg.custom_hooks[0].accuracy_key = 'nope'
+    with pytest.raises(ValueError, match="no 'nope' for ASLPHook, only"):
+        train(cfg)
+
+
+@pytest.mark.parametrize('nested', [False, True])
+def test_mosaic_is_refused(toy, tmp_path, nested):
+    cfg = toy.config(tmp_path / 'run')
+    inner = cfg.train_dataloader.dataset
+    mosaic = dict(type='RandomMosaic', prob=1, img_scale=(16, 16))
+    if nested:
+        mosaic = dict(type='RandomApply', transforms=[mosaic], prob=0.5)
+    cfg.train_dataloader.dataset = dict(
+        type='MultiImageMixDataset',
+        dataset=dict(
+            **{k: v for k, v in inner.items() if k != 'pipeline'},
+            pipeline=inner.pipeline[:2],
+        ),
+        pipeline=[mosaic, dict(type='PackSegInputs')],
+    )
+    with pytest.raises(ValueError, match='RandomMosaic, which makes one image of'):
+        Runner.from_cfg(cfg).train()
+
+
+@pytest.mark.parametrize('kind', ['ConcatDataset', 'RepeatDataset'])
+def test_dataset_wrappers(toy, tmp_path, kind):
+    cfg = toy.config(tmp_path / 'run')
+    inner = cfg.train_dataloader.dataset
+    if kind == 'ConcatDataset':
+        parts = [{**inner, 'indices': list(range(4))}, {**inner, 'indices': [4, 5]}]
+        cfg.train_dataloader.dataset = dict(type=kind, datasets=parts)
+    else:
+        part = {**inner, 'indices': list(range(6))}
+        cfg.train_dataloader.dataset = dict(type=kind, dataset=part, times=2)
+    runner, recorder = train(cfg)
+    assert len(aslp(runner).bank) == 6
+    assert min(recorder.levels[-1].values()) > 0
+
+
+def test_image_that_the_training_set_does_not_list(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    runner = Runner.from_cfg(cfg)
+
+    class Shrink(Hook):
+        priority = 'VERY_LOW'
+
+        def before_train(self, runner):
+            aslp(runner).bank = AlphaBank(['elsewhere.png'])
+
+    runner.register_hook(Shrink())
+    with pytest.raises(ValueError, match='no image of the training set'):
+        runner.train()
+
+
+def test_warm_up_that_never_ends_is_said_at_the_start(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[dict(type='ASLPHook')])
+    Runner.from_cfg(cfg).train()
+    assert 'the levels never move' in log_of(tmp_path / 'run')
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'match'),
+    [
+        (dict(rule='XX'), 'rule must be one of MC, ME or fixed'),
+        (dict(solver='XX'), 'solver must be one of'),
+        (dict(eta=0), 'eta'),
+        (dict(lam=-1), 'lam'),
+        (dict(landmark='first'), 'landmark'),
+        (dict(landmark=95), 'landmark'),
+        (dict(warmup_epochs=1, warmup_iters=1), 'not both'),
+        (dict(warmup_epochs=-1), 'warmup_epochs'),
+        (dict(log_interval=0), 'log_interval'),
+    ],
+)
+def test_bad_arguments(kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        ASLPHook(**kwargs)
+
+
+def test_start_level_that_flips_the_label(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.custom_hooks[0].alpha = 0.6
+    with pytest.raises(ValueError, match='would flip the expected label'):
+        Runner.from_cfg(cfg).train()
+
+
+def test_draws_do_not_depend_on_workers(toy, tmp_path):
+    draws = []
+    for workers in (0, 2):
+        cfg = toy.config(
+            tmp_path / f'run{workers}',
+            custom_hooks=[dict(type='ASLPHook', rule='fixed', alpha=0.4)],
+        )
+        cfg.train_dataloader.num_workers = workers
+        _, recorder = train(cfg)
+        draws.append([(s['ids'], s['draws'], s['loss']) for s in recorder.iters])
+    assert draws[0] == draws[1]
+
+
+def test_gradient_accumulation_and_ema(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.optim_wrapper.accumulative_counts = 2
+    cfg.custom_hooks.append(dict(type='EMAHook'))
+    _, recorder = train(cfg)
+    assert min(recorder.levels[-1].values()) > 0
+
+
+def test_compiled_train_step(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', compile=dict(backend='eager'))
+    plain = toy.config(tmp_path / 'plain')
+    _, compiled = train(cfg)
+    _, eager = train(plain)
+    for ours, theirs in zip(compiled.iters, eager.iters):
+        assert ours['loss'] == pytest.approx(theirs['loss'], rel=1e-4)
+    assert compiled.levels[-1] == pytest.approx(eager.levels[-1], abs=1e-5)
