@@ -23,6 +23,8 @@ class Layout:
         homes (tuple[str]): Folders under the data root that may hold the pair; the data
             root itself is tried last.
         images (int, optional): How many images the complete set has.
+        archives (tuple[str]): What the names of the published archives look like, in
+            lower case.
         fetch (str): What to download.
         graded (bool): Whether the published masks are votes instead of binary.
     """
@@ -30,6 +32,7 @@ class Layout:
     folders: tuple = ()
     homes: tuple = ()
     images: int | None = None
+    archives: tuple = ()
     fetch: str = field(default='', compare=False)
     graded: bool = False
 
@@ -43,12 +46,14 @@ LAYOUTS = {
         folders=(('DUTS-TR-Image', 'DUTS-TR-Mask'),),
         homes=('DUTS-TR', 'DUTS/DUTS-TR', 'DUTS'),
         images=10553,
+        archives=('duts-tr*',),
         fetch='DUTS-TR.zip, the training archive of the DUTS saliency data set',
     ),
     'DUTS-TE': Layout(
         folders=(('DUTS-TE-Image', 'DUTS-TE-Mask'),),
         homes=('DUTS-TE', 'DUTS/DUTS-TE', 'DUTS'),
         images=5019,
+        archives=('duts-te*',),
         fetch='DUTS-TE.zip, the test archive of the DUTS saliency data set',
     ),
     'DUT-OMRON': Layout(
@@ -58,22 +63,26 @@ LAYOUTS = {
         ),
         homes=('DUT-OMRON', 'DUTOMRON', 'OMRON'),
         images=5168,
+        archives=('dut-omron*',),
         fetch='DUT-OMRON-image.zip and DUT-OMRON-gt-pixelwise.zip, images and '
         'pixel-wise masks of the DUT-OMRON data set',
     ),
     'PASCAL-S': Layout(
         folders=(
+            ('images', 'masks'),
             ('datasets/imgs/pascal', 'datasets/masks/pascal'),
             ('imgs/pascal', 'masks/pascal'),
         ),
         homes=('PASCAL-S', 'PASCALS', 'PASCAL', 'salObj'),
         images=850,
+        archives=('salobj*', 'pascal-s*'),
         fetch='the PASCAL-S images and masks (salObj.zip holds both)',
         graded=True,
     ),
     'SOD': Layout(
         homes=('SOD',),
         images=300,
+        archives=('sod.*',),
         fetch='the SOD data set (300 images of the Berkeley segmentation data) '
         'with its masks as images',
     ),
@@ -81,17 +90,20 @@ LAYOUTS = {
         folders=(('images', 'ground_truth_mask'),),
         homes=('ECSSD',),
         images=1000,
+        archives=('ecssd*', 'images.*', 'ground_truth_mask.*'),
         fetch='images.zip and ground_truth_mask.zip of the ECSSD data set',
     ),
     'HKU-IS': Layout(
         folders=(('imgs', 'gt'),),
         homes=('HKU-IS', 'HKUIS'),
         images=4447,
+        archives=('hku-is*',),
         fetch='the archive of the HKU-IS data set, with its folders imgs and gt',
     ),
     'DTD-500': Layout(
         homes=('DTD-500', 'DTD_Texture_500', 'DTD'),
         images=500,
+        archives=('dtd*',),
         fetch='the Describable Textures Dataset (dtd-r1.0.1.tar.gz), from which '
         'tools/prepare_dataset.py takes 500 images by list',
     ),
@@ -141,7 +153,7 @@ def find_folders(root, layout='folder', split=None, need_masks=True):
         ValueError: Unknown layout.
     """
     spec = get_layout(layout)
-    tried = []
+    tried = []  # pairs of folders; the first of each home is the usual spelling
     for home in (*spec.homes, ''):
         for pair in spec.pairs():
             for image, mask in _with_split(pair, split):
@@ -151,12 +163,13 @@ def find_folders(root, layout='folder', split=None, need_masks=True):
                 if images and (masks or not need_masks):
                     return images, masks
                 tried.append(wanted)
-    shown = ', '.join(f'{i} + {m}' if need_masks else i for i, m in tried[:3])
+    usual = tried[:: len(tried) // (len(spec.homes) + 1)]
+    shown = ', '.join(f'{i} + {m}' if need_masks else i for i, m in usual)
     state = '' if osp.isdir(root) else ' (this folder does not exist)'
     raise FileNotFoundError(
         f'no {layout} data{f", split {split}," if split else ""} in '
         f'{osp.abspath(root or ".")}{state}. Looked there for {shown} and '
-        f'{len(tried) - 3} further spellings. Needed: {spec.fetch}. '
+        f'{len(tried) - len(usual)} further spellings. Needed: {spec.fetch}. '
         'Bring it into this layout with tools/prepare_dataset.py, or name the '
         'folders: data_prefix=dict(img_path=..., seg_map_path=...)'
     )

@@ -192,10 +192,13 @@ def _spread(colours):
 
 def _check_levels(grey, name, lossy):
     """Refuse grey levels that do not sit at the two ends of the range."""
-    levels = np.unique(grey)
-    clear = _clear_levels(grey, noisy=lossy or len(levels) > MAX_LABELS)
+    counts = np.bincount(grey.ravel(), minlength=256)
+    levels = np.flatnonzero(counts)
     low, high = int(levels[0]), int(levels[-1])
-    edges = np.count_nonzero((grey > LOW_END) & (grey < HIGH_END)) / grey.size
+    if len(levels) <= 2 and {low, high} <= {0, 255}:
+        return
+    clear = _clear_levels(grey, noisy=lossy or len(levels) > MAX_LABELS)
+    edges = counts[LOW_END + 1 : HIGH_END].sum() / grey.size
     between = any(LOW_END < level < HIGH_END for level in clear)
     if levels.tolist() == [0, 1, 255]:
         found = 'the levels 0, 1 and 255 are those of a label map with ignored pixels'
