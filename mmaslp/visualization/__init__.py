@@ -1,1 +1,5 @@
-"""visualization of mmaslp."""
+"""Reliability diagrams and the calibration report."""
+
+from .reliability import reliability_figure, save_figure
+
+__all__ = ['reliability_figure', 'save_figure']

@@ -1,1 +1,5 @@
-"""metrics of mmaslp."""
+"""Metrics."""
+
+from .calibration_metric import CalibrationMetric
+
+__all__ = ['CalibrationMetric']

@@ -1,0 +1,155 @@
+"""Calibration error and its relatives, from one streaming histogram."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import all_gather_object
+from mmengine.logging import MMLogger
+from mmseg.registry import METRICS
+
+from ...core.calibration import check_bins
+from ...core.histogram import MODES, CalibrationHistogram
+from ...core.image_table import ImageTable
+from ...visualization.reliability import figure_array, reliability_figure, save_figure
+from ..results import calibration_result, save_result, scalar_figures
+from ..run_context import add_picture, is_training, log_dir, loop_stage
+from ..worst_images import WorstImages
+from .streaming_metric import StreamingMetric
+
+
+@METRICS.register_module()
+class CalibrationMetric(StreamingMetric):
+    """Every calibration figure of section 5 of the docs, pooled over pixels.
+
+    For heads with one or two channels (background and foreground) and, with
+    ``mode='top_label'``, for more classes. Batches, sizes and float types may be
+    mixed. Memory does not grow with the number of pixels: a histogram of 4 MB, four
+    more for the last images, and about 1 KB per image.
+
+    Besides the returned figures, files are written to ``output_dir`` or the run's log
+    folder: ``calibration_{val,test}.json`` (every figure, the table of images for
+    intervals and paired comparisons) and ``reliability_{val,test}.png`` and ``.pdf``,
+    which also go to every visualizer backend. Another prefix than 'calib' becomes
+    part of the names.
+
+    Args:
+        bins (int): Number of bins. Defaults to 10.
+        mode (str): 'top_label' (confidence in the prediction) or 'positive'
+            (probability of the foreground). Defaults to 'top_label'.
+        draw (bool, optional): Draw reliability diagrams and bootstrap intervals (about
+            half a second). Defaults to None: in tests and validations of their own, not
+            in the validations of a training run.
+        resamples (int): Bootstrap resamples where intervals are computed.
+            Defaults to 1000.
+        keep_worst (int): How many of the most over-confident images to keep with
+            their maps for a report, as :attr:`worst`. Defaults to 0.
+        **kwargs: See :class:`StreamingMetric`.
+
+    Attributes:
+        result (dict | None): Of the last evaluation, on the main process, see
+            :func:`~mmaslp.evaluation.results.calibration_result`.
+        worst (list[dict]): Of the last evaluation, worst first, see
+            :class:`~mmaslp.evaluation.worst_images.WorstImages`.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> val_evaluator = [dict(type='CalibrationMetric'), dict(type='IoUMetric')]
+        >>> # logs calib/ece, calib/oe, ..., calib/acc, calib/conf
+    """
+
+    default_prefix = 'calib'
+
+    def __init__(
+        self,
+        bins: int = 10,
+        mode: str = 'top_label',
+        draw: bool | None = None,
+        resamples: int = 1000,
+        keep_worst: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        check_bins(bins)
+        if mode not in MODES:
+            raise ValueError(f'mode must be one of {MODES}, not {mode!r}')
+        if resamples < 0 or keep_worst < 0:
+            raise ValueError('resamples and keep_worst must not be negative')
+        self.bins = bins
+        self.mode = mode
+        self.draw = draw
+        self.resamples = resamples
+        self.keep_worst = keep_worst
+        self.worst: list = []
+        super().__init__(**kwargs)
+
+    def image_record(
+        self, sample: dict, prob: Any, label: Any, image: CalibrationHistogram
+    ) -> dict:
+        """See :meth:`ImageTable.record`; also offers the image to the worst ones."""
+        name = str(sample.get('img_path', len(self.results)))
+        record = ImageTable.record(name, image, self.bins, self.mode)
+        if self.keep_worst and prob.ndim == 2:
+            figures = ImageTable([record], self.bins).per_image()
+            figures = {key: float(value[0]) for key, value in figures.items()}
+            self._worst.push(name, len(self.results), figures, prob, label)
+        return record
+
+    def drop_after(self, kept: int) -> None:
+        """Forget repeated images among the worst, and join those of the ranks."""
+        self._worst.drop_after(kept)
+        joined = WorstImages(self.keep_worst)
+        for items in all_gather_object(self._worst.items):
+            joined.extend(items)
+        self.worst = joined.items
+
+    def compute_metrics(self, results: list) -> dict:
+        """Compute the figures and write the files.
+
+        Args:
+            results (list[dict]): One record per image.
+
+        Returns:
+            dict[str, float]: Figure by name; undefined ones are nan.
+        """
+        draw = not is_training() if self.draw is None else self.draw
+        self.result = calibration_result(
+            self.histogram(),
+            ImageTable(results, self.bins),
+            bins=self.bins,
+            mode=self.mode,
+            resamples=self.resamples if draw else 0,
+            settings={
+                'protocol': self.protocol,
+                'ignore_index': self.ignore_index,
+                'dataset': dict(self.dataset_meta or {}).get('dataset_name'),
+            },
+        )
+        self._write(draw)
+        return scalar_figures(self.result)
+
+    def _reset(self) -> None:
+        super()._reset()
+        # Some may turn out to be repeated.
+        spare = self.PENDING if self.keep_worst else 0
+        self._worst = WorstImages(self.keep_worst + spare)
+
+    def _write(self, draw: bool) -> None:
+        """Write the JSON file and the diagram, and show the diagram."""
+        stage = loop_stage()
+        if self.prefix != self.default_prefix:
+            stage = f'{self.prefix.replace("/", "_")}_{stage}'
+        folder = Path(self.output_dir) if self.output_dir else log_dir()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_result(folder / f'calibration_{stage}.json', self.result)
+        if not draw:
+            return
+        figure = reliability_figure({self.prefix: self.result})
+        if folder is not None:
+            for suffix in ('png', 'pdf'):
+                save_figure(figure, folder / f'reliability_{stage}.{suffix}')
+            MMLogger.get_current_instance().info(
+                f'reliability diagram: {folder / f"reliability_{stage}.png"}'
+            )
+        add_picture(f'reliability_{stage}', figure_array(figure))

@@ -1,0 +1,108 @@
+"""The result of one evaluation as a dictionary and as a JSON file."""
+
+import json
+import math
+from pathlib import Path
+
+from ..core.bootstrap import bootstrap
+from ..core.calibration import equal_width
+from ..core.image_table import ImageTable
+
+
+def calibration_result(
+    histogram, images, *, bins=10, mode='top_label', resamples=1000, settings=None
+):
+    """Put every figure of an evaluation together.
+
+    Args:
+        histogram (CalibrationHistogram): Of all pixels.
+        images (ImageTable): One row per image, in the same mode and bins.
+        bins (int): Number of bins. Defaults to 10.
+        mode (str): 'top_label' or 'positive'. Defaults to 'top_label'.
+        resamples (int): Bootstrap resamples for the intervals; 0 for none.
+            Defaults to 1000.
+        settings (dict, optional): What else made the result. Defaults to None.
+
+    Returns:
+        dict: At top level every figure of :meth:`CalibrationHistogram.compute` (its
+        ``count`` as ``num_pixels``), ``ece_image`` and ``num_images``; then
+        ``positive`` (the figures of the positive class, for two classes in
+        top-label mode), ``intervals`` ({figure: [low, high]}, 95 %), ``bins``,
+        ``images`` (:meth:`ImageTable.to_json`) and ``settings``.
+    """
+    figures = histogram.compute(bins, mode)
+    count = int(figures.pop('count'))
+    table = equal_width(histogram.levels(mode), bins)
+    result = {
+        **figures,
+        'ece_image': images.mean_ece(),
+        'num_images': len(images),
+        'num_pixels': count,
+        'bins': {
+            'count': table.count.tolist(),
+            'right': table.right.tolist(),
+            'conf': table.conf.tolist(),
+        },
+        'images': images.to_json(),
+        'settings': {**(settings or {}), 'bins': bins, 'mode': mode},
+    }
+    if mode == 'top_label' and histogram.num_classes == 2:
+        result['positive'] = histogram.compute(bins, 'positive')
+    if resamples:
+        drawn = bootstrap(images, resamples)
+        result['intervals'] = {k: list(v) for k, v in drawn['intervals'].items()}
+        result['bins']['low'], result['bins']['high'] = drawn['bins'].tolist()
+        result['settings']['resamples'] = resamples
+    return result
+
+
+def scalar_figures(result):
+    """Return the figures at top level, {name: float}."""
+    return {key: value for key, value in result.items() if isinstance(value, float)}
+
+
+def save_result(path, result):
+    """Write a result as strict JSON; undefined figures become null.
+
+    Args:
+        path (str | Path): Where to. Its folder must exist.
+        result (dict): As :func:`calibration_result` returned it.
+    """
+    text = json.dumps(_plain(result), allow_nan=False, indent=1)
+    Path(path).write_text(text + '\n', encoding='utf-8')
+
+
+def load_result(path):
+    """Read a result and its table of images.
+
+    Args:
+        path (str | Path): A file that :func:`save_result` wrote.
+
+    Returns:
+        tuple[dict, ImageTable]: The result and its images.
+
+    Raises:
+        ValueError: It is no such file; the message names it.
+    """
+    try:
+        result = json.loads(Path(path).read_text(encoding='utf-8'))
+        images = ImageTable.from_json(result['images'], result['settings']['bins'])
+    except OSError as error:
+        raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'{path}: is no result file of mmaslp ({type(error).__name__}: {error}); '
+            'make one with CalibrationMetric or tools/eval_maps.py --json'
+        ) from error
+    return result, images
+
+
+def _plain(value):
+    """Replace nan, which JSON does not know, by null."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,44 @@
+"""What a metric, which knows no runner, can know of the run that it is part of."""
+
+import logging
+from pathlib import Path
+
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.visualization import Visualizer
+
+
+def log_dir():
+    """Return the folder of the run's log file, None outside of a run."""
+    for handler in MMLogger.get_current_instance().handlers:
+        if isinstance(handler, logging.FileHandler):
+            return Path(handler.baseFilename).parent
+    return None
+
+
+def loop_stage():
+    """Return 'val' or 'test'; 'test' outside of a run."""
+    stage = MessageHub.get_current_instance().get_info('loop_stage')
+    return 'val' if stage in ('val', 'train') else 'test'
+
+
+def is_training():
+    """Whether this evaluation is one of many in a training run."""
+    trains = MessageHub.get_current_instance().get_info('max_iters') is not None
+    return trains and loop_stage() == 'val'
+
+
+def add_picture(name, picture):
+    """Hand a picture to every backend of the run's visualizer, if there is one.
+
+    Args:
+        name (str): Without '/', for which the local backend silently writes nothing.
+        picture (np.ndarray): (H, W, 3) uint8 RGB.
+    """
+    # get_current_instance() keeps a lock for ever if there is none (mmengine 0.10).
+    if not Visualizer._instance_dict:
+        return
+    visualizer = Visualizer.get_current_instance()
+    if visualizer.get_backend('MLflowVisBackend') is not None:
+        name = f'{name}.png'  # MLflow takes the format from the name
+    step = MessageHub.get_current_instance().get_info('iter') or 0
+    visualizer.add_image(name, picture, step)

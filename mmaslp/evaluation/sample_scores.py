@@ -1,0 +1,67 @@
+"""From what the host hands to a metric to probabilities and labels."""
+
+import torch
+
+from ..core.scores import SUM_TOLERANCE
+
+SCORES = ('auto', 'logits', 'probabilities')
+
+
+def sample_scores(sample, scores='auto'):
+    """Read one data sample.
+
+    The host hands out probabilities for heads with one channel and logits for heads
+    with more. Mask2Former, MaskFormer and SAN hand out sums of products of
+    probabilities, which are neither.
+
+    Args:
+        sample (dict): With ``seg_logits`` (C, H, W), ``gt_sem_seg`` (1, H, W) and
+            ``img_path``.
+        scores (str): What ``seg_logits`` holds if it has two or more channels.
+            'auto' takes non-negative values that add up to 1 for probabilities and
+            other non-negative ones for neither. Defaults to 'auto'.
+
+    Returns:
+        tuple[Tensor]: Probabilities, float32 or float64, (H, W) of the positive class
+        if C <= 2, else (C, H, W); and labels (H, W).
+
+    Raises:
+        ValueError: Something is missing or the scores are neither logits nor
+            probabilities; the message names the image.
+    """
+    name = sample.get('img_path', 'an image without img_path')
+    for key, who in (('seg_logits', 'the model'), ('gt_sem_seg', 'the dataset')):
+        if key not in sample:
+            raise ValueError(
+                f'{name}: no {key}, which {who} has to give'
+                + (': add LoadAnnotations to the test pipeline' * (key[0] == 'g'))
+            )
+    values = sample['seg_logits']['data'].detach()
+    label = sample['gt_sem_seg']['data'].squeeze(0).to(values.device)
+    if not values.is_floating_point():
+        raise ValueError(f'{name}: seg_logits are {values.dtype}, not floating point')
+    if values.dtype not in (torch.float32, torch.float64):
+        values = values.float()
+    if len(values) == 1:
+        return values[0], label
+    if scores == 'auto':
+        scores = _guess(values, name)
+    if scores == 'probabilities':
+        return (values[1] if len(values) == 2 else values), label
+    if len(values) == 2:
+        return torch.sigmoid(values[1] - values[0]), label
+    return values.softmax(0), label
+
+
+def _guess(values, name):
+    """Tell logits from probabilities by their sign and sum."""
+    if not values.numel() or not values.min() >= 0:
+        return 'logits'
+    if (values.sum(0) - 1).abs().max() <= SUM_TOLERANCE:
+        return 'probabilities'
+    raise ValueError(
+        f'{name}: seg_logits of {len(values)} channels have no negative value and do '
+        'not add up to 1, so they are neither logits nor probabilities (Mask2Former, '
+        'MaskFormer and SAN give such scores, which have no calibration). If they '
+        "are logits all the same, set scores='logits'"
+    )

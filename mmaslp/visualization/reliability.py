@@ -1,0 +1,192 @@
+"""Reliability diagrams: gap bars, bootstrap band, confidence histogram, figures."""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..core.calibration import BinTable, signed_gap
+
+OVER, UNDER, BAR = '#c8442c', '#2b6cb0', '#b8c7da'
+INK, GRID = '#22282f', '#d9dee4'
+FORMATS = ('.png', '.pdf', '.svg')
+
+_STYLE = {'fontsize': 8, 'color': INK}
+
+
+def reliability_figure(results, width=3.3):
+    """Draw one reliability diagram per result, side by side.
+
+    Per bin, the bar is the accuracy, the coloured part its gap to the mean confidence:
+    red where the model is over-confident, blue where it is under-confident. Whiskers
+    are 95 % bootstrap intervals of the accuracy over images, if the result has them.
+    Below, the share of the pixels per bin with the mean accuracy and mean confidence.
+
+    Args:
+        results (dict[str, dict]): Title to result, as
+            :func:`~mmaslp.evaluation.results.calibration_result` makes them. An empty
+            evaluation gives an empty diagram.
+        width (float): Width of one diagram in inches. Defaults to 3.3.
+
+    Returns:
+        matplotlib.figure.Figure: Not registered with pyplot.
+
+    Raises:
+        ValueError: ``results`` is empty.
+    """
+    if not results:
+        raise ValueError('a reliability diagram needs at least one result')
+    figure = Figure(figsize=(width * len(results), 4.1), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(
+        2, len(results), squeeze=False, height_ratios=(3.2, 1), sharex='col'
+    )
+    for column, (title, result) in enumerate(results.items()):
+        top, bottom = axes[:, column]
+        _draw_bars(top, result)
+        _draw_shares(bottom, result)
+        top.set_title(title, fontsize=9, color=INK, fontweight='bold')
+        if column == 0:
+            positive = result['settings']['mode'] == 'positive'
+            name = 'share of foreground' if positive else 'accuracy'
+            top.set_ylabel(name, **_STYLE)
+            bottom.set_ylabel('pixels', **_STYLE)
+    return figure
+
+
+def save_figure(figure, path, dpi=200):
+    """Write a figure as PNG, PDF or SVG, by the ending of the path.
+
+    Args:
+        figure (matplotlib.figure.Figure): The figure.
+        path (str | Path): Where to.
+        dpi (int): Dots per inch of a PNG. Defaults to 200.
+
+    Raises:
+        ValueError: Another ending.
+    """
+    if not str(path).lower().endswith(FORMATS):
+        raise ValueError(f'{path}: diagrams are written as {", ".join(FORMATS)}')
+    figure.savefig(path, dpi=dpi)
+
+
+def figure_array(figure, dpi=120):
+    """Render a figure to (H, W, 3) uint8 RGB."""
+    figure.set_dpi(dpi)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def result_table(result):
+    """Take the table of the bins out of a result, as arrays."""
+    sums = result['bins']
+    return BinTable(*(np.array(sums[key]) for key in ('count', 'right', 'conf')))
+
+
+def _draw_bars(axes, result):
+    table = result_table(result)
+    edges = np.linspace(0, 1, len(table.count) + 1)
+    filled = table.count > 0
+    left, right = edges[:-1][filled], edges[1:][filled]
+    middle, width = (left + right) / 2, (right - left) * 0.94
+    accuracy, gap = table.mean_right[filled], signed_gap(table)[filled]
+    axes.bar(middle, accuracy, width, color=BAR, label='accuracy', zorder=2)
+    for sign, colour, name in ((1, OVER, 'over-confident'), (-1, UNDER, 'under')):
+        part = gap * sign > 0
+        axes.bar(
+            middle[part],
+            np.abs(gap)[part],
+            width[part],
+            np.minimum(accuracy, accuracy + gap)[part],
+            color=colour + '66',
+            edgecolor=colour,
+            linewidth=0.8,
+            label=f'gap, {name}' + ('-confident' if sign < 0 else ''),
+            zorder=3,
+        )
+    if 'low' in result['bins'] and len(middle):
+        low, high = (_floats(result['bins'][key])[filled] for key in ('low', 'high'))
+        axes.errorbar(
+            middle,
+            accuracy,
+            np.maximum([accuracy - low, high - accuracy], 0),
+            fmt='none',
+            ecolor=INK,
+            elinewidth=0.9,
+            capsize=2,
+            label='95 % interval',
+            zorder=4,
+        )
+    axes.plot([0, 1], [0, 1], '--', color=INK, linewidth=0.9, zorder=5)
+    start = min(left.min(), 0.5) if len(left) and left.min() >= 0.4 else 0.0
+    axes.set_xlim(start, 1)
+    axes.set_ylim(0, 1)
+    _clean(axes)
+    axes.text(
+        0.035,
+        0.965,
+        _headline(result),
+        transform=axes.transAxes,
+        va='top',
+        fontsize=7.5,
+        color=INK,
+        linespacing=1.35,
+        bbox={'facecolor': 'white', 'edgecolor': GRID, 'boxstyle': 'round,pad=0.4'},
+        zorder=6,
+    )
+
+
+def _draw_shares(axes, result):
+    table = result_table(result)
+    edges = np.linspace(0, 1, len(table.count) + 1)
+    axes.bar(
+        (edges[:-1] + edges[1:]) / 2,
+        np.nan_to_num(table.weight),
+        np.diff(edges) * 0.94,
+        color=BAR,
+        zorder=2,
+    )
+    for key, style in (('acc', '-'), ('conf', ':')):
+        if _defined(result[key]):
+            axes.axvline(result[key], color=INK, linestyle=style, linewidth=1, zorder=4)
+    axes.plot([], [], '-', color=INK, linewidth=1, label='mean accuracy')
+    axes.plot([], [], ':', color=INK, linewidth=1, label='mean confidence')
+    positive = result['settings']['mode'] == 'positive'
+    axes.set_xlabel('probability' if positive else 'confidence', **_STYLE)
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.5, 1], ['0', '50 %', '100 %'])
+    axes.legend(fontsize=6.5, frameon=False, loc='upper left', labelcolor=INK)
+    _clean(axes)
+
+
+def _headline(result):
+    """Lines of the figures that a reader looks for first."""
+    lines = []
+    for key in ('ece', 'oe', 'ue', 'acc', 'conf'):
+        line = f'{key.upper() if len(key) < 4 and key != "acc" else key:<5}'
+        line += f'{result[key]:.4f}' if _defined(result[key]) else '-'
+        low, high = result.get('intervals', {}).get(key) or (None, None)
+        if key == 'ece' and _defined(low):
+            line += f' [{low:.4f}, {high:.4f}]'
+        lines.append(line)
+    lines.append(f'{result["num_images"]:,} images')
+    return '\n'.join(lines)
+
+
+def _clean(axes):
+    axes.grid(color=GRID, linewidth=0.6, zorder=0)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=7, colors=INK, length=2)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ('left', 'bottom'))
+        spine.set_color(INK)
+
+
+def _defined(value):
+    """Whether a figure is neither None nor nan."""
+    return value is not None and value == value
+
+
+def _floats(values):
+    return np.array(
+        [value if _defined(value) else np.nan for value in values], dtype=float
+    )
