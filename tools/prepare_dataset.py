@@ -283,15 +283,16 @@ def _write_set(name, pairs, bad, args, staging):
             suffix = '.png' if name in REWRITTEN else osp.splitext(mask)[1]
             files[f'{folders[part][1]}/{stem}{suffix}'] = (name, image, mask)
             files[f'{folders[part][0]}/{stem}{osp.splitext(image)[1]}'] = image
+    if name == 'DUTS-TR':  # before anything is written: the list may be wrong
+        lists = _split(pairs, bad, args, DUTS_VAL_RATIO)
     if not _holds(target, pairs):
         _write_files(files, target, args.symlink, staging)
     print(f'{name}: {len(pairs)} pairs in {target}')
     if name == 'DUTS-TR':
-        parts = _split(pairs, bad, args, DUTS_VAL_RATIO)
-        for part, stems in parts.items():
+        for part, stems in lists.items():
             _write_text(osp.join(target, f'{part}.txt'), '\n'.join(stems) + '\n')
         source = args.val_list or f'at random, seed {args.seed}'
-        sizes = ', '.join(f'{len(stems)} {part}' for part, stems in parts.items())
+        sizes = ', '.join(f'{len(stems)} {part}' for part, stems in lists.items())
         print(f'{name}: split into {sizes} ({source})')
 
 
