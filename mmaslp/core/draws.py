@@ -12,7 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ['image_keys', 'image_uniform', 'iteration_keys', 'pixel_uniform']
+__all__ = [
+    'generator_seed',
+    'image_keys',
+    'image_uniform',
+    'iteration_keys',
+    'pixel_uniform',
+]
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 
@@ -43,6 +49,21 @@ def iteration_keys(keys: np.ndarray, seed: int, iteration: int) -> np.ndarray:
     """
     salt = _mix_int(_mix_int(seed & _MASK) ^ (iteration & _MASK))
     return _mix(keys ^ np.uint64(salt))
+
+
+def generator_seed(seed: int, iteration: int, rank: int) -> int:
+    """Seed for the generators of one process in one iteration.
+
+    Args:
+        seed (int): Any integer.
+        iteration (int): Iteration of the training run, >= 0.
+        rank (int): Rank of the process.
+
+    Returns:
+        int: In [0, 2**63).
+    """
+    salt = _mix_int(_mix_int(seed & _MASK) ^ (iteration & _MASK))
+    return _mix_int(salt ^ (rank + 1)) >> 1
 
 
 def image_uniform(keys: np.ndarray) -> np.ndarray:
@@ -87,7 +108,9 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 def _mix_int(x: int) -> int:
     x = (x + 0x9E3779B97F4A7C15) & _MASK
-    return int(_mix(np.array([x], dtype=np.uint64))[0])
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return x ^ (x >> 31)
 
 
 def _mix32(x: Tensor) -> Tensor:

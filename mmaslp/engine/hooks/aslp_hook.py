@@ -19,7 +19,12 @@ from torch import Tensor
 
 from ...core.bank import AlphaBank
 from ...core.batch import BatchDraw, BatchState
-from ...core.draws import image_keys, image_uniform, iteration_keys
+from ...core.draws import (
+    generator_seed,
+    image_keys,
+    image_uniform,
+    iteration_keys,
+)
 from ...core.perturbation import check_alpha
 from ...core.rules import RULES, SOLVERS, update_alpha
 from ...models.losses import SCBCELoss
@@ -29,7 +34,7 @@ from .validation import accuracy_keys, first_validation, is_validation_due
 
 # Statistics of more levels than this are taken from an evenly spaced part of the bank;
 # its rows are sorted by hash, so that such a part is a random sample.
-_MAX_SAMPLE = 65536
+_MAX_SAMPLE = 16384
 
 
 @HOOKS.register_module()
@@ -244,8 +249,7 @@ class ASLPHook(Hook):
             )
         )
         if self.reseed:
-            stream = np.array([get_rank()], dtype=np.uint64)
-            torch.manual_seed(int(iteration_keys(stream, seed, runner.iter)[0] >> 1))
+            _seed_torch(generator_seed(seed, runner.iter, get_rank()))
 
     def after_train_iter(
         self,
@@ -391,10 +395,9 @@ class ASLPHook(Hook):
             )
             rows, margin = rows[finite], margin[finite]
         # An image that came twice is moved once, by the mean of its margins.
-        unique, inverse = np.unique(rows, return_inverse=True)
-        if len(unique) < len(rows):
+        if len(set(rows.tolist())) < len(rows):
+            rows, inverse = np.unique(rows, return_inverse=True)
             margin = np.bincount(inverse, margin) / np.bincount(inverse)
-            rows = unique
         if not len(rows):
             return
         state = self._state
@@ -450,6 +453,14 @@ class ASLPHook(Hook):
         scalars['alpha'] = float(levels.mean())
         for name, value in scalars.items():
             runner.message_hub.update_scalar(f'train/{name}', value)
+
+
+def _seed_torch(seed: int) -> None:
+    # torch.manual_seed also queues seeds, with a formatted traceback each, for
+    # accelerators that are not in use; in a loop that costs more than the draws.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(seed)
 
 
 def _unwrap(model: Any) -> Any:
