@@ -2,9 +2,12 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
 
-from mmaslp.utils import read_binary_mask
+from mmaslp.utils import decode_binary_mask, read_binary_mask
 
 SIZE = (60, 40)  # width, height
 
@@ -215,3 +218,40 @@ def test_broken_files(tmp_path):
 def test_unknown_edge_rule():
     with pytest.raises(ValueError, match='grey_edge'):
         read_binary_mask(__file__, grey_edge='drop')
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    mask=hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24)),
+    encoding=st.sampled_from(['0/1', '0/255', '16-bit', '1-bit', 'RGB', 'VOC']),
+)
+def test_any_mask_in_any_encoding(mask, encoding):
+    grey = Image.fromarray(mask.astype(np.uint8) * 255)
+    if encoding == '0/1':
+        image = Image.fromarray(mask.astype(np.uint8))
+    elif encoding == '16-bit':
+        image = Image.fromarray(mask.astype(np.uint16) * 65535)
+    elif encoding == 'VOC':
+        image = Image.fromarray(mask.astype(np.uint8))
+        image.putpalette([0, 0, 0, 128, 0, 0])
+    else:
+        image = grey.convert({'1-bit': '1', 'RGB': 'RGB', '0/255': 'L'}[encoding])
+    buffer = io.BytesIO()
+    image.save(buffer, 'PNG')
+    np.testing.assert_array_equal(decode_binary_mask(buffer.getvalue(), 'm'), mask)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    level=st.integers(2, 223),
+    side=st.integers(4, 12),
+    high=st.sampled_from([0, 1, 255]),
+)
+def test_an_area_of_another_level_is_never_read(level, side, high):
+    array = np.zeros((32, 32), np.uint8)
+    array[:10] = high
+    array[15 : 15 + side, 4 : 4 + side] = level
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, 'PNG')
+    with pytest.raises(ValueError, match='m: not a binary mask'):
+        decode_binary_mask(buffer.getvalue(), 'm')
