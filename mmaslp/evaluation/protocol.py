@@ -25,14 +25,13 @@ def apply_protocol(prob, protocol):
     Source: ``test`` in https://github.com/Carlisle-Liu/ASLP.
 
     Args:
-        prob (Tensor): (H, W) in [0, 1].
+        prob (Tensor | np.ndarray): (H, W) in [0, 1].
         protocol (str): 'raw' or 'released'.
 
     Returns:
-        Tensor: (H, W) in [0, 1].
+        Tensor | np.ndarray: (H, W) in [0, 1], of the type of ``prob``.
     """
-    if protocol == 'raw' or not prob.numel():
+    if protocol == 'raw':
         return prob
-    prob = prob.float()
-    low, high = prob.aminmax()
+    low, high = prob.min(), prob.max()
     return ((prob - low) / (high - low + 1e-8) * 255).round() / 255

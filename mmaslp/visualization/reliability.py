@@ -3,11 +3,14 @@
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from ..core.calibration import BinTable, signed_gap
 
 OVER, UNDER, BAR = '#c8442c', '#2b6cb0', '#b8c7da'
 INK, GRID = '#22282f', '#d9dee4'
+FADED = '66'  # alpha of a filled gap
 FORMATS = ('.png', '.pdf', '.svg')
 
 _STYLE = {'fontsize': 8, 'color': INK}
@@ -35,7 +38,7 @@ def reliability_figure(results, width=3.3):
     """
     if not results:
         raise ValueError('a reliability diagram needs at least one result')
-    figure = Figure(figsize=(width * len(results), 4.1), layout='constrained')
+    figure = Figure(figsize=(width * len(results), 4.4), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots(
         2, len(results), squeeze=False, height_ratios=(3.2, 1), sharex='col'
@@ -44,12 +47,32 @@ def reliability_figure(results, width=3.3):
         top, bottom = axes[:, column]
         _draw_bars(top, result)
         _draw_shares(bottom, result)
-        top.set_title(title, fontsize=9, color=INK, fontweight='bold')
+        top.set_title(title, fontsize=9, color=INK, fontweight='bold', pad=25)
+        top.text(
+            0.5,
+            1.02,
+            _headline(result),
+            transform=top.transAxes,
+            ha='center',
+            va='bottom',
+            fontsize=7,
+            color=INK,
+            linespacing=1.3,
+        )
         if column == 0:
             positive = result['settings']['mode'] == 'positive'
             name = 'share of foreground' if positive else 'accuracy'
             top.set_ylabel(name, **_STYLE)
             bottom.set_ylabel('pixels', **_STYLE)
+    figure.legend(
+        handles=_legend(),
+        loc='outside lower center',
+        ncols=2 if len(results) == 1 else 6,
+        fontsize=6.5,
+        frameon=False,
+        labelcolor=INK,
+        columnspacing=1.2,
+    )
     return figure
 
 
@@ -82,6 +105,18 @@ def result_table(result):
     return BinTable(*(np.array(sums[key]) for key in ('count', 'right', 'conf')))
 
 
+def _legend():
+    """Explain every mark, also those that this diagram happens not to have."""
+    return [
+        Patch(color=BAR, label='accuracy'),
+        Patch(facecolor=OVER + FADED, edgecolor=OVER, label='gap, over-confident'),
+        Patch(facecolor=UNDER + FADED, edgecolor=UNDER, label='gap, under-confident'),
+        Line2D([], [], color=INK, marker='|', linestyle='', label='95 % interval'),
+        Line2D([], [], color=INK, linewidth=1, label='mean accuracy'),
+        Line2D([], [], color=INK, linewidth=1, ls=':', label='mean confidence'),
+    ]
+
+
 def _draw_bars(axes, result):
     table = result_table(result)
     edges = np.linspace(0, 1, len(table.count) + 1)
@@ -89,18 +124,17 @@ def _draw_bars(axes, result):
     left, right = edges[:-1][filled], edges[1:][filled]
     middle, width = (left + right) / 2, (right - left) * 0.94
     accuracy, gap = table.mean_right[filled], signed_gap(table)[filled]
-    axes.bar(middle, accuracy, width, color=BAR, label='accuracy', zorder=2)
-    for sign, colour, name in ((1, OVER, 'over-confident'), (-1, UNDER, 'under')):
+    axes.bar(middle, accuracy, width, color=BAR, zorder=2)
+    for sign, colour in ((1, OVER), (-1, UNDER)):
         part = gap * sign > 0
         axes.bar(
             middle[part],
             np.abs(gap)[part],
             width[part],
             np.minimum(accuracy, accuracy + gap)[part],
-            color=colour + '66',
+            color=colour + FADED,
             edgecolor=colour,
             linewidth=0.8,
-            label=f'gap, {name}' + ('-confident' if sign < 0 else ''),
             zorder=3,
         )
     if 'low' in result['bins'] and len(middle):
@@ -113,7 +147,6 @@ def _draw_bars(axes, result):
             ecolor=INK,
             elinewidth=0.9,
             capsize=2,
-            label='95 % interval',
             zorder=4,
         )
     axes.plot([0, 1], [0, 1], '--', color=INK, linewidth=0.9, zorder=5)
@@ -121,18 +154,6 @@ def _draw_bars(axes, result):
     axes.set_xlim(start, 1)
     axes.set_ylim(0, 1)
     _clean(axes)
-    axes.text(
-        0.035,
-        0.965,
-        _headline(result),
-        transform=axes.transAxes,
-        va='top',
-        fontsize=7.5,
-        color=INK,
-        linespacing=1.35,
-        bbox={'facecolor': 'white', 'edgecolor': GRID, 'boxstyle': 'round,pad=0.4'},
-        zorder=6,
-    )
 
 
 def _draw_shares(axes, result):
@@ -148,28 +169,26 @@ def _draw_shares(axes, result):
     for key, style in (('acc', '-'), ('conf', ':')):
         if _defined(result[key]):
             axes.axvline(result[key], color=INK, linestyle=style, linewidth=1, zorder=4)
-    axes.plot([], [], '-', color=INK, linewidth=1, label='mean accuracy')
-    axes.plot([], [], ':', color=INK, linewidth=1, label='mean confidence')
     positive = result['settings']['mode'] == 'positive'
     axes.set_xlabel('probability' if positive else 'confidence', **_STYLE)
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1], ['0', '50 %', '100 %'])
-    axes.legend(fontsize=6.5, frameon=False, loc='upper left', labelcolor=INK)
     _clean(axes)
 
 
 def _headline(result):
-    """Lines of the figures that a reader looks for first."""
-    lines = []
-    for key in ('ece', 'oe', 'ue', 'acc', 'conf'):
-        line = f'{key.upper() if len(key) < 4 and key != "acc" else key:<5}'
-        line += f'{result[key]:.4f}' if _defined(result[key]) else '-'
-        low, high = result.get('intervals', {}).get(key) or (None, None)
-        if key == 'ece' and _defined(low):
-            line += f' [{low:.4f}, {high:.4f}]'
-        lines.append(line)
-    lines.append(f'{result["num_images"]:,} images')
-    return '\n'.join(lines)
+    """Two lines of the figures that a reader looks for first."""
+    first = f'ECE {_text(result["ece"])}'
+    low, high = result.get('intervals', {}).get('ece') or (None, None)
+    if _defined(low):
+        first += f' [{low:.4f}, {high:.4f}]'
+    first += f'   OE {_text(result["oe"])}   UE {_text(result["ue"])}'
+    second = f'acc {_text(result["acc"])}   conf {_text(result["conf"])}'
+    return f'{first}\n{second}   {result["num_images"]:,} images'
+
+
+def _text(value):
+    return f'{value:.4f}' if _defined(value) else '-'
 
 
 def _clean(axes):

@@ -1,0 +1,191 @@
+"""Measuring a folder of probability maps against a folder of masks."""
+
+from pathlib import Path
+
+from ..core.calibration import average_precision, roc_auc
+from ..core.histogram import CalibrationHistogram
+from ..core.image_table import ImageTable
+from ..utils.masks import read_binary_mask
+from .prob_maps import MAP_SUFFIXES, read_prob_map
+from .protocol import apply_protocol, check_protocol
+from .results import calibration_result
+from .sod_measures import load_library, sod_figures, sod_record
+from .worst_images import WorstImages
+
+MASK_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.gif')
+# What file managers leave behind, and hidden files.
+LITTER = ('thumbs.db', 'desktop.ini')
+# Problems listed in one message; the rest is counted.
+MAX_LISTED = 40
+
+
+def evaluate_maps(
+    pred_dir,
+    gt_dir,
+    *,
+    bins=10,
+    protocol='raw',
+    sod=False,
+    resamples=1000,
+    keep_worst=0,
+):
+    """Measure every map of a folder.
+
+    Maps and masks are matched by the stem of their names. All of it must fit: whatever
+    is wrong with any file is collected and raised together.
+
+    Args:
+        pred_dir (str | Path): Folder of probability maps, see
+            :func:`~mmaslp.evaluation.prob_maps.read_prob_map`.
+        gt_dir (str | Path): Folder of masks, see
+            :func:`~mmaslp.utils.masks.read_binary_mask`.
+        bins (int): Number of bins. Defaults to 10.
+        protocol (str): 'raw' or 'released'. Defaults to 'raw'.
+        sod (bool): Also compute the salient-object measures. Defaults to False.
+        resamples (int): Bootstrap resamples. Defaults to 1000.
+        keep_worst (int): How many of the most over-confident images to keep.
+            Defaults to 0.
+
+    Returns:
+        dict: A section of a report: ``result``
+        (:func:`~mmaslp.evaluation.results.calibration_result`), ``worst`` (list)
+        and ``figures`` (the SOD measures or empty).
+
+    Raises:
+        ValueError: A folder or file is not usable; the message lists all problems.
+        ImportError: ``sod`` without PySODMetrics.
+    """
+    check_protocol(protocol)
+    if sod:
+        load_library()
+    pairs, problems = pair_files(pred_dir, gt_dir)
+    total, records, sod_records = CalibrationHistogram(), [], []
+    worst = WorstImages(keep_worst)
+    for stem, (pred, gt) in pairs.items():
+        prob, label = _read_pair(pred, gt, problems)
+        if problems:
+            continue  # nothing will be reported: only look for more of them
+        prob = apply_protocol(prob, protocol)
+        image = CalibrationHistogram()
+        image.update(prob, label)
+        total.merge(image)
+        record = ImageTable.record(stem, image, bins)
+        records.append(record)
+        if sod:
+            sod_records.append(sod_record(prob, label))
+        if keep_worst:
+            figures = ImageTable([record], bins).per_image()
+            figures = {key: float(value[0]) for key, value in figures.items()}
+            worst.push(stem, len(records) - 1, figures, prob, label)
+    if problems:
+        raise ValueError(_listing(problems, pred_dir, gt_dir))
+    result = calibration_result(
+        total,
+        ImageTable(records, bins),
+        bins=bins,
+        resamples=resamples,
+        settings={
+            'protocol': protocol,
+            'pred_dir': str(pred_dir),
+            'gt_dir': str(gt_dir),
+        },
+    )
+    figures = {}
+    if sod:
+        levels = total.levels('positive')
+        figures = sod_figures(sod_records)
+        figures.update(ap=average_precision(levels), auc=roc_auc(levels))
+    return {'result': result, 'worst': worst.items, 'figures': figures}
+
+
+def pair_files(pred_dir, gt_dir):
+    """Match the files of two folders by stem.
+
+    Args:
+        pred_dir (str | Path): Folder of maps.
+        gt_dir (str | Path): Folder of masks.
+
+    Returns:
+        tuple[dict, list[str]]: {stem: (map, mask)} in the order of the stems, and one
+        sentence per entry that cannot be matched.
+
+    Raises:
+        ValueError: A folder is missing, unreadable, empty or both are the same.
+    """
+    pred_dir, gt_dir = Path(pred_dir), Path(gt_dir)
+    problems = []
+    preds = _files(pred_dir, MAP_SUFFIXES, 'map', problems)
+    masks = _files(gt_dir, MASK_SUFFIXES, 'mask', problems)
+    if pred_dir.resolve() == gt_dir.resolve():
+        raise ValueError(f'{pred_dir} and {gt_dir} are the same folder')
+    for stem in sorted(preds.keys() - masks.keys()):
+        problems.append(f'{preds[stem]}: no mask of this name in {gt_dir}')
+    for stem in sorted(masks.keys() - preds.keys()):
+        problems.append(f'{masks[stem]}: no map of this name in {pred_dir}')
+    both = sorted(preds.keys() & masks.keys())
+    return {stem: (preds[stem], masks[stem]) for stem in both}, problems
+
+
+def _files(folder, suffixes, what, problems):
+    """List a folder as {stem: path}; entries that are no such files are problems."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ValueError(
+            f'{folder}: the folder of {what}s cannot be listed ({error.strerror})'
+        ) from error
+    found = {}
+    for path in entries:
+        if path.name.startswith('.') or path.name.lower() in LITTER:
+            continue
+        if _is_folder(path):
+            problems.append(f'{path}: a folder among the {what}s; name it itself')
+        elif path.suffix.lower() not in suffixes:
+            problems.append(
+                f'{path}: not a {what}; known endings are {", ".join(suffixes)}'
+            )
+        elif path.stem in found:
+            problems.append(f'{path}: the same name as {found[path.stem].name}')
+        else:
+            found[path.stem] = path
+    if not found and not problems:
+        raise ValueError(f'{folder}: there are no {what}s in this folder')
+    return found
+
+
+def _is_folder(path):
+    try:
+        return path.is_dir()
+    except OSError:  # a loop of links: reading it will say so
+        return False
+
+
+def _read_pair(pred, gt, problems):
+    """Read a map and its mask; what is wrong with either is added to the problems."""
+    read = []
+    for path, reader in ((pred, read_prob_map), (gt, read_binary_mask)):
+        try:
+            read.append(reader(path))
+        except OSError as error:
+            problems.append(f'{path}: cannot be read ({error.strerror})')
+        except ValueError as error:
+            problems.append(str(error))
+    if len(read) == 2 and read[0].shape != read[1].shape:
+        problems.append(
+            f'{pred}: {_size(read[0])} pixels, but its mask {gt} has '
+            f'{_size(read[1])}: resize the probabilities to the size of the mask'
+        )
+    return read if len(read) == 2 else (None, None)
+
+
+def _size(array):
+    return f'{array.shape[1]} x {array.shape[0]}'
+
+
+def _listing(problems, pred_dir, gt_dir):
+    """One message for all problems."""
+    lines = [f'{len(problems)} problem(s) with {pred_dir} and {gt_dir}:']
+    lines += [f'  - {problem}' for problem in problems[:MAX_LISTED]]
+    if len(problems) > MAX_LISTED:
+        lines.append(f'  ... and {len(problems) - MAX_LISTED} more')
+    return '\n'.join(lines)

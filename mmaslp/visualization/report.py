@@ -1,0 +1,184 @@
+"""A calibration report: one HTML file that needs nothing else."""
+
+import base64
+import io
+from html import escape
+from pathlib import Path
+
+from .panels import image_panels
+from .reliability import reliability_figure
+from .text_table import CALIBRATION_KEYS, MEAN, figure_text, with_mean
+
+_STYLE = """
+:root{--ink:#22282f;--soft:#667080;--line:#d9dee4;--over:#c8442c;--under:#2b6cb0}
+*{box-sizing:border-box}
+body{margin:0 auto;padding:1rem;max-width:70rem;color:var(--ink);background:#fff;
+ font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
+h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.2rem;margin:2rem 0 .5rem;
+ border-top:1px solid var(--line);padding-top:1rem}
+h3{font-size:1rem;margin:1.2rem 0 .3rem}
+p{margin:.4rem 0;color:var(--soft)}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}
+th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:right;
+ white-space:nowrap}
+th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:#fff}
+tr.mean td{font-weight:600;border-top:2px solid var(--ink)}
+.diagram{width:100%;max-width:26rem;height:auto;display:block}
+.worst{border:1px solid var(--line);border-radius:6px;padding:.6rem;margin:.6rem 0}
+.worst b{overflow-wrap:anywhere}
+.panels{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.5rem}
+figure{margin:0}figure img{width:100%;height:auto;display:block;
+ border:1px solid var(--line)}
+figcaption{font-size:.8rem;color:var(--soft)}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;font-size:.9rem}
+dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
+.key span{padding:0 .3rem;color:#fff;border-radius:3px}
+"""
+
+
+def write_report(path, sections, settings=None, title='Calibration report'):
+    """Write the report of one evaluation.
+
+    Args:
+        path (str | Path): Where to; its folder must exist.
+        sections (dict[str, dict]): One per test set or model: ``result`` (see
+            :func:`~mmaslp.evaluation.results.calibration_result`), and optionally
+            ``figures`` (more {name: float} for the table, such as SOD measures),
+            ``worst`` (items of :class:`~mmaslp.evaluation.worst_images.WorstImages`)
+            and ``images`` ({name of an item: image file}; by default the name itself
+            is tried).
+        settings (dict, optional): What made it, shown at the end. Defaults to None.
+        title (str): Defaults to 'Calibration report'.
+
+    Raises:
+        ValueError: There is no section.
+    """
+    if not sections:
+        raise ValueError('a report needs at least one section')
+    parts = [
+        f'<h1>{escape(title)}</h1>',
+        '<p>Pooled over pixels; 95 % bootstrap intervals over images in brackets. '
+        'A dash marks a figure that is undefined, such as those of the foreground '
+        'where all masks are empty.</p>',
+        _summary(sections),
+        *(_section(name, section) for name, section in sections.items()),
+        _settings(sections, settings or {}),
+    ]
+    page = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n'
+        + '\n'.join(parts)
+        + '\n</body></html>\n'
+    )
+    Path(path).write_text(page, encoding='utf-8')
+
+
+def _summary(sections):
+    """Table with a row per section and the mean."""
+    rows = {
+        name: {
+            **{key: section['result'].get(key) for key in CALIBRATION_KEYS},
+            **section.get('figures', {}),
+        }
+        for name, section in sections.items()
+    }
+    keys = list(dict.fromkeys(key for row in rows.values() for key in row))
+    head = ''.join(f'<th>{escape(key)}</th>' for key in ('', *keys, 'images'))
+    body = []
+    for name, row in with_mean(rows).items():
+        mean = name not in sections and name == MEAN
+        cells = ''.join(f'<td>{figure_text(row.get(key))}</td>' for key in keys)
+        count = '' if mean else f'{sections[name]["result"]["num_images"]:,}'
+        body.append(
+            f'<tr{" class=mean" if mean else ""}><td>{escape(name)}</td>{cells}'
+            f'<td>{count}</td></tr>'
+        )
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f'<tbody>{"".join(body)}</tbody></table></div>'
+    )
+
+
+def _section(name, section):
+    """Diagram, all figures and worst images of one test set."""
+    result = section['result']
+    parts = [f'<h2>{escape(name)}</h2>', _diagram(name, result), _figures(result)]
+    worst = section.get('worst', [])
+    if worst:
+        parts.append(
+            '<h3>Most over-confident images</h3><p class="key">Sorted by their '
+            'over-confidence error. In the error panel <span style="background:'
+            'var(--over)">red</span> is a probability above the mask, <span '
+            'style="background:var(--under)">blue</span> one below it.</p>'
+        )
+    images = section.get('images')
+    for item in worst:
+        image = item['name'] if images is None else images.get(item['name'])
+        parts.append(_worst(item, image))
+    return '\n'.join(parts)
+
+
+def _diagram(name, result):
+    buffer = io.BytesIO()
+    reliability_figure({name: result}, width=4).savefig(buffer, format='svg')
+    return _image(
+        buffer.getvalue(), 'svg+xml', f'reliability diagram of {name}', 'diagram'
+    )
+
+
+def _figures(result):
+    """All figures with their intervals."""
+    intervals = result.get('intervals', {})
+    rows = []
+    for key, value in result.items():
+        if value is not None and not isinstance(value, float):
+            continue
+        low, high = intervals.get(key) or (None, None)
+        span = f'[{figure_text(low)}, {figure_text(high)}]'
+        rows.append(
+            f'<tr><td>{escape(key)}</td><td>{figure_text(value)}</td>'
+            f'<td>{span if figure_text(low) != "-" else ""}</td></tr>'
+        )
+    return (
+        '<details><summary>All figures</summary><div class="scroll"><table><tbody>'
+        f'{"".join(rows)}</tbody></table></div></details>'
+    )
+
+
+def _worst(item, image):
+    panels = ''
+    for caption, panel in image_panels(item, image).items():
+        buffer = io.BytesIO()
+        panel.save(buffer, 'PNG')
+        picture = _image(buffer.getvalue(), 'png', caption)
+        panels += f'<figure>{picture}<figcaption>{caption}</figcaption></figure>'
+    figures = ', '.join(
+        f'{key} {figure_text(item["figures"].get(key))}'
+        for key in ('oe', 'ece', 'acc', 'conf')
+    )
+    return (
+        f'<div class="worst"><b>{escape(Path(item["name"]).name)}</b> '
+        f'<p>{figures}</p><div class="panels">{panels}</div></div>'
+    )
+
+
+def _settings(sections, settings):
+    entries = dict(settings)
+    for name, section in sections.items():
+        for key, value in section['result'].get('settings', {}).items():
+            entries[f'{name}: {key}'] = value
+    rows = ''.join(
+        f'<dt>{escape(str(key))}</dt><dd>{escape(str(value))}</dd>'
+        for key, value in entries.items()
+        if value is not None
+    )
+    return f'<h2>Settings</h2><dl>{rows}</dl>'
+
+
+def _image(data, kind, text, css=''):
+    """Embed a picture."""
+    code = base64.b64encode(data).decode('ascii')
+    css = f' class="{css}"' if css else ''
+    return f'<img{css} alt="{escape(text)}" src="data:image/{kind};base64,{code}">'

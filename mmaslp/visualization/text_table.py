@@ -1,0 +1,74 @@
+"""Rows of figures as text; what is undefined shows as '-'."""
+
+import math
+
+CALIBRATION_KEYS = (
+    'ece',
+    'oe',
+    'ue',
+    'ece_image',
+    'mce',
+    'brier',
+    'nll',
+    'acc',
+    'conf',
+)
+MEAN = 'mean'
+
+
+def figure_text(value, digits=4):
+    """Format one figure.
+
+    Args:
+        value (float | None): nan and None are undefined.
+        digits (int): After the point. Defaults to 4.
+
+    Returns:
+        str: The number, or '-'.
+    """
+    if value is None or math.isnan(value):
+        return '-'
+    return f'{value:.{digits}f}'
+
+
+def with_mean(rows):
+    """Add a row of means over the rows where a figure is defined.
+
+    Args:
+        rows (dict[str, dict[str, float]]): Figures by row.
+
+    Returns:
+        dict[str, dict[str, float]]: The same and, for more than one row, ``mean``.
+    """
+    if len(rows) < 2:
+        return dict(rows)
+    keys = dict.fromkeys(key for row in rows.values() for key in row)
+    mean = {}
+    for key in keys:
+        values = [row.get(key) for row in rows.values()]
+        values = [v for v in values if v is not None and not math.isnan(v)]
+        mean[key] = sum(values) / len(values) if values else math.nan
+    return {**rows, MEAN: mean}
+
+
+def format_table(rows, keys=CALIBRATION_KEYS):
+    """Lay out figures as a text table.
+
+    Args:
+        rows (dict[str, dict[str, float]]): Figures by row.
+        keys (Sequence[str]): The columns. Defaults to the usual calibration figures.
+
+    Returns:
+        str: A header line and one line per row.
+    """
+    lines = [['', *keys]]
+    for name, row in rows.items():
+        lines.append([name, *(figure_text(row.get(key)) for key in keys)])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return '\n'.join(
+        '  '.join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths))
+        ).rstrip()
+        for line in lines
+    )
