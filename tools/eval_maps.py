@@ -136,7 +136,7 @@ def _write(args, sections):
         photos = {p.stem: p for p in Path(args.images or '.').iterdir()}
         for section in sections.values():
             section['images'] = photos if args.images else {}
-        write_report(args.report, sections, vars(args))
+        write_report(args.report, sections, vars(args), mean=False)
 
 
 if __name__ == '__main__':

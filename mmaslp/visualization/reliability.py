@@ -19,8 +19,9 @@ _STYLE = {'fontsize': 8, 'color': INK}
 def reliability_figure(results, width=3.3):
     """Draw one reliability diagram per result, side by side.
 
-    Per bin, the bar is the accuracy, the coloured part its gap to the mean confidence:
-    red where the model is over-confident, blue where it is under-confident. Whiskers
+    Per bin, the coloured part spans accuracy and mean confidence: red on top of the
+    accuracy where the model is over-confident, blue below it where it is
+    under-confident. Whiskers
     are 95 % bootstrap intervals of the accuracy over images, if the result has them.
     Below, the share of the pixels per bin with the mean accuracy and mean confidence.
 
@@ -124,14 +125,15 @@ def _draw_bars(axes, result):
     left, right = edges[:-1][filled], edges[1:][filled]
     middle, width = (left + right) / 2, (right - left) * 0.94
     accuracy, gap = table.mean_right[filled], signed_gap(table)[filled]
-    axes.bar(middle, accuracy, width, color=BAR, zorder=2)
+    reached = np.minimum(accuracy, accuracy + gap)
+    axes.bar(middle, reached, width, color=BAR, zorder=2)
     for sign, colour in ((1, OVER), (-1, UNDER)):
         part = gap * sign > 0
         axes.bar(
             middle[part],
             np.abs(gap)[part],
             width[part],
-            np.minimum(accuracy, accuracy + gap)[part],
+            reached[part],
             color=colour + FADED,
             edgecolor=colour,
             linewidth=0.8,

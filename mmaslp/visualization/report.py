@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .panels import image_panels
 from .reliability import reliability_figure
-from .text_table import CALIBRATION_KEYS, MEAN, figure_text, with_mean
+from .text_table import CALIBRATION_KEYS, figure_text, with_mean
 
 _STYLE = """
 :root{--ink:#22282f;--soft:#667080;--line:#d9dee4;--over:#c8442c;--under:#2b6cb0}
@@ -37,7 +37,7 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 """
 
 
-def write_report(path, sections, settings=None, title='Calibration report'):
+def write_report(path, sections, settings=None, title='Calibration report', mean=True):
     """Write the report of one evaluation.
 
     Args:
@@ -50,6 +50,8 @@ def write_report(path, sections, settings=None, title='Calibration report'):
             is tried).
         settings (dict, optional): What made it, shown at the end. Defaults to None.
         title (str): Defaults to 'Calibration report'.
+        mean (bool): Add the mean over the sections to the table: for several test
+            sets, not for several models. Defaults to True.
 
     Raises:
         ValueError: There is no section.
@@ -61,7 +63,7 @@ def write_report(path, sections, settings=None, title='Calibration report'):
         '<p>Pooled over pixels; 95 % bootstrap intervals over images in brackets. '
         'A dash marks a figure that is undefined, such as those of the foreground '
         'where all masks are empty.</p>',
-        _summary(sections),
+        _summary(sections, mean),
         *(_section(name, section) for name, section in sections.items()),
         _settings(sections, settings or {}),
     ]
@@ -75,8 +77,8 @@ def write_report(path, sections, settings=None, title='Calibration report'):
     Path(path).write_text(page, encoding='utf-8')
 
 
-def _summary(sections):
-    """Table with a row per section and the mean."""
+def _summary(sections, mean):
+    """Table with a row per section and maybe the mean."""
     rows = {
         name: {
             **{key: section['result'].get(key) for key in CALIBRATION_KEYS},
@@ -87,12 +89,12 @@ def _summary(sections):
     keys = list(dict.fromkeys(key for row in rows.values() for key in row))
     head = ''.join(f'<th>{escape(key)}</th>' for key in ('', *keys, 'images'))
     body = []
-    for name, row in with_mean(rows).items():
-        mean = name not in sections and name == MEAN
+    for name, row in (with_mean(rows) if mean else rows).items():
+        own = name in sections
         cells = ''.join(f'<td>{figure_text(row.get(key))}</td>' for key in keys)
-        count = '' if mean else f'{sections[name]["result"]["num_images"]:,}'
+        count = f'{sections[name]["result"]["num_images"]:,}' if own else ''
         body.append(
-            f'<tr{" class=mean" if mean else ""}><td>{escape(name)}</td>{cells}'
+            f'<tr{"" if own else " class=mean"}><td>{escape(name)}</td>{cells}'
             f'<td>{count}</td></tr>'
         )
     return (
