@@ -204,6 +204,8 @@ def _find_pairs(name, roots, args):
         for files without partner.
     """
     folders = _locate(name, roots)
+    if folders is None and name == 'folder':
+        _refuse_splits(roots)
     if folders is None:  # then this says where was looked and what to fetch
         folders = find_folders(roots[0], name, need_masks=name != 'DTD-500')
     image_folder, mask_folder = folders
@@ -230,6 +232,18 @@ def _find_pairs(name, roots, args):
         if stem in masks
     }
     return pairs, {**lonely, **spare}
+
+
+def _refuse_splits(roots):
+    """Stop at a set that is divided already."""
+    for root in roots:
+        try:
+            find_folders(root, split='train')
+        except FileNotFoundError:
+            continue
+        raise ValueError(
+            f'{root} is split already: use it as data_root, with split="train"'
+        )
 
 
 def _choose_textures(images, folder, list_file):

@@ -8,7 +8,7 @@ from mmseg.registry import DATASETS
 
 from ..utils import decode_binary_mask
 from .layouts import find_folders, get_layout
-from .pairing import check_partners, list_stems, read_list, select
+from .pairing import IMAGE_SUFFIXES, check_partners, list_stems, read_list, select
 
 
 @DATASETS.register_module()
@@ -139,7 +139,12 @@ class SODDataset(BaseDataset):
             mask_suffix = mask_suffix or '.png'
         images = list_stems(image_folder, image_suffix, self.backend_args)
         if self.ann_file:
-            stems = read_list(self.ann_file, backend_args=self.backend_args)
+            known = (
+                (self.img_suffix, *IMAGE_SUFFIXES)
+                if self.img_suffix
+                else IMAGE_SUFFIXES
+            )
+            stems = read_list(self.ann_file, known, self.backend_args)
             images = select(images, stems, self.ann_file, image_folder)
         masks = {}
         if not self.empty_masks:

@@ -87,7 +87,7 @@ def _unpack_tar(archive, folder):
 def _write(archive, name, source, folder):
     """Write one file below a folder; yield its path if it is an archive."""
     name = posixpath.normpath(name.replace('\\', '/'))
-    if name.startswith(('/', '../')) or ':' in name:
+    if name.startswith(('/', '../')) or name == '..' or name[1:2] == ':':
         raise ValueError(f'{archive}: {name} lies outside of the archive; refused')
     if osp.basename(name).startswith('.') or name.startswith('__MACOSX/'):
         return

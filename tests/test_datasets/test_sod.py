@@ -124,6 +124,15 @@ def test_data_prefix_and_suffixes(tmp_path, write_image, write_mask):
         img_suffix='_img.jpg',
         seg_map_suffix='_gt.png',
     )
+    (tmp_path / 'list.txt').write_text('deep/1_img.jpg\n')
+    listed = SODDataset(
+        str(tmp_path),
+        data_prefix=prefix,
+        img_suffix='_img.jpg',
+        seg_map_suffix='_gt.png',
+        ann_file='list.txt',
+    )
+    assert listed.get_data_info(0) == dataset.get_data_info(0)
     info = dataset.get_data_info(0)
     assert info['img_path'] == str(tmp_path / 'x' / 'deep' / '1_img.jpg')
     assert info['seg_map_path'] == str(tmp_path / 'y' / 'deep' / '1_gt.png')

@@ -236,6 +236,8 @@ def test_own_folder_is_split(tool, tmp_path):
             Path(p).stem for p in os.listdir(tmp_path / 'out' / split / 'masks')
         }
     assert set.union(*names.values()) == set(NAMES)
+    message = fail(tool, 'folder', [tmp_path / 'out'], tmp_path / 'again')
+    assert 'is split already' in message
 
 
 def test_nothing_is_overwritten(tool, tmp_path):
