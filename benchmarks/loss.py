@@ -60,11 +60,13 @@ def bench_loss():
         logits.grad = None
         loss(logits, labels, ignore_index=255).backward()
 
-    return {name: median_ms(lambda loss=loss: run(loss)) for name, loss in losses.items()}
+    return {
+        name: median_ms(lambda loss=loss: run(loss)) for name, loss in losses.items()
+    }
 
 
 def make_runner(num_images):
-    """Just enough of a runner for the hook: a list of paths and a head with the loss."""
+    """Just enough of a runner for the hook: a list of paths, a head with the loss."""
     paths = [f'data/DUTS-TR/DUTS-TR-Image/{i:08d}.jpg' for i in range(num_images)]
 
     class Dataset:
@@ -202,7 +204,7 @@ def main():
         share = cost / loss['SCBCELoss']
         print(
             f'  bank of {num_images:>9,} images  {cost:8.3f} ms, '
-            f'{100 * cost / loss["host"]:.2f} % of the host\'s loss, '
+            f"{100 * cost / loss['host']:.2f} % of the host's loss, "
             f'{100 * share:.2f} % of SCBCELoss'
         )
 

@@ -141,7 +141,9 @@ class Toy:
                     type='LoggerHook', interval=1, log_metric_by_epoch=by_epoch
                 ),
                 checkpoint=dict(
-                    type='CheckpointHook', by_epoch=by_epoch, interval=1 if by_epoch else 5
+                    type='CheckpointHook',
+                    by_epoch=by_epoch,
+                    interval=1 if by_epoch else 5,
                 ),
             ),
             log_processor=dict(by_epoch=by_epoch, window_size=1),

@@ -1,5 +1,5 @@
 """Registered hooks."""
 
-from .hooks import ASLPHook
+from .hooks import ASLPHook, ProbMapHook
 
-__all__ = ['ASLPHook']
+__all__ = ['ASLPHook', 'ProbMapHook']

@@ -365,7 +365,9 @@ def test_is_registered_and_copies():
     assert loss.loss_name == 'loss_x' and not list(loss.parameters())
     assert 'beta=1.5' in repr(loss)
     logits, labels = batch()
-    torch.testing.assert_close(copy.deepcopy(loss)(logits, labels), loss(logits, labels))
+    torch.testing.assert_close(
+        copy.deepcopy(loss)(logits, labels), loss(logits, labels)
+    )
     assert not loss.state_dict()
 
 

@@ -1,0 +1,215 @@
+"""Evaluating one model on one or several test sets."""
+
+import copy
+import json
+import math
+import os.path as osp
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmseg.registry import DATASETS
+
+from ..evaluation.metrics import CalibrationMetric
+from ..visualization.text_table import format_table, with_mean
+
+__all__ = ['EVALUATIONS', 'TestSet', 'evaluate', 'summary_table', 'test_sets']
+
+# What `--eval` offers: the metric, the columns it adds to the table.
+EVALUATIONS = {
+    'ece': (
+        dict(type='CalibrationMetric'),
+        ('ece', 'oe', 'ue', 'acc', 'conf', 'nll', 'brier'),
+    ),
+    'sod': (dict(type='SODMetric'), ('mae', 'max_f', 'wf', 'em', 'sm')),
+    'iou': (dict(type='IoUMetric', iou_metrics=['mIoU']), ('mIoU %',)),
+}
+_ONE_CLASS_ONLY = ('mIoU %',)
+
+
+@dataclass
+class TestSet:
+    """A named test set.
+
+    Attributes:
+        name (str): How tables and folders call it.
+        dataset (dict): Config of the dataset.
+        ood (bool): Whether its masks are empty, so that figures of the foreground are
+            undefined.
+    """
+
+    __test__ = False  # no test case, whatever its name says to pytest
+
+    name: str
+    dataset: dict
+    ood: bool = False
+
+
+def test_sets(cfg: Config, names: Sequence[str] | None = None) -> list[TestSet]:
+    """List the test sets of a config: the main one, ``test_sets`` and ``ood_sets``.
+
+    Args:
+        cfg (Config): A config with ``test_dataloader``.
+        names (Sequence[str], optional): Take these only. Defaults to None.
+
+    Raises:
+        ValueError: If there is no test set, a name is unknown or comes twice, or the
+            files of a set are missing (all such sets in one message).
+    """
+    if cfg.get('test_dataloader') is None:
+        raise ValueError('the config has no test_dataloader')
+    main = cfg.test_dataloader.dataset
+    found = [TestSet(main.get('layout') or main.get('split') or 'test', main)]
+    found += [TestSet(n, d) for n, d in cfg.get('test_sets', {}).items()]
+    found += [TestSet(n, d, ood=True) for n, d in cfg.get('ood_sets', {}).items()]
+    known = [s.name for s in found]
+    if len(set(known)) < len(known):
+        raise ValueError(f'two test sets have the same name: {known}')
+    if names:
+        unknown = [n for n in names if n not in known]
+        if unknown:
+            raise ValueError(f'no test set {unknown}, the config has {known}')
+        found = [s for s in found if s.name in names]
+    _check_files(cfg, found)
+    return found
+
+
+test_sets.__test__ = False
+
+
+def _check_files(cfg: Config, sets: list[TestSet]) -> None:
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    missing = []
+    for test_set in sets:
+        try:
+            DATASETS.build(copy.deepcopy(test_set.dataset))
+        except (ValueError, FileNotFoundError) as error:
+            missing.append(f'{test_set.name}: {error}')
+    if missing:
+        rest = [s.name for s in sets if not any(m.startswith(s.name) for m in missing)]
+        hint = f'\nto test the others alone: --sets {" ".join(rest)}' if rest else ''
+        raise ValueError('\n'.join(missing) + hint)
+
+
+def evaluate(
+    cfg: Config,
+    sets: Sequence[TestSet],
+    *,
+    evals: Sequence[str] | None = None,
+    out_prob: str | None = None,
+    prob_bits: int = 16,
+    tta: bool = False,
+    keep_worst: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """Test a model on several sets, one run each.
+
+    Files of a set go to ``{cfg.work_dir}/eval/{name}``, the figures of all of them to
+    ``{cfg.work_dir}/eval/results.json``.
+
+    Args:
+        cfg (Config): Config with ``load_from``, ``work_dir`` and ``launcher`` set.
+        sets (Sequence[TestSet]): What to test on.
+        evals (Sequence[str], optional): Of :data:`EVALUATIONS`. Defaults to None: the
+            ``test_evaluator`` of the config as it is.
+        out_prob (str, optional): Folder for probability maps. Defaults to None.
+        prob_bits (int): Bits of these. Defaults to 16.
+        tta (bool): Average over the views of ``cfg.tta_pipeline``. Defaults to False.
+        keep_worst (int): Over-confident images to keep for a report. Defaults to 0.
+
+    Returns:
+        dict[str, dict]: Per set: ``figures`` ({name: float}, percentages of the host's
+        IoUMetric as they are, undefined ones nan), ``ood``, ``folder``, and from a
+        ``CalibrationMetric`` ``result`` and ``worst`` (main process only).
+    """
+    results = {}
+    for test_set in sets:
+        run = _config_of_run(cfg, test_set, evals, tta, keep_worst)
+        runner = Runner.from_cfg(run)
+        if out_prob is not None:
+            folder = osp.join(out_prob, test_set.name) if len(sets) > 1 else out_prob
+            runner.register_hook(
+                dict(type='ProbMapHook', out_dir=folder, bits=prob_bits)
+            )
+        metrics = runner.test()
+        figures = {_short(k): float(v) for k, v in metrics.items() if _is_number(v)}
+        if test_set.ood:
+            figures.update({k: math.nan for k in _ONE_CLASS_ONLY if k in figures})
+        results[test_set.name] = entry = dict(
+            figures=figures, ood=test_set.ood, folder=_folder(cfg, test_set)
+        )
+        for metric in runner.test_loop.evaluator.metrics:
+            if isinstance(metric, CalibrationMetric):
+                entry.update(result=metric.result, worst=metric.worst)
+    if is_main_process():
+        _save(osp.join(cfg.work_dir, 'eval', 'results.json'), results)
+    return results
+
+
+def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
+    """Lay out the figures of all sets; the mean leaves out sets without objects.
+
+    Args:
+        results (dict[str, dict]): What :func:`evaluate` returned.
+        evals (Sequence[str], optional): What was asked for. Defaults to the columns of
+            everything that was measured.
+    """
+    columns = [c for e in (evals or EVALUATIONS) for c in EVALUATIONS[e][1]]
+    measured = {k for entry in results.values() for k in entry['figures']}
+    columns = [c for c in columns if c in measured] or sorted(measured)
+    rows = {n: e['figures'] for n, e in results.items() if not e['ood']}
+    rows = with_mean(rows) if rows else {}
+    rows |= {f'{n} (no object)': e['figures'] for n, e in results.items() if e['ood']}
+    return format_table(rows, columns)
+
+
+def _config_of_run(cfg, test_set, evals, tta, keep_worst) -> Config:
+    run = copy.deepcopy(cfg)
+    # Loggers are kept by this name for the life of the process.
+    run.experiment_name = f'{osp.basename(osp.normpath(cfg.work_dir))}_{test_set.name}'
+    run.test_dataloader.dataset = test_set.dataset
+    if tta:
+        if cfg.get('tta_pipeline') is None or cfg.get('tta_model') is None:
+            raise ValueError('--tta needs tta_pipeline and tta_model in the config')
+        run.test_dataloader.dataset.pipeline = run.tta_pipeline
+        run.tta_model.module = run.model
+        run.model = run.tta_model
+    metrics = run.test_evaluator
+    metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+    if evals:
+        given = {m['type']: m for m in metrics}
+        wanted = [EVALUATIONS[e][0] for e in evals]
+        metrics = [dict(given.get(m['type'], m)) for m in wanted]
+    for metric in metrics:
+        if metric['type'] == 'CalibrationMetric':
+            metric.setdefault('output_dir', _folder(cfg, test_set))
+            metric.setdefault('keep_worst', keep_worst)
+    run.test_evaluator = metrics
+    return run
+
+
+def _folder(cfg: Config, test_set: TestSet) -> str:
+    return osp.join(cfg.work_dir, 'eval', test_set.name)
+
+
+def _short(key: str) -> str:
+    name = key.rsplit('/', 1)[-1]
+    return f'{name} %' if name in ('mIoU', 'aAcc', 'mAcc') else name
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or hasattr(value, 'item')
+
+
+def _save(path: str, results: dict[str, dict]) -> None:
+    plain = {
+        name: {k: None if math.isnan(v) else v for k, v in entry['figures'].items()}
+        for name, entry in results.items()
+    }
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(plain, indent=1, allow_nan=False) + '\n')

@@ -1,0 +1,61 @@
+"""Writes the probability maps of a test run."""
+
+import os.path as osp
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+
+from ...evaluation.prob_maps import write_prob_map
+from ...evaluation.sample_scores import sample_scores
+
+
+@HOOKS.register_module()
+class ProbMapHook(Hook):
+    """Write the foreground probability of every test image as a grey PNG.
+
+    ``tools/eval_maps.py`` reads the maps back to the same figures, within half a level.
+
+    Args:
+        out_dir (str): Folder for the maps, ``{stem of the image}.png``; made if needed.
+        bits (int): 8 or 16. Defaults to 16.
+
+    Raises:
+        ValueError: If two images have the same stem, or a head has more than two
+            classes.
+    """
+
+    def __init__(self, out_dir: str, bits: int = 16):
+        self.out_dir = Path(out_dir)
+        self.bits = bits
+
+    def before_test_epoch(self, runner: Any) -> None:
+        """Make the folder and forget the names of an earlier run."""
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        self._sources = {}
+
+    def after_test_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Write the maps of a batch."""
+        for sample in outputs or []:
+            path = sample.img_path
+            stem = osp.splitext(osp.basename(path))[0]
+            if self._sources.setdefault(stem, path) != path:
+                raise ValueError(
+                    f'{self._sources[stem]} and {path} would both be written as '
+                    f'{stem}.png: test folders with equal names one at a time'
+                )
+            prob, _ = sample_scores(sample.to_dict(), 'auto')
+            if prob.ndim != 2:
+                raise ValueError(
+                    f'{path}: maps of {len(prob)} classes cannot be written as one '
+                    'grey picture; probability maps are for binary heads'
+                )
+            write_prob_map(self.out_dir / f'{stem}.png', prob.cpu(), self.bits)

@@ -1,0 +1,130 @@
+#!/usr/bin/env python
+"""Test a segmentor: the host's test.py, with calibration, several sets and maps."""
+
+import argparse
+import os.path as osp
+
+from mmengine.dist import is_main_process
+
+from mmaslp.apis.cli import add_host_arguments, clear_errors, set_local_rank
+from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
+from mmaslp.apis.testing import EVALUATIONS, evaluate, summary_table, test_sets
+from mmaslp.visualization.report import write_report
+
+
+def parse_args(argv=None):
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description='Test a segmentor')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--eval',
+        nargs='+',
+        choices=list(EVALUATIONS),
+        help='what to measure: calibration, SOD measures, IoU. By default the '
+        "config's test_evaluator",
+    )
+    parser.add_argument('--sets', nargs='+', help='names of test sets, default all')
+    parser.add_argument('--out-prob', metavar='DIR', help='write probability maps')
+    parser.add_argument('--prob-bits', type=int, choices=(8, 16), default=16)
+    parser.add_argument('--report', metavar='FILE', help='write an HTML report')
+    parser.add_argument('--out', help='folder that the metrics write predictions to')
+    parser.add_argument('--show', action='store_true', help='show predictions')
+    parser.add_argument('--show-dir', help='folder for painted images')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds, of --show')
+    parser.add_argument(
+        '--tta', action='store_true', help='average over the views of tta_pipeline'
+    )
+    add_host_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def draw_predictions(cfg, args):
+    """Turn on the host's visualization hook.
+
+    Raises:
+        ValueError: If the config has no such hook.
+    """
+    hook = cfg.get('default_hooks', {}).get('visualization')
+    if hook is None:
+        raise ValueError(
+            '--show and --show-dir need '
+            "default_hooks.visualization=dict(type='SegVisualizationHook')"
+        )
+    hook['draw'] = True
+    if args.show:
+        hook['show'] = True
+        hook['wait_time'] = args.wait_time
+    if args.show_dir:
+        cfg.visualizer['save_dir'] = args.show_dir
+
+
+def make_config(args):
+    """Read the config and apply the options."""
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    set_work_dir(cfg, args.config, args.work_dir)
+    check_checkpoint(args.checkpoint)
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if args.show or args.show_dir:
+        draw_predictions(cfg, args)
+    if args.out is not None:
+        evaluators = cfg.test_evaluator
+        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+            evaluator['output_dir'] = args.out
+            evaluator['keep_results'] = True
+    return cfg
+
+
+@clear_errors
+def main(argv=None):
+    """Run the tool."""
+    args = parse_args(argv)
+    set_local_rank(args)
+    cfg = make_config(args)
+    results = evaluate(
+        cfg,
+        test_sets(cfg, args.sets),
+        evals=args.eval,
+        out_prob=args.out_prob,
+        prob_bits=args.prob_bits,
+        tta=args.tta,
+        keep_worst=6 if args.report else 0,
+    )
+    if not is_main_process():
+        return
+    print(f'\n{summary_table(results, args.eval)}\n')
+    print(f'figures: {osp.join(cfg.work_dir, "eval", "results.json")}')
+    for name, entry in results.items():
+        if 'result' in entry:
+            print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')
+    if args.report:
+        save_report(args, results)
+
+
+def save_report(args, results):
+    """Write the HTML report of all sets that were measured.
+
+    Raises:
+        ValueError: If no calibration was measured.
+    """
+    sections = {
+        name: {k: entry[k] for k in ('result', 'worst', 'figures')}
+        for name, entry in results.items()
+        if 'result' in entry
+    }
+    if not sections:
+        raise ValueError('--report needs calibration figures: add --eval ece')
+    settings = {
+        'config': args.config,
+        'checkpoint': args.checkpoint,
+        'test-time augmentation': args.tta,
+        'cfg-options': args.cfg_options or '-',
+    }
+    write_report(args.report, sections, settings)
+    print(f'report: {args.report}')
+
+
+if __name__ == '__main__':
+    main()
