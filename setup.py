@@ -16,16 +16,28 @@ def read_version():
 
 EXTRAS = {
     # Both hosts own the import names mmseg, mmcv and mmengine: install one, not both.
-    'onedl': ['onedl-mmsegmentation>=1.4', 'onedl-mmcv>=2.3', 'onedl-mmengine>=0.10.9'],
-    'openmmlab': ['mmsegmentation==1.2.2', 'mmcv==2.1.0', 'mmengine>=0.10.7', 'ftfy'],
-    'sod': ['pysodmetrics>=1.5', 'scikit-learn'],
+    'onedl': [
+        'onedl-mmsegmentation>=1.4',
+        'onedl-mmcv>=2.3',
+        'onedl-mmengine>=0.10.9',
+        'torchvision',
+    ],
+    'openmmlab': [
+        'mmsegmentation==1.2.2',
+        'mmcv==2.1.0',
+        'mmengine==0.10.7',
+        'torchvision',
+        'ftfy',
+        'regex',
+    ],
+    'sod': ['pysodmetrics>=1.5'],
     'dev': [
         'pytest>=8',
         'hypothesis>=6',
         'ruff>=0.9',
         'torchmetrics>=1.4',
         'scikit-learn',
-        'netcal>=1.3',
+        'scipy',
         'pysodmetrics>=1.5',
     ],
 }

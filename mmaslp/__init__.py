@@ -1,6 +1,6 @@
 """Adaptive Stochastic Label Perturbation for MMSegmentation.
 
-``import mmaslp`` registers the loss, the hook, the metrics, the datasets and the
+``import mmaslp`` registers the loss, the hooks, the metrics, the datasets and the
 TTA model with MMSegmentation's registries. :mod:`mmaslp.core` is pure torch and works
 without any host.
 """
@@ -10,17 +10,48 @@ from importlib.util import find_spec
 
 from .version import __version__
 
-__all__ = ['__version__']
-
-_HOST_MISSING = (
-    'mmaslp registers nothing because MMSegmentation is not installed: run '
-    '`pip install "mmaslp[onedl]"` (or "mmaslp[openmmlab]"); mmaslp.core works without it.'
-)
+_REGISTERED = [
+    'ASLPHook',
+    'BinarySegTTAModel',
+    'CalibrationMetric',
+    'LoadBinaryAnnotations',
+    'ProbMapHook',
+    'SCBCELoss',
+    'SODDataset',
+    'SODMetric',
+    'SyntheticSODDataset',
+]
 
 if find_spec('mmseg') is None or find_spec('mmengine') is None:
+    _HOST_MISSING = (
+        'mmaslp registers nothing because MMSegmentation is not installed: run '
+        '`pip install "mmaslp[onedl]"` (or "mmaslp[openmmlab]"); mmaslp.core works '
+        'without it'
+    )
     warnings.warn(_HOST_MISSING, stacklevel=2)
+    __all__ = ['__version__']
+
+    def __getattr__(name):
+        if name in _REGISTERED:
+            raise ImportError(_HOST_MISSING)
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 else:
-    from . import datasets, engine, evaluation, models  # noqa: F401
+    from .datasets import LoadBinaryAnnotations, SODDataset, SyntheticSODDataset
+    from .engine import ASLPHook, ProbMapHook
+    from .evaluation.metrics import CalibrationMetric, SODMetric
+    from .models import BinarySegTTAModel, SCBCELoss
     from .utils.checkpoint import allow_history_buffers
 
     allow_history_buffers()
+    __all__ = [
+        'ASLPHook',
+        'BinarySegTTAModel',
+        'CalibrationMetric',
+        'LoadBinaryAnnotations',
+        'ProbMapHook',
+        'SCBCELoss',
+        'SODDataset',
+        'SODMetric',
+        'SyntheticSODDataset',
+        '__version__',
+    ]

@@ -1,3 +1,6 @@
 """Registered losses and segmentors."""
 
-from . import losses, segmentors  # noqa: F401
+from .losses import SCBCELoss
+from .segmentors import BinarySegTTAModel
+
+__all__ = ['BinarySegTTAModel', 'SCBCELoss']

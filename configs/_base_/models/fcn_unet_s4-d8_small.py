@@ -1,4 +1,4 @@
-# A U-Net of 8 base channels for 96 x 96 images on a CPU.
+# A U-Net of 8 base channels, for small images on a CPU.
 norm_cfg = dict(type='BN', requires_grad=True)
 data_preprocessor = dict(
     type='SegDataPreProcessor',
@@ -7,7 +7,7 @@ data_preprocessor = dict(
     bgr_to_rgb=True,
     pad_val=0,
     seg_pad_val=255,
-    size=(96, 96),
+    size_divisor=8,
     test_cfg=dict(size_divisor=8),
 )
 model = dict(

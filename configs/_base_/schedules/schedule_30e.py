@@ -3,8 +3,8 @@
 # 2.5e-5 up to epoch 10, then a factor 0.95 an epoch, then 0.9025 an epoch.
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=2.5e-5))
 param_scheduler = [
-    dict(type='ExponentialLR', gamma=0.95, by_epoch=True, begin=9, end=19),
-    dict(type='ExponentialLR', gamma=0.95**2, by_epoch=True, begin=19, end=30),
+    dict(type='ExponentialLR', gamma=0.95, by_epoch=True, begin=9, end=20),
+    dict(type='ExponentialLR', gamma=0.95**2, by_epoch=True, begin=19, end=31),
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=30, val_interval=1)
 val_cfg = dict(type='ValLoop')

@@ -1,0 +1,52 @@
+# `make demo` and `make test` do everything on a machine with Python 3.10+, pip and make.
+PYTHON ?= python3
+VENV ?= .venv
+VENV_OPENMMLAB ?= .venv-openmmlab
+MMCV_WHEEL ?= $(firstword $(wildcard ../shared/wheels/mmcv-2.1.0-*.whl))
+
+.PHONY: help demo test test-openmmlab lint format clean
+
+help:
+	@echo "make demo            train with BCE and with ASLP, compare their calibration"
+	@echo "make test            the whole test suite, on the OneDL host"
+	@echo "make test-openmmlab  the whole test suite, on the OpenMMLab host"
+	@echo "make lint            ruff"
+
+demo: $(VENV)/.host
+	$(VENV)/bin/python tools/demo.py
+
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=2 $(VENV)/bin/python -m pytest
+
+test-openmmlab: $(VENV_OPENMMLAB)/.dev
+	OMP_NUM_THREADS=2 $(VENV_OPENMMLAB)/bin/python -m pytest
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(VENV)/.dev
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+# The stamps are written last, so that an interrupted installation is taken up again.
+$(VENV)/.host: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --progress-bar off -e '.[onedl]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.host
+	$(VENV)/bin/python -m pip install --progress-bar off -e '.[onedl,dev]'
+	@touch $@
+
+# mmcv 2.1.0 with compiled operators is no wheel on the package index: take the wheel that
+# MMCV_WHEEL names, else build it (about 10 minutes on 2 cores, needs a C++ compiler).
+$(VENV_OPENMMLAB)/.dev: setup.py
+	$(PYTHON) -m venv $(VENV_OPENMMLAB)
+	$(VENV_OPENMMLAB)/bin/python -m pip install --progress-bar off 'setuptools<82' wheel torch torchvision
+	MMCV_WITH_OPS=1 $(VENV_OPENMMLAB)/bin/python -m pip install --progress-bar off --no-build-isolation $(or $(MMCV_WHEEL),mmcv==2.1.0)
+	$(VENV_OPENMMLAB)/bin/python -m pip install --progress-bar off -e '.[openmmlab,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV_OPENMMLAB) build dist *.egg-info

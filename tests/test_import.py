@@ -1,0 +1,88 @@
+import subprocess
+import sys
+
+import pytest
+
+BLOCK = """
+import sys
+for name in ('mmseg', 'mmcv', 'mmengine'):
+    sys.modules[name] = None
+"""
+
+
+def python(code):
+    return subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=False
+    )
+
+
+def test_without_a_host_one_sentence_says_what_to_install():
+    done = python(BLOCK + 'import mmaslp')
+    assert done.returncode == 0
+    assert 'pip install "mmaslp[onedl]"' in done.stderr
+    done = python(BLOCK + 'import mmaslp; mmaslp.SCBCELoss')
+    assert done.returncode != 0
+    assert 'ImportError: mmaslp registers nothing' in done.stderr
+
+
+def test_core_needs_no_host():
+    code = """
+import warnings; warnings.simplefilter('ignore')
+import torch
+from mmaslp.core import (CalibrationHistogram, image_margin, perturb_target, sc_bce,
+                         update_alpha)
+z, y = torch.randn(2, 3, 3), torch.ones(2, 3, 3)
+sc_bce(z, perturb_target(y, 2.0))
+update_alpha(torch.zeros(2), image_margin(z, y), accuracy=.9, beta=2., eta=.1, lam=1.)
+h = CalibrationHistogram(); h.update(torch.sigmoid(z), y); h.compute()
+assert not any(m.startswith('mm') and sys.modules[m] for m in sys.modules
+               if m.split('.')[0] in ('mmseg', 'mmcv', 'mmengine'))
+"""
+    done = python(BLOCK + code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_import_touches_no_module_that_needs_compiled_operators():
+    code = """
+import sys, mmaslp
+loaded = {m for m in sys.modules if m.startswith(('mmcv', 'mmseg.'))}
+allowed = ('mmseg.registry', 'mmseg.version')
+print([m for m in sorted(loaded) if not m.startswith(allowed)])
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    # What `import mmseg` itself loads is the host's own affair.
+    host = python(code.replace('mmaslp', 'mmseg.registry, mmengine.runner'))
+    assert done.stdout == host.stdout
+
+
+@pytest.mark.parametrize(
+    ('registry', 'name'),
+    [
+        ('MODELS', 'SCBCELoss'),
+        ('MODELS', 'BinarySegTTAModel'),
+        ('HOOKS', 'ASLPHook'),
+        ('HOOKS', 'ProbMapHook'),
+        ('METRICS', 'CalibrationMetric'),
+        ('METRICS', 'SODMetric'),
+        ('DATASETS', 'SODDataset'),
+        ('DATASETS', 'SyntheticSODDataset'),
+        ('TRANSFORMS', 'LoadBinaryAnnotations'),
+    ],
+)
+def test_everything_is_registered(registry, name):
+    import mmseg.registry
+
+    import mmaslp
+
+    component = getattr(mmseg.registry, registry).get(name)
+    assert component.__module__.startswith('mmaslp.')
+    assert component.__doc__
+    assert getattr(mmaslp, name) is component
+
+
+def test_unknown_attribute_is_an_attribute_error():
+    import mmaslp
+
+    with pytest.raises(AttributeError, match='nothing_like_it'):
+        _ = mmaslp.nothing_like_it
