@@ -26,8 +26,9 @@ class CalibrationHistogram:
     Cells, not bins: the levels are i / 131070, so that every 8-bit and 16-bit map
     value and the edges of 10, 15, 30 or 34 equal bins are levels themselves, and
     between two levels lies one open cell. A value within 2.4e-7 of a level (float32
-    rounding) counts as on it; all others are represented by the midpoint of their open
-    cell, at most :math:`\delta` = 3.8e-6 away. Memory is 4 MB whatever the number of
+    rounding) counts as on it, save that all above 0.5 predict class 1; all others are
+    represented by the midpoint of their open cell, at most :math:`\delta` = 3.8e-6
+    away. Memory is 4 MB whatever the number of
     pixels, and everything is integer, so :meth:`merge` is exact, associative and
     commutative bit by bit.
 
@@ -118,7 +119,9 @@ class CalibrationHistogram:
         """Cell of each score: 2 i on level i, 2 i + 1 between i and i + 1."""
         scaled = score * self.LEVELS
         above = (scaled - self._TOLERANCE).ceil_()
-        return scaled.add_(self._TOLERANCE).floor_().add_(above)
+        cell = scaled.add_(self._TOLERANCE).floor_().add_(above)
+        # No tolerance where the prediction turns: accuracy is exact.
+        return cell.add_((cell == self.LEVELS) & (score > 0.5))
 
     def merge(self, other):
         """Add the pixels of another histogram.
@@ -134,8 +137,8 @@ class CalibrationHistogram:
                 f'cannot merge a histogram of {other.num_classes} classes into '
                 f'one of {self.num_classes}'
             )
-        self.counts = self.counts + other.counts.to(self.counts.device)
-        self.nll = self.nll + other.nll.to(self.nll.device)
+        self.counts += other.counts.to(self.counts.device)
+        self.nll += other.nll.to(self.nll.device)
 
     @property
     def count(self):
@@ -165,15 +168,18 @@ class CalibrationHistogram:
                 "'top_label'"
             )
         counts = self.counts.cpu().numpy().reshape(-1, 2)
+        lowest = 0
         if mode == 'top_label' and self.num_classes == 2:
-            half = self.LEVELS  # the cell of p = 0.5
-            folded = np.zeros_like(counts)
-            folded[half:] = counts[half::-1, ::-1]  # class 0 predicted: 0 is right
-            folded[half + 1 :] += counts[half + 1 :]
+            lowest = self.LEVELS  # the cell of p = 0.5
+            folded = counts[lowest::-1, ::-1].copy()  # class 0 predicted: 0 is right
+            folded[1:] += counts[lowest + 1 :]
             counts = folded
-        total = counts.sum(1)
-        score = np.flatnonzero(total)
-        return ScoreLevels(score, total[score], counts[score, 1], 2 * self.LEVELS)
+        wrong, right = counts[:, 0], counts[:, 1]
+        total = wrong + right
+        filled = np.flatnonzero(total)
+        return ScoreLevels(
+            filled + lowest, total[filled], right[filled], 2 * self.LEVELS
+        )
 
     def compute(self, bins=10, mode='top_label'):
         """Compute every figure.
