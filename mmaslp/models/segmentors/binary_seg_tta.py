@@ -53,7 +53,7 @@ class BinarySegTTAModel(BaseTTAModel):
         prob = total / len(scores)
         sample = views[0]
         if one_channel:
-            pred = (prob > self._threshold).to(scores[0])
+            pred = (prob > self.module.decode_head.threshold).to(scores[0])
             merged = prob
         else:
             pred = prob.argmax(dim=0, keepdim=True)
@@ -62,10 +62,3 @@ class BinarySegTTAModel(BaseTTAModel):
             dict(seg_logits=PixelData(data=merged), pred_sem_seg=PixelData(data=pred))
         )
         return sample
-
-    @property
-    def _threshold(self) -> float:
-        head = self.module.decode_head
-        if isinstance(head, torch.nn.ModuleList):  # cascades predict with the last
-            head = head[-1]
-        return head.threshold

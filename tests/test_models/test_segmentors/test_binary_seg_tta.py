@@ -1,0 +1,186 @@
+"""Test-time augmentation and sliding windows, through the host's runner."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from PIL import Image
+
+import mmaslp  # noqa: F401
+from mmaslp.core import CalibrationHistogram
+
+SIZES = ((16, 16), (24, 24))
+CHANNELS = pytest.mark.parametrize('channels', [1, 2])
+
+
+class Outputs(Hook):
+    """Keeps what the evaluator receives."""
+
+    def __init__(self):
+        self.samples = []
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.samples += outputs
+
+
+def run(cfg):
+    runner = Runner.from_cfg(cfg)
+    outputs = Outputs()
+    runner.register_hook(outputs)
+    figures = runner.test()
+    return outputs.samples, figures
+
+
+def scores(sample):
+    return sample.seg_logits.data
+
+
+def foreground(sample):
+    """Probability of the foreground, by the host's convention for one view."""
+    values = scores(sample).double()
+    return values[0] if len(values) == 1 else values.softmax(0)[1]
+
+
+def view(size, flip):
+    return [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=size, keep_ratio=False),
+        dict(type='RandomFlip', prob=float(flip)),
+        dict(type='LoadBinaryAnnotations'),
+        dict(type='PackSegInputs'),
+    ]
+
+
+def all_views():
+    augment = dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='Resize', scale=size, keep_ratio=False) for size in SIZES],
+            [dict(type='RandomFlip', prob=float(flip)) for flip in (False, True)],
+            [dict(type='LoadBinaryAnnotations')],
+            [dict(type='PackSegInputs')],
+        ],
+    )
+    return [dict(type='LoadImageFromFile'), augment]
+
+
+@pytest.fixture
+def trained(toy, tmp_path):
+    """Make configs that test a trained network, with all views or a single one."""
+
+    def make(channels, pipeline, tta_model=None, name='test'):
+        checkpoint = tmp_path / f'train{channels}' / 'epoch_3.pth'
+        if not checkpoint.is_file():
+            cfg = toy.config(checkpoint.parent, channels=channels)
+            Runner.from_cfg(cfg).train()
+        cfg = toy.config(tmp_path / name, channels=channels, load_from=str(checkpoint))
+        cfg.test_dataloader.dataset.pipeline = pipeline
+        if tta_model is not None:
+            cfg.model = dict(type=tta_model, module=cfg.model)
+        return cfg
+
+    return make
+
+
+def figures_of(maps, samples):
+    histogram = CalibrationHistogram()
+    for prob, sample in zip(maps, samples):
+        histogram.update(prob, sample.gt_sem_seg.data[0])
+    return histogram.compute()
+
+
+@CHANNELS
+def test_views_are_averaged_as_probabilities(trained, channels):
+    singles = [run(trained(channels, view(s, f)))[0] for s in SIZES for f in (0, 1)]
+    # Not one view must be like another, or the test could not tell them apart.
+    assert not torch.allclose(foreground(singles[0][0]), foreground(singles[1][0]))
+    means = [torch.stack([*map(foreground, views)]).mean(0) for views in zip(*singles)]
+
+    samples, figures = run(trained(channels, all_views(), 'BinarySegTTAModel'))
+    assert len(samples) == len(means) == 5
+    for sample, mean, single in zip(samples, means, singles[0]):
+        torch.testing.assert_close(foreground(sample), mean, rtol=0, atol=1e-6)
+        clear = (mean - 0.5).abs() > 1e-6
+        prediction = sample.pred_sem_seg.data
+        assert prediction.shape == (1, 16, 16)
+        assert torch.equal(prediction[0].bool()[clear], (mean > 0.5)[clear])
+        assert torch.equal(sample.gt_sem_seg.data, single.gt_sem_seg.data)
+    merged = figures_of(map(foreground, samples), samples)
+    for key in ('ece', 'acc', 'conf', 'brier', 'nll'):
+        assert figures[f'calib/{key}'] == pytest.approx(merged[key], abs=2e-5)
+    last = figures_of(map(foreground, singles[-1]), samples)
+    assert abs(merged['conf'] - last['conf']) > 1e-5
+
+
+@CHANNELS
+def test_threshold_of_the_head_applies_to_the_merged_probability(trained, channels):
+    cfg = trained(channels, all_views(), 'BinarySegTTAModel')
+    if channels == 1:
+        cfg.model.module.decode_head.threshold = 0.4
+    samples, _ = run(cfg)
+    threshold = 0.4 if channels == 1 else 0.5
+    for sample in samples:
+        expected = foreground(sample) > threshold
+        assert torch.equal(sample.pred_sem_seg.data[0].bool(), expected)
+
+
+def test_trap_of_the_host_sigmoid_twice(trained):
+    """The host's model calls every pixel foreground: sigmoid(p) > 0.5 for p > 0."""
+    theirs, _ = run(trained(1, all_views(), 'SegTTAModel'))
+    ours, _ = run(trained(1, all_views(), 'BinarySegTTAModel'))
+    assert all(sample.pred_sem_seg.data.bool().all() for sample in theirs)
+    assert not any(sample.pred_sem_seg.data.bool().all() for sample in ours)
+
+
+@CHANNELS
+def test_trap_of_the_host_metrics_see_the_last_view(trained, channels):
+    last, _ = run(trained(channels, view(SIZES[-1], True)))
+    theirs, _ = run(trained(channels, all_views(), 'SegTTAModel'))
+    ours, _ = run(trained(channels, all_views(), 'BinarySegTTAModel'))
+    for a, b, c in zip(theirs, last, ours):
+        assert torch.equal(scores(a), scores(b))
+        assert not torch.allclose(foreground(c), foreground(b), atol=1e-4)
+
+
+@CHANNELS
+def test_views_of_different_size(trained, channels):
+    model = trained(channels, all_views(), 'BinarySegTTAModel').model
+    tta = Runner.build_model(None, model)
+    samples, _ = run(trained(channels, view(SIZES[0], False)))
+    cut = samples[1].clone()
+    cut.set_data(dict(seg_logits=type(cut.seg_logits)(data=scores(cut)[:, :8])))
+    with pytest.raises(ValueError, match=r'sizes \[\(\d, 16, 16\), \(\d, 8, 16\)\]'):
+        tta.merge_preds([[samples[0], cut]])
+
+
+@CHANNELS
+def test_sliding_window(trained, channels):
+    cfg = trained(channels, view(SIZES[0], False))
+    cfg.model.test_cfg = dict(mode='slide', crop_size=(8, 8), stride=(4, 4))
+    runner = Runner.from_cfg(cfg)
+    outputs = Outputs()
+    runner.register_hook(outputs)
+    figures = runner.test()
+
+    maps = []
+    for sample in outputs.samples:
+        image = np.asarray(Image.open(sample.img_path)).astype(np.float32)
+        pixels = torch.from_numpy((image - 100) / 50).permute(2, 0, 1)[None]
+        total, visits = torch.zeros(channels, 16, 16), torch.zeros(16, 16)
+        meta = dict(img_shape=(8, 8), ori_shape=(8, 8))
+        for top in (0, 4, 8):
+            for left in (0, 4, 8):
+                window = (..., slice(top, top + 8), slice(left, left + 8))
+                with torch.no_grad():
+                    total[window] += runner.model.encode_decode(pixels[window], [meta])[
+                        0
+                    ]
+                visits[window] += 1
+        logits = (total / visits).double()
+        logit = logits[0] if channels == 1 else logits[1] - logits[0]
+        maps.append(logit.sigmoid())
+        torch.testing.assert_close(foreground(sample), maps[-1], rtol=0, atol=1e-5)
+    expected = figures_of(maps, outputs.samples)
+    for key in ('ece', 'acc', 'conf', 'brier', 'nll'):
+        assert figures[f'calib/{key}'] == pytest.approx(expected[key], abs=5e-5)
