@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -94,6 +95,8 @@ def main():
     parser.add_argument('--work-dir', default='work_dirs/demo', type=Path)
     parser.add_argument('--epochs', default=100, type=int)
     args = parser.parse_args()
+    # The layers are so small that more threads cost more than they give.
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
     rows = {}
     for name, config in MODELS.items():
         folder = (args.work_dir / config).resolve()

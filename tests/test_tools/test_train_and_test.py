@@ -1,0 +1,267 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tool(name, *args, cwd, env=None):
+    return subprocess.run(
+        [sys.executable, str(ROOT / 'tools' / name), *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', **(env or {})},
+    )
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A toy config on disk, trained through tools/train.py."""
+    from tests.conftest import Toy
+
+    root = tmp_path_factory.mktemp('tools')
+    toy = Toy(root / 'toy')
+    cfg = toy.config(root / 'run', auxiliary=True)
+    cfg.pop('experiment_name')
+    cfg.log_level = 'INFO'
+    other = dict(cfg.test_dataloader.dataset)
+    empty = {**other, 'empty_masks': True}
+    empty['data_prefix'] = dict(img_path='images')
+    cfg.test_sets = {'second': other}
+    cfg.ood_sets = {'empty': empty}
+    cfg.tta_pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(
+            type='TestTimeAug',
+            transforms=[
+                [dict(type='RandomFlip', prob=p) for p in (0.0, 1.0)],
+                [dict(type='LoadBinaryAnnotations')],
+                [dict(type='PackSegInputs')],
+            ],
+        ),
+    ]
+    cfg.tta_model = dict(type='BinarySegTTAModel')
+    path = root / 'toy_config.py'
+    cfg.dump(path)
+    # The short form, which the host itself does not read.
+    text = path.read_text()
+    path.write_text(
+        text.replace(
+            "custom_imports = dict(imports=[\n    'mmaslp',\n])",
+            "custom_imports = ['mmaslp']",
+        )
+    )
+    assert "custom_imports = ['mmaslp']" in path.read_text()
+    done = tool('train.py', path, cwd=root)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return root, path
+
+
+def test_train_writes_checkpoints_and_levels(trained):
+    root, _ = trained
+    assert (root / 'run' / 'epoch_3.pth').is_file()
+    assert (root / 'run' / 'alpha.csv').is_file()
+
+
+def test_resume(trained):
+    root, path = trained
+    done = tool(
+        'train.py', path, '--resume', '--cfg-options', 'train_cfg.max_epochs=4', cwd=root
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'resumed the levels of 10 images' in done.stdout
+    (root / 'run' / 'epoch_4.pth').unlink()
+    (root / 'run' / 'last_checkpoint').write_text(str(root / 'run' / 'epoch_3.pth'))
+
+
+def test_several_sets_in_one_run(trained):
+    root, path = trained
+    done = tool(
+        'test.py',
+        path,
+        'run/epoch_3.pth',
+        '--eval',
+        'ece',
+        'iou',
+        '--out-prob',
+        'maps',
+        '--report',
+        'report.html',
+        cwd=root,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads((root / 'run' / 'eval' / 'results.json').read_text())
+    assert list(results) == ['test', 'second', 'empty']
+    assert results['test'] == results['second']
+    assert results['empty']['mIoU %'] is None
+    table = done.stdout[done.stdout.rindex('  ece') :].splitlines()
+    assert [line.split('  ')[0] for line in table[1:5]] == [
+        'test',
+        'second',
+        'mean',
+        'empty (no object)',
+    ]
+    assert table[4].rstrip().endswith('-')
+    for name, figures in results.items():
+        folder = root / 'run' / 'eval' / name
+        figures_on_disk = json.loads((folder / 'calibration_test.json').read_text())
+        assert figures_on_disk['ece'] == pytest.approx(figures['ece'])
+        assert figures_on_disk['num_images'] == 5
+        assert (folder / 'reliability_test.png').stat().st_size > 1000
+        maps = sorted((root / 'maps' / name).glob('*.png'))
+        assert len(maps) == 5
+        assert np.asarray(Image.open(maps[0])).dtype == np.uint16
+    assert '<table' in (root / 'report.html').read_text()
+
+    # The maps on disk give the figures of the run.
+    done = tool(
+        'eval_maps.py',
+        root / 'maps' / 'test',
+        root / 'toy' / 'val' / 'masks',
+        '--json',
+        'maps.json',
+        cwd=root,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    from_maps = json.loads((root / 'maps.json').read_text())
+    for key in ('ece', 'acc', 'conf', 'nll', 'brier'):
+        assert from_maps[key] == pytest.approx(results['test'][key], abs=2e-5)
+
+
+def test_choice_of_sets_without_eval(trained):
+    root, path = trained
+    done = tool('test.py', path, 'run/epoch_3.pth', '--sets', 'second', cwd=root)
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads((root / 'run' / 'eval' / 'results.json').read_text())
+    assert list(results) == ['second']
+
+
+def test_test_time_augmentation(trained):
+    root, path = trained
+    args = ('run/epoch_3.pth', '--sets', 'test', '--eval', 'ece')
+    figures = []
+    for extra in ([], ['--tta']):
+        done = tool('test.py', path, *args, *extra, cwd=root)
+        assert done.returncode == 0, done.stderr[-3000:]
+        results = json.loads((root / 'run' / 'eval' / 'results.json').read_text())
+        figures.append(results['test'])
+    assert figures[0] != figures[1]
+    assert figures[1]['acc'] == pytest.approx(figures[0]['acc'], abs=0.2)
+
+
+def test_out_with_a_list_of_evaluators(trained):
+    root, path = trained
+    done = tool(
+        'test.py', path, 'run/epoch_3.pth', '--sets', 'test', '--out', 'out', cwd=root
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (root / 'out' / 'calibration_test.json').is_file()
+
+
+def test_truncated_checkpoint(trained):
+    root, path = trained
+    data = (root / 'run' / 'epoch_3.pth').read_bytes()
+    (root / 'run' / 'cut.pth').write_bytes(data[: len(data) // 2])
+    for args in (
+        ('test.py', path, 'run/cut.pth'),
+        ('train.py', path, '--resume', '--cfg-options', 'load_from=run/cut.pth'),
+    ):
+        done = tool(*args, cwd=root)
+        assert done.returncode == 2
+        assert 'cut.pth is damaged' in done.stderr
+        assert 'newest whole one beside it is' in done.stderr
+        assert 'Traceback' not in done.stderr
+    (root / 'run' / 'cut.pth').unlink()
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (('nope.py', 'run/epoch_3.pth'), 'no config at'),
+        (('toy_config.py', 'nope.pth'), 'no checkpoint at'),
+        (('toy_config.py', 'run/epoch_3.pth', '--sets', 'DUTS'), "no test set ['DUTS']"),
+    ],
+)
+def test_missing_files_and_names(trained, args, message):
+    root, _ = trained
+    done = tool('test.py', *args, cwd=root)
+    assert done.returncode == 2 and message in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_missing_data_sets_are_named_together(tmp_path):
+    path = ROOT / 'configs' / 'aslp' / 'unet_duts.py'
+    torch.save({}, tmp_path / 'x.pth')
+    done = tool('test.py', path, 'x.pth', '--eval', 'ece', cwd=tmp_path)
+    assert done.returncode == 2
+    for name in ('DUTS-TE', 'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS', 'DTD-500'):
+        assert f'{name}: ' in done.stderr
+    assert 'prepare_dataset.py' in done.stderr
+
+
+def test_host_tools_run_the_reference_config_from_elsewhere(tmp_path):
+    """The host's unmodified train.py and test.py, with a small copy of DUTS."""
+    import mmseg
+
+    host = Path(mmseg.__path__[0]) / '.mim' / 'tools'
+    if not host.is_dir():
+        pytest.skip(f'the host was installed without its tools ({host})')
+    rng = np.random.default_rng(0)
+    for folder, image_dir, mask_dir in (
+        ('DUTS-TR', 'DUTS-TR-Image', 'DUTS-TR-Mask'),
+        ('DUTS-TE', 'DUTS-TE-Image', 'DUTS-TE-Mask'),
+    ):
+        base = tmp_path / 'data' / folder
+        (base / image_dir).mkdir(parents=True)
+        (base / mask_dir).mkdir()
+        for i in range(4):
+            mask = np.zeros((32, 40), np.uint8)
+            mask[8:24, 10:30] = 255
+            image = rng.integers(0, 255, (32, 40, 3)).astype(np.uint8)
+            Image.fromarray(image).save(base / image_dir / f'{i}.jpg')
+            Image.fromarray(mask).save(base / mask_dir / f'{i}.png')
+    (tmp_path / 'data' / 'DUTS-TR' / 'train.txt').write_text('0\n1\n')
+    (tmp_path / 'data' / 'DUTS-TR' / 'val.txt').write_text('2\n3\n')
+    config = ROOT / 'configs' / 'aslp' / 'unet_duts.py'
+    resize = 'train_dataloader.dataset.pipeline.2.scale=(32,32)'
+    small = [
+        '--cfg-options',
+        'model.backbone.base_channels=4',
+        'model.decode_head.in_channels=4',
+        'model.auxiliary_head.in_channels=8',
+        'model.data_preprocessor.size=(32,32)',
+        resize,
+        'train_cfg.max_epochs=1',
+        'custom_hooks.0.warmup_epochs=0',
+        *(
+            f'{s}_dataloader.{k}'
+            for s in ('train', 'val', 'test')
+            for k in ('num_workers=0', 'persistent_workers=False', 'batch_size=2')
+        ),
+        'val_dataloader.dataset.pipeline.1.scale=(32,32)',
+        'test_dataloader.dataset.pipeline.1.scale=(32,32)',
+    ]
+    work = ['--work-dir', str(tmp_path / 'run')]
+    for command in (
+        [host / 'train.py', config, *work, *small],
+        [host / 'test.py', config, tmp_path / 'run' / 'epoch_1.pth', *work, *small],
+    ):
+        done = subprocess.run(
+            [sys.executable, *map(str, command)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert 'calib/ece' in done.stdout
