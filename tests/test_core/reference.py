@@ -1,5 +1,7 @@
 """Every figure once more, from its definition, per pixel in float64."""
 
+import itertools
+
 import numpy as np
 
 
@@ -18,7 +20,7 @@ def bins_equal_width(conf, bins):
     edges[-1] = 1 + 1e-9
     # float32 copies of k / bins and 1 - p lie a hair beside their edge
     masks = [conf <= edges[1] + 1e-7]
-    for low, high in zip(edges[1:-1], edges[2:]):
+    for low, high in itertools.pairwise(edges[1:]):
         masks.append((conf > low + 1e-7) & (conf <= high + 1e-7))
     return masks
 

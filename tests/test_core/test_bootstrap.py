@@ -74,7 +74,7 @@ def test_table_goes_around_json():
     with pytest.raises(ValueError, match='differ in length'):
         ImageTable.from_json(broken, 10)
     del broken['nll']
-    with pytest.raises(ValueError, match="lacks the columns .'nll'"):
+    with pytest.raises(ValueError, match=r"lacks the columns .'nll'"):
         ImageTable.from_json(broken, 10)
 
 

@@ -1,0 +1,393 @@
+import json
+import os
+import socket
+import tempfile
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+from mmengine.evaluator import Evaluator
+from mmengine.fileio import load
+from mmengine.runner import Runner
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmaslp.core import CalibrationHistogram
+from mmaslp.evaluation.metrics import CalibrationMetric
+from mmaslp.evaluation.metrics.streaming_metric import kept_per_rank
+from mmaslp.evaluation.results import load_result
+
+
+def sample(index, channels=1, size=(12, 9), ignore=False):
+    """What a segmentor hands to a metric: one channel probabilities, more logits."""
+    generator = torch.Generator().manual_seed(index)
+    height, width = size[0] + index, size[1]
+    logit = 2 * torch.randn(1, height, width, generator=generator)
+    label = torch.rand(1, height, width, generator=generator) < torch.sigmoid(logit / 2)
+    label = label.long()
+    if ignore:
+        label[:, :2] = 255
+    scores = torch.sigmoid(logit)
+    if channels == 2:
+        scores = torch.cat([-logit / 2, logit / 2])
+    return dict(
+        seg_logits=dict(data=scores),
+        gt_sem_seg=dict(data=label),
+        img_path=f'{index}.jpg',
+    )
+
+
+def pooled(samples):
+    histogram = CalibrationHistogram()
+    for each in samples:
+        histogram.update(each['seg_logits']['data'][0], each['gt_sem_seg']['data'][0])
+    return histogram.compute()
+
+
+def measured(samples, size=None, batch=3, **kwargs):
+    metric = CalibrationMetric(**{'draw': False, **kwargs})
+    for start in range(0, len(samples), batch):
+        metric.process({}, samples[start : start + batch])
+    return metric, metric.evaluate(len(samples) if size is None else size)
+
+
+def test_figures_are_those_of_all_pixels():
+    samples = [sample(i, ignore=i % 2) for i in range(7)]
+    metric, found = measured(samples)
+    for key, value in pooled(samples).items():
+        if key != 'count':
+            assert found[f'calib/{key}'] == value, key
+    assert all(type(value) is float for value in found.values())
+    each = [pooled([s])['ece'] for s in samples]
+    assert found['calib/ece_image'] == pytest.approx(np.mean(each))
+    assert metric.result['num_images'] == 7
+    assert metric.result['num_pixels'] == pooled(samples)['count']
+
+
+def test_two_channels_are_logits():
+    one = measured([sample(i) for i in range(5)])[1]
+    two = measured([sample(i, channels=2) for i in range(5)])[1]
+    for key, value in one.items():
+        assert two[key] == pytest.approx(value, abs=1e-5), key
+
+
+def test_probabilities_in_two_channels_are_recognised():
+    samples = [sample(i) for i in range(3)]
+    expected = measured(samples)[1]
+    for each in samples:
+        p = each['seg_logits']['data']
+        each['seg_logits']['data'] = torch.cat([1 - p, p])
+    assert measured(samples)[1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_more_classes():
+    samples = [sample(i) for i in range(3)]
+    for i, each in enumerate(samples):
+        shape = each['gt_sem_seg']['data'].shape[1:]
+        generator = torch.Generator().manual_seed(i)
+        each['seg_logits']['data'] = torch.randn(4, *shape, generator=generator)
+    metric, found = measured(samples)
+    right = torch.cat(
+        [
+            (s['seg_logits']['data'].argmax(0) == s['gt_sem_seg']['data'][0]).flatten()
+            for s in samples
+        ]
+    )
+    assert found['calib/acc'] == pytest.approx(right.float().mean().item())
+    assert 'positive' not in metric.result
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('channels', [1, 2])
+def test_half_precision(dtype, channels):
+    samples = [sample(i, channels) for i in range(3)]
+    for each in samples:
+        each['seg_logits']['data'] = each['seg_logits']['data'].to(dtype)
+    rounded = [dict(s) for s in samples]
+    for each in rounded:
+        each['seg_logits'] = dict(data=each['seg_logits']['data'].float())
+    assert measured(samples)[1] == measured(rounded)[1]
+
+
+def test_scores_that_are_neither_are_refused():
+    each = sample(0)
+    shape = each['gt_sem_seg']['data'].shape[1:]
+    each['seg_logits']['data'] = torch.rand(2, *shape) * 0.4
+    with pytest.raises(ValueError, match=r'0\.jpg.*Mask2Former'):
+        measured([each])
+    assert measured([each], scores='logits')[1]['calib/conf'] < 0.61
+
+
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        ({'seg_logits': None}, 'no seg_logits'),
+        ({'gt_sem_seg': None}, 'no gt_sem_seg.*LoadAnnotations'),
+        ({'seg_logits': dict(data=torch.ones(1, 3, 3))}, '5.jpg.*shape'),
+        ({'seg_logits': dict(data=torch.full((1, 17, 9), 2.0))}, '5.jpg.*sigmoid'),
+        ({'seg_logits': dict(data=torch.full((1, 17, 9), np.nan))}, '5.jpg.*NaN'),
+        ({'seg_logits': dict(data=torch.ones(1, 17, 9, dtype=torch.uint8))}, 'uint8'),
+        (
+            {'gt_sem_seg': dict(data=torch.full((1, 17, 9), 7))},
+            '5.jpg.*holds 7.*0/255',
+        ),
+    ],
+)
+def test_bad_samples_name_the_image(change, words):
+    each = {k: v for k, v in (sample(5) | change).items() if v is not None}
+    with pytest.raises(ValueError, match=f'(?s){words}'):
+        measured([each])
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        {'bins': 0},
+        {'mode': 'x'},
+        {'protocol': 'x'},
+        {'scores': 'x'},
+        {'resamples': -1},
+        {'keep_worst': -1},
+    ],
+)
+def test_bad_arguments(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        CalibrationMetric(**arguments)
+
+
+def test_evaluations_do_not_mix():
+    metric, first = measured([sample(i) for i in range(6)])
+    metric.process({}, [sample(9)])
+    assert metric.evaluate(1)['calib/ece'] == pooled([sample(9)])['ece']
+    metric.process({}, [sample(i) for i in range(6)])
+    assert metric.evaluate(6) == first
+
+
+def test_no_image_at_all_gives_nan():
+    _, found = measured([])
+    assert np.isnan(found['calib/ece']) and np.isnan(found['calib/ece_image'])
+
+
+def test_empty_masks_leave_the_positive_class_defined_where_it_is():
+    samples = [sample(i) for i in range(3)]
+    for each in samples:
+        each['gt_sem_seg']['data'].zero_()
+    metric, found = measured(samples)
+    assert metric.result['positive']['acc'] == 0
+    assert metric.result['positive']['ece'] == pytest.approx(
+        metric.result['positive']['conf']
+    )
+    assert 0 < found['calib/ece'] < 1
+
+
+def test_positive_mode_and_bins():
+    samples = [sample(i) for i in range(4)]
+    histogram = CalibrationHistogram()
+    for s in samples:
+        histogram.update(s['seg_logits']['data'], s['gt_sem_seg']['data'])
+    _, found = measured(samples, mode='positive', bins=15, prefix='p')
+    assert found['p/ece'] == histogram.compute(15, 'positive')['ece']
+
+
+def test_released_protocol_stretches_every_image():
+    samples = [sample(i) for i in range(3)]
+    found = measured(samples, protocol='released')[1]
+    for each in samples:
+        p = each['seg_logits']['data']
+        p = (p - p.min()) / (p.max() - p.min() + 1e-8)
+        each['seg_logits']['data'] = (p * 255).round() / 255
+    assert found == measured(samples)[1]
+
+
+def test_records_are_small_and_one_per_image():
+    metric = CalibrationMetric()
+    metric.process({}, [sample(0), sample(1, size=(300, 200))])
+    assert len(metric.results) == 2
+    sizes = [len(json.dumps(record)) for record in metric.results]
+    assert max(sizes) < 1000
+
+
+def test_what_is_kept_does_not_grow_with_images():
+    metric = CalibrationMetric(keep_worst=2)
+    for i in range(12):
+        metric.process({}, [sample(i)])
+    assert len(metric._pending) == metric.PENDING
+    assert len(metric._worst.items) == 2 + metric.PENDING
+
+
+def test_worst_images_are_the_most_over_confident():
+    samples = [sample(i) for i in range(6)]
+    metric, _ = measured(samples, keep_worst=2)
+    oe = {s['img_path']: pooled([s])['oe'] for s in samples}
+    expected = sorted(oe, key=oe.get, reverse=True)[:2]
+    assert [item['name'] for item in metric.worst] == expected
+    item = metric.worst[0]
+    chosen = next(s for s in samples if s['img_path'] == item['name'])
+    prob = chosen['seg_logits']['data'][0].numpy()
+    assert np.abs(item['prob'] / 65535 - prob).max() < 1e-5
+    assert item['figures']['oe'] == pytest.approx(oe[item['name']])
+
+
+# ---- distributed ----
+
+
+@pytest.mark.parametrize(
+    'lengths, size, kept',
+    [
+        ([4], 4, [4]),
+        ([5], 4, [4]),
+        ([3, 3], 5, [3, 2]),
+        ([3, 3, 3], 7, [3, 2, 2]),
+        ([2, 1], 3, [2, 1]),
+        ([1, 1, 1], 1, [1, 0, 0]),
+        ([0, 0], 0, [0, 0]),
+    ],
+)
+def test_kept_per_rank_is_the_rule_of_the_host(lengths, size, kept):
+    assert kept_per_rank(lengths, size) == kept
+    ranks = [[(r, i) for i in range(n)] for r, n in enumerate(lengths)]
+    rows = range(max(lengths, default=0))
+    mixed = [rank[i] for i in rows for rank in ranks if i < len(rank)][:size]
+    assert [sum(r == rank for r, _ in mixed) for rank in range(len(lengths))] == kept
+
+
+def test_repeated_images_at_the_end_are_left_out():
+    samples = [sample(i) for i in range(5)]
+    expected = measured(samples)[1]
+    assert measured([*samples, sample(0), sample(1)], size=5)[1] == expected
+
+
+def test_too_many_repeated_images_are_an_error():
+    with pytest.raises(RuntimeError, match=r'12 images .* dataset of 5'):
+        measured([sample(i) for i in range(12)], size=5)
+
+
+def _rank(rank, world, port, total, folder):
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group('gloo', rank=rank, world_size=world)
+    metric = CalibrationMetric(
+        draw=False, keep_worst=2, collect_dir=f'{folder}/parts', output_dir=folder
+    )
+    # What DefaultSampler(round_up=True) does: start again to fill up.
+    per_rank = -(-total // world)
+    indices = [i % total for i in range(per_rank * world)][rank::world]
+    for index in indices:
+        metric.process({}, [sample(index)])
+    found = metric.evaluate(total)
+    worst = [item['name'] for item in metric.worst]
+    torch.save((found, worst), f'{folder}/{rank}.pt')
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize('world', [2, 3])
+def test_any_number_of_processes_gives_the_same_bits(world, tmp_path):
+    metric, expected = measured(
+        [sample(i) for i in range(7)], keep_worst=2, output_dir=str(tmp_path / 'one')
+    )
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    folder = str(tmp_path / 'many')
+    os.mkdir(folder)
+    mp.start_processes(_rank, (world, port, 7, folder), world, start_method='fork')
+    for rank in range(world):
+        found, worst = torch.load(f'{folder}/{rank}.pt')
+        assert found == expected
+        assert worst == [item['name'] for item in metric.worst]
+    one, many = (load(tmp_path / d / 'calibration_test.json') for d in ('one', 'many'))
+    assert one == many
+
+
+# ---- files and the host ----
+
+
+def test_files(tmp_path):
+    _, found = measured(
+        [sample(i) for i in range(3)],
+        draw=True,
+        output_dir=str(tmp_path),
+        keep_results=True,
+        resamples=20,
+    )
+    result, images = load_result(tmp_path / 'calibration_test.json')
+    assert {f'calib/{k}' for k in result} >= set(found)
+    assert result['ece'] == found['calib/ece']
+    assert result['num_images'] == len(images) == 3
+    assert result['intervals']['ece'][0] <= result['intervals']['ece'][1]
+    for suffix in ('png', 'pdf'):
+        assert (tmp_path / f'reliability_test.{suffix}').stat().st_size > 5000
+
+
+def test_undefined_figures_are_null(tmp_path):
+    measured([], output_dir=str(tmp_path))
+    text = (tmp_path / 'calibration_test.json').read_text()
+    assert json.loads(text, parse_constant=pytest.fail)['ece'] is None
+
+
+def test_prefix_keeps_test_sets_apart(tmp_path):
+    for prefix in ('ecssd', 'pascal/s'):
+        measured([sample(0)], prefix=prefix, output_dir=str(tmp_path))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [
+        'calibration_ecssd_test.json',
+        'calibration_pascal_s_test.json',
+    ]
+
+
+def test_without_a_run_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    measured([sample(0)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluator_hands_over_data_samples():
+    each = sample(3)
+    data = SegDataSample(metainfo=dict(img_path='3.jpg'))
+    data.seg_logits = PixelData(**each['seg_logits'])
+    data.gt_sem_seg = PixelData(**each['gt_sem_seg'])
+    evaluator = Evaluator(dict(type='mmseg.CalibrationMetric', draw=False))
+    evaluator.process([data])
+    assert evaluator.evaluate(1)['calib/ece'] == pooled([each])['ece']
+
+
+@pytest.mark.parametrize('channels', [1, 2])
+def test_runner_trains_validates_and_tests(toy, tmp_path, channels):
+    cfg = toy.config(tmp_path / 'run', channels=channels, log_level='ERROR')
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1, val_interval=1)
+    cfg.custom_hooks = []
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    logs = next((tmp_path / 'run').glob('*/calibration_val.json')).parent
+    # The validation of a training run is not drawn by default, a test is.
+    assert not list(logs.rglob('reliability*'))
+    metrics = runner.test()
+    assert 0 <= metrics['calib/ece'] <= 1
+    assert (logs / 'reliability_test.png').exists()
+    shown = [p.name for p in logs.rglob('vis_image/reliability_test*.png')]
+    assert len(shown) == 1
+    result, images = load_result(logs / 'calibration_test.json')
+    assert len(images) == 5 and result['num_pixels'] == 5 * 16 * 16
+    assert all(name.endswith('.png') for name in images.names)
+
+
+def test_drawing_in_training_on_request(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', log_level='ERROR')
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1, val_interval=1)
+    cfg.custom_hooks = []
+    cfg.val_evaluator = [dict(type='CalibrationMetric', draw=True, resamples=10)]
+    Runner.from_cfg(cfg).train()
+    assert list((tmp_path / 'run').rglob('vis_image/reliability_val_*.png'))
+
+
+def test_result_files_of_others_are_refused():
+    with tempfile.TemporaryDirectory() as folder:
+        path = f'{folder}/x.json'
+        with pytest.raises(ValueError, match='cannot be read'):
+            load_result(path)
+        for text in ('{', '[]', '{"images": {}}'):
+            with open(path, 'w') as file:
+                file.write(text)
+            with pytest.raises(ValueError, match='no result file of mmaslp'):
+                load_result(path)
