@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train the demo network with BCE and with ASLP-MC, and compare their calibration."""
+"""Train the demo network with BCE and with ASLP, and compare their calibration."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from mmaslp.visualization.text_table import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
-MODELS = {'BCE': 'bce', 'ASLP-MC': 'aslp_mc'}
+MODELS = {'BCE': 'bce', 'ASLP-MC': 'aslp_mc', 'ASLP-FB': 'aslp_fb'}
 COLUMNS = {
     'ece': 'ECE',
     'oe': 'OE',
@@ -94,11 +94,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--work-dir', default='work_dirs/demo', type=Path)
     parser.add_argument('--epochs', default=100, type=int)
+    parser.add_argument(
+        '--models', nargs='+', choices=list(MODELS), default=['BCE', 'ASLP-MC']
+    )
     args = parser.parse_args()
     # The layers are so small that more threads cost more than they give.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     rows = {}
-    for name, config in MODELS.items():
+    models = {name: MODELS[name] for name in args.models}
+    for name, config in models.items():
         folder = (args.work_dir / config).resolve()
         results = train_and_test(name, config, folder, args.epochs)
         for test_set, figures in results.items():
@@ -107,11 +111,11 @@ def main():
             }
     print(f'\n{format_table(rows, list(COLUMNS.values()))}\n')
     print('reliability diagrams:')
-    for name, config in MODELS.items():
+    for name, config in models.items():
         path = args.work_dir / config / 'eval' / 'test' / 'reliability_test.png'
         print(f'  {name:8} {path}')
     print('reports, with the most over-confident images:')
-    for name, config in MODELS.items():
+    for name, config in models.items():
         print(f'  {name:8} {args.work_dir / config / "report.html"}')
 
 

@@ -1,8 +1,9 @@
 """The learning rules of the perturbation levels and their solvers.
 
-A rule adds a penalty ``lam * min(0, intercept - slope * alpha)`` to the gradient of the
-expected loss; it is a function that returns ``(intercept, slope)``. A solver takes one
-step with it. To add a rule, write such a function and enter it into :data:`RULES`.
+The paper's rules, MC and ME, add a penalty ``lam * min(0, intercept - slope * alpha)``
+to the gradient of the expected loss; each is a function that returns ``(intercept,
+slope)``. To add such a rule, write its function and enter it into :data:`PENALTIES`.
+FB, the feedback rule, moves the levels by the measured gap instead.
 """
 
 import math
@@ -28,7 +29,8 @@ def _maximum_entropy(accuracy, beta, landmark):
     return accuracy - landmark, 0.0
 
 
-RULES: dict[str, Callable] = {'MC': _model_calibration, 'ME': _maximum_entropy}
+PENALTIES: dict[str, Callable] = {'MC': _model_calibration, 'ME': _maximum_entropy}
+RULES = (*PENALTIES, 'FB')
 
 
 def _implicit(alpha, margin, beta, eta, lam, intercept, slope):
@@ -57,6 +59,18 @@ SOLVERS: dict[str, Callable] = {
 }
 
 
+def _feedback(alpha, margin, beta, gain, gap, visits, solver):
+    # Rising levels are shared out by margin, falling ones by level; the shares of a
+    # batch have the mean 1, so that the mean level moves by a known amount.
+    share = margin.clamp_min(0.0) if gap > 0 else alpha
+    mean = share.mean()
+    share = share / mean if mean > 0 else torch.zeros_like(share)
+    if solver == 'implicit':
+        # The gap that is left after the step: g' = g - beta / 2 * mean step.
+        gain = gain / (1.0 + gain)
+    return alpha + gain / visits * (2.0 / beta) * gap * share
+
+
 def update_alpha(
     alpha: Tensor,
     margin: Tensor,
@@ -68,6 +82,8 @@ def update_alpha(
     rule: str = 'MC',
     landmark: float | None = None,
     solver: str = 'implicit',
+    confidence: float | None = None,
+    visits: float = 1.0,
 ) -> Tensor:
     r"""One step of the per-image perturbation levels.
 
@@ -78,6 +94,20 @@ def update_alpha(
     calibration) and ``reg = min(0, accuracy - landmark)`` for ``'ME'`` (maximum
     entropy), and ``alpha_max = min(1, 1/beta - 0.01)``.
 
+    ``'FB'`` (feedback, ours) steers the network's own confidence, not that of its
+    target, to the accuracy. With the gap g = confidence - accuracy of the validation
+    and the gain k = eta * lam,
+
+    .. math:: \alpha_i \leftarrow \mathrm{clip}(\alpha_i + \frac{k}{V}
+              \frac{2}{\beta}\, g\, w_i, 0, \alpha_{max})
+
+    where V visits fall between two validations and the weights :math:`w_i`, of mean 1
+    over the images given, follow the positive part of the margin while g > 0 and the
+    level itself while g < 0. The mean target confidence then moves by -k g from one
+    validation to the next. If the network follows it with a first-order lag, the loop
+    is stable for 0 < k < 1; the implicit solver uses k / (1 + k), which is in that
+    range for every k > 0.
+
     Args:
         alpha (Tensor): Levels, shape ``(N,)``, floating, in [0, 1].
         margin (Tensor): Margins of the same images (:func:`image_margin`), ``(N,)``.
@@ -85,14 +115,18 @@ def update_alpha(
         beta (float): The paper's strength in (0, 2], for every solver.
         eta (float): Step size, > 0.
         lam (float): Weight of the penalty, >= 0.
-        rule (str): ``'MC'`` or ``'ME'``. Defaults to ``'MC'``.
+        rule (str): ``'MC'``, ``'ME'`` or ``'FB'``. Defaults to ``'MC'``.
         landmark (float, optional): Accuracy that ``'ME'`` keeps, in [0, 1]. Defaults
             to None.
         solver (str): ``'implicit'`` treats the penalty implicitly and is stable for
             every ``eta`` and ``lam``; ``'explicit'`` is the formula above, unstable
             where ``eta * lam * beta / 2 >= 2``; ``'released'`` reproduces the
-            arithmetic of the official code, its clamp included. Defaults to
-            ``'implicit'``.
+            arithmetic of the official code, its clamp included (not for ``'FB'``).
+            Defaults to ``'implicit'``.
+        confidence (float, optional): Mean confidence on the validation set, in [0, 1],
+            for ``'FB'``. Defaults to None.
+        visits (float): Visits of an image between two validations, > 0, for ``'FB'``.
+            Defaults to 1.
 
     Returns:
         Tensor: New levels, ``(N,)``, in the dtype of ``alpha`` (computed in float64).
@@ -103,10 +137,10 @@ def update_alpha(
 
     Source: Liu et al., `Model Calibration in Dense Classification with Adaptive Label
     Perturbation <https://arxiv.org/abs/2307.13539>`_, Eq. 5 and 6; the implicit step
-    is ours.
+    and ``'FB'`` are ours (docs/rules.md derives them).
     """
     beta = check_beta(beta)
-    _check_scalars(accuracy=accuracy, landmark=landmark)
+    _check_scalars(accuracy=accuracy, landmark=landmark, confidence=confidence)
     if not (eta > 0 and math.isfinite(eta)):
         raise ValueError(f'eta must be a positive number, got {eta!r}')
     if not (lam >= 0 and math.isfinite(lam)):
@@ -120,10 +154,20 @@ def update_alpha(
             'alpha and margin must both have the shape (N,), got '
             f'{tuple(alpha.shape)} and {tuple(margin.shape)}'
         )
-    intercept, slope = RULES[rule](accuracy, beta, landmark)
-    stepped = SOLVERS[solver](
-        alpha.double(), margin.double(), beta, eta, lam, intercept, slope
-    )
+    levels, margins = alpha.double(), margin.double()
+    if rule == 'FB':
+        if confidence is None:
+            raise ValueError("rule='FB' needs confidence, the mean one, in [0, 1]")
+        if solver == 'released':
+            raise ValueError("the released code has no rule 'FB': use another solver")
+        if not visits > 0:
+            raise ValueError(f'visits must be > 0, got {visits!r}')
+        gap = confidence - accuracy
+        stepped = _feedback(levels, margins, beta, eta * lam, gap, visits, solver)
+    else:
+        intercept, slope = PENALTIES[rule](accuracy, beta, landmark)
+        step = SOLVERS[solver]
+        stepped = step(levels, margins, beta, eta, lam, intercept, slope)
     if not torch.isfinite(stepped).all():
         raise ValueError(
             'alpha or margin holds a value that is not finite: leave images with nan '

@@ -138,7 +138,7 @@ def test_dtype_is_kept_and_input_left_alone():
         (dict(lam=-1.0), 'lam'),
         (dict(accuracy=95.0), 'accuracy must be a fraction'),
         (dict(accuracy=math.nan), 'accuracy'),
-        (dict(rule='MCC'), 'rule must be one of MC, ME'),
+        (dict(rule='MCC'), 'rule must be one of MC, ME, FB'),
         (dict(solver='newton'), 'solver must be one of'),
         (dict(rule='ME'), 'needs landmark'),
         (dict(rule='ME', landmark=1.5), 'landmark'),
@@ -154,3 +154,79 @@ def test_bad_arguments(kwargs, match):
 def test_bad_shapes():
     with pytest.raises(ValueError, match=r'both have the shape \(N,\)'):
         update_alpha(torch.zeros(2), torch.zeros(3), **DEFAULTS)
+
+
+def feedback(alpha, margin, gap, **kwargs):
+    kwargs = dict(accuracy=0.9, beta=2.0, eta=0.5, lam=1.0, rule='FB', **kwargs)
+    return update_alpha(
+        torch.tensor(alpha, dtype=torch.float64),
+        torch.tensor(margin, dtype=torch.float64),
+        confidence=0.9 + gap,
+        **kwargs,
+    )
+
+
+def test_feedback_by_hand():
+    # k = 0.5, g = 0.04: the mean rises by k * g * 2 / beta = 0.02, by margin 1 : 3.
+    stepped = feedback([0.1, 0.1, 0.1], [1.0, 3.0, -5.0], 0.04, solver='explicit')
+    assert stepped.tolist() == pytest.approx([0.115, 0.145, 0.1])
+    # g = -0.04: the mean falls by 0.02, in proportion to the levels, 1 : 3.
+    stepped = feedback([0.1, 0.3, 0.0], [1.0, 1.0, 9.0], -0.04, solver='explicit')
+    assert stepped.tolist() == pytest.approx([0.085, 0.255, 0.0])
+    # Implicit: k / (1 + k); four visits between validations share the step.
+    stepped = feedback([0.1, 0.1], [2.0, 2.0], 0.06, visits=4.0)
+    assert stepped.tolist() == pytest.approx([0.105, 0.105])
+
+
+def test_feedback_rests_where_the_gap_is_zero():
+    assert feedback([0.1, 0.2], [1.0, 5.0], 0.0).tolist() == [0.1, 0.2]
+    assert feedback([0.0, 0.0], [1.0, 5.0], -0.1).tolist() == [0.0, 0.0]
+    assert feedback([0.1, 0.1], [-1.0, -5.0], 0.1).tolist() == [0.1, 0.1]
+
+
+@given(
+    gain=st.floats(0.01, 1e4),
+    lag=st.floats(0.0, 0.98),
+    start=st.floats(0.0, 0.3),
+    beta=st.floats(0.2, 2.0),
+)
+@settings(deadline=None, max_examples=60)
+def test_implicit_feedback_is_stable_for_every_gain_and_first_order_lag(
+    gain, lag, start, beta
+):
+    """A network of accuracy 0.9 whose confidence follows its target with a lag."""
+    margin = torch.ones(4, dtype=torch.float64)
+    alpha = torch.full((4,), start * max_alpha(beta), dtype=torch.float64)
+    natural = 0.97  # confidence without perturbation
+    confidence = natural
+    for _ in range(6000):
+        target = natural - beta / 2 * alpha.mean().item()
+        confidence = lag * confidence + (1 - lag) * target
+        alpha = update_alpha(
+            alpha,
+            margin,
+            accuracy=0.9,
+            confidence=confidence,
+            beta=beta,
+            eta=1.0,
+            lam=gain,
+            rule='FB',
+        )
+    if gain * (1 - lag) > 1e-2 and gain < 50:
+        assert confidence == pytest.approx(0.9, abs=1e-3)
+    # Near the border of stability the swing is bounded all the same.
+    assert alpha.min() >= 0 and alpha.max() <= max_alpha(beta)
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'match'),
+    [
+        (dict(rule='FB'), 'needs confidence'),
+        (dict(rule='FB', confidence=0.9, solver='released'), 'no rule'),
+        (dict(rule='FB', confidence=1.9), 'confidence must be a fraction'),
+        (dict(rule='FB', confidence=0.9, visits=0.0), 'visits'),
+    ],
+)
+def test_bad_arguments_of_feedback(kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        step(0.1, 1.0, **kwargs)

@@ -55,10 +55,13 @@ class ASLPHook(Hook):
     Args:
         rule (str): ``'MC'`` (model calibration) lets the levels rise until the expected
             confidence of the target meets the validation accuracy; ``'ME'`` (maximum
-            entropy) until the accuracy falls below its landmark; ``'fixed'`` only
-            draws, with ``alpha`` for every image. Defaults to 'MC'.
+            entropy) until the accuracy falls below its landmark; ``'FB'`` (feedback)
+            moves them until the network's own confidence on the validation set meets
+            its accuracy; ``'fixed'`` only draws, with ``alpha`` for every image.
+            Defaults to 'MC'.
         eta (float): Step size of the levels, > 0. Defaults to 0.002.
-        lam (float): Weight of the rule against the gradient, >= 0. Defaults to 2000.
+        lam (float, optional): Weight of the rule against the gradient, >= 0; for
+            ``'FB'`` eta * lam is the gain. Defaults to None: 2000, or 125 for ``'FB'``.
         solver (str): ``'implicit'`` (stable for every eta and lam), ``'explicit'`` or
             ``'released'`` (arithmetic of the official code). Defaults to 'implicit'.
         landmark (str | float): For ``'ME'``: ``'best'`` accuracy so far, that at the
@@ -105,7 +108,7 @@ class ASLPHook(Hook):
         self,
         rule: str = 'MC',
         eta: float = 0.002,
-        lam: float = 2000.0,
+        lam: float | None = None,
         solver: str = 'implicit',
         landmark: str | float = 'best',
         warmup_epochs: int | None = None,
@@ -128,6 +131,10 @@ class ASLPHook(Hook):
             )
         if not (eta > 0 and math.isfinite(eta)):
             raise ValueError(f'eta must be a positive number, got {eta!r}')
+        if lam is None:
+            lam = 125.0 if rule == 'FB' else 2000.0
+        if rule == 'FB' and solver == 'released':
+            raise ValueError("the released code has no rule 'FB': use another solver")
         if not (lam >= 0 and math.isfinite(lam)):
             raise ValueError(f'lam must be a number >= 0, got {lam!r}')
         named = landmark in ('best', 'warmup')
@@ -180,6 +187,11 @@ class ASLPHook(Hook):
         check_no_mixing(dataset, getattr(model, 'data_preprocessor', None))
         if self.learns:
             self._keys = accuracy_keys(runner, self.accuracy_key)
+            if self.rule == 'FB' and self._keys[1] is None:
+                raise ValueError(
+                    "rule='FB' needs the confidence that CalibrationMetric measures: "
+                    'put it into val_evaluator and leave accuracy_key out'
+                )
         self._plan_warmup(runner)
 
         level = self.alpha
@@ -325,6 +337,8 @@ class ASLPHook(Hook):
             if self.warmup_iters is None
             else self.warmup_iters
         )
+        # Of each image, from one validation to the next.
+        self._visits = loop.val_interval / (1 if by_epoch else length)
         if not self.learns:
             return
         start = max(self._warmup, first_validation(loop, length))
@@ -411,6 +425,8 @@ class ASLPHook(Hook):
             rule=self.rule,
             landmark=state['landmark'],
             solver=self.solver,
+            confidence=state['confidence'],
+            visits=self._visits,
         ).numpy()
 
     def _take_accuracy(self, runner: Any, metrics: dict) -> None:

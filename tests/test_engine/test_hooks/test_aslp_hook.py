@@ -153,6 +153,53 @@ def test_same_image_twice_in_a_batch(toy, tmp_path):
     assert min(recorder.levels[-1].values()) > 0
 
 
+@LOOPS
+def test_feedback_rule_follows_the_measured_gap(toy, tmp_path, by_epoch):
+    hook = dict(type='ASLPHook', rule='FB', warmup_iters=5, alpha=0.2, lam=1.0, eta=0.3)
+    cfg = toy.config(tmp_path / 'run', by_epoch, custom_hooks=[hook])
+    if by_epoch:
+        cfg.train_cfg.update(max_epochs=4, val_interval=2)
+    runner = Runner.from_cfg(cfg)
+    recorder, gaps = Recorder(), {}
+
+    class Gap(Hook):
+        def after_val_epoch(self, runner, metrics=None):
+            gaps[runner.iter] = metrics['calib/acc'], metrics['calib/conf']
+
+    runner.register_hook(recorder)
+    runner.register_hook(Gap())
+    runner.train()
+    assert sorted(gaps) == ([10, 20] if by_epoch else [5, 10, 15])
+    levels, measured = dict.fromkeys(recorder.levels[0], 0.2), None
+    for step, levels_then in zip(recorder.iters, recorder.levels):
+        measured = gaps.get(step['iter'], measured)
+        ids = step['ids']
+        if measured and len(set(ids)) == len(ids):
+            moved = update_alpha(
+                torch.tensor([levels[i] for i in ids], dtype=torch.float64),
+                step['margins'][0].double(),
+                accuracy=measured[0],
+                confidence=measured[1],
+                beta=2.0,
+                eta=0.3,
+                lam=1.0,
+                rule='FB',
+                visits=2.0 if by_epoch else 1.0,
+            )
+            levels.update(zip(ids, moved.tolist()))
+        elif measured:
+            levels.update({i: levels_then[i] for i in ids})
+        assert levels_then == pytest.approx(levels, abs=1e-8)
+    assert set(levels.values()) != {0.2}
+
+
+def test_feedback_rule_needs_the_confidence(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.custom_hooks[0].update(rule='FB', accuracy_key='aAcc')
+    with pytest.raises(ValueError, match='needs the confidence'):
+        Runner.from_cfg(cfg).train()
+
+
 def test_me_rule_with_landmark_of_the_warm_up(toy, tmp_path):
     cfg = toy.config(
         tmp_path / 'run',
@@ -458,8 +505,9 @@ def test_warm_up_that_never_ends_is_said_at_the_start(toy, tmp_path):
 @pytest.mark.parametrize(
     ('kwargs', 'match'),
     [
-        (dict(rule='XX'), 'rule must be one of MC, ME or fixed'),
+        (dict(rule='XX'), 'rule must be one of MC, ME, FB or fixed'),
         (dict(solver='XX'), 'solver must be one of'),
+        (dict(rule='FB', solver='released'), 'no rule'),
         (dict(eta=0), 'eta'),
         (dict(lam=-1), 'lam'),
         (dict(landmark='first'), 'landmark'),
