@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from mmaslp.evaluation.results import load_result
+from mmaslp.visualization.reliability import reliability_figure, save_figure
 from mmaslp.visualization.text_table import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,9 +113,14 @@ def main():
             }
     print(f'\n{format_table(rows, list(COLUMNS.values()))}\n')
     print('reliability diagrams:')
+    measured = {}
     for name, config in models.items():
-        path = args.work_dir / config / 'eval' / 'test' / 'reliability_test.png'
-        print(f'  {name:8} {path}')
+        folder = args.work_dir / config / 'eval' / 'test'
+        measured[name] = load_result(folder / 'calibration_test.json')[0]
+        print(f'  {name:8} {folder / "reliability_test.png"}')
+    together = args.work_dir / 'reliability.png'
+    save_figure(reliability_figure(measured), together)
+    print(f'  {"together":8} {together}')
     print('reports, with the most over-confident images:')
     for name, config in models.items():
         print(f'  {name:8} {args.work_dir / config / "report.html"}')

@@ -61,7 +61,7 @@ class ASLPHook(Hook):
             Defaults to 'MC'.
         eta (float): Step size of the levels, > 0. Defaults to 0.002.
         lam (float, optional): Weight of the rule against the gradient, >= 0; for
-            ``'FB'`` eta * lam is the gain. Defaults to None: 2000, or 125 for ``'FB'``.
+            ``'FB'`` eta * lam is the gain. Defaults to None: 2000, or 500 for ``'FB'``.
         solver (str): ``'implicit'`` (stable for every eta and lam), ``'explicit'`` or
             ``'released'`` (arithmetic of the official code). Defaults to 'implicit'.
         landmark (str | float): For ``'ME'``: ``'best'`` accuracy so far, that at the
@@ -132,7 +132,7 @@ class ASLPHook(Hook):
         if not (eta > 0 and math.isfinite(eta)):
             raise ValueError(f'eta must be a positive number, got {eta!r}')
         if lam is None:
-            lam = 125.0 if rule == 'FB' else 2000.0
+            lam = 500.0 if rule == 'FB' else 2000.0
         if rule == 'FB' and solver == 'released':
             raise ValueError("the released code has no rule 'FB': use another solver")
         if not (lam >= 0 and math.isfinite(lam)):
