@@ -34,7 +34,7 @@ EXTRAS = {
     'dev': [
         'pytest>=8',
         'hypothesis>=6',
-        'ruff>=0.9',
+        'ruff==0.17.*',
         'torchmetrics>=1.4',
         'scikit-learn',
         'scipy',

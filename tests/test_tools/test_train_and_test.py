@@ -75,7 +75,12 @@ def test_train_writes_checkpoints_and_levels(trained):
 def test_resume(trained):
     root, path = trained
     done = tool(
-        'train.py', path, '--resume', '--cfg-options', 'train_cfg.max_epochs=4', cwd=root
+        'train.py',
+        path,
+        '--resume',
+        '--cfg-options',
+        'train_cfg.max_epochs=4',
+        cwd=root,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert 'resumed the levels of 10 images' in done.stdout
@@ -188,7 +193,10 @@ def test_truncated_checkpoint(trained):
     [
         (('nope.py', 'run/epoch_3.pth'), 'no config at'),
         (('toy_config.py', 'nope.pth'), 'no checkpoint at'),
-        (('toy_config.py', 'run/epoch_3.pth', '--sets', 'DUTS'), "no test set ['DUTS']"),
+        (
+            ('toy_config.py', 'run/epoch_3.pth', '--sets', 'DUTS'),
+            "no test set ['DUTS']",
+        ),
     ],
 )
 def test_missing_files_and_names(trained, args, message):
@@ -203,7 +211,8 @@ def test_missing_data_sets_are_named_together(tmp_path):
     torch.save({}, tmp_path / 'x.pth')
     done = tool('test.py', path, 'x.pth', '--eval', 'ece', cwd=tmp_path)
     assert done.returncode == 2
-    for name in ('DUTS-TE', 'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS', 'DTD-500'):
+    others = ('DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS', 'DTD-500')
+    for name in ('DUTS-TE', *others):
         assert f'{name}: ' in done.stderr
     assert 'prepare_dataset.py' in done.stderr
 

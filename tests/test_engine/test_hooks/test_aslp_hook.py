@@ -80,9 +80,9 @@ def state_of(runner):
 
 @LOOPS
 def test_levels_follow_the_rule_after_warm_up(toy, tmp_path, by_epoch):
-    runner, recorder = train(toy.config(tmp_path / 'run', by_epoch, auxiliary=True))
+    _, recorder = train(toy.config(tmp_path / 'run', by_epoch, auxiliary=True))
     accuracy = None
-    scalars = list((tmp_path / 'run').glob('*/vis_data/scalars.json'))[0]
+    scalars = next((tmp_path / 'run').glob('*/vis_data/scalars.json'))
     measured = {}
     for line in scalars.read_text().splitlines():
         entry = json.loads(line)
@@ -309,7 +309,7 @@ def test_checkpoint_loads_safely_and_load_from_starts_anew(toy, tmp_path):
     saved = checkpoint['message_hub']['runtime_info']['aslp']
     assert torch.equal(saved['alpha'], aslp(runner).bank.alpha)
 
-    fresh, recorder = train(toy.config(tmp_path / 'fine', load_from=path))
+    _, recorder = train(toy.config(tmp_path / 'fine', load_from=path))
     assert set(recorder.levels[0].values()) == {0.0}
     assert recorder.iters[0]['iter'] == 0
 
