@@ -15,7 +15,7 @@ from .calibration import (
     ks_error,
     sweep,
 )
-from .scores import binary_scores, top_label_scores
+from .scores import CHUNK, binary_scores, top_label_scores
 
 MODES = ('top_label', 'positive')
 
@@ -64,7 +64,6 @@ class CalibrationHistogram:
 
     _TOLERANCE = 1 / 32  # of a level: on it, but for float32 rounding
     _NLL_CLAMP = 1e-7
-    _CHUNK = 2**15  # pixels at a time, so that temporaries stay in the cache
 
     def __init__(self, num_classes=2):
         if num_classes < 2:
@@ -103,25 +102,35 @@ class CalibrationHistogram:
             scores = top_label_scores(prob, label, ignore_index, self.num_classes)
         device = scores[0].device
         self.counts, self.nll = self.counts.to(device), self.nll.to(device)
-        ones = torch.ones(self._CHUNK, dtype=torch.int64, device=device)
-        for score, *rest in zip(*(each.split(self._CHUNK) for each in scores)):
+        ones = torch.ones(CHUNK, dtype=torch.int64, device=device)
+        half = slice(2 * self.LEVELS, 2 * self.LEVELS + 2)
+        before = self.counts[half].clone()
+        for score, *rest in zip(*(each.split(CHUNK) for each in scores)):
             outcome = rest[0].to(score.dtype)
-            index = self._cells(score).mul_(2).add_(outcome).to(torch.int64)
+            index = self._cells(score).mul_(2).add_(outcome)
+            index = index.to(torch.int32).to(torch.int64)  # faster than in one step
             self.counts.scatter_add_(0, index, ones[: len(index)])
             if self.num_classes == 2:
-                likelihood = outcome.sub_(1).add_(score).abs_()  # 1 - p where y is 0
+                likelihood = (outcome - 1).add_(score).abs_()  # 1 - p where y is 0
             else:
                 likelihood = rest[1]
             surprise = likelihood.clamp_(min=self._NLL_CLAMP).log_()
             self.nll -= surprise.mul_(self.NLL_UNIT).to(torch.int32).sum()
+        if not torch.equal(before, self.counts[half]):
+            self._split_half(*scores[:2])
 
     def _cells(self, score):
         """Cell of each score: 2 i on level i, 2 i + 1 between i and i + 1."""
         scaled = score * self.LEVELS
         above = (scaled - self._TOLERANCE).ceil_()
-        cell = scaled.add_(self._TOLERANCE).floor_().add_(above)
-        # No tolerance where the prediction turns: accuracy is exact.
-        return cell.add_((cell == self.LEVELS) & (score > 0.5))
+        return scaled.add_(self._TOLERANCE).floor_().add_(above)
+
+    def _split_half(self, score, outcome):
+        """Move what lies just above 0.5 out of its cell: there is no tolerance there."""
+        beyond = outcome[(self._cells(score) == self.LEVELS) & (score > 0.5)].long()
+        ones = torch.ones_like(beyond)
+        self.counts.scatter_add_(0, 2 * self.LEVELS + beyond, -ones)
+        self.counts.scatter_add_(0, 2 * self.LEVELS + 2 + beyond, ones)
 
     def merge(self, other):
         """Add the pixels of another histogram.

@@ -2,6 +2,8 @@
 
 import torch
 
+# Pixels at a time: the temporaries stay in the cache.
+CHUNK = 2**15
 # Averages and interpolations of probabilities leave [0, 1] by rounding only.
 ROUNDING = 1e-6
 # Probabilities of one pixel add up to 1, in float16 at least this well.
@@ -85,6 +87,14 @@ def _tensors(prob, label):
     return prob, label.to(prob.device)
 
 
+def _bounds(values):
+    """Least and largest value as Python numbers; nan if there is one."""
+    # In pieces too small for torch to start threads, which cost more than they save.
+    parts = [torch.stack(each.aminmax()) for each in values.flatten().split(CHUNK)]
+    parts = torch.stack(parts)
+    return parts[:, 0].min().item(), parts[:, 1].max().item()
+
+
 def _valid_labels(label, ignore_index, num_classes):
     """Leave ignored pixels out.
 
@@ -94,7 +104,7 @@ def _valid_labels(label, ignore_index, num_classes):
     """
     if label.dtype == torch.bool or not label.numel():
         return label, None
-    low, high = (v.item() for v in torch.aminmax(label))
+    low, high = _bounds(label)
     valid = None
     if not 0 <= low <= high < num_classes or 0 <= ignore_index < num_classes:
         valid = label != ignore_index
@@ -116,7 +126,7 @@ def _checked(prob):
     """Refuse values that are no probabilities; clamp rounding."""
     if not prob.numel():
         return prob
-    low, high = (v.item() for v in torch.aminmax(prob))
+    low, high = _bounds(prob)
     if low != low or high != high:
         raise ValueError(
             f'prob has {int(prob.isnan().sum())} NaN values: look for an overflow '

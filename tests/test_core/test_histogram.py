@@ -19,6 +19,7 @@ from torchmetrics.classification import BinaryCalibrationError
 
 from mmaslp.core import CalibrationHistogram
 from mmaslp.core.calibration import average_precision, roc_auc
+from mmaslp.core.scores import CHUNK
 
 # Not importable by name under pytest's importlib mode.
 reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))
@@ -283,7 +284,7 @@ def test_order_of_pixels_does_not_matter():
 
 
 def test_chunks_do_not_matter():
-    prob, label = smooth(CalibrationHistogram._CHUNK * 2 + 17)
+    prob, label = smooth(CHUNK * 2 + 17)
     parts = CalibrationHistogram()
     for p, y in zip(prob.split(999), label.split(999)):
         parts.update(p, y)
@@ -365,6 +366,15 @@ def test_ignored_pixels_count_nowhere():
     )
     zeros = filled(prob, label, ignore_index=0)
     assert zeros.count == int(label.sum())
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.int64])
+def test_inputs_are_left_alone(dtype):
+    prob, label = smooth(500)
+    prob, label = prob.to(dtype if dtype.is_floating_point else prob.dtype), label
+    before = prob.clone(), label.to(dtype)
+    filled(prob, before[1])
+    assert torch.equal(prob, before[0]) and torch.equal(before[1], label.to(dtype))
 
 
 def test_arrays_and_shapes():

@@ -1,0 +1,157 @@
+"""How fast the calibration figures are, against the ways in use.
+
+The same tensors in one process, on the CPU: (1) the histogram with all figures, (2)
+torchmetrics' BinaryCalibrationError, one figure: updated with every map and computed
+once (which keeps every pixel), or updated and computed per map, and (3) the reference procedure of the field: write each map as 8-bit PNG, read it back and loop
+over the bins with masks. Peak memory is measured over 200 and over 2,000 maps.
+"""
+
+import argparse
+import io
+import resource
+import statistics
+import time
+
+import numpy as np
+import torch
+from PIL import Image
+from torchmetrics.classification import BinaryCalibrationError
+
+from mmaslp.core import CalibrationHistogram
+
+
+def make_maps(number, size, seed=0):
+    """Smooth objects on noise, 8-bit values so that every procedure sees the same."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = []
+    for _ in range(number):
+        coarse = torch.randn(1, 1, 12, 16, generator=generator) * 4
+        logit = torch.nn.functional.interpolate(coarse, size, mode='bicubic')[0, 0]
+        logit += torch.randn(size, generator=generator)
+        label = torch.rand(size, generator=generator) < torch.sigmoid(logit * 0.7)
+        prob = (torch.sigmoid(logit) * 255).round() / 255
+        maps.append((prob, label.long()))
+    return maps
+
+
+def by_histogram(maps):
+    """All figures."""
+    histogram = CalibrationHistogram()
+    for prob, label in maps:
+        histogram.update(prob, label)
+    return histogram.compute()['ece']
+
+
+def by_torchmetrics(maps):
+    """One figure over all maps."""
+    metric = BinaryCalibrationError(n_bins=10)
+    for prob, label in maps:
+        metric.update(prob, label)
+    return metric.compute().item()
+
+
+def by_torchmetrics_per_map(maps):
+    """One figure per map."""
+    return [by_torchmetrics([each]) for each in maps]
+
+
+def by_reference(maps, bins=10):
+    """8-bit PNG, read back, masks per bin: top-label ECE pooled over pixels."""
+    count, right, conf_sum = torch.zeros(3, bins, dtype=torch.float64)
+    edges = torch.linspace(0, 1, bins + 1)
+    for prob, label in maps:
+        file = io.BytesIO()
+        Image.fromarray((prob * 255).round().byte().numpy()).save(file, 'PNG')
+        read = torch.from_numpy(np.array(Image.open(file)).astype(np.float32)) / 255
+        conf = torch.maximum(read, 1 - read)
+        correct = (read > 0.5).long() == label
+        for k in range(bins):
+            inside = (conf > edges[k]) & (conf <= edges[k + 1])
+            if inside.any():
+                count[k] += inside.sum()
+                right[k] += correct[inside].sum()
+                conf_sum[k] += conf[inside].double().sum()
+    return ((conf_sum - right).abs().sum() / count.sum()).item()
+
+
+def one_pass(maps):
+    """Only read both inputs and take a maximum."""
+    for prob, label in maps:
+        prob.max()
+        label.max()
+
+
+def seconds(function, maps, repeats):
+    """Median of the seconds per map, after one round to warm up."""
+    function(maps[: max(len(maps) // 10, 1)])
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function(maps)
+        times.append((time.perf_counter() - start) / len(maps))
+    return statistics.median(times)
+
+
+def peak_mb():
+    """Peak memory of this process in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def memory_growth(number, size):
+    """Peak memory that streaming ``number`` maps adds, and ten times as many."""
+    histogram = CalibrationHistogram()
+    histogram.compute()
+    grown, before = [], peak_mb()
+    for count in (number, 10 * number):
+        for i in range(count):
+            ((prob, label),) = make_maps(1, size, seed=i % 5)
+            histogram.update(prob, label)
+        histogram.compute()
+        grown.append(peak_mb() - before)
+    return grown
+
+
+def main():
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--maps', type=int, default=200)
+    parser.add_argument('--size', type=int, nargs=2, default=(384, 512))
+    parser.add_argument('--repeats', type=int, default=3)
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    size = tuple(args.size)
+    grown = memory_growth(args.maps, size)  # first: the peak of a process never falls
+    maps = make_maps(args.maps, size)
+
+    own, other = by_histogram(maps), by_reference(maps)
+    print(f'{args.maps} maps of {size[0]} x {size[1]}, {args.threads} thread(s)')
+    print(f'ece {own:.9f}, reference procedure {other:.9f}')
+    if abs(own - other) > 1e-6:
+        raise SystemExit('the two procedures give another ece')
+    fast = seconds(by_histogram, maps, args.repeats)
+    print(f'{"histogram, all figures":<36}{1e3 * fast:9.3f} ms per map')
+    ways = (
+        ('torchmetrics, all maps', by_torchmetrics, 6),
+        ('torchmetrics, per map', by_torchmetrics_per_map, 6),
+        ('reference procedure', by_reference, 15),
+    )
+    for name, function, goal in ways:
+        slow = seconds(function, maps, args.repeats)
+        print(
+            f'{name:<36}{1e3 * slow:9.3f} ms per map = {slow / fast:.1f}x '
+            f'(goal: at least {goal}x)'
+        )
+    plain = seconds(one_pass, maps, args.repeats)
+    print(
+        f'{"one plain pass with a maximum":<36}{1e3 * plain:9.3f} ms per map: the '
+        f'histogram takes {fast / plain:.1f} of them'
+    )
+    print(
+        f'peak memory added: {grown[0]:.1f} MB by {args.maps} maps, '
+        f'{grown[1]:.1f} MB by {11 * args.maps}'
+    )
+
+
+if __name__ == '__main__':
+    main()
