@@ -21,9 +21,9 @@ def alpha_histogram(alpha: np.ndarray, beta: float, bins: int = 40) -> np.ndarra
         np.ndarray: Picture, ``(H, W, 3)``, uint8, RGB, as ``Visualizer.add_image``
         takes it.
     """
-    figure = Figure(figsize=(5, 3), dpi=100, layout='constrained')
+    figure = Figure(figsize=(5, 3), dpi=100)
     canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    axes = figure.add_axes((0.13, 0.17, 0.84, 0.73))
     top = max(float(alpha.max(initial=0.0)) * 1.05, 0.02 * max_alpha(beta))
     axes.hist(alpha, bins=bins, range=(0.0, top), color='tab:blue')
     for quantile, style in ((0.05, ':'), (0.5, '-'), (0.95, ':')):

@@ -27,6 +27,7 @@ from ...core.draws import (
 )
 from ...core.perturbation import check_alpha
 from ...core.rules import RULES, SOLVERS, update_alpha
+from ...evaluation.run_context import add_picture
 from ...models.losses import SCBCELoss
 from ...visualization.alpha import alpha_histogram
 from .train_set import check_no_mixing, image_ids, iters_per_epoch
@@ -296,7 +297,7 @@ class ASLPHook(Hook):
             self._take_accuracy(runner, metrics or {})
         if self.draw_histogram and is_main_process():
             image = alpha_histogram(self._sample(), self._beta)
-            runner.visualizer.add_image('alpha_histogram', image, runner.iter)
+            add_picture('alpha_histogram', image)
 
     def after_train(self, runner: Any) -> None:
         """Write the table of images and levels."""

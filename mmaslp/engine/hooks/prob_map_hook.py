@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from ...evaluation.prob_maps import write_prob_map
-from ...evaluation.sample_scores import sample_scores
+from ...evaluation.sample_scores import ScoreReader, check_scores
 
 
 @HOOKS.register_module()
@@ -35,6 +35,7 @@ class ProbMapHook(Hook):
         """Make the folder and forget the names of an earlier run."""
         self.out_dir.mkdir(parents=True, exist_ok=True)
         self._sources = {}
+        self._reader = ScoreReader()
 
     def after_test_iter(
         self,
@@ -52,10 +53,14 @@ class ProbMapHook(Hook):
                     f'{self._sources[stem]} and {path} would both be written as '
                     f'{stem}.png: test folders with equal names one at a time'
                 )
-            prob, _ = sample_scores(sample.to_dict(), 'auto')
+            prob, _ = self._reader.read(sample.to_dict())
             if prob.ndim != 2:
                 raise ValueError(
                     f'{path}: maps of {len(prob)} classes cannot be written as one '
                     'grey picture; probability maps are for binary heads'
                 )
             write_prob_map(self.out_dir / f'{stem}.png', prob.cpu(), self.bits)
+
+    def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
+        """Refuse scores that were no probabilities in any image."""
+        check_scores(self._reader.images, self._reader.doubtful)
