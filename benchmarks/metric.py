@@ -2,8 +2,9 @@
 
 The same tensors in one process, on the CPU: (1) the histogram with all figures, (2)
 torchmetrics' BinaryCalibrationError, one figure: updated with every map and computed
-once (which keeps every pixel), or updated and computed per map, and (3) the reference procedure of the field: write each map as 8-bit PNG, read it back and loop
-over the bins with masks. Peak memory is measured over 200 and over 2,000 maps.
+once (which keeps every pixel), or updated and computed per map, and (3) the reference
+procedure of the field: write each map as 8-bit PNG, read it back and loop over the bins
+with masks. Peak memory is measured over 200 and then over 2,000 more maps.
 """
 
 import argparse

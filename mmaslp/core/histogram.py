@@ -126,7 +126,7 @@ class CalibrationHistogram:
         return scaled.add_(self._TOLERANCE).floor_().add_(above)
 
     def _split_half(self, score, outcome):
-        """Move what lies just above 0.5 out of its cell: there is no tolerance there."""
+        """Move what lies just above 0.5 out of its cell, where nothing is tolerated."""
         beyond = outcome[(self._cells(score) == self.LEVELS) & (score > 0.5)].long()
         ones = torch.ones_like(beyond)
         self.counts.scatter_add_(0, 2 * self.LEVELS + beyond, -ones)

@@ -110,13 +110,22 @@ def test_half_precision(dtype, channels):
     assert measured(samples)[1] == measured(rounded)[1]
 
 
-def test_scores_that_are_neither_are_refused():
-    each = sample(0)
-    shape = each['gt_sem_seg']['data'].shape[1:]
-    each['seg_logits']['data'] = torch.rand(2, *shape) * 0.4
-    with pytest.raises(ValueError, match=r'0\.jpg.*Mask2Former'):
-        measured([each])
-    assert measured([each], scores='logits')[1]['calib/conf'] < 0.61
+def test_scores_that_are_neither_in_any_image_are_refused():
+    samples = [sample(i) for i in range(2)]
+    for each in samples:
+        shape = each['gt_sem_seg']['data'].shape[1:]
+        each['seg_logits']['data'] = torch.rand(2, *shape) * 0.4
+    with pytest.raises(ValueError, match=r'not add up to 1 in any image.*Mask2Former'):
+        measured(samples)
+    assert measured(samples, scores='logits')[1]['calib/conf'] < 0.61
+
+
+def test_logits_of_one_image_may_all_be_positive():
+    samples = [sample(i, 2) for i in range(3)]
+    samples[1]['seg_logits']['data'] += 100
+    shifted = measured(samples)[1]
+    samples[1]['seg_logits']['data'] -= 100
+    assert shifted == pytest.approx(measured(samples)[1], abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
+from mmaslp.evaluation.protocol import apply_protocol, check_protocol
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from([8, 16]), st.integers(0, 1000))
+def test_round_trip_is_within_half_a_level(tmp_path_factory, bits, seed):
+    path = tmp_path_factory.mktemp('maps') / 'x.png'
+    prob = np.random.default_rng(seed).random((7, 5))
+    write_prob_map(path, prob, bits)
+    limit = 0.5 / (2**bits - 1) + 1e-7
+    assert np.abs(read_prob_map(path) - prob).max() <= limit
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+def test_levels_and_ends_survive(tmp_path, bits):
+    prob = np.arange(256).reshape(16, 16) / 255
+    write_prob_map(tmp_path / 'x.png', torch.from_numpy(prob), bits)
+    assert np.array_equal(read_prob_map(tmp_path / 'x.png'), np.float32(prob))
+    mode = Image.open(tmp_path / 'x.png').mode
+    assert mode == ('L' if bits == 8 else 'I;16')
+
+
+def test_dark_16_bit_maps_are_not_taken_for_8_bit(tmp_path):
+    write_prob_map(tmp_path / 'x.png', np.full((3, 3), 0.001), 16)
+    assert read_prob_map(tmp_path / 'x.png') == pytest.approx(0.001, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    'name, prob, bits, words',
+    [
+        ('x.png', np.zeros((2, 2)), 12, 'bits'),
+        ('x.jpg', np.zeros((2, 2)), 8, r'x\.jpg.*\.png'),
+        ('x.png', np.zeros((1, 2, 2)), 8, r'\(1, 2, 2\)'),
+        ('x.png', np.full((2, 2), 1.1), 8, r'x\.png.*1\.1'),
+        ('x.png', np.full((2, 2), np.nan), 8, '4 NaN'),
+    ],
+)
+def test_bad_maps_are_not_written(tmp_path, name, prob, bits, words):
+    with pytest.raises(ValueError, match=words):
+        write_prob_map(tmp_path / name, prob, bits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_ending(tmp_path):
+    with pytest.raises(ValueError, match=r'unknown kind of map .\.exr'):
+        read_prob_map(tmp_path / 'x.exr')
+
+
+def test_released_protocol():
+    prob = torch.tensor([[0.2, 0.3], [0.45, 0.6]])
+    found = apply_protocol(prob, 'released')
+    assert torch.equal((found * 255).round(), torch.tensor([[0.0, 64], [159, 255]]))
+    assert torch.equal(apply_protocol(prob, 'raw'), prob)
+    flat = apply_protocol(torch.full((2, 2), 0.7), 'released')
+    assert torch.equal(flat, torch.zeros(2, 2))
+    with pytest.raises(ValueError, match='released'):
+        check_protocol('published')
