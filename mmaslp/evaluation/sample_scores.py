@@ -7,61 +7,94 @@ from ..core.scores import SUM_TOLERANCE
 SCORES = ('auto', 'logits', 'probabilities')
 
 
-def sample_scores(sample, scores='auto'):
-    """Read one data sample.
+class ScoreReader:
+    """Reads probabilities and labels from the data samples of one evaluation.
 
     The host hands out probabilities for heads with one channel and logits for heads
     with more. Mask2Former, MaskFormer and SAN hand out sums of products of
-    probabilities, which are neither.
+    probabilities, which are neither: never negative, in no image. The logits of a
+    single image may happen to be so, which is why they are refused at the end only.
 
     Args:
-        sample (dict): With ``seg_logits`` (C, H, W), ``gt_sem_seg`` (1, H, W) and
-            ``img_path``.
-        scores (str): What ``seg_logits`` holds if it has two or more channels.
-            'auto' takes non-negative values that add up to 1 for probabilities and
-            other non-negative ones for neither. Defaults to 'auto'.
+        scores (str): What ``seg_logits`` holds if it has two or more channels. 'auto'
+            takes non-negative values that add up to 1 for probabilities and all
+            others for logits. Defaults to 'auto'.
 
-    Returns:
-        tuple[Tensor]: Probabilities, float32 or float64, (H, W) of the positive class
-        if C <= 2, else (C, H, W); and labels (H, W).
+    Attributes:
+        images (int): Number of images read.
+        doubtful (int): How many of them had scores that might be neither.
+    """
+
+    def __init__(self, scores='auto'):
+        if scores not in SCORES:
+            raise ValueError(f'scores must be one of {SCORES}, not {scores!r}')
+        self.scores = scores
+        self.images = 0
+        self.doubtful = 0
+
+    def read(self, sample):
+        """Read one data sample.
+
+        Args:
+            sample (dict): With ``seg_logits`` (C, H, W), ``gt_sem_seg`` (1, H, W) and
+                ``img_path``.
+
+        Returns:
+            tuple[Tensor]: Probabilities, float32 or float64, (H, W) of the positive
+            class if C <= 2, else (C, H, W); and labels (H, W).
+
+        Raises:
+            ValueError: If something is missing; the message names the image.
+        """
+        name = sample.get('img_path', 'an image without img_path')
+        for key, who in (('seg_logits', 'the model'), ('gt_sem_seg', 'the dataset')):
+            if key not in sample:
+                raise ValueError(
+                    f'{name}: no {key}, which {who} has to give'
+                    + (': add LoadAnnotations to the test pipeline' * (key[0] == 'g'))
+                )
+        values = sample['seg_logits']['data'].detach()
+        label = sample['gt_sem_seg']['data'].squeeze(0).to(values.device)
+        if not values.is_floating_point():
+            raise ValueError(
+                f'{name}: seg_logits are {values.dtype}, not floating point'
+            )
+        if values.dtype not in (torch.float32, torch.float64):
+            values = values.float()
+        self.images += 1
+        if len(values) == 1:
+            return values[0], label
+        scores = self._guess(values) if self.scores == 'auto' else self.scores
+        if scores == 'probabilities':
+            return (values[1] if len(values) == 2 else values), label
+        if len(values) == 2:
+            return torch.sigmoid(values[1] - values[0]), label
+        return values.softmax(0), label
+
+    def _guess(self, values):
+        """Tell logits from probabilities by their sign and sum."""
+        if not values.numel() or not values.min() >= 0:
+            return 'logits'
+        if (values.sum(0) - 1).abs().max() <= SUM_TOLERANCE:
+            return 'probabilities'
+        self.doubtful += 1
+        return 'logits'
+
+
+def check_scores(images, doubtful):
+    """Refuse an evaluation whose scores were neither in every image.
+
+    Args:
+        images (int): Number of images, of all processes.
+        doubtful (int): See :class:`ScoreReader`.
 
     Raises:
-        ValueError: Something is missing or the scores are neither logits nor
-            probabilities; the message names the image.
+        ValueError: If all of them were doubtful.
     """
-    name = sample.get('img_path', 'an image without img_path')
-    for key, who in (('seg_logits', 'the model'), ('gt_sem_seg', 'the dataset')):
-        if key not in sample:
-            raise ValueError(
-                f'{name}: no {key}, which {who} has to give'
-                + (': add LoadAnnotations to the test pipeline' * (key[0] == 'g'))
-            )
-    values = sample['seg_logits']['data'].detach()
-    label = sample['gt_sem_seg']['data'].squeeze(0).to(values.device)
-    if not values.is_floating_point():
-        raise ValueError(f'{name}: seg_logits are {values.dtype}, not floating point')
-    if values.dtype not in (torch.float32, torch.float64):
-        values = values.float()
-    if len(values) == 1:
-        return values[0], label
-    if scores == 'auto':
-        scores = _guess(values, name)
-    if scores == 'probabilities':
-        return (values[1] if len(values) == 2 else values), label
-    if len(values) == 2:
-        return torch.sigmoid(values[1] - values[0]), label
-    return values.softmax(0), label
-
-
-def _guess(values, name):
-    """Tell logits from probabilities by their sign and sum."""
-    if not values.numel() or not values.min() >= 0:
-        return 'logits'
-    if (values.sum(0) - 1).abs().max() <= SUM_TOLERANCE:
-        return 'probabilities'
-    raise ValueError(
-        f'{name}: seg_logits of {len(values)} channels have no negative value and do '
-        'not add up to 1, so they are neither logits nor probabilities (Mask2Former, '
-        'MaskFormer and SAN give such scores, which have no calibration). If they '
-        "are logits all the same, set scores='logits'"
-    )
+    if images and doubtful == images:
+        raise ValueError(
+            'seg_logits have no negative value and do not add up to 1 in any image, '
+            'so they are neither logits nor probabilities (Mask2Former, MaskFormer '
+            'and SAN give such scores, which have no calibration). If they are logits '
+            "all the same, set scores='logits'"
+        )

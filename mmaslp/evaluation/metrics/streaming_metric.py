@@ -10,7 +10,7 @@ from mmengine.evaluator import BaseMetric
 
 from ...core.histogram import CalibrationHistogram
 from ..protocol import apply_protocol, check_protocol
-from ..sample_scores import SCORES, sample_scores
+from ..sample_scores import SCORES, ScoreReader, check_scores
 
 
 class StreamingMetric(BaseMetric):
@@ -84,7 +84,7 @@ class StreamingMetric(BaseMetric):
             ValueError: An image cannot be measured; the message names it.
         """
         for sample in data_samples:
-            prob, label = sample_scores(sample, self.scores)
+            prob, label = self._reader.read(sample)
             image = CalibrationHistogram(2 if prob.ndim == 2 else len(prob))
             if prob.ndim == 2:
                 prob = apply_protocol(prob, self.protocol)
@@ -126,6 +126,8 @@ class StreamingMetric(BaseMetric):
 
         Raises:
             RuntimeError: A rank saw more repeated images than can be left out.
+            ValueError: The scores were neither logits nor probabilities in every
+                image.
         """
         try:
             self._drop_repeated(size)
@@ -146,6 +148,7 @@ class StreamingMetric(BaseMetric):
     def _reset(self) -> None:
         self._merged: CalibrationHistogram | None = None
         self._pending: deque = deque()
+        self._reader = ScoreReader(self.scores)
 
     def _merge(self, image: CalibrationHistogram) -> None:
         if self._merged is None:
@@ -155,8 +158,11 @@ class StreamingMetric(BaseMetric):
     def _drop_repeated(self, size: int) -> None:
         """Leave out the images that the host will cut off, and join the ranks."""
         own_classes = self._pending[0].num_classes if self._pending else 0
-        ranks = all_gather_object((len(self.results), own_classes))
-        lengths = [length for length, _ in ranks]
+        ranks = all_gather_object(
+            (len(self.results), own_classes, self._reader.doubtful)
+        )
+        lengths, classes, doubtful = zip(*ranks)
+        check_scores(sum(lengths), sum(doubtful))
         kept = kept_per_rank(lengths, size)
         if any(n - k > self.PENDING for n, k in zip(lengths, kept)):
             raise RuntimeError(
@@ -167,7 +173,7 @@ class StreamingMetric(BaseMetric):
         for _ in range(lengths[get_rank()] - kept[get_rank()]):
             self._pending.pop()
         self.drop_after(kept[get_rank()])
-        merged = CalibrationHistogram(max(2, *(classes for _, classes in ranks)))
+        merged = CalibrationHistogram(max(2, *classes))
         if self.results:
             merged.merge(self.histogram())
         all_reduce(merged.counts)
