@@ -55,7 +55,7 @@ class CalibrationHistogram:
         >>> histogram = CalibrationHistogram()
         >>> histogram.update(torch.tensor([0.9, 0.8, 0.3]), torch.tensor([1, 0, 0]))
         >>> round(histogram.compute()['ece'], 4)
-        0.4667
+        0.4
     """
 
     LEVELS = 131070
@@ -107,7 +107,7 @@ class CalibrationHistogram:
         before = self.counts[half].clone()
         for score, *rest in zip(*(each.split(CHUNK) for each in scores)):
             outcome = rest[0].to(score.dtype)
-            index = self._cells(score).mul_(2).add_(outcome)
+            index = torch.add(outcome, self._cells(score), alpha=2)
             index = index.to(torch.int32).to(torch.int64)  # faster than in one step
             self.counts.scatter_add_(0, index, ones[: len(index)])
             if self.num_classes == 2:
@@ -121,9 +121,9 @@ class CalibrationHistogram:
 
     def _cells(self, score):
         """Cell of each score: 2 i on level i, 2 i + 1 between i and i + 1."""
-        scaled = score * self.LEVELS
-        above = (scaled - self._TOLERANCE).ceil_()
-        return scaled.add_(self._TOLERANCE).floor_().add_(above)
+        above = torch.add(-self._TOLERANCE, score, alpha=self.LEVELS).ceil_()
+        below = torch.add(self._TOLERANCE, score, alpha=self.LEVELS).floor_()
+        return below.add_(above)
 
     def _split_half(self, score, outcome):
         """Move what lies just above 0.5 out of its cell, where nothing is tolerated."""

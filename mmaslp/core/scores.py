@@ -90,9 +90,8 @@ def _tensors(prob, label):
 def _bounds(values):
     """Least and largest value as Python numbers; nan if there is one."""
     # In pieces too small for torch to start threads, which cost more than they save.
-    parts = [torch.stack(each.aminmax()) for each in values.flatten().split(CHUNK)]
-    parts = torch.stack(parts)
-    return parts[:, 0].min().item(), parts[:, 1].max().item()
+    lows, highs = zip(*(each.aminmax() for each in values.flatten().split(CHUNK)))
+    return torch.stack(lows).min().item(), torch.stack(highs).max().item()
 
 
 def _valid_labels(label, ignore_index, num_classes):

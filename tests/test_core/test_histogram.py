@@ -1,3 +1,4 @@
+import doctest
 import json
 import runpy
 from pathlib import Path
@@ -18,6 +19,7 @@ from sklearn.metrics import (
 from torchmetrics.classification import BinaryCalibrationError
 
 from mmaslp.core import CalibrationHistogram
+from mmaslp.core import histogram as histogram_module
 from mmaslp.core.calibration import average_precision, roc_auc
 from mmaslp.core.scores import CHUNK
 
@@ -485,3 +487,8 @@ def test_broken_state_is_refused(change, words):
         del state['nll']
     with pytest.raises(ValueError, match=words):
         CalibrationHistogram().load_state_dict(state)
+
+
+def test_example_of_the_docstring():
+    assert doctest.testmod(histogram_module).attempted == 4
+    assert doctest.testmod(histogram_module).failed == 0
