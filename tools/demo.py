@@ -38,7 +38,13 @@ def run(name, command, log, show):
     with (
         open(log, 'w', encoding='utf-8') as file,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # The draws depend on the paths of the images: relative ones to this folder
+            # give the same figures wherever the repository lies.
+            cwd=ROOT,
         ) as process,
     ):
         for line in process.stdout:
@@ -71,15 +77,7 @@ def progress(epochs, start):
 def train_and_test(name, config, work_dir, epochs):
     """Train and test one model; return its figures by test set."""
     path = ROOT / 'configs' / 'demo' / f'{config}.py'
-    options = [
-        f'train_cfg.max_epochs={epochs}',
-        f'param_scheduler.0.end={epochs}',
-        *(
-            f'{s}_dataloader.dataset.data_root={ROOT}/data/synthetic_sod'
-            for s in ('train', 'val', 'test')
-        ),
-        f'ood_sets.synthetic-ood.data_root={ROOT}/data/synthetic_sod',
-    ]
+    options = [f'train_cfg.max_epochs={epochs}', f'param_scheduler.0.end={epochs}']
     options = ['--work-dir', work_dir, '--cfg-options', *options]
     train = [ROOT / 'tools' / 'train.py', path, *options]
     run(name, train, work_dir / 'train.log', progress(epochs, time.monotonic()))
