@@ -18,7 +18,7 @@ h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.2rem;margin:2rem 0 .5rem;
  border-top:1px solid var(--line);padding-top:1rem}
 h3{font-size:1rem;margin:1.2rem 0 .3rem}
 p{margin:.4rem 0;color:var(--soft)}
-.scroll{overflow-x:auto}
+.scroll{overflow-x:auto;margin:.8rem 0}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}
 th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:right;
  white-space:nowrap}
@@ -78,14 +78,21 @@ def write_report(path, sections, settings=None, title='Calibration report', mean
 
 
 def _summary(sections, mean):
+    """A table of the calibration figures and, if there are more, one of those."""
+    groups = (
+        {
+            name: {key: section['result'].get(key) for key in CALIBRATION_KEYS}
+            for name, section in sections.items()
+        },
+        {name: section.get('figures', {}) for name, section in sections.items()},
+    )
+    return '\n'.join(
+        _table(rows, sections, mean) for rows in groups if any(rows.values())
+    )
+
+
+def _table(rows, sections, mean):
     """Table with a row per section and maybe the mean."""
-    rows = {
-        name: {
-            **{key: section['result'].get(key) for key in CALIBRATION_KEYS},
-            **section.get('figures', {}),
-        }
-        for name, section in sections.items()
-    }
     keys = list(dict.fromkeys(key for row in rows.values() for key in row))
     head = ''.join(f'<th>{escape(key)}</th>' for key in ('', *keys, 'images'))
     body = []
