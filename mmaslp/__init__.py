@@ -22,18 +22,33 @@ _REGISTERED = [
     'SyntheticSODDataset',
 ]
 
-if find_spec('mmseg') is None or find_spec('mmengine') is None:
-    _HOST_MISSING = (
-        'mmaslp registers nothing because MMSegmentation is not installed: run '
-        '`pip install "mmaslp[onedl]"` (or "mmaslp[openmmlab]"); mmaslp.core works '
-        'without it'
-    )
-    warnings.warn(_HOST_MISSING, stacklevel=2)
+
+def _host_problem() -> str | None:
+    if find_spec('mmseg') is None or find_spec('mmengine') is None:
+        return (
+            'mmaslp registers nothing because MMSegmentation is not installed: run '
+            '`pip install "mmaslp[onedl]"` (or "mmaslp[openmmlab]"); mmaslp.core works '
+            'without it'
+        )
+    try:
+        import mmseg.registry  # noqa: F401
+    except Exception as error:  # the host asserts versions when it is imported
+        return (
+            f'mmaslp registers nothing because MMSegmentation cannot be imported '
+            f'({error!r}): `python -m mmaslp.doctor` says what to install'
+        )
+    return None
+
+
+_PROBLEM = _host_problem()
+
+if _PROBLEM is not None:
+    warnings.warn(_PROBLEM, stacklevel=2)
     __all__ = ['__version__']
 
     def __getattr__(name):
         if name in _REGISTERED:
-            raise ImportError(_HOST_MISSING)
+            raise ImportError(_PROBLEM)
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 else:
     from .datasets import LoadBinaryAnnotations, SODDataset, SyntheticSODDataset

@@ -29,6 +29,7 @@ from ...core.perturbation import check_alpha
 from ...core.rules import RULES, SOLVERS, update_alpha
 from ...evaluation.run_context import add_picture
 from ...models.losses import SCBCELoss
+from ...utils.heads import refusal
 from ...visualization.alpha import alpha_histogram
 from .train_set import check_no_mixing, image_ids, iters_per_epoch
 from .validation import accuracy_keys, first_validation, is_validation_due
@@ -313,6 +314,10 @@ class ASLPHook(Hook):
         _log(f'levels of {len(ids)} images written to {path}')
 
     def _find_losses(self, model: Any) -> list[SCBCELoss]:
+        for module in model.modules():
+            reason = refusal(type(module).__name__)
+            if reason is not None:
+                raise ValueError(reason)
         losses = [m for m in model.modules() if isinstance(m, SCBCELoss)]
         if not losses:
             raise ValueError(

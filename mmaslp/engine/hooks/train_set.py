@@ -1,12 +1,11 @@
 """What the hook must know of a training set: its image ids, and that none are mixed."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ['check_no_mixing', 'image_ids', 'iters_per_epoch']
+from ...utils.config_checks import MIXING
 
-_MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
+__all__ = ['check_no_mixing', 'image_ids', 'iters_per_epoch']
 
 
 def leaf_datasets(dataset: Any) -> Iterator[Any]:
@@ -66,7 +65,7 @@ def check_no_mixing(dataset: Any, preprocessor: Any) -> None:
     for step in steps:
         name = type(step).__name__
         asks_for_more = hasattr(step, 'get_indices') or hasattr(step, 'get_indexes')
-        if asks_for_more or _MIXING.search(name):
+        if asks_for_more or MIXING.search(name):
             raise ValueError(
                 f'the training pipeline holds {name}, which makes one image of '
                 'several: the perturbation level belongs to one image and would be '

@@ -1,0 +1,72 @@
+"""``python -m mmaslp.doctor [CONFIG]``: will the plugin work here?
+
+Lists the host, versions and known incompatibilities, and for a config what will not
+work or would be measured wrongly, each with the command to run or the line to change.
+Ends with 1 if there is an error, else with 0.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .utils.config_checks import check_config
+from .utils.environment import check_environment, has_ops, installed_versions
+from .utils.findings import Finding
+
+__all__ = ['main']
+
+
+def examine(config: str | None) -> list[Finding]:
+    """Check the environment, and a config if one is given."""
+    findings = check_environment(installed_versions(), has_ops())
+    broken = any(finding.level == 'error' for finding in findings)
+    if not broken:
+        findings += _import_host()
+    if config is None:
+        return findings
+    if broken:
+        return [
+            *findings,
+            Finding('note', f'{config} was not read: mend the host first'),
+        ]
+    return findings + _examine_config(config)
+
+
+def _import_host() -> list[Finding]:
+    try:
+        import mmseg.models  # noqa: F401
+    except Exception as error:
+        return [Finding('error', f'the host cannot be imported: {error!r}')]
+    return []
+
+
+def _examine_config(config: str) -> list[Finding]:
+    from .apis.config import load_config
+
+    try:
+        cfg = load_config(config)
+    except Exception as error:
+        return [Finding('error', f'{config} cannot be read: {error}')]
+    findings = check_config(cfg)
+    if not any(finding.level in ('error', 'warning') for finding in findings):
+        findings.append(Finding('ok', f'{config} works with the plugin'))
+    return findings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the findings; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog='python -m mmaslp.doctor', description=__doc__.split('\n')[0]
+    )
+    parser.add_argument('config', nargs='?', help='config file to check')
+    args = parser.parse_args(argv)
+    findings = examine(args.config)
+    for finding in findings:
+        print(finding)
+    errors = sum(finding.level == 'error' for finding in findings)
+    print(f'{errors} error(s)' if errors else 'no error')
+    return 1 if errors else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

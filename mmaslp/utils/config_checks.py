@@ -1,0 +1,303 @@
+"""Checks of a config for the plugin; works on plain dictionaries."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .findings import Finding
+from .heads import refusal
+
+__all__ = ['MIXING', 'check_config']
+
+# Transforms that make one training image of several.
+MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
+
+_EVALUATOR = (
+    "val_evaluator = [dict(type='CalibrationMetric'), dict(type='IoUMetric', "
+    "iou_metrics=['mIoU'])]"
+)
+# Their labels are boundaries and not the mask.
+_OTHER_TASKS = ('STDCHead',)
+
+
+def check_config(cfg: Mapping) -> list[Finding]:
+    """Look for what will not work with the plugin, or measure something else.
+
+    Args:
+        cfg (Mapping): A config, with its bases merged.
+
+    Returns:
+        list[Finding]: Each names the config line to change; empty if all is well.
+    """
+    model = cfg.get('model') or {}
+    module = model.get('module') or model
+    refused = [*_refused(module)]
+    if refused:
+        return refused
+    findings = [*_imports(cfg)]
+    heads = list(_heads(module))
+    hook = _hook(cfg)
+    for path, head in heads:
+        findings += _head(path, head, module)
+    findings += _losses(heads, hook)
+    findings += _test_cfg(module)
+    for split in ('train', 'val', 'test'):
+        findings += _data(cfg, split, learns=_learns(hook))
+    findings += _augments(module, _learns(hook))
+    findings += [*_validation(cfg, hook), *_save_best(cfg), *_tta(cfg)]
+    return findings
+
+
+def _imports(cfg: Mapping) -> Iterator[Finding]:
+    imports = cfg.get('custom_imports') or {}
+    names = imports.get('imports', []) if isinstance(imports, Mapping) else imports
+    names = [names] if isinstance(names, str) else names
+    if not any(name.split('.')[0] == 'mmaslp' for name in names):
+        yield Finding(
+            'error',
+            'the config does not import the plugin, so its types are unknown',
+            "custom_imports = dict(imports=['mmaslp'])",
+        )
+
+
+def _refused(model: Mapping) -> Iterator[Finding]:
+    places = [('model', model), *_heads(model)]
+    for path, part in places:
+        reason = refusal(str(part.get('type')))
+        if reason is not None:
+            yield Finding('error', reason, f"{path} = dict(type='...')")
+            return
+
+
+def _heads(model: Mapping) -> Iterator[tuple[str, Mapping]]:
+    for key in ('decode_head', 'auxiliary_head'):
+        heads = model.get(key) or []
+        if isinstance(heads, Mapping):
+            yield f'model.{key}', heads
+            continue
+        for i, head in enumerate(heads):
+            yield f'model.{key}[{i}]', head
+
+
+def _all_losses(head: Mapping) -> list[Mapping]:
+    inner = head.get('kernel_generate_head') or head
+    losses = inner.get('loss_decode') or []
+    return [losses] if isinstance(losses, Mapping) else list(losses)
+
+
+def _ours(head: Mapping) -> list[Mapping]:
+    return [loss for loss in _all_losses(head) if _is(loss, 'SCBCELoss')]
+
+
+def _is(part: Any, name: str) -> bool:
+    kind = part.get('type') if isinstance(part, Mapping) else None
+    kind = getattr(kind, '__name__', kind)
+    return isinstance(kind, str) and kind.rsplit('.', 1)[-1] == name
+
+
+def _head(path: str, head: Mapping, model: Mapping) -> Iterator[Finding]:
+    if _is(head, 'STDCHead') or not _ours(head):
+        return
+    inner = head.get('kernel_generate_head') or head
+    classes = inner.get('num_classes')
+    channels = inner.get('out_channels') or classes
+    if channels not in (1, 2):
+        yield Finding(
+            'error',
+            f'{path} has {channels} channels, and SCBCELoss is for binary heads',
+            f'{path}.num_classes = 2\n{path}.out_channels = 1  (or 2)',
+        )
+        return
+    if channels == 2:
+        return
+    if 'decode_head' in path:
+        yield Finding(
+            'note',
+            f'{path} has one channel: the acc_seg of the training log is the share of '
+            'the background, whatever the network does; look at calib/acc',
+        )
+        if inner.get('threshold') != 0.5:
+            yield Finding(
+                'warning',
+                f'{path} calls a pixel foreground above {inner.get("threshold", 0.3)}'
+                " (the host's default is 0.3), the metrics count at 0.5",
+                f'{path}.threshold = 0.5',
+            )
+        if _is(model, 'CascadeEncoderDecoder'):
+            yield Finding(
+                'error',
+                "the host's cascades cannot predict with one channel (they look for "
+                'the threshold of a list of heads)',
+                f'{path}.out_channels = 2  (in every head)',
+            )
+    sampler = inner.get('sampler')
+    if _is(sampler, 'OHEMPixelSampler') and sampler.get('thresh') is not None:
+        yield Finding(
+            'error',
+            f'{path}: OHEMPixelSampler with thresh takes a softmax over the channels, '
+            'of which there is one',
+            f"{path}.sampler = dict(type='OHEMPixelSampler', min_kept=100000)",
+        )
+
+
+def _losses(heads: list, hook: Mapping | None) -> Iterator[Finding]:
+    found = [(p, loss) for p, head in heads for loss in _ours(head)]
+    if not found:
+        yield Finding(
+            'error' if hook is not None else 'warning',
+            'no head trains with SCBCELoss'
+            + (', without which ASLPHook has nothing to do' if hook else ''),
+            "model.decode_head.loss_decode = dict(type='SCBCELoss')",
+        )
+        return
+    strengths = {str(loss.get('beta', 'HI')) for _, loss in found}
+    if len(strengths) > 1 and hook is not None:
+        yield Finding(
+            'error',
+            f'the heads have different perturbations ({", ".join(sorted(strengths))}): '
+            'one level per image needs the same beta in every head',
+            '\n'.join(f"{p}.loss_decode.beta = 'HI'" for p, _ in found),
+        )
+    if hook is None:
+        yield Finding(
+            'note',
+            'without ASLPHook every SCBCELoss draws for itself, with the fixed alpha '
+            'of its arguments',
+            "custom_hooks = [dict(type='ASLPHook')]",
+        )
+    for path, head in heads:
+        kept = [loss['type'] for loss in _all_losses(head) if loss not in _ours(head)]
+        if kept:
+            why = (
+                ' (its labels are boundaries: right so)'
+                if _is(head, 'STDCHead')
+                else ''
+            )
+            yield Finding(
+                'note', f'{path} trains with {", ".join(map(str, kept))} too{why}'
+            )
+
+
+def _test_cfg(model: Mapping) -> Iterator[Finding]:
+    test_cfg = model.get('test_cfg') or {}
+    if test_cfg.get('mode') == 'slide' and isinstance(test_cfg.get('crop_size'), int):
+        size, stride = test_cfg['crop_size'], test_cfg.get('stride')
+        yield Finding(
+            'error',
+            'sliding windows need two numbers for crop_size and stride',
+            f"model.test_cfg = dict(mode='slide', crop_size=({size}, {size}), "
+            f'stride=({stride}, {stride}))',
+        )
+
+
+def _steps(pipeline: Any) -> Iterator[Mapping]:
+    if isinstance(pipeline, Mapping):
+        yield pipeline
+        pipeline = pipeline.get('transforms') or []
+    for step in pipeline or []:
+        yield from _steps(step)
+
+
+def _datasets(dataset: Any, path: str) -> Iterator[tuple[str, Mapping]]:
+    if not isinstance(dataset, Mapping):
+        return
+    yield path, dataset
+    for i, child in enumerate(dataset.get('datasets') or []):
+        yield from _datasets(child, f'{path}.datasets[{i}]')
+    yield from _datasets(dataset.get('dataset'), f'{path}.dataset')
+
+
+def _data(cfg: Mapping, split: str, learns: bool) -> Iterator[Finding]:
+    loader = cfg.get(f'{split}_dataloader') or {}
+    for path, dataset in _datasets(
+        loader.get('dataset'), f'{split}_dataloader.dataset'
+    ):
+        if dataset.get('reduce_zero_label'):
+            yield Finding(
+                'error',
+                f'{path} makes the background (0) a label to be ignored',
+                f'{path}.reduce_zero_label = False',
+            )
+        for step in _steps(dataset.get('pipeline')):
+            name = str(step.get('type'))
+            if _is(step, 'LoadAnnotations'):
+                yield Finding(
+                    'warning',
+                    f'{path}.pipeline reads masks with LoadAnnotations: in a mask of '
+                    '0 and 255 the objects are ignored, and every figure is 100',
+                    f"{path}.pipeline: dict(type='LoadBinaryAnnotations')",
+                )
+            if split == 'train' and learns and MIXING.search(name):
+                yield _mixing(name, f'{path}.pipeline')
+
+
+def _augments(model: Mapping, learns: bool) -> Iterator[Finding]:
+    preprocessor = model.get('data_preprocessor') or {}
+    for step in preprocessor.get('batch_augments') or []:
+        if learns and MIXING.search(str(step.get('type'))):
+            yield _mixing(step['type'], 'model.data_preprocessor.batch_augments')
+
+
+def _mixing(name: str, path: str) -> Finding:
+    return Finding(
+        'error',
+        f'{name} makes one image of several, and a level belongs to one image',
+        f'{path}: remove {name}',
+    )
+
+
+def _hook(cfg: Mapping) -> Mapping | None:
+    return next((h for h in cfg.get('custom_hooks') or [] if _is(h, 'ASLPHook')), None)
+
+
+def _learns(hook: Mapping | None) -> bool:
+    return hook is not None and hook.get('rule', 'MC') != 'fixed'
+
+
+def _validation(cfg: Mapping, hook: Mapping | None) -> Iterator[Finding]:
+    if not _learns(hook):
+        return
+    missing = [
+        k for k in ('val_dataloader', 'val_cfg', 'val_evaluator') if not cfg.get(k)
+    ]
+    if missing:
+        yield Finding(
+            'error',
+            f'the rule of ASLPHook needs a validation, but there is no '
+            f'{", ".join(missing)}',
+            f"{_EVALUATOR}\nval_cfg = dict(type='ValLoop')",
+        )
+        return
+    metrics = cfg['val_evaluator']
+    metrics = [metrics] if isinstance(metrics, Mapping) else metrics
+    measured = any(_is(metric, 'CalibrationMetric') for metric in metrics)
+    if not measured and hook.get('accuracy_key') is None:
+        yield Finding(
+            'error',
+            'no metric of val_evaluator gives the pixel accuracy that ASLPHook needs',
+            _EVALUATOR,
+        )
+
+
+def _save_best(cfg: Mapping) -> Iterator[Finding]:
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    best = checkpoint.get('save_best')
+    if isinstance(best, str) and best.startswith('calib/') and 'rule' not in checkpoint:
+        rule = 'greater' if best == 'calib/acc' else 'less'
+        if rule == 'less':
+            yield Finding(
+                'error',
+                f'the host does not know whether a greater {best} is better',
+                f"default_hooks.checkpoint.rule = '{rule}'",
+            )
+
+
+def _tta(cfg: Mapping) -> Iterator[Finding]:
+    for key in ('tta_model', 'model'):
+        if _is(cfg.get(key), 'SegTTAModel'):
+            yield Finding(
+                'warning',
+                "the host's SegTTAModel applies the sigmoid twice to one-channel heads "
+                'and hands metrics the last view instead of the mean',
+                f"{key}.type = 'BinarySegTTAModel'",
+            )
