@@ -1,6 +1,9 @@
 """From what the host hands to a metric to probabilities and labels."""
 
+import logging
+
 import torch
+from mmengine.logging import print_log
 
 from ..core.scores import SUM_TOLERANCE
 
@@ -81,20 +84,26 @@ class ScoreReader:
         return 'logits'
 
 
-def check_scores(images, doubtful):
-    """Refuse an evaluation whose scores were neither in every image.
+def check_scores(images, doubtful, training=False):
+    """Refuse an evaluation whose scores may have been neither in every image.
 
     Args:
         images (int): Number of images, of all processes.
         doubtful (int): See :class:`ScoreReader`.
+        training (bool): Warn only. The logits of a network that has just begun to
+            learn may all be positive, and a run must not end by it. Defaults to False.
 
     Raises:
-        ValueError: If all of them were doubtful.
+        ValueError: If all images were doubtful, and this is no training run.
     """
-    if images and doubtful == images:
-        raise ValueError(
-            'seg_logits have no negative value and do not add up to 1 in any image, '
-            'so they are neither logits nor probabilities (Mask2Former, MaskFormer '
-            'and SAN give such scores, which have no calibration). If they are logits '
-            "all the same, set scores='logits'"
-        )
+    if not images or doubtful < images:
+        return
+    message = (
+        'seg_logits have no negative value and do not add up to 1 in any image, so '
+        'they may be neither logits nor probabilities (Mask2Former, MaskFormer and '
+        'SAN give such scores, which have no calibration). If they are logits, set '
+        "scores='logits'"
+    )
+    if not training:
+        raise ValueError(message)
+    print_log(message, logger='current', level=logging.WARNING)

@@ -120,6 +120,15 @@ def test_scores_that_are_neither_in_any_image_are_refused():
     assert measured(samples, scores='logits')[1]['calib/conf'] < 0.61
 
 
+def test_a_training_run_does_not_end_by_positive_logits(monkeypatch):
+    samples = [sample(i, 2) for i in range(2)]
+    for each in samples:
+        each['seg_logits']['data'] += 100
+    module = 'mmaslp.evaluation.metrics.streaming_metric'
+    monkeypatch.setattr(f'{module}.is_training', lambda: True)
+    assert 0 < measured(samples)[1]['calib/ece'] < 1
+
+
 def test_logits_of_one_image_may_all_be_positive():
     samples = [sample(i, 2) for i in range(3)]
     samples[1]['seg_logits']['data'] += 100

@@ -10,6 +10,7 @@ from mmengine.evaluator import BaseMetric
 
 from ...core.histogram import CalibrationHistogram
 from ..protocol import apply_protocol, check_protocol
+from ..run_context import is_training
 from ..sample_scores import SCORES, ScoreReader, check_scores
 
 
@@ -162,7 +163,7 @@ class StreamingMetric(BaseMetric):
             (len(self.results), own_classes, self._reader.doubtful)
         )
         lengths, classes, doubtful = zip(*ranks)
-        check_scores(sum(lengths), sum(doubtful))
+        check_scores(sum(lengths), sum(doubtful), is_training())
         kept = kept_per_rank(lengths, size)
         if any(n - k > self.PENDING for n, k in zip(lengths, kept)):
             raise RuntimeError(
