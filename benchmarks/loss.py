@@ -82,6 +82,9 @@ def make_runner(num_images):
         max_iters=30,
         val_begin=1,
         val_interval=1,
+        dynamic_milestones=[0],
+        dynamic_intervals=[1],
+        epoch=0,
     )
     model = torch.nn.ModuleDict({'loss_decode': SCBCELoss()})
     return SimpleNamespace(

@@ -69,11 +69,8 @@ def make_config(args):
     cfg.resume = False
     if args.show or args.show_dir:
         draw_predictions(cfg, args)
-    if args.out is not None:
-        evaluators = cfg.test_evaluator
-        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-            evaluator['output_dir'] = args.out
-            evaluator['keep_results'] = True
+    if args.report and not measures_calibration(cfg, args.eval):
+        raise ValueError('--report needs calibration figures: add --eval ece')
     return cfg
 
 
@@ -87,6 +84,7 @@ def main(argv=None):
         cfg,
         test_sets(cfg, args.sets),
         evals=args.eval,
+        out=args.out,
         out_prob=args.out_prob,
         prob_bits=args.prob_bits,
         tta=args.tta,
@@ -103,19 +101,22 @@ def main(argv=None):
         save_report(args, results)
 
 
-def save_report(args, results):
-    """Write the HTML report of all sets that were measured.
+def measures_calibration(cfg, evals):
+    """Whether a CalibrationMetric is among what is to be measured."""
+    if evals:
+        return 'ece' in evals
+    metrics = cfg.test_evaluator
+    metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
+    return any(metric['type'] == 'CalibrationMetric' for metric in metrics)
 
-    Raises:
-        ValueError: If no calibration was measured.
-    """
+
+def save_report(args, results):
+    """Write the HTML report of all sets that were measured."""
     sections = {
         name: {k: entry[k] for k in ('result', 'worst', 'figures')}
         for name, entry in results.items()
         if 'result' in entry
     }
-    if not sections:
-        raise ValueError('--report needs calibration figures: add --eval ece')
     settings = {
         'config': args.config,
         'checkpoint': args.checkpoint,

@@ -58,14 +58,16 @@ def check_checkpoint(path: str) -> None:
     by a full disk or a killed process is named before anything is built.
 
     Args:
-        path (str): A local file. Others (URLs, ``torchvision://``) are not checked.
+        path (str): A local file. Folders and URLs (``torchvision://``) are not checked.
 
     Raises:
         FileNotFoundError: If a path without a scheme names no file.
         ValueError: If the file is damaged; the message names the newest checkpoint of
             the same folder that is whole.
     """
-    if '://' in path:
+    path = osp.expanduser(path)
+    # Sharded checkpoints of FSDP, DeepSpeed and ColossalAI are folders.
+    if '://' in path or osp.isdir(path):
         return
     if not osp.isfile(path):
         raise FileNotFoundError(f'no checkpoint at {osp.abspath(path)}')

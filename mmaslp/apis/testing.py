@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmseg.registry import DATASETS
+from mmseg.registry import DATASETS, RUNNERS
 
 from ..evaluation.metrics import CalibrationMetric
 from ..visualization.text_table import format_table, with_mean
@@ -91,7 +91,8 @@ def _check_files(cfg: Config, sets: list[TestSet]) -> None:
         except (ValueError, FileNotFoundError) as error:
             missing.append(f'{test_set.name}: {error}')
     if missing:
-        rest = [s.name for s in sets if not any(m.startswith(s.name) for m in missing)]
+        failed = [m.split(': ', 1)[0] for m in missing]
+        rest = [s.name for s in sets if s.name not in failed]
         hint = f'\nto test the others alone: --sets {" ".join(rest)}' if rest else ''
         raise ValueError('\n'.join(missing) + hint)
 
@@ -101,6 +102,7 @@ def evaluate(
     sets: Sequence[TestSet],
     *,
     evals: Sequence[str] | None = None,
+    out: str | None = None,
     out_prob: str | None = None,
     prob_bits: int = 16,
     tta: bool = False,
@@ -116,6 +118,8 @@ def evaluate(
         sets (Sequence[TestSet]): What to test on.
         evals (Sequence[str], optional): Of :data:`EVALUATIONS`. Defaults to None: the
             ``test_evaluator`` of the config as it is.
+        out (str, optional): Folder that the metrics write to instead, and write their
+            predictions to. Defaults to None.
         out_prob (str, optional): Folder for probability maps. Defaults to None.
         prob_bits (int): Bits of these. Defaults to 16.
         tta (bool): Average over the views of ``cfg.tta_pipeline``. Defaults to False.
@@ -128,22 +132,27 @@ def evaluate(
     """
     results = {}
     for test_set in sets:
-        run = _config_of_run(cfg, test_set, evals, tta, keep_worst)
-        runner = Runner.from_cfg(run)
+        several = len(sets) > 1
+        folder = _folder(out, test_set, several) or osp.join(
+            cfg.work_dir, 'eval', test_set.name
+        )
+        run = _config_of_run(cfg, test_set, several, tta)
+        run.test_evaluator = _evaluators(
+            cfg, evals, folder, out is not None, keep_worst
+        )
+        build = RUNNERS.build if 'runner_type' in run else Runner.from_cfg
+        runner = build(run)
         if out_prob is not None:
-            folder = osp.join(out_prob, test_set.name) if len(sets) > 1 else out_prob
-            runner.register_hook(
-                dict(type='ProbMapHook', out_dir=folder, bits=prob_bits)
-            )
-        metrics = runner.test()
-        figures = {_short(k): float(v) for k, v in metrics.items() if _is_number(v)}
+            maps = _folder(out_prob, test_set, several)
+            runner.register_hook(dict(type='ProbMapHook', out_dir=maps, bits=prob_bits))
+        figures = _figures(runner.test())
         if test_set.ood:
             figures.update({k: math.nan for k in _ONE_CLASS_ONLY if k in figures})
         results[test_set.name] = entry = dict(
-            figures=figures, ood=test_set.ood, folder=_folder(cfg, test_set)
+            figures=figures, ood=test_set.ood, folder=folder
         )
         for metric in runner.test_loop.evaluator.metrics:
-            if isinstance(metric, CalibrationMetric):
+            if isinstance(metric, CalibrationMetric) and 'result' not in entry:
                 entry.update(result=metric.result, worst=metric.worst)
     if is_main_process():
         _save(osp.join(cfg.work_dir, 'eval', 'results.json'), results)
@@ -167,10 +176,16 @@ def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
     return format_table(rows, columns)
 
 
-def _config_of_run(cfg, test_set, evals, tta, keep_worst) -> Config:
+def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> Config:
     run = copy.deepcopy(cfg)
-    # Loggers are kept by this name for the life of the process.
-    run.experiment_name = f'{osp.basename(osp.normpath(cfg.work_dir))}_{test_set.name}'
+    # Loggers and visualizers are kept by name for the life of the process.
+    name = f'{osp.basename(osp.normpath(cfg.work_dir))}_{test_set.name}'
+    run.experiment_name = name
+    if run.get('visualizer') is not None:
+        run.visualizer.name = name
+        if run.visualizer.get('save_dir'):
+            show_dir = _folder(run.visualizer.save_dir, test_set, several)
+            run.visualizer.save_dir = show_dir
     run.test_dataloader.dataset = test_set.dataset
     if tta:
         if cfg.get('tta_pipeline') is None or cfg.get('tta_model') is None:
@@ -178,27 +193,42 @@ def _config_of_run(cfg, test_set, evals, tta, keep_worst) -> Config:
         run.test_dataloader.dataset.pipeline = run.tta_pipeline
         run.tta_model.module = run.model
         run.model = run.tta_model
-    metrics = run.test_evaluator
-    metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
-    if evals:
-        given = {m['type']: m for m in metrics}
-        wanted = [EVALUATIONS[e][0] for e in evals]
-        metrics = [dict(given.get(m['type'], m)) for m in wanted]
-    for metric in metrics:
-        if metric['type'] == 'CalibrationMetric':
-            metric.setdefault('output_dir', _folder(cfg, test_set))
-            metric.setdefault('keep_worst', keep_worst)
-    run.test_evaluator = metrics
     return run
 
 
-def _folder(cfg: Config, test_set: TestSet) -> str:
-    return osp.join(cfg.work_dir, 'eval', test_set.name)
+def _evaluators(cfg, evals, folder: str, keep: bool, keep_worst: int) -> list[dict]:
+    given = copy.deepcopy(cfg.test_evaluator)
+    given = list(given) if isinstance(given, (list, tuple)) else [given]
+    metrics = given
+    if evals:
+        metrics = []
+        for wanted in (EVALUATIONS[e][0] for e in evals):
+            same = [m for m in given if m['type'] == wanted['type']]
+            metrics += same or [copy.deepcopy(wanted)]
+    for metric in metrics:
+        if keep:
+            metric.update(output_dir=folder, keep_results=True)
+        if metric['type'] == 'CalibrationMetric':
+            metric.setdefault('output_dir', folder)
+            metric.setdefault('keep_worst', keep_worst)
+    return metrics
 
 
-def _short(key: str) -> str:
-    name = key.rsplit('/', 1)[-1]
-    return f'{name} %' if name in ('mIoU', 'aAcc', 'mAcc') else name
+def _folder(base: str | None, test_set: TestSet, several: bool) -> str | None:
+    return osp.join(base, test_set.name) if base and several else base
+
+
+def _figures(metrics: dict[str, Any]) -> dict[str, float]:
+    """Figures by their last name, or by the whole one where that is taken."""
+    figures = {}
+    for key, value in metrics.items():
+        if not _is_number(value):
+            continue
+        name = key.rsplit('/', 1)[-1]
+        name = key if name in figures else name
+        percent = name in ('mIoU', 'aAcc', 'mAcc')
+        figures[f'{name} %' if percent else name] = float(value)
+    return figures
 
 
 def _is_number(value: Any) -> bool:

@@ -6,9 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .draws import image_keys
+from .draws import ENCODING_ERRORS, image_keys
 
 __all__ = ['AlphaBank']
+
+# The released solver lets levels of a weak perturbation rise above 1.
+_MAX_LEVEL = 100.0
 
 
 class AlphaBank:
@@ -47,7 +50,9 @@ class AlphaBank:
         text = '\n'.join([unique[i] for i in order])
         if text.count('\n') != len(unique) - 1:
             raise ValueError('an id holds a line break: rename the file')
-        self._text = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+        self._text = torch.frombuffer(
+            bytearray(text.encode(errors=ENCODING_ERRORS)), dtype=torch.uint8
+        )
         self.alpha = torch.full((len(unique),), float(level), dtype=torch.float64)
 
     def __len__(self) -> int:
@@ -92,17 +97,19 @@ class AlphaBank:
             ValueError: If the state is damaged.
         """
         try:
-            ids, alpha = _decode(state['ids']), state['alpha'].double()
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            # A resumed state arrives on the device of the run.
+            ids, alpha = _decode(state['ids']), state['alpha'].cpu().double()
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f'damaged state of an AlphaBank: {error!r}') from error
         if alpha.shape != (len(ids),):
             raise ValueError(
                 f'damaged state of an AlphaBank: {len(ids)} ids, alpha of shape '
                 f'{tuple(alpha.shape)}'
             )
-        if not (torch.isfinite(alpha) & (alpha >= 0)).all():
+        if not ((alpha >= 0) & (alpha <= _MAX_LEVEL)).all():
             raise ValueError(
-                'damaged state of an AlphaBank: alpha holds nan, inf or a value < 0'
+                'damaged state of an AlphaBank: alpha holds nan or a value outside '
+                f'[0, {_MAX_LEVEL:g}]'
             )
         rows = self.rows(image_keys(ids))
         known = rows >= 0
@@ -111,4 +118,4 @@ class AlphaBank:
 
 
 def _decode(text: Tensor) -> list[str]:
-    return text.numpy().tobytes().decode().split('\n')
+    return text.cpu().numpy().tobytes().decode(errors=ENCODING_ERRORS).split('\n')

@@ -21,6 +21,8 @@ __all__ = [
 ]
 
 _MASK = 0xFFFFFFFFFFFFFFFF
+# File names need not be UTF-8; Python hands over such bytes as surrogates.
+ENCODING_ERRORS = 'surrogateescape'
 
 
 def image_keys(ids: list[str]) -> np.ndarray:
@@ -32,7 +34,8 @@ def image_keys(ids: list[str]) -> np.ndarray:
     Returns:
         np.ndarray: ``(N,)``, uint64; the same on every machine and in every process.
     """
-    digests = b''.join([blake2b(i.encode(), digest_size=8).digest() for i in ids])
+    names = [name.encode(errors=ENCODING_ERRORS) for name in ids]
+    digests = b''.join([blake2b(name, digest_size=8).digest() for name in names])
     return np.frombuffer(digests, dtype='<u8')
 
 

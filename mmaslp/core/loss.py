@@ -32,7 +32,7 @@ def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tenso
     if valid is not None:
         logits = torch.where(valid, logits, torch.zeros_like(logits))
     target = target.to(logits.dtype)
-    loss = logits.clamp_min(0) - target * logits + torch.log1p(torch.exp(-logits.abs()))
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
     return loss if valid is None else torch.where(valid, loss, torch.zeros_like(loss))
 
 
@@ -112,7 +112,8 @@ class _PerImage(torch.autograd.Function):
     def forward(ctx, logits, labels, strength, valid, noise):
         z = _at_least_float32(logits)
         half = (0.5 * strength).to(z.dtype)
-        half = half.view(-1, *[1] * (z.dim() - 1)) if half.dim() == 1 else half
+        if half.dim() == 1:
+            half = half.view(len(half), *[1] * (z.dim() - 1))
         if valid is not None:
             z = torch.where(valid, z, torch.zeros_like(z))
         sign = labels.mul_(2).sub_(1)
@@ -127,7 +128,7 @@ class _PerImage(torch.autograd.Function):
         else:
             loss = loss + (half * signed).flatten(1).sum(1)
         if valid is None:
-            margin /= max(signed[0].numel(), 1)
+            margin /= max(signed.shape[1:].numel(), 1)
         else:
             margin /= valid.flatten(1).sum(1).clamp_min(1)
         grad = signed.sigmoid_().sub_(1 - half).mul_(sign)
@@ -145,7 +146,7 @@ class _PerImage(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad_loss, _):
         (grad,) = ctx.saved_tensors
-        grad = grad * grad_loss.view(-1, *[1] * (grad.dim() - 1))
+        grad = grad * grad_loss.view(len(grad), *[1] * (grad.dim() - 1))
         return grad.to(ctx.dtype), None, None, None, None
 
 

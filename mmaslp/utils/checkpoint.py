@@ -27,9 +27,9 @@ def allow_history_buffers() -> None:
     statistics to the admitted names. Loading stays ``weights_only``: no other code of a
     checkpoint runs, foreign ones included. Does nothing before torch 2.6.
     """
-    add = getattr(torch.serialization, 'add_safe_globals', None)
-    if add is None:
+    if torch.torch_version.TorchVersion(torch.__version__) < '2.6':
         return
+    add = torch.serialization.add_safe_globals
     multiarray = getattr(np, '_core', None) or np.core
     numbers = [np.dtype(kind) for kind in ('f2', 'f4', 'f8', 'i4', 'i8', 'u1', '?')]
     # numpy 1 and 2 name their module differently in a pickle.

@@ -34,6 +34,40 @@ def test_state_survives_weights_only_loading():
     assert torch.equal(other.alpha, bank.alpha)
 
 
+class OnDevice(torch.Tensor):
+    """A tensor that, as on a GPU, has no numpy() before cpu()."""
+
+    def numpy(self):
+        raise TypeError('cannot convert a device tensor to numpy')
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_state_that_arrives_on_the_device_of_the_run():
+    bank = AlphaBank(IDS)
+    bank.alpha.uniform_(0, 0.4)
+    state = {k: v.as_subclass(OnDevice) for k, v in bank.state_dict().items()}
+    other = AlphaBank(IDS)
+    assert other.load_state_dict(state) == 50
+    assert torch.equal(other.alpha, bank.alpha)
+
+
+@pytest.mark.gpu
+def test_state_on_a_gpu():
+    bank = AlphaBank(IDS, level=0.2)
+    state = {k: v.cuda() for k, v in bank.state_dict().items()}
+    other = AlphaBank(IDS)
+    assert other.load_state_dict(state) == 50 and (other.alpha == 0.2).all()
+
+
+def test_names_that_are_not_utf8():
+    name = b'caf\xe9.png'.decode(errors='surrogateescape')
+    bank = AlphaBank([name, 'b.png'])
+    assert sorted(bank.ids) == sorted([name, 'b.png'])
+    assert AlphaBank([name]).load_state_dict(bank.state_dict()) == 1
+
+
 def test_loading_into_another_set_keeps_what_matches():
     bank = AlphaBank(IDS[:40])
     bank.alpha.copy_(torch.linspace(0.1, 0.4, 40))
@@ -59,7 +93,8 @@ def test_state_is_live():
         lambda s: s.update(alpha=s['alpha'][:-1]),
         lambda s: s.update(alpha=s['alpha'] - 1),
         lambda s: s.update(alpha=s['alpha'] * float('nan')),
-        lambda s: s.update(ids=torch.full((10,), 255, dtype=torch.uint8)),
+        lambda s: s.update(alpha=s['alpha'] + 1e6),
+        lambda s: s.update(ids=torch.full((10,), 65, dtype=torch.uint8)),
         lambda s: s.update(ids='text'),
     ],
 )

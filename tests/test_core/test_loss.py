@@ -30,6 +30,13 @@ def test_sc_bce_is_softplus_minus_target_times_logit():
     )
 
 
+def test_gradient_where_the_logit_is_exactly_zero():
+    logits = torch.zeros(1, 4, requires_grad=True)
+    target = torch.tensor([[0.0, 1.0, 0.5, 0.25]])
+    sc_bce(logits, target).sum().backward()
+    torch.testing.assert_close(logits.grad, 0.5 - target)
+
+
 def test_sc_bce_ignores_invalid_pixels_whatever_they_hold():
     logits, labels, valid = make()
     logits[~valid] = float('nan')
@@ -136,6 +143,13 @@ def test_one_pass_stays_accurate_for_confident_maps(confident):
     loss, _ = sc_bce_per_image(logits, torch.ones(1, 100, 100), torch.zeros(1))
     expected = 0.0 if confident else 40.0 * 10_000
     assert loss.item() == pytest.approx(expected, rel=1e-6, abs=1e-10)
+
+
+def test_empty_batch():
+    logits = torch.zeros(0, 3, 4, requires_grad=True)
+    loss, margin = sc_bce_per_image(logits, torch.zeros(0, 3, 4), torch.zeros(0))
+    loss.sum().backward()
+    assert loss.shape == margin.shape == (0,) and logits.grad.shape == (0, 3, 4)
 
 
 def test_shapes_are_checked():

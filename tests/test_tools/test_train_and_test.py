@@ -165,11 +165,17 @@ def test_test_time_augmentation(trained):
 
 def test_out_with_a_list_of_evaluators(trained):
     root, path = trained
-    done = tool(
-        'test.py', path, 'run/epoch_3.pth', '--sets', 'test', '--out', 'out', cwd=root
-    )
+    args = ('run/epoch_3.pth', '--sets', 'test', 'empty', '--out', 'out')
+    done = tool('test.py', path, *args, '--show-dir', 'shown', cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert (root / 'out' / 'calibration_test.json').is_file()
+    figures = [
+        json.loads((root / 'out' / name / 'calibration_test.json').read_text())
+        for name in ('test', 'empty')
+    ]
+    assert figures[0]['acc'] != figures[1]['acc']
+    for name in ('test', 'empty'):
+        assert f'{name}: out/{name}/reliability_test.png' in done.stdout
+        assert list((root / 'shown' / name).rglob('*.png'))
 
 
 def test_truncated_checkpoint(trained):

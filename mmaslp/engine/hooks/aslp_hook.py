@@ -3,13 +3,20 @@
 import csv
 import logging
 import math
+import os
 import os.path as osp
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import all_gather, get_rank, get_world_size, is_main_process
+from mmengine.dist import (
+    all_gather,
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -25,14 +32,21 @@ from ...core.draws import (
     image_uniform,
     iteration_keys,
 )
-from ...core.perturbation import check_alpha
+from ...core.perturbation import check_alpha, max_alpha
 from ...core.rules import RULES, SOLVERS, update_alpha
 from ...evaluation.run_context import add_picture
 from ...models.losses import SCBCELoss
 from ...utils.heads import refusal
 from ...visualization.alpha import alpha_histogram
-from .train_set import check_no_mixing, image_ids, iters_per_epoch
-from .validation import accuracy_keys, first_validation, is_validation_due
+from .train_set import check_no_mixing, image_ids, iters_per_visit
+from .validation import (
+    accuracy_keys,
+    first_validation,
+    is_validation_due,
+    validation_interval,
+)
+
+STATE_VERSION = 1
 
 # Statistics of more levels than this are taken from an evenly spaced part of the bank;
 # its rows are sorted by hash, so that such a part is a random sample.
@@ -68,8 +82,8 @@ class ASLPHook(Hook):
             ``'released'`` (arithmetic of the official code). Defaults to 'implicit'.
         landmark (str | float): For ``'ME'``: ``'best'`` accuracy so far, that at the
             end of ``'warmup'``, or a number in [0, 1]. Defaults to 'best'.
-        warmup_epochs (int, optional): Epochs (visits of each image, under iteration
-            loops too) before the levels begin to move. Defaults to None: 5, or 0 with
+        warmup_epochs (int, optional): Epochs (under iteration loops: visits of each
+            image) before the levels begin to move. Defaults to None: 5, or 0 with
             ``rule='fixed'``.
         warmup_iters (int, optional): The same in iterations, instead. Defaults to None.
         alpha (float, optional): Level that every image starts with, in [0, 1], with
@@ -194,24 +208,25 @@ class ASLPHook(Hook):
                     "rule='FB' needs the confidence that CalibrationMetric measures: "
                     'put it into val_evaluator and leave accuracy_key out'
                 )
-        self._plan_warmup(runner)
 
-        level = self.alpha
-        if level is None:
-            level = 0.0 if self.learns else losses[0].alpha
-        level = check_alpha(level, self._beta)
+        level = self._start_level(losses)
         self.bank = AlphaBank(image_ids(dataset), level)
+        self._plan_warmup(runner)
+        # One for all ranks, whatever randomness.diff_rank_seed says.
+        seed = [int(runner.seed if self.seed is None else self.seed)]
+        broadcast_object_list(seed)
         self._state = dict(
             **self.bank.state_dict(),
-            version=1,
+            version=STATE_VERSION,
             settings=dict(
                 rule=self.rule,
                 solver=self.solver,
                 beta=self._beta,
                 eta=float(self.eta),
                 lam=float(self.lam),
+                alpha=level,
             ),
-            seed=int(runner.seed if self.seed is None else self.seed),
+            seed=seed[0],
             accuracy=None,
             confidence=None,
             landmark=None,
@@ -286,7 +301,7 @@ class ASLPHook(Hook):
             and runner.iter >= self._warmup
             and self._state['accuracy'] is not None
         ):
-            self._update(self._rows, margin)
+            self._update(runner, self._rows, margin)
         if runner.iter % self.log_interval == 0:
             self._log_levels(runner)
 
@@ -305,9 +320,12 @@ class ASLPHook(Hook):
         if self.export is None or not is_main_process():
             return
         path = osp.join(runner.work_dir, self.export)
+        os.makedirs(osp.dirname(path), exist_ok=True)
         order = np.argsort(self._levels, kind='stable')
         ids = self.bank.ids
-        with open(path, 'w', newline='', encoding='utf-8') as file:
+        with open(
+            path, 'w', newline='', encoding='utf-8', errors='surrogateescape'
+        ) as file:
             writer = csv.writer(file)
             writer.writerow(['img_path', 'alpha'])
             writer.writerows((ids[i], f'{self._levels[i]:.6f}') for i in order)
@@ -324,27 +342,41 @@ class ASLPHook(Hook):
                 'ASLPHook found no SCBCELoss in the model: set '
                 "loss_decode=dict(type='SCBCELoss') in decode_head (and auxiliary_head)"
             )
-        kinds = {loss.perturbation for loss in losses}
-        if len(kinds) > 1:
+        betas = {loss.perturbation.beta for loss in losses}
+        if len(betas) > 1:
             raise ValueError(
-                'the SCBCELoss modules of the model have different perturbations '
-                f'{sorted((k.name, k.beta) for k in kinds)}: one level per image needs '
-                'the same beta in every head'
+                'the SCBCELoss modules of the model have different strengths beta '
+                f'{sorted(betas)}: one level per image needs the same in every head'
             )
-        self._beta = kinds.pop().beta
+        self._beta = betas.pop()
         return losses
+
+    def _start_level(self, losses: list[SCBCELoss]) -> float:
+        level = self.alpha
+        if level is None and self.learns:
+            level = 0.0
+        elif level is None:
+            levels = {loss.alpha for loss in losses}
+            if len(levels) > 1:
+                raise ValueError(
+                    'the SCBCELoss modules have different levels alpha '
+                    f"{sorted(levels)}: give ASLPHook(rule='fixed') the one for all"
+                )
+            level = levels.pop()
+        return check_alpha(level, self._beta)
 
     def _plan_warmup(self, runner: Any) -> None:
         loop = runner.train_loop
         by_epoch = not isinstance(loop, IterBasedTrainLoop)
-        length = iters_per_epoch(loop.dataloader, get_world_size(), by_epoch)
+        visit = iters_per_visit(loop.dataloader, len(self.bank), get_world_size())
+        length = len(loop.dataloader) if by_epoch else visit
         self._warmup = (
             self.warmup_epochs * length
             if self.warmup_iters is None
             else self.warmup_iters
         )
-        # Of each image, from one validation to the next.
-        self._visits = loop.val_interval / (1 if by_epoch else length)
+        # Multiplied by the validation interval: visits of an image in that time.
+        self._visits_per_interval = length / visit if by_epoch else 1 / visit
         if not self.learns:
             return
         start = max(self._warmup, first_validation(loop, length))
@@ -371,6 +403,9 @@ class ASLPHook(Hook):
             )
             return
         try:
+            version = saved['version']
+            if version != STATE_VERSION:
+                raise ValueError(f'it is of version {version}, not {STATE_VERSION}')
             found = self.bank.load_state_dict(saved)
             for key in ('seed', 'accuracy', 'confidence', 'landmark', 'validated_iter'):
                 self._state[key] = saved[key]
@@ -394,20 +429,33 @@ class ASLPHook(Hook):
         ]
         if changed:
             _log(f'resumed with other settings: {", ".join(changed)}', logging.WARNING)
-        if not self.learns:
-            return
+        limit = 1 / self._beta if self.solver == 'released' else max_alpha(self._beta)
+        beyond = int((self.bank.alpha > limit).sum())
+        if beyond:
+            self.bank.alpha.clamp_(max=limit)
+            _log(
+                f'{beyond} resumed levels would flip the expected label at beta '
+                f'{self._beta:g} and were lowered to {limit:.4g}',
+                logging.WARNING,
+            )
         _log(
             f'resumed the levels of {found} images, mean '
             f'{self.bank.alpha.mean().item():.4f}'
         )
 
-    def _update(self, rows: np.ndarray, margin: Tensor) -> None:
+    def _visits(self, runner: Any) -> float:
+        # With less than one visit the whole step falls to the images that are visited.
+        interval = validation_interval(runner.train_loop)
+        return max(1.0, interval * self._visits_per_interval)
+
+    def _update(self, runner: Any, rows: np.ndarray, margin: Tensor) -> None:
         margin = margin.double().cpu().numpy()
         if get_world_size() > 1:
             rows, margin = _gather(rows, margin)
         finite = np.isfinite(margin)
         if not finite.all():
-            bad = sorted({self.bank.ids[i] for i in rows[~finite]})
+            ids = self.bank.ids
+            bad = sorted({ids[i] for i in rows[~finite]})
             _log(
                 f'logits that are not finite in {len(bad)} image(s) of the batch, '
                 f'whose levels stay: {", ".join(bad[:3])}',
@@ -432,7 +480,7 @@ class ASLPHook(Hook):
             landmark=state['landmark'],
             solver=self.solver,
             confidence=state['confidence'],
-            visits=self._visits,
+            visits=self._visits(runner),
         ).numpy()
 
     def _take_accuracy(self, runner: Any, metrics: dict) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ...utils.config_checks import MIXING
 
-__all__ = ['check_no_mixing', 'image_ids', 'iters_per_epoch']
+__all__ = ['check_no_mixing', 'image_ids', 'iters_per_visit']
 
 
 def leaf_datasets(dataset: Any) -> Iterator[Any]:
@@ -74,21 +74,21 @@ def check_no_mixing(dataset: Any, preprocessor: Any) -> None:
             )
 
 
-def iters_per_epoch(dataloader: Any, world_size: int, by_epoch: bool) -> int:
-    """Iterations in which a run visits every image once.
+def iters_per_visit(dataloader: Any, num_images: int, world_size: int) -> int:
+    """Iterations in which a run visits every image about once.
+
+    Neither the length of the dataset (``RepeatDataset`` multiplies it) nor that of the
+    dataloader (an infinite sampler gives the whole set to every process) says so.
 
     Args:
         dataloader (Any): Training dataloader.
+        num_images (int): Number of different images.
         world_size (int): Number of processes.
-        by_epoch (bool): Whether the loop counts epochs; an infinite sampler of an
-            iteration loop reports the length of the whole set to every process.
     """
-    if by_epoch:
-        return len(dataloader)
     batch_size = dataloader.batch_size
     if batch_size is None:
         batch_size = getattr(dataloader.batch_sampler, 'batch_size', 1)
-    return -(-len(dataloader.dataset) // (batch_size * world_size))
+    return -(-num_images // (batch_size * world_size))
 
 
 def _dataset_steps(dataset: Any) -> Iterator[Any]:
@@ -107,5 +107,7 @@ def _flatten(step: Any) -> Iterator[Any]:
     else:
         yield step
         inner = getattr(step, 'transforms', None) or []
+    if not isinstance(inner, (list, tuple)):
+        inner = [inner]
     for item in inner:
         yield from _flatten(item)

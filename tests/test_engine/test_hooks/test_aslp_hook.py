@@ -287,18 +287,13 @@ def test_killed_and_resumed_equals_uninterrupted(toy, tmp_path, by_epoch):
         assert torch.equal(ours, theirs)
 
 
-def test_seed_of_the_draws_survives_a_run_without_a_fixed_seed(toy, tmp_path):
-    cfg = toy.config(tmp_path / 'run', randomness=dict(seed=None))
-    runner, _ = train(cfg)
-    resumed, _ = train(
-        toy.config(
-            tmp_path / 'run',
-            randomness=dict(seed=None),
-            resume=True,
-            train_cfg=dict(max_epochs=4),
-        )
-    )
-    assert state_of(resumed)['seed'] == state_of(runner)['seed']
+def test_seed_of_the_draws_is_that_of_the_first_run(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.custom_hooks[0].seed = 1234
+    train(cfg)
+    longer = dict(resume=True, train_cfg=dict(max_epochs=4))
+    resumed, _ = train(toy.config(tmp_path / 'run', **longer))
+    assert resumed.seed == 0 and state_of(resumed)['seed'] == 1234
 
 
 def test_checkpoint_loads_safely_and_load_from_starts_anew(toy, tmp_path):
@@ -334,12 +329,27 @@ def test_resume_without_state_says_so(toy, tmp_path):
     assert 'holds no state of ASLPHook' in log_of(tmp_path / 'run')
 
 
+def test_resume_with_a_stronger_perturbation_keeps_the_side_of_the_label(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.model.decode_head.loss_decode.beta = 'M'
+    cfg.custom_hooks[0].update(rule='fixed', alpha=0.9)
+    train(cfg)
+    cfg = toy.config(tmp_path / 'run', resume=True, train_cfg=dict(max_epochs=4))
+    cfg.custom_hooks[0].update(rule='fixed', alpha=0.1)
+    _, recorder = train(cfg)
+    assert set(recorder.levels[0].values()) == {0.49}
+    log = log_of(tmp_path / 'run')
+    assert '10 resumed levels would flip' in log
+    assert 'beta 1.0 -> 2.0' in log and 'alpha 0.9 -> 0.1' in log
+
+
 @pytest.mark.parametrize(
     'damage',
     [
         lambda s: s.update(alpha=s['alpha'][:3]),
         lambda s: s.pop('ids'),
         lambda s: s.pop('seed'),
+        lambda s: s.update(version=2),
         lambda s: s.update(settings=None),
     ],
 )
@@ -418,7 +428,7 @@ def test_model_without_the_loss(toy, tmp_path):
 def test_different_perturbations(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', auxiliary=True)
     cfg.model.auxiliary_head.loss_decode.beta = 'M'
-    with pytest.raises(ValueError, match='different perturbations'):
+    with pytest.raises(ValueError, match='different strengths beta'):
         Runner.from_cfg(cfg).train()
 
 
@@ -427,6 +437,54 @@ def test_no_validation(toy, tmp_path):
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     with pytest.raises(ValueError, match=r"val_evaluator = \[dict\(type='Calibration"):
         Runner.from_cfg(cfg).train()
+
+
+def test_accuracy_comes_from_the_metric_that_measures_it_plainly(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    others = [
+        dict(type='CalibrationMetric', mode='positive', prefix='pos'),
+        dict(type='CalibrationMetric', protocol='released', prefix='rel'),
+    ]
+    cfg.val_evaluator = [*others, dict(type='CalibrationMetric', prefix='plain')]
+    runner = Runner.from_cfg(cfg)
+    seen = {}
+
+    class Seen(Hook):
+        def after_val_epoch(self, runner, metrics=None):
+            seen.update(metrics)
+
+    runner.register_hook(Seen())
+    runner.train()
+    assert state_of(runner)['accuracy'] == seen['plain/acc'] != seen['pos/acc']
+    cfg.val_evaluator = others
+    cfg.experiment_name = 'toy_others'
+    with pytest.raises(ValueError, match=r"mode='positive'.* gives: set val_eval"):
+        Runner.from_cfg(cfg).train()
+
+
+def test_visits_of_repeated_and_large_sets(toy, tmp_path):
+    """10 images of batch 2: 5 iterations visit each image once."""
+
+    def planned(by_epoch, **loop):
+        cfg = toy.config(tmp_path / 'run', by_epoch, train_cfg=loop)
+        cfg.custom_hooks[0].update(rule='FB', warmup_epochs=2)
+        inner = cfg.train_dataloader.dataset
+        cfg.train_dataloader.dataset = dict(
+            type='RepeatDataset', dataset=inner, times=4 if by_epoch else 1000
+        )
+        runner, _ = train(cfg)
+        return aslp(runner), runner
+
+    hook, runner = planned(True, max_epochs=1, val_interval=3)
+    assert hook._warmup == 2 * 20 and hook._visits(runner) == 3 * 4
+    hook, runner = planned(False, max_iters=4, val_interval=15)
+    assert hook._warmup == 2 * 5 and hook._visits(runner) == 3
+    hook, runner = planned(False, max_iters=4, val_interval=1)
+    assert hook._visits(runner) == 1  # not 0.2: a step is never multiplied
+    hook, runner = planned(
+        False, max_iters=4, val_interval=1, dynamic_intervals=[(3, 10)]
+    )
+    assert hook._visits(runner) == 2
 
 
 def test_no_accuracy_among_the_metrics(toy, tmp_path):
@@ -547,6 +605,7 @@ def test_gradient_accumulation_and_ema(toy, tmp_path):
     cfg.optim_wrapper.accumulative_counts = 2
     cfg.custom_hooks.append(dict(type='EMAHook'))
     _, recorder = train(cfg)
+    assert [s['iter'] for s in recorder.iters] == list(range(15))
     assert min(recorder.levels[-1].values()) > 0
 
 

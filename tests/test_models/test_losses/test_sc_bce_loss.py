@@ -185,6 +185,17 @@ def test_reductions(reduction, weighted, class_weight, avg_non_ignore):
     torch.testing.assert_close(actual, 0.5 * expected)
 
 
+def test_both_paths_give_the_gradient_at_zero_logits():
+    gradients = []
+    labels = torch.tensor([[[0, 1], [1, 0]]])
+    for kwargs in (dict(), dict(class_weight=[1.0, 1.0])):
+        logits = torch.zeros(1, 1, 2, 2, requires_grad=True)
+        SCBCELoss(**kwargs)(logits, labels).backward()
+        gradients.append(logits.grad)
+    torch.testing.assert_close(*gradients)
+    assert (gradients[0].abs() == 0.125).all()
+
+
 def test_matches_the_host_for_the_same_arguments():
     host = pytest.importorskip('mmseg.models.losses').CrossEntropyLoss
     logits, labels = batch(ignore=True)
