@@ -142,9 +142,8 @@ def outcome(child, queue):
     """Wait for a child; what it reported, or how it died."""
     while child.is_alive() and queue.empty():
         time.sleep(0.02)
-    report = queue.get() if not queue.empty() else ('killed',)
-    child.join()
-    return report
+    child.join(1)
+    return queue.get() if not queue.empty() else ('killed', 'the process is gone')
 
 
 def train(*args, **kwargs):

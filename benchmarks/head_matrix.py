@@ -39,6 +39,7 @@ MORE = (
     'ddrnet/ddrnet_23-slim_*',
     'pidnet/pidnet-s_*',
     'knet/knet-s3_r50-d8_fcn_*',
+    'mae/upernet_mae-base_*',
     'segnext/segnext_mscan-t_*',
     'poolformer/fpn_poolformer_s12_*',
     'mask2former/mask2former_r50_*ade20k*',
@@ -167,6 +168,9 @@ def binary_model(model, form, ours=True):
 
 def run_config(model, data, work_dir, ours, evaluate):
     """Make the config of a run of two iterations."""
+    # PIDNet's boundary loss takes its labels from the pipeline.
+    edges = [dict(type='GenerateEdge', edge_width=4)]
+    needs_edges = 'PIDHead' in str(model['decode_head'])
     loader = dict(
         batch_size=2,
         num_workers=0,
@@ -178,6 +182,7 @@ def run_config(model, data, work_dir, ours, evaluate):
             pipeline=[
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadBinaryAnnotations'),
+                *(edges if needs_edges else []),
                 dict(type='PackSegInputs'),
             ],
         ),
@@ -299,6 +304,7 @@ def run(args):
     import mmseg.models  # noqa: F401  once, for all children
     import torch
     from mmengine.config import Config
+    from mmengine.utils import import_modules_from_strings
 
     import mmaslp  # noqa: F401
 
@@ -309,12 +315,12 @@ def run(args):
         data = Path(folder) / 'data'
         write_data(data)
         for name, path in host_configs().items():
-            if not fnmatch.fnmatch(name, args.models):
+            if not any(fnmatch.fnmatch(name, p) for p in args.models):
                 continue
             try:
                 cfg = Config.fromfile(path, import_custom_modules=False)
-                for module in dict(cfg.get('custom_imports') or {}).get('imports', []):
-                    importlib.import_module(module.split('.')[0])
+                if 'custom_imports' in cfg:
+                    import_modules_from_strings(**cfg.custom_imports)
                 model = cfg.model.to_dict()
             except Exception as error:
                 row = dict(status='the host fails', host_error=str(error), stay=[])
@@ -366,7 +372,7 @@ def main():
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser('run', help='try all models of this host')
     command.add_argument('out', help='JSON file to write')
-    command.add_argument('--models', default='*', help='pattern of model names')
+    command.add_argument('--models', nargs='+', default=['*'], help='name patterns')
     command.add_argument('--limit', type=int, default=240, help='seconds per run')
     command.add_argument('--update', action='store_true', help='keep other rows')
     command.set_defaults(run=run)

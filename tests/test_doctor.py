@@ -109,6 +109,11 @@ def to_cascade(cfg):
     cfg.model.decode_head = [cfg.model.decode_head, cfg.model.decode_head]
 
 
+def to_k_net(cfg):
+    head = dict(cfg.model.decode_head)
+    cfg.model.decode_head = dict(type='IterativeDecodeHead', kernel_generate_head=head)
+
+
 def no_validation(cfg):
     cfg.val_cfg = None
 
@@ -147,6 +152,7 @@ def mosaic(cfg):
         (set_head(out_channels=3), 'error', '3 channels', 'out_channels = 1'),
         (set_head(threshold=0.3), 'warning', 'above 0.3', '.threshold = 0.5'),
         (to_cascade, 'error', 'cascades', 'decode_head[0].out_channels = 2'),
+        (to_k_net, 'error', 'K-Net', 'model.decode_head.out_channels = 2'),
         (ohem, 'error', 'OHEMPixelSampler', 'min_kept'),
         (host_loss, 'error', 'no head trains with SCBCELoss', "type='SCBCELoss'"),
         (lambda c: c.pop('custom_hooks'), 'note', 'draws for itself', 'ASLPHook'),

@@ -123,11 +123,11 @@ def _head(path: str, head: Mapping, model: Mapping) -> Iterator[Finding]:
                 " (the host's default is 0.3), the metrics count at 0.5",
                 f'{path}.threshold = 0.5',
             )
-        if _is(model, 'CascadeEncoderDecoder'):
+        if _is(model, 'CascadeEncoderDecoder') or _is(head, 'IterativeDecodeHead'):
             yield Finding(
                 'error',
-                "the host's cascades cannot predict with one channel (they look for "
-                'the threshold of a list of heads)',
+                "the host's cascades and K-Net cannot predict with one channel (it "
+                'looks for a threshold that they do not have)',
                 f'{path}.out_channels = 2  (in every head)',
             )
     sampler = inner.get('sampler')
