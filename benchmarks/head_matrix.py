@@ -39,7 +39,7 @@ MORE = (
     'ddrnet/ddrnet_23-slim_*',
     'pidnet/pidnet-s_*',
     'knet/knet-s3_r50-d8_fcn_*',
-    'mae/upernet_mae-base_*',
+    'mae/mae-base_upernet_*amp-160k*',
     'segnext/segnext_mscan-t_*',
     'poolformer/fpn_poolformer_s12_*',
     'mask2former/mask2former_r50_*ade20k*',
