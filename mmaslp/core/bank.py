@@ -1,6 +1,7 @@
 """The table of perturbation levels, one per training image."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ __all__ = ['AlphaBank']
 
 # The released solver lets levels of a weak perturbation rise above 1.
 _MAX_LEVEL = 100.0
+# Ids that are Python objects at the same time.
+_BLOCK = 1 << 16
 
 
 class AlphaBank:
@@ -35,25 +38,23 @@ class AlphaBank:
     """
 
     def __init__(self, ids: Iterable[str], level: float = 0.0):
-        unique = list(dict.fromkeys(ids))
-        if not unique:
+        text, starts, keys = _pack(ids)
+        if not len(keys):
             raise ValueError('ids is empty: the training set has no image')
-        keys = image_keys(unique)
         order = np.argsort(keys, kind='stable')
-        self.keys = keys[order]
-        if (self.keys[1:] == self.keys[:-1]).any():
-            row = int(np.flatnonzero(self.keys[1:] == self.keys[:-1])[0])
-            raise ValueError(
-                f'the ids {unique[order[row]]!r} and {unique[order[row + 1]]!r} have '
-                'the same 64-bit hash: rename one of the files'
-            )
-        text = '\n'.join([unique[i] for i in order])
-        if text.count('\n') != len(unique) - 1:
-            raise ValueError('an id holds a line break: rename the file')
-        self._text = torch.frombuffer(
-            bytearray(text.encode(errors=ENCODING_ERRORS)), dtype=torch.uint8
-        )
-        self.alpha = torch.full((len(unique),), float(level), dtype=torch.float64)
+        keys = keys[order]
+        again = np.flatnonzero(keys[1:] == keys[:-1]) + 1
+        for row in again:
+            one, other = (_line(text, starts, i) for i in order[row - 1 : row + 1])
+            if one != other:
+                raise ValueError(
+                    f'the ids {_string(one)!r} and {_string(other)!r} have the same '
+                    '64-bit hash: rename one of the files'
+                )
+        order = np.delete(order, again)
+        self.keys = np.delete(keys, again)
+        self._text = torch.from_numpy(_gather_lines(text, starts, order))
+        self.alpha = torch.full((len(order),), float(level), dtype=torch.float64)
 
     def __len__(self) -> int:
         return self.alpha.numel()
@@ -98,12 +99,14 @@ class AlphaBank:
         """
         try:
             # A resumed state arrives on the device of the run.
-            ids, alpha = _decode(state['ids']), state['alpha'].cpu().double()
+            text, alpha = state['ids'].cpu(), state['alpha'].cpu().double()
+            same = torch.equal(text, self._text)
+            keys = self.keys if same else _keys(text)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f'damaged state of an AlphaBank: {error!r}') from error
-        if alpha.shape != (len(ids),):
+        if alpha.shape != keys.shape:
             raise ValueError(
-                f'damaged state of an AlphaBank: {len(ids)} ids, alpha of shape '
+                f'damaged state of an AlphaBank: {len(keys)} ids, alpha of shape '
                 f'{tuple(alpha.shape)}'
             )
         if not ((alpha >= 0) & (alpha <= _MAX_LEVEL)).all():
@@ -111,11 +114,65 @@ class AlphaBank:
                 'damaged state of an AlphaBank: alpha holds nan or a value outside '
                 f'[0, {_MAX_LEVEL:g}]'
             )
-        rows = self.rows(image_keys(ids))
+        rows = self.rows(keys)
         known = rows >= 0
         self.alpha[torch.from_numpy(rows[known])] = alpha[torch.from_numpy(known)]
         return int(known.sum())
 
 
+def _pack(ids: Iterable[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids as lines of bytes, with the start of each and their hashes.
+
+    Done in blocks, so that an iterator of any length leaves no Python object per id.
+    """
+    text, lengths, keys = bytearray(), [], []
+    ids = iter(ids)
+    while block := list(islice(ids, _BLOCK)):
+        lines = [name.encode(errors=ENCODING_ERRORS) for name in block]
+        joined = b'\n'.join(lines)
+        if joined.count(b'\n') != len(lines) - 1:
+            raise ValueError('an id holds a line break: rename the file')
+        text += joined + b'\n'
+        lengths.append(np.fromiter(map(len, lines), np.int64, len(lines)) + 1)
+        keys.append(image_keys(block))
+    starts = np.cumsum(np.concatenate([[0], *lengths]))
+    every = np.concatenate(keys) if keys else np.empty(0, np.uint64)
+    return np.frombuffer(text, np.uint8), starts, every
+
+
+def _gather_lines(text: np.ndarray, starts: np.ndarray, order: np.ndarray):
+    """Copy lines in another order, without the line break after the last."""
+    lengths = starts[order + 1] - starts[order]
+    out = np.empty(int(lengths.sum()), np.uint8)
+    end = 0
+    for i in range(0, len(order), _BLOCK):
+        rows, size = order[i : i + _BLOCK], lengths[i : i + _BLOCK]
+        first = np.cumsum(size) - size
+        index = np.arange(size.sum()) + np.repeat(starts[rows] - first, size)
+        out[end : end + len(index)] = text[index]
+        end += len(index)
+    return out[:-1]
+
+
+def _line(text: np.ndarray, starts: np.ndarray, i: int) -> bytes:
+    return text[starts[i] : starts[i + 1] - 1].tobytes()
+
+
+def _string(line: bytes) -> str:
+    return line.decode(errors=ENCODING_ERRORS)
+
+
+def _keys(text: Tensor) -> np.ndarray:
+    """Hash the lines of a saved text, in blocks."""
+    values = text.numpy()
+    ends = np.append(np.flatnonzero(values == ord('\n')), len(values))
+    begin, keys = 0, []
+    for i in range(0, len(ends), _BLOCK):
+        end = int(ends[i : i + _BLOCK][-1])
+        keys.append(image_keys(_string(values[begin:end].tobytes()).split('\n')))
+        begin = end + 1
+    return np.concatenate(keys)
+
+
 def _decode(text: Tensor) -> list[str]:
-    return text.cpu().numpy().tobytes().decode(errors=ENCODING_ERRORS).split('\n')
+    return _string(text.numpy().tobytes()).split('\n')

@@ -121,3 +121,24 @@ def test_hash_collision_is_an_error(monkeypatch):
     )
     with pytest.raises(ValueError, match='same 64-bit hash'):
         AlphaBank(['a', 'b'])
+
+
+def test_more_ids_than_a_block(monkeypatch):
+    monkeypatch.setattr('mmaslp.core.bank._BLOCK', 7)
+    names = [*IDS, *IDS[:20], 'ä' * 30, '', '\udcff.png']
+    bank = AlphaBank(iter(names), level=0.1)
+    assert sorted(bank.ids) == sorted({*names}) and len(bank) == 53
+    keys = image_keys(bank.ids)
+    assert (np.diff(keys.astype(object)) > 0).all()
+    bank.alpha.copy_(torch.linspace(0, 0.4, 53))
+    other = AlphaBank(['new.jpg', *names[::-1]])
+    assert other.load_state_dict(bank.state_dict()) == 53
+    level = dict(zip(bank.ids, bank.alpha.tolist()))
+    for name, alpha in zip(other.ids, other.alpha.tolist()):
+        assert alpha == level.get(name, 0.0)
+
+
+def test_line_break_in_a_later_block(monkeypatch):
+    monkeypatch.setattr('mmaslp.core.bank._BLOCK', 7)
+    with pytest.raises(ValueError, match='line break'):
+        AlphaBank([*IDS, 'a\nb'])

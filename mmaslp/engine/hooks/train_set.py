@@ -20,19 +20,18 @@ def leaf_datasets(dataset: Any) -> Iterator[Any]:
         yield from leaf_datasets(child)
 
 
-def image_ids(dataset: Any) -> list[str]:
-    """List the ``img_path`` of every image of a training set.
+def image_ids(dataset: Any) -> Iterator[str]:
+    """Go through the ``img_path`` of every image of a training set.
 
     Args:
         dataset (Any): A dataset of MMEngine or MMSegmentation, wrapped or not.
 
-    Returns:
-        list[str]: Ids, repeated where datasets share an image.
+    Yields:
+        str: Ids, repeated where datasets share an image.
 
     Raises:
         ValueError: If a dataset cannot be listed or does not name its images.
     """
-    ids = []
     for leaf in leaf_datasets(dataset):
         name = type(leaf).__name__
         if not hasattr(leaf, 'get_data_info'):
@@ -41,13 +40,13 @@ def image_ids(dataset: Any) -> list[str]:
                 'no get_data_info(): derive it from mmengine.dataset.BaseDataset'
             )
         try:
-            ids += [leaf.get_data_info(i)['img_path'] for i in range(len(leaf))]
+            for i in range(len(leaf)):
+                yield leaf.get_data_info(i)['img_path']
         except KeyError as error:
             raise ValueError(
                 f"ASLPHook tells images apart by 'img_path', which {name} does not "
                 'give in get_data_info()'
             ) from error
-    return ids
 
 
 def check_no_mixing(dataset: Any, preprocessor: Any) -> None:
