@@ -39,6 +39,7 @@ MORE = (
     'ddrnet/ddrnet_23-slim_*',
     'pidnet/pidnet-s_*',
     'knet/knet-s3_r50-d8_fcn_*',
+    'convnext/convnext-tiny_upernet_*',
     'mae/mae-base_upernet_*amp-160k*',
     'segnext/segnext_mscan-t_*',
     'poolformer/fpn_poolformer_s12_*',
@@ -266,12 +267,17 @@ def in_child(limit, *args):
     return queue.get()
 
 
-def judge(model, form, data, limit):
-    """Return the row of one model in one form."""
+def refused(model):
+    """Return the row of a model that the plugin refuses, or None."""
     for part in (model, model.get('decode_head') or {}):
         reason = refusal(part['type']) if 'type' in part else None
         if reason is not None:
             return dict(stay=[], status='refused', error=reason)
+    return None
+
+
+def judge(model, form, data, limit):
+    """Return the row of one model in one form."""
     ours, stay = binary_model(model, form)
     row = dict(stay=stay)
     result = in_child(limit, ours, data, True, True)
@@ -319,6 +325,10 @@ def run(args):
                 continue
             try:
                 cfg = Config.fromfile(path, import_custom_modules=False)
+                row = refused(cfg.model)
+                if row is not None:
+                    rows[name] = dict.fromkeys(FORMS, row)
+                    continue
                 if 'custom_imports' in cfg:
                     import_modules_from_strings(**cfg.custom_imports)
                 model = cfg.model.to_dict()

@@ -153,6 +153,7 @@ def mosaic(cfg):
         (set_head(threshold=0.3), 'warning', 'above 0.3', '.threshold = 0.5'),
         (to_cascade, 'error', 'cascades', 'decode_head[0].out_channels = 2'),
         (to_k_net, 'error', 'K-Net', 'model.decode_head.out_channels = 2'),
+        (set_head(type='PointHead'), 'error', 'PointRend', 'out_channels = 2'),
         (ohem, 'error', 'OHEMPixelSampler', 'min_kept'),
         (host_loss, 'error', 'no head trains with SCBCELoss', "type='SCBCELoss'"),
         (lambda c: c.pop('custom_hooks'), 'note', 'draws for itself', 'ASLPHook'),

@@ -130,6 +130,13 @@ def _head(path: str, head: Mapping, model: Mapping) -> Iterator[Finding]:
                 'looks for a threshold that they do not have)',
                 f'{path}.out_channels = 2  (in every head)',
             )
+    if _is(head, 'PointHead'):
+        yield Finding(
+            'error',
+            f'{path}: PointRend looks for uncertain points between the two best '
+            'channels, of which there is one',
+            f'{path}.out_channels = 2  (in every head)',
+        )
     sampler = inner.get('sampler')
     if _is(sampler, 'OHEMPixelSampler') and sampler.get('thresh') is not None:
         yield Finding(
