@@ -305,12 +305,29 @@ def host_versions():
     raise SystemExit('no host is installed: pip install "mmaslp[onedl]"')
 
 
+def try_config(path, data, limit):
+    """Return the rows of one config, by form."""
+    from mmengine.config import Config
+    from mmengine.utils import import_modules_from_strings
+
+    try:
+        cfg = Config.fromfile(path, import_custom_modules=False)
+        row = refused(cfg.model)
+        if row is not None:
+            return dict.fromkeys(FORMS, row)
+        if 'custom_imports' in cfg:
+            import_modules_from_strings(**cfg.custom_imports)
+    except Exception as error:
+        row = dict(status='the host fails', host_error=str(error), stay=[])
+        return dict.fromkeys(FORMS, row)
+    model = cfg.model.to_dict()
+    return {form: judge(model, form, data, limit) for form in FORMS}
+
+
 def run(args):
     """Try all models and write the JSON file after each."""
     import mmseg.models  # noqa: F401  once, for all children
     import torch
-    from mmengine.config import Config
-    from mmengine.utils import import_modules_from_strings
 
     import mmaslp  # noqa: F401
 
@@ -323,20 +340,7 @@ def run(args):
         for name, path in host_configs().items():
             if not any(fnmatch.fnmatch(name, p) for p in args.models):
                 continue
-            try:
-                cfg = Config.fromfile(path, import_custom_modules=False)
-                row = refused(cfg.model)
-                if row is not None:
-                    rows[name] = dict.fromkeys(FORMS, row)
-                    continue
-                if 'custom_imports' in cfg:
-                    import_modules_from_strings(**cfg.custom_imports)
-                model = cfg.model.to_dict()
-            except Exception as error:
-                row = dict(status='the host fails', host_error=str(error), stay=[])
-                rows[name] = dict.fromkeys(FORMS, row)
-                continue
-            rows[name] = {f: judge(model, f, data, args.limit) for f in FORMS}
+            rows[name] = try_config(path, data, args.limit)
             print(name, [rows[name][f]['status'] for f in FORMS], flush=True)
             record = dict(host=host_versions(), torch=torch.__version__, rows=rows)
             out.write_text(json.dumps(record, indent=1) + '\n')
