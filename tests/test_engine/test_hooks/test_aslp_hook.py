@@ -230,7 +230,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 import mmaslp, os, signal, torch
-torch.set_num_threads(1)
+torch.set_num_threads(int(sys.argv[3]))  # bit by bit needs the same number
 
 class Kill(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
@@ -248,7 +248,7 @@ def run_and_kill(cfg, tmp_path, at):
     script.write_text(RESUMED)
     cfg.dump(config)
     done = subprocess.run(
-        [sys.executable, str(script), str(config), str(at)],
+        [sys.executable, *map(str, (script, config, at, torch.get_num_threads()))],
         capture_output=True,
         text=True,
         check=False,
