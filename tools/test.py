@@ -113,7 +113,14 @@ def measures_calibration(cfg, evals):
 def save_report(args, results):
     """Write the HTML report of all sets that were measured."""
     sections = {
-        name: {k: entry[k] for k in ('result', 'worst', 'figures')}
+        name: {
+            **{key: entry[key] for key in ('result', 'worst', 'ood')},
+            'figures': {
+                key: value
+                for key, value in entry['figures'].items()
+                if key not in entry['result']
+            },
+        }
         for name, entry in results.items()
         if 'result' in entry
     }

@@ -26,7 +26,10 @@ EVALUATIONS = {
         dict(type='CalibrationMetric'),
         ('ece', 'oe', 'ue', 'acc', 'conf', 'nll', 'brier'),
     ),
-    'sod': (dict(type='SODMetric'), ('mae', 'max_f', 'wf', 'em', 'sm')),
+    'sod': (
+        dict(type='SODMetric'),
+        ('mae', 'max_f', 'weighted_f', 'max_e', 's', 'ap', 'auc'),
+    ),
     'iou': (dict(type='IoUMetric', iou_metrics=['mIoU']), ('mIoU %',)),
 }
 _ONE_CLASS_ONLY = ('mIoU %',)
@@ -170,10 +173,10 @@ def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
     columns = [c for e in (evals or EVALUATIONS) for c in EVALUATIONS[e][1]]
     measured = {k for entry in results.values() for k in entry['figures']}
     columns = [c for c in columns if c in measured] or sorted(measured)
-    rows = {n: e['figures'] for n, e in results.items() if not e['ood']}
-    rows = with_mean(rows) if rows else {}
-    rows |= {f'{n} (no object)': e['figures'] for n, e in results.items() if e['ood']}
-    return format_table(rows, columns)
+    names = {n: f'{n} (no object)' if e['ood'] else n for n, e in results.items()}
+    rows = {names[n]: e['figures'] for n, e in results.items()}
+    apart = [names[n] for n, e in results.items() if e['ood']]
+    return format_table(with_mean(rows, apart), columns)
 
 
 def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> Config:

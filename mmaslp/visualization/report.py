@@ -45,6 +45,7 @@ def write_report(path, sections, settings=None, title='Calibration report', mean
         sections (dict[str, dict]): One per test set or model: ``result`` (see
             :func:`~mmaslp.evaluation.results.calibration_result`), and optionally
             ``figures`` (more {name: float} for the table, such as SOD measures),
+            ``ood`` (True keeps it out of the mean),
             ``worst`` (items of :class:`~mmaslp.evaluation.worst_images.WorstImages`)
             and ``images`` ({name of an item: image file}; by default the name itself
             is tried).
@@ -96,7 +97,8 @@ def _table(rows, sections, mean):
     keys = list(dict.fromkeys(key for row in rows.values() for key in row))
     head = ''.join(f'<th>{escape(key)}</th>' for key in ('', *keys, 'images'))
     body = []
-    for name, row in (with_mean(rows) if mean else rows).items():
+    apart = [name for name, section in sections.items() if section.get('ood')]
+    for name, row in (with_mean(rows, apart) if mean else rows).items():
         own = name in sections
         cells = ''.join(f'<td>{figure_text(row.get(key))}</td>' for key in keys)
         count = f'{sections[name]["result"]["num_images"]:,}' if own else ''

@@ -31,24 +31,29 @@ def figure_text(value, digits=4):
     return f'{value:.{digits}f}'
 
 
-def with_mean(rows):
+def with_mean(rows, apart=()):
     """Add a row of means over the rows where a figure is defined.
 
     Args:
         rows (dict[str, dict[str, float]]): Figures by row.
+        apart (Collection[str]): Rows that stay out of the mean and come after it, such
+            as sets without objects. Defaults to none.
 
     Returns:
-        dict[str, dict[str, float]]: The same and, for more than one row, ``mean``.
+        dict[str, dict[str, float]]: The same and, for more than one row that counts,
+        ``mean``.
     """
+    left_out = {name: row for name, row in rows.items() if name in apart}
+    rows = {name: row for name, row in rows.items() if name not in apart}
     if len(rows) < 2:
-        return dict(rows)
+        return {**rows, **left_out}
     keys = dict.fromkeys(key for row in rows.values() for key in row)
     mean = {}
     for key in keys:
         values = [row.get(key) for row in rows.values()]
         values = [v for v in values if v is not None and not math.isnan(v)]
         mean[key] = sum(values) / len(values) if values else math.nan
-    return {**rows, MEAN: mean}
+    return {**rows, MEAN: mean, **left_out}
 
 
 def format_table(rows, keys=CALIBRATION_KEYS):

@@ -188,3 +188,10 @@ def test_text_table():
         ['mean', '0.2000', '-'],
     ]
     assert with_mean({'a': {'ece': 1.0}}) == {'a': {'ece': 1.0}}
+
+
+def test_sets_without_objects_stay_out_of_the_mean():
+    rows = {'a': {'ece': 1.0}, 'ood': {'ece': 9.0}, 'b': {'ece': 3.0}}
+    table = with_mean(rows, apart=['ood'])
+    assert list(table) == ['a', 'b', 'mean', 'ood']
+    assert table['mean'] == {'ece': 2.0}
