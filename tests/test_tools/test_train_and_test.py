@@ -33,6 +33,12 @@ def trained(tmp_path_factory):
     cfg = toy.config(root / 'run', auxiliary=True)
     cfg.pop('experiment_name')
     cfg.log_level = 'INFO'
+    cfg.default_hooks.visualization = dict(type='SegVisualizationHook', interval=1)
+    cfg.visualizer = dict(
+        type='SegLocalVisualizer',
+        vis_backends=[dict(type='LocalVisBackend')],
+        name='visualizer',
+    )
     other = dict(cfg.test_dataloader.dataset)
     empty = {**other, 'empty_masks': True}
     empty['data_prefix'] = dict(img_path='images')
