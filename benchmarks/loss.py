@@ -151,34 +151,41 @@ def bench_epochs(epochs):
             cfg.log_level = 'ERROR'
             cfg.train_cfg.max_epochs = epochs + 7  # warm-up, and two to warm up
             cfg.default_hooks.checkpoint.interval = 10**6
-            runners[name] = iterate(Runner.from_cfg(cfg), times.setdefault(name, []))
+            runners[name] = Stepper(Runner.from_cfg(cfg), times.setdefault(name, []))
         for _ in range(epochs + 7):
             for runner in runners.values():
-                next(runner)
+                runner.step()
+        for runner in runners.values():
+            runner.thread.join()
     return {name: 1e3 * statistics.median(t[7:]) for name, t in times.items()}
 
 
-def iterate(runner, times):
-    """Run one epoch at each ``next`` and note its time, without validation."""
-    turn, done = queue.Queue(), queue.Queue()
+class Stepper(Hook):
+    """Trains in a thread, one epoch at each step; notes the times, validation aside."""
 
-    class Pause(Hook):
-        priority = 'VERY_LOW'
+    priority = 'VERY_LOW'
 
-        def before_train_epoch(self, runner):
-            turn.get()
-            self.start = time.perf_counter()
+    def __init__(self, runner, times):
+        self.turn, self.done = queue.Queue(), queue.Queue()
+        self.times = times
+        runner.register_hook(self)
+        self.thread = threading.Thread(target=runner.train)
+        self.thread.start()
 
-        def after_train_epoch(self, runner):
-            times.append(time.perf_counter() - self.start)
-            done.put(None)
+    def step(self):
+        """Let the thread train one epoch and wait for it."""
+        self.turn.put(None)
+        self.done.get()
 
-    runner.register_hook(Pause())
-    threading.Thread(target=runner.train, daemon=True).start()
-    while True:
-        turn.put(None)
-        done.get()
-        yield
+    def before_train_epoch(self, runner):
+        """Wait for the turn."""
+        self.turn.get()
+        self.start = time.perf_counter()
+
+    def after_train_epoch(self, runner):
+        """Note the time and give the turn back."""
+        self.times.append(time.perf_counter() - self.start)
+        self.done.put(None)
 
 
 def main():

@@ -48,9 +48,9 @@ from .validation import (
 
 STATE_VERSION = 1
 
-# Statistics of more levels than this are taken from an evenly spaced part of the bank;
-# its rows are sorted by hash, so that such a part is a random sample.
-_MAX_SAMPLE = 16384
+# The log takes its statistics from no more levels than this. The rows of the bank are
+# sorted by hash, so that the first ones are a random sample.
+_MAX_SAMPLE = 4096
 
 
 @HOOKS.register_module()
@@ -312,7 +312,7 @@ class ASLPHook(Hook):
         if self.learns:
             self._take_accuracy(runner, metrics or {})
         if self.draw_histogram and is_main_process():
-            image = alpha_histogram(self._sample(), self._beta)
+            image = alpha_histogram(self._levels, self._beta)
             add_picture('alpha_histogram', image)
 
     def after_train(self, runner: Any) -> None:
@@ -480,7 +480,7 @@ class ASLPHook(Hook):
             landmark=state['landmark'],
             solver=self.solver,
             confidence=state['confidence'],
-            visits=self._visits(runner),
+            visits=self._visits(runner) if self.rule == 'FB' else 1.0,
         ).numpy()
 
     def _take_accuracy(self, runner: Any, metrics: dict) -> None:
@@ -512,11 +512,8 @@ class ASLPHook(Hook):
         elif runner.iter <= self._warmup or state['landmark'] is None:
             state['landmark'] = accuracy
 
-    def _sample(self) -> np.ndarray:
-        return self._levels[:: -(-len(self._levels) // _MAX_SAMPLE)]
-
     def _log_levels(self, runner: Any) -> None:
-        levels = self._sample()
+        levels = self._levels[:_MAX_SAMPLE]
         quantiles = np.quantile(levels, [0.05, 0.5, 0.95])
         names = ('alpha_p05', 'alpha_p50', 'alpha_p95')
         scalars = dict(zip(names, map(float, quantiles)))
