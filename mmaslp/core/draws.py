@@ -50,8 +50,7 @@ def iteration_keys(keys: np.ndarray, seed: int, iteration: int) -> np.ndarray:
     Returns:
         np.ndarray: ``(N,)``, uint64.
     """
-    salt = _mix_int(_mix_int(seed & _MASK) ^ (iteration & _MASK))
-    return _mix(keys ^ np.uint64(salt))
+    return _mix(keys ^ np.uint64(_salt(seed, iteration)))
 
 
 def generator_seed(seed: int, iteration: int, rank: int) -> int:
@@ -65,8 +64,7 @@ def generator_seed(seed: int, iteration: int, rank: int) -> int:
     Returns:
         int: In [0, 2**63).
     """
-    salt = _mix_int(_mix_int(seed & _MASK) ^ (iteration & _MASK))
-    return _mix_int(salt ^ (rank + 1)) >> 1
+    return _mix_int(_salt(seed, iteration) ^ (rank + 1)) >> 1
 
 
 def image_uniform(keys: np.ndarray) -> np.ndarray:
@@ -107,6 +105,10 @@ def _mix(x: np.ndarray) -> np.ndarray:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
+
+
+def _salt(seed: int, iteration: int) -> int:
+    return _mix_int(_mix_int(seed & _MASK) ^ (iteration & _MASK))
 
 
 def _mix_int(x: int) -> int:

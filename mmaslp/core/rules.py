@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .perturbation import check_beta, max_alpha
 
-__all__ = ['RULES', 'SOLVERS', 'update_alpha']
+__all__ = ['RULES', 'SOLVERS', 'check_step', 'update_alpha']
 
 
 def _model_calibration(accuracy, beta, landmark):
@@ -141,14 +141,9 @@ def update_alpha(
     """
     beta = check_beta(beta)
     _check_scalars(accuracy=accuracy, landmark=landmark, confidence=confidence)
-    if not (eta > 0 and math.isfinite(eta)):
-        raise ValueError(f'eta must be a positive number, got {eta!r}')
-    if not (lam >= 0 and math.isfinite(lam)):
-        raise ValueError(f'lam must be a number >= 0, got {lam!r}')
     if rule not in RULES:
         raise ValueError(f'rule must be one of {", ".join(RULES)}, got {rule!r}')
-    if solver not in SOLVERS:
-        raise ValueError(f'solver must be one of {", ".join(SOLVERS)}, got {solver!r}')
+    check_step(rule, solver, eta, lam)
     if alpha.shape != margin.shape or alpha.dim() != 1:
         raise ValueError(
             'alpha and margin must both have the shape (N,), got '
@@ -158,8 +153,6 @@ def update_alpha(
     if rule == 'FB':
         if confidence is None:
             raise ValueError("rule='FB' needs confidence, the mean one, in [0, 1]")
-        if solver == 'released':
-            raise ValueError("the released code has no rule 'FB': use another solver")
         if not visits > 0:
             raise ValueError(f'visits must be > 0, got {visits!r}')
         gap = confidence - accuracy
@@ -179,6 +172,29 @@ def update_alpha(
     else:
         stepped = stepped.clamp_(0.0, max_alpha(beta))
     return stepped.to(alpha.dtype)
+
+
+def check_step(rule: str, solver: str, eta: float, lam: float) -> None:
+    """Check what a step is made of.
+
+    Args:
+        rule (str): Name of the rule; only whether the solver has it is looked at.
+        solver (str): Name of the solver.
+        eta (float): Step size.
+        lam (float): Weight of the penalty.
+
+    Raises:
+        ValueError: If a number is out of its range, the solver is unknown or has no
+            such rule.
+    """
+    if not (eta > 0 and math.isfinite(eta)):
+        raise ValueError(f'eta must be a positive number, got {eta!r}')
+    if not (lam >= 0 and math.isfinite(lam)):
+        raise ValueError(f'lam must be a number >= 0, got {lam!r}')
+    if solver not in SOLVERS:
+        raise ValueError(f'solver must be one of {", ".join(SOLVERS)}, got {solver!r}')
+    if rule == 'FB' and solver == 'released':
+        raise ValueError("the released code has no rule 'FB': use another solver")
 
 
 def _check_scalars(**values: float | None) -> None:

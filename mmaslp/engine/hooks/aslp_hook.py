@@ -2,7 +2,6 @@
 
 import csv
 import logging
-import math
 import os
 import os.path as osp
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ from ...core.draws import (
     iteration_keys,
 )
 from ...core.perturbation import check_alpha, max_alpha
-from ...core.rules import RULES, SOLVERS, update_alpha
+from ...core.rules import RULES, check_step, update_alpha
 from ...evaluation.run_context import add_picture
 from ...models.losses import SCBCELoss
 from ...utils.heads import refusal
@@ -141,18 +140,9 @@ class ASLPHook(Hook):
             raise ValueError(
                 f'rule must be one of {", ".join(RULES)} or fixed, got {rule!r}'
             )
-        if solver not in SOLVERS:
-            raise ValueError(
-                f'solver must be one of {", ".join(SOLVERS)}, got {solver!r}'
-            )
-        if not (eta > 0 and math.isfinite(eta)):
-            raise ValueError(f'eta must be a positive number, got {eta!r}')
         if lam is None:
             lam = 500.0 if rule == 'FB' else 2000.0
-        if rule == 'FB' and solver == 'released':
-            raise ValueError("the released code has no rule 'FB': use another solver")
-        if not (lam >= 0 and math.isfinite(lam)):
-            raise ValueError(f'lam must be a number >= 0, got {lam!r}')
+        check_step(rule, solver, eta, lam)
         named = landmark in ('best', 'warmup')
         if not named and not (
             isinstance(landmark, (int, float)) and 0.0 <= landmark <= 1.0
