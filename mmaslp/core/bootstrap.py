@@ -31,7 +31,7 @@ def bootstrap(images, resamples=1000, seed=0, level=0.95):
     Raises:
         ValueError: ``level`` or ``resamples`` is out of range.
     """
-    _check(resamples, level)
+    check_resampling(resamples, level)
     drawn = _resampled(images, resamples, seed)
     return {
         'intervals': {
@@ -64,7 +64,7 @@ def paired_bootstrap(first, second, resamples=1000, seed=0, level=0.95):
     Raises:
         ValueError: The images differ, or an argument is out of range.
     """
-    _check(resamples, level)
+    check_resampling(resamples, level)
     if first.names != second.names:
         raise ValueError('paired comparison needs the same images in the same order')
     values = [_pooled(images) for images in (first, second)]
@@ -86,7 +86,16 @@ def paired_bootstrap(first, second, resamples=1000, seed=0, level=0.95):
     return comparison
 
 
-def _check(resamples, level):
+def check_resampling(resamples, level):
+    """Refuse a number of resamples or a coverage out of range.
+
+    Args:
+        resamples (int): At least 1.
+        level (float): In (0, 1).
+
+    Raises:
+        ValueError: Otherwise.
+    """
     if resamples < 1 or not 0 < level < 1:
         raise ValueError(
             f'resamples must be at least 1 and level in (0, 1), not {resamples} '
@@ -94,13 +103,26 @@ def _check(resamples, level):
         )
 
 
-def _interval(values, level, images):
-    """(2, ...) percentiles over the resamples; nan where one is undefined."""
+def percentiles(values, level):
+    """Take the two percentiles that hold the share ``level`` between them.
+
+    Args:
+        values (np.ndarray): ``(R, ...)``, one per resample.
+        level (float): Coverage in (0, 1).
+
+    Returns:
+        np.ndarray: ``(2, ...)``; nan where one of the resamples is undefined.
+    """
     tail = (1 - level) / 2
-    if images < 2:
-        return np.full((2, *values.shape[1:]), np.nan)
     with np.errstate(invalid='ignore'):
         return np.quantile(values, [tail, 1 - tail], axis=0)
+
+
+def _interval(values, level, images):
+    """(2, ...) percentiles over the resamples; nan with fewer than two images."""
+    if images < 2:
+        return np.full((2, *values.shape[1:]), np.nan)
+    return percentiles(values, level)
 
 
 def _resampled(images, resamples, seed):

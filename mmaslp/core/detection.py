@@ -1,0 +1,83 @@
+"""How well a score per image finds the images of one kind."""
+
+import numpy as np
+
+from .bootstrap import check_resampling, percentiles
+from .calibration import ScoreLevels, roc_auc
+
+__all__ = ['detection_auroc', 'detection_interval']
+
+
+def detection_auroc(score, positive):
+    """P(score of a positive > score of a negative), ties counting one half.
+
+    The rank formula with mid-ranks, Hanley and McNeil, Radiology 143 (1982).
+
+    Args:
+        score (np.ndarray): ``(N,)``, any finite numbers.
+        positive (np.ndarray): ``(N,)``, bool.
+
+    Returns:
+        float: In [0, 1]; 0.5 is chance, nan if all or none are positive.
+
+    Raises:
+        ValueError: Shapes that differ, or a score that is not finite.
+    """
+    return roc_auc(_levels(*_ranks(score, positive)))
+
+
+def detection_interval(score, positive, resamples=2000, seed=0, level=0.95):
+    """Percentile interval of :func:`detection_auroc` over images.
+
+    Positives and negatives are drawn with replacement apart from each other, so that
+    every resample has as many of both as the data. With a handful of positives the
+    interval is too narrow rather than too wide.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8
+    and 13.
+
+    Args:
+        score (np.ndarray): ``(N,)``, any finite numbers.
+        positive (np.ndarray): ``(N,)``, bool.
+        resamples (int): Defaults to 2000.
+        seed (int): The same seed gives the same interval. Defaults to 0.
+        level (float): Coverage in (0, 1). Defaults to 0.95.
+
+    Returns:
+        tuple[float, float]: Low and high; nan with fewer than two of either kind.
+
+    Raises:
+        ValueError: See :func:`detection_auroc`, or an argument out of range.
+    """
+    check_resampling(resamples, level)
+    rank, positive = _ranks(score, positive)
+    kinds = [np.flatnonzero(positive == kind) for kind in (True, False)]
+    if min(map(len, kinds)) < 2:
+        return float('nan'), float('nan')
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(resamples):
+        rows = np.concatenate([rng.choice(kind, len(kind)) for kind in kinds])
+        values.append(roc_auc(_levels(rank[rows], positive[rows])))
+    low, high = percentiles(np.array(values), level)
+    return float(low), float(high)
+
+
+def _ranks(score, positive):
+    """Check both and replace scores by the number of smaller distinct ones."""
+    score, positive = np.asarray(score, float), np.asarray(positive, bool)
+    if score.shape != positive.shape or score.ndim != 1:
+        raise ValueError(
+            f'score and positive must be of one shape (N,), got {score.shape} and '
+            f'{positive.shape}'
+        )
+    if not np.isfinite(score).all():
+        raise ValueError('score holds values that are not finite')
+    return np.unique(score, return_inverse=True)[1], positive
+
+
+def _levels(rank, positive):
+    count = np.bincount(rank)
+    right = np.bincount(rank[positive], minlength=len(count))
+    seen = np.flatnonzero(count)
+    return ScoreLevels(seen, count[seen], right[seen], unit=1)
