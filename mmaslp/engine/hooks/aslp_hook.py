@@ -1,6 +1,5 @@
 """The hook that learns the perturbation level of every training image."""
 
-import csv
 import logging
 import os
 import os.path as osp
@@ -36,6 +35,7 @@ from ...core.rules import RULES, check_step, update_alpha
 from ...evaluation.run_context import add_picture
 from ...models.losses import SCBCELoss
 from ...utils.heads import refusal
+from ...utils.level_table import write_level_table
 from ...visualization.alpha import alpha_histogram
 from .train_set import check_no_mixing, image_ids, iters_per_visit
 from .validation import (
@@ -311,15 +311,8 @@ class ASLPHook(Hook):
             return
         path = osp.join(runner.work_dir, self.export)
         os.makedirs(osp.dirname(path), exist_ok=True)
-        order = np.argsort(self._levels, kind='stable')
-        ids = self.bank.ids
-        with open(
-            path, 'w', newline='', encoding='utf-8', errors='surrogateescape'
-        ) as file:
-            writer = csv.writer(file)
-            writer.writerow(['img_path', 'alpha'])
-            writer.writerows((ids[i], f'{self._levels[i]:.6f}') for i in order)
-        _log(f'levels of {len(ids)} images written to {path}')
+        write_level_table(path, self.bank.ids, self._levels)
+        _log(f'levels of {len(self.bank)} images written to {path}')
 
     def _find_losses(self, model: Any) -> list[SCBCELoss]:
         for module in model.modules():
