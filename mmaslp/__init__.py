@@ -1,8 +1,8 @@
 """Adaptive Stochastic Label Perturbation for MMSegmentation.
 
-``import mmaslp`` registers the loss, the hooks, the metrics, the datasets and the
-TTA model with MMSegmentation's registries. :mod:`mmaslp.core` is pure torch and works
-without any host.
+``import mmaslp`` registers the loss, the hooks, the metrics, the datasets, the neck
+and the TTA model with MMSegmentation's registries. :mod:`mmaslp.core` is pure torch and
+works without any host.
 """
 
 import warnings
@@ -14,8 +14,10 @@ _REGISTERED = [
     'ASLPHook',
     'BinarySegTTAModel',
     'CalibrationMetric',
+    'DilatedFusionNeck',
     'LoadBinaryAnnotations',
     'ProbMapHook',
+    'RandomCenterCrop',
     'SCBCELoss',
     'SODDataset',
     'SODMetric',
@@ -51,10 +53,15 @@ if _PROBLEM is not None:
             raise ImportError(_PROBLEM)
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 else:
-    from .datasets import LoadBinaryAnnotations, SODDataset, SyntheticSODDataset
+    from .datasets import (
+        LoadBinaryAnnotations,
+        RandomCenterCrop,
+        SODDataset,
+        SyntheticSODDataset,
+    )
     from .engine import ASLPHook, ProbMapHook
     from .evaluation.metrics import CalibrationMetric, SODMetric
-    from .models import BinarySegTTAModel, SCBCELoss
+    from .models import BinarySegTTAModel, DilatedFusionNeck, SCBCELoss
     from .utils.checkpoint import allow_history_buffers
 
     allow_history_buffers()
@@ -62,8 +69,10 @@ else:
         'ASLPHook',
         'BinarySegTTAModel',
         'CalibrationMetric',
+        'DilatedFusionNeck',
         'LoadBinaryAnnotations',
         'ProbMapHook',
+        'RandomCenterCrop',
         'SCBCELoss',
         'SODDataset',
         'SODMetric',

@@ -15,7 +15,8 @@ CONFIGS = sorted(
     if '_base_' not in p.relative_to(ROOT / 'configs').parts
 )
 NAME = re.compile(
-    r'[a-z0-9-]+(_[a-z0-9-]+)*_aslp-(mc|me)-(hi|si|m|dm)_1xb10-30e_duts-384x384'
+    r'[a-z0-9-]+(_[a-z0-9-]+)*_(bce|ls|slp-(hi|si|m|dm)|aslp-(mc|me)-(hi|si|m|dm))'
+    r'_1xb10-30e_duts-384x384'
 )
 
 

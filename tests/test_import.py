@@ -61,6 +61,7 @@ print([m for m in sorted(loaded) if not m.startswith(allowed)])
     [
         ('MODELS', 'SCBCELoss'),
         ('MODELS', 'BinarySegTTAModel'),
+        ('MODELS', 'DilatedFusionNeck'),
         ('HOOKS', 'ASLPHook'),
         ('HOOKS', 'ProbMapHook'),
         ('METRICS', 'CalibrationMetric'),
@@ -68,6 +69,7 @@ print([m for m in sorted(loaded) if not m.startswith(allowed)])
         ('DATASETS', 'SODDataset'),
         ('DATASETS', 'SyntheticSODDataset'),
         ('TRANSFORMS', 'LoadBinaryAnnotations'),
+        ('TRANSFORMS', 'RandomCenterCrop'),
     ],
 )
 def test_everything_is_registered(registry, name):

@@ -1,6 +1,7 @@
-"""Registered losses and segmentors."""
+"""Registered losses, necks and segmentors."""
 
 from .losses import SCBCELoss
+from .necks import DilatedFusionNeck
 from .segmentors import BinarySegTTAModel
 
-__all__ = ['BinarySegTTAModel', 'SCBCELoss']
+__all__ = ['BinarySegTTAModel', 'DilatedFusionNeck', 'SCBCELoss']

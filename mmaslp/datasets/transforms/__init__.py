@@ -1,5 +1,6 @@
 """Registered transforms."""
 
+from .cropping import RandomCenterCrop
 from .loading import LoadBinaryAnnotations
 
-__all__ = ['LoadBinaryAnnotations']
+__all__ = ['LoadBinaryAnnotations', 'RandomCenterCrop']
