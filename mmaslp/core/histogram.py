@@ -106,15 +106,16 @@ class CalibrationHistogram:
         half = slice(2 * self.LEVELS, 2 * self.LEVELS + 2)
         before = self.counts[half].clone()
         for score, *rest in zip(*(each.split(CHUNK) for each in scores)):
-            outcome = rest[0].to(score.dtype)
-            index = torch.add(outcome, self._cells(score), alpha=2)
-            index = index.to(torch.int32).to(torch.int64)  # faster than in one step
+            outcome = rest[0].to(torch.int32)
+            # To int64 by way of int32, which is faster than in one step.
+            index = torch.add(outcome, self._cells(score).to(torch.int32), alpha=2)
+            index = index.to(torch.int64)
             self.counts.scatter_add_(0, index, ones[: len(index)])
             if self.num_classes == 2:
-                likelihood = (outcome - 1).add_(score).abs_()  # 1 - p where y is 0
+                likelihood = torch.add(score, outcome).sub_(1).abs_()  # 1 - p if y is 0
             else:
                 likelihood = rest[1]
-            surprise = likelihood.clamp_(min=self._NLL_CLAMP).log_()
+            surprise = _log_(likelihood.clamp(min=self._NLL_CLAMP))
             self.nll -= surprise.mul_(self.NLL_UNIT).to(torch.int32).sum()
         if not torch.equal(before, self.counts[half]):
             self._split_half(*scores[:2])
@@ -281,3 +282,12 @@ class CalibrationHistogram:
         counts[cells.long()] = rows.to(torch.int64)
         self.counts = counts.flatten()
         self.nll = torch.tensor(int(state['nll']), dtype=torch.int64)
+
+
+def _log_(values):
+    """Logarithm in place; numpy's is over twice as fast as torch's on the CPU."""
+    if values.device.type != 'cpu':
+        return values.log_()
+    array = values.numpy()
+    np.log(array, out=array)
+    return values

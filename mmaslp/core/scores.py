@@ -3,7 +3,7 @@
 import torch
 
 # Pixels at a time: the temporaries stay in the cache.
-CHUNK = 2**15
+CHUNK = 2**16
 # Averages and interpolations of probabilities leave [0, 1] by rounding only.
 ROUNDING = 1e-6
 # Probabilities of one pixel add up to 1, in float16 at least this well.
