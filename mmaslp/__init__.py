@@ -12,10 +12,15 @@ from .version import __version__
 
 _REGISTERED = [
     'ASLPHook',
+    'BinaryFocalLoss',
     'BinarySegTTAModel',
+    'BrierLoss',
     'CalibrationMetric',
     'DilatedFusionNeck',
     'LoadBinaryAnnotations',
+    'ML1ACELoss',
+    'MbLSLoss',
+    'NACLLoss',
     'ProbMapHook',
     'RandomCenterCrop',
     'SCBCELoss',
@@ -61,16 +66,30 @@ else:
     )
     from .engine import ASLPHook, ProbMapHook
     from .evaluation.metrics import CalibrationMetric, SODMetric
-    from .models import BinarySegTTAModel, DilatedFusionNeck, SCBCELoss
+    from .models import (
+        BinaryFocalLoss,
+        BinarySegTTAModel,
+        BrierLoss,
+        DilatedFusionNeck,
+        MbLSLoss,
+        ML1ACELoss,
+        NACLLoss,
+        SCBCELoss,
+    )
     from .utils.checkpoint import allow_history_buffers
 
     allow_history_buffers()
     __all__ = [
         'ASLPHook',
+        'BinaryFocalLoss',
         'BinarySegTTAModel',
+        'BrierLoss',
         'CalibrationMetric',
         'DilatedFusionNeck',
         'LoadBinaryAnnotations',
+        'ML1ACELoss',
+        'MbLSLoss',
+        'NACLLoss',
         'ProbMapHook',
         'RandomCenterCrop',
         'SCBCELoss',

@@ -60,6 +60,11 @@ print([m for m in sorted(loaded) if not m.startswith(allowed)])
     ('registry', 'name'),
     [
         ('MODELS', 'SCBCELoss'),
+        ('MODELS', 'BinaryFocalLoss'),
+        ('MODELS', 'BrierLoss'),
+        ('MODELS', 'ML1ACELoss'),
+        ('MODELS', 'MbLSLoss'),
+        ('MODELS', 'NACLLoss'),
         ('MODELS', 'BinarySegTTAModel'),
         ('MODELS', 'DilatedFusionNeck'),
         ('HOOKS', 'ASLPHook'),

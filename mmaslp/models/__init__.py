@@ -1,7 +1,23 @@
 """Registered losses, necks and segmentors."""
 
-from .losses import SCBCELoss
+from .losses import (
+    BinaryFocalLoss,
+    BrierLoss,
+    MbLSLoss,
+    ML1ACELoss,
+    NACLLoss,
+    SCBCELoss,
+)
 from .necks import DilatedFusionNeck
 from .segmentors import BinarySegTTAModel
 
-__all__ = ['BinarySegTTAModel', 'DilatedFusionNeck', 'SCBCELoss']
+__all__ = [
+    'BinaryFocalLoss',
+    'BinarySegTTAModel',
+    'BrierLoss',
+    'DilatedFusionNeck',
+    'ML1ACELoss',
+    'MbLSLoss',
+    'NACLLoss',
+    'SCBCELoss',
+]

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from mmengine.fileio import load
 from mmseg.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...core.batch import BatchDraw, BatchState, plain_draw
 from ...core.draws import pixel_uniform
@@ -17,12 +15,11 @@ from ...core.perturbation import (
     resolve_perturbation,
     truncated_normal,
 )
-
-_EPS = torch.finfo(torch.float32).eps
+from .binary import BinaryLoss, binary_logits
 
 
 @MODELS.register_module()
-class SCBCELoss(nn.Module):
+class SCBCELoss(BinaryLoss):
     r"""Self-Calibrating Binary Cross Entropy.
 
     Perturbs the label of each image, as a whole, with the image's own probability:
@@ -92,7 +89,14 @@ class SCBCELoss(nn.Module):
         ignore_index: int = 255,
         avg_non_ignore: bool = True,
     ):
-        super().__init__()
+        super().__init__(
+            reduction=reduction,
+            class_weight=class_weight,
+            loss_weight=loss_weight,
+            loss_name=loss_name,
+            ignore_index=ignore_index,
+            avg_non_ignore=avg_non_ignore,
+        )
         self.perturbation = resolve_perturbation(beta)
         if eps is not None:
             if alpha:
@@ -107,18 +111,7 @@ class SCBCELoss(nn.Module):
             )
         self.deterministic = deterministic
         self.per_pixel = per_pixel
-        self.reduction = _check_reduction(reduction, 'reduction')
-        self.class_weight = _load_class_weight(class_weight)
-        self.loss_weight = loss_weight
-        self.ignore_index = ignore_index
-        self.avg_non_ignore = avg_non_ignore
-        self._loss_name = loss_name
         self._state = None
-
-    @property
-    def loss_name(self) -> str:
-        """str: Name under which the head reports the loss."""
-        return self._loss_name
 
     def bind(self, state: BatchState | None) -> None:
         """Share the hook's state; None returns to drawing in every call."""
@@ -170,16 +163,9 @@ class SCBCELoss(nn.Module):
             ValueError: If shapes do not fit, there are more than two channels, a label
                 is outside {0, 1, ignore_index}, or the batch is not the hook's.
         """
-        reduction = self.reduction
-        if reduction_override is not None:
-            reduction = _check_reduction(reduction_override, 'reduction_override')
-        if avg_factor is not None and reduction == 'sum':
-            raise ValueError('avg_factor can not be used with reduction="sum"')
-        if ignore_index is None:
-            ignore_index = self.ignore_index
+        reduction = self._resolve_reduction(reduction_override, avg_factor)
+        labels, valid = self._split_labels(label, cls_score, ignore_index)
         logits = binary_logits(cls_score)
-        labels = _match_labels(label, cls_score, logits)
-        labels, valid = split_labels(labels, ignore_index)
 
         draw = self._draw(len(logits))
         strength, noise = self._perturb(draw, logits)
@@ -196,7 +182,7 @@ class SCBCELoss(nn.Module):
         if self._state is not None and self._state.draw is not None:
             self._state.record(margin, self.loss_weight)
         return self.loss_weight * self._reduce(
-            loss, reduction, avg_factor, logits.numel(), valid
+            loss, reduction, avg_factor, valid, logits.numel()
         )
 
     def _draw(self, num_images: int) -> BatchDraw:
@@ -232,131 +218,3 @@ class SCBCELoss(nn.Module):
         noise = truncated_normal(pixel_uniform(draw.keys, shape, device), bound)
         where = chosen if chosen.dim() > 1 else chosen.view(-1, *[1] * len(shape))
         return chosen * beta, noise * where
-
-    def _weigh(self, loss: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
-        if self.class_weight is not None:
-            background, foreground = self.class_weight
-            loss = loss * torch.where(labels > 0, foreground, background)
-        if weight is None:
-            return loss
-        weight = weight.float()
-        if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
-            weight = weight.squeeze(1)
-        try:
-            return loss * weight.expand_as(loss)
-        except RuntimeError as error:
-            raise ValueError(
-                f'weight of shape {tuple(weight.shape)} does not fit the labels of '
-                f'shape {tuple(loss.shape)}'
-            ) from error
-
-    def _reduce(
-        self,
-        loss: Tensor,
-        reduction: str,
-        avg_factor: float | None,
-        num_pixels: int,
-        valid: Tensor | None,
-    ) -> Tensor:
-        if reduction == 'none':
-            return loss
-        loss = loss.sum()
-        if reduction == 'sum':
-            return loss
-        if avg_factor is not None:
-            return loss / (avg_factor + _EPS)
-        if valid is not None and self.avg_non_ignore:
-            return loss / valid.sum().clamp_min(1)
-        return loss / max(num_pixels, 1)
-
-
-def binary_logits(cls_score: Tensor) -> Tensor:
-    """Reduce one- or two-channel scores to one logit.
-
-    Args:
-        cls_score (Tensor): ``(N, 1, ...)`` or ``(N, 2, ...)``.
-
-    Returns:
-        Tensor: ``(N, ...)``, at least float32.
-
-    Raises:
-        ValueError: If there is no channel axis or it has another size.
-    """
-    if cls_score.dim() < 3 or cls_score.size(1) not in (1, 2):
-        raise ValueError(
-            'cls_score must be (N, 1, H, W), (N, 2, H, W) or (N, 1 | 2, P), got '
-            f'{tuple(cls_score.shape)}: SCBCELoss is for binary heads, set '
-            'out_channels=1 (or num_classes=2)'
-        )
-    if cls_score.dtype in (torch.float16, torch.bfloat16):
-        cls_score = cls_score.float()
-    if cls_score.size(1) == 1:
-        return cls_score.squeeze(1)
-    return cls_score[:, 1] - cls_score[:, 0]
-
-
-def split_labels(labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor | None]:
-    """Check the labels and split off the mask of the valid ones.
-
-    Args:
-        labels (Tensor): Values in {0, 1, ignore_index}, any dtype and shape.
-        ignore_index (int): Value of pixels without a label.
-
-    Returns:
-        tuple[Tensor, Tensor | None]: A new float32 tensor of 0 and 1 (0 where invalid),
-        and the bool mask, or None if every pixel is valid.
-
-    Raises:
-        ValueError: If there is any other value.
-    """
-    values = labels.to(torch.float32, copy=True)
-    if not values.numel():
-        return values, None
-    # One read of the values and one transfer; both masks only where they are needed.
-    low, high = torch.stack(torch.aminmax(values)).tolist()
-    inside = low >= 0.0 and high <= 1.0
-    if inside and ignore_index not in (0, 1) and not labels.is_floating_point():
-        return values, None
-    valid = labels != ignore_index
-    known = (labels == 0) | (labels == 1) | ~valid
-    if not known.all():
-        other = labels[~known].unique()[:5].tolist()
-        raise ValueError(
-            f'label holds the values {other}, only 0, 1 and ignore_index='
-            f'{ignore_index} are allowed: load the masks with LoadBinaryAnnotations '
-            '(a 0/255 mask must become 0/1)'
-        )
-    values.masked_fill_(~valid, 0.0)
-    return values, None if valid.all() else valid
-
-
-def _match_labels(label: Tensor, cls_score: Tensor, logits: Tensor) -> Tensor:
-    if label.dim() == logits.dim() + 1 and label.size(1) == 1:
-        label = label.squeeze(1)
-    if label.shape != logits.shape:
-        raise ValueError(
-            f'label of shape {tuple(label.shape)} does not fit cls_score of shape '
-            f'{tuple(cls_score.shape)}: expected {tuple(logits.shape)}'
-        )
-    return label
-
-
-def _check_reduction(reduction: str, name: str) -> str:
-    if reduction not in ('none', 'mean', 'sum'):
-        raise ValueError(f"{name} must be 'none', 'mean' or 'sum', got {reduction!r}")
-    return reduction
-
-
-def _load_class_weight(class_weight) -> tuple[float, float] | None:
-    if class_weight is None:
-        return None
-    if isinstance(class_weight, str):
-        is_numpy = class_weight.endswith('.npy')
-        class_weight = np.load(class_weight) if is_numpy else load(class_weight)
-    weights = tuple(float(w) for w in class_weight)
-    if len(weights) != 2 or min(weights) < 0:
-        raise ValueError(
-            'class_weight must be two numbers >= 0, of background and of foreground, '
-            f'got {class_weight!r}'
-        )
-    return weights

@@ -1,0 +1,36 @@
+"""Methods to compare: what each puts into ``loss_decode`` and ``custom_hooks``.
+
+``docs/methods.md`` explains them. Methods that draw come with ``ASLPHook``, so that
+all heads share the draw and a resumed run repeats it.
+"""
+
+_FIXED = dict(type='ASLPHook', rule='fixed')
+
+
+def _sc_bce(hook=None, **kwargs):
+    return dict(loss=dict(type='SCBCELoss', **kwargs), hook=hook)
+
+
+def _other(kind, **kwargs):
+    return dict(loss=dict(type=kind, **kwargs), hook=None)
+
+
+METHODS: dict[str, dict] = {
+    'bce': _sc_bce(),
+    'ls_0.05': _sc_bce(eps=0.05),
+    'ls_0.1': _sc_bce(eps=0.1),
+    'ls_0.2': _sc_bce(eps=0.2),
+    'disturblabel': _sc_bce(_FIXED, beta='HI', alpha=0.05, per_pixel=True),
+    'slp_hi': _sc_bce(_FIXED, beta='HI', alpha=0.05),
+    'slp_si': _sc_bce(_FIXED, beta='SI', alpha=0.05),
+    'slp_m': _sc_bce(_FIXED, beta='M', alpha=0.05),
+    'slp_dm': _sc_bce(_FIXED, beta='DM', alpha=0.05),
+    'aslp_me': _sc_bce(dict(type='ASLPHook', rule='ME'), beta='HI'),
+    'aslp_mc': _sc_bce(dict(type='ASLPHook', rule='MC'), beta='HI'),
+    'aslp_fb': _sc_bce(dict(type='ASLPHook', rule='FB'), beta='HI'),
+    'focal': _other('BinaryFocalLoss', gamma=2.0),
+    'brier': _other('BrierLoss'),
+    'mbls': _other('MbLSLoss', margin=10.0, lam=0.1),
+    'nacl': _other('NACLLoss', distance='l1', lam=0.1),
+    'ml1_ace': _other('ML1ACELoss', num_bins=20, ce_weight=0.5, ace_weight=0.5),
+}

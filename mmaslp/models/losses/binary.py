@@ -1,0 +1,314 @@
+"""What the losses of binary heads share: inputs, weights and reduction."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmengine.fileio import load
+from torch import Tensor, nn
+
+_EPS = torch.finfo(torch.float32).eps
+
+
+class BinaryLoss(nn.Module):
+    """Base of the losses for heads of one channel, or of two for two classes.
+
+    A subclass gives the loss of every pixel, :meth:`pixel_loss`; the base checks and
+    masks the inputs, weighs the pixels and reduces them as the host's losses do.
+
+    Args:
+        reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
+        class_weight (Sequence[float] | str, optional): Two weights, of background and
+            of foreground pixels, or a file that holds them. Defaults to None.
+        loss_weight (float): Defaults to 1.0.
+        loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
+            'loss_binary'.
+        ignore_index (int): Label of pixels without a label, used where the head passes
+            none. Defaults to 255.
+        avg_non_ignore (bool): Average over the valid pixels only; False divides by all
+            of them, as the host's losses do unless told otherwise. Defaults to True.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        reduction: str = 'mean',
+        class_weight: Sequence[float] | str | None = None,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_binary',
+        ignore_index: int = 255,
+        avg_non_ignore: bool = True,
+    ):
+        super().__init__()
+        self.reduction = _check_reduction(reduction, 'reduction')
+        self.class_weight = _load_class_weight(class_weight)
+        self.loss_weight = loss_weight
+        self.ignore_index = ignore_index
+        self.avg_non_ignore = avg_non_ignore
+        self._loss_name = loss_name
+
+    @property
+    def loss_name(self) -> str:
+        """str: Name under which the head reports the loss."""
+        return self._loss_name
+
+    # The check of the labels reads values: a compiled train_step (cfg.compile) steps
+    # over this call instead of failing on its graph.
+    @torch.compiler.disable
+    def forward(
+        self,
+        cls_score: Tensor,
+        label: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+        ignore_index: int | None = None,
+        **kwargs,
+    ) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            cls_score (Tensor): Logits: ``(N, 1, H, W)``, ``(N, 2, H, W)`` or points
+                ``(N, 1 | 2, P)``; half precision is computed in float32.
+            label (Tensor): Labels in {0, 1, ignore_index}, ``(N, H, W)`` or ``(N, P)``,
+                a channel axis of size 1 is allowed.
+            weight (Tensor, optional): Weight per pixel, of the shape of ``label`` or
+                broadcasting with it. Defaults to None.
+            avg_factor (float, optional): Divisor of the sum, with reduction 'mean'.
+                Defaults to None.
+            reduction_override (str, optional): 'none', 'mean' or 'sum'. Defaults to
+                None.
+            ignore_index (int, optional): Overrides that of the constructor. Defaults to
+                None.
+            **kwargs: Ignored, for heads that pass more.
+
+        Returns:
+            Tensor: Scalar, or of the shape ``(N, H, W)`` / ``(N, P)`` with reduction
+            'none'. Pixels to be ignored give 0; a batch of only such pixels gives 0.
+
+        Raises:
+            ValueError: If shapes do not fit, there are more than two channels, or a
+                label is outside {0, 1, ignore_index}.
+        """
+        reduction = self._resolve_reduction(reduction_override, avg_factor)
+        labels, valid = self._split_labels(label, cls_score, ignore_index)
+        scores = _at_least_float32(cls_score)
+        if valid is not None:
+            scores = scores.masked_fill(~valid.unsqueeze(1), 0.0)
+        labels = labels.to(scores.dtype)
+        loss = self.pixel_loss(scores, labels, valid)
+        if valid is not None:
+            loss = loss.masked_fill(~valid, 0.0)
+        loss = self._weigh(loss, labels, weight)
+        return self.loss_weight * self._reduce(loss, reduction, avg_factor, valid)
+
+    def pixel_loss(
+        self, scores: Tensor, labels: Tensor, valid: Tensor | None
+    ) -> Tensor:
+        """Loss of every pixel.
+
+        Args:
+            scores (Tensor): Logits ``(N, 1 | 2, ...)``, at least float32, 0 where
+                ``valid`` is False.
+            labels (Tensor): 0 or 1 (0 where ``valid`` is False), ``(N, ...)``, of the
+                dtype of ``scores``.
+            valid (Tensor, optional): Bool ``(N, ...)``, or None if every pixel is
+                valid.
+
+        Returns:
+            Tensor: ``(N, ...)``; what it holds where ``valid`` is False has no effect.
+        """
+        raise NotImplementedError
+
+    def _resolve_reduction(
+        self, reduction_override: str | None, avg_factor: float | None
+    ) -> str:
+        reduction = self.reduction
+        if reduction_override is not None:
+            reduction = _check_reduction(reduction_override, 'reduction_override')
+        if avg_factor is not None and reduction == 'sum':
+            raise ValueError('avg_factor can not be used with reduction="sum"')
+        return reduction
+
+    def _split_labels(
+        self, label: Tensor, cls_score: Tensor, ignore_index: int | None
+    ) -> tuple[Tensor, Tensor | None]:
+        _check_channels(cls_score)
+        if ignore_index is None:
+            ignore_index = self.ignore_index
+        return split_labels(_match_labels(label, cls_score), ignore_index)
+
+    def _weigh(self, loss: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
+        if self.class_weight is not None:
+            background, foreground = self.class_weight
+            loss = loss * torch.where(labels > 0, foreground, background)
+        if weight is None:
+            return loss
+        weight = weight.float()
+        if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
+            weight = weight.squeeze(1)
+        try:
+            return loss * weight.expand_as(loss)
+        except RuntimeError as error:
+            raise ValueError(
+                f'weight of shape {tuple(weight.shape)} does not fit the labels of '
+                f'shape {tuple(loss.shape)}'
+            ) from error
+
+    def _reduce(
+        self,
+        loss: Tensor,
+        reduction: str,
+        avg_factor: float | None,
+        valid: Tensor | None,
+        num_pixels: int | None = None,
+    ) -> Tensor:
+        """Reduce; ``loss`` is per pixel, or per image with ``num_pixels`` in all."""
+        if reduction == 'none':
+            return loss
+        if num_pixels is None:
+            num_pixels = loss.numel()
+        loss = loss.sum()
+        if reduction == 'sum':
+            return loss
+        if avg_factor is not None:
+            return loss / (avg_factor + _EPS)
+        if valid is not None and self.avg_non_ignore:
+            return loss / valid.sum().clamp_min(1)
+        return loss / max(num_pixels, 1)
+
+
+def binary_logits(cls_score: Tensor) -> Tensor:
+    """Reduce one- or two-channel scores to one logit.
+
+    Args:
+        cls_score (Tensor): ``(N, 1, ...)`` or ``(N, 2, ...)``.
+
+    Returns:
+        Tensor: ``(N, ...)``, at least float32.
+
+    Raises:
+        ValueError: If there is no channel axis or it has another size.
+    """
+    _check_channels(cls_score)
+    cls_score = _at_least_float32(cls_score)
+    if cls_score.size(1) == 1:
+        return cls_score.squeeze(1)
+    return cls_score[:, 1] - cls_score[:, 0]
+
+
+def split_labels(labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor | None]:
+    """Check the labels and split off the mask of the valid ones.
+
+    Args:
+        labels (Tensor): Values in {0, 1, ignore_index}, any dtype and shape.
+        ignore_index (int): Value of pixels without a label.
+
+    Returns:
+        tuple[Tensor, Tensor | None]: A new float32 tensor of 0 and 1 (0 where invalid),
+        and the bool mask, or None if every pixel is valid.
+
+    Raises:
+        ValueError: If there is any other value.
+    """
+    values = labels.to(torch.float32, copy=True)
+    if not values.numel():
+        return values, None
+    # One read of the values and one transfer; both masks only where they are needed.
+    low, high = torch.stack(torch.aminmax(values)).tolist()
+    inside = low >= 0.0 and high <= 1.0
+    if inside and ignore_index not in (0, 1) and not labels.is_floating_point():
+        return values, None
+    valid = labels != ignore_index
+    known = (labels == 0) | (labels == 1) | ~valid
+    if not known.all():
+        other = labels[~known].unique()[:5].tolist()
+        raise ValueError(
+            f'label holds the values {other}, only 0, 1 and ignore_index='
+            f'{ignore_index} are allowed: load the masks with LoadBinaryAnnotations '
+            '(a 0/255 mask must become 0/1)'
+        )
+    values.masked_fill_(~valid, 0.0)
+    return values, None if valid.all() else valid
+
+
+def signed_logits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Logit of the label: z where it is 1, -z where it is 0.
+
+    Args:
+        logits (Tensor): ``(N, ...)``.
+        labels (Tensor): 0 or 1, same shape and dtype.
+
+    Returns:
+        Tensor: ``(N, ...)``, positive where the prediction is right.
+    """
+    return (2 * labels - 1) * logits
+
+
+def check_positive(value: float, name: str, zero: bool = False) -> float:
+    """Check an argument that must be above 0, or not below.
+
+    Args:
+        value (float): The argument.
+        name (str): Its name, for the error.
+        zero (bool): Whether 0 is allowed. Defaults to False.
+
+    Returns:
+        float: The argument.
+
+    Raises:
+        ValueError: If it is out of its range.
+    """
+    if not (value > 0 or (zero and value == 0)):
+        raise ValueError(f'{name} must be {">=" if zero else ">"} 0, got {value!r}')
+    return value
+
+
+def _check_channels(cls_score: Tensor) -> None:
+    if cls_score.dim() < 3 or cls_score.size(1) not in (1, 2):
+        raise ValueError(
+            'cls_score must be (N, 1, H, W), (N, 2, H, W) or (N, 1 | 2, P), got '
+            f'{tuple(cls_score.shape)}: the loss is for binary heads, set '
+            'out_channels=1 (or num_classes=2)'
+        )
+
+
+def _at_least_float32(cls_score: Tensor) -> Tensor:
+    if cls_score.dtype in (torch.float16, torch.bfloat16):
+        return cls_score.float()
+    return cls_score
+
+
+def _match_labels(label: Tensor, cls_score: Tensor) -> Tensor:
+    expected = cls_score.shape[:1] + cls_score.shape[2:]
+    if label.dim() == cls_score.dim() and label.size(1) == 1:
+        label = label.squeeze(1)
+    if label.shape != expected:
+        raise ValueError(
+            f'label of shape {tuple(label.shape)} does not fit cls_score of shape '
+            f'{tuple(cls_score.shape)}: expected {tuple(expected)}'
+        )
+    return label
+
+
+def _check_reduction(reduction: str, name: str) -> str:
+    if reduction not in ('none', 'mean', 'sum'):
+        raise ValueError(f"{name} must be 'none', 'mean' or 'sum', got {reduction!r}")
+    return reduction
+
+
+def _load_class_weight(class_weight) -> tuple[float, float] | None:
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        is_numpy = class_weight.endswith('.npy')
+        class_weight = np.load(class_weight) if is_numpy else load(class_weight)
+    weights = tuple(float(w) for w in class_weight)
+    if len(weights) != 2 or min(weights) < 0:
+        raise ValueError(
+            'class_weight must be two numbers >= 0, of background and of foreground, '
+            f'got {class_weight!r}'
+        )
+    return weights

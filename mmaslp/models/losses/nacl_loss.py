@@ -1,0 +1,100 @@
+"""Neighbour-aware calibration loss as a registered loss."""
+
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ...core.loss import sc_bce
+from .binary import BinaryLoss, binary_logits, check_positive
+
+
+@MODELS.register_module()
+class NACLLoss(BinaryLoss):
+    r"""Neighbour-Aware Calibration Loss: cross entropy and a pull on the logits.
+
+    .. math:: L = \mathrm{CE} + \lambda\,\frac{1}{2}
+              \sum_{k \in \{0, 1\}} |\tau_k - l_k|^q
+
+    where :math:`\tau_k` is the proportion of class k among the labelled pixels of the
+    window around the pixel and q is 1 or 2. For two channels l are the head's own
+    logits, as in the authors' code. One channel stands for the logits (c, z + c) with
+    any c, and the penalty is that of the best one:
+
+    .. math:: \min_c \tfrac{1}{2}\big(|\tau_0 - c|^q + |\tau_1 - z - c|^q\big)
+              = 2^{-q}\,|2 \tau_1 - 1 - z|^q
+
+    At the border and beside pixels to be ignored the proportion is that of the labelled
+    pixels in the window; the authors' code counts what is outside as background.
+
+    Args:
+        distance (str): ``'l1'`` or ``'l2'``. Defaults to 'l1'.
+        lam (float): Weight of the penalty (``alpha`` in the authors' code), >= 0.
+            Defaults to 0.1.
+        kernel_size (int): Side of the window in pixels of the loss, odd. Defaults to 3.
+        loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
+            'loss_nacl'.
+        **kwargs: ``reduction``, ``class_weight``, ``loss_weight``, ``ignore_index``,
+            ``avg_non_ignore``, see :class:`BinaryLoss`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the scores are points, which
+            have no neighbours.
+
+    Example:
+        >>> loss_decode = dict(type='NACLLoss', distance='l1', lam=0.1)
+
+    Source: `Trust your neighbours: Penalty-based constraints for model calibration
+    <https://arxiv.org/abs/2303.06268>`_ (MICCAI 2023).
+    """
+
+    def __init__(
+        self,
+        distance: str = 'l1',
+        lam: float = 0.1,
+        kernel_size: int = 3,
+        loss_name: str = 'loss_nacl',
+        **kwargs,
+    ):
+        super().__init__(loss_name=loss_name, **kwargs)
+        if distance not in ('l1', 'l2'):
+            raise ValueError(f"distance must be 'l1' or 'l2', got {distance!r}")
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(
+                f'kernel_size must be an odd number >= 1, got {kernel_size!r}'
+            )
+        self.distance = distance
+        self.lam = check_positive(lam, 'lam', zero=True)
+        self.kernel_size = kernel_size
+
+    def pixel_loss(
+        self, scores: Tensor, labels: Tensor, valid: Tensor | None
+    ) -> Tensor:
+        """Cross entropy and pull, see :meth:`BinaryLoss.pixel_loss`."""
+        if scores.dim() != 4:
+            raise ValueError(
+                f'NACLLoss needs maps (N, C, H, W), got {tuple(scores.shape)}: points '
+                'have no neighbours, use another loss in heads that sample points'
+            )
+        logits = binary_logits(scores)
+        share = self._foreground_share(labels, valid)
+        if scores.size(1) == 1:
+            pull = self._penalty(0.5 * (2 * share - 1 - logits))
+        else:
+            pull = 0.5 * (
+                self._penalty(1 - share - scores[:, 0])
+                + self._penalty(share - scores[:, 1])
+            )
+        return sc_bce(logits, labels) + self.lam * pull
+
+    def _foreground_share(self, labels: Tensor, valid: Tensor | None) -> Tensor:
+        """Share of foreground among the labelled pixels of the window, (N, H, W)."""
+        size = self.kernel_size
+        window = dict(kernel_size=size, stride=1, padding=size // 2)
+        if valid is None:
+            return F.avg_pool2d(labels, **window, count_include_pad=False)
+        labelled = F.avg_pool2d(valid.to(labels.dtype), **window)
+        # A window without a labelled pixel has an ignored pixel in its middle.
+        return F.avg_pool2d(labels, **window) / labelled.clamp_min(1 / size**2)
+
+    def _penalty(self, difference: Tensor) -> Tensor:
+        return difference.abs() if self.distance == 'l1' else difference.square()
