@@ -6,6 +6,8 @@ import torch
 CHUNK = 2**16
 # Averages and interpolations of probabilities leave [0, 1] by rounding only.
 ROUNDING = 1e-6
+# No network gives more; fp16 ends at 65504.
+MAX_LOGIT = 1e6
 # Probabilities of one pixel add up to 1, in float16 at least this well.
 SUM_TOLERANCE = 1e-2
 
@@ -25,15 +27,39 @@ def binary_scores(prob, label, ignore_index):
         ValueError: See :meth:`CalibrationHistogram.update`.
     """
     prob, label = _tensors(prob, label)
-    if prob.shape != label.shape:
-        raise ValueError(
-            f'prob has shape {tuple(prob.shape)} but label {tuple(label.shape)}: '
-            'resize one of them, or squeeze the channel of a one-channel head'
-        )
+    _same_shape(prob, label, 'prob')
     prob, label = prob.flatten(), label.flatten()
     label, valid = _valid_labels(label, ignore_index, 2)
     prob = _checked(prob if valid is None else prob[valid])
     return prob, label
+
+
+def binary_logits(logit, label, ignore_index):
+    """Flatten the valid pixels of a map of logits of the positive class.
+
+    Args:
+        logit (Tensor | np.ndarray): (...) logit of class 1.
+        label (Tensor | np.ndarray): (...) of {0, 1, ignore_index}.
+        ignore_index (int): Label of the pixels to leave out.
+
+    Returns:
+        tuple[Tensor]: (P,) logit, float32 or float64, and (P,) label, 0 or 1.
+
+    Raises:
+        ValueError: See :meth:`LogitHistogram.update`.
+    """
+    logit, label = _tensors(logit, label, 'logit')
+    _same_shape(logit, label, 'logit')
+    label, valid = _valid_labels(label.flatten(), ignore_index, 2)
+    logit = logit.flatten() if valid is None else logit.flatten()[valid]
+    if logit.numel():
+        low, high = _bounds(logit)
+        if not -MAX_LOGIT <= low <= high <= MAX_LOGIT:
+            raise ValueError(
+                f'logit must be finite and within {MAX_LOGIT:g} of 0, but lies in '
+                f'[{low:.6g}, {high:.6g}]: look for an overflow in the model'
+            )
+    return logit, label
 
 
 def top_label_scores(prob, label, ignore_index, num_classes):
@@ -74,17 +100,28 @@ def top_label_scores(prob, label, ignore_index, num_classes):
     return top, (predicted == label).long(), prob.gather(0, label[None])[0]
 
 
-def _tensors(prob, label):
+def _tensors(score, label, name='prob'):
     """Accept arrays, check and raise the floating point type."""
-    prob, label = torch.as_tensor(prob).detach(), torch.as_tensor(label).detach()
-    if not prob.is_floating_point():
+    score, label = torch.as_tensor(score).detach(), torch.as_tensor(label).detach()
+    if not score.is_floating_point():
+        advice = {
+            'prob': ' in [0, 1], not {}: divide 8-bit values by 255 and 16-bit values '
+            'by 65535',
+            'logit': ', not {}: give the output of the network before the sigmoid',
+        }[name].format(score.dtype)
+        raise ValueError(f'{name} must be floating point{advice}')
+    if score.dtype not in (torch.float32, torch.float64):
+        score = score.float()
+    return score, label.to(score.device)
+
+
+def _same_shape(score, label, name):
+    """Refuse a map and labels of different shapes."""
+    if score.shape != label.shape:
         raise ValueError(
-            f'prob must be floating point in [0, 1], not {prob.dtype}: divide '
-            '8-bit values by 255 and 16-bit values by 65535'
+            f'{name} has shape {tuple(score.shape)} but label {tuple(label.shape)}: '
+            'resize one of them, or squeeze the channel of a one-channel head'
         )
-    if prob.dtype not in (torch.float32, torch.float64):
-        prob = prob.float()
-    return prob, label.to(prob.device)
 
 
 def _bounds(values):
