@@ -8,12 +8,11 @@ from functools import wraps
 
 from mmengine.config import DictAction
 
-__all__ = ['add_host_arguments', 'clear_errors', 'set_local_rank']
+__all__ = ['add_cfg_options', 'add_host_arguments', 'clear_errors', 'set_local_rank']
 
 
-def add_host_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local_rank``."""
-    parser.add_argument('--work-dir', help='where to put logs, checkpoints and figures')
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -21,6 +20,12 @@ def add_host_arguments(parser: argparse.ArgumentParser) -> None:
         help='override settings of the config, as key=value; nested keys with dots, '
         'lists as key="[a,b]"',
     )
+
+
+def add_host_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local_rank``."""
+    parser.add_argument('--work-dir', help='where to put logs, checkpoints and figures')
+    add_cfg_options(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
     )

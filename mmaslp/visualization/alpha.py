@@ -9,13 +9,17 @@ from ..core.perturbation import max_alpha
 __all__ = ['alpha_histogram']
 
 
-def alpha_histogram(alpha: np.ndarray, beta: float, bins: int = 40) -> np.ndarray:
+def alpha_histogram(
+    alpha: np.ndarray, beta: float, bins: int = 40, zoom: bool = False
+) -> np.ndarray:
     """Draw a histogram of perturbation levels.
 
     Args:
         alpha (np.ndarray): Levels, ``(N,)``, in [0, 1].
         beta (float): Strength of the perturbation, in (0, 2]; sets the range.
         bins (int): Number of bars. Defaults to 40.
+        zoom (bool): Begin at the lowest level and not at 0, to show differences that
+            are small against the mean. Defaults to False.
 
     Returns:
         np.ndarray: Picture, ``(H, W, 3)``, uint8, RGB, as ``Visualizer.add_image``
@@ -25,7 +29,10 @@ def alpha_histogram(alpha: np.ndarray, beta: float, bins: int = 40) -> np.ndarra
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0.13, 0.17, 0.84, 0.73))
     top = max(float(alpha.max(initial=0.0)) * 1.05, 0.02 * max_alpha(beta))
-    axes.hist(alpha, bins=bins, range=(0.0, top), color='tab:blue')
+    span = (float(alpha.min()), float(alpha.max()))
+    if not zoom or span[0] == span[1]:
+        span = (0.0, top)
+    axes.hist(alpha, bins=bins, range=span, color='tab:blue')
     for quantile, style in ((0.05, ':'), (0.5, '-'), (0.95, ':')):
         axes.axvline(np.quantile(alpha, quantile), color='black', lw=1, ls=style)
     axes.set_xlabel('perturbation level of an image')
