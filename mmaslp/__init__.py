@@ -27,6 +27,7 @@ _REGISTERED = [
     'SODDataset',
     'SODMetric',
     'SyntheticSODDataset',
+    'TemperatureHook',
 ]
 
 
@@ -64,7 +65,7 @@ else:
         SODDataset,
         SyntheticSODDataset,
     )
-    from .engine import ASLPHook, ProbMapHook
+    from .engine import ASLPHook, ProbMapHook, TemperatureHook
     from .evaluation.metrics import CalibrationMetric, SODMetric
     from .models import (
         BinaryFocalLoss,
@@ -96,5 +97,6 @@ else:
         'SODDataset',
         'SODMetric',
         'SyntheticSODDataset',
+        'TemperatureHook',
         '__version__',
     ]

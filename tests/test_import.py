@@ -69,6 +69,7 @@ print([m for m in sorted(loaded) if not m.startswith(allowed)])
         ('MODELS', 'DilatedFusionNeck'),
         ('HOOKS', 'ASLPHook'),
         ('HOOKS', 'ProbMapHook'),
+        ('HOOKS', 'TemperatureHook'),
         ('METRICS', 'CalibrationMetric'),
         ('METRICS', 'SODMetric'),
         ('DATASETS', 'SODDataset'),

@@ -1,5 +1,5 @@
 """Registered hooks."""
 
-from .hooks import ASLPHook, ProbMapHook
+from .hooks import ASLPHook, ProbMapHook, TemperatureHook
 
-__all__ = ['ASLPHook', 'ProbMapHook']
+__all__ = ['ASLPHook', 'ProbMapHook', 'TemperatureHook']

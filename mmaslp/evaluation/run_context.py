@@ -27,6 +27,11 @@ def is_training():
     return trains and loop_stage() == 'val'
 
 
+def applied_temperature():
+    """Return the T that ``TemperatureHook`` divides the logits by, None for none."""
+    return MessageHub.get_current_instance().get_info('temperature')
+
+
 def add_picture(name, picture):
     """Hand a picture to every backend of the run's visualizer, if there is one.
 

@@ -12,7 +12,13 @@ from ...core.histogram import MODES, CalibrationHistogram
 from ...core.image_table import ImageTable
 from ...visualization.reliability import figure_array, reliability_figure, save_figure
 from ..results import calibration_result, save_result, scalar_figures
-from ..run_context import add_picture, is_training, log_dir, loop_stage
+from ..run_context import (
+    add_picture,
+    applied_temperature,
+    is_training,
+    log_dir,
+    loop_stage,
+)
 from ..worst_images import WorstImages
 from .streaming_metric import StreamingMetric
 
@@ -122,6 +128,7 @@ class CalibrationMetric(StreamingMetric):
             settings={
                 'protocol': self.protocol,
                 'ignore_index': self.ignore_index,
+                'temperature': applied_temperature(),
                 'dataset': dict(self.dataset_meta or {}).get('dataset_name'),
             },
         )

@@ -1,0 +1,80 @@
+"""Finding the segmentor inside of its wrappers, and standing in for its methods."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mmengine.model import BaseTTAModel, is_model_wrapper
+
+from .heads import REFUSED
+
+__all__ = ['check_binary', 'find_segmentor', 'replaced']
+
+
+def find_segmentor(model: Any) -> tuple[Any, BaseTTAModel | None]:
+    """Take off the wrappers of distributed training and of test-time augmentation.
+
+    Args:
+        model (nn.Module): ``runner.model``.
+
+    Returns:
+        tuple[nn.Module, BaseTTAModel | None]: The segmentor, and the model that merges
+        its views, if there is one.
+
+    Raises:
+        ValueError: If the segmentor or its head gives no logits, or there is no
+            ``postprocess_result``.
+    """
+    tta_model = None
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        if isinstance(model, BaseTTAModel):
+            tta_model = model
+        model = model.module
+    for part in (model, getattr(model, 'decode_head', None)):
+        if type(part).__name__ in REFUSED:
+            raise ValueError(
+                f'{type(part).__name__} gives no logits that a temperature could '
+                'divide: use a head that predicts every pixel (FCNHead, UPerHead, ...)'
+            )
+    if not hasattr(model, 'postprocess_result'):
+        raise ValueError(
+            f'{type(model).__name__} has no postprocess_result, where a temperature '
+            'is applied: derive it from BaseSegmentor of MMSegmentation'
+        )
+    return model, tta_model
+
+
+def check_binary(seg_logits: Any) -> None:
+    """Refuse the logits of heads with more than two channels.
+
+    Args:
+        seg_logits (Tensor): (N, C, H, W).
+
+    Raises:
+        ValueError: If C > 2.
+    """
+    if seg_logits.shape[1] > 2:
+        raise ValueError(
+            f'the head gives {seg_logits.shape[1]} channels, but this temperature is '
+            'for binary heads: one channel (out_channels=1) or two (num_classes=2)'
+        )
+
+
+@contextmanager
+def replaced(owner: Any, name: str, function: Callable) -> Iterator[None]:
+    """Let a function stand in for a method of one object, then take it away again.
+
+    Args:
+        owner (Any): The object.
+        name (str): Name of the method.
+        function (Callable): What is called instead, without ``self``.
+    """
+    before = vars(owner).get(name)
+    setattr(owner, name, function)
+    try:
+        yield
+    finally:
+        if before is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
