@@ -8,6 +8,7 @@ from mmengine.dist import is_main_process
 
 from mmaslp.apis.cli import add_host_arguments, clear_errors, set_local_rank
 from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
+from mmaslp.apis.temperature import apply_temperature
 from mmaslp.apis.testing import EVALUATIONS, evaluate, summary_table, test_sets
 from mmaslp.visualization.report import write_report
 
@@ -34,6 +35,14 @@ def parse_args(argv=None):
     parser.add_argument('--wait-time', type=float, default=2, help='seconds, of --show')
     parser.add_argument(
         '--tta', action='store_true', help='average over the views of tta_pipeline'
+    )
+    parser.add_argument(
+        '--temperature',
+        nargs='?',
+        const='',
+        metavar='T|FILE',
+        help='divide the logits by T, or by the temperature in a file of '
+        'tools/fit_temperature.py, by default CHECKPOINT.temperature.json',
     )
     add_host_arguments(parser)
     return parser.parse_args(argv)
@@ -67,6 +76,8 @@ def make_config(args):
     check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
     cfg.resume = False
+    if args.temperature is not None:
+        args.temperature = apply_temperature(cfg, args.temperature)
     if args.show or args.show_dir:
         draw_predictions(cfg, args)
     if args.report and not measures_calibration(cfg, args.eval):
@@ -93,6 +104,8 @@ def main(argv=None):
     if not is_main_process():
         return
     print(f'\n{summary_table(results, args.eval)}\n')
+    if args.temperature is not None:
+        print(f'temperature: {args.temperature:.6g}')
     print(f'figures: {osp.join(cfg.work_dir, "eval", "results.json")}')
     for name, entry in results.items():
         if 'result' in entry:
@@ -127,6 +140,7 @@ def save_report(args, results):
     settings = {
         'config': args.config,
         'checkpoint': args.checkpoint,
+        'temperature': args.temperature,
         'test-time augmentation': args.tta,
         'cfg-options': args.cfg_options or '-',
     }

@@ -26,9 +26,9 @@ _PEAK = 1.2784645427610738
 class LogitHistogram:
     r"""Counts of background and foreground pixels per cell of the logit z.
 
-    Cells are (k - 1, k] / 2048 between -64 and 64, and one beyond each end. A pixel
-    is represented by the middle of its cell, at most w / 2 = 2**-12 away, or by -64
-    or 64. No cell holds logits on both sides of the decision z > 0. Beside the counts
+    Cells are (k - 1, k] / 1024 between -256 and 256, and one beyond each end. A pixel
+    is represented by the middle of its cell, at most w / 2 = 2**-11 away, or by -256
+    or 256. No cell holds logits on both sides of the decision z > 0. Beside the counts
     the logits on the wrong side are summed, in units of 2**-20, because with
     s = 1 / T
 
@@ -37,12 +37,12 @@ class LogitHistogram:
         + s \sum_{i\ wrong} |z_i|\Big),
 
     so the linear part, which grows without bound, is exact at both ends. Memory is
-    4 MB whatever the number of pixels; everything is integer, so :meth:`merge` is
+    8 MB whatever the number of pixels; everything is integer, so :meth:`merge` is
     exact in any order.
 
-    **Error against float64.** :meth:`nll` within s * w / 4 = s * 1.2e-4, :meth:`ece`
-    within s * w / 8 = s * 6.1e-5 plus twice the share of the pixels in cells that an
-    edge of a bin cuts; to both add exp(-64 s) times the share of pixels beyond the
+    **Error against float64.** :meth:`nll` within s * w / 4 = s * 2.4e-4, :meth:`ece`
+    within s * w / 8 = s * 1.2e-4 plus twice the share of the pixels in cells that an
+    edge of a bin cuts; to both add exp(-256 s) times the share of pixels beyond the
     ends. For the temperature see :func:`temperature_interval`.
 
     Example:
@@ -54,8 +54,8 @@ class LogitHistogram:
         3.64
     """
 
-    LIMIT = 64
-    PER_UNIT = 2048
+    LIMIT = 256
+    PER_UNIT = 1024
     WRONG_UNIT = 2**20
 
     _HALF = LIMIT * PER_UNIT

@@ -1,0 +1,53 @@
+#!/usr/bin/env python
+"""Fit the temperature of a checkpoint on the validation set (temperature scaling)."""
+
+import argparse
+
+from mmengine.dist import is_main_process
+
+from mmaslp.apis.cli import add_host_arguments, clear_errors, set_local_rank
+from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
+from mmaslp.apis.temperature import fit_checkpoint
+from mmaslp.utils.temperature_file import temperature_path
+
+
+def parse_args(argv=None):
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description='Fit the temperature of a checkpoint')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--out',
+        metavar='FILE',
+        help='JSON file to write, by default CHECKPOINT.temperature.json',
+    )
+    add_host_arguments(parser)
+    return parser.parse_args(argv)
+
+
+@clear_errors
+def main(argv=None):
+    """Run the tool."""
+    args = parse_args(argv)
+    set_local_rank(args)
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    set_work_dir(cfg, args.config, args.work_dir)
+    check_checkpoint(args.checkpoint)
+    cfg.load_from = args.checkpoint
+    record = fit_checkpoint(cfg, args.out)
+    if not is_main_process():
+        return
+    low, high = record['temperature_interval']
+    print(
+        f'\ntemperature {record["temperature"]:.6g} (between {low:.6g} and '
+        f'{high:.6g}) from {record["num_images"]} validation images'
+    )
+    for figure in ('nll', 'ece'):
+        before, after = record[figure]['before'], record[figure]['after']
+        print(f'{figure.upper()} {before:.6f} -> {after:.6f}')
+    print(f'written to {args.out or temperature_path(args.checkpoint)}')
+
+
+if __name__ == '__main__':
+    main()
