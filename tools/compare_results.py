@@ -9,6 +9,7 @@ import sys
 from pathlib import PurePath
 
 from mmaslp.core.bootstrap import paired_bootstrap
+from mmaslp.core.calibration import TIED
 from mmaslp.evaluation.results import load_result, save_result
 
 
@@ -39,9 +40,9 @@ def main(argv=None):
     """
     args = parse_args(argv)
     try:
-        first, second = _matched(args.first, args.second)
+        results, (first, second) = _matched(args.first, args.second)
         comparison = paired_bootstrap(
-            first, second, args.resamples, args.seed, args.level
+            first, second, args.resamples, args.seed, args.level, exact=results
         )
         if args.json:
             save_result(args.json, comparison)
@@ -56,11 +57,17 @@ def main(argv=None):
             f'{row["difference"]:+12.4f} [{row["low"]:+.4f}, {row["high"]:+.4f}]'
             f'{" *" if row["differs"] else ""}'
         )
+    for path, images in ((args.first, first), (args.second, second)):
+        if images.narrow is None:
+            print(
+                f'{path} is of an earlier version and allows no intervals of '
+                f'{", ".join(TIED)}: evaluate that model again'
+            )
     return 0
 
 
 def _matched(first_path, second_path):
-    """Load both tables with their images in one order.
+    """Load both results, and their tables with the images in one order.
 
     Raises:
         ValueError: A file is no result file, their images or settings differ.
@@ -90,7 +97,7 @@ def _matched(first_path, second_path):
     if pixels.any():
         name = order[int(pixels.argmax())]
         raise ValueError(f'{name} has another number of pixels in each file')
-    return tables
+    return (one, two), tables
 
 
 def _rows(images, path):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .calibration import BinTable, binned_figures, brier_score, equal_width
+from .narrow_bins import NarrowBins, narrow_per_bin, pack
 
 SCHEMA = ('names', 'count', 'right', 'conf', 'nll', 'brier')
 
@@ -16,6 +17,10 @@ class ImageTable:
     Args:
         records (Sequence[dict]): Rows as :meth:`record` makes them.
         bins (int): Number of bins. Defaults to 10.
+
+    Attributes:
+        narrow (NarrowBins | None): A finer division of the same bins. None if a row
+            has none, as those of older result files.
 
     Raises:
         ValueError: A row has another number of bins.
@@ -32,6 +37,10 @@ class ImageTable:
         self.table = BinTable(*sums)
         self.nll = np.array([record['nll'] for record in records], dtype=float)
         self.brier = np.array([record['brier'] for record in records], dtype=float)
+        narrow = [record.get('narrow') for record in records]
+        self.narrow = None
+        if all(image is not None for image in narrow):
+            self.narrow = NarrowBins(narrow, bins * narrow_per_bin(bins))
 
     def __len__(self):
         return len(self.names)
@@ -47,17 +56,21 @@ class ImageTable:
             mode (str): 'top_label' or 'positive'. Defaults to 'top_label'.
 
         Returns:
-            dict: ``name``; per bin ``count``, ``right`` and summed ``conf``; and
-            the sums of ``nll`` and ``brier``.
+            dict: ``name``; per bin ``count``, ``right`` and summed ``conf``;
+            ``narrow``, see :func:`~.narrow_bins.pack`; and the sums of ``nll`` and
+            ``brier``.
         """
         levels = histogram.levels(mode)
-        table = equal_width(levels, bins)
+        parts = narrow_per_bin(bins)
+        narrow = equal_width(levels, bins * parts)
+        table = narrow.joined(parts)
         count = levels.total
         return {
             'name': name,
             'count': table.count.tolist(),
             'right': table.right.tolist(),
             'conf': table.conf.tolist(),
+            'narrow': pack(narrow),
             'nll': int(histogram.nll) / histogram.NLL_UNIT,
             'brier': brier_score(levels) * count if count else 0.0,
         }
@@ -97,6 +110,8 @@ class ImageTable:
             columns[f'image_{key}'] = [
                 None if np.isnan(value) else float(value) for value in figures[key]
             ]
+        if self.narrow is not None:
+            columns['narrow'] = self.narrow.to_json()
         return columns
 
     @classmethod
@@ -104,11 +119,13 @@ class ImageTable:
         """Rebuild a table from its columns.
 
         Args:
-            columns (dict): As :meth:`to_json` returned it.
+            columns (dict): As :meth:`to_json` returned it; files of earlier versions
+                lack ``narrow``.
             bins (int): Number of bins.
 
         Raises:
-            ValueError: A column is missing or has another length.
+            ValueError: A column is missing, has another length or does not fit the
+                others.
         """
         missing = set(SCHEMA) - set(columns)
         if missing:
@@ -117,14 +134,18 @@ class ImageTable:
             raise ValueError('the columns of the image table differ in length')
         keys = ('name', *SCHEMA[1:])
         rows = zip(*(columns[key] for key in SCHEMA))
-        return cls([dict(zip(keys, row)) for row in rows], bins)
+        table = cls([dict(zip(keys, row)) for row in rows], bins)
+        if 'narrow' in columns:
+            table.narrow = NarrowBins.from_json(columns['narrow'])
+            if not np.array_equal(table.narrow.num_pixels, table.num_pixels):
+                raise ValueError('the narrow bins of the image table miss pixels')
+        return table
 
     def take(self, rows):
         """Return the table of some rows, in the given order."""
         chosen = object.__new__(ImageTable)
         chosen.names = [self.names[row] for row in rows]
-        chosen.table = BinTable(
-            self.table.count[rows], self.table.right[rows], self.table.conf[rows]
-        )
+        chosen.table = self.table.take(rows)
+        chosen.narrow = self.narrow and self.narrow.take(rows)
         chosen.nll, chosen.brier = self.nll[rows], self.brier[rows]
         return chosen

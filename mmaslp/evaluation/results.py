@@ -27,8 +27,9 @@ def calibration_result(
         dict: At top level every figure of :meth:`CalibrationHistogram.compute` (its
         ``count`` as ``num_pixels``), ``ece_image`` and ``num_images``; then
         ``positive`` (the figures of the positive class, for two classes in
-        top-label mode), ``intervals`` ({figure: [low, high]}, 95 %), ``bins``,
-        ``images`` (:meth:`ImageTable.to_json`) and ``settings``.
+        top-label mode), ``intervals`` ({figure: [low, high]}, 95 %, see
+        :func:`~mmaslp.core.bootstrap.bootstrap`), ``bins``, ``images``
+        (:meth:`ImageTable.to_json`) and ``settings``.
     """
     figures = histogram.compute(bins, mode)
     count = int(figures.pop('count'))
@@ -49,7 +50,7 @@ def calibration_result(
     if mode == 'top_label' and histogram.num_classes == 2:
         result['positive'] = histogram.compute(bins, 'positive')
     if resamples:
-        drawn = bootstrap(images, resamples)
+        drawn = bootstrap(images, resamples, exact=figures)
         result['intervals'] = {k: list(v) for k, v in drawn['intervals'].items()}
         result['bins']['low'], result['bins']['high'] = drawn['bins'].tolist()
         result['settings']['resamples'] = resamples

@@ -5,8 +5,10 @@ from .binning import check_bins, equal_mass, equal_width, sweep
 from .figures import binned_figures, brier_decomposition, debiased_l2, signed_gap
 from .level_figures import average_precision, brier_score, ks_error, roc_auc
 from .score_levels import ScoreLevels
+from .tied_figures import TIED, tied_figures
 
 __all__ = [
+    'TIED',
     'BinTable',
     'ScoreLevels',
     'average_precision',
@@ -21,4 +23,5 @@ __all__ = [
     'roc_auc',
     'signed_gap',
     'sweep',
+    'tied_figures',
 ]

@@ -43,6 +43,17 @@ class BinTable:
         """(..., B) share of the pixels, nan if there is none."""
         return ratio(self.count, np.expand_dims(self.total, -1))
 
+    def take(self, rows):
+        """Return the table of some images or resamples, in the given order."""
+        return BinTable(self.count[rows], self.right[rows], self.conf[rows])
+
+    def joined(self, parts):
+        """Add up every ``parts`` neighbouring bins; B must be a multiple of it."""
+        sums = (self.count, self.right, self.conf)
+        return BinTable(
+            *(each.reshape(*each.shape[:-1], -1, parts).sum(-1) for each in sums)
+        )
+
     def pooled(self, weights=None):
         """Add up the images of a table of (I, B) sums.
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .bin_table import BinTable, ratio
+
 # Equal-mass partitions finer than this say nothing more; it bounds the sweep's time.
 MAX_SWEEP_BINS = 4096
 
@@ -55,6 +57,24 @@ def equal_mass(levels, bins):
     return levels.grouped(group, int(group[-1]) + 1)
 
 
+def equal_mass_rows(table, bins):
+    """:func:`equal_mass` of every row, with the bins of the table as levels.
+
+    Args:
+        table (BinTable): of (R, K) sums, integer but for ``conf``; K bins in ascending
+            order, whose pixels count as tied.
+        bins (int): Number of parts.
+
+    Returns:
+        BinTable: of (R, bins) sums; parts that no level begins are empty.
+    """
+    sums = (table.count, table.right, table.conf)
+    before, *others = (_prefix_sums(each) for each in sums)
+    total = table.total
+    cut = _mass_cuts(before, np.cumsum(total) - total, total, bins)
+    return BinTable(*(np.diff(each[cut]) for each in (before, *others)))
+
+
 def sweep(levels, max_bins=MAX_SWEEP_BINS):
     """Equal mass with the largest number of bins whose accuracies ascend.
 
@@ -75,22 +95,74 @@ def sweep(levels, max_bins=MAX_SWEEP_BINS):
     """
     if _ascends(levels.right, levels.count):
         return levels.grouped(np.arange(len(levels.count)), len(levels.count))
-    total = levels.total
-    rights = np.concatenate([[0], np.cumsum(levels.right)])
-    counts = np.concatenate([[0], np.cumsum(levels.count)])
-    bins = 1
-    while bins < min(total, max_bins):
-        # First level of each bin: the first whose rank reaches k * N / bins.
-        k = np.arange(bins + 2)
-        cut = np.searchsorted(counts[:-1], -(-k * total // (bins + 1)))
-        cut = cut[np.concatenate([[True], np.diff(cut) > 0])]
-        if not _ascends(np.diff(rights[cut]), np.diff(counts[cut])):
+    (bins,) = _sweep_bins(levels.count[None], levels.right[None], max_bins)
+    return equal_mass(levels, int(bins))
+
+
+def sweep_rows(table):
+    """:func:`sweep` of every row, with the bins of the table as levels.
+
+    It stops at K parts: with more, most edges would lie inside of a level.
+
+    Args:
+        table (BinTable): See :func:`equal_mass_rows`.
+
+    Returns:
+        BinTable: of (R, K) sums; the last bins of most rows are empty.
+    """
+    levels = table.count.shape[-1]
+    swept = np.array([table.count, table.right, table.conf], dtype=np.float64)
+    bins = _sweep_bins(table.count, table.right, levels)
+    bins[_ascends(table.right, table.count)] = 0  # each level is its own bin
+    for number in np.unique(bins[bins > 0]):
+        rows = bins == number
+        parts = equal_mass_rows(table.take(rows), number)
+        swept[:, rows] = 0
+        swept[:, rows, :number] = parts.count, parts.right, parts.conf
+    return BinTable(*swept)
+
+
+def _sweep_bins(count, right, max_bins):
+    """(R,) largest number of parts of the (R, K) levels before accuracies fall."""
+    before, rights = _prefix_sums(count), _prefix_sums(right)
+    total = count.sum(-1)
+    start = np.cumsum(total) - total
+    bins = np.ones(len(count), np.int64)
+    rows = np.arange(len(count))
+    for number in range(2, max_bins + 1):
+        rows = rows[total[rows] >= number]
+        cut = _mass_cuts(before, start[rows], total[rows], number)
+        rows = rows[_ascends(np.diff(rights[cut]), np.diff(before[cut]))]
+        if not len(rows):
             break
-        bins += 1
-    return equal_mass(levels, bins)
+        bins[rows] = number
+    return bins
+
+
+def _mass_cuts(before, start, total, bins):
+    """Where parts of one mass begin and end.
+
+    Args:
+        before (np.ndarray): (R * K + 1,) int64, running count over all rows.
+        start (np.ndarray): (R,) int64, running count where each row starts.
+        total (np.ndarray): (R,) int64, pixels of each row.
+        bins (int): Number of parts.
+
+    Returns:
+        np.ndarray: (R, bins + 1) places in ``before``: the first level of each part
+        is the first whose rank reaches k * N / bins.
+    """
+    rank = -(-np.arange(bins + 1) * total[:, None] // bins)
+    return np.searchsorted(before, start[:, None] + rank)
+
+
+def _prefix_sums(values):
+    """(R * K + 1,) running sum of (R, K) values over all rows, from 0."""
+    return np.concatenate([np.zeros(1, values.dtype), np.cumsum(values)])
 
 
 def _ascends(right, count):
-    """Whether the accuracies right / count never fall."""
-    accuracy = right / count
-    return bool(np.all(accuracy[1:] >= accuracy[:-1]))
+    """(...) whether the accuracies of (..., B) bins never fall; empty ones have none."""
+    accuracy = ratio(right, count)
+    highest = np.fmax.accumulate(accuracy, -1)
+    return np.all(np.isnan(accuracy) | (accuracy >= highest), -1)

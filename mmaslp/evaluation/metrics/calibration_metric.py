@@ -30,7 +30,7 @@ class CalibrationMetric(StreamingMetric):
     For heads with one or two channels (background and foreground) and, with
     ``mode='top_label'``, for more classes. Batches, sizes and float types may be
     mixed. Memory does not grow with the number of pixels: a histogram of 4 MB, four
-    more for the last images, and about 1 KB per image.
+    more for the last images, and 2 to 5 KB per image.
 
     Besides the returned figures, files are written to ``output_dir`` or the run's log
     folder: ``calibration_{val,test}.json`` (every figure, the table of images for
