@@ -56,7 +56,9 @@ class ML1ACELoss(BinaryLoss):
         **kwargs,
     ):
         super().__init__(loss_name=loss_name, **kwargs)
-        self.num_bins = check_positive(num_bins, 'num_bins')
+        if num_bins < 1 or num_bins != int(num_bins):
+            raise ValueError(f'num_bins must be >= 1 and whole, got {num_bins!r}')
+        self.num_bins = int(num_bins)
         self.ce_weight = check_positive(ce_weight, 'ce_weight', zero=True)
         self.ace_weight = check_positive(ace_weight, 'ace_weight', zero=True)
 
