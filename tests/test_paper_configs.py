@@ -1,0 +1,275 @@
+"""The configs of the paper's setting, on a tiny copy of its data in its layouts."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmseg.registry import MODELS, TRANSFORMS
+from PIL import Image
+
+from mmaslp.apis.config import load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+NAME = 'dilated-fusion_r50_{}_1xb10-30e_duts-384x384'
+PERTURBATIONS = ('hi', 'si', 'm', 'dm')
+METHODS = [
+    'bce',
+    'ls',
+    *(f'slp-{name}' for name in PERTURBATIONS),
+    *(f'aslp-{rule}-{name}' for rule in ('mc', 'me') for name in PERTURBATIONS),
+]
+TEST_SETS = ('DUTS-TE', 'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS')
+RELEASED = {f'test_evaluator.{i}.protocol': 'released' for i in range(2)}
+# The structure stays as it is; two iterations of one batch of ten images.
+SMALL = {
+    'model.pretrained': None,
+    'model.backbone.stem_channels': 4,
+    'model.backbone.base_channels': 4,
+    'model.neck.in_channels': [16, 32, 64, 128],
+    'model.neck.channels': 4,
+    'model.neck.mid_channels': 4,
+    'model.neck.out_channels': 4,
+    'model.decode_head.in_channels': 4,
+    'model.decode_head.channels': 4,
+    'train_cfg.max_epochs': 2,
+    **{
+        f'{split}_dataloader.{key}': value
+        for split in ('train', 'val', 'test')
+        for key, value in dict(num_workers=0, persistent_workers=False).items()
+    },
+}
+
+
+def path_of(method):
+    return ROOT / 'configs' / 'aslp' / f'{NAME.format(method)}.py'
+
+
+def load(method, **options):
+    cfg = load_config(str(path_of(method)), options)
+    init_default_scope(cfg.default_scope)
+    return cfg
+
+
+def write_set(folder, names, objects=True, size=(48, 56)):
+    rng = np.random.default_rng(len(names))
+    for kind in ('images', 'masks') if objects else ('images',):
+        (folder / kind).mkdir(parents=True)
+    for name in names:
+        mask = np.zeros(size, np.uint8)
+        top, left = rng.integers(0, 24, 2)
+        mask[top : top + 24, left : left + 24] = 255
+        image = rng.integers(0, 120, (*size, 3)) + objects * mask[..., None] // 3
+        image = Image.fromarray(image.astype(np.uint8))
+        image.save(folder / 'images' / f'{name}.jpg')
+        if objects:
+            Image.fromarray(mask).save(folder / 'masks' / f'{name}.png')
+
+
+@pytest.fixture(scope='module')
+def workplace(tmp_path_factory):
+    """A working directory with data/, as prepare_dataset.py leaves it."""
+    root = tmp_path_factory.mktemp('paper')
+    train = [f'{i:02d}' for i in range(14)]
+    write_set(root / 'data' / 'DUTS-TR', train)
+    for split, names in dict(train=train[:10], val=train[10:]).items():
+        listed = root / 'data' / 'DUTS-TR' / f'{split}.txt'
+        listed.write_text('\n'.join(names))
+    for name in TEST_SETS:
+        write_set(root / 'data' / name, ['0', '1'])
+    write_set(root / 'data' / 'DTD-500', ['0', '1'], objects=False)
+    return root
+
+
+def run_tool(name, *args, options, cwd):
+    given = [f'{key}={value}'.replace(' ', '') for key, value in options.items()]
+    command = [ROOT / 'tools' / name, *args, '--cfg-options', *given]
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_there_is_a_config_for_each_row_and_no_other():
+    found = {p.stem for p in path_of('bce').parent.glob('dilated-fusion_r50_*.py')}
+    assert found == {NAME.format(method) for method in METHODS}
+
+
+def test_network_has_the_parameters_of_the_released_one():
+    """Those that the released network trains; it holds 90,737,921."""
+
+    def conv(inputs, outputs, kernel=3, bias=True):
+        return kernel**2 * inputs * outputs + bias * outputs
+
+    laterals = sum(4 * conv(width, 256) for width in (256, 512, 1024, 2048))
+    units = 7 * 2 * conv(256, 256)
+    output = conv(256, 128) + conv(128, 32) + conv(32, 1, kernel=1)
+    resnet = 25_557_032 - (2048 + 1) * 1000  # torchvision's, without its classifier
+    model = MODELS.build(load('bce', **{'model.pretrained': None}).model)
+    count = sum(p.numel() for p in model.parameters())
+    assert count == resnet + laterals + units + output == 67_494_657
+
+
+def test_network_keeps_the_size_of_the_image():
+    options = {key: value for key, value in SMALL.items() if key.startswith('model.')}
+    model = MODELS.build(load('bce', **options).model).eval()
+    with torch.no_grad():
+        for size in ((64, 64), (96, 64), (50, 70)):
+            logits = model.encode_decode(
+                torch.randn(1, 3, *size), [dict(img_shape=size)]
+            )
+            assert logits.shape == (1, 1, *size)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_config_is_what_its_name_says(method):
+    cfg = load(method)
+    loss = MODELS.build(cfg.model.decode_head.loss_decode)
+    hooks = cfg.get('custom_hooks', [])
+    kind, *parts = method.split('-')
+    assert [hook.type for hook in hooks] == ['ASLPHook'] * (kind in ('slp', 'aslp'))
+    smoothing = loss.alpha * loss.perturbation.beta
+    if kind in ('bce', 'aslp'):
+        assert smoothing == 0
+    else:  # the same target in expectation, so that rows can be compared
+        assert smoothing == pytest.approx(0.1)
+    assert loss.deterministic == (kind == 'ls')
+    if parts:
+        assert loss.perturbation.name == parts[-1].upper()
+        rule = parts[0].upper() if kind == 'aslp' else 'fixed'
+        assert hooks[0].rule == rule
+        assert hooks[0].get('warmup_epochs') == (5 if kind == 'aslp' else None)
+
+
+def test_augmentation():
+    """Flip, crop and rotation happen as often and as far as released."""
+    cfg = load('bce')
+    steps = {step.type: TRANSFORMS.build(step) for step in cfg.train_pipeline[2:-2]}
+    assert list(steps) == ['RandomFlip', 'RandomCenterCrop', 'RandomRotate']
+    rows = np.arange(40)[:, None] * np.ones((1, 50))
+    results = dict(img=np.stack([rows] * 3, -1), gt_seg_map=rows.astype(np.uint8))
+    results.update(seg_fields=['gt_seg_map'], img_shape=(40, 50))
+    np.random.seed(0)
+    crops = [steps['RandomCenterCrop'](dict(results)) for _ in range(300)]
+    heights, widths = np.transpose([crop['img_shape'] for crop in crops])
+    assert (heights.min(), heights.max()) == (10, 39)
+    assert (widths.min(), widths.max()) == (20, 49)
+    flips = [steps['RandomFlip'](dict(results))['flip'] for _ in range(1000)]
+    assert 430 < sum(flips) < 570
+    draws = [steps['RandomRotate'].generate_degree() for _ in range(1000)]
+    angles = np.array([degree for rotate, degree in draws if rotate])
+    assert 150 < len(angles) < 250
+    assert -15 <= angles.min() < -14 and 14 < angles.max() <= 15
+    steps['RandomRotate'].prob = 1.0
+    white = dict(results, gt_seg_map=np.ones((40, 50), np.uint8))
+    white['img'] = np.full((40, 50, 3), 255, np.uint8)
+    turned = [steps['RandomRotate'](dict(white)) for _ in range(10)]
+    corners = [(t['img'][0, 0].max(), t['gt_seg_map'][0, 0]) for t in turned]
+    assert (0, 0) in corners and {mask for _, mask in corners} <= {0, 1}
+
+
+class Rates(Hook):
+    """Keeps the learning rate that each epoch trains with."""
+
+    def __init__(self):
+        self.rates = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.rates += runner.optim_wrapper.get_lr()['lr']
+
+
+def test_learning_rate_of_a_run(toy, tmp_path):
+    """The rates are those of the released code at the start of each of 30 epochs."""
+    paper = load('bce')
+    cfg = toy.config(tmp_path, custom_hooks=[])
+    cfg.train_dataloader.batch_size = 10
+    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg'):
+        cfg[key] = paper[key]
+    cfg.train_cfg.val_interval = 100
+    cfg.default_hooks.param_scheduler = paper.default_hooks.param_scheduler
+    runner = Runner.from_cfg(cfg)
+    rates = Rates()
+    runner.register_hook(rates)
+    runner.train()
+    exponents = np.cumsum([0, *(epoch // 10 for epoch in range(1, 30))])
+    np.testing.assert_allclose(rates.rates, 2.5e-5 * 0.95**exponents, rtol=1e-6)
+    assert rates.rates[9] == pytest.approx(2.5e-5)
+    assert rates.rates[19] == pytest.approx(1.5e-5, rel=0.01)
+
+
+@pytest.mark.parametrize('method', ['bce', 'ls', 'slp-si', 'aslp-mc-m', 'aslp-me-dm'])
+def test_two_iterations(method, workplace, tmp_path, monkeypatch):
+    monkeypatch.chdir(workplace)
+    cfg = load(method, **SMALL, log_level='WARNING', work_dir=str(tmp_path))
+    cfg.experiment_name = cfg.visualizer.name = f'paper_{method}'
+    if 'aslp' in method:
+        cfg.custom_hooks[0].warmup_epochs = 1
+    runner = Runner.from_cfg(cfg)
+    before = {k: v.clone() for k, v in runner.model.state_dict().items()}
+    runner.train()
+    assert runner.iter == 2
+    moved = {
+        name.split('.')[0]
+        for name, value in runner.model.named_parameters()
+        if not torch.equal(value, before[name])
+    }
+    assert moved == {'backbone', 'neck', 'decode_head'}
+    if 'slp' in method:
+        with (tmp_path / 'alpha.csv').open() as file:
+            levels = [float(row['alpha']) for row in csv.DictReader(file)]
+        assert len(levels) == 10
+        assert all(0 <= level < 1 for level in levels)
+        if method == 'slp-si':
+            assert levels == pytest.approx([0.1 / 1.5] * 10, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_commands_of_a_row(workplace):
+    """Train, test by the raw and by the released protocol, as docs/paper.md says."""
+    method = 'aslp-mc-hi'
+    work_dir = Path('work_dirs') / NAME.format(method)
+    options = {**SMALL, 'test_evaluator.0.draw': False}
+    run_tool('train.py', path_of(method), options=options, cwd=workplace)
+    checkpoint = work_dir / 'epoch_2.pth'
+    assert (workplace / work_dir / 'alpha.csv').is_file()
+    figures = {}
+    every = [*TEST_SETS, 'DTD-500']
+    for protocol, extra, sets in (
+        ('raw', {}, every),
+        ('released', RELEASED, ['ECSSD', 'DTD-500']),
+    ):
+        folder = work_dir / protocol
+        out = run_tool(
+            'test.py',
+            path_of(method),
+            checkpoint,
+            *('--eval', 'ece', 'sod', '--work-dir', folder, '--sets', *sets),
+            options={**options, **extra},
+            cwd=workplace,
+        )
+        for name in sets:
+            assert re.search(rf'^{name} ', out, re.M)
+        saved = (workplace / folder / 'eval' / 'results.json').read_text()
+        figures[protocol] = json.loads(saved)
+        saved = workplace / folder / 'eval' / 'ECSSD' / 'calibration_test.json'
+        assert json.loads(saved.read_text())['settings']['protocol'] == protocol
+        assert list(figures[protocol]) == sets
+    for name, released in figures['released'].items():
+        raw = figures['raw'][name]
+        assert raw['ece'] != released['ece']
+        assert raw['mae'] != released['mae']
