@@ -8,7 +8,9 @@ _FIXED = dict(type='ASLPHook', rule='fixed')
 
 
 def _sc_bce(hook=None, **kwargs):
-    return dict(loss=dict(type='SCBCELoss', **kwargs), hook=hook)
+    return dict(
+        loss=dict(type='SCBCELoss', **kwargs), hook=dict(hook) if hook else None
+    )
 
 
 def _other(kind, **kwargs):

@@ -222,6 +222,19 @@ def test_two_channels_and_different_perturbations(toy, tmp_path):
     assert any('trains with DiceLoss too' in f.message for f in check_config(cfg))
 
 
+@pytest.mark.parametrize('kind', ['BrierLoss', 'NACLLoss'])
+def test_other_losses_of_binary_heads(toy, tmp_path, kind):
+    cfg = toy.config(tmp_path)
+    cfg.model.decode_head.loss_decode = dict(type=kind)
+    (finding,) = (f for f in check_config(cfg) if f.level == 'error')
+    assert 'no head trains with SCBCELoss, without which ASLPHook' in finding.message
+    cfg.pop('custom_hooks')
+    assert levels(check_config(cfg)) == ['note']  # acc_seg, of one channel
+    cfg.model.decode_head.out_channels = 3
+    (finding,) = check_config(cfg)
+    assert f'3 channels, and {kind} is for binary heads' in finding.message
+
+
 @pytest.mark.parametrize('name', sorted(REFUSED))
 def test_refused_heads(toy, tmp_path, name):
     cfg = toy.config(tmp_path)

@@ -16,6 +16,14 @@ _EVALUATOR = (
     "val_evaluator = [dict(type='CalibrationMetric'), dict(type='IoUMetric', "
     "iou_metrics=['mIoU'])]"
 )
+_BINARY_LOSSES = (
+    'BinaryFocalLoss',
+    'BrierLoss',
+    'MbLSLoss',
+    'ML1ACELoss',
+    'NACLLoss',
+    'SCBCELoss',
+)
 # Their labels are boundaries and not the mask.
 _OTHER_TASKS = ('STDCHead',)
 
@@ -85,6 +93,11 @@ def _all_losses(head: Mapping) -> list[Mapping]:
     return [losses] if isinstance(losses, Mapping) else list(losses)
 
 
+def _binary_losses(head: Mapping) -> list[str]:
+    losses = _all_losses(head)
+    return [k for k in _BINARY_LOSSES if any(_is(loss, k) for loss in losses)]
+
+
 def _ours(head: Mapping) -> list[Mapping]:
     return [loss for loss in _all_losses(head) if _is(loss, 'SCBCELoss')]
 
@@ -96,7 +109,8 @@ def _is(part: Any, name: str) -> bool:
 
 
 def _head(path: str, head: Mapping, model: Mapping) -> Iterator[Finding]:
-    if _is(head, 'STDCHead') or not _ours(head):
+    losses = _binary_losses(head)
+    if _is(head, 'STDCHead') or not losses:
         return
     inner = head.get('kernel_generate_head') or head
     classes = inner.get('num_classes')
@@ -104,7 +118,7 @@ def _head(path: str, head: Mapping, model: Mapping) -> Iterator[Finding]:
     if channels not in (1, 2):
         yield Finding(
             'error',
-            f'{path} has {channels} channels, and SCBCELoss is for binary heads',
+            f'{path} has {channels} channels, and {losses[0]} is for binary heads',
             f'{path}.num_classes = 2\n{path}.out_channels = 1  (or 2)',
         )
         return
@@ -150,6 +164,8 @@ def _head(path: str, head: Mapping, model: Mapping) -> Iterator[Finding]:
 def _losses(heads: list, hook: Mapping | None) -> Iterator[Finding]:
     found = [(p, loss) for p, head in heads for loss in _ours(head)]
     if not found:
+        if hook is None and any(_binary_losses(head) for _, head in heads):
+            return
         yield Finding(
             'error' if hook is not None else 'warning',
             'no head trains with SCBCELoss'

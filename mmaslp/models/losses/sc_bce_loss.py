@@ -140,28 +140,10 @@ class SCBCELoss(BinaryLoss):
     ) -> Tensor:
         """Compute the loss and leave the margins for the hook.
 
-        Args:
-            cls_score (Tensor): Logits: ``(N, 1, H, W)``, ``(N, 2, H, W)`` or points
-                ``(N, 1 | 2, P)``; for two channels z = z1 - z0.
-            label (Tensor): Labels in {0, 1, ignore_index}, ``(N, H, W)`` or ``(N, P)``,
-                a channel axis of size 1 is allowed.
-            weight (Tensor, optional): Weight per pixel, of the shape of ``label`` or
-                broadcasting with it. Defaults to None.
-            avg_factor (float, optional): Divisor of the sum, with reduction 'mean'.
-                Defaults to None.
-            reduction_override (str, optional): 'none', 'mean' or 'sum'. Defaults to
-                None.
-            ignore_index (int, optional): Overrides that of the constructor. Defaults to
-                None.
-            **kwargs: Ignored, for heads that pass more.
-
-        Returns:
-            Tensor: Scalar, or of the shape ``(N, H, W)`` / ``(N, P)`` with reduction
-            'none'. Pixels to be ignored give 0; a batch of only such pixels gives 0.
+        Takes and returns what :meth:`BinaryLoss.forward` does.
 
         Raises:
-            ValueError: If shapes do not fit, there are more than two channels, a label
-                is outside {0, 1, ignore_index}, or the batch is not the hook's.
+            ValueError: As there, or if the batch is not the hook's.
         """
         reduction = self._resolve_reduction(reduction_override, avg_factor)
         labels, valid = self._split_labels(label, cls_score, ignore_index)

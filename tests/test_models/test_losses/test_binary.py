@@ -1,5 +1,6 @@
 """What all losses of binary heads have in common, and that every method trains."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -209,6 +210,18 @@ def test_bad_input_is_refused(batch, cfg):
 def test_bad_arguments(cfg, match):
     with pytest.raises(ValueError, match=match):
         MODELS.build(cfg)
+
+
+def test_the_table_of_methods_holds_the_same_lines():
+    text = (ROOT / 'docs' / 'methods.md').read_text(encoding='utf-8')
+    rows = re.findall(
+        r'^\| `(\S+)` \| `(dict\(.*?\))` \| (?:`(dict\(.*\))`)?', text, re.M
+    )
+    table = {name: (loss, hook or 'None') for name, loss, hook in rows}
+    assert {
+        name: dict(loss=eval(loss), hook=eval(hook))
+        for name, (loss, hook) in table.items()
+    } == METHODS
 
 
 class Losses(Hook):
