@@ -68,9 +68,9 @@ def paired_bootstrap(
             Defaults to none.
 
     Returns:
-        dict[str, dict]: Per figure that both tables give ``first``, ``second``, their ``difference``
-        (second - first), its interval ``low`` and ``high``, and ``differs``: whether 0
-        lies outside of the interval.
+        dict[str, dict]: Per figure that both tables give ``first``, ``second``, their
+        ``difference`` (second - first), its interval ``low`` and ``high``, and
+        ``differs``: whether 0 lies outside of the interval.
 
     Raises:
         ValueError: The images differ, or an argument is out of range.

@@ -31,10 +31,10 @@ def pack(table):
         a mean confidence by less than 6e-8 of the bin's width.
     """
     filled = np.flatnonzero(table.count)
+    own = table.take(filled)
     rows = np.empty(len(filled), ROW)
-    rows['bin'] = filled
-    rows['count'], rows['right'] = table.count[filled], table.right[filled]
-    rows['excess'] = table.conf[filled] - filled * table.count[filled] / len(table.count)
+    rows['bin'], rows['count'], rows['right'] = filled, own.count, own.right
+    rows['excess'] = own.conf - filled * (own.count / len(table.count))
     return rows
 
 
@@ -63,16 +63,17 @@ class NarrowBins:
         """
         if weights is None:
             return self.pooled(np.ones((1, len(self.images)))).take(0)
-        rows = np.concatenate([np.empty(0, ROW), *self.images])
-        filled, place = np.unique(rows['bin'], return_inverse=True)
+        rows = np.concatenate([np.empty(0, ROW), *self.images], dtype=ROW)
+        filled = np.bincount(rows['bin'], minlength=self.number) > 0
+        place = (np.cumsum(filled) - 1)[rows['bin']]
         lengths = [len(image) for image in self.images]
         owner = np.repeat(np.arange(len(lengths)), lengths)
         conf = rows['excess'] + rows['bin'] * (rows['count'] / self.number)
-        sums = np.zeros((3, len(weights), len(filled)))
+        sums = np.zeros((3, len(weights), filled.sum()))
         for start in range(0, len(lengths), BLOCK):
             share = weights[:, start : start + BLOCK]
             own = slice(*np.searchsorted(owner, [start, start + BLOCK]))
-            dense = np.zeros((3, share.shape[1], len(filled)))
+            dense = np.zeros((3, share.shape[1], filled.sum()))
             for each, column in zip(dense, (rows['count'], rows['right'], conf)):
                 each[owner[own] - start, place[own]] = column[own]
             sums += share @ dense

@@ -162,7 +162,7 @@ def _prefix_sums(values):
 
 
 def _ascends(right, count):
-    """(...) whether the accuracies of (..., B) bins never fall; empty ones have none."""
+    """(...) whether the accuracies of (..., B) bins never fall; empty ones do not."""
     accuracy = ratio(right, count)
     highest = np.fmax.accumulate(accuracy, -1)
     return np.all(np.isnan(accuracy) | (accuracy >= highest), -1)

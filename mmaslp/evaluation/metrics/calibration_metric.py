@@ -42,9 +42,9 @@ class CalibrationMetric(StreamingMetric):
         bins (int): Number of bins. Defaults to 10.
         mode (str): 'top_label' (confidence in the prediction) or 'positive'
             (probability of the foreground). Defaults to 'top_label'.
-        draw (bool, optional): Draw reliability diagrams and bootstrap intervals (about
-            half a second). Defaults to None: in tests and validations of their own, not
-            in the validations of a training run.
+        draw (bool, optional): Draw reliability diagrams and bootstrap intervals (one to
+            three seconds for a thousand images). Defaults to None: in tests and
+            validations of their own, not in the validations of a training run.
         resamples (int): Bootstrap resamples where intervals are computed.
             Defaults to 1000.
         keep_worst (int): How many of the most over-confident images to keep with
