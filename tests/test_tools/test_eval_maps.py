@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from mmaslp.core import CalibrationHistogram
+from mmaslp.core.calibration import TIED
 from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
 from mmaslp.evaluation.results import load_result
 from mmaslp.evaluation.sod_measures import load_library
@@ -452,13 +453,47 @@ def test_comparison(folders, tmp_path, capsys):
     assert compare([*files, '--json', str(path), '--resamples', '100']) == 0
     found = json.loads(path.read_text())
     results = [json.loads(Path(f).read_text()) for f in files]
-    for key in ('ece', 'nll', 'brier', 'conf', 'ece_image'):
+    for key in ('ece', 'nll', 'brier', 'conf', 'ece_image', *TIED):
         assert found[key]['first'] == pytest.approx(results[0][key])
         assert found[key]['difference'] == pytest.approx(
             results[1][key] - results[0][key]
         )
     assert found['conf']['differs'] and found['conf']['high'] < 0
-    assert '3 images' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert '3 images' in printed and 'earlier version' not in printed
+    assert all(key in printed for key in TIED)
+
+
+def test_files_of_earlier_versions_are_compared_without_sorted_figures(
+    folders, tmp_path, capsys
+):
+    files = result_files(folders, tmp_path)
+    content = json.loads(Path(files[0]).read_text())
+    del content['images']['narrow']
+    Path(files[0]).write_text(json.dumps(content))
+    capsys.readouterr()
+    assert compare([*files, '--resamples', '100']) == 0
+    *rows, note = capsys.readouterr().out.splitlines()
+    assert note.startswith(f'{files[0]} is of an earlier version')
+    assert all(key in note for key in TIED)
+    assert 'ece' in {row.split()[0] for row in rows}
+    assert not {row.split()[0] for row in rows} & set(TIED)
+
+
+def test_damaged_narrow_bins_are_refused(folders, tmp_path, capsys):
+    files = result_files(folders, tmp_path)
+    content = json.loads(Path(files[0]).read_text())
+    for damage in (
+        lambda narrow: narrow['images'].pop(),
+        lambda narrow: narrow['images'].__setitem__(0, 'AAAA'),
+        lambda narrow: narrow.pop('number'),
+    ):
+        broken = json.loads(json.dumps(content))
+        damage(broken['images']['narrow'])
+        Path(files[0]).write_text(json.dumps(broken))
+        assert compare(files) == 1
+        error = capsys.readouterr().err
+        assert files[0] in error and 'no result file' in error
 
 
 def test_comparison_of_other_images_is_refused(folders, tmp_path, capsys):

@@ -173,6 +173,17 @@ def test_report_table_has_rows_mean_and_dashes(tmp_path):
     assert len(re.findall(r'<tr', path.read_text().split('</table>')[0])) == 4
 
 
+@pytest.mark.parametrize('key', ['ece', 'ece_em', 'ece_sweep', 'ks'])
+def test_report_shows_intervals(tmp_path, key):
+    path = tmp_path / 'r.html'
+    sections = {'one': section()}
+    write_report(path, sections)
+    result = sections['one']['result']
+    low, high = (figure_text(value) for value in result['intervals'][key])
+    cells = f'<td>{figure_text(result[key])}</td><td>[{low}, {high}]</td>'
+    assert f'<tr><td>{key}</td>{cells}</tr>' in path.read_text()
+
+
 def test_report_needs_a_section(tmp_path):
     with pytest.raises(ValueError, match='at least one section'):
         write_report(tmp_path / 'r.html', {})
