@@ -22,4 +22,4 @@ def write_level_table(path, ids, levels):
     ) as file:
         writer = csv.writer(file)
         writer.writerow(['img_path', 'alpha'])
-        writer.writerows((ids[i], f'{levels[i]:.6f}') for i in order)
+        writer.writerows((ids[i], f'{levels[i]:.8f}') for i in order)
