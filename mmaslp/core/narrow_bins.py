@@ -86,11 +86,13 @@ class NarrowBins:
 
     def to_json(self):
         """Return ``number`` and, per image, its packed rows as text."""
-        packed = [zlib.compress(image.tobytes()) for image in self.images]
-        return {
-            'number': self.number,
-            'images': [base64.b64encode(each).decode('ascii') for each in packed],
-        }
+        texts = []
+        for image in self.images:
+            # Bytes of one place together: a quarter smaller.
+            planes = image.view(np.uint8).reshape(-1, ROW.itemsize).T
+            packed = zlib.compress(planes.tobytes(), level=1)
+            texts.append(base64.b64encode(packed).decode('ascii'))
+        return {'number': self.number, 'images': texts}
 
     @classmethod
     def from_json(cls, content):
@@ -105,8 +107,9 @@ class NarrowBins:
         images = []
         for text in content['images']:
             try:
-                packed = zlib.decompress(base64.b64decode(text, validate=True))
-                image = np.frombuffer(packed, ROW)
+                planes = zlib.decompress(base64.b64decode(text, validate=True))
+                planes = np.frombuffer(planes, np.uint8).reshape(ROW.itemsize, -1)
+                image = planes.T.copy().view(ROW)[:, 0]
             except (ValueError, zlib.error) as error:
                 raise ValueError(f'narrow bins cannot be unpacked ({error})') from error
             if (image['bin'] >= content['number']).any() or (

@@ -205,11 +205,13 @@ def test_no_pixel_gives_nan():
 def test_json_keeps_every_bit_and_refuses_damage():
     histogram = CalibrationHistogram()
     histogram.update(*scene(0))
-    narrow = NarrowBins([pack(equal_width(histogram.levels(), 260))], 260)
+    empty = pack(BinTable(*np.zeros((3, 260))))
+    narrow = NarrowBins([pack(equal_width(histogram.levels(), 260)), empty], 260)
     content = narrow.to_json()
     again = NarrowBins.from_json(content)
     assert again.number == 260
     assert np.array_equal(again.images[0], narrow.images[0])
+    assert again.images[1].dtype == empty.dtype and len(again.images[1]) == 0
     text = content['images'][0]
     for damaged in (text[:-8], '!' + text, text[:40] + 'AAAA' + text[44:]):
         with pytest.raises(ValueError, match='narrow bins'):
