@@ -264,10 +264,10 @@ def test_commands_of_a_row(workplace):
         )
         for name in sets:
             assert re.search(rf'^{name} ', out, re.M)
-        saved = (workplace / folder / 'eval' / 'results.json').read_text()
-        figures[protocol] = json.loads(saved)
-        saved = workplace / folder / 'eval' / 'ECSSD' / 'calibration_test.json'
-        assert json.loads(saved.read_text())['settings']['protocol'] == protocol
+        saved = workplace / folder / 'eval'
+        report = json.loads((saved / 'ECSSD' / 'calibration_test.json').read_text())
+        assert report['settings']['protocol'] == protocol
+        figures[protocol] = json.loads((saved / 'results.json').read_text())
         assert list(figures[protocol]) == sets
     for name, released in figures['released'].items():
         raw = figures['raw'][name]
