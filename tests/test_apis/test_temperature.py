@@ -1,0 +1,222 @@
+"""Fitting through the host's runner; the file is also what the processes run."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from PIL import Image
+
+import mmaslp  # noqa: F401
+from mmaslp.apis.temperature import apply_temperature, collect_logits, fit_checkpoint
+from mmaslp.core.temperature import LogitHistogram, fit_temperature
+
+CHANNELS = pytest.mark.parametrize('channels', [1, 2])
+
+
+class Scores(Hook):
+    """Counts the logits of the samples that the evaluator receives."""
+
+    def __init__(self):
+        self.histogram = LogitHistogram()
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        for sample in outputs:
+            scores = sample.seg_logits.data.double()
+            logit = scores[0].logit() if len(scores) == 1 else scores[1] - scores[0]
+            self.histogram.update(logit, sample.gt_sem_seg.data[0])
+
+
+@pytest.fixture
+def trained(toy, tmp_path):
+    """Make the config of a briefly trained network."""
+
+    def make(channels=1, **overrides):
+        folder = tmp_path / f'train{channels}'
+        if not folder.is_dir():
+            Runner.from_cfg(toy.config(folder, channels=channels)).train()
+        cfg = toy.config(tmp_path / 'fit', channels=channels, **overrides)
+        cfg.load_from = str(folder / 'epoch_3.pth')
+        return cfg
+
+    return make
+
+
+@CHANNELS
+def test_logits_are_those_of_a_validation(trained, channels):
+    """Of every image once, never of the test set, never of divided logits."""
+    cfg = trained(channels)
+    cfg.test_dataloader.dataset.data_root = 'not/there'
+    cfg.custom_hooks.append(dict(type='TemperatureHook', temperature=9.0))
+    before = cfg.pretty_text
+    histogram, num_images = collect_logits(cfg)
+    assert cfg.pretty_text == before
+    runner = Runner.from_cfg(trained(channels))
+    scores = Scores()
+    runner.register_hook(scores)
+    figures = runner.val()
+    assert num_images == 5
+    assert histogram.count == scores.histogram.count == 5 * 16 * 16
+    assert histogram.nll() == pytest.approx(figures['calib/nll'], abs=2.5e-4)
+    assert histogram.ece() == pytest.approx(figures['calib/ece'], abs=3e-3)
+    expected = fit_temperature(scores.histogram)
+    assert fit_temperature(histogram) == pytest.approx(expected, rel=1e-4)
+
+
+def test_images_in_other_sizes_are_counted_in_their_own(trained):
+    cfg = trained()
+    resize = dict(type='Resize', scale=(24, 24))
+    cfg.val_dataloader.dataset.pipeline.insert(1, resize)
+    assert collect_logits(cfg)[0].count == 5 * 16 * 16
+
+
+@CHANNELS
+def test_record(trained, tmp_path, channels):
+    cfg = trained(channels)
+    record = fit_checkpoint(cfg)
+    path = tmp_path / f'train{channels}' / 'epoch_3.pth.temperature.json'
+    assert json.loads(path.read_text()) == record
+    low, high = record['temperature_interval']
+    assert low < record['temperature'] < high
+    assert record['nll']['after'] < record['nll']['before']
+    assert record['ece']['after'] != record['ece']['before']
+    assert record['num_images'] == 5 and record['num_pixels'] == 1280
+    assert record['checkpoint'] == 'epoch_3.pth'
+    out = tmp_path / 'new' / 'folder' / 't.json'
+    fit_checkpoint(cfg, str(out))
+    assert json.loads(out.read_text())['temperature'] == record['temperature']
+
+
+def test_what_is_given_is_applied(trained, tmp_path):
+    cfg = trained()
+    for _ in range(2):  # the second replaces the first
+        assert apply_temperature(cfg, '2.5') == 2.5
+    hooks = [h for h in cfg.custom_hooks if h.type == 'TemperatureHook']
+    assert hooks == [dict(type='TemperatureHook', temperature=2.5)]
+    with pytest.raises(ValueError, match='above 0, not -1'):
+        apply_temperature(cfg, '-1')
+    with pytest.raises(FileNotFoundError, match='no temperature at'):
+        apply_temperature(cfg, '')
+    record = fit_checkpoint(cfg)
+    assert apply_temperature(cfg, '') == record['temperature']
+    path = f'{cfg.load_from}.temperature.json'
+    assert apply_temperature(cfg, path) == record['temperature']
+
+
+def test_validation_sets_that_do_not_serve(trained):
+    cfg = trained()
+    cfg.val_dataloader.dataset.empty_masks = True
+    cfg.val_dataloader.dataset.data_prefix = dict(img_path='images')
+    with pytest.raises(ValueError, match='all 1280 pixels are background'):
+        fit_checkpoint(cfg)
+    cfg = trained()
+    del cfg.val_dataloader.dataset.pipeline[1]
+    with pytest.raises(ValueError, match='no gt_sem_seg'):
+        fit_checkpoint(cfg)
+    cfg = trained()
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    with pytest.raises(ValueError, match='no val_dataloader'):
+        fit_checkpoint(cfg)
+    cfg = trained()
+    cfg.load_from = 'torchvision://resnet50'
+    with pytest.raises(ValueError, match='local file'):
+        fit_checkpoint(cfg)
+
+
+def test_a_set_that_the_network_separates(trained, toy):
+    """The mask of an image is what the network predicts on it."""
+
+    class Rewrite(Hook):
+        def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            prob = outputs[0].seg_logits.data[0]
+            self.middle = prob.median().logit()
+            mask = 255 * (prob > prob.median()).numpy().astype(np.uint8)
+            path = toy.root / 'val' / 'masks' / os.path.basename(outputs[0].img_path)
+            Image.fromarray(mask).save(path)
+
+    cfg = trained()
+    cfg.val_dataloader.dataset.indices = [0]
+    runner = Runner.from_cfg(cfg)
+    rewrite = Rewrite()
+    runner.register_hook(rewrite)
+    runner.val()
+    state = torch.load(cfg.load_from, weights_only=False)
+    state['state_dict']['decode_head.conv_seg.bias'] -= rewrite.middle + 1e-5
+    torch.save(state, cfg.load_from)
+    with pytest.raises(ValueError, match='separates the validation pixels'):
+        fit_checkpoint(cfg)
+
+
+def test_more_than_two_classes_are_refused(toy, tmp_path):
+    overrides = {
+        'model.decode_head.num_classes': 3,
+        'model.decode_head.loss_decode': dict(_delete_=True, type='CrossEntropyLoss'),
+        'custom_hooks': [],
+    }
+    cfg = toy.config(tmp_path / 'run', channels=2, **overrides)
+    weights = Runner.from_cfg(cfg).model.state_dict()
+    torch.save(dict(state_dict=weights), tmp_path / 'x.pth')
+    cfg.load_from = str(tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match='gives 3 channels'):
+        fit_checkpoint(cfg)
+
+
+def test_several_processes_count_every_image_once(trained, tmp_path):
+    cfg = trained()
+    one, _ = collect_logits(cfg)
+    cfg.launcher = 'pytorch'
+    # None instead of the CUDA device that the host would take.
+    cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
+    path, out = tmp_path / 'ranks.py', tmp_path / 'ranks'
+    cfg.dump(path)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, __file__, path, str(rank), out],
+            env={**os.environ, 'OMP_NUM_THREADS': '1', 'GLOO_SOCKET_IFNAME': 'lo'},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    logs = [process.communicate(timeout=120)[0] for process in processes]
+    assert not any(p.returncode for p in processes), '\n'.join(logs)[-6000:]
+    for rank in range(2):
+        seen = torch.load(f'{out}.{rank}')
+        assert seen['num_images'] == 5
+        assert seen['wrapped'] == 'MMDistributedDataParallel'
+        assert int(seen['counts'].sum()) == one.count
+        # Other batches: a logit may land on the other side of the edge of a cell.
+        assert (seen['counts'] - one.counts).abs().sum() <= 4
+        assert abs(int(seen['wrong'] - one.wrong)) <= 1e-5 * int(one.wrong)
+        assert seen['divided'] < seen['plain']
+
+
+def main():
+    config_path, rank, out = sys.argv[1:]
+    os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE='2')
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{out}.group', rank=int(rank), world_size=2
+    )
+    cfg = Config.fromfile(config_path)
+    histogram, num_images = collect_logits(cfg)
+    seen = dict(counts=histogram.counts, wrong=histogram.wrong, num_images=num_images)
+    runner = Runner.from_cfg(cfg)
+    seen.update(wrapped=type(runner.model).__name__, plain=runner.test()['calib/conf'])
+    apply_temperature(cfg, '5')
+    cfg.experiment_name += '_divided'
+    seen['divided'] = Runner.from_cfg(cfg).test()['calib/conf']
+    torch.save(seen, f'{out}.{rank}')
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,86 @@
+"""tools/fit_temperature.py, then tools/test.py and the host's test.py with the hook."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.runner import Runner
+
+import mmaslp  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(script, *args, cwd):
+    return subprocess.run(
+        [sys.executable, str(script), *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+    )
+
+
+def good(script, *args, cwd):
+    done = run(script, *args, cwd=cwd)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize('channels', [1, 2])
+def test_fit_and_test(toy, tmp_path, channels):
+    cfg = toy.config(tmp_path / 'run', channels=channels)
+    Runner.from_cfg(cfg).train()
+    cfg.pop('experiment_name')
+    cfg.log_level = 'INFO'
+    if channels == 1:
+        cfg.model.decode_head.threshold = 0.45
+    path, checkpoint = tmp_path / 'config.py', 'run/epoch_3.pth'
+    cfg.dump(path)
+    fit, test = ROOT / 'tools' / 'fit_temperature.py', ROOT / 'tools' / 'test.py'
+
+    done = run(test, path, checkpoint, '--temperature', cwd=tmp_path)
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+    assert 'no temperature at' in done.stderr
+
+    text = good(fit, path, checkpoint, cwd=tmp_path)
+    record = json.loads((tmp_path / f'{checkpoint}.temperature.json').read_text())
+    assert f'temperature {record["temperature"]:.6g}' in text
+    assert record['config'] == 'config.py'
+    assert record['nll']['after'] < record['nll']['before']
+
+    figures = []
+    for extra in ([], ['--temperature', '--report', 'report.html']):
+        args = (path, checkpoint, '--eval', 'ece', 'iou', *extra)
+        text = good(test, *args, cwd=tmp_path)
+        results = json.loads((tmp_path / 'run/eval/results.json').read_text())
+        figures.append(results['test'])
+    before, after = figures
+    assert f'temperature: {record["temperature"]:.6g}' in text
+    assert f'<dd>{record["temperature"]}</dd>' in (tmp_path / 'report.html').read_text()
+    for key in ('acc', 'mIoU %', 'mAcc %', 'aAcc %'):
+        assert after[key] == before[key]
+    # The test set of the toy is its validation set.
+    assert after['nll'] == pytest.approx(record['nll']['after'], abs=3e-4)
+    assert after['nll'] < before['nll']
+    assert after['ece'] != before['ece']
+
+    if channels == 2:
+        return
+    import mmseg
+
+    host = Path(mmseg.__path__[0]) / '.mim' / 'tools' / 'test.py'
+    if not host.is_file():
+        pytest.skip(f'the host was installed without its tools ({host})')
+    cfg.custom_hooks.append(dict(type='TemperatureHook'))
+    cfg.dump(path)
+    text = good(host, path, checkpoint, '--work-dir', 'host', cwd=tmp_path)
+    assert f'divided by T = {record["temperature"]:.6g}' in text
+    (saved,) = (tmp_path / 'host').rglob('calibration_test.json')
+    result = json.loads(saved.read_text())
+    assert result['settings']['temperature'] == record['temperature']
+    assert result['nll'] == after['nll'] and result['ece'] == after['ece']
