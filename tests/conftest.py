@@ -161,3 +161,9 @@ class Toy:
 @pytest.fixture
 def toy(tmp_path):
     return Toy(tmp_path / 'toy')
+
+
+@pytest.fixture
+def image_folder():
+    """Write a folder of images and masks: ``(folder, num_images, seed, size=16)``."""
+    return write_images

@@ -1,0 +1,118 @@
+#!/usr/bin/env python
+"""Compare the choices that the paper leaves open, on validation images only.
+
+Half of the validation images steer the levels, the other half are reported:
+
+    python benchmarks/study.py --data ../shared/data/ccp_person \
+        ../shared/data/dsb2018_nuclei ../shared/data/sd_saliency_900 \
+        --train-images 120 --epochs 60 --workers 2
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+from methods import METHODS
+from tables import COLUMNS, collect, markdown
+from training import ROOT, VALIDATION, Job, Setting, run_all, save_records
+
+_GLOBAL = 'one level'
+
+
+def variant(rule, loss=None, **hook):
+    """Spec of a variant of a rule."""
+    return dict(
+        loss={'type': 'SCBCELoss', 'beta': 'HI', **(loss or {})},
+        hook=dict(type='ASLPHook', rule=rule, **hook),
+    )
+
+
+VARIANTS = {
+    'BCE': METHODS['bce'],
+    'MC': variant('MC'),
+    'MC, explicit': variant('MC', solver='explicit'),
+    'MC, released arithmetic': variant('MC', solver='released'),
+    'MC, eta / 4': variant('MC', eta=0.0005),
+    'MC, eta x 4': variant('MC', eta=0.008),
+    'MC, lam / 4': variant('MC', lam=500),
+    'MC, expected target': variant('MC', dict(deterministic=True)),
+    'ME, landmark best': variant('ME'),
+    'ME, landmark warmup': variant('ME', landmark='warmup'),
+    'FB': variant('FB'),
+    'FB, gain / 4': variant('FB', lam=125),
+    'FB, gain x 4': variant('FB', lam=2000),
+    'FB, explicit, gain 0.5': variant('FB', lam=250, solver='explicit'),
+    'FB, warm-up 0': variant('FB', warmup_epochs=0),
+    'FB, warm-up 15': variant('FB', warmup_epochs=15),
+    'FB, expected target': variant('FB', dict(deterministic=True)),
+    'FB, SI': variant('FB', dict(beta='SI')),
+    'FB, M': variant('FB', dict(beta='M')),
+}
+
+
+def parse_args():
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--base', default=str(ROOT / 'benchmarks' / 'unet_64.py'))
+    parser.add_argument('--data', nargs='+', required=True, help='folders')
+    parser.add_argument('--variants', nargs='+', choices=VARIANTS, default=VARIANTS)
+    parser.add_argument('--epochs', type=int, default=60)
+    parser.add_argument('--val-interval', type=int, default=5)
+    parser.add_argument('--train-images', type=int, help='use the first N only')
+    parser.add_argument('--seeds', type=int, default=1)
+    parser.add_argument('--workers', type=int, default=1, help='runs at a time')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/study'))
+    parser.add_argument('--json', type=Path, help='write the raw results here')
+    return parser.parse_args()
+
+
+def job(args, data, name, spec, seed):
+    """One run."""
+    setting = Setting(
+        base=args.base,
+        epochs=args.epochs,
+        val_interval=args.val_interval,
+        train_images=args.train_images,
+        study=True,
+    )
+    place = ''.join(c if c.isalnum() or c == '.' else '_' for c in name)
+    folder = args.out.resolve() / Path(data).name / place / f'seed{seed}'
+    data = str(Path(data).resolve())
+    return Job(setting, data, (), name, spec, seed, str(folder))
+
+
+def global_level(args, rule, data, seed):
+    """A run with the mean level that a rule ended with, the same for all images."""
+    learned = json.loads(job(args, data, rule, None, seed).results.read_text())
+    level = statistics.fmean(learned['alpha'])
+    spec = variant('fixed', alpha=level, warmup_epochs=0)
+    return job(args, data, f'{rule}, {_GLOBAL}', spec, seed)
+
+
+def main():
+    """Run what is missing and print the table."""
+    args = parse_args()
+    runs = [(data, seed) for seed in range(args.seeds) for data in args.data]
+    jobs = [
+        job(args, data, name, VARIANTS[name], seed)
+        for data, seed in runs
+        for name in args.variants
+    ]
+    run_all(jobs, args.workers)
+    second = [
+        global_level(args, rule, data, seed)
+        for data, seed in runs
+        for rule in ('MC', 'FB')
+        if rule in args.variants
+    ]
+    run_all(second, args.workers)
+    jobs += second
+    records = [json.loads(job.results.read_text()) for job in jobs]
+    if args.json:
+        save_records(args.json, records)
+    print(markdown(collect(records, VALIDATION), VALIDATION, list(COLUMNS)[:7]))
+
+
+if __name__ == '__main__':
+    main()

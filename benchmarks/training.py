@@ -1,0 +1,252 @@
+"""Training and testing many methods on many data sets, in several processes."""
+
+import copy
+import json
+import math
+import os
+import sys
+import time
+import traceback
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, find_latest_checkpoint
+from mmseg.registry import DATASETS
+
+from mmaslp.apis.temperature import fit_checkpoint
+from mmaslp.apis.testing import evaluate, test_sets
+
+ROOT = Path(__file__).resolve().parents[1]
+EVALS = ('ece', 'sod', 'iou')
+# These images steer ASLP, choose a label smoothing and fit a temperature: no table
+# reports them as test.
+VALIDATION = 'val'
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs of a table share.
+
+    Attributes:
+        base (str): Config of the network, the pipelines and the schedule.
+        epochs (int): Length of the training; the learning rate decays over it.
+        val_interval (int): Epochs between two validations.
+        train_images (int, optional): Train on the first N images only.
+        size (int, optional): Side of the images, else that of the config.
+        study (bool): Whether to compare choices of the method. The even images of the
+            validation set steer the levels then, the odd ones are reported, and the
+            test sets are not looked at.
+    """
+
+    base: str
+    epochs: int
+    val_interval: int
+    train_images: int | None = None
+    size: int | None = None
+    study: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run with its evaluations.
+
+    Attributes:
+        setting (Setting): What is the same in all runs.
+        data (str): Folder of the data, with train, val and test; '' for the config's.
+        ood (tuple[str]): Folders of sets without objects.
+        method (str): Name of the method.
+        spec (dict): ``loss``, ``hook`` (see methods.py).
+        seed (int): Seed of the weights, the order and the draws.
+        folder (str): Where everything of the run lies.
+        temperature (bool): Whether to test again with a fitted temperature.
+    """
+
+    setting: Setting
+    data: str
+    ood: tuple
+    method: str
+    spec: dict = field(hash=False)
+    seed: int = 0
+    folder: str = ''
+    temperature: bool = False
+
+    @property
+    def results(self):
+        """Path: The figures of the run, there when it has ended."""
+        return Path(self.folder) / 'run.json'
+
+
+def make_config(job):
+    """Config of a run: the base with the method, the data and the seed put in."""
+    setting = job.setting
+    # The host formats each dump of a config, which takes seconds, unless told not to.
+    cfg = Config(Config.fromfile(setting.base).to_dict(), format_python_code=False)
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    put_method(cfg, job.spec)
+    loaders = [cfg[f'{name}_dataloader'] for name in ('train', 'val', 'test')]
+    for loader in loaders:
+        loader.update(num_workers=0, persistent_workers=False)
+        if job.data:
+            loader.dataset.data_root = job.data
+        for transform in loader.dataset.pipeline:
+            if setting.size and transform['type'] == 'Resize':
+                transform['scale'] = (setting.size, setting.size)
+    if setting.train_images:
+        cfg.train_dataloader.dataset.indices = setting.train_images
+    test, val = cfg.test_dataloader.dataset, cfg.val_dataloader.dataset
+    judged = val
+    if setting.study:
+        number = len(DATASETS.build(copy.deepcopy(val)))
+        judged = dict(copy.deepcopy(val), indices=list(range(1, number, 2)))
+        val['indices'] = list(range(0, number, 2))
+    cfg.test_sets = {VALIDATION: judged, **cfg.get('test_sets', {})}
+    for folder in job.ood:
+        found = dict(test, data_root=folder, split='test')
+        cfg.setdefault('ood_sets', {})[Path(folder).name] = found
+
+    cfg.train_cfg.update(max_epochs=setting.epochs, val_interval=setting.val_interval)
+    for scheduler in cfg.param_scheduler:
+        scheduler['end'] = setting.epochs
+    cfg.default_hooks.checkpoint.update(
+        interval=-(-setting.epochs // 4), max_keep_ckpts=1, save_last=True
+    )
+    cfg.default_hooks.pop('visualization', None)
+    cfg.visualizer.vis_backends = []
+    # Figures only: the intervals of the table are over seeds.
+    cfg.test_evaluator = [
+        dict(type='CalibrationMetric', draw=False),
+        dict(type='SODMetric'),
+        dict(type='IoUMetric', iou_metrics=['mIoU']),
+    ]
+    cfg.randomness = dict(seed=job.seed)
+    cfg.log_level = 'WARNING'
+    cfg.work_dir = job.folder
+    cfg.experiment_name = '_'.join(Path(job.folder).parts[-4:])
+    return cfg
+
+
+def put_method(cfg, spec):
+    """Set the loss of every head and the hook, as a user's config would."""
+    for name in ('decode_head', 'auxiliary_head'):
+        heads = cfg.model.get(name) or []
+        for head in heads if isinstance(heads, list) else [heads]:
+            weight = head.loss_decode.get('loss_weight', 1.0)
+            head.loss_decode = dict(spec['loss'], loss_weight=weight)
+    others = [h for h in cfg.get('custom_hooks', []) if h['type'] != 'ASLPHook']
+    cfg.custom_hooks = others + ([dict(spec['hook'])] if spec['hook'] else [])
+
+
+def run(job):
+    """Train and test once; what an interrupted run has saved is used.
+
+    Args:
+        job (Job): The run. Its results are written to ``job.results``.
+    """
+    start = time.monotonic()
+    folder = Path(job.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    cfg = make_config(job)
+    cfg.dump(folder / 'config.py')
+    cfg.resume = find_latest_checkpoint(job.folder) is not None
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    trained = time.monotonic() - start
+    levels = runner.message_hub.get_info('aslp') if job.spec['hook'] else None
+    checkpoint = find_latest_checkpoint(job.folder)
+    cfg.update(load_from=checkpoint, resume=False)
+    sets = test_sets(cfg, [VALIDATION] if job.setting.study else None)
+    evaluations = {'': evaluate(cfg, sets, evals=EVALS)}
+    record = {}
+    if job.temperature:
+        temperature = fit_checkpoint(cfg)['temperature']
+        hook = dict(type='TemperatureHook', temperature=temperature)
+        cfg.custom_hooks = [*cfg.custom_hooks, hook]
+        evaluations['+ts'] = evaluate(cfg, sets, evals=EVALS)
+        record['temperature'] = temperature
+    record.update(
+        method=job.method,
+        data=Path(job.data).name,
+        seed=job.seed,
+        setting=asdict(job.setting),
+        spec=job.spec,
+        evaluations={k: summarise(v) for k, v in evaluations.items()},
+        alpha=None
+        if levels is None
+        else [round(a, 5) for a in levels['alpha'].tolist()],
+        seconds=dict(train=trained, test=time.monotonic() - start - trained),
+        date=time.strftime('%Y-%m-%d'),
+    )
+    part = job.results.with_suffix('.part')
+    part.write_text(json.dumps(record) + '\n')
+    part.replace(job.results)
+
+
+def summarise(results):
+    """Keep of an evaluation the figures and the bins of each set."""
+    kept = {}
+    for name, entry in results.items():
+        figures = {k: None if math.isnan(v) else v for k, v in entry['figures'].items()}
+        bins = {k: entry['result']['bins'][k] for k in ('count', 'right', 'conf')}
+        images = entry['result']['num_images']
+        kept[name] = dict(figures=figures, bins=bins, num_images=images)
+    return kept
+
+
+def run_all(jobs, workers):
+    """Run what has no results yet, ``workers`` at a time.
+
+    Args:
+        jobs (Sequence[Job]): In the order to start them.
+        workers (int): Number of processes, each with one thread.
+
+    Raises:
+        SystemExit: If runs failed; the others have ended then, and the message says
+            where to look.
+    """
+    left = [job for job in jobs if not job.results.is_file()]
+    print(f'{len(jobs) - len(left)} of {len(jobs)} runs are there', flush=True)
+    os.environ['OMP_NUM_THREADS'] = '1'
+    start, failed = time.monotonic(), []
+    pool = ProcessPoolExecutor(workers, get_context('spawn'), max_tasks_per_child=10)
+    with pool:
+        running = {pool.submit(_quietly, job): job for job in left}
+        for done, future in enumerate(as_completed(running), 1):
+            job, error = running[future], future.exception()
+            if error is not None:
+                failed.append(f'{job.folder}: {error!r}')
+            rate = (time.monotonic() - start) / done
+            state = 'FAILED' if error is not None else 'done'
+            print(
+                f'{done}/{len(left)} {state} {job.folder}, '
+                f'{rate * (len(left) - done) / 60:.0f} min left',
+                flush=True,
+            )
+    if failed:
+        sys.exit('\n'.join(['failed (see run.log in the folder):', *failed]))
+
+
+def _quietly(job):
+    """Run with all output in a file of the run."""
+    Path(job.folder).mkdir(parents=True, exist_ok=True)
+    with open(Path(job.folder) / 'run.log', 'a', encoding='utf-8') as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            run(job)
+        except BaseException:
+            traceback.print_exc()
+            raise
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+
+
+def save_records(path, records):
+    """Write the raw results of many runs, one line each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ',\n'.join(json.dumps(record) for record in records)
+    path.write_text(f'[\n{lines}\n]\n', encoding='utf-8')
