@@ -171,7 +171,7 @@ def run(job):
         method=job.method,
         data=Path(job.data).name,
         seed=job.seed,
-        setting=asdict(job.setting),
+        setting=dict(asdict(job.setting), base=Path(job.setting.base).name),
         spec=job.spec,
         evaluations={k: summarise(v) for k, v in evaluations.items()},
         alpha=None
