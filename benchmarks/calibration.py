@@ -7,7 +7,7 @@ project's workplace, all images and then 120 of them (docs/calibration.md):
 
     python benchmarks/calibration.py --data ../shared/data/ccp_person \
         ../shared/data/dsb2018_nuclei ../shared/data/sd_saliency_900 \
-        --ood ../shared/data/dtd_ood --epochs 25 --workers 2
+        --ood ../shared/data/dtd_ood --workers 2
 """
 
 import argparse
@@ -44,12 +44,13 @@ def parse_args():
     )
     parser.add_argument('--ood', nargs='*', default=[], help='sets without objects')
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS))
-    parser.add_argument('--epochs', type=int, default=25)
-    parser.add_argument('--val-interval', type=int, help='default: a twelfth of these')
+    parser.add_argument('--epochs', type=int, help='by default those of the base')
+    parser.add_argument('--val-interval', type=int, help='by default that of the base')
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--train-images', type=int, help='use the first N only')
     parser.add_argument('--size', type=int, help='side of the images in pixels')
     parser.add_argument('--workers', type=int, default=1, help='runs at a time')
+    parser.add_argument('--loader-workers', type=int, default=0, help='for each run')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/calibration'))
     parser.add_argument('--json', type=Path, help='write the raw results here')
     return parser.parse_args()
@@ -60,9 +61,10 @@ def list_jobs(args):
     setting = Setting(
         base=args.base,
         epochs=args.epochs,
-        val_interval=args.val_interval or max(args.epochs // 12, 1),
+        val_interval=args.val_interval,
         train_images=args.train_images,
         size=args.size,
+        loader_workers=args.loader_workers,
     )
     return [
         Job(
@@ -91,13 +93,14 @@ def main():
     records.sort(key=lambda r: (r['data'], order.index(r['method']), r['seed']))
     if args.json:
         save_records(args.json, records)
-    found = collect(records, VALIDATION)
-    print(markdown(found, 'test', COLUMNS))
-    if args.ood:
-        print('\nOut of distribution\n\n' + markdown(found, 'ood', OOD_COLUMNS))
+    found, tests, ood = collect(records, VALIDATION)
+    print(markdown(found, tests, COLUMNS))
+    if ood:
+        print('\nOut of distribution\n\n' + markdown(found, ood, OOD_COLUMNS))
     for data in sorted({record['data'] for record in records}):
-        figure = reliability_picture(records, SHOWN, data)
-        save_figure(figure, args.out / f'reliability_{data}.png')
+        for test in tests:
+            figure = reliability_picture(records, SHOWN, data, test)
+            save_figure(figure, args.out / f'reliability_{data}_{test}.png')
     figure = alpha_picture(records)
     if figure is not None:
         save_figure(figure, args.out / 'alpha.png')

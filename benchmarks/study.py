@@ -113,7 +113,8 @@ def main():
     records = [json.loads(job.results.read_text()) for job in jobs]
     if args.json:
         save_records(args.json, records)
-    print(markdown(collect(records, VALIDATION), VALIDATION, list(COLUMNS)[:7]))
+    found, *_ = collect(records, VALIDATION)
+    print(markdown(found, [VALIDATION], list(COLUMNS)[:7]))
 
 
 if __name__ == '__main__':

@@ -1,7 +1,6 @@
 """Tables and pictures of what training.py has measured."""
 
 import statistics
-from collections import defaultdict
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,45 +32,49 @@ def collect(records, validation):
         validation (str): Name of the validation set in the records.
 
     Returns:
-        dict: {data: {method: {'test' | 'val' | 'ood': {figure: [one per seed]}}}}, with
-        the label smoothing of the least validation ECE as ``ls_best`` beside, and the
-        mean over the data sets of each method that all of them have.
+        tuple: {data: {method: {set: {figure: [one per seed]}}}}, with the label
+        smoothing of the least validation ECE as ``ls_best`` beside, and the mean over
+        the data sets of each method that all of them have; the names of the test sets;
+        and of those without objects.
     """
-    found = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
+    found, names = {}, {True: [], False: []}
     for record in sorted(records, key=lambda r: r['seed']):
         for suffix, sets in record['evaluations'].items():
-            row = found[record['data']][record['method'] + suffix]
+            methods = found.setdefault(record['data'], {})
+            row = methods.setdefault(record['method'] + suffix, {})
             for name, entry in sets.items():
-                kind = name if name in ('test', validation) else 'ood'
+                if name != validation and name not in names[entry['ood']]:
+                    names[entry['ood']].append(name)
                 for key, value in entry['figures'].items():
-                    row[kind].setdefault(key, []).append(value)
-    found = {data: dict(methods) for data, methods in found.items()}
+                    row.setdefault(name, {}).setdefault(key, []).append(value)
     for methods in found.values():
         smoothed = [m for m in methods if m.startswith('ls_')]
         if smoothed:
             best = min(
                 smoothed, key=lambda m: statistics.fmean(methods[m][validation]['ece'])
             )
-            methods[BEST_SMOOTHING] = dict(methods[best], chosen=best)
+            methods[f'{BEST_SMOOTHING} ({best})'] = methods[best]
     if len(found) > 1:
-        found[MEAN] = _mean(found)
-    return found
+        found[MEAN] = _mean(list(found.values()))
+    return found, names[False], names[True]
 
 
-def _mean(found):
+def _mean(tables):
     """Mean over the data sets, seed by seed."""
-    shared = set.intersection(*(set(methods) for methods in found.values()))
-    order = [m for m in next(iter(found.values())) if m in shared]
+    tables = [
+        {m.partition(' (')[0]: row for m, row in table.items()} for table in tables
+    ]
     mean = {}
-    for method in order:
-        rows = [methods[method] for methods in found.values()]
+    for method in tables[0]:
+        rows = [table[method] for table in tables if method in table]
+        if len(rows) < len(tables):
+            continue
         mean[method] = {
-            kind: {
-                key: [_mean_of(values) for values in zip(*(r[kind][key] for r in rows))]
-                for key in rows[0][kind]
+            name: {
+                key: [_mean_of(values) for values in zip(*(r[name][key] for r in rows))]
+                for key in rows[0][name]
             }
-            for kind in rows[0]
-            if kind != 'chosen' and all(kind in row for row in rows)
+            for name in rows[0]
         }
     return mean
 
@@ -80,19 +83,24 @@ def _mean_of(values):
     return None if None in values else statistics.fmean(values)
 
 
-def markdown(found, kind, keys):
-    """Lay out one kind of test set: mean and standard deviation over the seeds."""
+def markdown(found, names, keys):
+    """Lay out some of the sets: mean and standard deviation over the seeds.
+
+    Args:
+        found (dict): See :func:`collect`.
+        names (list[str]): Names of the sets.
+        keys (Iterable[str]): Figures, of :data:`COLUMNS`.
+    """
     heads = ' | '.join(COLUMNS[key] for key in keys)
     lines = [f'| data | method | seeds | {heads} |', '|---' * (len(keys) + 3) + '|']
     for data, methods in found.items():
-        for method, kinds in methods.items():
-            if kind not in kinds:
-                continue
-            figures = kinds[kind]
-            name = method + (f' ({kinds["chosen"]})' if 'chosen' in kinds else '')
-            seeds = len(figures['ece'])
-            cells = ' | '.join(_cell(key, figures.get(key)) for key in keys)
-            lines.append(f'| {data} | {name} | {seeds} | {cells} |')
+        for name in names:
+            label = f'{data}, {name}' if len(names) > 1 else data
+            for method, sets in methods.items():
+                figures = sets[name]
+                seeds = len(figures['ece'])
+                cells = ' | '.join(_cell(key, figures.get(key)) for key in keys)
+                lines.append(f'| {label} | {method} | {seeds} | {cells} |')
     return '\n'.join(lines)
 
 
@@ -106,13 +114,13 @@ def _cell(key, values):
     return text if digits == 1 else text.replace('0.', '.')
 
 
-def reliability_picture(records, methods, data):
-    """Reliability diagrams of some methods on one data set, pixels of all seeds."""
+def reliability_picture(records, methods, data, test):
+    """Reliability diagrams of some methods on one test set, pixels of all seeds."""
     results = {}
     for method in methods:
         name, plus, rest = method.partition('+')
         entries = [
-            record['evaluations'][plus + rest]['test']
+            record['evaluations'][plus + rest][test]
             for record in records
             if record['data'] == data and record['method'] == name
         ]

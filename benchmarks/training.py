@@ -33,20 +33,24 @@ class Setting:
 
     Attributes:
         base (str): Config of the network, the pipelines and the schedule.
-        epochs (int): Length of the training; the learning rate decays over it.
-        val_interval (int): Epochs between two validations.
+        epochs (int, optional): Length of the training, else that of the config; what
+            ends with the training in the schedule is moved along.
+        val_interval (int, optional): Epochs between two validations, else that of the
+            config.
         train_images (int, optional): Train on the first N images only.
         size (int, optional): Side of the images, else that of the config.
+        loader_workers (int): Processes that load images, for each run.
         study (bool): Whether to compare choices of the method. The even images of the
             validation set steer the levels then, the odd ones are reported, and the
             test sets are not looked at.
     """
 
     base: str
-    epochs: int
-    val_interval: int
+    epochs: int | None = None
+    val_interval: int | None = None
     train_images: int | None = None
     size: int | None = None
+    loader_workers: int = 0
     study: bool = False
 
 
@@ -89,7 +93,8 @@ def make_config(job):
     put_method(cfg, job.spec)
     loaders = [cfg[f'{name}_dataloader'] for name in ('train', 'val', 'test')]
     for loader in loaders:
-        loader.update(num_workers=0, persistent_workers=False)
+        number = setting.loader_workers
+        loader.update(num_workers=number, persistent_workers=number > 0)
         if job.data:
             loader.dataset.data_root = job.data
         for transform in loader.dataset.pipeline:
@@ -108,11 +113,15 @@ def make_config(job):
         found = dict(test, data_root=folder, split='test')
         cfg.setdefault('ood_sets', {})[Path(folder).name] = found
 
-    cfg.train_cfg.update(max_epochs=setting.epochs, val_interval=setting.val_interval)
-    for scheduler in cfg.param_scheduler:
-        scheduler['end'] = setting.epochs
+    if setting.epochs:
+        for scheduler in cfg.param_scheduler:
+            if scheduler.get('end') == cfg.train_cfg.max_epochs:
+                scheduler['end'] = setting.epochs
+        cfg.train_cfg.max_epochs = setting.epochs
+    if setting.val_interval:
+        cfg.train_cfg.val_interval = setting.val_interval
     cfg.default_hooks.checkpoint.update(
-        interval=-(-setting.epochs // 4), max_keep_ckpts=1, save_last=True
+        interval=-(-cfg.train_cfg.max_epochs // 4), max_keep_ckpts=1, save_last=True
     )
     cfg.default_hooks.pop('visualization', None)
     cfg.visualizer.vis_backends = []
@@ -192,7 +201,8 @@ def summarise(results):
         figures = {k: None if math.isnan(v) else v for k, v in entry['figures'].items()}
         bins = {k: entry['result']['bins'][k] for k in ('count', 'right', 'conf')}
         images = entry['result']['num_images']
-        kept[name] = dict(figures=figures, bins=bins, num_images=images)
+        ood = entry['ood']
+        kept[name] = dict(ood=ood, figures=figures, bins=bins, num_images=images)
     return kept
 
 

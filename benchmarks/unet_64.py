@@ -27,3 +27,7 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=6e-3))
+train_cfg = dict(max_epochs=24, val_interval=2)
+param_scheduler = [
+    dict(type='PolyLR', power=0.9, eta_min=1e-5, begin=0, end=24, by_epoch=True)
+]

@@ -29,7 +29,16 @@ def call(folders, script, *options):
 
 def test_calibration(folders):
     options = ('--methods', 'bce', 'ls_0.1', 'ls_0.2', 'aslp_fb', '--seeds', '1')
-    options += ('--epochs', '7', '--size', '32', '--ood', str(folders / 'ood'))
+    options += (
+        '--epochs',
+        '7',
+        '--val-interval',
+        '1',
+        '--size',
+        '32',
+        '--ood',
+        str(folders / 'ood'),
+    )
     output, records = call(folders, 'calibration.py', *options)
     assert [record['method'] for record in records] == list(options[1:5])
     assert len(records[3]['alpha']) == 6
@@ -44,7 +53,7 @@ def test_calibration(folders):
     for row in ('bce', 'bce+ts', 'aslp_fb+ts', 'ls_best (ls_0.'):
         assert f'| set | {row}' in output
     assert (folders / 'out' / 'alpha.png').stat().st_size > 1000
-    assert (folders / 'out' / 'reliability_set.png').stat().st_size > 1000
+    assert (folders / 'out' / 'reliability_set_test.png').stat().st_size > 1000
 
     again, same = call(folders, 'calibration.py', *options)
     assert '4 of 4 runs are there' in again and same == records

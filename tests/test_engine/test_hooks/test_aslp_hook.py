@@ -204,7 +204,7 @@ def test_feedback_sharpens_for_an_under_confident_network(toy, tmp_path):
     runner, recorder = train(cfg)
     assert state_of(runner)['confidence'] < state_of(runner)['accuracy']
     levels = np.array(list(recorder.levels[-1].values()))
-    assert -0.3 < levels.min() and levels.max() < -0.1
+    assert levels.min() > -0.3 and levels.max() < -0.1
     late = [draw for step in recorder.iters[10:] for draw in step['draws'][0]]
     assert 0 < np.sum(late) < len(late)
 
