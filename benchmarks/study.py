@@ -48,6 +48,9 @@ VARIANTS = {
     'FB, expected target': variant('FB', dict(deterministic=True)),
     'FB, sharpen 0.05': variant('FB', sharpen=0.05),
     'FB, sharpen 0.2': variant('FB', sharpen=0.2),
+    'FB, sharpen 0.2, expected target': variant(
+        'FB', dict(deterministic=True), sharpen=0.2
+    ),
     'FB, SI': variant('FB', dict(beta='SI')),
     'FB, M': variant('FB', dict(beta='M')),
 }
