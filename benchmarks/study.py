@@ -46,11 +46,6 @@ VARIANTS = {
     'FB, warm-up 0': variant('FB', warmup_epochs=0),
     'FB, warm-up 15': variant('FB', warmup_epochs=15),
     'FB, expected target': variant('FB', dict(deterministic=True)),
-    'FB, sharpen 0.05': variant('FB', sharpen=0.05),
-    'FB, sharpen 0.2': variant('FB', sharpen=0.2),
-    'FB, sharpen 0.2, expected target': variant(
-        'FB', dict(deterministic=True), sharpen=0.2
-    ),
     'FB, SI': variant('FB', dict(beta='SI')),
     'FB, M': variant('FB', dict(beta='M')),
 }

@@ -44,7 +44,7 @@ class Levels:
 
     Attributes:
         ids (list[str]): N image ids, their ``img_path``.
-        alpha (np.ndarray): ``(N,)`` float64, their levels.
+        alpha (np.ndarray): ``(N,)`` float64, their levels, >= 0.
         settings (dict): What made them: ``rule``, ``beta``, ``eta``, ``lam``,
             ``solver`` and ``alpha`` of :class:`ASLPHook`.
         left_out (int): Images of the checkpoint that are not in the training set.

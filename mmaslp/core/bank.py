@@ -109,10 +109,10 @@ class AlphaBank:
                 f'damaged state of an AlphaBank: {len(keys)} ids, alpha of shape '
                 f'{tuple(alpha.shape)}'
             )
-        if not ((alpha > -1) & (alpha <= _MAX_LEVEL)).all():
+        if not ((alpha >= 0) & (alpha <= _MAX_LEVEL)).all():
             raise ValueError(
                 'damaged state of an AlphaBank: alpha holds nan or a value outside '
-                f'(-1, {_MAX_LEVEL:g}]'
+                f'[0, {_MAX_LEVEL:g}]'
             )
         rows = self.rows(keys)
         known = rows >= 0

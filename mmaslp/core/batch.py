@@ -14,10 +14,8 @@ class BatchDraw:
     """The draw of one iteration, shared by every loss of the model.
 
     Attributes:
-        alpha (Tensor): Levels of the images of the batch, ``(N,)``, float32. Below 0
-            the strength has the opposite sign and sharpens the label.
-        perturbed (Tensor): Outcome Z of the Bernoulli draw with the probability
-            ``|alpha|``, ``(N,)``, bool.
+        alpha (Tensor): Levels of the images of the batch, ``(N,)``, float32.
+        perturbed (Tensor): Outcome Z of the Bernoulli draw, ``(N,)``, bool.
         keys (np.ndarray): Keys for noise per pixel, ``(N,)``, uint64.
     """
 

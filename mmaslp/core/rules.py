@@ -59,11 +59,10 @@ SOLVERS: dict[str, Callable] = {
 }
 
 
-def _feedback(alpha, margin, beta, gain, gap, visits, solver, lowest):
-    # Rising levels are shared out by margin, falling ones by their height above the
-    # lowest; the shares of a batch have the mean 1, so that the mean level moves by a
-    # known amount.
-    share = margin.clamp_min(0.0) if gap > 0 else alpha - lowest
+def _feedback(alpha, margin, beta, gain, gap, visits, solver):
+    # Rising levels are shared out by margin, falling ones by level; the shares of a
+    # batch have the mean 1, so that the mean level moves by a known amount.
+    share = margin.clamp_min(0.0) if gap > 0 else alpha
     mean = share.mean()
     share = share / mean if mean > 0 else torch.zeros_like(share)
     if solver == 'implicit':
@@ -85,7 +84,6 @@ def update_alpha(
     solver: str = 'implicit',
     confidence: float | None = None,
     visits: float = 1.0,
-    lowest: float = 0.0,
 ) -> Tensor:
     r"""One step of the per-image perturbation levels.
 
@@ -105,16 +103,13 @@ def update_alpha(
 
     where V visits fall between two validations and the weights :math:`w_i`, of mean 1
     over the images given, follow the positive part of the margin while g > 0 and the
-    height of the level above ``lowest``, to which it is clipped instead of to 0, while
-    g < 0. A level below 0 sharpens the label instead of smoothing it: the answer to a
-    network that is under-confident without any perturbation. The mean target
-    confidence then moves by -k g from one validation to the next. If the network
-    follows it with a first-order lag, the loop is stable for 0 < k < 1; the implicit
-    solver uses k / (1 + k), which is in that range for every k > 0.
+    level itself while g < 0. The mean target confidence then moves by -k g from one
+    validation to the next. If the network follows it with a first-order lag, the loop
+    is stable for 0 < k < 1; the implicit solver uses k / (1 + k), which is in that
+    range for every k > 0.
 
     Args:
-        alpha (Tensor): Levels, shape ``(N,)``, floating, in [0, 1] (``'FB'``: from
-            ``lowest`` on).
+        alpha (Tensor): Levels, shape ``(N,)``, floating, in [0, 1].
         margin (Tensor): Margins of the same images (:func:`image_margin`), ``(N,)``.
         accuracy (float): Pixel accuracy on the validation set, in [0, 1].
         beta (float): The paper's strength in (0, 2], for every solver.
@@ -132,8 +127,6 @@ def update_alpha(
             for ``'FB'``. Defaults to None.
         visits (float): Visits of an image between two validations, > 0, for ``'FB'``.
             Defaults to 1.
-        lowest (float): Lower limit of the levels, in (-1, 0], for ``'FB'``. Defaults
-            to 0.
 
     Returns:
         Tensor: New levels, ``(N,)``, in the dtype of ``alpha`` (computed in float64).
@@ -162,11 +155,8 @@ def update_alpha(
             raise ValueError("rule='FB' needs confidence, the mean one, in [0, 1]")
         if not visits > 0:
             raise ValueError(f'visits must be > 0, got {visits!r}')
-        if not -1.0 < lowest <= 0.0:
-            raise ValueError(f'lowest must be in (-1, 0], got {lowest!r}')
         gap = confidence - accuracy
-        gain = eta * lam
-        stepped = _feedback(levels, margins, beta, gain, gap, visits, solver, lowest)
+        stepped = _feedback(levels, margins, beta, eta * lam, gap, visits, solver)
     else:
         intercept, slope = PENALTIES[rule](accuracy, beta, landmark)
         step = SOLVERS[solver]
@@ -180,7 +170,7 @@ def update_alpha(
         limit = 1.0 / beta
         stepped = torch.where(stepped >= limit, limit - 0.01, stepped).clamp_min(0.0)
     else:
-        stepped = stepped.clamp_(lowest if rule == 'FB' else 0.0, max_alpha(beta))
+        stepped = stepped.clamp_(0.0, max_alpha(beta))
     return stepped.to(alpha.dtype)
 
 

@@ -13,7 +13,7 @@ def write_level_table(path, ids, levels):
     Args:
         path (str | Path): Where to; its folder must exist.
         ids (list[str]): N image ids.
-        levels (np.ndarray): ``(N,)``, the perturbation levels.
+        levels (np.ndarray): ``(N,)``, the perturbation levels, >= 0.
     """
     order = np.argsort(levels, kind='stable')
     # File names need not be UTF-8; Python hands over such bytes as surrogates.

@@ -15,7 +15,7 @@ def alpha_histogram(
     """Draw a histogram of perturbation levels.
 
     Args:
-        alpha (np.ndarray): Levels, ``(N,)``, in (-1, 1].
+        alpha (np.ndarray): Levels, ``(N,)``, in [0, 1].
         beta (float): Strength of the perturbation, in (0, 2]; sets the range.
         bins (int): Number of bars. Defaults to 40.
         zoom (bool): Begin at the lowest level and not at 0, to show differences that
@@ -31,7 +31,7 @@ def alpha_histogram(
     top = max(float(alpha.max(initial=0.0)) * 1.05, 0.02 * max_alpha(beta))
     span = (float(alpha.min()), float(alpha.max()))
     if not zoom or span[0] == span[1]:
-        span = (min(span[0] * 1.05, 0.0), top)
+        span = (0.0, top)
     axes.hist(alpha, bins=bins, range=span, color='tab:blue')
     for quantile, style in ((0.05, ':'), (0.5, '-'), (0.95, ':')):
         axes.axvline(np.quantile(alpha, quantile), color='black', lw=1, ls=style)

@@ -91,7 +91,7 @@ def test_state_is_live():
         lambda s: s.pop('alpha'),
         lambda s: s.pop('ids'),
         lambda s: s.update(alpha=s['alpha'][:-1]),
-        lambda s: s.update(alpha=s['alpha'] - 2),
+        lambda s: s.update(alpha=s['alpha'] - 1),
         lambda s: s.update(alpha=s['alpha'] * float('nan')),
         lambda s: s.update(alpha=s['alpha'] + 1e6),
         lambda s: s.update(ids=torch.full((10,), 65, dtype=torch.uint8)),

@@ -90,9 +90,6 @@ class ASLPHook(Hook):
             ``alpha`` of the loss.
         accuracy_key (str, optional): Metric to take the accuracy from; values above 1
             are read as per cent. Defaults to None: that of ``CalibrationMetric``.
-        sharpen (float): How far below 0, in [0, 1), ``'FB'`` may take the levels of a
-            network that is under-confident without any perturbation: they sharpen the
-            label there. Defaults to 0.
         seed (int, optional): Seed of the draws. Defaults to None: the runner's.
         reseed (bool): Seed torch's generators in every iteration from (seed, iteration,
             rank), so that dropout, too, continues after ``resume`` as it would have
@@ -133,7 +130,6 @@ class ASLPHook(Hook):
         warmup_iters: int | None = None,
         alpha: float | None = None,
         accuracy_key: str | None = None,
-        sharpen: float = 0.0,
         seed: int | None = None,
         reseed: bool = True,
         log_interval: int = 10,
@@ -162,8 +158,6 @@ class ASLPHook(Hook):
         ).items():
             if value is not None and value < 0:
                 raise ValueError(f'{name} must be >= 0, got {value!r}')
-        if not 0.0 <= sharpen < 1.0:
-            raise ValueError(f'sharpen must be in [0, 1), got {sharpen!r}')
         if log_interval < 1:
             raise ValueError(f'log_interval must be >= 1, got {log_interval!r}')
         if warmup_epochs is None:
@@ -177,7 +171,6 @@ class ASLPHook(Hook):
         self.warmup_iters = warmup_iters
         self.alpha = alpha
         self.accuracy_key = accuracy_key
-        self.sharpen = sharpen
         self.seed = seed
         self.reseed = reseed
         self.log_interval = log_interval
@@ -270,7 +263,7 @@ class ASLPHook(Hook):
         self._batch.begin(
             BatchDraw(
                 alpha=torch.from_numpy(alpha.astype(np.float32)),
-                perturbed=torch.from_numpy(image_uniform(keys) < np.abs(alpha)),
+                perturbed=torch.from_numpy(image_uniform(keys) < alpha),
                 keys=keys,
             )
         )
@@ -471,7 +464,6 @@ class ASLPHook(Hook):
             solver=self.solver,
             confidence=state['confidence'],
             visits=self._visits(runner) if self.rule == 'FB' else 1.0,
-            lowest=-self.sharpen,
         ).numpy()
 
     def _take_accuracy(self, runner: Any, metrics: dict) -> None:

@@ -186,22 +186,17 @@ class SCBCELoss(BinaryLoss):
         if self.deterministic:
             return (draw.alpha * beta).to(logits.device, non_blocking=True), None
         shape, device = logits.shape[1:], logits.device
-        signed = draw.alpha.sign() * beta
         if self.per_pixel:
-            level, signed = (
-                each.to(device).view(-1, *[1] * len(shape))
-                for each in (draw.alpha.abs(), signed)
-            )
+            level = draw.alpha.to(device).view(-1, *[1] * len(shape))
             # The negated keys are a stream apart from that of the noise below.
             uniform = pixel_uniform(~draw.keys, shape, device)
-            strength = (0.5 * (uniform + 1) < level) * signed
+            chosen = (0.5 * (uniform + 1) < level).float()
         else:
-            strength = (draw.perturbed * signed).to(device, non_blocking=True)
-            if not draw.perturbed.any():
-                return strength, None
+            chosen = draw.perturbed.float().to(device, non_blocking=True)
+            if not bound or not draw.perturbed.any():
+                return chosen * beta, None
         if not bound:
-            return strength, None
+            return chosen * beta, None
         noise = truncated_normal(pixel_uniform(draw.keys, shape, device), bound)
-        chosen = strength != 0
         where = chosen if chosen.dim() > 1 else chosen.view(-1, *[1] * len(shape))
-        return strength, noise * where
+        return chosen * beta, noise * where
