@@ -221,8 +221,7 @@ def run_all(jobs, workers):
     print(f'{len(jobs) - len(left)} of {len(jobs)} runs are there', flush=True)
     os.environ['OMP_NUM_THREADS'] = '1'
     start, failed = time.monotonic(), []
-    pool = ProcessPoolExecutor(workers, get_context('spawn'), max_tasks_per_child=10)
-    with pool:
+    with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
         running = {pool.submit(_quietly, job): job for job in left}
         for done, future in enumerate(as_completed(running), 1):
             job, error = running[future], future.exception()
