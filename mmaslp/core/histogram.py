@@ -102,29 +102,30 @@ class CalibrationHistogram:
             scores = top_label_scores(prob, label, ignore_index, self.num_classes)
         device = scores[0].device
         self.counts, self.nll = self.counts.to(device), self.nll.to(device)
-        ones = torch.ones(CHUNK, dtype=torch.int64, device=device)
         half = slice(2 * self.LEVELS, 2 * self.LEVELS + 2)
         before = self.counts[half].clone()
+        work = _Buffers(min(CHUNK, len(scores[0])), scores[0])
         for score, *rest in zip(*(each.split(CHUNK) for each in scores)):
-            outcome = rest[0].to(torch.int32)
+            low, high, outcome, whole, index, ones = work.first(len(score))
+            outcome.copy_(rest[0])
             # To int64 by way of int32, which is faster than in one step.
-            index = torch.add(outcome, self._cells(score).to(torch.int32), alpha=2)
-            index = index.to(torch.int64)
-            self.counts.scatter_add_(0, index, ones[: len(index)])
+            whole.copy_(self._cells(score, low, high))
+            index.copy_(torch.add(outcome, whole, alpha=2, out=whole))
+            self.counts.scatter_add_(0, index, ones)
             if self.num_classes == 2:
-                likelihood = torch.add(score, outcome).sub_(1).abs_()  # 1 - p if y is 0
+                likelihood = torch.add(score, outcome, out=low).sub_(1).abs_()
             else:
-                likelihood = rest[1]
-            surprise = _log_(likelihood.clamp(min=self._NLL_CLAMP))
-            self.nll -= surprise.mul_(self.NLL_UNIT).to(torch.int32).sum()
+                likelihood = low.copy_(rest[1])
+            surprise = _log_(likelihood.clamp_(min=self._NLL_CLAMP))
+            self.nll -= whole.copy_(surprise.mul_(self.NLL_UNIT)).sum()
         if not torch.equal(before, self.counts[half]):
             self._split_half(*scores[:2])
 
-    def _cells(self, score):
+    def _cells(self, score, low=None, high=None):
         """Cell of each score: 2 i on level i, 2 i + 1 between i and i + 1."""
-        above = torch.add(-self._TOLERANCE, score, alpha=self.LEVELS).ceil_()
-        below = torch.add(self._TOLERANCE, score, alpha=self.LEVELS).floor_()
-        return below.add_(above)
+        low = torch.mul(score, self.LEVELS, out=low)
+        high = torch.sub(low, self._TOLERANCE, out=high).ceil_()
+        return low.add_(self._TOLERANCE).floor_().add_(high)
 
     def _split_half(self, score, outcome):
         """Move what lies just above 0.5 out of its cell, where nothing is tolerated."""
@@ -282,6 +283,22 @@ class CalibrationHistogram:
         counts[cells.long()] = rows.to(torch.int64)
         self.counts = counts.flatten()
         self.nll = torch.tensor(int(state['nll']), dtype=torch.int64)
+
+
+class _Buffers:
+    """Memory for the steps of one update, so that no step has to ask for its own."""
+
+    def __init__(self, size, like):
+        self._all = (
+            *like.new_empty(2, size),
+            *torch.empty(2, size, dtype=torch.int32, device=like.device),
+            torch.empty(size, dtype=torch.int64, device=like.device),
+            torch.ones(size, dtype=torch.int64, device=like.device),
+        )
+
+    def first(self, number):
+        """Take as many elements of each."""
+        return tuple(each[:number] for each in self._all)
 
 
 def _log_(values):
