@@ -161,7 +161,7 @@ def update_alpha(
         intercept, slope = PENALTIES[rule](accuracy, beta, landmark)
         step = SOLVERS[solver]
         stepped = step(levels, margins, beta, eta, lam, intercept, slope)
-    if not torch.isfinite(stepped).all():
+    if not math.isfinite(stepped.sum()):  # levels are small: finite if all are
         raise ValueError(
             'alpha or margin holds a value that is not finite: leave images with nan '
             'logits out of the update'
