@@ -16,10 +16,10 @@ demo: $(VENV)/.host
 	$(VENV)/bin/python tools/demo.py
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -o cache_dir=$(VENV)/.pytest_cache
 
 test-openmmlab: $(VENV_OPENMMLAB)/.dev
-	OMP_NUM_THREADS=1 $(VENV_OPENMMLAB)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV_OPENMMLAB)/bin/python -m pytest -o cache_dir=$(VENV_OPENMMLAB)/.pytest_cache
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -32,10 +32,10 @@ def collect(records, validation):
         validation (str): Name of the validation set in the records.
 
     Returns:
-        tuple: {data: {method: {set: {figure: [one per seed]}}}}, with the label
+        tuple: {data: {method: {set: {figure: {seed: value}}}}}, with the label
         smoothing of the least validation ECE as ``ls_best`` beside, and the mean over
-        the data sets of each method that all of them have; the names of the test sets;
-        and of those without objects.
+        the data sets of each method and seed that all of them have; the names of the
+        test sets; and of those without objects.
     """
     found, names = {}, {True: [], False: []}
     for record in sorted(records, key=lambda r: r['seed']):
@@ -46,12 +46,14 @@ def collect(records, validation):
                 if name != validation and name not in names[entry['ood']]:
                     names[entry['ood']].append(name)
                 for key, value in entry['figures'].items():
-                    row.setdefault(name, {}).setdefault(key, []).append(value)
+                    figures = row.setdefault(name, {}).setdefault(key, {})
+                    figures[record['seed']] = value
     for methods in found.values():
         smoothed = [m for m in methods if m.startswith('ls_')]
         if smoothed:
             best = min(
-                smoothed, key=lambda m: statistics.fmean(methods[m][validation]['ece'])
+                smoothed,
+                key=lambda m: statistics.fmean(methods[m][validation]['ece'].values()),
             )
             methods[f'{BEST_SMOOTHING} ({best})'] = methods[best]
     if len(found) > 1:
@@ -69,18 +71,22 @@ def _mean(tables):
         rows = [table[method] for table in tables if method in table]
         if len(rows) < len(tables):
             continue
-        mean[method] = {
+        means = {
             name: {
-                key: [_mean_of(values) for values in zip(*(r[name][key] for r in rows))]
+                key: _mean_by_seed([row[name][key] for row in rows])
                 for key in rows[0][name]
             }
             for name in rows[0]
         }
+        if all(figures['ece'] for figures in means.values()):
+            mean[method] = means
     return mean
 
 
-def _mean_of(values):
-    return None if None in values else statistics.fmean(values)
+def _mean_by_seed(values):
+    seeds = [s for s in values[0] if all(s in each for each in values)]
+    columns = {seed: [each[seed] for each in values] for seed in seeds}
+    return {s: None if None in c else statistics.fmean(c) for s, c in columns.items()}
 
 
 def markdown(found, names, keys):
@@ -99,12 +105,13 @@ def markdown(found, names, keys):
             for method, sets in methods.items():
                 figures = sets[name]
                 seeds = len(figures['ece'])
-                cells = ' | '.join(_cell(key, figures.get(key)) for key in keys)
+                cells = ' | '.join(_cell(key, figures.get(key, {})) for key in keys)
                 lines.append(f'| {label} | {method} | {seeds} | {cells} |')
     return '\n'.join(lines)
 
 
-def _cell(key, values):
+def _cell(key, by_seed):
+    values = list(by_seed.values())
     if not values or None in values:
         return '-'
     digits = 1 if key.endswith('%') else 4

@@ -83,6 +83,38 @@ class Job:
         """Path: The figures of the run, there when it has ended."""
         return Path(self.folder) / 'run.json'
 
+    def describe(self):
+        """What tells this run from others, as plain data."""
+        setting = dict(asdict(self.setting), base=Path(self.setting.base).name)
+        return dict(
+            method=self.method,
+            data=Path(self.data).name,
+            seed=self.seed,
+            setting=setting,
+            spec=self.spec,
+        )
+
+    def check_folder(self):
+        """Claim the folder for this run.
+
+        Raises:
+            ValueError: If it holds, or was begun for, a run with other settings.
+        """
+        claim, own = Path(self.folder) / 'job.json', self.describe()
+        known = [path for path in (claim, self.results) if path.is_file()]
+        if known:
+            found = json.loads(known[0].read_text(encoding='utf-8'))
+            other = [key for key in own if found.get(key) != own[key]]
+            if other:
+                raise ValueError(
+                    f'{self.folder} is of another run ('
+                    + ', '.join(f'{k}: {found.get(k)}, now {own[k]}' for k in other)
+                    + '): give another --out'
+                )
+            return
+        claim.parent.mkdir(parents=True, exist_ok=True)
+        claim.write_text(json.dumps(own) + '\n', encoding='utf-8')
+
 
 def make_config(job):
     """Config of a run: the base with the method, the data and the seed put in."""
@@ -100,6 +132,8 @@ def make_config(job):
         for transform in loader.dataset.pipeline:
             if setting.size and transform['type'] == 'Resize':
                 transform['scale'] = (setting.size, setting.size)
+    if setting.size and cfg.model.data_preprocessor.get('size'):
+        cfg.model.data_preprocessor.size = (setting.size, setting.size)
     if setting.train_images:
         cfg.train_dataloader.dataset.indices = setting.train_images
     test, val = cfg.test_dataloader.dataset, cfg.val_dataloader.dataset
@@ -177,11 +211,7 @@ def run(job):
         evaluations['+ts'] = evaluate(cfg, sets, evals=EVALS)
         record['temperature'] = temperature
     record.update(
-        method=job.method,
-        data=Path(job.data).name,
-        seed=job.seed,
-        setting=dict(asdict(job.setting), base=Path(job.setting.base).name),
-        spec=job.spec,
+        job.describe(),
         evaluations={k: summarise(v) for k, v in evaluations.items()},
         alpha=None
         if levels is None
@@ -214,9 +244,12 @@ def run_all(jobs, workers):
         workers (int): Number of processes, each with one thread.
 
     Raises:
+        ValueError: If a folder holds a run with other settings; nothing has run then.
         SystemExit: If runs failed; the others have ended then, and the message says
             where to look.
     """
+    for job in jobs:
+        job.check_folder()
     left = [job for job in jobs if not job.results.is_file()]
     print(f'{len(jobs) - len(left)} of {len(jobs)} runs are there', flush=True)
     os.environ['OMP_NUM_THREADS'] = '1'

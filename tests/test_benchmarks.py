@@ -83,3 +83,41 @@ def test_study(folders):
         (sets,) = record['evaluations'].values()
         assert list(sets) == ['val'] and sets['val']['num_images'] == 2
         assert f'| set | {record["method"]} |' in output
+
+
+def record(data, seed, ece, method='bce'):
+    entry = dict(ood=False, figures=dict(ece=ece))
+    return dict(
+        data=data,
+        seed=seed,
+        method=method,
+        evaluations={'': dict(test=entry, val=dict(entry, figures=dict(ece=ece)))},
+    )
+
+
+def test_mean_of_the_sets_is_of_the_same_seeds(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    from tables import MEAN, collect
+
+    records = [record('a', 0, 0.1), record('a', 1, 0.3), record('b', 1, 0.5)]
+    records.append(record('a', 0, 0.2, 'focal'))
+    found, tests, ood = collect(records, 'val')
+    assert (tests, ood) == (['test'], [])
+    assert found['a']['bce']['test']['ece'] == {0: 0.1, 1: 0.3}
+    assert found[MEAN]['bce']['test']['ece'] == {1: pytest.approx(0.4)}
+    assert list(found[MEAN]) == ['bce']
+
+
+def test_a_folder_is_of_one_setting(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    from training import Job, Setting
+
+    spec = dict(loss=dict(type='SCBCELoss'), hook=None)
+    jobs = [
+        Job(Setting('base.py', epochs=e), '', (), 'bce', spec, 0, str(tmp_path / 'run'))
+        for e in (5, 6)
+    ]
+    jobs[0].check_folder()
+    jobs[0].check_folder()
+    with pytest.raises(ValueError, match=r"is of another run .*'epochs': 5.*--out"):
+        jobs[1].check_folder()

@@ -113,7 +113,8 @@ class CalibrationHistogram:
             index.copy_(torch.add(outcome, whole, alpha=2, out=whole))
             self.counts.scatter_add_(0, index, ones)
             if self.num_classes == 2:
-                likelihood = torch.add(score, outcome, out=low).sub_(1).abs_()
+                # y - 1 first: p + y would round a small p away.
+                likelihood = low.copy_(outcome).sub_(1).add_(score).abs_()
             else:
                 likelihood = low.copy_(rest[1])
             surprise = _log_(likelihood.clamp_(min=self._NLL_CLAMP))

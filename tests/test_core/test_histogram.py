@@ -92,6 +92,15 @@ def test_floats_are_within_the_bound(dtype, mode):
         assert found[key] == pytest.approx(expected, abs=limit), key
 
 
+@pytest.mark.parametrize('label', [0, 1])
+@pytest.mark.parametrize('p', [1e-7, 3e-7, 1e-6, 1e-5, 1e-4, 0.3, 1 - 2**-20])
+def test_nll_of_small_probabilities_keeps_its_digits(p, label):
+    prob = torch.full((70000,), p)
+    likelihood = prob[0].double() if label else 1 - prob[0].double()
+    found = filled(prob, torch.full((70000,), label)).compute()['nll']
+    assert found == pytest.approx(-likelihood.log().item(), abs=1.2e-7, rel=1e-6)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(

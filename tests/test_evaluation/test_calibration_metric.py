@@ -1,6 +1,5 @@
 import json
 import os
-import socket
 import tempfile
 
 import numpy as np
@@ -285,10 +284,11 @@ def test_too_many_repeated_images_are_an_error():
         measured([sample(i) for i in range(12)], size=5)
 
 
-def _rank(rank, world, port, total, folder):
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+def _rank(rank, world, total, folder):
     torch.set_num_threads(1)
-    torch.distributed.init_process_group('gloo', rank=rank, world_size=world)
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{folder}/group', rank=rank, world_size=world
+    )
     metric = CalibrationMetric(
         keep_worst=2, resamples=50, collect_dir=f'{folder}/parts', output_dir=folder
     )
@@ -312,12 +312,9 @@ def test_any_number_of_processes_gives_the_same_bits(world, tmp_path):
         resamples=50,
         output_dir=str(tmp_path / 'one'),
     )
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
     folder = str(tmp_path / 'many')
     os.mkdir(folder)
-    mp.start_processes(_rank, (world, port, 7, folder), world, start_method='fork')
+    mp.start_processes(_rank, (world, 7, folder), world, start_method='fork')
     for rank in range(world):
         found, worst = torch.load(f'{folder}/{rank}.pt')
         assert found == expected
