@@ -89,12 +89,15 @@ class NACLLoss(BinaryLoss):
     def _foreground_share(self, labels: Tensor, valid: Tensor | None) -> Tensor:
         """Share of foreground among the labelled pixels of the window, (N, H, W)."""
         size = self.kernel_size
+        # Without an axis for channels an empty batch would be a map of no channel.
+        labels = labels.unsqueeze(1)
         window = dict(kernel_size=size, stride=1, padding=size // 2)
         if valid is None:
-            return F.avg_pool2d(labels, **window, count_include_pad=False)
-        labelled = F.avg_pool2d(valid.to(labels.dtype), **window)
+            return F.avg_pool2d(labels, **window, count_include_pad=False).squeeze(1)
+        labelled = F.avg_pool2d(valid.unsqueeze(1).to(labels.dtype), **window)
         # A window without a labelled pixel has an ignored pixel in its middle.
-        return F.avg_pool2d(labels, **window) / labelled.clamp_min(1 / size**2)
+        share = F.avg_pool2d(labels, **window) / labelled.clamp_min(1 / size**2)
+        return share.squeeze(1)
 
     def _penalty(self, difference: Tensor) -> Tensor:
         return difference.abs() if self.distance == 'l1' else difference.square()

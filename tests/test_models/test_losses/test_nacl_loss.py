@@ -68,3 +68,11 @@ def test_one_channel_has_the_least_of_two_channels(batch, distance):
     loss = NACLLoss(distance=distance, reduction='none')
     single = loss(logits[:, 1:] - logits[:, :1], labels)
     assert (single <= loss(logits, labels) + 1e-6).all()
+
+
+@pytest.mark.parametrize('channels', [1, 2])
+def test_no_images(channels):
+    logits = torch.zeros(0, channels, 6, 9, requires_grad=True)
+    loss = NACLLoss()(logits, torch.zeros(0, 6, 9, dtype=torch.long))
+    loss.backward()
+    assert loss.item() == 0 and logits.grad.shape == logits.shape
