@@ -110,13 +110,24 @@ class LogitHistogram:
         """Mean over all pixels of |z| where its sign is wrong, else 0."""
         return int(self.wrong) / self.WRONG_UNIT / self.count
 
+    @property
+    def wrong_beyond(self):
+        """Number of pixels beyond the ends, |z| >= 256, whose sign is wrong."""
+        per_cell = self.counts.view(-1, 2)
+        return int(per_cell[0, 1] + per_cell[-1, 0])
+
     def nll(self, temperature=1.0):
         """Mean negative log-likelihood (nat per pixel) of sigmoid(z / T).
 
         Args:
             temperature (float): T > 0. Defaults to 1.
+
+        Returns:
+            float: nan without pixels.
         """
         size, count, _ = self._table
+        if not len(count):
+            return math.nan
         soft = np.logaddexp(0, -size / temperature) @ count / count.sum()
         return float(soft + self.mean_wrong / temperature)
 
@@ -126,6 +137,9 @@ class LogitHistogram:
         Args:
             temperature (float): T > 0. Defaults to 1.
             bins (int): Number of bins. Defaults to 10.
+
+        Returns:
+            float: nan without pixels.
         """
         check_bins(bins)
         size, count, right = self._table
@@ -191,7 +205,7 @@ def fit_temperature(histogram):
     Raises:
         ValueError: There are no pixels or pixels of one class only, or the optimum
             lies at 0 (the classes are separated) or infinity (the logits tell
-            nothing).
+            nothing, or some have overflowed).
     """
     per_class = histogram.counts.view(-1, 2).sum(0).tolist()
     if not sum(per_class):
@@ -208,6 +222,12 @@ def fit_temperature(histogram):
             'the network separates the validation pixels without an error that '
             'counts, so the NLL falls all the way to T = 0: fit on more images, on '
             'ones that were not trained on, or do without a temperature'
+        )
+    if inverse == 0 and histogram.wrong_beyond:
+        raise ValueError(
+            f'{histogram.wrong_beyond} pixels have |z| >= {histogram.LIMIT} on the '
+            'wrong side, so the NLL falls all the way to T = infinity: look for an '
+            'overflow in half precision'
         )
     if inverse == 0:
         raise ValueError(

@@ -187,13 +187,21 @@ def test_bad_pixels(logit, label, message):
         ([1.0, 2.0], [1, 1], 'all 2 pixels are foreground'),
         ([-1.0, 2.0], [0, 1], 'T = 0'),
         ([1.0, -2.0], [0, 1], 'T = infinity'),
-        ([1.0, 1.0], [0, 1], 'T = infinity'),
+        ([1.0, 1.0], [0, 1], 'no better than chance'),
+        ([4.0, -4.0] * 50 + [-6e4, 6e4], [1, 0] * 51, r'^2 pixels have \|z\| >= 256'),
     ],
 )
 def test_sets_that_give_no_temperature(logit, label, message):
     histogram = counted(torch.tensor(logit), torch.tensor(label))
     with pytest.raises(ValueError, match=message):
         fit_temperature(histogram)
+
+
+def test_no_pixels():
+    histogram = LogitHistogram()
+    assert math.isnan(histogram.nll()) and math.isnan(histogram.ece())
+    histogram.update(torch.tensor([2.0, -1.0]), torch.tensor([1, 1]))
+    assert histogram.nll() > 0
 
 
 @pytest.mark.parametrize('value', [0, -1.0, math.inf, math.nan, '2', None, True])
