@@ -19,7 +19,9 @@ class ML1ACELoss(BinaryLoss):
     For image i and class k the pixels are sorted by the probability of the class into
     equal bins (lo, hi]; :math:`B_{ik}` are the bins that hold pixels,
     :math:`\bar p_b` and :math:`\bar y_b` the mean probability and the frequency of the
-    class there. A class that the image does not show counts 0, as in the authors' code.
+    class there. A class that the image does not show counts 0, as in the authors'
+    later code (``cai4cai/Average-Calibration-Losses``, ``ignore_empty_classes=True``);
+    that of MICCAI 2024 (``cai4cai/ACE-DLIRIS``) takes the mean over filled bins for it.
     The bins are taken as given by the gradient. Both forms of the head have the same
     loss.
 
