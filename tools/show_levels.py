@@ -53,6 +53,19 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+def known_wrong(args, dataset, levels):
+    """Tell which masks are known to be wrong, None if nobody knows."""
+    if args.wrong:
+        return wrong_images(args.wrong, levels.ids)[0]
+    manifest = find_manifest(dataset)
+    if manifest is None:
+        return None
+    wrong, left_out = wrong_images(manifest, levels.ids, complete=False)
+    if left_out:
+        print(f'{left_out} wrong masks of {manifest} are not in the config')
+    return wrong
+
+
 def both_ends(levels, num, wrong):
     """Choose the images of the contact sheet.
 
@@ -119,8 +132,7 @@ def main(argv=None):
     levels = read_levels(args.checkpoint, dataset)
     if levels.left_out:
         print(f'{levels.left_out} images of the checkpoint are not in the config')
-    manifest = args.wrong or find_manifest(dataset)
-    wrong = None if manifest is None else wrong_images(manifest, levels.ids)
+    wrong = known_wrong(args, dataset, levels)
     sheet = contact_sheet(args, cfg, dataset, levels, wrong)
     figures = level_figures(levels, wrong)
     print(f'\n{summary(figures)}\n')

@@ -122,7 +122,9 @@ def find_manifest(dataset: Any) -> str | None:
     return None
 
 
-def wrong_images(manifest: str, ids: Sequence[str]) -> np.ndarray:
+def wrong_images(
+    manifest: str, ids: Sequence[str], complete: bool = True
+) -> tuple[np.ndarray, int]:
     """Tell which images have a mask that is known to be wrong.
 
     Args:
@@ -130,13 +132,15 @@ def wrong_images(manifest: str, ids: Sequence[str]) -> np.ndarray:
             one name a line. A name is a path from any folder on, with or without
             suffix.
         ids (Sequence[str]): N paths of images.
+        complete (bool): Whether every name has to fit an image. Defaults to True.
 
     Returns:
-        np.ndarray: ``(N,)``, bool.
+        tuple[np.ndarray, int]: ``(N,)`` bool, and how many names fit no image.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no such list, or a name fits no image, or several.
+        ValueError: If it is no such list, or a name fits several images, or, with
+            ``complete``, none.
     """
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(ids):
@@ -155,12 +159,12 @@ def wrong_images(manifest: str, ids: Sequence[str]) -> np.ndarray:
         if not fits:
             unknown.append(name)
         wrong[fits] = True
-    if unknown:
+    if unknown and complete:
         raise ValueError(
             f'{manifest}: {len(unknown)} names are no images of the training set, '
             f'such as {unknown[:3]}, which has images such as {ids[0]!r}'
         )
-    return wrong
+    return wrong, len(unknown)
 
 
 def level_figures(levels: Levels, wrong: np.ndarray | None = None) -> dict[str, Any]:

@@ -207,6 +207,25 @@ def test_a_part_of_the_images(trained):
     assert figures['num_images'] == 4
 
 
+@pytest.mark.parametrize('num_images', [6, 2])
+def test_a_part_of_the_built_in_data(synthetic, num_images):
+    root, config = synthetic
+    option = f'train_dataloader.dataset.indices={num_images}'
+    args = (config, 'run/epoch_2.pth', '--out', 'part', '--cfg-options', option)
+    done = show(*args, cwd=root)
+    assert done.returncode == 0, done.stderr[-3000:]
+    kept = sum(int(name) < num_images for name in names_of(root / 'set/manifest.json'))
+    assert kept < 4
+    assert f'{4 - kept} wrong masks of' in done.stdout
+    figures = json.loads((root / 'part' / 'levels.json').read_text())
+    assert figures['num_images'] == num_images
+    assert figures['wrong_masks']['num_wrong'] == kept
+    # The same file, given by the user, has to fit.
+    done = show(*args, '--wrong', root / 'set' / 'manifest.json', cwd=root)
+    assert done.returncode == 2
+    assert f'{4 - kept} names are no images of the training set' in done.stderr
+
+
 @pytest.mark.parametrize(
     ('name', 'content', 'message'),
     [
