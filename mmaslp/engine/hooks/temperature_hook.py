@@ -42,7 +42,8 @@ class TemperatureHook(Hook):
 
     Raises:
         ValueError: If both are given, T is no finite number above 0, the file belongs
-            to other weights, or a head has more than two channels.
+            to other weights, a head has more than two channels, or the runner has
+            another ``TemperatureHook``.
         FileNotFoundError: If there is no file.
 
     Example:
@@ -59,14 +60,14 @@ class TemperatureHook(Hook):
         self._training = self._trained = False
         self._stack = ExitStack()
 
+    def before_run(self, runner: Any) -> None:
+        """Forget a training that was cut short."""
+        self._training = False
+
     def before_train(self, runner: Any) -> None:
         """Leave the validations of this run alone."""
         self._restore(runner)
         self._training = self._trained = True
-
-    def after_train(self, runner: Any) -> None:
-        """Serve what comes after training."""
-        self._training = False
 
     def before_val(self, runner: Any) -> None:
         """Divide in a validation of its own."""
@@ -87,6 +88,12 @@ class TemperatureHook(Hook):
 
     def _divide(self, runner: Any) -> None:
         self._restore(runner)  # a test that was cut short left it as it was
+        same = sum(isinstance(hook, TemperatureHook) for hook in runner.hooks)
+        if same > 1:
+            raise ValueError(
+                f'the runner has {same} TemperatureHooks, which would divide the '
+                'logits one after the other: keep one of them in custom_hooks'
+            )
         temperature = self._find(runner)
         segmentor, tta_model = find_segmentor(runner.model)
         self._stack.enter_context(

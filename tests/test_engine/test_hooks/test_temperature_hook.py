@@ -233,6 +233,29 @@ def test_a_test_that_was_cut_short_is_undone_by_the_next(trained):
     assert 'postprocess_result' not in vars(runner.model)
 
 
+def test_a_training_that_was_cut_short_is_over(trained):
+    class Break(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            raise KeyboardInterrupt
+
+    cfg = trained()
+    cfg.custom_hooks.append(dict(type='TemperatureHook', temperature=4.0))
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(Break())
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    _, figures, _ = run(trained(), dict(temperature=4.0), stage='val')
+    assert runner.val() == figures
+
+
+@pytest.mark.parametrize('stage', ['val', 'test'])
+def test_two_hooks_are_refused(trained, stage):
+    cfg = trained()
+    cfg.custom_hooks.append(dict(type=TemperatureHook, temperature=2.0))
+    with pytest.raises(ValueError, match='2 TemperatureHooks'):
+        run(cfg, dict(temperature=3.0), stage=stage)
+
+
 def test_file_beside_the_checkpoint(trained, tmp_path):
     record = fit_checkpoint(trained())
     hook = dict(temperature=record['temperature'])
