@@ -6,6 +6,7 @@ import os.path as osp
 from pathlib import Path
 
 from ..core.temperature import check_temperature
+from .whole_file import write_whole
 
 __all__ = ['fingerprint', 'read_temperature', 'temperature_path', 'write_temperature']
 
@@ -49,10 +50,7 @@ def write_temperature(path: str, record: dict) -> None:
         record (dict): With ``temperature`` and ``checkpoint_sha256``; see
             :func:`~mmaslp.apis.temperature.fit_checkpoint`.
     """
-    target = Path(path).expanduser()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, indent=1, allow_nan=False)
-    target.write_text(f'{text}\n', encoding='utf-8')
+    write_whole(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
 
 
 def read_temperature(checkpoint: str | None, path: str | None = None) -> float:
