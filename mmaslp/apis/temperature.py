@@ -2,7 +2,7 @@
 
 import copy
 import os.path as osp
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,7 +10,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.runner import Runner
-from mmseg.registry import RUNNERS
 
 from ..core.temperature import (
     LogitHistogram,
@@ -18,6 +17,7 @@ from ..core.temperature import (
     fit_temperature,
     temperature_interval,
 )
+from ..utils.config_checks import is_type
 from ..utils.segmentor import check_binary, find_segmentor, replaced
 from ..utils.temperature_file import (
     fingerprint,
@@ -25,6 +25,7 @@ from ..utils.temperature_file import (
     temperature_path,
     write_temperature,
 )
+from .runs import build_runner, name_run
 
 __all__ = ['apply_temperature', 'collect_logits', 'fit_checkpoint']
 
@@ -34,7 +35,8 @@ _HOOK = 'TemperatureHook'
 def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
     """Fit the temperature of a checkpoint and write it to a JSON file.
 
-    Costs one pass over the validation set.
+    Costs one pass over the validation set. Pixels with the ``ignore_index`` of the
+    ``CalibrationMetric`` in ``val_evaluator`` count nowhere; 255 without one.
 
     Args:
         cfg (Config): Config with ``load_from``, ``work_dir``, ``launcher`` and
@@ -89,7 +91,9 @@ def collect_logits(cfg: Config) -> tuple[LogitHistogram, int]:
     runner = _runner(cfg)
     segmentor, _ = find_segmentor(runner.model)
     histogram, num_images = LogitHistogram(), torch.zeros((), dtype=torch.int64)
-    collect = _collecting(segmentor.postprocess_result, histogram, num_images)
+    collect = _collecting(
+        segmentor.postprocess_result, histogram, num_images, _ignore_index(cfg)
+    )
     with replaced(segmentor, 'postprocess_result', collect):
         runner.test()
     for total in (histogram.counts, histogram.wrong, num_images):
@@ -120,7 +124,7 @@ def apply_temperature(cfg: Config, given: str) -> float:
     else:
         temperature = check_temperature(number)
     cfg.custom_hooks = [
-        *_other_hooks(cfg),
+        *_hooks_without(cfg, _HOOK),
         dict(type=_HOOK, temperature=temperature),
     ]
     return temperature
@@ -134,10 +138,10 @@ def _runner(cfg: Config) -> Runner:
             'on test images: add one'
         )
     run = copy.deepcopy(cfg)
-    run.experiment_name = f'{osp.basename(osp.normpath(cfg.work_dir))}_temperature'
-    if run.get('visualizer') is not None:
-        run.visualizer.name = run.experiment_name
-    run.custom_hooks = _other_hooks(run)
+    name_run(run, 'temperature')
+    # What they write of test images would lie among it.
+    run.custom_hooks = _hooks_without(run, _HOOK, 'ProbMapHook')
+    (run.get('default_hooks') or {}).pop('visualization', None)
     run.test_dataloader = run.val_dataloader
     run.test_dataloader.sampler = dict(
         type='DefaultSampler', shuffle=False, round_up=False
@@ -145,17 +149,26 @@ def _runner(cfg: Config) -> Runner:
     run.test_cfg = run.get('test_cfg') or dict(type='TestLoop')
     run.test_evaluator = []
     run.resume = False
-    build = RUNNERS.build if 'runner_type' in run else Runner.from_cfg
-    return build(run)
+    return build_runner(run)
 
 
-def _other_hooks(cfg: Config) -> list:
+def _hooks_without(cfg: Config, *names: str) -> list:
     hooks = cfg.get('custom_hooks') or []
-    return [h for h in hooks if not (isinstance(h, dict) and h.get('type') == _HOOK)]
+    return [h for h in hooks if not any(is_type(h, name) for name in names)]
+
+
+def _ignore_index(cfg: Config) -> int:
+    metrics = cfg.get('val_evaluator') or []
+    metrics = [metrics] if isinstance(metrics, Mapping) else metrics
+    found = (m for m in metrics if is_type(m, 'CalibrationMetric'))
+    return next(found, {}).get('ignore_index', 255)
 
 
 def _collecting(
-    postprocess: Callable, histogram: LogitHistogram, num_images: torch.Tensor
+    postprocess: Callable,
+    histogram: LogitHistogram,
+    num_images: torch.Tensor,
+    ignore_index: int,
 ) -> Callable:
     """Count logits where the host makes probabilities of them.
 
@@ -178,7 +191,9 @@ def _collecting(
                 )
             background, foreground = sample.seg_logits.data
             try:
-                histogram.update(foreground - background, sample.gt_sem_seg.data[0])
+                histogram.update(
+                    foreground - background, sample.gt_sem_seg.data[0], ignore_index
+                )
             except ValueError as error:
                 raise ValueError(f'{name}: {error}') from error
         num_images.add_(len(samples))

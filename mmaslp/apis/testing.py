@@ -6,17 +6,17 @@ import math
 import os.path as osp
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from mmseg.registry import DATASETS, RUNNERS
+from mmseg.registry import DATASETS
 
 from ..evaluation.metrics import CalibrationMetric
+from ..utils.whole_file import write_whole
 from ..visualization.text_table import format_table, with_mean
+from .runs import build_runner, name_run
 
 __all__ = ['EVALUATIONS', 'TestSet', 'evaluate', 'summary_table', 'test_sets']
 
@@ -143,8 +143,7 @@ def evaluate(
         run.test_evaluator = _evaluators(
             cfg, evals, folder, out is not None, keep_worst
         )
-        build = RUNNERS.build if 'runner_type' in run else Runner.from_cfg
-        runner = build(run)
+        runner = build_runner(run)
         if out_prob is not None:
             maps = _folder(out_prob, test_set, several)
             runner.register_hook(dict(type='ProbMapHook', out_dir=maps, bits=prob_bits))
@@ -181,14 +180,10 @@ def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
 
 def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> Config:
     run = copy.deepcopy(cfg)
-    # Loggers and visualizers are kept by name for the life of the process.
-    name = f'{osp.basename(osp.normpath(cfg.work_dir))}_{test_set.name}'
-    run.experiment_name = name
-    if run.get('visualizer') is not None:
-        run.visualizer.name = name
-        if run.visualizer.get('save_dir'):
-            show_dir = _folder(run.visualizer.save_dir, test_set, several)
-            run.visualizer.save_dir = show_dir
+    name_run(run, test_set.name)
+    if run.get('visualizer') is not None and run.visualizer.get('save_dir'):
+        show_dir = _folder(run.visualizer.save_dir, test_set, several)
+        run.visualizer.save_dir = show_dir
     run.test_dataloader.dataset = test_set.dataset
     if tta:
         if cfg.get('tta_pipeline') is None or cfg.get('tta_model') is None:
@@ -243,6 +238,4 @@ def _save(path: str, results: dict[str, dict]) -> None:
         name: {k: None if math.isnan(v) else v for k, v in entry['figures'].items()}
         for name, entry in results.items()
     }
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(plain, indent=1, allow_nan=False) + '\n')
+    write_whole(path, json.dumps(plain, indent=1, allow_nan=False) + '\n')

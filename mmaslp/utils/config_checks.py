@@ -7,7 +7,7 @@ from typing import Any
 from .findings import Finding
 from .heads import refusal
 
-__all__ = ['MIXING', 'check_config']
+__all__ = ['MIXING', 'check_config', 'is_type']
 
 # Transforms that make one training image of several.
 MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
@@ -95,14 +95,21 @@ def _all_losses(head: Mapping) -> list[Mapping]:
 
 def _binary_losses(head: Mapping) -> list[str]:
     losses = _all_losses(head)
-    return [k for k in _BINARY_LOSSES if any(_is(loss, k) for loss in losses)]
+    return [k for k in _BINARY_LOSSES if any(is_type(loss, k) for loss in losses)]
 
 
 def _ours(head: Mapping) -> list[Mapping]:
-    return [loss for loss in _all_losses(head) if _is(loss, 'SCBCELoss')]
+    return [loss for loss in _all_losses(head) if is_type(loss, 'SCBCELoss')]
 
 
-def _is(part: Any, name: str) -> bool:
+def is_type(part: Any, name: str) -> bool:
+    """Whether a part of a config builds a class.
+
+    Args:
+        part (Any): A part; anything but a dictionary builds nothing.
+        name (str): Name of the class. ``type`` may be that, with or without a scope or
+            modules before it, or the class itself.
+    """
     kind = part.get('type') if isinstance(part, Mapping) else None
     kind = getattr(kind, '__name__', kind)
     return isinstance(kind, str) and kind.rsplit('.', 1)[-1] == name
@@ -110,7 +117,7 @@ def _is(part: Any, name: str) -> bool:
 
 def _head(path: str, head: Mapping, model: Mapping) -> Iterator[Finding]:
     losses = _binary_losses(head)
-    if _is(head, 'STDCHead') or not losses:
+    if is_type(head, 'STDCHead') or not losses:
         return
     inner = head.get('kernel_generate_head') or head
     classes = inner.get('num_classes')
@@ -137,14 +144,16 @@ def _head(path: str, head: Mapping, model: Mapping) -> Iterator[Finding]:
                 " (the host's default is 0.3), the metrics count at 0.5",
                 f'{path}.threshold = 0.5',
             )
-        if _is(model, 'CascadeEncoderDecoder') or _is(head, 'IterativeDecodeHead'):
+        if is_type(model, 'CascadeEncoderDecoder') or is_type(
+            head, 'IterativeDecodeHead'
+        ):
             yield Finding(
                 'error',
                 "the host's cascades and K-Net cannot predict with one channel (it "
                 'looks for a threshold that they do not have)',
                 f'{path}.out_channels = 2  (in every head)',
             )
-    if _is(head, 'PointHead'):
+    if is_type(head, 'PointHead'):
         yield Finding(
             'error',
             f'{path}: PointRend looks for uncertain points between the two best '
@@ -152,7 +161,7 @@ def _head(path: str, head: Mapping, model: Mapping) -> Iterator[Finding]:
             f'{path}.out_channels = 2  (in every head)',
         )
     sampler = inner.get('sampler')
-    if _is(sampler, 'OHEMPixelSampler') and sampler.get('thresh') is not None:
+    if is_type(sampler, 'OHEMPixelSampler') and sampler.get('thresh') is not None:
         yield Finding(
             'error',
             f'{path}: OHEMPixelSampler with thresh takes a softmax over the channels, '
@@ -193,7 +202,7 @@ def _losses(heads: list, hook: Mapping | None) -> Iterator[Finding]:
         if kept:
             why = (
                 ' (its labels are boundaries: right so)'
-                if _is(head, 'STDCHead')
+                if is_type(head, 'STDCHead')
                 else ''
             )
             yield Finding(
@@ -243,7 +252,7 @@ def _data(cfg: Mapping, split: str, learns: bool) -> Iterator[Finding]:
             )
         for step in _steps(dataset.get('pipeline')):
             name = str(step.get('type'))
-            if _is(step, 'LoadAnnotations'):
+            if is_type(step, 'LoadAnnotations'):
                 yield Finding(
                     'warning',
                     f'{path}.pipeline reads masks with LoadAnnotations: in a mask of '
@@ -270,7 +279,9 @@ def _mixing(name: str, path: str) -> Finding:
 
 
 def _hook(cfg: Mapping) -> Mapping | None:
-    return next((h for h in cfg.get('custom_hooks') or [] if _is(h, 'ASLPHook')), None)
+    return next(
+        (h for h in cfg.get('custom_hooks') or [] if is_type(h, 'ASLPHook')), None
+    )
 
 
 def _learns(hook: Mapping | None) -> bool:
@@ -293,7 +304,7 @@ def _validation(cfg: Mapping, hook: Mapping | None) -> Iterator[Finding]:
         return
     metrics = cfg['val_evaluator']
     metrics = [metrics] if isinstance(metrics, Mapping) else metrics
-    measured = any(_is(metric, 'CalibrationMetric') for metric in metrics)
+    measured = any(is_type(metric, 'CalibrationMetric') for metric in metrics)
     if not measured and hook.get('accuracy_key') is None:
         yield Finding(
             'error',
@@ -317,7 +328,7 @@ def _save_best(cfg: Mapping) -> Iterator[Finding]:
 
 def _tta(cfg: Mapping) -> Iterator[Finding]:
     for key in ('tta_model', 'model'):
-        if _is(cfg.get(key), 'SegTTAModel'):
+        if is_type(cfg.get(key), 'SegTTAModel'):
             yield Finding(
                 'warning',
                 "the host's SegTTAModel applies the sigmoid twice to one-channel heads "

@@ -16,7 +16,11 @@ from PIL import Image
 import mmaslp  # noqa: F401
 from mmaslp.apis.temperature import apply_temperature, collect_logits, fit_checkpoint
 from mmaslp.core.temperature import LogitHistogram, fit_temperature
+from mmaslp.engine import TemperatureHook
 
+NAMES = pytest.mark.parametrize(
+    'name', ['TemperatureHook', 'mmseg.TemperatureHook', TemperatureHook]
+)
 CHANNELS = pytest.mark.parametrize('channels', [1, 2])
 
 
@@ -67,6 +71,49 @@ def test_logits_are_those_of_a_validation(trained, channels):
     assert histogram.ece() == pytest.approx(figures['calib/ece'], abs=3e-3)
     expected = fit_temperature(scores.histogram)
     assert fit_temperature(histogram) == pytest.approx(expected, rel=1e-4)
+
+
+@NAMES
+def test_other_temperature_hooks_are_replaced(trained, name):
+    expected, _ = collect_logits(trained())
+    cfg = trained()
+    cfg.custom_hooks.append(dict(type=name, temperature=9.0))
+    histogram, _ = collect_logits(cfg)
+    assert torch.equal(histogram.counts, expected.counts)
+    apply_temperature(cfg, '2.5')
+    assert cfg.custom_hooks[1:] == [dict(type='TemperatureHook', temperature=2.5)]
+
+
+def test_nothing_is_written_of_validation_images(trained, tmp_path):
+    cfg = trained()
+    cfg.custom_hooks.append(dict(type='ProbMapHook', out_dir=str(tmp_path / 'maps')))
+    cfg.default_hooks.visualization = dict(
+        type='SegVisualizationHook', draw=True, interval=1
+    )
+    cfg.visualizer = dict(
+        type='SegLocalVisualizer',
+        vis_backends=[dict(type='LocalVisBackend')],
+        save_dir=str(tmp_path / 'shown'),
+    )
+    assert collect_logits(cfg)[1] == 5
+    assert not list(tmp_path.rglob('maps/*')) and not list(
+        tmp_path.rglob('shown/**/*.png')
+    )
+
+
+def test_pixels_to_be_ignored_are_those_of_the_metric(trained, toy):
+    cfg = trained()
+    cfg.val_dataloader.dataset.pipeline[1] = dict(type='LoadAnnotations')
+    for path in (toy.root / 'val' / 'masks').iterdir():
+        mask = np.asarray(Image.open(path)) // 255
+        mask[0, :7] = 9
+        Image.fromarray(mask).save(path)
+    with pytest.raises(ValueError, match='holds 9'):
+        collect_logits(cfg)
+    metrics = [dict(type='IoUMetric'), dict(type='CalibrationMetric', ignore_index=9)]
+    for evaluator in (metrics, metrics[1]):
+        cfg.val_evaluator = evaluator
+        assert collect_logits(cfg)[0].count == 5 * (256 - 7)
 
 
 def test_images_in_other_sizes_are_counted_in_their_own(trained):

@@ -1,0 +1,91 @@
+"""Several evaluations in one process."""
+
+import os
+from pathlib import Path
+
+import pytest
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.registry import HOOKS, RUNNERS
+from mmengine.runner import Runner
+
+import mmaslp  # noqa: F401
+from mmaslp.apis.runs import name_run
+from mmaslp.apis.temperature import apply_temperature
+from mmaslp.apis.testing import evaluate, test_sets
+
+HUB = 'hub of test_testing'
+
+
+@HOOKS.register_module()
+class StopAtFirstImage(Hook):
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        raise KeyboardInterrupt
+
+
+@RUNNERS.register_module()
+class OneHubRunner(Runner):
+    """Always has the same message hub, as runs that begin in the same second."""
+
+    def build_message_hub(self, message_hub=None):
+        return super().build_message_hub(dict(name=HUB))
+
+
+@pytest.fixture
+def config(toy, tmp_path):
+    """Make the config of an untrained network that is to be tested."""
+
+    def make(work_dir):
+        cfg = toy.config(tmp_path / work_dir, custom_hooks=[])
+        path = tmp_path / 'x.pth'
+        if not path.is_file():
+            Runner.from_cfg(cfg).save_checkpoint(
+                str(tmp_path), path.name, save_optimizer=False
+            )
+        cfg.load_from = str(path)
+        return cfg
+
+    return make
+
+
+def test_names_differ_by_folder_and_purpose(config, tmp_path, monkeypatch):
+    names = []
+    for work_dir in ('a/run', 'b/run', 'b/run/'):
+        cfg = config(work_dir)
+        cfg.visualizer = dict(type='SegLocalVisualizer')
+        name_run(cfg, 'test')
+        assert cfg.visualizer.name == cfg.experiment_name
+        names.append(cfg.experiment_name)
+    assert names[0] != names[1] == names[2]
+    assert all(n.startswith('run_') and n.endswith('_test') for n in names)
+    monkeypatch.chdir(tmp_path)
+    cfg.work_dir = os.path.join('b', 'run')
+    name_run(cfg, 'test')
+    assert cfg.experiment_name == names[1]
+
+
+def test_equal_names_of_work_dirs_do_not_share(config):
+    hubs = []
+    for work_dir in ('a/run', 'b/run'):
+        cfg = config(work_dir)
+        cfg.visualizer = dict(
+            type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+        )
+        evaluate(cfg, test_sets(cfg))
+        # The log file and the picture of the diagram lie in the run's own folder.
+        assert list(Path(cfg.work_dir).rglob('*.log'))
+        assert list(Path(cfg.work_dir).rglob('vis_image/reliability*.png'))
+        hubs.append(MessageHub.get_current_instance())
+    assert hubs[0] is not hubs[1]
+
+
+def test_temperature_of_a_test_that_raised_is_forgotten(config):
+    cfg, divided = config('run'), config('run')
+    cfg.runner_type = divided.runner_type = 'OneHubRunner'
+    apply_temperature(divided, '3')
+    divided.custom_hooks.append(dict(type='StopAtFirstImage'))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(divided, test_sets(divided))
+    assert MessageHub.get_instance(HUB).get_info('temperature') == 3
+    results = evaluate(cfg, test_sets(cfg))
+    assert results['test']['result']['settings']['temperature'] is None
