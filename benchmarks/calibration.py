@@ -11,7 +11,6 @@ project's workplace, all images and then 120 of them (docs/calibration.md):
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from methods import METHODS
@@ -23,7 +22,17 @@ from tables import (
     markdown,
     reliability_picture,
 )
-from training import ROOT, VALIDATION, Job, Setting, run_all, save_records
+from training import (
+    ROOT,
+    VALIDATION,
+    Job,
+    Setting,
+    load_records,
+    restore_records,
+    run_all,
+    run_folder,
+    save_records,
+)
 
 from mmaslp.visualization.reliability import save_figure
 
@@ -52,7 +61,7 @@ def parse_args():
     parser.add_argument('--workers', type=int, default=1, help='runs at a time')
     parser.add_argument('--loader-workers', type=int, default=0, help='for each run')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/calibration'))
-    parser.add_argument('--json', type=Path, help='write the raw results here')
+    parser.add_argument('--json', type=Path, help='raw results, read and added to')
     return parser.parse_args()
 
 
@@ -74,7 +83,7 @@ def list_jobs(args):
             method=method,
             spec=METHODS[method],
             seed=seed,
-            folder=str(args.out.resolve() / Path(data).name / method / f'seed{seed}'),
+            folder=str(run_folder(args.out, data, method, seed)),
             temperature=method in TEMPERATURE,
         )
         for seed in range(args.seeds)
@@ -86,11 +95,9 @@ def list_jobs(args):
 def main():
     """Run what is missing, then write the tables and pictures of all that is there."""
     args = parse_args()
+    restore_records(args.json, args.out)
     run_all(list_jobs(args), args.workers)
-    files = sorted(args.out.glob('**/run.json'))
-    records = [json.loads(file.read_text()) for file in files]
-    order = list(METHODS)
-    records.sort(key=lambda r: (r['data'], order.index(r['method']), r['seed']))
+    records = load_records(args.out, METHODS)
     if args.json:
         save_records(args.json, records)
     found, tests, ood = collect(records, VALIDATION)

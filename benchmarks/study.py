@@ -15,7 +15,17 @@ from pathlib import Path
 
 from methods import METHODS
 from tables import COLUMNS, collect, markdown
-from training import ROOT, VALIDATION, Job, Setting, run_all, save_records
+from training import (
+    ROOT,
+    VALIDATION,
+    Job,
+    Setting,
+    load_records,
+    restore_records,
+    run_all,
+    run_folder,
+    save_records,
+)
 
 _GLOBAL = 'one level'
 
@@ -63,7 +73,7 @@ def parse_args():
     parser.add_argument('--seeds', type=int, default=1)
     parser.add_argument('--workers', type=int, default=1, help='runs at a time')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/study'))
-    parser.add_argument('--json', type=Path, help='write the raw results here')
+    parser.add_argument('--json', type=Path, help='raw results, read and added to')
     return parser.parse_args()
 
 
@@ -76,8 +86,7 @@ def job(args, data, name, spec, seed):
         train_images=args.train_images,
         study=True,
     )
-    place = ''.join(c if c.isalnum() or c == '.' else '_' for c in name)
-    folder = args.out.resolve() / Path(data).name / place / f'seed{seed}'
+    folder = run_folder(args.out, data, name, seed)
     data = str(Path(data).resolve())
     return Job(setting, data, (), name, spec, seed, str(folder))
 
@@ -93,6 +102,7 @@ def global_level(args, rule, data, seed):
 def main():
     """Run what is missing and print the table."""
     args = parse_args()
+    restore_records(args.json, args.out)
     runs = [(data, seed) for seed in range(args.seeds) for data in args.data]
     jobs = [
         job(args, data, name, VARIANTS[name], seed)
@@ -107,8 +117,8 @@ def main():
         if rule in args.variants
     ]
     run_all(second, args.workers)
-    jobs += second
-    records = [json.loads(job.results.read_text()) for job in jobs]
+    levels = [f'{rule}, {_GLOBAL}' for rule in VARIANTS]
+    records = load_records(args.out, [*VARIANTS, *levels])
     if args.json:
         save_records(args.json, records)
     found, *_ = collect(records, VALIDATION)

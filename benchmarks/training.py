@@ -25,6 +25,7 @@ EVALS = ('ece', 'sod', 'iou')
 # These images steer ASLP, choose a label smoothing and fit a temperature: no table
 # reports them as test.
 VALIDATION = 'val'
+RESULTS = 'run.json'
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Job:
     @property
     def results(self):
         """Path: The figures of the run, there when it has ended."""
-        return Path(self.folder) / 'run.json'
+        return Path(self.folder) / RESULTS
 
     def describe(self):
         """What tells this run from others, as plain data."""
@@ -102,18 +103,25 @@ class Job:
         """
         claim, own = Path(self.folder) / 'job.json', self.describe()
         known = [path for path in (claim, self.results) if path.is_file()]
-        if known:
-            found = json.loads(known[0].read_text(encoding='utf-8'))
+        for path in known:
+            found = json.loads(path.read_text(encoding='utf-8'))
             other = [key for key in own if found.get(key) != own[key]]
             if other:
                 raise ValueError(
                     f'{self.folder} is of another run ('
                     + ', '.join(f'{k}: {found.get(k)}, now {own[k]}' for k in other)
-                    + '): give another --out'
+                    + '): give another --out, and another --json'
                 )
+        if known:
             return
         claim.parent.mkdir(parents=True, exist_ok=True)
         claim.write_text(json.dumps(own) + '\n', encoding='utf-8')
+
+
+def run_folder(out, data, method, seed):
+    """Path: Where the run of a method lies below ``out``."""
+    place = ''.join(c if c.isalnum() or c == '.' else '_' for c in method)
+    return out.resolve() / Path(data).name / place / f'seed{seed}'
 
 
 def make_config(job):
@@ -285,6 +293,31 @@ def _quietly(job):
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
+
+
+def restore_records(path, out):
+    """Put the runs of a results file where they would lie, so that none is repeated.
+
+    Args:
+        path (Path, optional): What :func:`save_records` wrote, if it is there.
+        out (Path): Folder of all runs.
+    """
+    if path is None or not path.is_file():
+        return
+    for record in json.loads(path.read_text(encoding='utf-8')):
+        folder = run_folder(out, record['data'], record['method'], record['seed'])
+        if not (folder / RESULTS).is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / RESULTS).write_text(json.dumps(record) + '\n', encoding='utf-8')
+
+
+def load_records(out, methods):
+    """All results below a folder, by data, method (in this order) and seed."""
+    records = [json.loads(f.read_text()) for f in sorted(out.glob(f'**/{RESULTS}'))]
+    order = list(methods)
+    return sorted(
+        records, key=lambda r: (r['data'], order.index(r['method']), r['seed'])
+    )
 
 
 def save_records(path, records):
