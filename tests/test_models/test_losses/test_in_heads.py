@@ -48,7 +48,7 @@ class Calls(Hook):
             chosen = torch.where(drawn, flipped, plain) * weight
             expected = chosen if output.dim() else chosen.mean()
             got = output.double().reshape(expected.shape)
-            if torch.allclose(loss.loss_weight * expected, got, rtol=1e-5, atol=1e-7):
+            if torch.allclose(loss.loss_weight * expected, got, rtol=2e-6, atol=1e-7):
                 found.append(tuple(drawn.flatten().tolist()))
         self.steps[-1]['calls'].append(found)
 
@@ -65,13 +65,16 @@ def train(cfg):
 
 
 def assert_one_draw(steps, num_calls):
-    seen = set()
+    told = []
     for step in steps:
         assert len(step['calls']) == num_calls
         common = set(step['calls'][0]).intersection(*step['calls'][1:])
-        assert len(common) == 1, step['calls']
-        seen |= common
-    assert len(seen) > 1  # not the same draw for ever
+        assert common, step['calls']
+        # Now and then two draws give the same mean to all digits: masks of one size.
+        if len(common) == 1:
+            told += common
+    assert len(told) > len(steps) / 2
+    assert len(set(told)) > 1  # not the same draw for ever
 
 
 def plain_head(toy, channels, index=1, **values):
