@@ -159,8 +159,10 @@ class Toy:
 
 
 @pytest.fixture
-def toy(tmp_path):
-    return Toy(tmp_path / 'toy')
+def toy(tmp_path, monkeypatch):
+    # Paths seed the draws: relative ones make them the same in every run of the tests.
+    monkeypatch.chdir(tmp_path)
+    return Toy(Path('toy'))
 
 
 @pytest.fixture
