@@ -52,6 +52,6 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['mmaslp', 'mmaslp.*']),
     python_requires='>=3.10',
-    install_requires=['torch>=2.1', 'numpy', 'pillow', 'matplotlib'],
+    install_requires=['torch>=2.1', 'numpy', 'pillow', 'matplotlib>=3.7'],
     extras_require=EXTRAS,
 )

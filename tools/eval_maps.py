@@ -106,7 +106,7 @@ def _names(folders):
     names = [Path(folder).resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]
-    if len(set(names)) < len(names):
+    if len({Path(folder).resolve() for folder in folders}) < len(folders):
         raise ValueError('the same folder of maps is named twice')
     return dict(zip(names, folders))
 

@@ -9,7 +9,13 @@ from mmengine.dist import is_main_process
 from mmaslp.apis.cli import add_host_arguments, clear_errors, set_local_rank
 from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
 from mmaslp.apis.temperature import apply_temperature
-from mmaslp.apis.testing import EVALUATIONS, evaluate, summary_table, test_sets
+from mmaslp.apis.testing import (
+    EVALUATIONS,
+    evaluate,
+    measures_calibration,
+    summary_table,
+    test_sets,
+)
 from mmaslp.visualization.report import write_report
 
 
@@ -82,6 +88,8 @@ def make_config(args):
         draw_predictions(cfg, args)
     if args.report and not measures_calibration(cfg, args.eval):
         raise ValueError('--report needs calibration figures: add --eval ece')
+    if args.report and not osp.isdir(osp.dirname(osp.abspath(args.report))):
+        raise ValueError(f'--report {args.report}: its folder does not exist')
     return cfg
 
 
@@ -112,15 +120,6 @@ def main(argv=None):
             print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')
     if args.report:
         save_report(args, results)
-
-
-def measures_calibration(cfg, evals):
-    """Whether a CalibrationMetric is among what is to be measured."""
-    if evals:
-        return 'ece' in evals
-    metrics = cfg.test_evaluator
-    metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
-    return any(metric['type'] == 'CalibrationMetric' for metric in metrics)
 
 
 def save_report(args, results):

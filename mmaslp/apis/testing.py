@@ -14,11 +14,19 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from ..evaluation.metrics import CalibrationMetric
+from ..utils.config_checks import is_type
 from ..utils.whole_file import write_whole
 from ..visualization.text_table import format_table, with_mean
 from .runs import build_runner, name_run
 
-__all__ = ['EVALUATIONS', 'TestSet', 'evaluate', 'summary_table', 'test_sets']
+__all__ = [
+    'EVALUATIONS',
+    'TestSet',
+    'evaluate',
+    'measures_calibration',
+    'summary_table',
+    'test_sets',
+]
 
 # What `--eval` offers: the metric, the columns it adds to the table.
 EVALUATIONS = {
@@ -146,7 +154,11 @@ def evaluate(
         runner = build_runner(run)
         if out_prob is not None:
             maps = _folder(out_prob, test_set, several)
-            runner.register_hook(dict(type='ProbMapHook', out_dir=maps, bits=prob_bits))
+            measure = [m for m in run.test_evaluator if is_type(m, 'CalibrationMetric')]
+            scores = measure[0].get('scores', 'auto') if measure else 'auto'
+            runner.register_hook(
+                dict(type='ProbMapHook', out_dir=maps, bits=prob_bits, scores=scores)
+            )
         figures = _figures(runner.test())
         if test_set.ood:
             figures.update({k: math.nan for k in _ONE_CLASS_ONLY if k in figures})
@@ -195,21 +207,41 @@ def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> 
 
 
 def _evaluators(cfg, evals, folder: str, keep: bool, keep_worst: int) -> list[dict]:
-    given = copy.deepcopy(cfg.test_evaluator)
-    given = list(given) if isinstance(given, (list, tuple)) else [given]
+    given = copy.deepcopy(_given_metrics(cfg))
     metrics = given
     if evals:
         metrics = []
-        for wanted in (EVALUATIONS[e][0] for e in evals):
-            same = [m for m in given if m['type'] == wanted['type']]
+        for wanted in (EVALUATIONS[e][0] for e in dict.fromkeys(evals)):
+            same = [m for m in given if is_type(m, wanted['type'])]
             metrics += same or [copy.deepcopy(wanted)]
+    if not metrics:
+        raise ValueError(
+            'nothing to measure: give --eval, or a test_evaluator in the config'
+        )
     for metric in metrics:
         if keep:
             metric.update(output_dir=folder, keep_results=True)
-        if metric['type'] == 'CalibrationMetric':
+        if is_type(metric, 'CalibrationMetric'):
             metric.setdefault('output_dir', folder)
             metric.setdefault('keep_worst', keep_worst)
     return metrics
+
+
+def _given_metrics(cfg: Config) -> list[dict]:
+    metrics = cfg.get('test_evaluator') or []
+    return list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+
+
+def measures_calibration(cfg: Config, evals: Sequence[str] | None) -> bool:
+    """Whether a ``CalibrationMetric`` is among what is to be measured.
+
+    Args:
+        cfg (Config): With ``test_evaluator``.
+        evals (Sequence[str], optional): What was asked for instead.
+    """
+    if evals:
+        return 'ece' in evals
+    return any(is_type(metric, 'CalibrationMetric') for metric in _given_metrics(cfg))
 
 
 def _folder(base: str | None, test_set: TestSet, several: bool) -> str | None:

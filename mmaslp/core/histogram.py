@@ -15,6 +15,7 @@ from .calibration import (
     ks_error,
     sweep,
 )
+from .few_scores import MOST, FewScores
 from .scores import CHUNK, binary_scores, top_label_scores
 
 MODES = ('top_label', 'positive')
@@ -30,16 +31,20 @@ class CalibrationHistogram:
     represented by the midpoint of their open cell, at most :math:`\delta` = 3.8e-6
     away. Memory is 4 MB whatever the number of
     pixels, and everything is integer, so :meth:`merge` is exact, associative and
-    commutative bit by bit.
+    commutative bit by bit. Up to 2**18 pixels, where a tie more or less can matter,
+    the scores themselves are kept for the figures that sort all pixels
+    (:class:`~.few_scores.FewScores`).
 
     **Error against float64.** 8-bit and 16-bit maps: rounding only. Float values:
     ``ece``, ``mce``, ``ace``, ``conf`` within :math:`\delta`; ``oe``, ``ue``,
     ``brier`` and its reliability within :math:`2\delta` = 7.7e-6. If ``bins`` does not
     divide 262140, an edge may cut an open cell, whose pixels then stay together: add
     twice their share to ``ece``. Where ties decide (``ece_em``, ``ece_sweep``,
-    ``ks``), scores of one open cell are tied: for ``ks`` add the share of the fullest
-    open cell. ``nll`` does not come from the cells but is summed per pixel beside
-    them, with the probability of the true class clamped at 1e-7, in units of 2**-24.
+    ``ks``): 2.4e-7 up to 2**18 pixels, but for scores that float32 cannot tell apart;
+    beyond, scores of one open cell are tied: for ``ks`` add the share of the fullest
+    open cell to :math:`\delta`. ``nll`` does not come from the cells but is summed per
+    pixel beside them, with the probability of the true class clamped at 1e-7, in
+    units of 2**-24.
 
     With two classes both the top label and the positive class can be read from it;
     with more classes the top confidence and whether it was right are counted.
@@ -78,6 +83,7 @@ class CalibrationHistogram:
         """Forget all pixels."""
         self.counts = torch.zeros(2 * self.CELLS, dtype=torch.int64)
         self.nll = torch.zeros((), dtype=torch.int64)
+        self.few = self._no_scores()
 
     def update(self, prob, label, ignore_index=255):
         """Count the pixels of one image or batch.
@@ -121,6 +127,40 @@ class CalibrationHistogram:
             self.nll -= whole.copy_(surprise.mul_(self.NLL_UNIT)).sum()
         if not torch.equal(before, self.counts[half]):
             self._split_half(*scores[:2])
+        if self._stays_few(len(scores[0])):
+            self.few.add(*scores[:2])
+
+    def _no_scores(self):
+        return FewScores(self.LEVELS, self._exact_cells)
+
+    def _exact_cells(self, score):
+        cells = self._cells(score)
+        if self.num_classes == 2:
+            # Nothing is tolerated above 0.5: it predicts class 1.
+            cells += (cells == self.LEVELS) & (score > 0.5)
+        return cells
+
+    def _stays_few(self, added):
+        """Drop the scores themselves when they become too many."""
+        if self.few is not None and self.few.number + added > MOST:
+            self.few = None
+        return self.few is not None
+
+    @property
+    def few_codes(self):
+        """Tensor | None: (P,) the scores themselves, None if they are too many."""
+        return None if self.few is None else self.few.codes()
+
+    def merge_few(self, codes):
+        """Replace the scores themselves by those of all parts of the histogram.
+
+        Args:
+            codes (Sequence[Tensor | None]): :attr:`few_codes` of every part.
+        """
+        self.few = self._no_scores()
+        for part in codes:
+            if self._stays_few(MOST + 1 if part is None else len(part)):
+                self.few.add_codes(part)
 
     def _cells(self, score, low=None, high=None):
         """Cell of each score: 2 i on level i, 2 i + 1 between i and i + 1."""
@@ -151,13 +191,15 @@ class CalibrationHistogram:
             )
         self.counts += other.counts.to(self.counts.device)
         self.nll += other.nll.to(self.nll.device)
+        if self._stays_few(MOST + 1 if other.few is None else other.few.number):
+            self.few.join(other.few)
 
     @property
     def count(self):
         """Number of pixels."""
         return int(self.counts.sum())
 
-    def levels(self, mode='top_label'):
+    def levels(self, mode='top_label', exact=False):
         """List the distinct scores with their outcomes.
 
         Args:
@@ -165,6 +207,8 @@ class CalibrationHistogram:
                 whether the prediction p > 0.5 is right, so p = 0.5 predicts
                 class 0 with confidence 0.5. 'positive': the score is p and the outcome
                 is the label. Defaults to 'top_label'.
+            exact (bool): Whether to list the scores themselves instead of the cells, if
+                there are at most 2**18. Defaults to False.
 
         Returns:
             ScoreLevels: Empty if there are no pixels.
@@ -179,6 +223,8 @@ class CalibrationHistogram:
                 f"mode 'positive' needs two classes, not {self.num_classes}: use "
                 "'top_label'"
             )
+        if exact and self.few is not None:
+            return self.few.score_levels(mode == 'top_label' and self.num_classes == 2)
         counts = self.counts.cpu().numpy().reshape(-1, 2)
         lowest = 0
         if mode == 'top_label' and self.num_classes == 2:
@@ -215,18 +261,18 @@ class CalibrationHistogram:
             ValueError: ``bins`` is no integer above 0, or the mode does not fit.
         """
         check_bins(bins)
-        levels = self.levels(mode)
+        levels, ranked = self.levels(mode), self.levels(mode, exact=True)
         count = levels.total
         table = equal_width(levels, bins)
-        swept = sweep(levels)
+        swept = sweep(ranked)
         brier = brier_score(levels)
         figures = {
             **binned_figures(table),
-            'ece_em': binned_figures(equal_mass(levels, bins))['ece'],
+            'ece_em': binned_figures(equal_mass(ranked, bins))['ece'],
             'ece_sweep': binned_figures(swept)['ece'],
             'sweep_bins': len(swept.count) if count else float('nan'),
             'ece_debiased': debiased_l2(table),
-            'ks': ks_error(levels),
+            'ks': ks_error(ranked),
             'brier': brier,
             **brier_decomposition(table, brier),
             'nll': self.mean_nll(count),
@@ -243,7 +289,8 @@ class CalibrationHistogram:
 
         Returns:
             dict: ``cells`` (K,) and ``counts`` (K, 2) of the cells that are not empty,
-            ``nll`` in units of 2**-24, ``levels`` and ``num_classes``.
+            ``nll`` in units of 2**-24, ``few`` (P,) the scores themselves while they
+            are few, else None, ``levels`` and ``num_classes``.
         """
         counts = self.counts.cpu().view(-1, 2)
         cells = counts.sum(1).nonzero().flatten()
@@ -251,6 +298,7 @@ class CalibrationHistogram:
             'cells': cells,
             'counts': counts[cells],
             'nll': int(self.nll),
+            'few': self.few_codes,
             'levels': self.LEVELS,
             'num_classes': self.num_classes,
         }
@@ -259,7 +307,8 @@ class CalibrationHistogram:
         """Replace the state.
 
         Args:
-            state (dict): As :meth:`state_dict` returned it.
+            state (dict): As :meth:`state_dict` returned it; earlier versions had no
+                ``few``.
 
         Raises:
             ValueError: The state lacks a key, belongs to other levels or another
@@ -280,9 +329,15 @@ class CalibrationHistogram:
             or ((cells < 0) | (cells >= self.CELLS)).any()
         ):
             raise ValueError('histogram state is broken: cells and counts do not fit')
+        few = state.get('few')
+        if few is not None and len(few) != int(rows.sum()):
+            raise ValueError('histogram state is broken: few does not fit the counts')
         counts = torch.zeros(self.CELLS, 2, dtype=torch.int64)
         counts[cells.long()] = rows.to(torch.int64)
         self.counts = counts.flatten()
+        self.few = None if few is None else self._no_scores()
+        if few is not None:
+            self.few.add_codes(few)
         self.nll = torch.tensor(int(state['nll']), dtype=torch.int64)
 
 

@@ -18,7 +18,7 @@ def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tenso
         logits (Tensor): Logits z, shape ``(N, ...)``.
         target (Tensor): Targets t, same shape; soft values and values outside [0, 1]
             are allowed.
-        valid (Tensor, optional): Bool, same shape; pixels that are False give a loss
+        valid (Tensor, optional): Same shape; pixels that are False or 0 give a loss
             and a gradient of 0 whatever their logit. Defaults to None (all valid).
 
     Returns:
@@ -30,6 +30,7 @@ def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tenso
     _check_shapes(logits, target=target, valid=valid)
     logits = _at_least_float32(logits)
     if valid is not None:
+        valid = valid.bool()
         logits = torch.where(valid, logits, torch.zeros_like(logits))
     target = target.to(logits.dtype)
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
@@ -59,9 +60,9 @@ def image_margin(logits: Tensor, labels: Tensor, valid: Tensor | None = None) ->
     _check_shapes(logits, labels=labels, valid=valid)
     logits = _at_least_float32(logits.detach())
     signed = (2 * labels.to(logits.dtype) - 1) * logits
-    if valid is None:
-        return signed.flatten(1).mean(1)
-    signed = torch.where(valid, signed, torch.zeros_like(signed))
+    valid = torch.ones_like(signed) if valid is None else valid
+    valid = valid.bool().view(*valid.shape, 1)  # also one pixel per image: (N,)
+    signed = torch.where(valid, signed[..., None], signed.new_zeros(()))
     return signed.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp_min(1)
 
 

@@ -1,5 +1,6 @@
 """Checked per-pixel scores, outcomes and likelihoods from probabilities and labels."""
 
+import numpy as np
 import torch
 
 # Pixels at a time: fewer steps cost more each, as the temporaries leave the cache.
@@ -102,7 +103,7 @@ def top_label_scores(prob, label, ignore_index, num_classes):
 
 def _tensors(score, label, name='prob'):
     """Accept arrays, check and raise the floating point type."""
-    score, label = torch.as_tensor(score).detach(), torch.as_tensor(label).detach()
+    score, label = _tensor(score), _tensor(label)
     if not score.is_floating_point():
         advice = {
             'prob': ' in [0, 1], not {}: divide 8-bit values by 255 and 16-bit values '
@@ -113,6 +114,17 @@ def _tensors(score, label, name='prob'):
     if score.dtype not in (torch.float32, torch.float64):
         score = score.float()
     return score, label.to(score.device)
+
+
+def _tensor(values):
+    """Accept arrays of every layout; labels of 16 bits and more as int64."""
+    if isinstance(values, np.ndarray):
+        native = values.astype(values.dtype.newbyteorder('='), copy=False)
+        values = np.require(native, requirements=('C', 'W'))
+    values = torch.as_tensor(values).detach()
+    # torch counts these types, but does not compute with them.
+    wide = values.dtype in (torch.uint16, torch.uint32, torch.uint64)
+    return values.long() if wide else values
 
 
 def _same_shape(score, label, name):

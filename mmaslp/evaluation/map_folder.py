@@ -92,7 +92,7 @@ def evaluate_maps(
     )
     figures = {}
     if sod:
-        levels = total.levels('positive')
+        levels = total.levels('positive', exact=True)
         figures = sod_figures(sod_records)
         figures.update(ap=average_precision(levels), auc=roc_auc(levels))
     return {'result': result, 'worst': worst.items, 'figures': figures}

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..core.scores import ROUNDING
+
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy')
 
-_DTYPES = {8: np.uint8, 16: np.uint16}
+BITS = {8: np.uint8, 16: np.uint16}
 
 
 def write_prob_map(path, prob, bits=16):
@@ -24,9 +26,9 @@ def write_prob_map(path, prob, bits=16):
 
     Raises:
         ValueError: ``bits`` is neither 8 nor 16, ``path`` is no .png, ``prob`` is
-            not (H, W) or has values outside [0, 1] or NaN.
+            not (H, W) or has NaN or values further than 1e-6 outside [0, 1].
     """
-    if bits not in _DTYPES:
+    if bits not in BITS:
         raise ValueError(f'bits must be 8 or 16, not {bits!r}')
     path = Path(path)
     if path.suffix.lower() != '.png':
@@ -34,8 +36,8 @@ def write_prob_map(path, prob, bits=16):
     prob = np.asarray(prob, dtype=np.float64)
     if prob.ndim != 2:
         raise ValueError(f'{path}: a map has shape (H, W), not {prob.shape}')
-    _check_range(prob, path)
-    scaled = np.rint(prob * (2**bits - 1)).astype(_DTYPES[bits])
+    prob = _in_range(prob, path)
+    scaled = np.rint(prob * (2**bits - 1)).astype(BITS[bits])
     Image.fromarray(scaled).save(path)
 
 
@@ -80,7 +82,9 @@ def _read_image(path):
         mode, values = image.mode, np.asarray(image)
     if mode == 'L':
         return values.astype(np.float32) / np.float32(255)
-    if mode.startswith('I;16'):
+    # Pillow before 10 reads 16-bit PNG as 'I', of 32 bits.
+    deep = mode == 'I' and values.min() >= 0 and values.max() <= 65535
+    if mode.startswith('I;16') or deep:
         return values.astype(np.float32) / np.float32(65535)
     raise ValueError(
         f'{path}: an image of mode {mode!r} is no probability map: save one grey '
@@ -104,15 +108,20 @@ def _read_npy(path):
             f'{path}: holds {prob.dtype}; npy maps are floating point in [0, 1] '
             '(divide 8-bit values by 255)'
         )
-    _check_range(prob, path)
+    prob = _in_range(prob, path)
     return prob if prob.dtype == np.float64 else prob.astype(np.float32)
 
 
-def _check_range(prob, path):
+def _in_range(prob, path):
+    """Refuse values that are no probabilities; clamp rounding."""
     if np.isnan(prob).any():
         raise ValueError(f'{path}: has {int(np.isnan(prob).sum())} NaN values')
-    if prob.size and (prob.min() < 0 or prob.max() > 1):
+    if not prob.size:
+        return prob
+    low, high = prob.min(), prob.max()
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise ValueError(
-            f'{path}: values lie in [{prob.min():.6g}, {prob.max():.6g}], not in '
+            f'{path}: values lie in [{low:.6g}, {high:.6g}], not in '
             '[0, 1]: apply sigmoid to logits before saving'
         )
+    return prob.clip(0, 1) if low < 0 or high > 1 else prob

@@ -1,5 +1,7 @@
 """What happens to a map before it is measured."""
 
+import math
+
 PROTOCOLS = ('raw', 'released')
 
 
@@ -13,7 +15,7 @@ def check_protocol(protocol):
         raise ValueError(f'protocol must be one of {PROTOCOLS}, not {protocol!r}')
 
 
-def apply_protocol(prob, protocol):
+def apply_protocol(prob, protocol, valid=None):
     """Prepare one map.
 
     'raw' leaves it as it is. 'released' does what the released ASLP code does before it
@@ -27,11 +29,16 @@ def apply_protocol(prob, protocol):
     Args:
         prob (Tensor | np.ndarray): (H, W) in [0, 1].
         protocol (str): 'raw' or 'released'.
+        valid (Tensor | np.ndarray, optional): (H, W) bool, False for pixels that are
+            ignored and so do not set the stretch. Defaults to None: all count.
 
     Returns:
         Tensor | np.ndarray: (H, W) in [0, 1], of the type of ``prob``.
     """
     if protocol == 'raw':
         return prob
-    low, high = prob.min(), prob.max()
+    seen = prob if valid is None else prob[valid]
+    if not math.prod(seen.shape):
+        return prob
+    low, high = seen.min(), seen.max()
     return ((prob - low) / (high - low + 1e-8) * 255).round() / 255

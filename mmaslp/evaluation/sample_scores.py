@@ -49,15 +49,31 @@ class ScoreReader:
         Raises:
             ValueError: If something is missing; the message names the image.
         """
-        name = sample.get('img_path', 'an image without img_path')
-        for key, who in (('seg_logits', 'the model'), ('gt_sem_seg', 'the dataset')):
-            if key not in sample:
-                raise ValueError(
-                    f'{name}: no {key}, which {who} has to give'
-                    + (': add LoadAnnotations to the test pipeline' * (key[0] == 'g'))
-                )
+        if 'gt_sem_seg' not in sample:
+            raise ValueError(
+                f'{_name(sample)}: no gt_sem_seg, which the dataset has to give: add '
+                'LoadAnnotations to the test pipeline'
+            )
+        prob = self.probability(sample)
+        label = sample['gt_sem_seg']['data'].to(prob.device)
+        return prob, label.reshape(label.shape[-2:])
+
+    def probability(self, sample):
+        """Read the probabilities of one data sample, which needs no label.
+
+        Args:
+            sample (dict): With ``seg_logits`` (C, H, W) and ``img_path``.
+
+        Returns:
+            Tensor: As :meth:`read` returns it.
+
+        Raises:
+            ValueError: If something is missing; the message names the image.
+        """
+        name = _name(sample)
+        if 'seg_logits' not in sample:
+            raise ValueError(f'{name}: no seg_logits, which the model has to give')
         values = sample['seg_logits']['data'].detach()
-        label = sample['gt_sem_seg']['data'].squeeze(0).to(values.device)
         if not values.is_floating_point():
             raise ValueError(
                 f'{name}: seg_logits are {values.dtype}, not floating point'
@@ -66,13 +82,13 @@ class ScoreReader:
             values = values.float()
         self.images += 1
         if len(values) == 1:
-            return values[0], label
+            return values[0]
         scores = self._guess(values) if self.scores == 'auto' else self.scores
         if scores == 'probabilities':
-            return (values[1] if len(values) == 2 else values), label
+            return values[1] if len(values) == 2 else values
         if len(values) == 2:
-            return torch.sigmoid(values[1] - values[0]), label
-        return values.softmax(0), label
+            return torch.sigmoid(values[1] - values[0])
+        return values.softmax(0)
 
     def _guess(self, values):
         """Tell logits from probabilities by their sign and sum."""
@@ -82,6 +98,10 @@ class ScoreReader:
             return 'probabilities'
         self.doubtful += 1
         return 'logits'
+
+
+def _name(sample):
+    return sample.get('img_path', 'an image without img_path')
 
 
 def check_scores(images, doubtful, training=False):

@@ -36,7 +36,9 @@ def sod_record(prob, mask):
     Returns:
         dict: ``mae``, ``s``, ``adp_f``, ``weighted_f`` and ``adp_e`` (float),
         ``f_curve`` and ``e_curve`` (256,) over the thresholds from high to low. The
-        F-measures of an image with an empty mask are nan.
+        F-measures of an image with an empty mask are nan, and so are the E-measures
+        of an image of one pixel and an S-measure that the library cannot compute (of
+        an image that is a few pixels wide).
 
     Raises:
         ImportError: PySODMetrics is missing.
@@ -72,6 +74,8 @@ def sod_record(prob, mask):
     }
     if not mask.any():
         record.update({key: record[key] * np.nan for key in NEED_FOREGROUND})
+    if mask.size < 2:  # the library divides by the number of pixels less one
+        record.update({key: record[key] * np.nan for key in ('adp_e', 'e_curve')})
     return record
 
 
@@ -94,8 +98,8 @@ def sod_figures(records):
     Returns:
         dict[str, float]: ``mae``, ``max_f``, ``mean_f``, ``adp_f``, ``weighted_f``,
         ``max_e``, ``mean_e``, ``adp_e``, ``s``. The curves are averaged over images
-        before the maximum is taken. Images with empty masks are left out of the
-        F-measures; if all are empty, these are nan.
+        before the maximum is taken. Images whose measure is nan (an empty mask has
+        no F-measures) are left out of its mean; if all are, it is nan.
     """
     means = {}
     keys = ('mae', 's', 'weighted_f', 'adp_f', 'f_curve', 'adp_e', 'e_curve')

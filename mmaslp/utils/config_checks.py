@@ -50,8 +50,8 @@ def check_config(cfg: Mapping) -> list[Finding]:
     findings += _losses(heads, hook)
     findings += _test_cfg(module)
     for split in ('train', 'val', 'test'):
-        findings += _data(cfg, split, learns=_learns(hook))
-    findings += _augments(module, _learns(hook))
+        findings += _data(cfg, split, levels=hook is not None)
+    findings += _augments(module, levels=hook is not None)
     findings += [*_validation(cfg, hook), *_save_best(cfg), *_tta(cfg)]
     return findings
 
@@ -239,7 +239,7 @@ def _datasets(dataset: Any, path: str) -> Iterator[tuple[str, Mapping]]:
     yield from _datasets(dataset.get('dataset'), f'{path}.dataset')
 
 
-def _data(cfg: Mapping, split: str, learns: bool) -> Iterator[Finding]:
+def _data(cfg: Mapping, split: str, levels: bool) -> Iterator[Finding]:
     loader = cfg.get(f'{split}_dataloader') or {}
     for path, dataset in _datasets(
         loader.get('dataset'), f'{split}_dataloader.dataset'
@@ -259,14 +259,14 @@ def _data(cfg: Mapping, split: str, learns: bool) -> Iterator[Finding]:
                     '0 and 255 the objects are ignored, and every figure is 100',
                     f"{path}.pipeline: dict(type='LoadBinaryAnnotations')",
                 )
-            if split == 'train' and learns and MIXING.search(name):
+            if split == 'train' and levels and MIXING.search(name):
                 yield _mixing(name, f'{path}.pipeline')
 
 
-def _augments(model: Mapping, learns: bool) -> Iterator[Finding]:
+def _augments(model: Mapping, levels: bool) -> Iterator[Finding]:
     preprocessor = model.get('data_preprocessor') or {}
     for step in preprocessor.get('batch_augments') or []:
-        if learns and MIXING.search(str(step.get('type'))):
+        if levels and MIXING.search(str(step.get('type'))):
             yield _mixing(step['type'], 'model.data_preprocessor.batch_augments')
 
 
@@ -302,20 +302,41 @@ def _validation(cfg: Mapping, hook: Mapping | None) -> Iterator[Finding]:
             f"{_EVALUATOR}\nval_cfg = dict(type='ValLoop')",
         )
         return
-    metrics = cfg['val_evaluator']
-    metrics = [metrics] if isinstance(metrics, Mapping) else metrics
-    measured = any(is_type(metric, 'CalibrationMetric') for metric in metrics)
-    if not measured and hook.get('accuracy_key') is None:
+    if hook.get('accuracy_key') is not None:
+        if hook.get('rule', 'MC') == 'FB':
+            yield Finding(
+                'error',
+                "rule='FB' needs the confidence that CalibrationMetric measures, and "
+                'accuracy_key names an accuracy alone',
+                f'custom_hooks: ASLPHook without accuracy_key\n{_EVALUATOR}',
+            )
+    elif not any(_gives_accuracy(metric) for metric in _metrics(cfg)):
         yield Finding(
             'error',
-            'no metric of val_evaluator gives the pixel accuracy that ASLPHook needs',
+            'no metric of val_evaluator gives the pixel accuracy that ASLPHook needs '
+            "(CalibrationMetric does, with mode='top_label' and protocol='raw')",
             _EVALUATOR,
         )
+
+
+def _metrics(cfg: Mapping) -> list:
+    metrics = cfg.get('val_evaluator') or []
+    return [metrics] if isinstance(metrics, Mapping) else list(metrics)
+
+
+def _gives_accuracy(metric: Any) -> bool:
+    return (
+        is_type(metric, 'CalibrationMetric')
+        and metric.get('mode', 'top_label') == 'top_label'
+        and metric.get('protocol', 'raw') == 'raw'
+    )
 
 
 def _save_best(cfg: Mapping) -> Iterator[Finding]:
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     best = checkpoint.get('save_best')
+    if best == 'auto' and is_type(next(iter(_metrics(cfg)), None), 'CalibrationMetric'):
+        best = 'calib/ece'  # the host takes the first figure of the first metric
     if isinstance(best, str) and best.startswith('calib/') and 'rule' not in checkpoint:
         rule = 'greater' if best == 'calib/acc' else 'less'
         if rule == 'less':

@@ -79,11 +79,17 @@ def decode_binary_mask(
 
     Raises:
         ValueError: The bytes cannot be read as a binary mask; the message names the
-            file, what was found and what to do. Also for an unknown ``grey_edge``.
+            file, what was found and what to do. Also for an unknown ``grey_edge`` and
+            an ``ignore_index`` that does not fit into 8 bits.
     """
     if grey_edge not in ('threshold', 'ignore'):
         raise ValueError(
             f"grey_edge must be 'threshold' or 'ignore', not {grey_edge!r}"
+        )
+    if grey_edge == 'ignore' and not 0 <= ignore_index <= 255:
+        raise ValueError(
+            f"grey_edge='ignore' needs an ignore_index in [0, 255], which a mask "
+            f'can hold, not {ignore_index}'
         )
     image = _open(data, name)
     grey = _grey(image, name)
@@ -202,6 +208,11 @@ def _check_levels(grey, name, lossy):
     between = any(LOW_END < level < HIGH_END for level in clear)
     if levels.tolist() == [0, 1, 255]:
         found = 'the levels 0, 1 and 255 are those of a label map with ignored pixels'
+    elif lossy and high <= LOW_END and _clear_levels(grey, noisy=False).any():
+        found = (
+            f'its levels lie between {low} and {high}: a mask of 0 and 1 loses its '
+            'edges as JPEG'
+        )
     elif between or np.count_nonzero(clear <= LOW_END) > 1:
         found = f'the grey levels {_some(clear)} cover clear areas'
     elif high < HIGH_END and not (lossy and high <= LOW_END):

@@ -346,6 +346,12 @@ class ASLPHook(Hook):
                     f"{sorted(levels)}: give ASLPHook(rule='fixed') the one for all"
                 )
             level = levels.pop()
+            if not level:
+                _log(
+                    "rule='fixed' with the level 0 perturbs no label; give ASLPHook "
+                    'or SCBCELoss an alpha',
+                    logging.WARNING,
+                )
         return check_alpha(level, self._beta)
 
     def _plan_warmup(self, runner: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from ...evaluation.prob_maps import write_prob_map
+from ...evaluation.prob_maps import BITS, write_prob_map
 from ...evaluation.sample_scores import ScoreReader, check_scores
 
 
@@ -21,21 +21,27 @@ class ProbMapHook(Hook):
     Args:
         out_dir (str): Folder for the maps, ``{stem of the image}.png``; made if needed.
         bits (int): 8 or 16. Defaults to 16.
+        scores (str): See :class:`~mmaslp.evaluation.sample_scores.ScoreReader`.
+            Defaults to 'auto'.
 
     Raises:
-        ValueError: If two images have the same stem, or a head has more than two
-            classes.
+        ValueError: If ``bits`` or ``scores`` is something else, two images have the
+            same stem, or a head has more than two classes.
     """
 
-    def __init__(self, out_dir: str, bits: int = 16):
+    def __init__(self, out_dir: str, bits: int = 16, scores: str = 'auto'):
+        if bits not in BITS:
+            raise ValueError(f'bits must be 8 or 16, not {bits!r}')
         self.out_dir = Path(out_dir)
         self.bits = bits
+        self.scores = scores
+        self._reader = ScoreReader(scores)
 
     def before_test_epoch(self, runner: Any) -> None:
         """Make the folder and forget the names of an earlier run."""
         self.out_dir.mkdir(parents=True, exist_ok=True)
         self._sources = {}
-        self._reader = ScoreReader()
+        self._reader = ScoreReader(self.scores)
 
     def after_test_iter(
         self,
@@ -53,7 +59,7 @@ class ProbMapHook(Hook):
                     f'{self._sources[stem]} and {path} would both be written as '
                     f'{stem}.png: test folders with equal names one at a time'
                 )
-            prob, _ = self._reader.read(sample.to_dict())
+            prob = self._reader.probability(sample.to_dict())
             if prob.ndim != 2:
                 raise ValueError(
                     f'{path}: maps of {len(prob)} classes cannot be written as one '

@@ -68,8 +68,8 @@ def check_no_mixing(dataset: Any, preprocessor: Any) -> None:
             raise ValueError(
                 f'the training pipeline holds {name}, which makes one image of '
                 'several: the perturbation level belongs to one image and would be '
-                'learned for a mixture; remove it, or train with rule="fixed" and no '
-                'hook (a fixed alpha in SCBCELoss)'
+                'that of a mixture; remove it, or train without ASLPHook (SCBCELoss '
+                'with a fixed alpha draws by itself)'
             )
 
 

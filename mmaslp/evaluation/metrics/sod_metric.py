@@ -53,7 +53,7 @@ class SODMetric(StreamingMetric):
             dict[str, float]: See :func:`~mmaslp.evaluation.sod_measures.sod_figures`,
             and ``ap`` and ``auc``.
         """
-        levels = self.histogram().levels('positive')
+        levels = self.histogram().levels('positive', exact=True)
         self.result = {
             **sod_figures(results),
             'ap': average_precision(levels),

@@ -88,7 +88,9 @@ class StreamingMetric(BaseMetric):
             prob, label = self._reader.read(sample)
             image = CalibrationHistogram(2 if prob.ndim == 2 else len(prob))
             if prob.ndim == 2:
-                prob = apply_protocol(prob, self.protocol)
+                same = prob.shape == label.shape  # else refused below
+                valid = label != self.ignore_index if same else None
+                prob = apply_protocol(prob, self.protocol, valid)
             elif self.protocol != 'raw':
                 raise ValueError(f'protocol {self.protocol!r} is for two classes only')
             try:
@@ -179,6 +181,7 @@ class StreamingMetric(BaseMetric):
             merged.merge(self.histogram())
         all_reduce(merged.counts)
         all_reduce(merged.nll)
+        merged.merge_few(all_gather_object(merged.few_codes))
         self._merged = merged
 
 

@@ -103,6 +103,11 @@ class SCBCELoss(BinaryLoss):
                 raise ValueError('give either eps (label smoothing) or alpha, not both')
             if not 0.0 <= eps < 1.0:
                 raise ValueError(f'eps must be in [0, 1), got {eps!r}')
+            if eps > self.perturbation.beta:
+                raise ValueError(
+                    f'eps = {eps!r} is more than beta = {self.perturbation.beta:g}, '
+                    'which gives a smoothing of at most that: leave beta out'
+                )
             deterministic, alpha = True, eps / self.perturbation.beta
         self.alpha = check_alpha(alpha, self.perturbation.beta)
         if deterministic and per_pixel:
