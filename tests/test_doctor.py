@@ -195,6 +195,35 @@ def mosaic(cfg):
             "rule = 'less'",
         ),
         (
+            lambda c: (
+                c.default_hooks.checkpoint.update(save_best='auto'),
+                c.update(val_evaluator=[dict(type='mmseg.CalibrationMetric')]),
+            ),
+            'error',
+            'calib/ece is better',
+            "rule = 'less'",
+        ),
+        (
+            lambda c: c.update(
+                val_evaluator=dict(type='CalibrationMetric', mode='positive')
+            ),
+            'error',
+            "mode='top_label' and protocol='raw'",
+            'val_evaluator',
+        ),
+        (
+            lambda c: c.custom_hooks[0].update(rule='FB', accuracy_key='aAcc'),
+            'error',
+            'accuracy_key names an accuracy alone',
+            'without accuracy_key',
+        ),
+        (
+            lambda c: (mosaic(c), c.custom_hooks[0].update(rule='fixed')),
+            'error',
+            'RandomMosaic',
+            'remove RandomMosaic',
+        ),
+        (
             lambda c: c.update(tta_model=dict(type='SegTTAModel')),
             'warning',
             'sigmoid twice',

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.registry import HOOKS, RUNNERS
@@ -12,7 +13,10 @@ from mmengine.runner import Runner
 import mmaslp  # noqa: F401
 from mmaslp.apis.runs import name_run
 from mmaslp.apis.temperature import apply_temperature
-from mmaslp.apis.testing import evaluate, test_sets
+from mmaslp.apis.testing import evaluate, measures_calibration, test_sets
+from mmaslp.engine import ProbMapHook
+from mmaslp.evaluation.metrics import CalibrationMetric
+from mmaslp.evaluation.prob_maps import read_prob_map
 
 HUB = 'hub of test_testing'
 
@@ -77,6 +81,37 @@ def test_equal_names_of_work_dirs_do_not_share(config):
         assert list(Path(cfg.work_dir).rglob('vis_image/reliability*.png'))
         hubs.append(MessageHub.get_current_instance())
     assert hubs[0] is not hubs[1]
+
+
+def test_evaluators_in_any_form(config, monkeypatch):
+    cfg = config('run')
+    for kind in ('CalibrationMetric', 'mmseg.CalibrationMetric', CalibrationMetric):
+        cfg.test_evaluator = [dict(type=kind, bins=15)]
+        assert measures_calibration(cfg, None)
+        for evals in (['ece', 'ece'], None):
+            result = evaluate(cfg, test_sets(cfg), evals=evals)['test']
+            assert result['result']['settings']['bins'] == 15
+            assert (Path(result['folder']) / 'reliability_test.png').is_file()
+    cfg.test_evaluator = None
+    assert not measures_calibration(cfg, None)
+    assert evaluate(cfg, test_sets(cfg), evals=['ece'])['test']['figures']['acc'] >= 0
+    with pytest.raises(ValueError, match='nothing to measure: give --eval'):
+        evaluate(cfg, test_sets(cfg))
+
+
+def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', channels=2, custom_hooks=[])
+    runner = Runner.from_cfg(cfg)
+    torch.nn.init.constant_(runner.model.decode_head.conv_seg.weight, 0.0)
+    torch.nn.init.constant_(runner.model.decode_head.conv_seg.bias, 3.0)
+    runner.save_checkpoint(str(tmp_path), 'x.pth', save_optimizer=False)
+    cfg.load_from = str(tmp_path / 'x.pth')
+    cfg.test_evaluator = dict(type='CalibrationMetric', scores='logits')
+    maps = tmp_path / 'maps'
+    evaluate(cfg, test_sets(cfg), out_prob=str(maps))
+    assert all(abs(read_prob_map(m) - 0.5).max() < 1e-4 for m in maps.iterdir())
+    with pytest.raises(ValueError, match='bits must be 8 or 16, not 12'):
+        ProbMapHook(str(maps), bits=12)
 
 
 def test_temperature_of_a_test_that_raised_is_forgotten(config):

@@ -1,6 +1,7 @@
 import doctest
 import json
 import runpy
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -461,6 +462,20 @@ def test_arrays_and_shapes():
     assert same(filled(prob.view(shape), label.view(shape)), expected)
     strided = prob.view(20, 30).t()
     assert same(filled(strided, label.view(20, 30).t()), expected)
+
+
+def test_arrays_of_every_layout():
+    prob, label = smooth(600)
+    expected, array = filled(prob, label), prob.numpy()
+    assert same(filled(array[::-1], label.numpy()[::-1]), expected)
+    assert same(filled(array.astype('>f4'), label.numpy().astype('>i2')), expected)
+    for dtype in (np.uint16, np.uint32, np.uint64):
+        assert same(filled(array, label.numpy().astype(dtype)), expected)
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert same(filled(frozen, label), expected)
 
 
 def test_rounding_beyond_the_ends_is_clamped():

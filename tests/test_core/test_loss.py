@@ -74,6 +74,16 @@ def test_margin_by_hand():
     assert image_margin(logits, labels, valid).tolist() == [0.0, 0.0]
 
 
+def test_margin_of_any_shape_and_mask():
+    z, y = torch.tensor([2.0, -1.0]), torch.tensor([1, 1])
+    assert image_margin(z, y).tolist() == [2, -1]
+    assert image_margin(torch.zeros(3, 0), torch.zeros(3, 0)).tolist() == [0, 0, 0]
+    z, y, valid = z[None], y[None], torch.tensor([[1, 0]])
+    for dtype in (torch.int64, torch.uint8, torch.bool):
+        assert image_margin(z, y, valid.to(dtype)).tolist() == [2]
+        assert sc_bce(z, y, valid.to(dtype))[0, 1] == 0
+
+
 def test_margin_is_detached_and_float32():
     logits = torch.zeros(2, 3, dtype=torch.bfloat16, requires_grad=True)
     margin = image_margin(logits, torch.ones(2, 3))

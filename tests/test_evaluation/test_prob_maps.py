@@ -49,6 +49,30 @@ def test_bad_maps_are_not_written(tmp_path, name, prob, bits, words):
     assert not list(tmp_path.iterdir())
 
 
+def test_rounding_beyond_the_ends_is_clamped(tmp_path):
+    prob = np.array([[1 + 1e-7, 0.5], [-1e-9, 0.25]], np.float32)
+    np.save(tmp_path / 'x.npy', prob)
+    assert np.array_equal(read_prob_map(tmp_path / 'x.npy'), prob.clip(0, 1))
+    write_prob_map(tmp_path / 'x.png', prob)
+    assert read_prob_map(tmp_path / 'x.png').max() == 1
+    np.save(tmp_path / 'x.npy', prob + np.float32(1e-5))
+    with pytest.raises(ValueError, match=r'not in \[0, 1\]'):
+        read_prob_map(tmp_path / 'x.npy')
+
+
+def test_16_bits_in_32(tmp_path):
+    # as Pillow before 10 opens every 16-bit PNG
+    values = np.array([[0, 65535], [13107, 1]], np.int32)
+    Image.fromarray(values).save(tmp_path / 'x.tif')
+    assert Image.open(tmp_path / 'x.tif').mode == 'I'
+    assert np.array_equal(
+        read_prob_map(tmp_path / 'x.tif'), np.float32(values) / np.float32(65535)
+    )
+    Image.fromarray(values * 2).save(tmp_path / 'x.tif')
+    with pytest.raises(ValueError, match="mode 'I'"):
+        read_prob_map(tmp_path / 'x.tif')
+
+
 def test_unknown_ending(tmp_path):
     with pytest.raises(ValueError, match=r'unknown kind of map .\.exr'):
         read_prob_map(tmp_path / 'x.exr')
@@ -61,5 +85,11 @@ def test_released_protocol():
     assert torch.equal(apply_protocol(prob, 'raw'), prob)
     flat = apply_protocol(torch.full((2, 2), 0.7), 'released')
     assert torch.equal(flat, torch.zeros(2, 2))
+    # Pixels that are left out do not set the stretch, and may hold anything.
+    marked = torch.cat([prob, torch.tensor([[1.0, float('nan')]])])
+    valid = torch.tensor([[True, True], [True, True], [False, False]])
+    assert torch.equal(apply_protocol(marked, 'released', valid)[:2], found)
+    assert apply_protocol(marked, 'released', valid & False) is marked
+    assert apply_protocol(torch.zeros(0, 3), 'released').shape == (0, 3)
     with pytest.raises(ValueError, match='released'):
         check_protocol('published')

@@ -105,6 +105,16 @@ def test_one_empty_mask_is_left_out_of_f():
     assert found['sod/mae'] != pytest.approx(expected['sod/mae'])
 
 
+def test_an_image_of_one_pixel_does_not_set_the_mean():
+    one = (np.full((1, 1), 51, np.uint8), np.zeros((1, 1), np.uint8))
+    found = measured(samples([*images(), one]))
+    for key in ('adp_e', 'max_e', 'mean_e'):
+        assert found[f'sod/{key}'] == pytest.approx(
+            measured(samples(images()))[f'sod/{key}']
+        )
+    assert 0 <= found['sod/mae'] <= 1
+
+
 def test_repeated_images_are_left_out():
     each = samples(images())
     metric = SODMetric()

@@ -209,6 +209,10 @@ def test_truncated_checkpoint(trained):
             ('toy_config.py', 'run/epoch_3.pth', '--sets', 'DUTS'),
             "no test set ['DUTS']",
         ),
+        (
+            ('toy_config.py', 'run/epoch_3.pth', '--eval', 'ece', '--report', 'no/r'),
+            'no/r: its folder does not exist',
+        ),
     ],
 )
 def test_missing_files_and_names(trained, args, message):

@@ -116,6 +116,22 @@ def test_constant(tmp_path, suffix, level):
     assert_reads(save(tmp_path / f'm.{suffix}', array), array > 0)
 
 
+@pytest.mark.parametrize('quality', [75, 95])
+def test_jpeg_of_labels_is_refused(tmp_path, quality):
+    array = disc((60, 40)).astype(np.uint8)
+    path = save(tmp_path / 'm.jpg', array, quality=quality)
+    assert np.asarray(Image.open(path)).any()
+    with pytest.raises(ValueError, match=r'm\.jpg.*between 0 and \d+.*JPEG'):
+        read_binary_mask(path)
+
+
+def test_ignored_edges_need_a_label_that_fits(tmp_path):
+    path = save(tmp_path / 'm.png', anti_aliased())
+    with pytest.raises(ValueError, match=r'ignore_index in \[0, 255\].*not -1'):
+        read_binary_mask(path, grey_edge='ignore', ignore_index=-1)
+    assert read_binary_mask(path, ignore_index=-1).max() == 1
+
+
 def test_all_ones_are_foreground(tmp_path):
     assert_reads(save(tmp_path / 'm.png', np.ones((5, 4), np.uint8)), np.ones((5, 4)))
 

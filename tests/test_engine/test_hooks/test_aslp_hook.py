@@ -554,6 +554,13 @@ def test_image_that_the_training_set_does_not_list(toy, tmp_path):
         runner.train()
 
 
+def test_a_fixed_level_of_0_is_said_at_the_start(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[dict(type='ASLPHook')])
+    cfg.custom_hooks[0].rule = 'fixed'
+    Runner.from_cfg(cfg).train()
+    assert "rule='fixed' with the level 0 perturbs no label" in log_of(tmp_path / 'run')
+
+
 def test_warm_up_that_never_ends_is_said_at_the_start(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[dict(type='ASLPHook')])
     Runner.from_cfg(cfg).train()
