@@ -2,7 +2,7 @@
 
 import copy
 import os.path as osp
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..core.temperature import (
     fit_temperature,
     temperature_interval,
 )
-from ..utils.config_checks import is_type
+from ..utils.config_checks import is_type, metrics_of
 from ..utils.segmentor import check_binary, find_segmentor, replaced
 from ..utils.temperature_file import (
     fingerprint,
@@ -158,8 +158,7 @@ def _hooks_without(cfg: Config, *names: str) -> list:
 
 
 def _ignore_index(cfg: Config) -> int:
-    metrics = cfg.get('val_evaluator') or []
-    metrics = [metrics] if isinstance(metrics, Mapping) else metrics
+    metrics = metrics_of(cfg, 'val_evaluator')
     found = (m for m in metrics if is_type(m, 'CalibrationMetric'))
     return next(found, {}).get('ignore_index', 255)
 

@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from ..evaluation.metrics import CalibrationMetric
-from ..utils.config_checks import is_type
+from ..utils.config_checks import is_type, metrics_of
 from ..utils.whole_file import write_whole
 from ..visualization.text_table import format_table, with_mean
 from .runs import build_runner, name_run
@@ -207,7 +207,7 @@ def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> 
 
 
 def _evaluators(cfg, evals, folder: str, keep: bool, keep_worst: int) -> list[dict]:
-    given = copy.deepcopy(_given_metrics(cfg))
+    given = copy.deepcopy(metrics_of(cfg, 'test_evaluator'))
     metrics = given
     if evals:
         metrics = []
@@ -227,11 +227,6 @@ def _evaluators(cfg, evals, folder: str, keep: bool, keep_worst: int) -> list[di
     return metrics
 
 
-def _given_metrics(cfg: Config) -> list[dict]:
-    metrics = cfg.get('test_evaluator') or []
-    return list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
-
-
 def measures_calibration(cfg: Config, evals: Sequence[str] | None) -> bool:
     """Whether a ``CalibrationMetric`` is among what is to be measured.
 
@@ -241,7 +236,8 @@ def measures_calibration(cfg: Config, evals: Sequence[str] | None) -> bool:
     """
     if evals:
         return 'ece' in evals
-    return any(is_type(metric, 'CalibrationMetric') for metric in _given_metrics(cfg))
+    metrics = metrics_of(cfg, 'test_evaluator')
+    return any(is_type(metric, 'CalibrationMetric') for metric in metrics)
 
 
 def _folder(base: str | None, test_set: TestSet, several: bool) -> str | None:

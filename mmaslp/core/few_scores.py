@@ -65,8 +65,9 @@ class FewScores:
     def codes(self):
         """Tensor: (P,) int64 on the CPU, twice the score and the outcome, ascending."""
         made = [self._encode(*part).cpu() for part in self._parts]
-        self._codes = [torch.cat([*self._codes, *made]).sort().values]
-        self._parts = []
+        if made or len(self._codes) > 1:
+            self._codes = [torch.cat([*self._codes, *made]).sort().values]
+            self._parts = []
         return self._codes[0]
 
     def _encode(self, score, outcome):

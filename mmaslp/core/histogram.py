@@ -131,14 +131,11 @@ class CalibrationHistogram:
             self.few.add(*scores[:2])
 
     def _no_scores(self):
-        return FewScores(self.LEVELS, self._exact_cells)
-
-    def _exact_cells(self, score):
-        cells = self._cells(score)
-        if self.num_classes == 2:
-            # Nothing is tolerated above 0.5: it predicts class 1.
-            cells += (cells == self.LEVELS) & (score > 0.5)
-        return cells
+        # Methods of the class: a reference to this object would be a cycle, and its
+        # 4 MB would stay until the garbage collector comes by.
+        return FewScores(
+            self.LEVELS, self._split_cells if self.num_classes == 2 else self._cells
+        )
 
     def _stays_few(self, added):
         """Drop the scores themselves when they become too many."""
@@ -162,15 +159,22 @@ class CalibrationHistogram:
             if self._stays_few(MOST + 1 if part is None else len(part)):
                 self.few.add_codes(part)
 
-    def _cells(self, score, low=None, high=None):
+    @classmethod
+    def _cells(cls, score, low=None, high=None):
         """Cell of each score: 2 i on level i, 2 i + 1 between i and i + 1."""
-        low = torch.mul(score, self.LEVELS, out=low)
-        high = torch.sub(low, self._TOLERANCE, out=high).ceil_()
-        return low.add_(self._TOLERANCE).floor_().add_(high)
+        low = torch.mul(score, cls.LEVELS, out=low)
+        high = torch.sub(low, cls._TOLERANCE, out=high).ceil_()
+        return low.add_(cls._TOLERANCE).floor_().add_(high)
+
+    @classmethod
+    def _split_cells(cls, score):
+        """The same, but that nothing is tolerated above 0.5, which predicts class 1."""
+        cells = cls._cells(score)
+        return cells.add_((cells == cls.LEVELS) & (score > 0.5))
 
     def _split_half(self, score, outcome):
         """Move what lies just above 0.5 out of its cell, where nothing is tolerated."""
-        beyond = outcome[(self._cells(score) == self.LEVELS) & (score > 0.5)].long()
+        beyond = outcome[self._split_cells(score) > self._cells(score)].long()
         ones = torch.ones_like(beyond)
         self.counts.scatter_add_(0, 2 * self.LEVELS + beyond, -ones)
         self.counts.scatter_add_(0, 2 * self.LEVELS + 2 + beyond, ones)
@@ -261,7 +265,8 @@ class CalibrationHistogram:
             ValueError: ``bins`` is no integer above 0, or the mode does not fit.
         """
         check_bins(bins)
-        levels, ranked = self.levels(mode), self.levels(mode, exact=True)
+        levels = self.levels(mode)
+        ranked = levels if self.few is None else self.levels(mode, exact=True)
         count = levels.total
         table = equal_width(levels, bins)
         swept = sweep(ranked)

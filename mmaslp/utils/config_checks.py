@@ -7,7 +7,7 @@ from typing import Any
 from .findings import Finding
 from .heads import refusal
 
-__all__ = ['MIXING', 'check_config', 'is_type']
+__all__ = ['MIXING', 'check_config', 'is_type', 'metrics_of']
 
 # Transforms that make one training image of several.
 MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
@@ -113,6 +113,17 @@ def is_type(part: Any, name: str) -> bool:
     kind = part.get('type') if isinstance(part, Mapping) else None
     kind = getattr(kind, '__name__', kind)
     return isinstance(kind, str) and kind.rsplit('.', 1)[-1] == name
+
+
+def metrics_of(cfg: Mapping, evaluator: str) -> list:
+    """List the metrics of an evaluator, which a config may give without a list.
+
+    Args:
+        cfg (Mapping): A config.
+        evaluator (str): 'val_evaluator' or 'test_evaluator'; empty if it has none.
+    """
+    metrics = cfg.get(evaluator) or []
+    return [metrics] if isinstance(metrics, Mapping) else list(metrics)
 
 
 def _head(path: str, head: Mapping, model: Mapping) -> Iterator[Finding]:
@@ -310,18 +321,13 @@ def _validation(cfg: Mapping, hook: Mapping | None) -> Iterator[Finding]:
                 'accuracy_key names an accuracy alone',
                 f'custom_hooks: ASLPHook without accuracy_key\n{_EVALUATOR}',
             )
-    elif not any(_gives_accuracy(metric) for metric in _metrics(cfg)):
+    elif not any(_gives_accuracy(m) for m in metrics_of(cfg, 'val_evaluator')):
         yield Finding(
             'error',
             'no metric of val_evaluator gives the pixel accuracy that ASLPHook needs '
             "(CalibrationMetric does, with mode='top_label' and protocol='raw')",
             _EVALUATOR,
         )
-
-
-def _metrics(cfg: Mapping) -> list:
-    metrics = cfg.get('val_evaluator') or []
-    return [metrics] if isinstance(metrics, Mapping) else list(metrics)
 
 
 def _gives_accuracy(metric: Any) -> bool:
@@ -335,7 +341,8 @@ def _gives_accuracy(metric: Any) -> bool:
 def _save_best(cfg: Mapping) -> Iterator[Finding]:
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     best = checkpoint.get('save_best')
-    if best == 'auto' and is_type(next(iter(_metrics(cfg)), None), 'CalibrationMetric'):
+    first = next(iter(metrics_of(cfg, 'val_evaluator')), None)
+    if best == 'auto' and is_type(first, 'CalibrationMetric'):
         best = 'calib/ece'  # the host takes the first figure of the first metric
     if isinstance(best, str) and best.startswith('calib/') and 'rule' not in checkpoint:
         rule = 'greater' if best == 'calib/acc' else 'less'

@@ -1,7 +1,9 @@
 import doctest
+import gc
 import json
 import runpy
 import warnings
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,6 +133,18 @@ def test_scores_are_kept_while_they_are_few():
     assert again.few is None
     again.reset()
     assert again.few.number == 0
+
+
+def test_a_histogram_is_freed_at_once():
+    histogram = filled(*smooth(300))
+    histogram.compute()
+    gone = weakref.ref(histogram)
+    gc.disable()  # which would find a cycle
+    try:
+        del histogram
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_parts_join_their_scores():
@@ -373,7 +387,8 @@ def test_chunks_do_not_matter():
 def test_figures_stay_in_their_range(seed, n, sharpness):
     prob, label = smooth(n, seed, sharpness)
     for mode in ('top_label', 'positive'):
-        found = filled(prob, label).compute(10, mode)
+        histogram = filled(prob, label)
+        found, ranked = histogram.compute(10, mode), histogram.levels(mode, exact=True)
         for key in FIGURES:
             if key in ('nll', 'count', 'sweep_bins', 'brier_resolution'):
                 continue
@@ -381,7 +396,9 @@ def test_figures_stay_in_their_range(seed, n, sharpness):
         assert found['ece'] <= found['mce'] + 1e-12
         assert found['oe'] + found['ue'] <= found['ece'] + 1e-12
         assert abs(found['conf'] - found['acc']) <= found['ece'] + 1e-12
-        assert found['ks'] >= abs(found['conf'] - found['acc']) - DELTA
+        conf = ranked.conf_sum.sum() / ranked.unit / n  # of the scores, as ks
+        assert found['ks'] >= abs(conf - found['acc']) - 1e-12
+        assert abs(conf - found['conf']) <= DELTA + 1e-12
         parts = found['brier_reliability'] - found['brier_resolution']
         assert parts + found['brier_uncertainty'] == pytest.approx(found['brier'])
 
