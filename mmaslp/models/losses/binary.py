@@ -1,6 +1,8 @@
 """What the losses of binary heads share: inputs, weights and reduction."""
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 import torch
@@ -19,8 +21,12 @@ class BinaryLoss(nn.Module):
     Args:
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
         class_weight (Sequence[float] | str, optional): Two weights, of background and
-            of foreground pixels, or a file that holds them. Defaults to None.
-        loss_weight (float): Defaults to 1.0.
+            of foreground pixels, or a file that holds them. A pixel's loss is
+            multiplied by that of its label; the mean still divides by the number of
+            pixels. (The host's softmax loss divides by the sum of the weights; its
+            sigmoid loss of one channel, whose ``class_weight`` is the ``pos_weight``
+            of the foreground, does not.) Defaults to None.
+        loss_weight (float): Factor of the loss, finite. Defaults to 1.0.
         loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
             'loss_binary'.
         ignore_index (int): Label of pixels without a label, used where the head passes
@@ -44,7 +50,7 @@ class BinaryLoss(nn.Module):
         super().__init__()
         self.reduction = _check_reduction(reduction, 'reduction')
         self.class_weight = _load_class_weight(class_weight)
-        self.loss_weight = loss_weight
+        self.loss_weight = _check_real(loss_weight, 'loss_weight')
         self.ignore_index = ignore_index
         self.avg_non_ignore = avg_non_ignore
         self._loss_name = loss_name
@@ -101,7 +107,7 @@ class BinaryLoss(nn.Module):
         loss = self.pixel_loss(scores, labels, valid)
         if valid is not None:
             loss = loss.masked_fill(~valid, 0.0)
-        loss = self._weigh(loss, labels, weight)
+        loss = self._weigh(loss, labels, weight, valid)
         return self.loss_weight * self._reduce(loss, reduction, avg_factor, valid)
 
     def pixel_loss(
@@ -140,7 +146,13 @@ class BinaryLoss(nn.Module):
             ignore_index = self.ignore_index
         return split_labels(_match_labels(label, cls_score), ignore_index)
 
-    def _weigh(self, loss: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
+    def _weigh(
+        self,
+        loss: Tensor,
+        labels: Tensor,
+        weight: Tensor | None,
+        valid: Tensor | None,
+    ) -> Tensor:
         if self.class_weight is not None:
             background, foreground = self.class_weight
             loss = loss * torch.where(labels > 0, foreground, background)
@@ -150,12 +162,15 @@ class BinaryLoss(nn.Module):
         if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
             weight = weight.squeeze(1)
         try:
-            return loss * weight.expand_as(loss)
+            weight = weight.expand_as(loss)
         except RuntimeError as error:
             raise ValueError(
                 f'weight of shape {tuple(weight.shape)} does not fit the labels of '
                 f'shape {tuple(loss.shape)}'
             ) from error
+        if valid is not None:
+            weight = weight.masked_fill(~valid, 0.0)
+        return loss * weight
 
     def _reduce(
         self,
@@ -221,6 +236,8 @@ def split_labels(labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor | No
     inside = low >= 0.0 and high <= 1.0
     if inside and ignore_index not in (0, 1) and not labels.is_floating_point():
         return values, None
+    if labels.dtype == torch.uint8 and ignore_index < 0:
+        ignore_index = 256  # which no label is; torch would take it modulo 256
     valid = labels != ignore_index
     known = (labels == 0) | (labels == 1) | ~valid
     if not known.all():
@@ -259,10 +276,17 @@ def check_positive(value: float, name: str, zero: bool = False) -> float:
         float: The argument.
 
     Raises:
-        ValueError: If it is out of its range.
+        ValueError: If it is no finite number or out of its range.
     """
+    _check_real(value, name)
     if not (value > 0 or (zero and value == 0)):
         raise ValueError(f'{name} must be {">=" if zero else ">"} 0, got {value!r}')
+    return value
+
+
+def _check_real(value: float, name: str) -> float:
+    if not (isinstance(value, Real) and math.isfinite(value)):
+        raise ValueError(f'{name} must be a finite number, got {value!r}')
     return value
 
 
@@ -305,8 +329,11 @@ def _load_class_weight(class_weight) -> tuple[float, float] | None:
     if isinstance(class_weight, str):
         is_numpy = class_weight.endswith('.npy')
         class_weight = np.load(class_weight) if is_numpy else load(class_weight)
-    weights = tuple(float(w) for w in class_weight)
-    if len(weights) != 2 or min(weights) < 0:
+    try:
+        weights = tuple(float(w) for w in class_weight)
+    except (TypeError, ValueError):
+        weights = ()
+    if len(weights) != 2 or not all(0 <= w < math.inf for w in weights):
         raise ValueError(
             'class_weight must be two numbers >= 0, of background and of foreground, '
             f'got {class_weight!r}'

@@ -58,9 +58,9 @@ class ML1ACELoss(BinaryLoss):
         **kwargs,
     ):
         super().__init__(loss_name=loss_name, **kwargs)
-        if num_bins < 1 or num_bins != int(num_bins):
+        if not isinstance(num_bins, int) or num_bins < 1:
             raise ValueError(f'num_bins must be >= 1 and whole, got {num_bins!r}')
-        self.num_bins = int(num_bins)
+        self.num_bins = num_bins
         self.ce_weight = check_positive(ce_weight, 'ce_weight', zero=True)
         self.ace_weight = check_positive(ace_weight, 'ace_weight', zero=True)
 
@@ -87,9 +87,10 @@ class ML1ACELoss(BinaryLoss):
             0, 1, self.num_bins + 1, dtype=prob.dtype, device=prob.device
         )
         index = torch.bucketize(prob.detach(), edges[1:-1])
-        empty = prob.new_zeros(*prob.shape[:2], self.num_bins)
-        count = empty.scatter_add(2, index, used)
-        gap = empty.scatter_add(2, index, (prob - target) * used).abs()
+        # Sums of float32 lose their last pixels in large images.
+        empty = prob.new_zeros(*prob.shape[:2], self.num_bins, dtype=torch.float64)
+        count = empty.scatter_add(2, index, used.double())
+        gap = empty.scatter_add(2, index, ((prob - target) * used).double()).abs()
         error = (gap / count.clamp_min(1)).sum(2) / (count > 0).sum(2).clamp_min(1)
         shown = (target * used).sum(2) > 0
-        return (error * shown).mean(1)
+        return (error * shown).mean(1).to(prob.dtype)

@@ -58,7 +58,7 @@ class NACLLoss(BinaryLoss):
         super().__init__(loss_name=loss_name, **kwargs)
         if distance not in ('l1', 'l2'):
             raise ValueError(f"distance must be 'l1' or 'l2', got {distance!r}")
-        if kernel_size < 1 or kernel_size % 2 == 0:
+        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(
                 f'kernel_size must be an odd number >= 1, got {kernel_size!r}'
             )

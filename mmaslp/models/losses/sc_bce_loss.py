@@ -1,6 +1,7 @@
 """Self-calibrating binary cross entropy as a registered loss."""
 
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from mmseg.registry import MODELS
@@ -44,19 +45,21 @@ class SCBCELoss(BinaryLoss):
         beta (str | float): Perturbation by name (``'HI'`` hard inversion 2, ``'SI'``
             soft inversion 1.5, ``'M'`` moderation 1, ``'DM'`` moderation with noise
             per pixel) or strength in (0, 2]. Defaults to 'HI'.
-        alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``; with a learning
-            hook the level it starts from is the hook's. Defaults to 0.
+        alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``; under a hook
+            that learns, or has an ``alpha``, the hook's is used. Defaults to 0.
         deterministic (bool): Train on the expected target instead of drawing: label
             smoothing with eps = alpha * beta. Defaults to False.
         eps (float, optional): Label smoothing in [0, 1): short for
-            ``deterministic=True, alpha=eps / beta``. Defaults to None.
+            ``deterministic=True, alpha=eps / beta``; under a hook see ``alpha``.
+            Defaults to None.
         per_pixel (bool): Draw for every pixel instead of every image. Defaults to
             False.
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
         class_weight (Sequence[float] | str, optional): Two weights, of background and
-            of foreground pixels (by the unperturbed label), or a file that holds them.
+            of foreground pixels (by the unperturbed label), or a file that holds them;
+            the mean divides by the number of pixels, see :class:`BinaryLoss`.
             Defaults to None.
-        loss_weight (float): Defaults to 1.0.
+        loss_weight (float): Factor of the loss, finite. Defaults to 1.0.
         loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
             'loss_sc_bce'.
         ignore_index (int): Label of pixels without a label, used where the head passes
@@ -101,7 +104,7 @@ class SCBCELoss(BinaryLoss):
         if eps is not None:
             if alpha:
                 raise ValueError('give either eps (label smoothing) or alpha, not both')
-            if not 0.0 <= eps < 1.0:
+            if not (isinstance(eps, Real) and 0.0 <= eps < 1.0):
                 raise ValueError(f'eps must be in [0, 1), got {eps!r}')
             if eps > self.perturbation.beta:
                 raise ValueError(
@@ -165,7 +168,7 @@ class SCBCELoss(BinaryLoss):
                 strength = strength.view(-1, *[1] * (logits.dim() - 1))
             target = perturb_target(labels, strength, noise)
             loss = sc_bce(logits, target, valid)
-            loss = self._weigh(loss, labels, weight)
+            loss = self._weigh(loss, labels, weight, valid)
         if self._state is not None and self._state.draw is not None:
             self._state.record(margin, self.loss_weight)
         return self.loss_weight * self._reduce(

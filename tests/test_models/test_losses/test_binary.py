@@ -1,5 +1,6 @@
 """What all losses of binary heads have in common, and that every method trains."""
 
+import math
 import re
 import runpy
 from pathlib import Path
@@ -52,6 +53,12 @@ def test_ignored_pixels_have_no_effect(batch, cfg, channels):
     torch.testing.assert_close(actual, expected)
     actual.backward()
     assert (broken.grad[invalid.expand_as(broken)] == 0).all()
+    assert torch.isfinite(broken.grad).all() and broken.grad.abs().sum() > 0
+    weight = torch.ones(labels.shape).masked_fill(labels == 255, math.inf)
+    broken.grad = None
+    actual = loss(broken, labels, weight=weight)
+    torch.testing.assert_close(actual, expected)
+    actual.backward()
     assert torch.isfinite(broken.grad).all() and broken.grad.abs().sum() > 0
     none = loss(broken, labels, reduction_override='none')
     assert none.shape == labels.shape and (none[labels == 255] == 0).all()
@@ -190,20 +197,36 @@ def test_bad_input_is_refused(batch, cfg):
         loss(logits, labels)
 
 
+def test_a_negative_ignore_index_is_no_label_of_8_bits(batch):
+    logits, labels = batch(1, ignore=True)
+    with pytest.raises(ValueError, match=r'\[255\]'):  # torch: 255 == uint8(-1)
+        MODELS.build(dict(type='BrierLoss'))(logits, labels.byte(), ignore_index=-1)
+
+
 @pytest.mark.parametrize(
     ('cfg', 'match'),
     [
         (dict(type='BrierLoss', reduction='avg'), 'reduction'),
         (dict(type='BrierLoss', class_weight=[1.0]), 'two numbers'),
+        (dict(type='BrierLoss', class_weight=1.0), 'two numbers'),
+        (dict(type='BrierLoss', class_weight=[1.0, math.nan]), 'two numbers'),
+        (dict(type='BrierLoss', loss_weight=math.nan), 'loss_weight must be a fin'),
+        (dict(type='BrierLoss', loss_weight='1'), 'loss_weight must be a finite'),
         (dict(type='BinaryFocalLoss', gamma=-1), 'gamma must be >= 0'),
+        (dict(type='BinaryFocalLoss', gamma=None), 'gamma must be a finite number'),
+        (dict(type='BinaryFocalLoss', gamma=math.inf), 'gamma must be a finite number'),
         (dict(type='MbLSLoss', margin=-1), 'margin must be >= 0'),
+        (dict(type='MbLSLoss', margin='10'), 'margin must be a finite number'),
         (dict(type='MbLSLoss', lam=-0.1), 'lam must be >= 0'),
+        (dict(type='MbLSLoss', lam=math.inf), 'lam must be a finite number'),
         (dict(type='ML1ACELoss', num_bins=0), 'num_bins must be >= 1'),
         (dict(type='ML1ACELoss', num_bins=2.5), 'num_bins must be >= 1'),
+        (dict(type='ML1ACELoss', num_bins=math.inf), 'num_bins must be >= 1'),
         (dict(type='ML1ACELoss', ce_weight=-1), 'ce_weight must be >= 0'),
-        (dict(type='ML1ACELoss', ace_weight=float('nan')), 'ace_weight must be >= 0'),
+        (dict(type='ML1ACELoss', ace_weight=math.nan), 'ace_weight must be a finite'),
         (dict(type='NACLLoss', distance='l3'), "distance must be 'l1' or 'l2'"),
         (dict(type='NACLLoss', kernel_size=2), 'odd'),
+        (dict(type='NACLLoss', kernel_size=3.0), 'odd'),
         (dict(type='NACLLoss', lam=-1), 'lam must be >= 0'),
     ],
 )

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,16 @@ def test_mean_over_images_of_the_same_size(batch):
     loss = ML1ACELoss(ce_weight=0, ace_weight=1)
     single = [loss(logits[i : i + 1], labels[i : i + 1]) for i in range(4)]
     torch.testing.assert_close(loss(logits, labels), torch.stack(single).mean())
+
+
+def test_large_images_lose_no_pixel():
+    """A bin of float32 counts no further than 2**24, and rounds long before."""
+    labels = torch.zeros(1, 4200, 4200, dtype=torch.uint8)
+    labels[:, ::10, ::10] = 1
+    logits = torch.full((1, 1, 4200, 4200), -4.0)
+    prob, share = 1 / (1 + math.exp(4)), 1 / 100
+    loss = ML1ACELoss(ce_weight=0, ace_weight=1)
+    assert loss(logits, labels).item() == pytest.approx(abs(prob - share), rel=1e-4)
 
 
 def test_without_the_error_it_is_cross_entropy(batch):
