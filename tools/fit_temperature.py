@@ -39,9 +39,10 @@ def main(argv=None):
     if not is_main_process():
         return
     low, high = record['temperature_interval']
+    upper = 'no upper bound' if high is None else f'{high:.6g}'
     print(
         f'\ntemperature {record["temperature"]:.6g} (between {low:.6g} and '
-        f'{high:.6g}) from {record["num_images"]} validation images'
+        f'{upper}) from {record["num_images"]} validation images'
     )
     for figure in ('nll', 'ece'):
         before, after = record[figure]['before'], record[figure]['after']

@@ -1,6 +1,7 @@
 """Fitting the temperature of a checkpoint on the validation set."""
 
 import copy
+import math
 import os.path as osp
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -46,8 +47,9 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
 
     Returns:
         dict: ``temperature``; ``temperature_interval``, which holds the T of the
-        logits without cells; ``nll`` and ``ece``, each ``{'before', 'after'}``, on
-        the validation set (nat per pixel; 10 bins, top label); ``num_images``,
+        logits without cells, None for an end that has no bound; ``nll`` and ``ece``,
+        each ``{'before', 'after'}``, on the validation set (nat per pixel; 10 bins,
+        top label); ``num_images``,
         ``num_pixels``, ``config``, ``checkpoint``, ``checkpoint_sha256``, ``date``.
 
     Raises:
@@ -60,7 +62,10 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
     temperature = fit_temperature(histogram)
     record = dict(
         temperature=temperature,
-        temperature_interval=list(temperature_interval(histogram)),
+        temperature_interval=[
+            end if math.isfinite(end) else None
+            for end in temperature_interval(histogram)
+        ],
         nll=dict(before=histogram.nll(), after=histogram.nll(temperature)),
         ece=dict(before=histogram.ece(), after=histogram.ece(temperature)),
         num_images=num_images,

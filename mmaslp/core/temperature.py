@@ -107,7 +107,17 @@ class LogitHistogram:
 
     @property
     def mean_wrong(self):
-        """Mean over all pixels of |z| where its sign is wrong, else 0."""
+        """Mean over all pixels of |z| where its sign is wrong, else 0.
+
+        Raises:
+            ValueError: Their sum is beyond 2**43.
+        """
+        if int(self.wrong) < 0:
+            raise ValueError(
+                'the logits on the wrong side add up to more than can be counted '
+                f'({2.0**63 / self.WRONG_UNIT:.1e}): look for an overflow in half '
+                'precision'
+            )
         return int(self.wrong) / self.WRONG_UNIT / self.count
 
     @property
@@ -220,20 +230,23 @@ def fit_temperature(histogram):
     if inverse == math.inf:
         raise ValueError(
             'the network separates the validation pixels without an error that '
-            'counts, so the NLL falls all the way to T = 0: fit on more images, on '
-            'ones that were not trained on, or do without a temperature'
+            f'counts (|z| of {1 / (2 * histogram.PER_UNIT):.2g} or more), so the NLL '
+            f'falls all the way to T = 0 (no optimum above 1 / {MAX_TEMPERATURE:g}): '
+            'fit on more images, on ones that were not trained on, or do without a '
+            'temperature'
         )
     if inverse == 0 and histogram.wrong_beyond:
         raise ValueError(
             f'{histogram.wrong_beyond} pixels have |z| >= {histogram.LIMIT} on the '
-            'wrong side, so the NLL falls all the way to T = infinity: look for an '
+            'wrong side, of which only the sum is kept, so its NLL falls all the way '
+            f'to T = infinity (no optimum below {MAX_TEMPERATURE:g}): look for an '
             'overflow in half precision'
         )
     if inverse == 0:
         raise ValueError(
             'the logits are no better than chance on the validation set, so the NLL '
-            'falls all the way to T = infinity: check the checkpoint and that '
-            'foreground is 1 in the masks'
+            f'falls all the way to T = infinity (no optimum below {MAX_TEMPERATURE:g})'
+            ': check the checkpoint and that foreground is 1 in the masks'
         )
     return 1 / inverse
 
@@ -249,11 +262,15 @@ def temperature_interval(histogram):
 
     Returns:
         tuple[float, float]: Lowest and highest T; 0 and inf where there is no bound.
+
+    Raises:
+        ValueError: As :func:`fit_temperature`.
     """
     balance, error = histogram.balance, histogram.balance_error
-    low = _root(lambda s: balance(s) - error(s))
-    high = _root(lambda s: balance(s) + error(s))
-    return 1 / high, 1 / low if low else math.inf
+    inverse = 1 / fit_temperature(histogram)
+    high = _nearest(inverse, 1.0, lambda s: balance(s) + error(s) <= 0)
+    low = _nearest(inverse, -1.0, lambda s: balance(s) - error(s) >= 0)
+    return 0.0 if high is None else 1 / high, math.inf if low is None else 1 / low
 
 
 def check_temperature(value):
@@ -278,6 +295,31 @@ def _pull(size, inverse):
     """Values of a * sigmoid(-s a) for a >= 0."""
     decay = np.exp(-inverse * size)
     return size * decay / (1 + decay)
+
+
+def _nearest(start, direction, holds):
+    """The 1 / T next to ``start`` on one side where ``holds`` is seen to be true.
+
+    The steps double: far from ``start`` the error bound may be larger than all
+    it bounds, so nothing is learned from the limits themselves.
+
+    Returns:
+        float | None: None if it is not true at any step within the limits.
+    """
+    far, step = start, 2.0**-40
+    while not holds(far):
+        near, far = far, far * math.exp(direction * step)
+        step *= 2
+        if not 1 / MAX_TEMPERATURE <= far <= MAX_TEMPERATURE:
+            return None
+    if far == start:
+        return start
+    while (middle := math.sqrt(near * far)) not in (near, far):
+        if holds(middle):
+            far = middle
+        else:
+            near = middle
+    return far
 
 
 def _root(falling):

@@ -17,6 +17,7 @@ import mmaslp  # noqa: F401
 from mmaslp.apis.temperature import apply_temperature, collect_logits, fit_checkpoint
 from mmaslp.core.temperature import LogitHistogram, fit_temperature
 from mmaslp.engine import TemperatureHook
+from mmaslp.utils.temperature_file import read_temperature
 
 NAMES = pytest.mark.parametrize(
     'name', ['TemperatureHook', 'mmseg.TemperatureHook', TemperatureHook]
@@ -138,6 +139,19 @@ def test_record(trained, tmp_path, channels):
     out = tmp_path / 'new' / 'folder' / 't.json'
     fit_checkpoint(cfg, str(out))
     assert json.loads(out.read_text())['temperature'] == record['temperature']
+
+
+def test_an_end_without_a_bound_is_null(trained, tmp_path):
+    """Logits so large that most lie beyond the ends of the histogram."""
+    cfg = trained()
+    state = torch.load(cfg.load_from, weights_only=False)
+    for name in ('weight', 'bias'):
+        state['state_dict'][f'decode_head.conv_seg.{name}'] *= 2000
+    torch.save(state, cfg.load_from)
+    record = fit_checkpoint(cfg)
+    low, high = record['temperature_interval']
+    assert low < record['temperature'] and high is None
+    assert read_temperature(cfg.load_from) == record['temperature']
 
 
 def test_what_is_given_is_applied(trained, tmp_path):

@@ -135,6 +135,8 @@ def _divided(postprocess: Callable, temperature: float, keep_plain: bool) -> Cal
 
     def divided(seg_logits: Any, data_samples: Any = None) -> list:
         check_binary(seg_logits)
+        # In half precision a division would move pixels over the decision.
+        seg_logits = seg_logits.float()
         kept = [
             {'pred_sem_seg': sample.pred_sem_seg}
             | ({_PLAIN: sample.seg_logits} if keep_plain else {})

@@ -9,11 +9,13 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
+from mmseg.registry import MODELS
 from PIL import Image
 
 import mmaslp  # noqa: F401
 from mmaslp.apis.temperature import fit_checkpoint
 from mmaslp.engine import TemperatureHook
+from mmaslp.engine.hooks.temperature_hook import _divided
 from tests.conftest import Toy
 
 CHANNELS = pytest.mark.parametrize('channels', [1, 2])
@@ -256,6 +258,22 @@ def test_two_hooks_are_refused(trained, stage):
     cfg.custom_hooks.append(dict(type=TemperatureHook, temperature=2.0))
     with pytest.raises(ValueError, match='2 TemperatureHooks'):
         run(cfg, dict(temperature=3.0), stage=stage)
+
+
+@CHANNELS
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_stays_on_its_side(trained, channels, dtype):
+    model = MODELS.build(trained(channels).model)
+    logits = torch.randn(1, channels, 200, 200) * 1e-2
+    logits += 1e-4 * logits.sign()  # 0.5 in half precision, not in float32
+    divided = _divided(model.postprocess_result, 1.7, keep_plain=False)
+    (sample,) = divided(logits.to(dtype), None)
+    score = logit(sample)
+    assert ((score > 0) == prediction(sample)[0].bool()).all()
+    assert score.std().item() == pytest.approx(
+        (logits[:, -1] - (logits[:, 0] if channels == 2 else 0)).std().item() / 1.7,
+        rel=1e-2,
+    )
 
 
 def test_file_beside_the_checkpoint(trained, tmp_path):
