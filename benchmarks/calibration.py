@@ -37,7 +37,7 @@ from training import (
 from mmaslp.visualization.reliability import save_figure
 
 # Methods that are tested a second time, with a temperature fitted on validation.
-TEMPERATURE = ('bce', 'aslp_mc', 'aslp_fb')
+TEMPERATURE = ('bce', 'aslp_mc', 'aslp_fb', 'aslp_fb_mean')
 SHOWN = ('bce', 'bce+ts', 'ls_0.1', 'aslp_mc', 'aslp_fb')
 
 

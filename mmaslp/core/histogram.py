@@ -13,6 +13,7 @@ from .calibration import (
     equal_mass,
     equal_width,
     ks_error,
+    median_gap,
     sweep,
 )
 from .few_scores import MOST, FewScores
@@ -252,7 +253,8 @@ class CalibrationHistogram:
 
         Returns:
             dict[str, float]: ``ece``, ``oe``, ``ue``, ``mce``, ``ace``, ``acc``,
-            ``conf`` (:func:`~.calibration.binned_figures`), ``ece_em`` and
+            ``conf`` (:func:`~.calibration.binned_figures`), ``median_gap``
+            (:func:`~.calibration.median_gap`), ``ece_em`` and
             ``ece_sweep`` with ``sweep_bins`` (:mod:`~.calibration.binning`),
             ``ece_debiased`` (:func:`~.calibration.debiased_l2`), ``ks``
             (:func:`~.calibration.ks_error`), ``brier`` with
@@ -273,6 +275,7 @@ class CalibrationHistogram:
         brier = brier_score(levels)
         figures = {
             **binned_figures(table),
+            'median_gap': median_gap(table),
             'ece_em': binned_figures(equal_mass(ranked, bins))['ece'],
             'ece_sweep': binned_figures(swept)['ece'],
             'sweep_bins': len(swept.count) if count else float('nan'),

@@ -8,13 +8,14 @@ FB, the feedback rule, moves the levels by the measured gap instead.
 
 import math
 from collections.abc import Callable
+from numbers import Real
 
 import torch
 from torch import Tensor
 
 from .perturbation import check_beta, max_alpha
 
-__all__ = ['RULES', 'SOLVERS', 'check_step', 'update_alpha']
+__all__ = ['RULES', 'SOLVERS', 'check_step', 'explicit_limit', 'update_alpha']
 
 
 def _model_calibration(accuracy, beta, landmark):
@@ -83,6 +84,7 @@ def update_alpha(
     landmark: float | None = None,
     solver: str = 'implicit',
     confidence: float | None = None,
+    gap: float | None = None,
     visits: float = 1.0,
 ) -> Tensor:
     r"""One step of the per-image perturbation levels.
@@ -95,8 +97,8 @@ def update_alpha(
     entropy), and ``alpha_max = min(1, 1/beta - 0.01)``.
 
     ``'FB'`` (feedback, ours) steers the network's own confidence, not that of its
-    target, to the accuracy. With the gap g = confidence - accuracy of the validation
-    and the gain k = eta * lam,
+    target, to the accuracy. With the gap g of the validation, confidence - accuracy or
+    another measure of it, and the gain k = eta * lam,
 
     .. math:: \alpha_i \leftarrow \mathrm{clip}(\alpha_i + \frac{k}{V}
               \frac{2}{\beta}\, g\, w_i, 0, \alpha_{max})
@@ -104,9 +106,10 @@ def update_alpha(
     where V visits fall between two validations and the weights :math:`w_i`, of mean 1
     over the images given, follow the positive part of the margin while g > 0 and the
     level itself while g < 0. The mean target confidence then moves by -k g from one
-    validation to the next. If the network follows it with a first-order lag, the loop
-    is stable for 0 < k < 1; the implicit solver uses k / (1 + k), which is in that
-    range for every k > 0.
+    validation to the next, and by less where levels meet their ends or no image given
+    has a margin (level) above 0. If the network follows it with a first-order lag,
+    the loop is stable for 0 < k < 1; the implicit solver uses k / (1 + k), which is in
+    that range for every k > 0.
 
     Args:
         alpha (Tensor): Levels, shape ``(N,)``, floating, in [0, 1].
@@ -125,6 +128,8 @@ def update_alpha(
             Defaults to ``'implicit'``.
         confidence (float, optional): Mean confidence on the validation set, in [0, 1],
             for ``'FB'``. Defaults to None.
+        gap (float, optional): What ``'FB'`` brings to 0, in [-1, 1]. Defaults to None:
+            confidence - accuracy.
         visits (float): Visits of an image between two validations, > 0, for ``'FB'``.
             Defaults to 1.
 
@@ -151,11 +156,13 @@ def update_alpha(
         )
     levels, margins = alpha.double(), margin.double()
     if rule == 'FB':
-        if confidence is None:
+        if gap is None and confidence is None:
             raise ValueError("rule='FB' needs confidence, the mean one, in [0, 1]")
+        gap = confidence - accuracy if gap is None else float(gap)
+        if not -1.0 <= gap <= 1.0:
+            raise ValueError(f'gap must be in [-1, 1], got {gap!r}')
         if not visits > 0:
             raise ValueError(f'visits must be > 0, got {visits!r}')
-        gap = confidence - accuracy
         stepped = _feedback(levels, margins, beta, eta * lam, gap, visits, solver)
     else:
         intercept, slope = PENALTIES[rule](accuracy, beta, landmark)
@@ -187,14 +194,28 @@ def check_step(rule: str, solver: str, eta: float, lam: float) -> None:
         ValueError: If a number is out of its range, the solver is unknown or has no
             such rule.
     """
-    if not (eta > 0 and math.isfinite(eta)):
+    if not (isinstance(eta, Real) and 0 < eta < math.inf):
         raise ValueError(f'eta must be a positive number, got {eta!r}')
-    if not (lam >= 0 and math.isfinite(lam)):
+    if not (isinstance(lam, Real) and 0 <= lam < math.inf):
         raise ValueError(f'lam must be a number >= 0, got {lam!r}')
     if solver not in SOLVERS:
         raise ValueError(f'solver must be one of {", ".join(SOLVERS)}, got {solver!r}')
     if rule == 'FB' and solver == 'released':
         raise ValueError("the released code has no rule 'FB': use another solver")
+
+
+def explicit_limit(rule: str, eta: float, beta: float) -> float:
+    """Smallest ``lam`` at which the explicit solver is unstable.
+
+    Args:
+        rule (str): Name of the rule.
+        eta (float): Step size, > 0.
+        beta (float): The paper's strength in (0, 2].
+
+    Returns:
+        float: 4 / (eta * beta) for ``'MC'``, 1 / eta for ``'FB'``; inf for others.
+    """
+    return {'MC': 4 / (eta * beta), 'FB': 1 / eta}.get(rule, math.inf)
 
 
 def _check_scalars(**values: float | None) -> None:

@@ -23,14 +23,14 @@ from torchmetrics.classification import BinaryCalibrationError
 
 from mmaslp.core import CalibrationHistogram
 from mmaslp.core import histogram as histogram_module
-from mmaslp.core.calibration import average_precision, roc_auc
+from mmaslp.core.calibration import BinTable, average_precision, median_gap, roc_auc
 from mmaslp.core.few_scores import MOST
 from mmaslp.core.scores import CHUNK
 
 # Not importable by name under pytest's importlib mode.
 reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))
 
-BINNED = ['ece', 'oe', 'ue', 'mce', 'ace', 'acc', 'conf', 'ece_debiased']
+BINNED = ['ece', 'oe', 'ue', 'mce', 'ace', 'acc', 'conf', 'ece_debiased', 'median_gap']
 MASS = ['ece_em', 'ece_sweep', 'sweep_bins', 'ks']
 SCORES = ['nll', 'brier', *(f'brier_{k}' for k in ('reliability', 'resolution'))]
 FIGURES = [*BINNED, *MASS, *SCORES, 'brier_uncertainty', 'count']
@@ -392,7 +392,8 @@ def test_figures_stay_in_their_range(seed, n, sharpness):
         for key in FIGURES:
             if key in ('nll', 'count', 'sweep_bins', 'brier_resolution'):
                 continue
-            assert -1e-12 <= found[key] <= 1 + 1e-12, key
+            lowest = -1 if key == 'median_gap' else 0
+            assert lowest - 1e-12 <= found[key] <= 1 + 1e-12, key
         assert found['ece'] <= found['mce'] + 1e-12
         assert found['oe'] + found['ue'] <= found['ece'] + 1e-12
         assert abs(found['conf'] - found['acc']) <= found['ece'] + 1e-12
@@ -401,6 +402,27 @@ def test_figures_stay_in_their_range(seed, n, sharpness):
         assert abs(conf - found['conf']) <= DELTA + 1e-12
         parts = found['brier_reliability'] - found['brier_resolution']
         assert parts + found['brier_uncertainty'] == pytest.approx(found['brier'])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.floats(0, 1), st.floats(0, 1)),
+        min_size=1,
+        max_size=8,
+    ),
+    st.floats(-1, 1),
+)
+def test_no_shift_lowers_the_ece_more_than_that_by_the_median_gap(bins, shift):
+    count, accuracy, conf = (np.array(v, float) for v in zip(*bins))
+    table = BinTable(count, count * accuracy, count * conf)
+    if not count.sum():
+        assert np.isnan(median_gap(table))
+        return
+    gaps = np.repeat(conf - accuracy, count.astype(int))
+    found = median_gap(table)
+    assert found == pytest.approx(np.median(gaps), abs=1e-12)
+    assert np.abs(gaps - found).mean() <= np.abs(gaps - shift).mean() + 1e-12
 
 
 def test_compute_returns_python_floats_of_every_key():

@@ -1,12 +1,15 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import solve_discrete_lyapunov
 
 from mmaslp.core import image_margin, max_alpha, sc_bce, update_alpha
+from mmaslp.core.rules import explicit_limit
 
 DEFAULTS = dict(accuracy=0.95, beta=2.0, eta=0.002, lam=2000.0)
 
@@ -156,13 +159,13 @@ def test_bad_shapes():
         update_alpha(torch.zeros(2), torch.zeros(3), **DEFAULTS)
 
 
-def feedback(alpha, margin, gap, **kwargs):
-    kwargs = dict(accuracy=0.9, beta=2.0, eta=0.5, lam=1.0, rule='FB', **kwargs)
+def feedback(alpha, margin, above, **kwargs):
+    defaults = dict(beta=2.0, eta=0.5, lam=1.0, rule='FB', confidence=0.9 + above)
     return update_alpha(
         torch.tensor(alpha, dtype=torch.float64),
         torch.tensor(margin, dtype=torch.float64),
-        confidence=0.9 + gap,
-        **kwargs,
+        accuracy=0.9,
+        **{**defaults, **kwargs},
     )
 
 
@@ -176,6 +179,15 @@ def test_feedback_by_hand():
     # Implicit: k / (1 + k); four visits between validations share the step.
     stepped = feedback([0.1, 0.1], [2.0, 2.0], 0.06, visits=4.0)
     assert stepped.tolist() == pytest.approx([0.105, 0.105])
+
+
+def test_feedback_of_a_gap_that_is_given():
+    levels, margin = [0.1, 0.2], [1.0, 3.0]
+    for gap in (0.04, -0.04, 0.0):
+        expected = pytest.approx(feedback(levels, margin, gap).tolist())
+        for other in (None, 0.5):  # the gap comes before the mean confidence
+            moved = feedback(levels, margin, gap, gap=gap, confidence=other)
+            assert moved.tolist() == expected
 
 
 def test_feedback_rests_where_the_gap_is_zero():
@@ -216,6 +228,63 @@ def test_implicit_feedback_converges_whatever_gain_and_first_order_lag(
     assert alpha.min() >= 0 and alpha.max() <= max_alpha(beta)
 
 
+@pytest.mark.parametrize('lag', [0.0, 0.5, 0.9])
+def test_fluctuation_that_the_docs_state(lag):
+    """Levels under a validation that measures the gap with noise, far from 0."""
+    step, spread = 0.5, 1e-3
+    noise = torch.randn(40000, generator=torch.Generator().manual_seed(0)) * spread
+    alpha, confidence, levels = torch.tensor([0.2], dtype=torch.float64), 0.9, []
+    margin = torch.ones_like(alpha)
+    for error in noise.double().tolist():
+        alpha, before = (
+            update_alpha(
+                alpha,
+                margin,
+                accuracy=0.5,
+                gap=confidence - 0.9 + error,
+                beta=2.0,
+                eta=1.0,
+                lam=1.0,
+                rule='FB',
+            ),
+            alpha.item(),
+        )
+        confidence = lag * confidence + (1 - lag) * (1.1 - before)
+        levels.append(before)
+    found = torch.tensor(levels).std().item() / spread
+    # Stationary covariance of the linear loop, P = F P F' + k^2 e e'.
+    loop = np.array([[lag, lag - 1], [step, 1.0]])
+    drive = np.array([[0, 0], [0, step**2]])
+    expected = np.sqrt(solve_discrete_lyapunov(loop, drive)[1, 1])
+    assert found == pytest.approx(expected, rel=0.05)
+    stated = {0.0: 0.77, 0.5: 0.92, 0.9: 1.69}[lag]
+    assert expected == pytest.approx(stated, abs=0.006)
+    if not lag:
+        formula = math.sqrt(step * (1 + step) / ((1 - step) * (2 + step)))
+        assert expected == pytest.approx(formula)
+
+
+@pytest.mark.parametrize('beta', [0.5, 2.0])
+@pytest.mark.parametrize(('factor', 'grows'), [(0.98, False), (1.02, True)])
+def test_limit_of_the_explicit_solver(beta, factor, grows):
+    """A deviation from the level of rest grows above it and dies away below."""
+    rest, eta = 0.1 / beta, 0.01
+    known = dict(accuracy=0.95, beta=beta, eta=eta, solver='explicit')
+    lam = factor * explicit_limit('MC', eta, beta)
+    after = step(1.1 * rest, 0.0, rule='MC', lam=lam, **known)
+    assert (abs(after - rest) > 0.1 * rest) == grows
+
+    lam = factor * explicit_limit('FB', eta, beta)
+    before, level, deviations = 1.1 * rest, 1.1 * rest, []
+    for _ in range(400):
+        gap = beta / 2 * (rest - before)  # of a network one validation late
+        before = level
+        level = step(level, 1.0, gap=gap, rule='FB', lam=lam, **known)
+        deviations.append(abs(level - rest))
+    assert (max(deviations[-20:]) > max(deviations[:20])) == grows
+    assert explicit_limit('ME', eta, beta) == math.inf
+
+
 @pytest.mark.parametrize(
     ('kwargs', 'match'),
     [
@@ -223,6 +292,8 @@ def test_implicit_feedback_converges_whatever_gain_and_first_order_lag(
         (dict(rule='FB', confidence=0.9, solver='released'), 'no rule'),
         (dict(rule='FB', confidence=1.9), 'confidence must be a fraction'),
         (dict(rule='FB', confidence=0.9, visits=0.0), 'visits'),
+        (dict(rule='FB', gap=1.5), r'gap must be in \[-1, 1\]'),
+        (dict(rule='FB', gap=float('nan')), r'gap must be in \[-1, 1\]'),
     ],
 )
 def test_bad_arguments_of_feedback(kwargs, match):

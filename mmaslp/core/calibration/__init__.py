@@ -2,7 +2,13 @@
 
 from .bin_table import BinTable
 from .binning import check_bins, equal_mass, equal_width, sweep
-from .figures import binned_figures, brier_decomposition, debiased_l2, signed_gap
+from .figures import (
+    binned_figures,
+    brier_decomposition,
+    debiased_l2,
+    median_gap,
+    signed_gap,
+)
 from .level_figures import average_precision, brier_score, ks_error, roc_auc
 from .score_levels import ScoreLevels
 from .tied_figures import TIED, tied_figures
@@ -20,6 +26,7 @@ __all__ = [
     'equal_mass',
     'equal_width',
     'ks_error',
+    'median_gap',
     'roc_auc',
     'signed_gap',
     'sweep',

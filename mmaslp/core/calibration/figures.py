@@ -50,6 +50,33 @@ def signed_gap(table):
     return ratio(table.conf - table.right, table.count)
 
 
+def median_gap(table):
+    r"""Signed gap of the median pixel, each pixel having that of its bin.
+
+    No shift of all confidences alike lowers the ECE of the table further once this is
+    0: a weighted median :math:`m` minimises :math:`\sum_b \frac{n_b}{N} |g_b - m|`,
+    where the mean gap, ``conf - acc``, minimises the sum of squares and lets the gap
+    of most pixels be offset by a few of the opposite sign.
+
+    Args:
+        table (BinTable): of (B,) sums.
+
+    Returns:
+        float: Confidence minus accuracy, in [-1, 1]; where two bins meet at half of the
+        pixels, the middle between their gaps; nan without a pixel.
+    """
+    if not table.total:
+        return float('nan')
+    gap, count = signed_gap(table), np.asarray(table.count)
+    order = np.argsort(np.where(count > 0, gap, np.inf))
+    below = 2 * np.cumsum(count[order])
+    lower, upper = (
+        np.searchsorted(below, table.total, side='left'),
+        np.searchsorted(below, table.total, side='right'),
+    )
+    return 0.5 * float(gap[order[lower]] + gap[order[upper]])
+
+
 def debiased_l2(table):
     r"""De-biased L2 calibration error, root taken.
 

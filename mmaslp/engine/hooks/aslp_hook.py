@@ -4,6 +4,7 @@ import logging
 import os
 import os.path as osp
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from ...core.draws import (
     iteration_keys,
 )
 from ...core.perturbation import check_alpha, max_alpha
-from ...core.rules import RULES, check_step, update_alpha
+from ...core.rules import RULES, check_step, explicit_limit, update_alpha
 from ...evaluation.run_context import add_picture
 from ...models.losses import SCBCELoss
 from ...utils.heads import refusal
@@ -39,13 +40,14 @@ from ...utils.level_table import write_level_table
 from ...visualization.alpha import alpha_histogram
 from .train_set import check_no_mixing, image_ids, iters_per_visit
 from .validation import (
-    accuracy_keys,
+    figure_keys,
     first_validation,
     is_validation_due,
     validation_interval,
 )
 
 STATE_VERSION = 1
+GAPS = ('median', 'mean')
 
 # The log takes its statistics from no more levels than this. The rows of the bank are
 # sorted by hash, so that the first ones are a random sample.
@@ -72,8 +74,8 @@ class ASLPHook(Hook):
             confidence of the target meets the validation accuracy; ``'ME'`` (maximum
             entropy) until the accuracy falls below its landmark; ``'FB'`` (feedback)
             moves them until the network's own confidence on the validation set meets
-            its accuracy; ``'fixed'`` only draws, with ``alpha`` for every image.
-            Defaults to 'MC'.
+            its accuracy, see ``gap``; ``'fixed'`` only draws, with ``alpha`` for every
+            image. Defaults to 'MC'.
         eta (float): Step size of the levels, > 0. Defaults to 0.002.
         lam (float, optional): Weight of the rule against the gradient, >= 0; for
             ``'FB'`` eta * lam is the gain. Defaults to None: 2000, or 500 for ``'FB'``.
@@ -81,6 +83,10 @@ class ASLPHook(Hook):
             ``'released'`` (arithmetic of the official code). Defaults to 'implicit'.
         landmark (str | float): For ``'ME'``: ``'best'`` accuracy so far, that at the
             end of ``'warmup'``, or a number in [0, 1]. Defaults to 'best'.
+        gap (str): What ``'FB'`` brings to 0, of the confidence minus the accuracy on
+            the validation set: ``'median'`` over its pixels, each with the gap of its
+            confidence bin (the least ECE that levels can give), or the plain ``'mean'``
+            (mean confidence equal to accuracy). Defaults to 'median'.
         warmup_epochs (int, optional): Epochs (under iteration loops: visits of each
             image) before the levels begin to move. Defaults to None: 5, or 0 with
             ``rule='fixed'``.
@@ -126,6 +132,7 @@ class ASLPHook(Hook):
         lam: float | None = None,
         solver: str = 'implicit',
         landmark: str | float = 'best',
+        gap: str = 'median',
         warmup_epochs: int | None = None,
         warmup_iters: int | None = None,
         alpha: float | None = None,
@@ -151,13 +158,17 @@ class ASLPHook(Hook):
                 f"landmark must be 'best', 'warmup' or a number in [0, 1], got "
                 f'{landmark!r}'
             )
+        if gap not in GAPS:
+            raise ValueError(f'gap must be one of {", ".join(GAPS)}, got {gap!r}')
         if warmup_epochs is not None and warmup_iters is not None:
             raise ValueError('give either warmup_epochs or warmup_iters, not both')
         for name, value in dict(
             warmup_epochs=warmup_epochs, warmup_iters=warmup_iters
         ).items():
-            if value is not None and value < 0:
-                raise ValueError(f'{name} must be >= 0, got {value!r}')
+            if value is not None and not (isinstance(value, Real) and value >= 0):
+                raise ValueError(f'{name} must be a number >= 0, got {value!r}')
+        if alpha is not None:
+            check_alpha(alpha, 0.0)
         if log_interval < 1:
             raise ValueError(f'log_interval must be >= 1, got {log_interval!r}')
         if warmup_epochs is None:
@@ -167,6 +178,7 @@ class ASLPHook(Hook):
         self.lam = lam
         self.solver = solver
         self.landmark = landmark
+        self.gap = gap
         self.warmup_epochs = warmup_epochs
         self.warmup_iters = warmup_iters
         self.alpha = alpha
@@ -192,14 +204,15 @@ class ASLPHook(Hook):
         losses = self._find_losses(model)
         check_no_mixing(dataset, getattr(model, 'data_preprocessor', None))
         if self.learns:
-            self._keys = accuracy_keys(runner, self.accuracy_key)
-            if self.rule == 'FB' and self._keys[1] is None:
+            self._keys = figure_keys(runner, self.accuracy_key)
+            if self.rule == 'FB' and 'confidence' not in self._keys:
                 raise ValueError(
                     "rule='FB' needs the confidence that CalibrationMetric measures: "
                     'put it into val_evaluator and leave accuracy_key out'
                 )
 
         level = self._start_level(losses)
+        self._warn_of_gain()
         self.bank = AlphaBank(image_ids(dataset), level)
         self._plan_warmup(runner)
         # One for all ranks, whatever randomness.diff_rank_seed says.
@@ -215,10 +228,12 @@ class ASLPHook(Hook):
                 eta=float(self.eta),
                 lam=float(self.lam),
                 alpha=level,
+                gap=self.gap,
             ),
             seed=seed[0],
             accuracy=None,
             confidence=None,
+            median_gap=None,
             landmark=None,
             validated_iter=None,
         )
@@ -336,10 +351,10 @@ class ASLPHook(Hook):
 
     def _start_level(self, losses: list[SCBCELoss]) -> float:
         level = self.alpha
+        levels = {loss.alpha for loss in losses}
         if level is None and self.learns:
             level = 0.0
         elif level is None:
-            levels = {loss.alpha for loss in losses}
             if len(levels) > 1:
                 raise ValueError(
                     'the SCBCELoss modules have different levels alpha '
@@ -352,7 +367,24 @@ class ASLPHook(Hook):
                     'or SCBCELoss an alpha',
                     logging.WARNING,
                 )
+        unused = sorted(levels - {0.0, level})
+        if unused:
+            _log(
+                f'SCBCELoss has the level {unused[0]:g} (alpha, or eps / beta), but '
+                f'under ASLPHook every image starts with {level:g}: give the hook '
+                'alpha, or take it out of the loss',
+                logging.WARNING,
+            )
         return check_alpha(level, self._beta)
+
+    def _warn_of_gain(self) -> None:
+        limit = explicit_limit(self.rule, self.eta, self._beta)
+        if self.solver == 'explicit' and self.lam >= limit:
+            _log(
+                f"solver='explicit' is not stable at lam {self.lam:g}: the levels will "
+                f"go to and fro; take lam below {limit:g}, or solver='implicit'",
+                logging.WARNING,
+            )
 
     def _plan_warmup(self, runner: Any) -> None:
         loop = runner.train_loop
@@ -398,6 +430,8 @@ class ASLPHook(Hook):
             found = self.bank.load_state_dict(saved)
             for key in ('seed', 'accuracy', 'confidence', 'landmark', 'validated_iter'):
                 self._state[key] = saved[key]
+            # Not in checkpoints of before: the mean gap serves until a validation.
+            self._state['median_gap'] = saved.get('median_gap')
             before = dict(saved['settings'])
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(
@@ -469,11 +503,12 @@ class ASLPHook(Hook):
             landmark=state['landmark'],
             solver=self.solver,
             confidence=state['confidence'],
+            gap=state['median_gap'] if self.gap == 'median' else None,
             visits=self._visits(runner) if self.rule == 'FB' else 1.0,
         ).numpy()
 
     def _take_accuracy(self, runner: Any, metrics: dict) -> None:
-        key, confidence_key = self._keys
+        key = self._keys['accuracy']
         if key not in metrics:
             raise ValueError(
                 f'the validation reports no {key!r} for ASLPHook, only '
@@ -492,8 +527,9 @@ class ASLPHook(Hook):
             )
             return
         state['accuracy'] = accuracy
-        if confidence_key is not None:
-            state['confidence'] = float(metrics[confidence_key])
+        for name in ('confidence', 'median_gap'):
+            if name in self._keys:
+                state[name] = float(metrics[self._keys[name]])
         if not isinstance(self.landmark, str):
             state['landmark'] = float(self.landmark)
         elif self.landmark == 'best':

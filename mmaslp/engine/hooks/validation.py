@@ -8,7 +8,7 @@ from mmengine.runner import IterBasedTrainLoop
 from ...evaluation.metrics import CalibrationMetric
 
 __all__ = [
-    'accuracy_keys',
+    'figure_keys',
     'first_validation',
     'is_validation_due',
     'validation_interval',
@@ -20,16 +20,16 @@ _ADD = (
 )
 
 
-def accuracy_keys(runner: Any, accuracy_key: str | None) -> tuple[str, str | None]:
-    """Names under which a validation reports accuracy and mean confidence.
+def figure_keys(runner: Any, accuracy_key: str | None) -> dict[str, str]:
+    """Names under which a validation reports what the rules need.
 
     Args:
         runner (Any): The runner, with its loops built.
         accuracy_key (str, optional): Name given by the user.
 
     Returns:
-        tuple[str, str | None]: Keys of accuracy and of confidence; the latter is None
-        for an accuracy of another metric.
+        dict[str, str]: Key by ``'accuracy'``, ``'confidence'`` (the mean one) and
+        ``'median_gap'``; the first alone for an accuracy of another metric.
 
     Raises:
         ValueError: If there is no validation, or no metric that gives an accuracy.
@@ -41,7 +41,7 @@ def accuracy_keys(runner: Any, accuracy_key: str | None) -> tuple[str, str | Non
             f"{_ADD}, or use rule='fixed'"
         )
     if accuracy_key is not None:
-        return accuracy_key, None
+        return {'accuracy': accuracy_key}
     for metric in runner.val_loop.evaluator.metrics:
         if (
             isinstance(metric, CalibrationMetric)
@@ -49,7 +49,11 @@ def accuracy_keys(runner: Any, accuracy_key: str | None) -> tuple[str, str | Non
             and metric.protocol == 'raw'
         ):
             prefix = f'{metric.prefix}/' if metric.prefix else ''
-            return f'{prefix}acc', f'{prefix}conf'
+            return {
+                'accuracy': f'{prefix}acc',
+                'confidence': f'{prefix}conf',
+                'median_gap': f'{prefix}median_gap',
+            }
     names = [_describe(m) for m in runner.val_loop.evaluator.metrics]
     raise ValueError(
         'the rule of ASLPHook needs the pixel accuracy of the validation, which none '

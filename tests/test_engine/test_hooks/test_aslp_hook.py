@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -154,9 +155,11 @@ def test_same_image_twice_in_a_batch(toy, tmp_path):
 
 
 @LOOPS
-def test_feedback_rule_follows_the_measured_gap(toy, tmp_path, by_epoch):
+@pytest.mark.parametrize('gap', ['median', 'mean'])
+def test_feedback_rule_follows_the_measured_gap(toy, tmp_path, by_epoch, gap):
     hook = dict(type='ASLPHook', rule='FB', warmup_iters=5, alpha=0.2, lam=1.0, eta=0.3)
-    cfg = toy.config(tmp_path / 'run', by_epoch, custom_hooks=[hook])
+    cfg = toy.config(tmp_path / 'run', by_epoch, custom_hooks=[dict(hook, gap=gap)])
+    cfg.val_evaluator[0].bins = 1000  # for a median that is not the mean
     if by_epoch:
         cfg.train_cfg.update(max_epochs=4, val_interval=2)
     runner = Runner.from_cfg(cfg)
@@ -164,7 +167,9 @@ def test_feedback_rule_follows_the_measured_gap(toy, tmp_path, by_epoch):
 
     class Gap(Hook):
         def after_val_epoch(self, runner, metrics=None):
-            gaps[runner.iter] = metrics['calib/acc'], metrics['calib/conf']
+            mean = metrics['calib/conf'] - metrics['calib/acc']
+            assert mean != pytest.approx(metrics['calib/median_gap'], abs=1e-6)
+            gaps[runner.iter] = mean if gap == 'mean' else metrics['calib/median_gap']
 
     runner.register_hook(recorder)
     runner.register_hook(Gap())
@@ -174,12 +179,12 @@ def test_feedback_rule_follows_the_measured_gap(toy, tmp_path, by_epoch):
     for step, levels_then in zip(recorder.iters, recorder.levels):
         measured = gaps.get(step['iter'], measured)
         ids = step['ids']
-        if measured and len(set(ids)) == len(ids):
+        if measured is not None and len(set(ids)) == len(ids):
             moved = update_alpha(
                 torch.tensor([levels[i] for i in ids], dtype=torch.float64),
                 step['margins'][0].double(),
-                accuracy=measured[0],
-                confidence=measured[1],
+                accuracy=0.9,
+                gap=measured,
                 beta=2.0,
                 eta=0.3,
                 lam=1.0,
@@ -187,7 +192,7 @@ def test_feedback_rule_follows_the_measured_gap(toy, tmp_path, by_epoch):
                 visits=2.0 if by_epoch else 1.0,
             )
             levels.update(zip(ids, moved.tolist()))
-        elif measured:
+        elif measured is not None:
             levels.update({i: levels_then[i] for i in ids})
         assert levels_then == pytest.approx(levels, abs=1e-8)
     assert set(levels.values()) != {0.2}
@@ -341,6 +346,27 @@ def test_resume_with_a_stronger_perturbation_keeps_the_side_of_the_label(toy, tm
     log = log_of(tmp_path / 'run')
     assert '10 resumed levels would flip' in log
     assert 'beta 1.0 -> 2.0' in log and 'alpha 0.9 -> 0.1' in log
+
+
+def test_resume_of_a_run_that_knew_the_mean_gap_only(toy, tmp_path):
+    hook = dict(type='ASLPHook', rule='FB', gap='mean', warmup_iters=5, alpha=0.2)
+    train(toy.config(tmp_path / 'run', custom_hooks=[hook]))
+    path = tmp_path / 'run' / 'epoch_3.pth'
+    allow_history_buffers()  # OneDL's loader takes them back after each file
+    checkpoint = torch.load(path, weights_only=True)
+    state = checkpoint['message_hub']['runtime_info']['aslp']
+    del state['median_gap'], state['settings']['gap']
+    torch.save(checkpoint, path)
+    cfg = toy.config(
+        tmp_path / 'run',
+        custom_hooks=[{**hook, 'gap': 'median'}],
+        resume=True,
+        train_cfg=dict(max_epochs=4),
+    )
+    runner, recorder = train(cfg)
+    assert max(recorder.levels[0].values()) < 0.2  # all have moved before
+    assert state_of(runner)['median_gap'] is not None
+    assert 'gap None -> median' in log_of(tmp_path / 'run')
 
 
 @pytest.mark.parametrize(
@@ -561,6 +587,49 @@ def test_a_fixed_level_of_0_is_said_at_the_start(toy, tmp_path):
     assert "rule='fixed' with the level 0 perturbs no label" in log_of(tmp_path / 'run')
 
 
+@pytest.mark.parametrize(
+    ('loss', 'hook', 'message'),
+    [
+        (dict(eps=0.2), dict(), 'has the level 0.1 .* every image starts with 0:'),
+        (dict(alpha=0.1), dict(alpha=0.2), 'level 0.1 .* starts with 0.2: give the'),
+        (dict(alpha=0.1), dict(rule='fixed', alpha=0.3), '0.1 .* starts with 0.3'),
+        (dict(alpha=0.2), dict(alpha=0.2), None),
+        (dict(alpha=0.2), dict(rule='fixed'), None),
+        (dict(eps=0.2), dict(rule='fixed'), None),
+    ],
+)
+def test_a_level_of_the_loss_that_is_not_used_is_said(
+    toy, tmp_path, loss, hook, message
+):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[dict(type='ASLPHook', **hook)])
+    cfg.model.decode_head.loss_decode.update(loss)
+    Runner.from_cfg(cfg).train()
+    log = log_of(tmp_path / 'run')
+    assert ('SCBCELoss has the level' in log) == (message is not None)
+    assert message is None or re.search(message, log)
+
+
+@pytest.mark.parametrize(
+    ('hook', 'limit'),
+    [
+        (dict(rule='MC'), '1000'),
+        (dict(rule='FB', lam=600), '500'),
+        (dict(rule='MC', lam=999), None),
+        (dict(rule='FB'), '500'),
+        (dict(rule='FB', lam=499), None),
+        (dict(rule='ME'), None),
+    ],
+)
+def test_an_explicit_step_that_is_not_stable_is_said(toy, tmp_path, hook, limit):
+    hook = dict(type='ASLPHook', solver='explicit', **hook)
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[hook])
+    cfg.train_cfg.max_epochs = 1
+    Runner.from_cfg(cfg).train()
+    log = log_of(tmp_path / 'run')
+    assert ('is not stable at lam' in log) == (limit is not None)
+    assert limit is None or f'take lam below {limit}, or' in log
+
+
 def test_warm_up_that_never_ends_is_said_at_the_start(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[dict(type='ASLPHook')])
     Runner.from_cfg(cfg).train()
@@ -574,9 +643,14 @@ def test_warm_up_that_never_ends_is_said_at_the_start(toy, tmp_path):
         (dict(solver='XX'), 'solver must be one of'),
         (dict(rule='FB', solver='released'), 'no rule'),
         (dict(eta=0), 'eta'),
+        (dict(eta='0.002'), 'eta must be a positive number'),
+        (dict(lam=None, eta=float('inf')), 'eta must be a positive number'),
+        (dict(alpha=2), r'alpha must be a probability in \[0, 1\], got 2'),
+        (dict(warmup_epochs='5'), 'warmup_epochs must be a number'),
         (dict(lam=-1), 'lam'),
         (dict(landmark='first'), 'landmark'),
         (dict(landmark=95), 'landmark'),
+        (dict(gap='mode'), 'gap must be one of median, mean'),
         (dict(warmup_epochs=1, warmup_iters=1), 'not both'),
         (dict(warmup_epochs=-1), 'warmup_epochs'),
         (dict(log_interval=0), 'log_interval'),
