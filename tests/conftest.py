@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from PIL import Image
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
@@ -16,6 +17,13 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip(f'needs {SHARED}, which is not part of the repository')
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def no_run_goes_on():
+    """A training that raised leaves its stage to the metrics of the next test."""
+    yield
+    MessageHub.get_current_instance().pop_info('loop_stage')
 
 
 def pytest_collection_modifyitems(items):
