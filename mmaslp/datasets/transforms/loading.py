@@ -57,11 +57,14 @@ class LoadBinaryAnnotations:
             results (dict): The dictionary that the pipeline hands on.
 
         Returns:
-            dict: The same, with the mask.
+            dict: The same, with the mask; unchanged without a ``seg_map_path``, which
+            every dataset gives and an image to predict on has not.
 
         Raises:
             ValueError: See the class.
         """
+        if 'seg_map_path' not in results:
+            return results  # an image alone, as the host's inference APIs hand it on
         path = results['seg_map_path']
         shape = results.get('ori_shape')
         if path is None:
