@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .utils.config_checks import check_config
+from .utils.config_checks import check_config, check_data
 from .utils.environment import check_environment, has_ops, installed_versions
 from .utils.findings import Finding
 
@@ -47,7 +47,7 @@ def _examine_config(config: str) -> list[Finding]:
         cfg = load_config(config)
     except Exception as error:
         return [Finding('error', f'{config} cannot be read: {error}')]
-    findings = check_config(cfg)
+    findings = check_config(cfg) + check_data(cfg)
     if not any(finding.level in ('error', 'warning') for finding in findings):
         findings.append(Finding('ok', f'{config} works with the plugin'))
     return findings

@@ -290,6 +290,19 @@ def test_command_line(toy, tmp_path, capsys):
     out = capsys.readouterr().out
     assert f'{path} works with the plugin' in out and out.endswith('no error\n')
 
+    assert 'test_dataloader has the images of val_dataloader' in out
+    cfg.test_dataloader.dataset.data_root = str(toy.root / 'train')
+    cfg.train_dataloader.dataset = dict(
+        type='RepeatDataset', times=2, dataset=dict(cfg.train_dataloader.dataset)
+    )
+    cfg.train_dataloader.dataset.dataset.data_root = 'nowhere'
+    cfg.dump(path)
+    assert doctor.main([str(path)]) == 0
+    out = capsys.readouterr().out
+    assert 'test_dataloader has the images' not in out
+    assert 'no folder nowhere here' in out
+    assert 'train_dataloader.dataset.dataset.data_root' in out
+
     cfg.pop('custom_hooks')
     cfg.model.decode_head.out_channels = 7
     cfg.dump(path)

@@ -47,7 +47,7 @@ def use_amp(cfg):
 
 @clear_errors
 def make_runner(args):
-    """Build the runner, or end with one message about the config or checkpoint."""
+    """Build the runner, or end with one message about config, checkpoint or data."""
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     set_work_dir(cfg, args.config, args.work_dir)
@@ -61,7 +61,10 @@ def make_runner(args):
     if start is not None:
         check_checkpoint(start)
     build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
-    return build(cfg)
+    runner = build(cfg)
+    # They build the data sets: a missing folder is the user's to know of, too.
+    _ = runner.train_loop, runner.val_loop
+    return runner
 
 
 def main(argv=None):

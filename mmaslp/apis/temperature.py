@@ -1,6 +1,7 @@
 """Fitting the temperature of a checkpoint on the validation set."""
 
 import copy
+import logging
 import math
 import os.path as osp
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import all_reduce, is_main_process
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..core.temperature import (
@@ -18,7 +20,7 @@ from ..core.temperature import (
     fit_temperature,
     temperature_interval,
 )
-from ..utils.config_checks import is_type, metrics_of
+from ..utils.config_checks import is_type, metrics_of, tests_on_validation
 from ..utils.segmentor import check_binary, find_segmentor, replaced
 from ..utils.temperature_file import (
     fingerprint,
@@ -49,8 +51,8 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
         dict: ``temperature``; ``temperature_interval``, which holds the T of the
         logits without cells, None for an end that has no bound; ``nll`` and ``ece``,
         each ``{'before', 'after'}``, on the validation set (nat per pixel; 10 bins,
-        top label); ``num_images``,
-        ``num_pixels``, ``config``, ``checkpoint``, ``checkpoint_sha256``, ``date``.
+        top label); ``num_images``, ``num_pixels``, ``config``, ``checkpoint``,
+        ``checkpoint_sha256``, ``date``. A test set of the same images is warned of.
 
     Raises:
         ValueError: If there is no validation set, it allows no temperature
@@ -58,6 +60,13 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
             binary, or ``load_from`` is no local file.
     """
     digest = fingerprint(cfg.get('load_from'))
+    if tests_on_validation(cfg):
+        print_log(
+            'test_dataloader has the images of val_dataloader: after this fit its '
+            'figures are not those of unseen images',
+            logger='current',
+            level=logging.WARNING,
+        )
     histogram, num_images = collect_logits(cfg)
     temperature = fit_temperature(histogram)
     record = dict(

@@ -104,7 +104,8 @@ def _check_files(cfg: Config, sets: list[TestSet]) -> None:
     if missing:
         failed = [m.split(': ', 1)[0] for m in missing]
         rest = [s.name for s in sets if s.name not in failed]
-        hint = f'\nto test the others alone: --sets {" ".join(rest)}' if rest else ''
+        others = ' '.join(rest)
+        hint = f'\nto test the others: tools/test.py --sets {others}' if rest else ''
         raise ValueError('\n'.join(missing) + hint)
 
 

@@ -1,5 +1,6 @@
 """Checks of a config for the plugin; works on plain dictionaries."""
 
+import os.path as osp
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +8,14 @@ from typing import Any
 from .findings import Finding
 from .heads import refusal
 
-__all__ = ['MIXING', 'check_config', 'is_type', 'metrics_of']
+__all__ = [
+    'MIXING',
+    'check_config',
+    'check_data',
+    'is_type',
+    'metrics_of',
+    'tests_on_validation',
+]
 
 # Transforms that make one training image of several.
 MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
@@ -53,6 +61,28 @@ def check_config(cfg: Mapping) -> list[Finding]:
         findings += _data(cfg, split, levels=hook is not None)
     findings += _augments(module, levels=hook is not None)
     findings += [*_validation(cfg, hook), *_save_best(cfg), *_tta(cfg)]
+    return findings
+
+
+def check_data(cfg: Mapping) -> list[Finding]:
+    """Look for folders that are not there, and for a test set that is no test.
+
+    Args:
+        cfg (Mapping): A config, with its bases merged.
+
+    Returns:
+        list[Finding]: Notes; empty if all is well.
+    """
+    findings = [*_missing_data(cfg)]
+    if _learns(_hook(cfg)) and tests_on_validation(cfg):
+        findings.append(
+            Finding(
+                'note',
+                'test_dataloader has the images of val_dataloader, which steer the '
+                'levels: its figures are not those of unseen images',
+                'test_dataloader.dataset: other images',
+            )
+        )
     return findings
 
 
@@ -248,6 +278,36 @@ def _datasets(dataset: Any, path: str) -> Iterator[tuple[str, Mapping]]:
     for i, child in enumerate(dataset.get('datasets') or []):
         yield from _datasets(child, f'{path}.datasets[{i}]')
     yield from _datasets(dataset.get('dataset'), f'{path}.dataset')
+
+
+def tests_on_validation(cfg: Mapping) -> bool:
+    """Whether the test set of a config is its validation set, pipelines aside."""
+    val, test = (_images(cfg.get(f'{k}_dataloader')) for k in ('val', 'test'))
+    return val is not None and val == test
+
+
+def _images(part: Any) -> Any:
+    """A part of a config without what does not choose the images."""
+    if isinstance(part, Mapping):
+        part = part.get('dataset') if 'sampler' in part else part
+        return {k: _images(v) for k, v in part.items() if k != 'pipeline'}
+    if isinstance(part, (list, tuple)):
+        return [_images(each) for each in part]
+    return part
+
+
+def _missing_data(cfg: Mapping) -> Iterator[Finding]:
+    roots = {}
+    for split in ('train', 'val', 'test'):
+        path = f'{split}_dataloader.dataset'
+        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
+        for where, each in _datasets(dataset, path):
+            if each.get('data_root') and not osp.isdir(each['data_root']):
+                roots.setdefault(each['data_root'], where)
+    for root, where in roots.items():
+        yield Finding(
+            'note', f'no folder {root} here', f'{where}.data_root, or make the data'
+        )
 
 
 def _data(cfg: Mapping, split: str, levels: bool) -> Iterator[Finding]:

@@ -233,6 +233,16 @@ def test_missing_data_sets_are_named_together(tmp_path):
     assert 'prepare_dataset.py' in done.stderr
 
 
+@pytest.mark.parametrize('part', ['train', 'val'])
+def test_training_without_data_ends_with_one_message(trained, part):
+    root, path = trained
+    option = f'{part}_dataloader.dataset.data_root=nowhere'
+    done = tool('train.py', path, '--cfg-options', option, cwd=root)
+    assert done.returncode == 2
+    assert 'nowhere' in done.stderr.splitlines()[-2]
+    assert 'Traceback' not in done.stdout + done.stderr
+
+
 def test_host_tools_run_the_reference_config_from_elsewhere(tmp_path):
     """The host's unmodified train.py and test.py, with a small copy of DUTS."""
     import mmseg
