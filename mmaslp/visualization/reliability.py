@@ -66,7 +66,7 @@ def reliability_figure(results, width=3.3):
             top.set_ylabel(name, **_STYLE)
             bottom.set_ylabel('pixels', **_STYLE)
     figure.legend(
-        handles=_legend(),
+        handles=_legend(any('low' in each['bins'] for each in results.values())),
         loc='outside lower center',
         ncols=2 if len(results) == 1 else 6,
         fontsize=6.5,
@@ -106,16 +106,19 @@ def result_table(result):
     return BinTable(*(np.array(sums[key]) for key in ('count', 'right', 'conf')))
 
 
-def _legend():
-    """Explain every mark, also those that this diagram happens not to have."""
-    return [
+def _legend(intervals):
+    """Explain every mark, also gaps of a sign that this diagram happens not to have."""
+    marks = [
         Patch(color=BAR, label='accuracy'),
         Patch(facecolor=OVER + FADED, edgecolor=OVER, label='gap, over-confident'),
         Patch(facecolor=UNDER + FADED, edgecolor=UNDER, label='gap, under-confident'),
-        Line2D([], [], color=INK, marker='|', linestyle='', label='95 % interval'),
         Line2D([], [], color=INK, linewidth=1, label='mean accuracy'),
         Line2D([], [], color=INK, linewidth=1, ls=':', label='mean confidence'),
     ]
+    if intervals:
+        bar = Line2D([], [], color=INK, marker='|', linestyle='', label='95 % interval')
+        marks.insert(3, bar)
+    return marks
 
 
 def _draw_bars(axes, result):
@@ -186,7 +189,10 @@ def _headline(result):
         first += f' [{low:.4f}, {high:.4f}]'
     first += f'   OE {_text(result["oe"])}   UE {_text(result["ue"])}'
     second = f'acc {_text(result["acc"])}   conf {_text(result["conf"])}'
-    return f'{first}\n{second}   {result["num_images"]:,} images'
+    images = f'{result["num_images"]:,} images'
+    if 'num_seeds' in result:
+        images += f' x {result["num_seeds"]} seeds'
+    return f'{first}\n{second}   {images}'
 
 
 def _text(value):

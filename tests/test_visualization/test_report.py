@@ -173,6 +173,20 @@ def test_report_table_has_rows_mean_and_dashes(tmp_path):
     assert len(re.findall(r'<tr', path.read_text().split('</table>')[0])) == 4
 
 
+def test_diagram_names_the_marks_that_it_has():
+    def legend(*sections):
+        results = {str(i): each['result'] for i, each in enumerate(sections)}
+        return [t.get_text() for t in reliability_figure(results).legends[0].texts]
+
+    without, both = section(resamples=0), section()
+    assert '95 % interval' not in legend(without)
+    assert '95 % interval' in legend(without, both)
+    assert [t for t in legend(both) if t != '95 % interval'] == legend(without)
+    result = {**without['result'], 'num_seeds': 3}
+    texts = [t.get_text() for t in reliability_figure({'a': result}).axes[0].texts]
+    assert '4 images x 3 seeds' in texts[0]
+
+
 @pytest.mark.parametrize('key', ['ece', 'ece_em', 'ece_sweep', 'ks'])
 def test_report_shows_intervals(tmp_path, key):
     path = tmp_path / 'r.html'
