@@ -13,7 +13,9 @@ project's workplace, all images and then 120 of them (docs/calibration.md):
 import argparse
 from pathlib import Path
 
+from jobs import ROOT, VALIDATION, Job, Setting, check_jobs, positive
 from methods import METHODS
+from records import load_records, restore_records, save_records
 from tables import (
     COLUMNS,
     OOD_COLUMNS,
@@ -22,18 +24,9 @@ from tables import (
     markdown,
     reliability_picture,
 )
-from training import (
-    ROOT,
-    VALIDATION,
-    Job,
-    Setting,
-    load_records,
-    restore_records,
-    run_all,
-    run_folder,
-    save_records,
-)
+from training import end, run_all
 
+from mmaslp.apis.cli import clear_errors
 from mmaslp.visualization.reliability import save_figure
 
 # Methods that are tested a second time, with a temperature fitted on validation.
@@ -47,18 +40,18 @@ def parse_args():
     parser.add_argument('--base', default=str(ROOT / 'benchmarks' / 'unet_64.py'))
     parser.add_argument(
         '--data',
-        nargs='*',
+        nargs='+',
         default=[''],
         help='folders with train, val and test; by default the data of the base',
     )
     parser.add_argument('--ood', nargs='*', default=[], help='sets without objects')
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS))
-    parser.add_argument('--epochs', type=int, help='by default those of the base')
-    parser.add_argument('--val-interval', type=int, help='by default that of the base')
-    parser.add_argument('--seeds', type=int, default=3)
-    parser.add_argument('--train-images', type=int, help='use the first N only')
-    parser.add_argument('--size', type=int, help='side of the images in pixels')
-    parser.add_argument('--workers', type=int, default=1, help='runs at a time')
+    parser.add_argument('--epochs', type=positive, help='by default those of the base')
+    parser.add_argument('--val-interval', type=positive, help='in epochs')
+    parser.add_argument('--seeds', type=positive, default=3)
+    parser.add_argument('--train-images', type=positive, help='use the first N only')
+    parser.add_argument('--size', type=positive, help='side of the images in pixels')
+    parser.add_argument('--workers', type=positive, default=1, help='runs at a time')
     parser.add_argument('--loader-workers', type=int, default=0, help='for each run')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/calibration'))
     parser.add_argument('--json', type=Path, help='raw results, read and added to')
@@ -78,12 +71,12 @@ def list_jobs(args):
     return [
         Job(
             setting=setting,
-            data=str(Path(data).resolve()) if data else '',
+            data=data and str(Path(data).resolve()),
             ood=tuple(str(Path(folder).resolve()) for folder in args.ood),
             method=method,
             spec=METHODS[method],
             seed=seed,
-            folder=str(run_folder(args.out, data, method, seed)),
+            out=args.out.resolve(),
             temperature=method in TEMPERATURE,
         )
         for seed in range(args.seeds)
@@ -92,12 +85,15 @@ def list_jobs(args):
     ]
 
 
+@clear_errors
 def main():
     """Run what is missing, then write the tables and pictures of all that is there."""
     args = parse_args()
-    restore_records(args.json, args.out)
-    run_all(list_jobs(args), args.workers)
-    records = load_records(args.out, METHODS)
+    jobs = list_jobs(args)
+    restore_records(args.json, jobs[0].out, jobs[0].setting)
+    check_jobs(jobs)
+    failed = run_all(jobs, args.workers)
+    records = load_records(jobs[0].out, METHODS)
     if args.json:
         save_records(args.json, records)
     found, tests, ood = collect(records, VALIDATION)
@@ -107,11 +103,13 @@ def main():
     for data in sorted({record['data'] for record in records}):
         for test in tests:
             figure = reliability_picture(records, SHOWN, data, test)
-            save_figure(figure, args.out / f'reliability_{data}_{test}.png')
+            if figure is not None:
+                save_figure(figure, args.out / f'reliability_{data}_{test}.png')
     figure = alpha_picture(records)
     if figure is not None:
         save_figure(figure, args.out / 'alpha.png')
     print(f'\npictures are in {args.out}')
+    end(failed)
 
 
 if __name__ == '__main__':

@@ -13,19 +13,13 @@ import json
 import statistics
 from pathlib import Path
 
+from jobs import ROOT, VALIDATION, Job, Setting, check_jobs, positive
 from methods import METHODS
+from records import load_records, restore_records, save_records
 from tables import COLUMNS, collect, markdown
-from training import (
-    ROOT,
-    VALIDATION,
-    Job,
-    Setting,
-    load_records,
-    restore_records,
-    run_all,
-    run_folder,
-    save_records,
-)
+from training import end, run_all
+
+from mmaslp.apis.cli import clear_errors
 
 _GLOBAL = 'one level'
 
@@ -68,11 +62,11 @@ def parse_args():
     parser.add_argument('--base', default=str(ROOT / 'benchmarks' / 'unet_64.py'))
     parser.add_argument('--data', nargs='+', required=True, help='folders')
     parser.add_argument('--variants', nargs='+', choices=VARIANTS, default=VARIANTS)
-    parser.add_argument('--epochs', type=int, default=60)
-    parser.add_argument('--val-interval', type=int, default=5)
-    parser.add_argument('--train-images', type=int, help='use the first N only')
-    parser.add_argument('--seeds', type=int, default=1)
-    parser.add_argument('--workers', type=int, default=1, help='runs at a time')
+    parser.add_argument('--epochs', type=positive, default=60)
+    parser.add_argument('--val-interval', type=positive, default=5)
+    parser.add_argument('--train-images', type=positive, help='use the first N only')
+    parser.add_argument('--seeds', type=positive, default=1)
+    parser.add_argument('--workers', type=positive, default=1, help='runs at a time')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/study'))
     parser.add_argument('--json', type=Path, help='raw results, read and added to')
     return parser.parse_args()
@@ -87,9 +81,8 @@ def job(args, data, name, spec, seed):
         train_images=args.train_images,
         study=True,
     )
-    folder = run_folder(args.out, data, name, seed)
     data = str(Path(data).resolve())
-    return Job(setting, data, (), name, spec, seed, str(folder))
+    return Job(setting, data, (), name, spec, seed, args.out.resolve())
 
 
 def global_level(args, rule, data, seed):
@@ -100,30 +93,35 @@ def global_level(args, rule, data, seed):
     return job(args, data, f'{rule}, {_GLOBAL}', spec, seed)
 
 
+@clear_errors
 def main():
     """Run what is missing and print the table."""
     args = parse_args()
-    restore_records(args.json, args.out)
     runs = [(data, seed) for seed in range(args.seeds) for data in args.data]
     jobs = [
         job(args, data, name, VARIANTS[name], seed)
         for data, seed in runs
         for name in args.variants
     ]
-    run_all(jobs, args.workers)
+    out = jobs[0].out
+    restore_records(args.json, out, jobs[0].setting)
+    check_jobs(jobs)
+    failed = run_all(jobs, args.workers)
     second = [
         global_level(args, rule, data, seed)
         for data, seed in runs
         for rule in ('MC', 'FB')
-        if rule in args.variants
+        if rule in args.variants and job(args, data, rule, None, seed).results.is_file()
     ]
-    run_all(second, args.workers)
+    check_jobs(second)
+    failed += run_all(second, args.workers)
     levels = [f'{rule}, {_GLOBAL}' for rule in VARIANTS]
-    records = load_records(args.out, [*VARIANTS, *levels])
+    records = load_records(out, [*VARIANTS, *levels])
     if args.json:
         save_records(args.json, records)
     found, *_ = collect(records, VALIDATION)
     print(markdown(found, [VALIDATION], list(COLUMNS)[:7]))
+    end(failed)
 
 
 if __name__ == '__main__':

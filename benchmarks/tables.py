@@ -103,8 +103,8 @@ def markdown(found, names, keys):
         for name in names:
             label = f'{data}, {name}' if len(names) > 1 else data
             for method, sets in methods.items():
-                figures = sets[name]
-                seeds = len(figures['ece'])
+                figures = sets.get(name, {})
+                seeds = len(figures.get('ece', {}))
                 cells = ' | '.join(_cell(key, figures.get(key, {})) for key in keys)
                 lines.append(f'| {label} | {method} | {seeds} | {cells} |')
     return '\n'.join(lines)
@@ -122,18 +122,23 @@ def _cell(key, by_seed):
 
 
 def reliability_picture(records, methods, data, test):
-    """Reliability diagrams of some methods on one test set, pixels of all seeds."""
+    """Reliability diagrams of some methods on one test set, pixels of all seeds.
+
+    Returns:
+        matplotlib.figure.Figure | None: None if no run has it.
+    """
     results = {}
     for method in methods:
         name, plus, rest = method.partition('+')
         entries = [
-            record['evaluations'][plus + rest][test]
+            sets[test]
             for record in records
             if record['data'] == data and record['method'] == name
+            if test in (sets := record['evaluations'].get(plus + rest, {}))
         ]
         if entries:
             results[method] = _pooled(entries)
-    return reliability_figure(results, width=2.4)
+    return reliability_figure(results, width=2.4) if results else None
 
 
 def _pooled(entries):
@@ -145,9 +150,13 @@ def _pooled(entries):
         key: statistics.fmean(entry['figures'][key] for entry in entries)
         for key in ('ece', 'oe', 'ue', 'acc', 'conf')
     }
-    images = sum(entry['num_images'] for entry in entries)
-    settings = {'mode': 'top_label'}
-    return dict(figures, bins=bins, num_images=images, settings=settings)
+    return dict(
+        figures,
+        bins=bins,
+        num_images=entries[0]['num_images'],
+        num_seeds=len(entries),
+        settings={'mode': 'top_label'},
+    )
 
 
 def alpha_picture(records):
@@ -160,7 +169,7 @@ def alpha_picture(records):
     names = sorted({r['data'] for r in learned})
     methods = sorted({r['method'] for r in learned})
     figure = Figure(
-        figsize=(2.6 * len(methods), 1.9 * len(names)), layout='constrained'
+        figsize=(max(2.6 * len(methods), 4), 1.9 * len(names)), layout='constrained'
     )
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(names), len(methods), squeeze=False)

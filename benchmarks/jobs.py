@@ -1,0 +1,292 @@
+"""What is run: the settings, the runs of a table and the config of each."""
+
+import argparse
+import copy
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+
+from mmaslp.apis.testing import test_sets
+from mmaslp.utils.whole_file import write_whole
+
+ROOT = Path(__file__).resolve().parents[1]
+# These images steer ASLP, choose a label smoothing and fit a temperature: no table
+# reports them as test.
+VALIDATION = 'val'
+RESULTS = 'run.json'
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs of a table share.
+
+    Attributes:
+        base (str): Config of the network, the pipelines and the schedule.
+        epochs (int, optional): Length of the training, else that of the config; what
+            ends with the training in the schedule is moved along.
+        val_interval (int, optional): Epochs between two validations, else that of the
+            config.
+        train_images (int, optional): Train on the first N images only.
+        size (int, optional): Side of the images, else that of the config.
+        loader_workers (int): Processes that load images, for each run.
+        study (bool): Whether to compare choices of the method. The even images of the
+            validation set steer the levels then, the odd ones are reported, and the
+            test sets are not looked at.
+    """
+
+    base: str
+    epochs: int | None = None
+    val_interval: int | None = None
+    train_images: int | None = None
+    size: int | None = None
+    loader_workers: int = 0
+    study: bool = False
+
+    def describe(self):
+        """The setting as plain data, with the content of the config."""
+        base = Path(self.base)
+        return dict(asdict(self), base=base.name, config=config_digest(str(base)))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run with its evaluations.
+
+    Attributes:
+        setting (Setting): What is the same in all runs.
+        data (str): Folder of the data, with train, val and test; '' for the config's.
+        ood (tuple[str]): Folders of sets without objects.
+        method (str): Name of the method.
+        spec (dict): ``loss``, ``hook`` (see methods.py).
+        seed (int): Seed of the weights, the order and the draws.
+        out (Path): Folder of all runs.
+        temperature (bool): Whether to test again with a fitted temperature.
+    """
+
+    setting: Setting
+    data: str
+    ood: tuple
+    method: str
+    spec: dict = field(hash=False)
+    seed: int
+    out: Path
+    temperature: bool = False
+
+    @property
+    def name(self):
+        """str: Name of the data."""
+        return Path(self.data).name if self.data else Path(self.setting.base).stem
+
+    @property
+    def folder(self):
+        """Path: Where everything of the run lies."""
+        return run_folder(self.out, self.name, self.method, self.seed)
+
+    @property
+    def results(self):
+        """Path: The figures of the run, there when it has ended."""
+        return self.folder / RESULTS
+
+    def describe(self):
+        """What tells this run from others, as plain data."""
+        sets = {self.name: self.data, **{Path(each).name: each for each in self.ood}}
+        return dict(
+            method=self.method,
+            data=self.name,
+            files={name: files_digest(folder) for name, folder in sets.items()},
+            seed=self.seed,
+            setting=self.setting.describe(),
+            spec=self.spec,
+        )
+
+    def check_folder(self):
+        """Claim the folder for this run.
+
+        Raises:
+            ValueError: If it holds, or was begun for, a run with other settings.
+        """
+        claim, own = self.folder / 'job.json', self.describe()
+        known = [path for path in (claim, self.results) if path.is_file()]
+        for path in known:
+            found = read_json(path)
+            other = [key for key in own if not _agree(found.get(key), own[key])]
+            if other:
+                raise ValueError(
+                    f'{self.folder} is of another run ('
+                    + ', '.join(f'{k}: {found.get(k)}, now {own[k]}' for k in other)
+                    + '): give another --out, and another --json'
+                )
+        if not known:
+            write_whole(claim, json.dumps(own) + '\n')
+
+
+def run_folder(out, name, method, seed):
+    """Path: Where the run of a method on the data of this name lies below ``out``."""
+    place = ''.join(c if c.isalnum() or c == '.' else '_' for c in method)
+    return out / name / place / f'seed{seed}'
+
+
+def _agree(found, own):
+    """Whether two entries are the same; a set that is not here now (None) is."""
+    if isinstance(own, dict) and None in own.values():
+        own = {k: (found or {}).get(k) if v is None else v for k, v in own.items()}
+    return found == own
+
+
+def read_json(path):
+    """Read a JSON file of the benchmark.
+
+    Raises:
+        ValueError: If it is none; the message names it.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(
+            f'{path} is damaged or no file of this benchmark ({error}): delete it, or '
+            'name another'
+        ) from error
+
+
+@lru_cache
+def config_digest(path):
+    """First digits of the SHA-256 of a config with its bases merged."""
+    content = json.dumps(Config.fromfile(path).to_dict(), sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@lru_cache
+def files_digest(folder):
+    """First digits of the SHA-256 of names and sizes of all files below a folder.
+
+    Returns:
+        str | None: None if there is no such folder.
+    """
+    if not folder or not Path(folder).is_dir():
+        return None
+    files = (path for path in Path(folder).rglob('*') if path.is_file())
+    sizes = sorted(
+        f'{path.relative_to(folder).as_posix()} {path.stat().st_size}' for path in files
+    )
+    return hashlib.sha256('\n'.join(sizes).encode()).hexdigest()[:16]
+
+
+def positive(text):
+    """Type of an argument: a whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'must be at least 1, not {number}')
+    return number
+
+
+def check_jobs(jobs):
+    """Look for what would fail, or be mixed up, before the first run.
+
+    Args:
+        jobs (Sequence[Job]): All runs.
+
+    Raises:
+        ValueError: If two sets have one name, the data of a run that has no results
+            cannot be read, or there are fewer training images than asked for.
+    """
+    sets = {(job.name, job.data) for job in jobs}
+    sets |= {(Path(folder).name, folder) for job in jobs for folder in job.ood}
+    names = Counter(name for name, _ in sets)
+    twice = sorted(name for name, number in names.items() if number > 1)
+    if twice:
+        raise ValueError(
+            f'{len(twice)} name(s) of more than one folder ({", ".join(twice)}): '
+            'results go by the last part of --data and --ood, rename one'
+        )
+    for job in jobs:
+        job.check_folder()
+    left = {job.data: job for job in jobs if not job.results.is_file()}
+    for job in left.values():
+        try:
+            _check_data(job)
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f'{job.name}: {error}') from error
+
+
+def _check_data(job):
+    cfg = make_config(job)
+    train = len(DATASETS.build(copy.deepcopy(cfg.train_dataloader.dataset)))
+    wanted = job.setting.train_images
+    if wanted and train < wanted:
+        raise ValueError(f'{train} training images, {wanted} were asked for')
+    DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
+    test_sets(cfg, [VALIDATION] if job.setting.study else None)
+
+
+def make_config(job):
+    """Config of a run: the base with the method, the data and the seed put in."""
+    setting = job.setting
+    # The host formats each dump of a config, which takes seconds, unless told not to.
+    cfg = Config(Config.fromfile(setting.base).to_dict(), format_python_code=False)
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    put_method(cfg, job.spec)
+    loaders = [cfg[f'{name}_dataloader'] for name in ('train', 'val', 'test')]
+    for loader in loaders:
+        number = setting.loader_workers
+        loader.update(num_workers=number, persistent_workers=number > 0)
+        if job.data:
+            loader.dataset.data_root = job.data
+        for transform in loader.dataset.pipeline:
+            if setting.size and transform['type'] == 'Resize':
+                transform['scale'] = (setting.size, setting.size)
+    if setting.size and cfg.model.data_preprocessor.get('size'):
+        cfg.model.data_preprocessor.size = (setting.size, setting.size)
+    if setting.train_images:
+        cfg.train_dataloader.dataset.indices = setting.train_images
+    test, val = cfg.test_dataloader.dataset, cfg.val_dataloader.dataset
+    judged = val
+    if setting.study:
+        number = len(DATASETS.build(copy.deepcopy(val)))
+        judged = dict(copy.deepcopy(val), indices=list(range(1, number, 2)))
+        val['indices'] = list(range(0, number, 2))
+    cfg.test_sets = {VALIDATION: judged, **cfg.get('test_sets', {})}
+    for folder in job.ood:
+        found = dict(test, data_root=folder, split='test')
+        cfg.setdefault('ood_sets', {})[Path(folder).name] = found
+
+    if setting.epochs:
+        for scheduler in cfg.param_scheduler:
+            if scheduler.get('end') == cfg.train_cfg.max_epochs:
+                scheduler['end'] = setting.epochs
+        cfg.train_cfg.max_epochs = setting.epochs
+    if setting.val_interval:
+        cfg.train_cfg.val_interval = setting.val_interval
+    cfg.default_hooks.checkpoint.update(
+        interval=-(-cfg.train_cfg.max_epochs // 4), max_keep_ckpts=2, save_last=True
+    )
+    cfg.default_hooks.pop('visualization', None)
+    cfg.visualizer.vis_backends = []
+    # Figures only: the intervals of the table are over seeds.
+    cfg.test_evaluator = [
+        dict(type='CalibrationMetric', draw=False),
+        dict(type='SODMetric'),
+        dict(type='IoUMetric', iou_metrics=['mIoU']),
+    ]
+    cfg.randomness = dict(seed=job.seed)
+    cfg.log_level = 'WARNING'
+    cfg.work_dir = str(job.folder)
+    cfg.experiment_name = '_'.join(job.folder.parts[-4:])
+    return cfg
+
+
+def put_method(cfg, spec):
+    """Set the loss of every head and the hook, as a user's config would."""
+    for name in ('decode_head', 'auxiliary_head'):
+        heads = cfg.model.get(name) or []
+        for head in heads if isinstance(heads, list) else [heads]:
+            weight = head.loss_decode.get('loss_weight', 1.0)
+            head.loss_decode = dict(spec['loss'], loss_weight=weight)
+    others = [h for h in cfg.get('custom_hooks', []) if h['type'] != 'ASLPHook']
+    cfg.custom_hooks = others + ([dict(spec['hook'])] if spec['hook'] else [])
