@@ -30,7 +30,7 @@ from mmaslp.apis.cli import clear_errors
 from mmaslp.visualization.reliability import save_figure
 
 # Methods that are tested a second time, with a temperature fitted on validation.
-TEMPERATURE = ('bce', 'aslp_mc', 'aslp_fb', 'aslp_fb_mean')
+TEMPERATURE = ('bce', 'aslp_mc', 'aslp_fb', 'aslp_fb_median')
 SHOWN = ('bce', 'bce+ts', 'ls_0.1', 'aslp_mc', 'aslp_fb')
 
 

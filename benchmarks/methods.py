@@ -30,7 +30,9 @@ METHODS: dict[str, dict] = {
     'aslp_me': _sc_bce(dict(type='ASLPHook', rule='ME'), beta='HI'),
     'aslp_mc': _sc_bce(dict(type='ASLPHook', rule='MC'), beta='HI'),
     'aslp_fb': _sc_bce(dict(type='ASLPHook', rule='FB'), beta='HI'),
-    'aslp_fb_mean': _sc_bce(dict(type='ASLPHook', rule='FB', gap='mean'), beta='HI'),
+    'aslp_fb_median': _sc_bce(
+        dict(type='ASLPHook', rule='FB', gap='median'), beta='HI'
+    ),
     'focal': _other('BinaryFocalLoss', gamma=2.0),
     'brier': _other('BrierLoss'),
     'mbls': _other('MbLSLoss', margin=10.0, lam=0.1),

@@ -44,7 +44,7 @@ VARIANTS = {
     'ME, landmark best': variant('ME'),
     'ME, landmark warmup': variant('ME', landmark='warmup'),
     'FB': variant('FB'),
-    'FB, mean gap': variant('FB', gap='mean'),
+    'FB, median gap': variant('FB', gap='median'),
     'FB, gain / 4': variant('FB', lam=125),
     'FB, gain x 4': variant('FB', lam=2000),
     'FB, explicit, gain 0.5': variant('FB', lam=250, solver='explicit'),

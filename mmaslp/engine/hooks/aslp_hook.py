@@ -47,7 +47,7 @@ from .validation import (
 )
 
 STATE_VERSION = 1
-GAPS = ('median', 'mean')
+GAPS = ('mean', 'median')
 
 # The log takes its statistics from no more levels than this. The rows of the bank are
 # sorted by hash, so that the first ones are a random sample.
@@ -84,9 +84,9 @@ class ASLPHook(Hook):
         landmark (str | float): For ``'ME'``: ``'best'`` accuracy so far, that at the
             end of ``'warmup'``, or a number in [0, 1]. Defaults to 'best'.
         gap (str): What ``'FB'`` brings to 0, of the confidence minus the accuracy on
-            the validation set: ``'median'`` over its pixels, each with the gap of its
-            confidence bin (the least ECE that levels can give), or the plain ``'mean'``
-            (mean confidence equal to accuracy). Defaults to 'median'.
+            the validation set: the ``'mean'`` (mean confidence equal to accuracy), or
+            the ``'median'`` over pixels, each with the gap of its confidence bin (see
+            docs/rules.md). Defaults to 'mean'.
         warmup_epochs (int, optional): Epochs (under iteration loops: visits of each
             image) before the levels begin to move. Defaults to None: 5, or 0 with
             ``rule='fixed'``.
@@ -132,7 +132,7 @@ class ASLPHook(Hook):
         lam: float | None = None,
         solver: str = 'implicit',
         landmark: str | float = 'best',
-        gap: str = 'median',
+        gap: str = 'mean',
         warmup_epochs: int | None = None,
         warmup_iters: int | None = None,
         alpha: float | None = None,

@@ -650,7 +650,7 @@ def test_warm_up_that_never_ends_is_said_at_the_start(toy, tmp_path):
         (dict(lam=-1), 'lam'),
         (dict(landmark='first'), 'landmark'),
         (dict(landmark=95), 'landmark'),
-        (dict(gap='mode'), 'gap must be one of median, mean'),
+        (dict(gap='mode'), 'gap must be one of mean, median'),
         (dict(warmup_epochs=1, warmup_iters=1), 'not both'),
         (dict(warmup_epochs=-1), 'warmup_epochs'),
         (dict(log_interval=0), 'log_interval'),
