@@ -194,7 +194,8 @@ def check_jobs(jobs):
 
     Raises:
         ValueError: If two sets have one name, the data of a run that has no results
-            cannot be read, or there are fewer training images than asked for.
+            cannot be read, there are fewer training images than asked for, or a folder
+            is that of another run (:meth:`Job.check_folder`).
     """
     sets = {(job.name, job.data) for job in jobs}
     sets |= {(Path(folder).name, folder) for job in jobs for folder in job.ood}
@@ -205,14 +206,14 @@ def check_jobs(jobs):
             f'{len(twice)} name(s) of more than one folder ({", ".join(twice)}): '
             'results go by the last part of --data and --ood, rename one'
         )
-    for job in jobs:
-        job.check_folder()
     left = {job.data: job for job in jobs if not job.results.is_file()}
     for job in left.values():
         try:
             _check_data(job)
         except (ValueError, FileNotFoundError) as error:
-            raise type(error)(f'{job.name}: {error}') from error
+            raise ValueError(f'{job.name}: {error}') from error
+    for job in jobs:
+        job.check_folder()
 
 
 def _check_data(job):

@@ -30,8 +30,9 @@ def run(job):
     start = time.monotonic()
     cfg = make_config(job)
     cfg.dump(job.folder / 'config.py')
-    cfg.load_from = latest_checkpoint(job.folder)
-    cfg.resume = cfg.load_from is not None
+    checkpoint = latest_checkpoint(job.folder)
+    if checkpoint is not None:
+        cfg.update(load_from=checkpoint, resume=True)
     runner = Runner.from_cfg(cfg)
     runner.train()
     trained = time.monotonic() - start
