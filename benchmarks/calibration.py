@@ -68,7 +68,7 @@ def list_jobs(args):
         size=args.size,
         loader_workers=args.loader_workers,
     )
-    return [
+    jobs = [
         Job(
             setting=setting,
             data=data and str(Path(data).resolve()),
@@ -83,6 +83,7 @@ def list_jobs(args):
         for method in args.methods
         for data in args.data
     ]
+    return list(dict.fromkeys(jobs))
 
 
 @clear_errors
@@ -108,6 +109,10 @@ def main():
     figure = alpha_picture(records)
     if figure is not None:
         save_figure(figure, args.out / 'alpha.png')
+    for record in records:
+        if 'no_temperature' in record:
+            name = f'{record["data"]}, {record["method"]}, seed {record["seed"]}'
+            print(f'\nno temperature for {name}: {record["no_temperature"]}')
     print(f'\npictures are in {args.out}')
     end(failed)
 

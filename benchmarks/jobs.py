@@ -106,15 +106,26 @@ class Job:
             spec=self.spec,
         )
 
+    @property
+    def claim(self):
+        """Path: What tells whose folder it is."""
+        return self.folder / 'job.json'
+
+    def claim_folder(self):
+        """Say that the folder is for this run, unless that is said."""
+        if not self.claim.is_file() and not self.results.is_file():
+            write_whole(self.claim, json.dumps(self.describe()) + '\n')
+
     def check_folder(self):
-        """Claim the folder for this run.
+        """Look whether the folder is free, or for this run.
 
         Raises:
             ValueError: If it holds, or was begun for, a run with other settings.
         """
-        claim, own = self.folder / 'job.json', self.describe()
-        known = [path for path in (claim, self.results) if path.is_file()]
-        for path in known:
+        own = self.describe()
+        for path in (self.claim, self.results):
+            if not path.is_file():
+                continue
             found = read_json(path)
             other = [key for key in own if not _agree(found.get(key), own[key])]
             if other:
@@ -123,8 +134,6 @@ class Job:
                     + ', '.join(f'{k}: {found.get(k)}, now {own[k]}' for k in other)
                     + '): give another --out, and another --json'
                 )
-        if not known:
-            write_whole(claim, json.dumps(own) + '\n')
 
 
 def run_folder(out, name, method, seed):
@@ -164,16 +173,22 @@ def config_digest(path):
 
 @lru_cache
 def files_digest(folder):
-    """First digits of the SHA-256 of names and sizes of all files below a folder.
+    """First digits of the SHA-256 of names and sizes of the files below a folder.
 
     Returns:
-        str | None: None if there is no such folder.
+        str | None: None if there is no such folder. Hidden files do not count.
     """
     if not folder or not Path(folder).is_dir():
         return None
-    files = (path for path in Path(folder).rglob('*') if path.is_file())
+    files = {
+        path.relative_to(folder): path.stat().st_size
+        for path in Path(folder).rglob('*')
+        if path.is_file()
+    }
     sizes = sorted(
-        f'{path.relative_to(folder).as_posix()} {path.stat().st_size}' for path in files
+        f'{name.as_posix()} {size}'
+        for name, size in files.items()
+        if not any(part.startswith('.') for part in name.parts)
     )
     return hashlib.sha256('\n'.join(sizes).encode()).hexdigest()[:16]
 
@@ -187,7 +202,7 @@ def positive(text):
 
 
 def check_jobs(jobs):
-    """Look for what would fail, or be mixed up, before the first run.
+    """Look for what would fail, or be mixed up, and claim the folders if all is well.
 
     Args:
         jobs (Sequence[Job]): All runs.
@@ -214,6 +229,8 @@ def check_jobs(jobs):
             raise ValueError(f'{job.name}: {error}') from error
     for job in jobs:
         job.check_folder()
+    for job in jobs:
+        job.claim_folder()
 
 
 def _check_data(job):

@@ -24,7 +24,9 @@ def restore_records(path, out, setting):
         if path.is_dir():
             raise ValueError(f'--json {path} is a folder: name a file')
         records = read_json(path)
-        if not isinstance(records, list) or not all('setting' in r for r in records):
+        if not isinstance(records, list) or not all(
+            isinstance(r, dict) and 'setting' in r for r in records
+        ):
             raise ValueError(f'{path} is no file of this benchmark: name another')
     own = setting.describe()
     for place, record in [

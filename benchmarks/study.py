@@ -100,8 +100,8 @@ def main():
     runs = [(data, seed) for seed in range(args.seeds) for data in args.data]
     jobs = [
         job(args, data, name, VARIANTS[name], seed)
-        for data, seed in runs
-        for name in args.variants
+        for data, seed in dict.fromkeys(runs)
+        for name in dict.fromkeys(args.variants)
     ]
     out = jobs[0].out
     restore_records(args.json, out, jobs[0].setting)
@@ -113,8 +113,12 @@ def main():
         for rule in ('MC', 'FB')
         if rule in args.variants and job(args, data, rule, None, seed).results.is_file()
     ]
-    check_jobs(second)
-    failed += run_all(second, args.workers)
+    try:
+        check_jobs(second)
+    except ValueError as error:
+        failed.append(str(error))
+    else:
+        failed += run_all(second, args.workers)
     levels = [f'{rule}, {_GLOBAL}' for rule in VARIANTS]
     records = load_records(out, [*VARIANTS, *levels])
     if args.json:

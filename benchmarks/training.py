@@ -28,6 +28,7 @@ def run(job):
         job (Job): The run. Its results are written to ``job.results``.
     """
     start = time.monotonic()
+    job.check_folder()  # config and data may have changed since the first run began
     cfg = make_config(job)
     cfg.dump(job.folder / 'config.py')
     checkpoint = latest_checkpoint(job.folder)
@@ -59,21 +60,22 @@ def run(job):
         seconds=dict(train=trained, test=time.monotonic() - start - trained),
         date=time.strftime('%Y-%m-%d'),
     )
+    job.check_folder()
     write_whole(job.results, json.dumps(record) + '\n')
 
 
 def latest_checkpoint(folder):
     """The checkpoint to go on from, None without any.
 
-    A run that was killed while it wrote one may leave a name of a file that was
-    removed; what lies there under its own name is whole, as the host keeps the one
-    before until the next is written.
+    A run that was killed while it wrote one leaves a part of a file, and may leave the
+    name of one that was removed. The host keeps the one before until the next is
+    written: of several, the first is whole.
     """
     named = find_latest_checkpoint(str(folder))
     if named is not None and Path(named).is_file():
         return named
-    whole = sorted(folder.glob('epoch_*.pth'), key=lambda file: file.stat().st_mtime)
-    return str(whole[0]) if whole else None
+    files = sorted(folder.glob('epoch_*.pth'), key=lambda file: int(file.stem[6:]))
+    return str(files[0]) if len(files) > 1 else None
 
 
 def fit(cfg):
@@ -109,25 +111,33 @@ def run_all(jobs, workers):
     left = [job for job in jobs if not job.results.is_file()]
     print(f'{len(jobs) - len(left)} of {len(jobs)} runs are there', flush=True)
     os.environ['OMP_NUM_THREADS'] = '1'
-    progress, failed = _Progress(len(left)), []
+    progress, failed, number = _Progress(len(left)), [], workers
     while left:
         lost = []
-        with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
+        with ProcessPoolExecutor(number, get_context('spawn')) as pool:
             running = {pool.submit(_quietly, job): job for job in left}
-            for future in as_completed(running):
-                job, error = running[future], future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    lost.append(job)
-                    continue
-                progress.step(job, error)
-                if error is not None:
-                    failed.append(f'{job.folder}: {error!r}')
-        # A process that is killed takes the pool with it, and does not say what it ran.
-        if len(lost) == len(left) and workers == 1:
+            try:
+                for future in as_completed(running):
+                    job = running[future]
+                    try:
+                        error = future.result()
+                    except BrokenProcessPool:
+                        lost.append(job)
+                        continue
+                    progress.step(job, error)
+                    if error is not None:
+                        failed.append(f'{job.folder}: {error}')
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        # A process that is killed takes the pool with it, and does not say what it ran:
+        # alone, it was the first.
+        if len(lost) == len(left) and number == 1:
             failed.append(f'{left[0].folder}: its process was killed')
             lost.remove(left[0])
+            number = workers
         elif len(lost) == len(left):
-            workers = 1
+            number = 1
         left = [job for job in left if job in lost]
         if left:
             print(f'a process was killed: {len(left)} runs start again', flush=True)
@@ -157,15 +167,16 @@ def end(failed):
 
 
 def _quietly(job):
-    """Run with all output in a file of the run."""
+    """Run with all output in a file of the run; return what went wrong, if it did."""
     with open(job.folder / 'run.log', 'a', encoding='utf-8') as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         try:
             run(job)
-        except BaseException:
+        except (Exception, SystemExit) as error:
             traceback.print_exc()
-            raise
+            return repr(error)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
+    return None

@@ -136,7 +136,7 @@ def make_job(monkeypatch, folders):
 def test_a_folder_is_of_one_run(make_job, folders, image_folder, monkeypatch):
     import jobs
 
-    make_job(epochs=5).check_folder()
+    make_job(epochs=5).claim_folder()
     make_job(epochs=5).check_folder()
     for other, match in (
         (dict(epochs=6), r"'epochs': 5.*'epochs': 6.*--out"),
@@ -144,6 +144,9 @@ def test_a_folder_is_of_one_run(make_job, folders, image_folder, monkeypatch):
     ):
         with pytest.raises(ValueError, match=f'is of another run .*{match}'):
             make_job(**other).check_folder()
+    (folders / 'set' / '.DS_Store').touch()
+    jobs.files_digest.cache_clear()
+    make_job(epochs=5).check_folder()
     (folders / 'set').rename(folders / 'away')
     jobs.files_digest.cache_clear()
     make_job(epochs=5).check_folder()  # a table needs no data
@@ -186,8 +189,11 @@ def test_what_would_fail_is_said_before_the_first_run(make_job, folders, image_f
         check_jobs([make_job(seed=3), make_job('holes', seed=3)])
     with pytest.raises(ValueError, match='nowhere: '):
         check_jobs([make_job('nowhere')])
-    # What was wrong with the data can be mended: no folder is claimed for it.
+    with pytest.raises(ValueError, match='is of another run'):
+        check_jobs([make_job(epochs=6, seed=4), make_job(epochs=6)])
+    # What was wrong can be mended: no folder is claimed for it.
     assert not (folders / 'out' / 'holes').exists()
+    assert not (folders / 'out' / 'set' / 'bce' / 'seed4').exists()
 
 
 def test_records_of_another_table_are_refused(make_job, folders):
@@ -203,7 +209,7 @@ def test_records_of_another_table_are_refused(make_job, folders):
     for source in (path, None):  # the file, the folder
         with pytest.raises(ValueError, match=r'a run of another table .*now 6'):
             restore_records(source, other.out, other.setting)
-    for text in ('[{"method": "ls_', '{"a": 1}', '[{"method": "bce"}]'):
+    for text in ('[{"method": "ls_', '{"a": 1}', '[{"method": "bce"}]', '[1]'):
         path.write_text(text)
         with pytest.raises(ValueError, match=r'raw.json is .*no file of this'):
             restore_records(path, folders / 'new', job.setting)
@@ -215,13 +221,15 @@ def test_a_checkpoint_that_was_half_written(make_job, tmp_path):
     from training import latest_checkpoint
 
     assert latest_checkpoint(tmp_path) is None
-    for name in ('epoch_2.pth', 'epoch_4.pth'):
+    (tmp_path / 'epoch_8.pth').touch()
+    assert latest_checkpoint(tmp_path) is None  # nothing says that it is whole
+    for name in ('epoch_12.pth', 'epoch_4.pth'):
         (tmp_path / name).touch()
     named = tmp_path / 'last_checkpoint'
-    named.write_text(str(tmp_path / 'epoch_4.pth'))
-    assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_4.pth')
+    named.write_text(str(tmp_path / 'epoch_8.pth'))
+    assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_8.pth')
     named.write_text(str(tmp_path / 'epoch_3.pth'))
-    assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_2.pth')
+    assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_4.pth')
 
 
 def test_figures_that_a_run_has_not_are_dashes(monkeypatch):
@@ -248,7 +256,7 @@ def test_numbers_below_1_are_refused(folders, script, options):
 
 
 def test_failures_come_after_the_table(folders):
-    """One run is killed, one set allows no temperature: the others are shown."""
+    """One run is killed and one fails: the others are shown."""
     base = folders / 'base.py'
     base.write_text(
         f'_base_ = {str(SCRIPTS / "unet_64.py")!r}\n'
@@ -265,6 +273,11 @@ def test_failures_come_after_the_table(folders):
         '    def after_train_epoch(self, runner):\n'
         '        if "ls_0.1" in runner.work_dir and runner.epoch == 1:\n'
         '            os.kill(os.getpid(), signal.SIGKILL)\n'
+        '        if "brier" in runner.work_dir:\n'
+        '            raise Twofold(1, 2)\n'
+        'class Twofold(Exception):\n'  # which no other process can read
+        '    def __init__(self, a, b):\n'
+        '        super().__init__("twofold")\n'
     )
     command = [sys.executable, str(SCRIPTS / 'calibration.py')]
     command += ['--data', str(folders / 'set'), '--out', str(folders / 'out')]
@@ -272,6 +285,7 @@ def test_failures_come_after_the_table(folders):
     command += [
         '--methods',
         'bce',
+        'brier',
         'ls_0.1',
         'ls_0.2',
         '--seeds',
@@ -288,6 +302,7 @@ def test_failures_come_after_the_table(folders):
     )
     assert done.returncode == 1
     assert 'ls_0.1/seed0: its process was killed' in done.stderr
+    assert "brier/seed0: Twofold('twofold')" in done.stderr
     assert '| set | bce |' in done.stdout and '| set | ls_0.2 |' in done.stdout
     records = json.loads((folders / 'raw.json').read_text())
     assert [record['method'] for record in records] == ['bce', 'ls_0.2']

@@ -60,6 +60,7 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
             binary, or ``load_from`` is no local file.
     """
     digest = fingerprint(cfg.get('load_from'))
+    histogram, num_images = collect_logits(cfg)
     if tests_on_validation(cfg):
         print_log(
             'test_dataloader has the images of val_dataloader: after this fit its '
@@ -67,7 +68,6 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
             logger='current',
             level=logging.WARNING,
         )
-    histogram, num_images = collect_logits(cfg)
     temperature = fit_temperature(histogram)
     record = dict(
         temperature=temperature,

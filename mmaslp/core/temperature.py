@@ -76,18 +76,21 @@ class LogitHistogram:
 
         Raises:
             ValueError: Shapes differ, ``logit`` is no floating point type, is not
-                finite or beyond 1e6, or ``label`` has other values. Nothing of the
-                call has been counted then.
+                finite or beyond 1e6, ``label`` has other values, or the logits on the
+                wrong side add up to 2**42 or more. Nothing of the call has been counted
+                then.
         """
         logit, label = binary_logits(logit, label, ignore_index)
         label = label.long()
         cell = (logit * self.PER_UNIT).ceil_().clamp_(-self._HALF, self._HALF + 1)
         index = 2 * (cell.long() + self._HALF) + label
         wrong = torch.where(label == 1, -logit, logit).clamp_(min=0).double()
+        wrong = wrong.mul_(self.WRONG_UNIT).round_()
+        self._check_wrong(float(wrong.sum()))
         self.counts = self.counts.to(logit.device)
         self.counts += torch.bincount(index, minlength=2 * self.CELLS)
         self.wrong = self.wrong.to(logit.device)
-        self.wrong += wrong.mul_(self.WRONG_UNIT).round_().long().sum()
+        self.wrong += wrong.long().sum()
         self.__dict__.pop('_table', None)
 
     def merge(self, other):
@@ -96,9 +99,19 @@ class LogitHistogram:
         Args:
             other (LogitHistogram): The other histogram.
         """
+        self._check_wrong(int(other.wrong))
         self.counts += other.counts.to(self.counts.device)
         self.wrong += other.wrong.to(self.wrong.device)
         self.__dict__.pop('_table', None)
+
+    def _check_wrong(self, added):
+        """Refuse sums that an integer of 64 bits does not hold."""
+        if int(self.wrong) + added > 2**62:
+            raise ValueError(
+                'the logits on the wrong side add up to more than can be counted '
+                f'({2.0**62 / self.WRONG_UNIT:.1e}): look for an overflow in half '
+                'precision'
+            )
 
     @property
     def count(self):
@@ -107,17 +120,7 @@ class LogitHistogram:
 
     @property
     def mean_wrong(self):
-        """Mean over all pixels of |z| where its sign is wrong, else 0.
-
-        Raises:
-            ValueError: Their sum is beyond 2**43.
-        """
-        if int(self.wrong) < 0:
-            raise ValueError(
-                'the logits on the wrong side add up to more than can be counted '
-                f'({2.0**63 / self.WRONG_UNIT:.1e}): look for an overflow in half '
-                'precision'
-            )
+        """Mean over all pixels of |z| where its sign is wrong, else 0."""
         return int(self.wrong) / self.WRONG_UNIT / self.count
 
     @property
@@ -261,7 +264,7 @@ def temperature_interval(histogram):
         histogram (LogitHistogram): As for :func:`fit_temperature`.
 
     Returns:
-        tuple[float, float]: Lowest and highest T; 0 and inf where there is no bound.
+        tuple[float, float]: Lowest and highest T; 0 and inf where no bound was found.
 
     Raises:
         ValueError: As :func:`fit_temperature`.

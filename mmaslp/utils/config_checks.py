@@ -282,18 +282,19 @@ def _datasets(dataset: Any, path: str) -> Iterator[tuple[str, Mapping]]:
 
 def tests_on_validation(cfg: Mapping) -> bool:
     """Whether the test set of a config is its validation set, pipelines aside."""
-    val, test = (_images(cfg.get(f'{k}_dataloader')) for k in ('val', 'test'))
+    loaders = (cfg.get(f'{k}_dataloader') or {} for k in ('val', 'test'))
+    val, test = (_images(loader.get('dataset')) for loader in loaders)
     return val is not None and val == test
 
 
 def _images(part: Any) -> Any:
     """A part of a config without what does not choose the images."""
     if isinstance(part, Mapping):
-        part = part.get('dataset') if 'sampler' in part else part
-        return {k: _images(v) for k, v in part.items() if k != 'pipeline'}
+        others = ('pipeline', 'test_mode', 'lazy_init', 'metainfo')
+        return {k: _images(v) for k, v in part.items() if k not in others}
     if isinstance(part, (list, tuple)):
         return [_images(each) for each in part]
-    return part
+    return part.rstrip('/') if isinstance(part, str) else part
 
 
 def _missing_data(cfg: Mapping) -> Iterator[Finding]:
@@ -302,8 +303,9 @@ def _missing_data(cfg: Mapping) -> Iterator[Finding]:
         path = f'{split}_dataloader.dataset'
         dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
         for where, each in _datasets(dataset, path):
-            if each.get('data_root') and not osp.isdir(each['data_root']):
-                roots.setdefault(each['data_root'], where)
+            root = each.get('data_root') or '.'
+            if '://' not in root and not osp.isdir(root):
+                roots.setdefault(root, where)
     for root, where in roots.items():
         yield Finding(
             'note', f'no folder {root} here', f'{where}.data_root, or make the data'

@@ -89,11 +89,15 @@ def test_interval_without_a_bound(size, wrong, open_end):
 
 
 def test_too_many_large_logits_are_an_error():
-    histogram = counted(torch.tensor([1.0, -1.0]), torch.tensor([1, 0]))
-    histogram.wrong += 2**63 - 1
-    histogram.wrong += 1
+    logit, label = torch.full((2**19,), 1e6), torch.zeros(2**19, dtype=torch.long)
+    histogram = counted(logit, label)
+    for _ in range(7):
+        histogram.update(logit, label)
     with pytest.raises(ValueError, match='more than can be counted'):
-        histogram.nll()
+        histogram.update(logit, label)
+    assert histogram.count == 2**22 and histogram.mean_wrong == 1e6
+    with pytest.raises(ValueError, match='more than can be counted'):
+        histogram.merge(histogram)
 
 
 def test_fit_agrees_with_lbfgs():

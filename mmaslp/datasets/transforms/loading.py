@@ -57,12 +57,17 @@ class LoadBinaryAnnotations:
             results (dict): The dictionary that the pipeline hands on.
 
         Returns:
-            dict: The same, with the mask; unchanged without a ``seg_map_path``, which
-            every dataset gives and an image to predict on has not.
+            dict: The same, with the mask; unchanged if it is no sample of a dataset but
+            an image to predict on, without a ``seg_map_path``.
 
         Raises:
             ValueError: See the class.
         """
+        if 'seg_map_path' not in results and 'seg_fields' in results:
+            raise ValueError(
+                f'{results.get("img_path")}: the dataset gives no seg_map_path: set '
+                'data_prefix=dict(img_path=..., seg_map_path=...)'
+            )
         if 'seg_map_path' not in results:
             return results  # an image alone, as the host's inference APIs hand it on
         path = results['seg_map_path']

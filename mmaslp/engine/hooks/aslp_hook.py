@@ -379,10 +379,10 @@ class ASLPHook(Hook):
 
     def _warn_of_gain(self) -> None:
         limit = explicit_limit(self.rule, self.eta, self._beta)
-        if self.solver == 'explicit' and self.lam >= limit:
+        if self.solver != 'implicit' and self.lam >= limit:
             _log(
-                f"solver='explicit' is not stable at lam {self.lam:g}: the levels will "
-                f"go to and fro; take lam below {limit:g}, or solver='implicit'",
+                f'solver={self.solver!r} is not stable at lam {self.lam:g}: the levels '
+                f"will go to and fro; take lam below {limit:g}, or solver='implicit'",
                 logging.WARNING,
             )
 
@@ -432,7 +432,7 @@ class ASLPHook(Hook):
                 self._state[key] = saved[key]
             # Not in checkpoints of before: the mean gap serves until a validation.
             self._state['median_gap'] = saved.get('median_gap')
-            before = dict(saved['settings'])
+            before = {'gap': 'mean', **saved['settings']}
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(
                 f'the state of ASLPHook in the checkpoint is damaged ({error}): resume '

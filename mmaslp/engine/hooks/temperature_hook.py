@@ -4,9 +4,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.structures import PixelData
 from mmseg.registry import HOOKS
+from torch import Tensor
 
 from ...core.temperature import check_temperature
 from ...utils.segmentor import check_binary, find_segmentor, replaced
@@ -135,19 +138,32 @@ def _divided(postprocess: Callable, temperature: float, keep_plain: bool) -> Cal
 
     def divided(seg_logits: Any, data_samples: Any = None) -> list:
         check_binary(seg_logits)
-        # In half precision a division would move pixels over the decision.
-        seg_logits = seg_logits.float()
+        # The samples are filled in place: what is kept is what they hold now.
         kept = [
-            {'pred_sem_seg': sample.pred_sem_seg}
-            | ({_PLAIN: sample.seg_logits} if keep_plain else {})
+            (sample.pred_sem_seg, sample.seg_logits)
             for sample in postprocess(seg_logits, data_samples)
         ]
-        samples = postprocess(seg_logits / temperature, data_samples)
-        for sample, plain in zip(samples, kept):
-            sample.set_data(plain)
+        samples = postprocess(seg_logits.float() / temperature, data_samples)
+        for sample, (prediction, plain) in zip(samples, kept):
+            scores = sample.seg_logits.data
+            if len(scores) == 1:
+                scores = _on_the_side_of(plain.data, scores)
+            sample.set_data(
+                dict(pred_sem_seg=prediction, seg_logits=PixelData(data=scores))
+                | ({_PLAIN: plain} if keep_plain else {})
+            )
         return samples
 
     return divided
+
+
+def _on_the_side_of(plain: Tensor, prob: Tensor) -> Tensor:
+    """Probabilities on the side of 0.5 that the undivided ones are on.
+
+    Next to 0.5, rounding would put some on the other one, most in half precision.
+    """
+    above = torch.nextafter(prob.new_tensor(0.5), prob.new_tensor(1.0))
+    return torch.where(plain > 0.5, prob.clamp(min=above), prob.clamp(max=0.5))
 
 
 def _merged(merge: Callable) -> Callable:

@@ -236,9 +236,10 @@ def split_labels(labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor | No
     inside = low >= 0.0 and high <= 1.0
     if inside and ignore_index not in (0, 1) and not labels.is_floating_point():
         return values, None
-    if labels.dtype == torch.uint8 and ignore_index < 0:
-        ignore_index = 256  # which no label is; torch would take it modulo 256
-    valid = labels != ignore_index
+    if labels.dtype == torch.uint8 and not 0 <= ignore_index <= 255:
+        valid = torch.ones_like(labels, dtype=torch.bool)  # torch compares modulo 256
+    else:
+        valid = labels != ignore_index
     known = (labels == 0) | (labels == 1) | ~valid
     if not known.all():
         other = labels[~known].unique()[:5].tolist()

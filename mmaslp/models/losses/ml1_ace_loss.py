@@ -1,5 +1,7 @@
 """Cross entropy and marginal L1 average calibration error as a registered loss."""
 
+from numbers import Integral
+
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor
@@ -58,9 +60,9 @@ class ML1ACELoss(BinaryLoss):
         **kwargs,
     ):
         super().__init__(loss_name=loss_name, **kwargs)
-        if not isinstance(num_bins, int) or num_bins < 1:
-            raise ValueError(f'num_bins must be >= 1 and whole, got {num_bins!r}')
-        self.num_bins = num_bins
+        if not isinstance(num_bins, Integral) or num_bins < 1:
+            raise ValueError(f'num_bins must be an integer >= 1, got {num_bins!r}')
+        self.num_bins = int(num_bins)
         self.ce_weight = check_positive(ce_weight, 'ce_weight', zero=True)
         self.ace_weight = check_positive(ace_weight, 'ace_weight', zero=True)
 

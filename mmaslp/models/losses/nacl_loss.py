@@ -1,5 +1,7 @@
 """Neighbour-aware calibration loss as a registered loss."""
 
+from numbers import Integral
+
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
@@ -58,9 +60,10 @@ class NACLLoss(BinaryLoss):
         super().__init__(loss_name=loss_name, **kwargs)
         if distance not in ('l1', 'l2'):
             raise ValueError(f"distance must be 'l1' or 'l2', got {distance!r}")
-        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
+        odd = isinstance(kernel_size, Integral) and kernel_size % 2 == 1
+        if not odd or kernel_size < 1:
             raise ValueError(
-                f'kernel_size must be an odd number >= 1, got {kernel_size!r}'
+                f'kernel_size must be an odd integer >= 1, got {kernel_size!r}'
             )
         self.distance = distance
         self.lam = check_positive(lam, 'lam', zero=True)

@@ -29,6 +29,15 @@ def test_labels(results):
     assert out['seg_fields'] == ['gt_seg_map']
 
 
+def test_a_sample_without_a_mask_is_an_error_and_an_image_alone_is_not(results):
+    loading = LoadBinaryAnnotations()
+    del results['seg_map_path']
+    with pytest.raises(ValueError, match=r'm.jpg: .* no seg_map_path: set data_prefix'):
+        loading(results)
+    alone = dict(img_path='m.jpg', ori_shape=(6, 9))
+    assert loading(dict(alone)) == alone
+
+
 def test_grey_edges_can_be_ignored(results):
     out = LoadBinaryAnnotations(grey_edge='ignore', ignore_index=254)(results)
     assert np.unique(out['gt_seg_map']).tolist() == [0, 1, 254]

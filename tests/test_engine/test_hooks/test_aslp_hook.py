@@ -366,7 +366,7 @@ def test_resume_of_a_run_that_knew_the_mean_gap_only(toy, tmp_path):
     runner, recorder = train(cfg)
     assert max(recorder.levels[0].values()) < 0.2  # all have moved before
     assert state_of(runner)['median_gap'] is not None
-    assert 'gap None -> median' in log_of(tmp_path / 'run')
+    assert 'gap mean -> median' in log_of(tmp_path / 'run')
 
 
 @pytest.mark.parametrize(
@@ -613,6 +613,7 @@ def test_a_level_of_the_loss_that_is_not_used_is_said(
     ('hook', 'limit'),
     [
         (dict(rule='MC'), '1000'),
+        (dict(rule='MC', solver='released'), '1000'),
         (dict(rule='FB', lam=600), '500'),
         (dict(rule='MC', lam=999), None),
         (dict(rule='FB'), '500'),
@@ -621,7 +622,7 @@ def test_a_level_of_the_loss_that_is_not_used_is_said(
     ],
 )
 def test_an_explicit_step_that_is_not_stable_is_said(toy, tmp_path, hook, limit):
-    hook = dict(type='ASLPHook', solver='explicit', **hook)
+    hook = {'type': 'ASLPHook', 'solver': 'explicit', **hook}
     cfg = toy.config(tmp_path / 'run', custom_hooks=[hook])
     cfg.train_cfg.max_epochs = 1
     Runner.from_cfg(cfg).train()
