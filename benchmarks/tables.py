@@ -138,7 +138,7 @@ def reliability_picture(records, methods, data, test):
         ]
         if entries:
             results[method] = _pooled(entries)
-    return reliability_figure(results, width=2.4) if results else None
+    return reliability_figure(results, width=2.9) if results else None
 
 
 def _pooled(entries):
@@ -159,6 +159,12 @@ def _pooled(entries):
     )
 
 
+def _span(levels):
+    """Range of a histogram, of some width also where all levels are the same."""
+    low, high = min(levels), max(levels)
+    return (low, high) if high > low else (low, low + 0.01)
+
+
 def alpha_picture(records):
     """Distribution of the levels at the end, one panel per data set and rule."""
     learned = [
@@ -177,7 +183,14 @@ def alpha_picture(records):
         for axes, method in zip(row, methods):
             for record in learned:
                 if (record['data'], record['method']) == (data, method):
-                    axes.hist(record['alpha'], bins=40, histtype='step', density=True)
+                    axes.hist(
+                        record['alpha'],
+                        bins=40,
+                        range=_span(record['alpha']),
+                        histtype='step',
+                        density=True,
+                    )
+            axes.set_xlim(left=max(axes.get_xlim()[0], 0))
             axes.set_title(f'{data}, {method}', fontsize=8)
             axes.tick_params(labelsize=7)
     figure.supxlabel('perturbation level of an image (one line per seed)', fontsize=8)
