@@ -19,6 +19,7 @@ def _other(kind, **kwargs):
 
 METHODS: dict[str, dict] = {
     'bce': _sc_bce(),
+    'ls_0.02': _sc_bce(eps=0.02),
     'ls_0.05': _sc_bce(eps=0.05),
     'ls_0.1': _sc_bce(eps=0.1),
     'ls_0.2': _sc_bce(eps=0.2),

@@ -33,9 +33,9 @@ def collect(records, validation):
 
     Returns:
         tuple: {data: {method: {set: {figure: {seed: value}}}}}, with the label
-        smoothing of the least validation ECE as ``ls_best`` beside, and the mean over
-        the data sets of each method and seed that all of them have; the names of the
-        test sets; and of those without objects.
+        smoothing of the least validation ECE (``bce`` is that of 0) as ``ls_best``
+        beside, and the mean over the data sets of each method and seed that all of
+        them have; the names of the test sets; and of those without objects.
     """
     found, names = {}, {True: [], False: []}
     for record in sorted(records, key=lambda r: r['seed']):
@@ -49,8 +49,8 @@ def collect(records, validation):
                     figures = row.setdefault(name, {}).setdefault(key, {})
                     figures[record['seed']] = value
     for methods in found.values():
-        smoothed = [m for m in methods if m.startswith('ls_')]
-        if smoothed:
+        smoothed = [m for m in methods if m.startswith('ls_') or m == 'bce']
+        if len(smoothed) > 1:
             best = min(
                 smoothed,
                 key=lambda m: statistics.fmean(methods[m][validation]['ece'].values()),
