@@ -75,8 +75,10 @@ def _mean(tables):
             name: {
                 key: _mean_by_seed([row[name][key] for row in rows])
                 for key in rows[0][name]
+                if all(key in row[name] for row in rows)
             }
             for name in rows[0]
+            if all(name in row for row in rows)
         }
         if all(figures['ece'] for figures in means.values()):
             mean[method] = means

@@ -106,8 +106,15 @@ def test_mean_of_the_sets_is_of_the_same_seeds(monkeypatch):
 
     records = [record('a', 0, 0.1), record('a', 1, 0.3), record('b', 1, 0.5)]
     records.append(record('a', 0, 0.2, 'focal'))
+    # A figure or a set that some runs have not has no mean.
+    records[0]['evaluations']['']['test']['figures']['oe'] = 0.1
+    records[0]['evaluations']['']['more'] = dict(ood=False, figures=dict(ece=0.1))
     found, tests, ood = collect(records, 'val')
-    assert (tests, ood) == (['test'], [])
+    assert (sorted(tests), ood) == (['more', 'test'], [])
+    assert {name: [*row] for name, row in found[MEAN]['bce'].items()} == {
+        'test': ['ece'],
+        'val': ['ece'],
+    }
     assert found['a']['bce']['test']['ece'] == {0: 0.1, 1: 0.3}
     assert found[MEAN]['bce']['test']['ece'] == {1: pytest.approx(0.4)}
     assert list(found[MEAN]) == ['bce']
