@@ -126,20 +126,33 @@ class Job:
         for path in (self.claim, self.results):
             if not path.is_file():
                 continue
-            found = read_json(path)
-            other = [key for key in own if not _agree(found.get(key), own[key])]
+            other = differences(read_json(path), own)
             if other:
                 raise ValueError(
-                    f'{self.folder} is of another run ('
-                    + ', '.join(f'{k}: {found.get(k)}, now {own[k]}' for k in other)
-                    + '): give another --out, and another --json'
+                    f'{self.folder} is of another run ({other}): give another --out, '
+                    'and another --json'
                 )
+
+    def check_again(self):
+        """:meth:`check_folder` with config and data as they are now.
+
+        Digests are kept for the life of a process, which makes many runs.
+        """
+        config_digest.cache_clear()
+        files_digest.cache_clear()
+        self.check_folder()
 
 
 def run_folder(out, name, method, seed):
     """Path: Where the run of a method on the data of this name lies below ``out``."""
     place = ''.join(c if c.isalnum() or c == '.' else '_' for c in method)
     return out / name / place / f'seed{seed}'
+
+
+def differences(found, own):
+    """Say where a description differs from that of now; '' if it does not."""
+    other = [key for key in own if not _agree(found.get(key), own[key])]
+    return ', '.join(f'{k}: {found.get(k)}, now {own[k]}' for k in other)
 
 
 def _agree(found, own):

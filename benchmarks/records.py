@@ -2,7 +2,7 @@
 
 import json
 
-from jobs import RESULTS, read_json, run_folder
+from jobs import RESULTS, differences, read_json, run_folder
 
 from mmaslp.utils.whole_file import write_whole
 
@@ -33,13 +33,11 @@ def restore_records(path, out, setting):
         *((path, record) for record in records),
         *((file.parent, read_json(file)) for file in _files(out)),
     ]:
-        found = record['setting']
-        other = [key for key in own if found.get(key) != own[key]]
+        other = differences(record['setting'], own)
         if other:
             raise ValueError(
-                f'{place} holds a run of another table ('
-                + ', '.join(f'{k}: {found.get(k)}, now {own[k]}' for k in other)
-                + '): give another --out, and another --json'
+                f'{place} holds a run of another table ({other}): give another --out, '
+                'and another --json'
             )
     for record in records:
         folder = run_folder(out, record['data'], record['method'], record['seed'])

@@ -28,7 +28,7 @@ def run(job):
         job (Job): The run. Its results are written to ``job.results``.
     """
     start = time.monotonic()
-    job.check_folder()  # config and data may have changed since the first run began
+    job.check_again()  # config and data may have changed since the first run began
     cfg = make_config(job)
     cfg.dump(job.folder / 'config.py')
     checkpoint = latest_checkpoint(job.folder)
@@ -60,7 +60,7 @@ def run(job):
         seconds=dict(train=trained, test=time.monotonic() - start - trained),
         date=time.strftime('%Y-%m-%d'),
     )
-    job.check_folder()
+    job.check_again()
     write_whole(job.results, json.dumps(record) + '\n')
 
 

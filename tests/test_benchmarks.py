@@ -164,6 +164,18 @@ def test_a_folder_is_of_one_run(make_job, folders, image_folder, monkeypatch):
         make_job(epochs=5).check_folder()
 
 
+def test_a_config_that_changes_in_a_process_is_seen(make_job, tmp_path):
+    base = tmp_path / 'base.py'
+    text = f'_base_ = {str(SCRIPTS / "unet_64.py")!r}\n'
+    base.write_text(text)
+    job = make_job(base=base)
+    job.claim_folder()
+    job.check_again()
+    base.write_text(text + 'optim_wrapper = dict(optimizer=dict(lr=0.5))\n')
+    with pytest.raises(ValueError, match=r'is of another run \(setting: '):
+        job.check_again()
+
+
 def test_another_config_of_the_same_name_is_another_setting(make_job, tmp_path):
     settings = []
     for name, rate in (('a', 0.1), ('b', 0.2)):
