@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from mmaslp.core import AlphaBank, update_alpha
-from mmaslp.core.draws import image_keys, image_uniform, iteration_keys
+from mmaslp.core.aslp.counter_rng import image_keys, image_uniform, iteration_keys
 
 BATCH = 64
 

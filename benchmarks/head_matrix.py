@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmaslp.utils.heads import refusal
+from mmaslp.checks.heads import refusal
 
 SIZE = 128
 # Images are padded to more where a head pools over a fixed window.

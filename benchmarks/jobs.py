@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from mmaslp.apis.testing import test_sets
-from mmaslp.utils.whole_file import write_whole
+from mmaslp.utils.atomic_write import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 # These images steer ASLP, choose a label smoothing and fit a temperature: no table

@@ -4,7 +4,7 @@ import json
 
 from jobs import RESULTS, differences, read_json, run_folder
 
-from mmaslp.utils.whole_file import write_whole
+from mmaslp.utils.atomic_write import write_whole
 
 
 def restore_records(path, out, setting):

@@ -16,7 +16,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmaslp.apis.temperature import fit_checkpoint
 from mmaslp.apis.testing import evaluate, test_sets
-from mmaslp.utils.whole_file import write_whole
+from mmaslp.utils.atomic_write import write_whole
 
 EVALS = ('ece', 'sod', 'iou')
 

@@ -9,9 +9,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .utils.config_checks import check_config, check_data
-from .utils.environment import check_environment, has_ops, installed_versions
-from .utils.findings import Finding
+from .checks.config import check_config, check_data
+from .checks.environment import check_environment, has_ops, installed_versions
+from .checks.findings import Finding
 
 __all__ = ['main']
 

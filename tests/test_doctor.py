@@ -9,10 +9,10 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmaslp import doctor
-from mmaslp.utils.config_checks import check_config
-from mmaslp.utils.environment import check_environment
-from mmaslp.utils.findings import Finding
-from mmaslp.utils.heads import REFUSED, refusal
+from mmaslp.checks.config import check_config
+from mmaslp.checks.environment import check_environment
+from mmaslp.checks.findings import Finding
+from mmaslp.checks.heads import REFUSED, refusal
 
 ONEDL = {
     'onedl-mmsegmentation': '1.4.2',

@@ -8,8 +8,8 @@ import argparse
 import sys
 from pathlib import PurePath
 
-from mmaslp.core.bootstrap import paired_bootstrap
 from mmaslp.core.calibration import TIED
+from mmaslp.core.calibration.bootstrap import paired_bootstrap
 from mmaslp.evaluation.results import load_result, save_result
 
 

@@ -20,10 +20,11 @@ import numpy as np
 from PIL import Image
 
 from mmaslp.datasets import make_synthetic_sod
+from mmaslp.datasets.archives import extract, is_archive
 from mmaslp.datasets.checking import check_pairs, image_size
 from mmaslp.datasets.layouts import find_folders, get_layout
+from mmaslp.datasets.masks import read_binary_mask
 from mmaslp.datasets.pairing import list_stems, read_list, select
-from mmaslp.utils import extract, is_archive, read_binary_mask
 
 SETS = {
     'duts': ('DUTS-TR', 'DUTS-TE'),

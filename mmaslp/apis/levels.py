@@ -16,12 +16,12 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from mmseg.registry import DATASETS, MODELS
 
-from ..core.bank import AlphaBank
-from ..core.detection import detection_auroc, detection_interval
+from ..core.aslp.bank import AlphaBank
+from ..core.calibration.detection import detection_auroc, detection_interval
+from ..datasets.listing import image_ids, leaf_datasets
 from ..datasets.pairing import read_list
 from ..datasets.synthetic import MANIFEST, SyntheticSODDataset
 from ..engine.hooks import ASLPHook
-from ..engine.hooks.train_set import image_ids, leaf_datasets
 from ..evaluation.sample_scores import ScoreReader
 
 __all__ = [

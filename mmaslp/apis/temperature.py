@@ -14,13 +14,13 @@ from mmengine.dist import all_reduce, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from ..core.temperature import (
+from ..checks.config import is_type, metrics_of, tests_on_validation
+from ..core.calibration.temperature import (
     LogitHistogram,
     check_temperature,
     fit_temperature,
     temperature_interval,
 )
-from ..utils.config_checks import is_type, metrics_of, tests_on_validation
 from ..utils.segmentor import check_binary, find_segmentor, replaced
 from ..utils.temperature_file import (
     fingerprint,
@@ -56,8 +56,8 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
 
     Raises:
         ValueError: If there is no validation set, it allows no temperature
-            (:func:`~mmaslp.core.temperature.fit_temperature`), the head is not
-            binary, or ``load_from`` is no local file.
+            (:func:`~mmaslp.core.calibration.temperature.fit_temperature`), the head is
+            not binary, or ``load_from`` is no local file.
     """
     digest = fingerprint(cfg.get('load_from'))
     histogram, num_images = collect_logits(cfg)

@@ -1,32 +1,12 @@
-"""The method in pure torch; imports no mm* package."""
+"""The core in pure torch: the method and the measurement; imports no mm* package.
 
-from .bank import AlphaBank
-from .batch import BatchDraw, BatchState
-from .histogram import CalibrationHistogram
-from .loss import image_margin, sc_bce, sc_bce_per_image
-from .perturbation import (
-    PERTURBATIONS,
-    Perturbation,
-    max_alpha,
-    perturb_target,
-    resolve_perturbation,
-)
-from .rules import RULES, SOLVERS, update_alpha
+:mod:`mmaslp.core.aslp` holds the method (levels, draws, loss, rules, learner),
+:mod:`mmaslp.core.calibration` the measurement (histogram, metrics, intervals,
+temperature). Neither uses the other.
+"""
 
-__all__ = [
-    'PERTURBATIONS',
-    'RULES',
-    'SOLVERS',
-    'AlphaBank',
-    'BatchDraw',
-    'BatchState',
-    'CalibrationHistogram',
-    'Perturbation',
-    'image_margin',
-    'max_alpha',
-    'perturb_target',
-    'resolve_perturbation',
-    'sc_bce',
-    'sc_bce_per_image',
-    'update_alpha',
-]
+from .aslp import *  # noqa: F403
+from .aslp import __all__ as _method
+from .calibration import CalibrationHistogram
+
+__all__ = ['CalibrationHistogram', *_method]

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
-from ..utils import read_binary_mask
+from .masks import read_binary_mask
 
 TRANSPOSED = (5, 6, 7, 8)  # values of the EXIF orientation
 ORIENTATION = 274

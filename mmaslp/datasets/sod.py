@@ -6,8 +6,8 @@ from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
-from ..utils import decode_binary_mask
 from .layouts import find_folders, get_layout
+from .masks import decode_binary_mask
 from .pairing import IMAGE_SUFFIXES, check_partners, list_stems, read_list, select
 
 

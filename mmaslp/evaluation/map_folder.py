@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from ..core.calibration import average_precision, roc_auc
-from ..core.histogram import CalibrationHistogram
-from ..core.image_table import ImageTable
-from ..utils.masks import read_binary_mask
+from ..core.calibration.histogram import CalibrationHistogram
+from ..core.calibration.image_table import ImageTable
+from ..datasets.masks import read_binary_mask
 from .prob_maps import MAP_SUFFIXES, read_prob_map
 from .protocol import apply_protocol, check_protocol
 from .results import calibration_result
@@ -38,7 +38,7 @@ def evaluate_maps(
         pred_dir (str | Path): Folder of probability maps, see
             :func:`~mmaslp.evaluation.prob_maps.read_prob_map`.
         gt_dir (str | Path): Folder of masks, see
-            :func:`~mmaslp.utils.masks.read_binary_mask`.
+            :func:`~mmaslp.datasets.masks.read_binary_mask`.
         bins (int): Number of bins. Defaults to 10.
         protocol (str): 'raw' or 'released'. Defaults to 'raw'.
         sod (bool): Also compute the salient-object measures. Defaults to False.

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..core.scores import ROUNDING
+from ..core.calibration.inputs import ROUNDING
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy')

@@ -4,9 +4,9 @@ import json
 import math
 from pathlib import Path
 
-from ..core.bootstrap import bootstrap
 from ..core.calibration import equal_width
-from ..core.image_table import ImageTable
+from ..core.calibration.bootstrap import bootstrap
+from ..core.calibration.image_table import ImageTable
 
 
 def calibration_result(
@@ -28,7 +28,7 @@ def calibration_result(
         ``count`` as ``num_pixels``), ``ece_image`` and ``num_images``; then
         ``positive`` (the figures of the positive class, for two classes in
         top-label mode), ``intervals`` ({figure: [low, high]}, 95 %, see
-        :func:`~mmaslp.core.bootstrap.bootstrap`), ``bins``, ``images``
+        :func:`~mmaslp.core.calibration.bootstrap.bootstrap`), ``bins``, ``images``
         (:meth:`ImageTable.to_json`) and ``settings``.
     """
     figures = histogram.compute(bins, mode)

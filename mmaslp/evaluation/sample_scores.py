@@ -5,7 +5,7 @@ import logging
 import torch
 from mmengine.logging import print_log
 
-from ..core.scores import SUM_TOLERANCE
+from ..core.calibration.inputs import SUM_TOLERANCE
 
 SCORES = ('auto', 'logits', 'probabilities')
 

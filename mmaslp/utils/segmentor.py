@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.model import BaseTTAModel, is_model_wrapper
 
-from .heads import REFUSED
+from ..checks.heads import REFUSED
 
 __all__ = ['check_binary', 'find_segmentor', 'replaced']
 

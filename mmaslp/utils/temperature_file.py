@@ -5,8 +5,8 @@ import json
 import os.path as osp
 from pathlib import Path
 
-from ..core.temperature import check_temperature
-from .whole_file import write_whole
+from ..core.calibration.temperature import check_temperature
+from .atomic_write import write_whole
 
 __all__ = ['fingerprint', 'read_temperature', 'temperature_path', 'write_temperature']
 

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..core.perturbation import max_alpha
+from ..core.aslp.perturbation import max_alpha
 
 __all__ = ['alpha_histogram']
 

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from mmaslp.datasets import SODDataset
-from mmaslp.utils import read_binary_mask
+from mmaslp.datasets.masks import read_binary_mask
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mmaslp.datasets import SyntheticSODDataset, make_synthetic_sod
 from mmaslp.datasets import synthetic as module
-from mmaslp.utils import read_binary_mask
+from mmaslp.datasets.masks import read_binary_mask
 
 SMALL = dict(size=32, num_images=dict(train=12, val=3, test=4, ood=5))
 

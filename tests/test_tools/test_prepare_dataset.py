@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mmaslp.datasets import SODDataset
-from mmaslp.utils import read_binary_mask
+from mmaslp.datasets.masks import read_binary_mask
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'prepare_dataset.py'
 NAMES = [f'n{i:02d}' for i in range(20)]

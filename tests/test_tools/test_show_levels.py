@@ -16,7 +16,7 @@ import torch
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmaslp.core.detection import detection_auroc
+from mmaslp.core.calibration.detection import detection_auroc
 from tests.conftest import Toy, write_images
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'show_levels.py'

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmaslp.core import CalibrationHistogram
-from mmaslp.core.image_table import ImageTable
+from mmaslp.core.calibration.image_table import ImageTable
 from mmaslp.evaluation.results import calibration_result
 from mmaslp.evaluation.worst_images import WorstImages
 from mmaslp.visualization.panels import image_panels

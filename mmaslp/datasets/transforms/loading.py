@@ -4,7 +4,7 @@ import numpy as np
 from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
-from ...utils import decode_binary_mask
+from ..masks import decode_binary_mask
 
 
 @TRANSFORMS.register_module()

@@ -23,22 +23,22 @@ from mmengine.runner import IterBasedTrainLoop
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from ...core.bank import AlphaBank
-from ...core.batch import BatchDraw, BatchState
-from ...core.draws import (
+from ...checks.heads import refusal
+from ...core.aslp.bank import AlphaBank
+from ...core.aslp.batch import BatchDraw, BatchState
+from ...core.aslp.counter_rng import (
     generator_seed,
     image_keys,
     image_uniform,
     iteration_keys,
 )
-from ...core.perturbation import check_alpha, max_alpha
-from ...core.rules import RULES, check_step, explicit_limit, update_alpha
+from ...core.aslp.perturbation import check_alpha, max_alpha
+from ...core.aslp.rules import RULES, check_step, explicit_limit, update_alpha
+from ...datasets.listing import check_no_mixing, image_ids, iters_per_visit
 from ...evaluation.run_context import add_picture
 from ...models.losses import SCBCELoss
-from ...utils.heads import refusal
 from ...utils.level_table import write_level_table
 from ...visualization.alpha import alpha_histogram
-from .train_set import check_no_mixing, image_ids, iters_per_visit
 from .validation import (
     figure_keys,
     first_validation,

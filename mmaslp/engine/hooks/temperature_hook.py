@@ -11,7 +11,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from ...core.temperature import check_temperature
+from ...core.calibration.temperature import check_temperature
 from ...utils.segmentor import check_binary, find_segmentor, replaced
 from ...utils.temperature_file import read_temperature
 

@@ -8,8 +8,8 @@ from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
 from ...core.calibration import check_bins
-from ...core.histogram import MODES, CalibrationHistogram
-from ...core.image_table import ImageTable
+from ...core.calibration.histogram import MODES, CalibrationHistogram
+from ...core.calibration.image_table import ImageTable
 from ...visualization.reliability import figure_array, reliability_figure, save_figure
 from ..results import calibration_result, save_result, scalar_figures
 from ..run_context import (

@@ -5,7 +5,7 @@ from typing import Any
 from mmseg.registry import METRICS
 
 from ...core.calibration import average_precision, roc_auc
-from ...core.histogram import CalibrationHistogram
+from ...core.calibration.histogram import CalibrationHistogram
 from ..sod_measures import load_library, sod_figures, sod_record
 from .streaming_metric import StreamingMetric
 

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.dist import all_gather_object, all_reduce, get_rank
 from mmengine.evaluator import BaseMetric
 
-from ...core.histogram import CalibrationHistogram
+from ...core.calibration.histogram import CalibrationHistogram
 from ..protocol import apply_protocol, check_protocol
 from ..run_context import is_training
 from ..sample_scores import SCORES, ScoreReader, check_scores

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...core.loss import sc_bce
+from ...core.aslp.functional import sc_bce
 from .binary import BinaryLoss, binary_logits, check_positive
 
 

@@ -7,10 +7,10 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...core.batch import BatchDraw, BatchState, plain_draw
-from ...core.draws import pixel_uniform
-from ...core.loss import image_margin, sc_bce, sc_bce_per_image
-from ...core.perturbation import (
+from ...core.aslp.batch import BatchDraw, BatchState, plain_draw
+from ...core.aslp.counter_rng import pixel_uniform
+from ...core.aslp.functional import image_margin, sc_bce, sc_bce_per_image
+from ...core.aslp.perturbation import (
     check_alpha,
     perturb_target,
     resolve_perturbation,

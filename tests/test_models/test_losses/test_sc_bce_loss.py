@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 
-from mmaslp.core.batch import BatchDraw, BatchState
-from mmaslp.core.draws import image_keys, iteration_keys
+from mmaslp.core.aslp.batch import BatchDraw, BatchState
+from mmaslp.core.aslp.counter_rng import image_keys, iteration_keys
 from mmaslp.models.losses import SCBCELoss
 
 

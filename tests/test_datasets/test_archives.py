@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from mmaslp.utils import extract, is_archive
+from mmaslp.datasets.archives import extract, is_archive
 
 
 def make_zip(path, members):

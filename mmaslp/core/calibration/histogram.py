@@ -3,21 +3,12 @@
 import numpy as np
 import torch
 
-from .calibration import (
-    ScoreLevels,
-    binned_figures,
-    brier_decomposition,
-    brier_score,
-    check_bins,
-    debiased_l2,
-    equal_mass,
-    equal_width,
-    ks_error,
-    median_gap,
-    sweep,
-)
-from .few_scores import MOST, FewScores
-from .scores import CHUNK, binary_scores, top_label_scores
+from .binned_metrics import binned_figures, brier_decomposition, debiased_l2, median_gap
+from .binning import check_bins, equal_mass, equal_width, sweep
+from .exact_scores import MOST, FewScores
+from .inputs import CHUNK, binary_scores, top_label_scores
+from .score_metrics import brier_score, ks_error
+from .score_table import ScoreLevels
 
 MODES = ('top_label', 'positive')
 

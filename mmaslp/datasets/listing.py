@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ...utils.config_checks import MIXING
+from ..checks.config import MIXING
 
 __all__ = ['check_no_mixing', 'image_ids', 'iters_per_visit']
 

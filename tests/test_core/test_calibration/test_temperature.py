@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from mmaslp.core import CalibrationHistogram
-from mmaslp.core.temperature import (
+from mmaslp.core.calibration.temperature import (
     LogitHistogram,
     check_temperature,
     fit_temperature,

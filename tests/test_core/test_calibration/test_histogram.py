@@ -22,10 +22,10 @@ from sklearn.metrics import (
 from torchmetrics.classification import BinaryCalibrationError
 
 from mmaslp.core import CalibrationHistogram
-from mmaslp.core import histogram as histogram_module
 from mmaslp.core.calibration import BinTable, average_precision, median_gap, roc_auc
-from mmaslp.core.few_scores import MOST
-from mmaslp.core.scores import CHUNK
+from mmaslp.core.calibration import histogram as histogram_module
+from mmaslp.core.calibration.exact_scores import MOST
+from mmaslp.core.calibration.inputs import CHUNK
 
 # Not importable by name under pytest's importlib mode.
 reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
+from mmaslp.utils.atomic_write import write_whole
 from mmaslp.utils.temperature_file import write_temperature
-from mmaslp.utils.whole_file import write_whole
 
 
 def test_an_open_file_stays_whole(tmp_path):

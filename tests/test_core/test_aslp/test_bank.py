@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmaslp.core import AlphaBank
-from mmaslp.core.draws import image_keys
+from mmaslp.core.aslp.counter_rng import image_keys
 
 IDS = [f'train/{i:03d}.jpg' for i in range(50)]
 
@@ -117,14 +117,14 @@ def test_bad_ids():
 
 def test_hash_collision_is_an_error(monkeypatch):
     monkeypatch.setattr(
-        'mmaslp.core.bank.image_keys', lambda ids: np.zeros(len(ids), np.uint64)
+        'mmaslp.core.aslp.bank.image_keys', lambda ids: np.zeros(len(ids), np.uint64)
     )
     with pytest.raises(ValueError, match='same 64-bit hash'):
         AlphaBank(['a', 'b'])
 
 
 def test_more_ids_than_a_block(monkeypatch):
-    monkeypatch.setattr('mmaslp.core.bank._BLOCK', 7)
+    monkeypatch.setattr('mmaslp.core.aslp.bank._BLOCK', 7)
     names = [*IDS, *IDS[:20], 'ä' * 30, '', '\udcff.png']
     bank = AlphaBank(iter(names), level=0.1)
     assert sorted(bank.ids) == sorted({*names}) and len(bank) == 53
@@ -139,6 +139,6 @@ def test_more_ids_than_a_block(monkeypatch):
 
 
 def test_line_break_in_a_later_block(monkeypatch):
-    monkeypatch.setattr('mmaslp.core.bank._BLOCK', 7)
+    monkeypatch.setattr('mmaslp.core.aslp.bank._BLOCK', 7)
     with pytest.raises(ValueError, match='line break'):
         AlphaBank([*IDS, 'a\nb'])

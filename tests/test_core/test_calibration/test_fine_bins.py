@@ -18,8 +18,8 @@ from mmaslp.core.calibration import (
     tied_figures,
 )
 from mmaslp.core.calibration.binning import equal_mass_rows, sweep_rows
-from mmaslp.core.image_table import ImageTable
-from mmaslp.core.narrow_bins import LEAST, NarrowBins, pack
+from mmaslp.core.calibration.fine_bins import LEAST, NarrowBins, pack
+from mmaslp.core.calibration.image_table import ImageTable
 
 reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from .calibration import ScoreLevels
+from .score_table import ScoreLevels
 
 # Above this many pixels one more or less in a bin moves no figure by 1e-5 any longer.
 MOST = 2**18

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .bin_table import BinTable, ratio
+from .binned_metrics import binned_figures
 from .binning import equal_mass_rows, sweep_rows
-from .figures import binned_figures
 
 TIED = ('ece_em', 'ece_sweep', 'ks')
 

@@ -3,7 +3,12 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from mmaslp.core.draws import image_keys, image_uniform, iteration_keys, pixel_uniform
+from mmaslp.core.aslp.counter_rng import (
+    image_keys,
+    image_uniform,
+    iteration_keys,
+    pixel_uniform,
+)
 
 
 def uniform(ids, seed, iteration):

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from mmaslp.core import CalibrationHistogram
-from mmaslp.core.bootstrap import bootstrap, paired_bootstrap
 from mmaslp.core.calibration import TIED, binned_figures
-from mmaslp.core.image_table import ImageTable
+from mmaslp.core.calibration.bootstrap import bootstrap, paired_bootstrap
+from mmaslp.core.calibration.image_table import ImageTable
 
 # Not importable by name under pytest's importlib mode.
 reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))

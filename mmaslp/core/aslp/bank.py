@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .draws import ENCODING_ERRORS, image_keys
+from .counter_rng import ENCODING_ERRORS, image_keys
 
 __all__ = ['AlphaBank']
 

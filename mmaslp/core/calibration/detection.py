@@ -3,7 +3,8 @@
 import numpy as np
 
 from .bootstrap import check_resampling, percentiles
-from .calibration import ScoreLevels, roc_auc
+from .score_metrics import roc_auc
+from .score_table import ScoreLevels
 
 __all__ = ['detection_auroc', 'detection_interval']
 

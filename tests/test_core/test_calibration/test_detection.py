@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmaslp.core.detection import detection_auroc, detection_interval
+from mmaslp.core.calibration.detection import detection_auroc, detection_interval
 
 
 @pytest.mark.parametrize('decimals', [0, 1, 6])

@@ -2,8 +2,11 @@
 
 import numpy as np
 
-from .calibration import BinTable, binned_figures, brier_score, equal_width
-from .narrow_bins import NarrowBins, narrow_per_bin, pack
+from .bin_table import BinTable
+from .binned_metrics import binned_figures
+from .binning import equal_width
+from .fine_bins import NarrowBins, narrow_per_bin, pack
+from .score_metrics import brier_score
 
 SCHEMA = ('names', 'count', 'right', 'conf', 'nll', 'brier')
 

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from .calibration import BinTable
+from .bin_table import BinTable
 
 # Narrow bins in [0, 1], at least: above 255, so that no two 8-bit values share one.
 LEAST = 256

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.linalg import solve_discrete_lyapunov
 
 from mmaslp.core import image_margin, max_alpha, sc_bce, update_alpha
-from mmaslp.core.rules import explicit_limit
+from mmaslp.core.aslp.rules import explicit_limit
 
 DEFAULTS = dict(accuracy=0.95, beta=2.0, eta=0.002, lam=2000.0)
 

@@ -7,8 +7,10 @@ from numbers import Real
 import numpy as np
 import torch
 
-from .calibration import BinTable, binned_figures, check_bins
-from .scores import binary_logits
+from .bin_table import BinTable
+from .binned_metrics import binned_figures
+from .binning import check_bins
+from .inputs import binary_logits
 
 __all__ = [
     'LogitHistogram',

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from .calibration import TIED, BinTable, binned_figures, debiased_l2, tied_figures
-from .calibration.bin_table import ratio
+from .bin_table import BinTable, ratio
+from .binned_metrics import binned_figures, debiased_l2
+from .sorted_metrics import TIED, tied_figures
 
 # Resamples at a time: bounds the memory of the weights at 100 x images.
 CHUNK = 100

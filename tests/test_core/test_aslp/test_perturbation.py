@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import truncnorm
 
 from mmaslp.core import PERTURBATIONS, max_alpha, perturb_target, resolve_perturbation
-from mmaslp.core.perturbation import check_alpha, truncated_normal
+from mmaslp.core.aslp.perturbation import check_alpha, truncated_normal
 
 BETAS = st.floats(0.01, 2.0)
 
