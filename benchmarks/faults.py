@@ -127,7 +127,7 @@ def body(toy, folder, name, fault, workers, world, rank, queue):
         return
     hook = next(h for h in runner.hooks if isinstance(h, ASLPHook))
     weights = torch.cat([p.detach().flatten() for p in runner.model.parameters()])
-    queue.put(('done', hook.bank.alpha.tolist(), weights.tolist()))
+    queue.put(('done', hook.aslp.alpha.tolist(), weights.tolist()))
 
 
 def start(*args, rank=0, world=1, workers=0, fault=None):

@@ -208,7 +208,7 @@ def run_config(model, data, work_dir, ours, evaluate):
             val_evaluator=dict(type='CalibrationMetric' if ours else 'IoUMetric'),
         )
     if ours:
-        hook = dict(type='ASLPHook', warmup_iters=0, alpha=0.2, export=None)
+        hook = dict(type='ASLPHook', rule='MC', warmup_iters=0, alpha=0.2, export=None)
         cfg['custom_hooks'] = [hook if evaluate else dict(hook, rule='fixed')]
     return cfg
 
@@ -227,7 +227,7 @@ def try_model(model, data, ours, evaluate):
     if not (ours and evaluate):
         return
     hook = next(h for h in runner.hooks if isinstance(h, ASLPHook))
-    if not bool((hook.bank.alpha != 0.2).any()):
+    if not bool((hook.aslp.alpha != 0.2).any()):
         raise AssertionError('no level has moved')
     ece = runner.message_hub.get_scalar('val/calib/ece').current()
     if not 0 <= ece <= 1:

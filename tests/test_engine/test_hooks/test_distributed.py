@@ -47,7 +47,7 @@ class Recorder(Hook):
         model = runner.model
         self.wrapper = type(model).__name__ if is_model_wrapper(model) else None
         self.hook = next(h for h in runner.hooks if isinstance(h, ASLPHook))
-        self.start = self.hook.bank.alpha.clone()
+        self.start = self.hook.aslp.alpha.clone()
         self.steps = []
         for module in model.modules():
             if isinstance(module, SCBCELoss):
@@ -58,10 +58,10 @@ class Recorder(Hook):
         self.steps.append(dict(ids=names, draws=[]))
 
     def before_loss(self, loss, args):
-        self.steps[-1]['draws'].append(loss._state.draw.perturbed.tolist())
+        self.steps[-1]['draws'].append(loss.draw.perturbed.tolist())
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.steps[-1]['alpha'] = self.hook.bank.alpha.clone()
+        self.steps[-1]['alpha'] = self.hook.aslp.alpha.clone()
 
 
 def run(cfg):

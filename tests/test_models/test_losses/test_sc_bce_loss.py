@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 
-from mmaslp.core.aslp.batch import BatchDraw, BatchState
+from mmaslp.core.aslp.batch import BatchDraw, DrawSlot
 from mmaslp.core.aslp.counter_rng import image_keys, iteration_keys
 from mmaslp.models.losses import SCBCELoss
 
@@ -22,8 +22,8 @@ def batch(channels=1, seed=0, ignore=False, points=False):
 
 
 def managed(loss, perturbed, alpha=0.3, iteration=0):
-    """Bind a loss to a state that holds the given draw."""
-    state = BatchState()
+    """Bind a loss to a slot that holds the given draw."""
+    slot = DrawSlot()
     keys = iteration_keys(
         image_keys([str(i) for i in range(len(perturbed))]), 0, iteration
     )
@@ -32,9 +32,9 @@ def managed(loss, perturbed, alpha=0.3, iteration=0):
         perturbed=torch.tensor(perturbed),
         keys=keys,
     )
-    state.begin(draw)
-    loss.bind(state)
-    return state
+    slot.draw = draw
+    loss.bind(slot)
+    return slot
 
 
 def z_of(logits):
@@ -148,15 +148,15 @@ def test_noise_depends_on_the_iteration():
 def test_margins_are_recorded_with_the_weight_of_the_loss():
     logits, labels = batch(ignore=True)
     main, aux = SCBCELoss(), SCBCELoss(loss_weight=0.4)
-    state = managed(main, [False] * 4)
-    aux.bind(state)
+    slot = managed(main, [False] * 4)
+    aux.bind(slot)
     main(logits, labels)
     aux(-3 * logits, labels)
     valid = labels != 255
     signed = torch.where(valid, (2 * labels - 1) * z_of(logits), 0.0)
     margin = signed.flatten(1).sum(1) / valid.flatten(1).sum(1)
-    torch.testing.assert_close(state.end(), margin * (1 - 3 * 0.4) / 1.4)
-    assert state.end() is None
+    torch.testing.assert_close(slot.take().margin, margin * (1 - 3 * 0.4) / 1.4)
+    assert main.draw is None and aux.draw is None
 
 
 @pytest.mark.parametrize('reduction', ['none', 'mean', 'sum'])
@@ -239,10 +239,10 @@ def test_image_without_valid_pixels_gives_0_and_not_nan():
     labels[2] = 255
     logits.requires_grad_()
     loss = SCBCELoss()
-    state = managed(loss, [True] * 4)
+    slot = managed(loss, [True] * 4)
     loss(logits, labels).backward()
     assert torch.isfinite(logits.grad).all() and (logits.grad[2] == 0).all()
-    assert state.end()[2] == 0
+    assert slot.take().margin[2] == 0
 
     nothing = SCBCELoss()(logits, torch.full_like(labels, 255))
     assert nothing.item() == 0
@@ -331,7 +331,7 @@ def test_weight_that_does_not_fit():
 def test_another_batch_than_the_hook_drew_for():
     loss = SCBCELoss()
     managed(loss, [True, False])
-    with pytest.raises(ValueError, match='drew for a batch of 2 images'):
+    with pytest.raises(ValueError, match='the draw is for a batch of 2 images'):
         loss(*batch())
 
 
@@ -403,20 +403,19 @@ def test_under_torch_compile(beta):
 @pytest.mark.parametrize('ignore', [False, True])
 def test_gpu_gives_the_figures_of_the_cpu(beta, ignore):
     loss = SCBCELoss(beta=beta)
-    state = managed(loss, [True, False, True, False])
+    slot = managed(loss, [True, False, True, False])
     logits, labels = batch(ignore=ignore)
     ours = logits.cuda().requires_grad_()
     on_gpu = loss(ours, labels.cuda())
     on_gpu.backward()
-    draw = state.draw
-    margin = state.end().cpu()
-    state.begin(draw)
+    margin = slot.take().margin.cpu()
+    slot = managed(loss, [True, False, True, False])
     theirs = logits.clone().requires_grad_()
     on_cpu = loss(theirs, labels)
     on_cpu.backward()
     torch.testing.assert_close(on_gpu.cpu(), on_cpu)
     torch.testing.assert_close(ours.grad.cpu(), theirs.grad)
-    torch.testing.assert_close(margin, state.end())
+    torch.testing.assert_close(margin, slot.take().margin)
 
 
 @pytest.mark.gpu

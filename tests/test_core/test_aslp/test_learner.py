@@ -1,0 +1,291 @@
+import io
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.core import (
+    ASLP,
+    FB,
+    MC,
+    ME,
+    CalibrationHistogram,
+    Measured,
+    SelfCalibratingBCE,
+    update_alpha,
+)
+
+IDS = [f'images/{i}.png' for i in range(6)]
+
+
+def margins(draw, values):
+    """Leave margins in a draw, as a loss does."""
+    draw.record(torch.tensor(values))
+    return draw
+
+
+def learner(**options):
+    return ASLP(IDS, **{'rule': MC(eta=0.01, lam=10.0), 'alpha': 0.1, **options})
+
+
+def stepped(aslp, names, values, step=0):
+    return aslp.update(margins(aslp.draw(names, step), values))
+
+
+def test_levels_move_by_the_rule():
+    aslp = learner()
+    aslp.observe(0.9)
+    stepped(aslp, IDS[1:3], [2.0, -1.0])
+    expected = update_alpha(
+        torch.tensor([0.1, 0.1], dtype=torch.float64),
+        torch.tensor([2.0, -1.0]),
+        accuracy=0.9,
+        beta=2.0,
+        eta=0.01,
+        lam=10.0,
+    )
+    levels = aslp.levels
+    assert [levels[i] for i in IDS[1:3]] == pytest.approx(expected.tolist())
+    assert all(levels[i] == 0.1 for i in (IDS[0], *IDS[3:]))
+
+
+def test_default_is_feedback_without_levels():
+    aslp = ASLP(IDS)
+    assert aslp.rule == FB() and set(aslp.levels.values()) == {0.0}
+    aslp.observe(accuracy=0.9, confidence=0.95)
+    stepped(aslp, IDS[:2], [1.0, 3.0])
+    # k / (1 + k) * 2 / beta * 0.05, shared out 1 : 3 about the mean
+    levels = [aslp.levels[i] for i in IDS[:2]]
+    assert levels == pytest.approx([0.0125, 0.0375])
+
+
+def test_nothing_moves_in_warm_up_or_before_a_validation():
+    aslp = learner(warmup=5)
+    stepped(aslp, IDS[:2], [1.0, 1.0], step=7)
+    aslp.observe(0.9)
+    stepped(aslp, IDS[:2], [1.0, 1.0], step=4)
+    assert set(aslp.levels.values()) == {0.1}
+    stepped(aslp, IDS[:2], [1.0, 1.0], step=5)
+    assert aslp.levels[IDS[0]] != 0.1
+
+
+def test_draws_depend_on_seed_step_and_image_alone():
+    one, other = learner(alpha=0.4), ASLP(reversed(IDS * 2), alpha=0.4, rule='fixed')
+    draws = [one.draw(IDS, step).perturbed for step in range(200)]
+    for step, draw in enumerate(draws):
+        assert torch.equal(draw, other.draw(IDS, step).perturbed)
+        backwards = one.draw(IDS[::-1], step).perturbed
+        assert torch.equal(draw, backwards.flip(0))
+    share = torch.stack(draws).float().mean(0)
+    assert share.tolist() == pytest.approx([0.4] * 6, abs=0.12)
+    reseeded = [learner(alpha=0.4, seed=1).draw(IDS, s).perturbed for s in range(9)]
+    assert not all(torch.equal(a, b) for a, b in zip(draws, reseeded))
+
+
+def test_an_image_that_comes_twice_moves_once_by_its_mean_margin():
+    twice, once = learner(), learner()
+    for aslp in (twice, once):
+        aslp.observe(0.99)
+    stepped(twice, [IDS[0], IDS[1], IDS[0]], [1.0, 5.0, 3.0])
+    stepped(once, IDS[:2], [2.0, 5.0])
+    assert twice.levels == pytest.approx(once.levels)
+
+
+def test_images_that_are_not_finite_are_left_out_and_named(caplog):
+    aslp = learner()
+    aslp.observe(0.99)
+    with caplog.at_level(logging.WARNING, logger='mmaslp'):
+        left_out = stepped(aslp, IDS[:3], [1.0, float('nan'), float('inf')])
+    assert left_out == IDS[1:3]
+    assert f'not finite in 2 image(s) of the batch, whose levels stay: {IDS[1]}' in (
+        caplog.text
+    )
+    assert aslp.levels[IDS[0]] != 0.1
+    assert [aslp.levels[i] for i in IDS[1:3]] == [0.1, 0.1]
+    assert stepped(aslp, IDS[:3], [1.0, 1.0, 1.0]) == []
+
+
+def test_a_loss_that_was_not_given_the_draw():
+    with pytest.raises(ValueError, match=r'as criterion\(logits, labels, draw\)'):
+        learner().update(learner().draw(IDS[:1], 0))
+
+
+def test_ids_that_are_not_known_or_no_strings():
+    aslp = learner()
+    with pytest.raises(ValueError, match=r"'elsewhere\.png', which is no image of the"):
+        aslp.draw([IDS[0], 'elsewhere.png'], 0)
+    with pytest.raises(ValueError, match='ids must be strings'):
+        aslp.draw([3], 0)
+    with pytest.raises(ValueError, match='ids must be strings'):
+        ASLP([1, 2])
+    with pytest.raises(ValueError, match='ids is empty'):
+        ASLP([])
+
+
+@pytest.mark.parametrize('step', [-1, 1.5, '3', None, True])
+def test_bad_steps(step):
+    with pytest.raises(ValueError, match='step must be'):
+        learner().draw(IDS[:1], step)
+
+
+@pytest.mark.parametrize(
+    ('options', 'match'),
+    [
+        (dict(rule='FBX'), 'rule must be one of MC, ME, FB, fixed'),
+        (dict(beta=2.5), r'beta must be a number in \(0, 2\]'),
+        (dict(alpha=0.5), 'would flip the expected label'),
+        (dict(alpha=-0.1), 'alpha must be a probability'),
+        (dict(seed=1.5), 'seed must be an integer'),
+        (dict(warmup=-1), 'warmup must be a number >= 0'),
+        (dict(visits=0), 'visits must be a positive number'),
+    ],
+)
+def test_bad_options(options, match):
+    with pytest.raises(ValueError, match=match):
+        learner(**options)
+
+
+def test_a_histogram_tells_all_that_was_measured():
+    histogram = CalibrationHistogram()
+    histogram.update(
+        torch.tensor([0.9, 0.8, 0.3, 0.6]), torch.tensor([1, 0, 0, 1], dtype=torch.long)
+    )
+    aslp = learner(rule=FB(gap='median'))
+    aslp.observe(histogram)
+    metrics = histogram.compute()
+    assert aslp.measured == Measured(
+        accuracy=0.75, confidence=metrics['conf'], median_gap=metrics['median_gap']
+    )
+
+
+@pytest.mark.parametrize(
+    ('rule', 'figures', 'match'),
+    [
+        ('FB', dict(accuracy=0.9), 'needs confidence of the validation'),
+        (FB(gap='median'), dict(accuracy=0.9, confidence=0.9), 'needs median_gap'),
+        ('MC', dict(accuracy=None), 'needs accuracy'),
+        ('MC', dict(accuracy='0.9'), 'needs accuracy of the validation, a number'),
+        ('MC', dict(accuracy=90.0), 'accuracy must be a fraction'),
+        ('FB', dict(accuracy=0.9, confidence=95.0), 'confidence must be a fraction'),
+    ],
+)
+def test_figures_that_are_missing_or_out_of_range(rule, figures, match):
+    with pytest.raises(ValueError, match=match):
+        learner(rule=rule).observe(**figures)
+
+
+def test_an_undefined_figure_leaves_those_of_before(caplog):
+    aslp = learner()
+    aslp.observe(0.9)
+    aslp.observe(float('nan'))
+    assert aslp.measured == Measured(0.9)
+    assert 'the validation measured accuracy=nan: the levels go on with' in caplog.text
+
+
+def test_landmark_of_me_is_kept_over_validations():
+    aslp = learner(rule=ME(landmark='warmup'), warmup=3)
+    for step, (accuracy, landmark) in enumerate([(0.8, 0.8), (0.9, 0.9), (0.7, 0.9)]):
+        aslp.observe(accuracy, step=2 * step)
+        assert aslp.measured.landmark == landmark
+    assert aslp.observed_step == 4
+
+
+def test_an_unstable_rule_is_said_at_once(caplog):
+    learner(rule=MC(solver='explicit'))
+    assert 'is not stable at lam 2000' in caplog.text
+
+
+def run(aslp, steps, network=0.0):
+    """Train a scalar 'network'; what it does depends on the draws and the levels."""
+    criterion = SelfCalibratingBCE('HI')
+    labels = torch.ones(3, 2, 2)
+    weight = torch.tensor(network, requires_grad=True)
+    for step in steps:
+        names = [IDS[(step + k) % 6] for k in range(3)]
+        draw = aslp.draw(names, step)
+        logits = weight * torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1).expand(3, 2, 2)
+        criterion(logits, labels, draw).backward()
+        with torch.no_grad():
+            weight -= 0.5 * weight.grad
+        weight.grad = None
+        aslp.update(draw)
+        if step % 3 == 2:
+            confidence = torch.sigmoid(2 * weight.detach().abs()).item()
+            aslp.observe(accuracy=0.7, confidence=confidence)
+    return weight.item()
+
+
+@pytest.mark.parametrize('rule', ['FB', 'MC', ME(landmark='best')])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(rule):
+    whole = ASLP(IDS, rule=rule, seed=3, warmup=4)
+    end = run(whole, range(30))
+    first = ASLP(IDS, rule=rule, seed=3, warmup=4)
+    middle = run(first, range(17))
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second = ASLP(IDS, rule=rule, warmup=4)  # the seed comes from the state
+    assert second.load_state_dict(torch.load(file, weights_only=True)) == 6
+    assert run(second, range(17, 30), middle) == end
+    assert second.levels == whole.levels
+    ours, theirs = second.state_dict(), whole.state_dict()
+    assert all(torch.equal(ours.pop(k), theirs.pop(k)) for k in ('alpha', 'ids'))
+    assert ours == theirs
+
+
+def test_state_of_other_images(caplog):
+    aslp = learner()
+    aslp.observe(0.9)
+    stepped(aslp, IDS[:2], [1.0, 2.0])
+    other = ASLP([*IDS[:2], 'new.png'], rule=MC(eta=0.01, lam=10.0), alpha=0.1)
+    assert other.load_state_dict(aslp.state_dict()) == 2
+    assert other.levels['new.png'] == 0.1
+    assert other.levels[IDS[1]] == aslp.levels[IDS[1]]
+    assert '2 of the 3 training images are among the 6 of the state' in caplog.text
+
+
+def test_settings_that_changed_and_levels_that_are_too_high_now(caplog):
+    aslp = ASLP(IDS, beta='M', rule='fixed', alpha=0.9)
+    other = ASLP(IDS, beta='HI', rule='fixed', alpha=0.1)
+    other.load_state_dict(aslp.state_dict())
+    assert set(other.levels.values()) == {0.49}
+    assert 'beta 1.0 -> 2.0' in caplog.text and 'alpha 0.9 -> 0.1' in caplog.text
+    assert '6 resumed levels would flip the expected label' in caplog.text
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda s: s.update(alpha=s['alpha'][:3]),
+        lambda s: s.update(alpha=s['alpha'] * float('nan')),
+        lambda s: s.pop('ids'),
+        lambda s: s.pop('seed'),
+        lambda s: s.update(version=1),
+        lambda s: s.update(settings=None),
+        lambda s: s.update(accuracy=3.0),
+        lambda s: s.update(seed='0'),
+    ],
+)
+def test_a_damaged_state_changes_nothing(damage):
+    source = learner()
+    source.observe(0.5)
+    stepped(source, IDS[:2], [9.0, 9.0])
+    state = dict(source.state_dict())
+    damage(state)
+    aslp = learner(seed=7)
+    with pytest.raises(ValueError, match='the state of ASLP is damaged'):
+        aslp.load_state_dict(state)
+    assert set(aslp.levels.values()) == {0.1}
+    assert aslp.seed == 7 and aslp.measured is None
+
+
+def test_the_levels_of_a_state_are_live():
+    aslp = learner()
+    state = aslp.state_dict()
+    aslp.observe(0.99)
+    stepped(aslp, IDS, [1.0] * 6)
+    assert torch.equal(state['alpha'], aslp.alpha)
+    assert sorted(aslp.levels) == IDS
+    assert np.isfinite(list(aslp.levels.values())).all()
+    assert repr(aslp).startswith('ASLP(6 images, beta=2, rule=MC(')
