@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Cost of the bank of levels for very many images.
+"""Cost of the learner of levels for very many images.
 
 ``OMP_NUM_THREADS=1 python benchmarks/bank.py 10_000_000`` prints a table; the ids are
 as long as usual paths (about 50 characters).
@@ -15,8 +15,7 @@ import time
 import numpy as np
 import torch
 
-from mmaslp.core import AlphaBank, update_alpha
-from mmaslp.core.aslp.counter_rng import image_keys, image_uniform, iteration_keys
+from mmaslp.core import ASLP
 
 BATCH = 64
 
@@ -40,21 +39,11 @@ def timed(function):
     return result, time.perf_counter() - start
 
 
-def iteration(bank, names, step):
-    """Do what the hook does with the bank in one iteration."""
-    keys = image_keys(names)
-    rows = bank.rows(keys)
-    levels = bank.alpha.numpy()
-    drawn = image_uniform(iteration_keys(keys, 0, step)) < levels[rows]
-    margin = torch.from_numpy(drawn.astype(np.float64))
-    levels[rows] = update_alpha(
-        torch.from_numpy(levels[rows]),
-        margin,
-        accuracy=0.95,
-        beta=2.0,
-        eta=0.002,
-        lam=2000.0,
-    ).numpy()
+def iteration(aslp, names, step):
+    """Draw, and move the levels by margins that stand for those of a loss."""
+    draw = aslp.draw(names, step)
+    draw.record(draw.perturbed.float())
+    aslp.update(draw)
 
 
 def main():
@@ -63,7 +52,9 @@ def main():
     number = parser.parse_args().number
     torch.set_num_threads(1)
     before, _ = resident()
-    bank, build = timed(lambda: AlphaBank(map(name_of, range(number))))
+    aslp, build = timed(lambda: ASLP(map(name_of, range(number)), rule='MC'))
+    aslp.observe(accuracy=0.95)
+    bank = aslp.bank
     after, peak = resident()
     print(f'images: {len(bank):,}')
     print(f'build: {build:.1f} s, peak {peak - before:.2f} GB')
@@ -71,7 +62,7 @@ def main():
 
     picked = np.random.default_rng(0).integers(0, number, (200, BATCH))
     batches = [[name_of(i) for i in batch] for batch in picked]
-    _, taken = timed(lambda: [iteration(bank, b, i) for i, b in enumerate(batches)])
+    _, taken = timed(lambda: [iteration(aslp, b, i) for i, b in enumerate(batches)])
     print(f'iteration, batch of {BATCH}: {taken / len(batches) * 1e6:.0f} us')
 
     state, copied = timed(lambda: copy.deepcopy(bank.state_dict()))
