@@ -12,7 +12,7 @@ from mmaslp import doctor
 from mmaslp.checks.config import check_config
 from mmaslp.checks.environment import check_environment
 from mmaslp.checks.findings import Finding
-from mmaslp.checks.heads import REFUSED, refusal
+from mmaslp.checks.heads import REFUSED
 
 ONEDL = {
     'onedl-mmsegmentation': '1.4.2',

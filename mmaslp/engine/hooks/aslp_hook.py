@@ -23,7 +23,12 @@ from mmengine.runner import IterBasedTrainLoop
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from ...checks.heads import refusal
+from ...checks.runner import (
+    check_losses,
+    check_model,
+    check_pipeline,
+    metric_keys,
+)
 from ...core.aslp.bank import AlphaBank
 from ...core.aslp.batch import BatchDraw, BatchState
 from ...core.aslp.counter_rng import (
@@ -34,13 +39,12 @@ from ...core.aslp.counter_rng import (
 )
 from ...core.aslp.perturbation import check_alpha, max_alpha
 from ...core.aslp.rules import RULES, check_step, explicit_limit, update_alpha
-from ...datasets.listing import check_no_mixing, image_ids, iters_per_visit
+from ...datasets.listing import image_ids, iters_per_visit
 from ...evaluation.run_context import add_picture
 from ...models.losses import SCBCELoss
 from ...utils.level_table import write_level_table
 from ...visualization.alpha import alpha_histogram
 from .validation import (
-    figure_keys,
     first_validation,
     is_validation_due,
     validation_interval,
@@ -202,14 +206,9 @@ class ASLPHook(Hook):
         dataset = loop.dataloader.dataset
         model = _unwrap(runner.model)
         losses = self._find_losses(model)
-        check_no_mixing(dataset, getattr(model, 'data_preprocessor', None))
+        check_pipeline(dataset, getattr(model, 'data_preprocessor', None))
         if self.learns:
-            self._keys = figure_keys(runner, self.accuracy_key)
-            if self.rule == 'FB' and 'confidence' not in self._keys:
-                raise ValueError(
-                    "rule='FB' needs the confidence that CalibrationMetric measures: "
-                    'put it into val_evaluator and leave accuracy_key out'
-                )
+            self._keys = metric_keys(runner, self.accuracy_key, self.rule == 'FB')
 
         level = self._start_level(losses)
         self._warn_of_gain()
@@ -330,23 +329,9 @@ class ASLPHook(Hook):
         _log(f'levels of {len(self.bank)} images written to {path}')
 
     def _find_losses(self, model: Any) -> list[SCBCELoss]:
-        for module in model.modules():
-            reason = refusal(type(module).__name__)
-            if reason is not None:
-                raise ValueError(reason)
+        check_model(model)
         losses = [m for m in model.modules() if isinstance(m, SCBCELoss)]
-        if not losses:
-            raise ValueError(
-                'ASLPHook found no SCBCELoss in the model: set '
-                "loss_decode=dict(type='SCBCELoss') in decode_head (and auxiliary_head)"
-            )
-        betas = {loss.perturbation.beta for loss in losses}
-        if len(betas) > 1:
-            raise ValueError(
-                'the SCBCELoss modules of the model have different strengths beta '
-                f'{sorted(betas)}: one level per image needs the same in every head'
-            )
-        self._beta = betas.pop()
+        self._beta = check_losses(losses)
         return losses
 
     def _start_level(self, losses: list[SCBCELoss]) -> float:
