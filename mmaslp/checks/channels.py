@@ -42,7 +42,7 @@ def check_channels(
             'channels, of which there is one',
             f'{path}.out_channels = 2  (in every head)',
         )
-    sampler = inner.get('sampler')
+    sampler = inner.get('sampler') or {}
     if is_type(sampler, 'OHEMPixelSampler') and sampler.get('thresh') is not None:
         yield Finding(
             'error',

@@ -13,7 +13,7 @@ from .data import check_labels, missing_data, tests_on_validation
 from .findings import Finding
 from .heads import refused_part
 from .mixing import mixing_steps
-from .parts import is_type, metrics_of, type_name
+from .parts import builds, is_type, metrics_of, type_name
 from .perturbation import different_strengths, no_loss, no_loss_no_hook
 from .validation import (
     LOOP_KEYS,
@@ -47,20 +47,20 @@ def check_config(cfg: Mapping) -> list[Finding]:
     """
     model = cfg.get('model') or {}
     module = model.get('module') or model
-    found = (
-        refused_part(type_name(part), path) for path, part in _walk(module, 'model')
-    )
+    parts = [*_walk(module, 'model')]
+    found = (refused_part(type_name(part), path) for path, part in parts)
     refusal = next(filter(None, found), None)
     if refusal is not None:
         return [refusal]
     hook = _hook(cfg)
     findings = [*_imports(cfg)]
     for path, head in _heads(module):
-        losses = [loss for loss in _losses(head) if type_name(loss) in _BINARY_LOSSES]
+        losses = [*filter(_is_binary, _losses(head))]
         if losses and not is_type(head, 'STDCHead'):  # whose labels are boundaries
             first = min(map(type_name, losses), key=_BINARY_LOSSES.index)
             findings += check_channels(path, head, module, first)
-    findings += _perturbations(module, hook is not None)
+    findings += _perturbations(parts, hook is not None)
+    findings += _other_losses(module)
     findings += _test_cfg(module)
     findings += check_labels(cfg)
     if hook is not None:
@@ -133,42 +133,53 @@ def _losses(head: Mapping) -> list[Mapping]:
     return [losses] if isinstance(losses, Mapping) else list(losses)
 
 
-def _perturbations(model: Mapping, has_hook: bool) -> Iterator[Finding]:
-    parts = [*_walk(model, 'model')]
-    ours = {path: part for path, part in parts if is_type(part, 'SCBCELoss')}
+def _perturbations(
+    parts: list[tuple[str, Mapping]], has_hook: bool
+) -> Iterator[Finding]:
+    ours = {path: part for path, part in parts if _is_ours(part)}
     if has_hook:
         finding = no_loss(len(ours))
     else:
-        num = sum(type_name(part) in _BINARY_LOSSES for _, part in parts)
-        finding = no_loss_no_hook(num)
+        finding = no_loss_no_hook(sum(_is_binary(part) for _, part in parts))
     if finding is not None:
         yield finding
-    if not ours:
-        return
-    strengths = {}
-    for path, loss in ours.items():
-        try:
-            strengths[path] = resolve_perturbation(loss.get('beta', 'HI')).beta
-        except ValueError as error:
-            yield Finding('error', f'{path}: {error}', f"{path}.beta = 'HI'")
-    if has_hook:
-        finding = different_strengths(strengths.values(), [*strengths])
-        if finding is not None:
-            yield finding
-    else:
+    if ours and not has_hook:
         yield Finding(
             'note',
             'without ASLPHook every SCBCELoss draws for itself, with the fixed alpha '
             'of its arguments',
             f"custom_hooks = [dict(type='ASLPHook', rule='{_DEFAULT_RULE}')]",
         )
-    for path, head in _heads(model):
-        others = [loss for loss in _losses(head) if not is_type(loss, 'SCBCELoss')]
-        if others:
-            names = ', '.join(type_name(loss) for loss in others)
+    strengths = {}
+    for path, loss in ours.items():
+        try:
+            strengths[path] = resolve_perturbation(loss.get('beta', 'HI')).beta
+        except ValueError as error:
+            yield Finding('error', f'{path}: {error}', f"{path}.beta = 'HI'")
+    finding = different_strengths(strengths.values(), [*strengths])
+    if has_hook and finding is not None:
+        yield finding
+
+
+def _other_losses(model: Mapping) -> Iterator[Finding]:
+    """Say which heads train with more than SCBCELoss, if there is one at all."""
+    heads = [(path, head, _losses(head)) for path, head in _heads(model)]
+    if not any(_is_ours(loss) for _, _, losses in heads for loss in losses):
+        return
+    for path, head, losses in heads:
+        names = [type_name(loss) for loss in losses if not _is_ours(loss)]
+        if names:
             boundaries = ' (its labels are boundaries: right so)'
             why = boundaries if is_type(head, 'STDCHead') else ''
-            yield Finding('note', f'{path} trains with {names} too{why}')
+            yield Finding('note', f'{path} trains with {", ".join(names)} too{why}')
+
+
+def _is_ours(part: Any) -> bool:
+    return isinstance(part, Mapping) and builds(part, 'SCBCELoss', 'MODELS')
+
+
+def _is_binary(part: Any) -> bool:
+    return type_name(part) in _BINARY_LOSSES
 
 
 def _test_cfg(model: Mapping) -> Iterator[Finding]:
