@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..core.aslp.perturbation import resolve_perturbation
+from ..core.aslp.rules import Rule, make_rule
 from .channels import check_channels
 from .data import check_labels, missing_data, tests_on_validation
 from .findings import Finding
@@ -81,8 +82,7 @@ def check_data(cfg: Mapping) -> list[Finding]:
         list[Finding]: Notes; empty if all is well.
     """
     findings = [*missing_data(cfg)]
-    hook = _hook(cfg)
-    if hook is not None and _rule(hook) != 'fixed' and tests_on_validation(cfg):
+    if _learns(_hook(cfg)) and tests_on_validation(cfg):
         findings.append(
             Finding(
                 'note',
@@ -199,19 +199,30 @@ def _hook(cfg: Mapping) -> Mapping | None:
     return next((hook for hook in hooks if is_type(hook, 'ASLPHook')), None)
 
 
-def _rule(hook: Mapping) -> str:
-    """Name of the rule, which a config gives by name or as a dictionary."""
-    rule = hook.get('rule', _DEFAULT_RULE)
-    name = type_name(rule) if isinstance(rule, Mapping) else str(rule)
-    return 'fixed' if name == 'Fixed' else name
+def _rule(hook: Mapping) -> Rule:
+    return make_rule(hook.get('rule', _DEFAULT_RULE))
+
+
+def _learns(hook: Mapping | None) -> bool:
+    try:
+        return hook is not None and _rule(hook).learns
+    except ValueError:  # which check_config says
+        return False
 
 
 def _validation(cfg: Mapping, hook: Mapping | None) -> Iterator[Finding]:
-    if hook is None or _rule(hook) == 'fixed':
+    if hook is None:
+        return
+    try:
+        rule = _rule(hook)
+    except ValueError as error:
+        yield Finding('error', f'ASLPHook: {error}', "custom_hooks: rule='FB'")
+        return
+    if not rule.learns:
         return
     accuracy_key = hook.get('accuracy_key')
     finding = no_validation([key for key in LOOP_KEYS if not cfg.get(key)])
-    finding = finding or no_confidence(accuracy_key, _rule(hook) == 'FB')
+    finding = finding or no_confidence(accuracy_key, bool(rule.needs))
     if finding is None and accuracy_key is None:
         metrics = [metric_of(metric) for metric in metrics_of(cfg, 'val_evaluator')]
         finding = no_accuracy(metrics)

@@ -166,7 +166,7 @@ def test_configs_of_the_repository_have_no_error():
 
 
 def rules():
-    fixed = ('fixed', dict(type='Fixed'))
+    fixed = ('fixed', dict(type='fixed'))
     return [(rule, rule not in fixed) for rule in ('FB', 'MC', dict(type='ME'), *fixed)]
 
 
@@ -181,7 +181,7 @@ def test_rules_that_learn_need_a_validation(toy, tmp_path, rule, learns):
 
 def test_feedback_is_the_default_and_needs_the_confidence(toy, tmp_path):
     cfg = toy.config(tmp_path)
-    cfg.custom_hooks[0].accuracy_key = 'aAcc'
+    cfg.custom_hooks = [dict(type='ASLPHook', accuracy_key='aAcc')]
     for rule in (None, dict(type='FB', gain=2.0)):
         if rule is not None:
             cfg.custom_hooks[0].rule = rule
@@ -191,6 +191,14 @@ def test_feedback_is_the_default_and_needs_the_confidence(toy, tmp_path):
     cfg.pop('custom_hooks')
     (note,) = (f for f in check_config(cfg) if 'draws for itself' in f.message)
     assert note.remedy == "custom_hooks = [dict(type='ASLPHook', rule='FB')]"
+
+
+def test_unknown_rule(toy, tmp_path):
+    cfg = toy.config(tmp_path)
+    cfg.custom_hooks[0].rule = 'FBX'
+    (finding,) = (f for f in check_config(cfg) if f.level == 'error')
+    assert "got 'FBX'" in finding.message and "rule='FB'" in finding.remedy
+    assert not any('steer' in f.message for f in check_data(cfg))
 
 
 def test_unknown_perturbation(toy, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .counter_rng import ENCODING_ERRORS, image_keys
+from .counter_rng import ENCODING_ERRORS, encode_ids, image_keys
 
 __all__ = ['AlphaBank']
 
@@ -33,8 +33,8 @@ class AlphaBank:
         alpha (Tensor): ``(len(bank),)``, float64, on the CPU. Updated in place.
 
     Raises:
-        ValueError: If there is no id, an id holds a line break, or two different ids
-            have the same hash.
+        ValueError: If there is no id, an id is no string or holds a line break, or two
+            different ids have the same hash.
     """
 
     def __init__(self, ids: Iterable[str], level: float = 0.0):
@@ -63,6 +63,13 @@ class AlphaBank:
     def ids(self) -> list[str]:
         """Ids in row order, decoded anew at each call."""
         return _decode(self._text)
+
+    @property
+    def first_id(self) -> str:
+        """Id of the first row, for messages; decodes no other."""
+        text = self._text.numpy()
+        ends = np.flatnonzero(text == ord('\n'))
+        return _string(text[: ends[0] if len(ends) else None].tobytes())
 
     def rows(self, keys: np.ndarray) -> np.ndarray:
         """Find the rows of a batch.
@@ -128,7 +135,7 @@ def _pack(ids: Iterable[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     text, lengths, keys = bytearray(), [], []
     ids = iter(ids)
     while block := list(islice(ids, _BLOCK)):
-        lines = [name.encode(errors=ENCODING_ERRORS) for name in block]
+        lines = encode_ids(block)
         joined = b'\n'.join(lines)
         if joined.count(b'\n') != len(lines) - 1:
             raise ValueError('an id holds a line break: rename the file')
@@ -140,7 +147,9 @@ def _pack(ids: Iterable[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.frombuffer(text, np.uint8), starts, every
 
 
-def _gather_lines(text: np.ndarray, starts: np.ndarray, order: np.ndarray):
+def _gather_lines(
+    text: np.ndarray, starts: np.ndarray, order: np.ndarray
+) -> np.ndarray:
     """Copy lines in another order, without the line break after the last."""
     lengths = starts[order + 1] - starts[order]
     out = np.empty(int(lengths.sum()), np.uint8)

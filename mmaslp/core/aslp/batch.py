@@ -1,49 +1,42 @@
-"""What the hook tells the losses about a batch, and what they tell it back."""
+"""The draw of one iteration: what the learner tells the losses, and they tell it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ['BatchDraw', 'BatchState', 'plain_draw']
+__all__ = ['BatchDraw', 'DrawSlot', 'independent_draw']
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class BatchDraw:
     """The draw of one iteration, shared by every loss of the model.
+
+    A loss reads the draw and calls :meth:`record`; the learner reads :attr:`margin`.
 
     Attributes:
         alpha (Tensor): Levels of the images of the batch, ``(N,)``, float32.
         perturbed (Tensor): Outcome Z of the Bernoulli draw, ``(N,)``, bool.
         keys (np.ndarray): Keys for noise per pixel, ``(N,)``, uint64.
+        rows (np.ndarray, optional): Rows of the images in the learner's bank, ``(N,)``,
+            int64; None without a learner.
+        beta (float, optional): Strength that the levels belong to, in (0, 2]; None
+            without a learner.
+        step (int, optional): Iteration of the draw, >= 0; None without a learner.
     """
 
     alpha: Tensor
     perturbed: Tensor
     keys: np.ndarray
+    rows: np.ndarray | None = None
+    beta: float | None = None
+    step: int | None = None
+    _total: Tensor | None = field(default=None, init=False, repr=False)
+    _weight: float = field(default=0.0, init=False, repr=False)
 
-
-class BatchState:
-    """Shared between one hook and all losses of a model during one iteration.
-
-    The hook calls :meth:`begin` and :meth:`end`; a loss reads :attr:`draw` and calls
-    :meth:`record`.
-    """
-
-    def __init__(self):
-        self._draw = None
-        self._total = None
-        self._weight = 0.0
-
-    @property
-    def draw(self) -> BatchDraw | None:
-        """BatchDraw | None: The current draw; None outside of an iteration."""
-        return self._draw
-
-    def begin(self, draw: BatchDraw) -> None:
-        """Publish the draw of a new iteration and forget the margins of the last."""
-        self._draw, self._total, self._weight = draw, None, 0.0
+    def __len__(self) -> int:
+        return len(self.alpha)
 
     def record(self, margin: Tensor, weight: float = 1.0) -> None:
         """Add the margins that one call of a loss has seen.
@@ -57,24 +50,40 @@ class BatchState:
         self._total = total if self._total is None else self._total + total
         self._weight += weight
 
-    def end(self) -> Tensor | None:
-        """Close the iteration.
+    @property
+    def margin(self) -> Tensor | None:
+        """Tensor | None: Mean of the recorded margins, weighted by the losses' weights.
 
-        Returns:
-            Tensor | None: Mean of the recorded margins, weighted by the weights of the
-            losses, ``(N,)``, float32; None if no loss was called.
+        ``(N,)``, float32, on the device of the losses; None if no loss was called.
         """
-        margin = None if self._total is None else self._total / self._weight
-        self._draw, self._total, self._weight = None, None, 0.0
-        return margin
+        return None if self._total is None else self._total / self._weight
 
 
-def plain_draw(alpha: float, num_images: int) -> BatchDraw:
-    """Draw from torch's global generator, for a loss that no hook manages.
+class DrawSlot:
+    """The place where a hook leaves the current draw for losses that it cannot pass it.
+
+    Attributes:
+        draw (BatchDraw | None): The draw of this iteration; None outside of one.
+    """
+
+    def __init__(self) -> None:
+        self.draw: BatchDraw | None = None
+
+    def take(self) -> BatchDraw | None:
+        """Return the draw and leave the place empty."""
+        draw, self.draw = self.draw, None
+        return draw
+
+
+def independent_draw(alpha: float, num_images: int) -> BatchDraw:
+    """Draw from torch's global generator, for a loss that no learner manages.
 
     Args:
         alpha (float): Level of every image, in [0, 1].
         num_images (int): N.
+
+    Returns:
+        BatchDraw: Without ``rows``, ``beta`` and ``step``.
     """
     levels = torch.full((num_images,), alpha)
     keys = torch.randint(-(2**63), 2**63 - 1, (num_images,), dtype=torch.int64)

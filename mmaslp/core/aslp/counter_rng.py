@@ -6,6 +6,7 @@ gives the same draws. The 64-bit mixer is the finaliser of SplitMix64 (Steele et
 OOPSLA 2014); the 32-bit one for pixels is Wellons' ``lowbias32`` (2018).
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    'encode_ids',
     'generator_seed',
     'image_keys',
     'image_uniform',
@@ -25,16 +27,37 @@ _MASK = 0xFFFFFFFFFFFFFFFF
 ENCODING_ERRORS = 'surrogateescape'
 
 
-def image_keys(ids: list[str]) -> np.ndarray:
+def encode_ids(ids: Iterable[str]) -> list[bytes]:
+    """Encode image ids as UTF-8.
+
+    Args:
+        ids (Iterable[str]): Image ids, such as paths.
+
+    Raises:
+        ValueError: If one is no string.
+    """
+    try:
+        return [name.encode(errors=ENCODING_ERRORS) for name in ids]
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            f'ids must be strings, one per image, such as its path ({error}): turn '
+            'numbers into strings with map(str, ids)'
+        ) from error
+
+
+def image_keys(ids: Iterable[str]) -> np.ndarray:
     """Hash image ids to 64 bits.
 
     Args:
-        ids (list[str]): N image ids (``img_path``).
+        ids (Iterable[str]): N image ids, such as paths.
 
     Returns:
         np.ndarray: ``(N,)``, uint64; the same on every machine and in every process.
+
+    Raises:
+        ValueError: If an id is no string.
     """
-    names = [name.encode(errors=ENCODING_ERRORS) for name in ids]
+    names = encode_ids(ids)
     digests = b''.join([blake2b(name, digest_size=8).digest() for name in names])
     return np.frombuffer(digests, dtype='<u8')
 

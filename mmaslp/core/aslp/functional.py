@@ -1,9 +1,13 @@
 """Self-calibrating BCE and the per-image margin, as functions of tensors."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from .tensors import at_least_float32
 
 __all__ = ['image_margin', 'sc_bce', 'sc_bce_per_image']
 
@@ -28,7 +32,7 @@ def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tenso
         ValueError: If the shapes differ.
     """
     _check_shapes(logits, target=target, valid=valid)
-    logits = _at_least_float32(logits)
+    logits = at_least_float32(logits)
     if valid is not None:
         valid = valid.bool()
         logits = torch.where(valid, logits, torch.zeros_like(logits))
@@ -58,7 +62,7 @@ def image_margin(logits: Tensor, labels: Tensor, valid: Tensor | None = None) ->
         ValueError: If the shapes differ.
     """
     _check_shapes(logits, labels=labels, valid=valid)
-    logits = _at_least_float32(logits.detach())
+    logits = at_least_float32(logits.detach())
     signed = (2 * labels.to(logits.dtype) - 1) * logits
     valid = torch.ones_like(signed) if valid is None else valid
     valid = valid.bool().view(*valid.shape, 1)  # also one pixel per image: (N,)
@@ -84,7 +88,7 @@ def sc_bce_per_image(
         logits (Tensor): Logits z, shape ``(N, ...)``; half precision is computed in
             float32.
         labels (Tensor): Float labels in {0, 1} (anything where ``valid`` is False),
-            same shape, of a dtype of at least float32. **Overwritten.**
+            same shape, of a dtype of at least float32.
         strength (Tensor): Strength b of the perturbation: 0 where the label stays.
             Shape ``(N,)``, or that of ``logits`` for a strength per pixel.
         valid (Tensor, optional): Bool, same shape as ``logits``. Defaults to None.
@@ -110,14 +114,21 @@ def sc_bce_per_image(
 
 class _PerImage(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, logits, labels, strength, valid, noise):
-        z = _at_least_float32(logits)
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        logits: Tensor,
+        labels: Tensor,
+        strength: Tensor,
+        valid: Tensor | None,
+        noise: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        z = at_least_float32(logits)
         half = (0.5 * strength).to(z.dtype)
         if half.dim() == 1:
             half = half.view(len(half), *[1] * (z.dim() - 1))
         if valid is not None:
             z = torch.where(valid, z, torch.zeros_like(z))
-        sign = labels.mul_(2).sub_(1)
+        sign = labels.mul(2).sub_(1)
         signed = sign * z
         hard = F.softplus(signed, beta=-1)  # -softplus(-s)
         if valid is not None:
@@ -145,15 +156,10 @@ class _PerImage(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_loss, _):
+    def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (grad,) = ctx.saved_tensors
         grad = grad * grad_loss.view(len(grad), *[1] * (grad.dim() - 1))
         return grad.to(ctx.dtype), None, None, None, None
-
-
-def _at_least_float32(tensor: Tensor) -> Tensor:
-    wide = tensor.dtype in (torch.float32, torch.float64)
-    return tensor if wide else tensor.float()
 
 
 def _check_shapes(logits: Tensor, **others: Tensor | None) -> None:

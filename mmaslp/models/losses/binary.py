@@ -9,6 +9,8 @@ import torch
 from mmengine.fileio import load
 from torch import Tensor, nn
 
+from ...core.aslp.tensors import at_least_float32, check_channels, split_labels
+
 _EPS = torch.finfo(torch.float32).eps
 
 
@@ -100,7 +102,7 @@ class BinaryLoss(nn.Module):
         """
         reduction = self._resolve_reduction(reduction_override, avg_factor)
         labels, valid = self._split_labels(label, cls_score, ignore_index)
-        scores = _at_least_float32(cls_score)
+        scores = at_least_float32(cls_score)
         if valid is not None:
             scores = scores.masked_fill(~valid.unsqueeze(1), 0.0)
         labels = labels.to(scores.dtype)
@@ -141,7 +143,7 @@ class BinaryLoss(nn.Module):
     def _split_labels(
         self, label: Tensor, cls_score: Tensor, ignore_index: int | None
     ) -> tuple[Tensor, Tensor | None]:
-        _check_channels(cls_score)
+        check_channels(cls_score)
         if ignore_index is None:
             ignore_index = self.ignore_index
         return split_labels(_match_labels(label, cls_score), ignore_index)
@@ -195,63 +197,6 @@ class BinaryLoss(nn.Module):
         return loss / max(num_pixels, 1)
 
 
-def binary_logits(cls_score: Tensor) -> Tensor:
-    """Reduce one- or two-channel scores to one logit.
-
-    Args:
-        cls_score (Tensor): ``(N, 1, ...)`` or ``(N, 2, ...)``.
-
-    Returns:
-        Tensor: ``(N, ...)``, at least float32.
-
-    Raises:
-        ValueError: If there is no channel axis or it has another size.
-    """
-    _check_channels(cls_score)
-    cls_score = _at_least_float32(cls_score)
-    if cls_score.size(1) == 1:
-        return cls_score.squeeze(1)
-    return cls_score[:, 1] - cls_score[:, 0]
-
-
-def split_labels(labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor | None]:
-    """Check the labels and split off the mask of the valid ones.
-
-    Args:
-        labels (Tensor): Values in {0, 1, ignore_index}, any dtype and shape.
-        ignore_index (int): Value of pixels without a label.
-
-    Returns:
-        tuple[Tensor, Tensor | None]: A new float32 tensor of 0 and 1 (0 where invalid),
-        and the bool mask, or None if every pixel is valid.
-
-    Raises:
-        ValueError: If there is any other value.
-    """
-    values = labels.to(torch.float32, copy=True)
-    if not values.numel():
-        return values, None
-    # One read of the values and one transfer; both masks only where they are needed.
-    low, high = torch.stack(torch.aminmax(values)).tolist()
-    inside = low >= 0.0 and high <= 1.0
-    if inside and ignore_index not in (0, 1) and not labels.is_floating_point():
-        return values, None
-    if labels.dtype == torch.uint8 and not 0 <= ignore_index <= 255:
-        valid = torch.ones_like(labels, dtype=torch.bool)  # torch compares modulo 256
-    else:
-        valid = labels != ignore_index
-    known = (labels == 0) | (labels == 1) | ~valid
-    if not known.all():
-        other = labels[~known].unique()[:5].tolist()
-        raise ValueError(
-            f'label holds the values {other}, only 0, 1 and ignore_index='
-            f'{ignore_index} are allowed: load the masks with LoadBinaryAnnotations '
-            '(a 0/255 mask must become 0/1)'
-        )
-    values.masked_fill_(~valid, 0.0)
-    return values, None if valid.all() else valid
-
-
 def signed_logits(logits: Tensor, labels: Tensor) -> Tensor:
     """Logit of the label: z where it is 1, -z where it is 0.
 
@@ -289,21 +234,6 @@ def _check_real(value: float, name: str) -> float:
     if not (isinstance(value, Real) and math.isfinite(value)):
         raise ValueError(f'{name} must be a finite number, got {value!r}')
     return value
-
-
-def _check_channels(cls_score: Tensor) -> None:
-    if cls_score.dim() < 3 or cls_score.size(1) not in (1, 2):
-        raise ValueError(
-            'cls_score must be (N, 1, H, W), (N, 2, H, W) or (N, 1 | 2, P), got '
-            f'{tuple(cls_score.shape)}: the loss is for binary heads, set '
-            'out_channels=1 (or num_classes=2)'
-        )
-
-
-def _at_least_float32(cls_score: Tensor) -> Tensor:
-    if cls_score.dtype in (torch.float16, torch.bfloat16):
-        return cls_score.float()
-    return cls_score
 
 
 def _match_labels(label: Tensor, cls_score: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from .binary import BinaryLoss, binary_logits, check_positive, signed_logits
+from ...core.aslp.tensors import binary_logits
+from .binary import BinaryLoss, check_positive, signed_logits
 
 
 @MODELS.register_module()

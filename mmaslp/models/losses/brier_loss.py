@@ -4,7 +4,8 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from .binary import BinaryLoss, binary_logits
+from ...core.aslp.tensors import binary_logits
+from .binary import BinaryLoss
 
 
 @MODELS.register_module()

@@ -5,7 +5,8 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ...core.aslp.functional import sc_bce
-from .binary import BinaryLoss, binary_logits, check_positive
+from ...core.aslp.tensors import binary_logits
+from .binary import BinaryLoss, check_positive
 
 
 @MODELS.register_module()

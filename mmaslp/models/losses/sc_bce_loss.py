@@ -1,50 +1,30 @@
 """Self-calibrating binary cross entropy as a registered loss."""
 
 from collections.abc import Sequence
-from numbers import Real
 
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...core.aslp.batch import BatchDraw, BatchState, plain_draw
-from ...core.aslp.counter_rng import pixel_uniform
-from ...core.aslp.functional import image_margin, sc_bce, sc_bce_per_image
-from ...core.aslp.perturbation import (
-    check_alpha,
-    perturb_target,
-    resolve_perturbation,
-    truncated_normal,
-)
-from .binary import BinaryLoss, binary_logits
+from ...core.aslp import BatchDraw, DrawSlot, Perturbation, SelfCalibratingBCE
+from ...core.aslp.tensors import binary_logits
+from .binary import BinaryLoss
 
 
 @MODELS.register_module()
 class SCBCELoss(BinaryLoss):
-    r"""Self-Calibrating Binary Cross Entropy.
+    """Self-Calibrating Binary Cross Entropy for the heads of MMSegmentation.
 
-    Perturbs the label of each image, as a whole, with the image's own probability:
-    :math:`t = y` or, with probability :math:`\alpha_i`,
-    :math:`t = (1 - \beta) y + \beta / 2`, and averages BCE(z, t) over the valid pixels.
+    :class:`~mmaslp.core.SelfCalibratingBCE` with the arguments that the host's heads
+    pass: a table of what its arguments make of it is there.
 
     With :class:`ASLPHook` in ``custom_hooks`` the hook gives the levels and draws once
     per image and iteration, for all heads together. **Without the hook every call of
     the loss draws for itself** with the fixed ``alpha``, from torch's global generator.
 
-    One loss, by its arguments:
-
-    =============================================  ===================================
-    ``alpha=0``                                    binary cross entropy
-    ``eps=0.1``                                    label smoothing
-    ``beta='HI', alpha=a / 2, per_pixel=True``     DisturbLabel with noise rate a
-    ``beta='HI' | 'SI' | 'M' | 'DM', alpha=0.05``  stochastic label perturbation (SLP)
-    any of them with ``ASLPHook``                  adaptive (ASLP)
-    =============================================  ===================================
-
     Args:
-        beta (str | float): Perturbation by name (``'HI'`` hard inversion 2, ``'SI'``
-            soft inversion 1.5, ``'M'`` moderation 1, ``'DM'`` moderation with noise
-            per pixel) or strength in (0, 2]. Defaults to 'HI'.
+        beta (str | float): See :class:`~mmaslp.core.SelfCalibratingBCE`. Defaults to
+            'HI'.
         alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``; under a hook
             that learns, or has an ``alpha``, the hook's is used. Defaults to 0.
         deterministic (bool): Train on the expected target instead of drawing: label
@@ -91,7 +71,7 @@ class SCBCELoss(BinaryLoss):
         loss_name: str = 'loss_sc_bce',
         ignore_index: int = 255,
         avg_non_ignore: bool = True,
-    ):
+    ) -> None:
         super().__init__(
             reduction=reduction,
             class_weight=class_weight,
@@ -100,41 +80,31 @@ class SCBCELoss(BinaryLoss):
             ignore_index=ignore_index,
             avg_non_ignore=avg_non_ignore,
         )
-        self.perturbation = resolve_perturbation(beta)
-        if eps is not None:
-            if alpha:
-                raise ValueError('give either eps (label smoothing) or alpha, not both')
-            if not (isinstance(eps, Real) and 0.0 <= eps < 1.0):
-                raise ValueError(f'eps must be in [0, 1), got {eps!r}')
-            if eps > self.perturbation.beta:
-                raise ValueError(
-                    f'eps = {eps!r} is more than beta = {self.perturbation.beta:g}, '
-                    'which gives a smoothing of at most that: leave beta out'
-                )
-            deterministic, alpha = True, eps / self.perturbation.beta
-        self.alpha = check_alpha(alpha, self.perturbation.beta)
-        if deterministic and per_pixel:
-            raise ValueError(
-                'per_pixel=True draws and deterministic=True does not: set one of them'
-            )
-        self.deterministic = deterministic
-        self.per_pixel = per_pixel
-        self._state = None
-
-    def bind(self, state: BatchState | None) -> None:
-        """Share the hook's state; None returns to drawing in every call."""
-        self._state = state
-
-    def extra_repr(self) -> str:
-        """Show the perturbation in ``print(model)``."""
-        name, beta = self.perturbation.name, self.perturbation.beta
-        return (
-            f'perturbation={name}, beta={beta:g}, alpha={self.alpha:g}, '
-            f'deterministic={self.deterministic}, per_pixel={self.per_pixel}'
+        self.criterion = SelfCalibratingBCE(
+            beta, alpha, deterministic=deterministic, eps=eps, per_pixel=per_pixel
         )
+        self._slot = DrawSlot()
 
-    # The checks read values and the draw is made of Python objects: a compiled
-    # train_step (cfg.compile) steps over this call instead of failing on its graph.
+    @property
+    def perturbation(self) -> Perturbation:
+        """Perturbation: What a perturbed label becomes."""
+        return self.criterion.perturbation
+
+    @property
+    def alpha(self) -> float:
+        """float: Level of every image where no hook gives one."""
+        return self.criterion.alpha
+
+    @property
+    def draw(self) -> BatchDraw | None:
+        """BatchDraw | None: The hook's draw of this iteration."""
+        return self._slot.draw
+
+    def bind(self, slot: DrawSlot) -> None:
+        """Take the draws from a place that a hook fills; an empty one draws here."""
+        self._slot = slot
+
+    # See SelfCalibratingBCE.forward.
     @torch.compiler.disable
     def forward(
         self,
@@ -156,55 +126,13 @@ class SCBCELoss(BinaryLoss):
         reduction = self._resolve_reduction(reduction_override, avg_factor)
         labels, valid = self._split_labels(label, cls_score, ignore_index)
         logits = binary_logits(cls_score)
-
-        draw = self._draw(len(logits))
-        strength, noise = self._perturb(draw, logits)
-        whole = weight is None and self.class_weight is None and reduction != 'none'
-        if whole:
-            loss, margin = sc_bce_per_image(logits, labels, strength, valid, noise)
-        else:
-            margin = image_margin(logits, labels, valid)
-            if strength.dim() == 1:
-                strength = strength.view(-1, *[1] * (logits.dim() - 1))
-            target = perturb_target(labels, strength, noise)
-            loss = sc_bce(logits, target, valid)
+        per_image = weight is None and self.class_weight is None and reduction != 'none'
+        draw = self.draw
+        loss, margin = self.criterion.losses(logits, labels, valid, draw, per_image)
+        if draw is not None:
+            draw.record(margin, self.loss_weight)
+        if not per_image:
             loss = self._weigh(loss, labels, weight, valid)
-        if self._state is not None and self._state.draw is not None:
-            self._state.record(margin, self.loss_weight)
         return self.loss_weight * self._reduce(
             loss, reduction, avg_factor, valid, logits.numel()
         )
-
-    def _draw(self, num_images: int) -> BatchDraw:
-        managed = self._state is not None and self._state.draw is not None
-        if not managed:
-            return plain_draw(self.alpha, num_images)
-        draw = self._state.draw
-        if len(draw.alpha) != num_images:
-            raise ValueError(
-                f'ASLPHook drew for a batch of {len(draw.alpha)} images but this head '
-                f'calls its loss with {num_images}: use a loss of the host in heads '
-                'that split, drop or mix images'
-            )
-        return draw
-
-    def _perturb(self, draw: BatchDraw, logits: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Strength per image (N,) or per pixel, and noise or None."""
-        beta, bound = self.perturbation.beta, self.perturbation.noise
-        if self.deterministic:
-            return (draw.alpha * beta).to(logits.device, non_blocking=True), None
-        shape, device = logits.shape[1:], logits.device
-        if self.per_pixel:
-            level = draw.alpha.to(device).view(-1, *[1] * len(shape))
-            # The negated keys are a stream apart from that of the noise below.
-            uniform = pixel_uniform(~draw.keys, shape, device)
-            chosen = (0.5 * (uniform + 1) < level).float()
-        else:
-            chosen = draw.perturbed.float().to(device, non_blocking=True)
-            if not bound or not draw.perturbed.any():
-                return chosen * beta, None
-        if not bound:
-            return chosen * beta, None
-        noise = truncated_normal(pixel_uniform(draw.keys, shape, device), bound)
-        where = chosen if chosen.dim() > 1 else chosen.view(-1, *[1] * len(shape))
-        return chosen * beta, noise * where

@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmaslp.core import AlphaBank, update_alpha
+from mmaslp.core import FB, MC, AlphaBank, Measured, update_alpha
 from mmaslp.engine import ASLPHook
 from mmaslp.models.losses import SCBCELoss
 from mmaslp.utils.checkpoint import allow_history_buffers
@@ -48,11 +48,13 @@ class Recorder(Hook):
         logits, labels = args[:2]
         signed = (2 * labels - 1) * logits.detach().squeeze(1)
         self.iters[-1]['margins'].append(signed.flatten(1).mean(1))
-        self.iters[-1]['draws'].append(loss._state.draw.perturbed.tolist())
+        self.iters[-1]['draws'].append(loss.draw.perturbed.tolist())
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.iters[-1]['loss'] = outputs['loss'].item()
-        self.levels.append(dict(zip(self.hook.bank.ids, self.hook.bank.alpha.tolist())))
+        self.levels.append(
+            dict(zip(self.hook.aslp.bank.ids, self.hook.aslp.alpha.tolist()))
+        )
 
 
 def aslp(runner):
@@ -157,7 +159,7 @@ def test_same_image_twice_in_a_batch(toy, tmp_path):
 @LOOPS
 @pytest.mark.parametrize('gap', ['median', 'mean'])
 def test_feedback_rule_follows_the_measured_gap(toy, tmp_path, by_epoch, gap):
-    hook = dict(type='ASLPHook', rule='FB', warmup_iters=5, alpha=0.2, lam=1.0, eta=0.3)
+    hook = dict(type='ASLPHook', rule='FB', warmup_iters=5, alpha=0.2, gain=0.3)
     cfg = toy.config(tmp_path / 'run', by_epoch, custom_hooks=[dict(hook, gap=gap)])
     cfg.val_evaluator[0].bins = 1000  # for a median that is not the mean
     if by_epoch:
@@ -180,15 +182,11 @@ def test_feedback_rule_follows_the_measured_gap(toy, tmp_path, by_epoch, gap):
         measured = gaps.get(step['iter'], measured)
         ids = step['ids']
         if measured is not None and len(set(ids)) == len(ids):
-            moved = update_alpha(
+            moved = FB(gain=0.3, gap='median').step(
                 torch.tensor([levels[i] for i in ids], dtype=torch.float64),
                 step['margins'][0].double(),
-                accuracy=0.9,
-                gap=measured,
                 beta=2.0,
-                eta=0.3,
-                lam=1.0,
-                rule='FB',
+                measured=Measured(accuracy=0.9, median_gap=measured),
                 visits=2.0 if by_epoch else 1.0,
             )
             levels.update(zip(ids, moved.tolist()))
@@ -214,7 +212,7 @@ def test_me_rule_with_landmark_of_the_warm_up(toy, tmp_path):
     )
     runner, _ = train(cfg)
     state = state_of(runner)
-    assert 0 < state['landmark'] <= 1 and state['validated_iter'] == 15
+    assert 0 < state['landmark'] <= 1 and state['observed_step'] == 15
 
 
 @pytest.mark.parametrize('solver', ['implicit', 'explicit', 'released'])
@@ -222,7 +220,7 @@ def test_me_rule_with_landmark_of_the_warm_up(toy, tmp_path):
 def test_solvers_and_perturbations(toy, tmp_path, solver, beta):
     cfg = toy.config(
         tmp_path / 'run',
-        custom_hooks=[dict(type='ASLPHook', solver=solver, warmup_iters=5)],
+        custom_hooks=[dict(type='ASLPHook', rule='MC', solver=solver, warmup_iters=5)],
     )
     cfg.model.decode_head.loss_decode.beta = beta
     _, recorder = train(cfg)
@@ -307,7 +305,7 @@ def test_checkpoint_loads_safely_and_load_from_starts_anew(toy, tmp_path):
     allow_history_buffers()  # OneDL's loader takes them back after each file
     checkpoint = torch.load(path, weights_only=True)
     saved = checkpoint['message_hub']['runtime_info']['aslp']
-    assert torch.equal(saved['alpha'], aslp(runner).bank.alpha)
+    assert torch.equal(saved['alpha'], aslp(runner).aslp.bank.alpha)
 
     _, recorder = train(toy.config(tmp_path / 'fine', load_from=path))
     assert set(recorder.levels[0].values()) == {0.0}
@@ -348,15 +346,9 @@ def test_resume_with_a_stronger_perturbation_keeps_the_side_of_the_label(toy, tm
     assert 'beta 1.0 -> 2.0' in log and 'alpha 0.9 -> 0.1' in log
 
 
-def test_resume_of_a_run_that_knew_the_mean_gap_only(toy, tmp_path):
+def test_resume_with_another_gap(toy, tmp_path):
     hook = dict(type='ASLPHook', rule='FB', gap='mean', warmup_iters=5, alpha=0.2)
     train(toy.config(tmp_path / 'run', custom_hooks=[hook]))
-    path = tmp_path / 'run' / 'epoch_3.pth'
-    allow_history_buffers()  # OneDL's loader takes them back after each file
-    checkpoint = torch.load(path, weights_only=True)
-    state = checkpoint['message_hub']['runtime_info']['aslp']
-    del state['median_gap'], state['settings']['gap']
-    torch.save(checkpoint, path)
     cfg = toy.config(
         tmp_path / 'run',
         custom_hooks=[{**hook, 'gap': 'median'}],
@@ -375,7 +367,7 @@ def test_resume_of_a_run_that_knew_the_mean_gap_only(toy, tmp_path):
         lambda s: s.update(alpha=s['alpha'][:3]),
         lambda s: s.pop('ids'),
         lambda s: s.pop('seed'),
-        lambda s: s.update(version=2),
+        lambda s: s.update(version=1),
         lambda s: s.update(settings=None),
     ],
 )
@@ -394,7 +386,7 @@ def test_resume_with_damaged_state(toy, tmp_path, damage):
 
 
 def test_nan_in_one_image_costs_only_that_image_its_step(toy, tmp_path):
-    cfg = toy.config(tmp_path / 'run', custom_hooks=[dict(type='ASLPHook')])
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[dict(type='ASLPHook', rule='MC')])
     cfg.custom_hooks[0].warmup_iters = 5
     runner = Runner.from_cfg(cfg)
     recorder = Recorder()
@@ -427,7 +419,7 @@ def test_logs_pictures_and_table(toy, tmp_path):
     folder = next((tmp_path / 'run').glob('*/vis_data'))
     lines = [json.loads(x) for x in (folder / 'scalars.json').read_text().splitlines()]
     last = [x for x in lines if 'alpha' in x][-1]
-    alpha = aslp(runner).bank.alpha.numpy()
+    alpha = aslp(runner).aslp.bank.alpha.numpy()
     assert last['alpha'] == pytest.approx(alpha.mean(), abs=1e-4)
     for name, share in (('alpha_p05', 0.05), ('alpha_p50', 0.5), ('alpha_p95', 0.95)):
         assert last[name] == pytest.approx(np.quantile(alpha, share), abs=1e-4)
@@ -439,7 +431,7 @@ def test_logs_pictures_and_table(toy, tmp_path):
         rows = list(csv.DictReader(file))
     levels = [float(row['alpha']) for row in rows]
     assert levels == sorted(levels) and len(rows) == 10
-    by_name = dict(zip(aslp(runner).bank.ids, alpha))
+    by_name = dict(zip(aslp(runner).aslp.bank.ids, alpha))
     for row, level in zip(rows, levels):
         assert level == pytest.approx(by_name[row['img_path']], abs=1e-6)
 
@@ -498,19 +490,16 @@ def test_visits_of_repeated_and_large_sets(toy, tmp_path):
         cfg.train_dataloader.dataset = dict(
             type='RepeatDataset', dataset=inner, times=4 if by_epoch else 1000
         )
-        runner, _ = train(cfg)
-        return aslp(runner), runner
+        return aslp(train(cfg)[0])
 
-    hook, runner = planned(True, max_epochs=1, val_interval=3)
-    assert hook._warmup == 2 * 20 and hook._visits(runner) == 3 * 4
-    hook, runner = planned(False, max_iters=4, val_interval=15)
-    assert hook._warmup == 2 * 5 and hook._visits(runner) == 3
-    hook, runner = planned(False, max_iters=4, val_interval=1)
-    assert hook._visits(runner) == 1  # not 0.2: a step is never multiplied
-    hook, runner = planned(
-        False, max_iters=4, val_interval=1, dynamic_intervals=[(3, 10)]
-    )
-    assert hook._visits(runner) == 2
+    hook = planned(True, max_epochs=1, val_interval=3)
+    assert hook.aslp.warmup == 2 * 20 and hook.schedule.visits == 3 * 4
+    hook = planned(False, max_iters=4, val_interval=15)
+    assert hook.aslp.warmup == 2 * 5 and hook.schedule.visits == 3
+    hook = planned(False, max_iters=4, val_interval=1)
+    assert hook.schedule.visits == 1  # not 0.2: a step is never multiplied
+    hook = planned(False, max_iters=4, val_interval=1, dynamic_intervals=[(3, 10)])
+    assert hook.schedule.visits == 2
 
 
 def test_no_accuracy_among_the_metrics(toy, tmp_path):
@@ -561,7 +550,7 @@ def test_dataset_wrappers(toy, tmp_path, kind):
         part = {**inner, 'indices': list(range(6))}
         cfg.train_dataloader.dataset = dict(type=kind, dataset=part, times=2)
     runner, recorder = train(cfg)
-    assert len(aslp(runner).bank) == 6
+    assert len(aslp(runner).aslp.bank) == 6
     assert min(recorder.levels[-1].values()) > 0
 
 
@@ -573,7 +562,7 @@ def test_image_that_the_training_set_does_not_list(toy, tmp_path):
         priority = 'VERY_LOW'
 
         def before_train(self, runner):
-            aslp(runner).bank = AlphaBank(['elsewhere.png'])
+            aslp(runner).aslp.bank = AlphaBank(['elsewhere.png'])
 
     runner.register_hook(Shrink())
     with pytest.raises(ValueError, match='no image of the training set'):
@@ -612,12 +601,12 @@ def test_a_level_of_the_loss_that_is_not_used_is_said(
 @pytest.mark.parametrize(
     ('hook', 'limit'),
     [
-        (dict(rule='MC'), '1000'),
-        (dict(rule='MC', solver='released'), '1000'),
-        (dict(rule='FB', lam=600), '500'),
+        (dict(rule='MC'), 'lam below 1000'),
+        (dict(rule='MC', solver='released'), 'lam below 1000'),
+        (dict(rule='FB', gain=1.2), 'a gain below 1'),
         (dict(rule='MC', lam=999), None),
-        (dict(rule='FB'), '500'),
-        (dict(rule='FB', lam=499), None),
+        (dict(rule='FB'), 'a gain below 1'),
+        (dict(rule='FB', gain=0.99), None),
         (dict(rule='ME'), None),
     ],
 )
@@ -627,8 +616,8 @@ def test_an_explicit_step_that_is_not_stable_is_said(toy, tmp_path, hook, limit)
     cfg.train_cfg.max_epochs = 1
     Runner.from_cfg(cfg).train()
     log = log_of(tmp_path / 'run')
-    assert ('is not stable at lam' in log) == (limit is not None)
-    assert limit is None or f'take lam below {limit}, or' in log
+    assert ('is not stable at' in log) == (limit is not None)
+    assert limit is None or f'take {limit}, or' in log
 
 
 def test_warm_up_that_never_ends_is_said_at_the_start(toy, tmp_path):
@@ -640,17 +629,23 @@ def test_warm_up_that_never_ends_is_said_at_the_start(toy, tmp_path):
 @pytest.mark.parametrize(
     ('kwargs', 'match'),
     [
-        (dict(rule='XX'), 'rule must be one of MC, ME, FB or fixed'),
-        (dict(solver='XX'), 'solver must be one of'),
-        (dict(rule='FB', solver='released'), 'no rule'),
-        (dict(eta=0), 'eta'),
-        (dict(eta='0.002'), 'eta must be a positive number'),
-        (dict(lam=None, eta=float('inf')), 'eta must be a positive number'),
+        (dict(rule='XX'), 'rule must be one of MC, ME, FB, fixed'),
+        (dict(rule='MC', solver='XX'), 'solver must be one of'),
+        (dict(rule='FB', solver='released'), 'solver must be one of implicit, expl'),
+        (dict(rule='FB', eta=0.1), "'FB' has no option 'eta': it takes gain, gap, so"),
+        (dict(rule='fixed', gain=1), "'fixed' has no option 'gain': it takes none"),
+        (dict(rule=dict(type='MC', gap='mean')), "'MC' has no option 'gap'"),
+        (dict(rule=MC(), eta=0.1), 'rule is an object already'),
+        (dict(rule='MC', eta=0), 'eta'),
+        (dict(rule='MC', eta='0.002'), 'eta must be a positive number'),
+        (dict(rule='MC', eta=float('inf')), 'eta must be a positive number'),
+        (dict(gain=0), 'gain must be a positive number'),
+        (dict(gain=True), 'gain must be a positive number'),
         (dict(alpha=2), r'alpha must be a probability in \[0, 1\], got 2'),
         (dict(warmup_epochs='5'), 'warmup_epochs must be a number'),
-        (dict(lam=-1), 'lam'),
-        (dict(landmark='first'), 'landmark'),
-        (dict(landmark=95), 'landmark'),
+        (dict(rule='MC', lam=-1), 'lam'),
+        (dict(rule='ME', landmark='first'), 'landmark'),
+        (dict(rule='ME', landmark=95), 'landmark'),
         (dict(gap='mode'), 'gap must be one of mean, median'),
         (dict(warmup_epochs=1, warmup_iters=1), 'not both'),
         (dict(warmup_epochs=-1), 'warmup_epochs'),

@@ -1,0 +1,375 @@
+"""The learner: everything about the perturbation levels but a host's events."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .bank import AlphaBank
+from .batch import BatchDraw
+from .counter_rng import image_keys, image_uniform, iteration_keys
+from .exchange import exchange_margins
+from .perturbation import Perturbation, check_alpha, resolve_perturbation
+from .rules import Measured, Rule, make_rule
+from .rules.base import check_number
+
+__all__ = ['ASLP']
+
+STATE_VERSION = 2
+
+
+class ASLP:
+    r"""Adaptive Stochastic Label Perturbation, for any training loop.
+
+    Keeps a perturbation level :math:`\alpha_i` per training image, draws which images
+    of a batch get a perturbed label, and moves the levels by a rule: with the margins
+    that :class:`SelfCalibratingBCE` leaves in the draw, and with what the last
+    validation measured.
+
+    Draws depend on the seed, the step and the image alone, so that a resumed run goes
+    on as the uninterrupted one would have done. In a distributed training every process
+    makes the same learner and calls :meth:`update` in every step; it joins the margins
+    of all processes.
+
+    Args:
+        ids (Iterable[str]): One string per training image, such as its path; repeated
+            ones share a level.
+        beta (str | float): Perturbation, as of :class:`SelfCalibratingBCE`. Defaults to
+            'HI'.
+        rule (str | dict | Rule): ``'FB'``, ``'MC'``, ``'ME'``, ``'fixed'``, or a rule
+            with its options, such as ``FB(gain=0.5)``. Defaults to 'FB'.
+        alpha (float): Level that every image starts with, in [0, 1], with
+            ``alpha * beta < 1``. Defaults to 0.
+        seed (int): Seed of the draws. Defaults to 0.
+        warmup (int): Steps before the levels begin to move, >= 0. Defaults to 0.
+        visits (float): Visits of an image between two validations, > 0: 1 if you
+            validate after each epoch, 2 after every other. Defaults to 1.
+        logger (logging.Logger, optional): Where warnings go. Defaults to None: the
+            logger 'mmaslp'.
+
+    Attributes:
+        bank (AlphaBank): The levels by image.
+        measured (Measured | None): What the last validation measured.
+        observed_step (int | None): Step of the last validation.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> aslp = ASLP(['a.png', 'b.png'], beta='HI', rule='FB')
+        >>> criterion = SelfCalibratingBCE(beta='HI')
+        >>> draw = aslp.draw(['b.png'], step=0)
+        >>> loss = criterion(torch.zeros(1, 1, 4, 4), torch.ones(1, 4, 4), draw)
+        >>> aslp.update(draw)  # after loss.backward()
+        []
+        >>> aslp.observe(accuracy=0.9, confidence=0.95)  # after a validation
+    """
+
+    def __init__(
+        self,
+        ids: Iterable[str],
+        beta: str | float | Perturbation = 'HI',
+        rule: str | dict[str, Any] | Rule = 'FB',
+        alpha: float = 0.0,
+        seed: int = 0,
+        warmup: float = 0,
+        *,
+        visits: float = 1.0,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.rule = make_rule(rule)
+        self.beta = resolve_perturbation(beta).beta
+        self.start = check_alpha(alpha, self.beta)
+        check_number('warmup', warmup, zero=True)
+        check_number('visits', visits)
+        self.warmup = warmup
+        self.visits = float(visits)
+        self.seed = _check_integer('seed', seed)
+        self.bank = AlphaBank(ids, self.start)
+        self.measured: Measured | None = None
+        self.observed_step: int | None = None
+        self._logger = logger or logging.getLogger('mmaslp')
+        self._steps = 0
+        self._heard = False
+        warning = self.rule.instability(self.beta)
+        if warning:
+            self._warn(warning)
+
+    def __repr__(self) -> str:
+        return f'ASLP({len(self.bank)} images, beta={self.beta:g}, rule={self.rule})'
+
+    @property
+    def alpha(self) -> Tensor:
+        """Tensor: The levels themselves, ``(num_images,)``, float64, by hash of id."""
+        return self.bank.alpha
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """dict[str, float]: Level of every image, made anew at each call."""
+        return dict(zip(self.bank.ids, self.bank.alpha.tolist()))
+
+    def draw(self, ids: Sequence[str], step: int) -> BatchDraw:
+        """Draw once per image of a batch, for all losses together.
+
+        Args:
+            ids (Sequence[str]): Ids of the N images, in the order of the batch.
+            step (int): Iteration of the training, >= 0; a resumed run goes on counting.
+
+        Returns:
+            BatchDraw: To be given to the losses, then to :meth:`update`.
+
+        Raises:
+            ValueError: If an id is not among those of the learner, or ``step`` is no
+                integer >= 0.
+        """
+        if _check_integer('step', step) < 0:
+            raise ValueError(f'step must be >= 0, got {step!r}')
+        hashes = image_keys(ids)
+        rows = self.bank.rows(hashes)
+        if (rows < 0).any():
+            raise ValueError(
+                f'the batch holds {ids[int(np.argmin(rows))]!r}, which is no image of '
+                f'the training set: ASLP was given {len(self.bank)} ids, such as '
+                f'{self.bank.first_id!r}; batches must name images as that list does'
+            )
+        keys = iteration_keys(hashes, self.seed, step)
+        alpha = self.bank.alpha.numpy()[rows]
+        self._steps = step + 1
+        return BatchDraw(
+            alpha=torch.from_numpy(alpha.astype(np.float32)),
+            perturbed=torch.from_numpy(image_uniform(keys) < alpha),
+            keys=keys,
+            rows=rows,
+            beta=self.beta,
+            step=step,
+        )
+
+    def update(self, draw: BatchDraw) -> list[str]:
+        """Move the levels of the images of a batch, after the backward pass.
+
+        The levels stay as they are during warm-up and before the first
+        :meth:`observe`. An image that came twice is moved once, by the mean of its
+        margins.
+
+        Args:
+            draw (BatchDraw): What :meth:`draw` returned, with the margins that the
+                losses have left in it.
+
+        Returns:
+            list[str]: Ids of the images that were left out because their logits are not
+            finite; a warning names them.
+
+        Raises:
+            ValueError: If no loss has left a margin in any draw so far.
+        """
+        margin = draw.margin
+        if margin is None and not self._heard:
+            raise ValueError(
+                'no loss has left its margins in the draw: pass it on, as '
+                'criterion(logits, labels, draw), before update(draw)'
+            )
+        self._heard = True
+        moves = self.rule.learns and self.measured is not None
+        if not moves or draw.step is None or draw.step < self.warmup:
+            return []
+        rows, values = _batch(draw.rows, margin)
+        rows, values = exchange_margins(rows, values)
+        finite = np.isfinite(values)
+        left_out: list[str] = []
+        if not finite.all():
+            left_out = self._leave_out(rows[~finite])
+            rows, values = rows[finite], values[finite]
+        if len(set(rows.tolist())) < len(rows):
+            rows, inverse = np.unique(rows, return_inverse=True)
+            values = np.bincount(inverse, values) / np.bincount(inverse)
+        if len(rows):
+            self._move(rows, values)
+        return left_out
+
+    def observe(
+        self,
+        accuracy: Any,
+        confidence: float | None = None,
+        *,
+        median_gap: float | None = None,
+        step: int | None = None,
+    ) -> None:
+        """Take in what a validation has measured of the network.
+
+        Args:
+            accuracy (float | CalibrationHistogram): Pixel accuracy on the validation
+                set at threshold 0.5, in [0, 1]; or a histogram of the probabilities on
+                it, which gives all figures.
+            confidence (float, optional): Mean confidence, max(p, 1 - p), in [0, 1];
+                ``FB`` needs it. Defaults to None.
+            median_gap (float, optional): ``median_gap`` of the histogram, in [-1, 1];
+                ``FB(gap='median')`` needs it. Defaults to None.
+            step (int, optional): Steps done so far. Defaults to None: those drawn.
+
+        Raises:
+            ValueError: If a figure is missing that the rule needs, or is out of its
+                range. A nan is no error: the levels go on with the figures of before,
+                and a warning says so.
+        """
+        if hasattr(accuracy, 'compute'):
+            metrics = accuracy.compute()
+            self.observe(
+                metrics['acc'],
+                metrics['conf'],
+                median_gap=metrics['median_gap'],
+                step=step,
+            )
+            return
+        self.observed_step = self._steps if step is None else step
+        given = dict(accuracy=accuracy, confidence=confidence, median_gap=median_gap)
+        needed = [name for name in ('accuracy', self.rule.needs) if name]
+        for name in needed:
+            value = given[name]
+            if not isinstance(value, Real):
+                raise ValueError(
+                    f'rule={self.rule.name!r} needs {name} of the validation, a number,'
+                    f' got {value!r}: give it, or observe(histogram)'
+                )
+            if value != value:
+                self._warn(
+                    f'the validation measured {name}={value}: the levels go on with '
+                    f'{self.measured}'
+                )
+                return
+        landmark = self.rule.next_landmark(
+            None if self.measured is None else self.measured.landmark,
+            float(accuracy),
+            self.observed_step <= self.warmup,
+        )
+        self.measured = Measured(
+            float(accuracy), _known(confidence), _known(median_gap), landmark
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain tensors, numbers and strings, loadable with ``weights_only=True``.
+
+        Returns:
+            dict: ``ids`` (uint8, UTF-8 lines) and ``alpha`` (float64), which is the
+            live tensor; ``seed``, ``settings`` of the rule, ``accuracy``,
+            ``confidence``, ``median_gap``, ``landmark`` (None before a validation),
+            ``observed_step`` and ``version``.
+        """
+        measured = self.measured
+        names = ('accuracy', 'confidence', 'median_gap', 'landmark')
+        return dict(
+            **self.bank.state_dict(),
+            **{name: getattr(measured, name, None) for name in names},
+            version=STATE_VERSION,
+            settings=self._settings(),
+            seed=self.seed,
+            observed_step=self.observed_step,
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> int:
+        """Take over the levels of the images that both know, and all else.
+
+        The seed of the draws is that of the state. Warnings name settings that have
+        changed, images without a partner, and levels that the present strength does
+        not allow, which are lowered.
+
+        Args:
+            state (dict): What :meth:`state_dict` returned.
+
+        Returns:
+            int: Number of images of this learner that were found in the state.
+
+        Raises:
+            ValueError: If the state is damaged; nothing is changed then.
+        """
+        try:
+            version = state['version']
+            if version != STATE_VERSION:
+                raise ValueError(f'it is of version {version}, not {STATE_VERSION}')
+            seed = _check_integer('seed', state['seed'])
+            before = dict(state['settings'])
+            observed = state['observed_step']
+            values = {
+                name: state[name]
+                for name in ('accuracy', 'confidence', 'median_gap', 'landmark')
+            }
+            measured = None if values['accuracy'] is None else Measured(**values)
+            found = self.bank.load_state_dict(state)
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(f'the state of ASLP is damaged ({error})') from error
+        self.seed, self.measured, self.observed_step = seed, measured, observed
+        self._report_load(state, before, found)
+        return found
+
+    def _settings(self) -> dict[str, Any]:
+        return dict(self.rule.settings(), beta=self.beta, alpha=self.start)
+
+    def _report_load(self, state: dict[str, Any], before: dict, found: int) -> None:
+        saved = state['alpha'].numel()
+        if found < len(self.bank) or found < saved:
+            self._warn(
+                f'{found} of the {len(self.bank)} training images are among the '
+                f'{saved} of the state and keep their level; the others start anew '
+                '(images are told apart by their ids)'
+            )
+        changed = [
+            f'{key} {before.get(key)} -> {value}'
+            for key, value in self._settings().items()
+            if before.get(key) != value
+        ]
+        if changed:
+            self._warn(f'resumed with other settings: {", ".join(changed)}')
+        limit = self.rule.max_level(self.beta)
+        beyond = int((self.bank.alpha > limit).sum())
+        if beyond:
+            self.bank.alpha.clamp_(max=limit)
+            self._warn(
+                f'{beyond} resumed levels would flip the expected label at beta '
+                f'{self.beta:g} and were lowered to {limit:.4g}'
+            )
+
+    def _leave_out(self, rows: np.ndarray) -> list[str]:
+        ids = self.bank.ids
+        names = sorted({ids[row] for row in rows})
+        self._warn(
+            f'logits that are not finite in {len(names)} image(s) of the batch, whose '
+            f'levels stay: {", ".join(names[:3])}'
+        )
+        return names
+
+    def _move(self, rows: np.ndarray, margin: np.ndarray) -> None:
+        assert self.measured is not None
+        levels = self.bank.alpha.numpy()
+        levels[rows] = self.rule.step(
+            torch.from_numpy(levels[rows]),
+            torch.from_numpy(margin),
+            beta=self.beta,
+            measured=self.measured,
+            visits=self.visits,
+        ).numpy()
+
+    def _warn(self, message: str) -> None:
+        # Formatted here: MMEngine's logger drops warnings of one template as repeated.
+        self._logger.warning(f'ASLP: {message}')
+
+
+def _batch(
+    rows: np.ndarray | None, margin: Tensor | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and margins of a batch; none where no loss was called in this step."""
+    if rows is None or margin is None:
+        return np.empty(0, np.int64), np.empty(0)
+    return rows, margin.double().cpu().numpy()
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or value != value else float(value)
+
+
+def _check_integer(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f'{name} must be an integer, got {value!r}')
+    return int(value)

@@ -1,0 +1,252 @@
+"""Self-calibrating binary cross entropy as a module."""
+
+from numbers import Real
+
+import torch
+from torch import Tensor, nn
+
+from .batch import BatchDraw, independent_draw
+from .counter_rng import pixel_uniform
+from .functional import image_margin, sc_bce, sc_bce_per_image
+from .perturbation import (
+    Perturbation,
+    check_alpha,
+    perturb_target,
+    resolve_perturbation,
+    truncated_normal,
+)
+from .tensors import binary_logits, split_labels
+
+__all__ = ['SelfCalibratingBCE']
+
+REDUCTIONS = ('none', 'mean', 'sum')
+
+
+class SelfCalibratingBCE(nn.Module):
+    r"""Self-Calibrating Binary Cross Entropy (SC-BCE).
+
+    Perturbs the label of each image, as a whole, with the image's own probability:
+    :math:`t = y` or, with probability :math:`\alpha_i`,
+    :math:`t = (1 - \beta) y + \beta / 2`, and averages BCE(z, t) over the valid pixels.
+
+    With a draw of :meth:`ASLP.draw` the learner gives the levels, and the loss leaves
+    the margins of the images in the draw for :meth:`ASLP.update`. Without one every
+    call draws for itself with the fixed ``alpha``, from torch's global generator.
+
+    One loss, by its arguments:
+
+    =============================================  ===================================
+    ``alpha=0``                                    binary cross entropy
+    ``eps=0.1``                                    label smoothing
+    ``beta='HI', alpha=a / 2, per_pixel=True``     DisturbLabel with noise rate a
+    ``beta='HI' | 'SI' | 'M' | 'DM', alpha=0.05``  stochastic label perturbation (SLP)
+    any of them with a draw of ``ASLP``            adaptive (ASLP)
+    =============================================  ===================================
+
+    Args:
+        beta (str | float): Perturbation by name (``'HI'`` hard inversion 2, ``'SI'``
+            soft inversion 1.5, ``'M'`` moderation 1, ``'DM'`` moderation with noise
+            per pixel) or strength in (0, 2]. Defaults to 'HI'.
+        alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``, where no draw is
+            given. Defaults to 0.
+        deterministic (bool): Train on the expected target instead of drawing: label
+            smoothing with eps = alpha * beta. Defaults to False.
+        eps (float, optional): Label smoothing in [0, 1): short for
+            ``deterministic=True, alpha=eps / beta``. Defaults to None.
+        per_pixel (bool): Draw for every pixel instead of every image. Defaults to
+            False.
+        reduction (str): 'none', 'mean' (over the valid pixels) or 'sum'. Defaults to
+            'mean'.
+        ignore_index (int): Label of pixels without a label. Defaults to 255.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Shape:
+        - logits: ``(N, 1, ...)``, ``(N, 2, ...)`` or, without a channel axis, the shape
+          of the labels. Half precision is computed in float32.
+        - labels: ``(N, ...)`` or ``(N, 1, ...)`` of {0, 1, ignore_index}, any dtype.
+        - output: scalar; with 'none' ``(N, ...)``.
+
+    Example:
+        >>> criterion = SelfCalibratingBCE(beta='HI')
+        >>> loss = criterion(torch.zeros(2, 1, 4, 4), torch.ones(2, 4, 4))
+        >>> round(loss.item(), 4)
+        0.6931
+
+    Source: Liu et al., `Model Calibration in Dense Classification with Adaptive Label
+    Perturbation <https://arxiv.org/abs/2307.13539>`_.
+    """
+
+    def __init__(
+        self,
+        beta: str | float | Perturbation = 'HI',
+        alpha: float = 0.0,
+        deterministic: bool = False,
+        eps: float | None = None,
+        per_pixel: bool = False,
+        reduction: str = 'mean',
+        ignore_index: int = 255,
+    ) -> None:
+        super().__init__()
+        self.perturbation = resolve_perturbation(beta)
+        if eps is not None:
+            if alpha:
+                raise ValueError('give either eps (label smoothing) or alpha, not both')
+            deterministic, alpha = True, _level_of_smoothing(eps, self.perturbation)
+        self.alpha = check_alpha(alpha, self.perturbation.beta)
+        if deterministic and per_pixel:
+            raise ValueError(
+                'per_pixel=True draws and deterministic=True does not: set one of them'
+            )
+        if reduction not in REDUCTIONS:
+            raise ValueError(
+                f'reduction must be one of {", ".join(REDUCTIONS)}, got {reduction!r}'
+            )
+        self.deterministic = deterministic
+        self.per_pixel = per_pixel
+        self.reduction = reduction
+        self.ignore_index = ignore_index
+
+    def extra_repr(self) -> str:
+        """Show the perturbation in ``print(model)``."""
+        name, beta = self.perturbation.name, self.perturbation.beta
+        return (
+            f'perturbation={name}, beta={beta:g}, alpha={self.alpha:g}, '
+            f'deterministic={self.deterministic}, per_pixel={self.per_pixel}'
+        )
+
+    # The checks read values and the draw is made of Python objects: torch.compile steps
+    # over this call instead of failing on its graph.
+    @torch.compiler.disable
+    def forward(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        draw: BatchDraw | None = None,
+        weight: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the loss and leave the margins in the draw.
+
+        Args:
+            logits (Tensor): See above.
+            labels (Tensor): See above.
+            draw (BatchDraw, optional): The draw of this batch. Defaults to None.
+            weight (Tensor, optional): Factor of the loss of every pixel; broadcasts
+                with ``(N, ...)``. The mean still divides by the number of valid
+                pixels. Defaults to None.
+
+        Returns:
+            Tensor: See above. Ignored pixels give 0; a batch of only such pixels
+            gives 0.
+
+        Raises:
+            ValueError: If shapes do not fit, there are more than two channels, a label
+                has another value, or the draw is for another batch or strength.
+        """
+        if logits.shape != labels.shape:
+            logits = binary_logits(logits)
+            if labels.dim() == logits.dim() + 1 and labels.size(1) == 1:
+                labels = labels.squeeze(1)
+        if logits.shape != labels.shape:
+            raise ValueError(
+                f'labels of shape {tuple(labels.shape)} do not fit logits of shape '
+                f'{tuple(logits.shape)} (channel axis taken away)'
+            )
+        labels, valid = split_labels(labels, self.ignore_index)
+        per_image = weight is None and self.reduction != 'none'
+        loss, margin = self.losses(logits, labels, valid, draw, per_image)
+        if draw is not None:
+            draw.record(margin)
+        if weight is not None:
+            loss = loss * weight
+        if self.reduction == 'none':
+            return loss
+        loss = loss.sum()
+        if self.reduction == 'sum':
+            return loss
+        count = logits.numel() if valid is None else valid.sum()
+        return loss / torch.as_tensor(count).clamp_min(1)
+
+    def losses(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        valid: Tensor | None,
+        draw: BatchDraw | None,
+        per_image: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Losses and margins of inputs that are checked already.
+
+        Args:
+            logits (Tensor): ``(N, ...)``.
+            labels (Tensor): 0 or 1, float, same shape.
+            valid (Tensor, optional): Bool, same shape; None if every pixel is valid.
+            draw (BatchDraw, optional): The draw of this batch; None draws here.
+            per_image (bool): Whether to sum over the pixels of each image, which takes
+                one pass over them.
+
+        Returns:
+            tuple[Tensor, Tensor]: Loss, ``(N,)`` or ``(N, ...)``, and the margins of
+            the images, ``(N,)``, detached.
+
+        Raises:
+            ValueError: If the draw is for another batch or another strength.
+        """
+        if draw is None:
+            draw = independent_draw(self.alpha, len(logits))
+        self._check_draw(draw, len(logits))
+        strength, noise = self._perturb(draw, logits)
+        if per_image:
+            return sc_bce_per_image(logits, labels, strength, valid, noise)
+        if strength.dim() == 1:
+            strength = strength.view(-1, *[1] * (logits.dim() - 1))
+        target = perturb_target(labels, strength, noise)
+        margin = image_margin(logits, labels, valid)
+        return sc_bce(logits, target, valid), margin
+
+    def _check_draw(self, draw: BatchDraw, num_images: int) -> None:
+        if len(draw) != num_images:
+            raise ValueError(
+                f'the draw is for a batch of {len(draw)} images but the loss is called '
+                f'with {num_images}: use another loss in heads that split, drop or mix '
+                'images'
+            )
+        beta = self.perturbation.beta
+        if draw.beta is not None and draw.beta != beta:
+            raise ValueError(
+                f'the draw is for the strength beta={draw.beta:g} but the loss has '
+                f'beta={beta:g}: give ASLP and every loss the same beta'
+            )
+
+    def _perturb(self, draw: BatchDraw, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Strength per image (N,) or per pixel, and noise or None."""
+        beta, bound = self.perturbation.beta, self.perturbation.noise
+        shape, device = logits.shape[1:], logits.device
+        if self.deterministic:
+            return (draw.alpha * beta).to(device, non_blocking=True), None
+        if self.per_pixel:
+            level = draw.alpha.to(device).view(-1, *[1] * len(shape))
+            # The negated keys are a stream apart from that of the noise below.
+            uniform = pixel_uniform(~draw.keys, shape, device)
+            chosen = (0.5 * (uniform + 1) < level).float()
+        else:
+            chosen = draw.perturbed.float().to(device, non_blocking=True)
+            if not draw.perturbed.any():
+                return chosen * beta, None
+        if not bound:
+            return chosen * beta, None
+        noise = truncated_normal(pixel_uniform(draw.keys, shape, device), bound)
+        where = chosen if chosen.dim() > 1 else chosen.view(-1, *[1] * len(shape))
+        return chosen * beta, noise * where
+
+
+def _level_of_smoothing(eps: float, perturbation: Perturbation) -> float:
+    if not (isinstance(eps, Real) and 0.0 <= eps < 1.0):
+        raise ValueError(f'eps must be in [0, 1), got {eps!r}')
+    if eps > perturbation.beta:
+        raise ValueError(
+            f'eps = {eps!r} is more than beta = {perturbation.beta:g}, '
+            'which gives a smoothing of at most that: leave beta out'
+        )
+    return eps / perturbation.beta

@@ -1,0 +1,192 @@
+"""What every learning rule is."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, fields
+from numbers import Real
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..perturbation import check_beta, max_alpha
+
+__all__ = ['Measured', 'Rule', 'check_choice', 'check_number', 'mean_one']
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the last validation measured.
+
+    Attributes:
+        accuracy (float): Pixel accuracy, in [0, 1].
+        confidence (float, optional): Mean confidence, in [0, 1].
+        median_gap (float, optional): Signed gap, confidence minus accuracy, of the
+            median pixel, in [-1, 1].
+        landmark (float, optional): Accuracy that ``'ME'`` keeps, in [0, 1].
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    accuracy: float
+    confidence: float | None = None
+    median_gap: float | None = None
+    landmark: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ('accuracy', 'confidence', 'landmark'):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value <= 1.0:
+                raise ValueError(
+                    f'{name} must be a fraction in [0, 1] (not per cent), got {value!r}'
+                )
+        if self.median_gap is not None and not -1.0 <= self.median_gap <= 1.0:
+            raise ValueError(f'median_gap must be in [-1, 1], got {self.median_gap!r}')
+
+
+class Rule(ABC):
+    """Moves the levels of the images of a batch.
+
+    A subclass is a frozen dataclass, whose fields are the options of the rule, and
+    writes :meth:`_step`.
+
+    Attributes:
+        name (str): How configs and states call the rule.
+        learns (bool): Whether the rule moves levels at all.
+    """
+
+    name: ClassVar[str]
+    learns: ClassVar[bool] = True
+
+    @classmethod
+    def options(cls) -> list[str]:
+        """Names of the options."""
+        return [field.name for field in fields(cls)]  # type: ignore[arg-type]
+
+    def settings(self) -> dict[str, Any]:
+        """Name and options, as plain values for a checkpoint."""
+        return {'rule': self.name, **asdict(self)}  # type: ignore[call-overload]
+
+    @property
+    def needs(self) -> str:
+        """Field of :class:`Measured` that the rule reads beside the accuracy, or ''."""
+        return ''
+
+    def next_landmark(
+        self, landmark: float | None, accuracy: float, warming_up: bool
+    ) -> float | None:
+        """Landmark after a validation; None for rules that keep none.
+
+        Args:
+            landmark (float, optional): That of before, in [0, 1].
+            accuracy (float): Of this validation, in [0, 1].
+            warming_up (bool): Whether the levels do not move yet.
+        """
+        return None
+
+    def max_level(self, beta: float) -> float:
+        """Highest level that the rule gives at strength ``beta``."""
+        return max_alpha(beta)
+
+    def instability(self, beta: float) -> str:
+        """Say why the levels will oscillate at strength ``beta``; '' if they do not."""
+        return ''
+
+    def step(
+        self,
+        alpha: Tensor,
+        margin: Tensor,
+        *,
+        beta: float,
+        measured: Measured,
+        visits: float = 1.0,
+    ) -> Tensor:
+        """Move the levels of the images of one batch.
+
+        Args:
+            alpha (Tensor): Levels, ``(N,)``, floating, in [0, 1].
+            margin (Tensor): Margins of the same images
+                (:func:`~mmaslp.core.image_margin`), ``(N,)``.
+            beta (float): The paper's strength, in (0, 2].
+            measured (Measured): What the last validation measured.
+            visits (float): Visits of an image between two validations, > 0. Defaults
+                to 1.
+
+        Returns:
+            Tensor: New levels, ``(N,)``, in the dtype of ``alpha`` (computed in
+            float64), within 0 and :meth:`max_level`.
+
+        Raises:
+            ValueError: If an argument is out of its range, a shape differs, a value is
+                not finite, or ``measured`` lacks what the rule needs.
+        """
+        beta = check_beta(beta)
+        if alpha.shape != margin.shape or alpha.dim() != 1:
+            raise ValueError(
+                'alpha and margin must both have the shape (N,), got '
+                f'{tuple(alpha.shape)} and {tuple(margin.shape)}'
+            )
+        if not visits > 0:
+            raise ValueError(f'visits must be > 0, got {visits!r}')
+        stepped = self._step(alpha.double(), margin.double(), beta, measured, visits)
+        if not math.isfinite(stepped.sum()):  # levels are small: finite if all are
+            raise ValueError(
+                'alpha or margin holds a value that is not finite: leave images with '
+                'nan logits out of the update'
+            )
+        return self._clip(stepped, beta).to(alpha.dtype)
+
+    @abstractmethod
+    def _step(
+        self,
+        alpha: Tensor,
+        margin: Tensor,
+        beta: float,
+        measured: Measured,
+        visits: float,
+    ) -> Tensor:
+        """Levels before they are clipped, ``(N,)``, float64."""
+
+    def _clip(self, levels: Tensor, beta: float) -> Tensor:
+        return levels.clamp_(0.0, self.max_level(beta))
+
+    def _require(self, measured: Measured, name: str, what: str) -> float:
+        value = getattr(measured, name)
+        if value is None:
+            raise ValueError(f'rule={self.name!r} needs {name}, {what}')
+        return float(value)
+
+
+def check_number(name: str, value: Any, zero: bool = False) -> None:
+    """Refuse an option that is no finite number above 0.
+
+    Args:
+        name (str): Name of the option.
+        value (Any): Its value.
+        zero (bool): Whether 0 is allowed. Defaults to False.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    above = real and (value >= 0 if zero else value > 0)
+    if not (above and value < math.inf):
+        kind = 'number >= 0' if zero else 'positive number'
+        raise ValueError(f'{name} must be a {kind}, got {value!r}')
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Refuse an option that is none of the choices.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if value not in choices:
+        raise ValueError(f'{name} must be one of {", ".join(choices)}, got {value!r}')
+
+
+def mean_one(weight: Tensor) -> Tensor:
+    """Scale weights to a mean of 1; all 0 where none is above 0."""
+    mean = weight.mean()
+    return weight / mean if mean > 0 else torch.zeros_like(weight)

@@ -1,0 +1,90 @@
+"""Feedback, our rule."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .base import Measured, Rule, check_choice, check_number, mean_one
+
+__all__ = ['FB']
+
+
+@dataclass(frozen=True)
+class FB(Rule):
+    r"""Feedback: the network's own confidence meets its accuracy.
+
+    With the gap g that the last validation measured and the gain k,
+
+    .. math:: \alpha_i \leftarrow \mathrm{clip}(\alpha_i + \frac{k}{V}
+              \frac{2}{\beta}\, g\, w_i, 0, \alpha_{max})
+
+    where V visits fall between two validations and the weights :math:`w_i`, of mean 1
+    over the images given, follow the positive part of the margin while g > 0 and the
+    level itself while g < 0. The mean target confidence then moves by -k g from one
+    validation to the next, and by less where levels meet their ends or no image given
+    has a margin (level) above 0. If the network follows it with a first-order lag,
+    the loop is stable for 0 < k < 1; the implicit solver uses k / (1 + k), which is in
+    that range for every k > 0.
+
+    Args:
+        gain (float): k, > 0. Defaults to 1.
+        gap (str): What the rule brings to 0: the ``'mean'`` confidence minus the
+            accuracy, or the ``'median'`` gap over pixels, each with that of its
+            confidence bin. Defaults to 'mean'.
+        solver (str): 'implicit' or 'explicit'. Defaults to 'implicit'.
+
+    Raises:
+        ValueError: If an option is out of its range.
+
+    Source: ours; docs/rules.md derives it.
+    """
+
+    name = 'FB'
+    gain: float = 1.0
+    gap: str = 'mean'
+    solver: str = 'implicit'
+
+    def __post_init__(self) -> None:
+        check_number('gain', self.gain)
+        check_choice('gap', self.gap, ('mean', 'median'))
+        check_choice('solver', self.solver, ('implicit', 'explicit'))
+
+    @property
+    def needs(self) -> str:
+        """See :attr:`Rule.needs`."""
+        return 'confidence' if self.gap == 'mean' else 'median_gap'
+
+    def instability(self, beta: float) -> str:
+        """See :meth:`Rule.instability`: explicit steps with a gain of 1 and more."""
+        if self.solver == 'implicit' or self.gain < 1:
+            return ''
+        return (
+            f'solver={self.solver!r} is not stable at gain {self.gain:g}: the levels '
+            "will oscillate; take a gain below 1, or solver='implicit'"
+        )
+
+    def _step(
+        self,
+        alpha: Tensor,
+        margin: Tensor,
+        beta: float,
+        measured: Measured,
+        visits: float,
+    ) -> Tensor:
+        gap = self._measured_gap(measured)
+        # Rising levels are shared out by margin, falling ones by level; the shares of a
+        # batch have the mean 1, so that the mean level moves by a known amount.
+        share = mean_one(margin.clamp_min(0.0) if gap > 0 else alpha)
+        gain = self.gain
+        if self.solver == 'implicit':
+            # The gap that is left after the step: g' = g - beta / 2 * mean step.
+            gain = gain / (1.0 + gain)
+        return alpha + gain / visits * (2.0 / beta) * gap * share
+
+    def _measured_gap(self, measured: Measured) -> float:
+        if self.gap == 'median':
+            return self._require(
+                measured, 'median_gap', 'of CalibrationHistogram.compute()'
+            )
+        confidence = self._require(measured, 'confidence', 'the mean one, in [0, 1]')
+        return confidence - measured.accuracy

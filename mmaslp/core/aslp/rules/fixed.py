@@ -1,0 +1,27 @@
+"""The rule that moves nothing."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .base import Measured, Rule
+
+__all__ = ['Fixed']
+
+
+@dataclass(frozen=True)
+class Fixed(Rule):
+    """Every image keeps the level it starts with: stochastic label perturbation."""
+
+    name = 'fixed'
+    learns = False
+
+    def _step(
+        self,
+        alpha: Tensor,
+        margin: Tensor,
+        beta: float,
+        measured: Measured,
+        visits: float,
+    ) -> Tensor:
+        return alpha.clone()

@@ -1,0 +1,127 @@
+"""When a run visits its images and validates: warm-up, visits, validations due."""
+
+import bisect
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.runner import IterBasedTrainLoop
+
+__all__ = ['Schedule', 'is_validation_due']
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What the hook has to know of the schedule of a run.
+
+    Attributes:
+        loop (Any): The training loop of the host.
+        num_images (int): Number of different training images.
+        world_size (int): Number of processes.
+        warmup_epochs (float): Length of the warm-up, >= 0, in epochs; under iteration
+            loops in visits of each image.
+        warmup_iters (float, optional): The same in iterations, instead.
+    """
+
+    loop: Any
+    num_images: int
+    world_size: int
+    warmup_epochs: float
+    warmup_iters: float | None = None
+
+    @property
+    def by_epoch(self) -> bool:
+        """bool: Whether the loop counts epochs."""
+        return not isinstance(self.loop, IterBasedTrainLoop)
+
+    @property
+    def iters_per_visit(self) -> int:
+        """int: Iterations in which the run visits every image about once.
+
+        Neither the length of the dataset (``RepeatDataset`` multiplies it) nor that of
+        the dataloader (an infinite sampler gives the whole set to every process) says
+        so.
+        """
+        loader = self.loop.dataloader
+        batch_size = loader.batch_size
+        if batch_size is None:
+            batch_size = getattr(loader.batch_sampler, 'batch_size', 1)
+        return -(-self.num_images // (batch_size * self.world_size))
+
+    @property
+    def iters_per_epoch(self) -> int:
+        """int: Iterations of an epoch; under iteration loops of a visit."""
+        return len(self.loop.dataloader) if self.by_epoch else self.iters_per_visit
+
+    @property
+    def warmup(self) -> float:
+        """float: Iterations before the levels begin to move."""
+        if self.warmup_iters is not None:
+            return self.warmup_iters
+        return self.warmup_epochs * self.iters_per_epoch
+
+    @property
+    def visits(self) -> float:
+        """float: Visits of an image between two validations at present, at least 1.
+
+        With less than one visit the whole step falls to the images that are visited.
+        """
+        length = self.iters_per_epoch if self.by_epoch else 1
+        interval = _interval_at(self.loop, _now(self.loop))
+        return max(1.0, interval * (length / self.iters_per_visit))
+
+    def late_start(self) -> str:
+        """Say when the levels begin to move only after the warm-up; '' if they do not.
+
+        They wait for the first validation, too, and never move if training ends before.
+        """
+        start = max(self.warmup, self._first_validation())
+        if start >= self.loop.max_iters:
+            return (
+                f'the levels never move: warm-up ({self.warmup} iterations) and the '
+                f'first validation end at iteration {start}, training at '
+                f'{self.loop.max_iters}; lower warmup_epochs or val_interval'
+            )
+        if start > self.warmup:
+            return (
+                f'warm-up ends at iteration {self.warmup}, but the levels begin to '
+                f'move after the first validation, at iteration {start}'
+            )
+        return ''
+
+    def _first_validation(self) -> int:
+        """Iteration after which the first validation runs, the last at the latest."""
+        loop, end = self.loop, _end(self.loop)
+        times = range(max(loop.val_begin, 1), end)
+        first = next((t for t in times if t % _interval_at(loop, t) == 0), end)
+        return first * self.iters_per_epoch if self.by_epoch else first
+
+
+def is_validation_due(loop: Any) -> bool:
+    """Whether the loop validates right at its present epoch or iteration.
+
+    A checkpoint is written before the validation of the same moment, so a run resumed
+    from it has that validation still before it.
+
+    Args:
+        loop (Any): The training loop of the host.
+    """
+    by_iter = isinstance(loop, IterBasedTrainLoop)
+    if not by_iter and loop.iter != loop.epoch * len(loop.dataloader):
+        return False  # a checkpoint from within an epoch
+    now = _now(loop)
+    last = now % _interval_at(loop, now) == 0 or now == _end(loop)
+    return now > 0 and now >= loop.val_begin and last
+
+
+def _interval_at(loop: Any, time: int) -> int:
+    """Validation interval of a loop once ``time`` epochs or iterations are done."""
+    step = bisect.bisect(loop.dynamic_milestones, time + 1)
+    return loop.dynamic_intervals[step - 1]
+
+
+def _now(loop: Any) -> int:
+    return loop.iter if isinstance(loop, IterBasedTrainLoop) else loop.epoch
+
+
+def _end(loop: Any) -> int:
+    return loop.max_iters if isinstance(loop, IterBasedTrainLoop) else loop.max_epochs
