@@ -100,8 +100,8 @@ def no_confidence(accuracy_key: str | None, needs_confidence: bool) -> Finding |
         return None
     return Finding(
         'error',
-        'the rule of ASLPHook needs the confidence that CalibrationMetric measures, and '
-        f'accuracy_key={accuracy_key!r} names an accuracy alone',
+        'the rule of ASLPHook needs the confidence that CalibrationMetric measures, '
+        f'and accuracy_key={accuracy_key!r} names an accuracy alone',
         f'custom_hooks: ASLPHook without accuracy_key\n{_EVALUATOR}',
     )
 
