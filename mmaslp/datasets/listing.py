@@ -1,9 +1,9 @@
-"""What the hook must know of a training set: its images and how often it sees them."""
+"""The images of a training set."""
 
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ['image_ids', 'iters_per_visit']
+__all__ = ['image_ids', 'leaf_datasets']
 
 
 def leaf_datasets(dataset: Any) -> Iterator[Any]:
@@ -45,20 +45,3 @@ def image_ids(dataset: Any) -> Iterator[str]:
                 f"ASLPHook tells images apart by 'img_path', which {name} does not "
                 'give in get_data_info()'
             ) from error
-
-
-def iters_per_visit(dataloader: Any, num_images: int, world_size: int) -> int:
-    """Iterations in which a run visits every image about once.
-
-    Neither the length of the dataset (``RepeatDataset`` multiplies it) nor that of the
-    dataloader (an infinite sampler gives the whole set to every process) says so.
-
-    Args:
-        dataloader (Any): Training dataloader.
-        num_images (int): Number of different images.
-        world_size (int): Number of processes.
-    """
-    batch_size = dataloader.batch_size
-    if batch_size is None:
-        batch_size = getattr(dataloader.batch_sampler, 'batch_size', 1)
-    return -(-num_images // (batch_size * world_size))
