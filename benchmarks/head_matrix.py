@@ -28,7 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmaslp.checks.heads import refusal
+from mmaslp.checks.heads import refused_part
+from mmaslp.checks.parts import type_name
 
 SIZE = 128
 # Images are padded to more where a head pools over a fixed window.
@@ -270,9 +271,9 @@ def in_child(limit, *args):
 def refused(model):
     """Return the row of a model that the plugin refuses, or None."""
     for part in (model, model.get('decode_head') or {}):
-        reason = refusal(part['type']) if 'type' in part else None
-        if reason is not None:
-            return dict(stay=[], status='refused', error=reason)
+        finding = refused_part(type_name(part), 'model')
+        if finding is not None:
+            return dict(stay=[], status='refused', error=finding.message)
     return None
 
 

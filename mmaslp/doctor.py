@@ -9,7 +9,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .checks.config import check_config, check_data
 from .checks.environment import check_environment, has_ops, installed_versions
 from .checks.findings import Finding
 
@@ -42,6 +41,7 @@ def _import_host() -> list[Finding]:
 
 def _examine_config(config: str) -> list[Finding]:
     from .apis.config import load_config
+    from .checks.config import check_config, check_data
 
     try:
         cfg = load_config(config)

@@ -14,7 +14,8 @@ from mmengine.dist import all_reduce, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from ..checks.config import is_type, metrics_of, tests_on_validation
+from ..checks.data import tests_on_validation
+from ..checks.parts import is_type, metrics_of
 from ..core.calibration.temperature import (
     LogitHistogram,
     check_temperature,

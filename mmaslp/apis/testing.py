@@ -13,7 +13,7 @@ from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
-from ..checks.config import is_type, metrics_of
+from ..checks.parts import is_type, metrics_of
 from ..evaluation.metrics import CalibrationMetric
 from ..utils.atomic_write import write_whole
 from ..visualization.text_table import format_table, with_mean

@@ -1,4 +1,4 @@
-"""What a check of the environment or of a config has found."""
+"""What a check of an environment, of a config or of a runner has found."""
 
 from dataclasses import dataclass
 
@@ -22,10 +22,15 @@ class Finding:
     message: str
     remedy: str = ''
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.level not in LEVELS:
             raise ValueError(f'level must be one of {LEVELS}, not {self.level!r}')
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f'{self.level + ":":9}{self.message}']
         return '\n'.join(lines + [f'{"":9}-> {x}' for x in self.remedy.splitlines()])
+
+    def exception(self) -> ValueError:
+        """Say the same in the one line of an exception."""
+        remedy = '; '.join(self.remedy.splitlines())
+        return ValueError(f'{self.message} -> {remedy}' if remedy else self.message)

@@ -1,6 +1,8 @@
-"""Heads that a loss per pixel and image cannot serve."""
+"""Heads and segmentors that give no logits per pixel and image."""
 
-__all__ = ['REFUSED', 'refusal']
+from .findings import Finding
+
+__all__ = ['REFUSED', 'no_pixel_logits', 'refused_part']
 
 _QUERIES = 'compares queries with matched masks, not each pixel with its label'
 
@@ -13,21 +15,37 @@ REFUSED = {
     'VPDDepthHead': 'estimates depth and has no mask',
     'DepthEstimator': 'estimates depth and has no mask',
 }
+_USE = 'use a head that predicts every pixel (FCNHead, UPerHead, ...)'
 
 
-def refusal(name: str) -> str | None:
-    """Say in one sentence why a head or segmentor is refused.
+def refused_part(name: str, place: str) -> Finding | None:
+    """Refuse a part of a model that a loss per pixel and image cannot serve.
 
     Args:
-        name (str): Name of the type, with or without a scope (``mmseg.``).
-
-    Returns:
-        str | None: The sentence, or None if the type is not known to be unsuitable.
+        name (str): Name of its class.
+        place (str): Its place in the config.
     """
-    name = name.rsplit('.', 1)[-1]
     if name not in REFUSED:
         return None
-    return (
+    return Finding(
+        'error',
         f'{name} {REFUSED[name]}, so SCBCELoss cannot perturb the labels of its '
-        'images: use a head that predicts every pixel (FCNHead, UPerHead, ...)'
+        f'images: {_USE}',
+        f"{place} = dict(type='...')",
+    )
+
+
+def no_pixel_logits(name: str, place: str) -> Finding | None:
+    """Refuse a part of a model whose output a temperature cannot divide.
+
+    Args:
+        name (str): Name of its class.
+        place (str): Its place in the config.
+    """
+    if name not in REFUSED:
+        return None
+    return Finding(
+        'error',
+        f'{name} gives no logits that a temperature could divide: {_USE}',
+        f"{place} = dict(type='...')",
     )

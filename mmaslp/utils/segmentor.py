@@ -6,7 +6,8 @@ from typing import Any
 
 from mmengine.model import BaseTTAModel, is_model_wrapper
 
-from ..checks.heads import REFUSED
+from ..checks.heads import no_pixel_logits
+from ..checks.parts import type_name
 
 __all__ = ['check_binary', 'find_segmentor', 'replaced']
 
@@ -30,12 +31,11 @@ def find_segmentor(model: Any) -> tuple[Any, BaseTTAModel | None]:
         if isinstance(model, BaseTTAModel):
             tta_model = model
         model = model.module
-    for part in (model, getattr(model, 'decode_head', None)):
-        if type(part).__name__ in REFUSED:
-            raise ValueError(
-                f'{type(part).__name__} gives no logits that a temperature could '
-                'divide: use a head that predicts every pixel (FCNHead, UPerHead, ...)'
-            )
+    head = getattr(model, 'decode_head', None)
+    for place, part in (('model', model), ('model.decode_head', head)):
+        finding = no_pixel_logits(type_name(part), place)
+        if finding is not None:
+            raise finding.exception()
     if not hasattr(model, 'postprocess_result'):
         raise ValueError(
             f'{type(model).__name__} has no postprocess_result, where a temperature '

@@ -476,7 +476,7 @@ def test_accuracy_comes_from_the_metric_that_measures_it_plainly(toy, tmp_path):
     assert state_of(runner)['accuracy'] == seen['plain/acc'] != seen['pos/acc']
     cfg.val_evaluator = others
     cfg.experiment_name = 'toy_others'
-    with pytest.raises(ValueError, match=r"mode='positive'.* gives: set val_eval"):
+    with pytest.raises(ValueError, match=r"mode='positive'.* gives"):
         Runner.from_cfg(cfg).train()
 
 
@@ -505,7 +505,7 @@ def test_visits_of_repeated_and_large_sets(toy, tmp_path):
 def test_no_accuracy_among_the_metrics(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
     cfg.val_evaluator = [dict(type='IoUMetric')]
-    with pytest.raises(ValueError, match=r"\['IoUMetric'\] gives: set val_evaluator"):
+    with pytest.raises(ValueError, match=r"\['IoUMetric'\] gives.*val_evaluator ="):
         Runner.from_cfg(cfg).train()
 
 

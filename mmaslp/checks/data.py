@@ -1,0 +1,87 @@
+"""Checks of the data of a config: labels, folders, and what is tested."""
+
+import os.path as osp
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .findings import Finding
+from .parts import is_type, walk_datasets, walk_steps
+
+__all__ = ['check_labels', 'missing_data', 'tests_on_validation']
+
+SPLITS = ('train', 'val', 'test')
+
+
+def check_labels(cfg: Mapping) -> Iterator[Finding]:
+    """Look for datasets that read binary masks in another way.
+
+    Args:
+        cfg (Mapping): A config, with its bases merged.
+
+    Yields:
+        Finding: One for each dataset.
+    """
+    for path, dataset in _datasets(cfg):
+        if dataset.get('reduce_zero_label'):
+            yield Finding(
+                'error',
+                f'{path} makes the background (0) a label to be ignored',
+                f'{path}.reduce_zero_label = False',
+            )
+        for step in walk_steps(dataset.get('pipeline')):
+            if is_type(step, 'LoadAnnotations'):
+                yield Finding(
+                    'warning',
+                    f'{path}.pipeline reads masks with LoadAnnotations: in a mask of '
+                    '0 and 255 the objects are ignored, and every figure is 100',
+                    f"{path}.pipeline: dict(type='LoadBinaryAnnotations')",
+                )
+
+
+def missing_data(cfg: Mapping) -> Iterator[Finding]:
+    """Look for folders of data that are not there.
+
+    Args:
+        cfg (Mapping): A config, with its bases merged.
+
+    Yields:
+        Finding: One for each folder.
+    """
+    roots: dict[str, str] = {}
+    for path, dataset in _datasets(cfg):
+        root = dataset.get('data_root') or '.'
+        if '://' not in root and not osp.isdir(root):
+            roots.setdefault(root, path)
+    for root, path in roots.items():
+        yield Finding(
+            'note', f'no folder {root} here', f'{path}.data_root, or make the data'
+        )
+
+
+def tests_on_validation(cfg: Mapping) -> bool:
+    """Whether the test set of a config is its validation set, pipelines aside.
+
+    Args:
+        cfg (Mapping): A config, with its bases merged.
+    """
+    loaders = (cfg.get(f'{k}_dataloader') or {} for k in ('val', 'test'))
+    val, test = (_images(loader.get('dataset')) for loader in loaders)
+    return val is not None and val == test
+
+
+def _datasets(cfg: Mapping) -> Iterator[tuple[str, Mapping]]:
+    for split in SPLITS:
+        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
+        for path, each in walk_datasets(dataset, f'{split}_dataloader.dataset'):
+            if isinstance(each, Mapping):
+                yield path, each
+
+
+def _images(part: Any) -> Any:
+    """A part of a config without what does not choose the images."""
+    if isinstance(part, Mapping):
+        others = ('pipeline', 'test_mode', 'lazy_init', 'metainfo')
+        return {k: _images(v) for k, v in part.items() if k not in others}
+    if isinstance(part, (list, tuple)):
+        return [_images(each) for each in part]
+    return part.rstrip('/') if isinstance(part, str) else part

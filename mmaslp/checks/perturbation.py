@@ -1,0 +1,60 @@
+"""What the losses of a model must have in common."""
+
+from collections.abc import Iterable, Sequence
+
+from .findings import Finding
+
+__all__ = ['different_strengths', 'no_loss', 'no_loss_no_hook']
+
+_LOSS = "model.decode_head.loss_decode = dict(type='SCBCELoss')"
+
+
+def no_loss(num_losses: int) -> Finding | None:
+    """Refuse a model without SCBCELoss under the hook.
+
+    Args:
+        num_losses (int): Number of SCBCELoss modules in the model.
+    """
+    if num_losses:
+        return None
+    return Finding(
+        'error',
+        'ASLPHook found no SCBCELoss in the model, without which it has nothing to do',
+        _LOSS,
+    )
+
+
+def no_loss_no_hook(num_losses: int) -> Finding | None:
+    """Warn of a model that uses nothing of the plugin.
+
+    Args:
+        num_losses (int): Number of losses of the plugin in the model.
+    """
+    if num_losses:
+        return None
+    return Finding('warning', 'no head trains with SCBCELoss', _LOSS)
+
+
+def different_strengths(
+    strengths: Iterable[float], places: Sequence[str] = ()
+) -> Finding | None:
+    """Refuse heads whose labels are perturbed by different strengths.
+
+    Perturbations of one strength may differ otherwise (``'M'``, ``'DM'`` and ``1.0``):
+    the levels depend on beta alone.
+
+    Args:
+        strengths (Iterable[float]): Strength beta of every SCBCELoss, in (0, 2].
+        places (Sequence[str]): Their places in the config, if known. Defaults to ().
+    """
+    different = sorted({*strengths})
+    if len(different) < 2:
+        return None
+    return Finding(
+        'error',
+        f'the heads have different strengths beta '
+        f'({", ".join(f"{beta:g}" for beta in different)}): one level per image needs '
+        'the same beta in every head',
+        '\n'.join(f"{place}.beta = 'HI'" for place in places)
+        or "beta = 'HI'  (in every SCBCELoss)",
+    )

@@ -1,0 +1,123 @@
+"""What a rule that learns needs of the validation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .findings import Finding
+from .parts import builds, read, type_name
+
+__all__ = [
+    'LOOP_KEYS',
+    'Metric',
+    'metric_of',
+    'no_accuracy',
+    'no_confidence',
+    'no_validation',
+]
+
+# The host makes a validation of these three.
+LOOP_KEYS = ('val_dataloader', 'val_cfg', 'val_evaluator')
+
+_EVALUATOR = (
+    "val_evaluator = [dict(type='CalibrationMetric'), dict(type='IoUMetric', "
+    "iou_metrics=['mIoU'])]"
+)
+_REMEDIES = {
+    'val_dataloader': 'val_dataloader = dict(...)  (of images that are not trained on)',
+    'val_cfg': "val_cfg = dict(type='ValLoop')",
+    'val_evaluator': _EVALUATOR,
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What the checks must know of a metric.
+
+    Attributes:
+        name (str): Name of its class.
+        measure (tuple[str, str], optional): ``mode`` and ``protocol`` of a
+            CalibrationMetric; None for any other metric.
+    """
+
+    name: str
+    measure: tuple[str, str] | None = None
+
+    @property
+    def gives_accuracy(self) -> bool:
+        """bool: Whether it reports the pixel accuracy of the network itself."""
+        return self.measure == ('top_label', 'raw')
+
+    def __str__(self) -> str:
+        if self.measure is None:
+            return repr(self.name)
+        mode, protocol = self.measure
+        return f'{self.name}(mode={mode!r}, protocol={protocol!r})'
+
+
+def metric_of(part: Any) -> Metric:
+    """Read a metric.
+
+    Args:
+        part (Any): A metric or its dictionary in a config.
+    """
+    name = type_name(part)
+    if not builds(part, 'CalibrationMetric', 'METRICS'):
+        return Metric(name)
+    measure = (read(part, 'mode', 'top_label'), read(part, 'protocol', 'raw'))
+    return Metric(name, measure)
+
+
+def no_validation(missing: Sequence[str]) -> Finding | None:
+    """Refuse a run without a validation.
+
+    Args:
+        missing (Sequence[str]): Those of ``LOOP_KEYS`` that the config does not set.
+    """
+    if not missing:
+        return None
+    return Finding(
+        'error',
+        'the rule of ASLPHook needs the accuracy on a validation set, but there is no '
+        f'{", ".join(missing)}',
+        '\n'.join(
+            [
+                *(_REMEDIES[key] for key in missing),
+                "or ASLPHook(rule='fixed'), which needs no validation",
+            ]
+        ),
+    )
+
+
+def no_confidence(accuracy_key: str | None, needs_confidence: bool) -> Finding | None:
+    """Refuse an accuracy without a confidence where the rule needs both.
+
+    Args:
+        accuracy_key (str, optional): The key that the user gave to the hook.
+        needs_confidence (bool): Whether the rule needs the confidence (``'FB'``).
+    """
+    if accuracy_key is None or not needs_confidence:
+        return None
+    return Finding(
+        'error',
+        'the rule of ASLPHook needs the confidence that CalibrationMetric measures, '
+        f'and accuracy_key={accuracy_key!r} names an accuracy alone',
+        f'custom_hooks: ASLPHook without accuracy_key\n{_EVALUATOR}',
+    )
+
+
+def no_accuracy(metrics: Sequence[Metric]) -> Finding | None:
+    """Refuse a validation whose metrics give no accuracy.
+
+    Args:
+        metrics (Sequence[Metric]): Those of ``val_evaluator``.
+    """
+    if any(metric.gives_accuracy for metric in metrics):
+        return None
+    return Finding(
+        'error',
+        'the rule of ASLPHook needs the pixel accuracy of the validation, which none '
+        f"of val_evaluator's metrics [{', '.join(map(str, metrics))}] gives "
+        "(CalibrationMetric does, with mode='top_label' and protocol='raw')",
+        _EVALUATOR,
+    )
