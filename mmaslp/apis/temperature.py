@@ -48,7 +48,8 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
     Returns:
         dict: ``temperature``; ``nll`` and ``ece``, each ``{'before', 'after'}``, on the
         validation set (nat per pixel; 10 bins, top label); ``num_images``,
-        ``num_pixels``, ``config``, ``checkpoint``, ``checkpoint_sha256``, ``date``. A test set of the same images is warned of.
+        ``num_pixels``, ``config``, ``checkpoint``, ``checkpoint_sha256``, ``date``. A
+        test set of the same images is warned of.
 
     Raises:
         ValueError: If there is no validation set, it allows no temperature

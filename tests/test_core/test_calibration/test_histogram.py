@@ -24,7 +24,6 @@ from torchmetrics.classification import BinaryCalibrationError
 from mmaslp.core import CalibrationHistogram
 from mmaslp.core.calibration import BinTable, average_precision, median_gap, roc_auc
 from mmaslp.core.calibration import histogram as histogram_module
-from mmaslp.core.calibration.exact_scores import MOST
 from mmaslp.core.calibration.inputs import CHUNK
 
 # Not importable by name under pytest's importlib mode.
@@ -34,7 +33,7 @@ BINNED = ['ece', 'oe', 'ue', 'mce', 'ace', 'acc', 'conf', 'ece_debiased', 'media
 MASS = ['ece_em', 'ece_sweep', 'sweep_bins', 'ks']
 SCORES = ['nll', 'brier', *(f'brier_{k}' for k in ('reliability', 'resolution'))]
 FIGURES = [*BINNED, *MASS, *SCORES, 'brier_uncertainty', 'count']
-DELTA = 1 / (2 * CalibrationHistogram.LEVELS)
+DELTA = 1 / (2 * CalibrationHistogram.STEPS)
 
 
 def filled(prob, label, **kwargs):
@@ -79,7 +78,7 @@ def test_maps_of_8_bits_are_exact(data, bins, mode):
     prob, label = data()
     exact = (prob.double() * 2550).round() / 2550  # 255 and 10 divide it
     found = filled(prob, label).compute(bins, mode)
-    for key, expected in reference.figures(exact, label, bins, mode).items():
+    for key, expected in reference.metrics(exact, label, bins, mode).items():
         assert found[key] == pytest.approx(
             expected, abs=3e-7 if key == 'nll' else 1e-9
         ), key
@@ -90,49 +89,8 @@ def test_maps_of_8_bits_are_exact(data, bins, mode):
 def test_floats_are_within_the_bound(dtype, mode):
     prob, label = smooth()
     found = filled(prob.to(dtype), label).compute(10, mode)
-    for key, expected in reference.figures(prob, label, 10, mode).items():
+    for key, expected in reference.metrics(prob, label, 10, mode).items():
         assert found[key] == pytest.approx(expected, abs=1e-5), key
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 3000), st.sampled_from([1, 3, 8]))
-def test_few_floats_are_sorted_as_they_are(seed, n, sharpness):
-    prob, label = smooth(n, seed, sharpness)
-    for mode in ('top_label', 'positive'):
-        # float32 rounding onto a level is a tie by definition
-        conf, right = reference.scores(prob, label, mode)
-        level = np.rint(conf / (2 * DELTA)) * 2 * DELTA
-        conf = np.where(abs(conf - level) < 2.5e-7, level, conf)
-        found = filled(prob, label).compute(10, mode)
-        masks = reference.bins_equal_mass(conf, 10)
-        expected = reference.ece(conf, right, masks)
-        assert found['ece_em'] == pytest.approx(expected, abs=1e-6)
-        order = np.argsort(conf, kind='stable')
-        running = np.cumsum(conf[order] - right[order])[
-            np.append(np.diff(conf[order]) > 0, True)
-        ]
-        assert found['ks'] == pytest.approx(abs(running).max() / n, abs=1e-6)
-
-
-def test_scores_are_kept_while_they_are_few():
-    prob, label = smooth(MOST, sharpness=1)
-    whole, parts = filled(prob, label), CalibrationHistogram()
-    for p, y in zip(prob.split(99_991), label.split(99_991)):
-        parts.merge(filled(p, y))
-    assert len(whole.levels(exact=True).score) > len(whole.levels().score)
-    assert same(whole, parts)
-    prob[:] = 0.5  # the caller's own, later
-    assert same(whole, parts)
-    for each in (whole, parts):
-        each.update([0.3], [0])
-        assert each.few is None and each.state_dict()['few'] is None
-        levels = each.levels(exact=True)
-        assert np.array_equal(levels.score, each.levels().score)
-    again = filled([0.3], [0])
-    again.merge(whole)
-    assert again.few is None
-    again.reset()
-    assert again.few.number == 0
 
 
 def test_a_histogram_is_freed_at_once():
@@ -147,25 +105,108 @@ def test_a_histogram_is_freed_at_once():
         gc.enable()
 
 
-def test_parts_join_their_scores():
-    images = [smooth(n, n) for n in (30, 0, 41)]
-    whole = filled(*(torch.cat(v) for v in zip(*images)))
-    joined = CalibrationHistogram()
-    for image in images:
-        joined.counts += filled(*image).counts
-        joined.nll += filled(*image).nll
-    joined.merge_few([filled(*image).few_codes for image in images])
-    assert same(joined, whole)
-    joined.merge_few([filled(*image).few_codes for image in images] + [None])
-    assert joined.few is None
+def large(kind, n, seed=0):
+    """Maps of n pixels; a score that float32 cannot tell from an edge is on it."""
+    rng = np.random.default_rng(seed)
+    if kind == 'uniform':
+        prob = rng.random(n)
+        label = rng.random(n) < prob**1.5
+    else:  # a confident network, over-confident but for 'calibrated'
+        logit = 8 * rng.standard_normal(n)
+        gain = 1.0 if kind == 'calibrated' else 0.6
+        label = rng.random(n) < 1 / (1 + np.exp(-gain * logit))
+        prob = 1 / (1 + np.exp(-logit))
+    bits = {'8 bit': 255, '16 bit': 65535}.get(kind)
+    if bits:
+        return np.rint(prob * bits) / bits, label.astype(int)
+    near = np.abs(prob * 10 - np.rint(prob * 10)) < 1e-5
+    inside = (prob > 0.05) & (prob < 0.95)
+    prob = np.where(near & inside, np.rint(prob * 10) / 10, prob)
+    return prob.astype(np.float32), label.astype(int)
 
 
-def test_a_state_of_an_earlier_version_has_no_scores():
-    state = filled(*smooth(300)).state_dict()
-    del state['few']
+@pytest.mark.parametrize('mode', ['top_label', 'positive'])
+@pytest.mark.parametrize(
+    'kind', ['uniform', 'confident', 'calibrated', '8 bit', '16 bit']
+)
+def test_every_metric_from_100000_pixels_on(kind, mode):
+    prob, label = large(kind, 100_000)
+    found = filled(prob, label).compute(10, mode)
+    for key, expected in reference.metrics(prob, label, 10, mode).items():
+        # One pixel weighs 1e-5; where gaps have both signs it counts twice.
+        loose = key == 'ece_em' and kind in ('uniform', 'calibrated')
+        assert found[key] == pytest.approx(expected, abs=3e-5 if loose else 1e-5), key
+
+
+@pytest.mark.parametrize('mode', ['top_label', 'positive'])
+@pytest.mark.parametrize('kind', ['uniform', 'calibrated'])
+def test_equal_mass_from_a_million_pixels_on(kind, mode):
+    prob, label = large(kind, 1_000_000)
+    conf, correct = reference.scores(prob, label, mode)
+    expected = reference.ece(conf, correct, reference.bins_equal_mass(conf, 10))
+    found = filled(prob, label).compute(10, mode)['ece_em']
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'mode', 'bound'),
+    [
+        ('uniform', 'top_label', 1e-5),
+        ('uniform', 'positive', 1e-5),
+        ('confident', 'top_label', 1e-5),
+        ('confident', 'positive', 7e-3),  # a fifth lies within 2.4e-7 of 0 or 1
+        ('8 bit', 'top_label', 1e-9),
+        ('8 bit', 'positive', 1e-9),
+        ('16 bit', 'top_label', 1e-9),
+        ('16 bit', 'positive', 1e-9),
+    ],
+)
+def test_sweep_of_100000_pixels(kind, mode, bound):
+    prob, label = large(kind, 100_000)
+    table = filled(prob, label).score_table(mode)
+    found = filled(prob, label).compute(10, mode)
+    expected, _ = reference.sweep(*reference.scores(prob, label, mode))
+    assert found['ece_sweep'] == pytest.approx(expected, abs=bound)
+    # It is the sweep of the middles of the cells, whatever the scores.
+    conf, correct = np.repeat(table.conf, table.count), []
+    for count, hits in zip(table.count, table.correct):
+        correct += [1.0] * hits + [0.0] * (count - hits)
+    expected, bins = reference.sweep(conf, np.array(correct))
+    assert found['ece_sweep'] == pytest.approx(expected, abs=1e-9)
+    assert found['sweep_bins'] == bins
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([1, 10, 1000, 20_000]),
+    st.sampled_from([0.001, 1, 3, 8, 20]),
+    st.sampled_from(['top_label', 'positive']),
+)
+def test_sorted_metrics_keep_their_bounds_for_any_number(seed, n, sharpness, mode):
+    # 0.001: all scores in some hundred cells around 0.5.
+    prob, label = smooth(n, seed, sharpness)
+    prob = prob.double()
+    found = filled(prob, label).compute(10, mode)
+    conf, correct = reference.scores(prob, label, mode)
+    x, tolerance = conf * CalibrationHistogram.STEPS, 1 / 32
+    on_point = np.abs(x - np.rint(x)) <= tolerance
+    cell = np.where(on_point, 2 * np.rint(x), 2 * np.floor(x) + 1)
+    reach = np.where(on_point, tolerance, 0.5) / CalibrationHistogram.STEPS
+    mass, ks = reference.tie_bounds(conf, correct, cell, cell * DELTA, reach, 10)
+    expected = reference.metrics(prob, label, 10, mode)
+    assert abs(found['ece_em'] - expected['ece_em']) <= DELTA + mass + 1e-9
+    assert -DELTA - 1e-9 <= expected['ks'] - found['ks'] <= DELTA + ks + 1e-9
+    apart = abs(expected['conf'] - expected['acc'])
+    singles = np.abs(conf - correct).mean()
+    assert apart - DELTA - 1e-9 <= found['ece_sweep'] <= singles + DELTA + 1e-9
+
+
+def test_a_state_of_an_earlier_version_is_read():
+    histogram = filled(*smooth(300))
     again = CalibrationHistogram()
-    again.load_state_dict(state)
-    assert again.few is None and again.count == 300
+    again.load_state_dict({**histogram.state_dict(), 'few': torch.arange(300)})
+    assert same(again, histogram)
 
 
 @pytest.mark.parametrize('label', [0, 1])
@@ -189,7 +230,7 @@ def test_bound_holds_on_any_input(pixels):
     near = np.abs(prob * 10 - np.rint(prob * 10)) < 1e-5
     prob = np.where(near, np.rint(prob * 10) / 10, prob)
     found = filled(prob, label).compute()
-    expected = reference.figures(prob, label)
+    expected = reference.metrics(prob, label)
     for key in ('ece', 'mce', 'ace', 'conf'):
         assert abs(found[key] - expected[key]) <= DELTA + 1e-9, key
     for key in ('oe', 'ue', 'brier', 'brier_reliability'):
@@ -205,7 +246,7 @@ def test_cut_cells_move_at_most_their_share():
     prob = np.concatenate([prob, np.linspace(0.6, 0.99, 900)])
     label = (np.arange(1000) % 2).astype(int)
     found = filled(prob, label).compute(bins)
-    assert abs(found['ece'] - reference.figures(prob, label, bins)['ece']) <= (
+    assert abs(found['ece'] - reference.metrics(prob, label, bins)['ece']) <= (
         DELTA + 2 * 0.1
     )
     assert found['count'] == 1000
@@ -213,16 +254,12 @@ def test_cut_cells_move_at_most_their_share():
 
 def test_one_open_cell_is_one_tie():
     # Scores closer than the resolution: the order among them is not seen.
-    copies = MOST // 100 + 1
-    prob = np.repeat(0.7 + np.linspace(1e-6, 6e-6, 100), copies)
-    label = np.repeat(np.arange(100) >= 50, copies).astype(int)
+    prob = np.repeat(0.7 + np.linspace(1e-6, 6e-6, 100), 50)
+    label = np.repeat(np.arange(100) >= 50, 50).astype(int)
     found = filled(prob, label).compute()
     assert found['ks'] == pytest.approx(0.2, abs=1e-5)
     # Wrong ones first: 0.7 / 2, so the order costs 0.15, below the share 1.
-    assert reference.figures(prob, label)['ks'] == pytest.approx(0.35, abs=1e-5)
-    # ... unless they are few.
-    few = filled(prob[::copies], label[::copies]).compute()
-    assert few['ks'] == pytest.approx(0.35, abs=1e-5)
+    assert reference.metrics(prob, label)['ks'] == pytest.approx(0.35, abs=1e-5)
 
 
 def test_half_predicts_background():
@@ -247,7 +284,7 @@ def test_edges_belong_to_the_bin_below_for_every_type(edge):
     # 0.55 shares a bin with 0.6 or 0.4 (confidence 0.6), not with 0.7
     for dtype in (torch.float32, torch.float64):
         prob = torch.tensor([edge, edge], dtype=dtype)
-        table = filled(prob, torch.tensor([0, 1])).levels()
+        table = filled(prob, torch.tensor([0, 1])).score_table()
         assert len(table.score) == 1
         assert table.score[0] * 10 % table.unit == 0
 
@@ -255,9 +292,9 @@ def test_edges_belong_to_the_bin_below_for_every_type(edge):
 @pytest.mark.parametrize('bits', [8, 16])
 def test_every_map_value_is_a_level(bits):
     values = np.arange(2**bits, dtype=np.float32) / np.float32(2**bits - 1)
-    levels = filled(values, np.zeros(len(values), np.uint8)).levels('positive')
-    expected = np.arange(2**bits) * (levels.unit // (2**bits - 1))
-    assert np.array_equal(levels.score, expected)
+    scores = filled(values, np.zeros(len(values), np.uint8)).score_table('positive')
+    expected = np.arange(2**bits) * (scores.unit // (2**bits - 1))
+    assert np.array_equal(scores.score, expected)
 
 
 @pytest.mark.parametrize('name', ['sharp', 'soft', 'hard'])
@@ -293,13 +330,13 @@ def test_torchmetrics_positive_class(data, bins):
 def test_scikit_learn():
     prob, label = eight_bit()
     histogram = filled(prob, label)
-    found, levels = histogram.compute(), histogram.levels('positive')
+    found, scores = histogram.compute(), histogram.score_table('positive')
     exact = prob.double().numpy()
     assert found['brier'] == pytest.approx(brier_score_loss(label, exact), abs=1e-7)
     clamped = exact.clip(1e-7, 1 - 1e-7)
     assert found['nll'] == pytest.approx(log_loss(label, clamped), abs=3e-7)
-    assert roc_auc(levels) == pytest.approx(roc_auc_score(label, exact), abs=1e-12)
-    assert average_precision(levels) == pytest.approx(
+    assert roc_auc(scores) == pytest.approx(roc_auc_score(label, exact), abs=1e-12)
+    assert average_precision(scores) == pytest.approx(
         average_precision_score(label, exact), abs=1e-12
     )
 
@@ -384,11 +421,11 @@ def test_chunks_do_not_matter():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 200), st.floats(0.01, 20))
-def test_figures_stay_in_their_range(seed, n, sharpness):
+def test_metrics_stay_in_their_range(seed, n, sharpness):
     prob, label = smooth(n, seed, sharpness)
     for mode in ('top_label', 'positive'):
         histogram = filled(prob, label)
-        found, ranked = histogram.compute(10, mode), histogram.levels(mode, exact=True)
+        found = histogram.compute(10, mode)
         for key in FIGURES:
             if key in ('nll', 'count', 'sweep_bins', 'brier_resolution'):
                 continue
@@ -397,9 +434,7 @@ def test_figures_stay_in_their_range(seed, n, sharpness):
         assert found['ece'] <= found['mce'] + 1e-12
         assert found['oe'] + found['ue'] <= found['ece'] + 1e-12
         assert abs(found['conf'] - found['acc']) <= found['ece'] + 1e-12
-        conf = ranked.conf_sum.sum() / ranked.unit / n  # of the scores, as ks
-        assert found['ks'] >= abs(conf - found['acc']) - 1e-12
-        assert abs(conf - found['conf']) <= DELTA + 1e-12
+        assert found['ks'] >= abs(found['conf'] - found['acc']) - 1e-12
         parts = found['brier_reliability'] - found['brier_resolution']
         assert parts + found['brier_uncertainty'] == pytest.approx(found['brier'])
 
@@ -447,8 +482,8 @@ def test_one_class_only():
     found = histogram.compute(mode='positive')
     assert found['ece'] == pytest.approx(1 / 3, abs=1e-5)
     assert found['acc'] == 0
-    assert np.isnan(average_precision(histogram.levels('positive')))
-    assert np.isnan(roc_auc(histogram.levels('positive')))
+    assert np.isnan(average_precision(histogram.score_table('positive')))
+    assert np.isnan(roc_auc(histogram.score_table('positive')))
 
 
 def test_extremes_do_not_give_infinity():
@@ -606,7 +641,6 @@ def test_state_dict_goes_around(tmp_path):
         ({'num_classes': 3}, 'num_classes'),
         ({'cells': torch.tensor([10**7])}, 'broken'),
         ({'counts': torch.tensor([[-1, 0]])}, 'broken'),
-        ({'few': torch.tensor([1, 2])}, 'broken: few'),
         ({'nll': None}, 'lacks'),
     ],
 )
