@@ -2,7 +2,6 @@ import doctest
 import gc
 import json
 import runpy
-import warnings
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,21 +12,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    log_loss,
-    roc_auc_score,
-)
 from torchmetrics.classification import BinaryCalibrationError
 
 from mmaslp.core import CalibrationHistogram
-from mmaslp.core.calibration import BinTable, average_precision, median_gap, roc_auc
 from mmaslp.core.calibration import histogram as histogram_module
 from mmaslp.core.calibration.inputs import CHUNK
 
 # Not importable by name under pytest's importlib mode.
+pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
 reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))
+eight_bit, filled, same, smooth = (
+    pixels.eight_bit,
+    pixels.filled,
+    pixels.same,
+    pixels.smooth,
+)
 
 BINNED = ['ece', 'oe', 'ue', 'mce', 'ace', 'acc', 'conf', 'ece_debiased', 'median_gap']
 MASS = ['ece_em', 'ece_sweep', 'sweep_bins', 'ks']
@@ -36,39 +35,12 @@ FIGURES = [*BINNED, *MASS, *SCORES, 'brier_uncertainty', 'count']
 DELTA = 1 / (2 * CalibrationHistogram.STEPS)
 
 
-def filled(prob, label, **kwargs):
-    histogram = CalibrationHistogram()
-    histogram.update(prob, label, **kwargs)
-    return histogram
-
-
-def smooth(n=20000, seed=0, sharpness=2.0):
-    """Float probabilities that are over-confident by a known factor."""
-    generator = torch.Generator().manual_seed(seed)
-    logit = torch.randn(n, generator=generator) * sharpness
-    label = torch.rand(n, generator=generator) < torch.sigmoid(logit * 0.6)
-    return torch.sigmoid(logit), label.long()
-
-
-def eight_bit(n=20000, seed=0):
-    prob, label = smooth(n, seed)
-    return (prob * 255).round() / 255, label
-
-
 def adversarial():
     """Edges, extremes, ties and their float32 neighbours."""
     k = torch.arange(11) / 10
     q = torch.tensor([0, 51, 102, 127, 128, 153, 204, 255]) / 255
     prob = torch.cat([k, q, k, q, 1 - k, torch.tensor([0.5, 0.5])])
     return prob, (torch.arange(len(prob)) % 3 == 0).long()
-
-
-def same(one, two):
-    one, two = one.state_dict(), two.state_dict()
-    return all(
-        torch.equal(one[k], two[k]) if torch.is_tensor(one[k]) else one[k] == two[k]
-        for k in one
-    )
 
 
 @pytest.mark.parametrize('mode', ['top_label', 'positive'])
@@ -279,24 +251,6 @@ def test_the_least_above_half_predicts_foreground():
         assert found['acc'] == 1
 
 
-@pytest.mark.parametrize('edge', [0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
-def test_edges_belong_to_the_bin_below_for_every_type(edge):
-    # 0.55 shares a bin with 0.6 or 0.4 (confidence 0.6), not with 0.7
-    for dtype in (torch.float32, torch.float64):
-        prob = torch.tensor([edge, edge], dtype=dtype)
-        table = filled(prob, torch.tensor([0, 1])).score_table()
-        assert len(table.score) == 1
-        assert table.score[0] * 10 % table.unit == 0
-
-
-@pytest.mark.parametrize('bits', [8, 16])
-def test_every_map_value_is_a_level(bits):
-    values = np.arange(2**bits, dtype=np.float32) / np.float32(2**bits - 1)
-    scores = filled(values, np.zeros(len(values), np.uint8)).score_table('positive')
-    expected = np.arange(2**bits) * (scores.unit // (2**bits - 1))
-    assert np.array_equal(scores.score, expected)
-
-
 @pytest.mark.parametrize('name', ['sharp', 'soft', 'hard'])
 def test_golden_maps(shared, name):
     golden = shared / 'golden' / 'maps'
@@ -325,59 +279,6 @@ def test_torchmetrics_positive_class(data, bins):
     for norm, key in (('l1', 'ece'), ('max', 'mce')):
         theirs = BinaryCalibrationError(n_bins=bins, norm=norm)(prob, label)
         assert found[key] == pytest.approx(theirs.item(), abs=1e-5)
-
-
-def test_scikit_learn():
-    prob, label = eight_bit()
-    histogram = filled(prob, label)
-    found, scores = histogram.compute(), histogram.score_table('positive')
-    exact = prob.double().numpy()
-    assert found['brier'] == pytest.approx(brier_score_loss(label, exact), abs=1e-7)
-    clamped = exact.clip(1e-7, 1 - 1e-7)
-    assert found['nll'] == pytest.approx(log_loss(label, clamped), abs=3e-7)
-    assert roc_auc(scores) == pytest.approx(roc_auc_score(label, exact), abs=1e-12)
-    assert average_precision(scores) == pytest.approx(
-        average_precision_score(label, exact), abs=1e-12
-    )
-
-
-@pytest.mark.parametrize('n', [1, 2, 37, 300])
-@pytest.mark.parametrize('kind', ['ties', 'floats', 'calibrated'])
-def test_sweep_is_the_largest_monotone_partition(n, kind):
-    rng = np.random.default_rng(n)
-    prob = rng.random(n)
-    if kind == 'ties':
-        prob = np.rint(prob * 20) / 20
-    label = (rng.random(n) < (prob if kind == 'calibrated' else 0.5)).astype(int)
-    conf, right = reference.scores(prob, label)
-    expected, bins = reference.sweep(np.round(conf, 9), right)
-    found = filled(prob, label).compute()
-    assert found['ece_sweep'] == pytest.approx(expected, abs=1e-5)
-    assert found['sweep_bins'] == bins
-
-
-def test_sweep_of_a_flawless_model_uses_every_level():
-    prob = np.linspace(0.51, 1, 4000)
-    found = filled(prob, np.ones(4000, int)).compute()
-    assert found['sweep_bins'] > 3000
-    assert found['ece_sweep'] == pytest.approx((1 - prob).mean(), abs=1e-5)
-
-
-def test_debiased_takes_sampling_noise_away():
-    # A calibrated model: the plain error is the noise of few pixels per bin.
-    rng = np.random.default_rng(0)
-    prob = np.repeat(np.linspace(0.525, 0.975, 10), 40)
-    plain, corrected = [], []
-    for _ in range(60):
-        found = filled(prob, rng.random(400) < prob).compute(20)
-        plain.append(found['brier_reliability'])
-        corrected.append(found['ece_debiased'] ** 2)
-    assert np.mean(corrected) < 0.6 * np.mean(plain)
-
-
-def test_debiased_of_single_pixels_is_zero():
-    prob = torch.tensor([0.55, 0.65, 0.75])
-    assert filled(prob, torch.ones(3)).compute()['ece_debiased'] == 0
 
 
 @settings(max_examples=15, deadline=None)
@@ -439,27 +340,6 @@ def test_metrics_stay_in_their_range(seed, n, sharpness):
         assert parts + found['brier_uncertainty'] == pytest.approx(found['brier'])
 
 
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 5), st.floats(0, 1), st.floats(0, 1)),
-        min_size=1,
-        max_size=8,
-    ),
-    st.floats(-1, 1),
-)
-def test_no_shift_lowers_the_ece_more_than_that_by_the_median_gap(bins, shift):
-    count, accuracy, conf = (np.array(v, float) for v in zip(*bins))
-    table = BinTable(count, count * accuracy, count * conf)
-    if not count.sum():
-        assert np.isnan(median_gap(table))
-        return
-    gaps = np.repeat(conf - accuracy, count.astype(int))
-    found = median_gap(table)
-    assert found == pytest.approx(np.median(gaps), abs=1e-12)
-    assert np.abs(gaps - found).mean() <= np.abs(gaps - shift).mean() + 1e-12
-
-
 def test_compute_returns_python_floats_of_every_key():
     found = filled(*smooth(100)).compute()
     assert list(found) and set(found) == set(FIGURES)
@@ -476,115 +356,10 @@ def test_empty_histogram_is_nan_and_count_0():
     assert ignored.compute()['count'] == 0
 
 
-def test_one_class_only():
-    prob = torch.tensor([0.1, 0.2, 0.7])
-    histogram = filled(prob, torch.zeros(3))
-    found = histogram.compute(mode='positive')
-    assert found['ece'] == pytest.approx(1 / 3, abs=1e-5)
-    assert found['acc'] == 0
-    assert np.isnan(average_precision(histogram.score_table('positive')))
-    assert np.isnan(roc_auc(histogram.score_table('positive')))
-
-
 def test_extremes_do_not_give_infinity():
     found = filled(torch.tensor([0.0, 1.0, 1.0]), torch.tensor([1, 0, 1])).compute()
     assert found['nll'] == pytest.approx(-2 / 3 * np.log(1e-7), rel=1e-6)
     assert found['ece'] == pytest.approx(2 / 3)
-
-
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_half_precision_is_cast_up(dtype):
-    prob, label = smooth(2000)
-    assert same(filled(prob.to(dtype), label), filled(prob.to(dtype).float(), label))
-
-
-@pytest.mark.parametrize('dtype', [torch.uint8, torch.int32, torch.bool, torch.float32])
-def test_label_types(dtype):
-    prob, label = smooth(500)
-    assert same(filled(prob, label.to(dtype)), filled(prob, label))
-
-
-def test_ignored_pixels_count_nowhere():
-    prob, label = smooth(1000)
-    marked, broken = label.clone(), prob.clone()
-    marked[::3] = 255
-    broken[::3] = float('nan')  # padding may hold anything
-    keep = torch.arange(1000) % 3 != 0
-    assert same(filled(broken, marked), filled(prob[keep], label[keep]))
-    assert same(
-        filled(prob, torch.where(keep, label, -1), ignore_index=-1),
-        filled(prob[keep], label[keep]),
-    )
-    zeros = filled(prob, label, ignore_index=0)
-    assert zeros.count == int(label.sum())
-
-
-@pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.int64])
-def test_inputs_are_left_alone(dtype):
-    prob, label = smooth(500)
-    prob, label = prob.to(dtype if dtype.is_floating_point else prob.dtype), label
-    before = prob.clone(), label.to(dtype)
-    filled(prob, before[1])
-    assert torch.equal(prob, before[0]) and torch.equal(before[1], label.to(dtype))
-
-
-def test_arrays_and_shapes():
-    prob, label = smooth(600)
-    expected = filled(prob, label)
-    assert same(filled(prob.numpy(), label.numpy()), expected)
-    shape = (2, 1, 20, 15)
-    assert same(filled(prob.view(shape), label.view(shape)), expected)
-    strided = prob.view(20, 30).t()
-    assert same(filled(strided, label.view(20, 30).t()), expected)
-
-
-def test_arrays_of_every_layout():
-    prob, label = smooth(600)
-    expected, array = filled(prob, label), prob.numpy()
-    assert same(filled(array[::-1], label.numpy()[::-1]), expected)
-    assert same(filled(array.astype('>f4'), label.numpy().astype('>i2')), expected)
-    for dtype in (np.uint16, np.uint32, np.uint64):
-        assert same(filled(array, label.numpy().astype(dtype)), expected)
-    frozen = array.copy()
-    frozen.flags.writeable = False
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        assert same(filled(frozen, label), expected)
-
-
-def test_rounding_beyond_the_ends_is_clamped():
-    prob = torch.tensor([1 + 2e-7, -1e-9])
-    assert same(filled(prob, torch.tensor([1, 0])), filled(prob.clamp(0, 1), [1, 0]))
-
-
-@pytest.mark.parametrize(
-    'prob, label, words',
-    [
-        ([0.5, 1.5], [0, 1], 'must lie in .0, 1.*sigmoid'),
-        ([-0.1, 0.5], [0, 1], 'must lie in .0, 1.'),
-        ([float('nan'), 0.5], [0, 1], '1 NaN'),
-        ([float('inf'), 0.5], [0, 1], 'must lie in'),
-        ([0, 1], [0, 1], 'floating point.*divide'),
-        ([0.5, 0.5], [0], 'shape'),
-        ([[0.5, 0.5]], [0, 1], 'shape'),
-        ([0.5, 0.5], [0, 2], 'label.*holds 2'),
-        ([0.5, 0.5], [-1, 1], 'label.*holds -1'),
-        ([0.5, 0.5], [0, 254], 'holds 254.*255'),
-        ([0.5, 0.5], [0.3, 1.0], 'holds 0.3'),
-        ([0.5, 0.5], [float('nan'), 1.0], 'holds nan'),
-    ],
-)
-def test_bad_input_says_what_and_counts_nothing(prob, label, words):
-    histogram = CalibrationHistogram()
-    with pytest.raises(ValueError, match=f'(?s){words}'):
-        histogram.update(torch.tensor(prob), torch.tensor(label))
-    assert histogram.count == 0 and int(histogram.nll) == 0
-
-
-@pytest.mark.parametrize('bins', [0, -1, 2.5, True, None])
-def test_bad_bins(bins):
-    with pytest.raises(ValueError, match='bins must be an integer'):
-        CalibrationHistogram().compute(bins)
 
 
 def test_bad_mode():
