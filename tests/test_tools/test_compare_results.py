@@ -10,13 +10,7 @@ from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('map_folders.py')))
-SIZE, Folders, main, pair, save = (
-    helper.SIZE,
-    helper.Folders,
-    helper.main,
-    helper.pair,
-    helper.save,
-)
+Folders, main = helper.Folders, helper.main
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 compare = runpy.run_path(str(TOOLS / 'compare_results.py'))['main']
 
