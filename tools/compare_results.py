@@ -6,14 +6,15 @@ Example:
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import PurePath
 
-from mmaslp.core.calibration import SORTED
+from mmaslp.core.calibration import SORTED, ImageTable
 from mmaslp.core.calibration.bootstrap import paired_bootstrap
 from mmaslp.evaluation.results import load_result, save_result
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Difference (second - first) of every metric, with its interval '
@@ -31,7 +32,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Args:
@@ -73,7 +74,9 @@ def main(argv=None):
     return 0
 
 
-def _matched(first_path, second_path):
+def _matched(
+    first_path: str, second_path: str
+) -> tuple[tuple[dict, dict], list[ImageTable]]:
     """Load both results, and their tables with the images in one order.
 
     Raises:
@@ -107,7 +110,7 @@ def _matched(first_path, second_path):
     return (one, two), tables
 
 
-def _rows(images, path):
+def _rows(images: ImageTable, path: str) -> dict[str, int]:
     """Find the row of each image by its stem, or by its path where stems repeat."""
     names = [PurePath(name).stem for name in images.names]
     if len(set(names)) < len(names):
