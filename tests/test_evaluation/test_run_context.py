@@ -18,6 +18,8 @@ from mmaslp.evaluation.run_context import (
 def hub():
     """The message hub of the moment, without what the test leaves in it."""
     hub = MessageHub.get_current_instance()
+    for key in ('loop_stage', 'max_iters', 'temperature'):
+        hub.pop_info(key)
     yield hub
     for key in ('loop_stage', 'max_iters', 'temperature'):
         hub.pop_info(key)
@@ -46,15 +48,14 @@ def test_stages(hub, stage, iters, name, training):
     assert is_training() is training
 
 
-def test_folder_of_the_log_file(tmp_path):
+def test_folder_of_the_log_file(tmp_path, monkeypatch):
     logger = MMLogger.get_current_instance()
+    monkeypatch.setattr(logger, 'handlers', [logging.StreamHandler()])
+    assert log_dir() is None
     handler = logging.FileHandler(tmp_path / 'run.log')
     logger.addHandler(handler)
-    try:
-        assert log_dir() == tmp_path
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
+    assert log_dir() == tmp_path
+    handler.close()
 
 
 def test_pictures_reach_the_visualizer(tmp_path):
