@@ -6,30 +6,33 @@ Example:
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import PurePath
 
-from mmaslp.core.calibration import TIED
+from mmaslp.core.calibration import SORTED, ImageTable
 from mmaslp.core.calibration.bootstrap import paired_bootstrap
 from mmaslp.evaluation.results import load_result, save_result
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Difference (second - first) of every figure, with its interval '
+        description='Difference (second - first) of every metric, with its interval '
         'over resampled images. The result files come from CalibrationMetric or '
         'eval_maps.py --json.'
     )
     parser.add_argument('first', help='result file')
     parser.add_argument('second', help='result file of the same images')
     parser.add_argument('--json', metavar='FILE', help='write the comparison')
-    parser.add_argument('--level', type=float, default=0.95, help='defaults to 0.95')
+    parser.add_argument(
+        '--confidence-level', type=float, default=0.95, help='defaults to 0.95'
+    )
     parser.add_argument('--resamples', type=int, default=2000, help='defaults to 2000')
     parser.add_argument('--seed', type=int, default=0, help='defaults to 0')
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Args:
@@ -42,14 +45,19 @@ def main(argv=None):
     try:
         results, (first, second) = _matched(args.first, args.second)
         comparison = paired_bootstrap(
-            first, second, args.resamples, args.seed, args.level, exact=results
+            first,
+            second,
+            args.resamples,
+            args.seed,
+            args.confidence_level,
+            overall=results,
         )
         if args.json:
             save_result(args.json, comparison)
     except (ValueError, OSError) as error:
         print(f'compare_results: {error}', file=sys.stderr)
         return 1
-    print(f'{len(first)} images, {args.level:.0%} intervals, * : without 0')
+    print(f'{len(first)} images, {args.confidence_level:.0%} intervals, * : without 0')
     print(f'{"":<13}{"first":>9}{"second":>9}{"difference":>12}')
     for key, row in comparison.items():
         print(
@@ -58,15 +66,17 @@ def main(argv=None):
             f'{" *" if row["differs"] else ""}'
         )
     for path, images in ((args.first, first), (args.second, second)):
-        if images.narrow is None:
+        if images.fine is None:
             print(
                 f'{path} is of an earlier version and allows no intervals of '
-                f'{", ".join(TIED)}: evaluate that model again'
+                f'{", ".join(SORTED)}: evaluate that model again'
             )
     return 0
 
 
-def _matched(first_path, second_path):
+def _matched(
+    first_path: str, second_path: str
+) -> tuple[tuple[dict, dict], list[ImageTable]]:
     """Load both results, and their tables with the images in one order.
 
     Raises:
@@ -100,7 +110,7 @@ def _matched(first_path, second_path):
     return (one, two), tables
 
 
-def _rows(images, path):
+def _rows(images: ImageTable, path: str) -> dict[str, int]:
     """Find the row of each image by its stem, or by its path where stems repeat."""
     names = [PurePath(name).stem for name in images.names]
     if len(set(names)) < len(names):

@@ -6,6 +6,7 @@ Example:
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from mmaslp.visualization.report import write_report
 from mmaslp.visualization.text_table import format_table
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Calibration of probability maps on disk: 8-bit and 16-bit '
@@ -30,7 +31,7 @@ def parse_args(argv=None):
         'pred_dir', nargs='+', help='folder of maps; several: one row per folder'
     )
     parser.add_argument('gt_dir', help='folder of masks')
-    parser.add_argument('--json', metavar='FILE', help='write all figures')
+    parser.add_argument('--json', metavar='FILE', help='write all metrics')
     parser.add_argument(
         '--plot', metavar='FILE', help='write reliability diagrams (.png, .pdf, .svg)'
     )
@@ -39,7 +40,7 @@ def parse_args(argv=None):
         '--protocol',
         choices=PROTOCOLS,
         default='raw',
-        help="'released' stretches every map to [0, 1] first, as published figures "
+        help="'released' stretches every map to [0, 1] first, as published numbers "
         'are computed; it changes the probabilities that are measured',
     )
     parser.add_argument('--bins', type=int, default=10, help='defaults to 10')
@@ -54,7 +55,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Args:
@@ -86,7 +87,7 @@ def main(argv=None):
     return 0
 
 
-def _check(args):
+def _check(args: argparse.Namespace) -> None:
     """Refuse what would fail after the work is done."""
     check_bins(args.bins)
     if args.resamples < 0 or args.worst < 0:
@@ -101,7 +102,7 @@ def _check(args):
         raise ValueError(f'--images {args.images}: no such folder')
 
 
-def _names(folders):
+def _names(folders: Sequence[str]) -> dict[str, str]:
     """Name each folder by its last part, or by its path where these are the same."""
     names = [Path(folder).resolve().name for folder in folders]
     if len(set(names)) < len(names):
@@ -111,20 +112,20 @@ def _names(folders):
     return dict(zip(names, folders))
 
 
-def _print(sections):
+def _print(sections: dict[str, dict]) -> None:
     rows = {name: section['result'] for name, section in sections.items()}
     print(format_table(rows))
-    figures = {name: section['figures'] for name, section in sections.items()}
-    if any(figures.values()):
-        keys = list(next(iter(figures.values())))
-        print('\n' + format_table(figures, keys))
+    measures = {name: section['metrics'] for name, section in sections.items()}
+    if any(measures.values()):
+        keys = list(next(iter(measures.values())))
+        print('\n' + format_table(measures, keys))
 
 
-def _write(args, sections):
+def _write(args: argparse.Namespace, sections: dict[str, dict]) -> None:
     results = {name: section['result'] for name, section in sections.items()}
     if args.json:
         content = {
-            name: {**section['figures'], **section['result']}
+            name: {**section['metrics'], **section['result']}
             for name, section in sections.items()
         }
         if len(content) == 1:

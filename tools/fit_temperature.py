@@ -2,6 +2,7 @@
 """Fit the temperature of a checkpoint on the validation set (temperature scaling)."""
 
 import argparse
+from collections.abc import Sequence
 
 from mmengine.dist import is_main_process
 
@@ -11,7 +12,7 @@ from mmaslp.apis.temperature import fit_checkpoint
 from mmaslp.utils.temperature_file import temperature_path
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='Fit the temperature of a checkpoint')
     parser.add_argument('config', help='config file')
@@ -26,7 +27,7 @@ def parse_args(argv=None):
 
 
 @clear_errors
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = parse_args(argv)
     set_local_rank(args)
@@ -38,15 +39,13 @@ def main(argv=None):
     record = fit_checkpoint(cfg, args.out)
     if not is_main_process():
         return
-    low, high = record['temperature_interval']
-    upper = 'no upper bound' if high is None else f'{high:.6g}'
     print(
-        f'\ntemperature {record["temperature"]:.6g} (between {low:.6g} and '
-        f'{upper}) from {record["num_images"]} validation images'
+        f'\ntemperature {record["temperature"]:.6g} from {record["num_images"]} '
+        'validation images'
     )
-    for figure in ('nll', 'ece'):
-        before, after = record[figure]['before'], record[figure]['after']
-        print(f'{figure.upper()} {before:.6f} -> {after:.6f}')
+    for key in ('nll', 'ece'):
+        before, after = record[key]['before'], record[key]['after']
+        print(f'{key.upper()} {before:.6f} -> {after:.6f}')
     print(f'written to {args.out or temperature_path(args.checkpoint)}')
 
 

@@ -16,7 +16,8 @@ from ...evaluation.sample_scores import ScoreReader, check_scores
 class ProbMapHook(Hook):
     """Write the foreground probability of every test image as a grey PNG.
 
-    ``tools/eval_maps.py`` reads the maps back to the same figures, within half a level.
+    ``tools/eval_maps.py`` reads the maps back to the same metrics, within half a
+    step of the file.
 
     Args:
         out_dir (str): Folder for the maps, ``{stem of the image}.png``; made if needed.
@@ -29,7 +30,7 @@ class ProbMapHook(Hook):
             same stem, or a head has more than two classes.
     """
 
-    def __init__(self, out_dir: str, bits: int = 16, scores: str = 'auto'):
+    def __init__(self, out_dir: str, bits: int = 16, scores: str = 'auto') -> None:
         if bits not in BITS:
             raise ValueError(f'bits must be 8 or 16, not {bits!r}')
         self.out_dir = Path(out_dir)
