@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from mmaslp.core.calibration.detection import detection_auroc
-from tests.conftest import Toy, write_images
+from tests.toy import Toy, write_images
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'show_levels.py'
 

@@ -26,7 +26,7 @@ def tool(name, *args, cwd, env=None):
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
     """A toy config on disk, trained through tools/train.py."""
-    from tests.conftest import Toy
+    from tests.toy import Toy
 
     root = tmp_path_factory.mktemp('tools')
     toy = Toy(root / 'toy')

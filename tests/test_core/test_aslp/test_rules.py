@@ -4,12 +4,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.linalg import solve_discrete_lyapunov
 
 from mmaslp.core import image_margin, max_alpha, sc_bce, update_alpha
 from mmaslp.core.aslp.rules import explicit_limit
+from tests.properties import given, settings, st
 
 DEFAULTS = dict(accuracy=0.95, beta=2.0, eta=0.002, lam=2000.0)
 
@@ -252,10 +250,10 @@ def test_fluctuation_that_the_docs_state(lag):
         confidence = lag * confidence + (1 - lag) * (1.1 - before)
         levels.append(before)
     found = torch.tensor(levels).std().item() / spread
-    # Stationary covariance of the linear loop, P = F P F' + k^2 e e'.
+    # Stationary covariance of the linear loop, P = F P F' + k^2 e e', flattened.
     loop = np.array([[lag, lag - 1], [step, 1.0]])
-    drive = np.array([[0, 0], [0, step**2]])
-    expected = np.sqrt(solve_discrete_lyapunov(loop, drive)[1, 1])
+    drive = np.array([0, 0, 0, step**2])
+    expected = np.sqrt(np.linalg.solve(np.eye(4) - np.kron(loop, loop), drive)[3])
     assert found == pytest.approx(expected, rel=0.05)
     stated = {0.0: 0.77, 0.5: 0.92, 0.9: 1.69}[lag]
     assert expected == pytest.approx(stated, abs=0.006)

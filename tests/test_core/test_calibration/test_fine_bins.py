@@ -4,8 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mmaslp.core import CalibrationHistogram
 from mmaslp.core.calibration import (
@@ -20,6 +18,7 @@ from mmaslp.core.calibration import (
 from mmaslp.core.calibration.binning import equal_mass_rows, sweep_rows
 from mmaslp.core.calibration.fine_bins import LEAST, NarrowBins, pack
 from mmaslp.core.calibration.image_table import ImageTable
+from tests.properties import given, settings, st
 
 reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))
 

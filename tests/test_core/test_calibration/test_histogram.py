@@ -10,22 +10,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    log_loss,
-    roc_auc_score,
-)
-from torchmetrics.classification import BinaryCalibrationError
 
 from mmaslp.core import CalibrationHistogram
 from mmaslp.core.calibration import BinTable, average_precision, median_gap, roc_auc
 from mmaslp.core.calibration import histogram as histogram_module
 from mmaslp.core.calibration.exact_scores import MOST
 from mmaslp.core.calibration.inputs import CHUNK
+from tests.properties import given, settings, st
 
 # Not importable by name under pytest's importlib mode.
 reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))
@@ -262,13 +253,14 @@ def test_every_map_value_is_a_level(bits):
 
 @pytest.mark.parametrize('name', ['sharp', 'soft', 'hard'])
 def test_golden_maps(shared, name):
+    pillow = pytest.importorskip('PIL.Image')
     golden = shared / 'golden' / 'maps'
     if not golden.is_dir():
         pytest.skip(f'needs {golden}')
     histogram = CalibrationHistogram()
     for path in sorted((golden / name / 'pred').iterdir()):
-        prob = np.asarray(Image.open(path)).astype(np.float32) / 255
-        mask = np.asarray(Image.open(golden / name / 'gt' / path.name)) > 127
+        prob = np.asarray(pillow.open(path)).astype(np.float32) / 255
+        mask = np.asarray(pillow.open(golden / name / 'gt' / path.name)) > 127
         histogram.update(prob, mask)
     line = json.loads((golden / 'released.json').read_text())[name]['ECE_EW@10']
     printed = {k: float(v) for k, v in (x.split(': ') for x in line.split(', ')[2:])}
@@ -280,27 +272,29 @@ def test_golden_maps(shared, name):
 @pytest.mark.parametrize('bins', [10, 15])
 @pytest.mark.parametrize('data', [smooth, eight_bit])
 def test_torchmetrics_positive_class(data, bins):
+    other = pytest.importorskip('torchmetrics.classification')
     prob, label = data()
     # There the bins are [lo, hi) and 1.0 is one of its own: leave edges out.
     near = (prob * bins - (prob * bins).round()).abs() < 1e-4
     prob, label = prob[~near], label[~near]
     found = filled(prob, label).compute(bins, 'positive')
     for norm, key in (('l1', 'ece'), ('max', 'mce')):
-        theirs = BinaryCalibrationError(n_bins=bins, norm=norm)(prob, label)
+        theirs = other.BinaryCalibrationError(n_bins=bins, norm=norm)(prob, label)
         assert found[key] == pytest.approx(theirs.item(), abs=1e-5)
 
 
 def test_scikit_learn():
+    sk = pytest.importorskip('sklearn.metrics')
     prob, label = eight_bit()
     histogram = filled(prob, label)
     found, levels = histogram.compute(), histogram.levels('positive')
     exact = prob.double().numpy()
-    assert found['brier'] == pytest.approx(brier_score_loss(label, exact), abs=1e-7)
+    assert found['brier'] == pytest.approx(sk.brier_score_loss(label, exact), abs=1e-7)
     clamped = exact.clip(1e-7, 1 - 1e-7)
-    assert found['nll'] == pytest.approx(log_loss(label, clamped), abs=3e-7)
-    assert roc_auc(levels) == pytest.approx(roc_auc_score(label, exact), abs=1e-12)
+    assert found['nll'] == pytest.approx(sk.log_loss(label, clamped), abs=3e-7)
+    assert roc_auc(levels) == pytest.approx(sk.roc_auc_score(label, exact), abs=1e-12)
     assert average_precision(levels) == pytest.approx(
-        average_precision_score(label, exact), abs=1e-12
+        sk.average_precision_score(label, exact), abs=1e-12
     )
 
 
