@@ -27,6 +27,7 @@ METHODS = [
     'ls',
     *(f'slp-{name}' for name in PERTURBATIONS),
     *(f'aslp-{rule}-{name}' for rule in ('mc', 'me') for name in PERTURBATIONS),
+    'aslp-fb-hi',
 ]
 TEST_SETS = ('DUTS-TE', 'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS')
 RELEASED = {f'test_evaluator.{i}.protocol': 'released' for i in range(2)}

@@ -127,7 +127,9 @@ class Toy:
                 ),
             ),
             log_processor=dict(by_epoch=by_epoch, window_size=1),
-            custom_hooks=[dict(type='ASLPHook', warmup_epochs=1, log_interval=1)],
+            custom_hooks=[
+                dict(type='ASLPHook', rule='MC', warmup_epochs=1, log_interval=1)
+            ],
             randomness=dict(seed=0),
             log_level='WARNING',
         )
