@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ from mmseg.registry import MODELS, TRANSFORMS
 from PIL import Image
 
 from mmaslp.apis.config import load_config
+from tests.scripts import run_script
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = 'dilated-fusion_r50_{}_1xb10-30e_duts-384x384'
@@ -94,14 +92,7 @@ def workplace(tmp_path_factory):
 def run_tool(name, *args, options, cwd):
     given = [f'{key}={value}'.replace(' ', '') for key, value in options.items()]
     command = [ROOT / 'tools' / name, *args, '--cfg-options', *given]
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-    )
+    done = run_script(*command, cwd=cwd)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
