@@ -17,7 +17,6 @@ from mmaslp.apis.temperature import apply_temperature, collect_logits, fit_check
 from mmaslp.core.calibration.temperature import LogitHistogram, fit_temperature
 from mmaslp.engine import TemperatureHook
 from mmaslp.utils.temperature_file import read_temperature
-from tests.scripts import Script
 
 NAMES = pytest.mark.parametrize(
     'name', ['TemperatureHook', 'mmseg.TemperatureHook', TemperatureHook]
@@ -248,6 +247,9 @@ def test_several_processes_count_every_image_once(trained, tmp_path):
     cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
     path, out = tmp_path / 'ranks.py', tmp_path / 'ranks'
     cfg.dump(path)
+    # Not at the top: the processes run this file, and find no tests to import from.
+    from tests.scripts import Script
+
     ranks = [
         Script(__file__, path, rank, out, cwd=tmp_path, GLOO_SOCKET_IFNAME='lo')
         for rank in range(2)

@@ -20,7 +20,6 @@ from mmengine.runner import Runner
 import mmaslp  # noqa: F401
 from mmaslp.engine import ASLPHook
 from mmaslp.models.losses import SCBCELoss
-from tests.scripts import Script
 
 # Divisible by neither number of processes: the sampler repeats images at the end.
 NUM_IMAGES = 7
@@ -104,6 +103,9 @@ def launch(cfg, tmp_path, name, world):
     """Run this file in `world` processes and load what each of them saw."""
     path, out = tmp_path / f'{name}.py', tmp_path / name
     cfg.dump(path)
+    # Not at the top: the processes run this file, and find no tests to import from.
+    from tests.scripts import Script
+
     ranks = [
         # The host collects results in ./.dist_test.
         Script(__file__, path, rank, world, out, cwd=tmp_path, GLOO_SOCKET_IFNAME='lo')
