@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 VENV_OPENMMLAB ?= .venv-openmmlab
+# Processes of a test run, one thread each; 0 is pytest alone.
+WORKERS ?= 2
+TEST = -m pytest -n $(WORKERS) --dist worksteal
 MMCV_WHEEL ?= $(firstword $(wildcard ../shared/wheels/mmcv-2.1.0-*.whl))
 
 .PHONY: help demo test test-openmmlab lint format clean
@@ -10,20 +13,21 @@ help:
 	@echo "make demo            train with BCE and with ASLP, compare their calibration"
 	@echo "make test            the whole test suite, on the OneDL host"
 	@echo "make test-openmmlab  the whole test suite, on the OpenMMLab host"
-	@echo "make lint            ruff"
+	@echo "make lint            ruff and mypy"
 
 demo: $(VENV)/.host
 	$(VENV)/bin/python tools/demo.py
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -o cache_dir=$(VENV)/.pytest_cache
+	OMP_NUM_THREADS=1 $(VENV)/bin/python $(TEST) -o cache_dir=$(VENV)/.pytest_cache
 
 test-openmmlab: $(VENV_OPENMMLAB)/.dev
-	OMP_NUM_THREADS=1 $(VENV_OPENMMLAB)/bin/python -m pytest -o cache_dir=$(VENV_OPENMMLAB)/.pytest_cache
+	OMP_NUM_THREADS=1 $(VENV_OPENMMLAB)/bin/python $(TEST) -o cache_dir=$(VENV_OPENMMLAB)/.pytest_cache
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 format: $(VENV)/.dev
 	$(VENV)/bin/ruff check --fix .

@@ -33,8 +33,10 @@ EXTRAS = {
     'sod': ['pysodmetrics>=1.5'],
     'dev': [
         'pytest>=8',
+        'pytest-xdist>=3.6',
         'hypothesis>=6',
         'ruff==0.17.*',
+        'mypy>=1.15',
         'torchmetrics>=1.4',
         'scikit-learn',
         'scipy',
@@ -51,6 +53,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmaslp', 'mmaslp.*']),
+    package_data={'mmaslp': ['py.typed']},
     python_requires='>=3.10',
     install_requires=['torch>=2.1', 'numpy', 'pillow', 'matplotlib>=3.7'],
     extras_require=EXTRAS,

@@ -1,102 +1,72 @@
 """Adaptive Stochastic Label Perturbation for MMSegmentation.
 
-``import mmaslp`` registers the loss, the hooks, the metrics, the datasets, the neck
-and the TTA model with MMSegmentation's registries. :mod:`mmaslp.core` is pure torch and
-works without any host.
+With MMSegmentation (the host) installed, ``import mmaslp`` registers the loss, the
+hooks, the metrics, the datasets, the neck and the TTA model with its registries.
+Without a host it registers nothing and says nothing: :mod:`mmaslp.core` is pure torch
+and works alone.
 """
 
 import warnings
+from importlib import import_module
 from importlib.util import find_spec
 
 from .version import __version__
 
-_REGISTERED = [
-    'ASLPHook',
-    'BinaryFocalLoss',
-    'BinarySegTTAModel',
-    'BrierLoss',
-    'CalibrationMetric',
-    'DilatedFusionNeck',
-    'LoadBinaryAnnotations',
-    'ML1ACELoss',
-    'MbLSLoss',
-    'NACLLoss',
-    'ProbMapHook',
-    'RandomCenterCrop',
-    'SCBCELoss',
-    'SODDataset',
-    'SODMetric',
-    'SyntheticSODDataset',
-    'TemperatureHook',
-]
+# What is registered, and the subpackage that it comes from.
+_COMPONENTS = {
+    'ASLPHook': 'engine',
+    'BinaryFocalLoss': 'models',
+    'BinarySegTTAModel': 'models',
+    'BrierLoss': 'models',
+    'CalibrationMetric': 'evaluation.metrics',
+    'DilatedFusionNeck': 'models',
+    'LoadBinaryAnnotations': 'datasets',
+    'ML1ACELoss': 'models',
+    'MbLSLoss': 'models',
+    'NACLLoss': 'models',
+    'ProbMapHook': 'engine',
+    'RandomCenterCrop': 'datasets',
+    'SCBCELoss': 'models',
+    'SODDataset': 'datasets',
+    'SODMetric': 'evaluation.metrics',
+    'SyntheticSODDataset': 'datasets',
+    'TemperatureHook': 'engine',
+}
+__all__ = ['__version__']
 
 
 def _host_problem() -> str | None:
-    if find_spec('mmseg') is None or find_spec('mmengine') is None:
+    """Say why nothing can be registered; warn where a host is there but broken."""
+    if find_spec('mmseg') is None:
         return (
-            'mmaslp registers nothing because MMSegmentation is not installed: run '
-            '`pip install "mmaslp[onedl]"` (or "mmaslp[openmmlab]"); mmaslp.core works '
-            'without it'
+            'MMSegmentation is not installed: run `pip install "mmaslp[onedl]"` (or '
+            '"mmaslp[openmmlab]"); mmaslp.core works without it'
         )
     try:
-        import mmseg.registry  # noqa: F401
+        import_module('mmseg.registry')
     except Exception as error:  # the host asserts versions when it is imported
-        return (
-            f'mmaslp registers nothing because MMSegmentation cannot be imported '
-            f'({error!r}): `python -m mmaslp.doctor` says what to install'
+        problem = (
+            f'MMSegmentation cannot be imported ({error!r}): `python -m mmaslp.doctor` '
+            'says what to install'
         )
+        warnings.warn(f'mmaslp registers nothing: {problem}', stacklevel=3)
+        return problem
     return None
 
 
 _PROBLEM = _host_problem()
 
-if _PROBLEM is not None:
-    warnings.warn(_PROBLEM, stacklevel=2)
-    __all__ = ['__version__']
-
-    def __getattr__(name):
-        if name in _REGISTERED:
-            raise ImportError(_PROBLEM)
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-else:
-    from .datasets import (
-        LoadBinaryAnnotations,
-        RandomCenterCrop,
-        SODDataset,
-        SyntheticSODDataset,
-    )
-    from .engine import ASLPHook, ProbMapHook, TemperatureHook
-    from .evaluation.metrics import CalibrationMetric, SODMetric
-    from .models import (
-        BinaryFocalLoss,
-        BinarySegTTAModel,
-        BrierLoss,
-        DilatedFusionNeck,
-        MbLSLoss,
-        ML1ACELoss,
-        NACLLoss,
-        SCBCELoss,
-    )
+if _PROBLEM is None:
+    for _name, _package in _COMPONENTS.items():
+        globals()[_name] = getattr(import_module(f'.{_package}', __name__), _name)
     from .utils.checkpoint import allow_history_buffers
 
     allow_history_buffers()
-    __all__ = [
-        'ASLPHook',
-        'BinaryFocalLoss',
-        'BinarySegTTAModel',
-        'BrierLoss',
-        'CalibrationMetric',
-        'DilatedFusionNeck',
-        'LoadBinaryAnnotations',
-        'ML1ACELoss',
-        'MbLSLoss',
-        'NACLLoss',
-        'ProbMapHook',
-        'RandomCenterCrop',
-        'SCBCELoss',
-        'SODDataset',
-        'SODMetric',
-        'SyntheticSODDataset',
-        'TemperatureHook',
-        '__version__',
-    ]
+    __all__ += _COMPONENTS
+
+
+def __getattr__(name):
+    # Reached for a component only where there is no host.
+    if name in _COMPONENTS:
+        raise ImportError(f'mmaslp.{name} is not there: {_PROBLEM}')
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.scripts import run_script
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / 'benchmarks'
 
@@ -22,9 +24,10 @@ def folders(tmp_path, image_folder):
 
 
 def call(folders, script, *options):
-    command = [sys.executable, str(SCRIPTS / script), '--data', str(folders / 'set')]
-    command += ['--out', str(folders / 'out'), '--json', str(folders / 'raw.json')]
-    done = subprocess.run([*command, *options], capture_output=True, text=True)
+    given = ['--data', folders / 'set', '--out', folders / 'out']
+    done = run_script(
+        SCRIPTS / script, *given, '--json', folders / 'raw.json', *options
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, json.loads((folders / 'raw.json').read_text())
 
@@ -269,8 +272,7 @@ def test_figures_that_a_run_has_not_are_dashes(monkeypatch):
 )
 @pytest.mark.parametrize('script', ['calibration.py', 'study.py'])
 def test_numbers_below_1_are_refused(folders, script, options):
-    command = [sys.executable, str(SCRIPTS / script), '--data', str(folders / 'set')]
-    done = subprocess.run([*command, *options], capture_output=True, text=True)
+    done = run_script(SCRIPTS / script, '--data', folders / 'set', *options)
     assert done.returncode == 2 and 'must be at least 1' in done.stderr
 
 

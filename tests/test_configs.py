@@ -15,7 +15,7 @@ CONFIGS = sorted(
     if '_base_' not in p.relative_to(ROOT / 'configs').parts
 )
 NAME = re.compile(
-    r'[a-z0-9-]+(_[a-z0-9-]+)*_(bce|ls|slp-(hi|si|m|dm)|aslp-(mc|me)-(hi|si|m|dm))'
+    r'[a-z0-9-]+(_[a-z0-9-]+)*_(bce|ls|slp-(hi|si|m|dm)|aslp-(mc|me|fb)-(hi|si|m|dm))'
     r'_1xb10-30e_duts-384x384'
 )
 
@@ -50,6 +50,7 @@ def test_config_builds(path):
         assert head.num_classes == 2
         assert head.out_channels == 2 or head.threshold == 0.5
     for hook in cfg.get('custom_hooks', []):
+        assert 'rule' in hook, 'a config says its rule, whatever the default'
         HOOKS.build(hook)
     kinds = [m['type'] for m in cfg.val_evaluator]
     assert 'CalibrationMetric' in kinds
@@ -68,14 +69,15 @@ def test_inheritance_is_at_most_three_deep_and_self_contained(path):
 
 def test_names_follow_the_convention():
     names = [p.stem for p in CONFIGS if p.parent.name == 'aslp']
-    assert 'unet_duts' in names
+    references = {'unet_duts', 'unet_duts_fb'}
+    assert references < set(names)
     for name in names:
-        assert name == 'unet_duts' or NAME.fullmatch(name), name
+        assert name in references or NAME.fullmatch(name), name
 
 
 def test_variants_say_what_their_name_says():
     for path in CONFIGS:
-        match = re.search(r'aslp-(mc|me)-(hi|si|m|dm)_', path.stem)
+        match = re.search(r'aslp-(mc|me|fb)-(hi|si|m|dm)_', path.stem)
         if not match:
             continue
         cfg = Config.fromfile(path)
@@ -86,12 +88,23 @@ def test_variants_say_what_their_name_says():
         assert {h.loss_decode.beta for h in heads} == {match[2].upper()}
 
 
+def test_every_network_has_the_feedback_rule_beside_the_papers():
+    folder = ROOT / 'configs' / 'aslp'
+    pairs = [(p, p.name.replace('-mc-', '-fb-')) for p in folder.glob('*_aslp-mc-hi_*')]
+    assert len(pairs) == 5
+    for path, twin in [*pairs, (folder / 'unet_duts.py', 'unet_duts_fb.py')]:
+        paper, ours = (Config.fromfile(p) for p in (path, folder / twin))
+        rules = [cfg.pop('custom_hooks')[0].rule for cfg in (paper, ours)]
+        assert rules == ['MC', 'FB']
+        assert paper.to_dict() == ours.to_dict()
+
+
 def test_reference_config_is_the_published_setting():
     cfg = Config.fromfile(ROOT / 'configs' / 'aslp' / 'unet_duts.py')
     assert cfg.train_cfg.max_epochs == 30
     assert cfg.optim_wrapper.optimizer == dict(type='Adam', lr=2.5e-5)
     assert cfg.train_dataloader.batch_size == 10
-    assert cfg.custom_hooks[0].warmup_epochs == 5
+    assert cfg.custom_hooks == [dict(type='ASLPHook', rule='MC', warmup_epochs=5)]
     assert len(cfg.test_sets) == 5 and list(cfg.ood_sets) == ['DTD-500']
 
 

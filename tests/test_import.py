@@ -16,18 +16,32 @@ def python(code):
     )
 
 
-def test_without_a_host_one_sentence_says_what_to_install():
-    done = python(BLOCK + 'import mmaslp')
-    assert done.returncode == 0
-    assert 'pip install "mmaslp[onedl]"' in done.stderr
+def test_without_a_host_the_import_is_silent():
+    code = 'import warnings; warnings.simplefilter("error"); import mmaslp.core'
+    done = python(BLOCK + code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+
+
+def test_without_a_host_a_component_says_what_to_install():
     done = python(BLOCK + 'import mmaslp; mmaslp.SCBCELoss')
     assert done.returncode != 0
-    assert 'ImportError: mmaslp registers nothing' in done.stderr
+    assert 'ImportError: mmaslp.SCBCELoss is not there' in done.stderr
+    assert 'pip install "mmaslp[onedl]"' in done.stderr
+    done = python(BLOCK + 'from mmaslp import core; import mmaslp; mmaslp.nothing')
+    assert "AttributeError: module 'mmaslp' has no attribute 'nothing'" in done.stderr
+
+
+def test_a_broken_host_is_warned_of(tmp_path):
+    (tmp_path / 'mmseg').mkdir()
+    (tmp_path / 'mmseg' / '__init__.py').write_text('assert False, "needs mmcv<2.2"')
+    done = python(f'import sys; sys.path.insert(0, {str(tmp_path)!r}); import mmaslp')
+    assert done.returncode == 0, done.stderr
+    assert 'UserWarning: mmaslp registers nothing' in done.stderr
+    assert 'needs mmcv<2.2' in done.stderr and 'mmaslp.doctor' in done.stderr
 
 
 def test_core_needs_no_host():
     code = """
-import warnings; warnings.simplefilter('ignore')
 import torch
 from mmaslp.core import (CalibrationHistogram, image_margin, perturb_target, sc_bce,
                          update_alpha)
@@ -87,6 +101,7 @@ def test_everything_is_registered(registry, name):
     assert component.__module__.startswith('mmaslp.')
     assert component.__doc__
     assert getattr(mmaslp, name) is component
+    assert name in mmaslp.__all__
 
 
 def test_unknown_attribute_is_an_attribute_error():

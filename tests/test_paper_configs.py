@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,9 @@ from mmseg.registry import MODELS, TRANSFORMS
 from PIL import Image
 
 from mmaslp.apis.config import load_config
+from tests.scripts import make_host_cheap, run_script
+
+make_host_cheap()
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = 'dilated-fusion_r50_{}_1xb10-30e_duts-384x384'
@@ -27,10 +27,11 @@ METHODS = [
     'ls',
     *(f'slp-{name}' for name in PERTURBATIONS),
     *(f'aslp-{rule}-{name}' for rule in ('mc', 'me') for name in PERTURBATIONS),
+    'aslp-fb-hi',
 ]
 TEST_SETS = ('DUTS-TE', 'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS')
 RELEASED = {f'test_evaluator.{i}.protocol': 'released' for i in range(2)}
-# The structure stays as it is; two iterations of one batch of ten images.
+# The structure stays as it is; two iterations of one batch of ten small images.
 SMALL = {
     'model.pretrained': None,
     'model.backbone.stem_channels': 4,
@@ -41,6 +42,15 @@ SMALL = {
     'model.neck.out_channels': 4,
     'model.decode_head.in_channels': 4,
     'model.decode_head.channels': 4,
+    'model.data_preprocessor.size': (96, 96),
+    'train_dataloader.dataset.pipeline.5.scale': (96, 96),
+    **{
+        f'{part}.pipeline.1.scale': (96, 96)
+        for part in (
+            *('val_dataloader.dataset', 'test_dataloader.dataset', 'ood_sets.DTD-500'),
+            *(f'test_sets.{name}' for name in TEST_SETS[1:]),
+        )
+    },
     'train_cfg.max_epochs': 2,
     **{
         f'{split}_dataloader.{key}': value
@@ -93,14 +103,7 @@ def workplace(tmp_path_factory):
 def run_tool(name, *args, options, cwd):
     given = [f'{key}={value}'.replace(' ', '') for key, value in options.items()]
     command = [ROOT / 'tools' / name, *args, '--cfg-options', *given]
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-    )
+    done = run_script(*command, cwd=cwd)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import numpy as np
@@ -245,19 +244,15 @@ def test_several_processes_count_every_image_once(trained, tmp_path):
     cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
     path, out = tmp_path / 'ranks.py', tmp_path / 'ranks'
     cfg.dump(path)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, path, str(rank), out],
-            env={**os.environ, 'OMP_NUM_THREADS': '1', 'GLOO_SOCKET_IFNAME': 'lo'},
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    # Not at the top: the processes run this file, and find no tests to import from.
+    from tests.scripts import Script
+
+    ranks = [
+        Script(__file__, path, rank, out, cwd=tmp_path, GLOO_SOCKET_IFNAME='lo')
         for rank in range(2)
     ]
-    logs = [process.communicate(timeout=120)[0] for process in processes]
-    assert not any(p.returncode for p in processes), '\n'.join(logs)[-6000:]
+    failed = [done.stderr for done in (r.wait() for r in ranks) if done.returncode]
+    assert not failed, '\n'.join(failed)[-6000:]
     for rank in range(2):
         seen = torch.load(f'{out}.{rank}')
         assert seen['num_images'] == 5

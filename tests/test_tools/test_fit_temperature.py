@@ -1,32 +1,19 @@
 """tools/fit_temperature.py, then tools/test.py and the host's test.py with the hook."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from mmengine.runner import Runner
 
 import mmaslp  # noqa: F401
+from tests.scripts import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(script, *args, cwd):
-    return subprocess.run(
-        [sys.executable, str(script), *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-    )
-
-
 def good(script, *args, cwd):
-    done = run(script, *args, cwd=cwd)
+    done = run_script(script, *args, cwd=cwd)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -43,7 +30,7 @@ def test_fit_and_test(toy, tmp_path, channels):
     cfg.dump(path)
     fit, test = ROOT / 'tools' / 'fit_temperature.py', ROOT / 'tools' / 'test.py'
 
-    done = run(test, path, checkpoint, '--temperature', cwd=tmp_path)
+    done = run_script(test, path, checkpoint, '--temperature', cwd=tmp_path)
     assert done.returncode == 2 and 'Traceback' not in done.stderr
     assert 'no temperature at' in done.stderr
 

@@ -1,14 +1,7 @@
 import csv
-import importlib.util
-import io
 import json
-import os
 import shutil
-import subprocess
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,29 +10,14 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from mmaslp.core.calibration.detection import detection_auroc
-from tests.conftest import Toy, write_images
+from tests.scripts import run_script
+from tests.toy import Toy, write_images
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'show_levels.py'
 
 
 def show(*args, cwd):
-    """Run the tool in this process: importing the host takes most of a small run."""
-    spec = importlib.util.spec_from_file_location('show_levels', TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    out, err, before = io.StringIO(), io.StringIO(), os.getcwd()
-    os.chdir(cwd)
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            tool.main([str(arg) for arg in args])
-        code = 0
-    except SystemExit as end:
-        code = end.code
-    finally:
-        os.chdir(before)
-    return SimpleNamespace(
-        returncode=code, stdout=out.getvalue(), stderr=err.getvalue()
-    )
+    return run_script(TOOL, *args, cwd=cwd)
 
 
 def train(cfg, path):
@@ -142,14 +120,7 @@ def test_manifest_of_the_built_in_data_is_found(synthetic):
     paths = [f'images/{n}.png' for n in names_of(root / 'set' / 'manifest.json')]
     (root / 'wrong.txt').write_text('\n'.join(paths))
     args = ['run/epoch_2.pth', '--wrong', 'wrong.txt', '--out', 'own', '--num', '2']
-    done = subprocess.run(
-        [sys.executable, str(TOOL), str(config), *args],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=root,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-    )
+    done = show(config, *args, cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads((root / 'own' / 'levels.json').read_text()) == figures
 

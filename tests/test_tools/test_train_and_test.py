@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,25 +6,19 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.scripts import run_script
+from tests.toy import Toy
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def tool(name, *args, cwd, env=None):
-    return subprocess.run(
-        [sys.executable, str(ROOT / 'tools' / name), *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', **(env or {})},
-    )
+def tool(name, *args, cwd):
+    return run_script(ROOT / 'tools' / name, *args, cwd=cwd)
 
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
     """A toy config on disk, trained through tools/train.py."""
-    from tests.conftest import Toy
-
     root = tmp_path_factory.mktemp('tools')
     toy = Toy(root / 'toy')
     cfg = toy.config(root / 'run', auxiliary=True)
@@ -56,17 +47,10 @@ def trained(tmp_path_factory):
         ),
     ]
     cfg.tta_model = dict(type='BinarySegTTAModel')
+    # The short form, which the host itself does not read.
+    cfg.custom_imports = ['mmaslp']
     path = root / 'toy_config.py'
     cfg.dump(path)
-    # The short form, which the host itself does not read.
-    text = path.read_text()
-    path.write_text(
-        text.replace(
-            "custom_imports = dict(imports=[\n    'mmaslp',\n])",
-            "custom_imports = ['mmaslp']",
-        )
-    )
-    assert "custom_imports = ['mmaslp']" in path.read_text()
     done = tool('train.py', path, cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
     return root, path
@@ -290,13 +274,6 @@ def test_host_tools_run_the_reference_config_from_elsewhere(tmp_path):
         [host / 'train.py', config, *work, *small],
         [host / 'test.py', config, tmp_path / 'run' / 'epoch_1.pth', *work, *small],
     ):
-        done = subprocess.run(
-            [sys.executable, *map(str, command)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        )
+        done = run_script(*command, cwd=tmp_path)
         assert done.returncode == 0, done.stderr[-3000:]
     assert 'calib/ece' in done.stdout

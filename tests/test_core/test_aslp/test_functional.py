@@ -1,10 +1,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mmaslp.core import image_margin, perturb_target, sc_bce, sc_bce_per_image
+from tests.properties import given, settings, st
 
 
 def make(seed=0, shape=(3, 5, 7), scale=4.0, dtype=torch.float64):

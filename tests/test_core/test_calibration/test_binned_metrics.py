@@ -5,8 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mmaslp.core.calibration import (
     BinTable,
@@ -14,6 +12,7 @@ from mmaslp.core.calibration import (
     brier_decomposition,
     median_gap,
 )
+from tests.properties import given, settings, st
 
 # Not importable by name under pytest's importlib mode.
 pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))

@@ -9,14 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-from torchmetrics.classification import BinaryCalibrationError
 
 from mmaslp.core import CalibrationHistogram
 from mmaslp.core.calibration import histogram as histogram_module
 from mmaslp.core.calibration.inputs import CHUNK
+from tests.properties import given, settings, st
 
 # Not importable by name under pytest's importlib mode.
 pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
@@ -253,13 +250,14 @@ def test_the_least_above_half_predicts_foreground():
 
 @pytest.mark.parametrize('name', ['sharp', 'soft', 'hard'])
 def test_golden_maps(shared, name):
+    pillow = pytest.importorskip('PIL.Image')
     golden = shared / 'golden' / 'maps'
     if not golden.is_dir():
         pytest.skip(f'needs {golden}')
     histogram = CalibrationHistogram()
     for path in sorted((golden / name / 'pred').iterdir()):
-        prob = np.asarray(Image.open(path)).astype(np.float32) / 255
-        mask = np.asarray(Image.open(golden / name / 'gt' / path.name)) > 127
+        prob = np.asarray(pillow.open(path)).astype(np.float32) / 255
+        mask = np.asarray(pillow.open(golden / name / 'gt' / path.name)) > 127
         histogram.update(prob, mask)
     line = json.loads((golden / 'released.json').read_text())[name]['ECE_EW@10']
     printed = {k: float(v) for k, v in (x.split(': ') for x in line.split(', ')[2:])}
@@ -271,14 +269,15 @@ def test_golden_maps(shared, name):
 @pytest.mark.parametrize('bins', [10, 15])
 @pytest.mark.parametrize('data', [smooth, eight_bit])
 def test_torchmetrics_positive_class(data, bins):
+    theirs = pytest.importorskip('torchmetrics.classification')
     prob, label = data()
     # There the bins are [lo, hi) and 1.0 is one of its own: leave edges out.
     near = (prob * bins - (prob * bins).round()).abs() < 1e-4
     prob, label = prob[~near], label[~near]
     found = filled(prob, label).compute(bins, 'positive')
     for norm, key in (('l1', 'ece'), ('max', 'mce')):
-        theirs = BinaryCalibrationError(n_bins=bins, norm=norm)(prob, label)
-        assert found[key] == pytest.approx(theirs.item(), abs=1e-5)
+        error = theirs.BinaryCalibrationError(n_bins=bins, norm=norm)(prob, label)
+        assert found[key] == pytest.approx(error.item(), abs=1e-5)
 
 
 @settings(max_examples=15, deadline=None)

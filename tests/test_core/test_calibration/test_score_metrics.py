@@ -5,12 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    log_loss,
-    roc_auc_score,
-)
 
 from mmaslp.core.calibration import (
     ScoreTable,
@@ -25,16 +19,17 @@ eight_bit, filled = pixels.eight_bit, pixels.filled
 
 
 def test_scikit_learn():
+    sk = pytest.importorskip('sklearn.metrics')
     prob, label = eight_bit()
     histogram = filled(prob, label)
     found, scores = histogram.compute(), histogram.score_table('positive')
     exact = prob.double().numpy()
-    assert found['brier'] == pytest.approx(brier_score_loss(label, exact), abs=1e-7)
+    assert found['brier'] == pytest.approx(sk.brier_score_loss(label, exact), abs=1e-7)
     clamped = exact.clip(1e-7, 1 - 1e-7)
-    assert found['nll'] == pytest.approx(log_loss(label, clamped), abs=3e-7)
-    assert roc_auc(scores) == pytest.approx(roc_auc_score(label, exact), abs=1e-12)
+    assert found['nll'] == pytest.approx(sk.log_loss(label, clamped), abs=3e-7)
+    assert roc_auc(scores) == pytest.approx(sk.roc_auc_score(label, exact), abs=1e-12)
     assert average_precision(scores) == pytest.approx(
-        average_precision_score(label, exact), abs=1e-12
+        sk.average_precision_score(label, exact), abs=1e-12
     )
 
 
@@ -59,12 +54,13 @@ def test_ks_is_the_largest_running_gap():
 
 
 def test_100000_floats_of_a_confident_network():
+    sk = pytest.importorskip('sklearn.metrics')
     rng = np.random.default_rng(0)
     logit = 8 * rng.standard_normal(100_000)
     label = rng.random(100_000) < 1 / (1 + np.exp(-0.6 * logit))
     prob = 1 / (1 + np.exp(-logit))
     table = filled(prob, label).score_table('positive')
-    assert roc_auc(table) == pytest.approx(roc_auc_score(label, prob), abs=1e-5)
+    assert roc_auc(table) == pytest.approx(sk.roc_auc_score(label, prob), abs=1e-5)
     # The precision at the end of a cell counts for all of it.
-    expected = average_precision_score(label, prob)
+    expected = sk.average_precision_score(label, prob)
     assert average_precision(table) == pytest.approx(expected, abs=2e-5)

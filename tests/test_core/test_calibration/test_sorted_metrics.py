@@ -4,8 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mmaslp.core import CalibrationHistogram
 from mmaslp.core.calibration import (
@@ -17,6 +15,7 @@ from mmaslp.core.calibration import (
 )
 from mmaslp.core.calibration.binning import sweep_rows
 from mmaslp.core.calibration.fine_bins import LEAST, FineBins, pack
+from tests.properties import given, settings, st
 
 # Not importable by name under pytest's importlib mode.
 pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))

@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize_scalar
 
 from mmaslp.core import CalibrationHistogram
 from mmaslp.core.calibration.temperature import (
@@ -34,7 +33,8 @@ def exact_nll(logit, label, inverse):
 
 
 def exact_temperature(logit, label):
-    found = minimize_scalar(
+    optimize = pytest.importorskip('scipy.optimize')
+    found = optimize.minimize_scalar(
         lambda log: exact_nll(logit, label, math.exp(log)),
         bounds=(-6, 6),
         method='bounded',

@@ -415,7 +415,8 @@ def test_nan_in_one_image_costs_only_that_image_its_step(toy, tmp_path):
 
 
 def test_logs_pictures_and_table(toy, tmp_path):
-    runner, _ = train(toy.config(tmp_path / 'run'))
+    drawn = {'custom_hooks.0.draw_histogram': True}
+    runner, _ = train(toy.config(tmp_path / 'run', **drawn))
     folder = next((tmp_path / 'run').glob('*/vis_data'))
     lines = [json.loads(x) for x in (folder / 'scalars.json').read_text().splitlines()]
     last = [x for x in lines if 'alpha' in x][-1]

@@ -6,7 +6,6 @@ here, before the runner, which then finds it and goes its ordinary way.
 """
 
 import os
-import subprocess
 import sys
 
 import pytest
@@ -104,20 +103,16 @@ def launch(cfg, tmp_path, name, world):
     """Run this file in `world` processes and load what each of them saw."""
     path, out = tmp_path / f'{name}.py', tmp_path / name
     cfg.dump(path)
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'GLOO_SOCKET_IFNAME': 'lo'}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, path, str(rank), str(world), out],
-            env=environment,
-            cwd=tmp_path,  # the host collects results in ./.dist_test
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    # Not at the top: the processes run this file, and find no tests to import from.
+    from tests.scripts import Script
+
+    ranks = [
+        # The host collects results in ./.dist_test.
+        Script(__file__, path, rank, world, out, cwd=tmp_path, GLOO_SOCKET_IFNAME='lo')
         for rank in range(world)
     ]
-    logs = [process.communicate(timeout=120)[0] for process in processes]
-    failed = [log for p, log in zip(processes, logs) if p.returncode]
+    done = [rank.wait() for rank in ranks]
+    failed = [rank.stdout + rank.stderr for rank in done if rank.returncode]
     assert not failed, '\n'.join(failed)[-6000:]
     return [torch.load(f'{out}.{rank}') for rank in range(world)]
 

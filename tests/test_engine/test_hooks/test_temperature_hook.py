@@ -16,7 +16,7 @@ import mmaslp  # noqa: F401
 from mmaslp.apis.temperature import fit_checkpoint
 from mmaslp.engine import TemperatureHook
 from mmaslp.engine.hooks.temperature_hook import _divided
-from tests.conftest import Toy
+from tests.toy import Toy
 
 CHANNELS = pytest.mark.parametrize('channels', [1, 2])
 SLIDE = dict(mode='slide', crop_size=(8, 8), stride=(4, 4))

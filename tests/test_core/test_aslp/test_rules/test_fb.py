@@ -3,10 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mmaslp.core import FB, Measured, max_alpha
+from tests.properties import given, settings, st
 
 
 def feedback(alpha, margin, above, visits=1.0, median_gap=None, **options):

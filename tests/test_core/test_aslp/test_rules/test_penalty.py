@@ -2,10 +2,9 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mmaslp.core import MC, ME, Measured, max_alpha
+from tests.properties import given, settings, st
 
 
 def step(alpha, margin, rule=MC, accuracy=0.95, beta=2.0, landmark=None, **options):

@@ -1,0 +1,92 @@
+"""Run scripts as the command line does, without seconds of imports for each.
+
+A fork server imports the host once; each script runs in a child that is forked from it.
+Where there is a CUDA device, which does not survive a fork, children start afresh.
+"""
+
+import gc
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+_PROCESSES = multiprocessing.get_context(
+    'spawn' if torch.cuda.is_available() else 'forkserver'
+)
+if _PROCESSES.get_start_method() == 'forkserver':
+    _PROCESSES.set_forkserver_preload(
+        ['mmaslp', 'mmengine.runner', 'mmseg.engine', 'mmseg.models']
+    )
+
+
+def make_host_cheap():
+    """Leave out what takes most of a small run and what no test looks at.
+
+    Configs are dumped without layout (yapf's), and no collection of garbage, as each
+    data set that is built makes one, looks at the modules that were imported.
+    """
+    from mmengine.config import config
+    from yapf.yapflib import yapf_api
+
+    for module in (config, yapf_api):  # one host imports it late, the other early
+        module.FormatCode = lambda text, **style: (text, True)
+    gc.freeze()
+
+
+def _execute(argv, cwd, environment, out):
+    for number, name in ((1, 'stdout'), (2, 'stderr')):
+        file = os.open(out / name, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    make_host_cheap()
+    sys.argv = argv
+    sys.path.insert(0, str(Path(argv[0]).parent))
+    runpy.run_path(argv[0], run_name='__main__')
+
+
+class Script:
+    """A script that runs; ``wait`` gives what ``subprocess.run`` would."""
+
+    def __init__(self, path, *args, cwd='.', **env):
+        self.args = [str(Path(path).resolve()), *map(str, args)]
+        self.out = tempfile.TemporaryDirectory()
+        environment = {**os.environ, 'OMP_NUM_THREADS': '1', **env}
+        self.process = _PROCESSES.Process(
+            target=runpy.run_path,
+            args=(__file__,),
+            kwargs=dict(
+                init_globals=dict(
+                    CALL=(self.args, str(cwd), environment, Path(self.out.name))
+                ),
+                run_name='child',
+            ),
+        )
+        self.process.start()
+
+    def wait(self, timeout=300):
+        self.process.join(timeout)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+        with self.out:
+            said = [
+                (Path(self.out.name) / name).read_text()
+                for name in ('stdout', 'stderr')
+            ]
+        return subprocess.CompletedProcess(self.args, self.process.exitcode, *said)
+
+
+def run_script(path, *args, cwd='.', **env):
+    return Script(path, *args, cwd=cwd, **env).wait()
+
+
+if __name__ == 'child':
+    _execute(*CALL)  # noqa: F821 - given by the parent
