@@ -26,7 +26,7 @@ from tables import (
 )
 from training import end, run_all
 
-from mmaslp.apis.cli import clear_errors
+from mmaslp.apis.cli import exit_on_user_error
 from mmaslp.visualization.reliability import save_figure
 
 # Methods that are tested a second time, with a temperature fitted on validation.
@@ -86,7 +86,7 @@ def list_jobs(args):
     return list(dict.fromkeys(jobs))
 
 
-@clear_errors
+@exit_on_user_error
 def main():
     """Run what is missing, then write the tables and pictures of all that is there."""
     args = parse_args()

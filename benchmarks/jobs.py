@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from mmaslp.apis.testing import test_sets
-from mmaslp.utils.atomic_write import write_whole
+from mmaslp.utils.atomic_write import atomic_write
 
 ROOT = Path(__file__).resolve().parents[1]
 # These images steer ASLP, choose a label smoothing and fit a temperature: no table
@@ -114,7 +114,7 @@ class Job:
     def claim_folder(self):
         """Say that the folder is for this run, unless that is said."""
         if not self.claim.is_file() and not self.results.is_file():
-            write_whole(self.claim, json.dumps(self.describe()) + '\n')
+            atomic_write(self.claim, json.dumps(self.describe()) + '\n')
 
     def check_folder(self):
         """Look whether the folder is free, or for this run.

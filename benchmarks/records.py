@@ -4,7 +4,7 @@ import json
 
 from jobs import RESULTS, differences, read_json, run_folder
 
-from mmaslp.utils.atomic_write import write_whole
+from mmaslp.utils.atomic_write import atomic_write
 
 
 def restore_records(path, out, setting):
@@ -42,7 +42,7 @@ def restore_records(path, out, setting):
     for record in records:
         folder = run_folder(out, record['data'], record['method'], record['seed'])
         if not (folder / RESULTS).is_file():
-            write_whole(folder / RESULTS, json.dumps(record) + '\n')
+            atomic_write(folder / RESULTS, json.dumps(record) + '\n')
 
 
 def load_records(out, methods):
@@ -67,7 +67,7 @@ def load_records(out, methods):
 def save_records(path, records):
     """Write the raw results of many runs, one line each."""
     lines = ',\n'.join(json.dumps(record) for record in records)
-    write_whole(path, f'[\n{lines}\n]\n')
+    atomic_write(path, f'[\n{lines}\n]\n')
 
 
 def _files(out):

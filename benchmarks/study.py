@@ -19,7 +19,7 @@ from records import load_records, restore_records, save_records
 from tables import COLUMNS, collect, markdown
 from training import end, run_all
 
-from mmaslp.apis.cli import clear_errors
+from mmaslp.apis.cli import exit_on_user_error
 
 _GLOBAL = 'one level'
 
@@ -93,7 +93,7 @@ def global_level(args, rule, data, seed):
     return job(args, data, f'{rule}, {_GLOBAL}', spec, seed)
 
 
-@clear_errors
+@exit_on_user_error
 def main():
     """Run what is missing and print the table."""
     args = parse_args()

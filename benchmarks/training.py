@@ -16,7 +16,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmaslp.apis.temperature import fit_checkpoint
 from mmaslp.apis.testing import evaluate, test_sets
-from mmaslp.utils.atomic_write import write_whole
+from mmaslp.utils.atomic_write import atomic_write
 
 EVALS = ('ece', 'sod', 'iou')
 
@@ -61,7 +61,7 @@ def run(job):
         date=time.strftime('%Y-%m-%d'),
     )
     job.check_again()
-    write_whole(job.results, json.dumps(record) + '\n')
+    atomic_write(job.results, json.dumps(record) + '\n')
 
 
 def latest_checkpoint(folder):

@@ -12,11 +12,11 @@ import os.path as osp
 import numpy as np
 from PIL import Image
 
-from mmaslp.apis.cli import add_cfg_options, clear_errors
+from mmaslp.apis.cli import add_cfg_options, exit_on_user_error
 from mmaslp.apis.config import check_checkpoint, load_config
 from mmaslp.apis.levels import (
     find_manifest,
-    level_figures,
+    level_summary,
     predictions,
     read_levels,
     training_set,
@@ -120,7 +120,7 @@ def summary(figures):
     return '\n'.join(lines)
 
 
-@clear_errors
+@exit_on_user_error
 def main(argv=None):
     """Run the tool."""
     args = parse_args(argv)
@@ -134,7 +134,7 @@ def main(argv=None):
         print(f'{levels.left_out} images of the checkpoint are not in the config')
     wrong = known_wrong(args, dataset, levels)
     sheet = contact_sheet(args, cfg, dataset, levels, wrong)
-    figures = level_figures(levels, wrong)
+    figures = level_summary(levels, wrong)
     print(f'\n{summary(figures)}\n')
 
     out = args.out or osp.join(osp.dirname(osp.abspath(args.checkpoint)), 'levels')

@@ -6,7 +6,7 @@ import os.path as osp
 
 from mmengine.dist import is_main_process
 
-from mmaslp.apis.cli import add_host_arguments, clear_errors, set_local_rank
+from mmaslp.apis.cli import add_host_arguments, exit_on_user_error, set_local_rank
 from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
 from mmaslp.apis.temperature import apply_temperature
 from mmaslp.apis.testing import (
@@ -93,7 +93,7 @@ def make_config(args):
     return cfg
 
 
-@clear_errors
+@exit_on_user_error
 def main(argv=None):
     """Run the tool."""
     args = parse_args(argv)

@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmseg.registry import RUNNERS
 
-from mmaslp.apis.cli import add_host_arguments, clear_errors, set_local_rank
+from mmaslp.apis.cli import add_host_arguments, exit_on_user_error, set_local_rank
 from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
 
 
@@ -45,7 +45,7 @@ def use_amp(cfg):
     cfg.optim_wrapper.loss_scale = 'dynamic'
 
 
-@clear_errors
+@exit_on_user_error
 def make_runner(args):
     """Build the runner, or end with one message about config, checkpoint or data."""
     cfg = load_config(args.config, args.cfg_options)

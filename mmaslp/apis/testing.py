@@ -15,7 +15,7 @@ from mmseg.registry import DATASETS
 
 from ..checks.config import is_type, metrics_of
 from ..evaluation.metrics import CalibrationMetric
-from ..utils.atomic_write import write_whole
+from ..utils.atomic_write import atomic_write
 from ..visualization.text_table import format_table, with_mean
 from .runs import build_runner, name_run
 
@@ -267,4 +267,4 @@ def _save(path: str, results: dict[str, dict]) -> None:
         name: {k: None if math.isnan(v) else v for k, v in entry['figures'].items()}
         for name, entry in results.items()
     }
-    write_whole(path, json.dumps(plain, indent=1, allow_nan=False) + '\n')
+    atomic_write(path, json.dumps(plain, indent=1, allow_nan=False) + '\n')
