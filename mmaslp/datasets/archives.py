@@ -130,8 +130,8 @@ def _unpack(source: str, folder: str, admission: _Admission) -> None:
         if isinstance(error, OSError) and error.errno:
             raise  # the disk is full, no permission, ...
         raise ValueError(
-            f'{admission.archive}: cannot be unpacked ({error}). Fetch it again, or unpack it '
-            'yourself and give the folder'
+            f'{admission.archive}: cannot be unpacked ({error}). Fetch it again, or '
+            'unpack it yourself and give the folder'
         ) from error
 
 
@@ -153,9 +153,9 @@ def _unpack_zip(source: str, folder: str, admission: _Admission) -> None:
 def _unpack_tar(source: str, folder: str, admission: _Admission) -> None:
     if not hasattr(tarfile, 'data_filter'):
         raise ValueError(
-            f'{admission.archive}: Python {platform.python_version()} cannot unpack tar files '
-            'safely: use 3.10.12, 3.11.4 or later, or unpack it yourself and give the '
-            'folder'
+            f'{admission.archive}: Python {platform.python_version()} cannot unpack '
+            'tar files safely: use 3.10.12, 3.11.4 or later, or unpack it yourself and '
+            'give the folder'
         )
 
     def admit(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
