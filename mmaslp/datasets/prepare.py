@@ -36,6 +36,8 @@ SETS = {
 # Its masks are votes in the first release: they are written anew, cut at half.
 VOTES = 'PASCAL-S'
 MAX_SHOWN = 100
+# Writes a file to a path.
+Writer = Callable[[str], object]
 DUTS_VAL_RATIO = 1000 / 10553  # that of the published split
 FOLDER_VAL_RATIO = 0.1
 
@@ -123,7 +125,9 @@ class _Job:
 
     def prepare(self, layouts: Sequence[str], roots: Sequence[str]) -> None:
         """Find and check all sets of a name, then write them."""
-        found, missing, problems = {}, [], []
+        found = {}
+        missing: list[str] = []
+        problems: list[str] = []
         for layout in layouts:
             try:
                 pairs, bad = find_pairs(layout, roots, self.list_file)
@@ -188,7 +192,7 @@ class _Job:
                 )
         if name == 'DUTS-TR':  # before anything is written: the list may be wrong
             lists = self.split.divide(pairs, bad, DUTS_VAL_RATIO)
-        files: dict[str, Callable[[str], None]] = {}
+        files: dict[str, Writer] = {}
         for part, stems in parts.items():
             for stem in stems:
                 image, mask = pairs[stem]
@@ -209,7 +213,7 @@ class _Job:
             sizes = ', '.join(f'{len(stems)} {part}' for part, stems in lists.items())
             self.report(f'{name}: split into {sizes} ({source})')
 
-    def write_files(self, files: dict[str, Callable[[str], None]], target: str) -> None:
+    def write_files(self, files: dict[str, Writer], target: str) -> None:
         """Write files in a folder beside the target, which then takes its name.
 
         ``files`` holds, by path below the target, what writes the file.
@@ -232,7 +236,7 @@ class _Job:
                 self.report(f'{target}: {number} of {len(files)} files written')
         os.rename(partial, target)
 
-    def copy_of(self, source: str) -> Callable[[str], None]:
+    def copy_of(self, source: str) -> Writer:
         """What writes a file as it is: moved if it is ours, else linked or copied."""
         if osp.abspath(source).startswith(osp.abspath(self.staging) + os.sep):
             return lambda path: os.replace(source, path)
@@ -240,7 +244,7 @@ class _Job:
             return lambda path: os.symlink(osp.abspath(source), path)
         return lambda path: shutil.copyfile(source, path)
 
-    def mask(self, name: str, image: str, mask: str | None) -> Callable[[str], None]:
+    def mask(self, name: str, image: str, mask: str | None) -> Writer:
         """What writes the mask of an image."""
         if name == TEXTURES:
             return lambda path: _save_mask(
