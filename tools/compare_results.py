@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import PurePath
 
-from mmaslp.core.calibration import TIED
+from mmaslp.core.calibration import SORTED
 from mmaslp.core.calibration.bootstrap import paired_bootstrap
 from mmaslp.evaluation.results import load_result, save_result
 
@@ -16,14 +16,16 @@ from mmaslp.evaluation.results import load_result, save_result
 def parse_args(argv=None):
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Difference (second - first) of every figure, with its interval '
+        description='Difference (second - first) of every metric, with its interval '
         'over resampled images. The result files come from CalibrationMetric or '
         'eval_maps.py --json.'
     )
     parser.add_argument('first', help='result file')
     parser.add_argument('second', help='result file of the same images')
     parser.add_argument('--json', metavar='FILE', help='write the comparison')
-    parser.add_argument('--level', type=float, default=0.95, help='defaults to 0.95')
+    parser.add_argument(
+        '--confidence-level', type=float, default=0.95, help='defaults to 0.95'
+    )
     parser.add_argument('--resamples', type=int, default=2000, help='defaults to 2000')
     parser.add_argument('--seed', type=int, default=0, help='defaults to 0')
     return parser.parse_args(argv)
@@ -42,14 +44,19 @@ def main(argv=None):
     try:
         results, (first, second) = _matched(args.first, args.second)
         comparison = paired_bootstrap(
-            first, second, args.resamples, args.seed, args.level, exact=results
+            first,
+            second,
+            args.resamples,
+            args.seed,
+            args.confidence_level,
+            overall=results,
         )
         if args.json:
             save_result(args.json, comparison)
     except (ValueError, OSError) as error:
         print(f'compare_results: {error}', file=sys.stderr)
         return 1
-    print(f'{len(first)} images, {args.level:.0%} intervals, * : without 0')
+    print(f'{len(first)} images, {args.confidence_level:.0%} intervals, * : without 0')
     print(f'{"":<13}{"first":>9}{"second":>9}{"difference":>12}')
     for key, row in comparison.items():
         print(
@@ -58,10 +65,10 @@ def main(argv=None):
             f'{" *" if row["differs"] else ""}'
         )
     for path, images in ((args.first, first), (args.second, second)):
-        if images.narrow is None:
+        if images.fine is None:
             print(
                 f'{path} is of an earlier version and allows no intervals of '
-                f'{", ".join(TIED)}: evaluate that model again'
+                f'{", ".join(SORTED)}: evaluate that model again'
             )
     return 0
 

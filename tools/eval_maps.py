@@ -30,7 +30,7 @@ def parse_args(argv=None):
         'pred_dir', nargs='+', help='folder of maps; several: one row per folder'
     )
     parser.add_argument('gt_dir', help='folder of masks')
-    parser.add_argument('--json', metavar='FILE', help='write all figures')
+    parser.add_argument('--json', metavar='FILE', help='write all metrics')
     parser.add_argument(
         '--plot', metavar='FILE', help='write reliability diagrams (.png, .pdf, .svg)'
     )
@@ -39,7 +39,7 @@ def parse_args(argv=None):
         '--protocol',
         choices=PROTOCOLS,
         default='raw',
-        help="'released' stretches every map to [0, 1] first, as published figures "
+        help="'released' stretches every map to [0, 1] first, as published numbers "
         'are computed; it changes the probabilities that are measured',
     )
     parser.add_argument('--bins', type=int, default=10, help='defaults to 10')
@@ -114,17 +114,17 @@ def _names(folders):
 def _print(sections):
     rows = {name: section['result'] for name, section in sections.items()}
     print(format_table(rows))
-    figures = {name: section['figures'] for name, section in sections.items()}
-    if any(figures.values()):
-        keys = list(next(iter(figures.values())))
-        print('\n' + format_table(figures, keys))
+    measures = {name: section['metrics'] for name, section in sections.items()}
+    if any(measures.values()):
+        keys = list(next(iter(measures.values())))
+        print('\n' + format_table(measures, keys))
 
 
 def _write(args, sections):
     results = {name: section['result'] for name, section in sections.items()}
     if args.json:
         content = {
-            name: {**section['figures'], **section['result']}
+            name: {**section['metrics'], **section['result']}
             for name, section in sections.items()
         }
         if len(content) == 1:

@@ -38,15 +38,13 @@ def main(argv=None):
     record = fit_checkpoint(cfg, args.out)
     if not is_main_process():
         return
-    low, high = record['temperature_interval']
-    upper = 'no upper bound' if high is None else f'{high:.6g}'
     print(
-        f'\ntemperature {record["temperature"]:.6g} (between {low:.6g} and '
-        f'{upper}) from {record["num_images"]} validation images'
+        f'\ntemperature {record["temperature"]:.6g} from {record["num_images"]} '
+        'validation images'
     )
-    for figure in ('nll', 'ece'):
-        before, after = record[figure]['before'], record[figure]['after']
-        print(f'{figure.upper()} {before:.6f} -> {after:.6f}')
+    for key in ('nll', 'ece'):
+        before, after = record[key]['before'], record[key]['after']
+        print(f'{key.upper()} {before:.6f} -> {after:.6f}')
     print(f'written to {args.out or temperature_path(args.checkpoint)}')
 
 

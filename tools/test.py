@@ -127,7 +127,7 @@ def save_report(args, results):
     sections = {
         name: {
             **{key: entry[key] for key in ('result', 'worst', 'ood')},
-            'figures': {
+            'metrics': {
                 key: value
                 for key, value in entry['figures'].items()
                 if key not in entry['result']

@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import math
 import os.path as osp
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -19,7 +18,6 @@ from ..core.calibration.temperature import (
     LogitHistogram,
     check_temperature,
     fit_temperature,
-    temperature_interval,
 )
 from ..utils.segmentor import check_binary, find_segmentor, replaced
 from ..utils.temperature_file import (
@@ -48,11 +46,10 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
             ``TemperatureHook`` looks.
 
     Returns:
-        dict: ``temperature``; ``temperature_interval``, which holds the T of the
-        logits without cells, None for an end that has no bound; ``nll`` and ``ece``,
-        each ``{'before', 'after'}``, on the validation set (nat per pixel; 10 bins,
-        top label); ``num_images``, ``num_pixels``, ``config``, ``checkpoint``,
-        ``checkpoint_sha256``, ``date``. A test set of the same images is warned of.
+        dict: ``temperature``; ``nll`` and ``ece``, each ``{'before', 'after'}``, on the
+        validation set (nat per pixel; 10 bins, top label); ``num_images``,
+        ``num_pixels``, ``config``, ``checkpoint``, ``checkpoint_sha256``, ``date``. A
+        test set of the same images is warned of.
 
     Raises:
         ValueError: If there is no validation set, it allows no temperature
@@ -71,10 +68,6 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
     temperature = fit_temperature(histogram)
     record = dict(
         temperature=temperature,
-        temperature_interval=[
-            end if math.isfinite(end) else None
-            for end in temperature_interval(histogram)
-        ],
         nll=dict(before=histogram.nll(), after=histogram.nll(temperature)),
         ece=dict(before=histogram.ece(), after=histogram.ece(temperature)),
         num_images=num_images,

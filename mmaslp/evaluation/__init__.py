@@ -1,4 +1,4 @@
-"""Measuring calibration: registered metrics, and the same figures for maps on disk."""
+"""Measuring calibration: registered metrics, and the same metrics for maps on disk."""
 
 from importlib.util import find_spec
 

@@ -1,15 +1,22 @@
 """Measuring a folder of probability maps against a folder of masks."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ..core.calibration import average_precision, roc_auc
-from ..core.calibration.histogram import CalibrationHistogram
-from ..core.calibration.image_table import ImageTable
+import numpy as np
+
+from ..core.calibration import (
+    CalibrationHistogram,
+    ImageTable,
+    average_precision,
+    roc_auc,
+)
 from ..datasets.masks import read_binary_mask
 from .prob_maps import MAP_SUFFIXES, read_prob_map
 from .protocol import apply_protocol, check_protocol
 from .results import calibration_result
-from .sod_measures import load_library, sod_figures, sod_record
+from .sod_measures import load_library, sod_metrics, sod_record
 from .worst_images import WorstImages
 
 MASK_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.gif')
@@ -20,15 +27,15 @@ MAX_LISTED = 40
 
 
 def evaluate_maps(
-    pred_dir,
-    gt_dir,
+    pred_dir: str | Path,
+    gt_dir: str | Path,
     *,
-    bins=10,
-    protocol='raw',
-    sod=False,
-    resamples=1000,
-    keep_worst=0,
-):
+    bins: int = 10,
+    protocol: str = 'raw',
+    sod: bool = False,
+    resamples: int = 1000,
+    keep_worst: int = 0,
+) -> dict[str, Any]:
     """Measure every map of a folder.
 
     Maps and masks are matched by the stem of their names. All of it must fit: whatever
@@ -49,7 +56,7 @@ def evaluate_maps(
     Returns:
         dict: A section of a report: ``result``
         (:func:`~mmaslp.evaluation.results.calibration_result`), ``worst`` (list)
-        and ``figures`` (the SOD measures or empty).
+        and ``metrics`` (the SOD measures or empty).
 
     Raises:
         ValueError: A folder or file is not usable; the message lists all problems.
@@ -74,9 +81,9 @@ def evaluate_maps(
         if sod:
             sod_records.append(sod_record(prob, label))
         if keep_worst:
-            figures = ImageTable([record], bins).per_image()
-            figures = {key: float(value[0]) for key, value in figures.items()}
-            worst.push(stem, len(records) - 1, figures, prob, label)
+            metrics = ImageTable([record], bins).per_image()
+            own = {key: float(value[0]) for key, value in metrics.items()}
+            worst.push(stem, len(records) - 1, own, prob, label)
     if problems:
         raise ValueError(_listing(problems, pred_dir, gt_dir))
     result = calibration_result(
@@ -90,15 +97,17 @@ def evaluate_maps(
             'gt_dir': str(gt_dir),
         },
     )
-    figures = {}
+    measures = {}
     if sod:
-        levels = total.levels('positive', exact=True)
-        figures = sod_figures(sod_records)
-        figures.update(ap=average_precision(levels), auc=roc_auc(levels))
-    return {'result': result, 'worst': worst.items, 'figures': figures}
+        scores = total.score_table('positive')
+        measures = sod_metrics(sod_records)
+        measures.update(ap=average_precision(scores), auc=roc_auc(scores))
+    return {'result': result, 'worst': worst.items, 'metrics': measures}
 
 
-def pair_files(pred_dir, gt_dir):
+def pair_files(
+    pred_dir: str | Path, gt_dir: str | Path
+) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
     """Match the files of two folders by stem.
 
     Args:
@@ -113,7 +122,7 @@ def pair_files(pred_dir, gt_dir):
         ValueError: A folder is missing, unreadable, empty or both are the same.
     """
     pred_dir, gt_dir = Path(pred_dir), Path(gt_dir)
-    problems = []
+    problems: list[str] = []
     preds = _files(pred_dir, MAP_SUFFIXES, 'map', problems)
     masks = _files(gt_dir, MASK_SUFFIXES, 'mask', problems)
     if pred_dir.resolve() == gt_dir.resolve():
@@ -126,7 +135,9 @@ def pair_files(pred_dir, gt_dir):
     return {stem: (preds[stem], masks[stem]) for stem in both}, problems
 
 
-def _files(folder, suffixes, what, problems):
+def _files(
+    folder: Path, suffixes: Sequence[str], what: str, problems: list[str]
+) -> dict[str, Path]:
     """List a folder as {stem: path}; entries that are no such files are problems."""
     try:
         entries = sorted(folder.iterdir())
@@ -134,7 +145,7 @@ def _files(folder, suffixes, what, problems):
         raise ValueError(
             f'{folder}: the folder of {what}s cannot be listed ({error.strerror})'
         ) from error
-    found = {}
+    found: dict[str, Path] = {}
     for path in entries:
         if path.name.startswith('.') or path.name.lower() in LITTER:
             continue
@@ -153,14 +164,16 @@ def _files(folder, suffixes, what, problems):
     return found
 
 
-def _is_folder(path):
+def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
     except OSError:  # a loop of links: reading it will say so
         return False
 
 
-def _read_pair(pred, gt, problems):
+def _read_pair(
+    pred: Path, gt: Path, problems: list[str]
+) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
     """Read a map and its mask; what is wrong with either is added to the problems."""
     read = []
     for path, reader in ((pred, read_prob_map), (gt, read_binary_mask)):
@@ -175,14 +188,14 @@ def _read_pair(pred, gt, problems):
             f'{pred}: {_size(read[0])} pixels, but its mask {gt} has '
             f'{_size(read[1])}: resize the probabilities to the size of the mask'
         )
-    return read if len(read) == 2 else (None, None)
+    return (read[0], read[1]) if len(read) == 2 else (None, None)
 
 
-def _size(array):
+def _size(array: np.ndarray) -> str:
     return f'{array.shape[1]} x {array.shape[0]}'
 
 
-def _listing(problems, pred_dir, gt_dir):
+def _listing(problems: list[str], pred_dir: str | Path, gt_dir: str | Path) -> str:
     """One message for all problems."""
     lines = [f'{len(problems)} problem(s) with {pred_dir} and {gt_dir}:']
     lines += [f'  - {problem}' for problem in problems[:MAX_LISTED]]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from ..core.calibration.inputs import ROUNDING
 
@@ -13,20 +14,20 @@ MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy')
 BITS = {8: np.uint8, 16: np.uint16}
 
 
-def write_prob_map(path, prob, bits=16):
+def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) -> None:
     """Write a probability map as grey PNG.
 
-    The value is rounded to the nearest of 2**bits levels, so that it is read back
+    The value is rounded to the nearest of 2**bits values, so that it is read back
     within 0.5 / (2**bits - 1): 0.002 with 8 bits, 7.7e-6 with 16.
 
     Args:
         path (str | Path): Where to; ends with .png. Its folder must exist.
-        prob (Tensor | np.ndarray): (H, W) in [0, 1].
+        prob (Tensor | np.ndarray): ``(H, W)`` in [0, 1].
         bits (int): 8 or 16. Defaults to 16.
 
     Raises:
         ValueError: ``bits`` is neither 8 nor 16, ``path`` is no .png, ``prob`` is
-            not (H, W) or has NaN or values further than 1e-6 outside [0, 1].
+            not ``(H, W)`` or has NaN or values further than 1e-6 outside [0, 1].
     """
     if bits not in BITS:
         raise ValueError(f'bits must be 8 or 16, not {bits!r}')
@@ -41,15 +42,15 @@ def write_prob_map(path, prob, bits=16):
     Image.fromarray(scaled).save(path)
 
 
-def read_prob_map(path):
+def read_prob_map(path: str | Path) -> np.ndarray:
     """Read a probability map.
 
     Args:
         path (str | Path): A grey 8-bit or 16-bit image (value / 255 or / 65535), or a
-            .npy file of floating point values in [0, 1], (H, W) or (1, H, W).
+            .npy file of floating point values in [0, 1], ``(H, W)`` or ``(1, H, W)``.
 
     Returns:
-        np.ndarray: (H, W) float32 or float64 in [0, 1].
+        np.ndarray: ``(H, W)`` float32 or float64 in [0, 1].
 
     Raises:
         ValueError: It is not such a file; the message names it and what to do.
@@ -74,7 +75,7 @@ def read_prob_map(path):
     return prob
 
 
-def _read_image(path):
+def _read_image(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         if getattr(image, 'n_frames', 1) > 1:
             raise ValueError(f'{path}: has {image.n_frames} frames; a map has one')
@@ -92,7 +93,7 @@ def _read_image(path):
     )
 
 
-def _read_npy(path):
+def _read_npy(path: Path) -> np.ndarray:
     try:
         prob = np.load(path, allow_pickle=False)
     except ValueError as error:
@@ -112,7 +113,7 @@ def _read_npy(path):
     return prob if prob.dtype == np.float64 else prob.astype(np.float32)
 
 
-def _in_range(prob, path):
+def _in_range(prob: np.ndarray, path: Path) -> np.ndarray:
     """Refuse values that are no probabilities; clamp rounding."""
     if np.isnan(prob).any():
         raise ValueError(f'{path}: has {int(np.isnan(prob).sum())} NaN values')

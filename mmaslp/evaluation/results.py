@@ -3,16 +3,23 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
-from ..core.calibration import equal_width
+from ..core.calibration import CalibrationHistogram, ImageTable, equal_width
 from ..core.calibration.bootstrap import bootstrap
-from ..core.calibration.image_table import ImageTable
+from ..utils.atomic_write import write_whole
 
 
 def calibration_result(
-    histogram, images, *, bins=10, mode='top_label', resamples=1000, settings=None
-):
-    """Put every figure of an evaluation together.
+    histogram: CalibrationHistogram,
+    images: ImageTable,
+    *,
+    bins: int = 10,
+    mode: str = 'top_label',
+    resamples: int = 1000,
+    settings: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Put every metric of an evaluation together.
 
     Args:
         histogram (CalibrationHistogram): Of all pixels.
@@ -24,24 +31,24 @@ def calibration_result(
         settings (dict, optional): What else made the result. Defaults to None.
 
     Returns:
-        dict: At top level every figure of :meth:`CalibrationHistogram.compute` (its
+        dict: At top level every metric of :meth:`CalibrationHistogram.compute` (its
         ``count`` as ``num_pixels``), ``ece_image`` and ``num_images``; then
-        ``positive`` (the figures of the positive class, for two classes in
-        top-label mode), ``intervals`` ({figure: [low, high]}, 95 %, see
+        ``positive`` (the metrics of the positive class, for two classes in
+        top-label mode), ``intervals`` ({metric: [low, high]}, 95 %, see
         :func:`~mmaslp.core.calibration.bootstrap.bootstrap`), ``bins``, ``images``
         (:meth:`ImageTable.to_json`) and ``settings``.
     """
-    figures = histogram.compute(bins, mode)
-    count = int(figures.pop('count'))
-    table = equal_width(histogram.levels(mode), bins)
-    result = {
-        **figures,
+    metrics = histogram.compute(bins, mode)
+    count = int(metrics.pop('count'))
+    table = equal_width(histogram.score_table(mode), bins)
+    result: dict[str, Any] = {
+        **metrics,
         'ece_image': images.mean_ece(),
         'num_images': len(images),
         'num_pixels': count,
         'bins': {
             'count': table.count.tolist(),
-            'right': table.right.tolist(),
+            'right': table.correct.tolist(),
             'conf': table.conf.tolist(),
         },
         'images': images.to_json(),
@@ -50,30 +57,30 @@ def calibration_result(
     if mode == 'top_label' and histogram.num_classes == 2:
         result['positive'] = histogram.compute(bins, 'positive')
     if resamples:
-        drawn = bootstrap(images, resamples, exact=figures)
+        drawn = bootstrap(images, resamples, overall=metrics)
         result['intervals'] = {k: list(v) for k, v in drawn['intervals'].items()}
         result['bins']['low'], result['bins']['high'] = drawn['bins'].tolist()
         result['settings']['resamples'] = resamples
     return result
 
 
-def scalar_figures(result):
-    """Return the figures at top level, {name: float}."""
+def scalar_metrics(result: dict[str, Any]) -> dict[str, float]:
+    """Return the metrics at top level, {name: float}."""
     return {key: value for key, value in result.items() if isinstance(value, float)}
 
 
-def save_result(path, result):
-    """Write a result as strict JSON; undefined figures become null.
+def save_result(path: str | Path, result: dict[str, Any]) -> None:
+    """Write a result as strict JSON in one step; undefined metrics become null.
 
     Args:
-        path (str | Path): Where to. Its folder must exist.
+        path (str | Path): Where to; the folder is made if needed.
         result (dict): As :func:`calibration_result` returned it.
     """
     text = json.dumps(_plain(result), allow_nan=False, indent=1)
-    Path(path).write_text(text + '\n', encoding='utf-8')
+    write_whole(str(path), text + '\n')
 
 
-def load_result(path):
+def load_result(path: str | Path) -> tuple[dict[str, Any], ImageTable]:
     """Read a result and its table of images.
 
     Args:
@@ -98,7 +105,7 @@ def load_result(path):
     return result, images
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Replace nan, which JSON does not know, by null."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}

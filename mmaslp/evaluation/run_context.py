@@ -3,11 +3,12 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.visualization import Visualizer
 
 
-def log_dir():
+def log_dir() -> Path | None:
     """Return the folder of the run's log file, None outside of a run."""
     for handler in MMLogger.get_current_instance().handlers:
         if isinstance(handler, logging.FileHandler):
@@ -15,29 +16,29 @@ def log_dir():
     return None
 
 
-def loop_stage():
+def loop_stage() -> str:
     """Return 'val' or 'test'; 'test' outside of a run."""
     stage = MessageHub.get_current_instance().get_info('loop_stage')
     return 'val' if stage in ('val', 'train') else 'test'
 
 
-def is_training():
+def is_training() -> bool:
     """Whether this evaluation is one of many in a training run."""
     trains = MessageHub.get_current_instance().get_info('max_iters') is not None
     return trains and loop_stage() == 'val'
 
 
-def applied_temperature():
+def applied_temperature() -> float | None:
     """Return the T that ``TemperatureHook`` divides the logits by, None for none."""
     return MessageHub.get_current_instance().get_info('temperature')
 
 
-def add_picture(name, picture):
+def add_picture(name: str, picture: np.ndarray) -> None:
     """Hand a picture to every backend of the run's visualizer, if there is one.
 
     Args:
         name (str): Without '/', for which the local backend silently writes nothing.
-        picture (np.ndarray): (H, W, 3) uint8 RGB.
+        picture (np.ndarray): ``(H, W, 3)`` uint8 RGB.
     """
     # get_current_instance() keeps a lock for ever if there is none (mmengine 0.10).
     if not Visualizer._instance_dict:

@@ -1,9 +1,11 @@
 """From what the host hands to a metric to probabilities and labels."""
 
 import logging
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
+from torch import Tensor
 
 from ..core.calibration.inputs import SUM_TOLERANCE
 
@@ -28,23 +30,23 @@ class ScoreReader:
         doubtful (int): How many of them had scores that might be neither.
     """
 
-    def __init__(self, scores='auto'):
+    def __init__(self, scores: str = 'auto') -> None:
         if scores not in SCORES:
             raise ValueError(f'scores must be one of {SCORES}, not {scores!r}')
         self.scores = scores
         self.images = 0
         self.doubtful = 0
 
-    def read(self, sample):
+    def read(self, sample: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Read one data sample.
 
         Args:
-            sample (dict): With ``seg_logits`` (C, H, W), ``gt_sem_seg`` (1, H, W) and
-                ``img_path``.
+            sample (dict): With ``seg_logits`` ``(C, H, W)``, ``gt_sem_seg``
+                ``(1, H, W)`` and ``img_path``.
 
         Returns:
-            tuple[Tensor]: Probabilities, float32 or float64, (H, W) of the positive
-            class if C <= 2, else (C, H, W); and labels (H, W).
+            tuple[Tensor, Tensor]: Probabilities, float32 or float64, ``(H, W)`` of the
+            positive class if C <= 2, else ``(C, H, W)``; and labels ``(H, W)``.
 
         Raises:
             ValueError: If something is missing; the message names the image.
@@ -58,11 +60,11 @@ class ScoreReader:
         label = sample['gt_sem_seg']['data'].to(prob.device)
         return prob, label.reshape(label.shape[-2:])
 
-    def probability(self, sample):
+    def probability(self, sample: dict[str, Any]) -> Tensor:
         """Read the probabilities of one data sample, which needs no label.
 
         Args:
-            sample (dict): With ``seg_logits`` (C, H, W) and ``img_path``.
+            sample (dict): With ``seg_logits`` ``(C, H, W)`` and ``img_path``.
 
         Returns:
             Tensor: As :meth:`read` returns it.
@@ -90,7 +92,7 @@ class ScoreReader:
             return torch.sigmoid(values[1] - values[0])
         return values.softmax(0)
 
-    def _guess(self, values):
+    def _guess(self, values: Tensor) -> str:
         """Tell logits from probabilities by their sign and sum."""
         if not values.numel() or not values.min() >= 0:
             return 'logits'
@@ -100,11 +102,11 @@ class ScoreReader:
         return 'logits'
 
 
-def _name(sample):
+def _name(sample: dict[str, Any]) -> str:
     return sample.get('img_path', 'an image without img_path')
 
 
-def check_scores(images, doubtful, training=False):
+def check_scores(images: int, doubtful: int, training: bool = False) -> None:
     """Refuse an evaluation whose scores may have been neither in every image.
 
     Args:

@@ -1,5 +1,9 @@
 """Salient-object measures through PySODMetrics, one small record per image."""
 
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 
 MISSING = (
@@ -10,7 +14,7 @@ MISSING = (
 NEED_FOREGROUND = ('adp_f', 'f_curve', 'weighted_f')
 
 
-def load_library():
+def load_library() -> ModuleType:
     """Import PySODMetrics.
 
     Returns:
@@ -26,16 +30,16 @@ def load_library():
     return py_sod_metrics
 
 
-def sod_record(prob, mask):
+def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
     """Measure one image.
 
     Args:
-        prob (np.ndarray): (H, W) in [0, 1], taken as it is (no stretching).
-        mask (np.ndarray): (H, W) of {0, 1}.
+        prob (np.ndarray): ``(H, W)`` in [0, 1], taken as it is (no stretching).
+        mask (np.ndarray): ``(H, W)`` of {0, 1}.
 
     Returns:
         dict: ``mae``, ``s``, ``adp_f``, ``weighted_f`` and ``adp_e`` (float),
-        ``f_curve`` and ``e_curve`` (256,) over the thresholds from high to low. The
+        ``f_curve`` and ``e_curve`` ``(256,)`` over the thresholds from high to low. The
         F-measures of an image with an empty mask are nan, and so are the E-measures
         of an image of one pixel and an S-measure that the library cannot compute (of
         an image that is a few pixels wide).
@@ -79,17 +83,17 @@ def sod_record(prob, mask):
     return record
 
 
-def _snapped(prob):
+def _snapped(prob: np.ndarray) -> np.ndarray:
     """Put values within float32 rounding of k / 255 on it.
 
     The library cuts ``prob * 255`` off to an integer, so that an 8-bit value that lost
     its last bit would fall a threshold lower.
     """
-    level = np.rint(prob * 255)
-    return np.where(np.abs(prob * 255 - level) < 1e-4, level / 255, prob)
+    value = np.rint(prob * 255)
+    return np.where(np.abs(prob * 255 - value) < 1e-4, value / 255, prob)
 
 
-def sod_figures(records):
+def sod_metrics(records: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Average the records as the field does.
 
     Args:

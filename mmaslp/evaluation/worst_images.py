@@ -1,6 +1,10 @@
 """The most over-confident images of an evaluation, in bounded memory."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from torch import Tensor
 
 
 class WorstImages:
@@ -10,30 +14,38 @@ class WorstImages:
         size (int): How many to keep; 0 keeps none.
 
     Attributes:
-        items (list[dict]): Worst first: ``name``, ``index``, ``figures`` (by name),
-            ``prob`` (H, W) uint16 in units of 1 / 65535 and ``label`` (H, W) uint8.
+        items (list[dict]): Worst first: ``name``, ``index``, ``metrics`` (by name),
+            ``prob`` ``(H, W)`` uint16 in units of 1 / 65535 and ``label`` ``(H, W)``
+            uint8.
     """
 
-    def __init__(self, size):
+    def __init__(self, size: int) -> None:
         self.size = size
-        self.items = []
+        self.items: list[dict[str, Any]] = []
 
-    def push(self, name, index, figures, prob, label):
+    def push(
+        self,
+        name: str,
+        index: int,
+        metrics: dict[str, float],
+        prob: Tensor | np.ndarray,
+        label: Tensor | np.ndarray,
+    ) -> None:
         """Offer one image.
 
         Args:
             name (str): Path of the image.
             index (int): Its position in this process.
-            figures (dict[str, float]): Its figures; ``oe`` decides.
-            prob (Tensor | np.ndarray): (H, W) probabilities.
-            label (Tensor | np.ndarray): (H, W) labels.
+            metrics (dict[str, float]): Its metrics; ``oe`` decides.
+            prob (Tensor | np.ndarray): ``(H, W)`` probabilities.
+            label (Tensor | np.ndarray): ``(H, W)`` labels.
         """
-        oe = figures['oe']
+        oe = metrics['oe']
         full = len(self.items) >= self.size
         if (
             not self.size
             or oe != oe
-            or (full and oe <= self.items[-1]['figures']['oe'])
+            or (full and oe <= self.items[-1]['metrics']['oe'])
         ):
             return
         prob = np.asarray(prob.cpu() if hasattr(prob, 'cpu') else prob)
@@ -43,20 +55,20 @@ class WorstImages:
                 {
                     'name': name,
                     'index': index,
-                    'figures': figures,
+                    'metrics': metrics,
                     'prob': np.rint(prob * 65535).astype(np.uint16),
                     'label': label.astype(np.uint8),
                 }
             ]
         )
 
-    def extend(self, items):
+    def extend(self, items: Sequence[dict[str, Any]]) -> None:
         """Join the items of another list; ties go by name."""
         self.items = sorted(
             [*self.items, *items],
-            key=lambda item: (-item['figures']['oe'], item['name']),
+            key=lambda item: (-item['metrics']['oe'], item['name']),
         )[: self.size]
 
-    def drop_after(self, kept):
+    def drop_after(self, kept: int) -> None:
         """Forget images whose index is ``kept`` or above."""
         self.items = [item for item in self.items if item['index'] < kept]

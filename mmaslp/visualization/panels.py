@@ -1,5 +1,8 @@
 """Image, mask, probability and error of one image, side by side."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -8,12 +11,14 @@ FALSE_POSITIVE, FALSE_NEGATIVE = (200, 68, 44), (43, 108, 176)
 IGNORED = (150, 150, 150)
 
 
-def image_panels(item, image=None, side=240):
+def image_panels(
+    item: dict[str, Any], image: str | Path | None = None, side: int = 240
+) -> dict[str, Image.Image]:
     """Make the panels of one image.
 
     Args:
-        item (dict): ``prob`` (H, W) uint16 in units of 1 / 65535 and ``label`` (H, W)
-            of 0, 1 and any other value for ignored pixels.
+        item (dict): ``prob`` ``(H, W)`` uint16 in units of 1 / 65535 and ``label``
+            ``(H, W)`` of 0, 1 and any other value for ignored pixels.
         image (str | Path, optional): The image file. Defaults to None: no such panel;
             the same if it cannot be read.
         side (int): Longest side of a panel. Defaults to 240.
@@ -39,8 +44,8 @@ def image_panels(item, image=None, side=240):
     return {name: _fit(panel, side) for name, panel in panels.items()}
 
 
-def _error(prob, label, ignored):
-    """Blend from white to the colour of the error, (H, W, 3) uint8."""
+def _error(prob: np.ndarray, label: np.ndarray, ignored: np.ndarray) -> np.ndarray:
+    """Blend from white to the colour of the error, ``(H, W, 3)`` uint8."""
     error = prob - label
     colour = np.where((error > 0)[..., None], FALSE_POSITIVE, FALSE_NEGATIVE)
     strength = np.minimum(np.abs(error), 1)[..., None]
@@ -49,7 +54,7 @@ def _error(prob, label, ignored):
     return blend
 
 
-def _photo(path):
+def _photo(path: str | Path | None) -> Image.Image | None:
     """Read an image file, None if that is not possible."""
     if path is None:
         return None
@@ -60,7 +65,7 @@ def _photo(path):
         return None
 
 
-def _fit(panel, side):
+def _fit(panel: Image.Image, side: int) -> Image.Image:
     """Shrink to ``side``; small maps are not blown up."""
     panel = panel.copy()
     panel.thumbnail((side, side))

@@ -1,6 +1,11 @@
-"""Reliability diagrams: gap bars, bootstrap band, confidence histogram, figures."""
+"""Reliability diagrams: gap bars, intervals, confidence histogram, main metrics."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -16,7 +21,9 @@ FORMATS = ('.png', '.pdf', '.svg')
 _STYLE = {'fontsize': 8, 'color': INK}
 
 
-def reliability_figure(results, width=3.3):
+def reliability_figure(
+    results: Mapping[str, dict[str, Any]], width: float = 3.3
+) -> Figure:
     """Draw one reliability diagram per result, side by side.
 
     Per bin, the coloured part spans accuracy and mean confidence: red on top of the
@@ -77,7 +84,7 @@ def reliability_figure(results, width=3.3):
     return figure
 
 
-def save_figure(figure, path, dpi=200):
+def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
     """Write a figure as PNG, PDF or SVG, by the ending of the path.
 
     Args:
@@ -93,20 +100,20 @@ def save_figure(figure, path, dpi=200):
     figure.savefig(path, dpi=dpi)
 
 
-def figure_array(figure, dpi=120):
-    """Render a figure to (H, W, 3) uint8 RGB."""
+def figure_array(figure: Figure, dpi: int = 120) -> np.ndarray:
+    """Render a figure to ``(H, W, 3)`` uint8 RGB."""
     figure.set_dpi(dpi)
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
-def result_table(result):
+def result_table(result: dict[str, Any]) -> BinTable:
     """Take the table of the bins out of a result, as arrays."""
     sums = result['bins']
     return BinTable(*(np.array(sums[key]) for key in ('count', 'right', 'conf')))
 
 
-def _legend(intervals):
+def _legend(intervals: bool) -> list:
     """Explain every mark, also gaps of a sign that this diagram happens not to have."""
     marks = [
         Patch(color=BAR, label='accuracy'),
@@ -121,13 +128,13 @@ def _legend(intervals):
     return marks
 
 
-def _draw_bars(axes, result):
+def _draw_bars(axes: Axes, result: dict[str, Any]) -> None:
     table = result_table(result)
     edges = np.linspace(0, 1, len(table.count) + 1)
     filled = table.count > 0
     left, right = edges[:-1][filled], edges[1:][filled]
     middle, width = (left + right) / 2, (right - left) * 0.94
-    accuracy, gap = table.mean_right[filled], signed_gap(table)[filled]
+    accuracy, gap = table.accuracy[filled], signed_gap(table)[filled]
     reached = np.minimum(accuracy, accuracy + gap)
     axes.bar(middle, reached, width, color=BAR, zorder=2)
     for sign, colour in ((1, OVER), (-1, UNDER)):
@@ -161,7 +168,7 @@ def _draw_bars(axes, result):
     _clean(axes)
 
 
-def _draw_shares(axes, result):
+def _draw_shares(axes: Axes, result: dict[str, Any]) -> None:
     table = result_table(result)
     edges = np.linspace(0, 1, len(table.count) + 1)
     axes.bar(
@@ -181,8 +188,8 @@ def _draw_shares(axes, result):
     _clean(axes)
 
 
-def _headline(result):
-    """Two lines of the figures that a reader looks for first."""
+def _headline(result: dict[str, Any]) -> str:
+    """Two lines of the metrics that a reader looks for first."""
     first = f'ECE {_text(result["ece"])}'
     low, high = result.get('intervals', {}).get('ece') or (None, None)
     if _defined(low):
@@ -195,11 +202,11 @@ def _headline(result):
     return f'{first}\n{second}   {images}'
 
 
-def _text(value):
+def _text(value: float | None) -> str:
     return f'{value:.4f}' if _defined(value) else '-'
 
 
-def _clean(axes):
+def _clean(axes: Axes) -> None:
     axes.grid(color=GRID, linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=7, colors=INK, length=2)
@@ -208,12 +215,12 @@ def _clean(axes):
         spine.set_color(INK)
 
 
-def _defined(value):
-    """Whether a figure is neither None nor nan."""
+def _defined(value: float | None) -> bool:
+    """Whether a number is neither None nor nan."""
     return value is not None and value == value
 
 
-def _floats(values):
+def _floats(values: Sequence[float | None]) -> np.ndarray:
     return np.array(
         [value if _defined(value) else np.nan for value in values], dtype=float
     )

@@ -2,12 +2,14 @@
 
 import base64
 import io
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from .panels import image_panels
 from .reliability import reliability_figure
-from .text_table import CALIBRATION_KEYS, figure_text, with_mean
+from .text_table import CALIBRATION_KEYS, metric_text, with_mean
 
 _STYLE = """
 :root{--ink:#22282f;--soft:#667080;--line:#d9dee4;--over:#c8442c;--under:#2b6cb0}
@@ -37,14 +39,20 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 """
 
 
-def write_report(path, sections, settings=None, title='Calibration report', mean=True):
+def write_report(
+    path: str | Path,
+    sections: Mapping[str, dict[str, Any]],
+    settings: Mapping[str, Any] | None = None,
+    title: str = 'Calibration report',
+    mean: bool = True,
+) -> None:
     """Write the report of one evaluation.
 
     Args:
         path (str | Path): Where to; its folder must exist.
         sections (dict[str, dict]): One per test set or model: ``result`` (see
             :func:`~mmaslp.evaluation.results.calibration_result`), and optionally
-            ``figures`` (more {name: float} for the table, such as SOD measures),
+            ``metrics`` (more {name: float} for the table, such as SOD measures),
             ``ood`` (True keeps it out of the mean),
             ``worst`` (items of :class:`~mmaslp.evaluation.worst_images.WorstImages`)
             and ``images`` ({name of an item: image file}; by default the name itself
@@ -62,7 +70,7 @@ def write_report(path, sections, settings=None, title='Calibration report', mean
     parts = [
         f'<h1>{escape(title)}</h1>',
         '<p>Pooled over pixels; 95 % bootstrap intervals over images in brackets. '
-        'A dash marks a figure that is undefined, such as those of the foreground '
+        'A dash marks a metric that is undefined, such as those of the foreground '
         'where all masks are empty.</p>',
         _summary(sections, mean),
         *(_section(name, section) for name, section in sections.items()),
@@ -78,21 +86,25 @@ def write_report(path, sections, settings=None, title='Calibration report', mean
     Path(path).write_text(page, encoding='utf-8')
 
 
-def _summary(sections, mean):
-    """A table of the calibration figures and, if there are more, one of those."""
+def _summary(sections: Mapping[str, dict[str, Any]], mean: bool) -> str:
+    """A table of the calibration metrics and, if there are more, one of those."""
     groups = (
         {
             name: {key: section['result'].get(key) for key in CALIBRATION_KEYS}
             for name, section in sections.items()
         },
-        {name: section.get('figures', {}) for name, section in sections.items()},
+        {name: section.get('metrics', {}) for name, section in sections.items()},
     )
     return '\n'.join(
         _table(rows, sections, mean) for rows in groups if any(rows.values())
     )
 
 
-def _table(rows, sections, mean):
+def _table(
+    rows: Mapping[str, dict[str, Any]],
+    sections: Mapping[str, dict[str, Any]],
+    mean: bool,
+) -> str:
     """Table with a row per section and maybe the mean."""
     keys = list(dict.fromkeys(key for row in rows.values() for key in row))
     head = ''.join(f'<th>{escape(key)}</th>' for key in ('', *keys, 'images'))
@@ -100,7 +112,7 @@ def _table(rows, sections, mean):
     apart = [name for name, section in sections.items() if section.get('ood')]
     for name, row in (with_mean(rows, apart) if mean else rows).items():
         own = name in sections
-        cells = ''.join(f'<td>{figure_text(row.get(key))}</td>' for key in keys)
+        cells = ''.join(f'<td>{metric_text(row.get(key))}</td>' for key in keys)
         count = f'{sections[name]["result"]["num_images"]:,}' if own else ''
         body.append(
             f'<tr{"" if own else " class=mean"}><td>{escape(name)}</td>{cells}'
@@ -112,10 +124,10 @@ def _table(rows, sections, mean):
     )
 
 
-def _section(name, section):
-    """Diagram, all figures and worst images of one test set."""
+def _section(name: str, section: dict[str, Any]) -> str:
+    """Diagram, all metrics and worst images of one test set."""
     result = section['result']
-    parts = [f'<h2>{escape(name)}</h2>', _diagram(name, result), _figures(result)]
+    parts = [f'<h2>{escape(name)}</h2>', _diagram(name, result), _all_metrics(result)]
     worst = section.get('worst', [])
     if worst:
         parts.append(
@@ -131,7 +143,7 @@ def _section(name, section):
     return '\n'.join(parts)
 
 
-def _diagram(name, result):
+def _diagram(name: str, result: dict[str, Any]) -> str:
     buffer = io.BytesIO()
     reliability_figure({name: result}, width=4).savefig(buffer, format='svg')
     return _image(
@@ -139,43 +151,45 @@ def _diagram(name, result):
     )
 
 
-def _figures(result):
-    """All figures with their intervals."""
+def _all_metrics(result: dict[str, Any]) -> str:
+    """All metrics with their intervals."""
     intervals = result.get('intervals', {})
     rows = []
     for key, value in result.items():
         if value is not None and not isinstance(value, float):
             continue
         low, high = intervals.get(key) or (None, None)
-        span = f'[{figure_text(low)}, {figure_text(high)}]'
+        span = f'[{metric_text(low)}, {metric_text(high)}]'
         rows.append(
-            f'<tr><td>{escape(key)}</td><td>{figure_text(value)}</td>'
-            f'<td>{span if figure_text(low) != "-" else ""}</td></tr>'
+            f'<tr><td>{escape(key)}</td><td>{metric_text(value)}</td>'
+            f'<td>{span if metric_text(low) != "-" else ""}</td></tr>'
         )
     return (
-        '<details><summary>All figures</summary><div class="scroll"><table><tbody>'
+        '<details><summary>All metrics</summary><div class="scroll"><table><tbody>'
         f'{"".join(rows)}</tbody></table></div></details>'
     )
 
 
-def _worst(item, image):
+def _worst(item: dict[str, Any], image: str | Path | None) -> str:
     panels = ''
     for caption, panel in image_panels(item, image).items():
         buffer = io.BytesIO()
         panel.save(buffer, 'PNG')
         picture = _image(buffer.getvalue(), 'png', caption)
         panels += f'<figure>{picture}<figcaption>{caption}</figcaption></figure>'
-    figures = ', '.join(
-        f'{key} {figure_text(item["figures"].get(key))}'
+    metrics = ', '.join(
+        f'{key} {metric_text(item["metrics"].get(key))}'
         for key in ('oe', 'ece', 'acc', 'conf')
     )
     return (
         f'<div class="worst"><b>{escape(Path(item["name"]).name)}</b> '
-        f'<p>{figures}</p><div class="panels">{panels}</div></div>'
+        f'<p>{metrics}</p><div class="panels">{panels}</div></div>'
     )
 
 
-def _settings(sections, settings):
+def _settings(
+    sections: Mapping[str, dict[str, Any]], settings: Mapping[str, Any]
+) -> str:
     entries = dict(settings)
     for name, section in sections.items():
         for key, value in section['result'].get('settings', {}).items():
@@ -188,7 +202,7 @@ def _settings(sections, settings):
     return f'<h2>Settings</h2><dl>{rows}</dl>'
 
 
-def _image(data, kind, text, css=''):
+def _image(data: bytes, kind: str, text: str, css: str = '') -> str:
     """Embed a picture."""
     code = base64.b64encode(data).decode('ascii')
     css = f' class="{css}"' if css else ''

@@ -1,6 +1,7 @@
-"""Rows of figures as text; what is undefined shows as '-'."""
+"""Rows of metrics as text; what is undefined shows as '-'."""
 
 import math
+from collections.abc import Collection, Mapping, Sequence
 
 CALIBRATION_KEYS = (
     'ece',
@@ -15,9 +16,11 @@ CALIBRATION_KEYS = (
 )
 MEAN = 'mean'
 
+Row = Mapping[str, float | None]
 
-def figure_text(value, digits=4):
-    """Format one figure.
+
+def metric_text(value: float | None, digits: int = 4) -> str:
+    """Format one number.
 
     Args:
         value (float | None): nan and None are undefined.
@@ -31,11 +34,11 @@ def figure_text(value, digits=4):
     return f'{value:.{digits}f}'
 
 
-def with_mean(rows, apart=()):
-    """Add a row of means over the rows where a figure is defined.
+def with_mean(rows: Mapping[str, Row], apart: Collection[str] = ()) -> dict[str, Row]:
+    """Add a row of means over the rows where a metric is defined.
 
     Args:
-        rows (dict[str, dict[str, float]]): Figures by row.
+        rows (dict[str, dict[str, float]]): Metrics by row.
         apart (Collection[str]): Rows that stay out of the mean and come after it, such
             as sets without objects. Defaults to none.
 
@@ -56,19 +59,21 @@ def with_mean(rows, apart=()):
     return {**rows, MEAN: mean, **left_out}
 
 
-def format_table(rows, keys=CALIBRATION_KEYS):
-    """Lay out figures as a text table.
+def format_table(
+    rows: Mapping[str, Row], keys: Sequence[str] = CALIBRATION_KEYS
+) -> str:
+    """Lay out metrics as a text table.
 
     Args:
-        rows (dict[str, dict[str, float]]): Figures by row.
-        keys (Sequence[str]): The columns. Defaults to the usual calibration figures.
+        rows (dict[str, dict[str, float]]): Metrics by row.
+        keys (Sequence[str]): The columns. Defaults to the usual calibration metrics.
 
     Returns:
         str: A header line and one line per row.
     """
     lines = [['', *keys]]
     for name, row in rows.items():
-        lines.append([name, *(figure_text(row.get(key)) for key in keys)])
+        lines.append([name, *(metric_text(row.get(key)) for key in keys)])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return '\n'.join(
         '  '.join(

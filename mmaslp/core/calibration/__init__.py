@@ -1,8 +1,13 @@
-"""Calibration figures from counts: pure numpy, vectorised over images and resamples."""
+"""The measurement: calibration metrics from counts, their intervals, temperature.
+
+A :class:`CalibrationHistogram` counts pixels. Its :class:`ScoreTable` (outcomes per
+distinct score) and :class:`BinTable` (sums per bin) are what every metric is computed
+from, in numpy, for one set of pixels or for many images and resamples at once.
+"""
 
 from .bin_table import BinTable
 from .binned_metrics import (
-    binned_figures,
+    binned_metrics,
     brier_decomposition,
     debiased_l2,
     median_gap,
@@ -10,28 +15,34 @@ from .binned_metrics import (
 )
 from .binning import check_bins, equal_mass, equal_width, sweep
 from .histogram import MODES, CalibrationHistogram
+from .image_table import ImageTable
 from .score_metrics import average_precision, brier_score, ks_error, roc_auc
-from .score_table import ScoreLevels
-from .sorted_metrics import TIED, tied_figures
+from .score_table import ScoreTable
+from .sorted_metrics import SORTED, sorted_metrics
+from .temperature import LogitHistogram, check_temperature, fit_temperature
 
 __all__ = [
     'MODES',
-    'TIED',
+    'SORTED',
     'BinTable',
     'CalibrationHistogram',
-    'ScoreLevels',
+    'ImageTable',
+    'LogitHistogram',
+    'ScoreTable',
     'average_precision',
-    'binned_figures',
+    'binned_metrics',
     'brier_decomposition',
     'brier_score',
     'check_bins',
+    'check_temperature',
     'debiased_l2',
     'equal_mass',
     'equal_width',
+    'fit_temperature',
     'ks_error',
     'median_gap',
     'roc_auc',
     'signed_gap',
+    'sorted_metrics',
     'sweep',
-    'tied_figures',
 ]

@@ -1,77 +1,90 @@
-"""Sums of confidence and correctness per bin."""
+"""Sums of confidence and of correct outcomes per bin."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ['BinTable', 'ratio']
 
 
 @dataclass(frozen=True)
 class BinTable:
-    """Per-bin sums, the input of every binned figure.
+    """Sums per bin, the input of every binned metric.
 
     The last axis runs over bins. Leading axes, if any, run over images or bootstrap
     resamples: tables of one set of images add up.
 
     Args:
-        count (np.ndarray): (..., B) number of pixels.
-        right (np.ndarray): (..., B) number of pixels whose outcome is 1 (in top-label
-            mode: predicted correctly; in positive mode: foreground).
-        conf (np.ndarray): (..., B) float64, sum of the confidences.
+        count (np.ndarray): ``(..., B)`` number of pixels.
+        correct (np.ndarray): ``(..., B)`` number of pixels whose outcome is 1 (in
+            top-label mode: predicted correctly; in positive mode: foreground).
+        conf (np.ndarray): ``(..., B)`` float64, sum of the confidences.
     """
 
     count: np.ndarray
-    right: np.ndarray
+    correct: np.ndarray
     conf: np.ndarray
 
     @property
-    def total(self):
-        """(...) number of pixels in all bins."""
+    def total(self) -> np.ndarray:
+        """``(...)`` number of pixels in all bins."""
         return self.count.sum(-1)
 
     @property
-    def mean_conf(self):
-        """(..., B) mean confidence, nan in empty bins."""
+    def mean_conf(self) -> np.ndarray:
+        """``(..., B)`` mean confidence, nan in empty bins."""
         return ratio(self.conf, self.count)
 
     @property
-    def mean_right(self):
-        """(..., B) accuracy, nan in empty bins."""
-        return ratio(self.right, self.count)
+    def accuracy(self) -> np.ndarray:
+        """``(..., B)`` share of correct pixels, nan in empty bins."""
+        return ratio(self.correct, self.count)
 
     @property
-    def weight(self):
-        """(..., B) share of the pixels, nan if there is none."""
+    def weight(self) -> np.ndarray:
+        """``(..., B)`` share of the pixels, nan if there is none."""
         return ratio(self.count, np.expand_dims(self.total, -1))
 
-    def take(self, rows):
+    def take(self, rows: int | np.ndarray) -> BinTable:
         """Return the table of some images or resamples, in the given order."""
-        return BinTable(self.count[rows], self.right[rows], self.conf[rows])
+        return BinTable(self.count[rows], self.correct[rows], self.conf[rows])
 
-    def joined(self, parts):
+    def joined(self, parts: int) -> BinTable:
         """Add up every ``parts`` neighbouring bins; B must be a multiple of it."""
-        sums = (self.count, self.right, self.conf)
+        sums = (self.count, self.correct, self.conf)
         return BinTable(
             *(each.reshape(*each.shape[:-1], -1, parts).sum(-1) for each in sums)
         )
 
-    def pooled(self, weights=None):
-        """Add up the images of a table of (I, B) sums.
+    def pooled(self, weights: np.ndarray | None = None) -> BinTable:
+        """Add up the images of a table of ``(I, B)`` sums.
 
         Args:
-            weights (np.ndarray, optional): (R, I) how often each resample holds each
-                image. Defaults to None: every image once.
+            weights (np.ndarray, optional): ``(R, I)`` how often each resample holds
+                each image. Defaults to None: every image once.
 
         Returns:
-            BinTable: of (B,) sums, or of (R, B) with ``weights``.
+            BinTable: Sums of shape ``(B,)``, or ``(R, B)`` with ``weights``.
         """
-        sums = (self.count, self.right, self.conf)
+        sums = (self.count, self.correct, self.conf)
         if weights is None:
             return BinTable(*(each.sum(0) for each in sums))
         return BinTable(*(weights @ each for each in sums))
 
 
-def ratio(numerator, denominator):
-    """Divide, with nan where the denominator is 0."""
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
+    """Divide, with nan where the denominator is 0.
+
+    Args:
+        numerator (ArrayLike): ``(...)`` numbers.
+        denominator (ArrayLike): ``(...)`` numbers of at least 0.
+
+    Returns:
+        np.ndarray: ``(...)`` float64.
+    """
     with np.errstate(divide='ignore', invalid='ignore'):
         quotient = np.true_divide(numerator, denominator)
     return np.where(np.asarray(denominator) > 0, quotient, np.nan)

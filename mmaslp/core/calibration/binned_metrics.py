@@ -1,12 +1,20 @@
-"""The figures of a binned table; every one is defined here and nowhere else."""
+"""The metrics of a binned table; each is defined here and nowhere else."""
 
 import numpy as np
 
-from .bin_table import ratio
+from .bin_table import BinTable, ratio
+
+__all__ = [
+    'binned_metrics',
+    'brier_decomposition',
+    'debiased_l2',
+    'median_gap',
+    'signed_gap',
+]
 
 
-def binned_figures(table):
-    r"""Figures that need nothing but the sums per bin.
+def binned_metrics(table: BinTable) -> dict[str, np.ndarray]:
+    r"""Compute what needs nothing but the sums per bin.
 
     With n_b pixels, confidence c_b and accuracy a_b in bin b of N pixels:
 
@@ -15,42 +23,47 @@ def binned_figures(table):
         oe = \sum_{b: c_b > a_b} \frac{n_b}{N} c_b |c_b - a_b| \qquad
         ue = \sum_{b: c_b < a_b} \frac{n_b}{N} c_b |c_b - a_b|
 
-    ``mce`` is the maximum and ``ace`` the plain mean of the gaps of the bins that are
-    not empty; ``acc`` and ``conf`` are the means over all pixels.
+    ``mce`` is the maximum of the gaps :math:`|c_b - a_b|` of the bins that are not
+    empty. ``ace`` is their unweighted mean, the *average* calibration error: a bin of
+    few pixels counts as much as any other. It is not the *adaptive* calibration error
+    of Nixon et al., which has bins of equal mass and is ``ece_em``. ``acc`` and
+    ``conf`` are the means over all pixels.
 
     Sources: `ECE, MCE <https://arxiv.org/abs/1706.04599>`_,
-    `OE <https://arxiv.org/abs/1905.11001>`_.
+    `OE <https://arxiv.org/abs/1905.11001>`_; average calibration error: Neumann,
+    Zisserman and Vedaldi, Relaxed Softmax, 2018, and for segmentation
+    `Barfoot et al. <https://arxiv.org/abs/2403.06759>`_, MONAI's ``AVERAGE``.
 
     Args:
-        table (BinTable): of (..., B) sums.
+        table (BinTable): Sums of shape ``(..., B)``.
 
     Returns:
-        dict[str, np.ndarray]: (...) float64 each; nan where there is no pixel.
+        dict[str, np.ndarray]: ``(...)`` float64 each; nan where there is no pixel.
     """
     conf, gap, weight = table.mean_conf, signed_gap(table), table.weight
     size = np.abs(gap)
     weighted = weight * size
     filled = np.asarray(table.count) > 0
-    figures = {
+    metrics = {
         'ece': _sum(weighted, filled),
         'oe': _sum(weighted * conf, filled & (gap > 0)),
         'ue': _sum(weighted * conf, filled & (gap < 0)),
         'mce': np.where(filled, size, 0).max(-1, initial=0),
         'ace': ratio(_sum(size, filled), filled.sum(-1)),
-        'acc': ratio(table.right.sum(-1), table.total),
+        'acc': ratio(table.correct.sum(-1), table.total),
         'conf': ratio(table.conf.sum(-1), table.total),
     }
     return {
-        key: np.where(table.total > 0, value, np.nan) for key, value in figures.items()
+        key: np.where(table.total > 0, value, np.nan) for key, value in metrics.items()
     }
 
 
-def signed_gap(table):
-    """(..., B) mean confidence minus accuracy: above 0 where over-confident."""
-    return ratio(table.conf - table.right, table.count)
+def signed_gap(table: BinTable) -> np.ndarray:
+    """``(..., B)`` mean confidence minus accuracy: above 0 where over-confident."""
+    return ratio(table.conf - table.correct, table.count)
 
 
-def median_gap(table):
+def median_gap(table: BinTable) -> float:
     r"""Signed gap of the median pixel, each pixel having that of its bin.
 
     No shift of all confidences alike lowers the ECE of the table further once this is
@@ -59,7 +72,7 @@ def median_gap(table):
     of most pixels be offset by a few of the opposite sign.
 
     Args:
-        table (BinTable): of (B,) sums.
+        table (BinTable): Sums of shape ``(B,)``.
 
     Returns:
         float: Confidence minus accuracy, in [-1, 1]; where two bins meet at half of the
@@ -77,7 +90,7 @@ def median_gap(table):
     return 0.5 * float(gap[order[lower]] + gap[order[upper]])
 
 
-def debiased_l2(table):
+def debiased_l2(table: BinTable) -> np.ndarray:
     r"""De-biased L2 calibration error, root taken.
 
     .. math::
@@ -91,19 +104,21 @@ def debiased_l2(table):
     Source: `Verified Uncertainty Calibration <https://arxiv.org/abs/1909.10155>`_.
 
     Args:
-        table (BinTable): of (..., B) sums.
+        table (BinTable): Sums of shape ``(..., B)``.
 
     Returns:
-        np.ndarray: (...) float64; nan where there is no pixel.
+        np.ndarray: ``(...)`` float64; nan where there is no pixel.
     """
-    accuracy = table.mean_right
+    accuracy = table.accuracy
     noise = ratio(accuracy * (1 - accuracy), np.asarray(table.count) - 1)
     squared = table.weight * (signed_gap(table) ** 2 - noise)
     square = _sum(squared, np.asarray(table.count) > 1)
     return np.where(table.total > 0, np.sqrt(np.maximum(square, 0)), np.nan)
 
 
-def brier_decomposition(table, brier):
+def brier_decomposition(
+    table: BinTable, brier: float | np.ndarray
+) -> dict[str, np.ndarray]:
     r"""Split the Brier score into reliability, resolution and uncertainty.
 
     .. math::
@@ -119,15 +134,15 @@ def brier_decomposition(table, brier):
     <https://doi.org/10.1175/2007WAF2006116.1>`_.
 
     Args:
-        table (BinTable): of (..., B) sums.
-        brier (float | np.ndarray): (...) the Brier score of the same pixels.
+        table (BinTable): Sums of shape ``(..., B)``.
+        brier (float | np.ndarray): ``(...)`` the Brier score of the same pixels.
 
     Returns:
-        dict[str, np.ndarray]: The three parts, (...) float64 each.
+        dict[str, np.ndarray]: The three parts, ``(...)`` float64 each.
     """
     filled = np.asarray(table.count) > 0
     reliability = _sum(table.weight * signed_gap(table) ** 2, filled)
-    accuracy = ratio(table.right.sum(-1), table.total)
+    accuracy = ratio(table.correct.sum(-1), table.total)
     uncertainty = accuracy * (1 - accuracy)
     return {
         'brier_reliability': np.where(table.total > 0, reliability, np.nan),
@@ -136,6 +151,6 @@ def brier_decomposition(table, brier):
     }
 
 
-def _sum(values, where):
+def _sum(values: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Sum over the bins that are named; others may be nan."""
     return np.where(where, values, 0).sum(-1)

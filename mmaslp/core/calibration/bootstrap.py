@@ -1,25 +1,40 @@
-"""Confidence intervals of the figures by resampling images."""
+"""Confidence intervals of the metrics by resampling images."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from .bin_table import BinTable, ratio
-from .binned_metrics import binned_figures, debiased_l2
-from .sorted_metrics import TIED, tied_figures
+from .bin_table import ratio
+from .binned_metrics import binned_metrics, debiased_l2
+from .image_table import ImageTable
+from .sorted_metrics import SORTED, sorted_metrics
+
+__all__ = ['bootstrap', 'check_resampling', 'paired_bootstrap', 'percentiles']
+
+Metrics = Mapping[str, float | None]
 
 # Resamples at a time: bounds the memory of the weights at 100 x images.
 CHUNK = 100
 
 
-def bootstrap(images, resamples=1000, seed=0, level=0.95, exact=None):
+def bootstrap(
+    images: ImageTable,
+    resamples: int = 1000,
+    seed: int = 0,
+    confidence_level: float = 0.95,
+    overall: Metrics | None = None,
+) -> dict[str, Any]:
     """Percentile intervals over images.
 
     Pixels of one image are not independent, images are: so whole images are drawn with
-    replacement, and each resample is pooled over its pixels as the figures are. The
+    replacement, and each resample is pooled over its pixels as the metrics are. The
     per-image sums make a resample one matrix product, whatever the image size.
 
-    ``ece_em``, ``ece_sweep`` and ``ks`` of the resamples come from narrow bins, within
-    the bounds of :func:`~.calibration.tied_figures`. Their intervals are shifted by the
-    exact figure less that of the narrow bins of all images, and stay in [0, 1].
+    ``ece_em``, ``ece_sweep`` and ``ks`` of the resamples come from fine bins, within
+    the bounds of :func:`~.sorted_metrics.sorted_metrics`. Their intervals are shifted
+    by the value of the histogram less that of the fine bins of all images, and stay in
+    [0, 1].
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 
@@ -27,33 +42,39 @@ def bootstrap(images, resamples=1000, seed=0, level=0.95, exact=None):
         images (ImageTable): One row per image.
         resamples (int): Defaults to 1000.
         seed (int): The same seed gives the same intervals. Defaults to 0.
-        level (float): Coverage in (0, 1). Defaults to 0.95.
-        exact (dict, optional): ``ece_em``, ``ece_sweep`` and ``ks`` of the histogram
-            of all pixels; nan or None where undefined. Defaults to None: no shift.
+        confidence_level (float): In (0, 1). Defaults to 0.95.
+        overall (Mapping, optional): ``ece_em``, ``ece_sweep`` and ``ks`` of the
+            histogram of all pixels; nan or None where undefined. Defaults to None: no
+            shift.
 
     Returns:
-        dict: ``intervals``: per figure (low, high), without ``ece_em``, ``ece_sweep``
-        and ``ks`` if the images have no narrow bins; ``bins``: (2, B) low and high
+        dict: ``intervals``: per metric (low, high), without ``ece_em``, ``ece_sweep``
+        and ``ks`` if the images have no fine bins; ``bins``: ``(2, B)`` low and high
         accuracy per bin. All nan with fewer than two images.
 
     Raises:
-        ValueError: ``level`` or ``resamples`` is out of range.
+        ValueError: ``confidence_level`` or ``resamples`` is out of range.
     """
-    check_resampling(resamples, level)
-    _, drawn = _resampled(images, resamples, seed, exact)
+    check_resampling(resamples, confidence_level)
+    _, drawn = _resampled(images, resamples, seed, overall)
     return {
         'intervals': {
-            key: tuple(_interval(values, level, len(images)).tolist())
+            key: tuple(_interval(values, confidence_level, len(images)).tolist())
             for key, values in drawn.items()
             if key != 'bins'
         },
-        'bins': _interval(drawn['bins'], level, len(images)),
+        'bins': _interval(drawn['bins'], confidence_level, len(images)),
     }
 
 
 def paired_bootstrap(
-    first, second, resamples=1000, seed=0, level=0.95, exact=(None, None)
-):
+    first: ImageTable,
+    second: ImageTable,
+    resamples: int = 1000,
+    seed: int = 0,
+    confidence_level: float = 0.95,
+    overall: tuple[Metrics | None, Metrics | None] = (None, None),
+) -> dict[str, dict[str, Any]]:
     """Compare two models on the same images.
 
     Both are resampled with the same images, so that what makes an image hard for
@@ -64,32 +85,33 @@ def paired_bootstrap(
         second (ImageTable): Of the second model, the same images in the same order.
         resamples (int): Defaults to 1000.
         seed (int): Defaults to 0.
-        level (float): Coverage in (0, 1). Defaults to 0.95.
-        exact (tuple[dict | None, dict | None]): Of each model, see :func:`bootstrap`.
-            Defaults to none.
+        confidence_level (float): In (0, 1). Defaults to 0.95.
+        overall (tuple[Mapping | None, Mapping | None]): Of each model, see
+            :func:`bootstrap`. Defaults to none.
 
     Returns:
-        dict[str, dict]: Per figure that both tables give ``first``, ``second``, their
+        dict[str, dict]: Per metric that both tables give ``first``, ``second``, their
         ``difference`` (second - first), its interval ``low`` and ``high``, and
         ``differs``: whether 0 lies outside of the interval.
 
     Raises:
         ValueError: The images differ, or an argument is out of range.
     """
-    check_resampling(resamples, level)
+    check_resampling(resamples, confidence_level)
     if first.names != second.names:
         raise ValueError('paired comparison needs the same images in the same order')
     values, drawn = zip(
         *(
-            _resampled(images, resamples, seed, figures)
-            for images, figures in zip((first, second), exact)
+            _resampled(images, resamples, seed, metrics)
+            for images, metrics in zip((first, second), overall)
         )
     )
     comparison = {}
     for key in values[0]:
         if key == 'bins' or key not in values[1]:
             continue
-        low, high = _interval(drawn[1][key] - drawn[0][key], level, len(first))
+        apart = drawn[1][key] - drawn[0][key]
+        low, high = _interval(apart, confidence_level, len(first))
         one, two = float(values[0][key]), float(values[1][key])
         comparison[key] = {
             'first': one,
@@ -102,47 +124,49 @@ def paired_bootstrap(
     return comparison
 
 
-def check_resampling(resamples, level):
-    """Refuse a number of resamples or a coverage out of range.
+def check_resampling(resamples: int, confidence_level: float) -> None:
+    """Refuse a number of resamples or a confidence level out of range.
 
     Args:
         resamples (int): At least 1.
-        level (float): In (0, 1).
+        confidence_level (float): In (0, 1).
 
     Raises:
         ValueError: Otherwise.
     """
-    if resamples < 1 or not 0 < level < 1:
+    if resamples < 1 or not 0 < confidence_level < 1:
         raise ValueError(
-            f'resamples must be at least 1 and level in (0, 1), not {resamples} '
-            f'and {level}'
+            'resamples must be at least 1 and confidence_level in (0, 1), not '
+            f'{resamples} and {confidence_level}'
         )
 
 
-def percentiles(values, level):
-    """Take the two percentiles that hold the share ``level`` between them.
+def percentiles(values: np.ndarray, confidence_level: float) -> np.ndarray:
+    """Take the two percentiles with the share ``confidence_level`` between them.
 
     Args:
         values (np.ndarray): ``(R, ...)``, one per resample.
-        level (float): Coverage in (0, 1).
+        confidence_level (float): In (0, 1).
 
     Returns:
         np.ndarray: ``(2, ...)``; nan where one of the resamples is undefined.
     """
-    tail = (1 - level) / 2
+    tail = (1 - confidence_level) / 2
     with np.errstate(invalid='ignore'):
         return np.quantile(values, [tail, 1 - tail], axis=0)
 
 
-def _interval(values, level, images):
-    """(2, ...) percentiles over the resamples; nan with fewer than two images."""
+def _interval(values: np.ndarray, confidence_level: float, images: int) -> np.ndarray:
+    """``(2, ...)`` percentiles over the resamples; nan with fewer than two images."""
     if images < 2:
         return np.full((2, *values.shape[1:]), np.nan)
-    return percentiles(values, level)
+    return percentiles(values, confidence_level)
 
 
-def _resampled(images, resamples, seed, exact):
-    """Figures of the images, and of all resamples (R,) each; with ``bins`` (..., B)."""
+def _resampled(
+    images: ImageTable, resamples: int, seed: int, overall: Metrics | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Metrics of the images, and ``(R,)`` of all resamples; ``bins`` ``(..., B)``."""
     rng = np.random.default_rng(seed)
     parts = []
     for start in range(0, resamples, CHUNK):
@@ -150,16 +174,16 @@ def _resampled(images, resamples, seed, exact):
         parts.append(_pooled(images, _weights(rng, rows, len(images))))
     drawn = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     values = _pooled(images)
-    if exact is not None and images.narrow is not None:
-        for key in TIED:
-            figure = np.asarray(exact[key], dtype=float)
-            drawn[key] = np.clip(drawn[key] + figure - values[key], 0, 1)
-            values[key] = figure
+    if overall is not None and images.fine is not None:
+        for key in SORTED:
+            value = np.asarray(overall[key], dtype=float)
+            drawn[key] = np.clip(drawn[key] + value - values[key], 0, 1)
+            values[key] = value
     return values, drawn
 
 
-def _weights(rng, resamples, images):
-    """(R, I) how often each resample draws each image."""
+def _weights(rng: np.random.Generator, resamples: int, images: int) -> np.ndarray:
+    """``(R, I)`` how often each resample draws each image."""
     if not images:
         return np.zeros((resamples, 0))
     drawn = rng.integers(images, size=(resamples, images))
@@ -168,22 +192,25 @@ def _weights(rng, resamples, images):
     return counts.reshape(resamples, images).astype(np.float64)
 
 
-def _pooled(images, weights=None):
-    """Figures of the images together, once or per resample."""
-    table: BinTable = images.table.pooled(weights)
+def _pooled(
+    images: ImageTable, weights: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Metrics of the images together, once or per resample."""
+    table = images.table.pooled(weights)
     ece = images.per_image()['ece']
     valid = ~np.isnan(ece)
     ece = np.where(valid, ece, 0)
-    tied = {}
-    if images.narrow is not None:
-        tied = tied_figures(images.narrow.pooled(weights), images.table.count.shape[-1])
+    ranked = {}
+    if images.fine is not None:
+        bins = images.table.count.shape[-1]
+        ranked = sorted_metrics(images.fine.pooled(weights), bins)
     weights = np.ones(len(images)) if weights is None else weights
     return {
-        **binned_figures(table),
-        **tied,
+        **binned_metrics(table),
+        **ranked,
         'ece_debiased': debiased_l2(table),
         'ece_image': ratio(weights @ ece, weights @ valid),
         'brier': ratio(weights @ images.brier, table.total),
         'nll': ratio(weights @ images.nll, table.total),
-        'bins': table.mean_right,
+        'bins': table.accuracy,
     }

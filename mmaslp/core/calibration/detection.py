@@ -4,12 +4,12 @@ import numpy as np
 
 from .bootstrap import check_resampling, percentiles
 from .score_metrics import roc_auc
-from .score_table import ScoreLevels
+from .score_table import ScoreTable
 
 __all__ = ['detection_auroc', 'detection_interval']
 
 
-def detection_auroc(score, positive):
+def detection_auroc(score: np.ndarray, positive: np.ndarray) -> float:
     """P(score of a positive > score of a negative), ties counting one half.
 
     The rank formula with mid-ranks, Hanley and McNeil, Radiology 143 (1982).
@@ -24,10 +24,16 @@ def detection_auroc(score, positive):
     Raises:
         ValueError: Shapes that differ, or a score that is not finite.
     """
-    return roc_auc(_levels(*_ranks(score, positive)))
+    return roc_auc(_table(*_ranks(score, positive)))
 
 
-def detection_interval(score, positive, resamples=2000, seed=0, level=0.95):
+def detection_interval(
+    score: np.ndarray,
+    positive: np.ndarray,
+    resamples: int = 2000,
+    seed: int = 0,
+    confidence_level: float = 0.95,
+) -> tuple[float, float]:
     """Percentile interval of :func:`detection_auroc` over images.
 
     Positives and negatives are drawn with replacement apart from each other, so that
@@ -42,7 +48,7 @@ def detection_interval(score, positive, resamples=2000, seed=0, level=0.95):
         positive (np.ndarray): ``(N,)``, bool.
         resamples (int): Defaults to 2000.
         seed (int): The same seed gives the same interval. Defaults to 0.
-        level (float): Coverage in (0, 1). Defaults to 0.95.
+        confidence_level (float): In (0, 1). Defaults to 0.95.
 
     Returns:
         tuple[float, float]: Low and high; nan with fewer than two of either kind.
@@ -50,7 +56,7 @@ def detection_interval(score, positive, resamples=2000, seed=0, level=0.95):
     Raises:
         ValueError: See :func:`detection_auroc`, or an argument out of range.
     """
-    check_resampling(resamples, level)
+    check_resampling(resamples, confidence_level)
     rank, positive = _ranks(score, positive)
     kinds = [np.flatnonzero(positive == kind) for kind in (True, False)]
     if min(map(len, kinds)) < 2:
@@ -59,12 +65,12 @@ def detection_interval(score, positive, resamples=2000, seed=0, level=0.95):
     values = []
     for _ in range(resamples):
         rows = np.concatenate([rng.choice(kind, len(kind)) for kind in kinds])
-        values.append(roc_auc(_levels(rank[rows], positive[rows])))
-    low, high = percentiles(np.array(values), level)
+        values.append(roc_auc(_table(rank[rows], positive[rows])))
+    low, high = percentiles(np.array(values), confidence_level)
     return float(low), float(high)
 
 
-def _ranks(score, positive):
+def _ranks(score: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Check both and replace scores by the number of smaller distinct ones."""
     score, positive = np.asarray(score, float), np.asarray(positive, bool)
     if score.shape != positive.shape or score.ndim != 1:
@@ -77,8 +83,8 @@ def _ranks(score, positive):
     return np.unique(score, return_inverse=True)[1], positive
 
 
-def _levels(rank, positive):
+def _table(rank: np.ndarray, positive: np.ndarray) -> ScoreTable:
     count = np.bincount(rank)
-    right = np.bincount(rank[positive], minlength=len(count))
+    correct = np.bincount(rank[positive], minlength=len(count))
     seen = np.flatnonzero(count)
-    return ScoreLevels(seen, count[seen], right[seen], unit=1)
+    return ScoreTable(seen, count[seen], correct[seen], unit=1)

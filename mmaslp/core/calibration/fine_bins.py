@@ -1,65 +1,73 @@
-"""A coarse histogram per image, for resampling the figures that sort all pixels."""
+"""A coarse histogram per image, for resampling the metrics that sort all pixels."""
+
+from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from .bin_table import BinTable
 
-# Narrow bins in [0, 1], at least: above 255, so that no two 8-bit values share one.
+__all__ = ['LEAST', 'FineBins', 'fine_per_bin', 'pack']
+
+# Fine bins in [0, 1], at least: above 255, so that no two 8-bit values share one.
 LEAST = 256
-# Images that are spread out over all narrow bins at a time: 6 MB for 256 of them.
+# Images that are spread out over all fine bins at a time: 6 MB for 256 of them.
 BLOCK = 1024
-ROW = np.dtype([('bin', '<u4'), ('count', '<u4'), ('right', '<u4'), ('excess', '<f4')])
+ROW = np.dtype(
+    [('bin', '<u4'), ('count', '<u4'), ('correct', '<u4'), ('excess', '<f4')]
+)
 
 
-def narrow_per_bin(bins):
-    """How many narrow bins of one width divide each of ``bins`` equal-width bins."""
+def fine_per_bin(bins: int) -> int:
+    """How many fine bins of one width divide each of ``bins`` equal-width bins."""
     return -(-LEAST // bins)
 
 
-def pack(table):
-    """Keep the narrow bins of one image that are not empty.
+def pack(table: BinTable) -> np.ndarray:
+    """Keep the fine bins of one image that are not empty.
 
     Args:
-        table (BinTable): of (K,) equal-width sums.
+        table (BinTable): Equal-width sums of shape ``(K,)``.
 
     Returns:
-        np.ndarray: (F,) of dtype ``ROW``, 16 bytes each: ``bin``, ``count``, ``right``
-        and ``excess``, the summed confidence above the lower edge; its rounding moves
-        a mean confidence by less than 6e-8 of the bin's width.
+        np.ndarray: ``(F,)`` of dtype ``ROW``, 16 bytes each: ``bin``, ``count``,
+        ``correct`` and ``excess``, the summed confidence above the lower edge. Its
+        rounding moves a mean confidence by less than 6e-8 of the bin's width.
     """
     filled = np.flatnonzero(table.count)
     own = table.take(filled)
     rows = np.empty(len(filled), ROW)
-    rows['bin'], rows['count'], rows['right'] = filled, own.count, own.right
+    rows['bin'], rows['count'], rows['correct'] = filled, own.count, own.correct
     rows['excess'] = own.conf - filled * (own.count / len(table.count))
     return rows
 
 
-class NarrowBins:
-    """Counts of every image in the narrow bins, without the empty ones.
+class FineBins:
+    """Counts of every image in the fine bins, without the empty ones.
 
     Args:
         images (Sequence[np.ndarray]): Per image what :func:`pack` returned.
-        number (int): Number of narrow bins K in [0, 1].
+        number (int): Number of fine bins K in [0, 1].
     """
 
-    def __init__(self, images, number):
+    def __init__(self, images: Sequence[np.ndarray], number: int) -> None:
         self.images = list(images)
         self.number = number
 
-    def pooled(self, weights=None):
+    def pooled(self, weights: np.ndarray | None = None) -> BinTable:
         """Add up the images.
 
         Args:
-            weights (np.ndarray, optional): (R, I) how often each resample holds each
-                image. Defaults to None: every image once.
+            weights (np.ndarray, optional): ``(R, I)`` how often each resample holds
+                each image. Defaults to None: every image once.
 
         Returns:
-            BinTable: of (F,) sums, or of (R, F) with ``weights``, of the F narrow bins
-            that some image fills, in ascending order; counts are int64.
+            BinTable: Sums of shape ``(F,)``, or ``(R, F)`` with ``weights``, of the F
+            fine bins that some image fills, in ascending order; counts are int64.
         """
         if weights is None:
             return self.pooled(np.ones((1, len(self.images)))).take(0)
@@ -74,17 +82,17 @@ class NarrowBins:
             share = weights[:, start : start + BLOCK]
             own = slice(*np.searchsorted(owner, [start, start + BLOCK]))
             dense = np.zeros((3, share.shape[1], filled.sum()))
-            for each, column in zip(dense, (rows['count'], rows['right'], conf)):
+            for each, column in zip(dense, (rows['count'], rows['correct'], conf)):
                 each[owner[own] - start, place[own]] = column[own]
             sums += share @ dense
         # Integers below 2**53 in float64: the counts are exact.
         return BinTable(sums[0].astype(np.int64), sums[1].astype(np.int64), sums[2])
 
-    def take(self, rows):
+    def take(self, rows: Sequence[int] | np.ndarray) -> FineBins:
         """Return the images of some rows, in the given order."""
-        return NarrowBins([self.images[row] for row in rows], self.number)
+        return FineBins([self.images[row] for row in rows], self.number)
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """Return ``number`` and, per image, its packed rows as text."""
         texts = []
         for image in self.images:
@@ -95,7 +103,7 @@ class NarrowBins:
         return {'number': self.number, 'images': texts}
 
     @classmethod
-    def from_json(cls, content):
+    def from_json(cls, content: dict[str, Any]) -> FineBins:
         """Rebuild the bins.
 
         Args:
@@ -107,19 +115,19 @@ class NarrowBins:
         images = []
         for text in content['images']:
             try:
-                planes = zlib.decompress(base64.b64decode(text, validate=True))
-                planes = np.frombuffer(planes, np.uint8).reshape(ROW.itemsize, -1)
+                packed = zlib.decompress(base64.b64decode(text, validate=True))
+                planes = np.frombuffer(packed, np.uint8).reshape(ROW.itemsize, -1)
                 image = planes.T.copy().view(ROW)[:, 0]
             except (ValueError, zlib.error) as error:
-                raise ValueError(f'narrow bins cannot be unpacked ({error})') from error
+                raise ValueError(f'fine bins cannot be unpacked ({error})') from error
             if (image['bin'] >= content['number']).any() or (
-                image['right'] > image['count']
+                image['correct'] > image['count']
             ).any():
-                raise ValueError('narrow bins hold impossible counts')
+                raise ValueError('fine bins hold impossible counts')
             images.append(image)
         return cls(images, content['number'])
 
     @property
-    def num_pixels(self):
-        """(I,) number of pixels per image."""
+    def num_pixels(self) -> np.ndarray:
+        """``(I,)`` number of pixels per image."""
         return np.array([image['count'].sum() for image in self.images], np.int64)

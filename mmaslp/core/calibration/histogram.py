@@ -1,45 +1,67 @@
-"""The one streaming histogram that every calibration figure is computed from."""
+"""The one streaming histogram that every calibration metric is computed from."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from .binned_metrics import binned_figures, brier_decomposition, debiased_l2, median_gap
+from .binned_metrics import binned_metrics, brier_decomposition, debiased_l2, median_gap
 from .binning import check_bins, equal_mass, equal_width, sweep
-from .exact_scores import MOST, FewScores
 from .inputs import CHUNK, binary_scores, top_label_scores
 from .score_metrics import brier_score, ks_error
-from .score_table import ScoreLevels
+from .score_table import ScoreTable
+
+__all__ = ['MODES', 'CalibrationHistogram']
 
 MODES = ('top_label', 'positive')
 
 
 class CalibrationHistogram:
-    r"""Counts of wrong and right pixels per level of the probability.
+    r"""Counts of wrong and of correct pixels per cell of the probability.
 
-    Cells, not bins: the levels are i / 131070, so that every 8-bit and 16-bit map
-    value and the edges of 10, 15, 30 or 34 equal bins are levels themselves, and
-    between two levels lies one open cell. A value within 2.4e-7 of a level (float32
-    rounding) counts as on it, save that all above 0.5 predict class 1; all others are
-    represented by the midpoint of their open cell, at most :math:`\delta` = 3.8e-6
-    away. Memory is 4 MB whatever the number of
-    pixels, and everything is integer, so :meth:`merge` is exact, associative and
-    commutative bit by bit. Up to 2**18 pixels, where a tie more or less can matter,
-    the scores themselves are kept for the figures that sort all pixels
-    (:class:`~.few_scores.FewScores`).
+    The cells are finer than any bins: half of them are the points i / 131070, so that
+    every 8-bit and 16-bit map value and the edges of 10, 15, 30 or 34 equal bins are
+    points themselves, and between two points lies one open cell. A value within 2.4e-7
+    of a point (float32 rounding) counts as on it, save that all above 0.5 predict class
+    1; all others are represented by the middle of their open cell, at most
+    :math:`\delta` = 3.8e-6 away. Memory is 4 MB whatever the number of pixels, and
+    everything is integer, so :meth:`merge` is exact, associative and commutative bit by
+    bit.
 
-    **Error against float64.** 8-bit and 16-bit maps: rounding only. Float values:
-    ``ece``, ``mce``, ``ace``, ``conf`` within :math:`\delta`; ``oe``, ``ue``,
-    ``brier`` and its reliability within :math:`2\delta` = 7.7e-6. If ``bins`` does not
-    divide 262140, an edge may cut an open cell, whose pixels then stay together: add
-    twice their share to ``ece``. Where ties decide (``ece_em``, ``ece_sweep``,
-    ``ks``): 2.4e-7 up to 2**18 pixels, but for scores that float32 cannot tell apart;
-    beyond, scores of one open cell are tied: for ``ks`` add the share of the fullest
-    open cell to :math:`\delta`. ``nll`` does not come from the cells but is summed per
-    pixel beside them, with the probability of the true class clamped at 1e-7, in
-    units of 2**-24.
+    **Error against float64.** 8-bit and 16-bit maps: rounding only. Float values, of
+    any number:
+
+    - ``ece``, ``mce``, ``ace``, ``conf``, ``median_gap``: :math:`\delta`; ``oe``,
+      ``ue``, ``brier`` and its reliability: :math:`2\delta` = 7.7e-6. A score within
+      2.4e-7 of an edge belongs to the bin below. If ``bins`` does not divide 262140, an
+      edge may cut an open cell, whose pixels then stay together: add twice their share
+      to ``ece``.
+    - ``ks``: :math:`\delta + \max_g \min(U_g, D_g) / N`, since the scores of one open
+      cell g are tied. With w wrong and r correct pixels and edges l and h, :math:`U_g =
+      w h` and :math:`D_g = r (1 - l)`, as in :func:`~.sorted_metrics.sorted_metrics`.
+    - ``ece_em``: :math:`\delta + \frac2N \sum_g \max(U_g, D_g)` over the open cells
+      that an edge cuts, at most ``bins`` - 1. Only :math:`\delta` if all bins err to
+      one side, as those of an over-confident network do.
+    - ``ece_sweep``: it is exact for scores that move by at most :math:`\delta`, to the
+      middle of their cells. No bound holds against the scores themselves: where the
+      accuracies stop ascending, and so the number of bins, can hang on a single pixel.
+      If both sweeps end at one number of bins, the bound is that of ``ece_em``; if not,
+      both lie between :math:`|conf - acc|` and the sum of the gaps of single scores.
+    - ``nll`` does not come from the cells but is summed per pixel beside them, with the
+      probability of the true class clamped at 1e-7, in units of 2**-24.
+
+    From 100,000 pixels on, where one pixel weighs 1e-5, all but two were within 1e-5 in
+    our tests. ``ece_em`` of an almost calibrated network was off by up to 2.1e-5 (1e-5
+    from 1,000,000 pixels on). ``ece_sweep`` was off by 1e-5 for uniform scores, but by
+    up to 7e-3 where a fifth of the scores lie within 2.4e-7 of 0 or 1. Below 100,000
+    pixels the same formulas hold, and a tied cell weighs more: ``ks`` and ``ece_em``
+    may be off by a few pixels of N.
 
     With two classes both the top label and the positive class can be read from it;
-    with more classes the top confidence and whether it was right are counted.
+    with more classes the top confidence and whether its class was correct are counted.
 
     Args:
         num_classes (int): Defaults to 2.
@@ -55,14 +77,14 @@ class CalibrationHistogram:
         0.4
     """
 
-    LEVELS = 131070
-    CELLS = 2 * LEVELS + 1
+    STEPS = 131070
+    CELLS = 2 * STEPS + 1
     NLL_UNIT = 2**24
 
-    _TOLERANCE = 1 / 32  # of a level: on it, but for float32 rounding
+    _TOLERANCE = 1 / 32  # of a step: on the point, but for float32 rounding
     _NLL_CLAMP = 1e-7
 
-    def __init__(self, num_classes=2):
+    def __init__(self, num_classes: int = 2) -> None:
         if num_classes < 2:
             raise ValueError(
                 f'num_classes must be at least 2, not {num_classes}: a one-channel '
@@ -71,21 +93,26 @@ class CalibrationHistogram:
         self.num_classes = num_classes
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget all pixels."""
         self.counts = torch.zeros(2 * self.CELLS, dtype=torch.int64)
         self.nll = torch.zeros((), dtype=torch.int64)
-        self.few = self._no_scores()
 
-    def update(self, prob, label, ignore_index=255):
+    def update(
+        self,
+        prob: Tensor | np.ndarray,
+        label: Tensor | np.ndarray,
+        ignore_index: int = 255,
+    ) -> None:
         """Count the pixels of one image or batch.
 
         Args:
-            prob (Tensor | np.ndarray): Floating point in [0, 1]. Two classes: (...)
-                probability of the positive class. C classes: (C, ...). Values
+            prob (Tensor | np.ndarray): Floating point in [0, 1]. Two classes: ``(...)``
+                probability of the positive class. C classes: ``(C, ...)``. Values
                 up to 1e-6 outside are taken for rounding and clamped; float16 and
                 bfloat16 are cast up.
-            label (Tensor | np.ndarray): (...) of {0, ..., C - 1} and ``ignore_index``.
+            label (Tensor | np.ndarray): ``(...)`` of {0, ..., C - 1} and
+                ``ignore_index``.
             ignore_index (int): Pixels with this label count nowhere, and their
                 probabilities are not looked at. Defaults to 255.
 
@@ -94,13 +121,14 @@ class CalibrationHistogram:
                 or values outside [0, 1], or ``label`` has other values. Nothing of
                 the call has been counted then.
         """
+        scores: tuple[Tensor, ...]
         if self.num_classes == 2:
             scores = binary_scores(prob, label, ignore_index)
         else:
             scores = top_label_scores(prob, label, ignore_index, self.num_classes)
         device = scores[0].device
         self.counts, self.nll = self.counts.to(device), self.nll.to(device)
-        half = slice(2 * self.LEVELS, 2 * self.LEVELS + 2)
+        half = slice(2 * self.STEPS, 2 * self.STEPS + 2)
         before = self.counts[half].clone()
         work = _Buffers(min(CHUNK, len(scores[0])), scores[0])
         for score, *rest in zip(*(each.split(CHUNK) for each in scores)):
@@ -119,59 +147,25 @@ class CalibrationHistogram:
             self.nll -= whole.copy_(surprise.mul_(self.NLL_UNIT)).sum()
         if not torch.equal(before, self.counts[half]):
             self._split_half(*scores[:2])
-        if self._stays_few(len(scores[0])):
-            self.few.add(*scores[:2])
-
-    def _no_scores(self):
-        # Methods of the class: a reference to this object would be a cycle, and its
-        # 4 MB would stay until the garbage collector comes by.
-        return FewScores(
-            self.LEVELS, self._split_cells if self.num_classes == 2 else self._cells
-        )
-
-    def _stays_few(self, added):
-        """Drop the scores themselves when they become too many."""
-        if self.few is not None and self.few.number + added > MOST:
-            self.few = None
-        return self.few is not None
-
-    @property
-    def few_codes(self):
-        """Tensor | None: (P,) the scores themselves, None if they are too many."""
-        return None if self.few is None else self.few.codes()
-
-    def merge_few(self, codes):
-        """Replace the scores themselves by those of all parts of the histogram.
-
-        Args:
-            codes (Sequence[Tensor | None]): :attr:`few_codes` of every part.
-        """
-        self.few = self._no_scores()
-        for part in codes:
-            if self._stays_few(MOST + 1 if part is None else len(part)):
-                self.few.add_codes(part)
 
     @classmethod
-    def _cells(cls, score, low=None, high=None):
-        """Cell of each score: 2 i on level i, 2 i + 1 between i and i + 1."""
-        low = torch.mul(score, cls.LEVELS, out=low)
+    def _cells(
+        cls, score: Tensor, low: Tensor | None = None, high: Tensor | None = None
+    ) -> Tensor:
+        """Cell of each score: 2 i on point i, 2 i + 1 between i and i + 1."""
+        low = torch.mul(score, cls.STEPS, out=low)
         high = torch.sub(low, cls._TOLERANCE, out=high).ceil_()
         return low.add_(cls._TOLERANCE).floor_().add_(high)
 
-    @classmethod
-    def _split_cells(cls, score):
-        """The same, but that nothing is tolerated above 0.5, which predicts class 1."""
-        cells = cls._cells(score)
-        return cells.add_((cells == cls.LEVELS) & (score > 0.5))
-
-    def _split_half(self, score, outcome):
+    def _split_half(self, score: Tensor, outcome: Tensor) -> None:
         """Move what lies just above 0.5 out of its cell, where nothing is tolerated."""
-        beyond = outcome[self._split_cells(score) > self._cells(score)].long()
+        above = (self._cells(score) == self.STEPS) & (score > 0.5)
+        beyond = outcome[above].long()
         ones = torch.ones_like(beyond)
-        self.counts.scatter_add_(0, 2 * self.LEVELS + beyond, -ones)
-        self.counts.scatter_add_(0, 2 * self.LEVELS + 2 + beyond, ones)
+        self.counts.scatter_add_(0, 2 * self.STEPS + beyond, -ones)
+        self.counts.scatter_add_(0, 2 * self.STEPS + 2 + beyond, ones)
 
-    def merge(self, other):
+    def merge(self, other: CalibrationHistogram) -> None:
         """Add the pixels of another histogram.
 
         Args:
@@ -187,27 +181,23 @@ class CalibrationHistogram:
             )
         self.counts += other.counts.to(self.counts.device)
         self.nll += other.nll.to(self.nll.device)
-        if self._stays_few(MOST + 1 if other.few is None else other.few.number):
-            self.few.join(other.few)
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Number of pixels."""
         return int(self.counts.sum())
 
-    def levels(self, mode='top_label', exact=False):
+    def score_table(self, mode: str = 'top_label') -> ScoreTable:
         """List the distinct scores with their outcomes.
 
         Args:
             mode (str): 'top_label': the score is max(p, 1 - p) and the outcome is
-                whether the prediction p > 0.5 is right, so p = 0.5 predicts
+                whether the prediction p > 0.5 is correct, so p = 0.5 predicts
                 class 0 with confidence 0.5. 'positive': the score is p and the outcome
                 is the label. Defaults to 'top_label'.
-            exact (bool): Whether to list the scores themselves instead of the cells, if
-                there are at most 2**18. Defaults to False.
 
         Returns:
-            ScoreLevels: Empty if there are no pixels.
+            ScoreTable: Empty if there are no pixels.
 
         Raises:
             ValueError: Unknown mode, or 'positive' with more than two classes.
@@ -219,38 +209,35 @@ class CalibrationHistogram:
                 f"mode 'positive' needs two classes, not {self.num_classes}: use "
                 "'top_label'"
             )
-        if exact and self.few is not None:
-            return self.few.score_levels(mode == 'top_label' and self.num_classes == 2)
         counts = self.counts.cpu().numpy().reshape(-1, 2)
         lowest = 0
         if mode == 'top_label' and self.num_classes == 2:
-            lowest = self.LEVELS  # the cell of p = 0.5
-            folded = counts[lowest::-1, ::-1].copy()  # class 0 predicted: 0 is right
+            lowest = self.STEPS  # the cell of p = 0.5
+            folded = counts[lowest::-1, ::-1].copy()  # class 0 predicted: 0 is correct
             folded[1:] += counts[lowest + 1 :]
             counts = folded
-        wrong, right = counts[:, 0], counts[:, 1]
-        total = wrong + right
+        total, correct = counts.sum(1), counts[:, 1]
         filled = np.flatnonzero(total)
-        return ScoreLevels(
-            filled + lowest, total[filled], right[filled], 2 * self.LEVELS
+        return ScoreTable(
+            filled + lowest, total[filled], correct[filled], 2 * self.STEPS
         )
 
-    def compute(self, bins=10, mode='top_label'):
-        """Compute every figure.
+    def compute(self, bins: int = 10, mode: str = 'top_label') -> dict[str, float]:
+        """Compute every metric.
 
         Args:
             bins (int): Number of equal-width and equal-mass bins. Defaults to 10.
-            mode (str): See :meth:`levels`. Defaults to 'top_label'.
+            mode (str): See :meth:`score_table`. Defaults to 'top_label'.
 
         Returns:
             dict[str, float]: ``ece``, ``oe``, ``ue``, ``mce``, ``ace``, ``acc``,
-            ``conf`` (:func:`~.calibration.binned_figures`), ``median_gap``
-            (:func:`~.calibration.median_gap`), ``ece_em`` and
+            ``conf`` (:func:`~.binned_metrics.binned_metrics`), ``median_gap``
+            (:func:`~.binned_metrics.median_gap`), ``ece_em`` and
             ``ece_sweep`` with ``sweep_bins`` (:mod:`~.calibration.binning`),
-            ``ece_debiased`` (:func:`~.calibration.debiased_l2`), ``ks``
-            (:func:`~.calibration.ks_error`), ``brier`` with
+            ``ece_debiased`` (:func:`~.binned_metrics.debiased_l2`), ``ks``
+            (:func:`~.score_metrics.ks_error`), ``brier`` with
             ``brier_reliability``, ``brier_resolution`` and ``brier_uncertainty``
-            (:func:`~.calibration.brier_decomposition`), ``nll`` and ``count``.
+            (:func:`~.binned_metrics.brier_decomposition`), ``nll`` and ``count``.
             In positive mode ``acc`` is the mean outcome, the share of
             foreground. Without pixels ``count`` is 0 and all else nan.
 
@@ -258,38 +245,37 @@ class CalibrationHistogram:
             ValueError: ``bins`` is no integer above 0, or the mode does not fit.
         """
         check_bins(bins)
-        levels = self.levels(mode)
-        ranked = levels if self.few is None else self.levels(mode, exact=True)
-        count = levels.total
-        table = equal_width(levels, bins)
-        swept = sweep(ranked)
-        brier = brier_score(levels)
-        figures = {
-            **binned_figures(table),
+        scores = self.score_table(mode)
+        count = scores.total
+        table = equal_width(scores, bins)
+        swept = sweep(scores)
+        brier = brier_score(scores)
+        metrics = {
+            **binned_metrics(table),
             'median_gap': median_gap(table),
-            'ece_em': binned_figures(equal_mass(ranked, bins))['ece'],
-            'ece_sweep': binned_figures(swept)['ece'],
+            'ece_em': binned_metrics(equal_mass(scores, bins))['ece'],
+            'ece_sweep': binned_metrics(swept)['ece'],
             'sweep_bins': len(swept.count) if count else float('nan'),
             'ece_debiased': debiased_l2(table),
-            'ks': ks_error(ranked),
+            'ks': ks_error(scores),
             'brier': brier,
             **brier_decomposition(table, brier),
             'nll': self.mean_nll(count),
             'count': count,
         }
-        return {key: float(value) for key, value in figures.items()}
+        return {key: float(value) for key, value in metrics.items()}
 
-    def mean_nll(self, count):
-        """Negative log-likelihood per pixel, nan for no pixels."""
+    def mean_nll(self, count: int) -> float:
+        """Negative log-likelihood per pixel (nat) of ``count`` pixels, nan for none."""
         return int(self.nll) / self.NLL_UNIT / count if count else float('nan')
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return the state as plain tensors and integers.
 
         Returns:
-            dict: ``cells`` (K,) and ``counts`` (K, 2) of the cells that are not empty,
-            ``nll`` in units of 2**-24, ``few`` (P,) the scores themselves while they
-            are few, else None, ``levels`` and ``num_classes``.
+            dict: ``cells`` ``(K,)`` and ``counts`` ``(K, 2)`` of the cells that are not
+            empty, ``nll`` in units of 2**-24, ``levels``, the number of steps in
+            [0, 1], and ``num_classes``.
         """
         counts = self.counts.cpu().view(-1, 2)
         cells = counts.sum(1).nonzero().flatten()
@@ -297,26 +283,25 @@ class CalibrationHistogram:
             'cells': cells,
             'counts': counts[cells],
             'nll': int(self.nll),
-            'few': self.few_codes,
-            'levels': self.LEVELS,
+            'levels': self.STEPS,
             'num_classes': self.num_classes,
         }
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replace the state.
 
         Args:
-            state (dict): As :meth:`state_dict` returned it; earlier versions had no
-                ``few``.
+            state (dict): As :meth:`state_dict` returned it. Other keys are not read,
+                such as ``few`` of earlier versions.
 
         Raises:
-            ValueError: The state lacks a key, belongs to other levels or another
+            ValueError: The state lacks a key, belongs to other cells or another
                 number of classes, or holds impossible counts.
         """
         missing = {'cells', 'counts', 'nll', 'levels', 'num_classes'} - set(state)
         if missing:
             raise ValueError(f'histogram state lacks {sorted(missing)}')
-        for key, own in (('levels', self.LEVELS), ('num_classes', self.num_classes)):
+        for key, own in (('levels', self.STEPS), ('num_classes', self.num_classes)):
             if state[key] != own:
                 raise ValueError(
                     f'histogram state has {key} = {state[key]}, this histogram {own}'
@@ -328,22 +313,16 @@ class CalibrationHistogram:
             or ((cells < 0) | (cells >= self.CELLS)).any()
         ):
             raise ValueError('histogram state is broken: cells and counts do not fit')
-        few = state.get('few')
-        if few is not None and len(few) != int(rows.sum()):
-            raise ValueError('histogram state is broken: few does not fit the counts')
         counts = torch.zeros(self.CELLS, 2, dtype=torch.int64)
         counts[cells.long()] = rows.to(torch.int64)
         self.counts = counts.flatten()
-        self.few = None if few is None else self._no_scores()
-        if few is not None:
-            self.few.add_codes(few)
         self.nll = torch.tensor(int(state['nll']), dtype=torch.int64)
 
 
 class _Buffers:
     """Memory for the steps of one update, so that no step has to ask for its own."""
 
-    def __init__(self, size, like):
+    def __init__(self, size: int, like: Tensor) -> None:
         self._all = (
             *like.new_empty(2, size),
             *torch.empty(2, size, dtype=torch.int32, device=like.device),
@@ -351,12 +330,12 @@ class _Buffers:
             torch.ones(size, dtype=torch.int64, device=like.device),
         )
 
-    def first(self, number):
+    def first(self, number: int) -> tuple[Tensor, ...]:
         """Take as many elements of each."""
         return tuple(each[:number] for each in self._all)
 
 
-def _log_(values):
+def _log_(values: Tensor) -> Tensor:
     """Logarithm in place; numpy's is over twice as fast as torch's on the CPU."""
     if values.device.type != 'cpu':
         return values.log_()

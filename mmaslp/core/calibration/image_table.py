@@ -1,13 +1,22 @@
-"""One small row per image: what per-image figures and the bootstrap need."""
+"""One small row per image: what per-image metrics and the bootstrap need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from .bin_table import BinTable
-from .binned_metrics import binned_figures
+from .binned_metrics import binned_metrics
 from .binning import equal_width
-from .fine_bins import NarrowBins, narrow_per_bin, pack
+from .fine_bins import FineBins, fine_per_bin, pack
+from .histogram import CalibrationHistogram
 from .score_metrics import brier_score
 
+__all__ = ['ImageTable']
+
+# Columns of result files, which records name their values by, too.
 SCHEMA = ('names', 'count', 'right', 'conf', 'nll', 'brier')
 
 
@@ -15,22 +24,22 @@ class ImageTable:
     """Per-image sums per equal-width bin.
 
     Its size depends on the number of images and bins, not of pixels; adding up all rows
-    gives the pooled figures again.
+    gives the pooled metrics again.
 
     Args:
         records (Sequence[dict]): Rows as :meth:`record` makes them.
         bins (int): Number of bins. Defaults to 10.
 
     Attributes:
-        narrow (NarrowBins | None): A finer division of the same bins. None if a row
+        fine (FineBins | None): A finer division of the same bins. None if a row
             has none, as those of older result files.
 
     Raises:
         ValueError: A row has another number of bins.
     """
 
-    def __init__(self, records, bins=10):
-        self.names = [record['name'] for record in records]
+    def __init__(self, records: Sequence[dict[str, Any]], bins: int = 10) -> None:
+        self.names: list[str] = [record['name'] for record in records]
         sums = []
         for key, dtype in (('count', np.int64), ('right', np.int64), ('conf', float)):
             rows = [record[key] for record in records]
@@ -40,16 +49,21 @@ class ImageTable:
         self.table = BinTable(*sums)
         self.nll = np.array([record['nll'] for record in records], dtype=float)
         self.brier = np.array([record['brier'] for record in records], dtype=float)
-        narrow = [record.get('narrow') for record in records]
-        self.narrow = None
-        if all(image is not None for image in narrow):
-            self.narrow = NarrowBins(narrow, bins * narrow_per_bin(bins))
+        self.fine: FineBins | None = None
+        if all(record.get('narrow') is not None for record in records):
+            images = [record['narrow'] for record in records]
+            self.fine = FineBins(images, bins * fine_per_bin(bins))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
     @staticmethod
-    def record(name, histogram, bins=10, mode='top_label'):
+    def record(
+        name: str,
+        histogram: CalibrationHistogram,
+        bins: int = 10,
+        mode: str = 'top_label',
+    ) -> dict[str, Any]:
         """Make the row of one image.
 
         Args:
@@ -59,66 +73,66 @@ class ImageTable:
             mode (str): 'top_label' or 'positive'. Defaults to 'top_label'.
 
         Returns:
-            dict: ``name``; per bin ``count``, ``right`` and summed ``conf``;
-            ``narrow``, see :func:`~.narrow_bins.pack`; and the sums of ``nll`` and
-            ``brier``.
+            dict: ``name``; per bin ``count``, number of correct pixels ``right`` and
+            summed ``conf``; the fine bins ``narrow``, see :func:`~.fine_bins.pack`;
+            and the sums of ``nll`` and ``brier``. Its keys are those of result files.
         """
-        levels = histogram.levels(mode)
-        parts = narrow_per_bin(bins)
-        narrow = equal_width(levels, bins * parts)
-        table = narrow.joined(parts)
-        count = levels.total
+        scores = histogram.score_table(mode)
+        parts = fine_per_bin(bins)
+        fine = equal_width(scores, bins * parts)
+        table = fine.joined(parts)
+        count = scores.total
         return {
             'name': name,
             'count': table.count.tolist(),
-            'right': table.right.tolist(),
+            'right': table.correct.tolist(),
             'conf': table.conf.tolist(),
-            'narrow': pack(narrow),
+            'narrow': pack(fine),
             'nll': int(histogram.nll) / histogram.NLL_UNIT,
-            'brier': brier_score(levels) * count if count else 0.0,
+            'brier': brier_score(scores) * count if count else 0.0,
         }
 
     @property
-    def num_pixels(self):
-        """(I,) number of valid pixels per image."""
+    def num_pixels(self) -> np.ndarray:
+        """``(I,)`` number of valid pixels per image."""
         return self.table.total
 
-    def per_image(self):
-        """Figures of every image on its own.
+    def per_image(self) -> dict[str, np.ndarray]:
+        """Metrics of every image on its own.
 
         Returns:
-            dict[str, np.ndarray]: (I,) each of ``ece``, ``oe``, ``ue``, ``mce``,
+            dict[str, np.ndarray]: ``(I,)`` each of ``ece``, ``oe``, ``ue``, ``mce``,
             ``ace``, ``acc``, ``conf``; nan for images without valid pixels.
         """
-        return binned_figures(self.table)
+        return binned_metrics(self.table)
 
-    def mean_ece(self):
+    def mean_ece(self) -> float:
         """Mean of the per-image ECE over the images with valid pixels, else nan."""
         ece = self.per_image()['ece']
         ece = ece[~np.isnan(ece)]
         return float(ece.mean()) if len(ece) else float('nan')
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """Return the table by columns, as JSON can hold it."""
-        columns = {
+        columns: dict[str, Any] = {
             'names': self.names,
             'count': self.table.count.tolist(),
-            'right': self.table.right.tolist(),
+            'right': self.table.correct.tolist(),
             'conf': self.table.conf.tolist(),
             'nll': self.nll.tolist(),
             'brier': self.brier.tolist(),
         }
-        figures = self.per_image()
+        metrics = self.per_image()
         for key in ('ece', 'oe', 'acc'):
             columns[f'image_{key}'] = [
-                None if np.isnan(value) else float(value) for value in figures[key]
+                None if np.isnan(value) else float(value) for value in metrics[key]
             ]
-        if self.narrow is not None:
-            columns['narrow'] = self.narrow.to_json()
+        if self.fine is not None:
+            columns['narrow'] = self.fine.to_json()
         return columns
 
     @classmethod
-    def from_json(cls, columns, bins):
+    def from_json(cls, columns: dict[str, Any], bins: int) -> ImageTable:
         """Rebuild a table from its columns.
 
         Args:
@@ -139,16 +153,17 @@ class ImageTable:
         rows = zip(*(columns[key] for key in SCHEMA))
         table = cls([dict(zip(keys, row)) for row in rows], bins)
         if 'narrow' in columns:
-            table.narrow = NarrowBins.from_json(columns['narrow'])
-            if not np.array_equal(table.narrow.num_pixels, table.num_pixels):
-                raise ValueError('the narrow bins of the image table miss pixels')
+            table.fine = FineBins.from_json(columns['narrow'])
+            if not np.array_equal(table.fine.num_pixels, table.num_pixels):
+                raise ValueError('the fine bins of the image table miss pixels')
         return table
 
-    def take(self, rows):
+    def take(self, rows: Sequence[int]) -> ImageTable:
         """Return the table of some rows, in the given order."""
         chosen = object.__new__(ImageTable)
         chosen.names = [self.names[row] for row in rows]
-        chosen.table = self.table.take(rows)
-        chosen.narrow = self.narrow and self.narrow.take(rows)
-        chosen.nll, chosen.brier = self.nll[rows], self.brier[rows]
+        place = np.asarray(rows, dtype=np.int64)
+        chosen.table = self.table.take(place)
+        chosen.fine = None if self.fine is None else self.fine.take(rows)
+        chosen.nll, chosen.brier = self.nll[place], self.brier[place]
         return chosen

@@ -2,6 +2,16 @@
 
 import numpy as np
 import torch
+from torch import Tensor
+
+__all__ = [
+    'CHUNK',
+    'ROUNDING',
+    'SUM_TOLERANCE',
+    'binary_scores',
+    'flat_logits',
+    'top_label_scores',
+]
 
 # Pixels at a time: fewer steps cost more each, as the temporaries leave the cache.
 CHUNK = 3 * 2**15
@@ -13,16 +23,18 @@ MAX_LOGIT = 1e6
 SUM_TOLERANCE = 1e-2
 
 
-def binary_scores(prob, label, ignore_index):
+def binary_scores(
+    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int
+) -> tuple[Tensor, Tensor]:
     """Flatten the valid pixels of a two-class map.
 
     Args:
-        prob (Tensor | np.ndarray): (...) probability of class 1.
-        label (Tensor | np.ndarray): (...) of {0, 1, ignore_index}.
+        prob (Tensor | np.ndarray): ``(...)`` probability of class 1.
+        label (Tensor | np.ndarray): ``(...)`` of {0, 1, ignore_index}.
         ignore_index (int): Label of the pixels to leave out.
 
     Returns:
-        tuple[Tensor]: (P,) probability and (P,) label, 0 or 1.
+        tuple[Tensor, Tensor]: ``(P,)`` probability and ``(P,)`` label, 0 or 1.
 
     Raises:
         ValueError: See :meth:`CalibrationHistogram.update`.
@@ -35,16 +47,19 @@ def binary_scores(prob, label, ignore_index):
     return prob, label
 
 
-def binary_logits(logit, label, ignore_index):
+def flat_logits(
+    logit: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int
+) -> tuple[Tensor, Tensor]:
     """Flatten the valid pixels of a map of logits of the positive class.
 
     Args:
-        logit (Tensor | np.ndarray): (...) logit of class 1.
-        label (Tensor | np.ndarray): (...) of {0, 1, ignore_index}.
+        logit (Tensor | np.ndarray): ``(...)`` logit of class 1.
+        label (Tensor | np.ndarray): ``(...)`` of {0, 1, ignore_index}.
         ignore_index (int): Label of the pixels to leave out.
 
     Returns:
-        tuple[Tensor]: (P,) logit, float32 or float64, and (P,) label, 0 or 1.
+        tuple[Tensor, Tensor]: ``(P,)`` logit, float32 or float64, and ``(P,)`` label,
+        0 or 1.
 
     Raises:
         ValueError: See :meth:`LogitHistogram.update`.
@@ -63,18 +78,23 @@ def binary_logits(logit, label, ignore_index):
     return logit, label
 
 
-def top_label_scores(prob, label, ignore_index, num_classes):
+def top_label_scores(
+    prob: Tensor | np.ndarray,
+    label: Tensor | np.ndarray,
+    ignore_index: int,
+    num_classes: int,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Flatten the valid pixels of a map of several classes.
 
     Args:
-        prob (Tensor | np.ndarray): (C, ...) probabilities.
-        label (Tensor | np.ndarray): (...) of {0, ..., C - 1, ignore_index}.
+        prob (Tensor | np.ndarray): ``(C, ...)`` probabilities.
+        label (Tensor | np.ndarray): ``(...)`` of {0, ..., C - 1, ignore_index}.
         ignore_index (int): Label of the pixels to leave out.
         num_classes (int): C.
 
     Returns:
-        tuple[Tensor]: (P,) top probability, (P,) 1 where it is right, else 0, and
-        (P,) probability of the true class.
+        tuple[Tensor, Tensor, Tensor]: ``(P,)`` top probability, ``(P,)`` 1 where its
+        class is correct, else 0, and ``(P,)`` probability of the true class.
 
     Raises:
         ValueError: See :meth:`CalibrationHistogram.update`; also if the
@@ -101,7 +121,9 @@ def top_label_scores(prob, label, ignore_index, num_classes):
     return top, (predicted == label).long(), prob.gather(0, label[None])[0]
 
 
-def _tensors(score, label, name='prob'):
+def _tensors(
+    score: Tensor | np.ndarray, label: Tensor | np.ndarray, name: str = 'prob'
+) -> tuple[Tensor, Tensor]:
     """Accept arrays, check and raise the floating point type."""
     score, label = _tensor(score), _tensor(label)
     if not score.is_floating_point():
@@ -116,7 +138,7 @@ def _tensors(score, label, name='prob'):
     return score, label.to(score.device)
 
 
-def _tensor(values):
+def _tensor(values: Tensor | np.ndarray) -> Tensor:
     """Accept arrays of every layout; labels of 16 bits and more as int64."""
     if isinstance(values, np.ndarray):
         native = values.astype(values.dtype.newbyteorder('='), copy=False)
@@ -127,7 +149,7 @@ def _tensor(values):
     return values.long() if wide else values
 
 
-def _same_shape(score, label, name):
+def _same_shape(score: Tensor, label: Tensor, name: str) -> None:
     """Refuse a map and labels of different shapes."""
     if score.shape != label.shape:
         raise ValueError(
@@ -136,19 +158,21 @@ def _same_shape(score, label, name):
         )
 
 
-def _bounds(values):
+def _bounds(values: Tensor) -> tuple[float, float]:
     """Least and largest value as Python numbers; nan if there is one."""
     # In pieces too small for torch to start threads, which cost more than they save.
     lows, highs = zip(*(each.aminmax() for each in values.flatten().split(2**15)))
     return torch.stack(lows).min().item(), torch.stack(highs).max().item()
 
 
-def _valid_labels(label, ignore_index, num_classes):
+def _valid_labels(
+    label: Tensor, ignore_index: int, num_classes: int
+) -> tuple[Tensor, Tensor | None]:
     """Leave ignored pixels out.
 
     Returns:
-        tuple: (P,) labels in [0, num_classes) and the (all pixels,) bool mask of
-        those, None if no pixel is left out.
+        tuple: ``(P,)`` labels in [0, num_classes) and the bool mask of those
+        pixels, None if no pixel is left out.
     """
     if label.dtype == torch.bool or not label.numel():
         return label, None
@@ -170,7 +194,7 @@ def _valid_labels(label, ignore_index, num_classes):
     return label, valid
 
 
-def _checked(prob):
+def _checked(prob: Tensor) -> Tensor:
     """Refuse values that are no probabilities; clamp rounding."""
     if not prob.numel():
         return prob

@@ -6,53 +6,55 @@ import numpy as np
 
 from .bin_table import BinTable
 
+__all__ = ['ScoreTable']
+
 
 @dataclass(frozen=True)
-class ScoreLevels:
-    """Number of pixels and of right ones per distinct score.
+class ScoreTable:
+    """Number of pixels, and of correct ones, per distinct score.
 
     Args:
-        score (np.ndarray): (K,) int64, strictly ascending, in units of ``1 / unit``.
-        count (np.ndarray): (K,) int64, at least 1 each.
-        right (np.ndarray): (K,) int64, pixels whose outcome is 1.
+        score (np.ndarray): ``(K,)`` int64, strictly ascending, in ``1 / unit``.
+        count (np.ndarray): ``(K,)`` int64, at least 1 each.
+        correct (np.ndarray): ``(K,)`` int64, pixels whose outcome is 1.
         unit (int): The score that means confidence 1.
     """
 
     score: np.ndarray
     count: np.ndarray
-    right: np.ndarray
+    correct: np.ndarray
     unit: int
 
     @property
-    def total(self):
+    def total(self) -> int:
         """Number of pixels."""
         return int(self.count.sum())
 
     @property
-    def conf(self):
-        """(K,) float64, the confidence of each level."""
+    def conf(self) -> np.ndarray:
+        """``(K,)`` float64, the confidence that each score means."""
         return self.score / self.unit
 
     @property
-    def conf_sum(self):
-        """(K,) int64, the summed scores of the pixels of each level."""
+    def conf_sum(self) -> np.ndarray:
+        """``(K,)`` int64, the sum over the pixels of each score, in ``1 / unit``."""
         return self.score * self.count
 
-    def grouped(self, group, groups):
-        """Sum the levels of each group.
+    def grouped(self, group: np.ndarray, groups: int) -> BinTable:
+        """Sum the scores of each group.
 
         Args:
-            group (np.ndarray): (K,) int64 in [0, groups).
+            group (np.ndarray): ``(K,)`` int64 in [0, groups).
             groups (int): Number of groups.
 
         Returns:
-            BinTable: of (groups,) sums.
+            BinTable: Sums of shape ``(groups,)``.
         """
         # Integers below 2**53 in float64 weights: the sums are exact.
-        count, right, score = (
+        count, correct, score = (
             np.bincount(group, weights=each, minlength=groups)
-            for each in (self.count, self.right, self.conf_sum)
+            for each in (self.count, self.correct, self.conf_sum)
         )
         return BinTable(
-            count.astype(np.int64), right.astype(np.int64), score / self.unit
+            count.astype(np.int64), correct.astype(np.int64), score / self.unit
         )

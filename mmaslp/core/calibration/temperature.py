@@ -1,28 +1,25 @@
 """Temperature scaling of a binary model, fitted from a streaming logit histogram."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 from functools import cached_property
 from numbers import Real
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .bin_table import BinTable
-from .binned_metrics import binned_figures
+from .binned_metrics import binned_metrics
 from .binning import check_bins
-from .inputs import binary_logits
+from .inputs import flat_logits
 
-__all__ = [
-    'LogitHistogram',
-    'check_temperature',
-    'fit_temperature',
-    'temperature_interval',
-]
+__all__ = ['LogitHistogram', 'check_temperature', 'fit_temperature']
 
 # Temperatures that are looked at: beyond them the optimum counts as unbounded.
 MAX_TEMPERATURE = 2.0**10
-# Where a * sigmoid(-a) has its maximum.
-_PEAK = 1.2784645427610738
 
 
 class LogitHistogram:
@@ -45,7 +42,8 @@ class LogitHistogram:
     **Error against float64.** :meth:`nll` within s * w / 4 = s * 2.4e-4, :meth:`ece`
     within s * w / 8 = s * 1.2e-4 plus twice the share of the pixels in cells that an
     edge of a bin cuts; to both add exp(-256 s) times the share of pixels beyond the
-    ends. For the temperature see :func:`temperature_interval`.
+    ends. :meth:`balance`, whose zero is 1 / T, within w / 4 + 2**-21, plus that share
+    times the maximum of :math:`a \sigma(-s a)` over a >= 256.
 
     Example:
         >>> import torch
@@ -63,17 +61,22 @@ class LogitHistogram:
     _HALF = LIMIT * PER_UNIT
     CELLS = 2 * _HALF + 2
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.counts = torch.zeros(2 * self.CELLS, dtype=torch.int64)
         self.wrong = torch.zeros((), dtype=torch.int64)
 
-    def update(self, logit, label, ignore_index=255):
+    def update(
+        self,
+        logit: Tensor | np.ndarray,
+        label: Tensor | np.ndarray,
+        ignore_index: int = 255,
+    ) -> None:
         """Count the pixels of one image or batch.
 
         Args:
-            logit (Tensor | np.ndarray): (...) floating point, of the positive class:
-                z of a one-channel head, z1 - z0 of two channels.
-            label (Tensor | np.ndarray): (...) of {0, 1, ignore_index}.
+            logit (Tensor | np.ndarray): ``(...)`` floating point, of the positive
+                class: z of a one-channel head, z1 - z0 of two channels.
+            label (Tensor | np.ndarray): ``(...)`` of {0, 1, ignore_index}.
             ignore_index (int): Label of pixels that count nowhere. Defaults to 255.
 
         Raises:
@@ -82,7 +85,7 @@ class LogitHistogram:
                 wrong side add up to 2**42 or more. Nothing of the call has been counted
                 then.
         """
-        logit, label = binary_logits(logit, label, ignore_index)
+        logit, label = flat_logits(logit, label, ignore_index)
         label = label.long()
         cell = (logit * self.PER_UNIT).ceil_().clamp_(-self._HALF, self._HALF + 1)
         index = 2 * (cell.long() + self._HALF) + label
@@ -95,7 +98,7 @@ class LogitHistogram:
         self.wrong += wrong.long().sum()
         self.__dict__.pop('_table', None)
 
-    def merge(self, other):
+    def merge(self, other: LogitHistogram) -> None:
         """Add the pixels of another histogram, which stays as it is.
 
         Args:
@@ -106,7 +109,7 @@ class LogitHistogram:
         self.wrong += other.wrong.to(self.wrong.device)
         self.__dict__.pop('_table', None)
 
-    def _check_wrong(self, added):
+    def _check_wrong(self, added: float) -> None:
         """Refuse sums that an integer of 64 bits does not hold."""
         if int(self.wrong) + added > 2**62:
             raise ValueError(
@@ -116,22 +119,22 @@ class LogitHistogram:
             )
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Number of pixels."""
         return int(self.counts.sum())
 
     @property
-    def mean_wrong(self):
+    def mean_wrong(self) -> float:
         """Mean over all pixels of |z| where its sign is wrong, else 0."""
         return int(self.wrong) / self.WRONG_UNIT / self.count
 
     @property
-    def wrong_beyond(self):
+    def wrong_beyond(self) -> int:
         """Number of pixels beyond the ends, |z| >= 256, whose sign is wrong."""
         per_cell = self.counts.view(-1, 2)
         return int(per_cell[0, 1] + per_cell[-1, 0])
 
-    def nll(self, temperature=1.0):
+    def nll(self, temperature: float = 1.0) -> float:
         """Mean negative log-likelihood (nat per pixel) of sigmoid(z / T).
 
         Args:
@@ -146,7 +149,7 @@ class LogitHistogram:
         soft = np.logaddexp(0, -size / temperature) @ count / count.sum()
         return float(soft + self.mean_wrong / temperature)
 
-    def ece(self, temperature=1.0, bins=10):
+    def ece(self, temperature: float = 1.0, bins: int = 10) -> float:
         """Top-label ECE of sigmoid(z / T), equal-width bins (lo, hi] on [0, 1].
 
         Args:
@@ -157,13 +160,15 @@ class LogitHistogram:
             float: nan without pixels.
         """
         check_bins(bins)
-        size, count, right = self._table
+        size, count, correct = self._table
         conf = 1 / (1 + np.exp(-size / temperature))
         index = np.ceil(conf * bins).astype(np.int64) - 1
-        sums = (np.bincount(index, each, bins) for each in (count, right, conf * count))
-        return float(binned_figures(BinTable(*sums))['ece'])
+        sums = (
+            np.bincount(index, each, bins) for each in (count, correct, conf * count)
+        )
+        return float(binned_metrics(BinTable(*sums))['ece'])
 
-    def balance(self, inverse):
+    def balance(self, inverse: float) -> float:
         r"""Minus the derivative of the NLL with respect to s = 1 / T; falls with s.
 
         .. math::
@@ -172,37 +177,28 @@ class LogitHistogram:
 
         Args:
             inverse (float): s > 0.
+
+        Returns:
+            float: In units of the logit.
         """
         size, count, _ = self._table
-        return _pull(size, inverse) @ count / count.sum() - self.mean_wrong
-
-    def balance_error(self, inverse):
-        """How far :meth:`balance` may be from its value for the logits themselves.
-
-        The derivative of a * sigmoid(-s a) with respect to a lies in [-0.1, 0.5]. A
-        logit beyond an end contributes between 0 and the maximum from there on.
-
-        Args:
-            inverse (float): s > 0.
-        """
-        size, count, _ = self._table
-        beyond = count[size == self.LIMIT].sum() / count.sum()
-        largest = _pull(max(self.LIMIT, _PEAK / inverse), inverse)
-        return 0.25 / self.PER_UNIT + 0.5 / self.WRONG_UNIT + beyond * largest
+        decay = np.exp(-inverse * size)
+        pull = size * decay / (1 + decay)
+        return float(pull @ count / count.sum() - self.mean_wrong)
 
     @cached_property
-    def _table(self):
-        """(K,) |z|, number of pixels and of right ones, of all cells not empty."""
+    def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """``(K,)`` |z|, number of pixels and of correct ones, of cells not empty."""
         counts = self.counts.cpu().numpy().reshape(-1, 2)
         total = counts.sum(1)
         cell = np.flatnonzero(total)
         middle = (cell - self._HALF - 0.5) / self.PER_UNIT
         size = np.minimum(np.abs(middle), self.LIMIT)
-        right = counts[cell, (middle > 0).astype(np.int64)]
-        return size, total[cell], right
+        correct = counts[cell, (middle > 0).astype(np.int64)]
+        return size, total[cell], correct
 
 
-def fit_temperature(histogram):
+def fit_temperature(histogram: LogitHistogram) -> float:
     """Find the temperature with the lowest negative log-likelihood.
 
     The NLL is convex in 1 / T; its derivative is bisected in float64 until the
@@ -256,29 +252,7 @@ def fit_temperature(histogram):
     return 1 / inverse
 
 
-def temperature_interval(histogram):
-    """Bracket the temperature that the logits themselves, not cells, would give.
-
-    With e the bound of :meth:`LogitHistogram.balance_error`, the derivative of the
-    exact NLL changes its sign where the histogram's lies in [-e, e].
-
-    Args:
-        histogram (LogitHistogram): As for :func:`fit_temperature`.
-
-    Returns:
-        tuple[float, float]: Lowest and highest T; 0 and inf where no bound was found.
-
-    Raises:
-        ValueError: As :func:`fit_temperature`.
-    """
-    balance, error = histogram.balance, histogram.balance_error
-    inverse = 1 / fit_temperature(histogram)
-    high = _nearest(inverse, 1.0, lambda s: balance(s) + error(s) <= 0)
-    low = _nearest(inverse, -1.0, lambda s: balance(s) - error(s) >= 0)
-    return 0.0 if high is None else 1 / high, math.inf if low is None else 1 / low
-
-
-def check_temperature(value):
+def check_temperature(value: float) -> float:
     """Return a temperature as a float.
 
     Args:
@@ -296,38 +270,7 @@ def check_temperature(value):
     return float(value)
 
 
-def _pull(size, inverse):
-    """Values of a * sigmoid(-s a) for a >= 0."""
-    decay = np.exp(-inverse * size)
-    return size * decay / (1 + decay)
-
-
-def _nearest(start, direction, holds):
-    """The 1 / T next to ``start`` on one side where ``holds`` is seen to be true.
-
-    The steps double: far from ``start`` the error bound may be larger than all
-    it bounds, so nothing is learned from the limits themselves.
-
-    Returns:
-        float | None: None if it is not true at any step within the limits.
-    """
-    far, step = start, 2.0**-40
-    while not holds(far):
-        near, far = far, far * math.exp(direction * step)
-        step *= 2
-        if not 1 / MAX_TEMPERATURE <= far <= MAX_TEMPERATURE:
-            return None
-    if far == start:
-        return start
-    while (middle := math.sqrt(near * far)) not in (near, far):
-        if holds(middle):
-            far = middle
-        else:
-            near = middle
-    return far
-
-
-def _root(falling):
+def _root(falling: Callable[[float], float]) -> float:
     """Zero of a falling function of 1 / T; 0 or inf if it lies beyond the limits."""
     low, high = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE
     if falling(low) <= 0:

@@ -16,7 +16,8 @@ from ...evaluation.sample_scores import ScoreReader, check_scores
 class ProbMapHook(Hook):
     """Write the foreground probability of every test image as a grey PNG.
 
-    ``tools/eval_maps.py`` reads the maps back to the same figures, within half a level.
+    ``tools/eval_maps.py`` reads the maps back to the same metrics, within half a
+    step of the file.
 
     Args:
         out_dir (str): Folder for the maps, ``{stem of the image}.png``; made if needed.

@@ -7,11 +7,9 @@ from mmengine.dist import all_gather_object
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
-from ...core.calibration import check_bins
-from ...core.calibration.histogram import MODES, CalibrationHistogram
-from ...core.calibration.image_table import ImageTable
+from ...core.calibration import MODES, CalibrationHistogram, ImageTable, check_bins
 from ...visualization.reliability import figure_array, reliability_figure, save_figure
-from ..results import calibration_result, save_result, scalar_figures
+from ..results import calibration_result, save_result, scalar_metrics
 from ..run_context import (
     add_picture,
     applied_temperature,
@@ -25,15 +23,15 @@ from .streaming_metric import StreamingMetric
 
 @METRICS.register_module()
 class CalibrationMetric(StreamingMetric):
-    """Every calibration figure of section 5 of the docs, pooled over pixels.
+    """Every calibration metric of ``docs/metrics.md``, pooled over pixels.
 
     For heads with one or two channels (background and foreground) and, with
     ``mode='top_label'``, for more classes. Batches, sizes and float types may be
     mixed. Memory does not grow with the number of pixels: a histogram of 4 MB, four
     more for the last images, and 2 to 5 KB per image.
 
-    Besides the returned figures, files are written to ``output_dir`` or the run's log
-    folder: ``calibration_{val,test}.json`` (every figure, the table of images for
+    Besides the returned metrics, files are written to ``output_dir`` or the run's log
+    folder: ``calibration_{val,test}.json`` (every metric, the table of images for
     intervals and paired comparisons) and ``reliability_{val,test}.png`` and ``.pdf``,
     which also go to every visualizer backend. Another prefix than 'calib' becomes
     part of the names.
@@ -96,9 +94,9 @@ class CalibrationMetric(StreamingMetric):
         name = str(sample.get('img_path', len(self.results)))
         record = ImageTable.record(name, image, self.bins, self.mode)
         if self.keep_worst and prob.ndim == 2:
-            figures = ImageTable([record], self.bins).per_image()
-            figures = {key: float(value[0]) for key, value in figures.items()}
-            self._worst.push(name, len(self.results), figures, prob, label)
+            metrics = ImageTable([record], self.bins).per_image()
+            own = {key: float(value[0]) for key, value in metrics.items()}
+            self._worst.push(name, len(self.results), own, prob, label)
         return record
 
     def drop_after(self, kept: int) -> None:
@@ -110,13 +108,13 @@ class CalibrationMetric(StreamingMetric):
         self.worst = joined.items
 
     def compute_metrics(self, results: list) -> dict:
-        """Compute the figures and write the files.
+        """Compute the metrics and write the files.
 
         Args:
             results (list[dict]): One record per image.
 
         Returns:
-            dict[str, float]: Figure by name; undefined ones are nan.
+            dict[str, float]: Metric by name; undefined ones are nan.
         """
         draw = not is_training() if self.draw is None else self.draw
         self.result = calibration_result(
@@ -133,7 +131,7 @@ class CalibrationMetric(StreamingMetric):
             },
         )
         self._write(draw)
-        return scalar_figures(self.result)
+        return scalar_metrics(self.result)
 
     def _reset(self) -> None:
         super()._reset()

@@ -1,12 +1,11 @@
-"""The figures that the salient-object field reports."""
+"""The metrics that the salient-object field reports."""
 
 from typing import Any
 
 from mmseg.registry import METRICS
 
-from ...core.calibration import average_precision, roc_auc
-from ...core.calibration.histogram import CalibrationHistogram
-from ..sod_measures import load_library, sod_figures, sod_record
+from ...core.calibration import CalibrationHistogram, average_precision, roc_auc
+from ..sod_measures import load_library, sod_metrics, sod_record
 from .streaming_metric import StreamingMetric
 
 
@@ -17,7 +16,7 @@ class SODMetric(StreamingMetric):
     The measures are means over images; ``ap`` and ``auc`` are pooled over all pixels,
     from the histogram. Where masks are empty (out-of-distribution sets), F, AP and AUC
     are undefined and nan. ``protocol='released'`` stretches each map first, as
-    published figures are computed (also MAE, which the released tool leaves alone).
+    published numbers are computed (also MAE, which the released tool leaves alone).
 
     Args:
         **kwargs: See :class:`StreamingMetric`.
@@ -50,13 +49,13 @@ class SODMetric(StreamingMetric):
             results (list[dict]): One record per image.
 
         Returns:
-            dict[str, float]: See :func:`~mmaslp.evaluation.sod_measures.sod_figures`,
+            dict[str, float]: See :func:`~mmaslp.evaluation.sod_measures.sod_metrics`,
             and ``ap`` and ``auc``.
         """
-        levels = self.histogram().levels('positive', exact=True)
+        scores = self.histogram().score_table('positive')
         self.result = {
-            **sod_figures(results),
-            'ap': average_precision(levels),
-            'auc': roc_auc(levels),
+            **sod_metrics(results),
+            'ap': average_precision(scores),
+            'auc': roc_auc(scores),
         }
         return dict(self.result)

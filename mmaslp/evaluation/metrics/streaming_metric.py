@@ -1,4 +1,4 @@
-"""What the metrics share: one histogram, one small record per image, exact ranks."""
+"""What the metrics share: one histogram, one small record per image."""
 
 from abc import abstractmethod
 from collections import deque
@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.dist import all_gather_object, all_reduce, get_rank
 from mmengine.evaluator import BaseMetric
 
-from ...core.calibration.histogram import CalibrationHistogram
+from ...core.calibration import CalibrationHistogram
 from ..protocol import apply_protocol, check_protocol
 from ..run_context import is_training
 from ..sample_scores import SCORES, ScoreReader, check_scores
@@ -22,7 +22,7 @@ class StreamingMetric(BaseMetric):
     repeated to fill up the last batch. The histograms of the last images are kept
     apart until that is known, so that the repeated ones can be left out of the
     histogram too. All sums are integers: any number of processes gives the same
-    figures bit by bit.
+    metrics bit by bit.
 
     Args:
         ignore_index (int): Label of pixels that count nowhere. Defaults to 255.
@@ -110,8 +110,8 @@ class StreamingMetric(BaseMetric):
 
         Args:
             sample (dict): The data sample.
-            prob (Tensor): (H, W) or (C, H, W) probabilities.
-            label (Tensor): (H, W) labels.
+            prob (Tensor): ``(H, W)`` or ``(C, H, W)`` probabilities.
+            label (Tensor): ``(H, W)`` labels.
             image (CalibrationHistogram): Of this image alone.
 
         Returns:
@@ -119,13 +119,13 @@ class StreamingMetric(BaseMetric):
         """
 
     def evaluate(self, size: int) -> dict:
-        """Compute the figures of the whole dataset and start anew.
+        """Compute the metrics of the whole dataset and start anew.
 
         Args:
             size (int): Number of images of the dataset.
 
         Returns:
-            dict[str, float]: The figures, the same on all ranks.
+            dict[str, float]: The metrics, the same on all ranks.
 
         Raises:
             RuntimeError: A rank saw more repeated images than can be left out.
@@ -181,7 +181,6 @@ class StreamingMetric(BaseMetric):
             merged.merge(self.histogram())
         all_reduce(merged.counts)
         all_reduce(merged.nll)
-        merged.merge_few(all_gather_object(merged.few_codes))
         self._merged = merged
 
 

@@ -6,95 +6,26 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from mmaslp.core import CalibrationHistogram
-from mmaslp.core.calibration import TIED, binned_figures
+from mmaslp.core.calibration import SORTED, binned_metrics
 from mmaslp.core.calibration.bootstrap import bootstrap, paired_bootstrap
 from mmaslp.core.calibration.image_table import ImageTable
 
 # Not importable by name under pytest's importlib mode.
+pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
 reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))
-
-
-def images(number, seed=0, gain=1.0, size=200, bins=10, mode='top_label'):
-    """Records of images of different sizes, and the histogram of all."""
-    rng = np.random.default_rng(seed)
-    total, records = CalibrationHistogram(), []
-    for i in range(number):
-        logit = rng.normal(rng.normal(0, 1), 2, size + 10 * i)
-        label = rng.random(logit.shape) < 1 / (1 + np.exp(-logit))
-        image = CalibrationHistogram()
-        image.update(1 / (1 + np.exp(-gain * logit)), label)
-        total.merge(image)
-        records.append(ImageTable.record(f'{i}.png', image, bins, mode))
-    return ImageTable(records, bins), total
-
-
-@pytest.mark.parametrize('bins', [5, 10, 15])
-@pytest.mark.parametrize('mode', ['top_label', 'positive'])
-def test_rows_add_up_to_the_histogram(bins, mode):
-    table, total = images(6, bins=bins, mode=mode)
-    found, expected = binned_figures(table.table.pooled()), total.compute(bins, mode)
-    for key, value in found.items():
-        assert float(value) == pytest.approx(expected[key], abs=1e-12), key
-    assert table.nll.sum() / total.count == pytest.approx(expected['nll'])
-    assert table.brier.sum() / total.count == pytest.approx(expected['brier'])
-    assert table.num_pixels.sum() == total.count
-
-
-def test_mean_over_images_is_not_the_pooled_figure():
-    table, total = images(5)
-    each = []
-    for row in range(5):
-        each.append(float(binned_figures(table.take([row]).table.pooled())['ece']))
-    assert table.mean_ece() == pytest.approx(np.mean(each))
-    assert table.mean_ece() != pytest.approx(total.compute()['ece'], rel=1e-3)
-
-
-def test_image_without_valid_pixels_is_left_out_of_the_mean():
-    table, _ = images(3)
-    empty = ImageTable.record('empty', CalibrationHistogram())
-    records = [
-        {
-            'name': name,
-            'count': table.table.count[i],
-            'right': table.table.right[i],
-            'conf': table.table.conf[i],
-            'nll': table.nll[i],
-            'brier': table.brier[i],
-        }
-        for i, name in enumerate(table.names)
-    ]
-    assert ImageTable([*records, empty]).mean_ece() == pytest.approx(table.mean_ece())
-    assert np.isnan(ImageTable([empty]).mean_ece())
-    assert np.isnan(ImageTable([]).mean_ece())
-
-
-def test_table_goes_around_json():
-    table, _ = images(4)
-    again = ImageTable.from_json(table.to_json(), 10)
-    assert again.names == table.names
-    assert np.array_equal(again.table.conf, table.table.conf)
-    with pytest.raises(ValueError, match='has not 15 bins'):
-        ImageTable.from_json(table.to_json(), 15)
-    broken = table.to_json()
-    broken['nll'] = broken['nll'][1:]
-    with pytest.raises(ValueError, match='differ in length'):
-        ImageTable.from_json(broken, 10)
-    del broken['nll']
-    with pytest.raises(ValueError, match=r"lacks the columns .'nll'"):
-        ImageTable.from_json(broken, 10)
+images = pixels.images
 
 
 def test_intervals_equal_resampling_by_hand():
     table, _ = images(7)
-    drawn = bootstrap(table, resamples=150, seed=3, level=0.9)['intervals']
+    drawn = bootstrap(table, resamples=150, seed=3, confidence_level=0.9)['intervals']
     rng = np.random.default_rng(3)
     values = []
     for rows in (100, 50):  # drawn in chunks of 100
         for row in rng.integers(7, size=(rows, 7)):
-            values.append(float(binned_figures(table.take(row).table.pooled())['ece']))
+            values.append(float(binned_metrics(table.take(row).table.pooled())['ece']))
     assert drawn['ece'] == pytest.approx(np.quantile(values, [0.05, 0.95]), abs=1e-12)
 
 
@@ -161,28 +92,19 @@ def test_pairs_need_the_same_images():
         paired_bootstrap(images(3)[0], images(4)[0])
 
 
-@pytest.mark.parametrize('arguments', [{'resamples': 0}, {'level': 1}, {'level': 0}])
+@pytest.mark.parametrize(
+    'arguments', [{'resamples': 0}, {'confidence_level': 1}, {'confidence_level': 0}]
+)
 def test_bad_arguments(arguments):
-    with pytest.raises(ValueError, match='at least 1 and level'):
+    with pytest.raises(ValueError, match='at least 1 and confidence_level'):
         bootstrap(images(2)[0], **arguments)
 
 
-def test_row_size_does_not_depend_on_pixels():
-    rows = []
-    for n in (10, 10000):
-        histogram = CalibrationHistogram()
-        histogram.update(torch.rand(n), torch.zeros(n))
-        row = ImageTable.record('a', histogram)
-        rows.append({k: len(v) for k, v in row.items() if isinstance(v, list)})
-        assert row['narrow'].nbytes <= 16 * 130
-    assert rows[0] == rows[1] == {'count': 10, 'right': 10, 'conf': 10}
-
-
-# ---- the figures that sort all pixels ----
+# ---- the metrics that sort all pixels ----
 
 
 def pixels(number, steps, seed=0, gain=1.5):
-    """(prob, label) per image, on a grid of levels of the histogram."""
+    """(prob, label) per image, on a grid of scores of the histogram."""
     rng = np.random.default_rng(seed)
     scenes = []
     for i in range(number):
@@ -193,7 +115,7 @@ def pixels(number, steps, seed=0, gain=1.5):
 
 
 def table_of(scenes, mode='top_label'):
-    """The table of some images, and the figures of the histogram of all."""
+    """The table of some images, and the metrics of the histogram of all."""
     total, records = CalibrationHistogram(), []
     for i, (prob, label) in enumerate(scenes):
         image = CalibrationHistogram()
@@ -204,59 +126,63 @@ def table_of(scenes, mode='top_label'):
 
 
 def by_hand(scenes, mode, resamples, seed):
-    """Each figure of each resample from the pixels of the images that it draws."""
+    """Each metric of each resample from the pixels of the images that it draws."""
     rng = np.random.default_rng(seed)
-    values = {key: [] for key in TIED}
+    values = {key: [] for key in SORTED}
     for rows in rng.integers(len(scenes), size=(resamples, len(scenes))):
         prob, label = (np.concatenate(each) for each in zip(*(scenes[i] for i in rows)))
-        figures = reference.figures(prob, label, 10, mode)
-        figures['ece_sweep'] = reference.sweep(*reference.scores(prob, label, mode))[0]
-        for key in TIED:
-            values[key].append(figures[key])
+        metrics = reference.metrics(prob, label, 10, mode)
+        metrics['ece_sweep'] = reference.sweep(*reference.scores(prob, label, mode))[0]
+        for key in SORTED:
+            values[key].append(metrics[key])
     return {key: np.array(each) for key, each in values.items()}
 
 
 @pytest.mark.parametrize('mode', ['top_label', 'positive'])
-def test_sorted_figures_equal_resampling_of_8_bit_pixels_by_hand(mode):
+def test_sorted_metrics_equal_resampling_of_8_bit_pixels_by_hand(mode):
     scenes = pixels(7, 255)
     table, exact = table_of(scenes, mode)
-    found = bootstrap(table, 80, seed=3, level=0.9, exact=exact)['intervals']
+    found = bootstrap(table, 80, seed=3, confidence_level=0.9, overall=exact)[
+        'intervals'
+    ]
     for key, values in by_hand(scenes, mode, 80, 3).items():
         expected = np.quantile(values, [0.05, 0.95])
         assert found[key] == pytest.approx(expected, abs=1e-8), key
 
 
 @pytest.mark.parametrize('mode', ['top_label', 'positive'])
-def test_sorted_figures_of_fine_scores_are_close_to_resampling_by_hand(mode):
+def test_sorted_metrics_of_fine_scores_are_close_to_resampling_by_hand(mode):
     scenes = pixels(8, 65535)
     table, exact = table_of(scenes, mode)
-    found = bootstrap(table, 80, seed=3, level=0.9, exact=exact)['intervals']
+    found = bootstrap(table, 80, seed=3, confidence_level=0.9, overall=exact)[
+        'intervals'
+    ]
     drawn = by_hand(scenes, mode, 80, 3)
     for key, tolerance in (('ece_em', 0.1), ('ks', 0.02), ('ece_sweep', 0.3)):
         low, high = np.quantile(drawn[key], [0.05, 0.95])
         assert found[key] == pytest.approx((low, high), abs=tolerance * (high - low))
 
 
-def test_intervals_move_with_the_exact_figures_and_stay_figures():
+def test_intervals_move_with_the_exact_metrics_and_stay_metrics():
     table, exact = table_of(pixels(6, 65535))
-    one = bootstrap(table, 50, exact=exact)['intervals']
-    moved = {key: exact[key] + 0.01 for key in TIED}
-    other = bootstrap(table, 50, exact=moved)['intervals']
-    for key in TIED:
+    one = bootstrap(table, 50, overall=exact)['intervals']
+    moved = {key: exact[key] + 0.01 for key in SORTED}
+    other = bootstrap(table, 50, overall=moved)['intervals']
+    for key in SORTED:
         assert np.subtract(other[key], one[key]) == pytest.approx(0.01, abs=1e-9)
     assert other['ece'] == one['ece']
     moved = {'ece_em': None, 'ece_sweep': float('nan'), 'ks': -5.0}
-    other = bootstrap(table, 50, exact=moved)['intervals']
+    other = bootstrap(table, 50, overall=moved)['intervals']
     assert np.isnan([*other['ece_em'], *other['ece_sweep']]).all()
     assert other['ks'] == (0, 0)
 
 
-def test_pairs_compare_sorted_figures_by_hand():
+def test_pairs_compare_sorted_metrics_by_hand():
     scenes, softer = pixels(7, 255), pixels(7, 255, gain=1.0)
     (one, first), (two, second) = table_of(scenes), table_of(softer)
-    found = paired_bootstrap(one, two, 80, 5, exact=(first, second))
+    found = paired_bootstrap(one, two, 80, 5, overall=(first, second))
     drawn = [by_hand(each, 'top_label', 80, 5) for each in (scenes, softer)]
-    for key in TIED:
+    for key in SORTED:
         row = found[key]
         assert (row['first'], row['second']) == (first[key], second[key])
         expected = np.quantile(drawn[1][key] - drawn[0][key], [0.025, 0.975])
@@ -264,26 +190,26 @@ def test_pairs_compare_sorted_figures_by_hand():
     assert found['ece_em']['differs']
 
 
-def test_tables_without_narrow_bins_have_no_sorted_figures():
+def test_tables_without_fine_bins_have_no_sorted_metrics():
     table, exact = table_of(pixels(6, 255))
     columns = table.to_json()
     del columns['narrow']
     old = ImageTable.from_json(columns, 10)
-    found = bootstrap(old, 50, exact=exact)['intervals']
-    expected = bootstrap(table, 50, exact=exact)['intervals']
-    assert expected.keys() - found.keys() == set(TIED)
+    found = bootstrap(old, 50, overall=exact)['intervals']
+    expected = bootstrap(table, 50, overall=exact)['intervals']
+    assert expected.keys() - found.keys() == set(SORTED)
     assert all(found[key] == expected[key] for key in found)
     for pair in ((old, table), (table, old)):
-        compared = paired_bootstrap(*pair, 20, exact=(exact, exact))
-        assert not compared.keys() & set(TIED) and 'ece' in compared
+        compared = paired_bootstrap(*pair, 20, overall=(exact, exact))
+        assert not compared.keys() & set(SORTED) and 'ece' in compared
 
 
-def test_json_and_order_keep_narrow_bins():
+def test_json_and_order_keep_fine_bins():
     table, exact = table_of(pixels(6, 65535))
     again = ImageTable.from_json(table.to_json(), 10).take([3, 1, 0, 2, 5, 4])
     back = again.take([2, 1, 3, 0, 5, 4])
     assert back.names == table.names
-    found, expected = (bootstrap(each, 50, exact=exact) for each in (back, table))
+    found, expected = (bootstrap(each, 50, overall=exact) for each in (back, table))
     assert found['intervals'] == expected['intervals']
     columns = table.to_json()
     columns['narrow']['images'][1:3] = columns['narrow']['images'][2:0:-1]
@@ -292,7 +218,7 @@ def test_json_and_order_keep_narrow_bins():
 
 
 @pytest.mark.parametrize('kind', ['no foreground', 'no valid pixel', 'one empty'])
-def test_sorted_figures_of_odd_sets(kind):
+def test_sorted_metrics_of_odd_sets(kind):
     scenes = pixels(5, 255)
     for i, (_, label) in enumerate(scenes):
         if kind == 'no foreground':
@@ -300,8 +226,8 @@ def test_sorted_figures_of_odd_sets(kind):
         elif kind == 'no valid pixel' or i == 2:
             label[:] = 255
     table, exact = table_of(scenes)
-    found = bootstrap(table, 60, exact=exact)['intervals']
-    for key in TIED:
+    found = bootstrap(table, 60, overall=exact)['intervals']
+    for key in SORTED:
         low, high = found[key]
         if kind == 'no valid pixel':
             assert np.isnan([low, high]).all()
@@ -323,7 +249,7 @@ def test_a_thousand_images_take_seconds_and_little_memory():
     found = bootstrap(table, 1000)['intervals']
     # 0.9 s when alone on a core of 2026.
     assert time.process_time() - start < 10
-    assert all(found[key][0] < found[key][1] for key in TIED)
+    assert all(found[key][0] < found[key][1] for key in SORTED)
     tracemalloc.start()
     bootstrap(table, 100)
     peak = tracemalloc.get_traced_memory()[1]
