@@ -96,11 +96,11 @@ def summarise(results: dict[str, dict]) -> dict[str, dict]:
     """Keep of an evaluation the metrics and the bins of each set."""
     kept = {}
     for name, entry in results.items():
-        figures = {k: None if math.isnan(v) else v for k, v in entry['figures'].items()}
+        metrics = {k: None if math.isnan(v) else v for k, v in entry['metrics'].items()}
         bins = {k: entry['result']['bins'][k] for k in ('count', 'right', 'conf')}
         images = entry['result']['num_images']
         ood = entry['ood']
-        kept[name] = dict(ood=ood, figures=figures, bins=bins, num_images=images)
+        kept[name] = dict(ood=ood, figures=metrics, bins=bins, num_images=images)
     return kept
 
 
