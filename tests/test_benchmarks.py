@@ -388,7 +388,7 @@ def test_failures_come_after_the_table(folders):
         command,
         capture_output=True,
         text=True,
-        env={**os.environ, 'PYTHONPATH': str(folders)},
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(folders), str(ROOT)])},
     )
     assert done.returncode == 1
     assert re.search(r'ls_0.1/seed0_\w+: its process was killed', done.stderr)

@@ -71,7 +71,7 @@ def make_config(args):
             cfg, show=args.show, show_dir=args.show_dir, wait_time=args.wait_time
         )
     if args.report and not measures_calibration(cfg, args.eval):
-        raise ValueError('--report needs calibration figures: add --eval ece')
+        raise ValueError('--report needs the metrics of calibration: add --eval ece')
     if args.report and not osp.isdir(osp.dirname(osp.abspath(args.report))):
         raise ValueError(f'--report {args.report}: its folder does not exist')
     return cfg
@@ -98,7 +98,7 @@ def main(argv=None):
     print(f'\n{summary_table(results, args.eval)}\n')
     if args.temperature is not None:
         print(f'temperature: {args.temperature:.6g}')
-    print(f'figures: {osp.join(cfg.work_dir, "eval", "results.json")}')
+    print(f'metrics: {osp.join(cfg.work_dir, "eval", "results.json")}')
     for name, entry in results.items():
         if 'result' in entry:
             print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')

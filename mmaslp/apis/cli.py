@@ -29,7 +29,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 def add_host_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local_rank``."""
-    parser.add_argument('--work-dir', help='where to put logs, checkpoints and figures')
+    parser.add_argument('--work-dir', help='where to put logs, checkpoints and results')
     add_cfg_options(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
