@@ -1,6 +1,7 @@
+import multiprocessing
 import os
-import subprocess
-import sys
+import resource
+import signal
 
 import pytest
 
@@ -28,19 +29,21 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def write_to_a_full_disk(path):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    with pytest.raises(OSError, match='File too large'):
+        atomic_write(path, bytes(1000))
+
+
 def test_a_full_disk_leaves_the_old_file(tmp_path):
     path = tmp_path / 'x.txt'
     atomic_write(path, b'old')
-    command = (
-        'import resource, signal, sys; from mmaslp.utils.atomic_write import *;'
-        'signal.signal(signal.SIGXFSZ, signal.SIG_IGN);'
-        'resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100));'
-        'atomic_write(sys.argv[1], bytes(1000))'
-    )
-    done = subprocess.run(
-        [sys.executable, '-c', command, str(path)], capture_output=True, text=True
-    )
-    assert 'File too large' in done.stderr
+    fork = multiprocessing.get_context('fork')
+    child = fork.Process(target=write_to_a_full_disk, args=(path,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
     assert path.read_bytes() == b'old' and list(tmp_path.iterdir()) == [path]
 
 
