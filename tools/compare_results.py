@@ -6,13 +6,14 @@ Example:
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from mmaslp.apis.comparison import compare_results
 from mmaslp.core.calibration import SORTED
 from mmaslp.evaluation.results import save_result
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Difference (second - first) of every metric, with its interval '
@@ -30,7 +31,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Args:

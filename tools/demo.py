@@ -2,6 +2,7 @@
 """Train the demo network with BCE and with ASLP, and compare their calibration."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmaslp.apis.demo import MODELS, run_demo
@@ -9,7 +10,7 @@ from mmaslp.apis.demo import MODELS, run_demo
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--work-dir', default='work_dirs/demo', type=Path)

@@ -6,6 +6,7 @@ Example:
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 import torch
 
@@ -14,7 +15,7 @@ from mmaslp.evaluation.protocol import PROTOCOLS
 from mmaslp.visualization.text_table import format_table
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Calibration of probability maps on disk: 8-bit and 16-bit '
@@ -49,7 +50,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Args:
@@ -79,7 +80,7 @@ def main(argv=None):
     return 0
 
 
-def _print(sections):
+def _print(sections: dict[str, dict]) -> None:
     rows = {name: section['result'] for name, section in sections.items()}
     print(format_table(rows))
     measures = {name: section['metrics'] for name, section in sections.items()}

@@ -2,6 +2,7 @@
 """Fit the temperature of a checkpoint on the validation set (temperature scaling)."""
 
 import argparse
+from collections.abc import Sequence
 
 from mmengine.dist import is_main_process
 
@@ -11,7 +12,7 @@ from mmaslp.apis.temperature import fit_checkpoint
 from mmaslp.utils.temperature_file import temperature_path
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='Fit the temperature of a checkpoint')
     parser.add_argument('config', help='config file')
@@ -26,7 +27,7 @@ def parse_args(argv=None):
 
 
 @exit_on_user_error
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = parse_args(argv)
     set_local_rank(args)

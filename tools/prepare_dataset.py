@@ -9,13 +9,14 @@ never changed.
 """
 
 import argparse
+from collections.abc import Sequence
 
 from mmaslp.apis.cli import exit_on_user_error
 from mmaslp.datasets.prepare import SETS, prepare_dataset
 from mmaslp.datasets.splitting import Split
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -56,7 +57,7 @@ def parse_args(argv=None):
 
 
 @exit_on_user_error
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = parse_args(argv)
     prepare_dataset(

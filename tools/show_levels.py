@@ -7,13 +7,14 @@ Example:
 
 import argparse
 import os.path as osp
+from collections.abc import Sequence
 
 from mmaslp.apis.cli import add_cfg_options, exit_on_user_error
 from mmaslp.apis.config import load_config
 from mmaslp.apis.level_report import describe_summary, show_levels
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         description='Show the training images with the lowest and highest levels of '
@@ -38,7 +39,7 @@ def parse_args(argv=None):
 
 
 @exit_on_user_error
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options)

@@ -3,7 +3,9 @@
 
 import argparse
 import os.path as osp
+from collections.abc import Sequence
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from mmaslp.apis.cli import add_host_arguments, exit_on_user_error, set_local_rank
@@ -21,7 +23,7 @@ from mmaslp.apis.testing import (
 from mmaslp.visualization.report import write_report
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='Test a segmentor')
     parser.add_argument('config', help='config file')
@@ -56,7 +58,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def make_config(args):
+def make_config(args: argparse.Namespace) -> Config:
     """Read the config and apply the options."""
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
@@ -78,7 +80,7 @@ def make_config(args):
 
 
 @exit_on_user_error
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = parse_args(argv)
     set_local_rank(args)

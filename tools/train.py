@@ -2,13 +2,16 @@
 """Train a segmentor: the host's train.py, with checks before anything is built."""
 
 import argparse
+from collections.abc import Sequence
+
+from mmengine.runner import Runner
 
 from mmaslp.apis.cli import add_host_arguments, exit_on_user_error, set_local_rank
 from mmaslp.apis.config import load_config, set_work_dir
 from mmaslp.apis.training import prepare_training
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='Train a segmentor')
     parser.add_argument('config', help='config file')
@@ -25,7 +28,7 @@ def parse_args(argv=None):
 
 
 @exit_on_user_error
-def make_runner(args):
+def make_runner(args: argparse.Namespace) -> Runner:
     """Build the runner, or end with one message about config, checkpoint or data."""
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
@@ -33,7 +36,7 @@ def make_runner(args):
     return prepare_training(cfg, resume=args.resume, amp=args.amp)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = parse_args(argv)
     set_local_rank(args)

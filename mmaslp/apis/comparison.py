@@ -51,11 +51,12 @@ def compare_results(
         ValueError: A file is no result file, or their images or settings differ.
     """
     results, tables = _matched(first, second)
+    one, two = tables
     metrics = paired_bootstrap(
-        *tables, resamples, seed, confidence_level, overall=results
+        one, two, resamples, seed, confidence_level, overall=results
     )
     outdated = [p for p, table in zip((first, second), tables) if table.fine is None]
-    return Comparison(metrics, len(tables[0]), outdated)
+    return Comparison(metrics, len(one), outdated)
 
 
 def _matched(

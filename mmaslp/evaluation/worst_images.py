@@ -48,8 +48,10 @@ class WorstImages:
             or (full and oe <= self.items[-1]['metrics']['oe'])
         ):
             return
-        prob = np.asarray(prob.cpu() if hasattr(prob, 'cpu') else prob)
-        label = np.asarray(label.cpu() if hasattr(label, 'cpu') else label)
+        prob, label = (
+            each.cpu().numpy() if isinstance(each, Tensor) else each
+            for each in (prob, label)
+        )
         self.extend(
             [
                 {

@@ -6,12 +6,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
-from mmaslp.evaluation.protocol import apply_protocol, check_protocol
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from([8, 16]), st.integers(0, 1000))
-def test_round_trip_is_within_half_a_level(tmp_path_factory, bits, seed):
+def test_round_trip_is_within_half_a_step(tmp_path_factory, bits, seed):
     path = tmp_path_factory.mktemp('maps') / 'x.png'
     prob = np.random.default_rng(seed).random((7, 5))
     write_prob_map(path, prob, bits)
@@ -20,7 +19,7 @@ def test_round_trip_is_within_half_a_level(tmp_path_factory, bits, seed):
 
 
 @pytest.mark.parametrize('bits', [8, 16])
-def test_levels_and_ends_survive(tmp_path, bits):
+def test_values_and_ends_survive(tmp_path, bits):
     prob = np.arange(256).reshape(16, 16) / 255
     write_prob_map(tmp_path / 'x.png', torch.from_numpy(prob), bits)
     assert np.array_equal(read_prob_map(tmp_path / 'x.png'), np.float32(prob))
@@ -76,20 +75,3 @@ def test_16_bits_in_32(tmp_path):
 def test_unknown_ending(tmp_path):
     with pytest.raises(ValueError, match=r'unknown kind of map .\.exr'):
         read_prob_map(tmp_path / 'x.exr')
-
-
-def test_released_protocol():
-    prob = torch.tensor([[0.2, 0.3], [0.45, 0.6]])
-    found = apply_protocol(prob, 'released')
-    assert torch.equal((found * 255).round(), torch.tensor([[0.0, 64], [159, 255]]))
-    assert torch.equal(apply_protocol(prob, 'raw'), prob)
-    flat = apply_protocol(torch.full((2, 2), 0.7), 'released')
-    assert torch.equal(flat, torch.zeros(2, 2))
-    # Pixels that are left out do not set the stretch, and may hold anything.
-    marked = torch.cat([prob, torch.tensor([[1.0, float('nan')]])])
-    valid = torch.tensor([[True, True], [True, True], [False, False]])
-    assert torch.equal(apply_protocol(marked, 'released', valid)[:2], found)
-    assert apply_protocol(marked, 'released', valid & False) is marked
-    assert apply_protocol(torch.zeros(0, 3), 'released').shape == (0, 3)
-    with pytest.raises(ValueError, match='released'):
-        check_protocol('published')

@@ -3,58 +3,26 @@ import os
 import re
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mmaslp.core import CalibrationHistogram
-from mmaslp.core.calibration import TIED
 from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
 from mmaslp.evaluation.results import load_result
 from mmaslp.evaluation.sod_measures import load_library
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-main = runpy.run_path(str(TOOLS / 'eval_maps.py'))['main']
-compare = runpy.run_path(str(TOOLS / 'compare_results.py'))['main']
-SIZE = (12, 10)
-
-
-def pair(seed, size=SIZE):
-    """A probability map and a mask with a clear object."""
-    rng = np.random.default_rng(seed)
-    mask = np.zeros(size, np.uint8)
-    mask[2:8, 2:7] = 1
-    prob = 1 / (1 + np.exp(-3 * (mask - 0.5) + 1.5 * rng.normal(size=size)))
-    return prob, mask
-
-
-def save(path, values):
-    Image.fromarray(values).save(path)
-
-
-class Folders:
-    """Three good maps and masks; tests spoil one."""
-
-    def __init__(self, root):
-        self.pred, self.gt = root / 'pred', root / 'gt'
-        self.pred.mkdir()
-        self.gt.mkdir()
-        for i in range(3):
-            prob, mask = pair(i)
-            write_prob_map(self.pred / f'{i}.png', prob, bits=8)
-            save(self.gt / f'{i}.png', mask * 255)
-
-    def run(self, *options):
-        return main([str(self.pred), str(self.gt), *map(str, options)])
-
-    def histogram(self):
-        histogram = CalibrationHistogram()
-        for path in sorted(self.pred.iterdir()):
-            mask = np.asarray(Image.open(self.gt / f'{path.stem}.png')) > 127
-            histogram.update(read_prob_map(path), mask)
-        return histogram
+# Not importable by name under pytest's importlib mode.
+helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('map_folders.py')))
+SIZE, Folders, main, pair, save = (
+    helper.SIZE,
+    helper.Folders,
+    helper.main,
+    helper.pair,
+    helper.save,
+)
 
 
 @pytest.fixture
@@ -62,7 +30,7 @@ def folders(tmp_path):
     return Folders(tmp_path)
 
 
-def test_figures_of_good_folders(folders, tmp_path, capsys):
+def test_metrics_of_good_folders(folders, tmp_path, capsys):
     assert folders.run('--json', tmp_path / 'r.json') == 0
     result, images = load_result(tmp_path / 'r.json')
     expected = folders.histogram().compute()
@@ -75,7 +43,7 @@ def test_figures_of_good_folders(folders, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('name', ['sharp', 'soft', 'hard'])
-def test_golden_figures(shared, tmp_path, name):
+def test_golden_metrics(shared, tmp_path, name):
     golden = shared / 'golden' / 'maps'
     if not golden.is_dir():
         pytest.skip(f'needs {golden}')
@@ -92,7 +60,7 @@ def test_golden_figures(shared, tmp_path, name):
 
 
 @pytest.mark.parametrize('bits, limit', [(8, 0.5 / 255), (16, 1e-5)])
-def test_written_maps_give_the_same_figures(tmp_path, bits, limit):
+def test_written_maps_give_the_same_metrics(tmp_path, bits, limit):
     (tmp_path / 'maps').mkdir()
     (tmp_path / 'npy').mkdir()
     (tmp_path / 'gt').mkdir()
@@ -431,98 +399,6 @@ def test_unknown_protocol_is_a_usage_error(folders):
     with pytest.raises(SystemExit) as stop:
         folders.run('--protocol', 'best')
     assert stop.value.code == 2
-
-
-# ---- compare_results.py ----
-
-
-def result_files(folders, tmp_path):
-    other = tmp_path / 'soft'
-    other.mkdir()
-    for path in folders.pred.iterdir():
-        write_prob_map(other / path.name, 0.5 + 0.5 * (read_prob_map(path) - 0.5))
-    files = [str(tmp_path / f'{n}.json') for n in ('sharp', 'soft')]
-    for folder, file in zip((folders.pred, other), files):
-        assert main([str(folder), str(folders.gt), '--json', file]) == 0
-    return files
-
-
-def test_comparison(folders, tmp_path, capsys):
-    files = result_files(folders, tmp_path)
-    path = tmp_path / 'c.json'
-    assert compare([*files, '--json', str(path), '--resamples', '100']) == 0
-    found = json.loads(path.read_text())
-    results = [json.loads(Path(f).read_text()) for f in files]
-    for key in ('ece', 'nll', 'brier', 'conf', 'ece_image', *TIED):
-        assert found[key]['first'] == pytest.approx(results[0][key])
-        assert found[key]['difference'] == pytest.approx(
-            results[1][key] - results[0][key]
-        )
-    assert found['conf']['differs'] and found['conf']['high'] < 0
-    printed = capsys.readouterr().out
-    assert '3 images' in printed and 'earlier version' not in printed
-    assert all(key in printed for key in TIED)
-
-
-def test_files_of_earlier_versions_are_compared_without_sorted_figures(
-    folders, tmp_path, capsys
-):
-    files = result_files(folders, tmp_path)
-    content = json.loads(Path(files[0]).read_text())
-    del content['images']['narrow']
-    Path(files[0]).write_text(json.dumps(content))
-    capsys.readouterr()
-    assert compare([*files, '--resamples', '100']) == 0
-    *rows, note = capsys.readouterr().out.splitlines()
-    assert note.startswith(f'{files[0]} is of an earlier version')
-    assert all(key in note for key in TIED)
-    assert 'ece' in {row.split()[0] for row in rows}
-    assert not {row.split()[0] for row in rows} & set(TIED)
-
-
-def test_damaged_narrow_bins_are_refused(folders, tmp_path, capsys):
-    files = result_files(folders, tmp_path)
-    content = json.loads(Path(files[0]).read_text())
-    for damage in (
-        lambda narrow: narrow['images'].pop(),
-        lambda narrow: narrow['images'].__setitem__(0, 'AAAA'),
-        lambda narrow: narrow.pop('number'),
-    ):
-        broken = json.loads(json.dumps(content))
-        damage(broken['images']['narrow'])
-        Path(files[0]).write_text(json.dumps(broken))
-        assert compare(files) == 1
-        error = capsys.readouterr().err
-        assert files[0] in error and 'no result file' in error
-
-
-def test_comparison_of_other_images_is_refused(folders, tmp_path, capsys):
-    files = result_files(folders, tmp_path)
-    content = json.loads(Path(files[1]).read_text())
-    content['images']['names'][0] = 'another'
-    Path(files[1]).write_text(json.dumps(content))
-    assert compare(files) == 1
-    assert '2 images are in one file only' in capsys.readouterr().err
-    content['images']['names'][0] = content['images']['names'][1]
-    Path(files[1]).write_text(json.dumps(content))
-    assert compare(files) == 1
-    assert 'more than once' in capsys.readouterr().err
-
-
-def test_comparison_of_other_settings_is_refused(folders, tmp_path, capsys):
-    files = result_files(folders, tmp_path)
-    folders.run('--json', files[1], '--bins', '15')
-    assert compare(files) == 1
-    assert 'bins is 10' in capsys.readouterr().err
-    folders.run('--json', files[1], '--protocol', 'released')
-    assert compare(files) == 1
-    assert 'protocol' in capsys.readouterr().err
-
-
-def test_comparison_needs_result_files(folders, tmp_path, capsys):
-    Path(tmp_path / 'x.json').write_text('{}')
-    assert compare([str(tmp_path / 'x.json')] * 2) == 1
-    assert 'no result file' in capsys.readouterr().err
 
 
 def test_threads_are_left_alone(folders):

@@ -53,13 +53,13 @@ def test_fit_and_test(toy, tmp_path, channels):
     assert record['config'] == 'config.py'
     assert record['nll']['after'] < record['nll']['before']
 
-    figures = []
+    metrics = []
     for extra in ([], ['--temperature', '--report', 'report.html']):
         args = (path, checkpoint, '--eval', 'ece', 'iou', *extra)
         text = good(test, *args, cwd=tmp_path)
         results = json.loads((tmp_path / 'run/eval/results.json').read_text())
-        figures.append(results['test'])
-    before, after = figures
+        metrics.append(results['test'])
+    before, after = metrics
     assert f'temperature: {record["temperature"]:.6g}' in text
     assert f'<dd>{record["temperature"]}</dd>' in (tmp_path / 'report.html').read_text()
     for key in ('acc', 'mIoU %', 'mAcc %', 'aAcc %'):

@@ -30,7 +30,7 @@ class ProbMapHook(Hook):
             same stem, or a head has more than two classes.
     """
 
-    def __init__(self, out_dir: str, bits: int = 16, scores: str = 'auto'):
+    def __init__(self, out_dir: str, bits: int = 16, scores: str = 'auto') -> None:
         if bits not in BITS:
             raise ValueError(f'bits must be 8 or 16, not {bits!r}')
         self.out_dir = Path(out_dir)

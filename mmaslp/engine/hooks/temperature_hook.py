@@ -53,7 +53,9 @@ class TemperatureHook(Hook):
         >>> custom_hooks = [dict(type='TemperatureHook')]
     """
 
-    def __init__(self, temperature: float | None = None, file: str | None = None):
+    def __init__(
+        self, temperature: float | None = None, file: str | None = None
+    ) -> None:
         if temperature is not None and file is not None:
             raise ValueError('TemperatureHook takes temperature or file, not both')
         if temperature is not None:

@@ -126,7 +126,7 @@ def test_equal_mass_from_a_million_pixels_on(kind, mode):
         ('uniform', 'top_label', 1e-5),
         ('uniform', 'positive', 1e-5),
         ('confident', 'top_label', 1e-5),
-        ('confident', 'positive', 7e-3),  # a fifth lies within 2.4e-7 of 0 or 1
+        ('confident', 'positive', 1e-3),  # many share the cells next to 0 and 1
         ('8 bit', 'top_label', 1e-9),
         ('8 bit', 'positive', 1e-9),
         ('16 bit', 'top_label', 1e-9),

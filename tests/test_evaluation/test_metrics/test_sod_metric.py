@@ -6,7 +6,6 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mmaslp.evaluation.metrics import SODMetric
-from mmaslp.evaluation.sod_measures import sod_figures, sod_record
 
 library = pytest.importorskip('py_sod_metrics')
 
@@ -43,7 +42,7 @@ def measured(each, **kwargs):
     return metric.evaluate(len(each))
 
 
-def test_figures_are_the_library_s():
+def test_metrics_are_the_library_s():
     pairs = images()
     found = measured(samples(pairs))
     handler = library.FmeasureHandler(beta=0.3, with_adaptive=True, with_dynamic=True)
@@ -122,10 +121,6 @@ def test_repeated_images_are_left_out():
     assert metric.evaluate(4) == measured(each)
 
 
-def test_no_images():
-    assert all(np.isnan(value) for value in sod_figures([]).values())
-
-
 def test_ignored_pixels_are_refused():
     each = samples(images(1))
     each[0]['gt_sem_seg']['data'][0, 0, 0] = 255
@@ -138,15 +133,6 @@ def test_more_classes_are_refused():
     each[0]['seg_logits']['data'] = torch.randn(3, 40, 30)
     with pytest.raises(ValueError, match='one or two channels'):
         measured(each)
-
-
-def test_8_bit_values_survive_float32():
-    mask = np.zeros((16, 16), np.uint8)
-    mask[4:12, 4:12] = 1
-    prob = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    one = sod_record(np.float32(prob) / np.float32(255), mask)
-    two = sod_record(prob / 255, mask)
-    assert np.array_equal(one['f_curve'], two['f_curve'])
 
 
 def test_missing_library_says_what_to_install(monkeypatch):

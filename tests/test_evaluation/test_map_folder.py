@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmaslp.core.calibration import CalibrationHistogram
+from mmaslp.evaluation.map_folder import evaluate_maps, pair_files
+from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two maps and their masks."""
+    rng = np.random.default_rng(0)
+    for folder in ('maps', 'masks'):
+        (tmp_path / folder).mkdir()
+    for name in 'ab':
+        prob, mask = rng.random((6, 5)), rng.random((6, 5)) < 0.5
+        write_prob_map(tmp_path / 'maps' / f'{name}.png', prob)
+        Image.fromarray(mask.astype(np.uint8) * 255).save(
+            tmp_path / 'masks' / f'{name}.png'
+        )
+    return tmp_path / 'maps', tmp_path / 'masks'
+
+
+def test_metrics_are_those_of_all_maps(folders):
+    maps, masks = folders
+    section = evaluate_maps(maps, masks, resamples=0, keep_worst=1)
+    total, oe = CalibrationHistogram(), {}
+    for name in 'ab':
+        image = CalibrationHistogram()
+        mask = np.asarray(Image.open(masks / f'{name}.png')) > 127
+        image.update(read_prob_map(maps / f'{name}.png'), mask)
+        oe[name] = image.compute()['oe']
+        total.merge(image)
+    for key, value in total.compute().items():
+        if key != 'count':
+            assert section['result'][key] == value, key
+    assert section['result']['num_pixels'] == 60
+    assert [item['name'] for item in section['worst']] == [max(oe, key=oe.get)]
+    assert section['metrics'] == {}
+
+
+def test_files_are_paired_by_stem(folders):
+    maps, masks = folders
+    (masks / 'a.png').rename(masks / 'c.png')
+    pairs, problems = pair_files(maps, masks)
+    assert pairs == {'b': (maps / 'b.png', masks / 'b.png')}
+    assert [problem.split(': ')[1].split(' of')[0] for problem in problems] == [
+        'no mask',
+        'no map',
+    ]
+    with pytest.raises(ValueError, match=r'(?s)2 problem.*no mask.*no map'):
+        evaluate_maps(maps, masks)
+
+
+def test_one_folder_cannot_be_both(folders):
+    with pytest.raises(ValueError, match='the same folder'):
+        pair_files(folders[0], folders[0])

@@ -1,0 +1,65 @@
+import json
+import tempfile
+
+import numpy as np
+import pytest
+
+from mmaslp.core.calibration import CalibrationHistogram, ImageTable
+from mmaslp.evaluation.results import (
+    calibration_result,
+    load_result,
+    save_result,
+    scalar_metrics,
+)
+
+
+def test_result_files_of_others_are_refused():
+    with tempfile.TemporaryDirectory() as folder:
+        path = f'{folder}/x.json'
+        with pytest.raises(ValueError, match='cannot be read'):
+            load_result(path)
+        for text in ('{', '[]', '{"images": {}}'):
+            with open(path, 'w') as file:
+                file.write(text)
+            with pytest.raises(ValueError, match='no result file of mmaslp'):
+                load_result(path)
+
+
+def measured(**kwargs):
+    rng = np.random.default_rng(0)
+    histogram, records = CalibrationHistogram(), []
+    for name in 'ab':
+        image = CalibrationHistogram()
+        image.update(rng.random(50), rng.random(50) < 0.5)
+        histogram.merge(image)
+        records.append(ImageTable.record(name, image))
+    return calibration_result(histogram, ImageTable(records), resamples=20, **kwargs)
+
+
+def test_a_result_goes_around_its_file(tmp_path):
+    result = measured(settings={'protocol': 'raw'})
+    path = tmp_path / 'new' / 'r.json'  # the folder is made
+    save_result(path, result)
+    again, images = load_result(path)
+    assert again['ece'] == result['ece'] and again['settings'] == result['settings']
+    assert again['intervals']['ks'] == result['intervals']['ks']
+    assert again['bins']['low'][0] is None  # of an empty bin
+    assert images.names == ['a', 'b'] and images.fine is not None
+    # Keys that files of earlier versions have, and later tools read.
+    assert {'count', 'right', 'conf', 'low', 'high'} == set(again['bins'])
+    assert {'names', 'count', 'right', 'conf', 'narrow'} < set(again['images'])
+    assert set(scalar_metrics(result)) == {
+        *CalibrationHistogram().compute(),
+        'ece_image',
+    } - {'count'}
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / 'r.json'
+    save_result(path, {'ece': 0.5, 'ks': float('nan'), 'bins': [float('inf'), 1.0]})
+    kept = path.read_text()
+    assert json.loads(kept) == {'ece': 0.5, 'ks': None, 'bins': [None, 1.0]}
+    with pytest.raises(TypeError):
+        save_result(path, {'ece': object()})
+    assert path.read_text() == kept
+    assert [each.name for each in tmp_path.iterdir()] == ['r.json']

@@ -1,0 +1,50 @@
+"""A folder of maps and one of masks, and the tool that measures them."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mmaslp.core import CalibrationHistogram
+from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+main = runpy.run_path(str(TOOLS / 'eval_maps.py'))['main']
+SIZE = (12, 10)
+
+
+def pair(seed, size=SIZE):
+    """A probability map and a mask with a clear object."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros(size, np.uint8)
+    mask[2:8, 2:7] = 1
+    prob = 1 / (1 + np.exp(-3 * (mask - 0.5) + 1.5 * rng.normal(size=size)))
+    return prob, mask
+
+
+def save(path, values):
+    Image.fromarray(values).save(path)
+
+
+class Folders:
+    """Three good maps and masks; tests spoil one."""
+
+    def __init__(self, root):
+        self.pred, self.gt = root / 'pred', root / 'gt'
+        self.pred.mkdir()
+        self.gt.mkdir()
+        for i in range(3):
+            prob, mask = pair(i)
+            write_prob_map(self.pred / f'{i}.png', prob, bits=8)
+            save(self.gt / f'{i}.png', mask * 255)
+
+    def run(self, *options):
+        return main([str(self.pred), str(self.gt), *map(str, options)])
+
+    def histogram(self):
+        histogram = CalibrationHistogram()
+        for path in sorted(self.pred.iterdir()):
+            mask = np.asarray(Image.open(self.gt / f'{path.stem}.png')) > 127
+            histogram.update(read_prob_map(path), mask)
+        return histogram

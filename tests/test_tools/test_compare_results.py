@@ -1,0 +1,109 @@
+import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mmaslp.core.calibration import SORTED
+from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
+
+# Not importable by name under pytest's importlib mode.
+helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('map_folders.py')))
+Folders, main = helper.Folders, helper.main
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+compare = runpy.run_path(str(TOOLS / 'compare_results.py'))['main']
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return Folders(tmp_path)
+
+
+def result_files(folders, tmp_path):
+    other = tmp_path / 'soft'
+    other.mkdir()
+    for path in folders.pred.iterdir():
+        write_prob_map(other / path.name, 0.5 + 0.5 * (read_prob_map(path) - 0.5))
+    files = [str(tmp_path / f'{n}.json') for n in ('sharp', 'soft')]
+    for folder, file in zip((folders.pred, other), files):
+        assert main([str(folder), str(folders.gt), '--json', file]) == 0
+    return files
+
+
+def test_comparison(folders, tmp_path, capsys):
+    files = result_files(folders, tmp_path)
+    path = tmp_path / 'c.json'
+    assert compare([*files, '--json', str(path), '--resamples', '100']) == 0
+    found = json.loads(path.read_text())
+    results = [json.loads(Path(f).read_text()) for f in files]
+    for key in ('ece', 'nll', 'brier', 'conf', 'ece_image', *SORTED):
+        assert found[key]['first'] == pytest.approx(results[0][key])
+        assert found[key]['difference'] == pytest.approx(
+            results[1][key] - results[0][key]
+        )
+    assert found['conf']['differs'] and found['conf']['high'] < 0
+    printed = capsys.readouterr().out
+    assert '3 images' in printed and 'earlier version' not in printed
+    assert all(key in printed for key in SORTED)
+
+
+def test_files_of_earlier_versions_are_compared_without_sorted_metrics(
+    folders, tmp_path, capsys
+):
+    files = result_files(folders, tmp_path)
+    content = json.loads(Path(files[0]).read_text())
+    del content['images']['narrow']
+    Path(files[0]).write_text(json.dumps(content))
+    capsys.readouterr()
+    assert compare([*files, '--resamples', '100']) == 0
+    *rows, note = capsys.readouterr().out.splitlines()
+    assert note.startswith(f'{files[0]} is of an earlier version')
+    assert all(key in note for key in SORTED)
+    assert 'ece' in {row.split()[0] for row in rows}
+    assert not {row.split()[0] for row in rows} & set(SORTED)
+
+
+def test_damaged_narrow_bins_are_refused(folders, tmp_path, capsys):
+    files = result_files(folders, tmp_path)
+    content = json.loads(Path(files[0]).read_text())
+    for damage in (
+        lambda narrow: narrow['images'].pop(),
+        lambda narrow: narrow['images'].__setitem__(0, 'AAAA'),
+        lambda narrow: narrow.pop('number'),
+    ):
+        broken = json.loads(json.dumps(content))
+        damage(broken['images']['narrow'])
+        Path(files[0]).write_text(json.dumps(broken))
+        assert compare(files) == 1
+        error = capsys.readouterr().err
+        assert files[0] in error and 'no result file' in error
+
+
+def test_comparison_of_other_images_is_refused(folders, tmp_path, capsys):
+    files = result_files(folders, tmp_path)
+    content = json.loads(Path(files[1]).read_text())
+    content['images']['names'][0] = 'another'
+    Path(files[1]).write_text(json.dumps(content))
+    assert compare(files) == 1
+    assert '2 images are in one file only' in capsys.readouterr().err
+    content['images']['names'][0] = content['images']['names'][1]
+    Path(files[1]).write_text(json.dumps(content))
+    assert compare(files) == 1
+    assert 'more than once' in capsys.readouterr().err
+
+
+def test_comparison_of_other_settings_is_refused(folders, tmp_path, capsys):
+    files = result_files(folders, tmp_path)
+    folders.run('--json', files[1], '--bins', '15')
+    assert compare(files) == 1
+    assert 'bins is 10' in capsys.readouterr().err
+    folders.run('--json', files[1], '--protocol', 'released')
+    assert compare(files) == 1
+    assert 'protocol' in capsys.readouterr().err
+
+
+def test_comparison_needs_result_files(folders, tmp_path, capsys):
+    Path(tmp_path / 'x.json').write_text('{}')
+    assert compare([str(tmp_path / 'x.json')] * 2) == 1
+    assert 'no result file' in capsys.readouterr().err
