@@ -14,7 +14,7 @@ class LoadBinaryAnnotations:
     """Load a binary mask as labels 0 and 1; takes the place of ``LoadAnnotations``.
 
     The host's loader keeps the value 255 of a 0/255 mask, which its losses and metrics
-    ignore, and then every figure is 100. This one reads 1-bit, 0/1, 0/255, grey-edged,
+    ignore, and then every metric is 100. This one reads 1-bit, 0/1, 0/255, grey-edged,
     RGB(A), palette, 16-bit and JPEG masks and refuses what is not binary
     (:func:`mmaslp.datasets.masks.decode_binary_mask`).
 
