@@ -92,7 +92,7 @@ class Job:
         """
         content = dict(
             self.describe(),
-            config=Config.fromfile(self.setting.base).to_dict(),
+            config=merged_config(self.setting.base),
             files=[file_sizes(folder) for folder in (self.data, *self.ood)],
             temperature=self.temperature,
         )
@@ -126,12 +126,19 @@ class Job:
         Raises:
             ValueError: If they are not.
         """
+        merged_config.cache_clear()
         file_sizes.cache_clear()
         if replace(self).digest != self.digest:
             raise ValueError(
                 f'{self.setting.base} or the data of {self.name} changed since this '
                 'table was begun: start it again'
             )
+
+
+@lru_cache
+def merged_config(path: str) -> dict[str, Any]:
+    """A config with its bases merged; kept, as all runs of a table have the same."""
+    return Config.fromfile(path).to_dict()
 
 
 @lru_cache

@@ -79,8 +79,9 @@ class Records:
                 continue
             # A table needs no data: without it, the names have to do.
             folders = [Path(each) for each in (job.data, *job.ood) if each]
-            digest = record.get('digest', job.digest)
-            if digest != job.digest and all(folder.is_dir() for folder in folders):
+            digest = record.get('digest')
+            here = digest is not None and all(folder.is_dir() for folder in folders)
+            if here and digest != job.digest:
                 raise ValueError(
                     f'{self.path} holds a run of {job.name}, {job.method}, seed '
                     f'{job.seed} with another config, other data or another spec of '
