@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Train methods on folders of images and masks, and tabulate their calibration.
 
-Every run uses the same data, split, network, schedule and seeds; a run that has its
+Every run uses the same data, split, network, schedule and seeds. A run that has its
 results is not repeated, one that was interrupted resumes. With the data of the
 project's workplace, all images and then 120 of them (docs/calibration.md):
 
@@ -13,9 +13,9 @@ project's workplace, all images and then 120 of them (docs/calibration.md):
 import argparse
 from pathlib import Path
 
-from jobs import ROOT, VALIDATION, Job, Setting, check_jobs, positive
+from jobs import ROOT, VALIDATION, Job, Setting, positive
 from methods import METHODS
-from records import load_records, restore_records, save_records
+from records import Records
 from tables import (
     COLUMNS,
     OOD_COLUMNS,
@@ -24,9 +24,9 @@ from tables import (
     markdown,
     reliability_picture,
 )
-from training import end, run_all
+from training import end, run_missing
 
-from mmaslp.apis.cli import clear_errors
+from mmaslp.apis.cli import exit_on_user_error
 from mmaslp.visualization.reliability import save_figure
 
 # Methods that are tested a second time, with a temperature fitted on validation.
@@ -34,7 +34,7 @@ TEMPERATURE = ('bce', 'aslp_mc', 'aslp_fb', 'aslp_fb_median')
 SHOWN = ('bce', 'bce+ts', 'ls_0.1', 'aslp_mc', 'aslp_fb')
 
 
-def parse_args():
+def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--base', default=str(ROOT / 'benchmarks' / 'unet_64.py'))
@@ -58,7 +58,7 @@ def parse_args():
     return parser.parse_args()
 
 
-def list_jobs(args):
+def list_jobs(args: argparse.Namespace) -> list[Job]:
     """Runs in the order of the seeds, so that every method has one early."""
     setting = Setting(
         base=args.base,
@@ -86,21 +86,20 @@ def list_jobs(args):
     return list(dict.fromkeys(jobs))
 
 
-@clear_errors
-def main():
+@exit_on_user_error
+def main() -> None:
     """Run what is missing, then write the tables and pictures of all that is there."""
     args = parse_args()
     jobs = list_jobs(args)
-    restore_records(args.json, jobs[0].out, jobs[0].setting)
-    check_jobs(jobs)
-    failed = run_all(jobs, args.workers)
-    records = load_records(jobs[0].out, METHODS)
-    if args.json:
-        save_records(args.json, records)
+    table = Records(args.json, jobs[0].setting, METHODS)
+    failed = run_missing(jobs, table, args.workers)
+    table.save()
+    records = table.found
     found, tests, ood = collect(records, VALIDATION)
     print(markdown(found, tests, COLUMNS))
     if ood:
         print('\nOut of distribution\n\n' + markdown(found, ood, OOD_COLUMNS))
+    args.out.mkdir(parents=True, exist_ok=True)
     for data in sorted({record['data'] for record in records}):
         for test in tests:
             figure = reliability_picture(records, SHOWN, data, test)

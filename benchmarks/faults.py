@@ -22,7 +22,9 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
@@ -38,6 +40,10 @@ from tests.conftest import Toy
 
 FORK = multiprocessing.get_context('fork')
 EPOCHS = 6
+# What a child says of its end: ('done', levels, weights), ('error', message), ...
+Report = tuple
+# Fault, what the user sees, what is kept, whether a resumed run is equal.
+Row = tuple[str, str, str, str]
 
 
 class At(Hook):
@@ -45,22 +51,24 @@ class At(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, iteration, action):
+    def __init__(self, iteration: int, action: Callable[[Runner], object]) -> None:
         self.iteration = iteration
         self.action = action
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
         """See :class:`mmengine.hooks.Hook`."""
         if runner.iter == self.iteration:
             self.action(runner)
 
 
-def small_files(runner):
+def small_files(runner: Runner) -> None:
     """Let every write beyond 20 kB fail, as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 
-def poison_logits(runner):
+def poison_logits(runner: Runner) -> None:
     """Make the head answer nan for the first image of this batch."""
     conv = runner.model.decode_head.conv_seg
 
@@ -73,7 +81,7 @@ def poison_logits(runner):
     handle = conv.register_forward_hook(spoil)
 
 
-def poison_network(runner):
+def poison_network(runner: Runner) -> None:
     """Make nan of the first image's features, which the gradients then hold too."""
     conv = runner.model.decode_head.conv_seg
 
@@ -86,17 +94,26 @@ def poison_network(runner):
     handle = conv.register_forward_pre_hook(spoil)
 
 
-def lose_worker(runner):
+def lose_worker(runner: Runner) -> None:
     """Kill a worker process of the data loader, as the OOM killer does."""
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
 
-def die(runner):
+def die(runner: Runner) -> None:
     """Kill this process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def body(toy, folder, name, fault, workers, world, rank, queue):
+def body(
+    toy: Toy,
+    folder: Path,
+    name: str,
+    fault: Hook | None,
+    workers: int,
+    world: int,
+    rank: int,
+    queue: Any,
+) -> None:
     """Train in this process; report the levels and weights, or the error."""
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
@@ -130,15 +147,25 @@ def body(toy, folder, name, fault, workers, world, rank, queue):
     queue.put(('done', hook.aslp.alpha.tolist(), weights.tolist()))
 
 
-def start(*args, rank=0, world=1, workers=0, fault=None):
+def start(
+    toy: Toy,
+    folder: Path,
+    name: str,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    fault: Hook | None = None,
+) -> tuple[Any, Any]:
     """Start a child that trains."""
     queue = FORK.Queue()
-    child = FORK.Process(target=body, args=(*args, fault, workers, world, rank, queue))
+    args = (toy, folder, name, fault, workers, world, rank, queue)
+    child = FORK.Process(target=body, args=args)
     child.start()
     return child, queue
 
 
-def outcome(child, queue):
+def outcome(child: Any, queue: Any) -> Report:
     """Wait for a child; what it reported, or how it died."""
     while child.is_alive() and queue.empty():
         time.sleep(0.02)
@@ -146,12 +173,12 @@ def outcome(child, queue):
     return queue.get() if not queue.empty() else ('killed', 'the process is gone')
 
 
-def train(*args, **kwargs):
+def train(toy: Toy, folder: Path, name: str, **kwargs: Any) -> Report:
     """Train in a child and wait for it."""
-    return outcome(*start(*args, **kwargs))
+    return outcome(*start(toy, folder, name, **kwargs))
 
 
-def kept(folder, name):
+def kept(folder: Path, name: str) -> str:
     """Latest checkpoint that a resumed run would take, and whether it is whole."""
     with contextlib.redirect_stdout(io.StringIO()):  # it says so if there is none
         path = find_latest_checkpoint(folder / name)
@@ -164,7 +191,7 @@ def kept(folder, name):
     return Path(path).name
 
 
-def same(report, whole):
+def same(report: Report, whole: Report) -> str:
     """Whether a resumed run ended as the uninterrupted one did."""
     if report[0] != 'done':
         return f'no: {report}'
@@ -177,7 +204,7 @@ def same(report, whole):
     )
 
 
-def kills(toy, folder, whole, length, moments):
+def kills(toy: Toy, folder: Path, whole: Report, length: float, moments: int) -> Row:
     """Kill -9 at random moments, then resume."""
     chosen = random.Random(0)
     exact, found = 0, []
@@ -200,7 +227,9 @@ def kills(toy, folder, whole, length, moments):
     )
 
 
-def single(toy, folder, whole, name, title, **kwargs):
+def single(
+    toy: Toy, folder: Path, whole: Report, name: str, title: str, **kwargs: Any
+) -> Row:
     """One fault, then resume."""
     report = train(toy, folder, name, **kwargs)
     log = ''.join(p.read_text() for p in (folder / name).glob('*/*.log'))
@@ -221,7 +250,7 @@ def single(toy, folder, whole, name, title, **kwargs):
     return title, shorten(message), left, again
 
 
-def truncated(toy, folder, whole):
+def truncated(toy: Toy, folder: Path, whole: Report) -> Row:
     """A checkpoint cut to half its length."""
     shutil.copytree(folder / 'whole', folder / 'cut')
     (folder / 'cut' / 'last_checkpoint').write_text(str(folder / 'cut' / 'epoch_4.pth'))
@@ -246,7 +275,7 @@ def truncated(toy, folder, whole):
     )
 
 
-def lost_rank(toy, folder):
+def lost_rank(toy: Toy, folder: Path) -> Row:
     """One of two processes dies."""
     ranks = [start(toy, folder, 'pair', rank=r, world=2) for r in range(2)]
     whole = [outcome(*rank) for rank in ranks]
@@ -266,14 +295,14 @@ def lost_rank(toy, folder):
     )
 
 
-def shorten(text, length=300):
+def shorten(text: object, length: int = 300) -> str:
     """One line without paths of temporary folders."""
     text = ' '.join(str(text).replace('|', '/').split())
     text = re.sub(r'/tmp/\w+', '...', text)
     return text if len(text) <= length else text[:length] + ' ...'
 
 
-def rows(moments):
+def rows(moments: int) -> Iterator[Row]:
     """Run all faults."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -294,7 +323,7 @@ def rows(moments):
         yield lost_rank(toy, folder)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--moments', type=int, default=20)
     args = parser.parse_args()

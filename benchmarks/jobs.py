@@ -5,22 +5,22 @@ import copy
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from mmaslp.apis.testing import test_sets
-from mmaslp.utils.atomic_write import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 # These images steer ASLP, choose a label smoothing and fit a temperature: no table
 # reports them as test.
 VALIDATION = 'val'
-RESULTS = 'run.json'
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Setting:
         val_interval (int, optional): Epochs between two validations, else that of the
             config.
         train_images (int, optional): Train on the first N images only.
-        size (int, optional): Side of the images, else that of the config.
+        size (int, optional): Side of the images in pixels, else that of the config.
         loader_workers (int): Processes that load images, for each run.
         study (bool): Whether to compare choices of the method. The even images of the
             validation set steer the levels then, the odd ones are reported, and the
@@ -49,10 +49,9 @@ class Setting:
     loader_workers: int = 0
     study: bool = False
 
-    def describe(self):
-        """The setting as plain data, with the content of the config."""
-        base = Path(self.base)
-        return dict(asdict(self), base=base.name, config=config_digest(str(base)))
+    def describe(self) -> dict[str, Any]:
+        """The setting as plain data, with the name of the config."""
+        return dict(asdict(self), base=Path(self.base).name)
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Job:
     Attributes:
         setting (Setting): What is the same in all runs.
         data (str): Folder of the data, with train, val and test; '' for the config's.
-        ood (tuple[str]): Folders of sets without objects.
+        ood (tuple[str, ...]): Folders of sets without objects.
         method (str): Name of the method.
         spec (dict): ``loss``, ``hook`` (see methods.py).
         seed (int): Seed of the weights, the order and the draws.
@@ -72,124 +71,82 @@ class Job:
 
     setting: Setting
     data: str
-    ood: tuple
+    ood: tuple[str, ...]
     method: str
-    spec: dict = field(hash=False)
+    spec: dict[str, Any] = field(hash=False)
     seed: int
     out: Path
     temperature: bool = False
 
     @property
-    def name(self):
-        """str: Name of the data."""
+    def name(self) -> str:
+        """Name of the data."""
         return Path(self.data).name if self.data else Path(self.setting.base).stem
 
-    @property
-    def folder(self):
-        """Path: Where everything of the run lies."""
-        return run_folder(self.out, self.name, self.method, self.seed)
+    @cached_property
+    def digest(self) -> str:
+        """First digits of a SHA-256 over everything that defines the run.
+
+        That is the setting with the content of the config, the method, and the names
+        and sizes of all files of the data.
+        """
+        content = dict(
+            self.describe(),
+            config=merged_config(self.setting.base),
+            files=[file_sizes(folder) for folder in (self.data, *self.ood)],
+            temperature=self.temperature,
+        )
+        text = json.dumps(content, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
-    def results(self):
-        """Path: The figures of the run, there when it has ended."""
-        return self.folder / RESULTS
+    def folder(self) -> Path:
+        """Where everything of the run lies; no other run has the same."""
+        method = ''.join(c if c.isalnum() or c == '.' else '_' for c in self.method)
+        return self.out / self.name / method / f'seed{self.seed}_{self.digest}'
 
-    def describe(self):
-        """What tells this run from others, as plain data."""
-        sets = {self.name: self.data, **{Path(each).name: each for each in self.ood}}
+    @property
+    def results(self) -> Path:
+        """The file with the results of the run, there when it has ended."""
+        return self.folder / 'run.json'
+
+    def describe(self) -> dict[str, Any]:
+        """What a record says of its run, as plain data."""
         return dict(
             method=self.method,
             data=self.name,
-            files={name: files_digest(folder) for name, folder in sets.items()},
             seed=self.seed,
             setting=self.setting.describe(),
             spec=self.spec,
         )
 
-    @property
-    def claim(self):
-        """Path: What tells whose folder it is."""
-        return self.folder / 'job.json'
-
-    def claim_folder(self):
-        """Say that the folder is for this run, unless that is said."""
-        if not self.claim.is_file() and not self.results.is_file():
-            write_whole(self.claim, json.dumps(self.describe()) + '\n')
-
-    def check_folder(self):
-        """Look whether the folder is free, or for this run.
+    def check_unchanged(self) -> None:
+        """Make sure that config and data are still those that named the folder.
 
         Raises:
-            ValueError: If it holds, or was begun for, a run with other settings.
+            ValueError: If they are not.
         """
-        own = self.describe()
-        for path in (self.claim, self.results):
-            if not path.is_file():
-                continue
-            other = differences(read_json(path), own)
-            if other:
-                raise ValueError(
-                    f'{self.folder} is of another run ({other}): give another --out, '
-                    'and another --json'
-                )
-
-    def check_again(self):
-        """:meth:`check_folder` with config and data as they are now.
-
-        Digests are kept for the life of a process, which makes many runs.
-        """
-        config_digest.cache_clear()
-        files_digest.cache_clear()
-        self.check_folder()
-
-
-def run_folder(out, name, method, seed):
-    """Path: Where the run of a method on the data of this name lies below ``out``."""
-    place = ''.join(c if c.isalnum() or c == '.' else '_' for c in method)
-    return out / name / place / f'seed{seed}'
-
-
-def differences(found, own):
-    """Say where a description differs from that of now; '' if it does not."""
-    other = [key for key in own if not _agree(found.get(key), own[key])]
-    return ', '.join(f'{k}: {found.get(k)}, now {own[k]}' for k in other)
-
-
-def _agree(found, own):
-    """Whether two entries are the same; a set that is not here now (None) is."""
-    if isinstance(own, dict) and None in own.values():
-        own = {k: (found or {}).get(k) if v is None else v for k, v in own.items()}
-    return found == own
-
-
-def read_json(path):
-    """Read a JSON file of the benchmark.
-
-    Raises:
-        ValueError: If it is none; the message names it.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(
-            f'{path} is damaged or no file of this benchmark ({error}): delete it, or '
-            'name another'
-        ) from error
+        merged_config.cache_clear()
+        file_sizes.cache_clear()
+        if replace(self).digest != self.digest:
+            raise ValueError(
+                f'{self.setting.base} or the data of {self.name} changed since this '
+                'table was begun: start it again'
+            )
 
 
 @lru_cache
-def config_digest(path):
-    """First digits of the SHA-256 of a config with its bases merged."""
-    content = json.dumps(Config.fromfile(path).to_dict(), sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+def merged_config(path: str) -> dict[str, Any]:
+    """A config with its bases merged; kept, as all runs of a table have the same."""
+    return Config.fromfile(path).to_dict()
 
 
 @lru_cache
-def files_digest(folder):
-    """First digits of the SHA-256 of names and sizes of the files below a folder.
+def file_sizes(folder: str) -> list[str] | None:
+    """Name and size in bytes of each file below a folder, sorted.
 
     Returns:
-        str | None: None if there is no such folder. Hidden files do not count.
+        list[str] | None: None if there is no such folder. Hidden files do not count.
     """
     if not folder or not Path(folder).is_dir():
         return None
@@ -198,15 +155,14 @@ def files_digest(folder):
         for path in Path(folder).rglob('*')
         if path.is_file()
     }
-    sizes = sorted(
+    return sorted(
         f'{name.as_posix()} {size}'
         for name, size in files.items()
         if not any(part.startswith('.') for part in name.parts)
     )
-    return hashlib.sha256('\n'.join(sizes).encode()).hexdigest()[:16]
 
 
-def positive(text):
+def positive(text: str) -> int:
     """Type of an argument: a whole number above 0."""
     number = int(text)
     if number < 1:
@@ -214,16 +170,16 @@ def positive(text):
     return number
 
 
-def check_jobs(jobs):
-    """Look for what would fail, or be mixed up, and claim the folders if all is well.
+def check_jobs(jobs: Sequence[Job], left: Sequence[Job]) -> None:
+    """Look for what would fail before the first run begins.
 
     Args:
         jobs (Sequence[Job]): All runs.
+        left (Sequence[Job]): Those that are still to be made.
 
     Raises:
-        ValueError: If two sets have one name, the data of a run that has no results
-            cannot be read, there are fewer training images than asked for, or a folder
-            is that of another run (:meth:`Job.check_folder`).
+        ValueError: If two sets have one name, the data of a run that is left cannot be
+            read, or there are fewer training images than asked for.
     """
     sets = {(job.name, job.data) for job in jobs}
     sets |= {(Path(folder).name, folder) for job in jobs for folder in job.ood}
@@ -234,19 +190,14 @@ def check_jobs(jobs):
             f'{len(twice)} name(s) of more than one folder ({", ".join(twice)}): '
             'results go by the last part of --data and --ood, rename one'
         )
-    left = {job.data: job for job in jobs if not job.results.is_file()}
-    for job in left.values():
+    for job in {job.data: job for job in left}.values():
         try:
             _check_data(job)
         except (ValueError, FileNotFoundError) as error:
             raise ValueError(f'{job.name}: {error}') from error
-    for job in jobs:
-        job.check_folder()
-    for job in jobs:
-        job.claim_folder()
 
 
-def _check_data(job):
+def _check_data(job: Job) -> None:
     cfg = make_config(job)
     train = len(DATASETS.build(copy.deepcopy(cfg.train_dataloader.dataset)))
     wanted = job.setting.train_images
@@ -256,7 +207,7 @@ def _check_data(job):
     test_sets(cfg, [VALIDATION] if job.setting.study else None)
 
 
-def make_config(job):
+def make_config(job: Job) -> Config:
     """Config of a run: the base with the method, the data and the seed put in."""
     setting = job.setting
     # The host formats each dump of a config, which takes seconds, unless told not to.
@@ -299,7 +250,7 @@ def make_config(job):
     )
     cfg.default_hooks.pop('visualization', None)
     cfg.visualizer.vis_backends = []
-    # Figures only: the intervals of the table are over seeds.
+    # Metrics only: the intervals of the table are over seeds.
     cfg.test_evaluator = [
         dict(type='CalibrationMetric', draw=False),
         dict(type='SODMetric'),
@@ -312,7 +263,7 @@ def make_config(job):
     return cfg
 
 
-def put_method(cfg, spec):
+def put_method(cfg: Config, spec: dict[str, Any]) -> None:
     """Set the loss of every head and the hook, as a user's config would."""
     for name in ('decode_head', 'auxiliary_head'):
         heads = cfg.model.get(name) or []

@@ -4,16 +4,18 @@
 all heads share the draw and a resumed run repeats it.
 """
 
+from typing import Any
+
 _FIXED = dict(type='ASLPHook', rule='fixed')
 
 
-def _sc_bce(hook=None, **kwargs):
+def _sc_bce(hook: dict | None = None, **kwargs: Any) -> dict[str, Any]:
     return dict(
         loss=dict(type='SCBCELoss', **kwargs), hook=dict(hook) if hook else None
     )
 
 
-def _other(kind, **kwargs):
+def _other(kind: str, **kwargs: Any) -> dict[str, Any]:
     return dict(loss=dict(type=kind, **kwargs), hook=None)
 
 

@@ -1,7 +1,7 @@
-"""How fast the calibration figures are, against the ways in use.
+"""How fast the calibration metrics are, against the ways in use.
 
-The same tensors in one process, on the CPU: (1) the histogram with all figures, (2)
-torchmetrics' BinaryCalibrationError, one figure: updated with every map and computed
+The same tensors in one process, on the CPU: (1) the histogram with all metrics, (2)
+torchmetrics' BinaryCalibrationError, one metric: updated with every map and computed
 once (which keeps every pixel), or updated and computed per map, and (3) the reference
 procedure of the field: write each map as 8-bit PNG, read it back and loop over the bins
 with masks. Peak memory is measured over 200 and then over 2,000 more maps.
@@ -11,16 +11,21 @@ import argparse
 import io
 import resource
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from torchmetrics.classification import BinaryCalibrationError
 
 from mmaslp.core import CalibrationHistogram
 
+# Pairs of probability and label, each ``(H, W)``.
+Maps = list[tuple[Tensor, Tensor]]
 
-def make_maps(number, size, seed=0):
+
+def make_maps(number: int, size: tuple[int, int], seed: int = 0) -> Maps:
     """Smooth objects on noise, 8-bit values so that every procedure sees the same."""
     generator = torch.Generator().manual_seed(seed)
     maps = []
@@ -34,30 +39,30 @@ def make_maps(number, size, seed=0):
     return maps
 
 
-def by_histogram(maps):
-    """All figures."""
+def by_histogram(maps: Maps) -> float:
+    """All metrics."""
     histogram = CalibrationHistogram()
     for prob, label in maps:
         histogram.update(prob, label)
     return histogram.compute()['ece']
 
 
-def by_torchmetrics(maps):
-    """One figure over all maps."""
+def by_torchmetrics(maps: Maps) -> float:
+    """One metric over all maps."""
     metric = BinaryCalibrationError(n_bins=10)
     for prob, label in maps:
         metric.update(prob, label)
     return metric.compute().item()
 
 
-def by_torchmetrics_per_map(maps):
-    """One figure per map."""
+def by_torchmetrics_per_map(maps: Maps) -> list[float]:
+    """One metric per map."""
     return [by_torchmetrics([each]) for each in maps]
 
 
-def by_reference(maps, bins=10):
+def by_reference(maps: Maps, bins: int = 10) -> float:
     """8-bit PNG, read back, masks per bin: top-label ECE pooled over pixels."""
-    count, right, conf_sum = torch.zeros(3, bins, dtype=torch.float64)
+    count, correct_sum, conf_sum = torch.zeros(3, bins, dtype=torch.float64)
     edges = torch.linspace(0, 1, bins + 1)
     for prob, label in maps:
         file = io.BytesIO()
@@ -69,19 +74,21 @@ def by_reference(maps, bins=10):
             inside = (conf > edges[k]) & (conf <= edges[k + 1])
             if inside.any():
                 count[k] += inside.sum()
-                right[k] += correct[inside].sum()
+                correct_sum[k] += correct[inside].sum()
                 conf_sum[k] += conf[inside].double().sum()
-    return ((conf_sum - right).abs().sum() / count.sum()).item()
+    return ((conf_sum - correct_sum).abs().sum() / count.sum()).item()
 
 
-def one_pass(maps):
+def one_pass(maps: Maps) -> None:
     """Only read both inputs and take a maximum."""
     for prob, label in maps:
         prob.max()
         label.max()
 
 
-def seconds(functions, maps, repeats):
+def seconds(
+    functions: Sequence[Callable], maps: Maps, repeats: int
+) -> dict[Callable, float]:
     """Least seconds per map of each function; their turns alternate.
 
     On a machine that does other work, too, the least time is the one least disturbed.
@@ -98,13 +105,13 @@ def seconds(functions, maps, repeats):
     return best
 
 
-def peak_mb():
+def peak_mb() -> float:
     """Peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def memory_growth(number, size):
-    """Peak memory that streaming ``number`` maps adds, and ten times as many."""
+def memory_growth(number: int, size: tuple[int, int]) -> list[float]:
+    """Peak memory in MB that streaming ``number`` maps adds, and ten times as many."""
     histogram = CalibrationHistogram()
     histogram.compute()
     grown, before = [], peak_mb()
@@ -117,7 +124,7 @@ def memory_growth(number, size):
     return grown
 
 
-def main():
+def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--maps', type=int, default=200)
@@ -126,7 +133,7 @@ def main():
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    size = tuple(args.size)
+    size = (args.size[0], args.size[1])
     grown = memory_growth(args.maps, size)  # first: the peak of a process never falls
     maps = make_maps(args.maps, size)
 
@@ -143,7 +150,7 @@ def main():
     functions = (by_histogram, one_pass, *(function for _, function, _ in ways))
     taken = seconds(functions, maps, args.repeats)
     fast, plain = taken[by_histogram], taken[one_pass]
-    print(f'{"histogram, all figures":<36}{1e3 * fast:9.3f} ms per map')
+    print(f'{"histogram, all metrics":<36}{1e3 * fast:9.3f} ms per map')
     for name, function, goal in ways:
         print(
             f'{name:<36}{1e3 * taken[function]:9.3f} ms per map = '

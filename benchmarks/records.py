@@ -1,74 +1,128 @@
 """The raw results of many runs: a file for each, and one for all of a table."""
 
 import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
 
-from jobs import RESULTS, differences, read_json, run_folder
+from jobs import Job, Setting
 
-from mmaslp.utils.atomic_write import write_whole
+from mmaslp.utils.atomic_write import atomic_write
+
+__all__ = ['Record', 'Records', 'read_json']
+
+# What training.py writes of a run. ``digest`` is :attr:`Job.digest`; records of earlier
+# versions have none, and tell their config and data otherwise.
+Record = dict[str, Any]
 
 
-def restore_records(path, out, setting):
-    """Put the runs of a results file where they would lie, so that none is repeated.
+class Records:
+    """The results of the runs of a table.
 
     Args:
-        path (Path, optional): What :func:`save_records` wrote, if it is there.
-        out (Path): Folder of all runs.
+        path (Path, optional): The file that :meth:`save` wrote, if it is there.
         setting (Setting): That of the table.
+        methods (Collection[str]): Names of its methods, in their order.
+
+    Attributes:
+        found (list[Record]): By data, method and seed.
 
     Raises:
-        ValueError: If the file is none of these, or a run of it, or one that lies in
-            the folder, is of another setting.
+        ValueError: If the file is none of these, or a run of it is of another setting
+            or of another method.
     """
-    records = []
-    if path is not None and path.exists():
+
+    def __init__(
+        self, path: Path | None, setting: Setting, methods: Collection[str]
+    ) -> None:
+        self.path = path
+        self.order = list(methods)
+        self.found: list[Record] = []
+        if path is None or not path.exists():
+            return
         if path.is_dir():
             raise ValueError(f'--json {path} is a folder: name a file')
-        records = read_json(path)
-        if not isinstance(records, list) or not all(
-            isinstance(r, dict) and 'setting' in r for r in records
+        self.found = read_json(path)
+        if not isinstance(self.found, list) or not all(
+            isinstance(r, dict) and 'setting' in r for r in self.found
         ):
             raise ValueError(f'{path} is no file of this benchmark: name another')
-    own = setting.describe()
-    for place, record in [
-        *((path, record) for record in records),
-        *((file.parent, read_json(file)) for file in _files(out)),
-    ]:
-        other = differences(record['setting'], own)
-        if other:
+        own = setting.describe()
+        for record in self.found:
+            other = record['setting']
+            changed = [
+                f'{key}: {other.get(key)}, now {value}'
+                for key, value in own.items()
+                if other.get(key) != value
+            ]
+            if changed:
+                raise ValueError(
+                    f'{path} holds a run of another table ({", ".join(changed)}): give '
+                    'another --json'
+                )
+        unknown = sorted({r['method'] for r in self.found} - {*self.order})
+        if unknown:
             raise ValueError(
-                f'{place} holds a run of another table ({other}): give another --out, '
-                'and another --json'
+                f'{path} holds runs of {", ".join(unknown)}, which this script does '
+                'not know: give another --json'
             )
-    for record in records:
-        folder = run_folder(out, record['data'], record['method'], record['seed'])
-        if not (folder / RESULTS).is_file():
-            write_whole(folder / RESULTS, json.dumps(record) + '\n')
+
+    def find(self, job: Job) -> Record | None:
+        """The record of a run, from the file of the table or from its own.
+
+        Raises:
+            ValueError: If the file has a run of this name with another config, other
+                data or another spec of the method.
+        """
+        for record in self.found:
+            if _key(record) != (job.name, job.method, job.seed):
+                continue
+            # A table needs no data: without it, the names have to do.
+            folders = [Path(each) for each in (job.data, *job.ood) if each]
+            digest = record.get('digest')
+            here = digest is not None and all(folder.is_dir() for folder in folders)
+            if here and digest != job.digest:
+                raise ValueError(
+                    f'{self.path} holds a run of {job.name}, {job.method}, seed '
+                    f'{job.seed} with another config, other data or another spec of '
+                    'the method: give another --json'
+                )
+            return record
+        return read_json(job.results) if job.results.is_file() else None
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Take up the results of those of some runs that have ended."""
+        known = {_key(record): record for record in self.found}
+        for job in jobs:
+            record = self.find(job)
+            if record is not None:
+                known[_key(record)] = record
+        self.found = sorted(
+            known.values(),
+            key=lambda r: (r['data'], self.order.index(r['method']), r['seed']),
+        )
+
+    def save(self) -> None:
+        """Write the results, one line each, if there is a file to write to."""
+        if self.path is not None:
+            lines = ',\n'.join(json.dumps(record) for record in self.found)
+            atomic_write(self.path, f'[\n{lines}\n]\n')
 
 
-def load_records(out, methods):
-    """All results below a folder, by data, method (in this order) and seed.
+def read_json(path: Path) -> Any:
+    """Read a JSON file of the benchmark.
 
     Raises:
-        ValueError: If there is a method that is not among these.
+        ValueError: If it is none; the message names it.
     """
-    records = [read_json(file) for file in _files(out)]
-    order = list(methods)
-    unknown = sorted({r['method'] for r in records} - {*order})
-    if unknown:
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
         raise ValueError(
-            f'{out} holds runs of {", ".join(unknown)}, which this script does not '
-            'know: give another --out, and another --json'
-        )
-    return sorted(
-        records, key=lambda r: (r['data'], order.index(r['method']), r['seed'])
-    )
+            f'{path} is damaged or no file of this benchmark ({error}): delete it, or '
+            'name another'
+        ) from error
 
 
-def save_records(path, records):
-    """Write the raw results of many runs, one line each."""
-    lines = ',\n'.join(json.dumps(record) for record in records)
-    write_whole(path, f'[\n{lines}\n]\n')
-
-
-def _files(out):
-    return sorted(out.glob(f'*/*/seed*/{RESULTS}'))
+def _key(record: Record) -> tuple[str, str, int]:
+    return record['data'], record['method'], record['seed']

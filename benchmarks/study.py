@@ -9,22 +9,22 @@ Half of the validation images steer the levels, the other half are reported:
 """
 
 import argparse
-import json
 import statistics
 from pathlib import Path
+from typing import Any
 
-from jobs import ROOT, VALIDATION, Job, Setting, check_jobs, positive
+from jobs import ROOT, VALIDATION, Job, Setting, positive
 from methods import METHODS
-from records import load_records, restore_records, save_records
+from records import Records
 from tables import COLUMNS, collect, markdown
-from training import end, run_all
+from training import end, run_missing
 
-from mmaslp.apis.cli import clear_errors
+from mmaslp.apis.cli import exit_on_user_error
 
 _GLOBAL = 'one level'
 
 
-def variant(rule, loss=None, **hook):
+def variant(rule: str, loss: dict | None = None, **hook: Any) -> dict[str, Any]:
     """Spec of a variant of a rule."""
     return dict(
         loss={'type': 'SCBCELoss', 'beta': 'HI', **(loss or {})},
@@ -56,7 +56,7 @@ VARIANTS = {
 }
 
 
-def parse_args():
+def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--base', default=str(ROOT / 'benchmarks' / 'unet_64.py'))
@@ -72,7 +72,7 @@ def parse_args():
     return parser.parse_args()
 
 
-def job(args, data, name, spec, seed):
+def job(args: argparse.Namespace, data: str, name: str, spec: dict, seed: int) -> Job:
     """One run."""
     setting = Setting(
         base=args.base,
@@ -85,16 +85,24 @@ def job(args, data, name, spec, seed):
     return Job(setting, data, (), name, spec, seed, args.out.resolve())
 
 
-def global_level(args, rule, data, seed):
-    """A run with the mean level that a rule ended with, the same for all images."""
-    learned = json.loads(job(args, data, rule, None, seed).results.read_text())
+def global_level(
+    args: argparse.Namespace, records: Records, rule: str, data: str, seed: int
+) -> Job | None:
+    """A run with the mean level that a rule ended with, the same for all images.
+
+    Returns:
+        Job | None: None if the run of the rule has not ended.
+    """
+    learned = records.find(job(args, data, rule, VARIANTS[rule], seed))
+    if learned is None:
+        return None
     level = statistics.fmean(learned['alpha'])
     spec = variant('fixed', alpha=level, warmup_epochs=0)
     return job(args, data, f'{rule}, {_GLOBAL}', spec, seed)
 
 
-@clear_errors
-def main():
+@exit_on_user_error
+def main() -> None:
     """Run what is missing and print the table."""
     args = parse_args()
     runs = [(data, seed) for seed in range(args.seeds) for data in args.data]
@@ -103,27 +111,21 @@ def main():
         for data, seed in dict.fromkeys(runs)
         for name in dict.fromkeys(args.variants)
     ]
-    out = jobs[0].out
-    restore_records(args.json, out, jobs[0].setting)
-    check_jobs(jobs)
-    failed = run_all(jobs, args.workers)
+    levels = [f'{rule}, {_GLOBAL}' for rule in VARIANTS]
+    records = Records(args.json, jobs[0].setting, [*VARIANTS, *levels])
+    failed = run_missing(jobs, records, args.workers)
     second = [
-        global_level(args, rule, data, seed)
+        global_level(args, records, rule, data, seed)
         for data, seed in runs
         for rule in ('MC', 'FB')
-        if rule in args.variants and job(args, data, rule, None, seed).results.is_file()
+        if rule in args.variants
     ]
     try:
-        check_jobs(second)
+        failed += run_missing([j for j in second if j], records, args.workers)
     except ValueError as error:
         failed.append(str(error))
-    else:
-        failed += run_all(second, args.workers)
-    levels = [f'{rule}, {_GLOBAL}' for rule in VARIANTS]
-    records = load_records(out, [*VARIANTS, *levels])
-    if args.json:
-        save_records(args.json, records)
-    found, *_ = collect(records, VALIDATION)
+    records.save()
+    found, *_ = collect(records.found, VALIDATION)
     print(markdown(found, [VALIDATION], list(COLUMNS)[:7]))
     end(failed)
 

@@ -1,10 +1,13 @@
 """Tables and pictures of what training.py has measured."""
 
 import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from records import Record
 
 from mmaslp.visualization.reliability import reliability_figure
 
@@ -23,21 +26,27 @@ OOD_COLUMNS = ('ece', 'oe', 'nll', 'acc', 'mae')
 BEST_SMOOTHING = 'ls_best'
 MEAN = 'mean of the sets'
 
+# {data: {method: {set: {metric: {seed: value}}}}}
+Tables = dict[str, dict[str, dict[str, dict[str, dict[int, float | None]]]]]
 
-def collect(records, validation):
-    """Sort the figures of the runs.
+
+def collect(
+    records: Sequence[Record], validation: str
+) -> tuple[Tables, list[str], list[str]]:
+    """Sort the metrics of the runs.
 
     Args:
-        records (list[dict]): What :func:`training.run` wrote.
+        records (Sequence[Record]): What :func:`training.run` wrote.
         validation (str): Name of the validation set in the records.
 
     Returns:
-        tuple: {data: {method: {set: {figure: {seed: value}}}}}, with the label
+        tuple[Tables, list[str], list[str]]: Metrics of every run, with the label
         smoothing of the least validation ECE (``bce`` is that of 0) as ``ls_best``
         beside, and the mean over the data sets of each method and seed that all of
         them have; the names of the test sets; and of those without objects.
     """
-    found, names = {}, {True: [], False: []}
+    found: Tables = {}
+    names: dict[bool, list[str]] = {True: [], False: []}
     for record in sorted(records, key=lambda r: r['seed']):
         for suffix, sets in record['evaluations'].items():
             methods = found.setdefault(record['data'], {})
@@ -46,8 +55,8 @@ def collect(records, validation):
                 if name != validation and name not in names[entry['ood']]:
                     names[entry['ood']].append(name)
                 for key, value in entry['figures'].items():
-                    figures = row.setdefault(name, {}).setdefault(key, {})
-                    figures[record['seed']] = value
+                    by_seed = row.setdefault(name, {}).setdefault(key, {})
+                    by_seed[record['seed']] = value
     for methods in found.values():
         smoothed = [m for m in methods if m.startswith('ls_') or m == 'bce']
         if len(smoothed) > 1:
@@ -61,7 +70,7 @@ def collect(records, validation):
     return found, names[False], names[True]
 
 
-def _mean(tables):
+def _mean(tables: list[dict]) -> dict:
     """Mean over the data sets, seed by seed."""
     tables = [
         {m.partition(' (')[0]: row for m, row in table.items()} for table in tables
@@ -80,39 +89,40 @@ def _mean(tables):
             for name in rows[0]
             if all(name in row for row in rows)
         }
-        if all(figures['ece'] for figures in means.values()):
+        if all(metrics['ece'] for metrics in means.values()):
             mean[method] = means
     return mean
 
 
-def _mean_by_seed(values):
+def _mean_by_seed(values: list[dict]) -> dict:
     seeds = [s for s in values[0] if all(s in each for each in values)]
     columns = {seed: [each[seed] for each in values] for seed in seeds}
     return {s: None if None in c else statistics.fmean(c) for s, c in columns.items()}
 
 
-def markdown(found, names, keys):
+def markdown(found: Tables, names: Sequence[str], keys: Iterable[str]) -> str:
     """Lay out some of the sets: mean and standard deviation over the seeds.
 
     Args:
-        found (dict): See :func:`collect`.
-        names (list[str]): Names of the sets.
-        keys (Iterable[str]): Figures, of :data:`COLUMNS`.
+        found (Tables): See :func:`collect`.
+        names (Sequence[str]): Names of the sets.
+        keys (Iterable[str]): Metrics, of :data:`COLUMNS`.
     """
+    keys = list(keys)
     heads = ' | '.join(COLUMNS[key] for key in keys)
     lines = [f'| data | method | seeds | {heads} |', '|---' * (len(keys) + 3) + '|']
     for data, methods in found.items():
         for name in names:
             label = f'{data}, {name}' if len(names) > 1 else data
             for method, sets in methods.items():
-                figures = sets.get(name, {})
-                seeds = len(figures.get('ece', {}))
-                cells = ' | '.join(_cell(key, figures.get(key, {})) for key in keys)
+                metrics = sets.get(name, {})
+                seeds = len(metrics.get('ece', {}))
+                cells = ' | '.join(_cell(key, metrics.get(key, {})) for key in keys)
                 lines.append(f'| {label} | {method} | {seeds} | {cells} |')
     return '\n'.join(lines)
 
 
-def _cell(key, by_seed):
+def _cell(key: str, by_seed: dict[int, float | None]) -> str:
     values = list(by_seed.values())
     if not values or None in values:
         return '-'
@@ -123,7 +133,9 @@ def _cell(key, by_seed):
     return text if digits == 1 else text.replace('0.', '.')
 
 
-def reliability_picture(records, methods, data, test):
+def reliability_picture(
+    records: Sequence[Record], methods: Sequence[str], data: str, test: str
+) -> Figure | None:
     """Reliability diagrams of some methods on one test set, pixels of all seeds.
 
     Returns:
@@ -143,17 +155,17 @@ def reliability_picture(records, methods, data, test):
     return reliability_figure(results, width=2.9) if results else None
 
 
-def _pooled(entries):
+def _pooled(entries: list[dict]) -> dict[str, Any]:
     bins = {
         key: np.sum([entry['bins'][key] for entry in entries], 0).tolist()
         for key in ('count', 'right', 'conf')
     }
-    figures = {
+    metrics = {
         key: statistics.fmean(entry['figures'][key] for entry in entries)
         for key in ('ece', 'oe', 'ue', 'acc', 'conf')
     }
     return dict(
-        figures,
+        metrics,
         bins=bins,
         num_images=entries[0]['num_images'],
         num_seeds=len(entries),
@@ -161,13 +173,13 @@ def _pooled(entries):
     )
 
 
-def _span(levels):
+def _span(levels: Sequence[float]) -> tuple[float, float]:
     """Range of a histogram, of some width also where all levels are the same."""
     low, high = min(levels), max(levels)
     return (low, high) if high > low else (low, low + 0.01)
 
 
-def alpha_picture(records):
+def alpha_picture(records: Sequence[Record]) -> Figure | None:
     """Distribution of the levels at the end, one panel per data set and rule."""
     learned = [
         r for r in records if r['alpha'] and r['spec']['hook']['rule'] != 'fixed'

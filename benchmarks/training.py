@@ -6,35 +6,40 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
-from jobs import VALIDATION, make_config
-from mmengine.runner import Runner, find_latest_checkpoint
+from jobs import VALIDATION, Job, check_jobs, make_config
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+from records import Records
 
+from mmaslp.apis.runs import build_runner
 from mmaslp.apis.temperature import fit_checkpoint
 from mmaslp.apis.testing import evaluate, test_sets
-from mmaslp.utils.atomic_write import write_whole
+from mmaslp.utils.atomic_write import atomic_write
 
 EVALS = ('ece', 'sod', 'iou')
 
 
-def run(job):
+def run(job: Job) -> None:
     """Train and test once; what an interrupted run has saved is used.
 
     Args:
         job (Job): The run. Its results are written to ``job.results``.
     """
     start = time.monotonic()
-    job.check_again()  # config and data may have changed since the first run began
+    job.check_unchanged()  # this may be hours after the table was begun
     cfg = make_config(job)
     cfg.dump(job.folder / 'config.py')
     checkpoint = latest_checkpoint(job.folder)
     if checkpoint is not None:
         cfg.update(load_from=checkpoint, resume=True)
-    runner = Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     runner.train()
     trained = time.monotonic() - start
     levels = runner.message_hub.get_info('aslp') if job.spec['hook'] else None
@@ -53,6 +58,7 @@ def run(job):
         evaluations['+ts'] = evaluate(cfg, sets, evals=EVALS)
     record.update(
         job.describe(),
+        digest=job.digest,
         evaluations={k: summarise(v) for k, v in evaluations.items()},
         alpha=None
         if levels is None
@@ -60,11 +66,11 @@ def run(job):
         seconds=dict(train=trained, test=time.monotonic() - start - trained),
         date=time.strftime('%Y-%m-%d'),
     )
-    job.check_again()
-    write_whole(job.results, json.dumps(record) + '\n')
+    job.check_unchanged()
+    atomic_write(job.results, json.dumps(record) + '\n')
 
 
-def latest_checkpoint(folder):
+def latest_checkpoint(folder: Path) -> str | None:
     """The checkpoint to go on from, None without any.
 
     A run that was killed while it wrote one leaves a part of a file, and may leave the
@@ -78,7 +84,7 @@ def latest_checkpoint(folder):
     return str(files[0]) if len(files) > 1 else None
 
 
-def fit(cfg):
+def fit(cfg: Config) -> dict[str, Any]:
     """Fit a temperature; validation images that allow none cost the run nothing."""
     try:
         return dict(temperature=fit_checkpoint(cfg)['temperature'])
@@ -86,32 +92,44 @@ def fit(cfg):
         return dict(temperature=None, no_temperature=str(error))
 
 
-def summarise(results):
-    """Keep of an evaluation the figures and the bins of each set."""
+def summarise(results: dict[str, dict]) -> dict[str, dict]:
+    """Keep of an evaluation the metrics and the bins of each set."""
     kept = {}
     for name, entry in results.items():
-        figures = {k: None if math.isnan(v) else v for k, v in entry['figures'].items()}
+        metrics = {k: None if math.isnan(v) else v for k, v in entry['metrics'].items()}
         bins = {k: entry['result']['bins'][k] for k in ('count', 'right', 'conf')}
         images = entry['result']['num_images']
         ood = entry['ood']
-        kept[name] = dict(ood=ood, figures=figures, bins=bins, num_images=images)
+        kept[name] = dict(ood=ood, figures=metrics, bins=bins, num_images=images)
     return kept
 
 
-def run_all(jobs, workers):
+def run_missing(jobs: Sequence[Job], records: Records, workers: int) -> list[str]:
     """Run what has no results yet, ``workers`` at a time.
 
     Args:
         jobs (Sequence[Job]): In the order to start them.
+        records (Records): The results that are there; those of the runs are added.
         workers (int): Number of processes, each with one thread.
 
     Returns:
         list[str]: A line on each run that failed; the others have ended then.
+
+    Raises:
+        ValueError: See :func:`jobs.check_jobs`.
     """
-    left = [job for job in jobs if not job.results.is_file()]
+    left = [job for job in jobs if records.find(job) is None]
+    check_jobs(jobs, left)
     print(f'{len(jobs) - len(left)} of {len(jobs)} runs are there', flush=True)
+    failed = _run_all(left, workers)
+    records.add(jobs)
+    return failed
+
+
+def _run_all(left: Sequence[Job], workers: int) -> list[str]:
     os.environ['OMP_NUM_THREADS'] = '1'
-    progress, failed, number = _Progress(len(left)), [], workers
+    progress, number = _Progress(len(left)), workers
+    failed: list[str] = []
     while left:
         lost = []
         with ProcessPoolExecutor(number, get_context('spawn')) as pool:
@@ -147,10 +165,10 @@ def run_all(jobs, workers):
 class _Progress:
     """Prints what is done and how long the rest will take."""
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
         self.number, self.done, self.start = number, 0, time.monotonic()
 
-    def step(self, job, error):
+    def step(self, job: Job, error: str | None) -> None:
         self.done += 1
         rest = (time.monotonic() - self.start) / self.done * (self.number - self.done)
         state = 'FAILED' if error is not None else 'done'
@@ -160,14 +178,15 @@ class _Progress:
         )
 
 
-def end(failed):
+def end(failed: Sequence[str]) -> None:
     """End with the failures, if there are any, after all that could be shown."""
     if failed:
         sys.exit('\n'.join(['failed (see run.log in the folder):', *failed]))
 
 
-def _quietly(job):
+def _quietly(job: Job) -> str | None:
     """Run with all output in a file of the run; return what went wrong, if it did."""
+    job.folder.mkdir(parents=True, exist_ok=True)
     with open(job.folder / 'run.log', 'a', encoding='utf-8') as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,44 +145,41 @@ def make_job(monkeypatch, folders):
     return make
 
 
-def test_a_folder_is_of_one_run(make_job, folders, image_folder, monkeypatch):
+def test_a_folder_is_of_one_run(make_job, folders, image_folder):
     import jobs
 
-    make_job(epochs=5).claim_folder()
-    make_job(epochs=5).check_folder()
-    for other, match in (
-        (dict(epochs=6), r"'epochs': 5.*'epochs': 6.*--out"),
-        (dict(epochs=5, ood=['ood']), 'files: '),
-    ):
-        with pytest.raises(ValueError, match=f'is of another run .*{match}'):
-            make_job(**other).check_folder()
+    own = make_job(epochs=5).folder
+    assert own == make_job(epochs=5).folder
+    others = [make_job(epochs=6), make_job(epochs=5, ood=['ood'])]
+    others += [replace(make_job(epochs=5), temperature=True)]
+    spec = dict(loss=dict(type='SCBCELoss', eps=0.1), hook=None)
+    others += [replace(make_job(epochs=5), spec=spec)]
+    assert len({own, *(job.folder for job in others)}) == 5
     (folders / 'set' / '.DS_Store').touch()
-    jobs.files_digest.cache_clear()
-    make_job(epochs=5).check_folder()
+    jobs.file_sizes.cache_clear()
+    assert make_job(epochs=5).folder == own
     (folders / 'set').rename(folders / 'away')
-    jobs.files_digest.cache_clear()
-    make_job(epochs=5).check_folder()  # a table needs no data
     for split in ('train', 'val', 'test'):
         image_folder(folders / 'set' / split, 2, seed=1)
-    jobs.files_digest.cache_clear()
-    with pytest.raises(ValueError, match='files: '):
-        make_job(epochs=5).check_folder()
+    jobs.file_sizes.cache_clear()
+    assert make_job(epochs=5).folder != own
 
 
-def test_a_config_that_changes_in_a_process_is_seen(make_job, tmp_path):
+def test_a_config_that_changes_while_a_table_is_made_is_seen(make_job, tmp_path):
     base = tmp_path / 'base.py'
     text = f'_base_ = {str(SCRIPTS / "unet_64.py")!r}\n'
     base.write_text(text)
     job = make_job(base=base)
-    job.claim_folder()
-    job.check_again()
+    job.check_unchanged()
+    folder = job.folder
     base.write_text(text + 'optim_wrapper = dict(optimizer=dict(lr=0.5))\n')
-    with pytest.raises(ValueError, match=r'is of another run \(setting: '):
-        job.check_again()
+    with pytest.raises(ValueError, match=r'base.py or the data of set changed'):
+        job.check_unchanged()
+    assert job.folder == folder  # where the results of before belong
 
 
-def test_another_config_of_the_same_name_is_another_setting(make_job, tmp_path):
-    settings = []
+def test_another_config_of_the_same_name_is_another_run(make_job, tmp_path):
+    jobs = []
     for name, rate in (('a', 0.1), ('b', 0.2)):
         base = tmp_path / name / 'base.py'
         base.parent.mkdir()
@@ -188,55 +187,127 @@ def test_another_config_of_the_same_name_is_another_setting(make_job, tmp_path):
             f'_base_ = {str(SCRIPTS / "unet_64.py")!r}\n'
             f'optim_wrapper = dict(optimizer=dict(lr={rate}))\n'
         )
-        settings.append(make_job(base=base).setting.describe())
-    assert settings[0].pop('config') != settings[1].pop('config')
-    assert settings[0] == settings[1]
+        jobs.append(make_job(base=base))
+    assert jobs[0].describe() == jobs[1].describe()
+    assert jobs[0].folder != jobs[1].folder
 
 
 def test_what_would_fail_is_said_before_the_first_run(make_job, folders, image_folder):
     from jobs import check_jobs
 
-    check_jobs([make_job(train_images=6), make_job(train_images=6, seed=1)])
+    def check(*jobs):
+        check_jobs(jobs, jobs)
+
+    check(make_job(train_images=6), make_job(train_images=6, seed=1))
     with pytest.raises(ValueError, match='set: 6 training images, 7 were asked for'):
-        check_jobs([make_job(train_images=7, seed=2)])
+        check(make_job(train_images=7, seed=2))
     for split in ('train', 'val', 'test'):
         image_folder(folders / 'other' / 'set' / split, 2, seed=1)
         image_folder(folders / 'holes' / split, 2, seed=1)
     with pytest.raises(ValueError, match=r'more than one folder \(set\)'):
-        check_jobs([make_job(seed=3), make_job('other/set', seed=3)])
+        check(make_job(seed=3), make_job('other/set', seed=3))
     with pytest.raises(ValueError, match=r'more than one folder \(set\)'):
-        check_jobs([make_job(seed=3, ood=['other/set'])])
+        check(make_job(seed=3, ood=['other/set']))
     next((folders / 'holes' / 'test' / 'masks').iterdir()).unlink()
     with pytest.raises(ValueError, match=r'holes: .* have no mask'):
-        check_jobs([make_job(seed=3), make_job('holes', seed=3)])
+        check(make_job(seed=3), make_job('holes', seed=3))
     with pytest.raises(ValueError, match='nowhere: '):
-        check_jobs([make_job('nowhere')])
-    with pytest.raises(ValueError, match='is of another run'):
-        check_jobs([make_job(epochs=6, seed=4), make_job(epochs=6)])
-    # What was wrong can be mended: no folder is claimed for it.
-    assert not (folders / 'out' / 'holes').exists()
-    assert not (folders / 'out' / 'set' / 'bce' / 'seed4').exists()
+        check(make_job('nowhere'))
+    check_jobs([make_job('nowhere')], [])  # a table needs no data
+    assert not (folders / 'out').exists()
 
 
-def test_records_of_another_table_are_refused(make_job, folders):
-    from records import load_records, restore_records, save_records
+@pytest.fixture
+def open_records(make_job, folders):
+    """Open ``raw.json``, with some content, as the records of a table."""
+    from records import Records
 
-    job, other = make_job(epochs=5), make_job(epochs=6, seed=1)
-    path = folders / 'raw.json'
-    save_records(path, [dict(job.describe(), evaluations={})])
-    restore_records(path, job.out, job.setting)
-    assert [r['seed'] for r in load_records(job.out, ['bce'])] == [0]
+    def open_records(content=None, methods=('bce',), **setting):
+        path = folders / 'raw.json'
+        if content is not None:
+            text = content if isinstance(content, str) else json.dumps(content)
+            path.write_text(text)
+        return Records(path, make_job(**setting).setting, methods)
+
+    return open_records
+
+
+def test_records_of_another_table_are_refused(make_job, open_records, folders):
+    record = dict(make_job(epochs=5).describe(), evaluations={})
+    assert [r['seed'] for r in open_records([record], epochs=5).found] == [0]
     with pytest.raises(ValueError, match='holds runs of bce, which this script'):
-        load_records(job.out, ['focal'])
-    for source in (path, None):  # the file, the folder
-        with pytest.raises(ValueError, match=r'a run of another table .*now 6'):
-            restore_records(source, other.out, other.setting)
+        open_records(methods=['focal'], epochs=5)
+    with pytest.raises(ValueError, match=r'a run of another table \(epochs: 5, now 6'):
+        open_records(epochs=6)
     for text in ('[{"method": "ls_', '{"a": 1}', '[{"method": "bce"}]', '[1]'):
-        path.write_text(text)
         with pytest.raises(ValueError, match=r'raw.json is .*no file of this'):
-            restore_records(path, folders / 'new', job.setting)
+            open_records(text)
+    (folders / 'raw.json').unlink()
+    (folders / 'raw.json').mkdir()
     with pytest.raises(ValueError, match='is a folder'):
-        restore_records(folders, folders / 'new', job.setting)
+        open_records()
+
+
+def test_a_record_is_found_by_its_own_fields(make_job, open_records, folders):
+    import jobs
+
+    job = make_job(epochs=5)
+    record = dict(job.describe(), evaluations={}, digest=job.digest)
+    earlier = dict(
+        record, seed=1, files={}, setting=dict(record['setting'], config='x')
+    )
+    del earlier['digest']
+    records = open_records([record, earlier], epochs=5)
+    assert records.find(job) == record
+    assert records.find(make_job(epochs=5, seed=1)) == earlier
+    assert records.find(make_job(epochs=5, seed=2)) is None
+    with pytest.raises(ValueError, match='seed 0 with another config, other data or'):
+        records.find(replace(job, spec=dict(loss=dict(type='BrierLoss'), hook=None)))
+    (folders / 'set').rename(folders / 'away')
+    jobs.file_sizes.cache_clear()
+    assert replace(job).digest != job.digest
+    assert records.find(replace(job)) == record  # a table needs no data
+
+
+def test_results_of_a_run_join_those_of_the_file(make_job, open_records):
+    first, second = make_job(seed=1), make_job(seed=0)
+    records = open_records([dict(first.describe(), evaluations={})])
+    second.folder.mkdir(parents=True)
+    second.results.write_text(json.dumps(dict(second.describe(), evaluations={})))
+    records.add([second, make_job(seed=2)])
+    records.save()
+    assert [r['seed'] for r in open_records().found] == [0, 1]
+    second.results.write_text('{"method": ')
+    with pytest.raises(ValueError, match=r'run.json is damaged or no file of this'):
+        open_records([]).find(second)
+
+
+@pytest.mark.parametrize('name', ['few', 'all', 'study'])
+def test_published_tables_are_those_of_their_records(monkeypatch, name):
+    """The JSON files of earlier versions are read, and print what is published."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    from jobs import VALIDATION, Setting
+    from methods import METHODS
+    from records import Records
+    from study import VARIANTS
+    from tables import COLUMNS, OOD_COLUMNS, collect, markdown
+
+    path = SCRIPTS / 'results' / f'{name}.json'
+    written = json.loads(path.read_text())[0]['setting']
+    fields = {key: written[key] for key in written if key not in ('base', 'config')}
+    setting = Setting(base=str(SCRIPTS / 'unet_64.py'), **fields)
+    methods = [*VARIANTS, *(f'{rule}, one level' for rule in VARIANTS)]
+    if name != 'study':
+        methods = [*METHODS]
+    records = Records(path, setting, methods).found
+    found, tests, ood = collect(records, VALIDATION)
+    if name == 'study':
+        printed = markdown(found, [VALIDATION], list(COLUMNS)[:7])
+    else:
+        printed = markdown(found, tests, COLUMNS)
+        printed += '\n' + markdown(found, ood, OOD_COLUMNS)
+    published = (SCRIPTS / 'results' / f'{name}.md').read_text().splitlines()
+    assert printed.splitlines() == [line for line in published if line[:1] == '|']
 
 
 def test_a_checkpoint_that_was_half_written(make_job, tmp_path):
@@ -319,11 +390,11 @@ def test_failures_come_after_the_table(folders):
         command,
         capture_output=True,
         text=True,
-        env={**os.environ, 'PYTHONPATH': str(folders)},
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(folders), str(ROOT)])},
     )
     assert done.returncode == 1
-    assert 'ls_0.1/seed0: its process was killed' in done.stderr
-    assert "brier/seed0: Twofold('twofold')" in done.stderr
+    assert re.search(r'ls_0.1/seed0_\w+: its process was killed', done.stderr)
+    assert re.search(r"brier/seed0_\w+: Twofold\('twofold'\)", done.stderr)
     assert '| set | bce |' in done.stdout and '| set | ls_0.2 |' in done.stdout
     records = json.loads((folders / 'raw.json').read_text())
     assert [record['method'] for record in records] == ['bce', 'ls_0.2']

@@ -7,16 +7,11 @@ Example:
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
-from mmaslp.core.calibration import check_bins
-from mmaslp.evaluation.map_folder import evaluate_maps
+from mmaslp.apis.maps import check_outputs, evaluate_folders, write_outputs
 from mmaslp.evaluation.protocol import PROTOCOLS
-from mmaslp.evaluation.results import save_result
-from mmaslp.visualization.reliability import FORMATS, reliability_figure, save_figure
-from mmaslp.visualization.report import write_report
 from mmaslp.visualization.text_table import format_table
 
 
@@ -65,51 +60,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         int: 0, or 1 if an input was refused.
     """
     args = parse_args(argv)
+    outputs = dict(json=args.json, plot=args.plot, report=args.report)
     try:
-        _check(args)
-        sections = {
-            name: evaluate_maps(
-                folder,
-                args.gt_dir,
-                bins=args.bins,
-                protocol=args.protocol,
-                sod=args.sod,
-                resamples=args.resamples,
-                keep_worst=args.worst if args.report else 0,
-            )
-            for name, folder in _names(args.pred_dir).items()
-        }
+        check_outputs(**outputs, images=args.images)
+        sections = evaluate_folders(
+            args.pred_dir,
+            args.gt_dir,
+            bins=args.bins,
+            protocol=args.protocol,
+            sod=args.sod,
+            resamples=args.resamples,
+            keep_worst=args.worst if args.report else 0,
+        )
         _print(sections)
-        _write(args, sections)
+        write_outputs(sections, **outputs, images=args.images, settings=vars(args))
     except (ValueError, ImportError, OSError) as error:
         print(f'eval_maps: {error}', file=sys.stderr)
         return 1
     return 0
-
-
-def _check(args: argparse.Namespace) -> None:
-    """Refuse what would fail after the work is done."""
-    check_bins(args.bins)
-    if args.resamples < 0 or args.worst < 0:
-        raise ValueError('--resamples and --worst must not be negative')
-    if args.plot and not args.plot.lower().endswith(FORMATS):
-        raise ValueError(f'--plot {args.plot}: write one of {", ".join(FORMATS)}')
-    for name in ('json', 'plot', 'report'):
-        path = getattr(args, name)
-        if path and not Path(path).resolve().parent.is_dir():
-            raise ValueError(f'--{name} {path}: its folder does not exist')
-    if args.images and not Path(args.images).is_dir():
-        raise ValueError(f'--images {args.images}: no such folder')
-
-
-def _names(folders: Sequence[str]) -> dict[str, str]:
-    """Name each folder by its last part, or by its path where these are the same."""
-    names = [Path(folder).resolve().name for folder in folders]
-    if len(set(names)) < len(names):
-        names = [str(folder) for folder in folders]
-    if len({Path(folder).resolve() for folder in folders}) < len(folders):
-        raise ValueError('the same folder of maps is named twice')
-    return dict(zip(names, folders))
 
 
 def _print(sections: dict[str, dict]) -> None:
@@ -119,25 +87,6 @@ def _print(sections: dict[str, dict]) -> None:
     if any(measures.values()):
         keys = list(next(iter(measures.values())))
         print('\n' + format_table(measures, keys))
-
-
-def _write(args: argparse.Namespace, sections: dict[str, dict]) -> None:
-    results = {name: section['result'] for name, section in sections.items()}
-    if args.json:
-        content = {
-            name: {**section['metrics'], **section['result']}
-            for name, section in sections.items()
-        }
-        if len(content) == 1:
-            (content,) = content.values()
-        save_result(args.json, content)
-    if args.plot:
-        save_figure(reliability_figure(results), args.plot)
-    if args.report:
-        photos = {p.stem: p for p in Path(args.images or '.').iterdir()}
-        for section in sections.values():
-            section['images'] = photos if args.images else {}
-        write_report(args.report, sections, vars(args), mean=False)
 
 
 if __name__ == '__main__':

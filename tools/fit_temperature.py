@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mmengine.dist import is_main_process
 
-from mmaslp.apis.cli import add_host_arguments, clear_errors, set_local_rank
+from mmaslp.apis.cli import add_host_arguments, exit_on_user_error, set_local_rank
 from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
 from mmaslp.apis.temperature import fit_checkpoint
 from mmaslp.utils.temperature_file import temperature_path
@@ -26,7 +26,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@clear_errors
+@exit_on_user_error
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = parse_args(argv)

@@ -3,23 +3,27 @@
 
 import argparse
 import os.path as osp
+from collections.abc import Sequence
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from mmaslp.apis.cli import add_host_arguments, clear_errors, set_local_rank
+from mmaslp.apis.cli import add_host_arguments, exit_on_user_error, set_local_rank
 from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
 from mmaslp.apis.temperature import apply_temperature
 from mmaslp.apis.testing import (
     EVALUATIONS,
+    draw_predictions,
     evaluate,
     measures_calibration,
+    report_sections,
     summary_table,
     test_sets,
 )
 from mmaslp.visualization.report import write_report
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='Test a segmentor')
     parser.add_argument('config', help='config file')
@@ -54,27 +58,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def draw_predictions(cfg, args):
-    """Turn on the host's visualization hook.
-
-    Raises:
-        ValueError: If the config has no such hook.
-    """
-    hook = cfg.get('default_hooks', {}).get('visualization')
-    if hook is None:
-        raise ValueError(
-            '--show and --show-dir need '
-            "default_hooks.visualization=dict(type='SegVisualizationHook')"
-        )
-    hook['draw'] = True
-    if args.show:
-        hook['show'] = True
-        hook['wait_time'] = args.wait_time
-    if args.show_dir:
-        cfg.visualizer['save_dir'] = args.show_dir
-
-
-def make_config(args):
+def make_config(args: argparse.Namespace) -> Config:
     """Read the config and apply the options."""
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
@@ -85,16 +69,18 @@ def make_config(args):
     if args.temperature is not None:
         args.temperature = apply_temperature(cfg, args.temperature)
     if args.show or args.show_dir:
-        draw_predictions(cfg, args)
+        draw_predictions(
+            cfg, show=args.show, show_dir=args.show_dir, wait_time=args.wait_time
+        )
     if args.report and not measures_calibration(cfg, args.eval):
-        raise ValueError('--report needs calibration figures: add --eval ece')
+        raise ValueError('--report needs the metrics of calibration: add --eval ece')
     if args.report and not osp.isdir(osp.dirname(osp.abspath(args.report))):
         raise ValueError(f'--report {args.report}: its folder does not exist')
     return cfg
 
 
-@clear_errors
-def main(argv=None):
+@exit_on_user_error
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = parse_args(argv)
     set_local_rank(args)
@@ -114,37 +100,20 @@ def main(argv=None):
     print(f'\n{summary_table(results, args.eval)}\n')
     if args.temperature is not None:
         print(f'temperature: {args.temperature:.6g}')
-    print(f'figures: {osp.join(cfg.work_dir, "eval", "results.json")}')
+    print(f'metrics: {osp.join(cfg.work_dir, "eval", "results.json")}')
     for name, entry in results.items():
         if 'result' in entry:
             print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')
     if args.report:
-        save_report(args, results)
-
-
-def save_report(args, results):
-    """Write the HTML report of all sets that were measured."""
-    sections = {
-        name: {
-            **{key: entry[key] for key in ('result', 'worst', 'ood')},
-            'metrics': {
-                key: value
-                for key, value in entry['figures'].items()
-                if key not in entry['result']
-            },
+        settings = {
+            'config': args.config,
+            'checkpoint': args.checkpoint,
+            'temperature': args.temperature,
+            'test-time augmentation': args.tta,
+            'cfg-options': args.cfg_options or '-',
         }
-        for name, entry in results.items()
-        if 'result' in entry
-    }
-    settings = {
-        'config': args.config,
-        'checkpoint': args.checkpoint,
-        'temperature': args.temperature,
-        'test-time augmentation': args.tta,
-        'cfg-options': args.cfg_options or '-',
-    }
-    write_report(args.report, sections, settings)
-    print(f'report: {args.report}')
+        write_report(args.report, report_sections(results), settings)
+        print(f'report: {args.report}')
 
 
 if __name__ == '__main__':

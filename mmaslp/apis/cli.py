@@ -8,7 +8,12 @@ from functools import wraps
 
 from mmengine.config import DictAction
 
-__all__ = ['add_cfg_options', 'add_host_arguments', 'clear_errors', 'set_local_rank']
+__all__ = [
+    'add_cfg_options',
+    'add_host_arguments',
+    'exit_on_user_error',
+    'set_local_rank',
+]
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +29,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 def add_host_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local_rank``."""
-    parser.add_argument('--work-dir', help='where to put logs, checkpoints and figures')
+    parser.add_argument('--work-dir', help='where to put logs, checkpoints and results')
     add_cfg_options(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
@@ -38,7 +43,7 @@ def set_local_rank(args: argparse.Namespace) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
 
-def clear_errors(main: Callable) -> Callable:
+def exit_on_user_error(main: Callable) -> Callable:
     """End a tool with the message alone where the user's input is at fault.
 
     The traceback of a ValueError or of a missing file or module names our code, not

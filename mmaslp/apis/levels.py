@@ -27,7 +27,7 @@ from ..evaluation.sample_scores import ScoreReader
 __all__ = [
     'Levels',
     'find_manifest',
-    'level_figures',
+    'level_summary',
     'predictions',
     'read_levels',
     'training_set',
@@ -167,7 +167,7 @@ def wrong_images(
     return wrong, len(unknown)
 
 
-def level_figures(levels: Levels, wrong: np.ndarray | None = None) -> dict[str, Any]:
+def level_summary(levels: Levels, wrong: np.ndarray | None = None) -> dict[str, Any]:
     """Summarise levels, and measure how well low ones find wrong masks.
 
     Args:
@@ -179,12 +179,12 @@ def level_figures(levels: Levels, wrong: np.ndarray | None = None) -> dict[str, 
         dict: ``num_images``, ``mean``, ``std``, ``min``, ``max``, ``quantiles``
         ({share: level}), ``settings``; with ``wrong`` also ``wrong_masks``:
         ``num_wrong``, ``mean_wrong``, ``mean_right``, ``auroc`` (1: every wrong mask
-        has a lower level than every right one) and its 95 % interval ``low`` and
+        has a lower level than every correct one) and its 95 % interval ``low`` and
         ``high``.
     """
     alpha = levels.alpha
     quantiles = np.quantile(alpha, QUANTILES)
-    figures = {
+    summary = {
         'num_images': len(alpha),
         'mean': float(alpha.mean()),
         'std': float(alpha.std()),
@@ -195,7 +195,7 @@ def level_figures(levels: Levels, wrong: np.ndarray | None = None) -> dict[str, 
     }
     if wrong is not None:
         low, high = detection_interval(-alpha, wrong, RESAMPLES)
-        figures['wrong_masks'] = {
+        summary['wrong_masks'] = {
             'num_wrong': int(wrong.sum()),
             'mean_wrong': _mean(alpha[wrong]),
             'mean_right': _mean(alpha[~wrong]),
@@ -204,7 +204,7 @@ def level_figures(levels: Levels, wrong: np.ndarray | None = None) -> dict[str, 
             'high': high,
             'resamples': RESAMPLES,
         }
-    return figures
+    return summary
 
 
 def predictions(

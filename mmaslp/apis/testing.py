@@ -15,15 +15,17 @@ from mmseg.registry import DATASETS
 
 from ..checks.parts import is_type, metrics_of
 from ..evaluation.metrics import CalibrationMetric
-from ..utils.atomic_write import write_whole
+from ..utils.atomic_write import atomic_write
 from ..visualization.text_table import format_table, with_mean
 from .runs import build_runner, name_run
 
 __all__ = [
     'EVALUATIONS',
     'TestSet',
+    'draw_predictions',
     'evaluate',
     'measures_calibration',
+    'report_sections',
     'summary_table',
     'test_sets',
 ]
@@ -50,7 +52,7 @@ class TestSet:
     Attributes:
         name (str): How tables and folders call it.
         dataset (dict): Config of the dataset.
-        ood (bool): Whether its masks are empty, so that figures of the foreground are
+        ood (bool): Whether its masks are empty, so that metrics of the foreground are
             undefined.
     """
 
@@ -122,7 +124,7 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """Test a model on several sets, one run each.
 
-    Files of a set go to ``{cfg.work_dir}/eval/{name}``, the figures of all of them to
+    Files of a set go to ``{cfg.work_dir}/eval/{name}``, the metrics of all of them to
     ``{cfg.work_dir}/eval/results.json``.
 
     Args:
@@ -138,7 +140,7 @@ def evaluate(
         keep_worst (int): Over-confident images to keep for a report. Defaults to 0.
 
     Returns:
-        dict[str, dict]: Per set: ``figures`` ({name: float}, percentages of the host's
+        dict[str, dict]: Per set: ``metrics`` ({name: float}, percentages of the host's
         IoUMetric as they are, undefined ones nan), ``ood``, ``folder``, and from a
         ``CalibrationMetric`` ``result`` and ``worst`` (main process only).
     """
@@ -160,11 +162,11 @@ def evaluate(
             runner.register_hook(
                 dict(type='ProbMapHook', out_dir=maps, bits=prob_bits, scores=scores)
             )
-        figures = _figures(runner.test())
+        metrics = _by_last_name(runner.test())
         if test_set.ood:
-            figures.update({k: math.nan for k in _ONE_CLASS_ONLY if k in figures})
+            metrics.update({k: math.nan for k in _ONE_CLASS_ONLY if k in metrics})
         results[test_set.name] = entry = dict(
-            figures=figures, ood=test_set.ood, folder=folder
+            metrics=metrics, ood=test_set.ood, folder=folder
         )
         for metric in runner.test_loop.evaluator.metrics:
             if isinstance(metric, CalibrationMetric) and 'result' not in entry:
@@ -175,7 +177,7 @@ def evaluate(
 
 
 def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
-    """Lay out the figures of all sets; the mean leaves out sets without objects.
+    """Lay out the metrics of all sets; the mean leaves out sets without objects.
 
     Args:
         results (dict[str, dict]): What :func:`evaluate` returned.
@@ -183,12 +185,35 @@ def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
             everything that was measured.
     """
     columns = [c for e in (evals or EVALUATIONS) for c in EVALUATIONS[e][1]]
-    measured = {k for entry in results.values() for k in entry['figures']}
+    measured = {k for entry in results.values() for k in entry['metrics']}
     columns = [c for c in columns if c in measured] or sorted(measured)
     names = {n: f'{n} (no object)' if e['ood'] else n for n, e in results.items()}
-    rows = {names[n]: e['figures'] for n, e in results.items()}
+    rows = {names[n]: e['metrics'] for n, e in results.items()}
     apart = [names[n] for n, e in results.items() if e['ood']]
     return format_table(with_mean(rows, apart), columns)
+
+
+def report_sections(results: dict[str, dict]) -> dict[str, dict]:
+    """Sections of an HTML report: the sets whose calibration was measured.
+
+    Args:
+        results (dict[str, dict]): What :func:`evaluate` returned.
+
+    Returns:
+        dict[str, dict]: See :func:`~mmaslp.visualization.report.write_report`.
+    """
+    return {
+        name: {
+            **{key: entry[key] for key in ('result', 'worst', 'ood')},
+            'metrics': {
+                key: value
+                for key, value in entry['metrics'].items()
+                if key not in entry['result']
+            },
+        }
+        for name, entry in results.items()
+        if 'result' in entry
+    }
 
 
 def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> Config:
@@ -207,7 +232,9 @@ def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> 
     return run
 
 
-def _evaluators(cfg, evals, folder: str, keep: bool, keep_worst: int) -> list[dict]:
+def _evaluators(
+    cfg: Config, evals: Sequence[str] | None, folder: str, keep: bool, keep_worst: int
+) -> list[dict]:
     given = copy.deepcopy(metrics_of(cfg, 'test_evaluator'))
     metrics = given
     if evals:
@@ -228,6 +255,38 @@ def _evaluators(cfg, evals, folder: str, keep: bool, keep_worst: int) -> list[di
     return metrics
 
 
+def draw_predictions(
+    cfg: Config,
+    *,
+    show: bool = False,
+    show_dir: str | None = None,
+    wait_time: float = 2.0,
+) -> None:
+    """Turn on the host's visualization hook.
+
+    Args:
+        cfg (Config): With ``default_hooks`` and ``visualizer``.
+        show (bool): Show each picture in a window. Defaults to False.
+        show_dir (str, optional): Folder to write them to. Defaults to None.
+        wait_time (float): How long a window stays, in seconds. Defaults to 2.
+
+    Raises:
+        ValueError: If the config has no such hook.
+    """
+    hook = cfg.get('default_hooks', {}).get('visualization')
+    if hook is None:
+        raise ValueError(
+            '--show and --show-dir need '
+            "default_hooks.visualization=dict(type='SegVisualizationHook')"
+        )
+    hook['draw'] = True
+    if show:
+        hook['show'] = True
+        hook['wait_time'] = wait_time
+    if show_dir:
+        cfg.visualizer['save_dir'] = show_dir
+
+
 def measures_calibration(cfg: Config, evals: Sequence[str] | None) -> bool:
     """Whether a ``CalibrationMetric`` is among what is to be measured.
 
@@ -245,17 +304,17 @@ def _folder(base: str | None, test_set: TestSet, several: bool) -> str | None:
     return osp.join(base, test_set.name) if base and several else base
 
 
-def _figures(metrics: dict[str, Any]) -> dict[str, float]:
-    """Figures by their last name, or by the whole one where that is taken."""
-    figures = {}
+def _by_last_name(metrics: dict[str, Any]) -> dict[str, float]:
+    """Metrics by their last name, or by the whole one where that is taken."""
+    named: dict[str, float] = {}
     for key, value in metrics.items():
         if not _is_number(value):
             continue
         name = key.rsplit('/', 1)[-1]
-        name = key if name in figures else name
+        name = key if name in named else name
         percent = name in ('mIoU', 'aAcc', 'mAcc')
-        figures[f'{name} %' if percent else name] = float(value)
-    return figures
+        named[f'{name} %' if percent else name] = float(value)
+    return named
 
 
 def _is_number(value: Any) -> bool:
@@ -264,7 +323,7 @@ def _is_number(value: Any) -> bool:
 
 def _save(path: str, results: dict[str, dict]) -> None:
     plain = {
-        name: {k: None if math.isnan(v) else v for k, v in entry['figures'].items()}
+        name: {k: None if math.isnan(v) else v for k, v in entry['metrics'].items()}
         for name, entry in results.items()
     }
-    write_whole(path, json.dumps(plain, indent=1, allow_nan=False) + '\n')
+    atomic_write(path, json.dumps(plain, indent=1, allow_nan=False) + '\n')

@@ -1,24 +1,27 @@
 """Checks of files on disk before they are used."""
 
 import os
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
 from .masks import read_binary_mask
 
+__all__ = ['check_pair', 'check_pairs', 'image_size']
+
 TRANSPOSED = (5, 6, 7, 8)  # values of the EXIF orientation
 ORIENTATION = 274
 
 
-def image_size(path):
+def image_size(path: str) -> tuple[int, int]:
     """Decode an image and return its size as the host's loader sees it.
 
     Args:
         path (str): An image file.
 
     Returns:
-        tuple[int, int]: Width and height, turned by the EXIF orientation.
+        tuple[int, int]: Width and height in pixels, turned by the EXIF orientation.
 
     Raises:
         ValueError: It cannot be read; the message names the file.
@@ -33,7 +36,7 @@ def image_size(path):
     return (height, width) if turned else (width, height)
 
 
-def check_pair(image, mask, graded=False):
+def check_pair(image: str, mask: str, graded: bool = False) -> str | None:
     """Check that an image and its mask can be read and fit together.
 
     Args:
@@ -57,14 +60,18 @@ def check_pair(image, mask, graded=False):
     return None
 
 
-def check_pairs(pairs, graded=False, progress=None):
+def check_pairs(
+    pairs: Mapping[str, tuple[str, str]],
+    graded: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, str]:
     """Check many pairs, several at a time.
 
     Args:
-        pairs (dict[str, tuple[str, str]]): From name to image and mask file.
+        pairs (Mapping[str, tuple[str, str]]): From name to image and mask file.
         graded (bool): Whether masks may have any grey level. Defaults to False.
-        progress (callable, optional): Called as ``progress(done, total)`` now and
-            then. Defaults to None.
+        progress (Callable[[int, int], None], optional): Called as
+            ``progress(done, total)`` every 1000 pairs. Defaults to None.
 
     Returns:
         dict[str, str]: From the name of each bad pair to what is wrong with it.

@@ -2,7 +2,10 @@
 
 import os
 import os.path as osp
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+__all__ = ['LAYOUTS', 'Layout', 'find_folders', 'get_layout']
 
 # Spellings of the two folders that redistributed copies use; compared without case.
 IMAGE_FOLDERS = ('images', 'image', 'imgs', 'img', 'im')
@@ -18,25 +21,25 @@ class Layout:
     """Where a published set keeps its images and masks.
 
     Args:
-        folders (tuple[tuple[str, str]]): Pairs of image and mask folder, as published.
-            ``COMMON_FOLDERS`` are tried after them.
-        homes (tuple[str]): Folders under the data root that may hold the pair; the data
-            root itself is tried last.
+        folders (tuple[tuple[str, str], ...]): Pairs of image and mask folder, as
+            published. ``COMMON_FOLDERS`` are tried after them.
+        homes (tuple[str, ...]): Folders under the data root that may hold the
+            pair; the data root itself is tried last.
         images (int, optional): How many images the complete set has.
-        archives (tuple[str]): What the names of the published archives look like, in
-            lower case.
+        archives (tuple[str, ...]): What the names of the published archives look
+            like, in lower case.
         fetch (str): What to download.
         graded (bool): Whether the published masks are votes instead of binary.
     """
 
-    folders: tuple = ()
-    homes: tuple = ()
+    folders: tuple[tuple[str, str], ...] = ()
+    homes: tuple[str, ...] = ()
     images: int | None = None
-    archives: tuple = ()
+    archives: tuple[str, ...] = ()
     fetch: str = field(default='', compare=False)
     graded: bool = False
 
-    def pairs(self):
+    def pairs(self) -> tuple[tuple[str, str], ...]:
         """Pairs of image and mask folder in the order in which they are tried."""
         return (*self.folders, *(p for p in COMMON_FOLDERS if p not in self.folders))
 
@@ -115,7 +118,7 @@ LAYOUTS = {
 }
 
 
-def get_layout(name):
+def get_layout(name: str) -> Layout:
     """Look up a published layout.
 
     Args:
@@ -132,7 +135,12 @@ def get_layout(name):
     return LAYOUTS[name]
 
 
-def find_folders(root, layout='folder', split=None, need_masks=True):
+def find_folders(
+    root: str,
+    layout: str = 'folder',
+    split: str | None = None,
+    need_masks: bool = True,
+) -> tuple[str, str | None]:
     """Find the image and the mask folder of a set on the local disk.
 
     Args:
@@ -175,16 +183,17 @@ def find_folders(root, layout='folder', split=None, need_masks=True):
     )
 
 
-def _with_split(pair, split):
+def _with_split(pair: tuple[str, str], split: str | None) -> Iterator[tuple[str, str]]:
     """Yield the ways in which a pair of folders is divided into splits."""
     if split is None:
         yield pair
     else:
-        yield tuple(f'{split}/{folder}' for folder in pair)
-        yield tuple(f'{folder}/{split}' for folder in pair)
+        image, mask = pair
+        yield f'{split}/{image}', f'{split}/{mask}'
+        yield f'{image}/{split}', f'{mask}/{split}'
 
 
-def _resolve(root, relative):
+def _resolve(root: str, relative: str) -> str | None:
     """Find a folder whose spelling may differ in case; None if it is not there."""
     path = root or '.'
     if not osp.isdir(path):

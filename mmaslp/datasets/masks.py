@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+__all__ = ['decode_binary_mask', 'read_binary_mask']
+
 # Grey levels of a mask sit at the two ends; what lies between is an edge.
 LOW_END, HIGH_END = 31, 224
 # Share of the pixels that the edges may cover before it is no mask any more.
@@ -22,7 +24,13 @@ NOISE_GAP = 8
 _REWRITE = 'Rewrite it as an 8-bit image of 0 (background) and 255 (foreground)'
 
 
-def read_binary_mask(path, *, graded=False, grey_edge='threshold', ignore_index=255):
+def read_binary_mask(
+    path: str | Path,
+    *,
+    graded: bool = False,
+    grey_edge: str = 'threshold',
+    ignore_index: int = 255,
+) -> np.ndarray:
     """Read a mask file as background 0 and foreground 1.
 
     Args:
@@ -32,7 +40,7 @@ def read_binary_mask(path, *, graded=False, grey_edge='threshold', ignore_index=
         ignore_index (int): See :func:`decode_binary_mask`. Defaults to 255.
 
     Returns:
-        np.ndarray: (H, W) uint8 of {0, 1}.
+        np.ndarray: ``(H, W)`` uint8 of {0, 1}.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -48,8 +56,13 @@ def read_binary_mask(path, *, graded=False, grey_edge='threshold', ignore_index=
 
 
 def decode_binary_mask(
-    data, name, *, graded=False, grey_edge='threshold', ignore_index=255
-):
+    data: bytes,
+    name: str | Path,
+    *,
+    graded: bool = False,
+    grey_edge: str = 'threshold',
+    ignore_index: int = 255,
+) -> np.ndarray:
     """Decode the bytes of a mask file as background 0 and foreground 1.
 
     Accepted are 1-bit masks, 0/1 and 0/255, with or without grey (anti-aliased or
@@ -74,7 +87,7 @@ def decode_binary_mask(
         ignore_index (int): The value of ignored edge pixels. Defaults to 255.
 
     Returns:
-        np.ndarray: (H, W) uint8 of {0, 1}, and ``ignore_index`` on grey edges if
+        np.ndarray: ``(H, W)`` uint8 of {0, 1}, and ``ignore_index`` on grey edges if
         ``grey_edge='ignore'``.
 
     Raises:
@@ -97,14 +110,14 @@ def decode_binary_mask(
     if not lossy and grey.max() <= 1:
         return grey.copy()  # what PIL hands out cannot be written to
     if not graded:
-        _check_levels(grey, name, lossy)
+        _check_grey(grey, name, lossy)
     mask = (grey > 127).astype(np.uint8)
     if grey_edge == 'ignore':
         mask[(grey > LOW_END) & (grey < HIGH_END)] = ignore_index
     return mask
 
 
-def _open(data, name):
+def _open(data: bytes, name: str | Path) -> Image.Image:
     """Decode an image completely, so that a truncated file shows up here."""
     if not data:
         raise ValueError(f'{name}: the mask file is empty')
@@ -119,8 +132,8 @@ def _open(data, name):
     return image
 
 
-def _grey(image, name):
-    """Reduce an image of any mode to grey levels, (H, W) uint8."""
+def _grey(image: Image.Image, name: str | Path) -> np.ndarray:
+    """Reduce an image of any mode to grey levels, ``(H, W)`` uint8."""
     if image.mode == '1':
         return np.asarray(image, dtype=np.uint8)
     if image.mode == 'P':
@@ -138,7 +151,7 @@ def _grey(image, name):
     )
 
 
-def _palette_grey(image, name):
+def _palette_grey(image: Image.Image, name: str | Path) -> np.ndarray:
     """Read a palette image by its colours if they are grey, else by its indices."""
     indices = np.asarray(image)
     colours = np.asarray(image.convert('RGB'))
@@ -152,7 +165,7 @@ def _palette_grey(image, name):
     )
 
 
-def _deep_grey(values, name):
+def _deep_grey(values: np.ndarray, name: str | Path) -> np.ndarray:
     """Scale 16-bit values to 8 bits; files that use 8 bits only stay as they are."""
     if values.min() < 0 or values.max() > 65535:
         raise ValueError(
@@ -169,8 +182,8 @@ def _deep_grey(values, name):
     return values.astype(np.uint8)
 
 
-def _channel_grey(colours, name):
-    """Take the common value of the channels of a (H, W, 3) image."""
+def _channel_grey(colours: np.ndarray, name: str | Path) -> np.ndarray:
+    """Take the common value of the channels of a ``(H, W, 3)`` image."""
     spread = _spread(colours)
     if spread > MAX_CHANNEL_SPREAD:
         raise ValueError(
@@ -180,8 +193,8 @@ def _channel_grey(colours, name):
     return colours[..., 1]
 
 
-def _opaque_grey(pixels, name):
-    """Drop the alpha channel of a (H, W, 4) image if the mask is the same without."""
+def _opaque_grey(pixels: np.ndarray, name: str | Path) -> np.ndarray:
+    """Drop the alpha channel of ``(H, W, 4)`` if the mask is the same without."""
     grey = _channel_grey(pixels[..., :3], name)
     seen = grey.astype(np.uint16) * pixels[..., 3] // 255
     if not np.array_equal(grey > 127, seen > 127):
@@ -191,24 +204,24 @@ def _opaque_grey(pixels, name):
     return grey
 
 
-def _spread(colours):
-    """Largest difference between the channels of any pixel of (H, W, 3) uint8."""
+def _spread(colours: np.ndarray) -> int:
+    """Largest difference between the channels of any pixel of ``(H, W, 3)`` uint8."""
     return int((colours.max(-1) - colours.min(-1)).max())
 
 
-def _check_levels(grey, name, lossy):
+def _check_grey(grey: np.ndarray, name: str | Path, lossy: bool) -> None:
     """Refuse grey levels that do not sit at the two ends of the range."""
     counts = np.bincount(grey.ravel(), minlength=256)
     levels = np.flatnonzero(counts)
     low, high = int(levels[0]), int(levels[-1])
     if len(levels) <= 2 and {low, high} <= {0, 255}:
         return
-    clear = _clear_levels(grey, noisy=lossy or len(levels) > MAX_LABELS)
+    clear = _clear_greys(grey, noisy=lossy or len(levels) > MAX_LABELS)
     edges = counts[LOW_END + 1 : HIGH_END].sum() / grey.size
     between = any(LOW_END < level < HIGH_END for level in clear)
     if levels.tolist() == [0, 1, 255]:
         found = 'the levels 0, 1 and 255 are those of a label map with ignored pixels'
-    elif lossy and high <= LOW_END and _clear_levels(grey, noisy=False).any():
+    elif lossy and high <= LOW_END and _clear_greys(grey, noisy=False).any():
         found = (
             f'its levels lie between {low} and {high}: a mask of 0 and 1 loses its '
             'edges as JPEG'
@@ -229,7 +242,7 @@ def _check_levels(grey, name, lossy):
     )
 
 
-def _clear_levels(grey, noisy):
+def _clear_greys(grey: np.ndarray, noisy: bool) -> np.ndarray:
     """Levels that cover flat areas (3x3 pixels alike), noise apart."""
     flat = np.ones(tuple(max(n - 2, 0) for n in grey.shape), dtype=bool)
     centre = grey[1:-1, 1:-1]
@@ -243,7 +256,7 @@ def _clear_levels(grey, noisy):
     return levels
 
 
-def _some(levels, limit=8):
+def _some(numbers: np.ndarray, limit: int = 8) -> str:
     """List a few numbers."""
-    text = ', '.join(str(int(level)) for level in levels[:limit])
-    return text + (', ...' if len(levels) > limit else '')
+    text = ', '.join(str(int(number)) for number in numbers[:limit])
+    return text + (', ...' if len(numbers) > limit else '')

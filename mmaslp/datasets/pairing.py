@@ -1,20 +1,61 @@
 """Which image belongs to which mask, by name."""
 
 import os.path as osp
+from collections.abc import Collection, Mapping, Sequence
 
 from mmengine import fileio
+
+__all__ = [
+    'IMAGE_SUFFIXES',
+    'check_partners',
+    'list_stems',
+    'read_list',
+    'select',
+    'shorten',
+    'strip_suffix',
+    'tell_apart',
+]
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
 SHOWN = 5
 
 
-def list_stems(folder, suffix=None, backend_args=None):
+def tell_apart(
+    image_folder: str,
+    mask_folder: str | None,
+    image_suffix: str | tuple[str, ...] | None = None,
+    mask_suffix: str | None = None,
+) -> tuple[str | tuple[str, ...] | None, str | None]:
+    """Choose the suffixes by which images and masks are told apart.
+
+    Where both lie in one folder, photographs are .jpg, .jpeg or .bmp and masks .png.
+
+    Args:
+        image_folder (str): The folder of the images.
+        mask_folder (str, optional): The folder of the masks.
+        image_suffix (str | tuple[str, ...], optional): What the user states. Defaults
+            to None.
+        mask_suffix (str, optional): What the user states. Defaults to None.
+
+    Returns:
+        tuple: Suffixes of images and of masks, for :func:`list_stems`; None for any.
+    """
+    if image_folder == mask_folder:
+        return image_suffix or ('.jpg', '.jpeg', '.bmp'), mask_suffix or '.png'
+    return image_suffix, mask_suffix
+
+
+def list_stems(
+    folder: str,
+    suffix: str | tuple[str, ...] | None = None,
+    backend_args: dict | None = None,
+) -> dict[str, str]:
     """List the images of a folder and its sub-folders.
 
     Args:
         folder (str): The folder, on any backend of mmengine.
-        suffix (str | tuple[str], optional): What the names end with, compared without
-            case. Defaults to None, any of ``IMAGE_SUFFIXES``.
+        suffix (str | tuple[str, ...], optional): What the names end with, compared
+            without case. Defaults to None, any of ``IMAGE_SUFFIXES``.
         backend_args (dict, optional): The backend. Defaults to None, from the path.
 
     Returns:
@@ -28,7 +69,8 @@ def list_stems(folder, suffix=None, backend_args=None):
     if not fileio.isdir(folder, backend_args=backend_args):
         raise FileNotFoundError(f'no such folder: {osp.abspath(folder)}')
     suffixes = (suffix,) if isinstance(suffix, str) else suffix or IMAGE_SUFFIXES
-    found, twice = {}, []
+    found: dict[str, str] = {}
+    twice = []
     names = fileio.list_dir_or_file(
         folder, list_dir=False, recursive=True, backend_args=backend_args
     )
@@ -49,12 +91,12 @@ def list_stems(folder, suffix=None, backend_args=None):
     return dict(sorted(found.items()))
 
 
-def strip_suffix(name, suffixes=IMAGE_SUFFIXES):
+def strip_suffix(name: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> str | None:
     """Cut the first of some suffixes that a name ends with, without case.
 
     Args:
         name (str): A file name.
-        suffixes (tuple[str]): The suffixes. Defaults to ``IMAGE_SUFFIXES``.
+        suffixes (tuple[str, ...]): The suffixes. Defaults to ``IMAGE_SUFFIXES``.
 
     Returns:
         str | None: The rest of the name; None if it ends with none of them.
@@ -65,14 +107,18 @@ def strip_suffix(name, suffixes=IMAGE_SUFFIXES):
     return None
 
 
-def read_list(path, suffixes=IMAGE_SUFFIXES, backend_args=None):
+def read_list(
+    path: str,
+    suffixes: tuple[str, ...] = IMAGE_SUFFIXES,
+    backend_args: dict | None = None,
+) -> list[str]:
     """Read a list file with one image name per line.
 
     Names may have a suffix, lines may end in CRLF, blank lines do not count.
 
     Args:
         path (str): The list file.
-        suffixes (tuple[str]): The suffixes that are cut. Defaults to
+        suffixes (tuple[str, ...]): The suffixes that are cut. Defaults to
             ``IMAGE_SUFFIXES``.
         backend_args (dict, optional): The backend. Defaults to None, from the path.
 
@@ -94,18 +140,20 @@ def read_list(path, suffixes=IMAGE_SUFFIXES, backend_args=None):
     if not stems:
         raise ValueError(f'{path}: the list is empty')
     if len(set(stems)) < len(stems):
-        seen = set()
+        seen: set[str] = set()
         twice = [stem for stem in stems if stem in seen or seen.add(stem)]
         raise ValueError(f'{path}: names listed twice: {shorten(twice)}')
     return stems
 
 
-def select(images, stems, list_name, folder):
+def select(
+    images: Mapping[str, str], stems: Sequence[str], list_name: str, folder: str
+) -> dict[str, str]:
     """Keep the images that a list names.
 
     Args:
-        images (dict[str, str]): What :func:`list_stems` found.
-        stems (list[str]): What :func:`read_list` read.
+        images (Mapping[str, str]): What :func:`list_stems` found.
+        stems (Sequence[str]): What :func:`read_list` read.
         list_name (str): The list file, for the message.
         folder (str): The image folder, for the message.
 
@@ -124,7 +172,13 @@ def select(images, stems, list_name, folder):
     return {stem: images[stem] for stem in sorted(stems)}
 
 
-def check_partners(images, masks, image_folder, mask_folder, strict=True):
+def check_partners(
+    images: Collection[str],
+    masks: Collection[str],
+    image_folder: str,
+    mask_folder: str,
+    strict: bool = True,
+) -> None:
     """Check that every image has a mask, and every mask an image.
 
     Args:
@@ -154,11 +208,11 @@ def check_partners(images, masks, image_folder, mask_folder, strict=True):
         raise ValueError('; '.join(problems))
 
 
-def shorten(names):
+def shorten(names: Sequence[str]) -> str:
     """Join the first few names.
 
     Args:
-        names (list[str]): Any number of names.
+        names (Sequence[str]): Any number of names.
 
     Returns:
         str: The first ``SHOWN`` of them.

@@ -4,8 +4,12 @@ import numpy as np
 
 from .textures import TEXTURES, blob, clouds, colours, paint, smooth
 
+__all__ = ['make_scene', 'make_texture']
 
-def make_scene(rng, size, wrong_mask=False):
+
+def make_scene(
+    rng: np.random.Generator, size: int, wrong_mask: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw an image with a salient object and its mask.
 
     The object is large and lies away from the border; it differs from the background in
@@ -20,8 +24,8 @@ def make_scene(rng, size, wrong_mask=False):
             part of the object, or a shifted outline. Defaults to False.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: Image, (size, size, 3) uint8, and mask,
-        (size, size) uint8 of {0, 255}.
+        tuple[np.ndarray, np.ndarray]: Image, ``(size, size, 3)`` uint8, and mask,
+        ``(size, size)`` uint8 of {0, 255}.
     """
     ground = colours(rng)
     image = paint(_texture(rng, size), ground)
@@ -32,9 +36,9 @@ def make_scene(rng, size, wrong_mask=False):
     )
 
     things = [_distractor(rng, size) for _ in range(int(rng.integers(0, 4)))]
-    for alpha in things:
+    for thing in things:
         look = colours(rng, (0.05, 0.6), ground, rng.uniform(0, 0.8))
-        image = _over(image, paint(_texture(rng, size), look), alpha)
+        image = _over(image, paint(_texture(rng, size), look), thing)
 
     radius = size * rng.uniform(0.17, 0.31)
     centre = np.clip(size * rng.normal(0.5, 0.12, 2), 0.28 * size, 0.72 * size)
@@ -59,7 +63,7 @@ def make_scene(rng, size, wrong_mask=False):
     return image, mask.astype(np.uint8) * 255
 
 
-def make_texture(rng, size):
+def make_texture(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw an image that holds no object: out of distribution for a model of objects.
 
     Args:
@@ -67,8 +71,8 @@ def make_texture(rng, size):
         size (int): Height and width.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: Image, (size, size, 3) uint8, and an all-zero
-        mask, (size, size) uint8.
+        tuple[np.ndarray, np.ndarray]: Image, ``(size, size, 3)`` uint8, and an all-zero
+        mask, ``(size, size)`` uint8.
     """
     field = _texture(rng, size)
     if rng.random() < 0.6:  # patches of two textures, as in stained or mossy walls
@@ -117,13 +121,13 @@ def _shade(rng, colour, centre, radius):
     return colour * (1 + rng.uniform(0, 0.35) * np.clip(side, -1, 1))[..., None]
 
 
-def _over(below, above, alpha):
-    """Put one image over another: (H, W, 3) with alpha (H, W)."""
-    return below + alpha[..., None] * (above - below)
+def _over(below, above, opacity):
+    """Put one image over another: ``(H, W, 3)`` with opacity ``(H, W)``."""
+    return below + opacity[..., None] * (above - below)
 
 
 def _expose(rng, image):
-    """Uneven light, gamma and sensor noise; float (H, W, 3) to uint8."""
+    """Uneven light, gamma and sensor noise; float ``(H, W, 3)`` to uint8."""
     size = len(image)
     y, x = np.mgrid[:size, :size].astype(np.float32) / size - 0.5
     angle = rng.uniform(0, 2 * np.pi)

@@ -1,6 +1,7 @@
 """Salient-object data as it is published."""
 
 import os.path as osp
+from typing import Any
 
 from mmengine import fileio
 from mmengine.dataset import BaseDataset
@@ -8,7 +9,16 @@ from mmseg.registry import DATASETS
 
 from .layouts import find_folders, get_layout
 from .masks import decode_binary_mask
-from .pairing import IMAGE_SUFFIXES, check_partners, list_stems, read_list, select
+from .pairing import (
+    IMAGE_SUFFIXES,
+    check_partners,
+    list_stems,
+    read_list,
+    select,
+    tell_apart,
+)
+
+__all__ = ['SODDataset']
 
 
 @DATASETS.register_module()
@@ -68,19 +78,19 @@ class SODDataset(BaseDataset):
 
     def __init__(
         self,
-        data_root=None,
-        layout=None,
-        split=None,
-        ann_file='',
-        data_prefix=None,
-        img_suffix=None,
-        seg_map_suffix=None,
-        empty_masks=False,
-        metainfo=None,
-        reduce_zero_label=False,
-        backend_args=None,
-        **kwargs,
-    ):
+        data_root: str | None = None,
+        layout: str | None = None,
+        split: str | None = None,
+        ann_file: str = '',
+        data_prefix: dict[str, str] | None = None,
+        img_suffix: str | None = None,
+        seg_map_suffix: str | None = None,
+        empty_masks: bool = False,
+        metainfo: dict | None = None,
+        reduce_zero_label: bool = False,
+        backend_args: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
         if reduce_zero_label:
             raise ValueError(
                 'reduce_zero_label must be False: in a binary mask zero is the '
@@ -109,7 +119,7 @@ class SODDataset(BaseDataset):
         )
 
     @classmethod
-    def _load_metainfo(cls, metainfo=None):
+    def _load_metainfo(cls, metainfo: dict | None = None) -> dict:
         """Merge the meta information and add the keys that mmseg's datasets have."""
         merged = super()._load_metainfo(metainfo)
         if len(merged['classes']) != 2 or len(merged['palette']) != 2:
@@ -120,7 +130,7 @@ class SODDataset(BaseDataset):
         merged.update(label_map=None, reduce_zero_label=False)
         return merged
 
-    def load_data_list(self):
+    def load_data_list(self) -> list[dict]:
         """Pair the images with their masks.
 
         Returns:
@@ -133,10 +143,9 @@ class SODDataset(BaseDataset):
             ValueError: Files that do not fit together.
         """
         image_folder, mask_folder = self._folders()
-        image_suffix, mask_suffix = self.img_suffix, self.seg_map_suffix
-        if image_folder == mask_folder:
-            image_suffix = image_suffix or ('.jpg', '.jpeg', '.bmp')
-            mask_suffix = mask_suffix or '.png'
+        image_suffix, mask_suffix = tell_apart(
+            image_folder, mask_folder, self.img_suffix, self.seg_map_suffix
+        )
         images = list_stems(image_folder, image_suffix, self.backend_args)
         if self.ann_file:
             known = (
@@ -163,7 +172,7 @@ class SODDataset(BaseDataset):
             for stem, name in images.items()
         ]
 
-    def get_cat_ids(self, idx):
+    def get_cat_ids(self, idx: int) -> list[int]:
         """Tell which classes an image has, for ``ClassBalancedDataset``.
 
         Args:
@@ -180,7 +189,7 @@ class SODDataset(BaseDataset):
         )
         return sorted({int(mask.min()), int(mask.max())})
 
-    def _folders(self):
+    def _folders(self) -> tuple[str, str | None]:
         """Image and mask folder, from the prefix or by the layout."""
         if self.data_prefix:
             return self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')
@@ -189,7 +198,7 @@ class SODDataset(BaseDataset):
         )
 
 
-def _join(folder, name):
+def _join(folder: str, name: str) -> str:
     """Join a path so that one file has one spelling: it identifies the image."""
     path = osp.join(folder, name)
     return path if '://' in path else osp.normpath(path)

@@ -5,6 +5,8 @@ import os
 import os.path as osp
 import shutil
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from mmseg.registry import DATASETS
@@ -12,6 +14,8 @@ from PIL import Image
 
 from .scenes import make_scene, make_texture
 from .sod import SODDataset
+
+__all__ = ['SyntheticSODDataset', 'make_synthetic_sod']
 
 # Raise it with any change of the pictures: sets written by another version are refused.
 VERSION = 1
@@ -21,8 +25,13 @@ WRONG_SHARE = 0.08
 
 
 def make_synthetic_sod(
-    out, seed=0, size=64, num_images=None, wrong_share=WRONG_SHARE, progress=None
-):
+    out: str,
+    seed: int = 0,
+    size: int = 64,
+    num_images: dict[str, int] | None = None,
+    wrong_share: float = WRONG_SHARE,
+    progress: Callable[[str], object] | None = None,
+) -> dict[str, Any]:
     """Write the synthetic salient-object set, unless it is there already.
 
     The splits ``train``, ``val`` and ``test`` hold scenes with one salient
@@ -36,13 +45,13 @@ def make_synthetic_sod(
     Args:
         out (str): The folder to write, as ``{out}/{split}/images`` and ``masks``.
         seed (int): Seed of all randomness. Defaults to 0.
-        size (int): Height and width. Defaults to 64.
+        size (int): Height and width in pixels, >= 32. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
             ``NUM_IMAGES``; splits that are left out keep their default.
         wrong_share (float): Share of wrong masks in ``train``. Defaults to
             ``WRONG_SHARE``.
-        progress (callable, optional): Called as ``progress(split)`` before each
-            split is written. Defaults to None.
+        progress (Callable[[str], object], optional): Called as
+            ``progress(split)`` before each split is written. Defaults to None.
 
     Returns:
         dict: The manifest: ``seed``, ``size``, ``num_images``, ``wrong_share``,
@@ -104,17 +113,17 @@ class SyntheticSODDataset(SODDataset):
 
     def __init__(
         self,
-        data_root='data/synthetic_sod',
-        split='train',
-        seed=0,
-        size=64,
-        num_images=None,
-        wrong_share=WRONG_SHARE,
-        **kwargs,
-    ):
+        data_root: str = 'data/synthetic_sod',
+        split: str = 'train',
+        seed: int = 0,
+        size: int = 64,
+        num_images: dict[str, int] | None = None,
+        wrong_share: float = WRONG_SHARE,
+        **kwargs: Any,
+    ) -> None:
         if split not in NUM_IMAGES:
             raise ValueError(f'split must be one of {list(NUM_IMAGES)}, not {split!r}')
-        self.settings = {
+        self.settings: dict[str, Any] = {
             'seed': seed,
             'size': size,
             'num_images': num_images,
@@ -122,7 +131,7 @@ class SyntheticSODDataset(SODDataset):
         }
         super().__init__(data_root=data_root, split=split, **kwargs)
 
-    def load_data_list(self):
+    def load_data_list(self) -> list[dict]:
         """Write the set if need be, then pair images and masks.
 
         Returns:

@@ -5,36 +5,52 @@ import colorsys
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+__all__ = [
+    'TEXTURES',
+    'blob',
+    'cells',
+    'clouds',
+    'colours',
+    'paint',
+    'smooth',
+    'specks',
+    'waves',
+]
+
 # Sizes of the grids whose sum is cloud-like noise, and their weights.
 OCTAVES = ((4, 1.0), (8, 0.6), (16, 0.35), (32, 0.2))
 
 
-def smooth(field, radius):
+def smooth(field: np.ndarray, radius: float) -> np.ndarray:
     """Blur a field with a Gaussian.
 
     Args:
-        field (np.ndarray): (H, W) in [0, 1].
+        field (np.ndarray): ``(H, W)`` in [0, 1].
         radius (float): Standard deviation in pixels.
 
     Returns:
-        np.ndarray: (H, W) float32 in [0, 1].
+        np.ndarray: ``(H, W)`` float32 in [0, 1].
     """
     image = Image.fromarray(np.asarray(field, np.float32) * 255).convert('L')
     blurred = image.filter(ImageFilter.GaussianBlur(float(radius)))
     return np.asarray(blurred, np.float32) / 255
 
 
-def clouds(rng, size, octaves=OCTAVES):
+def clouds(
+    rng: np.random.Generator,
+    size: int,
+    octaves: tuple[tuple[int, float], ...] = OCTAVES,
+) -> np.ndarray:
     """Draw noise of several scales.
 
     Args:
         rng (np.random.Generator): Source of randomness.
         size (int): Height and width.
-        octaves (tuple[tuple[int, float]]): Grid sizes and weights. Defaults to
+        octaves (tuple[tuple[int, float], ...]): Grid sizes and weights. Defaults to
             ``OCTAVES``.
 
     Returns:
-        np.ndarray: (size, size) float32 in [0, 1].
+        np.ndarray: ``(size, size)`` float32 in [0, 1].
     """
     total = np.zeros((size, size), np.float32)
     for cells, weight in octaves:
@@ -43,7 +59,7 @@ def clouds(rng, size, octaves=OCTAVES):
     return _stretch(total)
 
 
-def waves(rng, size):
+def waves(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw bent stripes, or two crossing sets of them (weave, checks)."""
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
     angle, frequency = rng.uniform(0, np.pi), rng.uniform(4, 16)
@@ -56,7 +72,7 @@ def waves(rng, size):
     return _stretch(np.tanh(rng.uniform(0.5, 4) * field))
 
 
-def cells(rng, size):
+def cells(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw cells around random points: scales, pebbles, cracks."""
     count = int(rng.integers(12, 60))
     centres = rng.random((count, 2)).astype(np.float32)
@@ -70,7 +86,7 @@ def cells(rng, size):
     )
 
 
-def specks(rng, size):
+def specks(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw spots and short strokes: grains, grass, fur."""
     canvas = Image.new('L', (size, size), int(rng.integers(60, 120)))
     draw = ImageDraw.Draw(canvas)
@@ -86,18 +102,23 @@ def specks(rng, size):
 TEXTURES = (clouds, waves, cells, specks)
 
 
-def colours(rng, saturation=(0.05, 0.4), like=None, likeness=0.0):
+def colours(
+    rng: np.random.Generator,
+    saturation: tuple[float, float] = (0.05, 0.4),
+    like: np.ndarray | None = None,
+    likeness: float = 0.0,
+) -> np.ndarray:
     """Draw the two end colours of a texture.
 
     Args:
         rng (np.random.Generator): Source of randomness.
         saturation (tuple[float, float]): Range of the saturation; colours above 0.5
             are warm more often than not. Defaults to (0.05, 0.4).
-        like (np.ndarray, optional): (2, 3) colours to resemble. Defaults to None.
+        like (np.ndarray, optional): ``(2, 3)`` colours to resemble. Defaults to None.
         likeness (float): How much, from 0 to 1. Defaults to 0.
 
     Returns:
-        np.ndarray: (2, 3) float32 in [0, 1].
+        np.ndarray: ``(2, 3)`` float32 in [0, 1].
     """
     strength = rng.uniform(*saturation)
     warm = strength > 0.5 and rng.random() < 0.7
@@ -109,30 +130,35 @@ def colours(rng, saturation=(0.05, 0.4), like=None, likeness=0.0):
     return np.clip([base - half, base + half], 0, 1).astype(np.float32)
 
 
-def paint(field, ends):
+def paint(field: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Colour a texture.
 
     Args:
-        field (np.ndarray): (H, W) in [0, 1].
-        ends (np.ndarray): (2, 3) colours of 0 and 1.
+        field (np.ndarray): ``(H, W)`` in [0, 1].
+        ends (np.ndarray): ``(2, 3)`` colours of 0 and 1.
 
     Returns:
-        np.ndarray: (H, W, 3) float32.
+        np.ndarray: ``(H, W, 3)`` float32.
     """
     return ends[0] + field[..., None] * (ends[1] - ends[0])
 
 
-def blob(rng, size, centre, radius):
+def blob(
+    rng: np.random.Generator,
+    size: int,
+    centre: tuple[float, float] | np.ndarray,
+    radius: float,
+) -> np.ndarray:
     """Draw an object: a wavy or angular body, some with limbs, a few with a hole.
 
     Args:
         rng (np.random.Generator): Source of randomness.
         size (int): Height and width of the canvas.
-        centre (tuple[float, float]): x and y in pixels.
+        centre (tuple[float, float] | np.ndarray): x and y in pixels.
         radius (float): Mean radius in pixels.
 
     Returns:
-        np.ndarray: (size, size) float32, 1 inside and 0 outside, with smooth edges.
+        np.ndarray: ``(size, size)`` float32, 1 inside and 0 outside, with smooth edges.
     """
     scale = 3  # drawn larger, so that edges are smooth
     canvas = Image.new('L', (size * scale, size * scale))
@@ -160,7 +186,7 @@ def blob(rng, size, centre, radius):
 
 
 def _outline(rng, radius, angular):
-    """Points around the origin: (n, 2)."""
+    """Points around the origin: ``(N, 2)``."""
     if angular:
         corners = int(rng.integers(4, 8))
         angles = (np.arange(corners) + rng.uniform(-0.3, 0.3, corners)) / corners

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.calibration import CalibrationHistogram, ImageTable, equal_width
 from ..core.calibration.bootstrap import bootstrap
-from ..utils.atomic_write import write_whole
+from ..utils.atomic_write import atomic_write
 
 
 def calibration_result(
@@ -77,7 +77,7 @@ def save_result(path: str | Path, result: dict[str, Any]) -> None:
         result (dict): As :func:`calibration_result` returned it.
     """
     text = json.dumps(_plain(result), allow_nan=False, indent=1)
-    write_whole(str(path), text + '\n')
+    atomic_write(path, text + '\n')
 
 
 def load_result(path: str | Path) -> tuple[dict[str, Any], ImageTable]:

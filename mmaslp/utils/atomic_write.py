@@ -3,28 +3,33 @@
 import os
 from pathlib import Path
 
-__all__ = ['write_whole']
+__all__ = ['atomic_write']
 
 
-def write_whole(path: str, text: str) -> None:
-    """Write a text file under another name beside it, then put it into its place.
+def atomic_write(path: str | Path, content: str | bytes) -> None:
+    """Write a file under another name beside it, then put it into its place.
 
     A file that is there stays as it was if the process ends before that. A link stays
-    one, and what is no file, such as /dev/null, is written to directly.
+    a link. What is not a file, such as /dev/null, is written to directly.
 
     Args:
-        path (str): Where to; ``~`` is expanded, the folder is made if needed.
-        text (str): Its content, written as UTF-8.
+        path (str | Path): Where to; ``~`` is expanded, the folder is made if needed.
+        content (str | bytes): Text is written as UTF-8, bytes as they are.
+
+    Raises:
+        UnicodeEncodeError: If the text is no UTF-8. Encode the names of files that are
+            none with ``errors='surrogateescape'``.
     """
+    data = content.encode() if isinstance(content, str) else content
     target = Path(path).expanduser()
     if target.exists() and not target.is_file():
-        target.write_text(text, encoding='utf-8')
+        target.write_bytes(data)
         return
     target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f'{target.name}.{os.getpid()}.part')
     try:
-        part.write_text(text, encoding='utf-8')
+        part.write_bytes(data)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

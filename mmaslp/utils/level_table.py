@@ -1,25 +1,29 @@
 """The table of images and levels as a file."""
 
 import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+
+from .atomic_write import atomic_write
 
 __all__ = ['write_level_table']
 
 
-def write_level_table(path, ids, levels):
+def write_level_table(path: str | Path, ids: Sequence[str], levels: np.ndarray) -> None:
     """Write images and their levels as CSV, lowest level first.
 
     Args:
-        path (str | Path): Where to; its folder must exist.
-        ids (list[str]): N image ids.
+        path (str | Path): Where to; its folder is made if needed.
+        ids (Sequence[str]): N image ids.
         levels (np.ndarray): ``(N,)``, the perturbation levels, >= 0.
     """
     order = np.argsort(levels, kind='stable')
+    table = io.StringIO(newline='')
+    writer = csv.writer(table)
+    writer.writerow(['img_path', 'alpha'])
+    writer.writerows((ids[i], f'{levels[i]:.8f}') for i in order)
     # File names need not be UTF-8; Python hands over such bytes as surrogates.
-    with open(
-        path, 'w', newline='', encoding='utf-8', errors='surrogateescape'
-    ) as file:
-        writer = csv.writer(file)
-        writer.writerow(['img_path', 'alpha'])
-        writer.writerows((ids[i], f'{levels[i]:.8f}') for i in order)
+    atomic_write(path, table.getvalue().encode(errors='surrogateescape'))

@@ -6,7 +6,7 @@ import os.path as osp
 from pathlib import Path
 
 from ..core.calibration.temperature import check_temperature
-from .atomic_write import write_whole
+from .atomic_write import atomic_write
 
 __all__ = ['fingerprint', 'read_temperature', 'temperature_path', 'write_temperature']
 
@@ -50,7 +50,7 @@ def write_temperature(path: str, record: dict) -> None:
         record (dict): With ``temperature`` and ``checkpoint_sha256``; see
             :func:`~mmaslp.apis.temperature.fit_checkpoint`.
     """
-    write_whole(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
+    atomic_write(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
 
 
 def read_temperature(checkpoint: str | None, path: str | None = None) -> float:

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..utils.atomic_write import atomic_write
 from .panels import image_panels
 from .reliability import reliability_figure
 from .text_table import CALIBRATION_KEYS, metric_text, with_mean
@@ -49,7 +50,7 @@ def write_report(
     """Write the report of one evaluation.
 
     Args:
-        path (str | Path): Where to; its folder must exist.
+        path (str | Path): Where to; its folder is made if needed.
         sections (dict[str, dict]): One per test set or model: ``result`` (see
             :func:`~mmaslp.evaluation.results.calibration_result`), and optionally
             ``metrics`` (more {name: float} for the table, such as SOD measures),
@@ -83,7 +84,7 @@ def write_report(
         + '\n'.join(parts)
         + '\n</body></html>\n'
     )
-    Path(path).write_text(page, encoding='utf-8')
+    atomic_write(path, page)
 
 
 def _summary(sections: Mapping[str, dict[str, Any]], mean: bool) -> str:

@@ -1,6 +1,5 @@
 """Several evaluations in one process."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,15 @@ from mmengine.registry import HOOKS, RUNNERS
 from mmengine.runner import Runner
 
 import mmaslp  # noqa: F401
-from mmaslp.apis.runs import name_run
 from mmaslp.apis.temperature import apply_temperature
-from mmaslp.apis.testing import evaluate, measures_calibration, test_sets
+from mmaslp.apis.testing import (
+    draw_predictions,
+    evaluate,
+    measures_calibration,
+    report_sections,
+    summary_table,
+    test_sets,
+)
 from mmaslp.engine import ProbMapHook
 from mmaslp.evaluation.metrics import CalibrationMetric
 from mmaslp.evaluation.prob_maps import read_prob_map
@@ -52,22 +57,6 @@ def config(toy, tmp_path):
     return make
 
 
-def test_names_differ_by_folder_and_purpose(config, tmp_path, monkeypatch):
-    names = []
-    for work_dir in ('a/run', 'b/run', 'b/run/'):
-        cfg = config(work_dir)
-        cfg.visualizer = dict(type='SegLocalVisualizer')
-        name_run(cfg, 'test')
-        assert cfg.visualizer.name == cfg.experiment_name
-        names.append(cfg.experiment_name)
-    assert names[0] != names[1] == names[2]
-    assert all(n.startswith('run_') and n.endswith('_test') for n in names)
-    monkeypatch.chdir(tmp_path)
-    cfg.work_dir = os.path.join('b', 'run')
-    name_run(cfg, 'test')
-    assert cfg.experiment_name == names[1]
-
-
 def test_equal_names_of_work_dirs_do_not_share(config):
     hubs = []
     for work_dir in ('a/run', 'b/run'):
@@ -96,7 +85,7 @@ def test_evaluators_in_any_form(config, monkeypatch):
     assert measures_calibration({'test_evaluator': dict(type=CalibrationMetric)}, None)
     cfg.test_evaluator = None
     assert not measures_calibration(cfg, None)
-    assert evaluate(cfg, test_sets(cfg), evals=['ece'])['test']['figures']['acc'] >= 0
+    assert evaluate(cfg, test_sets(cfg), evals=['ece'])['test']['metrics']['acc'] >= 0
     with pytest.raises(ValueError, match='nothing to measure: give --eval'):
         evaluate(cfg, test_sets(cfg))
 
@@ -126,3 +115,36 @@ def test_temperature_of_a_test_that_raised_is_forgotten(config):
     assert MessageHub.get_instance(HUB).get_info('temperature') == 3
     results = evaluate(cfg, test_sets(cfg))
     assert results['test']['result']['settings']['temperature'] is None
+
+
+def test_sets_without_objects_stay_out_of_the_mean():
+    results = {
+        'a': dict(metrics=dict(ece=0.1, acc=0.9), ood=False),
+        'b': dict(metrics=dict(ece=0.3, acc=0.9), ood=False),
+        'c': dict(metrics=dict(ece=0.9, acc=0.9), ood=True),
+    }
+    lines = [line.split() for line in summary_table(results, ['ece']).splitlines()]
+    assert lines[0][:2] == ['ece', 'acc']
+    assert [line[0] for line in lines[1:]] == ['a', 'b', 'mean', 'c']
+    assert float(lines[3][1]) == pytest.approx(0.2)
+
+
+def test_report_has_each_metric_once():
+    measured = dict(result=dict(ece=0.1), worst=[], ood=False)
+    results = {
+        'a': dict(measured, metrics=dict(ece=0.1, mae=0.2), folder='x'),
+        'b': dict(metrics=dict(mae=0.2), ood=False, folder='y'),
+    }
+    assert report_sections(results) == {'a': dict(measured, metrics=dict(mae=0.2))}
+
+
+def test_predictions_are_drawn_by_the_host(config):
+    cfg = config('run')
+    with pytest.raises(ValueError, match='--show and --show-dir need'):
+        draw_predictions(cfg, show=True)
+    cfg.default_hooks.visualization = dict(type='SegVisualizationHook')
+    cfg.visualizer = dict(type='SegLocalVisualizer')
+    draw_predictions(cfg, show=True, show_dir='shown', wait_time=0.5)
+    hook = cfg.default_hooks.visualization
+    assert (hook.draw, hook.show, hook.wait_time) == (True, True, 0.5)
+    assert cfg.visualizer.save_dir == 'shown'

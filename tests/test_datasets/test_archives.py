@@ -4,6 +4,7 @@ import zipfile
 
 import pytest
 
+from mmaslp.datasets import archives
 from mmaslp.datasets.archives import extract, is_archive
 
 
@@ -46,6 +47,48 @@ def test_archive_in_archive(tmp_path):
     content = (tmp_path / 'inner.zip').read_bytes()
     extract(make_zip(tmp_path / 'a.zip', {'in.zip': content}), str(tmp_path / 'out'))
     assert files(tmp_path / 'out') == ['gt/1.png']
+
+
+def test_names_with_backslashes_are_paths(tmp_path):
+    archive = make_zip(tmp_path / 'a.zip', {'x\\1.txt': b'one'})
+    extract(archive, str(tmp_path / 'out'))
+    assert files(tmp_path / 'out') == ['x/1.txt']
+
+
+@pytest.mark.parametrize('kind', ['zip', 'tar'])
+@pytest.mark.parametrize('nested', [False, True])
+def test_bombs_are_refused(tmp_path, monkeypatch, kind, nested):
+    monkeypatch.setattr(archives, 'MAX_SMALL', 1000)
+    content = bytes(10**6)
+    name = f'bomb.{kind}'
+    with zipfile.ZipFile(tmp_path / name, 'w', zipfile.ZIP_DEFLATED) as file:
+        file.writestr('zeros.bin', content)
+    if kind == 'tar':
+        make_tar(tmp_path / name, [(tarfile.TarInfo('zeros.bin'), content)])
+    archive = tmp_path / name
+    if nested:
+        inner = archive.read_bytes()
+        archive = tmp_path / 'outer.zip'
+        make_zip(archive, {name: inner})
+    with pytest.raises(ValueError, match=rf'{name}: unpacks to more than 200 times'):
+        extract(str(archive), str(tmp_path / 'out'))
+    assert not any(path.name == 'zeros.bin' for path in (tmp_path).rglob('*'))
+
+
+def test_archives_in_archives_end(tmp_path):
+    content = b'x'
+    for _ in range(6):
+        make_zip(tmp_path / 'in.zip', {'in.zip': content})
+        content = (tmp_path / 'in.zip').read_bytes()
+    with pytest.raises(ValueError, match='more than 3 deep'):
+        extract(str(tmp_path / 'in.zip'), str(tmp_path / 'out'))
+
+
+def test_a_python_without_safe_extraction(tmp_path, monkeypatch):
+    monkeypatch.delattr(tarfile, 'data_filter')
+    archive = make_tar(tmp_path / 'a.tar', [(tarfile.TarInfo('1.txt'), b'one')])
+    with pytest.raises(ValueError, match=r'cannot unpack tar files safely: use 3\.10'):
+        extract(archive, str(tmp_path / 'out'))
 
 
 @pytest.mark.parametrize('name', ['../evil', '/tmp/evil', 'x/../../evil', 'C:/evil'])

@@ -1,8 +1,11 @@
+import multiprocessing
 import os
+import resource
+import signal
 
 import pytest
 
-from mmaslp.utils.atomic_write import write_whole
+from mmaslp.utils.atomic_write import atomic_write
 from mmaslp.utils.temperature_file import write_temperature
 
 
@@ -19,21 +22,39 @@ def test_an_open_file_stays_whole(tmp_path):
 
 def test_a_failed_write_leaves_nothing(tmp_path):
     path = tmp_path / 'x.txt'
-    write_whole(str(path), 'old')
+    atomic_write(str(path), 'old')
     with pytest.raises(UnicodeEncodeError):
-        write_whole(str(path), 'new \udc80')
+        atomic_write(str(path), 'new \udc80')
     assert path.read_text() == 'old'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def write_to_a_full_disk(path):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    with pytest.raises(OSError, match='File too large'):
+        atomic_write(path, bytes(1000))
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'x.txt'
+    atomic_write(path, b'old')
+    fork = multiprocessing.get_context('fork')
+    child = fork.Process(target=write_to_a_full_disk, args=(path,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert path.read_bytes() == b'old' and list(tmp_path.iterdir()) == [path]
 
 
 def test_links_and_pipes_stay(tmp_path):
     path, link = tmp_path / 'x.txt', tmp_path / 'link'
     path.write_text('old')
     link.symlink_to(path)
-    write_whole(str(link), 'new')
+    atomic_write(str(link), 'new')
     assert link.is_symlink() and path.read_text() == 'new'
     read, write = os.pipe()
-    write_whole(f'/dev/fd/{write}', 'piped')
+    atomic_write(f'/dev/fd/{write}', 'piped')
     os.close(write)
     with open(read, encoding='utf-8') as file:
         assert file.read() == 'piped'

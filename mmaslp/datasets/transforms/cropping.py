@@ -3,6 +3,8 @@
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
+__all__ = ['RandomCenterCrop']
+
 
 @TRANSFORMS.register_module()
 class RandomCenterCrop:
@@ -26,12 +28,12 @@ class RandomCenterCrop:
     Source: the augmentation in ``data.py`` of https://github.com/Carlisle-Liu/ASLP.
     """
 
-    def __init__(self, border=30):
+    def __init__(self, border: int = 30) -> None:
         if border < 1:
             raise ValueError(f'border must be at least 1 pixel, got {border!r}')
         self.border = border
 
-    def __call__(self, results):
+    def __call__(self, results: dict) -> dict:
         """Crop an image and its masks.
 
         Args:
@@ -55,10 +57,10 @@ class RandomCenterCrop:
         results['img_shape'] = results['img'].shape[:2]
         return results
 
-    def _window(self, side):
+    def _window(self, side: int) -> slice:
         kept = np.random.randint(side - self.border, side)
         start = (side - kept) // 2
         return slice(start, start + kept)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{type(self).__name__}(border={self.border})'

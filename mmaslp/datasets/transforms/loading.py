@@ -6,20 +6,22 @@ from mmseg.registry import TRANSFORMS
 
 from ..masks import decode_binary_mask
 
+__all__ = ['LoadBinaryAnnotations']
+
 
 @TRANSFORMS.register_module()
 class LoadBinaryAnnotations:
     """Load a binary mask as labels 0 and 1; takes the place of ``LoadAnnotations``.
 
     The host's loader keeps the value 255 of a 0/255 mask, which its losses and metrics
-    ignore, and then every figure is 100. This one reads 1-bit, 0/1, 0/255, grey-edged,
+    ignore, and then every metric is 100. This one reads 1-bit, 0/1, 0/255, grey-edged,
     RGB(A), palette, 16-bit and JPEG masks and refuses what is not binary
-    (:func:`mmaslp.utils.decode_binary_mask`).
+    (:func:`mmaslp.datasets.masks.decode_binary_mask`).
 
     Required keys: ``seg_map_path`` (None makes an all-zero mask of ``ori_shape``).
 
-    Added keys: ``gt_seg_map``, (H, W) uint8 of {0, 1}, in size like the image file, and
-    its name in ``seg_fields``.
+    Added keys: ``gt_seg_map``, ``(H, W)`` uint8 of {0, 1}, in size like the image
+    file, and its name in ``seg_fields``.
 
     Args:
         grey_edge (str): 'threshold' cuts grey edges at half, 'ignore' gives them the
@@ -36,11 +38,11 @@ class LoadBinaryAnnotations:
 
     def __init__(
         self,
-        grey_edge='threshold',
-        graded=False,
-        ignore_index=255,
-        backend_args=None,
-    ):
+        grey_edge: str = 'threshold',
+        graded: bool = False,
+        ignore_index: int = 255,
+        backend_args: dict | None = None,
+    ) -> None:
         if grey_edge not in ('threshold', 'ignore'):
             raise ValueError(
                 f"grey_edge must be 'threshold' or 'ignore', not {grey_edge!r}"
@@ -50,7 +52,7 @@ class LoadBinaryAnnotations:
         self.ignore_index = ignore_index
         self.backend_args = backend_args
 
-    def __call__(self, results):
+    def __call__(self, results: dict) -> dict:
         """Load the mask that belongs to an image.
 
         Args:
@@ -91,7 +93,7 @@ class LoadBinaryAnnotations:
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(grey_edge={self.grey_edge!r}, '
             f'graded={self.graded}, ignore_index={self.ignore_index})'

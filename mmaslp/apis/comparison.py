@@ -1,0 +1,101 @@
+"""Comparing two models on the same images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from ..core.calibration import ImageTable
+from ..core.calibration.bootstrap import paired_bootstrap
+from ..evaluation.results import load_result
+
+__all__ = ['Comparison', 'compare_results']
+
+
+@dataclass
+class Comparison:
+    """Paired differences of two models.
+
+    Attributes:
+        metrics (dict[str, dict]): From metric to ``first``, ``second``, ``difference``
+            (second - first), the interval ``low`` and ``high`` of the difference, and
+            ``differs``, whether 0 lies outside of it.
+        num_images (int): Number of images.
+        outdated (list[str]): Files of an earlier version, which allow no intervals of
+            the metrics that sort pixels.
+    """
+
+    metrics: dict[str, dict[str, Any]]
+    num_images: int
+    outdated: list[str]
+
+
+def compare_results(
+    first: str,
+    second: str,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    confidence_level: float = 0.95,
+) -> Comparison:
+    """Compare two result files by a paired bootstrap over their images.
+
+    Args:
+        first (str): File of ``CalibrationMetric`` or ``tools/eval_maps.py --json``.
+        second (str): File of another model on the same images.
+        resamples (int): Number of resamples, >= 1. Defaults to 2000.
+        seed (int): Seed of the resamples. Defaults to 0.
+        confidence_level (float): Of the intervals, in (0, 1). Defaults to 0.95.
+
+    Raises:
+        ValueError: A file is no result file, or their images or settings differ.
+    """
+    results, tables = _matched(first, second)
+    one, two = tables
+    metrics = paired_bootstrap(
+        one, two, resamples, seed, confidence_level, overall=results
+    )
+    outdated = [p for p, table in zip((first, second), tables) if table.fine is None]
+    return Comparison(metrics, len(one), outdated)
+
+
+def _matched(
+    first_path: str, second_path: str
+) -> tuple[tuple[dict[str, Any], dict[str, Any]], list[ImageTable]]:
+    """Load both results, and their tables with the images in one order."""
+    (one, first), (two, second) = load_result(first_path), load_result(second_path)
+    for key in ('bins', 'mode', 'protocol'):
+        if one['settings'].get(key) != two['settings'].get(key):
+            raise ValueError(
+                f'{key} is {one["settings"].get(key)!r} in {first_path} but '
+                f'{two["settings"].get(key)!r} in {second_path}'
+            )
+    rows = [_rows(first.names, first_path), _rows(second.names, second_path)]
+    odd = sorted(rows[0].keys() ^ rows[1].keys())
+    if odd:
+        raise ValueError(
+            f'{len(odd)} images are in one file only, such as {odd[:3]}: evaluate both '
+            'models on the same images'
+        )
+    order = sorted(rows[0])
+    tables = [
+        images.take([found[name] for name in order])
+        for images, found in zip((first, second), rows)
+    ]
+    for table in tables:
+        table.names = order
+    pixels = tables[0].num_pixels != tables[1].num_pixels
+    if pixels.any():
+        name = order[int(pixels.argmax())]
+        raise ValueError(f'{name} has another number of pixels in each file')
+    return (one, two), tables
+
+
+def _rows(names: Sequence[str], path: str) -> dict[str, int]:
+    """Find the row of each image by its stem, or by its path where stems repeat."""
+    stems = [PurePath(name).stem for name in names]
+    if len(set(stems)) == len(stems):
+        names = stems
+    if len(set(names)) < len(names):
+        raise ValueError(f'{path}: the same image is in it more than once')
+    return {name: row for row, name in enumerate(names)}

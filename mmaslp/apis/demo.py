@@ -1,0 +1,138 @@
+"""The demo: train a network with BCE and with ASLP, compare their calibration."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..evaluation.results import load_result
+from ..visualization.reliability import reliability_figure, save_figure
+from ..visualization.text_table import format_table
+
+__all__ = ['MODELS', 'run_demo']
+
+# Name in the table to the config in configs/demo.
+MODELS = {'BCE': 'bce', 'ASLP-MC': 'aslp_mc', 'ASLP-FB': 'aslp_fb'}
+COLUMNS = {
+    'ece': 'ECE',
+    'oe': 'OE',
+    'acc': 'accuracy',
+    'mIoU %': 'mIoU %',
+    'nll': 'NLL',
+}
+_EPOCH = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[.*?\bloss: ([\d.]+)')
+_VALIDATION = re.compile(r'Epoch\(val\)\s+\[(\d+)\].*?calib/ece: ([\d.]+)')
+
+
+def run_demo(
+    root: Path,
+    work_dir: Path,
+    *,
+    models: Sequence[str] = ('BCE', 'ASLP-MC'),
+    epochs: int = 100,
+) -> None:
+    """Train and test models one after the other; print a table and where files lie.
+
+    Args:
+        root (Path): Folder that holds ``configs`` and ``tools``.
+        work_dir (Path): Where to write.
+        models (Sequence[str]): Keys of :data:`MODELS`. Defaults to BCE and ASLP-MC.
+        epochs (int): Length of each training. Defaults to 100.
+
+    Raises:
+        SystemExit: If a tool fails; the end of its output is printed.
+    """
+    # The layers are so small that more threads cost more than they give.
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    folders = {name: work_dir / MODELS[name] for name in models}
+    rows = {}
+    for name, folder in folders.items():
+        results = _train_and_test(root, name, folder.resolve(), epochs)
+        for test_set, metrics in results.items():
+            rows[f'{name}, {test_set}'] = {
+                label: metrics.get(key) for key, label in COLUMNS.items()
+            }
+    print(f'\n{format_table(rows, list(COLUMNS.values()))}\n')
+    print('reliability diagrams:')
+    measured = {}
+    for name, folder in folders.items():
+        test = folder / 'eval' / 'test'
+        measured[name] = load_result(test / 'calibration_test.json')[0]
+        print(f'  {name:8} {test / "reliability_test.png"}')
+    together = work_dir / 'reliability.png'
+    save_figure(reliability_figure(measured), together)
+    print(f'  {"together":8} {together}')
+    print('reports, with the most over-confident images:')
+    for name, folder in folders.items():
+        print(f'  {name:8} {folder / "report.html"}')
+
+
+def _train_and_test(
+    root: Path, name: str, work_dir: Path, epochs: int
+) -> dict[str, dict[str, Any]]:
+    """Train and test one model; return its metrics by test set."""
+    path = root / 'configs' / 'demo' / f'{MODELS[name]}.py'
+    options: list[Any] = ['--work-dir', work_dir, '--cfg-options']
+    options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.0.end={epochs}']
+    train = [root / 'tools' / 'train.py', path, *options]
+    show = _progress(epochs, time.monotonic())
+    _run(root, name, train, work_dir / 'train.log', show)
+    checkpoint = work_dir / f'epoch_{epochs}.pth'
+    test = [root / 'tools' / 'test.py', path, checkpoint, '--eval', 'ece', 'iou']
+    test += ['--report', work_dir / 'report.html', *options]
+    print(f'[{name}] testing', flush=True)
+    _run(root, name, test, work_dir / 'test.log', lambda line: None)
+    return json.loads((work_dir / 'eval' / 'results.json').read_text())
+
+
+def _run(
+    root: Path,
+    name: str,
+    command: Sequence[Any],
+    log: Path,
+    show: Callable[[str], str | None],
+) -> None:
+    """Run one tool, its output in a file, the lines that ``show`` turns up printed."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, *map(str, command)]
+    with (
+        open(log, 'w', encoding='utf-8') as file,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # The draws depend on the paths of the images: relative ones to this folder
+            # give the same results wherever the repository lies.
+            cwd=root,
+        ) as process,
+    ):
+        for line in process.stdout or ():
+            file.write(line)
+            shown = show(line)
+            if shown:
+                print(f'[{name}] {shown}', flush=True)
+    if process.returncode:
+        print(''.join(log.read_text(encoding='utf-8').splitlines(True)[-30:]))
+        sys.exit(f'{name}: {" ".join(command)} failed, see {log}')
+
+
+def _progress(epochs: int, start: float) -> Callable[[str], str | None]:
+    """Turn lines of the training log into a line of progress every five epochs."""
+
+    def show(line: str) -> str | None:
+        trained, validated = _EPOCH.search(line), _VALIDATION.search(line)
+        if trained and int(trained[1]) % 5 == 0:
+            done = int(trained[1])
+            left = (time.monotonic() - start) / done * (epochs - done)
+            return f'epoch {done}/{epochs}  loss {trained[2]}  {left:.0f} s left'
+        if validated:
+            return f'epoch {validated[1]}/{epochs}  validation ECE {validated[2]}'
+        return None
+
+    return show

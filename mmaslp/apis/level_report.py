@@ -1,0 +1,170 @@
+"""Showing the levels of a trained run: contact sheet, histogram, table, summary."""
+
+import os
+import os.path as osp
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from PIL import Image
+
+from ..evaluation.results import save_result
+from ..utils.level_table import write_level_table
+from ..visualization.alpha import alpha_histogram
+from ..visualization.levels import levels_sheet
+from ..visualization.reliability import save_figure
+from .config import check_checkpoint
+from .levels import (
+    Levels,
+    find_manifest,
+    level_summary,
+    predictions,
+    read_levels,
+    training_set,
+    wrong_images,
+)
+
+__all__ = ['LevelReport', 'describe_summary', 'show_levels']
+
+
+@dataclass
+class LevelReport:
+    """What :func:`show_levels` wrote.
+
+    Attributes:
+        folder (str): Where ``levels.png``, ``levels.pdf``, ``histogram.png``,
+            ``levels.csv`` and ``levels.json`` lie.
+        summary (dict): See :func:`~mmaslp.apis.levels.level_summary`.
+    """
+
+    folder: str
+    summary: dict[str, Any]
+
+
+def show_levels(
+    cfg: Config,
+    checkpoint: str,
+    *,
+    out: str | None = None,
+    num: int = 12,
+    wrong: str | None = None,
+    report: Callable[[str], None] = print,
+) -> LevelReport:
+    """Show the images with the lowest and highest levels, and what low ones find.
+
+    Args:
+        cfg (Config): Config of the run.
+        checkpoint (str): A checkpoint that the training wrote.
+        out (str, optional): Folder to write to. Defaults to None: ``levels`` beside the
+            checkpoint.
+        num (int): Images at each end, >= 1. Defaults to 12.
+        wrong (str, optional): File that names the images whose mask is known to be
+            wrong, see :func:`~mmaslp.apis.levels.wrong_images`. Defaults to None: that
+            of the built-in data, if it is what the run was trained on.
+        report (Callable[[str], None]): Takes lines on what does not fit. Defaults to
+            ``print``.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint or file.
+        ValueError: ``num`` is below 1, the checkpoint is damaged or holds no levels of
+            these images, or the file of wrong masks does not fit.
+    """
+    if num < 1:
+        raise ValueError(f'--num must be 1 or more, not {num}')
+    check_checkpoint(checkpoint)
+    dataset = training_set(cfg)
+    levels = read_levels(checkpoint, dataset)
+    if levels.left_out:
+        report(f'{levels.left_out} images of the checkpoint are not in the config')
+    known = _known_wrong(wrong, dataset, levels, report)
+    sheet = _contact_sheet(cfg, checkpoint, dataset, levels, num, known)
+    summary = level_summary(levels, known)
+    out = out or osp.join(osp.dirname(osp.abspath(checkpoint)), 'levels')
+    os.makedirs(out, exist_ok=True)
+    for ending in ('png', 'pdf'):
+        save_figure(sheet, osp.join(out, f'levels.{ending}'), dpi=150)
+    histogram = alpha_histogram(levels.alpha, levels.settings['beta'], zoom=True)
+    Image.fromarray(histogram).save(osp.join(out, 'histogram.png'))
+    write_level_table(osp.join(out, 'levels.csv'), levels.ids, levels.alpha)
+    save_result(osp.join(out, 'levels.json'), summary)
+    return LevelReport(out, summary)
+
+
+def describe_summary(summary: dict[str, Any]) -> str:
+    """Put a summary into a few lines.
+
+    Args:
+        summary (dict): See :func:`~mmaslp.apis.levels.level_summary`.
+    """
+    shares = summary['quantiles']
+    lines = [
+        f'{summary["num_images"]} images, mean level {summary["mean"]:.5f}, standard '
+        f'deviation {summary["std"]:.5f}',
+        'min {min:.5f}, '.format(**summary)
+        + ', '.join(f'{float(q):.0%} {value:.5f}' for q, value in shares.items())
+        + ', max {max:.5f}'.format(**summary),
+    ]
+    if summary['min'] == summary['max']:
+        lines.append('all levels are equal: they say nothing about the images')
+    found = summary.get('wrong_masks')
+    if found:
+        lines.append(
+            '{num_wrong} wrong masks, mean level {mean_wrong:.5f} against '
+            '{mean_right:.5f}; low levels find them with AUROC {auroc:.4f} '
+            '[{low:.4f}, {high:.4f}]'.format(**found)
+        )
+    return '\n'.join(lines)
+
+
+def _known_wrong(
+    path: str | None, dataset: Any, levels: Levels, report: Callable[[str], None]
+) -> np.ndarray | None:
+    """Tell which masks are known to be wrong, ``(N,)`` bool; None if nobody knows."""
+    if path:
+        return wrong_images(path, levels.ids)[0]
+    manifest = find_manifest(dataset)
+    if manifest is None:
+        return None
+    wrong, left_out = wrong_images(manifest, levels.ids, complete=False)
+    if left_out:
+        report(f'{left_out} wrong masks of {manifest} are not in the config')
+    return wrong
+
+
+def _both_ends(
+    alpha: np.ndarray, num: int, wrong: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Headline to rows of the images, the most extreme level first."""
+    num = min(num, len(alpha) // 2)
+    order = np.argsort(alpha, kind='stable')
+    ends = {'lowest': order[:num], 'highest': order[::-1][:num]}
+    blocks = {}
+    for name, rows in ends.items():
+        head = f'The {num} {name} of {len(order)} levels'
+        if wrong is not None:
+            head += f', with {wrong[rows].sum()} of {wrong.sum()} wrong masks'
+        blocks[head] = rows
+    return blocks
+
+
+def _contact_sheet(
+    cfg: Config,
+    checkpoint: str,
+    dataset: Any,
+    levels: Levels,
+    num: int,
+    wrong: np.ndarray | None,
+) -> Any:
+    """Predict and draw the images at both ends."""
+    blocks = _both_ends(levels.alpha, num, wrong)
+    shown = np.concatenate(list(blocks.values()))
+    names = [levels.ids[row] for row in shown]
+    items = dict(zip(shown, predictions(cfg, checkpoint, dataset, names)))
+    for row, item in items.items():
+        item['alpha'] = levels.alpha[row]
+        item['wrong'] = wrong is not None and bool(wrong[row])
+    return levels_sheet(
+        {head: [items[row] for row in rows] for head, rows in blocks.items()}
+    )

@@ -1,0 +1,139 @@
+"""Evaluating folders of probability maps, from any model."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.calibration import check_bins
+from ..evaluation.map_folder import evaluate_maps
+from ..evaluation.results import save_result
+from ..visualization.reliability import FORMATS, reliability_figure, save_figure
+from ..visualization.report import write_report
+
+__all__ = ['check_outputs', 'evaluate_folders', 'write_outputs']
+
+
+def evaluate_folders(
+    folders: Sequence[str],
+    gt_dir: str,
+    *,
+    bins: int = 10,
+    protocol: str = 'raw',
+    sod: bool = False,
+    resamples: int = 1000,
+    keep_worst: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """Measure several folders of maps against one folder of masks.
+
+    Args:
+        folders (Sequence[str]): Folders of maps, one for each model.
+        gt_dir (str): Folder of masks.
+        bins (int): Number of bins. Defaults to 10.
+        protocol (str): 'raw' or 'released'. Defaults to 'raw'.
+        sod (bool): Also compute the salient-object measures. Defaults to False.
+        resamples (int): Bootstrap resamples, >= 0. Defaults to 1000.
+        keep_worst (int): How many of the most over-confident images to keep, >= 0.
+            Defaults to 0.
+
+    Returns:
+        dict[str, dict]: From the name of a folder (its last part, or its path where
+        these are the same) to what :func:`~mmaslp.evaluation.map_folder.evaluate_maps`
+        returns.
+
+    Raises:
+        ValueError: An argument is out of its range, a folder is named twice, or a file
+            is not usable; the message lists all problems of a folder.
+        ImportError: ``sod`` without PySODMetrics.
+    """
+    check_bins(bins)
+    if resamples < 0 or keep_worst < 0:
+        raise ValueError('--resamples and --worst must not be negative')
+    return {
+        name: evaluate_maps(
+            folder,
+            gt_dir,
+            bins=bins,
+            protocol=protocol,
+            sod=sod,
+            resamples=resamples,
+            keep_worst=keep_worst,
+        )
+        for name, folder in _names(folders).items()
+    }
+
+
+def check_outputs(
+    json: str | None = None,
+    plot: str | None = None,
+    report: str | None = None,
+    images: str | None = None,
+) -> None:
+    """Refuse what :func:`write_outputs` could not do, before the work is done.
+
+    Args:
+        json (str, optional): See :func:`write_outputs`.
+        plot (str, optional): See there.
+        report (str, optional): See there.
+        images (str, optional): See there.
+
+    Raises:
+        ValueError: A folder does not exist, or the plot is of an unknown format.
+    """
+    if plot and not plot.lower().endswith(FORMATS):
+        raise ValueError(f'--plot {plot}: write one of {", ".join(FORMATS)}')
+    for name, path in (('json', json), ('plot', plot), ('report', report)):
+        if path and not Path(path).resolve().parent.is_dir():
+            raise ValueError(f'--{name} {path}: its folder does not exist')
+    if images and not Path(images).is_dir():
+        raise ValueError(f'--images {images}: no such folder')
+
+
+def write_outputs(
+    sections: Mapping[str, dict[str, Any]],
+    *,
+    json: str | None = None,
+    plot: str | None = None,
+    report: str | None = None,
+    images: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Write what was measured.
+
+    Args:
+        sections (Mapping[str, dict]): What :func:`evaluate_folders` returned.
+        json (str, optional): File of all metrics: at top level those of the only
+            folder, else those of each under its name. Defaults to None.
+        plot (str, optional): File of the reliability diagrams. Defaults to None.
+        report (str, optional): File of an HTML report. Defaults to None.
+        images (str, optional): Folder of the photographs, for the report. Defaults to
+            None.
+        settings (Mapping[str, Any], optional): What the report says of the making.
+            Defaults to None.
+    """
+    if json:
+        content = {
+            name: {**section['metrics'], **section['result']}
+            for name, section in sections.items()
+        }
+        if len(content) == 1:
+            (content,) = content.values()
+        save_result(json, content)
+    if plot:
+        results = {name: section['result'] for name, section in sections.items()}
+        save_figure(reliability_figure(results), plot)
+    if report:
+        photos = {p.stem: p for p in Path(images).iterdir()} if images else {}
+        with_photos = {
+            name: {**section, 'images': photos} for name, section in sections.items()
+        }
+        write_report(report, with_photos, settings, mean=False)
+
+
+def _names(folders: Sequence[str]) -> dict[str, str]:
+    """Name each folder by its last part, or by its path where these are the same."""
+    names = [Path(folder).resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
+    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+        raise ValueError('the same folder of maps is named twice')
+    return dict(zip(names, folders))

@@ -1,0 +1,54 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmaslp.apis.comparison import compare_results
+from mmaslp.evaluation.map_folder import evaluate_maps
+from mmaslp.evaluation.results import save_result
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Results of a calibrated and of an over-confident model on twelve images."""
+    rng = np.random.default_rng(1)
+    for folder in ('good', 'over', 'masks'):
+        (tmp_path / folder).mkdir()
+    for i in range(12):
+        prob = rng.random((16, 16))
+        mask = rng.random((16, 16)) < prob
+        Image.fromarray(mask * np.uint8(255)).save(tmp_path / 'masks' / f'{i}.png')
+        np.save(tmp_path / 'good' / f'{i}.npy', prob)
+        over = prob**3 / (prob**3 + (1 - prob) ** 3)
+        np.save(tmp_path / 'over' / f'{i}.npy', over)
+    paths = []
+    for name in ('good', 'over'):
+        section = evaluate_maps(tmp_path / name, tmp_path / 'masks', resamples=0)
+        paths.append(str(tmp_path / f'{name}.json'))
+        save_result(paths[-1], section['result'])
+    return paths
+
+
+def test_over_confidence_is_told_apart(files):
+    comparison = compare_results(*files, resamples=200)
+    row = comparison.metrics['ece']
+    assert comparison.num_images == 12 and comparison.outdated == []
+    assert row['difference'] == pytest.approx(row['second'] - row['first'])
+    assert row['differs'] and 0 < row['low'] < row['difference'] < row['high']
+    narrow = compare_results(*files, resamples=200, confidence_level=0.5).metrics['ece']
+    assert narrow['high'] - narrow['low'] < row['high'] - row['low']
+    assert compare_results(*files, resamples=200).metrics == comparison.metrics
+    assert compare_results(*files, resamples=200, seed=1).metrics != comparison.metrics
+
+
+def test_other_settings_are_refused(files):
+    with open(files[1]) as file:
+        result = json.load(file)
+    result['settings']['mode'] = 'positive'
+    with open(files[1], 'w') as file:
+        json.dump(result, file)
+    with pytest.raises(
+        ValueError, match=r"mode is 'top_label' in .* but 'positive' in"
+    ):
+        compare_results(*files)
