@@ -1,4 +1,4 @@
-"""The draw of one iteration: what the learner tells the losses, and they tell it."""
+"""The draw of one iteration: the learner tells it to the losses, and they answer."""
 
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ class BatchDraw:
 
     Attributes:
         alpha (Tensor): Levels of the images of the batch, ``(N,)``, float32.
-        perturbed (Tensor): Outcome Z of the Bernoulli draw, ``(N,)``, bool.
+        perturbed (Tensor): Result Z of the Bernoulli draw, ``(N,)``, bool.
         keys (np.ndarray): Keys for noise per pixel, ``(N,)``, uint64.
         rows (np.ndarray, optional): Rows of the images in the learner's bank, ``(N,)``,
             int64; None without a learner.
@@ -39,7 +39,7 @@ class BatchDraw:
         return len(self.alpha)
 
     def record(self, margin: Tensor, weight: float = 1.0) -> None:
-        """Add the margins that one call of a loss has seen.
+        """Add the margins of one call of a loss.
 
         Args:
             margin (Tensor): ``(N,)``, detached, any device.
@@ -60,7 +60,7 @@ class BatchDraw:
 
 
 class DrawSlot:
-    """The place where a hook leaves the current draw for losses that it cannot pass it.
+    """The place where a hook leaves the current draw: it cannot pass it to the losses.
 
     Attributes:
         draw (BatchDraw | None): The draw of this iteration; None outside of one.

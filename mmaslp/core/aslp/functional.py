@@ -22,8 +22,8 @@ def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tenso
         logits (Tensor): Logits z, shape ``(N, ...)``.
         target (Tensor): Targets t, same shape; soft values and values outside [0, 1]
             are allowed.
-        valid (Tensor, optional): Same shape; pixels that are False or 0 give a loss
-            and a gradient of 0 whatever their logit. Defaults to None (all valid).
+        valid (Tensor, optional): Same shape; pixels that are False or 0 give a loss and
+            a gradient of 0 for any logit. Defaults to None (all valid).
 
     Returns:
         Tensor: Loss in nats, shape ``(N, ...)``, at least float32.
@@ -81,8 +81,8 @@ def sc_bce_per_image(
 
     With the signed logit :math:`s = (2 y - 1) z` the loss against the perturbed label
     is :math:`L(z, p(y, b)) = \mathrm{softplus}(-s) + b s / 2`, its gradient
-    :math:`(2 y - 1)(\sigma(s) - 1 + b / 2)`, and the margin the mean of s, so that one
-    temporary serves all three; the gradient is made in the forward pass.
+    :math:`(2 y - 1)(\sigma(s) - 1 + b / 2)`, and the margin is the mean of s. So one
+    temporary serves all three. The forward pass also computes the gradient.
 
     Args:
         logits (Tensor): Logits z, shape ``(N, ...)``; half precision is computed in

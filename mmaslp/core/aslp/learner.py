@@ -1,4 +1,4 @@
-"""The learner: everything about the perturbation levels but a host's events."""
+"""The learner: everything about the perturbation levels except the events of a host."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -25,19 +25,19 @@ STATE_VERSION = 2
 class ASLP:
     r"""Adaptive Stochastic Label Perturbation, for any training loop.
 
-    Keeps a perturbation level :math:`\alpha_i` per training image, draws which images
-    of a batch get a perturbed label, and moves the levels by a rule: with the margins
-    that :class:`SelfCalibratingBCE` leaves in the draw, and with what the last
-    validation measured.
+    Keeps a perturbation level :math:`\alpha_i` per training image and draws which
+    images of a batch get a perturbed label. A rule moves the levels: it uses the
+    margins that :class:`SelfCalibratingBCE` leaves in the draw, and the values that the
+    last validation measured.
 
-    Draws depend on the seed, the step and the image alone, so that a resumed run goes
-    on as the uninterrupted one would have done. In a distributed training every process
-    makes the same learner and calls :meth:`update` in every step; it joins the margins
-    of all processes.
+    Draws depend only on the seed, the step and the image. So a resumed run continues
+    exactly as an uninterrupted run. In a distributed training every process makes the
+    same learner and calls :meth:`update` in every step; it joins the margins of all
+    processes.
 
     Args:
         ids (Iterable[str]): One string per training image, such as its path; repeated
-            ones share a level.
+            strings share a level.
         beta (str | float): Perturbation, as of :class:`SelfCalibratingBCE`. Defaults to
             'HI'.
         rule (str | dict | Rule): ``'FB'``, ``'MC'``, ``'ME'``, ``'fixed'``, or a rule
@@ -104,7 +104,7 @@ class ASLP:
 
     @property
     def alpha(self) -> Tensor:
-        """Tensor: The levels themselves, ``(num_images,)``, float64, by hash of id."""
+        """Tensor: The live levels, ``(num_images,)``, float64, by hash of the id."""
         return self.bank.alpha
 
     @property
@@ -117,13 +117,14 @@ class ASLP:
 
         Args:
             ids (Sequence[str]): Ids of the N images, in the order of the batch.
-            step (int): Iteration of the training, >= 0; a resumed run goes on counting.
+            step (int): Iteration of the training, >= 0; a resumed run continues the
+                count.
 
         Returns:
-            BatchDraw: To be given to the losses, then to :meth:`update`.
+            BatchDraw: Give it to the losses, then to :meth:`update`.
 
         Raises:
-            ValueError: If an id is not among those of the learner, or ``step`` is no
+            ValueError: If the learner does not know an id, or ``step`` is not an
                 integer >= 0.
         """
         if _check_integer('step', step) < 0:
@@ -151,9 +152,8 @@ class ASLP:
     def update(self, draw: BatchDraw) -> list[str]:
         """Move the levels of the images of a batch, after the backward pass.
 
-        The levels stay as they are during warm-up and before the first
-        :meth:`observe`. An image that came twice is moved once, by the mean of its
-        margins.
+        The levels do not move during warm-up and before the first :meth:`observe`. If
+        an image came twice, its level moves once, by the mean of its margins.
 
         Args:
             draw (BatchDraw): What :meth:`draw` returned, with the margins that the
@@ -198,22 +198,23 @@ class ASLP:
         median_gap: float | None = None,
         step: int | None = None,
     ) -> None:
-        """Take in what a validation has measured of the network.
+        """Take in what a validation has measured.
 
         Args:
             accuracy (float | CalibrationHistogram): Pixel accuracy on the validation
                 set at threshold 0.5, in [0, 1]; or a histogram of the probabilities on
-                it, which gives all figures.
+                that set, which gives all values.
             confidence (float, optional): Mean confidence, max(p, 1 - p), in [0, 1];
                 ``FB`` needs it. Defaults to None.
             median_gap (float, optional): ``median_gap`` of the histogram, in [-1, 1];
                 ``FB(gap='median')`` needs it. Defaults to None.
-            step (int, optional): Steps done so far. Defaults to None: those drawn.
+            step (int, optional): Steps done so far. Defaults to None: the number of the
+                last draw plus 1.
 
         Raises:
-            ValueError: If a figure is missing that the rule needs, or is out of its
-                range. A nan is no error: the levels go on with the figures of before,
-                and a warning says so.
+            ValueError: If a value that the rule needs is missing or out of its range. A
+                nan is not an error: the rule keeps the previous values, and a warning
+                says so.
         """
         if hasattr(accuracy, 'compute'):
             metrics = accuracy.compute()
@@ -270,11 +271,11 @@ class ASLP:
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> int:
-        """Take over the levels of the images that both know, and all else.
+        """Take over the levels of the images that both know, and the rest of the state.
 
-        The seed of the draws is that of the state. Warnings name settings that have
-        changed, images without a partner, and levels that the present strength does
-        not allow, which are lowered.
+        The draws continue with the seed of the state. Warnings name settings that have
+        changed and images without a partner. Levels above the limit of the present
+        strength are lowered, with a warning.
 
         Args:
             state (dict): What :meth:`state_dict` returned.
@@ -283,7 +284,7 @@ class ASLP:
             int: Number of images of this learner that were found in the state.
 
         Raises:
-            ValueError: If the state is damaged; nothing is changed then.
+            ValueError: If the state is damaged; then nothing changes.
         """
         try:
             version = state['version']
@@ -359,7 +360,7 @@ class ASLP:
 def _batch(
     rows: np.ndarray | None, margin: Tensor | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and margins of a batch; none where no loss was called in this step."""
+    """Rows and margins of a batch; empty if no loss was called in this step."""
     if rows is None or margin is None:
         return np.empty(0, np.int64), np.empty(0)
     return rows, margin.double().cpu().numpy()

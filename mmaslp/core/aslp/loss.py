@@ -29,9 +29,10 @@ class SelfCalibratingBCE(nn.Module):
     :math:`t = y` or, with probability :math:`\alpha_i`,
     :math:`t = (1 - \beta) y + \beta / 2`, and averages BCE(z, t) over the valid pixels.
 
-    With a draw of :meth:`ASLP.draw` the learner gives the levels, and the loss leaves
-    the margins of the images in the draw for :meth:`ASLP.update`. Without one every
-    call draws for itself with the fixed ``alpha``, from torch's global generator.
+    With a draw of :meth:`ASLP.draw`, the levels come from the learner, and the loss
+    leaves the margins of the images in the draw for :meth:`ASLP.update`. Without a
+    draw, every call draws for itself with the fixed ``alpha``, from torch's global
+    generator.
 
     One loss, by its arguments:
 
@@ -47,8 +48,8 @@ class SelfCalibratingBCE(nn.Module):
         beta (str | float): Perturbation by name (``'HI'`` hard inversion 2, ``'SI'``
             soft inversion 1.5, ``'M'`` moderation 1, ``'DM'`` moderation with noise
             per pixel) or strength in (0, 2]. Defaults to 'HI'.
-        alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``, where no draw is
-            given. Defaults to 0.
+        alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``, used without a
+            draw. Defaults to 0.
         deterministic (bool): Train on the expected target instead of drawing: label
             smoothing with eps = alpha * beta. Defaults to False.
         eps (float, optional): Label smoothing in [0, 1): short for
@@ -116,8 +117,8 @@ class SelfCalibratingBCE(nn.Module):
             f'deterministic={self.deterministic}, per_pixel={self.per_pixel}'
         )
 
-    # The checks read values and the draw is made of Python objects: torch.compile steps
-    # over this call instead of failing on its graph.
+    # The checks read values and the draw holds Python objects, so torch.compile cannot
+    # trace this call. It skips the call instead of failing.
     @torch.compiler.disable
     def forward(
         self,
@@ -176,15 +177,15 @@ class SelfCalibratingBCE(nn.Module):
         draw: BatchDraw | None,
         per_image: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Losses and margins of inputs that are checked already.
+        """Losses and margins of inputs that are already checked.
 
         Args:
             logits (Tensor): ``(N, ...)``.
             labels (Tensor): 0 or 1, float, same shape.
             valid (Tensor, optional): Bool, same shape; None if every pixel is valid.
             draw (BatchDraw, optional): The draw of this batch; None draws here.
-            per_image (bool): Whether to sum over the pixels of each image, which takes
-                one pass over them.
+            per_image (bool): Whether to sum over the pixels of each image, in one pass
+                over them.
 
         Returns:
             tuple[Tensor, Tensor]: Loss, ``(N,)`` or ``(N, ...)``, and the margins of
@@ -227,7 +228,7 @@ class SelfCalibratingBCE(nn.Module):
             return (draw.alpha * beta).to(device, non_blocking=True), None
         if self.per_pixel:
             level = draw.alpha.to(device).view(-1, *[1] * len(shape))
-            # The negated keys are a stream apart from that of the noise below.
+            # The negated keys give a stream that is independent of the noise below.
             uniform = pixel_uniform(~draw.keys, shape, device)
             chosen = (0.5 * (uniform + 1) < level).float()
         else:

@@ -1,8 +1,9 @@
 """The measurement: calibration metrics from counts, their intervals, temperature.
 
 A :class:`CalibrationHistogram` counts pixels. Its :class:`ScoreTable` (outcomes per
-distinct score) and :class:`BinTable` (sums per bin) are what every metric is computed
-from, in numpy, for one set of pixels or for many images and resamples at once.
+distinct score) and :class:`BinTable` (sums per bin) are the inputs of every metric. The
+metrics are computed in numpy, for one set of pixels or for many images and resamples at
+once.
 """
 
 from .bin_table import BinTable

@@ -16,23 +16,23 @@ from .score_metrics import brier_score
 
 __all__ = ['ImageTable']
 
-# Columns of result files, which records name their values by, too.
+# Columns of result files; records use the same names.
 SCHEMA = ('names', 'count', 'right', 'conf', 'nll', 'brier')
 
 
 class ImageTable:
     """Per-image sums per equal-width bin.
 
-    Its size depends on the number of images and bins, not of pixels; adding up all rows
-    gives the pooled metrics again.
+    Its size depends on the number of images and bins, not on the number of pixels. The
+    sum of all rows gives the pooled metrics again.
 
     Args:
         records (Sequence[dict]): Rows as :meth:`record` makes them.
         bins (int): Number of bins. Defaults to 10.
 
     Attributes:
-        fine (FineBins | None): A finer division of the same bins. None if a row
-            has none, as those of older result files.
+        fine (FineBins | None): A finer division of the same bins. None if a row has
+            none, as in older result files.
 
     Raises:
         ValueError: A row has another number of bins.
@@ -75,7 +75,7 @@ class ImageTable:
         Returns:
             dict: ``name``; per bin ``count``, number of correct pixels ``right`` and
             summed ``conf``; the fine bins ``narrow``, see :func:`~.fine_bins.pack`;
-            and the sums of ``nll`` and ``brier``. Its keys are those of result files.
+            and the sums of ``nll`` and ``brier``. Result files have the same keys.
         """
         scores = histogram.score_table(mode)
         parts = fine_per_bin(bins)

@@ -13,13 +13,13 @@ __all__ = [
     'top_label_scores',
 ]
 
-# Pixels at a time: fewer steps cost more each, as the temporaries leave the cache.
+# Pixels at a time. With more, the temporaries leave the cache and each step costs more.
 CHUNK = 3 * 2**15
-# Averages and interpolations of probabilities leave [0, 1] by rounding only.
+# Averages and interpolations of probabilities leave [0, 1] only by rounding.
 ROUNDING = 1e-6
-# No network gives more; fp16 ends at 65504.
+# No network gives larger logits; fp16 ends at 65504.
 MAX_LOGIT = 1e6
-# Probabilities of one pixel add up to 1, in float16 at least this well.
+# Tolerance for the sum of the probabilities of one pixel; float16 stays within it.
 SUM_TOLERANCE = 1e-2
 
 
@@ -144,7 +144,7 @@ def _tensor(values: Tensor | np.ndarray) -> Tensor:
         native = values.astype(values.dtype.newbyteorder('='), copy=False)
         values = np.require(native, requirements=('C', 'W'))
     values = torch.as_tensor(values).detach()
-    # torch counts these types, but does not compute with them.
+    # torch has these types, but does not compute with them.
     wide = values.dtype in (torch.uint16, torch.uint32, torch.uint64)
     return values.long() if wide else values
 
@@ -160,7 +160,8 @@ def _same_shape(score: Tensor, label: Tensor, name: str) -> None:
 
 def _bounds(values: Tensor) -> tuple[float, float]:
     """Least and largest value as Python numbers; nan if there is one."""
-    # In pieces too small for torch to start threads, which cost more than they save.
+    # In pieces so small that torch starts no threads, which would cost more than they
+    # save.
     lows, highs = zip(*(each.aminmax() for each in values.flatten().split(2**15)))
     return torch.stack(lows).min().item(), torch.stack(highs).max().item()
 
@@ -195,7 +196,7 @@ def _valid_labels(
 
 
 def _checked(prob: Tensor) -> Tensor:
-    """Refuse values that are no probabilities; clamp rounding."""
+    """Refuse values that are not probabilities; clamp rounding."""
     if not prob.numel():
         return prob
     low, high = _bounds(prob)

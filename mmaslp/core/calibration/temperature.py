@@ -18,7 +18,7 @@ from .inputs import flat_logits
 
 __all__ = ['LogitHistogram', 'check_temperature', 'fit_temperature']
 
-# Temperatures that are looked at: beyond them the optimum counts as unbounded.
+# Limit of the search: beyond it the optimum counts as unbounded.
 MAX_TEMPERATURE = 2.0**10
 
 
@@ -27,17 +27,16 @@ class LogitHistogram:
 
     Cells are (k - 1, k] / 1024 between -256 and 256, and one beyond each end. A pixel
     is represented by the middle of its cell, at most w / 2 = 2**-11 away, or by -256
-    or 256. No cell holds logits on both sides of the decision z > 0. Beside the counts
-    the logits on the wrong side are summed, in units of 2**-20, because with
-    s = 1 / T
+    or 256. No cell holds logits on both sides of the decision z > 0. The logits on the
+    wrong side are also summed, in units of 2**-20. With s = 1 / T
 
     .. math::
         NLL(s) = \frac{1}{N} \Big(\sum_i \log(1 + e^{-s |z_i|})
         + s \sum_{i\ wrong} |z_i|\Big),
 
-    so the linear part, which grows without bound, is exact at both ends. Memory is
-    8 MB whatever the number of pixels; everything is integer, so :meth:`merge` is
-    exact in any order.
+    so the linear part, which grows without bound, is exact at both ends. Memory is 8 MB
+    for any number of pixels. Everything is integer, so :meth:`merge` is exact in any
+    order.
 
     **Error against float64.** :meth:`nll` within s * w / 4 = s * 2.4e-4, :meth:`ece`
     within s * w / 8 = s * 1.2e-4 plus twice the share of the pixels in cells that an
@@ -77,13 +76,12 @@ class LogitHistogram:
             logit (Tensor | np.ndarray): ``(...)`` floating point, of the positive
                 class: z of a one-channel head, z1 - z0 of two channels.
             label (Tensor | np.ndarray): ``(...)`` of {0, 1, ignore_index}.
-            ignore_index (int): Label of pixels that count nowhere. Defaults to 255.
+            ignore_index (int): Label of pixels that do not count. Defaults to 255.
 
         Raises:
             ValueError: Shapes differ, ``logit`` is no floating point type, is not
                 finite or beyond 1e6, ``label`` has other values, or the logits on the
-                wrong side add up to 2**42 or more. Nothing of the call has been counted
-                then.
+                wrong side add up to 2**42 or more. Then nothing of the call is counted.
         """
         logit, label = flat_logits(logit, label, ignore_index)
         label = label.long()
@@ -110,7 +108,7 @@ class LogitHistogram:
         self.__dict__.pop('_table', None)
 
     def _check_wrong(self, added: float) -> None:
-        """Refuse sums that an integer of 64 bits does not hold."""
+        """Refuse sums that do not fit into a 64-bit integer."""
         if int(self.wrong) + added > 2**62:
             raise ValueError(
                 'the logits on the wrong side add up to more than can be counted '
@@ -188,7 +186,7 @@ class LogitHistogram:
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``(K,)`` |z|, number of pixels and of correct ones, of cells not empty."""
+        """``(K,)`` |z|, pixels and correct pixels of the cells that are not empty."""
         counts = self.counts.cpu().numpy().reshape(-1, 2)
         total = counts.sum(1)
         cell = np.flatnonzero(total)
@@ -201,8 +199,8 @@ class LogitHistogram:
 def fit_temperature(histogram: LogitHistogram) -> float:
     """Find the temperature with the lowest negative log-likelihood.
 
-    The NLL is convex in 1 / T; its derivative is bisected in float64 until the
-    bracket has no number left inside.
+    The NLL is convex in 1 / T. Its derivative is bisected in float64 until no number is
+    left between the two ends.
 
     Source: `On Calibration of Modern Neural Networks
     <https://arxiv.org/abs/1706.04599>`_.
@@ -215,8 +213,8 @@ def fit_temperature(histogram: LogitHistogram) -> float:
 
     Raises:
         ValueError: There are no pixels or pixels of one class only, or the optimum
-            lies at 0 (the classes are separated) or infinity (the logits tell
-            nothing, or some have overflowed).
+            lies at 0 (the classes are separated) or infinity (the logits carry no
+            information, or some have overflowed).
     """
     per_class = histogram.counts.view(-1, 2).sum(0).tolist()
     if not sum(per_class):
@@ -259,7 +257,7 @@ def check_temperature(value: float) -> float:
         value (float): The temperature.
 
     Raises:
-        ValueError: It is no finite number above 0.
+        ValueError: It is not a finite number above 0.
     """
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value <= 0:

@@ -1,4 +1,4 @@
-"""What every learning rule is."""
+"""The base class of every learning rule."""
 
 import math
 from abc import ABC, abstractmethod
@@ -48,8 +48,8 @@ class Measured:
 class Rule(ABC):
     """Moves the levels of the images of a batch.
 
-    A subclass is a frozen dataclass, whose fields are the options of the rule, and
-    writes :meth:`_step`.
+    A subclass is a frozen dataclass. Its fields are the options of the rule. It
+    implements :meth:`_step`.
 
     Attributes:
         name (str): How configs and states call the rule.
@@ -70,16 +70,16 @@ class Rule(ABC):
 
     @property
     def needs(self) -> str:
-        """Field of :class:`Measured` that the rule reads beside the accuracy, or ''."""
+        """Other field of :class:`Measured` that the rule reads, or '' for none."""
         return ''
 
     def next_landmark(
         self, landmark: float | None, accuracy: float, warming_up: bool
     ) -> float | None:
-        """Landmark after a validation; None for rules that keep none.
+        """Landmark after a validation; None for rules without one.
 
         Args:
-            landmark (float, optional): That of before, in [0, 1].
+            landmark (float, optional): The previous one, in [0, 1].
             accuracy (float): Of this validation, in [0, 1].
             warming_up (bool): Whether the levels do not move yet.
         """
@@ -90,7 +90,7 @@ class Rule(ABC):
         return max_alpha(beta)
 
     def instability(self, beta: float) -> str:
-        """Say why the levels will oscillate at strength ``beta``; '' if they do not."""
+        """Say why the levels oscillate at strength ``beta``; '' if they do not."""
         return ''
 
     def step(
@@ -159,7 +159,7 @@ class Rule(ABC):
 
 
 def check_number(name: str, value: Any, zero: bool = False) -> None:
-    """Refuse an option that is no finite number above 0.
+    """Refuse an option that is not a finite number above 0.
 
     Args:
         name (str): Name of the option.
@@ -177,7 +177,7 @@ def check_number(name: str, value: Any, zero: bool = False) -> None:
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Refuse an option that is none of the choices.
+    """Refuse an option that is not one of the choices.
 
     Raises:
         ValueError: If it is none.
@@ -187,6 +187,6 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
 
 
 def mean_one(weight: Tensor) -> Tensor:
-    """Scale weights to a mean of 1; all 0 where none is above 0."""
+    """Scale weights to a mean of 1; all 0 if none is above 0."""
     mean = weight.mean()
     return weight / mean if mean > 0 else torch.zeros_like(weight)

@@ -18,19 +18,19 @@ class FB(Rule):
     .. math:: \alpha_i \leftarrow \mathrm{clip}(\alpha_i + \frac{k}{V}
               \frac{2}{\beta}\, g\, w_i, 0, \alpha_{max})
 
-    where V visits fall between two validations and the weights :math:`w_i`, of mean 1
-    over the images given, follow the positive part of the margin while g > 0 and the
-    level itself while g < 0. The mean target confidence then moves by -k g from one
-    validation to the next, and by less where levels meet their ends or no image given
-    has a margin (level) above 0. If the network follows it with a first-order lag,
-    the loop is stable for 0 < k < 1; the implicit solver uses k / (1 + k), which is in
-    that range for every k > 0.
+    where V is the number of visits of an image between two validations. The weights
+    :math:`w_i` have a mean of 1 over the images given. They are proportional to the
+    positive part of the margin while g > 0, and to the level while g < 0. From one
+    validation to the next, the mean target confidence moves by -k g. It moves by less
+    if levels meet their limits or no image given has a margin (a level) above 0. If the
+    network follows with a first-order lag, the loop is stable for 0 < k < 1. The
+    implicit solver uses k / (1 + k), which is in that range for every k > 0.
 
     Args:
         gain (float): k, > 0. Defaults to 1.
-        gap (str): What the rule brings to 0: the ``'mean'`` confidence minus the
-            accuracy, or the ``'median'`` gap over pixels, each with that of its
-            confidence bin. Defaults to 'mean'.
+        gap (str): The gap that the rule brings to 0: the ``'mean'`` confidence minus
+            the accuracy, or the ``'median'`` over pixels of the gap of their confidence
+            bin. Defaults to 'mean'.
         solver (str): 'implicit' or 'explicit'. Defaults to 'implicit'.
 
     Raises:
@@ -55,7 +55,7 @@ class FB(Rule):
         return 'confidence' if self.gap == 'mean' else 'median_gap'
 
     def instability(self, beta: float) -> str:
-        """See :meth:`Rule.instability`: explicit steps with a gain of 1 and more."""
+        """See :meth:`Rule.instability`: explicit steps with a gain of 1 or more."""
         if self.solver == 'implicit' or self.gain < 1:
             return ''
         return (
@@ -72,8 +72,8 @@ class FB(Rule):
         visits: float,
     ) -> Tensor:
         gap = self._measured_gap(measured)
-        # Rising levels are shared out by margin, falling ones by level; the shares of a
-        # batch have the mean 1, so that the mean level moves by a known amount.
+        # Rising levels share the step by margin, falling ones by level. The shares of a
+        # batch have a mean of 1, so the mean level moves by a known amount.
         share = mean_one(margin.clamp_min(0.0) if gap > 0 else alpha)
         gain = self.gain
         if self.solver == 'implicit':
