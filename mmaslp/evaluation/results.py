@@ -19,7 +19,7 @@ def calibration_result(
     resamples: int = 1000,
     settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Put every metric of an evaluation together.
+    """Collect every metric of an evaluation.
 
     Args:
         histogram (CalibrationHistogram): Of all pixels.
@@ -28,7 +28,7 @@ def calibration_result(
         mode (str): 'top_label' or 'positive'. Defaults to 'top_label'.
         resamples (int): Bootstrap resamples for the intervals; 0 for none.
             Defaults to 1000.
-        settings (dict, optional): What else made the result. Defaults to None.
+        settings (dict, optional): Other settings of the evaluation. Defaults to None.
 
     Returns:
         dict: At top level every metric of :meth:`CalibrationHistogram.compute` (its
@@ -90,7 +90,7 @@ def load_result(path: str | Path) -> tuple[dict[str, Any], ImageTable]:
         tuple[dict, ImageTable]: The result and its images.
 
     Raises:
-        ValueError: It is no such file; the message names it.
+        ValueError: It is not such a file; the message names it.
     """
     try:
         result = json.loads(Path(path).read_text(encoding='utf-8'))
@@ -106,7 +106,7 @@ def load_result(path: str | Path) -> tuple[dict[str, Any], ImageTable]:
 
 
 def _plain(value: Any) -> Any:
-    """Replace nan, which JSON does not know, by null."""
+    """Replace nan by null: JSON has no nan."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -85,7 +85,7 @@ def reliability_figure(
 
 
 def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
-    """Write a figure as PNG, PDF or SVG, by the ending of the path.
+    """Write a figure as PNG, PDF or SVG, by the suffix of the path.
 
     Args:
         figure (matplotlib.figure.Figure): The figure.
@@ -93,7 +93,7 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
         dpi (int): Dots per inch of a PNG. Defaults to 200.
 
     Raises:
-        ValueError: Another ending.
+        ValueError: Another suffix.
     """
     if not str(path).lower().endswith(FORMATS):
         raise ValueError(f'{path}: diagrams are written as {", ".join(FORMATS)}')
@@ -114,7 +114,7 @@ def result_table(result: dict[str, Any]) -> BinTable:
 
 
 def _legend(intervals: bool) -> list:
-    """Explain every mark, also gaps of a sign that this diagram happens not to have."""
+    """Explain every mark, also a sign of gap that this diagram does not contain."""
     marks = [
         Patch(color=BAR, label='accuracy'),
         Patch(facecolor=OVER + FADED, edgecolor=OVER, label='gap, over-confident'),

@@ -1,4 +1,4 @@
-"""A calibration report: one HTML file that needs nothing else."""
+"""A calibration report: one HTML file that needs no other file."""
 
 import base64
 import io
@@ -58,10 +58,11 @@ def write_report(
             ``worst`` (items of :class:`~mmaslp.evaluation.worst_images.WorstImages`)
             and ``images`` ({name of an item: image file}; by default the name itself
             is tried).
-        settings (dict, optional): What made it, shown at the end. Defaults to None.
+        settings (dict, optional): Settings of the evaluation, shown at the end.
+            Defaults to None.
         title (str): Defaults to 'Calibration report'.
-        mean (bool): Add the mean over the sections to the table: for several test
-            sets, not for several models. Defaults to True.
+        mean (bool): Add the mean over the sections to the table. It makes sense for
+            several test sets, not for several models. Defaults to True.
 
     Raises:
         ValueError: There is no section.
@@ -88,7 +89,7 @@ def write_report(
 
 
 def _summary(sections: Mapping[str, dict[str, Any]], mean: bool) -> str:
-    """A table of the calibration metrics and, if there are more, one of those."""
+    """A table of the calibration metrics and, if there are others, one of these."""
     groups = (
         {
             name: {key: section['result'].get(key) for key in CALIBRATION_KEYS}

@@ -67,9 +67,9 @@ def median_gap(table: BinTable) -> float:
     r"""Signed gap of the median pixel, each pixel having that of its bin.
 
     The weighted median :math:`m` minimises :math:`\sum_b \frac{n_b}{N} |g_b - m|`. So
-    once it is 0, no common shift of all confidences lowers the ECE of the table
-    further. The mean gap, ``conf - acc``, minimises the sum of squares instead: a few
-    pixels with large gaps can offset the gap of all others.
+    once the median gap is 0, no common shift of all confidences lowers the ECE of the
+    table further. The mean gap, ``conf - acc``, minimises the sum of squares instead: a
+    few pixels with large gaps can offset the gap of all others.
 
     Args:
         table (BinTable): Sums of shape ``(B,)``.

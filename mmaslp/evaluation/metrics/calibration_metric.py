@@ -27,14 +27,14 @@ class CalibrationMetric(StreamingMetric):
 
     For heads with one or two channels (background and foreground) and, with
     ``mode='top_label'``, for more classes. Batches, sizes and float types may be
-    mixed. Memory does not grow with the number of pixels: a histogram of 4 MB, four
-    more for the last images, and 2 to 5 KB per image.
+    mixed. Memory does not grow with the number of pixels: one histogram of 4 MB, one
+    for each of the last four images, and 2 to 5 KB per image.
 
-    Besides the returned metrics, files are written to ``output_dir`` or the run's log
-    folder: ``calibration_{val,test}.json`` (every metric, the table of images for
-    intervals and paired comparisons) and ``reliability_{val,test}.png`` and ``.pdf``,
-    which also go to every visualizer backend. Another prefix than 'calib' becomes
-    part of the names.
+    It also writes files to ``output_dir`` or the run's log folder:
+    ``calibration_{val,test}.json`` (every metric, and the table of images for intervals
+    and paired comparisons), and ``reliability_{val,test}.png`` and ``.pdf``, which also
+    go to every visualizer backend. A prefix other than 'calib' becomes part of the
+    names.
 
     Args:
         bins (int): Number of bins. Defaults to 10.
@@ -42,11 +42,11 @@ class CalibrationMetric(StreamingMetric):
             (probability of the foreground). Defaults to 'top_label'.
         draw (bool, optional): Draw reliability diagrams and bootstrap intervals (one to
             three seconds for a thousand images). Defaults to None: in tests and
-            validations of their own, not in the validations of a training run.
+            separate validations, but not in the validations of a training run.
         resamples (int): Bootstrap resamples where intervals are computed.
             Defaults to 1000.
-        keep_worst (int): How many of the most over-confident images to keep with
-            their maps for a report, as :attr:`worst`. Defaults to 0.
+        keep_worst (int): How many of the most over-confident images to keep for a
+            report, with their maps, in :attr:`worst`. Defaults to 0.
         **kwargs: See :class:`StreamingMetric`.
 
     Attributes:
@@ -135,7 +135,7 @@ class CalibrationMetric(StreamingMetric):
 
     def _reset(self) -> None:
         super()._reset()
-        # Some may turn out to be repeated.
+        # Some of them may turn out to be repeated images.
         spare = self.PENDING if self.keep_worst else 0
         self._worst = WorstImages(self.keep_worst + spare)
 
