@@ -21,7 +21,7 @@ class Comparison:
             (second - first), the interval ``low`` and ``high`` of the difference, and
             ``differs``, whether 0 lies outside of it.
         num_images (int): Number of images.
-        outdated (list[str]): Files of an earlier version, which allow no intervals of
+        outdated (list[str]): Files of an earlier version: they allow no intervals for
             the metrics that sort pixels.
     """
 
@@ -62,7 +62,7 @@ def compare_results(
 def _matched(
     first_path: str, second_path: str
 ) -> tuple[tuple[dict[str, Any], dict[str, Any]], list[ImageTable]]:
-    """Load both results, and their tables with the images in one order."""
+    """Load both results, and their tables with the images in the same order."""
     (one, first), (two, second) = load_result(first_path), load_result(second_path)
     for key in ('bins', 'mode', 'protocol'):
         if one['settings'].get(key) != two['settings'].get(key):
@@ -92,7 +92,7 @@ def _matched(
 
 
 def _rows(names: Sequence[str], path: str) -> dict[str, int]:
-    """Find the row of each image by its stem, or by its path where stems repeat."""
+    """Find the row of each image by its stem, or by its path if stems repeat."""
     stems = [PurePath(name).stem for name in names]
     if len(set(stems)) == len(stems):
         names = stems

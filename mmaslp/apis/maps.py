@@ -36,9 +36,9 @@ def evaluate_folders(
             Defaults to 0.
 
     Returns:
-        dict[str, dict]: From the name of a folder (its last part, or its path where
-        these are the same) to what :func:`~mmaslp.evaluation.map_folder.evaluate_maps`
-        returns.
+        dict[str, dict]: From the name of a folder (its last part, or its path if last
+        parts are the same) to the result of
+        :func:`~mmaslp.evaluation.map_folder.evaluate_maps`.
 
     Raises:
         ValueError: An argument is out of its range, a folder is named twice, or a file
@@ -68,7 +68,7 @@ def check_outputs(
     report: str | None = None,
     images: str | None = None,
 ) -> None:
-    """Refuse what :func:`write_outputs` could not do, before the work is done.
+    """Refuse, before the work starts, outputs that cannot be written.
 
     Args:
         json (str, optional): See :func:`write_outputs`.
@@ -97,18 +97,18 @@ def write_outputs(
     images: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write what was measured.
+    """Write the results.
 
     Args:
         sections (Mapping[str, dict]): What :func:`evaluate_folders` returned.
-        json (str, optional): File of all metrics: at top level those of the only
-            folder, else those of each under its name. Defaults to None.
+        json (str, optional): File of all metrics: for one folder at top level, for
+            several folders each under its name. Defaults to None.
         plot (str, optional): File of the reliability diagrams. Defaults to None.
         report (str, optional): File of an HTML report. Defaults to None.
         images (str, optional): Folder of the photographs, for the report. Defaults to
             None.
-        settings (Mapping[str, Any], optional): What the report says of the making.
-            Defaults to None.
+        settings (Mapping[str, Any], optional): Settings that the report shows. Defaults
+            to None.
     """
     if json:
         content = {
@@ -130,7 +130,7 @@ def write_outputs(
 
 
 def _names(folders: Sequence[str]) -> dict[str, str]:
-    """Name each folder by its last part, or by its path where these are the same."""
+    """Name each folder by its last part, or by its path if last parts are the same."""
     names = [Path(folder).resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]

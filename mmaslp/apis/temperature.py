@@ -37,12 +37,13 @@ _HOOK = 'TemperatureHook'
 def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
     """Fit the temperature of a checkpoint and write it to a JSON file.
 
-    Costs one pass over the validation set. Pixels with the ``ignore_index`` of the
-    ``CalibrationMetric`` in ``val_evaluator`` count nowhere; 255 without one.
+    It takes one pass over the validation set. It leaves out pixels with the
+    ``ignore_index`` of the ``CalibrationMetric`` in ``val_evaluator`` (255 without
+    one).
 
     Args:
         cfg (Config): Config with ``load_from``, ``work_dir``, ``launcher`` and
-            ``val_dataloader`` set. It is left as it is.
+            ``val_dataloader`` set. It is not changed.
         out (str, optional): Where to. Defaults to None: beside the checkpoint, where
             ``TemperatureHook`` looks.
 
@@ -50,10 +51,10 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
         dict: ``temperature``; ``nll`` and ``ece``, each ``{'before', 'after'}``, on the
         validation set (nat per pixel; 10 bins, top label); ``num_images``,
         ``num_pixels``, ``config``, ``checkpoint``, ``checkpoint_sha256``, ``date``. A
-        test set of the same images is warned of.
+        warning says if the test set has the same images.
 
     Raises:
-        ValueError: If there is no validation set, it allows no temperature
+        ValueError: If there is no validation set, it does not determine a temperature
             (:func:`~mmaslp.core.calibration.temperature.fit_temperature`), the head is
             not binary, or ``load_from`` is no local file.
     """
@@ -147,7 +148,7 @@ def _runner(cfg: Config) -> Runner:
         )
     run = copy.deepcopy(cfg)
     name_run(run, 'temperature')
-    # What they write of test images would lie among it.
+    # They would write their files of test images into it.
     run.custom_hooks = _hooks_without(run, _HOOK, 'ProbMapHook')
     (run.get('default_hooks') or {}).pop('visualization', None)
     run.test_dataloader = run.val_dataloader
@@ -177,10 +178,10 @@ def _collecting(
     num_images: torch.Tensor,
     ignore_index: int,
 ) -> Callable:
-    """Count logits where the host makes probabilities of them.
+    """Count logits where the host turns them into probabilities.
 
-    Padding, flips and sizes are undone by the host itself, which applies the sigmoid
-    to one channel: so a channel of zeros is put before it.
+    The host itself undoes padding, flips and resizing, but it applies the sigmoid to a
+    single channel. So a channel of zeros is put before it.
     """
 
     def collect(seg_logits: Any, data_samples: Any) -> list:

@@ -1,7 +1,7 @@
 """The core in pure torch: the method and the measurement; imports no mm* package.
 
 :mod:`mmaslp.core.aslp` holds the method (levels, draws, loss, rules, learner),
-:mod:`mmaslp.core.calibration` the measurement (histogram, metrics, intervals,
+:mod:`mmaslp.core.calibration` holds the measurement (histogram, metrics, intervals,
 temperature). Neither uses the other.
 """
 

@@ -39,10 +39,10 @@ def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
 
     Returns:
         dict: ``mae``, ``s``, ``adp_f``, ``weighted_f`` and ``adp_e`` (float),
-        ``f_curve`` and ``e_curve`` ``(256,)`` over the thresholds from high to low. nan
-        are: the F-measures of an image with an empty mask, the E-measures of an image
-        with one pixel, and an S-measure that the library cannot compute (for an image
-        that is a few pixels wide).
+        ``f_curve`` and ``e_curve`` ``(256,)`` over the thresholds from high to low.
+        These are nan: the F-measures of an image with an empty mask, the E-measures of
+        an image with one pixel, and an S-measure that the library cannot compute (for
+        an image that is a few pixels wide).
 
     Raises:
         ImportError: PySODMetrics is missing.

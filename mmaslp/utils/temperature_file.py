@@ -12,7 +12,7 @@ __all__ = ['fingerprint', 'read_temperature', 'temperature_path', 'write_tempera
 
 
 def temperature_path(checkpoint: str) -> str:
-    """Name the file that belongs to a checkpoint.
+    """Return the path of the temperature file of a checkpoint.
 
     Args:
         checkpoint (str): A file; ``~`` is expanded.
@@ -27,7 +27,7 @@ def fingerprint(checkpoint: str | None) -> str:
         checkpoint (str, optional): A file; ``~`` is expanded.
 
     Raises:
-        ValueError: If it is no local file.
+        ValueError: If it is not a local file.
     """
     if checkpoint is None or not osp.isfile(osp.expanduser(checkpoint)):
         raise ValueError(
@@ -61,9 +61,9 @@ def read_temperature(checkpoint: str | None, path: str | None = None) -> float:
         path (str, optional): The JSON file. Defaults to None: that beside it.
 
     Raises:
-        FileNotFoundError: If there is no JSON file.
-        ValueError: If it is none of ``tools/fit_temperature.py``, holds no finite
-            temperature above 0, or belongs to other weights.
+        FileNotFoundError: If the JSON file does not exist.
+        ValueError: If ``tools/fit_temperature.py`` did not write it, it holds no finite
+            temperature above 0, or it belongs to other weights.
     """
     digest = fingerprint(checkpoint)
     path = osp.expanduser(path) if path else temperature_path(checkpoint)

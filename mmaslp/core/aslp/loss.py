@@ -138,7 +138,7 @@ class SelfCalibratingBCE(nn.Module):
                 pixels. Defaults to None.
 
         Returns:
-            Tensor: See above. Ignored pixels give 0; a batch of only such pixels
+            Tensor: See above. Ignored pixels give 0; a batch with only such pixels
             gives 0.
 
         Raises:

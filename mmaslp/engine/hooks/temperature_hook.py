@@ -15,7 +15,7 @@ from ...core.calibration.temperature import check_temperature
 from ...utils.segmentor import check_binary, find_segmentor, replaced
 from ...utils.temperature_file import read_temperature
 
-# Where a sample keeps its undivided scores until its views are merged.
+# Key of the undivided scores of a sample until its views are merged.
 _PLAIN = 'plain_seg_logits'
 
 
@@ -23,31 +23,31 @@ _PLAIN = 'plain_seg_logits'
 class TemperatureHook(Hook):
     r"""Temperature scaling: test with :math:`\sigma(z / T)` for :math:`\sigma(z)`.
 
-    The logits are divided where the host turns them into probabilities
-    (``postprocess_result``), so that whole and sliding inference, one and two
-    channels and distributed models are all served. Predictions stay those of
-    the undivided logits, pixel by pixel, whatever the ``threshold`` of the head. With
-    test-time augmentation the probabilities of the divided views are averaged and
-    the prediction is that of the undivided ones.
+    The logits are divided where MMSegmentation (the host) turns them into probabilities
+    (``postprocess_result``). So it works for whole and sliding inference, one and two
+    channels, and distributed models. Predictions stay those of the undivided logits,
+    pixel by pixel, for every ``threshold`` of the head. With test-time augmentation,
+    the probabilities of the divided views are averaged, and the prediction is that of
+    the undivided views.
 
-    Works in ``runner.test()`` and in ``runner.val()`` on its own. Validations in a
-    training run are left alone: the weights move, and the rules of ``ASLPHook`` and
-    ``save_best`` have to see the network itself.
+    It works in ``runner.test()`` and in a separate ``runner.val()``. It does not change
+    the validations of a training run: there the weights still move, and the rules of
+    ``ASLPHook`` and ``save_best`` need the network itself.
 
     Source: `On Calibration of Modern Neural Networks
     <https://arxiv.org/abs/1706.04599>`_.
 
     Args:
-        temperature (float, optional): T > 0; above 1 lowers the confidence. Defaults
-            to None: read it.
-        file (str, optional): What ``tools/fit_temperature.py`` wrote for the weights
-            in ``load_from``. Defaults to None: the file beside them.
+        temperature (float, optional): T > 0; above 1 lowers the confidence. Defaults to
+            None: read it from the file.
+        file (str, optional): The file that ``tools/fit_temperature.py`` wrote for the
+            weights in ``load_from``. Defaults to None: the file beside them.
 
     Raises:
-        ValueError: If both are given, T is no finite number above 0, the file belongs
-            to other weights, a head has more than two channels, or the runner has
-            another ``TemperatureHook``.
-        FileNotFoundError: If there is no file.
+        ValueError: If both are given, T is not a finite number above 0, the file
+            belongs to other weights, a head has more than two channels, or the runner
+            has another ``TemperatureHook``.
+        FileNotFoundError: If the file does not exist.
 
     Example:
         >>> custom_hooks = [dict(type='TemperatureHook')]
@@ -66,16 +66,16 @@ class TemperatureHook(Hook):
         self._stack = ExitStack()
 
     def before_run(self, runner: Any) -> None:
-        """Forget a training that was cut short."""
+        """Forget a training that was interrupted."""
         self._training = False
 
     def before_train(self, runner: Any) -> None:
-        """Leave the validations of this run alone."""
+        """Do not divide in the validations of this run."""
         self._restore(runner)
         self._training = self._trained = True
 
     def before_val(self, runner: Any) -> None:
-        """Divide in a validation of its own."""
+        """Divide in a separate validation."""
         if not self._training:
             self._divide(runner)
 
@@ -92,7 +92,7 @@ class TemperatureHook(Hook):
         self._restore(runner)
 
     def _divide(self, runner: Any) -> None:
-        self._restore(runner)  # a test that was cut short left it as it was
+        self._restore(runner)  # an interrupted test left the model divided
         same = sum(isinstance(hook, TemperatureHook) for hook in runner.hooks)
         if same > 1:
             raise ValueError(
@@ -140,7 +140,7 @@ def _divided(postprocess: Callable, temperature: float, keep_plain: bool) -> Cal
 
     def divided(seg_logits: Any, data_samples: Any = None) -> list:
         check_binary(seg_logits)
-        # The samples are filled in place: what is kept is what they hold now.
+        # The samples are filled in place, so keep what they hold now.
         kept = [
             (sample.pred_sem_seg, sample.seg_logits)
             for sample in postprocess(seg_logits, data_samples)
@@ -160,9 +160,9 @@ def _divided(postprocess: Callable, temperature: float, keep_plain: bool) -> Cal
 
 
 def _on_the_side_of(plain: Tensor, prob: Tensor) -> Tensor:
-    """Probabilities on the side of 0.5 that the undivided ones are on.
+    """Keep probabilities on the same side of 0.5 as the undivided ones.
 
-    Next to 0.5, rounding would put some on the other one, most in half precision.
+    Next to 0.5, rounding would move some to the other side, mostly in half precision.
     """
     above = torch.nextafter(prob.new_tensor(0.5), prob.new_tensor(1.0))
     return torch.where(plain > 0.5, prob.clamp(min=above), prob.clamp(max=0.5))
