@@ -63,7 +63,7 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
     if tests_on_validation(cfg):
         print_log(
             'test_dataloader has the images of val_dataloader: after this fit its '
-            'figures are not those of unseen images',
+            'metrics are not those of unseen images',
             logger='current',
             level=logging.WARNING,
         )

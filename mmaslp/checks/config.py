@@ -87,7 +87,7 @@ def check_data(cfg: Mapping) -> list[Finding]:
             Finding(
                 'note',
                 'test_dataloader has the images of val_dataloader, which steer the '
-                'levels: its figures are not those of unseen images',
+                'levels: its metrics are not those of unseen images',
                 'test_dataloader.dataset: other images',
             )
         )

@@ -33,7 +33,7 @@ def check_labels(cfg: Mapping) -> Iterator[Finding]:
                 yield Finding(
                     'warning',
                     f'{path}.pipeline reads masks with LoadAnnotations: in a mask of '
-                    '0 and 255 the objects are ignored, and every figure is 100',
+                    '0 and 255 the objects are ignored, and every metric is 100',
                     f"{path}.pipeline: dict(type='LoadBinaryAnnotations')",
                 )
 
