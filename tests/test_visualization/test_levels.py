@@ -19,9 +19,7 @@ def item(folder, name, wrong=False):
 
 
 def texts(figure):
-    return [
-        text.get_text() for text in figure.findobj(lambda a: hasattr(a, 'get_text'))
-    ]
+    return [text.get_text() for text in figure.findobj(Text)]
 
 
 def test_each_image_has_its_level_and_two_panels(tmp_path):
