@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from mmaslp.visualization.levels import levels_sheet
