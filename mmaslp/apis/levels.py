@@ -45,8 +45,8 @@ class Levels:
     Attributes:
         ids (list[str]): N image ids, their ``img_path``.
         alpha (np.ndarray): ``(N,)`` float64, their levels, >= 0.
-        settings (dict): What made them: ``rule``, ``beta``, ``eta``, ``lam``,
-            ``solver`` and ``alpha`` of :class:`ASLPHook`.
+        settings (dict): What made them: ``rule`` with its options, ``beta``, and
+            ``alpha``, the level that every image started with.
         left_out (int): Images of the checkpoint that are not in the training set.
     """
 

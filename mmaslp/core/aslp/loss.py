@@ -144,14 +144,16 @@ class SelfCalibratingBCE(nn.Module):
             ValueError: If shapes do not fit, there are more than two channels, a label
                 has another value, or the draw is for another batch or strength.
         """
-        if logits.shape != labels.shape:
+        one_hot = labels.dim() > 3 and labels.size(1) == 2
+        if logits.shape != labels.shape or one_hot:
             logits = binary_logits(logits)
             if labels.dim() == logits.dim() + 1 and labels.size(1) == 1:
                 labels = labels.squeeze(1)
         if logits.shape != labels.shape:
             raise ValueError(
                 f'labels of shape {tuple(labels.shape)} do not fit logits of shape '
-                f'{tuple(logits.shape)} (channel axis taken away)'
+                f'{tuple(logits.shape)} (channel axis taken away): give labels of 0 '
+                'and 1 without a channel per class'
             )
         labels, valid = split_labels(labels, self.ignore_index)
         per_image = weight is None and self.reduction != 'none'

@@ -146,6 +146,13 @@ def test_draws_of_another_batch_or_strength():
 
 
 @pytest.mark.parametrize('labels', [LABELS[:, :1], LABELS.flatten(1), LABELS[:1]])
-def test_shapes_that_do_not_fit(labels):
+def test_labels_that_do_not_fit(labels):
     with pytest.raises(ValueError, match='do not fit logits of shape'):
         SelfCalibratingBCE()(LOGITS.unsqueeze(1), labels)
+
+
+def test_a_channel_of_labels_per_class_is_refused():
+    logits = torch.stack([torch.zeros_like(LOGITS), LOGITS], dim=1)
+    one_hot = torch.stack([LABELS != 1, LABELS == 1], dim=1)
+    with pytest.raises(ValueError, match='without a channel per class'):
+        SelfCalibratingBCE()(logits, one_hot)
