@@ -5,6 +5,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from ..regions import border_values
 from .batch import BatchDraw, independent_draw
 from .counter_rng import pixel_uniform
 from .functional import image_margin, sc_bce, sc_bce_per_image
@@ -198,12 +199,10 @@ class SelfCalibratingBCE(nn.Module):
         if draw is None:
             draw = independent_draw(self.alpha, len(logits))
         self._check_draw(draw, len(logits))
-        strength, noise = self._perturb(draw, logits)
+        strength, noise = self._perturb(draw, labels, valid)
         if per_image:
             return sc_bce_per_image(logits, labels, strength, valid, noise)
-        if strength.dim() == 1:
-            strength = strength.view(-1, *[1] * (logits.dim() - 1))
-        target = perturb_target(labels, strength, noise)
+        target = perturb_target(labels, _per_pixel(strength, labels), noise)
         margin = image_margin(logits, labels, valid)
         return sc_bce(logits, target, valid), margin
 
@@ -221,26 +220,48 @@ class SelfCalibratingBCE(nn.Module):
                 f'beta={beta:g}: give ASLP and every loss the same beta'
             )
 
-    def _perturb(self, draw: BatchDraw, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _perturb(
+        self, draw: BatchDraw, labels: Tensor, valid: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         """Strength per image (N,) or per pixel, and noise or None."""
         beta, bound = self.perturbation.beta, self.perturbation.noise
-        shape, device = logits.shape[1:], logits.device
+        shape, device = labels.shape[1:], labels.device
         if self.deterministic:
-            return (draw.alpha * beta).to(device, non_blocking=True), None
+            return _spread(beta * draw.levels, labels, valid), None
         if self.per_pixel:
-            level = draw.alpha.to(device).view(-1, *[1] * len(shape))
+            level = _per_pixel(_spread(draw.levels, labels, valid), labels)
             # The negated keys are a stream apart from that of the noise below.
             uniform = pixel_uniform(~draw.keys, shape, device)
             chosen = (0.5 * (uniform + 1) < level).float()
         else:
-            chosen = draw.perturbed.float().to(device, non_blocking=True)
+            chosen = _spread(draw.perturbed.float(), labels, valid)
             if not draw.perturbed.any():
                 return chosen * beta, None
         if not bound:
             return chosen * beta, None
         noise = truncated_normal(pixel_uniform(draw.keys, shape, device), bound)
-        where = chosen if chosen.dim() > 1 else chosen.view(-1, *[1] * len(shape))
-        return chosen * beta, noise * where
+        return chosen * beta, noise * _per_pixel(chosen, labels)
+
+
+def _spread(values: Tensor, labels: Tensor, valid: Tensor | None) -> Tensor:
+    """Values per image, (N,), or per image and band, (N, B + 1), as the labels need.
+
+    Returns:
+        Tensor: ``(N,)``, or ``(N, H, W)`` where the levels go by region.
+    """
+    values = values.to(labels.device, non_blocking=True)
+    if values.dim() == 1:
+        return values
+    if labels.dim() != 3:  # points
+        return values[:, -1]
+    return border_values(labels, values[:, :-1], valid)
+
+
+def _per_pixel(values: Tensor, labels: Tensor) -> Tensor:
+    """Values that broadcast with the labels."""
+    if values.dim() == labels.dim():
+        return values
+    return values.view(-1, *[1] * (labels.dim() - 1))
 
 
 def _level_of_smoothing(eps: float, perturbation: Perturbation) -> float:
