@@ -50,8 +50,9 @@ class SelfCalibratingBCE(nn.Module):
             per pixel) or strength in (0, 2]. Defaults to 'HI'.
         alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``, where no draw is
             given. Defaults to 0.
-        deterministic (bool): Train on the expected target instead of drawing: label
-            smoothing with eps = alpha * beta. Defaults to False.
+        deterministic (bool, optional): Train on the expected target instead of drawing:
+            label smoothing with eps = alpha * beta. Defaults to None: draw, but take
+            the expected target with levels by region, unless ``per_pixel`` is set.
         eps (float, optional): Label smoothing in [0, 1): short for
             ``deterministic=True, alpha=eps / beta``. Defaults to None.
         per_pixel (bool): Draw for every pixel instead of every image. Defaults to
@@ -83,7 +84,7 @@ class SelfCalibratingBCE(nn.Module):
         self,
         beta: str | float | Perturbation = 'HI',
         alpha: float = 0.0,
-        deterministic: bool = False,
+        deterministic: bool | None = None,
         eps: float | None = None,
         per_pixel: bool = False,
         reduction: str = 'mean',
@@ -220,13 +221,18 @@ class SelfCalibratingBCE(nn.Module):
                 f'beta={beta:g}: give ASLP and every loss the same beta'
             )
 
+    def _takes_expectation(self, draw: BatchDraw) -> bool:
+        if self.deterministic is not None:
+            return self.deterministic
+        return draw.profile is not None and not self.per_pixel
+
     def _perturb(
         self, draw: BatchDraw, labels: Tensor, valid: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Strength per image (N,) or per pixel, and noise or None."""
         beta, bound = self.perturbation.beta, self.perturbation.noise
         shape, device = labels.shape[1:], labels.device
-        if self.deterministic:
+        if self._takes_expectation(draw):
             return _spread(beta * draw.levels, labels, valid), None
         if self.per_pixel:
             level = _per_pixel(_spread(draw.levels, labels, valid), labels)
