@@ -36,7 +36,7 @@ from mmaslp.apis.config import check_checkpoint
 from mmaslp.engine import ASLPHook
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests.conftest import Toy
+from tests.toy import Toy
 
 FORK = multiprocessing.get_context('fork')
 EPOCHS = 6

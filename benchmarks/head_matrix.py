@@ -30,6 +30,7 @@ import numpy as np
 
 from mmaslp.checks.heads import refused_part
 from mmaslp.checks.parts import type_name
+from mmaslp.utils.atomic_write import atomic_write
 
 SIZE = 128
 # If a head pools over a fixed window, images are padded to more.
@@ -344,7 +345,7 @@ def run(args):
             rows[name] = try_config(path, data, args.limit)
             print(name, [rows[name][f]['status'] for f in FORMS], flush=True)
             record = dict(host=host_versions(), torch=torch.__version__, rows=rows)
-            out.write_text(json.dumps(record, indent=1) + '\n')
+            atomic_write(out, json.dumps(record, indent=1) + '\n')
 
 
 def cell(row, notes):

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 from mmengine.config import DictAction
 
@@ -51,7 +52,7 @@ def exit_on_user_error(main: Callable) -> Callable:
     """
 
     @wraps(main)
-    def run(*args, **kwargs):
+    def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return main(*args, **kwargs)
         except (ValueError, FileNotFoundError, ImportError) as error:

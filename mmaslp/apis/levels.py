@@ -45,7 +45,7 @@ class Levels:
     Attributes:
         ids (list[str]): N image ids, their ``img_path``.
         alpha (np.ndarray): ``(N,)`` float64, their levels, >= 0.
-        settings (dict): How they were made: ``rule`` and its options, ``beta``, and
+        settings (dict): How they were made: ``rule`` with its options, ``beta``, and
             ``alpha``, the level that every image started with.
         left_out (int): Images of the checkpoint that are not in the training set.
     """

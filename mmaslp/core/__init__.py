@@ -2,7 +2,8 @@
 
 :mod:`mmaslp.core.aslp` holds the method (levels, draws, loss, rules, learner),
 :mod:`mmaslp.core.calibration` holds the measurement (histogram, metrics, intervals,
-temperature). Neither uses the other.
+temperature). Neither uses the other; both use :mod:`mmaslp.core.regions`, the bands of
+distance from a border.
 """
 
 from .aslp import *  # noqa: F403

@@ -16,7 +16,7 @@ PANEL, TITLE, HEAD = 0.92, 0.2, 0.34
 GAP = 0.05
 
 
-def levels_sheet(blocks):
+def levels_sheet(blocks: dict[str, list[dict]]) -> Figure:
     """Draw images with the outline of their mask and the prediction of the model.
 
     Each image takes two panels, the photograph and the probability of foreground from

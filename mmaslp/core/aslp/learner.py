@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..regions import BORDER_EDGES
 from .bank import AlphaBank
 from .batch import BatchDraw
 from .counter_rng import image_keys, image_uniform, iteration_keys
@@ -17,9 +19,10 @@ from .perturbation import Perturbation, check_alpha, resolve_perturbation
 from .rules import Measured, Rule, make_rule
 from .rules.base import check_number
 
-__all__ = ['ASLP']
+__all__ = ['ASLP', 'check_regions']
 
 STATE_VERSION = 2
+_MEASURED = tuple(field.name for field in fields(Measured))
 
 
 class ASLP:
@@ -35,6 +38,11 @@ class ASLP:
     same learner and calls :meth:`update` in every step; it joins the margins of all
     processes.
 
+    With ``regions='border'`` the level of a pixel is :math:`\alpha_i` times that of its
+    band of distance from the label's border (:func:`~mmaslp.core.border_bands`). The
+    images' part :math:`\alpha_i` is 1 then, and the rule moves the levels of the bands,
+    each by the gap that the validation measured in that band of the predicted border.
+
     Args:
         ids (Iterable[str]): One string per training image, such as its path; repeated
             strings share a level.
@@ -42,17 +50,21 @@ class ASLP:
             'HI'.
         rule (str | dict | Rule): ``'FB'``, ``'MC'``, ``'ME'``, ``'fixed'``, or a rule
             with its options, such as ``FB(gain=0.5)``. Defaults to 'FB'.
-        alpha (float): Level that every image starts with, in [0, 1], with
-            ``alpha * beta < 1``. Defaults to 0.
+        alpha (float): Level that every image (with ``regions``: every band) starts
+            with, in [0, 1], with ``alpha * beta < 1``. Defaults to 0.
         seed (int): Seed of the draws. Defaults to 0.
         warmup (int): Steps before the levels begin to move, >= 0. Defaults to 0.
         visits (float): Visits of an image between two validations, > 0: 1 if you
             validate after each epoch, 2 after every other. Defaults to 1.
+        regions (str, optional): ``'border'`` for levels by region, which ``FB`` can
+            move. Defaults to None: one level per image.
         logger (logging.Logger, optional): Where warnings go. Defaults to None: the
             logger 'mmaslp'.
 
     Attributes:
         bank (AlphaBank): The levels by image.
+        profile (Tensor | None): With ``regions`` the levels of the bands, ``(B,)``,
+            float64, the first at the border; else None.
         measured (Measured | None): What the last validation measured.
         observed_step (int | None): Step of the last validation.
 
@@ -79,6 +91,7 @@ class ASLP:
         warmup: float = 0,
         *,
         visits: float = 1.0,
+        regions: str | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
         self.rule = make_rule(rule)
@@ -89,7 +102,12 @@ class ASLP:
         self.warmup = warmup
         self.visits = float(visits)
         self.seed = _check_integer('seed', seed)
-        self.bank = AlphaBank(ids, self.start)
+        self.regions = check_regions(regions, self.rule)
+        self.profile: Tensor | None = None
+        if self.regions:
+            bands = len(BORDER_EDGES) + 1
+            self.profile = torch.full((bands,), self.start, dtype=torch.float64)
+        self.bank = AlphaBank(ids, 1.0 if self.regions else self.start)
         self.measured: Measured | None = None
         self.observed_step: int | None = None
         self._logger = logger or logging.getLogger('mmaslp')
@@ -139,14 +157,19 @@ class ASLP:
             )
         keys = iteration_keys(hashes, self.seed, step)
         alpha = self.bank.alpha.numpy()[rows]
+        uniform, levels, profile = image_uniform(keys), alpha, self._draw_profile()
+        if profile is not None:
+            # Nested: where a band of an image is perturbed, those of higher levels are.
+            uniform, levels = uniform[:, None], np.outer(alpha, profile.numpy())
         self._steps = step + 1
         return BatchDraw(
             alpha=torch.from_numpy(alpha.astype(np.float32)),
-            perturbed=torch.from_numpy(image_uniform(keys) < alpha),
+            perturbed=torch.from_numpy(uniform < levels),
             keys=keys,
             rows=rows,
             beta=self.beta,
             step=step,
+            profile=None if profile is None else profile.float(),
         )
 
     def update(self, draw: BatchDraw) -> list[str]:
@@ -173,7 +196,7 @@ class ASLP:
                 'criterion(logits, labels, draw), before update(draw)'
             )
         self._heard = True
-        moves = self.rule.learns and self.measured is not None
+        moves = self.rule.learns and self.measured is not None and not self.regions
         if not moves or draw.step is None or draw.step < self.warmup:
             return []
         rows, values = _batch(draw.rows, margin)
@@ -196,6 +219,8 @@ class ASLP:
         confidence: float | None = None,
         *,
         median_gap: float | None = None,
+        region_gap: Sequence[float] | None = None,
+        region_share: Sequence[float] | None = None,
         step: int | None = None,
     ) -> None:
         """Take in what a validation has measured.
@@ -208,6 +233,11 @@ class ASLP:
                 ``FB`` needs it. Defaults to None.
             median_gap (float, optional): ``median_gap`` of the histogram, in [-1, 1];
                 ``FB(gap='median')`` needs it. Defaults to None.
+            region_gap (Sequence[float], optional): Signed gap of each band of distance
+                from the predicted border, ``(B,)``, in [-1, 1], nan for a band without
+                pixels; levels by region need it. Defaults to None.
+            region_share (Sequence[float], optional): Share of the pixels of each band,
+                ``(B,)``, in [0, 1]. Defaults to None.
             step (int, optional): Steps done so far. Defaults to None: the number of the
                 last draw plus 1.
 
@@ -222,6 +252,8 @@ class ASLP:
                 metrics['acc'],
                 metrics['conf'],
                 median_gap=metrics['median_gap'],
+                region_gap=region_gap,
+                region_share=region_share,
                 step=step,
             )
             return
@@ -247,8 +279,19 @@ class ASLP:
             self.observed_step <= self.warmup,
         )
         self.measured = Measured(
-            float(accuracy), _known(confidence), _known(median_gap), landmark
+            float(accuracy),
+            _known(confidence),
+            _known(median_gap),
+            landmark,
+            _floats(region_gap),
+            _floats(region_share),
         )
+        if self.profile is not None and self.observed_step >= self.warmup:
+            self.profile.copy_(
+                self.rule.step_profile(
+                    self.profile, beta=self.beta, measured=self.measured
+                )
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors, numbers and strings, loadable with ``weights_only=True``.
@@ -260,10 +303,10 @@ class ASLP:
             ``observed_step`` and ``version``.
         """
         measured = self.measured
-        names = ('accuracy', 'confidence', 'median_gap', 'landmark')
         return dict(
             **self.bank.state_dict(),
-            **{name: getattr(measured, name, None) for name in names},
+            **{name: getattr(measured, name, None) for name in _MEASURED},
+            profile=self.profile,
             version=STATE_VERSION,
             settings=self._settings(),
             seed=self.seed,
@@ -293,20 +336,54 @@ class ASLP:
             seed = _check_integer('seed', state['seed'])
             before = dict(state['settings'])
             observed = state['observed_step']
-            values = {
-                name: state[name]
-                for name in ('accuracy', 'confidence', 'median_gap', 'landmark')
-            }
+            values = {name: state[name] for name in _MEASURED}
             measured = None if values['accuracy'] is None else Measured(**values)
+            profile = self._saved_profile(state['profile'])
             found = self.bank.load_state_dict(state)
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f'the state of ASLP is damaged ({error})') from error
         self.seed, self.measured, self.observed_step = seed, measured, observed
+        if profile is not None and self.profile is not None:
+            self.profile.copy_(profile)
         self._report_load(state, before, found)
         return found
 
     def _settings(self) -> dict[str, Any]:
-        return dict(self.rule.settings(), beta=self.beta, alpha=self.start)
+        return dict(
+            self.rule.settings(),
+            beta=self.beta,
+            alpha=self.start,
+            regions=self.regions,
+        )
+
+    def _draw_profile(self) -> Tensor | None:
+        """Levels of the bands, and the mean one for labels without a border."""
+        if self.profile is None:
+            return None
+        share = getattr(self.measured, 'region_share', None)
+        if share is None:
+            mean = self.profile.mean()
+        else:
+            mean = self.profile @ torch.tensor(share, dtype=torch.float64)
+        return torch.cat([self.profile, mean[None]])
+
+    def _saved_profile(self, profile: Tensor | None) -> Tensor | None:
+        if (profile is None) != (self.profile is None):
+            raise ValueError(
+                "it has levels by region, this learner has none: give regions='border'"
+                if self.profile is None
+                else 'it has one level per image, this learner levels by region: take '
+                'regions away'
+            )
+        if profile is None or self.profile is None:
+            return None
+        profile = profile.cpu().double()
+        if (
+            profile.shape != self.profile.shape
+            or not ((profile >= 0) & (profile <= 1)).all()
+        ):
+            raise ValueError(f'its profile is {profile.tolist()}')
+        return profile
 
     def _report_load(self, state: dict[str, Any], before: dict, found: int) -> None:
         saved = state['alpha'].numel()
@@ -368,6 +445,35 @@ def _batch(
 
 def _known(value: float | None) -> float | None:
     return None if value is None or value != value else float(value)
+
+
+def _floats(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(float(value) for value in values)
+
+
+def check_regions(regions: str | None, rule: Rule) -> str | None:
+    """Check the choice of regions against the rule.
+
+    Args:
+        regions (str, optional): ``'border'`` or None.
+        rule (Rule): The rule that is to move the levels.
+
+    Returns:
+        str | None: ``regions``.
+
+    Raises:
+        ValueError: If it is something else, or the rule has no levels by region.
+    """
+    if regions is None:
+        return None
+    if regions != 'border':
+        raise ValueError(f"regions must be 'border' or None, got {regions!r}")
+    if not rule.by_region:
+        raise ValueError(
+            f'regions={regions!r} needs a rule that moves levels by region (FB), not '
+            f'{rule.name}'
+        )
+    return regions
 
 
 def _check_integer(name: str, value: Any) -> int:

@@ -5,6 +5,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from ..regions import border_values
 from .batch import BatchDraw, independent_draw
 from .counter_rng import pixel_uniform
 from .functional import image_margin, sc_bce, sc_bce_per_image
@@ -50,8 +51,9 @@ class SelfCalibratingBCE(nn.Module):
             per pixel) or strength in (0, 2]. Defaults to 'HI'.
         alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``, used without a
             draw. Defaults to 0.
-        deterministic (bool): Train on the expected target instead of drawing: label
-            smoothing with eps = alpha * beta. Defaults to False.
+        deterministic (bool, optional): Train on the expected target instead of drawing:
+            label smoothing with eps = alpha * beta. Defaults to None: draw, but take
+            the expected target with levels by region, unless ``per_pixel`` is set.
         eps (float, optional): Label smoothing in [0, 1): short for
             ``deterministic=True, alpha=eps / beta``. Defaults to None.
         per_pixel (bool): Draw for every pixel instead of every image. Defaults to
@@ -83,7 +85,7 @@ class SelfCalibratingBCE(nn.Module):
         self,
         beta: str | float | Perturbation = 'HI',
         alpha: float = 0.0,
-        deterministic: bool = False,
+        deterministic: bool | None = None,
         eps: float | None = None,
         per_pixel: bool = False,
         reduction: str = 'mean',
@@ -145,14 +147,16 @@ class SelfCalibratingBCE(nn.Module):
             ValueError: If shapes do not fit, there are more than two channels, a label
                 has another value, or the draw is for another batch or strength.
         """
-        if logits.shape != labels.shape:
+        one_hot = labels.dim() > 3 and labels.size(1) == 2
+        if logits.shape != labels.shape or one_hot:
             logits = binary_logits(logits)
             if labels.dim() == logits.dim() + 1 and labels.size(1) == 1:
                 labels = labels.squeeze(1)
         if logits.shape != labels.shape:
             raise ValueError(
                 f'labels of shape {tuple(labels.shape)} do not fit logits of shape '
-                f'{tuple(logits.shape)} (channel axis taken away)'
+                f'{tuple(logits.shape)} (channel axis taken away): give labels of 0 '
+                'and 1 without a channel per class'
             )
         labels, valid = split_labels(labels, self.ignore_index)
         per_image = weight is None and self.reduction != 'none'
@@ -197,12 +201,10 @@ class SelfCalibratingBCE(nn.Module):
         if draw is None:
             draw = independent_draw(self.alpha, len(logits))
         self._check_draw(draw, len(logits))
-        strength, noise = self._perturb(draw, logits)
+        strength, noise = self._perturb(draw, labels, valid)
         if per_image:
             return sc_bce_per_image(logits, labels, strength, valid, noise)
-        if strength.dim() == 1:
-            strength = strength.view(-1, *[1] * (logits.dim() - 1))
-        target = perturb_target(labels, strength, noise)
+        target = perturb_target(labels, _per_pixel(strength, labels), noise)
         margin = image_margin(logits, labels, valid)
         return sc_bce(logits, target, valid), margin
 
@@ -220,26 +222,53 @@ class SelfCalibratingBCE(nn.Module):
                 f'beta={beta:g}: give ASLP and every loss the same beta'
             )
 
-    def _perturb(self, draw: BatchDraw, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _takes_expectation(self, draw: BatchDraw) -> bool:
+        if self.deterministic is not None:
+            return self.deterministic
+        return draw.profile is not None and not self.per_pixel
+
+    def _perturb(
+        self, draw: BatchDraw, labels: Tensor, valid: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         """Strength per image (N,) or per pixel, and noise or None."""
         beta, bound = self.perturbation.beta, self.perturbation.noise
-        shape, device = logits.shape[1:], logits.device
-        if self.deterministic:
-            return (draw.alpha * beta).to(device, non_blocking=True), None
+        shape, device = labels.shape[1:], labels.device
+        if self._takes_expectation(draw):
+            return _spread(beta * draw.levels, labels, valid), None
         if self.per_pixel:
-            level = draw.alpha.to(device).view(-1, *[1] * len(shape))
+            level = _per_pixel(_spread(draw.levels, labels, valid), labels)
             # The negated keys give a stream that is independent of the noise below.
             uniform = pixel_uniform(~draw.keys, shape, device)
             chosen = (0.5 * (uniform + 1) < level).float()
         else:
-            chosen = draw.perturbed.float().to(device, non_blocking=True)
+            chosen = _spread(draw.perturbed.float(), labels, valid)
             if not draw.perturbed.any():
                 return chosen * beta, None
         if not bound:
             return chosen * beta, None
         noise = truncated_normal(pixel_uniform(draw.keys, shape, device), bound)
-        where = chosen if chosen.dim() > 1 else chosen.view(-1, *[1] * len(shape))
-        return chosen * beta, noise * where
+        return chosen * beta, noise * _per_pixel(chosen, labels)
+
+
+def _spread(values: Tensor, labels: Tensor, valid: Tensor | None) -> Tensor:
+    """Values per image, (N,), or per image and band, (N, B + 1), as the labels need.
+
+    Returns:
+        Tensor: ``(N,)``, or ``(N, H, W)`` where the levels go by region.
+    """
+    values = values.to(labels.device, non_blocking=True)
+    if values.dim() == 1:
+        return values
+    if labels.dim() != 3:  # points
+        return values[:, -1]
+    return border_values(labels, values[:, :-1], valid)
+
+
+def _per_pixel(values: Tensor, labels: Tensor) -> Tensor:
+    """Values that broadcast with the labels."""
+    if values.dim() == labels.dim():
+        return values
+    return values.view(-1, *[1] * (labels.dim() - 1))
 
 
 def _level_of_smoothing(eps: float, perturbation: Perturbation) -> float:

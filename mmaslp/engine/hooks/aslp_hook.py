@@ -20,7 +20,7 @@ from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
 from ...checks.runner import check_losses, check_model, check_pipeline, metric_keys
-from ...core.aslp import ASLP, DrawSlot, Rule, make_rule
+from ...core.aslp import ASLP, DrawSlot, Rule, check_regions, make_rule
 from ...core.aslp.counter_rng import generator_seed
 from ...core.aslp.perturbation import check_alpha
 from ...datasets.listing import image_ids
@@ -62,6 +62,9 @@ class ASLPHook(Hook):
         alpha (float, optional): Level that every image starts with, in [0, 1], with
             alpha * beta < 1. Defaults to None: 0, or with ``rule='fixed'`` the
             ``alpha`` of the loss.
+        regions (str, optional): ``'border'`` for levels by region: the level of a pixel
+            is that of its band of distance from the label's border, and ``'FB'`` moves
+            each band by its own gap. Defaults to None: one level per image.
         accuracy_key (str, optional): Metric that gives the accuracy; values above 1 are
             read as per cent. Defaults to None: the accuracy of ``CalibrationMetric``.
         seed (int, optional): Seed of the draws. Defaults to None: the runner's.
@@ -102,6 +105,7 @@ class ASLPHook(Hook):
         warmup_epochs: float | None = None,
         warmup_iters: float | None = None,
         alpha: float | None = None,
+        regions: str | None = None,
         accuracy_key: str | None = None,
         seed: int | None = None,
         reseed: bool = True,
@@ -111,6 +115,7 @@ class ASLPHook(Hook):
         **rule_options: Any,
     ) -> None:
         self.rule = make_rule(rule, **rule_options)
+        self.regions = check_regions(regions, self.rule)
         if warmup_epochs is not None and warmup_iters is not None:
             raise ValueError('give either warmup_epochs or warmup_iters, not both')
         for name, value in dict(
@@ -156,6 +161,7 @@ class ASLPHook(Hook):
             self.rule,
             self._start_level(losses),
             seed=self._common_seed(runner),
+            regions=self.regions,
             logger=MMLogger.get_current_instance(),
         )
         self.schedule = Schedule(
@@ -216,7 +222,7 @@ class ASLPHook(Hook):
             return
         if self.rule.learns:
             self._observe(runner, metrics or {})
-        if self.draw_histogram and is_main_process():
+        if self.draw_histogram and not self.regions and is_main_process():
             image = alpha_histogram(self.aslp.alpha.numpy(), self.aslp.beta)
             add_picture('alpha_histogram', image)
 
@@ -226,7 +232,10 @@ class ASLPHook(Hook):
             return
         path = osp.join(runner.work_dir, self.export)
         os.makedirs(osp.dirname(path), exist_ok=True)
-        bank = self.aslp.bank
+        bank, profile = self.aslp.bank, self.aslp.profile
+        if profile is not None:
+            _log(f'levels by region, from the border on: {profile.tolist()}')
+            return
         write_level_table(path, bank.ids, bank.alpha.numpy())
         _log(f'levels of {len(bank)} images written to {path}')
 
@@ -297,10 +306,21 @@ class ASLPHook(Hook):
         measured = {name: float(metrics[key]) for name, key in self._keys.items()}
         if measured['accuracy'] > 1.0:
             measured['accuracy'] /= 100.0
+        if self.regions:
+            before = key.removesuffix('acc')
+            for name in ('gap', 'share'):
+                measured[f'region_{name}'] = [
+                    float(metrics[f'{before}region{k}_{name}'])
+                    for k in range(len(self.aslp.profile))
+                ]
         self.aslp.observe(**measured, step=runner.iter)
         self._publish_state(runner)
 
     def _log_levels(self, runner: Any) -> None:
+        if self.aslp.profile is not None:
+            for k, level in enumerate(self.aslp.profile.tolist()):
+                runner.message_hub.update_scalar(f'train/alpha_region{k}', level)
+            return
         levels = self.aslp.alpha.numpy()[:_MAX_SAMPLE]
         # The nearest order statistics: they take a tenth of the time of np.quantile.
         places = [round(q * (len(levels) - 1)) for q in (0.05, 0.5, 0.95)]

@@ -27,8 +27,9 @@ class SCBCELoss(BinaryLoss):
             'HI'.
         alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``; a hook that
             learns or has an ``alpha`` overrides it. Defaults to 0.
-        deterministic (bool): Train on the expected target instead of drawing: label
-            smoothing with eps = alpha * beta. Defaults to False.
+        deterministic (bool, optional): Train on the expected target instead of drawing:
+            label smoothing with eps = alpha * beta. Defaults to None: draw, but take
+            the expected target with levels by region, unless ``per_pixel`` is set.
         eps (float, optional): Label smoothing in [0, 1): short for
             ``deterministic=True, alpha=eps / beta``; under a hook see ``alpha``.
             Defaults to None.
@@ -62,7 +63,7 @@ class SCBCELoss(BinaryLoss):
         self,
         beta: str | float = 'HI',
         alpha: float = 0.0,
-        deterministic: bool = False,
+        deterministic: bool | None = None,
         eps: float | None = None,
         per_pixel: bool = False,
         reduction: str = 'mean',

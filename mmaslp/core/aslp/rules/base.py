@@ -24,6 +24,10 @@ class Measured:
         median_gap (float, optional): Signed gap, confidence minus accuracy, of the
             median pixel, in [-1, 1].
         landmark (float, optional): Accuracy that ``'ME'`` keeps, in [0, 1].
+        region_gap (tuple[float, ...], optional): Signed gap of each band of distance
+            from the predicted border, in [-1, 1]; nan for a band without pixels.
+        region_share (tuple[float, ...], optional): Share of the pixels of each band, in
+            [0, 1].
 
     Raises:
         ValueError: If a value is out of its range.
@@ -33,6 +37,8 @@ class Measured:
     confidence: float | None = None
     median_gap: float | None = None
     landmark: float | None = None
+    region_gap: tuple[float, ...] | None = None
+    region_share: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ('accuracy', 'confidence', 'landmark'):
@@ -54,10 +60,12 @@ class Rule(ABC):
     Attributes:
         name (str): How configs and states call the rule.
         learns (bool): Whether the rule moves levels at all.
+        by_region (bool): Whether it can move a profile of levels by region.
     """
 
     name: ClassVar[str]
     learns: ClassVar[bool] = True
+    by_region: ClassVar[bool] = False
 
     @classmethod
     def options(cls) -> list[str]:
@@ -136,6 +144,25 @@ class Rule(ABC):
                 'nan logits out of the update'
             )
         return self._clip(stepped, beta).to(alpha.dtype)
+
+    def step_profile(
+        self, profile: Tensor, *, beta: float, measured: Measured
+    ) -> Tensor:
+        """Move the levels of the bands of distance from the border.
+
+        Args:
+            profile (Tensor): Levels, ``(B,)``, float64, in [0, 1].
+            beta (float): The paper's strength, in (0, 2].
+            measured (Measured): What the last validation measured, by region too.
+
+        Returns:
+            Tensor: New levels, ``(B,)``, within 0 and :meth:`max_level`.
+
+        Raises:
+            ValueError: If the rule has no levels by region, or ``measured`` lacks what
+                it needs.
+        """
+        raise ValueError(f'rule={self.name!r} has no levels by region')
 
     @abstractmethod
     def _step(

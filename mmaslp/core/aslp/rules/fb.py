@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .base import Measured, Rule, check_choice, check_number, mean_one
@@ -26,6 +27,11 @@ class FB(Rule):
     network follows with a first-order lag, the loop is stable for 0 < k < 1. The
     implicit solver uses k / (1 + k), which is in that range for every k > 0.
 
+    By region (``ASLP(regions='border')``) the level of each band b of distance from the
+    border follows the band's own gap, once per validation:
+    :math:`\alpha_b \leftarrow \mathrm{clip}(\alpha_b + k \frac{2}{\beta} g_b, 0,
+    \alpha_{max})`.
+
     Args:
         gain (float): k, > 0. Defaults to 1.
         gap (str): The gap that the rule brings to 0: the ``'mean'`` confidence minus
@@ -40,6 +46,7 @@ class FB(Rule):
     """
 
     name = 'FB'
+    by_region = True
     gain: float = 1.0
     gap: str = 'mean'
     solver: str = 'implicit'
@@ -75,11 +82,29 @@ class FB(Rule):
         # Rising levels share the step by margin, falling ones by level. The shares of a
         # batch have a mean of 1, so the mean level moves by a known amount.
         share = mean_one(margin.clamp_min(0.0) if gap > 0 else alpha)
-        gain = self.gain
-        if self.solver == 'implicit':
-            # The gap that is left after the step: g' = g - beta / 2 * mean step.
-            gain = gain / (1.0 + gain)
-        return alpha + gain / visits * (2.0 / beta) * gap * share
+        return alpha + self._gain_of_step / visits * (2.0 / beta) * gap * share
+
+    def step_profile(
+        self, profile: Tensor, *, beta: float, measured: Measured
+    ) -> Tensor:
+        """See :meth:`Rule.step_profile`; a band without pixels stays as it is."""
+        if measured.region_gap is None:
+            raise ValueError(
+                'levels by region need region_gap, the gap of each band, of the '
+                'validation'
+            )
+        gap = torch.tensor(measured.region_gap, dtype=torch.float64).nan_to_num(0.0)
+        if gap.shape != profile.shape:
+            raise ValueError(
+                f'region_gap has {len(gap)} bands, the levels have {len(profile)}'
+            )
+        return self._clip(profile + self._gain_of_step * (2.0 / beta) * gap, beta)
+
+    @property
+    def _gain_of_step(self) -> float:
+        # Implicit: the gap that is left after the step, g' = g - beta / 2 * mean step.
+        implicit = self.solver == 'implicit'
+        return self.gain / (1.0 + self.gain) if implicit else self.gain
 
     def _measured_gap(self, measured: Measured) -> float:
         if self.gap == 'median':
