@@ -5,7 +5,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-from ..regions import border_values
+from ..regions import border_row_values
 from .batch import BatchDraw, independent_draw
 from .counter_rng import pixel_uniform
 from .functional import image_margin, sc_bce, sc_bce_per_image
@@ -254,18 +254,21 @@ def _spread(values: Tensor, labels: Tensor, valid: Tensor | None) -> Tensor:
     """Values per image, (N,), or per image and band, (N, B + 1), as the labels need.
 
     Returns:
-        Tensor: ``(N,)``, or ``(N, H, W)`` where the levels go by region.
+        Tensor: ``(N,)``, or where the levels go by region ``(N, H / s, W)`` for s rows
+        together.
     """
     values = values.to(labels.device, non_blocking=True)
     if values.dim() == 1:
         return values
     if labels.dim() != 3:  # points
         return values[:, -1]
-    return border_values(labels, values[:, :-1], valid)
+    return border_row_values(labels, values[:, :-1], valid)
 
 
 def _per_pixel(values: Tensor, labels: Tensor) -> Tensor:
     """Values that broadcast with the labels."""
+    if values.dim() == labels.dim() == 3 and len(values[0]) != len(labels[0]):
+        return values.repeat_interleave(len(labels[0]) // len(values[0]), 1)
     if values.dim() == labels.dim():
         return values
     return values.view(-1, *[1] * (labels.dim() - 1))
