@@ -139,9 +139,9 @@ class _PerImage(torch.autograd.Function):
         if valid is not None:
             hard.mul_(valid)
         loss = -hard.flatten(1).sum(1)
-        # Rows that share a strength are added up first and seen as an axis of their own.
-        shared = half.shape[1:2] != z.shape[1:2] and half.dim() == 3
-        rows = signed.view(*half.shape[:2], -1, z.shape[-1]) if shared else signed
+        # Rows that share a strength become an axis of their own and are added up first.
+        shared = half.dim() == z.dim() == 3 and 1 < half.shape[1] < z.shape[1]
+        rows = signed.unflatten(1, (half.shape[1], -1)) if shared else signed
         part = _sum_of_rows(rows) if shared else signed
         margin = part.flatten(1).sum(1)
         if half.numel() == half.shape[0]:

@@ -283,7 +283,7 @@ class ASLP:
             _known(confidence),
             _known(median_gap),
             landmark,
-            _floats(region_gap),
+            self._with_recent(_floats(region_gap)),
             _floats(region_share),
         )
         if self.profile is not None and self.observed_step >= self.warmup:
@@ -355,6 +355,15 @@ class ASLP:
             alpha=self.start,
             regions=self.regions,
         )
+
+    def _with_recent(
+        self, gaps: tuple[float, ...] | None
+    ) -> tuple[tuple[float, ...], ...]:
+        """Gaps of the bands in the last three validations, the newest last."""
+        if gaps is None:
+            return ()
+        before = () if self.measured is None else self.measured.region_gaps
+        return (*before, gaps)[-3:]
 
     def _draw_profile(self) -> Tensor | None:
         """Levels of the bands, and the mean one for labels without a border."""

@@ -229,7 +229,8 @@ def test_points_take_the_mean_level_of_the_bands():
         region_gap=[0.1] * 2 + [0.0] * 3,
         region_share=[0.5, 0.25, 0.25, 0, 0],
     )
-    mean = 0.5 * 0.25 + 0.25 * 0.25 + 0.25 * 0.2
+    raised = 0.2 + 0.1 / 3
+    mean = 0.5 * raised + 0.25 * raised + 0.25 * 0.2
     logits, labels = torch.ones(2, 1, 7), torch.ones(2, 7)
     criterion = SelfCalibratingBCE('HI', deterministic=True)
     found = criterion(logits, labels, aslp.draw(IDS, 0))

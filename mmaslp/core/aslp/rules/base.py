@@ -24,8 +24,9 @@ class Measured:
         median_gap (float, optional): Signed gap, confidence minus accuracy, of the
             median pixel, in [-1, 1].
         landmark (float, optional): Accuracy that ``'ME'`` keeps, in [0, 1].
-        region_gap (tuple[float, ...], optional): Signed gap of each band of distance
-            from the predicted border, in [-1, 1]; nan for a band without pixels.
+        region_gaps (tuple[tuple[float, ...], ...]): Signed gap of each band of distance
+            from the predicted border, in [-1, 1], nan for a band without pixels; of
+            this validation last, of up to two before. Empty if not measured.
         region_share (tuple[float, ...], optional): Share of the pixels of each band, in
             [0, 1].
 
@@ -37,7 +38,7 @@ class Measured:
     confidence: float | None = None
     median_gap: float | None = None
     landmark: float | None = None
-    region_gap: tuple[float, ...] | None = None
+    region_gaps: tuple[tuple[float, ...], ...] = ()
     region_share: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:

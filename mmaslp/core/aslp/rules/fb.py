@@ -9,6 +9,9 @@ from .base import Measured, Rule, check_choice, check_number, mean_one
 
 __all__ = ['FB']
 
+# Bands with a smaller share of the pixels have no gap of their own.
+THIN = 0.01
+
 
 @dataclass(frozen=True)
 class FB(Rule):
@@ -27,10 +30,13 @@ class FB(Rule):
     network follows with a first-order lag, the loop is stable for 0 < k < 1. The
     implicit solver uses k / (1 + k), which is in that range for every k > 0.
 
-    By region (``ASLP(regions='border')``) the level of each band b of distance from the
-    border follows the band's own gap, once per validation:
-    :math:`\alpha_b \leftarrow \mathrm{clip}(\alpha_b + k \frac{2}{\beta} g_b, 0,
-    \alpha_{max})`.
+    By region (``ASLP(regions='border')``) each band b of distance from the border has
+    a level, which follows the band's own gap :math:`g_b`, once per validation:
+    :math:`\alpha_b \leftarrow \mathrm{clip}(\alpha_b + \kappa \frac{2}{\beta} g_b, 0,
+    \alpha_{max})`. :math:`g_b` is the median of the band's last three gaps, so that one
+    validation of a network that has collapsed for a moment moves nothing. The median
+    is late by a validation, so :math:`\kappa = k / (1 + 2 k)` stays below 1/2. Bands
+    with less than 1 % of the pixels share one gap with their neighbour.
 
     Args:
         gain (float): k, > 0. Defaults to 1.
@@ -87,18 +93,24 @@ class FB(Rule):
     def step_profile(
         self, profile: Tensor, *, beta: float, measured: Measured
     ) -> Tensor:
-        """See :meth:`Rule.step_profile`; a band without pixels stays as it is."""
-        if measured.region_gap is None:
+        """See :meth:`Rule.step_profile`; bands without pixels stay as they are."""
+        if not measured.region_gaps:
             raise ValueError(
                 'levels by region need region_gap, the gap of each band, of the '
                 'validation'
             )
-        gap = torch.tensor(measured.region_gap, dtype=torch.float64).nan_to_num(0.0)
-        if gap.shape != profile.shape:
+        gaps = torch.tensor(measured.region_gaps, dtype=torch.float64).nan_to_num(0.0)
+        if gaps.shape[1:] != profile.shape:
             raise ValueError(
-                f'region_gap has {len(gap)} bands, the levels have {len(profile)}'
+                f'region_gap has {gaps.shape[1]} bands, the levels have {len(profile)}'
             )
-        return self._clip(profile + self._gain_of_step * (2.0 / beta) * gap, beta)
+        gap = gaps.median(0).values
+        if measured.region_share is not None:
+            gap = _pool_thin_bands(gap, torch.tensor(measured.region_share).double())
+        gain = self.gain
+        if self.solver == 'implicit':
+            gain = gain / (1.0 + 2.0 * gain)
+        return self._clip(profile + gain * (2.0 / beta) * gap, beta)
 
     @property
     def _gain_of_step(self) -> float:
@@ -113,3 +125,19 @@ class FB(Rule):
             )
         confidence = self._require(measured, 'confidence', 'the mean one, in [0, 1]')
         return confidence - measured.accuracy
+
+
+def _pool_thin_bands(gap: Tensor, share: Tensor) -> Tensor:
+    """Give neighbouring bands one gap until they hold 1 % of the pixels together."""
+    groups: list[list[int]] = [[]]
+    for band in range(len(gap)):
+        groups[-1].append(band)
+        if share[groups[-1]].sum() >= THIN:
+            groups.append([])
+    rest = groups.pop()
+    if groups:
+        groups[-1] += rest
+    pooled = gap.clone()
+    for group in groups:
+        pooled[group] = (gap * share)[group].sum() / share[group].sum()
+    return pooled
