@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ['BORDER_EDGES', 'border_bands', 'border_values']
+__all__ = ['BORDER_EDGES', 'border_bands', 'border_cells', 'border_values']
 
 # Sides of the grid on which distances are measured, and which the edges count in.
 GRID = 64
@@ -49,8 +49,47 @@ def border_bands(
         >>> border_bands(mask)[0, 0, 16:34].tolist()
         [4, 4, 4, 4, 4, 3, 3, 3, 3, 3, 3, 2, 2, 2, 1, 0, 0, 1]
     """
-    cells, cell = _band_cells(mask, valid, edges)
+    cells, cell = border_cells(mask, valid, edges)
     return _expand(cells, cell, mask.shape)
+
+
+def border_cells(
+    mask: Tensor,
+    valid: Tensor | None = None,
+    edges: Sequence[float] = BORDER_EDGES,
+) -> tuple[Tensor, int]:
+    """Band of every cell, before :func:`border_bands` gives it to the cell's pixels.
+
+    Args:
+        mask (Tensor): See :func:`border_bands`.
+        valid (Tensor, optional): See :func:`border_bands`.
+        edges (Sequence[float]): See :func:`border_bands`.
+
+    Returns:
+        tuple[Tensor, int]: ``(N, ceil(H / s), ceil(W / s))``, uint8, and the side s of
+        a cell in pixels. Cells at the lower and right edge may reach beyond the image.
+
+    Raises:
+        ValueError: See :func:`border_bands`.
+    """
+    if mask.dim() != 3:
+        raise ValueError(f'mask must be (N, H, W), got {tuple(mask.shape)}')
+    side = math.sqrt(mask.shape[1] * mask.shape[2])
+    cell = max(1, int(side / GRID))
+    mask = mask.byte()
+    # 0: background, 1: foreground; of an ignored pixel 0 for the one, 1 for the other.
+    high = mask if valid is None else mask & valid
+    low = mask if valid is None else mask | ~valid
+    near = torch.stack([_cells(high, cell, 1) > 0, _cells(low, cell, 0) < 1])
+    band = torch.full(near.shape[1:], len(edges), dtype=torch.uint8, device=mask.device)
+    reached = 0
+    for edge in edges:
+        # The largest number of cells whose distance in pixels is below the edge.
+        radius = math.ceil(edge * side / GRID / cell) - 1
+        near = _dilate(near, reached, radius)
+        reached = max(reached, radius)
+        band -= (near[0] & near[1]).byte()
+    return band, cell
 
 
 def border_values(
@@ -79,34 +118,10 @@ def border_values(
             f'{len(edges)} edges make {len(edges) + 1} bands, but there are '
             f'{values.shape[-1]} values'
         )
-    cells, cell = _band_cells(mask, valid, edges)
+    cells, cell = border_cells(mask, valid, edges)
     rows = values.expand(len(mask), -1)
     found = rows.gather(1, cells.flatten(1).long()).view(cells.shape)
     return _expand(found, cell, mask.shape)
-
-
-def _band_cells(
-    mask: Tensor, valid: Tensor | None, edges: Sequence[float]
-) -> tuple[Tensor, int]:
-    """Band of every cell, (N, H / s, W / s) uint8, and s."""
-    if mask.dim() != 3:
-        raise ValueError(f'mask must be (N, H, W), got {tuple(mask.shape)}')
-    side = math.sqrt(mask.shape[1] * mask.shape[2])
-    cell = max(1, int(side / GRID))
-    mask = mask.byte()
-    # 0: background, 1: foreground; of an ignored pixel 0 for the one, 1 for the other.
-    high = mask if valid is None else mask & valid
-    low = mask if valid is None else mask | ~valid
-    near = torch.stack([_cells(high, cell, 1) > 0, _cells(low, cell, 0) < 1])
-    band = torch.full(near.shape[1:], len(edges), dtype=torch.uint8, device=mask.device)
-    reached = 0
-    for edge in edges:
-        # The largest number of cells whose distance in pixels is below the edge.
-        radius = math.ceil(edge * side / GRID / cell) - 1
-        near = _dilate(near, reached, radius)
-        reached = max(reached, radius)
-        band -= (near[0] & near[1]).byte()
-    return band, cell
 
 
 def _expand(cells: Tensor, cell: int, shape: torch.Size) -> Tensor:
