@@ -71,7 +71,7 @@ def region_figure(results: Mapping[str, dict[str, Any]], width: float = 3.3) -> 
             for key, values in result['regions'][border].items()
         }
         _draw_gaps(top, bands)
-        top.set_ylim(lowest, 1)
+        top.set_ylim(lowest, 1.02 - 0.02 * lowest)
         _draw_shares(bottom, bands, result['regions']['edges'])
         bottom.set_xlabel(
             f'distance from the {border} border\nin units of √(height · width) / 64 px',
@@ -113,7 +113,7 @@ def _legend() -> list:
 
 
 def _lowest(regions: dict[str, Any]) -> float:
-    """Where the vertical axis begins: a tenth below all that is drawn."""
+    """Where the vertical axis begins: the twentieth below all that is drawn."""
     values = [
         value
         for border in BORDERS
@@ -121,7 +121,7 @@ def _lowest(regions: dict[str, Any]) -> float:
         for value in regions[border][key]
         if value is not None and value == value
     ]
-    return max(np.floor(min(values, default=0.5) * 10 - 0.2) / 10, 0)
+    return max(np.floor(min(values, default=0.5) * 20 - 0.2) / 20, 0)
 
 
 def _draw_gaps(axes: Axes, bands: dict[str, np.ndarray]) -> None:

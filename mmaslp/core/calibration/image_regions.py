@@ -76,8 +76,7 @@ class ImageRegions:
         if weights is None:
             sums = self.sums.sum(0)
         else:
-            rows = weights @ self.sums.reshape(len(self.sums), -1)
-            sums = rows.reshape(-1, *self.sums.shape[1:])
+            sums = np.tensordot(weights, self.sums.astype(np.float64), 1)
         return BinTable(sums[..., 0], sums[..., 1], sums[..., 2] / RegionTable.UNIT)
 
     def total(self) -> RegionTable:
