@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ..core.calibration import ImageTable
+from ..core.calibration import REGION_ERRORS, SORTED, ImageTable
 from ..core.calibration.bootstrap import paired_bootstrap
 from ..evaluation.results import load_result
 
@@ -21,13 +21,13 @@ class Comparison:
             (second - first), the interval ``low`` and ``high`` of the difference, and
             ``differs``, whether 0 lies outside of it.
         num_images (int): Number of images.
-        outdated (list[str]): Files of an earlier version: they allow no intervals for
-            the metrics that sort pixels.
+        outdated (dict[str, tuple]): From each file of an earlier version to the metrics
+            that it allows no intervals of.
     """
 
     metrics: dict[str, dict[str, Any]]
     num_images: int
-    outdated: list[str]
+    outdated: dict[str, tuple[str, ...]]
 
 
 def compare_results(
@@ -55,7 +55,14 @@ def compare_results(
     metrics = paired_bootstrap(
         one, two, resamples, seed, confidence_level, overall=results
     )
-    outdated = [p for p, table in zip((first, second), tables) if table.fine is None]
+    regions = any(table.regions is not None for table in tables)
+    outdated = {}
+    for path, table in zip((first, second), tables):
+        lacking = SORTED if table.fine is None else ()
+        if regions and table.regions is None:
+            lacking = (*lacking, *REGION_ERRORS)
+        if lacking:
+            outdated[path] = lacking
     return Comparison(metrics, len(one), outdated)
 
 
@@ -70,6 +77,12 @@ def _matched(
                 f'{key} is {one["settings"].get(key)!r} in {first_path} but '
                 f'{two["settings"].get(key)!r} in {second_path}'
             )
+    edges = [each.regions.edges for each in (first, second) if each.regions is not None]
+    if len(set(edges)) > 1:
+        raise ValueError(
+            f'the regions of {first_path} have the edges {edges[0]} but those of '
+            f'{second_path} {edges[1]}'
+        )
     rows = [_rows(first.names, first_path), _rows(second.names, second_path)]
     odd = sorted(rows[0].keys() ^ rows[1].keys())
     if odd:

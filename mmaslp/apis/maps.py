@@ -7,6 +7,7 @@ from typing import Any
 from ..core.calibration import check_bins
 from ..evaluation.map_folder import evaluate_maps
 from ..evaluation.results import save_result
+from ..visualization.regions import region_figure
 from ..visualization.reliability import FORMATS, reliability_figure, save_figure
 from ..visualization.report import write_report
 
@@ -101,9 +102,10 @@ def write_outputs(
 
     Args:
         sections (Mapping[str, dict]): What :func:`evaluate_folders` returned.
-        json (str, optional): File of all metrics: for one folder at top level, for
-            several folders each under its name. Defaults to None.
-        plot (str, optional): File of the reliability diagrams. Defaults to None.
+        json (str, optional): File of all metrics: at top level those of the only
+            folder, else those of each under its name. Defaults to None.
+        plot (str, optional): File of the reliability diagrams; the diagrams of regions
+            go to a file beside it, whose name ends in ``_regions``. Defaults to None.
         report (str, optional): File of an HTML report. Defaults to None.
         images (str, optional): Folder of the photographs, for the report. Defaults to
             None.
@@ -121,6 +123,9 @@ def write_outputs(
     if plot:
         results = {name: section['result'] for name, section in sections.items()}
         save_figure(reliability_figure(results), plot)
+        path = Path(plot)
+        beside = path.with_name(f'{path.stem}_regions{path.suffix}')
+        save_figure(region_figure(results), beside)
     if report:
         photos = {p.stem: p for p in Path(images).iterdir()} if images else {}
         with_photos = {

@@ -34,7 +34,7 @@ __all__ = [
 EVALUATIONS = {
     'ece': (
         dict(type='CalibrationMetric'),
-        ('ece', 'oe', 'ue', 'acc', 'conf', 'nll', 'brier'),
+        ('ece', 'oe', 'ue', 'ece_region', 'acc', 'conf', 'nll', 'brier'),
     ),
     'sod': (
         dict(type='SODMetric'),

@@ -9,6 +9,7 @@ import numpy as np
 from ..core.calibration import (
     CalibrationHistogram,
     ImageTable,
+    RegionTable,
     average_precision,
     roc_auc,
 )
@@ -76,7 +77,9 @@ def evaluate_maps(
         image = CalibrationHistogram()
         image.update(prob, label)
         total.merge(image)
-        record = ImageTable.record(stem, image, bins)
+        regions = RegionTable()
+        regions.update(prob, label)
+        record = ImageTable.record(stem, image, bins, regions=regions)
         records.append(record)
         if sod:
             sod_records.append(sod_record(prob, label))

@@ -5,7 +5,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .panels import image_panels
-from .reliability import INK, OVER
+from .style import INK, OVER
 
 __all__ = ['levels_sheet']
 

@@ -7,8 +7,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
+from ..core.calibration import BORDERS
 from ..utils.atomic_write import atomic_write
 from .panels import image_panels
+from .regions import band_names, region_figure
 from .reliability import reliability_figure
 from .text_table import CALIBRATION_KEYS, metric_text, with_mean
 
@@ -28,6 +32,7 @@ th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:right;
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:#fff}
 tr.mean td{font-weight:600;border-top:2px solid var(--ink)}
 .diagram{width:100%;max-width:26rem;height:auto;display:block}
+.wide{max-width:52rem}
 .worst{border:1px solid var(--line);border-radius:6px;padding:.6rem;margin:.6rem 0}
 .worst b{overflow-wrap:anywhere}
 .panels{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.5rem}
@@ -129,7 +134,13 @@ def _table(
 def _section(name: str, section: dict[str, Any]) -> str:
     """Diagram, all metrics and worst images of one test set."""
     result = section['result']
-    parts = [f'<h2>{escape(name)}</h2>', _diagram(name, result), _all_metrics(result)]
+    diagram = reliability_figure({name: result}, width=4)
+    parts = [
+        f'<h2>{escape(name)}</h2>',
+        _diagram(diagram, f'reliability diagram of {name}', 'diagram'),
+        *(_regions(name, result) if 'regions' in result else ()),
+        _all_metrics(result),
+    ]
     worst = section.get('worst', [])
     if worst:
         parts.append(
@@ -145,12 +156,40 @@ def _section(name: str, section: dict[str, Any]) -> str:
     return '\n'.join(parts)
 
 
-def _diagram(name: str, result: dict[str, Any]) -> str:
+def _diagram(figure: Figure, text: str, css: str) -> str:
     buffer = io.BytesIO()
-    reliability_figure({name: result}, width=4).savefig(buffer, format='svg')
-    return _image(
-        buffer.getvalue(), 'svg+xml', f'reliability diagram of {name}', 'diagram'
-    )
+    figure.savefig(buffer, format='svg')
+    return _image(buffer.getvalue(), 'svg+xml', text, css)
+
+
+def _regions(name: str, result: dict[str, Any]) -> list[str]:
+    """Picture and tables of the bands of distance from a border."""
+    regions = result['regions']
+    parts = [
+        '<h3>By distance from the border</h3>'
+        f'<p>In units of {escape(regions["unit"])}; the last band also holds images '
+        'without a border. Gap is confidence minus accuracy.</p>',
+        _diagram(
+            region_figure({name: result}, width=4), f'regions of {name}', 'diagram wide'
+        ),
+    ]
+    keys = ('share', 'accuracy', 'confidence', 'gap')
+    for border in BORDERS:
+        head = ''.join(f'<th>{each}</th>' for each in (f'{border} border', *keys))
+        rows = zip(
+            band_names(regions['edges']), *(regions[border][key] for key in keys)
+        )
+        body = ''.join(
+            f'<tr><td>{escape(band)}</td>'
+            + ''.join(f'<td>{metric_text(value)}</td>' for value in values)
+            + '</tr>'
+            for band, *values in rows
+        )
+        parts.append(
+            f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+            f'<tbody>{body}</tbody></table></div>'
+        )
+    return parts
 
 
 def _all_metrics(result: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ CALIBRATION_KEYS = (
     'oe',
     'ue',
     'ece_image',
+    'ece_region',
     'mce',
     'brier',
     'nll',

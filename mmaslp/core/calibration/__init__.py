@@ -1,9 +1,9 @@
 """The measurement: calibration metrics from counts, their intervals, temperature.
 
 A :class:`CalibrationHistogram` counts pixels. Its :class:`ScoreTable` (outcomes per
-distinct score) and :class:`BinTable` (sums per bin) are the inputs of every metric. The
-metrics are computed in numpy, for one set of pixels or for many images and resamples at
-once.
+distinct score) and :class:`BinTable` (sums per bin) are what every metric is computed
+from, in numpy, for one set of pixels or for many images and resamples at once. A
+:class:`RegionTable` holds the sums per band of distance from a border.
 """
 
 from .bin_table import BinTable
@@ -16,19 +16,25 @@ from .binned_metrics import (
 )
 from .binning import check_bins, equal_mass, equal_width, sweep
 from .histogram import MODES, CalibrationHistogram
+from .image_regions import ImageRegions
 from .image_table import ImageTable
+from .region_table import BORDERS, REGION_ERRORS, RegionTable
 from .score_metrics import average_precision, brier_score, ks_error, roc_auc
 from .score_table import ScoreTable
 from .sorted_metrics import SORTED, sorted_metrics
 from .temperature import LogitHistogram, check_temperature, fit_temperature
 
 __all__ = [
+    'BORDERS',
     'MODES',
+    'REGION_ERRORS',
     'SORTED',
     'BinTable',
     'CalibrationHistogram',
+    'ImageRegions',
     'ImageTable',
     'LogitHistogram',
+    'RegionTable',
     'ScoreTable',
     'average_precision',
     'binned_metrics',

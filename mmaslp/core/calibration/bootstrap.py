@@ -8,6 +8,7 @@ import numpy as np
 from .bin_table import ratio
 from .binned_metrics import binned_metrics, debiased_l2
 from .image_table import ImageTable
+from .region_table import REGION_ERRORS
 from .sorted_metrics import SORTED, sorted_metrics
 
 __all__ = ['bootstrap', 'check_resampling', 'paired_bootstrap', 'percentiles']
@@ -49,7 +50,8 @@ def bootstrap(
 
     Returns:
         dict: ``intervals``: per metric (low, high), without ``ece_em``, ``ece_sweep``
-        and ``ks`` if the images have no fine bins; ``bins``: ``(2, B)`` low and high
+        and ``ks`` if the images have no fine bins, and without ``ece_region`` and
+        ``ece_region_true`` if they have no regions; ``bins``: ``(2, B)`` low and high
         accuracy per bin. All nan with fewer than two images.
 
     Raises:
@@ -204,10 +206,15 @@ def _pooled(
     if images.fine is not None:
         bins = images.table.count.shape[-1]
         ranked = sorted_metrics(images.fine.pooled(weights), bins)
+    regional = {}
+    if images.regions is not None:
+        errors = binned_metrics(images.regions.pooled(weights))['ece']
+        regional = dict(zip(REGION_ERRORS, np.moveaxis(errors, -1, 0)))
     weights = np.ones(len(images)) if weights is None else weights
     return {
         **binned_metrics(table),
         **ranked,
+        **regional,
         'ece_debiased': debiased_l2(table),
         'ece_image': ratio(weights @ ece, weights @ valid),
         'brier': ratio(weights @ images.brier, table.total),

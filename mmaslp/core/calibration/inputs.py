@@ -8,6 +8,7 @@ __all__ = [
     'CHUNK',
     'ROUNDING',
     'SUM_TOLERANCE',
+    'binary_maps',
     'binary_scores',
     'flat_logits',
     'top_label_scores',
@@ -45,6 +46,42 @@ def binary_scores(
     label, valid = _valid_labels(label, ignore_index, 2)
     prob = _checked(prob if valid is None else prob[valid])
     return prob, label
+
+
+def binary_maps(
+    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Check two-class maps whose pixels keep their places.
+
+    Args:
+        prob (Tensor | np.ndarray): ``(H, W)`` or ``(N, H, W)`` probability of class 1.
+        label (Tensor | np.ndarray): Same shape, of {0, 1, ignore_index}.
+        ignore_index (int): Label of the pixels to leave out.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor | None]: ``(N, H, W)`` probability, as it was where
+        the pixel is ignored; ``(N, H, W)`` bool, True for class 1; and ``(N, H, W)``
+        bool, False where the pixel is ignored, or None if none is.
+
+    Raises:
+        ValueError: See :meth:`RegionTable.update`.
+    """
+    prob, label = _tensors(prob, label)
+    _same_shape(prob, label, 'prob')
+    if prob.dim() not in (2, 3):
+        raise ValueError(
+            f'prob must be (H, W) or (N, H, W), got {tuple(prob.shape)}: squeeze the '
+            'channel of a one-channel head'
+        )
+    if prob.dim() == 2:
+        prob, label = prob[None], label[None]
+    _, valid = _valid_labels(label.flatten(), ignore_index, 2)
+    valid = None if valid is None else valid.view(label.shape)
+    if valid is None:
+        prob = _checked(prob)
+    else:
+        prob = torch.where(valid, _checked(prob.where(valid, 0.5)), prob)
+    return prob, label == 1, valid
 
 
 def flat_logits(

@@ -7,7 +7,14 @@ from mmengine.dist import all_gather_object
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
-from ...core.calibration import MODES, CalibrationHistogram, ImageTable, check_bins
+from ...core.calibration import (
+    MODES,
+    CalibrationHistogram,
+    ImageTable,
+    RegionTable,
+    check_bins,
+)
+from ...visualization.regions import region_figure
 from ...visualization.reliability import figure_array, reliability_figure, save_figure
 from ..results import calibration_result, save_result, scalar_metrics
 from ..run_context import (
@@ -30,17 +37,22 @@ class CalibrationMetric(StreamingMetric):
     mixed. Memory does not grow with the number of pixels: one histogram of 4 MB, one
     for each of the last four images, and 2 to 5 KB per image.
 
-    It also writes files to ``output_dir`` or the run's log folder:
-    ``calibration_{val,test}.json`` (every metric, and the table of images for intervals
-    and paired comparisons), and ``reliability_{val,test}.png`` and ``.pdf``, which also
-    go to every visualizer backend. A prefix other than 'calib' becomes part of the
-    names.
+    With ``mode='top_label'`` and two classes it also measures by region, see
+    :class:`~mmaslp.core.calibration.RegionTable`: ``ece_region``, ``ece_region_true``
+    and, for each band k of distance from the predicted border (0 is at the border),
+    ``region{k}_gap`` (confidence - accuracy) and ``region{k}_share`` of the pixels.
+
+    Besides the returned metrics, files are written to ``output_dir`` or the run's log
+    folder: ``calibration_{val,test}.json`` (every metric, the table of images for
+    intervals and paired comparisons), ``reliability_{val,test}.png`` and ``.pdf``, and
+    ``regions_{val,test}.png`` and ``.pdf``. The pictures also go to every visualizer
+    backend. Another prefix than 'calib' becomes part of the names.
 
     Args:
         bins (int): Number of bins. Defaults to 10.
         mode (str): 'top_label' (confidence in the prediction) or 'positive'
             (probability of the foreground). Defaults to 'top_label'.
-        draw (bool, optional): Draw reliability diagrams and bootstrap intervals (one to
+        draw (bool, optional): Draw the diagrams and bootstrap intervals (one to
             three seconds for a thousand images). Defaults to None: in tests and
             separate validations, but not in the validations of a training run.
         resamples (int): Bootstrap resamples where intervals are computed.
@@ -92,7 +104,11 @@ class CalibrationMetric(StreamingMetric):
     ) -> dict:
         """See :meth:`ImageTable.record`; also offers the image to the worst ones."""
         name = str(sample.get('img_path', len(self.results)))
-        record = ImageTable.record(name, image, self.bins, self.mode)
+        regions = None
+        if self.mode == 'top_label' and prob.ndim == 2:
+            regions = RegionTable()
+            regions.update(prob, label, self.ignore_index)
+        record = ImageTable.record(name, image, self.bins, self.mode, regions)
         if self.keep_worst and prob.ndim == 2:
             metrics = ImageTable([record], self.bins).per_image()
             own = {key: float(value[0]) for key, value in metrics.items()}
@@ -140,7 +156,7 @@ class CalibrationMetric(StreamingMetric):
         self._worst = WorstImages(self.keep_worst + spare)
 
     def _write(self, draw: bool) -> None:
-        """Write the JSON file and the diagram, and show the diagram."""
+        """Write the JSON file and the diagrams, and show the diagrams."""
         stage = loop_stage()
         if self.prefix != self.default_prefix:
             stage = f'{self.prefix.replace("/", "_")}_{stage}'
@@ -150,11 +166,14 @@ class CalibrationMetric(StreamingMetric):
             save_result(folder / f'calibration_{stage}.json', self.result)
         if not draw:
             return
-        figure = reliability_figure({self.prefix: self.result})
-        if folder is not None:
-            for suffix in ('png', 'pdf'):
-                save_figure(figure, folder / f'reliability_{stage}.{suffix}')
-            MMLogger.get_current_instance().info(
-                f'reliability diagram: {folder / f"reliability_{stage}.png"}'
-            )
-        add_picture(f'reliability_{stage}', figure_array(figure))
+        figures = {'reliability': reliability_figure({self.prefix: self.result})}
+        if 'regions' in self.result:
+            figures['regions'] = region_figure({self.prefix: self.result})
+        for name, figure in figures.items():
+            if folder is not None:
+                for suffix in ('png', 'pdf'):
+                    save_figure(figure, folder / f'{name}_{stage}.{suffix}')
+                MMLogger.get_current_instance().info(
+                    f'{name} diagram: {folder / f"{name}_{stage}.png"}'
+                )
+            add_picture(f'{name}_{stage}', figure_array(figure))
