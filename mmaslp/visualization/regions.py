@@ -23,11 +23,11 @@ def band_names(edges: Sequence[float]) -> list[str]:
         edges (Sequence[float]): Upper edges of all bands but the last.
 
     Example:
-        >>> band_names([1.5, 3.0])
-        ['< 1.5', '1.5 to 3', 'from 3']
+        >>> band_names([1.0, 2.0])
+        ['up to 1', '1 to 2', 'beyond 2']
     """
     inner = [f'{low:g} to {high:g}' for low, high in pairwise(edges)]
-    return [f'< {edges[0]:g}', *inner, f'from {edges[-1]:g}']
+    return [f'up to {edges[0]:g}', *inner, f'beyond {edges[-1]:g}']
 
 
 def region_figure(results: Mapping[str, dict[str, Any]], width: float = 3.3) -> Figure:

@@ -90,7 +90,7 @@ def test_regions_of_a_result(tmp_path):
     save_result(tmp_path / 'r.json', result)
     again, images = load_result(tmp_path / 'r.json')
     assert images.regions.total().sums.tolist() == whole.sums.tolist()
-    assert again['regions']['edges'] == [1.5, 3, 6, 12]
+    assert again['regions']['edges'] == [1, 2, 4, 8]
     assert again['regions']['unit'] == 'sqrt(height * width) / 64 pixels'
     for border in ('predicted', 'true'):
         columns, table = again['regions'][border], whole.table(border)

@@ -67,7 +67,7 @@ class RegionTable:
         >>> table = RegionTable()
         >>> table.update(0.1 + 0.8 * label, label)
         >>> [round(share, 3) for share in table.compute()['true']['share']]
-        [0.031, 0.031, 0.094, 0.188, 0.656]
+        [0.031, 0.031, 0.062, 0.125, 0.75]
     """
 
     UNIT = 2**24
@@ -80,8 +80,7 @@ class RegionTable:
             or any(not low < high for low, high in pairwise(self.edges))
         ):
             raise ValueError(
-                'edges must be 1 to 254 ascending numbers above 0, not '
-                f'{self.edges}'
+                f'edges must be 1 to 254 ascending numbers above 0, not {self.edges}'
             )
         self.reset()
 

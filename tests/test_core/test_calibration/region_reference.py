@@ -26,8 +26,10 @@ def distances(mask, valid, side):
 
 def bands(mask, valid, edges=BORDER_EDGES):
     unit = math.sqrt(mask.size) / 64
-    found = distances(mask, valid, max(1, int(unit)))
-    return np.searchsorted(np.array(edges) * unit, found, 'right')
+    side = max(1, int(unit))
+    # From the line between the cells, half a cell nearer.
+    found = distances(mask, valid, side) - side / 2
+    return np.searchsorted(np.array(edges) * unit, found, 'left')
 
 
 def pixels(prob, label, ignore_index=255, edges=BORDER_EDGES):

@@ -37,7 +37,7 @@ def test_example():
 @pytest.mark.parametrize('ignored', [False, True])
 def test_sums_are_those_of_the_definition(size, ignored):
     image = scene(*size, ignored=ignored)
-    assert (reference.sums([image])[..., 0] > 0).sum() >= 8
+    assert (reference.sums([image])[..., 0] > 0).sum() >= 6
     assert np.array_equal(table_of(image).sums, reference.sums([image]))
 
 
@@ -111,7 +111,7 @@ def test_ignored_pixels_count_nowhere_but_may_make_the_predicted_border():
     table = table_of((prob, label))
     assert table.count == 64 * 32
     predicted, true = table.sums[..., 0].tolist()
-    assert predicted == [64, 64, 192, 384, 1344] and true == [0, 0, 0, 0, 2048]
+    assert predicted == [64, 64, 128, 256, 1536] and true == [0, 0, 0, 0, 2048]
     prob[:, 32:] = float('nan')
     assert table_of((prob, label)).sums[0, -1, 0] == 64 * 32
     label[:] = 255
@@ -181,7 +181,7 @@ def test_other_edges():
         table.merge(RegionTable())
 
 
-@pytest.mark.parametrize('edges', [(), (1.0, 2.0), (3.0, 2.0), (2.0, 2.0)])
+@pytest.mark.parametrize('edges', [(), (0.0, 2.0), (3.0, 2.0), (2.0, 2.0)])
 def test_bad_edges(edges):
     with pytest.raises(ValueError, match='edges must be 1 to 254 ascending'):
         RegionTable(edges)
