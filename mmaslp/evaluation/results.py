@@ -87,19 +87,22 @@ def region_result(images: ImageRegions) -> dict[str, Any]:
         images (ImageRegions): One row per image.
 
     Returns:
-        dict: ``ece_region``, ``ece_region_true``, ``region{k}_gap`` and
-        ``region{k}_share`` as floats, nan where there is no pixel; and ``regions``:
+        dict: ``ece_region`` and ``ece_region_true``, nan without any pixel;
+        ``region{k}_share`` and, of the bands that hold pixels, ``region{k}_gap``, by
+        the predicted border; and ``regions``:
         ``edges`` of the bands, ``unit`` (the rule that scales them) and, for
         ``predicted`` and ``true``, one list per column: the sums ``count``, ``right``
         (correct pixels) and ``conf``, as in ``bins``, then ``share``, ``accuracy``,
-        ``confidence`` and ``gap`` of :meth:`RegionTable.compute`.
+        ``confidence`` and ``gap`` of :meth:`RegionTable.compute`, nan where there is no
+        pixel.
     """
     table = images.total()
     computed = table.compute()
     result = {key: computed[key] for key in REGION_ERRORS}
     for key in ('gap', 'share'):
         for band, value in enumerate(computed['predicted'][key]):
-            result[f'region{band}_{key}'] = value
+            if not math.isnan(value):
+                result[f'region{band}_{key}'] = value
     regions: dict[str, Any] = {'edges': list(images.edges), 'unit': REGION_UNIT}
     for border in BORDERS:
         sums = table.table(border)

@@ -39,9 +39,9 @@ class RegionTable:
     .. math::
         ece\_region = \sum_k \frac{n_k}{N} |c_k - a_k|
 
-    Confidences are summed in units of :math:`2^{-24}`, which float32 confidences are
-    multiples of; those of float64 are rounded, by at most 3e-8. All sums are integers,
-    so :meth:`merge` is exact, associative and commutative bit by bit.
+    Confidences are summed in units of :math:`2^{-24}`, the step of float32 above 0.5;
+    rounding to it moves each by at most 3e-8, and the error by no more. All sums are
+    integers, so :meth:`merge` is exact, associative and commutative bit by bit.
 
     Border regions in calibration: `Ding et al. 2021
     <https://arxiv.org/abs/2008.05105>`_ report the error in a fixed border region,

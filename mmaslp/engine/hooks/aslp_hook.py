@@ -307,14 +307,23 @@ class ASLPHook(Hook):
         if measured['accuracy'] > 1.0:
             measured['accuracy'] /= 100.0
         if self.regions:
-            before = key.removesuffix('acc')
-            for name in ('gap', 'share'):
-                measured[f'region_{name}'] = [
-                    float(metrics[f'{before}region{k}_{name}'])
-                    for k in range(len(self.aslp.profile))
-                ]
+            measured.update(self._read_regions(metrics, key.removesuffix('acc')))
         self.aslp.observe(**measured, step=runner.iter)
         self._publish_state(runner)
+
+    def _read_regions(self, metrics: dict, prefix: str) -> dict[str, list[float]]:
+        bands = range(len(self.aslp.profile))
+        shares = [metrics.get(f'{prefix}region{k}_share') for k in bands]
+        if None in shares:
+            raise ValueError(
+                f'the validation reports no {prefix}region0_share: levels by region need '
+                'CalibrationMetric on a head of one channel or two'
+            )
+        # A band without pixels has no gap.
+        gaps = [metrics.get(f'{prefix}region{k}_gap', float('nan')) for k in bands]
+        return dict(
+            region_gap=[*map(float, gaps)], region_share=[*map(float, shares)]
+        )
 
     def _log_levels(self, runner: Any) -> None:
         if self.aslp.profile is not None:

@@ -31,7 +31,6 @@ def test_images_add_up_to_their_table():
         whole.merge(table)
     images = joined(own)
     assert torch.equal(images.total().sums, whole.sums)
-    assert images.total().compute() == pytest.approx(whole.compute(), nan_ok=True)
     assert images.num_pixels.tolist() == [table.count for table in own]
     for k, border in enumerate(('predicted', 'true')):
         for key in ('count', 'correct', 'conf'):
@@ -69,7 +68,7 @@ def test_regions_go_around_json():
         lambda content: content['edges'].pop(),
         lambda content: content['sums'][0][0].pop(),
         lambda content: content['sums'][0].pop(),
-        lambda content: content['sums'][0][0].reverse(),
+        lambda content: content['sums'][0][0].__setitem__(4, [0, 0, 0]),
         lambda content: content['sums'][0][1][4].__setitem__(0, -1),
     ],
 )
