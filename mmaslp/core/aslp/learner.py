@@ -410,9 +410,10 @@ class ASLP:
         if changed:
             self._warn(f'resumed with other settings: {", ".join(changed)}')
         limit = self.rule.max_level(self.beta)
-        beyond = int((self.bank.alpha > limit).sum())
+        levels = self.bank.alpha if self.profile is None else self.profile
+        beyond = int((levels > limit).sum())
         if beyond:
-            self.bank.alpha.clamp_(max=limit)
+            levels.clamp_(max=limit)
             self._warn(
                 f'{beyond} resumed levels would flip the expected label at beta '
                 f'{self.beta:g} and were lowered to {limit:.4g}'

@@ -316,14 +316,12 @@ class ASLPHook(Hook):
         shares = [metrics.get(f'{prefix}region{k}_share') for k in bands]
         if None in shares:
             raise ValueError(
-                f'the validation reports no {prefix}region0_share: levels by region need '
-                'CalibrationMetric on a head of one channel or two'
+                f'the validation reports no {prefix}region0_share: levels by region '
+                'need CalibrationMetric on a head of one channel or two'
             )
         # A band without pixels has no gap.
         gaps = [metrics.get(f'{prefix}region{k}_gap', float('nan')) for k in bands]
-        return dict(
-            region_gap=[*map(float, gaps)], region_share=[*map(float, shares)]
-        )
+        return dict(region_gap=[*map(float, gaps)], region_share=[*map(float, shares)])
 
     def _log_levels(self, runner: Any) -> None:
         if self.aslp.profile is not None:

@@ -332,6 +332,7 @@ def test_state_of_levels_by_region():
     other.load_state_dict(state)
     assert torch.equal(other.profile, aslp.profile)
     assert other.measured == aslp.measured
+    assert set(other.levels.values()) == {1.0}
     one, same = aslp.draw(IDS, 7), other.draw(IDS, 7)
     assert torch.equal(one.perturbed, same.perturbed)
     with pytest.raises(ValueError, match=r"it has levels by region.*regions='border'"):

@@ -695,3 +695,58 @@ def test_compiled_train_step(toy, tmp_path):
     for ours, theirs in zip(compiled.iters, eager.iters):
         assert ours['loss'] == pytest.approx(theirs['loss'], rel=1e-4)
     assert compiled.levels[-1] == pytest.approx(eager.levels[-1], abs=1e-5)
+
+
+@LOOPS
+def test_each_band_follows_the_gap_that_the_validation_measures(
+    toy, tmp_path, by_epoch
+):
+    hook = dict(type='ASLPHook', regions='border', warmup_iters=5, alpha=0.2)
+    cfg = toy.config(tmp_path / 'run', by_epoch, custom_hooks=[hook])
+    runner, seen = Runner.from_cfg(cfg), []
+
+    class Bands(Hook):
+        priority = 'VERY_LOW'
+
+        def after_val_epoch(self, runner, metrics=None):
+            shares = [metrics[f'calib/region{k}_share'] for k in range(5)]
+            gaps = [metrics.get(f'calib/region{k}_gap', np.nan) for k in range(5)]
+            seen.append((gaps, shares, aslp(runner).aslp.profile.tolist()))
+
+    runner.register_hook(Bands())
+    runner.train()
+    assert len(seen) == 3
+    profile, gaps = torch.full((5,), 0.2, dtype=torch.float64), []
+    for gap, share, found in seen:
+        gaps = [*gaps, tuple(gap)][-3:]
+        measured = Measured(
+            0.9, 0.9, region_gaps=tuple(gaps), region_share=tuple(share)
+        )
+        profile = FB().step_profile(profile, beta=2.0, measured=measured)
+        assert found == pytest.approx(profile.tolist(), abs=1e-6)
+    assert len({round(level, 6) for level in profile.tolist()}) > 1
+    scalars = next((tmp_path / 'run').glob('*/vis_data/scalars.json')).read_text()
+    logged = [json.loads(line) for line in scalars.splitlines()]
+    last = [line for line in logged if 'alpha_region0' in line][-1]
+    before = seen[-2][2]  # the last validation comes after the last iteration
+    for k in range(5):
+        assert last[f'alpha_region{k}'] == pytest.approx(before[k], abs=1e-4)
+
+
+def test_levels_by_region_resume(toy, tmp_path):
+    def config(name, **overrides):
+        hook = dict(type='ASLPHook', regions='border', warmup_iters=0, alpha=0.2)
+        return toy.config(tmp_path / name, custom_hooks=[hook], **overrides)
+
+    whole, _ = train(config('whole', train_cfg=dict(max_epochs=4)))
+    train(config('cut', train_cfg=dict(max_epochs=2)))
+    resumed, _ = train(config('cut', resume=True, train_cfg=dict(max_epochs=4)))
+    one, other = aslp(whole).aslp, aslp(resumed).aslp
+    assert torch.equal(one.profile, other.profile)
+    for ours, theirs in zip(resumed.model.parameters(), whole.model.parameters()):
+        assert torch.equal(ours, theirs)
+
+
+def test_regions_need_feedback():
+    with pytest.raises(ValueError, match=r'moves levels by region \(FB\), not MC'):
+        ASLPHook(rule='MC', regions='border')
