@@ -17,9 +17,15 @@ from ..visualization.text_table import format_table
 __all__ = ['MODELS', 'run_demo']
 
 # From the name in the table to the config in configs/demo.
-MODELS = {'BCE': 'bce', 'ASLP-MC': 'aslp_mc', 'ASLP-FB': 'aslp_fb'}
+MODELS = {
+    'BCE': 'bce',
+    'ASLP-MC': 'aslp_mc',
+    'ASLP-FB': 'aslp_fb',
+    'ASLP-FB-border': 'aslp_fb_border',
+}
 COLUMNS = {
     'ece': 'ECE',
+    'ece_region': 'ECE region',
     'oe': 'OE',
     'acc': 'accuracy',
     'mIoU %': 'mIoU %',
