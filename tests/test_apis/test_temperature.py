@@ -14,7 +14,8 @@ from PIL import Image
 
 import mmaslp  # noqa: F401
 from mmaslp.apis.temperature import apply_temperature, collect_logits, fit_checkpoint
-from mmaslp.core.calibration.temperature import LogitHistogram, fit_temperature
+from mmaslp.core.calibration.logit_histogram import LogitHistogram
+from mmaslp.core.calibration.temperature import fit_temperature
 from mmaslp.engine import TemperatureHook
 from mmaslp.utils.temperature_file import read_temperature
 

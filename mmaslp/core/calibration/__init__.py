@@ -14,17 +14,25 @@ from .binned_metrics import (
     signed_gap,
 )
 from .binning import check_bins, equal_mass, equal_width, sweep
+from .border_temperature import (
+    BandHistograms,
+    BorderTemperatures,
+    fit_border_temperatures,
+)
 from .histogram import MODES, CalibrationHistogram
 from .image_table import ImageTable
+from .logit_histogram import LogitHistogram
 from .score_metrics import average_precision, brier_score, ks_error, roc_auc
 from .score_table import ScoreTable
 from .sorted_metrics import SORTED, sorted_metrics
-from .temperature import LogitHistogram, check_temperature, fit_temperature
+from .temperature import check_temperature, fit_temperature
 
 __all__ = [
     'MODES',
     'SORTED',
+    'BandHistograms',
     'BinTable',
+    'BorderTemperatures',
     'CalibrationHistogram',
     'ImageTable',
     'LogitHistogram',
@@ -38,6 +46,7 @@ __all__ = [
     'debiased_l2',
     'equal_mass',
     'equal_width',
+    'fit_border_temperatures',
     'fit_temperature',
     'ks_error',
     'median_gap',

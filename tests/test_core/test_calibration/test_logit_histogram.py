@@ -5,11 +5,8 @@ import pytest
 import torch
 
 from mmaslp.core import CalibrationHistogram
-from mmaslp.core.calibration.temperature import (
-    LogitHistogram,
-    check_temperature,
-    fit_temperature,
-)
+from mmaslp.core.calibration.logit_histogram import LogitHistogram
+from mmaslp.core.calibration.temperature import check_temperature, fit_temperature
 
 
 def sample(temperature, num=20000, scale=4.0, seed=0):
