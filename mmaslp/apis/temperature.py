@@ -156,10 +156,9 @@ def fit_record(
         'after'}``, without and with it (nat per pixel; 10 bins, top label);
         ``num_images``, ``num_pixels``. Of bands also ``regions``: what
         :meth:`~mmaslp.core.calibration.BorderTemperatures.record` returns; per band
-        ``own`` (its own optimum, None for none), ``support`` (effective number of
-        images with errors), ``pixels`` and ``nll_band``; and ``nll``, ``ece`` and
-        ``ece_region`` of all pixels. These four are ``{'before', 'single', 'after'}``:
-        without a temperature, with the single one, and by region.
+        ``pixels`` and ``nll_band``; and ``nll``, ``ece`` and ``ece_region`` of all
+        pixels. The last four are ``{'before', 'single', 'after'}``: without a
+        temperature, with the single one, and by region.
 
     Raises:
         ValueError: If there is no single temperature, see
@@ -206,8 +205,7 @@ def fit_summary(record: dict[str, Any]) -> str:
                 'single temperature)'
             )
         lines += [
-            f'\nbands of distance from the predicted border, in {regions["unit"]}; '
-            'images: effective number of those with errors there',
+            f'\nbands of distance from the predicted border, in {regions["unit"]}:',
             _band_table(regions),
         ]
     return '\n'.join(lines)
@@ -220,8 +218,6 @@ def _band_table(regions: dict[str, Any]) -> str:
     rows = {
         name: {
             'share': regions['pixels'][band] / total,
-            'images': regions['support'][band],
-            'own T': regions['own'][band],
             'T': regions['temperatures'][band],
             **{
                 f'NLL {when}': values[band]
@@ -234,7 +230,7 @@ def _band_table(regions: dict[str, Any]) -> str:
 
 
 def _regions(histograms: BandHistograms, single: float) -> dict[str, Any]:
-    fitted, own = fit_border_temperatures(histograms)
+    fitted = fit_border_temperatures(histograms)
     bands = len(fitted.temperatures)
     measures = dict(
         before=histograms.measures([1.0] * bands),
@@ -243,8 +239,6 @@ def _regions(histograms: BandHistograms, single: float) -> dict[str, Any]:
     )
     return dict(
         fitted.record(),
-        own=own,
-        support=histograms.support,
         pixels=[band.count for band in histograms.bands],
         **{
             key: {name: found[key] for name, found in measures.items()}

@@ -15,7 +15,12 @@ from ..regions import BORDER_EDGES, border_bands, border_values
 from .bin_table import BinTable
 from .binned_metrics import binned_metrics
 from .logit_histogram import LogitHistogram
-from .temperature import best_inverse, check_temperature, fit_temperature
+from .temperature import (
+    MAX_TEMPERATURE,
+    best_inverse,
+    check_temperature,
+    fit_temperature,
+)
 
 __all__ = [
     'BandHistograms',
@@ -27,8 +32,8 @@ __all__ = [
     'temperature_text',
 ]
 
-# Images with errors in a band that weigh as much as the single temperature.
-PRIOR_IMAGES = 10
+# Mean images that every band is fitted with beside its own pixels.
+PRIOR_IMAGES = 1
 UNIT = 'sqrt(height * width) / 64 pixels'
 
 
@@ -189,10 +194,8 @@ def divisor(logit: Tensor, temperature: Temperature) -> float | Tensor:
 class BandHistograms:
     """A :class:`LogitHistogram` of each band of distance from the predicted border.
 
-    Beside the pixels, the errors of each image are counted per band: pixels of one
-    image tend to be wrong together, so that the number of images, not of pixels, says
-    how well a band is known. Memory is 8 MB per band whatever the number of images;
-    everything is integer, so :meth:`merge` is exact in any order.
+    Memory is 8 MB per band whatever the number of images; everything is integer, so
+    :meth:`merge` is exact in any order.
 
     Args:
         edges (Sequence[float]): See :class:`BorderTemperatures`. Defaults to
@@ -200,14 +203,13 @@ class BandHistograms:
 
     Attributes:
         bands (list[LogitHistogram]): The nearest first.
-        errors (Tensor): ``(B, 2)`` int64, sums over images of the wrong pixels of an
-            image and of their square.
+        images (Tensor): int64, number of images.
     """
 
     def __init__(self, edges: Sequence[float] = BORDER_EDGES) -> None:
         self.edges = tuple(edges)
         self.bands = [LogitHistogram() for _ in range(len(edges) + 1)]
-        self.errors = torch.zeros(len(self.bands), 2, dtype=torch.int64)
+        self.images = torch.zeros((), dtype=torch.int64)
 
     def update(
         self,
@@ -235,13 +237,10 @@ class BandHistograms:
             )
         label = label.to(logit.device)
         index = border_bands((logit > 0)[None], edges=self.edges)[0]
-        wrong = ((logit > 0) != (label == 1)) & (label != ignore_index)
-        errors = torch.bincount(index[wrong].long(), minlength=len(self.bands))
         for number, band in enumerate(self.bands):
             inside = index == number
             band.update(logit[inside], label[inside], ignore_index)
-        self.errors = self.errors.to(logit.device)
-        self.errors += torch.stack([errors, errors.square()], 1)
+        self.images += 1
 
     def merge(self, other: BandHistograms) -> None:
         """Add the images of other histograms, which stay as they are.
@@ -256,14 +255,14 @@ class BandHistograms:
             raise ValueError(f'bands with edges {other.edges} and {self.edges} differ')
         for band, added in zip(self.bands, other.bands):
             band.merge(added)
-        self.errors += other.errors.to(self.errors.device)
+        self.images += other.images
 
     def sums(self) -> tuple[Tensor, ...]:
         """Return the integers of the state, whose sum over parts is that of the whole.
 
         Processes add them up in place.
         """
-        return (*(each for band in self.bands for each in band.sums()), self.errors)
+        return (*(each for band in self.bands for each in band.sums()), self.images)
 
     def whole(self) -> LogitHistogram:
         """Return the histogram of all pixels, which is that without bands."""
@@ -271,21 +270,6 @@ class BandHistograms:
         for band in self.bands:
             total.merge(band)
         return total
-
-    @property
-    def support(self) -> list[float]:
-        r"""Effective number of images that the errors of each band come from.
-
-        .. math::
-            m_b = \Big(\sum_i e_{ib}\Big)^2 \Big/ \sum_i e_{ib}^2
-
-        with the number of wrong pixels :math:`e_{ib}` of image i in band b: the number
-        of images if all have as many, 1 if one has them all, 0 if there are none.
-        """
-        return [
-            total**2 / squares if squares else 0.0
-            for total, squares in self.errors.tolist()
-        ]
 
     def measures(self, temperatures: Sequence[float], bins: int = 10) -> dict[str, Any]:
         """NLL and calibration of all pixels, each band with its own temperature.
@@ -323,37 +307,43 @@ class BandHistograms:
 
 def fit_border_temperatures(
     histograms: BandHistograms, prior_images: float = PRIOR_IMAGES
-) -> tuple[BorderTemperatures, list[float | None]]:
-    r"""Fit a temperature per band, drawn to the single one where images are few.
+) -> BorderTemperatures:
+    r"""Fit a temperature per band, with mean images of the whole set added to each.
 
     .. math::
-        \log T_b = \log T + \frac{m_b}{m_b + n_0} (\log \hat T_b - \log T)
+        T_b = \arg\min_T \sum_{i \in b} \ell_i(T) + \frac{n_0}{n} \sum_i \ell_i(T)
 
-    with the temperature :math:`T` of all pixels, the optimum :math:`\hat T_b` of the
-    band's own (both by NLL) and its :attr:`~BandHistograms.support` :math:`m_b`. At
-    the optimum :math:`\sum |z| \sigma(-|z| / T)` equals the sum of \|z\| on the wrong
-    side, whose relative variance is about 1 / m_b where images differ at random; so
-    n_0 is the ratio of that variance, 1, to the variance of the bands' own log T
-    around the single one. A band without wrong pixels, or whose optimum is 0 or
-    infinite, takes T.
+    with the NLL :math:`\ell_i` of pixel i and n images. Pixels of one image tend to be
+    wrong together, so the unit of the prior is an image: a band is fitted as though
+    n_0 more images had been seen in it whose pixels are those of the whole set. Bands
+    seen in many images keep their own optimum. One without a pixel takes the single
+    temperature, and one without an error, whose own optimum is 0, gets one above 0. The
+    sum is convex in 1 / T.
 
     Args:
         histograms (BandHistograms): Of validation images.
-        prior_images (float): n_0 >= 0. Defaults to ``PRIOR_IMAGES``.
+        prior_images (float): n_0 > 0. Defaults to ``PRIOR_IMAGES``.
 
     Returns:
-        tuple[BorderTemperatures, list[float | None]]: The temperatures, and the bands'
-        own optima, None where there is none.
+        BorderTemperatures: In [2**-10, 2**10]; optima beyond are taken as the end.
 
     Raises:
         ValueError: If there is no single temperature, see
             :func:`~mmaslp.core.calibration.temperature.fit_temperature`.
     """
-    single = fit_temperature(histograms.whole())
-    temperatures, own = [], []
-    for band, images in zip(histograms.bands, histograms.support):
-        inverse = best_inverse(band) if images else math.inf
-        own.append(1 / inverse if 0 < inverse < math.inf else None)
-        weight = images / (images + prior_images) if own[-1] is not None else 0.0
-        temperatures.append(single * ((own[-1] or single) / single) ** weight)
-    return BorderTemperatures(temperatures, histograms.edges), own
+    whole = histograms.whole()
+    single = fit_temperature(whole)
+    prior = prior_images * whole.count / int(histograms.images)
+
+    def fitted(band: LogitHistogram) -> float:
+        if not band.count:
+            return single
+
+        def balance(inverse: float) -> float:
+            return band.count * band.balance(inverse) + prior * whole.balance(inverse)
+
+        inverse = best_inverse(balance)
+        return 1 / min(max(inverse, 1 / MAX_TEMPERATURE), MAX_TEMPERATURE)
+
+    temperatures = [fitted(band) for band in histograms.bands]
+    return BorderTemperatures(temperatures, histograms.edges)

@@ -43,7 +43,7 @@ def fit_temperature(histogram: LogitHistogram) -> float:
             f'{"background" if per_class[0] else "foreground"}, and of one class no '
             'temperature can be fitted: use a validation set with both'
         )
-    inverse = best_inverse(histogram)
+    inverse = best_inverse(histogram.balance)
     if inverse == math.inf:
         raise ValueError(
             'the network separates the validation pixels without an error that '
@@ -68,18 +68,6 @@ def fit_temperature(histogram: LogitHistogram) -> float:
     return 1 / inverse
 
 
-def best_inverse(histogram: LogitHistogram) -> float:
-    """Find 1 / T with the lowest negative log-likelihood, whatever the pixels.
-
-    Args:
-        histogram (LogitHistogram): Of one pixel or more.
-
-    Returns:
-        float: In [2**-10, 2**10], or 0 or infinity if the optimum lies beyond.
-    """
-    return _root(histogram.balance)
-
-
 def check_temperature(value: float) -> float:
     """Return a temperature as a float.
 
@@ -98,15 +86,23 @@ def check_temperature(value: float) -> float:
     return float(value)
 
 
-def _root(falling: Callable[[float], float]) -> float:
-    """Zero of a falling function of 1 / T; 0 or inf if it lies beyond the limits."""
+def best_inverse(balance: Callable[[float], float]) -> float:
+    """Find 1 / T with the lowest negative log-likelihood, whatever the pixels.
+
+    Args:
+        balance (Callable): Minus the derivative of the NLL, a falling function of
+            1 / T, see :meth:`LogitHistogram.balance`.
+
+    Returns:
+        float: In [2**-10, 2**10], or 0 or infinity if the optimum lies beyond.
+    """
     low, high = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE
-    if falling(low) <= 0:
+    if balance(low) <= 0:
         return 0.0
-    if falling(high) >= 0:
+    if balance(high) >= 0:
         return math.inf
     while low < (middle := math.sqrt(low * high)) < high:
-        if falling(middle) > 0:
+        if balance(middle) > 0:
             low = middle
         else:
             high = middle
