@@ -19,10 +19,12 @@ from ..core.calibration.border_temperature import (
     BandHistograms,
     BorderTemperatures,
     Temperature,
+    as_temperature,
     fit_border_temperatures,
 )
 from ..core.calibration.logit_histogram import LogitHistogram
 from ..core.calibration.temperature import check_temperature, fit_temperature
+from ..utils.divided_scores import divided_scores
 from ..utils.segmentor import check_binary, find_segmentor, replaced, two_channels
 from ..utils.temperature_file import (
     fingerprint,
@@ -41,6 +43,7 @@ __all__ = [
     'fit_record',
     'fit_summary',
     'histograms_of',
+    'scale_model',
 ]
 
 # Kinds of regions that can have temperatures of their own.
@@ -278,6 +281,32 @@ def apply_temperature(cfg: Config, given: str, regions: bool = True) -> Temperat
         dict(type=_HOOK, temperature=value),
     ]
     return temperature
+
+
+def scale_model(model: Any, temperature: Temperature) -> None:
+    """Let a model of the host's ``init_model`` give the scores of z / T from now on.
+
+    Predictions stay as they are, see :class:`~mmaslp.engine.TemperatureHook`.
+
+    Args:
+        model (nn.Module): The model, or that of an ``MMSegInferencer``; changed in
+            place.
+        temperature (float | BorderTemperatures): What
+            :func:`~mmaslp.utils.temperature_file.read_temperature` returns.
+
+    Raises:
+        ValueError: If the model gives no logits, or is scaled already.
+
+    Example:
+        >>> model = init_model('config.py', 'epoch_30.pth')  # doctest: +SKIP
+        >>> scale_model(model, read_temperature('epoch_30.pth'))  # doctest: +SKIP
+    """
+    segmentor, _ = find_segmentor(model)
+    if 'postprocess_result' in vars(segmentor):
+        raise ValueError('the model is scaled already: make a new one with init_model')
+    segmentor.postprocess_result = divided_scores(
+        segmentor.postprocess_result, as_temperature(temperature)
+    )
 
 
 def _runner(cfg: Config) -> Runner:

@@ -46,7 +46,7 @@ class LogitHistogram:
         >>> z = torch.tensor([4.0, 4.0, 4.0, -4.0])
         >>> histogram.update(z, torch.tensor([1, 1, 0, 0]))
         >>> round(histogram.nll(4 / math.log(3)), 2)  # that of p = 0.75
-        0.49
+        0.56
     """
 
     LIMIT = 256

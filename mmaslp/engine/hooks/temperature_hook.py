@@ -4,21 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.structures import PixelData
 from mmseg.registry import HOOKS
-from torch import Tensor
 
 from ...core.calibration.border_temperature import (
     BorderTemperatures,
     Temperature,
     as_temperature,
-    divisor,
     temperature_text,
 )
-from ...utils.segmentor import check_binary, find_segmentor, replaced, two_channels
+from ...utils.divided_scores import divided_scores
+from ...utils.segmentor import find_segmentor, replaced
 from ...utils.temperature_file import read_temperature
 
 # Where a sample keeps its undivided scores until its views are merged.
@@ -121,8 +118,10 @@ class TemperatureHook(Hook):
             replaced(
                 segmentor,
                 'postprocess_result',
-                _divided(
-                    segmentor.postprocess_result, temperature, tta_model is not None
+                divided_scores(
+                    segmentor.postprocess_result,
+                    temperature,
+                    None if tta_model is None else _PLAIN,
                 ),
             )
         )
@@ -152,42 +151,6 @@ class TemperatureHook(Hook):
     def _restore(self, runner: Any) -> None:
         self._stack.close()
         runner.message_hub.pop_info('temperature')
-
-
-def _divided(
-    postprocess: Callable, temperature: Temperature, keep_plain: bool
-) -> Callable:
-    """Scores of z / T beside the predictions of z."""
-
-    def divided(seg_logits: Any, data_samples: Any = None) -> list:
-        check_binary(seg_logits)
-        # The samples are filled in place: what is kept is what they hold now.
-        kept = [
-            (sample.pred_sem_seg, sample.seg_logits)
-            for sample in postprocess(seg_logits, data_samples)
-        ]
-        samples = postprocess(two_channels(seg_logits), data_samples)
-        for sample, (prediction, plain) in zip(samples, kept):
-            logits = sample.seg_logits.data
-            scores = logits / divisor(logits[1] - logits[0], temperature)
-            if len(plain.data) == 1:
-                scores = _on_the_side_of(plain.data, scores[1:].sigmoid())
-            sample.set_data(
-                dict(pred_sem_seg=prediction, seg_logits=PixelData(data=scores))
-                | ({_PLAIN: plain} if keep_plain else {})
-            )
-        return samples
-
-    return divided
-
-
-def _on_the_side_of(plain: Tensor, prob: Tensor) -> Tensor:
-    """Probabilities on the side of 0.5 that the undivided ones are on.
-
-    Next to 0.5, rounding would put some on the other one, most in half precision.
-    """
-    above = torch.nextafter(prob.new_tensor(0.5), prob.new_tensor(1.0))
-    return torch.where(plain > 0.5, prob.clamp(min=above), prob.clamp(max=0.5))
 
 
 def _merged(merge: Callable) -> Callable:
