@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 # Mean images that every band is fitted with beside its own pixels.
-PRIOR_IMAGES = 0.1
+PRIOR_IMAGES = 0.2
 UNIT = 'sqrt(height * width) / 64 pixels'
 
 
