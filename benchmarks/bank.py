@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Cost of the learner of levels for very many images.
 
-``OMP_NUM_THREADS=1 python benchmarks/bank.py 10_000_000`` prints a table; the ids are
-as long as usual paths (about 50 characters).
+``OMP_NUM_THREADS=1 python benchmarks/bank.py 10_000_000`` prints a table. The ids have
+the usual length of paths (about 50 characters).
 """
 
 import argparse
@@ -26,7 +26,7 @@ def name_of(i):
 
 
 def resident():
-    """Memory of the process now, and at its peak, in GB."""
+    """Present and peak memory of the process in GB."""
     with open('/proc/self/statm') as file:
         now = int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
     return now / 1e9, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -40,7 +40,7 @@ def timed(function):
 
 
 def iteration(aslp, names, step):
-    """Draw, and move the levels by margins that stand for those of a loss."""
+    """Draw, and move the levels by margins like those of a loss."""
     draw = aslp.draw(names, step)
     draw.record(draw.perturbed.float())
     aslp.update(draw)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Train methods on folders of images and masks, and tabulate their calibration.
 
-Every run uses the same data, split, network, schedule and seeds. A run that has its
-results is not repeated, one that was interrupted resumes. With the data of the
-project's workplace, all images and then 120 of them (docs/calibration.md):
+Every run uses the same data, split, network, schedule and seeds. A finished run is not
+repeated, and an interrupted run resumes. With the data of the project's workplace, all
+images and then 120 of them (docs/calibration.md):
 
     python benchmarks/calibration.py --data ../shared/data/ccp_person \
         ../shared/data/dsb2018_nuclei ../shared/data/sd_saliency_900 \
@@ -29,7 +29,7 @@ from training import end, run_missing
 from mmaslp.apis.cli import exit_on_user_error
 from mmaslp.visualization.reliability import save_figure
 
-# Methods that are tested a second time, with a temperature fitted on validation.
+# These methods are tested a second time, with a temperature fitted on validation.
 TEMPERATURE = ('bce', 'aslp_mc', 'aslp_fb', 'aslp_fb_median')
 SHOWN = ('bce', 'bce+ts', 'ls_0.1', 'aslp_mc', 'aslp_fb')
 
@@ -59,7 +59,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def list_jobs(args: argparse.Namespace) -> list[Job]:
-    """Runs in the order of the seeds, so that every method has one early."""
+    """Runs in the order of the seeds, so every method has an early one."""
     setting = Setting(
         base=args.base,
         epochs=args.epochs,
@@ -88,7 +88,7 @@ def list_jobs(args: argparse.Namespace) -> list[Job]:
 
 @exit_on_user_error
 def main() -> None:
-    """Run what is missing, then write the tables and pictures of all that is there."""
+    """Run what is missing, then write the tables and pictures of all results."""
     args = parse_args()
     jobs = list_jobs(args)
     table = Records(args.json, jobs[0].setting, METHODS)

@@ -40,7 +40,7 @@ from tests.toy import Toy
 
 FORK = multiprocessing.get_context('fork')
 EPOCHS = 6
-# What a child says of its end: ('done', levels, weights), ('error', message), ...
+# What a child reports at its end: ('done', levels, weights), ('error', message), ...
 Report = tuple
 # Fault, what the user sees, what is kept, whether a resumed run is equal.
 Row = tuple[str, str, str, str]
@@ -82,7 +82,7 @@ def poison_logits(runner: Runner) -> None:
 
 
 def poison_network(runner: Runner) -> None:
-    """Make nan of the first image's features, which the gradients then hold too."""
+    """Set the first image's features to nan, so the gradients become nan too."""
     conv = runner.model.decode_head.conv_seg
 
     def spoil(module, args):
@@ -180,7 +180,7 @@ def train(toy: Toy, folder: Path, name: str, **kwargs: Any) -> Report:
 
 def kept(folder: Path, name: str) -> str:
     """Latest checkpoint that a resumed run would take, and whether it is whole."""
-    with contextlib.redirect_stdout(io.StringIO()):  # it says so if there is none
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints a message without one
         path = find_latest_checkpoint(folder / name)
     if path is None:
         return 'none'

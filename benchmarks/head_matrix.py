@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Try the plugin with every base model of the installed host.
+"""Try the plugin with every base model of the installed host (MMSegmentation).
 
 Each model is made binary in both forms (one channel; two channels), gets ``SCBCELoss``
 and ``ASLPHook`` by config alone, trains two iterations and is evaluated on tiny data::
@@ -7,9 +7,9 @@ and ``ASLPHook`` by config alone, trains two iterations and is evaluated on tiny
     OMP_NUM_THREADS=1 python benchmarks/head_matrix.py run onedl.json
     python benchmarks/head_matrix.py table onedl.json openmmlab.json > docs/heads.md
 
-Models are made to fit 128 x 128 images, start from random weights and use BN in place
-of SyncBN; nothing else is changed. What fails is tried again with the host's own cross
-entropy, so that the table blames the right side.
+Models are made to fit 128 x 128 images, start from random weights and use BN instead of
+SyncBN. Nothing else is changed. If a model fails, it runs again with the host's own
+cross entropy, so the table shows which side fails.
 """
 
 import argparse
@@ -33,10 +33,10 @@ from mmaslp.checks.parts import type_name
 from mmaslp.utils.atomic_write import atomic_write
 
 SIZE = 128
-# Images are padded to more where a head pools over a fixed window.
+# If a head pools over a fixed window, images are padded to more.
 PADDED = {'LRASPPHead': 512}
 FORMS = ('one channel', 'two channels')
-# Architectures that have no file in configs/_base_/models.
+# Architectures without a file in configs/_base_/models.
 MORE = (
     'ddrnet/ddrnet_23-slim_*',
     'pidnet/pidnet-s_*',
@@ -49,7 +49,7 @@ MORE = (
     'maskformer/maskformer_r50*',
 )
 HOST_LOSSES = ('CrossEntropyLoss', 'OhemCrossEntropy', 'FocalLoss', 'DiceLoss')
-# Whose labels are not the mask.
+# Losses whose labels are not the mask.
 OTHER_TASKS = ('STDCHead',)
 
 
@@ -101,7 +101,7 @@ def simplify(node):
 
 
 def binary_loss(loss, form, ours):
-    """Replace a loss of saliency; others (boundaries) stay."""
+    """Replace a saliency loss; other losses (boundaries) stay."""
     if loss['type'] not in HOST_LOSSES:
         return loss, False
     kept = {k: loss[k] for k in ('loss_weight', 'loss_name') if k in loss}
@@ -254,7 +254,7 @@ def attempt(model, data, ours, evaluate, queue):
 
 
 def in_child(limit, *args):
-    """Run ``attempt`` under a time limit, whatever the child does."""
+    """Run ``attempt`` in a child process with a time limit."""
     context = multiprocessing.get_context('fork')
     queue = context.SimpleQueue()
     child = context.Process(target=attempt, args=(*args, queue))

@@ -1,4 +1,4 @@
-"""What is run: the settings, the runs of a table and the config of each."""
+"""The runs of a table: their settings, and the config of each."""
 
 import argparse
 import copy
@@ -18,27 +18,27 @@ from mmseg.registry import DATASETS
 from mmaslp.apis.testing import test_sets
 
 ROOT = Path(__file__).resolve().parents[1]
-# These images steer ASLP, choose a label smoothing and fit a temperature: no table
-# reports them as test.
+# These images steer ASLP, choose a label smoothing and fit a temperature. No table
+# reports them as test images.
 VALIDATION = 'val'
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all runs of a table share.
+    """The settings that all runs of a table share.
 
     Attributes:
         base (str): Config of the network, the pipelines and the schedule.
-        epochs (int, optional): Length of the training, else that of the config; what
-            ends with the training in the schedule is moved along.
+        epochs (int, optional): Length of the training, else that of the config. The end
+            of the schedule moves with it.
         val_interval (int, optional): Epochs between two validations, else that of the
             config.
         train_images (int, optional): Train on the first N images only.
         size (int, optional): Side of the images in pixels, else that of the config.
         loader_workers (int): Processes that load images, for each run.
-        study (bool): Whether to compare choices of the method. The even images of the
-            validation set steer the levels then, the odd ones are reported, and the
-            test sets are not looked at.
+        study (bool): Whether to compare choices of the method. Then the even images of
+            the validation set steer the levels, the odd ones are reported, and the test
+            sets are not used.
     """
 
     base: str
@@ -59,8 +59,9 @@ class Job:
     """One training run with its evaluations.
 
     Attributes:
-        setting (Setting): What is the same in all runs.
-        data (str): Folder of the data, with train, val and test; '' for the config's.
+        setting (Setting): The settings of all runs.
+        data (str): Folder of the data, with train, val and test; '' for that of the
+            config.
         ood (tuple[str, ...]): Folders of sets without objects.
         method (str): Name of the method.
         spec (dict): ``loss``, ``hook`` (see methods.py).
@@ -87,8 +88,8 @@ class Job:
     def digest(self) -> str:
         """First digits of a SHA-256 over everything that defines the run.
 
-        That is the setting with the content of the config, the method, and the names
-        and sizes of all files of the data.
+        It covers the setting with the content of the config, the method, and the names
+        and sizes of all data files.
         """
         content = dict(
             self.describe(),
@@ -101,17 +102,17 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where everything of the run lies; no other run has the same."""
+        """Folder of all files of the run; no other run has the same."""
         method = ''.join(c if c.isalnum() or c == '.' else '_' for c in self.method)
         return self.out / self.name / method / f'seed{self.seed}_{self.digest}'
 
     @property
     def results(self) -> Path:
-        """The file with the results of the run, there when it has ended."""
+        """The file with the results of the run; it exists when the run has ended."""
         return self.folder / 'run.json'
 
     def describe(self) -> dict[str, Any]:
-        """What a record says of its run, as plain data."""
+        """The description of the run in its record, as plain data."""
         return dict(
             method=self.method,
             data=self.name,
@@ -121,10 +122,10 @@ class Job:
         )
 
     def check_unchanged(self) -> None:
-        """Make sure that config and data are still those that named the folder.
+        """Make sure that config and data still match the name of the folder.
 
         Raises:
-            ValueError: If they are not.
+            ValueError: If they do not.
         """
         merged_config.cache_clear()
         file_sizes.cache_clear()
@@ -137,7 +138,7 @@ class Job:
 
 @lru_cache
 def merged_config(path: str) -> dict[str, Any]:
-    """A config with its bases merged; kept, as all runs of a table have the same."""
+    """A config with its bases merged; cached, because all runs of a table share it."""
     return Config.fromfile(path).to_dict()
 
 
@@ -146,7 +147,7 @@ def file_sizes(folder: str) -> list[str] | None:
     """Name and size in bytes of each file below a folder, sorted.
 
     Returns:
-        list[str] | None: None if there is no such folder. Hidden files do not count.
+        list[str] | None: None if the folder does not exist. Hidden files do not count.
     """
     if not folder or not Path(folder).is_dir():
         return None
@@ -163,7 +164,7 @@ def file_sizes(folder: str) -> list[str] | None:
 
 
 def positive(text: str) -> int:
-    """Type of an argument: a whole number above 0."""
+    """Type of an argument: an integer above 0."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f'must be at least 1, not {number}')
@@ -171,15 +172,15 @@ def positive(text: str) -> int:
 
 
 def check_jobs(jobs: Sequence[Job], left: Sequence[Job]) -> None:
-    """Look for what would fail before the first run begins.
+    """Look for errors before the first run begins.
 
     Args:
         jobs (Sequence[Job]): All runs.
-        left (Sequence[Job]): Those that are still to be made.
+        left (Sequence[Job]): The runs that are still missing.
 
     Raises:
-        ValueError: If two sets have one name, the data of a run that is left cannot be
-            read, or there are fewer training images than asked for.
+        ValueError: If two sets have the same name, the data of a missing run cannot be
+            read, or there are too few training images.
     """
     sets = {(job.name, job.data) for job in jobs}
     sets |= {(Path(folder).name, folder) for job in jobs for folder in job.ood}
@@ -208,9 +209,9 @@ def _check_data(job: Job) -> None:
 
 
 def make_config(job: Job) -> Config:
-    """Config of a run: the base with the method, the data and the seed put in."""
+    """Config of a run: the base plus the method, the data and the seed."""
     setting = job.setting
-    # The host formats each dump of a config, which takes seconds, unless told not to.
+    # By default the host formats each dump of a config, which takes seconds.
     cfg = Config(Config.fromfile(setting.base).to_dict(), format_python_code=False)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     put_method(cfg, job.spec)

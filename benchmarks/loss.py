@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Speed of the loss, of the hook and of a training epoch, as ratios.
 
-Peers, measured in the same process and run: the host's ``CrossEntropyLoss`` with
-``use_sigmoid=True`` for the loss, the loss for the hook, an epoch of plain BCE for an
-epoch with ASLP.
+Each is compared with a peer in the same process and run: the loss with MMSegmentation's
+``CrossEntropyLoss(use_sigmoid=True)``, the hook with the loss, an epoch with ASLP with
+an epoch of plain BCE.
 
     python benchmarks/loss.py [--images 1000000] [--epochs 15] [--threads 2]
 """
@@ -66,7 +66,7 @@ def bench_loss():
 
 
 def make_runner(num_images):
-    """Just enough of a runner for the hook: a list of paths, a head with the loss."""
+    """The parts of a runner that the hook needs: paths, a head with the loss."""
     paths = [f'data/DUTS-TR/DUTS-TR-Image/{i:08d}.jpg' for i in range(num_images)]
 
     class Dataset:
@@ -136,7 +136,7 @@ def bench_hook(num_images):
         resume = time.perf_counter()
         hook.after_train_iter(runner, step, batch)
         total.append(time.perf_counter() - resume + middle - start)
-    # The mean, and not the median, so that the iterations that log count too.
+    # The mean, not the median, so that iterations with a log entry count too.
     return 1e3 * statistics.fmean(total[50:])
 
 
@@ -163,7 +163,7 @@ def bench_epochs(epochs):
 
 
 class Stepper(Hook):
-    """Trains in a thread, one epoch at each step; notes the times, validation aside."""
+    """Trains in a thread, one epoch per step; notes times without validation."""
 
     priority = 'VERY_LOW'
 

@@ -1,7 +1,7 @@
-"""Methods to compare: what each puts into ``loss_decode`` and ``custom_hooks``.
+"""Methods to compare: the ``loss_decode`` and the ``custom_hooks`` of each.
 
-``docs/methods.md`` explains them. Methods that draw come with ``ASLPHook``, so that
-all heads share the draw and a resumed run repeats it.
+``docs/methods.md`` explains them. Methods that draw have ``ASLPHook``: all heads share
+the draw, and a resumed run repeats it.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""How fast the calibration metrics are, against the ways in use.
+"""Speed of the calibration metrics, compared with the usual ways.
 
 The same tensors in one process, on the CPU: (1) the histogram with all metrics, (2)
 torchmetrics' BinaryCalibrationError, one metric: updated with every map and computed
@@ -26,7 +26,7 @@ Maps = list[tuple[Tensor, Tensor]]
 
 
 def make_maps(number: int, size: tuple[int, int], seed: int = 0) -> Maps:
-    """Smooth objects on noise, 8-bit values so that every procedure sees the same."""
+    """Smooth objects on noise, in 8-bit values: every procedure sees the same."""
     generator = torch.Generator().manual_seed(seed)
     maps = []
     for _ in range(number):
@@ -91,7 +91,7 @@ def seconds(
 ) -> dict[Callable, float]:
     """Least seconds per map of each function; their turns alternate.
 
-    On a machine that does other work, too, the least time is the one least disturbed.
+    On a machine with other work, the least time is the least disturbed.
     """
     best = dict.fromkeys(functions, float('inf'))
     for function in functions:

@@ -11,8 +11,8 @@ from mmaslp.utils.atomic_write import atomic_write
 
 __all__ = ['Record', 'Records', 'read_json']
 
-# What training.py writes of a run. ``digest`` is :attr:`Job.digest`; records of earlier
-# versions have none, and tell their config and data otherwise.
+# What training.py writes about a run. ``digest`` is :attr:`Job.digest`. Records of
+# earlier versions have none; they name their config and data in other keys.
 Record = dict[str, Any]
 
 
@@ -28,8 +28,8 @@ class Records:
         found (list[Record]): By data, method and seed.
 
     Raises:
-        ValueError: If the file is none of these, or a run of it is of another setting
-            or of another method.
+        ValueError: If the file is not such a file, or one of its runs has another
+            setting or another method.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Records:
         for record in self.found:
             if _key(record) != (job.name, job.method, job.seed):
                 continue
-            # A table needs no data: without it, the names have to do.
+            # A table needs no data: without it, names are compared.
             folders = [Path(each) for each in (job.data, *job.ood) if each]
             digest = record.get('digest')
             here = digest is not None and all(folder.is_dir() for folder in folders)
@@ -91,7 +91,7 @@ class Records:
         return read_json(job.results) if job.results.is_file() else None
 
     def add(self, jobs: Sequence[Job]) -> None:
-        """Take up the results of those of some runs that have ended."""
+        """Add the results of the runs that have ended."""
         known = {_key(record): record for record in self.found}
         for job in jobs:
             record = self.find(job)
@@ -103,7 +103,7 @@ class Records:
         )
 
     def save(self) -> None:
-        """Write the results, one line each, if there is a file to write to."""
+        """Write the results, one line each, if a file was given."""
         if self.path is not None:
             lines = ',\n'.join(json.dumps(record) for record in self.found)
             atomic_write(self.path, f'[\n{lines}\n]\n')
@@ -113,7 +113,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file of the benchmark.
 
     Raises:
-        ValueError: If it is none; the message names it.
+        ValueError: If it is not one; the message names it.
     """
     try:
         return json.loads(path.read_text(encoding='utf-8'))

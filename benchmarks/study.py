@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Compare the choices that the paper leaves open, on validation images only.
 
-Half of the validation images steer the levels, the other half are reported:
+Half of the validation images steer the levels, the other half is reported:
 
     python benchmarks/study.py --data ../shared/data/ccp_person \
         ../shared/data/dsb2018_nuclei ../shared/data/sd_saliency_900 \
@@ -88,7 +88,7 @@ def job(args: argparse.Namespace, data: str, name: str, spec: dict, seed: int) -
 def global_level(
     args: argparse.Namespace, records: Records, rule: str, data: str, seed: int
 ) -> Job | None:
-    """A run with the mean level that a rule ended with, the same for all images.
+    """A run with one level for all images: the mean level at the end of a rule.
 
     Returns:
         Job | None: None if the run of the rule has not ended.
@@ -103,7 +103,7 @@ def global_level(
 
 @exit_on_user_error
 def main() -> None:
-    """Run what is missing and print the table."""
+    """Run the missing runs and print the table."""
     args = parse_args()
     runs = [(data, seed) for seed in range(args.seeds) for data in args.data]
     jobs = [

@@ -1,4 +1,4 @@
-"""Tables and pictures of what training.py has measured."""
+"""Tables and figures of the results of training.py."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -40,10 +40,10 @@ def collect(
         validation (str): Name of the validation set in the records.
 
     Returns:
-        tuple[Tables, list[str], list[str]]: Metrics of every run, with the label
-        smoothing of the least validation ECE (``bce`` is that of 0) as ``ls_best``
-        beside, and the mean over the data sets of each method and seed that all of
-        them have; the names of the test sets; and of those without objects.
+        tuple[Tables, list[str], list[str]]: Metrics of every run; also ``ls_best``, the
+        label smoothing with the lowest validation ECE (``bce`` is that of 0), and the
+        mean over the data sets of each method and seed that all of them have; the names
+        of the test sets; and the names of the sets without objects.
     """
     found: Tables = {}
     names: dict[bool, list[str]] = {True: [], False: []}
@@ -174,7 +174,7 @@ def _pooled(entries: list[dict]) -> dict[str, Any]:
 
 
 def _span(levels: Sequence[float]) -> tuple[float, float]:
-    """Range of a histogram, of some width also where all levels are the same."""
+    """Range of a histogram, not empty even if all levels are the same."""
     low, high = min(levels), max(levels)
     return (low, high) if high > low else (low, low + 0.01)
 

@@ -27,13 +27,13 @@ EVALS = ('ece', 'sod', 'iou')
 
 
 def run(job: Job) -> None:
-    """Train and test once; what an interrupted run has saved is used.
+    """Train and test once, or continue an interrupted run.
 
     Args:
         job (Job): The run. Its results are written to ``job.results``.
     """
     start = time.monotonic()
-    job.check_unchanged()  # this may be hours after the table was begun
+    job.check_unchanged()  # this may be hours after the table was started
     cfg = make_config(job)
     cfg.dump(job.folder / 'config.py')
     checkpoint = latest_checkpoint(job.folder)
@@ -71,11 +71,11 @@ def run(job: Job) -> None:
 
 
 def latest_checkpoint(folder: Path) -> str | None:
-    """The checkpoint to go on from, None without any.
+    """The checkpoint to continue from, or None.
 
-    A run that was killed while it wrote one leaves a part of a file, and may leave the
-    name of one that was removed. The host keeps the one before until the next is
-    written: of several, the first is whole.
+    A run that was killed while it wrote a checkpoint leaves an incomplete file, and may
+    leave the name of a removed file. The host keeps the previous checkpoint until the
+    next one is written: of several, the first is complete.
     """
     named = find_latest_checkpoint(str(folder))
     if named is not None and Path(named).is_file():
@@ -85,7 +85,7 @@ def latest_checkpoint(folder: Path) -> str | None:
 
 
 def fit(cfg: Config) -> dict[str, Any]:
-    """Fit a temperature; validation images that allow none cost the run nothing."""
+    """Fit a temperature; if the validation images allow none, the run continues."""
     try:
         return dict(temperature=fit_checkpoint(cfg)['temperature'])
     except ValueError as error:
@@ -93,7 +93,7 @@ def fit(cfg: Config) -> dict[str, Any]:
 
 
 def summarise(results: dict[str, dict]) -> dict[str, dict]:
-    """Keep of an evaluation the metrics and the bins of each set."""
+    """Keep the metrics and the bins of each set of an evaluation."""
     kept = {}
     for name, entry in results.items():
         metrics = {k: None if math.isnan(v) else v for k, v in entry['metrics'].items()}
@@ -105,15 +105,15 @@ def summarise(results: dict[str, dict]) -> dict[str, dict]:
 
 
 def run_missing(jobs: Sequence[Job], records: Records, workers: int) -> list[str]:
-    """Run what has no results yet, ``workers`` at a time.
+    """Run the missing runs, ``workers`` at a time.
 
     Args:
         jobs (Sequence[Job]): In the order to start them.
-        records (Records): The results that are there; those of the runs are added.
+        records (Records): The existing results; those of the runs are added.
         workers (int): Number of processes, each with one thread.
 
     Returns:
-        list[str]: A line on each run that failed; the others have ended then.
+        list[str]: A line about each run that failed; the others have then ended.
 
     Raises:
         ValueError: See :func:`jobs.check_jobs`.
@@ -148,8 +148,8 @@ def _run_all(left: Sequence[Job], workers: int) -> list[str]:
             except KeyboardInterrupt:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        # A process that is killed takes the pool with it, and does not say what it ran:
-        # alone, it was the first.
+        # A killed process ends the pool and does not say what it ran. With one run at a
+        # time, it was the first.
         if len(lost) == len(left) and number == 1:
             failed.append(f'{left[0].folder}: its process was killed')
             lost.remove(left[0])
@@ -163,7 +163,7 @@ def _run_all(left: Sequence[Job], workers: int) -> list[str]:
 
 
 class _Progress:
-    """Prints what is done and how long the rest will take."""
+    """Prints the finished runs and the time for the rest."""
 
     def __init__(self, number: int) -> None:
         self.number, self.done, self.start = number, 0, time.monotonic()
@@ -179,13 +179,13 @@ class _Progress:
 
 
 def end(failed: Sequence[str]) -> None:
-    """End with the failures, if there are any, after all that could be shown."""
+    """Exit with the failures, if any, after all results have been shown."""
     if failed:
         sys.exit('\n'.join(['failed (see run.log in the folder):', *failed]))
 
 
 def _quietly(job: Job) -> str | None:
-    """Run with all output in a file of the run; return what went wrong, if it did."""
+    """Run with all output in a file of the run; return the error, if any."""
     job.folder.mkdir(parents=True, exist_ok=True)
     with open(job.folder / 'run.log', 'a', encoding='utf-8') as log:
         os.dup2(log.fileno(), 1)

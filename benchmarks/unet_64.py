@@ -1,7 +1,7 @@
 """The demo's network on your own folders at 64 px.
 
-With a stride of 2 in its first stage and 16 base channels: the cost of 8 channels
-without the stride, and four times the parameters.
+It has a stride of 2 in its first stage and 16 base channels. It costs as much as 8
+channels without the stride, and has four times the parameters.
 """
 
 _base_ = '../configs/demo/folder_bce.py'

@@ -2,8 +2,8 @@
 
 With MMSegmentation (the host) installed, ``import mmaslp`` registers the loss, the
 hooks, the metrics, the datasets, the neck and the TTA model with its registries.
-Without a host it registers nothing and says nothing: :mod:`mmaslp.core` is pure torch
-and works alone.
+Without a host it registers nothing and gives no warning: :mod:`mmaslp.core` is pure
+torch and works alone.
 """
 
 import warnings
@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from .version import __version__
 
-# What is registered, and the subpackage that it comes from.
+# The registered components, and the subpackage of each.
 _COMPONENTS = {
     'ASLPHook': 'engine',
     'BinaryFocalLoss': 'models',
@@ -36,7 +36,7 @@ __all__ = ['__version__']
 
 
 def _host_problem() -> str | None:
-    """Say why nothing can be registered; warn where a host is there but broken."""
+    """Say why nothing can be registered; warn if a host is installed but broken."""
     if find_spec('mmseg') is None:
         return (
             'MMSegmentation is not installed: run `pip install "mmaslp[onedl]"` (or '
@@ -66,7 +66,7 @@ if _PROBLEM is None:
 
 
 def __getattr__(name):
-    # Reached for a component only where there is no host.
+    # Called for a component only without a host.
     if name in _COMPONENTS:
         raise ImportError(f'mmaslp.{name} is not there: {_PROBLEM}')
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,8 +1,8 @@
 """``python -m mmaslp.doctor [CONFIG]``: will the plugin work here?
 
-Lists the host, versions and known incompatibilities, and for a config what will not
-work or would be measured wrongly, each with the command to run or the line to change.
-Ends with 1 if there is an error, else with 0.
+It lists the host (MMSegmentation), versions and known incompatibilities. For a config
+it also lists what does not work or is measured wrongly. Each finding comes with the
+command to run or the line to change. The exit code is 1 if there is an error, else 0.
 """
 
 import argparse

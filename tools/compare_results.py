@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 from mmaslp.apis.comparison import compare_results
-from mmaslp.core.calibration import SORTED
 from mmaslp.evaluation.results import save_result
 
 
@@ -58,17 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         f'{comparison.num_images} images, {args.confidence_level:.0%} intervals, '
         '* : without 0'
     )
-    print(f'{"":<13}{"first":>9}{"second":>9}{"difference":>12}')
+    print(f'{"":<16}{"first":>9}{"second":>9}{"difference":>12}')
     for key, row in comparison.metrics.items():
         print(
-            f'{key:<13}{row["first"]:9.4f}{row["second"]:9.4f}'
+            f'{key:<16}{row["first"]:9.4f}{row["second"]:9.4f}'
             f'{row["difference"]:+12.4f} [{row["low"]:+.4f}, {row["high"]:+.4f}]'
             f'{" *" if row["differs"] else ""}'
         )
-    for path in comparison.outdated:
+    for path, metrics in comparison.outdated.items():
         print(
             f'{path} is of an earlier version and allows no intervals of '
-            f'{", ".join(SORTED)}: evaluate that model again'
+            f'{", ".join(metrics)}: evaluate that model again'
         )
     return 0
 

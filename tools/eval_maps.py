@@ -28,7 +28,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('gt_dir', help='folder of masks')
     parser.add_argument('--json', metavar='FILE', help='write all metrics')
     parser.add_argument(
-        '--plot', metavar='FILE', help='write reliability diagrams (.png, .pdf, .svg)'
+        '--plot',
+        metavar='FILE',
+        help='write reliability diagrams (.png, .pdf, .svg), and beside them those of '
+        'regions to a file whose name ends in _regions',
     )
     parser.add_argument('--report', metavar='FILE', help='write an HTML report')
     parser.add_argument(

@@ -2,10 +2,9 @@
 
     python tools/prepare_dataset.py NAME --source PATH [PATH ...] --out PATH
 
-The sources are the archives as they were downloaded (zip, tar.gz), or folders with
-the unpacked data or with these archives. Every pair of image and mask is checked before
-anything is written, and each set appears under ``--out`` in one piece. The sources are
-never changed.
+The sources are the archives as downloaded (zip, tar.gz), or folders with these archives
+or with the unpacked data. The tool checks every pair of image and mask before it writes
+anything. Each set appears under ``--out`` in one piece. The sources are never changed.
 """
 
 import argparse

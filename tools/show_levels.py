@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Show which images have the highest and lowest levels, and what low ones find.
+"""Show images with low and high levels, and how well low ones find wrong masks.
 
 Example:
     python tools/show_levels.py configs/demo/aslp_mc.py work_dirs/aslp_mc/epoch_100.pth

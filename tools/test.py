@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Test a segmentor: the host's test.py, with calibration, several sets and maps."""
+"""Test a segmentor: the host's test.py plus calibration, several sets and maps."""
 
 import argparse
 import os.path as osp

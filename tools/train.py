@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a segmentor: the host's train.py, with checks before anything is built."""
+"""Train a segmentor: the host's train.py, with checks before it builds anything."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""What the command line tools are made of."""
+"""The functions behind the command line tools."""

@@ -1,4 +1,4 @@
-"""Arguments that tools/train.py and tools/test.py share with the host's tools."""
+"""Arguments that our tools share with the tools of MMSegmentation (the host)."""
 
 import argparse
 import os
@@ -45,10 +45,10 @@ def set_local_rank(args: argparse.Namespace) -> None:
 
 
 def exit_on_user_error(main: Callable) -> Callable:
-    """End a tool with the message alone where the user's input is at fault.
+    """End a tool with only the message if the input of the user is wrong.
 
     The traceback of a ValueError or of a missing file or module names our code, not
-    what to change; ``MMASLP_TRACEBACK=1`` shows it all the same.
+    what to change. ``MMASLP_TRACEBACK=1`` shows it.
     """
 
     @wraps(main)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ..core.calibration import ImageTable
+from ..core.calibration import REGION_ERRORS, SORTED, ImageTable
 from ..core.calibration.bootstrap import paired_bootstrap
 from ..evaluation.results import load_result
 
@@ -21,13 +21,13 @@ class Comparison:
             (second - first), the interval ``low`` and ``high`` of the difference, and
             ``differs``, whether 0 lies outside of it.
         num_images (int): Number of images.
-        outdated (list[str]): Files of an earlier version, which allow no intervals of
-            the metrics that sort pixels.
+        outdated (dict[str, tuple]): From each file of an earlier version to the metrics
+            that it allows no intervals of.
     """
 
     metrics: dict[str, dict[str, Any]]
     num_images: int
-    outdated: list[str]
+    outdated: dict[str, tuple[str, ...]]
 
 
 def compare_results(
@@ -55,14 +55,21 @@ def compare_results(
     metrics = paired_bootstrap(
         one, two, resamples, seed, confidence_level, overall=results
     )
-    outdated = [p for p, table in zip((first, second), tables) if table.fine is None]
+    regions = any(table.regions is not None for table in tables)
+    outdated = {}
+    for path, table in zip((first, second), tables):
+        lacking = SORTED if table.fine is None else ()
+        if regions and table.regions is None:
+            lacking = (*lacking, *REGION_ERRORS)
+        if lacking:
+            outdated[path] = lacking
     return Comparison(metrics, len(one), outdated)
 
 
 def _matched(
     first_path: str, second_path: str
 ) -> tuple[tuple[dict[str, Any], dict[str, Any]], list[ImageTable]]:
-    """Load both results, and their tables with the images in one order."""
+    """Load both results, and their tables with the images in the same order."""
     (one, first), (two, second) = load_result(first_path), load_result(second_path)
     for key in ('bins', 'mode', 'protocol'):
         if one['settings'].get(key) != two['settings'].get(key):
@@ -70,6 +77,12 @@ def _matched(
                 f'{key} is {one["settings"].get(key)!r} in {first_path} but '
                 f'{two["settings"].get(key)!r} in {second_path}'
             )
+    edges = [each.regions.edges for each in (first, second) if each.regions is not None]
+    if len(set(edges)) > 1:
+        raise ValueError(
+            f'the regions of {first_path} have the edges {edges[0]} but those of '
+            f'{second_path} {edges[1]}'
+        )
     rows = [_rows(first.names, first_path), _rows(second.names, second_path)]
     odd = sorted(rows[0].keys() ^ rows[1].keys())
     if odd:
@@ -92,7 +105,7 @@ def _matched(
 
 
 def _rows(names: Sequence[str], path: str) -> dict[str, int]:
-    """Find the row of each image by its stem, or by its path where stems repeat."""
+    """Find the row of each image by its stem, or by its path if stems repeat."""
     stems = [PurePath(name).stem for name in names]
     if len(set(stems)) == len(stems):
         names = stems

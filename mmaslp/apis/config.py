@@ -11,15 +11,15 @@ __all__ = ['check_checkpoint', 'load_config', 'set_work_dir']
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
-    """Read a config and import what it names in ``custom_imports``.
+    """Read a config and import the modules of ``custom_imports``.
 
     Accepts the short form ``custom_imports = ['mmaslp']`` as well as MMEngine's own
     ``custom_imports = dict(imports=['mmaslp'])``.
 
     Args:
         path (str): The config file.
-        options (dict, optional): Overrides, as ``--cfg-options`` gives them; custom
-            imports among them are honoured. Defaults to None.
+        options (dict, optional): Overrides, as ``--cfg-options`` gives them; they may
+            contain custom imports. Defaults to None.
 
     Returns:
         Config: The config, with ``custom_imports`` in the long form.
@@ -52,18 +52,18 @@ def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:
 
 
 def check_checkpoint(path: str) -> None:
-    """Make sure that a checkpoint on disk is whole.
+    """Make sure that a checkpoint on disk is undamaged.
 
-    Every member of the archive is read against its checksum, so that a file cut short
-    by a full disk or a killed process is named before anything is built.
+    Every member of the archive is compared with its checksum. So a file that a full
+    disk or a killed process has cut is named before anything is built.
 
     Args:
         path (str): A local file. Folders and URLs (``torchvision://``) are not checked.
 
     Raises:
-        FileNotFoundError: If a path without a scheme names no file.
-        ValueError: If the file is damaged; the message names the newest checkpoint of
-            the same folder that is whole.
+        FileNotFoundError: If a path without a scheme does not exist.
+        ValueError: If the file is damaged; the message names the newest undamaged
+            checkpoint of the same folder.
     """
     path = osp.expanduser(path)
     # Sharded checkpoints of FSDP, DeepSpeed and ColossalAI are folders.

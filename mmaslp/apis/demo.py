@@ -16,7 +16,7 @@ from ..visualization.text_table import format_table
 
 __all__ = ['MODELS', 'run_demo']
 
-# Name in the table to the config in configs/demo.
+# From the name in the table to the config in configs/demo.
 MODELS = {'BCE': 'bce', 'ASLP-MC': 'aslp_mc', 'ASLP-FB': 'aslp_fb'}
 COLUMNS = {
     'ece': 'ECE',
@@ -36,7 +36,7 @@ def run_demo(
     models: Sequence[str] = ('BCE', 'ASLP-MC'),
     epochs: int = 100,
 ) -> None:
-    """Train and test models one after the other; print a table and where files lie.
+    """Train and test models one after the other; print a table and the paths of files.
 
     Args:
         root (Path): Folder that holds ``configs`` and ``tools``.
@@ -47,7 +47,7 @@ def run_demo(
     Raises:
         SystemExit: If a tool fails; the end of its output is printed.
     """
-    # The layers are so small that more threads cost more than they give.
+    # The layers are so small that more threads make it slower.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     folders = {name: work_dir / MODELS[name] for name in models}
     rows = {}
@@ -97,7 +97,7 @@ def _run(
     log: Path,
     show: Callable[[str], str | None],
 ) -> None:
-    """Run one tool, its output in a file, the lines that ``show`` turns up printed."""
+    """Run one tool; write its output to a file and print the lines of ``show``."""
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, *map(str, command)]
     with (
@@ -107,7 +107,7 @@ def _run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # The draws depend on the paths of the images: relative ones to this folder
+            # The draws depend on the paths of the images. Paths relative to this folder
             # give the same results wherever the repository lies.
             cwd=root,
         ) as process,
@@ -123,7 +123,7 @@ def _run(
 
 
 def _progress(epochs: int, start: float) -> Callable[[str], str | None]:
-    """Turn lines of the training log into a line of progress every five epochs."""
+    """Turn the training log into a line of progress every five epochs."""
 
     def show(line: str) -> str | None:
         trained, validated = _EPOCH.search(line), _VALIDATION.search(line)

@@ -1,4 +1,4 @@
-"""Showing the levels of a trained run: contact sheet, histogram, table, summary."""
+"""The levels of a trained run: contact sheet, histogram, table, summary."""
 
 import os
 import os.path as osp
@@ -31,7 +31,7 @@ __all__ = ['LevelReport', 'describe_summary', 'show_levels']
 
 @dataclass
 class LevelReport:
-    """What :func:`show_levels` wrote.
+    """The result of :func:`show_levels`.
 
     Attributes:
         folder (str): Where ``levels.png``, ``levels.pdf``, ``histogram.png``,
@@ -52,7 +52,7 @@ def show_levels(
     wrong: str | None = None,
     report: Callable[[str], None] = print,
 ) -> LevelReport:
-    """Show the images with the lowest and highest levels, and what low ones find.
+    """Show images with low and high levels, and how well low ones find wrong masks.
 
     Args:
         cfg (Config): Config of the run.
@@ -61,13 +61,13 @@ def show_levels(
             checkpoint.
         num (int): Images at each end, >= 1. Defaults to 12.
         wrong (str, optional): File that names the images whose mask is known to be
-            wrong, see :func:`~mmaslp.apis.levels.wrong_images`. Defaults to None: that
-            of the built-in data, if it is what the run was trained on.
-        report (Callable[[str], None]): Takes lines on what does not fit. Defaults to
+            wrong, see :func:`~mmaslp.apis.levels.wrong_images`. Defaults to None: the
+            list of the built-in data, if the run was trained on it.
+        report (Callable[[str], None]): Receives lines about problems. Defaults to
             ``print``.
 
     Raises:
-        FileNotFoundError: There is no such checkpoint or file.
+        FileNotFoundError: The checkpoint or file does not exist.
         ValueError: ``num`` is below 1, the checkpoint is damaged or holds no levels of
             these images, or the file of wrong masks does not fit.
     """
@@ -93,7 +93,7 @@ def show_levels(
 
 
 def describe_summary(summary: dict[str, Any]) -> str:
-    """Put a summary into a few lines.
+    """Describe a summary in a few lines.
 
     Args:
         summary (dict): See :func:`~mmaslp.apis.levels.level_summary`.
@@ -121,7 +121,7 @@ def describe_summary(summary: dict[str, Any]) -> str:
 def _known_wrong(
     path: str | None, dataset: Any, levels: Levels, report: Callable[[str], None]
 ) -> np.ndarray | None:
-    """Tell which masks are known to be wrong, ``(N,)`` bool; None if nobody knows."""
+    """Return which masks are known to be wrong, ``(N,)`` bool; None if unknown."""
     if path:
         return wrong_images(path, levels.ids)[0]
     manifest = find_manifest(dataset)
@@ -136,7 +136,7 @@ def _known_wrong(
 def _both_ends(
     alpha: np.ndarray, num: int, wrong: np.ndarray | None
 ) -> dict[str, np.ndarray]:
-    """Headline to rows of the images, the most extreme level first."""
+    """From headline to rows of the images, the most extreme level first."""
     num = min(num, len(alpha) // 2)
     order = np.argsort(alpha, kind='stable')
     ends = {'lowest': order[:num], 'highest': order[::-1][:num]}

@@ -1,4 +1,4 @@
-"""Reading the levels of a trained run back, and what they are compared with."""
+"""Reading the levels of a trained run, and the lists of wrong masks."""
 
 import json
 import os.path as osp
@@ -45,7 +45,7 @@ class Levels:
     Attributes:
         ids (list[str]): N image ids, their ``img_path``.
         alpha (np.ndarray): ``(N,)`` float64, their levels, >= 0.
-        settings (dict): What made them: ``rule`` with its options, ``beta``, and
+        settings (dict): How they were made: ``rule`` with its options, ``beta``, and
             ``alpha``, the level that every image started with.
         left_out (int): Images of the checkpoint that are not in the training set.
     """
@@ -72,14 +72,15 @@ def training_set(cfg: Config) -> Any:
 
 
 def read_levels(checkpoint: str, dataset: Any) -> Levels:
-    """Take the levels of a training set out of a checkpoint.
+    """Read the levels of a training set from a checkpoint.
 
     Args:
         checkpoint (str): A checkpoint of a run with :class:`ASLPHook`.
         dataset (Any): The training set, wrapped or not.
 
     Raises:
-        ValueError: If the checkpoint holds no levels, or none for an image of the set.
+        ValueError: If the checkpoint holds no levels, or no level for an image of the
+            set.
     """
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     hub = content.get('message_hub') or {}
@@ -108,13 +109,13 @@ def read_levels(checkpoint: str, dataset: Any) -> Levels:
 
 
 def find_manifest(dataset: Any) -> str | None:
-    """Find the list of wrong masks that comes with the built-in data.
+    """Find the list of wrong masks of the built-in data.
 
     Args:
         dataset (Any): The training set, wrapped or not.
 
     Returns:
-        str | None: The file; None if the set is another.
+        str | None: The file; None for another data set.
     """
     for leaf in leaf_datasets(dataset):
         if isinstance(leaf, SyntheticSODDataset) and leaf.split == 'train':
@@ -125,22 +126,21 @@ def find_manifest(dataset: Any) -> str | None:
 def wrong_images(
     manifest: str, ids: Sequence[str], complete: bool = True
 ) -> tuple[np.ndarray, int]:
-    """Tell which images have a mask that is known to be wrong.
+    """Return which images have a mask that is known to be wrong.
 
     Args:
         manifest (str): A JSON file with the list ``wrong_masks``, or a text file with
-            one name a line. A name is a path from any folder on, with or without
-            suffix.
+            one name per line. A name is the end of a path, with or without suffix.
         ids (Sequence[str]): N paths of images.
-        complete (bool): Whether every name has to fit an image. Defaults to True.
+        complete (bool): Whether every name must fit an image. Defaults to True.
 
     Returns:
         tuple[np.ndarray, int]: ``(N,)`` bool, and how many names fit no image.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no such list, or a name fits several images, or, with
-            ``complete``, none.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not such a list, or a name fits several images, or (with
+            ``complete``) no image.
     """
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(ids):
@@ -168,7 +168,7 @@ def wrong_images(
 
 
 def level_summary(levels: Levels, wrong: np.ndarray | None = None) -> dict[str, Any]:
-    """Summarise levels, and measure how well low ones find wrong masks.
+    """Summarise levels, and measure how well low levels find wrong masks.
 
     Args:
         levels (Levels): Of N images.
@@ -210,7 +210,7 @@ def level_summary(levels: Levels, wrong: np.ndarray | None = None) -> dict[str, 
 def predictions(
     cfg: Config, checkpoint: str, dataset: Any, ids: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Predict some training images through the pipeline of the validation.
+    """Predict some training images with the pipeline of the validation.
 
     Args:
         cfg (Config): A config with ``model`` and ``val_dataloader`` (or
@@ -224,8 +224,8 @@ def predictions(
         1 / 65535 and ``label`` (H, W) uint8 of 0, 1 and others for ignored pixels.
 
     Raises:
-        ValueError: If there is no such pipeline, it gives no mask, or one of another
-            size than the prediction; or for a model of more than two classes.
+        ValueError: If there is no such pipeline, it gives no mask or a mask of another
+            size than the prediction, or the model has more than two classes.
     """
     pipeline = Compose(_test_pipeline(cfg))
     infos = _data_infos(dataset, set(ids))

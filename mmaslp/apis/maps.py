@@ -7,6 +7,7 @@ from typing import Any
 from ..core.calibration import check_bins
 from ..evaluation.map_folder import evaluate_maps
 from ..evaluation.results import save_result
+from ..visualization.regions import region_figure
 from ..visualization.reliability import FORMATS, reliability_figure, save_figure
 from ..visualization.report import write_report
 
@@ -36,9 +37,9 @@ def evaluate_folders(
             Defaults to 0.
 
     Returns:
-        dict[str, dict]: From the name of a folder (its last part, or its path where
-        these are the same) to what :func:`~mmaslp.evaluation.map_folder.evaluate_maps`
-        returns.
+        dict[str, dict]: From the name of a folder (its last part, or its path if last
+        parts are the same) to the result of
+        :func:`~mmaslp.evaluation.map_folder.evaluate_maps`.
 
     Raises:
         ValueError: An argument is out of its range, a folder is named twice, or a file
@@ -68,7 +69,7 @@ def check_outputs(
     report: str | None = None,
     images: str | None = None,
 ) -> None:
-    """Refuse what :func:`write_outputs` could not do, before the work is done.
+    """Refuse, before the work starts, outputs that cannot be written.
 
     Args:
         json (str, optional): See :func:`write_outputs`.
@@ -97,18 +98,19 @@ def write_outputs(
     images: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write what was measured.
+    """Write the results.
 
     Args:
         sections (Mapping[str, dict]): What :func:`evaluate_folders` returned.
         json (str, optional): File of all metrics: at top level those of the only
             folder, else those of each under its name. Defaults to None.
-        plot (str, optional): File of the reliability diagrams. Defaults to None.
+        plot (str, optional): File of the reliability diagrams; the diagrams of regions
+            go to a file beside it, whose name ends in ``_regions``. Defaults to None.
         report (str, optional): File of an HTML report. Defaults to None.
         images (str, optional): Folder of the photographs, for the report. Defaults to
             None.
-        settings (Mapping[str, Any], optional): What the report says of the making.
-            Defaults to None.
+        settings (Mapping[str, Any], optional): Settings that the report shows. Defaults
+            to None.
     """
     if json:
         content = {
@@ -121,6 +123,9 @@ def write_outputs(
     if plot:
         results = {name: section['result'] for name, section in sections.items()}
         save_figure(reliability_figure(results), plot)
+        path = Path(plot)
+        beside = path.with_name(f'{path.stem}_regions{path.suffix}')
+        save_figure(region_figure(results), beside)
     if report:
         photos = {p.stem: p for p in Path(images).iterdir()} if images else {}
         with_photos = {
@@ -130,7 +135,7 @@ def write_outputs(
 
 
 def _names(folders: Sequence[str]) -> dict[str, str]:
-    """Name each folder by its last part, or by its path where these are the same."""
+    """Name each folder by its last part, or by its path if last parts are the same."""
     names = [Path(folder).resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]

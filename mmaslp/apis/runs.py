@@ -12,15 +12,15 @@ __all__ = ['build_runner', 'name_run']
 
 
 def name_run(cfg: Config, purpose: str) -> None:
-    """Name a run, so that it has a logger, a message hub and a visualizer of its own.
+    """Name a run, so it has its own logger, message hub and visualizer.
 
-    The host keeps these by name for the life of the process. Work directories of the
-    same name are told apart by a hash of the absolute path.
+    MMEngine keeps these by name for the life of the process. A hash of the absolute
+    path distinguishes work directories of the same name.
 
     Args:
         cfg (Config): Config with ``work_dir`` set. Its ``experiment_name`` and the
             name of its visualizer are changed.
-        purpose (str): What the run is for, the end of the name.
+        purpose (str): The purpose of the run, used as the end of the name.
     """
     folder = osp.abspath(cfg.work_dir)
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
@@ -30,13 +30,13 @@ def name_run(cfg: Config, purpose: str) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner of a config, without what a run of the same name has left.
+    """Build the runner of a config, without leftovers of a run of the same name.
 
     Args:
         cfg (Config): The config.
     """
     build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
     runner = build(cfg)
-    # Of a test that ended with an error: nothing divides by it any more.
+    # Left by a test that ended with an error: nothing divides by it any more.
     runner.message_hub.pop_info('temperature')
     return runner

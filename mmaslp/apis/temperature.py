@@ -57,12 +57,13 @@ def fit_checkpoint(
 ) -> dict[str, Any]:
     """Fit the temperature of a checkpoint and write it to a JSON file.
 
-    Costs one pass over the validation set. Pixels with the ``ignore_index`` of the
-    ``CalibrationMetric`` in ``val_evaluator`` count nowhere; 255 without one.
+    It takes one pass over the validation set. It leaves out pixels with the
+    ``ignore_index`` of the ``CalibrationMetric`` in ``val_evaluator`` (255 without
+    one).
 
     Args:
         cfg (Config): Config with ``load_from``, ``work_dir``, ``launcher`` and
-            ``val_dataloader`` set. It is left as it is.
+            ``val_dataloader`` set. It is not changed.
         out (str, optional): Where to. Defaults to None: beside the checkpoint, where
             ``TemperatureHook`` looks.
         regions (str, optional): 'border' to fit a temperature per band of distance
@@ -73,7 +74,7 @@ def fit_checkpoint(
         ``checkpoint_sha256``, ``date``. A test set of the same images is warned of.
 
     Raises:
-        ValueError: If there is no validation set, it allows no temperature
+        ValueError: If there is no validation set, it does not determine a temperature
             (:func:`~mmaslp.core.calibration.temperature.fit_temperature`), the head is
             not binary, ``regions`` is something else, or ``load_from`` is no local
             file.
@@ -83,7 +84,7 @@ def fit_checkpoint(
     if tests_on_validation(cfg):
         print_log(
             'test_dataloader has the images of val_dataloader: after this fit its '
-            'figures are not those of unseen images',
+            'metrics are not those of unseen images',
             logger='current',
             level=logging.WARNING,
         )
@@ -216,7 +217,7 @@ def fit_summary(record: dict[str, Any]) -> str:
 
 def _band_table(regions: dict[str, Any]) -> str:
     edges = regions['edges']
-    names = [*(f'< {edge:g}' for edge in edges), 'beyond']
+    names = [*(f'to {edge:g}' for edge in edges), 'beyond']
     total = sum(regions['pixels'])
     rows = {
         name: {
@@ -318,7 +319,7 @@ def _runner(cfg: Config) -> Runner:
         )
     run = copy.deepcopy(cfg)
     name_run(run, 'temperature')
-    # What they write of test images would lie among it.
+    # They would write their files of test images into it.
     run.custom_hooks = _hooks_without(run, _HOOK, 'ProbMapHook')
     (run.get('default_hooks') or {}).pop('visualization', None)
     run.test_dataloader = run.val_dataloader

@@ -30,11 +30,11 @@ __all__ = [
     'test_sets',
 ]
 
-# What `--eval` offers: the metric, the columns it adds to the table.
+# The choices of `--eval`: the metric, and the columns that it adds to the table.
 EVALUATIONS = {
     'ece': (
         dict(type='CalibrationMetric'),
-        ('ece', 'oe', 'ue', 'acc', 'conf', 'nll', 'brier'),
+        ('ece', 'oe', 'ue', 'ece_region', 'acc', 'conf', 'nll', 'brier'),
     ),
     'sod': (
         dict(type='SODMetric'),
@@ -50,13 +50,13 @@ class TestSet:
     """A named test set.
 
     Attributes:
-        name (str): How tables and folders call it.
+        name (str): Its name in tables and folders.
         dataset (dict): Config of the dataset.
         ood (bool): Whether its masks are empty, so that metrics of the foreground are
             undefined.
     """
 
-    __test__ = False  # no test case, whatever its name says to pytest
+    __test__ = False  # tells pytest that this is not a test case
 
     name: str
     dataset: dict
@@ -132,16 +132,17 @@ def evaluate(
         sets (Sequence[TestSet]): What to test on.
         evals (Sequence[str], optional): Of :data:`EVALUATIONS`. Defaults to None: the
             ``test_evaluator`` of the config as it is.
-        out (str, optional): Folder that the metrics write to instead, and write their
-            predictions to. Defaults to None.
+        out (str, optional): Folder to which the metrics write instead, with their
+            predictions. Defaults to None.
         out_prob (str, optional): Folder for probability maps. Defaults to None.
         prob_bits (int): Bits of these. Defaults to 16.
         tta (bool): Average over the views of ``cfg.tta_pipeline``. Defaults to False.
-        keep_worst (int): Over-confident images to keep for a report. Defaults to 0.
+        keep_worst (int): How many over-confident images to keep for a report. Defaults
+            to 0.
 
     Returns:
-        dict[str, dict]: Per set: ``metrics`` ({name: float}, percentages of the host's
-        IoUMetric as they are, undefined ones nan), ``ood``, ``folder``, and from a
+        dict[str, dict]: Per set: ``metrics`` ({name: float}; the host's IoUMetric gives
+        percentages; undefined ones are nan), ``ood``, ``folder``, and from a
         ``CalibrationMetric`` ``result`` and ``worst`` (main process only).
     """
     results = {}
@@ -181,8 +182,8 @@ def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
 
     Args:
         results (dict[str, dict]): What :func:`evaluate` returned.
-        evals (Sequence[str], optional): What was asked for. Defaults to the columns of
-            everything that was measured.
+        evals (Sequence[str], optional): The requested ones. Defaults to None: the
+            columns of everything that was measured.
     """
     columns = [c for e in (evals or EVALUATIONS) for c in EVALUATIONS[e][1]]
     measured = {k for entry in results.values() for k in entry['metrics']}
@@ -288,11 +289,11 @@ def draw_predictions(
 
 
 def measures_calibration(cfg: Config, evals: Sequence[str] | None) -> bool:
-    """Whether a ``CalibrationMetric`` is among what is to be measured.
+    """Whether the evaluation includes a ``CalibrationMetric``.
 
     Args:
         cfg (Config): With ``test_evaluator``.
-        evals (Sequence[str], optional): What was asked for instead.
+        evals (Sequence[str], optional): The requested ones, if any.
     """
     if evals:
         return 'ece' in evals
@@ -305,7 +306,7 @@ def _folder(base: str | None, test_set: TestSet, several: bool) -> str | None:
 
 
 def _by_last_name(metrics: dict[str, Any]) -> dict[str, float]:
-    """Metrics by their last name, or by the whole one where that is taken."""
+    """Metrics by their last name, or by the whole name if that is taken."""
     named: dict[str, float] = {}
     for key, value in metrics.items():
         if not _is_number(value):

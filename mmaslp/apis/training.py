@@ -11,19 +11,19 @@ __all__ = ['prepare_training', 'use_amp']
 
 
 def prepare_training(cfg: Config, *, resume: bool = False, amp: bool = False) -> Runner:
-    """Build the runner of a config, with its data sets, so that it can train.
+    """Build the runner of a config and its data sets, ready to train.
 
     Args:
         cfg (Config): Config with ``work_dir`` and ``launcher`` set.
-        resume (bool): Go on from the latest checkpoint of the work directory, or from
-            ``load_from``. Defaults to False: as the config says.
+        resume (bool): Continue from the latest checkpoint of the work directory, or
+            from ``load_from``. Defaults to False: as the config says.
         amp (bool): Train with automatic mixed precision. Defaults to False: as the
             config says.
 
     Raises:
         FileNotFoundError: A checkpoint or data is missing.
-        ValueError: A checkpoint is damaged, the data is not as it should be, or ``amp``
-            does not go with the optimizer of the config.
+        ValueError: A checkpoint is damaged, the data has problems, or ``amp`` does not
+            fit the optimizer of the config.
     """
     if amp:
         use_amp(cfg)
@@ -35,7 +35,7 @@ def prepare_training(cfg: Config, *, resume: bool = False, amp: bool = False) ->
     if start is not None:
         check_checkpoint(start)
     runner = build_runner(cfg)
-    # They build the data sets: a missing folder is the user's to know of, too.
+    # They build the data sets, so a missing folder is reported here too.
     _ = runner.train_loop, runner.val_loop
     return runner
 

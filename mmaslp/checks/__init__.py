@@ -1,1 +1,1 @@
-"""Checks of an environment, of a config and of a runner, and what they say."""
+"""Checks of an environment, of a config and of a runner, and their messages."""

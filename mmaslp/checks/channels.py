@@ -1,4 +1,4 @@
-"""What a loss for binary labels asks of its head in a config."""
+"""What a loss for binary labels needs from its head in a config."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,7 +11,7 @@ __all__ = ['check_channels']
 def check_channels(
     path: str, head: Mapping, model: Mapping, loss: str
 ) -> Iterator[Finding]:
-    """Look for heads that are not binary, or cannot predict with one channel.
+    """Look for heads that are not binary or cannot predict with one channel.
 
     Args:
         path (str): Place of the head in the config.

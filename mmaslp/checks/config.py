@@ -1,7 +1,7 @@
 """Checks of a config for the plugin; works on plain dictionaries.
 
-What a runner is checked for, too, is decided by the predicates that
-:mod:`mmaslp.checks.runner` uses.
+Whatever a runner is also checked for uses the predicates of
+:mod:`mmaslp.checks.runner`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ _DEFAULT_RULE = 'FB'
 
 
 def check_config(cfg: Mapping) -> list[Finding]:
-    """Look for what will not work with the plugin, or measure something else.
+    """Look for settings that do not work with the plugin, or measure something else.
 
     Args:
         cfg (Mapping): A config, with its bases merged.
@@ -73,7 +73,7 @@ def check_config(cfg: Mapping) -> list[Finding]:
 
 
 def check_data(cfg: Mapping) -> list[Finding]:
-    """Look for folders that are not there, and for a test set that is no test.
+    """Look for missing folders, and for a test set that is the validation set.
 
     Args:
         cfg (Mapping): A config, with its bases merged.
@@ -87,7 +87,7 @@ def check_data(cfg: Mapping) -> list[Finding]:
             Finding(
                 'note',
                 'test_dataloader has the images of val_dataloader, which steer the '
-                'levels: its figures are not those of unseen images',
+                'levels: its metrics are not those of unseen images',
                 'test_dataloader.dataset: other images',
             )
         )
@@ -162,7 +162,7 @@ def _perturbations(
 
 
 def _other_losses(model: Mapping) -> Iterator[Finding]:
-    """Say which heads train with more than SCBCELoss, if there is one at all."""
+    """Say which heads train with more than SCBCELoss, if any loss is SCBCELoss."""
     heads = [(path, head, _losses(head)) for path, head in _heads(model)]
     if not any(_is_ours(loss) for _, _, losses in heads for loss in losses):
         return
@@ -235,7 +235,7 @@ def _save_best(cfg: Mapping) -> Iterator[Finding]:
     best = checkpoint.get('save_best')
     first = next(iter(metrics_of(cfg, 'val_evaluator')), None)
     if best == 'auto' and is_type(first, 'CalibrationMetric'):
-        best = 'calib/ece'  # the host takes the first figure of the first metric
+        best = 'calib/ece'  # the host takes the first value of the first metric
     if (
         isinstance(best, str)
         and best.startswith('calib/')

@@ -1,4 +1,4 @@
-"""Checks of the data of a config: labels, folders, and what is tested."""
+"""Checks of the data of a config: labels, folders, and the test set."""
 
 import os.path as osp
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ SPLITS = ('train', 'val', 'test')
 
 
 def check_labels(cfg: Mapping) -> Iterator[Finding]:
-    """Look for datasets that read binary masks in another way.
+    """Look for datasets that read binary masks with another loader.
 
     Args:
         cfg (Mapping): A config, with its bases merged.
@@ -33,13 +33,13 @@ def check_labels(cfg: Mapping) -> Iterator[Finding]:
                 yield Finding(
                     'warning',
                     f'{path}.pipeline reads masks with LoadAnnotations: in a mask of '
-                    '0 and 255 the objects are ignored, and every figure is 100',
+                    '0 and 255 the objects are ignored, and every metric is 100',
                     f"{path}.pipeline: dict(type='LoadBinaryAnnotations')",
                 )
 
 
 def missing_data(cfg: Mapping) -> Iterator[Finding]:
-    """Look for folders of data that are not there.
+    """Look for missing data folders.
 
     Args:
         cfg (Mapping): A config, with its bases merged.
@@ -78,7 +78,7 @@ def _datasets(cfg: Mapping) -> Iterator[tuple[str, Mapping]]:
 
 
 def _images(part: Any) -> Any:
-    """A part of a config without what does not choose the images."""
+    """A part of a config, without the keys that do not choose the images."""
     if isinstance(part, Mapping):
         others = ('pipeline', 'test_mode', 'lazy_init', 'metainfo')
         return {k: _images(v) for k, v in part.items() if k not in others}

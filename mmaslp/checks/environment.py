@@ -26,12 +26,12 @@ def installed_versions() -> dict[str, str]:
 
 
 def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
-    """Judge a set of packages.
+    """Check a set of packages.
 
     Args:
         versions (Mapping[str, str]): Version by distribution, as
             :func:`installed_versions` gives them.
-        ops (bool): Whether mmcv's compiled operators are there.
+        ops (bool): Whether mmcv's compiled operators are installed.
 
     Returns:
         list[Finding]: What was found, the host first.

@@ -1,4 +1,4 @@
-"""What a check of an environment, of a config or of a runner has found."""
+"""The findings of a check of an environment, of a config or of a runner."""
 
 from dataclasses import dataclass
 
@@ -31,6 +31,6 @@ class Finding:
         return '\n'.join(lines + [f'{"":9}-> {x}' for x in self.remedy.splitlines()])
 
     def exception(self) -> ValueError:
-        """Say the same in the one line of an exception."""
+        """Return an exception with the same text on one line."""
         remedy = '; '.join(self.remedy.splitlines())
         return ValueError(f'{self.message} -> {remedy}' if remedy else self.message)

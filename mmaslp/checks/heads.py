@@ -1,4 +1,4 @@
-"""Heads and segmentors that give no logits per pixel and image."""
+"""Heads and segmentors without logits per pixel and image."""
 
 from .findings import Finding
 

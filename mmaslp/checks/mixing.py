@@ -1,4 +1,4 @@
-"""Transforms that make one training image of several."""
+"""Transforms that make one training image from several."""
 
 import re
 from collections.abc import Iterator
@@ -37,8 +37,8 @@ def mixing_steps(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
 
     Args:
         dataset (Any): Training set, or its dictionary in a config.
-        preprocessor (Any): Data preprocessor of the model, or its dictionary; None if
-            there is none.
+        preprocessor (Any): Data preprocessor of the model, or its dictionary; None
+            without one.
 
     Yields:
         Finding: One for each transform.

@@ -1,7 +1,7 @@
-"""Reading a part of a run, be it a dictionary of a config or the object built of it.
+"""Reading a part of a run: a dictionary of a config, or the object built from it.
 
-The doctor sees dictionaries and the hook sees objects. Both walk through datasets,
-pipelines and metrics here, so that they cannot find different things.
+The doctor sees dictionaries and the hook sees objects. Both use these functions to walk
+through datasets, pipelines and metrics, so they find the same things.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ def read(part: Any, name: str, default: Any = None) -> Any:
     Args:
         part (Any): A part of a config or of a runner.
         name (str): Name of the key or attribute.
-        default (Any): What is returned if there is none. Defaults to None.
+        default (Any): Returned if the key or attribute is missing. Defaults to None.
     """
     if isinstance(part, Mapping):
         return part.get(name, default)
@@ -61,10 +61,10 @@ def class_of(part: Any, registry: str) -> Any:
     if not isinstance(kind, str):
         return kind
     try:
-        import mmseg.registry  # here, as a config can be checked without a host
+        import mmseg.registry  # imported here: a config can be checked without a host
 
         return getattr(mmseg.registry, registry).get(kind)
-    except (ImportError, RuntimeError):  # the latter is the host's for unknown names
+    except (ImportError, RuntimeError):  # the host raises the latter for unknown names
         return None
 
 
@@ -93,9 +93,9 @@ def is_type(part: Any, name: str) -> bool:
 
 
 def metrics_of(cfg: Mapping, evaluator: str) -> list:
-    """List the metrics of an evaluator, which a config may give in three forms.
+    """List the metrics of an evaluator, in any of the three forms of a config.
 
-    A list, one metric, or the host's ``Evaluator`` that holds them.
+    The forms are a list, one metric, or the host's ``Evaluator`` that holds them.
 
     Args:
         cfg (Mapping): A config.
@@ -109,7 +109,7 @@ def metrics_of(cfg: Mapping, evaluator: str) -> list:
 
 
 def walk_datasets(dataset: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Go through a dataset and those that it wraps (Concat-, RepeatDataset, ...).
+    """Go through a dataset and the ones that it wraps (Concat-, RepeatDataset, ...).
 
     Args:
         dataset (Any): A dataset or its dictionary; None has no dataset.
@@ -127,7 +127,7 @@ def walk_datasets(dataset: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def walk_steps(step: Any) -> Iterator[Any]:
-    """Go through the transforms of a pipeline and those that they hold.
+    """Go through the transforms of a pipeline and the ones that they hold.
 
     Args:
         step (Any): A transform, its dictionary, or a list of them; None has none.

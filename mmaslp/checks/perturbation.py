@@ -1,4 +1,4 @@
-"""What the losses of a model must have in common."""
+"""Checks that the losses of a model fit together."""
 
 from collections.abc import Iterable, Sequence
 
@@ -25,7 +25,7 @@ def no_loss(num_losses: int) -> Finding | None:
 
 
 def no_loss_no_hook(num_losses: int) -> Finding | None:
-    """Warn of a model that uses nothing of the plugin.
+    """Warn about a model that does not use the plugin.
 
     Args:
         num_losses (int): Number of losses of the plugin in the model.
@@ -38,10 +38,10 @@ def no_loss_no_hook(num_losses: int) -> Finding | None:
 def different_strengths(
     strengths: Iterable[float], places: Sequence[str] = ()
 ) -> Finding | None:
-    """Refuse heads whose labels are perturbed by different strengths.
+    """Refuse heads that perturb labels by different strengths.
 
-    Perturbations of one strength may differ otherwise (``'M'``, ``'DM'`` and ``1.0``):
-    the levels depend on beta alone.
+    Perturbations of the same strength may differ otherwise (``'M'``, ``'DM'`` and
+    ``1.0``): the levels depend on beta alone.
 
     Args:
         strengths (Iterable[float]): Strength beta of every SCBCELoss, in (0, 2].

@@ -1,7 +1,7 @@
-"""Checks of what a runner has built, before the first iteration.
+"""Checks of the objects of a runner, before the first iteration.
 
-They decide by the predicates that :mod:`mmaslp.checks.config` uses, so that the doctor
-and the hook give the same answer in the same words.
+They use the same predicates as :mod:`mmaslp.checks.config`. So the doctor and the hook
+give the same answer in the same words.
 """
 
 import re
@@ -47,7 +47,7 @@ def check_losses(losses: Sequence[Any]) -> float:
         float: Their strength beta, in (0, 2].
 
     Raises:
-        ValueError: If there is none, or they have different strengths.
+        ValueError: If there is no SCBCELoss, or they have different strengths.
     """
     _raise(no_loss(len(losses)))
     strengths = [loss.perturbation.beta for loss in losses]
@@ -56,7 +56,7 @@ def check_losses(losses: Sequence[Any]) -> float:
 
 
 def check_pipeline(dataset: Any, preprocessor: Any) -> None:
-    """Refuse pipelines that make one training image of several.
+    """Refuse pipelines that make one training image from several.
 
     Args:
         dataset (Any): Training set.
@@ -71,12 +71,12 @@ def check_pipeline(dataset: Any, preprocessor: Any) -> None:
 def metric_keys(
     runner: Any, accuracy_key: str | None, needs_confidence: bool
 ) -> dict[str, str]:
-    """Names under which a validation reports what a rule needs.
+    """Names under which a validation reports the values that a rule needs.
 
     Args:
         runner (Any): The runner, with its loops built.
         accuracy_key (str, optional): Name given by the user.
-        needs_confidence (bool): Whether the rule needs the confidence beside the
+        needs_confidence (bool): Whether the rule needs the confidence besides the
             accuracy.
 
     Returns:
@@ -85,7 +85,7 @@ def metric_keys(
 
     Raises:
         ValueError: If there is no validation, no metric that gives an accuracy, or no
-            confidence where the rule needs one.
+            confidence although the rule needs one.
     """
     _raise(no_validation(LOOP_KEYS if runner.val_loop is None else ()))
     _raise(no_confidence(accuracy_key, needs_confidence))

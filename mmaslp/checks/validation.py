@@ -1,4 +1,4 @@
-"""What a rule that learns needs of the validation."""
+"""What a learning rule needs from the validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ __all__ = [
     'no_validation',
 ]
 
-# The host makes a validation of these three.
+# The host builds a validation from these three.
 LOOP_KEYS = ('val_dataloader', 'val_cfg', 'val_evaluator')
 
 _EVALUATOR = (
@@ -32,7 +32,7 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Metric:
-    """What the checks must know of a metric.
+    """What the checks must know about a metric.
 
     Attributes:
         name (str): Name of its class.
@@ -72,7 +72,7 @@ def no_validation(missing: Sequence[str]) -> Finding | None:
     """Refuse a run without a validation.
 
     Args:
-        missing (Sequence[str]): Those of ``LOOP_KEYS`` that the config does not set.
+        missing (Sequence[str]): The keys of ``LOOP_KEYS`` that the config does not set.
     """
     if not missing:
         return None
@@ -90,7 +90,7 @@ def no_validation(missing: Sequence[str]) -> Finding | None:
 
 
 def no_confidence(accuracy_key: str | None, needs_confidence: bool) -> Finding | None:
-    """Refuse an accuracy without a confidence where the rule needs both.
+    """Refuse an accuracy without a confidence if the rule needs both.
 
     Args:
         accuracy_key (str, optional): The key that the user gave to the hook.

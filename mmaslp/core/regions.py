@@ -6,12 +6,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ['BORDER_EDGES', 'border_bands', 'border_values']
+__all__ = [
+    'BORDER_EDGES',
+    'border_bands',
+    'border_cells',
+    'border_row_values',
+    'border_values',
+]
 
 # Sides of the grid on which distances are measured, and which the edges count in.
 GRID = 64
 # Upper edges of all bands but the last.
-BORDER_EDGES = (1.5, 3.0, 6.0, 12.0)
+BORDER_EDGES = (1.0, 2.0, 4.0, 8.0)
 
 
 def border_bands(
@@ -19,21 +25,23 @@ def border_bands(
     valid: Tensor | None = None,
     edges: Sequence[float] = BORDER_EDGES,
 ) -> Tensor:
-    r"""Band of every pixel by its distance to the nearest pixel of the other class.
+    r"""Band of every pixel by its distance from the border of a mask.
 
+    The border is the line between two pixels of different classes, so that a pixel
+    whose nearest pixel of the other class is d pixels away lies d - 1/2 from it.
     Distances scale with the image: the unit is :math:`\sqrt{HW} / 64` pixels. They are
     chessboard distances between cells of s x s pixels, with
     :math:`s = \max(1, \lfloor \sqrt{HW} / 64 \rfloor)`, so that the cost per pixel does
-    not grow with the image; a cell that holds both classes is in the first band. Up to
+    not grow with the image; a cell that holds both classes is at the border. Up to
     127 pixels of side a cell is one pixel.
 
     Args:
         mask (Tensor): Foreground, ``(N, H, W)``, bool or of 0 and 1, any device.
         valid (Tensor, optional): Bool, same shape; pixels that are False belong to
             neither class and make no border. Defaults to None: all are valid.
-        edges (Sequence[float]): Upper edges of all bands but the last, ascending, the
-            first above 1. A pixel is in the first band whose edge is above its
-            distance. Defaults to ``BORDER_EDGES``.
+        edges (Sequence[float]): Upper edges of all bands but the last, ascending. A
+            pixel is in the first band whose edge is not below its distance. Defaults to
+            ``BORDER_EDGES``: 1/64, 1/32, 1/16 and 1/8 of the side of the image.
 
     Returns:
         Tensor: ``(N, H, W)``, uint8, in [0, len(edges)]; the last band where the
@@ -46,11 +54,54 @@ def border_bands(
     Example:
         >>> mask = torch.zeros(1, 64, 64)
         >>> mask[..., 32:] = 1
-        >>> border_bands(mask)[0, 0, 16:34].tolist()
-        [4, 4, 4, 4, 4, 3, 3, 3, 3, 3, 3, 2, 2, 2, 1, 0, 0, 1]
+        >>> border_bands(mask)[0, 0, 20:36].tolist()
+        [4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 1, 0, 0, 1, 2, 2]
     """
-    cells, cell = _band_cells(mask, valid, edges)
-    return _expand(cells, cell, mask.shape)
+    cells, cell = border_cells(mask, valid, edges)
+    height, width = mask.shape[1:]
+    return _widen(_heighten(cells, cell, height), cell, width)
+
+
+def border_cells(
+    mask: Tensor,
+    valid: Tensor | None = None,
+    edges: Sequence[float] = BORDER_EDGES,
+    cell: int | None = None,
+) -> tuple[Tensor, int]:
+    """Band of every cell, before :func:`border_bands` gives it to the cell's pixels.
+
+    Args:
+        mask (Tensor): See :func:`border_bands`.
+        valid (Tensor, optional): See :func:`border_bands`.
+        edges (Sequence[float]): See :func:`border_bands`.
+        cell (int, optional): Side s of a cell in pixels. Defaults to None: that of
+            :func:`border_bands`.
+
+    Returns:
+        tuple[Tensor, int]: ``(N, ceil(H / s), ceil(W / s))``, uint8, and s. Cells at
+        the lower and right edge may reach beyond the image.
+
+    Raises:
+        ValueError: See :func:`border_bands`.
+    """
+    if mask.dim() != 3:
+        raise ValueError(f'mask must be (N, H, W), got {tuple(mask.shape)}')
+    side = math.sqrt(mask.shape[1] * mask.shape[2])
+    cell = cell or _usual_cell(mask.shape)
+    mask = mask.byte()
+    # 0: background, 1: foreground; of an ignored pixel 0 for the one, 1 for the other.
+    high = mask if valid is None else mask & valid
+    low = mask if valid is None else mask | ~valid
+    near = torch.stack([_cells(high, cell, 1) > 0, _cells(low, cell, 0) < 1])
+    band = torch.full(near.shape[1:], len(edges), dtype=torch.uint8, device=mask.device)
+    reached = 0
+    for edge in edges:
+        # Cells that are r apart lie r - 1/2 from the border between them.
+        radius = math.floor(edge * side / GRID / cell + 0.5)
+        near = _dilate(near, reached, radius)
+        reached = max(reached, radius)
+        band -= (near[0] & near[1]).byte()
+    return band, cell
 
 
 def border_values(
@@ -74,49 +125,76 @@ def border_values(
     Raises:
         ValueError: See :func:`border_bands`; or if there is another number of values.
     """
+    found, cell = _cell_values(mask, values, valid, edges, _usual_cell(mask.shape))
+    height, width = mask.shape[1:]
+    return _widen(_heighten(found, cell, height), cell, width)
+
+
+def border_row_values(
+    mask: Tensor,
+    values: Tensor,
+    valid: Tensor | None = None,
+    edges: Sequence[float] = BORDER_EDGES,
+) -> Tensor:
+    """:func:`border_values` where whole rows of cells share a row of values.
+
+    The side s of a cell is the largest divisor of H up to that of :func:`border_bands`.
+
+    Args:
+        mask (Tensor): See :func:`border_values`.
+        values (Tensor): See :func:`border_values`.
+        valid (Tensor, optional): See :func:`border_values`.
+        edges (Sequence[float]): See :func:`border_values`.
+
+    Returns:
+        Tensor: ``(N, H / s, W)``, of the dtype of ``values``.
+
+    Raises:
+        ValueError: See :func:`border_values`.
+    """
+    sides = range(_usual_cell(mask.shape), 0, -1)
+    cell = next(side for side in sides if mask.shape[1] % side == 0)
+    found, cell = _cell_values(mask, values, valid, edges, cell)
+    return _widen(found, cell, mask.shape[2])
+
+
+def _usual_cell(shape: torch.Size) -> int:
+    return max(1, int(math.sqrt(math.prod(shape[1:])) / GRID))
+
+
+def _cell_values(
+    mask: Tensor,
+    values: Tensor,
+    valid: Tensor | None,
+    edges: Sequence[float],
+    cell: int,
+) -> tuple[Tensor, int]:
+    """Value of the band of every cell, and the side of a cell."""
     if values.shape[-1] != len(edges) + 1:
         raise ValueError(
             f'{len(edges)} edges make {len(edges) + 1} bands, but there are '
             f'{values.shape[-1]} values'
         )
-    cells, cell = _band_cells(mask, valid, edges)
+    cells, cell = border_cells(mask, valid, edges, cell)
     rows = values.expand(len(mask), -1)
-    found = rows.gather(1, cells.flatten(1).long()).view(cells.shape)
-    return _expand(found, cell, mask.shape)
+    return rows.gather(1, cells.flatten(1).long()).view(cells.shape), cell
 
 
-def _band_cells(
-    mask: Tensor, valid: Tensor | None, edges: Sequence[float]
-) -> tuple[Tensor, int]:
-    """Band of every cell, (N, H / s, W / s) uint8, and s."""
-    if mask.dim() != 3:
-        raise ValueError(f'mask must be (N, H, W), got {tuple(mask.shape)}')
-    side = math.sqrt(mask.shape[1] * mask.shape[2])
-    cell = max(1, int(side / GRID))
-    mask = mask.byte()
-    # 0: background, 1: foreground; of an ignored pixel 0 for the one, 1 for the other.
-    high = mask if valid is None else mask & valid
-    low = mask if valid is None else mask | ~valid
-    near = torch.stack([_cells(high, cell, 1) > 0, _cells(low, cell, 0) < 1])
-    band = torch.full(near.shape[1:], len(edges), dtype=torch.uint8, device=mask.device)
-    reached = 0
-    for edge in edges:
-        # The largest number of cells whose distance in pixels is below the edge.
-        radius = math.ceil(edge * side / GRID / cell) - 1
-        near = _dilate(near, reached, radius)
-        reached = max(reached, radius)
-        band -= (near[0] & near[1]).byte()
-    return band, cell
-
-
-def _expand(cells: Tensor, cell: int, shape: torch.Size) -> Tensor:
-    """Give every pixel the value of its cell."""
+def _heighten(cells: Tensor, cell: int, height: int) -> Tensor:
+    """Repeat (N, R, C) rows to (N, H, C)."""
     if cell == 1:
         return cells
-    rows, columns = cells.shape[1:]
-    pixels = cells.view(-1, rows, 1, columns, 1).expand(-1, rows, cell, columns, cell)
-    pixels = pixels.reshape(-1, rows * cell, columns * cell)
-    return pixels[:, : shape[1], : shape[2]]
+    number, rows, columns = cells.shape
+    pixels = cells.unsqueeze(2).expand(number, rows, cell, columns)
+    return pixels.reshape(number, rows * cell, columns)[:, :height]
+
+
+def _widen(cells: Tensor, cell: int, width: int) -> Tensor:
+    """Repeat (N, R, C) columns to (N, R, W)."""
+    if cell == 1:
+        return cells
+    pixels = cells.unsqueeze(3).expand(*cells.shape, cell)
+    return pixels.reshape(*cells.shape[:2], -1)[..., :width]
 
 
 def _cells(values: Tensor, cell: int, largest: int) -> Tensor:
@@ -139,15 +217,11 @@ def _dilate(masks: Tensor, reached: int, radius: int) -> Tensor:
         # Wider steps would leave gaps next to the edge of the image.
         shift = min(radius - reached, reached + 1)
         for axis in (-2, -1):
-            size = masks.shape[axis]
-            if shift < size:
+            rest = masks.shape[axis] - shift
+            if rest > 0:
                 wide = masks.clone()
-                low, high = (
-                    masks.narrow(axis, 0, size - shift),
-                    masks.narrow(axis, shift, size - shift),
-                )
-                wide.narrow(axis, shift, size - shift).logical_or_(low)
-                wide.narrow(axis, 0, size - shift).logical_or_(high)
+                wide.narrow(axis, shift, rest).logical_or_(masks.narrow(axis, 0, rest))
+                wide.narrow(axis, 0, rest).logical_or_(masks.narrow(axis, shift, rest))
                 masks = wide
         reached += shift
     return masks

@@ -1,4 +1,4 @@
-"""Unpacking of downloaded archives, which nobody has to trust."""
+"""Safe unpacking of downloaded archives."""
 
 import os
 import os.path as osp
@@ -12,16 +12,16 @@ import zlib
 __all__ = ['extract', 'is_archive']
 
 ARCHIVE_SUFFIXES = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
-# Images are compressed already, masks shrink to a few per cent: what unpacks to more
-# than these is a decompression bomb.
+# Images are already compressed, and masks shrink to a few per cent. An archive that
+# unpacks to more than these limits is a decompression bomb.
 MAX_RATIO = 200
-MAX_SMALL = 2**30  # bytes; no archive is refused below
-# Archives in archives, as the published sets have them, are one level deep.
+MAX_SMALL = 2**30  # bytes; smaller archives are never refused
+# Published sets have archives in archives, never deeper.
 MAX_DEPTH = 3
 
 
 def is_archive(path: str) -> bool:
-    """Tell by its name whether a file is an archive that :func:`extract` reads.
+    """Whether a file, by its name, is an archive that :func:`extract` reads.
 
     Args:
         path (str): A file name.
@@ -36,12 +36,12 @@ def extract(archive: str, folder: str) -> None:
 
     Args:
         archive (str): A zip or tar file.
-        folder (str): Where to; made if need be.
+        folder (str): Where to; made if needed.
 
     Raises:
-        ValueError: The archive is broken, encrypted or of another kind, unpacks to
-            far more than it holds, or has a member outside of the folder or a link; the
-            message names the archive and what is wrong.
+        ValueError: The archive is broken, encrypted or of another kind, unpacks to far
+            more than its size, or has a link or a member outside of the folder. The
+            message names the archive and the problem.
     """
     limit = max(MAX_SMALL, MAX_RATIO * osp.getsize(archive))
     pending = [(archive, folder, 0)]
@@ -52,7 +52,7 @@ def extract(archive: str, folder: str) -> None:
                 f'{archive}: archives in archives, more than {MAX_DEPTH} deep; refused'
             )
         source = path
-        if depth:  # it may hold a file of its own name
+        if depth:  # it may hold a file with its own name
             source = osp.join(place, f'.unpacking-{osp.basename(path)}')
             os.replace(path, source)
         admission = _Admission(path, limit)
@@ -67,7 +67,7 @@ def extract(archive: str, folder: str) -> None:
 
 
 class _Admission:
-    """Which members of an archive are written, and under what name.
+    """Which members of an archive are written, and under which name.
 
     Attributes:
         limit (int): Bytes that may still be written.
@@ -142,7 +142,7 @@ def _unpack_zip(source: str, folder: str, admission: _Admission) -> None:
                 continue
             name = admission.name(
                 member.filename,
-                member.file_size,  # zipfile reads no more than that
+                member.file_size,  # zipfile reads at most that
                 stat.S_ISLNK(member.external_attr >> 16),
             )
             if name is not None:

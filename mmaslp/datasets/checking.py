@@ -15,7 +15,7 @@ ORIENTATION = 274
 
 
 def image_size(path: str) -> tuple[int, int]:
-    """Decode an image and return its size as the host's loader sees it.
+    """Decode an image and return its size as MMSegmentation's loader sees it.
 
     Args:
         path (str): An image file.
@@ -42,7 +42,7 @@ def check_pair(image: str, mask: str, graded: bool = False) -> str | None:
     Args:
         image (str): An image file.
         mask (str): A mask file.
-        graded (bool): Whether the mask may have any grey level. Defaults to False.
+        graded (bool): Whether the mask may have any grey. Defaults to False.
 
     Returns:
         str | None: What is wrong, with the name of the file; None if nothing is.
@@ -69,7 +69,7 @@ def check_pairs(
 
     Args:
         pairs (Mapping[str, tuple[str, str]]): From name to image and mask file.
-        graded (bool): Whether masks may have any grey level. Defaults to False.
+        graded (bool): Whether masks may have any grey. Defaults to False.
         progress (Callable[[int, int], None], optional): Called as
             ``progress(done, total)`` every 1000 pairs. Defaults to None.
 

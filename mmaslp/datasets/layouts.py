@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 __all__ = ['LAYOUTS', 'Layout', 'find_folders', 'get_layout']
 
-# Spellings of the two folders that redistributed copies use; compared without case.
+# Spellings of the two folders in redistributed copies; compared without case.
 IMAGE_FOLDERS = ('images', 'image', 'imgs', 'img', 'im')
 MASK_FOLDERS = ('masks', 'mask', 'gt', 'ground_truth_mask', 'gts')
 COMMON_FOLDERS = (
@@ -22,14 +22,14 @@ class Layout:
 
     Args:
         folders (tuple[tuple[str, str], ...]): Pairs of image and mask folder, as
-            published. ``COMMON_FOLDERS`` are tried after them.
+            published; ``COMMON_FOLDERS`` are tried after them.
         homes (tuple[str, ...]): Folders under the data root that may hold the
             pair; the data root itself is tried last.
         images (int, optional): How many images the complete set has.
-        archives (tuple[str, ...]): What the names of the published archives look
-            like, in lower case.
+        archives (tuple[str, ...]): Patterns of the names of the published archives, in
+            lower case.
         fetch (str): What to download.
-        graded (bool): Whether the published masks are votes instead of binary.
+        graded (bool): Whether the published masks are votes, not binary.
     """
 
     folders: tuple[tuple[str, str], ...] = ()
@@ -128,7 +128,7 @@ def get_layout(name: str) -> Layout:
         Layout: Its folders.
 
     Raises:
-        ValueError: There is no layout of this name; the message lists them.
+        ValueError: There is no layout with this name; the message lists all.
     """
     if name not in LAYOUTS:
         raise ValueError(f'unknown layout {name!r}; known are {", ".join(LAYOUTS)}')
@@ -148,16 +148,16 @@ def find_folders(
         layout (str): A key of ``LAYOUTS``. Defaults to 'folder'.
         split (str, optional): 'train', 'val', ...: the folders are then
             ``{split}/images`` or ``images/{split}``. Defaults to None.
-        need_masks (bool): Whether an image folder is of no use without its mask
-            folder. Defaults to True.
+        need_masks (bool): Whether an image folder needs its mask folder. Defaults to
+            True.
 
     Returns:
         tuple[str, str | None]: The image folder and the mask folder; None for the
-        latter if there is none and none is needed.
+        latter if it is missing and not needed.
 
     Raises:
-        FileNotFoundError: None of the known spellings is there; the message says
-            where was looked and what to fetch.
+        FileNotFoundError: No known spelling exists; the message says where it looked
+            and what to fetch.
         ValueError: Unknown layout.
     """
     spec = get_layout(layout)
@@ -184,7 +184,7 @@ def find_folders(
 
 
 def _with_split(pair: tuple[str, str], split: str | None) -> Iterator[tuple[str, str]]:
-    """Yield the ways in which a pair of folders is divided into splits."""
+    """Yield the ways to divide a pair of folders into splits."""
     if split is None:
         yield pair
     else:
@@ -194,7 +194,7 @@ def _with_split(pair: tuple[str, str], split: str | None) -> Iterator[tuple[str,
 
 
 def _resolve(root: str, relative: str) -> str | None:
-    """Find a folder whose spelling may differ in case; None if it is not there."""
+    """Find a folder whose spelling may differ in case; None if it does not exist."""
     path = root or '.'
     if not osp.isdir(path):
         return None

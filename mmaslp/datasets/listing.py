@@ -19,13 +19,13 @@ def leaf_datasets(dataset: Any) -> Iterator[Any]:
 
 
 def image_ids(dataset: Any) -> Iterator[str]:
-    """Go through the ``img_path`` of every image of a training set.
+    """Yield the ``img_path`` of every image of a training set.
 
     Args:
         dataset (Any): A dataset of MMEngine or MMSegmentation, wrapped or not.
 
     Yields:
-        str: Ids, repeated where datasets share an image.
+        str: Ids; repeated if datasets share an image.
 
     Raises:
         ValueError: If a dataset cannot be listed or does not name its images.

@@ -1,4 +1,4 @@
-"""The one place that decodes binary masks, whatever way they were published."""
+"""The only place that decodes binary masks, in every published form."""
 
 import io
 from pathlib import Path
@@ -8,17 +8,17 @@ from PIL import Image
 
 __all__ = ['decode_binary_mask', 'read_binary_mask']
 
-# Grey levels of a mask sit at the two ends; what lies between is an edge.
+# The greys of a mask lie at the two ends; those between belong to edges.
 LOW_END, HIGH_END = 31, 224
-# Share of the pixels that the edges may cover before it is no mask any more.
+# Largest share of the pixels that the edges of a mask may cover.
 MAX_EDGE_SHARE = 0.25
-# Share of the pixels that flat areas of one level must cover to be a clear level.
+# Share of the pixels that flat areas of one grey must cover to be a clear grey.
 MIN_LEVEL_SHARE = 0.001
-# Channels of a grey image differ by a few levels at most after JPEG.
+# After JPEG the channels of a grey image differ by at most a few greys.
 MAX_CHANNEL_SPREAD = 16
-# Images with more levels than this are noisy (JPEG), not label maps.
+# Images with more greys than this are noisy (JPEG), not label maps.
 MAX_LABELS = 32
-# Clear levels that lie this close together are one level with noise.
+# Clear greys that lie this close together are one grey with noise.
 NOISE_GAP = 8
 
 _REWRITE = 'Rewrite it as an 8-bit image of 0 (background) and 255 (foreground)'
@@ -70,20 +70,20 @@ def decode_binary_mask(
 
     - a palette of grey colours is read by its colours, any other by its indices,
       which must be 0 and 1;
-    - 0/1 wins over 0/255 where both fit, so an all-1 mask is all foreground;
-    - edges are cut at half: a level above 127 of 255 is foreground;
-    - transparency is accepted where it does not change the mask.
+    - 0/1 wins over 0/255 if both fit, so an all-1 mask is all foreground;
+    - edges are cut at half: a grey above 127 of 255 is foreground;
+    - transparency is accepted if it does not change the mask.
 
-    Anything else would be a guess and is refused: levels such as 0/128, 0/38 or
+    Anything else would be a guess and is refused: greys such as 0/128, 0/38 or
     0/1/255 (label maps, trimaps, masks with ignored pixels), colours, photographs.
 
     Args:
         data (bytes): The content of the image file.
         name (str | Path): The name of the file, for error messages.
-        graded (bool): Accept any grey level and cut at half: for masks whose levels are
-            votes, as in the first release of PASCAL-S. Defaults to False.
-        grey_edge (str): 'threshold' cuts grey edges at half, 'ignore' marks
-            the levels 32 to 223 as ``ignore_index``. Defaults to 'threshold'.
+        graded (bool): Accept any grey and cut at half: for masks of votes, as in the
+            first release of PASCAL-S. Defaults to False.
+        grey_edge (str): 'threshold' cuts grey edges at half, 'ignore' marks the greys
+            32 to 223 as ``ignore_index``. Defaults to 'threshold'.
         ignore_index (int): The value of ignored edge pixels. Defaults to 255.
 
     Returns:
@@ -108,7 +108,7 @@ def decode_binary_mask(
     grey = _grey(image, name)
     lossy = image.format == 'JPEG'
     if not lossy and grey.max() <= 1:
-        return grey.copy()  # what PIL hands out cannot be written to
+        return grey.copy()  # the array of PIL is read-only
     if not graded:
         _check_grey(grey, name, lossy)
     mask = (grey > 127).astype(np.uint8)
@@ -118,7 +118,7 @@ def decode_binary_mask(
 
 
 def _open(data: bytes, name: str | Path) -> Image.Image:
-    """Decode an image completely, so that a truncated file shows up here."""
+    """Decode an image completely, so a truncated file fails here."""
     if not data:
         raise ValueError(f'{name}: the mask file is empty')
     try:
@@ -133,7 +133,7 @@ def _open(data: bytes, name: str | Path) -> Image.Image:
 
 
 def _grey(image: Image.Image, name: str | Path) -> np.ndarray:
-    """Reduce an image of any mode to grey levels, ``(H, W)`` uint8."""
+    """Reduce an image of any mode to greys, ``(H, W)`` uint8."""
     if image.mode == '1':
         return np.asarray(image, dtype=np.uint8)
     if image.mode == 'P':
@@ -166,7 +166,7 @@ def _palette_grey(image: Image.Image, name: str | Path) -> np.ndarray:
 
 
 def _deep_grey(values: np.ndarray, name: str | Path) -> np.ndarray:
-    """Scale 16-bit values to 8 bits; files that use 8 bits only stay as they are."""
+    """Scale 16-bit values to 8 bits; files that use only 8 bits stay unchanged."""
     if values.min() < 0 or values.max() > 65535:
         raise ValueError(
             f'{name}: values {values.min()} to {values.max()} do not fit into '
@@ -194,7 +194,7 @@ def _channel_grey(colours: np.ndarray, name: str | Path) -> np.ndarray:
 
 
 def _opaque_grey(pixels: np.ndarray, name: str | Path) -> np.ndarray:
-    """Drop the alpha channel of ``(H, W, 4)`` if the mask is the same without."""
+    """Drop the alpha channel of ``(H, W, 4)`` if it does not change the mask."""
     grey = _channel_grey(pixels[..., :3], name)
     seen = grey.astype(np.uint16) * pixels[..., 3] // 255
     if not np.array_equal(grey > 127, seen > 127):
@@ -210,7 +210,7 @@ def _spread(colours: np.ndarray) -> int:
 
 
 def _check_grey(grey: np.ndarray, name: str | Path, lossy: bool) -> None:
-    """Refuse grey levels that do not sit at the two ends of the range."""
+    """Refuse greys that do not lie at the two ends of the range."""
     counts = np.bincount(grey.ravel(), minlength=256)
     levels = np.flatnonzero(counts)
     low, high = int(levels[0]), int(levels[-1])
@@ -243,7 +243,7 @@ def _check_grey(grey: np.ndarray, name: str | Path, lossy: bool) -> None:
 
 
 def _clear_greys(grey: np.ndarray, noisy: bool) -> np.ndarray:
-    """Levels that cover flat areas (3x3 pixels alike), noise apart."""
+    """Greys that cover flat areas (3x3 equal pixels), without noise."""
     flat = np.ones(tuple(max(n - 2, 0) for n in grey.shape), dtype=bool)
     centre = grey[1:-1, 1:-1]
     for dy in range(3):

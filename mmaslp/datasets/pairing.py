@@ -26,9 +26,9 @@ def tell_apart(
     image_suffix: str | tuple[str, ...] | None = None,
     mask_suffix: str | None = None,
 ) -> tuple[str | tuple[str, ...] | None, str | None]:
-    """Choose the suffixes by which images and masks are told apart.
+    """Choose the suffixes that distinguish images from masks.
 
-    Where both lie in one folder, photographs are .jpg, .jpeg or .bmp and masks .png.
+    If both lie in one folder, photographs are .jpg, .jpeg or .bmp and masks .png.
 
     Args:
         image_folder (str): The folder of the images.
@@ -64,7 +64,8 @@ def list_stems(
 
     Raises:
         FileNotFoundError: The folder does not exist.
-        ValueError: It holds no image, or two whose names differ by their suffix only.
+        ValueError: It holds no image, or two images whose names differ only in the
+            suffix.
     """
     if not fileio.isdir(folder, backend_args=backend_args):
         raise FileNotFoundError(f'no such folder: {osp.abspath(folder)}')
@@ -114,7 +115,7 @@ def read_list(
 ) -> list[str]:
     """Read a list file with one image name per line.
 
-    Names may have a suffix, lines may end in CRLF, blank lines do not count.
+    Names may have a suffix, lines may end in CRLF, and blank lines do not count.
 
     Args:
         path (str): The list file.
@@ -127,7 +128,7 @@ def read_list(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is empty, no UTF-8 text, or names an image twice.
+        ValueError: It is empty, is not UTF-8 text, or names an image twice.
     """
     if not fileio.isfile(path, backend_args=backend_args):
         raise FileNotFoundError(f'no such list file: {osp.abspath(path)}')
@@ -161,7 +162,7 @@ def select(
         dict[str, str]: The listed part of ``images``, sorted.
 
     Raises:
-        ValueError: The list names images that are not there.
+        ValueError: The list names images that do not exist.
     """
     missing = [stem for stem in stems if stem not in images]
     if missing:

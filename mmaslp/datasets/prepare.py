@@ -19,7 +19,7 @@ from .synthetic import make_synthetic_sod
 
 __all__ = ['SETS', 'prepare_dataset']
 
-# What the user names, and the layouts that belong to it.
+# From the name that the user gives to its layouts.
 SETS = {
     'duts': ('DUTS-TR', 'DUTS-TE'),
     'duts-tr': ('DUTS-TR',),
@@ -33,7 +33,7 @@ SETS = {
     'folder': ('folder',),
     'synthetic': (),
 }
-# Its masks are votes in the first release: they are written anew, cut at half.
+# In the first release its masks are votes: they are cut at half and written anew.
 VOTES = 'PASCAL-S'
 MAX_SHOWN = 100
 # Writes a file to a path.
@@ -72,13 +72,13 @@ def prepare_dataset(
             :class:`Split`.
         symlink (bool): Link to the source files instead of copying. Defaults to False.
         skip_bad (bool): Leave out bad pairs instead of stopping. Defaults to False.
-        report (Callable[[str], None]): Takes lines on the progress. Defaults to
+        report (Callable[[str], None]): Receives lines about the progress. Defaults to
             ``print``.
 
     Raises:
-        FileNotFoundError: The data is not there; says where was looked and what to
+        FileNotFoundError: The data does not exist; says where it looked and what to
             fetch.
-        ValueError: The data is not as it should be; lists every problem.
+        ValueError: The data has problems; lists all of them.
     """
     split = split or Split()
     if name == 'synthetic':
@@ -113,10 +113,10 @@ def _check_arguments(name: str, sources: Sequence[str], split: Split) -> None:
 
 @dataclass(frozen=True)
 class _Job:
-    """The choices of one call of :func:`prepare_dataset`, which documents them."""
+    """The arguments of one call of :func:`prepare_dataset`, which documents them."""
 
     out: str
-    staging: str  # what lies there is ours and may be moved
+    staging: str  # files in it are ours and may be moved
     list_file: str | None
     split: Split
     symlink: bool
@@ -214,9 +214,9 @@ class _Job:
             self.report(f'{name}: split into {sizes} ({source})')
 
     def write_files(self, files: dict[str, Writer], target: str) -> None:
-        """Write files in a folder beside the target, which then takes its name.
+        """Write files to a folder beside the target, then rename it to the target.
 
-        ``files`` holds, by path below the target, what writes the file.
+        ``files`` maps each path below the target to the function that writes it.
         """
         if osp.isdir(target) and os.listdir(target):
             if set(files) - _files_below(target):
@@ -237,7 +237,7 @@ class _Job:
         os.rename(partial, target)
 
     def copy_of(self, source: str) -> Writer:
-        """What writes a file as it is: moved if it is ours, else linked or copied."""
+        """Writer of an unchanged file: moves our own files, links or copies others."""
         if osp.abspath(source).startswith(osp.abspath(self.staging) + os.sep):
             return lambda path: os.replace(source, path)
         if self.symlink:
@@ -245,7 +245,7 @@ class _Job:
         return lambda path: shutil.copyfile(source, path)
 
     def mask(self, name: str, image: str, mask: str | None) -> Writer:
-        """What writes the mask of an image."""
+        """Writer of the mask of an image."""
         if name == TEXTURES:
             return lambda path: _save_mask(
                 np.zeros(image_size(image)[::-1], bool), path
@@ -261,7 +261,7 @@ def _save_mask(mask: np.ndarray, path: str) -> None:
 
 
 def _holds(target: str, pairs: Pairs) -> bool:
-    """Whether the source lies in the target already."""
+    """Whether the source already lies in the target."""
     image = osp.realpath(next(iter(pairs.values()))[0])
     return image.startswith(osp.realpath(target) + os.sep)
 

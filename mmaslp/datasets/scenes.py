@@ -12,10 +12,10 @@ def make_scene(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw an image with a salient object and its mask.
 
-    The object is large and lies away from the border; it differs from the background in
-    colour and texture, in part of the images by little (camouflage). Smaller things of
-    any colour lie about, light falls unevenly, edges are soft to a varying degree and
-    the sensor is noisy. What is salient is therefore not always certain.
+    The object is large and lies away from the border. It differs from the background in
+    colour and texture; in some images it differs only a little (camouflage). Smaller
+    things of any colour lie around it, the light is uneven, edges are more or less
+    soft, and the sensor is noisy. So it is not always certain which object is salient.
 
     Args:
         rng (np.random.Generator): Source of randomness.
@@ -64,7 +64,7 @@ def make_scene(
 
 
 def make_texture(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw an image that holds no object: out of distribution for a model of objects.
+    """Draw an image without an object: out of distribution for a model of objects.
 
     Args:
         rng (np.random.Generator): Source of randomness.

@@ -23,16 +23,16 @@ __all__ = ['SODDataset']
 
 @DATASETS.register_module()
 class SODDataset(BaseDataset):
-    """Images with binary masks: salient objects or any other single foreground.
+    """Images with binary masks: salient objects, or any other single foreground.
 
-    The folders are found by ``layout`` in the spellings in which the sets are
-    published, or given by ``data_prefix``. Image and mask belong together by name
-    without suffix, in sub-folders too. All is checked when the dataset is built: an
-    image without mask, a mask without image, a listed image that is not there, names
-    that occur twice and empty folders are errors. Images are sorted by name.
+    ``layout`` finds the folders in the spellings of the published sets; or
+    ``data_prefix`` gives them. An image and a mask belong together if their names
+    without suffix are equal, in sub-folders too. These are errors when the dataset is
+    built: an image without mask, a mask without image, a listed image that does not
+    exist, a name that occurs twice, an empty folder. Images are sorted by name.
 
-    Load the masks with :class:`LoadBinaryAnnotations`: the host's ``LoadAnnotations``
-    reads the 255 of a 0/255 mask as "ignore".
+    Load the masks with :class:`LoadBinaryAnnotations`: the ``LoadAnnotations`` of
+    MMSegmentation reads the 255 of a 0/255 mask as "ignore".
 
     Args:
         data_root (str, optional): The folder that holds the set, or the folder of all
@@ -40,21 +40,21 @@ class SODDataset(BaseDataset):
         layout (str, optional): How the set is laid out: 'DUTS-TR', 'DUTS-TE',
             'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS', 'DTD-500', 'mmseg'
             (img_dir, ann_dir) or 'folder' (images, masks). Defaults to 'folder'.
-        split (str, optional): The part of the set, where it is a folder
+        split (str, optional): The part of the set, if each part is a folder
             (``train/images`` or ``images/train``). Defaults to None.
         ann_file (str): A list file, one image name per line, with or without
             suffix. Defaults to '', all images.
         data_prefix (dict, optional): ``img_path`` and ``seg_map_path`` instead of a
             layout, relative to ``data_root``. Defaults to None.
-        img_suffix (str, optional): The ending of image names. Defaults to None, any of
+        img_suffix (str, optional): The suffix of image names. Defaults to None, any of
             .jpg .jpeg .png .bmp .tif .tiff.
-        seg_map_suffix (str, optional): The ending of mask names. Defaults to
-            None, any of the same.
+        seg_map_suffix (str, optional): The suffix of mask names. Defaults to None, any
+            of the same.
         empty_masks (bool): There are no mask files; the loader makes all-zero
             masks (out-of-distribution images). Defaults to False.
         metainfo (dict, optional): May rename the two classes. Defaults to None.
-        reduce_zero_label (bool): Accepted for the sake of shared configs; must be
-            False. Defaults to False.
+        reduce_zero_label (bool): Accepted for shared configs; must be False. Defaults
+            to False.
         backend_args (dict, optional): mmengine's file backend; needs ``data_prefix``
             if it is not the local disk. Defaults to None.
         **kwargs: ``pipeline``, ``indices``, ``test_mode``, ``serialize_data``,
@@ -62,7 +62,7 @@ class SODDataset(BaseDataset):
             :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
-        FileNotFoundError: No folder or list file; says where was looked.
+        FileNotFoundError: No folder or list file; says where it looked.
         ValueError: Files that do not fit together, or wrong arguments.
 
     Example:
@@ -120,7 +120,7 @@ class SODDataset(BaseDataset):
 
     @classmethod
     def _load_metainfo(cls, metainfo: dict | None = None) -> dict:
-        """Merge the meta information and add the keys that mmseg's datasets have."""
+        """Merge the meta information and add the keys of mmseg's datasets."""
         merged = super()._load_metainfo(metainfo)
         if len(merged['classes']) != 2 or len(merged['palette']) != 2:
             raise ValueError(
@@ -173,7 +173,7 @@ class SODDataset(BaseDataset):
         ]
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Tell which classes an image has, for ``ClassBalancedDataset``.
+        """Return the classes of an image, for ``ClassBalancedDataset``.
 
         Args:
             idx (int): Its index.
@@ -199,6 +199,6 @@ class SODDataset(BaseDataset):
 
 
 def _join(folder: str, name: str) -> str:
-    """Join a path so that one file has one spelling: it identifies the image."""
+    """Join a path so that one file has one spelling: the path identifies the image."""
     path = osp.join(folder, name)
     return path if '://' in path else osp.normpath(path)

@@ -1,4 +1,4 @@
-"""Downloaded data as it lies on the disk: archives, folders, pairs of files."""
+"""Downloaded data on the disk: archives, folders, pairs of files."""
 
 import os
 import os.path as osp
@@ -11,28 +11,28 @@ from .pairing import list_stems, read_list, select, tell_apart
 
 __all__ = ['TEXTURES', 'Pairs', 'find_pairs', 'open_source']
 
-# The one set without masks: textures, of which a list chooses some.
+# The only set without masks: textures, chosen by a list.
 TEXTURES = 'DTD-500'
-# From name to image file and mask file; None where there is no mask.
+# From name to image file and mask file; None without a mask.
 Pairs = dict[str, tuple[str, str | None]]
 
 
 def open_source(
     path: str, staging: str, names: Sequence[str], report: Callable[[str], None]
 ) -> str:
-    """Unpack archives, unless the folder holds the data already.
+    """Unpack archives, unless the folder already holds the data.
 
     Args:
         path (str): An archive, a folder of archives, or a folder of data.
         staging (str): Folder to unpack to.
-        names (Sequence[str]): The layouts that are looked for.
-        report (Callable[[str], None]): Takes a line on each archive.
+        names (Sequence[str]): The layouts to look for.
+        report (Callable[[str], None]): Receives a line about each archive.
 
     Returns:
         str: The folder of the data, ``path`` or ``staging``.
 
     Raises:
-        ValueError: A file is no archive, or cannot be unpacked.
+        ValueError: A file is not an archive, or cannot be unpacked.
     """
     if osp.isfile(path):
         if not is_archive(path):
@@ -71,13 +71,13 @@ def find_pairs(
         without partner.
 
     Raises:
-        FileNotFoundError: The set is in none of the folders; says where was looked.
-        ValueError: The set is split already, or the list does not fit.
+        FileNotFoundError: The set is in none of the folders; says where it looked.
+        ValueError: The set is already split, or the list does not fit.
     """
     folders = _locate(name, roots)
     if folders is None and name == 'folder':
         _refuse_splits(roots)
-    if folders is None:  # then this says where was looked and what to fetch
+    if folders is None:  # then this says where it looked and what to fetch
         folders = find_folders(roots[0], name, need_masks=name != TEXTURES)
     image_folder, mask_folder = folders
     image_suffix, mask_suffix = tell_apart(image_folder, mask_folder)
@@ -119,7 +119,7 @@ def _locate(name: str, roots: Sequence[str]) -> tuple[str, str | None] | None:
 
 
 def _refuse_splits(roots: Sequence[str]) -> None:
-    """Stop at a set that is divided already."""
+    """Stop at a set that is already divided."""
     for root in roots:
         try:
             find_folders(root, split='train')

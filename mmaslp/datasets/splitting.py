@@ -27,10 +27,10 @@ class Split:
     seed: int = 0
 
     def check(self, with_test: bool) -> None:
-        """Refuse shares that leave nothing to train on.
+        """Refuse shares that leave no training images.
 
         Args:
-            with_test (bool): Whether test images are taken, too.
+            with_test (bool): Whether to take test images too.
 
         Raises:
             ValueError: If a share is negative or their sum is 1 or more.
@@ -53,16 +53,16 @@ class Split:
 
         Args:
             names (Collection[str]): Names of all usable images.
-            left_out (Collection[str]): Names of bad ones, which the list may hold.
-            val_ratio (float): Share of validation images if this split states none.
-            with_test (bool): Whether to take test images, too. Defaults to False.
+            left_out (Collection[str]): Names of bad images, which the list may contain.
+            val_ratio (float): Share of validation images if this split has none.
+            with_test (bool): Whether to take test images too. Defaults to False.
 
         Returns:
-            dict[str, list[str]]: Sorted names of ``train``, ``val`` and ``test``;
-            without the parts that are empty.
+            dict[str, list[str]]: Sorted names of ``train``, ``val`` and ``test``; empty
+            parts are left out.
 
         Raises:
-            ValueError: The list names other images, or nothing is left to train on.
+            ValueError: The list names other images, or no training image is left.
         """
         names = sorted(names)
         shuffled = random.Random(self.seed).sample(names, len(names))

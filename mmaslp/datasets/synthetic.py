@@ -17,7 +17,7 @@ from .sod import SODDataset
 
 __all__ = ['SyntheticSODDataset', 'make_synthetic_sod']
 
-# Raise it with any change of the pictures: sets written by another version are refused.
+# Raise it whenever the images change: sets of another version are refused.
 VERSION = 1
 MANIFEST = 'manifest.json'
 NUM_IMAGES = {'train': 60, 'val': 60, 'test': 100, 'ood': 60}
@@ -32,22 +32,22 @@ def make_synthetic_sod(
     wrong_share: float = WRONG_SHARE,
     progress: Callable[[str], object] | None = None,
 ) -> dict[str, Any]:
-    """Write the synthetic salient-object set, unless it is there already.
+    """Write the synthetic salient-object set, unless it already exists.
 
     The splits ``train``, ``val`` and ``test`` hold scenes with one salient
     object, ``ood`` holds textures with empty masks. A share of the training masks is
     grossly wrong, as in real annotations; the manifest lists them. Each image depends
-    on the seed, its split and its number alone.
+    only on the seed, its split and its number.
 
     The set appears in one piece: it is written beside ``out`` and then renamed. A
-    killed run leaves no half of it, and of concurrent runs one wins.
+    killed run leaves no partial set. If several runs write it at once, one wins.
 
     Args:
         out (str): The folder to write, as ``{out}/{split}/images`` and ``masks``.
         seed (int): Seed of all randomness. Defaults to 0.
         size (int): Height and width in pixels, >= 32. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
-            ``NUM_IMAGES``; splits that are left out keep their default.
+            ``NUM_IMAGES``; other splits keep their default.
         wrong_share (float): Share of wrong masks in ``train``. Defaults to
             ``WRONG_SHARE``.
         progress (Callable[[str], object], optional): Called as
@@ -95,7 +95,7 @@ class SyntheticSODDataset(SODDataset):
     """A split of the built-in data, written to disk when it is first used.
 
     Args:
-        data_root (str): Where the set is kept. Defaults to 'data/synthetic_sod'.
+        data_root (str): Folder of the set. Defaults to 'data/synthetic_sod'.
         split (str): 'train', 'val', 'test' or 'ood'. Defaults to 'train'.
         seed (int): Seed of the set. Defaults to 0.
         size (int): Height and width of the images. Defaults to 64.
@@ -132,7 +132,7 @@ class SyntheticSODDataset(SODDataset):
         super().__init__(data_root=data_root, split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Write the set if need be, then pair images and masks.
+        """Write the set if needed, then pair images and masks.
 
         Returns:
             list[dict]: See :class:`SODDataset`.
@@ -142,7 +142,7 @@ class SyntheticSODDataset(SODDataset):
 
 
 def _check(settings):
-    """Refuse settings that make no set."""
+    """Refuse settings that cannot make a set."""
     if settings['size'] < 32:
         raise ValueError(f'size must be 32 or more, not {settings["size"]}')
     if not 0 <= settings['wrong_share'] <= 1:
@@ -180,7 +180,7 @@ def _write(folder, settings, progress):
 
 
 def _read_manifest(out, settings):
-    """Read the manifest of a set that must have been made with these settings."""
+    """Read the manifest of a set; it must have these settings."""
     path = osp.join(out, MANIFEST)
     try:
         with open(path, encoding='utf-8') as file:

@@ -1,4 +1,4 @@
-"""Procedural textures and shapes, the raw material of the synthetic set."""
+"""Procedural textures and shapes for the synthetic set."""
 
 import colorsys
 
@@ -115,7 +115,7 @@ def colours(
         saturation (tuple[float, float]): Range of the saturation; colours above 0.5
             are warm more often than not. Defaults to (0.05, 0.4).
         like (np.ndarray, optional): ``(2, 3)`` colours to resemble. Defaults to None.
-        likeness (float): How much, from 0 to 1. Defaults to 0.
+        likeness (float): How similar, from 0 to 1. Defaults to 0.
 
     Returns:
         np.ndarray: ``(2, 3)`` float32 in [0, 1].

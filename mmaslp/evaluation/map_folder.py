@@ -9,6 +9,7 @@ import numpy as np
 from ..core.calibration import (
     CalibrationHistogram,
     ImageTable,
+    RegionTable,
     average_precision,
     roc_auc,
 )
@@ -20,9 +21,9 @@ from .sod_measures import load_library, sod_metrics, sod_record
 from .worst_images import WorstImages
 
 MASK_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.gif')
-# What file managers leave behind, and hidden files.
+# Files of file managers, and hidden files.
 LITTER = ('thumbs.db', 'desktop.ini')
-# Problems listed in one message; the rest is counted.
+# How many problems one message lists; it only counts the others.
 MAX_LISTED = 40
 
 
@@ -38,8 +39,8 @@ def evaluate_maps(
 ) -> dict[str, Any]:
     """Measure every map of a folder.
 
-    Maps and masks are matched by the stem of their names. All of it must fit: whatever
-    is wrong with any file is collected and raised together.
+    Maps and masks are matched by the stem of their names. All files must fit. All
+    problems are collected and raised in one error.
 
     Args:
         pred_dir (str | Path): Folder of probability maps, see
@@ -71,12 +72,14 @@ def evaluate_maps(
     for stem, (pred, gt) in pairs.items():
         prob, label = _read_pair(pred, gt, problems)
         if problems:
-            continue  # nothing will be reported: only look for more of them
+            continue  # no result will be reported: only look for more problems
         prob = apply_protocol(prob, protocol)
         image = CalibrationHistogram()
         image.update(prob, label)
         total.merge(image)
-        record = ImageTable.record(stem, image, bins)
+        regions = RegionTable()
+        regions.update(prob, label)
+        record = ImageTable.record(stem, image, bins, regions=regions)
         records.append(record)
         if sod:
             sod_records.append(sod_record(prob, label))
@@ -119,7 +122,7 @@ def pair_files(
         sentence per entry that cannot be matched.
 
     Raises:
-        ValueError: A folder is missing, unreadable, empty or both are the same.
+        ValueError: A folder is missing, unreadable or empty, or both are the same.
     """
     pred_dir, gt_dir = Path(pred_dir), Path(gt_dir)
     problems: list[str] = []
@@ -138,7 +141,7 @@ def pair_files(
 def list_files(
     folder: Path, suffixes: Sequence[str], what: str, problems: list[str]
 ) -> dict[str, Path]:
-    """List a folder as {stem: path}; entries that are no such files are problems."""
+    """List a folder as {stem: path}; all other entries are problems."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -167,14 +170,14 @@ def list_files(
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # a loop of links: reading it will say so
+    except OSError:  # a loop of links: reading it gives the error
         return False
 
 
 def _read_pair(
     pred: Path, gt: Path, problems: list[str]
 ) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
-    """Read a map and its mask; what is wrong with either is added to the problems."""
+    """Read a map and its mask; add what is wrong to the problems."""
     read = []
     for path, reader in ((pred, read_prob_map), (gt, read_binary_mask)):
         try:

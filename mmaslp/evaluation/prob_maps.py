@@ -17,8 +17,8 @@ BITS = {8: np.uint8, 16: np.uint16}
 def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) -> None:
     """Write a probability map as grey PNG.
 
-    The value is rounded to the nearest of 2**bits values, so that it is read back
-    within 0.5 / (2**bits - 1): 0.002 with 8 bits, 7.7e-6 with 16.
+    The value is rounded to the nearest of 2**bits values. So it is read back within 0.5
+    / (2**bits - 1): 0.002 with 8 bits, 7.7e-6 with 16.
 
     Args:
         path (str | Path): Where to; ends with .png. Its folder must exist.
@@ -26,8 +26,9 @@ def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) 
         bits (int): 8 or 16. Defaults to 16.
 
     Raises:
-        ValueError: ``bits`` is neither 8 nor 16, ``path`` is no .png, ``prob`` is
-            not ``(H, W)`` or has NaN or values further than 1e-6 outside [0, 1].
+        ValueError: ``bits`` is neither 8 nor 16, ``path`` does not end with .png,
+            ``prob`` is not ``(H, W)`` or has NaN or values further than 1e-6 outside
+            [0, 1].
     """
     if bits not in BITS:
         raise ValueError(f'bits must be 8 or 16, not {bits!r}')
@@ -114,7 +115,7 @@ def _read_npy(path: Path) -> np.ndarray:
 
 
 def _in_range(prob: np.ndarray, path: Path) -> np.ndarray:
-    """Refuse values that are no probabilities; clamp rounding."""
+    """Refuse values that are not probabilities; clamp rounding."""
     if np.isnan(prob).any():
         raise ValueError(f'{path}: has {int(np.isnan(prob).sum())} NaN values')
     if not prob.size:

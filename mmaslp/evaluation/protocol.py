@@ -27,19 +27,19 @@ def check_protocol(protocol: str) -> None:
 def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
     """Prepare one map.
 
-    'raw' leaves it as it is. 'released' does what the released ASLP code does before it
-    measures: stretch each image to [0, 1] and round to 8 bits. That makes every
-    image's darkest pixel 0 and its brightest 1, however unsure the model was, so it
-    changes the probabilities that are measured (an empty scene is hit worst). It is
-    here only to compare with published numbers.
+    'raw' changes nothing. 'released' does what the released ASLP code does before it
+    measures: it stretches each image to [0, 1] and rounds to 8 bits. The darkest pixel
+    of every image becomes 0 and the brightest 1, however unsure the model was. So it
+    changes the probabilities, most of all on an empty scene. Use it only to compare
+    with published numbers.
 
     Source: ``test`` in https://github.com/Carlisle-Liu/ASLP.
 
     Args:
         prob (Tensor | np.ndarray): ``(H, W)`` in [0, 1].
         protocol (str): 'raw' or 'released'.
-        valid (Tensor | np.ndarray, optional): ``(H, W)`` bool, False for pixels that
-            are ignored and so do not set the stretch. Defaults to None: all count.
+        valid (Tensor | np.ndarray, optional): ``(H, W)`` bool, False for ignored
+            pixels, which do not set the stretch. Defaults to None: all pixels count.
 
     Returns:
         Tensor | np.ndarray: ``(H, W)`` in [0, 1], of the type of ``prob``.

@@ -5,9 +5,19 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ..core.calibration import CalibrationHistogram, ImageTable, equal_width
+from ..core.calibration import (
+    BORDERS,
+    REGION_ERRORS,
+    CalibrationHistogram,
+    ImageRegions,
+    ImageTable,
+    equal_width,
+)
 from ..core.calibration.bootstrap import bootstrap
 from ..utils.atomic_write import atomic_write
+
+# What the edges of regions count in, see `core.regions`.
+REGION_UNIT = 'sqrt(height * width) / 64 pixels'
 
 
 def calibration_result(
@@ -19,22 +29,26 @@ def calibration_result(
     resamples: int = 1000,
     settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Put every metric of an evaluation together.
+    """Collect every metric of an evaluation.
 
     Args:
         histogram (CalibrationHistogram): Of all pixels.
-        images (ImageTable): One row per image, in the same mode and bins.
+        images (ImageTable): One row per image, in the same mode and bins. If the rows
+            have regions, so has the result.
         bins (int): Number of bins. Defaults to 10.
         mode (str): 'top_label' or 'positive'. Defaults to 'top_label'.
         resamples (int): Bootstrap resamples for the intervals; 0 for none.
             Defaults to 1000.
-        settings (dict, optional): What else made the result. Defaults to None.
+        settings (dict, optional): Other settings of the evaluation. Defaults to None.
 
     Returns:
         dict: At top level every metric of :meth:`CalibrationHistogram.compute` (its
         ``count`` as ``num_pixels``), ``ece_image`` and ``num_images``; then
         ``positive`` (the metrics of the positive class, for two classes in
-        top-label mode), ``intervals`` ({metric: [low, high]}, 95 %, see
+        top-label mode), ``regions`` (see :func:`region_result`, for two classes in
+        top-label mode; at top level ``ece_region``, ``ece_region_true`` and, per band
+        k of the predicted border, ``region{k}_gap`` and ``region{k}_share``),
+        ``intervals`` ({metric: [low, high]}, 95 %, see
         :func:`~mmaslp.core.calibration.bootstrap.bootstrap`), ``bins``, ``images``
         (:meth:`ImageTable.to_json`) and ``settings``.
     """
@@ -56,12 +70,46 @@ def calibration_result(
     }
     if mode == 'top_label' and histogram.num_classes == 2:
         result['positive'] = histogram.compute(bins, 'positive')
+        if images.regions is not None:
+            result.update(region_result(images.regions))
     if resamples:
         drawn = bootstrap(images, resamples, overall=metrics)
         result['intervals'] = {k: list(v) for k, v in drawn['intervals'].items()}
         result['bins']['low'], result['bins']['high'] = drawn['bins'].tolist()
         result['settings']['resamples'] = resamples
     return result
+
+
+def region_result(images: ImageRegions) -> dict[str, Any]:
+    """Put calibration by region together, pooled over all images.
+
+    Args:
+        images (ImageRegions): One row per image.
+
+    Returns:
+        dict: ``ece_region``, ``ece_region_true``, ``region{k}_gap`` and
+        ``region{k}_share`` as floats, nan where there is no pixel; and ``regions``:
+        ``edges`` of the bands, ``unit`` (the rule that scales them) and, for
+        ``predicted`` and ``true``, one list per column: the sums ``count``, ``right``
+        (correct pixels) and ``conf``, as in ``bins``, then ``share``, ``accuracy``,
+        ``confidence`` and ``gap`` of :meth:`RegionTable.compute`.
+    """
+    table = images.total()
+    computed = table.compute()
+    result = {key: computed[key] for key in REGION_ERRORS}
+    for key in ('gap', 'share'):
+        for band, value in enumerate(computed['predicted'][key]):
+            result[f'region{band}_{key}'] = value
+    regions: dict[str, Any] = {'edges': list(images.edges), 'unit': REGION_UNIT}
+    for border in BORDERS:
+        sums = table.table(border)
+        regions[border] = {
+            'count': sums.count.tolist(),
+            'right': sums.correct.tolist(),
+            'conf': sums.conf.tolist(),
+            **computed[border],
+        }
+    return {**result, 'regions': regions}
 
 
 def scalar_metrics(result: dict[str, Any]) -> dict[str, float]:
@@ -90,7 +138,7 @@ def load_result(path: str | Path) -> tuple[dict[str, Any], ImageTable]:
         tuple[dict, ImageTable]: The result and its images.
 
     Raises:
-        ValueError: It is no such file; the message names it.
+        ValueError: It is not such a file; the message names it.
     """
     try:
         result = json.loads(Path(path).read_text(encoding='utf-8'))
@@ -106,7 +154,7 @@ def load_result(path: str | Path) -> tuple[dict[str, Any], ImageTable]:
 
 
 def _plain(value: Any) -> Any:
-    """Replace nan, which JSON does not know, by null."""
+    """Replace nan by null: JSON has no nan."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

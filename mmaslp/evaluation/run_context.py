@@ -1,4 +1,4 @@
-"""What a metric, which knows no runner, can know of the run that it is part of."""
+"""What a metric can know of its run; it has no access to the runner."""
 
 import logging
 from pathlib import Path
@@ -29,7 +29,7 @@ def is_training() -> bool:
 
 
 def applied_temperature() -> float | None:
-    """Return the T that ``TemperatureHook`` divides the logits by, None for none."""
+    """Return the T by which ``TemperatureHook`` divides the logits, or None."""
     return MessageHub.get_current_instance().get_info('temperature')
 
 
@@ -37,10 +37,10 @@ def add_picture(name: str, picture: np.ndarray) -> None:
     """Hand a picture to every backend of the run's visualizer, if there is one.
 
     Args:
-        name (str): Without '/', for which the local backend silently writes nothing.
+        name (str): Without '/': with one, the local backend silently writes nothing.
         picture (np.ndarray): ``(H, W, 3)`` uint8 RGB.
     """
-    # get_current_instance() keeps a lock for ever if there is none (mmengine 0.10).
+    # Without an instance, get_current_instance() keeps a lock for ever (mmengine 0.10).
     if not Visualizer._instance_dict:
         return
     visualizer = Visualizer.get_current_instance()

@@ -1,4 +1,4 @@
-"""From what the host hands to a metric to probabilities and labels."""
+"""Reading probabilities and labels from the samples that the host gives to a metric."""
 
 import logging
 from typing import Any
@@ -15,19 +15,20 @@ SCORES = ('auto', 'logits', 'probabilities')
 class ScoreReader:
     """Reads probabilities and labels from the data samples of one evaluation.
 
-    The host hands out probabilities for heads with one channel and logits for heads
-    with more. Mask2Former, MaskFormer and SAN hand out sums of products of
-    probabilities, which are neither: never negative, in no image. The logits of a
-    single image may happen to be so, which is why they are refused at the end only.
+    MMSegmentation (the host) gives probabilities for heads with one channel and logits
+    for heads with more. Mask2Former, MaskFormer and SAN give sums of products of
+    probabilities, which are neither: they are never negative, in any image. The logits
+    of a single image may by chance be non-negative too, so such scores are only refused
+    at the end.
 
     Args:
         scores (str): What ``seg_logits`` holds if it has two or more channels. 'auto'
-            takes non-negative values that add up to 1 for probabilities and all
-            others for logits. Defaults to 'auto'.
+            reads non-negative values that add up to 1 as probabilities and all others
+            as logits. Defaults to 'auto'.
 
     Attributes:
         images (int): Number of images read.
-        doubtful (int): How many of them had scores that might be neither.
+        doubtful (int): How many of them had scores that may be neither.
     """
 
     def __init__(self, scores: str = 'auto') -> None:
@@ -107,13 +108,13 @@ def _name(sample: dict[str, Any]) -> str:
 
 
 def check_scores(images: int, doubtful: int, training: bool = False) -> None:
-    """Refuse an evaluation whose scores may have been neither in every image.
+    """Refuse an evaluation if the scores of every image may be neither.
 
     Args:
         images (int): Number of images, of all processes.
         doubtful (int): See :class:`ScoreReader`.
-        training (bool): Warn only. The logits of a network that has just begun to
-            learn may all be positive, and a run must not end by it. Defaults to False.
+        training (bool): Only warn. A network that has just begun to learn may give only
+            positive logits, and this must not end a run. Defaults to False.
 
     Raises:
         ValueError: If all images were doubtful, and this is no training run.

@@ -10,7 +10,7 @@ MISSING = (
     'salient-object measures need PySODMetrics, which is not installed: run '
     '`pip install "mmaslp[sod]"`'
 )
-# An empty mask has no object to find: there these say nothing.
+# An empty mask has no object, so these are undefined there.
 NEED_FOREGROUND = ('adp_f', 'f_curve', 'weighted_f')
 
 
@@ -34,14 +34,14 @@ def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
     """Measure one image.
 
     Args:
-        prob (np.ndarray): ``(H, W)`` in [0, 1], taken as it is (no stretching).
+        prob (np.ndarray): ``(H, W)`` in [0, 1], used unchanged (no stretching).
         mask (np.ndarray): ``(H, W)`` of {0, 1}.
 
     Returns:
         dict: ``mae``, ``s``, ``adp_f``, ``weighted_f`` and ``adp_e`` (float),
-        ``f_curve`` and ``e_curve`` ``(256,)`` over the thresholds from high to low. The
-        F-measures of an image with an empty mask are nan, and so are the E-measures
-        of an image of one pixel and an S-measure that the library cannot compute (of
+        ``f_curve`` and ``e_curve`` ``(256,)`` over the thresholds from high to low.
+        These are nan: the F-measures of an image with an empty mask, the E-measures of
+        an image with one pixel, and an S-measure that the library cannot compute (for
         an image that is a few pixels wide).
 
     Raises:
@@ -78,16 +78,16 @@ def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
     }
     if not mask.any():
         record.update({key: record[key] * np.nan for key in NEED_FOREGROUND})
-    if mask.size < 2:  # the library divides by the number of pixels less one
+    if mask.size < 2:  # the library divides by the number of pixels minus one
         record.update({key: record[key] * np.nan for key in ('adp_e', 'e_curve')})
     return record
 
 
 def _snapped(prob: np.ndarray) -> np.ndarray:
-    """Put values within float32 rounding of k / 255 on it.
+    """Set values within float32 rounding of k / 255 to k / 255.
 
-    The library cuts ``prob * 255`` off to an integer, so that an 8-bit value that lost
-    its last bit would fall a threshold lower.
+    The library truncates ``prob * 255`` to an integer. So an 8-bit value that lost its
+    last bit would fall one threshold lower.
     """
     value = np.rint(prob * 255)
     return np.where(np.abs(prob * 255 - value) < 1e-4, value / 255, prob)
@@ -102,8 +102,9 @@ def sod_metrics(records: Sequence[dict[str, Any]]) -> dict[str, float]:
     Returns:
         dict[str, float]: ``mae``, ``max_f``, ``mean_f``, ``adp_f``, ``weighted_f``,
         ``max_e``, ``mean_e``, ``adp_e``, ``s``. The curves are averaged over images
-        before the maximum is taken. Images whose measure is nan (an empty mask has
-        no F-measures) are left out of its mean; if all are, it is nan.
+        before the maximum is taken. The mean of a measure leaves out images where it is
+        nan (an empty mask has no F-measures). If it is nan in all images, so is the
+        mean.
     """
     means = {}
     keys = ('mae', 's', 'weighted_f', 'adp_f', 'f_curve', 'adp_e', 'e_curve')

@@ -65,7 +65,7 @@ class WorstImages:
         )
 
     def extend(self, items: Sequence[dict[str, Any]]) -> None:
-        """Join the items of another list; ties go by name."""
+        """Join the items of another list; the name decides ties."""
         self.items = sorted(
             [*self.items, *items],
             key=lambda item: (-item['metrics']['oe'], item['name']),

@@ -1,4 +1,4 @@
-"""Writing a file so that nobody reads a part of it."""
+"""Writing a file so that nobody reads an incomplete one."""
 
 import os
 from pathlib import Path
@@ -7,18 +7,18 @@ __all__ = ['atomic_write']
 
 
 def atomic_write(path: str | Path, content: str | bytes) -> None:
-    """Write a file under another name beside it, then put it into its place.
+    """Write a file under another name beside it, then rename it.
 
-    A file that is there stays as it was if the process ends before that. A link stays
-    a link. What is not a file, such as /dev/null, is written to directly.
+    If the process ends before that, an existing file stays unchanged. A link stays a
+    link. A path that is not a file, such as /dev/null, is written to directly.
 
     Args:
         path (str | Path): Where to; ``~`` is expanded, the folder is made if needed.
         content (str | bytes): Text is written as UTF-8, bytes as they are.
 
     Raises:
-        UnicodeEncodeError: If the text is no UTF-8. Encode the names of files that are
-            none with ``errors='surrogateescape'``.
+        UnicodeEncodeError: If the text cannot be encoded as UTF-8. Encode file names
+            that are not UTF-8 with ``errors='surrogateescape'``.
     """
     data = content.encode() if isinstance(content, str) else content
     target = Path(path).expanduser()

@@ -10,8 +10,8 @@ _METHODS = ('min', 'max', 'mean', 'current')
 
 
 def _statistic(owner, name: str):
-    # Stands in for builtins.getattr, which a HistoryBuffer is pickled with: it looks up
-    # the four statistics of that class and nothing else.
+    # Replaces builtins.getattr, which the pickle of a HistoryBuffer calls: it looks up
+    # only the four statistics of that class.
     if owner is HistoryBuffer and name in _METHODS:
         return getattr(owner, name)
     raise ValueError(f'the checkpoint asks for the attribute {name!r} of {owner!r}')
@@ -21,18 +21,19 @@ def allow_history_buffers() -> None:
     """Let ``torch.load(weights_only=True)`` read the log that MMEngine saves.
 
     OpenMMLab's MMEngine 0.10.7 stores ``HistoryBuffer`` objects in every checkpoint and
-    loads with torch's default, which since torch 2.6 admits only tensors and plain
-    values: neither ``--resume`` nor a test run reads the run's own file. This adds that
-    class, what NumPy needs to rebuild an array of numbers, and a look-up of the four
-    statistics to the admitted names. Loading stays ``weights_only``: no other code of a
-    checkpoint runs, foreign ones included. Does nothing before torch 2.6.
+    loads with torch's default. Since torch 2.6 this default admits only tensors and
+    plain values, so neither ``--resume`` nor a test run can read the run's own file.
+    This function adds three things to the admitted names: that class, what NumPy needs
+    to rebuild an array of numbers, and a look-up of the four statistics. Loading stays
+    ``weights_only``: no other code of a checkpoint runs, also not of a foreign one.
+    Before torch 2.6 the function changes nothing.
     """
     if torch.torch_version.TorchVersion(torch.__version__) < '2.6':
         return
     add = torch.serialization.add_safe_globals
     multiarray = getattr(np, '_core', None) or np.core
     numbers = [np.dtype(kind) for kind in ('f2', 'f4', 'f8', 'i4', 'i8', 'u1', '?')]
-    # numpy 1 and 2 name their module differently in a pickle.
+    # numpy 1 and 2 use different module names in a pickle.
     rebuild = multiarray.multiarray._reconstruct
     scalar = multiarray.multiarray.scalar
     add(

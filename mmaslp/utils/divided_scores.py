@@ -31,7 +31,7 @@ def divided_scores(
 
     def divided(seg_logits: Any, data_samples: Any = None) -> list:
         check_binary(seg_logits)
-        # The samples are filled in place: what is kept is what they hold now.
+        # The samples are filled in place, so keep what they hold now.
         kept = [
             (sample.pred_sem_seg, sample.seg_logits)
             for sample in postprocess(seg_logits, data_samples)
@@ -52,9 +52,9 @@ def divided_scores(
 
 
 def _on_the_side_of(plain: Tensor, prob: Tensor) -> Tensor:
-    """Probabilities on the side of 0.5 that the undivided ones are on.
+    """Keep probabilities on the same side of 0.5 as the undivided ones.
 
-    Next to 0.5, rounding would put some on the other one, most in half precision.
+    Next to 0.5, rounding would move some to the other side, mostly in half precision.
     """
     above = torch.nextafter(prob.new_tensor(0.5), prob.new_tensor(1.0))
     return torch.where(plain > 0.5, prob.clamp(min=above), prob.clamp(max=0.5))

@@ -25,5 +25,5 @@ def write_level_table(path: str | Path, ids: Sequence[str], levels: np.ndarray) 
     writer = csv.writer(table)
     writer.writerow(['img_path', 'alpha'])
     writer.writerows((ids[i], f'{levels[i]:.8f}') for i in order)
-    # File names need not be UTF-8; Python hands over such bytes as surrogates.
+    # File names may not be UTF-8; Python passes such bytes on as surrogates.
     atomic_write(path, table.getvalue().encode(errors='surrogateescape'))

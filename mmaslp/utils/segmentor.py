@@ -1,4 +1,4 @@
-"""Finding the segmentor inside of its wrappers, and standing in for its methods."""
+"""Finding the segmentor inside of its wrappers, and replacing its methods."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ __all__ = ['check_binary', 'find_segmentor', 'replaced', 'two_channels']
 
 
 def find_segmentor(model: Any) -> tuple[Any, BaseTTAModel | None]:
-    """Take off the wrappers of distributed training and of test-time augmentation.
+    """Remove the wrappers of distributed training and of test-time augmentation.
 
     Args:
         model (nn.Module): ``runner.model``.
@@ -83,12 +83,12 @@ def two_channels(seg_logits: Tensor) -> Tensor:
 
 @contextmanager
 def replaced(owner: Any, name: str, function: Callable) -> Iterator[None]:
-    """Let a function stand in for a method of one object, then take it away again.
+    """Replace a method of one object by a function for a while.
 
     Args:
         owner (Any): The object.
         name (str): Name of the method.
-        function (Callable): What is called instead, without ``self``.
+        function (Callable): Called instead, without ``self``.
     """
     before = vars(owner).get(name)
     setattr(owner, name, function)

@@ -20,7 +20,7 @@ __all__ = [
 
 
 def temperature_path(checkpoint: str) -> str:
-    """Name the file that belongs to a checkpoint.
+    """Return the path of the temperature file of a checkpoint.
 
     Args:
         checkpoint (str): A file; ``~`` is expanded.
@@ -35,7 +35,7 @@ def fingerprint(checkpoint: str | None) -> str:
         checkpoint (str, optional): A file; ``~`` is expanded.
 
     Raises:
-        ValueError: If it is no local file.
+        ValueError: If it is not a local file.
     """
     if checkpoint is None or not osp.isfile(osp.expanduser(checkpoint)):
         raise ValueError(

@@ -18,8 +18,8 @@ def alpha_histogram(
         alpha (np.ndarray): Levels, ``(N,)``, in [0, 1].
         beta (float): Strength of the perturbation, in (0, 2]; sets the range.
         bins (int): Number of bars. Defaults to 40.
-        zoom (bool): Begin at the lowest level and not at 0, to show differences that
-            are small against the mean. Defaults to False.
+        zoom (bool): Begin at the lowest level instead of 0, to show differences that
+            are small compared to the mean. Defaults to False.
 
     Returns:
         np.ndarray: Picture, ``(H, W, 3)``, uint8, RGB, as ``Visualizer.add_image``

@@ -5,7 +5,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .panels import image_panels
-from .reliability import INK, OVER
+from .style import INK, OVER
 
 __all__ = ['levels_sheet']
 
@@ -17,7 +17,7 @@ GAP = 0.05
 
 
 def levels_sheet(blocks: dict[str, list[dict]]) -> Figure:
-    """Draw images with the outline of their mask and what the model predicts.
+    """Draw images with the outline of their mask and the prediction of the model.
 
     Each image takes two panels, the photograph and the probability of foreground from
     black (0) to white (1), both with the outline of the mask.
@@ -113,6 +113,6 @@ def _draw_panel(axes, panel, label):
 
 
 def _stem(path, longest=16):
-    """Name of a file without its ending, the end of a long one."""
+    """Name of a file without its suffix; of a long name only the end."""
     stem = path.rsplit('/', 1)[-1].rsplit('.', 1)[0]
     return stem if len(stem) <= longest else f'…{stem[1 - longest :]}'

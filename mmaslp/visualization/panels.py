@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# Error colours: confident foreground where there is none, and the opposite.
+# Error colours: p above the label, and p below the label.
 FALSE_POSITIVE, FALSE_NEGATIVE = (200, 68, 44), (43, 108, 176)
 IGNORED = (150, 150, 150)
 
@@ -19,8 +19,8 @@ def image_panels(
     Args:
         item (dict): ``prob`` ``(H, W)`` uint16 in units of 1 / 65535 and ``label``
             ``(H, W)`` of 0, 1 and any other value for ignored pixels.
-        image (str | Path, optional): The image file. Defaults to None: no such panel;
-            the same if it cannot be read.
+        image (str | Path, optional): The image file. Defaults to None: no such panel.
+            The same if it cannot be read.
         side (int): Longest side of a panel. Defaults to 240.
 
     Returns:
@@ -66,7 +66,7 @@ def _photo(path: str | Path | None) -> Image.Image | None:
 
 
 def _fit(panel: Image.Image, side: int) -> Image.Image:
-    """Shrink to ``side``; small maps are not blown up."""
+    """Shrink to ``side``; small maps keep their size."""
     panel = panel.copy()
     panel.thumbnail((side, side))
     return panel

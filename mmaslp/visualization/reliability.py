@@ -12,13 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..core.calibration import BinTable, signed_gap
+from .style import BAR, FADED, INK, LABEL, OVER, UNDER, clean_axes
 
-OVER, UNDER, BAR = '#c8442c', '#2b6cb0', '#b8c7da'
-INK, GRID = '#22282f', '#d9dee4'
-FADED = '66'  # alpha of a filled gap
 FORMATS = ('.png', '.pdf', '.svg')
-
-_STYLE = {'fontsize': 8, 'color': INK}
 
 
 def reliability_figure(
@@ -70,8 +66,8 @@ def reliability_figure(
         if column == 0:
             positive = result['settings']['mode'] == 'positive'
             name = 'share of foreground' if positive else 'accuracy'
-            top.set_ylabel(name, **_STYLE)
-            bottom.set_ylabel('pixels', **_STYLE)
+            top.set_ylabel(name, **LABEL)
+            bottom.set_ylabel('pixels', **LABEL)
     figure.legend(
         handles=_legend(any('low' in each['bins'] for each in results.values())),
         loc='outside lower center',
@@ -85,7 +81,7 @@ def reliability_figure(
 
 
 def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
-    """Write a figure as PNG, PDF or SVG, by the ending of the path.
+    """Write a figure as PNG, PDF or SVG, by the suffix of the path.
 
     Args:
         figure (matplotlib.figure.Figure): The figure.
@@ -93,7 +89,7 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
         dpi (int): Dots per inch of a PNG. Defaults to 200.
 
     Raises:
-        ValueError: Another ending.
+        ValueError: Another suffix.
     """
     if not str(path).lower().endswith(FORMATS):
         raise ValueError(f'{path}: diagrams are written as {", ".join(FORMATS)}')
@@ -114,7 +110,7 @@ def result_table(result: dict[str, Any]) -> BinTable:
 
 
 def _legend(intervals: bool) -> list:
-    """Explain every mark, also gaps of a sign that this diagram happens not to have."""
+    """Explain every mark, also a sign of gap that this diagram does not contain."""
     marks = [
         Patch(color=BAR, label='accuracy'),
         Patch(facecolor=OVER + FADED, edgecolor=OVER, label='gap, over-confident'),
@@ -165,7 +161,7 @@ def _draw_bars(axes: Axes, result: dict[str, Any]) -> None:
     start = min(left.min(), 0.5) if len(left) and left.min() >= 0.4 else 0.0
     axes.set_xlim(start, 1)
     axes.set_ylim(0, 1)
-    _clean(axes)
+    clean_axes(axes)
 
 
 def _draw_shares(axes: Axes, result: dict[str, Any]) -> None:
@@ -182,10 +178,10 @@ def _draw_shares(axes: Axes, result: dict[str, Any]) -> None:
         if _defined(result[key]):
             axes.axvline(result[key], color=INK, linestyle=style, linewidth=1, zorder=4)
     positive = result['settings']['mode'] == 'positive'
-    axes.set_xlabel('probability' if positive else 'confidence', **_STYLE)
+    axes.set_xlabel('probability' if positive else 'confidence', **LABEL)
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1], ['0', '50 %', '100 %'])
-    _clean(axes)
+    clean_axes(axes)
 
 
 def _headline(result: dict[str, Any]) -> str:
@@ -204,15 +200,6 @@ def _headline(result: dict[str, Any]) -> str:
 
 def _text(value: float | None) -> str:
     return f'{value:.4f}' if _defined(value) else '-'
-
-
-def _clean(axes: Axes) -> None:
-    axes.grid(color=GRID, linewidth=0.6, zorder=0)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=7, colors=INK, length=2)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ('left', 'bottom'))
-        spine.set_color(INK)
 
 
 def _defined(value: float | None) -> bool:

@@ -1,4 +1,4 @@
-"""A calibration report: one HTML file that needs nothing else."""
+"""A calibration report: one HTML file that needs no other file."""
 
 import base64
 import io
@@ -7,8 +7,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
+from ..core.calibration import BORDERS
 from ..utils.atomic_write import atomic_write
 from .panels import image_panels
+from .regions import band_names, region_figure
 from .reliability import reliability_figure
 from .text_table import CALIBRATION_KEYS, metric_text, with_mean
 
@@ -28,6 +32,7 @@ th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:right;
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:#fff}
 tr.mean td{font-weight:600;border-top:2px solid var(--ink)}
 .diagram{width:100%;max-width:26rem;height:auto;display:block}
+.wide{max-width:52rem}
 .worst{border:1px solid var(--line);border-radius:6px;padding:.6rem;margin:.6rem 0}
 .worst b{overflow-wrap:anywhere}
 .panels{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.5rem}
@@ -58,10 +63,11 @@ def write_report(
             ``worst`` (items of :class:`~mmaslp.evaluation.worst_images.WorstImages`)
             and ``images`` ({name of an item: image file}; by default the name itself
             is tried).
-        settings (dict, optional): What made it, shown at the end. Defaults to None.
+        settings (dict, optional): Settings of the evaluation, shown at the end.
+            Defaults to None.
         title (str): Defaults to 'Calibration report'.
-        mean (bool): Add the mean over the sections to the table: for several test
-            sets, not for several models. Defaults to True.
+        mean (bool): Add the mean over the sections to the table. It makes sense for
+            several test sets, not for several models. Defaults to True.
 
     Raises:
         ValueError: There is no section.
@@ -88,7 +94,7 @@ def write_report(
 
 
 def _summary(sections: Mapping[str, dict[str, Any]], mean: bool) -> str:
-    """A table of the calibration metrics and, if there are more, one of those."""
+    """A table of the calibration metrics and, if there are others, one of these."""
     groups = (
         {
             name: {key: section['result'].get(key) for key in CALIBRATION_KEYS}
@@ -128,7 +134,13 @@ def _table(
 def _section(name: str, section: dict[str, Any]) -> str:
     """Diagram, all metrics and worst images of one test set."""
     result = section['result']
-    parts = [f'<h2>{escape(name)}</h2>', _diagram(name, result), _all_metrics(result)]
+    diagram = reliability_figure({name: result}, width=4)
+    parts = [
+        f'<h2>{escape(name)}</h2>',
+        _diagram(diagram, f'reliability diagram of {name}', 'diagram'),
+        *(_regions(name, result) if 'regions' in result else ()),
+        _all_metrics(result),
+    ]
     worst = section.get('worst', [])
     if worst:
         parts.append(
@@ -144,12 +156,40 @@ def _section(name: str, section: dict[str, Any]) -> str:
     return '\n'.join(parts)
 
 
-def _diagram(name: str, result: dict[str, Any]) -> str:
+def _diagram(figure: Figure, text: str, css: str) -> str:
     buffer = io.BytesIO()
-    reliability_figure({name: result}, width=4).savefig(buffer, format='svg')
-    return _image(
-        buffer.getvalue(), 'svg+xml', f'reliability diagram of {name}', 'diagram'
-    )
+    figure.savefig(buffer, format='svg')
+    return _image(buffer.getvalue(), 'svg+xml', text, css)
+
+
+def _regions(name: str, result: dict[str, Any]) -> list[str]:
+    """Picture and tables of the bands of distance from a border."""
+    regions = result['regions']
+    parts = [
+        '<h3>By distance from the border</h3>'
+        f'<p>In units of {escape(regions["unit"])}; the last band also holds images '
+        'without a border. Gap is confidence minus accuracy.</p>',
+        _diagram(
+            region_figure({name: result}, width=4), f'regions of {name}', 'diagram wide'
+        ),
+    ]
+    keys = ('share', 'accuracy', 'confidence', 'gap')
+    for border in BORDERS:
+        head = ''.join(f'<th>{each}</th>' for each in (f'{border} border', *keys))
+        rows = zip(
+            band_names(regions['edges']), *(regions[border][key] for key in keys)
+        )
+        body = ''.join(
+            f'<tr><td>{escape(band)}</td>'
+            + ''.join(f'<td>{metric_text(value)}</td>' for value in values)
+            + '</tr>'
+            for band, *values in rows
+        )
+        parts.append(
+            f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+            f'<tbody>{body}</tbody></table></div>'
+        )
+    return parts
 
 
 def _all_metrics(result: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Rows of metrics as text; what is undefined shows as '-'."""
+"""Rows of metrics as text; undefined values show as '-'."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -8,6 +8,7 @@ CALIBRATION_KEYS = (
     'oe',
     'ue',
     'ece_image',
+    'ece_region',
     'mce',
     'brier',
     'nll',
@@ -43,7 +44,7 @@ def with_mean(rows: Mapping[str, Row], apart: Collection[str] = ()) -> dict[str,
             as sets without objects. Defaults to none.
 
     Returns:
-        dict[str, dict[str, float]]: The same and, for more than one row that counts,
+        dict[str, dict[str, float]]: The same rows and, if more than one row counts,
         ``mean``.
     """
     left_out = {name: row for name, row in rows.items() if name in apart}

@@ -33,7 +33,8 @@ def files(tmp_path):
 def test_over_confidence_is_told_apart(files):
     comparison = compare_results(*files, resamples=200)
     row = comparison.metrics['ece']
-    assert comparison.num_images == 12 and comparison.outdated == []
+    assert comparison.num_images == 12 and comparison.outdated == {}
+    assert comparison.metrics['ece_region']['differs']
     assert row['difference'] == pytest.approx(row['second'] - row['first'])
     assert row['differs'] and 0 < row['low'] < row['difference'] < row['high']
     narrow = compare_results(*files, resamples=200, confidence_level=0.5).metrics['ece']
@@ -51,4 +52,31 @@ def test_other_settings_are_refused(files):
     with pytest.raises(
         ValueError, match=r"mode is 'top_label' in .* but 'positive' in"
     ):
+        compare_results(*files)
+
+
+def rewritten(path, change):
+    """Change the result in a file."""
+    with open(path) as file:
+        result = json.load(file)
+    change(result)
+    with open(path, 'w') as file:
+        json.dump(result, file)
+
+
+def test_files_without_regions_are_compared_without_them(files):
+    rewritten(files[0], lambda result: result['images'].pop('regions'))
+    comparison = compare_results(*files, resamples=20)
+    assert comparison.outdated == {files[0]: ('ece_region', 'ece_region_true')}
+    assert 'ece_region' not in comparison.metrics and 'ks' in comparison.metrics
+    rewritten(files[1], lambda result: result['images'].pop('regions'))
+    assert compare_results(*files, resamples=20).outdated == {}
+
+
+def test_regions_of_other_edges_are_refused(files):
+    def change(result):
+        result['images']['regions']['edges'][0] = 2.0
+
+    rewritten(files[0], change)
+    with pytest.raises(ValueError, match=r'regions of .* have the edges \(2\.0, 3\.0,'):
         compare_results(*files)

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from mmaslp.core import regions
-from mmaslp.core.regions import BORDER_EDGES, border_bands, border_values
+from mmaslp.core.regions import (
+    BORDER_EDGES,
+    border_bands,
+    border_cells,
+    border_row_values,
+    border_values,
+)
 
 
 def blobs(number, height, width, seed=0):
@@ -33,7 +39,7 @@ def distances(mask, valid):
 
 def reference(mask, valid, edges=BORDER_EDGES):
     unit = math.sqrt(mask.size) / 64
-    return np.searchsorted(np.array(edges) * unit, distances(mask, valid), 'right')
+    return np.searchsorted(np.array(edges) * unit, distances(mask, valid) - 0.5, 'left')
 
 
 def test_example():
@@ -46,7 +52,7 @@ def test_bands_of_small_maps_are_exact(shape, ignored):
     masks = blobs(3, *shape)
     generator = torch.Generator().manual_seed(1)
     valid = torch.rand(masks.shape, generator=generator) < (0.8 if ignored else 2)
-    edges = (1.5, 3.0, 6.0, 12.0) if shape[0] > 20 else (4.5, 9.0, 20.0)
+    edges = BORDER_EDGES if shape[0] > 20 else (2.0, 6.5, 20.0)
     found = border_bands(masks, valid if ignored else None, edges)
     for band, mask, known in zip(found, masks, valid):
         expected = reference(mask.numpy(), known.numpy(), edges)
@@ -75,11 +81,11 @@ def test_large_maps_deviate_by_no_more_than_a_cell(shape):
         ndimage.distance_transform_cdt(~one, 'chessboard'),
     )
     edges = np.array(BORDER_EDGES) * side / 64
-    lowest = np.searchsorted(edges, exact - cell, 'right')
-    highest = np.searchsorted(edges, exact + cell, 'right')
+    lowest = np.searchsorted(edges, exact - cell - 0.5, 'left')
+    highest = np.searchsorted(edges, exact + cell - 0.5, 'left')
     found = border_bands(mask)[0].numpy()
     assert ((lowest <= found) & (found <= highest)).all()
-    assert (found == np.searchsorted(edges, exact, 'right')).mean() > 0.85
+    assert (found == np.searchsorted(edges, exact - 0.5, 'left')).mean() > 0.8
 
 
 @pytest.mark.parametrize('value', [0, 1])
@@ -102,6 +108,24 @@ def test_values_of_bands(shape):
     for values in (torch.rand(5), torch.rand(3, 5)):
         expected = torch.stack([v[b] for v, b in zip(values.expand(3, 5), bands)])
         assert torch.equal(border_values(masks, values), expected)
+
+
+@pytest.mark.parametrize(
+    ('shape', 'cell'),
+    [((48, 40), 1), ((384, 384), 6), ((512, 384), 4), ((131, 140), 1)],
+)
+def test_rows_of_cells_share_their_values(shape, cell):
+    masks, values = blobs(2, *shape), torch.rand(2, 5)
+    rows = border_row_values(masks, values)
+    assert rows.shape == (2, shape[0] // cell, shape[1])
+    bands, used = border_cells(masks, cell=cell)
+    assert used == cell
+    expected = torch.stack([v[b.long()] for v, b in zip(values, bands)])
+    found = rows[:, :, ::cell]
+    assert torch.equal(found, expected[:, :, : found.shape[2]])
+    if cell == 6:
+        pixels = rows.repeat_interleave(cell, 1)
+        assert torch.equal(pixels, border_values(masks, values))
 
 
 def test_bad_shapes():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.core.calibration import CalibrationHistogram
+from mmaslp.core.calibration import CalibrationHistogram, RegionTable
 from mmaslp.evaluation.map_folder import evaluate_maps, pair_files
 from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
 
@@ -25,16 +25,20 @@ def folders(tmp_path):
 def test_metrics_are_those_of_all_maps(folders):
     maps, masks = folders
     section = evaluate_maps(maps, masks, resamples=0, keep_worst=1)
-    total, oe = CalibrationHistogram(), {}
+    total, regions, oe = CalibrationHistogram(), RegionTable(), {}
     for name in 'ab':
         image = CalibrationHistogram()
         mask = np.asarray(Image.open(masks / f'{name}.png')) > 127
         image.update(read_prob_map(maps / f'{name}.png'), mask)
+        regions.update(read_prob_map(maps / f'{name}.png'), mask)
         oe[name] = image.compute()['oe']
         total.merge(image)
     for key, value in total.compute().items():
         if key != 'count':
             assert section['result'][key] == value, key
+    computed = regions.compute()
+    for key in ('ece_region', 'ece_region_true'):
+        assert section['result'][key] == computed[key]
     assert section['result']['num_pixels'] == 60
     assert [item['name'] for item in section['worst']] == [max(oe, key=oe.get)]
     assert section['metrics'] == {}

@@ -4,7 +4,7 @@ import tempfile
 import numpy as np
 import pytest
 
-from mmaslp.core.calibration import CalibrationHistogram, ImageTable
+from mmaslp.core.calibration import CalibrationHistogram, ImageTable, RegionTable
 from mmaslp.evaluation.results import (
     calibration_result,
     load_result,
@@ -63,3 +63,43 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
         save_result(path, {'ece': object()})
     assert path.read_text() == kept
     assert [each.name for each in tmp_path.iterdir()] == ['r.json']
+
+
+def test_regions_of_a_result(tmp_path):
+    rng = np.random.default_rng(0)
+    histogram, whole, records = CalibrationHistogram(), RegionTable(), []
+    for name in 'abc':
+        image, regions = CalibrationHistogram(), RegionTable()
+        prob, label = rng.random((20, 30)), np.zeros((20, 30), np.uint8)
+        label[:, 10:] = prob[:, :10] = 1
+        for each in (image, regions):
+            each.update(prob, label)
+        histogram.merge(image)
+        whole.merge(regions)
+        records.append(ImageTable.record(name, image, regions=regions))
+    result = calibration_result(histogram, ImageTable(records), resamples=20)
+    computed = whole.compute()
+    scalars = scalar_metrics(result)
+    for key in ('ece_region', 'ece_region_true'):
+        assert scalars[key] == computed[key]
+        assert len(result['intervals'][key]) == 2
+    for k in range(5):
+        for key in ('gap', 'share'):
+            expected = computed['predicted'][key][k]
+            assert scalars[f'region{k}_{key}'] == pytest.approx(expected, nan_ok=True)
+    save_result(tmp_path / 'r.json', result)
+    again, images = load_result(tmp_path / 'r.json')
+    assert images.regions.total().sums.tolist() == whole.sums.tolist()
+    assert again['regions']['edges'] == [1.5, 3, 6, 12]
+    assert again['regions']['unit'] == 'sqrt(height * width) / 64 pixels'
+    for border in ('predicted', 'true'):
+        columns, table = again['regions'][border], whole.table(border)
+        assert columns['count'] == table.count.tolist()
+        assert columns['right'] == table.correct.tolist()
+        assert columns['conf'] == table.conf.tolist()
+        assert set(columns) == {*('count', 'right', 'conf'), *computed[border]}
+    # Images of earlier versions, or of other heads.
+    for record in records:
+        del record['regions']
+    older = calibration_result(histogram, ImageTable(records), resamples=20)
+    assert not [key for key in (*older, *older['intervals']) if 'region' in key]

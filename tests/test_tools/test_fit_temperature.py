@@ -60,7 +60,7 @@ def test_fit_and_test(toy, tmp_path, channels):
     regions = json.loads((tmp_path / f'{checkpoint}.temperature.json').read_text())
     assert regions['temperature'] == record['temperature']
     regions = regions['regions']
-    assert 'distance from the predicted border' in text and '< 1.5' in text
+    assert 'distance from the predicted border' in text and 'to 1 ' in text
     for extra, nll, shown in (
         ([], regions['nll']['after'], 'temperature: by region, '),
         (

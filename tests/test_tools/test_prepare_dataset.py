@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mmaslp.datasets import SODDataset
-from tests.conftest import write_images
+from tests.toy import write_images
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'prepare_dataset.py'
 

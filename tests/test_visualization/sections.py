@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmaslp.core import CalibrationHistogram
+from mmaslp.core import CalibrationHistogram, RegionTable
 from mmaslp.core.calibration.image_table import ImageTable
 from mmaslp.evaluation.results import calibration_result
 from mmaslp.evaluation.worst_images import WorstImages
@@ -18,7 +18,11 @@ def section(gain=1.5, number=4, mode='top_label', resamples=20):
         image = CalibrationHistogram()
         image.update(prob, label)
         total.merge(image)
-        records.append(ImageTable.record(f'<{i}>.png', image, 10, mode))
+        regions = RegionTable() if mode == 'top_label' else None
+        if regions is not None:
+            regions.update(prob, label)
+        record = ImageTable.record(f'<{i}>.png', image, 10, mode, regions)
+        records.append(record)
         oe = float(ImageTable(records[-1:]).per_image()['oe'][0])
         worst.push(f'<{i}>.png', i, {'oe': oe}, prob, label)
     result = calibration_result(

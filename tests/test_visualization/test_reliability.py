@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 from mmaslp.visualization.reliability import (
-    BAR,
-    OVER,
-    UNDER,
     figure_array,
     reliability_figure,
     save_figure,
 )
+from mmaslp.visualization.style import BAR, OVER, UNDER
 from mmaslp.visualization.text_table import metric_text
 
 # Not importable by name under pytest's importlib mode.

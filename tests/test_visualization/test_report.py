@@ -43,8 +43,8 @@ def test_report_is_one_file_that_needs_nothing_else(tmp_path):
     parser = Pictures()
     parser.feed(page)
     assert not parser.stack
-    # two diagrams, three panels of each of two images
-    assert len(parser.sources) == 2 + 2 * 3
+    # two diagrams of each section, three panels of each of two images
+    assert len(parser.sources) == 2 * 2 + 2 * 3
     assert all(link.startswith('data:image/') for link in parser.links)
     for source in parser.sources:
         data = base64.b64decode(source.split(',')[1])
@@ -83,6 +83,24 @@ def test_report_shows_intervals(tmp_path, key):
     low, high = (metric_text(value) for value in result['intervals'][key])
     cells = f'<td>{metric_text(result[key])}</td><td>[{low}, {high}]</td>'
     assert f'<tr><td>{key}</td>{cells}</tr>' in path.read_text()
+
+
+def test_report_lists_the_bands(tmp_path):
+    path = tmp_path / 'r.html'
+    result = section()['result']
+    write_report(path, {'one': {'result': result}})
+    page = path.read_text()
+    for border in ('predicted', 'true'):
+        assert f'<th>{border} border</th><th>share</th>' in page
+        columns = result['regions'][border]
+        cells = ''.join(
+            f'<td>{metric_text(columns[key][0])}</td>'
+            for key in ('share', 'accuracy', 'confidence', 'gap')
+        )
+        assert f'<tr><td>&lt; 1.5</td>{cells}</tr>' in page
+    assert f'<td>{metric_text(result["ece_region"])}</td>' in page
+    write_report(path, {'one': section(mode='positive')})
+    assert 'By distance' not in path.read_text()
 
 
 def test_report_needs_a_section(tmp_path):

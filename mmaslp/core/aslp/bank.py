@@ -13,28 +13,27 @@ __all__ = ['AlphaBank']
 
 # The released solver lets levels of a weak perturbation rise above 1.
 _MAX_LEVEL = 100.0
-# Ids that are Python objects at the same time.
+# How many ids are Python objects at the same time.
 _BLOCK = 1 << 16
 
 
 class AlphaBank:
     """Perturbation levels keyed by image id.
 
-    Rows are sorted by the 64-bit hash of the id, so a batch is looked up by binary
-    search: the cost does not depend on the number of images in any way that matters.
-    Ids are kept as one block of bytes (a million paths take their own length, no Python
-    object each).
+    Rows are sorted by the 64-bit hash of the id, and binary search finds the rows of a
+    batch. So the cost hardly depends on the number of images. Ids are kept as one block
+    of bytes, without a Python object per path.
 
     Args:
-        ids (Iterable[str]): Image ids; repeated ones share a row.
+        ids (Iterable[str]): Image ids; repeated ids share a row.
         level (float): Level that every image starts with. Defaults to 0.
 
     Attributes:
         alpha (Tensor): ``(len(bank),)``, float64, on the CPU. Updated in place.
 
     Raises:
-        ValueError: If there is no id, an id is no string or holds a line break, or two
-            different ids have the same hash.
+        ValueError: If there is no id, an id is not a string or holds a line break, or
+            two different ids have the same hash.
     """
 
     def __init__(self, ids: Iterable[str], level: float = 0.0):
@@ -66,7 +65,7 @@ class AlphaBank:
 
     @property
     def first_id(self) -> str:
-        """Id of the first row, for messages; decodes no other."""
+        """Id of the first row, for messages; decodes only this one."""
         text = self._text.numpy()
         ends = np.flatnonzero(text == ord('\n'))
         return _string(text[: ends[0] if len(ends) else None].tobytes())
@@ -87,13 +86,13 @@ class AlphaBank:
     def state_dict(self) -> dict[str, Tensor]:
         """Plain tensors: ``ids`` (uint8, UTF-8 lines) and ``alpha`` (float64).
 
-        ``alpha`` is the live tensor and not a copy, so that a reference to this state
-        stays current without any work per iteration.
+        ``alpha`` is the live tensor, not a copy. So a reference to this state stays
+        current without any work per iteration.
         """
         return dict(ids=self._text, alpha=self.alpha)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> int:
-        """Take over the levels of the images that both banks know.
+        """Take over the levels of the images that are in both banks.
 
         Args:
             state (dict[str, Tensor]): What :meth:`state_dict` gave.
@@ -130,7 +129,7 @@ class AlphaBank:
 def _pack(ids: Iterable[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ids as lines of bytes, with the start of each and their hashes.
 
-    Done in blocks, so that an iterator of any length leaves no Python object per id.
+    Works in blocks, so an iterator of any length leaves no Python object per id.
     """
     text, lengths, keys = bytearray(), [], []
     ids = iter(ids)

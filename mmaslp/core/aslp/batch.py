@@ -1,4 +1,4 @@
-"""The draw of one iteration: what the learner tells the losses, and they tell it."""
+"""The draw of one iteration: the learner tells it to the losses, and they answer."""
 
 from dataclasses import dataclass, field
 
@@ -17,13 +17,17 @@ class BatchDraw:
 
     Attributes:
         alpha (Tensor): Levels of the images of the batch, ``(N,)``, float32.
-        perturbed (Tensor): Outcome Z of the Bernoulli draw, ``(N,)``, bool.
+        perturbed (Tensor): Outcome Z of the Bernoulli draw, ``(N,)``, bool; with levels
+            by region ``(N, B + 1)``.
         keys (np.ndarray): Keys for noise per pixel, ``(N,)``, uint64.
         rows (np.ndarray, optional): Rows of the images in the learner's bank, ``(N,)``,
             int64; None without a learner.
         beta (float, optional): Strength that the levels belong to, in (0, 2]; None
             without a learner.
         step (int, optional): Iteration of the draw, >= 0; None without a learner.
+        profile (Tensor, optional): Factor of the levels in each of the B bands of
+            distance from the label's border, and in labels without a border, such as
+            points, ``(B + 1,)``, float32; None for one level per image.
     """
 
     alpha: Tensor
@@ -32,14 +36,20 @@ class BatchDraw:
     rows: np.ndarray | None = None
     beta: float | None = None
     step: int | None = None
+    profile: Tensor | None = None
     _total: Tensor | None = field(default=None, init=False, repr=False)
     _weight: float = field(default=0.0, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.alpha)
 
+    @property
+    def levels(self) -> Tensor:
+        """Tensor: Levels by image, ``(N,)``, or by image and band, ``(N, B + 1)``."""
+        return self.alpha if self.profile is None else self.alpha.outer(self.profile)
+
     def record(self, margin: Tensor, weight: float = 1.0) -> None:
-        """Add the margins that one call of a loss has seen.
+        """Add the margins of one call of a loss.
 
         Args:
             margin (Tensor): ``(N,)``, detached, any device.
@@ -60,7 +70,7 @@ class BatchDraw:
 
 
 class DrawSlot:
-    """The place where a hook leaves the current draw for losses that it cannot pass it.
+    """The place where a hook leaves the current draw: it cannot pass it to the losses.
 
     Attributes:
         draw (BatchDraw | None): The draw of this iteration; None outside of one.

@@ -1,9 +1,9 @@
-"""Random numbers that depend on (seed, iteration, image) and on nothing else.
+"""Random numbers that depend only on (seed, iteration, image).
 
-Counter-based: a number is a hash of its coordinates, so that no generator state has to
-be saved, and a resumed run, another number of workers or another split over processes
-gives the same draws. The 64-bit mixer is the finaliser of SplitMix64 (Steele et al.,
-OOPSLA 2014); the 32-bit one for pixels is Wellons' ``lowbias32`` (2018).
+Counter-based: a number is a hash of its coordinates. So there is no generator state to
+save. A resumed run, another number of workers or another split over processes gives the
+same draws. The 64-bit mixer is the finaliser of SplitMix64 (Steele et al., OOPSLA
+2014); the 32-bit one for pixels is Wellons' ``lowbias32`` (2018).
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 _MASK = 0xFFFFFFFFFFFFFFFF
-# File names need not be UTF-8; Python hands over such bytes as surrogates.
+# File names may not be UTF-8; Python passes such bytes on as surrogates.
 ENCODING_ERRORS = 'surrogateescape'
 
 
@@ -34,7 +34,7 @@ def encode_ids(ids: Iterable[str]) -> list[bytes]:
         ids (Iterable[str]): Image ids, such as paths.
 
     Raises:
-        ValueError: If one is no string.
+        ValueError: If one is not a string.
     """
     try:
         return [name.encode(errors=ENCODING_ERRORS) for name in ids]
@@ -55,7 +55,7 @@ def image_keys(ids: Iterable[str]) -> np.ndarray:
         np.ndarray: ``(N,)``, uint64; the same on every machine and in every process.
 
     Raises:
-        ValueError: If an id is no string.
+        ValueError: If an id is not a string.
     """
     names = encode_ids(ids)
     digests = b''.join([blake2b(name, digest_size=8).digest() for name in names])
@@ -119,7 +119,7 @@ def pixel_uniform(keys: np.ndarray, shape: torch.Size, device: torch.device) -> 
     high = torch.from_numpy(high).to(device).unsqueeze(1)
     pixels = torch.arange(torch.Size(shape).numel(), dtype=torch.int32, device=device)
     bits = _mix32(_mix32(pixels ^ low) ^ high)
-    # 23 random bits and half a step: exact in float32, never +-1, never biased.
+    # 23 random bits and half a step: exact in float32, never -1 or 1, without bias.
     uniform = ((bits >> 9) & 0x7FFFFF).float().add_(0.5).mul_(2.0**-22).sub_(1.0)
     return uniform.view(len(keys), *shape)
 

@@ -11,8 +11,8 @@ def exchange_margins(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Join the rows and margins of all processes, in the order of the ranks.
 
-    Every process has to call it in every step; the batches may differ in length. The
-    traffic is that of the images visited, whatever the size of the bank.
+    Every process must call it in every step; the batches may differ in length. The
+    traffic depends only on the number of visited images, not on the size of the bank.
 
     Args:
         rows (np.ndarray): ``(N,)``, int64.

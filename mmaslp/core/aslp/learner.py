@@ -1,7 +1,8 @@
-"""The learner: everything about the perturbation levels but a host's events."""
+"""The learner: everything about the perturbation levels except the events of a host."""
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..regions import BORDER_EDGES
 from .bank import AlphaBank
 from .batch import BatchDraw
 from .counter_rng import image_keys, image_uniform, iteration_keys
@@ -17,42 +19,52 @@ from .perturbation import Perturbation, check_alpha, resolve_perturbation
 from .rules import Measured, Rule, make_rule
 from .rules.base import check_number
 
-__all__ = ['ASLP']
+__all__ = ['ASLP', 'check_regions']
 
 STATE_VERSION = 2
+_MEASURED = tuple(field.name for field in fields(Measured))
 
 
 class ASLP:
     r"""Adaptive Stochastic Label Perturbation, for any training loop.
 
-    Keeps a perturbation level :math:`\alpha_i` per training image, draws which images
-    of a batch get a perturbed label, and moves the levels by a rule: with the margins
-    that :class:`SelfCalibratingBCE` leaves in the draw, and with what the last
-    validation measured.
+    Keeps a perturbation level :math:`\alpha_i` per training image and draws which
+    images of a batch get a perturbed label. A rule moves the levels: it uses the
+    margins that :class:`SelfCalibratingBCE` leaves in the draw, and the values that the
+    last validation measured.
 
-    Draws depend on the seed, the step and the image alone, so that a resumed run goes
-    on as the uninterrupted one would have done. In a distributed training every process
-    makes the same learner and calls :meth:`update` in every step; it joins the margins
-    of all processes.
+    Draws depend only on the seed, the step and the image. So a resumed run continues
+    exactly as an uninterrupted run. In a distributed training every process makes the
+    same learner and calls :meth:`update` in every step; it joins the margins of all
+    processes.
+
+    With ``regions='border'`` the level of a pixel is :math:`\alpha_i` times that of its
+    band of distance from the label's border (:func:`~mmaslp.core.border_bands`). The
+    images' part :math:`\alpha_i` is 1 then, and the rule moves the levels of the bands,
+    each by the gap that the validation measured in that band of the predicted border.
 
     Args:
         ids (Iterable[str]): One string per training image, such as its path; repeated
-            ones share a level.
+            strings share a level.
         beta (str | float): Perturbation, as of :class:`SelfCalibratingBCE`. Defaults to
             'HI'.
         rule (str | dict | Rule): ``'FB'``, ``'MC'``, ``'ME'``, ``'fixed'``, or a rule
             with its options, such as ``FB(gain=0.5)``. Defaults to 'FB'.
-        alpha (float): Level that every image starts with, in [0, 1], with
-            ``alpha * beta < 1``. Defaults to 0.
+        alpha (float): Level that every image (with ``regions``: every band) starts
+            with, in [0, 1], with ``alpha * beta < 1``. Defaults to 0.
         seed (int): Seed of the draws. Defaults to 0.
         warmup (int): Steps before the levels begin to move, >= 0. Defaults to 0.
         visits (float): Visits of an image between two validations, > 0: 1 if you
             validate after each epoch, 2 after every other. Defaults to 1.
+        regions (str, optional): ``'border'`` for levels by region, which ``FB`` can
+            move. Defaults to None: one level per image.
         logger (logging.Logger, optional): Where warnings go. Defaults to None: the
             logger 'mmaslp'.
 
     Attributes:
         bank (AlphaBank): The levels by image.
+        profile (Tensor | None): With ``regions`` the levels of the bands, ``(B,)``,
+            float64, the first at the border; else None.
         measured (Measured | None): What the last validation measured.
         observed_step (int | None): Step of the last validation.
 
@@ -79,6 +91,7 @@ class ASLP:
         warmup: float = 0,
         *,
         visits: float = 1.0,
+        regions: str | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
         self.rule = make_rule(rule)
@@ -89,7 +102,12 @@ class ASLP:
         self.warmup = warmup
         self.visits = float(visits)
         self.seed = _check_integer('seed', seed)
-        self.bank = AlphaBank(ids, self.start)
+        self.regions = check_regions(regions, self.rule)
+        self.profile: Tensor | None = None
+        if self.regions:
+            bands = len(BORDER_EDGES) + 1
+            self.profile = torch.full((bands,), self.start, dtype=torch.float64)
+        self.bank = AlphaBank(ids, 1.0 if self.regions else self.start)
         self.measured: Measured | None = None
         self.observed_step: int | None = None
         self._logger = logger or logging.getLogger('mmaslp')
@@ -104,7 +122,7 @@ class ASLP:
 
     @property
     def alpha(self) -> Tensor:
-        """Tensor: The levels themselves, ``(num_images,)``, float64, by hash of id."""
+        """Tensor: The live levels, ``(num_images,)``, float64, by hash of the id."""
         return self.bank.alpha
 
     @property
@@ -117,13 +135,14 @@ class ASLP:
 
         Args:
             ids (Sequence[str]): Ids of the N images, in the order of the batch.
-            step (int): Iteration of the training, >= 0; a resumed run goes on counting.
+            step (int): Iteration of the training, >= 0; a resumed run continues the
+                count.
 
         Returns:
-            BatchDraw: To be given to the losses, then to :meth:`update`.
+            BatchDraw: Give it to the losses, then to :meth:`update`.
 
         Raises:
-            ValueError: If an id is not among those of the learner, or ``step`` is no
+            ValueError: If the learner does not know an id, or ``step`` is not an
                 integer >= 0.
         """
         if _check_integer('step', step) < 0:
@@ -138,22 +157,26 @@ class ASLP:
             )
         keys = iteration_keys(hashes, self.seed, step)
         alpha = self.bank.alpha.numpy()[rows]
+        uniform, levels, profile = image_uniform(keys), alpha, self._draw_profile()
+        if profile is not None:
+            # Nested: where a band of an image is perturbed, those of higher levels are.
+            uniform, levels = uniform[:, None], np.outer(alpha, profile.numpy())
         self._steps = step + 1
         return BatchDraw(
             alpha=torch.from_numpy(alpha.astype(np.float32)),
-            perturbed=torch.from_numpy(image_uniform(keys) < alpha),
+            perturbed=torch.from_numpy(uniform < levels),
             keys=keys,
             rows=rows,
             beta=self.beta,
             step=step,
+            profile=None if profile is None else profile.float(),
         )
 
     def update(self, draw: BatchDraw) -> list[str]:
         """Move the levels of the images of a batch, after the backward pass.
 
-        The levels stay as they are during warm-up and before the first
-        :meth:`observe`. An image that came twice is moved once, by the mean of its
-        margins.
+        The levels do not move during warm-up and before the first :meth:`observe`. If
+        an image came twice, its level moves once, by the mean of its margins.
 
         Args:
             draw (BatchDraw): What :meth:`draw` returned, with the margins that the
@@ -173,7 +196,7 @@ class ASLP:
                 'criterion(logits, labels, draw), before update(draw)'
             )
         self._heard = True
-        moves = self.rule.learns and self.measured is not None
+        moves = self.rule.learns and self.measured is not None and not self.regions
         if not moves or draw.step is None or draw.step < self.warmup:
             return []
         rows, values = _batch(draw.rows, margin)
@@ -196,24 +219,32 @@ class ASLP:
         confidence: float | None = None,
         *,
         median_gap: float | None = None,
+        region_gap: Sequence[float] | None = None,
+        region_share: Sequence[float] | None = None,
         step: int | None = None,
     ) -> None:
-        """Take in what a validation has measured of the network.
+        """Take in what a validation has measured.
 
         Args:
             accuracy (float | CalibrationHistogram): Pixel accuracy on the validation
                 set at threshold 0.5, in [0, 1]; or a histogram of the probabilities on
-                it, which gives all figures.
+                that set, which gives all values.
             confidence (float, optional): Mean confidence, max(p, 1 - p), in [0, 1];
                 ``FB`` needs it. Defaults to None.
             median_gap (float, optional): ``median_gap`` of the histogram, in [-1, 1];
                 ``FB(gap='median')`` needs it. Defaults to None.
-            step (int, optional): Steps done so far. Defaults to None: those drawn.
+            region_gap (Sequence[float], optional): Signed gap of each band of distance
+                from the predicted border, ``(B,)``, in [-1, 1], nan for a band without
+                pixels; levels by region need it. Defaults to None.
+            region_share (Sequence[float], optional): Share of the pixels of each band,
+                ``(B,)``, in [0, 1]. Defaults to None.
+            step (int, optional): Steps done so far. Defaults to None: the number of the
+                last draw plus 1.
 
         Raises:
-            ValueError: If a figure is missing that the rule needs, or is out of its
-                range. A nan is no error: the levels go on with the figures of before,
-                and a warning says so.
+            ValueError: If a value that the rule needs is missing or out of its range. A
+                nan is not an error: the rule keeps the previous values, and a warning
+                says so.
         """
         if hasattr(accuracy, 'compute'):
             metrics = accuracy.compute()
@@ -221,6 +252,8 @@ class ASLP:
                 metrics['acc'],
                 metrics['conf'],
                 median_gap=metrics['median_gap'],
+                region_gap=region_gap,
+                region_share=region_share,
                 step=step,
             )
             return
@@ -246,8 +279,19 @@ class ASLP:
             self.observed_step <= self.warmup,
         )
         self.measured = Measured(
-            float(accuracy), _known(confidence), _known(median_gap), landmark
+            float(accuracy),
+            _known(confidence),
+            _known(median_gap),
+            landmark,
+            self._with_recent(_floats(region_gap)),
+            _floats(region_share),
         )
+        if self.profile is not None and self.observed_step >= self.warmup:
+            self.profile.copy_(
+                self.rule.step_profile(
+                    self.profile, beta=self.beta, measured=self.measured
+                )
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors, numbers and strings, loadable with ``weights_only=True``.
@@ -259,10 +303,10 @@ class ASLP:
             ``observed_step`` and ``version``.
         """
         measured = self.measured
-        names = ('accuracy', 'confidence', 'median_gap', 'landmark')
         return dict(
             **self.bank.state_dict(),
-            **{name: getattr(measured, name, None) for name in names},
+            **{name: getattr(measured, name, None) for name in _MEASURED},
+            profile=self.profile,
             version=STATE_VERSION,
             settings=self._settings(),
             seed=self.seed,
@@ -270,11 +314,11 @@ class ASLP:
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> int:
-        """Take over the levels of the images that both know, and all else.
+        """Take over the levels of the images that both know, and the rest of the state.
 
-        The seed of the draws is that of the state. Warnings name settings that have
-        changed, images without a partner, and levels that the present strength does
-        not allow, which are lowered.
+        The draws continue with the seed of the state. Warnings name settings that have
+        changed and images without a partner. Levels above the limit of the present
+        strength are lowered, with a warning.
 
         Args:
             state (dict): What :meth:`state_dict` returned.
@@ -283,7 +327,7 @@ class ASLP:
             int: Number of images of this learner that were found in the state.
 
         Raises:
-            ValueError: If the state is damaged; nothing is changed then.
+            ValueError: If the state is damaged; then nothing changes.
         """
         try:
             version = state['version']
@@ -292,20 +336,63 @@ class ASLP:
             seed = _check_integer('seed', state['seed'])
             before = dict(state['settings'])
             observed = state['observed_step']
-            values = {
-                name: state[name]
-                for name in ('accuracy', 'confidence', 'median_gap', 'landmark')
-            }
+            values = {name: state[name] for name in _MEASURED}
             measured = None if values['accuracy'] is None else Measured(**values)
+            profile = self._saved_profile(state['profile'])
             found = self.bank.load_state_dict(state)
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f'the state of ASLP is damaged ({error})') from error
         self.seed, self.measured, self.observed_step = seed, measured, observed
+        if profile is not None and self.profile is not None:
+            self.profile.copy_(profile)
         self._report_load(state, before, found)
         return found
 
     def _settings(self) -> dict[str, Any]:
-        return dict(self.rule.settings(), beta=self.beta, alpha=self.start)
+        return dict(
+            self.rule.settings(),
+            beta=self.beta,
+            alpha=self.start,
+            regions=self.regions,
+        )
+
+    def _with_recent(
+        self, gaps: tuple[float, ...] | None
+    ) -> tuple[tuple[float, ...], ...]:
+        """Gaps of the bands in the last three validations, the newest last."""
+        if gaps is None:
+            return ()
+        before = () if self.measured is None else self.measured.region_gaps
+        return (*before, gaps)[-3:]
+
+    def _draw_profile(self) -> Tensor | None:
+        """Levels of the bands, and the mean one for labels without a border."""
+        if self.profile is None:
+            return None
+        share = getattr(self.measured, 'region_share', None)
+        if share is None:
+            mean = self.profile.mean()
+        else:
+            mean = self.profile @ torch.tensor(share, dtype=torch.float64)
+        return torch.cat([self.profile, mean[None]])
+
+    def _saved_profile(self, profile: Tensor | None) -> Tensor | None:
+        if (profile is None) != (self.profile is None):
+            raise ValueError(
+                "it has levels by region, this learner has none: give regions='border'"
+                if self.profile is None
+                else 'it has one level per image, this learner levels by region: take '
+                'regions away'
+            )
+        if profile is None or self.profile is None:
+            return None
+        profile = profile.cpu().double()
+        if (
+            profile.shape != self.profile.shape
+            or not ((profile >= 0) & (profile <= 1)).all()
+        ):
+            raise ValueError(f'its profile is {profile.tolist()}')
+        return profile
 
     def _report_load(self, state: dict[str, Any], before: dict, found: int) -> None:
         saved = state['alpha'].numel()
@@ -359,7 +446,7 @@ class ASLP:
 def _batch(
     rows: np.ndarray | None, margin: Tensor | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and margins of a batch; none where no loss was called in this step."""
+    """Rows and margins of a batch; empty if no loss was called in this step."""
     if rows is None or margin is None:
         return np.empty(0, np.int64), np.empty(0)
     return rows, margin.double().cpu().numpy()
@@ -367,6 +454,35 @@ def _batch(
 
 def _known(value: float | None) -> float | None:
     return None if value is None or value != value else float(value)
+
+
+def _floats(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(float(value) for value in values)
+
+
+def check_regions(regions: str | None, rule: Rule) -> str | None:
+    """Check the choice of regions against the rule.
+
+    Args:
+        regions (str, optional): ``'border'`` or None.
+        rule (Rule): The rule that is to move the levels.
+
+    Returns:
+        str | None: ``regions``.
+
+    Raises:
+        ValueError: If it is something else, or the rule has no levels by region.
+    """
+    if regions is None:
+        return None
+    if regions != 'border':
+        raise ValueError(f"regions must be 'border' or None, got {regions!r}")
+    if not rule.by_region:
+        raise ValueError(
+            f'regions={regions!r} needs a rule that moves levels by region (FB), not '
+            f'{rule.name}'
+        )
+    return regions
 
 
 def _check_integer(name: str, value: Any) -> int:

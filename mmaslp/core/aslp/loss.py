@@ -5,6 +5,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from ..regions import border_row_values
 from .batch import BatchDraw, independent_draw
 from .counter_rng import pixel_uniform
 from .functional import image_margin, sc_bce, sc_bce_per_image
@@ -29,9 +30,10 @@ class SelfCalibratingBCE(nn.Module):
     :math:`t = y` or, with probability :math:`\alpha_i`,
     :math:`t = (1 - \beta) y + \beta / 2`, and averages BCE(z, t) over the valid pixels.
 
-    With a draw of :meth:`ASLP.draw` the learner gives the levels, and the loss leaves
-    the margins of the images in the draw for :meth:`ASLP.update`. Without one every
-    call draws for itself with the fixed ``alpha``, from torch's global generator.
+    With a draw of :meth:`ASLP.draw`, the levels come from the learner, and the loss
+    leaves the margins of the images in the draw for :meth:`ASLP.update`. Without a
+    draw, every call draws for itself with the fixed ``alpha``, from torch's global
+    generator.
 
     One loss, by its arguments:
 
@@ -47,10 +49,11 @@ class SelfCalibratingBCE(nn.Module):
         beta (str | float): Perturbation by name (``'HI'`` hard inversion 2, ``'SI'``
             soft inversion 1.5, ``'M'`` moderation 1, ``'DM'`` moderation with noise
             per pixel) or strength in (0, 2]. Defaults to 'HI'.
-        alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``, where no draw is
-            given. Defaults to 0.
-        deterministic (bool): Train on the expected target instead of drawing: label
-            smoothing with eps = alpha * beta. Defaults to False.
+        alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``, used without a
+            draw. Defaults to 0.
+        deterministic (bool, optional): Train on the expected target instead of drawing:
+            label smoothing with eps = alpha * beta. Defaults to None: draw, but take
+            the expected target with levels by region, unless ``per_pixel`` is set.
         eps (float, optional): Label smoothing in [0, 1): short for
             ``deterministic=True, alpha=eps / beta``. Defaults to None.
         per_pixel (bool): Draw for every pixel instead of every image. Defaults to
@@ -82,7 +85,7 @@ class SelfCalibratingBCE(nn.Module):
         self,
         beta: str | float | Perturbation = 'HI',
         alpha: float = 0.0,
-        deterministic: bool = False,
+        deterministic: bool | None = None,
         eps: float | None = None,
         per_pixel: bool = False,
         reduction: str = 'mean',
@@ -116,8 +119,8 @@ class SelfCalibratingBCE(nn.Module):
             f'deterministic={self.deterministic}, per_pixel={self.per_pixel}'
         )
 
-    # The checks read values and the draw is made of Python objects: torch.compile steps
-    # over this call instead of failing on its graph.
+    # The checks read values and the draw holds Python objects, so torch.compile cannot
+    # trace this call. It skips the call instead of failing.
     @torch.compiler.disable
     def forward(
         self,
@@ -137,7 +140,7 @@ class SelfCalibratingBCE(nn.Module):
                 pixels. Defaults to None.
 
         Returns:
-            Tensor: See above. Ignored pixels give 0; a batch of only such pixels
+            Tensor: See above. Ignored pixels give 0; a batch with only such pixels
             gives 0.
 
         Raises:
@@ -178,15 +181,15 @@ class SelfCalibratingBCE(nn.Module):
         draw: BatchDraw | None,
         per_image: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Losses and margins of inputs that are checked already.
+        """Losses and margins of inputs that are already checked.
 
         Args:
             logits (Tensor): ``(N, ...)``.
             labels (Tensor): 0 or 1, float, same shape.
             valid (Tensor, optional): Bool, same shape; None if every pixel is valid.
             draw (BatchDraw, optional): The draw of this batch; None draws here.
-            per_image (bool): Whether to sum over the pixels of each image, which takes
-                one pass over them.
+            per_image (bool): Whether to sum over the pixels of each image, in one pass
+                over them.
 
         Returns:
             tuple[Tensor, Tensor]: Loss, ``(N,)`` or ``(N, ...)``, and the margins of
@@ -198,12 +201,10 @@ class SelfCalibratingBCE(nn.Module):
         if draw is None:
             draw = independent_draw(self.alpha, len(logits))
         self._check_draw(draw, len(logits))
-        strength, noise = self._perturb(draw, logits)
+        strength, noise = self._perturb(draw, labels, valid)
         if per_image:
             return sc_bce_per_image(logits, labels, strength, valid, noise)
-        if strength.dim() == 1:
-            strength = strength.view(-1, *[1] * (logits.dim() - 1))
-        target = perturb_target(labels, strength, noise)
+        target = perturb_target(labels, _per_pixel(strength, labels), noise)
         margin = image_margin(logits, labels, valid)
         return sc_bce(logits, target, valid), margin
 
@@ -221,26 +222,56 @@ class SelfCalibratingBCE(nn.Module):
                 f'beta={beta:g}: give ASLP and every loss the same beta'
             )
 
-    def _perturb(self, draw: BatchDraw, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _takes_expectation(self, draw: BatchDraw) -> bool:
+        if self.deterministic is not None:
+            return self.deterministic
+        return draw.profile is not None and not self.per_pixel
+
+    def _perturb(
+        self, draw: BatchDraw, labels: Tensor, valid: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         """Strength per image (N,) or per pixel, and noise or None."""
         beta, bound = self.perturbation.beta, self.perturbation.noise
-        shape, device = logits.shape[1:], logits.device
-        if self.deterministic:
-            return (draw.alpha * beta).to(device, non_blocking=True), None
+        shape, device = labels.shape[1:], labels.device
+        if self._takes_expectation(draw):
+            return _spread(beta * draw.levels, labels, valid), None
         if self.per_pixel:
-            level = draw.alpha.to(device).view(-1, *[1] * len(shape))
-            # The negated keys are a stream apart from that of the noise below.
+            level = _per_pixel(_spread(draw.levels, labels, valid), labels)
+            # The negated keys give a stream that is independent of the noise below.
             uniform = pixel_uniform(~draw.keys, shape, device)
             chosen = (0.5 * (uniform + 1) < level).float()
         else:
-            chosen = draw.perturbed.float().to(device, non_blocking=True)
+            chosen = _spread(draw.perturbed.float(), labels, valid)
             if not draw.perturbed.any():
                 return chosen * beta, None
         if not bound:
             return chosen * beta, None
         noise = truncated_normal(pixel_uniform(draw.keys, shape, device), bound)
-        where = chosen if chosen.dim() > 1 else chosen.view(-1, *[1] * len(shape))
-        return chosen * beta, noise * where
+        return chosen * beta, noise * _per_pixel(chosen, labels)
+
+
+def _spread(values: Tensor, labels: Tensor, valid: Tensor | None) -> Tensor:
+    """Values per image, (N,), or per image and band, (N, B + 1), as the labels need.
+
+    Returns:
+        Tensor: ``(N,)``, or where the levels go by region ``(N, H / s, W)`` for s rows
+        together.
+    """
+    values = values.to(labels.device, non_blocking=True)
+    if values.dim() == 1:
+        return values
+    if labels.dim() != 3:  # points
+        return values[:, -1]
+    return border_row_values(labels, values[:, :-1], valid)
+
+
+def _per_pixel(values: Tensor, labels: Tensor) -> Tensor:
+    """Values that broadcast with the labels."""
+    if values.dim() == labels.dim() == 3 and len(values[0]) != len(labels[0]):
+        return values.repeat_interleave(len(labels[0]) // len(values[0]), 1)
+    if values.dim() == labels.dim():
+        return values
+    return values.view(-1, *[1] * (labels.dim() - 1))
 
 
 def _level_of_smoothing(eps: float, perturbation: Perturbation) -> float:

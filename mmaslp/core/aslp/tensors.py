@@ -1,4 +1,4 @@
-"""What a binary loss is given, checked: logits, labels and the mask of valid pixels."""
+"""The checked inputs of a binary loss: logits, labels and the mask of valid pixels."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 def check_channels(scores: Tensor) -> None:
-    """Refuse scores that are not those of a binary head.
+    """Refuse scores that do not come from a binary head.
 
     Args:
         scores (Tensor): ``(N, 1, ...)`` or ``(N, 2, ...)``.
@@ -63,7 +63,7 @@ def split_labels(labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor | No
     values = labels.to(torch.float32)
     if not values.numel():
         return values, None
-    # One read of the values and one transfer; both masks only where they are needed.
+    # One read of the values and one transfer; the masks are built only if needed.
     low, high = torch.stack(torch.aminmax(values)).tolist()
     inside = low >= 0.0 and high <= 1.0
     if inside and ignore_index not in (0, 1) and not labels.is_floating_point():

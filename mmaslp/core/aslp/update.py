@@ -22,8 +22,8 @@ def update_alpha(
     """One step of the per-image perturbation levels by a rule of the paper.
 
     Short for ``MC(eta, lam, solver).step(...)`` and ``ME(eta, lam, solver).step(...)``,
-    where the formulas are; for our feedback use
-    :meth:`FB.step <mmaslp.core.aslp.rules.FB>`.
+    which hold the formulas. For our feedback rule use :meth:`FB.step
+    <mmaslp.core.aslp.rules.FB>`.
 
     Args:
         alpha (Tensor): Levels, ``(N,)``, floating, in [0, 1].

@@ -2,7 +2,8 @@
 
 A :class:`CalibrationHistogram` counts pixels. Its :class:`ScoreTable` (outcomes per
 distinct score) and :class:`BinTable` (sums per bin) are what every metric is computed
-from, in numpy, for one set of pixels or for many images and resamples at once.
+from, in numpy, for one set of pixels or for many images and resamples at once. A
+:class:`RegionTable` holds the sums per band of distance from a border.
 """
 
 from .bin_table import BinTable
@@ -20,22 +21,28 @@ from .border_temperature import (
     fit_border_temperatures,
 )
 from .histogram import MODES, CalibrationHistogram
+from .image_regions import ImageRegions
 from .image_table import ImageTable
 from .logit_histogram import LogitHistogram
+from .region_table import BORDERS, REGION_ERRORS, RegionTable
 from .score_metrics import average_precision, brier_score, ks_error, roc_auc
 from .score_table import ScoreTable
 from .sorted_metrics import SORTED, sorted_metrics
 from .temperature import check_temperature, fit_temperature
 
 __all__ = [
+    'BORDERS',
     'MODES',
+    'REGION_ERRORS',
     'SORTED',
     'BandHistograms',
     'BinTable',
     'BorderTemperatures',
     'CalibrationHistogram',
+    'ImageRegions',
     'ImageTable',
     'LogitHistogram',
+    'RegionTable',
     'ScoreTable',
     'average_precision',
     'binned_metrics',

@@ -1,4 +1,4 @@
-"""The metrics of a binned table; each is defined here and nowhere else."""
+"""The metrics of a binned table; each is defined only here."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ __all__ = [
 
 
 def binned_metrics(table: BinTable) -> dict[str, np.ndarray]:
-    r"""Compute what needs nothing but the sums per bin.
+    r"""Compute the metrics that need only the sums per bin.
 
     With n_b pixels, confidence c_b and accuracy a_b in bin b of N pixels:
 
@@ -66,17 +66,17 @@ def signed_gap(table: BinTable) -> np.ndarray:
 def median_gap(table: BinTable) -> float:
     r"""Signed gap of the median pixel, each pixel having that of its bin.
 
-    No shift of all confidences alike lowers the ECE of the table further once this is
-    0: a weighted median :math:`m` minimises :math:`\sum_b \frac{n_b}{N} |g_b - m|`,
-    where the mean gap, ``conf - acc``, minimises the sum of squares and lets the gap
-    of most pixels be offset by a few of the opposite sign.
+    The weighted median :math:`m` minimises :math:`\sum_b \frac{n_b}{N} |g_b - m|`. So
+    once the median gap is 0, no common shift of all confidences lowers the ECE of the
+    table further. The mean gap, ``conf - acc``, minimises the sum of squares instead: a
+    few pixels with large gaps can offset the gap of all others.
 
     Args:
         table (BinTable): Sums of shape ``(B,)``.
 
     Returns:
-        float: Confidence minus accuracy, in [-1, 1]; where two bins meet at half of the
-        pixels, the middle between their gaps; nan without a pixel.
+        float: Confidence minus accuracy, in [-1, 1]. If exactly half of the pixels lie
+        below, the middle between the two neighbouring gaps. nan without a pixel.
     """
     if not table.total:
         return float('nan')
@@ -97,9 +97,9 @@ def debiased_l2(table: BinTable) -> np.ndarray:
         \sqrt{\max\Big(0, \sum_b \frac{n_b}{N}
         \Big((c_b - a_b)^2 - \frac{a_b (1 - a_b)}{n_b - 1}\Big)\Big)}
 
-    The correction takes away the part of the squared gap that the sampling of n_b
-    outcomes makes. A bin of one pixel allows no such estimate and counts as 0, as
-    in the authors' library.
+    The correction removes the part of the squared gap that comes from sampling n_b
+    outcomes. A bin with one pixel allows no such estimate and counts as 0, as in the
+    authors' library.
 
     Source: `Verified Uncertainty Calibration <https://arxiv.org/abs/1909.10155>`_.
 
@@ -126,7 +126,7 @@ def brier_decomposition(
         uncertainty = \bar a (1 - \bar a) \qquad
         brier = reliability - resolution + uncertainty
 
-    The three add up exactly. So the resolution is the generalised one, Murphy's
+    The three add up exactly. So this is the generalised resolution: Murphy's
     :math:`\sum_b n_b (a_b - \bar a)^2 / N` plus what the spread of the scores inside
     the bins explains; both agree when every bin holds one score.
 

@@ -14,12 +14,12 @@ __all__ = [
     'sweep_rows',
 ]
 
-# Equal-mass partitions finer than this say nothing more; it bounds the sweep's time.
+# Finer equal-mass partitions add no information; the limit bounds the sweep's time.
 MAX_SWEEP_BINS = 4096
 
 
 def check_bins(bins: int) -> None:
-    """Refuse what is not a number of bins.
+    """Refuse an invalid number of bins.
 
     Args:
         bins (int): At least 1.
@@ -32,10 +32,10 @@ def check_bins(bins: int) -> None:
 
 
 def equal_width(table: ScoreTable, bins: int) -> BinTable:
-    """Divide [0, 1] into ``bins`` intervals (lo, hi] of one width; 0 is in the first.
+    """Divide [0, 1] into ``bins`` intervals (lo, hi] of equal width; 0 is in the first.
 
-    The edges are compared in integers: a score exactly on k / bins belongs to the
-    interval below, whatever the number of bins.
+    The edges are compared in integers. So a score exactly on k / bins belongs to the
+    interval below, for every number of bins.
 
     Args:
         table (ScoreTable): The scores.
@@ -49,11 +49,11 @@ def equal_width(table: ScoreTable, bins: int) -> BinTable:
 
 
 def equal_mass(table: ScoreTable, bins: int) -> BinTable:
-    """Divide the sorted pixels into ``bins`` parts of one size, ties kept together.
+    """Divide the sorted pixels into ``bins`` equal parts; ties stay together.
 
     The edges are the k / bins quantiles of the scores and the intervals are (lo, hi]: a
-    score goes to the bin of its first pixel, ``floor(bins * rank / N)``. A score
-    that more than N / bins pixels share leaves bins empty.
+    score goes to the bin of its first pixel, ``floor(bins * rank / N)``. If more than N
+    / bins pixels share a score, some bins stay empty.
 
     Args:
         table (ScoreTable): The scores.
@@ -74,8 +74,8 @@ def equal_mass_rows(table: BinTable, bins: int) -> BinTable:
     """:func:`equal_mass` of every row, with the bins of the table as scores.
 
     Args:
-        table (BinTable): Sums of shape ``(R, K)``, integer but for ``conf``; K bins in
-            ascending order, whose pixels count as tied.
+        table (BinTable): Sums of shape ``(R, K)``, integer except ``conf``; K bins in
+            ascending order. The pixels of one bin count as tied.
         bins (int): Number of parts.
 
     Returns:
@@ -92,9 +92,9 @@ def sweep(table: ScoreTable, max_bins: int = MAX_SWEEP_BINS) -> BinTable:
     """Equal mass with the largest number of bins whose accuracies ascend.
 
     As in Roelofs et al. 2022, the number of bins grows from 1 until the accuracies are
-    no longer monotone, and the last number before that is taken. Each candidate
-    costs two look-ups in prefix sums per bin. If the accuracies of the scores
-    themselves ascend, every partition is monotone and each score is its own bin.
+    no longer monotone. The result has the last number before that. Each candidate costs
+    two look-ups in prefix sums per bin. If the accuracies of the scores themselves
+    ascend, every partition is monotone and each score is its own bin.
 
     Source: `Mitigating Bias in Calibration Error Estimation
     <https://arxiv.org/abs/2012.08668>`_.
@@ -154,7 +154,7 @@ def _sweep_bins(count: np.ndarray, correct: np.ndarray, max_bins: int) -> np.nda
 def _mass_cuts(
     before: np.ndarray, start: np.ndarray, total: np.ndarray, bins: int
 ) -> np.ndarray:
-    """Where parts of one mass begin and end.
+    """Where equal-mass parts begin and end.
 
     Args:
         before (np.ndarray): ``(R * K + 1,)`` int64, running count over all rows.

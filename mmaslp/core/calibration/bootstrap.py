@@ -8,6 +8,7 @@ import numpy as np
 from .bin_table import ratio
 from .binned_metrics import binned_metrics, debiased_l2
 from .image_table import ImageTable
+from .region_table import REGION_ERRORS
 from .sorted_metrics import SORTED, sorted_metrics
 
 __all__ = ['bootstrap', 'check_resampling', 'paired_bootstrap', 'percentiles']
@@ -27,14 +28,14 @@ def bootstrap(
 ) -> dict[str, Any]:
     """Percentile intervals over images.
 
-    Pixels of one image are not independent, images are: so whole images are drawn with
-    replacement, and each resample is pooled over its pixels as the metrics are. The
-    per-image sums make a resample one matrix product, whatever the image size.
+    Pixels of one image depend on each other; images do not. So whole images are drawn
+    with replacement, and each resample is pooled over its pixels, as the metrics are.
+    With per-image sums a resample is one matrix product, independent of the image size.
 
     ``ece_em``, ``ece_sweep`` and ``ks`` of the resamples come from fine bins, within
     the bounds of :func:`~.sorted_metrics.sorted_metrics`. Their intervals are shifted
-    by the value of the histogram less that of the fine bins of all images, and stay in
-    [0, 1].
+    by the value of the histogram minus the value of the fine bins of all images, and
+    are cut at 0 and 1.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 
@@ -49,7 +50,8 @@ def bootstrap(
 
     Returns:
         dict: ``intervals``: per metric (low, high), without ``ece_em``, ``ece_sweep``
-        and ``ks`` if the images have no fine bins; ``bins``: ``(2, B)`` low and high
+        and ``ks`` if the images have no fine bins, and without ``ece_region`` and
+        ``ece_region_true`` if they have no regions; ``bins``: ``(2, B)`` low and high
         accuracy per bin. All nan with fewer than two images.
 
     Raises:
@@ -77,8 +79,8 @@ def paired_bootstrap(
 ) -> dict[str, dict[str, Any]]:
     """Compare two models on the same images.
 
-    Both are resampled with the same images, so that what makes an image hard for
-    both cancels out.
+    Each resample draws the same images for both models. So an image that is hard for
+    both models cancels out.
 
     Args:
         first (ImageTable): Of the first model.
@@ -125,7 +127,7 @@ def paired_bootstrap(
 
 
 def check_resampling(resamples: int, confidence_level: float) -> None:
-    """Refuse a number of resamples or a confidence level out of range.
+    """Refuse a number of resamples or a confidence level that is out of range.
 
     Args:
         resamples (int): At least 1.
@@ -204,10 +206,15 @@ def _pooled(
     if images.fine is not None:
         bins = images.table.count.shape[-1]
         ranked = sorted_metrics(images.fine.pooled(weights), bins)
+    regional = {}
+    if images.regions is not None:
+        errors = binned_metrics(images.regions.pooled(weights))['ece']
+        regional = dict(zip(REGION_ERRORS, np.moveaxis(errors, -1, 0)))
     weights = np.ones(len(images)) if weights is None else weights
     return {
         **binned_metrics(table),
         **ranked,
+        **regional,
         'ece_debiased': debiased_l2(table),
         'ece_image': ratio(weights @ ece, weights @ valid),
         'brier': ratio(weights @ images.brier, table.total),

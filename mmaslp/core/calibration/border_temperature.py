@@ -48,18 +48,17 @@ class BorderTemperatures:
 
     Args:
         temperatures (Sequence[float]): T > 0 of each band, the nearest first.
-        edges (Sequence[float]): Upper edges of all bands but the last, ascending, the
-            first above 1; in units of :math:`\sqrt{HW} / 64` pixels. Defaults to
-            ``BORDER_EDGES``.
+        edges (Sequence[float]): Upper edges of all bands but the last, ascending, above
+            0, in units of :math:`\sqrt{HW} / 64` pixels. Defaults to ``BORDER_EDGES``.
 
     Raises:
         ValueError: If a temperature is no finite number above 0, the edges do not
-            ascend from above 1, or there is not one temperature more than edges.
+            ascend from above 0, or there is not one temperature more than edges.
 
     Example:
         >>> z = torch.full((64, 64), -2.0)
         >>> z[:, 32:] = 2
-        >>> by_band = BorderTemperatures((2, 1), edges=(1.5,))
+        >>> by_band = BorderTemperatures((2, 1), edges=(1,))
         >>> (z / by_band.per_pixel(z))[0, 29:34].tolist()
         [-2.0, -2.0, -1.0, 1.0, 2.0]
     """
@@ -78,10 +77,10 @@ class BorderTemperatures:
         edges = tuple(self.edges)
         if not all(
             isinstance(high, (int, float)) and low < high < math.inf
-            for low, high in zip((1, *edges), edges)
+            for low, high in zip((0, *edges), edges)
         ):
             raise ValueError(
-                f'edges of the bands must ascend from above 1, not {list(edges)}'
+                f'edges of the bands must ascend from above 0, not {list(edges)}'
             )
         if len(temperatures) != len(edges) + 1:
             raise ValueError(
@@ -139,7 +138,7 @@ class BorderTemperatures:
         """Name each band by its upper edge."""
         pairs = zip(self.temperatures, (*self.edges, None))
         return ', '.join(
-            f'{t:.4g} ' + ('beyond' if edge is None else f'(< {edge:g})')
+            f'{t:.4g} ' + ('beyond' if edge is None else f'(to {edge:g})')
             for t, edge in pairs
         )
 

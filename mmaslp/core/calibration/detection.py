@@ -1,4 +1,4 @@
-"""How well a score per image finds the images of one kind."""
+"""How well a score per image finds images of a given kind."""
 
 import numpy as np
 
@@ -36,9 +36,9 @@ def detection_interval(
 ) -> tuple[float, float]:
     """Percentile interval of :func:`detection_auroc` over images.
 
-    Positives and negatives are drawn with replacement apart from each other, so that
-    every resample has as many of both as the data. With a handful of positives the
-    interval is too narrow rather than too wide.
+    Positives and negatives are drawn separately, with replacement. So every resample
+    has as many of both as the data. With only a few positives the interval tends to be
+    too narrow.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8
     and 13.

@@ -13,9 +13,9 @@ from .bin_table import BinTable
 
 __all__ = ['LEAST', 'FineBins', 'fine_per_bin', 'pack']
 
-# Fine bins in [0, 1], at least: above 255, so that no two 8-bit values share one.
+# Least number of fine bins in [0, 1]: above 255, so no two 8-bit values share one.
 LEAST = 256
-# Images that are spread out over all fine bins at a time: 6 MB for 256 of them.
+# Images spread out over all fine bins at a time: 6 MB for 256 fine bins.
 BLOCK = 1024
 ROW = np.dtype(
     [('bin', '<u4'), ('count', '<u4'), ('correct', '<u4'), ('excess', '<f4')]
@@ -23,7 +23,7 @@ ROW = np.dtype(
 
 
 def fine_per_bin(bins: int) -> int:
-    """How many fine bins of one width divide each of ``bins`` equal-width bins."""
+    """How many equal fine bins divide each of ``bins`` equal-width bins."""
     return -(-LEAST // bins)
 
 

@@ -22,17 +22,16 @@ MODES = ('top_label', 'positive')
 class CalibrationHistogram:
     r"""Counts of wrong and of correct pixels per cell of the probability.
 
-    The cells are finer than any bins: half of them are the points i / 131070, so that
-    every 8-bit and 16-bit map value and the edges of 10, 15, 30 or 34 equal bins are
-    points themselves, and between two points lies one open cell. A value within 2.4e-7
-    of a point (float32 rounding) counts as on it, save that all above 0.5 predict class
-    1; all others are represented by the middle of their open cell, at most
-    :math:`\delta` = 3.8e-6 away. Memory is 4 MB whatever the number of pixels, and
-    everything is integer, so :meth:`merge` is exact, associative and commutative bit by
-    bit.
+    The cells are finer than any bins. Half of them are the points i / 131070: every
+    8-bit and 16-bit map value and the edges of 10, 15, 30 or 34 equal bins are such
+    points. Between two points lies one open cell. A value within 2.4e-7 of a point
+    (float32 rounding) counts as this point, except that every value above 0.5 predicts
+    class 1. Any other value is represented by the middle of its open cell, at most
+    :math:`\delta` = 3.8e-6 away. Memory is 4 MB for any number of pixels. Everything is
+    integer, so :meth:`merge` is exact, associative and commutative bit by bit.
 
-    **Error against float64.** 8-bit and 16-bit maps: rounding only. Float values, of
-    any number:
+    **Error against float64.** 8-bit and 16-bit maps: rounding only. Float values, for
+    any number of pixels:
 
     - ``ece``, ``mce``, ``ace``, ``conf``, ``median_gap``: :math:`\delta`; ``oe``,
       ``ue``, ``brier`` and its reliability: :math:`2\delta` = 7.7e-6. A score within
@@ -45,23 +44,24 @@ class CalibrationHistogram:
     - ``ece_em``: :math:`\delta + \frac2N \sum_g \max(U_g, D_g)` over the open cells
       that an edge cuts, at most ``bins`` - 1. Only :math:`\delta` if all bins err to
       one side, as those of an over-confident network do.
-    - ``ece_sweep``: it is exact for scores that move by at most :math:`\delta`, to the
-      middle of their cells. No bound holds against the scores themselves: where the
-      accuracies stop ascending, and so the number of bins, can hang on a single pixel.
-      If both sweeps end at one number of bins, the bound is that of ``ece_em``; if not,
-      both lie between :math:`|conf - acc|` and the sum of the gaps of single scores.
-    - ``nll`` does not come from the cells but is summed per pixel beside them, with the
-      probability of the true class clamped at 1e-7, in units of 2**-24.
+    - ``ece_sweep``: it is exact for scores that have moved to the middle of their
+      cells, by at most :math:`\delta`. No bound holds against the scores themselves: a
+      single pixel can decide where the accuracies stop ascending, and so the number of
+      bins. If both sweeps end at one number of bins, the bound is that of ``ece_em``;
+      if not, both lie between :math:`|conf - acc|` and the sum of the gaps of single
+      scores.
+    - ``nll`` does not come from the cells. It is summed per pixel, in units of 2**-24,
+      with the probability of the true class clamped at 1e-7.
 
-    From 100,000 pixels on, where one pixel weighs 1e-5, all but two were within 1e-5 in
-    our tests. ``ece_em`` of an almost calibrated network was off by up to 2.1e-5 (1e-5
-    from 1,000,000 pixels on). ``ece_sweep`` was off by up to 1e-5 for uniform scores,
-    1e-3 for confident networks and 7e-3 where nearly all scores lie in a few cells next
-    to 0 and 1. Below 100,000 pixels the same formulas hold, and a tied cell weighs
-    more: ``ks`` and ``ece_em`` may be off by a few pixels of N.
+    From 100,000 pixels on, one pixel weighs 1e-5, and all metrics but two were within
+    1e-5 in our tests. ``ece_em`` of an almost calibrated network was off by up to
+    2.1e-5 (1e-5 from 1,000,000 pixels on). ``ece_sweep`` was off by up to 1e-5 for
+    uniform scores, 1e-3 for confident networks and 7e-3 where nearly all scores lie in
+    a few cells next to 0 and 1. Below 100,000 pixels the same formulas hold, but a tied
+    cell weighs more: ``ks`` and ``ece_em`` may be off by the weight of a few pixels.
 
-    With two classes both the top label and the positive class can be read from it;
-    with more classes the top confidence and whether its class was correct are counted.
+    With two classes it gives the metrics of the top label and of the positive class.
+    With more classes it counts the top confidence and whether its class was correct.
 
     Args:
         num_classes (int): Defaults to 2.
@@ -81,7 +81,7 @@ class CalibrationHistogram:
     CELLS = 2 * STEPS + 1
     NLL_UNIT = 2**24
 
-    _TOLERANCE = 1 / 32  # of a step: on the point, but for float32 rounding
+    _TOLERANCE = 1 / 32  # of a step: on the point, up to float32 rounding
     _NLL_CLAMP = 1e-7
 
     def __init__(self, num_classes: int = 2) -> None:
@@ -108,18 +108,18 @@ class CalibrationHistogram:
 
         Args:
             prob (Tensor | np.ndarray): Floating point in [0, 1]. Two classes: ``(...)``
-                probability of the positive class. C classes: ``(C, ...)``. Values
-                up to 1e-6 outside are taken for rounding and clamped; float16 and
-                bfloat16 are cast up.
+                probability of the positive class. C classes: ``(C, ...)``. Values up to
+                1e-6 outside count as rounding and are clamped; float16 and bfloat16 are
+                cast up.
             label (Tensor | np.ndarray): ``(...)`` of {0, ..., C - 1} and
                 ``ignore_index``.
-            ignore_index (int): Pixels with this label count nowhere, and their
-                probabilities are not looked at. Defaults to 255.
+            ignore_index (int): Pixels with this label are left out, and their
+                probabilities are not read. Defaults to 255.
 
         Raises:
             ValueError: Shapes differ, ``prob`` is no floating point type, has NaN
-                or values outside [0, 1], or ``label`` has other values. Nothing of
-                the call has been counted then.
+                or values outside [0, 1], or ``label`` has other values. Then nothing of
+                the call is counted.
         """
         scores: tuple[Tensor, ...]
         if self.num_classes == 2:
@@ -134,7 +134,7 @@ class CalibrationHistogram:
         for score, *rest in zip(*(each.split(CHUNK) for each in scores)):
             low, high, outcome, whole, index, ones = work.first(len(score))
             outcome.copy_(rest[0])
-            # To int64 by way of int32, which is faster than in one step.
+            # To int64 through int32, which is faster than in one step.
             whole.copy_(self._cells(score, low, high))
             index.copy_(torch.add(outcome, whole, alpha=2, out=whole))
             self.counts.scatter_add_(0, index, ones)
@@ -158,7 +158,7 @@ class CalibrationHistogram:
         return low.add_(cls._TOLERANCE).floor_().add_(high)
 
     def _split_half(self, score: Tensor, outcome: Tensor) -> None:
-        """Move what lies just above 0.5 out of its cell, where nothing is tolerated."""
+        """Move values just above 0.5 out of its cell: there is no tolerance at 0.5."""
         above = (self._cells(score) == self.STEPS) & (score > 0.5)
         beyond = outcome[above].long()
         ones = torch.ones_like(beyond)
@@ -291,8 +291,8 @@ class CalibrationHistogram:
         """Replace the state.
 
         Args:
-            state (dict): As :meth:`state_dict` returned it. Other keys are not read,
-                such as ``few`` of earlier versions.
+            state (dict): As :meth:`state_dict` returned it. Other keys, such as ``few``
+                of earlier versions, are ignored.
 
         Raises:
             ValueError: The state lacks a key, belongs to other cells or another
@@ -320,7 +320,7 @@ class CalibrationHistogram:
 
 
 class _Buffers:
-    """Memory for the steps of one update, so that no step has to ask for its own."""
+    """Memory for the steps of one update, so no step allocates its own."""
 
     def __init__(self, size: int, like: Tensor) -> None:
         self._all = (
@@ -331,12 +331,12 @@ class _Buffers:
         )
 
     def first(self, number: int) -> tuple[Tensor, ...]:
-        """Take as many elements of each."""
+        """Take the first ``number`` elements of each."""
         return tuple(each[:number] for each in self._all)
 
 
 def _log_(values: Tensor) -> Tensor:
-    """Logarithm in place; numpy's is over twice as fast as torch's on the CPU."""
+    """Logarithm in place; on the CPU numpy's is more than twice as fast as torch's."""
     if values.device.type != 'cpu':
         return values.log_()
     array = values.numpy()

@@ -12,19 +12,21 @@ from .binned_metrics import binned_metrics
 from .binning import equal_width
 from .fine_bins import FineBins, fine_per_bin, pack
 from .histogram import CalibrationHistogram
+from .image_regions import ImageRegions
+from .region_table import RegionTable
 from .score_metrics import brier_score
 
 __all__ = ['ImageTable']
 
-# Columns of result files, which records name their values by, too.
+# Columns of result files; records use the same names.
 SCHEMA = ('names', 'count', 'right', 'conf', 'nll', 'brier')
 
 
 class ImageTable:
     """Per-image sums per equal-width bin.
 
-    Its size depends on the number of images and bins, not of pixels; adding up all rows
-    gives the pooled metrics again.
+    Its size depends on the number of images and bins, not on the number of pixels. The
+    sum of all rows gives the pooled metrics again.
 
     Args:
         records (Sequence[dict]): Rows as :meth:`record` makes them.
@@ -33,9 +35,12 @@ class ImageTable:
     Attributes:
         fine (FineBins | None): A finer division of the same bins. None if a row
             has none, as those of older result files.
+        regions (ImageRegions | None): Sums per band of distance from a border. None if
+            a row has none: there are none in positive mode and with more classes, and
+            older result files lack them.
 
     Raises:
-        ValueError: A row has another number of bins.
+        ValueError: A row has another number of bins, or regions of other edges.
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], bins: int = 10) -> None:
@@ -53,6 +58,10 @@ class ImageTable:
         if all(record.get('narrow') is not None for record in records):
             images = [record['narrow'] for record in records]
             self.fine = FineBins(images, bins * fine_per_bin(bins))
+        self.regions: ImageRegions | None = None
+        if all(record.get('regions') is not None for record in records):
+            rows = [record['regions'] for record in records]
+            self.regions = ImageRegions.from_rows(rows)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -63,6 +72,7 @@ class ImageTable:
         histogram: CalibrationHistogram,
         bins: int = 10,
         mode: str = 'top_label',
+        regions: RegionTable | None = None,
     ) -> dict[str, Any]:
         """Make the row of one image.
 
@@ -71,23 +81,35 @@ class ImageTable:
             histogram (CalibrationHistogram): Of this image alone.
             bins (int): Number of equal-width bins. Defaults to 10.
             mode (str): 'top_label' or 'positive'. Defaults to 'top_label'.
+            regions (RegionTable, optional): Of this image alone. Defaults to None:
+                calibration by region is not measured.
 
         Returns:
             dict: ``name``; per bin ``count``, number of correct pixels ``right`` and
             summed ``conf``; the fine bins ``narrow``, see :func:`~.fine_bins.pack`;
-            and the sums of ``nll`` and ``brier``. Its keys are those of result files.
+            ``regions``, None or :meth:`ImageRegions.row`; and the sums of ``nll`` and
+            ``brier``. Its keys are those of result files.
+
+        Raises:
+            ValueError: Histogram and regions hold different numbers of pixels.
         """
         scores = histogram.score_table(mode)
         parts = fine_per_bin(bins)
         fine = equal_width(scores, bins * parts)
         table = fine.joined(parts)
         count = scores.total
+        if regions is not None and regions.count != count:
+            raise ValueError(
+                f'{name}: the regions hold {regions.count} pixels, the histogram '
+                f'{count}: update both with the same image'
+            )
         return {
             'name': name,
             'count': table.count.tolist(),
             'right': table.correct.tolist(),
             'conf': table.conf.tolist(),
             'narrow': pack(fine),
+            'regions': None if regions is None else ImageRegions.row(regions),
             'nll': int(histogram.nll) / histogram.NLL_UNIT,
             'brier': brier_score(scores) * count if count else 0.0,
         }
@@ -129,6 +151,8 @@ class ImageTable:
             ]
         if self.fine is not None:
             columns['narrow'] = self.fine.to_json()
+        if self.regions is not None:
+            columns['regions'] = self.regions.to_json()
         return columns
 
     @classmethod
@@ -137,7 +161,7 @@ class ImageTable:
 
         Args:
             columns (dict): As :meth:`to_json` returned it; files of earlier versions
-                lack ``narrow``.
+                lack ``narrow`` and ``regions``.
             bins (int): Number of bins.
 
         Raises:
@@ -156,6 +180,11 @@ class ImageTable:
             table.fine = FineBins.from_json(columns['narrow'])
             if not np.array_equal(table.fine.num_pixels, table.num_pixels):
                 raise ValueError('the fine bins of the image table miss pixels')
+        table.regions = None
+        if 'regions' in columns:
+            table.regions = ImageRegions.from_json(columns['regions'])
+            if not np.array_equal(table.regions.num_pixels, table.num_pixels):
+                raise ValueError('the regions of the image table miss pixels')
         return table
 
     def take(self, rows: Sequence[int]) -> ImageTable:
@@ -165,5 +194,6 @@ class ImageTable:
         place = np.asarray(rows, dtype=np.int64)
         chosen.table = self.table.take(place)
         chosen.fine = None if self.fine is None else self.fine.take(rows)
+        chosen.regions = None if self.regions is None else self.regions.take(rows)
         chosen.nll, chosen.brier = self.nll[place], self.brier[place]
         return chosen

@@ -8,18 +8,19 @@ __all__ = [
     'CHUNK',
     'ROUNDING',
     'SUM_TOLERANCE',
+    'binary_maps',
     'binary_scores',
     'flat_logits',
     'top_label_scores',
 ]
 
-# Pixels at a time: fewer steps cost more each, as the temporaries leave the cache.
+# Pixels at a time. With more, the temporaries leave the cache and each step costs more.
 CHUNK = 3 * 2**15
-# Averages and interpolations of probabilities leave [0, 1] by rounding only.
+# Averages and interpolations of probabilities leave [0, 1] only by rounding.
 ROUNDING = 1e-6
-# No network gives more; fp16 ends at 65504.
+# No network gives larger logits; fp16 ends at 65504.
 MAX_LOGIT = 1e6
-# Probabilities of one pixel add up to 1, in float16 at least this well.
+# Tolerance for the sum of the probabilities of one pixel; float16 stays within it.
 SUM_TOLERANCE = 1e-2
 
 
@@ -45,6 +46,42 @@ def binary_scores(
     label, valid = _valid_labels(label, ignore_index, 2)
     prob = _checked(prob if valid is None else prob[valid])
     return prob, label
+
+
+def binary_maps(
+    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Check two-class maps whose pixels keep their places.
+
+    Args:
+        prob (Tensor | np.ndarray): ``(H, W)`` or ``(N, H, W)`` probability of class 1.
+        label (Tensor | np.ndarray): Same shape, of {0, 1, ignore_index}.
+        ignore_index (int): Label of the pixels to leave out.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor | None]: ``(N, H, W)`` probability, as it was where
+        the pixel is ignored; ``(N, H, W)`` bool, True for class 1; and ``(N, H, W)``
+        bool, False where the pixel is ignored, or None if none is.
+
+    Raises:
+        ValueError: See :meth:`RegionTable.update`.
+    """
+    prob, label = _tensors(prob, label)
+    _same_shape(prob, label, 'prob')
+    if prob.dim() not in (2, 3):
+        raise ValueError(
+            f'prob must be (H, W) or (N, H, W), got {tuple(prob.shape)}: squeeze the '
+            'channel of a one-channel head'
+        )
+    if prob.dim() == 2:
+        prob, label = prob[None], label[None]
+    _, valid = _valid_labels(label.flatten(), ignore_index, 2)
+    valid = None if valid is None else valid.view(label.shape)
+    if valid is None:
+        prob = _checked(prob)
+    else:
+        prob = torch.where(valid, _checked(prob.where(valid, 0.5)), prob)
+    return prob, label == 1, valid
 
 
 def flat_logits(
@@ -144,7 +181,7 @@ def _tensor(values: Tensor | np.ndarray) -> Tensor:
         native = values.astype(values.dtype.newbyteorder('='), copy=False)
         values = np.require(native, requirements=('C', 'W'))
     values = torch.as_tensor(values).detach()
-    # torch counts these types, but does not compute with them.
+    # torch has these types, but does not compute with them.
     wide = values.dtype in (torch.uint16, torch.uint32, torch.uint64)
     return values.long() if wide else values
 
@@ -160,7 +197,8 @@ def _same_shape(score: Tensor, label: Tensor, name: str) -> None:
 
 def _bounds(values: Tensor) -> tuple[float, float]:
     """Least and largest value as Python numbers; nan if there is one."""
-    # In pieces too small for torch to start threads, which cost more than they save.
+    # In pieces so small that torch starts no threads, which would cost more than they
+    # save.
     lows, highs = zip(*(each.aminmax() for each in values.flatten().split(2**15)))
     return torch.stack(lows).min().item(), torch.stack(highs).max().item()
 
@@ -195,7 +233,7 @@ def _valid_labels(
 
 
 def _checked(prob: Tensor) -> Tensor:
-    """Refuse values that are no probabilities; clamp rounding."""
+    """Refuse values that are not probabilities; clamp rounding."""
     if not prob.numel():
         return prob
     low, high = _bounds(prob)

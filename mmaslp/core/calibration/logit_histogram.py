@@ -22,17 +22,16 @@ class LogitHistogram:
 
     Cells are (k - 1, k] / 1024 between -256 and 256, and one beyond each end. A pixel
     is represented by the middle of its cell, at most w / 2 = 2**-11 away, or by -256
-    or 256. No cell holds logits on both sides of the decision z > 0. Beside the counts
-    the logits on the wrong side are summed, in units of 2**-20, because with
-    s = 1 / T
+    or 256. No cell holds logits on both sides of the decision z > 0. The logits on the
+    wrong side are also summed, in units of 2**-20. With s = 1 / T
 
     .. math::
         NLL(s) = \frac{1}{N} \Big(\sum_i \log(1 + e^{-s |z_i|})
         + s \sum_{i\ wrong} |z_i|\Big),
 
-    so the linear part, which grows without bound, is exact at both ends. Memory is
-    8 MB whatever the number of pixels; everything is integer, so :meth:`merge` is
-    exact in any order.
+    so the linear part, which grows without bound, is exact at both ends. Memory is 8 MB
+    for any number of pixels. Everything is integer, so :meth:`merge` is exact in any
+    order.
 
     **Error against float64.** :meth:`nll` within s * w / 4 = s * 2.4e-4, :meth:`ece`
     within s * w / 8 = s * 1.2e-4 plus twice the share of the pixels in cells that an
@@ -72,13 +71,12 @@ class LogitHistogram:
             logit (Tensor | np.ndarray): ``(...)`` floating point, of the positive
                 class: z of a one-channel head, z1 - z0 of two channels.
             label (Tensor | np.ndarray): ``(...)`` of {0, 1, ignore_index}.
-            ignore_index (int): Label of pixels that count nowhere. Defaults to 255.
+            ignore_index (int): Label of pixels that do not count. Defaults to 255.
 
         Raises:
             ValueError: Shapes differ, ``logit`` is no floating point type, is not
                 finite or beyond 1e6, ``label`` has other values, or the logits on the
-                wrong side add up to 2**42 or more. Nothing of the call has been counted
-                then.
+                wrong side add up to 2**42 or more. Then nothing of the call is counted.
         """
         logit, label = flat_logits(logit, label, ignore_index)
         label = label.long()
@@ -112,7 +110,7 @@ class LogitHistogram:
         return self.counts, self.wrong
 
     def _check_wrong(self, added: float) -> None:
-        """Refuse sums that an integer of 64 bits does not hold."""
+        """Refuse sums that do not fit into a 64-bit integer."""
         if int(self.wrong) + added > 2**62:
             raise ValueError(
                 'the logits on the wrong side add up to more than can be counted '
@@ -203,7 +201,7 @@ class LogitHistogram:
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``(K,)`` |z|, number of pixels and of correct ones, of cells not empty."""
+        """``(K,)`` |z|, pixels and correct pixels of the cells that are not empty."""
         counts = self.counts.cpu().numpy().reshape(-1, 2)
         total = counts.sum(1)
         cell = np.flatnonzero(total)

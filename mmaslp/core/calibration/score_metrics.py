@@ -14,7 +14,8 @@ def ks_error(table: ScoreTable) -> float:
     .. math::
         \max_s \Big| \frac1N \sum_{i: c_i \le s} (c_i - r_i) \Big|
 
-    the largest difference between the two cumulative sums; equal scores enter together.
+    This is the largest difference between the two cumulative sums. Equal scores enter
+    together.
 
     Source: `Calibration of Neural Networks using Splines
     <https://arxiv.org/abs/2006.12800>`_.

@@ -11,13 +11,13 @@ __all__ = ['ScoreTable']
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Number of pixels, and of correct ones, per distinct score.
+    """Number of pixels and of correct pixels per distinct score.
 
     Args:
         score (np.ndarray): ``(K,)`` int64, strictly ascending, in ``1 / unit``.
         count (np.ndarray): ``(K,)`` int64, at least 1 each.
         correct (np.ndarray): ``(K,)`` int64, pixels whose outcome is 1.
-        unit (int): The score that means confidence 1.
+        unit (int): The score that stands for confidence 1.
     """
 
     score: np.ndarray
@@ -32,7 +32,7 @@ class ScoreTable:
 
     @property
     def conf(self) -> np.ndarray:
-        """``(K,)`` float64, the confidence that each score means."""
+        """``(K,)`` float64, the confidence that each score stands for."""
         return self.score / self.unit
 
     @property

@@ -16,20 +16,20 @@ def sorted_metrics(table: BinTable, bins: int) -> dict[str, np.ndarray]:
 
     **Error against single scores.** In fine bin g of w wrong and r correct pixels with
     edges l and h, the running gap :math:`\sum (c - r)` rises by at most
-    :math:`U_g = w h` and falls by at most :math:`D_g = r (1 - l)`, whatever the order
-    inside. Only the points between two fine bins are looked at, hence:
+    :math:`U_g = w h` and falls by at most :math:`D_g = r (1 - l)`, in any order. The
+    metrics only use the points between two fine bins. So:
 
     - ``ks`` is never above the exact one, and at most
       :math:`\max_g \min(U_g, D_g) / N` below it;
     - ``ece_em`` is off by at most :math:`\frac2N \sum_g \max(U_g, D_g)` over the fine
       bins that an exact edge cuts, at most ``bins`` - 1 of them;
-    - ``ece_sweep`` is off by the same if both sweeps end at one number of bins. If not,
-      both lie between ``|conf - acc|`` and the sum of the gaps of single scores.
+    - ``ece_sweep`` is off by the same if both sweeps end at the same number of bins. If
+      not, both lie between ``|conf - acc|`` and the sum of the gaps of single scores.
 
-    All three are exact where every fine bin holds one score.
+    All three are exact if every fine bin holds one score.
 
     Args:
-        table (BinTable): Sums of shape ``(..., K)`` in ascending order, integer but for
+        table (BinTable): Sums of shape ``(..., K)`` in ascending order, integer except
             ``conf``.
         bins (int): Number of equal-mass bins.
 

@@ -10,15 +10,15 @@ from .logit_histogram import LogitHistogram
 
 __all__ = ['best_inverse', 'check_temperature', 'fit_temperature']
 
-# Temperatures that are looked at: beyond them the optimum counts as unbounded.
+# Limit of the search: beyond it the optimum counts as unbounded.
 MAX_TEMPERATURE = 2.0**10
 
 
 def fit_temperature(histogram: LogitHistogram) -> float:
     """Find the temperature with the lowest negative log-likelihood.
 
-    The NLL is convex in 1 / T; its derivative is bisected in float64 until the
-    bracket has no number left inside.
+    The NLL is convex in 1 / T. Its derivative is bisected in float64 until no number is
+    left between the two ends.
 
     Source: `On Calibration of Modern Neural Networks
     <https://arxiv.org/abs/1706.04599>`_.
@@ -31,8 +31,8 @@ def fit_temperature(histogram: LogitHistogram) -> float:
 
     Raises:
         ValueError: There are no pixels or pixels of one class only, or the optimum
-            lies at 0 (the classes are separated) or infinity (the logits tell
-            nothing, or some have overflowed).
+            lies at 0 (the classes are separated) or infinity (the logits carry no
+            information, or some have overflowed).
     """
     per_class = histogram.counts.view(-1, 2).sum(0).tolist()
     if not sum(per_class):
@@ -75,7 +75,7 @@ def check_temperature(value: float) -> float:
         value (float): The temperature.
 
     Raises:
-        ValueError: It is no finite number above 0.
+        ValueError: It is not a finite number above 0.
     """
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value <= 0:

@@ -10,8 +10,8 @@ __all__ = ['RandomCenterCrop']
 class RandomCenterCrop:
     """Crop a centred window that is up to ``border`` pixels smaller on each axis.
 
-    Width and height are drawn apart, each uniform between side - border and side - 1,
-    so that the aspect ratio varies a little.
+    Width and height are drawn separately, each uniform between side - border and side -
+    1. So the aspect ratio varies a little.
 
     Required keys: ``img``, ``seg_fields``.
 
@@ -37,7 +37,7 @@ class RandomCenterCrop:
         """Crop an image and its masks.
 
         Args:
-            results (dict): The dictionary that the pipeline hands on.
+            results (dict): The dictionary of the pipeline.
 
         Returns:
             dict: The same, cropped.

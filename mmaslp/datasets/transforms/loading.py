@@ -13,21 +13,21 @@ __all__ = ['LoadBinaryAnnotations']
 class LoadBinaryAnnotations:
     """Load a binary mask as labels 0 and 1; takes the place of ``LoadAnnotations``.
 
-    The host's loader keeps the value 255 of a 0/255 mask, which its losses and metrics
-    ignore, and then every metric is 100. This one reads 1-bit, 0/1, 0/255, grey-edged,
-    RGB(A), palette, 16-bit and JPEG masks and refuses what is not binary
-    (:func:`mmaslp.datasets.masks.decode_binary_mask`).
+    The loader of MMSegmentation (the host) keeps the value 255 of a 0/255 mask. The
+    host's losses and metrics ignore it, and then every metric is 100. This loader reads
+    1-bit, 0/1, 0/255, grey-edged, RGB(A), palette, 16-bit and JPEG masks, and refuses
+    files that are not binary (:func:`mmaslp.datasets.masks.decode_binary_mask`).
 
     Required keys: ``seg_map_path`` (None makes an all-zero mask of ``ori_shape``).
 
-    Added keys: ``gt_seg_map``, ``(H, W)`` uint8 of {0, 1}, in size like the image
+    Added keys: ``gt_seg_map``, ``(H, W)`` uint8 of {0, 1}, with the size of the image
     file, and its name in ``seg_fields``.
 
     Args:
         grey_edge (str): 'threshold' cuts grey edges at half, 'ignore' gives them the
             label ``ignore_index``. Defaults to 'threshold'.
-        graded (bool): Accept masks whose grey levels are votes (first release of
-            PASCAL-S) and cut them at half. Defaults to False.
+        graded (bool): Accept masks of votes in any grey (first release of PASCAL-S) and
+            cut them at half. Defaults to False.
         ignore_index (int): The label of ignored edges. Defaults to 255.
         backend_args (dict, optional): mmengine's file backend. Defaults to None.
 
@@ -56,11 +56,11 @@ class LoadBinaryAnnotations:
         """Load the mask that belongs to an image.
 
         Args:
-            results (dict): The dictionary that the pipeline hands on.
+            results (dict): The dictionary of the pipeline.
 
         Returns:
-            dict: The same, with the mask; unchanged if it is no sample of a dataset but
-            an image to predict on, without a ``seg_map_path``.
+            dict: The same, with the mask. An image to predict on, without a
+            ``seg_map_path``, stays unchanged.
 
         Raises:
             ValueError: See the class.
@@ -71,7 +71,7 @@ class LoadBinaryAnnotations:
                 'data_prefix=dict(img_path=..., seg_map_path=...)'
             )
         if 'seg_map_path' not in results:
-            return results  # an image alone, as the host's inference APIs hand it on
+            return results  # only an image, as the host's inference APIs pass it
         path = results['seg_map_path']
         shape = results.get('ori_shape')
         if path is None:

@@ -1,4 +1,4 @@
-"""The hook that runs the learner of perturbation levels in a training of the host."""
+"""The hook that runs the learner of the levels in a training of MMSegmentation."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
 from ...checks.runner import check_losses, check_model, check_pipeline, metric_keys
-from ...core.aslp import ASLP, DrawSlot, Rule, make_rule
+from ...core.aslp import ASLP, DrawSlot, Rule, check_regions, make_rule
 from ...core.aslp.counter_rng import generator_seed
 from ...core.aslp.perturbation import check_alpha
 from ...datasets.listing import image_ids
@@ -31,8 +31,8 @@ from ...utils.level_table import write_level_table
 from ...visualization.alpha import alpha_histogram
 from .schedule import Schedule, is_validation_due
 
-# The log takes its statistics from no more levels than this. The rows of the bank are
-# sorted by hash, so that the first ones are a random sample.
+# The log takes its statistics from at most this many levels. The rows of the bank are
+# sorted by hash, so the first ones are a random sample.
 _MAX_SAMPLE = 4096
 
 
@@ -40,47 +40,51 @@ _MAX_SAMPLE = 4096
 class ASLPHook(Hook):
     """Adaptive Stochastic Label Perturbation in a training of MMSegmentation.
 
-    Runs the learner, :class:`~mmaslp.core.ASLP`, for all :class:`SCBCELoss` modules of
-    the model together: draws before every iteration which images of the batch get a
-    perturbed label, moves their levels after it, and tells it what each validation has
-    measured. Levels are keyed by ``img_path``, travel in the checkpoint (in MMEngine's
-    ``MessageHub``), return with ``resume`` and start anew with ``load_from``.
+    It runs one learner, :class:`~mmaslp.core.ASLP`, for all :class:`SCBCELoss` modules
+    of the model. Before every iteration it draws which images of the batch get a
+    perturbed label. After the iteration it moves their levels. After each validation it
+    passes the measured values to the learner. Levels are keyed by ``img_path``. They
+    are saved in the checkpoint (in MMEngine's ``MessageHub``). ``resume`` restores
+    them, ``load_from`` starts anew.
 
     Args:
         rule (str | dict | Rule): ``'FB'`` (feedback) moves the levels until the
             network's own confidence on the validation set meets its accuracy; ``'MC'``
             (model calibration) until the expected confidence of the target does;
             ``'ME'`` (maximum entropy) until the accuracy falls below its landmark;
-            ``'fixed'`` only draws, with ``alpha`` for every image. Or a dictionary with
-            the name as ``type`` and options. Defaults to 'FB'.
+            ``'fixed'`` only draws, with ``alpha`` for every image. A dictionary has the
+            name as ``type``, and options. Defaults to 'FB'.
         warmup_epochs (float, optional): Epochs (under iteration loops: visits of each
             image) before the levels begin to move. Defaults to None: 5, or 0 with
             ``rule='fixed'``.
-        warmup_iters (float, optional): The same in iterations, instead. Defaults to
-            None.
+        warmup_iters (float, optional): The warm-up in iterations instead of epochs.
+            Defaults to None.
         alpha (float, optional): Level that every image starts with, in [0, 1], with
             alpha * beta < 1. Defaults to None: 0, or with ``rule='fixed'`` the
             ``alpha`` of the loss.
-        accuracy_key (str, optional): Metric to take the accuracy from; values above 1
-            are read as per cent. Defaults to None: that of ``CalibrationMetric``.
+        regions (str, optional): ``'border'`` for levels by region: the level of a pixel
+            is that of its band of distance from the label's border, and ``'FB'`` moves
+            each band by its own gap. Defaults to None: one level per image.
+        accuracy_key (str, optional): Metric that gives the accuracy; values above 1 are
+            read as per cent. Defaults to None: the accuracy of ``CalibrationMetric``.
         seed (int, optional): Seed of the draws. Defaults to None: the runner's.
         reseed (bool): Seed torch's generators in every iteration from (seed, iteration,
-            rank), so that dropout, too, continues after ``resume`` as it would have
-            done without the interruption. Defaults to True.
+            rank). So after ``resume`` dropout also continues as in an uninterrupted
+            run. Defaults to True.
         log_interval (int): Iterations between two records of the levels in the training
             log. Defaults to 10.
-        draw_histogram (bool): Give every visualizer backend a histogram of the levels
-            at each validation. Defaults to True.
-        export (str, optional): Name of the table of images and levels that is written
-            to the work directory when training ends, lowest level first. Defaults to
-            'alpha.csv'; None writes none.
+        draw_histogram (bool): Send a histogram of the levels to every visualizer
+            backend at each validation. Defaults to True.
+        export (str, optional): Name of the table of images and levels, lowest level
+            first, in the work directory. The hook writes it when training ends.
+            Defaults to 'alpha.csv'; None writes none.
         **rule_options: Options of the rule: ``gain``, ``gap`` and ``solver`` of
             :class:`~mmaslp.core.FB`; ``eta``, ``lam`` and ``solver`` of
             :class:`~mmaslp.core.MC` and :class:`~mmaslp.core.ME`; ``landmark`` of ME.
 
     Raises:
-        ValueError: For an argument out of range at once; for a model, data pipeline or
-            evaluator that the rule cannot work with before the first iteration.
+        ValueError: At once if an argument is out of range. Before the first iteration
+            if the model, the data pipeline or the evaluator does not fit the rule.
 
     Example:
         >>> custom_imports = dict(imports=['mmaslp'])
@@ -90,8 +94,8 @@ class ASLPHook(Hook):
     <https://arxiv.org/abs/2307.13539>`_.
     """
 
-    # After the hooks that set up an iteration, before logger (BELOW_NORMAL) and
-    # checkpoint (VERY_LOW), which shall see the levels of the same iteration.
+    # After the hooks that set up an iteration, and before logger (BELOW_NORMAL) and
+    # checkpoint (VERY_LOW), so these see the levels of the same iteration.
     priority = 'NORMAL'
     STATE_KEY = 'aslp'
 
@@ -101,6 +105,7 @@ class ASLPHook(Hook):
         warmup_epochs: float | None = None,
         warmup_iters: float | None = None,
         alpha: float | None = None,
+        regions: str | None = None,
         accuracy_key: str | None = None,
         seed: int | None = None,
         reseed: bool = True,
@@ -110,6 +115,7 @@ class ASLPHook(Hook):
         **rule_options: Any,
     ) -> None:
         self.rule = make_rule(rule, **rule_options)
+        self.regions = check_regions(regions, self.rule)
         if warmup_epochs is not None and warmup_iters is not None:
             raise ValueError('give either warmup_epochs or warmup_iters, not both')
         for name, value in dict(
@@ -139,7 +145,7 @@ class ASLPHook(Hook):
         self._catch_up = False
 
     def before_train(self, runner: Any) -> None:
-        """Check all that can be checked, make the learner, restore a resumed run."""
+        """Check the run, make the learner, restore the state of a resumed run."""
         dataset = runner.train_loop.dataloader.dataset
         model = unwrap(runner.model)
         check_model(model)
@@ -155,6 +161,7 @@ class ASLPHook(Hook):
             self.rule,
             self._start_level(losses),
             seed=self._common_seed(runner),
+            regions=self.regions,
             logger=MMLogger.get_current_instance(),
         )
         self.schedule = Schedule(
@@ -176,7 +183,7 @@ class ASLPHook(Hook):
             loss.bind(self._slot)
 
     def before_train_epoch(self, runner: Any) -> None:
-        """Make up for a validation that a resumed run has not seen."""
+        """Run the validation that a resumed run has missed."""
         if not self._catch_up:
             return
         self._catch_up = False
@@ -210,12 +217,12 @@ class ASLPHook(Hook):
             self._log_levels(runner)
 
     def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
-        """Tell the learner what was measured, and draw the histogram."""
+        """Pass the measured values to the learner, and draw the histogram."""
         if self.aslp is None:
             return
         if self.rule.learns:
             self._observe(runner, metrics or {})
-        if self.draw_histogram and is_main_process():
+        if self.draw_histogram and not self.regions and is_main_process():
             image = alpha_histogram(self.aslp.alpha.numpy(), self.aslp.beta)
             add_picture('alpha_histogram', image)
 
@@ -225,7 +232,10 @@ class ASLPHook(Hook):
             return
         path = osp.join(runner.work_dir, self.export)
         os.makedirs(osp.dirname(path), exist_ok=True)
-        bank = self.aslp.bank
+        bank, profile = self.aslp.bank, self.aslp.profile
+        if profile is not None:
+            _log(f'levels by region, from the border on: {profile.tolist()}')
+            return
         write_level_table(path, bank.ids, bank.alpha.numpy())
         _log(f'levels of {len(bank)} images written to {path}')
 
@@ -258,13 +268,13 @@ class ASLPHook(Hook):
         return level
 
     def _common_seed(self, runner: Any) -> int:
-        # One for all ranks, whatever randomness.diff_rank_seed says.
+        # One seed for all ranks, independent of randomness.diff_rank_seed.
         seed = [int(runner.seed if self.seed is None else self.seed)]
         broadcast_object_list(seed)
         return seed[0]
 
     def _publish_state(self, runner: Any) -> None:
-        """Leave the state where every strategy saves it; the levels in it are live."""
+        """Put the state where every strategy saves it; the levels in it are live."""
         runner.message_hub.update_info(self.STATE_KEY, self.aslp.state_dict())
 
     def _restore(self, saved: dict | None) -> None:
@@ -296,12 +306,23 @@ class ASLPHook(Hook):
         measured = {name: float(metrics[key]) for name, key in self._keys.items()}
         if measured['accuracy'] > 1.0:
             measured['accuracy'] /= 100.0
+        if self.regions:
+            before = key.removesuffix('acc')
+            for name in ('gap', 'share'):
+                measured[f'region_{name}'] = [
+                    float(metrics[f'{before}region{k}_{name}'])
+                    for k in range(len(self.aslp.profile))
+                ]
         self.aslp.observe(**measured, step=runner.iter)
         self._publish_state(runner)
 
     def _log_levels(self, runner: Any) -> None:
+        if self.aslp.profile is not None:
+            for k, level in enumerate(self.aslp.profile.tolist()):
+                runner.message_hub.update_scalar(f'train/alpha_region{k}', level)
+            return
         levels = self.aslp.alpha.numpy()[:_MAX_SAMPLE]
-        # The nearest order statistics: a tenth of the time of np.quantile.
+        # The nearest order statistics: they take a tenth of the time of np.quantile.
         places = [round(q * (len(levels) - 1)) for q in (0.05, 0.5, 0.95)]
         quantiles = np.partition(levels, places)[places]
         names = ('alpha_p05', 'alpha_p50', 'alpha_p95')
@@ -312,8 +333,8 @@ class ASLPHook(Hook):
 
 
 def _seed_torch(seed: int) -> None:
-    # torch.manual_seed also queues seeds, with a formatted traceback each, for
-    # accelerators that are not in use; in a loop that costs more than the draws.
+    # torch.manual_seed also queues seeds for accelerators that are not in use, each
+    # with a formatted traceback. In a loop that takes longer than the draws.
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed(seed)

@@ -16,8 +16,8 @@ from ...evaluation.sample_scores import ScoreReader, check_scores
 class ProbMapHook(Hook):
     """Write the foreground probability of every test image as a grey PNG.
 
-    ``tools/eval_maps.py`` reads the maps back to the same metrics, within half a
-    step of the file.
+    ``tools/eval_maps.py`` gives the same metrics from the maps, within half a step of
+    the file.
 
     Args:
         out_dir (str): Folder for the maps, ``{stem of the image}.png``; made if needed.
@@ -26,7 +26,7 @@ class ProbMapHook(Hook):
             Defaults to 'auto'.
 
     Raises:
-        ValueError: If ``bits`` or ``scores`` is something else, two images have the
+        ValueError: If ``bits`` or ``scores`` has another value, two images have the
             same stem, or a head has more than two classes.
     """
 
@@ -69,5 +69,5 @@ class ProbMapHook(Hook):
             write_prob_map(self.out_dir / f'{stem}.png', prob.cpu(), self.bits)
 
     def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
-        """Refuse scores that were no probabilities in any image."""
+        """Refuse scores that were not probabilities in any image."""
         check_scores(self._reader.images, self._reader.doubtful)

@@ -1,4 +1,4 @@
-"""When a run visits its images and validates: warm-up, visits, validations due."""
+"""When a run visits its images and validates: warm-up, visits, due validations."""
 
 import bisect
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ __all__ = ['Schedule', 'is_validation_due']
 
 @dataclass(frozen=True)
 class Schedule:
-    """What the hook has to know of the schedule of a run.
+    """What the hook must know about the schedule of a run.
 
     Attributes:
         loop (Any): The training loop of the host.
@@ -19,7 +19,7 @@ class Schedule:
         world_size (int): Number of processes.
         warmup_epochs (float): Length of the warm-up, >= 0, in epochs; under iteration
             loops in visits of each image.
-        warmup_iters (float, optional): The same in iterations, instead.
+        warmup_iters (float, optional): The warm-up in iterations instead.
     """
 
     loop: Any
@@ -37,9 +37,9 @@ class Schedule:
     def iters_per_visit(self) -> int:
         """int: Iterations in which the run visits every image about once.
 
-        Neither the length of the dataset (``RepeatDataset`` multiplies it) nor that of
-        the dataloader (an infinite sampler gives the whole set to every process) says
-        so.
+        The length of the dataset does not say this: ``RepeatDataset`` multiplies it.
+        The length of the dataloader does not either: an infinite sampler gives the
+        whole set to every process.
         """
         loader = self.loop.dataloader
         batch_size = loader.batch_size
@@ -49,7 +49,7 @@ class Schedule:
 
     @property
     def iters_per_epoch(self) -> int:
-        """int: Iterations of an epoch; under iteration loops of a visit."""
+        """int: Iterations of an epoch; under iteration loops, of a visit."""
         return len(self.loop.dataloader) if self.by_epoch else self.iters_per_visit
 
     @property
@@ -63,16 +63,17 @@ class Schedule:
     def visits(self) -> float:
         """float: Visits of an image between two validations at present, at least 1.
 
-        With less than one visit the whole step falls to the images that are visited.
+        With less than one visit, the visited images take the whole step.
         """
         length = self.iters_per_epoch if self.by_epoch else 1
         interval = _interval_at(self.loop, _now(self.loop))
         return max(1.0, interval * (length / self.iters_per_visit))
 
     def late_start(self) -> str:
-        """Say when the levels begin to move only after the warm-up; '' if they do not.
+        """Say when the levels begin to move, if later than the warm-up ends; else ''.
 
-        They wait for the first validation, too, and never move if training ends before.
+        They also wait for the first validation. They never move if training ends
+        before.
         """
         start = max(self.warmup, self._first_validation())
         if start >= self.loop.max_iters:
@@ -89,7 +90,7 @@ class Schedule:
         return ''
 
     def _first_validation(self) -> int:
-        """Iteration after which the first validation runs, the last at the latest."""
+        """Iteration of the first validation, at the latest the last iteration."""
         loop, end = self.loop, _end(self.loop)
         times = range(max(loop.val_begin, 1), end)
         first = next((t for t in times if t % _interval_at(loop, t) == 0), end)
@@ -97,17 +98,17 @@ class Schedule:
 
 
 def is_validation_due(loop: Any) -> bool:
-    """Whether the loop validates right at its present epoch or iteration.
+    """Whether the loop validates at its present epoch or iteration.
 
-    A checkpoint is written before the validation of the same moment, so a run resumed
-    from it has that validation still before it.
+    A checkpoint is written before the validation of the same moment. So a run resumed
+    from it still has to do that validation.
 
     Args:
         loop (Any): The training loop of the host.
     """
     by_iter = isinstance(loop, IterBasedTrainLoop)
     if not by_iter and loop.iter != loop.epoch * len(loop.dataloader):
-        return False  # a checkpoint from within an epoch
+        return False  # a checkpoint in the middle of an epoch
     now = _now(loop)
     last = now % _interval_at(loop, now) == 0 or now == _end(loop)
     return now > 0 and now >= loop.val_begin and last

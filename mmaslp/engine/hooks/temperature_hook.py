@@ -18,7 +18,7 @@ from ...utils.divided_scores import divided_scores
 from ...utils.segmentor import find_segmentor, replaced
 from ...utils.temperature_file import read_temperature
 
-# Where a sample keeps its undivided scores until its views are merged.
+# Key of the undivided scores of a sample until its views are merged.
 _PLAIN = 'plain_seg_logits'
 
 
@@ -26,16 +26,16 @@ _PLAIN = 'plain_seg_logits'
 class TemperatureHook(Hook):
     r"""Temperature scaling: test with :math:`\sigma(z / T)` for :math:`\sigma(z)`.
 
-    The logits are divided where the host turns them into probabilities
-    (``postprocess_result``), so that whole and sliding inference, one and two
-    channels and distributed models are all served. Predictions stay those of
-    the undivided logits, pixel by pixel, whatever the ``threshold`` of the head. With
-    test-time augmentation the probabilities of the divided views are averaged and
-    the prediction is that of the undivided ones.
+    The logits are divided where MMSegmentation (the host) turns them into probabilities
+    (``postprocess_result``). So it works for whole and sliding inference, one and two
+    channels, and distributed models. Predictions stay those of the undivided logits,
+    pixel by pixel, for every ``threshold`` of the head. With test-time augmentation,
+    the probabilities of the divided views are averaged, and the prediction is that of
+    the undivided views.
 
-    Works in ``runner.test()`` and in ``runner.val()`` on its own. Validations in a
-    training run are left alone: the weights move, and the rules of ``ASLPHook`` and
-    ``save_best`` have to see the network itself.
+    It works in ``runner.test()`` and in a separate ``runner.val()``. It does not change
+    the validations of a training run: there the weights still move, and the rules of
+    ``ASLPHook`` and ``save_best`` need the network itself.
 
     A temperature per band of distance from the predicted border is looked up at the
     resolution of the probabilities, in every view by the view's own border.
@@ -79,16 +79,16 @@ class TemperatureHook(Hook):
         self._stack = ExitStack()
 
     def before_run(self, runner: Any) -> None:
-        """Forget a training that was cut short."""
+        """Forget a training that was interrupted."""
         self._training = False
 
     def before_train(self, runner: Any) -> None:
-        """Leave the validations of this run alone."""
+        """Do not divide in the validations of this run."""
         self._restore(runner)
         self._training = self._trained = True
 
     def before_val(self, runner: Any) -> None:
-        """Divide in a validation of its own."""
+        """Divide in a separate validation."""
         if not self._training:
             self._divide(runner)
 
@@ -105,7 +105,7 @@ class TemperatureHook(Hook):
         self._restore(runner)
 
     def _divide(self, runner: Any) -> None:
-        self._restore(runner)  # a test that was cut short left it as it was
+        self._restore(runner)  # an interrupted test left the model divided
         same = sum(isinstance(hook, TemperatureHook) for hook in runner.hooks)
         if same > 1:
             raise ValueError(

@@ -7,7 +7,14 @@ from mmengine.dist import all_gather_object
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
-from ...core.calibration import MODES, CalibrationHistogram, ImageTable, check_bins
+from ...core.calibration import (
+    MODES,
+    CalibrationHistogram,
+    ImageTable,
+    RegionTable,
+    check_bins,
+)
+from ...visualization.regions import region_figure
 from ...visualization.reliability import figure_array, reliability_figure, save_figure
 from ..results import calibration_result, save_result, scalar_metrics
 from ..run_context import (
@@ -27,26 +34,31 @@ class CalibrationMetric(StreamingMetric):
 
     For heads with one or two channels (background and foreground) and, with
     ``mode='top_label'``, for more classes. Batches, sizes and float types may be
-    mixed. Memory does not grow with the number of pixels: a histogram of 4 MB, four
-    more for the last images, and 2 to 5 KB per image.
+    mixed. Memory does not grow with the number of pixels: one histogram of 4 MB, one
+    for each of the last four images, and 2 to 5 KB per image.
+
+    With ``mode='top_label'`` and two classes it also measures by region, see
+    :class:`~mmaslp.core.calibration.RegionTable`: ``ece_region``, ``ece_region_true``
+    and, for each band k of distance from the predicted border (0 is at the border),
+    ``region{k}_gap`` (confidence - accuracy) and ``region{k}_share`` of the pixels.
 
     Besides the returned metrics, files are written to ``output_dir`` or the run's log
     folder: ``calibration_{val,test}.json`` (every metric, the table of images for
-    intervals and paired comparisons) and ``reliability_{val,test}.png`` and ``.pdf``,
-    which also go to every visualizer backend. Another prefix than 'calib' becomes
-    part of the names.
+    intervals and paired comparisons), ``reliability_{val,test}.png`` and ``.pdf``, and
+    ``regions_{val,test}.png`` and ``.pdf``. The pictures also go to every visualizer
+    backend. Another prefix than 'calib' becomes part of the names.
 
     Args:
         bins (int): Number of bins. Defaults to 10.
         mode (str): 'top_label' (confidence in the prediction) or 'positive'
             (probability of the foreground). Defaults to 'top_label'.
-        draw (bool, optional): Draw reliability diagrams and bootstrap intervals (one to
+        draw (bool, optional): Draw the diagrams and bootstrap intervals (one to
             three seconds for a thousand images). Defaults to None: in tests and
-            validations of their own, not in the validations of a training run.
+            separate validations, but not in the validations of a training run.
         resamples (int): Bootstrap resamples where intervals are computed.
             Defaults to 1000.
-        keep_worst (int): How many of the most over-confident images to keep with
-            their maps for a report, as :attr:`worst`. Defaults to 0.
+        keep_worst (int): How many of the most over-confident images to keep for a
+            report, with their maps, in :attr:`worst`. Defaults to 0.
         **kwargs: See :class:`StreamingMetric`.
 
     Attributes:
@@ -92,7 +104,11 @@ class CalibrationMetric(StreamingMetric):
     ) -> dict:
         """See :meth:`ImageTable.record`; also offers the image to the worst ones."""
         name = str(sample.get('img_path', len(self.results)))
-        record = ImageTable.record(name, image, self.bins, self.mode)
+        regions = None
+        if self.mode == 'top_label' and prob.ndim == 2:
+            regions = RegionTable()
+            regions.update(prob, label, self.ignore_index)
+        record = ImageTable.record(name, image, self.bins, self.mode, regions)
         if self.keep_worst and prob.ndim == 2:
             metrics = ImageTable([record], self.bins).per_image()
             own = {key: float(value[0]) for key, value in metrics.items()}
@@ -135,12 +151,12 @@ class CalibrationMetric(StreamingMetric):
 
     def _reset(self) -> None:
         super()._reset()
-        # Some may turn out to be repeated.
+        # Some of them may turn out to be repeated images.
         spare = self.PENDING if self.keep_worst else 0
         self._worst = WorstImages(self.keep_worst + spare)
 
     def _write(self, draw: bool) -> None:
-        """Write the JSON file and the diagram, and show the diagram."""
+        """Write the JSON file and the diagrams, and show the diagrams."""
         stage = loop_stage()
         if self.prefix != self.default_prefix:
             stage = f'{self.prefix.replace("/", "_")}_{stage}'
@@ -150,11 +166,14 @@ class CalibrationMetric(StreamingMetric):
             save_result(folder / f'calibration_{stage}.json', self.result)
         if not draw:
             return
-        figure = reliability_figure({self.prefix: self.result})
-        if folder is not None:
-            for suffix in ('png', 'pdf'):
-                save_figure(figure, folder / f'reliability_{stage}.{suffix}')
-            MMLogger.get_current_instance().info(
-                f'reliability diagram: {folder / f"reliability_{stage}.png"}'
-            )
-        add_picture(f'reliability_{stage}', figure_array(figure))
+        figures = {'reliability': reliability_figure({self.prefix: self.result})}
+        if 'regions' in self.result:
+            figures['regions'] = region_figure({self.prefix: self.result})
+        for name, figure in figures.items():
+            if folder is not None:
+                for suffix in ('png', 'pdf'):
+                    save_figure(figure, folder / f'{name}_{stage}.{suffix}')
+                MMLogger.get_current_instance().info(
+                    f'{name} diagram: {folder / f"{name}_{stage}.png"}'
+                )
+            add_picture(f'{name}_{stage}', figure_array(figure))

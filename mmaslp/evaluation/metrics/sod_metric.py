@@ -14,9 +14,10 @@ class SODMetric(StreamingMetric):
     """MAE, F-, weighted F-, E- and S-measure by PySODMetrics, and AP and AUC.
 
     The measures are means over images; ``ap`` and ``auc`` are pooled over all pixels,
-    from the histogram. Where masks are empty (out-of-distribution sets), F, AP and AUC
-    are undefined and nan. ``protocol='released'`` stretches each map first, as
-    published numbers are computed (also MAE, which the released tool leaves alone).
+    from the histogram. If masks are empty (out-of-distribution sets), F, AP and AUC are
+    undefined and nan. ``protocol='released'`` stretches each map first, as for
+    published numbers. This also changes MAE, for which the released tool does not
+    stretch.
 
     Args:
         **kwargs: See :class:`StreamingMetric`.

@@ -1,4 +1,4 @@
-"""What the metrics share: one histogram, one small record per image."""
+"""The common part of the metrics: one histogram, one small record per image."""
 
 from abc import abstractmethod
 from collections import deque
@@ -17,20 +17,19 @@ from ..sample_scores import SCORES, ScoreReader, check_scores
 class StreamingMetric(BaseMetric):
     """Count the pixels of each image in a histogram and keep a small record of it.
 
-    Distributed: the records travel as the host's always do, interleaved over the
-    ranks and cut to the size of the dataset, which drops the images that the sampler
-    repeated to fill up the last batch. The histograms of the last images are kept
-    apart until that is known, so that the repeated ones can be left out of the
-    histogram too. All sums are integers: any number of processes gives the same
-    metrics bit by bit.
+    Distributed: MMSegmentation (the host) collects the records. It interleaves them
+    over the ranks and cuts them to the size of the dataset. This drops the images that
+    the sampler repeated to fill the last batch. The histograms of the last images are
+    kept separately until then, so the histogram can leave out the repeated images too.
+    All sums are integers: any number of processes gives the same metrics bit by bit.
 
     Args:
-        ignore_index (int): Label of pixels that count nowhere. Defaults to 255.
+        ignore_index (int): Label of pixels that do not count. Defaults to 255.
         protocol (str): 'raw', or 'released' to stretch each map before it is
             measured, see :func:`~mmaslp.evaluation.protocol.apply_protocol`. Defaults
             to 'raw'.
         scores (str): What heads with two or more channels give: 'logits',
-            'probabilities' or 'auto'. Defaults to 'auto'.
+            'probabilities' or 'auto' (guess). Defaults to 'auto'.
         output_dir (str, optional): Folder for files. Defaults to None: the log
             folder of the run, if there is one.
         keep_results (bool): Accepted because the host's ``test.py --out`` sets it;
@@ -47,7 +46,7 @@ class StreamingMetric(BaseMetric):
         ValueError: Unknown ``protocol`` or ``scores``.
     """
 
-    # Images per rank that a sampler may have repeated at the end; the host's: 1.
+    # Images per rank that a sampler may have repeated at the end; the host repeats 1.
     PENDING = 4
 
     def __init__(
@@ -119,7 +118,7 @@ class StreamingMetric(BaseMetric):
         """
 
     def evaluate(self, size: int) -> dict:
-        """Compute the metrics of the whole dataset and start anew.
+        """Compute the metrics of the whole dataset and reset.
 
         Args:
             size (int): Number of images of the dataset.
@@ -128,7 +127,7 @@ class StreamingMetric(BaseMetric):
             dict[str, float]: The metrics, the same on all ranks.
 
         Raises:
-            RuntimeError: A rank saw more repeated images than can be left out.
+            RuntimeError: A rank saw more repeated images than it can leave out.
             ValueError: The scores were neither logits nor probabilities in every
                 image.
         """
@@ -159,7 +158,7 @@ class StreamingMetric(BaseMetric):
         self._merged.merge(image)
 
     def _drop_repeated(self, size: int) -> None:
-        """Leave out the images that the host will cut off, and join the ranks."""
+        """Leave out the images that the host will cut, and join the ranks."""
         own_classes = self._pending[0].num_classes if self._pending else 0
         ranks = all_gather_object(
             (len(self.results), own_classes, self._reader.doubtful)

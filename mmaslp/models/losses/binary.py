@@ -1,4 +1,4 @@
-"""What the losses of binary heads share: inputs, weights and reduction."""
+"""The common part of the losses of binary heads: inputs, weights and reduction."""
 
 import math
 from collections.abc import Sequence
@@ -15,26 +15,27 @@ _EPS = torch.finfo(torch.float32).eps
 
 
 class BinaryLoss(nn.Module):
-    """Base of the losses for heads of one channel, or of two for two classes.
+    """Base of the losses for heads with one channel, or with two for two classes.
 
-    A subclass gives the loss of every pixel, :meth:`pixel_loss`; the base checks and
-    masks the inputs, weighs the pixels and reduces them as the host's losses do.
+    A subclass gives the loss of every pixel, :meth:`pixel_loss`. The base checks and
+    masks the inputs, weights the pixels and reduces them as the losses of
+    MMSegmentation (the host) do.
 
     Args:
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
         class_weight (Sequence[float] | str, optional): Two weights, of background and
-            of foreground pixels, or a file that holds them. A pixel's loss is
-            multiplied by that of its label; the mean still divides by the number of
-            pixels. (The host's softmax loss divides by the sum of the weights; its
-            sigmoid loss of one channel, whose ``class_weight`` is the ``pos_weight``
-            of the foreground, does not.) Defaults to None.
+            of foreground pixels, or a file that holds them. The loss of a pixel is
+            multiplied by the weight of its label. The mean still divides by the number
+            of pixels. (The host's softmax loss divides by the sum of the weights. Its
+            sigmoid loss for one channel does not; there ``class_weight`` is the
+            ``pos_weight`` of the foreground.) Defaults to None.
         loss_weight (float): Factor of the loss, finite. Defaults to 1.0.
         loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
             'loss_binary'.
-        ignore_index (int): Label of pixels without a label, used where the head passes
+        ignore_index (int): Label of pixels without a label, used if the head passes
             none. Defaults to 255.
-        avg_non_ignore (bool): Average over the valid pixels only; False divides by all
-            of them, as the host's losses do unless told otherwise. Defaults to True.
+        avg_non_ignore (bool): Average over the valid pixels only. False divides by all
+            pixels, as the host's losses do by default. Defaults to True.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -62,8 +63,8 @@ class BinaryLoss(nn.Module):
         """str: Name under which the head reports the loss."""
         return self._loss_name
 
-    # The check of the labels reads values: a compiled train_step (cfg.compile) steps
-    # over this call instead of failing on its graph.
+    # The check of the labels reads values, which a compiled train_step (cfg.compile)
+    # cannot trace. It skips this call instead of failing.
     @torch.compiler.disable
     def forward(
         self,
@@ -94,7 +95,7 @@ class BinaryLoss(nn.Module):
 
         Returns:
             Tensor: Scalar, or of the shape ``(N, H, W)`` / ``(N, P)`` with reduction
-            'none'. Pixels to be ignored give 0; a batch of only such pixels gives 0.
+            'none'. Ignored pixels give 0; a batch with only such pixels gives 0.
 
         Raises:
             ValueError: If shapes do not fit, there are more than two channels, or a
@@ -126,7 +127,7 @@ class BinaryLoss(nn.Module):
                 valid.
 
         Returns:
-            Tensor: ``(N, ...)``; what it holds where ``valid`` is False has no effect.
+            Tensor: ``(N, ...)``; values where ``valid`` is False have no effect.
         """
         raise NotImplementedError
 
@@ -205,13 +206,13 @@ def signed_logits(logits: Tensor, labels: Tensor) -> Tensor:
         labels (Tensor): 0 or 1, same shape and dtype.
 
     Returns:
-        Tensor: ``(N, ...)``, positive where the prediction is right.
+        Tensor: ``(N, ...)``, positive where the prediction is correct.
     """
     return (2 * labels - 1) * logits
 
 
 def check_positive(value: float, name: str, zero: bool = False) -> float:
-    """Check an argument that must be above 0, or not below.
+    """Check an argument that must be > 0, or >= 0.
 
     Args:
         value (float): The argument.
@@ -222,7 +223,7 @@ def check_positive(value: float, name: str, zero: bool = False) -> float:
         float: The argument.
 
     Raises:
-        ValueError: If it is no finite number or out of its range.
+        ValueError: If it is not a finite number or out of its range.
     """
     _check_real(value, name)
     if not (value > 0 or (zero and value == 0)):

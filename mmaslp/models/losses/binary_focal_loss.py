@@ -18,8 +18,8 @@ class BinaryFocalLoss(BinaryLoss):
     .. math:: L(z, y) = -(1 - p_t)^\gamma \log p_t
               = e^{-\gamma\,\mathrm{softplus}(s)}\,\mathrm{softplus}(-s)
 
-    The host's ``FocalLoss`` fails on binary heads on the CPU, and of two channels it
-    trains two sigmoids where the host predicts with the softmax.
+    The ``FocalLoss`` of MMSegmentation (the host) fails on binary heads on the CPU.
+    With two channels it trains two sigmoids, but the host predicts with the softmax.
 
     Args:
         gamma (float): Focus on hard pixels, >= 0; 0 is BCE. Defaults to 2.0.

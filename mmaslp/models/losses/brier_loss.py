@@ -14,8 +14,8 @@ class BrierLoss(BinaryLoss):
 
     .. math:: L(z, y) = (\sigma(z) - y)^2
 
-    It is the ``brier`` of ``CalibrationMetric``; Brier's own sum over both classes is
-    twice as much (``loss_weight=2``).
+    It is the ``brier`` of ``CalibrationMetric``. Brier's own sum over both classes is
+    twice as large (``loss_weight=2``).
 
     Args:
         loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to

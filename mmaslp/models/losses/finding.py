@@ -1,4 +1,4 @@
-"""Finding the losses of a model that a hook drives."""
+"""Finding the losses of a model for a hook."""
 
 from typing import Any
 

@@ -16,11 +16,11 @@ class MbLSLoss(BinaryLoss):
     .. math:: L = \mathrm{CE} + \lambda\,\frac{1}{2}
               \sum_{k \in \{0, 1\}} \max(0, \max_j l_j - l_k - m)
 
-    Of two logits one gap is 0 and the other :math:`|l_1 - l_0| = |z|`, so that the loss
+    For two logits one gap is 0 and the other is :math:`|l_1 - l_0| = |z|`. So the loss
     is :math:`\mathrm{BCE}(z, y) + \frac{\lambda}{2} \max(0, |z| - m)`. The logits of a
-    head of one channel are (0, z) up to a constant, on which no gap depends: both forms
-    of the head have the same loss. The mean over the classes, and with it the 1/2, is
-    the authors' code's.
+    head with one channel are (0, z) up to a constant, and no gap depends on a constant.
+    So both forms of the head have the same loss. The mean over the classes, and so the
+    factor 1/2, comes from the authors' code.
 
     Args:
         margin (float): Largest gap m without a penalty, >= 0, in logits. Defaults to

@@ -19,18 +19,18 @@ class ML1ACELoss(BinaryLoss):
               \sum_{k \in \{0, 1\}} [k \in y_i]\, \frac{1}{|B_{ik}|}
               \sum_{b \in B_{ik}} |\bar p_b - \bar y_b|
 
-    For image i and class k the pixels are sorted by the probability of the class into
-    equal bins (lo, hi]; :math:`B_{ik}` are the bins that hold pixels,
-    :math:`\bar p_b` and :math:`\bar y_b` the mean probability and the frequency of the
-    class there. A class that the image does not show counts 0, as in the authors'
-    later code (``cai4cai/Average-Calibration-Losses``, ``ignore_empty_classes=True``);
-    that of MICCAI 2024 (``cai4cai/ACE-DLIRIS``) takes the mean over filled bins for it.
-    The bins are taken as given by the gradient. Both forms of the head have the same
+    For image i and class k, the pixels are sorted by the probability of the class into
+    equal bins (lo, hi]. :math:`B_{ik}` are the bins that hold pixels; :math:`\bar p_b`
+    and :math:`\bar y_b` are the mean probability and the frequency of the class there.
+    A class that the image does not show counts 0, as in the authors' later code
+    (``cai4cai/Average-Calibration-Losses``, ``ignore_empty_classes=True``). Their code
+    of MICCAI 2024 (``cai4cai/ACE-DLIRIS``) takes the mean over filled bins for such a
+    class. The gradient treats the bins as fixed. Both forms of the head have the same
     loss.
 
-    The error is one number per image. Each of its valid pixels carries it, so that
+    The error is one number per image, and each valid pixel of the image carries it. So
     ``weight``, ``class_weight``, ``avg_factor`` and the reduction act on it as on the
-    cross entropy: the mean over images weighs an image by its valid pixels.
+    cross entropy. The mean over images weights an image by its valid pixels.
 
     Args:
         num_bins (int): Bins on [0, 1], >= 1. Defaults to 20.

@@ -19,15 +19,16 @@ class NACLLoss(BinaryLoss):
               \sum_{k \in \{0, 1\}} |\tau_k - l_k|^q
 
     where :math:`\tau_k` is the proportion of class k among the labelled pixels of the
-    window around the pixel and q is 1 or 2. For two channels l are the head's own
+    window around the pixel and q is 1 or 2. For two channels, l are the head's own
     logits, as in the authors' code. One channel stands for the logits (c, z + c) with
-    any c, and the penalty is that of the best one:
+    any c. The penalty is that of the best c:
 
     .. math:: \min_c \tfrac{1}{2}\big(|\tau_0 - c|^q + |\tau_1 - z - c|^q\big)
               = 2^{-q}\,|2 \tau_1 - 1 - z|^q
 
-    At the border and beside pixels to be ignored the proportion is that of the labelled
-    pixels in the window; the authors' code counts what is outside as background.
+    At the border of the image and next to ignored pixels, the proportion counts the
+    labelled pixels in the window. The authors' code counts what is outside of the image
+    as background.
 
     Args:
         distance (str): ``'l1'`` or ``'l2'``. Defaults to 'l1'.
@@ -93,7 +94,7 @@ class NACLLoss(BinaryLoss):
     def _foreground_share(self, labels: Tensor, valid: Tensor | None) -> Tensor:
         """Share of foreground among the labelled pixels of the window, (N, H, W)."""
         size = self.kernel_size
-        # Without an axis for channels an empty batch would be a map of no channel.
+        # Without a channel axis, an empty batch would be a map without channels.
         labels = labels.unsqueeze(1)
         window = dict(kernel_size=size, stride=1, padding=size // 2)
         if valid is None:

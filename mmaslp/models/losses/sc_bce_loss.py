@@ -15,20 +15,21 @@ from .binary import BinaryLoss
 class SCBCELoss(BinaryLoss):
     """Self-Calibrating Binary Cross Entropy for the heads of MMSegmentation.
 
-    :class:`~mmaslp.core.SelfCalibratingBCE` with the arguments that the host's heads
-    pass: a table of what its arguments make of it is there.
+    :class:`~mmaslp.core.SelfCalibratingBCE` with the arguments that the heads of the
+    host pass. A table there shows which loss each argument gives.
 
-    With :class:`ASLPHook` in ``custom_hooks`` the hook gives the levels and draws once
+    With :class:`ASLPHook` in ``custom_hooks``, the hook gives the levels. It draws once
     per image and iteration, for all heads together. **Without the hook every call of
     the loss draws for itself** with the fixed ``alpha``, from torch's global generator.
 
     Args:
         beta (str | float): See :class:`~mmaslp.core.SelfCalibratingBCE`. Defaults to
             'HI'.
-        alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``; under a hook
-            that learns, or has an ``alpha``, the hook's is used. Defaults to 0.
-        deterministic (bool): Train on the expected target instead of drawing: label
-            smoothing with eps = alpha * beta. Defaults to False.
+        alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``; a hook that
+            learns or has an ``alpha`` overrides it. Defaults to 0.
+        deterministic (bool, optional): Train on the expected target instead of drawing:
+            label smoothing with eps = alpha * beta. Defaults to None: draw, but take
+            the expected target with levels by region, unless ``per_pixel`` is set.
         eps (float, optional): Label smoothing in [0, 1): short for
             ``deterministic=True, alpha=eps / beta``; under a hook see ``alpha``.
             Defaults to None.
@@ -42,10 +43,10 @@ class SCBCELoss(BinaryLoss):
         loss_weight (float): Factor of the loss, finite. Defaults to 1.0.
         loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
             'loss_sc_bce'.
-        ignore_index (int): Label of pixels without a label, used where the head passes
+        ignore_index (int): Label of pixels without a label, used if the head passes
             none. Defaults to 255.
-        avg_non_ignore (bool): Average over the valid pixels only; False divides by all
-            of them, as the host's losses do unless told otherwise. Defaults to True.
+        avg_non_ignore (bool): Average over the valid pixels only. False divides by all
+            pixels, as the host's losses do by default. Defaults to True.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -62,7 +63,7 @@ class SCBCELoss(BinaryLoss):
         self,
         beta: str | float = 'HI',
         alpha: float = 0.0,
-        deterministic: bool = False,
+        deterministic: bool | None = None,
         eps: float | None = None,
         per_pixel: bool = False,
         reduction: str = 'mean',
@@ -92,7 +93,7 @@ class SCBCELoss(BinaryLoss):
 
     @property
     def alpha(self) -> float:
-        """float: Level of every image where no hook gives one."""
+        """float: Level of every image without a hook."""
         return self.criterion.alpha
 
     @property
@@ -101,7 +102,7 @@ class SCBCELoss(BinaryLoss):
         return self._slot.draw
 
     def bind(self, slot: DrawSlot) -> None:
-        """Take the draws from a place that a hook fills; an empty one draws here."""
+        """Take the draws from a slot that a hook fills; if it is empty, draw here."""
         self._slot = slot
 
     # See SelfCalibratingBCE.forward.
@@ -121,7 +122,7 @@ class SCBCELoss(BinaryLoss):
         Takes and returns what :meth:`BinaryLoss.forward` does.
 
         Raises:
-            ValueError: As there, or if the batch is not the hook's.
+            ValueError: As there, or if the hook's draw is for another batch.
         """
         reduction = self._resolve_reduction(reduction_override, avg_factor)
         labels, valid = self._split_labels(label, cls_score, ignore_index)

@@ -12,17 +12,17 @@ __all__ = ['DilatedFusionNeck']
 
 @MODELS.register_module()
 class DilatedFusionNeck(BaseModule):
-    """Top-down fusion of laterals that sum dilated convolutions, up to full size.
+    """Top-down fusion of sums of dilated convolutions, up to full size.
 
-    Each level of the backbone passes parallel dilated 3x3 convolutions, whose outputs
-    are added. From the deepest level upwards, the map is joined with the next lateral,
-    refined by a residual unit and upsampled. The result, at four times the size of the
-    finest level, has the channels that the last 1x1 convolution takes: follow it with
-    ``FCNHead(num_convs=0, concat_input=False)``. Levels need not halve exactly: maps
-    are resized to the lateral that they join.
+    Each stage of the backbone passes through parallel dilated 3x3 convolutions. The sum
+    of their outputs is its lateral. From the deepest stage upwards, the map is added to
+    the next lateral, refined by a residual unit and upsampled. The result has four
+    times the size of the finest stage, and the channels for the last 1x1 convolution:
+    follow it with ``FCNHead(num_convs=0, concat_input=False)``. The sizes of the stages
+    need not halve exactly: maps are resized to the lateral that they join.
 
     Args:
-        in_channels (Sequence[int]): Channels of the levels, finest first.
+        in_channels (Sequence[int]): Channels of the stages, finest first.
         channels (int): Channels of the laterals and of the fusion. Defaults to 256.
         dilations (Sequence[int]): Dilations of the parallel convolutions. Defaults to
             (3, 6, 12, 18).
@@ -77,7 +77,7 @@ class DilatedFusionNeck(BaseModule):
             tuple[Tensor]: One map ``(N, out_channels, 4 * H_0, 4 * W_0)``, >= 0.
 
         Raises:
-            ValueError: If the number of levels is not that of ``in_channels``.
+            ValueError: If the number of maps is not that of ``in_channels``.
         """
         if len(inputs) != len(self.laterals):
             raise ValueError(
@@ -122,8 +122,8 @@ class DilatedSum(nn.Module):
 class ResidualUnit(nn.Module):
     """Two 3x3 convolutions around the *rectified* input.
 
-    The released unit rectifies in place, so what it adds back is not its input but
-    ``relu(input)``.
+    The released unit rectifies in place. So it adds back ``relu(input)`` instead of its
+    input.
 
     Args:
         channels (int): Channels of input and output.

@@ -168,3 +168,26 @@ def test_shapes_are_checked():
         image_margin(torch.zeros(2, 3), torch.zeros(2, 3), torch.ones(3).bool())
     with pytest.raises(ValueError, match='strength must have the shape'):
         sc_bce_per_image(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(3))
+
+
+@pytest.mark.parametrize('ignored', [False, True])
+@pytest.mark.parametrize('noisy', [False, True])
+def test_rows_that_share_a_strength(ignored, noisy):
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(2, 12, 5, generator=generator)
+    labels = (torch.rand(2, 12, 5, generator=generator) < 0.5).float()
+    valid = torch.rand(2, 12, 5, generator=generator) < 0.8 if ignored else None
+    noise = 0.1 * torch.randn(2, 12, 5, generator=generator) if noisy else None
+    rows = torch.rand(2, 4, 5, generator=generator)
+    results = []
+    for strength in (rows, rows.repeat_interleave(3, 1)):
+        leaf = logits.clone().requires_grad_()
+        loss, margin = sc_bce_per_image(leaf, labels, strength, valid, noise)
+        (loss * torch.tensor([1.0, 2.0])).sum().backward()
+        results.append((loss, margin, leaf.grad))
+    for one, other in zip(*results):
+        torch.testing.assert_close(one, other)
+    with pytest.raises(ValueError, match='strength must have the shape'):
+        sc_bce_per_image(logits, labels, rows[:, :, :4])
+    with pytest.raises(ValueError, match='strength must have the shape'):
+        sc_bce_per_image(logits, labels, torch.rand(2, 5, 5))

@@ -289,3 +289,75 @@ def test_the_levels_of_a_state_are_live():
     assert sorted(aslp.levels) == IDS
     assert np.isfinite(list(aslp.levels.values())).all()
     assert repr(aslp).startswith('ASLP(6 images, beta=2, rule=MC(')
+
+
+GAPS = [0.06, 0.02, -0.02, float('nan'), 0.0]
+SHARES = [0.4, 0.3, 0.2, 0.0, 0.1]
+
+
+def by_region(**options):
+    return ASLP(IDS, **{'rule': 'FB', 'alpha': 0.1, 'regions': 'border', **options})
+
+
+def test_each_band_follows_its_own_gap():
+    aslp = by_region()
+    aslp.observe(0.9, 0.95, region_gap=GAPS, region_share=SHARES)
+    # k / (1 + 2 k) * 2 / beta = 1 / 3; the band without pixels shares its neighbour's
+    expected = [0.12, 0.1 + 0.02 / 3, 0.1 - 0.02 / 3, 0.1, 0.1]
+    assert aslp.profile.tolist() == pytest.approx(expected)
+    draw = aslp.draw(IDS[:2], 3)
+    mean = sum(level * share for level, share in zip(expected, SHARES))
+    assert draw.levels.tolist() == [pytest.approx([*expected, mean])] * 2
+    stepped(aslp, IDS[:2], [1.0, 5.0], step=3)
+    assert set(aslp.levels.values()) == {1.0}
+
+
+def test_levels_by_region_stay_in_their_range_and_wait_for_the_warm_up():
+    aslp = by_region(warmup=10)
+    aslp.observe(0.9, 0.95, region_gap=[0.1, -0.1, 0.0, 0.0, 0.0], step=9)
+    assert set(aslp.profile.tolist()) == {0.1}
+    for _ in range(40):
+        aslp.observe(0.9, 0.95, region_gap=[0.1, -0.1, 0.0, 0.0, 0.0], step=10)
+    assert aslp.profile.tolist() == pytest.approx([0.49, 0.0, 0.1, 0.1, 0.1])
+
+
+def test_state_of_levels_by_region():
+    aslp = by_region()
+    aslp.observe(0.9, 0.95, region_gap=[0.1] * 5, region_share=SHARES)
+    file = io.BytesIO()
+    torch.save(aslp.state_dict(), file)
+    file.seek(0)
+    state = torch.load(file, weights_only=True)
+    other = by_region(alpha=0.0)
+    other.load_state_dict(state)
+    assert torch.equal(other.profile, aslp.profile)
+    assert other.measured == aslp.measured
+    one, same = aslp.draw(IDS, 7), other.draw(IDS, 7)
+    assert torch.equal(one.perturbed, same.perturbed)
+    with pytest.raises(ValueError, match=r"it has levels by region.*regions='border'"):
+        learner().load_state_dict(state)
+    with pytest.raises(ValueError, match='it has one level per image'):
+        other.load_state_dict(learner().state_dict())
+    with pytest.raises(ValueError, match='its profile is'):
+        other.load_state_dict(dict(state, profile=torch.full((5,), 2.0)))
+
+
+@pytest.mark.parametrize(
+    ('options', 'match'),
+    [
+        (dict(regions='size'), "regions must be 'border' or None, got 'size'"),
+        (dict(rule='MC'), r'needs a rule that moves levels by region \(FB\), not MC'),
+    ],
+)
+def test_bad_regions(options, match):
+    with pytest.raises(ValueError, match=match):
+        by_region(**options)
+
+
+@pytest.mark.parametrize(
+    ('gaps', 'match'),
+    [(None, 'levels by region need region_gap'), ([0.1] * 3, 'region_gap has 3 bands')],
+)
+def test_gaps_of_regions_that_are_missing(gaps, match):
+    with pytest.raises(ValueError, match=match):
+        by_region().observe(0.9, 0.95, region_gap=gaps)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from mmaslp.core import ASLP, SelfCalibratingBCE
 from mmaslp.core.aslp import loss as loss_module
+from mmaslp.core.regions import border_bands
 
 LABELS = torch.tensor([[[0, 1], [1, 1]], [[1, 0], [0, 255]]])
 LOGITS = torch.tensor([[[-2.0, 1.0], [0.5, -1.0]], [[3.0, 0.2], [-0.7, 9.0]]])
@@ -156,3 +157,98 @@ def test_a_channel_of_labels_per_class_is_refused():
     one_hot = torch.stack([LABELS != 1, LABELS == 1], dim=1)
     with pytest.raises(ValueError, match='without a channel per class'):
         SelfCalibratingBCE()(logits, one_hot)
+
+
+def half_planes(size=64):
+    labels = torch.zeros(2, size, size)
+    labels[0, :, size // 2 :] = 1
+    labels[1, size // 4 :] = 1
+    return labels
+
+
+def region_draw(levels, labels=None, beta='HI', **options):
+    aslp = ASLP(IDS, beta=beta, regions='border', **options)
+    aslp.profile.copy_(torch.tensor(levels, dtype=torch.float64))
+    return aslp.draw(IDS, 0)
+
+
+def test_expected_targets_by_region():
+    levels = [0.4, 0.3, 0.2, 0.1, 0.0]
+    labels, draw = half_planes(), region_draw(levels)
+    logits = torch.randn(labels.shape, generator=torch.Generator().manual_seed(0))
+    eps = 2 * torch.tensor(levels)[border_bands(labels).long()]
+    target = (1 - eps) * labels + eps / 2
+    expected = F.binary_cross_entropy_with_logits(logits, target)
+    for criterion in (SelfCalibratingBCE(), SelfCalibratingBCE(deterministic=True)):
+        torch.testing.assert_close(criterion(logits, labels, draw), expected)
+    draw = region_draw(levels)
+    SelfCalibratingBCE()(logits, labels, draw)
+    signed = ((2 * labels - 1) * logits).flatten(1).mean(1)
+    torch.testing.assert_close(draw.margin, signed)
+
+
+@pytest.mark.parametrize('per_pixel', [False, True])
+def test_draws_by_region_have_the_expectation_of_their_levels(per_pixel):
+    levels = torch.tensor([0.45, 0.3, 0.2, 0.1, 0.0])
+    labels = half_planes()
+    criterion = SelfCalibratingBCE(
+        'HI', deterministic=False, reduction='none', per_pixel=per_pixel
+    )
+    aslp = ASLP(IDS, regions='border')
+    aslp.profile.copy_(levels.double())
+    bands = border_bands(labels).long()
+    logits = torch.full(labels.shape, 2.0)
+    flipped = torch.zeros(2, 5)
+    for step in range(400):
+        loss = criterion(logits, labels, aslp.draw(IDS, step))
+        target = F.softplus(logits) - loss > 1  # t z with z = 2
+        changed = (target != labels.bool()).float()
+        for k in range(5):
+            share = [changed[i][bands[i] == k].mean() for i in range(2)]
+            if not per_pixel:  # a band of an image as a whole
+                assert set(map(float, share)) <= {0.0, 1.0}
+            flipped[:, k] += torch.stack(share) / 400
+    assert (flipped - levels).abs().max() < (0.01 if per_pixel else 0.09)
+
+
+def test_bands_are_perturbed_together_from_the_highest_level_on():
+    draws = [region_draw([0.4, 0.3, 0.2, 0.1, 0.05]).perturbed]
+    aslp = ASLP(IDS, regions='border')
+    aslp.profile.copy_(torch.tensor([0.4, 0.3, 0.2, 0.1, 0.05]))
+    draws += [aslp.draw(IDS, step).perturbed for step in range(300)]
+    bands = torch.cat(draws)[:, :5].int()
+    assert (bands.diff(dim=1) <= 0).all()
+    assert len(bands.unique(dim=0)) == 6
+
+
+def test_points_take_the_mean_level_of_the_bands():
+    aslp = ASLP(IDS, rule='FB', alpha=0.2, regions='border')
+    aslp.observe(
+        0.9,
+        0.95,
+        region_gap=[0.1] * 2 + [0.0] * 3,
+        region_share=[0.5, 0.25, 0.25, 0, 0],
+    )
+    raised = 0.2 + 0.1 / 3
+    mean = 0.5 * raised + 0.25 * raised + 0.25 * 0.2
+    logits, labels = torch.ones(2, 1, 7), torch.ones(2, 7)
+    criterion = SelfCalibratingBCE('HI', deterministic=True)
+    found = criterion(logits, labels, aslp.draw(IDS, 0))
+    target = torch.full((2, 7), 1 - mean)
+    expected = F.binary_cross_entropy_with_logits(logits[:, 0], target)
+    torch.testing.assert_close(found, expected)
+
+
+def test_ignored_pixels_make_no_border():
+    labels = half_planes()
+    labels[:, 30:] = 255
+    draw = region_draw([0.4, 0.4, 0.4, 0.4, 0.0])
+    criterion = SelfCalibratingBCE('HI', deterministic=True, reduction='none')
+    logits = torch.zeros(2, 64, 64)
+    logits.fill_(1.0)
+    loss = criterion(logits, labels, draw)
+    valid = labels != 255
+    eps = torch.where(border_bands(labels == 1, valid) < 4, 0.8, 0.0)
+    target = (1 - eps) * (labels == 1).float() + eps / 2
+    expected = bce(logits, target, valid.float())
+    torch.testing.assert_close(loss, expected)

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from mmaslp.core import CalibrationHistogram
-from mmaslp.core.calibration import SORTED, binned_metrics
+from mmaslp.core import CalibrationHistogram, RegionTable
+from mmaslp.core.calibration import REGION_ERRORS, SORTED, binned_metrics
 from mmaslp.core.calibration.bootstrap import bootstrap, paired_bootstrap
 from mmaslp.core.calibration.image_table import ImageTable
 
@@ -16,6 +17,7 @@ from mmaslp.core.calibration.image_table import ImageTable
 pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
 reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))
 images = pixels.images
+scene = runpy.run_path(Path(__file__).with_name('scenes.py'))['scene']
 
 
 def test_intervals_equal_resampling_by_hand():
@@ -255,3 +257,50 @@ def test_a_thousand_images_take_seconds_and_little_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 50e6
+
+
+# ---- by region ----
+
+
+def regional(number, gain=1.0):
+    """A table of images of two sizes, and the regions of each."""
+    records, tables = [], []
+    for i in range(number):
+        prob, label = scene(32 + 8 * (i % 2), 40, seed=i)
+        prob = torch.sigmoid(gain * torch.logit(prob, 1e-6))
+        histogram, table = CalibrationHistogram(), RegionTable()
+        histogram.update(prob, label)
+        table.update(prob, label)
+        records.append(ImageTable.record(f'{i}', histogram, regions=table))
+        tables.append(table)
+    return ImageTable(records), tables
+
+
+def test_regions_equal_resampling_by_hand():
+    table, tables = regional(6)
+    drawn = bootstrap(table, 120, seed=5)['intervals']
+    rng, values = np.random.default_rng(5), []
+    for rows in (100, 20):  # drawn in chunks of 100
+        for row in rng.integers(6, size=(rows, 6)):
+            merged = RegionTable()
+            for i in row:
+                merged.merge(tables[i])
+            values.append([merged.compute()[key] for key in REGION_ERRORS])
+    expected = np.quantile(values, [0.025, 0.975], axis=0).T
+    assert [list(drawn[key]) for key in REGION_ERRORS] == pytest.approx(expected)
+
+
+def test_pairs_compare_regions():
+    (one, first), (two, second) = regional(12), regional(12, gain=3.0)
+    found = paired_bootstrap(one, two, 200)
+    for tables, side in ((first, 'first'), (second, 'second')):
+        merged = RegionTable()
+        for each in tables:
+            merged.merge(each)
+        for key in REGION_ERRORS:
+            assert found[key][side] == pytest.approx(merged.compute()[key])
+    assert found['ece_region']['differs']
+    older = images(12)[0]
+    older.names = one.names
+    assert not set(REGION_ERRORS) & set(paired_bootstrap(one, older, 20))
+    assert not set(REGION_ERRORS) & set(bootstrap(older, 20)['intervals'])

@@ -146,12 +146,12 @@ def test_bands_that_have_no_optimum_of_their_own():
 
 def test_a_band_without_pixels_takes_the_single_temperature():
     logits, labels = images(12, size=(16, 16), temperatures=(2.0,) * 5)
-    # Pixels are 4 units wide here, so no pixel is that near to a border.
+    # Pixels are 4 units wide here: none is that near to a border, or between.
     histograms = histograms_of(logits, labels)
-    assert [band.count > 0 for band in histograms.bands[:2]] == [False, False]
+    assert [band.count > 0 for band in histograms.bands[:3]] == [False, True, False]
     single = fit_temperature(histograms.whole())
-    assert fit_border_temperatures(histograms).temperatures[:2] == (single, single)
-    assert histograms.measures([1.0] * 5)['nll_band'][:2] == [None, None]
+    assert fit_border_temperatures(histograms).temperatures[0:3:2] == (single, single)
+    assert histograms.measures([1.0] * 5)['nll_band'][0:3:2] == [None, None]
 
 
 def test_ignored_pixels_make_borders_but_count_nowhere():
@@ -207,7 +207,7 @@ def test_record_goes_around():
     assert as_temperature({**record, 'pixels': [1, 2, 3]}) == by_band
     assert as_temperature(by_band) is by_band
     assert as_temperature(2) == 2.0
-    assert temperature_text(by_band) == ('by region, 1 (< 2), 2.5 (< 4), 0.5 beyond')
+    assert temperature_text(by_band) == ('by region, 1 (to 2), 2.5 (to 4), 0.5 beyond')
     assert temperature_text(1.23456789) == '1.23457'
 
 
@@ -223,7 +223,7 @@ def test_record_goes_around():
         (dict(temperatures=2.0), 'must be a list'),
         (dict(temperatures=None), 'must be a list'),
         (dict(edges=[4, 2]), 'ascend'),
-        (dict(edges=[1, 2]), 'ascend from above 1'),
+        (dict(edges=[0, 2]), 'ascend from above 0'),
         (dict(edges=[2, math.inf]), 'ascend'),
         (dict(edges=['2', '4']), 'ascend'),
     ],

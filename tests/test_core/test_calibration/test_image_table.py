@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.core import CalibrationHistogram
+from mmaslp.core import CalibrationHistogram, RegionTable
 from mmaslp.core.calibration import (
     ImageTable,
     binned_metrics,
@@ -15,6 +15,7 @@ from mmaslp.core.calibration import (
 # Not importable by name under pytest's importlib mode.
 pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
 images = pixels.images
+scene = runpy.run_path(Path(__file__).with_name('scenes.py'))['scene']
 
 
 @pytest.mark.parametrize('bins', [5, 10, 15])
@@ -71,6 +72,47 @@ def test_table_goes_around_json():
     del broken['nll']
     with pytest.raises(ValueError, match=r"lacks the columns .'nll'"):
         ImageTable.from_json(broken, 10)
+
+
+def regional(number=4):
+    records = []
+    for seed in range(number):
+        image, histogram, regions = scene(30 + seed, 40, seed), *measures()
+        histogram.update(*image)
+        regions.update(*image)
+        records.append(ImageTable.record(str(seed), histogram, regions=regions))
+    return records
+
+
+def measures():
+    return CalibrationHistogram(), RegionTable()
+
+
+def test_regions_of_all_images_or_of_none():
+    records = regional()
+    table = ImageTable(records)
+    assert np.array_equal(table.regions.num_pixels, table.num_pixels)
+    rows = [2, 0]
+    assert np.array_equal(table.take(rows).regions.sums, table.regions.sums[rows])
+    empty, nothing = measures()
+    assert ImageTable([*records, ImageTable.record('x', empty, regions=nothing)])
+    assert ImageTable([*records, ImageTable.record('x', empty)]).regions is None
+    with pytest.raises(ValueError, match='a: the regions hold 0 pixels, the histogram'):
+        ImageTable.record('a', pixels.filled(*pixels.smooth(9)), regions=nothing)
+
+
+def test_regions_go_around_json():
+    table = ImageTable(regional())
+    columns = table.to_json()
+    again = ImageTable.from_json(columns, 10)
+    assert np.array_equal(again.regions.sums, table.regions.sums)
+    for kept in ({}, {'narrow': columns['narrow']}):
+        older = {k: v for k, v in columns.items() if k not in ('narrow', 'regions')}
+        table = ImageTable.from_json({**older, **kept}, 10)
+        assert table.regions is None and 'regions' not in table.to_json()
+    columns['regions']['sums'] = columns['regions']['sums'][::-1]
+    with pytest.raises(ValueError, match='regions of the image table miss pixels'):
+        ImageTable.from_json(columns, 10)
 
 
 def test_row_size_does_not_depend_on_pixels():

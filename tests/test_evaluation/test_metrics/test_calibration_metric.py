@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmaslp.core import CalibrationHistogram
+from mmaslp.core import CalibrationHistogram, RegionTable
 from mmaslp.evaluation.metrics import CalibrationMetric
 from mmaslp.evaluation.results import load_result
 
@@ -171,7 +171,53 @@ def test_worst_images_are_the_most_over_confident():
     assert item['metrics']['oe'] == pytest.approx(oe[item['name']])
 
 
-# ---- distributed ----
+# ---- by region ----
+
+
+def test_regions_are_those_of_all_images():
+    samples = [sample(i, ignore=i % 2) for i in range(5)]
+    metric, found = measured(samples)
+    table = RegionTable()
+    for each in samples:
+        prob, label = each['seg_logits']['data'][0], each['gt_sem_seg']['data'][0]
+        table.update(prob, label)
+    computed = table.compute()
+    assert found['calib/ece_region'] == computed['ece_region']
+    assert found['calib/ece_region_true'] == computed['ece_region_true']
+    for k in range(5):
+        for key in ('gap', 'share'):
+            expected = pytest.approx(computed['predicted'][key][k], nan_ok=True)
+            assert found[f'calib/region{k}_{key}'] == expected
+    assert metric.result['regions']['true']['share'] == computed['true']['share']
+
+
+def test_repeated_images_have_no_regions():
+    samples = [sample(i) for i in range(5)]
+    expected = measured(samples)[1]
+    assert (
+        measured([*samples, samples[0]], size=5)[1]['calib/ece_region']
+        == (expected['calib/ece_region'])
+    )
+
+
+def test_regions_see_the_protocol():
+    samples = [sample(i) for i in range(3)]
+    found = measured(samples, protocol='released')[1]
+    assert found['calib/ece_region'] != measured(samples)[1]['calib/ece_region']
+
+
+def test_other_heads_and_modes_have_no_regions(tmp_path):
+    samples = [sample(i) for i in range(2)]
+    options = dict(draw=True, output_dir=str(tmp_path), resamples=5)
+    metric, found = measured(samples, mode='positive', **options)
+    assert 'regions' not in metric.result
+    for each in samples:
+        scores = each['seg_logits']['data']
+        each['seg_logits']['data'] = torch.cat([scores, scores, -scores])
+    other, more = measured(samples, **options)
+    assert 'regions' not in other.result
+    assert not [key for key in (*found, *more) if 'region' in key]
+    assert not list(tmp_path.glob('regions*'))
 
 
 # ---- files and the host ----
@@ -189,11 +235,12 @@ def test_files(tmp_path):
     assert {f'calib/{k}' for k in result} >= set(found)
     assert result['ece'] == found['calib/ece']
     assert result['num_images'] == len(images) == 3
-    for key in ('ece', 'ece_em', 'ece_sweep', 'ks'):
+    for key in ('ece', 'ece_em', 'ece_sweep', 'ks', 'ece_region'):
         low, high = result['intervals'][key]
         assert 0 <= low < high <= 1
     for suffix in ('png', 'pdf'):
-        assert (tmp_path / f'reliability_test.{suffix}').stat().st_size > 5000
+        for name in ('reliability', 'regions'):
+            assert (tmp_path / f'{name}_test.{suffix}').stat().st_size > 5000
 
 
 def test_undefined_metrics_are_null(tmp_path):
@@ -241,8 +288,9 @@ def test_runner_trains_validates_and_tests(toy, tmp_path, channels):
     metrics = runner.test()
     assert 0 <= metrics['calib/ece'] <= 1
     assert (logs / 'reliability_test.png').exists()
-    shown = [p.name for p in logs.rglob('vis_image/reliability_test*.png')]
-    assert len(shown) == 1
+    assert (logs / 'regions_test.png').exists()
+    for name in ('reliability', 'regions'):
+        assert len(list(logs.rglob(f'vis_image/{name}_test*.png'))) == 1
     result, images = load_result(logs / 'calibration_test.json')
     assert len(images) == 5 and result['num_pixels'] == 5 * 16 * 16
     assert all(name.endswith('.png') for name in images.names)

@@ -1,7 +1,7 @@
 """The learning rules of the perturbation levels, one per file, and their registry.
 
 To add a rule, write a frozen dataclass that derives from :class:`Rule` (or from
-:class:`PenaltyRule`) in a file of its own, and enter it into :data:`RULES`.
+:class:`PenaltyRule`) in a new file, and enter it into :data:`RULES`.
 """
 
 from typing import Any
@@ -35,7 +35,7 @@ def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
     Args:
         rule (str | dict | Rule): A name in :data:`RULES`; a dictionary with the name as
             ``type`` and options; or a rule.
-        **options: Options of the rule, beside its name.
+        **options: Options of the rule, besides its name.
 
     Returns:
         Rule: The rule.

@@ -1,4 +1,4 @@
-"""What every learning rule is."""
+"""The base class of every learning rule."""
 
 import math
 from abc import ABC, abstractmethod
@@ -24,6 +24,11 @@ class Measured:
         median_gap (float, optional): Signed gap, confidence minus accuracy, of the
             median pixel, in [-1, 1].
         landmark (float, optional): Accuracy that ``'ME'`` keeps, in [0, 1].
+        region_gaps (tuple[tuple[float, ...], ...]): Signed gap of each band of distance
+            from the predicted border, in [-1, 1], nan for a band without pixels; of
+            this validation last, of up to two before. Empty if not measured.
+        region_share (tuple[float, ...], optional): Share of the pixels of each band, in
+            [0, 1].
 
     Raises:
         ValueError: If a value is out of its range.
@@ -33,6 +38,8 @@ class Measured:
     confidence: float | None = None
     median_gap: float | None = None
     landmark: float | None = None
+    region_gaps: tuple[tuple[float, ...], ...] = ()
+    region_share: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ('accuracy', 'confidence', 'landmark'):
@@ -48,16 +55,18 @@ class Measured:
 class Rule(ABC):
     """Moves the levels of the images of a batch.
 
-    A subclass is a frozen dataclass, whose fields are the options of the rule, and
-    writes :meth:`_step`.
+    A subclass is a frozen dataclass. Its fields are the options of the rule. It
+    implements :meth:`_step`.
 
     Attributes:
         name (str): How configs and states call the rule.
         learns (bool): Whether the rule moves levels at all.
+        by_region (bool): Whether it can move a profile of levels by region.
     """
 
     name: ClassVar[str]
     learns: ClassVar[bool] = True
+    by_region: ClassVar[bool] = False
 
     @classmethod
     def options(cls) -> list[str]:
@@ -70,16 +79,16 @@ class Rule(ABC):
 
     @property
     def needs(self) -> str:
-        """Field of :class:`Measured` that the rule reads beside the accuracy, or ''."""
+        """Other field of :class:`Measured` that the rule reads, or '' for none."""
         return ''
 
     def next_landmark(
         self, landmark: float | None, accuracy: float, warming_up: bool
     ) -> float | None:
-        """Landmark after a validation; None for rules that keep none.
+        """Landmark after a validation; None for rules without one.
 
         Args:
-            landmark (float, optional): That of before, in [0, 1].
+            landmark (float, optional): The previous one, in [0, 1].
             accuracy (float): Of this validation, in [0, 1].
             warming_up (bool): Whether the levels do not move yet.
         """
@@ -90,7 +99,7 @@ class Rule(ABC):
         return max_alpha(beta)
 
     def instability(self, beta: float) -> str:
-        """Say why the levels will oscillate at strength ``beta``; '' if they do not."""
+        """Say why the levels oscillate at strength ``beta``; '' if they do not."""
         return ''
 
     def step(
@@ -137,6 +146,25 @@ class Rule(ABC):
             )
         return self._clip(stepped, beta).to(alpha.dtype)
 
+    def step_profile(
+        self, profile: Tensor, *, beta: float, measured: Measured
+    ) -> Tensor:
+        """Move the levels of the bands of distance from the border.
+
+        Args:
+            profile (Tensor): Levels, ``(B,)``, float64, in [0, 1].
+            beta (float): The paper's strength, in (0, 2].
+            measured (Measured): What the last validation measured, by region too.
+
+        Returns:
+            Tensor: New levels, ``(B,)``, within 0 and :meth:`max_level`.
+
+        Raises:
+            ValueError: If the rule has no levels by region, or ``measured`` lacks what
+                it needs.
+        """
+        raise ValueError(f'rule={self.name!r} has no levels by region')
+
     @abstractmethod
     def _step(
         self,
@@ -159,7 +187,7 @@ class Rule(ABC):
 
 
 def check_number(name: str, value: Any, zero: bool = False) -> None:
-    """Refuse an option that is no finite number above 0.
+    """Refuse an option that is not a finite number above 0.
 
     Args:
         name (str): Name of the option.
@@ -177,7 +205,7 @@ def check_number(name: str, value: Any, zero: bool = False) -> None:
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Refuse an option that is none of the choices.
+    """Refuse an option that is not one of the choices.
 
     Raises:
         ValueError: If it is none.
@@ -187,6 +215,6 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
 
 
 def mean_one(weight: Tensor) -> Tensor:
-    """Scale weights to a mean of 1; all 0 where none is above 0."""
+    """Scale weights to a mean of 1; all 0 if none is above 0."""
     mean = weight.mean()
     return weight / mean if mean > 0 else torch.zeros_like(weight)

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .base import Measured, Rule, check_choice, check_number, mean_one
 
 __all__ = ['FB']
+
+# Bands with a smaller share of the pixels have no gap of their own.
+THIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -18,19 +22,27 @@ class FB(Rule):
     .. math:: \alpha_i \leftarrow \mathrm{clip}(\alpha_i + \frac{k}{V}
               \frac{2}{\beta}\, g\, w_i, 0, \alpha_{max})
 
-    where V visits fall between two validations and the weights :math:`w_i`, of mean 1
-    over the images given, follow the positive part of the margin while g > 0 and the
-    level itself while g < 0. The mean target confidence then moves by -k g from one
-    validation to the next, and by less where levels meet their ends or no image given
-    has a margin (level) above 0. If the network follows it with a first-order lag,
-    the loop is stable for 0 < k < 1; the implicit solver uses k / (1 + k), which is in
-    that range for every k > 0.
+    where V is the number of visits of an image between two validations. The weights
+    :math:`w_i` have a mean of 1 over the images given. They are proportional to the
+    positive part of the margin while g > 0, and to the level while g < 0. From one
+    validation to the next, the mean target confidence moves by -k g. It moves by less
+    if levels meet their limits or no image given has a margin (a level) above 0. If the
+    network follows with a first-order lag, the loop is stable for 0 < k < 1. The
+    implicit solver uses k / (1 + k), which is in that range for every k > 0.
+
+    By region (``ASLP(regions='border')``) each band b of distance from the border has
+    a level, which follows the band's own gap :math:`g_b`, once per validation:
+    :math:`\alpha_b \leftarrow \mathrm{clip}(\alpha_b + \kappa \frac{2}{\beta} g_b, 0,
+    \alpha_{max})`. :math:`g_b` is the median of the band's last three gaps, so that one
+    validation of a network that has collapsed for a moment moves nothing. The median
+    is late by a validation, so :math:`\kappa = k / (1 + 2 k)` stays below 1/2. Bands
+    with less than 1 % of the pixels share one gap with their neighbour.
 
     Args:
         gain (float): k, > 0. Defaults to 1.
-        gap (str): What the rule brings to 0: the ``'mean'`` confidence minus the
-            accuracy, or the ``'median'`` gap over pixels, each with that of its
-            confidence bin. Defaults to 'mean'.
+        gap (str): The gap that the rule brings to 0: the ``'mean'`` confidence minus
+            the accuracy, or the ``'median'`` over pixels of the gap of their confidence
+            bin. Defaults to 'mean'.
         solver (str): 'implicit' or 'explicit'. Defaults to 'implicit'.
 
     Raises:
@@ -40,6 +52,7 @@ class FB(Rule):
     """
 
     name = 'FB'
+    by_region = True
     gain: float = 1.0
     gap: str = 'mean'
     solver: str = 'implicit'
@@ -55,7 +68,7 @@ class FB(Rule):
         return 'confidence' if self.gap == 'mean' else 'median_gap'
 
     def instability(self, beta: float) -> str:
-        """See :meth:`Rule.instability`: explicit steps with a gain of 1 and more."""
+        """See :meth:`Rule.instability`: explicit steps with a gain of 1 or more."""
         if self.solver == 'implicit' or self.gain < 1:
             return ''
         return (
@@ -72,14 +85,38 @@ class FB(Rule):
         visits: float,
     ) -> Tensor:
         gap = self._measured_gap(measured)
-        # Rising levels are shared out by margin, falling ones by level; the shares of a
-        # batch have the mean 1, so that the mean level moves by a known amount.
+        # Rising levels share the step by margin, falling ones by level. The shares of a
+        # batch have a mean of 1, so the mean level moves by a known amount.
         share = mean_one(margin.clamp_min(0.0) if gap > 0 else alpha)
+        return alpha + self._gain_of_step / visits * (2.0 / beta) * gap * share
+
+    def step_profile(
+        self, profile: Tensor, *, beta: float, measured: Measured
+    ) -> Tensor:
+        """See :meth:`Rule.step_profile`; bands without pixels stay as they are."""
+        if not measured.region_gaps:
+            raise ValueError(
+                'levels by region need region_gap, the gap of each band, of the '
+                'validation'
+            )
+        gaps = torch.tensor(measured.region_gaps, dtype=torch.float64).nan_to_num(0.0)
+        if gaps.shape[1:] != profile.shape:
+            raise ValueError(
+                f'region_gap has {gaps.shape[1]} bands, the levels have {len(profile)}'
+            )
+        gap = gaps.median(0).values
+        if measured.region_share is not None:
+            gap = _pool_thin_bands(gap, torch.tensor(measured.region_share).double())
         gain = self.gain
         if self.solver == 'implicit':
-            # The gap that is left after the step: g' = g - beta / 2 * mean step.
-            gain = gain / (1.0 + gain)
-        return alpha + gain / visits * (2.0 / beta) * gap * share
+            gain = gain / (1.0 + 2.0 * gain)
+        return self._clip(profile + gain * (2.0 / beta) * gap, beta)
+
+    @property
+    def _gain_of_step(self) -> float:
+        # Implicit: the gap that is left after the step, g' = g - beta / 2 * mean step.
+        implicit = self.solver == 'implicit'
+        return self.gain / (1.0 + self.gain) if implicit else self.gain
 
     def _measured_gap(self, measured: Measured) -> float:
         if self.gap == 'median':
@@ -88,3 +125,19 @@ class FB(Rule):
             )
         confidence = self._require(measured, 'confidence', 'the mean one, in [0, 1]')
         return confidence - measured.accuracy
+
+
+def _pool_thin_bands(gap: Tensor, share: Tensor) -> Tensor:
+    """Give neighbouring bands one gap until they hold 1 % of the pixels together."""
+    groups: list[list[int]] = [[]]
+    for band in range(len(gap)):
+        groups[-1].append(band)
+        if share[groups[-1]].sum() >= THIN:
+            groups.append([])
+    rest = groups.pop()
+    if groups:
+        groups[-1] += rest
+    pooled = gap.clone()
+    for group in groups:
+        pooled[group] = (gap * share)[group].sum() / share[group].sum()
+    return pooled

@@ -1,4 +1,4 @@
-"""The rule that moves nothing."""
+"""The rule that moves no level."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ __all__ = ['Fixed']
 
 @dataclass(frozen=True)
 class Fixed(Rule):
-    """Every image keeps the level it starts with: stochastic label perturbation."""
+    """Every image keeps its first level: stochastic label perturbation (SLP)."""
 
     name = 'fixed'
     learns = False

@@ -13,7 +13,8 @@ class MC(PenaltyRule):
     r"""Model calibration: the target's expected confidence meets the accuracy.
 
     :class:`PenaltyRule` with the penalty :math:`\min(0, 1 - \beta \alpha_i / 2 - A)`,
-    A the accuracy on the validation set. For the options see there.
+    where A is the accuracy on the validation set. :class:`PenaltyRule` lists the
+    options.
 
     Source: Liu et al., `Model Calibration in Dense Classification with Adaptive Label
     Perturbation <https://arxiv.org/abs/2307.13539>`_, Eq. 6; the implicit solver is

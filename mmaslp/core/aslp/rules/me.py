@@ -11,10 +11,11 @@ __all__ = ['ME']
 
 @dataclass(frozen=True)
 class ME(PenaltyRule):
-    r"""Maximum entropy: the levels rise as long as the accuracy keeps its landmark.
+    r"""Maximum entropy: the levels rise while the accuracy keeps its landmark.
 
-    :class:`PenaltyRule` with the penalty :math:`\min(0, A - A_{lm})`, A the accuracy on
-    the validation set and :math:`A_{lm}` its landmark. For the other options see there.
+    :class:`PenaltyRule` with the penalty :math:`\min(0, A - A_{lm})`, where A is the
+    accuracy on the validation set and :math:`A_{lm}` its landmark. :class:`PenaltyRule`
+    lists the other options.
 
     Args:
         landmark (str | float): ``'best'``: the best accuracy so far; ``'warmup'``: that

@@ -1,4 +1,4 @@
-"""Rules that hold the gradient of the expected loss by a penalty, and their solvers."""
+"""Rules that balance the gradient of the expected loss by a penalty; their solvers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Penalty = tuple[float, float]  # intercept and slope
 
 @dataclass(frozen=True)
 class PenaltyRule(Rule):
-    r"""A rule of the paper: the gradient of the expected loss, held by a penalty.
+    r"""A rule of the paper: the gradient of the expected loss, balanced by a penalty.
 
     .. math:: \alpha_i \leftarrow \mathrm{clip}(\alpha_i +
               \eta (\tfrac{\beta}{2} m_i + \lambda \min(0, a - b \alpha_i)), 0,
@@ -64,7 +64,7 @@ class PenaltyRule(Rule):
         return SOLVERS[self.solver](self, alpha, margin, beta, penalty)
 
     def max_level(self, beta: float) -> float:
-        """See :meth:`Rule.max_level`; the released code allows more."""
+        """See :meth:`Rule.max_level`; the released code allows higher levels."""
         return 1.0 / beta if self.solver == 'released' else super().max_level(beta)
 
     def _clip(self, levels: Tensor, beta: float) -> Tensor:

@@ -142,3 +142,50 @@ def test_what_is_not_measured_is_asked_for(gap, match):
     assert rule.needs == match.split()[1]
     with pytest.raises(ValueError, match=f"rule='FB' {match}"):
         rule.step(torch.ones(1), torch.ones(1), beta=2.0, measured=Measured(0.9))
+
+
+def by_region(profile, gaps, share=None, beta=2.0, **options):
+    measured = Measured(0.9, 0.95, region_gaps=tuple(gaps), region_share=share)
+    levels = torch.tensor(profile, dtype=torch.float64)
+    return FB(**options).step_profile(levels, beta=beta, measured=measured).tolist()
+
+
+def test_bands_move_by_the_median_of_three_gaps():
+    start = [0.1, 0.1]
+    assert by_region(start, [(0.06, -0.03)]) == pytest.approx([0.12, 0.09])
+    gaps = [(0.06, 0.0), (0.9, -0.03), (0.03, -0.9)]  # one spike each
+    assert by_region(start, gaps) == pytest.approx([0.12, 0.09])
+    # Of two the lower one; explicit: the gain itself.
+    moved = by_region(start, gaps[:2], gain=0.5, solver='explicit', beta=0.5)
+    assert moved == pytest.approx([0.1 + 0.5 * 4 * 0.06, 0.1 - 0.5 * 4 * 0.03])
+
+
+def test_thin_bands_share_a_gap():
+    gaps = [(0.5, 0.02, 0.04, 0.3)]
+    share = (0.005, 0.495, 0.495, 0.005)
+    inner = (0.5 * 0.005 + 0.02 * 0.495) / 0.5
+    outer = (0.04 * 0.495 + 0.3 * 0.005) / 0.5
+    moved = by_region([0.1] * 4, gaps, share, gain=1.0)
+    expected = [0.1 + gap / 3 for gap in (inner, inner, outer, outer)]
+    assert moved == pytest.approx(expected)
+    assert by_region([0.1] * 4, gaps, (0.0,) * 4) == pytest.approx(
+        [0.1 + gap / 3 for gap in gaps[0]]
+    )
+
+
+@pytest.mark.parametrize('gain', [0.1, 1.0, 10.0, 1e6])
+@pytest.mark.parametrize('lag', [0.0, 0.5, 0.9])
+def test_feedback_by_region_converges_for_every_gain_and_lag(gain, lag):
+    """Bands that a network mixes: each answers its own level and its neighbour's."""
+    response = np.array([[0.8, 0.2, 0.0], [0.15, 0.7, 0.15], [0.0, 0.2, 0.8]])
+    profile = torch.full((3,), 0.1, dtype=torch.float64)
+    confidence, rule = np.full(3, 0.9), FB(gain=gain)
+    natural, accuracy = np.array([0.95, 0.93, 0.97]), np.array([0.8, 0.85, 0.9])
+    recent = []
+    for _ in range(1500):
+        target = natural - response @ profile.numpy()
+        confidence = lag * confidence + (1 - lag) * target
+        recent = [*recent, tuple(confidence - accuracy)][-3:]
+        measured = Measured(0.9, 0.95, region_gaps=tuple(recent))
+        profile = rule.step_profile(profile, beta=2.0, measured=measured)
+    assert np.abs(confidence - accuracy).max() < 1e-4

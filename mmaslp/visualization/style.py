@@ -1,0 +1,19 @@
+"""What the diagrams of calibration look like."""
+
+from matplotlib.axes import Axes
+
+OVER, UNDER, BAR = '#c8442c', '#2b6cb0', '#b8c7da'
+INK, GRID = '#22282f', '#d9dee4'
+FADED = '66'  # alpha of a filled gap
+# Of axis labels.
+LABEL = {'fontsize': 8, 'color': INK}
+
+
+def clean_axes(axes: Axes) -> None:
+    """Draw a grid behind the data, small ticks, and the left and lower side only."""
+    axes.grid(color=GRID, linewidth=0.6, zorder=0)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=7, colors=INK, length=2)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ('left', 'bottom'))
+        spine.set_color(INK)
