@@ -158,16 +158,16 @@ def map_logits(path: str | Path) -> Tensor:
         ValueError: If it is no such file.
     """
     path = Path(path)
-    prob = np.asarray(read_prob_map(path), np.float64)
+    values = np.asarray(read_prob_map(path), np.float64)
     if path.suffix.lower() == '.npy':
         step = float(np.finfo(np.load(path, mmap_mode='r').dtype).epsneg)
     else:
         with Image.open(path) as image:
             top = 255 if image.mode == 'L' else 65535
         step = 1 / top
-        prob = np.rint(prob * top) / top  # it was read with the 24 bits of float32
+        values = np.rint(values * top) / top  # it was read with the 24 bits of float32
     low, high = step / 2, 1 - step / 2
-    prob = torch.from_numpy(prob)
+    prob = torch.from_numpy(values)
     return prob.clamp(low, high).log() - (1 - prob).clamp(low, high).log()
 
 

@@ -17,10 +17,10 @@ from ..checks.data import tests_on_validation
 from ..checks.parts import is_type, metrics_of
 from ..core.calibration.border_temperature import (
     BandHistograms,
-    BorderTemperatures,
     Temperature,
     as_temperature,
     fit_border_temperatures,
+    temperature_record,
 )
 from ..core.calibration.logit_histogram import LogitHistogram
 from ..core.calibration.temperature import check_temperature, fit_temperature
@@ -168,8 +168,7 @@ def fit_record(
         ValueError: If there is no single temperature, see
             :func:`~mmaslp.core.calibration.temperature.fit_temperature`.
     """
-    by_band = isinstance(histograms, BandHistograms)
-    whole = histograms.whole() if by_band else histograms
+    whole = histograms.whole() if isinstance(histograms, BandHistograms) else histograms
     temperature = fit_temperature(whole)
     record = dict(
         temperature=temperature,
@@ -178,7 +177,7 @@ def fit_record(
         num_images=num_images,
         num_pixels=whole.count,
     )
-    if by_band:
+    if isinstance(histograms, BandHistograms):
         record['regions'] = _regions(histograms, temperature)
     return record
 
@@ -275,11 +274,9 @@ def apply_temperature(cfg: Config, given: str, regions: bool = True) -> Temperat
         temperature = read_temperature(cfg.load_from, given or None, regions)
     else:
         temperature = check_temperature(number)
-    by_region = isinstance(temperature, BorderTemperatures)
-    value = temperature.record() if by_region else temperature
     cfg.custom_hooks = [
         *_hooks_without(cfg, _HOOK),
-        dict(type=_HOOK, temperature=value),
+        dict(type=_HOOK, temperature=temperature_record(temperature)),
     ]
     return temperature
 

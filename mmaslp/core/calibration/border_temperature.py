@@ -29,6 +29,7 @@ __all__ = [
     'as_temperature',
     'divisor',
     'fit_border_temperatures',
+    'temperature_record',
     'temperature_text',
 ]
 
@@ -163,6 +164,17 @@ def as_temperature(given: Any) -> Temperature:
     return check_temperature(given)
 
 
+def temperature_record(temperature: Temperature) -> float | dict[str, Any]:
+    """Return plain numbers that :func:`as_temperature` reads.
+
+    Args:
+        temperature (float | BorderTemperatures): The temperature.
+    """
+    if isinstance(temperature, BorderTemperatures):
+        return temperature.record()
+    return temperature
+
+
 def temperature_text(temperature: Temperature) -> str:
     """Show a temperature to people.
 
@@ -291,10 +303,10 @@ class BandHistograms:
         gaps = np.array([band.ece(t, bins=1) for band, t in filled])
         tables = [band.bin_table(t, bins) for band, t in filled]
         table = BinTable(
-            sum(t.count for t in tables),
-            sum(t.correct for t in tables),
-            sum(t.conf for t in tables),
-        )
+            np.stack([t.count for t in tables]),
+            np.stack([t.correct for t in tables]),
+            np.stack([t.conf for t in tables]),
+        ).pooled()
         known = iter(nll.tolist())
         return dict(
             nll=float(nll @ share),

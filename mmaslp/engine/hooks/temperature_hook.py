@@ -9,9 +9,9 @@ from mmengine.logging import print_log
 from mmseg.registry import HOOKS
 
 from ...core.calibration.border_temperature import (
-    BorderTemperatures,
     Temperature,
     as_temperature,
+    temperature_record,
     temperature_text,
 )
 from ...utils.divided_scores import divided_scores
@@ -128,10 +128,7 @@ class TemperatureHook(Hook):
         if tta_model is not None:
             merge = _merged(tta_model.merge_preds)
             self._stack.enter_context(replaced(tta_model, 'merge_preds', merge))
-        by_region = isinstance(temperature, BorderTemperatures)
-        runner.message_hub.update_info(
-            'temperature', temperature.record() if by_region else temperature
-        )
+        runner.message_hub.update_info('temperature', temperature_record(temperature))
         shown = temperature_text(temperature)
         print_log(
             f'TemperatureHook: logits are divided by T = {shown}', logger='current'
