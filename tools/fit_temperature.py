@@ -8,7 +8,7 @@ from mmengine.dist import is_main_process
 
 from mmaslp.apis.cli import add_host_arguments, exit_on_user_error, set_local_rank
 from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
-from mmaslp.apis.temperature import fit_checkpoint
+from mmaslp.apis.temperature import REGIONS, fit_checkpoint, fit_summary
 from mmaslp.utils.temperature_file import temperature_path
 
 
@@ -21,6 +21,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--out',
         metavar='FILE',
         help='JSON file to write, by default CHECKPOINT.temperature.json',
+    )
+    parser.add_argument(
+        '--regions',
+        choices=REGIONS,
+        help='fit a temperature per band of distance from the predicted border too, '
+        'which tests then take',
     )
     add_host_arguments(parser)
     return parser.parse_args(argv)
@@ -36,16 +42,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     set_work_dir(cfg, args.config, args.work_dir)
     check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
-    record = fit_checkpoint(cfg, args.out)
+    record = fit_checkpoint(cfg, args.out, args.regions)
     if not is_main_process():
         return
-    print(
-        f'\ntemperature {record["temperature"]:.6g} from {record["num_images"]} '
-        'validation images'
-    )
-    for key in ('nll', 'ece'):
-        before, after = record[key]['before'], record[key]['after']
-        print(f'{key.upper()} {before:.6f} -> {after:.6f}')
+    print(f'\n{fit_summary(record)}')
     print(f'written to {args.out or temperature_path(args.checkpoint)}')
 
 

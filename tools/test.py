@@ -20,6 +20,7 @@ from mmaslp.apis.testing import (
     summary_table,
     test_sets,
 )
+from mmaslp.core.calibration.border_temperature import temperature_text
 from mmaslp.visualization.report import write_report
 
 
@@ -52,7 +53,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         const='',
         metavar='T|FILE',
         help='divide the logits by T, or by the temperature in a file of '
-        'tools/fit_temperature.py, by default CHECKPOINT.temperature.json',
+        'tools/fit_temperature.py, by default CHECKPOINT.temperature.json; by region '
+        'where the file has that',
+    )
+    parser.add_argument(
+        '--single-temperature',
+        action='store_true',
+        help='take the single temperature of a file that has them by region',
     )
     add_host_arguments(parser)
     return parser.parse_args(argv)
@@ -66,8 +73,12 @@ def make_config(args: argparse.Namespace) -> Config:
     check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
     cfg.resume = False
+    if args.single_temperature and args.temperature is None:
+        raise ValueError('--single-temperature needs --temperature')
     if args.temperature is not None:
-        args.temperature = apply_temperature(cfg, args.temperature)
+        args.temperature = apply_temperature(
+            cfg, args.temperature, regions=not args.single_temperature
+        )
     if args.show or args.show_dir:
         draw_predictions(
             cfg, show=args.show, show_dir=args.show_dir, wait_time=args.wait_time
@@ -99,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     print(f'\n{summary_table(results, args.eval)}\n')
     if args.temperature is not None:
-        print(f'temperature: {args.temperature:.6g}')
+        print(f'temperature: {temperature_text(args.temperature)}')
     print(f'metrics: {osp.join(cfg.work_dir, "eval", "results.json")}')
     for name, entry in results.items():
         if 'result' in entry:

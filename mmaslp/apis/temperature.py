@@ -15,26 +15,46 @@ from mmengine.runner import Runner
 
 from ..checks.data import tests_on_validation
 from ..checks.parts import is_type, metrics_of
-from ..core.calibration.temperature import (
-    LogitHistogram,
-    check_temperature,
-    fit_temperature,
+from ..core.calibration.border_temperature import (
+    BandHistograms,
+    Temperature,
+    as_temperature,
+    fit_border_temperatures,
+    temperature_record,
 )
-from ..utils.segmentor import check_binary, find_segmentor, replaced
+from ..core.calibration.logit_histogram import LogitHistogram
+from ..core.calibration.temperature import check_temperature, fit_temperature
+from ..utils.divided_scores import divided_scores
+from ..utils.segmentor import check_binary, find_segmentor, replaced, two_channels
 from ..utils.temperature_file import (
     fingerprint,
     read_temperature,
     temperature_path,
     write_temperature,
 )
+from ..visualization.text_table import format_table
 from .runs import build_runner, name_run
 
-__all__ = ['apply_temperature', 'collect_logits', 'fit_checkpoint']
+__all__ = [
+    'REGIONS',
+    'apply_temperature',
+    'collect_logits',
+    'fit_checkpoint',
+    'fit_record',
+    'fit_summary',
+    'histograms_of',
+    'scale_model',
+]
+
+# Kinds of regions that can have temperatures of their own.
+REGIONS = ('border',)
 
 _HOOK = 'TemperatureHook'
 
 
-def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
+def fit_checkpoint(
+    cfg: Config, out: str | None = None, regions: str | None = None
+) -> dict[str, Any]:
     """Fit the temperature of a checkpoint and write it to a JSON file.
 
     It takes one pass over the validation set. It leaves out pixels with the
@@ -46,20 +66,21 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
             ``val_dataloader`` set. It is not changed.
         out (str, optional): Where to. Defaults to None: beside the checkpoint, where
             ``TemperatureHook`` looks.
+        regions (str, optional): 'border' to fit a temperature per band of distance
+            from the predicted border beside the single one. Defaults to None.
 
     Returns:
-        dict: ``temperature``; ``nll`` and ``ece``, each ``{'before', 'after'}``, on the
-        validation set (nat per pixel; 10 bins, top label); ``num_images``,
-        ``num_pixels``, ``config``, ``checkpoint``, ``checkpoint_sha256``, ``date``. A
-        warning says if the test set has the same images.
+        dict: What :func:`fit_record` returns; and ``config``, ``checkpoint``,
+        ``checkpoint_sha256``, ``date``. A test set of the same images is warned of.
 
     Raises:
         ValueError: If there is no validation set, it does not determine a temperature
             (:func:`~mmaslp.core.calibration.temperature.fit_temperature`), the head is
-            not binary, or ``load_from`` is no local file.
+            not binary, ``regions`` is something else, or ``load_from`` is no local
+            file.
     """
     digest = fingerprint(cfg.get('load_from'))
-    histogram, num_images = collect_logits(cfg)
+    histograms, num_images = collect_logits(cfg, regions)
     if tests_on_validation(cfg):
         print_log(
             'test_dataloader has the images of val_dataloader: after this fit its '
@@ -67,13 +88,8 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
             logger='current',
             level=logging.WARNING,
         )
-    temperature = fit_temperature(histogram)
     record = dict(
-        temperature=temperature,
-        nll=dict(before=histogram.nll(), after=histogram.nll(temperature)),
-        ece=dict(before=histogram.ece(), after=histogram.ece(temperature)),
-        num_images=num_images,
-        num_pixels=histogram.count,
+        fit_record(histograms, num_images),
         config=osp.basename(cfg.filename or ''),
         checkpoint=osp.basename(cfg.load_from),
         checkpoint_sha256=digest,
@@ -84,33 +100,157 @@ def fit_checkpoint(cfg: Config, out: str | None = None) -> dict[str, Any]:
     return record
 
 
-def collect_logits(cfg: Config) -> tuple[LogitHistogram, int]:
+def collect_logits(
+    cfg: Config, regions: str | None = None
+) -> tuple[LogitHistogram | BandHistograms, int]:
     """Run a model once over its validation set and count its logits.
 
     Args:
         cfg (Config): See :func:`fit_checkpoint`.
+        regions (str, optional): See :func:`fit_checkpoint`. Defaults to None.
 
     Returns:
-        tuple[LogitHistogram, int]: Counts of all processes, and the number of images.
+        tuple[LogitHistogram | BandHistograms, int]: Counts of all processes, and the
+        number of images.
 
     Raises:
         ValueError: If there is no validation set, an image has no label, or the head
             is not binary.
     """
+    histograms, num_images = histograms_of(regions), torch.zeros((), dtype=torch.int64)
     runner = _runner(cfg)
     segmentor, _ = find_segmentor(runner.model)
-    histogram, num_images = LogitHistogram(), torch.zeros((), dtype=torch.int64)
     collect = _collecting(
-        segmentor.postprocess_result, histogram, num_images, _ignore_index(cfg)
+        segmentor.postprocess_result, histograms, num_images, _ignore_index(cfg)
     )
     with replaced(segmentor, 'postprocess_result', collect):
         runner.test()
-    for total in (histogram.counts, histogram.wrong, num_images):
+    for total in (*histograms.sums(), num_images):
         all_reduce(total)
-    return histogram, int(num_images)
+    return histograms, int(num_images)
 
 
-def apply_temperature(cfg: Config, given: str) -> float:
+def histograms_of(regions: str | None) -> LogitHistogram | BandHistograms:
+    """Make the empty histograms that a fit needs.
+
+    Args:
+        regions (str, optional): See :func:`fit_checkpoint`.
+
+    Raises:
+        ValueError: If there is no such kind of regions.
+    """
+    if regions is None:
+        return LogitHistogram()
+    if regions not in REGIONS:
+        raise ValueError(f'regions must be one of {REGIONS}, not {regions!r}')
+    return BandHistograms()
+
+
+def fit_record(
+    histograms: LogitHistogram | BandHistograms, num_images: int
+) -> dict[str, Any]:
+    """Fit, and say what was fitted and what it does on the images of the fit.
+
+    Args:
+        histograms (LogitHistogram | BandHistograms): Of validation images.
+        num_images (int): Their number.
+
+    Returns:
+        dict: ``temperature``, the single one; ``nll`` and ``ece``, each ``{'before',
+        'after'}``, without and with it (nat per pixel; 10 bins, top label);
+        ``num_images``, ``num_pixels``. Of bands also ``regions``: what
+        :meth:`~mmaslp.core.calibration.BorderTemperatures.record` returns; per band
+        ``pixels`` and ``nll_band``; and ``nll``, ``ece`` and ``ece_region`` of all
+        pixels. The last four are ``{'before', 'single', 'after'}``: without a
+        temperature, with the single one, and by region.
+
+    Raises:
+        ValueError: If there is no single temperature, see
+            :func:`~mmaslp.core.calibration.temperature.fit_temperature`.
+    """
+    whole = histograms.whole() if isinstance(histograms, BandHistograms) else histograms
+    temperature = fit_temperature(whole)
+    record = dict(
+        temperature=temperature,
+        nll=dict(before=whole.nll(), after=whole.nll(temperature)),
+        ece=dict(before=whole.ece(), after=whole.ece(temperature)),
+        num_images=num_images,
+        num_pixels=whole.count,
+    )
+    if isinstance(histograms, BandHistograms):
+        record['regions'] = _regions(histograms, temperature)
+    return record
+
+
+def fit_summary(record: dict[str, Any]) -> str:
+    """Lay out what was fitted, for people.
+
+    Args:
+        record (dict): Of :func:`fit_record`.
+
+    Returns:
+        str: Lines of text; with regions also a table of a row per band.
+    """
+    lines = [
+        f'temperature {record["temperature"]:.6g} from {record["num_images"]} '
+        'validation images'
+    ]
+    for key in ('nll', 'ece'):
+        before, after = record[key]['before'], record[key]['after']
+        lines.append(f'{key.upper()} {before:.6f} -> {after:.6f}')
+    if regions := record.get('regions'):
+        for key in ('nll', 'ece', 'ece_region'):
+            before, single, after = (
+                regions[key][name] for name in ('before', 'single', 'after')
+            )
+            lines.append(
+                f'by region: {key} {before:.6f} -> {after:.6f} ({single:.6f} with the '
+                'single temperature)'
+            )
+        lines += [
+            f'\nbands of distance from the predicted border, in {regions["unit"]}:',
+            _band_table(regions),
+        ]
+    return '\n'.join(lines)
+
+
+def _band_table(regions: dict[str, Any]) -> str:
+    edges = regions['edges']
+    names = [*(f'to {edge:g}' for edge in edges), 'beyond']
+    total = sum(regions['pixels'])
+    rows = {
+        name: {
+            'share': regions['pixels'][band] / total,
+            'T': regions['temperatures'][band],
+            **{
+                f'NLL {when}': values[band]
+                for when, values in regions['nll_band'].items()
+            },
+        }
+        for band, name in enumerate(names)
+    }
+    return format_table(rows, list(rows['beyond']))
+
+
+def _regions(histograms: BandHistograms, single: float) -> dict[str, Any]:
+    fitted = fit_border_temperatures(histograms)
+    bands = len(fitted.temperatures)
+    measures = dict(
+        before=histograms.measures([1.0] * bands),
+        single=histograms.measures([single] * bands),
+        after=histograms.measures(fitted.temperatures),
+    )
+    return dict(
+        fitted.record(),
+        pixels=[band.count for band in histograms.bands],
+        **{
+            key: {name: found[key] for name, found in measures.items()}
+            for key in measures['after']
+        },
+    )
+
+
+def apply_temperature(cfg: Config, given: str, regions: bool = True) -> Temperature:
     """Let the tests of a config divide the logits by a temperature.
 
     Args:
@@ -118,9 +258,11 @@ def apply_temperature(cfg: Config, given: str) -> float:
             is replaced.
         given (str): A number, or a file of :func:`fit_checkpoint`, or '' for the file
             beside the checkpoint.
+        regions (bool): Whether to take the temperatures by region where the file has
+            them; False takes its single one. Defaults to True.
 
     Returns:
-        float: The temperature.
+        float | BorderTemperatures: The temperature.
 
     Raises:
         ValueError: See :class:`~mmaslp.engine.hooks.TemperatureHook`.
@@ -129,14 +271,40 @@ def apply_temperature(cfg: Config, given: str) -> float:
     try:
         number = float(given)
     except ValueError:
-        temperature = read_temperature(cfg.load_from, given or None)
+        temperature = read_temperature(cfg.load_from, given or None, regions)
     else:
         temperature = check_temperature(number)
     cfg.custom_hooks = [
         *_hooks_without(cfg, _HOOK),
-        dict(type=_HOOK, temperature=temperature),
+        dict(type=_HOOK, temperature=temperature_record(temperature)),
     ]
     return temperature
+
+
+def scale_model(model: Any, temperature: Temperature) -> None:
+    """Let a model of the host's ``init_model`` give the scores of z / T from now on.
+
+    Predictions stay as they are, see :class:`~mmaslp.engine.TemperatureHook`.
+
+    Args:
+        model (nn.Module): The model, or that of an ``MMSegInferencer``; changed in
+            place.
+        temperature (float | BorderTemperatures): What
+            :func:`~mmaslp.utils.temperature_file.read_temperature` returns.
+
+    Raises:
+        ValueError: If the model gives no logits, or is scaled already.
+
+    Example:
+        >>> model = init_model('config.py', 'epoch_30.pth')  # doctest: +SKIP
+        >>> scale_model(model, read_temperature('epoch_30.pth'))  # doctest: +SKIP
+    """
+    segmentor, _ = find_segmentor(model)
+    if 'postprocess_result' in vars(segmentor):
+        raise ValueError('the model is scaled already: make a new one with init_model')
+    segmentor.postprocess_result = divided_scores(
+        segmentor.postprocess_result, as_temperature(temperature)
+    )
 
 
 def _runner(cfg: Config) -> Runner:
@@ -174,22 +342,15 @@ def _ignore_index(cfg: Config) -> int:
 
 def _collecting(
     postprocess: Callable,
-    histogram: LogitHistogram,
+    histograms: LogitHistogram | BandHistograms,
     num_images: torch.Tensor,
     ignore_index: int,
 ) -> Callable:
-    """Count logits where the host turns them into probabilities.
-
-    The host itself undoes padding, flips and resizing, but it applies the sigmoid to a
-    single channel. So a channel of zeros is put before it.
-    """
+    """Count logits where the host makes probabilities of them."""
 
     def collect(seg_logits: Any, data_samples: Any) -> list:
         check_binary(seg_logits)
-        seg_logits = seg_logits.float()
-        if seg_logits.shape[1] == 1:
-            seg_logits = torch.cat([torch.zeros_like(seg_logits), seg_logits], dim=1)
-        samples = postprocess(seg_logits, data_samples)
+        samples = postprocess(two_channels(seg_logits), data_samples)
         for sample in samples:
             name = sample.get('img_path')
             if 'gt_sem_seg' not in sample:
@@ -199,7 +360,7 @@ def _collecting(
                 )
             background, foreground = sample.seg_logits.data
             try:
-                histogram.update(
+                histograms.update(
                     foreground - background, sample.gt_sem_seg.data[0], ignore_index
                 )
             except ValueError as error:

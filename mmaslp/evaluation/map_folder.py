@@ -126,8 +126,8 @@ def pair_files(
     """
     pred_dir, gt_dir = Path(pred_dir), Path(gt_dir)
     problems: list[str] = []
-    preds = _files(pred_dir, MAP_SUFFIXES, 'map', problems)
-    masks = _files(gt_dir, MASK_SUFFIXES, 'mask', problems)
+    preds = list_files(pred_dir, MAP_SUFFIXES, 'map', problems)
+    masks = list_files(gt_dir, MASK_SUFFIXES, 'mask', problems)
     if pred_dir.resolve() == gt_dir.resolve():
         raise ValueError(f'{pred_dir} and {gt_dir} are the same folder')
     for stem in sorted(preds.keys() - masks.keys()):
@@ -138,7 +138,7 @@ def pair_files(
     return {stem: (preds[stem], masks[stem]) for stem in both}, problems
 
 
-def _files(
+def list_files(
     folder: Path, suffixes: Sequence[str], what: str, problems: list[str]
 ) -> dict[str, Path]:
     """List a folder as {stem: path}; all other entries are problems."""

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import Tensor
 
 from ..checks.heads import no_pixel_logits
 from ..checks.parts import type_name
 
-__all__ = ['check_binary', 'find_segmentor', 'replaced']
+__all__ = ['check_binary', 'find_segmentor', 'replaced', 'two_channels']
 
 
 def find_segmentor(model: Any) -> tuple[Any, BaseTTAModel | None]:
@@ -58,6 +60,25 @@ def check_binary(seg_logits: Any) -> None:
             f'the head gives {seg_logits.shape[1]} channels, but this temperature is '
             'for binary heads: one channel (out_channels=1) or two (num_classes=2)'
         )
+
+
+def two_channels(seg_logits: Tensor) -> Tensor:
+    """Let the host keep the logits of a binary head instead of probabilities.
+
+    ``postprocess_result`` undoes padding, flips and sizes, then applies the sigmoid to
+    one channel, but hands two through: so a channel of zeros is put before the one.
+
+    Args:
+        seg_logits (Tensor): ``(N, C, H, W)``, C of 1 or 2.
+
+    Returns:
+        Tensor: ``(N, 2, H, W)`` float32, the logit of the positive class being
+        the second channel less the first.
+    """
+    seg_logits = seg_logits.float()
+    if seg_logits.shape[1] == 1:
+        seg_logits = torch.cat([torch.zeros_like(seg_logits), seg_logits], dim=1)
+    return seg_logits
 
 
 @contextmanager

@@ -1,14 +1,22 @@
-"""The JSON file beside a checkpoint that holds its temperature."""
+"""The JSON file that holds the temperature of a checkpoint or of maps."""
 
 import hashlib
 import json
 import os.path as osp
 from pathlib import Path
+from typing import Any
 
+from ..core.calibration.border_temperature import Temperature, as_temperature
 from ..core.calibration.temperature import check_temperature
 from .atomic_write import atomic_write
 
-__all__ = ['fingerprint', 'read_temperature', 'temperature_path', 'write_temperature']
+__all__ = [
+    'fingerprint',
+    'load_temperature',
+    'read_temperature',
+    'temperature_path',
+    'write_temperature',
+]
 
 
 def temperature_path(checkpoint: str) -> str:
@@ -42,28 +50,34 @@ def fingerprint(checkpoint: str | None) -> str:
     return digest.hexdigest()
 
 
-def write_temperature(path: str, record: dict) -> None:
+def write_temperature(path: str, record: dict[str, Any]) -> None:
     """Write a record; its folder is made if needed.
 
     Args:
         path (str): Where to.
-        record (dict): With ``temperature`` and ``checkpoint_sha256``; see
-            :func:`~mmaslp.apis.temperature.fit_checkpoint`.
+        record (dict): With ``temperature``, with ``regions`` if there are any
+            (:meth:`~mmaslp.core.calibration.BorderTemperatures.record`), and with
+            ``checkpoint_sha256`` if it belongs to a checkpoint.
     """
     atomic_write(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
 
 
-def read_temperature(checkpoint: str | None, path: str | None = None) -> float:
+def read_temperature(
+    checkpoint: str | None, path: str | None = None, regions: bool = True
+) -> Temperature:
     """Read the temperature of a checkpoint.
 
     Args:
         checkpoint (str, optional): The file that is tested.
         path (str, optional): The JSON file. Defaults to None: that beside it.
+        regions (bool): See :func:`load_temperature`. Defaults to True.
+
+    Returns:
+        float | BorderTemperatures: The temperature.
 
     Raises:
-        FileNotFoundError: If the JSON file does not exist.
-        ValueError: If ``tools/fit_temperature.py`` did not write it, it holds no finite
-            temperature above 0, or it belongs to other weights.
+        FileNotFoundError: If there is no JSON file.
+        ValueError: See :func:`load_temperature`; or if it belongs to other weights.
     """
     digest = fingerprint(checkpoint)
     path = osp.expanduser(path) if path else temperature_path(checkpoint)
@@ -72,18 +86,48 @@ def read_temperature(checkpoint: str | None, path: str | None = None) -> float:
             f'no temperature at {osp.abspath(path)}: make it with '
             f'`python tools/fit_temperature.py CONFIG {checkpoint}`, or give a number'
         )
+    temperature, record = load_temperature(path, regions)
+    if record.get('checkpoint_sha256') != digest:
+        fitted = record.get('checkpoint') or f'maps in {record.get("maps")}'
+        raise ValueError(
+            f'{path}: was fitted to {fitted}, whose weights are not '
+            f'those of {checkpoint}: run tools/fit_temperature.py on the latter'
+        )
+    return temperature
+
+
+def load_temperature(
+    path: str, regions: bool = True
+) -> tuple[Temperature, dict[str, Any]]:
+    """Read a temperature, whatever it was fitted to.
+
+    Args:
+        path (str): The JSON file; ``~`` is expanded.
+        regions (bool): Whether to take the temperatures by region where the file has
+            them; False takes the single one. Defaults to True.
+
+    Returns:
+        tuple[float | BorderTemperatures, dict]: The temperature, and all that the file
+        says.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is none of ``tools/fit_temperature.py`` or
+            ``tools/recalibrate.py``, or holds a temperature that is no finite number
+            above 0, or regions that are not as these tools write them.
+    """
+    path = osp.expanduser(path)
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'no temperature at {osp.abspath(path)}')
     try:
         record = json.loads(Path(path).read_text(encoding='utf-8'))
         temperature = check_temperature(record['temperature'])
-        fitted = record['checkpoint_sha256']
+        if 'checkpoint_sha256' not in record and 'maps' not in record:
+            raise ValueError('it names neither a checkpoint nor maps')
+        by_region = as_temperature(record.get('regions', temperature))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'{path}: is no temperature file ({type(error).__name__}: {error}); make '
             'it anew with tools/fit_temperature.py'
         ) from error
-    if fitted != digest:
-        raise ValueError(
-            f'{path}: was fitted to {record.get("checkpoint")}, whose weights are not '
-            f'those of {checkpoint}: run tools/fit_temperature.py on the latter'
-        )
-    return temperature
+    return (by_region if regions else temperature), record

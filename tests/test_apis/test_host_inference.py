@@ -7,6 +7,8 @@ from mmengine.runner import Runner
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 
 import mmaslp  # noqa: F401
+from mmaslp.apis.temperature import scale_model
+from mmaslp.core.calibration.border_temperature import BorderTemperatures, divisor
 
 
 @pytest.fixture(params=[1, 2], ids=['sigmoid', 'softmax'])
@@ -37,3 +39,28 @@ def test_inferencer(trained):
     expected = inference_model(init_model(config, checkpoint, device='cpu'), image)
     found = np.asarray(predictions)
     np.testing.assert_array_equal(found, expected.pred_sem_seg.data[0].numpy())
+
+
+def test_scaled_model(trained):
+    """Scores of z / T, by region or not, and the predictions of z."""
+    config, checkpoint, image = trained
+    by_region = BorderTemperatures((5, 4, 3, 2, 0.5))
+    plain = inference_model(init_model(config, checkpoint, device='cpu'), image)
+    for temperature in (3.0, by_region):
+        model = init_model(config, checkpoint, device='cpu')
+        scale_model(model, temperature)
+        sample = inference_model(model, image)
+        assert torch.equal(sample.pred_sem_seg.data, plain.pred_sem_seg.data)
+        scores, other = sample.seg_logits.data, plain.seg_logits.data
+        if len(scores) == 1:
+            scores, z = scores[0].logit(), other[0].logit()
+        else:
+            scores, z = scores[1] - scores[0], other[1] - other[0]
+        expected = z / divisor(z, temperature)
+        assert torch.allclose(scores, expected, atol=1e-4)
+        with pytest.raises(ValueError, match='scaled already'):
+            scale_model(model, temperature)
+    inferencer = MMSegInferencer(config, checkpoint, device='cpu')
+    scale_model(inferencer.model, by_region)
+    found = np.asarray(inferencer(image, show=False)['predictions'])
+    np.testing.assert_array_equal(found, plain.pred_sem_seg.data[0].numpy())

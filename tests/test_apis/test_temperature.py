@@ -13,8 +13,18 @@ from mmengine.runner import Runner
 from PIL import Image
 
 import mmaslp  # noqa: F401
-from mmaslp.apis.temperature import apply_temperature, collect_logits, fit_checkpoint
-from mmaslp.core.calibration.temperature import LogitHistogram, fit_temperature
+from mmaslp.apis.temperature import (
+    apply_temperature,
+    collect_logits,
+    fit_checkpoint,
+    fit_summary,
+)
+from mmaslp.core.calibration.border_temperature import (
+    BorderTemperatures,
+    fit_border_temperatures,
+)
+from mmaslp.core.calibration.logit_histogram import LogitHistogram
+from mmaslp.core.calibration.temperature import fit_temperature
 from mmaslp.engine import TemperatureHook
 from mmaslp.utils.temperature_file import read_temperature
 
@@ -138,6 +148,41 @@ def test_record(trained, tmp_path, channels):
     assert json.loads(out.read_text())['temperature'] == record['temperature']
 
 
+def by_band(cfg):
+    return collect_logits(cfg, 'border')[0]
+
+
+@CHANNELS
+def test_record_by_region(trained, channels):
+    """The single temperature stays what it is without regions."""
+    plain = fit_checkpoint(trained(channels))
+    record = fit_checkpoint(trained(channels), regions='border')
+    regions = record.pop('regions')
+    for key in plain.keys() - {'date'}:
+        assert record[key] == plain[key]
+    fitted = fit_border_temperatures(by_band(trained(channels)))
+    assert BorderTemperatures.from_record(regions) == fitted
+    assert sum(regions['pixels']) == 1280
+    for key in ('nll', 'ece'):
+        assert regions[key]['before'] == pytest.approx(plain[key]['before'])
+        assert regions[key]['single'] == pytest.approx(plain[key]['after'])
+    nll = regions['nll']
+    assert nll['after'] < nll['single'] < nll['before']
+    for when in ('before', 'single', 'after'):
+        assert regions['nll_band'][when][0:3:2] == [None, None]  # pixels of 4 units
+    cfg = trained(channels)
+    assert read_temperature(cfg.load_from) == fitted
+    assert apply_temperature(cfg, '') == fitted
+    assert cfg.custom_hooks[-1].temperature == fitted.record()
+    assert apply_temperature(cfg, '', regions=False) == plain['temperature']
+    assert cfg.custom_hooks[-1].temperature == plain['temperature']
+    text = fit_summary({**record, 'regions': regions})
+    assert f'temperature {plain["temperature"]:.6g} from 5' in text
+    assert 'beyond' in text and f'{fitted.temperatures[-1]:.4f}' in text
+    with pytest.raises(ValueError, match="not 'size'"):
+        fit_checkpoint(trained(channels), regions='size')
+
+
 def test_a_test_set_of_the_same_images_is_warned_of(trained, toy, tmp_path):
     cfg = trained()
     for split, warned in (('val', True), ('train', False)):
@@ -239,6 +284,7 @@ def test_more_than_two_classes_are_refused(toy, tmp_path):
 def test_several_processes_count_every_image_once(trained, tmp_path):
     cfg = trained()
     one, _ = collect_logits(cfg)
+    bands = by_band(cfg)
     cfg.launcher = 'pytorch'
     # None instead of the CUDA device that the host would take.
     cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
@@ -262,6 +308,12 @@ def test_several_processes_count_every_image_once(trained, tmp_path):
         assert (seen['counts'] - one.counts).abs().sum() <= 4
         assert abs(int(seen['wrong'] - one.wrong)) <= 1e-5 * int(one.wrong)
         assert seen['divided'] < seen['plain']
+        assert seen['by_region'] < seen['plain']
+        assert int(seen['bands'][-1]) == int(bands.images) == 5
+        for both, alone in zip(seen['bands'], bands.sums()):
+            if both.dim():
+                assert both.sum() == alone.sum()
+                assert (both - alone).abs().sum() <= 4
 
 
 def main():
@@ -279,6 +331,11 @@ def main():
     apply_temperature(cfg, '5')
     cfg.experiment_name += '_divided'
     seen['divided'] = Runner.from_cfg(cfg).test()['calib/conf']
+    regions = BorderTemperatures([5] * 5).record()
+    cfg.custom_hooks[-1].temperature = regions
+    cfg.experiment_name += '_by_region'
+    seen['by_region'] = Runner.from_cfg(cfg).test()['calib/conf']
+    seen['bands'] = by_band(Config.fromfile(config_path)).sums()
     torch.save(seen, f'{out}.{rank}')
     torch.distributed.destroy_process_group()
 

@@ -56,8 +56,29 @@ def test_fit_and_test(toy, tmp_path, channels):
     assert after['nll'] < before['nll']
     assert after['ece'] != before['ece']
 
+    text = good(fit, path, checkpoint, '--regions', 'border', cwd=tmp_path)
+    regions = json.loads((tmp_path / f'{checkpoint}.temperature.json').read_text())
+    assert regions['temperature'] == record['temperature']
+    regions = regions['regions']
+    assert 'distance from the predicted border' in text and 'to 1 ' in text
+    for extra, nll, shown in (
+        ([], regions['nll']['after'], 'temperature: by region, '),
+        (
+            ['--single-temperature'],
+            record['nll']['after'],
+            f'{record["temperature"]:.6g}',
+        ),
+    ):
+        args = (path, checkpoint, '--eval', 'ece', '--temperature', *extra)
+        text = good(test, *args, cwd=tmp_path)
+        assert shown in text
+        results = json.loads((tmp_path / 'run/eval/results.json').read_text())
+        assert results['test']['nll'] == pytest.approx(nll, abs=3e-4)
+        assert results['test']['acc'] == before['acc']
+
     if channels == 2:
         return
+    good(fit, path, checkpoint, cwd=tmp_path)  # the file without regions
     import mmseg
 
     host = Path(mmseg.__path__[0]) / '.mim' / 'tools' / 'test.py'

@@ -3,8 +3,10 @@ import json
 
 import pytest
 
+from mmaslp.core.calibration import BorderTemperatures
 from mmaslp.utils.temperature_file import (
     fingerprint,
+    load_temperature,
     read_temperature,
     temperature_path,
     write_temperature,
@@ -55,3 +57,43 @@ def test_files_that_do_not_fit(checkpoint, tmp_path):
     path.write_text(json.dumps(record(checkpoint, checkpoint_sha256='0' * 64)))
     with pytest.raises(ValueError, match='whose weights are not'):
         read_temperature(checkpoint, str(path))
+
+
+def test_temperatures_by_region_go_around_beside_the_single_one(checkpoint, tmp_path):
+    by_region = BorderTemperatures((3, 2, 1.5), edges=(2, 4))
+    found = {**by_region.record(), 'pixels': [1, 2, 3]}
+    path = temperature_path(checkpoint)
+    write_temperature(path, record(checkpoint, regions=found))
+    assert read_temperature(checkpoint) == by_region
+    assert read_temperature(checkpoint, regions=False) == 1.7
+    temperature, content = load_temperature(path)
+    assert temperature == by_region and content['regions'] == found
+
+
+def test_damaged_regions(checkpoint):
+    path = temperature_path(checkpoint)
+    good = BorderTemperatures((3, 2, 1.5), edges=(2, 4)).record()
+    for damaged in (
+        None,
+        [1.0, 2.0],
+        {},
+        {**good, 'temperatures': [3, 2]},
+        {**good, 'temperatures': [3, -2, 1]},
+        {**good, 'edges': [4, 2]},
+        {**good, 'kind': 'size'},
+        {**good, 'unit': 'mm'},
+    ):
+        write_temperature(path, record(checkpoint, regions=damaged))
+        for regions in (True, False):
+            with pytest.raises(ValueError, match='is no temperature file'):
+                read_temperature(checkpoint, regions=regions)
+
+
+def test_a_file_of_maps_belongs_to_no_checkpoint(checkpoint, tmp_path):
+    path = str(tmp_path / 't.json')
+    write_temperature(path, dict(temperature=2.0, maps='val_maps'))
+    assert load_temperature(path)[0] == 2.0
+    with pytest.raises(ValueError, match='fitted to maps in val_maps'):
+        read_temperature(checkpoint, path)
+    with pytest.raises(FileNotFoundError, match='no temperature at'):
+        load_temperature(path + 'x')

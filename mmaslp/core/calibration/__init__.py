@@ -15,21 +15,29 @@ from .binned_metrics import (
     signed_gap,
 )
 from .binning import check_bins, equal_mass, equal_width, sweep
+from .border_temperature import (
+    BandHistograms,
+    BorderTemperatures,
+    fit_border_temperatures,
+)
 from .histogram import MODES, CalibrationHistogram
 from .image_regions import ImageRegions
 from .image_table import ImageTable
+from .logit_histogram import LogitHistogram
 from .region_table import BORDERS, REGION_ERRORS, RegionTable
 from .score_metrics import average_precision, brier_score, ks_error, roc_auc
 from .score_table import ScoreTable
 from .sorted_metrics import SORTED, sorted_metrics
-from .temperature import LogitHistogram, check_temperature, fit_temperature
+from .temperature import check_temperature, fit_temperature
 
 __all__ = [
     'BORDERS',
     'MODES',
     'REGION_ERRORS',
     'SORTED',
+    'BandHistograms',
     'BinTable',
+    'BorderTemperatures',
     'CalibrationHistogram',
     'ImageRegions',
     'ImageTable',
@@ -45,6 +53,7 @@ __all__ = [
     'debiased_l2',
     'equal_mass',
     'equal_width',
+    'fit_border_temperatures',
     'fit_temperature',
     'ks_error',
     'median_gap',

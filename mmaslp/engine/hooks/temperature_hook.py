@@ -1,18 +1,21 @@
 """Divides the logits by a fitted temperature while a model is tested."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.structures import PixelData
 from mmseg.registry import HOOKS
-from torch import Tensor
 
-from ...core.calibration.temperature import check_temperature
-from ...utils.segmentor import check_binary, find_segmentor, replaced
+from ...core.calibration.border_temperature import (
+    Temperature,
+    as_temperature,
+    temperature_record,
+    temperature_text,
+)
+from ...utils.divided_scores import divided_scores
+from ...utils.segmentor import find_segmentor, replaced
 from ...utils.temperature_file import read_temperature
 
 # Key of the undivided scores of a sample until its views are merged.
@@ -34,34 +37,44 @@ class TemperatureHook(Hook):
     the validations of a training run: there the weights still move, and the rules of
     ``ASLPHook`` and ``save_best`` need the network itself.
 
+    A temperature per band of distance from the predicted border is looked up at the
+    resolution of the probabilities, in every view by the view's own border.
+
     Source: `On Calibration of Modern Neural Networks
     <https://arxiv.org/abs/1706.04599>`_.
 
     Args:
-        temperature (float, optional): T > 0; above 1 lowers the confidence. Defaults to
-            None: read it from the file.
-        file (str, optional): The file that ``tools/fit_temperature.py`` wrote for the
-            weights in ``load_from``. Defaults to None: the file beside them.
+        temperature (float | dict, optional): T > 0; above 1 lowers the confidence. By
+            region: ``regions`` of a file of ``tools/fit_temperature.py``. Defaults to
+            None: read it.
+        file (str, optional): What ``tools/fit_temperature.py`` wrote for the weights
+            in ``load_from``. Defaults to None: the file beside them.
+        regions (bool): Whether to take the temperatures by region where the file has
+            them; False takes its single one. Defaults to True.
 
     Raises:
-        ValueError: If both are given, T is not a finite number above 0, the file
-            belongs to other weights, a head has more than two channels, or the runner
-            has another ``TemperatureHook``.
-        FileNotFoundError: If the file does not exist.
+        ValueError: If both are given, a T is no finite number above 0, the file belongs
+            to other weights, a head has more than two channels, or the runner has
+            another ``TemperatureHook``.
+        FileNotFoundError: If there is no file.
 
     Example:
         >>> custom_hooks = [dict(type='TemperatureHook')]
     """
 
     def __init__(
-        self, temperature: float | None = None, file: str | None = None
+        self,
+        temperature: float | Mapping[str, Any] | None = None,
+        file: str | None = None,
+        regions: bool = True,
     ) -> None:
         if temperature is not None and file is not None:
             raise ValueError('TemperatureHook takes temperature or file, not both')
         if temperature is not None:
-            temperature = check_temperature(temperature)
+            temperature = as_temperature(temperature)
         self.temperature = temperature
         self.file = file
+        self.regions = regions
         self._training = self._trained = False
         self._stack = ExitStack()
 
@@ -105,21 +118,23 @@ class TemperatureHook(Hook):
             replaced(
                 segmentor,
                 'postprocess_result',
-                _divided(
-                    segmentor.postprocess_result, temperature, tta_model is not None
+                divided_scores(
+                    segmentor.postprocess_result,
+                    temperature,
+                    None if tta_model is None else _PLAIN,
                 ),
             )
         )
         if tta_model is not None:
             merge = _merged(tta_model.merge_preds)
             self._stack.enter_context(replaced(tta_model, 'merge_preds', merge))
-        runner.message_hub.update_info('temperature', temperature)
+        runner.message_hub.update_info('temperature', temperature_record(temperature))
+        shown = temperature_text(temperature)
         print_log(
-            f'TemperatureHook: logits are divided by T = {temperature:.6g}',
-            logger='current',
+            f'TemperatureHook: logits are divided by T = {shown}', logger='current'
         )
 
-    def _find(self, runner: Any) -> float:
+    def _find(self, runner: Any) -> Temperature:
         if self.temperature is not None:
             return self.temperature
         if self._trained:
@@ -128,44 +143,11 @@ class TemperatureHook(Hook):
                 'not theirs: run tools/fit_temperature.py on the new checkpoint and '
                 'test that'
             )
-        return read_temperature(runner.cfg.get('load_from'), self.file)
+        return read_temperature(runner.cfg.get('load_from'), self.file, self.regions)
 
     def _restore(self, runner: Any) -> None:
         self._stack.close()
         runner.message_hub.pop_info('temperature')
-
-
-def _divided(postprocess: Callable, temperature: float, keep_plain: bool) -> Callable:
-    """Scores of z / T beside the predictions of z."""
-
-    def divided(seg_logits: Any, data_samples: Any = None) -> list:
-        check_binary(seg_logits)
-        # The samples are filled in place, so keep what they hold now.
-        kept = [
-            (sample.pred_sem_seg, sample.seg_logits)
-            for sample in postprocess(seg_logits, data_samples)
-        ]
-        samples = postprocess(seg_logits.float() / temperature, data_samples)
-        for sample, (prediction, plain) in zip(samples, kept):
-            scores = sample.seg_logits.data
-            if len(scores) == 1:
-                scores = _on_the_side_of(plain.data, scores)
-            sample.set_data(
-                dict(pred_sem_seg=prediction, seg_logits=PixelData(data=scores))
-                | ({_PLAIN: plain} if keep_plain else {})
-            )
-        return samples
-
-    return divided
-
-
-def _on_the_side_of(plain: Tensor, prob: Tensor) -> Tensor:
-    """Keep probabilities on the same side of 0.5 as the undivided ones.
-
-    Next to 0.5, rounding would move some to the other side, mostly in half precision.
-    """
-    above = torch.nextafter(prob.new_tensor(0.5), prob.new_tensor(1.0))
-    return torch.where(plain > 0.5, prob.clamp(min=above), prob.clamp(max=0.5))
 
 
 def _merged(merge: Callable) -> Callable:

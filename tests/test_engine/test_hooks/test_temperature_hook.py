@@ -9,16 +9,17 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
-from mmseg.registry import MODELS
 from PIL import Image
 
 import mmaslp  # noqa: F401
 from mmaslp.apis.temperature import fit_checkpoint
+from mmaslp.core.calibration import BorderTemperatures
+from mmaslp.core.calibration.border_temperature import divisor
 from mmaslp.engine import TemperatureHook
-from mmaslp.engine.hooks.temperature_hook import _divided
 from tests.toy import Toy
 
 CHANNELS = pytest.mark.parametrize('channels', [1, 2])
+BY_REGION = BorderTemperatures((4.0, 3.0, 0.4, 7.0), edges=(2.0, 5.0, 9.0))
 SLIDE = dict(mode='slide', crop_size=(8, 8), stride=(4, 4))
 
 
@@ -117,7 +118,14 @@ def with_views(cfg, tta_model):
 
 @CHANNELS
 @pytest.mark.parametrize(
-    ('temperature', 'test_cfg'), [(0.3, dict(mode='whole')), (2.5, SLIDE)]
+    ('temperature', 'test_cfg'),
+    [
+        (0.3, dict(mode='whole')),
+        (2.5, SLIDE),
+        (BY_REGION, dict(mode='whole')),
+        (BY_REGION, SLIDE),
+    ],
+    ids=['whole', 'slide', 'by region, whole', 'by region, slide'],
 )
 def test_logits_are_divided_and_predictions_kept(
     trained, channels, temperature, test_cfg
@@ -126,14 +134,15 @@ def test_logits_are_divided_and_predictions_kept(
     if channels == 1:
         overrides['model.decode_head.threshold'] = 0.3
     plain, before, _ = run(trained(channels, **overrides))
-    hook = dict(temperature=temperature)
+    by_region = isinstance(temperature, BorderTemperatures)
+    hook = dict(temperature=temperature.record() if by_region else temperature)
     divided, after, runner = run(trained(channels, **overrides), hook)
     assert len(divided) == len(plain) == 5
     found = set()
     for one, two in zip(plain, divided):
         assert torch.equal(prediction(one), prediction(two))
         found |= set(prediction(one).unique().tolist())
-        expected = torch.sigmoid(logit(one) / temperature)
+        expected = torch.sigmoid(logit(one) / divisor(logit(one), temperature))
         assert torch.allclose(torch.sigmoid(logit(two)), expected, atol=1e-5)
         assert set(two.keys()) == set(one.keys())
     assert found == {0, 1}
@@ -144,10 +153,11 @@ def test_logits_are_divided_and_predictions_kept(
 
 @CHANNELS
 @pytest.mark.parametrize('tta_model', ['BinarySegTTAModel', 'SegTTAModel'])
-def test_test_time_augmentation(trained, channels, tta_model):
+@pytest.mark.parametrize('temperature', [3.0, BY_REGION.record()])
+def test_test_time_augmentation(trained, channels, tta_model, temperature):
     overrides = {'model.decode_head.threshold': 0.3} if channels == 1 else {}
     samples = []
-    for hook in (None, dict(temperature=3.0)):
+    for hook in (None, dict(temperature=temperature)):
         cfg = with_views(trained(channels, **overrides), tta_model)
         found, _, runner = run(cfg, hook)
         samples.append(found)
@@ -159,9 +169,13 @@ def test_test_time_augmentation(trained, channels, tta_model):
     assert 'postprocess_result' not in vars(runner.model.module)
 
 
-def test_views_are_divided_before_they_are_averaged(trained):
+@pytest.mark.parametrize('temperature', [3.0, BY_REGION])
+def test_views_are_divided_before_they_are_averaged(trained, temperature):
+    """By region each view by its own border."""
+    by_region = isinstance(temperature, BorderTemperatures)
     cfg = with_views(trained(), 'BinarySegTTAModel')
-    (merged, *_), _, _ = run(cfg, dict(temperature=3.0))
+    given = temperature.record() if by_region else temperature
+    (merged, *_), _, _ = run(cfg, dict(temperature=given))
     total = torch.zeros_like(logit(merged))
     for size in ((16, 16), (24, 24)):
         for flip in (0.0, 1.0):
@@ -174,7 +188,8 @@ def test_views_are_divided_before_they_are_averaged(trained):
                 dict(type='PackSegInputs'),
             ]
             (view, *_), _, _ = run(cfg)
-            total += torch.sigmoid(logit(view) / 3.0)
+            z = logit(view)
+            total += torch.sigmoid(z / divisor(z, temperature))
     assert torch.allclose(merged.seg_logits.data[0].double(), total / 4, atol=1e-5)
 
 
@@ -260,21 +275,22 @@ def test_two_hooks_are_refused(trained, stage):
         run(cfg, dict(temperature=3.0), stage=stage)
 
 
-@CHANNELS
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_half_precision_stays_on_its_side(trained, channels, dtype):
-    model = MODELS.build(trained(channels).model)
-    logits = torch.randn(1, channels, 200, 200) * 1e-2
-    (plain,) = model.postprocess_result(logits.to(dtype), None)
-    divided = _divided(model.postprocess_result, 1.7, keep_plain=False)
-    (sample,) = divided(logits.to(dtype), None)
-    assert torch.equal(prediction(sample), prediction(plain))
-    score = logit(sample)
-    assert torch.equal(score > 0, prediction(plain)[0].bool())
-    assert score.std().item() == pytest.approx(
-        (logits[:, -1] - (logits[:, 0] if channels == 2 else 0)).std().item() / 1.7,
-        rel=5e-2,  # bfloat16 has no number between 0.5 and 0.5039
-    )
+def test_regions_of_the_file(trained):
+    record = fit_checkpoint(trained(), regions='border')
+    regions = record['regions']
+    (sample, *_), figures, runner = run(trained(), {})
+    result = runner.test_loop.evaluator.metrics[0].result
+    applied = BorderTemperatures.from_record(regions)
+    assert result['settings']['temperature'] == applied.record()
+    assert figures['calib/nll'] == pytest.approx(regions['nll']['after'], abs=3e-4)
+    assert figures['calib/ece'] == pytest.approx(regions['ece']['after'], abs=3e-3)
+    (again, *_), same, _ = run(trained(), dict(temperature=regions))
+    assert same == figures
+    assert torch.equal(again.seg_logits.data, sample.seg_logits.data)
+    _, single, runner = run(trained(), dict(regions=False))
+    assert single['calib/nll'] == pytest.approx(record['nll']['after'], abs=3e-4)
+    result = runner.test_loop.evaluator.metrics[0].result
+    assert result['settings']['temperature'] == record['temperature']
 
 
 def test_file_beside_the_checkpoint(trained, tmp_path):
@@ -338,6 +354,8 @@ def test_bad_arguments():
     for value in (0, -1, math.inf, math.nan, '2'):
         with pytest.raises(ValueError, match='finite number above 0'):
             TemperatureHook(temperature=value)
+    with pytest.raises(ValueError, match='unit of the regions'):
+        TemperatureHook(temperature={**BY_REGION.record(), 'unit': 'pixels'})
 
 
 def test_more_than_two_classes_are_refused(toy, tmp_path):
