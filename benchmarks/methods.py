@@ -40,5 +40,6 @@ METHODS: dict[str, dict] = {
     'brier': _other('BrierLoss'),
     'mbls': _other('MbLSLoss', margin=10.0, lam=0.1),
     'nacl': _other('NACLLoss', distance='l1', lam=0.1),
+    'svls': _other('SVLSLoss', sigma=1.0),
     'ml1_ace': _other('ML1ACELoss', num_bins=20, ce_weight=0.5, ace_weight=0.5),
 }
