@@ -13,7 +13,7 @@ import pytest
 
 from tests.scripts import run_script
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / 'benchmarks'
 
 
@@ -67,6 +67,31 @@ def test_calibration(folders):
     shutil.rmtree(folders / 'out')
     (some, same) = call(folders, 'calibration.py', *options[:2], *options[5:])
     assert '1 of 1 runs are there' in some and same == records
+
+
+def test_both_directions_with_intervals_and_local_temperatures(folders):
+    options = ['--methods', 'bce', '--seeds', '1', '--epochs', '1', '--size', '32']
+    options += ['--val-interval', '1', '--ood', str(folders / 'ood'), '--swap']
+    options += ['--post-hoc', 'lts', 'ibts', '--resamples', '20']
+    output, records = call(folders, 'calibration.py', *options)
+    assert [record['data'] for record in records] == ['set', 'set_swapped']
+    for record, number in zip(records, (3, 4)):
+        assert set(record['evaluations']) == {'', '+lts', '+ibts'}
+        for sets in record['evaluations'].values():
+            assert set(sets) == {'test', 'val', 'ood'}
+            assert sets['test']['num_images'] == number
+            assert sets['val']['num_images'] == 7 - number
+            low, high = sets['test']['intervals']['nll']
+            assert low < sets['test']['figures']['nll'] < high
+        plain, local, _ = record['evaluations'].values()
+        assert local['test']['figures']['nll'] != plain['test']['figures']['nll']
+        assert record['lts']['before'] == pytest.approx(
+            plain['val']['figures']['nll'], abs=0.01
+        )
+    assert '| set_swapped | test | bce+lts | 0 | ' in output
+    for name in ('eval', 'lts/eval', 'ibts/eval'):
+        files = folders.glob(f'out/set/bce/*/{name}/test/calibration_test.json')
+        assert len([*files]) == 1
 
 
 def test_study(folders):
@@ -151,10 +176,13 @@ def test_a_folder_is_of_one_run(make_job, folders, image_folder):
     own = make_job(epochs=5).folder
     assert own == make_job(epochs=5).folder
     others = [make_job(epochs=6), make_job(epochs=5, ood=['ood'])]
-    others += [replace(make_job(epochs=5), temperature=True)]
+    others += [
+        replace(make_job(epochs=5), post_hoc=names) for names in (('ts',), ('lts',))
+    ]
+    others += [replace(make_job(epochs=5), swap=True)]
     spec = dict(loss=dict(type='SCBCELoss', eps=0.1), hook=None)
     others += [replace(make_job(epochs=5), spec=spec)]
-    assert len({own, *(job.folder for job in others)}) == 5
+    assert len({own, *(job.folder for job in others)}) == 7
     (folders / 'set' / '.DS_Store').touch()
     jobs.file_sizes.cache_clear()
     assert make_job(epochs=5).folder == own
