@@ -61,6 +61,8 @@ class EfficientNetLite0(BaseModule):
         self.drop_connect_rate = drop_connect_rate
         self.stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
         self.blocks = network._blocks
+        # On a CPU that takes half the time, most of it in depthwise convolutions.
+        self.to(memory_format=torch.channels_last)
 
     def init_weights(self) -> None:
         """Keep the weights: they were loaded when the network was built."""
@@ -75,6 +77,7 @@ class EfficientNetLite0(BaseModule):
             tuple[Tensor, ...]: ``(N, C, H / s, W / s)`` for s of 4, 8, 16 and 32,
             rounded up.
         """
+        images = images.contiguous(memory_format=torch.channels_last)
         features, found = self.stem(images), []
         for index, block in enumerate(self.blocks):
             rate = self.drop_connect_rate * index / len(self.blocks)
