@@ -77,7 +77,7 @@ def parse_args() -> argparse.Namespace:
         help='run each data set a second time, validation and test exchanged',
     )
     parser.add_argument(
-        '--resamples', type=int, default=0, help='of the images, for intervals'
+        '--resamples', type=positive, default=0, help='of the images, for intervals'
     )
     parser.add_argument('--workers', type=positive, default=1, help='runs at a time')
     parser.add_argument('--loader-workers', type=int, default=0, help='for each run')

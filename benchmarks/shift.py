@@ -321,6 +321,8 @@ def picture(found: Shift) -> Figure:
             ]
             if points:
                 axes.plot(*zip(*points), marker='o', markersize=3, label=name)
+        shown = {s for each in found.values() for s in each if s != 'mean'}
+        axes.set_xticks(sorted(shown))
         axes.set_title(COLUMNS[key], fontsize=9)
         axes.tick_params(labelsize=7)
     row[0].legend(fontsize=7)
