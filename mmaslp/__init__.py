@@ -29,6 +29,7 @@ _COMPONENTS = {
     'SCBCELoss': 'models',
     'SODDataset': 'datasets',
     'SODMetric': 'evaluation.metrics',
+    'SVLSLoss': 'models',
     'SyntheticSODDataset': 'datasets',
     'TemperatureHook': 'engine',
 }

@@ -79,6 +79,7 @@ print([m for m in sorted(loaded) if not m.startswith(allowed)])
         ('MODELS', 'ML1ACELoss'),
         ('MODELS', 'MbLSLoss'),
         ('MODELS', 'NACLLoss'),
+        ('MODELS', 'SVLSLoss'),
         ('MODELS', 'BinarySegTTAModel'),
         ('MODELS', 'DilatedFusionNeck'),
         ('HOOKS', 'ASLPHook'),

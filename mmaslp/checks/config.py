@@ -33,6 +33,7 @@ _BINARY_LOSSES = (
     'ML1ACELoss',
     'NACLLoss',
     'SCBCELoss',
+    'SVLSLoss',
 )
 _DEFAULT_RULE = 'FB'
 

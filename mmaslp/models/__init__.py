@@ -7,6 +7,7 @@ from .losses import (
     ML1ACELoss,
     NACLLoss,
     SCBCELoss,
+    SVLSLoss,
 )
 from .necks import DilatedFusionNeck
 from .segmentors import BinarySegTTAModel
@@ -20,4 +21,5 @@ __all__ = [
     'MbLSLoss',
     'NACLLoss',
     'SCBCELoss',
+    'SVLSLoss',
 ]

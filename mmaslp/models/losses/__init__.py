@@ -6,6 +6,7 @@ from .mbls_loss import MbLSLoss
 from .ml1_ace_loss import ML1ACELoss
 from .nacl_loss import NACLLoss
 from .sc_bce_loss import SCBCELoss
+from .svls_loss import SVLSLoss
 
 __all__ = [
     'BinaryFocalLoss',
@@ -14,4 +15,5 @@ __all__ = [
     'MbLSLoss',
     'NACLLoss',
     'SCBCELoss',
+    'SVLSLoss',
 ]

@@ -22,6 +22,7 @@ LOSSES = [
     dict(type='ML1ACELoss'),
     dict(type='NACLLoss'),
     dict(type='NACLLoss', distance='l2'),
+    dict(type='SVLSLoss'),
 ]
 EACH = pytest.mark.parametrize(
     'cfg', LOSSES, ids=lambda cfg: '-'.join(map(str, cfg.values()))
@@ -230,6 +231,7 @@ def test_an_ignore_index_out_of_range_is_no_label_of_8_bits(batch):
         (dict(type='NACLLoss', kernel_size=2), 'odd'),
         (dict(type='NACLLoss', kernel_size=3.0), 'odd'),
         (dict(type='NACLLoss', lam=-1), 'lam must be >= 0'),
+        (dict(type='SVLSLoss', sigma=0), 'sigma must be > 0'),
     ],
 )
 def test_bad_arguments(cfg, match):

@@ -13,28 +13,11 @@ import pytest
 
 from tests.scripts import run_script
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / 'benchmarks'
 
 
-@pytest.fixture
-def folders(tmp_path, image_folder):
-    for split, number in (('train', 6), ('val', 4), ('test', 3)):
-        image_folder(tmp_path / 'set' / split, number, seed=len(split))
-    image_folder(tmp_path / 'ood' / 'test', 2, seed=9)
-    return tmp_path
-
-
-def call(folders, script, *options):
-    given = ['--data', folders / 'set', '--out', folders / 'out']
-    done = run_script(
-        SCRIPTS / script, *given, '--json', folders / 'raw.json', *options
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout, json.loads((folders / 'raw.json').read_text())
-
-
-def test_calibration(folders):
+def test_calibration(folders, call):
     options = ('--methods', 'bce', 'ls_0.1', 'ls_0.2', 'aslp_fb', '--seeds', '1')
     options += (
         '--epochs',
@@ -46,7 +29,7 @@ def test_calibration(folders):
         '--ood',
         str(folders / 'ood'),
     )
-    output, records = call(folders, 'calibration.py', *options)
+    output, records = call('calibration.py', *options)
     assert [record['method'] for record in records] == list(options[1:5])
     assert len(records[3]['alpha']) == 6
     assert records[0]['temperature'] > 0
@@ -62,14 +45,39 @@ def test_calibration(folders):
     assert (folders / 'out' / 'alpha.png').stat().st_size > 1000
     assert (folders / 'out' / 'reliability_set_test.png').stat().st_size > 1000
 
-    again, same = call(folders, 'calibration.py', *options)
+    again, same = call('calibration.py', *options)
     assert '4 of 4 runs are there' in again and same == records
     shutil.rmtree(folders / 'out')
-    (some, same) = call(folders, 'calibration.py', *options[:2], *options[5:])
+    (some, same) = call('calibration.py', *options[:2], *options[5:])
     assert '1 of 1 runs are there' in some and same == records
 
 
-def test_study(folders):
+def test_both_directions_with_intervals_and_local_temperatures(folders, call):
+    options = ['--methods', 'bce', '--seeds', '1', '--epochs', '1', '--size', '32']
+    options += ['--val-interval', '1', '--ood', str(folders / 'ood'), '--swap']
+    options += ['--post-hoc', 'lts', 'ibts', '--resamples', '20']
+    output, records = call('calibration.py', *options)
+    assert [record['data'] for record in records] == ['set', 'set_swapped']
+    for record, number in zip(records, (3, 4)):
+        assert set(record['evaluations']) == {'', '+lts', '+ibts'}
+        for sets in record['evaluations'].values():
+            assert set(sets) == {'test', 'val', 'ood'}
+            assert sets['test']['num_images'] == number
+            assert sets['val']['num_images'] == 7 - number
+            low, high = sets['test']['intervals']['nll']
+            assert low < sets['test']['figures']['nll'] < high
+        plain, local, _ = record['evaluations'].values()
+        assert local['test']['figures']['nll'] != plain['test']['figures']['nll']
+        assert record['lts']['before'] == pytest.approx(
+            plain['val']['figures']['nll'], abs=0.01
+        )
+    assert '| set_swapped | test | bce+lts | 0 | ' in output
+    for name in ('eval', 'lts/eval', 'ibts/eval'):
+        files = folders.glob(f'out/set/bce/*/{name}/test/calibration_test.json')
+        assert len([*files]) == 1
+
+
+def test_study(folders, call):
     options = (
         '--variants',
         'FB',
@@ -84,7 +92,7 @@ def test_study(folders):
         f'_base_ = {str(SCRIPTS / "unet_64.py")!r}\n'
         'train_dataloader = dict(batch_size=2)\n'
     )
-    output, records = call(folders, 'study.py', *options, '--base', str(base))
+    output, records = call('study.py', *options, '--base', str(base))
     names = [record['method'] for record in records]
     assert names == ['MC, lam / 4', 'FB', 'FB, one level']
     mean = sum(records[1]['alpha']) / 6
@@ -151,10 +159,13 @@ def test_a_folder_is_of_one_run(make_job, folders, image_folder):
     own = make_job(epochs=5).folder
     assert own == make_job(epochs=5).folder
     others = [make_job(epochs=6), make_job(epochs=5, ood=['ood'])]
-    others += [replace(make_job(epochs=5), temperature=True)]
+    others += [
+        replace(make_job(epochs=5), post_hoc=names) for names in (('ts',), ('lts',))
+    ]
+    others += [replace(make_job(epochs=5), swap=True)]
     spec = dict(loss=dict(type='SCBCELoss', eps=0.1), hook=None)
     others += [replace(make_job(epochs=5), spec=spec)]
-    assert len({own, *(job.folder for job in others)}) == 5
+    assert len({own, *(job.folder for job in others)}) == 7
     (folders / 'set' / '.DS_Store').touch()
     jobs.file_sizes.cache_clear()
     assert make_job(epochs=5).folder == own
