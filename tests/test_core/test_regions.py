@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmaslp.core import regions
-from mmaslp.core.regions import BORDER_EDGES, border_bands, border_values
+from mmaslp.core.regions import BORDER_EDGES, border_bands, border_cells, border_values
 
 
 def blobs(number, height, width, seed=0):
@@ -102,6 +102,15 @@ def test_values_of_bands(shape):
     for values in (torch.rand(5), torch.rand(3, 5)):
         expected = torch.stack([v[b] for v, b in zip(values.expand(3, 5), bands)])
         assert torch.equal(border_values(masks, values), expected)
+
+
+@pytest.mark.parametrize(('shape', 'side'), [((127, 127), 1), ((130, 140), 2)])
+def test_bands_of_cells_are_those_of_their_pixels(shape, side):
+    masks = blobs(2, *shape)
+    cells, found = border_cells(masks)
+    assert found == side
+    pixels = cells.repeat_interleave(side, 1).repeat_interleave(side, 2)
+    assert torch.equal(pixels[:, : shape[0], : shape[1]], border_bands(masks))
 
 
 def test_bad_shapes():
