@@ -62,4 +62,4 @@ def test_pictures_reach_the_visualizer(tmp_path):
     backends = [dict(type='LocalVisBackend')]
     Visualizer.get_instance('run_context', vis_backends=backends, save_dir=tmp_path)
     add_picture('diagram', np.zeros((4, 4, 3), np.uint8))
-    assert list(tmp_path.rglob('diagram_0.png'))
+    assert list(tmp_path.rglob('diagram_*.png'))
