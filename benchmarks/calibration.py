@@ -41,6 +41,7 @@ from mmaslp.visualization.reliability import save_figure
 # Methods that are tested again with what is fitted to them on validation.
 FITTED = {
     'ts': ('bce', 'aslp_mc', 'aslp_fb', 'aslp_fb_median', 'aslp_fb_border'),
+    'rts': ('bce', 'aslp_fb', 'aslp_fb_border'),
     'lts': ('bce',),
     'ibts': ('bce',),
 }

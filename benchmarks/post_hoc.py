@@ -21,6 +21,12 @@ def _temperature(cfg: Config) -> Fitted:
     return dict(temperature=temperature), hook
 
 
+def _border_temperatures(cfg: Config) -> Fitted:
+    file = str(Path(cfg.work_dir).resolve() / 'rts.json')
+    record = fit_checkpoint(cfg, out=file, regions='border')
+    return dict(regions=record['regions']), dict(type='TemperatureHook', file=file)
+
+
 def _local(cfg: Config, name: str) -> Fitted:
     file = str(Path(cfg.work_dir).resolve() / f'{name}.pth')
     losses = fit_lts(cfg, file, per_image=name == 'ibts')
@@ -30,6 +36,7 @@ def _local(cfg: Config, name: str) -> Fitted:
 # By the ending that tables give to the method.
 POST_HOC: dict[str, Callable[[Config], Fitted]] = {
     'ts': _temperature,
+    'rts': _border_temperatures,
     'lts': lambda cfg: _local(cfg, 'lts'),
     'ibts': lambda cfg: _local(cfg, 'ibts'),
 }

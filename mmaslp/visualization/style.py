@@ -1,12 +1,14 @@
 """What the diagrams of calibration look like."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 
 OVER, UNDER, BAR = '#c8442c', '#2b6cb0', '#b8c7da'
 INK, GRID = '#22282f', '#d9dee4'
 FADED = '66'  # alpha of a filled gap
 # Of axis labels.
-LABEL = {'fontsize': 8, 'color': INK}
+LABEL: dict[str, Any] = {'fontsize': 8, 'color': INK}
 
 
 def clean_axes(axes: Axes) -> None:

@@ -128,6 +128,15 @@ def test_rows_of_cells_share_their_values(shape, cell):
         assert torch.equal(pixels, border_values(masks, values))
 
 
+@pytest.mark.parametrize(('shape', 'side'), [((127, 127), 1), ((130, 140), 2)])
+def test_bands_of_cells_are_those_of_their_pixels(shape, side):
+    masks = blobs(2, *shape)
+    cells, found = border_cells(masks)
+    assert found == side
+    pixels = cells.repeat_interleave(side, 1).repeat_interleave(side, 2)
+    assert torch.equal(pixels[:, : shape[0], : shape[1]], border_bands(masks))
+
+
 def test_bad_shapes():
     with pytest.raises(ValueError, match=r'mask must be \(N, H, W\), got \(4, 4\)'):
         border_bands(torch.zeros(4, 4))

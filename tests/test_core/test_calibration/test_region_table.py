@@ -165,6 +165,15 @@ def test_arrays_and_labels_of_every_type():
     assert torch.equal(table_of(flipped).sums, expected)
 
 
+@pytest.mark.parametrize('size', [(40, 50), (256, 512), (300, 400)])
+def test_maps_of_any_strides(size):
+    image = scene(*size, ignored=True)
+    turned = [each.T.contiguous() for each in image]
+    assert torch.equal(table_of([each.T for each in turned]).sums, table_of(image).sums)
+    both = [torch.stack([each, each], -1).permute(2, 0, 1) for each in image]
+    assert torch.equal(table_of(both).sums, 2 * table_of(image).sums)
+
+
 def test_inputs_are_left_alone():
     prob, label = scene(40, 50, ignored=True)
     before = prob.clone(), label.clone()
