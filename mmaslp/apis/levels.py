@@ -91,6 +91,11 @@ def read_levels(checkpoint: str, dataset: Any) -> Levels:
             'in custom_hooks, as training wrote it (published ones often keep the '
             'weights alone)'
         )
+    if state.get('profile') is not None:
+        raise ValueError(
+            f'{checkpoint} has levels by region and none per image: from the border on '
+            f'they are {state["profile"].tolist()}'
+        )
     # nan marks the images that the checkpoint does not know.
     bank = AlphaBank(image_ids(dataset), float('nan'))
     try:

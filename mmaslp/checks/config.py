@@ -14,7 +14,7 @@ from .data import check_labels, missing_data, tests_on_validation
 from .findings import Finding
 from .heads import refused_part
 from .mixing import mixing_steps
-from .parts import builds, is_type, metrics_of, type_name
+from .parts import builds, class_of, is_type, metrics_of, type_name
 from .perturbation import different_strengths, no_loss, no_loss_no_hook
 from .validation import (
     LOOP_KEYS,
@@ -201,13 +201,18 @@ def _hook(cfg: Mapping) -> Mapping | None:
 
 
 def _rule(hook: Mapping) -> Rule:
-    return make_rule(hook.get('rule', _DEFAULT_RULE))
+    """Rule of the hook; raises what the hook raises of its arguments."""
+    kind = class_of(hook, 'HOOKS')
+    if kind is None:  # without the plugin in the registry
+        return make_rule(hook.get('rule', _DEFAULT_RULE))
+    others = ('type', 'priority')
+    return kind(**{key: hook[key] for key in hook if key not in others}).rule
 
 
 def _learns(hook: Mapping | None) -> bool:
     try:
         return hook is not None and _rule(hook).learns
-    except ValueError:  # which check_config says
+    except (TypeError, ValueError):  # which check_config says
         return False
 
 
@@ -216,8 +221,8 @@ def _validation(cfg: Mapping, hook: Mapping | None) -> Iterator[Finding]:
         return
     try:
         rule = _rule(hook)
-    except ValueError as error:
-        yield Finding('error', f'ASLPHook: {error}', "custom_hooks: rule='FB'")
+    except (TypeError, ValueError) as error:
+        yield Finding('error', f'ASLPHook: {error}', 'custom_hooks: mend ASLPHook')
         return
     if not rule.learns:
         return

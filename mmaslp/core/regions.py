@@ -135,10 +135,8 @@ def border_row_values(
     values: Tensor,
     valid: Tensor | None = None,
     edges: Sequence[float] = BORDER_EDGES,
-) -> Tensor:
+) -> tuple[Tensor, int]:
     """:func:`border_values` where whole rows of cells share a row of values.
-
-    The side s of a cell is the largest divisor of H up to that of :func:`border_bands`.
 
     Args:
         mask (Tensor): See :func:`border_values`.
@@ -147,15 +145,15 @@ def border_row_values(
         edges (Sequence[float]): See :func:`border_values`.
 
     Returns:
-        Tensor: ``(N, H / s, W)``, of the dtype of ``values``.
+        tuple[Tensor, int]: ``(N, ceil(H / s), W)``, of the dtype of ``values``, and the
+        number s of rows that share one.
 
     Raises:
         ValueError: See :func:`border_values`.
     """
-    sides = range(_usual_cell(mask.shape), 0, -1)
-    cell = next(side for side in sides if mask.shape[1] % side == 0)
-    found, cell = _cell_values(mask, values, valid, edges, cell)
-    return _widen(found, cell, mask.shape[2])
+    cell = _usual_cell(mask.shape)
+    found, _ = _cell_values(mask, values, valid, edges, cell)
+    return _widen(found, cell, mask.shape[2]), cell
 
 
 def _usual_cell(shape: torch.Size) -> int:
@@ -194,7 +192,8 @@ def _widen(cells: Tensor, cell: int, width: int) -> Tensor:
     if cell == 1:
         return cells
     pixels = cells.unsqueeze(3).expand(*cells.shape, cell)
-    return pixels.reshape(*cells.shape[:2], -1)[..., :width]
+    number, rows, columns = cells.shape
+    return pixels.reshape(number, rows, columns * cell)[..., :width]
 
 
 def _cells(values: Tensor, cell: int, largest: int) -> Tensor:
@@ -207,8 +206,9 @@ def _cells(values: Tensor, cell: int, largest: int) -> Tensor:
         border = (0, columns * cell - width, 0, rows * cell - height)
         values = torch.nn.functional.pad(values, border, value=1 - largest)
     reduce = torch.amax if largest else torch.amin
-    values = reduce(values.view(-1, rows, cell, columns * cell), 2)
-    return reduce(values.view(-1, rows, columns, cell), 3)
+    number = len(values)
+    values = reduce(values.view(number, rows, cell, columns * cell), 2)
+    return reduce(values.view(number, rows, columns, cell), 3)
 
 
 def _dilate(masks: Tensor, reached: int, radius: int) -> Tensor:

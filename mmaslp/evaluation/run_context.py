@@ -28,8 +28,12 @@ def is_training() -> bool:
     return trains and loop_stage() == 'val'
 
 
-def applied_temperature() -> float | None:
-    """Return the T by which ``TemperatureHook`` divides the logits, or None."""
+def applied_temperature() -> float | dict | None:
+    """Return what ``TemperatureHook`` divides the logits by, or None.
+
+    Returns:
+        float | dict | None: T; or its temperatures by region, as their file has them.
+    """
     return MessageHub.get_current_instance().get_info('temperature')
 
 

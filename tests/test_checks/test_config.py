@@ -8,6 +8,7 @@ from mmengine.config import Config
 import mmaslp
 from mmaslp.checks.config import check_config, check_data
 from mmaslp.checks.heads import REFUSED
+from mmaslp.engine import ASLPHook
 
 
 def levels(findings):
@@ -193,12 +194,25 @@ def test_feedback_is_the_default_and_needs_the_confidence(toy, tmp_path):
     assert note.remedy == "custom_hooks = [dict(type='ASLPHook', rule='FB')]"
 
 
-def test_unknown_rule(toy, tmp_path):
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        (dict(rule='FBX'), "got 'FBX'"),
+        (dict(rule='MC', regions='border'), 'needs a rule that moves levels by region'),
+        (dict(regions='boarder'), "regions must be 'border' or None"),
+        (dict(rule='FB', lam=500), "'FB' has no option 'lam': it takes gain"),
+        (dict(gain=-1), 'gain must be a positive number'),
+        (dict(warmup_epochs=-2), 'warmup_epochs must be a number >= 0'),
+    ],
+)
+def test_arguments_that_the_hook_refuses(toy, tmp_path, options, words):
     cfg = toy.config(tmp_path)
-    cfg.custom_hooks[0].rule = 'FBX'
-    (finding,) = (f for f in check_config(cfg) if f.level == 'error')
-    assert "got 'FBX'" in finding.message and "rule='FB'" in finding.remedy
-    assert not any('steer' in f.message for f in check_data(cfg))
+    cfg.custom_hooks = [dict(type='ASLPHook', **options)]
+    with pytest.raises(ValueError) as refused:
+        ASLPHook(**options)
+    (finding,) = [f for f in check_config(cfg) if 'ASLPHook: ' in f.message]
+    assert finding.level == 'error' and words in finding.message
+    assert str(refused.value) in finding.message
 
 
 def test_unknown_perturbation(toy, tmp_path):

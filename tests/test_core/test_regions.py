@@ -110,22 +110,20 @@ def test_values_of_bands(shape):
         assert torch.equal(border_values(masks, values), expected)
 
 
-@pytest.mark.parametrize(
-    ('shape', 'cell'),
-    [((48, 40), 1), ((384, 384), 6), ((512, 384), 4), ((131, 140), 1)],
-)
-def test_rows_of_cells_share_their_values(shape, cell):
+@pytest.mark.parametrize('shape', [(48, 40), (384, 384), (513, 384), (131, 140)])
+def test_rows_share_their_values(shape):
     masks, values = blobs(2, *shape), torch.rand(2, 5)
-    rows = border_row_values(masks, values)
-    assert rows.shape == (2, shape[0] // cell, shape[1])
-    bands, used = border_cells(masks, cell=cell)
-    assert used == cell
-    expected = torch.stack([v[b.long()] for v, b in zip(values, bands)])
-    found = rows[:, :, ::cell]
-    assert torch.equal(found, expected[:, :, : found.shape[2]])
-    if cell == 6:
-        pixels = rows.repeat_interleave(cell, 1)
-        assert torch.equal(pixels, border_values(masks, values))
+    rows, shared = border_row_values(masks, values)
+    assert rows.shape == (2, -(-shape[0] // shared), shape[1])
+    pixels = rows.repeat_interleave(shared, 1)[:, : shape[0]]
+    assert torch.equal(pixels, border_values(masks, values))
+
+
+def test_empty_batches():
+    for shape in ((0, 8, 8), (0, 256, 256)):
+        assert border_bands(torch.zeros(shape)).shape == shape
+        rows, _ = border_row_values(torch.zeros(shape), torch.rand(5))
+        assert len(rows) == 0
 
 
 @pytest.mark.parametrize(('shape', 'side'), [((127, 127), 1), ((130, 140), 2)])

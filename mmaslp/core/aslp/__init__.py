@@ -3,7 +3,7 @@
 from .bank import AlphaBank
 from .batch import BatchDraw, DrawSlot
 from .functional import image_margin, sc_bce, sc_bce_per_image
-from .learner import ASLP, check_regions
+from .learner import ASLP
 from .loss import SelfCalibratingBCE
 from .perturbation import (
     PERTURBATIONS,
@@ -31,7 +31,6 @@ __all__ = [
     'Perturbation',
     'Rule',
     'SelfCalibratingBCE',
-    'check_regions',
     'image_margin',
     'make_rule',
     'max_alpha',

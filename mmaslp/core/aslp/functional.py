@@ -76,6 +76,7 @@ def sc_bce_per_image(
     strength: Tensor,
     valid: Tensor | None = None,
     noise: Tensor | None = None,
+    shared_rows: int = 1,
 ) -> tuple[Tensor, Tensor]:
     r"""Sum of the loss and mean margin of every image, in one pass.
 
@@ -90,11 +91,13 @@ def sc_bce_per_image(
         labels (Tensor): Float labels in {0, 1} (anything where ``valid`` is False),
             same shape, of a dtype of at least float32.
         strength (Tensor): Strength b of the perturbation: 0 where the label stays.
-            Shape ``(N,)``, that of ``logits`` for a strength per pixel, or for maps
-            ``(N, H / s, W)`` for one that s rows share, which costs less.
+            Shape ``(N,)``, or that of ``logits`` for a strength per pixel.
         valid (Tensor, optional): Bool, same shape as ``logits``. Defaults to None.
         noise (Tensor, optional): Added to the target, same shape as ``logits``.
             Defaults to None.
+        shared_rows (int): For maps ``(N, H, W)``: rows s that share a row of strengths,
+            whose shape is then ``(N, ceil(H / s), W)``; costs less than a strength per
+            pixel. Defaults to 1.
 
     Returns:
         tuple[Tensor, Tensor]: Loss summed over the valid pixels, ``(N,)``,
@@ -105,16 +108,16 @@ def sc_bce_per_image(
         ValueError: If the shapes differ.
     """
     _check_shapes(logits, labels=labels, valid=valid, noise=noise)
-    if strength.shape not in {logits.shape, logits.shape[:1]} and not (
-        logits.dim() == strength.dim() == 3
-        and strength.shape[::2] == logits.shape[::2]
-        and logits.shape[1] % max(strength.shape[1], 1) == 0
-    ):
+    expected = logits.shape
+    if shared_rows > 1 and logits.dim() == 3:
+        number, height, width = logits.shape
+        expected = torch.Size((number, -(-height // shared_rows), width))
+    if strength.shape not in {expected, logits.shape[:1]}:
         raise ValueError(
-            f'strength must have the shape ({logits.shape[0]},) or that of logits '
-            f'{tuple(logits.shape)}, got {tuple(strength.shape)}'
+            f'strength must have the shape ({logits.shape[0]},) or '
+            f'{tuple(expected)}, got {tuple(strength.shape)}'
         )
-    return _PerImage.apply(logits, labels, strength, valid, noise)
+    return _PerImage.apply(logits, labels, strength, valid, noise, shared_rows)
 
 
 class _PerImage(torch.autograd.Function):
@@ -126,6 +129,7 @@ class _PerImage(torch.autograd.Function):
         strength: Tensor,
         valid: Tensor | None,
         noise: Tensor | None,
+        shared_rows: int,
     ) -> tuple[Tensor, Tensor]:
         z = at_least_float32(logits)
         half = (0.5 * strength).to(z.dtype)
@@ -139,20 +143,27 @@ class _PerImage(torch.autograd.Function):
         if valid is not None:
             hard.mul_(valid)
         loss = -hard.flatten(1).sum(1)
-        # Rows that share a strength become an axis of their own and are added up first.
-        shared = half.dim() == z.dim() == 3 and 1 < half.shape[1] < z.shape[1]
-        rows = signed.unflatten(1, (half.shape[1], -1)) if shared else signed
-        part = _sum_of_rows(rows) if shared else signed
-        margin = part.flatten(1).sum(1)
-        if half.numel() == half.shape[0]:
-            loss = loss + half.flatten() * margin
+        pieces = _pieces(signed, half, shared_rows)
+        if pieces:
+            sums = [(part, _sum_of_rows(rows)) for rows, part in pieces]
+            margin = torch.stack([x.flatten(1).sum(1) for _, x in sums]).sum(0)
+            for part, x in sums:
+                loss = loss + (part * x).flatten(1).sum(1)
         else:
-            loss = loss + (half * part).flatten(1).sum(1)
+            margin = signed.flatten(1).sum(1)
+            if half.numel() == half.shape[0]:
+                loss = loss + half.flatten() * margin
+            else:
+                loss = loss + (half * signed).flatten(1).sum(1)
         if valid is None:
             margin /= max(signed.shape[1:].numel(), 1)
         else:
             margin /= valid.flatten(1).sum(1).clamp_min(1)
-        rows.sigmoid_().sub_((1 - half).unsqueeze(2) if shared else 1 - half)
+        signed.sigmoid_()
+        for rows, part in pieces:
+            rows.sub_((1 - part).unsqueeze(2))
+        if not pieces:
+            signed.sub_(1 - half)
         grad = signed.mul_(sign)
         if noise is not None:
             loss = loss - (noise * z).flatten(1).sum(1)
@@ -169,7 +180,28 @@ class _PerImage(torch.autograd.Function):
     def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (grad,) = ctx.saved_tensors
         grad = grad * grad_loss.view(len(grad), *[1] * (grad.dim() - 1))
-        return grad.to(ctx.dtype), None, None, None, None
+        return grad.to(ctx.dtype), None, None, None, None, None
+
+
+def _pieces(
+    signed: Tensor, half: Tensor, shared_rows: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Views (N, R, s, W) of the pixels beside the strengths (N, R, W) that they share.
+
+    None without shared strengths; two where fewer rows share the last one.
+    """
+    if shared_rows == 1 or half.dim() != 3 or half.shape[1:] == (1, 1):
+        return []
+    full = signed.shape[1] // shared_rows
+    ranges = [
+        (0, full * shared_rows, 0, full),
+        (full * shared_rows, signed.shape[1], full, half.shape[1]),
+    ]
+    return [
+        (signed[:, a:b].unflatten(1, (d - c, -1)), half[:, c:d])
+        for a, b, c, d in ranges
+        if a < b
+    ]
 
 
 def _sum_of_rows(values: Tensor) -> Tensor:

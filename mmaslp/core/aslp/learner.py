@@ -1,6 +1,7 @@
 """The learner: everything about the perturbation levels except the events of a host."""
 
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from numbers import Integral, Real
@@ -113,7 +114,7 @@ class ASLP:
         self._logger = logger or logging.getLogger('mmaslp')
         self._steps = 0
         self._heard = False
-        warning = self.rule.instability(self.beta)
+        warning = self.rule.instability(self.beta, by_region=self.regions is not None)
         if warning:
             self._warn(warning)
 
@@ -127,7 +128,10 @@ class ASLP:
 
     @property
     def levels(self) -> dict[str, float]:
-        """dict[str, float]: Level of every image, made anew at each call."""
+        """dict[str, float]: Level of every image, made anew at each call.
+
+        With ``regions`` it is the images' part, 1; the levels are in :attr:`profile`.
+        """
         return dict(zip(self.bank.ids, self.bank.alpha.tolist()))
 
     def draw(self, ids: Sequence[str], step: int) -> BatchDraw:
@@ -145,7 +149,8 @@ class ASLP:
             ValueError: If the learner does not know an id, or ``step`` is not an
                 integer >= 0.
         """
-        if _check_integer('step', step) < 0:
+        step = _check_integer('step', step)
+        if step < 0:
             raise ValueError(f'step must be >= 0, got {step!r}')
         hashes = image_keys(ids)
         rows = self.bank.rows(hashes)
@@ -257,7 +262,9 @@ class ASLP:
                 step=step,
             )
             return
-        self.observed_step = self._steps if step is None else step
+        self.observed_step = (
+            self._steps if step is None else _check_integer('step', step)
+        )
         given = dict(accuracy=accuracy, confidence=confidence, median_gap=median_gap)
         needed = [name for name in ('accuracy', self.rule.needs) if name]
         for name in needed:
@@ -267,12 +274,13 @@ class ASLP:
                     f'rule={self.rule.name!r} needs {name} of the validation, a number,'
                     f' got {value!r}: give it, or observe(histogram)'
                 )
-            if value != value:
+            if not math.isfinite(value):
                 self._warn(
                     f'the validation measured {name}={value}: the levels go on with '
                     f'{self.measured}'
                 )
                 return
+        self._check_regions(region_gap, region_share)
         landmark = self.rule.next_landmark(
             None if self.measured is None else self.measured.landmark,
             float(accuracy),
@@ -299,8 +307,10 @@ class ASLP:
         Returns:
             dict: ``ids`` (uint8, UTF-8 lines) and ``alpha`` (float64), which is the
             live tensor; ``seed``, ``settings`` of the rule, ``accuracy``,
-            ``confidence``, ``median_gap``, ``landmark`` (None before a validation),
-            ``observed_step`` and ``version``.
+            ``confidence``, ``median_gap``, ``landmark``, ``region_gaps`` and
+            ``region_share`` (None before a validation), ``profile`` (float64, the live
+            tensor; None without ``regions``), ``steps``, ``observed_step`` and
+            ``version``.
         """
         measured = self.measured
         return dict(
@@ -310,6 +320,7 @@ class ASLP:
             version=STATE_VERSION,
             settings=self._settings(),
             seed=self.seed,
+            steps=self._steps,
             observed_step=self.observed_step,
         )
 
@@ -335,18 +346,25 @@ class ASLP:
                 raise ValueError(f'it is of version {version}, not {STATE_VERSION}')
             seed = _check_integer('seed', state['seed'])
             before = dict(state['settings'])
-            observed = state['observed_step']
+            steps, observed = state['steps'], state['observed_step']
             values = {name: state[name] for name in _MEASURED}
             measured = None if values['accuracy'] is None else Measured(**values)
             profile = self._saved_profile(state['profile'])
             found = self.bank.load_state_dict(state)
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f'the state of ASLP is damaged ({error})') from error
-        self.seed, self.measured, self.observed_step = seed, measured, observed
+        self.seed, self._steps, self.observed_step = seed, steps, observed
+        self.measured = self._if_enough(measured)
         if profile is not None and self.profile is not None:
             self.profile.copy_(profile)
         self._report_load(state, before, found)
         return found
+
+    def _if_enough(self, measured: Measured | None) -> Measured | None:
+        """What was measured, None where it lacks what the present rule needs."""
+        needed = [self.rule.needs] if self.rule.needs else []
+        missing = any(getattr(measured, name, None) is None for name in needed)
+        return None if missing else measured
 
     def _settings(self) -> dict[str, Any]:
         return dict(
@@ -355,6 +373,26 @@ class ASLP:
             alpha=self.start,
             regions=self.regions,
         )
+
+    def _check_regions(
+        self, gaps: Sequence[float] | None, shares: Sequence[float] | None
+    ) -> None:
+        if self.profile is None:
+            return
+        bands = len(self.profile)
+        for name, values, low in (
+            ('region_gap', gaps, -1.0),
+            ('region_share', shares, 0.0),
+        ):
+            if values is None and name == 'region_share':
+                continue
+            numbers = [] if values is None else [*map(float, values)]
+            if len(numbers) != bands or any(v < low or v > 1.0 for v in numbers):
+                raise ValueError(
+                    f'levels by region need {name} of the validation, {bands} numbers '
+                    f'in [{low:g}, 1], got {values}: give region_gap and region_share '
+                    "as RegionTable.compute()['predicted'] has them ('gap', 'share')"
+                )
 
     def _with_recent(
         self, gaps: tuple[float, ...] | None
@@ -482,6 +520,10 @@ def check_regions(regions: str | None, rule: Rule) -> str | None:
         raise ValueError(
             f'regions={regions!r} needs a rule that moves levels by region (FB), not '
             f'{rule.name}'
+        )
+    if rule.settings().get('gap', 'mean') != 'mean':
+        raise ValueError(
+            f'regions={regions!r} takes the mean gap of each band: leave gap out'
         )
     return regions
 

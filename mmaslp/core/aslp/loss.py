@@ -16,7 +16,7 @@ from .perturbation import (
     resolve_perturbation,
     truncated_normal,
 )
-from .tensors import binary_logits, split_labels
+from .tensors import binary_logits, fit_weight, split_labels
 
 __all__ = ['SelfCalibratingBCE']
 
@@ -67,7 +67,8 @@ class SelfCalibratingBCE(nn.Module):
 
     Shape:
         - logits: ``(N, 1, ...)``, ``(N, 2, ...)`` or, without a channel axis, the shape
-          of the labels. Half precision is computed in float32.
+          of the labels (maps without a channel axis have more than one row).
+          Half precision is computed in float32.
         - labels: ``(N, ...)`` or ``(N, 1, ...)`` of {0, 1, ignore_index}, any dtype.
         - output: scalar; with 'none' ``(N, ...)``.
 
@@ -147,8 +148,7 @@ class SelfCalibratingBCE(nn.Module):
             ValueError: If shapes do not fit, there are more than two channels, a label
                 has another value, or the draw is for another batch or strength.
         """
-        one_hot = labels.dim() > 3 and labels.size(1) == 2
-        if logits.shape != labels.shape or one_hot:
+        if logits.shape != labels.shape or _has_channel(labels):
             logits = binary_logits(logits)
             if labels.dim() == logits.dim() + 1 and labels.size(1) == 1:
                 labels = labels.squeeze(1)
@@ -164,7 +164,7 @@ class SelfCalibratingBCE(nn.Module):
         if draw is not None:
             draw.record(margin)
         if weight is not None:
-            loss = loss * weight
+            loss = loss * fit_weight(weight, loss, valid)
         if self.reduction == 'none':
             return loss
         loss = loss.sum()
@@ -201,10 +201,10 @@ class SelfCalibratingBCE(nn.Module):
         if draw is None:
             draw = independent_draw(self.alpha, len(logits))
         self._check_draw(draw, len(logits))
-        strength, noise = self._perturb(draw, labels, valid)
+        strength, shared, noise = self._perturb(draw, labels, valid)
         if per_image:
-            return sc_bce_per_image(logits, labels, strength, valid, noise)
-        target = perturb_target(labels, _per_pixel(strength, labels), noise)
+            return sc_bce_per_image(logits, labels, strength, valid, noise, shared)
+        target = perturb_target(labels, _per_pixel(strength, shared, labels), noise)
         margin = image_margin(logits, labels, valid)
         return sc_bce(logits, target, valid), margin
 
@@ -229,49 +229,55 @@ class SelfCalibratingBCE(nn.Module):
 
     def _perturb(
         self, draw: BatchDraw, labels: Tensor, valid: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Strength per image (N,) or per pixel, and noise or None."""
+    ) -> tuple[Tensor, int, Tensor | None]:
+        """Strength (see :func:`_spread`), rows that share it, and noise or None."""
         beta, bound = self.perturbation.beta, self.perturbation.noise
         shape, device = labels.shape[1:], labels.device
         if self._takes_expectation(draw):
-            return _spread(beta * draw.levels, labels, valid), None
+            return *_spread(beta * draw.levels, labels, valid), None
         if self.per_pixel:
-            level = _per_pixel(_spread(draw.levels, labels, valid), labels)
-            # The negated keys give a stream that is independent of the noise below.
+            level = _per_pixel(*_spread(draw.levels, labels, valid), labels)
+            # The negated keys are a stream apart from that of the noise below.
             uniform = pixel_uniform(~draw.keys, shape, device)
-            chosen = (0.5 * (uniform + 1) < level).float()
+            chosen, shared = (0.5 * (uniform + 1) < level).float(), 1
         else:
-            chosen = _spread(draw.perturbed.float(), labels, valid)
+            chosen, shared = _spread(draw.perturbed.float(), labels, valid)
             if not draw.perturbed.any():
-                return chosen * beta, None
+                return chosen * beta, shared, None
         if not bound:
-            return chosen * beta, None
+            return chosen * beta, shared, None
         noise = truncated_normal(pixel_uniform(draw.keys, shape, device), bound)
-        return chosen * beta, noise * _per_pixel(chosen, labels)
+        return chosen * beta, shared, noise * _per_pixel(chosen, shared, labels)
 
 
-def _spread(values: Tensor, labels: Tensor, valid: Tensor | None) -> Tensor:
+def _spread(values: Tensor, labels: Tensor, valid: Tensor | None) -> tuple[Tensor, int]:
     """Values per image, (N,), or per image and band, (N, B + 1), as the labels need.
 
     Returns:
-        Tensor: ``(N,)``, or where the levels go by region ``(N, H / s, W)`` for s rows
-        together.
+        tuple[Tensor, int]: ``(N,)`` and 1; or where the levels go by region
+        ``(N, ceil(H / s), W)`` and the number s of rows that share one.
     """
     values = values.to(labels.device, non_blocking=True)
     if values.dim() == 1:
-        return values
+        return values, 1
     if labels.dim() != 3:  # points
-        return values[:, -1]
+        return values[:, -1], 1
     return border_row_values(labels, values[:, :-1], valid)
 
 
-def _per_pixel(values: Tensor, labels: Tensor) -> Tensor:
+def _per_pixel(values: Tensor, shared_rows: int, labels: Tensor) -> Tensor:
     """Values that broadcast with the labels."""
-    if values.dim() == labels.dim() == 3 and len(values[0]) != len(labels[0]):
-        return values.repeat_interleave(len(labels[0]) // len(values[0]), 1)
+    if shared_rows > 1:
+        return values.repeat_interleave(shared_rows, 1)[:, : labels.shape[1]]
     if values.dim() == labels.dim():
         return values
     return values.view(-1, *[1] * (labels.dim() - 1))
+
+
+def _has_channel(labels: Tensor) -> bool:
+    """Whether labels of the shape of the logits have a channel axis, as they do."""
+    size = labels.size(1) if labels.dim() >= 3 else 0
+    return size == 1 or (size == 2 and labels.dim() > 3)
 
 
 def _level_of_smoothing(eps: float, perturbation: Perturbation) -> float:

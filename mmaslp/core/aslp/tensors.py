@@ -3,7 +3,13 @@
 import torch
 from torch import Tensor
 
-__all__ = ['at_least_float32', 'binary_logits', 'check_channels', 'split_labels']
+__all__ = [
+    'at_least_float32',
+    'binary_logits',
+    'check_channels',
+    'fit_weight',
+    'split_labels',
+]
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
@@ -81,3 +87,31 @@ def split_labels(labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor | No
             '(a 0/255 mask must become 0/1)'
         )
     return values.masked_fill(~valid, 0.0), None if valid.all() else valid
+
+
+def fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
+    """Give every pixel its weight.
+
+    Args:
+        weight (Tensor): Of the shape of ``loss``, broadcasting with it, or with a
+            channel axis of size 1.
+        loss (Tensor): Loss of every pixel, ``(N, ...)``.
+        valid (Tensor, optional): Bool, same shape; None if every pixel is valid.
+
+    Returns:
+        Tensor: ``(N, ...)``, float; 0 where a pixel is not valid.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    weight = weight.float()
+    if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
+        weight = weight.squeeze(1)
+    try:
+        weight = weight.expand_as(loss)
+    except RuntimeError as error:
+        raise ValueError(
+            f'weight of shape {tuple(weight.shape)} does not fit the labels of shape '
+            f'{tuple(loss.shape)}'
+        ) from error
+    return weight if valid is None else weight.masked_fill(~valid, 0.0)

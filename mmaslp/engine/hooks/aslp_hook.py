@@ -20,8 +20,9 @@ from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
 from ...checks.runner import check_losses, check_model, check_pipeline, metric_keys
-from ...core.aslp import ASLP, DrawSlot, Rule, check_regions, make_rule
+from ...core.aslp import ASLP, DrawSlot, Rule, make_rule
 from ...core.aslp.counter_rng import generator_seed
+from ...core.aslp.learner import check_regions
 from ...core.aslp.perturbation import check_alpha
 from ...datasets.listing import image_ids
 from ...evaluation.run_context import add_picture
@@ -289,10 +290,12 @@ class ASLPHook(Hook):
             found = self.aslp.load_state_dict(saved)
         except ValueError as error:
             raise ValueError(
-                f'the state of ASLPHook in the checkpoint is damaged ({error}): resume '
-                'from an earlier checkpoint, or train on from its weights with '
-                'load_from'
+                f'{error}: resume from another checkpoint, or train on from the '
+                'weights of this one with load_from'
             ) from error
+        if self.aslp.profile is not None:
+            _log(f'resumed the levels by region {self.aslp.profile.tolist()}')
+            return
         mean = self.aslp.alpha.mean().item()
         _log(f'resumed the levels of {found} images, mean {mean:.4f}')
 
@@ -306,7 +309,7 @@ class ASLPHook(Hook):
         measured = {name: float(metrics[key]) for name, key in self._keys.items()}
         if measured['accuracy'] > 1.0:
             measured['accuracy'] /= 100.0
-        if self.regions:
+        if self.regions and np.isfinite(measured['accuracy']):
             measured.update(self._read_regions(metrics, key.removesuffix('acc')))
         self.aslp.observe(**measured, step=runner.iter)
         self._publish_state(runner)

@@ -9,7 +9,12 @@ import torch
 from mmengine.fileio import load
 from torch import Tensor, nn
 
-from ...core.aslp.tensors import at_least_float32, check_channels, split_labels
+from ...core.aslp.tensors import (
+    at_least_float32,
+    check_channels,
+    fit_weight,
+    split_labels,
+)
 
 _EPS = torch.finfo(torch.float32).eps
 
@@ -161,19 +166,7 @@ class BinaryLoss(nn.Module):
             loss = loss * torch.where(labels > 0, foreground, background)
         if weight is None:
             return loss
-        weight = weight.float()
-        if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
-            weight = weight.squeeze(1)
-        try:
-            weight = weight.expand_as(loss)
-        except RuntimeError as error:
-            raise ValueError(
-                f'weight of shape {tuple(weight.shape)} does not fit the labels of '
-                f'shape {tuple(loss.shape)}'
-            ) from error
-        if valid is not None:
-            weight = weight.masked_fill(~valid, 0.0)
-        return loss * weight
+        return loss * fit_weight(weight, loss, valid)
 
     def _reduce(
         self,

@@ -172,22 +172,25 @@ def test_shapes_are_checked():
 
 @pytest.mark.parametrize('ignored', [False, True])
 @pytest.mark.parametrize('noisy', [False, True])
-def test_rows_that_share_a_strength(ignored, noisy):
+@pytest.mark.parametrize('height', [12, 11, 10, 3])
+def test_rows_that_share_a_strength(ignored, noisy, height):
     generator = torch.Generator().manual_seed(3)
-    logits = torch.randn(2, 12, 5, generator=generator)
-    labels = (torch.rand(2, 12, 5, generator=generator) < 0.5).float()
-    valid = torch.rand(2, 12, 5, generator=generator) < 0.8 if ignored else None
-    noise = 0.1 * torch.randn(2, 12, 5, generator=generator) if noisy else None
-    rows = torch.rand(2, 4, 5, generator=generator)
+    shape = (2, height, 5)
+    logits = torch.randn(shape, generator=generator)
+    labels = (torch.rand(shape, generator=generator) < 0.5).float()
+    valid = torch.rand(shape, generator=generator) < 0.8 if ignored else None
+    noise = 0.1 * torch.randn(shape, generator=generator) if noisy else None
+    rows = torch.rand(2, -(-height // 3), 5, generator=generator)
+    pixels = rows.repeat_interleave(3, 1)[:, :height]
     results = []
-    for strength in (rows, rows.repeat_interleave(3, 1)):
+    for strength, shared in ((rows, 3), (pixels, 1)):
         leaf = logits.clone().requires_grad_()
-        loss, margin = sc_bce_per_image(leaf, labels, strength, valid, noise)
+        loss, margin = sc_bce_per_image(leaf, labels, strength, valid, noise, shared)
         (loss * torch.tensor([1.0, 2.0])).sum().backward()
         results.append((loss, margin, leaf.grad))
     for one, other in zip(*results):
         torch.testing.assert_close(one, other)
     with pytest.raises(ValueError, match='strength must have the shape'):
-        sc_bce_per_image(logits, labels, rows[:, :, :4])
+        sc_bce_per_image(logits, labels, rows[:, :, :4], shared_rows=3)
     with pytest.raises(ValueError, match='strength must have the shape'):
-        sc_bce_per_image(logits, labels, torch.rand(2, 5, 5))
+        sc_bce_per_image(logits, labels, torch.rand(2, 7, 5), shared_rows=3)

@@ -179,6 +179,7 @@ def test_an_undefined_figure_leaves_those_of_before(caplog):
     aslp = learner()
     aslp.observe(0.9)
     aslp.observe(float('nan'))
+    aslp.observe(float('inf'))
     assert aslp.measured == Measured(0.9)
     assert 'the validation measured accuracy=nan: the levels go on with' in caplog.text
 
@@ -356,9 +357,54 @@ def test_bad_regions(options, match):
 
 
 @pytest.mark.parametrize(
-    ('gaps', 'match'),
-    [(None, 'levels by region need region_gap'), ([0.1] * 3, 'region_gap has 3 bands')],
+    ('gaps', 'shares', 'match'),
+    [
+        (None, SHARES, 'levels by region need region_gap of the validation, 5 numbers'),
+        ([0.1] * 3, SHARES, 'levels by region need region_gap'),
+        ([5.0] * 5, SHARES, r'numbers in \[-1, 1\]'),
+        (GAPS, [0.25] * 4, 'levels by region need region_share'),
+        (GAPS, [-0.1] * 5, r'numbers in \[0, 1\]'),
+    ],
 )
-def test_gaps_of_regions_that_are_missing(gaps, match):
+def test_regions_that_are_missing_or_out_of_range(gaps, shares, match):
+    aslp = by_region(warmup=5)
     with pytest.raises(ValueError, match=match):
-        by_region().observe(0.9, 0.95, region_gap=gaps)
+        aslp.observe(0.9, 0.95, region_gap=gaps, region_share=shares)
+    assert aslp.measured is None
+
+
+def test_regions_take_the_mean_gap():
+    with pytest.raises(ValueError, match='takes the mean gap of each band'):
+        by_region(rule=FB(gap='median'))
+
+
+@pytest.mark.parametrize(('gain', 'said'), [(0.49, False), (0.5, True)])
+def test_an_explicit_gain_by_region_that_is_not_stable_is_said(caplog, gain, said):
+    by_region(rule=FB(gain=gain, solver='explicit'))
+    assert ('take a gain below 0.5' in caplog.text) == said
+
+
+def test_a_run_saved_before_its_validation_knows_its_steps():
+    aslp = by_region(warmup=10)
+    aslp.draw(IDS[:1], 19)
+    state = aslp.state_dict()
+    other = by_region(warmup=10)
+    other.load_state_dict(state)
+    for each in (aslp, other):
+        each.observe(0.9, 0.95, region_gap=[0.06] * 5)
+        assert each.observed_step == 20
+    assert torch.equal(aslp.profile, other.profile) and aslp.profile[0] > 0.1
+
+
+def test_a_state_of_another_rule_waits_for_a_validation():
+    aslp = learner()
+    aslp.observe(0.9)
+    other = ASLP(IDS, rule='FB', alpha=0.1)
+    other.load_state_dict(aslp.state_dict())
+    assert other.measured is None
+    assert stepped(other, IDS[:2], [1.0, 2.0]) == []
+
+
+def test_steps_of_numpy():
+    draw = learner(alpha=0.4).draw(IDS, np.int64(3))
+    assert torch.equal(draw.perturbed, learner(alpha=0.4).draw(IDS, 3).perturbed)

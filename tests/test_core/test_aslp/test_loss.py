@@ -252,3 +252,27 @@ def test_ignored_pixels_make_no_border():
     target = (1 - eps) * (labels == 1).float() + eps / 2
     expected = bce(logits, target, valid.float())
     torch.testing.assert_close(loss, expected)
+
+
+def test_weights_with_a_channel_axis_and_weights_of_ignored_pixels():
+    criterion = SelfCalibratingBCE()
+    weight = torch.rand(2, 2, 2, generator=torch.Generator().manual_seed(0))
+    expected = criterion(LOGITS, LABELS, weight=weight)
+    odd = torch.where(LABELS == 255, float('nan'), weight)
+    for given in (weight.unsqueeze(1), odd, odd.unsqueeze(1)):
+        torch.testing.assert_close(criterion(LOGITS, LABELS, weight=given), expected)
+    with pytest.raises(ValueError, match=r'weight of shape .* does not fit the labels'):
+        criterion(LOGITS, LABELS, weight=torch.ones(3, 2, 2))
+
+
+def test_a_channel_that_both_keep_changes_nothing():
+    labels, draw = half_planes(), region_draw([0.4, 0.3, 0.2, 0.1, 0.0])
+    logits = torch.randn(labels.shape, generator=torch.Generator().manual_seed(0))
+    criterion = SelfCalibratingBCE()
+    one = criterion(logits, labels, draw)
+    other = criterion(logits.unsqueeze(1), labels.unsqueeze(1), draw)
+    assert one == other
+    points = criterion(torch.ones(2, 1, 7), torch.ones(2, 1, 7), draw)
+    assert points == criterion(torch.ones(2, 1, 7), torch.ones(2, 7), draw)
+    none = SelfCalibratingBCE(reduction='none')
+    assert none(logits.unsqueeze(1), labels.unsqueeze(1)).shape == labels.shape

@@ -98,8 +98,14 @@ class Rule(ABC):
         """Highest level that the rule gives at strength ``beta``."""
         return max_alpha(beta)
 
-    def instability(self, beta: float) -> str:
-        """Say why the levels oscillate at strength ``beta``; '' if they do not."""
+    def instability(self, beta: float, by_region: bool = False) -> str:
+        """Say why the levels will oscillate; '' if they do not.
+
+        Args:
+            beta (float): The paper's strength, in (0, 2].
+            by_region (bool): Whether the rule moves levels by region. Defaults to
+                False.
+        """
         return ''
 
     def step(

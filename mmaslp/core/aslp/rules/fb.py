@@ -67,13 +67,14 @@ class FB(Rule):
         """See :attr:`Rule.needs`."""
         return 'confidence' if self.gap == 'mean' else 'median_gap'
 
-    def instability(self, beta: float) -> str:
-        """See :meth:`Rule.instability`: explicit steps with a gain of 1 or more."""
-        if self.solver == 'implicit' or self.gain < 1:
+    def instability(self, beta: float, by_region: bool = False) -> str:
+        """See :meth:`Rule.instability`: explicit gains from 1, by region from 0.5."""
+        limit = 0.5 if by_region else 1.0
+        if self.solver == 'implicit' or self.gain < limit:
             return ''
         return (
             f'solver={self.solver!r} is not stable at gain {self.gain:g}: the levels '
-            "will oscillate; take a gain below 1, or solver='implicit'"
+            f"will oscillate; take a gain below {limit:g}, or solver='implicit'"
         )
 
     def _step(
@@ -104,7 +105,7 @@ class FB(Rule):
             raise ValueError(
                 f'region_gap has {gaps.shape[1]} bands, the levels have {len(profile)}'
             )
-        gap = gaps.median(0).values
+        gap = gaps.quantile(0.5, 0)  # of two gaps their mean
         if measured.region_share is not None:
             gap = _pool_thin_bands(gap, torch.tensor(measured.region_share).double())
         gain = self.gain

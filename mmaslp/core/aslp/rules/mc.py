@@ -26,7 +26,7 @@ class MC(PenaltyRule):
     def _penalty(self, beta: float, measured: Measured) -> tuple[float, float]:
         return 1.0 - measured.accuracy, 0.5 * beta
 
-    def instability(self, beta: float) -> str:
+    def instability(self, beta: float, by_region: bool = False) -> str:
         """See :meth:`Rule.instability`: explicit steps with eta lam beta / 2 >= 2."""
         limit = 4 / (self.eta * beta)
         if self.solver == 'implicit' or self.lam < limit:
