@@ -97,7 +97,7 @@ def test_report_lists_the_bands(tmp_path):
             f'<td>{metric_text(columns[key][0])}</td>'
             for key in ('share', 'accuracy', 'confidence', 'gap')
         )
-        assert f'<tr><td>&lt; 1.5</td>{cells}</tr>' in page
+        assert f'<tr><td>up to 1</td>{cells}</tr>' in page
     assert f'<td>{metric_text(result["ece_region"])}</td>' in page
     write_report(path, {'one': section(mode='positive')})
     assert 'By distance' not in path.read_text()
