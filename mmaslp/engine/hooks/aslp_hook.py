@@ -19,6 +19,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
+from ...checks.levels import start_level
 from ...checks.runner import check_losses, check_model, check_pipeline, metric_keys
 from ...core.aslp import ASLP, DrawSlot, Rule, make_rule
 from ...core.aslp.counter_rng import generator_seed
@@ -26,10 +27,10 @@ from ...core.aslp.learner import check_regions
 from ...core.aslp.perturbation import check_alpha
 from ...datasets.listing import image_ids
 from ...evaluation.run_context import add_picture
-from ...models.losses import SCBCELoss
 from ...models.losses.finding import find_losses, unwrap
 from ...utils.level_table import write_level_table
 from ...visualization.alpha import alpha_histogram
+from .measured import read_measured
 from .schedule import Schedule, is_validation_due
 
 # The log takes its statistics from at most this many levels. The rows of the bank are
@@ -156,11 +157,14 @@ class ASLPHook(Hook):
         if self.rule.learns:
             needs_confidence = bool(self.rule.needs)
             self._keys = metric_keys(runner, self.accuracy_key, needs_confidence)
+        level, warnings = start_level(
+            self.alpha, [loss.alpha for loss in losses], self.rule.learns
+        )
         self.aslp = ASLP(
             image_ids(dataset),
             beta,
             self.rule,
-            self._start_level(losses),
+            level,
             seed=self._common_seed(runner),
             regions=self.regions,
             logger=MMLogger.get_current_instance(),
@@ -173,9 +177,10 @@ class ASLPHook(Hook):
             self.warmup_iters,
         )
         self.aslp.warmup = self.schedule.warmup
-        late = self.schedule.late_start() if self.rule.learns else ''
-        if late:
-            _log(late, logging.WARNING)
+        if self.rule.learns:
+            warnings.append(self.schedule.late_start())
+        for warning in filter(None, warnings):
+            _log(warning, logging.WARNING)
         self._catch_up = runner.iter > 0
         if self._catch_up:
             self._restore(runner.message_hub.get_info(self.STATE_KEY))
@@ -240,34 +245,6 @@ class ASLPHook(Hook):
         write_level_table(path, bank.ids, bank.alpha.numpy())
         _log(f'levels of {len(bank)} images written to {path}')
 
-    def _start_level(self, losses: Sequence[SCBCELoss]) -> float:
-        level = self.alpha
-        levels = {loss.alpha for loss in losses}
-        if level is None and self.rule.learns:
-            level = 0.0
-        elif level is None:
-            if len(levels) > 1:
-                raise ValueError(
-                    'the SCBCELoss modules have different levels alpha '
-                    f"{sorted(levels)}: give ASLPHook(rule='fixed') the one for all"
-                )
-            level = levels.pop()
-            if not level:
-                _log(
-                    "rule='fixed' with the level 0 perturbs no label; give ASLPHook "
-                    'or SCBCELoss an alpha',
-                    logging.WARNING,
-                )
-        unused = sorted(levels - {0.0, level})
-        if unused:
-            _log(
-                f'SCBCELoss has the level {unused[0]:g} (alpha, or eps / beta), but '
-                f'under ASLPHook every image starts with {level:g}: give the hook '
-                'alpha, or take it out of the loss',
-                logging.WARNING,
-            )
-        return level
-
     def _common_seed(self, runner: Any) -> int:
         # One seed for all ranks, independent of randomness.diff_rank_seed.
         seed = [int(runner.seed if self.seed is None else self.seed)]
@@ -300,31 +277,11 @@ class ASLPHook(Hook):
         _log(f'resumed the levels of {found} images, mean {mean:.4f}')
 
     def _observe(self, runner: Any, metrics: dict) -> None:
-        key = self._keys['accuracy']
-        if key not in metrics:
-            raise ValueError(
-                f'the validation reports no {key!r} for ASLPHook, only '
-                f'{sorted(metrics)}: set accuracy_key to one of these'
-            )
-        measured = {name: float(metrics[key]) for name, key in self._keys.items()}
-        if measured['accuracy'] > 1.0:
-            measured['accuracy'] /= 100.0
-        if self.regions and np.isfinite(measured['accuracy']):
-            measured.update(self._read_regions(metrics, key.removesuffix('acc')))
+        profile = self.aslp.profile
+        bands = 0 if profile is None else len(profile)
+        measured = read_measured(metrics, self._keys, bands)
         self.aslp.observe(**measured, step=runner.iter)
         self._publish_state(runner)
-
-    def _read_regions(self, metrics: dict, prefix: str) -> dict[str, list[float]]:
-        bands = range(len(self.aslp.profile))
-        shares = [metrics.get(f'{prefix}region{k}_share') for k in bands]
-        if None in shares:
-            raise ValueError(
-                f'the validation reports no {prefix}region0_share: levels by region '
-                'need CalibrationMetric on a head of one channel or two'
-            )
-        # A band without pixels has no gap.
-        gaps = [metrics.get(f'{prefix}region{k}_gap', float('nan')) for k in bands]
-        return dict(region_gap=[*map(float, gaps)], region_share=[*map(float, shares)])
 
     def _log_levels(self, runner: Any) -> None:
         if self.aslp.profile is not None:

@@ -1,0 +1,49 @@
+"""The level that images start with, of the hook or of the losses."""
+
+from collections.abc import Iterable
+
+__all__ = ['start_level']
+
+
+def start_level(
+    alpha: float | None, of_losses: Iterable[float], learns: bool
+) -> tuple[float, list[str]]:
+    """Decide on the level that every image starts with.
+
+    Args:
+        alpha (float, optional): ``alpha`` of the hook, in [0, 1].
+        of_losses (Iterable[float]): ``alpha`` of every SCBCELoss.
+        learns (bool): Whether the rule moves levels.
+
+    Returns:
+        tuple[float, list[str]]: The level: that of the hook; else 0 for a rule that
+        learns, and that of the losses for one that does not. And what to warn of.
+
+    Raises:
+        ValueError: If a rule that does not learn would have to choose between losses.
+    """
+    levels, warnings = set(of_losses), []
+    if alpha is not None:
+        level = alpha
+    elif learns:
+        level = 0.0
+    else:
+        if len(levels) > 1:
+            raise ValueError(
+                'the SCBCELoss modules have different levels alpha '
+                f"{sorted(levels)}: give ASLPHook(rule='fixed') the one for all"
+            )
+        (level,) = levels
+        if not level:
+            warnings.append(
+                "rule='fixed' with the level 0 perturbs no label; give ASLPHook or "
+                'SCBCELoss an alpha'
+            )
+    unused = sorted(levels - {0.0, level})
+    if unused:
+        warnings.append(
+            f'SCBCELoss has the level {unused[0]:g} (alpha, or eps / beta), but under '
+            f'ASLPHook every image starts with {level:g}: give the hook alpha, or take '
+            'it out of the loss'
+        )
+    return level, warnings
