@@ -88,8 +88,8 @@ def sc_bce_per_image(
     Args:
         logits (Tensor): Logits z, shape ``(N, ...)``; half precision is computed in
             float32.
-        labels (Tensor): Float labels in {0, 1} (anything where ``valid`` is False),
-            same shape, of a dtype of at least float32.
+        labels (Tensor): Labels in {0, 1} (anything where ``valid`` is False), same
+            shape, any dtype.
         strength (Tensor): Strength b of the perturbation: 0 where the label stays.
             Shape ``(N,)``, or that of ``logits`` for a strength per pixel.
         valid (Tensor, optional): Bool, same shape as ``logits``. Defaults to None.
@@ -137,7 +137,8 @@ class _PerImage(torch.autograd.Function):
             half = half.view(len(half), *[1] * (z.dim() - 1))
         if valid is not None:
             z = torch.where(valid, z, torch.zeros_like(z))
-        sign = labels.mul(2).sub_(1)
+        # A copy of its own: one temporary less than 2 * labels - 1 costs.
+        sign = labels.to(z.dtype, copy=True).mul_(2).sub_(1)
         signed = sign * z
         hard = F.softplus(signed, beta=-1)  # -softplus(-s)
         if valid is not None:

@@ -185,7 +185,7 @@ class SelfCalibratingBCE(nn.Module):
 
         Args:
             logits (Tensor): ``(N, ...)``.
-            labels (Tensor): 0 or 1, float, same shape.
+            labels (Tensor): 0 or 1, any dtype, same shape.
             valid (Tensor, optional): Bool, same shape; None if every pixel is valid.
             draw (BatchDraw, optional): The draw of this batch; None draws here.
             per_image (bool): Whether to sum over the pixels of each image, in one pass

@@ -60,20 +60,22 @@ def split_labels(labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor | No
         ignore_index (int): Value of pixels without a label.
 
     Returns:
-        tuple[Tensor, Tensor | None]: Labels as float32, 0 or 1 (0 where invalid), and
-        the bool mask of the valid pixels, None if every pixel is valid.
+        tuple[Tensor, Tensor | None]: Labels of 0 and 1 (0 where invalid) in their dtype
+        (uint8 for bool); and the bool mask of the valid pixels, None if every pixel is
+        valid.
 
     Raises:
         ValueError: If there is any other value.
     """
-    values = labels.to(torch.float32)
-    if not values.numel():
-        return values, None
+    if labels.dtype == torch.bool:
+        labels = labels.byte()
+    if not labels.numel():
+        return labels, None
     # One read of the values and one transfer; the masks are built only if needed.
-    low, high = torch.stack(torch.aminmax(values)).tolist()
-    inside = low >= 0.0 and high <= 1.0
+    low, high = torch.stack(torch.aminmax(labels)).tolist()
+    inside = low >= 0 and high <= 1
     if inside and ignore_index not in (0, 1) and not labels.is_floating_point():
-        return values, None
+        return labels, None
     if labels.dtype == torch.uint8 and not 0 <= ignore_index <= 255:
         valid = torch.ones_like(labels, dtype=torch.bool)  # torch compares modulo 256
     else:
@@ -86,7 +88,7 @@ def split_labels(labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor | No
             f'{ignore_index} are allowed: load the masks with LoadBinaryAnnotations '
             '(a 0/255 mask must become 0/1)'
         )
-    return values.masked_fill(~valid, 0.0), None if valid.all() else valid
+    return labels.masked_fill(~valid, 0), None if valid.all() else valid
 
 
 def fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:

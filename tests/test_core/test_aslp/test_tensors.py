@@ -32,13 +32,23 @@ def test_scores_of_other_heads(shape):
 
 
 @pytest.mark.parametrize(
-    'dtype', [torch.bool, torch.uint8, torch.int64, torch.float32, torch.float64]
+    'dtype',
+    [
+        torch.bool,
+        torch.uint8,
+        torch.int32,
+        torch.int64,
+        torch.float16,
+        torch.bfloat16,
+        torch.float32,
+        torch.float64,
+    ],
 )
 def test_labels_without_ignored_pixels(dtype):
     labels = torch.tensor([[0, 1], [1, 1]]).to(dtype)
     values, valid = split_labels(labels, 255)
     assert values.tolist() == [[0.0, 1.0], [1.0, 1.0]] and valid is None
-    assert values.dtype == torch.float32
+    assert values.dtype == (torch.uint8 if dtype == torch.bool else dtype)
 
 
 @pytest.mark.parametrize('ignore_index', [255, -1, 2, 0])
