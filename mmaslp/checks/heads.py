@@ -25,14 +25,8 @@ def refused_part(name: str, place: str) -> Finding | None:
         name (str): Name of its class.
         place (str): Its place in the config.
     """
-    if name not in REFUSED:
-        return None
-    return Finding(
-        'error',
-        f'{name} {REFUSED[name]}, so SCBCELoss cannot perturb the labels of its '
-        f'images: {_USE}',
-        f"{place} = dict(type='...')",
-    )
+    why = f'{REFUSED.get(name)}, so SCBCELoss cannot perturb the labels of its images'
+    return _refuse(name, place, why)
 
 
 def no_pixel_logits(name: str, place: str) -> Finding | None:
@@ -42,10 +36,10 @@ def no_pixel_logits(name: str, place: str) -> Finding | None:
         name (str): Name of its class.
         place (str): Its place in the config.
     """
+    return _refuse(name, place, 'gives no logits that a temperature could divide')
+
+
+def _refuse(name: str, place: str, why: str) -> Finding | None:
     if name not in REFUSED:
         return None
-    return Finding(
-        'error',
-        f'{name} gives no logits that a temperature could divide: {_USE}',
-        f"{place} = dict(type='...')",
-    )
+    return Finding('error', f'{name} {why}: {_USE}', f"{place} = dict(type='...')")
