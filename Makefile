@@ -40,7 +40,7 @@ $(VENV)/.host: setup.py
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.host
-	$(VENV)/bin/python -m pip install --progress-bar off -e '.[onedl,dev]'
+	$(VENV)/bin/python -m pip install --progress-bar off -e '.[onedl,dev,trackers,docs]'
 	@touch $@
 
 # mmcv 2.1.0 with compiled operators is no wheel on the package index: take the wheel that

