@@ -7,13 +7,14 @@ WORKERS ?= 2
 TEST = -m pytest -n $(WORKERS) --dist worksteal
 MMCV_WHEEL ?= $(firstword $(wildcard ../shared/wheels/mmcv-2.1.0-*.whl))
 
-.PHONY: help demo test test-openmmlab lint format clean
+.PHONY: help demo test test-openmmlab lint format docs clean
 
 help:
 	@echo "make demo            train with BCE and with ASLP, compare their calibration"
 	@echo "make test            the whole test suite, on the OneDL host"
 	@echo "make test-openmmlab  the whole test suite, on the OpenMMLab host"
 	@echo "make lint            ruff and mypy"
+	@echo "make docs            the documentation as a site, into build/docs"
 
 demo: $(VENV)/.host
 	$(VENV)/bin/python tools/demo.py
@@ -32,6 +33,12 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+# Every warning is an error: a link, a reference or a docstring is broken.
+docs: $(VENV)/.dev
+	rm -rf build/docs
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m sphinx -q -W --keep-going docs build/docs
+	@echo "build/docs/index.html"
 
 # The stamps are written last, so that an interrupted installation is taken up again.
 $(VENV)/.host: setup.py

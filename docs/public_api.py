@@ -60,7 +60,7 @@ def documented() -> dict[str, dict[str, list]]:
     for module, names in public_modules().items():
         page: dict[str, list] = {'own': [], 'other': []}
         for name in names:
-            value = getattr(import_module(module), name)
+            value = value_of(f'{module}.{name}')
             place = places.setdefault((name, id(value)), f'{module}.{name}')
             if place == f'{module}.{name}':
                 page['own'].append((name, _directive(value), _constant(value)))
@@ -69,6 +69,12 @@ def documented() -> dict[str, dict[str, list]]:
         if page['own'] or module == PACKAGE:
             pages[module] = page
     return pages
+
+
+def value_of(path: str) -> Any:
+    """The object that a full dotted path names."""
+    module, _, name = path.rpartition('.')
+    return getattr(import_module(module), name)
 
 
 def index(pages: Iterable[str]) -> str:
