@@ -37,10 +37,9 @@ def run_command(line: str) -> str:
     Raises:
         RuntimeError: If it fails, with all that it said.
     """
-    name, command, *args = shlex.split(line)
-    assert name == 'mmaslp', line
+    _, command, *args = shlex.split(line)
     done = subprocess.run(
-        [sys.executable, *map(str, script(command)), *args],
+        [sys.executable, str(script(command)), *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -51,12 +50,10 @@ def run_command(line: str) -> str:
     return done.stdout
 
 
-def script(command: str) -> list[Any]:
-    """The script of a command, as arguments of Python."""
-    if command == 'doctor':
-        return ['-m', 'mmaslp.doctor']
+def script(command: str) -> Path:
+    """The script in ``tools`` that does the same as a command."""
     stem = SCRIPTS.get(command, command.replace('-', '_'))
-    return [ROOT / 'tools' / f'{stem}.py']
+    return ROOT / 'tools' / f'{stem}.py'
 
 
 def run_page(
@@ -85,7 +82,7 @@ def run_page(
         if kind == 'python':
             with contextlib.redirect_stdout(printed):
                 exec(compile(block, '<tutorial>', 'exec'), names)
-        for line in re.findall(r'^\$ (.*(?:\\\n.*)*)', block, re.MULTILINE):
+        for line in re.findall(r'^\$ (mmaslp (?:.*\\\n)*.*)', block, re.MULTILINE):
             printed.write(command(line.replace('\\\n', ' ')))
         output = [line.rstrip() for line in printed.getvalue().splitlines()]
         if output:
