@@ -13,13 +13,14 @@ import io
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / 'docs' / 'tutorials'
@@ -92,6 +93,14 @@ def run_page(
     return BLOCK.sub(run, text), names
 
 
+def shrink_picture(source: Path, target: Path) -> None:
+    """Copy a picture at the size and with the number of colours that a page needs."""
+    with Image.open(source) as picture:
+        small = picture.convert('RGB')
+        small.thumbnail((1600, 1600), Image.Resampling.LANCZOS)
+        small.quantize(128).save(target, optimize=True)
+
+
 def main() -> None:
     """Run the tutorials named on the command line, by default all."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n', 1)[0])
@@ -112,7 +121,7 @@ def main() -> None:
                     target = path.parent / picture
                     target.parent.mkdir(parents=True, exist_ok=True)
                     (made,) = Path().rglob(target.name)
-                    shutil.copy(made, target)
+                    shrink_picture(made, target)
 
 
 if __name__ == '__main__':
