@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--work-dir', default='work_dirs/demo', type=Path)
     parser.add_argument('--epochs', default=100, type=int)
     parser.add_argument(
-        '--models', nargs='+', choices=list(MODELS), default=['BCE', 'ASLP-MC']
+        '--models', nargs='+', choices=list(MODELS), default=['BCE', 'ASLP-FB-border']
     )
     args = parser.parse_args(argv)
     run_demo(ROOT, args.work_dir, models=args.models, epochs=args.epochs)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,16 @@ def run_demo(
     root: Path,
     work_dir: Path,
     *,
-    models: Sequence[str] = ('BCE', 'ASLP-MC'),
+    models: Sequence[str] = ('BCE', 'ASLP-FB-border'),
     epochs: int = 100,
 ) -> None:
-    """Train and test models one after the other; print a table and the paths of files.
+    """Train and test models, one per core at a time; print a table and the files.
 
     Args:
         root (Path): Folder that holds ``configs`` and ``tools``.
         work_dir (Path): Where to write.
-        models (Sequence[str]): Keys of :data:`MODELS`. Defaults to BCE and ASLP-MC.
+        models (Sequence[str]): Keys of :data:`MODELS`. Defaults to BCE and
+            ASLP-FB-border.
         epochs (int): Length of each training. Defaults to 100.
 
     Raises:
@@ -57,9 +59,13 @@ def run_demo(
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     folders = {name: work_dir / MODELS[name] for name in models}
     rows = {}
-    for name, folder in folders.items():
-        results = _train_and_test(root, name, folder.resolve(), epochs)
-        for test_set, metrics in results.items():
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # threads that wait for processes
+        results = pool.map(
+            lambda name: _train_and_test(root, name, folders[name].resolve(), epochs),
+            folders,
+        )
+    for name, tested in zip(folders, results, strict=True):
+        for test_set, metrics in tested.items():
             rows[f'{name}, {test_set}'] = {
                 label: metrics.get(key) for key, label in COLUMNS.items()
             }
@@ -69,13 +75,13 @@ def run_demo(
     for name, folder in folders.items():
         test = folder / 'eval' / 'test'
         measured[name] = load_result(test / 'calibration_test.json')[0]
-        print(f'  {name:8} {test / "reliability_test.png"}')
+        print(f'  {name:14} {test / "reliability_test.png"}')
     together = work_dir / 'reliability.png'
     save_figure(reliability_figure(measured), together)
-    print(f'  {"together":8} {together}')
+    print(f'  {"together":14} {together}')
     print('reports, with the most over-confident images:')
     for name, folder in folders.items():
-        print(f'  {name:8} {folder / "report.html"}')
+        print(f'  {name:14} {folder / "report.html"}')
 
 
 def _train_and_test(

@@ -12,15 +12,17 @@ import numpy as np
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from .scenes import make_scene, make_texture
+from .scenes import OUTLINE_ERROR, make_scene, make_texture
 from .sod import SODDataset
 
 __all__ = ['SyntheticSODDataset', 'make_synthetic_sod']
 
 # Raise it whenever the images change: sets of another version are refused.
-VERSION = 1
+VERSION = 2
 MANIFEST = 'manifest.json'
-NUM_IMAGES = {'train': 60, 'val': 60, 'test': 100, 'ood': 60}
+# Enough for validation and test that their own sampling error is small beside what
+# is compared.
+NUM_IMAGES = {'train': 60, 'val': 240, 'test': 300, 'ood': 60}
 WRONG_SHARE = 0.08
 
 
@@ -30,13 +32,15 @@ def make_synthetic_sod(
     size: int = 64,
     num_images: dict[str, int] | None = None,
     wrong_share: float = WRONG_SHARE,
+    outline_error: float = OUTLINE_ERROR,
     progress: Callable[[str], object] | None = None,
 ) -> dict[str, Any]:
     """Write the synthetic salient-object set, unless it already exists.
 
     The splits ``train``, ``val`` and ``test`` hold scenes with one salient
-    object, ``ood`` holds textures with empty masks. A share of the training masks is
-    grossly wrong, as in real annotations; the manifest lists them. Each image depends
+    object, ``ood`` holds textures with empty masks. The outlines of all masks are off
+    by a pixel or two, and a share of the training masks is grossly wrong, as in real
+    annotations; the manifest lists the latter. Each image depends
     only on the seed, its split and its number.
 
     The set appears in one piece: it is written beside ``out`` and then renamed. A
@@ -50,12 +54,15 @@ def make_synthetic_sod(
             ``NUM_IMAGES``; other splits keep their default.
         wrong_share (float): Share of wrong masks in ``train``. Defaults to
             ``WRONG_SHARE``.
+        outline_error (float): How far outlines of all masks are off, in units of the
+            size (see :func:`~mmaslp.datasets.scenes.make_scene`); 0 gives exact masks.
+            Defaults to ``OUTLINE_ERROR``.
         progress (Callable[[str], object], optional): Called as
             ``progress(split)`` before each split is written. Defaults to None.
 
     Returns:
         dict: The manifest: ``seed``, ``size``, ``num_images``, ``wrong_share``,
-        ``version`` and ``wrong_masks``, the names of the wrong masks in ``train``.
+        ``outline_error``, ``version`` and ``wrong_masks``, the names of the wrong masks in ``train``.
 
     Raises:
         ValueError: ``out`` holds something else, or the set with other settings;
@@ -68,6 +75,7 @@ def make_synthetic_sod(
         'size': size,
         'num_images': counts,
         'wrong_share': wrong_share,
+        'outline_error': outline_error,
     }
     _check(settings)
     out = osp.normpath(out)
@@ -100,8 +108,10 @@ class SyntheticSODDataset(SODDataset):
         seed (int): Seed of the set. Defaults to 0.
         size (int): Height and width of the images. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
-            60 / 60 / 100 / 60.
+            60 / 240 / 300 / 60.
         wrong_share (float): Share of wrong training masks. Defaults to 0.08.
+        outline_error (float): How far the outlines of the masks are off, in units of
+            the size. Defaults to 0.025.
         **kwargs: Arguments of :class:`SODDataset`.
 
     Raises:
@@ -119,6 +129,7 @@ class SyntheticSODDataset(SODDataset):
         size: int = 64,
         num_images: dict[str, int] | None = None,
         wrong_share: float = WRONG_SHARE,
+        outline_error: float = OUTLINE_ERROR,
         **kwargs: Any,
     ) -> None:
         if split not in NUM_IMAGES:
@@ -128,6 +139,7 @@ class SyntheticSODDataset(SODDataset):
             'size': size,
             'num_images': num_images,
             'wrong_share': wrong_share,
+            'outline_error': outline_error,
         }
         super().__init__(data_root=data_root, split=split, **kwargs)
 
@@ -148,6 +160,10 @@ def _check(settings):
     if not 0 <= settings['wrong_share'] <= 1:
         raise ValueError(
             f'wrong_share must lie in [0, 1], not {settings["wrong_share"]}'
+        )
+    if not 0 <= settings['outline_error'] <= 0.25:
+        raise ValueError(
+            f'outline_error must lie in [0, 0.25], not {settings["outline_error"]}'
         )
     counts = settings['num_images']
     if set(counts) != set(NUM_IMAGES) or min(counts.values()) < 1:
@@ -172,7 +188,12 @@ def _write(folder, settings, progress):
                 image, mask = make_texture(rng, settings['size'])
             else:
                 spoil = split == 'train' and index in wrong
-                image, mask = make_scene(rng, settings['size'], wrong_mask=spoil)
+                image, mask = make_scene(
+                    rng,
+                    settings['size'],
+                    outline_error=settings['outline_error'],
+                    wrong_mask=spoil,
+                )
             for kind, array in (('images', image), ('masks', mask)):
                 path = osp.join(folder, split, kind, f'{index:05d}.png')
                 Image.fromarray(array).save(path, compress_level=1)
