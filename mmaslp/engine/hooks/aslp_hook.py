@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.dist import (
     broadcast_object_list,
@@ -26,16 +25,12 @@ from ...core.aslp.counter_rng import generator_seed
 from ...core.aslp.learner import check_regions
 from ...core.aslp.perturbation import check_alpha
 from ...datasets.listing import image_ids
-from ...evaluation.run_context import add_picture
+from ...evaluation.run_context import publish_scalar_step
 from ...models.losses.finding import find_losses, unwrap
 from ...utils.level_table import write_level_table
-from ...visualization.alpha import alpha_histogram
 from .measured import read_measured
 from .schedule import Schedule, is_validation_due
-
-# The log takes its statistics from at most this many levels. The rows of the bank are
-# sorted by hash, so the first ones are a random sample.
-_MAX_SAMPLE = 4096
+from .tracking import level_scalars, scalar_step, send_levels
 
 
 @HOOKS.register_module()
@@ -76,7 +71,8 @@ class ASLPHook(Hook):
         log_interval (int): Iterations between two records of the levels in the training
             log. Defaults to 10.
         draw_histogram (bool): Send a histogram of the levels to every visualizer
-            backend at each validation. Defaults to True.
+            backend at each validation, at the step of its scalars. Not with
+            ``regions``. Defaults to True.
         export (str, optional): Name of the table of images and levels, lowest level
             first, in the work directory. The hook writes it when training ends.
             Defaults to 'alpha.csv'; None writes none.
@@ -220,7 +216,13 @@ class ASLPHook(Hook):
         self.aslp.visits = self.schedule.visits
         self.aslp.update(self._slot.take())
         if runner.iter % self.log_interval == 0:
-            self._log_levels(runner)
+            for name, value in level_scalars(self.aslp).items():
+                runner.message_hub.update_scalar(f'train/{name}', value)
+
+    def before_val_epoch(self, runner: Any) -> None:
+        """Tell the metrics the step of their pictures."""
+        if self.aslp is not None:
+            publish_scalar_step(scalar_step(runner))
 
     def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
         """Pass the measured values to the learner, and draw the histogram."""
@@ -228,9 +230,8 @@ class ASLPHook(Hook):
             return
         if self.rule.learns:
             self._observe(runner, metrics or {})
-        if self.draw_histogram and not self.regions and is_main_process():
-            image = alpha_histogram(self.aslp.alpha.numpy(), self.aslp.beta)
-            add_picture('alpha_histogram', image)
+        if self.draw_histogram and not self.regions:
+            send_levels(self.aslp, scalar_step(runner))
 
     def after_train(self, runner: Any) -> None:
         """Write the table of images and levels."""
@@ -282,21 +283,6 @@ class ASLPHook(Hook):
         measured = read_measured(metrics, self._keys, bands)
         self.aslp.observe(**measured, step=runner.iter)
         self._publish_state(runner)
-
-    def _log_levels(self, runner: Any) -> None:
-        if self.aslp.profile is not None:
-            for k, level in enumerate(self.aslp.profile.tolist()):
-                runner.message_hub.update_scalar(f'train/alpha_region{k}', level)
-            return
-        levels = self.aslp.alpha.numpy()[:_MAX_SAMPLE]
-        # The nearest order statistics: they take a tenth of the time of np.quantile.
-        places = [round(q * (len(levels) - 1)) for q in (0.05, 0.5, 0.95)]
-        quantiles = np.partition(levels, places)[places]
-        names = ('alpha_p05', 'alpha_p50', 'alpha_p95')
-        scalars = dict(zip(names, map(float, quantiles)))
-        scalars['alpha'] = float(levels.mean())
-        for name, value in scalars.items():
-            runner.message_hub.update_scalar(f'train/{name}', value)
 
 
 def _seed_torch(seed: int) -> None:
