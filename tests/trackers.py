@@ -49,7 +49,10 @@ def wandb_rows(folder):
 
     The file is a log of records in blocks of 32 KiB, as LevelDB writes it.
     """
+    import wandb
     from wandb.proto.wandb_internal_pb2 import Record
+
+    wandb.teardown()  # its service may still be writing
 
     (path,) = folder.rglob('offline-run-*/*.wandb')
     data = path.read_bytes()
