@@ -3,7 +3,6 @@
 import logging
 import os
 import os.path as osp
-from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -24,7 +23,7 @@ from ...core.aslp import ASLP, DrawSlot, Rule, make_rule
 from ...core.aslp.counter_rng import generator_seed
 from ...core.aslp.learner import check_regions
 from ...core.aslp.perturbation import check_alpha
-from ...datasets.listing import image_ids
+from ...datasets.listing import batch_ids, image_ids
 from ...evaluation.run_context import publish_scalar_step
 from ...models.losses.finding import find_losses, unwrap
 from ...utils.level_table import write_level_table
@@ -201,7 +200,7 @@ class ASLPHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: dict | None = None
     ) -> None:
         """Draw once per image, for all heads."""
-        self._slot.draw = self.aslp.draw(_batch_ids(data_batch), runner.iter)
+        self._slot.draw = self.aslp.draw(batch_ids(data_batch), runner.iter)
         if self.reseed:
             _seed_torch(generator_seed(self.aslp.seed, runner.iter, get_rank()))
 
@@ -291,23 +290,6 @@ def _seed_torch(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed(seed)
-
-
-def _batch_ids(data_batch: Any) -> list[str]:
-    samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
-    if not isinstance(samples, Sequence):
-        raise ValueError(
-            "ASLPHook reads the image paths from data_batch['data_samples'], a list of "
-            'SegDataSample as PackSegInputs and pseudo_collate make it, got '
-            f'{type(samples).__name__}'
-        )
-    try:
-        return [sample.img_path for sample in samples]
-    except AttributeError as error:
-        raise ValueError(
-            "ASLPHook needs 'img_path' in the meta_keys of PackSegInputs (it is among "
-            'the default ones)'
-        ) from error
 
 
 def _log(message: str, level: int = logging.INFO) -> None:
