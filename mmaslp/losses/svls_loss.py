@@ -10,6 +10,7 @@ from torch import Tensor
 from ..core.aslp.functional import sc_bce
 from ..core.aslp.tensors import binary_logits
 from .binary import BinaryLoss, check_positive
+from .window import check_maps
 
 
 class SVLSLoss(BinaryLoss):
@@ -54,11 +55,7 @@ class SVLSLoss(BinaryLoss):
         self, scores: Tensor, labels: Tensor, valid: Tensor | None
     ) -> Tensor:
         """Cross entropy against the target, see :meth:`BinaryLoss.pixel_loss`."""
-        if scores.dim() != 4:
-            raise ValueError(
-                f'SVLSLoss needs maps (N, C, H, W), got {tuple(scores.shape)}: points '
-                'have no neighbours, use another loss in heads that sample points'
-            )
+        check_maps(scores, 'SVLSLoss')
         return sc_bce(binary_logits(scores), self.target(labels, valid))
 
     def target(self, labels: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from mmseg.registry import MODELS
 
 from mmaslp.losses import NACLLoss
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 METHODS = runpy.run_path(str(ROOT / 'benchmarks' / 'methods.py'))['METHODS']
 LOSSES = [
     dict(type='BinaryFocalLoss'),
@@ -23,6 +23,7 @@ LOSSES = [
     dict(type='NACLLoss'),
     dict(type='NACLLoss', distance='l2'),
     dict(type='SVLSLoss'),
+    dict(type='CRaCLoss', margin=2.0, rho=1.0),
 ]
 EACH = pytest.mark.parametrize(
     'cfg', LOSSES, ids=lambda cfg: '-'.join(map(str, cfg.values()))
@@ -232,6 +233,9 @@ def test_an_ignore_index_out_of_range_is_no_label_of_8_bits(batch):
         (dict(type='NACLLoss', kernel_size=3.0), 'odd'),
         (dict(type='NACLLoss', lam=-1), 'lam must be >= 0'),
         (dict(type='SVLSLoss', sigma=0), 'sigma must be > 0'),
+        (dict(type='CRaCLoss', margin=0), 'margin must be > 0'),
+        (dict(type='CRaCLoss', rho=11), 'rho must be <= 10'),
+        (dict(type='CRaCLoss', rho_interval=0), 'rho_interval must be an integer >= 1'),
     ],
 )
 def test_bad_arguments(cfg, match):
