@@ -17,7 +17,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 import tests.lightning_toy as toy
-from mmaslp.core import ASLP, FB
+from mmaslp.core import ASLP
 from mmaslp.integrations.lightning import ASLPCallback
 from mmaslp.integrations.torchmetrics import BinaryCalibration
 from mmaslp.losses import SCBCELoss
