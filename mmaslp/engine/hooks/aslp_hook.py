@@ -6,7 +6,6 @@ import os.path as osp
 from numbers import Real
 from typing import Any
 
-import torch
 from mmengine.dist import (
     broadcast_object_list,
     get_rank,
@@ -27,6 +26,7 @@ from ...datasets.listing import batch_ids, image_ids
 from ...evaluation.run_context import publish_scalar_step
 from ...models.losses.finding import find_losses, unwrap
 from ...utils.level_table import write_level_table
+from ...utils.seeding import seed_torch
 from .measured import read_measured
 from .schedule import Schedule, is_validation_due
 from .tracking import level_scalars, scalar_step, send_levels
@@ -202,7 +202,7 @@ class ASLPHook(Hook):
         """Draw once per image, for all heads."""
         self._slot.draw = self.aslp.draw(batch_ids(data_batch), runner.iter)
         if self.reseed:
-            _seed_torch(generator_seed(self.aslp.seed, runner.iter, get_rank()))
+            seed_torch(generator_seed(self.aslp.seed, runner.iter, get_rank()))
 
     def after_train_iter(
         self,
@@ -282,14 +282,6 @@ class ASLPHook(Hook):
         measured = read_measured(metrics, self._keys, bands)
         self.aslp.observe(**measured, step=runner.iter)
         self._publish_state(runner)
-
-
-def _seed_torch(seed: int) -> None:
-    # torch.manual_seed also queues seeds for accelerators that are not in use, each
-    # with a formatted traceback. In a loop that takes longer than the draws.
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed(seed)
 
 
 def _log(message: str, level: int = logging.INFO) -> None:
