@@ -51,7 +51,7 @@ def test_a_folder(tmp_path):
 
 def test_an_image_without_mask(tmp_path):
     write(tmp_path, ['a', 'b'], masks=['a'])
-    with pytest.raises(ValueError, match='1 of 2 images have no mask .* such as b'):
+    with pytest.raises(ValueError, match=r'1 of 2 images have no mask .* such as b'):
         BinaryPairs.from_folder(tmp_path)
 
 
