@@ -29,6 +29,7 @@ __all__ = ['check_config', 'check_data']
 _BINARY_LOSSES = (
     'BinaryFocalLoss',
     'BrierLoss',
+    'CRaCLoss',
     'MbLSLoss',
     'ML1ACELoss',
     'NACLLoss',

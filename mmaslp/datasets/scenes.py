@@ -1,16 +1,72 @@
 """Synthetic photographs with one salient object, and textures without any."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from PIL import Image
 
 from .textures import TEXTURES, blob, clouds, colours, paint, smooth
 
-__all__ = ['OUTLINE_ERROR', 'make_scene', 'make_texture']
+__all__ = [
+    'OUTLINE_ERROR',
+    'SPLITS',
+    'draw_split',
+    'make_scene',
+    'make_texture',
+    'wrong_masks',
+]
 
 # 1.6 pixels at 64: what two people who outline the same object differ by.
 OUTLINE_ERROR = 0.025
 # Cells of the grid on which the displacement of an outline is drawn.
 OUTLINE_CELLS = 10
+# Of the built-in set, in the order that seeds their images.
+SPLITS = ('train', 'val', 'test', 'ood')
+
+
+def draw_split(
+    split: str,
+    number: int,
+    size: int,
+    seed: int,
+    wrong_share: float,
+    outline_error: float = OUTLINE_ERROR,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Draw a split of the built-in set, image by image.
+
+    Args:
+        split (str): One of ``SPLITS``; 'ood' holds textures with empty masks.
+        number (int): Number of images.
+        size (int): Height and width in pixels.
+        seed (int): Each image depends only on the seed, its split and its number.
+        wrong_share (float): Share of wrong masks in 'train', see :func:`wrong_masks`.
+        outline_error (float): See :func:`make_scene`. Defaults to ``OUTLINE_ERROR``.
+
+    Yields:
+        tuple[np.ndarray, np.ndarray]: See :func:`make_scene`.
+    """
+    wrong = wrong_masks(number, seed, wrong_share) if split == 'train' else []
+    for index in range(number):
+        rng = np.random.default_rng([seed, SPLITS.index(split), index])
+        if split == 'ood':
+            yield make_texture(rng, size)
+        else:
+            yield make_scene(rng, size, outline_error, wrong_mask=index in wrong)
+
+
+def wrong_masks(number: int, seed: int, share: float) -> list[int]:
+    """Choose the training images whose masks are grossly wrong.
+
+    Args:
+        number (int): Number of training images.
+        seed (int): See :func:`draw_split`.
+        share (float): Share of wrong masks, in [0, 1].
+
+    Returns:
+        list[int]: Their numbers, ascending.
+    """
+    chooser = np.random.default_rng([seed, len(SPLITS)])
+    return sorted(chooser.permutation(number)[: round(share * number)].tolist())
 
 
 def make_scene(

@@ -8,11 +8,10 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from .scenes import OUTLINE_ERROR, make_scene, make_texture
+from .scenes import OUTLINE_ERROR, SPLITS, draw_split, wrong_masks
 from .sod import SODDataset
 
 __all__ = ['SyntheticSODDataset', 'make_synthetic_sod']
@@ -22,7 +21,7 @@ VERSION = 2
 MANIFEST = 'manifest.json'
 # Enough for validation and test that their own sampling error is small beside what
 # is compared.
-NUM_IMAGES = {'train': 60, 'val': 240, 'test': 300, 'ood': 60}
+NUM_IMAGES = dict(zip(SPLITS, (60, 240, 300, 60)))
 WRONG_SHARE = 0.08
 
 
@@ -174,30 +173,24 @@ def _check(settings):
 
 def _write(folder, settings, progress):
     """Write all splits; return the names of the wrong masks."""
-    count = settings['num_images']['train']
-    chooser = np.random.default_rng([settings['seed'], len(NUM_IMAGES)])
-    wrong = chooser.permutation(count)[: round(settings['wrong_share'] * count)]
-    for number, split in enumerate(NUM_IMAGES):
+    drawing = {
+        key: settings[key] for key in ('size', 'seed', 'wrong_share', 'outline_error')
+    }
+    for split in SPLITS:
+        number = settings['num_images'][split]
         if progress:
             progress(split)
         for kind in ('images', 'masks'):
             os.makedirs(osp.join(folder, split, kind))
-        for index in range(settings['num_images'][split]):
-            rng = np.random.default_rng([settings['seed'], number, index])
-            if split == 'ood':
-                image, mask = make_texture(rng, settings['size'])
-            else:
-                spoil = split == 'train' and index in wrong
-                image, mask = make_scene(
-                    rng,
-                    settings['size'],
-                    outline_error=settings['outline_error'],
-                    wrong_mask=spoil,
-                )
+        pairs = draw_split(split, number, **drawing)
+        for index, (image, mask) in enumerate(pairs):
             for kind, array in (('images', image), ('masks', mask)):
                 path = osp.join(folder, split, kind, f'{index:05d}.png')
                 Image.fromarray(array).save(path, compress_level=1)
-    return sorted(f'{index:05d}' for index in wrong)
+    wrong = wrong_masks(
+        settings['num_images']['train'], settings['seed'], settings['wrong_share']
+    )
+    return [f'{index:05d}' for index in wrong]
 
 
 def _read_manifest(out, settings):
