@@ -47,9 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cfg.launcher = args.launcher
     set_work_dir(cfg, args.config, args.work_dir)
     cfg.load_from = args.checkpoint
-    fit_checkpoint(
-        cfg, args.out, args.regions, trust_checkpoint=args.trust_checkpoint
-    )
+    fit_checkpoint(cfg, args.out, args.regions, trust_checkpoint=args.trust_checkpoint)
     if is_main_process():
         print(f'written to {args.out or temperature_path(args.checkpoint)}')
 

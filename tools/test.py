@@ -15,6 +15,7 @@ from mmaslp.apis.cli import (
     set_local_rank,
 )
 from mmaslp.apis.config import load_config, set_work_dir
+from mmaslp.apis.result_folders import results_folder
 from mmaslp.apis.temperature import apply_temperature
 from mmaslp.apis.testing import (
     EVALUATIONS,
@@ -22,7 +23,6 @@ from mmaslp.apis.testing import (
     evaluate,
     measures_calibration,
     report_sections,
-    results_folder,
     summary_table,
     test_sets,
 )

@@ -43,16 +43,16 @@ def run_training(
         ValueError: See there; or another training uses the work directory.
     """
     first = process_rank(cfg.get('launcher')) == 0
-    with locked(cfg.work_dir) if first else nullcontext():
-        with safe_loading(trust_checkpoint):
-            runner = prepare_training(
-                cfg,
-                resume=resume,
-                amp=amp,
-                overwrite=overwrite,
-                trust_checkpoint=trust_checkpoint,
-            )
-            runner.train()
+    lock = locked(cfg.work_dir) if first else nullcontext()
+    with lock, safe_loading(trust_checkpoint):
+        runner = prepare_training(
+            cfg,
+            resume=resume,
+            amp=amp,
+            overwrite=overwrite,
+            trust_checkpoint=trust_checkpoint,
+        )
+        runner.train()
     return runner
 
 
