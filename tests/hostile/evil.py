@@ -122,8 +122,11 @@ def growth(function, *args):
     return in_child(run)
 
 
-def on_a_full_disk(function, *args, size=100):
-    """The OSError of a call in a process that can write only ``size`` bytes a file."""
+def on_a_full_disk(function, *args, size=100, here=False):
+    """The OSError of a call in a process that can write only ``size`` bytes a file.
+
+    With ``here`` that is this process, from now on.
+    """
 
     def run():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -134,4 +137,4 @@ def on_a_full_disk(function, *args, size=100):
             return str(error)
         return None
 
-    return in_child(run)
+    return run() if here else in_child(run)
