@@ -71,4 +71,5 @@ setup(
     python_requires='>=3.10',
     install_requires=['torch>=2.1', 'numpy', 'pillow', 'matplotlib>=3.7'],
     extras_require=EXTRAS,
+    entry_points={'console_scripts': ['mmaslp = mmaslp.commands:main']},
 )

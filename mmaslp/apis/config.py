@@ -3,11 +3,60 @@
 import os
 import os.path as osp
 import zipfile
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
-__all__ = ['check_checkpoint', 'load_config', 'set_work_dir']
+from ..utils.names import nearest
+
+__all__ = [
+    'check_checkpoint',
+    'config_folder',
+    'find_config',
+    'load_config',
+    'set_work_dir',
+]
+
+_PREFIX = 'mmaslp::'
+
+
+def config_folder() -> Path:
+    """Return the folder of the configs that come with the package.
+
+    It is part of an installed package; a checkout has it beside the package.
+    """
+    package = Path(__file__).resolve().parents[1]
+    installed = package / '.mim' / 'configs'
+    return installed if installed.is_dir() else package.parent / 'configs'
+
+
+def find_config(name: str) -> str:
+    """Find a config: a file, or one that comes with the package.
+
+    Args:
+        name (str): A path, where ``~`` is expanded; or a path below
+            :func:`config_folder`, which ``mmaslp::`` may precede
+            (``mmaslp::demo/bce.py``). A file that exists comes first.
+
+    Returns:
+        str: The path of a file.
+
+    Raises:
+        FileNotFoundError: If there is neither; the message names the nearest config.
+    """
+    path = osp.expanduser(name)
+    if osp.isfile(path):
+        return path
+    folder = config_folder()
+    own = folder / name.removeprefix(_PREFIX)
+    if own.is_file() and folder in own.resolve().parents:
+        return str(own)
+    known = (p.relative_to(folder) for p in sorted(folder.rglob('*.py')))
+    names = [p.as_posix() for p in known if p.parts[0] != '_base_']
+    hint = nearest(name.removeprefix(_PREFIX), names)
+    where = 'the package' if name.startswith(_PREFIX) else f'{osp.abspath(path)}'
+    raise FileNotFoundError(f'no config at {where}{hint}')
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
@@ -17,7 +66,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
     ``custom_imports = dict(imports=['mmaslp'])``.
 
     Args:
-        path (str): The config file.
+        path (str): The config, see :func:`find_config`.
         options (dict, optional): Overrides, as ``--cfg-options`` gives them; they may
             contain custom imports. Defaults to None.
 
@@ -28,9 +77,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
         FileNotFoundError: If there is no such file.
         ImportError: If a module of ``custom_imports`` cannot be imported.
     """
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'no config at {osp.abspath(path)}')
-    cfg = Config.fromfile(path, import_custom_modules=False)
+    cfg = Config.fromfile(find_config(path), import_custom_modules=False)
     if options:
         cfg.merge_from_dict(options)
     imports = cfg.get('custom_imports')
