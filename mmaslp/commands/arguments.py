@@ -8,6 +8,7 @@ from mmengine.config import DictAction
 __all__ = [
     'add_cfg_options',
     'add_host_arguments',
+    'add_trust',
     'set_local_rank',
 ]
 
@@ -32,6 +33,15 @@ def add_host_arguments(parser: argparse.ArgumentParser) -> None:
     )
     # torch.distributed.launch passes --local-rank, older ones --local_rank.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``."""
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read a checkpoint whose pickle can run code: your own old files',
+    )
 
 
 def set_local_rank(args: argparse.Namespace) -> None:

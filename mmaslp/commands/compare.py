@@ -11,7 +11,6 @@ Example:
 import argparse
 
 from ..apis.comparison import compare_results
-from ..evaluation.results import save_result
 
 __all__ = ['add_arguments', 'run']
 
@@ -33,12 +32,11 @@ def run(args: argparse.Namespace) -> None:
     comparison = compare_results(
         args.first,
         args.second,
+        json=args.json,
         resamples=args.resamples,
         seed=args.seed,
         confidence_level=args.confidence_level,
     )
-    if args.json:
-        save_result(args.json, comparison.metrics)
     print(
         f'{comparison.num_images} images, {args.confidence_level:.0%} intervals, '
         '* : without 0'

@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table, write what was asked for."""
     outputs = dict(json=args.json, plot=args.plot, report=args.report)
-    check_outputs(**outputs, images=args.images)
+    folders = [*args.pred_dir, args.gt_dir]
+    check_outputs(**outputs, images=args.images, inputs=folders)
     with one_thread():
         sections = evaluate_folders(
             args.pred_dir,

@@ -8,10 +8,10 @@ import argparse
 
 from mmengine.dist import is_main_process
 
-from ..apis.config import check_checkpoint, load_config, set_work_dir
-from ..apis.temperature import REGIONS, fit_checkpoint, fit_summary
+from ..apis.config import load_config, set_work_dir
+from ..apis.temperature import REGIONS, fit_checkpoint
 from ..utils.temperature_file import temperature_path
-from .arguments import add_host_arguments, set_local_rank
+from .arguments import add_host_arguments, add_trust, set_local_rank
 
 __all__ = ['add_arguments', 'run']
 
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='fit a temperature per band of distance from the predicted border too, '
         'which tests then take',
     )
+    add_trust(parser)
     add_host_arguments(parser)
 
 
@@ -40,10 +41,7 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     set_work_dir(cfg, args.config, args.work_dir)
-    check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
-    record = fit_checkpoint(cfg, args.out, args.regions)
-    if not is_main_process():
-        return
-    print(f'\n{fit_summary(record)}')
-    print(f'written to {args.out or temperature_path(args.checkpoint)}')
+    fit_checkpoint(cfg, args.out, args.regions, trust_checkpoint=args.trust_checkpoint)
+    if is_main_process():
+        print(f'written to {args.out or temperature_path(args.checkpoint)}')

@@ -11,7 +11,7 @@ Example:
 import argparse
 
 from ..apis.recalibration import find_temperature, fit_maps, recalibrate_maps
-from ..apis.temperature import REGIONS, fit_summary
+from ..apis.temperature import REGIONS
 from ..core.calibration.border_temperature import temperature_text
 from .threads import one_thread
 
@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> None:
     _check(args)
     with one_thread():
         if args.fit is not None:
-            record = fit_maps(args.maps, args.masks, args.fit, args.regions)
-            print(f'{fit_summary(record)}\nwritten to {args.fit}')
+            fit_maps(args.maps, args.masks, args.fit, args.regions)
+            print(f'written to {args.fit}')
             return
         temperature = find_temperature(args.temperature, not args.single_temperature)
         number = recalibrate_maps(args.maps, args.out, temperature)

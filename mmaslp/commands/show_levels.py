@@ -9,7 +9,7 @@ import os.path as osp
 
 from ..apis.config import load_config
 from ..apis.level_report import describe_summary, show_levels
-from .arguments import add_cfg_options
+from .arguments import add_cfg_options, add_trust
 
 __all__ = ['add_arguments', 'run']
 
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='images whose mask is known to be wrong: JSON {"wrong_masks": [names]} '
         'or a text file, one name a line. The built-in data brings its own',
     )
+    add_trust(parser)
     add_cfg_options(parser)
 
 
@@ -37,7 +38,12 @@ def run(args: argparse.Namespace) -> None:
     """Write the pictures and print the summary."""
     cfg = load_config(args.config, args.cfg_options)
     shown = show_levels(
-        cfg, args.checkpoint, out=args.out, num=args.num, wrong=args.wrong
+        cfg,
+        args.checkpoint,
+        out=args.out,
+        num=args.num,
+        wrong=args.wrong,
+        trust_checkpoint=args.trust_checkpoint,
     )
     print(f'\n{describe_summary(shown.summary)}\n')
     print(f'contact sheet: {osp.join(shown.folder, "levels.png")} (and .pdf)')

@@ -10,7 +10,7 @@ import os.path as osp
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from ..apis.config import check_checkpoint, load_config, set_work_dir
+from ..apis.config import load_config, set_work_dir
 from ..apis.temperature import apply_temperature
 from ..apis.testing import (
     EVALUATIONS,
@@ -18,12 +18,14 @@ from ..apis.testing import (
     evaluate,
     measures_calibration,
     report_sections,
+    results_folder,
     summary_table,
     test_sets,
 )
 from ..core.calibration.border_temperature import temperature_text
+from ..utils.outputs import check_outputs
 from ..visualization.report import write_report
-from .arguments import add_host_arguments, set_local_rank
+from .arguments import add_host_arguments, add_trust, set_local_rank
 
 __all__ = ['add_arguments', 'run']
 
@@ -64,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='take the single temperature of a file that has them by region',
     )
+    add_trust(parser)
     add_host_arguments(parser)
 
 
@@ -80,13 +83,14 @@ def run(args: argparse.Namespace) -> None:
         prob_bits=args.prob_bits,
         tta=args.tta,
         keep_worst=6 if args.report else 0,
+        trust_checkpoint=args.trust_checkpoint,
     )
     if not is_main_process():
         return
     print(f'\n{summary_table(results, args.eval)}\n')
     if args.temperature is not None:
         print(f'temperature: {temperature_text(args.temperature)}')
-    print(f'metrics: {osp.join(cfg.work_dir, "eval", "results.json")}')
+    print(f'metrics: {osp.join(results_folder(cfg, args.tta), "results.json")}')
     for name, entry in results.items():
         if 'result' in entry:
             print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')
@@ -107,7 +111,7 @@ def _make_config(args: argparse.Namespace) -> Config:
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     set_work_dir(cfg, args.config, args.work_dir)
-    check_checkpoint(args.checkpoint)
+    inputs = [cfg.filename, args.checkpoint, args.temperature]
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.single_temperature and args.temperature is None:
@@ -122,6 +126,5 @@ def _make_config(args: argparse.Namespace) -> Config:
         )
     if args.report and not measures_calibration(cfg, args.eval):
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
-    if args.report and not osp.isdir(osp.dirname(osp.abspath(args.report))):
-        raise ValueError(f'--report {args.report}: its folder does not exist')
+    check_outputs({'--report': (args.report, 'report')}, inputs)
     return cfg

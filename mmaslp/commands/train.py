@@ -7,8 +7,8 @@ Example:
 import argparse
 
 from ..apis.config import load_config, set_work_dir
-from ..apis.training import prepare_training
-from .arguments import add_host_arguments, set_local_rank
+from ..apis.training import run_training
+from .arguments import add_host_arguments, add_trust, set_local_rank
 
 __all__ = ['add_arguments', 'run']
 
@@ -24,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--amp', action='store_true', help='train with automatic mixed precision'
     )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='remove the checkpoints of an earlier training in the work directory',
+    )
+    add_trust(parser)
     add_host_arguments(parser)
 
 
@@ -33,4 +39,10 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     set_work_dir(cfg, args.config, args.work_dir)
-    prepare_training(cfg, resume=args.resume, amp=args.amp).train()
+    run_training(
+        cfg,
+        resume=args.resume,
+        amp=args.amp,
+        overwrite=args.overwrite,
+        trust_checkpoint=args.trust_checkpoint,
+    )
