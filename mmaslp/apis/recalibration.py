@@ -14,7 +14,9 @@ from ..core.calibration.border_temperature import Temperature, as_temperature, d
 from ..datasets.masks import read_binary_mask
 from ..evaluation.map_folder import list_files, pair_files
 from ..evaluation.prob_maps import MAP_SUFFIXES, read_prob_map, write_prob_map
+from ..utils.names import shown
 from ..utils.outputs import check_folder, check_outputs
+from ..utils.progress import track
 from ..utils.temperature_file import load_temperature, write_temperature
 from .temperature import fit_record, fit_summary, histograms_of
 
@@ -64,7 +66,7 @@ def fit_maps(
     check_outputs({'--fit': (out, 'temperature')}, [maps, masks])
     pairs, problems = pair_files(maps, masks)
     _refuse(problems)
-    for map_path, mask_path in pairs.values():
+    for map_path, mask_path in track(pairs.values(), 'fitting'):
         try:
             logit, mask = map_logits(map_path), read_binary_mask(mask_path)
         except OSError as error:
@@ -114,7 +116,7 @@ def recalibrate_maps(
     _refuse(problems)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        for stem, path in files.items():
+        for stem, path in track(files.items(), 'writing'):
             prob = recalibrate_map(map_logits(path), temperature)
             write_prob_map(out_dir / f'{stem}.png', prob, BITS)
     except OSError as error:
@@ -200,4 +202,4 @@ def _refuse(problems: list[str]) -> None:
     """Raise the first of several problems with files, in one line."""
     if problems:
         more = f' (and {len(problems) - 1} more like it)' if problems[1:] else ''
-        raise ValueError(problems[0] + more)
+        raise ValueError(shown(problems[0]) + more)

@@ -25,4 +25,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the demo."""
-    run_demo(args.work_dir, models=args.models, epochs=args.epochs)
+    run_demo(args.work_dir, models=args.models, epochs=args.epochs, quiet=args.quiet)

@@ -11,7 +11,7 @@ from mmengine.dist import is_main_process
 from ..apis.config import load_config, set_work_dir
 from ..apis.temperature import REGIONS, fit_checkpoint
 from ..utils.temperature_file import temperature_path
-from .arguments import add_host_arguments, add_trust, set_local_rank
+from .arguments import add_host_arguments, add_trust, prepare_launcher
 
 __all__ = ['add_arguments', 'run']
 
@@ -37,9 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit, and print what it gains."""
-    set_local_rank(args)
+    prepare_launcher(args)
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
+    if args.quiet:
+        cfg.log_level = 'WARNING'
     set_work_dir(cfg, args.config, args.work_dir)
     cfg.load_from = args.checkpoint
     fit_checkpoint(cfg, args.out, args.regions, trust_checkpoint=args.trust_checkpoint)

@@ -25,7 +25,7 @@ from ..apis.testing import (
 from ..core.calibration.border_temperature import temperature_text
 from ..utils.outputs import check_outputs
 from ..visualization.report import write_report
-from .arguments import add_host_arguments, add_trust, set_local_rank
+from .arguments import add_host_arguments, add_trust, prepare_launcher
 
 __all__ = ['add_arguments', 'run']
 
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Test, then print the table and where the files are."""
-    set_local_rank(args)
+    prepare_launcher(args)
     cfg = _make_config(args)
     results = evaluate(
         cfg,
@@ -110,6 +110,8 @@ def _make_config(args: argparse.Namespace) -> Config:
     """Read the config and apply the options."""
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
+    if args.quiet:
+        cfg.log_level = 'WARNING'
     set_work_dir(cfg, args.config, args.work_dir)
     inputs = [cfg.filename, args.checkpoint, args.temperature]
     cfg.load_from = args.checkpoint
