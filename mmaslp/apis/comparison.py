@@ -43,7 +43,7 @@ def compare_results(
     """Compare two result files by a paired bootstrap over their images.
 
     Args:
-        first (str): File of ``CalibrationMetric`` or ``tools/eval_maps.py --json``.
+        first (str): File of ``CalibrationMetric`` or ``mmaslp eval-maps --json``.
         second (str): File of another model on the same images.
         resamples (int): Number of resamples, >= 1. Defaults to 2000.
         seed (int): Seed of the resamples. Defaults to 0.

@@ -61,6 +61,9 @@ def describe(error: Exception, config: str | None = None) -> str:
     """
     if isinstance(error, OSError) and error.errno is not None:
         return _of_the_system(error)
+    if isinstance(error, UnicodeEncodeError):
+        word = error.object[: error.end].split('\n')[-1].split("'")[-1]
+        return f'{word}: a name that is not UTF-8, which cannot be written: rename it'
     if isinstance(error, (ValueError, OSError, ImportError)) and _is_ours(error):
         return _text(error)
     if _is_of_the_host(error):

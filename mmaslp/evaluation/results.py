@@ -151,7 +151,7 @@ def load_result(path: str | Path) -> tuple[dict[str, Any], ImageTable]:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'{path}: is no result file of mmaslp ({type(error).__name__}: {error}); '
-            'make one with CalibrationMetric or tools/eval_maps.py --json'
+            'make one with CalibrationMetric or mmaslp eval-maps --json'
         ) from error
     return result, images
 

@@ -81,7 +81,7 @@ def check_temperature(value: float) -> float:
     if not number or not math.isfinite(value) or value <= 0:
         raise ValueError(
             f'temperature must be a finite number above 0, not {value!r}: fit one '
-            'with tools/fit_temperature.py'
+            'with mmaslp fit-temperature'
         )
     return float(value)
 
