@@ -47,7 +47,7 @@ def fit_maps(
             :func:`~mmaslp.evaluation.prob_maps.read_prob_map`.
         masks (str | Path): Folder of masks of the same names, see
             :func:`~mmaslp.datasets.masks.read_binary_mask`.
-        out (str | Path): The file, in a folder that exists.
+        out (str | Path): The file; its folder is made if needed.
         regions (str, optional): 'border' to fit a temperature per band of distance
             from the predicted border beside the single one. Defaults to None.
         report (Callable[[str], None]): Receives what was fitted before it is written,
@@ -63,7 +63,7 @@ def fit_maps(
         OSError: If ``out`` cannot be written.
     """
     histograms = histograms_of(regions)
-    check_outputs({'--fit': (out, 'temperature')}, [maps, masks])
+    check_outputs({'--fit': (out, 'temperature')}, [maps, masks], make_folders=True)
     pairs, problems = pair_files(maps, masks)
     _refuse(problems)
     for map_path, mask_path in track(pairs.values(), 'fitting'):

@@ -97,7 +97,11 @@ def fit_checkpoint(
         check_checkpoint(cfg.load_from, trust_checkpoint)
     digest = fingerprint(cfg.get('load_from'))
     path = out or temperature_path(cfg.load_from)
-    check_outputs({'--out': (path, 'temperature')}, [cfg.load_from, cfg.filename])
+    check_outputs(
+        {'--out': (path, 'temperature')},
+        [cfg.load_from, cfg.filename],
+        make_folders=True,
+    )
     with safe_loading(trust_checkpoint):
         histograms, num_images = collect_logits(cfg, regions)
     if tests_on_validation(cfg):

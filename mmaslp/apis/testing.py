@@ -14,13 +14,12 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from ..checks.parts import is_type, metrics_of
-from ..datasets.listing import data_folders
 from ..evaluation.metrics import CalibrationMetric
 from ..utils.atomic_write import atomic_write
-from ..utils.outputs import check_folder
 from ..utils.safe_loading import safe_loading
 from ..visualization.text_table import format_table, with_mean
 from .config import check_checkpoint
+from .result_folders import check_folders, folder_of_set, results_folder
 from .runs import build_runner, name_run
 
 __all__ = [
@@ -30,7 +29,6 @@ __all__ = [
     'evaluate',
     'measures_calibration',
     'report_sections',
-    'results_folder',
     'summary_table',
     'test_sets',
 ]
@@ -158,34 +156,12 @@ def evaluate(
         ValueError: It is damaged or asks for code, nothing is measured, or a folder of
             outputs holds images or masks of the data.
     """
-    check_checkpoint(cfg.load_from, trust_checkpoint)
-    _check_folders(cfg, sets, {'--out': out, '--out-prob': out_prob})
+    if cfg.get('load_from'):
+        check_checkpoint(cfg.load_from, trust_checkpoint)
+    datasets = {each.name: each.dataset for each in sets}
+    check_folders(cfg, datasets, {'--out': out, '--out-prob': out_prob})
     with safe_loading(trust_checkpoint):
         return _evaluate(cfg, sets, evals, out, out_prob, prob_bits, tta, keep_worst)
-
-
-def results_folder(cfg: Config, tta: bool = False) -> str:
-    """Name the folder of the results, another one for each way of testing.
-
-    Args:
-        cfg (Config): With ``work_dir``; a ``TemperatureHook`` in ``custom_hooks``
-            counts.
-        tta (bool): Whether views are averaged. Defaults to False.
-
-    Returns:
-        str: ``{work_dir}/eval``, with ``_tta`` and ``_T{temperature}`` where they apply
-        (``_Tregions`` for temperatures by region, ``_Tfile`` for one that the hook
-        reads itself).
-    """
-    name = 'eval_tta' if tta else 'eval'
-    for hook in cfg.get('custom_hooks') or []:
-        if is_type(hook, 'TemperatureHook'):
-            given = hook.get('temperature')
-            if isinstance(given, (int, float)):
-                name += f'_T{given:.6g}'
-            else:
-                name += '_Tfile' if given is None else '_Tregions'
-    return osp.join(cfg.work_dir, name)
 
 
 def _evaluate(
@@ -202,14 +178,16 @@ def _evaluate(
     base = results_folder(cfg, tta)
     for test_set in sets:
         several = len(sets) > 1
-        folder = _folder(out, test_set, several) or osp.join(base, test_set.name)
+        folder = folder_of_set(out, test_set.name, several) or osp.join(
+            base, test_set.name
+        )
         run = _config_of_run(cfg, test_set, several, tta)
         run.test_evaluator = _evaluators(
             cfg, evals, folder, out is not None, keep_worst
         )
         runner = build_runner(run)
         if out_prob is not None:
-            maps = _folder(out_prob, test_set, several)
+            maps = folder_of_set(out_prob, test_set.name, several)
             measure = [m for m in run.test_evaluator if is_type(m, 'CalibrationMetric')]
             scores = measure[0].get('scores', 'auto') if measure else 'auto'
             runner.register_hook(
@@ -269,23 +247,11 @@ def report_sections(results: dict[str, dict]) -> dict[str, dict]:
     }
 
 
-def _check_folders(
-    cfg: Config, sets: Sequence[TestSet], outputs: dict[str, str | None]
-) -> None:
-    """Refuse to write into a folder of images or masks."""
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
-    for test_set in sets:
-        inputs = data_folders(DATASETS.build(copy.deepcopy(test_set.dataset)))
-        for name, base in outputs.items():
-            for other in sets:
-                check_folder(_folder(base, other, len(sets) > 1), inputs, name)
-
-
 def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> Config:
     run = copy.deepcopy(cfg)
     name_run(run, test_set.name)
     if run.get('visualizer') is not None and run.visualizer.get('save_dir'):
-        show_dir = _folder(run.visualizer.save_dir, test_set, several)
+        show_dir = folder_of_set(run.visualizer.save_dir, test_set.name, several)
         run.visualizer.save_dir = show_dir
     run.test_dataloader.dataset = test_set.dataset
     if tta:
@@ -363,10 +329,6 @@ def measures_calibration(cfg: Config, evals: Sequence[str] | None) -> bool:
         return 'ece' in evals
     metrics = metrics_of(cfg, 'test_evaluator')
     return any(is_type(metric, 'CalibrationMetric') for metric in metrics)
-
-
-def _folder(base: str | None, test_set: TestSet, several: bool) -> str | None:
-    return osp.join(base, test_set.name) if base and several else base
 
 
 def _by_last_name(metrics: dict[str, Any]) -> dict[str, float]:

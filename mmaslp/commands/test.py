@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from ..apis.config import load_config, set_work_dir
+from ..apis.result_folders import results_folder
 from ..apis.temperature import apply_temperature
 from ..apis.testing import (
     EVALUATIONS,
@@ -18,7 +19,6 @@ from ..apis.testing import (
     evaluate,
     measures_calibration,
     report_sections,
-    results_folder,
     summary_table,
     test_sets,
 )

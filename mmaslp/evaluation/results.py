@@ -15,9 +15,12 @@ from ..core.calibration import (
 )
 from ..core.calibration.bootstrap import bootstrap
 from ..utils.atomic_write import atomic_write
+from ..utils.json_file import read_json
 
 # What the edges of regions count in, see `core.regions`.
 REGION_UNIT = 'sqrt(height * width) / 64 pixels'
+# Largest result file that is read: 2 to 5 KB per image.
+MAX_BYTES = 2**28
 
 
 def calibration_result(
@@ -144,7 +147,7 @@ def load_result(path: str | Path) -> tuple[dict[str, Any], ImageTable]:
         ValueError: It is not such a file; the message names it.
     """
     try:
-        result = json.loads(Path(path).read_text(encoding='utf-8'))
+        result = read_json(path, MAX_BYTES)
         images = ImageTable.from_json(result['images'], result['settings']['bins'])
     except OSError as error:
         raise ValueError(f'{path}: cannot be read ({error.strerror})') from error

@@ -15,6 +15,9 @@ __all__ = ['LEAST', 'FineBins', 'fine_per_bin', 'pack']
 
 # Least number of fine bins in [0, 1]: above 255, so no two 8-bit values share one.
 LEAST = 256
+# Most fine bins of a file, and most bytes that all its rows may unpack to.
+MAX_NUMBER = 2**16
+MAX_UNPACKED = 2**28
 # Images spread out over all fine bins at a time: 6 MB for 256 fine bins.
 BLOCK = 1024
 ROW = np.dtype(
@@ -113,21 +116,39 @@ class FineBins:
             ValueError: A row cannot be unpacked or holds impossible counts.
         """
         images = []
+        number, left = content['number'], MAX_UNPACKED
+        if not isinstance(number, int) or not 0 < number <= MAX_NUMBER:
+            raise ValueError(f'there cannot be {number!r} fine bins')
         for text in content['images']:
             try:
-                packed = zlib.decompress(base64.b64decode(text, validate=True))
+                packed = _unpack(text, min(number * ROW.itemsize, left))
+                left -= len(packed)
                 planes = np.frombuffer(packed, np.uint8).reshape(ROW.itemsize, -1)
                 image = planes.T.copy().view(ROW)[:, 0]
             except (ValueError, zlib.error) as error:
                 raise ValueError(f'fine bins cannot be unpacked ({error})') from error
-            if (image['bin'] >= content['number']).any() or (
-                image['correct'] > image['count']
-            ).any():
+            bins = image['bin'].astype(np.int64)
+            if (
+                (np.diff(bins, prepend=-1, append=number) <= 0).any()
+                or not image['count'].all()
+                or (image['correct'] > image['count']).any()
+            ):
                 raise ValueError('fine bins hold impossible counts')
             images.append(image)
-        return cls(images, content['number'])
+        return cls(images, number)
 
     @property
     def num_pixels(self) -> np.ndarray:
         """``(I,)`` number of pixels per image."""
         return np.array([image['count'].sum() for image in self.images], np.int64)
+
+
+def _unpack(text: str, most: int) -> bytes:
+    """Unpack at most so many bytes: a few characters could unpack to gigabytes."""
+    stream = zlib.decompressobj()
+    packed = stream.decompress(base64.b64decode(text, validate=True), most + 1)
+    if len(packed) > most:
+        raise ValueError(f'a row unpacks to more than {most:,} bytes')
+    if not stream.eof:
+        raise ValueError('a row is cut short')
+    return packed
