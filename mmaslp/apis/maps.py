@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.calibration import check_bins
+from ..core.calibration.bootstrap import check_resamples
+from ..core.validation import check_integer
 from ..evaluation.map_folder import evaluate_maps
 from ..evaluation.results import save_result
 from ..visualization.regions import region_figure
@@ -47,8 +49,8 @@ def evaluate_folders(
         ImportError: ``sod`` without PySODMetrics.
     """
     check_bins(bins)
-    if resamples < 0 or keep_worst < 0:
-        raise ValueError('--resamples and --worst must not be negative')
+    check_resamples(resamples)
+    check_integer('keep_worst', keep_worst, at_least=0, hint=' (--worst)')
     return {
         name: evaluate_maps(
             folder,

@@ -7,6 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..core.calibration.inputs import ROUNDING
+from ..core.validation import check_choice
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy')
@@ -30,8 +31,7 @@ def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) 
             ``prob`` is not ``(H, W)`` or has NaN or values further than 1e-6 outside
             [0, 1].
     """
-    if bits not in BITS:
-        raise ValueError(f'bits must be 8 or 16, not {bits!r}')
+    check_choice('bits', bits, BITS)
     path = Path(path)
     if path.suffix.lower() != '.png':
         raise ValueError(f'{path}: probability maps are written as .png')

@@ -59,7 +59,7 @@ def test_relative_imports_are_resolved():
 @pytest.mark.parametrize('half', ['aslp', 'calibration'])
 def test_method_and_measurement_share_nothing_but_regions(half):
     # Modules of the core itself are a room below both halves.
-    shared = ('mmaslp.core.regions.',)
+    shared = ('mmaslp.core.regions.', 'mmaslp.core.validation.')
     for path, names in within(f'core/{half}').items():
         known = (f'mmaslp.core.{half}.', *shared)
         own = [name for name in names if part_of(name)]
@@ -67,8 +67,9 @@ def test_method_and_measurement_share_nothing_but_regions(half):
         assert not odd, f'{path} imports {odd}'
 
 
-def test_the_room_below_both_halves_imports_neither():
-    names = imports(ROOT / 'core' / 'regions.py')
+@pytest.mark.parametrize('module', ['regions', 'validation'])
+def test_the_room_below_both_halves_imports_neither(module):
+    names = imports(ROOT / 'core' / f'{module}.py')
     assert not [name for name in names if part_of(name)]
 
 

@@ -4,7 +4,6 @@ import logging
 import os
 import os.path as osp
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,13 @@ from ...core.aslp import ASLP, DrawSlot, Rule, make_rule
 from ...core.aslp.counter_rng import generator_seed
 from ...core.aslp.learner import check_regions
 from ...core.aslp.perturbation import check_alpha
+from ...core.validation import (
+    check_bool,
+    check_integer,
+    check_number,
+    check_text,
+    optional,
+)
 from ...datasets.listing import image_ids
 from ...evaluation.run_context import add_picture
 from ...models.losses.finding import find_losses, unwrap
@@ -120,26 +126,23 @@ class ASLPHook(Hook):
         self.regions = check_regions(regions, self.rule)
         if warmup_epochs is not None and warmup_iters is not None:
             raise ValueError('give either warmup_epochs or warmup_iters, not both')
-        for name, value in dict(
-            warmup_epochs=warmup_epochs, warmup_iters=warmup_iters
-        ).items():
-            if value is not None and not (isinstance(value, Real) and value >= 0):
-                raise ValueError(f'{name} must be a number >= 0, got {value!r}')
-        if alpha is not None:
-            check_alpha(alpha, 0.0)
-        if log_interval < 1:
-            raise ValueError(f'log_interval must be >= 1, got {log_interval!r}')
+        if not self.rule.learns and accuracy_key is not None:
+            raise ValueError(
+                f'rule={self.rule.name!r} reads no accuracy: leave accuracy_key out'
+            )
         if warmup_epochs is None:
             warmup_epochs = 5 if self.rule.learns else 0
-        self.warmup_epochs = warmup_epochs
-        self.warmup_iters = warmup_iters
-        self.alpha = alpha
-        self.accuracy_key = accuracy_key
-        self.seed = seed
-        self.reseed = reseed
-        self.log_interval = log_interval
-        self.draw_histogram = draw_histogram
-        self.export = export
+        self.warmup_epochs = check_number('warmup_epochs', warmup_epochs, at_least=0)
+        self.warmup_iters = optional(
+            check_number, 'warmup_iters', warmup_iters, at_least=0
+        )
+        self.alpha = None if alpha is None else check_alpha(alpha, 0.0)
+        self.accuracy_key = optional(check_text, 'accuracy_key', accuracy_key)
+        self.seed = optional(check_integer, 'seed', seed, at_least=0)
+        self.reseed = check_bool('reseed', reseed)
+        self.log_interval = check_integer('log_interval', log_interval, at_least=1)
+        self.draw_histogram = check_bool('draw_histogram', draw_histogram)
+        self.export = optional(check_text, 'export', export)
         self.aslp: ASLP | None = None
         self.schedule: Schedule | None = None
         self._keys: dict[str, str] = {}

@@ -14,6 +14,8 @@ from ...core.calibration import (
     RegionTable,
     check_bins,
 )
+from ...core.calibration.bootstrap import check_resamples
+from ...core.validation import check_bool, check_choice, check_integer, optional
 from ...visualization.regions import region_figure
 from ...visualization.reliability import figure_array, reliability_figure, save_figure
 from ..results import calibration_result, save_result, scalar_metrics
@@ -88,15 +90,11 @@ class CalibrationMetric(StreamingMetric):
         **kwargs: Any,
     ) -> None:
         check_bins(bins)
-        if mode not in MODES:
-            raise ValueError(f'mode must be one of {MODES}, not {mode!r}')
-        if resamples < 0 or keep_worst < 0:
-            raise ValueError('resamples and keep_worst must not be negative')
         self.bins = bins
-        self.mode = mode
-        self.draw = draw
-        self.resamples = resamples
-        self.keep_worst = keep_worst
+        self.mode = check_choice('mode', mode, MODES)
+        self.draw = optional(check_bool, 'draw', draw)
+        self.resamples = check_resamples(resamples)
+        self.keep_worst = check_integer('keep_worst', keep_worst, at_least=0)
         self.worst: list = []
         super().__init__(**kwargs)
 

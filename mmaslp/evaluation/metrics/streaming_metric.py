@@ -9,6 +9,14 @@ from mmengine.dist import all_gather_object, all_reduce, get_rank
 from mmengine.evaluator import BaseMetric
 
 from ...core.calibration import CalibrationHistogram
+from ...core.validation import (
+    check_bool,
+    check_choice,
+    check_integer,
+    check_path,
+    check_text,
+    optional,
+)
 from ..protocol import apply_protocol, check_protocol
 from ..run_context import is_training
 from ..sample_scores import SCORES, ScoreReader, check_scores
@@ -43,7 +51,7 @@ class StreamingMetric(BaseMetric):
         result (dict | None): On the main process, the result of the last evaluation.
 
     Raises:
-        ValueError: Unknown ``protocol`` or ``scores``.
+        ValueError: An argument is out of its range.
     """
 
     # Images per rank that a sampler may have repeated at the end; the host repeats 1.
@@ -60,15 +68,15 @@ class StreamingMetric(BaseMetric):
         prefix: str | None = None,
         collect_dir: str | None = None,
     ) -> None:
+        check_choice('collect_device', collect_device, ('cpu', 'gpu'))
+        optional(check_text, 'prefix', prefix)
         super().__init__(collect_device, prefix, collect_dir)
         check_protocol(protocol)
-        if scores not in SCORES:
-            raise ValueError(f'scores must be one of {SCORES}, not {scores!r}')
-        self.ignore_index = ignore_index
+        self.ignore_index = check_integer('ignore_index', ignore_index)
         self.protocol = protocol
-        self.scores = scores
-        self.output_dir = output_dir
-        self.keep_results = keep_results
+        self.scores = check_choice('scores', scores, SCORES)
+        self.output_dir = optional(check_path, 'output_dir', output_dir)
+        self.keep_results = check_bool('keep_results', keep_results)
         self.result: dict | None = None
         self._reset()
 
