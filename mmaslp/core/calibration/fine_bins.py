@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..validation import check_integer
 from .bin_table import BinTable
 
 __all__ = ['LEAST', 'FineBins', 'fine_per_bin', 'pack']
@@ -110,8 +111,9 @@ class FineBins:
             content (dict): As :meth:`to_json` returned it.
 
         Raises:
-            ValueError: A row cannot be unpacked or holds impossible counts.
+            ValueError: A row cannot be unpacked or holds impossible sums.
         """
+        number = check_integer('number of fine bins', content['number'], at_least=1)
         images = []
         for text in content['images']:
             try:
@@ -120,14 +122,41 @@ class FineBins:
                 image = planes.T.copy().view(ROW)[:, 0]
             except (ValueError, zlib.error) as error:
                 raise ValueError(f'fine bins cannot be unpacked ({error})') from error
-            if (image['bin'] >= content['number']).any() or (
-                image['correct'] > image['count']
-            ).any():
-                raise ValueError('fine bins hold impossible counts')
+            if not _possible(image, number):
+                raise ValueError('fine bins hold impossible sums')
             images.append(image)
-        return cls(images, content['number'])
+        return cls(images, number)
 
-    @property
-    def num_pixels(self) -> np.ndarray:
-        """``(I,)`` number of pixels per image."""
-        return np.array([image['count'].sum() for image in self.images], np.int64)
+    def coarse(self, bins: int) -> np.ndarray:
+        """Join the fine bins of every image.
+
+        Args:
+            bins (int): Number of bins, a divisor of ``number``.
+
+        Returns:
+            np.ndarray: ``(2, I, bins)`` int64, pixels and correct pixels.
+
+        Raises:
+            ValueError: It is no divisor.
+        """
+        if self.number % bins:
+            raise ValueError(f'{self.number} fine bins do not divide {bins} bins')
+        parts = self.number // bins
+        sums = np.zeros((2, len(self.images), bins), np.int64)
+        for row, image in enumerate(self.images):
+            for each, column in zip(sums, ('count', 'correct')):
+                np.add.at(each[row], image['bin'] // parts, image[column])
+        return sums
+
+
+def _possible(image: np.ndarray, number: int) -> bool:
+    """Whether some pixels of one image could have given these rows."""
+    excess = image['excess'].astype(np.float64)
+    width = image['count'] / number
+    slack = 1e-3 * width  # of float32 sums
+    return bool(
+        (image['bin'] < number).all()
+        and (image['correct'] <= image['count']).all()
+        and (excess >= -slack).all()
+        and (excess <= width + slack).all()  # also without nan
+    )
