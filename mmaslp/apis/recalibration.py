@@ -162,9 +162,9 @@ def map_logits(path: str | Path, reader: MapReader | None = None) -> Tensor:
         z = \log p - \log(1 - p)
 
     with p in [d / 2, 1 - d / 2] for the step d of the file: 1/255 or 1/65535 of an
-    image, 1 / ``max_value`` of any integers; the step below 1 of npy, 2**-11, 2**-24 or 2**-53 of 16, 32 or 64 bits. A map
-    that says 0 or 1 means no more than that: its :math:`|z|` is taken as 6.2 or 11.8;
-    8.3, 17.3 or 37.4.
+    image, 1 / ``max_value`` of any integers; the step below 1 of npy, 2**-11, 2**-24 or
+    2**-53 of 16, 32 or 64 bits. A map that says 0 or 1 means no more than that: its
+    :math:`|z|` is taken as 6.2 or 11.8; 8.3, 17.3 or 37.4.
 
     Args:
         path (str | Path): See :func:`~mmaslp.evaluation.prob_maps.read_prob_map`.

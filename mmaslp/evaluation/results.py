@@ -178,9 +178,7 @@ def _choose(path: str | Path, content: Any, name: str | None) -> Any:
     )
     if not several:
         if one and name is not None:
-            raise ValueError(
-                f'{path}: holds one result, without a name: leave out {name!r}'
-            )
+            raise ValueError(f'{path}: holds one result, which has no name {name!r}')
         return content
     if name not in content:
         known = ', '.join(map(repr, content))
