@@ -4,20 +4,27 @@ import copy
 import json
 import math
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
+from ..checks.config import check_testing
+from ..checks.findings import Finding
 from ..checks.parts import is_type, metrics_of
+from ..checks.validation import no_foreground
+from ..datasets.examining import ignored_objects
 from ..evaluation.metrics import CalibrationMetric
 from ..utils.atomic_write import atomic_write
+from ..utils.findings import report_findings
 from ..visualization.text_table import format_table, with_mean
 from .runs import build_runner, name_run
+from .weights import WeightsHook
 
 __all__ = [
     'EVALUATIONS',
@@ -140,11 +147,15 @@ def evaluate(
         keep_worst (int): How many over-confident images to keep for a report. Defaults
             to 0.
 
+    Raises:
+        ValueError: If the config, the masks of a set or the weights do not serve.
+
     Returns:
         dict[str, dict]: Per set: ``metrics`` ({name: float}; the host's IoUMetric gives
         percentages; undefined ones are nan), ``ood``, ``folder``, and from a
         ``CalibrationMetric`` ``result`` and ``worst`` (main process only).
     """
+    report_findings(check_testing(cfg, tta))
     results = {}
     for test_set in sets:
         several = len(sets) > 1
@@ -156,6 +167,9 @@ def evaluate(
             cfg, evals, folder, out is not None, keep_worst
         )
         runner = build_runner(run)
+        runner.register_hook(WeightsHook(strict=True))
+        dataset = runner.test_loop.dataloader.dataset
+        report_findings(ignored_objects(dataset, f'{test_set.name}.dataset'))
         if out_prob is not None:
             maps = _folder(out_prob, test_set, several)
             measure = [m for m in run.test_evaluator if is_type(m, 'CalibrationMetric')]
@@ -169,12 +183,23 @@ def evaluate(
         results[test_set.name] = entry = dict(
             metrics=metrics, ood=test_set.ood, folder=folder
         )
+        if not test_set.ood:
+            report_findings(_without_foreground(test_set.name, runner))
         for metric in runner.test_loop.evaluator.metrics:
             if isinstance(metric, CalibrationMetric) and 'result' not in entry:
                 entry.update(result=metric.result, worst=metric.worst)
     if is_main_process():
         _save(osp.join(cfg.work_dir, 'eval', 'results.json'), results)
     return results
+
+
+def _without_foreground(name: str, runner: Runner) -> Iterator[Finding]:
+    """Look for a set without objects that is not among the ``ood_sets``."""
+    metrics = runner.test_loop.evaluator.metrics
+    if any(
+        isinstance(m, CalibrationMetric) and m.has_foreground is False for m in metrics
+    ):
+        yield no_foreground(name, 'config: name this set in ood_sets')
 
 
 def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:

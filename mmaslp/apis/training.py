@@ -1,11 +1,18 @@
 """Building the runner of a training."""
 
+import os.path as osp
+
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from ..checks.config import check_training
+from ..datasets.examining import dataset_of, examine_datasets
+from ..engine.hooks import ASLPHook
+from ..utils.findings import report_findings
 from .config import check_checkpoint
 from .runs import build_runner
+from .weights import WeightsHook
 
 __all__ = ['prepare_training', 'use_amp']
 
@@ -22,8 +29,9 @@ def prepare_training(cfg: Config, *, resume: bool = False, amp: bool = False) ->
 
     Raises:
         FileNotFoundError: A checkpoint or data is missing.
-        ValueError: A checkpoint is damaged, the data has problems, or ``amp`` does not
-            fit the optimizer of the config.
+        ValueError: A checkpoint is damaged, config or data have problems, or ``amp``
+            does not fit the optimizer of the config. The runner raises it later if
+            it resumes from weights that do not fit.
     """
     if amp:
         use_amp(cfg)
@@ -34,9 +42,17 @@ def prepare_training(cfg: Config, *, resume: bool = False, amp: bool = False) ->
         start = find_latest_checkpoint(cfg.work_dir)
     if start is not None:
         check_checkpoint(start)
+    findings = check_training(cfg)
+    refused = [finding for finding in findings if finding.level == 'error']
+    report_findings(refused)  # before anything is built
     runner = build_runner(cfg)
+    report_findings(findings)
     # They build the data sets, so a missing folder is reported here too.
-    _ = runner.train_loop, runner.val_loop
+    loops = runner.train_loop, runner.val_loop
+    if not any(isinstance(hook, ASLPHook) for hook in runner.hooks):  # which does so
+        report_findings(examine_datasets(*map(dataset_of, loops)))
+    if start is None or not osp.isdir(start):  # a folder holds shards
+        runner.register_hook(WeightsHook(strict=bool(cfg.get('resume'))))
     return runner
 
 

@@ -83,8 +83,7 @@ def compare_weights(model: Any, checkpoint: Mapping[str, Any]) -> Misfit:
         key for key in own if key in state and state[key].shape != own[key].shape
     ]
     shapes = {
-        key: f'{key}: {tuple(state[key].shape)} in the file, {tuple(own[key].shape)} in '
-        'the model'
+        key: f'{key}: {tuple(state[key].shape)} for {tuple(own[key].shape)}'
         for key in resized
     }
     # torch knows which names modules have taken over from older versions.

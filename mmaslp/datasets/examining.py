@@ -10,11 +10,16 @@ from ..checks.findings import Finding
 from ..checks.parts import type_name, walk_steps
 from .listing import image_ids, leaf_datasets
 
-__all__ = ['examine_datasets', 'ignored_objects', 'shared_images']
+__all__ = ['dataset_of', 'examine_datasets', 'ignored_objects', 'shared_images']
 
 # Masks that are read of each dataset, spread over it.
 _SAMPLE = 8
 _OBJECT, _IGNORED = 1, 255
+
+
+def dataset_of(loop: Any) -> Any:
+    """Dataset of a loop of the host; None without a loop."""
+    return None if loop is None else loop.dataloader.dataset
 
 
 def examine_datasets(train: Any, val: Any) -> Iterator[Finding]:
@@ -27,8 +32,9 @@ def examine_datasets(train: Any, val: Any) -> Iterator[Finding]:
     Yields:
         Finding: What was found.
     """
-    yield from ignored_objects(train, 'train_dataloader.dataset')
-    if val is not None:
+    if train is not None:
+        yield from ignored_objects(train, 'train_dataloader.dataset')
+    if train is not None and val is not None:
         yield from ignored_objects(val, 'val_dataloader.dataset')
         yield from shared_images(train, val, 'validation')
 

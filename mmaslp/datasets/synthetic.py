@@ -129,6 +129,7 @@ class SyntheticSODDataset(SODDataset):
             'num_images': num_images,
             'wrong_share': wrong_share,
         }
+        _check({**self.settings, 'num_images': {**NUM_IMAGES, **(num_images or {})}})
         super().__init__(data_root=data_root, split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:

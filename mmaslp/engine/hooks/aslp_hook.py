@@ -18,6 +18,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
+from ...checks.arguments import only_one
 from ...checks.levels import start_level
 from ...checks.runner import check_losses, check_model, check_pipeline, metric_keys
 from ...core.aslp import ASLP, DrawSlot, Rule, make_rule
@@ -31,9 +32,11 @@ from ...core.validation import (
     check_text,
     optional,
 )
+from ...datasets.examining import dataset_of, examine_datasets
 from ...datasets.listing import image_ids
 from ...evaluation.run_context import add_picture
 from ...models.losses.finding import find_losses, unwrap
+from ...utils.findings import report_findings
 from ...utils.level_table import write_level_table
 from ...visualization.alpha import alpha_histogram
 from .measured import read_measured
@@ -151,7 +154,10 @@ class ASLPHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Check the run, make the learner, restore the state of a resumed run."""
-        dataset = runner.train_loop.dataloader.dataset
+        same = only_one('ASLPHook', sum(isinstance(h, ASLPHook) for h in runner.hooks))
+        report_findings(filter(None, [same]))
+        dataset = dataset_of(runner.train_loop)
+        report_findings(examine_datasets(dataset, dataset_of(runner.val_loop)))
         model = unwrap(runner.model)
         check_model(model)
         losses = find_losses(model)

@@ -1,12 +1,14 @@
 """Calibration error and its relatives, from one streaming histogram."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import all_gather_object
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
 
+from ...checks.validation import no_foreground
 from ...core.calibration import (
     MODES,
     CalibrationHistogram,
@@ -131,6 +133,12 @@ class CalibrationMetric(StreamingMetric):
         Returns:
             dict[str, float]: Metric by name; undefined ones are nan.
         """
+        if self.has_foreground is False and loop_stage() == 'val':
+            print_log(
+                str(no_foreground('val_dataloader.dataset').exception()),
+                logger='current',
+                level=logging.WARNING,
+            )
         draw = not is_training() if self.draw is None else self.draw
         self.result = calibration_result(
             self.histogram(),
