@@ -1,17 +1,15 @@
-"""Neighbour-aware calibration loss as a registered loss."""
+"""Neighbour-aware calibration loss."""
 
 from numbers import Integral
 
 import torch.nn.functional as F
-from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...core.aslp.functional import sc_bce
-from ...core.aslp.tensors import binary_logits
+from ..core.aslp.functional import sc_bce
+from ..core.aslp.tensors import binary_logits
 from .binary import BinaryLoss, check_positive
 
 
-@MODELS.register_module()
 class NACLLoss(BinaryLoss):
     r"""Neighbour-Aware Calibration Loss: cross entropy and a pull on the logits.
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.models.losses import MbLSLoss, SCBCELoss
+from mmaslp.losses import MbLSLoss, SCBCELoss
 
 
 @pytest.mark.parametrize('margin', [0.0, 2.0, 10.0])

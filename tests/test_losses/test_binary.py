@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
-from mmaslp.models.losses import NACLLoss
+from mmaslp.losses import NACLLoss
 
 ROOT = Path(__file__).resolve().parents[3]
 METHODS = runpy.run_path(str(ROOT / 'benchmarks' / 'methods.py'))['METHODS']

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.models.losses import ML1ACELoss, SCBCELoss
+from mmaslp.losses import ML1ACELoss, SCBCELoss
 
 
 def class_error(prob, member, num_bins):

@@ -1,15 +1,13 @@
-"""Focal loss of binary heads as a registered loss."""
+"""Focal loss of binary heads."""
 
 import torch
 import torch.nn.functional as F
-from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...core.aslp.tensors import binary_logits
+from ..core.aslp.tensors import binary_logits
 from .binary import BinaryLoss, check_positive, signed_logits
 
 
-@MODELS.register_module()
 class BinaryFocalLoss(BinaryLoss):
     r"""Focal loss of the probability of the label.
 

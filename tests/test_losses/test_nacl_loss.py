@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.models.losses import NACLLoss, SCBCELoss
+from mmaslp.losses import NACLLoss, SCBCELoss
 
 
 def foreground_share(labels, size):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.models.losses import SCBCELoss, SVLSLoss
+from mmaslp.losses import SCBCELoss, SVLSLoss
 
 
 def blurred(labels, sigma):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.models.losses import BinaryFocalLoss, SCBCELoss
+from mmaslp.losses import BinaryFocalLoss, SCBCELoss
 
 
 @pytest.mark.parametrize('gamma', [0.5, 2.0, 3.0])

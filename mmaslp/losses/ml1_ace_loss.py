@@ -1,17 +1,15 @@
-"""Cross entropy and marginal L1 average calibration error as a registered loss."""
+"""Cross entropy and marginal L1 average calibration error."""
 
 from numbers import Integral
 
 import torch
-from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...core.aslp.functional import sc_bce
-from ...core.aslp.tensors import binary_logits
+from ..core.aslp.functional import sc_bce
+from ..core.aslp.tensors import binary_logits
 from .binary import BinaryLoss, check_positive
 
 
-@MODELS.register_module()
 class ML1ACELoss(BinaryLoss):
     r"""Cross entropy and hard-binned marginal L1 Average Calibration Error (mL1-ACE).
 

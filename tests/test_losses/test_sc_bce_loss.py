@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 
 from mmaslp.core.aslp.batch import BatchDraw, DrawSlot
 from mmaslp.core.aslp.counter_rng import image_keys, iteration_keys
-from mmaslp.models.losses import SCBCELoss
+from mmaslp.losses import SCBCELoss
 
 
 def batch(channels=1, seed=0, ignore=False, points=False):

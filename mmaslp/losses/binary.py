@@ -1,15 +1,17 @@
 """The common part of the losses of binary heads: inputs, weights and reduction."""
 
+import json
 import math
 from collections.abc import Sequence
 from numbers import Real
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from mmengine.fileio import load
 from torch import Tensor, nn
 
-from ...core.aslp.tensors import (
+from ..core.aslp.tensors import (
     at_least_float32,
     check_channels,
     fit_weight,
@@ -29,11 +31,12 @@ class BinaryLoss(nn.Module):
     Args:
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
         class_weight (Sequence[float] | str, optional): Two weights, of background and
-            of foreground pixels, or a file that holds them. The loss of a pixel is
-            multiplied by the weight of its label. The mean still divides by the number
-            of pixels. (The host's softmax loss divides by the sum of the weights. Its
-            sigmoid loss for one channel does not; there ``class_weight`` is the
-            ``pos_weight`` of the foreground.) Defaults to None.
+            of foreground pixels, or a .npy or .json file that holds them (with a host
+            any file that MMEngine loads). The loss of a pixel is multiplied by the
+            weight of its label. The mean still divides by the number of pixels. (The
+            host's softmax loss divides by the sum of the weights. Its sigmoid loss for
+            one channel does not; there ``class_weight`` is the ``pos_weight`` of the
+            foreground.) Defaults to None.
         loss_weight (float): Factor of the loss, finite. Defaults to 1.0.
         loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
             'loss_binary'.
@@ -252,8 +255,7 @@ def _load_class_weight(class_weight) -> tuple[float, float] | None:
     if class_weight is None:
         return None
     if isinstance(class_weight, str):
-        is_numpy = class_weight.endswith('.npy')
-        class_weight = np.load(class_weight) if is_numpy else load(class_weight)
+        class_weight = _read_file(class_weight)
     try:
         weights = tuple(float(w) for w in class_weight)
     except (TypeError, ValueError):
@@ -264,3 +266,18 @@ def _load_class_weight(class_weight) -> tuple[float, float] | None:
             f'got {class_weight!r}'
         )
     return weights
+
+
+def _read_file(path: str) -> Any:
+    if path.endswith('.npy'):
+        return np.load(path)
+    if path.endswith('.json'):
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    try:
+        from mmengine.fileio import load
+    except ImportError as error:
+        raise ValueError(
+            f'class_weight={path!r}: without MMEngine give two numbers, or a file that '
+            'ends in .npy or .json'
+        ) from error
+    return load(path)

@@ -1,17 +1,15 @@
-"""Self-calibrating binary cross entropy as a registered loss."""
+"""Self-calibrating binary cross entropy."""
 
 from collections.abc import Sequence
 
 import torch
-from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...core.aslp import BatchDraw, DrawSlot, Perturbation, SelfCalibratingBCE
-from ...core.aslp.tensors import binary_logits
+from ..core.aslp import BatchDraw, DrawSlot, Perturbation, SelfCalibratingBCE
+from ..core.aslp.tensors import binary_logits
 from .binary import BinaryLoss
 
 
-@MODELS.register_module()
 class SCBCELoss(BinaryLoss):
     """Self-Calibrating Binary Cross Entropy for the heads of MMSegmentation.
 

@@ -1,15 +1,13 @@
-"""Margin-based label smoothing as a registered loss."""
+"""Margin-based label smoothing."""
 
 import torch.nn.functional as F
-from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...core.aslp.functional import sc_bce
-from ...core.aslp.tensors import binary_logits
+from ..core.aslp.functional import sc_bce
+from ..core.aslp.tensors import binary_logits
 from .binary import BinaryLoss, check_positive
 
 
-@MODELS.register_module()
 class MbLSLoss(BinaryLoss):
     r"""Margin-based Label Smoothing: cross entropy and a hinge on the logit gap.
 

@@ -1,19 +1,17 @@
-"""Spatially varying label smoothing as a registered loss."""
+"""Spatially varying label smoothing."""
 
 import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...core.aslp.functional import sc_bce
-from ...core.aslp.tensors import binary_logits
+from ..core.aslp.functional import sc_bce
+from ..core.aslp.tensors import binary_logits
 from .binary import BinaryLoss, check_positive
 
 
-@MODELS.register_module()
 class SVLSLoss(BinaryLoss):
     r"""Spatially Varying Label Smoothing: cross entropy against blurred labels.
 

@@ -1,14 +1,12 @@
-"""Brier score as a registered loss."""
+"""Brier score."""
 
 import torch
-from mmseg.registry import MODELS
 from torch import Tensor
 
-from ...core.aslp.tensors import binary_logits
+from ..core.aslp.tensors import binary_logits
 from .binary import BinaryLoss
 
 
-@MODELS.register_module()
 class BrierLoss(BinaryLoss):
     r"""Brier score of the foreground probability.
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmaslp.core import CalibrationHistogram
-from mmaslp.models.losses import BrierLoss
+from mmaslp.losses import BrierLoss
 
 
 @pytest.mark.parametrize('channels', [1, 2])
