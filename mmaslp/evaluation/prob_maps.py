@@ -183,8 +183,8 @@ def _check_range(path: Path, values: np.ndarray, top: float) -> None:
         advice = 'apply sigmoid to logits before saving'
     elif high > top + rounding:
         advice = (
-            'if they are per cent, say --max-value 100; else state with --max-value '
-            'which value stands for probability 1'
+            'apply sigmoid if they are logits; if they are per cent, say --max-value '
+            '100, else which value stands for probability 1'
         )
     else:
         return
