@@ -91,7 +91,7 @@ def check_testing(cfg: Mapping, tta: bool = False) -> list[Finding]:
     findings += zero_labels(cfg, ('test',))
     if tta:
         findings += [Finding('error', f.message, f.remedy) for f in _tta(cfg)]
-    return [*findings, *_unseen(cfg)]
+    return [*findings, *_unseen(cfg, ('test',))]
 
 
 def check_data(cfg: Mapping) -> list[Finding]:
@@ -124,7 +124,9 @@ def _training(cfg: Mapping, splits: Sequence[str]) -> list[Finding]:
     return [*findings, *_validation(cfg, hook), *_save_best(cfg)]
 
 
-def _unseen(cfg: Mapping) -> Iterator[Finding]:
+def _unseen(
+    cfg: Mapping, splits: Sequence[str] = ('val', 'test')
+) -> Iterator[Finding]:
     """Compare the configs of the sets; the files need not be there."""
     reasons = {
         ('val', 'train'): 'which are trained on',
@@ -133,7 +135,7 @@ def _unseen(cfg: Mapping) -> Iterator[Finding]:
     if _learns(_hook(cfg)):
         reasons['test', 'val'] = 'which steer the levels'
     for (split, other), reason in reasons.items():
-        if same_images(cfg, split, other):
+        if split in splits and same_images(cfg, split, other):
             yield Finding(
                 'warning',
                 f'{split}_dataloader has the images of {other}_dataloader, {reason}: '

@@ -265,4 +265,7 @@ def _read_file(path: str) -> Any:
             f'class_weight={path!r}: without MMEngine give two numbers, or a file that '
             'ends in .npy or .json'
         ) from error
-    return load(path)
+    try:
+        return load(path)
+    except TypeError as error:  # of another ending
+        raise ValueError(f'class_weight={path!r}: {error}') from error

@@ -215,7 +215,7 @@ def has_foreground(histogram: CalibrationHistogram) -> bool | None:
     """
     if histogram.num_classes != 2 or not histogram.count:
         return None
-    return histogram.score_table('positive').correct.sum() > 0
+    return bool(histogram.score_table('positive').correct.sum() > 0)
 
 
 def kept_per_rank(lengths: Sequence[int], size: int) -> list:
