@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 from mmaslp.apis.comparison import compare_results
-from mmaslp.evaluation.results import save_result
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -47,9 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             resamples=args.resamples,
             seed=args.seed,
             confidence_level=args.confidence_level,
+            json=args.json,
         )
-        if args.json:
-            save_result(args.json, comparison.metrics)
     except (ValueError, OSError) as error:
         print(f'compare_results: {error}', file=sys.stderr)
         return 1

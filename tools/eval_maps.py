@@ -65,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     outputs = dict(json=args.json, plot=args.plot, report=args.report)
     try:
-        check_outputs(**outputs, images=args.images)
+        check_outputs(
+            **outputs, images=args.images, inputs=[*args.pred_dir, args.gt_dir]
+        )
         sections = evaluate_folders(
             args.pred_dir,
             args.gt_dir,

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 from mmengine.dist import is_main_process
 
-from mmaslp.apis.cli import add_host_arguments, exit_on_user_error, set_local_rank
-from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
-from mmaslp.apis.temperature import REGIONS, fit_checkpoint, fit_summary
+from mmaslp.apis.cli import (
+    add_host_arguments,
+    add_trust,
+    exit_on_user_error,
+    set_local_rank,
+)
+from mmaslp.apis.config import load_config, set_work_dir
+from mmaslp.apis.temperature import REGIONS, fit_checkpoint
 from mmaslp.utils.temperature_file import temperature_path
 
 
@@ -28,6 +33,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='fit a temperature per band of distance from the predicted border too, '
         'which tests then take',
     )
+    add_trust(parser)
     add_host_arguments(parser)
     return parser.parse_args(argv)
 
@@ -40,13 +46,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     set_work_dir(cfg, args.config, args.work_dir)
-    check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
-    record = fit_checkpoint(cfg, args.out, args.regions)
-    if not is_main_process():
-        return
-    print(f'\n{fit_summary(record)}')
-    print(f'written to {args.out or temperature_path(args.checkpoint)}')
+    fit_checkpoint(cfg, args.out, args.regions, trust_checkpoint=args.trust_checkpoint)
+    if is_main_process():
+        print(f'written to {args.out or temperature_path(args.checkpoint)}')
 
 
 if __name__ == '__main__':

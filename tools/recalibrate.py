@@ -13,7 +13,7 @@ import torch
 
 from mmaslp.apis.cli import exit_on_user_error
 from mmaslp.apis.recalibration import find_temperature, fit_maps, recalibrate_maps
-from mmaslp.apis.temperature import REGIONS, fit_summary
+from mmaslp.apis.temperature import REGIONS
 from mmaslp.core.calibration.border_temperature import temperature_text
 
 
@@ -70,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = parse_args(argv)
     if args.fit is not None:
-        record = fit_maps(args.maps, args.masks, args.fit, args.regions)
-        print(f'{fit_summary(record)}\nwritten to {args.fit}')
+        fit_maps(args.maps, args.masks, args.fit, args.regions)
+        print(f'written to {args.fit}')
         return
     temperature = find_temperature(args.temperature, not args.single_temperature)
     number = recalibrate_maps(args.maps, args.out, temperature)

@@ -9,7 +9,7 @@ import argparse
 import os.path as osp
 from collections.abc import Sequence
 
-from mmaslp.apis.cli import add_cfg_options, exit_on_user_error
+from mmaslp.apis.cli import add_cfg_options, add_trust, exit_on_user_error
 from mmaslp.apis.config import load_config
 from mmaslp.apis.level_report import describe_summary, show_levels
 
@@ -34,6 +34,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='images whose mask is known to be wrong: JSON {"wrong_masks": [names]} '
         'or a text file, one name a line. The built-in data brings its own',
     )
+    add_trust(parser)
     add_cfg_options(parser)
     return parser.parse_args(argv)
 
@@ -44,7 +45,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options)
     shown = show_levels(
-        cfg, args.checkpoint, out=args.out, num=args.num, wrong=args.wrong
+        cfg,
+        args.checkpoint,
+        out=args.out,
+        num=args.num,
+        wrong=args.wrong,
+        trust_checkpoint=args.trust_checkpoint,
     )
     print(f'\n{describe_summary(shown.summary)}\n')
     print(f'contact sheet: {osp.join(shown.folder, "levels.png")} (and .pdf)')

@@ -8,8 +8,14 @@ from collections.abc import Sequence
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from mmaslp.apis.cli import add_host_arguments, exit_on_user_error, set_local_rank
-from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
+from mmaslp.apis.cli import (
+    add_host_arguments,
+    add_trust,
+    exit_on_user_error,
+    set_local_rank,
+)
+from mmaslp.apis.config import load_config, set_work_dir
+from mmaslp.apis.result_folders import results_folder
 from mmaslp.apis.temperature import apply_temperature
 from mmaslp.apis.testing import (
     EVALUATIONS,
@@ -21,6 +27,7 @@ from mmaslp.apis.testing import (
     test_sets,
 )
 from mmaslp.core.calibration.border_temperature import temperature_text
+from mmaslp.utils.outputs import check_outputs
 from mmaslp.visualization.report import write_report
 
 
@@ -61,6 +68,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='take the single temperature of a file that has them by region',
     )
+    add_trust(parser)
     add_host_arguments(parser)
     return parser.parse_args(argv)
 
@@ -70,8 +78,8 @@ def make_config(args: argparse.Namespace) -> Config:
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     set_work_dir(cfg, args.config, args.work_dir)
-    check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
+    inputs = [args.config, args.checkpoint, args.temperature]
     cfg.resume = False
     if args.single_temperature and args.temperature is None:
         raise ValueError('--single-temperature needs --temperature')
@@ -85,8 +93,7 @@ def make_config(args: argparse.Namespace) -> Config:
         )
     if args.report and not measures_calibration(cfg, args.eval):
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
-    if args.report and not osp.isdir(osp.dirname(osp.abspath(args.report))):
-        raise ValueError(f'--report {args.report}: its folder does not exist')
+    check_outputs({'--report': (args.report, 'report')}, inputs)
     return cfg
 
 
@@ -105,13 +112,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         prob_bits=args.prob_bits,
         tta=args.tta,
         keep_worst=6 if args.report else 0,
+        trust_checkpoint=args.trust_checkpoint,
     )
     if not is_main_process():
         return
     print(f'\n{summary_table(results, args.eval)}\n')
     if args.temperature is not None:
         print(f'temperature: {temperature_text(args.temperature)}')
-    print(f'metrics: {osp.join(cfg.work_dir, "eval", "results.json")}')
+    print(f'metrics: {osp.join(results_folder(cfg, args.tta), "results.json")}')
     for name, entry in results.items():
         if 'result' in entry:
             print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')

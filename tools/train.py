@@ -4,11 +4,14 @@
 import argparse
 from collections.abc import Sequence
 
-from mmengine.runner import Runner
-
-from mmaslp.apis.cli import add_host_arguments, exit_on_user_error, set_local_rank
+from mmaslp.apis.cli import (
+    add_host_arguments,
+    add_trust,
+    exit_on_user_error,
+    set_local_rank,
+)
 from mmaslp.apis.config import load_config, set_work_dir
-from mmaslp.apis.training import prepare_training
+from mmaslp.apis.training import run_training
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -23,24 +26,31 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--amp', action='store_true', help='train with automatic mixed precision'
     )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='remove the checkpoints of an earlier training in the work directory',
+    )
+    add_trust(parser)
     add_host_arguments(parser)
     return parser.parse_args(argv)
 
 
 @exit_on_user_error
-def make_runner(args: argparse.Namespace) -> Runner:
-    """Build the runner, or end with one message about config, checkpoint or data."""
-    cfg = load_config(args.config, args.cfg_options)
-    cfg.launcher = args.launcher
-    set_work_dir(cfg, args.config, args.work_dir)
-    return prepare_training(cfg, resume=args.resume, amp=args.amp)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the tool."""
     args = parse_args(argv)
     set_local_rank(args)
-    make_runner(args).train()
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    set_work_dir(cfg, args.config, args.work_dir)
+    run_training(
+        cfg,
+        resume=args.resume,
+        amp=args.amp,
+        overwrite=args.overwrite,
+        trust_checkpoint=args.trust_checkpoint,
+    )
 
 
 if __name__ == '__main__':

@@ -12,6 +12,7 @@ from mmengine.config import DictAction
 __all__ = [
     'add_cfg_options',
     'add_host_arguments',
+    'add_trust',
     'exit_on_user_error',
     'set_local_rank',
 ]
@@ -39,6 +40,15 @@ def add_host_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``."""
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read a checkpoint whose pickle can run code: your own old files',
+    )
+
+
 def set_local_rank(args: argparse.Namespace) -> None:
     """Give ``LOCAL_RANK`` to launchers that do not set it."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -47,7 +57,7 @@ def set_local_rank(args: argparse.Namespace) -> None:
 def exit_on_user_error(main: Callable) -> Callable:
     """End a tool with only the message if the input of the user is wrong.
 
-    The traceback of a ValueError or of a missing file or module names our code, not
+    The traceback of a ValueError or of a file or module that fails names our code, not
     what to change. ``MMASLP_TRACEBACK=1`` shows it.
     """
 
@@ -55,7 +65,7 @@ def exit_on_user_error(main: Callable) -> Callable:
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return main(*args, **kwargs)
-        except (ValueError, FileNotFoundError, ImportError) as error:
+        except (ValueError, OSError, ImportError) as error:
             if os.environ.get('MMASLP_TRACEBACK'):
                 raise
             print(

@@ -124,9 +124,7 @@ def _training(cfg: Mapping, splits: Sequence[str]) -> list[Finding]:
     return [*findings, *_validation(cfg, hook), *_save_best(cfg)]
 
 
-def _unseen(
-    cfg: Mapping, splits: Sequence[str] = ('val', 'test')
-) -> Iterator[Finding]:
+def _unseen(cfg: Mapping, splits: Sequence[str] = ('val', 'test')) -> Iterator[Finding]:
     """Compare the configs of the sets; the files need not be there."""
     reasons = {
         ('val', 'train'): 'which are trained on',

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..core.calibration.inputs import ROUNDING
 from ..core.validation import check_choice, check_number, optional
+from ..utils.pictures import write_picture
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy')
@@ -23,14 +24,16 @@ def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) 
     / (2**bits - 1): 0.002 with 8 bits, 7.7e-6 with 16.
 
     Args:
-        path (str | Path): Where to; ends with .png. Its folder must exist.
+        path (str | Path): Where to; ends with .png. Its folder is made if needed. A
+            file that is there must be a map or picture of mmaslp.
         prob (Tensor | np.ndarray): ``(H, W)`` in [0, 1].
         bits (int): 8 or 16. Defaults to 16.
 
     Raises:
         ValueError: ``bits`` is neither 8 nor 16, ``path`` does not end with .png,
             ``prob`` is not ``(H, W)`` or has NaN or values further than 1e-6 outside
-            [0, 1].
+            [0, 1]; or the file that is there is another image.
+        OSError: It cannot be written; names the file.
     """
     check_choice('bits', bits, BITS)
     path = Path(path)
@@ -41,7 +44,7 @@ def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) 
         raise ValueError(f'{path}: a map has shape (H, W), not {prob.shape}')
     _check_range(path, prob, 1.0)
     scaled = np.rint(prob.clip(0, 1) * (2**bits - 1)).astype(BITS[bits])
-    Image.fromarray(scaled).save(path)
+    write_picture(path, scaled)
 
 
 @dataclass(frozen=True)

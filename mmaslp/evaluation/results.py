@@ -15,10 +15,13 @@ from ..core.calibration import (
 )
 from ..core.calibration.bootstrap import bootstrap
 from ..utils.atomic_write import atomic_write
+from ..utils.json_file import read_json
 from .result_checks import check_figures, check_settings
 
 # What the edges of regions count in, see `core.regions`.
 REGION_UNIT = 'sqrt(height * width) / 64 pixels'
+# Largest result file that is read: 2 to 5 KB per image.
+MAX_BYTES = 2**28
 
 
 def calibration_result(
@@ -150,10 +153,10 @@ def load_result(
             message names the file.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        content = read_json(path, MAX_BYTES)
     except OSError as error:
         raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _no_result(path, error) from error
     result = _choose(path, content, name)
     try:

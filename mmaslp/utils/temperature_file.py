@@ -3,12 +3,12 @@
 import hashlib
 import json
 import os.path as osp
-from pathlib import Path
 from typing import Any
 
 from ..core.calibration.border_temperature import Temperature, as_temperature
 from ..core.calibration.temperature import check_temperature
 from .atomic_write import atomic_write
+from .json_file import read_json
 
 __all__ = [
     'fingerprint',
@@ -17,6 +17,8 @@ __all__ = [
     'temperature_path',
     'write_temperature',
 ]
+
+MAX_BYTES = 2**20
 
 
 def temperature_path(checkpoint: str) -> str:
@@ -120,7 +122,7 @@ def load_temperature(
     if not osp.isfile(path):
         raise FileNotFoundError(f'no temperature at {osp.abspath(path)}')
     try:
-        record = json.loads(Path(path).read_text(encoding='utf-8'))
+        record = read_json(path, MAX_BYTES)
         temperature = check_temperature(record['temperature'])
         if 'checkpoint_sha256' not in record and 'maps' not in record:
             raise ValueError('it names neither a checkpoint nor maps')

@@ -16,6 +16,9 @@ __all__ = ['LEAST', 'FineBins', 'fine_per_bin', 'pack']
 
 # Least number of fine bins in [0, 1]: above 255, so no two 8-bit values share one.
 LEAST = 256
+# Most fine bins of a file, and most bytes that all its rows may unpack to.
+MAX_NUMBER = 2**16
+MAX_UNPACKED = 2**28
 # Images spread out over all fine bins at a time: 6 MB for 256 fine bins.
 BLOCK = 1024
 ROW = np.dtype(
@@ -113,11 +116,14 @@ class FineBins:
         Raises:
             ValueError: A row cannot be unpacked or holds impossible sums.
         """
-        number = check_integer('number of fine bins', content['number'], at_least=1)
-        images = []
+        number = check_integer(
+            'number of fine bins', content['number'], at_least=1, at_most=MAX_NUMBER
+        )
+        images, left = [], MAX_UNPACKED
         for text in content['images']:
             try:
-                packed = zlib.decompress(base64.b64decode(text, validate=True))
+                packed = _unpack(text, min(number * ROW.itemsize, left))
+                left -= len(packed)
                 planes = np.frombuffer(packed, np.uint8).reshape(ROW.itemsize, -1)
                 image = planes.T.copy().view(ROW)[:, 0]
             except (ValueError, zlib.error) as error:
@@ -151,12 +157,24 @@ class FineBins:
 
 def _possible(image: np.ndarray, number: int) -> bool:
     """Whether some pixels of one image could have given these rows."""
-    excess = image['excess'].astype(np.float64)
+    bins, excess = image['bin'].astype(np.int64), image['excess'].astype(np.float64)
     width = image['count'] / number
     slack = 1e-3 * width  # of float32 sums
     return bool(
-        (image['bin'] < number).all()
+        (np.diff(bins, prepend=-1, append=number) > 0).all()
+        and image['count'].all()
         and (image['correct'] <= image['count']).all()
         and (excess >= -slack).all()
         and (excess <= width + slack).all()  # also without nan
     )
+
+
+def _unpack(text: str, most: int) -> bytes:
+    """Unpack at most so many bytes: a few characters could unpack to gigabytes."""
+    stream = zlib.decompressobj()
+    packed = stream.decompress(base64.b64decode(text, validate=True), most + 1)
+    if len(packed) > most:
+        raise ValueError(f'a row unpacks to more than {most:,} bytes')
+    if not stream.eof:
+        raise ValueError('a row is cut short')
+    return packed
