@@ -14,7 +14,9 @@ from ..datasets.masks import read_binary_mask
 from ..evaluation.map_folder import list_files, pair_files
 from ..evaluation.map_scale import MapReader
 from ..evaluation.prob_maps import MAP_SUFFIXES, write_prob_map
+from ..utils.names import shown
 from ..utils.outputs import check_folder, check_outputs
+from ..utils.progress import track
 from ..utils.temperature_file import load_temperature, write_temperature
 from .temperature import fit_record, fit_summary, histograms_of
 
@@ -68,7 +70,7 @@ def fit_maps(
     pairs, problems = pair_files(maps, masks)
     _refuse(problems)
     reader = MapReader(max_value)
-    for map_path, mask_path in pairs.values():
+    for map_path, mask_path in track(pairs.values(), 'fitting'):
         try:
             logit, mask = map_logits(map_path, reader), read_binary_mask(mask_path)
         except OSError as error:
@@ -129,7 +131,7 @@ def recalibrate_maps(
         if problem := reader.problem():
             raise ValueError(problem)
         out_dir.mkdir(parents=True, exist_ok=True)
-        for stem, path in files.items():
+        for stem, path in track(files.items(), 'writing'):
             prob = recalibrate_map(map_logits(path, reader), temperature)
             write_prob_map(out_dir / f'{stem}.png', prob, BITS)
     except OSError as error:
@@ -214,4 +216,4 @@ def _refuse(problems: list[str]) -> None:
     """Raise the first of several problems with files, in one line."""
     if problems:
         more = f' (and {len(problems) - 1} more like it)' if problems[1:] else ''
-        raise ValueError(problems[0] + more)
+        raise ValueError(shown(problems[0]) + more)

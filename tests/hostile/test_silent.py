@@ -115,7 +115,7 @@ REFUSED = [
     (hook, dict(rule='FB', lam=2), "no option 'lam'"),
     (hook, dict(rule='MC', landmark='best'), "no option 'landmark'"),
     (hook, dict(rule=dict(type='FB', gain=1), gain=2), 'gain stands both in rule'),
-    (hook, dict(export=True), "export must end in .csv"),
+    (hook, dict(export=True), 'export must end in .csv'),
     (mmaslp.TemperatureHook, dict(temperature=2000), r'\[0.000976562, 1024\]'),
     (mmaslp.TemperatureHook, dict(temperature=2**-11), 'temperature'),
     (mmaslp.TemperatureHook, dict(temperature=True), 'temperature'),
