@@ -13,7 +13,7 @@ from mmseg.registry import MODELS
 
 from mmaslp.losses import NACLLoss
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 METHODS = runpy.run_path(str(ROOT / 'benchmarks' / 'methods.py'))['METHODS']
 LOSSES = [
     dict(type='BinaryFocalLoss'),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.dist import (
     broadcast_object_list,
     get_rank,
@@ -38,6 +37,7 @@ from ...models.losses.finding import find_losses, unwrap
 from ...utils.findings import report_findings
 from ...utils.level_table import write_level_table
 from ...utils.outputs import check_kind
+from ...utils.seeding import seed_torch
 from ...visualization.alpha import alpha_histogram
 from .measured import read_measured
 from .schedule import Schedule, is_validation_due
@@ -223,7 +223,7 @@ class ASLPHook(Hook):
         """Draw once per image, for all heads."""
         self._slot.draw = self.aslp.draw(_batch_ids(data_batch), runner.iter)
         if self.reseed:
-            _seed_torch(generator_seed(self.aslp.seed, runner.iter, get_rank()))
+            seed_torch(generator_seed(self.aslp.seed, runner.iter, get_rank()))
 
     def after_train_iter(
         self,
@@ -315,14 +315,6 @@ class ASLPHook(Hook):
         scalars['alpha'] = float(levels.mean())
         for name, value in scalars.items():
             runner.message_hub.update_scalar(f'train/{name}', value)
-
-
-def _seed_torch(seed: int) -> None:
-    # torch.manual_seed also queues seeds for accelerators that are not in use, each
-    # with a formatted traceback. In a loop that takes longer than the draws.
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed(seed)
 
 
 def _batch_ids(data_batch: Any) -> list[str]:
