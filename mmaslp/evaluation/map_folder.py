@@ -17,7 +17,8 @@ from ..core.calibration import (
 from ..datasets.masks import read_binary_mask
 from ..utils.names import shown
 from ..utils.progress import track
-from .prob_maps import MAP_SUFFIXES, read_prob_map
+from .map_scale import MapReader
+from .prob_maps import MAP_SUFFIXES
 from .protocol import apply_protocol, check_protocol
 from .results import calibration_result
 from .sod_measures import load_library, sod_metrics, sod_record
@@ -39,6 +40,7 @@ def evaluate_maps(
     sod: bool = False,
     resamples: int = 1000,
     keep_worst: int = 0,
+    max_value: float | None = None,
 ) -> dict[str, Any]:
     """Measure every map of a folder.
 
@@ -56,6 +58,9 @@ def evaluate_maps(
         resamples (int): Bootstrap resamples. Defaults to 1000.
         keep_worst (int): How many of the most over-confident images to keep.
             Defaults to 0.
+        max_value (float, optional): The stored value that stands for probability 1.
+            Defaults to None: 255, 65535 or 1, by the kind of file; then a set whose
+            largest value speaks for another scale is refused.
 
     Returns:
         dict: A section of a report: ``result``
@@ -71,9 +76,9 @@ def evaluate_maps(
         load_library()
     pairs, problems = pair_files(pred_dir, gt_dir)
     total, records, sod_records = CalibrationHistogram(), [], []
-    worst = WorstImages(keep_worst)
+    worst, reader = WorstImages(keep_worst), MapReader(max_value)
     for stem, (pred, gt) in track(pairs.items(), f'measuring {shown(pred_dir)}'):
-        prob, label = _read_pair(pred, gt, problems)
+        prob, label = _read_pair(reader, pred, gt, problems)
         if problems:
             continue  # no result will be reported: only look for more problems
         prob = apply_protocol(prob, protocol)
@@ -90,6 +95,8 @@ def evaluate_maps(
             metrics = ImageTable([record], bins).per_image()
             own = {key: float(value[0]) for key, value in metrics.items()}
             worst.push(stem, len(records) - 1, own, prob, label)
+    if not problems and (problem := reader.problem()):
+        problems.append(problem)
     if problems:
         raise ValueError(_listing(problems, pred_dir, gt_dir))
     result = calibration_result(
@@ -99,6 +106,7 @@ def evaluate_maps(
         resamples=resamples,
         settings={
             'protocol': protocol,
+            'max_value': max_value,
             'pred_dir': str(pred_dir),
             'gt_dir': str(gt_dir),
         },
@@ -181,13 +189,13 @@ def _is_folder(path: Path) -> bool:
 
 
 def _read_pair(
-    pred: Path, gt: Path, problems: list[str]
+    reader: MapReader, pred: Path, gt: Path, problems: list[str]
 ) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
     """Read a map and its mask; add what is wrong to the problems."""
     read = []
-    for path, reader in ((pred, read_prob_map), (gt, read_binary_mask)):
+    for path, read_one in ((pred, reader.read), (gt, read_binary_mask)):
         try:
-            read.append(reader(path))
+            read.append(read_one(path))
         except OSError as error:
             problems.append(f'{path}: cannot be read ({error.strerror})')
         except ValueError as error:
