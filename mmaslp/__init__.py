@@ -63,6 +63,7 @@ if _PROBLEM is None:
     from .utils.checkpoint import allow_history_buffers
 
     allow_history_buffers()
+    import_module('.registry', __name__)
     __all__ += _COMPONENTS
 
 
