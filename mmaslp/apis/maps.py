@@ -7,6 +7,7 @@ from typing import Any
 from ..core.calibration import check_bins
 from ..evaluation.map_folder import evaluate_maps
 from ..evaluation.results import save_result
+from ..utils import outputs
 from ..visualization.regions import region_figure
 from ..visualization.reliability import FORMATS, reliability_figure, save_figure
 from ..visualization.report import write_report
@@ -68,25 +69,34 @@ def check_outputs(
     plot: str | None = None,
     report: str | None = None,
     images: str | None = None,
+    inputs: Sequence[str] = (),
 ) -> None:
-    """Refuse, before the work starts, outputs that cannot be written.
+    """Refuse, before the work starts, outputs that cannot or must not be written.
 
     Args:
         json (str, optional): See :func:`write_outputs`.
         plot (str, optional): See there.
         report (str, optional): See there.
         images (str, optional): See there.
+        inputs (Sequence[str]): The folders of maps and of masks. Defaults to none.
 
     Raises:
-        ValueError: A folder does not exist, or the plot is of an unknown format.
+        ValueError: A folder does not exist, the plot is of an unknown format, or a file
+            would be lost, see :func:`~mmaslp.utils.outputs.check_outputs`.
     """
     if plot and not plot.lower().endswith(FORMATS):
         raise ValueError(f'--plot {plot}: write one of {", ".join(FORMATS)}')
-    for name, path in (('json', json), ('plot', plot), ('report', report)):
-        if path and not Path(path).resolve().parent.is_dir():
-            raise ValueError(f'--{name} {path}: its folder does not exist')
     if images and not Path(images).is_dir():
         raise ValueError(f'--images {images}: no such folder')
+    outputs.check_outputs(
+        {
+            '--json': (json, 'result'),
+            '--plot': (plot, 'diagram'),
+            '--plot (regions)': (plot and _beside(plot), 'diagram'),
+            '--report': (report, 'report'),
+        },
+        [*inputs, images],
+    )
 
 
 def write_outputs(
@@ -123,15 +133,18 @@ def write_outputs(
     if plot:
         results = {name: section['result'] for name, section in sections.items()}
         save_figure(reliability_figure(results), plot)
-        path = Path(plot)
-        beside = path.with_name(f'{path.stem}_regions{path.suffix}')
-        save_figure(region_figure(results), beside)
+        save_figure(region_figure(results), _beside(plot))
     if report:
         photos = {p.stem: p for p in Path(images).iterdir()} if images else {}
         with_photos = {
             name: {**section, 'images': photos} for name, section in sections.items()
         }
         write_report(report, with_photos, settings, mean=False)
+
+
+def _beside(plot: str) -> Path:
+    path = Path(plot)
+    return path.with_name(f'{path.stem}_regions{path.suffix}')
 
 
 def _names(folders: Sequence[str]) -> dict[str, str]:

@@ -5,7 +5,13 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
+from mmaslp.apis.config import (
+    check_checkpoint,
+    config_folder,
+    find_config,
+    load_config,
+    set_work_dir,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +27,22 @@ def test_imports_in_any_form(tmp_path, imports):
         load_config(str(path), {'custom_imports': ['nowhere']})
     with pytest.raises(FileNotFoundError, match='no config at'):
         load_config(str(tmp_path / 'other.py'))
+
+
+def test_configs_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = str(config_folder() / 'demo' / 'bce.py')
+    assert find_config('demo/bce.py') == find_config('mmaslp::demo/bce.py') == own
+    (tmp_path / 'demo').mkdir()
+    (tmp_path / 'demo' / 'bce.py').touch()
+    assert find_config('demo/bce.py') == 'demo/bce.py'
+    assert find_config('mmaslp::demo/bce.py') == own
+    for name in ('demo/bec.py', 'mmaslp::demo/bec.py'):
+        with pytest.raises(FileNotFoundError, match=r'did you mean demo/bce\.py'):
+            find_config(name)
+    for name in ('mmaslp::../README.md', 'mmaslp::demo', 'mmaslp::'):
+        with pytest.raises(FileNotFoundError, match='no config at the package'):
+            find_config(name)
 
 
 def test_work_dir():

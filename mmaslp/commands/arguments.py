@@ -1,18 +1,14 @@
-"""Arguments that our tools share with the tools of MMSegmentation (the host)."""
+"""Arguments that our commands share with the tools of MMSegmentation (the host)."""
 
 import argparse
 import os
-import sys
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
 
 from mmengine.config import DictAction
 
 __all__ = [
     'add_cfg_options',
     'add_host_arguments',
-    'exit_on_user_error',
+    'add_trust',
     'set_local_rank',
 ]
 
@@ -39,29 +35,15 @@ def add_host_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``."""
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read a checkpoint whose pickle can run code: your own old files',
+    )
+
+
 def set_local_rank(args: argparse.Namespace) -> None:
     """Give ``LOCAL_RANK`` to launchers that do not set it."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-
-
-def exit_on_user_error(main: Callable) -> Callable:
-    """End a tool with only the message if the input of the user is wrong.
-
-    The traceback of a ValueError or of a missing file or module names our code, not
-    what to change. ``MMASLP_TRACEBACK=1`` shows it.
-    """
-
-    @wraps(main)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return main(*args, **kwargs)
-        except (ValueError, FileNotFoundError, ImportError) as error:
-            if os.environ.get('MMASLP_TRACEBACK'):
-                raise
-            print(
-                f'error: {error}\n(MMASLP_TRACEBACK=1 shows where it was raised)',
-                file=sys.stderr,
-            )
-            sys.exit(2)
-
-    return run
