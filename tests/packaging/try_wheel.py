@@ -99,12 +99,12 @@ def install(wheel, folder):
 
 def use(binaries, folder):
     """Train, test and evaluate maps in an empty folder, as a user would."""
-    where = run(binaries / 'python', '-c', 'import mmaslp; print(mmaslp.__file__)')
-    if not Path(where.split()[-1]).is_relative_to(binaries.parent):
+    code = 'from importlib.util import find_spec; print(find_spec("mmaslp").origin)'
+    where = run(binaries / 'python', '-c', code, cwd=folder)
+    if not Path(where.strip()).is_relative_to(binaries.parent):
         sys.exit(f'the package came from {where}, not from the wheel')
     mmaslp = partial(run, binaries / 'mmaslp', cwd=folder)
     mmaslp('--version')
-    mmaslp('doctor', 'demo/bce.py')
     (folder / 'mine.py').write_text(CONFIG)
     mmaslp('train', 'mine.py')
     checkpoint = 'work_dirs/mine/epoch_1.pth'
