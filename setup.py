@@ -5,6 +5,7 @@ folder ``.mim``: ``mim``, MMEngine's ``_base_ = ['mmaslp::...']`` and the comman
 ``mmaslp`` read it. A wheel gets copies, an editable installation links to the checkout.
 """
 
+import os
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class BuildWithMim(build_py):
         """Copy the modules and the files of ``.mim``; link to them if editable."""
         super().run()
         if self.editable_mode:
-            link_mim(ROOT / 'mmaslp' / '.mim')
+            link_mim(ROOT / 'mmaslp' / '.mim', ROOT)
             return
         for target, source in self.mim_files().items():
             self.mkpath(str(Path(target).parent))
@@ -45,14 +46,15 @@ class BuildWithMim(build_py):
         return {**super().get_output_mapping(), **self.mim_files()}
 
 
-def link_mim(folder):
-    """Link from the package to the checkout; copy where links are not allowed."""
+def link_mim(folder, root):
+    """Fill ``folder`` with links to ``root``; copies where links are not allowed."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name in MIM:
-        source = ROOT / name
+        source = root / name
         try:
-            (folder / name).symlink_to(Path('..', '..', name), source.is_dir())
+            link = os.path.relpath(source, folder)
+            (folder / name).symlink_to(link, source.is_dir())
         except OSError:  # Windows without the privilege
             copy = shutil.copytree if source.is_dir() else shutil.copy2
             copy(source, folder / name)
