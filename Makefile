@@ -7,7 +7,7 @@ WORKERS ?= 2
 TEST = -m pytest -n $(WORKERS) --dist worksteal
 MMCV_WHEEL ?= $(firstword $(wildcard ../shared/wheels/mmcv-2.1.0-*.whl))
 
-.PHONY: help demo test test-openmmlab wheel-test lint format clean
+.PHONY: help demo test test-openmmlab wheel-test lint format docs clean
 
 help:
 	@echo "make demo            train with BCE and with ASLP, compare their calibration"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-openmmlab  the whole test suite, on the OpenMMLab host"
 	@echo "make wheel-test      build sdist and wheel, use the wheel from an empty folder"
 	@echo "make lint            ruff and mypy"
+	@echo "make docs            the documentation as a site, into build/docs"
 
 demo: $(VENV)/.host
 	$(VENV)/bin/python tools/demo.py
@@ -37,6 +38,12 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+# Every warning is an error: a link, a reference or a docstring is broken.
+docs: $(VENV)/.dev
+	rm -rf build/docs
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m sphinx -q -W --keep-going docs build/docs
+	@echo "build/docs/index.html"
 
 # The stamps are written last, so that an interrupted installation is taken up again.
 $(VENV)/.host: pyproject.toml setup.py
