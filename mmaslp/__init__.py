@@ -72,6 +72,7 @@ def register_components() -> str | None:
         from .utils.checkpoint import allow_history_buffers
 
         allow_history_buffers()
+        import_module('.registry', __name__)
         __all__.extend(_COMPONENTS)
     return problem
 
