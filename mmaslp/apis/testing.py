@@ -4,23 +4,30 @@ import copy
 import json
 import math
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
+from ..checks.config import check_testing
+from ..checks.findings import Finding
 from ..checks.parts import is_type, metrics_of
+from ..checks.validation import no_foreground
+from ..datasets.examining import ignored_objects
 from ..evaluation.metrics import CalibrationMetric
 from ..utils.atomic_write import atomic_write
+from ..utils.findings import report_findings
 from ..utils.safe_loading import safe_loading
 from ..visualization.text_table import format_table, with_mean
 from .config import check_checkpoint
 from .result_folders import check_folders, folder_of_set, results_folder
 from .runs import build_runner, name_run
+from .weights import WeightsHook
 
 __all__ = [
     'EVALUATIONS',
@@ -110,7 +117,7 @@ def _check_files(cfg: Config, sets: list[TestSet]) -> None:
         failed = [m.split(': ', 1)[0] for m in missing]
         rest = [s.name for s in sets if s.name not in failed]
         others = ' '.join(rest)
-        hint = f'\nto test the others: tools/test.py --sets {others}' if rest else ''
+        hint = f'\nto test the others: mmaslp test --sets {others}' if rest else ''
         raise ValueError('\n'.join(missing) + hint)
 
 
@@ -153,9 +160,11 @@ def evaluate(
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
-        ValueError: It is damaged or asks for code, nothing is measured, or a folder of
-            outputs holds images or masks of the data.
+        ValueError: It is damaged, asks for code or does not fit the model, config or
+            masks do not serve, nothing is measured, or a folder of outputs holds images
+            or masks of the data.
     """
+    report_findings(check_testing(cfg, tta))
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from, trust_checkpoint)
     datasets = {each.name: each.dataset for each in sets}
@@ -186,6 +195,9 @@ def _evaluate(
             cfg, evals, folder, out is not None, keep_worst
         )
         runner = build_runner(run)
+        runner.register_hook(WeightsHook(strict=True))
+        dataset = runner.test_loop.dataloader.dataset
+        report_findings(ignored_objects(dataset, f'{test_set.name}.dataset'))
         if out_prob is not None:
             maps = folder_of_set(out_prob, test_set.name, several)
             measure = [m for m in run.test_evaluator if is_type(m, 'CalibrationMetric')]
@@ -199,12 +211,23 @@ def _evaluate(
         results[test_set.name] = entry = dict(
             metrics=metrics, ood=test_set.ood, folder=folder
         )
+        if not test_set.ood:
+            report_findings(_without_foreground(test_set.name, runner))
         for metric in runner.test_loop.evaluator.metrics:
             if isinstance(metric, CalibrationMetric) and 'result' not in entry:
                 entry.update(result=metric.result, worst=metric.worst)
     if is_main_process():
         _save(osp.join(base, 'results.json'), results)
     return results
+
+
+def _without_foreground(name: str, runner: Runner) -> Iterator[Finding]:
+    """Look for a set without objects that is not among the ``ood_sets``."""
+    metrics = runner.test_loop.evaluator.metrics
+    if any(
+        isinstance(m, CalibrationMetric) and m.has_foreground is False for m in metrics
+    ):
+        yield no_foreground(name, 'config: name this set in ood_sets')
 
 
 def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:

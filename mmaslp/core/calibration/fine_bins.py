@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..validation import check_integer
 from .bin_table import BinTable
 
 __all__ = ['LEAST', 'FineBins', 'fine_per_bin', 'pack']
@@ -113,12 +114,12 @@ class FineBins:
             content (dict): As :meth:`to_json` returned it.
 
         Raises:
-            ValueError: A row cannot be unpacked or holds impossible counts.
+            ValueError: A row cannot be unpacked or holds impossible sums.
         """
-        images = []
-        number, left = content['number'], MAX_UNPACKED
-        if not isinstance(number, int) or not 0 < number <= MAX_NUMBER:
-            raise ValueError(f'there cannot be {number!r} fine bins')
+        number = check_integer(
+            'number of fine bins', content['number'], at_least=1, at_most=MAX_NUMBER
+        )
+        images, left = [], MAX_UNPACKED
         for text in content['images']:
             try:
                 packed = _unpack(text, min(number * ROW.itemsize, left))
@@ -127,20 +128,45 @@ class FineBins:
                 image = planes.T.copy().view(ROW)[:, 0]
             except (ValueError, zlib.error) as error:
                 raise ValueError(f'fine bins cannot be unpacked ({error})') from error
-            bins = image['bin'].astype(np.int64)
-            if (
-                (np.diff(bins, prepend=-1, append=number) <= 0).any()
-                or not image['count'].all()
-                or (image['correct'] > image['count']).any()
-            ):
-                raise ValueError('fine bins hold impossible counts')
+            if not _possible(image, number):
+                raise ValueError('fine bins hold impossible sums')
             images.append(image)
         return cls(images, number)
 
-    @property
-    def num_pixels(self) -> np.ndarray:
-        """``(I,)`` number of pixels per image."""
-        return np.array([image['count'].sum() for image in self.images], np.int64)
+    def coarse(self, bins: int) -> np.ndarray:
+        """Join the fine bins of every image.
+
+        Args:
+            bins (int): Number of bins, a divisor of ``number``.
+
+        Returns:
+            np.ndarray: ``(2, I, bins)`` int64, pixels and correct pixels.
+
+        Raises:
+            ValueError: It is no divisor.
+        """
+        if self.number % bins:
+            raise ValueError(f'{self.number} fine bins do not divide {bins} bins')
+        parts = self.number // bins
+        sums = np.zeros((2, len(self.images), bins), np.int64)
+        for row, image in enumerate(self.images):
+            for each, column in zip(sums, ('count', 'correct')):
+                np.add.at(each[row], image['bin'] // parts, image[column])
+        return sums
+
+
+def _possible(image: np.ndarray, number: int) -> bool:
+    """Whether some pixels of one image could have given these rows."""
+    bins, excess = image['bin'].astype(np.int64), image['excess'].astype(np.float64)
+    width = image['count'] / number
+    slack = 1e-3 * width  # of float32 sums
+    return bool(
+        (np.diff(bins, prepend=-1, append=number) > 0).all()
+        and image['count'].all()
+        and (image['correct'] <= image['count']).all()
+        and (excess >= -slack).all()
+        and (excess <= width + slack).all()  # also without nan
+    )
 
 
 def _unpack(text: str, most: int) -> bytes:
