@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation.results import load_result
+from ..utils.outputs import check_kind
+from ..utils.work_dir import earlier_training
 from ..visualization.reliability import reliability_figure, save_figure
 from ..visualization.text_table import format_table
 
@@ -57,6 +59,8 @@ def run_demo(
     # The layers are so small that more threads make it slower.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     folders = {name: work_dir / MODELS[name] for name in models}
+    together = work_dir / 'reliability.png'
+    check_kind(together, 'diagram')
     rows = {}
     for name, folder in folders.items():
         results = _train_and_test(name, folder, epochs, quiet)
@@ -71,7 +75,6 @@ def run_demo(
         test = folder / 'eval' / 'test'
         measured[name] = load_result(test / 'calibration_test.json')[0]
         print(f'  {name:8} {test / "reliability_test.png"}')
-    together = work_dir / 'reliability.png'
     save_figure(reliability_figure(measured), together)
     print(f'  {"together":8} {together}')
     print('reports, with the most over-confident images:')
@@ -86,7 +89,9 @@ def _train_and_test(
     path = f'mmaslp::demo/{MODELS[name]}.py'
     options: list[Any] = ['--work-dir', work_dir, '--cfg-options']
     options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.0.end={epochs}']
-    train = ['train', path, *options]
+    # The log tells that the training there is one of an earlier demo.
+    again = (work_dir / 'train.log').is_file() and earlier_training(str(work_dir))
+    train = ['train', path, *(['--overwrite'] if again else []), *options]
     show = _silent if quiet else _progress(epochs, time.monotonic())
     _run(name, train, work_dir / 'train.log', show)
     checkpoint = work_dir / f'epoch_{epochs}.pth'
