@@ -12,7 +12,6 @@ from typing import Any
 
 from ..evaluation.results import load_result
 from ..utils.outputs import check_kind
-from ..utils.work_dir import earlier_training
 from ..visualization.reliability import reliability_figure, save_figure
 from ..visualization.text_table import format_table
 
@@ -42,6 +41,7 @@ def run_demo(
     *,
     models: Sequence[str] = ('BCE', 'ASLP-MC'),
     epochs: int = 100,
+    overwrite: bool = False,
     quiet: bool = False,
 ) -> None:
     """Train and test models one after the other; print a table and the paths of files.
@@ -51,9 +51,12 @@ def run_demo(
             current folder; their relative paths give the same draws everywhere.
         models (Sequence[str]): Keys of :data:`MODELS`. Defaults to BCE and ASLP-MC.
         epochs (int): Length of each training. Defaults to 100.
+        overwrite (bool): Replace the trainings of an earlier demo in ``work_dir``.
+            Defaults to False.
         quiet (bool): Print the table and the paths only. Defaults to False.
 
     Raises:
+        ValueError: A picture of the user has the name of the diagram.
         SystemExit: If a training or a test fails; the end of its output is printed.
     """
     # The layers are so small that more threads make it slower.
@@ -63,7 +66,7 @@ def run_demo(
     check_kind(together, 'diagram')
     rows = {}
     for name, folder in folders.items():
-        results = _train_and_test(name, folder, epochs, quiet)
+        results = _train_and_test(name, folder, epochs, overwrite, quiet)
         for test_set, metrics in results.items():
             rows[f'{name}, {test_set}'] = {
                 label: metrics.get(key) for key, label in COLUMNS.items()
@@ -83,15 +86,13 @@ def run_demo(
 
 
 def _train_and_test(
-    name: str, work_dir: Path, epochs: int, quiet: bool
+    name: str, work_dir: Path, epochs: int, overwrite: bool, quiet: bool
 ) -> dict[str, dict[str, Any]]:
     """Train and test one model; return its metrics by test set."""
     path = f'mmaslp::demo/{MODELS[name]}.py'
     options: list[Any] = ['--work-dir', work_dir, '--cfg-options']
     options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.0.end={epochs}']
-    # The log tells that the training there is one of an earlier demo.
-    again = (work_dir / 'train.log').is_file() and earlier_training(str(work_dir))
-    train = ['train', path, *(['--overwrite'] if again else []), *options]
+    train = ['train', path, *['--overwrite'] * overwrite, *options]
     show = _silent if quiet else _progress(epochs, time.monotonic())
     _run(name, train, work_dir / 'train.log', show)
     checkpoint = work_dir / f'epoch_{epochs}.pth'

@@ -109,13 +109,20 @@ def _codes(error: Exception) -> list[CodeType]:
 
 def _building(error: Exception) -> bool:
     codes = _codes(error)
-    if any(_BUILDERS.fullmatch(code.co_name) for code in codes):
+    if any(_reads_config(code) for code in codes):
         return True
     inner = codes[-1] if codes else None
     return (
         inner is not None
         and inner.co_name in _LOOK_UPS
         and PurePath(inner.co_filename).match('mmengine/config/*.py')
+    )
+
+
+def _reads_config(code: CodeType) -> bool:
+    """Whether a function builds parts of a config, or is one of our checks of it."""
+    return bool(_BUILDERS.fullmatch(code.co_name)) or (
+        _PACKAGE / 'checks' in PurePath(code.co_filename).parents
     )
 
 

@@ -12,22 +12,6 @@ def test_a_training_that_fails_shows_its_end(tmp_path, capsys, monkeypatch):
     assert (tmp_path / 'bcee' / 'train.log').is_file()
 
 
-@pytest.mark.parametrize('again', [True, False])
-def test_only_an_earlier_demo_is_overwritten(tmp_path, monkeypatch, again):
-    (tmp_path / 'bce').mkdir()
-    (tmp_path / 'bce' / 'epoch_1.pth').touch()
-    if again:
-        (tmp_path / 'bce' / 'train.log').touch()
-
-    def run(name, command, log, show):
-        assert ('--overwrite' in command) == again
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(demo, '_run', run)
-    with pytest.raises(KeyboardInterrupt):
-        run_demo(tmp_path, models=['BCE'], epochs=1)
-
-
 def test_a_picture_of_the_user_stays(tmp_path):
     (tmp_path / 'reliability.png').write_bytes(b'mine')
     with pytest.raises(ValueError, match='would be lost'):
