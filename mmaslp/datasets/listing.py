@@ -1,9 +1,10 @@
-"""The images of a training set, and those of a batch."""
+"""The images of a data set, and those of a batch."""
 
+import os.path as osp
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ['batch_ids', 'image_ids', 'leaf_datasets']
+__all__ = ['batch_ids', 'data_folders', 'image_ids', 'leaf_datasets']
 
 
 def leaf_datasets(dataset: Any) -> Iterator[Any]:
@@ -74,3 +75,21 @@ def batch_ids(data_batch: Any) -> list[str]:
             "ASLPHook needs 'img_path' in the meta_keys of PackSegInputs (it is among "
             'the default ones)'
         ) from error
+
+
+def data_folders(dataset: Any) -> list[str]:
+    """List the folders in which the images and masks of a data set lie.
+
+    Args:
+        dataset (Any): A dataset of MMEngine or MMSegmentation, wrapped or not.
+
+    Returns:
+        list[str]: Sorted, each once; none of a dataset that does not list its files.
+    """
+    found = set()
+    for leaf in leaf_datasets(dataset):
+        for i in range(len(leaf)) if hasattr(leaf, 'get_data_info') else ():
+            info = leaf.get_data_info(i)
+            paths = (info.get('img_path'), info.get('seg_map_path'))
+            found.update(osp.dirname(path) for path in paths if path)
+    return sorted(found)

@@ -11,6 +11,7 @@ from typing import Any
 from mmseg.registry import DATASETS
 from PIL import Image
 
+from ..core.validation import check_choice, check_integer, check_number
 from .scenes import OUTLINE_ERROR, SPLITS, draw_split, wrong_masks
 from .sod import SODDataset
 
@@ -131,8 +132,7 @@ class SyntheticSODDataset(SODDataset):
         outline_error: float = OUTLINE_ERROR,
         **kwargs: Any,
     ) -> None:
-        if split not in NUM_IMAGES:
-            raise ValueError(f'split must be one of {list(NUM_IMAGES)}, not {split!r}')
+        check_choice('split', split, tuple(NUM_IMAGES))
         self.settings: dict[str, Any] = {
             'seed': seed,
             'size': size,
@@ -140,6 +140,7 @@ class SyntheticSODDataset(SODDataset):
             'wrong_share': wrong_share,
             'outline_error': outline_error,
         }
+        _check({**self.settings, 'num_images': {**NUM_IMAGES, **(num_images or {})}})
         super().__init__(data_root=data_root, split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -154,21 +155,13 @@ class SyntheticSODDataset(SODDataset):
 
 def _check(settings):
     """Refuse settings that cannot make a set."""
-    if settings['size'] < 32:
-        raise ValueError(f'size must be 32 or more, not {settings["size"]}')
-    if not 0 <= settings['wrong_share'] <= 1:
-        raise ValueError(
-            f'wrong_share must lie in [0, 1], not {settings["wrong_share"]}'
-        )
-    if not 0 <= settings['outline_error'] <= 0.25:
-        raise ValueError(
-            f'outline_error must lie in [0, 0.25], not {settings["outline_error"]}'
-        )
-    counts = settings['num_images']
-    if set(counts) != set(NUM_IMAGES) or min(counts.values()) < 1:
-        raise ValueError(
-            f'num_images must be 1 or more for each of {list(NUM_IMAGES)}, not {counts}'
-        )
+    check_integer('seed', settings['seed'], at_least=0)
+    check_integer('size', settings['size'], at_least=32)
+    check_number('wrong_share', settings['wrong_share'], at_least=0, at_most=1)
+    check_number('outline_error', settings['outline_error'], at_least=0, at_most=0.25)
+    for split, count in settings['num_images'].items():
+        check_choice('a split of num_images', split, tuple(NUM_IMAGES))
+        check_integer(f'num_images of {split}', count, at_least=1)
 
 
 def _write(folder, settings, progress):

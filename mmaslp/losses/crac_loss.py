@@ -1,7 +1,6 @@
 """Class and region adaptive constraints on the logits, an augmented Lagrangian."""
 
 import math
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -10,7 +9,8 @@ from torch import Tensor
 
 from ..core.aslp.functional import sc_bce
 from ..core.aslp.tensors import at_least_float32, binary_logits
-from .binary import BinaryLoss, check_positive
+from ..core.validation import check_integer, check_number
+from .binary import BinaryLoss
 from .window import check_maps, foreground_share
 
 # Limits and factors of the authors' code.
@@ -89,14 +89,9 @@ class CRaCLoss(BinaryLoss):
         **kwargs: Any,
     ) -> None:
         super().__init__(loss_name=loss_name, **kwargs)
-        self.margin = check_positive(margin, 'margin')
-        if check_positive(rho, 'rho') > _RHO_MAX:
-            raise ValueError(f'rho must be <= {_RHO_MAX:g}, got {rho!r}')
-        if not isinstance(rho_interval, Integral) or rho_interval < 1:
-            raise ValueError(
-                f'rho_interval must be an integer >= 1, got {rho_interval!r}'
-            )
-        self.rho_interval = rho_interval
+        self.margin = check_number('margin', margin, above=0)
+        check_number('rho', rho, above=0, at_most=_RHO_MAX)
+        self.rho_interval = check_integer('rho_interval', rho_interval, at_least=1)
         self.register_buffer('lam', torch.full((2, 2), _LAM_RANGE[0]))
         self.register_buffer('rho', torch.full((2, 2), float(rho)))
         self.register_buffer('_last_mean', torch.full((2, 2), math.inf))

@@ -1,12 +1,11 @@
 """Neighbour-aware calibration loss."""
 
-from numbers import Integral
-
 from torch import Tensor
 
 from ..core.aslp.functional import sc_bce
 from ..core.aslp.tensors import binary_logits
-from .binary import BinaryLoss, check_positive
+from ..core.validation import check_choice, check_integer, check_number
+from .binary import BinaryLoss
 from .window import check_maps, foreground_share
 
 
@@ -33,7 +32,7 @@ class NACLLoss(BinaryLoss):
         lam (float): Weight of the penalty (``alpha`` in the authors' code), >= 0.
             Defaults to 0.1.
         kernel_size (int): Side of the window in pixels of the loss, odd. Defaults to 3.
-        loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
+        loss_name (str): Must hold 'loss' to be trained on. Defaults to
             'loss_nacl'.
         **kwargs: ``reduction``, ``class_weight``, ``loss_weight``, ``ignore_index``,
             ``avg_non_ignore``, see :class:`BinaryLoss`.
@@ -58,16 +57,11 @@ class NACLLoss(BinaryLoss):
         **kwargs,
     ):
         super().__init__(loss_name=loss_name, **kwargs)
-        if distance not in ('l1', 'l2'):
-            raise ValueError(f"distance must be 'l1' or 'l2', got {distance!r}")
-        odd = isinstance(kernel_size, Integral) and kernel_size % 2 == 1
-        if not odd or kernel_size < 1:
-            raise ValueError(
-                f'kernel_size must be an odd integer >= 1, got {kernel_size!r}'
-            )
-        self.distance = distance
-        self.lam = check_positive(lam, 'lam', zero=True)
-        self.kernel_size = kernel_size
+        self.distance = check_choice('distance', distance, ('l1', 'l2'))
+        self.lam = check_number('lam', lam, at_least=0)
+        self.kernel_size = check_integer('kernel_size', kernel_size, at_least=1)
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f'kernel_size must be odd, got {kernel_size!r}')
 
     def pixel_loss(
         self, scores: Tensor, labels: Tensor, valid: Tensor | None
