@@ -62,7 +62,8 @@ def make_synthetic_sod(
 
     Returns:
         dict: The manifest: ``seed``, ``size``, ``num_images``, ``wrong_share``,
-        ``outline_error``, ``version`` and ``wrong_masks``, the names of the wrong masks in ``train``.
+        ``outline_error``, ``version`` and ``wrong_masks``, the names of the wrong
+        masks in ``train``.
 
     Raises:
         ValueError: ``out`` holds something else, or the set with other settings;

@@ -4,7 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmaslp.datasets.listing import data_folders, image_ids, leaf_datasets
+from mmaslp.datasets.listing import (
+    batch_ids,
+    data_folders,
+    image_ids,
+    leaf_datasets,
+)
 
 
 class Leaf:

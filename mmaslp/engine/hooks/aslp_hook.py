@@ -2,7 +2,6 @@
 
 import logging
 import os.path as osp
-from collections.abc import Sequence
 from typing import Any
 
 from mmengine.dist import (
