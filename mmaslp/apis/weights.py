@@ -38,6 +38,13 @@ class Misfit:
     def __bool__(self) -> bool:
         return bool(self.missing or self.resized or self.unknown)
 
+    def exception(self) -> ValueError:
+        """Return the refusal of the weights."""
+        return ValueError(
+            f'the checkpoint does not fit the model of the config: {self.describe()}. '
+            'Take the config that it was trained with'
+        )
+
     def describe(self, limit: int | None = _MAX_LISTED) -> str:
         """Say what differs.
 
@@ -123,10 +130,7 @@ class WeightsHook(Hook):
         if not misfit:
             return
         if self.strict:
-            raise ValueError(
-                f'the checkpoint does not fit the model of the config: '
-                f'{misfit.describe()}. Take the config that it was trained with'
-            )
+            raise misfit.exception()
         print_log(
             'load_from does not fit the model everywhere; what is missing or has '
             f'another shape starts anew: {misfit.describe(None)}',
