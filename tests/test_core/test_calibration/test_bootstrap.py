@@ -98,7 +98,7 @@ def test_pairs_need_the_same_images():
     'arguments', [{'resamples': 0}, {'confidence_level': 1}, {'confidence_level': 0}]
 )
 def test_bad_arguments(arguments):
-    with pytest.raises(ValueError, match='(resamples|confidence_level) must be'):
+    with pytest.raises(ValueError, match=r'(resamples|confidence_level) must be'):
         bootstrap(images(2)[0], **arguments)
 
 
