@@ -2,64 +2,25 @@
 
 import os
 import os.path as osp
-from pathlib import Path
+import traceback
 from zipfile import is_zipfile
 
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
 from ..utils.checkpoint import damage, numbered_checkpoints
-from ..utils.names import nearest
+from ..utils.names import missing
 from ..utils.safe_loading import CodeInCheckpoint, check_saved_config, load_safely
+from .config_files import check_bases, find_config
 
 __all__ = [
     'check_checkpoint',
-    'config_folder',
-    'find_config',
     'load_config',
     'newest_checkpoint',
     'set_work_dir',
 ]
 
-_PREFIX = 'mmaslp::'
-
-
-def config_folder() -> Path:
-    """Return the folder of the configs that come with the package.
-
-    It is part of an installed package; a checkout has it beside the package.
-    """
-    package = Path(__file__).resolve().parents[1]
-    installed = package / '.mim' / 'configs'
-    return installed if installed.is_dir() else package.parent / 'configs'
-
-
-def find_config(name: str) -> str:
-    """Find a config: a file, or one that comes with the package.
-
-    Args:
-        name (str): A path, where ``~`` is expanded; or a path below
-            :func:`config_folder`, which ``mmaslp::`` may precede
-            (``mmaslp::demo/bce.py``). A file that exists comes first.
-
-    Returns:
-        str: The path of a file.
-
-    Raises:
-        FileNotFoundError: If there is neither; the message names the nearest config.
-    """
-    path = osp.expanduser(name)
-    if osp.isfile(path):
-        return path
-    folder = config_folder()
-    own = folder / name.removeprefix(_PREFIX)
-    if own.is_file() and folder.resolve() in own.resolve().parents:
-        return str(own)
-    known = (p.relative_to(folder) for p in sorted(folder.rglob('*.py')))
-    names = [p.as_posix() for p in known if p.parts[0] != '_base_']
-    hint = nearest(name.removeprefix(_PREFIX), names)
-    where = 'the package' if name.startswith(_PREFIX) else f'{osp.abspath(path)}'
-    raise FileNotFoundError(f'no config at {where}{hint}')
+_CODE = '<module>'  # the name of the top level of a file in tracebacks
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
@@ -69,7 +30,8 @@ def load_config(path: str, options: dict | None = None) -> Config:
     ``custom_imports = dict(imports=['mmaslp'])``.
 
     Args:
-        path (str): The config, see :func:`find_config`.
+        path (str): The config, see
+            :func:`~mmaslp.apis.config_files.find_config`.
         options (dict, optional): Overrides, as ``--cfg-options`` gives them; they may
             contain custom imports. Defaults to None.
 
@@ -79,10 +41,16 @@ def load_config(path: str, options: dict | None = None) -> Config:
     Raises:
         FileNotFoundError: If there is no such file.
         ImportError: If a module of ``custom_imports`` cannot be imported.
+        ValueError: If the file is no config, or the overrides do not fit it.
     """
-    cfg = Config.fromfile(find_config(path), import_custom_modules=False)
+    cfg = _read(find_config(path))
     if options:
-        cfg.merge_from_dict(options)
+        try:
+            cfg.merge_from_dict(options)
+        except Exception as error:  # by kind of list and key, the host raises any
+            raise ValueError(
+                f'--cfg-options {" ".join(options)}: does not fit {path} ({error})'
+            ) from error
     imports = cfg.get('custom_imports')
     if isinstance(imports, (str, list, tuple)):
         names = [imports] if isinstance(imports, str) else list(imports)
@@ -90,6 +58,21 @@ def load_config(path: str, options: dict | None = None) -> Config:
     if imports:
         import_modules_from_strings(**imports)
     return cfg
+
+
+def _read(path: str) -> Config:
+    """Read a config; whatever its code raises is an error of this file."""
+    check_bases(path)
+    try:
+        return Config.fromfile(path, import_custom_modules=False)
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f'{f.filename}, line {f.lineno}' for f in frames if f.name == _CODE]
+        place = f'{lines[-1]}: ' if lines and not isinstance(error, SyntaxError) else ''
+        reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
+        raise ValueError(
+            f'{path} cannot be read as a config: {place}{reason}'
+        ) from error
 
 
 def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:
@@ -126,7 +109,7 @@ def check_checkpoint(path: str, trust: bool = False, resume: bool = False) -> No
         return
     for part in _shards(path) if osp.isdir(path) else [path]:
         if not osp.isfile(part):
-            raise FileNotFoundError(f'no checkpoint at {osp.abspath(part)}')
+            raise FileNotFoundError(f'no checkpoint at {missing(part)}')
         try:
             _check_file(part, trust, resume)
         except CodeInCheckpoint:

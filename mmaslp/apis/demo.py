@@ -40,6 +40,8 @@ def run_demo(
     *,
     models: Sequence[str] = ('BCE', 'ASLP-MC'),
     epochs: int = 100,
+    overwrite: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Train and test models one after the other; print a table and the paths of files.
 
@@ -48,6 +50,9 @@ def run_demo(
             current folder; their relative paths give the same draws everywhere.
         models (Sequence[str]): Keys of :data:`MODELS`. Defaults to BCE and ASLP-MC.
         epochs (int): Length of each training. Defaults to 100.
+        overwrite (bool): Replace the trainings of an earlier demo in ``work_dir``.
+            Defaults to False.
+        quiet (bool): Print the table and the paths only. Defaults to False.
 
     Raises:
         SystemExit: If a training or a test fails; the end of its output is printed.
@@ -57,7 +62,7 @@ def run_demo(
     folders = {name: work_dir / MODELS[name] for name in models}
     rows = {}
     for name, folder in folders.items():
-        results = _train_and_test(name, folder, epochs)
+        results = _train_and_test(name, folder, epochs, overwrite, quiet)
         for test_set, metrics in results.items():
             rows[f'{name}, {test_set}'] = {
                 label: metrics.get(key) for key, label in COLUMNS.items()
@@ -78,20 +83,21 @@ def run_demo(
 
 
 def _train_and_test(
-    name: str, work_dir: Path, epochs: int
+    name: str, work_dir: Path, epochs: int, overwrite: bool, quiet: bool
 ) -> dict[str, dict[str, Any]]:
     """Train and test one model; return its metrics by test set."""
     path = f'mmaslp::demo/{MODELS[name]}.py'
     options: list[Any] = ['--work-dir', work_dir, '--cfg-options']
     options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.0.end={epochs}']
-    train = ['train', path, *options]
-    show = _progress(epochs, time.monotonic())
+    train = ['train', path, *['--overwrite'] * overwrite, *options]
+    show = _silent if quiet else _progress(epochs, time.monotonic())
     _run(name, train, work_dir / 'train.log', show)
     checkpoint = work_dir / f'epoch_{epochs}.pth'
     test = ['test', path, checkpoint, '--eval', 'ece', 'iou']
     test += ['--report', work_dir / 'report.html', *options]
-    print(f'[{name}] testing', flush=True)
-    _run(name, test, work_dir / 'test.log', lambda line: None)
+    if not quiet:
+        print(f'[{name}] testing', flush=True)
+    _run(name, test, work_dir / 'test.log', _silent)
     return json.loads((work_dir / 'eval' / 'results.json').read_text())
 
 
@@ -113,14 +119,22 @@ def _run(
             text=True,
         ) as process,
     ):
-        for line in process.stdout or ():
-            file.write(line)
-            shown = show(line)
-            if shown:
-                print(f'[{name}] {shown}', flush=True)
+        try:
+            for line in process.stdout or ():
+                file.write(line)
+                shown = show(line)
+                if shown:
+                    print(f'[{name}] {shown}', flush=True)
+        except BaseException:  # interrupted: the training must not go on alone
+            process.terminate()
+            raise
     if process.returncode:
         print(''.join(log.read_text(encoding='utf-8').splitlines(True)[-30:]))
         sys.exit(f'{name}: {" ".join(command)} failed, see {log}')
+
+
+def _silent(line: str) -> None:
+    """Show nothing of a line."""
 
 
 def _progress(epochs: int, start: float) -> Callable[[str], str | None]:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.calibration import check_bins
+from ..core.calibration.bootstrap import check_resamples
+from ..core.validation import check_integer, check_number, optional
 from ..evaluation.map_folder import evaluate_maps
 from ..evaluation.results import save_result
 from ..utils import outputs
@@ -24,6 +26,7 @@ def evaluate_folders(
     sod: bool = False,
     resamples: int = 1000,
     keep_worst: int = 0,
+    max_value: float | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure several folders of maps against one folder of masks.
 
@@ -36,6 +39,8 @@ def evaluate_folders(
         resamples (int): Bootstrap resamples, >= 0. Defaults to 1000.
         keep_worst (int): How many of the most over-confident images to keep, >= 0.
             Defaults to 0.
+        max_value (float, optional): The stored value that stands for probability 1, see
+            :func:`~mmaslp.evaluation.map_folder.evaluate_maps`. Defaults to None.
 
     Returns:
         dict[str, dict]: From the name of a folder (its last part, or its path if last
@@ -48,8 +53,9 @@ def evaluate_folders(
         ImportError: ``sod`` without PySODMetrics.
     """
     check_bins(bins)
-    if resamples < 0 or keep_worst < 0:
-        raise ValueError('--resamples and --worst must not be negative')
+    check_resamples(resamples)
+    optional(check_number, 'max_value', max_value, above=0)
+    check_integer('keep_worst', keep_worst, at_least=0, hint=' (--worst)')
     return {
         name: evaluate_maps(
             folder,
@@ -59,6 +65,7 @@ def evaluate_folders(
             sod=sod,
             resamples=resamples,
             keep_worst=keep_worst,
+            max_value=max_value,
         )
         for name, folder in _names(folders).items()
     }

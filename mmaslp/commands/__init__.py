@@ -6,14 +6,17 @@ A subcommand is a line in :data:`COMMANDS` and a module of that name (with ``_``
 It may offer ``kept(args)``: what an interruption leaves and how to go on.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
+from io import TextIOWrapper
 from types import ModuleType
 
 from .. import register_components
 from ..version import __version__
-from .errors import exit_code_of
+from .errors import exit_code_of, report_error
 from .parser import CommandParser
 
 __all__ = ['COMMANDS', 'main', 'run_command']
@@ -78,13 +81,41 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: See :func:`main`.
     """
-    command = _load(name)
+    try:
+        command = _load(name)
+    except ImportError as error:
+        return report_error(error)
     parser = CommandParser(prog=f'mmaslp {name}', description=command.__doc__)
     command.add_arguments(parser)
+    parser.add_argument(
+        '--quiet', action='store_true', help='results, warnings and errors only'
+    )
     args = parser.parse_args(argv)
-    return exit_code_of(lambda: command.run(args))
+    kept = getattr(command, 'kept', None)
+    return exit_code_of(
+        partial(_run, command, args),
+        config=getattr(args, 'config', None),
+        words=sys.argv[1:] if argv is None else argv,
+        kept=kept and partial(kept, args),
+    )
+
+
+def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
+    from ..utils.progress import showing_progress  # after the help, for its imports
+
+    # Names are printed whatever the bytes in them.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
+    with showing_progress(not args.quiet):
+        return command.run(args)
 
 
 def _load(name: str) -> ModuleType:
-    register_components()
-    return import_module(f'.{name.replace("-", "_")}', __name__)
+    problem = register_components()
+    try:
+        return import_module(f'.{name.replace("-", "_")}', __name__)
+    except ImportError as error:
+        if problem is None:
+            raise
+        raise ImportError(f'mmaslp {name} needs a host: {problem}') from error

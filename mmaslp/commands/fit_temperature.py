@@ -11,14 +11,15 @@ from mmengine.dist import is_main_process
 from ..apis.config import load_config, set_work_dir
 from ..apis.temperature import REGIONS, fit_checkpoint
 from ..utils.temperature_file import temperature_path
-from .arguments import add_host_arguments, add_trust, set_local_rank
+from .arguments import add_host_arguments, add_trust, prepare_launcher
+from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'run']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--out',
@@ -37,9 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit, and print what it gains."""
-    set_local_rank(args)
+    prepare_launcher(args)
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
+    if args.quiet:
+        cfg.log_level = 'WARNING'
     set_work_dir(cfg, args.config, args.work_dir)
     cfg.load_from = args.checkpoint
     fit_checkpoint(cfg, args.out, args.regions, trust_checkpoint=args.trust_checkpoint)

@@ -9,6 +9,7 @@ Example:
 """
 
 import argparse
+from functools import partial
 
 from ..datasets.prepare import SETS, prepare_dataset
 from ..datasets.splitting import Split
@@ -62,5 +63,9 @@ def run(args: argparse.Namespace) -> None:
         split=Split(args.val_list, args.val_ratio, args.test_ratio, args.seed),
         symlink=args.symlink,
         skip_bad=args.skip_bad,
-        report=lambda line: print(line, flush=True),
+        report=_ignore if args.quiet else partial(print, flush=True),
     )
+
+
+def _ignore(line: str) -> None:
+    """Print nothing."""

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from ..apis.config import load_config, set_work_dir
+from ..apis.result_folders import results_folder
 from ..apis.temperature import apply_temperature
 from ..apis.testing import (
     EVALUATIONS,
@@ -18,21 +19,21 @@ from ..apis.testing import (
     evaluate,
     measures_calibration,
     report_sections,
-    results_folder,
     summary_table,
     test_sets,
 )
 from ..core.calibration.border_temperature import temperature_text
 from ..utils.outputs import check_outputs
 from ..visualization.report import write_report
-from .arguments import add_host_arguments, add_trust, set_local_rank
+from .arguments import add_host_arguments, add_trust, prepare_launcher
+from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'run']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--eval',
@@ -72,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Test, then print the table and where the files are."""
-    set_local_rank(args)
+    prepare_launcher(args)
     cfg = _make_config(args)
     results = evaluate(
         cfg,
@@ -110,6 +111,8 @@ def _make_config(args: argparse.Namespace) -> Config:
     """Read the config and apply the options."""
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
+    if args.quiet:
+        cfg.log_level = 'WARNING'
     set_work_dir(cfg, args.config, args.work_dir)
     inputs = [cfg.filename, args.checkpoint, args.temperature]
     cfg.load_from = args.checkpoint

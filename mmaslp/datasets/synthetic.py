@@ -12,6 +12,7 @@ import numpy as np
 from mmseg.registry import DATASETS
 from PIL import Image
 
+from ..core.validation import check_choice, check_integer, check_number
 from .scenes import make_scene, make_texture
 from .sod import SODDataset
 
@@ -121,14 +122,14 @@ class SyntheticSODDataset(SODDataset):
         wrong_share: float = WRONG_SHARE,
         **kwargs: Any,
     ) -> None:
-        if split not in NUM_IMAGES:
-            raise ValueError(f'split must be one of {list(NUM_IMAGES)}, not {split!r}')
+        check_choice('split', split, tuple(NUM_IMAGES))
         self.settings: dict[str, Any] = {
             'seed': seed,
             'size': size,
             'num_images': num_images,
             'wrong_share': wrong_share,
         }
+        _check({**self.settings, 'num_images': {**NUM_IMAGES, **(num_images or {})}})
         super().__init__(data_root=data_root, split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -143,17 +144,12 @@ class SyntheticSODDataset(SODDataset):
 
 def _check(settings):
     """Refuse settings that cannot make a set."""
-    if settings['size'] < 32:
-        raise ValueError(f'size must be 32 or more, not {settings["size"]}')
-    if not 0 <= settings['wrong_share'] <= 1:
-        raise ValueError(
-            f'wrong_share must lie in [0, 1], not {settings["wrong_share"]}'
-        )
-    counts = settings['num_images']
-    if set(counts) != set(NUM_IMAGES) or min(counts.values()) < 1:
-        raise ValueError(
-            f'num_images must be 1 or more for each of {list(NUM_IMAGES)}, not {counts}'
-        )
+    check_integer('seed', settings['seed'], at_least=0)
+    check_integer('size', settings['size'], at_least=32)
+    check_number('wrong_share', settings['wrong_share'], at_least=0, at_most=1)
+    for split, count in settings['num_images'].items():
+        check_choice('a split of num_images', split, tuple(NUM_IMAGES))
+        check_integer(f'num_images of {split}', count, at_least=1)
 
 
 def _write(folder, settings, progress):

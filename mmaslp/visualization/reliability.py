@@ -14,7 +14,8 @@ from matplotlib.patches import Patch
 
 from ..core.calibration import BinTable, signed_gap
 from ..utils.atomic_write import atomic_write
-from .style import BAR, FADED, INK, LABEL, OVER, UNDER, clean_axes
+from ..utils.names import shown
+from .style import BAR, FADED, INK, LABEL, OVER, TITLE, UNDER, clean_axes
 
 FORMATS = ('.png', '.pdf', '.svg')
 
@@ -53,7 +54,7 @@ def reliability_figure(
         top, bottom = axes[:, column]
         _draw_bars(top, result)
         _draw_shares(bottom, result)
-        top.set_title(title, fontsize=9, color=INK, fontweight='bold', pad=25)
+        top.set_title(shown(title), pad=25, **TITLE)
         top.text(
             0.5,
             1.02,

@@ -147,7 +147,7 @@ def test_map_keeps_the_probability():
 
 def test_bad_folders_and_files(folders):
     maps, masks, out = folders / 'val/maps', folders / 'val/masks', folders / 't.json'
-    with pytest.raises(ValueError, match='folder of the maps themselves'):
+    with pytest.raises(ValueError, match='is the folder of the inputs'):
         recalibrate_maps(maps, str(maps) + '/../maps', 2.0)
     with pytest.raises(ValueError, match='cannot be listed'):
         recalibrate_maps(folders / 'no', folders / 'out', 2.0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmaslp.datasets.listing import image_ids, leaf_datasets
+from mmaslp.datasets.listing import data_folders, image_ids, leaf_datasets
 
 
 class Leaf:
@@ -34,3 +34,10 @@ def test_datasets_that_do_not_name_their_images():
         [*image_ids(Wrapper(dataset=object()))]
     with pytest.raises(ValueError, match=r"'img_path', which Leaf does not give"):
         [*image_ids(Leaf(dict(path='a')))]
+
+
+def test_folders_of_images_and_masks():
+    first = Leaf(dict(img_path='a/x.jpg', seg_map_path='b/x.png'))
+    second = Leaf(dict(img_path='a/y.jpg', seg_map_path=None), dict(img_path='c/z.jpg'))
+    assert data_folders(Wrapper(datasets=[first, second])) == ['a', 'b', 'c']
+    assert data_folders(object()) == []

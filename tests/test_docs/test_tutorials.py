@@ -16,7 +16,10 @@ CONFIG = [
     f'train_cfg.max_epochs={EPOCHS}',
     f'param_scheduler.0.end={EPOCHS}',
     *(f'{split}_dataloader.num_workers=0' for split in ('train', 'val', 'test')),
-    *(f'{split}_dataloader.persistent_workers=False' for split in ('train', 'val', 'test')),
+    *(
+        f'{split}_dataloader.persistent_workers=False'
+        for split in ('train', 'val', 'test')
+    ),
 ]
 # What is made shorter: each text must be on the page.
 SHORT = {
