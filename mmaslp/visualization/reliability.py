@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from ..core.calibration import BinTable, signed_gap
 from ..utils.atomic_write import atomic_write
 from ..utils.names import shown
 from .style import BAR, FADED, INK, LABEL, OVER, TITLE, UNDER, clean_axes, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMATS = ('.png', '.pdf', '.svg')
 
