@@ -37,6 +37,9 @@ exclude_patterns = ['_templates']
 
 myst_enable_extensions = ['attrs_inline', 'colon_fence']
 myst_heading_anchors = 3
+# The patterns of the toctree also name pages that may not exist.
+suppress_warnings = ['toc.empty_glob']
+highlight_language = 'none'  # of blocks that name none: commands and their output
 copybutton_exclude = '.linenos, .gp, .go'
 
 PAGES = public_api.documented()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..core.aslp.eager import run_eagerly
 from ..core.aslp.loss import REDUCTIONS
 from ..core.aslp.tensors import (
     at_least_float32,
@@ -78,7 +79,7 @@ class BinaryLoss(nn.Module):
 
     # The check of the labels reads values, which a compiled train_step (cfg.compile)
     # cannot trace. It skips this call instead of failing.
-    @torch.compiler.disable
+    @run_eagerly
     def forward(
         self,
         cls_score: Tensor,
