@@ -37,6 +37,7 @@ exclude_patterns = ['_templates']
 
 myst_enable_extensions = ['attrs_inline', 'colon_fence']
 myst_heading_anchors = 3
+highlight_language = 'none'  # of blocks that name none: commands and their output
 copybutton_exclude = '.linenos, .gp, .go'
 
 PAGES = public_api.documented()
@@ -66,7 +67,13 @@ def check_api_pages(app, env):
 
 def offer_files_of_the_repository(app, docname, source):
     """Make links to Markdown outside of the site downloads, as other files are."""
-    source[0] = re.sub(r'\]\((?=(\.\./)+(benchmarks|README))', '](path:', source[0])
+    page = HERE / docname
+
+    def link(match):
+        outside = HERE not in (page.parent / match[1]).resolve().parents
+        return f'](path:{match[1]})' if outside else match[0]
+
+    source[0] = re.sub(r'\]\((\.\./[^)#]*\.md)\)', link, source[0])
 
 
 def setup(app):

@@ -43,7 +43,8 @@ def public_modules() -> dict[str, list[str]]:
                 for info in pkgutil.iter_modules(module.__path__, f'{module.__name__}.')
                 if _is_public(info, bool(names))
             ]
-    return {name: names for name, names in [*found.items()][1:] + [*found.items()][:1]}
+    found[PACKAGE] = found.pop(PACKAGE)  # to the end
+    return found
 
 
 def documented() -> dict[str, dict[str, list]]:

@@ -41,8 +41,7 @@ def run_command(line: str) -> str:
     _, command, *args = shlex.split(line)
     done = subprocess.run(
         [sys.executable, str(script(command)), *args],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
     )

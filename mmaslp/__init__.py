@@ -21,6 +21,8 @@ _COMPONENTS = {
     'BinaryFocalLoss': 'losses',
     'BinarySegTTAModel': 'models',
     'BrierLoss': 'losses',
+    'CRaCHook': 'engine',
+    'CRaCLoss': 'losses',
     'CalibrationMetric': 'evaluation.metrics',
     'DilatedFusionNeck': 'models',
     'LoadBinaryAnnotations': 'datasets',

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader, load_checkpoint
+from mmengine.runner import CheckpointLoader
 from mmseg.registry import DATASETS, MODELS
 
 from ..core.aslp.bank import AlphaBank
@@ -24,6 +24,7 @@ from ..engine.hooks import ASLPHook
 from ..evaluation.sample_scores import ScoreReader
 from ..utils.json_file import read_json
 from ..utils.progress import track
+from .weights import compare_weights
 
 __all__ = [
     'Levels',
@@ -232,12 +233,15 @@ def predictions(
 
     Raises:
         ValueError: If there is no such pipeline, it gives no mask or a mask of another
-            size than the prediction, or the model has more than two classes.
+            size than the prediction, the weights do not fit, or the model has more than
+            two classes.
     """
     pipeline = Compose(_test_pipeline(cfg))
     infos = _data_infos(dataset, set(ids))
     model = MODELS.build(cfg.model).to(get_device()).eval()
-    load_checkpoint(model, checkpoint, map_location='cpu')
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    if misfit := compare_weights(model, content):  # which loads them too
+        raise misfit.exception()
     reader = ScoreReader()
     for name in track(ids, 'predicting'):
         batch = pseudo_collate([pipeline(dict(infos[name]))])

@@ -37,7 +37,7 @@ from ..utils.temperature_file import (
 from ..visualization.text_table import format_table
 from .config import check_checkpoint
 from .runs import build_runner, name_run
-from .weights import WeightsHook
+from .weights import watch_weights
 
 __all__ = [
     'REGIONS',
@@ -352,7 +352,7 @@ def _runner(cfg: Config) -> Runner:
     run.test_evaluator = []
     run.resume = False
     runner = build_runner(run)
-    runner.register_hook(WeightsHook(strict=True))
+    watch_weights(runner, cfg.get('load_from'), strict=True)
     return runner
 
 

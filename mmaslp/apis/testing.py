@@ -27,7 +27,7 @@ from ..visualization.text_table import format_table, with_mean
 from .config import check_checkpoint
 from .result_folders import check_folders, folder_of_set, results_folder
 from .runs import build_runner, name_run
-from .weights import WeightsHook
+from .weights import watch_weights
 
 __all__ = [
     'EVALUATIONS',
@@ -195,7 +195,7 @@ def _evaluate(
             cfg, evals, folder, out is not None, keep_worst
         )
         runner = build_runner(run)
-        runner.register_hook(WeightsHook(strict=True))
+        watch_weights(runner, cfg.get('load_from'), strict=True)
         dataset = runner.test_loop.dataloader.dataset
         report_findings(ignored_objects(dataset, f'{test_set.name}.dataset'))
         if out_prob is not None:

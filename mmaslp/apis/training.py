@@ -17,7 +17,7 @@ from ..utils.safe_loading import safe_loading
 from ..utils.work_dir import earlier_training, locked, process_rank, remove_training
 from .config import check_checkpoint, newest_checkpoint
 from .runs import build_runner
-from .weights import WeightsHook
+from .weights import watch_weights
 
 __all__ = ['prepare_training', 'run_training', 'use_amp']
 
@@ -118,8 +118,7 @@ def prepare_training(
     loops = runner.train_loop, runner.val_loop
     if not any(isinstance(hook, ASLPHook) for hook in runner.hooks):  # which does so
         report_findings(examine_datasets(*map(dataset_of, loops)))
-    if start is None or not osp.isdir(start):  # a folder holds shards
-        runner.register_hook(WeightsHook(strict=resume))
+    watch_weights(runner, start, strict=resume)
     if overwrite and process_rank(cfg.get('launcher')) == 0:
         for folder in folders:
             remove_training(folder)

@@ -1,6 +1,7 @@
 """Whether the weights of a checkpoint are those of the model of a config."""
 
 import logging
+import os.path as osp
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import Tensor
 
-__all__ = ['Misfit', 'WeightsHook', 'compare_weights']
+__all__ = ['Misfit', 'WeightsHook', 'compare_weights', 'watch_weights']
 
 # What predicts nothing: checkpoints and configs may differ there.
 _NOT_PREDICTING = re.compile(r'auxiliary_head\.|data_preprocessor\.|.*\bloss_decode\.')
@@ -37,6 +38,13 @@ class Misfit:
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.resized or self.unknown)
+
+    def exception(self) -> ValueError:
+        """Return the refusal of the weights."""
+        return ValueError(
+            f'the checkpoint does not fit the model of the config: {self.describe()}. '
+            'Take the config that it was trained with'
+        )
 
     def describe(self, limit: int | None = _MAX_LISTED) -> str:
         """Say what differs.
@@ -123,16 +131,26 @@ class WeightsHook(Hook):
         if not misfit:
             return
         if self.strict:
-            raise ValueError(
-                f'the checkpoint does not fit the model of the config: '
-                f'{misfit.describe()}. Take the config that it was trained with'
-            )
+            raise misfit.exception()
         print_log(
             'load_from does not fit the model everywhere; what is missing or has '
             f'another shape starts anew: {misfit.describe(None)}',
             logger='current',
             level=logging.WARNING,
         )
+
+
+def watch_weights(runner: Any, path: str | None, strict: bool) -> None:
+    """Let a runner compare what it will load.
+
+    Args:
+        runner (Runner): The runner.
+        path (str, optional): The checkpoint. Folders hold parts of weights, which are
+            not compared.
+        strict (bool): See :class:`WeightsHook`.
+    """
+    if path is None or not osp.isdir(path):
+        runner.register_hook(WeightsHook(strict))
 
 
 def _predicts(name: str) -> bool:

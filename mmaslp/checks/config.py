@@ -73,7 +73,9 @@ def check_training(cfg: Mapping) -> list[Finding]:
         list[Finding]: Empty if all is well.
     """
     refusal = _refusal(cfg)
-    return [*_training(cfg, ('train', 'val'))] if refusal is None else [refusal]
+    if refusal is not None:
+        return [refusal]
+    return [*_training(cfg, ('train', 'val')), *_unseen(cfg, ('test',))]
 
 
 def check_testing(cfg: Mapping, tta: bool = False) -> list[Finding]:

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=('FIRST', 'SECOND'),
         default=(None, None),
         help='which result to take of each file, if it holds those of several folders '
-        '(one file may be given twice)',
+        "(one file may be given twice; '' for a file of one result)",
     )
     parser.add_argument('--json', metavar='FILE', help='write the comparison')
     parser.add_argument(
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     comparison = compare_results(
         args.first,
         args.second,
-        names=tuple(args.name),
+        names=tuple(name or None for name in args.name),
         json=args.json,
         resamples=args.resamples,
         seed=args.seed,

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--models',
         nargs='+',
         choices=list(MODELS),
-        default=['BCE', 'ASLP-MC'],
+        default=['BCE', 'ASLP-FB-border'],
         help='what to train and compare',
     )
     parser.add_argument(

@@ -137,7 +137,7 @@ def check_choice(name: str, value: T, choices: Collection[T]) -> T:
     """
     # Compared one by one: the value may be a list, which has no hash.
     if not any(type(value) is type(each) and value == each for each in choices):
-        one_of = ', '.join(map(repr, choices))
+        one_of = ', '.join(map(str, choices))
         raise _refusal(name, f'one of {one_of}', value)
     return value
 

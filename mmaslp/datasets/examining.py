@@ -18,8 +18,8 @@ _OBJECT, _IGNORED = 1, 255
 
 
 def dataset_of(loop: Any) -> Any:
-    """Dataset of a loop of the host; None without a loop."""
-    return None if loop is None else loop.dataloader.dataset
+    """Dataset of a loop of the host; None if it has none."""
+    return getattr(getattr(loop, 'dataloader', None), 'dataset', None)
 
 
 def examine_datasets(train: Any, val: Any) -> Iterator[Finding]:
@@ -110,4 +110,6 @@ def _ignores_objects(labels: Iterable[np.ndarray]) -> bool:
 
 
 def _final_labels(sample: dict) -> np.ndarray:
-    return sample['data_samples'].gt_sem_seg.data.numpy()
+    packed = sample['data_samples']
+    first = packed[0] if isinstance(packed, list) else packed  # views of one image
+    return first.gt_sem_seg.data.numpy()

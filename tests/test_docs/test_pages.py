@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_core.test_layout import RANK
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / 'docs'
 PACKAGE = ROOT / 'mmaslp'
@@ -90,6 +92,10 @@ def test_the_drawing_agrees_with_the_tree():
     rooms = {path.name for path in PACKAGE.iterdir() if (path / '__init__.py').exists()}
     left_out = rooms - {name.split('/')[0] for name in drawn}
     assert not left_out, f'not drawn: {left_out}'
+    # Imports go down, in the drawing as in the layers.
+    heights = re.findall(r'data-module="([^"./]+).*? y="(\d+)"', drawing)
+    ranks = {(int(height), -RANK[room]) for room, height in heights}
+    assert [rank for _, rank in sorted(ranks)] == sorted(rank for _, rank in ranks)
 
 
 def examples(path):

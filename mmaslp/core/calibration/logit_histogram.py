@@ -201,7 +201,7 @@ class LogitHistogram:
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``(K,)`` ``|z|``, pixels and correct pixels of the cells that are not empty."""
+        """Of the cells that are not empty, ``(K,)`` ``|z|``, pixels, correct pixels."""
         counts = self.counts.cpu().numpy().reshape(-1, 2)
         total = counts.sum(1)
         cell = np.flatnonzero(total)

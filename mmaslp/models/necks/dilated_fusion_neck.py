@@ -58,9 +58,7 @@ class DilatedFusionNeck(BaseModule):
         super().__init__(init_cfg)
         for name, each in (('in_channels', in_channels), ('dilations', dilations)):
             if not isinstance(each, Sequence) or not each:
-                raise ValueError(
-                    f'{name} needs a list of one entry or more, got {each!r}'
-                )
+                raise ValueError(f'{name} must be a list of integers, got {each!r}')
             for entry in each:
                 check_integer(f'an entry of {name}', entry, at_least=1)
         check_integer('channels', channels, at_least=1)
