@@ -17,8 +17,8 @@ from ..datasets.masks import read_binary_mask
 from .prob_maps import MAP_SUFFIXES, read_prob_map
 from .protocol import apply_protocol, check_protocol
 from .results import calibration_result
+from .shown_images import ShownImages
 from .sod_measures import load_library, sod_metrics, sod_record
-from .worst_images import WorstImages
 
 MASK_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.gif')
 # Files of file managers, and hidden files.
@@ -51,13 +51,14 @@ def evaluate_maps(
         protocol (str): 'raw' or 'released'. Defaults to 'raw'.
         sod (bool): Also compute the salient-object measures. Defaults to False.
         resamples (int): Bootstrap resamples. Defaults to 1000.
-        keep_worst (int): How many of the most over-confident images to keep.
+        keep_worst (int): How many images to keep for a report: so many of the most
+            over-confident, of the most under-confident and of a random sample.
             Defaults to 0.
 
     Returns:
         dict: A section of a report: ``result``
-        (:func:`~mmaslp.evaluation.results.calibration_result`), ``worst`` (list)
-        and ``metrics`` (the SOD measures or empty).
+        (:func:`~mmaslp.evaluation.results.calibration_result`), ``shown``
+        (:attr:`ShownImages.items`) and ``metrics`` (the SOD measures or empty).
 
     Raises:
         ValueError: A folder or file is not usable; the message lists all problems.
@@ -68,7 +69,7 @@ def evaluate_maps(
         load_library()
     pairs, problems = pair_files(pred_dir, gt_dir)
     total, records, sod_records = CalibrationHistogram(), [], []
-    worst = WorstImages(keep_worst)
+    shown = ShownImages(keep_worst)
     for stem, (pred, gt) in pairs.items():
         prob, label = _read_pair(pred, gt, problems)
         if problems:
@@ -86,7 +87,7 @@ def evaluate_maps(
         if keep_worst:
             metrics = ImageTable([record], bins).per_image()
             own = {key: float(value[0]) for key, value in metrics.items()}
-            worst.push(stem, len(records) - 1, own, prob, label)
+            shown.push(stem, len(records) - 1, own, prob, label)
     if problems:
         raise ValueError(_listing(problems, pred_dir, gt_dir))
     result = calibration_result(
@@ -105,7 +106,7 @@ def evaluate_maps(
         scores = total.score_table('positive')
         measures = sod_metrics(sod_records)
         measures.update(ap=average_precision(scores), auc=roc_auc(scores))
-    return {'result': result, 'worst': worst.items, 'metrics': measures}
+    return {'result': result, 'shown': shown.items, 'metrics': measures}
 
 
 def pair_files(

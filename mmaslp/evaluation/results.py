@@ -15,6 +15,7 @@ from ..core.calibration import (
 )
 from ..core.calibration.bootstrap import bootstrap
 from ..utils.atomic_write import atomic_write
+from ..utils.strict_json import strict_json
 
 # What the edges of regions count in, see `core.regions`.
 REGION_UNIT = 'sqrt(height * width) / 64 pixels'
@@ -127,8 +128,7 @@ def save_result(path: str | Path, result: dict[str, Any]) -> None:
         path (str | Path): Where to; the folder is made if needed.
         result (dict): As :func:`calibration_result` returned it.
     """
-    text = json.dumps(_plain(result), allow_nan=False, indent=1)
-    atomic_write(path, text + '\n')
+    atomic_write(path, strict_json(result, indent=1) + '\n')
 
 
 def load_result(path: str | Path) -> tuple[dict[str, Any], ImageTable]:
@@ -154,14 +154,3 @@ def load_result(path: str | Path) -> tuple[dict[str, Any], ImageTable]:
             'make one with CalibrationMetric or tools/eval_maps.py --json'
         ) from error
     return result, images
-
-
-def _plain(value: Any) -> Any:
-    """Replace nan by null: JSON has no nan."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
