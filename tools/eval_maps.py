@@ -47,7 +47,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--resamples', type=int, default=1000, help='bootstrap, defaults to 1000'
     )
     parser.add_argument(
-        '--worst', type=int, default=6, help='images in the report, defaults to 6'
+        '--worst',
+        type=int,
+        default=6,
+        help='pictures in the report: so many of the most over-confident, of the most '
+        'under-confident and of a random sample; defaults to 6',
+    )
+    parser.add_argument(
+        '--paths', action='store_true', help='keep absolute paths in the report'
     )
     parser.add_argument('--images', help='folder of the photographs, for the report')
     return parser.parse_args(argv)
@@ -73,10 +80,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             protocol=args.protocol,
             sod=args.sod,
             resamples=args.resamples,
-            keep_worst=args.worst if args.report else 0,
         )
         _print(sections)
-        write_outputs(sections, **outputs, images=args.images, settings=vars(args))
+        write_outputs(
+            sections,
+            **outputs,
+            images=args.images,
+            pictures=args.worst,
+            paths=args.paths,
+        )
     except (ValueError, ImportError, OSError) as error:
         print(f'eval_maps: {error}', file=sys.stderr)
         return 1

@@ -10,18 +10,17 @@ from mmengine.dist import is_main_process
 
 from mmaslp.apis.cli import add_host_arguments, exit_on_user_error, set_local_rank
 from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
+from mmaslp.apis.report import PICTURES, test_entries, write_report
 from mmaslp.apis.temperature import apply_temperature
 from mmaslp.apis.testing import (
     EVALUATIONS,
     draw_predictions,
     evaluate,
     measures_calibration,
-    report_sections,
     summary_table,
     test_sets,
 )
 from mmaslp.core.calibration.border_temperature import temperature_text
-from mmaslp.visualization.report import write_report
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -40,6 +39,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out-prob', metavar='DIR', help='write probability maps')
     parser.add_argument('--prob-bits', type=int, choices=(8, 16), default=16)
     parser.add_argument('--report', metavar='FILE', help='write an HTML report')
+    parser.add_argument('--name', help='of the model in the report; else the config')
+    parser.add_argument(
+        '--paths', action='store_true', help='keep absolute paths in the report'
+    )
     parser.add_argument('--out', help='folder that the metrics write predictions to')
     parser.add_argument('--show', action='store_true', help='show predictions')
     parser.add_argument('--show-dir', help='folder for painted images')
@@ -104,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         out_prob=args.out_prob,
         prob_bits=args.prob_bits,
         tta=args.tta,
-        keep_worst=6 if args.report else 0,
+        keep_worst=PICTURES if args.report else 0,
     )
     if not is_main_process():
         return
@@ -117,13 +120,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')
     if args.report:
         settings = {
-            'config': args.config,
-            'checkpoint': args.checkpoint,
             'temperature': args.temperature,
             'test-time augmentation': args.tta,
             'cfg-options': args.cfg_options or '-',
         }
-        write_report(args.report, report_sections(results), settings)
+        files = {'checkpoint': args.checkpoint, 'config': args.config}
+        model = args.name or osp.splitext(osp.basename(args.config))[0]
+        entries = test_entries(results, model, files=files, settings=settings)
+        write_report(args.report, entries, paths=args.paths)
         print(f'report: {args.report}')
 
 

@@ -9,7 +9,7 @@ from ..evaluation.map_folder import evaluate_maps
 from ..evaluation.results import save_result
 from ..visualization.regions import region_figure
 from ..visualization.reliability import FORMATS, reliability_figure, save_figure
-from ..visualization.report import write_report
+from .report import PICTURES, map_entries, write_report
 
 __all__ = ['check_outputs', 'evaluate_folders', 'write_outputs']
 
@@ -22,7 +22,6 @@ def evaluate_folders(
     protocol: str = 'raw',
     sod: bool = False,
     resamples: int = 1000,
-    keep_worst: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Measure several folders of maps against one folder of masks.
 
@@ -33,8 +32,6 @@ def evaluate_folders(
         protocol (str): 'raw' or 'released'. Defaults to 'raw'.
         sod (bool): Also compute the salient-object measures. Defaults to False.
         resamples (int): Bootstrap resamples, >= 0. Defaults to 1000.
-        keep_worst (int): How many of the most over-confident images to keep, >= 0.
-            Defaults to 0.
 
     Returns:
         dict[str, dict]: From the name of a folder (its last part, or its path if last
@@ -47,8 +44,8 @@ def evaluate_folders(
         ImportError: ``sod`` without PySODMetrics.
     """
     check_bins(bins)
-    if resamples < 0 or keep_worst < 0:
-        raise ValueError('--resamples and --worst must not be negative')
+    if resamples < 0:
+        raise ValueError('--resamples must not be negative')
     return {
         name: evaluate_maps(
             folder,
@@ -57,7 +54,6 @@ def evaluate_folders(
             protocol=protocol,
             sod=sod,
             resamples=resamples,
-            keep_worst=keep_worst,
         )
         for name, folder in _names(folders).items()
     }
@@ -96,7 +92,8 @@ def write_outputs(
     plot: str | None = None,
     report: str | None = None,
     images: str | None = None,
-    settings: Mapping[str, Any] | None = None,
+    pictures: int = PICTURES,
+    paths: bool = False,
 ) -> None:
     """Write the results.
 
@@ -106,11 +103,12 @@ def write_outputs(
             folder, else those of each under its name. Defaults to None.
         plot (str, optional): File of the reliability diagrams; the diagrams of regions
             go to a file beside it, whose name ends in ``_regions``. Defaults to None.
-        report (str, optional): File of an HTML report. Defaults to None.
+        report (str, optional): File of an HTML report; a JSON that rebuilds it is
+            written beside it, see :mod:`mmaslp.apis.report`. Defaults to None.
         images (str, optional): Folder of the photographs, for the report. Defaults to
             None.
-        settings (Mapping[str, Any], optional): Settings that the report shows. Defaults
-            to None.
+        pictures (int): How many images the report shows per reason. Defaults to 6.
+        paths (bool): Let the report keep absolute paths. Defaults to False.
     """
     if json:
         content = {
@@ -127,11 +125,10 @@ def write_outputs(
         beside = path.with_name(f'{path.stem}_regions{path.suffix}')
         save_figure(region_figure(results), beside)
     if report:
-        photos = {p.stem: p for p in Path(images).iterdir()} if images else {}
-        with_photos = {
-            name: {**section, 'images': photos} for name, section in sections.items()
-        }
-        write_report(report, with_photos, settings, mean=False)
+        entries = map_entries(
+            sections, images=images, result_file=json, pictures=pictures
+        )
+        write_report(report, entries, pictures=pictures, paths=paths)
 
 
 def _names(folders: Sequence[str]) -> dict[str, str]:

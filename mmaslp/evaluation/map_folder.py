@@ -1,6 +1,6 @@
 """Measuring a folder of probability maps against a folder of masks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from ..datasets.masks import read_binary_mask
 from .prob_maps import MAP_SUFFIXES, read_prob_map
 from .protocol import apply_protocol, check_protocol
 from .results import calibration_result
-from .shown_images import ShownImages
 from .sod_measures import load_library, sod_metrics, sod_record
 
 MASK_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.gif')
@@ -35,7 +34,6 @@ def evaluate_maps(
     protocol: str = 'raw',
     sod: bool = False,
     resamples: int = 1000,
-    keep_worst: int = 0,
 ) -> dict[str, Any]:
     """Measure every map of a folder.
 
@@ -51,14 +49,10 @@ def evaluate_maps(
         protocol (str): 'raw' or 'released'. Defaults to 'raw'.
         sod (bool): Also compute the salient-object measures. Defaults to False.
         resamples (int): Bootstrap resamples. Defaults to 1000.
-        keep_worst (int): How many images to keep for a report: so many of the most
-            over-confident, of the most under-confident and of a random sample.
-            Defaults to 0.
 
     Returns:
-        dict: A section of a report: ``result``
-        (:func:`~mmaslp.evaluation.results.calibration_result`), ``shown``
-        (:attr:`ShownImages.items`) and ``metrics`` (the SOD measures or empty).
+        dict: ``result`` (:func:`~mmaslp.evaluation.results.calibration_result`) and
+        ``metrics`` (the SOD measures or empty).
 
     Raises:
         ValueError: A folder or file is not usable; the message lists all problems.
@@ -69,7 +63,6 @@ def evaluate_maps(
         load_library()
     pairs, problems = pair_files(pred_dir, gt_dir)
     total, records, sod_records = CalibrationHistogram(), [], []
-    shown = ShownImages(keep_worst)
     for stem, (pred, gt) in pairs.items():
         prob, label = _read_pair(pred, gt, problems)
         if problems:
@@ -80,14 +73,9 @@ def evaluate_maps(
         total.merge(image)
         regions = RegionTable()
         regions.update(prob, label)
-        record = ImageTable.record(stem, image, bins, regions=regions)
-        records.append(record)
+        records.append(ImageTable.record(stem, image, bins, regions=regions))
         if sod:
             sod_records.append(sod_record(prob, label))
-        if keep_worst:
-            metrics = ImageTable([record], bins).per_image()
-            own = {key: float(value[0]) for key, value in metrics.items()}
-            shown.push(stem, len(records) - 1, own, prob, label)
     if problems:
         raise ValueError(_listing(problems, pred_dir, gt_dir))
     result = calibration_result(
@@ -106,7 +94,41 @@ def evaluate_maps(
         scores = total.score_table('positive')
         measures = sod_metrics(sod_records)
         measures.update(ap=average_precision(scores), auc=roc_auc(scores))
-    return {'result': result, 'shown': shown.items, 'metrics': measures}
+    return {'result': result, 'metrics': measures}
+
+
+def read_images(
+    pred_dir: str | Path, gt_dir: str | Path, stems: Collection[str], protocol: str
+) -> dict[str, dict[str, np.ndarray]]:
+    """Read some maps of a folder again, with their masks.
+
+    Args:
+        pred_dir (str | Path): Folder of maps.
+        gt_dir (str | Path): Folder of masks.
+        stems (Collection[str]): Names without suffixes.
+        protocol (str): See :func:`evaluate_maps`.
+
+    Returns:
+        dict[str, dict]: By stem: ``prob`` ``(H, W)`` uint16 in units of 1 / 65535 and
+        ``label`` ``(H, W)`` uint8.
+
+    Raises:
+        ValueError: A file has gone, or has changed and is not usable any more.
+    """
+    pairs, problems = pair_files(pred_dir, gt_dir)
+    images = {}
+    for stem in stems:
+        if stem not in pairs:
+            raise ValueError(f'{stem}: neither {pred_dir} nor {gt_dir} may change')
+        prob, label = _read_pair(*pairs[stem], problems)
+        if prob is None or label is None or prob.shape != label.shape:
+            raise ValueError(_listing(problems, pred_dir, gt_dir))
+        prob = np.asarray(apply_protocol(prob, protocol))
+        images[stem] = {
+            'prob': np.rint(prob * 65535).astype(np.uint16),
+            'label': label.astype(np.uint8),
+        }
+    return images
 
 
 def pair_files(
