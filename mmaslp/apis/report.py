@@ -21,7 +21,7 @@ from ..utils.checksum import sha256_of, sha256_of_files
 from ..utils.private_paths import short_names, without_folders
 from ..version import __version__
 from ..visualization.report import Entry, Picture, Report, SourceFile, report_html
-from ..visualization.report.document import is_report, plain_result
+from ..visualization.report.document import is_report, plain_result, without_fine_bins
 from ..visualization.report.pictures import chosen, make_picture
 
 __all__ = ['json_beside', 'map_entries', 'report_files', 'test_entries', 'write_report']
@@ -124,7 +124,7 @@ def map_entries(
             *written,
         )
         dataset = Path(folders[1]).resolve().name
-        entries.append(_entry(name, dataset, section, shown, files))
+        entries.append(_entry(name, dataset, _plain(section), shown, files))
     return entries
 
 
@@ -162,7 +162,7 @@ def test_entries(
         entry = _entry(
             model,
             name,
-            {**section, 'metrics': measures},
+            _plain({**section, 'metrics': measures}),
             _pictures(section.get('shown', {})),
             (*common, *(each for path in written for each in _file('result', path))),
         )
@@ -229,7 +229,7 @@ def _read(path: Path) -> list[Entry]:
     for model, result in results.items():
         known = dataset or _place(path.absolute(), result)[1]
         measures = {key: result[key] for key in SOD_COLUMNS if key in result}
-        section = {'result': result, 'metrics': measures}
+        section = {'result': without_fine_bins(result), 'metrics': measures}
         entry = _entry(model, known, section, (), written)
         assert entry.images is not None  # reads the table, and so checks it
         entries.append(entry)
@@ -256,10 +256,11 @@ def _entry(
     pictures: Sequence[Picture],
     files: Sequence[SourceFile],
 ) -> Entry:
+    """Make an entry; the result is one that JSON can hold."""
     return Entry(
         model,
         dataset,
-        plain_result(section['result']),
+        section['result'],
         {
             key: None if value is None or value != value else float(value)
             for key, value in section.get('metrics', {}).items()
@@ -268,6 +269,10 @@ def _entry(
         tuple(pictures),
         tuple(files),
     )
+
+
+def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {**section, 'result': plain_result(section['result'])}
 
 
 def _images(section: Mapping[str, Any]) -> ImageTable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -116,7 +116,9 @@ class Entry:
 
     def named(self, model: str, dataset: str) -> Entry:
         """Return the same under other names."""
-        return replace(self, model=model, dataset=dataset)
+        entry = replace(self, model=model, dataset=dataset)
+        vars(entry)['images'] = self.images  # not read anew
+        return entry
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,12 @@ class Report:
     def to_json(self) -> str:
         """Return the report as strict JSON; :meth:`from_json` rebuilds it."""
         head = {'format': FORMAT, 'format_version': VERSION}
-        return strict_json({**head, **asdict(self)})
+        return json.dumps(
+            {**head, **_fields(self)},
+            allow_nan=False,
+            separators=(',', ':'),
+            default=_fields,
+        )
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Report:
@@ -193,12 +200,19 @@ def is_report(content: Any) -> bool:
 
 
 def plain_result(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a result as its JSON file would have it, without what a page never needs.
+    """Return a result as its JSON file would have it, see :func:`without_fine_bins`."""
+    return json.loads(strict_json(without_fine_bins(result)))
 
-    The fine bins of the images are left out: they are two thirds of a file.
-    """
-    images = {k: v for k, v in result['images'].items() if k != 'narrow'}
-    return json.loads(strict_json({**result, 'images': images}))
+
+def without_fine_bins(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what no page needs and what takes two thirds of a file."""
+    images = {key: each for key, each in result['images'].items() if key != 'narrow'}
+    return {**result, 'images': images}
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Fields of a dataclass; other values are no JSON."""
+    return {each.name: getattr(value, each.name) for each in fields(value)}
 
 
 def _entry(content: Mapping[str, Any]) -> Entry:
