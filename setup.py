@@ -69,6 +69,7 @@ setup(
     packages=find_packages(include=['mmaslp', 'mmaslp.*']),
     package_data={'mmaslp': ['py.typed']},
     python_requires='>=3.10',
-    install_requires=['torch>=2.1', 'numpy', 'pillow', 'matplotlib>=3.7'],
+    install_requires=['torch>=2.1', 'numpy', 'pillow', 'matplotlib>=3.7', 'tqdm>=4.60'],
     extras_require=EXTRAS,
+    entry_points={'console_scripts': ['mmaslp = mmaslp.commands:main']},
 )

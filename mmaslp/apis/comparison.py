@@ -6,8 +6,9 @@ from typing import Any
 
 from ..core.calibration import REGION_ERRORS, SORTED, ImageTable
 from ..core.calibration.bootstrap import paired_bootstrap
-from ..evaluation.results import load_result
+from ..evaluation.results import load_result, save_result
 from ..utils.image_names import rows_by_name
+from ..utils.outputs import check_outputs
 
 __all__ = ['Comparison', 'compare_results']
 
@@ -37,6 +38,7 @@ def compare_results(
     resamples: int = 2000,
     seed: int = 0,
     confidence_level: float = 0.95,
+    json: str | None = None,
 ) -> Comparison:
     """Compare two result files by a paired bootstrap over their images.
 
@@ -47,9 +49,15 @@ def compare_results(
         seed (int): Seed of the resamples. Defaults to 0.
         confidence_level (float): Of the intervals, in (0, 1). Defaults to 0.95.
 
+        json (str, optional): File to write :attr:`Comparison.metrics` to. Defaults to
+            None.
+
     Raises:
-        ValueError: A file is no result file, or their images or settings differ.
+        ValueError: A file is no result file, their images or settings differ, or
+            ``json`` is one of them or a file of another kind.
+        OSError: ``json`` cannot be written.
     """
+    check_outputs({'--json': (json, 'comparison')}, [first, second])
     results, tables = _matched(first, second)
     one, two = tables
     metrics = paired_bootstrap(
@@ -63,6 +71,8 @@ def compare_results(
             lacking = (*lacking, *REGION_ERRORS)
         if lacking:
             outdated[path] = lacking
+    if json:
+        save_result(json, metrics)
     return Comparison(metrics, len(one), outdated)
 
 

@@ -13,10 +13,11 @@ from typing import Any
 from ..evaluation.results import load_result
 from ..visualization.reliability import reliability_figure, save_figure
 from ..visualization.text_table import format_table
+from .report import json_beside, report_files, write_report
 
 __all__ = ['MODELS', 'run_demo']
 
-# From the name in the table to the config in configs/demo.
+# From the name in the table to the config below configs/demo.
 MODELS = {
     'BCE': 'bce',
     'ASLP-MC': 'aslp_mc',
@@ -36,29 +37,30 @@ _VALIDATION = re.compile(r'Epoch\(val\)\s+\[(\d+)\].*?calib/ece: ([\d.]+)')
 
 
 def run_demo(
-    root: Path,
     work_dir: Path,
     *,
     models: Sequence[str] = ('BCE', 'ASLP-MC'),
     epochs: int = 100,
+    quiet: bool = False,
 ) -> None:
     """Train and test models one after the other; print a table and the paths of files.
 
     Args:
-        root (Path): Folder that holds ``configs`` and ``tools``.
-        work_dir (Path): Where to write.
+        work_dir (Path): Where to write. The built-in data go to ``data`` in the
+            current folder; their relative paths give the same draws everywhere.
         models (Sequence[str]): Keys of :data:`MODELS`. Defaults to BCE and ASLP-MC.
         epochs (int): Length of each training. Defaults to 100.
+        quiet (bool): Print the table and the paths only. Defaults to False.
 
     Raises:
-        SystemExit: If a tool fails; the end of its output is printed.
+        SystemExit: If a training or a test fails; the end of its output is printed.
     """
     # The layers are so small that more threads make it slower.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     folders = {name: work_dir / MODELS[name] for name in models}
     rows = {}
     for name, folder in folders.items():
-        results = _train_and_test(root, name, folder.resolve(), epochs)
+        results = _train_and_test(name, folder, epochs, quiet)
         for test_set, metrics in results.items():
             rows[f'{name}, {test_set}'] = {
                 label: metrics.get(key) for key, label in COLUMNS.items()
@@ -73,39 +75,43 @@ def run_demo(
     together = work_dir / 'reliability.png'
     save_figure(reliability_figure(measured), together)
     print(f'  {"together":8} {together}')
-    print('reports, with the most over-confident images:')
+    print('reports, with pictures:')
     for name, folder in folders.items():
         print(f'  {name:8} {folder / "report.html"}')
+    page = work_dir / 'report.html'
+    parts = [json_beside(folder / 'report.html') for folder in folders.values()]
+    write_report(page, report_files(parts), title='Demo')
+    print(f'  {"together":8} {page}')
 
 
 def _train_and_test(
-    root: Path, name: str, work_dir: Path, epochs: int
+    name: str, work_dir: Path, epochs: int, quiet: bool
 ) -> dict[str, dict[str, Any]]:
     """Train and test one model; return its metrics by test set."""
-    path = root / 'configs' / 'demo' / f'{MODELS[name]}.py'
+    path = f'mmaslp::demo/{MODELS[name]}.py'
     options: list[Any] = ['--work-dir', work_dir, '--cfg-options']
     options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.0.end={epochs}']
-    train = [root / 'tools' / 'train.py', path, *options]
-    show = _progress(epochs, time.monotonic())
-    _run(root, name, train, work_dir / 'train.log', show)
+    train = ['train', path, *options]
+    show = _silent if quiet else _progress(epochs, time.monotonic())
+    _run(name, train, work_dir / 'train.log', show)
     checkpoint = work_dir / f'epoch_{epochs}.pth'
-    test = [root / 'tools' / 'test.py', path, checkpoint, '--eval', 'ece', 'iou']
-    test += ['--report', work_dir / 'report.html', *options]
-    print(f'[{name}] testing', flush=True)
-    _run(root, name, test, work_dir / 'test.log', lambda line: None)
+    test = ['test', path, checkpoint, '--eval', 'ece', 'iou']
+    test += ['--report', work_dir / 'report.html', '--name', name, *options]
+    if not quiet:
+        print(f'[{name}] testing', flush=True)
+    _run(name, test, work_dir / 'test.log', _silent)
     return json.loads((work_dir / 'eval' / 'results.json').read_text())
 
 
 def _run(
-    root: Path,
     name: str,
     command: Sequence[Any],
     log: Path,
     show: Callable[[str], str | None],
 ) -> None:
-    """Run one tool; write its output to a file and print the lines of ``show``."""
+    """Run one command; write its output to a file and print the lines of ``show``."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, *map(str, command)]
+    command = [sys.executable, '-m', 'mmaslp', *map(str, command)]
     with (
         open(log, 'w', encoding='utf-8') as file,
         subprocess.Popen(
@@ -113,19 +119,24 @@ def _run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # The draws depend on the paths of the images. Paths relative to this folder
-            # give the same results wherever the repository lies.
-            cwd=root,
         ) as process,
     ):
-        for line in process.stdout or ():
-            file.write(line)
-            shown = show(line)
-            if shown:
-                print(f'[{name}] {shown}', flush=True)
+        try:
+            for line in process.stdout or ():
+                file.write(line)
+                shown = show(line)
+                if shown:
+                    print(f'[{name}] {shown}', flush=True)
+        except BaseException:  # interrupted: the training must not go on alone
+            process.terminate()
+            raise
     if process.returncode:
         print(''.join(log.read_text(encoding='utf-8').splitlines(True)[-30:]))
         sys.exit(f'{name}: {" ".join(command)} failed, see {log}')
+
+
+def _silent(line: str) -> None:
+    """Show nothing of a line."""
 
 
 def _progress(epochs: int, start: float) -> Callable[[str], str | None]:

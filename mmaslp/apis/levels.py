@@ -23,6 +23,7 @@ from ..datasets.pairing import read_list
 from ..datasets.synthetic import MANIFEST, SyntheticSODDataset
 from ..engine.hooks import ASLPHook
 from ..evaluation.sample_scores import ScoreReader
+from ..utils.progress import track
 
 __all__ = [
     'Levels',
@@ -237,7 +238,7 @@ def predictions(
     model = MODELS.build(cfg.model).to(get_device()).eval()
     load_checkpoint(model, checkpoint, map_location='cpu')
     reader = ScoreReader()
-    for name in ids:
+    for name in track(ids, 'predicting'):
         batch = pseudo_collate([pipeline(dict(infos[name]))])
         with torch.no_grad():
             (sample,) = model.test_step(batch)

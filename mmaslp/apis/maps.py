@@ -7,9 +7,10 @@ from typing import Any
 from ..core.calibration import check_bins
 from ..evaluation.map_folder import evaluate_maps
 from ..evaluation.results import save_result
+from ..utils import outputs
 from ..visualization.regions import region_figure
 from ..visualization.reliability import FORMATS, reliability_figure, save_figure
-from .report import PICTURES, map_entries, write_report
+from .report import PICTURES, json_beside, map_entries, write_report
 
 __all__ = ['check_outputs', 'evaluate_folders', 'write_outputs']
 
@@ -64,25 +65,40 @@ def check_outputs(
     plot: str | None = None,
     report: str | None = None,
     images: str | None = None,
+    inputs: Sequence[str] = (),
+    pictures: int = PICTURES,
 ) -> None:
-    """Refuse, before the work starts, outputs that cannot be written.
+    """Refuse, before the work starts, outputs that cannot or must not be written.
 
     Args:
         json (str, optional): See :func:`write_outputs`.
         plot (str, optional): See there.
         report (str, optional): See there.
         images (str, optional): See there.
+        inputs (Sequence[str]): The folders of maps and of masks. Defaults to none.
+        pictures (int): See :func:`write_outputs`. Defaults to 6.
 
     Raises:
-        ValueError: A folder does not exist, or the plot is of an unknown format.
+        ValueError: A folder does not exist, the plot is of an unknown format, the
+            number of pictures is negative, or a file would be lost, see
+            :func:`~mmaslp.utils.outputs.check_outputs`.
     """
     if plot and not plot.lower().endswith(FORMATS):
         raise ValueError(f'--plot {plot}: write one of {", ".join(FORMATS)}')
-    for name, path in (('json', json), ('plot', plot), ('report', report)):
-        if path and not Path(path).resolve().parent.is_dir():
-            raise ValueError(f'--{name} {path}: its folder does not exist')
+    if pictures < 0:
+        raise ValueError(f'--worst must not be negative, not {pictures}')
     if images and not Path(images).is_dir():
         raise ValueError(f'--images {images}: no such folder')
+    outputs.check_outputs(
+        {
+            '--json': (json, 'result'),
+            '--plot': (plot, 'diagram'),
+            '--plot (regions)': (plot and _beside(plot), 'diagram'),
+            '--report': (report, 'report'),
+            '--report (JSON)': (report and json_beside(report), 'result'),
+        },
+        [*inputs, images],
+    )
 
 
 def write_outputs(
@@ -121,14 +137,17 @@ def write_outputs(
     if plot:
         results = {name: section['result'] for name, section in sections.items()}
         save_figure(reliability_figure(results), plot)
-        path = Path(plot)
-        beside = path.with_name(f'{path.stem}_regions{path.suffix}')
-        save_figure(region_figure(results), beside)
+        save_figure(region_figure(results), _beside(plot))
     if report:
         entries = map_entries(
             sections, images=images, result_file=json, pictures=pictures
         )
         write_report(report, entries, pictures=pictures, paths=paths)
+
+
+def _beside(plot: str) -> Path:
+    path = Path(plot)
+    return path.with_name(f'{path.stem}_regions{path.suffix}')
 
 
 def _names(folders: Sequence[str]) -> dict[str, str]:

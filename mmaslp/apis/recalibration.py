@@ -1,5 +1,6 @@
 """Fitting temperatures on folders of probability maps, and applying them to maps."""
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from ..core.calibration.border_temperature import Temperature, as_temperature, d
 from ..datasets.masks import read_binary_mask
 from ..evaluation.map_folder import list_files, pair_files
 from ..evaluation.prob_maps import MAP_SUFFIXES, read_prob_map, write_prob_map
+from ..utils.names import shown
+from ..utils.outputs import check_folder, check_outputs
+from ..utils.progress import track
 from ..utils.temperature_file import load_temperature, write_temperature
-from .temperature import fit_record, histograms_of
+from .temperature import fit_record, fit_summary, histograms_of
 
 __all__ = [
     'find_temperature',
@@ -28,7 +32,11 @@ BITS = 16
 
 
 def fit_maps(
-    maps: str | Path, masks: str | Path, out: str | Path, regions: str | None = None
+    maps: str | Path,
+    masks: str | Path,
+    out: str | Path,
+    regions: str | None = None,
+    report: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Fit a temperature to the maps of validation images and write it to a JSON file.
 
@@ -39,22 +47,26 @@ def fit_maps(
             :func:`~mmaslp.evaluation.prob_maps.read_prob_map`.
         masks (str | Path): Folder of masks of the same names, see
             :func:`~mmaslp.datasets.masks.read_binary_mask`.
-        out (str | Path): The file; its folder is made if needed.
+        out (str | Path): The file, in a folder that exists.
         regions (str, optional): 'border' to fit a temperature per band of distance
             from the predicted border beside the single one. Defaults to None.
+        report (Callable[[str], None]): Receives what was fitted before it is written,
+            so that a full disk costs no fit. Defaults to ``print``.
 
     Returns:
         dict: What :func:`~mmaslp.apis.temperature.fit_record` returns; and ``maps``,
         ``masks``, ``date``.
 
     Raises:
-        ValueError: If a folder or a file does not serve, or the maps allow no
-            temperature.
+        ValueError: If a folder or a file does not serve, the maps allow no temperature,
+            or ``out`` would replace a file of another kind.
+        OSError: If ``out`` cannot be written.
     """
     histograms = histograms_of(regions)
+    check_outputs({'--fit': (out, 'temperature')}, [maps, masks])
     pairs, problems = pair_files(maps, masks)
     _refuse(problems)
-    for map_path, mask_path in pairs.values():
+    for map_path, mask_path in track(pairs.values(), 'fitting'):
         try:
             logit, mask = map_logits(map_path), read_binary_mask(mask_path)
         except OSError as error:
@@ -73,10 +85,8 @@ def fit_maps(
         masks=str(masks),
         date=datetime.now(timezone.utc).isoformat(timespec='seconds'),
     )
-    try:
-        write_temperature(str(out), record)
-    except OSError as error:
-        raise ValueError(f'{out}: cannot be written ({error.strerror})') from error
+    report(fit_summary(record))
+    write_temperature(str(out), record)
     return record
 
 
@@ -95,21 +105,18 @@ def recalibrate_maps(
         int: Number of maps.
 
     Raises:
-        ValueError: If a folder or a file does not serve, or both folders are the same.
-            Maps before a file that cannot be read have been written then.
+        ValueError: If a folder or a file does not serve, both folders are the same, or
+            an image that is no map of ours would be replaced. Maps before a file that
+            cannot be read have been written then.
     """
     maps, out_dir = Path(maps), Path(out_dir)
-    if maps.resolve() == out_dir.resolve():
-        raise ValueError(
-            f'{out_dir} is the folder of the maps themselves, which would be lost: '
-            'write to another one'
-        )
+    check_folder(out_dir, [maps], '--out')
     problems: list[str] = []
     files = list_files(maps, MAP_SUFFIXES, 'map', problems)
     _refuse(problems)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        for stem, path in files.items():
+        for stem, path in track(files.items(), 'writing'):
             prob = recalibrate_map(map_logits(path), temperature)
             write_prob_map(out_dir / f'{stem}.png', prob, BITS)
     except OSError as error:
@@ -195,4 +202,4 @@ def _refuse(problems: list[str]) -> None:
     """Raise the first of several problems with files, in one line."""
     if problems:
         more = f' (and {len(problems) - 1} more like it)' if problems[1:] else ''
-        raise ValueError(problems[0] + more)
+        raise ValueError(shown(problems[0]) + more)

@@ -14,10 +14,14 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from ..checks.parts import is_type, metrics_of
+from ..datasets.listing import data_folders
 from ..evaluation.metrics import CalibrationMetric
 from ..evaluation.sod_measures import SOD_COLUMNS
 from ..utils.atomic_write import atomic_write
+from ..utils.outputs import check_folder
+from ..utils.safe_loading import safe_loading
 from ..visualization.text_table import format_table, with_mean
+from .config import check_checkpoint
 from .runs import build_runner, name_run
 
 __all__ = [
@@ -26,6 +30,7 @@ __all__ = [
     'draw_predictions',
     'evaluate',
     'measures_calibration',
+    'results_folder',
     'summary_table',
     'test_sets',
 ]
@@ -121,11 +126,12 @@ def evaluate(
     prob_bits: int = 16,
     tta: bool = False,
     keep_worst: int = 0,
+    trust_checkpoint: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Test a model on several sets, one run each.
 
-    Files of a set go to ``{cfg.work_dir}/eval/{name}``, the metrics of all of them to
-    ``{cfg.work_dir}/eval/results.json``.
+    Files of a set go to ``{results_folder(cfg, tta)}/{name}``, the metrics of all of
+    them to ``results.json`` beside these folders.
 
     Args:
         cfg (Config): Config with ``load_from``, ``work_dir`` and ``launcher`` set.
@@ -139,18 +145,64 @@ def evaluate(
         tta (bool): Average over the views of ``cfg.tta_pipeline``. Defaults to False.
         keep_worst (int): How many images of each kind to keep for a report, see
             ``CalibrationMetric``. Defaults to 0.
+        trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
+            to False.
 
     Returns:
         dict[str, dict]: Per set: ``metrics`` ({name: float}; the host's IoUMetric gives
         percentages; undefined ones are nan), ``ood``, ``folder``, and from a
         ``CalibrationMetric`` ``result`` and ``shown`` (main process only).
+
+    Raises:
+        FileNotFoundError: The checkpoint does not exist.
+        ValueError: It is damaged or asks for code, nothing is measured, or a folder of
+            outputs holds images or masks of the data.
     """
+    check_checkpoint(cfg.load_from, trust_checkpoint)
+    _check_folders(cfg, sets, {'--out': out, '--out-prob': out_prob})
+    with safe_loading(trust_checkpoint):
+        return _evaluate(cfg, sets, evals, out, out_prob, prob_bits, tta, keep_worst)
+
+
+def results_folder(cfg: Config, tta: bool = False) -> str:
+    """Name the folder of the results, another one for each way of testing.
+
+    Args:
+        cfg (Config): With ``work_dir``; a ``TemperatureHook`` in ``custom_hooks``
+            counts.
+        tta (bool): Whether views are averaged. Defaults to False.
+
+    Returns:
+        str: ``{work_dir}/eval``, with ``_tta`` and ``_T{temperature}`` where they apply
+        (``_Tregions`` for temperatures by region, ``_Tfile`` for one that the hook
+        reads itself).
+    """
+    name = 'eval_tta' if tta else 'eval'
+    for hook in cfg.get('custom_hooks') or []:
+        if is_type(hook, 'TemperatureHook'):
+            given = hook.get('temperature')
+            if isinstance(given, (int, float)):
+                name += f'_T{given:.6g}'
+            else:
+                name += '_Tfile' if given is None else '_Tregions'
+    return osp.join(cfg.work_dir, name)
+
+
+def _evaluate(
+    cfg: Config,
+    sets: Sequence[TestSet],
+    evals: Sequence[str] | None,
+    out: str | None,
+    out_prob: str | None,
+    prob_bits: int,
+    tta: bool,
+    keep_worst: int,
+) -> dict[str, dict[str, Any]]:
     results = {}
+    base = results_folder(cfg, tta)
     for test_set in sets:
         several = len(sets) > 1
-        folder = _folder(out, test_set, several) or osp.join(
-            cfg.work_dir, 'eval', test_set.name
-        )
+        folder = _folder(out, test_set, several) or osp.join(base, test_set.name)
         run = _config_of_run(cfg, test_set, several, tta)
         run.test_evaluator = _evaluators(
             cfg, evals, folder, out is not None, keep_worst
@@ -173,7 +225,7 @@ def evaluate(
             if isinstance(metric, CalibrationMetric) and 'result' not in entry:
                 entry.update(result=metric.result, shown=metric.shown)
     if is_main_process():
-        _save(osp.join(cfg.work_dir, 'eval', 'results.json'), results)
+        _save(osp.join(base, 'results.json'), results)
     return results
 
 
@@ -192,6 +244,18 @@ def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
     rows = {names[n]: e['metrics'] for n, e in results.items()}
     apart = [names[n] for n, e in results.items() if e['ood']]
     return format_table(with_mean(rows, apart), columns)
+
+
+def _check_folders(
+    cfg: Config, sets: Sequence[TestSet], outputs: dict[str, str | None]
+) -> None:
+    """Refuse to write into a folder of images or masks."""
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    for test_set in sets:
+        inputs = data_folders(DATASETS.build(copy.deepcopy(test_set.dataset)))
+        for name, base in outputs.items():
+            for other in sets:
+                check_folder(_folder(base, other, len(sets) > 1), inputs, name)
 
 
 def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> Config:

@@ -1,9 +1,10 @@
-"""The images of a training set."""
+"""The images of a data set."""
 
+import os.path as osp
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ['image_ids', 'leaf_datasets']
+__all__ = ['data_folders', 'image_ids', 'leaf_datasets']
 
 
 def leaf_datasets(dataset: Any) -> Iterator[Any]:
@@ -45,3 +46,21 @@ def image_ids(dataset: Any) -> Iterator[str]:
                 f"ASLPHook tells images apart by 'img_path', which {name} does not "
                 'give in get_data_info()'
             ) from error
+
+
+def data_folders(dataset: Any) -> list[str]:
+    """List the folders in which the images and masks of a data set lie.
+
+    Args:
+        dataset (Any): A dataset of MMEngine or MMSegmentation, wrapped or not.
+
+    Returns:
+        list[str]: Sorted, each once; none of a dataset that does not list its files.
+    """
+    found = set()
+    for leaf in leaf_datasets(dataset):
+        for i in range(len(leaf)) if hasattr(leaf, 'get_data_info') else ():
+            info = leaf.get_data_info(i)
+            paths = (info.get('img_path'), info.get('seg_map_path'))
+            found.update(osp.dirname(path) for path in paths if path)
+    return sorted(found)

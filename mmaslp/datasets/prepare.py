@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from ..utils.atomic_write import atomic_write
+from ..utils.names import shown
+from ..utils.progress import track
 from .checking import check_pairs, image_size
 from .layouts import get_layout
 from .masks import read_binary_mask
@@ -141,15 +143,15 @@ class _Job:
             found[layout] = good, bad
         if not found:
             raise FileNotFoundError('\n'.join(missing))
-        shown = problems[:MAX_SHOWN]
+        listed = [shown(problem) for problem in problems[:MAX_SHOWN]]
         if len(problems) > MAX_SHOWN:
-            shown.append(f'... and {len(problems) - MAX_SHOWN} more')
+            listed.append(f'... and {len(problems) - MAX_SHOWN} more')
         if problems and not self.skip_bad:
             raise ValueError(
                 f'{len(problems)} problems, nothing was written (--skip-bad leaves '
-                'these files out):\n' + '\n'.join(shown)
+                'these files out):\n' + '\n'.join(listed)
             )
-        for problem in shown:
+        for problem in listed:
             self.report(f'left out: {problem}')
         for message in missing:
             self.report(f'not prepared: {message}')
@@ -228,12 +230,10 @@ class _Job:
         parent, base = osp.split(osp.abspath(target))
         partial = osp.join(parent, f'.{base}.partial')
         shutil.rmtree(partial, ignore_errors=True)
-        for number, (relative, write) in enumerate(files.items(), 1):
+        for relative, write in track(files.items(), f'writing {shown(target)}'):
             path = osp.join(partial, *relative.split('/'))
             os.makedirs(osp.dirname(path), exist_ok=True)
             write(path)
-            if number % 5000 == 0:
-                self.report(f'{target}: {number} of {len(files)} files written')
         os.rename(partial, target)
 
     def copy_of(self, source: str) -> Writer:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from ..core.calibration import (
     roc_auc,
 )
 from ..datasets.masks import read_binary_mask
+from ..utils.names import shown
+from ..utils.progress import track
 from .prob_maps import MAP_SUFFIXES, read_prob_map
 from .protocol import apply_protocol, check_protocol
 from .results import calibration_result
@@ -63,7 +66,7 @@ def evaluate_maps(
         load_library()
     pairs, problems = pair_files(pred_dir, gt_dir)
     total, records, sod_records = CalibrationHistogram(), [], []
-    for stem, (pred, gt) in pairs.items():
+    for stem, (pred, gt) in track(pairs.items(), f'measuring {shown(pred_dir)}'):
         prob, label = _read_pair(pred, gt, problems)
         if problems:
             continue  # no result will be reported: only look for more problems
@@ -164,7 +167,10 @@ def pair_files(
 def list_files(
     folder: Path, suffixes: Sequence[str], what: str, problems: list[str]
 ) -> dict[str, Path]:
-    """List a folder as {stem: path}; all other entries are problems."""
+    """List a folder as {stem: path}; all other entries are problems.
+
+    Stems are in Unicode's form NFC: the file systems of macOS write NFD.
+    """
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -181,10 +187,10 @@ def list_files(
             problems.append(
                 f'{path}: not a {what}; known endings are {", ".join(suffixes)}'
             )
-        elif path.stem in found:
-            problems.append(f'{path}: the same name as {found[path.stem].name}')
+        elif (stem := normalize('NFC', path.stem)) in found:
+            problems.append(f'{path}: the same name as {found[stem].name}')
         else:
-            found[path.stem] = path
+            found[stem] = path
     if not found and not problems:
         raise ValueError(f'{folder}: there are no {what}s in this folder')
     return found
@@ -223,8 +229,9 @@ def _size(array: np.ndarray) -> str:
 
 def _listing(problems: list[str], pred_dir: str | Path, gt_dir: str | Path) -> str:
     """One message for all problems."""
-    lines = [f'{len(problems)} problem(s) with {pred_dir} and {gt_dir}:']
-    lines += [f'  - {problem}' for problem in problems[:MAX_LISTED]]
+    folders = f'{shown(pred_dir)} and {shown(gt_dir)}'
+    lines = [f'{len(problems)} problem(s) with {folders}:']
+    lines += [f'  - {shown(problem)}' for problem in problems[:MAX_LISTED]]
     if len(problems) > MAX_LISTED:
         lines.append(f'  ... and {len(problems) - MAX_LISTED} more')
     return '\n'.join(lines)

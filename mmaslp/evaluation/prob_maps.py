@@ -7,6 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..core.calibration.inputs import ROUNDING
+from ..utils.pictures import write_picture
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy')
@@ -21,14 +22,16 @@ def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) 
     / (2**bits - 1): 0.002 with 8 bits, 7.7e-6 with 16.
 
     Args:
-        path (str | Path): Where to; ends with .png. Its folder must exist.
+        path (str | Path): Where to; ends with .png. Its folder is made if needed. A
+            file that is there must be a map or picture of mmaslp.
         prob (Tensor | np.ndarray): ``(H, W)`` in [0, 1].
         bits (int): 8 or 16. Defaults to 16.
 
     Raises:
         ValueError: ``bits`` is neither 8 nor 16, ``path`` does not end with .png,
             ``prob`` is not ``(H, W)`` or has NaN or values further than 1e-6 outside
-            [0, 1].
+            [0, 1]; or the file that is there is another image.
+        OSError: It cannot be written; names the file.
     """
     if bits not in BITS:
         raise ValueError(f'bits must be 8 or 16, not {bits!r}')
@@ -40,7 +43,7 @@ def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) 
         raise ValueError(f'{path}: a map has shape (H, W), not {prob.shape}')
     prob = _in_range(prob, path)
     scaled = np.rint(prob * (2**bits - 1)).astype(BITS[bits])
-    Image.fromarray(scaled).save(path)
+    write_picture(path, scaled)
 
 
 def read_prob_map(path: str | Path) -> np.ndarray:

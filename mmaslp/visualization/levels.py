@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..utils.names import shown
 from .panels import image_panels
 from .style import INK, OVER
 
@@ -74,7 +75,7 @@ def _draw_item(figure, item, left, bottom):
         x = left + i * (PANEL + GAP / 2) / width
         axes = figure.add_axes((x, bottom, PANEL / width, PANEL / height))
         _draw_panel(axes, panel, item['label'])
-    text = f'α {item["alpha"]:.5f}   {_stem(item["name"])}'
+    text = f'α {item["alpha"]:.5f}   {shown(_stem(item["name"]))}'
     figure.text(
         left,
         bottom + (PANEL + TITLE / 4) / height,
@@ -82,6 +83,7 @@ def _draw_item(figure, item, left, bottom):
         fontsize=6.5,
         color=OVER if item['wrong'] else INK,
         fontweight='bold' if item['wrong'] else 'normal',
+        parse_math=False,
     )
 
 

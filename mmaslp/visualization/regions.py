@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..core.calibration import BORDERS, REGION_ERRORS
-from .style import BAR, FADED, INK, LABEL, OVER, UNDER, clean_axes
+from ..utils.names import shown
+from .style import BAR, FADED, INK, LABEL, OVER, TITLE, UNDER, clean_axes
 from .text_table import metric_text
 
 
@@ -77,7 +78,7 @@ def region_figure(results: Mapping[str, dict[str, Any]], width: float = 3.3) -> 
             f'distance from the {border} border\nin units of √(height · width) / 64 px',
             **LABEL,
         )
-        top.set_title(title, fontsize=9, color=INK, fontweight='bold', pad=16)
+        top.set_title(shown(title), pad=16, **TITLE)
         top.text(
             0.5,
             1.02,

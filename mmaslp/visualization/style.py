@@ -9,6 +9,13 @@ INK, GRID = '#22282f', '#d9dee4'
 FADED = '66'  # alpha of a filled gap
 # Of axis labels.
 LABEL: dict[str, Any] = {'fontsize': 8, 'color': INK}
+# Of names of models and sets, which are no formulas: a $ in them is a $.
+TITLE: dict[str, Any] = {
+    'fontsize': 9,
+    'color': INK,
+    'fontweight': 'bold',
+    'parse_math': False,
+}
 
 
 def clean_axes(axes: Axes) -> None:

@@ -5,7 +5,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
+from mmaslp.apis.config import (
+    check_checkpoint,
+    load_config,
+    set_work_dir,
+)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def folders(tmp_path):
 
 def test_metrics_are_those_of_all_maps(folders):
     maps, masks = folders
-    section = evaluate_maps(maps, masks, resamples=0, keep_worst=1)
+    section = evaluate_maps(maps, masks, resamples=0)
     total, regions, oe = CalibrationHistogram(), RegionTable(), {}
     for name in 'ab':
         image = CalibrationHistogram()

@@ -1,7 +1,6 @@
 """The hook that runs the learner of the levels in a training of MMSegmentation."""
 
 import logging
-import os
 import os.path as osp
 from collections.abc import Sequence
 from numbers import Real
@@ -29,6 +28,7 @@ from ...datasets.listing import image_ids
 from ...evaluation.run_context import add_picture
 from ...models.losses.finding import find_losses, unwrap
 from ...utils.level_table import write_level_table
+from ...utils.outputs import check_kind
 from ...visualization.alpha import alpha_histogram
 from .measured import read_measured
 from .schedule import Schedule, is_validation_due
@@ -78,8 +78,8 @@ class ASLPHook(Hook):
         draw_histogram (bool): Send a histogram of the levels to every visualizer
             backend at each validation. Defaults to True.
         export (str, optional): Name of the table of images and levels, lowest level
-            first, in the work directory. The hook writes it when training ends.
-            Defaults to 'alpha.csv'; None writes none.
+            first, in the work directory; ends in .csv. The hook writes it when training
+            ends. Defaults to 'alpha.csv'; None writes none.
         **rule_options: Options of the rule: ``gain``, ``gap`` and ``solver`` of
             :class:`~mmaslp.core.FB`; ``eta``, ``lam`` and ``solver`` of
             :class:`~mmaslp.core.MC` and :class:`~mmaslp.core.ME`; ``landmark`` of ME.
@@ -129,6 +129,11 @@ class ASLPHook(Hook):
             check_alpha(alpha, 0.0)
         if log_interval < 1:
             raise ValueError(f'log_interval must be >= 1, got {log_interval!r}')
+        if export is not None and not str(export).lower().endswith('.csv'):
+            raise ValueError(
+                f'export must end in .csv, got {export!r}: it names a table, and no '
+                'other file may be replaced by it'
+            )
         if warmup_epochs is None:
             warmup_epochs = 5 if self.rule.learns else 0
         self.warmup_epochs = warmup_epochs
@@ -148,6 +153,8 @@ class ASLPHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Check the run, make the learner, restore the state of a resumed run."""
+        if self.export is not None:  # now, and not at the end of the training
+            check_kind(self._export_path(runner), 'levels', 'export')
         dataset = runner.train_loop.dataloader.dataset
         model = unwrap(runner.model)
         check_model(model)
@@ -236,14 +243,16 @@ class ASLPHook(Hook):
         """Write the table of images and levels."""
         if self.export is None or not is_main_process():
             return
-        path = osp.join(runner.work_dir, self.export)
-        os.makedirs(osp.dirname(path), exist_ok=True)
+        path = self._export_path(runner)
         bank, profile = self.aslp.bank, self.aslp.profile
         if profile is not None:
             _log(f'levels by region, from the border on: {profile.tolist()}')
             return
         write_level_table(path, bank.ids, bank.alpha.numpy())
         _log(f'levels of {len(bank)} images written to {path}')
+
+    def _export_path(self, runner: Any) -> str:
+        return osp.join(runner.work_dir, self.export)
 
     def _common_seed(self, runner: Any) -> int:
         # One seed for all ranks, independent of randomness.diff_rank_seed.
