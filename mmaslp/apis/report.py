@@ -195,12 +195,13 @@ def report_files(
     for number, path in enumerate(files):
         try:
             found = _read(Path(path))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
-                raise ValueError(f'{path}: {error}') from error
+        except OSError as error:
+            raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as e:
             raise ValueError(
-                f'{path}: is no result file of mmaslp ({type(error).__name__}: {error})'
-            ) from error
+                f'{path}: is no result file of mmaslp ({type(e).__name__}: {e}); make '
+                'one with `mmaslp test` or `mmaslp eval-maps --json`'
+            ) from e
         if names is not None:
             models = list(dict.fromkeys(entry.model for entry in found))
             if len(models) > 1:
@@ -214,7 +215,7 @@ def report_files(
 
 
 def _read(path: Path) -> list[Entry]:
-    content = json.loads(path.read_bytes())
+    content = json.loads(path.read_bytes(), parse_constant=_no_number)
     if is_report(content):
         return list(Report.from_json(content).entries)
     written = _file('result', path)
@@ -234,6 +235,10 @@ def _read(path: Path) -> list[Entry]:
         assert entry.images is not None  # reads the table, and so checks it
         entries.append(entry)
     return entries
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f'{text} is no number of JSON')
 
 
 def _place(path: Path, result: Mapping[str, Any]) -> tuple[str, str]:

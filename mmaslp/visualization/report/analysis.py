@@ -122,16 +122,14 @@ def analyse(report: Report, resamples: int = RESAMPLES) -> Analysis:
     Raises:
         ValueError: The table of a result cannot be used.
     """
-    groups: dict[Any, list[Entry]] = {}
-    for entry in report.entries:
-        groups.setdefault(_identity(entry), []).append(entry)
-    names = _distinct([entries[0].dataset for entries in groups.values()])
+    groups = _grouped(report.entries)
+    names = _distinct([entries[0].dataset for entries in groups])
     named = [
         [
             entry.named(model, name)
             for entry, model in zip(entries, _distinct([e.model for e in entries]))
         ]
-        for entries, name in zip(groups.values(), names)
+        for entries, name in zip(groups, names)
     ]
     models = tuple(dict.fromkeys(e.model for entries in named for e in entries))
     sets = tuple(
@@ -147,6 +145,24 @@ def analyse(report: Report, resamples: int = RESAMPLES) -> Analysis:
     known = {key for group in sets for m in group.members for key in m.estimates}
     keys = tuple(key for key in CALIBRATION_KEYS if key in known)
     return Analysis(sets, models, keys, _means(sets, models, keys))
+
+
+def _grouped(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Put results of the same images together, but not one model on two sets."""
+    groups: list[tuple[Any, list[Entry]]] = []
+    for entry in entries:
+        identity = _identity(entry)
+        for other, members in groups:
+            twice = any(
+                each.model == entry.model and each.dataset != entry.dataset
+                for each in members
+            )
+            if other == identity and not twice:
+                members.append(entry)
+                break
+        else:
+            groups.append((identity, [entry]))
+    return [members for _, members in groups]
 
 
 def _identity(entry: Entry) -> Any:

@@ -41,14 +41,13 @@ for (const chart of all('svg.chart')) {
 }
 
 // Pictures: one large, arrow keys go through all panels of its image.
-const dialog = document.querySelector('dialog'), large = dialog.querySelector('img');
-const words = dialog.querySelector('figcaption');
+const dialog = document.querySelector('dialog');
 let panels, at;
 const enlarge = to => {
   at = (to + panels.length) % panels.length;
   const {src, alt} = panels[at].querySelector('img');
-  Object.assign(large, {src, alt});
-  words.textContent = alt;
+  Object.assign(dialog.querySelector('img'), {src, alt});
+  dialog.querySelector('figcaption').textContent = alt;
 };
 for (const button of all('button.zoom')) button.addEventListener('click', () => {
   panels = all('button.zoom', button.closest('.shown'));
@@ -57,6 +56,5 @@ for (const button of all('button.zoom')) button.addEventListener('click', () => 
 });
 dialog.querySelector('.close').addEventListener('click', () => dialog.close());
 dialog.addEventListener('keydown', event => {
-  const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
-  if (step) enlarge(at + step);
+  enlarge(at + ({ArrowRight: 1, ArrowLeft: -1}[event.key] || 0));
 });
