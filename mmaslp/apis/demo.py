@@ -13,7 +13,8 @@ from typing import Any
 from ..evaluation.results import load_result
 from ..visualization.reliability import reliability_figure, save_figure
 from ..visualization.text_table import format_table
-from .report import json_beside, report_files, write_report
+from .report import json_beside, write_report
+from .report_entries import file_entries
 
 __all__ = ['MODELS', 'run_demo']
 
@@ -80,7 +81,7 @@ def run_demo(
         print(f'  {name:8} {folder / "report.html"}')
     page = work_dir / 'report.html'
     parts = [json_beside(folder / 'report.html') for folder in folders.values()]
-    write_report(page, report_files(parts), title='Demo')
+    write_report(page, file_entries(parts), title='Demo')
     print(f'  {"together":8} {page}')
 
 

@@ -10,7 +10,8 @@ from ..evaluation.results import save_result
 from ..utils import outputs
 from ..visualization.regions import region_figure
 from ..visualization.reliability import FORMATS, reliability_figure, save_figure
-from .report import PICTURES, json_beside, map_entries, write_report
+from .report import PICTURES, json_beside, write_report
+from .report_entries import map_entries
 
 __all__ = ['check_outputs', 'evaluate_folders', 'write_outputs']
 

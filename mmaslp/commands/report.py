@@ -10,7 +10,8 @@ Example:
 
 import argparse
 
-from ..apis.report import PICTURES, json_beside, report_files, write_report
+from ..apis.report import PICTURES, json_beside, write_report
+from ..apis.report_entries import file_entries
 from ..utils.outputs import check_outputs
 
 __all__ = ['add_arguments', 'run']
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
         },
         args.results,
     )
-    entries = report_files(args.results, args.name)
+    entries = file_entries(args.results, args.name)
     write_report(
         args.out,
         entries,

@@ -11,7 +11,8 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from ..apis.config import load_config, set_work_dir
-from ..apis.report import PICTURES, json_beside, test_entries, write_report
+from ..apis.report import PICTURES, json_beside, write_report
+from ..apis.report_entries import test_entries
 from ..apis.temperature import apply_temperature
 from ..apis.testing import (
     EVALUATIONS,

@@ -1,160 +1,54 @@
+import argparse
 import json
-import math
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from mmaslp.apis.maps import evaluate_folders
-from mmaslp.apis.report import (
-    json_beside,
-    map_entries,
-    report_files,
-    test_entries,
-    write_report,
+from mmaslp.apis.report import json_beside, write_report
+from mmaslp.commands.report import add_arguments, run
+from mmaslp.version import __version__
+
+# Not importable by name under pytest's importlib mode.
+helper = SimpleNamespace(
+    **runpy.run_path(Path(__file__).parents[1] / 'test_visualization' / 'sections.py')
 )
-from mmaslp.commands.report import add_arguments
-from mmaslp.commands.report import run as run_command
-from mmaslp.evaluation.results import save_result
-from mmaslp.utils.checksum import sha256_of
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    """Maps of two models, masks, photographs and result files."""
-    root = tmp_path_factory.mktemp('maps')
-    rng = np.random.default_rng(0)
-    for name in ('<A>', 'B', 'masks', 'photos'):
-        (root / name).mkdir()
-        for image in range(4):
-            pixels = rng.integers(0, 256, (8, 9)).astype(np.uint8)
-            if name == 'masks':
-                pixels = (pixels > 127) * np.uint8(255)
-            Image.fromarray(pixels).save(root / name / f'{image}.png')
-    return root
+def test_page_and_json_name_no_folder_of_this_machine(tmp_path):
+    entry = helper.entry('/home/me/maps', number=2)
+    entry.result['images']['names'] = ['/home/me/x/1.png', '/home/me/x/2.png']
+    entry.result['settings']['gt_dir'] = '/home/me/masks'
+    path = tmp_path / 'x.html'
+    argv = ['/usr/bin/x.py', '/home/me/maps', "root='/home/me/d'"]
+    for paths in (False, True):
+        report = write_report(path, [entry], paths=paths, argv=argv)
+        written = path.read_text() + json_beside(path).read_text()
+        assert ('/home/me' in written) == paths
+        assert '/usr/bin' not in written
+    report = write_report(path, [entry], argv=argv)
+    assert report.command.startswith('x.py maps ')
+    assert report.version == __version__ and report.created.endswith(' UTC')
+    assert json_beside('a/b.html') == Path('a/b.report.json')
 
 
-@pytest.fixture(scope='module')
-def sections(folder):
-    maps = [str(folder / name) for name in ('<A>', 'B')]
-    return evaluate_folders(maps, str(folder / 'masks'), resamples=5)
+def test_command_as_a_module(tmp_path):
+    argv = ['/venv/mmaslp/__main__.py', 'report', 'a b']
+    entry = helper.entry(number=2)
+    report = write_report(tmp_path / 'x.html', [entry], argv=argv)
+    assert report.command == "mmaslp report 'a b'"
 
 
-def test_maps_have_one_page(folder, sections, tmp_path):
-    save_result(tmp_path / 'r.json', sections['B']['result'])
-    entries = map_entries(
-        sections,
-        images=str(folder / 'photos'),
-        result_file=tmp_path / 'r.json',
-        pictures=2,
-    )
-    path = tmp_path / 'page.html'
-    write_report(path, entries, pictures=2, argv=['/x/eval_maps.py', str(folder / 'B')])
-    page, content = path.read_text(), json_beside(path).read_text()
-    assert '&lt;A&gt;' in page and '<A>' not in page
-    for text in (page, content):
-        assert str(folder) not in text  # no path of this machine
-    assert '<code>eval_maps.py B</code>' in page
-    assert sha256_of(tmp_path / 'r.json') in page and 'masks (4 files)' in page
-    names = [[picture.name for picture in entry.pictures] for entry in entries]
-    assert names[0] == names[1]  # all models show the same images
-    assert set(entries[0].pictures[0].panels) == {
-        'image',
-        'mask',
-        'probability',
-        'error',
-    }
-    reasons = [why for picture in entries[0].pictures for why in picture.reasons]
-    assert reasons.count('sample') == 2 and 1 <= reasons.count('over') <= 2
-    write_report(path, entries, paths=True)
-    assert str(folder) in path.read_text()
-
-
-def test_a_report_rebuilds_its_page(sections, tmp_path):
-    path = tmp_path / 'a.html'
-    first = write_report(path, map_entries(sections, pictures=1), title='T')
-    again = report_files([json_beside(path)])
-    assert again == list(first.entries)
-    write_report(tmp_path / 'b.html', again, title='T', argv=['x'])
-    one, two = (
-        (tmp_path / name).read_text().split('<h2 id="h-provenance">')[0]
-        for name in ('a.html', 'b.html')
-    )
-    assert one == two
-
-
-def test_results_of_different_times_are_joined(sections, tmp_path):
-    run = tmp_path / 'bce' / 'eval' / 'second'
-    save_result(run / 'calibration_test.json', sections['B']['result'])
-    save_result(tmp_path / 'isnet.json', sections['<A>']['result'])
-    both = {name: section['result'] for name, section in sections.items()}
-    save_result(tmp_path / 'both.json', both)
-    files = [run / 'calibration_test.json', tmp_path / 'isnet.json']
-    entries = report_files([*files, tmp_path / 'both.json'])
-    assert [entry.model for entry in entries] == ['bce', 'isnet', '<A>', 'B']
-    assert [entry.dataset for entry in entries] == ['second', 'masks', 'masks', 'masks']
-    assert [each.name for each in entries[0].files] == ['calibration_test.json']
-    named = report_files(files, ['x', 'y'])
-    assert [entry.model for entry in named] == ['x', 'y']
-    with pytest.raises(ValueError, match='--name: 1 names for 2 files'):
-        report_files(files, ['x'])
-    with pytest.raises(ValueError, match='holds 2 models'):
-        report_files([tmp_path / 'both.json'], ['x'])
-
-
-@pytest.mark.parametrize(
-    'content',
-    ['', '[]', '{}', '{"a": 1}', '{"images": {}}', '[' * 10**5, '\xff', 'NaN'],
-)
-def test_other_files_are_refused_by_name(content, tmp_path):
-    path = tmp_path / 'x.json'
-    path.write_bytes(content.encode('latin-1'))
-    with pytest.raises(ValueError, match=r'x\.json: is no result file'):
-        report_files([path])
-
-
-def test_a_number_that_is_none_is_refused(sections, tmp_path):
-    result = sections['B']['result']
-    save_result(tmp_path / 'x.json', {**result, 'ece': 0.123456})
-    text = (tmp_path / 'x.json').read_text().replace('0.123456', 'NaN')
-    (tmp_path / 'x.json').write_text(text)
-    with pytest.raises(ValueError, match=r'x\.json: .*NaN'):
-        report_files([tmp_path / 'x.json'])
-
-
-def test_sets_of_a_test(sections, tmp_path):
-    result = sections['B']['result']
-    shown = {'over': [], 'under': [], 'sample': []}
-    entry = dict(result=result, shown=shown, ood=False, folder=str(tmp_path))
-    results = {
-        'a': dict(entry, metrics=dict(ece=result['ece'], mae=math.nan)),
-        'b': dict(entry, metrics={}, ood=True),
-        'c': dict(metrics=dict(mae=0.2), ood=False, folder='y'),
-    }
-    (tmp_path / 'x.pth').write_bytes(b'1')
-    save_result(tmp_path / 'calibration_test.json', result)
-    files = {'checkpoint': str(tmp_path / 'x.pth'), 'config': 'none.py'}
-    found = test_entries(results, 'BCE', files=files, settings={'t': 1, 'n': None})
-    assert [(each.model, each.dataset, each.ood) for each in found] == [
-        ('BCE', 'a', False),
-        ('BCE', 'b', True),
-    ]
-    assert found[0].measures == {'mae': None} and found[0].settings == {'t': '1'}
-    roles = [(each.role, each.name) for each in found[0].files]
-    assert roles == [('checkpoint', 'x.pth'), ('result', 'calibration_test.json')]
-
-
-def test_command(sections, tmp_path, capsys):
-    import argparse
-
-    save_result(tmp_path / 'x.json', sections['B']['result'])
+def test_command(tmp_path, capsys):
+    write_report(tmp_path / 'x.html', [helper.entry(number=2)])
+    result = str(json_beside(tmp_path / 'x.html'))
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     out = tmp_path / 'page.html'
-    arguments = [str(tmp_path / 'x.json'), '-o', str(out), '--name', 'Mine']
-    run_command(parser.parse_args(arguments))
-    assert 'Mine' in out.read_text() and str(out) in capsys.readouterr().out
+    run(parser.parse_args([result, '-o', str(out), '--name', 'Mine', '--title', 'T']))
+    assert '<h1>T</h1>' in out.read_text() and str(out) in capsys.readouterr().out
     content = json.loads(json_beside(out).read_text())
     assert content['entries'][0]['model'] == 'Mine'
     with pytest.raises(ValueError, match='is an input'):
-        run_command(parser.parse_args([str(out), '-o', str(out)]))
+        run(parser.parse_args([str(out), '-o', str(out)]))
