@@ -157,6 +157,18 @@ _TERMS = (
         'higher',
         'Mean intersection over union of both classes, in per cent.',
     ),
+    Term(
+        'aAcc %',
+        'pixel accuracy %',
+        'higher',
+        'The share of pixels whose class is right, in per cent.',
+    ),
+    Term(
+        'mAcc %',
+        'class accuracy %',
+        'higher',
+        'The same for each class on its own, averaged over the classes, in per cent.',
+    ),
 )
 _BY_KEY = {each.key: each for each in _TERMS}
 
