@@ -2,8 +2,8 @@
 
 With MMSegmentation (the host) installed, ``import mmaslp`` registers the loss, the
 hooks, the metrics, the datasets, the neck and the TTA model with its registries.
-Without a host it registers nothing and gives no warning: :mod:`mmaslp.core` is pure
-torch and works alone.
+Without a host it registers nothing and gives no warning: :mod:`mmaslp.core` and
+:mod:`mmaslp.losses` are pure torch and work alone.
 """
 
 import sys
@@ -18,21 +18,23 @@ from .version import __version__
 # The registered components, and the subpackage of each.
 _COMPONENTS = {
     'ASLPHook': 'engine',
-    'BinaryFocalLoss': 'models',
+    'BinaryFocalLoss': 'losses',
     'BinarySegTTAModel': 'models',
-    'BrierLoss': 'models',
+    'BrierLoss': 'losses',
+    'CRaCHook': 'engine',
+    'CRaCLoss': 'losses',
     'CalibrationMetric': 'evaluation.metrics',
     'DilatedFusionNeck': 'models',
     'LoadBinaryAnnotations': 'datasets',
-    'ML1ACELoss': 'models',
-    'MbLSLoss': 'models',
-    'NACLLoss': 'models',
+    'ML1ACELoss': 'losses',
+    'MbLSLoss': 'losses',
+    'NACLLoss': 'losses',
     'ProbMapHook': 'engine',
     'RandomCenterCrop': 'datasets',
-    'SCBCELoss': 'models',
+    'SCBCELoss': 'losses',
     'SODDataset': 'datasets',
     'SODMetric': 'evaluation.metrics',
-    'SVLSLoss': 'models',
+    'SVLSLoss': 'losses',
     'SyntheticSODDataset': 'datasets',
     'TemperatureHook': 'engine',
 }
@@ -44,7 +46,7 @@ def _host_problem() -> str | None:
     if find_spec('mmseg') is None:
         return (
             'MMSegmentation is not installed: run `pip install "mmaslp[onedl]"` (or '
-            '"mmaslp[openmmlab]"); mmaslp.core works without it'
+            '"mmaslp[openmmlab]"); mmaslp.core and mmaslp.losses work without it'
         )
     try:
         import_module('mmseg.registry')
@@ -72,6 +74,7 @@ def register_components() -> str | None:
         from .utils.checkpoint import allow_history_buffers
 
         allow_history_buffers()
+        import_module('.registry', __name__)
         __all__.extend(_COMPONENTS)
     return problem
 
@@ -94,6 +97,8 @@ if not _is_command():
 
 def __getattr__(name):
     # Called for a component only without a host, and before the command registers.
+    if _COMPONENTS.get(name) == 'losses':
+        return getattr(import_module('.losses', __name__), name)
     if name in _COMPONENTS:
         problem = register_components()
         if problem is None:

@@ -41,13 +41,16 @@ def _import_host() -> list[Finding]:
 
 def _examine_config(config: str) -> list[Finding]:
     from .apis.config import load_config
+    from .apis.data import build_datasets, examine_data, iters_per_epoch
     from .checks.config import check_config, check_data
 
     try:
         cfg = load_config(config)
     except Exception as error:
         return [Finding('error', f'{config} cannot be read: {error}')]
-    findings = check_config(cfg) + check_data(cfg)
+    datasets, findings = build_datasets(cfg)
+    findings += check_config(cfg, iters_per_epoch(cfg, datasets.get('train')))
+    findings += check_data(cfg) + examine_data(cfg, datasets)
     if not any(finding.level in ('error', 'warning') for finding in findings):
         findings.append(Finding('ok', f'{config} works with the plugin'))
     return findings

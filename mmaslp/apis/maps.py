@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.calibration import check_bins
+from ..core.calibration.bootstrap import check_resamples
+from ..core.validation import check_integer, check_number, optional
 from ..evaluation.map_folder import evaluate_maps
 from ..evaluation.results import save_result
 from ..utils import outputs
@@ -24,6 +26,7 @@ def evaluate_folders(
     protocol: str = 'raw',
     sod: bool = False,
     resamples: int = 1000,
+    max_value: float | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure several folders of maps against one folder of masks.
 
@@ -34,6 +37,8 @@ def evaluate_folders(
         protocol (str): 'raw' or 'released'. Defaults to 'raw'.
         sod (bool): Also compute the salient-object measures. Defaults to False.
         resamples (int): Bootstrap resamples, >= 0. Defaults to 1000.
+        max_value (float, optional): The stored value that stands for probability 1, see
+            :func:`~mmaslp.evaluation.map_folder.evaluate_maps`. Defaults to None.
 
     Returns:
         dict[str, dict]: From the name of a folder (its last part, or its path if last
@@ -46,8 +51,8 @@ def evaluate_folders(
         ImportError: ``sod`` without PySODMetrics.
     """
     check_bins(bins)
-    if resamples < 0:
-        raise ValueError('--resamples must not be negative')
+    check_resamples(resamples)
+    optional(check_number, 'max_value', max_value, above=0)
     return {
         name: evaluate_maps(
             folder,
@@ -56,6 +61,7 @@ def evaluate_folders(
             protocol=protocol,
             sod=sod,
             resamples=resamples,
+            max_value=max_value,
         )
         for name, folder in _names(folders).items()
     }
@@ -86,8 +92,7 @@ def check_outputs(
     """
     if plot and not plot.lower().endswith(FORMATS):
         raise ValueError(f'--plot {plot}: write one of {", ".join(FORMATS)}')
-    if pictures < 0:
-        raise ValueError(f'--worst must not be negative, not {pictures}')
+    check_integer('pictures', pictures, at_least=0, hint=' (--worst)')
     if images and not Path(images).is_dir():
         raise ValueError(f'--images {images}: no such folder')
     outputs.check_outputs(

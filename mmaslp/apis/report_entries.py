@@ -1,6 +1,5 @@
 """What a report is made of: folders of maps, a test, files of results."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +10,12 @@ import numpy as np
 from ..core.calibration import ImageTable
 from ..evaluation.map_folder import MASK_SUFFIXES, list_files, read_images
 from ..evaluation.prob_maps import MAP_SUFFIXES
+from ..evaluation.result_checks import check_figures, check_settings
+from ..evaluation.results import BROKEN, MAX_BYTES
 from ..evaluation.shown_images import REASONS, sample_rank
 from ..evaluation.sod_measures import SOD_COLUMNS
 from ..utils.checksum import sha256_of, sha256_of_files
+from ..utils.json_file import read_json
 from ..visualization.report import Entry, Picture, Report, SourceFile
 from ..visualization.report.document import (
     is_report,
@@ -53,8 +55,7 @@ def map_entries(
     entries = []
     for name, section in sections.items():
         settings = section['result']['settings']
-        folders = (settings['pred_dir'], settings['gt_dir'])
-        found = read_images(*folders, stems, settings['protocol']) if stems else {}
+        found = _read_maps(settings, stems)
         metrics = tables[name].per_image()
         rows = {stem: row for row, stem in enumerate(tables[name].names)}
         shown = []
@@ -65,11 +66,11 @@ def map_entries(
             why = [each for each in why if stem in reasons[each]]
             shown.append(make_picture(item, photos.get(stem), why))
         files = (
-            *_folder('maps', folders[0], MAP_SUFFIXES),
-            *_folder('masks', folders[1], MASK_SUFFIXES),
+            *_folder('maps', settings['pred_dir'], MAP_SUFFIXES),
+            *_folder('masks', settings['gt_dir'], MASK_SUFFIXES),
             *written,
         )
-        dataset = Path(folders[1]).resolve().name
+        dataset = Path(settings['gt_dir']).resolve().name
         entries.append(_entry(name, dataset, _plain(section), shown, files))
     return entries
 
@@ -143,7 +144,7 @@ def file_entries(
             found = _read(Path(path))
         except OSError as error:
             raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
-        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as e:
+        except BROKEN as e:
             raise ValueError(
                 f'{path}: is no result file of mmaslp ({type(e).__name__}: {e}); make '
                 'one with `mmaslp test` or `mmaslp eval-maps --json`'
@@ -160,13 +161,32 @@ def file_entries(
     return entries
 
 
+def _read_maps(
+    settings: Mapping[str, Any], stems: Sequence[str]
+) -> dict[str, dict[str, np.ndarray]]:
+    if not stems:
+        return {}
+    given = (settings[key] for key in ('pred_dir', 'gt_dir'))
+    return read_images(*given, stems, settings['protocol'], settings['max_value'])
+
+
 def _read(path: Path) -> list[Entry]:
-    content = json.loads(path.read_bytes(), parse_constant=_no_number)
+    content = read_json(path, MAX_BYTES)
     if is_report(content):
-        return list(Report.from_json(content).entries)
-    written = _file('result', path)
+        entries = list(Report.from_json(content).entries)
+    else:
+        entries = _result_entries(path, content)
+    for entry in entries:
+        check_settings(entry.result['settings'])
+        check_figures(entry.result, entry.images)
+    return entries
+
+
+def _result_entries(path: Path, content: Any) -> list[Entry]:
+    """Make entries of one result, or of several by name."""
     if not isinstance(content, dict) or not content:
         raise TypeError('it holds no dictionary')
+    written = _file('result', path)
     if 'images' in content:
         model, dataset = _place(path.absolute(), content)
         results = {model: content}
@@ -177,14 +197,8 @@ def _read(path: Path) -> list[Entry]:
         known = dataset or _place(path.absolute(), result)[1]
         measures = {key: result[key] for key in SOD_COLUMNS if key in result}
         section = {'result': without_fine_bins(result), 'metrics': measures}
-        entry = _entry(model, known, section, (), written)
-        assert entry.images is not None  # reads the table, and so checks it
-        entries.append(entry)
+        entries.append(_entry(model, known, section, (), written))
     return entries
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f'{text} is no number of JSON')
 
 
 def _place(path: Path, result: Mapping[str, Any]) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from mmengine.dist import all_reduce, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from ..checks.data import tests_on_validation
+from ..checks.data import same_images
 from ..checks.parts import is_type, metrics_of
 from ..core.calibration.border_temperature import (
     BandHistograms,
@@ -37,6 +37,7 @@ from ..utils.temperature_file import (
 from ..visualization.text_table import format_table
 from .config import check_checkpoint
 from .runs import build_runner, name_run
+from .weights import watch_weights
 
 __all__ = [
     'REGIONS',
@@ -97,10 +98,14 @@ def fit_checkpoint(
         check_checkpoint(cfg.load_from, trust_checkpoint)
     digest = fingerprint(cfg.get('load_from'))
     path = out or temperature_path(cfg.load_from)
-    check_outputs({'--out': (path, 'temperature')}, [cfg.load_from, cfg.filename])
+    check_outputs(
+        {'--out': (path, 'temperature')},
+        [cfg.load_from, cfg.filename],
+        make_folders=True,
+    )
     with safe_loading(trust_checkpoint):
         histograms, num_images = collect_logits(cfg, regions)
-    if tests_on_validation(cfg):
+    if same_images(cfg, 'test', 'val'):
         print_log(
             'test_dataloader has the images of val_dataloader: after this fit its '
             'metrics are not those of unseen images',
@@ -346,7 +351,9 @@ def _runner(cfg: Config) -> Runner:
     run.test_cfg = run.get('test_cfg') or dict(type='TestLoop')
     run.test_evaluator = []
     run.resume = False
-    return build_runner(run)
+    runner = build_runner(run)
+    watch_weights(runner, cfg.get('load_from'), strict=True)
+    return runner
 
 
 def _hooks_without(cfg: Config, *names: str) -> list:

@@ -4,25 +4,31 @@ import copy
 import json
 import math
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
+from ..checks.config import check_testing
+from ..checks.findings import Finding
 from ..checks.parts import is_type, metrics_of
-from ..datasets.listing import data_folders
+from ..checks.validation import no_foreground
+from ..datasets.examining import ignored_objects
 from ..evaluation.metrics import CalibrationMetric
 from ..evaluation.sod_measures import SOD_COLUMNS
 from ..utils.atomic_write import atomic_write
-from ..utils.outputs import check_folder
+from ..utils.findings import report_findings
 from ..utils.safe_loading import safe_loading
 from ..visualization.text_table import format_table, with_mean
 from .config import check_checkpoint
+from .result_folders import check_folders, folder_of_set, results_folder
 from .runs import build_runner, name_run
+from .weights import watch_weights
 
 __all__ = [
     'EVALUATIONS',
@@ -30,7 +36,6 @@ __all__ = [
     'draw_predictions',
     'evaluate',
     'measures_calibration',
-    'results_folder',
     'summary_table',
     'test_sets',
 ]
@@ -112,7 +117,7 @@ def _check_files(cfg: Config, sets: list[TestSet]) -> None:
         failed = [m.split(': ', 1)[0] for m in missing]
         rest = [s.name for s in sets if s.name not in failed]
         others = ' '.join(rest)
-        hint = f'\nto test the others: tools/test.py --sets {others}' if rest else ''
+        hint = f'\nto test the others: mmaslp test --sets {others}' if rest else ''
         raise ValueError('\n'.join(missing) + hint)
 
 
@@ -155,37 +160,17 @@ def evaluate(
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
-        ValueError: It is damaged or asks for code, nothing is measured, or a folder of
-            outputs holds images or masks of the data.
+        ValueError: It is damaged, asks for code or does not fit the model, config or
+            masks do not serve, nothing is measured, or a folder of outputs holds images
+            or masks of the data.
     """
-    check_checkpoint(cfg.load_from, trust_checkpoint)
-    _check_folders(cfg, sets, {'--out': out, '--out-prob': out_prob})
+    report_findings(check_testing(cfg, tta))
+    if cfg.get('load_from'):
+        check_checkpoint(cfg.load_from, trust_checkpoint)
+    datasets = {each.name: each.dataset for each in sets}
+    check_folders(cfg, datasets, {'--out': out, '--out-prob': out_prob})
     with safe_loading(trust_checkpoint):
         return _evaluate(cfg, sets, evals, out, out_prob, prob_bits, tta, keep_worst)
-
-
-def results_folder(cfg: Config, tta: bool = False) -> str:
-    """Name the folder of the results, another one for each way of testing.
-
-    Args:
-        cfg (Config): With ``work_dir``; a ``TemperatureHook`` in ``custom_hooks``
-            counts.
-        tta (bool): Whether views are averaged. Defaults to False.
-
-    Returns:
-        str: ``{work_dir}/eval``, with ``_tta`` and ``_T{temperature}`` where they apply
-        (``_Tregions`` for temperatures by region, ``_Tfile`` for one that the hook
-        reads itself).
-    """
-    name = 'eval_tta' if tta else 'eval'
-    for hook in cfg.get('custom_hooks') or []:
-        if is_type(hook, 'TemperatureHook'):
-            given = hook.get('temperature')
-            if isinstance(given, (int, float)):
-                name += f'_T{given:.6g}'
-            else:
-                name += '_Tfile' if given is None else '_Tregions'
-    return osp.join(cfg.work_dir, name)
 
 
 def _evaluate(
@@ -202,14 +187,19 @@ def _evaluate(
     base = results_folder(cfg, tta)
     for test_set in sets:
         several = len(sets) > 1
-        folder = _folder(out, test_set, several) or osp.join(base, test_set.name)
+        folder = folder_of_set(out, test_set.name, several) or osp.join(
+            base, test_set.name
+        )
         run = _config_of_run(cfg, test_set, several, tta)
         run.test_evaluator = _evaluators(
             cfg, evals, folder, out is not None, keep_worst
         )
         runner = build_runner(run)
+        watch_weights(runner, cfg.get('load_from'), strict=True)
+        dataset = runner.test_loop.dataloader.dataset
+        report_findings(ignored_objects(dataset, f'{test_set.name}.dataset'))
         if out_prob is not None:
-            maps = _folder(out_prob, test_set, several)
+            maps = folder_of_set(out_prob, test_set.name, several)
             measure = [m for m in run.test_evaluator if is_type(m, 'CalibrationMetric')]
             scores = measure[0].get('scores', 'auto') if measure else 'auto'
             runner.register_hook(
@@ -221,12 +211,23 @@ def _evaluate(
         results[test_set.name] = entry = dict(
             metrics=metrics, ood=test_set.ood, folder=folder
         )
+        if not test_set.ood:
+            report_findings(_without_foreground(test_set.name, runner))
         for metric in runner.test_loop.evaluator.metrics:
             if isinstance(metric, CalibrationMetric) and 'result' not in entry:
                 entry.update(result=metric.result, shown=metric.shown)
     if is_main_process():
         _save(osp.join(base, 'results.json'), results)
     return results
+
+
+def _without_foreground(name: str, runner: Runner) -> Iterator[Finding]:
+    """Look for a set without objects that is not among the ``ood_sets``."""
+    metrics = runner.test_loop.evaluator.metrics
+    if any(
+        isinstance(m, CalibrationMetric) and m.has_foreground is False for m in metrics
+    ):
+        yield no_foreground(name, 'config: name this set in ood_sets')
 
 
 def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
@@ -246,23 +247,11 @@ def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
     return format_table(with_mean(rows, apart), columns)
 
 
-def _check_folders(
-    cfg: Config, sets: Sequence[TestSet], outputs: dict[str, str | None]
-) -> None:
-    """Refuse to write into a folder of images or masks."""
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
-    for test_set in sets:
-        inputs = data_folders(DATASETS.build(copy.deepcopy(test_set.dataset)))
-        for name, base in outputs.items():
-            for other in sets:
-                check_folder(_folder(base, other, len(sets) > 1), inputs, name)
-
-
 def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> Config:
     run = copy.deepcopy(cfg)
     name_run(run, test_set.name)
     if run.get('visualizer') is not None and run.visualizer.get('save_dir'):
-        show_dir = _folder(run.visualizer.save_dir, test_set, several)
+        show_dir = folder_of_set(run.visualizer.save_dir, test_set.name, several)
         run.visualizer.save_dir = show_dir
     run.test_dataloader.dataset = test_set.dataset
     if tta:
@@ -340,10 +329,6 @@ def measures_calibration(cfg: Config, evals: Sequence[str] | None) -> bool:
         return 'ece' in evals
     metrics = metrics_of(cfg, 'test_evaluator')
     return any(is_type(metric, 'CalibrationMetric') for metric in metrics)
-
-
-def _folder(base: str | None, test_set: TestSet, several: bool) -> str | None:
-    return osp.join(base, test_set.name) if base and several else base
 
 
 def _by_last_name(metrics: dict[str, Any]) -> dict[str, float]:

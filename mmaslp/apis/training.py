@@ -9,10 +9,15 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from ..checks.config import check_training
+from ..datasets.examining import dataset_of, examine_datasets
+from ..engine.hooks import ASLPHook
+from ..utils.findings import report_findings
 from ..utils.safe_loading import safe_loading
 from ..utils.work_dir import earlier_training, locked, process_rank, remove_training
 from .config import check_checkpoint, newest_checkpoint
 from .runs import build_runner
+from .weights import watch_weights
 
 __all__ = ['prepare_training', 'run_training', 'use_amp']
 
@@ -84,8 +89,9 @@ def prepare_training(
     Raises:
         FileNotFoundError: A checkpoint or data is missing.
         ValueError: A checkpoint is damaged or asks for code, the work directory holds
-            another training, the data has problems, or ``amp`` does not fit the
-            optimizer of the config.
+            another training, config or data have problems, or ``amp`` does not fit the
+            optimizer of the config. The runner raises it later if it resumes from
+            weights that do not fit.
     """
     if amp:
         use_amp(cfg)
@@ -102,10 +108,17 @@ def prepare_training(
     _check_folders(folders, start, resume, overwrite)
     if start is not None:
         check_checkpoint(start, trust_checkpoint, resume)
+    findings = check_training(cfg)
+    refused = [finding for finding in findings if finding.level == 'error']
+    report_findings(refused)  # before anything is built
     runner = build_runner(cfg)
+    report_findings(findings)
     runner.register_hook(_KeepOtherBest(folders))
     # They build the data sets, so a missing folder is reported here too.
-    _ = runner.train_loop, runner.val_loop
+    loops = runner.train_loop, runner.val_loop
+    if not any(isinstance(hook, ASLPHook) for hook in runner.hooks):  # which does so
+        report_findings(examine_datasets(*map(dataset_of, loops)))
+    watch_weights(runner, start, strict=resume)
     if overwrite and process_rank(cfg.get('launcher')) == 0:
         for folder in folders:
             remove_training(folder)

@@ -6,7 +6,10 @@ __all__ = ['start_level']
 
 
 def start_level(
-    alpha: float | None, of_losses: Iterable[float], learns: bool
+    alpha: float | None,
+    of_losses: Iterable[float],
+    learns: bool,
+    hook: str = 'ASLPHook',
 ) -> tuple[float, list[str]]:
     """Decide on the level that every image starts with.
 
@@ -14,6 +17,7 @@ def start_level(
         alpha (float, optional): ``alpha`` of the hook, in [0, 1].
         of_losses (Iterable[float]): ``alpha`` of every SCBCELoss.
         learns (bool): Whether the rule moves levels.
+        hook (str): What the hook is called. Defaults to 'ASLPHook'.
 
     Returns:
         tuple[float, list[str]]: The level: that of the hook; else 0 for a rule that
@@ -31,19 +35,19 @@ def start_level(
         if len(levels) > 1:
             raise ValueError(
                 'the SCBCELoss modules have different levels alpha '
-                f"{sorted(levels)}: give ASLPHook(rule='fixed') the one for all"
+                f"{sorted(levels)}: give {hook}(rule='fixed') the one for all"
             )
         (level,) = levels
         if not level:
             warnings.append(
-                "rule='fixed' with the level 0 perturbs no label; give ASLPHook or "
+                f"rule='fixed' with the level 0 perturbs no label; give {hook} or "
                 'SCBCELoss an alpha'
             )
     unused = sorted(levels - {0.0, level})
     if unused:
         warnings.append(
             f'SCBCELoss has the level {unused[0]:g} (alpha, or eps / beta), but under '
-            f'ASLPHook every image starts with {level:g}: give the hook alpha, or take '
+            f'{hook} every image starts with {level:g}: give the hook alpha, or take '
             'it out of the loss'
         )
     return level, warnings

@@ -19,6 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument('first', help='result file')
     parser.add_argument('second', help='result file of the same images')
+    parser.add_argument(
+        '--name',
+        nargs=2,
+        metavar=('FIRST', 'SECOND'),
+        default=(None, None),
+        help='which result to take of each file, if it holds those of several folders '
+        "(one file may be given twice; '' for a file of one result)",
+    )
     parser.add_argument('--json', metavar='FILE', help='write the comparison')
     parser.add_argument(
         '--confidence-level', type=float, default=0.95, help='defaults to 0.95'
@@ -32,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
     comparison = compare_results(
         args.first,
         args.second,
+        names=tuple(name or None for name in args.name),
         json=args.json,
         resamples=args.resamples,
         seed=args.seed,

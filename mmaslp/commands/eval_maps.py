@@ -42,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="'released' stretches every map to [0, 1] first, as published numbers "
         'are computed; it changes the probabilities that are measured',
     )
+    parser.add_argument(
+        '--max-value',
+        type=float,
+        metavar='V',
+        help='the stored value that stands for probability 1 (100 for per cent), if it '
+        'is not 255, 65535 or, for floats, 1',
+    )
     parser.add_argument('--bins', type=int, default=10, help='defaults to 10')
     parser.add_argument('--sod', action='store_true', help='F-, E-, S-measure, MAE')
     parser.add_argument(
@@ -70,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
             args.pred_dir,
             args.gt_dir,
             bins=args.bins,
+            max_value=args.max_value,
             protocol=args.protocol,
             sod=args.sod,
             resamples=args.resamples,

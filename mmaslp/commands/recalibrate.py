@@ -44,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='with --with: the single temperature of a file that has them by region',
     )
+    parser.add_argument(
+        '--max-value',
+        type=float,
+        metavar='V',
+        help='the stored value that stands for probability 1 (100 for per cent), if it '
+        'is not 255, 65535 or, for floats, 1',
+    )
     parser.add_argument('--out', metavar='DIR', help='with --with: where to write')
 
 
@@ -52,11 +59,17 @@ def run(args: argparse.Namespace) -> None:
     _check(args)
     with one_thread():
         if args.fit is not None:
-            fit_maps(args.maps, args.masks, args.fit, args.regions)
+            fit_maps(
+                args.maps,
+                args.masks,
+                args.fit,
+                args.regions,
+                max_value=args.max_value,
+            )
             print(f'written to {args.fit}')
             return
         temperature = find_temperature(args.temperature, not args.single_temperature)
-        number = recalibrate_maps(args.maps, args.out, temperature)
+        number = recalibrate_maps(args.maps, args.out, temperature, args.max_value)
     print(
         f'{number} maps written to {args.out}, temperature '
         f'{temperature_text(temperature)}'

@@ -13,26 +13,27 @@ from mmengine.dist import is_main_process
 from ..apis.config import load_config, set_work_dir
 from ..apis.report import PICTURES, json_beside, write_report
 from ..apis.report_entries import test_entries
+from ..apis.result_folders import results_folder
 from ..apis.temperature import apply_temperature
 from ..apis.testing import (
     EVALUATIONS,
     draw_predictions,
     evaluate,
     measures_calibration,
-    results_folder,
     summary_table,
     test_sets,
 )
 from ..core.calibration.border_temperature import temperature_text
 from ..utils.outputs import check_outputs
 from .arguments import add_host_arguments, add_trust, prepare_launcher
+from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'run']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--eval',

@@ -1,8 +1,9 @@
-"""Registered datasets and transforms."""
+"""Datasets and transforms, registered with the host when they are first asked for.
 
-from .sod import SODDataset
-from .synthetic import SyntheticSODDataset, make_synthetic_sod
-from .transforms import LoadBinaryAnnotations, RandomCenterCrop
+The modules that draw scenes and decode masks need no host.
+"""
+
+from importlib import import_module
 
 __all__ = [
     'LoadBinaryAnnotations',
@@ -11,3 +12,10 @@ __all__ = [
     'SyntheticSODDataset',
     'make_synthetic_sod',
 ]
+_MODULES = dict(zip(__all__, ('transforms', 'transforms', 'sod', *2 * ['synthetic'])))
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(f'.{_MODULES[name]}', __name__), name)

@@ -89,6 +89,7 @@ def prepare_dataset(
         report(f'synthetic set, seed {split.seed}, in {folder}')
         return
     _check_arguments(name, sources, split)
+    _check_place(name, sources, out)
     parent, base = osp.split(osp.abspath(out))
     staging = osp.join(parent, f'.{base}.{name}.unpacked')
     job = _Job(out, staging, list_file, split, symlink, skip_bad, report)
@@ -111,6 +112,19 @@ def _check_arguments(name: str, sources: Sequence[str], split: Split) -> None:
         if not osp.exists(path):
             raise FileNotFoundError(f'--source {osp.abspath(path)} does not exist')
     split.check(with_test=name == 'folder')
+
+
+def _check_place(name: str, sources: Sequence[str], out: str) -> None:
+    """Refuse to write into a source; a set that is in its place already may stay."""
+    place = osp.realpath(out)
+    for source in map(osp.realpath, sources):
+        inside = place.startswith(osp.join(source, ''))
+        if inside or (place == source and name == 'folder'):
+            raise ValueError(
+                f'--out {out} is {"inside of" if inside else "the same folder as"} '
+                f'--source {source}, and sources are never changed: write to another '
+                'folder'
+            )
 
 
 @dataclass(frozen=True)

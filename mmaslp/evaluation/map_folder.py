@@ -17,7 +17,8 @@ from ..core.calibration import (
 from ..datasets.masks import read_binary_mask
 from ..utils.names import shown
 from ..utils.progress import track
-from .prob_maps import MAP_SUFFIXES, read_prob_map
+from .map_scale import MapReader
+from .prob_maps import MAP_SUFFIXES
 from .protocol import apply_protocol, check_protocol
 from .results import calibration_result
 from .sod_measures import load_library, sod_metrics, sod_record
@@ -37,6 +38,7 @@ def evaluate_maps(
     protocol: str = 'raw',
     sod: bool = False,
     resamples: int = 1000,
+    max_value: float | None = None,
 ) -> dict[str, Any]:
     """Measure every map of a folder.
 
@@ -52,6 +54,9 @@ def evaluate_maps(
         protocol (str): 'raw' or 'released'. Defaults to 'raw'.
         sod (bool): Also compute the salient-object measures. Defaults to False.
         resamples (int): Bootstrap resamples. Defaults to 1000.
+        max_value (float, optional): The stored value that stands for probability 1.
+            Defaults to None: 255, 65535 or 1, by the kind of file; then a set whose
+            largest value speaks for another scale is refused.
 
     Returns:
         dict: ``result`` (:func:`~mmaslp.evaluation.results.calibration_result`) and
@@ -66,8 +71,9 @@ def evaluate_maps(
         load_library()
     pairs, problems = pair_files(pred_dir, gt_dir)
     total, records, sod_records = CalibrationHistogram(), [], []
+    reader = MapReader(max_value)
     for stem, (pred, gt) in track(pairs.items(), f'measuring {shown(pred_dir)}'):
-        prob, label = _read_pair(pred, gt, problems)
+        prob, label = _read_pair(reader, pred, gt, problems)
         if problems:
             continue  # no result will be reported: only look for more problems
         prob = apply_protocol(prob, protocol)
@@ -79,6 +85,8 @@ def evaluate_maps(
         records.append(ImageTable.record(stem, image, bins, regions=regions))
         if sod:
             sod_records.append(sod_record(prob, label))
+    if not problems and (problem := reader.problem()):
+        problems.append(problem)
     if problems:
         raise ValueError(_listing(problems, pred_dir, gt_dir))
     result = calibration_result(
@@ -88,6 +96,7 @@ def evaluate_maps(
         resamples=resamples,
         settings={
             'protocol': protocol,
+            'max_value': max_value,
             'pred_dir': str(pred_dir),
             'gt_dir': str(gt_dir),
         },
@@ -101,7 +110,11 @@ def evaluate_maps(
 
 
 def read_images(
-    pred_dir: str | Path, gt_dir: str | Path, stems: Collection[str], protocol: str
+    pred_dir: str | Path,
+    gt_dir: str | Path,
+    stems: Collection[str],
+    protocol: str = 'raw',
+    max_value: float | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Read some maps of a folder again, with their masks.
 
@@ -109,7 +122,8 @@ def read_images(
         pred_dir (str | Path): Folder of maps.
         gt_dir (str | Path): Folder of masks.
         stems (Collection[str]): Names without suffixes.
-        protocol (str): See :func:`evaluate_maps`.
+        protocol (str): See :func:`evaluate_maps`. Defaults to 'raw'.
+        max_value (float, optional): See there. Defaults to None.
 
     Returns:
         dict[str, dict]: By stem: ``prob`` ``(H, W)`` uint16 in units of 1 / 65535 and
@@ -119,11 +133,11 @@ def read_images(
         ValueError: A file has gone, or has changed and is not usable any more.
     """
     pairs, problems = pair_files(pred_dir, gt_dir)
-    images = {}
+    reader, images = MapReader(max_value), {}
     for stem in stems:
         if stem not in pairs:
             raise ValueError(f'{stem}: neither {pred_dir} nor {gt_dir} may change')
-        prob, label = _read_pair(*pairs[stem], problems)
+        prob, label = _read_pair(reader, *pairs[stem], problems)
         if prob is None or label is None or prob.shape != label.shape:
             raise ValueError(_listing(problems, pred_dir, gt_dir))
         prob = np.asarray(apply_protocol(prob, protocol))
@@ -204,13 +218,13 @@ def _is_folder(path: Path) -> bool:
 
 
 def _read_pair(
-    pred: Path, gt: Path, problems: list[str]
+    reader: MapReader, pred: Path, gt: Path, problems: list[str]
 ) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
     """Read a map and its mask; add what is wrong to the problems."""
     read = []
-    for path, reader in ((pred, read_prob_map), (gt, read_binary_mask)):
+    for path, read_one in ((pred, reader.read), (gt, read_binary_mask)):
         try:
-            read.append(reader(path))
+            read.append(read_one(path))
         except OSError as error:
             problems.append(f'{path}: cannot be read ({error.strerror})')
         except ValueError as error:

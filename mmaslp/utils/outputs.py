@@ -25,6 +25,7 @@ _HEAD = 2**10  # bytes in which a mark of a picture lies
 def check_outputs(
     outputs: Mapping[str, tuple[str | Path | None, str]],
     inputs: Iterable[str | Path | None] = (),
+    make_folders: bool = False,
 ) -> None:
     """Refuse, before the work starts, outputs that would cost the user a file.
 
@@ -34,6 +35,7 @@ def check_outputs(
         outputs (Mapping[str, tuple]): From the name of an option to the path, or None,
             and the kind of the file; see :func:`check_kind`.
         inputs (Iterable[str | Path | None]): Files and folders that are read.
+        make_folders (bool): Whether missing folders will be made. Defaults to False.
 
     Raises:
         ValueError: An output is an input, or lies in a folder that is one; two outputs
@@ -46,7 +48,7 @@ def check_outputs(
     for name, (path, kind) in given.items():
         if path.exists() and not path.is_file() and not path.is_dir():
             continue  # /dev/null, a pipe
-        if not _real(path).parent.is_dir():
+        if not make_folders and not _real(path).parent.is_dir():
             raise ValueError(f'{name} {path}: its folder does not exist')
         for other in read:
             if _same(path, other):

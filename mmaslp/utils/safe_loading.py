@@ -93,15 +93,20 @@ def load_safely(path: str, map_location: Any = 'cpu', mmap: bool = False) -> Any
             warnings.simplefilter('ignore')  # of unusual protocols of the pickle
             return torch.load(path, map_location=map_location, mmap=mmap or None, **how)
     except Exception as error:  # torch and pickle raise a dozen types on foreign files
-        if isinstance(error, OSError) and error.errno:
-            raise
-        wanted = _NAMED.findall(str(error))
-        if not wanted and isinstance(error, pickle.UnpicklingError):
-            wanted = [n for n in dict.fromkeys(_globals(path)) if n not in ADMITTED]
-        if wanted:
-            raise CodeInCheckpoint(path, ', '.join(wanted[:3])) from None
-        reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
-        raise ValueError(f'{path} cannot be read as a checkpoint ({reason})') from None
+        raise _refusal(path, error) from None
+
+
+def _refusal(path: str, error: Exception) -> Exception:
+    """What to raise for a file that could not be read safely."""
+    if isinstance(error, OSError) and error.errno:
+        return error
+    wanted = _NAMED.findall(str(error))
+    if not wanted and isinstance(error, pickle.UnpicklingError) and osp.isfile(path):
+        wanted = [n for n in dict.fromkeys(_globals(path)) if n not in ADMITTED]
+    if wanted:
+        return CodeInCheckpoint(path, ', '.join(wanted[:3]))
+    reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
+    return ValueError(f'{path} cannot be read as a checkpoint ({reason})')
 
 
 def check_saved_config(checkpoint: Any, path: str) -> None:
@@ -164,9 +169,12 @@ def _download_safely(
 ) -> Any:
     # The first process downloads; the others find the file in the cache.
     def load() -> Any:
-        return torch.hub.load_state_dict_from_url(
-            filename, model_dir, map_location, weights_only=True
-        )
+        try:
+            return torch.hub.load_state_dict_from_url(
+                filename, model_dir, map_location, weights_only=True
+            )
+        except Exception as error:
+            raise _refusal(filename, error) from None
 
     checkpoint = load() if get_rank() == 0 else None
     barrier()

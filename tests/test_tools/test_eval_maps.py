@@ -241,7 +241,7 @@ BAD = {
     'npy of logits': (lambda f: npy(f, GOOD * 20 - 14), r'sigmoid'),
     'npy with NaN': (lambda f: npy(f, NAN), r'10 NaN'),
     'npy infinite': (lambda f: npy(f, GOOD / 0.0), r'not in \[0, 1\]'),
-    'npy of bytes': (lambda f: npy(f, GREY), r'uint8.*divide'),
+    'npy of bytes': (lambda f: npy(f, GREY), r'uint8 integers up to .*--max-value'),
     'npy of bool': (lambda f: npy(f, GREY > 5), r'holds bool'),
     'npy of complex': (lambda f: npy(f, GOOD * 1j), r'holds complex'),
     'npy of objects': (

@@ -1,19 +1,28 @@
-"""Registered losses."""
+"""The losses of :mod:`mmaslp.losses`, registered with the host."""
 
-from .binary_focal_loss import BinaryFocalLoss
-from .brier_loss import BrierLoss
-from .mbls_loss import MbLSLoss
-from .ml1_ace_loss import ML1ACELoss
-from .nacl_loss import NACLLoss
-from .sc_bce_loss import SCBCELoss
-from .svls_loss import SVLSLoss
+from mmseg.registry import MODELS
+
+from ...losses import (
+    BinaryFocalLoss,
+    BrierLoss,
+    CRaCLoss,
+    MbLSLoss,
+    ML1ACELoss,
+    NACLLoss,
+    SCBCELoss,
+    SVLSLoss,
+)
 
 __all__ = [
     'BinaryFocalLoss',
     'BrierLoss',
+    'CRaCLoss',
     'ML1ACELoss',
     'MbLSLoss',
     'NACLLoss',
     'SCBCELoss',
     'SVLSLoss',
 ]
+
+for _name in __all__:
+    MODELS.register_module(module=globals()[_name])

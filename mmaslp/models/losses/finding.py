@@ -4,7 +4,7 @@ from typing import Any
 
 from mmengine.model import is_model_wrapper
 
-from .sc_bce_loss import SCBCELoss
+from ...losses import SCBCELoss
 
 __all__ = ['find_losses', 'unwrap']
 

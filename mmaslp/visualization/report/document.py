@@ -216,7 +216,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _entry(content: Mapping[str, Any]) -> Entry:
-    entry = Entry(
+    return Entry(
         model=_text(content['model']),
         dataset=_text(content['dataset']),
         result=dict(content['result']),
@@ -229,8 +229,6 @@ def _entry(content: Mapping[str, Any]) -> Entry:
         ),
         settings={key: _text(each) for key, each in content['settings'].items()},
     )
-    assert entry.images is not None  # reads the table, and so checks it
-    return entry
 
 
 def _picture(content: Mapping[str, Any]) -> Picture:

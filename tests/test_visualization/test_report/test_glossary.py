@@ -5,7 +5,9 @@ from mmaslp.visualization.report.glossary import term
 from mmaslp.visualization.text_table import CALIBRATION_KEYS
 
 
-@pytest.mark.parametrize('key', [*CALIBRATION_KEYS, *SOD_COLUMNS, 'mIoU %', 'aAcc %', 'mAcc %'])
+@pytest.mark.parametrize(
+    'key', [*CALIBRATION_KEYS, *SOD_COLUMNS, 'mIoU %', 'aAcc %', 'mAcc %']
+)
 def test_every_column_of_a_table_is_explained(key):
     found = term(key)
     assert found.sentence.endswith('.') and 'docs/' not in found.sentence

@@ -1,0 +1,5 @@
+"""The learner in a training of Lightning."""
+
+from .callback import ASLPCallback
+
+__all__ = ['ASLPCallback']
