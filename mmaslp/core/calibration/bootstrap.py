@@ -131,10 +131,8 @@ class Resamples:
 
     Args:
         values (dict[str, np.ndarray]): Of all images; ``bins`` ``(B,)`` accuracies and,
-            of images with regions, ``bands`` ``(K,)`` confidence - accuracy by distance
-            from the predicted border.
-        drawn (dict[str, np.ndarray]): ``(R,)`` each, ``bins`` ``(R, B)``, ``bands``
-            ``(R, K)``.
+            with regions, ``bands`` ``(K,)`` gaps by distance from the predicted border.
+        drawn (dict[str, np.ndarray]): The same of resamples, ``(R, ...)``.
         num_images (int): Number of images.
     """
 
