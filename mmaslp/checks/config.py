@@ -75,7 +75,7 @@ def check_training(cfg: Mapping) -> list[Finding]:
     refusal = _refusal(cfg)
     if refusal is not None:
         return [refusal]
-    return [*_training(cfg, ('train', 'val')), *_unseen(cfg, ('test',))]
+    return [*_training(cfg, ('train', 'val')), *_unseen(cfg, 'warning', ('test',))]
 
 
 def check_testing(cfg: Mapping, tta: bool = False) -> list[Finding]:
@@ -93,7 +93,7 @@ def check_testing(cfg: Mapping, tta: bool = False) -> list[Finding]:
     findings += zero_labels(cfg, ('test',))
     if tta:
         findings += [Finding('error', f.message, f.remedy) for f in _tta(cfg)]
-    return [*findings, *_unseen(cfg, ('test',))]
+    return [*findings, *_unseen(cfg, 'warning', ('test',))]
 
 
 def check_data(cfg: Mapping) -> list[Finding]:
@@ -105,7 +105,49 @@ def check_data(cfg: Mapping) -> list[Finding]:
     Returns:
         list[Finding]: Notes and warnings, no error; empty if all is well.
     """
-    return [*missing_data(cfg), *_unseen(cfg)]
+    return [*missing_data(cfg), *_unseen(cfg, 'note')]
+
+
+def _refusal(cfg: Mapping) -> Finding | None:
+    parts = walk_model(segmentor_of(cfg), 'model')
+    found = (refused_part(type_name(part), path) for path, part in parts)
+    return next(filter(None, found), None)
+
+
+def _training(cfg: Mapping, splits: Sequence[str]) -> list[Finding]:
+    module, hook = segmentor_of(cfg), _hook(cfg)
+    findings = [*check_parts(cfg, splits), *head_findings(module)]
+    if hook is not None:
+        findings += strength_findings(walk_model(module, 'model'))
+        dataset = (cfg.get('train_dataloader') or {}).get('dataset')
+        preprocessor = module.get('data_preprocessor', cfg.get('data_preprocessor'))
+        findings += mixing_steps(dataset, preprocessor)
+    findings += zero_labels(cfg, splits)
+    return [*findings, *_validation(cfg, hook), *_save_best(cfg)]
+
+
+def _unseen(
+    cfg: Mapping, of_test: str, splits: Sequence[str] = ('val', 'test')
+) -> Iterator[Finding]:
+    """Compare the configs of the sets; the files need not be there.
+
+    Args:
+        cfg (Mapping): A config.
+        of_test (str): Level of a test set that is the validation set.
+        splits (Sequence[str]): The sets to compare with others. Defaults to all.
+    """
+    trained = 'which are trained on'
+    reasons = {('val', 'train'): trained, ('test', 'train'): trained}
+    if _learns(_hook(cfg)):
+        reasons['test', 'val'] = 'which steer the levels'
+    for (split, other), reason in reasons.items():
+        if split in splits and same_images(cfg, split, other):
+            yield Finding(
+                'warning' if reason == trained else of_test,
+                f'{split}_dataloader has the images of {other}_dataloader, {reason}: '
+                'its metrics are not those of unseen images',
+                f'{split}_dataloader.dataset: other images',
+            )
 
 
 def _refusal(cfg: Mapping) -> Finding | None:
