@@ -21,6 +21,8 @@ _COMPONENTS = {
     'BinaryFocalLoss': 'losses',
     'BinarySegTTAModel': 'models',
     'BrierLoss': 'losses',
+    'CRaCHook': 'engine',
+    'CRaCLoss': 'losses',
     'CalibrationMetric': 'evaluation.metrics',
     'DilatedFusionNeck': 'models',
     'LoadBinaryAnnotations': 'datasets',
@@ -72,6 +74,7 @@ def register_components() -> str | None:
         from .utils.checkpoint import allow_history_buffers
 
         allow_history_buffers()
+        import_module('.registry', __name__)
         __all__.extend(_COMPONENTS)
     return problem
 

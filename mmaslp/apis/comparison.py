@@ -44,7 +44,7 @@ def compare_results(
     """Compare two result files by a paired bootstrap over their images.
 
     Args:
-        first (str): File of ``CalibrationMetric`` or ``tools/eval_maps.py --json``.
+        first (str): File of ``CalibrationMetric`` or ``mmaslp eval-maps --json``.
         second (str): File of another model on the same images; may be the same file.
         names (tuple[str | None, str | None]): Which result to take of each file that
             holds those of several folders. Defaults to none: each file holds one.

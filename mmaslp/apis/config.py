@@ -69,8 +69,9 @@ def _read(path: str) -> Config:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [f'{f.filename}, line {f.lineno}' for f in frames if f.name == _CODE]
         place = f'{lines[-1]}: ' if lines and not isinstance(error, SyntaxError) else ''
+        reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
         raise ValueError(
-            f'{path} cannot be read as a config: {place}{type(error).__name__}: {error}'
+            f'{path} cannot be read as a config: {place}{reason}'
         ) from error
 
 

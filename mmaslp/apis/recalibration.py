@@ -196,8 +196,8 @@ def find_temperature(given: str, regions: bool = True) -> Temperature:
     """Return the temperature that the user names.
 
     Args:
-        given (str): A number, or a file of ``tools/fit_temperature.py`` or
-            ``tools/recalibrate.py``.
+        given (str): A number, or a file of ``mmaslp fit-temperature`` or
+            ``mmaslp recalibrate``.
         regions (bool): Whether to take the temperatures by region where the file has
             them. Defaults to True.
 

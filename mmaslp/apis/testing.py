@@ -117,7 +117,7 @@ def _check_files(cfg: Config, sets: list[TestSet]) -> None:
         failed = [m.split(': ', 1)[0] for m in missing]
         rest = [s.name for s in sets if s.name not in failed]
         others = ' '.join(rest)
-        hint = f'\nto test the others: tools/test.py --sets {others}' if rest else ''
+        hint = f'\nto test the others: mmaslp test --sets {others}' if rest else ''
         raise ValueError('\n'.join(missing) + hint)
 
 

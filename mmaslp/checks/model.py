@@ -21,6 +21,7 @@ __all__ = [
 _BINARY_LOSSES = (
     'BinaryFocalLoss',
     'BrierLoss',
+    'CRaCLoss',
     'MbLSLoss',
     'ML1ACELoss',
     'NACLLoss',

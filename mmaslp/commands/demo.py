@@ -16,13 +16,32 @@ __all__ = ['add_arguments', 'run']
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('--work-dir', default='work_dirs/demo', type=Path)
-    parser.add_argument('--epochs', default=100, type=int)
     parser.add_argument(
-        '--models', nargs='+', choices=list(MODELS), default=['BCE', 'ASLP-MC']
+        '--work-dir', default='work_dirs/demo', type=Path, help='where to write'
+    )
+    parser.add_argument(
+        '--epochs', default=100, type=int, help='length of each training'
+    )
+    parser.add_argument(
+        '--models',
+        nargs='+',
+        choices=list(MODELS),
+        default=['BCE', 'ASLP-FB-border'],
+        help='what to train and compare',
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace the trainings of an earlier demo in the work directory',
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the demo."""
-    run_demo(args.work_dir, models=args.models, epochs=args.epochs, quiet=args.quiet)
+    run_demo(
+        args.work_dir,
+        models=args.models,
+        epochs=args.epochs,
+        overwrite=args.overwrite,
+        quiet=args.quiet,
+    )

@@ -10,13 +10,14 @@ Example:
 import argparse
 
 from ..doctor import diagnose
+from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'run']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('config', nargs='?', help='config file to check')
+    parser.add_argument('config', nargs='?', help=CONFIG_HELP)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,13 +12,14 @@ from ..apis.config import load_config, set_work_dir
 from ..apis.temperature import REGIONS, fit_checkpoint
 from ..utils.temperature_file import temperature_path
 from .arguments import add_host_arguments, add_trust, prepare_launcher
+from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'run']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--out',

@@ -61,6 +61,9 @@ def describe(error: Exception, config: str | None = None) -> str:
     """
     if isinstance(error, OSError) and error.errno is not None:
         return _of_the_system(error)
+    if isinstance(error, UnicodeEncodeError):
+        word = error.object[: error.end].split('\n')[-1].split("'")[-1]
+        return f'{word}: a name that is not UTF-8, which cannot be written: rename it'
     if isinstance(error, (ValueError, OSError, ImportError)) and _is_ours(error):
         return _text(error)
     if _is_of_the_host(error):
@@ -106,13 +109,20 @@ def _codes(error: Exception) -> list[CodeType]:
 
 def _building(error: Exception) -> bool:
     codes = _codes(error)
-    if any(_BUILDERS.fullmatch(code.co_name) for code in codes):
+    if any(_reads_config(code) for code in codes):
         return True
     inner = codes[-1] if codes else None
     return (
         inner is not None
         and inner.co_name in _LOOK_UPS
         and PurePath(inner.co_filename).match('mmengine/config/*.py')
+    )
+
+
+def _reads_config(code: CodeType) -> bool:
+    """Whether a function builds parts of a config, or is one of our checks of it."""
+    return bool(_BUILDERS.fullmatch(code.co_name)) or (
+        _PACKAGE / 'checks' in PurePath(code.co_filename).parents
     )
 
 

@@ -6,7 +6,9 @@ from typing import Any, NoReturn
 
 from ..utils.names import nearest
 
-__all__ = ['CommandParser']
+__all__ = ['CONFIG_HELP', 'CommandParser']
+
+CONFIG_HELP = 'config file, or a config of the package such as mmaslp::demo/bce.py'
 
 # The two shapes of argparse's messages, before and since Python 3.12.
 _CHOICE = re.compile(r"invalid choice: '?(.*?)'? \(choose from (.*)\)")

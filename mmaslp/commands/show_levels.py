@@ -10,13 +10,14 @@ import os.path as osp
 from ..apis.config import load_config
 from ..apis.level_report import describe_summary, show_levels
 from .arguments import add_cfg_options, add_trust
+from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'run']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('config', help='config file of the run with ASLPHook')
+    parser.add_argument('config', help=f'{CONFIG_HELP}, of a run with ASLPHook')
     parser.add_argument('checkpoint', help='checkpoint that the training wrote')
     parser.add_argument(
         '--out', metavar='DIR', help='defaults to levels/ beside the checkpoint'

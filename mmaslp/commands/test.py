@@ -26,13 +26,14 @@ from ..core.calibration.border_temperature import temperature_text
 from ..utils.outputs import check_outputs
 from ..visualization.report import write_report
 from .arguments import add_host_arguments, add_trust, prepare_launcher
+from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'run']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--eval',

@@ -10,13 +10,14 @@ from ..apis.config import load_config, set_work_dir
 from ..apis.training import run_training
 from ..utils.checkpoint import numbered_checkpoints
 from .arguments import add_host_arguments, add_trust, prepare_launcher
+from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'kept', 'run']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument(
         '--resume',
         action='store_true',

@@ -69,7 +69,7 @@ class SODDataset(BaseDataset):
     Example:
         >>> train = dict(
         ...     type='SODDataset', data_root='data', layout='DUTS-TR',
-        ...     ann_file='DUTS-TR/train.txt', pipeline=train_pipeline)
+        ...     ann_file='DUTS-TR/train.txt', pipeline=[...])
     """
 
     METAINFO = {

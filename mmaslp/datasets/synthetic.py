@@ -8,20 +8,21 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from mmseg.registry import DATASETS
 from PIL import Image
 
 from ..core.validation import check_choice, check_integer, check_number
-from .scenes import make_scene, make_texture
+from .scenes import OUTLINE_ERROR, SPLITS, draw_split, wrong_masks
 from .sod import SODDataset
 
 __all__ = ['SyntheticSODDataset', 'make_synthetic_sod']
 
 # Raise it whenever the images change: sets of another version are refused.
-VERSION = 1
+VERSION = 2
 MANIFEST = 'manifest.json'
-NUM_IMAGES = {'train': 60, 'val': 60, 'test': 100, 'ood': 60}
+# Enough for validation and test that their own sampling error is small beside what
+# is compared.
+NUM_IMAGES = dict(zip(SPLITS, (60, 240, 300, 60)))
 WRONG_SHARE = 0.08
 
 
@@ -31,13 +32,15 @@ def make_synthetic_sod(
     size: int = 64,
     num_images: dict[str, int] | None = None,
     wrong_share: float = WRONG_SHARE,
+    outline_error: float = OUTLINE_ERROR,
     progress: Callable[[str], object] | None = None,
 ) -> dict[str, Any]:
     """Write the synthetic salient-object set, unless it already exists.
 
     The splits ``train``, ``val`` and ``test`` hold scenes with one salient
-    object, ``ood`` holds textures with empty masks. A share of the training masks is
-    grossly wrong, as in real annotations; the manifest lists them. Each image depends
+    object, ``ood`` holds textures with empty masks. The outlines of all masks are off
+    by a pixel or two, and a share of the training masks is grossly wrong, as in real
+    annotations; the manifest lists the latter. Each image depends
     only on the seed, its split and its number.
 
     The set appears in one piece: it is written beside ``out`` and then renamed. A
@@ -51,12 +54,16 @@ def make_synthetic_sod(
             ``NUM_IMAGES``; other splits keep their default.
         wrong_share (float): Share of wrong masks in ``train``. Defaults to
             ``WRONG_SHARE``.
+        outline_error (float): How far outlines of all masks are off, in units of the
+            size (see :func:`~mmaslp.datasets.scenes.make_scene`); 0 gives exact masks.
+            Defaults to ``OUTLINE_ERROR``.
         progress (Callable[[str], object], optional): Called as
             ``progress(split)`` before each split is written. Defaults to None.
 
     Returns:
         dict: The manifest: ``seed``, ``size``, ``num_images``, ``wrong_share``,
-        ``version`` and ``wrong_masks``, the names of the wrong masks in ``train``.
+        ``outline_error``, ``version`` and ``wrong_masks``, the names of the wrong
+        masks in ``train``.
 
     Raises:
         ValueError: ``out`` holds something else, or the set with other settings;
@@ -69,6 +76,7 @@ def make_synthetic_sod(
         'size': size,
         'num_images': counts,
         'wrong_share': wrong_share,
+        'outline_error': outline_error,
     }
     _check(settings)
     out = osp.normpath(out)
@@ -101,8 +109,10 @@ class SyntheticSODDataset(SODDataset):
         seed (int): Seed of the set. Defaults to 0.
         size (int): Height and width of the images. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
-            60 / 60 / 100 / 60.
+            60 / 240 / 300 / 60.
         wrong_share (float): Share of wrong training masks. Defaults to 0.08.
+        outline_error (float): How far the outlines of the masks are off, in units of
+            the size. Defaults to 0.025.
         **kwargs: Arguments of :class:`SODDataset`.
 
     Raises:
@@ -120,6 +130,7 @@ class SyntheticSODDataset(SODDataset):
         size: int = 64,
         num_images: dict[str, int] | None = None,
         wrong_share: float = WRONG_SHARE,
+        outline_error: float = OUTLINE_ERROR,
         **kwargs: Any,
     ) -> None:
         check_choice('split', split, tuple(NUM_IMAGES))
@@ -128,6 +139,7 @@ class SyntheticSODDataset(SODDataset):
             'size': size,
             'num_images': num_images,
             'wrong_share': wrong_share,
+            'outline_error': outline_error,
         }
         _check({**self.settings, 'num_images': {**NUM_IMAGES, **(num_images or {})}})
         super().__init__(data_root=data_root, split=split, **kwargs)
@@ -147,6 +159,7 @@ def _check(settings):
     check_integer('seed', settings['seed'], at_least=0)
     check_integer('size', settings['size'], at_least=32)
     check_number('wrong_share', settings['wrong_share'], at_least=0, at_most=1)
+    check_number('outline_error', settings['outline_error'], at_least=0, at_most=0.25)
     for split, count in settings['num_images'].items():
         check_choice('a split of num_images', split, tuple(NUM_IMAGES))
         check_integer(f'num_images of {split}', count, at_least=1)
@@ -154,25 +167,24 @@ def _check(settings):
 
 def _write(folder, settings, progress):
     """Write all splits; return the names of the wrong masks."""
-    count = settings['num_images']['train']
-    chooser = np.random.default_rng([settings['seed'], len(NUM_IMAGES)])
-    wrong = chooser.permutation(count)[: round(settings['wrong_share'] * count)]
-    for number, split in enumerate(NUM_IMAGES):
+    drawing = {
+        key: settings[key] for key in ('size', 'seed', 'wrong_share', 'outline_error')
+    }
+    for split in SPLITS:
+        number = settings['num_images'][split]
         if progress:
             progress(split)
         for kind in ('images', 'masks'):
             os.makedirs(osp.join(folder, split, kind))
-        for index in range(settings['num_images'][split]):
-            rng = np.random.default_rng([settings['seed'], number, index])
-            if split == 'ood':
-                image, mask = make_texture(rng, settings['size'])
-            else:
-                spoil = split == 'train' and index in wrong
-                image, mask = make_scene(rng, settings['size'], wrong_mask=spoil)
+        pairs = draw_split(split, number, **drawing)
+        for index, (image, mask) in enumerate(pairs):
             for kind, array in (('images', image), ('masks', mask)):
                 path = osp.join(folder, split, kind, f'{index:05d}.png')
                 Image.fromarray(array).save(path, compress_level=1)
-    return sorted(f'{index:05d}' for index in wrong)
+    wrong = wrong_masks(
+        settings['num_images']['train'], settings['seed'], settings['wrong_share']
+    )
+    return [f'{index:05d}' for index in wrong]
 
 
 def _read_manifest(out, settings):

@@ -1,12 +1,12 @@
 """Neighbour-aware calibration loss."""
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.aslp.functional import sc_bce
 from ..core.aslp.tensors import binary_logits
 from ..core.validation import check_choice, check_integer, check_number
 from .binary import BinaryLoss
+from .window import check_maps, foreground_share
 
 
 class NACLLoss(BinaryLoss):
@@ -67,13 +67,9 @@ class NACLLoss(BinaryLoss):
         self, scores: Tensor, labels: Tensor, valid: Tensor | None
     ) -> Tensor:
         """Cross entropy and pull, see :meth:`BinaryLoss.pixel_loss`."""
-        if scores.dim() != 4:
-            raise ValueError(
-                f'NACLLoss needs maps (N, C, H, W), got {tuple(scores.shape)}: points '
-                'have no neighbours, use another loss in heads that sample points'
-            )
+        check_maps(scores, 'NACLLoss')
         logits = binary_logits(scores)
-        share = self._foreground_share(labels, valid)
+        share = foreground_share(labels, valid, self.kernel_size)
         if scores.size(1) == 1:
             pull = self._penalty(0.5 * (2 * share - 1 - logits))
         else:
@@ -82,19 +78,6 @@ class NACLLoss(BinaryLoss):
                 + self._penalty(share - scores[:, 1])
             )
         return sc_bce(logits, labels) + self.lam * pull
-
-    def _foreground_share(self, labels: Tensor, valid: Tensor | None) -> Tensor:
-        """Share of foreground among the labelled pixels of the window, (N, H, W)."""
-        size = self.kernel_size
-        # Without a channel axis, an empty batch would be a map without channels.
-        labels = labels.unsqueeze(1)
-        window = dict(kernel_size=size, stride=1, padding=size // 2)
-        if valid is None:
-            return F.avg_pool2d(labels, **window, count_include_pad=False).squeeze(1)
-        labelled = F.avg_pool2d(valid.unsqueeze(1).to(labels.dtype), **window)
-        # A window without a labelled pixel has an ignored pixel in its middle.
-        share = F.avg_pool2d(labels, **window) / labelled.clamp_min(1 / size**2)
-        return share.squeeze(1)
 
     def _penalty(self, difference: Tensor) -> Tensor:
         return difference.abs() if self.distance == 'l1' else difference.square()

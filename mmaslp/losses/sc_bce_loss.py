@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from ..core.aslp import BatchDraw, DrawSlot, Perturbation, SelfCalibratingBCE
+from ..core.aslp.eager import run_eagerly
 from ..core.aslp.tensors import binary_logits
 from .binary import BinaryLoss
 
@@ -104,7 +104,7 @@ class SCBCELoss(BinaryLoss):
         self._slot = slot
 
     # See SelfCalibratingBCE.forward.
-    @torch.compiler.disable
+    @run_eagerly
     def forward(
         self,
         cls_score: Tensor,

@@ -11,6 +11,7 @@ from ..core.aslp.functional import sc_bce
 from ..core.aslp.tensors import binary_logits
 from ..core.validation import check_number
 from .binary import BinaryLoss
+from .window import check_maps
 
 
 class SVLSLoss(BinaryLoss):
@@ -55,11 +56,7 @@ class SVLSLoss(BinaryLoss):
         self, scores: Tensor, labels: Tensor, valid: Tensor | None
     ) -> Tensor:
         """Cross entropy against the target, see :meth:`BinaryLoss.pixel_loss`."""
-        if scores.dim() != 4:
-            raise ValueError(
-                f'SVLSLoss needs maps (N, C, H, W), got {tuple(scores.shape)}: points '
-                'have no neighbours, use another loss in heads that sample points'
-            )
+        check_maps(scores, 'SVLSLoss')
         return sc_bce(binary_logits(scores), self.target(labels, valid))
 
     def target(self, labels: Tensor, valid: Tensor | None = None) -> Tensor:

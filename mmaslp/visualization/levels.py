@@ -1,12 +1,11 @@
 """Contact sheet of the images with the lowest and the highest levels."""
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..utils.names import shown
 from .panels import image_panels
-from .style import INK, OVER
+from .style import INK, OVER, new_figure
 
 __all__ = ['levels_sheet']
 
@@ -44,8 +43,7 @@ def levels_sheet(blocks: dict[str, list[dict]]) -> Figure:
     cell = (2 * PANEL + 3 * GAP, PANEL + TITLE + GAP)
     width = columns * cell[0] + GAP
     height = sum(HEAD + count * cell[1] for count in rows.values()) + GAP
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, height)
     top = height
     for head, items in blocks.items():
         figure.text(

@@ -1,21 +1,22 @@
 """Reliability diagrams: gap bars, intervals, confidence histogram, main metrics."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from ..core.calibration import BinTable, signed_gap
 from ..utils.atomic_write import atomic_write
 from ..utils.names import shown
-from .style import BAR, FADED, INK, LABEL, OVER, TITLE, UNDER, clean_axes
+from .style import BAR, FADED, INK, LABEL, OVER, TITLE, UNDER, clean_axes, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMATS = ('.png', '.pdf', '.svg')
 
@@ -45,8 +46,7 @@ def reliability_figure(
     """
     if not results:
         raise ValueError('a reliability diagram needs at least one result')
-    figure = Figure(figsize=(width * len(results), 4.4), layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(width * len(results), 4.4, layout='constrained')
     axes = figure.subplots(
         2, len(results), squeeze=False, height_ratios=(3.2, 1), sharex='col'
     )
@@ -117,6 +117,9 @@ def result_table(result: dict[str, Any]) -> BinTable:
 
 def _legend(intervals: bool) -> list:
     """Explain every mark, also a sign of gap that this diagram does not contain."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
     marks = [
         Patch(color=BAR, label='accuracy'),
         Patch(facecolor=OVER + FADED, edgecolor=OVER, label='gap, over-confident'),

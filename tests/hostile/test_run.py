@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import pickle
 import tarfile
 import zipfile
 import zlib
@@ -25,6 +26,7 @@ from mmaslp.datasets import archives
 from mmaslp.datasets.archives import extract
 from mmaslp.evaluation.prob_maps import read_prob_map
 from mmaslp.evaluation.results import load_result
+from mmaslp.losses import SCBCELoss
 from mmaslp.utils.safe_loading import CodeInCheckpoint, _Pickle, safe_loading
 from mmaslp.utils.temperature_file import load_temperature
 from tests.hostile.evil import CONTAINERS, LEGACY, growth, payloads, tool, write_evil
@@ -325,6 +327,20 @@ def test_a_bomb_costs_a_message(tmp_path, monkeypatch, hit, bomb):
     assert peak < 40 * MEGABYTE
     out = tmp_path / 'out'
     assert sum(f.stat().st_size for f in out.rglob('*')) == 0 if out.exists() else True
+
+
+@pytest.mark.parametrize('name', ['x.pkl', 'x.pickle', 'x.yaml', 'x.yml', 'x.npy'])
+def test_class_weights_are_data(tmp_path, hit, name):
+    evil = payloads(hit)['os.mkdir']
+    if name.endswith('npy'):
+        np.save(tmp_path / name, np.array([evil, evil], object), allow_pickle=True)
+    elif name.startswith('x.p'):
+        (tmp_path / name).write_bytes(pickle.dumps(evil))
+    else:
+        call = '!!python/object/apply:os.mkdir'
+        (tmp_path / name).write_text(f'{call} [{str(hit)!r}]')
+    with pytest.raises(ValueError, match=r'class_weight|allow_pickle'):
+        SCBCELoss(class_weight=str(tmp_path / name))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,12 @@ def test_a_training_that_fails_shows_its_end(tmp_path, capsys, monkeypatch):
     assert (tmp_path / 'bcee' / 'train.log').is_file()
 
 
+def test_a_picture_of_the_user_stays(tmp_path):
+    (tmp_path / 'reliability.png').write_bytes(b'mine')
+    with pytest.raises(ValueError, match='would be lost'):
+        run_demo(tmp_path, models=['BCE'], epochs=1)
+
+
 @pytest.mark.slow
 def test_one_epoch(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -58,11 +58,8 @@ def test_help_of_the_command_imports_no_torch():
         'try: runpy.run_module("mmaslp", run_name="__main__")\n'
         'except SystemExit: pass\n'
         'print("torch" in sys.modules, "mmengine" in sys.modules)\n'
-        'import mmaslp; mmaslp.SCBCELoss\n'
-        'print("torch" in sys.modules)\n'
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    shown = done.stdout.splitlines()
     assert all(f'    {name}' in done.stdout for name in COMMANDS)
-    assert shown[-2:] == ['False False', 'True']
+    assert done.stdout.splitlines()[-1] == 'False False'

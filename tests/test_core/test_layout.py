@@ -12,7 +12,7 @@ MODULES = sorted(ROOT.rglob('*.py'))
 
 # A part of the package imports from its own row and from those above, never below.
 LAYERS = (
-    {'core', 'version'},
+    {'core', 'registry', 'version'},
     {'checks', 'datasets', 'losses', 'utils'},
     {'visualization', 'models'},
     {'evaluation'},

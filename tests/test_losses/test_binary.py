@@ -23,6 +23,7 @@ LOSSES = [
     dict(type='NACLLoss'),
     dict(type='NACLLoss', distance='l2'),
     dict(type='SVLSLoss'),
+    dict(type='CRaCLoss', margin=2.0, rho=1.0),
 ]
 EACH = pytest.mark.parametrize(
     'cfg', LOSSES, ids=lambda cfg: '-'.join(map(str, cfg.values()))
@@ -244,6 +245,12 @@ def test_an_ignore_index_out_of_range_is_no_label_of_8_bits(batch):
         (dict(type='NACLLoss', kernel_size=3.0), 'odd'),
         (dict(type='NACLLoss', lam=-1), 'lam must be a number of at'),
         (dict(type='SVLSLoss', sigma=0), 'sigma must be a number above 0'),
+        (dict(type='CRaCLoss', margin=0), 'margin must be a number above 0'),
+        (dict(type='CRaCLoss', rho=11), 'rho must be a number in'),
+        (
+            dict(type='CRaCLoss', rho_interval=0),
+            'rho_interval must be an integer of at least 1',
+        ),
     ],
 )
 def test_bad_arguments(cfg, match):

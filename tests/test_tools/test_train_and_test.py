@@ -215,7 +215,7 @@ def test_missing_data_sets_are_named_together(tmp_path):
     others = ('DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS', 'DTD-500')
     for name in ('DUTS-TE', *others):
         assert f'{name}: ' in done.stderr
-    assert 'prepare_dataset.py' in done.stderr
+    assert 'mmaslp prepare' in done.stderr
 
 
 @pytest.mark.parametrize('part', ['train', 'val'])

@@ -73,6 +73,7 @@ class ASLP:
         ValueError: If an argument is out of its range.
 
     Example:
+        >>> from mmaslp.core import SelfCalibratingBCE
         >>> aslp = ASLP(['a.png', 'b.png'], beta='HI', rule='FB')
         >>> criterion = SelfCalibratingBCE(beta='HI')
         >>> draw = aslp.draw(['b.png'], step=0)

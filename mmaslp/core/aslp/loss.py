@@ -13,6 +13,7 @@ from ..validation import (
 )
 from .batch import BatchDraw, independent_draw
 from .counter_rng import pixel_uniform
+from .eager import run_eagerly
 from .functional import image_margin, sc_bce, sc_bce_per_image
 from .perturbation import (
     Perturbation,
@@ -123,7 +124,7 @@ class SelfCalibratingBCE(nn.Module):
 
     # The checks read values and the draw holds Python objects, so torch.compile cannot
     # trace this call. It skips the call instead of failing.
-    @torch.compiler.disable
+    @run_eagerly
     def forward(
         self,
         logits: Tensor,

@@ -2,10 +2,8 @@
 
 import logging
 import os.path as osp
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from mmengine.dist import (
     broadcast_object_list,
     get_rank,
@@ -31,20 +29,16 @@ from ...core.validation import (
     optional,
 )
 from ...datasets.examining import dataset_of, examine_datasets
-from ...datasets.listing import image_ids
-from ...evaluation.run_context import add_picture
+from ...datasets.listing import batch_ids, image_ids
+from ...evaluation.run_context import publish_scalar_step
 from ...models.losses.finding import find_losses, unwrap
 from ...utils.findings import report_findings
 from ...utils.level_table import write_level_table
 from ...utils.outputs import check_kind
 from ...utils.seeding import seed_torch
-from ...visualization.alpha import alpha_histogram
 from .measured import read_measured
 from .schedule import Schedule, is_validation_due
-
-# The log takes its statistics from at most this many levels. The rows of the bank are
-# sorted by hash, so the first ones are a random sample.
-_MAX_SAMPLE = 4096
+from .tracking import level_scalars, scalar_step, send_levels
 
 
 @HOOKS.register_module()
@@ -85,7 +79,8 @@ class ASLPHook(Hook):
         log_interval (int): Iterations between two records of the levels in the training
             log. Defaults to 10.
         draw_histogram (bool): Send a histogram of the levels to every visualizer
-            backend at each validation. Defaults to True.
+            backend at each validation, at the step of its scalars. Not with
+            ``regions``. Defaults to True.
         export (str, optional): Name of the table of images and levels, lowest level
             first, in the work directory; ends in .csv. The hook writes it when training
             ends. Defaults to 'alpha.csv'; None writes none.
@@ -221,7 +216,7 @@ class ASLPHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: dict | None = None
     ) -> None:
         """Draw once per image, for all heads."""
-        self._slot.draw = self.aslp.draw(_batch_ids(data_batch), runner.iter)
+        self._slot.draw = self.aslp.draw(batch_ids(data_batch), runner.iter)
         if self.reseed:
             seed_torch(generator_seed(self.aslp.seed, runner.iter, get_rank()))
 
@@ -236,7 +231,13 @@ class ASLPHook(Hook):
         self.aslp.visits = self.schedule.visits
         self.aslp.update(self._slot.take())
         if runner.iter % self.log_interval == 0:
-            self._log_levels(runner)
+            for name, value in level_scalars(self.aslp).items():
+                runner.message_hub.update_scalar(f'train/{name}', value)
+
+    def before_val_epoch(self, runner: Any) -> None:
+        """Tell the metrics the step of their pictures."""
+        if self.aslp is not None:
+            publish_scalar_step(scalar_step(runner))
 
     def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
         """Pass the measured values to the learner, and draw the histogram."""
@@ -244,9 +245,8 @@ class ASLPHook(Hook):
             return
         if self.rule.learns:
             self._observe(runner, metrics or {})
-        if self.draw_histogram and not self.regions and is_main_process():
-            image = alpha_histogram(self.aslp.alpha.numpy(), self.aslp.beta)
-            add_picture('alpha_histogram', image)
+        if self.draw_histogram and not self.regions:
+            send_levels(self.aslp, scalar_step(runner))
 
     def after_train(self, runner: Any) -> None:
         """Write the table of images and levels."""
@@ -300,38 +300,6 @@ class ASLPHook(Hook):
         measured = read_measured(metrics, self._keys, bands)
         self.aslp.observe(**measured, step=runner.iter)
         self._publish_state(runner)
-
-    def _log_levels(self, runner: Any) -> None:
-        if self.aslp.profile is not None:
-            for k, level in enumerate(self.aslp.profile.tolist()):
-                runner.message_hub.update_scalar(f'train/alpha_region{k}', level)
-            return
-        levels = self.aslp.alpha.numpy()[:_MAX_SAMPLE]
-        # The nearest order statistics: they take a tenth of the time of np.quantile.
-        places = [round(q * (len(levels) - 1)) for q in (0.05, 0.5, 0.95)]
-        quantiles = np.partition(levels, places)[places]
-        names = ('alpha_p05', 'alpha_p50', 'alpha_p95')
-        scalars = dict(zip(names, map(float, quantiles)))
-        scalars['alpha'] = float(levels.mean())
-        for name, value in scalars.items():
-            runner.message_hub.update_scalar(f'train/{name}', value)
-
-
-def _batch_ids(data_batch: Any) -> list[str]:
-    samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
-    if not isinstance(samples, Sequence):
-        raise ValueError(
-            "ASLPHook reads the image paths from data_batch['data_samples'], a list of "
-            'SegDataSample as PackSegInputs and pseudo_collate make it, got '
-            f'{type(samples).__name__}'
-        )
-    try:
-        return [sample.img_path for sample in samples]
-    except AttributeError as error:
-        raise ValueError(
-            "ASLPHook needs 'img_path' in the meta_keys of PackSegInputs (it is among "
-            'the default ones)'
-        ) from error
 
 
 def _log(message: str, level: int = logging.INFO) -> None:

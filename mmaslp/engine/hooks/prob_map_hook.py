@@ -17,7 +17,7 @@ from ...evaluation.sample_scores import ScoreReader, check_scores
 class ProbMapHook(Hook):
     """Write the foreground probability of every test image as a grey PNG.
 
-    ``tools/eval_maps.py`` gives the same metrics from the maps, within half a step of
+    ``mmaslp eval-maps`` gives the same metrics from the maps, within half a step of
     the file.
 
     Args:

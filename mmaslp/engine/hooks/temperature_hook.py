@@ -47,8 +47,8 @@ class TemperatureHook(Hook):
     Args:
         temperature (float | dict, optional): T in [2**-10, 2**10]; above 1 lowers the
             confidence. By region: ``regions`` of a file of
-            ``tools/fit_temperature.py``. Defaults to None: read it.
-        file (str, optional): What ``tools/fit_temperature.py`` wrote for the weights
+            ``mmaslp fit-temperature``. Defaults to None: read it.
+        file (str, optional): What ``mmaslp fit-temperature`` wrote for the weights
             in ``load_from``. Defaults to None: the file beside them.
         regions (bool): Whether to take the temperatures by region where the file has
             them; False takes its single one. Defaults to True.
@@ -141,7 +141,7 @@ class TemperatureHook(Hook):
         if self._trained:
             raise ValueError(
                 'the weights were trained since load_from, so that its temperature is '
-                'not theirs: run tools/fit_temperature.py on the new checkpoint and '
+                'not theirs: run mmaslp fit-temperature on the new checkpoint and '
                 'test that'
             )
         return read_temperature(runner.cfg.get('load_from'), self.file, self.regions)

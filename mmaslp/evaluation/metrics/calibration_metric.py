@@ -20,13 +20,14 @@ from ...core.calibration.bootstrap import check_resamples
 from ...core.validation import check_bool, check_choice, check_integer, optional
 from ...visualization.regions import region_figure
 from ...visualization.reliability import figure_array, reliability_figure, save_figure
+from ...visualization.tracking import send_picture
 from ..results import calibration_result, save_result, scalar_metrics
 from ..run_context import (
-    add_picture,
     applied_temperature,
     is_training,
     log_dir,
     loop_stage,
+    scalar_step,
 )
 from ..worst_images import WorstImages
 from .streaming_metric import StreamingMetric
@@ -51,7 +52,8 @@ class CalibrationMetric(StreamingMetric):
     folder: ``calibration_{val,test}.json`` (every metric, the table of images for
     intervals and paired comparisons), ``reliability_{val,test}.png`` and ``.pdf``, and
     ``regions_{val,test}.png`` and ``.pdf``. The pictures also go to every visualizer
-    backend. Another prefix than 'calib' becomes part of the names.
+    backend, at the step of the scalars. Another prefix than 'calib' becomes part of the
+    names.
 
     Args:
         bins (int): Number of bins. Defaults to 10.
@@ -183,4 +185,4 @@ class CalibrationMetric(StreamingMetric):
                 MMLogger.get_current_instance().info(
                     f'{name} diagram: {folder / f"{name}_{stage}.png"}'
                 )
-            add_picture(f'{name}_{stage}', figure_array(figure))
+            send_picture(f'{name}_{stage}', figure_array(figure), scalar_step())

@@ -1,0 +1,113 @@
+"""Train a small U-Net with BCE and with ASLP in a loop of one's own.
+
+It needs torch and mmaslp, no host:
+
+    python examples/plain_pytorch.py                 # built-in data
+    python examples/plain_pytorch.py --data FOLDER   # {train,val,test}/{images,masks}
+"""
+
+import argparse
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmaslp.core import ASLP, CalibrationHistogram, RegionTable
+from mmaslp.integrations.pairs import load_splits
+from mmaslp.losses import SelfCalibratingBCE
+from mmaslp.visualization.text_table import format_table
+
+COLUMNS = {
+    'ece': 'ECE',
+    'ece_region': 'ECE region',
+    'oe': 'OE',
+    'acc': 'accuracy',
+    'nll': 'NLL',
+}
+
+
+def block(inputs, outputs):
+    layers = []
+    for channels in (inputs, outputs):
+        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+class UNet(nn.Module):
+    def __init__(self, widths=(8, 16, 32, 64)):
+        super().__init__()
+        pairs = list(pairwise(widths))
+        self.first = block(3, widths[0])
+        self.down = nn.ModuleList(block(low, high) for low, high in pairs)
+        self.up = nn.ModuleList(block(low + high, low) for low, high in pairs)
+        self.last = nn.Conv2d(widths[0], 1, 1)
+
+    def forward(self, images):
+        features = [self.first(images)]
+        for down in self.down:
+            features.append(down(nn.functional.max_pool2d(features[-1], 2)))
+        x = features.pop()
+        for up in reversed(self.up):
+            x = nn.functional.interpolate(x, scale_factor=2, mode='bilinear')
+            x = up(torch.cat([x, features.pop()], 1))
+        return self.last(x)
+
+
+@torch.no_grad()
+def measure(network, data):
+    """Every calibration figure on a split."""
+    histogram, regions = CalibrationHistogram(), RegionTable()
+    network.eval()
+    for batch in DataLoader(data, 20):
+        prob, mask = network(batch['image']).sigmoid()[:, 0], batch['mask'][:, 0]
+        histogram.update(prob, mask)
+        regions.update(prob, mask)
+    return {**histogram.compute(), **regions.compute()}
+
+
+def train(data, rule, epochs):
+    """Train one network; return its figures on the test split."""
+    torch.manual_seed(0)
+    network = UNet()
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, epochs, power=0.9)
+    loader = DataLoader(data['train'], 10, shuffle=True)
+    aslp = ASLP(data['train'].names, rule=rule, warmup=5 * len(loader))
+    criterion = SelfCalibratingBCE()
+    for epoch in range(epochs):
+        network.train()
+        for i, batch in enumerate(loader):
+            draw = aslp.draw(batch['name'], step=epoch * len(loader) + i)
+            loss = criterion(network(batch['image']), batch['mask'], draw)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            aslp.update(draw)
+        schedule.step()
+        found = measure(network, data['val'])
+        aslp.observe(found['acc'], found['conf'])
+        if epoch % 10 == 9:
+            level = aslp.alpha.mean()
+            print(f'{aslp.rule.name} epoch {epoch + 1}: {level=:.3f}', flush=True)
+    return measure(network, data['test'])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--data', help='a folder; left out: built-in data')
+    parser.add_argument('--epochs', type=int, default=60)
+    parser.add_argument('--size', type=int, default=64, help='a multiple of 8')
+    args = parser.parse_args()
+    data = load_splits(args.data, args.size)
+    rows = {}
+    # Level 0 for every image, and it stays there: plain binary cross entropy.
+    for name, rule in {'BCE': 'fixed', 'ASLP-FB': 'FB'}.items():
+        figures = train(data, rule, args.epochs)
+        rows[name] = {label: figures[key] for key, label in COLUMNS.items()}
+    print(format_table(rows, list(COLUMNS.values())))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,73 @@
+"""Each example for two epochs of a tiny folder, with the real libraries."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from mmaslp.datasets.scenes import draw_split
+
+EXAMPLES = Path(__file__).resolve().parents[1] / 'examples'
+NEEDS = {
+    'plain_pytorch': ['torch'],
+    'lightning_smp': ['lightning', 'segmentation_models_pytorch'],
+    'monai_2d': ['monai'],
+}
+pytestmark = pytest.mark.filterwarnings('ignore')
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for split, number in dict(train=4, val=2, test=2).items():
+        for kind in ('images', 'masks'):
+            (tmp_path / split / kind).mkdir(parents=True)
+        for i, pair in enumerate(draw_split(split, number, 32, 0, 0.0)):
+            for kind, array in zip(('images', 'masks'), pair):
+                Image.fromarray(array).save(tmp_path / split / kind / f'{i}.png')
+    return tmp_path
+
+
+def run(monkeypatch, name, *args):
+    monkeypatch.setattr(sys, 'argv', [name, '--size', '32', *map(str, args)])
+    with torch.random.fork_rng():
+        runpy.run_path(str(EXAMPLES / f'{name}.py'), run_name='__main__')
+
+
+def rows(text):
+    """The table at the end of the output: figures by model."""
+    lines = text.strip().splitlines()
+    start = next(i for i, line in enumerate(lines) if 'ECE region' in line)
+    return {
+        line[: line.index('  ')]: [float(x) for x in line.split()[-5:]]
+        for line in lines[start + 1 :]
+    }
+
+
+@pytest.mark.parametrize('name', NEEDS)
+def test_example(name, folder, monkeypatch, capsys):
+    for library in NEEDS[name]:
+        pytest.importorskip(library, reason='needs the extra [integrations]')
+    monkeypatch.chdir(folder)  # where the checkpoints go
+    run(monkeypatch, name, '--data', folder, '--epochs', 2)
+    figures = rows(capsys.readouterr().out)
+    method = 'ASLP-FB by region' if name == 'lightning_smp' else 'ASLP-FB'
+    assert list(figures) == ['BCE', method]
+    for ece, region, over, accuracy, nll in figures.values():
+        assert 0 <= ece < 1 and 0 <= region < 1 and 0 <= over < 1
+        assert 0 < accuracy < 1 and nll > 0
+    # Two epochs are warm-up: the draws of BCE and of ASLP are the same.
+    assert figures['BCE'] == figures[method]
+
+
+def test_an_example_fits_on_two_screens():
+    for path in EXAMPLES.glob('*.py'):
+        assert len(path.read_text().splitlines()) <= 120
+
+
+@pytest.mark.parametrize('name', ['plain_pytorch', 'lightning_smp', 'monai_2d'])
+def test_an_example_names_no_host(name):
+    text = (EXAMPLES / f'{name}.py').read_text()
+    assert not any(f'import {host}' in text for host in ('mmseg', 'mmengine', 'mmcv'))
