@@ -150,42 +150,6 @@ def _unseen(
             )
 
 
-def _refusal(cfg: Mapping) -> Finding | None:
-    parts = walk_model(segmentor_of(cfg), 'model')
-    found = (refused_part(type_name(part), path) for path, part in parts)
-    return next(filter(None, found), None)
-
-
-def _training(cfg: Mapping, splits: Sequence[str]) -> list[Finding]:
-    module, hook = segmentor_of(cfg), _hook(cfg)
-    findings = [*check_parts(cfg, splits), *head_findings(module)]
-    if hook is not None:
-        findings += strength_findings(walk_model(module, 'model'))
-        dataset = (cfg.get('train_dataloader') or {}).get('dataset')
-        preprocessor = module.get('data_preprocessor', cfg.get('data_preprocessor'))
-        findings += mixing_steps(dataset, preprocessor)
-    findings += zero_labels(cfg, splits)
-    return [*findings, *_validation(cfg, hook), *_save_best(cfg)]
-
-
-def _unseen(cfg: Mapping, splits: Sequence[str] = ('val', 'test')) -> Iterator[Finding]:
-    """Compare the configs of the sets; the files need not be there."""
-    reasons = {
-        ('val', 'train'): 'which are trained on',
-        ('test', 'train'): 'which are trained on',
-    }
-    if _learns(_hook(cfg)):
-        reasons['test', 'val'] = 'which steer the levels'
-    for (split, other), reason in reasons.items():
-        if split in splits and same_images(cfg, split, other):
-            yield Finding(
-                'warning',
-                f'{split}_dataloader has the images of {other}_dataloader, {reason}: '
-                'its metrics are not those of unseen images',
-                f'{split}_dataloader.dataset: other images',
-            )
-
-
 def _imports(cfg: Mapping) -> Iterator[Finding]:
     imports = cfg.get('custom_imports') or {}
     names = imports.get('imports', []) if isinstance(imports, Mapping) else imports
