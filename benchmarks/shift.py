@@ -34,11 +34,12 @@ from mmseg.registry import DATASETS
 from records import read_json
 from tables import COLUMNS
 
-from mmaslp.apis.cli import add_cfg_options, exit_on_user_error
 from mmaslp.apis.config import check_checkpoint, load_config
 from mmaslp.apis.temperature import apply_temperature
 from mmaslp.apis.testing import TestSet, evaluate
 from mmaslp.checks.parts import is_type, metrics_of
+from mmaslp.commands.arguments import add_cfg_options
+from mmaslp.commands.errors import exit_on_user_error
 from mmaslp.utils.atomic_write import atomic_write
 from mmaslp.utils.temperature_file import fingerprint
 from mmaslp.visualization.reliability import save_figure

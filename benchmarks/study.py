@@ -19,7 +19,7 @@ from records import Records
 from tables import COLUMNS, collect, markdown
 from training import end, run_missing
 
-from mmaslp.apis.cli import exit_on_user_error
+from mmaslp.commands.errors import exit_on_user_error
 
 _GLOBAL = 'one level'
 

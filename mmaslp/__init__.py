@@ -6,9 +6,12 @@ Without a host it registers nothing and gives no warning: :mod:`mmaslp.core` and
 :mod:`mmaslp.losses` are pure torch and work alone.
 """
 
+import sys
 import warnings
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import PurePath
 
 from .version import __version__
 
@@ -18,6 +21,8 @@ _COMPONENTS = {
     'BinaryFocalLoss': 'losses',
     'BinarySegTTAModel': 'models',
     'BrierLoss': 'losses',
+    'CRaCHook': 'engine',
+    'CRaCLoss': 'losses',
     'CalibrationMetric': 'evaluation.metrics',
     'DilatedFusionNeck': 'models',
     'LoadBinaryAnnotations': 'datasets',
@@ -33,7 +38,7 @@ _COMPONENTS = {
     'SyntheticSODDataset': 'datasets',
     'TemperatureHook': 'engine',
 }
-__all__ = ['__version__']
+__all__ = ['__version__', 'register_components']
 
 
 def _host_problem() -> str | None:
@@ -47,29 +52,56 @@ def _host_problem() -> str | None:
         import_module('mmseg.registry')
     except Exception as error:  # the host asserts versions when it is imported
         problem = (
-            f'MMSegmentation cannot be imported ({error!r}): `python -m mmaslp.doctor` '
+            f'MMSegmentation cannot be imported ({error!r}): `mmaslp doctor` '
             'says what to install'
         )
-        warnings.warn(f'mmaslp registers nothing: {problem}', stacklevel=3)
+        warnings.warn(f'mmaslp registers nothing: {problem}', stacklevel=4)
         return problem
     return None
 
 
-_PROBLEM = _host_problem()
+@cache
+def register_components() -> str | None:
+    """Register the components with the registries of the host.
 
-if _PROBLEM is None:
-    for _name, _package in _COMPONENTS.items():
-        globals()[_name] = getattr(import_module(f'.{_package}', __name__), _name)
-    from .utils.checkpoint import allow_history_buffers
+    Returns:
+        str | None: Why nothing could be registered, None if all went well.
+    """
+    problem = _host_problem()
+    if problem is None:
+        for name, package in _COMPONENTS.items():
+            globals()[name] = getattr(import_module(f'.{package}', __name__), name)
+        from .utils.checkpoint import allow_history_buffers
 
-    allow_history_buffers()
-    __all__ += _COMPONENTS
+        allow_history_buffers()
+        import_module('.registry', __name__)
+        __all__.extend(_COMPONENTS)
+    return problem
+
+
+def _is_command() -> bool:
+    """Whether this process is the command ``mmaslp`` (or ``python -m mmaslp``)."""
+    program = sys.argv[0] if sys.argv else ''
+    if program not in sys.orig_argv:
+        return False  # a child process of multiprocessing is told its parent's argv
+    if program == '-m':
+        program = sys.orig_argv[sys.orig_argv.index('-m') + 1]
+    return PurePath(program).name in ('mmaslp', 'mmaslp.exe')
+
+
+# The command registers once it knows what to do: its help needs no host, which takes
+# seconds to import.
+if not _is_command():
+    register_components()
 
 
 def __getattr__(name):
-    # Called for a component only without a host.
+    # Called for a component only without a host, and before the command registers.
     if _COMPONENTS.get(name) == 'losses':
         return getattr(import_module('.losses', __name__), name)
     if name in _COMPONENTS:
-        raise ImportError(f'mmaslp.{name} is not there: {_PROBLEM}')
+        problem = register_components()
+        if problem is None:
+            return globals()[name]
+        raise ImportError(f'mmaslp.{name} is not there: {problem}')
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,4 +1,4 @@
-"""``python -m mmaslp.doctor [CONFIG]``: will the plugin work here?
+"""``mmaslp doctor [CONFIG]``, ``python -m mmaslp.doctor``: will the plugin work here?
 
 It lists the host (MMSegmentation), versions and known incompatibilities. For a config
 it also lists what does not work or is measured wrongly. Each finding comes with the
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from .checks.environment import check_environment, has_ops, installed_versions
 from .checks.findings import Finding
 
-__all__ = ['main']
+__all__ = ['diagnose', 'examine', 'main']
 
 
 def examine(config: str | None) -> list[Finding]:
@@ -41,31 +41,45 @@ def _import_host() -> list[Finding]:
 
 def _examine_config(config: str) -> list[Finding]:
     from .apis.config import load_config
+    from .apis.data import build_datasets, examine_data, iters_per_epoch
     from .checks.config import check_config, check_data
 
     try:
         cfg = load_config(config)
     except Exception as error:
         return [Finding('error', f'{config} cannot be read: {error}')]
-    findings = check_config(cfg) + check_data(cfg)
+    datasets, findings = build_datasets(cfg)
+    findings += check_config(cfg, iters_per_epoch(cfg, datasets.get('train')))
+    findings += check_data(cfg) + examine_data(cfg, datasets)
     if not any(finding.level in ('error', 'warning') for finding in findings):
         findings.append(Finding('ok', f'{config} works with the plugin'))
     return findings
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the findings; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog='python -m mmaslp.doctor', description=__doc__.split('\n')[0]
-    )
-    parser.add_argument('config', nargs='?', help='config file to check')
-    args = parser.parse_args(argv)
-    findings = examine(args.config)
+def diagnose(config: str | None = None) -> int:
+    """Print the findings.
+
+    Args:
+        config (str, optional): A config to check too. Defaults to None.
+
+    Returns:
+        int: The exit code: 1 if there is an error, else 0.
+    """
+    findings = examine(config)
     for finding in findings:
         print(finding)
     errors = sum(finding.level == 'error' for finding in findings)
     print(f'{errors} error(s)' if errors else 'no error')
     return 1 if errors else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the command line and print the findings; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog='python -m mmaslp.doctor', description=__doc__.split('\n')[0]
+    )
+    parser.add_argument('config', nargs='?', help='config file to check')
+    return diagnose(parser.parse_args(argv).config)
 
 
 if __name__ == '__main__':

@@ -65,7 +65,7 @@ def test_without_a_host(tmp_path, broken):
     assert done.returncode == 1, done.stderr
     if broken:
         assert "the host cannot be imported: AssertionError('too new')" in done.stdout
-        assert 'mmaslp.doctor` says what to install' in done.stderr
+        assert 'mmaslp doctor` says what to install' in done.stderr
     else:
         assert 'no host is installed' in done.stdout
         assert 'pip install "mmaslp[onedl]"' in done.stdout

@@ -37,7 +37,7 @@ def test_a_broken_host_is_warned_of(tmp_path):
     done = python(f'import sys; sys.path.insert(0, {str(tmp_path)!r}); import mmaslp')
     assert done.returncode == 0, done.stderr
     assert 'UserWarning: mmaslp registers nothing' in done.stderr
-    assert 'needs mmcv<2.2' in done.stderr and 'mmaslp.doctor' in done.stderr
+    assert 'needs mmcv<2.2' in done.stderr and 'mmaslp doctor' in done.stderr
 
 
 def test_core_needs_no_host():
@@ -76,12 +76,13 @@ except ValueError as error:
     assert "class_weight='weights.yaml': without MMEngine give" in done.stdout
 
 
-def test_import_touches_no_module_that_needs_compiled_operators():
+def test_import_touches_no_module_that_is_slow_or_needs_compiled_operators():
     code = """
 import sys, mmaslp
 loaded = {m for m in sys.modules if m.startswith(('mmcv', 'mmseg.'))}
 allowed = ('mmseg.registry', 'mmseg.version')
 print([m for m in sorted(loaded) if not m.startswith(allowed)])
+print([m for m in ('matplotlib', 'torch._dynamo') if m in sys.modules])  # slow
 """
     done = python(code)
     assert done.returncode == 0, done.stderr
@@ -96,6 +97,7 @@ print([m for m in sorted(loaded) if not m.startswith(allowed)])
         ('MODELS', 'SCBCELoss'),
         ('MODELS', 'BinaryFocalLoss'),
         ('MODELS', 'BrierLoss'),
+        ('MODELS', 'CRaCLoss'),
         ('MODELS', 'ML1ACELoss'),
         ('MODELS', 'MbLSLoss'),
         ('MODELS', 'NACLLoss'),
@@ -103,6 +105,7 @@ print([m for m in sorted(loaded) if not m.startswith(allowed)])
         ('MODELS', 'BinarySegTTAModel'),
         ('MODELS', 'DilatedFusionNeck'),
         ('HOOKS', 'ASLPHook'),
+        ('HOOKS', 'CRaCHook'),
         ('HOOKS', 'ProbMapHook'),
         ('HOOKS', 'TemperatureHook'),
         ('METRICS', 'CalibrationMetric'),

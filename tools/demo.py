@@ -1,26 +1,12 @@
 #!/usr/bin/env python
-"""Train the demo network with BCE and with ASLP, and compare their calibration."""
+"""The command ``mmaslp demo`` as a script."""
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
+import sys
+from functools import partial
 
-from mmaslp.apis.demo import MODELS, run_demo
+from mmaslp.commands import run_command
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the demo."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--work-dir', default='work_dirs/demo', type=Path)
-    parser.add_argument('--epochs', default=100, type=int)
-    parser.add_argument(
-        '--models', nargs='+', choices=list(MODELS), default=['BCE', 'ASLP-MC']
-    )
-    args = parser.parse_args(argv)
-    run_demo(ROOT, args.work_dir, models=args.models, epochs=args.epochs)
-
+main = partial(run_command, 'demo')
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

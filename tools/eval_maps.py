@@ -1,97 +1,12 @@
-"""Measure the calibration of probability maps on disk, from any model.
+#!/usr/bin/env python
+"""The command ``mmaslp eval-maps`` as a script."""
 
-Example:
-    python tools/eval_maps.py maps/ISNet masks --json isnet.json --plot isnet.pdf
-"""
-
-import argparse
 import sys
-from collections.abc import Sequence
+from functools import partial
 
-import torch
+from mmaslp.commands import run_command
 
-from mmaslp.apis.maps import check_outputs, evaluate_folders, write_outputs
-from mmaslp.evaluation.protocol import PROTOCOLS
-from mmaslp.visualization.text_table import format_table
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description='Calibration of probability maps on disk: 8-bit and 16-bit '
-        'images (value / 255, value / 65535) and .npy of floats in [0, 1], matched '
-        'to binary masks by name.'
-    )
-    parser.add_argument(
-        'pred_dir', nargs='+', help='folder of maps; several: one row per folder'
-    )
-    parser.add_argument('gt_dir', help='folder of masks')
-    parser.add_argument('--json', metavar='FILE', help='write all metrics')
-    parser.add_argument(
-        '--plot',
-        metavar='FILE',
-        help='write reliability diagrams (.png, .pdf, .svg), and beside them those of '
-        'regions to a file whose name ends in _regions',
-    )
-    parser.add_argument('--report', metavar='FILE', help='write an HTML report')
-    parser.add_argument(
-        '--protocol',
-        choices=PROTOCOLS,
-        default='raw',
-        help="'released' stretches every map to [0, 1] first, as published numbers "
-        'are computed; it changes the probabilities that are measured',
-    )
-    parser.add_argument('--bins', type=int, default=10, help='defaults to 10')
-    parser.add_argument('--sod', action='store_true', help='F-, E-, S-measure, MAE')
-    parser.add_argument(
-        '--resamples', type=int, default=1000, help='bootstrap, defaults to 1000'
-    )
-    parser.add_argument(
-        '--worst', type=int, default=6, help='images in the report, defaults to 6'
-    )
-    parser.add_argument('--images', help='folder of the photographs, for the report')
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the tool.
-
-    Args:
-        argv (list[str], optional): Arguments. Defaults to None: the command line.
-
-    Returns:
-        int: 0, or 1 if an input was refused.
-    """
-    args = parse_args(argv)
-    outputs = dict(json=args.json, plot=args.plot, report=args.report)
-    try:
-        check_outputs(**outputs, images=args.images)
-        sections = evaluate_folders(
-            args.pred_dir,
-            args.gt_dir,
-            bins=args.bins,
-            protocol=args.protocol,
-            sod=args.sod,
-            resamples=args.resamples,
-            keep_worst=args.worst if args.report else 0,
-        )
-        _print(sections)
-        write_outputs(sections, **outputs, images=args.images, settings=vars(args))
-    except (ValueError, ImportError, OSError) as error:
-        print(f'eval_maps: {error}', file=sys.stderr)
-        return 1
-    return 0
-
-
-def _print(sections: dict[str, dict]) -> None:
-    rows = {name: section['result'] for name, section in sections.items()}
-    print(format_table(rows))
-    measures = {name: section['metrics'] for name, section in sections.items()}
-    if any(measures.values()):
-        keys = list(next(iter(measures.values())))
-        print('\n' + format_table(measures, keys))
-
+main = partial(run_command, 'eval-maps')
 
 if __name__ == '__main__':
-    torch.set_num_threads(1)
     sys.exit(main())

@@ -1,75 +1,12 @@
-"""Bring downloaded data into the layout that the configs read.
+#!/usr/bin/env python
+"""The command ``mmaslp prepare`` as a script."""
 
-    python tools/prepare_dataset.py NAME --source PATH [PATH ...] --out PATH
+import sys
+from functools import partial
 
-The sources are the archives as downloaded (zip, tar.gz), or folders with these archives
-or with the unpacked data. The tool checks every pair of image and mask before it writes
-anything. Each set appears under ``--out`` in one piece. The sources are never changed.
-"""
+from mmaslp.commands import run_command
 
-import argparse
-from collections.abc import Sequence
-
-from mmaslp.apis.cli import exit_on_user_error
-from mmaslp.datasets.prepare import SETS, prepare_dataset
-from mmaslp.datasets.splitting import Split
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('name', choices=SETS, help='the data set')
-    parser.add_argument(
-        '--source', nargs='+', default=[], help='archives or folders as downloaded'
-    )
-    parser.add_argument(
-        '--out',
-        default='data',
-        help='the folder of all sets, which the configs call data_root (folder: the '
-        'folder of this set). Default: data',
-    )
-    parser.add_argument(
-        '--list', help='dtd-500: list file of the textures to take, one name per line'
-    )
-    split = parser.add_mutually_exclusive_group()
-    split.add_argument(
-        '--val-list', help='duts, folder: list file of the validation images'
-    )
-    split.add_argument(
-        '--val-ratio', type=float, help='duts, folder: share of validation images'
-    )
-    parser.add_argument(
-        '--test-ratio', type=float, default=0.2, help='folder: share of test images'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='of the random split')
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument('--copy', action='store_true', help='copy the files (default)')
-    how.add_argument('--symlink', action='store_true', help='link to the source files')
-    parser.add_argument(
-        '--skip-bad',
-        action='store_true',
-        help='leave out bad pairs instead of stopping',
-    )
-    return parser.parse_args(argv)
-
-
-@exit_on_user_error
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the tool."""
-    args = parse_args(argv)
-    prepare_dataset(
-        args.name,
-        args.source,
-        args.out,
-        list_file=args.list,
-        split=Split(args.val_list, args.val_ratio, args.test_ratio, args.seed),
-        symlink=args.symlink,
-        skip_bad=args.skip_bad,
-        report=lambda line: print(line, flush=True),
-    )
-
+main = partial(run_command, 'prepare')
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -1,47 +1,12 @@
 #!/usr/bin/env python
-"""Train a segmentor: the host's train.py, with checks before it builds anything."""
+"""The command ``mmaslp train`` as a script."""
 
-import argparse
-from collections.abc import Sequence
+import sys
+from functools import partial
 
-from mmengine.runner import Runner
+from mmaslp.commands import run_command
 
-from mmaslp.apis.cli import add_host_arguments, exit_on_user_error, set_local_rank
-from mmaslp.apis.config import load_config, set_work_dir
-from mmaslp.apis.training import prepare_training
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description='Train a segmentor')
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--resume',
-        action='store_true',
-        help='resume from the latest checkpoint in the work directory',
-    )
-    parser.add_argument(
-        '--amp', action='store_true', help='train with automatic mixed precision'
-    )
-    add_host_arguments(parser)
-    return parser.parse_args(argv)
-
-
-@exit_on_user_error
-def make_runner(args: argparse.Namespace) -> Runner:
-    """Build the runner, or end with one message about config, checkpoint or data."""
-    cfg = load_config(args.config, args.cfg_options)
-    cfg.launcher = args.launcher
-    set_work_dir(cfg, args.config, args.work_dir)
-    return prepare_training(cfg, resume=args.resume, amp=args.amp)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the tool."""
-    args = parse_args(argv)
-    set_local_rank(args)
-    make_runner(args).train()
-
+main = partial(run_command, 'train')
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

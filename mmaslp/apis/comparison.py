@@ -7,7 +7,8 @@ from typing import Any
 
 from ..core.calibration import REGION_ERRORS, SORTED, ImageTable
 from ..core.calibration.bootstrap import paired_bootstrap
-from ..evaluation.results import load_result
+from ..evaluation.results import load_result, save_result
+from ..utils.outputs import check_outputs
 
 __all__ = ['Comparison', 'compare_results']
 
@@ -34,23 +35,33 @@ def compare_results(
     first: str,
     second: str,
     *,
+    names: tuple[str | None, str | None] = (None, None),
     resamples: int = 2000,
     seed: int = 0,
     confidence_level: float = 0.95,
+    json: str | None = None,
 ) -> Comparison:
     """Compare two result files by a paired bootstrap over their images.
 
     Args:
-        first (str): File of ``CalibrationMetric`` or ``tools/eval_maps.py --json``.
-        second (str): File of another model on the same images.
+        first (str): File of ``CalibrationMetric`` or ``mmaslp eval-maps --json``.
+        second (str): File of another model on the same images; may be the same file.
+        names (tuple[str | None, str | None]): Which result to take of each file that
+            holds those of several folders. Defaults to none: each file holds one.
         resamples (int): Number of resamples, >= 1. Defaults to 2000.
         seed (int): Seed of the resamples. Defaults to 0.
         confidence_level (float): Of the intervals, in (0, 1). Defaults to 0.95.
 
+        json (str, optional): File to write :attr:`Comparison.metrics` to. Defaults to
+            None.
+
     Raises:
-        ValueError: A file is no result file, or their images or settings differ.
+        ValueError: A file is no result file, their images or settings differ, or
+            ``json`` is one of them or a file of another kind.
+        OSError: ``json`` cannot be written.
     """
-    results, tables = _matched(first, second)
+    check_outputs({'--json': (json, 'comparison')}, [first, second])
+    results, tables = _matched((first, second), names)
     one, two = tables
     metrics = paired_bootstrap(
         one, two, resamples, seed, confidence_level, overall=results
@@ -63,14 +74,19 @@ def compare_results(
             lacking = (*lacking, *REGION_ERRORS)
         if lacking:
             outdated[path] = lacking
+    if json:
+        save_result(json, metrics)
     return Comparison(metrics, len(one), outdated)
 
 
 def _matched(
-    first_path: str, second_path: str
+    paths: tuple[str, str], names: tuple[str | None, str | None]
 ) -> tuple[tuple[dict[str, Any], dict[str, Any]], list[ImageTable]]:
     """Load both results, and their tables with the images in the same order."""
-    (one, first), (two, second) = load_result(first_path), load_result(second_path)
+    (one, first), (two, second) = map(load_result, paths, names)
+    first_path, second_path = (
+        path if name is None else f'{path} ({name})' for path, name in zip(paths, names)
+    )
     for key in ('bins', 'mode', 'protocol'):
         if one['settings'].get(key) != two['settings'].get(key):
             raise ValueError(

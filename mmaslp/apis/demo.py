@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from ..evaluation.results import load_result
+from ..utils.outputs import check_kind
 from ..visualization.reliability import reliability_figure, save_figure
 from ..visualization.text_table import format_table
 
 __all__ = ['MODELS', 'run_demo']
 
-# From the name in the table to the config in configs/demo.
+# From the name in the table to the config below configs/demo.
 MODELS = {
     'BCE': 'bce',
     'ASLP-MC': 'aslp_mc',
@@ -36,30 +38,38 @@ _VALIDATION = re.compile(r'Epoch\(val\)\s+\[(\d+)\].*?calib/ece: ([\d.]+)')
 
 
 def run_demo(
-    root: Path,
     work_dir: Path,
     *,
-    models: Sequence[str] = ('BCE', 'ASLP-MC'),
+    models: Sequence[str] = ('BCE', 'ASLP-FB-border'),
     epochs: int = 100,
+    overwrite: bool = False,
+    quiet: bool = False,
 ) -> None:
-    """Train and test models one after the other; print a table and the paths of files.
+    """Train and test models, one per core at a time; print a table and the files.
 
     Args:
-        root (Path): Folder that holds ``configs`` and ``tools``.
-        work_dir (Path): Where to write.
-        models (Sequence[str]): Keys of :data:`MODELS`. Defaults to BCE and ASLP-MC.
+        work_dir (Path): Where to write. The built-in data go to ``data`` in the
+            current folder; their relative paths give the same draws everywhere.
+        models (Sequence[str]): Keys of :data:`MODELS`. Defaults to BCE and
+            ASLP-FB-border.
         epochs (int): Length of each training. Defaults to 100.
+        overwrite (bool): Replace the trainings of an earlier demo in ``work_dir``.
+            Defaults to False.
+        quiet (bool): Print the table and the paths only. Defaults to False.
 
     Raises:
-        SystemExit: If a tool fails; the end of its output is printed.
+        ValueError: A picture of the user has the name of the diagram.
+        SystemExit: If a training or a test fails; the end of its output is printed.
     """
     # The layers are so small that more threads make it slower.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     folders = {name: work_dir / MODELS[name] for name in models}
+    together = work_dir / 'reliability.png'
+    check_kind(together, 'diagram')
     rows = {}
-    for name, folder in folders.items():
-        results = _train_and_test(root, name, folder.resolve(), epochs)
-        for test_set, metrics in results.items():
+    results = _train_and_test_all(folders, epochs, overwrite, quiet)
+    for name, tested in results.items():
+        for test_set, metrics in tested.items():
             rows[f'{name}, {test_set}'] = {
                 label: metrics.get(key) for key, label in COLUMNS.items()
             }
@@ -69,43 +79,72 @@ def run_demo(
     for name, folder in folders.items():
         test = folder / 'eval' / 'test'
         measured[name] = load_result(test / 'calibration_test.json')[0]
-        print(f'  {name:8} {test / "reliability_test.png"}')
-    together = work_dir / 'reliability.png'
+        print(f'  {name:14} {test / "reliability_test.png"}')
     save_figure(reliability_figure(measured), together)
-    print(f'  {"together":8} {together}')
+    print(f'  {"together":14} {together}')
     print('reports, with the most over-confident images:')
     for name, folder in folders.items():
-        print(f'  {name:8} {folder / "report.html"}')
+        print(f'  {name:14} {folder / "report.html"}')
+
+
+def _train_and_test_all(
+    folders: dict[str, Path], epochs: int, overwrite: bool, quiet: bool
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Train and test models, one per core at a time; return their metrics."""
+    running: list[subprocess.Popen] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # threads that wait for processes
+        try:
+            results = pool.map(
+                lambda name: _train_and_test(
+                    name, folders[name], epochs, overwrite, quiet, running
+                ),
+                folders,
+            )
+            return dict(zip(folders, results, strict=True))
+        except BaseException:  # failed or interrupted: no training goes on alone
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in running:
+                process.terminate()
+            raise
 
 
 def _train_and_test(
-    root: Path, name: str, work_dir: Path, epochs: int
+    name: str,
+    work_dir: Path,
+    epochs: int,
+    overwrite: bool,
+    quiet: bool,
+    running: list[subprocess.Popen],
 ) -> dict[str, dict[str, Any]]:
     """Train and test one model; return its metrics by test set."""
-    path = root / 'configs' / 'demo' / f'{MODELS[name]}.py'
+    path = f'mmaslp::demo/{MODELS[name]}.py'
     options: list[Any] = ['--work-dir', work_dir, '--cfg-options']
     options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.0.end={epochs}']
-    train = [root / 'tools' / 'train.py', path, *options]
-    show = _progress(epochs, time.monotonic())
-    _run(root, name, train, work_dir / 'train.log', show)
+    train = ['train', path, *['--overwrite'] * overwrite, *options]
+    show = _silent if quiet else _progress(epochs, time.monotonic())
+    _run(name, train, work_dir / 'train.log', show, running)
     checkpoint = work_dir / f'epoch_{epochs}.pth'
-    test = [root / 'tools' / 'test.py', path, checkpoint, '--eval', 'ece', 'iou']
+    test = ['test', path, checkpoint, '--eval', 'ece', 'iou']
     test += ['--report', work_dir / 'report.html', *options]
-    print(f'[{name}] testing', flush=True)
-    _run(root, name, test, work_dir / 'test.log', lambda line: None)
+    if not quiet:
+        print(f'[{name}] testing', flush=True)
+    _run(name, test, work_dir / 'test.log', _silent, running)
     return json.loads((work_dir / 'eval' / 'results.json').read_text())
 
 
 def _run(
-    root: Path,
     name: str,
     command: Sequence[Any],
     log: Path,
     show: Callable[[str], str | None],
+    running: list[subprocess.Popen],
 ) -> None:
-    """Run one tool; write its output to a file and print the lines of ``show``."""
+    """Run one command; write its output to a file and print the lines of ``show``.
+
+    The process is in ``running`` until it ends.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, *map(str, command)]
+    command = [sys.executable, '-m', 'mmaslp', *map(str, command)]
     with (
         open(log, 'w', encoding='utf-8') as file,
         subprocess.Popen(
@@ -113,19 +152,22 @@ def _run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # The draws depend on the paths of the images. Paths relative to this folder
-            # give the same results wherever the repository lies.
-            cwd=root,
         ) as process,
     ):
+        running.append(process)
         for line in process.stdout or ():
             file.write(line)
             shown = show(line)
             if shown:
                 print(f'[{name}] {shown}', flush=True)
+    running.remove(process)
     if process.returncode:
         print(''.join(log.read_text(encoding='utf-8').splitlines(True)[-30:]))
         sys.exit(f'{name}: {" ".join(command)} failed, see {log}')
+
+
+def _silent(line: str) -> None:
+    """Show nothing of a line."""
 
 
 def _progress(epochs: int, start: float) -> Callable[[str], str | None]:

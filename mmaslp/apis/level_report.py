@@ -1,6 +1,5 @@
 """The levels of a trained run: contact sheet, histogram, table, summary."""
 
-import os
 import os.path as osp
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +7,13 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config
-from PIL import Image
 
+from ..datasets.listing import data_folders
 from ..evaluation.results import save_result
 from ..utils.level_table import write_level_table
+from ..utils.outputs import check_folder, check_kind
+from ..utils.pictures import write_picture
+from ..utils.safe_loading import safe_loading
 from ..visualization.alpha import alpha_histogram
 from ..visualization.levels import levels_sheet
 from ..visualization.reliability import save_figure
@@ -27,6 +29,15 @@ from .levels import (
 )
 
 __all__ = ['LevelReport', 'describe_summary', 'show_levels']
+
+# What is written, and the kind of each file.
+_FILES = {
+    'levels.png': 'diagram',
+    'levels.pdf': 'diagram',
+    'histogram.png': 'picture',
+    'levels.csv': 'levels',
+    'levels.json': 'result',
+}
 
 
 @dataclass
@@ -50,6 +61,7 @@ def show_levels(
     out: str | None = None,
     num: int = 12,
     wrong: str | None = None,
+    trust_checkpoint: bool = False,
     report: Callable[[str], None] = print,
 ) -> LevelReport:
     """Show images with low and high levels, and how well low ones find wrong masks.
@@ -63,30 +75,49 @@ def show_levels(
         wrong (str, optional): File that names the images whose mask is known to be
             wrong, see :func:`~mmaslp.apis.levels.wrong_images`. Defaults to None: the
             list of the built-in data, if the run was trained on it.
+        trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
+            to False.
         report (Callable[[str], None]): Receives lines about problems. Defaults to
             ``print``.
 
     Raises:
         FileNotFoundError: The checkpoint or file does not exist.
-        ValueError: ``num`` is below 1, the checkpoint is damaged or holds no levels of
-            these images, or the file of wrong masks does not fit.
+        ValueError: ``num`` is below 1, the checkpoint is damaged, asks for code or
+            holds no levels of these images, the file of wrong masks does not fit, or
+            ``out`` has images of the training set or other files of these names.
+        OSError: A file cannot be written; names it.
     """
     if num < 1:
         raise ValueError(f'--num must be 1 or more, not {num}')
-    check_checkpoint(checkpoint)
+    check_checkpoint(checkpoint, trust_checkpoint)
     dataset = training_set(cfg)
+    out = out or osp.join(osp.dirname(osp.abspath(checkpoint)), 'levels')
+    check_folder(out, data_folders(dataset), '--out')
+    for name, kind in _FILES.items():
+        check_kind(osp.join(out, name), kind, '--out')
+    with safe_loading(trust_checkpoint):
+        return _show_levels(cfg, checkpoint, dataset, out, num, wrong, report)
+
+
+def _show_levels(
+    cfg: Config,
+    checkpoint: str,
+    dataset: Any,
+    out: str,
+    num: int,
+    wrong: str | None,
+    report: Callable[[str], None],
+) -> LevelReport:
     levels = read_levels(checkpoint, dataset)
     if levels.left_out:
         report(f'{levels.left_out} images of the checkpoint are not in the config')
     known = _known_wrong(wrong, dataset, levels, report)
     sheet = _contact_sheet(cfg, checkpoint, dataset, levels, num, known)
     summary = level_summary(levels, known)
-    out = out or osp.join(osp.dirname(osp.abspath(checkpoint)), 'levels')
-    os.makedirs(out, exist_ok=True)
     for ending in ('png', 'pdf'):
         save_figure(sheet, osp.join(out, f'levels.{ending}'), dpi=150)
     histogram = alpha_histogram(levels.alpha, levels.settings['beta'], zoom=True)
-    Image.fromarray(histogram).save(osp.join(out, 'histogram.png'))
+    write_picture(osp.join(out, 'histogram.png'), histogram)
     write_level_table(osp.join(out, 'levels.csv'), levels.ids, levels.alpha)
     save_result(osp.join(out, 'levels.json'), summary)
     return LevelReport(out, summary)

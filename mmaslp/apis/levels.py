@@ -1,10 +1,9 @@
 """Reading the levels of a trained run, and the lists of wrong masks."""
 
-import json
 import os.path as osp
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader, load_checkpoint
+from mmengine.runner import CheckpointLoader
 from mmseg.registry import DATASETS, MODELS
 
 from ..core.aslp.bank import AlphaBank
@@ -23,6 +22,9 @@ from ..datasets.pairing import read_list
 from ..datasets.synthetic import MANIFEST, SyntheticSODDataset
 from ..engine.hooks import ASLPHook
 from ..evaluation.sample_scores import ScoreReader
+from ..utils.json_file import read_json
+from ..utils.progress import track
+from .weights import compare_weights
 
 __all__ = [
     'Levels',
@@ -36,6 +38,7 @@ __all__ = [
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 RESAMPLES = 2000
+MAX_MANIFEST = 2**26  # bytes
 
 
 @dataclass
@@ -230,14 +233,17 @@ def predictions(
 
     Raises:
         ValueError: If there is no such pipeline, it gives no mask or a mask of another
-            size than the prediction, or the model has more than two classes.
+            size than the prediction, the weights do not fit, or the model has more than
+            two classes.
     """
     pipeline = Compose(_test_pipeline(cfg))
     infos = _data_infos(dataset, set(ids))
     model = MODELS.build(cfg.model).to(get_device()).eval()
-    load_checkpoint(model, checkpoint, map_location='cpu')
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    if misfit := compare_weights(model, content):  # which loads them too
+        raise misfit.exception()
     reader = ScoreReader()
-    for name in ids:
+    for name in track(ids, 'predicting'):
         batch = pseudo_collate([pipeline(dict(infos[name]))])
         with torch.no_grad():
             (sample,) = model.test_step(batch)
@@ -260,7 +266,7 @@ def _manifest_names(path: str) -> list[str]:
     if not path.lower().endswith('.json'):
         return read_list(path)
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        content = read_json(path, MAX_MANIFEST)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'no manifest at {osp.abspath(path)}') from error
     except ValueError as error:

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.calibration import check_bins
+from ..core.calibration.bootstrap import check_resamples
+from ..core.validation import check_integer, check_number, optional
 from ..evaluation.map_folder import evaluate_maps
 from ..evaluation.results import save_result
+from ..utils import outputs
 from ..visualization.regions import region_figure
 from ..visualization.reliability import FORMATS, reliability_figure, save_figure
 from ..visualization.report import write_report
@@ -23,6 +26,7 @@ def evaluate_folders(
     sod: bool = False,
     resamples: int = 1000,
     keep_worst: int = 0,
+    max_value: float | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure several folders of maps against one folder of masks.
 
@@ -35,6 +39,8 @@ def evaluate_folders(
         resamples (int): Bootstrap resamples, >= 0. Defaults to 1000.
         keep_worst (int): How many of the most over-confident images to keep, >= 0.
             Defaults to 0.
+        max_value (float, optional): The stored value that stands for probability 1, see
+            :func:`~mmaslp.evaluation.map_folder.evaluate_maps`. Defaults to None.
 
     Returns:
         dict[str, dict]: From the name of a folder (its last part, or its path if last
@@ -47,8 +53,9 @@ def evaluate_folders(
         ImportError: ``sod`` without PySODMetrics.
     """
     check_bins(bins)
-    if resamples < 0 or keep_worst < 0:
-        raise ValueError('--resamples and --worst must not be negative')
+    check_resamples(resamples)
+    optional(check_number, 'max_value', max_value, above=0)
+    check_integer('keep_worst', keep_worst, at_least=0, hint=' (--worst)')
     return {
         name: evaluate_maps(
             folder,
@@ -58,6 +65,7 @@ def evaluate_folders(
             sod=sod,
             resamples=resamples,
             keep_worst=keep_worst,
+            max_value=max_value,
         )
         for name, folder in _names(folders).items()
     }
@@ -68,25 +76,34 @@ def check_outputs(
     plot: str | None = None,
     report: str | None = None,
     images: str | None = None,
+    inputs: Sequence[str] = (),
 ) -> None:
-    """Refuse, before the work starts, outputs that cannot be written.
+    """Refuse, before the work starts, outputs that cannot or must not be written.
 
     Args:
         json (str, optional): See :func:`write_outputs`.
         plot (str, optional): See there.
         report (str, optional): See there.
         images (str, optional): See there.
+        inputs (Sequence[str]): The folders of maps and of masks. Defaults to none.
 
     Raises:
-        ValueError: A folder does not exist, or the plot is of an unknown format.
+        ValueError: A folder does not exist, the plot is of an unknown format, or a file
+            would be lost, see :func:`~mmaslp.utils.outputs.check_outputs`.
     """
     if plot and not plot.lower().endswith(FORMATS):
         raise ValueError(f'--plot {plot}: write one of {", ".join(FORMATS)}')
-    for name, path in (('json', json), ('plot', plot), ('report', report)):
-        if path and not Path(path).resolve().parent.is_dir():
-            raise ValueError(f'--{name} {path}: its folder does not exist')
     if images and not Path(images).is_dir():
         raise ValueError(f'--images {images}: no such folder')
+    outputs.check_outputs(
+        {
+            '--json': (json, 'result'),
+            '--plot': (plot, 'diagram'),
+            '--plot (regions)': (plot and _beside(plot), 'diagram'),
+            '--report': (report, 'report'),
+        },
+        [*inputs, images],
+    )
 
 
 def write_outputs(
@@ -123,15 +140,18 @@ def write_outputs(
     if plot:
         results = {name: section['result'] for name, section in sections.items()}
         save_figure(reliability_figure(results), plot)
-        path = Path(plot)
-        beside = path.with_name(f'{path.stem}_regions{path.suffix}')
-        save_figure(region_figure(results), beside)
+        save_figure(region_figure(results), _beside(plot))
     if report:
         photos = {p.stem: p for p in Path(images).iterdir()} if images else {}
         with_photos = {
             name: {**section, 'images': photos} for name, section in sections.items()
         }
         write_report(report, with_photos, settings, mean=False)
+
+
+def _beside(plot: str) -> Path:
+    path = Path(plot)
+    return path.with_name(f'{path.stem}_regions{path.suffix}')
 
 
 def _names(folders: Sequence[str]) -> dict[str, str]:

@@ -1,20 +1,24 @@
 """Fitting temperatures on folders of probability maps, and applying them to maps."""
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..core.calibration.border_temperature import Temperature, as_temperature, divisor
 from ..datasets.masks import read_binary_mask
 from ..evaluation.map_folder import list_files, pair_files
-from ..evaluation.prob_maps import MAP_SUFFIXES, read_prob_map, write_prob_map
+from ..evaluation.map_scale import MapReader
+from ..evaluation.prob_maps import MAP_SUFFIXES, write_prob_map
+from ..utils.names import shown
+from ..utils.outputs import check_folder, check_outputs
+from ..utils.progress import track
 from ..utils.temperature_file import load_temperature, write_temperature
-from .temperature import fit_record, histograms_of
+from .temperature import fit_record, fit_summary, histograms_of
 
 __all__ = [
     'find_temperature',
@@ -28,7 +32,12 @@ BITS = 16
 
 
 def fit_maps(
-    maps: str | Path, masks: str | Path, out: str | Path, regions: str | None = None
+    maps: str | Path,
+    masks: str | Path,
+    out: str | Path,
+    regions: str | None = None,
+    report: Callable[[str], None] = print,
+    max_value: float | None = None,
 ) -> dict[str, Any]:
     """Fit a temperature to the maps of validation images and write it to a JSON file.
 
@@ -42,21 +51,28 @@ def fit_maps(
         out (str | Path): The file; its folder is made if needed.
         regions (str, optional): 'border' to fit a temperature per band of distance
             from the predicted border beside the single one. Defaults to None.
+        report (Callable[[str], None]): Receives what was fitted before it is written,
+            so that a full disk costs no fit. Defaults to ``print``.
+        max_value (float, optional): The stored value that stands for probability 1, see
+            :func:`~mmaslp.evaluation.map_folder.evaluate_maps`. Defaults to None.
 
     Returns:
         dict: What :func:`~mmaslp.apis.temperature.fit_record` returns; and ``maps``,
         ``masks``, ``date``.
 
     Raises:
-        ValueError: If a folder or a file does not serve, or the maps allow no
-            temperature.
+        ValueError: If a folder or a file does not serve, the maps allow no temperature,
+            or ``out`` would replace a file of another kind.
+        OSError: If ``out`` cannot be written.
     """
     histograms = histograms_of(regions)
+    check_outputs({'--fit': (out, 'temperature')}, [maps, masks], make_folders=True)
     pairs, problems = pair_files(maps, masks)
     _refuse(problems)
-    for map_path, mask_path in pairs.values():
+    reader = MapReader(max_value)
+    for map_path, mask_path in track(pairs.values(), 'fitting'):
         try:
-            logit, mask = map_logits(map_path), read_binary_mask(mask_path)
+            logit, mask = map_logits(map_path, reader), read_binary_mask(mask_path)
         except OSError as error:
             raise ValueError(
                 f'{error.filename or map_path}: cannot be read ({error.strerror})'
@@ -67,21 +83,24 @@ def fit_maps(
                 f'mask {mask_path}: resize the probabilities to the size of the mask'
             )
         histograms.update(logit, torch.from_numpy(mask))
+    if problem := reader.problem():
+        raise ValueError(problem)
     record = dict(
         fit_record(histograms, len(pairs)),
         maps=str(maps),
         masks=str(masks),
         date=datetime.now(timezone.utc).isoformat(timespec='seconds'),
     )
-    try:
-        write_temperature(str(out), record)
-    except OSError as error:
-        raise ValueError(f'{out}: cannot be written ({error.strerror})') from error
+    report(fit_summary(record))
+    write_temperature(str(out), record)
     return record
 
 
 def recalibrate_maps(
-    maps: str | Path, out_dir: str | Path, temperature: Temperature
+    maps: str | Path,
+    out_dir: str | Path,
+    temperature: Temperature,
+    max_value: float | None = None,
 ) -> int:
     """Write maps of sigmoid(z / T) as 16-bit PNG, of the names of the maps of z.
 
@@ -90,27 +109,30 @@ def recalibrate_maps(
         out_dir (str | Path): Folder to write to, made if needed; maps in it of the same
             names are replaced.
         temperature (float | BorderTemperatures): T.
+        max_value (float, optional): See :func:`fit_maps`. Defaults to None.
 
     Returns:
         int: Number of maps.
 
     Raises:
-        ValueError: If a folder or a file does not serve, or both folders are the same.
-            Maps before a file that cannot be read have been written then.
+        ValueError: If a folder or a file does not serve, both folders are the same, or
+            an image that is no map of ours would be replaced. All maps are read once
+            before the first is written.
     """
     maps, out_dir = Path(maps), Path(out_dir)
-    if maps.resolve() == out_dir.resolve():
-        raise ValueError(
-            f'{out_dir} is the folder of the maps themselves, which would be lost: '
-            'write to another one'
-        )
+    check_folder(out_dir, [maps], '--out')
     problems: list[str] = []
     files = list_files(maps, MAP_SUFFIXES, 'map', problems)
     _refuse(problems)
     try:
+        reader = MapReader(max_value)
+        for path in files.values():
+            reader.read_stored(path)
+        if problem := reader.problem():
+            raise ValueError(problem)
         out_dir.mkdir(parents=True, exist_ok=True)
-        for stem, path in files.items():
-            prob = recalibrate_map(map_logits(path), temperature)
+        for stem, path in track(files.items(), 'writing'):
+            prob = recalibrate_map(map_logits(path, reader), temperature)
             write_prob_map(out_dir / f'{stem}.png', prob, BITS)
     except OSError as error:
         raise ValueError(
@@ -137,19 +159,20 @@ def recalibrate_map(logit: Tensor, temperature: Temperature) -> Tensor:
     return torch.where(logit > 0, prob.clamp(min=above), prob.clamp(max=below))
 
 
-def map_logits(path: str | Path) -> Tensor:
+def map_logits(path: str | Path, reader: MapReader | None = None) -> Tensor:
     r"""Read a probability map as logits.
 
     .. math::
         z = \log p - \log(1 - p)
 
     with p in [d / 2, 1 - d / 2] for the step d of the file: 1/255 or 1/65535 of an
-    image; the step below 1 of npy, 2**-11, 2**-24 or 2**-53 of 16, 32 or 64 bits. A map
-    that says 0 or 1 means no more than that: its :math:`|z|` is taken as 6.2 or 11.8;
-    8.3, 17.3 or 37.4.
+    image, 1 / ``max_value`` of any integers; the step below 1 of npy, 2**-11, 2**-24 or
+    2**-53 of 16, 32 or 64 bits. A map that says 0 or 1 means no more than that: its
+    :math:`|z|` is taken as 6.2 or 11.8; 8.3, 17.3 or 37.4.
 
     Args:
         path (str | Path): See :func:`~mmaslp.evaluation.prob_maps.read_prob_map`.
+        reader (MapReader, optional): Reader of the set. Defaults to None: a new one.
 
     Returns:
         Tensor: ``(H, W)`` float64.
@@ -157,15 +180,13 @@ def map_logits(path: str | Path) -> Tensor:
     Raises:
         ValueError: If it is no such file.
     """
-    path = Path(path)
-    values = np.asarray(read_prob_map(path), np.float64)
-    if path.suffix.lower() == '.npy':
-        step = float(np.finfo(np.load(path, mmap_mode='r').dtype).epsneg)
+    stored = (reader or MapReader()).read_stored(path)
+    if np.issubdtype(stored.values.dtype, np.floating):
+        step = float(np.finfo(stored.values.dtype).epsneg)
+        values = np.asarray(stored.probability, np.float64)
     else:
-        with Image.open(path) as image:
-            top = 255 if image.mode == 'L' else 65535
-        step = 1 / top
-        values = np.rint(values * top) / top  # it was read with the 24 bits of float32
+        step = 1 / stored.top
+        values = np.asarray(stored.values, np.float64) / stored.top
     low, high = step / 2, 1 - step / 2
     prob = torch.from_numpy(values)
     return prob.clamp(low, high).log() - (1 - prob).clamp(low, high).log()
@@ -175,8 +196,8 @@ def find_temperature(given: str, regions: bool = True) -> Temperature:
     """Return the temperature that the user names.
 
     Args:
-        given (str): A number, or a file of ``tools/fit_temperature.py`` or
-            ``tools/recalibrate.py``.
+        given (str): A number, or a file of ``mmaslp fit-temperature`` or
+            ``mmaslp recalibrate``.
         regions (bool): Whether to take the temperatures by region where the file has
             them. Defaults to True.
 
@@ -195,4 +216,4 @@ def _refuse(problems: list[str]) -> None:
     """Raise the first of several problems with files, in one line."""
     if problems:
         more = f' (and {len(problems) - 1} more like it)' if problems[1:] else ''
-        raise ValueError(problems[0] + more)
+        raise ValueError(shown(problems[0]) + more)

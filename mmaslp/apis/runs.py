@@ -5,8 +5,12 @@ import os
 import os.path as osp
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
+
+from ..engine.hooks.progress_hook import ProgressHook
+from ..utils.progress import progress_shown
 
 __all__ = ['build_runner', 'name_run']
 
@@ -39,4 +43,6 @@ def build_runner(cfg: Config) -> Runner:
     runner = build(cfg)
     # Left by a test that ended with an error: nothing divides by it any more.
     runner.message_hub.pop_info('temperature')
+    if progress_shown() and is_main_process():
+        runner.register_hook(ProgressHook())
     return runner

@@ -13,7 +13,7 @@ from mmengine.dist import all_reduce, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from ..checks.data import tests_on_validation
+from ..checks.data import same_images
 from ..checks.parts import is_type, metrics_of
 from ..core.calibration.border_temperature import (
     BandHistograms,
@@ -25,6 +25,8 @@ from ..core.calibration.border_temperature import (
 from ..core.calibration.logit_histogram import LogitHistogram
 from ..core.calibration.temperature import check_temperature, fit_temperature
 from ..utils.divided_scores import divided_scores
+from ..utils.outputs import check_outputs
+from ..utils.safe_loading import safe_loading
 from ..utils.segmentor import check_binary, find_segmentor, replaced, two_channels
 from ..utils.temperature_file import (
     fingerprint,
@@ -33,7 +35,9 @@ from ..utils.temperature_file import (
     write_temperature,
 )
 from ..visualization.text_table import format_table
+from .config import check_checkpoint
 from .runs import build_runner, name_run
+from .weights import watch_weights
 
 __all__ = [
     'REGIONS',
@@ -53,7 +57,12 @@ _HOOK = 'TemperatureHook'
 
 
 def fit_checkpoint(
-    cfg: Config, out: str | None = None, regions: str | None = None
+    cfg: Config,
+    out: str | None = None,
+    regions: str | None = None,
+    *,
+    trust_checkpoint: bool = False,
+    report: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Fit the temperature of a checkpoint and write it to a JSON file.
 
@@ -68,6 +77,10 @@ def fit_checkpoint(
             ``TemperatureHook`` looks.
         regions (str, optional): 'border' to fit a temperature per band of distance
             from the predicted border beside the single one. Defaults to None.
+        trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
+            to False.
+        report (Callable[[str], None]): Receives what was fitted before it is written,
+            so that a full disk costs no fit. Defaults to ``print``.
 
     Returns:
         dict: What :func:`fit_record` returns; and ``config``, ``checkpoint``,
@@ -76,12 +89,23 @@ def fit_checkpoint(
     Raises:
         ValueError: If there is no validation set, it does not determine a temperature
             (:func:`~mmaslp.core.calibration.temperature.fit_temperature`), the head is
-            not binary, ``regions`` is something else, or ``load_from`` is no local
-            file.
+            not binary, ``regions`` is something else, ``load_from`` is no local file or
+            asks for code, or ``out`` would replace a file of another kind.
+        FileNotFoundError: If the checkpoint does not exist.
+        OSError: If ``out`` cannot be written.
     """
+    if cfg.get('load_from'):
+        check_checkpoint(cfg.load_from, trust_checkpoint)
     digest = fingerprint(cfg.get('load_from'))
-    histograms, num_images = collect_logits(cfg, regions)
-    if tests_on_validation(cfg):
+    path = out or temperature_path(cfg.load_from)
+    check_outputs(
+        {'--out': (path, 'temperature')},
+        [cfg.load_from, cfg.filename],
+        make_folders=True,
+    )
+    with safe_loading(trust_checkpoint):
+        histograms, num_images = collect_logits(cfg, regions)
+    if same_images(cfg, 'test', 'val'):
         print_log(
             'test_dataloader has the images of val_dataloader: after this fit its '
             'metrics are not those of unseen images',
@@ -96,7 +120,8 @@ def fit_checkpoint(
         date=datetime.now(timezone.utc).isoformat(timespec='seconds'),
     )
     if is_main_process():
-        write_temperature(out or temperature_path(cfg.load_from), record)
+        report(fit_summary(record))
+        write_temperature(path, record)
     return record
 
 
@@ -326,7 +351,9 @@ def _runner(cfg: Config) -> Runner:
     run.test_cfg = run.get('test_cfg') or dict(type='TestLoop')
     run.test_evaluator = []
     run.resume = False
-    return build_runner(run)
+    runner = build_runner(run)
+    watch_weights(runner, cfg.get('load_from'), strict=True)
+    return runner
 
 
 def _hooks_without(cfg: Config, *names: str) -> list:

@@ -4,20 +4,30 @@ import copy
 import json
 import math
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
+from ..checks.config import check_testing
+from ..checks.findings import Finding
 from ..checks.parts import is_type, metrics_of
+from ..checks.validation import no_foreground
+from ..datasets.examining import ignored_objects
 from ..evaluation.metrics import CalibrationMetric
 from ..utils.atomic_write import atomic_write
+from ..utils.findings import report_findings
+from ..utils.safe_loading import safe_loading
 from ..visualization.text_table import format_table, with_mean
+from .config import check_checkpoint
+from .result_folders import check_folders, folder_of_set, results_folder
 from .runs import build_runner, name_run
+from .weights import watch_weights
 
 __all__ = [
     'EVALUATIONS',
@@ -107,7 +117,7 @@ def _check_files(cfg: Config, sets: list[TestSet]) -> None:
         failed = [m.split(': ', 1)[0] for m in missing]
         rest = [s.name for s in sets if s.name not in failed]
         others = ' '.join(rest)
-        hint = f'\nto test the others: tools/test.py --sets {others}' if rest else ''
+        hint = f'\nto test the others: mmaslp test --sets {others}' if rest else ''
         raise ValueError('\n'.join(missing) + hint)
 
 
@@ -121,11 +131,12 @@ def evaluate(
     prob_bits: int = 16,
     tta: bool = False,
     keep_worst: int = 0,
+    trust_checkpoint: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Test a model on several sets, one run each.
 
-    Files of a set go to ``{cfg.work_dir}/eval/{name}``, the metrics of all of them to
-    ``{cfg.work_dir}/eval/results.json``.
+    Files of a set go to ``{results_folder(cfg, tta)}/{name}``, the metrics of all of
+    them to ``results.json`` beside these folders.
 
     Args:
         cfg (Config): Config with ``load_from``, ``work_dir`` and ``launcher`` set.
@@ -139,25 +150,56 @@ def evaluate(
         tta (bool): Average over the views of ``cfg.tta_pipeline``. Defaults to False.
         keep_worst (int): How many over-confident images to keep for a report. Defaults
             to 0.
+        trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
+            to False.
 
     Returns:
         dict[str, dict]: Per set: ``metrics`` ({name: float}; the host's IoUMetric gives
         percentages; undefined ones are nan), ``ood``, ``folder``, and from a
         ``CalibrationMetric`` ``result`` and ``worst`` (main process only).
+
+    Raises:
+        FileNotFoundError: The checkpoint does not exist.
+        ValueError: It is damaged, asks for code or does not fit the model, config or
+            masks do not serve, nothing is measured, or a folder of outputs holds images
+            or masks of the data.
     """
+    report_findings(check_testing(cfg, tta))
+    if cfg.get('load_from'):
+        check_checkpoint(cfg.load_from, trust_checkpoint)
+    datasets = {each.name: each.dataset for each in sets}
+    check_folders(cfg, datasets, {'--out': out, '--out-prob': out_prob})
+    with safe_loading(trust_checkpoint):
+        return _evaluate(cfg, sets, evals, out, out_prob, prob_bits, tta, keep_worst)
+
+
+def _evaluate(
+    cfg: Config,
+    sets: Sequence[TestSet],
+    evals: Sequence[str] | None,
+    out: str | None,
+    out_prob: str | None,
+    prob_bits: int,
+    tta: bool,
+    keep_worst: int,
+) -> dict[str, dict[str, Any]]:
     results = {}
+    base = results_folder(cfg, tta)
     for test_set in sets:
         several = len(sets) > 1
-        folder = _folder(out, test_set, several) or osp.join(
-            cfg.work_dir, 'eval', test_set.name
+        folder = folder_of_set(out, test_set.name, several) or osp.join(
+            base, test_set.name
         )
         run = _config_of_run(cfg, test_set, several, tta)
         run.test_evaluator = _evaluators(
             cfg, evals, folder, out is not None, keep_worst
         )
         runner = build_runner(run)
+        watch_weights(runner, cfg.get('load_from'), strict=True)
+        dataset = runner.test_loop.dataloader.dataset
+        report_findings(ignored_objects(dataset, f'{test_set.name}.dataset'))
         if out_prob is not None:
-            maps = _folder(out_prob, test_set, several)
+            maps = folder_of_set(out_prob, test_set.name, several)
             measure = [m for m in run.test_evaluator if is_type(m, 'CalibrationMetric')]
             scores = measure[0].get('scores', 'auto') if measure else 'auto'
             runner.register_hook(
@@ -169,12 +211,23 @@ def evaluate(
         results[test_set.name] = entry = dict(
             metrics=metrics, ood=test_set.ood, folder=folder
         )
+        if not test_set.ood:
+            report_findings(_without_foreground(test_set.name, runner))
         for metric in runner.test_loop.evaluator.metrics:
             if isinstance(metric, CalibrationMetric) and 'result' not in entry:
                 entry.update(result=metric.result, worst=metric.worst)
     if is_main_process():
-        _save(osp.join(cfg.work_dir, 'eval', 'results.json'), results)
+        _save(osp.join(base, 'results.json'), results)
     return results
+
+
+def _without_foreground(name: str, runner: Runner) -> Iterator[Finding]:
+    """Look for a set without objects that is not among the ``ood_sets``."""
+    metrics = runner.test_loop.evaluator.metrics
+    if any(
+        isinstance(m, CalibrationMetric) and m.has_foreground is False for m in metrics
+    ):
+        yield no_foreground(name, 'config: name this set in ood_sets')
 
 
 def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
@@ -221,7 +274,7 @@ def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> 
     run = copy.deepcopy(cfg)
     name_run(run, test_set.name)
     if run.get('visualizer') is not None and run.visualizer.get('save_dir'):
-        show_dir = _folder(run.visualizer.save_dir, test_set, several)
+        show_dir = folder_of_set(run.visualizer.save_dir, test_set.name, several)
         run.visualizer.save_dir = show_dir
     run.test_dataloader.dataset = test_set.dataset
     if tta:
@@ -299,10 +352,6 @@ def measures_calibration(cfg: Config, evals: Sequence[str] | None) -> bool:
         return 'ece' in evals
     metrics = metrics_of(cfg, 'test_evaluator')
     return any(is_type(metric, 'CalibrationMetric') for metric in metrics)
-
-
-def _folder(base: str | None, test_set: TestSet, several: bool) -> str | None:
-    return osp.join(base, test_set.name) if base and several else base
 
 
 def _by_last_name(metrics: dict[str, Any]) -> dict[str, float]:

@@ -4,18 +4,25 @@ Whatever a runner is also checked for uses the predicates of
 :mod:`mmaslp.checks.runner`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..core.aslp.perturbation import resolve_perturbation
-from ..core.aslp.rules import Rule, make_rule
-from .channels import check_channels
-from .data import check_labels, missing_data, tests_on_validation
+from .arguments import check_parts
+from .data import SPLITS, check_labels, missing_data, same_images, zero_labels
 from .findings import Finding
 from .heads import refused_part
 from .mixing import mixing_steps
-from .parts import builds, class_of, is_type, metrics_of, type_name
-from .perturbation import different_strengths, no_loss, no_loss_no_hook
+from .model import (
+    head_findings,
+    is_binary,
+    loss_notes,
+    segmentor_of,
+    strength_findings,
+    walk_model,
+)
+from .parts import class_of, is_type, metrics_of, type_name
+from .perturbation import no_loss_no_hook
+from .schedule import late_warmup
 from .validation import (
     LOOP_KEYS,
     metric_of,
@@ -24,75 +31,117 @@ from .validation import (
     no_validation,
 )
 
-__all__ = ['check_config', 'check_data']
-
-_BINARY_LOSSES = (
-    'BinaryFocalLoss',
-    'BrierLoss',
-    'MbLSLoss',
-    'ML1ACELoss',
-    'NACLLoss',
-    'SCBCELoss',
-    'SVLSLoss',
-)
-_DEFAULT_RULE = 'FB'
+__all__ = ['check_config', 'check_data', 'check_testing', 'check_training']
 
 
-def check_config(cfg: Mapping) -> list[Finding]:
+def check_config(cfg: Mapping, iters_per_epoch: int | None = None) -> list[Finding]:
     """Look for settings that do not work with the plugin, or measure something else.
 
     Args:
         cfg (Mapping): A config, with its bases merged.
+        iters_per_epoch (int, optional): Iterations that visit every training image
+            once. Defaults to None: not known.
 
     Returns:
         list[Finding]: Each names the config line to change; empty if all is well.
     """
-    model = cfg.get('model') or {}
-    module = model.get('module') or model
-    parts = [*_walk(module, 'model')]
-    found = (refused_part(type_name(part), path) for path, part in parts)
-    refusal = next(filter(None, found), None)
+    refusal = _refusal(cfg)
     if refusal is not None:
         return [refusal]
-    hook = _hook(cfg)
-    findings = [*_imports(cfg)]
-    for path, head in _heads(module):
-        losses = [*filter(_is_binary, _losses(head))]
-        if losses and not is_type(head, 'STDCHead'):  # whose labels are boundaries
-            first = min(map(type_name, losses), key=_BINARY_LOSSES.index)
-            findings += check_channels(path, head, module, first)
-    findings += _perturbations(parts, hook is not None)
-    findings += _other_losses(module)
-    findings += _test_cfg(module)
-    findings += check_labels(cfg)
-    if hook is not None:
-        dataset = (cfg.get('train_dataloader') or {}).get('dataset')
-        preprocessor = module.get('data_preprocessor', cfg.get('data_preprocessor'))
-        findings += mixing_steps(dataset, preprocessor)
-    findings += [*_validation(cfg, hook), *_save_best(cfg), *_tta(cfg)]
+    findings = [*_imports(cfg), *_training(cfg, SPLITS)]
+    module, hook = segmentor_of(cfg), _hook(cfg)
+    parts = [*walk_model(module, 'model')]
+    if hook is None:
+        finding = no_loss_no_hook(sum(is_binary(part) for _, part in parts))
+        findings += [] if finding is None else [finding]
+    findings += [*loss_notes(parts, module, hook), *check_labels(cfg), *_tta(cfg)]
+    built = _built(hook)
+    if built is not None and built.rule.learns:
+        length = built.warmup_epochs, built.warmup_iters
+        finding = late_warmup(cfg, *length, iters_per_epoch)
+        findings += [] if finding is None else [finding]
     return findings
 
 
-def check_data(cfg: Mapping) -> list[Finding]:
-    """Look for missing folders, and for a test set that is the validation set.
+def check_training(cfg: Mapping) -> list[Finding]:
+    """Look for what fails in a training, or trains something else.
 
     Args:
         cfg (Mapping): A config, with its bases merged.
 
     Returns:
-        list[Finding]: Notes; empty if all is well.
+        list[Finding]: Empty if all is well.
     """
-    findings = [*missing_data(cfg)]
-    if _learns(_hook(cfg)) and tests_on_validation(cfg):
-        findings.append(
-            Finding(
-                'note',
-                'test_dataloader has the images of val_dataloader, which steer the '
-                'levels: its metrics are not those of unseen images',
-                'test_dataloader.dataset: other images',
+    refusal = _refusal(cfg)
+    if refusal is not None:
+        return [refusal]
+    return [*_training(cfg, ('train', 'val')), *_unseen(cfg, ('test',))]
+
+
+def check_testing(cfg: Mapping, tta: bool = False) -> list[Finding]:
+    """Look for what fails in a test, or measures something else.
+
+    Args:
+        cfg (Mapping): A config, with its bases merged.
+        tta (bool): Whether ``tta_model`` is tested. Defaults to False.
+
+    Returns:
+        list[Finding]: Empty if all is well.
+    """
+    module = segmentor_of(cfg)
+    findings = [*check_parts(cfg, ('test',)), *head_findings(module)]
+    findings += zero_labels(cfg, ('test',))
+    if tta:
+        findings += [Finding('error', f.message, f.remedy) for f in _tta(cfg)]
+    return [*findings, *_unseen(cfg, ('test',))]
+
+
+def check_data(cfg: Mapping) -> list[Finding]:
+    """Look for missing folders, and for images that are in two sets.
+
+    Args:
+        cfg (Mapping): A config, with its bases merged.
+
+    Returns:
+        list[Finding]: Notes and warnings, no error; empty if all is well.
+    """
+    return [*missing_data(cfg), *_unseen(cfg)]
+
+
+def _refusal(cfg: Mapping) -> Finding | None:
+    parts = walk_model(segmentor_of(cfg), 'model')
+    found = (refused_part(type_name(part), path) for path, part in parts)
+    return next(filter(None, found), None)
+
+
+def _training(cfg: Mapping, splits: Sequence[str]) -> list[Finding]:
+    module, hook = segmentor_of(cfg), _hook(cfg)
+    findings = [*check_parts(cfg, splits), *head_findings(module)]
+    if hook is not None:
+        findings += strength_findings(walk_model(module, 'model'))
+        dataset = (cfg.get('train_dataloader') or {}).get('dataset')
+        preprocessor = module.get('data_preprocessor', cfg.get('data_preprocessor'))
+        findings += mixing_steps(dataset, preprocessor)
+    findings += zero_labels(cfg, splits)
+    return [*findings, *_validation(cfg, hook), *_save_best(cfg)]
+
+
+def _unseen(cfg: Mapping, splits: Sequence[str] = ('val', 'test')) -> Iterator[Finding]:
+    """Compare the configs of the sets; the files need not be there."""
+    reasons = {
+        ('val', 'train'): 'which are trained on',
+        ('test', 'train'): 'which are trained on',
+    }
+    if _learns(_hook(cfg)):
+        reasons['test', 'val'] = 'which steer the levels'
+    for (split, other), reason in reasons.items():
+        if split in splits and same_images(cfg, split, other):
+            yield Finding(
+                'warning',
+                f'{split}_dataloader has the images of {other}_dataloader, {reason}: '
+                'its metrics are not those of unseen images',
+                f'{split}_dataloader.dataset: other images',
             )
-        )
-    return findings
 
 
 def _imports(cfg: Mapping) -> Iterator[Finding]:
@@ -107,128 +156,35 @@ def _imports(cfg: Mapping) -> Iterator[Finding]:
         )
 
 
-def _walk(part: Any, path: str) -> Iterator[tuple[str, Mapping]]:
-    """Go through the dictionaries of a model, as named_modules does through modules."""
-    if isinstance(part, Mapping):
-        yield path, part
-        for key, each in part.items():
-            yield from _walk(each, f'{path}.{key}')
-    elif isinstance(part, (list, tuple)):
-        for i, each in enumerate(part):
-            yield from _walk(each, f'{path}[{i}]')
-
-
-def _heads(model: Mapping) -> Iterator[tuple[str, Mapping]]:
-    for key in ('decode_head', 'auxiliary_head'):
-        heads = model.get(key) or []
-        if isinstance(heads, Mapping):
-            yield f'model.{key}', heads
-            continue
-        for i, head in enumerate(heads):
-            yield f'model.{key}[{i}]', head
-
-
-def _losses(head: Mapping) -> list[Mapping]:
-    inner = head.get('kernel_generate_head') or head
-    losses = inner.get('loss_decode') or []
-    return [losses] if isinstance(losses, Mapping) else list(losses)
-
-
-def _perturbations(
-    parts: list[tuple[str, Mapping]], has_hook: bool
-) -> Iterator[Finding]:
-    ours = {path: part for path, part in parts if _is_ours(part)}
-    if has_hook:
-        finding = no_loss(len(ours))
-    else:
-        finding = no_loss_no_hook(sum(_is_binary(part) for _, part in parts))
-    if finding is not None:
-        yield finding
-    if ours and not has_hook:
-        yield Finding(
-            'note',
-            'without ASLPHook every SCBCELoss draws for itself, with the fixed alpha '
-            'of its arguments',
-            f"custom_hooks = [dict(type='ASLPHook', rule='{_DEFAULT_RULE}')]",
-        )
-    strengths = {}
-    for path, loss in ours.items():
-        try:
-            strengths[path] = resolve_perturbation(loss.get('beta', 'HI')).beta
-        except ValueError as error:
-            yield Finding('error', f'{path}: {error}', f"{path}.beta = 'HI'")
-    finding = different_strengths(strengths.values(), [*strengths])
-    if has_hook and finding is not None:
-        yield finding
-
-
-def _other_losses(model: Mapping) -> Iterator[Finding]:
-    """Say which heads train with more than SCBCELoss, if any loss is SCBCELoss."""
-    heads = [(path, head, _losses(head)) for path, head in _heads(model)]
-    if not any(_is_ours(loss) for _, _, losses in heads for loss in losses):
-        return
-    for path, head, losses in heads:
-        names = [type_name(loss) for loss in losses if not _is_ours(loss)]
-        if names:
-            boundaries = ' (its labels are boundaries: right so)'
-            why = boundaries if is_type(head, 'STDCHead') else ''
-            yield Finding('note', f'{path} trains with {", ".join(names)} too{why}')
-
-
-def _is_ours(part: Any) -> bool:
-    return isinstance(part, Mapping) and builds(part, 'SCBCELoss', 'MODELS')
-
-
-def _is_binary(part: Any) -> bool:
-    return type_name(part) in _BINARY_LOSSES
-
-
-def _test_cfg(model: Mapping) -> Iterator[Finding]:
-    test_cfg = model.get('test_cfg') or {}
-    if test_cfg.get('mode') == 'slide' and isinstance(test_cfg.get('crop_size'), int):
-        size, stride = test_cfg['crop_size'], test_cfg.get('stride')
-        yield Finding(
-            'error',
-            'sliding windows need two numbers for crop_size and stride',
-            f"model.test_cfg = dict(mode='slide', crop_size=({size}, {size}), "
-            f'stride=({stride}, {stride}))',
-        )
-
-
 def _hook(cfg: Mapping) -> Mapping | None:
     hooks = cfg.get('custom_hooks') or []
     return next((hook for hook in hooks if is_type(hook, 'ASLPHook')), None)
 
 
-def _rule(hook: Mapping) -> Rule:
-    """Rule of the hook; raises what the hook raises of its arguments."""
-    kind = class_of(hook, 'HOOKS')
-    if kind is None:  # without the plugin in the registry
-        return make_rule(hook.get('rule', _DEFAULT_RULE))
+def _built(hook: Mapping | None) -> Any:
+    """The hook; None if its type or arguments are refused, which check_parts says."""
+    kind = None if hook is None else class_of(hook, 'HOOKS')
+    if kind is None:
+        return None
     others = ('type', 'priority')
-    return kind(**{key: hook[key] for key in hook if key not in others}).rule
+    try:
+        return kind(**{key: hook[key] for key in hook if key not in others})
+    except (TypeError, ValueError):
+        return None
 
 
 def _learns(hook: Mapping | None) -> bool:
-    try:
-        return hook is not None and _rule(hook).learns
-    except (TypeError, ValueError):  # which check_config says
-        return False
+    built = _built(hook)
+    return built is not None and built.rule.learns
 
 
 def _validation(cfg: Mapping, hook: Mapping | None) -> Iterator[Finding]:
-    if hook is None:
+    built = _built(hook)
+    if built is None or not built.rule.learns:
         return
-    try:
-        rule = _rule(hook)
-    except (TypeError, ValueError) as error:
-        yield Finding('error', f'ASLPHook: {error}', 'custom_hooks: mend ASLPHook')
-        return
-    if not rule.learns:
-        return
-    accuracy_key = hook.get('accuracy_key')
+    accuracy_key = built.accuracy_key
     finding = no_validation([key for key in LOOP_KEYS if not cfg.get(key)])
-    finding = finding or no_confidence(accuracy_key, bool(rule.needs))
+    finding = finding or no_confidence(accuracy_key, bool(built.rule.needs))
     if finding is None and accuracy_key is None:
         metrics = [metric_of(metric) for metric in metrics_of(cfg, 'val_evaluator')]
         finding = no_accuracy(metrics)

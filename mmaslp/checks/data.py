@@ -1,19 +1,41 @@
 """Checks of the data of a config: labels, folders, and the test set."""
 
 import os.path as osp
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .findings import Finding
 from .parts import is_type, walk_datasets, walk_steps
 
-__all__ = ['check_labels', 'missing_data', 'tests_on_validation']
+__all__ = ['check_labels', 'missing_data', 'same_images', 'zero_labels']
 
 SPLITS = ('train', 'val', 'test')
 
 
+def zero_labels(cfg: Mapping, splits: Sequence[str] = SPLITS) -> Iterator[Finding]:
+    """Look for datasets that ignore the background.
+
+    Args:
+        cfg (Mapping): A config, with its bases merged.
+        splits (Sequence[str]): Of :data:`SPLITS`. Defaults to all.
+
+    Yields:
+        Finding: One for each dataset.
+    """
+    for path, dataset in _datasets(cfg, splits):
+        if dataset.get('reduce_zero_label'):
+            yield Finding(
+                'error',
+                f'{path} makes the background (0) a label to be ignored',
+                f'{path}.reduce_zero_label = False',
+            )
+
+
 def check_labels(cfg: Mapping) -> Iterator[Finding]:
     """Look for datasets that read binary masks with another loader.
+
+    Whether the masks hold 0 and 255 only their files say
+    (:func:`~mmaslp.datasets.examining.ignored_objects`).
 
     Args:
         cfg (Mapping): A config, with its bases merged.
@@ -22,12 +44,6 @@ def check_labels(cfg: Mapping) -> Iterator[Finding]:
         Finding: One for each dataset.
     """
     for path, dataset in _datasets(cfg):
-        if dataset.get('reduce_zero_label'):
-            yield Finding(
-                'error',
-                f'{path} makes the background (0) a label to be ignored',
-                f'{path}.reduce_zero_label = False',
-            )
         for step in walk_steps(dataset.get('pipeline')):
             if is_type(step, 'LoadAnnotations'):
                 yield Finding(
@@ -58,19 +74,23 @@ def missing_data(cfg: Mapping) -> Iterator[Finding]:
         )
 
 
-def tests_on_validation(cfg: Mapping) -> bool:
-    """Whether the test set of a config is its validation set, pipelines aside.
+def same_images(cfg: Mapping, split: str, other: str) -> bool:
+    """Whether two sets of a config have the same images, pipelines aside.
 
     Args:
         cfg (Mapping): A config, with its bases merged.
+        split (str): One of :data:`SPLITS`.
+        other (str): Another one.
     """
-    loaders = (cfg.get(f'{k}_dataloader') or {} for k in ('val', 'test'))
-    val, test = (_images(loader.get('dataset')) for loader in loaders)
-    return val is not None and val == test
+    loaders = (cfg.get(f'{k}_dataloader') or {} for k in (split, other))
+    one, two = (_images(loader.get('dataset')) for loader in loaders)
+    return one is not None and one == two
 
 
-def _datasets(cfg: Mapping) -> Iterator[tuple[str, Mapping]]:
-    for split in SPLITS:
+def _datasets(
+    cfg: Mapping, splits: Sequence[str] = SPLITS
+) -> Iterator[tuple[str, Mapping]]:
+    for split in splits:
         dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
         for path, each in walk_datasets(dataset, f'{split}_dataloader.dataset'):
             if isinstance(each, Mapping):

@@ -11,6 +11,7 @@ __all__ = [
     'builds',
     'class_of',
     'is_type',
+    'known_names',
     'metrics_of',
     'read',
     'type_name',
@@ -66,6 +67,23 @@ def class_of(part: Any, registry: str) -> Any:
         return getattr(mmseg.registry, registry).get(kind)
     except (ImportError, RuntimeError):  # the host raises the latter for unknown names
         return None
+
+
+def known_names(registry: str) -> list[str]:
+    """Names of one of the host's registries; empty without a host.
+
+    Args:
+        registry (str): Its name (``'MODELS'``).
+    """
+    try:
+        import mmseg.registry  # see class_of
+    except ImportError:
+        return []
+    found, names = getattr(mmseg.registry, registry), []
+    while found is not None:
+        names += found.module_dict
+        found = found.parent
+    return names
 
 
 def builds(part: Any, name: str, registry: str) -> bool:

@@ -13,6 +13,7 @@ __all__ = [
     'metric_of',
     'no_accuracy',
     'no_confidence',
+    'no_foreground',
     'no_validation',
 ]
 
@@ -120,4 +121,20 @@ def no_accuracy(metrics: Sequence[Metric]) -> Finding | None:
         f"of val_evaluator's metrics [{', '.join(map(str, metrics))}] gives "
         "(CalibrationMetric does, with mode='top_label' and protocol='raw')",
         _EVALUATOR,
+    )
+
+
+def no_foreground(place: str, remedy: str = '') -> Finding:
+    """Warn of a set without an object.
+
+    Args:
+        place (str): Name of the set, for the message.
+        remedy (str): What to change. Defaults to ''.
+    """
+    return Finding(
+        'warning',
+        f'{place}: no mask has a pixel of foreground, so accuracy and confidence are '
+        'those of the background alone',
+        remedy
+        or 'masks with 1 (or 255, with LoadBinaryAnnotations) for the foreground',
     )

@@ -15,7 +15,7 @@ ARCHIVE_SUFFIXES = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
 # Images are already compressed, and masks shrink to a few per cent. An archive that
 # unpacks to more than these limits is a decompression bomb.
 MAX_RATIO = 200
-MAX_SMALL = 2**30  # bytes; smaller archives are never refused
+MAX_SMALL = 2**28  # bytes; smaller archives are never refused
 # Published sets have archives in archives, never deeper.
 MAX_DEPTH = 3
 
@@ -79,6 +79,22 @@ class _Admission:
         self.limit = limit
         self.archives: list[str] = []
 
+    def total(self, size: int) -> None:
+        """Refuse bytes beyond the limit.
+
+        Args:
+            size (int): Bytes that are to be unpacked.
+
+        Raises:
+            ValueError: If it is more than the limit.
+        """
+        if size > self.limit:
+            raise ValueError(
+                f'{self.archive}: unpacks to more than {MAX_RATIO} times its size, as '
+                'no set of images does; refused. If you trust it, unpack it yourself '
+                'and give the folder'
+            )
+
     def name(self, name: str, size: int, is_link: bool) -> str | None:
         """Name of a member below the folder; None if it is left out.
 
@@ -99,13 +115,8 @@ class _Admission:
             )
         if posixpath.basename(name).startswith('.') or name.startswith('__MACOSX/'):
             return None
+        self.total(size)
         self.limit -= size
-        if self.limit < 0:
-            raise ValueError(
-                f'{self.archive}: unpacks to more than {MAX_RATIO} times its size, as '
-                'no set of images does; refused. If you trust it, unpack it yourself '
-                'and give the folder'
-            )
         if is_archive(name):
             self.archives.append(name)
         return name
@@ -137,6 +148,7 @@ def _unpack(source: str, folder: str, admission: _Admission) -> None:
 
 def _unpack_zip(source: str, folder: str, admission: _Admission) -> None:
     with zipfile.ZipFile(source) as file:
+        admission.total(sum(member.file_size for member in file.infolist()))
         for member in file.infolist():
             if member.is_dir():
                 continue

@@ -108,7 +108,7 @@ LAYOUTS = {
         images=500,
         archives=('dtd*',),
         fetch='the Describable Textures Dataset (dtd-r1.0.1.tar.gz), from which '
-        'tools/prepare_dataset.py takes 500 images by list',
+        'mmaslp prepare takes 500 images by list',
     ),
     'folder': Layout(fetch='your images and masks, in two folders of those names'),
     'mmseg': Layout(
@@ -178,7 +178,7 @@ def find_folders(
         f'no {layout} data{f", split {split}," if split else ""} in '
         f'{osp.abspath(root or ".")}{state}. Looked there for {shown} and '
         f'{len(tried) - len(usual)} further spellings. Needed: {spec.fetch}. '
-        'Bring it into this layout with tools/prepare_dataset.py, or name the '
+        'Bring it into this layout with mmaslp prepare, or name the '
         'folders: data_prefix=dict(img_path=..., seg_map_path=...)'
     )
 

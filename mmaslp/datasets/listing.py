@@ -1,9 +1,10 @@
-"""The images of a training set."""
+"""The images of a data set, and those of a batch."""
 
-from collections.abc import Iterator
+import os.path as osp
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ['image_ids', 'leaf_datasets']
+__all__ = ['batch_ids', 'data_folders', 'image_ids', 'leaf_datasets']
 
 
 def leaf_datasets(dataset: Any) -> Iterator[Any]:
@@ -45,3 +46,50 @@ def image_ids(dataset: Any) -> Iterator[str]:
                 f"ASLPHook tells images apart by 'img_path', which {name} does not "
                 'give in get_data_info()'
             ) from error
+
+
+def batch_ids(data_batch: Any) -> list[str]:
+    """Return the ``img_path`` of every image of a batch.
+
+    Args:
+        data_batch (dict): As the data loader of MMSegmentation gives it, with a list of
+            ``SegDataSample`` under 'data_samples'.
+
+    Returns:
+        list[str]: One id per image.
+
+    Raises:
+        ValueError: If there is no such list, or a sample does not name its image.
+    """
+    samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+    if not isinstance(samples, Sequence):
+        raise ValueError(
+            "ASLPHook reads the image paths from data_batch['data_samples'], a list of "
+            'SegDataSample as PackSegInputs and pseudo_collate make it, got '
+            f'{type(samples).__name__}'
+        )
+    try:
+        return [sample.img_path for sample in samples]
+    except AttributeError as error:
+        raise ValueError(
+            "ASLPHook needs 'img_path' in the meta_keys of PackSegInputs (it is among "
+            'the default ones)'
+        ) from error
+
+
+def data_folders(dataset: Any) -> list[str]:
+    """List the folders in which the images and masks of a data set lie.
+
+    Args:
+        dataset (Any): A dataset of MMEngine or MMSegmentation, wrapped or not.
+
+    Returns:
+        list[str]: Sorted, each once; none of a dataset that does not list its files.
+    """
+    found = set()
+    for leaf in leaf_datasets(dataset):
+        for i in range(len(leaf)) if hasattr(leaf, 'get_data_info') else ():
+            info = leaf.get_data_info(i)
+            paths = (info.get('img_path'), info.get('seg_map_path'))
+            found.update(osp.dirname(path) for path in paths if path)
+    return sorted(found)

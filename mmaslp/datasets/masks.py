@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-__all__ = ['decode_binary_mask', 'read_binary_mask']
+from ..core.validation import check_bool, check_choice, check_integer
+
+__all__ = ['check_reading', 'decode_binary_mask', 'read_binary_mask']
 
 # The greys of a mask lie at the two ends; those between belong to edges.
 LOW_END, HIGH_END = 31, 224
@@ -95,15 +97,7 @@ def decode_binary_mask(
             file, what was found and what to do. Also for an unknown ``grey_edge`` and
             an ``ignore_index`` that does not fit into 8 bits.
     """
-    if grey_edge not in ('threshold', 'ignore'):
-        raise ValueError(
-            f"grey_edge must be 'threshold' or 'ignore', not {grey_edge!r}"
-        )
-    if grey_edge == 'ignore' and not 0 <= ignore_index <= 255:
-        raise ValueError(
-            f"grey_edge='ignore' needs an ignore_index in [0, 255], which a mask "
-            f'can hold, not {ignore_index}'
-        )
+    check_reading(graded, grey_edge, ignore_index)
     image = _open(data, name)
     grey = _grey(image, name)
     lossy = image.format == 'JPEG'
@@ -115,6 +109,24 @@ def decode_binary_mask(
     if grey_edge == 'ignore':
         mask[(grey > LOW_END) & (grey < HIGH_END)] = ignore_index
     return mask
+
+
+def check_reading(graded: bool, grey_edge: str, ignore_index: int) -> None:
+    """Refuse options of :func:`decode_binary_mask` that are out of their range.
+
+    Args:
+        graded (bool): See there.
+        grey_edge (str): See there.
+        ignore_index (int): See there; with ``grey_edge='ignore'`` in [2, 255], which a
+            mask can hold beside its two classes.
+
+    Raises:
+        ValueError: If one is.
+    """
+    check_bool('graded', graded)
+    check_choice('grey_edge', grey_edge, ('threshold', 'ignore'))
+    held = dict(at_least=2, at_most=255) if grey_edge == 'ignore' else {}
+    check_integer('ignore_index', ignore_index, **held)
 
 
 def _open(data: bytes, name: str | Path) -> Image.Image:

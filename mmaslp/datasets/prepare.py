@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from ..utils.atomic_write import atomic_write
+from ..utils.names import shown
+from ..utils.progress import track
 from .checking import check_pairs, image_size
 from .layouts import get_layout
 from .masks import read_binary_mask
@@ -87,6 +89,7 @@ def prepare_dataset(
         report(f'synthetic set, seed {split.seed}, in {folder}')
         return
     _check_arguments(name, sources, split)
+    _check_place(name, sources, out)
     parent, base = osp.split(osp.abspath(out))
     staging = osp.join(parent, f'.{base}.{name}.unpacked')
     job = _Job(out, staging, list_file, split, symlink, skip_bad, report)
@@ -109,6 +112,19 @@ def _check_arguments(name: str, sources: Sequence[str], split: Split) -> None:
         if not osp.exists(path):
             raise FileNotFoundError(f'--source {osp.abspath(path)} does not exist')
     split.check(with_test=name == 'folder')
+
+
+def _check_place(name: str, sources: Sequence[str], out: str) -> None:
+    """Refuse to write into a source; a set that is in its place already may stay."""
+    place = osp.realpath(out)
+    for source in map(osp.realpath, sources):
+        inside = place.startswith(osp.join(source, ''))
+        if inside or (place == source and name == 'folder'):
+            raise ValueError(
+                f'--out {out} is {"inside of" if inside else "the same folder as"} '
+                f'--source {source}, and sources are never changed: write to another '
+                'folder'
+            )
 
 
 @dataclass(frozen=True)
@@ -141,15 +157,15 @@ class _Job:
             found[layout] = good, bad
         if not found:
             raise FileNotFoundError('\n'.join(missing))
-        shown = problems[:MAX_SHOWN]
+        listed = [shown(problem) for problem in problems[:MAX_SHOWN]]
         if len(problems) > MAX_SHOWN:
-            shown.append(f'... and {len(problems) - MAX_SHOWN} more')
+            listed.append(f'... and {len(problems) - MAX_SHOWN} more')
         if problems and not self.skip_bad:
             raise ValueError(
                 f'{len(problems)} problems, nothing was written (--skip-bad leaves '
-                'these files out):\n' + '\n'.join(shown)
+                'these files out):\n' + '\n'.join(listed)
             )
-        for problem in shown:
+        for problem in listed:
             self.report(f'left out: {problem}')
         for message in missing:
             self.report(f'not prepared: {message}')
@@ -228,12 +244,10 @@ class _Job:
         parent, base = osp.split(osp.abspath(target))
         partial = osp.join(parent, f'.{base}.partial')
         shutil.rmtree(partial, ignore_errors=True)
-        for number, (relative, write) in enumerate(files.items(), 1):
+        for relative, write in track(files.items(), f'writing {shown(target)}'):
             path = osp.join(partial, *relative.split('/'))
             os.makedirs(osp.dirname(path), exist_ok=True)
             write(path)
-            if number % 5000 == 0:
-                self.report(f'{target}: {number} of {len(files)} files written')
         os.rename(partial, target)
 
     def copy_of(self, source: str) -> Writer:

@@ -3,17 +3,34 @@
 from collections.abc import Iterator
 
 import numpy as np
+from PIL import Image
 
 from .textures import TEXTURES, blob, clouds, colours, paint, smooth
 
-__all__ = ['SPLITS', 'draw_split', 'make_scene', 'make_texture', 'wrong_masks']
+__all__ = [
+    'OUTLINE_ERROR',
+    'SPLITS',
+    'draw_split',
+    'make_scene',
+    'make_texture',
+    'wrong_masks',
+]
 
+# 1.6 pixels at 64: what two people who outline the same object differ by.
+OUTLINE_ERROR = 0.025
+# Cells of the grid on which the displacement of an outline is drawn.
+OUTLINE_CELLS = 10
 # Of the built-in set, in the order that seeds their images.
 SPLITS = ('train', 'val', 'test', 'ood')
 
 
 def draw_split(
-    split: str, number: int, size: int, seed: int, wrong_share: float
+    split: str,
+    number: int,
+    size: int,
+    seed: int,
+    wrong_share: float,
+    outline_error: float = OUTLINE_ERROR,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Draw a split of the built-in set, image by image.
 
@@ -23,6 +40,7 @@ def draw_split(
         size (int): Height and width in pixels.
         seed (int): Each image depends only on the seed, its split and its number.
         wrong_share (float): Share of wrong masks in 'train', see :func:`wrong_masks`.
+        outline_error (float): See :func:`make_scene`. Defaults to ``OUTLINE_ERROR``.
 
     Yields:
         tuple[np.ndarray, np.ndarray]: See :func:`make_scene`.
@@ -33,7 +51,7 @@ def draw_split(
         if split == 'ood':
             yield make_texture(rng, size)
         else:
-            yield make_scene(rng, size, wrong_mask=index in wrong)
+            yield make_scene(rng, size, outline_error, wrong_mask=index in wrong)
 
 
 def wrong_masks(number: int, seed: int, share: float) -> list[int]:
@@ -52,7 +70,10 @@ def wrong_masks(number: int, seed: int, share: float) -> list[int]:
 
 
 def make_scene(
-    rng: np.random.Generator, size: int, wrong_mask: bool = False
+    rng: np.random.Generator,
+    size: int,
+    outline_error: float = OUTLINE_ERROR,
+    wrong_mask: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw an image with a salient object and its mask.
 
@@ -60,10 +81,15 @@ def make_scene(
     colour and texture; in some images it differs only a little (camouflage). Smaller
     things of any colour lie around it, the light is uneven, edges are more or less
     soft, and the sensor is noisy. So it is not always certain which object is salient.
+    The mask follows the object as closely as an annotator does: its outline is off by
+    a distance that varies along it.
 
     Args:
         rng (np.random.Generator): Source of randomness.
         size (int): Height and width.
+        outline_error (float): Standard deviation of each coordinate of the outline's
+            displacement, in units of ``size``; 0 gives the exact mask. Defaults to
+            ``OUTLINE_ERROR``.
         wrong_mask (bool): Give a mask with a gross annotation error: another object, a
             part of the object, or a shifted outline. Defaults to False.
 
@@ -102,7 +128,10 @@ def make_scene(
         image, shape = _over(image, cover, front), hidden
 
     image, mask = _expose(rng, image), shape > 0.5
-    if wrong_mask:  # drawn last: the image stays the same
+    # The mask is drawn last: the image stays the same.
+    if outline_error:
+        mask = _trace(rng, mask, outline_error * size)
+    if wrong_mask:
         mask = _spoil(rng, mask, things)
     return image, mask.astype(np.uint8) * 255
 
@@ -179,6 +208,20 @@ def _expose(rng, image):
     image = np.clip(image * light[..., None], 0, 1) ** rng.uniform(0.8, 1.25)
     image = image + rng.normal(0, rng.uniform(0.005, 0.035), image.shape)
     return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
+
+
+def _trace(rng, mask, error):
+    """Displace the outline of a mask, smoothly along it, by ``error`` pixels."""
+    size = len(mask)
+    grid = rng.normal(0, error, (2, OUTLINE_CELLS, OUTLINE_CELLS)).astype(np.float32)
+    dy, dx = (
+        np.asarray(Image.fromarray(field).resize((size, size), Image.BICUBIC))
+        for field in grid
+    )
+    y, x = np.mgrid[:size, :size]
+    y = np.clip(np.rint(y + dy), 0, size - 1).astype(int)
+    x = np.clip(np.rint(x + dx), 0, size - 1).astype(int)
+    return mask[y, x]
 
 
 def _spoil(rng, mask, things):

@@ -7,6 +7,7 @@ from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
+from ..core.validation import check_bool, check_path, check_text, optional
 from .layouts import find_folders, get_layout
 from .masks import decode_binary_mask
 from .pairing import (
@@ -68,7 +69,7 @@ class SODDataset(BaseDataset):
     Example:
         >>> train = dict(
         ...     type='SODDataset', data_root='data', layout='DUTS-TR',
-        ...     ann_file='DUTS-TR/train.txt', pipeline=train_pipeline)
+        ...     ann_file='DUTS-TR/train.txt', pipeline=[...])
     """
 
     METAINFO = {
@@ -91,11 +92,21 @@ class SODDataset(BaseDataset):
         backend_args: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        if reduce_zero_label:
+        if check_bool('reduce_zero_label', reduce_zero_label):
             raise ValueError(
                 'reduce_zero_label must be False: in a binary mask zero is the '
                 'background and counts'
             )
+        check_bool('empty_masks', empty_masks)
+        optional(check_path, 'data_root', data_root or None)
+        texts = dict(
+            split=split,
+            ann_file=ann_file or None,
+            img_suffix=img_suffix,
+            seg_map_suffix=seg_map_suffix,
+        )
+        for name, value in texts.items():
+            optional(check_text, name, value)
         prefix = {key: value for key, value in (data_prefix or {}).items() if value}
         if prefix and (layout or split):
             raise ValueError('give data_prefix or layout and split, not both')

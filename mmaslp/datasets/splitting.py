@@ -4,6 +4,7 @@ import random
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from ..core.validation import check_integer, check_number, optional
 from .pairing import read_list, select
 
 __all__ = ['Split']
@@ -35,6 +36,10 @@ class Split:
         Raises:
             ValueError: If a share is negative or their sum is 1 or more.
         """
+        check_integer('seed', self.seed, hint=' (--seed)')
+        given = {'--val-ratio': self.val_ratio, '--test-ratio': self.test_ratio}
+        for name, ratio in given.items():
+            optional(check_number, name, ratio)
         ratios = [self.val_ratio or 0, self.test_ratio if with_test else 0]
         if min(ratios) < 0 or sum(ratios) >= 1:
             raise ValueError(

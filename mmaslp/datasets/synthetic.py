@@ -11,15 +11,18 @@ from typing import Any
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from .scenes import SPLITS, draw_split, wrong_masks
+from ..core.validation import check_choice, check_integer, check_number
+from .scenes import OUTLINE_ERROR, SPLITS, draw_split, wrong_masks
 from .sod import SODDataset
 
 __all__ = ['SyntheticSODDataset', 'make_synthetic_sod']
 
 # Raise it whenever the images change: sets of another version are refused.
-VERSION = 1
+VERSION = 2
 MANIFEST = 'manifest.json'
-NUM_IMAGES = dict(zip(SPLITS, (60, 60, 100, 60)))
+# Enough for validation and test that their own sampling error is small beside what
+# is compared.
+NUM_IMAGES = dict(zip(SPLITS, (60, 240, 300, 60)))
 WRONG_SHARE = 0.08
 
 
@@ -29,13 +32,15 @@ def make_synthetic_sod(
     size: int = 64,
     num_images: dict[str, int] | None = None,
     wrong_share: float = WRONG_SHARE,
+    outline_error: float = OUTLINE_ERROR,
     progress: Callable[[str], object] | None = None,
 ) -> dict[str, Any]:
     """Write the synthetic salient-object set, unless it already exists.
 
     The splits ``train``, ``val`` and ``test`` hold scenes with one salient
-    object, ``ood`` holds textures with empty masks. A share of the training masks is
-    grossly wrong, as in real annotations; the manifest lists them. Each image depends
+    object, ``ood`` holds textures with empty masks. The outlines of all masks are off
+    by a pixel or two, and a share of the training masks is grossly wrong, as in real
+    annotations; the manifest lists the latter. Each image depends
     only on the seed, its split and its number.
 
     The set appears in one piece: it is written beside ``out`` and then renamed. A
@@ -49,12 +54,16 @@ def make_synthetic_sod(
             ``NUM_IMAGES``; other splits keep their default.
         wrong_share (float): Share of wrong masks in ``train``. Defaults to
             ``WRONG_SHARE``.
+        outline_error (float): How far outlines of all masks are off, in units of the
+            size (see :func:`~mmaslp.datasets.scenes.make_scene`); 0 gives exact masks.
+            Defaults to ``OUTLINE_ERROR``.
         progress (Callable[[str], object], optional): Called as
             ``progress(split)`` before each split is written. Defaults to None.
 
     Returns:
         dict: The manifest: ``seed``, ``size``, ``num_images``, ``wrong_share``,
-        ``version`` and ``wrong_masks``, the names of the wrong masks in ``train``.
+        ``outline_error``, ``version`` and ``wrong_masks``, the names of the wrong
+        masks in ``train``.
 
     Raises:
         ValueError: ``out`` holds something else, or the set with other settings;
@@ -67,6 +76,7 @@ def make_synthetic_sod(
         'size': size,
         'num_images': counts,
         'wrong_share': wrong_share,
+        'outline_error': outline_error,
     }
     _check(settings)
     out = osp.normpath(out)
@@ -99,8 +109,10 @@ class SyntheticSODDataset(SODDataset):
         seed (int): Seed of the set. Defaults to 0.
         size (int): Height and width of the images. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
-            60 / 60 / 100 / 60.
+            60 / 240 / 300 / 60.
         wrong_share (float): Share of wrong training masks. Defaults to 0.08.
+        outline_error (float): How far the outlines of the masks are off, in units of
+            the size. Defaults to 0.025.
         **kwargs: Arguments of :class:`SODDataset`.
 
     Raises:
@@ -118,16 +130,18 @@ class SyntheticSODDataset(SODDataset):
         size: int = 64,
         num_images: dict[str, int] | None = None,
         wrong_share: float = WRONG_SHARE,
+        outline_error: float = OUTLINE_ERROR,
         **kwargs: Any,
     ) -> None:
-        if split not in NUM_IMAGES:
-            raise ValueError(f'split must be one of {list(NUM_IMAGES)}, not {split!r}')
+        check_choice('split', split, tuple(NUM_IMAGES))
         self.settings: dict[str, Any] = {
             'seed': seed,
             'size': size,
             'num_images': num_images,
             'wrong_share': wrong_share,
+            'outline_error': outline_error,
         }
+        _check({**self.settings, 'num_images': {**NUM_IMAGES, **(num_images or {})}})
         super().__init__(data_root=data_root, split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -142,34 +156,34 @@ class SyntheticSODDataset(SODDataset):
 
 def _check(settings):
     """Refuse settings that cannot make a set."""
-    if settings['size'] < 32:
-        raise ValueError(f'size must be 32 or more, not {settings["size"]}')
-    if not 0 <= settings['wrong_share'] <= 1:
-        raise ValueError(
-            f'wrong_share must lie in [0, 1], not {settings["wrong_share"]}'
-        )
-    counts = settings['num_images']
-    if set(counts) != set(NUM_IMAGES) or min(counts.values()) < 1:
-        raise ValueError(
-            f'num_images must be 1 or more for each of {list(NUM_IMAGES)}, not {counts}'
-        )
+    check_integer('seed', settings['seed'], at_least=0)
+    check_integer('size', settings['size'], at_least=32)
+    check_number('wrong_share', settings['wrong_share'], at_least=0, at_most=1)
+    check_number('outline_error', settings['outline_error'], at_least=0, at_most=0.25)
+    for split, count in settings['num_images'].items():
+        check_choice('a split of num_images', split, tuple(NUM_IMAGES))
+        check_integer(f'num_images of {split}', count, at_least=1)
 
 
 def _write(folder, settings, progress):
     """Write all splits; return the names of the wrong masks."""
-    seed, share = settings['seed'], settings['wrong_share']
+    drawing = {
+        key: settings[key] for key in ('size', 'seed', 'wrong_share', 'outline_error')
+    }
     for split in SPLITS:
         number = settings['num_images'][split]
         if progress:
             progress(split)
         for kind in ('images', 'masks'):
             os.makedirs(osp.join(folder, split, kind))
-        pairs = draw_split(split, number, settings['size'], seed, share)
+        pairs = draw_split(split, number, **drawing)
         for index, (image, mask) in enumerate(pairs):
             for kind, array in (('images', image), ('masks', mask)):
                 path = osp.join(folder, split, kind, f'{index:05d}.png')
                 Image.fromarray(array).save(path, compress_level=1)
-    wrong = wrong_masks(settings['num_images']['train'], seed, share)
+    wrong = wrong_masks(
+        settings['num_images']['train'], settings['seed'], settings['wrong_share']
+    )
     return [f'{index:05d}' for index in wrong]
 
 

@@ -1,5 +1,5 @@
 """Registered hooks."""
 
-from .hooks import ASLPHook, ProbMapHook, TemperatureHook
+from .hooks import ASLPHook, CRaCHook, ProbMapHook, TemperatureHook
 
-__all__ = ['ASLPHook', 'ProbMapHook', 'TemperatureHook']
+__all__ = ['ASLPHook', 'CRaCHook', 'ProbMapHook', 'TemperatureHook']

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from ..core.calibration import (
     roc_auc,
 )
 from ..datasets.masks import read_binary_mask
-from .prob_maps import MAP_SUFFIXES, read_prob_map
+from ..utils.names import shown
+from ..utils.progress import track
+from .map_scale import MapReader
+from .prob_maps import MAP_SUFFIXES
 from .protocol import apply_protocol, check_protocol
 from .results import calibration_result
 from .sod_measures import load_library, sod_metrics, sod_record
@@ -36,6 +40,7 @@ def evaluate_maps(
     sod: bool = False,
     resamples: int = 1000,
     keep_worst: int = 0,
+    max_value: float | None = None,
 ) -> dict[str, Any]:
     """Measure every map of a folder.
 
@@ -53,6 +58,9 @@ def evaluate_maps(
         resamples (int): Bootstrap resamples. Defaults to 1000.
         keep_worst (int): How many of the most over-confident images to keep.
             Defaults to 0.
+        max_value (float, optional): The stored value that stands for probability 1.
+            Defaults to None: 255, 65535 or 1, by the kind of file; then a set whose
+            largest value speaks for another scale is refused.
 
     Returns:
         dict: A section of a report: ``result``
@@ -68,9 +76,9 @@ def evaluate_maps(
         load_library()
     pairs, problems = pair_files(pred_dir, gt_dir)
     total, records, sod_records = CalibrationHistogram(), [], []
-    worst = WorstImages(keep_worst)
-    for stem, (pred, gt) in pairs.items():
-        prob, label = _read_pair(pred, gt, problems)
+    worst, reader = WorstImages(keep_worst), MapReader(max_value)
+    for stem, (pred, gt) in track(pairs.items(), f'measuring {shown(pred_dir)}'):
+        prob, label = _read_pair(reader, pred, gt, problems)
         if problems:
             continue  # no result will be reported: only look for more problems
         prob = apply_protocol(prob, protocol)
@@ -87,6 +95,8 @@ def evaluate_maps(
             metrics = ImageTable([record], bins).per_image()
             own = {key: float(value[0]) for key, value in metrics.items()}
             worst.push(stem, len(records) - 1, own, prob, label)
+    if not problems and (problem := reader.problem()):
+        problems.append(problem)
     if problems:
         raise ValueError(_listing(problems, pred_dir, gt_dir))
     result = calibration_result(
@@ -96,6 +106,7 @@ def evaluate_maps(
         resamples=resamples,
         settings={
             'protocol': protocol,
+            'max_value': max_value,
             'pred_dir': str(pred_dir),
             'gt_dir': str(gt_dir),
         },
@@ -141,7 +152,10 @@ def pair_files(
 def list_files(
     folder: Path, suffixes: Sequence[str], what: str, problems: list[str]
 ) -> dict[str, Path]:
-    """List a folder as {stem: path}; all other entries are problems."""
+    """List a folder as {stem: path}; all other entries are problems.
+
+    Stems are in Unicode's form NFC: the file systems of macOS write NFD.
+    """
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -158,10 +172,10 @@ def list_files(
             problems.append(
                 f'{path}: not a {what}; known endings are {", ".join(suffixes)}'
             )
-        elif path.stem in found:
-            problems.append(f'{path}: the same name as {found[path.stem].name}')
+        elif (stem := normalize('NFC', path.stem)) in found:
+            problems.append(f'{path}: the same name as {found[stem].name}')
         else:
-            found[path.stem] = path
+            found[stem] = path
     if not found and not problems:
         raise ValueError(f'{folder}: there are no {what}s in this folder')
     return found
@@ -175,13 +189,13 @@ def _is_folder(path: Path) -> bool:
 
 
 def _read_pair(
-    pred: Path, gt: Path, problems: list[str]
+    reader: MapReader, pred: Path, gt: Path, problems: list[str]
 ) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
     """Read a map and its mask; add what is wrong to the problems."""
     read = []
-    for path, reader in ((pred, read_prob_map), (gt, read_binary_mask)):
+    for path, read_one in ((pred, reader.read), (gt, read_binary_mask)):
         try:
-            read.append(reader(path))
+            read.append(read_one(path))
         except OSError as error:
             problems.append(f'{path}: cannot be read ({error.strerror})')
         except ValueError as error:
@@ -200,8 +214,9 @@ def _size(array: np.ndarray) -> str:
 
 def _listing(problems: list[str], pred_dir: str | Path, gt_dir: str | Path) -> str:
     """One message for all problems."""
-    lines = [f'{len(problems)} problem(s) with {pred_dir} and {gt_dir}:']
-    lines += [f'  - {problem}' for problem in problems[:MAX_LISTED]]
+    folders = f'{shown(pred_dir)} and {shown(gt_dir)}'
+    lines = [f'{len(problems)} problem(s) with {folders}:']
+    lines += [f'  - {shown(problem)}' for problem in problems[:MAX_LISTED]]
     if len(problems) > MAX_LISTED:
         lines.append(f'  ... and {len(problems) - MAX_LISTED} more')
     return '\n'.join(lines)

@@ -6,6 +6,8 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
+from ..core.validation import check_choice
+
 PROTOCOLS = ('raw', 'released')
 
 Map = TypeVar('Map', Tensor, np.ndarray)
@@ -20,8 +22,7 @@ def check_protocol(protocol: str) -> None:
     Raises:
         ValueError: ``protocol`` is neither 'raw' nor 'released'.
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f'protocol must be one of {PROTOCOLS}, not {protocol!r}')
+    check_choice('protocol', protocol, PROTOCOLS)
 
 
 def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:

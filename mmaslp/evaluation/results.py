@@ -15,9 +15,13 @@ from ..core.calibration import (
 )
 from ..core.calibration.bootstrap import bootstrap
 from ..utils.atomic_write import atomic_write
+from ..utils.json_file import read_json
+from .result_checks import check_figures, check_settings
 
 # What the edges of regions count in, see `core.regions`.
 REGION_UNIT = 'sqrt(height * width) / 64 pixels'
+# Largest result file that is read: 2 to 5 KB per image.
+MAX_BYTES = 2**28
 
 
 def calibration_result(
@@ -131,29 +135,66 @@ def save_result(path: str | Path, result: dict[str, Any]) -> None:
     atomic_write(path, text + '\n')
 
 
-def load_result(path: str | Path) -> tuple[dict[str, Any], ImageTable]:
+def load_result(
+    path: str | Path, name: str | None = None
+) -> tuple[dict[str, Any], ImageTable]:
     """Read a result and its table of images.
 
     Args:
         path (str | Path): A file that :func:`save_result` wrote.
+        name (str, optional): Which of several results of one file to take. Defaults to
+            None: the file holds one.
 
     Returns:
         tuple[dict, ImageTable]: The result and its images.
 
     Raises:
-        ValueError: It is not such a file; the message names it.
+        ValueError: It is not such a file, or was edited; or ``name`` is none of it. The
+            message names the file.
     """
     try:
-        result = json.loads(Path(path).read_text(encoding='utf-8'))
-        images = ImageTable.from_json(result['images'], result['settings']['bins'])
+        content = read_json(path, MAX_BYTES)
     except OSError as error:
         raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f'{path}: is no result file of mmaslp ({type(error).__name__}: {error}); '
-            'make one with CalibrationMetric or tools/eval_maps.py --json'
-        ) from error
+    except ValueError as error:
+        raise _no_result(path, error) from error
+    result = _choose(path, content, name)
+    try:
+        bins = check_settings(result['settings'])
+        images = ImageTable.from_json(result['images'], bins)
+        check_figures(result, images)
+    except _BROKEN as error:
+        raise _no_result(path, error) from error
     return result, images
+
+
+# What the types of an edited file may lead to.
+_BROKEN = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+
+
+def _choose(path: str | Path, content: Any, name: str | None) -> Any:
+    """Take one result of a file that may hold those of several folders."""
+    one = isinstance(content, dict) and 'images' in content
+    several = isinstance(content, dict) and not one and bool(content)
+    several = several and all(
+        isinstance(each, dict) and 'images' in each for each in content.values()
+    )
+    if not several:
+        if one and name is not None:
+            raise ValueError(f'{path}: holds one result, which has no name {name!r}')
+        return content
+    if name not in content:
+        known = ', '.join(map(repr, content))
+        missing = 'choose one' if name is None else f'there is no {name!r}'
+        raise ValueError(f'{path}: holds several results: {known}; {missing} (--name)')
+    return content[name]
+
+
+def _no_result(path: str | Path, error: Exception) -> ValueError:
+    return ValueError(
+        f'{path}: is no result file of mmaslp ({type(error).__name__}: {error}); '
+        'make one with CalibrationMetric or `mmaslp eval-maps --json`'
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -3,9 +3,10 @@
 import logging
 from pathlib import Path
 
-import numpy as np
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.visualization import Visualizer
+
+# Where a hook leaves the step of the running validation for the metrics.
+STEP_KEY = 'mmaslp_scalar_step'
 
 
 def log_dir() -> Path | None:
@@ -37,18 +38,27 @@ def applied_temperature() -> float | dict | None:
     return MessageHub.get_current_instance().get_info('temperature')
 
 
-def add_picture(name: str, picture: np.ndarray) -> None:
-    """Hand a picture to every backend of the run's visualizer, if there is one.
+def scalar_step() -> int:
+    """Return the step at which the host logs the scalars of the current evaluation.
 
-    Args:
-        name (str): Without '/': with one, the local backend silently writes nothing.
-        picture (np.ndarray): ``(H, W, 3)`` uint8 RGB.
+    Returns:
+        int: In a training, what ``ASLPHook`` published, which knows how the run counts.
+        Without it, finished epochs in a training of several epochs, else finished
+        iterations: what ``LoggerHook`` counts in MMSegmentation's schedules. 0 in tests
+        and in separate validations.
     """
-    # Without an instance, get_current_instance() keeps a lock for ever (mmengine 0.10).
-    if not Visualizer._instance_dict:
-        return
-    visualizer = Visualizer.get_current_instance()
-    if visualizer.get_backend('MLflowVisBackend') is not None:
-        name = f'{name}.png'  # MLflow takes the format from the name
-    step = MessageHub.get_current_instance().get_info('iter') or 0
-    visualizer.add_image(name, picture, step)
+    hub = MessageHub.get_current_instance()
+    if not is_training():
+        return 0
+    published = hub.get_info(STEP_KEY)
+    if published is not None:
+        return published
+    # The host updates both before it trains, so they lag one behind in a validation.
+    counter = 'epoch' if hub.get_info('max_epochs') > 1 else 'iter'
+    return hub.get_info(counter) + 1
+
+
+def publish_scalar_step(step: int) -> None:
+    """Tell :func:`scalar_step` the step of the validation that begins."""
+    hub = MessageHub.get_current_instance()
+    hub.update_info(STEP_KEY, step, resumed=False)  # not into the checkpoint

@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ..core.calibration.inputs import SUM_TOLERANCE
+from ..core.validation import check_choice
 
 SCORES = ('auto', 'logits', 'probabilities')
 
@@ -32,9 +33,7 @@ class ScoreReader:
     """
 
     def __init__(self, scores: str = 'auto') -> None:
-        if scores not in SCORES:
-            raise ValueError(f'scores must be one of {SCORES}, not {scores!r}')
-        self.scores = scores
+        self.scores = check_choice('scores', scores, SCORES)
         self.images = 0
         self.doubtful = 0
 

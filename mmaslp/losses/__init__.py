@@ -10,6 +10,7 @@ from ..core.aslp.loss import SelfCalibratingBCE
 from .binary import BinaryLoss
 from .binary_focal_loss import BinaryFocalLoss
 from .brier_loss import BrierLoss
+from .crac_loss import CRaCLoss
 from .mbls_loss import MbLSLoss
 from .ml1_ace_loss import ML1ACELoss
 from .nacl_loss import NACLLoss
@@ -20,6 +21,7 @@ __all__ = [
     'BinaryFocalLoss',
     'BinaryLoss',
     'BrierLoss',
+    'CRaCLoss',
     'ML1ACELoss',
     'MbLSLoss',
     'NACLLoss',

@@ -1,9 +1,7 @@
 """The common part of the losses of binary heads: inputs, weights and reduction."""
 
 import json
-import math
 from collections.abc import Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..core.aslp.eager import run_eagerly
+from ..core.aslp.loss import REDUCTIONS
 from ..core.aslp.tensors import (
     at_least_float32,
     check_channels,
     fit_weight,
     split_labels,
+)
+from ..core.validation import (
+    check_bool,
+    check_choice,
+    check_integer,
+    check_number,
+    check_text,
 )
 
 _EPS = torch.finfo(torch.float32).eps
@@ -37,9 +44,8 @@ class BinaryLoss(nn.Module):
             host's softmax loss divides by the sum of the weights. Its sigmoid loss for
             one channel does not; there ``class_weight`` is the ``pos_weight`` of the
             foreground.) Defaults to None.
-        loss_weight (float): Factor of the loss, finite. Defaults to 1.0.
-        loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
-            'loss_binary'.
+        loss_weight (float): Factor of the loss, >= 0. Defaults to 1.0.
+        loss_name (str): Must hold 'loss' to be trained on. Defaults to 'loss_binary'.
         ignore_index (int): Label of pixels without a label, used if the head passes
             none. Defaults to 255.
         avg_non_ignore (bool): Average over the valid pixels only. False divides by all
@@ -59,12 +65,12 @@ class BinaryLoss(nn.Module):
         avg_non_ignore: bool = True,
     ):
         super().__init__()
-        self.reduction = _check_reduction(reduction, 'reduction')
+        self.reduction = check_choice('reduction', reduction, REDUCTIONS)
         self.class_weight = _load_class_weight(class_weight)
-        self.loss_weight = _check_real(loss_weight, 'loss_weight')
-        self.ignore_index = ignore_index
-        self.avg_non_ignore = avg_non_ignore
-        self._loss_name = loss_name
+        self.loss_weight = check_number('loss_weight', loss_weight, at_least=0)
+        self.ignore_index = check_integer('ignore_index', ignore_index)
+        self.avg_non_ignore = check_bool('avg_non_ignore', avg_non_ignore)
+        self._loss_name = _check_loss_name(loss_name)
 
     @property
     def loss_name(self) -> str:
@@ -73,7 +79,7 @@ class BinaryLoss(nn.Module):
 
     # The check of the labels reads values, which a compiled train_step (cfg.compile)
     # cannot trace. It skips this call instead of failing.
-    @torch.compiler.disable
+    @run_eagerly
     def forward(
         self,
         cls_score: Tensor,
@@ -144,7 +150,9 @@ class BinaryLoss(nn.Module):
     ) -> str:
         reduction = self.reduction
         if reduction_override is not None:
-            reduction = _check_reduction(reduction_override, 'reduction_override')
+            reduction = check_choice(
+                'reduction_override', reduction_override, REDUCTIONS
+            )
         if avg_factor is not None and reduction == 'sum':
             raise ValueError('avg_factor can not be used with reduction="sum"')
         return reduction
@@ -207,32 +215,6 @@ def signed_logits(logits: Tensor, labels: Tensor) -> Tensor:
     return (2 * labels - 1) * logits
 
 
-def check_positive(value: float, name: str, zero: bool = False) -> float:
-    """Check an argument that must be > 0, or >= 0.
-
-    Args:
-        value (float): The argument.
-        name (str): Its name, for the error.
-        zero (bool): Whether 0 is allowed. Defaults to False.
-
-    Returns:
-        float: The argument.
-
-    Raises:
-        ValueError: If it is not a finite number or out of its range.
-    """
-    _check_real(value, name)
-    if not (value > 0 or (zero and value == 0)):
-        raise ValueError(f'{name} must be {">=" if zero else ">"} 0, got {value!r}')
-    return value
-
-
-def _check_real(value: float, name: str) -> float:
-    if not (isinstance(value, Real) and math.isfinite(value)):
-        raise ValueError(f'{name} must be a finite number, got {value!r}')
-    return value
-
-
 def _match_labels(label: Tensor, cls_score: Tensor) -> Tensor:
     expected = cls_score.shape[:1] + cls_score.shape[2:]
     if label.dim() == cls_score.dim() and label.size(1) == 1:
@@ -245,10 +227,14 @@ def _match_labels(label: Tensor, cls_score: Tensor) -> Tensor:
     return label
 
 
-def _check_reduction(reduction: str, name: str) -> str:
-    if reduction not in ('none', 'mean', 'sum'):
-        raise ValueError(f"{name} must be 'none', 'mean' or 'sum', got {reduction!r}")
-    return reduction
+def _check_loss_name(loss_name: str) -> str:
+    check_text('loss_name', loss_name)
+    if 'loss' not in loss_name:
+        raise ValueError(
+            f"loss_name must hold 'loss', got {loss_name!r}: the host trains on no "
+            f"other value of a head, take 'loss_{loss_name}'"
+        )
+    return loss_name
 
 
 def _load_class_weight(class_weight) -> tuple[float, float] | None:
@@ -256,16 +242,16 @@ def _load_class_weight(class_weight) -> tuple[float, float] | None:
         return None
     if isinstance(class_weight, str):
         class_weight = _read_file(class_weight)
-    try:
-        weights = tuple(float(w) for w in class_weight)
-    except (TypeError, ValueError):
-        weights = ()
-    if len(weights) != 2 or not all(0 <= w < math.inf for w in weights):
+    if not isinstance(class_weight, (Sequence, np.ndarray)) or len(class_weight) != 2:
         raise ValueError(
-            'class_weight must be two numbers >= 0, of background and of foreground, '
-            f'got {class_weight!r}'
+            'class_weight must be two numbers, of background and of foreground, got '
+            f'{class_weight!r}'
         )
-    return weights
+    background, foreground = (
+        check_number(f'class_weight of the {name}', weight, at_least=0)
+        for name, weight in zip(('background', 'foreground'), class_weight)
+    )
+    return background, foreground
 
 
 def _read_file(path: str) -> Any:
@@ -273,11 +259,7 @@ def _read_file(path: str) -> Any:
         return np.load(path)
     if path.endswith('.json'):
         return json.loads(Path(path).read_text(encoding='utf-8'))
-    try:
-        from mmengine.fileio import load
-    except ImportError as error:
-        raise ValueError(
-            f'class_weight={path!r}: without MMEngine give two numbers, or a file that '
-            'ends in .npy or .json'
-        ) from error
-    return load(path)
+    # The host also reads pickles and its YAML, which can run any code.
+    raise ValueError(
+        f'class_weight={path!r}: give two numbers, or a file that ends in .npy or .json'
+    )

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.aslp.tensors import binary_logits
-from .binary import BinaryLoss, check_positive, signed_logits
+from ..core.validation import check_number
+from .binary import BinaryLoss, signed_logits
 
 
 class BinaryFocalLoss(BinaryLoss):
@@ -21,7 +22,7 @@ class BinaryFocalLoss(BinaryLoss):
 
     Args:
         gamma (float): Focus on hard pixels, >= 0; 0 is BCE. Defaults to 2.0.
-        loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
+        loss_name (str): Must hold 'loss' to be trained on. Defaults to
             'loss_focal'.
         **kwargs: ``reduction``, ``class_weight`` (the balance of the paper is ``[1 -
             alpha, alpha]``), ``loss_weight``, ``ignore_index``, ``avg_non_ignore``, see
@@ -40,7 +41,7 @@ class BinaryFocalLoss(BinaryLoss):
 
     def __init__(self, gamma: float = 2.0, loss_name: str = 'loss_focal', **kwargs):
         super().__init__(loss_name=loss_name, **kwargs)
-        self.gamma = check_positive(gamma, 'gamma', zero=True)
+        self.gamma = check_number('gamma', gamma, at_least=0)
 
     def pixel_loss(
         self, scores: Tensor, labels: Tensor, valid: Tensor | None

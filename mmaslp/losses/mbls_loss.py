@@ -5,7 +5,8 @@ from torch import Tensor
 
 from ..core.aslp.functional import sc_bce
 from ..core.aslp.tensors import binary_logits
-from .binary import BinaryLoss, check_positive
+from ..core.validation import check_number
+from .binary import BinaryLoss
 
 
 class MbLSLoss(BinaryLoss):
@@ -25,7 +26,7 @@ class MbLSLoss(BinaryLoss):
             10.0, the authors' default; their medical segmentation uses 5.
         lam (float): Weight of the penalty (``alpha`` in the authors' code), >= 0.
             Defaults to 0.1.
-        loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
+        loss_name (str): Must hold 'loss' to be trained on. Defaults to
             'loss_mbls'.
         **kwargs: ``reduction``, ``class_weight``, ``loss_weight``, ``ignore_index``,
             ``avg_non_ignore``, see :class:`BinaryLoss`.
@@ -48,8 +49,8 @@ class MbLSLoss(BinaryLoss):
         **kwargs,
     ):
         super().__init__(loss_name=loss_name, **kwargs)
-        self.margin = check_positive(margin, 'margin', zero=True)
-        self.lam = check_positive(lam, 'lam', zero=True)
+        self.margin = check_number('margin', margin, at_least=0)
+        self.lam = check_number('lam', lam, at_least=0)
 
     def pixel_loss(
         self, scores: Tensor, labels: Tensor, valid: Tensor | None

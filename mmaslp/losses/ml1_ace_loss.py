@@ -1,13 +1,12 @@
 """Cross entropy and marginal L1 average calibration error."""
 
-from numbers import Integral
-
 import torch
 from torch import Tensor
 
 from ..core.aslp.functional import sc_bce
 from ..core.aslp.tensors import binary_logits
-from .binary import BinaryLoss, check_positive
+from ..core.validation import check_integer, check_number
+from .binary import BinaryLoss
 
 
 class ML1ACELoss(BinaryLoss):
@@ -31,10 +30,10 @@ class ML1ACELoss(BinaryLoss):
     cross entropy. The mean over images weights an image by its valid pixels.
 
     Args:
-        num_bins (int): Bins on [0, 1], >= 1. Defaults to 20.
+        num_bins (int): Bins on [0, 1], 1 to 4096. Defaults to 20.
         ce_weight (float): Weight of the cross entropy, >= 0. Defaults to 0.5.
         ace_weight (float): Weight of the calibration error, >= 0. Defaults to 0.5.
-        loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
+        loss_name (str): Must hold 'loss' to be trained on. Defaults to
             'loss_ml1_ace'.
         **kwargs: ``reduction``, ``class_weight``, ``loss_weight``, ``ignore_index``,
             ``avg_non_ignore``, see :class:`BinaryLoss`.
@@ -59,11 +58,9 @@ class ML1ACELoss(BinaryLoss):
         **kwargs,
     ):
         super().__init__(loss_name=loss_name, **kwargs)
-        if not isinstance(num_bins, Integral) or num_bins < 1:
-            raise ValueError(f'num_bins must be an integer >= 1, got {num_bins!r}')
-        self.num_bins = int(num_bins)
-        self.ce_weight = check_positive(ce_weight, 'ce_weight', zero=True)
-        self.ace_weight = check_positive(ace_weight, 'ace_weight', zero=True)
+        self.num_bins = check_integer('num_bins', num_bins, at_least=1, at_most=4096)
+        self.ce_weight = check_number('ce_weight', ce_weight, at_least=0)
+        self.ace_weight = check_number('ace_weight', ace_weight, at_least=0)
 
     def pixel_loss(
         self, scores: Tensor, labels: Tensor, valid: Tensor | None

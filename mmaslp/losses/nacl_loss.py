@@ -1,13 +1,12 @@
 """Neighbour-aware calibration loss."""
 
-from numbers import Integral
-
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.aslp.functional import sc_bce
 from ..core.aslp.tensors import binary_logits
-from .binary import BinaryLoss, check_positive
+from ..core.validation import check_choice, check_integer, check_number
+from .binary import BinaryLoss
+from .window import check_maps, foreground_share
 
 
 class NACLLoss(BinaryLoss):
@@ -33,7 +32,7 @@ class NACLLoss(BinaryLoss):
         lam (float): Weight of the penalty (``alpha`` in the authors' code), >= 0.
             Defaults to 0.1.
         kernel_size (int): Side of the window in pixels of the loss, odd. Defaults to 3.
-        loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
+        loss_name (str): Must hold 'loss' to be trained on. Defaults to
             'loss_nacl'.
         **kwargs: ``reduction``, ``class_weight``, ``loss_weight``, ``ignore_index``,
             ``avg_non_ignore``, see :class:`BinaryLoss`.
@@ -58,28 +57,19 @@ class NACLLoss(BinaryLoss):
         **kwargs,
     ):
         super().__init__(loss_name=loss_name, **kwargs)
-        if distance not in ('l1', 'l2'):
-            raise ValueError(f"distance must be 'l1' or 'l2', got {distance!r}")
-        odd = isinstance(kernel_size, Integral) and kernel_size % 2 == 1
-        if not odd or kernel_size < 1:
-            raise ValueError(
-                f'kernel_size must be an odd integer >= 1, got {kernel_size!r}'
-            )
-        self.distance = distance
-        self.lam = check_positive(lam, 'lam', zero=True)
-        self.kernel_size = kernel_size
+        self.distance = check_choice('distance', distance, ('l1', 'l2'))
+        self.lam = check_number('lam', lam, at_least=0)
+        self.kernel_size = check_integer('kernel_size', kernel_size, at_least=1)
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f'kernel_size must be odd, got {kernel_size!r}')
 
     def pixel_loss(
         self, scores: Tensor, labels: Tensor, valid: Tensor | None
     ) -> Tensor:
         """Cross entropy and pull, see :meth:`BinaryLoss.pixel_loss`."""
-        if scores.dim() != 4:
-            raise ValueError(
-                f'NACLLoss needs maps (N, C, H, W), got {tuple(scores.shape)}: points '
-                'have no neighbours, use another loss in heads that sample points'
-            )
+        check_maps(scores, 'NACLLoss')
         logits = binary_logits(scores)
-        share = self._foreground_share(labels, valid)
+        share = foreground_share(labels, valid, self.kernel_size)
         if scores.size(1) == 1:
             pull = self._penalty(0.5 * (2 * share - 1 - logits))
         else:
@@ -88,19 +78,6 @@ class NACLLoss(BinaryLoss):
                 + self._penalty(share - scores[:, 1])
             )
         return sc_bce(logits, labels) + self.lam * pull
-
-    def _foreground_share(self, labels: Tensor, valid: Tensor | None) -> Tensor:
-        """Share of foreground among the labelled pixels of the window, (N, H, W)."""
-        size = self.kernel_size
-        # Without a channel axis, an empty batch would be a map without channels.
-        labels = labels.unsqueeze(1)
-        window = dict(kernel_size=size, stride=1, padding=size // 2)
-        if valid is None:
-            return F.avg_pool2d(labels, **window, count_include_pad=False).squeeze(1)
-        labelled = F.avg_pool2d(valid.unsqueeze(1).to(labels.dtype), **window)
-        # A window without a labelled pixel has an ignored pixel in its middle.
-        share = F.avg_pool2d(labels, **window) / labelled.clamp_min(1 / size**2)
-        return share.squeeze(1)
 
     def _penalty(self, difference: Tensor) -> Tensor:
         return difference.abs() if self.distance == 'l1' else difference.square()

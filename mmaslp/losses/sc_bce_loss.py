@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from ..core.aslp import BatchDraw, DrawSlot, Perturbation, SelfCalibratingBCE
+from ..core.aslp.eager import run_eagerly
 from ..core.aslp.tensors import binary_logits
 from .binary import BinaryLoss
 
@@ -38,8 +38,8 @@ class SCBCELoss(BinaryLoss):
             of foreground pixels (by the unperturbed label), or a file that holds them;
             the mean divides by the number of pixels, see :class:`BinaryLoss`.
             Defaults to None.
-        loss_weight (float): Factor of the loss, finite. Defaults to 1.0.
-        loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
+        loss_weight (float): Factor of the loss, >= 0. Defaults to 1.0.
+        loss_name (str): Must hold 'loss' to be trained on. Defaults to
             'loss_sc_bce'.
         ignore_index (int): Label of pixels without a label, used if the head passes
             none. Defaults to 255.
@@ -104,7 +104,7 @@ class SCBCELoss(BinaryLoss):
         self._slot = slot
 
     # See SelfCalibratingBCE.forward.
-    @torch.compiler.disable
+    @run_eagerly
     def forward(
         self,
         cls_score: Tensor,

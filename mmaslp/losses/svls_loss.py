@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ..core.aslp.functional import sc_bce
 from ..core.aslp.tensors import binary_logits
-from .binary import BinaryLoss, check_positive
+from ..core.validation import check_number
+from .binary import BinaryLoss
+from .window import check_maps
 
 
 class SVLSLoss(BinaryLoss):
@@ -28,7 +30,7 @@ class SVLSLoss(BinaryLoss):
 
     Args:
         sigma (float): Width of the Gaussian in pixels, > 0. Defaults to 1.0.
-        loss_name (str): Must begin with ``loss_`` to be trained on. Defaults to
+        loss_name (str): Must hold 'loss' to be trained on. Defaults to
             'loss_svls'.
         **kwargs: ``reduction``, ``class_weight``, ``loss_weight``, ``ignore_index``,
             ``avg_non_ignore``, see :class:`BinaryLoss`.
@@ -48,17 +50,13 @@ class SVLSLoss(BinaryLoss):
         self, sigma: float = 1.0, loss_name: str = 'loss_svls', **kwargs: Any
     ) -> None:
         super().__init__(loss_name=loss_name, **kwargs)
-        self.sigma = check_positive(sigma, 'sigma')
+        self.sigma = check_number('sigma', sigma, above=0)
 
     def pixel_loss(
         self, scores: Tensor, labels: Tensor, valid: Tensor | None
     ) -> Tensor:
         """Cross entropy against the target, see :meth:`BinaryLoss.pixel_loss`."""
-        if scores.dim() != 4:
-            raise ValueError(
-                f'SVLSLoss needs maps (N, C, H, W), got {tuple(scores.shape)}: points '
-                'have no neighbours, use another loss in heads that sample points'
-            )
+        check_maps(scores, 'SVLSLoss')
         return sc_bce(binary_logits(scores), self.target(labels, valid))
 
     def target(self, labels: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 from .losses import (
     BinaryFocalLoss,
     BrierLoss,
+    CRaCLoss,
     MbLSLoss,
     ML1ACELoss,
     NACLLoss,
@@ -16,6 +17,7 @@ __all__ = [
     'BinaryFocalLoss',
     'BinarySegTTAModel',
     'BrierLoss',
+    'CRaCLoss',
     'DilatedFusionNeck',
     'ML1ACELoss',
     'MbLSLoss',

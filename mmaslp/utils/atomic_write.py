@@ -6,30 +6,42 @@ from pathlib import Path
 __all__ = ['atomic_write']
 
 
-def atomic_write(path: str | Path, content: str | bytes) -> None:
+def atomic_write(
+    path: str | Path, content: str | bytes, follow_links: bool = True
+) -> None:
     """Write a file under another name beside it, then rename it.
 
-    If the process ends before that, an existing file stays unchanged. A link stays a
-    link. A path that is not a file, such as /dev/null, is written to directly.
+    If the process ends before that, or the disk is full, an existing file stays
+    unchanged and no part of the new one is left. A path that is not a file, such as
+    /dev/null, is written to directly.
 
     Args:
         path (str | Path): Where to; ``~`` is expanded, the folder is made if needed.
         content (str | bytes): Text is written as UTF-8, bytes as they are.
+        follow_links (bool): Whether a link stays a link, and its target is replaced;
+            False replaces the link. Defaults to True.
 
     Raises:
+        OSError: If it cannot be written; names the file.
         UnicodeEncodeError: If the text cannot be encoded as UTF-8. Encode file names
             that are not UTF-8 with ``errors='surrogateescape'``.
     """
     data = content.encode() if isinstance(content, str) else content
     target = Path(path).expanduser()
-    if target.exists() and not target.is_file():
-        target.write_bytes(data)
-        return
-    target = target.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f'{target.name}.{os.getpid()}.part')
     try:
-        part.write_bytes(data)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+            return
+        if follow_links:
+            target = Path(os.path.realpath(target))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f'{target.name}.{os.getpid()}.part')
+        try:
+            part.write_bytes(data)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        # Of the system it would name the part, or nothing.
+        reason = f'cannot be written ({error.strerror})'
+        raise OSError(error.errno, reason, str(path)) from error

@@ -3,12 +3,12 @@
 import hashlib
 import json
 import os.path as osp
-from pathlib import Path
 from typing import Any
 
 from ..core.calibration.border_temperature import Temperature, as_temperature
 from ..core.calibration.temperature import check_temperature
 from .atomic_write import atomic_write
+from .json_file import read_json
 
 __all__ = [
     'fingerprint',
@@ -17,6 +17,8 @@ __all__ = [
     'temperature_path',
     'write_temperature',
 ]
+
+MAX_BYTES = 2**20
 
 
 def temperature_path(checkpoint: str) -> str:
@@ -84,14 +86,14 @@ def read_temperature(
     if not osp.isfile(path):
         raise FileNotFoundError(
             f'no temperature at {osp.abspath(path)}: make it with '
-            f'`python tools/fit_temperature.py CONFIG {checkpoint}`, or give a number'
+            f'`mmaslp fit-temperature CONFIG {checkpoint}`, or give a number'
         )
     temperature, record = load_temperature(path, regions)
     if record.get('checkpoint_sha256') != digest:
         fitted = record.get('checkpoint') or f'maps in {record.get("maps")}'
         raise ValueError(
             f'{path}: was fitted to {fitted}, whose weights are not '
-            f'those of {checkpoint}: run tools/fit_temperature.py on the latter'
+            f'those of {checkpoint}: run mmaslp fit-temperature on the latter'
         )
     return temperature
 
@@ -112,15 +114,15 @@ def load_temperature(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is none of ``tools/fit_temperature.py`` or
-            ``tools/recalibrate.py``, or holds a temperature that is no finite number
+        ValueError: If it is none of ``mmaslp fit-temperature`` or
+            ``mmaslp recalibrate``, or holds a temperature that is no finite number
             above 0, or regions that are not as these tools write them.
     """
     path = osp.expanduser(path)
     if not osp.isfile(path):
         raise FileNotFoundError(f'no temperature at {osp.abspath(path)}')
     try:
-        record = json.loads(Path(path).read_text(encoding='utf-8'))
+        record = read_json(path, MAX_BYTES)
         temperature = check_temperature(record['temperature'])
         if 'checkpoint_sha256' not in record and 'maps' not in record:
             raise ValueError('it names neither a checkpoint nor maps')
@@ -128,6 +130,6 @@ def load_temperature(
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'{path}: is no temperature file ({type(error).__name__}: {error}); make '
-            'it anew with tools/fit_temperature.py'
+            'it anew with mmaslp fit-temperature'
         ) from error
     return (by_region if regions else temperature), record

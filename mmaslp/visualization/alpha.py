@@ -1,10 +1,9 @@
 """Picture of the distribution of the perturbation levels."""
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from ..core.aslp.perturbation import max_alpha
+from .style import new_figure
 
 __all__ = ['alpha_histogram']
 
@@ -25,8 +24,7 @@ def alpha_histogram(
         np.ndarray: Picture, ``(H, W, 3)``, uint8, RGB, as ``Visualizer.add_image``
         takes it.
     """
-    figure = Figure(figsize=(5, 3), dpi=100)
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(5, 3, dpi=100)
     axes = figure.add_axes((0.13, 0.17, 0.84, 0.73))
     top = max(float(alpha.max(initial=0.0)) * 1.05, 0.02 * max_alpha(beta))
     span = (float(alpha.min()), float(alpha.max()))
@@ -40,5 +38,5 @@ def alpha_histogram(
     axes.set_title(
         f'mean {alpha.mean():.4f} (lines: 5, 50 and 95 %), beta {beta:g}', fontsize=9
     )
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()

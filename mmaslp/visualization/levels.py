@@ -1,11 +1,11 @@
 """Contact sheet of the images with the lowest and the highest levels."""
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..utils.names import shown
 from .panels import image_panels
-from .style import INK, OVER
+from .style import INK, OVER, new_figure
 
 __all__ = ['levels_sheet']
 
@@ -43,8 +43,7 @@ def levels_sheet(blocks: dict[str, list[dict]]) -> Figure:
     cell = (2 * PANEL + 3 * GAP, PANEL + TITLE + GAP)
     width = columns * cell[0] + GAP
     height = sum(HEAD + count * cell[1] for count in rows.values()) + GAP
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, height)
     top = height
     for head, items in blocks.items():
         figure.text(
@@ -74,7 +73,7 @@ def _draw_item(figure, item, left, bottom):
         x = left + i * (PANEL + GAP / 2) / width
         axes = figure.add_axes((x, bottom, PANEL / width, PANEL / height))
         _draw_panel(axes, panel, item['label'])
-    text = f'α {item["alpha"]:.5f}   {_stem(item["name"])}'
+    text = f'α {item["alpha"]:.5f}   {shown(_stem(item["name"]))}'
     figure.text(
         left,
         bottom + (PANEL + TITLE / 4) / height,
@@ -82,6 +81,7 @@ def _draw_item(figure, item, left, bottom):
         fontsize=6.5,
         color=OVER if item['wrong'] else INK,
         fontweight='bold' if item['wrong'] else 'normal',
+        parse_math=False,
     )
 
 

@@ -1,19 +1,21 @@
 """Confidence and accuracy against the distance from a border."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from ..core.calibration import BORDERS, REGION_ERRORS
-from .style import BAR, FADED, INK, LABEL, OVER, UNDER, clean_axes
+from ..utils.names import shown
+from .style import BAR, FADED, INK, LABEL, OVER, TITLE, UNDER, clean_axes, new_figure
 from .text_table import metric_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def band_names(edges: Sequence[float]) -> list[str]:
@@ -58,8 +60,7 @@ def region_figure(results: Mapping[str, dict[str, Any]], width: float = 3.3) -> 
                 'top-label mode, and not in files of earlier versions'
             )
     columns = [(title, border) for title in results for border in BORDERS]
-    figure = Figure(figsize=(width * len(columns), 4.4), layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(width * len(columns), 4.4, layout='constrained')
     axes = figure.subplots(
         2, len(columns), squeeze=False, height_ratios=(3.2, 1), sharex='col'
     )
@@ -77,7 +78,7 @@ def region_figure(results: Mapping[str, dict[str, Any]], width: float = 3.3) -> 
             f'distance from the {border} border\nin units of √(height · width) / 64 px',
             **LABEL,
         )
-        top.set_title(title, fontsize=9, color=INK, fontweight='bold', pad=16)
+        top.set_title(shown(title), pad=16, **TITLE)
         top.text(
             0.5,
             1.02,
@@ -104,6 +105,9 @@ def region_figure(results: Mapping[str, dict[str, Any]], width: float = 3.3) -> 
 
 def _legend() -> list:
     """Explain every mark, also gaps of a sign that this diagram happens not to have."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
     return [
         Line2D([], [], color=INK, marker='o', markersize=3, label='accuracy'),
         Line2D([], [], color=INK, marker='o', markersize=3, ls=':', label='confidence'),

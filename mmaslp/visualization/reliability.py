@@ -1,18 +1,22 @@
 """Reliability diagrams: gap bars, intervals, confidence histogram, main metrics."""
 
+from __future__ import annotations
+
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from ..core.calibration import BinTable, signed_gap
-from .style import BAR, FADED, INK, LABEL, OVER, UNDER, clean_axes
+from ..utils.atomic_write import atomic_write
+from ..utils.names import shown
+from .style import BAR, FADED, INK, LABEL, OVER, TITLE, UNDER, clean_axes, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMATS = ('.png', '.pdf', '.svg')
 
@@ -42,8 +46,7 @@ def reliability_figure(
     """
     if not results:
         raise ValueError('a reliability diagram needs at least one result')
-    figure = Figure(figsize=(width * len(results), 4.4), layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(width * len(results), 4.4, layout='constrained')
     axes = figure.subplots(
         2, len(results), squeeze=False, height_ratios=(3.2, 1), sharex='col'
     )
@@ -51,7 +54,7 @@ def reliability_figure(
         top, bottom = axes[:, column]
         _draw_bars(top, result)
         _draw_shares(bottom, result)
-        top.set_title(title, fontsize=9, color=INK, fontweight='bold', pad=25)
+        top.set_title(shown(title), pad=25, **TITLE)
         top.text(
             0.5,
             1.02,
@@ -81,7 +84,7 @@ def reliability_figure(
 
 
 def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
-    """Write a figure as PNG, PDF or SVG, by the suffix of the path.
+    """Write a figure as PNG, PDF or SVG, by the suffix of the path, in one piece.
 
     Args:
         figure (matplotlib.figure.Figure): The figure.
@@ -90,10 +93,13 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
 
     Raises:
         ValueError: Another suffix.
+        OSError: It cannot be written; names the file.
     """
     if not str(path).lower().endswith(FORMATS):
         raise ValueError(f'{path}: diagrams are written as {", ".join(FORMATS)}')
-    figure.savefig(path, dpi=dpi)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=dpi, format=Path(path).suffix[1:].lower())
+    atomic_write(path, buffer.getvalue())
 
 
 def figure_array(figure: Figure, dpi: int = 120) -> np.ndarray:
@@ -111,6 +117,9 @@ def result_table(result: dict[str, Any]) -> BinTable:
 
 def _legend(intervals: bool) -> list:
     """Explain every mark, also a sign of gap that this diagram does not contain."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
     marks = [
         Patch(color=BAR, label='accuracy'),
         Patch(facecolor=OVER + FADED, edgecolor=OVER, label='gap, over-confident'),

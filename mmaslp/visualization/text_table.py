@@ -3,6 +3,8 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 
+from ..utils.names import shown
+
 CALIBRATION_KEYS = (
     'ece',
     'oe',
@@ -74,7 +76,7 @@ def format_table(
     """
     lines = [['', *keys]]
     for name, row in rows.items():
-        lines.append([name, *(metric_text(row.get(key)) for key in keys)])
+        lines.append([shown(name), *(metric_text(row.get(key)) for key in keys)])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return '\n'.join(
         '  '.join(

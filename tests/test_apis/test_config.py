@@ -1,11 +1,14 @@
 import os
-import pickle
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from mmaslp.apis.config import check_checkpoint, load_config, set_work_dir
+from mmaslp.apis.config import (
+    check_checkpoint,
+    load_config,
+    set_work_dir,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,7 @@ def test_work_dir():
 
 def test_whole_checkpoints_pass(tmp_path):
     torch.save({'a': torch.zeros(3)}, tmp_path / 'new.pth')
-    (tmp_path / 'old.pth').write_bytes(pickle.dumps({}, protocol=2))
+    torch.save({}, tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
     for path in (tmp_path / 'new.pth', tmp_path / 'old.pth', tmp_path):
         check_checkpoint(str(path))
     check_checkpoint('torchvision://resnet50')

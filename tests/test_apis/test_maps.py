@@ -51,7 +51,7 @@ def test_arguments(folders):
     maps, masks = str(folders / 'x/maps'), str(folders / 'masks')
     with pytest.raises(ValueError, match='named twice'):
         evaluate_folders([maps, maps + '/'], masks)
-    with pytest.raises(ValueError, match='must not be negative'):
+    with pytest.raises(ValueError, match='must be an integer'):
         evaluate_folders([maps], masks, keep_worst=-1)
     check_outputs(json=str(folders / 'x.json'), plot=str(folders / 'X.PNG'))
     for outputs, words in (

@@ -147,14 +147,14 @@ def test_map_keeps_the_probability():
 
 def test_bad_folders_and_files(folders):
     maps, masks, out = folders / 'val/maps', folders / 'val/masks', folders / 't.json'
-    with pytest.raises(ValueError, match='folder of the maps themselves'):
+    with pytest.raises(ValueError, match='is the folder of the inputs'):
         recalibrate_maps(maps, str(maps) + '/../maps', 2.0)
     with pytest.raises(ValueError, match='cannot be listed'):
         recalibrate_maps(folders / 'no', folders / 'out', 2.0)
     out.write_text('')
-    with pytest.raises(ValueError, match='cannot be read or written'):
+    with pytest.raises(ValueError, match='is a file: name a folder'):
         recalibrate_maps(maps, out, 2.0)
-    with pytest.raises(ValueError, match='cannot be written'):
+    with pytest.raises(OSError, match='cannot be written'):
         fit_maps(maps, masks, out / 'x.json')
     with pytest.raises(ValueError, match="not 'size'"):
         fit_maps(maps, masks, out, 'size')

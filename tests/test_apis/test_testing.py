@@ -101,7 +101,7 @@ def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
     maps = tmp_path / 'maps'
     evaluate(cfg, test_sets(cfg), out_prob=str(maps))
     assert all(abs(read_prob_map(m) - 0.5).max() < 1e-4 for m in maps.iterdir())
-    with pytest.raises(ValueError, match='bits must be 8 or 16, not 12'):
+    with pytest.raises(ValueError, match='bits must be one of 8, 16, got 12'):
         ProbMapHook(str(maps), bits=12)
 
 

@@ -201,8 +201,8 @@ def test_feedback_is_the_default_and_needs_the_confidence(toy, tmp_path):
         (dict(rule='MC', regions='border'), 'needs a rule that moves levels by region'),
         (dict(regions='boarder'), "regions must be 'border' or None"),
         (dict(rule='FB', lam=500), "'FB' has no option 'lam': it takes gain"),
-        (dict(gain=-1), 'gain must be a positive number'),
-        (dict(warmup_epochs=-2), 'warmup_epochs must be a number >= 0'),
+        (dict(gain=-1), 'gain must be a number above 0'),
+        (dict(warmup_epochs=-2), 'warmup_epochs must be a number of at least 0'),
     ],
 )
 def test_arguments_that_the_hook_refuses(toy, tmp_path, options, words):
@@ -210,7 +210,9 @@ def test_arguments_that_the_hook_refuses(toy, tmp_path, options, words):
     cfg.custom_hooks = [dict(type='ASLPHook', **options)]
     with pytest.raises(ValueError) as refused:
         ASLPHook(**options)
-    (finding,) = [f for f in check_config(cfg) if 'ASLPHook: ' in f.message]
+    (finding,) = [
+        f for f in check_config(cfg) if 'custom_hooks[0] (ASLPHook)' in f.message
+    ]
     assert finding.level == 'error' and words in finding.message
     assert str(refused.value) in finding.message
 
@@ -220,7 +222,7 @@ def test_unknown_perturbation(toy, tmp_path):
     cfg.model.decode_head.loss_decode.beta = 'XX'
     (finding,) = (f for f in check_config(cfg) if f.level == 'error')
     assert "beta='XX' is no known perturbation" in finding.message
-    assert finding.remedy == "model.decode_head.loss_decode.beta = 'HI'"
+    assert finding.remedy == 'model.decode_head.loss_decode: mend SCBCELoss'
 
 
 def test_preprocessor_beside_the_model(toy, tmp_path):

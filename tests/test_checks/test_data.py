@@ -56,11 +56,11 @@ def test_folders_that_are_not_there(toy, tmp_path):
 
 def test_images_of_the_test_set(toy, tmp_path):
     cfg = toy.config(tmp_path)
-    assert data.tests_on_validation(cfg)
+    assert data.same_images(cfg, 'val', 'test')
     cfg.test_dataloader.dataset.data_root += '/'
     cfg.test_dataloader.dataset.pipeline = []
-    assert data.tests_on_validation(cfg)
+    assert data.same_images(cfg, 'val', 'test')
     cfg.test_dataloader.dataset.indices = [0]
-    assert not data.tests_on_validation(cfg)
+    assert not data.same_images(cfg, 'val', 'test')
     cfg.val_dataloader = cfg.test_dataloader = None
-    assert not data.tests_on_validation(cfg)
+    assert not data.same_images(cfg, 'val', 'test')

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
+from mmaslp.core.regions import border_bands
 from mmaslp.datasets.scenes import make_scene, make_texture
 
 SIZE = 64
@@ -28,6 +30,21 @@ def test_a_wrong_mask_leaves_the_image_as_it_is():
         assert set(np.unique(wrong)) <= {0, 255}
         changed.append((mask != wrong).mean())
     assert min(changed) > 0 and np.median(changed) > 0.05
+
+
+def test_outlines_are_off_by_the_error():
+    shares = []
+    for seed in range(20):
+        (image, exact), (same, mask) = (
+            scene(seed, outline_error=0),
+            scene(seed, outline_error=0.025),
+        )
+        np.testing.assert_array_equal(image, same)
+        assert set(np.unique(mask)) <= {0, 255}
+        far = border_bands(torch.from_numpy(exact)[None] > 0)[0].numpy() == 4
+        assert not (mask != exact)[far].any()  # farther than 8 pixels of 64
+        shares.append((mask != exact).mean())
+    assert 0.005 < np.median(shares) < 0.06
 
 
 @pytest.mark.parametrize('size', [32, 48])

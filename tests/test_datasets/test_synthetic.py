@@ -137,7 +137,7 @@ def test_registered_and_lazy(tmp_path):
     ('arguments', 'message'),
     [
         (dict(split='training'), 'split must be one of'),
-        (dict(size=8), 'size must be 32'),
+        (dict(size=8), 'size must be an integer of at least 32'),
         (dict(num_images=dict(trian=3)), 'num_images'),
         (dict(num_images=dict(train=0)), 'num_images'),
         (dict(wrong_share=2), 'wrong_share'),

@@ -1,27 +1,29 @@
 import logging
 
-import numpy as np
 import pytest
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.visualization import Visualizer
 
 from mmaslp.evaluation.run_context import (
-    add_picture,
+    STEP_KEY,
     applied_temperature,
     is_training,
     log_dir,
     loop_stage,
+    publish_scalar_step,
+    scalar_step,
 )
+
+KEYS = ('loop_stage', 'max_iters', 'temperature', 'max_epochs', 'epoch', 'iter')
 
 
 @pytest.fixture
 def hub():
     """The message hub of the moment, without what the test leaves in it."""
     hub = MessageHub.get_current_instance()
-    for key in ('loop_stage', 'max_iters', 'temperature'):
+    for key in (*KEYS, STEP_KEY):
         hub.pop_info(key)
     yield hub
-    for key in ('loop_stage', 'max_iters', 'temperature'):
+    for key in (*KEYS, STEP_KEY):
         hub.pop_info(key)
 
 
@@ -58,8 +60,23 @@ def test_folder_of_the_log_file(tmp_path, monkeypatch):
     handler.close()
 
 
-def test_pictures_reach_the_visualizer(tmp_path):
-    backends = [dict(type='LocalVisBackend')]
-    Visualizer.get_instance('run_context', vis_backends=backends, save_dir=tmp_path)
-    add_picture('diagram', np.zeros((4, 4, 3), np.uint8))
-    assert list(tmp_path.rglob('diagram_*.png'))
+@pytest.mark.parametrize(
+    ('info', 'step'),
+    [
+        (dict(max_epochs=3, epoch=1, iter=9), 2),
+        (dict(max_epochs=1, epoch=0, iter=9), 10),
+    ],
+)
+def test_step_of_the_scalars_of_a_validation(hub, info, step):
+    assert scalar_step() == 0  # a test
+    hub.update_info_dict(dict(info, loop_stage='val', max_iters=20))
+    assert scalar_step() == step
+    hub.update_info('loop_stage', 'test')
+    assert scalar_step() == 0
+
+
+def test_published_step_wins_and_stays_out_of_checkpoints(hub):
+    hub.update_info_dict(dict(max_epochs=3, max_iters=20, epoch=1, loop_stage='val'))
+    publish_scalar_step(7)
+    assert scalar_step() == 7
+    assert STEP_KEY not in hub.state_dict()['runtime_info']

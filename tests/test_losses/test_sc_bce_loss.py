@@ -344,7 +344,7 @@ def test_another_batch_than_the_hook_drew_for():
         (dict(alpha=-0.1), 'probability'),
         (dict(alpha=0.5), 'would flip'),
         (dict(eps=1.0), 'eps'),
-        (dict(eps='0.1'), 'eps must be in'),
+        (dict(eps='0.1'), 'eps must be a number in'),
         (dict(eps=0.1, alpha=0.1), 'not both'),
         (dict(eps=0.3, beta=0.2), 'eps = 0.3 is more than beta = 0.2'),
         (dict(deterministic=True, per_pixel=True), 'per_pixel'),

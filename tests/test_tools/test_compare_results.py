@@ -75,7 +75,7 @@ def test_damaged_narrow_bins_are_refused(folders, tmp_path, capsys):
         broken = json.loads(json.dumps(content))
         damage(broken['images']['narrow'])
         Path(files[0]).write_text(json.dumps(broken))
-        assert compare(files) == 1
+        assert compare(files) == 2
         error = capsys.readouterr().err
         assert files[0] in error and 'no result file' in error
 
@@ -85,25 +85,25 @@ def test_comparison_of_other_images_is_refused(folders, tmp_path, capsys):
     content = json.loads(Path(files[1]).read_text())
     content['images']['names'][0] = 'another'
     Path(files[1]).write_text(json.dumps(content))
-    assert compare(files) == 1
+    assert compare(files) == 2
     assert '2 images are in one file only' in capsys.readouterr().err
     content['images']['names'][0] = content['images']['names'][1]
     Path(files[1]).write_text(json.dumps(content))
-    assert compare(files) == 1
+    assert compare(files) == 2
     assert 'more than once' in capsys.readouterr().err
 
 
 def test_comparison_of_other_settings_is_refused(folders, tmp_path, capsys):
     files = result_files(folders, tmp_path)
     folders.run('--json', files[1], '--bins', '15')
-    assert compare(files) == 1
+    assert compare(files) == 2
     assert 'bins is 10' in capsys.readouterr().err
     folders.run('--json', files[1], '--protocol', 'released')
-    assert compare(files) == 1
+    assert compare(files) == 2
     assert 'protocol' in capsys.readouterr().err
 
 
 def test_comparison_needs_result_files(folders, tmp_path, capsys):
     Path(tmp_path / 'x.json').write_text('{}')
-    assert compare([str(tmp_path / 'x.json')] * 2) == 1
+    assert compare([str(tmp_path / 'x.json')] * 2) == 2
     assert 'no result file' in capsys.readouterr().err

@@ -55,7 +55,7 @@ def test_fit_then_write(folder):
             ['maps', '--with', '2', '--out', 'x', '--regions', 'border'],
             '--with takes no --regions',
         ),
-        (['maps', '--with', '2', '--out', 'maps'], 'folder of the maps themselves'),
+        (['maps', '--with', '2', '--out', 'maps'], 'is the folder of the inputs'),
         (['maps', '--with', 'no.json', '--out', 'x'], 'no temperature at'),
     ],
 )

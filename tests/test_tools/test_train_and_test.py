@@ -147,7 +147,8 @@ def test_test_time_augmentation(trained):
     for extra in ([], ['--tta']):
         done = tool('test.py', path, *args, *extra, cwd=root)
         assert done.returncode == 0, done.stderr[-3000:]
-        results = json.loads((root / 'run' / 'eval' / 'results.json').read_text())
+        name = 'eval_tta' if extra else 'eval'
+        results = json.loads((root / 'run' / name / 'results.json').read_text())
         figures.append(results['test'])
     assert figures[0] != figures[1]
     assert figures[1]['acc'] == pytest.approx(figures[0]['acc'], abs=0.2)
@@ -214,14 +215,15 @@ def test_missing_data_sets_are_named_together(tmp_path):
     others = ('DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS', 'DTD-500')
     for name in ('DUTS-TE', *others):
         assert f'{name}: ' in done.stderr
-    assert 'prepare_dataset.py' in done.stderr
+    assert 'mmaslp prepare' in done.stderr
 
 
 @pytest.mark.parametrize('part', ['train', 'val'])
 def test_training_without_data_ends_with_one_message(trained, part):
     root, path = trained
     option = f'{part}_dataloader.dataset.data_root=nowhere'
-    done = tool('train.py', path, '--cfg-options', option, cwd=root)
+    work = ('--work-dir', 'other')
+    done = tool('train.py', path, *work, '--cfg-options', option, cwd=root)
     assert done.returncode == 2
     assert 'nowhere' in done.stderr.splitlines()[-2]
     assert 'Traceback' not in done.stdout + done.stderr

@@ -47,7 +47,7 @@ def test_fingerprint_is_sha256(checkpoint):
 
 
 def test_files_that_do_not_fit(checkpoint, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'tools/fit_temperature\.py'):
+    with pytest.raises(FileNotFoundError, match='mmaslp fit-temperature'):
         read_temperature(checkpoint)
     path = tmp_path / 't.json'
     for content in ('{', '[1]', '{}', json.dumps(record(checkpoint, temperature=0))):

@@ -1,5 +1,5 @@
 # DUTS-TR (train 9,553, val 1,000), six test sets and textures without objects.
-# `python tools/prepare_dataset.py NAME --source PATH --out data` makes each of them.
+# `mmaslp prepare NAME --source PATH --out data` makes each of them.
 dataset_type = 'SODDataset'
 data_root = 'data'
 crop_size = (384, 384)
@@ -84,7 +84,7 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-# Further test sets by name, for tools/test.py.
+# Further test sets by name, for mmaslp test.
 test_sets = {
     name: dict(
         type=dataset_type,

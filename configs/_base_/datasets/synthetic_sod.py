@@ -78,7 +78,7 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-# Further test sets by name, for tools/test.py.
+# Further test sets by name, for mmaslp test.
 test_sets = {}
 ood_sets = {
     'synthetic-ood': dict(

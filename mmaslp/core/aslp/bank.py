@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .counter_rng import ENCODING_ERRORS, encode_ids, image_keys
+from .counter_rng import ENCODING_ERRORS, encode_ids, image_keys, refuse_one_id
 
 __all__ = ['AlphaBank']
 
@@ -131,6 +131,7 @@ def _pack(ids: Iterable[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     Works in blocks, so an iterator of any length leaves no Python object per id.
     """
+    refuse_one_id(ids)
     text, lengths, keys = bytearray(), [], []
     ids = iter(ids)
     while block := list(islice(ids, _BLOCK)):

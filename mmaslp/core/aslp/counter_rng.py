@@ -20,6 +20,7 @@ __all__ = [
     'image_uniform',
     'iteration_keys',
     'pixel_uniform',
+    'refuse_one_id',
 ]
 
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -34,8 +35,9 @@ def encode_ids(ids: Iterable[str]) -> list[bytes]:
         ids (Iterable[str]): Image ids, such as paths.
 
     Raises:
-        ValueError: If one is not a string.
+        ValueError: If one is not a string, or ``ids`` itself is one.
     """
+    refuse_one_id(ids)
     try:
         return [name.encode(errors=ENCODING_ERRORS) for name in ids]
     except (AttributeError, TypeError) as error:
@@ -43,6 +45,19 @@ def encode_ids(ids: Iterable[str]) -> list[bytes]:
             f'ids must be strings, one per image, such as its path ({error}): turn '
             'numbers into strings with map(str, ids)'
         ) from error
+
+
+def refuse_one_id(ids: Iterable[str]) -> None:
+    """Refuse a single string, whose letters would count as ids.
+
+    Args:
+        ids (Iterable[str]): Image ids.
+
+    Raises:
+        ValueError: If it is a string.
+    """
+    if isinstance(ids, (str, bytes)):
+        raise ValueError(f'ids must be several strings, got only {ids!r}: [{ids!r}]')
 
 
 def image_keys(ids: Iterable[str]) -> np.ndarray:

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from ..regions import BORDER_EDGES
+from ..validation import check_integer, check_number, optional
 from .bank import AlphaBank
 from .batch import BatchDraw
 from .counter_rng import image_keys, image_uniform, iteration_keys
 from .exchange import exchange_margins
 from .perturbation import Perturbation, check_alpha, resolve_perturbation
 from .rules import Measured, Rule, make_rule
-from .rules.base import check_number
 
 __all__ = ['ASLP', 'check_regions']
 
@@ -73,6 +73,7 @@ class ASLP:
         ValueError: If an argument is out of its range.
 
     Example:
+        >>> from mmaslp.core import SelfCalibratingBCE
         >>> aslp = ASLP(['a.png', 'b.png'], beta='HI', rule='FB')
         >>> criterion = SelfCalibratingBCE(beta='HI')
         >>> draw = aslp.draw(['b.png'], step=0)
@@ -98,11 +99,9 @@ class ASLP:
         self.rule = make_rule(rule)
         self.beta = resolve_perturbation(beta).beta
         self.start = check_alpha(alpha, self.beta)
-        check_number('warmup', warmup, zero=True)
-        check_number('visits', visits)
-        self.warmup = warmup
-        self.visits = float(visits)
-        self.seed = _check_integer('seed', seed)
+        self.warmup = check_number('warmup', warmup, at_least=0)
+        self.visits = check_number('visits', visits, above=0)
+        self.seed = check_integer('seed', seed)
         self.regions = check_regions(regions, self.rule)
         self.profile: Tensor | None = None
         if self.regions:
@@ -149,9 +148,7 @@ class ASLP:
             ValueError: If the learner does not know an id, or ``step`` is not an
                 integer >= 0.
         """
-        step = _check_integer('step', step)
-        if step < 0:
-            raise ValueError(f'step must be >= 0, got {step!r}')
+        step = check_integer('step', step, at_least=0)
         hashes = image_keys(ids)
         rows = self.bank.rows(hashes)
         if (rows < 0).any():
@@ -263,13 +260,13 @@ class ASLP:
             )
             return
         self.observed_step = (
-            self._steps if step is None else _check_integer('step', step)
+            self._steps if step is None else check_integer('step', step, at_least=0)
         )
         given = dict(accuracy=accuracy, confidence=confidence, median_gap=median_gap)
         needed = [name for name in ('accuracy', self.rule.needs) if name]
         for name in needed:
             value = given[name]
-            if not isinstance(value, Real):
+            if isinstance(value, bool) or not isinstance(value, Real):
                 raise ValueError(
                     f'rule={self.rule.name!r} needs {name} of the validation, a number,'
                     f' got {value!r}: give it, or observe(histogram)'
@@ -344,15 +341,23 @@ class ASLP:
             version = state['version']
             if version != STATE_VERSION:
                 raise ValueError(f'it is of version {version}, not {STATE_VERSION}')
-            seed = _check_integer('seed', state['seed'])
+            seed = check_integer('seed', state['seed'])
             before = dict(state['settings'])
-            steps, observed = state['steps'], state['observed_step']
+            steps = check_integer('steps', state['steps'], at_least=0)
+            observed = optional(
+                check_integer, 'observed_step', state['observed_step'], at_least=0
+            )
             values = {name: state[name] for name in _MEASURED}
             measured = None if values['accuracy'] is None else Measured(**values)
             profile = self._saved_profile(state['profile'])
             found = self.bank.load_state_dict(state)
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f'the state of ASLP is damaged ({error})') from error
+        if seed != self.seed:
+            self._warn(
+                f'the draws go on with the seed {seed} of the state, not with the '
+                f'seed {self.seed} given now; to draw anew, start a new training'
+            )
         self.seed, self._steps, self.observed_step = seed, steps, observed
         self.measured = self._if_enough(measured)
         if profile is not None and self.profile is not None:
@@ -526,9 +531,3 @@ def check_regions(regions: str | None, rule: Rule) -> str | None:
             f'regions={regions!r} takes the mean gap of each band: leave gap out'
         )
     return regions
-
-
-def _check_integer(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ValueError(f'{name} must be an integer, got {value!r}')
-    return int(value)

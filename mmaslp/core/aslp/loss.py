@@ -1,13 +1,19 @@
 """Self-calibrating binary cross entropy as a module."""
 
-from numbers import Real
-
 import torch
 from torch import Tensor, nn
 
 from ..regions import border_row_values
+from ..validation import (
+    check_bool,
+    check_choice,
+    check_integer,
+    check_number,
+    optional,
+)
 from .batch import BatchDraw, independent_draw
 from .counter_rng import pixel_uniform
+from .eager import run_eagerly
 from .functional import image_margin, sc_bce, sc_bce_per_image
 from .perturbation import (
     Perturbation,
@@ -99,18 +105,14 @@ class SelfCalibratingBCE(nn.Module):
                 raise ValueError('give either eps (label smoothing) or alpha, not both')
             deterministic, alpha = True, _level_of_smoothing(eps, self.perturbation)
         self.alpha = check_alpha(alpha, self.perturbation.beta)
+        self.deterministic = optional(check_bool, 'deterministic', deterministic)
+        self.per_pixel = check_bool('per_pixel', per_pixel)
         if deterministic and per_pixel:
             raise ValueError(
                 'per_pixel=True draws and deterministic=True does not: set one of them'
             )
-        if reduction not in REDUCTIONS:
-            raise ValueError(
-                f'reduction must be one of {", ".join(REDUCTIONS)}, got {reduction!r}'
-            )
-        self.deterministic = deterministic
-        self.per_pixel = per_pixel
-        self.reduction = reduction
-        self.ignore_index = ignore_index
+        self.reduction = check_choice('reduction', reduction, REDUCTIONS)
+        self.ignore_index = check_integer('ignore_index', ignore_index)
 
     def extra_repr(self) -> str:
         """Show the perturbation in ``print(model)``."""
@@ -122,7 +124,7 @@ class SelfCalibratingBCE(nn.Module):
 
     # The checks read values and the draw holds Python objects, so torch.compile cannot
     # trace this call. It skips the call instead of failing.
-    @torch.compiler.disable
+    @run_eagerly
     def forward(
         self,
         logits: Tensor,
@@ -281,8 +283,7 @@ def _has_channel(labels: Tensor) -> bool:
 
 
 def _level_of_smoothing(eps: float, perturbation: Perturbation) -> float:
-    if not (isinstance(eps, Real) and 0.0 <= eps < 1.0):
-        raise ValueError(f'eps must be in [0, 1), got {eps!r}')
+    eps = check_number('eps', eps, at_least=0, below=1)
     if eps > perturbation.beta:
         raise ValueError(
             f'eps = {eps!r} is more than beta = {perturbation.beta:g}, '

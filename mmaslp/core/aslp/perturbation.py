@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..validation import check_number
+
 __all__ = [
     'PERTURBATIONS',
     'Perturbation',
@@ -26,20 +28,19 @@ class Perturbation:
         name (str): Short name, as in the paper; ``'custom'`` for a plain number.
         beta (float): Strength in (0, 2]; 2 inverts the label, 1 makes it 0.5.
         noise (float): Half width of the truncated-normal noise that is added to the
-            perturbed label of every pixel; 0 for none.
+            perturbed label of every pixel, >= 0; 0 for none.
+
+    Raises:
+        ValueError: If ``beta`` or ``noise`` is out of its range.
     """
 
     name: str
     beta: float
     noise: float = 0.0
 
-
-PERTURBATIONS = {
-    'HI': Perturbation('HI', 2.0),  # hard inversion
-    'SI': Perturbation('SI', 1.5),  # soft inversion
-    'M': Perturbation('M', 1.0),  # moderation
-    'DM': Perturbation('DM', 1.0, noise=0.25),  # dynamic moderation
-}
+    def __post_init__(self) -> None:
+        check_beta(self.beta)
+        check_number('noise', self.noise, at_least=0)
 
 
 def check_beta(beta: float) -> float:
@@ -48,17 +49,19 @@ def check_beta(beta: float) -> float:
     Raises:
         ValueError: If ``beta`` is not a number in (0, 2].
     """
-    try:
-        value = float(beta)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not 0.0 < value <= 2.0:
-        raise ValueError(
-            f"beta must be a number in (0, 2] (the paper's strength: 2 inverts the "
-            f"label, 1 makes it 0.5), got {beta!r}; the released code's --beta is half "
-            'of it'
-        )
-    return value
+    hint = (
+        " (the paper's strength: 2 inverts the label, 1 makes it 0.5; the released "
+        "code's --beta is half of it)"
+    )
+    return check_number('beta', beta, above=0, at_most=2, hint=hint)
+
+
+PERTURBATIONS = {
+    'HI': Perturbation('HI', 2.0),  # hard inversion
+    'SI': Perturbation('SI', 1.5),  # soft inversion
+    'M': Perturbation('M', 1.0),  # moderation
+    'DM': Perturbation('DM', 1.0, noise=0.25),  # dynamic moderation
+}
 
 
 def resolve_perturbation(beta: str | float | Perturbation) -> Perturbation:
@@ -72,7 +75,6 @@ def resolve_perturbation(beta: str | float | Perturbation) -> Perturbation:
         ValueError: If the name is unknown or the strength is out of range.
     """
     if isinstance(beta, Perturbation):
-        check_beta(beta.beta)
         return beta
     if isinstance(beta, str):
         if beta not in PERTURBATIONS:
@@ -105,12 +107,7 @@ def check_alpha(alpha: float, beta: float, name: str = 'alpha') -> float:
         ValueError: If ``alpha`` is not in [0, 1], or if ``alpha * beta >= 1`` so that
             the expected label would lose its side.
     """
-    try:
-        value = float(alpha)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f'{name} must be a probability in [0, 1], got {alpha!r}')
+    value = check_number(name, alpha, at_least=0, at_most=1)
     if value * beta >= 1.0:
         raise ValueError(
             f'{name}={value:g} with beta={beta:g} would flip the expected label '

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..validation import check_integer
 from .bin_table import BinTable, ratio
 from .score_table import ScoreTable
 
@@ -14,6 +15,8 @@ __all__ = [
     'sweep_rows',
 ]
 
+# More equal-width bins say no more, and every image keeps a row of them.
+MAX_BINS = 4096
 # Finer equal-mass partitions add no information; the limit bounds the sweep's time.
 MAX_SWEEP_BINS = 4096
 
@@ -22,13 +25,12 @@ def check_bins(bins: int) -> None:
     """Refuse an invalid number of bins.
 
     Args:
-        bins (int): At least 1.
+        bins (int): In [1, 4096].
 
     Raises:
-        ValueError: ``bins`` is not an integer above 0.
+        ValueError: ``bins`` is not an integer in this range.
     """
-    if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 1:
-        raise ValueError(f'bins must be an integer of at least 1, not {bins!r}')
+    check_integer('bins', bins, at_least=1, at_most=MAX_BINS)
 
 
 def equal_width(table: ScoreTable, bins: int) -> BinTable:

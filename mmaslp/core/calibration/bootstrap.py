@@ -5,16 +5,25 @@ from typing import Any
 
 import numpy as np
 
+from ..validation import check_integer, check_number
 from .bin_table import ratio
 from .binned_metrics import binned_metrics, debiased_l2
 from .image_table import ImageTable
 from .region_table import REGION_ERRORS
 from .sorted_metrics import SORTED, sorted_metrics
 
-__all__ = ['bootstrap', 'check_resampling', 'paired_bootstrap', 'percentiles']
+__all__ = [
+    'bootstrap',
+    'check_resamples',
+    'check_resampling',
+    'paired_bootstrap',
+    'percentiles',
+]
 
 Metrics = Mapping[str, float | None]
 
+# More resamples move no digit that is printed.
+MAX_RESAMPLES = 100_000
 # Resamples at a time: bounds the memory of the weights at 100 x images.
 CHUNK = 100
 
@@ -55,9 +64,9 @@ def bootstrap(
         accuracy per bin. All nan with fewer than two images.
 
     Raises:
-        ValueError: ``confidence_level`` or ``resamples`` is out of range.
+        ValueError: An argument is out of range.
     """
-    check_resampling(resamples, confidence_level)
+    check_resampling(resamples, confidence_level, seed)
     _, drawn = _resampled(images, resamples, seed, overall)
     return {
         'intervals': {
@@ -99,7 +108,7 @@ def paired_bootstrap(
     Raises:
         ValueError: The images differ, or an argument is out of range.
     """
-    check_resampling(resamples, confidence_level)
+    check_resampling(resamples, confidence_level, seed)
     if first.names != second.names:
         raise ValueError('paired comparison needs the same images in the same order')
     values, drawn = zip(
@@ -126,21 +135,37 @@ def paired_bootstrap(
     return comparison
 
 
-def check_resampling(resamples: int, confidence_level: float) -> None:
-    """Refuse a number of resamples or a confidence level that is out of range.
+def check_resampling(resamples: int, confidence_level: float, seed: int = 0) -> None:
+    """Refuse arguments of a bootstrap that are out of range.
 
     Args:
-        resamples (int): At least 1.
+        resamples (int): In [1, 100000].
         confidence_level (float): In (0, 1).
+        seed (int): At least 0. Defaults to 0.
 
     Raises:
         ValueError: Otherwise.
     """
-    if resamples < 1 or not 0 < confidence_level < 1:
-        raise ValueError(
-            'resamples must be at least 1 and confidence_level in (0, 1), not '
-            f'{resamples} and {confidence_level}'
-        )
+    check_resamples(resamples, least=1)
+    hint = ' (a fraction, not per cent)'
+    check_number('confidence_level', confidence_level, above=0, below=1, hint=hint)
+    check_integer('seed', seed, at_least=0)
+
+
+def check_resamples(resamples: int, least: int = 0) -> int:
+    """Refuse a number of resamples that is out of range.
+
+    Args:
+        resamples (int): In [least, 100000].
+        least (int): 0 where intervals may be left out. Defaults to 0.
+
+    Returns:
+        int: The number.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    return check_integer('resamples', resamples, at_least=least, at_most=MAX_RESAMPLES)
 
 
 def percentiles(values: np.ndarray, confidence_level: float) -> np.ndarray:

@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from ..validation import check_integer
 from .bin_table import BinTable
 
 __all__ = ['LEAST', 'FineBins', 'fine_per_bin', 'pack']
 
 # Least number of fine bins in [0, 1]: above 255, so no two 8-bit values share one.
 LEAST = 256
+# Most fine bins of a file, and most bytes that all its rows may unpack to.
+MAX_NUMBER = 2**16
+MAX_UNPACKED = 2**28
 # Images spread out over all fine bins at a time: 6 MB for 256 fine bins.
 BLOCK = 1024
 ROW = np.dtype(
@@ -110,24 +114,67 @@ class FineBins:
             content (dict): As :meth:`to_json` returned it.
 
         Raises:
-            ValueError: A row cannot be unpacked or holds impossible counts.
+            ValueError: A row cannot be unpacked or holds impossible sums.
         """
-        images = []
+        number = check_integer(
+            'number of fine bins', content['number'], at_least=1, at_most=MAX_NUMBER
+        )
+        images, left = [], MAX_UNPACKED
         for text in content['images']:
             try:
-                packed = zlib.decompress(base64.b64decode(text, validate=True))
+                packed = _unpack(text, min(number * ROW.itemsize, left))
+                left -= len(packed)
                 planes = np.frombuffer(packed, np.uint8).reshape(ROW.itemsize, -1)
                 image = planes.T.copy().view(ROW)[:, 0]
             except (ValueError, zlib.error) as error:
                 raise ValueError(f'fine bins cannot be unpacked ({error})') from error
-            if (image['bin'] >= content['number']).any() or (
-                image['correct'] > image['count']
-            ).any():
-                raise ValueError('fine bins hold impossible counts')
+            if not _possible(image, number):
+                raise ValueError('fine bins hold impossible sums')
             images.append(image)
-        return cls(images, content['number'])
+        return cls(images, number)
 
-    @property
-    def num_pixels(self) -> np.ndarray:
-        """``(I,)`` number of pixels per image."""
-        return np.array([image['count'].sum() for image in self.images], np.int64)
+    def coarse(self, bins: int) -> np.ndarray:
+        """Join the fine bins of every image.
+
+        Args:
+            bins (int): Number of bins, a divisor of ``number``.
+
+        Returns:
+            np.ndarray: ``(2, I, bins)`` int64, pixels and correct pixels.
+
+        Raises:
+            ValueError: It is no divisor.
+        """
+        if self.number % bins:
+            raise ValueError(f'{self.number} fine bins do not divide {bins} bins')
+        parts = self.number // bins
+        sums = np.zeros((2, len(self.images), bins), np.int64)
+        for row, image in enumerate(self.images):
+            for each, column in zip(sums, ('count', 'correct')):
+                np.add.at(each[row], image['bin'] // parts, image[column])
+        return sums
+
+
+def _possible(image: np.ndarray, number: int) -> bool:
+    """Whether some pixels of one image could have given these rows."""
+    bins, excess = image['bin'].astype(np.int64), image['excess'].astype(np.float64)
+    width = image['count'] / number
+    slack = 1e-3 * width  # of float32 sums
+    return bool(
+        (np.diff(bins, prepend=-1, append=number) > 0).all()
+        and image['count'].all()
+        and (image['correct'] <= image['count']).all()
+        and (excess >= -slack).all()
+        and (excess <= width + slack).all()  # also without nan
+    )
+
+
+def _unpack(text: str, most: int) -> bytes:
+    """Unpack at most so many bytes: a few characters could unpack to gigabytes."""
+    stream = zlib.decompressobj()
+    packed = stream.decompress(base64.b64decode(text, validate=True), most + 1)
+    if len(packed) > most:
+        raise ValueError(f'a row unpacks to more than {most:,} bytes')
+    if not stream.eof:
+        raise ValueError('a row is cut short')
+    return packed

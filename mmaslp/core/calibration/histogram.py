@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..validation import check_choice, check_integer
 from .binned_metrics import binned_metrics, brier_decomposition, debiased_l2, median_gap
 from .binning import check_bins, equal_mass, equal_width, sweep
 from .inputs import CHUNK, binary_scores, top_label_scores
@@ -85,12 +86,10 @@ class CalibrationHistogram:
     _NLL_CLAMP = 1e-7
 
     def __init__(self, num_classes: int = 2) -> None:
-        if num_classes < 2:
-            raise ValueError(
-                f'num_classes must be at least 2, not {num_classes}: a one-channel '
-                'head has the two classes background and foreground'
-            )
-        self.num_classes = num_classes
+        hint = ': a one-channel head has the two classes background and foreground'
+        self.num_classes = check_integer(
+            'num_classes', num_classes, at_least=2, hint=hint
+        )
         self.reset()
 
     def reset(self) -> None:
@@ -202,8 +201,7 @@ class CalibrationHistogram:
         Raises:
             ValueError: Unknown mode, or 'positive' with more than two classes.
         """
-        if mode not in MODES:
-            raise ValueError(f"mode must be 'top_label' or 'positive', not {mode!r}")
+        check_choice('mode', mode, MODES)
         if mode == 'positive' and self.num_classes > 2:
             raise ValueError(
                 f"mode 'positive' needs two classes, not {self.num_classes}: use "
@@ -242,7 +240,7 @@ class CalibrationHistogram:
             foreground. Without pixels ``count`` is 0 and all else nan.
 
         Raises:
-            ValueError: ``bins`` is no integer above 0, or the mode does not fit.
+            ValueError: ``bins`` is no integer in [1, 4096], or the mode does not fit.
         """
         check_bins(bins)
         scores = self.score_table(mode)

@@ -103,4 +103,7 @@ class ImageRegions:
         Raises:
             ValueError: See :class:`ImageRegions`.
         """
-        return cls(content['edges'], content['sums'])
+        sums = np.asarray(content['sums'])
+        if sums.size and not np.issubdtype(sums.dtype, np.integer):
+            raise ValueError('the regions of an image hold what is no integer')
+        return cls(content['edges'], sums)

@@ -173,13 +173,16 @@ class ImageTable:
             raise ValueError(f'the image table lacks the columns {sorted(missing)}')
         if len({len(columns[key]) for key in SCHEMA}) != 1:
             raise ValueError('the columns of the image table differ in length')
+        _check_integers(columns)
         keys = ('name', *SCHEMA[1:])
         rows = zip(*(columns[key] for key in SCHEMA))
         table = cls([dict(zip(keys, row)) for row in rows], bins)
+        _check_sums(table, bins)
         if 'narrow' in columns:
             table.fine = FineBins.from_json(columns['narrow'])
-            if not np.array_equal(table.fine.num_pixels, table.num_pixels):
-                raise ValueError('the fine bins of the image table miss pixels')
+            sums = np.array([table.table.count, table.table.correct])
+            if not np.array_equal(table.fine.coarse(bins), sums):
+                raise ValueError('the fine bins of the image table are not its bins')
         table.regions = None
         if 'regions' in columns:
             table.regions = ImageRegions.from_json(columns['regions'])
@@ -197,3 +200,36 @@ class ImageTable:
         chosen.regions = None if self.regions is None else self.regions.take(rows)
         chosen.nll, chosen.brier = self.nll[place], self.brier[place]
         return chosen
+
+
+def _check_integers(columns: dict[str, Any]) -> None:
+    """Refuse names that are no texts, and counts that are no integers."""
+    if not all(isinstance(name, str) for name in columns['names']):
+        raise ValueError('a name of the image table is no text')
+    for key in ('count', 'right'):
+        values = np.asarray(columns[key])  # raises if the rows differ in length
+        if values.size and not np.issubdtype(values.dtype, np.integer):
+            raise ValueError(f'{key} of the image table holds what is no integer')
+
+
+def _check_sums(images: ImageTable, bins: int) -> None:
+    """Refuse sums that no pixels could have given."""
+    table = images.table
+    count, total = table.count, table.total
+    lower = np.arange(bins) / bins
+    slack = 1e-5 * count  # of a score on an edge
+    possible = {
+        'count': count >= 0,
+        'right': (table.correct >= 0) & (table.correct <= count),
+        'conf': (table.conf >= lower * count - slack)
+        & (table.conf <= (lower + 1 / bins) * count + slack),
+        'nll': (images.nll >= 0) & (images.nll < np.inf),
+        'brier': (images.brier >= 0) & (images.brier <= total * (1 + 1e-6)),
+    }
+    for key, fits in possible.items():  # nan fits nowhere
+        if not fits.all():
+            row = int(np.argwhere(~fits)[0][0])
+            raise ValueError(
+                f'{key} of the image {images.names[row]!r} is out of its range: the '
+                'file was edited'
+            )

@@ -125,12 +125,12 @@ class LogitHistogram:
 
     @property
     def mean_wrong(self) -> float:
-        """Mean over all pixels of |z| where its sign is wrong, else 0."""
+        """Mean over all pixels of ``|z|`` where its sign is wrong, else 0."""
         return int(self.wrong) / self.WRONG_UNIT / self.count
 
     @property
     def wrong_beyond(self) -> int:
-        """Number of pixels beyond the ends, |z| >= 256, whose sign is wrong."""
+        """Number of pixels beyond the ends, ``|z| >= 256``, whose sign is wrong."""
         per_cell = self.counts.view(-1, 2)
         return int(per_cell[0, 1] + per_cell[-1, 0])
 
@@ -201,7 +201,7 @@ class LogitHistogram:
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``(K,)`` |z|, pixels and correct pixels of the cells that are not empty."""
+        """Of the cells that are not empty, ``(K,)`` ``|z|``, pixels, correct pixels."""
         counts = self.counts.cpu().numpy().reshape(-1, 2)
         total = counts.sum(1)
         cell = np.flatnonzero(total)

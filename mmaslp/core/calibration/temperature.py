@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Real
 
+from ..validation import check_number
 from .logit_histogram import LogitHistogram
 
 __all__ = ['best_inverse', 'check_temperature', 'fit_temperature']
 
-# Limit of the search: beyond it the optimum counts as unbounded.
+# Limit of the search: beyond it the optimum counts as unbounded, and no number serves.
 MAX_TEMPERATURE = 2.0**10
 
 
@@ -72,18 +72,18 @@ def check_temperature(value: float) -> float:
     """Return a temperature as a float.
 
     Args:
-        value (float): The temperature.
+        value (float): The temperature, in [2**-10, 2**10].
 
     Raises:
-        ValueError: It is not a finite number above 0.
+        ValueError: It is not a number in this range.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:
-        raise ValueError(
-            f'temperature must be a finite number above 0, not {value!r}: fit one '
-            'with tools/fit_temperature.py'
-        )
-    return float(value)
+    return check_number(
+        'temperature',
+        value,
+        at_least=1 / MAX_TEMPERATURE,
+        at_most=MAX_TEMPERATURE,
+        hint=': fit one with `mmaslp fit-temperature`',
+    )
 
 
 def best_inverse(balance: Callable[[float], float]) -> float:

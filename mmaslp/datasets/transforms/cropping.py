@@ -3,6 +3,8 @@
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
+from ...core.validation import check_integer
+
 __all__ = ['RandomCenterCrop']
 
 
@@ -29,9 +31,7 @@ class RandomCenterCrop:
     """
 
     def __init__(self, border: int = 30) -> None:
-        if border < 1:
-            raise ValueError(f'border must be at least 1 pixel, got {border!r}')
-        self.border = border
+        self.border = check_integer('border', border, at_least=1)
 
     def __call__(self, results: dict) -> dict:
         """Crop an image and its masks.

@@ -4,7 +4,7 @@ import numpy as np
 from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
-from ..masks import decode_binary_mask
+from ..masks import check_reading, decode_binary_mask
 
 __all__ = ['LoadBinaryAnnotations']
 
@@ -43,10 +43,7 @@ class LoadBinaryAnnotations:
         ignore_index: int = 255,
         backend_args: dict | None = None,
     ) -> None:
-        if grey_edge not in ('threshold', 'ignore'):
-            raise ValueError(
-                f"grey_edge must be 'threshold' or 'ignore', not {grey_edge!r}"
-            )
+        check_reading(graded, grey_edge, ignore_index)
         self.grey_edge = grey_edge
         self.graded = graded
         self.ignore_index = ignore_index

@@ -1,13 +1,9 @@
 """The hook that runs the learner of the levels in a training of MMSegmentation."""
 
 import logging
-import os
 import os.path as osp
-from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
-import numpy as np
 from mmengine.dist import (
     broadcast_object_list,
     get_rank,
@@ -18,24 +14,31 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
+from ...checks.arguments import only_one
 from ...checks.levels import start_level
 from ...checks.runner import check_losses, check_model, check_pipeline, metric_keys
 from ...core.aslp import ASLP, DrawSlot, Rule, make_rule
 from ...core.aslp.counter_rng import generator_seed
 from ...core.aslp.learner import check_regions
 from ...core.aslp.perturbation import check_alpha
-from ...datasets.listing import image_ids
-from ...evaluation.run_context import add_picture
+from ...core.validation import (
+    check_bool,
+    check_integer,
+    check_number,
+    check_text,
+    optional,
+)
+from ...datasets.examining import dataset_of, examine_datasets
+from ...datasets.listing import batch_ids, image_ids
+from ...evaluation.run_context import publish_scalar_step
 from ...models.losses.finding import find_losses, unwrap
+from ...utils.findings import report_findings
 from ...utils.level_table import write_level_table
+from ...utils.outputs import check_kind
 from ...utils.seeding import seed_torch
-from ...visualization.alpha import alpha_histogram
 from .measured import read_measured
 from .schedule import Schedule, is_validation_due
-
-# The log takes its statistics from at most this many levels. The rows of the bank are
-# sorted by hash, so the first ones are a random sample.
-_MAX_SAMPLE = 4096
+from .tracking import level_scalars, scalar_step, send_levels
 
 
 @HOOKS.register_module()
@@ -76,10 +79,11 @@ class ASLPHook(Hook):
         log_interval (int): Iterations between two records of the levels in the training
             log. Defaults to 10.
         draw_histogram (bool): Send a histogram of the levels to every visualizer
-            backend at each validation. Defaults to True.
+            backend at each validation, at the step of its scalars. Not with
+            ``regions``. Defaults to True.
         export (str, optional): Name of the table of images and levels, lowest level
-            first, in the work directory. The hook writes it when training ends.
-            Defaults to 'alpha.csv'; None writes none.
+            first, in the work directory; ends in .csv. The hook writes it when training
+            ends. Defaults to 'alpha.csv'; None writes none.
         **rule_options: Options of the rule: ``gain``, ``gap`` and ``solver`` of
             :class:`~mmaslp.core.FB`; ``eta``, ``lam`` and ``solver`` of
             :class:`~mmaslp.core.MC` and :class:`~mmaslp.core.ME`; ``landmark`` of ME.
@@ -120,26 +124,28 @@ class ASLPHook(Hook):
         self.regions = check_regions(regions, self.rule)
         if warmup_epochs is not None and warmup_iters is not None:
             raise ValueError('give either warmup_epochs or warmup_iters, not both')
-        for name, value in dict(
-            warmup_epochs=warmup_epochs, warmup_iters=warmup_iters
-        ).items():
-            if value is not None and not (isinstance(value, Real) and value >= 0):
-                raise ValueError(f'{name} must be a number >= 0, got {value!r}')
-        if alpha is not None:
-            check_alpha(alpha, 0.0)
-        if log_interval < 1:
-            raise ValueError(f'log_interval must be >= 1, got {log_interval!r}')
+        if not self.rule.learns and accuracy_key is not None:
+            raise ValueError(
+                f'rule={self.rule.name!r} reads no accuracy: leave accuracy_key out'
+            )
+        if export is not None and not str(export).lower().endswith('.csv'):
+            raise ValueError(
+                f'export must end in .csv, got {export!r}: it names a table, and no '
+                'other file may be replaced by it'
+            )
         if warmup_epochs is None:
             warmup_epochs = 5 if self.rule.learns else 0
-        self.warmup_epochs = warmup_epochs
-        self.warmup_iters = warmup_iters
-        self.alpha = alpha
-        self.accuracy_key = accuracy_key
-        self.seed = seed
-        self.reseed = reseed
-        self.log_interval = log_interval
-        self.draw_histogram = draw_histogram
-        self.export = export
+        self.warmup_epochs = check_number('warmup_epochs', warmup_epochs, at_least=0)
+        self.warmup_iters = optional(
+            check_number, 'warmup_iters', warmup_iters, at_least=0
+        )
+        self.alpha = None if alpha is None else check_alpha(alpha, 0.0)
+        self.accuracy_key = optional(check_text, 'accuracy_key', accuracy_key)
+        self.seed = optional(check_integer, 'seed', seed, at_least=0)
+        self.reseed = check_bool('reseed', reseed)
+        self.log_interval = check_integer('log_interval', log_interval, at_least=1)
+        self.draw_histogram = check_bool('draw_histogram', draw_histogram)
+        self.export = optional(check_text, 'export', export)
         self.aslp: ASLP | None = None
         self.schedule: Schedule | None = None
         self._keys: dict[str, str] = {}
@@ -148,7 +154,12 @@ class ASLPHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Check the run, make the learner, restore the state of a resumed run."""
-        dataset = runner.train_loop.dataloader.dataset
+        if self.export is not None:  # now, and not at the end of the training
+            check_kind(self._export_path(runner), 'levels', 'export')
+        same = only_one('ASLPHook', sum(isinstance(h, ASLPHook) for h in runner.hooks))
+        report_findings(filter(None, [same]))
+        dataset = dataset_of(runner.train_loop)
+        report_findings(examine_datasets(dataset, dataset_of(runner.val_loop)))
         model = unwrap(runner.model)
         check_model(model)
         losses = find_losses(model)
@@ -205,7 +216,7 @@ class ASLPHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: dict | None = None
     ) -> None:
         """Draw once per image, for all heads."""
-        self._slot.draw = self.aslp.draw(_batch_ids(data_batch), runner.iter)
+        self._slot.draw = self.aslp.draw(batch_ids(data_batch), runner.iter)
         if self.reseed:
             seed_torch(generator_seed(self.aslp.seed, runner.iter, get_rank()))
 
@@ -220,7 +231,13 @@ class ASLPHook(Hook):
         self.aslp.visits = self.schedule.visits
         self.aslp.update(self._slot.take())
         if runner.iter % self.log_interval == 0:
-            self._log_levels(runner)
+            for name, value in level_scalars(self.aslp).items():
+                runner.message_hub.update_scalar(f'train/{name}', value)
+
+    def before_val_epoch(self, runner: Any) -> None:
+        """Tell the metrics the step of their pictures."""
+        if self.aslp is not None:
+            publish_scalar_step(scalar_step(runner))
 
     def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
         """Pass the measured values to the learner, and draw the histogram."""
@@ -228,22 +245,23 @@ class ASLPHook(Hook):
             return
         if self.rule.learns:
             self._observe(runner, metrics or {})
-        if self.draw_histogram and not self.regions and is_main_process():
-            image = alpha_histogram(self.aslp.alpha.numpy(), self.aslp.beta)
-            add_picture('alpha_histogram', image)
+        if self.draw_histogram and not self.regions:
+            send_levels(self.aslp, scalar_step(runner))
 
     def after_train(self, runner: Any) -> None:
         """Write the table of images and levels."""
         if self.export is None or not is_main_process():
             return
-        path = osp.join(runner.work_dir, self.export)
-        os.makedirs(osp.dirname(path), exist_ok=True)
+        path = self._export_path(runner)
         bank, profile = self.aslp.bank, self.aslp.profile
         if profile is not None:
             _log(f'levels by region, from the border on: {profile.tolist()}')
             return
         write_level_table(path, bank.ids, bank.alpha.numpy())
         _log(f'levels of {len(bank)} images written to {path}')
+
+    def _export_path(self, runner: Any) -> str:
+        return osp.join(runner.work_dir, self.export)
 
     def _common_seed(self, runner: Any) -> int:
         # One seed for all ranks, independent of randomness.diff_rank_seed.
@@ -282,38 +300,6 @@ class ASLPHook(Hook):
         measured = read_measured(metrics, self._keys, bands)
         self.aslp.observe(**measured, step=runner.iter)
         self._publish_state(runner)
-
-    def _log_levels(self, runner: Any) -> None:
-        if self.aslp.profile is not None:
-            for k, level in enumerate(self.aslp.profile.tolist()):
-                runner.message_hub.update_scalar(f'train/alpha_region{k}', level)
-            return
-        levels = self.aslp.alpha.numpy()[:_MAX_SAMPLE]
-        # The nearest order statistics: they take a tenth of the time of np.quantile.
-        places = [round(q * (len(levels) - 1)) for q in (0.05, 0.5, 0.95)]
-        quantiles = np.partition(levels, places)[places]
-        names = ('alpha_p05', 'alpha_p50', 'alpha_p95')
-        scalars = dict(zip(names, map(float, quantiles)))
-        scalars['alpha'] = float(levels.mean())
-        for name, value in scalars.items():
-            runner.message_hub.update_scalar(f'train/{name}', value)
-
-
-def _batch_ids(data_batch: Any) -> list[str]:
-    samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
-    if not isinstance(samples, Sequence):
-        raise ValueError(
-            "ASLPHook reads the image paths from data_batch['data_samples'], a list of "
-            'SegDataSample as PackSegInputs and pseudo_collate make it, got '
-            f'{type(samples).__name__}'
-        )
-    try:
-        return [sample.img_path for sample in samples]
-    except AttributeError as error:
-        raise ValueError(
-            "ASLPHook needs 'img_path' in the meta_keys of PackSegInputs (it is among "
-            'the default ones)'
-        ) from error
 
 
 def _log(message: str, level: int = logging.INFO) -> None:

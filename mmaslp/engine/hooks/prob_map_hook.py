@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
+from ...core.validation import check_choice, check_path
 from ...evaluation.prob_maps import BITS, write_prob_map
 from ...evaluation.sample_scores import ScoreReader, check_scores
 
@@ -16,7 +17,7 @@ from ...evaluation.sample_scores import ScoreReader, check_scores
 class ProbMapHook(Hook):
     """Write the foreground probability of every test image as a grey PNG.
 
-    ``tools/eval_maps.py`` gives the same metrics from the maps, within half a step of
+    ``mmaslp eval-maps`` gives the same metrics from the maps, within half a step of
     the file.
 
     Args:
@@ -31,10 +32,8 @@ class ProbMapHook(Hook):
     """
 
     def __init__(self, out_dir: str, bits: int = 16, scores: str = 'auto') -> None:
-        if bits not in BITS:
-            raise ValueError(f'bits must be 8 or 16, not {bits!r}')
-        self.out_dir = Path(out_dir)
-        self.bits = bits
+        self.out_dir = Path(check_path('out_dir', out_dir))
+        self.bits = check_choice('bits', bits, BITS)
         self.scores = scores
         self._reader = ScoreReader(scores)
 

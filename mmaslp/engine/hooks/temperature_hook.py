@@ -14,6 +14,7 @@ from ...core.calibration.border_temperature import (
     temperature_record,
     temperature_text,
 )
+from ...core.validation import check_bool, check_path, optional
 from ...utils.divided_scores import divided_scores
 from ...utils.segmentor import find_segmentor, replaced
 from ...utils.temperature_file import read_temperature
@@ -44,16 +45,16 @@ class TemperatureHook(Hook):
     <https://arxiv.org/abs/1706.04599>`_.
 
     Args:
-        temperature (float | dict, optional): T > 0; above 1 lowers the confidence. By
-            region: ``regions`` of a file of ``tools/fit_temperature.py``. Defaults to
-            None: read it.
-        file (str, optional): What ``tools/fit_temperature.py`` wrote for the weights
+        temperature (float | dict, optional): T in [2**-10, 2**10]; above 1 lowers the
+            confidence. By region: ``regions`` of a file of
+            ``mmaslp fit-temperature``. Defaults to None: read it.
+        file (str, optional): What ``mmaslp fit-temperature`` wrote for the weights
             in ``load_from``. Defaults to None: the file beside them.
         regions (bool): Whether to take the temperatures by region where the file has
             them; False takes its single one. Defaults to True.
 
     Raises:
-        ValueError: If both are given, a T is no finite number above 0, the file belongs
+        ValueError: If both are given, a T is no number in its range, the file belongs
             to other weights, a head has more than two channels, or the runner has
             another ``TemperatureHook``.
         FileNotFoundError: If there is no file.
@@ -73,8 +74,8 @@ class TemperatureHook(Hook):
         if temperature is not None:
             temperature = as_temperature(temperature)
         self.temperature = temperature
-        self.file = file
-        self.regions = regions
+        self.file = optional(check_path, 'file', file)
+        self.regions = check_bool('regions', regions)
         self._training = self._trained = False
         self._stack = ExitStack()
 
@@ -140,7 +141,7 @@ class TemperatureHook(Hook):
         if self._trained:
             raise ValueError(
                 'the weights were trained since load_from, so that its temperature is '
-                'not theirs: run tools/fit_temperature.py on the new checkpoint and '
+                'not theirs: run mmaslp fit-temperature on the new checkpoint and '
                 'test that'
             )
         return read_temperature(runner.cfg.get('load_from'), self.file, self.regions)

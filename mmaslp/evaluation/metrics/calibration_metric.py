@@ -1,12 +1,14 @@
 """Calibration error and its relatives, from one streaming histogram."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import all_gather_object
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
 
+from ...checks.validation import no_foreground
 from ...core.calibration import (
     MODES,
     CalibrationHistogram,
@@ -14,15 +16,18 @@ from ...core.calibration import (
     RegionTable,
     check_bins,
 )
+from ...core.calibration.bootstrap import check_resamples
+from ...core.validation import check_bool, check_choice, check_integer, optional
 from ...visualization.regions import region_figure
 from ...visualization.reliability import figure_array, reliability_figure, save_figure
+from ...visualization.tracking import send_picture
 from ..results import calibration_result, save_result, scalar_metrics
 from ..run_context import (
-    add_picture,
     applied_temperature,
     is_training,
     log_dir,
     loop_stage,
+    scalar_step,
 )
 from ..worst_images import WorstImages
 from .streaming_metric import StreamingMetric
@@ -47,7 +52,8 @@ class CalibrationMetric(StreamingMetric):
     folder: ``calibration_{val,test}.json`` (every metric, the table of images for
     intervals and paired comparisons), ``reliability_{val,test}.png`` and ``.pdf``, and
     ``regions_{val,test}.png`` and ``.pdf``. The pictures also go to every visualizer
-    backend. Another prefix than 'calib' becomes part of the names.
+    backend, at the step of the scalars. Another prefix than 'calib' becomes part of the
+    names.
 
     Args:
         bins (int): Number of bins. Defaults to 10.
@@ -88,15 +94,11 @@ class CalibrationMetric(StreamingMetric):
         **kwargs: Any,
     ) -> None:
         check_bins(bins)
-        if mode not in MODES:
-            raise ValueError(f'mode must be one of {MODES}, not {mode!r}')
-        if resamples < 0 or keep_worst < 0:
-            raise ValueError('resamples and keep_worst must not be negative')
         self.bins = bins
-        self.mode = mode
-        self.draw = draw
-        self.resamples = resamples
-        self.keep_worst = keep_worst
+        self.mode = check_choice('mode', mode, MODES)
+        self.draw = optional(check_bool, 'draw', draw)
+        self.resamples = check_resamples(resamples)
+        self.keep_worst = check_integer('keep_worst', keep_worst, at_least=0)
         self.worst: list = []
         super().__init__(**kwargs)
 
@@ -133,6 +135,12 @@ class CalibrationMetric(StreamingMetric):
         Returns:
             dict[str, float]: Metric by name; undefined ones are nan.
         """
+        if self.has_foreground is False and loop_stage() == 'val':
+            print_log(
+                str(no_foreground('val_dataloader.dataset').exception()),
+                logger='current',
+                level=logging.WARNING,
+            )
         draw = not is_training() if self.draw is None else self.draw
         self.result = calibration_result(
             self.histogram(),
@@ -177,4 +185,4 @@ class CalibrationMetric(StreamingMetric):
                 MMLogger.get_current_instance().info(
                     f'{name} diagram: {folder / f"{name}_{stage}.png"}'
                 )
-            add_picture(f'{name}_{stage}', figure_array(figure))
+            send_picture(f'{name}_{stage}', figure_array(figure), scalar_step())

@@ -9,6 +9,14 @@ from mmengine.dist import all_gather_object, all_reduce, get_rank
 from mmengine.evaluator import BaseMetric
 
 from ...core.calibration import CalibrationHistogram
+from ...core.validation import (
+    check_bool,
+    check_choice,
+    check_integer,
+    check_path,
+    check_text,
+    optional,
+)
 from ..protocol import apply_protocol, check_protocol
 from ..run_context import is_training
 from ..sample_scores import SCORES, ScoreReader, check_scores
@@ -41,9 +49,11 @@ class StreamingMetric(BaseMetric):
 
     Attributes:
         result (dict | None): On the main process, the result of the last evaluation.
+        has_foreground (bool | None): Whether a mask of the last evaluation had a pixel
+            of foreground; None without pixels and with more than two classes.
 
     Raises:
-        ValueError: Unknown ``protocol`` or ``scores``.
+        ValueError: An argument is out of its range.
     """
 
     # Images per rank that a sampler may have repeated at the end; the host repeats 1.
@@ -60,16 +70,17 @@ class StreamingMetric(BaseMetric):
         prefix: str | None = None,
         collect_dir: str | None = None,
     ) -> None:
+        check_choice('collect_device', collect_device, ('cpu', 'gpu'))
+        optional(check_text, 'prefix', prefix)
         super().__init__(collect_device, prefix, collect_dir)
         check_protocol(protocol)
-        if scores not in SCORES:
-            raise ValueError(f'scores must be one of {SCORES}, not {scores!r}')
-        self.ignore_index = ignore_index
+        self.ignore_index = check_integer('ignore_index', ignore_index)
         self.protocol = protocol
-        self.scores = scores
-        self.output_dir = output_dir
-        self.keep_results = keep_results
+        self.scores = check_choice('scores', scores, SCORES)
+        self.output_dir = optional(check_path, 'output_dir', output_dir)
+        self.keep_results = check_bool('keep_results', keep_results)
         self.result: dict | None = None
+        self.has_foreground: bool | None = None
         self._reset()
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -96,6 +107,7 @@ class StreamingMetric(BaseMetric):
                 image.update(prob, label, self.ignore_index)
             except ValueError as error:
                 raise ValueError(f'{sample.get("img_path")}: {error}') from error
+            self._ignored = self._ignored or image.count < label.numel()
             self._pending.append(image)
             if len(self._pending) > self.PENDING:
                 self._merge(self._pending.popleft())
@@ -129,7 +141,7 @@ class StreamingMetric(BaseMetric):
         Raises:
             RuntimeError: A rank saw more repeated images than it can leave out.
             ValueError: The scores were neither logits nor probabilities in every
-                image.
+                image; or every pixel that is not ignored is background.
         """
         try:
             self._drop_repeated(size)
@@ -151,6 +163,7 @@ class StreamingMetric(BaseMetric):
         self._merged: CalibrationHistogram | None = None
         self._pending: deque = deque()
         self._reader = ScoreReader(self.scores)
+        self._ignored = False  # whether a pixel was left out
 
     def _merge(self, image: CalibrationHistogram) -> None:
         if self._merged is None:
@@ -161,9 +174,9 @@ class StreamingMetric(BaseMetric):
         """Leave out the images that the host will cut, and join the ranks."""
         own_classes = self._pending[0].num_classes if self._pending else 0
         ranks = all_gather_object(
-            (len(self.results), own_classes, self._reader.doubtful)
+            (len(self.results), own_classes, self._reader.doubtful, self._ignored)
         )
-        lengths, classes, doubtful = zip(*ranks)
+        lengths, classes, doubtful, ignored = zip(*ranks)
         check_scores(sum(lengths), sum(doubtful), is_training())
         kept = kept_per_rank(lengths, size)
         if any(n - k > self.PENDING for n, k in zip(lengths, kept)):
@@ -181,6 +194,28 @@ class StreamingMetric(BaseMetric):
         all_reduce(merged.counts)
         all_reduce(merged.nll)
         self._merged = merged
+        self.has_foreground = has_foreground(merged)
+        if self.has_foreground is False and any(ignored):
+            raise ValueError(
+                'no pixel of the masks is foreground, and some are ignored '
+                f'({self.ignore_index}), as the objects of 0/255 masks are if '
+                'LoadAnnotations reads them: the accuracy would be 1 whatever the '
+                'network does. Read the masks with LoadBinaryAnnotations'
+            )
+
+
+def has_foreground(histogram: CalibrationHistogram) -> bool | None:
+    """Whether a pixel of the positive class was counted.
+
+    Args:
+        histogram (CalibrationHistogram): Of all pixels.
+
+    Returns:
+        bool | None: None without pixels and with more than two classes.
+    """
+    if histogram.num_classes != 2 or not histogram.count:
+        return None
+    return bool(histogram.score_table('positive').correct.sum() > 0)
 
 
 def kept_per_rank(lengths: Sequence[int], size: int) -> list:

@@ -10,8 +10,16 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from ...checks.levels import start_level
 from ...checks.perturbation import different_strengths
 from ...core.aslp import ASLP, DrawSlot, Rule, make_rule
-from ...core.aslp.counter_rng import generator_seed
+from ...core.aslp.counter_rng import generator_seed, refuse_one_id
 from ...core.aslp.learner import check_regions
+from ...core.aslp.perturbation import check_alpha
+from ...core.validation import (
+    check_bool,
+    check_integer,
+    check_number,
+    check_text,
+    optional,
+)
 from ...losses import SCBCELoss
 from ...utils.seeding import seed_torch
 from ..torchmetrics import BinaryCalibration, BinaryRegionCalibration
@@ -93,15 +101,14 @@ class ASLPCallback(Callback):
         self.regions = check_regions(regions, self.rule)
         if warmup_epochs is None:
             warmup_epochs = 5 if self.rule.learns else 0
-        if not 0 <= warmup_epochs < math.inf:
-            raise ValueError(f'warmup_epochs must be >= 0, got {warmup_epochs!r}')
+        refuse_one_id(ids)
         self.ids = [str(each) for each in ids]
         self.batch_ids = batch_ids
-        self.warmup_epochs = warmup_epochs
-        self.alpha = alpha
-        self.metric = metric
-        self.seed = seed
-        self.reseed = reseed
+        self.warmup_epochs = check_number('warmup_epochs', warmup_epochs, at_least=0)
+        self.alpha = None if alpha is None else check_alpha(alpha, 0.0)
+        self.metric = optional(check_text, 'metric', metric)
+        self.seed = check_integer('seed', seed)
+        self.reseed = check_bool('reseed', reseed)
         self.aslp: ASLP | None = None
         self._slot = DrawSlot()
         self._step = 0

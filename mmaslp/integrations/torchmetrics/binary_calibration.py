@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ...core.calibration import MODES, CalibrationHistogram, ImageTable, check_bins
+from ...core.validation import check_choice
 from .sum_metric import SumMetric
 
 __all__ = ['BinaryCalibration']
@@ -53,8 +54,7 @@ class BinaryCalibration(SumMetric):
         **kwargs: Any,
     ) -> None:
         check_bins(bins)
-        if mode not in MODES:
-            raise ValueError(f'mode must be one of {MODES}, not {mode!r}')
+        check_choice('mode', mode, MODES)
         super().__init__(metric, ignore_index, **kwargs)
         self.bins = bins
         self.mode = mode

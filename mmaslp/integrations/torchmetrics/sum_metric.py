@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from ...core.validation import check_integer
+
 __all__ = ['SumMetric']
 
 
@@ -30,7 +32,7 @@ class SumMetric(Metric):
     def __init__(self, metric: str | None, ignore_index: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.metric = metric
-        self.ignore_index = ignore_index
+        self.ignore_index = check_integer('ignore_index', ignore_index)
         self._result_dtype = torch.float32
 
     def compute(self) -> Tensor | dict[str, Tensor]:

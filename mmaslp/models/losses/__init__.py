@@ -5,6 +5,7 @@ from mmseg.registry import MODELS
 from ...losses import (
     BinaryFocalLoss,
     BrierLoss,
+    CRaCLoss,
     MbLSLoss,
     ML1ACELoss,
     NACLLoss,
@@ -15,6 +16,7 @@ from ...losses import (
 __all__ = [
     'BinaryFocalLoss',
     'BrierLoss',
+    'CRaCLoss',
     'ML1ACELoss',
     'MbLSLoss',
     'NACLLoss',

@@ -7,6 +7,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
+from ...core.validation import check_integer
+
 __all__ = ['DilatedFusionNeck']
 
 
@@ -33,7 +35,8 @@ class DilatedFusionNeck(BaseModule):
             for the rest, as released.
 
     Raises:
-        ValueError: If ``in_channels`` or ``dilations`` is empty.
+        ValueError: If ``in_channels`` or ``dilations`` is empty, or a number is no
+            integer of at least 1.
 
     Example:
         >>> neck = dict(type='DilatedFusionNeck', in_channels=[256, 512, 1024, 2048])
@@ -53,11 +56,14 @@ class DilatedFusionNeck(BaseModule):
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        if not in_channels or not dilations:
-            raise ValueError(
-                'in_channels and dilations need at least one entry each, got '
-                f'{in_channels!r} and {dilations!r}'
-            )
+        for name, each in (('in_channels', in_channels), ('dilations', dilations)):
+            if not isinstance(each, Sequence) or not each:
+                raise ValueError(f'{name} must be a list of integers, got {each!r}')
+            for entry in each:
+                check_integer(f'an entry of {name}', entry, at_least=1)
+        check_integer('channels', channels, at_least=1)
+        check_integer('mid_channels', mid_channels, at_least=1)
+        check_integer('out_channels', out_channels, at_least=1)
         self.laterals = nn.ModuleList(
             DilatedSum(width, channels, dilations) for width in in_channels
         )

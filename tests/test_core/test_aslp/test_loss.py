@@ -127,7 +127,7 @@ def test_smoothing_is_the_expected_target():
         (dict(beta='XX'), 'no known perturbation'),
         (dict(alpha=0.5), 'would flip the expected label'),
         (dict(eps=0.1, alpha=0.1), 'either eps .* or alpha'),
-        (dict(eps=1.0), r'eps must be in \[0, 1\)'),
+        (dict(eps=1.0), r'eps must be a number in \[0, 1\)'),
         (dict(beta=0.5, eps=0.6), 'is more than beta'),
         (dict(alpha=0.1, deterministic=True, per_pixel=True), 'set one of them'),
         (dict(reduction='average'), 'reduction must be one of none, mean, sum'),

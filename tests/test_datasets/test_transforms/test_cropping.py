@@ -56,7 +56,7 @@ def test_small_image_is_named():
 
 
 def test_wrong_border():
-    with pytest.raises(ValueError, match='border must be at least 1'):
+    with pytest.raises(ValueError, match='border must be an integer of at least 1'):
         RandomCenterCrop(border=0)
 
 

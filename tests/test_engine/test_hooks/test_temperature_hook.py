@@ -318,7 +318,7 @@ def test_file_beside_the_checkpoint(trained, tmp_path):
 
 
 def test_files_that_do_not_fit(trained, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'tools/fit_temperature\.py CONFIG'):
+    with pytest.raises(FileNotFoundError, match='mmaslp fit-temperature CONFIG'):
         run(trained(), {})
     fit_checkpoint(trained())
     path = tmp_path / 'train1' / 'epoch_12.pth.temperature.json'

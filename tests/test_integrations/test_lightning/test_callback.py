@@ -298,7 +298,7 @@ def test_the_named_metric_is_read():
     ('options', 'message'),
     [
         (dict(rule='FBX'), 'FBX'),
-        (dict(warmup_epochs=-1), 'warmup_epochs must be >= 0'),
+        (dict(warmup_epochs=-1), 'warmup_epochs must be a number of at least 0'),
         (dict(rule='MC', regions='border'), 'FB'),
     ],
 )

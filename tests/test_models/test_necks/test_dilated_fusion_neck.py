@@ -102,7 +102,7 @@ def test_one_level_is_enough():
 @pytest.mark.parametrize('options', [dict(in_channels=[]), dict(dilations=())])
 def test_empty_arguments(options):
     options = dict(type='DilatedFusionNeck', **{'in_channels': [3], **options})
-    with pytest.raises(ValueError, match='at least one entry'):
+    with pytest.raises(ValueError, match='must be a list of integers'):
         MODELS.build(options)
 
 

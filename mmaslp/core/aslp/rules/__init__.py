@@ -55,6 +55,11 @@ def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
             )
         return rule
     if isinstance(rule, dict):
+        twice = sorted(rule.keys() & options.keys())
+        if twice:
+            raise ValueError(
+                f'{", ".join(twice)} stands both in rule and beside it: give it once'
+            )
         options = {**rule, **options}
         name = options.pop('type', None)
     else:

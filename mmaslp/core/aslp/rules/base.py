@@ -3,15 +3,15 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
-from numbers import Real
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from ...validation import check_number, optional
 from ..perturbation import check_beta, max_alpha
 
-__all__ = ['Measured', 'Rule', 'check_choice', 'check_number', 'mean_one']
+__all__ = ['Measured', 'Rule', 'mean_one']
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,11 @@ class Measured:
     region_share: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ('accuracy', 'confidence', 'landmark'):
+        hint = ' (a fraction, not per cent)'
+        check_number('accuracy', self.accuracy, at_least=0, at_most=1, hint=hint)
+        for name, low in (('confidence', 0), ('landmark', 0), ('median_gap', -1)):
             value = getattr(self, name)
-            if value is not None and not 0.0 <= value <= 1.0:
-                raise ValueError(
-                    f'{name} must be a fraction in [0, 1] (not per cent), got {value!r}'
-                )
-        if self.median_gap is not None and not -1.0 <= self.median_gap <= 1.0:
-            raise ValueError(f'median_gap must be in [-1, 1], got {self.median_gap!r}')
+            optional(check_number, name, value, at_least=low, at_most=1, hint=hint)
 
 
 class Rule(ABC):
@@ -142,8 +139,7 @@ class Rule(ABC):
                 'alpha and margin must both have the shape (N,), got '
                 f'{tuple(alpha.shape)} and {tuple(margin.shape)}'
             )
-        if not visits > 0:
-            raise ValueError(f'visits must be > 0, got {visits!r}')
+        check_number('visits', visits, above=0)
         stepped = self._step(alpha.double(), margin.double(), beta, measured, visits)
         if not math.isfinite(stepped.sum()):  # levels are small: finite if all are
             raise ValueError(
@@ -190,34 +186,6 @@ class Rule(ABC):
         if value is None:
             raise ValueError(f'rule={self.name!r} needs {name}, {what}')
         return float(value)
-
-
-def check_number(name: str, value: Any, zero: bool = False) -> None:
-    """Refuse an option that is not a finite number above 0.
-
-    Args:
-        name (str): Name of the option.
-        value (Any): Its value.
-        zero (bool): Whether 0 is allowed. Defaults to False.
-
-    Raises:
-        ValueError: If it is none.
-    """
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    above = real and (value >= 0 if zero else value > 0)
-    if not (above and value < math.inf):
-        kind = 'number >= 0' if zero else 'positive number'
-        raise ValueError(f'{name} must be a {kind}, got {value!r}')
-
-
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Refuse an option that is not one of the choices.
-
-    Raises:
-        ValueError: If it is none.
-    """
-    if value not in choices:
-        raise ValueError(f'{name} must be one of {", ".join(choices)}, got {value!r}')
 
 
 def mean_one(weight: Tensor) -> Tensor:

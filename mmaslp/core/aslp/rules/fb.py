@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .base import Measured, Rule, check_choice, check_number, mean_one
+from ...validation import check_choice, check_number
+from .base import Measured, Rule, mean_one
 
 __all__ = ['FB']
 
@@ -58,7 +59,7 @@ class FB(Rule):
     solver: str = 'implicit'
 
     def __post_init__(self) -> None:
-        check_number('gain', self.gain)
+        check_number('gain', self.gain, above=0)
         check_choice('gap', self.gap, ('mean', 'median'))
         check_choice('solver', self.solver, ('implicit', 'explicit'))
 

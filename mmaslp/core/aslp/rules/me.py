@@ -1,8 +1,8 @@
 """Maximum entropy, the paper's second rule."""
 
 from dataclasses import dataclass
-from numbers import Real
 
+from ...validation import check_choice, check_number
 from .base import Measured
 from .penalty import PenaltyRule
 
@@ -30,16 +30,11 @@ class ME(PenaltyRule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        value = self.landmark
-        if isinstance(value, Real) and not isinstance(value, bool):
-            known = 0.0 <= value <= 1.0
+        if isinstance(self.landmark, str):
+            check_choice('landmark', self.landmark, ('best', 'warmup'))
         else:
-            known = value in ('best', 'warmup')
-        if not known:
-            raise ValueError(
-                "landmark must be 'best', 'warmup' or a number in [0, 1], got "
-                f'{value!r}'
-            )
+            hint = " (or 'best' or 'warmup')"
+            check_number('landmark', self.landmark, at_least=0, at_most=1, hint=hint)
 
     def next_landmark(
         self, landmark: float | None, accuracy: float, warming_up: bool

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .base import Measured, Rule, check_choice, check_number
+from ...validation import check_choice, check_number
+from .base import Measured, Rule
 
 __all__ = ['SOLVERS', 'PenaltyRule']
 
@@ -44,8 +45,8 @@ class PenaltyRule(Rule):
     solver: str = 'implicit'
 
     def __post_init__(self) -> None:
-        check_number('eta', self.eta)
-        check_number('lam', self.lam, zero=True)
+        check_number('eta', self.eta, above=0)
+        check_number('lam', self.lam, at_least=0)
         check_choice('solver', self.solver, tuple(SOLVERS))
 
     @abstractmethod

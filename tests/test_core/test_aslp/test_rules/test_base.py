@@ -58,12 +58,15 @@ def test_settings_make_the_rule_again(rule):
 @pytest.mark.parametrize(
     ('values', 'match'),
     [
-        (dict(accuracy=95.0), 'accuracy must be a fraction'),
-        (dict(accuracy=float('nan')), 'accuracy must be a fraction'),
-        (dict(accuracy=0.9, confidence=1.9), 'confidence must be a fraction'),
-        (dict(accuracy=0.9, landmark=-1.0), 'landmark must be a fraction'),
-        (dict(accuracy=0.9, median_gap=1.5), r'median_gap must be in \[-1, 1\]'),
-        (dict(accuracy=0.9, median_gap=float('nan')), r'median_gap must be in'),
+        (dict(accuracy=95.0), r'accuracy must be .*a fraction'),
+        (dict(accuracy=float('nan')), r'accuracy must be .*a fraction'),
+        (dict(accuracy=0.9, confidence=1.9), r'confidence must be .*a fraction'),
+        (dict(accuracy=0.9, landmark=-1.0), r'landmark must be .*a fraction'),
+        (
+            dict(accuracy=0.9, median_gap=1.5),
+            r'median_gap must be a number in \[-1, 1\]',
+        ),
+        (dict(accuracy=0.9, median_gap=float('nan')), 'median_gap must be a number in'),
     ],
 )
 def test_measured_figures_out_of_range(values, match):
@@ -73,7 +76,7 @@ def test_measured_figures_out_of_range(values, match):
 
 @pytest.mark.parametrize('visits', [0.0, -1.0, float('nan')])
 def test_visits_out_of_range(visits):
-    with pytest.raises(ValueError, match='visits must be > 0'):
+    with pytest.raises(ValueError, match='visits must be a number above 0'):
         FB().step(
             torch.ones(1), torch.ones(1), beta=2.0, measured=ACCURATE, visits=visits
         )

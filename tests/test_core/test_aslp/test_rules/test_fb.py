@@ -123,8 +123,8 @@ def test_limit_of_the_explicit_solver(beta, factor, grows):
 @pytest.mark.parametrize(
     ('options', 'match'),
     [
-        (dict(gain=0.0), 'gain must be a positive number'),
-        (dict(gain='1'), 'gain must be a positive number'),
+        (dict(gain=0.0), 'gain must be a number above 0'),
+        (dict(gain='1'), 'gain must be a number above 0'),
         (dict(gap='mode'), 'gap must be one of mean, median'),
         (dict(solver='released'), 'solver must be one of implicit, explicit'),
     ],

@@ -1,0 +1,83 @@
+"""The site of the documentation: ``make docs`` builds it into ``build/docs``."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import public_api  # noqa: E402
+
+from mmaslp.version import __version__  # noqa: E402
+
+project = 'mmaslp'
+author = 'the authors of mmaslp'
+release = version = __version__
+html_title = f'mmaslp {release}'
+html_theme = 'furo'
+html_show_copyright = html_show_sphinx = False
+html_copy_source = False
+
+extensions = [
+    'myst_parser',
+    'sphinx.ext.autodoc',
+    'sphinx.ext.autosummary',
+    'sphinx.ext.mathjax',
+    'sphinx.ext.napoleon',
+    'sphinx_copybutton',
+]
+templates_path = ['_templates']
+exclude_patterns = ['_templates']
+
+myst_enable_extensions = ['attrs_inline', 'colon_fence']
+myst_heading_anchors = 3
+highlight_language = 'none'  # of blocks that name none: commands and their output
+copybutton_exclude = '.linenos, .gp, .go'
+
+PAGES = public_api.documented()
+autosummary_context = {'pages': PAGES}
+autodoc_typehints = 'none'  # the docstrings name the types
+autodoc_member_order = 'bysource'
+napoleon_use_rtype = False
+
+
+def write_api_pages(app, config):
+    """Write the index of the modules afresh; autosummary makes a page for each."""
+    folder = HERE / 'api'
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    text = public_api.index(PAGES)
+    (folder / 'index.rst').write_text(text, encoding='utf-8')
+
+
+def check_api_pages(app, env):
+    """Fail if a public name is on no page of the reference."""
+    known = env.get_domain('py').objects
+    for module, page in PAGES.items():
+        for name, *_ in page['own']:
+            if f'{module}.{name}' not in known:
+                logger.warning('no page documents %s.%s', module, name)
+
+
+def offer_files_of_the_repository(app, docname, source):
+    """Make links to Markdown outside of the site downloads, as other files are."""
+    page = HERE / docname
+
+    def link(match):
+        outside = HERE not in (page.parent / match[1]).resolve().parents
+        return f'](path:{match[1]})' if outside else match[0]
+
+    source[0] = re.sub(r'\]\((\.\./[^)#]*\.md)\)', link, source[0])
+
+
+def setup(app):
+    """Connect the pages of the reference to the build."""
+    app.connect('config-inited', write_api_pages)  # before Sphinx looks for sources
+    app.connect('source-read', offer_files_of_the_repository)
+    app.connect('env-updated', check_api_pages)

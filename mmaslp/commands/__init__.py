@@ -1,0 +1,121 @@
+"""The command ``mmaslp``: one module per subcommand, imported when it is asked for.
+
+A subcommand is a line in :data:`COMMANDS` and a module of that name (with ``_`` for
+``-``). Its docstring is the description in ``--help``, with an example. It offers
+``add_arguments(parser)`` and ``run(args)``, which returns an exit code or None for 0.
+It may offer ``kept(args)``: what an interruption leaves and how to go on.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
+from io import TextIOWrapper
+from types import ModuleType
+
+from .. import register_components
+from ..version import __version__
+from .errors import exit_code_of, report_error
+from .parser import CommandParser
+
+__all__ = ['COMMANDS', 'main', 'run_command']
+
+# From the name to what the overview says.
+COMMANDS = {
+    'train': 'train a segmentor',
+    'test': 'test one: calibration, SOD measures, IoU, on several sets',
+    'eval-maps': 'measure probability maps on disk, of any model',
+    'compare': 'compare two results by a paired bootstrap over images',
+    'fit-temperature': 'fit the temperature of a checkpoint',
+    'recalibrate': 'fit temperatures on maps on disk, or apply them',
+    'show-levels': 'show images with low and high levels of a training',
+    'prepare': 'bring downloaded data into the layout of the configs',
+    'demo': 'train with BCE and with ASLP on built-in data, and compare',
+    'doctor': 'say whether the environment, or a config, works',
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``mmaslp``.
+
+    Args:
+        argv (Sequence[str], optional): The subcommand and its arguments. Defaults to
+            None: those of the command line.
+
+    Returns:
+        int: The exit code: 0 done, 1 failed, 2 the input was refused.
+
+    Raises:
+        SystemExit: With ``--help``, ``--version`` or arguments that do not parse.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv and argv[0] in COMMANDS:
+        return run_command(argv[0], argv[1:])
+    parser = CommandParser(
+        prog='mmaslp',
+        description='Calibrated binary segmentation: train, measure, compare.',
+        epilog='`mmaslp COMMAND --help` shows the arguments of a command with an '
+        'example. Start with `mmaslp doctor`.',
+    )
+    parser.add_argument('--version', action='version', version=f'mmaslp {__version__}')
+    group = parser.add_subparsers(
+        metavar='COMMAND', dest='command', required=True, title='commands'
+    )
+    for name, summary in COMMANDS.items():
+        group.add_parser(name, help=summary)
+    return run_command(parser.parse_args(argv).command, [])
+
+
+def run_command(name: str, argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        name (str): Of :data:`COMMANDS`.
+        argv (Sequence[str], optional): Its arguments. Defaults to None: those of the
+            command line.
+
+    Returns:
+        int: See :func:`main`.
+
+    Raises:
+        SystemExit: See :func:`main`.
+    """
+    try:
+        command = _load(name)
+    except ImportError as error:
+        return report_error(error)
+    parser = CommandParser(prog=f'mmaslp {name}', description=command.__doc__)
+    command.add_arguments(parser)
+    parser.add_argument(
+        '--quiet', action='store_true', help='results, warnings and errors only'
+    )
+    args = parser.parse_args(argv)
+    kept = getattr(command, 'kept', None)
+    return exit_code_of(
+        partial(_run, command, args),
+        config=getattr(args, 'config', None),
+        words=sys.argv[1:] if argv is None else argv,
+        kept=kept and partial(kept, args),
+    )
+
+
+def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
+    from ..utils.progress import showing_progress  # after the help, for its imports
+
+    # Names are printed whatever the bytes in them.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
+    with showing_progress(not args.quiet):
+        return command.run(args)
+
+
+def _load(name: str) -> ModuleType:
+    problem = register_components()
+    try:
+        return import_module(f'.{name.replace("-", "_")}', __name__)
+    except ImportError as error:
+        if problem is None:
+            raise
+        raise ImportError(f'mmaslp {name} needs a host: {problem}') from error

@@ -1,0 +1,64 @@
+"""Compare two models on the same images: paired bootstrap over images.
+
+It prints the difference (second - first) of every metric, with its interval over
+resampled images. The result files come from CalibrationMetric or
+`mmaslp eval-maps --json`.
+
+Example:
+    mmaslp compare bce/calibration_test.json aslp/calibration_test.json
+"""
+
+import argparse
+
+from ..apis.comparison import compare_results
+
+__all__ = ['add_arguments', 'run']
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument('first', help='result file')
+    parser.add_argument('second', help='result file of the same images')
+    parser.add_argument(
+        '--name',
+        nargs=2,
+        metavar=('FIRST', 'SECOND'),
+        default=(None, None),
+        help='which result to take of each file, if it holds those of several folders '
+        "(one file may be given twice; '' for a file of one result)",
+    )
+    parser.add_argument('--json', metavar='FILE', help='write the comparison')
+    parser.add_argument(
+        '--confidence-level', type=float, default=0.95, help='defaults to 0.95'
+    )
+    parser.add_argument('--resamples', type=int, default=2000, help='defaults to 2000')
+    parser.add_argument('--seed', type=int, default=0, help='defaults to 0')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compare and print the differences."""
+    comparison = compare_results(
+        args.first,
+        args.second,
+        names=tuple(name or None for name in args.name),
+        json=args.json,
+        resamples=args.resamples,
+        seed=args.seed,
+        confidence_level=args.confidence_level,
+    )
+    print(
+        f'{comparison.num_images} images, {args.confidence_level:.0%} intervals, '
+        '* : without 0'
+    )
+    print(f'{"":<16}{"first":>9}{"second":>9}{"difference":>12}')
+    for key, row in comparison.metrics.items():
+        print(
+            f'{key:<16}{row["first"]:9.4f}{row["second"]:9.4f}'
+            f'{row["difference"]:+12.4f} [{row["low"]:+.4f}, {row["high"]:+.4f}]'
+            f'{" *" if row["differs"] else ""}'
+        )
+    for path, metrics in comparison.outdated.items():
+        print(
+            f'{path} is of an earlier version and allows no intervals of '
+            f'{", ".join(metrics)}: evaluate that model again'
+        )

@@ -1,0 +1,25 @@
+"""Say whether the plugin will work here: the host, versions, known incompatibilities.
+
+With a config also what does not work or is measured wrongly. Each finding comes with
+the command to run or the line to change. The exit code is 1 if there is an error.
+
+Example:
+    mmaslp doctor mmaslp::demo/aslp_mc.py
+"""
+
+import argparse
+
+from ..doctor import diagnose
+from .parser import CONFIG_HELP
+
+__all__ = ['add_arguments', 'run']
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument('config', nargs='?', help=CONFIG_HELP)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the findings."""
+    return diagnose(args.config)

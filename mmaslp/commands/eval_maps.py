@@ -1,0 +1,85 @@
+"""Measure the calibration of probability maps on disk, from any model.
+
+Maps are 8-bit and 16-bit images (value / 255, value / 65535) and .npy of floats in
+[0, 1]. They are matched to binary masks by name.
+
+Example:
+    mmaslp eval-maps maps/ISNet masks --json isnet.json --plot isnet.pdf
+"""
+
+import argparse
+
+from ..apis.maps import check_outputs, evaluate_folders, write_outputs
+from ..evaluation.protocol import PROTOCOLS
+from ..visualization.text_table import format_table
+from .threads import one_thread
+
+__all__ = ['add_arguments', 'run']
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument(
+        'pred_dir', nargs='+', help='folder of maps; several: one row per folder'
+    )
+    parser.add_argument('gt_dir', help='folder of masks')
+    parser.add_argument('--json', metavar='FILE', help='write all metrics')
+    parser.add_argument(
+        '--plot',
+        metavar='FILE',
+        help='write reliability diagrams (.png, .pdf, .svg), and beside them those of '
+        'regions to a file whose name ends in _regions',
+    )
+    parser.add_argument('--report', metavar='FILE', help='write an HTML report')
+    parser.add_argument(
+        '--protocol',
+        choices=PROTOCOLS,
+        default='raw',
+        help="'released' stretches every map to [0, 1] first, as published numbers "
+        'are computed; it changes the probabilities that are measured',
+    )
+    parser.add_argument(
+        '--max-value',
+        type=float,
+        metavar='V',
+        help='the stored value that stands for probability 1 (100 for per cent), if it '
+        'is not 255, 65535 or, for floats, 1',
+    )
+    parser.add_argument('--bins', type=int, default=10, help='defaults to 10')
+    parser.add_argument('--sod', action='store_true', help='F-, E-, S-measure, MAE')
+    parser.add_argument(
+        '--resamples', type=int, default=1000, help='bootstrap, defaults to 1000'
+    )
+    parser.add_argument(
+        '--worst', type=int, default=6, help='images in the report, defaults to 6'
+    )
+    parser.add_argument('--images', help='folder of the photographs, for the report')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, print the table, write what was asked for."""
+    outputs = dict(json=args.json, plot=args.plot, report=args.report)
+    folders = [*args.pred_dir, args.gt_dir]
+    check_outputs(**outputs, images=args.images, inputs=folders)
+    with one_thread():
+        sections = evaluate_folders(
+            args.pred_dir,
+            args.gt_dir,
+            bins=args.bins,
+            max_value=args.max_value,
+            protocol=args.protocol,
+            sod=args.sod,
+            resamples=args.resamples,
+            keep_worst=args.worst if args.report else 0,
+        )
+    _print(sections)
+    write_outputs(sections, **outputs, images=args.images, settings=vars(args))
+
+
+def _print(sections: dict[str, dict]) -> None:
+    rows = {name: section['result'] for name, section in sections.items()}
+    print(format_table(rows))
+    measures = {name: section['metrics'] for name, section in sections.items()}
+    if any(measures.values()):
+        keys = list(next(iter(measures.values())))
+        print('\n' + format_table(measures, keys))

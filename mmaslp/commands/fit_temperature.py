@@ -1,0 +1,50 @@
+"""Fit the temperature of a checkpoint on the validation set (temperature scaling).
+
+Example:
+    mmaslp fit-temperature CONFIG work_dirs/run/epoch_30.pth --regions border
+"""
+
+import argparse
+
+from mmengine.dist import is_main_process
+
+from ..apis.config import load_config, set_work_dir
+from ..apis.temperature import REGIONS, fit_checkpoint
+from ..utils.temperature_file import temperature_path
+from .arguments import add_host_arguments, add_trust, prepare_launcher
+from .parser import CONFIG_HELP
+
+__all__ = ['add_arguments', 'run']
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument('config', help=CONFIG_HELP)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--out',
+        metavar='FILE',
+        help='JSON file to write, by default CHECKPOINT.temperature.json',
+    )
+    parser.add_argument(
+        '--regions',
+        choices=REGIONS,
+        help='fit a temperature per band of distance from the predicted border too, '
+        'which tests then take',
+    )
+    add_trust(parser)
+    add_host_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fit, and print what it gains."""
+    prepare_launcher(args)
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.quiet:
+        cfg.log_level = 'WARNING'
+    set_work_dir(cfg, args.config, args.work_dir)
+    cfg.load_from = args.checkpoint
+    fit_checkpoint(cfg, args.out, args.regions, trust_checkpoint=args.trust_checkpoint)
+    if is_main_process():
+        print(f'written to {args.out or temperature_path(args.checkpoint)}')

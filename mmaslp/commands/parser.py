@@ -1,0 +1,42 @@
+"""A parser of arguments that names the nearest known one."""
+
+import argparse
+import re
+from typing import Any, NoReturn
+
+from ..utils.names import nearest
+
+__all__ = ['CONFIG_HELP', 'CommandParser']
+
+CONFIG_HELP = 'config file, or a config of the package such as mmaslp::demo/bce.py'
+
+# The two shapes of argparse's messages, before and since Python 3.12.
+_CHOICE = re.compile(r"invalid choice: '?(.*?)'? \(choose from (.*)\)")
+_UNKNOWN = 'unrecognized arguments: '
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Ends with one line: what is wrong, the nearest known word, where the help is.
+
+    Descriptions keep their line breaks. The arguments are those of the base class.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault('formatter_class', argparse.RawDescriptionHelpFormatter)
+        super().__init__(**options)
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f'error: {message}{self._hint(message)} ({self.prog} --help)\n')
+
+    def _hint(self, message: str) -> str:
+        if choice := _CHOICE.search(message):
+            known = [word.strip(" '") for word in choice[2].split(',')]
+            return nearest(choice[1], known)
+        if message.startswith(_UNKNOWN):
+            words = message.removeprefix(_UNKNOWN).split()
+            wrong = next((word for word in words if word.startswith('-')), None)
+            if wrong:
+                known = re.findall(r'(?<![\w-])--[\w-]+', self.format_help())
+                return nearest(wrong.split('=')[0], known)
+        return ''

@@ -1,0 +1,71 @@
+"""Bring downloaded data into the layout that the configs read.
+
+The sources are the archives as downloaded (zip, tar.gz), or folders with these archives
+or with the unpacked data. Every pair of image and mask is checked before anything is
+written. Each set appears under --out in one piece. The sources are never changed.
+
+Example:
+    mmaslp prepare duts --source DOWNLOADS --out data
+"""
+
+import argparse
+from functools import partial
+
+from ..datasets.prepare import SETS, prepare_dataset
+from ..datasets.splitting import Split
+
+__all__ = ['add_arguments', 'run']
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument('name', choices=SETS, help='the data set')
+    parser.add_argument(
+        '--source', nargs='+', default=[], help='archives or folders as downloaded'
+    )
+    parser.add_argument(
+        '--out',
+        default='data',
+        help='the folder of all sets, which the configs call data_root (folder: the '
+        'folder of this set). Default: data',
+    )
+    parser.add_argument(
+        '--list', help='dtd-500: list file of the textures to take, one name per line'
+    )
+    split = parser.add_mutually_exclusive_group()
+    split.add_argument(
+        '--val-list', help='duts, folder: list file of the validation images'
+    )
+    split.add_argument(
+        '--val-ratio', type=float, help='duts, folder: share of validation images'
+    )
+    parser.add_argument(
+        '--test-ratio', type=float, default=0.2, help='folder: share of test images'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the random split')
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument('--copy', action='store_true', help='copy the files (default)')
+    how.add_argument('--symlink', action='store_true', help='link to the source files')
+    parser.add_argument(
+        '--skip-bad',
+        action='store_true',
+        help='leave out bad pairs instead of stopping',
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prepare the set."""
+    prepare_dataset(
+        args.name,
+        args.source,
+        args.out,
+        list_file=args.list,
+        split=Split(args.val_list, args.val_ratio, args.test_ratio, args.seed),
+        symlink=args.symlink,
+        skip_bad=args.skip_bad,
+        report=_ignore if args.quiet else partial(print, flush=True),
+    )
+
+
+def _ignore(line: str) -> None:
+    """Print nothing."""

@@ -1,0 +1,133 @@
+"""Test a segmentor: the host's test.py plus calibration, several sets and maps.
+
+Example:
+    mmaslp test CONFIG work_dirs/run/epoch_30.pth --eval ece iou --report run.html
+"""
+
+import argparse
+import os.path as osp
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from ..apis.config import load_config, set_work_dir
+from ..apis.result_folders import results_folder
+from ..apis.temperature import apply_temperature
+from ..apis.testing import (
+    EVALUATIONS,
+    draw_predictions,
+    evaluate,
+    measures_calibration,
+    report_sections,
+    summary_table,
+    test_sets,
+)
+from ..core.calibration.border_temperature import temperature_text
+from ..utils.outputs import check_outputs
+from ..visualization.report import write_report
+from .arguments import add_host_arguments, add_trust, prepare_launcher
+from .parser import CONFIG_HELP
+
+__all__ = ['add_arguments', 'run']
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument('config', help=CONFIG_HELP)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--eval',
+        nargs='+',
+        choices=list(EVALUATIONS),
+        help='what to measure: calibration, SOD measures, IoU. By default the '
+        "config's test_evaluator",
+    )
+    parser.add_argument('--sets', nargs='+', help='names of test sets, default all')
+    parser.add_argument('--out-prob', metavar='DIR', help='write probability maps')
+    parser.add_argument('--prob-bits', type=int, choices=(8, 16), default=16)
+    parser.add_argument('--report', metavar='FILE', help='write an HTML report')
+    parser.add_argument('--out', help='folder that the metrics write predictions to')
+    parser.add_argument('--show', action='store_true', help='show predictions')
+    parser.add_argument('--show-dir', help='folder for painted images')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds, of --show')
+    parser.add_argument(
+        '--tta', action='store_true', help='average over the views of tta_pipeline'
+    )
+    parser.add_argument(
+        '--temperature',
+        nargs='?',
+        const='',
+        metavar='T|FILE',
+        help='divide the logits by T, or by the temperature in a file of '
+        '`mmaslp fit-temperature`, by default CHECKPOINT.temperature.json; by region '
+        'where the file has that',
+    )
+    parser.add_argument(
+        '--single-temperature',
+        action='store_true',
+        help='take the single temperature of a file that has them by region',
+    )
+    add_trust(parser)
+    add_host_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Test, then print the table and where the files are."""
+    prepare_launcher(args)
+    cfg = _make_config(args)
+    results = evaluate(
+        cfg,
+        test_sets(cfg, args.sets),
+        evals=args.eval,
+        out=args.out,
+        out_prob=args.out_prob,
+        prob_bits=args.prob_bits,
+        tta=args.tta,
+        keep_worst=6 if args.report else 0,
+        trust_checkpoint=args.trust_checkpoint,
+    )
+    if not is_main_process():
+        return
+    print(f'\n{summary_table(results, args.eval)}\n')
+    if args.temperature is not None:
+        print(f'temperature: {temperature_text(args.temperature)}')
+    print(f'metrics: {osp.join(results_folder(cfg, args.tta), "results.json")}')
+    for name, entry in results.items():
+        if 'result' in entry:
+            print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')
+    if args.report:
+        settings = {
+            'config': args.config,
+            'checkpoint': args.checkpoint,
+            'temperature': args.temperature,
+            'test-time augmentation': args.tta,
+            'cfg-options': args.cfg_options or '-',
+        }
+        write_report(args.report, report_sections(results), settings)
+        print(f'report: {args.report}')
+
+
+def _make_config(args: argparse.Namespace) -> Config:
+    """Read the config and apply the options."""
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.quiet:
+        cfg.log_level = 'WARNING'
+    set_work_dir(cfg, args.config, args.work_dir)
+    inputs = [cfg.filename, args.checkpoint, args.temperature]
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if args.single_temperature and args.temperature is None:
+        raise ValueError('--single-temperature needs --temperature')
+    if args.temperature is not None:
+        args.temperature = apply_temperature(
+            cfg, args.temperature, regions=not args.single_temperature
+        )
+    if args.show or args.show_dir:
+        draw_predictions(
+            cfg, show=args.show, show_dir=args.show_dir, wait_time=args.wait_time
+        )
+    if args.report and not measures_calibration(cfg, args.eval):
+        raise ValueError('--report needs the metrics of calibration: add --eval ece')
+    check_outputs({'--report': (args.report, 'report')}, inputs)
+    return cfg

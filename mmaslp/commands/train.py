@@ -1,0 +1,61 @@
+"""Train a segmentor: the host's train.py, with checks before it builds anything.
+
+Example:
+    mmaslp train mmaslp::demo/aslp_mc.py --work-dir work_dirs/aslp_mc
+"""
+
+import argparse
+
+from ..apis.config import load_config, set_work_dir
+from ..apis.training import run_training
+from ..utils.checkpoint import numbered_checkpoints
+from .arguments import add_host_arguments, add_trust, prepare_launcher
+from .parser import CONFIG_HELP
+
+__all__ = ['add_arguments', 'kept', 'run']
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument('config', help=CONFIG_HELP)
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='resume from the latest checkpoint in the work directory',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='train with automatic mixed precision'
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='remove the checkpoints of an earlier training in the work directory',
+    )
+    add_trust(parser)
+    add_host_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train."""
+    prepare_launcher(args)
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.quiet:
+        cfg.log_level = 'WARNING'
+    set_work_dir(cfg, args.config, args.work_dir)
+    args.work_dir = cfg.work_dir  # what `kept` looks into
+    run_training(
+        cfg,
+        resume=args.resume,
+        amp=args.amp,
+        overwrite=args.overwrite,
+        trust_checkpoint=args.trust_checkpoint,
+    )
+
+
+def kept(args: argparse.Namespace) -> str:
+    """Say what an interruption leaves and how to go on."""
+    found = numbered_checkpoints(args.work_dir) if args.work_dir else []
+    if not found:
+        return 'no checkpoint was written yet; the same command starts anew'
+    return f'{found[0]} is kept; the same command goes on from it with --resume'

@@ -1,0 +1,225 @@
+"""Checks of arguments: every public component makes them when it is built.
+
+A value of another type is refused, also where Python would take it: True is no number,
+``'no'`` no bool (every text that is not empty counts as true), nan no number.
+"""
+
+import math
+import os
+from collections.abc import Callable, Collection
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+import numpy as np
+
+__all__ = [
+    'check_bool',
+    'check_choice',
+    'check_integer',
+    'check_number',
+    'check_path',
+    'check_text',
+    'optional',
+]
+
+T = TypeVar('T')
+
+# The longest piece of a value that a message shows.
+_MAX_SHOWN = 100
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    hint: str = '',
+) -> float:
+    """Refuse an argument that is not a finite number in its range.
+
+    Args:
+        name (str): Name of the argument.
+        value (Any): Its value.
+        above (float, optional): It must be greater. Defaults to None: no such limit.
+        at_least (float, optional): It must be this or greater. Defaults to None.
+        at_most (float, optional): It must be this or less. Defaults to None.
+        below (float, optional): It must be less. Defaults to None.
+        hint (str): End of the message: what to do. Defaults to ''.
+
+    Returns:
+        float: The value.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not (
+        real
+        and math.isfinite(value)
+        and (above is None or value > above)
+        and (at_least is None or value >= at_least)
+        and (at_most is None or value <= at_most)
+        and (below is None or value < below)
+    ):
+        limits = _limits(above, at_least, at_most, below)
+        raise _refusal(name, f'a number{limits}', value, hint)
+    return float(value)
+
+
+def check_integer(
+    name: str,
+    value: Any,
+    *,
+    at_least: int | None = None,
+    at_most: int | None = None,
+    hint: str = '',
+) -> int:
+    """Refuse an argument that is not an integer in its range; 2.0 is none.
+
+    Args:
+        name (str): Name of the argument.
+        value (Any): Its value.
+        at_least (int, optional): Least value. Defaults to None.
+        at_most (int, optional): Greatest value. Defaults to None.
+        hint (str): End of the message: what to do. Defaults to ''.
+
+    Returns:
+        int: The value.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not (
+        whole
+        and (at_least is None or value >= at_least)
+        and (at_most is None or value <= at_most)
+    ):
+        limits = _limits(None, at_least, at_most, None)
+        raise _refusal(name, f'an integer{limits}', value, hint)
+    return int(value)
+
+
+def check_bool(name: str, value: Any) -> bool:
+    """Refuse an argument that is not True or False.
+
+    Args:
+        name (str): Name of the argument.
+        value (Any): Its value.
+
+    Returns:
+        bool: The value.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise _refusal(name, 'True or False', value)
+    return bool(value)
+
+
+def check_choice(name: str, value: T, choices: Collection[T]) -> T:
+    """Refuse an argument that is not one of the choices, of the same type.
+
+    Args:
+        name (str): Name of the argument.
+        value (Any): Its value.
+        choices (Collection): The choices.
+
+    Returns:
+        Any: The value.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    # Compared one by one: the value may be a list, which has no hash.
+    if not any(type(value) is type(each) and value == each for each in choices):
+        one_of = ', '.join(map(str, choices))
+        raise _refusal(name, f'one of {one_of}', value)
+    return value
+
+
+def check_path(name: str, value: Any) -> str:
+    """Refuse an argument that is not the path of a file or folder.
+
+    Args:
+        name (str): Name of the argument.
+        value (Any): Its value, a text or a ``pathlib.Path``.
+
+    Returns:
+        str: The path as text.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    return check_text(name, value)
+
+
+def check_text(name: str, value: Any) -> str:
+    """Refuse an argument that is not a text of at least one character.
+
+    Args:
+        name (str): Name of the argument.
+        value (Any): Its value.
+
+    Returns:
+        str: The value.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not isinstance(value, str) or not value:
+        raise _refusal(name, 'a text that is not empty', value)
+    return value
+
+
+def optional(check: Callable[..., T], name: str, value: Any, **limits: Any) -> T | None:
+    """Make a check of an argument that may also be None.
+
+    Args:
+        check (Callable): One of the checks.
+        name (str): Name of the argument.
+        value (Any): Its value.
+        **limits: Other arguments of the check.
+
+    Returns:
+        Any: What the check returns; None for None.
+
+    Raises:
+        ValueError: See the check.
+    """
+    return None if value is None else check(name, value, **limits)
+
+
+def _limits(
+    above: float | None,
+    at_least: float | None,
+    at_most: float | None,
+    below: float | None,
+) -> str:
+    """Say a range: ' in (0, 1]', ' above 0', ' of at least 1', or ''."""
+    low = above if at_least is None else at_least
+    high = below if at_most is None else at_most
+    if low is not None and high is not None:
+        left = '(' if at_least is None else '['
+        right = ')' if at_most is None else ']'
+        return f' in {left}{low:g}, {high:g}{right}'
+    if low is not None:
+        return f' above {low:g}' if at_least is None else f' of at least {low:g}'
+    if high is not None:
+        return f' below {high:g}' if at_most is None else f' of at most {high:g}'
+    return ''
+
+
+def _refusal(name: str, wanted: str, value: Any, hint: str = '') -> ValueError:
+    shown = repr(value)
+    if len(shown) > _MAX_SHOWN:
+        shown = f'{shown[:_MAX_SHOWN]}...'
+    quoted = isinstance(value, str) and not wanted.startswith(('one of', 'a text'))
+    shown += ' (a text: write it without quotes)' if quoted else ''
+    return ValueError(f'{name} must be {wanted}, got {shown}{hint}')

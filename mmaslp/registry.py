@@ -1,0 +1,32 @@
+"""MMEngine's scope ``mmaslp``, so that configs can say ``mmaslp::demo/bce.py``.
+
+MMEngine marks what comes from ``_base_ = ['mmaslp::demo/bce.py']`` with the scope
+``mmaslp`` and builds it with the registry of that scope. So there is one registry below
+each of MMSegmentation's. They hold nothing: the components of this package are
+registered with MMSegmentation's own registries, where a config finds them without a
+prefix, and what a registry does not hold it takes from the one above.
+"""
+
+import mmseg.registry as host
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.registry import Registry
+
+__all__ = ['REGISTRIES']
+
+# What to import before a component of the host can be found.
+_LOCATIONS = ('datasets', 'engine', 'evaluation', 'models', 'visualization')
+
+#: The registries of the scope, by the name of their parent in ``mmseg.registry``.
+REGISTRIES = {
+    name: Registry(
+        parent.name,
+        parent=parent,
+        scope='mmaslp',
+        locations=[f'mmseg.{part}' for part in _LOCATIONS],
+    )
+    for name, parent in vars(host).items()
+    if isinstance(parent, Registry)
+}
+
+# MMEngine reads a prefix only if it knows the distribution that it stands for.
+MODULE2PACKAGE.setdefault('mmaslp', 'mmaslp')

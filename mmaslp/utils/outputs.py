@@ -1,0 +1,137 @@
+"""The rule of all outputs: none is an input, nor replaces a file of another kind."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+__all__ = ['MAP_MARK', 'check_folder', 'check_kind', 'check_outputs']
+
+# Every probability map and picture of ours says so in a text chunk of its PNG.
+MAP_MARK = ('Software', 'mmaslp')
+
+# What a file of each kind begins with, and what it contains.
+_KINDS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
+    'result': ((b'{',), b'"settings"'),
+    'temperature': ((b'{',), b'"before"'),
+    'comparison': ((b'{',), b'"differs"'),
+    'report': ((b'<!doctype html', b'<!DOCTYPE html'), b''),
+    'diagram': ((b'\x89PNG', b'%PDF', b'<?xml', b'<svg'), b'atplotlib'),
+    'picture': ((b'\x89PNG',), b'\0'.join(part.encode() for part in MAP_MARK)),
+    'levels': ((b'img_path,alpha',), b''),
+}
+_HEAD = 2**10  # bytes in which a mark of a picture lies
+
+
+def check_outputs(
+    outputs: Mapping[str, tuple[str | Path | None, str]],
+    inputs: Iterable[str | Path | None] = (),
+    make_folders: bool = False,
+) -> None:
+    """Refuse, before the work starts, outputs that would cost the user a file.
+
+    Paths are compared as files: links, hard links and relative names are resolved.
+
+    Args:
+        outputs (Mapping[str, tuple]): From the name of an option to the path, or None,
+            and the kind of the file; see :func:`check_kind`.
+        inputs (Iterable[str | Path | None]): Files and folders that are read.
+        make_folders (bool): Whether missing folders will be made. Defaults to False.
+
+    Raises:
+        ValueError: An output is an input, or lies in a folder that is one; two outputs
+            are the same file; a file of another kind is there; or the folder is
+            missing.
+    """
+    given = {name: (Path(p).expanduser(), k) for name, (p, k) in outputs.items() if p}
+    read = [Path(path).expanduser() for path in inputs if path]
+    seen: dict[Path, str] = {}
+    for name, (path, kind) in given.items():
+        if path.exists() and not path.is_file() and not path.is_dir():
+            continue  # /dev/null, a pipe
+        if not make_folders and not _real(path).parent.is_dir():
+            raise ValueError(f'{name} {path}: its folder does not exist')
+        for other in read:
+            if _same(path, other):
+                raise ValueError(f'{name} {path} is an input: it would be lost')
+            if other.is_dir() and _real(path).parent == _real(other):
+                raise ValueError(
+                    f'{name} {path} lies in {other}, which is read: write elsewhere'
+                )
+        for earlier, option in seen.items():
+            if _same(path, earlier):
+                raise ValueError(
+                    f'{option} and {name} are the same file, {path}: name two files'
+                )
+        if path.is_dir():
+            raise ValueError(f'{name} {path} is a folder: name a file')
+        check_kind(path, kind, name)
+        seen[path] = name
+
+
+def check_folder(
+    path: str | Path | None, inputs: Iterable[str | Path], name: str
+) -> None:
+    """Refuse an output folder that is read, or that is a file.
+
+    Args:
+        path (str | Path | None): The folder; it need not exist.
+        inputs (Iterable[str | Path]): Folders of images, masks or maps.
+        name (str): The option, for the message.
+
+    Raises:
+        ValueError: It is one of the inputs, or no folder.
+    """
+    if path is None:
+        return
+    folder = Path(path).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f'{name} {path} is a file: name a folder')
+    for other in inputs:
+        if _same(folder, Path(other)):
+            raise ValueError(
+                f'{name} {path} is the folder of the inputs {other}, which would be '
+                'lost: write to another one'
+            )
+
+
+def check_kind(path: str | Path, kind: str, name: str = '') -> None:
+    """Refuse to replace a file of another kind.
+
+    An empty file, and what is no file (/dev/null, a pipe), may be written to.
+
+    Args:
+        path (str | Path): What is to be written.
+        kind (str): 'result' (JSON of an evaluation), 'temperature',
+            'comparison', 'report' (HTML), 'diagram' (of matplotlib), 'picture' (PNG of
+            ours) or 'levels' (CSV).
+        name (str): The option, for the message. Defaults to ''.
+
+    Raises:
+        ValueError: A file is there that is not of this kind.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file() or not path.stat().st_size:
+        return
+    starts, mark = _KINDS[kind]
+    with open(path, 'rb') as file:
+        head = file.read(_HEAD)
+        good = head.lstrip().startswith(starts)
+        if good and mark not in head:
+            good = kind != 'picture' and mark in file.read()
+    if not good:
+        raise ValueError(
+            f'{name} {path}: the file that is there is no {kind} of mmaslp and would '
+            'be lost: name another one, or remove it'.lstrip()
+        )
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file or folder, also by links."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # one of them does not exist
+        return _real(one) == _real(other)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # resolve() raises on a loop of links

@@ -1,0 +1,34 @@
+"""Pictures that are written in one piece and replace none of the user's."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from .atomic_write import atomic_write
+from .outputs import MAP_MARK, check_kind
+
+__all__ = ['write_picture']
+
+
+def write_picture(path: str | Path, values: np.ndarray) -> None:
+    """Write a PNG that says that it is ours.
+
+    A link is replaced, not what it points to: it may be an image of the data set.
+
+    Args:
+        path (str | Path): Where to; the folder is made if needed.
+        values (np.ndarray): ``(H, W)`` uint8 or uint16, or ``(H, W, 3)`` uint8.
+
+    Raises:
+        ValueError: The file that is there is no picture of ours.
+        OSError: It cannot be written; names the file.
+    """
+    check_kind(path, 'picture')
+    info = PngInfo()
+    info.add_text(*MAP_MARK)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, 'PNG', pnginfo=info)
+    atomic_write(path, buffer.getvalue(), follow_links=False)

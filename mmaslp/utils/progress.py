@@ -1,0 +1,84 @@
+"""Progress with the time left, for what takes longer than two seconds.
+
+Functions of the package are silent; the commands let them show it.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+from tqdm import tqdm
+
+__all__ = ['progress_bar', 'progress_shown', 'showing_progress', 'track']
+
+DELAY = 2.0  # seconds
+
+_Item = TypeVar('_Item')
+_shown: ContextVar[bool] = ContextVar('mmaslp_progress', default=False)
+
+
+@contextmanager
+def showing_progress(wanted: bool = True) -> Iterator[None]:
+    """Show progress inside of the block, if stderr is a terminal.
+
+    Args:
+        wanted (bool): Whether to. Defaults to True.
+    """
+    token = _shown.set(wanted)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
+
+
+def progress_shown() -> bool:
+    """Whether progress is shown here."""
+    return _shown.get() and sys.stderr.isatty()
+
+
+def progress_bar(what: str, total: int | None, done: int = 0) -> tqdm:
+    """Make a bar on stderr that appears after two seconds and leaves no trace.
+
+    Args:
+        what (str): What is going on.
+        total (int, optional): Number of steps; None if unknown.
+        done (int): Steps that were done before. Defaults to 0.
+
+    Returns:
+        tqdm: Call ``update()`` after each step and ``close()`` at the end. It shows
+        nothing where progress is not shown.
+    """
+    return tqdm(
+        desc=what,
+        total=total,
+        initial=done,
+        delay=DELAY,
+        leave=False,
+        dynamic_ncols=True,
+        file=sys.stderr,
+        disable=not progress_shown(),
+    )
+
+
+def track(
+    items: Iterable[_Item], what: str, total: int | None = None
+) -> Iterator[_Item]:
+    """Iterate, and show progress where it is shown.
+
+    Args:
+        items (Iterable): What to iterate over.
+        what (str): What is going on.
+        total (int, optional): Their number. Defaults to None: ``len(items)``, if it has
+            one.
+
+    Yields:
+        Each item.
+    """
+    if total is None and hasattr(items, '__len__'):
+        total = len(items)
+    with progress_bar(what, total) as bar:
+        for item in items:
+            yield item
+            bar.update()

@@ -1,0 +1,323 @@
+"""Mistakes on the command line: one message that names file, place and remedy each."""
+
+import gzip
+import logging
+import os
+import pickle
+import shutil
+import signal
+import zipfile
+from pathlib import Path
+from unicodedata import normalize
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from PIL import Image
+
+from mmaslp.commands import main
+from tests.toy import Toy
+
+TRAIN = ['train', 'c.py', '--work-dir', 'run', '--cfg-options']
+TEST = ['test', 'c.py']
+ODD = {
+    'dollar': 'a$b$c',
+    'line break': 'new\nline',
+    'no UTF-8': os.fsdecode(b'lat\xff'),
+    'NFD': normalize('NFD', 'café'),
+    'braces': '{x}',
+    'markup': '<script>',
+    'escape': '\x1b[31mred',
+}
+
+
+def configs():
+    """Configs that cannot be read, by name."""
+    text = {
+        'syntax.py': 'model = (',
+        'name.py': 'a = 1\nmodel = dict(b=undefined)\n',
+        'circle.py': "_base_ = ['circle2.py']\n",
+        'circle2.py': "_base_ = ['circle.py']\n",
+        'itself.py': "_base_ = 'itself.py'\n",
+        'c.txt': 'model = 1\n',
+        'base.py': "_base_ = ['gone.py']\n",
+        'exit.py': 'exit()\n',
+        'import.py': "custom_imports = ['nowhere_at_all']\n",
+        'empty.py': '',
+        'list.yaml': '- a\n- b\n',
+        'bad.json': '{',
+        'bad.yaml': 'a: [',
+    }
+    for name, content in text.items():
+        Path(name).write_text(content)
+    Path('latin.py').write_bytes(b"a = '\xff'\n")
+    Path('loop.py').symlink_to('loop.py')
+    Path('folder.py').mkdir()
+
+
+def checkpoints(model):
+    """Checkpoints that are none, by name."""
+    torch.save(dict(state_dict=model.state_dict(), meta={}), 'w.pth')
+    whole = Path('w.pth').read_bytes()
+    content = {
+        'empty.pth': b'',
+        'cut.pth': whole[: len(whole) // 2],
+        'text.pth': b'hello',
+        'gzip.pth': gzip.compress(b'hello'),
+        'pickle.pth': pickle.dumps(print),
+        'html.pth': b'<!DOCTYPE html><html>404</html>',
+    }
+    for name, data in content.items():
+        Path(name).write_bytes(data)
+    with zipfile.ZipFile('zip.pth', 'w') as archive:
+        archive.writestr('a', 'b')
+    Path('loop.pth').symlink_to('loop.pth')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """A data set, a config, weights, and one bad file of each kind."""
+    root = tmp_path_factory.mktemp('unclear')
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        toy = Toy(Path('toy'))
+        cfg = toy.config('run')
+        cfg.pop('experiment_name')
+        cfg.train_cfg.max_epochs = 1
+        cfg.dump('c.py')
+        init_default_scope('mmseg')
+        configs()
+        checkpoints(MODELS.build(cfg.model))
+        for bad in ('image', 'mask', 'loop', 'pair'):
+            shutil.copytree('toy/train', bad)
+        Path('image/images/03.png').write_bytes(b'no image')
+        Path('mask/masks/03.png').write_bytes(b'no mask')
+        Path('loop/masks/03.png').unlink()
+        Path('loop/masks/03.png').symlink_to('03.png')
+        Path('pair/masks/03.png').unlink()
+    finally:
+        os.chdir(before)
+    return root
+
+
+@pytest.fixture
+def ends(folder, monkeypatch, capsys):
+    """Run a command line; check how it ends, return its message."""
+    monkeypatch.chdir(folder)
+    # The host keeps the log of an earlier run, whose stream pytest has closed.
+    monkeypatch.setattr(logging, 'raiseExceptions', False)
+    for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK', 'MASTER_ADDR'):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(argv, code=2):
+        try:
+            found = main(argv)
+        except SystemExit as stop:
+            found = stop.code
+        *text, last = capsys.readouterr().err.splitlines() or ['']
+        assert found == code, text
+        assert not [line for line in text if 'Traceback' in line]
+        if code and 'mmaslp doctor' in last:
+            last = text[-1]
+        return '\n'.join([*text, last]) if code == 0 else last
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ('argv', 'words'),
+    [
+        ([], 'COMMAND'),
+        (['tset'], 'did you mean test?'),
+        (['show_levels'], 'did you mean show-levels?'),
+        (['train', 'c.py', '--resum-e'], 'did you mean --resume?'),
+        (['train', 'c.py', '--lancher', 'none'], 'did you mean --launcher?'),
+        (['train', 'c.py', '--launcher', 'slrum'], 'did you mean slurm?'),
+        ([*TEST, 'w.pth', '--eval', 'ecc'], 'did you mean ece?'),
+        ([*TEST, 'w.pth', '--temprature', '2'], 'did you mean --temperature?'),
+        ([*TEST], 'checkpoint'),
+        (['eval-maps', 'a', 'b', '--bin', 'x'], "--bins: invalid int value: 'x'"),
+        (['recalibrate', 'a', '--fitt', 'f'], '--fit'),
+        (['prepare', 'hku'], 'did you mean hku-is?'),
+        (['demo', '--models', 'BEC'], 'did you mean BCE?'),
+        ([*TRAIN, 'a'], '--cfg-options a: write it as key=value'),
+        ([*TRAIN, '=3'], '--cfg-options =3: write it as key=value'),
+    ],
+)
+def test_words_that_do_not_parse(ends, argv, words):
+    assert words in ends(argv)
+
+
+@pytest.mark.parametrize(
+    ('name', 'words'),
+    [
+        ('syntax.py', 'syntax.py cannot be read as a config: SyntaxError'),
+        ('name.py', "name.py, line 2: NameError: name 'undefined'"),
+        ('circle.py', '(circle.py -> circle2.py -> circle.py)'),
+        ('itself.py', '(itself.py -> itself.py)'),
+        ('c.txt', 'c.txt cannot be read as a config'),
+        ('base.py', 'gone.py'),
+        ('exit.py', 'SystemExit'),
+        ('import.py', 'nowhere_at_all'),
+        ('empty.py', 'empty.py cannot be built'),
+        ('list.yaml', 'list.yaml cannot be read as a config'),
+        ('bad.json', 'bad.json cannot be read as a config: JSONDecodeError'),
+        ('bad.yaml', 'bad.yaml cannot be read as a config'),
+        ('latin.py', 'latin.py cannot be read as a config: UnicodeDecodeError'),
+        ('loop.py', 'loop.py, a link that leads nowhere'),
+        ('folder.py', 'no config at'),
+        ('demo/aslp_cm.py', 'did you mean demo/aslp_mc.py?'),
+        ('mmaslp::demo/bcee.py', 'has no config mmaslp::demo/bcee.py; did you mean'),
+    ],
+)
+def test_configs(ends, name, words):
+    assert words in ends(['train', name, '--work-dir', 'run'])
+
+
+@pytest.mark.parametrize(
+    ('option', 'words'),
+    [
+        ('custom_hooks.7.rule=MC', 'custom_hooks.7.rule: does not fit c.py'),
+        (
+            'model.backbone.type=UNett',
+            "no type 'UNett' in MODELS -> model.backbone.type = 'UNet'",
+        ),
+        ('model.backbone.depth=3', "unexpected keyword argument 'depth'"),
+        ('train_cfg.max_epochs=x', 'c.py cannot be built: ValueError'),
+        ('train_dataloader=3', 'c.py cannot be built: AttributeError'),
+        ('optim_wrapper.optimizer.type=Adamm', 'c.py cannot be built'),
+        ('train_dataloader.dataset.data_root=pair', 'pair/masks'),
+        ('train_dataloader.dataset.data_root=gone', 'gone'),
+        ('train_dataloader.dataset.data_root=image', 'image/images/03.png'),
+        (
+            'train_dataloader.dataset.data_root=mask',
+            'mask/masks/03.png: not a',
+        ),
+        ('train_dataloader.dataset.data_root=loop', 'loop/masks/03.png: its links go'),
+    ],
+)
+def test_options_and_data_of_a_training(ends, option, words, tmp_path):
+    # A directory of its own: the host keeps the streams of a log by its name.
+    args = ['train', 'c.py', '--work-dir', str(tmp_path), '--cfg-options', option]
+    assert words in ends(args)
+    assert not list(tmp_path.glob('*.pth'))
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'words'),
+    [
+        ('pytorch', 'RANK, WORLD_SIZE, MASTER_ADDR'),
+        ('slurm', 'SLURM_PROCID'),
+        ('mpi', 'mpirun'),
+    ],
+)
+def test_launchers_without_their_variables(ends, launcher, words):
+    message = ends(['train', 'c.py', '--launcher', launcher])
+    assert words in message and 'leave out --launcher' in message
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='AMP works there')
+def test_amp_without_a_gpu(ends, tmp_path):
+    assert 'gpu' in ends(['train', 'c.py', '--work-dir', str(tmp_path), '--amp'])
+
+
+@pytest.mark.parametrize(
+    ('name', 'words'),
+    [
+        ('empty.pth', 'empty.pth is damaged (it is empty); the newest whole one'),
+        ('cut.pth', 'cut.pth is damaged (it is cut short)'),
+        ('text.pth', 'text.pth is damaged (it is no torch checkpoint)'),
+        ('html.pth', 'html.pth is damaged (it is no torch checkpoint)'),
+        ('gzip.pth', 'gzip.pth is damaged (it is no torch checkpoint)'),
+        ('zip.pth', 'zip.pth'),
+        ('pickle.pth', 'pickle.pth'),
+        ('loop.pth', 'loop.pth, a link that leads nowhere'),
+        ('gone.pth', 'no checkpoint at'),
+        ('toy/gone.pth', 'no checkpoint at'),
+        ('c.py/w.pth', 'no checkpoint at'),
+    ],
+)
+def test_checkpoints(ends, name, words):
+    for command in ('test', 'fit-temperature', 'show-levels'):
+        assert words in ends([command, 'c.py', name])
+
+
+@pytest.mark.parametrize(
+    ('place', 'words'),
+    [
+        ('w.pth', 'w.pth cannot be the work directory'),
+        ('w.pth/run', 'w.pth/run cannot be the work directory'),
+        ('x' * 300, 'name another one with --work-dir'),
+    ],
+)
+def test_work_directories(ends, place, words):
+    assert words in ends(['train', 'c.py', '--work-dir', place])
+
+
+def maps(folder, names=('a', 'b')):
+    """A folder of 2 x 2 maps (or masks)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).save(
+            folder / f'{name}.png'
+        )
+    return str(folder)
+
+
+@pytest.mark.parametrize('kind', ODD)
+def test_odd_names_work_and_are_shown_escaped(ends, kind, tmp_path, capsys):
+    """Maps, their folder and the outputs have the name; then one map has no mask."""
+    name = ODD[kind]
+    pred, gt = maps(tmp_path / name, ['a', name]), maps(tmp_path / 'gt', ['a', name])
+    out = [str(tmp_path / f'{name}.{suffix}') for suffix in ('json', 'png')]
+    args = ['eval-maps', pred, gt, '--resamples', '2', '--json', out[0]]
+    if kind in ('dollar', 'no UTF-8'):  # would be a formula, could not be drawn
+        args += ['--plot', out[1]]
+    shown = normalize('NFC', name) != name or not name.isprintable()
+    assert main(args) == 0
+    found = capsys.readouterr().out
+    assert (name in found) is not shown
+    assert all(os.path.getsize(path) for path in out if path in args)
+    assert main(['compare', out[0], out[0], '--resamples', '2']) == 0
+    (tmp_path / 'gt' / f'{name}.png').unlink()
+    message = ends(args)
+    assert 'no mask of this name' in message
+    assert (f'{name}.png' in message) is not shown
+
+
+def test_names_that_look_alike_are_the_same_name(ends, tmp_path):
+    forms = [normalize(form, 'café') for form in ('NFC', 'NFD')]
+    pred, gt = maps(tmp_path / 'p', forms[:1]), maps(tmp_path / 'g', forms[1:])
+    ends(['eval-maps', pred, gt, '--resamples', '0'], code=0)
+    maps(tmp_path / 'p', forms[1:])
+    assert 'café.png: the same name as cafe\\u0301.png' in ends(['eval-maps', pred, gt])
+
+
+def test_a_work_directory_whose_name_is_no_text(ends):
+    message = ends(['train', 'c.py', '--work-dir', os.fsdecode(b'run\xff')])
+    assert 'run\\xff' in message and 'not UTF-8' in message
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_interruptions_say_what_is_kept(ends, number, monkeypatch):
+    """The signal arrives in the second epoch."""
+    from mmaslp.engine import ASLPHook
+
+    after = ASLPHook.after_train_epoch
+
+    def interrupt(self, runner):
+        after(self, runner)
+        if runner.epoch == 1:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(ASLPHook, 'after_train_epoch', interrupt)
+    work_dir = f'stopped{number}'
+    args = ['train', 'c.py', '--work-dir', work_dir]
+    options = ['--cfg-options', 'train_cfg.max_epochs=3']
+    message = ends([*args, *options], code=128 + number)
+    assert f'{work_dir}/epoch_1.pth is kept' in message
+    assert 'goes on from it with --resume' in message
+    monkeypatch.undo()

@@ -1,0 +1,40 @@
+import os
+
+import pytest
+
+from mmaslp.commands.arguments import add_host_arguments, prepare_launcher
+from mmaslp.commands.parser import CommandParser
+
+
+def parse(*words):
+    parser = CommandParser(prog='mmaslp x')
+    add_host_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_arguments_of_the_host(monkeypatch):
+    for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
+        monkeypatch.setenv(name, '0')
+    options = ['--cfg-options', 'a.b=1', 'c=[x,y]', 'd=e=f', '--local-rank', '3']
+    args = parse('--work-dir', 'w', '--launcher', 'pytorch', *options)
+    assert args.cfg_options == {'a.b': 1, 'c': ['x', 'y'], 'd': 'e=f'}
+    assert (args.work_dir, args.launcher) == ('w', 'pytorch')
+    monkeypatch.delenv('LOCAL_RANK', raising=False)
+    prepare_launcher(args)
+    assert os.environ['LOCAL_RANK'] == '3'
+    monkeypatch.setenv('LOCAL_RANK', '5')
+    prepare_launcher(args)
+    assert os.environ['LOCAL_RANK'] == '5'
+
+
+def test_no_launcher_needs_no_variable(monkeypatch):
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    prepare_launcher(parse())
+
+
+@pytest.mark.parametrize('word', ['a', '=1', 'a=[1,(2]'])
+def test_options_that_do_not_parse(word, capsys):
+    with pytest.raises(SystemExit):
+        parse('--cfg-options', word)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f'error: --cfg-options {word}: ')

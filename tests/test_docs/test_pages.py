@@ -1,0 +1,117 @@
+"""The pages of docs/ and the README: links, quoted messages, examples, the drawing."""
+
+import ast
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.test_core.test_layout import RANK
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / 'docs'
+PACKAGE = ROOT / 'mmaslp'
+PAGES = [ROOT / 'README.md', *sorted(DOCS.rglob('*.md'))]
+LINK = re.compile(r'(?<!\\)\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)')
+HEADING = re.compile(r'^#+ (.+)$', re.MULTILINE)
+FENCE = re.compile(r'^```.*?^```$', re.MULTILINE | re.DOTALL)
+
+
+def page_id(path):
+    return str(path.relative_to(ROOT))
+
+
+def anchors(path):
+    """Anchors of the headings of a page, as GitHub and MyST make them."""
+    headings = HEADING.findall(FENCE.sub('', path.read_text(encoding='utf-8')))
+    kept = (re.sub(r'[^\w\- ]', '', heading.lower()) for heading in headings)
+    return {heading.replace(' ', '-') for heading in kept}
+
+
+@pytest.mark.parametrize('path', PAGES, ids=page_id)
+def test_relative_links_lead_somewhere(path):
+    text = FENCE.sub('', path.read_text(encoding='utf-8'))
+    for target, anchor in LINK.findall(text):
+        there = (path.parent / target).resolve() if target else path
+        if DOCS / 'api' in there.parents:
+            continue  # written by `make docs`, which checks them
+        assert there.exists(), f'{target} is not there'
+        if anchor and there.suffix == '.md':
+            assert anchor in anchors(there), f'{target} has no heading #{anchor}'
+
+
+def test_the_readme_is_short():
+    assert len(PAGES[0].read_text(encoding='utf-8').splitlines()) <= 120
+
+
+def test_the_results_of_the_readme_are_those_of_the_page():
+    rows = [
+        line
+        for line in PAGES[0].read_text(encoding='utf-8').splitlines()
+        if re.match(r'\| \*{0,2}(BCE|ASLP)', line)
+    ]
+    page = (DOCS / 'calibration.md').read_text(encoding='utf-8')
+    assert len(rows) >= 4
+    for row in rows:
+        name, *figures = (cell.strip() for cell in row.strip('|').split('|'))
+        found = [line for line in page.splitlines() if f'| {name} |' in line]
+        assert any(all(f in line for f in figures) for line in found), row
+
+
+def source_texts():
+    """Every string of the package, … for the values that are put into it."""
+
+    def text(node):
+        if isinstance(node, ast.JoinedStr):
+            return ''.join(text(value) or '…' for value in node.values)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return (text(node.left) or '…') + (text(node.right) or '…')
+        return node.value if isinstance(getattr(node, 'value', None), str) else ''
+
+    trees = (ast.parse(path.read_text('utf-8')) for path in PACKAGE.rglob('*.py'))
+    return {text(node) for tree in trees for node in ast.walk(tree)}
+
+
+def test_quoted_messages_are_those_of_the_package():
+    page = (DOCS / 'troubleshooting.md').read_text(encoding='utf-8')
+    quoted = re.findall(r'^### `(.+)`$', page, re.MULTILINE)
+    assert len(quoted) > 30
+    said = source_texts()
+    for message in quoted:
+        parts = map(re.escape, message.split('…'))
+        pattern = re.compile('.*'.join(parts), re.DOTALL)
+        assert any(map(pattern.fullmatch, said)), f'nothing says: {message}'
+
+
+def test_the_drawing_agrees_with_the_tree():
+    drawing = (DOCS / 'images' / 'architecture.svg').read_text(encoding='utf-8')
+    drawn = set(re.findall(r'data-module="([^"]+)"', drawing))
+    missing = {name for name in drawn if not (PACKAGE / name).exists()}
+    assert not missing, f'drawn, but not there: {missing}'
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / '__init__.py').exists()}
+    left_out = rooms - {name.split('/')[0] for name in drawn}
+    assert not left_out, f'not drawn: {left_out}'
+    # Imports go down, in the drawing as in the layers.
+    heights = re.findall(r'data-module="([^"./]+).*? y="(\d+)"', drawing)
+    ranks = {(int(height), -RANK[room]) for room, height in heights}
+    assert [rank for _, rank in sorted(ranks)] == sorted(rank for _, rank in ranks)
+
+
+def examples(path):
+    return re.findall(r'^```pycon\n(.*?)^```$', path.read_text('utf-8'), re.M | re.S)
+
+
+@pytest.mark.parametrize(
+    'path', [path for path in PAGES if examples(path)], ids=page_id
+)
+def test_examples_of_pages(path):
+    text = '\n'.join(examples(path))
+    for library in re.findall(r'^>>> from (torchmetrics|sklearn|monai)', text, re.M):
+        pytest.importorskip(library)
+    parser = doctest.DocTestParser()
+    test = parser.get_doctest(text, {}, path.name, str(path), 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    said = []
+    runner.run(test, out=said.append)
+    assert not runner.failures, ''.join(said)
