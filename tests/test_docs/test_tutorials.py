@@ -11,7 +11,7 @@ from tests.scripts import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = ROOT / 'docs' / 'run_tutorials.py'
-EPOCHS = 2
+EPOCHS = 6  # enough for logits that are better than chance
 CONFIG = [
     f'train_cfg.max_epochs={EPOCHS}',
     f'param_scheduler.0.end={EPOCHS}',
@@ -29,7 +29,7 @@ SHORT = {
     },
     'report': {'SIZE, NUM_IMAGES = 64, 300': 'SIZE, NUM_IMAGES = 64, 8'},
     'your_data': {
-        'dict(train=60, val=60, test=100)': 'dict(train=8, val=4, test=4)',
+        'dict(train=60, val=60, test=100)': 'dict(train=24, val=8, test=4)',
         'epoch_40.pth': f'epoch_{EPOCHS}.pth',
     },
 }
