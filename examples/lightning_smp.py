@@ -62,15 +62,16 @@ class Segmenter(LightningModule):
         return [optimizer], [torch.optim.lr_scheduler.PolynomialLR(optimizer, epochs)]
 
 
-def train(data, rule, regions, args):
+def train(name, aslp, data, args):
     """Train one network; return its figures on the test split."""
     seed_everything(0)
     model = Segmenter()
-    aslp = ASLPCallback(data['train'].names, 'name', rule, regions=regions)
-    keep = ModelCheckpoint(f'{args.work_dir}/{rule}', save_last=True, save_top_k=0)
+    callbacks = [ModelCheckpoint(f'{args.work_dir}/{name}', save_last=True)]
+    if aslp:
+        callbacks.append(ASLPCallback(data['train'].names, 'name', **aslp))
     trainer = Trainer(
         max_epochs=args.epochs,
-        callbacks=[aslp, keep],
+        callbacks=callbacks,
         accelerator='cpu',
         logger=False,
         enable_progress_bar=False,
@@ -96,12 +97,12 @@ def main():
     args = parser.parse_args()
     data = load_splits(args.data, args.size)
     rows = {}
-    # Level 0 for every image, and it stays there: plain binary cross entropy.
-    for name, rule, regions in (
-        ('BCE', 'fixed', None),
-        ('ASLP-FB by region', 'FB', 'border'),
-    ):
-        figures = train(data, rule, regions, args)
+    models = {
+        'BCE': None,  # without the callback, SCBCELoss is binary cross entropy
+        'ASLP-FB by region': dict(rule='FB', regions='border'),
+    }
+    for name, aslp in models.items():
+        figures = train(name, aslp, data, args)
         rows[name] = {label: figures[key] for key, label in COLUMNS.items()}
     print(format_table(rows, list(COLUMNS.values())))
 

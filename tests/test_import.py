@@ -73,7 +73,7 @@ except ValueError as error:
 """
     done = python(BLOCK + code)
     assert done.returncode == 0, done.stderr
-    assert "class_weight='weights.yaml': without MMEngine give" in done.stdout
+    assert "class_weight='weights.yaml': give two numbers, or a file" in done.stdout
 
 
 def test_import_touches_no_module_that_is_slow_or_needs_compiled_operators():

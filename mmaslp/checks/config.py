@@ -75,7 +75,7 @@ def check_training(cfg: Mapping) -> list[Finding]:
     refusal = _refusal(cfg)
     if refusal is not None:
         return [refusal]
-    return [*_training(cfg, ('train', 'val')), *_unseen(cfg, ('test',))]
+    return [*_training(cfg, ('train', 'val')), *_unseen(cfg, 'warning', ('test',))]
 
 
 def check_testing(cfg: Mapping, tta: bool = False) -> list[Finding]:
@@ -93,7 +93,7 @@ def check_testing(cfg: Mapping, tta: bool = False) -> list[Finding]:
     findings += zero_labels(cfg, ('test',))
     if tta:
         findings += [Finding('error', f.message, f.remedy) for f in _tta(cfg)]
-    return [*findings, *_unseen(cfg, ('test',))]
+    return [*findings, *_unseen(cfg, 'warning', ('test',))]
 
 
 def check_data(cfg: Mapping) -> list[Finding]:
@@ -105,7 +105,7 @@ def check_data(cfg: Mapping) -> list[Finding]:
     Returns:
         list[Finding]: Notes and warnings, no error; empty if all is well.
     """
-    return [*missing_data(cfg), *_unseen(cfg)]
+    return [*missing_data(cfg), *_unseen(cfg, 'note')]
 
 
 def _refusal(cfg: Mapping) -> Finding | None:
@@ -126,18 +126,24 @@ def _training(cfg: Mapping, splits: Sequence[str]) -> list[Finding]:
     return [*findings, *_validation(cfg, hook), *_save_best(cfg)]
 
 
-def _unseen(cfg: Mapping, splits: Sequence[str] = ('val', 'test')) -> Iterator[Finding]:
-    """Compare the configs of the sets; the files need not be there."""
-    reasons = {
-        ('val', 'train'): 'which are trained on',
-        ('test', 'train'): 'which are trained on',
-    }
+def _unseen(
+    cfg: Mapping, of_test: str, splits: Sequence[str] = ('val', 'test')
+) -> Iterator[Finding]:
+    """Compare the configs of the sets; the files need not be there.
+
+    Args:
+        cfg (Mapping): A config.
+        of_test (str): Level of a test set that is the validation set.
+        splits (Sequence[str]): The sets to compare with others. Defaults to all.
+    """
+    trained = 'which are trained on'
+    reasons = {('val', 'train'): trained, ('test', 'train'): trained}
     if _learns(_hook(cfg)):
         reasons['test', 'val'] = 'which steer the levels'
     for (split, other), reason in reasons.items():
         if split in splits and same_images(cfg, split, other):
             yield Finding(
-                'warning',
+                'warning' if reason == trained else of_test,
                 f'{split}_dataloader has the images of {other}_dataloader, {reason}: '
                 'its metrics are not those of unseen images',
                 f'{split}_dataloader.dataset: other images',

@@ -38,12 +38,11 @@ class BinaryLoss(nn.Module):
     Args:
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
         class_weight (Sequence[float] | str, optional): Two weights, of background and
-            of foreground pixels, or a .npy or .json file that holds them (with a host
-            any file that MMEngine loads). The loss of a pixel is multiplied by the
-            weight of its label. The mean still divides by the number of pixels. (The
-            host's softmax loss divides by the sum of the weights. Its sigmoid loss for
-            one channel does not; there ``class_weight`` is the ``pos_weight`` of the
-            foreground.) Defaults to None.
+            of foreground pixels, or a .npy or .json file that holds them. The loss of a
+            pixel is multiplied by the weight of its label. The mean still divides by
+            the number of pixels. (The host's softmax loss divides by the sum of the
+            weights. Its sigmoid loss for one channel does not; there ``class_weight``
+            is the ``pos_weight`` of the foreground.) Defaults to None.
         loss_weight (float): Factor of the loss, >= 0. Defaults to 1.0.
         loss_name (str): Must hold 'loss' to be trained on. Defaults to 'loss_binary'.
         ignore_index (int): Label of pixels without a label, used if the head passes

@@ -16,26 +16,32 @@ __all__ = ['progress_bar', 'progress_shown', 'showing_progress', 'track']
 DELAY = 2.0  # seconds
 
 _Item = TypeVar('_Item')
-_shown: ContextVar[bool] = ContextVar('mmaslp_progress', default=False)
+# The bars that were made where progress is shown; None where it is not.
+_bars: ContextVar[list[tqdm] | None] = ContextVar('mmaslp_bars', default=None)
 
 
 @contextmanager
 def showing_progress(wanted: bool = True) -> Iterator[None]:
     """Show progress inside of the block, if stderr is a terminal.
 
+    No bar is left after it, however it ends.
+
     Args:
         wanted (bool): Whether to. Defaults to True.
     """
-    token = _shown.set(wanted)
+    bars: list[tqdm] = []
+    token = _bars.set(bars if wanted else None)
     try:
         yield
     finally:
-        _shown.reset(token)
+        _bars.reset(token)
+        for bar in bars:
+            bar.close()
 
 
 def progress_shown() -> bool:
     """Whether progress is shown here."""
-    return _shown.get() and sys.stderr.isatty()
+    return _bars.get() is not None and sys.stderr.isatty()
 
 
 def progress_bar(what: str, total: int | None, done: int = 0) -> tqdm:
@@ -50,7 +56,7 @@ def progress_bar(what: str, total: int | None, done: int = 0) -> tqdm:
         tqdm: Call ``update()`` after each step and ``close()`` at the end. It shows
         nothing where progress is not shown.
     """
-    return tqdm(
+    bar = tqdm(
         desc=what,
         total=total,
         initial=done,
@@ -60,6 +66,9 @@ def progress_bar(what: str, total: int | None, done: int = 0) -> tqdm:
         file=sys.stderr,
         disable=not progress_shown(),
     )
+    if (bars := _bars.get()) is not None:
+        bars.append(bar)
+    return bar
 
 
 def track(

@@ -3,18 +3,18 @@
 from types import SimpleNamespace
 
 import pytest
-from mmengine.model import BaseTTAModel
 from torch import nn
 
 from mmaslp.apis import weights
 from mmaslp.apis.weights import Misfit, WeightsHook, compare_weights
+from mmaslp.models import BinarySegTTAModel
 
 
 def test_what_fits_is_loaded():
     one, other = nn.Linear(2, 1), nn.Linear(2, 1)
     assert not compare_weights(one, other.state_dict())
     assert one.weight.equal(other.weight)
-    tta = BaseTTAModel.__new__(BaseTTAModel)
+    tta = BinarySegTTAModel.__new__(BinarySegTTAModel)
     nn.Module.__init__(tta)
     tta.module = one
     assert not compare_weights(tta, other.state_dict())

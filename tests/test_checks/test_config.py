@@ -182,7 +182,7 @@ def test_rules_that_learn_need_a_validation(toy, tmp_path, rule, learns):
 
 def test_feedback_is_the_default_and_needs_the_confidence(toy, tmp_path):
     cfg = toy.config(tmp_path)
-    cfg.custom_hooks = [dict(type='ASLPHook', accuracy_key='aAcc')]
+    cfg.custom_hooks = [dict(type='ASLPHook', accuracy_key='aAcc', warmup_epochs=1)]
     for rule in (None, dict(type='FB', gain=2.0)):
         if rule is not None:
             cfg.custom_hooks[0].rule = rule

@@ -144,7 +144,7 @@ def test_doctor_and_hook_agree(toy, tmp_path, case):
     cfg = toy.config(
         tmp_path,
         auxiliary=True,
-        custom_hooks=[dict(type='ASLPHook', rule='MC')],
+        custom_hooks=[dict(type='ASLPHook', rule='MC', warmup_epochs=0)],
         train_cfg=dict(max_epochs=1),
     )
     change(cfg)

@@ -23,7 +23,7 @@ def test_arguments(name, sections, capsys):
     with pytest.raises(SystemExit):
         main([name, '--help'])
     shown = capsys.readouterr().out
-    options = set(re.findall(r'^  (?:-h, )?(--[\w-]+)', shown, re.M))
+    options = set(re.findall(r'^  (?:-\w[^,\n]*, )?(--[\w-]+)', shown, re.M))
     assert len(options) >= 2
     listed = set(re.findall(r'`(--[\w-]+)`', sections[f'mmaslp {name}']))
     # What every command has is said once.

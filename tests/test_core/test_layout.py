@@ -78,12 +78,8 @@ def test_the_room_below_both_halves_imports_neither(module):
 @pytest.mark.parametrize('part', ['core', 'losses'])
 def test_core_and_losses_need_torch_and_numpy_only(part):
     known = {'mmaslp', 'numpy', 'torch', *sys.stdlib_module_names}
-    # A file of weights in a format that only MMEngine reads.
-    known_of_losses = {'mmengine.fileio.load'} if part == 'losses' else set()
     for path, names in within(part).items():
-        odd = {
-            name for name in names - known_of_losses if name.split('.')[0] not in known
-        }
+        odd = {name for name in names if name.split('.')[0] not in known}
         assert not odd, f'{path} imports {odd}'
 
 

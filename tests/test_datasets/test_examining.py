@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
@@ -19,6 +20,7 @@ class HalvesMask:
 
 @pytest.fixture
 def build(tmp_path, image_folder):
+    init_default_scope('mmseg')
     image_folder(tmp_path / 'a', 3, seed=0)
     image_folder(tmp_path / 'b', 2, seed=1)
 
@@ -27,7 +29,7 @@ def build(tmp_path, image_folder):
         cfg = dict(
             type='SODDataset',
             data_root=str(tmp_path / folder),
-            pipeline=[dict(type=f'mmseg.{step}') for step in steps],
+            pipeline=[dict(type=step) for step in steps],
         )
         return DATASETS.build(cfg)
 

@@ -66,7 +66,7 @@ def test_alpha_that_flips_the_label(alpha, beta):
 
 @pytest.mark.parametrize('alpha', [-0.1, 1.1, math.nan, 'x'])
 def test_alpha_that_is_no_probability(alpha):
-    with pytest.raises(ValueError, match=r'probability in \[0, 1\]'):
+    with pytest.raises(ValueError, match=r'a number in \[0, 1\]'):
         check_alpha(alpha, 1.0)
 
 
