@@ -26,9 +26,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / 'docs' / 'tutorials'
 BLOCK = re.compile(r'^```(python|console|text)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-LOG = re.compile(
-    r'.* - mmengine - .*\n', re.DOTALL
-)  # what the host says before a result
+# What the host says before a result.
+LOG = re.compile(r'(?s:.*) - mmengine - .*\n')
 PICTURE = re.compile(r'!\[[^]]*\]\((\S+)\)')
 SCRIPTS = {
     'compare': 'compare_results',
