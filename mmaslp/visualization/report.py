@@ -90,7 +90,8 @@ def write_report(
         + '\n'.join(parts)
         + '\n</body></html>\n'
     )
-    atomic_write(path, page)
+    # Names that are not UTF-8 are shown escaped.
+    atomic_write(path, page.encode(errors='backslashreplace'))
 
 
 def _summary(sections: Mapping[str, dict[str, Any]], mean: bool) -> str:
