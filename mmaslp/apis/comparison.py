@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 from ..core.calibration import REGION_ERRORS, SORTED, ImageTable
 from ..core.calibration.bootstrap import paired_bootstrap
 from ..evaluation.results import load_result, save_result
+from ..utils.image_names import rows_by_name
 from ..utils.outputs import check_outputs
 
 __all__ = ['Comparison', 'compare_results']
@@ -121,10 +121,7 @@ def _matched(
 
 
 def _rows(names: Sequence[str], path: str) -> dict[str, int]:
-    """Find the row of each image by its stem, or by its path if stems repeat."""
-    stems = [PurePath(name).stem for name in names]
-    if len(set(stems)) == len(stems):
-        names = stems
-    if len(set(names)) < len(names):
-        raise ValueError(f'{path}: the same image is in it more than once')
-    return {name: row for row, name in enumerate(names)}
+    try:
+        return rows_by_name(names)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error

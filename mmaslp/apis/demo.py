@@ -15,6 +15,8 @@ from ..evaluation.results import load_result
 from ..utils.outputs import check_kind
 from ..visualization.reliability import reliability_figure, save_figure
 from ..visualization.text_table import format_table
+from .report import json_beside, write_report
+from .report_entries import file_entries
 
 __all__ = ['MODELS', 'run_demo']
 
@@ -58,14 +60,16 @@ def run_demo(
         quiet (bool): Print the table and the paths only. Defaults to False.
 
     Raises:
-        ValueError: A picture of the user has the name of the diagram.
+        ValueError: A file of the user has the name of the diagram or of the page.
         SystemExit: If a training or a test fails; the end of its output is printed.
     """
     # The layers are so small that more threads make it slower.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     folders = {name: work_dir / MODELS[name] for name in models}
     together = work_dir / 'reliability.png'
+    page = work_dir / 'report.html'
     check_kind(together, 'diagram')
+    check_kind(page, 'report')
     rows = {}
     results = _train_and_test_all(folders, epochs, overwrite, quiet)
     for name, tested in results.items():
@@ -82,9 +86,12 @@ def run_demo(
         print(f'  {name:14} {test / "reliability_test.png"}')
     save_figure(reliability_figure(measured), together)
     print(f'  {"together":14} {together}')
-    print('reports, with the most over-confident images:')
+    print('reports, with pictures:')
     for name, folder in folders.items():
         print(f'  {name:14} {folder / "report.html"}')
+    parts = [json_beside(folder / 'report.html') for folder in folders.values()]
+    write_report(page, file_entries(parts), title='Demo')
+    print(f'  {"together":14} {page}')
 
 
 def _train_and_test_all(
@@ -125,7 +132,7 @@ def _train_and_test(
     _run(name, train, work_dir / 'train.log', show, running)
     checkpoint = work_dir / f'epoch_{epochs}.pth'
     test = ['test', path, checkpoint, '--eval', 'ece', 'iou']
-    test += ['--report', work_dir / 'report.html', *options]
+    test += ['--report', work_dir / 'report.html', '--name', name, *options]
     if not quiet:
         print(f'[{name}] testing', flush=True)
     _run(name, test, work_dir / 'test.log', _silent, running)

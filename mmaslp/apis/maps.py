@@ -12,7 +12,8 @@ from ..evaluation.results import save_result
 from ..utils import outputs
 from ..visualization.regions import region_figure
 from ..visualization.reliability import FORMATS, reliability_figure, save_figure
-from ..visualization.report import write_report
+from .report import PICTURES, json_beside, write_report
+from .report_entries import map_entries
 
 __all__ = ['check_outputs', 'evaluate_folders', 'write_outputs']
 
@@ -25,7 +26,6 @@ def evaluate_folders(
     protocol: str = 'raw',
     sod: bool = False,
     resamples: int = 1000,
-    keep_worst: int = 0,
     max_value: float | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure several folders of maps against one folder of masks.
@@ -37,8 +37,6 @@ def evaluate_folders(
         protocol (str): 'raw' or 'released'. Defaults to 'raw'.
         sod (bool): Also compute the salient-object measures. Defaults to False.
         resamples (int): Bootstrap resamples, >= 0. Defaults to 1000.
-        keep_worst (int): How many of the most over-confident images to keep, >= 0.
-            Defaults to 0.
         max_value (float, optional): The stored value that stands for probability 1, see
             :func:`~mmaslp.evaluation.map_folder.evaluate_maps`. Defaults to None.
 
@@ -55,7 +53,6 @@ def evaluate_folders(
     check_bins(bins)
     check_resamples(resamples)
     optional(check_number, 'max_value', max_value, above=0)
-    check_integer('keep_worst', keep_worst, at_least=0, hint=' (--worst)')
     return {
         name: evaluate_maps(
             folder,
@@ -64,7 +61,6 @@ def evaluate_folders(
             protocol=protocol,
             sod=sod,
             resamples=resamples,
-            keep_worst=keep_worst,
             max_value=max_value,
         )
         for name, folder in _names(folders).items()
@@ -77,6 +73,7 @@ def check_outputs(
     report: str | None = None,
     images: str | None = None,
     inputs: Sequence[str] = (),
+    pictures: int = PICTURES,
 ) -> None:
     """Refuse, before the work starts, outputs that cannot or must not be written.
 
@@ -86,13 +83,16 @@ def check_outputs(
         report (str, optional): See there.
         images (str, optional): See there.
         inputs (Sequence[str]): The folders of maps and of masks. Defaults to none.
+        pictures (int): See :func:`write_outputs`. Defaults to 6.
 
     Raises:
-        ValueError: A folder does not exist, the plot is of an unknown format, or a file
-            would be lost, see :func:`~mmaslp.utils.outputs.check_outputs`.
+        ValueError: A folder does not exist, the plot is of an unknown format, the
+            number of pictures is negative, or a file would be lost, see
+            :func:`~mmaslp.utils.outputs.check_outputs`.
     """
     if plot and not plot.lower().endswith(FORMATS):
         raise ValueError(f'--plot {plot}: write one of {", ".join(FORMATS)}')
+    check_integer('pictures', pictures, at_least=0, hint=' (--worst)')
     if images and not Path(images).is_dir():
         raise ValueError(f'--images {images}: no such folder')
     outputs.check_outputs(
@@ -101,6 +101,7 @@ def check_outputs(
             '--plot': (plot, 'diagram'),
             '--plot (regions)': (plot and _beside(plot), 'diagram'),
             '--report': (report, 'report'),
+            '--report (JSON)': (report and json_beside(report), 'result'),
         },
         [*inputs, images],
     )
@@ -113,7 +114,8 @@ def write_outputs(
     plot: str | None = None,
     report: str | None = None,
     images: str | None = None,
-    settings: Mapping[str, Any] | None = None,
+    pictures: int = PICTURES,
+    paths: bool = False,
 ) -> None:
     """Write the results.
 
@@ -123,11 +125,12 @@ def write_outputs(
             folder, else those of each under its name. Defaults to None.
         plot (str, optional): File of the reliability diagrams; the diagrams of regions
             go to a file beside it, whose name ends in ``_regions``. Defaults to None.
-        report (str, optional): File of an HTML report. Defaults to None.
+        report (str, optional): File of an HTML report; a JSON that rebuilds it is
+            written beside it, see :mod:`mmaslp.apis.report`. Defaults to None.
         images (str, optional): Folder of the photographs, for the report. Defaults to
             None.
-        settings (Mapping[str, Any], optional): Settings that the report shows. Defaults
-            to None.
+        pictures (int): How many images the report shows per reason. Defaults to 6.
+        paths (bool): Let the report keep absolute paths. Defaults to False.
     """
     if json:
         content = {
@@ -142,11 +145,10 @@ def write_outputs(
         save_figure(reliability_figure(results), plot)
         save_figure(region_figure(results), _beside(plot))
     if report:
-        photos = {p.stem: p for p in Path(images).iterdir()} if images else {}
-        with_photos = {
-            name: {**section, 'images': photos} for name, section in sections.items()
-        }
-        write_report(report, with_photos, settings, mean=False)
+        entries = map_entries(
+            sections, images=images, result_file=json, pictures=pictures
+        )
+        write_report(report, entries, pictures=pictures, paths=paths)
 
 
 def _beside(plot: str) -> Path:

@@ -20,6 +20,7 @@ from ..checks.parts import is_type, metrics_of
 from ..checks.validation import no_foreground
 from ..datasets.examining import ignored_objects
 from ..evaluation.metrics import CalibrationMetric
+from ..evaluation.sod_measures import SOD_COLUMNS
 from ..utils.atomic_write import atomic_write
 from ..utils.findings import report_findings
 from ..utils.safe_loading import safe_loading
@@ -35,7 +36,6 @@ __all__ = [
     'draw_predictions',
     'evaluate',
     'measures_calibration',
-    'report_sections',
     'summary_table',
     'test_sets',
 ]
@@ -48,7 +48,7 @@ EVALUATIONS = {
     ),
     'sod': (
         dict(type='SODMetric'),
-        ('mae', 'max_f', 'weighted_f', 'max_e', 's', 'ap', 'auc'),
+        SOD_COLUMNS,
     ),
     'iou': (dict(type='IoUMetric', iou_metrics=['mIoU']), ('mIoU %',)),
 }
@@ -148,15 +148,15 @@ def evaluate(
         out_prob (str, optional): Folder for probability maps. Defaults to None.
         prob_bits (int): Bits of these. Defaults to 16.
         tta (bool): Average over the views of ``cfg.tta_pipeline``. Defaults to False.
-        keep_worst (int): How many over-confident images to keep for a report. Defaults
-            to 0.
+        keep_worst (int): How many images of each kind to keep for a report, see
+            ``CalibrationMetric``. Defaults to 0.
         trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
             to False.
 
     Returns:
         dict[str, dict]: Per set: ``metrics`` ({name: float}; the host's IoUMetric gives
         percentages; undefined ones are nan), ``ood``, ``folder``, and from a
-        ``CalibrationMetric`` ``result`` and ``worst`` (main process only).
+        ``CalibrationMetric`` ``result`` and ``shown`` (main process only).
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
@@ -215,7 +215,7 @@ def _evaluate(
             report_findings(_without_foreground(test_set.name, runner))
         for metric in runner.test_loop.evaluator.metrics:
             if isinstance(metric, CalibrationMetric) and 'result' not in entry:
-                entry.update(result=metric.result, worst=metric.worst)
+                entry.update(result=metric.result, shown=metric.shown)
     if is_main_process():
         _save(osp.join(base, 'results.json'), results)
     return results
@@ -245,29 +245,6 @@ def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
     rows = {names[n]: e['metrics'] for n, e in results.items()}
     apart = [names[n] for n, e in results.items() if e['ood']]
     return format_table(with_mean(rows, apart), columns)
-
-
-def report_sections(results: dict[str, dict]) -> dict[str, dict]:
-    """Sections of an HTML report: the sets whose calibration was measured.
-
-    Args:
-        results (dict[str, dict]): What :func:`evaluate` returned.
-
-    Returns:
-        dict[str, dict]: See :func:`~mmaslp.visualization.report.write_report`.
-    """
-    return {
-        name: {
-            **{key: entry[key] for key in ('result', 'worst', 'ood')},
-            'metrics': {
-                key: value
-                for key, value in entry['metrics'].items()
-                if key not in entry['result']
-            },
-        }
-        for name, entry in results.items()
-        if 'result' in entry
-    }
 
 
 def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> Config:

@@ -27,6 +27,7 @@ COMMANDS = {
     'test': 'test one: calibration, SOD measures, IoU, on several sets',
     'eval-maps': 'measure probability maps on disk, of any model',
     'compare': 'compare two results by a paired bootstrap over images',
+    'report': 'one page of several results: tables, diagrams, pictures',
     'fit-temperature': 'fit the temperature of a checkpoint',
     'recalibrate': 'fit temperatures on maps on disk, or apply them',
     'show-levels': 'show images with low and high levels of a training',

@@ -30,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='write reliability diagrams (.png, .pdf, .svg), and beside them those of '
         'regions to a file whose name ends in _regions',
     )
-    parser.add_argument('--report', metavar='FILE', help='write an HTML report')
+    parser.add_argument(
+        '--report',
+        metavar='FILE',
+        help='write an HTML report, and beside it the JSON that rebuilds it',
+    )
     parser.add_argument(
         '--protocol',
         choices=PROTOCOLS,
@@ -51,7 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--resamples', type=int, default=1000, help='bootstrap, defaults to 1000'
     )
     parser.add_argument(
-        '--worst', type=int, default=6, help='images in the report, defaults to 6'
+        '--worst',
+        type=int,
+        default=6,
+        help='pictures in the report: so many of the most over-confident, of the most '
+        'under-confident and of a random sample; defaults to 6',
+    )
+    parser.add_argument(
+        '--paths', action='store_true', help='keep absolute paths in the report'
     )
     parser.add_argument('--images', help='folder of the photographs, for the report')
 
@@ -60,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
     """Measure, print the table, write what was asked for."""
     outputs = dict(json=args.json, plot=args.plot, report=args.report)
     folders = [*args.pred_dir, args.gt_dir]
-    check_outputs(**outputs, images=args.images, inputs=folders)
+    check_outputs(**outputs, images=args.images, inputs=folders, pictures=args.worst)
     with one_thread():
         sections = evaluate_folders(
             args.pred_dir,
@@ -70,10 +81,15 @@ def run(args: argparse.Namespace) -> None:
             protocol=args.protocol,
             sod=args.sod,
             resamples=args.resamples,
-            keep_worst=args.worst if args.report else 0,
         )
     _print(sections)
-    write_outputs(sections, **outputs, images=args.images, settings=vars(args))
+    write_outputs(
+        sections,
+        **outputs,
+        images=args.images,
+        pictures=args.worst,
+        paths=args.paths,
+    )
 
 
 def _print(sections: dict[str, dict]) -> None:

@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from ..apis.config import load_config, set_work_dir
+from ..apis.report import PICTURES, json_beside, write_report
+from ..apis.report_entries import test_entries
 from ..apis.result_folders import results_folder
 from ..apis.temperature import apply_temperature
 from ..apis.testing import (
@@ -18,13 +20,11 @@ from ..apis.testing import (
     draw_predictions,
     evaluate,
     measures_calibration,
-    report_sections,
     summary_table,
     test_sets,
 )
 from ..core.calibration.border_temperature import temperature_text
 from ..utils.outputs import check_outputs
-from ..visualization.report import write_report
 from .arguments import add_host_arguments, add_trust, prepare_launcher
 from .parser import CONFIG_HELP
 
@@ -45,7 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--sets', nargs='+', help='names of test sets, default all')
     parser.add_argument('--out-prob', metavar='DIR', help='write probability maps')
     parser.add_argument('--prob-bits', type=int, choices=(8, 16), default=16)
-    parser.add_argument('--report', metavar='FILE', help='write an HTML report')
+    parser.add_argument(
+        '--report',
+        metavar='FILE',
+        help='write an HTML report, and beside it the JSON that rebuilds it',
+    )
+    parser.add_argument('--name', help='of the model in the report; else the config')
+    parser.add_argument(
+        '--paths', action='store_true', help='keep absolute paths in the report'
+    )
     parser.add_argument('--out', help='folder that the metrics write predictions to')
     parser.add_argument('--show', action='store_true', help='show predictions')
     parser.add_argument('--show-dir', help='folder for painted images')
@@ -83,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
         out_prob=args.out_prob,
         prob_bits=args.prob_bits,
         tta=args.tta,
-        keep_worst=6 if args.report else 0,
+        keep_worst=PICTURES if args.report else 0,
         trust_checkpoint=args.trust_checkpoint,
     )
     if not is_main_process():
@@ -97,13 +105,14 @@ def run(args: argparse.Namespace) -> None:
             print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')
     if args.report:
         settings = {
-            'config': args.config,
-            'checkpoint': args.checkpoint,
             'temperature': args.temperature,
             'test-time augmentation': args.tta,
             'cfg-options': args.cfg_options or '-',
         }
-        write_report(args.report, report_sections(results), settings)
+        files = {'checkpoint': args.checkpoint, 'config': cfg.filename}
+        model = args.name or osp.splitext(osp.basename(args.config))[0]
+        entries = test_entries(results, model, files=files, settings=settings)
+        write_report(args.report, entries, paths=args.paths)
         print(f'report: {args.report}')
 
 
@@ -129,5 +138,11 @@ def _make_config(args: argparse.Namespace) -> Config:
         )
     if args.report and not measures_calibration(cfg, args.eval):
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
-    check_outputs({'--report': (args.report, 'report')}, inputs)
+    check_outputs(
+        {
+            '--report': (args.report, 'report'),
+            '--report (JSON)': (args.report and json_beside(args.report), 'result'),
+        },
+        inputs,
+    )
     return cfg

@@ -1,6 +1,6 @@
 """Measuring a folder of probability maps against a folder of masks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -22,7 +22,6 @@ from .prob_maps import MAP_SUFFIXES
 from .protocol import apply_protocol, check_protocol
 from .results import calibration_result
 from .sod_measures import load_library, sod_metrics, sod_record
-from .worst_images import WorstImages
 
 MASK_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.gif')
 # Files of file managers, and hidden files.
@@ -39,7 +38,6 @@ def evaluate_maps(
     protocol: str = 'raw',
     sod: bool = False,
     resamples: int = 1000,
-    keep_worst: int = 0,
     max_value: float | None = None,
 ) -> dict[str, Any]:
     """Measure every map of a folder.
@@ -56,16 +54,13 @@ def evaluate_maps(
         protocol (str): 'raw' or 'released'. Defaults to 'raw'.
         sod (bool): Also compute the salient-object measures. Defaults to False.
         resamples (int): Bootstrap resamples. Defaults to 1000.
-        keep_worst (int): How many of the most over-confident images to keep.
-            Defaults to 0.
         max_value (float, optional): The stored value that stands for probability 1.
             Defaults to None: 255, 65535 or 1, by the kind of file; then a set whose
             largest value speaks for another scale is refused.
 
     Returns:
-        dict: A section of a report: ``result``
-        (:func:`~mmaslp.evaluation.results.calibration_result`), ``worst`` (list)
-        and ``metrics`` (the SOD measures or empty).
+        dict: ``result`` (:func:`~mmaslp.evaluation.results.calibration_result`) and
+        ``metrics`` (the SOD measures or empty).
 
     Raises:
         ValueError: A folder or file is not usable; the message lists all problems.
@@ -76,7 +71,7 @@ def evaluate_maps(
         load_library()
     pairs, problems = pair_files(pred_dir, gt_dir)
     total, records, sod_records = CalibrationHistogram(), [], []
-    worst, reader = WorstImages(keep_worst), MapReader(max_value)
+    reader = MapReader(max_value)
     for stem, (pred, gt) in track(pairs.items(), f'measuring {shown(pred_dir)}'):
         prob, label = _read_pair(reader, pred, gt, problems)
         if problems:
@@ -87,14 +82,9 @@ def evaluate_maps(
         total.merge(image)
         regions = RegionTable()
         regions.update(prob, label)
-        record = ImageTable.record(stem, image, bins, regions=regions)
-        records.append(record)
+        records.append(ImageTable.record(stem, image, bins, regions=regions))
         if sod:
             sod_records.append(sod_record(prob, label))
-        if keep_worst:
-            metrics = ImageTable([record], bins).per_image()
-            own = {key: float(value[0]) for key, value in metrics.items()}
-            worst.push(stem, len(records) - 1, own, prob, label)
     if not problems and (problem := reader.problem()):
         problems.append(problem)
     if problems:
@@ -116,7 +106,46 @@ def evaluate_maps(
         scores = total.score_table('positive')
         measures = sod_metrics(sod_records)
         measures.update(ap=average_precision(scores), auc=roc_auc(scores))
-    return {'result': result, 'worst': worst.items, 'metrics': measures}
+    return {'result': result, 'metrics': measures}
+
+
+def read_images(
+    pred_dir: str | Path,
+    gt_dir: str | Path,
+    stems: Collection[str],
+    protocol: str = 'raw',
+    max_value: float | None = None,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Read some maps of a folder again, with their masks.
+
+    Args:
+        pred_dir (str | Path): Folder of maps.
+        gt_dir (str | Path): Folder of masks.
+        stems (Collection[str]): Names without suffixes.
+        protocol (str): See :func:`evaluate_maps`. Defaults to 'raw'.
+        max_value (float, optional): See there. Defaults to None.
+
+    Returns:
+        dict[str, dict]: By stem: ``prob`` ``(H, W)`` uint16 in units of 1 / 65535 and
+        ``label`` ``(H, W)`` uint8.
+
+    Raises:
+        ValueError: A file has gone, or has changed and is not usable any more.
+    """
+    pairs, problems = pair_files(pred_dir, gt_dir)
+    reader, images = MapReader(max_value), {}
+    for stem in stems:
+        if stem not in pairs:
+            raise ValueError(f'{stem}: neither {pred_dir} nor {gt_dir} may change')
+        prob, label = _read_pair(reader, *pairs[stem], problems)
+        if prob is None or label is None or prob.shape != label.shape:
+            raise ValueError(_listing(problems, pred_dir, gt_dir))
+        prob = np.asarray(apply_protocol(prob, protocol))
+        images[stem] = {
+            'prob': np.rint(prob * 65535).astype(np.uint16),
+            'label': label.astype(np.uint8),
+        }
+    return images
 
 
 def pair_files(

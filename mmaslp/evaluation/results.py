@@ -1,6 +1,5 @@
 """The result of one evaluation as a dictionary and as a JSON file."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from ..core.calibration import (
 from ..core.calibration.bootstrap import bootstrap
 from ..utils.atomic_write import atomic_write
 from ..utils.json_file import read_json
+from ..utils.strict_json import strict_json
 from .result_checks import check_figures, check_settings
 
 # What the edges of regions count in, see `core.regions`.
@@ -131,8 +131,7 @@ def save_result(path: str | Path, result: dict[str, Any]) -> None:
         path (str | Path): Where to; the folder is made if needed.
         result (dict): As :func:`calibration_result` returned it.
     """
-    text = json.dumps(_plain(result), allow_nan=False, indent=1)
-    atomic_write(path, text + '\n')
+    atomic_write(path, strict_json(result, indent=1) + '\n')
 
 
 def load_result(
@@ -163,13 +162,13 @@ def load_result(
         bins = check_settings(result['settings'])
         images = ImageTable.from_json(result['images'], bins)
         check_figures(result, images)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _no_result(path, error) from error
     return result, images
 
 
 # What the types of an edited file may lead to.
-_BROKEN = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+BROKEN = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
 
 def _choose(path: str | Path, content: Any, name: str | None) -> Any:
@@ -195,14 +194,3 @@ def _no_result(path: str | Path, error: Exception) -> ValueError:
         f'{path}: is no result file of mmaslp ({type(error).__name__}: {error}); '
         'make one with CalibrationMetric or `mmaslp eval-maps --json`'
     )
-
-
-def _plain(value: Any) -> Any:
-    """Replace nan by null: JSON has no nan."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -12,6 +12,8 @@ MISSING = (
 )
 # An empty mask has no object, so these are undefined there.
 NEED_FOREGROUND = ('adp_f', 'f_curve', 'weighted_f')
+# What tables show of them.
+SOD_COLUMNS = ('mae', 'max_f', 'weighted_f', 'max_e', 's', 'ap', 'auc')
 
 
 def load_library() -> ModuleType:

@@ -1,4 +1,4 @@
-"""The most over-confident images of an evaluation, in bounded memory."""
+"""The images of an evaluation with the largest error, in bounded memory."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,10 +8,11 @@ from torch import Tensor
 
 
 class WorstImages:
-    """Keep the images with the largest over-confidence error.
+    """Keep the images with the largest error; those without any error do not count.
 
     Args:
         size (int): How many to keep; 0 keeps none.
+        key (str): The metric that decides. Defaults to 'oe', the over-confidence error.
 
     Attributes:
         items (list[dict]): Worst first: ``name``, ``index``, ``metrics`` (by name),
@@ -19,8 +20,9 @@ class WorstImages:
             uint8.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, key: str = 'oe') -> None:
         self.size = size
+        self.key = key
         self.items: list[dict[str, Any]] = []
 
     def push(
@@ -36,17 +38,14 @@ class WorstImages:
         Args:
             name (str): Path of the image.
             index (int): Its position in this process.
-            metrics (dict[str, float]): Its metrics; ``oe`` decides.
+            metrics (dict[str, float]): Its metrics, with ``key``; nan is left out.
             prob (Tensor | np.ndarray): ``(H, W)`` probabilities.
             label (Tensor | np.ndarray): ``(H, W)`` labels.
         """
-        oe = metrics['oe']
-        full = len(self.items) >= self.size
-        if (
-            not self.size
-            or oe != oe
-            or (full and oe <= self.items[-1]['metrics']['oe'])
-        ):
+        error = metrics[self.key]
+        full = self.size and len(self.items) >= self.size
+        least = self.items[-1]['metrics'][self.key] if full else 0
+        if not self.size or not error > least:
             return
         prob, label = (
             each.cpu().numpy() if isinstance(each, Tensor) else each
@@ -68,7 +67,7 @@ class WorstImages:
         """Join the items of another list; the name decides ties."""
         self.items = sorted(
             [*self.items, *items],
-            key=lambda item: (-item['metrics']['oe'], item['name']),
+            key=lambda item: (-item['metrics'][self.key], item['name']),
         )[: self.size]
 
     def drop_after(self, kept: int) -> None:

@@ -1,6 +1,5 @@
 """The JSON file that holds the temperature of a checkpoint or of maps."""
 
-import hashlib
 import json
 import os.path as osp
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from ..core.calibration.border_temperature import Temperature, as_temperature
 from ..core.calibration.temperature import check_temperature
 from .atomic_write import atomic_write
+from .checksum import sha256_of
 from .json_file import read_json
 
 __all__ = [
@@ -45,11 +45,7 @@ def fingerprint(checkpoint: str | None) -> str:
             f'not {checkpoint}: download or set load_from, or give the temperature as '
             'a number'
         )
-    digest = hashlib.sha256()
-    with open(osp.expanduser(checkpoint), 'rb') as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
+    return sha256_of(osp.expanduser(checkpoint))
 
 
 def write_temperature(path: str, record: dict[str, Any]) -> None:

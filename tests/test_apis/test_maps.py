@@ -36,12 +36,12 @@ def test_one_folder_and_several(folders):
 
 def test_report_shows_the_photographs(folders):
     sections = evaluate_folders(
-        [str(folders / 'x/maps')], str(folders / 'masks'), resamples=5, keep_worst=1
+        [str(folders / 'x/maps')], str(folders / 'masks'), resamples=5
     )
     sizes = []
     for images in (None, str(folders / 'photos')):
         path = folders / 'report.html'
-        write_outputs(sections, report=str(path), images=images, settings={'a': 1})
+        write_outputs(sections, report=str(path), images=images, pictures=1)
         sizes.append(path.stat().st_size)
     assert sizes[1] > sizes[0]
     assert 'images' not in sections['maps']
@@ -52,7 +52,7 @@ def test_arguments(folders):
     with pytest.raises(ValueError, match='named twice'):
         evaluate_folders([maps, maps + '/'], masks)
     with pytest.raises(ValueError, match='must be an integer'):
-        evaluate_folders([maps], masks, keep_worst=-1)
+        check_outputs(pictures=-1)
     check_outputs(json=str(folders / 'x.json'), plot=str(folders / 'X.PNG'))
     for outputs, words in (
         (dict(plot='x.bmp'), 'x.bmp: write one of'),

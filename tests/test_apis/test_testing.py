@@ -15,7 +15,6 @@ from mmaslp.apis.testing import (
     draw_predictions,
     evaluate,
     measures_calibration,
-    report_sections,
     summary_table,
     test_sets,
 )
@@ -127,15 +126,6 @@ def test_sets_without_objects_stay_out_of_the_mean():
     assert lines[0][:2] == ['ece', 'acc']
     assert [line[0] for line in lines[1:]] == ['a', 'b', 'mean', 'c']
     assert float(lines[3][1]) == pytest.approx(0.2)
-
-
-def test_report_has_each_metric_once():
-    measured = dict(result=dict(ece=0.1), worst=[], ood=False)
-    results = {
-        'a': dict(measured, metrics=dict(ece=0.1, mae=0.2), folder='x'),
-        'b': dict(metrics=dict(mae=0.2), ood=False, folder='y'),
-    }
-    assert report_sections(results) == {'a': dict(measured, metrics=dict(mae=0.2))}
 
 
 def test_predictions_are_drawn_by_the_host(config):

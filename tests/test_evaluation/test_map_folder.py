@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from mmaslp.core.calibration import CalibrationHistogram, RegionTable
-from mmaslp.evaluation.map_folder import evaluate_maps, pair_files
+from mmaslp.evaluation.map_folder import evaluate_maps, pair_files, read_images
 from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
 
 
@@ -24,14 +24,13 @@ def folders(tmp_path):
 
 def test_metrics_are_those_of_all_maps(folders):
     maps, masks = folders
-    section = evaluate_maps(maps, masks, resamples=0, keep_worst=1)
-    total, regions, oe = CalibrationHistogram(), RegionTable(), {}
+    section = evaluate_maps(maps, masks, resamples=0)
+    total, regions = CalibrationHistogram(), RegionTable()
     for name in 'ab':
         image = CalibrationHistogram()
         mask = np.asarray(Image.open(masks / f'{name}.png')) > 127
         image.update(read_prob_map(maps / f'{name}.png'), mask)
         regions.update(read_prob_map(maps / f'{name}.png'), mask)
-        oe[name] = image.compute()['oe']
         total.merge(image)
     for key, value in total.compute().items():
         if key != 'count':
@@ -40,7 +39,6 @@ def test_metrics_are_those_of_all_maps(folders):
     for key in ('ece_region', 'ece_region_true'):
         assert section['result'][key] == computed[key]
     assert section['result']['num_pixels'] == 60
-    assert [item['name'] for item in section['worst']] == [max(oe, key=oe.get)]
     assert section['metrics'] == {}
 
 
@@ -60,3 +58,17 @@ def test_files_are_paired_by_stem(folders):
 def test_one_folder_cannot_be_both(folders):
     with pytest.raises(ValueError, match='the same folder'):
         pair_files(folders[0], folders[0])
+
+
+def test_maps_are_read_again(folders):
+    maps, masks = folders
+    found = read_images(maps, masks, ['b'], 'raw')
+    assert list(found) == ['b']
+    prob = read_prob_map(maps / 'b.png')
+    assert np.abs(found['b']['prob'] / 65535 - prob).max() < 1e-5
+    assert (
+        found['b']['label'] == (np.asarray(Image.open(masks / 'b.png')) > 127)
+    ).all()
+    (maps / 'b.png').unlink()
+    with pytest.raises(ValueError, match=r'b: neither .* may change'):
+        read_images(maps, masks, ['b'], 'raw')

@@ -26,7 +26,7 @@ def test_error_panel_is_red_above_and_blue_below_the_mask():
 
 
 def test_photo_is_shown_if_it_can_be_read(tmp_path):
-    item = section()['worst'][0]
+    item = section()['shown']['over'][0]
     Image.new('RGB', (1000, 500)).save(tmp_path / 'x.png')
     assert image_panels(item, tmp_path / 'x.png')['image'].size == (240, 120)
     assert 'image' not in image_panels(item, tmp_path / 'none.png')

@@ -1,27 +1,34 @@
 """Confidence intervals of the metrics by resampling images."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..validation import check_integer, check_number
 from .bin_table import ratio
-from .binned_metrics import binned_metrics, debiased_l2
+from .binned_metrics import binned_metrics, debiased_l2, signed_gap
 from .image_table import ImageTable
-from .region_table import REGION_ERRORS
+from .region_table import BORDERS, REGION_ERRORS
 from .sorted_metrics import SORTED, sorted_metrics
 
 __all__ = [
+    'Resamples',
     'bootstrap',
     'check_resamples',
     'check_resampling',
     'paired_bootstrap',
     'percentiles',
+    'resample',
 ]
 
 Metrics = Mapping[str, float | None]
 
+# What has one value per bin or per band, and not one alone.
+PER_BIN = ('bins', 'bands')
 # More resamples move no digit that is printed.
 MAX_RESAMPLES = 100_000
 # Resamples at a time: bounds the memory of the weights at 100 x images.
@@ -67,14 +74,14 @@ def bootstrap(
         ValueError: An argument is out of range.
     """
     check_resampling(resamples, confidence_level, seed)
-    _, drawn = _resampled(images, resamples, seed, overall)
+    drawn = resample(images, resamples, seed, overall)
     return {
         'intervals': {
-            key: tuple(_interval(values, confidence_level, len(images)).tolist())
-            for key, values in drawn.items()
-            if key != 'bins'
+            key: tuple(drawn.interval(key, confidence_level).tolist())
+            for key in drawn.values
+            if key not in PER_BIN
         },
-        'bins': _interval(drawn['bins'], confidence_level, len(images)),
+        'bins': drawn.interval('bins', confidence_level),
     }
 
 
@@ -111,28 +118,61 @@ def paired_bootstrap(
     check_resampling(resamples, confidence_level, seed)
     if first.names != second.names:
         raise ValueError('paired comparison needs the same images in the same order')
-    values, drawn = zip(
-        *(
-            _resampled(images, resamples, seed, metrics)
-            for images, metrics in zip((first, second), overall)
-        )
+    one, two = (
+        resample(images, resamples, seed, metrics)
+        for images, metrics in zip((first, second), overall)
     )
-    comparison = {}
-    for key in values[0]:
-        if key == 'bins' or key not in values[1]:
-            continue
-        apart = drawn[1][key] - drawn[0][key]
-        low, high = _interval(apart, confidence_level, len(first))
-        one, two = float(values[0][key]), float(values[1][key])
-        comparison[key] = {
-            'first': one,
-            'second': two,
-            'difference': two - one,
-            'low': float(low),
-            'high': float(high),
-            'differs': bool(low > 0 or high < 0),
-        }
-    return comparison
+    return one.differences(two, confidence_level)
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Metrics of all images and of resamples of them.
+
+    Args:
+        values (dict[str, np.ndarray]): Of all images; ``bins`` ``(B,)`` accuracies and,
+            with regions, ``bands`` ``(K,)`` gaps by distance from the predicted border.
+        drawn (dict[str, np.ndarray]): The same of resamples, ``(R, ...)``.
+        num_images (int): Number of images.
+    """
+
+    values: dict[str, np.ndarray]
+    drawn: dict[str, np.ndarray]
+    num_images: int
+
+    def interval(self, key: str, confidence_level: float = 0.95) -> np.ndarray:
+        """``(2, ...)`` bounds of one metric; nan with fewer than two images."""
+        return _interval(self.drawn[key], confidence_level, self.num_images)
+
+    def differences(
+        self, second: Resamples, confidence_level: float = 0.95
+    ) -> dict[str, dict[str, Any]]:
+        """Compare with another model whose resamples drew the same images.
+
+        Args:
+            second (Resamples): Made with the same number of resamples and seed, of the
+                same images in the same order.
+            confidence_level (float): In (0, 1). Defaults to 0.95.
+
+        Returns:
+            dict[str, dict]: See :func:`paired_bootstrap`.
+        """
+        comparison = {}
+        for key, value in self.values.items():
+            if key in PER_BIN or key not in second.values:
+                continue
+            apart = second.drawn[key] - self.drawn[key]
+            low, high = _interval(apart, confidence_level, self.num_images)
+            one, two = float(value), float(second.values[key])
+            comparison[key] = {
+                'first': one,
+                'second': two,
+                'difference': two - one,
+                'low': float(low),
+                'high': float(high),
+                'differs': bool(low > 0 or high < 0),
+            }
+        return comparison
 
 
 def check_resampling(resamples: int, confidence_level: float, seed: int = 0) -> None:
@@ -190,10 +230,20 @@ def _interval(values: np.ndarray, confidence_level: float, images: int) -> np.nd
     return percentiles(values, confidence_level)
 
 
-def _resampled(
-    images: ImageTable, resamples: int, seed: int, overall: Metrics | None
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Metrics of the images, and ``(R,)`` of all resamples; ``bins`` ``(..., B)``."""
+def resample(
+    images: ImageTable,
+    resamples: int = 1000,
+    seed: int = 0,
+    overall: Metrics | None = None,
+) -> Resamples:
+    """Draw images with replacement, the same ones for tables of as many images.
+
+    Args:
+        images (ImageTable): One row per image.
+        resamples (int): At least 1. Defaults to 1000.
+        seed (int): Defaults to 0.
+        overall (Mapping, optional): See :func:`bootstrap`. Defaults to None.
+    """
     rng = np.random.default_rng(seed)
     parts = []
     for start in range(0, resamples, CHUNK):
@@ -206,7 +256,7 @@ def _resampled(
             value = np.asarray(overall[key], dtype=float)
             drawn[key] = np.clip(drawn[key] + value - values[key], 0, 1)
             values[key] = value
-    return values, drawn
+    return Resamples(values, drawn, len(images))
 
 
 def _weights(rng: np.random.Generator, resamples: int, images: int) -> np.ndarray:
@@ -233,8 +283,10 @@ def _pooled(
         ranked = sorted_metrics(images.fine.pooled(weights), bins)
     regional = {}
     if images.regions is not None:
-        errors = binned_metrics(images.regions.pooled(weights))['ece']
+        bands = images.regions.pooled(weights)
+        errors = binned_metrics(bands)['ece']
         regional = dict(zip(REGION_ERRORS, np.moveaxis(errors, -1, 0)))
+        regional['bands'] = signed_gap(bands)[..., BORDERS.index('predicted'), :]
     weights = np.ones(len(images)) if weights is None else weights
     return {
         **binned_metrics(table),

@@ -186,6 +186,11 @@ class CalibrationHistogram:
         """Number of pixels."""
         return int(self.counts.sum())
 
+    @property
+    def foreground(self) -> int | None:
+        """Number of pixels whose label is 1; None with more than two classes."""
+        return int(self.counts[1::2].sum()) if self.num_classes == 2 else None
+
     def score_table(self, mode: str = 'top_label') -> ScoreTable:
         """List the distinct scores with their outcomes.
 

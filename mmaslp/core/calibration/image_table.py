@@ -38,6 +38,8 @@ class ImageTable:
         regions (ImageRegions | None): Sums per band of distance from a border. None if
             a row has none: there are none in positive mode and with more classes, and
             older result files lack them.
+        foreground (np.ndarray | None): ``(I,)`` number of pixels whose label is 1. None
+            if a row has none: with more than two classes and in older result files.
 
     Raises:
         ValueError: A row has another number of bins, or regions of other edges.
@@ -62,6 +64,12 @@ class ImageTable:
         if all(record.get('regions') is not None for record in records):
             rows = [record['regions'] for record in records]
             self.regions = ImageRegions.from_rows(rows)
+        self.foreground: np.ndarray | None = None
+        if all(record.get('foreground') is not None for record in records):
+            sizes = [record['foreground'] for record in records]
+            self.foreground = np.array(sizes, dtype=np.int64)
+            if ((self.foreground < 0) | (self.foreground > self.num_pixels)).any():
+                raise ValueError('an image has more foreground than pixels')
 
     def __len__(self) -> int:
         return len(self.names)
@@ -87,8 +95,9 @@ class ImageTable:
         Returns:
             dict: ``name``; per bin ``count``, number of correct pixels ``right`` and
             summed ``conf``; the fine bins ``narrow``, see :func:`~.fine_bins.pack`;
-            ``regions``, None or :meth:`ImageRegions.row`; and the sums of ``nll`` and
-            ``brier``. Its keys are those of result files.
+            ``regions``, None or :meth:`ImageRegions.row`; ``foreground``, the number of
+            pixels whose label is 1, or None; and the sums of ``nll`` and ``brier``. Its
+            keys are those of result files.
 
         Raises:
             ValueError: Histogram and regions hold different numbers of pixels.
@@ -110,6 +119,7 @@ class ImageTable:
             'conf': table.conf.tolist(),
             'narrow': pack(fine),
             'regions': None if regions is None else ImageRegions.row(regions),
+            'foreground': histogram.foreground,
             'nll': int(histogram.nll) / histogram.NLL_UNIT,
             'brier': brier_score(scores) * count if count else 0.0,
         }
@@ -153,6 +163,8 @@ class ImageTable:
             columns['narrow'] = self.fine.to_json()
         if self.regions is not None:
             columns['regions'] = self.regions.to_json()
+        if self.foreground is not None:
+            columns['foreground'] = self.foreground.tolist()
         return columns
 
     @classmethod
@@ -161,7 +173,7 @@ class ImageTable:
 
         Args:
             columns (dict): As :meth:`to_json` returned it; files of earlier versions
-                lack ``narrow`` and ``regions``.
+                lack ``narrow``, ``regions`` and ``foreground``.
             bins (int): Number of bins.
 
         Raises:
@@ -171,11 +183,12 @@ class ImageTable:
         missing = set(SCHEMA) - set(columns)
         if missing:
             raise ValueError(f'the image table lacks the columns {sorted(missing)}')
-        if len({len(columns[key]) for key in SCHEMA}) != 1:
+        given = [*SCHEMA, *(['foreground'] if 'foreground' in columns else [])]
+        if len({len(columns[key]) for key in given}) != 1:
             raise ValueError('the columns of the image table differ in length')
         _check_integers(columns)
-        keys = ('name', *SCHEMA[1:])
-        rows = zip(*(columns[key] for key in SCHEMA))
+        keys = ('name', *given[1:])
+        rows = zip(*(columns[key] for key in given))
         table = cls([dict(zip(keys, row)) for row in rows], bins)
         _check_sums(table, bins)
         if 'narrow' in columns:
@@ -198,6 +211,7 @@ class ImageTable:
         chosen.table = self.table.take(place)
         chosen.fine = None if self.fine is None else self.fine.take(rows)
         chosen.regions = None if self.regions is None else self.regions.take(rows)
+        chosen.foreground = None if self.foreground is None else self.foreground[place]
         chosen.nll, chosen.brier = self.nll[place], self.brier[place]
         return chosen
 

@@ -29,7 +29,7 @@ from ..run_context import (
     loop_stage,
     scalar_step,
 )
-from ..worst_images import WorstImages
+from ..shown_images import ShownImages
 from .streaming_metric import StreamingMetric
 
 
@@ -64,15 +64,16 @@ class CalibrationMetric(StreamingMetric):
             separate validations, but not in the validations of a training run.
         resamples (int): Bootstrap resamples where intervals are computed.
             Defaults to 1000.
-        keep_worst (int): How many of the most over-confident images to keep for a
-            report, with their maps, in :attr:`worst`. Defaults to 0.
+        keep_worst (int): How many images to keep for a report, with their maps, in
+            :attr:`shown`: so many of the most over-confident, of the most
+            under-confident and of a random sample. Defaults to 0.
         **kwargs: See :class:`StreamingMetric`.
 
     Attributes:
         result (dict | None): Of the last evaluation, on the main process, see
             :func:`~mmaslp.evaluation.results.calibration_result`.
-        worst (list[dict]): Of the last evaluation, worst first, see
-            :class:`~mmaslp.evaluation.worst_images.WorstImages`.
+        shown (dict[str, list[dict]]): Of the last evaluation, see
+            :class:`~mmaslp.evaluation.shown_images.ShownImages`.
 
     Raises:
         ValueError: An argument is out of range.
@@ -99,13 +100,13 @@ class CalibrationMetric(StreamingMetric):
         self.draw = optional(check_bool, 'draw', draw)
         self.resamples = check_resamples(resamples)
         self.keep_worst = check_integer('keep_worst', keep_worst, at_least=0)
-        self.worst: list = []
+        self.shown: dict[str, list] = {}
         super().__init__(**kwargs)
 
     def image_record(
         self, sample: dict, prob: Any, label: Any, image: CalibrationHistogram
     ) -> dict:
-        """See :meth:`ImageTable.record`; also offers the image to the worst ones."""
+        """See :meth:`ImageTable.record`; also offers the image for the report."""
         name = str(sample.get('img_path', len(self.results)))
         regions = None
         if self.mode == 'top_label' and prob.ndim == 2:
@@ -115,16 +116,16 @@ class CalibrationMetric(StreamingMetric):
         if self.keep_worst and prob.ndim == 2:
             metrics = ImageTable([record], self.bins).per_image()
             own = {key: float(value[0]) for key, value in metrics.items()}
-            self._worst.push(name, len(self.results), own, prob, label)
+            self._shown.push(name, len(self.results), own, prob, label)
         return record
 
     def drop_after(self, kept: int) -> None:
-        """Forget repeated images among the worst, and join those of the ranks."""
-        self._worst.drop_after(kept)
-        joined = WorstImages(self.keep_worst)
-        for items in all_gather_object(self._worst.items):
+        """Forget repeated images among those of the report; join those of the ranks."""
+        self._shown.drop_after(kept)
+        joined = ShownImages(self.keep_worst)
+        for items in all_gather_object(self._shown.items):
             joined.extend(items)
-        self.worst = joined.items
+        self.shown = joined.items
 
     def compute_metrics(self, results: list) -> dict:
         """Compute the metrics and write the files.
@@ -162,7 +163,7 @@ class CalibrationMetric(StreamingMetric):
         super()._reset()
         # Some of them may turn out to be repeated images.
         spare = self.PENDING if self.keep_worst else 0
-        self._worst = WorstImages(self.keep_worst + spare)
+        self._shown = ShownImages(self.keep_worst + spare)
 
     def _write(self, draw: bool) -> None:
         """Write the JSON file and the diagrams, and show the diagrams."""

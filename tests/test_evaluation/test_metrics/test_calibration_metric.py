@@ -155,7 +155,7 @@ def test_what_is_kept_does_not_grow_with_images():
     for i in range(12):
         metric.process({}, [sample(i)])
     assert len(metric._pending) == metric.PENDING
-    assert len(metric._worst.items) == 2 + metric.PENDING
+    assert len(metric._shown.items['over']) == 2 + metric.PENDING
 
 
 def test_worst_images_are_the_most_over_confident():
@@ -163,8 +163,8 @@ def test_worst_images_are_the_most_over_confident():
     metric, _ = measured(samples, keep_worst=2)
     oe = {s['img_path']: pooled([s])['oe'] for s in samples}
     expected = sorted(oe, key=oe.get, reverse=True)[:2]
-    assert [item['name'] for item in metric.worst] == expected
-    item = metric.worst[0]
+    assert [item['name'] for item in metric.shown['over']] == expected
+    item = metric.shown['over'][0]
     chosen = next(s for s in samples if s['img_path'] == item['name'])
     prob = chosen['seg_logits']['data'][0].numpy()
     assert np.abs(item['prob'] / 65535 - prob).max() < 1e-5

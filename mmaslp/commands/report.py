@@ -1,0 +1,65 @@
+"""Write one page of several results, which may come from different times.
+
+The files are results of a test (calibration_test.json), of `mmaslp eval-maps --json`,
+or of earlier reports (x.report.json), which bring their pictures. Results of the same
+images are compared image by image.
+
+Example:
+    mmaslp report bce/eval/test/calibration_test.json aslp.report.json -o page.html
+"""
+
+import argparse
+
+from ..apis.report import PICTURES, json_beside, write_report
+from ..apis.report_entries import file_entries
+from ..utils.outputs import check_outputs
+
+__all__ = ['add_arguments', 'run']
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument('results', nargs='+', help='files of results or reports')
+    parser.add_argument(
+        '-o', '--out', required=True, metavar='FILE', help='the page to write (HTML)'
+    )
+    parser.add_argument(
+        '--name', nargs='+', help='names of the models, one for each file'
+    )
+    parser.add_argument('--title', default='Calibration report')
+    parser.add_argument(
+        '--baseline',
+        default='',
+        metavar='NAME',
+        help='the model that others are compared with first; defaults to the first one',
+    )
+    parser.add_argument(
+        '--pictures',
+        type=int,
+        default=PICTURES,
+        help='how many images to show per set and reason, defaults to 6',
+    )
+    parser.add_argument(
+        '--paths', action='store_true', help='keep absolute paths in the report'
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read the results and write the page."""
+    check_outputs(
+        {
+            '--out': (args.out, 'report'),
+            '--out (JSON)': (json_beside(args.out), 'result'),
+        },
+        args.results,
+    )
+    entries = file_entries(args.results, args.name)
+    write_report(
+        args.out,
+        entries,
+        title=args.title,
+        baseline=args.baseline,
+        pictures=args.pictures,
+        paths=args.paths,
+    )
+    print(f'report: {args.out}\nits JSON: {json_beside(args.out)}')

@@ -1,0 +1,60 @@
+'use strict';
+document.documentElement.classList.add('scripted');
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+// Tables: a click on a heading sorts; undefined values stay last.
+for (const button of all('th > button')) button.addEventListener('click', () => {
+  const head = button.parentElement, table = head.closest('table');
+  const up = head.getAttribute('aria-sort') !== 'ascending';
+  for (const each of all('th[aria-sort]', table)) each.setAttribute('aria-sort', 'none');
+  head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
+  const value = row => row.cells[head.cellIndex].dataset.sort;
+  const compare = (a, b) => a - b || a.localeCompare(b);
+  table.tBodies[0].append(...all('tbody tr', table).sort((one, two) => {
+    const a = value(one), b = value(two);
+    return !a || !b ? !a - !b : (up ? 1 : -1) * compare(a, b);
+  }));
+});
+
+// Differences: the table of the chosen baseline.
+const choice = document.querySelector('#baseline');
+const choose = () => all('[data-baseline]').forEach(
+  each => { each.hidden = each.dataset.baseline !== choice.value; });
+if (choice) { choice.addEventListener('change', choose); choose(); }
+
+// Diagrams: the value under the pointer or with the focus; arrow keys move on.
+for (const chart of all('svg.chart')) {
+  const marks = all('.mark', chart), out = chart.parentElement.querySelector('output');
+  const show = event => {
+    const mark = event.target.closest('.mark');
+    if (mark) out.textContent = mark.querySelector('title').textContent;
+  };
+  chart.addEventListener('pointerover', show);
+  chart.addEventListener('focusin', show);
+  chart.addEventListener('keydown', event => {
+    const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
+    if (!step || !marks.length) return;
+    event.preventDefault();
+    const at = marks.indexOf(document.activeElement);
+    marks[at < 0 ? 0 : (at + step + marks.length) % marks.length].focus();
+  });
+}
+
+// Pictures: one large, arrow keys go through all panels of its image.
+const dialog = document.querySelector('dialog');
+let panels, at;
+const enlarge = to => {
+  at = (to + panels.length) % panels.length;
+  const {src, alt} = panels[at].querySelector('img');
+  Object.assign(dialog.querySelector('img'), {src, alt});
+  dialog.querySelector('figcaption').textContent = alt;
+};
+for (const button of all('button.zoom')) button.addEventListener('click', () => {
+  panels = all('button.zoom', button.closest('.shown'));
+  enlarge(panels.indexOf(button));
+  dialog.showModal();
+});
+dialog.querySelector('.close').addEventListener('click', () => dialog.close());
+dialog.addEventListener('keydown', event => {
+  enlarge(at + ({ArrowRight: 1, ArrowLeft: -1}[event.key] || 0));
+});
