@@ -9,6 +9,7 @@ replaces the text block that follows it, and the pictures of the page are renewe
 
 import argparse
 import contextlib
+import glob
 import io
 import os
 import re
@@ -25,6 +26,9 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / 'docs' / 'tutorials'
 BLOCK = re.compile(r'^```(python|console|text)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+LOG = re.compile(
+    r'.* - mmengine - .*\n', re.DOTALL
+)  # what the host says before a result
 PICTURE = re.compile(r'!\[[^]]*\]\((\S+)\)')
 SCRIPTS = {
     'compare': 'compare_results',
@@ -38,7 +42,7 @@ def run_command(line: str) -> str:
     Raises:
         RuntimeError: If it fails, with all that it said.
     """
-    _, command, *args = shlex.split(line)
+    command, *args = arguments(line)
     done = subprocess.run(
         [sys.executable, str(script(command)), *args],
         capture_output=True,
@@ -48,6 +52,12 @@ def run_command(line: str) -> str:
     if done.returncode:
         raise RuntimeError(f'{line}\n{done.stdout}{done.stderr}')
     return done.stdout
+
+
+def arguments(line: str) -> list[str]:
+    """The words behind ``mmaslp``, with patterns of files replaced as a shell does."""
+    _, *words = shlex.split(line)
+    return [found for word in words for found in sorted(glob.glob(word)) or [word]]
 
 
 def script(command: str) -> Path:
@@ -84,7 +94,9 @@ def run_page(
                 exec(compile(block, '<tutorial>', 'exec'), names)
         for line in re.findall(r'^\$ (mmaslp (?:.*\\\n)*.*)', block, re.MULTILINE):
             printed.write(command(line.replace('\\\n', ' ')))
-        output = [line.rstrip() for line in printed.getvalue().splitlines()]
+        output = [
+            line.rstrip() for line in LOG.sub('', printed.getvalue()).splitlines()
+        ]
         if output:
             said.append('\n'.join(output).strip('\n') + '\n')
         return match[0]

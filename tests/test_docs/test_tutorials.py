@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -50,8 +49,8 @@ def test_every_tutorial_is_run(tutorials):
 @pytest.mark.parametrize('name', SHORT)
 def test_tutorial(name, tutorials, tmp_path, monkeypatch):
     def command(line):
-        _, what, *args = shlex.split(line)
-        if what in ('train', 'test', 'fit-temperature', 'show-levels'):
+        what, *args = tutorials.arguments(line)
+        if what in ('train', 'test', 'fit-temperature'):
             args += ['--cfg-options', *CONFIG]
         done = run_script(tutorials.script(what), *args)
         assert done.returncode == 0, f'{line}\n{done.stdout}{done.stderr}'
