@@ -36,6 +36,7 @@ class BinaryCalibration(SumMetric):
         - target: same shape, of {0, 1, ignore_index}.
 
     Example:
+        >>> import torch
         >>> metric = BinaryCalibration('ece')
         >>> metric.update(torch.tensor([0.9, 0.8, 0.3]), torch.tensor([1, 0, 0]))
         >>> metric.compute()

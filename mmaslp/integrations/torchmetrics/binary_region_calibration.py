@@ -36,6 +36,7 @@ class BinaryRegionCalibration(SumMetric):
         - target: same shape, of {0, 1, ignore_index}.
 
     Example:
+        >>> import torch
         >>> target = torch.zeros(1, 64, 64)
         >>> target[..., 32:] = 1
         >>> metric = BinaryRegionCalibration('region0_share')
