@@ -79,7 +79,7 @@ def train(name, aslp, data, args):
     )
     trainer.fit(
         model,
-        DataLoader(data['train'], 10, shuffle=True),
+        DataLoader(data['train'], 4, shuffle=True),
         DataLoader(data['val'], 20),
         ckpt_path='last' if args.resume else None,
     )

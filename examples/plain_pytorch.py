@@ -71,9 +71,9 @@ def train(data, rule, epochs):
     """Train one network; return its figures on the test split."""
     torch.manual_seed(0)
     network = UNet()
-    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, epochs, power=0.9)
-    loader = DataLoader(data['train'], 10, shuffle=True)
+    loader = DataLoader(data['train'], 4, shuffle=True)
     aslp = ASLP(data['train'].names, rule=rule, warmup=5 * len(loader))
     criterion = SelfCalibratingBCE()
     for epoch in range(epochs):
@@ -88,7 +88,7 @@ def train(data, rule, epochs):
         schedule.step()
         found = measure(network, data['val'])
         aslp.observe(found['acc'], found['conf'])
-        if epoch % 10 == 9:
+        if epoch % 20 == 19:
             level = aslp.alpha.mean()
             print(f'{aslp.rule.name} epoch {epoch + 1}: {level=:.3f}', flush=True)
     return measure(network, data['test'])
@@ -97,7 +97,7 @@ def train(data, rule, epochs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--data', help='a folder; left out: built-in data')
-    parser.add_argument('--epochs', type=int, default=60)
+    parser.add_argument('--epochs', type=int, default=80)
     parser.add_argument('--size', type=int, default=64, help='a multiple of 8')
     args = parser.parse_args()
     data = load_splits(args.data, args.size)

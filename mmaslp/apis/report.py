@@ -59,7 +59,8 @@ def write_report(
         baseline,
         pictures,
     )
-    atomic_write(path, report_html(report))
+    # Names that are not UTF-8 are shown escaped.
+    atomic_write(path, report_html(report).encode(errors='backslashreplace'))
     atomic_write(json_beside(path), report.to_json() + '\n')
     return report
 

@@ -591,6 +591,22 @@ def test_a_fitted_temperature_is_said_before_it_is_written(image_folder, tmp_pat
     assert not list(tmp_path.glob('t.json*'))
 
 
+def test_names_that_are_not_utf8(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b'\xff.png')
+    for folder in ('maps', 'masks'):
+        os.mkdir(folder)
+        image = Image.fromarray(np.eye(8, dtype=np.uint8) * 255)
+        image.save(os.path.join(folder, name), 'PNG')
+    Path('r.html').write_text('<!doctype html>old')
+    write_level_table('x.csv', [name], np.zeros(1))
+    assert b'\xff.png' in Path('x.csv').read_bytes()
+    args = ('maps', 'masks', '--report', 'r.html', '--json', 'r.json')
+    assert tool('eval_maps.py', *args, '--resamples', '0') == 0
+    assert len(Path('r.html').read_text(encoding='utf-8')) > 1000
+    assert json.loads(Path('r.json').read_text())['num_images'] == 1
+
+
 # Names of their own for each way of testing.
 
 

@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -73,6 +74,23 @@ def test_a_report_rebuilds_its_page(sections, tmp_path):
         for name in ('a.html', 'b.html')
     )
     assert one == two
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda result: result.pop('images'), 'A: its result has no table of images'),
+        (lambda result: result.update(ece=0.9), 'ece is 0.9, but its bins give'),
+    ],
+)
+def test_edited_reports_are_refused(change, message, sections, tmp_path):
+    path = tmp_path / 'a.html'
+    write_report(path, map_entries({'A': sections['B']}, pictures=0))
+    content = json.loads(json_beside(path).read_text())
+    change(content['entries'][0]['result'])
+    json_beside(path).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f'a.report.json: .*{message}'):
+        file_entries([json_beside(path)])
 
 
 def test_results_of_different_times_are_joined(sections, tmp_path):

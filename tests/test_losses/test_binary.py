@@ -211,9 +211,9 @@ def test_an_ignore_index_out_of_range_is_no_label_of_8_bits(batch):
     ('cfg', 'match'),
     [
         (dict(type='BrierLoss', reduction='avg'), 'reduction'),
-        (dict(type='BrierLoss', class_weight=[1.0]), 'two numbers'),
-        (dict(type='BrierLoss', class_weight=1.0), 'two numbers'),
-        (dict(type='BrierLoss', class_weight=[1.0, math.nan]), 'two numbers'),
+        (dict(type='BrierLoss', class_weight=[1.0]), 'class_weight'),
+        (dict(type='BrierLoss', class_weight=1.0), 'class_weight'),
+        (dict(type='BrierLoss', class_weight=[1.0, math.nan]), 'class_weight'),
         (dict(type='BrierLoss', loss_weight=math.nan), 'loss_weight must be a number'),
         (dict(type='BrierLoss', loss_weight='1'), 'loss_weight must be a number'),
         (
@@ -242,7 +242,7 @@ def test_an_ignore_index_out_of_range_is_no_label_of_8_bits(batch):
         (dict(type='ML1ACELoss', ace_weight=math.nan), 'ace_weight must be a number'),
         (dict(type='NACLLoss', distance='l3'), 'distance must be one of l1, l2'),
         (dict(type='NACLLoss', kernel_size=2), 'odd'),
-        (dict(type='NACLLoss', kernel_size=3.0), 'odd'),
+        (dict(type='NACLLoss', kernel_size=3.0), 'an integer'),
         (dict(type='NACLLoss', lam=-1), 'lam must be a number of at'),
         (dict(type='SVLSLoss', sigma=0), 'sigma must be a number above 0'),
         (dict(type='CRaCLoss', margin=0), 'margin must be a number above 0'),

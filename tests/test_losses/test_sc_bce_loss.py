@@ -341,7 +341,7 @@ def test_another_batch_than_the_hook_drew_for():
         (dict(beta=0), 'beta'),
         (dict(beta=2.5), 'beta'),
         (dict(beta='XX'), 'HI, SI, M, DM'),
-        (dict(alpha=-0.1), 'probability'),
+        (dict(alpha=-0.1), 'alpha must be a number'),
         (dict(alpha=0.5), 'would flip'),
         (dict(eps=1.0), 'eps'),
         (dict(eps='0.1'), 'eps must be a number in'),

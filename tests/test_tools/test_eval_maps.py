@@ -383,7 +383,7 @@ def test_long_lists_are_cut(folders, capsys):
         (['--json', 'no/where/x.json'], 'folder does not exist'),
         (['--report', 'no/where/x.html'], 'folder does not exist'),
         (['--images', 'no/where'], 'no such folder'),
-        (['--resamples', '-1'], 'negative'),
+        (['--resamples', '-1'], 'resamples must be'),
     ],
 )
 def test_bad_options(folders, capsys, options, words):

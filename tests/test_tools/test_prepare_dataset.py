@@ -36,6 +36,8 @@ def test_synthetic(tool, tmp_path):
 
 
 def test_problems_are_messages(tool, tmp_path, capsys):
-    args = ['hku-is', '--source', str(tmp_path), '--out', str(tmp_path / 'out')]
+    source = tmp_path / 'source'
+    source.mkdir()
+    args = ['hku-is', '--source', str(source), '--out', str(tmp_path / 'out')]
     assert tool.main(args) == 2
     assert 'error: no HKU-IS data' in capsys.readouterr().err

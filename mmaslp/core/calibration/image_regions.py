@@ -103,7 +103,10 @@ class ImageRegions:
         Raises:
             ValueError: See :class:`ImageRegions`.
         """
-        sums = np.asarray(content['sums'])
+        try:
+            sums = np.asarray(content['sums'])
+        except ValueError as error:
+            raise ValueError('the regions of images differ in length') from error
         if sums.size and not np.issubdtype(sums.dtype, np.integer):
             raise ValueError('the regions of an image hold what is no integer')
         return cls(content['edges'], sums)

@@ -41,6 +41,7 @@ class BinaryTemperature(SumMetric):
         - target: same shape, of {0, 1, ignore_index}.
 
     Example:
+        >>> import torch
         >>> metric = BinaryTemperature('temperature')
         >>> metric.update(torch.tensor([4.0, 4, 4, -4]), torch.tensor([1, 1, 0, 0]))
         >>> metric.compute()  # about the T of sigmoid(4 / T) = 3 / 4

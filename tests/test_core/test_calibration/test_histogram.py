@@ -362,7 +362,7 @@ def test_extremes_do_not_give_infinity():
 
 
 def test_bad_mode():
-    with pytest.raises(ValueError, match="'top_label' or 'positive'"):
+    with pytest.raises(ValueError, match='one of top_label, positive'):
         CalibrationHistogram().compute(mode='both')
 
 

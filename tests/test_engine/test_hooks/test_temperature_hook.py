@@ -357,7 +357,7 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match='not both'):
         TemperatureHook(temperature=2.0, file='x.json')
     for value in (0, -1, math.inf, math.nan, '2'):
-        with pytest.raises(ValueError, match='finite number above 0'):
+        with pytest.raises(ValueError, match='temperature must be a number in'):
             TemperatureHook(temperature=value)
     with pytest.raises(ValueError, match='unit of the regions'):
         TemperatureHook(temperature={**BY_REGION.record(), 'unit': 'pixels'})

@@ -118,7 +118,7 @@ def test_sums_survive_other_types_of_the_module(make):
     ('make', 'arguments', 'message'),
     [
         (BinaryCalibration, dict(metric='eze'), 'metric must be one of ece, oe'),
-        (BinaryCalibration, dict(mode='all'), "mode must be one of .*'positive'"),
+        (BinaryCalibration, dict(mode='all'), 'mode must be one of .*positive'),
         (BinaryCalibration, dict(bins=0), 'bins'),
         (BinaryRegionCalibration, dict(edges=[2, 1]), 'ascending'),
         (BinaryRegionCalibration, dict(metric='region9_gap'), 'region4_gap'),
