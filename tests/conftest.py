@@ -1,5 +1,6 @@
 """Fixtures; what needs a host stands in ``toy.py``, so that the core runs without."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def no_run_goes_on():
         from mmengine.logging import MessageHub
 
         MessageHub.get_current_instance().pop_info('loop_stage')
+
+
+def pytest_configure():
+    # A shell starts jobs in the background deaf to Ctrl-C; the tests of it need it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

@@ -59,7 +59,8 @@ def test_example(name, folder, monkeypatch, capsys):
         assert 0 <= ece < 1 and 0 <= region < 1 and 0 <= over < 1
         assert 0 < accuracy < 1 and nll > 0
     # Two epochs are warm-up. In Lightning, ASLP also chooses the order of the images.
-    assert (figures['BCE'] == figures[method]) == (name != 'lightning_smp')
+    if name != 'lightning_smp':
+        assert figures['BCE'] == figures[method]
 
 
 def test_an_example_fits_on_two_screens():

@@ -115,11 +115,17 @@ def _check_arguments(name: str, sources: Sequence[str], split: Split) -> None:
 
 
 def _check_place(name: str, sources: Sequence[str], out: str) -> None:
-    """Refuse to write into a source; a set that is in its place already may stay."""
+    """Refuse to write into a folder of images.
+
+    The source of a published set is the folder of its downloads, which may also hold
+    the sets in their place.
+    """
+    if name != 'folder':
+        return
     place = osp.realpath(out)
     for source in map(osp.realpath, sources):
         inside = place.startswith(osp.join(source, ''))
-        if inside or (place == source and name == 'folder'):
+        if inside or place == source:
             raise ValueError(
                 f'--out {out} is {"inside of" if inside else "the same folder as"} '
                 f'--source {source}, and sources are never changed: write to another '

@@ -181,7 +181,7 @@ def test_bad_folders_and_files(folders):
 def test_temperatures_that_are_none(tmp_path):
     assert find_temperature('2.5') == 2.5
     for given in ('0', '-1', 'nan', 'inf'):
-        with pytest.raises(ValueError, match='finite number above 0'):
+        with pytest.raises(ValueError, match='temperature must be a number in'):
             find_temperature(given)
     with pytest.raises(FileNotFoundError, match='no temperature at'):
         find_temperature(str(tmp_path / 't.json'))

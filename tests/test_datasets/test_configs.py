@@ -39,7 +39,7 @@ def test_built_in_data(data_root):
         dataset = DATASETS.build({**dataset, 'data_root': data_root})
         sizes[name] = len(dataset)
         assert not dataset[0]['data_samples'].gt_sem_seg.data.any()
-    assert sizes == {'train': 60, 'val': 60, 'test': 100, 'synthetic-ood': 60}
+    assert sizes == {'train': 60, 'val': 240, 'test': 300, 'synthetic-ood': 60}
 
 
 @pytest.mark.parametrize('name', ['synthetic_sod', 'sod_folder', 'duts'])

@@ -54,7 +54,12 @@ def test_sets_side_by_side(tmp_path, write_pairs):
 def test_missing_folder_says_where_it_looked_and_what_to_fetch(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         find_folders(str(tmp_path), 'DUTS-TE')
-    for part in (str(tmp_path), 'DUTS-TE/DUTS-TE-Image', 'DUTS-TE.zip', 'prepare_'):
+    for part in (
+        str(tmp_path),
+        'DUTS-TE/DUTS-TE-Image',
+        'DUTS-TE.zip',
+        'mmaslp prepare',
+    ):
         assert part in str(error.value)
     with pytest.raises(FileNotFoundError, match='does not exist'):
         find_folders(str(tmp_path / 'nowhere'))

@@ -127,7 +127,7 @@ def test_jpeg_of_labels_is_refused(tmp_path, quality):
 
 def test_ignored_edges_need_a_label_that_fits(tmp_path):
     path = save(tmp_path / 'm.png', anti_aliased())
-    with pytest.raises(ValueError, match=r'ignore_index in \[0, 255\].*not -1'):
+    with pytest.raises(ValueError, match=r'ignore_index must be .*\[2, 255\], got -1'):
         read_binary_mask(path, grey_edge='ignore', ignore_index=-1)
     assert read_binary_mask(path, ignore_index=-1).max() == 1
 

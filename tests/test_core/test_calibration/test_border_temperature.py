@@ -217,9 +217,9 @@ def test_record_goes_around():
         (dict(kind='size'), 'kind of the regions'),
         (dict(unit='pixels'), 'unit of the regions'),
         (dict(temperatures=[1, 2]), 'make 3 bands, but there are 2'),
-        (dict(temperatures=[1, 0, 2]), 'above 0, not 0'),
-        (dict(temperatures=[1, math.nan, 2]), 'above 0, not nan'),
-        (dict(temperatures='123'), "above 0, not '1'"),
+        (dict(temperatures=[1, 0, 2]), 'a number in .*, got 0'),
+        (dict(temperatures=[1, math.nan, 2]), 'a number in .*, got nan'),
+        (dict(temperatures='123'), "a number in .*, got '1'"),
         (dict(temperatures=2.0), 'must be a list'),
         (dict(temperatures=None), 'must be a list'),
         (dict(edges=[4, 2]), 'ascend'),
@@ -240,5 +240,5 @@ def test_records_that_lack_something():
         with pytest.raises(ValueError, match=key):
             as_temperature({k: v for k, v in record.items() if k != key})
     for other in ([1, 2], None, True, 'x'):
-        with pytest.raises(ValueError, match='finite number above 0'):
+        with pytest.raises(ValueError, match='temperature must be a number in'):
             as_temperature(other)
