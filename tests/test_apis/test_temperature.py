@@ -213,7 +213,7 @@ def test_what_is_given_is_applied(trained, tmp_path):
         assert apply_temperature(cfg, '2.5') == 2.5
     hooks = [h for h in cfg.custom_hooks if h.type == 'TemperatureHook']
     assert hooks == [dict(type='TemperatureHook', temperature=2.5)]
-    with pytest.raises(ValueError, match='temperature must be a number in .*, got -1'):
+    with pytest.raises(ValueError, match=r'temperature must be a number in .*, got -1'):
         apply_temperature(cfg, '-1')
     with pytest.raises(FileNotFoundError, match='no temperature at'):
         apply_temperature(cfg, '')
