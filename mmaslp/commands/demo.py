@@ -1,6 +1,6 @@
 """Train the demo network with BCE and with ASLP, and compare their calibration.
 
-The data are built in; about four minutes on a laptop with the defaults.
+The data are built in; about five minutes on two cores with the defaults.
 
 Example:
     mmaslp demo --epochs 20
