@@ -3,12 +3,15 @@
 import argparse
 import os
 
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
+
+from ..apis.config import load_config, set_work_dir
 
 __all__ = [
     'add_cfg_options',
     'add_host_arguments',
     'add_trust',
+    'config_of_run',
     'prepare_launcher',
 ]
 
@@ -99,3 +102,26 @@ def prepare_launcher(args: argparse.Namespace) -> None:
             f'--launcher {args.launcher}: {", ".join(missing)} is not set, which the '
             f'launcher does: start with `{start}`, or leave out --launcher'
         )
+
+
+def config_of_run(args: argparse.Namespace) -> Config:
+    """Read the config of a command and apply what :func:`add_host_arguments` added.
+
+    Args:
+        args (argparse.Namespace): With ``config`` and ``quiet`` besides.
+
+    Returns:
+        Config: With ``launcher`` and ``work_dir`` set.
+
+    Raises:
+        FileNotFoundError: See :func:`~mmaslp.apis.config.load_config`.
+        ImportError: See there.
+        ValueError: See there; or see :func:`prepare_launcher`.
+    """
+    prepare_launcher(args)
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.quiet:
+        cfg.log_level = 'WARNING'
+    set_work_dir(cfg, args.config, args.work_dir)
+    return cfg

@@ -12,6 +12,7 @@ import argparse
 from ..apis.maps import check_outputs, evaluate_folders, write_outputs
 from ..evaluation.protocol import PROTOCOLS
 from ..visualization.text_table import format_table
+from .parser import add_max_value
 from .threads import one_thread
 
 __all__ = ['add_arguments', 'run']
@@ -42,13 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="'released' stretches every map to [0, 1] first, as published numbers "
         'are computed; it changes the probabilities that are measured',
     )
-    parser.add_argument(
-        '--max-value',
-        type=float,
-        metavar='V',
-        help='the stored value that stands for probability 1 (100 for per cent), if it '
-        'is not 255, 65535 or, for floats, 1',
-    )
+    add_max_value(parser)
     parser.add_argument('--bins', type=int, default=10, help='defaults to 10')
     parser.add_argument('--sod', action='store_true', help='F-, E-, S-measure, MAE')
     parser.add_argument(

@@ -8,10 +8,9 @@ import argparse
 
 from mmengine.dist import is_main_process
 
-from ..apis.config import load_config, set_work_dir
 from ..apis.temperature import REGIONS, fit_checkpoint
 from ..utils.temperature_file import temperature_path
-from .arguments import add_host_arguments, add_trust, prepare_launcher
+from .arguments import add_host_arguments, add_trust, config_of_run
 from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'run']
@@ -38,12 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit, and print what it gains."""
-    prepare_launcher(args)
-    cfg = load_config(args.config, args.cfg_options)
-    cfg.launcher = args.launcher
-    if args.quiet:
-        cfg.log_level = 'WARNING'
-    set_work_dir(cfg, args.config, args.work_dir)
+    cfg = config_of_run(args)
     cfg.load_from = args.checkpoint
     fit_checkpoint(cfg, args.out, args.regions, trust_checkpoint=args.trust_checkpoint)
     if is_main_process():

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from ..utils.names import nearest
 
-__all__ = ['CONFIG_HELP', 'CommandParser']
+__all__ = ['CONFIG_HELP', 'CommandParser', 'add_max_value']
 
 CONFIG_HELP = 'config file, or a config of the package such as mmaslp::demo/bce.py'
 
@@ -40,3 +40,14 @@ class CommandParser(argparse.ArgumentParser):
                 known = re.findall(r'(?<![\w-])--[\w-]+', self.format_help())
                 return nearest(wrong.split('=')[0], known)
         return ''
+
+
+def add_max_value(parser: argparse.ArgumentParser) -> None:
+    """Add ``--max-value``, of maps on disk."""
+    parser.add_argument(
+        '--max-value',
+        type=float,
+        metavar='V',
+        help='the stored value that stands for probability 1 (100 for per cent), if it '
+        'is not 255, 65535 or, for floats, 1',
+    )

@@ -13,6 +13,7 @@ import argparse
 from ..apis.recalibration import find_temperature, fit_maps, recalibrate_maps
 from ..apis.temperature import REGIONS
 from ..core.calibration.border_temperature import temperature_text
+from .parser import add_max_value
 from .threads import one_thread
 
 __all__ = ['add_arguments', 'run']
@@ -44,13 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='with --with: the single temperature of a file that has them by region',
     )
-    parser.add_argument(
-        '--max-value',
-        type=float,
-        metavar='V',
-        help='the stored value that stands for probability 1 (100 for per cent), if it '
-        'is not 255, 65535 or, for floats, 1',
-    )
+    add_max_value(parser)
     parser.add_argument('--out', metavar='DIR', help='with --with: where to write')
 
 

@@ -10,7 +10,6 @@ import os.path as osp
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from ..apis.config import load_config, set_work_dir
 from ..apis.report import PICTURES, json_beside, write_report
 from ..apis.report_entries import test_entries
 from ..apis.result_folders import results_folder
@@ -25,7 +24,7 @@ from ..apis.testing import (
 )
 from ..core.calibration.border_temperature import temperature_text
 from ..utils.outputs import check_outputs
-from .arguments import add_host_arguments, add_trust, prepare_launcher
+from .arguments import add_host_arguments, add_trust, config_of_run
 from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'run']
@@ -81,7 +80,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Test, then print the table and where the files are."""
-    prepare_launcher(args)
     cfg = _make_config(args)
     results = evaluate(
         cfg,
@@ -118,11 +116,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _make_config(args: argparse.Namespace) -> Config:
     """Read the config and apply the options."""
-    cfg = load_config(args.config, args.cfg_options)
-    cfg.launcher = args.launcher
-    if args.quiet:
-        cfg.log_level = 'WARNING'
-    set_work_dir(cfg, args.config, args.work_dir)
+    cfg = config_of_run(args)
     inputs = [cfg.filename, args.checkpoint, args.temperature]
     cfg.load_from = args.checkpoint
     cfg.resume = False

@@ -6,10 +6,9 @@ Example:
 
 import argparse
 
-from ..apis.config import load_config, set_work_dir
 from ..apis.training import run_training
 from ..utils.checkpoint import numbered_checkpoints
-from .arguments import add_host_arguments, add_trust, prepare_launcher
+from .arguments import add_host_arguments, add_trust, config_of_run
 from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'kept', 'run']
@@ -37,12 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train."""
-    prepare_launcher(args)
-    cfg = load_config(args.config, args.cfg_options)
-    cfg.launcher = args.launcher
-    if args.quiet:
-        cfg.log_level = 'WARNING'
-    set_work_dir(cfg, args.config, args.work_dir)
+    cfg = config_of_run(args)
     args.work_dir = cfg.work_dir  # what `kept` looks into
     run_training(
         cfg,
