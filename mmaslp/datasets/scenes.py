@@ -10,6 +10,7 @@ from .textures import TEXTURES, blob, clouds, colours, paint, smooth
 __all__ = [
     'OUTLINE_ERROR',
     'SPLITS',
+    'WRONG_SHARE',
     'draw_split',
     'make_scene',
     'make_texture',
@@ -20,6 +21,8 @@ __all__ = [
 OUTLINE_ERROR = 0.025
 # Cells of the grid on which the displacement of an outline is drawn.
 OUTLINE_CELLS = 10
+# Of the training masks of the built-in set, see `wrong_masks`.
+WRONG_SHARE = 0.08
 # Of the built-in set, in the order that seeds their images.
 SPLITS = ('train', 'val', 'test', 'ood')
 

@@ -12,7 +12,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from ..core.validation import check_choice, check_integer, check_number
-from .scenes import OUTLINE_ERROR, SPLITS, draw_split, wrong_masks
+from .scenes import OUTLINE_ERROR, SPLITS, WRONG_SHARE, draw_split, wrong_masks
 from .sod import SODDataset
 
 __all__ = ['SyntheticSODDataset', 'make_synthetic_sod']
@@ -23,7 +23,6 @@ MANIFEST = 'manifest.json'
 # Enough for validation and test that their own sampling error is small beside what
 # is compared.
 NUM_IMAGES = dict(zip(SPLITS, (60, 240, 300, 60)))
-WRONG_SHARE = 0.08
 
 
 def make_synthetic_sod(

@@ -10,13 +10,12 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ..datasets.masks import read_binary_mask
-from ..datasets.scenes import draw_split
+from ..datasets.scenes import WRONG_SHARE, draw_split
 
 __all__ = ['BinaryPairs', 'load_splits']
 
 # So few training images that a network over-fits them within a minute.
 _NUM_IMAGES = {'train': 24, 'val': 60, 'test': 100}
-_WRONG_SHARE = 0.08
 
 
 class BinaryPairs(Dataset):
@@ -55,7 +54,7 @@ class BinaryPairs(Dataset):
         """
         if number is None:
             number = _NUM_IMAGES[split]
-        drawn = draw_split(split, number, size, seed, _WRONG_SHARE)
+        drawn = draw_split(split, number, size, seed, WRONG_SHARE)
         return cls(
             (f'{split}/{i:05d}', image, mask // 255)
             for i, (image, mask) in enumerate(drawn)
