@@ -33,7 +33,7 @@ class Setting:
         epochs (int, optional): Length of the training, else that of the config. The end
             of the schedule moves with it.
         val_interval (int, optional): Epochs between two validations, else that of the
-            config.
+            config. A method may have its own.
         train_images (int, optional): Train on the first N images only.
         size (int, optional): Side of the images in pixels, else that of the config.
         loader_workers (int): Processes that load images, for each run.
@@ -71,7 +71,7 @@ class Job:
             config.
         ood (tuple[str, ...]): Folders of sets without objects.
         method (str): Name of the method.
-        spec (dict): ``loss``, ``hook`` (see methods.py).
+        spec (dict): ``loss``, ``hook`` and perhaps ``val_interval`` (see methods.py).
         seed (int): Seed of the weights, the order and the draws.
         out (Path): Folder of all runs.
         post_hoc (tuple[str, ...]): What is fitted to the trained network and tested
@@ -261,8 +261,9 @@ def make_config(job: Job) -> Config:
             if scheduler.get('end') == cfg.train_cfg.max_epochs:
                 scheduler['end'] = setting.epochs
         cfg.train_cfg.max_epochs = setting.epochs
-    if setting.val_interval:
-        cfg.train_cfg.val_interval = setting.val_interval
+    interval = job.spec.get('val_interval', setting.val_interval)
+    if interval:
+        cfg.train_cfg.val_interval = interval
     cfg.default_hooks.checkpoint.update(
         interval=-(-cfg.train_cfg.max_epochs // 4), max_keep_ckpts=2, save_last=True
     )

@@ -1,7 +1,8 @@
 """Methods to compare: the ``loss_decode`` and the ``custom_hooks`` of each.
 
 ``docs/methods.md`` explains them. Methods that draw have ``ASLPHook``: all heads share
-the draw, and a resumed run repeats it.
+the draw, and a resumed run repeats it. Those by region validate after every epoch,
+because only a validation moves their levels.
 """
 
 from typing import Any
@@ -13,6 +14,11 @@ def _sc_bce(hook: dict | None = None, **kwargs: Any) -> dict[str, Any]:
     return dict(
         loss=dict(type='SCBCELoss', **kwargs), hook=dict(hook) if hook else None
     )
+
+
+def _by_region(**options: Any) -> dict[str, Any]:
+    hook = dict(type='ASLPHook', rule='FB', regions='border', **options)
+    return dict(_sc_bce(hook, beta='HI'), val_interval=1)
 
 
 def _other(kind: str, hook: dict | None = None, **kwargs: Any) -> dict[str, Any]:
@@ -36,9 +42,8 @@ METHODS: dict[str, dict] = {
     'aslp_fb_median': _sc_bce(
         dict(type='ASLPHook', rule='FB', gap='median'), beta='HI'
     ),
-    'aslp_fb_border': _sc_bce(
-        dict(type='ASLPHook', rule='FB', regions='border'), beta='HI'
-    ),
+    'aslp_fb_border': _by_region(),
+    'aslp_fb_border_levels': _by_region(max_temperature=1.0),
     'focal': _other('BinaryFocalLoss', gamma=2.0),
     'brier': _other('BrierLoss'),
     'mbls': _other('MbLSLoss', margin=10.0, lam=0.1),

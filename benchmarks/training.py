@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from jobs import VALIDATION, Job, check_jobs, make_config
 from mmengine.runner import find_latest_checkpoint
@@ -66,11 +67,22 @@ def run(job: Job) -> None:
         alpha=None
         if levels is None
         else [round(a, 5) for a in levels['alpha'].tolist()],
+        **_by_region(levels),
         seconds=dict(train=trained, test=time.monotonic() - start - trained),
         date=time.strftime('%Y-%m-%d'),
     )
     job.check_unchanged()
     atomic_write(job.results, json.dumps(record) + '\n')
+
+
+def _by_region(levels: dict[str, Any] | None) -> dict[str, Any]:
+    """Levels of the bands and the training temperature at the end, if there are any."""
+    if levels is None or levels['profile'] is None:
+        return {}
+    return dict(
+        profile=levels['profile'].tolist(),
+        training_temperature=levels['temperature'].item(),
+    )
 
 
 def latest_checkpoint(folder: Path) -> str | None:

@@ -19,10 +19,13 @@ from .counter_rng import image_keys, image_uniform, iteration_keys
 from .exchange import exchange_margins
 from .perturbation import Perturbation, check_alpha, resolve_perturbation
 from .rules import Measured, Rule, make_rule
+from .rules.fb import MAX_TEMPERATURE
 
 __all__ = ['ASLP', 'check_regions']
 
-STATE_VERSION = 2
+# States of version 2 have no training temperature: theirs was 1.
+STATE_VERSION = 3
+READ_VERSIONS = (2, STATE_VERSION)
 _MEASURED = tuple(field.name for field in fields(Measured))
 
 
@@ -43,6 +46,8 @@ class ASLP:
     band of distance from the label's border (:func:`~mmaslp.core.border_bands`). The
     images' part :math:`\alpha_i` is 1 then, and the rule moves the levels of the bands,
     each by the gap that the validation measured in that band of the predicted border.
+    Where bands are under-confident without any smoothing, it raises the temperature of
+    the training loss.
 
     Args:
         ids (Iterable[str]): One string per training image, such as its path; repeated
@@ -66,6 +71,8 @@ class ASLP:
         bank (AlphaBank): The levels by image.
         profile (Tensor | None): With ``regions`` the levels of the bands, ``(B,)``,
             float64, the first at the border; else None.
+        temperature (Tensor): Training temperature T, scalar, float64: the loss is
+            ``T * BCE(z / T, t)``. 1 without ``regions``.
         measured (Measured | None): What the last validation measured.
         observed_step (int | None): Step of the last validation.
 
@@ -107,6 +114,7 @@ class ASLP:
         if self.regions:
             bands = len(BORDER_EDGES) + 1
             self.profile = torch.full((bands,), self.start, dtype=torch.float64)
+        self.temperature = torch.ones((), dtype=torch.float64)
         self.bank = AlphaBank(ids, 1.0 if self.regions else self.start)
         self.measured: Measured | None = None
         self.observed_step: int | None = None
@@ -172,6 +180,7 @@ class ASLP:
             beta=self.beta,
             step=step,
             profile=None if profile is None else profile.float(),
+            temperature=self.temperature.item(),
         )
 
     def update(self, draw: BatchDraw) -> list[str]:
@@ -292,9 +301,13 @@ class ASLP:
             _floats(region_share),
         )
         if self.profile is not None and self.observed_step >= self.warmup:
+            before = self.profile.clone()
             self.profile.copy_(
-                self.rule.step_profile(
-                    self.profile, beta=self.beta, measured=self.measured
+                self.rule.step_profile(before, beta=self.beta, measured=self.measured)
+            )
+            self.temperature.fill_(
+                self.rule.step_temperature(
+                    self.temperature.item(), before, measured=self.measured
                 )
             )
 
@@ -306,14 +319,15 @@ class ASLP:
             live tensor; ``seed``, ``settings`` of the rule, ``accuracy``,
             ``confidence``, ``median_gap``, ``landmark``, ``region_gaps`` and
             ``region_share`` (None before a validation), ``profile`` (float64, the live
-            tensor; None without ``regions``), ``steps``, ``observed_step`` and
-            ``version``.
+            tensor; None without ``regions``), ``temperature`` (float64, live),
+            ``steps``, ``observed_step`` and ``version``.
         """
         measured = self.measured
         return dict(
             **self.bank.state_dict(),
             **{name: getattr(measured, name, None) for name in _MEASURED},
             profile=self.profile,
+            temperature=self.temperature,
             version=STATE_VERSION,
             settings=self._settings(),
             seed=self.seed,
@@ -339,7 +353,7 @@ class ASLP:
         """
         try:
             version = state['version']
-            if version != STATE_VERSION:
+            if version not in READ_VERSIONS:
                 raise ValueError(f'it is of version {version}, not {STATE_VERSION}')
             seed = check_integer('seed', state['seed'])
             before = dict(state['settings'])
@@ -350,6 +364,9 @@ class ASLP:
             values = {name: state[name] for name in _MEASURED}
             measured = None if values['accuracy'] is None else Measured(**values)
             profile = self._saved_profile(state['profile'])
+            temperature = check_number(
+                'temperature', float(state.get('temperature', 1.0)), at_least=1
+            )
             found = self.bank.load_state_dict(state)
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f'the state of ASLP is damaged ({error})') from error
@@ -362,6 +379,7 @@ class ASLP:
         self.measured = self._if_enough(measured)
         if profile is not None and self.profile is not None:
             self.profile.copy_(profile)
+        self.temperature.fill_(temperature)
         self._report_load(state, before, found)
         return found
 
@@ -515,9 +533,16 @@ def check_regions(regions: str | None, rule: Rule) -> str | None:
         str | None: ``regions``.
 
     Raises:
-        ValueError: If it is something else, or the rule has no levels by region.
+        ValueError: If it is something else, the rule has no levels by region, or it
+            has an option that only they use.
     """
     if regions is None:
+        limit = rule.settings().get('max_temperature', MAX_TEMPERATURE)
+        if limit != MAX_TEMPERATURE:
+            raise ValueError(
+                f'max_temperature={limit:g} is for levels by region: add '
+                "regions='border', or leave it out"
+            )
         return None
     if regions != 'border':
         raise ValueError(f"regions must be 'border' or None, got {regions!r}")

@@ -255,10 +255,14 @@ class ASLPHook(Hook):
         path = self._export_path(runner)
         bank, profile = self.aslp.bank, self.aslp.profile
         if profile is not None:
-            _log(f'levels by region, from the border on: {profile.tolist()}')
+            _log(f'levels by region, from the border on: {self._levels_by_region()}')
             return
         write_level_table(path, bank.ids, bank.alpha.numpy())
         _log(f'levels of {len(bank)} images written to {path}')
+
+    def _levels_by_region(self) -> str:
+        temperature = self.aslp.temperature.item()
+        return f'{self.aslp.profile.tolist()}, training temperature {temperature:.4g}'
 
     def _export_path(self, runner: Any) -> str:
         return osp.join(runner.work_dir, self.export)
@@ -289,7 +293,7 @@ class ASLPHook(Hook):
                 'weights of this one with load_from'
             ) from error
         if self.aslp.profile is not None:
-            _log(f'resumed the levels by region {self.aslp.profile.tolist()}')
+            _log(f'resumed the levels by region {self._levels_by_region()}')
             return
         mean = self.aslp.alpha.mean().item()
         _log(f'resumed the levels of {found} images, mean {mean:.4f}')

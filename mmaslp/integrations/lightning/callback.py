@@ -202,13 +202,15 @@ class ASLPCallback(Callback):
         self._step += 1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the mean level, or that of each band."""
+        """Log the mean level, or those of the bands and the training temperature."""
         profile = self._learner.profile
         if profile is None:
             pl_module.log('aslp/alpha', self._learner.alpha.mean().float())
             return
         for band, level in enumerate(profile.float()):
             pl_module.log(f'aslp/alpha_region{band}', level)
+        temperature = self._learner.temperature.float()
+        pl_module.log('aslp/training_temperature', temperature)
 
     def on_validation_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
