@@ -11,19 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..regions import BORDER_EDGES
 from ..validation import check_integer, check_number, optional
 from .bank import AlphaBank
 from .batch import BatchDraw
 from .counter_rng import image_keys, image_uniform, iteration_keys
 from .exchange import exchange_margins
 from .perturbation import Perturbation, check_alpha, resolve_perturbation
+from .region_levels import RegionLevels, check_regions
 from .rules import Measured, Rule, make_rule
-from .rules.fb import MAX_TEMPERATURE
 
-__all__ = ['ASLP', 'check_regions']
+__all__ = ['ASLP']
 
-# States of version 2 have no training temperature: theirs was 1.
 STATE_VERSION = 3
 READ_VERSIONS = (2, STATE_VERSION)
 _MEASURED = tuple(field.name for field in fields(Measured))
@@ -69,10 +67,6 @@ class ASLP:
 
     Attributes:
         bank (AlphaBank): The levels by image.
-        profile (Tensor | None): With ``regions`` the levels of the bands, ``(B,)``,
-            float64, the first at the border; else None.
-        temperature (Tensor): Training temperature T, scalar, float64: the loss is
-            ``T * BCE(z / T, t)``. 1 without ``regions``.
         measured (Measured | None): What the last validation measured.
         observed_step (int | None): Step of the last validation.
 
@@ -110,11 +104,7 @@ class ASLP:
         self.visits = check_number('visits', visits, above=0)
         self.seed = check_integer('seed', seed)
         self.regions = check_regions(regions, self.rule)
-        self.profile: Tensor | None = None
-        if self.regions:
-            bands = len(BORDER_EDGES) + 1
-            self.profile = torch.full((bands,), self.start, dtype=torch.float64)
-        self.temperature = torch.ones((), dtype=torch.float64)
+        self._regions = RegionLevels(self.start) if self.regions else None
         self.bank = AlphaBank(ids, 1.0 if self.regions else self.start)
         self.measured: Measured | None = None
         self.observed_step: int | None = None
@@ -132,6 +122,22 @@ class ASLP:
     def alpha(self) -> Tensor:
         """Tensor: The live levels, ``(num_images,)``, float64, by hash of the id."""
         return self.bank.alpha
+
+    @property
+    def profile(self) -> Tensor | None:
+        """Tensor | None: With ``regions`` the live levels of the bands, else None.
+
+        ``(B,)``, float64, the first at the border.
+        """
+        return None if self._regions is None else self._regions.profile
+
+    @property
+    def temperature(self) -> float:
+        """float: Training temperature T >= 1; 1 without ``regions``.
+
+        The loss is ``T * BCE(z / T, t)``.
+        """
+        return 1.0 if self._regions is None else self._regions.temperature.item()
 
     @property
     def levels(self) -> dict[str, float]:
@@ -167,8 +173,10 @@ class ASLP:
             )
         keys = iteration_keys(hashes, self.seed, step)
         alpha = self.bank.alpha.numpy()[rows]
-        uniform, levels, profile = image_uniform(keys), alpha, self._draw_profile()
-        if profile is not None:
+        uniform, levels, profile = image_uniform(keys), alpha, None
+        if self._regions is not None:
+            share = getattr(self.measured, 'region_share', None)
+            profile = self._regions.with_mean(share)
             # Nested: where a band of an image is perturbed, those of higher levels are.
             uniform, levels = uniform[:, None], np.outer(alpha, profile.numpy())
         self._steps = step + 1
@@ -180,7 +188,7 @@ class ASLP:
             beta=self.beta,
             step=step,
             profile=None if profile is None else profile.float(),
-            temperature=self.temperature.item(),
+            temperature=self.temperature,
         )
 
     def update(self, draw: BatchDraw) -> list[str]:
@@ -207,7 +215,7 @@ class ASLP:
                 'criterion(logits, labels, draw), before update(draw)'
             )
         self._heard = True
-        moves = self.rule.learns and self.measured is not None and not self.regions
+        moves = self.rule.learns and self.measured is not None and not self._regions
         if not moves or draw.step is None or draw.step < self.warmup:
             return []
         rows, values = _batch(draw.rows, margin)
@@ -286,7 +294,8 @@ class ASLP:
                     f'{self.measured}'
                 )
                 return
-        self._check_regions(region_gap, region_share)
+        if self._regions is not None:
+            self._regions.check_measured(region_gap, region_share)
         landmark = self.rule.next_landmark(
             None if self.measured is None else self.measured.landmark,
             float(accuracy),
@@ -300,16 +309,8 @@ class ASLP:
             self._with_recent(_floats(region_gap)),
             _floats(region_share),
         )
-        if self.profile is not None and self.observed_step >= self.warmup:
-            before = self.profile.clone()
-            self.profile.copy_(
-                self.rule.step_profile(before, beta=self.beta, measured=self.measured)
-            )
-            self.temperature.fill_(
-                self.rule.step_temperature(
-                    self.temperature.item(), before, measured=self.measured
-                )
-            )
+        if self._regions is not None and self.observed_step >= self.warmup:
+            self._regions.step(self.rule, self.beta, self.measured)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors, numbers and strings, loadable with ``weights_only=True``.
@@ -319,15 +320,15 @@ class ASLP:
             live tensor; ``seed``, ``settings`` of the rule, ``accuracy``,
             ``confidence``, ``median_gap``, ``landmark``, ``region_gaps`` and
             ``region_share`` (None before a validation), ``profile`` (float64, the live
-            tensor; None without ``regions``), ``temperature`` (float64, live),
-            ``steps``, ``observed_step`` and ``version``.
+            tensor; None without ``regions``), ``temperature`` (as
+            ``profile``), ``steps``, ``observed_step`` and ``version``.
         """
         measured = self.measured
         return dict(
             **self.bank.state_dict(),
             **{name: getattr(measured, name, None) for name in _MEASURED},
             profile=self.profile,
-            temperature=self.temperature,
+            temperature=self._regions and self._regions.temperature,
             version=STATE_VERSION,
             settings=self._settings(),
             seed=self.seed,
@@ -363,10 +364,7 @@ class ASLP:
             )
             values = {name: state[name] for name in _MEASURED}
             measured = None if values['accuracy'] is None else Measured(**values)
-            profile = self._saved_profile(state['profile'])
-            temperature = check_number(
-                'temperature', float(state.get('temperature', 1.0)), at_least=1
-            )
+            by_region = self._saved_regions(state)
             found = self.bank.load_state_dict(state)
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f'the state of ASLP is damaged ({error})') from error
@@ -377,9 +375,8 @@ class ASLP:
             )
         self.seed, self._steps, self.observed_step = seed, steps, observed
         self.measured = self._if_enough(measured)
-        if profile is not None and self.profile is not None:
-            self.profile.copy_(profile)
-        self.temperature.fill_(temperature)
+        if self._regions is not None and by_region is not None:
+            self._regions.restore(*by_region)
         self._report_load(state, before, found)
         return found
 
@@ -397,26 +394,6 @@ class ASLP:
             regions=self.regions,
         )
 
-    def _check_regions(
-        self, gaps: Sequence[float] | None, shares: Sequence[float] | None
-    ) -> None:
-        if self.profile is None:
-            return
-        bands = len(self.profile)
-        for name, values, low in (
-            ('region_gap', gaps, -1.0),
-            ('region_share', shares, 0.0),
-        ):
-            if values is None and name == 'region_share':
-                continue
-            numbers = [] if values is None else [*map(float, values)]
-            if len(numbers) != bands or any(v < low or v > 1.0 for v in numbers):
-                raise ValueError(
-                    f'levels by region need {name} of the validation, {bands} numbers '
-                    f'in [{low:g}, 1], got {values}: give region_gap and region_share '
-                    "as RegionTable.compute()['predicted'] has them ('gap', 'share')"
-                )
-
     def _with_recent(
         self, gaps: tuple[float, ...] | None
     ) -> tuple[tuple[float, ...], ...]:
@@ -426,34 +403,16 @@ class ASLP:
         before = () if self.measured is None else self.measured.region_gaps
         return (*before, gaps)[-3:]
 
-    def _draw_profile(self) -> Tensor | None:
-        """Levels of the bands, and the mean one for labels without a border."""
-        if self.profile is None:
-            return None
-        share = getattr(self.measured, 'region_share', None)
-        if share is None:
-            mean = self.profile.mean()
-        else:
-            mean = self.profile @ torch.tensor(share, dtype=torch.float64)
-        return torch.cat([self.profile, mean[None]])
-
-    def _saved_profile(self, profile: Tensor | None) -> Tensor | None:
-        if (profile is None) != (self.profile is None):
+    def _saved_regions(self, state: dict[str, Any]) -> tuple[Tensor, float] | None:
+        """Levels by region of a state that has levels of the kind of this learner."""
+        if (state['profile'] is None) != (self._regions is None):
             raise ValueError(
                 "it has levels by region, this learner has none: give regions='border'"
-                if self.profile is None
+                if self._regions is None
                 else 'it has one level per image, this learner levels by region: take '
                 'regions away'
             )
-        if profile is None or self.profile is None:
-            return None
-        profile = profile.cpu().double()
-        if (
-            profile.shape != self.profile.shape
-            or not ((profile >= 0) & (profile <= 1)).all()
-        ):
-            raise ValueError(f'its profile is {profile.tolist()}')
-        return profile
+        return None if self._regions is None else self._regions.check_saved(state)
 
     def _report_load(self, state: dict[str, Any], before: dict, found: int) -> None:
         saved = state['alpha'].numel()
@@ -520,39 +479,3 @@ def _known(value: float | None) -> float | None:
 
 def _floats(values: Sequence[float] | None) -> tuple[float, ...] | None:
     return None if values is None else tuple(float(value) for value in values)
-
-
-def check_regions(regions: str | None, rule: Rule) -> str | None:
-    """Check the choice of regions against the rule.
-
-    Args:
-        regions (str, optional): ``'border'`` or None.
-        rule (Rule): The rule that is to move the levels.
-
-    Returns:
-        str | None: ``regions``.
-
-    Raises:
-        ValueError: If it is something else, the rule has no levels by region, or it
-            has an option that only they use.
-    """
-    if regions is None:
-        limit = rule.settings().get('max_temperature', MAX_TEMPERATURE)
-        if limit != MAX_TEMPERATURE:
-            raise ValueError(
-                f'max_temperature={limit:g} is for levels by region: add '
-                "regions='border', or leave it out"
-            )
-        return None
-    if regions != 'border':
-        raise ValueError(f"regions must be 'border' or None, got {regions!r}")
-    if not rule.by_region:
-        raise ValueError(
-            f'regions={regions!r} needs a rule that moves levels by region (FB), not '
-            f'{rule.name}'
-        )
-    if rule.settings().get('gap', 'mean') != 'mean':
-        raise ValueError(
-            f'regions={regions!r} takes the mean gap of each band: leave gap out'
-        )
-    return regions

@@ -19,8 +19,8 @@ from ...checks.levels import start_level
 from ...checks.runner import check_losses, check_model, check_pipeline, metric_keys
 from ...core.aslp import ASLP, DrawSlot, Rule, make_rule
 from ...core.aslp.counter_rng import generator_seed
-from ...core.aslp.learner import check_regions
 from ...core.aslp.perturbation import check_alpha
+from ...core.aslp.region_levels import check_regions
 from ...core.validation import (
     check_bool,
     check_integer,
@@ -261,8 +261,8 @@ class ASLPHook(Hook):
         _log(f'levels of {len(bank)} images written to {path}')
 
     def _levels_by_region(self) -> str:
-        temperature = self.aslp.temperature.item()
-        return f'{self.aslp.profile.tolist()}, training temperature {temperature:.4g}'
+        levels, temperature = self.aslp.profile.tolist(), self.aslp.temperature
+        return f'{levels}, training temperature {temperature:.4g}'
 
     def _export_path(self, runner: Any) -> str:
         return osp.join(runner.work_dir, self.export)

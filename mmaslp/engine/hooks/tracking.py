@@ -44,7 +44,7 @@ def level_scalars(aslp: ASLP) -> dict[str, float]:
     """
     if aslp.profile is not None:
         bands = {f'alpha_region{k}': v for k, v in enumerate(aslp.profile.tolist())}
-        return bands | {'training_temperature': aslp.temperature.item()}
+        return bands | {'training_temperature': aslp.temperature}
     levels = aslp.alpha.numpy()[:_MAX_SAMPLE]
     # The nearest order statistics: they take a tenth of the time of np.quantile.
     places = [round(q * (len(levels) - 1)) for q in (0.05, 0.5, 0.95)]

@@ -11,8 +11,8 @@ from ...checks.levels import start_level
 from ...checks.perturbation import different_strengths
 from ...core.aslp import ASLP, DrawSlot, Rule, make_rule
 from ...core.aslp.counter_rng import generator_seed, refuse_one_id
-from ...core.aslp.learner import check_regions
 from ...core.aslp.perturbation import check_alpha
+from ...core.aslp.region_levels import check_regions
 from ...core.validation import (
     check_bool,
     check_integer,
@@ -209,8 +209,7 @@ class ASLPCallback(Callback):
             return
         for band, level in enumerate(profile.float()):
             pl_module.log(f'aslp/alpha_region{band}', level)
-        temperature = self._learner.temperature.float()
-        pl_module.log('aslp/training_temperature', temperature)
+        pl_module.log('aslp/training_temperature', self._learner.temperature)
 
     def on_validation_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule

@@ -349,15 +349,15 @@ def test_the_training_temperature_reaches_the_draw_and_the_state():
     aslp = by_region(alpha=0.0, rule=FB(max_temperature=2.0))
     assert aslp.draw(IDS, 0).temperature == 1.0
     aslp.observe(0.9, 0.8, region_gap=[-0.1] * 5, region_share=SHARES)
-    temperature = aslp.temperature.item()
+    temperature = aslp.temperature
     assert temperature == pytest.approx(math.exp(0.1 / 3 / 0.2239))
     assert aslp.draw(IDS, 0).temperature == temperature
     other, state = by_region(rule=aslp.rule), aslp.state_dict()
     other.load_state_dict(state)
-    assert other.temperature.item() == temperature
+    assert other.temperature == temperature
     old = {k: v for k, v in state.items() if k != 'temperature'} | {'version': 2}
     other.load_state_dict(old)
-    assert other.temperature.item() == 1.0
+    assert other.temperature == 1.0
     with pytest.raises(ValueError, match='temperature must be a number of at least 1'):
         other.load_state_dict(dict(state, temperature=torch.tensor(0.5)))
 

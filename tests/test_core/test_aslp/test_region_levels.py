@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from mmaslp.core import FB, Measured
+from mmaslp.core.aslp.region_levels import RegionLevels, check_regions
+
+SHARES = (0.4, 0.3, 0.2, 0.0, 0.1)
+
+
+def levels(*values):
+    found = RegionLevels(0.0)
+    found.profile.copy_(torch.tensor(values, dtype=torch.float64))
+    return found
+
+
+def test_it_starts_with_one_level_and_without_a_temperature():
+    found = RegionLevels(0.1)
+    assert found.profile.tolist() == [0.1] * 5
+    assert found.temperature.item() == 1.0
+
+
+def test_the_mean_level_stands_behind_those_of_the_bands():
+    found = levels(0.4, 0.3, 0.2, 0.1, 0.0)
+    assert found.with_mean(None).tolist() == pytest.approx([0.4, 0.3, 0.2, 0.1, 0, 0.2])
+    assert found.with_mean(SHARES)[-1].item() == pytest.approx(0.16 + 0.09 + 0.04)
+
+
+def test_a_step_judges_the_temperature_by_the_levels_before_it():
+    gaps = (-0.3, 0.06, 0.0, 0.0, 0.0)
+    measured = Measured(0.9, 0.9, region_gaps=(gaps,), region_share=(0.2,) * 5)
+    found, rule = levels(0.05, 0.0, 0.0, 0.0, 0.0), FB()
+    live, temperature = found.profile, found.temperature
+    found.step(rule, 2.0, measured)
+    # The first band had a level, so its gap does not count yet; the second is too sure.
+    assert temperature.item() == 1.0
+    assert live.tolist() == pytest.approx([0.0, 0.02, 0.0, 0.0, 0.0])
+    found.step(rule, 2.0, measured)
+    assert temperature.item() > 1.0
+    assert live.data_ptr() == found.profile.data_ptr()
+
+
+def test_what_is_saved_is_checked_before_it_is_taken_over():
+    found = levels(0.1, 0.0, 0.0, 0.0, 0.0)
+    state = dict(profile=torch.full((5,), 0.2), temperature=torch.tensor(1.25))
+    profile, temperature = found.check_saved(state)
+    assert found.profile[0] == 0.1
+    found.restore(profile, temperature)
+    assert found.profile.tolist() == pytest.approx([0.2] * 5)
+    assert found.temperature.item() == 1.25
+    assert found.check_saved(dict(profile=torch.zeros(5)))[1] == 1.0
+    for profile in (torch.zeros(4), torch.full((5,), 1.5)):
+        with pytest.raises(ValueError, match='its profile is'):
+            found.check_saved(dict(profile=profile))
+
+
+@pytest.mark.parametrize(
+    ('gaps', 'shares', 'match'),
+    [
+        (None, SHARES, 'need region_gap of the validation, 5 numbers'),
+        ([0.1] * 6, None, 'need region_gap'),
+        ([0.1] * 5, [2.0] * 5, r'region_share .* numbers in \[0, 1\]'),
+    ],
+)
+def test_what_no_validation_measures(gaps, shares, match):
+    with pytest.raises(ValueError, match=match):
+        RegionLevels(0.0).check_measured(gaps, shares)
+    RegionLevels(0.0).check_measured([float('nan')] * 5, None)
+
+
+def test_regions_and_the_options_of_the_rule():
+    assert check_regions(None, FB()) is None
+    assert check_regions('border', FB(max_temperature=1.0)) == 'border'
+    with pytest.raises(ValueError, match='max_temperature=1 is for levels by region'):
+        check_regions(None, FB(max_temperature=1.0))
