@@ -190,6 +190,8 @@ class ASLPHook(Hook):
         self.aslp.warmup = self.schedule.warmup
         if self.rule.learns:
             warnings.append(self.schedule.late_start())
+        if self.regions:
+            warnings.append(self.schedule.few_steps())
         for warning in filter(None, warnings):
             _log(warning, logging.WARNING)
         self._catch_up = runner.iter > 0

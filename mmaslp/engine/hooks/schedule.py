@@ -1,12 +1,16 @@
 """When a run visits its images and validates: warm-up, visits, due validations."""
 
 import bisect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine.runner import IterBasedTrainLoop
 
 __all__ = ['Schedule', 'is_validation_due']
+
+# Steps that levels by region need to close most of a gap (docs/rules.md).
+FEW_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,30 @@ class Schedule:
             )
         return ''
 
+    def few_steps(self) -> str:
+        """Say that levels by region will move too rarely to close a gap; else ''.
+
+        They move at validations only, and that at the end moves them in vain.
+        """
+        length = self.iters_per_epoch if self.by_epoch else 1
+        steps = sum(time * length >= self.warmup for time in self._validations())
+        if not steps or steps >= FEW_STEPS:  # late_start speaks of no step at all
+            return ''
+        return (
+            f'levels by region move at validations only: {steps} lie between the end '
+            f'of warm-up and that of training, and it takes about {FEW_STEPS} to close '
+            'most of a gap; lower val_interval, or warmup_epochs'
+        )
+
+    def _validations(self) -> Iterator[int]:
+        """Epochs or iterations of the validations before the end."""
+        loop = self.loop
+        times = range(max(loop.val_begin, 1), _end(loop))
+        return (t for t in times if t % _interval_at(loop, t) == 0)
+
     def _first_validation(self) -> int:
         """Iteration of the first validation, at the latest the last iteration."""
-        loop, end = self.loop, _end(self.loop)
-        times = range(max(loop.val_begin, 1), end)
-        first = next((t for t in times if t % _interval_at(loop, t) == 0), end)
+        first = next(self._validations(), _end(self.loop))
         return first * self.iters_per_epoch if self.by_epoch else first
 
 

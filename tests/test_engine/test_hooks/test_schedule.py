@@ -87,6 +87,22 @@ def test_a_late_start_is_said(loop, warmup, message):
 
 
 @pytest.mark.parametrize(
+    ('loop', 'warmup', 'steps'),
+    [
+        (Loop(), 0, 5),
+        (Loop(), 2, 4),  # epochs 2 to 5: the validation of the last moves nothing
+        (Loop(dynamic_intervals=[2]), 1, 2),
+        (FreeLoop(dynamic_intervals=[4]), 1, 6),
+        (Loop(max_epochs=40, max_iters=200), 20, None),
+        (Loop(), 6, None),  # none at all: the other warning speaks of it
+    ],
+)
+def test_few_steps_of_levels_by_region_are_said(loop, warmup, steps):
+    found = schedule(loop, warmup_epochs=warmup).few_steps()
+    assert f'only: {steps} lie between' in found if steps else not found
+
+
+@pytest.mark.parametrize(
     ('loop', 'due'),
     [
         (Loop(), False),
