@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +101,15 @@ def _train_and_test_all(
     running: list[subprocess.Popen] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # threads that wait for processes
         try:
-            results = pool.map(
-                lambda name: _train_and_test(
-                    name, folders[name], epochs, overwrite, quiet, running
-                ),
-                folders,
-            )
-            return dict(zip(folders, results, strict=True))
+            tasks = {
+                name: pool.submit(
+                    _train_and_test, name, folder, epochs, overwrite, quiet, running
+                )
+                for name, folder in folders.items()
+            }
+            for task in as_completed(tasks.values()):  # at once, also of the last one
+                task.result()
+            return {name: task.result() for name, task in tasks.items()}
         except BaseException:  # failed or interrupted: no training goes on alone
             pool.shutdown(wait=False, cancel_futures=True)
             for process in running:

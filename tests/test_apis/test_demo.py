@@ -1,3 +1,5 @@
+import subprocess
+
 import pytest
 
 from mmaslp.apis import demo
@@ -10,6 +12,24 @@ def test_a_training_that_fails_shows_its_end(tmp_path, capsys, monkeypatch):
         run_demo(tmp_path, models=['BCE'], epochs=1)
     assert 'did you mean demo/bce.py?' in capsys.readouterr().out
     assert (tmp_path / 'bcee' / 'train.log').is_file()
+
+
+def test_a_training_that_fails_ends_the_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(demo.MODELS, 'BCE', 'bcee')
+    started = []
+
+    class Process(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    monkeypatch.setattr(demo.subprocess, 'Popen', Process)
+    monkeypatch.setattr(demo.os, 'cpu_count', lambda: 2)
+    with pytest.raises(SystemExit, match=r'BCE: .* failed'):
+        run_demo(tmp_path, models=['ASLP-MC', 'BCE'], epochs=100)
+    assert all(process.poll() is not None for process in started)
+    assert not list(tmp_path.glob('**/epoch_*.pth'))
 
 
 def test_a_picture_of_the_user_stays(tmp_path):
