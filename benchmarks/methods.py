@@ -16,11 +16,6 @@ def _sc_bce(hook: dict | None = None, **kwargs: Any) -> dict[str, Any]:
     )
 
 
-def _by_region(**options: Any) -> dict[str, Any]:
-    hook = dict(type='ASLPHook', rule='FB', regions='border', **options)
-    return dict(_sc_bce(hook, beta='HI'), val_interval=1)
-
-
 def _other(kind: str, hook: dict | None = None, **kwargs: Any) -> dict[str, Any]:
     return dict(loss=dict(type=kind, **kwargs), hook=hook)
 
@@ -42,8 +37,10 @@ METHODS: dict[str, dict] = {
     'aslp_fb_median': _sc_bce(
         dict(type='ASLPHook', rule='FB', gap='median'), beta='HI'
     ),
-    'aslp_fb_border': _by_region(),
-    'aslp_fb_border_levels': _by_region(max_temperature=1.0),
+    'aslp_fb_border': dict(
+        _sc_bce(dict(type='ASLPHook', rule='FB', regions='border'), beta='HI'),
+        val_interval=1,
+    ),
     'focal': _other('BinaryFocalLoss', gamma=2.0),
     'brier': _other('BrierLoss'),
     'mbls': _other('MbLSLoss', margin=10.0, lam=0.1),

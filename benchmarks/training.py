@@ -67,7 +67,7 @@ def run(job: Job) -> None:
         alpha=None
         if levels is None
         else [round(a, 5) for a in levels['alpha'].tolist()],
-        **_by_region(levels),
+        **_profile(levels),
         seconds=dict(train=trained, test=time.monotonic() - start - trained),
         date=time.strftime('%Y-%m-%d'),
     )
@@ -75,14 +75,11 @@ def run(job: Job) -> None:
     atomic_write(job.results, json.dumps(record) + '\n')
 
 
-def _by_region(levels: dict[str, Any] | None) -> dict[str, Any]:
-    """Levels of the bands and the training temperature at the end, if there are any."""
+def _profile(levels: dict[str, Any] | None) -> dict[str, list[float]]:
+    """Levels of the bands at the end, if there are any."""
     if levels is None or levels['profile'] is None:
         return {}
-    return dict(
-        profile=levels['profile'].tolist(),
-        training_temperature=levels['temperature'].item(),
-    )
+    return dict(profile=levels['profile'].tolist())
 
 
 def latest_checkpoint(folder: Path) -> str | None:

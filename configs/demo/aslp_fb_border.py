@@ -1,2 +1,2 @@
 _base_ = './bce.py'
-custom_hooks = [dict(type='ASLPHook', rule='FB', regions='border', warmup_epochs=5)]
+custom_hooks = [dict(type='ASLPHook', rule='FB', regions='border')]

@@ -10,7 +10,7 @@ __all__ = ['late_warmup']
 
 def late_warmup(
     cfg: Mapping,
-    warmup_epochs: float,
+    warmup_epochs: float | None,
     warmup_iters: float | None,
     iters_per_epoch: int | None = None,
 ) -> Finding | None:
@@ -18,12 +18,15 @@ def late_warmup(
 
     Args:
         cfg (Mapping): A config with ``train_cfg``.
-        warmup_epochs (float): See ``ASLPHook``.
+        warmup_epochs (float, optional): See ``ASLPHook``; None is shorter than every
+            training.
         warmup_iters (float, optional): See there.
         iters_per_epoch (int, optional): Iterations that visit every image once.
             Defaults to None: not known; then warm-up and end are only compared if both
             are in epochs or both in iterations.
     """
+    if warmup_epochs is None:
+        return None
     loop = cfg.get('train_cfg') or {}
     epochs, iters = loop.get('max_epochs'), loop.get('max_iters')
     warmup, end, unit = warmup_epochs, epochs, 'epochs'

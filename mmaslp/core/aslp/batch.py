@@ -28,8 +28,6 @@ class BatchDraw:
         profile (Tensor, optional): Factor of the levels in each of the B bands of
             distance from the label's border, and in labels without a border, such as
             points, ``(B + 1,)``, float32; None for one level per image.
-        temperature (float): Training temperature T >= 1: the loss is
-            ``T * BCE(z / T, t)``.
     """
 
     alpha: Tensor
@@ -39,7 +37,6 @@ class BatchDraw:
     beta: float | None = None
     step: int | None = None
     profile: Tensor | None = None
-    temperature: float = 1.0
     _total: Tensor | None = field(default=None, init=False, repr=False)
     _weight: float = field(default=0.0, init=False, repr=False)
 

@@ -22,8 +22,7 @@ from .rules import Measured, Rule, make_rule
 
 __all__ = ['ASLP']
 
-STATE_VERSION = 3
-READ_VERSIONS = (2, STATE_VERSION)
+STATE_VERSION = 2
 _MEASURED = tuple(field.name for field in fields(Measured))
 
 
@@ -44,8 +43,6 @@ class ASLP:
     band of distance from the label's border (:func:`~mmaslp.core.border_bands`). The
     images' part :math:`\alpha_i` is 1 then, and the rule moves the levels of the bands,
     each by the gap that the validation measured in that band of the predicted border.
-    Where bands are under-confident without any smoothing, it raises the temperature of
-    the training loss.
 
     Args:
         ids (Iterable[str]): One string per training image, such as its path; repeated
@@ -132,14 +129,6 @@ class ASLP:
         return None if self._regions is None else self._regions.profile
 
     @property
-    def temperature(self) -> float:
-        """float: Training temperature T >= 1; 1 without ``regions``.
-
-        The loss is ``T * BCE(z / T, t)``.
-        """
-        return 1.0 if self._regions is None else self._regions.temperature.item()
-
-    @property
     def levels(self) -> dict[str, float]:
         """dict[str, float]: Level of every image, made anew at each call.
 
@@ -188,7 +177,6 @@ class ASLP:
             beta=self.beta,
             step=step,
             profile=None if profile is None else profile.float(),
-            temperature=self.temperature,
         )
 
     def update(self, draw: BatchDraw) -> list[str]:
@@ -320,15 +308,14 @@ class ASLP:
             live tensor; ``seed``, ``settings`` of the rule, ``accuracy``,
             ``confidence``, ``median_gap``, ``landmark``, ``region_gaps`` and
             ``region_share`` (None before a validation), ``profile`` (float64, the live
-            tensor; None without ``regions``), ``temperature`` (as
-            ``profile``), ``steps``, ``observed_step`` and ``version``.
+            tensor; None without ``regions``), ``steps``, ``observed_step`` and
+            ``version``.
         """
         measured = self.measured
         return dict(
             **self.bank.state_dict(),
             **{name: getattr(measured, name, None) for name in _MEASURED},
             profile=self.profile,
-            temperature=self._regions and self._regions.temperature,
             version=STATE_VERSION,
             settings=self._settings(),
             seed=self.seed,
@@ -354,7 +341,7 @@ class ASLP:
         """
         try:
             version = state['version']
-            if version not in READ_VERSIONS:
+            if version != STATE_VERSION:
                 raise ValueError(f'it is of version {version}, not {STATE_VERSION}')
             seed = check_integer('seed', state['seed'])
             before = dict(state['settings'])
@@ -376,7 +363,7 @@ class ASLP:
         self.seed, self._steps, self.observed_step = seed, steps, observed
         self.measured = self._if_enough(measured)
         if self._regions is not None and by_region is not None:
-            self._regions.restore(*by_region)
+            self._regions.profile.copy_(by_region)
         self._report_load(state, before, found)
         return found
 
@@ -403,7 +390,7 @@ class ASLP:
         before = () if self.measured is None else self.measured.region_gaps
         return (*before, gaps)[-3:]
 
-    def _saved_regions(self, state: dict[str, Any]) -> tuple[Tensor, float] | None:
+    def _saved_regions(self, state: dict[str, Any]) -> Tensor | None:
         """Levels by region of a state that has levels of the kind of this learner."""
         if (state['profile'] is None) != (self._regions is None):
             raise ValueError(

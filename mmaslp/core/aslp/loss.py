@@ -37,9 +37,9 @@ class SelfCalibratingBCE(nn.Module):
     :math:`t = (1 - \beta) y + \beta / 2`, and averages BCE(z, t) over the valid pixels.
 
     With a draw of :meth:`ASLP.draw`, the levels come from the learner, and the loss
-    leaves the margins of the images in the draw for :meth:`ASLP.update`. If the draw
-    has a training temperature T, the loss is T BCE(z / T, t). Without a draw, every
-    call draws for itself with the fixed ``alpha``, from torch's global generator.
+    leaves the margins of the images in the draw for :meth:`ASLP.update`. Without a
+    draw, every call draws for itself with the fixed ``alpha``, from torch's global
+    generator.
 
     One loss, by its arguments:
 
@@ -203,21 +203,6 @@ class SelfCalibratingBCE(nn.Module):
         if draw is None:
             draw = independent_draw(self.alpha, len(logits))
         self._check_draw(draw, len(logits))
-        if draw.temperature != 1.0:
-            logits = logits / draw.temperature
-        loss, margin = self._losses(logits, labels, valid, draw, per_image)
-        if draw.temperature != 1.0:  # so that the gradient keeps its size
-            loss, margin = loss * draw.temperature, margin * draw.temperature
-        return loss, margin
-
-    def _losses(
-        self,
-        logits: Tensor,
-        labels: Tensor,
-        valid: Tensor | None,
-        draw: BatchDraw,
-        per_image: bool,
-    ) -> tuple[Tensor, Tensor]:
         strength, shared, noise = self._perturb(draw, labels, valid)
         if per_image:
             return sc_bce_per_image(logits, labels, strength, valid, noise, shared)

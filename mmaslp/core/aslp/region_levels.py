@@ -7,15 +7,13 @@ import torch
 from torch import Tensor
 
 from ..regions import BORDER_EDGES
-from ..validation import check_number
 from .rules import Measured, Rule
-from .rules.fb import MAX_TEMPERATURE
 
 __all__ = ['RegionLevels', 'check_regions']
 
 
 class RegionLevels:
-    """The levels of the bands and the training temperature, which a rule moves.
+    """The levels of the bands, which a rule moves.
 
     Args:
         level (float): Level that every band starts with, in [0, 1].
@@ -23,14 +21,11 @@ class RegionLevels:
     Attributes:
         profile (Tensor): Levels of the bands, ``(B,)``, float64, the first at the
             border; moved in place.
-        temperature (Tensor): Training temperature T >= 1, scalar, float64; moved in
-            place.
     """
 
     def __init__(self, level: float) -> None:
         bands = len(BORDER_EDGES) + 1
         self.profile = torch.full((bands,), level, dtype=torch.float64)
-        self.temperature = torch.ones((), dtype=torch.float64)
 
     def check_measured(
         self, gaps: Sequence[float] | None, shares: Sequence[float] | None
@@ -62,11 +57,9 @@ class RegionLevels:
                 )
 
     def step(self, rule: Rule, beta: float, measured: Measured) -> None:
-        """Move the levels and the temperature after a validation."""
-        before, temperature = self.profile.clone(), self.temperature.item()
-        self.profile.copy_(rule.step_profile(before, beta=beta, measured=measured))
-        self.temperature.fill_(
-            rule.step_temperature(temperature, before, measured=measured)
+        """Move the levels after a validation."""
+        self.profile.copy_(
+            rule.step_profile(self.profile, beta=beta, measured=measured)
         )
 
     def with_mean(self, share: Sequence[float] | None) -> Tensor:
@@ -85,24 +78,17 @@ class RegionLevels:
             mean = self.profile @ torch.tensor(share, dtype=torch.float64)
         return torch.cat([self.profile, mean[None]])
 
-    def check_saved(self, state: dict[str, Any]) -> tuple[Tensor, float]:
-        """Profile and temperature of a state, to be given to :meth:`restore`.
+    def check_saved(self, state: dict[str, Any]) -> Tensor:
+        """Profile of a state, float64, on the CPU.
 
         Raises:
-            ValueError: If they are out of their range.
+            ValueError: If it has another shape or a level outside [0, 1].
         """
         profile = state['profile'].cpu().double()
         inside = ((profile >= 0) & (profile <= 1)).all()
         if profile.shape != self.profile.shape or not inside:
             raise ValueError(f'its profile is {profile.tolist()}')
-        # States of version 2 have no temperature: theirs was 1.
-        saved = float(state.get('temperature', 1.0))
-        return profile, check_number('temperature', saved, at_least=1)
-
-    def restore(self, profile: Tensor, temperature: float) -> None:
-        """Take over what :meth:`check_saved` has returned."""
-        self.profile.copy_(profile)
-        self.temperature.fill_(temperature)
+        return profile
 
 
 def check_regions(regions: str | None, rule: Rule) -> str | None:
@@ -116,16 +102,10 @@ def check_regions(regions: str | None, rule: Rule) -> str | None:
         str | None: ``regions``.
 
     Raises:
-        ValueError: If it is something else, the rule has no levels by region, or it
-            has an option that only they use.
+        ValueError: If it is something else, the rule has no levels by region, or takes
+            another gap than the mean one.
     """
     if regions is None:
-        limit = rule.settings().get('max_temperature', MAX_TEMPERATURE)
-        if limit != MAX_TEMPERATURE:
-            raise ValueError(
-                f'max_temperature={limit:g} is for levels by region: add '
-                "regions='border', or leave it out"
-            )
         return None
     if regions != 'border':
         raise ValueError(f"regions must be 'border' or None, got {regions!r}")

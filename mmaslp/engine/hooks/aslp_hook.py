@@ -60,8 +60,8 @@ class ASLPHook(Hook):
             ``'fixed'`` only draws, with ``alpha`` for every image. A dictionary has the
             name as ``type``, and options. Defaults to 'FB'.
         warmup_epochs (float, optional): Epochs (under iteration loops: visits of each
-            image) before the levels begin to move. Defaults to None: 5, or 0 with
-            ``rule='fixed'``.
+            image) before the levels begin to move. Defaults to None: 5, with
+            ``regions`` a third of the training, with ``rule='fixed'`` 0.
         warmup_iters (float, optional): The warm-up in iterations instead of epochs.
             Defaults to None.
         alpha (float, optional): Level that every image starts with, in [0, 1], with
@@ -133,9 +133,11 @@ class ASLPHook(Hook):
                 f'export must end in .csv, got {export!r}: it names a table, and no '
                 'other file may be replaced by it'
             )
-        if warmup_epochs is None:
+        if warmup_epochs is None and not self.regions:
             warmup_epochs = 5 if self.rule.learns else 0
-        self.warmup_epochs = check_number('warmup_epochs', warmup_epochs, at_least=0)
+        self.warmup_epochs = optional(
+            check_number, 'warmup_epochs', warmup_epochs, at_least=0
+        )
         self.warmup_iters = optional(
             check_number, 'warmup_iters', warmup_iters, at_least=0
         )
@@ -257,14 +259,10 @@ class ASLPHook(Hook):
         path = self._export_path(runner)
         bank, profile = self.aslp.bank, self.aslp.profile
         if profile is not None:
-            _log(f'levels by region, from the border on: {self._levels_by_region()}')
+            _log(f'levels by region, from the border on: {profile.tolist()}')
             return
         write_level_table(path, bank.ids, bank.alpha.numpy())
         _log(f'levels of {len(bank)} images written to {path}')
-
-    def _levels_by_region(self) -> str:
-        levels, temperature = self.aslp.profile.tolist(), self.aslp.temperature
-        return f'{levels}, training temperature {temperature:.4g}'
 
     def _export_path(self, runner: Any) -> str:
         return osp.join(runner.work_dir, self.export)
@@ -295,7 +293,7 @@ class ASLPHook(Hook):
                 'weights of this one with load_from'
             ) from error
         if self.aslp.profile is not None:
-            _log(f'resumed the levels by region {self._levels_by_region()}')
+            _log(f'resumed the levels by region {self.aslp.profile.tolist()}')
             return
         mean = self.aslp.alpha.mean().item()
         _log(f'resumed the levels of {found} images, mean {mean:.4f}')

@@ -21,15 +21,15 @@ class Schedule:
         loop (Any): The training loop of the host.
         num_images (int): Number of different training images.
         world_size (int): Number of processes.
-        warmup_epochs (float): Length of the warm-up, >= 0, in epochs; under iteration
-            loops in visits of each image.
+        warmup_epochs (float, optional): Length of the warm-up, >= 0, in epochs; under
+            iteration loops in visits of each image. None: a third of the training.
         warmup_iters (float, optional): The warm-up in iterations instead.
     """
 
     loop: Any
     num_images: int
     world_size: int
-    warmup_epochs: float
+    warmup_epochs: float | None
     warmup_iters: float | None = None
 
     @property
@@ -61,6 +61,8 @@ class Schedule:
         """float: Iterations before the levels begin to move."""
         if self.warmup_iters is not None:
             return self.warmup_iters
+        if self.warmup_epochs is None:
+            return self.loop.max_iters // 3
         return self.warmup_epochs * self.iters_per_epoch
 
     @property

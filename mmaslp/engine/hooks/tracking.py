@@ -39,12 +39,10 @@ def level_scalars(aslp: ASLP) -> dict[str, float]:
 
     Returns:
         dict[str, float]: Mean ``alpha`` and its quantiles; or, with levels by region,
-        ``alpha_region{k}`` for each band k, from the border on, and
-        ``training_temperature``.
+        ``alpha_region{k}`` for each band k, from the border on.
     """
     if aslp.profile is not None:
-        bands = {f'alpha_region{k}': v for k, v in enumerate(aslp.profile.tolist())}
-        return bands | {'training_temperature': aslp.temperature}
+        return {f'alpha_region{k}': v for k, v in enumerate(aslp.profile.tolist())}
     levels = aslp.alpha.numpy()[:_MAX_SAMPLE]
     # The nearest order statistics: they take a tenth of the time of np.quantile.
     places = [round(q * (len(levels) - 1)) for q in (0.05, 0.5, 0.95)]

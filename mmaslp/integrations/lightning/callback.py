@@ -60,7 +60,8 @@ class ASLPCallback(Callback):
             key or an index of the batch, or a function of it. Defaults to 'name'.
         rule (str | dict | Rule): See :class:`~mmaslp.core.ASLP`. Defaults to 'FB'.
         warmup_epochs (float, optional): Epochs before the levels begin to move.
-            Defaults to None: 5, or 0 with ``rule='fixed'``.
+            Defaults to None: 5, with ``regions`` a third of ``max_epochs``, with
+            ``rule='fixed'`` 0.
         alpha (float, optional): Level that every image starts with, in [0, 1], with
             alpha * beta < 1. Defaults to None: 0, or with ``rule='fixed'`` the
             ``alpha`` of the loss.
@@ -99,12 +100,14 @@ class ASLPCallback(Callback):
     ) -> None:
         self.rule = make_rule(rule, **rule_options)
         self.regions = check_regions(regions, self.rule)
-        if warmup_epochs is None:
+        if warmup_epochs is None and not self.regions:
             warmup_epochs = 5 if self.rule.learns else 0
         refuse_one_id(ids)
         self.ids = [str(each) for each in ids]
         self.batch_ids = batch_ids
-        self.warmup_epochs = check_number('warmup_epochs', warmup_epochs, at_least=0)
+        self.warmup_epochs = optional(
+            check_number, 'warmup_epochs', warmup_epochs, at_least=0
+        )
         self.alpha = None if alpha is None else check_alpha(alpha, 0.0)
         self.metric = optional(check_text, 'metric', metric)
         self.seed = check_integer('seed', seed)
@@ -158,13 +161,21 @@ class ASLPCallback(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count the warm-up in batches."""
-        batches = trainer.num_training_batches
-        if self.warmup_epochs and math.isinf(batches):
+        batches, epochs = trainer.num_training_batches, self.warmup_epochs
+        if epochs is None:
+            if not trainer.max_epochs or trainer.max_epochs < 0:
+                raise ValueError(
+                    'ASLPCallback with regions warms up for a third of the training, '
+                    'whose length is not known: give max_epochs to the Trainer, or '
+                    'warmup_epochs'
+                )
+            epochs = trainer.max_epochs / 3
+        if epochs and math.isinf(batches):
             raise ValueError(
                 'ASLPCallback cannot count epochs of a training loader without a '
                 'length: give warmup_epochs=0, or limit_train_batches to the Trainer'
             )
-        self._learner.warmup = self.warmup_epochs * batches if self.warmup_epochs else 0
+        self._learner.warmup = epochs * batches if epochs else 0
         self._learner.visits = visits_between_validations(trainer)
 
     def on_train_epoch_start(
@@ -202,14 +213,13 @@ class ASLPCallback(Callback):
         self._step += 1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the mean level, or those of the bands and the training temperature."""
+        """Log the mean level, or that of each band."""
         profile = self._learner.profile
         if profile is None:
             pl_module.log('aslp/alpha', self._learner.alpha.mean().float())
             return
         for band, level in enumerate(profile.float()):
             pl_module.log(f'aslp/alpha_region{band}', level)
-        pl_module.log('aslp/training_temperature', self._learner.temperature)
 
     def on_validation_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule

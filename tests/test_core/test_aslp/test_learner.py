@@ -1,6 +1,5 @@
 import io
 import logging
-import math
 
 import numpy as np
 import pytest
@@ -345,32 +344,11 @@ def test_state_of_levels_by_region():
         other.load_state_dict(dict(state, profile=torch.full((5,), 2.0)))
 
 
-def test_the_training_temperature_reaches_the_draw_and_the_state():
-    aslp = by_region(alpha=0.0, rule=FB(max_temperature=2.0))
-    assert aslp.draw(IDS, 0).temperature == 1.0
-    aslp.observe(0.9, 0.8, region_gap=[-0.1] * 5, region_share=SHARES)
-    temperature = aslp.temperature
-    assert temperature == pytest.approx(math.exp(0.1 / 3 / 0.2239))
-    assert aslp.draw(IDS, 0).temperature == temperature
-    other, state = by_region(rule=aslp.rule), aslp.state_dict()
-    other.load_state_dict(state)
-    assert other.temperature == temperature
-    old = {k: v for k, v in state.items() if k != 'temperature'} | {'version': 2}
-    other.load_state_dict(old)
-    assert other.temperature == 1.0
-    with pytest.raises(ValueError, match='temperature must be a number of at least 1'):
-        other.load_state_dict(dict(state, temperature=torch.tensor(0.5)))
-
-
 @pytest.mark.parametrize(
     ('options', 'match'),
     [
         (dict(regions='size'), "regions must be 'border' or None, got 'size'"),
         (dict(rule='MC'), r'needs a rule that moves levels by region \(FB\), not MC'),
-        (
-            dict(rule=FB(max_temperature=2), regions=None),
-            "max_temperature=2 is for levels by region: add regions='border'",
-        ),
     ],
 )
 def test_bad_regions(options, match):

@@ -1,6 +1,4 @@
-import dataclasses
 import doctest
-import math
 
 import pytest
 import torch
@@ -8,7 +6,6 @@ import torch.nn.functional as F
 
 from mmaslp.core import ASLP, SelfCalibratingBCE
 from mmaslp.core.aslp import loss as loss_module
-from mmaslp.core.aslp.batch import independent_draw
 from mmaslp.core.regions import border_bands
 
 LABELS = torch.tensor([[[0, 1], [1, 1]], [[1, 0], [0, 255]]])
@@ -188,37 +185,6 @@ def test_expected_targets_by_region():
     SelfCalibratingBCE()(logits, labels, draw)
     signed = ((2 * labels - 1) * logits).flatten(1).mean(1)
     torch.testing.assert_close(draw.margin, signed)
-
-
-@pytest.mark.parametrize('reduction', ['mean', 'none'])
-def test_the_training_temperature_divides_the_logits(reduction):
-    labels, levels = half_planes(), [0.4, 0.3, 0.2, 0.1, 0.0]
-    logits = torch.randn(labels.shape, generator=torch.Generator().manual_seed(0))
-    criterion = SelfCalibratingBCE(reduction=reduction)
-    plain = region_draw(levels)
-    hot = dataclasses.replace(plain, temperature=1.4)
-    loss = criterion(logits, labels, hot)
-    expected = 1.4 * criterion(logits / 1.4, labels, plain)
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(hot.margin, 1.4 * plain.margin)
-
-
-def test_what_minimises_the_loss_at_a_training_temperature_is_sharper_by_it():
-    labels = torch.cat([torch.ones(8), torch.zeros(2)]).expand(2, 10)
-    logit = torch.zeros(2, 1, requires_grad=True)
-    draw = dataclasses.replace(independent_draw(0.0, 2), temperature=1.5)
-    optimizer = torch.optim.LBFGS([logit], max_iter=50)
-
-    def closure():
-        optimizer.zero_grad()
-        loss = SelfCalibratingBCE()(logit.expand(2, 10), labels, draw)
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    assert logit.detach().flatten().tolist() == pytest.approx(
-        [1.5 * math.log(4)] * 2, rel=1e-3
-    )
 
 
 @pytest.mark.parametrize('per_pixel', [False, True])

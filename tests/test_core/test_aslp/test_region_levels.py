@@ -13,44 +13,29 @@ def levels(*values):
     return found
 
 
-def test_it_starts_with_one_level_and_without_a_temperature():
-    found = RegionLevels(0.1)
-    assert found.profile.tolist() == [0.1] * 5
-    assert found.temperature.item() == 1.0
-
-
 def test_the_mean_level_stands_behind_those_of_the_bands():
     found = levels(0.4, 0.3, 0.2, 0.1, 0.0)
     assert found.with_mean(None).tolist() == pytest.approx([0.4, 0.3, 0.2, 0.1, 0, 0.2])
     assert found.with_mean(SHARES)[-1].item() == pytest.approx(0.16 + 0.09 + 0.04)
 
 
-def test_a_step_judges_the_temperature_by_the_levels_before_it():
+def test_a_step_moves_the_levels_in_place():
     gaps = (-0.3, 0.06, 0.0, 0.0, 0.0)
     measured = Measured(0.9, 0.9, region_gaps=(gaps,), region_share=(0.2,) * 5)
-    found, rule = levels(0.05, 0.0, 0.0, 0.0, 0.0), FB()
-    live, temperature = found.profile, found.temperature
-    found.step(rule, 2.0, measured)
-    # The first band had a level, so its gap does not count yet; the second is too sure.
-    assert temperature.item() == 1.0
-    assert live.tolist() == pytest.approx([0.0, 0.02, 0.0, 0.0, 0.0])
-    found.step(rule, 2.0, measured)
-    assert temperature.item() > 1.0
+    found = levels(0.05, 0.0, 0.1, 0.0, 0.0)
+    live = found.profile
+    found.step(FB(), 2.0, measured)
+    assert live.tolist() == pytest.approx([0.0, 0.02, 0.1, 0.0, 0.0])
     assert live.data_ptr() == found.profile.data_ptr()
 
 
-def test_what_is_saved_is_checked_before_it_is_taken_over():
-    found = levels(0.1, 0.0, 0.0, 0.0, 0.0)
-    state = dict(profile=torch.full((5,), 0.2), temperature=torch.tensor(1.25))
-    profile, temperature = found.check_saved(state)
-    assert found.profile[0] == 0.1
-    found.restore(profile, temperature)
-    assert found.profile.tolist() == pytest.approx([0.2] * 5)
-    assert found.temperature.item() == 1.25
-    assert found.check_saved(dict(profile=torch.zeros(5)))[1] == 1.0
+def test_what_is_saved_is_checked():
+    saved = RegionLevels(0.1).check_saved(dict(profile=torch.full((5,), 0.2)))
+    assert saved.dtype == torch.float64
+    assert saved.tolist() == pytest.approx([0.2] * 5)
     for profile in (torch.zeros(4), torch.full((5,), 1.5)):
         with pytest.raises(ValueError, match='its profile is'):
-            found.check_saved(dict(profile=profile))
+            RegionLevels(0.1).check_saved(dict(profile=profile))
 
 
 @pytest.mark.parametrize(
@@ -67,8 +52,8 @@ def test_what_no_validation_measures(gaps, shares, match):
     RegionLevels(0.0).check_measured([float('nan')] * 5, None)
 
 
-def test_regions_and_the_options_of_the_rule():
+def test_regions_and_the_rule():
     assert check_regions(None, FB()) is None
-    assert check_regions('border', FB(max_temperature=1.0)) == 'border'
-    with pytest.raises(ValueError, match='max_temperature=1 is for levels by region'):
-        check_regions(None, FB(max_temperature=1.0))
+    assert check_regions('border', FB()) == 'border'
+    with pytest.raises(ValueError, match='takes the mean gap of each band'):
+        check_regions('border', FB(gap='median'))

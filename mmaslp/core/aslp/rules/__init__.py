@@ -45,7 +45,7 @@ def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
 
     Example:
         >>> make_rule('FB', gain=0.5)
-        FB(gain=0.5, gap='mean', solver='implicit', max_temperature=1.5)
+        FB(gain=0.5, gap='mean', solver='implicit')
     """
     if isinstance(rule, Rule):
         if options:

@@ -167,21 +167,6 @@ class Rule(ABC):
         """
         raise ValueError(f'rule={self.name!r} has no levels by region')
 
-    def step_temperature(
-        self, temperature: float, profile: Tensor, *, measured: Measured
-    ) -> float:
-        """Move the training temperature, beside the levels of the bands.
-
-        Args:
-            temperature (float): T of the training loss ``T * BCE(z / T, t)``, >= 1.
-            profile (Tensor): Levels of the bands before their step, ``(B,)``.
-            measured (Measured): What the last validation measured, by region too.
-
-        Returns:
-            float: New temperature; that given for rules without one.
-        """
-        return temperature
-
     @abstractmethod
     def _step(
         self,

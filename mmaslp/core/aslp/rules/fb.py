@@ -1,6 +1,5 @@
 """Feedback, our rule."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -9,15 +8,10 @@ from torch import Tensor
 from ...validation import check_choice, check_number
 from .base import Measured, Rule, mean_one
 
-__all__ = ['FB', 'MAX_TEMPERATURE']
-
-MAX_TEMPERATURE = 1.5
+__all__ = ['FB']
 
 # Bands with a smaller share of the pixels have no gap of their own.
 THIN = 0.01
-# The largest |z| sigmoid(z) (1 - sigmoid(z)): what the confidence of a pixel changes
-# by, at most, per unit of the logarithm of a factor on its logit.
-MOST_PER_LOG_TEMPERATURE = 0.2239
 
 
 @dataclass(frozen=True)
@@ -45,21 +39,12 @@ class FB(Rule):
     is late by a validation, so :math:`\kappa = k / (1 + 2 k)` stays below 1/2. Bands
     with less than 1 % of the pixels share one gap with their neighbour.
 
-    A level can only lower the confidence. Where bands are under-confident at level 0,
-    a training temperature T >= 1 raises it: the loss is :math:`T\, L(z / T, t)`, and
-    the network is used at 1. It follows the share-weighted gap of the bands at level 0,
-    :math:`\ln T \leftarrow \ln T - \kappa / 0.2239 \sum_b n_b g_b`, within 1 and
-    ``max_temperature``. 0.2239 is the largest :math:`|z| \sigma(z) (1 - \sigma(z))`, so
-    that a step changes the confidence by no more than it asks for.
-
     Args:
         gain (float): k, > 0. Defaults to 1.
         gap (str): The gap that the rule brings to 0: the ``'mean'`` confidence minus
             the accuracy, or the ``'median'`` over pixels of the gap of their confidence
             bin. Defaults to 'mean'.
         solver (str): 'implicit' or 'explicit'. Defaults to 'implicit'.
-        max_temperature (float): Highest training temperature, by region, >= 1; at 1
-            under-confidence stays. Defaults to 1.5.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -72,13 +57,11 @@ class FB(Rule):
     gain: float = 1.0
     gap: str = 'mean'
     solver: str = 'implicit'
-    max_temperature: float = MAX_TEMPERATURE
 
     def __post_init__(self) -> None:
         check_number('gain', self.gain, above=0)
         check_choice('gap', self.gap, ('mean', 'median'))
         check_choice('solver', self.solver, ('implicit', 'explicit'))
-        check_number('max_temperature', self.max_temperature, at_least=1)
 
     @property
     def needs(self) -> str:
@@ -115,20 +98,6 @@ class FB(Rule):
         """See :meth:`Rule.step_profile`; bands without pixels stay as they are."""
         gap = _median_gaps(measured, len(profile))
         return self._clip(profile + self._gain_by_region * (2.0 / beta) * gap, beta)
-
-    def step_temperature(
-        self, temperature: float, profile: Tensor, *, measured: Measured
-    ) -> float:
-        """See :meth:`Rule.step_temperature`."""
-        gap = _median_gaps(measured, len(profile))
-        if measured.region_share is None:
-            share = torch.full_like(gap, 1.0 / len(gap))
-        else:
-            share = torch.tensor(measured.region_share).double()
-        # At level 0 a band cannot answer its gap itself.
-        asked = -(gap * share)[profile <= 0].sum().item()
-        step = self._gain_by_region / MOST_PER_LOG_TEMPERATURE * asked
-        return min(max(temperature * math.exp(step), 1.0), self.max_temperature)
 
     @property
     def _gain_by_region(self) -> float:

@@ -127,7 +127,6 @@ def test_limit_of_the_explicit_solver(beta, factor, grows):
         (dict(gain='1'), 'gain must be a number above 0'),
         (dict(gap='mode'), 'gap must be one of mean, median'),
         (dict(solver='released'), 'solver must be one of implicit, explicit'),
-        (dict(max_temperature=0.9), 'max_temperature must be a number of at least 1'),
     ],
 )
 def test_bad_options(options, match):
@@ -190,53 +189,3 @@ def test_feedback_by_region_converges_for_every_gain_and_lag(gain, lag):
         measured = Measured(0.9, 0.95, region_gaps=tuple(recent))
         profile = rule.step_profile(profile, beta=2.0, measured=measured)
     assert np.abs(confidence - accuracy).max() < 1e-4
-
-
-def temperature(start, gaps, profile, share=None, **options):
-    measured = Measured(0.9, 0.95, region_gaps=(tuple(gaps),), region_share=share)
-    levels = torch.tensor(profile, dtype=torch.float64)
-    rule = FB(**{'max_temperature': 3.0, **options})
-    return rule.step_temperature(start, levels, measured=measured)
-
-
-def test_under_confident_bands_at_level_0_raise_the_training_temperature():
-    # kappa = 1 / 3 of the share-weighted gap, over 0.2239.
-    gaps, share = (-0.06, 0.02, -0.5), (0.5, 0.25, 0.25)
-    moved = temperature(1.2, gaps, [0.0, 0.0, 0.1], share)
-    assert math.log(moved / 1.2) == pytest.approx((0.03 - 0.005) / 3 / 0.2239)
-    moved = temperature(1.2, gaps[:2], [0.0, 0.0])  # without shares: the same for all
-    assert math.log(moved / 1.2) == pytest.approx(0.02 / 3 / 0.2239)
-    assert temperature(1.2, gaps, [0.1, 0.1, 0.1], share) == 1.2
-    assert temperature(1.2, (0.9,), [0.0]) == 1.0
-    assert temperature(1.2, (-0.9,), [0.0]) == 3.0
-    assert temperature(1.0, (-0.9,), [0.0], max_temperature=1.0) == 1.0
-
-
-def test_a_step_of_the_temperature_changes_no_confidence_by_more_than_it_asks_for():
-    gap, logits = -0.05, torch.linspace(-12, 12, 4001, dtype=torch.float64)
-    factor = temperature(1.0, (gap,), [0.0])
-    change = torch.sigmoid(logits.abs() * factor) - torch.sigmoid(logits.abs())
-    assert 0.98 < change.max().item() / (-gap / 3) <= 1.0
-
-
-@pytest.mark.parametrize('gain', [0.1, 1.0, 1e6])
-@pytest.mark.parametrize('lag', [0.0, 0.5, 0.9])
-def test_levels_and_temperature_bring_all_gaps_to_0_together(gain, lag):
-    """One band too sure, two too unsure; a temperature raises the confidence of all."""
-    response = np.array([[0.8, 0.2, 0.0], [0.15, 0.7, 0.15], [0.0, 0.2, 0.8]])
-    by_temperature, share = np.array([0.2, 0.15, 0.1]), (0.3, 0.3, 0.4)
-    natural, accuracy = np.array([0.92, 0.85, 0.9]), np.array([0.8, 0.88, 0.93])
-    profile, training = torch.zeros(3, dtype=torch.float64), 1.0
-    confidence, rule, recent = natural, FB(gain=gain, max_temperature=9.0), []
-    for _ in range(4000):
-        target = natural - response @ profile.numpy()
-        target = target + by_temperature * math.log(training)
-        confidence = lag * confidence + (1 - lag) * target
-        recent = [*recent, tuple(confidence - accuracy)][-3:]
-        measured = Measured(0.9, 0.95, region_gaps=tuple(recent), region_share=share)
-        training, profile = (
-            rule.step_temperature(training, profile, measured=measured),
-            rule.step_profile(profile, beta=2.0, measured=measured),
-        )
-    assert np.abs(confidence - accuracy).max() < 1e-3
-    assert training > 1.2 and profile[0] > 0.1
