@@ -136,6 +136,17 @@ class ASLP:
         """
         return dict(zip(self.bank.ids, self.bank.alpha.tolist()))
 
+    @property
+    def under_confident(self) -> dict[int, float]:
+        """dict[int, float]: Signed gap of each band that stays under-confident.
+
+        In the last validation, at level 0, by more than 0.01; a temperature fitted
+        after training mends them. Empty without ``regions``.
+        """
+        if self._regions is None or self.measured is None:
+            return {}
+        return self._regions.under_confident(self.measured)
+
     def draw(self, ids: Sequence[str], step: int) -> BatchDraw:
         """Draw once per image of a batch, for all losses together.
 

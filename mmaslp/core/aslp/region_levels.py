@@ -62,6 +62,27 @@ class RegionLevels:
             rule.step_profile(self.profile, beta=beta, measured=measured)
         )
 
+    def under_confident(
+        self, measured: Measured, least: float = 0.01
+    ) -> dict[int, float]:
+        """Bands that levels cannot help: a level only lowers the confidence.
+
+        Args:
+            measured (Measured): What the last validation measured, by region too.
+            least (float): Size of a gap that is worth a word. Defaults to 0.01.
+
+        Returns:
+            dict[int, float]: Signed gap of each band at level 0 whose gap is below
+            ``-least``.
+        """
+        gaps = measured.region_gaps[-1] if measured.region_gaps else ()
+        levels = self.profile.tolist()
+        return {
+            band: gap
+            for band, (gap, level) in enumerate(zip(gaps, levels))
+            if gap < -least and level == 0.0
+        }
+
     def with_mean(self, share: Sequence[float] | None) -> Tensor:
         """Levels of the bands, and the mean one for labels without a border.
 

@@ -260,9 +260,20 @@ class ASLPHook(Hook):
         bank, profile = self.aslp.bank, self.aslp.profile
         if profile is not None:
             _log(f'levels by region, from the border on: {profile.tolist()}')
+            self._report_under_confidence()
             return
         write_level_table(path, bank.ids, bank.alpha.numpy())
         _log(f'levels of {len(bank)} images written to {path}')
+
+    def _report_under_confidence(self) -> None:
+        gaps = self.aslp.under_confident
+        if gaps:
+            listed = ', '.join(f'{band} ({gap:+.3f})' for band, gap in gaps.items())
+            _log(
+                f'under-confident bands, 0 at the border (confidence - accuracy): '
+                f'{listed}. Levels cannot raise a confidence: fit a temperature, '
+                'mmaslp fit-temperature CONFIG CHECKPOINT --regions border'
+            )
 
     def _export_path(self, runner: Any) -> str:
         return osp.join(runner.work_dir, self.export)

@@ -29,6 +29,13 @@ def test_a_step_moves_the_levels_in_place():
     assert live.data_ptr() == found.profile.data_ptr()
 
 
+def test_bands_that_stay_under_confident():
+    found = levels(0.0, 0.1, 0.0, 0.0, 0.0)
+    gaps = (-0.05, -0.05, -0.005, float('nan'), 0.02)
+    assert found.under_confident(Measured(0.9, region_gaps=(gaps,))) == {0: -0.05}
+    assert found.under_confident(Measured(0.9)) == {}
+
+
 def test_what_is_saved_is_checked():
     saved = RegionLevels(0.1).check_saved(dict(profile=torch.full((5,), 0.2)))
     assert saved.dtype == torch.float64

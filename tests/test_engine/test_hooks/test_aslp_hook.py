@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmaslp.core import FB, MC, AlphaBank, Measured, update_alpha
+from mmaslp.core import ASLP, FB, MC, AlphaBank, Measured, update_alpha
 from mmaslp.engine import ASLPHook
 from mmaslp.models.losses import SCBCELoss
 from mmaslp.utils.checkpoint import allow_history_buffers
@@ -731,6 +731,18 @@ def test_each_band_follows_the_gap_that_the_validation_measures(
     before = seen[-2][2]  # the last validation comes after the last iteration
     for k in range(5):
         assert last[f'alpha_region{k}'] == pytest.approx(before[k], abs=1e-4)
+
+
+def test_bands_that_stay_under_confident_are_named(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(ASLP, 'under_confident', {0: -0.059, 2: -0.02})
+    hook = dict(type='ASLPHook', regions='border')
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[hook], log_level='INFO')
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert aslp(runner).schedule.warmup == runner.max_iters // 3
+    log = next((tmp_path / 'run').glob('*/*.log')).read_text()
+    assert '0 at the border (confidence - accuracy): 0 (-0.059), 2 (-0.020)' in log
+    assert 'mmaslp fit-temperature CONFIG CHECKPOINT --regions border' in log
 
 
 def test_levels_by_region_resume(toy, tmp_path):

@@ -173,6 +173,17 @@ def test_levels_by_region(tmp_path):
     assert torch.equal(saved['aslp']['profile'], profile) and saved['step'] == 8
 
 
+def test_the_warm_up_of_levels_by_region_is_a_third_of_the_training(tmp_path):
+    def make():
+        return toy.make_callback(rule='FB', regions='border', warmup_epochs=None)
+
+    model = toy.Segmenter(regions=True)
+    _, callback = toy.train(tmp_path, 6, model=model, callback=make())
+    assert callback.aslp.warmup == 8  # an epoch has four batches
+    with pytest.raises(ValueError, match='length is not known: give max_epochs'):
+        toy.train(tmp_path, -1, model=model, callback=make(), max_steps=4)
+
+
 def test_levels_are_logged(tmp_path):
     class Logged(toy.Segmenter):
         def on_train_end(self):
