@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.calibration import (
+    BAND_FIGURES,
     BORDERS,
     REGION_ERRORS,
     CalibrationHistogram,
@@ -51,7 +52,8 @@ def calibration_result(
         ``positive`` (the metrics of the positive class, for two classes in
         top-label mode), ``regions`` (see :func:`region_result`, for two classes in
         top-label mode; at top level ``ece_region``, ``ece_region_true`` and, per band
-        k of the predicted border, ``region{k}_gap`` and ``region{k}_share``),
+        k of the predicted border, ``region{k}_gap``, ``region{k}_acc`` and
+        ``region{k}_share``),
         ``intervals`` ({metric: [low, high]}, 95 %, see
         :func:`~mmaslp.core.calibration.bootstrap.bootstrap`), ``bins``, ``images``
         (:meth:`ImageTable.to_json`) and ``settings``.
@@ -92,8 +94,8 @@ def region_result(images: ImageRegions) -> dict[str, Any]:
 
     Returns:
         dict: ``ece_region`` and ``ece_region_true``, nan without any pixel;
-        ``region{k}_share`` and, of the bands that hold pixels, ``region{k}_gap``, by
-        the predicted border; and ``regions``:
+        ``region{k}_share`` and, of the bands that hold pixels, ``region{k}_gap`` and
+        ``region{k}_acc``, by the predicted border; and ``regions``:
         ``edges`` of the bands, ``unit`` (the rule that scales them) and, for
         ``predicted`` and ``true``, one list per column: the sums ``count``, ``right``
         (correct pixels) and ``conf``, as in ``bins``, then ``share``, ``accuracy``,
@@ -103,10 +105,10 @@ def region_result(images: ImageRegions) -> dict[str, Any]:
     table = images.total()
     computed = table.compute()
     result = {key: computed[key] for key in REGION_ERRORS}
-    for key in ('gap', 'share'):
+    for name, key in BAND_FIGURES.items():
         for band, value in enumerate(computed['predicted'][key]):
             if not math.isnan(value):
-                result[f'region{band}_{key}'] = value
+                result[f'region{band}_{name}'] = value
     regions: dict[str, Any] = {'edges': list(images.edges), 'unit': REGION_UNIT}
     for border in BORDERS:
         sums = table.table(border)

@@ -239,6 +239,7 @@ class ASLP:
         median_gap: float | None = None,
         region_gap: Sequence[float] | None = None,
         region_share: Sequence[float] | None = None,
+        region_accuracy: Sequence[float] | None = None,
         step: int | None = None,
     ) -> None:
         """Take in what a validation has measured.
@@ -256,6 +257,9 @@ class ASLP:
                 pixels; levels by region need it. Defaults to None.
             region_share (Sequence[float], optional): Share of the pixels of each band,
                 ``(B,)``, in [0, 1]. Defaults to None.
+            region_accuracy (Sequence[float], optional): Accuracy in each band,
+                ``(B,)``, in [0, 1], nan for a band without pixels; limits the levels.
+                Defaults to None: no limit by accuracy.
             step (int, optional): Steps done so far. Defaults to None: the number of the
                 last draw plus 1.
 
@@ -272,6 +276,7 @@ class ASLP:
                 median_gap=metrics['median_gap'],
                 region_gap=region_gap,
                 region_share=region_share,
+                region_accuracy=region_accuracy,
                 step=step,
             )
             return
@@ -294,7 +299,7 @@ class ASLP:
                 )
                 return
         if self._regions is not None:
-            self._regions.check_measured(region_gap, region_share)
+            self._regions.check_measured(region_gap, region_share, region_accuracy)
         landmark = self.rule.next_landmark(
             None if self.measured is None else self.measured.landmark,
             float(accuracy),
@@ -307,6 +312,7 @@ class ASLP:
             landmark,
             self._with_recent(_floats(region_gap)),
             _floats(region_share),
+            _floats(region_accuracy),
         )
         if self._regions is not None and self.observed_step >= self.warmup:
             self._regions.step(self.rule, self.beta, self.measured)
@@ -360,6 +366,8 @@ class ASLP:
             observed = optional(
                 check_integer, 'observed_step', state['observed_step'], at_least=0
             )
+            # The first states by region have no accuracy of the bands.
+            state = {'region_accuracy': None, **state}
             values = {name: state[name] for name in _MEASURED}
             measured = None if values['accuracy'] is None else Measured(**values)
             by_region = self._saved_regions(state)

@@ -28,7 +28,10 @@ class RegionLevels:
         self.profile = torch.full((bands,), level, dtype=torch.float64)
 
     def check_measured(
-        self, gaps: Sequence[float] | None, shares: Sequence[float] | None
+        self,
+        gaps: Sequence[float] | None,
+        shares: Sequence[float] | None = None,
+        accuracies: Sequence[float] | None = None,
     ) -> None:
         """Refuse what a validation cannot have measured.
 
@@ -37,6 +40,8 @@ class RegionLevels:
                 [-1, 1] or nan.
             shares (Sequence[float], optional): Share of the pixels of each band,
                 ``(B,)``, in [0, 1]; may be missing.
+            accuracies (Sequence[float], optional): Accuracy in each band, ``(B,)``, in
+                [0, 1] or nan; may be missing.
 
         Raises:
             ValueError: If the gaps are missing, or there are other numbers.
@@ -45,15 +50,17 @@ class RegionLevels:
         for name, values, low in (
             ('region_gap', gaps, -1.0),
             ('region_share', shares, 0.0),
+            ('region_accuracy', accuracies, 0.0),
         ):
-            if values is None and name == 'region_share':
+            if values is None and name != 'region_gap':
                 continue
             numbers = [] if values is None else [*map(float, values)]
             if len(numbers) != bands or any(v < low or v > 1.0 for v in numbers):
                 raise ValueError(
                     f'levels by region need {name} of the validation, {bands} numbers '
-                    f'in [{low:g}, 1], got {values}: give region_gap and region_share '
-                    "as RegionTable.compute()['predicted'] has them ('gap', 'share')"
+                    f'in [{low:g}, 1], got {values}: give region_gap, region_share '
+                    "and region_accuracy as RegionTable.compute()['predicted'] has "
+                    "them ('gap', 'share', 'accuracy')"
                 )
 
     def step(self, rule: Rule, beta: float, measured: Measured) -> None:

@@ -24,13 +24,14 @@ from .histogram import MODES, CalibrationHistogram
 from .image_regions import ImageRegions
 from .image_table import ImageTable
 from .logit_histogram import LogitHistogram
-from .region_table import BORDERS, REGION_ERRORS, RegionTable
+from .region_table import BAND_FIGURES, BORDERS, REGION_ERRORS, RegionTable
 from .score_metrics import average_precision, brier_score, ks_error, roc_auc
 from .score_table import ScoreTable
 from .sorted_metrics import SORTED, sorted_metrics
 from .temperature import check_temperature, fit_temperature
 
 __all__ = [
+    'BAND_FIGURES',
     'BORDERS',
     'MODES',
     'REGION_ERRORS',

@@ -15,12 +15,14 @@ from .bin_table import BinTable
 from .binned_metrics import binned_metrics, signed_gap
 from .inputs import CHUNK, binary_maps
 
-__all__ = ['BORDERS', 'REGION_ERRORS', 'RegionTable']
+__all__ = ['BAND_FIGURES', 'BORDERS', 'REGION_ERRORS', 'RegionTable']
 
 # Whose border: the mask that the map predicts, or that of the labels.
 BORDERS = ('predicted', 'true')
 # The metric of each border.
 REGION_ERRORS = ('ece_region', 'ece_region_true')
+# Scalars of each band of the predicted border, by the end of their name.
+BAND_FIGURES = {'gap': 'gap', 'share': 'share', 'acc': 'accuracy'}
 
 
 class RegionTable:

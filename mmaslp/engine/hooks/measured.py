@@ -47,6 +47,12 @@ def _read_regions(
             f'the validation reports no {prefix}region0_share: levels by region need '
             'CalibrationMetric on a head of one channel or two'
         )
-    # A band without pixels has no gap.
-    gaps = [metrics.get(f'{prefix}region{k}_gap', math.nan) for k in range(bands)]
-    return dict(region_gap=[*map(float, gaps)], region_share=[*map(float, shares)])
+    # A band without pixels has neither gap nor accuracy.
+    found = {
+        f'region_{name}': [
+            float(metrics.get(f'{prefix}region{band}_{key}', math.nan))
+            for band in range(bands)
+        ]
+        for name, key in (('gap', 'gap'), ('accuracy', 'acc'))
+    }
+    return dict(found, region_share=[*map(float, shares)])

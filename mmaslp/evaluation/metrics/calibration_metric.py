@@ -45,8 +45,8 @@ class CalibrationMetric(StreamingMetric):
     With ``mode='top_label'`` and two classes it also measures by region, see
     :class:`~mmaslp.core.calibration.RegionTable`: ``ece_region``, ``ece_region_true``
     and, for each band k of distance from the predicted border (0 is at the border),
-    its ``region{k}_share`` of the pixels and ``region{k}_gap``, confidence - accuracy,
-    which a band without pixels lacks.
+    its ``region{k}_share`` of the pixels and, unless it has none, ``region{k}_gap``,
+    confidence - accuracy, and ``region{k}_acc``, its accuracy.
 
     Besides the returned metrics, files are written to ``output_dir`` or the run's log
     folder: ``calibration_{val,test}.json`` (every metric, the table of images for

@@ -5,7 +5,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ...core.calibration import BORDERS, REGION_ERRORS, RegionTable, binned_metrics
+from ...core.calibration import (
+    BAND_FIGURES,
+    BORDERS,
+    REGION_ERRORS,
+    RegionTable,
+    binned_metrics,
+)
 from ...core.regions import BORDER_EDGES
 from .sum_metric import SumMetric
 
@@ -17,8 +23,9 @@ class BinaryRegionCalibration(SumMetric):
 
     The figures are ``ece_region`` (by the predicted border), ``ece_region_true`` (by
     the border of the target) and, for each band k of distance from the predicted
-    border (0 is at the border), its ``region{k}_share`` of the pixels and
-    ``region{k}_gap``, confidence - accuracy, nan for a band without pixels.
+    border (0 is at the border), its ``region{k}_share`` of the pixels,
+    ``region{k}_gap``, confidence - accuracy, and ``region{k}_acc``, its accuracy; the
+    last two are nan for a band without pixels.
 
     Args:
         metric (str, optional): One figure. Defaults to None: a dictionary of all.
@@ -87,7 +94,8 @@ class BinaryRegionCalibration(SumMetric):
         Every process must call it: it adds up their sums.
 
         Returns:
-            dict: ``accuracy``, ``confidence``, ``region_gap`` and ``region_share``.
+            dict: ``accuracy``, ``confidence``, ``region_gap``, ``region_share`` and
+            ``region_accuracy``.
         """
         with self.sync_context():
             table = self.table
@@ -98,15 +106,16 @@ class BinaryRegionCalibration(SumMetric):
             confidence=float(whole['conf']),
             region_gap=bands['gap'],
             region_share=bands['share'],
+            region_accuracy=bands['accuracy'],
         )
 
     def figures(self) -> dict[str, float]:
         """See :meth:`SumMetric.figures`."""
         computed = self.table.compute()
         figures = {name: computed[name] for name in REGION_ERRORS}
-        for key in ('share', 'gap'):
+        for name, key in BAND_FIGURES.items():
             for band, value in enumerate(computed[BORDERS[0]][key]):
-                figures[f'region{band}_{key}'] = value
+                figures[f'region{band}_{name}'] = value
         return figures
 
 

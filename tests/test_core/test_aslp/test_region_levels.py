@@ -20,12 +20,12 @@ def test_the_mean_level_stands_behind_those_of_the_bands():
 
 
 def test_a_step_moves_the_levels_in_place():
-    gaps = (-0.3, 0.06, 0.0, 0.0, 0.0)
+    gaps = (-0.3, 0.06, 0.06, 0.06, 0.0)
     measured = Measured(0.9, 0.9, region_gaps=(gaps,), region_share=(0.2,) * 5)
-    found = levels(0.05, 0.0, 0.1, 0.0, 0.0)
+    found = levels(0.05, 0.1, 0.1, 0.0, 0.0)
     live = found.profile
     found.step(FB(), 2.0, measured)
-    assert live.tolist() == pytest.approx([0.0, 0.02, 0.1, 0.0, 0.0])
+    assert live.tolist() == pytest.approx([0.0, 0.09, 0.12, 0.015, 0.005])
     assert live.data_ptr() == found.profile.data_ptr()
 
 

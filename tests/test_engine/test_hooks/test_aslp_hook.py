@@ -710,17 +710,25 @@ def test_each_band_follows_the_gap_that_the_validation_measures(
 
         def after_val_epoch(self, runner, metrics=None):
             shares = [metrics[f'calib/region{k}_share'] for k in range(5)]
-            gaps = [metrics.get(f'calib/region{k}_gap', np.nan) for k in range(5)]
-            seen.append((gaps, shares, aslp(runner).aslp.profile.tolist()))
+            gaps, accuracies = (
+                [metrics.get(f'calib/region{k}_{key}', np.nan) for k in range(5)]
+                for key in ('gap', 'acc')
+            )
+            profile = aslp(runner).aslp.profile.tolist()
+            seen.append((gaps, shares, accuracies, profile))
 
     runner.register_hook(Bands())
     runner.train()
     assert len(seen) == 3
     profile, gaps = torch.full((5,), 0.2, dtype=torch.float64), []
-    for gap, share, found in seen:
+    for gap, share, accuracy, found in seen:
         gaps = [*gaps, tuple(gap)][-3:]
         measured = Measured(
-            0.9, 0.9, region_gaps=tuple(gaps), region_share=tuple(share)
+            0.9,
+            0.9,
+            region_gaps=tuple(gaps),
+            region_share=tuple(share),
+            region_accuracy=tuple(accuracy),
         )
         profile = FB().step_profile(profile, beta=2.0, measured=measured)
         assert found == pytest.approx(profile.tolist(), abs=1e-6)
@@ -728,7 +736,7 @@ def test_each_band_follows_the_gap_that_the_validation_measures(
     scalars = next((tmp_path / 'run').glob('*/vis_data/scalars.json')).read_text()
     logged = [json.loads(line) for line in scalars.splitlines()]
     last = [line for line in logged if 'alpha_region0' in line][-1]
-    before = seen[-2][2]  # the last validation comes after the last iteration
+    before = seen[-2][3]  # the last validation comes after the last iteration
     for k in range(5):
         assert last[f'alpha_region{k}'] == pytest.approx(before[k], abs=1e-4)
 

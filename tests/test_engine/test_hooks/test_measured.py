@@ -17,9 +17,12 @@ def test_values_under_the_names_of_the_learner():
 def test_bands_without_pixels_have_no_gap():
     metrics = {**PLAIN, 'calib/region0_share': 0.0, 'calib/region1_share': 1.0}
     metrics['calib/region1_gap'] = 0.05
+    metrics['calib/region1_acc'] = 0.9
     found = read_measured(metrics, KEYS, 2)
     assert found['region_share'] == [0.0, 1.0]
     assert math.isnan(found['region_gap'][0]) and found['region_gap'][1] == 0.05
+    accuracy = found['region_accuracy']
+    assert math.isnan(accuracy[0]) and accuracy[1] == 0.9
 
 
 def test_a_validation_without_valid_pixels_has_no_regions():

@@ -29,6 +29,8 @@ class Measured:
             this validation last, of up to two before. Empty if not measured.
         region_share (tuple[float, ...], optional): Share of the pixels of each band, in
             [0, 1].
+        region_accuracy (tuple[float, ...], optional): Accuracy in each band, in [0, 1],
+            nan for a band without pixels.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -40,6 +42,7 @@ class Measured:
     landmark: float | None = None
     region_gaps: tuple[tuple[float, ...], ...] = ()
     region_share: tuple[float, ...] | None = None
+    region_accuracy: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         hint = ' (a fraction, not per cent)'

@@ -33,11 +33,14 @@ class FB(Rule):
 
     By region (``ASLP(regions='border')``) each band b of distance from the border has
     a level, which follows the band's own gap :math:`g_b`, once per validation:
-    :math:`\alpha_b \leftarrow \mathrm{clip}(\alpha_b + \kappa \frac{2}{\beta} g_b, 0,
-    \alpha_{max})`. :math:`g_b` is the median of the band's last three gaps, so that one
+    :math:`\alpha_b \leftarrow \mathrm{clip}(\alpha_b + \kappa \frac{2}{\beta} (g_{b-1} +
+    2 g_b + g_{b+1}) / 4, 0, \alpha_{max})`: a predicted band holds pixels of the labels'
+    bands beside it too. :math:`g_b` is the median of the band's last three gaps, so that one
     validation of a network that has collapsed for a moment moves nothing. The median
     is late by a validation, so :math:`\kappa = k / (1 + 2 k)` stays below 1/2. Bands
-    with less than 1 % of the pixels share one gap with their neighbour.
+    with less than 1 % of the pixels share one gap with their neighbour. A level stays
+    at or below :math:`2 (1 - A_b) / \beta`, where the expected confidence of the target
+    is the accuracy :math:`A_b` measured in the band.
 
     Args:
         gain (float): k, > 0. Defaults to 1.
@@ -96,8 +99,13 @@ class FB(Rule):
         self, profile: Tensor, *, beta: float, measured: Measured
     ) -> Tensor:
         """See :meth:`Rule.step_profile`; bands without pixels stay as they are."""
-        gap = _median_gaps(measured, len(profile))
-        return self._clip(profile + self._gain_by_region * (2.0 / beta) * gap, beta)
+        gap = _spread(_median_gaps(measured, len(profile)))
+        stepped = profile + self._gain_by_region * (2.0 / beta) * gap
+        if measured.region_accuracy is not None:
+            accuracy = torch.tensor(measured.region_accuracy, dtype=torch.float64)
+            limit = (2.0 / beta) * (1.0 - _pooled(accuracy, measured))
+            stepped = torch.fmin(stepped, limit)  # nan, of a band without pixels: none
+        return self._clip(stepped, beta)
 
     @property
     def _gain_by_region(self) -> float:
@@ -130,23 +138,38 @@ def _median_gaps(measured: Measured, bands: int) -> Tensor:
         raise ValueError(
             f'region_gap has {gaps.shape[1]} bands, the levels have {bands}'
         )
-    gap = gaps.quantile(0.5, 0)  # of two gaps their mean
+    return _pooled(gaps.quantile(0.5, 0), measured)  # of two gaps their mean
+
+
+def _spread(gap: Tensor) -> Tensor:
+    """Half of each gap in its band, a quarter in each neighbour, ``(B,)``.
+
+    A predicted band holds pixels of the labels' bands beside it too. The smallest
+    eigenvalue is above 0, so that all gaps are 0 where the levels rest.
+    """
+    wide = torch.cat([gap[:1], gap, gap[-1:]])
+    return 0.25 * wide[:-2] + 0.5 * gap + 0.25 * wide[2:]
+
+
+def _pooled(values: Tensor, measured: Measured) -> Tensor:
+    """Values of the bands, thin ones pooled, if their shares are known."""
     if measured.region_share is None:
-        return gap
-    return _pool_thin_bands(gap, torch.tensor(measured.region_share).double())
+        return values
+    share = torch.tensor(measured.region_share, dtype=torch.float64)
+    return _pool_thin_bands(values, share)
 
 
-def _pool_thin_bands(gap: Tensor, share: Tensor) -> Tensor:
-    """Give neighbouring bands one gap until they hold 1 % of the pixels together."""
+def _pool_thin_bands(values: Tensor, share: Tensor) -> Tensor:
+    """Give neighbouring bands one value until they hold 1 % of the pixels together."""
     groups: list[list[int]] = [[]]
-    for band in range(len(gap)):
+    for band in range(len(values)):
         groups[-1].append(band)
         if share[groups[-1]].sum() >= THIN:
             groups.append([])
     rest = groups.pop()
     if groups:
         groups[-1] += rest
-    pooled = gap.clone()
+    pooled, known = values.clone(), values.nan_to_num(0.0)
     for group in groups:
-        pooled[group] = (gap * share)[group].sum() / share[group].sum()
+        pooled[group] = (known * share)[group].sum() / share[group].sum()
     return pooled

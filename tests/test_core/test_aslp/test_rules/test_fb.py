@@ -152,12 +152,19 @@ def by_region(profile, gaps, share=None, beta=2.0, **options):
 
 def test_bands_move_by_the_median_of_three_gaps():
     start = [0.1, 0.1]
-    assert by_region(start, [(0.06, -0.03)]) == pytest.approx([0.12, 0.09])
+    # A quarter of each gap goes to the other band; where there is none, it stays.
+    expected = pytest.approx([0.1 + 0.0375 / 3, 0.1 - 0.0075 / 3])
+    assert by_region(start, [(0.06, -0.03)]) == expected
     gaps = [(0.06, 0.0), (0.9, -0.03), (0.03, -0.9)]  # one spike each
-    assert by_region(start, gaps) == pytest.approx([0.12, 0.09])
+    assert by_region(start, gaps) == expected
     # Of two their mean; explicit: the gain itself.
     moved = by_region(start, gaps[:2], gain=0.25, solver='explicit', beta=0.5)
-    assert moved == pytest.approx([0.1 + 0.48, 0.1 - 0.015])
+    assert moved == pytest.approx([0.1 + 0.35625, 0.1 + 0.10875])
+
+
+def test_a_gap_also_moves_the_bands_beside_it():
+    moved = by_region([0.1] * 5, [(0.0, 0.0, 0.12, 0.0, 0.0)])
+    assert moved == pytest.approx([0.1, 0.11, 0.12, 0.11, 0.1])
 
 
 def test_thin_bands_share_a_gap():
@@ -166,11 +173,38 @@ def test_thin_bands_share_a_gap():
     inner = (0.5 * 0.005 + 0.02 * 0.495) / 0.5
     outer = (0.04 * 0.495 + 0.3 * 0.005) / 0.5
     moved = by_region([0.1] * 4, gaps, share, gain=1.0)
-    expected = [0.1 + gap / 3 for gap in (inner, inner, outer, outer)]
-    assert moved == pytest.approx(expected)
-    assert by_region([0.1] * 4, gaps, (0.0,) * 4) == pytest.approx(
-        [0.1 + gap / 3 for gap in gaps[0]]
+    assert moved == pytest.approx(by_region([0.1] * 4, [(inner, inner, outer, outer)]))
+    unpooled = by_region([0.1] * 4, gaps)
+    assert by_region([0.1] * 4, gaps, (0.0,) * 4) == unpooled != moved
+
+
+def test_the_target_of_a_band_keeps_the_confidence_that_the_accuracy_asks_for():
+    nan, gaps = float('nan'), [(0.3,) * 4]
+    for beta in (2.0, 1.0):
+        measured = Measured(
+            0.9,
+            0.95,
+            region_gaps=tuple(gaps),
+            region_accuracy=(0.7, 0.95, 1.0, nan),
+        )
+        start = torch.full((4,), 0.1, dtype=torch.float64)
+        moved = FB(gain=9.0).step_profile(start, beta=beta, measured=measured)
+        least = 1 - beta * moved / 2  # expected confidence of the targets
+        free = 0.1 + 9 / 19 * 2 / beta * 0.3
+        assert least.tolist() == pytest.approx(
+            [max(0.7, 1 - beta * free / 2), 0.95, 1.0, 1 - beta * free / 2]
+        )
+    # Thin bands share an accuracy, also with one without pixels.
+    measured = Measured(
+        0.9,
+        0.95,
+        region_gaps=tuple(gaps),
+        region_share=(0.5, 0.495, 0.005, 0.0),
+        region_accuracy=(0.7, 0.9, 0.4, nan),
     )
+    moved = FB(gain=9.0).step_profile(start, beta=2.0, measured=measured)
+    joined = 1 - (0.495 * 0.9 + 0.005 * 0.4) / 0.5
+    assert moved[1:].tolist() == pytest.approx([joined] * 3)
 
 
 @pytest.mark.parametrize('gain', [0.1, 1.0, 10.0, 1e6])
