@@ -32,15 +32,19 @@ class FB(Rule):
     implicit solver uses k / (1 + k), which is in that range for every k > 0.
 
     By region (``ASLP(regions='border')``) each band b of distance from the border has
-    a level, which follows the band's own gap :math:`g_b`, once per validation:
-    :math:`\alpha_b \leftarrow \mathrm{clip}(\alpha_b + \kappa \frac{2}{\beta} (g_{b-1} +
-    2 g_b + g_{b+1}) / 4, 0, \alpha_{max})`: a predicted band holds pixels of the labels'
-    bands beside it too. :math:`g_b` is the median of the band's last three gaps, so that one
-    validation of a network that has collapsed for a moment moves nothing. The median
-    is late by a validation, so :math:`\kappa = k / (1 + 2 k)` stays below 1/2. Bands
-    with less than 1 % of the pixels share one gap with their neighbour. A level stays
-    at or below :math:`2 (1 - A_b) / \beta`, where the expected confidence of the target
-    is the accuracy :math:`A_b` measured in the band.
+    a level, which follows the gaps by region once per validation:
+
+    .. math:: \alpha_b \leftarrow \mathrm{clip}(\alpha_b + \kappa \frac{2}{\beta}\,
+              \frac{g_{b-1} + 2 g_b + g_{b+1}}{4}, 0, 2 (1 - A_b) / \beta)
+
+    - :math:`g_b` is the median of the band's last three gaps, so that one validation of
+      a network that has collapsed for a moment moves nothing. The median is late by a
+      validation, so :math:`\kappa = k / (1 + 2 k)` stays below 1/2.
+    - A predicted band holds pixels of the labels' bands beside it too, so that they
+      take part of its gap. Bands with less than 1 % of the pixels share one gap with
+      their neighbour.
+    - At the upper limit, if it is below :math:`\alpha_{max}`, the expected confidence
+      of the target is the accuracy :math:`A_b` measured in the band.
 
     Args:
         gain (float): k, > 0. Defaults to 1.
