@@ -26,7 +26,9 @@ def late_warmup(
             are in epochs or both in iterations.
     """
     if warmup_epochs is None:
-        return None
+        if warmup_iters is None:
+            return None
+        warmup_epochs = math.nan
     loop = cfg.get('train_cfg') or {}
     epochs, iters = loop.get('max_epochs'), loop.get('max_iters')
     warmup, end, unit = warmup_epochs, epochs, 'epochs'

@@ -22,6 +22,9 @@ ITERS = dict(train_cfg=dict(max_iters=15))
         (ITERS, (3, None), 5, True),
         (ITERS, (3, None), 4, False),
         ({}, (3, 4), 5, False),
+        (EPOCHS, (None, None), 5, False),
+        (ITERS, (None, 15), None, True),
+        (EPOCHS, (None, 14), 5, False),
     ],
 )
 def test_late_warmup(cfg, warmup, per_epoch, late):
