@@ -1,5 +1,6 @@
 """Feedback, our rule."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -44,7 +45,8 @@ class FB(Rule):
       take part of its gap. Bands with less than 1 % of the pixels share one gap with
       their neighbour.
     - At the upper limit, if it is below :math:`\alpha_{max}`, the expected confidence
-      of the target is the accuracy :math:`A_b` measured in the band.
+      of the target is the accuracy :math:`A_b` measured in the band. Bands with less
+      than 1 % of the pixels have no limit of their own.
 
     Args:
         gain (float): k, > 0. Defaults to 1.
@@ -105,11 +107,8 @@ class FB(Rule):
         """See :meth:`Rule.step_profile`; bands without pixels stay as they are."""
         gap = _spread(_median_gaps(measured, len(profile)))
         stepped = profile + self._gain_by_region * (2.0 / beta) * gap
-        if measured.region_accuracy is not None:
-            accuracy = torch.tensor(measured.region_accuracy, dtype=torch.float64)
-            limit = (2.0 / beta) * (1.0 - _pooled(accuracy, measured))
-            stepped = torch.fmin(stepped, limit)  # nan, of a band without pixels: none
-        return self._clip(stepped, beta)
+        limit = (2.0 / beta) * (1.0 - _accuracies(measured, len(profile)))
+        return self._clip(torch.fmin(stepped, limit), beta)  # nan limits nothing
 
     @property
     def _gain_by_region(self) -> float:
@@ -142,7 +141,11 @@ def _median_gaps(measured: Measured, bands: int) -> Tensor:
         raise ValueError(
             f'region_gap has {gaps.shape[1]} bands, the levels have {bands}'
         )
-    return _pooled(gaps.quantile(0.5, 0), measured)  # of two gaps their mean
+    gap = gaps.quantile(0.5, 0)  # of two gaps their mean
+    if measured.region_share is None:
+        return gap
+    share = torch.tensor(measured.region_share, dtype=torch.float64)
+    return _pool_thin_bands(gap, share)
 
 
 def _spread(gap: Tensor) -> Tensor:
@@ -155,25 +158,32 @@ def _spread(gap: Tensor) -> Tensor:
     return 0.25 * wide[:-2] + 0.5 * gap + 0.25 * wide[2:]
 
 
-def _pooled(values: Tensor, measured: Measured) -> Tensor:
-    """Values of the bands, thin ones pooled, if their shares are known."""
+def _accuracies(measured: Measured, bands: int) -> Tensor:
+    """Accuracy in each band, ``(B,)``, float64; nan where it is not known.
+
+    Thin bands have none: a network that predicts nothing for one validation has all
+    pixels in the last band, whose accuracy must not wipe out the levels at the border.
+    """
+    if measured.region_accuracy is None:
+        return torch.full((bands,), math.nan, dtype=torch.float64)
+    accuracy = torch.tensor(measured.region_accuracy, dtype=torch.float64)
     if measured.region_share is None:
-        return values
+        return accuracy
     share = torch.tensor(measured.region_share, dtype=torch.float64)
-    return _pool_thin_bands(values, share)
+    return accuracy.where(share >= THIN, math.nan)
 
 
-def _pool_thin_bands(values: Tensor, share: Tensor) -> Tensor:
-    """Give neighbouring bands one value until they hold 1 % of the pixels together."""
+def _pool_thin_bands(gap: Tensor, share: Tensor) -> Tensor:
+    """Give neighbouring bands one gap until they hold 1 % of the pixels together."""
     groups: list[list[int]] = [[]]
-    for band in range(len(values)):
+    for band in range(len(gap)):
         groups[-1].append(band)
         if share[groups[-1]].sum() >= THIN:
             groups.append([])
     rest = groups.pop()
     if groups:
         groups[-1] += rest
-    pooled, known = values.clone(), values.nan_to_num(0.0)
+    pooled = gap.clone()
     for group in groups:
-        pooled[group] = (known * share)[group].sum() / share[group].sum()
+        pooled[group] = (gap * share)[group].sum() / share[group].sum()
     return pooled
