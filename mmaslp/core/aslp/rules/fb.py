@@ -104,7 +104,7 @@ class FB(Rule):
     def step_profile(
         self, profile: Tensor, *, beta: float, measured: Measured
     ) -> Tensor:
-        """See :meth:`Rule.step_profile`; bands without pixels stay as they are."""
+        """See :meth:`Rule.step_profile`; a band without pixels has a gap of 0."""
         gap = _spread(_median_gaps(measured, len(profile)))
         stepped = profile + self._gain_by_region * (2.0 / beta) * gap
         limit = (2.0 / beta) * (1.0 - _accuracies(measured, len(profile)))
