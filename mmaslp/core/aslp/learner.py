@@ -323,10 +323,10 @@ class ASLP:
         Returns:
             dict: ``ids`` (uint8, UTF-8 lines) and ``alpha`` (float64), which is the
             live tensor; ``seed``, ``settings`` of the rule, ``accuracy``,
-            ``confidence``, ``median_gap``, ``landmark``, ``region_gaps`` and
-            ``region_share`` (None before a validation), ``profile`` (float64, the live
-            tensor; None without ``regions``), ``steps``, ``observed_step`` and
-            ``version``.
+            ``confidence``, ``median_gap``, ``landmark``, ``region_gaps``,
+            ``region_share`` and ``region_accuracy`` (None before a validation),
+            ``profile`` (float64, the live tensor; None without ``regions``), ``steps``,
+            ``observed_step`` and ``version``.
         """
         measured = self.measured
         return dict(
