@@ -57,24 +57,24 @@ class UNet(nn.Module):
 
 @torch.no_grad()
 def measure(network, data):
-    """Every calibration figure on a split."""
+    """What was counted on a split: by confidence, and by distance from the border."""
     histogram, regions = CalibrationHistogram(), RegionTable()
     network.eval()
     for batch in DataLoader(data, 20):
         prob, mask = network(batch['image']).sigmoid()[:, 0], batch['mask'][:, 0]
         histogram.update(prob, mask)
         regions.update(prob, mask)
-    return {**histogram.compute(), **regions.compute()}
+    return histogram, regions
 
 
-def train(data, rule, epochs):
+def train(data, epochs, warmup, **options):
     """Train one network; return its figures on the test split."""
     torch.manual_seed(0)
     network = UNet()
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, epochs, power=0.9)
     loader = DataLoader(data['train'], 4, shuffle=True)
-    aslp = ASLP(data['train'].names, rule=rule, warmup=5 * len(loader))
+    aslp = ASLP(data['train'].names, warmup=warmup * len(loader), **options)
     criterion = SelfCalibratingBCE()
     for epoch in range(epochs):
         network.train()
@@ -86,12 +86,13 @@ def train(data, rule, epochs):
             optimizer.step()
             aslp.update(draw)
         schedule.step()
-        found = measure(network, data['val'])
-        aslp.observe(found['acc'], found['conf'])
+        histogram, regions = measure(network, data['val'])
+        aslp.observe(regions if aslp.regions else histogram)
         if epoch % 20 == 19:
-            level = aslp.alpha.mean()
-            print(f'{aslp.rule.name} epoch {epoch + 1}: {level=:.3f}', flush=True)
-    return measure(network, data['test'])
+            levels = (aslp.profile if aslp.regions else aslp.alpha.mean()).numpy()
+            print(f'{aslp.rule.name} epoch {epoch + 1}: {levels.round(3)}', flush=True)
+    histogram, regions = measure(network, data['test'])
+    return {**histogram.compute(), **regions.compute()}
 
 
 def main():
@@ -102,9 +103,14 @@ def main():
     args = parser.parse_args()
     data = load_splits(args.data, args.size)
     rows = {}
-    # Level 0 for every image, and it stays there: plain binary cross entropy.
-    for name, rule in {'BCE': 'fixed', 'ASLP-FB': 'FB'}.items():
-        figures = train(data, rule, args.epochs)
+    methods = {
+        # Level 0 for every image, and it stays there: plain binary cross entropy.
+        'BCE': dict(rule='fixed', warmup=0),
+        'ASLP-FB': dict(rule='FB', warmup=5),
+        'ASLP-FB by region': dict(rule='FB', regions='border', warmup=args.epochs // 3),
+    }
+    for name, options in methods.items():
+        figures = train(data, args.epochs, **options)
         rows[name] = {label: figures[key] for key, label in COLUMNS.items()}
     print(format_table(rows, list(COLUMNS.values())))
 

@@ -29,6 +29,8 @@ def no_run_goes_on():
 
 
 def pytest_configure():
+    # Several tests fork. Once OpenMP has threads, its next loop in a child never ends.
+    torch.set_num_threads(1)
     # A shell starts jobs in the background deaf to Ctrl-C; the tests of it need it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -245,9 +245,10 @@ class ASLP:
         """Take in what a validation has measured.
 
         Args:
-            accuracy (float | CalibrationHistogram): Pixel accuracy on the validation
-                set at threshold 0.5, in [0, 1]; or a histogram of the probabilities on
-                that set, which gives all values.
+            accuracy (float | CalibrationHistogram | RegionTable): Pixel accuracy on the
+                validation set at threshold 0.5, in [0, 1]; or what counted the pixels
+                of that set, which gives the values that are not given by its
+                ``measured()``. Levels by region take a :class:`RegionTable`.
             confidence (float, optional): Mean confidence, max(p, 1 - p), in [0, 1];
                 ``FB`` needs it. Defaults to None.
             median_gap (float, optional): ``median_gap`` of the histogram, in [-1, 1];
@@ -268,17 +269,16 @@ class ASLP:
                 nan is not an error: the rule keeps the previous values, and a warning
                 says so.
         """
-        if hasattr(accuracy, 'compute'):
-            metrics = accuracy.compute()
-            self.observe(
-                metrics['acc'],
-                metrics['conf'],
-                median_gap=metrics['median_gap'],
+        if hasattr(accuracy, 'measured'):
+            given = dict(
+                confidence=confidence,
+                median_gap=median_gap,
                 region_gap=region_gap,
                 region_share=region_share,
                 region_accuracy=region_accuracy,
-                step=step,
             )
+            given = {name: value for name, value in given.items() if value is not None}
+            self.observe(**{**accuracy.measured(), **given}, step=step)
             return
         self.observed_step = (
             self._steps if step is None else check_integer('step', step, at_least=0)

@@ -58,9 +58,8 @@ class RegionLevels:
             if len(numbers) != bands or any(v < low or v > 1.0 for v in numbers):
                 raise ValueError(
                     f'levels by region need {name} of the validation, {bands} numbers '
-                    f'in [{low:g}, 1], got {values}: give region_gap, region_share '
-                    "and region_accuracy as RegionTable.compute()['predicted'] has "
-                    "them ('gap', 'share', 'accuracy')"
+                    f'in [{low:g}, 1], got {values}: give the RegionTable of the '
+                    'validation, observe(table), or what its measured() returns'
                 )
 
     def step(self, rule: Rule, beta: float, measured: Measured) -> None:

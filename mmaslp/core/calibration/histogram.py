@@ -268,6 +268,20 @@ class CalibrationHistogram:
         }
         return {key: float(value) for key, value in metrics.items()}
 
+    def measured(self) -> dict[str, float]:
+        """Arguments of :meth:`ASLP.observe <mmaslp.core.ASLP.observe>`.
+
+        Returns:
+            dict[str, float]: ``accuracy``, ``confidence`` and ``median_gap`` of the top
+            label.
+        """
+        metrics = self.compute()
+        return dict(
+            accuracy=metrics['acc'],
+            confidence=metrics['conf'],
+            median_gap=metrics['median_gap'],
+        )
+
     def mean_nll(self, count: int) -> float:
         """Negative log-likelihood per pixel (nat) of ``count`` pixels, nan for none."""
         return int(self.nll) / self.NLL_UNIT / count if count else float('nan')

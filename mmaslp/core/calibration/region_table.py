@@ -190,6 +190,23 @@ class RegionTable:
             }
         return {**metrics, **bands}
 
+    def measured(self) -> dict[str, Any]:
+        """Arguments of :meth:`ASLP.observe <mmaslp.core.ASLP.observe>`.
+
+        Returns:
+            dict: ``accuracy`` and ``confidence`` over all pixels; ``region_gap``,
+            ``region_share`` and ``region_accuracy`` by the predicted border.
+        """
+        whole = binned_metrics(self.table())
+        bands = self.compute()[BORDERS[0]]
+        return dict(
+            accuracy=float(whole['acc']),
+            confidence=float(whole['conf']),
+            region_gap=bands['gap'],
+            region_share=bands['share'],
+            region_accuracy=bands['accuracy'],
+        )
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain tensors and numbers.
 

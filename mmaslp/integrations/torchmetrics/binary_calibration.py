@@ -94,12 +94,7 @@ class BinaryCalibration(SumMetric):
             dict: ``accuracy``, ``confidence`` and ``median_gap`` of the top label.
         """
         with self.sync_context():
-            figures = self.histogram.compute(self.bins)
-        return dict(
-            accuracy=figures['acc'],
-            confidence=figures['conf'],
-            median_gap=figures['median_gap'],
-        )
+            return self.histogram.measured()
 
     def reliability_diagram(self, title: str = '') -> Any:
         """Draw the reliability diagram.

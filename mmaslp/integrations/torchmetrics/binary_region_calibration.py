@@ -10,7 +10,6 @@ from ...core.calibration import (
     BORDERS,
     REGION_ERRORS,
     RegionTable,
-    binned_metrics,
 )
 from ...core.regions import BORDER_EDGES
 from .sum_metric import SumMetric
@@ -98,16 +97,7 @@ class BinaryRegionCalibration(SumMetric):
             ``region_accuracy``.
         """
         with self.sync_context():
-            table = self.table
-            whole = binned_metrics(table.table())
-            bands = table.compute()[BORDERS[0]]
-        return dict(
-            accuracy=float(whole['acc']),
-            confidence=float(whole['conf']),
-            region_gap=bands['gap'],
-            region_share=bands['share'],
-            region_accuracy=bands['accuracy'],
-        )
+            return self.table.measured()
 
     def figures(self) -> dict[str, float]:
         """See :meth:`SumMetric.figures`."""

@@ -12,6 +12,7 @@ from mmaslp.core import (
     ME,
     CalibrationHistogram,
     Measured,
+    RegionTable,
     SelfCalibratingBCE,
     update_alpha,
 )
@@ -157,6 +158,37 @@ def test_a_histogram_tells_all_that_was_measured():
     assert aslp.measured == Measured(
         accuracy=0.75, confidence=metrics['conf'], median_gap=metrics['median_gap']
     )
+
+
+def test_a_table_by_region_tells_all_that_levels_by_region_need():
+    label = torch.zeros(64, 64)
+    label[:, 20:] = 1
+    table = RegionTable()
+    table.update(0.02 + 0.9 * label.roll(2, 1), label)
+    bands = table.compute()['predicted']
+    aslp = learner(rule='FB', regions='border')
+    aslp.observe(table, step=0)
+    found = aslp.measured
+    assert found.accuracy == pytest.approx(1 - 4 / 64)  # wrong at both ends of the roll
+    assert found.confidence == pytest.approx(
+        sum(s * c for s, c in zip(bands['share'], bands['confidence']))
+    )
+    assert found.region_gaps[-1] == pytest.approx(tuple(bands['gap']))
+    assert found.region_share == tuple(bands['share'])
+    assert found.region_accuracy == tuple(bands['accuracy'])
+    assert aslp.profile[0] > 0.1
+
+
+def test_values_beside_a_histogram_are_not_lost():
+    histogram = CalibrationHistogram()
+    histogram.update(torch.tensor([0.9, 0.8]), torch.tensor([1, 0]))
+    aslp = learner(rule='FB', regions='border')
+    with pytest.raises(ValueError, match=r'need region_gap .* observe\(table\)'):
+        aslp.observe(histogram)
+    aslp.observe(histogram, region_gap=[0.1] * 5, confidence=0.7)
+    assert aslp.measured.accuracy == 0.5
+    assert aslp.measured.confidence == 0.7
+    assert aslp.measured.region_gaps[-1] == (0.1,) * 5
 
 
 @pytest.mark.parametrize(
