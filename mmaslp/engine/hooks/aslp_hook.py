@@ -13,6 +13,7 @@ from mmengine.dist import (
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
+from torch import Tensor
 
 from ...checks.arguments import only_one
 from ...checks.levels import start_level
@@ -133,8 +134,8 @@ class ASLPHook(Hook):
                 f'export must end in .csv, got {export!r}: it names a table, and no '
                 'other file may be replaced by it'
             )
-        if warmup_epochs is None and not self.regions:
-            warmup_epochs = 5 if self.rule.learns else 0
+        if warmup_epochs is None:
+            warmup_epochs = self.rule.default_warmup(self.regions)
         self.warmup_epochs = optional(
             check_number, 'warmup_epochs', warmup_epochs, at_least=0
         )
@@ -253,15 +254,15 @@ class ASLPHook(Hook):
             send_levels(self.aslp, scalar_step(runner))
 
     def after_train(self, runner: Any) -> None:
-        """Write the table of images and levels."""
+        """Write the table of images and levels; levels by region go to the log."""
+        bank, profile = self.aslp.bank, self.aslp.profile
+        if profile is not None:
+            _log(f'levels by region, from the border on: {_listed(profile)}')
+            self._report_under_confidence()
+            return
         if self.export is None or not is_main_process():
             return
         path = self._export_path(runner)
-        bank, profile = self.aslp.bank, self.aslp.profile
-        if profile is not None:
-            _log(f'levels by region, from the border on: {profile.tolist()}')
-            self._report_under_confidence()
-            return
         write_level_table(path, bank.ids, bank.alpha.numpy())
         _log(f'levels of {len(bank)} images written to {path}')
 
@@ -304,7 +305,7 @@ class ASLPHook(Hook):
                 'weights of this one with load_from'
             ) from error
         if self.aslp.profile is not None:
-            _log(f'resumed the levels by region {self.aslp.profile.tolist()}')
+            _log(f'resumed the levels by region: {_listed(self.aslp.profile)}')
             return
         mean = self.aslp.alpha.mean().item()
         _log(f'resumed the levels of {found} images, mean {mean:.4f}')
@@ -315,6 +316,10 @@ class ASLPHook(Hook):
         measured = read_measured(metrics, self._keys, bands)
         self.aslp.observe(**measured, step=runner.iter)
         self._publish_state(runner)
+
+
+def _listed(levels: Tensor) -> str:
+    return ', '.join(f'{level:.4f}' for level in levels.tolist())
 
 
 def _log(message: str, level: int = logging.INFO) -> None:

@@ -100,8 +100,8 @@ class ASLPCallback(Callback):
     ) -> None:
         self.rule = make_rule(rule, **rule_options)
         self.regions = check_regions(regions, self.rule)
-        if warmup_epochs is None and not self.regions:
-            warmup_epochs = 5 if self.rule.learns else 0
+        if warmup_epochs is None:
+            warmup_epochs = self.rule.default_warmup(self.regions)
         refuse_one_id(ids)
         self.ids = [str(each) for each in ids]
         self.batch_ids = batch_ids

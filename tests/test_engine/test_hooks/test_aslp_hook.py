@@ -743,12 +743,14 @@ def test_each_band_follows_the_gap_that_the_validation_measures(
 
 def test_bands_that_stay_under_confident_are_named(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(ASLP, 'under_confident', {0: -0.059, 2: -0.02})
-    hook = dict(type='ASLPHook', regions='border')
+    hook = dict(type='ASLPHook', regions='border', export=None)
     cfg = toy.config(tmp_path / 'run', custom_hooks=[hook], log_level='INFO')
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert aslp(runner).schedule.warmup == runner.max_iters // 3
     log = next((tmp_path / 'run').glob('*/*.log')).read_text()
+    levels = ', '.join(f'{level:.4f}' for level in aslp(runner).aslp.profile)
+    assert f'levels by region, from the border on: {levels}' in log
     assert '0 at the border (confidence - accuracy): 0 (-0.059), 2 (-0.020)' in log
     assert 'mmaslp fit-temperature CONFIG CHECKPOINT --regions border' in log
 

@@ -77,6 +77,20 @@ class Rule(ABC):
         """Name and options, as plain values for a checkpoint."""
         return {'rule': self.name, **asdict(self)}  # type: ignore[call-overload]
 
+    def default_warmup(self, regions: str | None) -> int | None:
+        """Epochs before the levels begin to move, if nobody says.
+
+        Args:
+            regions (str, optional): That of the learner.
+
+        Returns:
+            int | None: 5, or 0 for a rule that moves nothing; None with ``regions``: a
+            third of the training (``docs/rules.md``).
+        """
+        if regions is not None:
+            return None
+        return 5 if self.learns else 0
+
     @property
     def needs(self) -> str:
         """Other field of :class:`Measured` that the rule reads, or '' for none."""

@@ -80,3 +80,9 @@ def test_visits_out_of_range(visits):
         FB().step(
             torch.ones(1), torch.ones(1), beta=2.0, measured=ACCURATE, visits=visits
         )
+
+
+def test_warm_up_that_nobody_asked_for():
+    found = {name: make_rule(name).default_warmup(None) for name in RULES}
+    assert found == {'MC': 5, 'ME': 5, 'FB': 5, 'fixed': 0}
+    assert FB().default_warmup('border') is None  # a third of the training
