@@ -5,6 +5,7 @@ import json
 import math
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -147,7 +148,9 @@ def _run_all(left: Sequence[Job], workers: int) -> list[str]:
     failed: list[str] = []
     while left:
         lost = []
-        with ProcessPoolExecutor(number, get_context('spawn')) as pool:
+        with ProcessPoolExecutor(
+            number, get_context('spawn'), initializer=_end_with, initargs=(os.getpid(),)
+        ) as pool:
             running = {pool.submit(_quietly, job): job for job in left}
             try:
                 for future in as_completed(running):
@@ -197,6 +200,20 @@ def end(failed: Sequence[str]) -> None:
     """Exit with the failures, if any, after all results have been shown."""
     if failed:
         sys.exit('\n'.join(['failed (see run.log in the folder):', *failed]))
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent was killed.
+
+    If the table is started again, it would write to the folder that this run uses.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _quietly(job: Job) -> str | None:

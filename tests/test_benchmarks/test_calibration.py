@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -409,3 +410,54 @@ def test_failures_come_after_the_table(folders):
     assert '| set | bce |' in done.stdout and '| set | ls_0.2 |' in done.stdout
     records = json.loads((folders / 'raw.json').read_text())
     assert [record['method'] for record in records] == ['bce', 'ls_0.2']
+
+
+def test_a_killed_table_leaves_no_run_behind(folders):
+    """Started again, it would meet the old run in the same folder."""
+    base = folders / 'base.py'
+    base.write_text(
+        f'_base_ = {str(SCRIPTS / "unet_64.py")!r}\n'
+        "custom_imports = dict(imports=['mmaslp', 'waiter'])\n"
+        "custom_hooks = [dict(type='Waiter')]\n"
+    )
+    (folders / 'waiter.py').write_text(
+        'import os, time\n'
+        'from pathlib import Path\n'
+        'from mmengine.hooks import Hook\n'
+        'from mmseg.registry import HOOKS\n'
+        '@HOOKS.register_module()\n'
+        'class Waiter(Hook):\n'
+        '    def before_train(self, runner):\n'
+        f'        file = Path({str(folders / "pid")!r})\n'
+        '        file.with_suffix(".new").write_text(str(os.getpid()))\n'
+        '        file.with_suffix(".new").rename(file)\n'
+        '        time.sleep(100)\n'
+    )
+    command = [sys.executable, str(SCRIPTS / 'calibration.py'), '--seeds', '1']
+    command += ['--data', str(folders / 'set'), '--out', str(folders / 'out')]
+    command += ['--base', str(base), '--methods', 'bce', '--size', '32']
+    path = os.pathsep.join([str(folders), str(ROOT)])
+    table = subprocess.Popen(command, env={**os.environ, 'PYTHONPATH': path})
+    try:
+        assert wait_for((folders / 'pid').exists, 60)
+    finally:
+        table.kill()
+        table.wait()
+    pid = int((folders / 'pid').read_text())
+    assert wait_for(lambda: not running(pid), 20)
+
+
+def wait_for(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.1)
+    return condition()
+
+
+def running(pid):
+    """Whether there is such a process that has not ended."""
+    try:
+        state = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != 'Z'
