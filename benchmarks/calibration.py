@@ -31,6 +31,7 @@ from tables import (
     collect,
     interval_markdown,
     markdown,
+    region_picture,
     reliability_picture,
 )
 from training import end, run_missing
@@ -45,7 +46,8 @@ FITTED = {
     'lts': ('bce',),
     'ibts': ('bce',),
 }
-SHOWN = ('bce', 'bce+ts', 'ls_0.1', 'aslp_mc', 'aslp_fb')
+SHOWN = ('bce', 'bce+ts', 'ls_0.1', 'aslp_mc', 'aslp_fb', 'aslp_fb_border')
+SHOWN_BY_REGION = ('bce', 'bce+ts', 'bce+rts', 'aslp_fb', 'aslp_fb_border')
 
 
 def parse_args() -> argparse.Namespace:
@@ -139,9 +141,13 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     for data in sorted({record['data'] for record in records}):
         for test in tests:
-            figure = reliability_picture(records, SHOWN, data, test)
-            if figure is not None:
-                save_figure(figure, args.out / f'reliability_{data}_{test}.png')
+            for name, draw, shown in (
+                ('reliability', reliability_picture, SHOWN),
+                ('regions', region_picture, SHOWN_BY_REGION),
+            ):
+                figure = draw(records, shown, data, test)
+                if figure is not None:
+                    save_figure(figure, args.out / f'{name}_{data}_{test}.png')
     figure = alpha_picture(records)
     if figure is not None:
         save_figure(figure, args.out / 'alpha.png')

@@ -9,6 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from records import Record
 
+from mmaslp.core.calibration import BORDERS
+from mmaslp.visualization.regions import region_figure
 from mmaslp.visualization.reliability import reliability_figure
 
 COLUMNS = {
@@ -191,7 +193,33 @@ def reliability_picture(
     Returns:
         matplotlib.figure.Figure | None: None if no run has it.
     """
-    results = {}
+    found = _entries(records, methods, data, test)
+    results = {method: _pooled(entries) for method, entries in found.items()}
+    return reliability_figure(results, width=2.9) if results else None
+
+
+def region_picture(
+    records: Sequence[Record], methods: Sequence[str], data: str, test: str
+) -> Figure | None:
+    """Accuracy and confidence by distance from the predicted border, as above.
+
+    Returns:
+        matplotlib.figure.Figure | None: None if no run has it.
+    """
+    found = _entries(records, methods, data, test)
+    results = {
+        method: _pooled_regions(entries)
+        for method, entries in found.items()
+        if all('regions' in entry for entry in entries)
+    }
+    return region_figure(results, 2.6, BORDERS[:1]) if results else None
+
+
+def _entries(
+    records: Sequence[Record], methods: Sequence[str], data: str, test: str
+) -> dict[str, list[dict]]:
+    """What the runs of each method measured on a set; only methods that have it."""
+    found = {}
     for method in methods:
         name, plus, rest = method.partition('+')
         entries = [
@@ -201,8 +229,27 @@ def reliability_picture(
             if test in (sets := record['evaluations'].get(plus + rest, {}))
         ]
         if entries:
-            results[method] = _pooled(entries)
-    return reliability_figure(results, width=2.9) if results else None
+            found[method] = entries
+    return found
+
+
+def _pooled_regions(entries: list[dict]) -> dict[str, Any]:
+    border = BORDERS[0]
+    counts, rights, confs = (
+        np.sum([entry['regions'][border][key] for entry in entries], 0)
+        for key in ('count', 'right', 'conf')
+    )
+    filled = np.maximum(counts, 1)
+    bands = dict(
+        count=counts,
+        share=counts / max(counts.sum(), 1),
+        accuracy=np.where(counts, rights / filled, np.nan),
+        confidence=np.where(counts, confs / filled, np.nan),
+    )
+    return dict(
+        ece_region=statistics.fmean(e['figures']['ece_region'] for e in entries),
+        regions={**entries[0]['regions'], border: bands},
+    )
 
 
 def _pooled(entries: list[dict]) -> dict[str, Any]:

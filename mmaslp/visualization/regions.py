@@ -32,10 +32,14 @@ def band_names(edges: Sequence[float]) -> list[str]:
     return [f'up to {edges[0]:g}', *inner, f'beyond {edges[-1]:g}']
 
 
-def region_figure(results: Mapping[str, dict[str, Any]], width: float = 3.3) -> Figure:
+def region_figure(
+    results: Mapping[str, dict[str, Any]],
+    width: float = 3.3,
+    borders: Sequence[str] = BORDERS,
+) -> Figure:
     """Draw accuracy and mean confidence of every band of distance from a border.
 
-    Two diagrams per result: distance from the predicted and from the true border. The
+    A diagram per result and border: distance from the predicted or the true one. The
     coloured part spans accuracy and confidence: red where the band is over-confident,
     blue where it is under-confident. Below, the share of the pixels per band.
 
@@ -44,6 +48,7 @@ def region_figure(results: Mapping[str, dict[str, Any]], width: float = 3.3) -> 
             :func:`~mmaslp.evaluation.results.calibration_result` makes them. An empty
             evaluation gives an empty diagram.
         width (float): Width of one diagram in inches. Defaults to 3.3.
+        borders (Sequence[str]): Some of ``BORDERS``. Defaults to both.
 
     Returns:
         matplotlib.figure.Figure: Not registered with pyplot.
@@ -59,7 +64,7 @@ def region_figure(results: Mapping[str, dict[str, Any]], width: float = 3.3) -> 
                 f'{title} has no regions: they are measured for two classes in '
                 'top-label mode, and not in files of earlier versions'
             )
-    columns = [(title, border) for title in results for border in BORDERS]
+    columns = [(title, border) for title in results for border in borders]
     figure = new_figure(width * len(columns), 4.4, layout='constrained')
     axes = figure.subplots(
         2, len(columns), squeeze=False, height_ratios=(3.2, 1), sharex='col'

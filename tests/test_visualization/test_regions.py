@@ -56,6 +56,15 @@ def test_diagrams_of_any_size(number):
     assert ('[' in texts[0]) == (number > 1)
 
 
+def test_one_border_alone():
+    result = section(number=4)['result']
+    axes = region_figure({'a': result, 'b': result}, borders=['true']).axes
+    assert [a.get_xlabel().split(' in ')[0] for a in axes[2:]] == [
+        'distance from the true border\nin units of √(height · width) / 64 px'
+    ] * 2
+    assert all(a.texts[0].get_text().startswith('ece_region_true ') for a in axes[:2])
+
+
 def test_results_from_a_file(tmp_path):
     save_result(tmp_path / 'r.json', section(number=3)['result'])
     result = load_result(tmp_path / 'r.json')[0]
