@@ -28,6 +28,16 @@ COLUMNS = {
 OOD_COLUMNS = ('ece', 'oe', 'nll', 'acc', 'mae', 'ece_region')
 INTERVAL_COLUMNS = ('ece', 'ece_em', 'ece_region', 'nll', 'acc')
 BEST_SMOOTHING = 'ls_best'
+# What pictures call the methods.
+TITLES = {
+    'bce': 'BCE',
+    'bce+ts': 'BCE, temperature',
+    'bce+rts': 'BCE, temperature by region',
+    'ls_0.1': 'label smoothing 0.1',
+    'aslp_mc': 'ASLP-MC',
+    'aslp_fb': 'ASLP-FB',
+    'aslp_fb_border': 'ASLP-FB by region',
+}
 MEAN = 'mean of the sets'
 
 # {data: {method: {set: {metric: {seed: value}}}}}
@@ -218,7 +228,7 @@ def region_picture(
 def _entries(
     records: Sequence[Record], methods: Sequence[str], data: str, test: str
 ) -> dict[str, list[dict]]:
-    """What the runs of each method measured on a set; only methods that have it."""
+    """What the runs of each method measured on a set, by title; if they have it."""
     found = {}
     for method in methods:
         name, plus, rest = method.partition('+')
@@ -229,7 +239,7 @@ def _entries(
             if test in (sets := record['evaluations'].get(plus + rest, {}))
         ]
         if entries:
-            found[method] = entries
+            found[TITLES.get(method, method)] = entries
     return found
 
 
