@@ -43,7 +43,7 @@ class PlainUNet(BaseModule):
         self.to(memory_format=torch.channels_last)
 
     def init_weights(self) -> None:
-        """Keep PyTorch's initialisation, which is done."""
+        """Keep PyTorch's initialisation; the host's ``init_cfg`` does not apply."""
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
         """Compute the features.

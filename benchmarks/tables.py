@@ -211,7 +211,10 @@ def reliability_picture(
 def region_picture(
     records: Sequence[Record], methods: Sequence[str], data: str, test: str
 ) -> Figure | None:
-    """Accuracy and confidence by distance from the predicted border, as above.
+    """Accuracy and confidence by distance from the predicted border.
+
+    The bands hold the pixels of all seeds. The error above them is the mean of the
+    seeds': gaps of different signs do not cancel in it.
 
     Returns:
         matplotlib.figure.Figure | None: None if no run has it.
@@ -258,7 +261,7 @@ def _pooled_regions(entries: list[dict]) -> dict[str, Any]:
     )
     return dict(
         ece_region=statistics.fmean(e['figures']['ece_region'] for e in entries),
-        regions={**entries[0]['regions'], border: bands},
+        regions=dict(edges=entries[0]['regions']['edges'], **{border: bands}),
     )
 
 

@@ -206,6 +206,7 @@ def _end_with(parent: int) -> None:
     """End this process soon after its parent was killed.
 
     If the table is started again, it would write to the folder that this run uses.
+    It looks once a second.
     """
 
     def watch() -> None:

@@ -67,7 +67,7 @@ def measure(network, data):
     return histogram, regions
 
 
-def train(data, epochs, warmup, **options):
+def train(name, data, epochs, warmup, **options):
     """Train one network; return its figures on the test split."""
     torch.manual_seed(0)
     network = UNet()
@@ -90,7 +90,7 @@ def train(data, epochs, warmup, **options):
         aslp.observe(regions if aslp.regions else histogram)
         if epoch % 20 == 19:
             levels = (aslp.profile if aslp.regions else aslp.alpha.mean()).numpy()
-            print(f'{aslp.rule.name} epoch {epoch + 1}: {levels.round(3)}', flush=True)
+            print(f'{name} epoch {epoch + 1}: {levels.round(3)}', flush=True)
     histogram, regions = measure(network, data['test'])
     return {**histogram.compute(), **regions.compute()}
 
@@ -110,7 +110,7 @@ def main():
         'ASLP-FB by region': dict(rule='FB', regions='border', warmup=args.epochs // 3),
     }
     for name, options in methods.items():
-        figures = train(data, args.epochs, **options)
+        figures = train(name, data, args.epochs, **options)
         rows[name] = {label: figures[key] for key, label in COLUMNS.items()}
     print(format_table(rows, list(COLUMNS.values())))
 

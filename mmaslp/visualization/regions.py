@@ -69,7 +69,7 @@ def region_figure(
     axes = figure.subplots(
         2, len(columns), squeeze=False, height_ratios=(3.2, 1), sharex='col'
     )
-    lowest = min(_lowest(result['regions']) for result in results.values())
+    lowest = min(_lowest(results[title]['regions'][b]) for title, b in columns)
     for (top, bottom), (title, border) in zip(axes.T, columns):
         result = results[title]
         bands = {
@@ -121,13 +121,12 @@ def _legend() -> list:
     ]
 
 
-def _lowest(regions: dict[str, Any]) -> float:
+def _lowest(bands: dict[str, Any]) -> float:
     """Where the vertical axis begins: the twentieth below all that is drawn."""
     values = [
         value
-        for border in BORDERS
         for key in ('accuracy', 'confidence')
-        for value in regions[border][key]
+        for value in bands[key]
         if value is not None and value == value
     ]
     return max(np.floor(min(values, default=0.5) * 20 - 0.2) / 20, 0)

@@ -246,9 +246,10 @@ class ASLP:
 
         Args:
             accuracy (float | CalibrationHistogram | RegionTable): Pixel accuracy on the
-                validation set at threshold 0.5, in [0, 1]; or what counted the pixels
-                of that set, which gives the values that are not given by its
-                ``measured()``. Levels by region take a :class:`RegionTable`.
+                validation set at threshold 0.5, in [0, 1]. Or what counted the pixels
+                of that set, also a metric of :mod:`mmaslp.integrations.torchmetrics`:
+                its ``measured()`` supplies every value that is not given here. Levels
+                by region take a :class:`RegionTable`.
             confidence (float, optional): Mean confidence, max(p, 1 - p), in [0, 1];
                 ``FB`` needs it. Defaults to None.
             median_gap (float, optional): ``median_gap`` of the histogram, in [-1, 1];

@@ -268,14 +268,17 @@ class CalibrationHistogram:
         }
         return {key: float(value) for key, value in metrics.items()}
 
-    def measured(self) -> dict[str, float]:
+    def measured(self, bins: int = 10) -> dict[str, float]:
         """Arguments of :meth:`ASLP.observe <mmaslp.core.ASLP.observe>`.
+
+        Args:
+            bins (int): Number of equal-width bins of the median gap. Defaults to 10.
 
         Returns:
             dict[str, float]: ``accuracy``, ``confidence`` and ``median_gap`` of the top
             label.
         """
-        metrics = self.compute()
+        metrics = self.compute(bins)
         return dict(
             accuracy=metrics['acc'],
             confidence=metrics['conf'],

@@ -196,7 +196,15 @@ class RegionTable:
         Returns:
             dict: ``accuracy`` and ``confidence`` over all pixels; ``region_gap``,
             ``region_share`` and ``region_accuracy`` by the predicted border.
+
+        Raises:
+            ValueError: If the bands are not those of the levels, ``BORDER_EDGES``.
         """
+        if self.edges != BORDER_EDGES:
+            raise ValueError(
+                f'levels by region have the bands {BORDER_EDGES}, this table has '
+                f'{self.edges}: leave edges out'
+            )
         whole = binned_metrics(self.table())
         bands = self.compute()[BORDERS[0]]
         return dict(

@@ -84,7 +84,8 @@ class ASLPHook(Hook):
             ``regions``. Defaults to True.
         export (str, optional): Name of the table of images and levels, lowest level
             first, in the work directory; ends in .csv. The hook writes it when training
-            ends. Defaults to 'alpha.csv'; None writes none.
+            ends, not with ``regions``, whose levels go to the log. Defaults to
+            'alpha.csv'; None writes none.
         **rule_options: Options of the rule: ``gain``, ``gap`` and ``solver`` of
             :class:`~mmaslp.core.FB`; ``eta``, ``lam`` and ``solver`` of
             :class:`~mmaslp.core.MC` and :class:`~mmaslp.core.ME`; ``landmark`` of ME.

@@ -94,7 +94,7 @@ class BinaryCalibration(SumMetric):
             dict: ``accuracy``, ``confidence`` and ``median_gap`` of the top label.
         """
         with self.sync_context():
-            return self.histogram.measured()
+            return self.histogram.measured(self.bins)
 
     def reliability_diagram(self, title: str = '') -> Any:
         """Draw the reliability diagram.

@@ -179,6 +179,13 @@ def test_a_table_by_region_tells_all_that_levels_by_region_need():
     assert aslp.profile[0] > 0.1
 
 
+def test_a_table_of_other_bands_is_refused():
+    table = RegionTable(edges=(2, 4, 8, 16))
+    table.update(torch.full((8, 8), 0.9), torch.ones(8, 8))
+    with pytest.raises(ValueError, match=r'this table has \(2.0, 4.0, 8.0, 16.0\)'):
+        learner(rule='FB', regions='border').observe(table)
+
+
 def test_values_beside_a_histogram_are_not_lost():
     histogram = CalibrationHistogram()
     histogram.update(torch.tensor([0.9, 0.8]), torch.tensor([1, 0]))
