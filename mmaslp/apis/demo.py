@@ -8,11 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..core.calibration import BORDERS
 from ..evaluation.results import load_result
 from ..utils.outputs import check_kind
+from ..visualization.regions import region_figure
 from ..visualization.reliability import reliability_figure, save_figure
 from ..visualization.text_table import format_table
 from .report import json_beside, write_report
@@ -34,6 +37,11 @@ COLUMNS = {
     'acc': 'accuracy',
     'mIoU %': 'mIoU %',
     'nll': 'NLL',
+}
+# Of all models together; the predicted border is the one that the rule measures by.
+DIAGRAMS: dict[str, Callable[..., Any]] = {
+    'reliability.png': reliability_figure,
+    'regions.png': partial(region_figure, borders=BORDERS[:1]),
 }
 _EPOCH = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[.*?\bloss: ([\d.]+)')
 _VALIDATION = re.compile(r'Epoch\(val\)\s+\[(\d+)\].*?calib/ece: ([\d.]+)')
@@ -60,15 +68,15 @@ def run_demo(
         quiet (bool): Print the table and the paths only. Defaults to False.
 
     Raises:
-        ValueError: A file of the user has the name of the diagram or of the page.
+        ValueError: A file of the user has the name of a diagram or of the page.
         SystemExit: If a training or a test fails; the end of its output is printed.
     """
     # The layers are so small that more threads make it slower.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     folders = {name: work_dir / MODELS[name] for name in models}
-    together = work_dir / 'reliability.png'
     page = work_dir / 'report.html'
-    check_kind(together, 'diagram')
+    for name in DIAGRAMS:
+        check_kind(work_dir / name, 'diagram')
     check_kind(page, 'report')
     rows = {}
     results = _train_and_test_all(folders, epochs, overwrite, quiet)
@@ -78,14 +86,15 @@ def run_demo(
                 label: metrics.get(key) for key, label in COLUMNS.items()
             }
     print(f'\n{format_table(rows, list(COLUMNS.values()))}\n')
-    print('reliability diagrams:')
+    print('diagrams:')
     measured = {}
     for name, folder in folders.items():
         test = folder / 'eval' / 'test'
         measured[name] = load_result(test / 'calibration_test.json')[0]
         print(f'  {name:14} {test / "reliability_test.png"}')
-    save_figure(reliability_figure(measured), together)
-    print(f'  {"together":14} {together}')
+    for name, draw in DIAGRAMS.items():
+        save_figure(draw(measured), work_dir / name)
+        print(f'  {"together":14} {work_dir / name}')
     print('reports, with pictures:')
     for name, folder in folders.items():
         print(f'  {name:14} {folder / "report.html"}')
