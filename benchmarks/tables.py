@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from records import Record
 
-from mmaslp.core.calibration import BORDERS
+from mmaslp.core.calibration import BORDERS, BinTable
 from mmaslp.visualization.regions import region_figure
 from mmaslp.visualization.reliability import reliability_figure
 
@@ -248,16 +248,17 @@ def _entries(
 
 def _pooled_regions(entries: list[dict]) -> dict[str, Any]:
     border = BORDERS[0]
-    counts, rights, confs = (
-        np.sum([entry['regions'][border][key] for entry in entries], 0)
-        for key in ('count', 'right', 'conf')
+    table = BinTable(
+        *(
+            np.sum([entry['regions'][border][key] for entry in entries], 0)
+            for key in ('count', 'right', 'conf')
+        )
     )
-    filled = np.maximum(counts, 1)
     bands = dict(
-        count=counts,
-        share=counts / max(counts.sum(), 1),
-        accuracy=np.where(counts, rights / filled, np.nan),
-        confidence=np.where(counts, confs / filled, np.nan),
+        count=table.count,
+        share=table.weight,
+        accuracy=table.accuracy,
+        confidence=table.mean_conf,
     )
     return dict(
         ece_region=statistics.fmean(e['figures']['ece_region'] for e in entries),

@@ -205,14 +205,14 @@ class RegionTable:
                 f'levels by region have the bands {BORDER_EDGES}, this table has '
                 f'{self.edges}: leave edges out'
             )
-        whole = binned_metrics(self.table())
-        bands = self.compute()[BORDERS[0]]
+        table = self.table()
+        whole = binned_metrics(table)
         return dict(
             accuracy=float(whole['acc']),
             confidence=float(whole['conf']),
-            region_gap=bands['gap'],
-            region_share=bands['share'],
-            region_accuracy=bands['accuracy'],
+            region_gap=signed_gap(table).tolist(),
+            region_share=table.weight.tolist(),
+            region_accuracy=table.accuracy.tolist(),
         )
 
     def state_dict(self) -> dict[str, Any]:
