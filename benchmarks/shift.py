@@ -32,7 +32,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from records import read_json
-from tables import COLUMNS
+from tables import COLUMNS, cell
 
 from mmaslp.apis.config import check_checkpoint, load_config
 from mmaslp.apis.temperature import apply_temperature
@@ -285,7 +285,9 @@ def markdown(found: Shift) -> str:
     for name, severities in found.items():
         for severity, figures in severities.items():
             label = 'clean' if severity == 0 else severity
-            cells = ' | '.join(_cell(figures.get(key, [None])) for key in keys)
+            cells = ' | '.join(
+                cell(key, dict(enumerate(figures.get(key, [])))) for key in keys
+            )
             lines.append(f'| {name} | {label} | {cells} |')
     return '\n'.join(lines)
 
@@ -296,15 +298,6 @@ def _measured(found: Shift) -> list[str]:
         for key in KEYS
         if any(key in figures for each in found.values() for figures in each.values())
     ]
-
-
-def _cell(values: list[float | None]) -> str:
-    if None in values:
-        return '-'
-    text = f'{statistics.fmean(values):.4f}'
-    if len(values) > 1:
-        text += f' ± {statistics.stdev(values):.4f}'
-    return text.replace('0.', '.')
 
 
 def picture(found: Shift) -> Figure:

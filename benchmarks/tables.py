@@ -1,5 +1,6 @@
 """Tables and figures of the results of training.py."""
 
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -28,20 +29,36 @@ COLUMNS = {
 OOD_COLUMNS = ('ece', 'oe', 'nll', 'acc', 'mae', 'ece_region')
 INTERVAL_COLUMNS = ('ece', 'ece_em', 'ece_region', 'nll', 'acc')
 BEST_SMOOTHING = 'ls_best'
-# What pictures call the methods.
+# What pages and pictures call the methods, and what is fitted to them.
 TITLES = {
     'bce': 'BCE',
-    'bce+ts': 'BCE, temperature',
-    'bce+rts': 'BCE, temperature by region',
-    'ls_0.1': 'label smoothing 0.1',
+    'ls': 'label smoothing',
+    'svls': 'SVLS',
+    'crac': 'CRaC',
+    'aslp_me': 'ASLP-ME',
     'aslp_mc': 'ASLP-MC',
     'aslp_fb': 'ASLP-FB',
     'aslp_fb_border': 'ASLP-FB by region',
+}
+FITTED_TITLES = {
+    'ts': 'temperature',
+    'rts': 'temperature by region',
+    'lts': 'local temperatures (LTS)',
+    'ibts': 'image-based temperatures (IBTS)',
 }
 MEAN = 'mean of the sets'
 
 # {data: {method: {set: {metric: {seed: value}}}}}
 Tables = dict[str, dict[str, dict[str, dict[str, dict[int, float | None]]]]]
+
+
+def title(method: str) -> str:
+    """What a page or a picture calls a method, as in ``bce+ts`` or ``ls_0.1``."""
+    name, plus, fitted = method.partition('+')
+    if name.startswith('ls_'):
+        name = f'{TITLES["ls"]} {name.removeprefix("ls_")}'
+    name = TITLES.get(name, name)
+    return f'{name}, {FITTED_TITLES.get(fitted, fitted)}' if plus else name
 
 
 def collect(
@@ -139,7 +156,7 @@ def markdown(found: Tables, names: Sequence[str], keys: Iterable[str]) -> str:
             for method, sets in methods.items():
                 metrics = sets.get(name, {})
                 seeds = len(metrics.get('ece', {}))
-                cells = ' | '.join(_cell(key, metrics.get(key, {})) for key in keys)
+                cells = ' | '.join(cell(key, metrics.get(key, {})) for key in keys)
                 lines.append(f'| {label} | {method} | {seeds} | {cells} |')
     return '\n'.join(lines)
 
@@ -171,20 +188,27 @@ def interval_markdown(records: Sequence[Record], keys: Iterable[str]) -> str:
         '|---' * (len(keys) + 4) + '|',
     ]
     for place, entry in sorted(rows, key=lambda row: row[0]):
-        cells = [_interval(entry, key) for key in keys]
+        cells = [interval(entry, key) for key in keys]
         lines.append(f'| {" | ".join(map(str, (*place, *cells)))} |')
     return '\n'.join(lines)
 
 
-def _interval(entry: dict[str, Any], key: str) -> str:
+def interval(entry: dict[str, Any], key: str) -> str:
+    """A figure of a run on a set with its interval, ``-`` where it has none."""
     values = [entry['figures'].get(key), *entry['intervals'].get(key, [None])]
     if None in values:
         return '-'
-    middle, low, high = (f'{value:.4f}'.replace('0.', '.', 1) for value in values)
+    middle, low, high = (_short(f'{value:.4f}') for value in values)
     return f'{middle} [{low}, {high}]'
 
 
-def _cell(key: str, by_seed: dict[int, float | None]) -> str:
+def _short(text: str) -> str:
+    """Without the zero before a decimal point."""
+    return re.sub(r'\b0\.', '.', text)
+
+
+def cell(key: str, by_seed: dict[int, float | None]) -> str:
+    """Mean and standard deviation of a figure, ``-`` where a seed has none."""
     values = list(by_seed.values())
     if not values or None in values:
         return '-'
@@ -192,7 +216,7 @@ def _cell(key: str, by_seed: dict[int, float | None]) -> str:
     text = f'{statistics.fmean(values):.{digits}f}'
     if len(values) > 1:
         text += f' ± {statistics.stdev(values):.{digits}f}'
-    return text if digits == 1 else text.replace('0.', '.')
+    return text if digits == 1 else _short(text)
 
 
 def reliability_picture(
@@ -242,7 +266,7 @@ def _entries(
             if test in (sets := record['evaluations'].get(plus + rest, {}))
         ]
         if entries:
-            found[TITLES.get(method, method)] = entries
+            found[title(method)] = entries
     return found
 
 
