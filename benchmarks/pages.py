@@ -10,6 +10,7 @@ A table stands between two comments, of which the first says what it shows:
 - ``ratios to=bce+ts``: the figures of the other methods divided by those of one, over
   the seeds that both have.
 - ``intervals``: the figures of one seed with their intervals over the images.
+- ``sampling``: what validation and test images differ by (sampling.py).
 - ``shift``: clean and corrupted images; the name of the file may hold a ``*``.
 
 ``data=``, ``methods=`` and ``seed=`` narrow a table down; ``data=mean`` is the mean
@@ -212,10 +213,37 @@ def _mean_of_sets(found: dict[str, Shift], name: str, key: str) -> list[float]:
     return [statistics.fmean(map(statistics.fmean, sets))]
 
 
+def sampling(files: Sequence[Path]) -> list[str]:
+    """A row for each table and data set, and for the mean of the sets of a table."""
+    groups: dict[str, dict[str, list[dict]]] = {}
+    for row in _open(files):
+        groups.setdefault(row['table'], {}).setdefault(row['data'], []).append(row)
+    rows = []
+    for table, sets in groups.items():
+        means = {data: _sampling_means(runs) for data, runs in sets.items()}
+        for data, runs in sets.items():
+            images = ', '.join(map(str, runs[0]['images']))
+            rows.append([table, data, images, str(len(runs)), *means[data]])
+        if len(sets) > 1:
+            mean = [statistics.fmean(column) for column in zip(*means.values())]
+            rows.append([table, MEAN, '', '', *mean])
+    heads = ['table', 'data', 'images', 'seeds', 'ECE region', 'left', 'random splits']
+    return _lay_out(
+        heads,
+        ([*row[:4], *(cell('ece_region', {0: v}) for v in row[4:])] for row in rows),
+    )
+
+
+def _sampling_means(runs: Sequence[dict]) -> list[float]:
+    keys = ('error', 'left', 'mean')
+    return [statistics.fmean(run[key] for run in runs) for key in keys]
+
+
 VIEWS: dict[str, Callable[..., list[str]]] = {
     'figures': figures,
     'ratios': ratios,
     'intervals': intervals,
+    'sampling': sampling,
     'shift': shift,
 }
 

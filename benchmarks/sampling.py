@@ -1,0 +1,139 @@
+#!/usr/bin/env python
+"""How much error by region a perfect fit to validation images leaves on test images.
+
+Validation and test images are samples. A correction that takes the gap of every band of
+distance to 0 on the one leaves, to first order, the difference of their gaps on the
+other. The script gives that of the images as they are split, and the mean and the 95 %
+interval over random splits of the same sizes:
+
+    python benchmarks/sampling.py work_dirs/plain_few/*/bce/*/eval \
+        --json benchmarks/results/sampling.json
+
+Each folder holds ``val`` and ``test``, the results of one model, as calibration.py
+leaves them; the file keeps what it has of others. ``benchmarks/pages.py`` makes the
+table.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jobs import VALIDATION, positive
+from records import read_json
+
+from mmaslp.commands.errors import exit_on_user_error
+from mmaslp.core.calibration import BORDERS, BinTable, ImageRegions
+from mmaslp.core.calibration.binned_metrics import signed_gap
+from mmaslp.evaluation.results import load_result
+from mmaslp.utils.atomic_write import atomic_write
+from mmaslp.utils.strict_json import strict_json
+
+FILE = 'calibration_test.json'
+TEST = 'test'
+# What tells the rows of the file apart.
+_PLACE = ('table', 'data', 'method', 'run')
+
+
+def error_by_region(tested: BinTable, fitted: BinTable | None = None) -> np.ndarray:
+    r"""Error by region, as it is or after a perfect fit to other images.
+
+    It is :math:`\sum_b w_b |g_b - g'_b|`, where :math:`w_b` and :math:`g_b` are share
+    and gap (confidence - accuracy) of band b, and :math:`g'_b` is its gap on the images
+    of the fit; 0 without a fit, and where these have no pixel.
+
+    Args:
+        tested (BinTable): ``(..., B)`` sums of the bands.
+        fitted (BinTable, optional): ``(..., B)``, of the images of the fit.
+
+    Returns:
+        np.ndarray: ``(...)`` in [0, 1], with a fit in [0, 2].
+    """
+    gap = np.nan_to_num(signed_gap(tested))
+    if fitted is not None:
+        gap = gap - np.nan_to_num(signed_gap(fitted))
+    return (tested.weight * np.abs(gap)).sum(-1)
+
+
+def measure(
+    val: ImageRegions, test: ImageRegions, splits: int, seed: int
+) -> dict[str, Any]:
+    """Measure one model.
+
+    Args:
+        val (ImageRegions): Sums of the validation images.
+        test (ImageRegions): Sums of the test images.
+        splits (int): Number of random splits of all these images.
+        seed (int): Of the splits.
+
+    Returns:
+        dict: ``error`` by region of the test images; ``left``, what a perfect fit to
+        the validation images leaves of it; ``mean`` and 95 % ``interval`` of that in
+        random splits.
+    """
+    images = ImageRegions(val.edges, np.concatenate([val.sums, test.sums]))
+    order = np.tile(np.arange(len(images.sums)), (splits, 1))
+    rank = np.random.default_rng(seed).permuted(order, axis=1)
+    fitted = (rank < len(val.sums)).astype(np.float64)
+    found = error_by_region(_bands(images, 1 - fitted), _bands(images, fitted))
+    return dict(
+        error=float(error_by_region(_bands(test))),
+        left=float(error_by_region(_bands(test), _bands(val))),
+        mean=float(found.mean()),
+        interval=np.percentile(found, [2.5, 97.5]).tolist(),
+    )
+
+
+def _bands(images: ImageRegions, weights: np.ndarray | None = None) -> BinTable:
+    """Bands of the predicted border."""
+    table = images.pooled(weights)
+    border = BORDERS.index('predicted')
+    return BinTable(
+        *(sums[..., border, :] for sums in (table.count, table.correct, table.conf))
+    )
+
+
+def read_run(folder: Path, splits: int, seed: int) -> dict[str, Any]:
+    """Measure the model of a folder ``TABLE/data/method/seedN_digest/eval``.
+
+    Raises:
+        ValueError: If it does not hold both results, or they lack the regions.
+    """
+    regions = []
+    for name in (VALIDATION, TEST):
+        _, images = load_result(folder / name / FILE)
+        if images.regions is None:
+            raise ValueError(f'{folder / name / FILE} has no regions: test again')
+        regions.append(images.regions)
+    *_, table, data, method, run, _ = folder.resolve().parts
+    return dict(
+        table=table,
+        data=data,
+        method=method,
+        run=run,
+        images=[len(each.sums) for each in regions],
+        **measure(*regions, splits, seed),
+    )
+
+
+@exit_on_user_error
+def main() -> None:
+    """Measure all, and write what the file did not hold."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('folders', nargs='+', type=Path)
+    parser.add_argument('--splits', type=positive, default=1000)
+    parser.add_argument('--seed', type=int, default=0, help='of the splits')
+    parser.add_argument('--json', type=Path, required=True, help='read and added to')
+    args = parser.parse_args()
+    rows = read_json(args.json) if args.json.exists() else []
+    found = {tuple(row[key] for key in _PLACE): row for row in rows}
+    for folder in args.folders:
+        row = read_run(folder, args.splits, args.seed)
+        found[tuple(row[key] for key in _PLACE)] = row
+        print(f'{folder}: {row["error"]:.4f}, a fit leaves {row["mean"]:.4f}')
+    lines = ',\n'.join(strict_json(found[place]) for place in sorted(found))
+    atomic_write(args.json, f'[\n{lines}\n]\n')
+
+
+if __name__ == '__main__':
+    main()
