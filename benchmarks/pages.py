@@ -214,7 +214,7 @@ def _mean_of_sets(found: dict[str, Shift], name: str, key: str) -> list[float]:
 
 
 def sampling(files: Sequence[Path]) -> list[str]:
-    """A row for each table and data set, and for the mean of the sets of a table."""
+    """A row for each table and data set; their mean if all have the same seeds."""
     groups: dict[str, dict[str, list[dict]]] = {}
     for row in _open(files):
         groups.setdefault(row['table'], {}).setdefault(row['data'], []).append(row)
@@ -224,7 +224,7 @@ def sampling(files: Sequence[Path]) -> list[str]:
         for data, runs in sets.items():
             images = ', '.join(map(str, runs[0]['images']))
             rows.append([table, data, images, str(len(runs)), *means[data]])
-        if len(sets) > 1:
+        if len(sets) > 1 and len({len(runs) for runs in sets.values()}) == 1:
             mean = [statistics.fmean(column) for column in zip(*means.values())]
             rows.append([table, MEAN, '', '', *mean])
     heads = ['table', 'data', 'images', 'seeds', 'ECE region', 'left', 'random splits']

@@ -138,23 +138,27 @@ def test_shift_has_clean_images_and_the_mean_of_severities_and_sets(table, tmp_p
     ]
 
 
-def test_sampling_has_a_mean_for_tables_of_several_sets(table, tmp_path):
+def test_sampling_has_a_mean_for_sets_of_the_same_seeds(table, tmp_path):
     rows = [
         dict(table=name, data=data, images=[4, 3], error=0.2, left=left, mean=0.05)
         for name, data, left in (
             ('few', 'a', 0.1),
             ('few', 'a', 0.3),
             ('few', 'b', 0.4),
-            ('large', 'c', 0.5),
+            ('few', 'b', 0.6),
+            ('large', 'a', 0.5),
+            ('large', 'b', 0.7),
+            ('large', 'b', 0.7),
         )
     ]
     (tmp_path / 'sampling.json').write_text(json.dumps(rows))
     found = table('sampling.json sampling')[2:]
     assert [row[1:4] + row[5:6] for row in found] == [
         ['a', '4, 3', '2', '.2000'],
-        ['b', '4, 3', '1', '.4000'],
-        ['mean of the sets', '', '', '.3000'],
-        ['c', '4, 3', '1', '.5000'],
+        ['b', '4, 3', '2', '.5000'],
+        ['mean of the sets', '', '', '.3500'],
+        ['a', '4, 3', '1', '.5000'],
+        ['b', '4, 3', '2', '.7000'],
     ]
 
 
