@@ -81,15 +81,23 @@ def test_sets(cfg: Config, names: Sequence[str] | None = None) -> list[TestSet]:
         names (Sequence[str], optional): Take these only. Defaults to None.
 
     Raises:
-        ValueError: If there is no test set, a name is unknown or comes twice, or the
-            files of a set are missing (all such sets in one message).
+        ValueError: If there is no test set, ``test_sets`` or ``ood_sets`` is no dict of
+            data sets, a name is unknown or comes twice, or the files of a set are
+            missing (all such sets in one message).
     """
     if cfg.get('test_dataloader') is None:
         raise ValueError('the config has no test_dataloader')
     main = cfg.test_dataloader.dataset
     found = [TestSet(main.get('layout') or main.get('split') or 'test', main)]
-    found += [TestSet(n, d) for n, d in cfg.get('test_sets', {}).items()]
-    found += [TestSet(n, d, ood=True) for n, d in cfg.get('ood_sets', {}).items()]
+    for key, ood in (('test_sets', False), ('ood_sets', True)):
+        named = cfg.get(key) or {}
+        if not (
+            isinstance(named, dict) and all(isinstance(d, dict) for d in named.values())
+        ):
+            raise ValueError(
+                f'{key} must be a dict of data sets by name, not {named!r}'
+            )
+        found += [TestSet(name, dataset, ood) for name, dataset in named.items()]
     known = [s.name for s in found]
     if len(set(known)) < len(known):
         raise ValueError(f'two test sets have the same name: {known}')

@@ -138,3 +138,14 @@ def test_predictions_are_drawn_by_the_host(config):
     hook = cfg.default_hooks.visualization
     assert (hook.draw, hook.show, hook.wait_time) == (True, True, 0.5)
     assert cfg.visualizer.save_dir == 'shown'
+
+
+@pytest.mark.parametrize('key', ['test_sets', 'ood_sets'])
+@pytest.mark.parametrize('given', ['{}', ['a'], dict(a='folder')], ids=str)
+def test_named_sets_are_a_dict_of_data_sets(config, key, given):
+    cfg = config('a')
+    cfg[key] = given
+    with pytest.raises(ValueError, match=f'{key} must be a dict of data sets by name'):
+        test_sets(cfg)
+    cfg[key] = None
+    assert [each.name for each in test_sets(cfg)] == ['test']
