@@ -69,7 +69,7 @@ def test_inheritance_is_at_most_three_deep_and_self_contained(path):
 
 def test_names_follow_the_convention():
     names = [p.stem for p in CONFIGS if p.parent.name == 'aslp']
-    references = {'unet_duts', 'unet_duts_fb'}
+    references = {'unet_duts', 'unet_duts_fb', 'unet_duts_fb_border'}
     assert references < set(names)
     for name in names:
         assert name in references or NAME.fullmatch(name), name
@@ -97,6 +97,18 @@ def test_every_network_has_the_feedback_rule_beside_the_papers():
         rules = [cfg.pop('custom_hooks')[0].rule for cfg in (paper, ours)]
         assert rules == ['MC', 'FB']
         assert paper.to_dict() == ours.to_dict()
+
+
+def test_the_reference_by_region_validates_after_every_epoch():
+    folder = ROOT / 'configs' / 'aslp'
+    paper, ours = (
+        Config.fromfile(folder / name)
+        for name in ('unet_duts.py', 'unet_duts_fb_border.py')
+    )
+    paper.pop('custom_hooks')
+    hook = dict(type='ASLPHook', rule='FB', regions='border')
+    assert ours.pop('custom_hooks') == [hook] and ours.train_cfg.val_interval == 1
+    assert paper.to_dict() == ours.to_dict()
 
 
 def test_reference_config_is_the_published_setting():

@@ -1,0 +1,5 @@
+# The reference with the FB rule by region: a level for each band of distance from the
+# border, moved by the gap of the same band of the predicted border on validation, which
+# the schedule measures after every epoch.
+_base_ = './unet_duts.py'
+custom_hooks = [dict(type='ASLPHook', rule='FB', regions='border')]
