@@ -38,7 +38,7 @@ PAGE = ROOT / 'docs' / 'calibration.md'
 RESULTS = ROOT / 'benchmarks' / 'results'
 TABLE = re.compile(
     r'(?P<head><!-- table: (?P<file>\S+) (?P<view>\w+)(?P<options>(?: \w+=\S+)*) -->\n)'
-    r'.*?(?P<end><!-- end of table -->)',
+    r'(?:(?!<!--).)*(?P<end><!-- end of table -->)',
     re.DOTALL,
 )
 OURS = 'aslp_fb_border'
@@ -46,7 +46,7 @@ WITH_INTERVALS = ('ece', 'ece_em', 'ece_region', 'nll')
 WITHOUT_INTERVALS = ('acc', 'mIoU %')
 TEST = (*WITH_INTERVALS, *WITHOUT_INTERVALS)
 OOD = ('ece', 'nll')
-RATIOS = ('ece_region', 'ece_em', 'ece', 'nll')
+RATIOS = ('ece_region', 'ece_region_true', 'ece_em', 'ece', 'nll', 'brier')
 
 
 def fill(text: str, results: Path) -> str:
@@ -57,8 +57,8 @@ def fill(text: str, results: Path) -> str:
         results (Path): Folder of the JSON files.
 
     Raises:
-        ValueError: If a comment asks for a view that there is not, or for something
-            that its file does not hold.
+        ValueError: If a table has no end, or its comment asks for a view or an option
+            that there is not, or for something that its file does not hold.
     """
 
     def written(match: re.Match) -> str:
@@ -68,11 +68,14 @@ def fill(text: str, results: Path) -> str:
         options = dict(each.split('=', 1) for each in match['options'].split())
         try:
             lines = VIEWS[view](sorted(results.glob(match['file'])), **options)
-        except LookupError as error:
+        except (LookupError, TypeError, statistics.StatisticsError) as error:
             raise ValueError(f'{error}: {head}') from error
         return '\n'.join([head, *lines, match['end']])
 
-    return TABLE.sub(written, text)
+    filled, number = TABLE.subn(written, text)
+    if not number == text.count('<!-- table:') == text.count('<!-- end of table -->'):
+        raise ValueError(f'only {number} tables of the page are well-formed')
+    return filled
 
 
 def _open(files: Sequence[Path]) -> list[Record]:
@@ -90,13 +93,14 @@ def _rows(
     else:
         names = data.split(',') if data else sorted({*found} - {MEAN})
     wanted = methods.split(',') if methods else None
+    unknown = {*(wanted or [])} - {m for name in names for m in found[name]}
+    if unknown:
+        raise LookupError(f'no run of {", ".join(sorted(unknown))}')
     rows = []
     for name in names:
         shown = [m for m in found[name] if not m.endswith(')') and m != 'ls_best']
         shown = wanted or sorted(shown, key=lambda m: m.startswith('aslp'))
         rows += [(name, m, found[name][m]) for m in shown if m in found[name]]
-    if not rows:
-        raise LookupError(f'no run of {methods}')
     return rows, len(names) > 1
 
 
@@ -215,22 +219,24 @@ def _mean_of_sets(found: dict[str, Shift], name: str, key: str) -> list[float]:
 
 def sampling(files: Sequence[Path]) -> list[str]:
     """A row for each table and data set; their mean if all have the same seeds."""
-    groups: dict[str, dict[str, list[dict]]] = {}
+    groups: dict[tuple[str, str], dict[str, list[dict]]] = {}
     for row in _open(files):
-        groups.setdefault(row['table'], {}).setdefault(row['data'], []).append(row)
+        place = row['table'], title(row['method'])
+        groups.setdefault(place, {}).setdefault(row['data'], []).append(row)
     rows = []
-    for table, sets in groups.items():
+    for place, sets in groups.items():
         means = {data: _sampling_means(runs) for data, runs in sets.items()}
         for data, runs in sets.items():
             images = ', '.join(map(str, runs[0]['images']))
-            rows.append([table, data, images, str(len(runs)), *means[data]])
+            rows.append([*place, data, images, str(len(runs)), *means[data]])
         if len(sets) > 1 and len({len(runs) for runs in sets.values()}) == 1:
             mean = [statistics.fmean(column) for column in zip(*means.values())]
-            rows.append([table, MEAN, '', '', *mean])
-    heads = ['table', 'data', 'images', 'seeds', 'ECE region', 'left', 'random splits']
+            rows.append([*place, MEAN, '', '', *mean])
+    heads = ['table', 'method', 'data', 'images', 'seeds', 'ECE region', 'left']
+    heads.append('random splits')
     return _lay_out(
         heads,
-        ([*row[:4], *(cell('ece_region', {0: v}) for v in row[4:])] for row in rows),
+        ([*row[:5], *(cell('ece_region', {0: v}) for v in row[5:])] for row in rows),
     )
 
 

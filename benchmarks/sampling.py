@@ -1,10 +1,12 @@
 #!/usr/bin/env python
 """How much error by region a perfect fit to validation images leaves on test images.
 
-Validation and test images are samples. A correction that takes the gap of every band of
-distance to 0 on the one leaves, to first order, the difference of their gaps on the
-other. The script gives that of the images as they are split, and the mean and the 95 %
-interval over random splits of the same sizes:
+Validation and test images are samples. A shift of the confidences that takes the gap of
+every band of distance to 0 on the one leaves, to first order, the difference of their
+gaps on the other. The script gives that of the images as they are split, and the mean
+and the 95 % interval over random splits of the same sizes. It is the expected error of
+that one estimator, and the sampling error of the test images is in it: a scale for
+differences, no lower bound.
 
     python benchmarks/sampling.py work_dirs/plain_few/*/bce/*/eval \
         --json benchmarks/results/sampling.json
@@ -15,6 +17,7 @@ table.
 """
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +34,11 @@ from mmaslp.utils.strict_json import strict_json
 
 FILE = 'calibration_test.json'
 TEST = 'test'
-# What tells the rows of the file apart.
-_PLACE = ('table', 'data', 'method', 'run')
+# As calibration.py names the folder of a run, and what tells rows of the file apart.
+_FOLDER = re.compile(
+    r'(?P<table>[^/]+)/(?P<data>[^/]+)/(?P<method>[^/]+)/seed(?P<seed>\d+)_[^/]+/[^/]+$'
+)
+_PLACE = ('table', 'data', 'method', 'seed')
 
 
 def error_by_region(tested: BinTable, fitted: BinTable | None = None) -> np.ndarray:
@@ -97,7 +103,8 @@ def read_run(folder: Path, splits: int, seed: int) -> dict[str, Any]:
     """Measure the model of a folder ``TABLE/data/method/seedN_digest/eval``.
 
     Raises:
-        ValueError: If it does not hold both results, or they lack the regions.
+        ValueError: If the folder has another name, does not hold both results, or they
+            lack the regions.
     """
     regions = []
     for name in (VALIDATION, TEST):
@@ -105,12 +112,11 @@ def read_run(folder: Path, splits: int, seed: int) -> dict[str, Any]:
         if images.regions is None:
             raise ValueError(f'{folder / name / FILE} has no regions: test again')
         regions.append(images.regions)
-    *_, table, data, method, run, _ = folder.resolve().parts
+    place = _FOLDER.search(folder.resolve().as_posix())
+    if place is None:
+        raise ValueError(f'{folder} is no TABLE/data/method/seedN_digest/eval')
     return dict(
-        table=table,
-        data=data,
-        method=method,
-        run=run,
+        place.groupdict(),
         images=[len(each.sums) for each in regions],
         **measure(*regions, splits, seed),
     )

@@ -25,6 +25,7 @@ COLUMNS = {
     'max_f': 'max F',
     'mae': 'MAE',
     'ece_region': 'ECE region',
+    'ece_region_true': 'ECE true region',
 }
 OOD_COLUMNS = ('ece', 'oe', 'nll', 'acc', 'mae', 'ece_region')
 INTERVAL_COLUMNS = ('ece', 'ece_em', 'ece_region', 'nll', 'acc')

@@ -38,6 +38,7 @@ def run(data, method, seed, scale, **intervals):
 
     def sets(scale):
         keys = ('ece', 'ece_em', 'ece_region', 'nll', 'acc', 'mIoU %')
+        keys += ('ece_region_true', 'brier')
         entry = dict(ood=False, figures=dict.fromkeys(keys, scale))
         return dict(
             val=entry,
@@ -74,6 +75,14 @@ def test_the_page_has_the_tables_of_the_results(pages):
     assert not [line for line in outside.splitlines() if line.startswith('|')]
 
 
+def test_a_table_without_an_end_takes_no_prose_with_it(pages, records, tmp_path):
+    table = '<!-- table: runs.json figures -->\n'
+    end = '<!-- end of table -->\n'
+    for page in (table + 'prose\n' + table + end, table + end + end, table):
+        with pytest.raises(ValueError, match='tables of the page are well-formed'):
+            pages.fill(page, tmp_path)
+
+
 def test_figures_are_means_over_seeds_and_ours_stands_last(table, records):
     head, _, *rows = table('runs.json figures data=b')
     assert head[:4] == ['method', 'seeds', 'ECE', 'ECE-EM']
@@ -92,8 +101,8 @@ def test_several_sets_are_named_and_their_mean_is_of_shared_methods(table, recor
         ['b', 'BCE', '2'],
         ['b', 'SVLS', '1'],
     ]
-    rows = table('runs.json figures data=mean methods=bce,aslp_fb_border,svls')[2:]
-    assert [row[:3] for row in rows] == [
+    rows = table('runs.json figures data=mean')[2:]
+    assert [row[:3] for row in rows][::2] == [
         ['BCE', '1', '.4000'],
         ['**ASLP-FB by region**', '1', '.2000'],
     ]
@@ -101,7 +110,8 @@ def test_several_sets_are_named_and_their_mean_is_of_shared_methods(table, recor
 
 def test_ratios_are_of_the_seeds_that_both_have(table, records):
     head, _, *rows = table('runs.json ratios to=bce+ts data=b')
-    assert head == ['method', 'ECE region', 'ECE-EM', 'ECE', 'NLL', 'NLL, ood']
+    errors = ['ECE region', 'ECE true region', 'ECE-EM', 'ECE']
+    assert head == ['method', *errors, 'NLL', 'Brier', 'NLL, ood']
     found = {row[0]: row[1] for row in rows}
     assert found['BCE'] == '2.00'
     assert found['**ASLP-FB by region**'] == '1.00'  # .1 to .1, not to .15
@@ -140,7 +150,15 @@ def test_shift_has_clean_images_and_the_mean_of_severities_and_sets(table, tmp_p
 
 def test_sampling_has_a_mean_for_sets_of_the_same_seeds(table, tmp_path):
     rows = [
-        dict(table=name, data=data, images=[4, 3], error=0.2, left=left, mean=0.05)
+        dict(
+            table=name,
+            method='bce',
+            data=data,
+            images=[4, 3],
+            error=0.2,
+            left=left,
+            mean=0.05,
+        )
         for name, data, left in (
             ('few', 'a', 0.1),
             ('few', 'a', 0.3),
@@ -151,9 +169,11 @@ def test_sampling_has_a_mean_for_sets_of_the_same_seeds(table, tmp_path):
             ('large', 'b', 0.7),
         )
     ]
+    rows.append(dict(rows[0], method='aslp_fb'))
     (tmp_path / 'sampling.json').write_text(json.dumps(rows))
     found = table('sampling.json sampling')[2:]
-    assert [row[1:4] + row[5:6] for row in found] == [
+    assert found.pop()[:2] == ['few', 'ASLP-FB']
+    assert [row[2:5] + row[6:7] for row in found] == [
         ['a', '4, 3', '2', '.2000'],
         ['b', '4, 3', '2', '.5000'],
         ['mean of the sets', '', '', '.3500'],
@@ -172,6 +192,9 @@ def test_sampling_has_a_mean_for_sets_of_the_same_seeds(table, tmp_path):
         ('runs.json figures methods=focal', 'no run of focal'),
         ('runs.json intervals seed=7', 'no run of any method with seed 7'),
         ('runs.json ratios to=focal', "'focal'"),
+        ('runs.json ratios data=b', "missing 1 required .* 'to': <!-- table"),
+        ('runs.json figures colour=red', "unexpected keyword .* 'colour': <!-- table"),
+        ('runs.json figures methods=bce,foo', 'no run of foo: <!-- table'),
     ],
 )
 def test_a_comment_that_asks_for_what_is_not_there(table, records, comment, message):

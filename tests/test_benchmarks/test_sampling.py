@@ -91,7 +91,7 @@ def test_the_script_adds_runs_to_its_file(tmp_path):
         )
         assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / 'rows.json').read_text())
-    assert [row['run'] for row in rows] == ['seed0_0123', 'seed1_0123']
+    assert [row['seed'] for row in rows] == ['0', '1']
     assert [row['error'] for row in rows] == pytest.approx(errors)
     for row in rows:
         assert (row['table'], row['data'], row['method']) == ('table', 'set', 'bce')
@@ -99,11 +99,19 @@ def test_the_script_adds_runs_to_its_file(tmp_path):
         assert row['interval'][0] < row['mean'] < row['interval'][1]
 
 
-def test_results_without_regions_are_refused(tmp_path):
-    for name in ('val', 'test'):
-        write_result(tmp_path / name / 'calibration_test.json', 2, 0, regions=False)
-    done = run_script(
-        SCRIPTS / 'sampling.py', tmp_path, '--json', tmp_path / 'rows.json'
-    )
-    assert done.returncode != 0 and 'has no regions: test again' in done.stderr
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('few/set/bce/seed0_01/eval', 'has no regions: test again'),
+        ('eval', 'is no TABLE/data/method/seedN_digest/eval'),
+    ],
+)
+def test_folders_that_do_not_serve(tmp_path, name, message):
+    run = tmp_path / name
+    for split in ('val', 'test'):
+        write_result(
+            run / split / 'calibration_test.json', 2, 0, regions='/' not in name
+        )
+    done = run_script(SCRIPTS / 'sampling.py', run, '--json', tmp_path / 'rows.json')
+    assert done.returncode != 0 and message in done.stderr
     assert 'Traceback' not in done.stderr
