@@ -63,6 +63,18 @@ def test_splits_have_the_sizes_of_the_sets(sampling):
     )
 
 
+def test_only_the_shares_of_tested_images_count(sampling):
+    """The image that differs fills a band that no other has: 0 if it is in the fit."""
+    odd = images([0.4])
+    odd.sums[:, :, 1] = odd.sums[:, :, 0]
+    odd.sums[:, :, 0] = 0
+    alike = images([0.0] * 5)
+    test = ImageRegions(odd.edges, np.concatenate([odd.sums, alike.sums]))
+    found = sampling.measure(images([0.0] * 4), test, 4000, 0)
+    assert (found['error'], found['left']) == pytest.approx((0.4 / 6, 0.4 / 6))
+    assert found['interval'] == pytest.approx([0, 0.4 / 6])
+
+
 def write_result(path, number, seed, regions=True):
     rng = np.random.default_rng(seed)
     whole, rows = CalibrationHistogram(), []
