@@ -29,7 +29,17 @@ from pathlib import Path
 from jobs import ROOT, VALIDATION
 from records import Record, read_json
 from shift import KEYS, Shift, read_rows, summarise
-from tables import COLUMNS, MEAN, Tables, cell, collect, interval, title
+from tables import (
+    BEST_SMOOTHING,
+    COLUMNS,
+    MEAN,
+    Tables,
+    cell,
+    collect,
+    interval,
+    lay_out,
+    title,
+)
 
 from mmaslp.commands.errors import exit_on_user_error
 from mmaslp.utils.atomic_write import atomic_write
@@ -67,10 +77,10 @@ def fill(text: str, results: Path) -> str:
             raise ValueError(f'no view {view}, there are {", ".join(VIEWS)}: {head}')
         options = dict(each.split('=', 1) for each in match['options'].split())
         try:
-            lines = VIEWS[view](sorted(results.glob(match['file'])), **options)
+            table = VIEWS[view](sorted(results.glob(match['file'])), **options)
         except (LookupError, TypeError, statistics.StatisticsError) as error:
             raise ValueError(f'{error}: {head}') from error
-        return '\n'.join([head, *lines, match['end']])
+        return f'{head}\n{table}\n{match["end"]}'
 
     filled, number = TABLE.subn(written, text)
     if not number == text.count('<!-- table:') == text.count('<!-- end of table -->'):
@@ -98,7 +108,7 @@ def _rows(
         raise LookupError(f'no run of {", ".join(sorted(unknown))}')
     rows = []
     for name in names:
-        shown = [m for m in found[name] if not m.endswith(')') and m != 'ls_best']
+        shown = [m for m in found[name] if not m.startswith(BEST_SMOOTHING)]
         shown = wanted or sorted(shown, key=lambda m: m.startswith('aslp'))
         rows += [(name, m, found[name][m]) for m in shown if m in found[name]]
     return rows, len(names) > 1
@@ -112,17 +122,12 @@ def _heads(columns: Iterable[tuple[str, str]], test: str) -> list[str]:
     return [COLUMNS[key] + ', ood' * (name != test) for name, key in columns]
 
 
-def _lay_out(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [f'| {" | ".join(line)} |' for line in (heads, *rows)]
-    return [lines[0], '|---' * len(heads) + '|', *lines[1:]]
-
-
-def figures(files: Sequence[Path], data: str = '', methods: str = '') -> list[str]:
+def figures(files: Sequence[Path], data: str = '', methods: str = '') -> str:
     """A row for each method; for each data set and method if there are several."""
     found, (test,), ood = collect(_open(files), VALIDATION)
     rows, several = _rows(found, data, methods)
     columns = [(test, key) for key in TEST] + [(s, key) for s in ood for key in OOD]
-    return _lay_out(
+    return lay_out(
         ['data'] * several + ['method', 'seeds', *_heads(columns, test)],
         (
             [name] * several
@@ -133,9 +138,7 @@ def figures(files: Sequence[Path], data: str = '', methods: str = '') -> list[st
     )
 
 
-def ratios(
-    files: Sequence[Path], to: str, data: str = '', methods: str = ''
-) -> list[str]:
+def ratios(files: Sequence[Path], to: str, data: str = '', methods: str = '') -> str:
     """A row for each method but ``to``; also for each data set if there are several."""
     found, (test,), ood = collect(_open(files), VALIDATION)
     rows, several = _rows(found, data, methods)
@@ -147,7 +150,7 @@ def ratios(
         means = [statistics.fmean(each[s] for s in seeds) for each in (own, other)]
         return f'{means[0] / means[1]:.2f}'
 
-    return _lay_out(
+    return lay_out(
         ['data'] * several + ['method', *_heads(columns, test)],
         (
             [name] * several
@@ -161,7 +164,7 @@ def ratios(
 
 def intervals(
     files: Sequence[Path], data: str = '', methods: str = '', seed: str = '0'
-) -> list[str]:
+) -> str:
     """A row for each data set and method: figures of one seed with 95 % intervals."""
     records = _open(files)
     (test,) = collect(records, VALIDATION)[1]
@@ -175,7 +178,7 @@ def intervals(
     ]
     if not entries:
         raise LookupError(f'no run of {methods or "any method"} with seed {seed}')
-    return _lay_out(
+    return lay_out(
         ['data', 'method', *(COLUMNS[key] for key in TEST)],
         (
             [name, _method(method)]
@@ -186,7 +189,7 @@ def intervals(
     )
 
 
-def shift(files: Sequence[Path]) -> list[str]:
+def shift(files: Sequence[Path]) -> str:
     """Clean images, and the mean of the severities; then the mean of the data sets."""
     if not files:
         raise LookupError('no file of this name')
@@ -199,7 +202,7 @@ def shift(files: Sequence[Path]) -> list[str]:
             name: {'mean': {key: _mean_of_sets(found, name, key) for key in KEYS}}
             for name in next(iter(found.values()))
         }
-    return _lay_out(
+    return lay_out(
         ['data', 'method', 'images', *(COLUMNS[key] for key in KEYS)],
         (
             [data, name, 'corrupted' if severity else 'clean']
@@ -217,7 +220,7 @@ def _mean_of_sets(found: dict[str, Shift], name: str, key: str) -> list[float]:
     return [statistics.fmean(map(statistics.fmean, sets))]
 
 
-def sampling(files: Sequence[Path]) -> list[str]:
+def sampling(files: Sequence[Path]) -> str:
     """A row for each table and data set; their mean if all have the same seeds."""
     groups: dict[tuple[str, str], dict[str, list[dict]]] = {}
     for row in _open(files):
@@ -232,10 +235,9 @@ def sampling(files: Sequence[Path]) -> list[str]:
         if len(sets) > 1 and len({len(runs) for runs in sets.values()}) == 1:
             mean = [statistics.fmean(column) for column in zip(*means.values())]
             rows.append([*place, MEAN, '', '', *mean])
-    heads = ['table', 'method', 'data', 'images', 'seeds', 'ECE region', 'left']
-    heads.append('random splits')
-    return _lay_out(
-        heads,
+    places = ['table', 'method', 'data', 'images', 'seeds']
+    return lay_out(
+        [*places, COLUMNS['ece_region'], 'left', 'random splits'],
         ([*row[:5], *(cell('ece_region', {0: v}) for v in row[5:])] for row in rows),
     )
 
@@ -245,7 +247,7 @@ def _sampling_means(runs: Sequence[dict]) -> list[float]:
     return [statistics.fmean(run[key] for run in runs) for key in keys]
 
 
-VIEWS: dict[str, Callable[..., list[str]]] = {
+VIEWS: dict[str, Callable[..., str]] = {
     'figures': figures,
     'ratios': ratios,
     'intervals': intervals,

@@ -9,7 +9,7 @@ from jobs import Job, Setting
 
 from mmaslp.utils.atomic_write import atomic_write
 
-__all__ = ['Record', 'Records', 'read_json']
+__all__ = ['Record', 'Records', 'read_json', 'write_rows']
 
 # What training.py writes about a run. ``digest`` is :attr:`Job.digest`. Records of
 # earlier versions have none; they name their config and data in other keys.
@@ -105,8 +105,7 @@ class Records:
     def save(self) -> None:
         """Write the results, one line each, if a file was given."""
         if self.path is not None:
-            lines = ',\n'.join(json.dumps(record) for record in self.found)
-            atomic_write(self.path, f'[\n{lines}\n]\n')
+            write_rows(self.path, self.found)
 
 
 def read_json(path: Path) -> Any:
@@ -122,6 +121,12 @@ def read_json(path: Path) -> Any:
             f'{path} is damaged or no file of this benchmark ({error}): delete it, or '
             'name another'
         ) from error
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write a JSON file of the benchmark, one line each."""
+    lines = ',\n'.join(map(json.dumps, rows))
+    atomic_write(path, f'[\n{lines}\n]\n')
 
 
 def _key(record: Record) -> tuple[str, str, int]:

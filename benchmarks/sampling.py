@@ -18,19 +18,18 @@ table.
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jobs import VALIDATION, positive
-from records import read_json
+from records import read_json, write_rows
 
 from mmaslp.commands.errors import exit_on_user_error
 from mmaslp.core.calibration import BORDERS, BinTable, ImageRegions
-from mmaslp.core.calibration.binned_metrics import signed_gap
+from mmaslp.core.calibration.binned_metrics import binned_metrics, signed_gap
 from mmaslp.evaluation.results import load_result
-from mmaslp.utils.atomic_write import atomic_write
-from mmaslp.utils.strict_json import strict_json
 
 FILE = 'calibration_test.json'
 TEST = 'test'
@@ -55,10 +54,10 @@ def error_by_region(tested: BinTable, fitted: BinTable | None = None) -> np.ndar
     Returns:
         np.ndarray: ``(...)`` in [0, 1], with a fit in [0, 2].
     """
-    gap = np.nan_to_num(signed_gap(tested))
     if fitted is not None:
-        gap = gap - np.nan_to_num(signed_gap(fitted))
-    return (tested.weight * np.abs(gap)).sum(-1)
+        shift = np.nan_to_num(signed_gap(fitted))
+        tested = replace(tested, conf=tested.conf - tested.count * shift)
+    return binned_metrics(tested)['ece']
 
 
 def measure(
@@ -137,8 +136,7 @@ def main() -> None:
         row = read_run(folder, args.splits, args.seed)
         found[tuple(row[key] for key in _PLACE)] = row
         print(f'{folder}: {row["error"]:.4f}, a fit leaves {row["mean"]:.4f}')
-    lines = ',\n'.join(strict_json(found[place]) for place in sorted(found))
-    atomic_write(args.json, f'[\n{lines}\n]\n')
+    write_rows(args.json, [found[place] for place in sorted(found)])
 
 
 if __name__ == '__main__':

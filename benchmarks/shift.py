@@ -15,7 +15,6 @@ Several checkpoints of one name are runs of one method; the table gives their me
 
 import argparse
 import copy
-import json
 import math
 import statistics
 from collections import defaultdict
@@ -31,8 +30,8 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
-from records import read_json
-from tables import COLUMNS, cell
+from records import read_json, write_rows
+from tables import COLUMNS, cell, lay_out
 
 from mmaslp.apis.config import check_checkpoint, load_config
 from mmaslp.apis.temperature import apply_temperature
@@ -40,7 +39,6 @@ from mmaslp.apis.testing import TestSet, evaluate
 from mmaslp.checks.parts import is_type, metrics_of
 from mmaslp.commands.arguments import add_cfg_options
 from mmaslp.commands.errors import exit_on_user_error
-from mmaslp.utils.atomic_write import atomic_write
 from mmaslp.utils.temperature_file import fingerprint
 from mmaslp.visualization.reliability import save_figure
 
@@ -207,8 +205,7 @@ def measure(args: argparse.Namespace, rows: list[Row]) -> None:
         }
         row = dict(own, corruption=corruption, severity=severity, figures=figures)
         rows.append(row)
-        lines = ',\n'.join(map(json.dumps, rows))
-        atomic_write(args.json, f'[\n{lines}\n]\n')
+        write_rows(args.json, rows)
         print(f'{own["name"]}, {name}: ECE {figures["ece"]:.4f}', flush=True)
 
 
@@ -280,16 +277,13 @@ def _mean(figures: Sequence[dict]) -> dict[str, float | None]:
 def markdown(found: Shift) -> str:
     """Lay out :func:`summarise`: a row for each method and severity."""
     keys = _measured(found)
-    heads = ' | '.join(COLUMNS[key] for key in keys)
-    lines = [f'| method | severity | {heads} |', '|---' * (len(keys) + 2) + '|']
-    for name, severities in found.items():
-        for severity, figures in severities.items():
-            label = 'clean' if severity == 0 else severity
-            cells = ' | '.join(
-                cell(key, dict(enumerate(figures.get(key, [])))) for key in keys
-            )
-            lines.append(f'| {name} | {label} | {cells} |')
-    return '\n'.join(lines)
+    rows = [
+        [name, 'clean' if severity == 0 else str(severity)]
+        + [cell(key, dict(enumerate(figures.get(key, [])))) for key in keys]
+        for name, severities in found.items()
+        for severity, figures in severities.items()
+    ]
+    return lay_out(['method', 'severity', *(COLUMNS[key] for key in keys)], rows)
 
 
 def _measured(found: Shift) -> list[str]:

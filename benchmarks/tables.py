@@ -149,17 +149,15 @@ def markdown(found: Tables, names: Sequence[str], keys: Iterable[str]) -> str:
         for key in sets.get(name, {})
     }
     keys = [key for key in keys if key in measured]
-    heads = ' | '.join(COLUMNS[key] for key in keys)
-    lines = [f'| data | method | seeds | {heads} |', '|---' * (len(keys) + 3) + '|']
+    rows = []
     for data, methods in found.items():
         for name in names:
             label = f'{data}, {name}' if len(names) > 1 else data
             for method, sets in methods.items():
                 metrics = sets.get(name, {})
-                seeds = len(metrics.get('ece', {}))
-                cells = ' | '.join(cell(key, metrics.get(key, {})) for key in keys)
-                lines.append(f'| {label} | {method} | {seeds} | {cells} |')
-    return '\n'.join(lines)
+                cells = [cell(key, metrics.get(key, {})) for key in keys]
+                rows.append([label, method, str(len(metrics.get('ece', {}))), *cells])
+    return lay_out(['data', 'method', 'seeds', *(COLUMNS[key] for key in keys)], rows)
 
 
 def interval_markdown(records: Sequence[Record], keys: Iterable[str]) -> str:
@@ -183,15 +181,19 @@ def interval_markdown(records: Sequence[Record], keys: Iterable[str]) -> str:
     keys = [key for key in keys if any(key in entry['intervals'] for _, entry in rows)]
     if not keys:
         return ''
-    heads = ' | '.join(COLUMNS[key] for key in keys)
-    lines = [
-        f'| data | set | method | seed | {heads} |',
-        '|---' * (len(keys) + 4) + '|',
-    ]
-    for place, entry in sorted(rows, key=lambda row: row[0]):
-        cells = [interval(entry, key) for key in keys]
-        lines.append(f'| {" | ".join(map(str, (*place, *cells)))} |')
-    return '\n'.join(lines)
+    return lay_out(
+        ['data', 'set', 'method', 'seed', *(COLUMNS[key] for key in keys)],
+        [
+            [*map(str, place), *(interval(entry, key) for key in keys)]
+            for place, entry in sorted(rows, key=lambda row: row[0])
+        ],
+    )
+
+
+def lay_out(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown of cells."""
+    lines = [f'| {" | ".join(line)} |' for line in (heads, *rows)]
+    return '\n'.join([lines[0], '|---' * len(heads) + '|', *lines[1:]])
 
 
 def interval(entry: dict[str, Any], key: str) -> str:
