@@ -18,7 +18,7 @@ help:
 	@echo "make docs            the documentation as a site, into build/docs"
 
 demo: $(VENV)/.host
-	$(VENV)/bin/python tools/demo.py --overwrite
+	$(VENV)/bin/mmaslp demo --overwrite
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python $(TEST) -o cache_dir=$(VENV)/.pytest_cache

@@ -32,8 +32,8 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 import mmaslp
-from mmaslp.apis.config import check_checkpoint
-from mmaslp.engine import ASLPHook
+from mmaslp.hosts.mmseg.config import check_checkpoint
+from mmaslp.hosts.mmseg.hooks import ASLPHook
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.toy import Toy

@@ -28,9 +28,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mmaslp.checks.heads import refused_part
-from mmaslp.checks.parts import type_name
-from mmaslp.utils.atomic_write import atomic_write
+from mmaslp.files.atomic_write import atomic_write
+from mmaslp.hosts.mmseg.checks.heads import refused_part
+from mmaslp.hosts.mmseg.checks.parts import type_name
 
 SIZE = 128
 # If a head pools over a fixed window, images are padded to more.
@@ -220,7 +220,7 @@ def try_model(model, data, ours, evaluate):
     from mmengine.config import Config
     from mmengine.runner import Runner
 
-    from mmaslp.engine import ASLPHook
+    from mmaslp.hosts.mmseg.hooks import ASLPHook
 
     with tempfile.TemporaryDirectory() as work_dir:
         cfg = Config(run_config(model, data, work_dir, ours, evaluate))

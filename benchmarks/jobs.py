@@ -15,8 +15,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
-from mmaslp.apis.testing import test_sets
-from mmaslp.datasets.layouts import find_folders
+from mmaslp.files.layouts import find_folders
+from mmaslp.hosts.mmseg.testing import test_sets
 
 ROOT = Path(__file__).resolve().parents[1]
 # These images steer ASLP, choose a label smoothing and fit a temperature. No table

@@ -20,15 +20,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from mmaslp.hosts.mmseg.models.losses import SCBCELoss
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from mmseg.models.losses import CrossEntropyLoss
 
-from mmaslp.apis.config import load_config
-from mmaslp.engine import ASLPHook
-from mmaslp.evaluation.metrics import CalibrationMetric
-from mmaslp.models.losses import SCBCELoss
+from mmaslp.hosts.mmseg.config import load_config
+from mmaslp.hosts.mmseg.hooks import ASLPHook
+from mmaslp.hosts.mmseg.metrics import CalibrationMetric
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (10, 1, 384, 384)

@@ -12,9 +12,9 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
-from mmaslp.apis.runs import build_runner, name_run
 from mmaslp.core.aslp.tensors import binary_logits
-from mmaslp.utils.segmentor import find_segmentor, replaced
+from mmaslp.hosts.mmseg.runs import build_runner, name_run
+from mmaslp.hosts.mmseg.segmentor import find_segmentor, replaced
 
 __all__ = ['LocalTemperature', 'LocalTemperatureHook', 'fit_lts', 'fit_pixels']
 

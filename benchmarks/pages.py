@@ -42,7 +42,7 @@ from tables import (
 )
 
 from mmaslp.commands.errors import exit_on_user_error
-from mmaslp.utils.atomic_write import atomic_write
+from mmaslp.files.atomic_write import atomic_write
 
 PAGE = ROOT / 'docs' / 'calibration.md'
 RESULTS = ROOT / 'benchmarks' / 'results'

@@ -7,7 +7,7 @@ from typing import Any
 from lts import fit_lts
 from mmengine.config import Config
 
-from mmaslp.apis.temperature import fit_checkpoint
+from mmaslp.hosts.mmseg.temperature import fit_checkpoint
 
 __all__ = ['POST_HOC', 'fit']
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs import Job, Setting
 
-from mmaslp.utils.atomic_write import atomic_write
+from mmaslp.files.atomic_write import atomic_write
 
 __all__ = ['Record', 'Records', 'read_json', 'write_rows']
 

@@ -27,9 +27,9 @@ from jobs import VALIDATION, positive
 from records import read_json, write_rows
 
 from mmaslp.commands.errors import exit_on_user_error
-from mmaslp.core.calibration import BORDERS, BinTable, ImageRegions
-from mmaslp.core.calibration.binned_metrics import binned_metrics, signed_gap
-from mmaslp.evaluation.results import load_result
+from mmaslp.core.measure import BORDERS, BinTable, ImageRegions
+from mmaslp.core.measure.binned_metrics import binned_metrics, signed_gap
+from mmaslp.files.results import load_result
 
 FILE = 'calibration_test.json'
 TEST = 'test'

@@ -33,14 +33,14 @@ from mmseg.registry import DATASETS
 from records import read_json, write_rows
 from tables import COLUMNS, cell, lay_out
 
-from mmaslp.apis.config import check_checkpoint, load_config
-from mmaslp.apis.temperature import apply_temperature
-from mmaslp.apis.testing import TestSet, evaluate
-from mmaslp.checks.parts import is_type, metrics_of
 from mmaslp.commands.arguments import add_cfg_options
 from mmaslp.commands.errors import exit_on_user_error
-from mmaslp.utils.temperature_file import fingerprint
-from mmaslp.visualization.reliability import save_figure
+from mmaslp.files.temperature_file import fingerprint
+from mmaslp.hosts.mmseg.checks.parts import is_type, metrics_of
+from mmaslp.hosts.mmseg.config import check_checkpoint, load_config
+from mmaslp.hosts.mmseg.temperature import apply_temperature
+from mmaslp.hosts.mmseg.testing import TestSet, evaluate
+from mmaslp.report.reliability import save_figure
 
 KEYS = ('ece', 'ece_region', 'ece_em', 'nll', 'acc')
 CLEAN = ('none', 0)

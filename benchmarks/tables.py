@@ -10,9 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from records import Record
 
-from mmaslp.core.calibration import BORDERS, BinTable
-from mmaslp.visualization.regions import region_figure
-from mmaslp.visualization.reliability import reliability_figure
+from mmaslp.core.measure import BORDERS, BinTable
+from mmaslp.report.bands import region_figure
+from mmaslp.report.reliability import reliability_figure
 
 COLUMNS = {
     'ece': 'ECE',

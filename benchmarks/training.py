@@ -20,9 +20,9 @@ from mmengine.runner import find_latest_checkpoint
 from post_hoc import fit
 from records import Records
 
-from mmaslp.apis.runs import build_runner
-from mmaslp.apis.testing import evaluate, test_sets
-from mmaslp.utils.atomic_write import atomic_write
+from mmaslp.files.atomic_write import atomic_write
+from mmaslp.hosts.mmseg.runs import build_runner
+from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 
 EVALS = ('ece', 'sod', 'iou')
 

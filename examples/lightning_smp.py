@@ -12,14 +12,14 @@ import segmentation_models_pytorch as smp
 import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
+from pairs import load_splits
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
-from mmaslp.integrations.lightning import ASLPCallback
-from mmaslp.integrations.pairs import load_splits
-from mmaslp.integrations.torchmetrics import BinaryCalibration, BinaryRegionCalibration
-from mmaslp.losses import SCBCELoss
-from mmaslp.visualization.text_table import format_table
+from mmaslp.hosts.lightning import ASLPCallback
+from mmaslp.hosts.mmseg.losses import SCBCELoss
+from mmaslp.hosts.torchmetrics import BinaryCalibration, BinaryRegionCalibration
+from mmaslp.report.text_table import format_table
 
 COLUMNS = {
     'ece': 'ECE',

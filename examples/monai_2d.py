@@ -19,11 +19,11 @@ from monai.transforms import (
     ToTensord,
 )
 from monai.utils import set_determinism
+from pairs import load_splits
 
 from mmaslp.core import ASLP, CalibrationHistogram, RegionTable
-from mmaslp.integrations.pairs import load_splits
-from mmaslp.losses import SelfCalibratingBCE
-from mmaslp.visualization.text_table import format_table
+from mmaslp.hosts.mmseg.losses import SelfCalibratingBCE
+from mmaslp.report.text_table import format_table
 
 COLUMNS = {
     'ece': 'ECE',

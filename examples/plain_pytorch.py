@@ -10,13 +10,13 @@ import argparse
 from itertools import pairwise
 
 import torch
+from pairs import load_splits
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mmaslp.core import ASLP, CalibrationHistogram, RegionTable
-from mmaslp.integrations.pairs import load_splits
-from mmaslp.losses import SelfCalibratingBCE
-from mmaslp.visualization.text_table import format_table
+from mmaslp.hosts.mmseg.losses import SelfCalibratingBCE
+from mmaslp.report.text_table import format_table
 
 COLUMNS = {
     'ece': 'ECE',

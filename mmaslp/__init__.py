@@ -3,7 +3,7 @@
 With MMSegmentation (the host) installed, ``import mmaslp`` registers the loss, the
 hooks, the metrics, the datasets, the neck and the TTA model with its registries.
 Without a host it registers nothing and gives no warning: :mod:`mmaslp.core` and
-:mod:`mmaslp.losses` are pure torch and work alone.
+:mod:`mmaslp.hosts.mmseg.losses` are pure torch and work alone.
 """
 
 import sys
@@ -17,27 +17,20 @@ from .version import __version__
 
 # The registered components, and the subpackage of each.
 _COMPONENTS = {
-    'ASLPHook': 'engine',
-    'BinaryFocalLoss': 'losses',
+    'ASLPHook': 'hooks',
     'BinarySegTTAModel': 'models',
-    'BrierLoss': 'losses',
-    'CRaCHook': 'engine',
-    'CRaCLoss': 'losses',
-    'CalibrationMetric': 'evaluation.metrics',
+    'CalibrationMetric': 'metrics',
     'DilatedFusionNeck': 'models',
     'LoadBinaryAnnotations': 'datasets',
-    'ML1ACELoss': 'losses',
-    'MbLSLoss': 'losses',
-    'NACLLoss': 'losses',
-    'ProbMapHook': 'engine',
+    'ProbMapHook': 'hooks',
     'RandomCenterCrop': 'datasets',
-    'SCBCELoss': 'losses',
+    'SCBCELoss': 'models',
     'SODDataset': 'datasets',
-    'SODMetric': 'evaluation.metrics',
-    'SVLSLoss': 'losses',
+    'SODMetric': 'metrics',
     'SyntheticSODDataset': 'datasets',
-    'TemperatureHook': 'engine',
+    'TemperatureHook': 'hooks',
 }
+_HOST = 'mmaslp.hosts.mmseg'
 __all__ = ['__version__', 'register_components']
 
 
@@ -46,7 +39,7 @@ def _host_problem() -> str | None:
     if find_spec('mmseg') is None:
         return (
             'MMSegmentation is not installed: run `pip install "mmaslp[onedl]"` (or '
-            '"mmaslp[openmmlab]"); mmaslp.core and mmaslp.losses work without it'
+            '"mmaslp[openmmlab]"); mmaslp.core works without it'
         )
     try:
         import_module('mmseg.registry')
@@ -70,11 +63,11 @@ def register_components() -> str | None:
     problem = _host_problem()
     if problem is None:
         for name, package in _COMPONENTS.items():
-            globals()[name] = getattr(import_module(f'.{package}', __name__), name)
-        from .utils.checkpoint import allow_history_buffers
+            globals()[name] = getattr(import_module(f'{_HOST}.{package}'), name)
+        from .hosts.mmseg.checkpoint import allow_history_buffers
 
         allow_history_buffers()
-        import_module('.registry', __name__)
+        import_module(f'{_HOST}.registry')
         __all__.extend(_COMPONENTS)
     return problem
 
@@ -97,8 +90,8 @@ if not _is_command():
 
 def __getattr__(name):
     # Called for a component only without a host, and before the command registers.
-    if _COMPONENTS.get(name) == 'losses':
-        return getattr(import_module('.losses', __name__), name)
+    if name == 'SCBCELoss':
+        return import_module(f'{_HOST}.losses').SCBCELoss
     if name in _COMPONENTS:
         problem = register_components()
         if problem is None:

@@ -6,9 +6,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmaslp.integrations.lightning import ASLPCallback
-from mmaslp.integrations.torchmetrics import BinaryCalibration, BinaryRegionCalibration
-from mmaslp.losses import SCBCELoss
+from mmaslp.hosts.lightning import ASLPCallback
+from mmaslp.hosts.mmseg.losses import SCBCELoss
+from mmaslp.hosts.torchmetrics import BinaryCalibration, BinaryRegionCalibration
 
 
 class Squares(Dataset):

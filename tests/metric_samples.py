@@ -2,7 +2,7 @@
 
 import torch
 
-from mmaslp.integrations.torchmetrics import (
+from mmaslp.hosts.torchmetrics import (
     BinaryCalibration,
     BinaryRegionCalibration,
     BinaryTemperature,

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mmaslp import doctor
+from mmaslp.hosts.mmseg import doctor
 
 
 def test_command_line(toy, tmp_path, capsys):
@@ -57,7 +57,7 @@ def test_without_a_host(tmp_path, broken):
         '    return version(name)\n'
         f'm.version = version if {broken} else none\n'
         'sys.argv = ["doctor"]\n'
-        'runpy.run_module("mmaslp.doctor", run_name="__main__")\n'
+        'runpy.run_module("mmaslp.hosts.mmseg.doctor", run_name="__main__")\n'
     )
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS, TRANSFORMS
 from PIL import Image
 
-from mmaslp.apis.config import load_config
+from mmaslp.hosts.mmseg.config import load_config
 from tests.scripts import make_host_cheap, run_script
 
 make_host_cheap()

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmaslp.core import CalibrationHistogram
-from mmaslp.engine import ASLPHook
+from mmaslp.hosts.mmseg.hooks import ASLPHook
 
 README = Path(__file__).resolve().parents[1] / 'README.md'
 EPOCHS = 8

@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import METRICS, MODELS
 
 import mmaslp
-from mmaslp.registry import REGISTRIES
+from mmaslp.hosts.mmseg.registry import REGISTRIES
 
 ROOT = Path(__file__).resolve().parents[1]
 

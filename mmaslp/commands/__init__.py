@@ -30,7 +30,6 @@ COMMANDS = {
     'report': 'one page of several results: tables, diagrams, pictures',
     'fit-temperature': 'fit the temperature of a checkpoint',
     'recalibrate': 'fit temperatures on maps on disk, or apply them',
-    'show-levels': 'show images with low and high levels of a training',
     'prepare': 'bring downloaded data into the layout of the configs',
     'demo': 'train with BCE and with ASLP on built-in data, and compare',
     'doctor': 'say whether the environment, or a config, works',
@@ -102,7 +101,7 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
 
 
 def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
-    from ..utils.progress import showing_progress  # after the help, for its imports
+    from ..files.progress import showing_progress  # after the help, for its imports
 
     # Names are printed whatever the bytes in them.
     for stream in (sys.stdout, sys.stderr):

@@ -5,7 +5,7 @@ import os
 
 from mmengine.config import Config, DictAction
 
-from ..apis.config import load_config, set_work_dir
+from ..hosts.mmseg.config import load_config, set_work_dir
 
 __all__ = [
     'add_cfg_options',
@@ -114,7 +114,7 @@ def config_of_run(args: argparse.Namespace) -> Config:
         Config: With ``launcher`` and ``work_dir`` set.
 
     Raises:
-        FileNotFoundError: See :func:`~mmaslp.apis.config.load_config`.
+        FileNotFoundError: See :func:`~mmaslp.hosts.mmseg.config.load_config`.
         ImportError: See there.
         ValueError: See there; or see :func:`prepare_launcher`.
     """

@@ -10,7 +10,7 @@ Example:
 
 import argparse
 
-from ..apis.comparison import compare_results
+from ..report.comparison import compare_results
 
 __all__ = ['add_arguments', 'run']
 

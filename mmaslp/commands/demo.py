@@ -9,7 +9,7 @@ Example:
 import argparse
 from pathlib import Path
 
-from ..apis.demo import MODELS, run_demo
+from ..hosts.mmseg.demo import MODELS, run_demo
 
 __all__ = ['add_arguments', 'run']
 

@@ -9,7 +9,7 @@ Example:
 
 import argparse
 
-from ..doctor import diagnose
+from ..hosts.mmseg.doctor import diagnose
 from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'run']

@@ -12,7 +12,7 @@ from functools import wraps
 from types import FrameType
 from typing import Any
 
-from ..utils.names import printable, shown
+from ..files.names import printable, shown
 from .messages import describe, is_mistake
 
 __all__ = [

@@ -9,9 +9,9 @@ Example:
 
 import argparse
 
-from ..apis.maps import check_outputs, evaluate_folders, write_outputs
-from ..evaluation.protocol import PROTOCOLS
-from ..visualization.text_table import format_table
+from ..core.measure.protocol import PROTOCOLS
+from ..report.maps import check_outputs, evaluate_folders, write_outputs
+from ..report.text_table import format_table
 from .parser import add_max_value
 from .threads import one_thread
 

@@ -8,8 +8,8 @@ import argparse
 
 from mmengine.dist import is_main_process
 
-from ..apis.temperature import REGIONS, fit_checkpoint
-from ..utils.temperature_file import temperature_path
+from ..files.temperature_file import temperature_path
+from ..hosts.mmseg.temperature import REGIONS, fit_checkpoint
 from .arguments import add_host_arguments, add_trust, config_of_run
 from .parser import CONFIG_HELP
 

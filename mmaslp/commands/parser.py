@@ -4,7 +4,7 @@ import argparse
 import re
 from typing import Any, NoReturn
 
-from ..utils.names import nearest
+from ..files.names import nearest
 
 __all__ = ['CONFIG_HELP', 'CommandParser', 'add_max_value']
 

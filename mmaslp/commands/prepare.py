@@ -11,8 +11,8 @@ Example:
 import argparse
 from functools import partial
 
-from ..datasets.prepare import SETS, prepare_dataset
-from ..datasets.splitting import Split
+from ..files.prepare import SETS, prepare_dataset
+from ..files.splitting import Split
 
 __all__ = ['add_arguments', 'run']
 

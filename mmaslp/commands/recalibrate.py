@@ -10,9 +10,9 @@ Example:
 
 import argparse
 
-from ..apis.recalibration import find_temperature, fit_maps, recalibrate_maps
-from ..apis.temperature import REGIONS
-from ..core.calibration.border_temperature import temperature_text
+from ..core.measure.border_temperature import temperature_text
+from ..hosts.mmseg.temperature import REGIONS
+from ..report.recalibration import find_temperature, fit_maps, recalibrate_maps
 from .parser import add_max_value
 from .threads import one_thread
 

@@ -10,9 +10,9 @@ Example:
 
 import argparse
 
-from ..apis.report import PICTURES, json_beside, write_report
-from ..apis.report_entries import file_entries
-from ..utils.outputs import check_outputs
+from ..files.outputs import check_outputs
+from ..report.entries import file_entries
+from ..report.writing import PICTURES, json_beside, write_report
 
 __all__ = ['add_arguments', 'run']
 

@@ -10,11 +10,11 @@ import os.path as osp
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from ..apis.report import PICTURES, json_beside, write_report
-from ..apis.report_entries import test_entries
-from ..apis.result_folders import results_folder
-from ..apis.temperature import apply_temperature
-from ..apis.testing import (
+from ..core.measure.border_temperature import temperature_text
+from ..files.outputs import check_outputs
+from ..hosts.mmseg.result_folders import results_folder
+from ..hosts.mmseg.temperature import apply_temperature
+from ..hosts.mmseg.testing import (
     EVALUATIONS,
     draw_predictions,
     evaluate,
@@ -22,8 +22,8 @@ from ..apis.testing import (
     summary_table,
     test_sets,
 )
-from ..core.calibration.border_temperature import temperature_text
-from ..utils.outputs import check_outputs
+from ..report.entries import test_entries
+from ..report.writing import PICTURES, json_beside, write_report
 from .arguments import add_host_arguments, add_trust, config_of_run
 from .parser import CONFIG_HELP
 

@@ -6,8 +6,8 @@ Example:
 
 import argparse
 
-from ..apis.training import run_training
-from ..utils.checkpoint import numbered_checkpoints
+from ..hosts.mmseg.checkpoint import numbered_checkpoints
+from ..hosts.mmseg.training import run_training
 from .arguments import add_host_arguments, add_trust, config_of_run
 from .parser import CONFIG_HELP
 

@@ -10,29 +10,29 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmaslp.apis.level_report import show_levels
+from mmaslp.report.levels import levels_sheet
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from PIL import Image
 
-from mmaslp.apis import training
-from mmaslp.apis.comparison import compare_results
-from mmaslp.apis.level_report import show_levels
-from mmaslp.apis.maps import check_outputs as check_eval_maps
-from mmaslp.apis.recalibration import fit_maps, recalibrate_maps
-from mmaslp.apis.result_folders import results_folder
-from mmaslp.apis.temperature import fit_checkpoint
-from mmaslp.apis.testing import evaluate, test_sets
-from mmaslp.apis.training import prepare_training
-from mmaslp.engine import ASLPHook
-from mmaslp.evaluation.prob_maps import write_prob_map
-from mmaslp.evaluation.results import save_result
-from mmaslp.utils.level_table import write_level_table
-from mmaslp.utils.outputs import check_outputs
-from mmaslp.utils.temperature_file import write_temperature
-from mmaslp.utils.work_dir import locked, process_rank
-from mmaslp.visualization.alpha import alpha_histogram
-from mmaslp.visualization.levels import levels_sheet
-from mmaslp.visualization.reliability import save_figure
+from mmaslp.files.outputs import check_outputs
+from mmaslp.files.prob_maps import write_prob_map
+from mmaslp.files.results import save_result
+from mmaslp.files.temperature_file import write_temperature
+from mmaslp.hosts.mmseg import training
+from mmaslp.hosts.mmseg.hooks import ASLPHook
+from mmaslp.hosts.mmseg.hooks.level_table import write_level_table
+from mmaslp.hosts.mmseg.result_folders import results_folder
+from mmaslp.hosts.mmseg.temperature import fit_checkpoint
+from mmaslp.hosts.mmseg.testing import evaluate, test_sets
+from mmaslp.hosts.mmseg.training import prepare_training
+from mmaslp.hosts.mmseg.work_dir import locked, process_rank
+from mmaslp.report.alpha import alpha_histogram
+from mmaslp.report.comparison import compare_results
+from mmaslp.report.maps import check_outputs as check_eval_maps
+from mmaslp.report.recalibration import fit_maps, recalibrate_maps
+from mmaslp.report.reliability import save_figure
 from tests.hostile.evil import in_child, on_a_full_disk, tool, write_evil
 
 # Files of the user, none of which an output may replace.
@@ -637,7 +637,7 @@ def test_each_way_of_testing_has_a_folder():
 
 
 def test_a_picture_of_ours_is_known_again(tmp_path):
-    from mmaslp.utils.pictures import write_picture
+    from mmaslp.files.pictures import write_picture
 
     for _ in range(2):
         write_picture(tmp_path / 'x.png', alpha_histogram(np.zeros(3), 2.0))

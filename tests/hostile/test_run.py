@@ -13,22 +13,22 @@ from argparse import Namespace
 import numpy as np
 import pytest
 import torch
-from mmengine.runner import Runner
-
-from mmaslp.apis.config import check_checkpoint
 from mmaslp.apis.level_report import show_levels
 from mmaslp.apis.levels import wrong_images
-from mmaslp.apis.temperature import fit_checkpoint
-from mmaslp.apis.testing import evaluate, test_sets
-from mmaslp.apis.training import run_training
-from mmaslp.core.calibration.fine_bins import FineBins
-from mmaslp.datasets import archives
-from mmaslp.datasets.archives import extract
-from mmaslp.evaluation.prob_maps import read_prob_map
-from mmaslp.evaluation.results import load_result
-from mmaslp.losses import SCBCELoss
-from mmaslp.utils.safe_loading import CodeInCheckpoint, _Pickle, safe_loading
-from mmaslp.utils.temperature_file import load_temperature
+from mmengine.runner import Runner
+
+from mmaslp.core.measure.fine_bins import FineBins
+from mmaslp.files import archives
+from mmaslp.files.archives import extract
+from mmaslp.files.prob_maps import read_prob_map
+from mmaslp.files.results import load_result
+from mmaslp.files.temperature_file import load_temperature
+from mmaslp.hosts.mmseg.config import check_checkpoint
+from mmaslp.hosts.mmseg.losses import SCBCELoss
+from mmaslp.hosts.mmseg.safe_loading import CodeInCheckpoint, _Pickle, safe_loading
+from mmaslp.hosts.mmseg.temperature import fit_checkpoint
+from mmaslp.hosts.mmseg.testing import evaluate, test_sets
+from mmaslp.hosts.mmseg.training import run_training
 from tests.hostile.evil import CONTAINERS, LEGACY, growth, payloads, tool, write_evil
 
 MEGABYTE = 2**20

@@ -14,24 +14,24 @@ from PIL import Image
 from torch import nn
 
 import mmaslp
-from mmaslp.apis.comparison import compare_results
-from mmaslp.apis.maps import evaluate_folders
-from mmaslp.apis.recalibration import fit_maps, recalibrate_maps
-from mmaslp.apis.testing import evaluate, test_sets
-from mmaslp.apis.training import prepare_training
-from mmaslp.apis.weights import compare_weights
-from mmaslp.checks.config import check_config, check_testing
 from mmaslp.core import ASLP, FB, MC, ME, CalibrationHistogram, SelfCalibratingBCE
 from mmaslp.core.aslp import Measured, Perturbation
 from mmaslp.core.aslp.bank import AlphaBank
-from mmaslp.core.calibration.bootstrap import check_resampling
-from mmaslp.core.calibration.border_temperature import BorderTemperatures
-from mmaslp.core.calibration.logit_histogram import LogitHistogram
-from mmaslp.datasets.masks import read_binary_mask
-from mmaslp.datasets.prepare import prepare_dataset
-from mmaslp.datasets.splitting import Split
-from mmaslp.evaluation.prob_maps import read_prob_map
-from mmaslp.evaluation.results import load_result, save_result
+from mmaslp.core.measure.bootstrap import check_resampling
+from mmaslp.core.measure.border_temperature import BorderTemperatures
+from mmaslp.core.measure.logit_histogram import LogitHistogram
+from mmaslp.files.masks import read_binary_mask
+from mmaslp.files.prepare import prepare_dataset
+from mmaslp.files.prob_maps import read_prob_map
+from mmaslp.files.results import load_result, save_result
+from mmaslp.files.splitting import Split
+from mmaslp.hosts.mmseg.checks.config import check_config, check_testing
+from mmaslp.hosts.mmseg.testing import evaluate, test_sets
+from mmaslp.hosts.mmseg.training import prepare_training
+from mmaslp.hosts.mmseg.weights import compare_weights
+from mmaslp.report.comparison import compare_results
+from mmaslp.report.maps import evaluate_folders
+from mmaslp.report.recalibration import fit_maps, recalibrate_maps
 from tests.toy import write_images
 
 IDS = ['a.png', 'b.png']

@@ -304,7 +304,7 @@ def test_a_work_directory_whose_name_is_no_text(ends):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_interruptions_say_what_is_kept(ends, number, monkeypatch):
     """The signal arrives in the second epoch."""
-    from mmaslp.engine import ASLPHook
+    from mmaslp.hosts.mmseg.hooks import ASLPHook
 
     after = ASLPHook.after_train_epoch
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mmaslp.core import CalibrationHistogram, RegionTable
-from mmaslp.core.calibration import BinTable, ImageRegions, ImageTable
-from mmaslp.evaluation.results import calibration_result, save_result
+from mmaslp.core.measure import BinTable, ImageRegions, ImageTable
+from mmaslp.files.results import calibration_result, save_result
 from tests.scripts import run_script
 
 SCRIPTS = Path(__file__).resolve().parents[2] / 'benchmarks'

@@ -55,13 +55,13 @@ def within(part):
 
 def test_relative_imports_are_resolved():
     names = imports(ROOT / 'core' / 'calibration' / 'histogram.py')
-    assert {'numpy', 'mmaslp.core.calibration.inputs.CHUNK'} <= names
+    assert {'numpy', 'mmaslp.core.measure.inputs.CHUNK'} <= names
 
 
 @pytest.mark.parametrize('half', ['aslp', 'calibration'])
 def test_method_and_measurement_share_nothing_but_regions(half):
     # Modules of the core itself are a room below both halves.
-    shared = ('mmaslp.core.regions.', 'mmaslp.core.validation.')
+    shared = ('mmaslp.core.bands.', 'mmaslp.core.argument_checks.')
     for path, names in within(f'core/{half}').items():
         known = (f'mmaslp.core.{half}.', *shared)
         own = [name for name in names if part_of(name)]

@@ -1,16 +1,15 @@
 """A folder of maps and one of masks, and the tool that measures them."""
 
-import runpy
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
+from mmaslp.commands import run_command
 from mmaslp.core import CalibrationHistogram
-from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
+from mmaslp.files.prob_maps import read_prob_map, write_prob_map
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-main = runpy.run_path(str(TOOLS / 'eval_maps.py'))['main']
+main = partial(run_command, 'eval-maps')
 SIZE = (12, 10)
 
 

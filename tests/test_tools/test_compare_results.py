@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmaslp.core.calibration import REGION_ERRORS, SORTED
-from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
+from mmaslp.core.measure import REGION_ERRORS, SORTED
+from mmaslp.files.prob_maps import read_prob_map, write_prob_map
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('map_folders.py')))

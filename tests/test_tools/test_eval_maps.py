@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mmaslp.evaluation.prob_maps import read_prob_map, write_prob_map
-from mmaslp.evaluation.results import load_result
-from mmaslp.evaluation.sod_measures import load_library
+from mmaslp.files.prob_maps import read_prob_map, write_prob_map
+from mmaslp.files.results import load_result
+from mmaslp.files.sod_measures import load_library
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('map_folders.py')))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mmaslp.datasets import SODDataset
+from mmaslp.hosts.mmseg.datasets import SODDataset
 from tests.toy import write_images
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'prepare_dataset.py'

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.evaluation.prob_maps import read_prob_map
+from mmaslp.files.prob_maps import read_prob_map
 from tests.scripts import run_script
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'recalibrate.py'

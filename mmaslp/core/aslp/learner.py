@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..validation import check_integer, check_number, optional
+from ..argument_checks import check_integer, check_number, optional
 from .bank import AlphaBank
 from .batch import BatchDraw
 from .counter_rng import image_keys, image_uniform, iteration_keys
@@ -247,7 +247,7 @@ class ASLP:
         Args:
             accuracy (float | CalibrationHistogram | RegionTable): Pixel accuracy on the
                 validation set at threshold 0.5, in [0, 1]. Or what counted the pixels
-                of that set, also a metric of :mod:`mmaslp.integrations.torchmetrics`:
+                of that set, also a metric of :mod:`mmaslp.hosts.torchmetrics`:
                 its ``measured()`` supplies every value that is not given here. Levels
                 by region take a :class:`RegionTable`.
             confidence (float, optional): Mean confidence, max(p, 1 - p), in [0, 1];

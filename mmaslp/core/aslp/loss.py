@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from ..regions import border_row_values
-from ..validation import (
+from ..argument_checks import (
     check_bool,
     check_choice,
     check_integer,
     check_number,
     optional,
 )
+from ..bands import border_row_values
 from .batch import BatchDraw, independent_draw
 from .counter_rng import pixel_uniform
 from .eager import run_eagerly

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..validation import check_number
+from ..argument_checks import check_number
 
 __all__ = [
     'PERTURBATIONS',

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..regions import BORDER_EDGES
+from ..bands import BORDER_EDGES
 from .rules import Measured, Rule
 
 __all__ = ['RegionLevels', 'check_regions']

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from mmaslp.core import ASLP, SelfCalibratingBCE
 from mmaslp.core.aslp import loss as loss_module
-from mmaslp.core.regions import border_bands
+from mmaslp.core.bands import border_bands
 
 LABELS = torch.tensor([[[0, 1], [1, 1]], [[1, 0], [0, 255]]])
 LOGITS = torch.tensor([[[-2.0, 1.0], [0.5, -1.0]], [[3.0, 0.2], [-0.7, 9.0]]])

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ...validation import check_number, optional
+from ...argument_checks import check_number, optional
 from ..perturbation import check_beta, max_alpha
 
 __all__ = ['Measured', 'Rule', 'mean_one']

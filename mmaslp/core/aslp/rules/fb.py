@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...validation import check_choice, check_number
+from ...argument_checks import check_choice, check_number
 from .base import Measured, Rule, mean_one
 
 __all__ = ['FB']

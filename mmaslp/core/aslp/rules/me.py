@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ...validation import check_choice, check_number
+from ...argument_checks import check_choice, check_number
 from .base import Measured
 from .penalty import PenaltyRule
 

@@ -1,0 +1,54 @@
+"""What happens to a map before it is measured."""
+
+import math
+from typing import TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from ..argument_checks import check_choice
+
+PROTOCOLS = ('raw', 'released')
+
+Map = TypeVar('Map', Tensor, np.ndarray)
+
+
+def check_protocol(protocol: str) -> None:
+    """Refuse unknown protocols.
+
+    Args:
+        protocol (str): 'raw' or 'released'.
+
+    Raises:
+        ValueError: ``protocol`` is neither 'raw' nor 'released'.
+    """
+    check_choice('protocol', protocol, PROTOCOLS)
+
+
+def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
+    """Prepare one map.
+
+    'raw' changes nothing. 'released' does what the released ASLP code does before it
+    measures: it stretches each image to [0, 1] and rounds to 8 bits. The darkest pixel
+    of every image becomes 0 and the brightest 1, however unsure the model was. So it
+    changes the probabilities, most of all on an empty scene. Use it only to compare
+    with published numbers.
+
+    Source: ``test`` in https://github.com/Carlisle-Liu/ASLP.
+
+    Args:
+        prob (Tensor | np.ndarray): ``(H, W)`` in [0, 1].
+        protocol (str): 'raw' or 'released'.
+        valid (Tensor | np.ndarray, optional): ``(H, W)`` bool, False for ignored
+            pixels, which do not set the stretch. Defaults to None: all pixels count.
+
+    Returns:
+        Tensor | np.ndarray: ``(H, W)`` in [0, 1], of the type of ``prob``.
+    """
+    if protocol == 'raw':
+        return prob
+    seen = prob if valid is None else prob[valid]
+    if not math.prod(seen.shape):
+        return prob
+    low, high = seen.min(), seen.max()
+    return ((prob - low) / (high - low + 1e-8) * 255).round() / 255

@@ -1,5 +1,0 @@
-"""Registered hooks."""
-
-from .hooks import ASLPHook, CRaCHook, ProbMapHook, TemperatureHook
-
-__all__ = ['ASLPHook', 'CRaCHook', 'ProbMapHook', 'TemperatureHook']

@@ -1,0 +1,1 @@
+"""Files in and out: maps, masks, results; imports no mm* package."""

@@ -1,0 +1,1 @@
+"""Adapters to training toolkits; each imports its own toolkit only."""

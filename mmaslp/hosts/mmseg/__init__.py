@@ -1,0 +1,1 @@
+"""MMSegmentation: the only room that imports mm* packages."""

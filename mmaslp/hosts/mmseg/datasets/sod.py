@@ -1,0 +1,215 @@
+"""Salient-object data as it is published."""
+
+import os.path as osp
+from typing import Any
+
+from mmengine import fileio
+from mmengine.dataset import BaseDataset
+from mmseg.registry import DATASETS
+
+from ....core.argument_checks import check_bool, check_path, check_text, optional
+from ....files.layouts import find_folders, get_layout
+from ....files.masks import decode_binary_mask
+from ....files.pairing import (
+    IMAGE_SUFFIXES,
+    check_partners,
+    list_stems,
+    read_list,
+    select,
+    tell_apart,
+)
+
+__all__ = ['SODDataset']
+
+
+@DATASETS.register_module()
+class SODDataset(BaseDataset):
+    """Images with binary masks: salient objects, or any other single foreground.
+
+    ``layout`` finds the folders in the spellings of the published sets; or
+    ``data_prefix`` gives them. An image and a mask belong together if their names
+    without suffix are equal, in sub-folders too. These are errors when the dataset is
+    built: an image without mask, a mask without image, a listed image that does not
+    exist, a name that occurs twice, an empty folder. Images are sorted by name.
+
+    Load the masks with :class:`LoadBinaryAnnotations`: the ``LoadAnnotations`` of
+    MMSegmentation reads the 255 of a 0/255 mask as "ignore".
+
+    Args:
+        data_root (str, optional): The folder that holds the set, or the folder of all
+            sets. Defaults to None, the working directory.
+        layout (str, optional): How the set is laid out: 'DUTS-TR', 'DUTS-TE',
+            'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS', 'DTD-500', 'mmseg'
+            (img_dir, ann_dir) or 'folder' (images, masks). Defaults to 'folder'.
+        split (str, optional): The part of the set, if each part is a folder
+            (``train/images`` or ``images/train``). Defaults to None.
+        ann_file (str): A list file, one image name per line, with or without
+            suffix. Defaults to '', all images.
+        data_prefix (dict, optional): ``img_path`` and ``seg_map_path`` instead of a
+            layout, relative to ``data_root``. Defaults to None.
+        img_suffix (str, optional): The suffix of image names. Defaults to None, any of
+            .jpg .jpeg .png .bmp .tif .tiff.
+        seg_map_suffix (str, optional): The suffix of mask names. Defaults to None, any
+            of the same.
+        empty_masks (bool): There are no mask files; the loader makes all-zero
+            masks (out-of-distribution images). Defaults to False.
+        metainfo (dict, optional): May rename the two classes. Defaults to None.
+        reduce_zero_label (bool): Accepted for shared configs; must be False. Defaults
+            to False.
+        backend_args (dict, optional): mmengine's file backend; needs ``data_prefix``
+            if it is not the local disk. Defaults to None.
+        **kwargs: ``pipeline``, ``indices``, ``test_mode``, ``serialize_data``,
+            ``lazy_init``, ``filter_cfg``, ``max_refetch`` of
+            :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        FileNotFoundError: No folder or list file; says where it looked.
+        ValueError: Files that do not fit together, or wrong arguments.
+
+    Example:
+        >>> train = dict(
+        ...     type='SODDataset', data_root='data', layout='DUTS-TR',
+        ...     ann_file='DUTS-TR/train.txt', pipeline=[...])
+    """
+
+    METAINFO = {
+        'classes': ('background', 'foreground'),
+        'palette': [[0, 0, 0], [255, 255, 255]],
+    }
+
+    def __init__(
+        self,
+        data_root: str | None = None,
+        layout: str | None = None,
+        split: str | None = None,
+        ann_file: str = '',
+        data_prefix: dict[str, str] | None = None,
+        img_suffix: str | None = None,
+        seg_map_suffix: str | None = None,
+        empty_masks: bool = False,
+        metainfo: dict | None = None,
+        reduce_zero_label: bool = False,
+        backend_args: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if check_bool('reduce_zero_label', reduce_zero_label):
+            raise ValueError(
+                'reduce_zero_label must be False: in a binary mask zero is the '
+                'background and counts'
+            )
+        check_bool('empty_masks', empty_masks)
+        optional(check_path, 'data_root', data_root or None)
+        texts = dict(
+            split=split,
+            ann_file=ann_file or None,
+            img_suffix=img_suffix,
+            seg_map_suffix=seg_map_suffix,
+        )
+        for name, value in texts.items():
+            optional(check_text, name, value)
+        prefix = {key: value for key, value in (data_prefix or {}).items() if value}
+        if prefix and (layout or split):
+            raise ValueError('give data_prefix or layout and split, not both')
+        if prefix and 'img_path' not in prefix:
+            raise ValueError('data_prefix needs img_path')
+        if prefix and not empty_masks and 'seg_map_path' not in prefix:
+            raise ValueError('data_prefix needs seg_map_path, or set empty_masks=True')
+        self.layout = layout or 'folder'
+        get_layout(self.layout)
+        self.split = split
+        self.img_suffix = img_suffix
+        self.seg_map_suffix = seg_map_suffix
+        self.empty_masks = empty_masks
+        self.backend_args = backend_args
+        super().__init__(
+            data_root=data_root or '',
+            ann_file=ann_file,
+            data_prefix=prefix,
+            metainfo=metainfo,
+            **kwargs,
+        )
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: dict | None = None) -> dict:
+        """Merge the meta information and add the keys of mmseg's datasets."""
+        merged = super()._load_metainfo(metainfo)
+        if len(merged['classes']) != 2 or len(merged['palette']) != 2:
+            raise ValueError(
+                'metainfo: a binary set has two classes and two colours, not '
+                f'{merged["classes"]} and {merged["palette"]}'
+            )
+        merged.update(label_map=None, reduce_zero_label=False)
+        return merged
+
+    def load_data_list(self) -> list[dict]:
+        """Pair the images with their masks.
+
+        Returns:
+            list[dict]: One for each image, with the keys of mmseg's datasets:
+            ``img_path``, ``seg_map_path`` (None with ``empty_masks``),
+            ``label_map``, ``reduce_zero_label`` and ``seg_fields``.
+
+        Raises:
+            FileNotFoundError: No folder or list file.
+            ValueError: Files that do not fit together.
+        """
+        image_folder, mask_folder = self._folders()
+        image_suffix, mask_suffix = tell_apart(
+            image_folder, mask_folder, self.img_suffix, self.seg_map_suffix
+        )
+        images = list_stems(image_folder, image_suffix, self.backend_args)
+        if self.ann_file:
+            known = (
+                (self.img_suffix, *IMAGE_SUFFIXES)
+                if self.img_suffix
+                else IMAGE_SUFFIXES
+            )
+            stems = read_list(self.ann_file, known, self.backend_args)
+            images = select(images, stems, self.ann_file, image_folder)
+        masks = {}
+        if not self.empty_masks:
+            masks = list_stems(mask_folder, mask_suffix, self.backend_args)
+            check_partners(
+                images, masks, image_folder, mask_folder, strict=not self.ann_file
+            )
+        return [
+            {
+                'img_path': _join(image_folder, name),
+                'seg_map_path': _join(mask_folder, masks[stem]) if masks else None,
+                'label_map': None,
+                'reduce_zero_label': False,
+                'seg_fields': [],
+            }
+            for stem, name in images.items()
+        ]
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Return the classes of an image, for ``ClassBalancedDataset``.
+
+        Args:
+            idx (int): Its index.
+
+        Returns:
+            list[int]: [0], [1] or [0, 1].
+        """
+        path = self.get_data_info(idx)['seg_map_path']
+        if path is None:
+            return [0]
+        mask = decode_binary_mask(
+            fileio.get(path, backend_args=self.backend_args), path
+        )
+        return sorted({int(mask.min()), int(mask.max())})
+
+    def _folders(self) -> tuple[str, str | None]:
+        """Image and mask folder, from the prefix or by the layout."""
+        if self.data_prefix:
+            return self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')
+        return find_folders(
+            self.data_root, self.layout, self.split, need_masks=not self.empty_masks
+        )
+
+
+def _join(folder: str, name: str) -> str:
+    """Join a path so that one file has one spelling: the path identifies the image."""
+    path = osp.join(folder, name)
+    return path if '://' in path else osp.normpath(path)

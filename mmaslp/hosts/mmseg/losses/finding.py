@@ -1,0 +1,29 @@
+"""Finding the losses of a model for a hook."""
+
+from typing import Any
+
+from mmengine.model import is_model_wrapper
+
+from .sc_bce_loss import SCBCELoss
+
+__all__ = ['find_losses', 'unwrap']
+
+
+def unwrap(model: Any) -> Any:
+    """Take the wrappers of distributed training off a model.
+
+    Args:
+        model (nn.Module): ``runner.model``.
+    """
+    while is_model_wrapper(model):
+        model = model.module
+    return model
+
+
+def find_losses(model: Any) -> list[SCBCELoss]:
+    """List the losses of all heads, decode and auxiliary ones.
+
+    Args:
+        model (nn.Module): ``runner.model``, wrapped or not.
+    """
+    return [m for m in unwrap(model).modules() if isinstance(m, SCBCELoss)]

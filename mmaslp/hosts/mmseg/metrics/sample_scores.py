@@ -1,0 +1,131 @@
+"""Reading probabilities and labels from the samples that the host gives to a metric."""
+
+import logging
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from ....core.argument_checks import check_choice
+from ....core.measure.inputs import SUM_TOLERANCE
+
+SCORES = ('auto', 'logits', 'probabilities')
+
+
+class ScoreReader:
+    """Reads probabilities and labels from the data samples of one evaluation.
+
+    MMSegmentation (the host) gives probabilities for heads with one channel and logits
+    for heads with more. Mask2Former, MaskFormer and SAN give sums of products of
+    probabilities, which are neither: they are never negative, in any image. The logits
+    of a single image may by chance be non-negative too, so such scores are only refused
+    at the end.
+
+    Args:
+        scores (str): What ``seg_logits`` holds if it has two or more channels. 'auto'
+            reads non-negative values that add up to 1 as probabilities and all others
+            as logits. Defaults to 'auto'.
+
+    Attributes:
+        images (int): Number of images read.
+        doubtful (int): How many of them had scores that may be neither.
+    """
+
+    def __init__(self, scores: str = 'auto') -> None:
+        self.scores = check_choice('scores', scores, SCORES)
+        self.images = 0
+        self.doubtful = 0
+
+    def read(self, sample: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Read one data sample.
+
+        Args:
+            sample (dict): With ``seg_logits`` ``(C, H, W)``, ``gt_sem_seg``
+                ``(1, H, W)`` and ``img_path``.
+
+        Returns:
+            tuple[Tensor, Tensor]: Probabilities, float32 or float64, ``(H, W)`` of the
+            positive class if C <= 2, else ``(C, H, W)``; and labels ``(H, W)``.
+
+        Raises:
+            ValueError: If something is missing; the message names the image.
+        """
+        if 'gt_sem_seg' not in sample:
+            raise ValueError(
+                f'{_name(sample)}: no gt_sem_seg, which the dataset has to give: add '
+                'LoadAnnotations to the test pipeline'
+            )
+        prob = self.probability(sample)
+        label = sample['gt_sem_seg']['data'].to(prob.device)
+        return prob, label.reshape(label.shape[-2:])
+
+    def probability(self, sample: dict[str, Any]) -> Tensor:
+        """Read the probabilities of one data sample, which needs no label.
+
+        Args:
+            sample (dict): With ``seg_logits`` ``(C, H, W)`` and ``img_path``.
+
+        Returns:
+            Tensor: As :meth:`read` returns it.
+
+        Raises:
+            ValueError: If something is missing; the message names the image.
+        """
+        name = _name(sample)
+        if 'seg_logits' not in sample:
+            raise ValueError(f'{name}: no seg_logits, which the model has to give')
+        values = sample['seg_logits']['data'].detach()
+        if not values.is_floating_point():
+            raise ValueError(
+                f'{name}: seg_logits are {values.dtype}, not floating point'
+            )
+        if values.dtype not in (torch.float32, torch.float64):
+            values = values.float()
+        self.images += 1
+        if len(values) == 1:
+            return values[0]
+        scores = self._guess(values) if self.scores == 'auto' else self.scores
+        if scores == 'probabilities':
+            return values[1] if len(values) == 2 else values
+        if len(values) == 2:
+            return torch.sigmoid(values[1] - values[0])
+        return values.softmax(0)
+
+    def _guess(self, values: Tensor) -> str:
+        """Tell logits from probabilities by their sign and sum."""
+        if not values.numel() or not values.min() >= 0:
+            return 'logits'
+        if (values.sum(0) - 1).abs().max() <= SUM_TOLERANCE:
+            return 'probabilities'
+        self.doubtful += 1
+        return 'logits'
+
+
+def _name(sample: dict[str, Any]) -> str:
+    return sample.get('img_path', 'an image without img_path')
+
+
+def check_scores(images: int, doubtful: int, training: bool = False) -> None:
+    """Refuse an evaluation if the scores of every image may be neither.
+
+    Args:
+        images (int): Number of images, of all processes.
+        doubtful (int): See :class:`ScoreReader`.
+        training (bool): Only warn. A network that has just begun to learn may give only
+            positive logits, and this must not end a run. Defaults to False.
+
+    Raises:
+        ValueError: If all images were doubtful, and this is no training run.
+    """
+    if not images or doubtful < images:
+        return
+    message = (
+        'seg_logits have no negative value and do not add up to 1 in any image, so '
+        'they may be neither logits nor probabilities (Mask2Former, MaskFormer and '
+        'SAN give such scores, which have no calibration). If they are logits, set '
+        "scores='logits'"
+    )
+    if not training:
+        raise ValueError(message)
+    print_log(message, logger='current', level=logging.WARNING)

@@ -1,0 +1,146 @@
+"""The decoder of the network that the paper's authors released."""
+
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, relu
+
+from .....core.argument_checks import check_integer
+
+__all__ = ['DilatedFusionNeck']
+
+
+@MODELS.register_module()
+class DilatedFusionNeck(BaseModule):
+    """Top-down fusion of sums of dilated convolutions, up to full size.
+
+    Each stage of the backbone passes through parallel dilated 3x3 convolutions. The sum
+    of their outputs is its lateral. From the deepest stage upwards, the map is added to
+    the next lateral, refined by a residual unit and upsampled. The result has four
+    times the size of the finest stage, and the channels for the last 1x1 convolution:
+    follow it with ``FCNHead(num_convs=0, concat_input=False)``. The sizes of the stages
+    need not halve exactly: maps are resized to the lateral that they join.
+
+    Args:
+        in_channels (Sequence[int]): Channels of the stages, finest first.
+        channels (int): Channels of the laterals and of the fusion. Defaults to 256.
+        dilations (Sequence[int]): Dilations of the parallel convolutions. Defaults to
+            (3, 6, 12, 18).
+        mid_channels (int): Channels at half of full size. Defaults to 128.
+        out_channels (int): Channels of the result. Defaults to 32.
+        init_cfg (dict, optional): mmengine's initialisation. Defaults to None: normal
+            with standard deviation 0.01 for the weights of the laterals, torch's own
+            for the rest, as released.
+
+    Raises:
+        ValueError: If ``in_channels`` or ``dilations`` is empty, or a number is no
+            integer of at least 1.
+
+    Example:
+        >>> neck = dict(type='DilatedFusionNeck', in_channels=[256, 512, 1024, 2048])
+
+    Source: the architecture of ``model/ResNet_models.py`` in
+    https://github.com/Carlisle-Liu/ASLP, described in docs/paper.md; top-down fusion as
+    in `RefineNet <https://arxiv.org/abs/1611.06612>`_.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        channels: int = 256,
+        dilations: Sequence[int] = (3, 6, 12, 18),
+        mid_channels: int = 128,
+        out_channels: int = 32,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        for name, each in (('in_channels', in_channels), ('dilations', dilations)):
+            if not isinstance(each, Sequence) or not each:
+                raise ValueError(f'{name} must be a list of integers, got {each!r}')
+            for entry in each:
+                check_integer(f'an entry of {name}', entry, at_least=1)
+        check_integer('channels', channels, at_least=1)
+        check_integer('mid_channels', mid_channels, at_least=1)
+        check_integer('out_channels', out_channels, at_least=1)
+        self.laterals = nn.ModuleList(
+            DilatedSum(width, channels, dilations) for width in in_channels
+        )
+        self.skip_units = nn.ModuleList(ResidualUnit(channels) for _ in in_channels[1:])
+        self.units = nn.ModuleList(ResidualUnit(channels) for _ in in_channels)
+        self.mid_conv = nn.Conv2d(channels, mid_channels, 3, padding=1)
+        self.out_conv = nn.Conv2d(mid_channels, out_channels, 3, padding=1)
+
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor]:
+        """Decode the features of the backbone.
+
+        Args:
+            inputs (Sequence[Tensor]): One ``(N, C_i, H_i, W_i)`` for each of
+                ``in_channels``, finest first.
+
+        Returns:
+            tuple[Tensor]: One map ``(N, out_channels, 4 * H_0, 4 * W_0)``, >= 0.
+
+        Raises:
+            ValueError: If the number of maps is not that of ``in_channels``.
+        """
+        if len(inputs) != len(self.laterals):
+            raise ValueError(
+                f'DilatedFusionNeck has {len(self.laterals)} in_channels, but the '
+                f"backbone gives {len(inputs)} maps: set the backbone's out_indices"
+            )
+        skips = [lateral(x) for lateral, x in zip(self.laterals, inputs)]
+        x = self.units[-1](skips[-1])
+        for i in reversed(range(len(skips) - 1)):
+            x = interpolate(
+                x, size=skips[i].shape[-2:], mode='bilinear', align_corners=True
+            )
+            x = self.units[i](x + self.skip_units[i](skips[i]))
+        x = interpolate(x, scale_factor=2, mode='bilinear', align_corners=True)
+        x = interpolate(self.mid_conv(x), scale_factor=2, mode='bilinear')
+        return (relu(self.out_conv(x)),)
+
+
+class DilatedSum(nn.Module):
+    """Sum of parallel dilated 3x3 convolutions of the same input.
+
+    Args:
+        in_channels (int): Channels of the input.
+        channels (int): Channels of the output.
+        dilations (Sequence[int]): One convolution for each.
+    """
+
+    def __init__(self, in_channels: int, channels: int, dilations: Sequence[int]):
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(in_channels, channels, 3, padding=d, dilation=d)
+            for d in dilations
+        )
+        for conv in self.convs:
+            nn.init.normal_(conv.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, in_channels, H, W)`` to ``(N, channels, H, W)``."""
+        return sum(conv(x) for conv in self.convs)
+
+
+class ResidualUnit(nn.Module):
+    """Two 3x3 convolutions around the *rectified* input.
+
+    The released unit rectifies in place. So it adds back ``relu(input)`` instead of its
+    input.
+
+    Args:
+        channels (int): Channels of input and output.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, channels, H, W)`` to the same shape."""
+        x = relu(x)
+        return x + self.conv2(relu(self.conv1(x)))

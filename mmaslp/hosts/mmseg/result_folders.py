@@ -1,0 +1,75 @@
+"""Where a test writes: a folder of its own for each way of testing and each set."""
+
+import copy
+import os.path as osp
+from collections.abc import Mapping
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+
+from ...files.outputs import check_folder
+from .checks.parts import is_type
+from .datasets.listing import data_folders
+
+__all__ = ['check_folders', 'folder_of_set', 'results_folder']
+
+
+def results_folder(cfg: Config, tta: bool = False) -> str:
+    """Name the folder of the results, another one for each way of testing.
+
+    Args:
+        cfg (Config): With ``work_dir``; a ``TemperatureHook`` in ``custom_hooks``
+            counts.
+        tta (bool): Whether views are averaged. Defaults to False.
+
+    Returns:
+        str: ``{work_dir}/eval``, with ``_tta`` and ``_T{temperature}`` where they apply
+        (``_Tregions`` for temperatures by region, ``_Tfile`` for one that the hook
+        reads itself).
+    """
+    name = 'eval_tta' if tta else 'eval'
+    for hook in cfg.get('custom_hooks') or []:
+        if is_type(hook, 'TemperatureHook'):
+            given = hook.get('temperature')
+            if isinstance(given, (int, float)):
+                name += f'_T{given:.6g}'
+            else:
+                name += '_Tfile' if given is None else '_Tregions'
+    return osp.join(cfg.work_dir, name)
+
+
+def folder_of_set(base: str | None, name: str, several: bool) -> str | None:
+    """Name the folder of one of the test sets.
+
+    Args:
+        base (str | None): The folder that was asked for, None if there is none.
+        name (str): Name of the set.
+        several (bool): Whether several sets are tested.
+
+    Returns:
+        str | None: ``base``, or the folder ``name`` in it if there are several.
+    """
+    return osp.join(base, name) if base and several else base
+
+
+def check_folders(
+    cfg: Config, datasets: Mapping[str, dict], outputs: Mapping[str, str | None]
+) -> None:
+    """Refuse to write into a folder of images or masks.
+
+    Args:
+        cfg (Config): With ``default_scope``.
+        datasets (Mapping[str, dict]): Config of each test set by its name.
+        outputs (Mapping[str, str | None]): From the name of an option to its folder.
+
+    Raises:
+        ValueError: A folder holds images or masks of a test set.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    several = len(datasets) > 1
+    for dataset in datasets.values() if any(outputs.values()) else ():
+        inputs = data_folders(DATASETS.build(copy.deepcopy(dataset)))
+        for option, base in outputs.items():
+            for name in datasets:
+                check_folder(folder_of_set(base, name, several), inputs, option)

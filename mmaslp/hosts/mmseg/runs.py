@@ -1,0 +1,48 @@
+"""Runs that share a process: their names and their runners."""
+
+import hashlib
+import os
+import os.path as osp
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+
+from ...files.progress import progress_shown
+from .hooks.progress_hook import ProgressHook
+
+__all__ = ['build_runner', 'name_run']
+
+
+def name_run(cfg: Config, purpose: str) -> None:
+    """Name a run, so it has its own logger, message hub and visualizer.
+
+    MMEngine keeps these by name for the life of the process. A hash of the absolute
+    path distinguishes work directories of the same name.
+
+    Args:
+        cfg (Config): Config with ``work_dir`` set. Its ``experiment_name`` and the
+            name of its visualizer are changed.
+        purpose (str): The purpose of the run, used as the end of the name.
+    """
+    folder = osp.abspath(cfg.work_dir)
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
+    cfg.experiment_name = f'{osp.basename(folder)}_{digest}_{purpose}'
+    if cfg.get('visualizer') is not None:
+        cfg.visualizer.name = cfg.experiment_name
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of a config, without leftovers of a run of the same name.
+
+    Args:
+        cfg (Config): The config.
+    """
+    build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
+    runner = build(cfg)
+    # Left by a test that ended with an error: nothing divides by it any more.
+    runner.message_hub.pop_info('temperature')
+    if progress_shown() and is_main_process():
+        runner.register_hook(ProgressHook())
+    return runner

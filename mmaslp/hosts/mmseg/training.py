@@ -1,0 +1,233 @@
+"""Training: the checks before it, the work directory, and the runner."""
+
+import os.path as osp
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from .checks.config import check_training
+from .checks.logged_findings import report_findings
+from .config import check_checkpoint, newest_checkpoint
+from .datasets.examining import dataset_of, examine_datasets
+from .hooks import ASLPHook
+from .runs import build_runner
+from .safe_loading import safe_loading
+from .weights import watch_weights
+from .work_dir import earlier_training, locked, process_rank, remove_training
+
+__all__ = ['prepare_training', 'run_training', 'use_amp']
+
+
+def run_training(
+    cfg: Config,
+    *,
+    resume: bool = False,
+    amp: bool = False,
+    overwrite: bool = False,
+    trust_checkpoint: bool = False,
+) -> Runner:
+    """Train, in a work directory that no other training uses.
+
+    Args:
+        cfg (Config): See :func:`prepare_training`, as for the other arguments. Of a
+            distributed training the first process keeps the work directory for all.
+        resume (bool): Defaults to False.
+        amp (bool): Defaults to False.
+        overwrite (bool): Defaults to False.
+        trust_checkpoint (bool): Defaults to False.
+
+    Returns:
+        Runner: After the training.
+
+    Raises:
+        FileNotFoundError: See :func:`prepare_training`.
+        ValueError: See there; or another training uses the work directory.
+    """
+    first = process_rank(cfg.get('launcher')) == 0
+    lock = locked(cfg.work_dir) if first else nullcontext()
+    with lock, safe_loading(trust_checkpoint):
+        runner = prepare_training(
+            cfg,
+            resume=resume,
+            amp=amp,
+            overwrite=overwrite,
+            trust_checkpoint=trust_checkpoint,
+        )
+        runner.train()
+    return runner
+
+
+def prepare_training(
+    cfg: Config,
+    *,
+    resume: bool = False,
+    amp: bool = False,
+    overwrite: bool = False,
+    trust_checkpoint: bool = False,
+) -> Runner:
+    """Build the runner of a config and its data sets, ready to train.
+
+    Args:
+        cfg (Config): Config with ``work_dir`` and ``launcher`` set. To resume,
+            ``load_from`` is set to the checkpoint.
+        resume (bool): Continue from ``load_from``, or else from the latest checkpoint
+            of the work directory. If ``last_checkpoint`` does not name it, that is the
+            latest one that is whole; a directory without any starts anew. Defaults to
+            False: as the config says.
+        amp (bool): Train with automatic mixed precision. Defaults to False: as the
+            config says.
+        overwrite (bool): Remove the checkpoints that another training left in the work
+            directory, once everything has been checked. Defaults to False.
+        trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
+            to False. Files that the training reads later (``init_cfg``) are checked in
+            :func:`run_training`.
+
+    Raises:
+        FileNotFoundError: A checkpoint or data is missing.
+        ValueError: A checkpoint is damaged or asks for code, the work directory holds
+            another training, config or data have problems, or ``amp`` does not fit the
+            optimizer of the config. The runner raises it later if it resumes from
+            weights that do not fit.
+    """
+    if amp:
+        use_amp(cfg)
+    if resume:
+        cfg.resume = True
+    resume = bool(cfg.get('resume'))
+    start, folders = cfg.get('load_from'), _folders(cfg)
+    if start is None and resume:
+        if overwrite:
+            raise ValueError(
+                '--resume goes on with a training and --overwrite removes it: give one'
+            )
+        start = cfg.load_from = _latest(folders, trust_checkpoint)
+    _check_folders(folders, start, resume, overwrite)
+    if start is not None:
+        check_checkpoint(start, trust_checkpoint, resume)
+    findings = check_training(cfg)
+    refused = [finding for finding in findings if finding.level == 'error']
+    report_findings(refused)  # before anything is built
+    runner = build_runner(cfg)
+    report_findings(findings)
+    runner.register_hook(_KeepOtherBest(folders))
+    # They build the data sets, so a missing folder is reported here too.
+    loops = runner.train_loop, runner.val_loop
+    if not any(isinstance(hook, ASLPHook) for hook in runner.hooks):  # which does so
+        report_findings(examine_datasets(*map(dataset_of, loops)))
+    watch_weights(runner, start, strict=resume)
+    if overwrite and process_rank(cfg.get('launcher')) == 0:
+        for folder in folders:
+            remove_training(folder)
+    return runner
+
+
+class _KeepOtherBest(Hook):
+    """Forget the best checkpoint of a resumed run if it lies elsewhere.
+
+    The host removes that file as soon as it writes a better one. In a copy of a work
+    directory it is still the file of the original.
+    """
+
+    priority = 'VERY_HIGH'  # before CheckpointHook reads it
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self.folders = folders
+
+    def before_train(self, runner: Runner) -> None:
+        hub = runner.message_hub
+        for key in [k for k in hub.runtime_info if k.startswith('best_ckpt')]:
+            path = hub.get_info(key)
+            if path and not _lies_in(path, self.folders):
+                hub.pop_info(key)
+
+
+def _folders(cfg: Config) -> list[str]:
+    """Work directory, and the folder of the checkpoints if it is another one."""
+    folders = [cfg.work_dir]
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    if hook.get('out_dir'):
+        name = osp.basename(cfg.work_dir.rstrip(osp.sep))
+        folders.append(osp.join(hook['out_dir'], name))
+    return folders
+
+
+def _latest(folders: Sequence[str], trust: bool) -> str | None:
+    """Find what to resume from; None where there is nothing to lose."""
+    try:
+        named = find_latest_checkpoint(folders[0]) or ''
+    except UnicodeDecodeError:
+        named = ''
+    # The folders may have been moved or copied since.
+    for path in (*(osp.join(f, osp.basename(named)) for f in folders), named):
+        if osp.isfile(path) or (osp.isdir(path) and path.endswith('.pth')):
+            return path
+    newest = next(filter(None, (newest_checkpoint(f, trust) for f in folders)), None)
+    found = [path for folder in folders for path in earlier_training(folder)]
+    if newest is None and found:
+        raise ValueError(
+            f'there is nothing to resume from in {folders[0]}: no whole checkpoint of '
+            f'an epoch or iteration, but {_some(found)}. Name one with --cfg-options '
+            'load_from=FILE, or start anew in another --work-dir or with --overwrite'
+        )
+    if newest is not None:
+        print_log(f'{folders[0]}/last_checkpoint names no file: resuming from {newest}')
+    else:
+        print_log(f'{folders[0]} holds no checkpoint: the training starts anew')
+    return newest
+
+
+def _check_folders(
+    folders: Sequence[str], start: str | None, resume: bool, overwrite: bool
+) -> None:
+    """Refuse to mix two trainings, and to remove what this one starts from."""
+    found = [path for folder in folders for path in earlier_training(folder)]
+    if not found:
+        return
+    own = start is not None and _lies_in(start, folders)
+    if overwrite:
+        if own:
+            raise ValueError(
+                f'--overwrite would remove {start}, from which the training starts: '
+                'move it elsewhere, or name another --work-dir'
+            )
+    elif not (resume and own):
+        raise ValueError(
+            f'{folders[0]} holds a training already ({_some(found)}): go on with it '
+            'by --resume, name another folder with --work-dir, or replace it by '
+            '--overwrite'
+        )
+
+
+def _lies_in(path: str, folders: Sequence[str]) -> bool:
+    real = osp.realpath(osp.expanduser(path))
+    return any(real.startswith(osp.join(osp.realpath(f), '')) for f in folders)
+
+
+def _some(paths: list[str]) -> str:
+    names = [osp.basename(path) for path in paths]
+    return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if names[3:] else '')
+
+
+def use_amp(cfg: Config) -> None:
+    """Turn on automatic mixed precision.
+
+    Args:
+        cfg (Config): With ``optim_wrapper``.
+
+    Raises:
+        ValueError: If the optimizer wrapper is of another kind.
+    """
+    kind = cfg.optim_wrapper.type
+    if kind == 'AmpOptimWrapper':
+        print_log('the config turns AMP on already', logger='current')
+        return
+    if kind != 'OptimWrapper':
+        raise ValueError(
+            f'--amp needs an optim_wrapper of type OptimWrapper, not {kind}'
+        )
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.loss_scale = 'dynamic'

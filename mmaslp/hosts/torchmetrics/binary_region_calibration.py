@@ -1,0 +1,114 @@
+"""Calibration by distance from the border as a metric of TorchMetrics."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ...core.bands import BORDER_EDGES
+from ...core.measure import (
+    BAND_FIGURES,
+    BORDERS,
+    REGION_ERRORS,
+    RegionTable,
+)
+from .sum_metric import SumMetric
+
+__all__ = ['BinaryRegionCalibration']
+
+
+class BinaryRegionCalibration(SumMetric):
+    r"""Calibration by distance from the border, see :class:`~mmaslp.core.RegionTable`.
+
+    The figures are ``ece_region`` (by the predicted border), ``ece_region_true`` (by
+    the border of the target) and, for each band k of distance from the predicted
+    border (0 is at the border), its ``region{k}_share`` of the pixels,
+    ``region{k}_gap``, confidence - accuracy, and ``region{k}_acc``, its accuracy; the
+    last two are nan for a band without pixels.
+
+    Args:
+        metric (str, optional): One figure. Defaults to None: a dictionary of all.
+        edges (Sequence[float]): Upper edges of all bands but the last, in units of
+            :math:`\sqrt{HW} / 64` pixels. Defaults to ``BORDER_EDGES``.
+        ignore_index (int): Target of the pixels to leave out. Defaults to 255.
+        **kwargs (Any): Of ``torchmetrics.Metric``.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Shape:
+        - preds: ``(N, H, W)`` or ``(N, 1, H, W)``, floating point, probabilities of the
+          foreground.
+        - target: same shape, of {0, 1, ignore_index}.
+
+    Example:
+        >>> import torch
+        >>> target = torch.zeros(1, 64, 64)
+        >>> target[..., 32:] = 1
+        >>> metric = BinaryRegionCalibration('region0_share')
+        >>> metric.update(0.1 + 0.8 * target, target)
+        >>> metric.compute()
+        tensor(0.0312)
+    """
+
+    sums: Tensor
+
+    def __init__(
+        self,
+        metric: str | None = None,
+        edges: Sequence[float] = BORDER_EDGES,
+        ignore_index: int = 255,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(metric, ignore_index, **kwargs)
+        empty = RegionTable(edges)
+        self.edges = empty.edges
+        self.add_state('sums', empty.sums, dist_reduce_fx='sum')
+        self.check_name()
+
+    @property
+    def table(self) -> RegionTable:
+        """RegionTable: The pixels of this process; it shares the sums."""
+        table = RegionTable(self.edges)
+        table.sums = self.sums
+        return table
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Count the pixels of a batch of maps.
+
+        Args:
+            preds (Tensor): See above.
+            target (Tensor): See above.
+
+        Raises:
+            ValueError: See :meth:`RegionTable.update`.
+        """
+        table = self.table
+        table.update(_maps(preds), _maps(target), self.ignore_index)
+        self.sums = table.sums
+
+    def measured(self) -> dict[str, Any]:
+        """Arguments of :meth:`ASLP.observe <mmaslp.core.ASLP.observe>`.
+
+        Every process must call it: it adds up their sums.
+
+        Returns:
+            dict: ``accuracy``, ``confidence``, ``region_gap``, ``region_share`` and
+            ``region_accuracy``.
+        """
+        with self.sync_context():
+            return self.table.measured()
+
+    def figures(self) -> dict[str, float]:
+        """See :meth:`SumMetric.figures`."""
+        computed = self.table.compute()
+        figures = {name: computed[name] for name in REGION_ERRORS}
+        for name, key in BAND_FIGURES.items():
+            for band, value in enumerate(computed[BORDERS[0]][key]):
+                figures[f'region{band}_{name}'] = value
+        return figures
+
+
+def _maps(maps: Tensor) -> Tensor:
+    """Take away the channel axis of ``(N, 1, H, W)``."""
+    return maps.squeeze(1) if maps.dim() == 4 and maps.size(1) == 1 else maps

@@ -1,0 +1,87 @@
+"""Rows of metrics as text; undefined values show as '-'."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+
+from ..files.names import shown
+
+CALIBRATION_KEYS = (
+    'ece',
+    'oe',
+    'ue',
+    'ece_image',
+    'ece_region',
+    'mce',
+    'brier',
+    'nll',
+    'acc',
+    'conf',
+)
+MEAN = 'mean'
+
+Row = Mapping[str, float | None]
+
+
+def metric_text(value: float | None, digits: int = 4) -> str:
+    """Format one number.
+
+    Args:
+        value (float | None): nan and None are undefined.
+        digits (int): After the point. Defaults to 4.
+
+    Returns:
+        str: The number, or '-'.
+    """
+    if value is None or math.isnan(value):
+        return '-'
+    return f'{value:.{digits}f}'
+
+
+def with_mean(rows: Mapping[str, Row], apart: Collection[str] = ()) -> dict[str, Row]:
+    """Add a row of means over the rows where a metric is defined.
+
+    Args:
+        rows (dict[str, dict[str, float]]): Metrics by row.
+        apart (Collection[str]): Rows that stay out of the mean and come after it, such
+            as sets without objects. Defaults to none.
+
+    Returns:
+        dict[str, dict[str, float]]: The same rows and, if more than one row counts,
+        ``mean``.
+    """
+    left_out = {name: row for name, row in rows.items() if name in apart}
+    rows = {name: row for name, row in rows.items() if name not in apart}
+    if len(rows) < 2:
+        return {**rows, **left_out}
+    keys = dict.fromkeys(key for row in rows.values() for key in row)
+    mean = {}
+    for key in keys:
+        values = [row.get(key) for row in rows.values()]
+        values = [v for v in values if v is not None and not math.isnan(v)]
+        mean[key] = sum(values) / len(values) if values else math.nan
+    return {**rows, MEAN: mean, **left_out}
+
+
+def format_table(
+    rows: Mapping[str, Row], keys: Sequence[str] = CALIBRATION_KEYS
+) -> str:
+    """Lay out metrics as a text table.
+
+    Args:
+        rows (dict[str, dict[str, float]]): Metrics by row.
+        keys (Sequence[str]): The columns. Defaults to the usual calibration metrics.
+
+    Returns:
+        str: A header line and one line per row.
+    """
+    lines = [['', *keys]]
+    for name, row in rows.items():
+        lines.append([shown(name), *(metric_text(row.get(key)) for key in keys)])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return '\n'.join(
+        '  '.join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths))
+        ).rstrip()
+        for line in lines
+    )

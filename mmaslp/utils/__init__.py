@@ -1,1 +1,0 @@
-"""Files, checkpoints and segmentors: helpers of several packages."""

@@ -1,0 +1,142 @@
+import doctest
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.core import bands as regions
+from mmaslp.core.bands import (
+    BORDER_EDGES,
+    border_bands,
+    border_cells,
+    border_row_values,
+    border_values,
+)
+
+
+def blobs(number, height, width, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(
+        number, 1, height // 8 + 2, width // 8 + 2, generator=generator
+    )
+    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode='bilinear')
+    return smooth[:, 0] > 0.6
+
+
+def distances(mask, valid):
+    """(H, W) chessboard distance to the nearest valid pixel of the other class."""
+    out = np.full(mask.shape, np.inf)
+    places = np.indices(mask.shape).reshape(2, -1)
+    for value in (0, 1):
+        others = places[:, ((mask != value) & valid).ravel()]
+        for y, x in np.argwhere((mask == value) & valid):
+            if others.size:
+                gaps = np.abs(others - np.array([[y], [x]])).max(0)
+                out[y, x] = gaps.min()
+    return out
+
+
+def reference(mask, valid, edges=BORDER_EDGES):
+    unit = math.sqrt(mask.size) / 64
+    return np.searchsorted(np.array(edges) * unit, distances(mask, valid) - 0.5, 'left')
+
+
+def test_example():
+    assert doctest.testmod(regions).failed == 0
+
+
+@pytest.mark.parametrize('shape', [(16, 16), (40, 23), (64, 64), (21, 70)])
+@pytest.mark.parametrize('ignored', [False, True])
+def test_bands_of_small_maps_are_exact(shape, ignored):
+    masks = blobs(3, *shape)
+    generator = torch.Generator().manual_seed(1)
+    valid = torch.rand(masks.shape, generator=generator) < (0.8 if ignored else 2)
+    edges = BORDER_EDGES if shape[0] > 20 else (2.0, 6.5, 20.0)
+    found = border_bands(masks, valid if ignored else None, edges)
+    for band, mask, known in zip(found, masks, valid):
+        expected = reference(mask.numpy(), known.numpy(), edges)
+        assert np.array_equal(band[known].numpy(), expected[known.numpy()])
+
+
+def test_bands_scale_with_the_image():
+    small = blobs(2, 64, 64)
+    bands = border_bands(small)
+    assert set(bands.unique().tolist()) == {0, 1, 2, 3, 4}
+    for times in (2, 3, 6):
+        large = small.repeat_interleave(times, 1).repeat_interleave(times, 2)
+        found = border_bands(large)[:, ::times, ::times]
+        assert torch.equal(found, bands)
+
+
+@pytest.mark.parametrize('shape', [(130, 131), (200, 150), (97, 389)])
+def test_large_maps_deviate_by_no_more_than_a_cell(shape):
+    mask = blobs(1, *shape)
+    side = math.sqrt(shape[0] * shape[1])
+    cell = int(side / 64)
+    ndimage = pytest.importorskip('scipy.ndimage')
+    one = mask[0].numpy()
+    exact = np.maximum(
+        ndimage.distance_transform_cdt(one, 'chessboard'),
+        ndimage.distance_transform_cdt(~one, 'chessboard'),
+    )
+    edges = np.array(BORDER_EDGES) * side / 64
+    lowest = np.searchsorted(edges, exact - cell - 0.5, 'left')
+    highest = np.searchsorted(edges, exact + cell - 0.5, 'left')
+    found = border_bands(mask)[0].numpy()
+    assert ((lowest <= found) & (found <= highest)).all()
+    assert (found == np.searchsorted(edges, exact - 0.5, 'left')).mean() > 0.8
+
+
+@pytest.mark.parametrize('value', [0, 1])
+def test_without_a_border_all_is_the_last_band(value):
+    assert (border_bands(torch.full((2, 70, 200), value)) == 4).all()
+
+
+def test_ignored_pixels_make_no_border():
+    mask = torch.zeros(1, 20, 20)
+    mask[..., 10:] = 1
+    valid = torch.ones(1, 20, 20, dtype=torch.bool)
+    valid[..., 10:] = False
+    assert (border_bands(mask, valid, (20.0, 30.0)) == 2).all()
+
+
+@pytest.mark.parametrize('shape', [(30, 40), (150, 140)])
+def test_values_of_bands(shape):
+    masks = blobs(3, *shape)
+    bands = border_bands(masks).long()
+    for values in (torch.rand(5), torch.rand(3, 5)):
+        expected = torch.stack([v[b] for v, b in zip(values.expand(3, 5), bands)])
+        assert torch.equal(border_values(masks, values), expected)
+
+
+@pytest.mark.parametrize('shape', [(48, 40), (384, 384), (513, 384), (131, 140)])
+def test_rows_share_their_values(shape):
+    masks, values = blobs(2, *shape), torch.rand(2, 5)
+    rows, shared = border_row_values(masks, values)
+    assert rows.shape == (2, -(-shape[0] // shared), shape[1])
+    pixels = rows.repeat_interleave(shared, 1)[:, : shape[0]]
+    assert torch.equal(pixels, border_values(masks, values))
+
+
+def test_empty_batches():
+    for shape in ((0, 8, 8), (0, 256, 256)):
+        assert border_bands(torch.zeros(shape)).shape == shape
+        rows, _ = border_row_values(torch.zeros(shape), torch.rand(5))
+        assert len(rows) == 0
+
+
+@pytest.mark.parametrize(('shape', 'side'), [((127, 127), 1), ((130, 140), 2)])
+def test_bands_of_cells_are_those_of_their_pixels(shape, side):
+    masks = blobs(2, *shape)
+    cells, found = border_cells(masks)
+    assert found == side
+    pixels = cells.repeat_interleave(side, 1).repeat_interleave(side, 2)
+    assert torch.equal(pixels[:, : shape[0], : shape[1]], border_bands(masks))
+
+
+def test_bad_shapes():
+    with pytest.raises(ValueError, match=r'mask must be \(N, H, W\), got \(4, 4\)'):
+        border_bands(torch.zeros(4, 4))
+    with pytest.raises(ValueError, match='4 edges make 5 bands, but there are 4 val'):
+        border_values(torch.zeros(1, 4, 4), torch.zeros(4))

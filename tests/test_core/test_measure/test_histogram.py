@@ -1,0 +1,431 @@
+import doctest
+import gc
+import json
+import runpy
+import weakref
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.core import CalibrationHistogram
+from mmaslp.core.measure import histogram as histogram_module
+from mmaslp.core.measure.inputs import CHUNK
+from tests.properties import given, settings, st
+
+# Not importable by name under pytest's importlib mode.
+pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
+reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))
+eight_bit, filled, same, smooth = (
+    pixels.eight_bit,
+    pixels.filled,
+    pixels.same,
+    pixels.smooth,
+)
+
+BINNED = ['ece', 'oe', 'ue', 'mce', 'ace', 'acc', 'conf', 'ece_debiased', 'median_gap']
+MASS = ['ece_em', 'ece_sweep', 'sweep_bins', 'ks']
+SCORES = ['nll', 'brier', *(f'brier_{k}' for k in ('reliability', 'resolution'))]
+FIGURES = [*BINNED, *MASS, *SCORES, 'brier_uncertainty', 'count']
+DELTA = 1 / (2 * CalibrationHistogram.STEPS)
+
+
+def adversarial():
+    """Edges, extremes, ties and their float32 neighbours."""
+    k = torch.arange(11) / 10
+    q = torch.tensor([0, 51, 102, 127, 128, 153, 204, 255]) / 255
+    prob = torch.cat([k, q, k, q, 1 - k, torch.tensor([0.5, 0.5])])
+    return prob, (torch.arange(len(prob)) % 3 == 0).long()
+
+
+@pytest.mark.parametrize('mode', ['top_label', 'positive'])
+@pytest.mark.parametrize('bins', [1, 7, 10, 15, 20, 100])
+@pytest.mark.parametrize('data', [eight_bit, adversarial])
+def test_maps_of_8_bits_are_exact(data, bins, mode):
+    prob, label = data()
+    exact = (prob.double() * 2550).round() / 2550  # 255 and 10 divide it
+    found = filled(prob, label).compute(bins, mode)
+    for key, expected in reference.metrics(exact, label, bins, mode).items():
+        assert found[key] == pytest.approx(
+            expected, abs=3e-7 if key == 'nll' else 1e-9
+        ), key
+
+
+@pytest.mark.parametrize('mode', ['top_label', 'positive'])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_floats_are_within_the_bound(dtype, mode):
+    prob, label = smooth()
+    found = filled(prob.to(dtype), label).compute(10, mode)
+    for key, expected in reference.metrics(prob, label, 10, mode).items():
+        assert found[key] == pytest.approx(expected, abs=1e-5), key
+
+
+def test_a_histogram_is_freed_at_once():
+    histogram = filled(*smooth(300))
+    histogram.compute()
+    gone = weakref.ref(histogram)
+    gc.disable()  # which would find a cycle
+    try:
+        del histogram
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def large(kind, n, seed=0):
+    """Maps of n pixels; a score that float32 cannot tell from an edge is on it."""
+    rng = np.random.default_rng(seed)
+    if kind == 'uniform':
+        prob = rng.random(n)
+        label = rng.random(n) < prob**1.5
+    else:  # a confident network, over-confident but for 'calibrated'
+        logit = 8 * rng.standard_normal(n)
+        gain = 1.0 if kind == 'calibrated' else 0.6
+        label = rng.random(n) < 1 / (1 + np.exp(-gain * logit))
+        prob = 1 / (1 + np.exp(-logit))
+    bits = {'8 bit': 255, '16 bit': 65535}.get(kind)
+    if bits:
+        return np.rint(prob * bits) / bits, label.astype(int)
+    near = np.abs(prob * 10 - np.rint(prob * 10)) < 1e-5
+    inside = (prob > 0.05) & (prob < 0.95)
+    prob = np.where(near & inside, np.rint(prob * 10) / 10, prob)
+    return prob.astype(np.float32), label.astype(int)
+
+
+@pytest.mark.parametrize('mode', ['top_label', 'positive'])
+@pytest.mark.parametrize(
+    'kind', ['uniform', 'confident', 'calibrated', '8 bit', '16 bit']
+)
+def test_every_metric_from_100000_pixels_on(kind, mode):
+    prob, label = large(kind, 100_000)
+    found = filled(prob, label).compute(10, mode)
+    for key, expected in reference.metrics(prob, label, 10, mode).items():
+        # One pixel weighs 1e-5; where gaps have both signs it counts twice.
+        loose = key == 'ece_em' and kind in ('uniform', 'calibrated')
+        assert found[key] == pytest.approx(expected, abs=3e-5 if loose else 1e-5), key
+
+
+@pytest.mark.parametrize('mode', ['top_label', 'positive'])
+@pytest.mark.parametrize('kind', ['uniform', 'calibrated'])
+def test_equal_mass_from_a_million_pixels_on(kind, mode):
+    prob, label = large(kind, 1_000_000)
+    conf, correct = reference.scores(prob, label, mode)
+    expected = reference.ece(conf, correct, reference.bins_equal_mass(conf, 10))
+    found = filled(prob, label).compute(10, mode)['ece_em']
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'mode', 'bound'),
+    [
+        ('uniform', 'top_label', 1e-5),
+        ('uniform', 'positive', 1e-5),
+        ('confident', 'top_label', 1e-5),
+        ('confident', 'positive', 1e-3),  # many share the cells next to 0 and 1
+        ('8 bit', 'top_label', 1e-9),
+        ('8 bit', 'positive', 1e-9),
+        ('16 bit', 'top_label', 1e-9),
+        ('16 bit', 'positive', 1e-9),
+    ],
+)
+def test_sweep_of_100000_pixels(kind, mode, bound):
+    prob, label = large(kind, 100_000)
+    table = filled(prob, label).score_table(mode)
+    found = filled(prob, label).compute(10, mode)
+    expected, _ = reference.sweep(*reference.scores(prob, label, mode))
+    assert found['ece_sweep'] == pytest.approx(expected, abs=bound)
+    # It is the sweep of the middles of the cells, whatever the scores.
+    conf, correct = np.repeat(table.conf, table.count), []
+    for count, hits in zip(table.count, table.correct):
+        correct += [1.0] * hits + [0.0] * (count - hits)
+    expected, bins = reference.sweep(conf, np.array(correct))
+    assert found['ece_sweep'] == pytest.approx(expected, abs=1e-9)
+    assert found['sweep_bins'] == bins
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([1, 10, 1000, 20_000]),
+    st.sampled_from([0.001, 1, 3, 8, 20]),
+    st.sampled_from(['top_label', 'positive']),
+)
+def test_sorted_metrics_keep_their_bounds_for_any_number(seed, n, sharpness, mode):
+    # 0.001: all scores in some hundred cells around 0.5.
+    prob, label = smooth(n, seed, sharpness)
+    prob = prob.double()
+    found = filled(prob, label).compute(10, mode)
+    conf, correct = reference.scores(prob, label, mode)
+    x, tolerance = conf * CalibrationHistogram.STEPS, 1 / 32
+    on_point = np.abs(x - np.rint(x)) <= tolerance
+    cell = np.where(on_point, 2 * np.rint(x), 2 * np.floor(x) + 1)
+    reach = np.where(on_point, tolerance, 0.5) / CalibrationHistogram.STEPS
+    mass, ks = reference.tie_bounds(conf, correct, cell, cell * DELTA, reach, 10)
+    expected = reference.metrics(prob, label, 10, mode)
+    assert abs(found['ece_em'] - expected['ece_em']) <= DELTA + mass + 1e-9
+    assert -DELTA - 1e-9 <= expected['ks'] - found['ks'] <= DELTA + ks + 1e-9
+    apart = abs(expected['conf'] - expected['acc'])
+    singles = np.abs(conf - correct).mean()
+    assert apart - DELTA - 1e-9 <= found['ece_sweep'] <= singles + DELTA + 1e-9
+
+
+def test_a_state_of_an_earlier_version_is_read():
+    histogram = filled(*smooth(300))
+    again = CalibrationHistogram()
+    again.load_state_dict({**histogram.state_dict(), 'few': torch.arange(300)})
+    assert same(again, histogram)
+
+
+@pytest.mark.parametrize('label', [0, 1])
+@pytest.mark.parametrize('p', [1e-7, 3e-7, 1e-6, 1e-5, 1e-4, 0.3, 1 - 2**-20])
+def test_nll_of_small_probabilities_keeps_its_digits(p, label):
+    prob = torch.full((70000,), p)
+    likelihood = prob[0].double() if label else 1 - prob[0].double()
+    found = filled(prob, torch.full((70000,), label)).compute()['nll']
+    assert found == pytest.approx(-likelihood.log().item(), abs=1.2e-7, rel=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=60
+    )
+)
+def test_bound_holds_on_any_input(pixels):
+    prob, label = (np.array(v) for v in zip(*pixels))
+    # Values that float32 cannot tell from an edge belong to it by definition.
+    near = np.abs(prob * 10 - np.rint(prob * 10)) < 1e-5
+    prob = np.where(near, np.rint(prob * 10) / 10, prob)
+    found = filled(prob, label).compute()
+    expected = reference.metrics(prob, label)
+    for key in ('ece', 'mce', 'ace', 'conf'):
+        assert abs(found[key] - expected[key]) <= DELTA + 1e-9, key
+    for key in ('oe', 'ue', 'brier', 'brier_reliability'):
+        assert abs(found[key] - expected[key]) <= 2 * DELTA + 1e-9, key
+    assert found['acc'] == expected['acc']
+    assert found['nll'] == pytest.approx(expected['nll'], abs=3e-7, rel=1e-6)
+
+
+def test_cut_cells_move_at_most_their_share():
+    # 1 / 7 lies inside of an open cell: pixels on both sides of it stay together.
+    edge, bins = 4 / 7, 7
+    prob = np.concatenate([np.full(50, edge - 1e-6), np.full(50, edge + 1e-6)])
+    prob = np.concatenate([prob, np.linspace(0.6, 0.99, 900)])
+    label = (np.arange(1000) % 2).astype(int)
+    found = filled(prob, label).compute(bins)
+    assert abs(found['ece'] - reference.metrics(prob, label, bins)['ece']) <= (
+        DELTA + 2 * 0.1
+    )
+    assert found['count'] == 1000
+
+
+def test_one_open_cell_is_one_tie():
+    # Scores closer than the resolution: the order among them is not seen.
+    prob = np.repeat(0.7 + np.linspace(1e-6, 6e-6, 100), 50)
+    label = np.repeat(np.arange(100) >= 50, 50).astype(int)
+    found = filled(prob, label).compute()
+    assert found['ks'] == pytest.approx(0.2, abs=1e-5)
+    # Wrong ones first: 0.7 / 2, so the order costs 0.15, below the share 1.
+    assert reference.metrics(prob, label)['ks'] == pytest.approx(0.35, abs=1e-5)
+
+
+def test_half_predicts_background():
+    found = filled(torch.tensor([0.5, 0.5]), torch.tensor([0, 1])).compute()
+    assert (found['acc'], found['conf'], found['ece']) == (0.5, 0.5, 0.0)
+    # ... and it lies in the bin (0.4, 0.5], apart from what lies above.
+    mixed = filled(torch.tensor([0.5, 0.55]), torch.tensor([0, 0]))
+    assert mixed.compute()['ece'] == pytest.approx((0.5 + 0.55) / 2, abs=1e-6)
+
+
+def test_the_least_above_half_predicts_foreground():
+    for dtype in (torch.float32, torch.float64):
+        above = torch.nextafter(
+            torch.tensor(0.5, dtype=dtype), torch.ones((), dtype=dtype)
+        )
+        found = filled(above.repeat(2), torch.tensor([1, 1])).compute()
+        assert found['acc'] == 1
+
+
+@pytest.mark.parametrize('name', ['sharp', 'soft', 'hard'])
+def test_golden_maps(shared, name):
+    pillow = pytest.importorskip('PIL.Image')
+    golden = shared / 'golden' / 'maps'
+    if not golden.is_dir():
+        pytest.skip(f'needs {golden}')
+    histogram = CalibrationHistogram()
+    for path in sorted((golden / name / 'pred').iterdir()):
+        prob = np.asarray(pillow.open(path)).astype(np.float32) / 255
+        mask = np.asarray(pillow.open(golden / name / 'gt' / path.name)) > 127
+        histogram.update(prob, mask)
+    line = json.loads((golden / 'released.json').read_text())[name]['ECE_EW@10']
+    printed = {k: float(v) for k, v in (x.split(': ') for x in line.split(', ')[2:])}
+    found = histogram.compute()
+    for key, theirs in (('ece', 'ECE'), ('oe', 'OE'), ('acc', 'ACC')):
+        assert found[key] == pytest.approx(printed[theirs], abs=1e-5)
+
+
+@pytest.mark.parametrize('bins', [10, 15])
+@pytest.mark.parametrize('data', [smooth, eight_bit])
+def test_torchmetrics_positive_class(data, bins):
+    theirs = pytest.importorskip('torchmetrics.classification')
+    prob, label = data()
+    # There the bins are [lo, hi) and 1.0 is one of its own: leave edges out.
+    near = (prob * bins - (prob * bins).round()).abs() < 1e-4
+    prob, label = prob[~near], label[~near]
+    found = filled(prob, label).compute(bins, 'positive')
+    for norm, key in (('l1', 'ece'), ('max', 'mce')):
+        error = theirs.BinaryCalibrationError(n_bins=bins, norm=norm)(prob, label)
+        assert found[key] == pytest.approx(error.item(), abs=1e-5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_merge_is_exact_in_any_order(data):
+    images = []
+    for seed in range(data.draw(st.integers(2, 5))):
+        prob, label = smooth(data.draw(st.integers(0, 300)), seed)
+        images.append((prob, label))
+    whole = filled(*(torch.cat(v) for v in zip(*images)))
+    parts = [filled(*image) for image in images]
+    order = data.draw(st.permutations(range(len(parts))))
+    forward = CalibrationHistogram()
+    for i in order:
+        forward.merge(parts[i])
+    # the last two first: (a + b) + c = a + (b + c)
+    tail = CalibrationHistogram()
+    tail.merge(parts[order[-2]])
+    tail.merge(parts[order[-1]])
+    backward = CalibrationHistogram()
+    for i in order[:-2]:
+        backward.merge(parts[i])
+    backward.merge(tail)
+    assert same(forward, backward) and same(forward, whole)
+    assert forward.compute() == pytest.approx(whole.compute(), nan_ok=True, abs=0)
+
+
+def test_order_of_pixels_does_not_matter():
+    prob, label = smooth(5000)
+    order = torch.randperm(5000, generator=torch.Generator().manual_seed(1))
+    assert same(filled(prob, label), filled(prob[order], label[order]))
+
+
+def test_chunks_do_not_matter():
+    prob, label = smooth(CHUNK * 2 + 17)
+    parts = CalibrationHistogram()
+    for p, y in zip(prob.split(999), label.split(999)):
+        parts.update(p, y)
+    assert same(filled(prob, label), parts)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 200), st.floats(0.01, 20))
+def test_metrics_stay_in_their_range(seed, n, sharpness):
+    prob, label = smooth(n, seed, sharpness)
+    for mode in ('top_label', 'positive'):
+        histogram = filled(prob, label)
+        found = histogram.compute(10, mode)
+        for key in FIGURES:
+            if key in ('nll', 'count', 'sweep_bins', 'brier_resolution'):
+                continue
+            lowest = -1 if key == 'median_gap' else 0
+            assert lowest - 1e-12 <= found[key] <= 1 + 1e-12, key
+        assert found['ece'] <= found['mce'] + 1e-12
+        assert found['oe'] + found['ue'] <= found['ece'] + 1e-12
+        assert abs(found['conf'] - found['acc']) <= found['ece'] + 1e-12
+        assert found['ks'] >= abs(found['conf'] - found['acc']) - 1e-12
+        parts = found['brier_reliability'] - found['brier_resolution']
+        assert parts + found['brier_uncertainty'] == pytest.approx(found['brier'])
+
+
+def test_compute_returns_python_floats_of_every_key():
+    found = filled(*smooth(100)).compute()
+    assert list(found) and set(found) == set(FIGURES)
+    assert all(type(value) is float for value in found.values())
+
+
+def test_empty_histogram_is_nan_and_count_0():
+    for mode in ('top_label', 'positive'):
+        found = CalibrationHistogram().compute(mode=mode)
+        assert set(found) == set(FIGURES)
+        assert found.pop('count') == 0
+        assert all(np.isnan(value) for value in found.values())
+    ignored = filled(torch.rand(5), torch.full((5,), 255))
+    assert ignored.compute()['count'] == 0
+
+
+def test_extremes_do_not_give_infinity():
+    found = filled(torch.tensor([0.0, 1.0, 1.0]), torch.tensor([1, 0, 1])).compute()
+    assert found['nll'] == pytest.approx(-2 / 3 * np.log(1e-7), rel=1e-6)
+    assert found['ece'] == pytest.approx(2 / 3)
+
+
+def test_bad_mode():
+    with pytest.raises(ValueError, match='one of top_label, positive'):
+        CalibrationHistogram().compute(mode='both')
+
+
+def test_more_classes_count_the_top_label():
+    generator = torch.Generator().manual_seed(0)
+    prob = torch.softmax(torch.randn(4, 30, 20, generator=generator), 0)
+    label = torch.randint(0, 4, (30, 20), generator=generator)
+    label[0, :5] = 255
+    histogram = CalibrationHistogram(num_classes=4)
+    histogram.update(prob, label)
+    keep = label != 255
+    top, predicted = prob[:, keep].max(0)
+    right = predicted == label[keep]
+    found = histogram.compute()
+    masks = reference.bins_equal_width(top.double().numpy(), 10)
+    expected = reference.ece(top.double().numpy(), right.double().numpy(), masks)
+    assert found['ece'] == pytest.approx(expected, abs=1e-5)
+    assert found['acc'] == pytest.approx(right.double().mean().item())
+    true = prob[:, keep].gather(0, label[keep][None])
+    assert found['nll'] == pytest.approx(-true.log().mean().item(), abs=1e-6)
+    with pytest.raises(ValueError, match='needs two classes'):
+        histogram.compute(mode='positive')
+    with pytest.raises(ValueError, match='2 classes into one of 4'):
+        histogram.merge(CalibrationHistogram())
+    with pytest.raises(ValueError, match='add up to 1'):
+        histogram.update(prob * 0.5, label)
+    with pytest.raises(ValueError, match='need'):
+        histogram.update(prob[:3], label)
+
+
+def test_two_classes_at_least():
+    with pytest.raises(ValueError, match='at least 2'):
+        CalibrationHistogram(num_classes=1)
+
+
+def test_state_dict_goes_around(tmp_path):
+    histogram = filled(*smooth(3000))
+    torch.save(histogram.state_dict(), tmp_path / 'state.pth')
+    again = CalibrationHistogram()
+    again.load_state_dict(torch.load(tmp_path / 'state.pth', weights_only=True))
+    assert same(histogram, again)
+    again.update(*smooth(10))
+    assert not same(histogram, again)
+
+
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        ({'levels': 255}, 'levels'),
+        ({'num_classes': 3}, 'num_classes'),
+        ({'cells': torch.tensor([10**7])}, 'broken'),
+        ({'counts': torch.tensor([[-1, 0]])}, 'broken'),
+        ({'nll': None}, 'lacks'),
+    ],
+)
+def test_broken_state_is_refused(change, words):
+    state = filled([0.3], [0]).state_dict() | change
+    if change == {'nll': None}:
+        del state['nll']
+    with pytest.raises(ValueError, match=words):
+        CalibrationHistogram().load_state_dict(state)
+
+
+def test_example_of_the_docstring():
+    assert doctest.testmod(histogram_module).attempted == 4
+    assert doctest.testmod(histogram_module).failed == 0

@@ -1,0 +1,126 @@
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.core import CalibrationHistogram, RegionTable
+from mmaslp.core.measure import (
+    ImageTable,
+    binned_metrics,
+)
+
+# Not importable by name under pytest's importlib mode.
+pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
+images = pixels.images
+scene = runpy.run_path(Path(__file__).with_name('scenes.py'))['scene']
+
+
+@pytest.mark.parametrize('bins', [5, 10, 15])
+@pytest.mark.parametrize('mode', ['top_label', 'positive'])
+def test_rows_add_up_to_the_histogram(bins, mode):
+    table, total = images(6, bins=bins, mode=mode)
+    found, expected = binned_metrics(table.table.pooled()), total.compute(bins, mode)
+    for key, value in found.items():
+        assert float(value) == pytest.approx(expected[key], abs=1e-12), key
+    assert table.nll.sum() / total.count == pytest.approx(expected['nll'])
+    assert table.brier.sum() / total.count == pytest.approx(expected['brier'])
+    assert table.num_pixels.sum() == total.count
+
+
+def test_mean_over_images_is_not_the_pooled_metric():
+    table, total = images(5)
+    each = []
+    for row in range(5):
+        each.append(float(binned_metrics(table.take([row]).table.pooled())['ece']))
+    assert table.mean_ece() == pytest.approx(np.mean(each))
+    assert table.mean_ece() != pytest.approx(total.compute()['ece'], rel=1e-3)
+
+
+def test_image_without_valid_pixels_is_left_out_of_the_mean():
+    table, _ = images(3)
+    empty = ImageTable.record('empty', CalibrationHistogram())
+    records = [
+        {
+            'name': name,
+            'count': table.table.count[i],
+            'right': table.table.correct[i],
+            'conf': table.table.conf[i],
+            'nll': table.nll[i],
+            'brier': table.brier[i],
+        }
+        for i, name in enumerate(table.names)
+    ]
+    assert ImageTable([*records, empty]).mean_ece() == pytest.approx(table.mean_ece())
+    assert np.isnan(ImageTable([empty]).mean_ece())
+    assert np.isnan(ImageTable([]).mean_ece())
+
+
+def test_table_goes_around_json():
+    table, _ = images(4)
+    again = ImageTable.from_json(table.to_json(), 10)
+    assert again.names == table.names
+    assert np.array_equal(again.table.conf, table.table.conf)
+    with pytest.raises(ValueError, match='has not 15 bins'):
+        ImageTable.from_json(table.to_json(), 15)
+    broken = table.to_json()
+    broken['nll'] = broken['nll'][1:]
+    with pytest.raises(ValueError, match='differ in length'):
+        ImageTable.from_json(broken, 10)
+    del broken['nll']
+    with pytest.raises(ValueError, match=r"lacks the columns .'nll'"):
+        ImageTable.from_json(broken, 10)
+
+
+def regional(number=4):
+    records = []
+    for seed in range(number):
+        image, histogram, regions = scene(30 + seed, 40, seed), *measures()
+        histogram.update(*image)
+        regions.update(*image)
+        records.append(ImageTable.record(str(seed), histogram, regions=regions))
+    return records
+
+
+def measures():
+    return CalibrationHistogram(), RegionTable()
+
+
+def test_regions_of_all_images_or_of_none():
+    records = regional()
+    table = ImageTable(records)
+    assert np.array_equal(table.regions.num_pixels, table.num_pixels)
+    rows = [2, 0]
+    assert np.array_equal(table.take(rows).regions.sums, table.regions.sums[rows])
+    empty, nothing = measures()
+    assert ImageTable([*records, ImageTable.record('x', empty, regions=nothing)])
+    assert ImageTable([*records, ImageTable.record('x', empty)]).regions is None
+    with pytest.raises(ValueError, match='a: the regions hold 0 pixels, the histogram'):
+        ImageTable.record('a', pixels.filled(*pixels.smooth(9)), regions=nothing)
+
+
+def test_regions_go_around_json():
+    table = ImageTable(regional())
+    columns = table.to_json()
+    again = ImageTable.from_json(columns, 10)
+    assert np.array_equal(again.regions.sums, table.regions.sums)
+    for kept in ({}, {'narrow': columns['narrow']}):
+        older = {k: v for k, v in columns.items() if k not in ('narrow', 'regions')}
+        table = ImageTable.from_json({**older, **kept}, 10)
+        assert table.regions is None and 'regions' not in table.to_json()
+    columns['regions']['sums'] = columns['regions']['sums'][::-1]
+    with pytest.raises(ValueError, match='regions of the image table miss pixels'):
+        ImageTable.from_json(columns, 10)
+
+
+def test_row_size_does_not_depend_on_pixels():
+    rows = []
+    for n in (10, 10000):
+        histogram = CalibrationHistogram()
+        histogram.update(torch.rand(n), torch.zeros(n))
+        row = ImageTable.record('a', histogram)
+        rows.append({k: len(v) for k, v in row.items() if isinstance(v, list)})
+        assert row['narrow'].nbytes <= 16 * 130
+    assert rows[0] == rows[1] == {'count': 10, 'right': 10, 'conf': 10}

@@ -1,0 +1,111 @@
+import runpy
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.core import CalibrationHistogram
+from mmaslp.core.measure.inputs import flat_logits
+
+# Not importable by name under pytest's importlib mode.
+pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
+filled, same, smooth = pixels.filled, pixels.same, pixels.smooth
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_is_cast_up(dtype):
+    prob, label = smooth(2000)
+    assert same(filled(prob.to(dtype), label), filled(prob.to(dtype).float(), label))
+
+
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.int32, torch.bool, torch.float32])
+def test_label_types(dtype):
+    prob, label = smooth(500)
+    assert same(filled(prob, label.to(dtype)), filled(prob, label))
+
+
+def test_ignored_pixels_count_nowhere():
+    prob, label = smooth(1000)
+    marked, broken = label.clone(), prob.clone()
+    marked[::3] = 255
+    broken[::3] = float('nan')  # padding may hold anything
+    keep = torch.arange(1000) % 3 != 0
+    assert same(filled(broken, marked), filled(prob[keep], label[keep]))
+    assert same(
+        filled(prob, torch.where(keep, label, -1), ignore_index=-1),
+        filled(prob[keep], label[keep]),
+    )
+    zeros = filled(prob, label, ignore_index=0)
+    assert zeros.count == int(label.sum())
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.int64])
+def test_inputs_are_left_alone(dtype):
+    prob, label = smooth(500)
+    prob, label = prob.to(dtype if dtype.is_floating_point else prob.dtype), label
+    before = prob.clone(), label.to(dtype)
+    filled(prob, before[1])
+    assert torch.equal(prob, before[0]) and torch.equal(before[1], label.to(dtype))
+
+
+def test_arrays_and_shapes():
+    prob, label = smooth(600)
+    expected = filled(prob, label)
+    assert same(filled(prob.numpy(), label.numpy()), expected)
+    shape = (2, 1, 20, 15)
+    assert same(filled(prob.view(shape), label.view(shape)), expected)
+    strided = prob.view(20, 30).t()
+    assert same(filled(strided, label.view(20, 30).t()), expected)
+
+
+def test_arrays_of_every_layout():
+    prob, label = smooth(600)
+    expected, array = filled(prob, label), prob.numpy()
+    assert same(filled(array[::-1], label.numpy()[::-1]), expected)
+    assert same(filled(array.astype('>f4'), label.numpy().astype('>i2')), expected)
+    for dtype in (np.uint16, np.uint32, np.uint64):
+        assert same(filled(array, label.numpy().astype(dtype)), expected)
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert same(filled(frozen, label), expected)
+
+
+def test_rounding_beyond_the_ends_is_clamped():
+    prob = torch.tensor([1 + 2e-7, -1e-9])
+    assert same(filled(prob, torch.tensor([1, 0])), filled(prob.clamp(0, 1), [1, 0]))
+
+
+@pytest.mark.parametrize(
+    'prob, label, words',
+    [
+        ([0.5, 1.5], [0, 1], 'must lie in .0, 1.*sigmoid'),
+        ([-0.1, 0.5], [0, 1], 'must lie in .0, 1.'),
+        ([float('nan'), 0.5], [0, 1], '1 NaN'),
+        ([float('inf'), 0.5], [0, 1], 'must lie in'),
+        ([0, 1], [0, 1], 'floating point.*divide'),
+        ([0.5, 0.5], [0], 'shape'),
+        ([[0.5, 0.5]], [0, 1], 'shape'),
+        ([0.5, 0.5], [0, 2], 'label.*holds 2'),
+        ([0.5, 0.5], [-1, 1], 'label.*holds -1'),
+        ([0.5, 0.5], [0, 254], 'holds 254.*255'),
+        ([0.5, 0.5], [0.3, 1.0], 'holds 0.3'),
+        ([0.5, 0.5], [float('nan'), 1.0], 'holds nan'),
+    ],
+)
+def test_bad_input_says_what_and_counts_nothing(prob, label, words):
+    histogram = CalibrationHistogram()
+    with pytest.raises(ValueError, match=f'(?s){words}'):
+        histogram.update(torch.tensor(prob), torch.tensor(label))
+    assert histogram.count == 0 and int(histogram.nll) == 0
+
+
+def test_logits_are_flattened_without_ignored_pixels():
+    logit = np.array([[1.0, np.nan], [-2.0, 3.0]])
+    found, label = flat_logits(logit, np.array([[1, 255], [0, 1]]), 255)
+    assert found.tolist() == [1, -2, 3] and label.tolist() == [1, 0, 1]
+    assert flat_logits(torch.tensor([0.5]).half(), [1], 255)[0].dtype == torch.float32

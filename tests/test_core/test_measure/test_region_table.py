@@ -1,0 +1,261 @@
+import doctest
+import io
+import itertools
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.core import CalibrationHistogram, RegionTable
+from mmaslp.core.measure import binned_metrics, region_table
+
+pytest.importorskip('scipy')
+# Not importable by name under pytest's importlib mode.
+HERE = Path(__file__).parent
+reference = SimpleNamespace(**runpy.run_path(HERE / 'region_reference.py'))
+scene = runpy.run_path(HERE / 'scenes.py')['scene']
+
+# One pixel per cell; larger cells, whole and cut at both edges; several strips.
+SIZES = [(40, 23), (64, 64), (128, 192), (130, 131), (97, 389), (400, 501)]
+
+
+def table_of(*images, **kwargs):
+    table = RegionTable(**kwargs)
+    for image in images:
+        table.update(*image)
+    return table
+
+
+def test_example():
+    assert doctest.testmod(region_table).failed == 0
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('ignored', [False, True])
+def test_sums_are_those_of_the_definition(size, ignored):
+    image = scene(*size, ignored=ignored)
+    assert (reference.sums([image])[..., 0] > 0).sum() >= 6
+    assert np.array_equal(table_of(image).sums, reference.sums([image]))
+
+
+@pytest.mark.parametrize(
+    'dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+)
+def test_every_float_type(dtype):
+    prob, label = scene(70, 90)
+    prob = prob.to(dtype)
+    images = [(prob.double(), label)]
+    assert np.array_equal(table_of((prob, label)).sums, reference.sums(images))
+
+
+@pytest.mark.parametrize('ignored', [False, True])
+def test_errors_are_within_rounding_of_float64(ignored):
+    images = []
+    for seed, size in enumerate(SIZES):
+        prob, label = scene(*size, seed, ignored)
+        images.append((prob.double() * 0.9999999 + 1e-9, label))
+    found = table_of(*images).compute()
+    one, two = reference.errors(images)
+    assert found['ece_region'] == pytest.approx(one, abs=3e-8)
+    assert found['ece_region_true'] == pytest.approx(two, abs=3e-8)
+
+
+def test_what_is_computed_of_each_band():
+    image = scene(90, 80, 1, ignored=True)
+    table = table_of(image)
+    conf, right, *own = reference.pixels(*image)
+    for border, band in zip(('predicted', 'true'), own):
+        found = table.compute()[border]
+        for k in range(5):
+            inside = band == k
+            assert found['share'][k] == pytest.approx(inside.mean())
+            assert found['accuracy'][k] == pytest.approx(right[inside].mean())
+            mean = conf[inside].mean()
+            assert found['confidence'][k] == pytest.approx(mean, abs=1e-7)
+            gap = mean - right[inside].mean()
+            assert found['gap'][k] == pytest.approx(gap, abs=1e-7)
+
+
+def test_all_bands_together_are_the_histogram():
+    image = scene(150, 110, ignored=True)
+    table, histogram = table_of(image), CalibrationHistogram()
+    histogram.update(*image)
+    expected = histogram.compute()
+    for border in ('predicted', 'true'):
+        metrics = binned_metrics(table.table(border))
+        assert metrics['acc'] == expected['acc']
+        assert metrics['conf'] == pytest.approx(expected['conf'], abs=4e-6)
+    assert table.count == histogram.count
+
+
+@pytest.mark.parametrize('size', [(40, 30), (300, 280)])
+@pytest.mark.parametrize('value', [0, 1])
+def test_without_a_border_all_is_in_the_last_band(size, value):
+    label = torch.full(size, value)
+    table = table_of((torch.full(size, 0.2), label))
+    assert (table.sums[:, :-1] == 0).all()
+    assert table.sums[:, -1, 0].tolist() == [label.numel()] * 2
+    found = table.compute()
+    gap = 0.8 - (value == 0)
+    assert found['ece_region'] == pytest.approx(abs(gap), abs=1e-7)
+    assert found['predicted']['gap'][-1] == pytest.approx(gap, abs=1e-7)
+    assert np.isnan(found['true']['gap'][0]) and found['true']['share'][0] == 0
+
+
+def test_ignored_pixels_count_nowhere_but_may_make_the_predicted_border():
+    prob, label = torch.full((64, 64), 0.1), torch.zeros(64, 64)
+    prob[:, 32:], label[:, 32:] = 0.9, 255
+    table = table_of((prob, label))
+    assert table.count == 64 * 32
+    predicted, true = table.sums[..., 0].tolist()
+    assert predicted == [64, 64, 128, 256, 1536] and true == [0, 0, 0, 0, 2048]
+    prob[:, 32:] = float('nan')
+    assert table_of((prob, label)).sums[0, -1, 0] == 64 * 32
+    label[:] = 255
+    assert not table_of((prob, label)).sums.any()
+
+
+def test_another_ignore_index():
+    prob, label = scene(40, 50, ignored=True)
+    table = RegionTable()
+    table.update(prob, torch.where(label == 255, -1, label.long()), ignore_index=-1)
+    assert torch.equal(table.sums, table_of((prob, label)).sums)
+
+
+def test_half_predicts_background():
+    label = torch.tensor([[0.0, 1.0, 1.0]])
+    above = np.nextafter(np.float32(0.5), np.float32(1))
+    table = table_of((torch.tensor([[0.5, 0.5, above]]), label))
+    assert table.sums[0].sum(0).tolist() == [3, 2, 3 * 2**23 + 1]
+
+
+def test_rounding_of_probabilities_is_clamped():
+    image = torch.tensor([[1 + 5e-7, -5e-7]], dtype=torch.float64), torch.eye(2)[:1]
+    assert table_of(image).sums[0].sum(0).tolist() == [2, 2, 2 * 2**24]
+
+
+def test_batches_images_and_merges_agree():
+    sizes = [(64, 64), (30, 50), (150, 140), (64, 64)]
+    images = [scene(*size, seed) for seed, size in enumerate(sizes)]
+    whole = table_of(*images)
+    for order in itertools.permutations(range(4)):
+        merged = RegionTable()
+        for i in order:
+            merged.merge(table_of(images[i]))
+        assert torch.equal(merged.sums, whole.sums)
+    batch = [torch.stack([images[0][k], images[3][k]]) for k in (0, 1)]
+    batch[1][1, 10:20] = 255
+    alone = [(batch[0][i], batch[1][i]) for i in (0, 1)]
+    assert torch.equal(table_of(batch).sums, table_of(*alone).sums)
+    large = [scene(200, 180, seed, ignored=True) for seed in (0, 1)]
+    batch = [torch.stack(each) for each in zip(*large)]
+    assert torch.equal(table_of(batch).sums, table_of(*large).sums)
+
+
+def test_arrays_and_labels_of_every_type():
+    prob, label = scene(40, 50)
+    expected = table_of((prob, label)).sums
+    for kind in (bool, np.int16, np.uint16, np.float32):
+        image = prob.numpy(), label.numpy().astype(kind)
+        assert torch.equal(table_of(image).sums, expected)
+    flipped = np.asfortranarray(prob.numpy()), label.numpy()
+    assert torch.equal(table_of(flipped).sums, expected)
+
+
+@pytest.mark.parametrize('size', [(40, 50), (256, 512), (300, 400)])
+def test_maps_of_any_strides(size):
+    image = scene(*size, ignored=True)
+    turned = [each.T.contiguous() for each in image]
+    assert torch.equal(table_of([each.T for each in turned]).sums, table_of(image).sums)
+    both = [torch.stack([each, each], -1).permute(2, 0, 1) for each in image]
+    assert torch.equal(table_of(both).sums, 2 * table_of(image).sums)
+
+
+def test_inputs_are_left_alone():
+    prob, label = scene(40, 50, ignored=True)
+    before = prob.clone(), label.clone()
+    table_of((prob, label))
+    assert torch.equal(prob, before[0]) and torch.equal(label, before[1])
+
+
+def test_other_edges():
+    image = scene(200, 150)
+    edges = (2.0, 5.0)
+    table = table_of(image, edges=edges)
+    assert np.array_equal(table.sums, reference.sums([image], edges=edges))
+    with pytest.raises(ValueError, match='cannot merge a table of the edges'):
+        table.merge(RegionTable())
+
+
+@pytest.mark.parametrize('edges', [(), (0.0, 2.0), (3.0, 2.0), (2.0, 2.0)])
+def test_bad_edges(edges):
+    with pytest.raises(ValueError, match='edges must be 1 to 254 ascending'):
+        RegionTable(edges)
+
+
+def test_no_pixels_at_all():
+    table = table_of((torch.zeros(0, 4), torch.zeros(0, 4)))
+    table.update(torch.zeros(0, 3, 4), torch.zeros(0, 3, 4))
+    found = table.compute()
+    assert np.isnan(found['ece_region']) and np.isnan(found['ece_region_true'])
+    assert np.isnan(found['predicted']['share']).all() and table.count == 0
+
+
+@pytest.mark.parametrize(
+    ('prob', 'label', 'words'),
+    [
+        (torch.rand(4), torch.zeros(4), r'must be \(H, W\) or \(N, H, W\)'),
+        (torch.rand(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), 'squeeze the channel'),
+        (torch.rand(4, 4), torch.zeros(4, 5), 'has shape'),
+        (torch.ones(4, 4).long(), torch.zeros(4, 4), 'divide 8-bit values by 255'),
+        (torch.full((4, 4), float('nan')), torch.zeros(4, 4), '16 NaN values'),
+        (torch.full((4, 4), 1.1), torch.zeros(4, 4), 'apply sigmoid'),
+        (torch.rand(4, 4), torch.full((4, 4), 2), 'holds 2: map 0/255 masks'),
+    ],
+)
+def test_bad_input_is_refused_and_not_counted(prob, label, words):
+    table = RegionTable()
+    with pytest.raises(ValueError, match=words):
+        table.update(prob, label)
+    assert not table.sums.any()
+
+
+def test_unknown_border():
+    with pytest.raises(ValueError, match=r"border must be one of .* not 'both'"):
+        RegionTable().table('both')
+
+
+def test_state_goes_around_a_safe_file():
+    table = table_of(scene(64, 64))
+    file = io.BytesIO()
+    torch.save(table.state_dict(), file)
+    file.seek(0)
+    again = RegionTable()
+    again.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(again.sums, table.sums)
+    again.merge(table)
+    assert torch.equal(again.sums, 2 * table.sums)
+    again.reset()
+    assert not again.sums.any()
+
+
+def test_broken_states_are_refused():
+    table = table_of(scene(64, 64))
+    state = table.state_dict()
+    damages = [
+        ({'edges': [2.0]}, 'has edges ='),
+        ({'unit': 255}, 'has unit = 255'),
+        ({'sums': state['sums'][:, 1:]}, 'impossible sums'),
+        ({'sums': -state['sums']}, 'impossible sums'),
+        ({'sums': state['sums'].flip(2)}, 'impossible sums'),
+        ({'sums': state['sums'] * torch.tensor([1, 2])[:, None, None]}, 'impossible'),
+    ]
+    for damage, words in damages:
+        with pytest.raises(ValueError, match=words):
+            table.load_state_dict({**state, **damage})
+    with pytest.raises(ValueError, match=r"lacks .'edges', 'unit'."):
+        table.load_state_dict({'sums': state['sums']})
+    assert torch.equal(table.sums, state['sums'])

@@ -1,0 +1,60 @@
+import multiprocessing
+import os
+import resource
+import signal
+
+import pytest
+
+from mmaslp.files.atomic_write import atomic_write
+from mmaslp.files.temperature_file import write_temperature
+
+
+def test_an_open_file_stays_whole(tmp_path):
+    """Whoever has the old file open, here under a second name, goes on reading it."""
+    path = tmp_path / 'new' / 't.json'
+    write_temperature(str(path), dict(temperature=1.5))
+    before = path.read_text()
+    os.link(path, tmp_path / 'open')
+    write_temperature(str(path), dict(temperature=2.5))
+    assert (tmp_path / 'open').read_text() == before != path.read_text()
+    assert [p.name for p in path.parent.iterdir()] == ['t.json']
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    path = tmp_path / 'x.txt'
+    atomic_write(str(path), 'old')
+    with pytest.raises(UnicodeEncodeError):
+        atomic_write(str(path), 'new \udc80')
+    assert path.read_text() == 'old'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_to_a_full_disk(path):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    with pytest.raises(OSError, match='File too large'):
+        atomic_write(path, bytes(1000))
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'x.txt'
+    atomic_write(path, b'old')
+    fork = multiprocessing.get_context('fork')
+    child = fork.Process(target=write_to_a_full_disk, args=(path,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert path.read_bytes() == b'old' and list(tmp_path.iterdir()) == [path]
+
+
+def test_links_and_pipes_stay(tmp_path):
+    path, link = tmp_path / 'x.txt', tmp_path / 'link'
+    path.write_text('old')
+    link.symlink_to(path)
+    atomic_write(str(link), 'new')
+    assert link.is_symlink() and path.read_text() == 'new'
+    read, write = os.pipe()
+    atomic_write(f'/dev/fd/{write}', 'piped')
+    os.close(write)
+    with open(read, encoding='utf-8') as file:
+        assert file.read() == 'piped'

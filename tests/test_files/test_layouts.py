@@ -1,0 +1,78 @@
+import pytest
+
+from mmaslp.files.layouts import find_folders, get_layout
+
+NAMES = ['c', 'a.1', 'b']
+
+
+@pytest.mark.parametrize(
+    ('layout', 'images', 'masks'),
+    [
+        ('DUTS-TR', 'DUTS-TR/DUTS-TR-Image', 'DUTS-TR/DUTS-TR-Mask'),
+        ('DUTS-TR', 'DUTS-TR-Image', 'DUTS-TR-Mask'),
+        ('DUTS-TR', 'DUTS/DUTS-TR/DUTS-TR-Image', 'DUTS/DUTS-TR/DUTS-TR-Mask'),
+        ('DUTS-TE', 'DUTS-TE/DUTS-TE-Image', 'DUTS-TE/DUTS-TE-Mask'),
+        ('DUTS-TE', 'DUTS-TE/im', 'DUTS-TE/gt'),
+        ('DUT-OMRON', 'DUT-OMRON/DUT-OMRON-image', 'DUT-OMRON/pixelwiseGT-new-PNG'),
+        ('PASCAL-S', 'datasets/imgs/pascal', 'datasets/masks/pascal'),
+        ('PASCAL-S', 'PASCAL-S/Imgs', 'PASCAL-S/Imgs'),
+        ('SOD', 'SOD/Image', 'SOD/Mask'),
+        ('ECSSD', 'ECSSD/images', 'ECSSD/ground_truth_mask'),
+        ('HKU-IS', 'HKU-IS/imgs', 'HKU-IS/gt'),
+        ('DTD-500', 'DTD_Texture_500/images', 'DTD_Texture_500/masks'),
+        ('mmseg', 'img_dir', 'ann_dir'),
+        ('folder', 'Images', 'GT'),
+    ],
+)
+def test_published_layouts(tmp_path, layout, images, masks, write_pairs):
+    write_pairs(tmp_path, NAMES, images, masks)
+    found = find_folders(str(tmp_path), layout)
+    assert found == (str(tmp_path / images), str(tmp_path / masks))
+
+
+@pytest.mark.parametrize(
+    ('layout', 'images', 'masks'),
+    [
+        ('mmseg', 'img_dir/val', 'ann_dir/val'),
+        ('folder', 'val/images', 'val/masks'),
+        ('folder', 'images/val', 'masks/val'),
+    ],
+)
+def test_splits(tmp_path, layout, images, masks, write_pairs):
+    write_pairs(tmp_path, ['z'], images, masks)
+    write_pairs(tmp_path, NAMES, images.replace('val', 'train'), 'no/matter')
+    found = find_folders(str(tmp_path), layout, 'val')
+    assert found == (str(tmp_path / images), str(tmp_path / masks))
+
+
+def test_sets_side_by_side(tmp_path, write_pairs):
+    for name in ('ECSSD', 'SOD', 'HKU-IS'):
+        write_pairs(tmp_path / name, [name])
+        assert find_folders(str(tmp_path), name)[0].endswith(f'{name}/images')
+
+
+def test_missing_folder_says_where_it_looked_and_what_to_fetch(tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        find_folders(str(tmp_path), 'DUTS-TE')
+    for part in (
+        str(tmp_path),
+        'DUTS-TE/DUTS-TE-Image',
+        'DUTS-TE.zip',
+        'mmaslp prepare',
+    ):
+        assert part in str(error.value)
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        find_folders(str(tmp_path / 'nowhere'))
+
+
+def test_images_without_masks(tmp_path, write_image):
+    write_image(tmp_path / 'images' / 'a.jpg')
+    with pytest.raises(FileNotFoundError):
+        find_folders(str(tmp_path))
+    found = find_folders(str(tmp_path), need_masks=False)
+    assert found == (str(tmp_path / 'images'), None)
+
+
+def test_unknown_layout():
+    with pytest.raises(ValueError, match="unknown layout 'COCO'; known are DUTS-TR"):
+        get_layout('COCO')

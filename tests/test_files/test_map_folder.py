@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmaslp.core.measure import CalibrationHistogram, RegionTable
+from mmaslp.files.map_folder import evaluate_maps, pair_files, read_images
+from mmaslp.files.prob_maps import read_prob_map, write_prob_map
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two maps and their masks."""
+    rng = np.random.default_rng(0)
+    for folder in ('maps', 'masks'):
+        (tmp_path / folder).mkdir()
+    for name in 'ab':
+        prob, mask = rng.random((6, 5)), rng.random((6, 5)) < 0.5
+        write_prob_map(tmp_path / 'maps' / f'{name}.png', prob)
+        Image.fromarray(mask.astype(np.uint8) * 255).save(
+            tmp_path / 'masks' / f'{name}.png'
+        )
+    return tmp_path / 'maps', tmp_path / 'masks'
+
+
+def test_metrics_are_those_of_all_maps(folders):
+    maps, masks = folders
+    section = evaluate_maps(maps, masks, resamples=0)
+    total, regions = CalibrationHistogram(), RegionTable()
+    for name in 'ab':
+        image = CalibrationHistogram()
+        mask = np.asarray(Image.open(masks / f'{name}.png')) > 127
+        image.update(read_prob_map(maps / f'{name}.png'), mask)
+        regions.update(read_prob_map(maps / f'{name}.png'), mask)
+        total.merge(image)
+    for key, value in total.compute().items():
+        if key != 'count':
+            assert section['result'][key] == value, key
+    computed = regions.compute()
+    for key in ('ece_region', 'ece_region_true'):
+        assert section['result'][key] == computed[key]
+    assert section['result']['num_pixels'] == 60
+    assert section['metrics'] == {}
+
+
+def test_files_are_paired_by_stem(folders):
+    maps, masks = folders
+    (masks / 'a.png').rename(masks / 'c.png')
+    pairs, problems = pair_files(maps, masks)
+    assert pairs == {'b': (maps / 'b.png', masks / 'b.png')}
+    assert [problem.split(': ')[1].split(' of')[0] for problem in problems] == [
+        'no mask',
+        'no map',
+    ]
+    with pytest.raises(ValueError, match=r'(?s)2 problem.*no mask.*no map'):
+        evaluate_maps(maps, masks)
+
+
+def test_one_folder_cannot_be_both(folders):
+    with pytest.raises(ValueError, match='the same folder'):
+        pair_files(folders[0], folders[0])
+
+
+def test_maps_are_read_again(folders):
+    maps, masks = folders
+    found = read_images(maps, masks, ['b'], 'raw')
+    assert list(found) == ['b']
+    prob = read_prob_map(maps / 'b.png')
+    assert np.abs(found['b']['prob'] / 65535 - prob).max() < 1e-5
+    assert (
+        found['b']['label'] == (np.asarray(Image.open(masks / 'b.png')) > 127)
+    ).all()
+    (maps / 'b.png').unlink()
+    with pytest.raises(ValueError, match=r'b: neither .* may change'):
+        read_images(maps, masks, ['b'], 'raw')

@@ -1,0 +1,273 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageDraw
+
+from mmaslp.files.masks import decode_binary_mask, read_binary_mask
+
+SIZE = (60, 40)  # width, height
+
+
+def disc(size=SIZE):
+    """A drawn disc as bool (H, W)."""
+    image = Image.new('1', size)
+    ImageDraw.Draw(image).ellipse((12, 6, 45, 33), fill=1)
+    return np.asarray(image)
+
+
+def save(path, array, mode=None, palette=None, **kwargs):
+    image = Image.fromarray(array)
+    if mode == 'P':
+        image = Image.fromarray(array).convert('L')
+        image.putpalette(palette)
+    elif mode:
+        image = image.convert(mode)
+    image.save(path, **kwargs)
+    return path
+
+
+def assert_reads(path, expected):
+    mask = read_binary_mask(path)
+    assert mask.dtype == np.uint8 and mask.flags.writeable
+    np.testing.assert_array_equal(mask, expected)
+
+
+@pytest.mark.parametrize('scale', [1, 255, 254])
+def test_two_levels(tmp_path, scale):
+    assert_reads(save(tmp_path / 'm.png', disc().astype(np.uint8) * scale), disc())
+
+
+@pytest.mark.parametrize('mode', ['1', 'RGB', 'RGBA', 'LA'])
+def test_modes(tmp_path, mode):
+    array = disc().astype(np.uint8) * 255
+    assert_reads(save(tmp_path / 'm.png', array, mode), disc())
+
+
+@pytest.mark.parametrize('scale', [1, 255, 65535])
+def test_16_bit(tmp_path, scale):
+    array = disc().astype(np.uint16) * scale
+    assert Image.open(save(tmp_path / 'm.png', array)).mode.startswith('I')
+    assert_reads(tmp_path / 'm.png', disc())
+
+
+@pytest.mark.parametrize(
+    'palette',
+    [
+        [0, 0, 0, 128, 0, 0],  # VOC
+        [0, 0, 0, 255, 255, 255],
+        [0, 0, 0, 1, 1, 1],
+        [128, 64, 128, 244, 35, 232],
+    ],
+)
+def test_palette(tmp_path, palette):
+    path = save(tmp_path / 'm.png', disc().astype(np.uint8), 'P', palette)
+    assert Image.open(path).mode == 'P'
+    assert_reads(path, disc())
+
+
+def test_grey_palette_is_read_by_its_colours(tmp_path):
+    inverted = save(
+        tmp_path / 'm.png', (~disc()).astype(np.uint8), 'P', [255, 255, 255, 0, 0, 0]
+    )
+    assert_reads(inverted, disc())
+
+
+def anti_aliased():
+    """The disc at 4 times the size, reduced with a box filter."""
+    big = Image.new('L', (SIZE[0] * 4, SIZE[1] * 4))
+    ImageDraw.Draw(big).ellipse((48, 24, 180, 132), fill=255)
+    return np.asarray(big.resize(SIZE, Image.Resampling.BOX))
+
+
+def test_grey_edges_are_cut_at_half(tmp_path):
+    array = anti_aliased()
+    assert len(np.unique(array)) > 4
+    assert_reads(save(tmp_path / 'm.png', array), array > 127)
+
+
+def test_grey_edges_can_be_ignored(tmp_path):
+    array = anti_aliased()
+    path = save(tmp_path / 'm.png', array)
+    mask = read_binary_mask(path, grey_edge='ignore')
+    edge = (array > 31) & (array < 224)
+    assert edge.any()
+    assert (mask[edge] == 255).all()
+    np.testing.assert_array_equal(mask[~edge], array[~edge] > 127)
+
+
+@pytest.mark.parametrize('quality', [30, 75, 95])
+@pytest.mark.parametrize('mode', ['L', 'RGB'])
+def test_jpeg(tmp_path, quality, mode):
+    array = disc((60, 40)).astype(np.uint8) * 255
+    path = save(tmp_path / 'm.jpg', array, mode, quality=quality)
+    assert len(np.unique(np.asarray(Image.open(path)))) > 4
+    mask = read_binary_mask(path)
+    assert np.count_nonzero(mask != disc()) <= 2
+
+
+@pytest.mark.parametrize('suffix', ['png', 'jpg'])
+@pytest.mark.parametrize('level', [0, 255])
+def test_constant(tmp_path, suffix, level):
+    array = np.full((9, 7), level, np.uint8)
+    assert_reads(save(tmp_path / f'm.{suffix}', array), array > 0)
+
+
+@pytest.mark.parametrize('quality', [75, 95])
+def test_jpeg_of_labels_is_refused(tmp_path, quality):
+    array = disc((60, 40)).astype(np.uint8)
+    path = save(tmp_path / 'm.jpg', array, quality=quality)
+    assert np.asarray(Image.open(path)).any()
+    with pytest.raises(ValueError, match=r'm\.jpg.*between 0 and \d+.*JPEG'):
+        read_binary_mask(path)
+
+
+def test_ignored_edges_need_a_label_that_fits(tmp_path):
+    path = save(tmp_path / 'm.png', anti_aliased())
+    with pytest.raises(ValueError, match=r'ignore_index must be .*\[2, 255\], got -1'):
+        read_binary_mask(path, grey_edge='ignore', ignore_index=-1)
+    assert read_binary_mask(path, ignore_index=-1).max() == 1
+
+
+def test_all_ones_are_foreground(tmp_path):
+    assert_reads(save(tmp_path / 'm.png', np.ones((5, 4), np.uint8)), np.ones((5, 4)))
+
+
+@pytest.mark.parametrize('suffix', ['png', 'jpg'])
+@pytest.mark.parametrize('level', [38, 128, 200])
+def test_third_level_is_refused(tmp_path, suffix, level):
+    array = disc().astype(np.uint8) * 255
+    array[10:25, 15:25] = level
+    path = save(tmp_path / f'trimap.{suffix}', array)
+    with pytest.raises(ValueError, match=rf'trimap.{suffix}: not a binary .*{level}'):
+        read_binary_mask(path)
+
+
+@pytest.mark.parametrize('level', [2, 38, 75, 128])
+@pytest.mark.parametrize('thin', [False, True])
+def test_other_pairs_of_levels_are_refused(tmp_path, level, thin):
+    array = disc().astype(np.uint8) * level
+    if thin:
+        array[:] = 0
+        array[20] = level
+    with pytest.raises(ValueError, match=rf'm\.png: not a binary mask.* {level}\b'):
+        read_binary_mask(save(tmp_path / 'm.png', array))
+
+
+def test_labels_with_ignored_pixels_are_refused(tmp_path):
+    array = disc().astype(np.uint8)
+    array[5] = 255
+    with pytest.raises(ValueError, match='0, 1 and 255'):
+        read_binary_mask(save(tmp_path / 'a.png', array))
+    array[array == 1] = 2
+    array[:4] = 1
+    with pytest.raises(ValueError, match='0, 1, 2'):
+        read_binary_mask(save(tmp_path / 'b.png', array))
+
+
+@pytest.mark.parametrize('scale', [2, 300, 20000])
+def test_16_bit_labels_are_refused(tmp_path, scale):
+    array = disc().astype(np.uint16) * scale
+    with pytest.raises(ValueError, match=r'm\.png'):
+        read_binary_mask(save(tmp_path / 'm.png', array))
+
+
+def test_colours_are_refused(tmp_path):
+    array = np.zeros((9, 9, 3), np.uint8)
+    array[3:6, 3:6] = (128, 0, 0)
+    with pytest.raises(ValueError, match=r'm\.png: the mask has colours'):
+        read_binary_mask(save(tmp_path / 'm.png', array))
+    indexed = np.zeros((9, 9), np.uint8)
+    indexed[3:6] = 15
+    palette = [i * 67 % 256 for i in range(768)]
+    with pytest.raises(ValueError, match='indices 0, 15'):
+        read_binary_mask(save(tmp_path / 'p.png', indexed, 'P', palette))
+
+
+def test_photograph_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 256, (40, 40)).astype(np.uint8)
+    with pytest.raises(ValueError, match='neither dark nor bright'):
+        read_binary_mask(save(tmp_path / 'm.png', array))
+
+
+def test_votes_need_graded(tmp_path):
+    array = np.repeat(np.array([[0, 85, 128, 170, 255]], np.uint8), 12, 1)
+    path = save(tmp_path / 'm.png', np.repeat(array, 12, 0))
+    with pytest.raises(ValueError, match='graded=True'):
+        read_binary_mask(path)
+    mask = read_binary_mask(path, graded=True)
+    np.testing.assert_array_equal(mask, np.asarray(Image.open(path)) > 127)
+
+
+def test_transparency(tmp_path):
+    grey = disc().astype(np.uint8) * 255
+    same = np.dstack([grey] * 4)
+    assert_reads(save(tmp_path / 'same.png', same), disc())
+    cutout = np.dstack([np.zeros_like(grey)] * 3 + [grey])
+    cutout[..., :3] = 255
+    with pytest.raises(ValueError, match='transparency'):
+        read_binary_mask(save(tmp_path / 'cutout.png', cutout))
+
+
+def test_broken_files(tmp_path):
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 2, (99, 99)).astype(np.uint8)
+    Image.fromarray(noise * 255).save(buffer, 'PNG')
+    contents = {
+        'empty': b'',
+        'text': b'no image',
+        'cut': buffer.getvalue()[: len(buffer.getvalue()) // 2],
+    }
+    for name, content in contents.items():
+        path = tmp_path / f'{name}.png'
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf'{name}\.png'):
+            read_binary_mask(path)
+    with pytest.raises(FileNotFoundError, match='missing'):
+        read_binary_mask(tmp_path / 'missing.png')
+
+
+def test_unknown_edge_rule():
+    with pytest.raises(ValueError, match='grey_edge'):
+        read_binary_mask(__file__, grey_edge='drop')
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    mask=hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24)),
+    encoding=st.sampled_from(['0/1', '0/255', '16-bit', '1-bit', 'RGB', 'VOC']),
+)
+def test_any_mask_in_any_encoding(mask, encoding):
+    grey = Image.fromarray(mask.astype(np.uint8) * 255)
+    if encoding == '0/1':
+        image = Image.fromarray(mask.astype(np.uint8))
+    elif encoding == '16-bit':
+        image = Image.fromarray(mask.astype(np.uint16) * 65535)
+    elif encoding == 'VOC':
+        image = Image.fromarray(mask.astype(np.uint8))
+        image.putpalette([0, 0, 0, 128, 0, 0])
+    else:
+        image = grey.convert({'1-bit': '1', 'RGB': 'RGB', '0/255': 'L'}[encoding])
+    buffer = io.BytesIO()
+    image.save(buffer, 'PNG')
+    np.testing.assert_array_equal(decode_binary_mask(buffer.getvalue(), 'm'), mask)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    level=st.integers(2, 223),
+    side=st.integers(4, 12),
+    high=st.sampled_from([0, 1, 255]),
+)
+def test_an_area_of_another_level_is_never_read(level, side, high):
+    array = np.zeros((32, 32), np.uint8)
+    array[:10] = high
+    array[15 : 15 + side, 4 : 4 + side] = level
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, 'PNG')
+    with pytest.raises(ValueError, match='m: not a binary mask'):
+        decode_binary_mask(buffer.getvalue(), 'm')

@@ -1,0 +1,93 @@
+import pytest
+
+from mmaslp.files.pairing import (
+    check_partners,
+    list_stems,
+    read_list,
+    select,
+    shorten,
+    strip_suffix,
+    tell_apart,
+)
+
+NAMES = ['c', 'a.1', 'b']
+
+
+@pytest.fixture
+def root(tmp_path, write_pairs):
+    write_pairs(tmp_path, NAMES)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    'content', ['c\na.1\n', 'c.jpg\r\n\r\na.1.jpg\r\n', '\ufeffc\n  a.1  \n\n']
+)
+def test_list_files(root, content):
+    (root / 'list.txt').write_bytes(content.encode())
+    assert read_list(str(root / 'list.txt')) == ['c', 'a.1']
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('a.1\nx\ny\n', '2 of 3 listed images are not in .*images: x, y'),
+        ('a.1\nb\na.1\n', 'listed twice: a.1'),
+        ('\n \n', 'list.txt: the list is empty'),
+        (b'\xff\xfe\x00', 'list.txt: not a text file'),
+    ],
+)
+def test_bad_list_files(root, content, message):
+    data = content if isinstance(content, bytes) else content.encode()
+    (root / 'list.txt').write_bytes(data)
+    with pytest.raises(ValueError, match=message):
+        stems = read_list(str(root / 'list.txt'))
+        select(
+            list_stems(str(root / 'images')), stems, 'list.txt', str(root / 'images')
+        )
+
+
+def test_missing_list_file(root):
+    with pytest.raises(FileNotFoundError, match=r'nolist\.txt'):
+        read_list(str(root / 'nolist.txt'))
+
+
+def test_published_lists_of_the_team(shared):
+    lists = shared / 'data' / 'lists'
+    counts = {'DUTS-TR-Train': 9553, 'DUTS-TR-Validation': 1000, 'DTD-500': 500}
+    for name, count in counts.items():
+        assert len(read_list(str(lists / f'{name}.txt'))) == count
+
+
+def test_empty_and_missing_folders(tmp_path):
+    (tmp_path / 'images').mkdir()
+    with pytest.raises(ValueError, match='images: holds no image'):
+        list_stems(str(tmp_path / 'images'))
+    with pytest.raises(FileNotFoundError, match='no such folder'):
+        list_stems(str(tmp_path / 'nowhere'))
+
+
+def test_names_that_differ_by_their_suffix_only(root, write_image):
+    write_image(root / 'images' / 'b.png')
+    with pytest.raises(ValueError, match=r'b\.jpg and b\.png'):
+        list_stems(str(root / 'images'))
+    assert list(list_stems(str(root / 'images'), '.JPG')) == ['a.1', 'b', 'c']
+
+
+def test_one_folder_of_both():
+    assert tell_apart('x', 'x') == (('.jpg', '.jpeg', '.bmp'), '.png')
+    assert tell_apart('x', 'x', '.tif', '.gif') == ('.tif', '.gif')
+    assert tell_apart('x', 'y') == (None, None)
+    assert tell_apart('x', None, '.tif') == ('.tif', None)
+
+
+def test_partners():
+    check_partners('ab', 'ab', 'x', 'y')
+    check_partners('a', 'ab', 'x', 'y', strict=False)
+    with pytest.raises(ValueError, match=r'1 of 2 images in x .* in y: b; 1 of 2 mask'):
+        check_partners('ab', 'ac', 'x', 'y')
+
+
+def test_names():
+    assert strip_suffix('a.1.JPG') == 'a.1'
+    assert strip_suffix('a.txt') is None
+    assert shorten(list('abcdefg')) == 'a, b, c, d, e, ... (2 more)'

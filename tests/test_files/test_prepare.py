@@ -1,0 +1,234 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmaslp.files.masks import read_binary_mask
+from mmaslp.files.prepare import prepare_dataset
+from mmaslp.files.splitting import Split
+from mmaslp.hosts.mmseg.datasets import SODDataset
+
+NAMES = [f'n{i:02d}' for i in range(20)]
+
+
+def snapshot(folder):
+    return {
+        str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns)
+        for p in folder.rglob('*')
+        if p.is_file()
+    }
+
+
+def run(name, sources, out, **options):
+    prepare_dataset(name, [*map(str, sources)], str(out), **options)
+
+
+def fail(*args, **options):
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        run(*args, **options)
+    return str(error.value)
+
+
+def test_duts_from_archives(duts, tmp_path):
+    before = snapshot(duts)
+    (tmp_path / 'val.txt').write_text('n03.jpg\r\nn11.jpg\r\n')
+    out = tmp_path / 'data'
+    run('duts', [duts], out, split=Split(str(tmp_path / 'val.txt')))
+    assert snapshot(duts) == before
+    assert sorted(os.listdir(out)) == ['DUTS-TE', 'DUTS-TR']
+    assert sorted(os.listdir(tmp_path)) == ['data', 'download', 'val.txt']
+    parts = {
+        part: SODDataset(str(out), layout='DUTS-TR', ann_file=f'DUTS-TR/{part}.txt')
+        for part in ('train', 'val')
+    }
+    assert (len(parts['train']), len(parts['val'])) == (18, 2)
+    assert parts['val'].get_data_info(0)['img_path'].endswith('DUTS-TR-Image/n03.jpg')
+    assert len(SODDataset(str(out), layout='DUTS-TE')) == 20
+
+
+def test_second_run_changes_lists_only(duts, tmp_path):
+    out = tmp_path / 'data'
+    run('duts', [duts], out, split=Split(val_ratio=0.1))
+    first = snapshot(out)
+    (out / '.DUTS-TR.partial').mkdir()  # as a killed run leaves it
+    run('duts', [duts], out, split=Split(val_ratio=0.3))
+    second = snapshot(out)
+    changed = {name for name in first if first[name] != second[name]}
+    assert changed == {'DUTS-TR/train.txt', 'DUTS-TR/val.txt'}
+    run('duts', [out], out, split=Split(val_ratio=0.2))  # the target as the source
+    assert len((out / 'DUTS-TR/val.txt').read_text().split()) == 4
+
+
+def test_interrupted_run_is_taken_up(duts, tmp_path, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    out = tmp_path / 'data'
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'rename', stop)
+        with pytest.raises(KeyboardInterrupt):
+            run('duts-te', [duts], out)
+    assert not (out / 'DUTS-TE').exists()
+    run('duts-te', [duts], out)
+    assert os.listdir(out) == ['DUTS-TE']
+    assert len(SODDataset(str(out), layout='DUTS-TE')) == 20
+
+
+@pytest.mark.parametrize(
+    ('name', 'layout', 'images', 'masks'),
+    [
+        ('dut-omron', 'DUT-OMRON', 'DUT-OMRON-image', 'pixelwiseGT-new-PNG'),
+        ('pascal-s', 'PASCAL-S', 'datasets/imgs/pascal', 'datasets/masks/pascal'),
+        ('sod', 'SOD', 'SOD/Imgs', 'SOD/Imgs'),
+        ('ecssd', 'ECSSD', 'images', 'ground_truth_mask'),
+        ('hku-is', 'HKU-IS', 'HKU-IS/imgs', 'HKU-IS/gt'),
+    ],
+)
+@pytest.mark.parametrize('symlink', [False, True])
+def test_test_sets_from_folders(
+    tmp_path, name, layout, images, masks, symlink, write_pairs
+):
+    source = tmp_path / 'source'
+    write_pairs(source, NAMES, images, masks)
+    before = snapshot(source)
+    run(name, [source], tmp_path / 'data', symlink=symlink)
+    assert snapshot(source) == before
+    dataset = SODDataset(str(tmp_path / 'data'), layout=layout)
+    assert len(dataset) == 20
+    path = dataset.get_data_info(0)['img_path']
+    assert os.path.islink(path) == symlink
+    assert read_binary_mask(dataset.get_data_info(0)['seg_map_path']).mean() == 0.5
+
+
+def test_votes_of_pascal_s_are_cut_at_half(tmp_path, write_pairs):
+    folders = ('datasets/imgs/pascal', 'datasets/masks/pascal')
+    write_pairs(tmp_path / 's', NAMES, *folders, level=170)
+    run('pascal-s', [tmp_path / 's'], tmp_path / 'data')
+    mask = np.asarray(Image.open(tmp_path / 'data/PASCAL-S/masks/n00.png'))
+    assert np.unique(mask).tolist() == [0, 255]
+    assert (mask[:, :10] == 255).all()
+
+
+def test_textures(tmp_path):
+    for name in ('cracked_01', 'woven_02', 'woven_03'):
+        folder = tmp_path / 'dtd' / 'images' / name.split('_')[0]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (9, 7), (9, 99, 9)).save(folder / f'{name}.jpg')
+    (tmp_path / 'list.txt').write_text('woven_03.jpg\ncracked_01.jpg\n')
+    out = tmp_path / 'data'
+    run('dtd-500', [tmp_path], out, list_file=str(tmp_path / 'list.txt'))
+    for options in ({}, {'empty_masks': True}):
+        dataset = SODDataset(str(out), layout='DTD-500', **options)
+        paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+        assert [Path(p).name for p in paths] == ['cracked_01.jpg', 'woven_03.jpg']
+    mask = read_binary_mask(out / 'DTD-500/masks/woven_03.png')
+    assert mask.shape == (7, 9) and not mask.any()
+    (tmp_path / 'list.txt').write_text('woven_03.jpg\nbubbly_01.jpg\n')
+    message = fail('dtd-500', [tmp_path], out, list_file=str(tmp_path / 'list.txt'))
+    assert 'bubbly_01' in message
+
+
+@pytest.mark.parametrize('name', ['folder', 'sod'])
+def test_all_problems_in_one_message(tmp_path, name, write_pairs):
+    source = tmp_path / 'source'
+    write_pairs(source, NAMES, 'images', 'masks')
+    Image.new('L', (5, 5)).save(source / 'masks/n01.png')
+    Image.fromarray(np.full((10, 12), 128, np.uint8)).save(source / 'masks/n02.png')
+    (source / 'images/n03.jpg').write_bytes(b'')
+    data = (source / 'masks/n04.png').read_bytes()
+    (source / 'masks/n04.png').write_bytes(data[: len(data) // 2])
+    os.remove(source / 'masks/n05.png')
+    os.remove(source / 'images/n06.jpg')
+    message = fail(name, [source], tmp_path / 'out' / 'set')
+    assert message.startswith('6 problems')
+    for part in (
+        'n01.png: the mask is 5 x 5',
+        'n02.png: not a binary mask',
+        'n03.jpg: not a readable image',
+        'n04.png: not a readable image',
+        'n05.jpg: has no mask',
+        'n06.png: has no image',
+    ):
+        assert part in message
+    assert not (tmp_path / 'out' / 'set').exists()
+    run(name, [source], tmp_path / 'out' / 'set', skip_bad=True)
+    kept = list((tmp_path / 'out' / 'set').rglob('*.jpg'))
+    assert len(kept) == 14
+
+
+def test_own_folder_is_split(tmp_path, write_pairs):
+    write_pairs(tmp_path / 'mine', NAMES, 'Images', 'GT')
+    split = Split(val_ratio=0.1, test_ratio=0.3)
+    run('folder', [tmp_path / 'mine'], tmp_path / 'out', split=split)
+    names = {}
+    for part, count in (('train', 12), ('val', 2), ('test', 6)):
+        dataset = SODDataset(str(tmp_path / 'out'), split=part)
+        assert len(dataset) == count
+        names[part] = {
+            Path(p).stem for p in os.listdir(tmp_path / 'out' / part / 'masks')
+        }
+    assert set.union(*names.values()) == set(NAMES)
+    message = fail('folder', [tmp_path / 'out'], tmp_path / 'again')
+    assert 'is split already' in message
+
+
+def test_nothing_is_overwritten(tmp_path, write_pairs):
+    write_pairs(tmp_path / 'mine', NAMES, 'images', 'masks')
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'thesis.txt').write_text('x')
+    assert 'holds other data' in fail('folder', [tmp_path / 'mine'], tmp_path / 'out')
+    assert os.listdir(tmp_path / 'out') == ['thesis.txt']
+
+
+@pytest.mark.parametrize('name', ['duts', 'hku-is', 'dtd-500'])
+def test_missing_data_says_what_to_fetch(tmp_path, name):
+    fetch = {'duts': 'DUTS-TR.zip', 'hku-is': 'HKU-IS', 'dtd-500': 'dtd-r1.0.1'}[name]
+    message = fail(name, [tmp_path], tmp_path / 'out')
+    assert fetch in message and str(tmp_path) in message
+    assert 'does not exist' in fail(name, [tmp_path / 'no'], tmp_path / 'out')
+    assert fetch in fail(name, [], tmp_path / 'out')
+
+
+def test_random_split_depends_on_the_seed(duts, tmp_path):
+    lists = []
+    for name, seed in (('a', 1), ('b', 1), ('c', 2)):
+        out = tmp_path / name
+        split = Split(val_ratio=0.25, seed=seed)
+        run('duts-tr', [duts / 'DUTS-TR.zip'], out, split=split)
+        train = (out / 'DUTS-TR/train.txt').read_text().split()
+        val = (out / 'DUTS-TR/val.txt').read_text().split()
+        assert sorted(train + val) == NAMES and len(val) == 5
+        lists.append(val)
+    assert lists[0] == lists[1] != lists[2]
+
+
+def test_bad_splits(duts, tmp_path):
+    (tmp_path / 'val.txt').write_text('n03\nother\n')
+    message = fail(
+        'duts', [duts], tmp_path / 'o', split=Split(str(tmp_path / 'val.txt'))
+    )
+    assert '1 of 2' in message and 'other' in message
+    assert not (tmp_path / 'o' / 'DUTS-TR').exists()
+    assert 'leave something' in fail(
+        'duts', [duts], tmp_path / 'p', split=Split(val_ratio=1)
+    )
+
+
+def test_synthetic(tmp_path):
+    run('synthetic', [], tmp_path)
+    assert len(SODDataset(str(tmp_path / 'synthetic_sod'), split='train')) == 60
+
+
+def test_progress_goes_where_it_is_asked_for(tmp_path, write_pairs, capsys):
+    write_pairs(tmp_path / 'mine', NAMES)
+    lines = []
+    run('folder', [tmp_path / 'mine'], tmp_path / 'out', report=lines.append)
+    assert lines[0] == 'folder: checking 20 images'
+    assert lines[-1] == f'folder: 20 pairs in {tmp_path / "out"}'
+    assert capsys.readouterr().out == ''
+
+
+def test_unknown_sets(tmp_path):
+    assert 'known are duts' in fail('coco', [tmp_path], tmp_path / 'out')

@@ -1,0 +1,63 @@
+import io
+import sys
+
+import pytest
+
+from mmaslp.files import progress
+from mmaslp.files.progress import progress_bar, progress_shown, showing_progress, track
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Make stderr a terminal; in the test itself, before which pytest replaces it."""
+
+    def make():
+        monkeypatch.setattr(progress, 'DELAY', 0)
+        monkeypatch.setattr(sys, 'stderr', Terminal())
+        return sys.stderr
+
+    return make
+
+
+def test_functions_are_silent(terminal):
+    terminal = terminal()
+    assert list(track([1, 2], 'counting')) == [1, 2]
+    with showing_progress(False):
+        assert list(track([1, 2], 'counting')) == [1, 2]
+    assert terminal.getvalue() == ''
+
+
+def test_time_left_and_no_trace(terminal):
+    terminal = terminal()
+    with showing_progress():
+        assert progress_shown()
+        assert list(track(iter([1, 2]), 'counting', total=2)) == [1, 2]
+        assert list(track({'a': 1}.items(), 'naming')) == [('a', 1)]
+    assert not progress_shown()
+    text = terminal.getvalue()
+    assert 'counting' in text and '0/2' in text and '0/1' in text and '<' in text
+    assert text.rstrip('\r').endswith(' ')  # the line is wiped
+
+
+def test_interrupted_bars_are_removed(terminal):
+    terminal = terminal()
+    with pytest.raises(KeyboardInterrupt), showing_progress():
+        bar = progress_bar('training', 10)
+        bar.update()
+        raise KeyboardInterrupt
+    assert terminal.getvalue().endswith('\r')
+    assert 'training' not in terminal.getvalue().rsplit('\r', 2)[-2]
+
+
+def test_no_terminal(monkeypatch):
+    monkeypatch.setattr(progress, 'DELAY', 0)
+    monkeypatch.setattr(sys, 'stderr', io.StringIO())
+    with showing_progress():
+        assert not progress_shown()
+        assert list(track([1], 'counting')) == [1]
+    assert sys.stderr.getvalue() == ''

@@ -1,0 +1,235 @@
+import os
+import shutil
+
+import pytest
+import torch
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmengine.structures import PixelData
+from mmseg.registry import DATASETS, METRICS
+
+from mmaslp.hosts.mmseg.datasets import SODDataset
+
+NAMES = ['c', 'a.1', 'b']
+
+TRAIN = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadBinaryAnnotations'),
+    dict(type='Resize', scale=(32, 32), keep_ratio=False),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+TEST = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(32, 32), keep_ratio=False),
+    dict(type='LoadBinaryAnnotations'),
+    dict(type='PackSegInputs'),
+]
+
+
+@pytest.fixture
+def root(tmp_path, write_pairs):
+    write_pairs(tmp_path, NAMES)
+    init_default_scope('mmseg')
+    return tmp_path
+
+
+def stems(dataset):
+    return [
+        os.path.splitext(os.path.basename(dataset.get_data_info(i)['img_path']))[0]
+        for i in range(len(dataset))
+    ]
+
+
+def test_data_info_is_what_mmseg_expects(root):
+    dataset = SODDataset(str(root))
+    assert dataset.get_data_info(0) == {
+        'img_path': str(root / 'images' / 'a.1.jpg'),
+        'seg_map_path': str(root / 'masks' / 'a.1.png'),
+        'label_map': None,
+        'reduce_zero_label': False,
+        'seg_fields': [],
+        'sample_idx': 0,
+    }
+    assert stems(dataset) == ['a.1', 'b', 'c']
+    assert dataset.metainfo['classes'] == ('background', 'foreground')
+    assert len(dataset.metainfo['palette']) == 2
+
+
+def test_data_prefix_and_suffixes(tmp_path, write_image, write_mask):
+    write_image(tmp_path / 'x' / 'deep' / '1_img.jpg')
+    write_image(tmp_path / 'x' / '1_other.jpg')
+    write_mask(tmp_path / 'y' / 'deep' / '1_gt.png')
+    prefix = dict(img_path='x/', seg_map_path='./y')
+    dataset = SODDataset(
+        str(tmp_path),
+        data_prefix=prefix,
+        img_suffix='_img.jpg',
+        seg_map_suffix='_gt.png',
+    )
+    (tmp_path / 'list.txt').write_text('deep/1_img.jpg\n')
+    listed = SODDataset(
+        str(tmp_path),
+        data_prefix=prefix,
+        img_suffix='_img.jpg',
+        seg_map_suffix='_gt.png',
+        ann_file='list.txt',
+    )
+    assert listed.get_data_info(0) == dataset.get_data_info(0)
+    info = dataset.get_data_info(0)
+    assert info['img_path'] == str(tmp_path / 'x' / 'deep' / '1_img.jpg')
+    assert info['seg_map_path'] == str(tmp_path / 'y' / 'deep' / '1_gt.png')
+
+
+def test_paths_have_one_spelling(root, monkeypatch):
+    monkeypatch.chdir(root.parent)
+    spellings = [root.name, f'./{root.name}/', f'{root.name}//']
+    paths = {SODDataset(s).get_data_info(0)['img_path'] for s in spellings}
+    assert paths == {os.path.join(root.name, 'images', 'a.1.jpg')}
+
+
+def test_mixed_suffixes(root, write_image, write_mask):
+    write_image(root / 'images' / 'd.bmp')
+    write_image(root / 'images' / 'e.PNG')
+    for name in 'de':
+        write_mask(root / 'masks' / f'{name}.png')
+    (root / 'images' / 'Thumbs.db').write_bytes(b'x')
+    (root / 'masks' / 'readme.txt').write_text('x')
+    assert stems(SODDataset(str(root))) == ['a.1', 'b', 'c', 'd', 'e']
+
+
+def test_names_without_partner(root, write_image, write_mask):
+    for i in range(9):
+        write_image(root / 'images' / f'x{i}.jpg')
+    write_mask(root / 'masks' / 'spare.png')
+    with pytest.raises(ValueError) as error:
+        SODDataset(str(root))
+    message = str(error.value)
+    assert '9 of 12 images' in message and 'x0, x1, x2, x3, x4, ... (4 more)' in message
+    assert '1 of 4 masks' in message and 'spare' in message
+
+
+def test_list_needs_only_its_own_partners(root, write_image, write_mask):
+    write_mask(root / 'masks' / 'spare.png')
+    write_image(root / 'images' / 'lonely.jpg')
+    (root / 'list.txt').write_text('a.1\nb\n')
+    assert len(SODDataset(str(root), ann_file='list.txt')) == 2
+
+
+def test_duplicates(root, write_image):
+    write_image(root / 'images' / 'b.png')
+    with pytest.raises(ValueError, match=r'b\.jpg and b\.png'):
+        SODDataset(str(root))
+    assert len(SODDataset(str(root), img_suffix='.jpg')) == 3
+
+
+def test_images_and_masks_side_by_side(tmp_path, write_pairs):
+    write_pairs(tmp_path, NAMES, 'Imgs', 'Imgs')
+    dataset = SODDataset(str(tmp_path))
+    assert stems(dataset) == ['a.1', 'b', 'c']
+    info = dataset.get_data_info(1)
+    assert info['img_path'] == str(tmp_path / 'Imgs' / 'b.jpg')
+    assert info['seg_map_path'] == str(tmp_path / 'Imgs' / 'b.png')
+
+
+def test_list_file(root):
+    (root / 'list.txt').write_text('c\na.1\n')
+    assert stems(SODDataset(str(root), ann_file='list.txt')) == ['a.1', 'c']
+
+
+def test_empty_masks(root):
+    shutil.rmtree(root / 'masks')
+    with pytest.raises(FileNotFoundError):
+        SODDataset(str(root))
+    dataset = SODDataset(str(root), empty_masks=True, pipeline=TEST, test_mode=True)
+    label = dataset[0]['data_samples'].gt_sem_seg.data
+    assert label.shape == (1, 14, 20)
+    assert not label.any()
+    assert dataset.get_cat_ids(0) == [0]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(layout='COCO'), 'known are DUTS-TR'),
+        (dict(reduce_zero_label=True), 'reduce_zero_label must be False'),
+        (dict(layout='SOD', data_prefix=dict(img_path='x')), 'not both'),
+        (dict(data_prefix=dict(img_path='x')), 'needs seg_map_path'),
+        (dict(data_prefix=dict(seg_map_path='x')), 'needs img_path'),
+        (dict(metainfo=dict(classes=('a', 'b', 'c'))), 'two classes'),
+    ],
+)
+def test_wrong_arguments(root, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SODDataset(str(root), **arguments)
+
+
+def test_classes_can_be_renamed(root):
+    dataset = SODDataset(str(root), metainfo=dict(classes=('ground', 'nucleus')))
+    assert dataset.metainfo['classes'] == ('ground', 'nucleus')
+    assert dataset.metainfo['label_map'] is None
+
+
+def test_mmengine_wrappers(root, write_pairs):
+    write_pairs(root / 'more', ['z'])
+    first, second = SODDataset(str(root)), SODDataset(str(root / 'more'))
+    both = ConcatDataset([first, second])
+    assert stems(both) == ['a.1', 'b', 'c', 'z']
+    assert stems(RepeatDataset(first, 2)) == ['a.1', 'b', 'c'] * 2
+    assert first.get_cat_ids(0) == [0, 1]
+    assert len(ClassBalancedDataset(first, 0.1)) == 3
+
+
+@pytest.mark.parametrize('serialize_data', [True, False])
+def test_base_dataset_options(root, serialize_data):
+    options = dict(data_root=str(root), serialize_data=serialize_data)
+    assert stems(SODDataset(**options, indices=2)) == ['a.1', 'b']
+    assert stems(SODDataset(**options, indices=[2, 0])) == ['c', 'a.1']
+    assert stems(SODDataset(**options).get_subset([1])) == ['b']
+    lazy = SODDataset(**options, lazy_init=True)
+    assert not lazy._fully_initialized
+    assert lazy.metainfo['classes'] == ('background', 'foreground')
+    lazy.full_init()
+    assert stems(lazy) == ['a.1', 'b', 'c']
+    SODDataset('/nowhere', lazy_init=True)  # nothing is read
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_batch_of_mmseg(root, workers):
+    """The host's transforms, loader, preprocessor and metric take the data as is."""
+    loader = Runner.build_dataloader(
+        dict(
+            batch_size=3,
+            num_workers=workers,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            dataset=dict(type='SODDataset', data_root=str(root), pipeline=TRAIN),
+        ),
+        seed=0,
+    )
+    batch = next(iter(loader))
+    assert [tuple(image.shape) for image in batch['inputs']] == [(3, 32, 32)] * 3
+    for sample in batch['data_samples']:
+        label = sample.gt_sem_seg.data
+        assert label.shape == (1, 32, 32) and label.unique().tolist() == [0, 1]
+        assert label.float().mean() == 0.5
+        assert sample.img_path.startswith(str(root / 'images'))
+        assert sample.seg_map_path.startswith(str(root / 'masks'))
+
+
+def test_host_metric(root):
+    dataset = DATASETS.build(
+        dict(type='SODDataset', data_root=str(root), pipeline=TEST, test_mode=True)
+    )
+    metric = METRICS.build(dict(type='IoUMetric', iou_metrics=['mIoU']))
+    metric.dataset_meta = dataset.metainfo
+    for i in range(len(dataset)):
+        sample = dataset[i]['data_samples']
+        prediction = torch.zeros_like(sample.gt_sem_seg.data)
+        prediction[..., :15] = 1  # a half more than the foreground of 10 columns
+        sample.pred_sem_seg = PixelData(data=prediction)
+        record = sample.to_dict()
+        metric.process({}, [record])
+    figures = metric.evaluate(len(dataset))
+    assert figures['aAcc'] == 75
+    assert figures['mIoU'] == pytest.approx(100 * (10 / 15 + 5 / 10) / 2, abs=0.01)

@@ -1,0 +1,149 @@
+import json
+import multiprocessing
+import os
+
+import pytest
+from mmseg.registry import DATASETS
+from PIL import Image
+
+from mmaslp.files.masks import read_binary_mask
+from mmaslp.hosts.mmseg.datasets import SyntheticSODDataset, make_synthetic_sod
+from mmaslp.hosts.mmseg.datasets import synthetic as module
+
+SMALL = dict(size=32, num_images=dict(train=12, val=3, test=4, ood=5))
+
+
+def read(folder):
+    """All files of a set, by relative name."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob('*'))
+        if path.is_file()
+    }
+
+
+def test_splits(tmp_path):
+    manifest = make_synthetic_sod(str(tmp_path / 'set'), **SMALL, wrong_share=0.25)
+    assert len(manifest['wrong_masks']) == 3
+    for split, count in SMALL['num_images'].items():
+        dataset = SyntheticSODDataset(
+            str(tmp_path / 'set'), split, **SMALL, wrong_share=0.25
+        )
+        assert len(dataset) == count
+        for i in range(count):
+            info = dataset.get_data_info(i)
+            assert Image.open(info['img_path']).size == (32, 32)
+            share = read_binary_mask(info['seg_map_path']).mean()
+            assert share == 0 if split == 'ood' else share < 0.6
+
+
+def test_the_seed_decides_everything(tmp_path):
+    for name, seed in (('a', 0), ('b', 0), ('c', 1)):
+        make_synthetic_sod(str(tmp_path / name), seed=seed, **SMALL)
+    a, b, c = (read(tmp_path / name) for name in 'abc')
+    assert a == b
+    assert all(a[name] != c[name] for name in a if 'images' in name)
+
+
+def test_a_larger_set_contains_the_smaller(tmp_path):
+    make_synthetic_sod(str(tmp_path / 'a'), **SMALL, wrong_share=0)
+    more = dict(SMALL['num_images'], train=14)
+    make_synthetic_sod(str(tmp_path / 'b'), size=32, num_images=more, wrong_share=0)
+    a, b = read(tmp_path / 'a'), read(tmp_path / 'b')
+    assert {k: b[k] for k in a if k != 'manifest.json'} == {
+        k: v for k, v in a.items() if k != 'manifest.json'
+    }
+
+
+def test_wrong_masks_are_the_listed_ones(tmp_path):
+    make_synthetic_sod(str(tmp_path / 'right'), **SMALL, wrong_share=0)
+    manifest = make_synthetic_sod(str(tmp_path / 'wrong'), **SMALL, wrong_share=0.5)
+    right, wrong = read(tmp_path / 'right'), read(tmp_path / 'wrong')
+    changed = [name for name in right if right[name] != wrong[name]]
+    expected = [f'train/masks/{name}.png' for name in manifest['wrong_masks']]
+    assert changed == ['manifest.json', *expected]
+
+
+def test_second_use_reads_what_is_there(tmp_path):
+    first = make_synthetic_sod(str(tmp_path / 'set'), **SMALL)
+    stamp = (tmp_path / 'set' / 'manifest.json').stat().st_mtime_ns
+    assert make_synthetic_sod(str(tmp_path / 'set'), **SMALL) == first
+    assert (tmp_path / 'set' / 'manifest.json').stat().st_mtime_ns == stamp
+
+
+def test_other_settings_and_foreign_folders_are_refused(tmp_path):
+    make_synthetic_sod(str(tmp_path / 'set'), **SMALL)
+    with pytest.raises(ValueError, match=r"other settings.*'seed': 0.*'seed': 1"):
+        SyntheticSODDataset(str(tmp_path / 'set'), seed=1, **SMALL)
+    foreign = tmp_path / 'mine'
+    foreign.mkdir()
+    (foreign / 'thesis.txt').write_text('x')
+    with pytest.raises(ValueError, match='not a synthetic set'):
+        SyntheticSODDataset(str(foreign), **SMALL)
+    assert os.listdir(foreign) == ['thesis.txt']
+    (tmp_path / 'set' / 'manifest.json').write_text('{"seed"')
+    with pytest.raises(ValueError, match='broken'):
+        make_synthetic_sod(str(tmp_path / 'set'), **SMALL)
+
+
+def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
+    def stop(split):
+        if split == 'test':
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_synthetic_sod(str(tmp_path / 'set'), **SMALL, progress=stop)
+    assert os.listdir(tmp_path) == []
+    make_synthetic_sod(str(tmp_path / 'set'), **SMALL)
+    assert os.listdir(tmp_path) == ['set']
+
+
+def test_concurrent_runs_agree(tmp_path):
+    context = multiprocessing.get_context('fork')
+    workers = [
+        context.Process(
+            target=make_synthetic_sod, args=(str(tmp_path / 'set'),), kwargs=SMALL
+        )
+        for _ in range(3)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert os.listdir(tmp_path) == ['set']
+    make_synthetic_sod(str(tmp_path / 'alone'), **SMALL)
+    assert read(tmp_path / 'set') == read(tmp_path / 'alone')
+
+
+def test_registered_and_lazy(tmp_path):
+    dataset = DATASETS.build(
+        dict(
+            type='SyntheticSODDataset',
+            data_root=str(tmp_path / 'deep' / 'set'),
+            split='val',
+            lazy_init=True,
+            **SMALL,
+        )
+    )
+    assert not (tmp_path / 'deep').exists()
+    dataset.full_init()
+    assert len(dataset) == 3
+    manifest = json.loads((tmp_path / 'deep/set/manifest.json').read_text())
+    assert manifest['version'] == module.VERSION
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(split='training'), 'split must be one of'),
+        (dict(size=8), 'size must be an integer of at least 32'),
+        (dict(num_images=dict(trian=3)), 'num_images'),
+        (dict(num_images=dict(train=0)), 'num_images'),
+        (dict(wrong_share=2), 'wrong_share'),
+    ],
+)
+def test_wrong_arguments(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SyntheticSODDataset(str(tmp_path / 'set'), **arguments)
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,51 @@
+import subprocess
+
+import pytest
+
+from mmaslp.hosts.mmseg import demo
+from mmaslp.hosts.mmseg.demo import run_demo
+
+
+def test_a_training_that_fails_shows_its_end(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(demo.MODELS, 'BCE', 'bcee')
+    with pytest.raises(SystemExit, match=r'BCE: .*train .* failed, see .*train.log'):
+        run_demo(tmp_path, models=['BCE'], epochs=1)
+    assert 'did you mean demo/bce.py?' in capsys.readouterr().out
+    assert (tmp_path / 'bcee' / 'train.log').is_file()
+
+
+def test_a_training_that_fails_ends_the_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(demo.MODELS, 'BCE', 'bcee')
+    started = []
+
+    class Process(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    monkeypatch.setattr(demo.subprocess, 'Popen', Process)
+    monkeypatch.setattr(demo.os, 'cpu_count', lambda: 2)
+    with pytest.raises(SystemExit, match=r'BCE: .* failed'):
+        run_demo(tmp_path, models=['ASLP-MC', 'BCE'], epochs=100)
+    assert all(process.poll() is not None for process in started)
+    assert not list(tmp_path.glob('**/epoch_*.pth'))
+
+
+@pytest.mark.parametrize('name', ['reliability.png', 'regions.png'])
+def test_a_picture_of_the_user_stays(tmp_path, name):
+    (tmp_path / name).write_bytes(b'mine')
+    with pytest.raises(ValueError, match='would be lost'):
+        run_demo(tmp_path, models=['BCE'], epochs=1)
+
+
+@pytest.mark.slow
+def test_one_epoch(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_demo(tmp_path, models=['BCE'], epochs=1)
+    printed = capsys.readouterr().out
+    assert '[BCE] epoch 1/1  validation ECE 0.' in printed
+    assert 'BCE, test' in printed and 'BCE, synthetic-ood' in printed
+    for name in ('reliability.png', 'regions.png'):
+        assert (tmp_path / name).stat().st_size > 1000
+    assert (tmp_path / 'bce' / 'report.html').is_file()

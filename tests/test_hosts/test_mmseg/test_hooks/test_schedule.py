@@ -1,0 +1,120 @@
+import re
+from types import SimpleNamespace
+
+import pytest
+from mmengine.runner import IterBasedTrainLoop
+
+from mmaslp.hosts.mmseg.hooks.schedule import Schedule, is_validation_due
+
+
+class Loader(list):
+    batch_size = 2
+
+
+class Loop(SimpleNamespace):
+    """An epoch loop over 10 images in batches of 2: 5 iterations an epoch."""
+
+    def __init__(self, **options):
+        defaults = dict(
+            dataloader=Loader(range(5)),
+            epoch=0,
+            iter=0,
+            max_epochs=6,
+            max_iters=30,
+            val_begin=1,
+            dynamic_milestones=[0],
+            dynamic_intervals=[1],
+        )
+        super().__init__(**{**defaults, **options})
+
+
+class FreeLoop(IterBasedTrainLoop):
+    """The type of the host's loop, its attributes as a test sets them."""
+
+    iter = max_iters = max_epochs = epoch = None
+
+    def __init__(self, **options):
+        self.__dict__.update(Loop(**options).__dict__)
+
+
+def schedule(loop, warmup_epochs=0, warmup_iters=None, world_size=1):
+    return Schedule(loop, 10, world_size, warmup_epochs, warmup_iters)
+
+
+def test_warm_up_in_epochs_visits_and_iterations():
+    assert schedule(Loop(), warmup_epochs=2).warmup == 10
+    repeated = Loop(dataloader=Loader(range(20)))  # RepeatDataset, 4 times
+    assert schedule(repeated, warmup_epochs=2).warmup == 40
+    assert schedule(FreeLoop(), warmup_epochs=2).warmup == 10
+    assert schedule(FreeLoop(), 2, world_size=5).warmup == 2
+    assert schedule(Loop(), 2, warmup_iters=7).warmup == 7
+
+
+@pytest.mark.parametrize(
+    ('loop', 'visits'),
+    [
+        (Loop(), 1),
+        (Loop(dynamic_intervals=[3]), 3),
+        (Loop(dynamic_intervals=[3], dataloader=Loader(range(20))), 12),
+        (FreeLoop(dynamic_intervals=[15]), 3),
+        (FreeLoop(dynamic_intervals=[1]), 1),  # not 0.2: a step is never multiplied
+        (FreeLoop(dynamic_milestones=[0, 4], dynamic_intervals=[1, 10], iter=5), 2),
+    ],
+)
+def test_visits_between_two_validations(loop, visits):
+    assert schedule(loop).visits == visits
+
+
+@pytest.mark.parametrize(
+    ('loop', 'warmup', 'message'),
+    [
+        (Loop(), 0, 'warm-up ends at iteration 0, .* first validation, at iteration 5'),
+        (Loop(), 1, ''),
+        (
+            Loop(),
+            6,
+            'the levels never move: warm-up .* iteration 30, training at 30',
+        ),
+        (Loop(dynamic_intervals=[4]), 2, 'ends at iteration 10, .* at iteration 20'),
+        (Loop(val_begin=5), 0, 'first validation, at iteration 25'),
+        (Loop(dynamic_intervals=[9]), 0, 'the levels never move'),
+        (FreeLoop(dynamic_intervals=[7]), 1, 'ends at iteration 5, .* at iteration 7'),
+    ],
+)
+def test_a_late_start_is_said(loop, warmup, message):
+    found = schedule(loop, warmup_epochs=warmup).late_start()
+    assert re.search(message, found) if message else not found
+
+
+@pytest.mark.parametrize(
+    ('loop', 'warmup', 'steps'),
+    [
+        (Loop(), 0, 5),
+        (Loop(), 2, 4),  # epochs 2 to 5: the validation of the last moves nothing
+        (Loop(dynamic_intervals=[2]), 1, 2),
+        (FreeLoop(dynamic_intervals=[4]), 1, 6),
+        (Loop(max_epochs=40, max_iters=200), 20, None),
+        (Loop(), 6, None),  # none at all: the other warning speaks of it
+    ],
+)
+def test_few_steps_of_levels_by_region_are_said(loop, warmup, steps):
+    found = schedule(loop, warmup_epochs=warmup).few_steps()
+    assert f'only: {steps} lie between' in found if steps else not found
+
+
+@pytest.mark.parametrize(
+    ('loop', 'due'),
+    [
+        (Loop(), False),
+        (Loop(epoch=1, iter=5), True),
+        (Loop(epoch=1, iter=7), False),  # a checkpoint from within an epoch
+        (Loop(epoch=1, iter=5, val_begin=2), False),
+        (Loop(epoch=3, iter=15, dynamic_intervals=[2]), False),
+        (Loop(epoch=6, iter=30, dynamic_intervals=[4]), True),  # the last one
+        (FreeLoop(iter=10, dynamic_intervals=[5]), True),
+        (FreeLoop(iter=12, dynamic_intervals=[5]), False),
+        (FreeLoop(iter=30, dynamic_intervals=[7]), True),
+    ],
+)
+def test_validations_that_are_due(loop, due):
+    assert is_validation_due(loop) == due

@@ -1,0 +1,361 @@
+"""What all losses of binary heads have in common, and that every method trains."""
+
+import math
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import MODELS
+
+from mmaslp.hosts.mmseg.losses import NACLLoss
+
+ROOT = Path(__file__).resolve().parents[4]
+METHODS = runpy.run_path(str(ROOT / 'benchmarks' / 'methods.py'))['METHODS']
+LOSSES = [
+    dict(type='BinaryFocalLoss'),
+    dict(type='BrierLoss'),
+    dict(type='MbLSLoss', margin=2.0),
+    dict(type='ML1ACELoss'),
+    dict(type='NACLLoss'),
+    dict(type='NACLLoss', distance='l2'),
+    dict(type='SVLSLoss'),
+    dict(type='CRaCLoss', margin=2.0, rho=1.0),
+]
+EACH = pytest.mark.parametrize(
+    'cfg', LOSSES, ids=lambda cfg: '-'.join(map(str, cfg.values()))
+)
+CHANNELS = pytest.mark.parametrize('channels', [1, 2])
+
+
+@EACH
+@CHANNELS
+@pytest.mark.parametrize('ignore', [False, True])
+def test_gradient(batch, cfg, channels, ignore):
+    logits, labels = batch(channels, ignore, dtype=torch.float64)
+    logits = logits[:2, :, :4, :4].clone().requires_grad_()
+    labels = labels[:2, :4, :4]
+    loss = MODELS.build(dict(cfg, class_weight=[1.0, 2.0]))
+    assert loss(logits, labels).dtype == torch.float64
+    assert torch.autograd.gradcheck(loss, (logits, labels))
+
+
+@EACH
+@CHANNELS
+def test_ignored_pixels_have_no_effect(batch, cfg, channels):
+    logits, labels = batch(channels, ignore=True)
+    loss = MODELS.build(cfg)
+    invalid = (labels == 255).unsqueeze(1)
+    expected = loss(logits, labels)
+    broken = logits.masked_fill(invalid, float('nan')).requires_grad_()
+    actual = loss(broken, labels)
+    torch.testing.assert_close(actual, expected)
+    actual.backward()
+    assert (broken.grad[invalid.expand_as(broken)] == 0).all()
+    assert torch.isfinite(broken.grad).all() and broken.grad.abs().sum() > 0
+    weight = torch.ones(labels.shape).masked_fill(labels == 255, math.inf)
+    broken.grad = None
+    actual = loss(broken, labels, weight=weight)
+    torch.testing.assert_close(actual, expected)
+    actual.backward()
+    assert torch.isfinite(broken.grad).all() and broken.grad.abs().sum() > 0
+    none = loss(broken, labels, reduction_override='none')
+    assert none.shape == labels.shape and (none[labels == 255] == 0).all()
+
+
+@EACH
+@CHANNELS
+def test_batch_without_valid_pixels_gives_0(batch, cfg, channels):
+    logits, labels = batch(channels)
+    logits.requires_grad_()
+    nothing = MODELS.build(cfg)(logits, torch.full_like(labels, 255))
+    assert nothing.item() == 0
+    nothing.backward()
+    assert (logits.grad == 0).all()
+
+
+@EACH
+def test_image_without_valid_pixels_counts_for_nothing(batch, cfg):
+    logits, labels = batch()
+    labels[2] = 255
+    kept = [0, 1, 3]
+    loss = MODELS.build(cfg)
+    torch.testing.assert_close(loss(logits, labels), loss(logits[kept], labels[kept]))
+
+
+@EACH
+@CHANNELS
+def test_weights_and_reductions(batch, cfg, channels):
+    logits, labels = batch(channels, ignore=True)
+    per_pixel = MODELS.build(cfg)(logits, labels, reduction_override='none')
+    weight = torch.rand(labels.shape)
+    weighted = per_pixel * weight * torch.where(labels == 1, 3.0, 1.0)
+    num_valid = (labels != 255).sum()
+    for expected, arguments, call in (
+        (weighted, dict(reduction='none'), dict()),
+        (weighted.sum(), dict(reduction='sum'), dict()),
+        (weighted.sum() / num_valid, dict(), dict()),
+        (weighted.sum() / labels.numel(), dict(avg_non_ignore=False), dict()),
+        (weighted.sum() / 17, dict(), dict(avg_factor=17.0)),
+        (weighted.sum(), dict(), dict(reduction_override='sum')),
+    ):
+        loss = MODELS.build(
+            dict(cfg, class_weight=[1.0, 3.0], loss_weight=0.5, **arguments)
+        )
+        actual = loss(logits, labels, weight=weight, **call)
+        torch.testing.assert_close(actual, 0.5 * expected)
+
+
+@EACH
+def test_other_ignore_index(batch, cfg):
+    logits, labels = batch(ignore=True)
+    other = torch.where(labels == 255, -100, labels)
+    expected = MODELS.build(cfg)(logits, labels)
+    torch.testing.assert_close(
+        MODELS.build(dict(cfg, ignore_index=-100))(logits, other), expected
+    )
+    torch.testing.assert_close(
+        MODELS.build(cfg)(logits, other, ignore_index=-100), expected
+    )
+
+
+@pytest.mark.parametrize('cfg', LOSSES[:4], ids=lambda cfg: cfg['type'])
+def test_both_forms_of_the_head_have_the_same_loss(batch, cfg):
+    logits, labels = batch(2, ignore=True)
+    loss = MODELS.build(cfg)
+    single = logits[:, 1:] - logits[:, :1]
+    torch.testing.assert_close(loss(single, labels), loss(logits, labels))
+    torch.testing.assert_close(loss(logits + 5, labels), loss(logits, labels))
+
+
+@EACH
+@CHANNELS
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(batch, cfg, channels, dtype):
+    logits, labels = batch(channels, ignore=True)
+    half = logits.to(dtype).requires_grad_()
+    loss = MODELS.build(cfg)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        actual = loss(half, labels)
+    assert actual.dtype == torch.float32
+    torch.testing.assert_close(actual, loss(half.float(), labels))
+    actual.backward()
+    assert half.grad.dtype == dtype and torch.isfinite(half.grad).all()
+
+
+@EACH
+def test_large_logits_give_finite_loss_and_gradient(batch, cfg):
+    logits, labels = batch()
+    logits = (1e4 * logits).requires_grad_()
+    loss = MODELS.build(cfg)(logits, labels)
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize('cfg', LOSSES[:4], ids=lambda cfg: cfg['type'])
+@CHANNELS
+def test_points(batch, cfg, channels):
+    logits, labels = batch(channels, ignore=True, points=True)
+    loss = MODELS.build(cfg)
+    as_map = loss(logits.unsqueeze(3), labels.unsqueeze(2))
+    torch.testing.assert_close(loss(logits, labels), as_map)
+
+
+@EACH
+def test_under_torch_compile(batch, cfg):
+    logits, labels = batch()
+    loss = MODELS.build(cfg)
+    layer = torch.nn.Conv2d(1, 1, 1)
+
+    def train_step(x, y):
+        return loss(layer(x), y)
+
+    compiled = torch.compile(train_step, backend='eager')
+    torch.testing.assert_close(compiled(logits, labels), train_step(logits, labels))
+
+
+@EACH
+@pytest.mark.parametrize('channels', [0, 3])
+def test_other_channel_counts_are_refused(cfg, channels):
+    with pytest.raises(ValueError, match='binary heads, set out_channels=1'):
+        MODELS.build(cfg)(torch.zeros(2, channels, 4, 4), torch.zeros(2, 4, 4).long())
+
+
+@EACH
+def test_bad_input_is_refused(batch, cfg):
+    logits, labels = batch()
+    loss = MODELS.build(cfg)
+    with pytest.raises(ValueError, match='does not fit cls_score'):
+        loss(logits, labels[:, 1:])
+    with pytest.raises(ValueError, match='weight of shape'):
+        loss(logits, labels, weight=torch.ones(4, 3, 3))
+    with pytest.raises(ValueError, match='avg_factor'):
+        loss(logits, labels, avg_factor=2, reduction_override='sum')
+    labels[0, 0, 0] = 2
+    with pytest.raises(ValueError, match=r'\[2\].*LoadBinaryAnnotations'):
+        loss(logits, labels)
+
+
+def test_an_ignore_index_out_of_range_is_no_label_of_8_bits(batch):
+    logits, labels = batch(1, ignore=True)
+    loss = MODELS.build(dict(type='BrierLoss'))
+    for index in (-1, 511):  # 255 is both modulo 256
+        with pytest.raises(ValueError, match=rf'\[255\], .*ignore_index={index} '):
+            loss(logits, labels.byte(), ignore_index=index)
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'match'),
+    [
+        (dict(type='BrierLoss', reduction='avg'), 'reduction'),
+        (dict(type='BrierLoss', class_weight=[1.0]), 'class_weight'),
+        (dict(type='BrierLoss', class_weight=1.0), 'class_weight'),
+        (dict(type='BrierLoss', class_weight=[1.0, math.nan]), 'class_weight'),
+        (dict(type='BrierLoss', loss_weight=math.nan), 'loss_weight must be a number'),
+        (dict(type='BrierLoss', loss_weight='1'), 'loss_weight must be a number'),
+        (
+            dict(type='BinaryFocalLoss', gamma=-1),
+            'gamma must be a number of at',
+        ),
+        (
+            dict(type='BinaryFocalLoss', gamma=None),
+            'gamma must be a number of at',
+        ),
+        (
+            dict(type='BinaryFocalLoss', gamma=math.inf),
+            'gamma must be a number of at',
+        ),
+        (dict(type='MbLSLoss', margin=-1), 'margin must be a number of at'),
+        (dict(type='MbLSLoss', margin='10'), 'margin must be a number of at'),
+        (dict(type='MbLSLoss', lam=-0.1), 'lam must be a number of at'),
+        (dict(type='MbLSLoss', lam=math.inf), 'lam must be a number of at'),
+        (dict(type='ML1ACELoss', num_bins=0), 'num_bins must be an integer in'),
+        (dict(type='ML1ACELoss', num_bins=2.5), 'num_bins must be an integer'),
+        (dict(type='ML1ACELoss', num_bins=math.inf), 'num_bins must be an int'),
+        (
+            dict(type='ML1ACELoss', ce_weight=-1),
+            'ce_weight must be a number of at',
+        ),
+        (dict(type='ML1ACELoss', ace_weight=math.nan), 'ace_weight must be a number'),
+        (dict(type='NACLLoss', distance='l3'), 'distance must be one of l1, l2'),
+        (dict(type='NACLLoss', kernel_size=2), 'odd'),
+        (dict(type='NACLLoss', kernel_size=3.0), 'an integer'),
+        (dict(type='NACLLoss', lam=-1), 'lam must be a number of at'),
+        (dict(type='SVLSLoss', sigma=0), 'sigma must be a number above 0'),
+        (dict(type='CRaCLoss', margin=0), 'margin must be a number above 0'),
+        (dict(type='CRaCLoss', rho=11), 'rho must be a number in'),
+        (
+            dict(type='CRaCLoss', rho_interval=0),
+            'rho_interval must be an integer of at least 1',
+        ),
+    ],
+)
+def test_bad_arguments(cfg, match):
+    with pytest.raises(ValueError, match=match):
+        MODELS.build(cfg)
+
+
+def test_the_table_of_methods_holds_the_same_lines():
+    text = (ROOT / 'docs' / 'methods.md').read_text(encoding='utf-8')
+    rows = re.findall(
+        r'^\| `(\S+)` \| `(dict\(.*?\))` \| (?:`(dict\(.*\))`)?', text, re.M
+    )
+    table = {name: (loss, hook or 'None') for name, loss, hook in rows}
+    assert {
+        name: dict(loss=eval(loss), hook=eval(hook))
+        for name, (loss, hook) in table.items()
+    } == {name: dict(loss=m['loss'], hook=m['hook']) for name, m in METHODS.items()}
+
+
+class Losses(Hook):
+    """Keeps what every iteration reports."""
+
+    def __init__(self):
+        self.logs = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.logs.append({key: value.item() for key, value in outputs.items()})
+
+
+@pytest.mark.parametrize('name', METHODS)
+@CHANNELS
+def test_every_method_trains_by_config_alone(toy, tmp_path, name, channels):
+    method = METHODS[name]
+    cfg = toy.config(tmp_path, channels=channels, auxiliary=True)
+    cfg.optim_wrapper.optimizer.lr = 0.01
+    cfg.default_hooks.checkpoint.interval = -1
+    cfg.custom_hooks = []
+    if method['hook']:
+        cfg.custom_hooks.append(dict(method['hook']))
+    else:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
+        head.loss_decode = dict(method['loss'])
+    runner = Runner.from_cfg(cfg)
+    losses = Losses()
+    runner.register_hook(losses)
+    before = [p.clone() for p in runner.model.parameters()]
+    runner.train()
+    assert all(
+        not torch.equal(*pair) for pair in zip(before, runner.model.parameters())
+    )
+    key = f'decode.{runner.model.decode_head.loss_decode.loss_name}'
+    values = [log[key] for log in losses.logs]
+    assert len(values) == 15 and min(values) > 0
+    if not method['hook']:  # a draw moves the loss of so few images
+        assert sum(values[-5:]) < sum(values[:5])
+
+
+@EACH
+@CHANNELS
+def test_ohem_asks_for_the_loss_of_every_pixel(toy, tmp_path, cfg, channels):
+    config = toy.config(tmp_path, by_epoch=False, channels=channels)
+    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1)
+    config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    config.custom_hooks = []
+    config.model.decode_head.update(
+        loss_decode=dict(cfg), sampler=dict(type='OHEMPixelSampler', min_kept=100)
+    )
+    runner = Runner.from_cfg(config)
+    calls = []
+    runner.model.decode_head.loss_decode.register_forward_hook(
+        lambda _, args, kwargs, output: calls.append((kwargs, output.detach())),
+        with_kwargs=True,
+    )
+    runner.train()
+    (_, per_pixel), (kwargs, loss) = calls
+    weight = kwargs['weight']
+    assert weight.sum() == 200  # 100 of each of the two images
+    assert per_pixel[weight == 1].min() >= per_pixel[weight == 0].max()
+    torch.testing.assert_close(loss, (per_pixel * weight).sum() / weight.numel())
+
+
+@EACH
+def test_the_hook_wants_its_own_loss(toy, tmp_path, cfg):
+    config = toy.config(tmp_path)
+    config.model.decode_head.loss_decode = dict(cfg)
+    with pytest.raises(ValueError, match='found no SCBCELoss in the model'):
+        Runner.from_cfg(config).train()
+
+
+def test_nacl_has_no_use_for_points(batch):
+    with pytest.raises(ValueError, match='points have no neighbours'):
+        NACLLoss()(*batch(points=True))
+
+
+@pytest.mark.gpu
+@EACH
+@CHANNELS
+def test_gpu_gives_the_figures_of_the_cpu(batch, cfg, channels):
+    logits, labels = batch(channels, ignore=True)
+    loss = MODELS.build(cfg)
+    ours = logits.cuda().requires_grad_()
+    theirs = logits.clone().requires_grad_()
+    on_gpu, on_cpu = loss(ours, labels.cuda()), loss(theirs, labels)
+    on_gpu.backward()
+    on_cpu.backward()
+    torch.testing.assert_close(on_gpu.cpu(), on_cpu)
+    torch.testing.assert_close(ours.grad.cpu(), theirs.grad)

@@ -1,0 +1,312 @@
+import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.runner import Runner
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmaslp.core import CalibrationHistogram, RegionTable
+from mmaslp.files.results import load_result
+from mmaslp.hosts.mmseg.metrics import CalibrationMetric
+
+# Not importable by name under pytest's importlib mode.
+helper = SimpleNamespace(
+    **runpy.run_path(Path(__file__).parents[3] / 'test_files' / 'samples.py')
+)
+measured, pooled, sample = helper.measured, helper.pooled, helper.sample
+
+
+def test_metrics_are_those_of_all_pixels():
+    samples = [sample(i, ignore=i % 2) for i in range(7)]
+    metric, found = measured(samples)
+    for key, value in pooled(samples).items():
+        if key != 'count':
+            assert found[f'calib/{key}'] == value, key
+    assert all(type(value) is float for value in found.values())
+    each = [pooled([s])['ece'] for s in samples]
+    assert found['calib/ece_image'] == pytest.approx(np.mean(each))
+    assert metric.result['num_images'] == 7
+    assert metric.result['num_pixels'] == pooled(samples)['count']
+
+
+def test_two_channels_are_logits():
+    one = measured([sample(i) for i in range(5)])[1]
+    two = measured([sample(i, channels=2) for i in range(5)])[1]
+    for key, value in one.items():
+        assert two[key] == pytest.approx(value, abs=1e-5), key
+
+
+def test_probabilities_in_two_channels_are_recognised():
+    samples = [sample(i) for i in range(3)]
+    expected = measured(samples)[1]
+    for each in samples:
+        p = each['seg_logits']['data']
+        each['seg_logits']['data'] = torch.cat([1 - p, p])
+    assert measured(samples)[1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_more_classes():
+    samples = [sample(i) for i in range(3)]
+    for i, each in enumerate(samples):
+        shape = each['gt_sem_seg']['data'].shape[1:]
+        generator = torch.Generator().manual_seed(i)
+        each['seg_logits']['data'] = torch.randn(4, *shape, generator=generator)
+    metric, found = measured(samples)
+    right = torch.cat(
+        [
+            (s['seg_logits']['data'].argmax(0) == s['gt_sem_seg']['data'][0]).flatten()
+            for s in samples
+        ]
+    )
+    assert found['calib/acc'] == pytest.approx(right.float().mean().item())
+    assert 'positive' not in metric.result
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('channels', [1, 2])
+def test_half_precision(dtype, channels):
+    samples = [sample(i, channels) for i in range(3)]
+    for each in samples:
+        each['seg_logits']['data'] = each['seg_logits']['data'].to(dtype)
+    rounded = [dict(s) for s in samples]
+    for each in rounded:
+        each['seg_logits'] = dict(data=each['seg_logits']['data'].float())
+    assert measured(samples)[1] == measured(rounded)[1]
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        {'bins': 0},
+        {'mode': 'x'},
+        {'protocol': 'x'},
+        {'scores': 'x'},
+        {'resamples': -1},
+        {'keep_worst': -1},
+    ],
+)
+def test_bad_arguments(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        CalibrationMetric(**arguments)
+
+
+def test_evaluations_do_not_mix():
+    metric, first = measured([sample(i) for i in range(6)])
+    metric.process({}, [sample(9)])
+    assert metric.evaluate(1)['calib/ece'] == pooled([sample(9)])['ece']
+    metric.process({}, [sample(i) for i in range(6)])
+    assert metric.evaluate(6) == first
+
+
+def test_no_image_at_all_gives_nan():
+    _, found = measured([])
+    assert np.isnan(found['calib/ece']) and np.isnan(found['calib/ece_image'])
+
+
+def test_empty_masks_leave_the_positive_class_defined_where_it_is():
+    samples = [sample(i) for i in range(3)]
+    for each in samples:
+        each['gt_sem_seg']['data'].zero_()
+    metric, found = measured(samples)
+    assert metric.result['positive']['acc'] == 0
+    assert metric.result['positive']['ece'] == pytest.approx(
+        metric.result['positive']['conf']
+    )
+    assert 0 < found['calib/ece'] < 1
+
+
+def test_positive_mode_and_bins():
+    samples = [sample(i) for i in range(4)]
+    histogram = CalibrationHistogram()
+    for s in samples:
+        histogram.update(s['seg_logits']['data'], s['gt_sem_seg']['data'])
+    _, found = measured(samples, mode='positive', bins=15, prefix='p')
+    assert found['p/ece'] == histogram.compute(15, 'positive')['ece']
+
+
+def test_released_protocol_stretches_every_image():
+    samples = [sample(i) for i in range(3)]
+    found = measured(samples, protocol='released')[1]
+    for each in samples:
+        p = each['seg_logits']['data']
+        p = (p - p.min()) / (p.max() - p.min() + 1e-8)
+        each['seg_logits']['data'] = (p * 255).round() / 255
+    assert found == measured(samples)[1]
+
+
+def test_records_are_small_and_one_per_image():
+    metric = CalibrationMetric()
+    metric.process({}, [sample(0), sample(1, size=(300, 200))])
+    assert len(metric.results) == 2
+    sizes = []
+    for record in metric.results:
+        narrow = record.pop('narrow')
+        assert narrow.nbytes <= 16 * 130  # the bins of confidences from 0.5 to 1
+        sizes.append(len(json.dumps(record)))
+    assert max(sizes) < 1000
+
+
+def test_what_is_kept_does_not_grow_with_images():
+    metric = CalibrationMetric(keep_worst=2)
+    for i in range(12):
+        metric.process({}, [sample(i)])
+    assert len(metric._pending) == metric.PENDING
+    assert len(metric._shown.items['over']) == 2 + metric.PENDING
+
+
+def test_worst_images_are_the_most_over_confident():
+    samples = [sample(i) for i in range(6)]
+    metric, _ = measured(samples, keep_worst=2)
+    oe = {s['img_path']: pooled([s])['oe'] for s in samples}
+    expected = sorted(oe, key=oe.get, reverse=True)[:2]
+    assert [item['name'] for item in metric.shown['over']] == expected
+    item = metric.shown['over'][0]
+    chosen = next(s for s in samples if s['img_path'] == item['name'])
+    prob = chosen['seg_logits']['data'][0].numpy()
+    assert np.abs(item['prob'] / 65535 - prob).max() < 1e-5
+    assert item['metrics']['oe'] == pytest.approx(oe[item['name']])
+
+
+# ---- by region ----
+
+
+def test_regions_are_those_of_all_images():
+    samples = [sample(i, ignore=i % 2) for i in range(5)]
+    metric, found = measured(samples)
+    table = RegionTable()
+    for each in samples:
+        prob, label = each['seg_logits']['data'][0], each['gt_sem_seg']['data'][0]
+        table.update(prob, label)
+    computed = table.compute()
+    assert found['calib/ece_region'] == computed['ece_region']
+    assert found['calib/ece_region_true'] == computed['ece_region_true']
+    for k in range(5):
+        for key in ('gap', 'share'):
+            expected = computed['predicted'][key][k]
+            assert found.get(f'calib/region{k}_{key}', np.nan) == pytest.approx(
+                expected, nan_ok=True
+            )
+    # On images as small as these two pixels are further apart than 3 units.
+    assert found['calib/region0_share'] == 0 < found['calib/region2_share']
+    assert 'calib/region0_gap' not in found and 'calib/region2_gap' in found
+    assert metric.result['regions']['true']['share'] == computed['true']['share']
+
+
+def test_repeated_images_have_no_regions():
+    samples = [sample(i) for i in range(5)]
+    expected = measured(samples)[1]
+    assert (
+        measured([*samples, samples[0]], size=5)[1]['calib/ece_region']
+        == (expected['calib/ece_region'])
+    )
+
+
+def test_regions_see_the_protocol():
+    samples = [sample(i) for i in range(3)]
+    found = measured(samples, protocol='released')[1]
+    assert found['calib/ece_region'] != measured(samples)[1]['calib/ece_region']
+
+
+def test_other_heads_and_modes_have_no_regions(tmp_path):
+    samples = [sample(i) for i in range(2)]
+    options = dict(draw=True, output_dir=str(tmp_path), resamples=5)
+    metric, found = measured(samples, mode='positive', **options)
+    assert 'regions' not in metric.result
+    for each in samples:
+        scores = each['seg_logits']['data']
+        each['seg_logits']['data'] = torch.cat([scores, scores, -scores])
+    other, more = measured(samples, **options)
+    assert 'regions' not in other.result
+    assert not [key for key in (*found, *more) if 'region' in key]
+    assert not list(tmp_path.glob('regions*'))
+
+
+# ---- files and the host ----
+
+
+def test_files(tmp_path):
+    _, found = measured(
+        [sample(i) for i in range(3)],
+        draw=True,
+        output_dir=str(tmp_path),
+        keep_results=True,
+        resamples=20,
+    )
+    result, images = load_result(tmp_path / 'calibration_test.json')
+    assert {f'calib/{k}' for k in result} >= set(found)
+    assert result['ece'] == found['calib/ece']
+    assert result['num_images'] == len(images) == 3
+    for key in ('ece', 'ece_em', 'ece_sweep', 'ks', 'ece_region'):
+        low, high = result['intervals'][key]
+        assert 0 <= low < high <= 1
+    for suffix in ('png', 'pdf'):
+        for name in ('reliability', 'regions'):
+            assert (tmp_path / f'{name}_test.{suffix}').stat().st_size > 5000
+
+
+def test_undefined_metrics_are_null(tmp_path):
+    measured([], output_dir=str(tmp_path))
+    text = (tmp_path / 'calibration_test.json').read_text()
+    assert json.loads(text, parse_constant=pytest.fail)['ece'] is None
+
+
+def test_prefix_keeps_test_sets_apart(tmp_path):
+    for prefix in ('ecssd', 'pascal/s'):
+        measured([sample(0)], prefix=prefix, output_dir=str(tmp_path))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [
+        'calibration_ecssd_test.json',
+        'calibration_pascal_s_test.json',
+    ]
+
+
+def test_without_a_run_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    measured([sample(0)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluator_hands_over_data_samples():
+    each = sample(3)
+    data = SegDataSample(metainfo=dict(img_path='3.jpg'))
+    data.seg_logits = PixelData(**each['seg_logits'])
+    data.gt_sem_seg = PixelData(**each['gt_sem_seg'])
+    evaluator = Evaluator(dict(type='mmseg.CalibrationMetric', draw=False))
+    evaluator.process([data])
+    assert evaluator.evaluate(1)['calib/ece'] == pooled([each])['ece']
+
+
+@pytest.mark.parametrize('channels', [1, 2])
+def test_runner_trains_validates_and_tests(toy, tmp_path, channels):
+    cfg = toy.config(tmp_path / 'run', channels=channels, log_level='ERROR')
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1, val_interval=1)
+    cfg.custom_hooks = []
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    logs = next((tmp_path / 'run').glob('*/calibration_val.json')).parent
+    # The validation of a training run is not drawn by default, a test is.
+    assert not list(logs.rglob('reliability*'))
+    metrics = runner.test()
+    assert 0 <= metrics['calib/ece'] <= 1
+    assert (logs / 'reliability_test.png').exists()
+    assert (logs / 'regions_test.png').exists()
+    for name in ('reliability', 'regions'):
+        assert len(list(logs.rglob(f'vis_image/{name}_test*.png'))) == 1
+    result, images = load_result(logs / 'calibration_test.json')
+    assert len(images) == 5 and result['num_pixels'] == 5 * 16 * 16
+    assert all(name.endswith('.png') for name in images.names)
+
+
+def test_drawing_in_training_on_request(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', log_level='ERROR')
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1, val_interval=1)
+    cfg.custom_hooks = []
+    cfg.val_evaluator = [dict(type='CalibrationMetric', draw=True, resamples=10)]
+    Runner.from_cfg(cfg).train()
+    assert list((tmp_path / 'run').rglob('vis_image/reliability_val_*.png'))

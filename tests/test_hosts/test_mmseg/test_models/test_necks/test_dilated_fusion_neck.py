@@ -1,0 +1,111 @@
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from torch.nn.functional import conv2d, interpolate, relu
+
+import mmaslp  # noqa: F401
+from mmaslp.hosts.mmseg.models.necks.dilated_fusion_neck import DilatedSum, ResidualUnit
+
+WIDTHS = (3, 5, 7)
+
+
+def make(**options):
+    init_default_scope('mmseg')
+    torch.manual_seed(0)
+    options = dict(in_channels=WIDTHS, channels=4, mid_channels=6, **options)
+    return MODELS.build(dict(type='DilatedFusionNeck', **options))
+
+
+def features(*sizes):
+    torch.manual_seed(1)
+    return tuple(torch.randn(2, width, *size) for width, size in zip(WIDTHS, sizes))
+
+
+@pytest.mark.parametrize(
+    'sizes',
+    [[(16, 12), (8, 6), (4, 3)], [(15, 13), (8, 7), (4, 4)], [(4, 4), (2, 2), (1, 1)]],
+)
+def test_result_has_four_times_the_finest_size(sizes):
+    (out,) = make(out_channels=8)(features(*sizes))
+    height, width = sizes[0]
+    assert out.shape == (2, 8, 4 * height, 4 * width)
+    assert (out >= 0).all() and out.any()
+
+
+def test_forward_by_its_formula():
+    """The same map from the weights alone, written as a list of operations."""
+    neck = make().double()
+    maps = tuple(x.double() for x in features((8, 8), (4, 4), (2, 2)))
+    weights = neck.state_dict()
+
+    def conv(name, x, dilation=1):
+        return conv2d(
+            x,
+            weights[f'{name}.weight'],
+            weights[f'{name}.bias'],
+            padding=dilation,
+            dilation=dilation,
+        )
+
+    def unit(name, x):
+        x = x.clamp(min=0)
+        return conv(f'{name}.conv2', conv(f'{name}.conv1', x).clamp(min=0)) + x
+
+    def double(x, align_corners):
+        return interpolate(
+            x, scale_factor=2, mode='bilinear', align_corners=align_corners
+        )
+
+    lateral = [
+        sum(
+            conv(f'laterals.{i}.convs.{j}', x, dilation)
+            for j, dilation in enumerate((3, 6, 12, 18))
+        )
+        for i, x in enumerate(maps)
+    ]
+    x = double(unit('units.2', lateral[2]), True)
+    x = double(unit('units.1', x + unit('skip_units.1', lateral[1])), True)
+    x = double(unit('units.0', x + unit('skip_units.0', lateral[0])), True)
+    expected = conv('out_conv', double(conv('mid_conv', x), False)).clamp(min=0)
+    torch.testing.assert_close(neck(maps)[0], expected)
+
+
+def test_residual_unit_adds_the_rectified_input():
+    unit = ResidualUnit(3)
+    for parameter in unit.parameters():
+        torch.nn.init.zeros_(parameter)
+    x = torch.randn(2, 3, 5, 5)
+    before = x.clone()
+    assert torch.equal(unit(x), relu(x))
+    assert torch.equal(x, before)
+
+
+def test_laterals_start_small():
+    std = DilatedSum(64, 64, (3, 6)).convs[1].weight.std().item()
+    assert std == pytest.approx(0.01, rel=0.05)
+
+
+def test_every_parameter_is_trained():
+    """An idle one, as the released network has, stops data-parallel training."""
+    neck = make()
+    neck(features((8, 8), (4, 4), (2, 2)))[0].sum().backward()
+    idle = [name for name, p in neck.named_parameters() if p.grad is None]
+    assert not idle
+
+
+def test_one_level_is_enough():
+    neck = MODELS.build(dict(type='DilatedFusionNeck', in_channels=[3], channels=4))
+    assert neck([torch.randn(1, 3, 4, 4)])[0].shape == (1, 32, 16, 16)
+
+
+@pytest.mark.parametrize('options', [dict(in_channels=[]), dict(dilations=())])
+def test_empty_arguments(options):
+    options = dict(type='DilatedFusionNeck', **{'in_channels': [3], **options})
+    with pytest.raises(ValueError, match='must be a list of integers'):
+        MODELS.build(options)
+
+
+def test_wrong_number_of_maps():
+    with pytest.raises(ValueError, match=r'3 in_channels.*gives 2 maps.*out_indices'):
+        make()(features((8, 8), (4, 4)))

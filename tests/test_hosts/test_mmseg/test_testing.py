@@ -1,0 +1,151 @@
+"""Several evaluations in one process."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.registry import HOOKS, RUNNERS
+from mmengine.runner import Runner
+
+import mmaslp  # noqa: F401
+from mmaslp.files.prob_maps import read_prob_map
+from mmaslp.hosts.mmseg.hooks import ProbMapHook
+from mmaslp.hosts.mmseg.metrics import CalibrationMetric
+from mmaslp.hosts.mmseg.temperature import apply_temperature
+from mmaslp.hosts.mmseg.testing import (
+    draw_predictions,
+    evaluate,
+    measures_calibration,
+    summary_table,
+    test_sets,
+)
+
+HUB = 'hub of test_testing'
+
+
+@HOOKS.register_module()
+class StopAtFirstImage(Hook):
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        raise KeyboardInterrupt
+
+
+@RUNNERS.register_module()
+class OneHubRunner(Runner):
+    """Always has the same message hub, as runs that begin in the same second."""
+
+    def build_message_hub(self, message_hub=None):
+        return super().build_message_hub(dict(name=HUB))
+
+
+@pytest.fixture
+def config(toy, tmp_path):
+    """Make the config of an untrained network that is to be tested."""
+
+    def make(work_dir):
+        cfg = toy.config(tmp_path / work_dir, custom_hooks=[])
+        path = tmp_path / 'x.pth'
+        if not path.is_file():
+            Runner.from_cfg(cfg).save_checkpoint(
+                str(tmp_path), path.name, save_optimizer=False
+            )
+        cfg.load_from = str(path)
+        return cfg
+
+    return make
+
+
+def test_equal_names_of_work_dirs_do_not_share(config):
+    hubs = []
+    for work_dir in ('a/run', 'b/run'):
+        cfg = config(work_dir)
+        cfg.visualizer = dict(
+            type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+        )
+        evaluate(cfg, test_sets(cfg))
+        # The log file and the picture of the diagram lie in the run's own folder.
+        assert list(Path(cfg.work_dir).rglob('*.log'))
+        assert list(Path(cfg.work_dir).rglob('vis_image/reliability*.png'))
+        hubs.append(MessageHub.get_current_instance())
+    assert hubs[0] is not hubs[1]
+
+
+def test_evaluators_in_any_form(config, monkeypatch):
+    cfg = config('run')
+    for kind in ('CalibrationMetric', 'mmseg.CalibrationMetric'):
+        cfg.test_evaluator = [dict(type=kind, bins=15)]
+        assert measures_calibration(cfg, None)
+        for evals in (['ece', 'ece'], None):
+            result = evaluate(cfg, test_sets(cfg), evals=evals)['test']
+            assert result['result']['settings']['bins'] == 15
+            assert (Path(result['folder']) / 'reliability_test.png').is_file()
+    # A class cannot be dumped on OpenMMLab, so that only the look-up is tested.
+    assert measures_calibration({'test_evaluator': dict(type=CalibrationMetric)}, None)
+    cfg.test_evaluator = None
+    assert not measures_calibration(cfg, None)
+    assert evaluate(cfg, test_sets(cfg), evals=['ece'])['test']['metrics']['acc'] >= 0
+    with pytest.raises(ValueError, match='nothing to measure: give --eval'):
+        evaluate(cfg, test_sets(cfg))
+
+
+def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', channels=2, custom_hooks=[])
+    runner = Runner.from_cfg(cfg)
+    torch.nn.init.constant_(runner.model.decode_head.conv_seg.weight, 0.0)
+    torch.nn.init.constant_(runner.model.decode_head.conv_seg.bias, 3.0)
+    runner.save_checkpoint(str(tmp_path), 'x.pth', save_optimizer=False)
+    cfg.load_from = str(tmp_path / 'x.pth')
+    cfg.test_evaluator = dict(type='CalibrationMetric', scores='logits')
+    maps = tmp_path / 'maps'
+    evaluate(cfg, test_sets(cfg), out_prob=str(maps))
+    assert all(abs(read_prob_map(m) - 0.5).max() < 1e-4 for m in maps.iterdir())
+    with pytest.raises(ValueError, match='bits must be one of 8, 16, got 12'):
+        ProbMapHook(str(maps), bits=12)
+
+
+def test_temperature_of_a_test_that_raised_is_forgotten(config):
+    cfg, divided = config('run'), config('run')
+    cfg.runner_type = divided.runner_type = 'OneHubRunner'
+    apply_temperature(divided, '3')
+    divided.custom_hooks.append(dict(type='StopAtFirstImage'))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(divided, test_sets(divided))
+    assert MessageHub.get_instance(HUB).get_info('temperature') == 3
+    results = evaluate(cfg, test_sets(cfg))
+    assert results['test']['result']['settings']['temperature'] is None
+
+
+def test_sets_without_objects_stay_out_of_the_mean():
+    results = {
+        'a': dict(metrics=dict(ece=0.1, acc=0.9), ood=False),
+        'b': dict(metrics=dict(ece=0.3, acc=0.9), ood=False),
+        'c': dict(metrics=dict(ece=0.9, acc=0.9), ood=True),
+    }
+    lines = [line.split() for line in summary_table(results, ['ece']).splitlines()]
+    assert lines[0][:2] == ['ece', 'acc']
+    assert [line[0] for line in lines[1:]] == ['a', 'b', 'mean', 'c']
+    assert float(lines[3][1]) == pytest.approx(0.2)
+
+
+def test_predictions_are_drawn_by_the_host(config):
+    cfg = config('run')
+    with pytest.raises(ValueError, match='--show and --show-dir need'):
+        draw_predictions(cfg, show=True)
+    cfg.default_hooks.visualization = dict(type='SegVisualizationHook')
+    cfg.visualizer = dict(type='SegLocalVisualizer')
+    draw_predictions(cfg, show=True, show_dir='shown', wait_time=0.5)
+    hook = cfg.default_hooks.visualization
+    assert (hook.draw, hook.show, hook.wait_time) == (True, True, 0.5)
+    assert cfg.visualizer.save_dir == 'shown'
+
+
+@pytest.mark.parametrize('key', ['test_sets', 'ood_sets'])
+@pytest.mark.parametrize('given', ['{}', ['a'], dict(a='folder')], ids=str)
+def test_named_sets_are_a_dict_of_data_sets(config, key, given):
+    cfg = config('a')
+    cfg[key] = given
+    with pytest.raises(ValueError, match=f'{key} must be a dict of data sets by name'):
+        test_sets(cfg)
+    cfg[key] = None
+    assert [each.name for each in test_sets(cfg)] == ['test']

@@ -1,0 +1,43 @@
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmaslp.hosts.mmseg.training import prepare_training, use_amp
+
+
+def test_mixed_precision():
+    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper')))
+    use_amp(cfg)
+    assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', loss_scale='dynamic')
+    use_amp(cfg)
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    cfg.optim_wrapper.type = 'ApexOptimWrapper'
+    with pytest.raises(ValueError, match='not ApexOptimWrapper'):
+        use_amp(cfg)
+
+
+def test_missing_data_is_seen_before_the_training(toy, tmp_path):
+    for part in ('train', 'val'):
+        cfg = toy.config(tmp_path / part)
+        cfg[f'{part}_dataloader'].dataset.data_root = 'nowhere'
+        with pytest.raises(FileNotFoundError, match='nowhere'):
+            prepare_training(cfg)
+
+
+def test_resuming_checks_the_latest_checkpoint(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    prepare_training(cfg).train()
+    latest = tmp_path / 'run' / 'epoch_3.pth'
+    assert prepare_training(cfg, resume=True)._resume
+    latest.write_bytes(latest.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r'epoch_3.pth is damaged .*epoch_2.pth'):
+        prepare_training(cfg, resume=True)
+    cfg.load_from = str(tmp_path / 'run' / 'epoch_2.pth')
+    runner = prepare_training(cfg, resume=True)
+    runner.load_or_resume()
+    assert (
+        runner.epoch == 2
+        and torch.isfinite(
+            torch.cat([p.flatten() for p in runner.model.parameters()])
+        ).all()
+    )

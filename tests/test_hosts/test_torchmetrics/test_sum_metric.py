@@ -1,0 +1,172 @@
+"""The contract of TorchMetrics, for all metrics."""
+
+import copy
+import doctest
+import pickle
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as multiprocessing
+
+torchmetrics = pytest.importorskip(
+    'torchmetrics', reason='needs the extra [integrations]'
+)
+
+from mmaslp.hosts.torchmetrics import (  # noqa: E402
+    BinaryCalibration,
+    BinaryRegionCalibration,
+    BinaryTemperature,
+)
+from tests.metric_samples import MAKERS, batches, equal, filled  # noqa: E402
+
+every_metric = pytest.mark.parametrize('make', MAKERS)
+
+
+@every_metric
+def test_update_compute_and_reset(make):
+    metric = filled(make)
+    figures = metric.compute()
+    assert all(value.shape == () for value in figures.values())
+    assert not next(iter(figures.values())).isnan()
+    for name in list(figures)[:2]:
+        one = make(name)
+        for batch in batches(make):
+            one.update(*batch)
+        assert one.compute() == figures[name]
+    metric.reset()
+    assert not any(state.any() for state in metric.metric_state.values())
+    for batch in batches(make):
+        metric.update(*batch)
+    assert equal(metric.compute(), figures)
+
+
+@every_metric
+def test_forward_gives_the_batch_and_keeps_the_sum(make):
+    metric = make()
+    for number, (preds, target) in enumerate(batches(make)):
+        assert equal(
+            metric(preds, target), filled(make, slice(number, number + 1)).compute()
+        )
+    assert equal(metric.compute(), filled(make).compute())
+
+
+@every_metric
+def test_merge_clone_and_pickle(make):
+    whole = filled(make).compute()
+    metric = filled(make, slice(0, 3))
+    metric.merge_state(filled(make, slice(3, None)))
+    assert equal(metric.compute(), whole)
+    clone = metric.clone()
+    clone.reset()
+    assert equal(metric.compute(), whole)
+    assert equal(pickle.loads(pickle.dumps(metric)).compute(), whole)
+    assert equal(copy.deepcopy(metric).compute(), whole)
+
+
+@every_metric
+def test_state_dict_holds_the_sums_if_asked(make):
+    metric = filled(make)
+    assert not metric.state_dict()
+    metric.persistent(True)
+    other = make()
+    other.persistent(True)
+    other.load_state_dict(metric.state_dict())
+    other.update(*next(iter(batches(make))))  # or TorchMetrics warns
+    metric.update(*next(iter(batches(make))))
+    assert equal(other.compute(), metric.compute())
+
+
+@every_metric
+def test_without_pixels_everything_is_nan_but_sums(make):
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        figures = make().compute()
+    left = {name for name, value in figures.items() if not value.isnan()}
+    assert left <= {'count'}
+
+
+@every_metric
+def test_plot(make):
+    metric = filled(make)
+    figure, axes = metric.plot()
+    assert figure is not None and axes is not None
+    metric.plot([metric.compute()] * 2)
+    matplotlib = pytest.importorskip('matplotlib.pyplot')
+    matplotlib.close('all')
+
+
+@every_metric
+def test_scripting_is_refused(make):
+    with pytest.raises(NotImplementedError, match='script the network without'):
+        torch.jit.script(make())
+
+
+@every_metric
+def test_sums_survive_other_types_of_the_module(make):
+    metric = filled(make)
+    before = {name: state.clone() for name, state in metric.metric_state.items()}
+    torch.nn.ModuleList([metric]).half().to(torch.bfloat16).double()
+    metric.set_dtype(torch.float16)
+    assert equal(metric.metric_state, before)
+    assert {value.dtype for value in metric.compute().values()} == {torch.float16}
+
+
+@pytest.mark.parametrize(
+    ('make', 'arguments', 'message'),
+    [
+        (BinaryCalibration, dict(metric='eze'), 'metric must be one of ece, oe'),
+        (BinaryCalibration, dict(mode='all'), 'mode must be one of .*positive'),
+        (BinaryCalibration, dict(bins=0), 'bins'),
+        (BinaryRegionCalibration, dict(edges=[2, 1]), 'ascending'),
+        (BinaryRegionCalibration, dict(metric='region9_gap'), 'region4_gap'),
+        (BinaryTemperature, dict(metric='T'), 'metric must be one of temperature'),
+    ],
+)
+def test_wrong_arguments(make, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(**arguments)
+
+
+def test_examples():
+    extra = dict(torch=torch)
+    for make in MAKERS:
+        module = sys.modules[make.__module__]
+        found = doctest.testmod(module, extraglobs=extra)
+        assert found.attempted > 1 and not found.failed
+
+
+def measure(rank, world, port, queue):
+    torch.distributed.init_process_group(
+        'gloo', f'tcp://127.0.0.1:{port}', rank=rank, world_size=world
+    )
+    # Another number of batches in each process.
+    part = slice(0, 1) if rank == 0 else slice(1, None)
+    metrics = [filled(make, part) for make in MAKERS]
+    results = [
+        {name: value.item() for name, value in metric.compute().items()}
+        for metric in metrics
+    ]
+    queue.put((rank, results, [metric.measured() for metric in metrics[:2]]))
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_equal_one_bit_by_bit(free_port):
+    context = multiprocessing.get_context('fork')
+    queue = context.SimpleQueue()
+    workers = [
+        context.Process(target=measure, args=(rank, 2, free_port, queue))
+        for rank in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    answers = [queue.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    one = [filled(make) for make in MAKERS]
+    expected = [{k: v.item() for k, v in metric.compute().items()} for metric in one]
+    for _, results, measured in answers:
+        np.testing.assert_equal(results, expected)  # nan equals nan
+        np.testing.assert_equal(measured, [metric.measured() for metric in one[:2]])

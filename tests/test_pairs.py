@@ -1,0 +1,67 @@
+import doctest
+
+import numpy as np
+import pairs as module
+import pytest
+import torch
+from PIL import Image
+
+from examples.pairs import BinaryPairs, load_splits
+
+KINDS = ('images', 'masks')
+
+
+def write(folder, names, masks=None):
+    rng = np.random.default_rng(0)
+    for kind in ('images', 'masks'):
+        (folder / kind).mkdir(parents=True)
+    for name in names:
+        image = rng.integers(0, 255, (20, 30, 3), np.uint8)
+        Image.fromarray(image).save(folder / 'images' / f'{name}.jpg')
+    for name in names if masks is None else masks:
+        mask = np.zeros((20, 30), np.uint8)
+        mask[5:15, 6:24] = 255
+        Image.fromarray(mask).save(folder / 'masks' / f'{name}.png')
+
+
+def test_built_in_images_are_those_of_the_registered_set(tmp_path):
+    make = pytest.importorskip(
+        'mmaslp.hosts.mmseg.datasets.synthetic'
+    ).make_synthetic_sod
+    number = dict(train=5, val=1, test=1, ood=1)
+    make(tmp_path / 'set', size=32, num_images=number, wrong_share=0.08)
+    drawn = BinaryPairs.built_in('train', number=5, size=32)
+    for i in range(5):
+        path = tmp_path / 'set' / 'train' / '{}' / f'{i:05d}.png'
+        image, mask = (np.array(Image.open(str(path).format(k))) for k in KINDS)
+        assert np.array_equal(drawn.images[i].permute(1, 2, 0), image)
+        assert np.array_equal(drawn.masks[i, 0] * 255, mask)
+
+
+def test_a_folder(tmp_path):
+    for split in ('train', 'val', 'test'):
+        write(tmp_path / split, ['b', 'a'])
+    data = load_splits(tmp_path, size=16)
+    assert list(data) == ['train', 'val', 'test']
+    assert data['val'].names == ['val/a', 'val/b']
+    item = data['train'][1]
+    assert item['image'].shape == (3, 16, 16) and item['image'].dtype == torch.float32
+    assert item['image'].min() >= -1 and item['image'].max() <= 1
+    assert item['mask'].unique().tolist() == [0, 1]
+    assert item['mask'].mean() == pytest.approx(0.3, abs=0.07)
+
+
+def test_an_image_without_mask(tmp_path):
+    write(tmp_path, ['a', 'b'], masks=['a'])
+    with pytest.raises(ValueError, match=r'1 of 2 images have no mask .* such as b'):
+        BinaryPairs.from_folder(tmp_path)
+
+
+def test_a_folder_without_images(tmp_path):
+    with pytest.raises(ValueError, match='images holds no image: give a folder'):
+        BinaryPairs.from_folder(tmp_path)
+
+
+def test_examples():
+    found = doctest.testmod(module)
+    assert found.attempted > 1 and not found.failed

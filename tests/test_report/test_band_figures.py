@@ -1,0 +1,79 @@
+import doctest
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from mmaslp.files.results import load_result, save_result
+from mmaslp.report import bands as regions
+from mmaslp.report.bands import region_figure
+from mmaslp.report.reliability import figure_array
+from mmaslp.report.style import OVER, UNDER
+from mmaslp.report.text_table import metric_text
+
+# Not importable by name under pytest's importlib mode.
+helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
+section = helper.section
+
+
+def test_example():
+    assert doctest.testmod(regions).failed == 0
+
+
+@pytest.mark.parametrize(('gain', 'colour'), [(4.0, OVER), (0.3, UNDER)])
+def test_gaps_have_the_colour_of_their_side(gain, colour):
+    result = section(gain, 30)['result']
+    axes = region_figure({'a': result}).axes
+    for k, border in enumerate(('predicted', 'true')):
+        columns = result['regions'][border]
+        bars = axes[k].patches
+        assert {to_hex(bar.get_edgecolor()) for bar in bars} == {colour}
+        gaps = [abs(gap) for gap in columns['gap'] if gap == gap]
+        assert [bar.get_height() for bar in bars] == pytest.approx(gaps)
+        shares = [bar.get_height() for bar in axes[2 + k].patches]
+        assert shares == pytest.approx(columns['share'])
+        drawn = [line.get_ydata() for line in axes[k].lines]
+        for values, key in zip(drawn, ('accuracy', 'confidence')):
+            assert values == pytest.approx([v for v in columns[key] if v == v])
+
+
+@pytest.mark.parametrize('number', [0, 1, 4])
+def test_diagrams_of_any_size(number):
+    result = section(number=number)['result']
+    one = figure_array(region_figure({'a': result}), 60)
+    two = figure_array(region_figure(dict.fromkeys('ab', result)), 60)
+    assert one.dtype == np.uint8 and abs(two.shape[1] - 2 * one.shape[1]) <= 3
+    texts = [
+        t.get_text()
+        for axes in region_figure({'a': result}).axes[:2]
+        for t in axes.texts
+    ]
+    assert texts[0].startswith(f'ece_region {metric_text(result["ece_region"])}')
+    assert texts[1].startswith('ece_region_true ')
+    assert ('[' in texts[0]) == (number > 1)
+
+
+def test_one_border_alone():
+    result = section(number=4)['result']
+    axes = region_figure({'a': result, 'b': result}, borders=['true']).axes
+    assert [a.get_xlabel().split(' in ')[0] for a in axes[2:]] == [
+        'distance from the true border\nin units of √(height · width) / 64 px'
+    ] * 2
+    assert all(a.texts[0].get_text().startswith('ece_region_true ') for a in axes[:2])
+
+
+def test_results_from_a_file(tmp_path):
+    save_result(tmp_path / 'r.json', section(number=3)['result'])
+    result = load_result(tmp_path / 'r.json')[0]
+    assert None in result['regions']['predicted']['gap']
+    assert figure_array(region_figure({'a': result}), 40).size
+
+
+def test_what_cannot_be_drawn():
+    with pytest.raises(ValueError, match='at least one result'):
+        region_figure({})
+    with pytest.raises(ValueError, match='b has no regions: they are measured for two'):
+        region_figure({'b': section(mode='positive')['result']})
