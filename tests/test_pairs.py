@@ -25,9 +25,7 @@ def write(folder, names, masks=None):
 
 
 def test_built_in_images_are_those_of_the_registered_set(tmp_path):
-    make = pytest.importorskip(
-        'mmaslp.hosts.mmseg.datasets.synthetic'
-    ).make_synthetic_sod
+    make = pytest.importorskip('mmaslp.files.synthetic').make_synthetic_sod
     number = dict(train=5, val=1, test=1, ood=1)
     make(tmp_path / 'set', size=32, num_images=number, wrong_share=0.08)
     drawn = BinaryPairs.built_in('train', number=5, size=32)

@@ -11,8 +11,7 @@ Example:
 import argparse
 from functools import partial
 
-from ..files.prepare import SETS, prepare_dataset
-from ..files.splitting import Split
+from ..files.prepare import SETS, Split, prepare_dataset
 
 __all__ = ['add_arguments', 'run']
 
@@ -43,9 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--test-ratio', type=float, default=0.2, help='folder: share of test images'
     )
     parser.add_argument('--seed', type=int, default=0, help='of the random split')
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument('--copy', action='store_true', help='copy the files (default)')
-    how.add_argument('--symlink', action='store_true', help='link to the source files')
     parser.add_argument(
         '--skip-bad',
         action='store_true',
@@ -61,7 +57,6 @@ def run(args: argparse.Namespace) -> None:
         args.out,
         list_file=args.list,
         split=Split(args.val_list, args.val_ratio, args.test_ratio, args.seed),
-        symlink=args.symlink,
         skip_bad=args.skip_bad,
         report=_ignore if args.quiet else partial(print, flush=True),
     )

@@ -1,9 +1,8 @@
 """Which image belongs to which mask, by name."""
 
+import os
 import os.path as osp
 from collections.abc import Collection, Mapping, Sequence
-
-from mmengine import fileio
 
 __all__ = [
     'IMAGE_SUFFIXES',
@@ -48,15 +47,13 @@ def tell_apart(
 def list_stems(
     folder: str,
     suffix: str | tuple[str, ...] | None = None,
-    backend_args: dict | None = None,
 ) -> dict[str, str]:
     """List the images of a folder and its sub-folders.
 
     Args:
-        folder (str): The folder, on any backend of mmengine.
+        folder (str): The folder.
         suffix (str | tuple[str, ...], optional): What the names end with, compared
             without case. Defaults to None, any of ``IMAGE_SUFFIXES``.
-        backend_args (dict, optional): The backend. Defaults to None, from the path.
 
     Returns:
         dict[str, str]: From name without suffix to name, both relative to the
@@ -67,15 +64,18 @@ def list_stems(
         ValueError: It holds no image, or two images whose names differ only in the
             suffix.
     """
-    if not fileio.isdir(folder, backend_args=backend_args):
+    if not osp.isdir(folder):
         raise FileNotFoundError(f'no such folder: {osp.abspath(folder)}')
     suffixes = (suffix,) if isinstance(suffix, str) else suffix or IMAGE_SUFFIXES
     found: dict[str, str] = {}
     twice = []
-    names = fileio.list_dir_or_file(
-        folder, list_dir=False, recursive=True, backend_args=backend_args
+    names = (
+        osp.relpath(osp.join(place, name), folder).replace(os.sep, '/')
+        for place, _, entries in os.walk(folder, followlinks=True)
+        for name in entries
+        if not name.startswith('.')
     )
-    for name in sorted(name.replace('\\', '/') for name in names):
+    for name in sorted(names):
         stem = strip_suffix(name, suffixes)
         if stem is None:
             continue
@@ -111,7 +111,6 @@ def strip_suffix(name: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> str |
 def read_list(
     path: str,
     suffixes: tuple[str, ...] = IMAGE_SUFFIXES,
-    backend_args: dict | None = None,
 ) -> list[str]:
     """Read a list file with one image name per line.
 
@@ -121,7 +120,6 @@ def read_list(
         path (str): The list file.
         suffixes (tuple[str, ...]): The suffixes that are cut. Defaults to
             ``IMAGE_SUFFIXES``.
-        backend_args (dict, optional): The backend. Defaults to None, from the path.
 
     Returns:
         list[str]: Names without suffix, in the order of the file.
@@ -130,10 +128,11 @@ def read_list(
         FileNotFoundError: There is no such file.
         ValueError: It is empty, is not UTF-8 text, or names an image twice.
     """
-    if not fileio.isfile(path, backend_args=backend_args):
+    if not osp.isfile(path):
         raise FileNotFoundError(f'no such list file: {osp.abspath(path)}')
     try:
-        text = fileio.get(path, backend_args=backend_args).decode('utf-8-sig')
+        with open(path, encoding='utf-8-sig') as file:
+            text = file.read()
     except UnicodeDecodeError as error:
         raise ValueError(f'{path}: not a text file ({error})') from error
     names = [line.strip() for line in text.splitlines() if line.strip()]

@@ -15,11 +15,11 @@ import pytest
 import torch
 from mmaslp.apis.level_report import show_levels
 from mmaslp.apis.levels import wrong_images
+from mmaslp.files.archives import extract
 from mmengine.runner import Runner
 
 from mmaslp.core.measure.fine_bins import FineBins
 from mmaslp.files import archives
-from mmaslp.files.archives import extract
 from mmaslp.files.prob_maps import read_prob_map
 from mmaslp.files.results import load_result
 from mmaslp.files.temperature_file import load_temperature

@@ -24,7 +24,6 @@ from mmaslp.files.masks import read_binary_mask
 from mmaslp.files.prepare import prepare_dataset
 from mmaslp.files.prob_maps import read_prob_map
 from mmaslp.files.results import load_result, save_result
-from mmaslp.files.splitting import Split
 from mmaslp.hosts.mmseg.checks.config import check_config, check_testing
 from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
@@ -166,8 +165,6 @@ REFUSED = [
         'num_images of train',
     ),
     (mmaslp.SyntheticSODDataset, dict(wrong_share=8, lazy_init=True), 'wrong_share'),
-    (Split(seed=1.5).check, dict(with_test=True), 'seed must be an integer'),
-    (Split(val_ratio='0.2').check, dict(with_test=True), '--val-ratio'),
     (mmaslp.DilatedFusionNeck, dict(in_channels=[4], dilations=[0]), 'dilations'),
     (mmaslp.DilatedFusionNeck, dict(in_channels='48'), 'in_channels'),
 ]

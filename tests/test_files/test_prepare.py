@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from mmaslp.files.masks import read_binary_mask
-from mmaslp.files.prepare import prepare_dataset
-from mmaslp.files.splitting import Split
+from mmaslp.files.prepare import Split, prepare_dataset
 from mmaslp.hosts.mmseg.datasets import SODDataset
 
 NAMES = [f'n{i:02d}' for i in range(20)]
@@ -86,19 +85,14 @@ def test_interrupted_run_is_taken_up(duts, tmp_path, monkeypatch):
         ('hku-is', 'HKU-IS', 'HKU-IS/imgs', 'HKU-IS/gt'),
     ],
 )
-@pytest.mark.parametrize('symlink', [False, True])
-def test_test_sets_from_folders(
-    tmp_path, name, layout, images, masks, symlink, write_pairs
-):
+def test_test_sets_from_folders(tmp_path, name, layout, images, masks, write_pairs):
     source = tmp_path / 'source'
     write_pairs(source, NAMES, images, masks)
     before = snapshot(source)
-    run(name, [source], tmp_path / 'data', symlink=symlink)
+    run(name, [source], tmp_path / 'data')
     assert snapshot(source) == before
     dataset = SODDataset(str(tmp_path / 'data'), layout=layout)
     assert len(dataset) == 20
-    path = dataset.get_data_info(0)['img_path']
-    assert os.path.islink(path) == symlink
     assert read_binary_mask(dataset.get_data_info(0)['seg_map_path']).mean() == 0.5
 
 
@@ -211,9 +205,8 @@ def test_bad_splits(duts, tmp_path):
     )
     assert '1 of 2' in message and 'other' in message
     assert not (tmp_path / 'o' / 'DUTS-TR').exists()
-    assert 'leave something' in fail(
-        'duts', [duts], tmp_path / 'p', split=Split(val_ratio=1)
-    )
+    with pytest.raises(ValueError, match='leave something'):
+        Split(val_ratio=1)
 
 
 def test_synthetic(tmp_path):
@@ -225,10 +218,5 @@ def test_progress_goes_where_it_is_asked_for(tmp_path, write_pairs, capsys):
     write_pairs(tmp_path / 'mine', NAMES)
     lines = []
     run('folder', [tmp_path / 'mine'], tmp_path / 'out', report=lines.append)
-    assert lines[0] == 'folder: checking 20 images'
     assert lines[-1] == f'folder: 20 pairs in {tmp_path / "out"}'
     assert capsys.readouterr().out == ''
-
-
-def test_unknown_sets(tmp_path):
-    assert 'known are duts' in fail('coco', [tmp_path], tmp_path / 'out')

@@ -3,13 +3,12 @@
 import os.path as osp
 from typing import Any
 
-from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
 from ....core.argument_checks import check_bool, check_path, check_text, optional
 from ....files.layouts import find_folders, get_layout
-from ....files.masks import decode_binary_mask
+from ....files.masks import read_binary_mask
 from ....files.pairing import (
     IMAGE_SUFFIXES,
     check_partners,
@@ -56,8 +55,6 @@ class SODDataset(BaseDataset):
         metainfo (dict, optional): May rename the two classes. Defaults to None.
         reduce_zero_label (bool): Accepted for shared configs; must be False. Defaults
             to False.
-        backend_args (dict, optional): mmengine's file backend; needs ``data_prefix``
-            if it is not the local disk. Defaults to None.
         **kwargs: ``pipeline``, ``indices``, ``test_mode``, ``serialize_data``,
             ``lazy_init``, ``filter_cfg``, ``max_refetch`` of
             :class:`mmengine.dataset.BaseDataset`.
@@ -89,7 +86,6 @@ class SODDataset(BaseDataset):
         empty_masks: bool = False,
         metainfo: dict | None = None,
         reduce_zero_label: bool = False,
-        backend_args: dict | None = None,
         **kwargs: Any,
     ) -> None:
         if check_bool('reduce_zero_label', reduce_zero_label):
@@ -120,7 +116,6 @@ class SODDataset(BaseDataset):
         self.img_suffix = img_suffix
         self.seg_map_suffix = seg_map_suffix
         self.empty_masks = empty_masks
-        self.backend_args = backend_args
         super().__init__(
             data_root=data_root or '',
             ann_file=ann_file,
@@ -157,18 +152,18 @@ class SODDataset(BaseDataset):
         image_suffix, mask_suffix = tell_apart(
             image_folder, mask_folder, self.img_suffix, self.seg_map_suffix
         )
-        images = list_stems(image_folder, image_suffix, self.backend_args)
+        images = list_stems(image_folder, image_suffix)
         if self.ann_file:
             known = (
                 (self.img_suffix, *IMAGE_SUFFIXES)
                 if self.img_suffix
                 else IMAGE_SUFFIXES
             )
-            stems = read_list(self.ann_file, known, self.backend_args)
+            stems = read_list(self.ann_file, known)
             images = select(images, stems, self.ann_file, image_folder)
         masks = {}
         if not self.empty_masks:
-            masks = list_stems(mask_folder, mask_suffix, self.backend_args)
+            masks = list_stems(mask_folder, mask_suffix)
             check_partners(
                 images, masks, image_folder, mask_folder, strict=not self.ann_file
             )
@@ -195,9 +190,7 @@ class SODDataset(BaseDataset):
         path = self.get_data_info(idx)['seg_map_path']
         if path is None:
             return [0]
-        mask = decode_binary_mask(
-            fileio.get(path, backend_args=self.backend_args), path
-        )
+        mask = read_binary_mask(path)
         return sorted({int(mask.min()), int(mask.max())})
 
     def _folders(self) -> tuple[str, str | None]:

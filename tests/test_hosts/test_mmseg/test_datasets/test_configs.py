@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
-from mmaslp.hosts.mmseg.datasets import make_synthetic_sod
+from mmaslp.files.synthetic import make_synthetic_sod
 
 BASE = Path(__file__).resolve().parents[4] / 'configs' / '_base_' / 'datasets'
 

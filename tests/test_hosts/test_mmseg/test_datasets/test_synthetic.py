@@ -6,9 +6,10 @@ import pytest
 from mmseg.registry import DATASETS
 from PIL import Image
 
+from mmaslp.files import synthetic as module
 from mmaslp.files.masks import read_binary_mask
-from mmaslp.hosts.mmseg.datasets import SyntheticSODDataset, make_synthetic_sod
-from mmaslp.hosts.mmseg.datasets import synthetic as module
+from mmaslp.files.synthetic import make_synthetic_sod
+from mmaslp.hosts.mmseg.datasets import SyntheticSODDataset
 
 SMALL = dict(size=32, num_images=dict(train=12, val=3, test=4, ood=5))
 
@@ -87,12 +88,12 @@ def test_other_settings_and_foreign_folders_are_refused(tmp_path):
 
 
 def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
-    def stop(split):
-        if split == 'test':
-            raise KeyboardInterrupt
+    def stop(split, *args, **settings):
+        raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        make_synthetic_sod(str(tmp_path / 'set'), **SMALL, progress=stop)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, 'draw_split', stop)
+        make_synthetic_sod(str(tmp_path / 'set'), **SMALL)
     assert os.listdir(tmp_path) == []
     make_synthetic_sod(str(tmp_path / 'set'), **SMALL)
     assert os.listdir(tmp_path) == ['set']
