@@ -9,7 +9,7 @@ Example:
 
 import argparse
 
-from ..hosts.mmseg.doctor import diagnose
+from ..hosts.mmseg.doctor import examine
 from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'run']
@@ -21,5 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the findings."""
-    return diagnose(args.config)
+    """Print the findings; 1 if there is an error."""
+    findings = examine(args.config)
+    print(*findings, sep='\n')
+    errors = sum(finding.level == 'error' for finding in findings)
+    print(f'{errors} error{"" if errors == 1 else "s"}')
+    return 1 if errors else 0

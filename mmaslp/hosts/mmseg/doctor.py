@@ -1,86 +1,140 @@
-"""``mmaslp doctor [CONFIG]``, will the plugin work here?
+"""Whether the plugin will work here: the environment, and a config that is built."""
 
-It lists the host (MMSegmentation), versions and known incompatibilities. For a config
-it also lists what does not work or is measured wrongly. Each finding comes with the
-command to run or the line to change. The exit code is 1 if there is an error, else 0.
-"""
-
-import argparse
-import sys
-from collections.abc import Sequence
+import copy
+import tempfile
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from typing import Any
 
 from .checks.environment import check_environment, has_ops, installed_versions
 from .checks.findings import Finding
 
-__all__ = ['diagnose', 'examine', 'main']
+__all__ = ['examine']
 
 
 def examine(config: str | None) -> list[Finding]:
-    """Check the environment, and a config if one is given."""
+    """Check the environment; build what a config says and check that.
+
+    Args:
+        config (str, optional): A config file; None checks the environment alone.
+
+    Returns:
+        list[Finding]: What was found.
+    """
     findings = check_environment(installed_versions(), has_ops())
-    broken = any(finding.level == 'error' for finding in findings)
-    if not broken:
-        findings += _import_host()
+    if not _has_error(findings):
+        findings += _import_mmseg()
     if config is None:
         return findings
-    if broken:
-        return [
-            *findings,
-            Finding('note', f'{config} was not read: mend the host first'),
-        ]
+    if _has_error(findings):
+        text = f'{config} was not read: mend the environment first'
+        return [*findings, Finding('note', text)]
     return findings + _examine_config(config)
 
 
-def _import_host() -> list[Finding]:
+def _has_error(findings: list[Finding]) -> bool:
+    return any(finding.level == 'error' for finding in findings)
+
+
+def _import_mmseg() -> list[Finding]:
     try:
         import mmseg.models  # noqa: F401
     except Exception as error:
-        return [Finding('error', f'the host cannot be imported: {error!r}')]
+        text = f'MMSegmentation cannot be imported: {error!r}'
+        return [Finding('error', text)]
     return []
 
 
 def _examine_config(config: str) -> list[Finding]:
-    from .checks.config import check_config, check_data
-    from .checks.config_data import build_datasets, examine_data, iters_per_epoch
     from .config import load_config
 
     try:
         cfg = load_config(config)
     except Exception as error:
         return [Finding('error', f'{config} cannot be read: {error}')]
-    datasets, findings = build_datasets(cfg)
-    findings += check_config(cfg, iters_per_epoch(cfg, datasets.get('train')))
-    findings += check_data(cfg) + examine_data(cfg, datasets)
-    if not any(finding.level in ('error', 'warning') for finding in findings):
-        findings.append(Finding('ok', f'{config} works with the plugin'))
+    findings = [*_imports(cfg)]
+    with tempfile.TemporaryDirectory() as folder:
+        findings += _build_and_check(cfg, folder)
+    if all(finding.level not in ('error', 'warning') for finding in findings):
+        findings.append(Finding('ok', f'what was built of {config} works'))
     return findings
 
 
-def diagnose(config: str | None = None) -> int:
-    """Print the findings.
-
-    Args:
-        config (str, optional): A config to check too. Defaults to None.
-
-    Returns:
-        int: The exit code: 1 if there is an error, else 0.
-    """
-    findings = examine(config)
-    for finding in findings:
-        print(finding)
-    errors = sum(finding.level == 'error' for finding in findings)
-    print(f'{errors} error(s)' if errors else 'no error')
-    return 1 if errors else 0
+def _imports(cfg: Any) -> Iterator[Finding]:
+    imports = cfg.get('custom_imports') or {}
+    names = imports.get('imports', []) if isinstance(imports, dict) else imports
+    names = [names] if isinstance(names, str) else names
+    if not any(name.split('.')[0] == 'mmaslp' for name in names):
+        yield Finding(
+            'error',
+            'the config does not import the plugin, so its types are unknown',
+            "custom_imports = dict(imports=['mmaslp'])",
+        )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Read the command line and print the findings; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog='python -m mmaslp.hosts.mmseg.doctor', description=__doc__.split('\n')[0]
-    )
-    parser.add_argument('config', nargs='?', help='config file to check')
-    return diagnose(parser.parse_args(argv).config)
+def _build_and_check(cfg: Any, folder: str) -> list[Finding]:
+    """Build the parts of a run in a folder that is thrown away, and look at them."""
+    from .checks.run import check_run
+    from .runs import build_runner, name_run
+
+    cfg = copy.deepcopy(cfg)
+    cfg.update(work_dir=folder, load_from=None, resume=False, log_level='ERROR')
+    cfg._format_python_code = False  # formatting takes seconds
+    if cfg.get('visualizer'):
+        cfg.visualizer.vis_backends = []
+    name_run(cfg, 'doctor')
+    findings: list[Finding] = []
+    runner = _try('', lambda: build_runner(cfg), findings)
+    if runner is None:
+        return findings
+    built = []
+    for split in ('train', 'val', 'test'):
+        if cfg.get(f'{split}_dataloader') is None:
+            continue
+        place, loop = f'{split}_dataloader', f'{split}_loop'
+        if _try(place, lambda name=loop: getattr(runner, name), findings) is not None:
+            built.append(split)
+    if cfg.get('optim_wrapper'):
+        optim = _try('optim_wrapper', lambda: _optim_wrapper(runner), findings)
+        runner.optim_wrapper = optim or runner.optim_wrapper
+    findings += check_run(runner, built)
+    return findings
 
 
-if __name__ == '__main__':
-    sys.exit(main())
+def _try(place: str, build: Callable[[], Any], findings: list[Finding]) -> Any:
+    """Build a part; a failure becomes a finding."""
+    try:
+        return build()
+    except FileNotFoundError as error:
+        where = f'{place}: ' if place else ''
+        findings.append(Finding('note', f'{where}{error}', 'make the data first'))
+    except Exception as error:  # parts of others raise what they like
+        where = f'{place}: ' if place else ''
+        text = str(error.args[0]) if error.args else repr(error)
+        findings.append(Finding('error', where + text, _near(text)))
+    return None
+
+
+def _optim_wrapper(runner: Any) -> Any:
+    from mmseg.registry import OPTIMIZERS
+
+    kind = (runner.optim_wrapper.get('optimizer') or {}).get('type')
+    if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
+        raise KeyError(f'{kind} is not in the registry of optimizers')
+    return runner.build_optim_wrapper(runner.optim_wrapper)
+
+
+def _near(text: str) -> str:
+    """The nearest registered name, where MMEngine says that one is unknown."""
+    import mmseg.registry as registries
+
+    words = text.split(' is not in the ')
+    if len(words) < 2:
+        return ''
+    known: list[str] = []
+    for registry in vars(registries).values():
+        while registry is not None and hasattr(registry, 'module_dict'):
+            known += registry.module_dict
+            registry = registry.parent
+    near = get_close_matches(words[0].split()[-1].split('.')[-1], known, 1)
+    return f'did you mean {near[0]}?' if near else ''

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from ...files.outputs import check_folder
-from .checks.parts import is_type
+from .config_parts import is_type
 from .datasets.listing import data_folders
 
 __all__ = ['check_folders', 'folder_of_set', 'results_folder']

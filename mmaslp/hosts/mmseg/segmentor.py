@@ -8,8 +8,7 @@ import torch
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import Tensor
 
-from .checks.heads import no_pixel_logits
-from .checks.parts import type_name
+from .checks.model import no_pixel_logits
 
 __all__ = ['check_binary', 'find_segmentor', 'replaced', 'two_channels']
 
@@ -35,9 +34,9 @@ def find_segmentor(model: Any) -> tuple[Any, BaseTTAModel | None]:
         model = model.module
     head = getattr(model, 'decode_head', None)
     for place, part in (('model', model), ('model.decode_head', head)):
-        finding = no_pixel_logits(type_name(part), place)
+        finding = no_pixel_logits(part, place, 'nothing can calibrate it')
         if finding is not None:
-            raise finding.exception()
+            raise ValueError(finding.sentence())
     if not hasattr(model, 'postprocess_result'):
         raise ValueError(
             f'{type(model).__name__} has no postprocess_result, where a temperature '

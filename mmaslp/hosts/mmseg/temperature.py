@@ -1,7 +1,6 @@
 """Fitting the temperature of a checkpoint on the validation set."""
 
 import copy
-import logging
 import os.path as osp
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -10,7 +9,6 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import all_reduce, is_main_process
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ...core.measure.border_temperature import (
@@ -30,9 +28,8 @@ from ...files.temperature_file import (
     write_temperature,
 )
 from ...report.text_table import format_table
-from .checks.data import same_images
-from .checks.parts import is_type, metrics_of
 from .config import check_checkpoint
+from .config_parts import is_type, metrics_of
 from .divided_scores import divided_scores
 from .runs import build_runner, name_run
 from .safe_loading import safe_loading
@@ -105,13 +102,6 @@ def fit_checkpoint(
     )
     with safe_loading(trust_checkpoint):
         histograms, num_images = collect_logits(cfg, regions)
-    if same_images(cfg, 'test', 'val'):
-        print_log(
-            'test_dataloader has the images of val_dataloader: after this fit its '
-            'metrics are not those of unseen images',
-            logger='current',
-            level=logging.WARNING,
-        )
     record = dict(
         fit_record(histograms, num_images),
         config=osp.basename(cfg.filename or ''),

@@ -17,13 +17,11 @@ from mmseg.registry import DATASETS
 from ...files.atomic_write import atomic_write
 from ...files.sod_measures import SOD_COLUMNS
 from ...report.text_table import format_table, with_mean
-from .checks.config import check_testing
-from .checks.findings import Finding
-from .checks.logged_findings import report_findings
-from .checks.parts import is_type, metrics_of
+from .checks.findings import Finding, report_findings
+from .checks.run import check_run
 from .checks.validation import no_foreground
 from .config import check_checkpoint
-from .datasets.examining import ignored_objects
+from .config_parts import is_type, metrics_of
 from .metrics import CalibrationMetric
 from .result_folders import check_folders, folder_of_set, results_folder
 from .runs import build_runner, name_run
@@ -172,7 +170,6 @@ def evaluate(
             masks do not serve, nothing is measured, or a folder of outputs holds images
             or masks of the data.
     """
-    report_findings(check_testing(cfg, tta))
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from, trust_checkpoint)
     datasets = {each.name: each.dataset for each in sets}
@@ -204,8 +201,7 @@ def _evaluate(
         )
         runner = build_runner(run)
         watch_weights(runner, cfg.get('load_from'), strict=True)
-        dataset = runner.test_loop.dataloader.dataset
-        report_findings(ignored_objects(dataset, f'{test_set.name}.dataset'))
+        report_findings(check_run(runner, ('test',)))
         if out_prob is not None:
             maps = folder_of_set(out_prob, test_set.name, several)
             measure = [m for m in run.test_evaluator if is_type(m, 'CalibrationMetric')]

@@ -9,11 +9,9 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from .checks.config import check_training
-from .checks.logged_findings import report_findings
+from .checks.findings import report_findings
+from .checks.run import check_run
 from .config import check_checkpoint, newest_checkpoint
-from .datasets.examining import dataset_of, examine_datasets
-from .hooks import ASLPHook
 from .runs import build_runner
 from .safe_loading import safe_loading
 from .weights import watch_weights
@@ -108,16 +106,9 @@ def prepare_training(
     _check_folders(folders, start, resume, overwrite)
     if start is not None:
         check_checkpoint(start, trust_checkpoint, resume)
-    findings = check_training(cfg)
-    refused = [finding for finding in findings if finding.level == 'error']
-    report_findings(refused)  # before anything is built
     runner = build_runner(cfg)
-    report_findings(findings)
+    report_findings(check_run(runner, ('train', 'val')))
     runner.register_hook(_KeepOtherBest(folders))
-    # They build the data sets, so a missing folder is reported here too.
-    loops = runner.train_loop, runner.val_loop
-    if not any(isinstance(hook, ASLPHook) for hook in runner.hooks):  # which does so
-        report_findings(examine_datasets(*map(dataset_of, loops)))
     watch_weights(runner, start, strict=resume)
     if overwrite and process_rank(cfg.get('launcher')) == 0:
         for folder in folders:

@@ -1,107 +1,155 @@
-"""Checks of the data of a config: labels, folders, and the test set."""
+"""Checks of built data sets: their masks, shared images, mixed images."""
 
 import os.path as osp
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
+from ..datasets.listing import image_ids, leaf_datasets
 from .findings import Finding
-from .parts import is_type, walk_datasets, walk_steps
 
-__all__ = ['check_labels', 'missing_data', 'same_images', 'zero_labels']
+__all__ = ['check_datasets', 'dataset_of', 'mixed_images']
 
-SPLITS = ('train', 'val', 'test')
+# Masks that are read of each data set, spread over it.
+_SAMPLE = 8
+_OBJECT, _IGNORED = 1, 255
+_MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
 
 
-def zero_labels(cfg: Mapping, splits: Sequence[str] = SPLITS) -> Iterator[Finding]:
-    """Look for datasets that ignore the background.
+def dataset_of(loop: Any) -> Any:
+    """Data set of a loop of MMEngine; None if it has none."""
+    return getattr(getattr(loop, 'dataloader', None), 'dataset', None)
+
+
+def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look at the masks of data sets, and for images in two of them.
 
     Args:
-        cfg (Mapping): A config, with its bases merged.
-        splits (Sequence[str]): Of :data:`SPLITS`. Defaults to all.
+        datasets (Mapping[str, Any]): Data set, wrapped or not, by 'train', 'val' and
+            'test'; None for one that is not there.
 
     Yields:
-        Finding: One for each dataset.
+        Finding: What was found.
     """
-    for path, dataset in _datasets(cfg, splits):
-        if dataset.get('reduce_zero_label'):
+    present = {key: each for key, each in datasets.items() if each is not None}
+    for split, dataset in present.items():
+        place = f'{split}_dataloader.dataset'
+        for leaf in leaf_datasets(dataset):
+            yield from _ignored_background(leaf, place)
+            yield from _ignored_objects(leaf, place)
+    ids = {split: _paths(dataset) for split, dataset in present.items()}
+    for one, other in (('val', 'train'), ('test', 'train'), ('test', 'val')):
+        shared = ids.get(one, set()) & ids.get(other, set())
+        if shared:
             yield Finding(
-                'error',
-                f'{path} makes the background (0) a label to be ignored',
-                f'{path}.reduce_zero_label = False',
+                'warning',
+                f'{len(shared)} of the {len(ids[one])} {one} images are {other} '
+                f'images, such as {min(shared)}: what is measured on them is not what '
+                'the network does on unseen images',
+                f'{one}_dataloader.dataset: other images',
             )
 
 
-def check_labels(cfg: Mapping) -> Iterator[Finding]:
-    """Look for datasets that read binary masks with another loader.
-
-    Whether the masks hold 0 and 255 only their files say
-    (:func:`~mmaslp.hosts.mmseg.datasets.examining.ignored_objects`).
+def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
+    """Look for transforms that make one training image of several.
 
     Args:
-        cfg (Mapping): A config, with its bases merged.
+        dataset (Any): Training set.
+        preprocessor (Any): Data preprocessor of the model, or None.
 
     Yields:
-        Finding: One for each dataset.
+        Finding: An error for each transform, for levels by image.
     """
-    for path, dataset in _datasets(cfg):
-        for step in walk_steps(dataset.get('pipeline')):
-            if is_type(step, 'LoadAnnotations'):
-                yield Finding(
-                    'warning',
-                    f'{path}.pipeline reads masks with LoadAnnotations: in a mask of '
-                    '0 and 255 the objects are ignored, and every metric is 100',
-                    f"{path}.pipeline: dict(type='LoadBinaryAnnotations')",
-                )
+    steps = [step for part in _nested(dataset) for step in _steps(part)]
+    steps += _transforms(getattr(preprocessor, 'batch_augments', None))
+    for step in steps:
+        name = type(step).__name__
+        if _MIXING.search(name) or hasattr(step, 'get_indices'):
+            yield Finding(
+                'error',
+                f'the training pipeline holds {name}, which makes one image of several,'
+                ' and a level by image belongs to one image',
+                f"remove {name}\nor ASLPHook(levels='border'), which needs no images",
+            )
 
 
-def missing_data(cfg: Mapping) -> Iterator[Finding]:
-    """Look for missing data folders.
+def _nested(dataset: Any) -> Iterator[Any]:
+    """The data set and those that it wraps."""
+    if dataset is None:
+        return
+    yield dataset
+    for child in getattr(dataset, 'datasets', None) or []:
+        yield from _nested(child)
+    yield from _nested(getattr(dataset, 'dataset', None))
 
-    Args:
-        cfg (Mapping): A config, with its bases merged.
 
-    Yields:
-        Finding: One for each folder.
-    """
-    roots: dict[str, str] = {}
-    for path, dataset in _datasets(cfg):
-        root = dataset.get('data_root') or '.'
-        if '://' not in root and not osp.isdir(root):
-            roots.setdefault(root, path)
-    for root, path in roots.items():
+def _steps(dataset: Any) -> list[Any]:
+    return [*_transforms(getattr(dataset, 'pipeline', None))]
+
+
+def _transforms(step: Any) -> Iterator[Any]:
+    """Go through a transform, or a list, and the transforms that it holds."""
+    if isinstance(step, (list, tuple)):
+        for each in step:
+            yield from _transforms(each)
+    elif step is not None:
+        yield step
+        yield from _transforms(getattr(step, 'transforms', None))
+
+
+def _ignored_background(leaf: Any, place: str) -> Iterator[Finding]:
+    if getattr(leaf, 'reduce_zero_label', False):
         yield Finding(
-            'note', f'no folder {root} here', f'{path}.data_root, or make the data'
+            'error',
+            f'{place} makes the background (0) a label to be ignored',
+            f'{place}.reduce_zero_label = False',
         )
 
 
-def same_images(cfg: Mapping, split: str, other: str) -> bool:
-    """Whether two sets of a config have the same images, pipelines aside.
+def _ignored_objects(leaf: Any, place: str) -> Iterator[Finding]:
+    """Look for masks of 0 and 255 that MMSegmentation's own loader reads."""
+    steps = _steps(leaf)
+    loader = next((s for s in steps if type(s).__name__ == 'LoadAnnotations'), None)
+    if loader is None or not len(leaf):
+        return
+    chosen = np.unique(np.linspace(0, len(leaf) - 1, _SAMPLE).round().astype(int))
+    infos = [leaf.get_data_info(int(i)) for i in chosen]
+    if not _lacks_objects(loader(dict(info))['gt_seg_map'] for info in infos):
+        return
+    # Another transform may map 255 to 1.
+    if not _lacks_objects(_final_labels(leaf[int(i)]) for i in chosen):
+        return
+    yield Finding(
+        'error',
+        f'{place}: LoadAnnotations keeps the values 0 and 255 of the masks '
+        f'({infos[0].get("seg_map_path")}), and 255 means "ignore": all objects '
+        'are left out of losses and metrics, and the accuracy would be 1',
+        f"{place}.pipeline: dict(type='LoadBinaryAnnotations') in the place of "
+        'LoadAnnotations',
+    )
 
-    Args:
-        cfg (Mapping): A config, with its bases merged.
-        split (str): One of :data:`SPLITS`.
-        other (str): Another one.
-    """
-    loaders = (cfg.get(f'{k}_dataloader') or {} for k in (split, other))
-    one, two = (_images(loader.get('dataset')) for loader in loaders)
-    return one is not None and one == two
+
+def _lacks_objects(labels: Iterable[np.ndarray]) -> bool:
+    """Whether labels hold 255 and no 1, all of them together."""
+    ignored = False
+    for label in labels:
+        if (label == _OBJECT).any():
+            return False
+        ignored = ignored or bool((label == _IGNORED).any())
+    return ignored
 
 
-def _datasets(
-    cfg: Mapping, splits: Sequence[str] = SPLITS
-) -> Iterator[tuple[str, Mapping]]:
-    for split in splits:
-        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
-        for path, each in walk_datasets(dataset, f'{split}_dataloader.dataset'):
-            if isinstance(each, Mapping):
-                yield path, each
+def _final_labels(sample: dict) -> np.ndarray:
+    packed = sample['data_samples']
+    first = packed[0] if isinstance(packed, list) else packed  # views of one image
+    return first.gt_sem_seg.data.numpy()
 
 
-def _images(part: Any) -> Any:
-    """A part of a config, without the keys that do not choose the images."""
-    if isinstance(part, Mapping):
-        others = ('pipeline', 'test_mode', 'lazy_init', 'metainfo')
-        return {k: _images(v) for k, v in part.items() if k not in others}
-    if isinstance(part, (list, tuple)):
-        return [_images(each) for each in part]
-    return part.rstrip('/') if isinstance(part, str) else part
+def _paths(dataset: Any) -> set[str]:
+    """Paths of the images; none of a data set that does not name them."""
+    try:
+        return {*map(osp.abspath, image_ids(dataset))}
+    except ValueError:
+        return set()

@@ -1,10 +1,10 @@
-"""The findings of a check of an environment, of a config or of a runner."""
+"""What a check has found, and saying so in a run."""
 
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ['LEVELS', 'Finding']
-
-LEVELS = ('error', 'warning', 'note', 'ok')
+__all__ = ['Finding', 'report_findings']
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,31 @@ class Finding:
     message: str
     remedy: str = ''
 
-    def __post_init__(self) -> None:
-        if self.level not in LEVELS:
-            raise ValueError(f'level must be one of {LEVELS}, not {self.level!r}')
-
     def __str__(self) -> str:
         lines = [f'{self.level + ":":9}{self.message}']
         return '\n'.join(lines + [f'{"":9}-> {x}' for x in self.remedy.splitlines()])
 
-    def exception(self) -> ValueError:
-        """Return an exception with the same text on one line."""
+    def sentence(self) -> str:
+        """Return message and remedy on one line."""
         remedy = '; '.join(self.remedy.splitlines())
-        return ValueError(f'{self.message} -> {remedy}' if remedy else self.message)
+        return f'{self.message} -> {remedy}' if remedy else self.message
+
+
+def report_findings(findings: Iterable[Finding]) -> None:
+    """Log the warnings of a check, and refuse to go on if there is an error.
+
+    Args:
+        findings (Iterable[Finding]): What was found; notes are left to the doctor.
+
+    Raises:
+        ValueError: With all errors.
+    """
+    from mmengine.logging import print_log
+
+    findings = [*findings]
+    for finding in findings:
+        if finding.level == 'warning':
+            print_log(finding.sentence(), logger='current', level=logging.WARNING)
+    errors = [finding.sentence() for finding in findings if finding.level == 'error']
+    if errors:
+        raise ValueError('\n'.join(errors))

@@ -1,107 +1,92 @@
-"""Checks of the model of a config: its heads, its losses, its windows."""
+"""Checks of a built model: its heads, their losses, its windows."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterator
 from typing import Any
 
-from ....core.aslp.perturbation import resolve_perturbation
-from .channels import check_channels
+from ..losses import SCBCELoss
 from .findings import Finding
-from .parts import builds, is_type, type_name
-from .perturbation import different_strengths, no_loss
 
-__all__ = [
-    'head_findings',
-    'is_binary',
-    'loss_notes',
-    'segmentor_of',
-    'strength_findings',
-    'walk_model',
-]
+__all__ = ['check_model', 'no_pixel_logits']
 
-_BINARY_LOSSES = (
-    'BinaryFocalLoss',
-    'BrierLoss',
-    'CRaCLoss',
-    'MbLSLoss',
-    'ML1ACELoss',
-    'NACLLoss',
-    'SCBCELoss',
-    'SVLSLoss',
-)
-_DEFAULT_RULE = 'FB'
+_QUERIES = 'compares queries with matched masks, not each pixel with its label'
+# Type of the head or segmentor -> what it does instead.
+REFUSED = {
+    'Mask2FormerHead': _QUERIES,
+    'MaskFormerHead': _QUERIES,
+    'SideAdapterCLIPHead': _QUERIES,
+    'MultimodalEncoderDecoder': _QUERIES,
+    'VPDDepthHead': 'estimates depth and has no mask',
+    'DepthEstimator': 'estimates depth and has no mask',
+}
+_USE = 'use a head that predicts every pixel (FCNHead, UPerHead, ...)'
+_LOSS = "dict(type='SCBCELoss')"
 
 
-def segmentor_of(cfg: Mapping) -> Mapping:
-    """Segmentor of a config, without a wrapper."""
-    model = cfg.get('model') or {}
-    return model.get('module') or model
-
-
-def walk_model(part: Any, path: str) -> Iterator[tuple[str, Mapping]]:
-    """Go through the dictionaries of a model, as named_modules does through modules."""
-    if isinstance(part, Mapping):
-        yield path, part
-        for key, each in part.items():
-            yield from walk_model(each, f'{path}.{key}')
-    elif isinstance(part, (list, tuple)):
-        for i, each in enumerate(part):
-            yield from walk_model(each, f'{path}[{i}]')
-
-
-def head_findings(module: Mapping) -> Iterator[Finding]:
-    """Look for heads and a test_cfg that do not fit binary losses.
+def check_model(model: Any, training: bool = True) -> Iterator[Finding]:
+    """Look at a segmentor.
 
     Args:
-        module (Mapping): The segmentor.
+        model (nn.Module): The segmentor, without wrappers.
+        training (bool): Whether its losses are used. Defaults to True.
 
     Yields:
-        Finding: What was found.
+        Finding: What was found; nothing about a model without SCBCELoss but that.
     """
-    for path, head in _heads(module):
-        losses = [*filter(is_binary, _losses(head))]
-        if losses and not is_type(head, 'STDCHead'):  # whose labels are boundaries
-            first = min(map(type_name, losses), key=_BINARY_LOSSES.index)
-            yield from check_channels(path, head, module, first)
-    yield from _test_cfg(module)
-
-
-def strength_findings(
-    parts: Iterable[tuple[str, Mapping]],
-) -> Iterator[Finding]:
-    """Say what the hook finds wrong with the losses of a model."""
-    ours = {path: part for path, part in parts if _is_ours(part)}
-    finding = no_loss(len(ours))
-    if finding is not None:
-        yield finding
-    strengths = {}
-    for path, loss in ours.items():
-        try:
-            strengths[path] = resolve_perturbation(loss.get('beta', 'HI')).beta
-        except ValueError:  # which check_parts says
-            continue
-    finding = different_strengths(strengths.values(), [*strengths])
-    if finding is not None:
-        yield finding
-
-
-def loss_notes(
-    parts: list[tuple[str, Mapping]], module: Mapping, hook: Mapping | None
-) -> Iterator[Finding]:
-    """Say what is good to know about the losses."""
-    if hook is None and any(_is_ours(part) for _, part in parts):
+    for name, module in model.named_modules():
+        if type(module).__name__ in REFUSED and training:
+            yield no_pixel_logits(
+                module, _place(name), 'SCBCELoss cannot perturb its labels'
+            )
+            return
+    yield from _windows(model)
+    heads = [*_heads(model)]
+    ours = [place for place, head in heads if any(map(_is_ours, _losses(head)))]
+    if not training:
+        heads = [(place, head) for place, head in heads if 'auxiliary' not in place]
+    elif not ours:
         yield Finding(
-            'note',
-            'without ASLPHook every SCBCELoss draws for itself, with the fixed alpha '
-            'of its arguments',
-            f"custom_hooks = [dict(type='ASLPHook', rule='{_DEFAULT_RULE}')]",
+            'warning',
+            'no head trains with SCBCELoss',
+            f'model.decode_head.loss_decode = {_LOSS}',
         )
-    yield from _other_losses(module)
+    for place, head in heads:
+        if place in ours:
+            yield from _channels(place, head, model)
+        elif ours and training:
+            yield from _other_loss(place, head)
 
 
-def _test_cfg(model: Mapping) -> Iterator[Finding]:
-    test_cfg = model.get('test_cfg') or {}
-    if test_cfg.get('mode') == 'slide' and isinstance(test_cfg.get('crop_size'), int):
-        size, stride = test_cfg['crop_size'], test_cfg.get('stride')
+def no_pixel_logits(part: Any, place: str, so: str) -> Finding | None:
+    """Refuse a head or segmentor without logits per pixel and image.
+
+    Args:
+        part (Any): The head or segmentor.
+        place (str): Its place in the config.
+        so (str): What cannot be done with it.
+
+    Returns:
+        Finding | None: None for a part that has such logits.
+    """
+    name = type(part).__name__
+    if name not in REFUSED:
+        return None
+    return Finding(
+        'error',
+        f'{name} {REFUSED[name]}, so {so}: {_USE}',
+        f"{place} = dict(type='...')",
+    )
+
+
+def _place(name: str) -> str:
+    """Where a module stands in the config: decode_head.0 is model.decode_head[0]."""
+    return re.sub(r'\.(\d+)(?=\.|$)', r'[\1]', f'model.{name}' if name else 'model')
+
+
+def _windows(model: Any) -> Iterator[Finding]:
+    test_cfg = getattr(model, 'test_cfg', None) or {}
+    size, stride = test_cfg.get('crop_size'), test_cfg.get('stride')
+    if test_cfg.get('mode') == 'slide' and isinstance(size, int):
         yield Finding(
             'error',
             'sliding windows need two numbers for crop_size and stride',
@@ -110,39 +95,87 @@ def _test_cfg(model: Mapping) -> Iterator[Finding]:
         )
 
 
-def _other_losses(model: Mapping) -> Iterator[Finding]:
-    """Say which heads train with more than SCBCELoss, if any loss is SCBCELoss."""
-    heads = [(path, head, _losses(head)) for path, head in _heads(model)]
-    if not any(_is_ours(loss) for _, _, losses in heads for loss in losses):
-        return
-    for path, head, losses in heads:
-        names = [type_name(loss) for loss in losses if not _is_ours(loss)]
-        if names:
-            boundaries = ' (its labels are boundaries: right so)'
-            why = boundaries if is_type(head, 'STDCHead') else ''
-            yield Finding('note', f'{path} trains with {", ".join(names)} too{why}')
-
-
-def _heads(model: Mapping) -> Iterator[tuple[str, Mapping]]:
+def _heads(model: Any) -> Iterator[tuple[str, Any]]:
+    """Place and head; K-Net's losses are those of its first head."""
     for key in ('decode_head', 'auxiliary_head'):
-        heads = model.get(key) or []
-        if isinstance(heads, Mapping):
-            yield f'model.{key}', heads
+        heads = getattr(model, key, None)
+        if heads is None:
             continue
-        for i, head in enumerate(heads):
-            yield f'model.{key}[{i}]', head
+        several = hasattr(heads, '__len__')
+        for index, head in enumerate(heads if several else [heads]):
+            place = f'model.{key}[{index}]' if several else f'model.{key}'
+            yield place, getattr(head, 'kernel_generate_head', head)
 
 
-def _losses(head: Mapping) -> list[Mapping]:
-    inner = head.get('kernel_generate_head') or head
-    losses = inner.get('loss_decode') or []
-    return [losses] if isinstance(losses, Mapping) else list(losses)
+def _losses(head: Any) -> list[Any]:
+    losses = getattr(head, 'loss_decode', [])
+    return list(losses) if hasattr(losses, '__len__') else [losses]
 
 
-def _is_ours(part: Any) -> bool:
-    return isinstance(part, Mapping) and builds(part, 'SCBCELoss', 'MODELS')
+def _is_ours(loss: Any) -> bool:
+    return isinstance(loss, SCBCELoss)
 
 
-def is_binary(part: Any) -> bool:
-    """Whether a part of a config is a loss of the plugin."""
-    return type_name(part) in _BINARY_LOSSES
+def _other_loss(place: str, head: Any) -> Iterator[Finding]:
+    if type(head).__name__ == 'STDCHead':  # its labels are boundaries
+        return
+    names = ', '.join(type(loss).__name__ for loss in _losses(head))
+    weight = next((loss.loss_weight for loss in _losses(head)), 1.0)
+    yield Finding(
+        'note',
+        f'{place} trains with {names or "no loss"}, which knows of no levels',
+        f"{place}.loss_decode = dict(_delete_=True, type='SCBCELoss', "
+        f'loss_weight={weight:g})\n{place}.out_channels = that of decode_head',
+    )
+
+
+def _channels(place: str, head: Any, model: Any) -> Iterator[Finding]:
+    channels = head.out_channels
+    if channels not in (1, 2) and not any(
+        getattr(loss, 'channels', None) for loss in filter(_is_ours, _losses(head))
+    ):
+        yield Finding(
+            'error',
+            f'{place} has {channels} channels, and SCBCELoss is for binary heads',
+            f'{place}.num_classes = 2\n{place}.out_channels = 1  (or 2)',
+        )
+    if channels == 1:
+        yield from _one_channel(place, head, model)
+
+
+def _one_channel(place: str, head: Any, model: Any) -> Iterator[Finding]:
+    kind, two = type(head).__name__, f'{place}.out_channels = 2  (in every head)'
+    if 'decode_head' in place and head.threshold != 0.5:
+        yield Finding(
+            'warning',
+            f'{place} calls a pixel foreground above {head.threshold} '
+            "(MMSegmentation's default is 0.3), the metrics count at 0.5",
+            f'{place}.threshold = 0.5',
+        )
+    whole = getattr(model, 'decode_head', None)
+    cascade = type(model).__name__ == 'CascadeEncoderDecoder'
+    if cascade or hasattr(whole, 'kernel_generate_head'):
+        yield Finding(
+            'error',
+            "MMSegmentation's cascades and K-Net cannot predict with one channel (they "
+            'look for a threshold that they do not have)',
+            two,
+        )
+    if kind == 'PointHead':
+        yield Finding(
+            'error',
+            f'{place}: PointRend looks for uncertain points between the two best '
+            'channels, of which there is one',
+            two,
+        )
+    sampler = getattr(head, 'sampler', None)
+    if (
+        type(sampler).__name__ == 'OHEMPixelSampler'
+        and getattr(sampler, 'thresh', None) is not None
+    ):
+        yield Finding(
+            'error',
+            f'{place}: OHEMPixelSampler with thresh takes a softmax over the channels, '
+            'of which there is one',
+            f"{place}.sampler = dict(type='OHEMPixelSampler', min_kept=100000)",
+        )

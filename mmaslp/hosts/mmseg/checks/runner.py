@@ -1,17 +1,9 @@
-"""Checks of the objects of a runner, before the first iteration.
+"""Checks of the losses and metrics of a run with levels."""
 
-They use the same predicates as ``config``. So the doctor and the hook
-give the same answer in the same words.
-"""
-
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from .findings import Finding
-from .heads import refused_part
-from .mixing import mixing_steps
-from .parts import type_name
 from .perturbation import different_strengths, no_loss
 from .validation import (
     LOOP_KEYS,
@@ -21,20 +13,7 @@ from .validation import (
     no_validation,
 )
 
-__all__ = ['check_losses', 'check_model', 'check_pipeline', 'metric_keys']
-
-
-def check_model(model: Any) -> None:
-    """Refuse models with a part that SCBCELoss cannot serve.
-
-    Args:
-        model (nn.Module): The segmentor, without wrappers.
-
-    Raises:
-        ValueError: If the segmentor or a head gives no logits per pixel and image.
-    """
-    for name, module in model.named_modules():
-        _raise(refused_part(type_name(module), _place(name)))
+__all__ = ['check_losses', 'metric_keys']
 
 
 def check_losses(losses: Sequence[Any]) -> float:
@@ -53,19 +32,6 @@ def check_losses(losses: Sequence[Any]) -> float:
     strengths = [loss.perturbation.beta for loss in losses]
     _raise(different_strengths(strengths))
     return strengths[0]
-
-
-def check_pipeline(dataset: Any, preprocessor: Any) -> None:
-    """Refuse pipelines that make one training image from several.
-
-    Args:
-        dataset (Any): Training set.
-        preprocessor (Any): Data preprocessor of the model, or None.
-
-    Raises:
-        ValueError: If a transform or a batch augmentation mixes images.
-    """
-    _raise(next(mixing_steps(dataset, preprocessor), None))
 
 
 def metric_keys(
@@ -103,11 +69,6 @@ def metric_keys(
     }
 
 
-def _place(name: str) -> str:
-    """Where a module stands in the config: decode_head.0 is model.decode_head[0]."""
-    return re.sub(r'\.(\d+)(?=\.|$)', r'[\1]', f'model.{name}' if name else 'model')
-
-
 def _raise(finding: Finding | None) -> None:
     if finding is not None:
-        raise finding.exception()
+        raise ValueError(finding.sentence())

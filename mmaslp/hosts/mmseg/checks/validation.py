@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from .findings import Finding
-from .parts import builds, read, type_name
 
 __all__ = [
     'LOOP_KEYS',
@@ -60,12 +59,11 @@ def metric_of(part: Any) -> Metric:
     """Read a metric.
 
     Args:
-        part (Any): A metric or its dictionary in a config.
+        part (Any): A metric.
     """
-    name = type_name(part)
-    if not builds(part, 'CalibrationMetric', 'METRICS'):
-        return Metric(name)
-    measure = (read(part, 'mode', 'top_label'), read(part, 'protocol', 'raw'))
+    name = type(part).__name__
+    bases = [base.__name__ for base in type(part).__mro__]
+    measure = (part.mode, part.protocol) if 'CalibrationMetric' in bases else None
     return Metric(name, measure)
 
 

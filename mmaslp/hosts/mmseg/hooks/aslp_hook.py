@@ -2,6 +2,7 @@
 
 import logging
 import os.path as osp
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dist import (
@@ -28,11 +29,11 @@ from ....core.aslp.perturbation import check_alpha
 from ....core.aslp.region_levels import check_regions
 from ....files.outputs import check_kind
 from ...seeding import seed_torch
-from ..checks.arguments import only_one
+from ..checks.data import dataset_of, mixed_images
+from ..checks.findings import Finding, report_findings
 from ..checks.levels import start_level
-from ..checks.logged_findings import report_findings
-from ..checks.runner import check_losses, check_model, check_pipeline, metric_keys
-from ..datasets.examining import dataset_of, examine_datasets
+from ..checks.run import check_run
+from ..checks.runner import check_losses, metric_keys
 from ..datasets.listing import batch_ids, image_ids
 from ..losses.finding import find_losses, unwrap
 from ..metrics.run_context import publish_scalar_step
@@ -160,15 +161,10 @@ class ASLPHook(Hook):
         """Check the run, make the learner, restore the state of a resumed run."""
         if self.export is not None:  # now, and not at the end of the training
             check_kind(self._export_path(runner), 'levels', 'export')
-        same = only_one('ASLPHook', sum(isinstance(h, ASLPHook) for h in runner.hooks))
-        report_findings(filter(None, [same]))
+        report_findings(check_run(runner, ('train', 'val')))
         dataset = dataset_of(runner.train_loop)
-        report_findings(examine_datasets(dataset, dataset_of(runner.val_loop)))
-        model = unwrap(runner.model)
-        check_model(model)
-        losses = find_losses(model)
+        losses = find_losses(unwrap(runner.model))
         beta = check_losses(losses)
-        check_pipeline(dataset, getattr(model, 'data_preprocessor', None))
         if self.rule.learns:
             needs_confidence = bool(self.rule.needs)
             self._keys = metric_keys(runner, self.accuracy_key, needs_confidence)
@@ -204,6 +200,25 @@ class ASLPHook(Hook):
         self._publish_state(runner)
         for loss in losses:
             loss.bind(self._slot)
+
+    def findings(self, runner: Any) -> Iterator[Finding]:
+        """Say what in a run does not fit the levels; the doctor asks too.
+
+        Args:
+            runner (Runner): With its loops built.
+
+        Yields:
+            Finding: What was found.
+        """
+        model = unwrap(runner.model)
+        preprocessor = getattr(model, 'data_preprocessor', None)
+        yield from mixed_images(dataset_of(runner.train_loop), preprocessor)
+        try:
+            check_losses(find_losses(model))
+            if self.rule.learns:
+                metric_keys(runner, self.accuracy_key, bool(self.rule.needs))
+        except ValueError as error:
+            yield Finding('error', str(error))
 
     def before_train_epoch(self, runner: Any) -> None:
         """Run the validation that a resumed run has missed."""

@@ -1,19 +1,19 @@
-"""How a finding is said."""
-
 import pytest
 
-from mmaslp.hosts.mmseg.checks.findings import Finding
+from mmaslp.hosts.mmseg.checks.findings import Finding, report_findings
 
 
-def test_level_must_be_known():
-    with pytest.raises(ValueError, match='level must be one of'):
-        Finding('fatal', 'x')
-    assert (
-        str(Finding('note', 'a', 'b\nc')) == 'note:    a\n         -> b\n         -> c'
-    )
+def test_text_and_sentence():
+    finding = Finding('error', 'a is b', 'a = c\nb = d')
+    assert str(finding).splitlines() == [
+        'error:   a is b',
+        '         -> a = c',
+        '         -> b = d',
+    ]
+    assert finding.sentence() == 'a is b -> a = c; b = d'
 
 
-def test_exception_says_it_in_one_line():
-    error = Finding('error', 'a', 'b\nc').exception()
-    assert isinstance(error, ValueError) and str(error) == 'a -> b; c'
-    assert str(Finding('error', 'a').exception()) == 'a'
+def test_errors_are_raised_together():
+    report_findings([Finding('note', 'x'), Finding('ok', 'y')])
+    with pytest.raises(ValueError, match='one\ntwo -> 2'):
+        report_findings([Finding('error', 'one'), Finding('error', 'two', '2')])

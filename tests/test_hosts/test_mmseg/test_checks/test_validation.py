@@ -19,22 +19,10 @@ class Derived(CalibrationMetric):
 @pytest.mark.parametrize(
     ('part', 'metric', 'gives'),
     [
-        (dict(type='IoUMetric'), Metric('IoUMetric'), False),
-        (
-            dict(type='mmseg.CalibrationMetric'),
-            Metric('CalibrationMetric', ('top_label', 'raw')),
-            True,
-        ),
-        (dict(type=Derived), Metric('Derived', ('top_label', 'raw')), True),
         (Derived(), Metric('Derived', ('top_label', 'raw')), True),
         (
             CalibrationMetric(mode='positive'),
             Metric('CalibrationMetric', ('positive', 'raw')),
-            False,
-        ),
-        (
-            dict(type='CalibrationMetric', protocol='released'),
-            Metric('CalibrationMetric', ('top_label', 'released')),
             False,
         ),
         (SODMetric(), Metric('SODMetric'), False),

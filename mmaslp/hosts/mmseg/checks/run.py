@@ -1,0 +1,75 @@
+"""Checks of a run that is built: its model, data, hooks and validation."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..losses.finding import unwrap
+from .data import check_datasets, dataset_of
+from .findings import Finding
+from .model import check_model
+
+__all__ = ['check_run']
+
+# Hooks that perturb or calibrate: two of a kind would do so twice.
+_SINGLE = ('ASLPHook', 'CalibratorHook')
+
+
+def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
+    """Look for what does not work in a run, or measures something else.
+
+    The doctor, ``mmaslp train`` and ``mmaslp test`` run it on the runner that they
+    build.
+
+    Args:
+        runner (Runner): A runner of MMEngine. Its loops are built if they are not yet.
+        splits (Sequence[str]): Loops to look at, of 'train', 'val' and 'test'.
+
+    Yields:
+        Finding: Each names the line of the config to change.
+    """
+    model = unwrap(runner.model)
+    if hasattr(model, 'merge_preds'):  # test-time augmentation
+        yield from _merging(model)
+        model = unwrap(model.module)
+    yield from check_model(model, 'train' in splits)
+    loops = {split: getattr(runner, f'{split}_loop') for split in splits}
+    yield from check_datasets({key: dataset_of(loop) for key, loop in loops.items()})
+    counts = Counter(type(hook).__name__ for hook in runner.hooks)
+    for name in _SINGLE:
+        if counts[name] > 1:
+            yield Finding(
+                'error',
+                f'there are {counts[name]} of {name}, which would all act on the same '
+                'model',
+                f'custom_hooks: keep one {name}',
+            )
+    if 'train' in splits:
+        for hook in runner.hooks:
+            if hasattr(hook, 'findings'):
+                yield from hook.findings(runner)
+        yield from _save_best(runner)
+
+
+def _merging(model: Any) -> Iterator[Finding]:
+    if type(model).__name__ == 'SegTTAModel':
+        yield Finding(
+            'error',
+            "MMSegmentation's SegTTAModel applies the sigmoid twice to one-channel "
+            'heads and hands metrics the last view instead of the mean',
+            "tta_model.type = 'BinarySegTTAModel'",
+        )
+
+
+def _save_best(runner: Any) -> Iterator[Finding]:
+    for hook in runner.hooks:
+        for key in getattr(hook, 'key_indicators', None) or []:
+            rules = getattr(hook, 'rules', None) or []
+            greater = 'greater' in rules
+            if key.startswith('calib/') and key != 'calib/acc' and greater:
+                yield Finding(
+                    'warning',
+                    f'save_best keeps the checkpoint with the greatest {key}, and '
+                    'smaller is better',
+                    "default_hooks.checkpoint.rule = 'less'",
+                )
