@@ -33,7 +33,7 @@ def applied_temperature() -> float | dict | None:
     """Return what ``TemperatureHook`` divides the logits by, or None.
 
     Returns:
-        float | dict | None: T; or its temperatures by region, as their file has them.
+        float | dict | None: T; or its temperatures by band, as their file has them.
     """
     return MessageHub.get_current_instance().get_info('temperature')
 
