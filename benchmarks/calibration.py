@@ -28,10 +28,10 @@ from tables import (
     INTERVAL_COLUMNS,
     OOD_COLUMNS,
     alpha_picture,
+    band_picture,
     collect,
     interval_markdown,
     markdown,
-    region_picture,
     reliability_picture,
 )
 from training import end, run_missing
@@ -47,7 +47,7 @@ FITTED = {
     'ibts': ('bce',),
 }
 SHOWN = ('bce', 'bce+ts', 'ls_0.1', 'aslp_mc', 'aslp_fb', 'aslp_fb_border')
-SHOWN_BY_REGION = ('bce', 'bce+ts', 'bce+rts', 'aslp_fb', 'aslp_fb_border')
+SHOWN_BY_BAND = ('bce', 'bce+ts', 'bce+rts', 'aslp_fb', 'aslp_fb_border')
 
 
 def parse_args() -> argparse.Namespace:
@@ -143,7 +143,7 @@ def main() -> None:
         for test in tests:
             for name, draw, shown in (
                 ('reliability', reliability_picture, SHOWN),
-                ('regions', region_picture, SHOWN_BY_REGION),
+                ('bands', band_picture, SHOWN_BY_BAND),
             ):
                 figure = draw(records, shown, data, test)
                 if figure is not None:

@@ -1,7 +1,7 @@
 """Methods to compare: the ``loss_decode`` and the ``custom_hooks`` of each.
 
 ``docs/methods.md`` explains them. Methods that draw have ``ASLPHook``: all heads share
-the draw, and a resumed run repeats it. Those by region validate after every epoch,
+the draw, and a resumed run repeats it. Those by band validate after every epoch,
 because only a validation moves their levels.
 """
 

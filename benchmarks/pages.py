@@ -52,11 +52,11 @@ TABLE = re.compile(
     re.DOTALL,
 )
 OURS = 'aslp_fb_border'
-WITH_INTERVALS = ('ece', 'ece_em', 'ece_region', 'nll')
+WITH_INTERVALS = ('ece', 'ece_em', 'ece_band', 'nll')
 WITHOUT_INTERVALS = ('acc', 'mIoU %')
 TEST = (*WITH_INTERVALS, *WITHOUT_INTERVALS)
 OOD = ('ece', 'nll')
-RATIOS = ('ece_region', 'ece_region_true', 'ece_em', 'ece', 'nll', 'brier')
+RATIOS = ('ece_band', 'ece_band_true', 'ece_em', 'ece', 'nll', 'brier')
 
 
 def fill(text: str, results: Path) -> str:
@@ -237,8 +237,8 @@ def sampling(files: Sequence[Path]) -> str:
             rows.append([*place, MEAN, '', '', *mean])
     places = ['table', 'method', 'data', 'images', 'seeds']
     return lay_out(
-        [*places, COLUMNS['ece_region'], 'left', 'random splits'],
-        ([*row[:5], *(cell('ece_region', {0: v}) for v in row[5:])] for row in rows),
+        [*places, COLUMNS['ece_band'], 'left', 'random splits'],
+        ([*row[:5], *(cell('ece_band', {0: v}) for v in row[5:])] for row in rows),
     )
 
 

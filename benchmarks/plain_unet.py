@@ -1,4 +1,4 @@
-"""The U-Net of the prototypes by region, registered as a backbone.
+"""The U-Net of the prototypes by band, registered as a backbone.
 
 A config names this module in ``custom_imports``; scripts of this folder find it,
 others with ``PYTHONPATH=benchmarks``.

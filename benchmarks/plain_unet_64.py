@@ -1,4 +1,4 @@
-"""The network and schedule of the prototypes by region, on your own folders at 64 px.
+"""The network and schedule of the prototypes by band, on your own folders at 64 px.
 
 A U-Net of full resolution with 12 channels and 0.7 million weights (plain_unet.py),
 batches of 16, Adam from 3e-3 down to 0.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How much error by region a perfect fit to validation images leaves on test images.
+"""How much error by band a perfect fit to validation images leaves on test images.
 
 Validation and test images are samples. A shift of the confidences that takes the gap of
 every band of distance to 0 on the one leaves, to first order, the difference of their
@@ -27,7 +27,7 @@ from jobs import VALIDATION, positive
 from records import read_json, write_rows
 
 from mmaslp.commands.errors import exit_on_user_error
-from mmaslp.core.measure import BORDERS, BinTable, ImageRegions
+from mmaslp.core.measure import BORDERS, BinTable, ImageBands
 from mmaslp.core.measure.binned_metrics import binned_metrics, signed_gap
 from mmaslp.files.results import load_result
 
@@ -40,8 +40,8 @@ _FOLDER = re.compile(
 _PLACE = ('table', 'data', 'method', 'seed')
 
 
-def error_by_region(tested: BinTable, fitted: BinTable | None = None) -> np.ndarray:
-    r"""Error by region, as it is or after a perfect fit to other images.
+def error_by_band(tested: BinTable, fitted: BinTable | None = None) -> np.ndarray:
+    r"""Error by band, as it is or after a perfect fit to other images.
 
     It is :math:`\sum_b w_b |g_b - g'_b|`, where :math:`w_b` and :math:`g_b` are share
     and gap (confidence - accuracy) of band b, and :math:`g'_b` is its gap on the images
@@ -61,35 +61,35 @@ def error_by_region(tested: BinTable, fitted: BinTable | None = None) -> np.ndar
 
 
 def measure(
-    val: ImageRegions, test: ImageRegions, splits: int, seed: int
+    val: ImageBands, test: ImageBands, splits: int, seed: int
 ) -> dict[str, Any]:
     """Measure one model.
 
     Args:
-        val (ImageRegions): Sums of the validation images.
-        test (ImageRegions): Sums of the test images.
+        val (ImageBands): Sums of the validation images.
+        test (ImageBands): Sums of the test images.
         splits (int): Number of random splits of all these images.
         seed (int): Of the splits.
 
     Returns:
-        dict: ``error`` by region of the test images; ``left``, what a perfect fit to
+        dict: ``error`` by band of the test images; ``left``, what a perfect fit to
         the validation images leaves of it; ``mean`` and 95 % ``interval`` of that in
         random splits.
     """
-    images = ImageRegions(val.edges, np.concatenate([val.sums, test.sums]))
+    images = ImageBands(val.edges, np.concatenate([val.sums, test.sums]))
     order = np.tile(np.arange(len(images.sums)), (splits, 1))
     rank = np.random.default_rng(seed).permuted(order, axis=1)
     fitted = (rank < len(val.sums)).astype(np.float64)
-    found = error_by_region(_bands(images, 1 - fitted), _bands(images, fitted))
+    found = error_by_band(_bands(images, 1 - fitted), _bands(images, fitted))
     return dict(
-        error=float(error_by_region(_bands(test))),
-        left=float(error_by_region(_bands(test), _bands(val))),
+        error=float(error_by_band(_bands(test))),
+        left=float(error_by_band(_bands(test), _bands(val))),
         mean=float(found.mean()),
         interval=np.percentile(found, [2.5, 97.5]).tolist(),
     )
 
 
-def _bands(images: ImageRegions, weights: np.ndarray | None = None) -> BinTable:
+def _bands(images: ImageBands, weights: np.ndarray | None = None) -> BinTable:
     """Bands of the predicted border."""
     table = images.pooled(weights)
     border = BORDERS.index('predicted')
@@ -103,21 +103,21 @@ def read_run(folder: Path, splits: int, seed: int) -> dict[str, Any]:
 
     Raises:
         ValueError: If the folder has another name, does not hold both results, or they
-            lack the regions.
+            lack the bands.
     """
-    regions = []
+    bands = []
     for name in (VALIDATION, TEST):
         _, images = load_result(folder / name / FILE)
-        if images.regions is None:
-            raise ValueError(f'{folder / name / FILE} has no regions: test again')
-        regions.append(images.regions)
+        if images.bands is None:
+            raise ValueError(f'{folder / name / FILE} has no bands: test again')
+        bands.append(images.bands)
     place = _FOLDER.search(folder.resolve().as_posix())
     if place is None:
         raise ValueError(f'{folder} is no TABLE/data/method/seedN_digest/eval')
     return dict(
         place.groupdict(),
-        images=[len(each.sums) for each in regions],
-        **measure(*regions, splits, seed),
+        images=[len(each.sums) for each in bands],
+        **measure(*bands, splits, seed),
     )
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from records import Record
 
 from mmaslp.core.measure import BORDERS, BinTable
-from mmaslp.report.bands import region_figure
+from mmaslp.report.bands import band_figure
 from mmaslp.report.reliability import reliability_figure
 
 COLUMNS = {
@@ -24,11 +24,11 @@ COLUMNS = {
     'mIoU %': 'mIoU %',
     'max_f': 'max F',
     'mae': 'MAE',
-    'ece_region': 'ECE region',
-    'ece_region_true': 'ECE true region',
+    'ece_band': 'ECE band',
+    'ece_band_true': 'ECE true band',
 }
-OOD_COLUMNS = ('ece', 'oe', 'nll', 'acc', 'mae', 'ece_region')
-INTERVAL_COLUMNS = ('ece', 'ece_em', 'ece_region', 'nll', 'acc')
+OOD_COLUMNS = ('ece', 'oe', 'nll', 'acc', 'mae', 'ece_band')
+INTERVAL_COLUMNS = ('ece', 'ece_em', 'ece_band', 'nll', 'acc')
 BEST_SMOOTHING = 'ls_best'
 # What pages and pictures call the methods, and what is fitted to them.
 TITLES = {
@@ -39,11 +39,11 @@ TITLES = {
     'aslp_me': 'ASLP-ME',
     'aslp_mc': 'ASLP-MC',
     'aslp_fb': 'ASLP-FB',
-    'aslp_fb_border': 'ASLP-FB by region',
+    'aslp_fb_border': 'ASLP-FB by band',
 }
 FITTED_TITLES = {
     'ts': 'temperature',
-    'rts': 'temperature by region',
+    'rts': 'temperature by band',
     'lts': 'local temperatures (LTS)',
     'ibts': 'image-based temperatures (IBTS)',
 }
@@ -235,7 +235,7 @@ def reliability_picture(
     return reliability_figure(results, width=2.9) if results else None
 
 
-def region_picture(
+def band_picture(
     records: Sequence[Record], methods: Sequence[str], data: str, test: str
 ) -> Figure | None:
     """Accuracy and confidence by distance from the predicted border.
@@ -248,11 +248,11 @@ def region_picture(
     """
     found = _entries(records, methods, data, test)
     results = {
-        method: _pooled_regions(entries)
+        method: _pooled_bands(entries)
         for method, entries in found.items()
-        if all('regions' in entry for entry in entries)
+        if all('bands' in entry for entry in entries)
     }
-    return region_figure(results, 2.6, BORDERS[:1]) if results else None
+    return band_figure(results, 2.6, BORDERS[:1]) if results else None
 
 
 def _entries(
@@ -273,11 +273,11 @@ def _entries(
     return found
 
 
-def _pooled_regions(entries: list[dict]) -> dict[str, Any]:
+def _pooled_bands(entries: list[dict]) -> dict[str, Any]:
     border = BORDERS[0]
     table = BinTable(
         *(
-            np.sum([entry['regions'][border][key] for entry in entries], 0)
+            np.sum([entry['bands'][border][key] for entry in entries], 0)
             for key in ('count', 'right', 'conf')
         )
     )
@@ -288,8 +288,8 @@ def _pooled_regions(entries: list[dict]) -> dict[str, Any]:
         confidence=table.mean_conf,
     )
     return dict(
-        ece_region=statistics.fmean(e['figures']['ece_region'] for e in entries),
-        regions=dict(edges=entries[0]['regions']['edges'], **{border: bands}),
+        ece_band=statistics.fmean(e['figures']['ece_band'] for e in entries),
+        bands=dict(edges=entries[0]['bands']['edges'], **{border: bands}),
     )
 
 

@@ -106,8 +106,8 @@ def summarise(results: dict[str, dict]) -> dict[str, dict]:
         images = entry['result']['num_images']
         ood = entry['ood']
         kept[name] = dict(ood=ood, figures=metrics, bins=bins, num_images=images)
-        if 'regions' in entry['result']:
-            kept[name]['regions'] = entry['result']['regions']
+        if 'bands' in entry['result']:
+            kept[name]['bands'] = entry['result']['bands']
         if 'intervals' in entry['result']:
             kept[name]['intervals'] = {
                 key: [_defined(end) for end in ends]

@@ -18,12 +18,12 @@ from torchmetrics import MetricCollection
 
 from mmaslp.hosts.lightning import ASLPCallback
 from mmaslp.hosts.mmseg.losses import SCBCELoss
-from mmaslp.hosts.torchmetrics import BinaryCalibration, BinaryRegionCalibration
+from mmaslp.hosts.torchmetrics import BinaryBandCalibration, BinaryCalibration
 from mmaslp.report.text_table import format_table
 
 COLUMNS = {
     'ece': 'ECE',
-    'ece_region': 'ECE region',
+    'ece_band': 'ECE region',
     'oe': 'OE',
     'acc': 'accuracy',
     'nll': 'NLL',
@@ -43,7 +43,7 @@ class Segmenter(LightningModule):
         )
         self.criterion = SCBCELoss()
         self.calibration = MetricCollection(
-            [BinaryCalibration(), BinaryRegionCalibration()]
+            [BinaryCalibration(), BinaryBandCalibration()]
         )
 
     def training_step(self, batch, batch_idx):

@@ -21,13 +21,13 @@ from monai.transforms import (
 from monai.utils import set_determinism
 from pairs import load_splits
 
-from mmaslp.core import ASLP, CalibrationHistogram, RegionTable
+from mmaslp.core import ASLP, BandTable, CalibrationHistogram
 from mmaslp.hosts.mmseg.losses import SelfCalibratingBCE
 from mmaslp.report.text_table import format_table
 
 COLUMNS = {
     'ece': 'ECE',
-    'ece_region': 'ECE region',
+    'ece_band': 'ECE region',
     'oe': 'OE',
     'acc': 'accuracy',
     'nll': 'NLL',
@@ -46,7 +46,7 @@ AUGMENT = Compose(
 @torch.no_grad()
 def measure(network, data):
     """Every calibration figure on a split."""
-    histogram, regions = CalibrationHistogram(), RegionTable()
+    histogram, regions = CalibrationHistogram(), BandTable()
     network.eval()
     for batch in DataLoader(data, batch_size=20):
         prob, mask = network(batch['image']).sigmoid()[:, 0], batch['mask'][:, 0]

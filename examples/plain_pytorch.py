@@ -14,13 +14,13 @@ from pairs import load_splits
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmaslp.core import ASLP, CalibrationHistogram, RegionTable
+from mmaslp.core import ASLP, BandTable, CalibrationHistogram
 from mmaslp.hosts.mmseg.losses import SelfCalibratingBCE
 from mmaslp.report.text_table import format_table
 
 COLUMNS = {
     'ece': 'ECE',
-    'ece_region': 'ECE region',
+    'ece_band': 'ECE region',
     'oe': 'OE',
     'acc': 'accuracy',
     'nll': 'NLL',
@@ -58,7 +58,7 @@ class UNet(nn.Module):
 @torch.no_grad()
 def measure(network, data):
     """What was counted on a split: by confidence, and by distance from the border."""
-    histogram, regions = CalibrationHistogram(), RegionTable()
+    histogram, regions = CalibrationHistogram(), BandTable()
     network.eval()
     for batch in DataLoader(data, 20):
         prob, mask = network(batch['image']).sigmoid()[:, 0], batch['mask'][:, 0]

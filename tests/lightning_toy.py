@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmaslp.hosts.lightning import ASLPCallback
 from mmaslp.hosts.mmseg.losses import SCBCELoss
-from mmaslp.hosts.torchmetrics import BinaryCalibration, BinaryRegionCalibration
+from mmaslp.hosts.torchmetrics import BinaryBandCalibration, BinaryCalibration
 
 
 class Squares(Dataset):
@@ -42,7 +42,7 @@ class Segmenter(LightningModule):
             nn.Conv2d(4, 1, 3, padding=1),
         )
         self.criterion = SCBCELoss(beta=beta)
-        self.calibration = BinaryRegionCalibration() if regions else BinaryCalibration()
+        self.calibration = BinaryBandCalibration() if regions else BinaryCalibration()
         self.draws = []
 
     def training_step(self, batch, batch_idx):

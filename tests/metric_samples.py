@@ -3,12 +3,12 @@
 import torch
 
 from mmaslp.hosts.torchmetrics import (
+    BinaryBandCalibration,
     BinaryCalibration,
-    BinaryRegionCalibration,
     BinaryTemperature,
 )
 
-MAKERS = [BinaryCalibration, BinaryRegionCalibration, BinaryTemperature]
+MAKERS = [BinaryCalibration, BinaryBandCalibration, BinaryTemperature]
 
 
 def batches(make, number=4, size=24):

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--plot',
         metavar='FILE',
         help='write reliability diagrams (.png, .pdf, .svg), and beside them those of '
-        'regions to a file whose name ends in _regions',
+        'bands to a file whose name ends in _bands',
     )
     parser.add_argument(
         '--report',

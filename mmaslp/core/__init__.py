@@ -9,6 +9,6 @@ temperature). Neither uses the other; both use the regions of an image,
 from .aslp import *  # noqa: F403
 from .aslp import __all__ as _method
 from .bands import border_bands
-from .measure import CalibrationHistogram, RegionTable
+from .measure import BandTable, CalibrationHistogram
 
-__all__ = ['CalibrationHistogram', 'RegionTable', 'border_bands', *_method]
+__all__ = ['CalibrationHistogram', 'BandTable', 'border_bands', *_method]

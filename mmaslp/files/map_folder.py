@@ -8,9 +8,9 @@ from unicodedata import normalize
 import numpy as np
 
 from ..core.measure import (
+    BandTable,
     CalibrationHistogram,
     ImageTable,
-    RegionTable,
     average_precision,
     roc_auc,
 )
@@ -80,9 +80,9 @@ def evaluate_maps(
         image = CalibrationHistogram()
         image.update(prob, label)
         total.merge(image)
-        regions = RegionTable()
-        regions.update(prob, label)
-        records.append(ImageTable.record(stem, image, bins, regions=regions))
+        bands = BandTable()
+        bands.update(prob, label)
+        records.append(ImageTable.record(stem, image, bins, bands=bands))
         if sod:
             sod_records.append(sod_record(prob, label))
     if not problems and (problem := reader.problem()):

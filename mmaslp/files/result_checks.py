@@ -20,7 +20,7 @@ __all__ = ['check_figures', 'check_settings']
 # Metrics that are fractions, as far as a file has them.
 FRACTIONS = (
     *('acc', 'conf', 'ece', 'oe', 'ue', 'mce', 'ace', 'ece_em', 'ece_sweep', 'ks'),
-    *('ece_image', 'ece_region', 'ece_region_true', 'brier'),
+    *('ece_image', 'ece_band', 'ece_band_true', 'brier'),
 )
 # Metrics that follow from the bins, and the error of adding up images for them.
 FROM_BINS = ('acc', 'conf', 'ece', 'oe', 'ue')
@@ -71,11 +71,11 @@ def check_figures(result: dict[str, Any], images: ImageTable) -> None:
             raise ValueError(f'{key} is {result[key]!r}, but its images are {number}')
     if 'bins' in result:
         _check_sums('bins', result['bins'], own)
-    if images.regions is not None and 'regions' in result:
-        total = images.regions.total()
-        for border in BORDERS:
-            of_border = result['regions'][border]
-            _check_sums(f'regions[{border!r}]', of_border, total.table(border))
+    if images.bands is not None and 'bands' in result:
+        for row, border in enumerate(BORDERS):
+            of_border = result['bands'][border]
+            own_bands = images.bands.pooled().take(row)
+            _check_sums(f'bands[{border!r}]', of_border, own_bands)
     computed = binned_metrics(own)
     for key in FROM_BINS:
         given = result.get(key)

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from ..core.measure import (
-    BAND_FIGURES,
+    BAND_ERRORS,
     BORDERS,
-    REGION_ERRORS,
     CalibrationHistogram,
-    ImageRegions,
+    ImageBands,
     ImageTable,
+    band_columns,
+    band_scalars,
+    binned_metrics,
     equal_width,
 )
 from ..core.measure.bootstrap import bootstrap
@@ -19,8 +21,8 @@ from .json_file import read_json
 from .result_checks import check_figures, check_settings
 from .strict_json import strict_json
 
-# What the edges of regions count in, see `core.regions`.
-REGION_UNIT = 'sqrt(height * width) / 64 pixels'
+# What the edges of bands count in, see `core.bands`.
+BAND_UNIT = 'sqrt(height * width) / 64 pixels'
 # Largest result file that is read: 2 to 5 KB per image.
 MAX_BYTES = 2**28
 
@@ -39,7 +41,7 @@ def calibration_result(
     Args:
         histogram (CalibrationHistogram): Of all pixels.
         images (ImageTable): One row per image, in the same mode and bins. If the rows
-            have regions, so has the result.
+            have bands, so has the result.
         bins (int): Number of bins. Defaults to 10.
         mode (str): 'top_label' or 'positive'. Defaults to 'top_label'.
         resamples (int): Bootstrap resamples for the intervals; 0 for none.
@@ -50,10 +52,10 @@ def calibration_result(
         dict: At top level every metric of :meth:`CalibrationHistogram.compute` (its
         ``count`` as ``num_pixels``), ``ece_image`` and ``num_images``; then
         ``positive`` (the metrics of the positive class, for two classes in
-        top-label mode), ``regions`` (see :func:`region_result`, for two classes in
-        top-label mode; at top level ``ece_region``, ``ece_region_true`` and, per band
-        k of the predicted border, ``region{k}_gap``, ``region{k}_acc`` and
-        ``region{k}_share``),
+        top-label mode), ``bands`` (see :func:`band_result`, for two classes in
+        top-label mode; at top level ``ece_band``, ``ece_band_true`` and, per band
+        k of the predicted border, ``band{k}_gap``, ``band{k}_acc`` and
+        ``band{k}_share``),
         ``intervals`` ({metric: [low, high]}, 95 %, see
         :func:`~mmaslp.core.measure.bootstrap.bootstrap`), ``bins``, ``images``
         (:meth:`ImageTable.to_json`) and ``settings``.
@@ -76,8 +78,8 @@ def calibration_result(
     }
     if mode == 'top_label' and histogram.num_classes == 2:
         result['positive'] = histogram.compute(bins, 'positive')
-        if images.regions is not None:
-            result.update(region_result(images.regions))
+        if images.bands is not None:
+            result.update(band_result(images.bands))
     if resamples:
         drawn = bootstrap(images, resamples, overall=metrics)
         result['intervals'] = {k: list(v) for k, v in drawn['intervals'].items()}
@@ -86,39 +88,38 @@ def calibration_result(
     return result
 
 
-def region_result(images: ImageRegions) -> dict[str, Any]:
-    """Put calibration by region together, pooled over all images.
+def band_result(images: ImageBands) -> dict[str, Any]:
+    """Put calibration by band together, pooled over all images.
 
     Args:
-        images (ImageRegions): One row per image.
+        images (ImageBands): One row per image.
 
     Returns:
-        dict: ``ece_region`` and ``ece_region_true``, nan without any pixel;
-        ``region{k}_share`` and, of the bands that hold pixels, ``region{k}_gap`` and
-        ``region{k}_acc``, by the predicted border; and ``regions``:
+        dict: ``ece_band`` and ``ece_band_true``, nan without any pixel;
+        ``band{k}_share`` and, of the bands that hold pixels, ``band{k}_gap`` and
+        ``band{k}_acc``, by the predicted border; and ``bands``:
         ``edges`` of the bands, ``unit`` (the rule that scales them) and, for
         ``predicted`` and ``true``, one list per column: the sums ``count``, ``right``
         (correct pixels) and ``conf``, as in ``bins``, then ``share``, ``accuracy``,
-        ``confidence`` and ``gap`` of :meth:`RegionTable.compute`, nan where there is no
+        ``confidence`` and ``gap``, nan where there is no
         pixel.
     """
-    table = images.total()
-    computed = table.compute()
-    result = {key: computed[key] for key in REGION_ERRORS}
-    for name, key in BAND_FIGURES.items():
-        for band, value in enumerate(computed['predicted'][key]):
-            if not math.isnan(value):
-                result[f'region{band}_{name}'] = value
-    regions: dict[str, Any] = {'edges': list(images.edges), 'unit': REGION_UNIT}
-    for border in BORDERS:
-        sums = table.table(border)
-        regions[border] = {
-            'count': sums.count.tolist(),
-            'right': sums.correct.tolist(),
-            'conf': sums.conf.tolist(),
-            **computed[border],
+    tables = [images.pooled().take(border) for border in range(len(BORDERS))]
+    result: dict[str, Any] = {
+        key: float(binned_metrics(table)['ece'])
+        for key, table in zip(BAND_ERRORS, tables)
+    }
+    scalars = band_scalars(tables[0])
+    result.update((k, value) for k, value in scalars.items() if not math.isnan(value))
+    result['bands'] = {'edges': list(images.edges), 'unit': BAND_UNIT}
+    for border, table in zip(BORDERS, tables):
+        result['bands'][border] = {
+            'count': table.count.tolist(),
+            'right': table.correct.tolist(),
+            'conf': table.conf.tolist(),
+            **band_columns(table),
         }
-    return {**result, 'regions': regions}
+    return result
 
 
 def scalar_metrics(result: dict[str, Any]) -> dict[str, float]:
@@ -161,6 +162,8 @@ def load_result(
         raise _no_result(path, error) from error
     result = _choose(path, content, name)
     try:
+        if 'regions' in result or 'regions' in result['images']:
+            raise ValueError('version 0.2 wrote it: evaluate the model again')
         bins = check_settings(result['settings'])
         images = ImageTable.from_json(result['images'], bins)
         check_figures(result, images)

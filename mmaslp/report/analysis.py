@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.measure import RegionTable
+from ..core.measure import BandTable
 from ..core.measure.bootstrap import Resamples, percentiles, resample
 from ..files.image_names import rows_by_name
 from .document import Entry, Report
@@ -173,12 +173,12 @@ def _identity(entry: Entry) -> Any:
     except ValueError as error:
         raise ValueError(f'{entry.model}, {entry.dataset}: {error}') from error
     pixels = images.num_pixels
-    regions = RegionTable() if images.regions is None else images.regions
+    bands = BandTable() if images.bands is None else images.bands
     return (
         tuple(settings.get(key) for key in ('bins', 'mode', 'protocol')),
         frozenset((name, int(pixels[row])) for name, row in rows.items()),
         # Without any image nothing tells two sets apart but their names.
-        entry.dataset if not len(images) else tuple(regions.edges),
+        entry.dataset if not len(images) else tuple(bands.edges),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.measure import BORDERS, REGION_ERRORS
+from ..core.measure import BAND_ERRORS, BORDERS
 from ..files.names import shown
 from .style import BAR, FADED, INK, LABEL, OVER, TITLE, UNDER, clean_axes, new_figure
 from .text_table import metric_text
@@ -32,7 +32,7 @@ def band_names(edges: Sequence[float]) -> list[str]:
     return [f'up to {edges[0]:g}', *inner, f'beyond {edges[-1]:g}']
 
 
-def region_figure(
+def band_figure(
     results: Mapping[str, dict[str, Any]],
     width: float = 3.3,
     borders: Sequence[str] = BORDERS,
@@ -44,7 +44,7 @@ def region_figure(
     blue where it is under-confident. Below, the share of the pixels per band.
 
     Args:
-        results (dict[str, dict]): Title to result with ``regions``, as
+        results (dict[str, dict]): Title to result with ``bands``, as
             :func:`~mmaslp.files.results.calibration_result` makes them. An empty
             evaluation gives an empty diagram.
         width (float): Width of one diagram in inches. Defaults to 3.3.
@@ -54,14 +54,14 @@ def region_figure(
         matplotlib.figure.Figure: Not registered with pyplot.
 
     Raises:
-        ValueError: ``results`` is empty, or one of them has no regions.
+        ValueError: ``results`` is empty, or one of them has no bands.
     """
     if not results:
-        raise ValueError('a diagram of regions needs at least one result')
+        raise ValueError('a diagram of bands needs at least one result')
     for title, result in results.items():
-        if 'regions' not in result:
+        if 'bands' not in result:
             raise ValueError(
-                f'{title} has no regions: they are measured for two classes in '
+                f'{title} has no bands: they are measured for two classes in '
                 'top-label mode, and not in files of earlier versions'
             )
     columns = [(title, border) for title in results for border in borders]
@@ -69,16 +69,16 @@ def region_figure(
     axes = figure.subplots(
         2, len(columns), squeeze=False, height_ratios=(3.2, 1), sharex='col'
     )
-    lowest = min(_lowest(results[title]['regions'][b]) for title, b in columns)
+    lowest = min(_lowest(results[title]['bands'][b]) for title, b in columns)
     for (top, bottom), (title, border) in zip(axes.T, columns):
         result = results[title]
         bands = {
             key: np.array(values, dtype=float)
-            for key, values in result['regions'][border].items()
+            for key, values in result['bands'][border].items()
         }
         _draw_gaps(top, bands)
         top.set_ylim(lowest, 1.02 - 0.02 * lowest)
-        _draw_shares(bottom, bands, result['regions']['edges'])
+        _draw_shares(bottom, bands, result['bands']['edges'])
         bottom.set_xlabel(
             f'distance from the {border} border\nin units of √(height · width) / 64 px',
             **LABEL,
@@ -87,7 +87,7 @@ def region_figure(
         top.text(
             0.5,
             1.02,
-            _headline(result, dict(zip(BORDERS, REGION_ERRORS))[border]),
+            _headline(result, dict(zip(BORDERS, BAND_ERRORS))[border]),
             transform=top.transAxes,
             ha='center',
             va='bottom',

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.measure import REGION_ERRORS, SORTED, ImageTable
+from ..core.measure import BAND_ERRORS, SORTED, ImageTable
 from ..core.measure.bootstrap import paired_bootstrap
 from ..files.image_names import rows_by_name
 from ..files.outputs import check_outputs
@@ -66,12 +66,12 @@ def compare_results(
     metrics = paired_bootstrap(
         one, two, resamples, seed, confidence_level, overall=results
     )
-    regions = any(table.regions is not None for table in tables)
+    bands = any(table.bands is not None for table in tables)
     outdated = {}
     for path, table in zip((first, second), tables):
         lacking = SORTED if table.fine is None else ()
-        if regions and table.regions is None:
-            lacking = (*lacking, *REGION_ERRORS)
+        if bands and table.bands is None:
+            lacking = (*lacking, *BAND_ERRORS)
         if lacking:
             outdated[path] = lacking
     if json:
@@ -93,10 +93,10 @@ def _matched(
                 f'{key} is {one["settings"].get(key)!r} in {first_path} but '
                 f'{two["settings"].get(key)!r} in {second_path}'
             )
-    edges = [each.regions.edges for each in (first, second) if each.regions is not None]
+    edges = [each.bands.edges for each in (first, second) if each.bands is not None]
     if len(set(edges)) > 1:
         raise ValueError(
-            f'the regions of {first_path} have the edges {edges[0]} but those of '
+            f'the bands of {first_path} have the edges {edges[0]} but those of '
             f'{second_path} {edges[1]}'
         )
     rows = [_rows(first.names, first_path), _rows(second.names, second_path)]

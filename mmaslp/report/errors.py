@@ -77,7 +77,7 @@ def breakdowns(group: ImageSet, resamples: int = RESAMPLES) -> list[Breakdown]:
         resamples (int): For the intervals by size. Defaults to 1000.
     """
     found = [by_confidence(group)]
-    distance = [m for m in group.members if m.entry.images.regions is not None]
+    distance = [m for m in group.members if m.entry.images.bands is not None]
     if distance:
         found.append(_by_distance(distance))
     sized = [m for m in group.members if m.entry.images.foreground is not None]
@@ -130,10 +130,10 @@ def by_set(analysis: Analysis) -> Breakdown | None:
 def _by_distance(members: Sequence[Measured]) -> Breakdown:
     series = []
     for member in members:
-        table = member.entry.images.regions.pooled().take(0)
+        table = member.entry.images.bands.pooled().take(0)
         low, high = member.resamples.interval('bands')
         series.append(_series(member, _points(table, low, high)))
-    edges = members[0].entry.images.regions.edges
+    edges = members[0].entry.images.bands.edges
     return Breakdown(
         'By distance from the predicted border',
         'distance in 1/64 of the side of the image',

@@ -61,8 +61,8 @@ _TERMS = (
         'The mean over images of the ECE of each image on its own.',
     ),
     Term(
-        'ece_region',
-        'ECE by region',
+        'ece_band',
+        'ECE by band',
         'lower',
         'The mean distance between confidence and accuracy over bands of distance from '
         'the predicted border: errors of opposite sign near and far do not offset.',

@@ -10,7 +10,7 @@ from ..core.measure.bootstrap import check_resamples
 from ..files import outputs
 from ..files.map_folder import evaluate_maps
 from ..files.results import save_result
-from .bands import region_figure
+from .bands import band_figure
 from .entries import map_entries
 from .reliability import FORMATS, reliability_figure, save_figure
 from .writing import PICTURES, json_beside, write_report
@@ -99,7 +99,7 @@ def check_outputs(
         {
             '--json': (json, 'result'),
             '--plot': (plot, 'diagram'),
-            '--plot (regions)': (plot and _beside(plot), 'diagram'),
+            '--plot (bands)': (plot and _beside(plot), 'diagram'),
             '--report': (report, 'report'),
             '--report (JSON)': (report and json_beside(report), 'result'),
         },
@@ -123,8 +123,8 @@ def write_outputs(
         sections (Mapping[str, dict]): What :func:`evaluate_folders` returned.
         json (str, optional): File of all metrics: at top level those of the only
             folder, else those of each under its name. Defaults to None.
-        plot (str, optional): File of the reliability diagrams; the diagrams of regions
-            go to a file beside it, whose name ends in ``_regions``. Defaults to None.
+        plot (str, optional): File of the reliability diagrams; the diagrams of bands
+            go to a file beside it, whose name ends in ``_bands``. Defaults to None.
         report (str, optional): File of an HTML report; a JSON that rebuilds it is
             written beside it, see :mod:`mmaslp.report.writing`. Defaults to None.
         images (str, optional): Folder of the photographs, for the report. Defaults to
@@ -143,7 +143,7 @@ def write_outputs(
     if plot:
         results = {name: section['result'] for name, section in sections.items()}
         save_figure(reliability_figure(results), plot)
-        save_figure(region_figure(results), _beside(plot))
+        save_figure(band_figure(results), _beside(plot))
     if report:
         entries = map_entries(
             sections, images=images, result_file=json, pictures=pictures
@@ -153,7 +153,7 @@ def write_outputs(
 
 def _beside(plot: str) -> Path:
     path = Path(plot)
-    return path.with_name(f'{path.stem}_regions{path.suffix}')
+    return path.with_name(f'{path.stem}_bands{path.suffix}')
 
 
 def _names(folders: Sequence[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ CALIBRATION_KEYS = (
     'oe',
     'ue',
     'ece_image',
-    'ece_region',
+    'ece_band',
     'mce',
     'brier',
     'nll',

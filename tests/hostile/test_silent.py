@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from mmaslp.hosts.mmseg.checks.config import check_config, check_testing
 from PIL import Image
 from torch import nn
 
@@ -24,7 +25,6 @@ from mmaslp.files.masks import read_binary_mask
 from mmaslp.files.prepare import prepare_dataset
 from mmaslp.files.prob_maps import read_prob_map
 from mmaslp.files.results import load_result, save_result
-from mmaslp.hosts.mmseg.checks.config import check_config, check_testing
 from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
 from mmaslp.hosts.mmseg.weights import compare_weights
@@ -323,8 +323,7 @@ EDITED = [
     (('images', 'narrow', 'images'), [], 'fine bins'),
     (('images', 'narrow', 'number'), 255, 'fine bins'),
     (('images', 'narrow', 'number'), '260', 'number of fine bins'),
-    (('images', 'regions', 'sums', 0, 0, 0, 1), 10**7, 'impossible sums'),
-    (('images', 'regions', 'sums', 0, 0, 0, 0), 1.5, 'no integer'),
+    (('images', 'bands', 'sums', 0, 0, 0, 0), 1.5, 'no integer'),
     (('settings', 'bins'), 20, '20 bins'),
     (('settings', 'bins'), '10', 'bins must be an integer'),
     (('settings', 'mode'), 'top', 'mode must be one of'),
@@ -337,7 +336,7 @@ EDITED = [
     (('num_pixels',), 10, 'num_pixels is 10'),
     (('bins', 'right', 9), 0, 'right of bins'),
     (('bins', 'count'), [1, 2], 'count of bins'),
-    (('regions', 'predicted', 'count', 0), 10**6, 'count of regions'),
+    (('bands', 'predicted', 'count', 0), 10**6, 'count of bands'),
     (('intervals', 'ece'), [0.9, 0.1], 'interval of ece'),
 ]
 

@@ -45,7 +45,7 @@ def test_calibration(folders, call):
         assert f'| set | {row}' in output
     assert (folders / 'out' / 'alpha.png').stat().st_size > 1000
     assert (folders / 'out' / 'reliability_set_test.png').stat().st_size > 1000
-    assert (folders / 'out' / 'regions_set_test.png').stat().st_size > 1000
+    assert (folders / 'out' / 'bands_set_test.png').stat().st_size > 1000
 
     again, same = call('calibration.py', *options)
     assert '4 of 4 runs are there' in again and same == records

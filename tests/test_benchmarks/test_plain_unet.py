@@ -1,4 +1,4 @@
-"""The network of the prototypes by region, and its config."""
+"""The network of the prototypes by band, and its config."""
 
 import sys
 from pathlib import Path

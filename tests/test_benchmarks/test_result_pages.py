@@ -37,8 +37,8 @@ def run(data, method, seed, scale, **intervals):
     """A record whose figures are ``scale`` and whose temperature halves them."""
 
     def sets(scale):
-        keys = ('ece', 'ece_em', 'ece_region', 'nll', 'acc', 'mIoU %')
-        keys += ('ece_region_true', 'brier')
+        keys = ('ece', 'ece_em', 'ece_band', 'nll', 'acc', 'mIoU %')
+        keys += ('ece_band_true', 'brier')
         entry = dict(ood=False, figures=dict.fromkeys(keys, scale))
         return dict(
             val=entry,
@@ -88,7 +88,7 @@ def test_figures_are_means_over_seeds_and_ours_stands_last(table, records):
     assert head[:4] == ['method', 'seeds', 'ECE', 'ECE-EM']
     assert head[-2:] == ['ECE, ood', 'NLL, ood']
     names = ['BCE', 'BCE, temperature', 'SVLS', 'SVLS, temperature']
-    names += ['**ASLP-FB by region**', 'ASLP-FB by region, temperature']
+    names += ['**ASLP-FB by band**', 'ASLP-FB by band, temperature']
     assert [row[0] for row in rows] == names
     assert rows[0][1:3] == ['2', '.3000 ± .1414'] and rows[0][-1] == '.9000 ± .4243'
     assert rows[4][1:3] == ['1', '.1000']
@@ -104,17 +104,17 @@ def test_several_sets_are_named_and_their_mean_is_of_shared_methods(table, recor
     rows = table('runs.json figures data=mean')[2:]
     assert [row[:3] for row in rows][::2] == [
         ['BCE', '1', '.4000'],
-        ['**ASLP-FB by region**', '1', '.2000'],
+        ['**ASLP-FB by band**', '1', '.2000'],
     ]
 
 
 def test_ratios_are_of_the_seeds_that_both_have(table, records):
     head, _, *rows = table('runs.json ratios to=bce+ts data=b')
-    errors = ['ECE region', 'ECE true region', 'ECE-EM', 'ECE']
+    errors = ['ECE band', 'ECE true band', 'ECE-EM', 'ECE']
     assert head == ['method', *errors, 'NLL', 'Brier', 'NLL, ood']
     found = {row[0]: row[1] for row in rows}
     assert found['BCE'] == '2.00'
-    assert found['**ASLP-FB by region**'] == '1.00'  # .1 to .1, not to .15
+    assert found['**ASLP-FB by band**'] == '1.00'  # .1 to .1, not to .15
     assert 'BCE, temperature' not in found
 
 
@@ -124,7 +124,7 @@ def test_intervals_stand_beside_the_figures_of_one_seed(table, records):
 
 
 def test_shift_has_clean_images_and_the_mean_of_severities_and_sets(table, tmp_path):
-    keys = ('ece', 'ece_region', 'ece_em', 'nll', 'acc')
+    keys = ('ece', 'ece_band', 'ece_em', 'nll', 'acc')
     for number, data in enumerate('ab'):
         rows = [
             dict(

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmaslp.core import CalibrationHistogram, RegionTable
-from mmaslp.core.measure import BinTable, ImageRegions, ImageTable
+from mmaslp.core import BandTable, CalibrationHistogram
+from mmaslp.core.measure import BinTable, ImageBands, ImageTable
 from mmaslp.files.results import calibration_result, save_result
 from tests.scripts import run_script
 
@@ -27,22 +27,22 @@ def bands(*rows):
     return BinTable(*np.array(rows, np.float64).T)
 
 
-def test_error_by_region_by_hand(sampling):
+def test_error_by_band_by_hand(sampling):
     tested = bands((30, 15, 18), (10, 9, 8), (0, 0, 0))  # gaps .1, -.1
     fitted = bands((10, 5, 5.5), (0, 0, 0), (5, 5, 1))  # gaps .05, none, -.8
-    assert sampling.error_by_region(tested) == pytest.approx(0.1)
-    left = sampling.error_by_region(tested, fitted)
+    assert sampling.error_by_band(tested) == pytest.approx(0.1)
+    left = sampling.error_by_band(tested, fitted)
     assert left == pytest.approx(0.75 * 0.05 + 0.25 * 0.1)
 
 
 def images(gaps):
     """Images of one band with 100 pixels, 50 of them correct, and these gaps."""
     sums = np.zeros((len(gaps), 2, 5, 3), np.int64)
-    confidence = np.rint(100 * (0.5 + np.asarray(gaps)) * RegionTable.UNIT)
+    confidence = np.rint(100 * (0.5 + np.asarray(gaps)) * BandTable.UNIT)
     sums[:, :, 0] = np.stack(
         [np.full(len(gaps), 100), np.full(len(gaps), 50), confidence], -1
     )[:, None]
-    return ImageRegions((1, 2, 4, 8), sums)
+    return ImageBands((1, 2, 4, 8), sums)
 
 
 def test_images_that_are_all_alike_leave_nothing(sampling):
@@ -69,22 +69,22 @@ def test_only_the_shares_of_tested_images_count(sampling):
     odd.sums[:, :, 1] = odd.sums[:, :, 0]
     odd.sums[:, :, 0] = 0
     alike = images([0.0] * 5)
-    test = ImageRegions(odd.edges, np.concatenate([odd.sums, alike.sums]))
+    test = ImageBands(odd.edges, np.concatenate([odd.sums, alike.sums]))
     found = sampling.measure(images([0.0] * 4), test, 4000, 0)
     assert (found['error'], found['left']) == pytest.approx((0.4 / 6, 0.4 / 6))
     assert found['interval'] == pytest.approx([0, 0.4 / 6])
 
 
-def write_result(path, number, seed, regions=True):
+def write_result(path, number, seed, bands=True):
     rng = np.random.default_rng(seed)
     whole, rows = CalibrationHistogram(), []
     for k in range(number):
-        one, table = CalibrationHistogram(), RegionTable()
+        one, table = CalibrationHistogram(), BandTable()
         prob, label = rng.random((16, 16)), rng.integers(0, 2, (16, 16))
         for each in (one, table):
             each.update(prob, label)
         whole.merge(one)
-        rows.append(ImageTable.record(f'{k}', one, regions=table if regions else None))
+        rows.append(ImageTable.record(f'{k}', one, bands=table if bands else None))
     path.parent.mkdir(parents=True, exist_ok=True)
     result = calibration_result(whole, ImageTable(rows), resamples=0)
     save_result(path, result)
@@ -97,7 +97,7 @@ def test_the_script_adds_runs_to_its_file(tmp_path):
         run = tmp_path / 'table' / 'set' / 'bce' / f'seed{seed}_0123' / 'eval'
         write_result(run / 'val' / 'calibration_test.json', 4, seed)
         result = write_result(run / 'test' / 'calibration_test.json', 3, seed + 9)
-        errors.append(result['ece_region'])
+        errors.append(result['ece_band'])
         done = run_script(
             SCRIPTS / 'sampling.py', run, '--json', tmp_path / 'rows.json'
         )
@@ -114,16 +114,14 @@ def test_the_script_adds_runs_to_its_file(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('few/set/bce/seed0_01/eval', 'has no regions: test again'),
+        ('few/set/bce/seed0_01/eval', 'has no bands: test again'),
         ('eval', 'is no TABLE/data/method/seedN_digest/eval'),
     ],
 )
 def test_folders_that_do_not_serve(tmp_path, name, message):
     run = tmp_path / name
     for split in ('val', 'test'):
-        write_result(
-            run / split / 'calibration_test.json', 2, 0, regions='/' not in name
-        )
+        write_result(run / split / 'calibration_test.json', 2, 0, bands='/' not in name)
     done = run_script(SCRIPTS / 'sampling.py', run, '--json', tmp_path / 'rows.json')
     assert done.returncode != 0 and message in done.stderr
     assert 'Traceback' not in done.stderr

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.core.measure import CalibrationHistogram, RegionTable
+from mmaslp.core.measure import BandTable, CalibrationHistogram
 from mmaslp.files.map_folder import evaluate_maps, pair_files, read_images
 from mmaslp.files.prob_maps import read_prob_map, write_prob_map
 
@@ -25,18 +25,18 @@ def folders(tmp_path):
 def test_metrics_are_those_of_all_maps(folders):
     maps, masks = folders
     section = evaluate_maps(maps, masks, resamples=0)
-    total, regions = CalibrationHistogram(), RegionTable()
+    total, bands = CalibrationHistogram(), BandTable()
     for name in 'ab':
         image = CalibrationHistogram()
         mask = np.asarray(Image.open(masks / f'{name}.png')) > 127
         image.update(read_prob_map(maps / f'{name}.png'), mask)
-        regions.update(read_prob_map(maps / f'{name}.png'), mask)
+        bands.update(read_prob_map(maps / f'{name}.png'), mask)
         total.merge(image)
     for key, value in total.compute().items():
         if key != 'count':
             assert section['result'][key] == value, key
-    computed = regions.compute()
-    for key in ('ece_region', 'ece_region_true'):
+    computed = bands.compute()
+    for key in ('ece_band', 'ece_band_true'):
         assert section['result'][key] == computed[key]
     assert section['result']['num_pixels'] == 60
     assert section['metrics'] == {}

@@ -4,7 +4,12 @@ import tempfile
 import numpy as np
 import pytest
 
-from mmaslp.core.measure import CalibrationHistogram, ImageTable, RegionTable
+from mmaslp.core.measure import (
+    BandTable,
+    CalibrationHistogram,
+    ImageTable,
+    band_columns,
+)
 from mmaslp.files.results import (
     calibration_result,
     load_result,
@@ -65,43 +70,47 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ['r.json']
 
 
-def test_regions_of_a_result(tmp_path):
+def test_bands_of_a_result(tmp_path):
     rng = np.random.default_rng(0)
-    histogram, whole, records = CalibrationHistogram(), RegionTable(), []
+    histogram, whole, records = CalibrationHistogram(), BandTable(), []
     for name in 'abc':
-        image, regions = CalibrationHistogram(), RegionTable()
+        image, bands = CalibrationHistogram(), BandTable()
         prob, label = rng.random((20, 30)), np.zeros((20, 30), np.uint8)
         label[:, 10:] = prob[:, :10] = 1
-        for each in (image, regions):
+        for each in (image, bands):
             each.update(prob, label)
         histogram.merge(image)
-        whole.merge(regions)
-        records.append(ImageTable.record(name, image, regions=regions))
+        whole.merge(bands)
+        records.append(ImageTable.record(name, image, bands=bands))
     result = calibration_result(histogram, ImageTable(records), resamples=20)
     computed = whole.compute()
     scalars = scalar_metrics(result)
-    for key in ('ece_region', 'ece_region_true'):
+    for key in ('ece_band', 'ece_band_true'):
         assert scalars[key] == computed[key]
         assert len(result['intervals'][key]) == 2
     for k in range(5):
         for key in ('gap', 'share'):
-            expected = computed['predicted'][key][k]
-            assert scalars.get(f'region{k}_{key}', np.nan) == pytest.approx(
+            expected = computed[f'{key}s'][k]
+            assert scalars.get(f'band{k}_{key}', np.nan) == pytest.approx(
                 expected, nan_ok=True
             )
     save_result(tmp_path / 'r.json', result)
     again, images = load_result(tmp_path / 'r.json')
-    assert images.regions.total().sums.tolist() == whole.sums.tolist()
-    assert again['regions']['edges'] == [1, 2, 4, 8]
-    assert again['regions']['unit'] == 'sqrt(height * width) / 64 pixels'
+    assert images.bands.sums.sum(0).tolist() == whole.sums.tolist()
+    assert again['bands']['edges'] == [1, 2, 4, 8]
+    assert again['bands']['unit'] == 'sqrt(height * width) / 64 pixels'
     for border in ('predicted', 'true'):
-        columns, table = again['regions'][border], whole.table(border)
+        columns, table = again['bands'][border], whole.table(border)
         assert columns['count'] == table.count.tolist()
         assert columns['right'] == table.correct.tolist()
         assert columns['conf'] == table.conf.tolist()
-        assert set(columns) == {*('count', 'right', 'conf'), *computed[border]}
-    # Images of earlier versions, or of other heads.
+        assert set(columns) == {*('count', 'right', 'conf'), *band_columns(table)}
+    old = {**again, 'regions': again.pop('bands')}
+    save_result(tmp_path / 'old.json', old)
+    with pytest.raises(ValueError, match=r'version 0\.2 wrote it'):
+        load_result(tmp_path / 'old.json')
+    # Images of other heads.
     for record in records:
-        del record['regions']
+        del record['bands']
     older = calibration_result(histogram, ImageTable(records), resamples=20)
-    assert not [key for key in (*older, *older['intervals']) if 'region' in key]
+    assert not [key for key in (*older, *older['intervals']) if 'band' in key]

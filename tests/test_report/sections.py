@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from mmaslp.core import CalibrationHistogram, RegionTable
+from mmaslp.core import BandTable, CalibrationHistogram
 from mmaslp.core.measure.image_table import ImageTable
 from mmaslp.files.results import calibration_result
 from mmaslp.report.document import Entry, Report, plain_result
@@ -25,10 +25,10 @@ def section(gain=1.5, number=4, mode='top_label', resamples=20, seed=0):
         image = CalibrationHistogram()
         image.update(prob, label)
         total.merge(image)
-        regions = RegionTable() if mode == 'top_label' else None
-        if regions is not None:
-            regions.update(prob, label)
-        record = ImageTable.record(f'<{i}>.png', image, 10, mode, regions)
+        bands = BandTable() if mode == 'top_label' else None
+        if bands is not None:
+            bands.update(prob, label)
+        record = ImageTable.record(f'<{i}>.png', image, 10, mode, bands)
         records.append(record)
         own = ImageTable(records[-1:]).per_image()
         metrics = {key: float(own[key][0]) for key in ('oe', 'ue', 'acc', 'conf')}

@@ -34,7 +34,7 @@ def test_same_images_are_compared_pairwise():
     (group,) = analyse(report(one, two), 30).sets
     found = group.differences['B', 'A']
     expected = paired_bootstrap(one.images, two.images, 30)
-    for key in ('ece', 'oe', 'nll', 'ece_region'):
+    for key in ('ece', 'oe', 'nll', 'ece_band'):
         change = found[key]
         assert change.value == pytest.approx(expected[key]['difference'])
         assert change.low == pytest.approx(expected[key]['low'])

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from mmaslp.files.results import load_result, save_result
-from mmaslp.report import bands as regions
-from mmaslp.report.bands import region_figure
+from mmaslp.report import bands as bands
+from mmaslp.report.bands import band_figure
 from mmaslp.report.reliability import figure_array
 from mmaslp.report.style import OVER, UNDER
 from mmaslp.report.text_table import metric_text
@@ -20,15 +20,15 @@ section = helper.section
 
 
 def test_example():
-    assert doctest.testmod(regions).failed == 0
+    assert doctest.testmod(bands).failed == 0
 
 
 @pytest.mark.parametrize(('gain', 'colour'), [(4.0, OVER), (0.3, UNDER)])
 def test_gaps_have_the_colour_of_their_side(gain, colour):
     result = section(gain, 30)['result']
-    axes = region_figure({'a': result}).axes
+    axes = band_figure({'a': result}).axes
     for k, border in enumerate(('predicted', 'true')):
-        columns = result['regions'][border]
+        columns = result['bands'][border]
         bars = axes[k].patches
         assert {to_hex(bar.get_edgecolor()) for bar in bars} == {colour}
         gaps = [abs(gap) for gap in columns['gap'] if gap == gap]
@@ -43,37 +43,35 @@ def test_gaps_have_the_colour_of_their_side(gain, colour):
 @pytest.mark.parametrize('number', [0, 1, 4])
 def test_diagrams_of_any_size(number):
     result = section(number=number)['result']
-    one = figure_array(region_figure({'a': result}), 60)
-    two = figure_array(region_figure(dict.fromkeys('ab', result)), 60)
+    one = figure_array(band_figure({'a': result}), 60)
+    two = figure_array(band_figure(dict.fromkeys('ab', result)), 60)
     assert one.dtype == np.uint8 and abs(two.shape[1] - 2 * one.shape[1]) <= 3
     texts = [
-        t.get_text()
-        for axes in region_figure({'a': result}).axes[:2]
-        for t in axes.texts
+        t.get_text() for axes in band_figure({'a': result}).axes[:2] for t in axes.texts
     ]
-    assert texts[0].startswith(f'ece_region {metric_text(result["ece_region"])}')
-    assert texts[1].startswith('ece_region_true ')
+    assert texts[0].startswith(f'ece_band {metric_text(result["ece_band"])}')
+    assert texts[1].startswith('ece_band_true ')
     assert ('[' in texts[0]) == (number > 1)
 
 
 def test_one_border_alone():
     result = section(number=4)['result']
-    axes = region_figure({'a': result, 'b': result}, borders=['true']).axes
+    axes = band_figure({'a': result, 'b': result}, borders=['true']).axes
     assert [a.get_xlabel().split(' in ')[0] for a in axes[2:]] == [
         'distance from the true border\nin units of √(height · width) / 64 px'
     ] * 2
-    assert all(a.texts[0].get_text().startswith('ece_region_true ') for a in axes[:2])
+    assert all(a.texts[0].get_text().startswith('ece_band_true ') for a in axes[:2])
 
 
 def test_results_from_a_file(tmp_path):
     save_result(tmp_path / 'r.json', section(number=3)['result'])
     result = load_result(tmp_path / 'r.json')[0]
-    assert None in result['regions']['predicted']['gap']
-    assert figure_array(region_figure({'a': result}), 40).size
+    assert None in result['bands']['predicted']['gap']
+    assert figure_array(band_figure({'a': result}), 40).size
 
 
 def test_what_cannot_be_drawn():
     with pytest.raises(ValueError, match='at least one result'):
-        region_figure({})
-    with pytest.raises(ValueError, match='b has no regions: they are measured for two'):
-        region_figure({'b': section(mode='positive')['result']})
+        band_figure({})
+    with pytest.raises(ValueError, match='b has no bands: they are measured for two'):
+        band_figure({'b': section(mode='positive')['result']})

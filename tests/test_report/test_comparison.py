@@ -34,7 +34,7 @@ def test_over_confidence_is_told_apart(files):
     comparison = compare_results(*files, resamples=200)
     row = comparison.metrics['ece']
     assert comparison.num_images == 12 and comparison.outdated == {}
-    assert comparison.metrics['ece_region']['differs']
+    assert comparison.metrics['ece_band']['differs']
     assert row['difference'] == pytest.approx(row['second'] - row['first'])
     assert row['differs'] and 0 < row['low'] < row['difference'] < row['high']
     narrow = compare_results(*files, resamples=200, confidence_level=0.5).metrics['ece']
@@ -64,19 +64,19 @@ def rewritten(path, change):
         json.dump(result, file)
 
 
-def test_files_without_regions_are_compared_without_them(files):
-    rewritten(files[0], lambda result: result['images'].pop('regions'))
+def test_files_without_bands_are_compared_without_them(files):
+    rewritten(files[0], lambda result: result['images'].pop('bands'))
     comparison = compare_results(*files, resamples=20)
-    assert comparison.outdated == {files[0]: ('ece_region', 'ece_region_true')}
-    assert 'ece_region' not in comparison.metrics and 'ks' in comparison.metrics
-    rewritten(files[1], lambda result: result['images'].pop('regions'))
+    assert comparison.outdated == {files[0]: ('ece_band', 'ece_band_true')}
+    assert 'ece_band' not in comparison.metrics and 'ks' in comparison.metrics
+    rewritten(files[1], lambda result: result['images'].pop('bands'))
     assert compare_results(*files, resamples=20).outdated == {}
 
 
-def test_regions_of_other_edges_are_refused(files):
+def test_bands_of_other_edges_are_refused(files):
     def change(result):
-        result['images']['regions']['edges'][0] = 1.5
+        result['images']['bands']['edges'][0] = 1.5
 
     rewritten(files[0], change)
-    with pytest.raises(ValueError, match=r'regions of .* have the edges \(1\.5, 2\.0,'):
+    with pytest.raises(ValueError, match=r'bands of .* have the edges \(1\.5, 2\.0,'):
         compare_results(*files)

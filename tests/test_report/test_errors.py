@@ -48,7 +48,7 @@ def test_gaps_by_confidence_are_those_of_the_bins():
 def test_gaps_by_distance_are_those_of_the_result():
     one = helper.entry()
     found = divided(one)[1].series[0].points
-    for point, gap in zip(found, one.result['regions']['predicted']['gap']):
+    for point, gap in zip(found, one.result['bands']['predicted']['gap']):
         assert (point is None) == (gap is None)
         if point is not None:
             assert point.gap.value == pytest.approx(gap)
@@ -70,7 +70,7 @@ def test_images_are_grouped_by_the_size_of_their_object():
 
 def test_older_results_have_fewer_divisions():
     one = helper.entry()
-    del one.result['images']['foreground'], one.result['images']['regions']
+    del one.result['images']['foreground'], one.result['images']['bands']
     assert [each.title for each in divided(one)] == ['By confidence']
     assert divided(helper.entry(mode='positive'))[0].axis == 'probability'
 

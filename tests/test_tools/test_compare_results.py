@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmaslp.core.measure import REGION_ERRORS, SORTED
+from mmaslp.core.measure import BAND_ERRORS, SORTED
 from mmaslp.files.prob_maps import read_prob_map, write_prob_map
 
 # Not importable by name under pytest's importlib mode.
@@ -37,7 +37,7 @@ def test_comparison(folders, tmp_path, capsys):
     assert compare([*files, '--json', str(path), '--resamples', '100']) == 0
     found = json.loads(path.read_text())
     results = [json.loads(Path(f).read_text()) for f in files]
-    for key in ('ece', 'nll', 'brier', 'conf', 'ece_image', *SORTED, *REGION_ERRORS):
+    for key in ('ece', 'nll', 'brier', 'conf', 'ece_image', *SORTED, *BAND_ERRORS):
         assert found[key]['first'] == pytest.approx(results[0][key])
         assert found[key]['difference'] == pytest.approx(
             results[1][key] - results[0][key]
@@ -45,7 +45,7 @@ def test_comparison(folders, tmp_path, capsys):
     assert found['conf']['differs'] and found['conf']['high'] < 0
     printed = capsys.readouterr().out
     assert '3 images' in printed and 'earlier version' not in printed
-    assert all(key in printed for key in (*SORTED, *REGION_ERRORS))
+    assert all(key in printed for key in (*SORTED, *BAND_ERRORS))
 
 
 def test_files_of_earlier_versions_are_compared_without_sorted_metrics(

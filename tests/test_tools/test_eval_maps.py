@@ -115,7 +115,7 @@ def test_plot_report_and_sod(folders, tmp_path):
     found = json.loads(paths['json'].read_text())
     assert 0 < found['mae'] < 1 and 0 < found['max_f'] <= 1 and 0 < found['ap'] <= 1
     assert '<svg' in paths['svg'].read_text()
-    assert '<svg' in (tmp_path / 'out_regions.svg').read_text()
+    assert '<svg' in (tmp_path / 'out_bands.svg').read_text()
     page = paths['html'].read_text()
     # Three images: two of each kind, each of them once.
     assert 2 <= page.count('class="shown card"') <= 3

@@ -245,11 +245,11 @@ class ASLP:
         """Take in what a validation has measured.
 
         Args:
-            accuracy (float | CalibrationHistogram | RegionTable): Pixel accuracy on the
+            accuracy (float | CalibrationHistogram | BandTable): Pixel accuracy on the
                 validation set at threshold 0.5, in [0, 1]. Or what counted the pixels
                 of that set, also a metric of :mod:`mmaslp.hosts.torchmetrics`:
                 its ``measured()`` supplies every value that is not given here. Levels
-                by region take a :class:`RegionTable`.
+                by region take a :class:`BandTable`.
             confidence (float, optional): Mean confidence, max(p, 1 - p), in [0, 1];
                 ``FB`` needs it. Defaults to None.
             median_gap (float, optional): ``median_gap`` of the histogram, in [-1, 1];

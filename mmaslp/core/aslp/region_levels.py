@@ -58,7 +58,7 @@ class RegionLevels:
             if len(numbers) != bands or any(v < low or v > 1.0 for v in numbers):
                 raise ValueError(
                     f'levels by region need {name} of the validation, {bands} numbers '
-                    f'in [{low:g}, 1], got {values}: give a RegionTable of the '
+                    f'in [{low:g}, 1], got {values}: give a BandTable of the '
                     'validation, observe(table), or what its measured() returns'
                 )
 

@@ -3,9 +3,16 @@
 A :class:`CalibrationHistogram` counts pixels. Its :class:`ScoreTable` (outcomes per
 distinct score) and :class:`BinTable` (sums per bin) are what every metric is computed
 from, in numpy, for one set of pixels or for many images and resamples at once. A
-:class:`RegionTable` holds the sums per band of distance from a border.
+:class:`BandTable` holds the sums per band of distance from a border.
 """
 
+from .band_table import (
+    BAND_ERRORS,
+    BORDERS,
+    BandTable,
+    band_columns,
+    band_scalars,
+)
 from .bin_table import BinTable
 from .binned_metrics import (
     binned_metrics,
@@ -21,31 +28,31 @@ from .border_temperature import (
     fit_border_temperatures,
 )
 from .histogram import MODES, CalibrationHistogram
-from .image_regions import ImageRegions
+from .image_bands import ImageBands
 from .image_table import ImageTable
 from .logit_histogram import LogitHistogram
-from .region_table import BAND_FIGURES, BORDERS, REGION_ERRORS, RegionTable
 from .score_metrics import average_precision, brier_score, ks_error, roc_auc
 from .score_table import ScoreTable
 from .sorted_metrics import SORTED, sorted_metrics
 from .temperature import check_temperature, fit_temperature
 
 __all__ = [
-    'BAND_FIGURES',
+    'BAND_ERRORS',
     'BORDERS',
     'MODES',
-    'REGION_ERRORS',
     'SORTED',
     'BandHistograms',
+    'BandTable',
     'BinTable',
     'BorderTemperatures',
     'CalibrationHistogram',
-    'ImageRegions',
+    'ImageBands',
     'ImageTable',
     'LogitHistogram',
-    'RegionTable',
     'ScoreTable',
     'average_precision',
+    'band_columns',
+    'band_scalars',
     'binned_metrics',
     'brier_decomposition',
     'brier_score',

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..argument_checks import check_integer, check_number
+from .band_table import BAND_ERRORS, BORDERS
 from .bin_table import ratio
 from .binned_metrics import binned_metrics, debiased_l2, signed_gap
 from .image_table import ImageTable
-from .region_table import BORDERS, REGION_ERRORS
 from .sorted_metrics import SORTED, sorted_metrics
 
 __all__ = [
@@ -66,8 +66,8 @@ def bootstrap(
 
     Returns:
         dict: ``intervals``: per metric (low, high), without ``ece_em``, ``ece_sweep``
-        and ``ks`` if the images have no fine bins, and without ``ece_region`` and
-        ``ece_region_true`` if they have no regions; ``bins``: ``(2, B)`` low and high
+        and ``ks`` if the images have no fine bins, and without ``ece_band`` and
+        ``ece_band_true`` if they have no bands; ``bins``: ``(2, B)`` low and high
         accuracy per bin. All nan with fewer than two images.
 
     Raises:
@@ -131,7 +131,7 @@ class Resamples:
 
     Args:
         values (dict[str, np.ndarray]): Of all images; ``bins`` ``(B,)`` accuracies and,
-            with regions, ``bands`` ``(K,)`` gaps by distance from the predicted border.
+            with bands, ``bands`` ``(K,)`` gaps by distance from the predicted border.
         drawn (dict[str, np.ndarray]): The same of resamples, ``(R, ...)``.
         num_images (int): Number of images.
     """
@@ -281,17 +281,17 @@ def _pooled(
     if images.fine is not None:
         bins = images.table.count.shape[-1]
         ranked = sorted_metrics(images.fine.pooled(weights), bins)
-    regional = {}
-    if images.regions is not None:
-        bands = images.regions.pooled(weights)
+    banded = {}
+    if images.bands is not None:
+        bands = images.bands.pooled(weights)
         errors = binned_metrics(bands)['ece']
-        regional = dict(zip(REGION_ERRORS, np.moveaxis(errors, -1, 0)))
-        regional['bands'] = signed_gap(bands)[..., BORDERS.index('predicted'), :]
+        banded = dict(zip(BAND_ERRORS, np.moveaxis(errors, -1, 0)))
+        banded['bands'] = signed_gap(bands)[..., BORDERS.index('predicted'), :]
     weights = np.ones(len(images)) if weights is None else weights
     return {
         **binned_metrics(table),
         **ranked,
-        **regional,
+        **banded,
         'ece_debiased': debiased_l2(table),
         'ece_image': ratio(weights @ ece, weights @ valid),
         'brier': ratio(weights @ images.brier, table.total),

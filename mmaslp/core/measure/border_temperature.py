@@ -292,7 +292,7 @@ class BandHistograms:
             bins (int): Number of bins of the ECE. Defaults to 10.
 
         Returns:
-            dict: ``nll`` (nat per pixel); ``ece``, top label; ``ece_region``, the mean
+            dict: ``nll`` (nat per pixel); ``ece``, top label; ``ece_band``, the mean
             over pixels of the absolute gap of confidence and accuracy of the pixel's
             band; ``nll_band``, that of each band, None without pixels.
         """
@@ -311,7 +311,7 @@ class BandHistograms:
         return dict(
             nll=float(nll @ share),
             ece=float(binned_metrics(table)['ece']),
-            ece_region=float(gaps @ share),
+            ece_band=float(gaps @ share),
             nll_band=[next(known) if band.count else None for band in self.bands],
         )
 

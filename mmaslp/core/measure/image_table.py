@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from .band_table import BandTable
 from .bin_table import BinTable
 from .binned_metrics import binned_metrics
 from .binning import equal_width
 from .fine_bins import FineBins, fine_per_bin, pack
 from .histogram import CalibrationHistogram
-from .image_regions import ImageRegions
-from .region_table import RegionTable
+from .image_bands import ImageBands
 from .score_metrics import brier_score
 
 __all__ = ['ImageTable']
@@ -35,14 +35,14 @@ class ImageTable:
     Attributes:
         fine (FineBins | None): A finer division of the same bins. None if a row
             has none, as those of older result files.
-        regions (ImageRegions | None): Sums per band of distance from a border. None if
+        bands (ImageBands | None): Sums per band of distance from a border. None if
             a row has none: there are none in positive mode and with more classes, and
             older result files lack them.
         foreground (np.ndarray | None): ``(I,)`` number of pixels whose label is 1. None
             if a row has none: with more than two classes and in older result files.
 
     Raises:
-        ValueError: A row has another number of bins, or regions of other edges.
+        ValueError: A row has another number of bins, or bands of other edges.
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], bins: int = 10) -> None:
@@ -60,10 +60,10 @@ class ImageTable:
         if all(record.get('narrow') is not None for record in records):
             images = [record['narrow'] for record in records]
             self.fine = FineBins(images, bins * fine_per_bin(bins))
-        self.regions: ImageRegions | None = None
-        if all(record.get('regions') is not None for record in records):
-            rows = [record['regions'] for record in records]
-            self.regions = ImageRegions.from_rows(rows)
+        self.bands: ImageBands | None = None
+        if all(record.get('bands') is not None for record in records):
+            rows = [record['bands'] for record in records]
+            self.bands = ImageBands.from_rows(rows)
         self.foreground: np.ndarray | None = None
         if all(record.get('foreground') is not None for record in records):
             sizes = [record['foreground'] for record in records]
@@ -80,7 +80,7 @@ class ImageTable:
         histogram: CalibrationHistogram,
         bins: int = 10,
         mode: str = 'top_label',
-        regions: RegionTable | None = None,
+        bands: BandTable | None = None,
     ) -> dict[str, Any]:
         """Make the row of one image.
 
@@ -89,27 +89,27 @@ class ImageTable:
             histogram (CalibrationHistogram): Of this image alone.
             bins (int): Number of equal-width bins. Defaults to 10.
             mode (str): 'top_label' or 'positive'. Defaults to 'top_label'.
-            regions (RegionTable, optional): Of this image alone. Defaults to None:
-                calibration by region is not measured.
+            bands (BandTable, optional): Of this image alone. Defaults to None:
+                calibration by band is not measured.
 
         Returns:
             dict: ``name``; per bin ``count``, number of correct pixels ``right`` and
             summed ``conf``; the fine bins ``narrow``, see :func:`~.fine_bins.pack`;
-            ``regions``, None or :meth:`ImageRegions.row`; ``foreground``, the number of
+            ``bands``, None or :meth:`ImageBands.row`; ``foreground``, the number of
             pixels whose label is 1, or None; and the sums of ``nll`` and ``brier``. Its
             keys are those of result files.
 
         Raises:
-            ValueError: Histogram and regions hold different numbers of pixels.
+            ValueError: Histogram and bands hold different numbers of pixels.
         """
         scores = histogram.score_table(mode)
         parts = fine_per_bin(bins)
         fine = equal_width(scores, bins * parts)
         table = fine.joined(parts)
         count = scores.total
-        if regions is not None and regions.count != count:
+        if bands is not None and bands.count != count:
             raise ValueError(
-                f'{name}: the regions hold {regions.count} pixels, the histogram '
+                f'{name}: the bands hold {bands.count} pixels, the histogram '
                 f'{count}: update both with the same image'
             )
         return {
@@ -118,7 +118,7 @@ class ImageTable:
             'right': table.correct.tolist(),
             'conf': table.conf.tolist(),
             'narrow': pack(fine),
-            'regions': None if regions is None else ImageRegions.row(regions),
+            'bands': None if bands is None else ImageBands.row(bands),
             'foreground': histogram.foreground,
             'nll': int(histogram.nll) / histogram.NLL_UNIT,
             'brier': brier_score(scores) * count if count else 0.0,
@@ -161,8 +161,8 @@ class ImageTable:
             ]
         if self.fine is not None:
             columns['narrow'] = self.fine.to_json()
-        if self.regions is not None:
-            columns['regions'] = self.regions.to_json()
+        if self.bands is not None:
+            columns['bands'] = self.bands.to_json()
         if self.foreground is not None:
             columns['foreground'] = self.foreground.tolist()
         return columns
@@ -173,7 +173,7 @@ class ImageTable:
 
         Args:
             columns (dict): As :meth:`to_json` returned it; files of earlier versions
-                lack ``narrow``, ``regions`` and ``foreground``.
+                lack ``narrow``, ``bands`` and ``foreground``.
             bins (int): Number of bins.
 
         Raises:
@@ -196,11 +196,11 @@ class ImageTable:
             sums = np.array([table.table.count, table.table.correct])
             if not np.array_equal(table.fine.coarse(bins), sums):
                 raise ValueError('the fine bins of the image table are not its bins')
-        table.regions = None
-        if 'regions' in columns:
-            table.regions = ImageRegions.from_json(columns['regions'])
-            if not np.array_equal(table.regions.num_pixels, table.num_pixels):
-                raise ValueError('the regions of the image table miss pixels')
+        table.bands = None
+        if 'bands' in columns:
+            table.bands = ImageBands.from_json(columns['bands'])
+            if not np.array_equal(table.bands.num_pixels, table.num_pixels):
+                raise ValueError('the bands of the image table miss pixels')
         return table
 
     def take(self, rows: Sequence[int]) -> ImageTable:
@@ -210,7 +210,7 @@ class ImageTable:
         place = np.asarray(rows, dtype=np.int64)
         chosen.table = self.table.take(place)
         chosen.fine = None if self.fine is None else self.fine.take(rows)
-        chosen.regions = None if self.regions is None else self.regions.take(rows)
+        chosen.bands = None if self.bands is None else self.bands.take(rows)
         chosen.foreground = None if self.foreground is None else self.foreground[place]
         chosen.nll, chosen.brier = self.nll[place], self.brier[place]
         return chosen

@@ -8,9 +8,11 @@ __all__ = [
     'CHUNK',
     'ROUNDING',
     'SUM_TOLERANCE',
+    'as_maps',
     'binary_maps',
     'binary_scores',
     'flat_logits',
+    'matched',
     'top_label_scores',
 ]
 
@@ -24,13 +26,63 @@ MAX_LOGIT = 1e6
 SUM_TOLERANCE = 1e-2
 
 
+def matched(score: Tensor, label: Tensor, name: str = 'prob') -> Tensor:
+    """Give a map the shape of its labels.
+
+    Args:
+        score (Tensor): ``(...)``, the shape of the labels; or ``(N, 1, ...)`` for
+            labels ``(N, ...)``.
+        label (Tensor): ``(...)`` or ``(N, ...)``.
+        name (str): How the error calls the map. Defaults to 'prob'.
+
+    Returns:
+        Tensor: The map, without the channel that its labels lack.
+
+    Raises:
+        ValueError: The shapes differ otherwise.
+    """
+    if score.shape == label.shape:
+        return score
+    if score.dim() > 1 and score.shape[1] == 1 and score[:, 0].shape == label.shape:
+        return score[:, 0]
+    raise ValueError(
+        f'{name} has shape {tuple(score.shape)} but label {tuple(label.shape)}: they '
+        f'must have one shape, or {name} may have one channel more, (N, 1, H, W) for '
+        f'(N, H, W); of two softmax channels give the second, {name}[:, 1]'
+    )
+
+
+def as_maps(values: Tensor, name: str = 'prob') -> Tensor:
+    """Bring maps of every supported shape into one.
+
+    Args:
+        values (Tensor): ``(H, W)``, ``(N, H, W)``, ``(N, C, H, W)`` or, for volumes,
+            ``(N, D, H, W)`` or ``(N, C, D, H, W)``.
+        name (str): How the error calls the maps. Defaults to 'prob'.
+
+    Returns:
+        Tensor: ``(N, K, H, W)``, N images of K maps: their channels, slices or both.
+
+    Raises:
+        ValueError: There is another number of axes.
+    """
+    if values.dim() not in (2, 3, 4, 5):
+        raise ValueError(
+            f'{name} must be (H, W), (N, H, W), (N, C, H, W) or (N, C, D, H, W), got '
+            f'{tuple(values.shape)}'
+        )
+    if values.dim() == 2:
+        return values[None, None]
+    return values.unsqueeze(1) if values.dim() == 3 else values.flatten(1, -3)
+
+
 def binary_scores(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int
 ) -> tuple[Tensor, Tensor]:
     """Flatten the valid pixels of a two-class map.
 
     Args:
-        prob (Tensor | np.ndarray): ``(...)`` probability of class 1.
+        prob (Tensor | np.ndarray): Probability of class 1, see :func:`matched`.
         label (Tensor | np.ndarray): ``(...)`` of {0, 1, ignore_index}.
         ignore_index (int): Label of the pixels to leave out.
 
@@ -41,8 +93,7 @@ def binary_scores(
         ValueError: See :meth:`CalibrationHistogram.update`.
     """
     prob, label = _tensors(prob, label)
-    _same_shape(prob, label, 'prob')
-    prob, label = prob.flatten(), label.flatten()
+    prob, label = matched(prob, label).flatten(), label.flatten()
     label, valid = _valid_labels(label, ignore_index, 2)
     prob = _checked(prob if valid is None else prob[valid])
     return prob, label
@@ -54,27 +105,21 @@ def binary_maps(
     """Check two-class maps whose pixels keep their places.
 
     Args:
-        prob (Tensor | np.ndarray): ``(H, W)`` or ``(N, H, W)`` probability of class 1.
-        label (Tensor | np.ndarray): Same shape, of {0, 1, ignore_index}.
+        prob (Tensor | np.ndarray): Probability of class 1, see :func:`matched` and
+            :func:`as_maps`.
+        label (Tensor | np.ndarray): Labels of {0, 1, ignore_index}.
         ignore_index (int): Label of the pixels to leave out.
 
     Returns:
-        tuple[Tensor, Tensor, Tensor | None]: ``(N, H, W)`` probability, as it was where
-        the pixel is ignored; ``(N, H, W)`` bool, True for class 1; and ``(N, H, W)``
-        bool, False where the pixel is ignored, or None if none is.
+        tuple[Tensor, Tensor, Tensor | None]: ``(N, K, H, W)`` probability, as it was
+        where the pixel is ignored; ``(N, K, H, W)`` bool, True for class 1; and ``(N,
+        K, H, W)`` bool, False where the pixel is ignored, or None if none is.
 
     Raises:
-        ValueError: See :meth:`RegionTable.update`.
+        ValueError: See :meth:`BandTable.update`.
     """
     prob, label = _tensors(prob, label)
-    _same_shape(prob, label, 'prob')
-    if prob.dim() not in (2, 3):
-        raise ValueError(
-            f'prob must be (H, W) or (N, H, W), got {tuple(prob.shape)}: squeeze the '
-            'channel of a one-channel head'
-        )
-    if prob.dim() == 2:
-        prob, label = prob[None], label[None]
+    prob, label = as_maps(matched(prob, label)), as_maps(label, 'label')
     _, valid = _valid_labels(label.flatten(), ignore_index, 2)
     valid = None if valid is None else valid.view(label.shape)
     if valid is None:
@@ -102,7 +147,7 @@ def flat_logits(
         ValueError: See :meth:`LogitHistogram.update`.
     """
     logit, label = _tensors(logit, label, 'logit')
-    _same_shape(logit, label, 'logit')
+    logit = matched(logit, label, 'logit')
     label, valid = _valid_labels(label.flatten(), ignore_index, 2)
     logit = logit.flatten() if valid is None else logit.flatten()[valid]
     if logit.numel():
@@ -184,15 +229,6 @@ def _tensor(values: Tensor | np.ndarray) -> Tensor:
     # torch has these types, but does not compute with them.
     wide = values.dtype in (torch.uint16, torch.uint32, torch.uint64)
     return values.long() if wide else values
-
-
-def _same_shape(score: Tensor, label: Tensor, name: str) -> None:
-    """Refuse a map and labels of different shapes."""
-    if score.shape != label.shape:
-        raise ValueError(
-            f'{name} has shape {tuple(score.shape)} but label {tuple(label.shape)}: '
-            'resize one of them, or squeeze the channel of a one-channel head'
-        )
 
 
 def _bounds(values: Tensor) -> tuple[float, float]:

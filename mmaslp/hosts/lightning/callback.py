@@ -22,7 +22,7 @@ from ..mmseg.checks.levels import start_level
 from ..mmseg.checks.perturbation import different_strengths
 from ..mmseg.losses import SCBCELoss
 from ..seeding import seed_torch
-from ..torchmetrics import BinaryCalibration, BinaryRegionCalibration
+from ..torchmetrics import BinaryBandCalibration, BinaryCalibration
 from .batches import ids_of_batch, visits_between_validations
 
 __all__ = ['ASLPCallback']
@@ -41,7 +41,7 @@ class ASLPCallback(Callback):
 
     **What the module needs.** A ``SCBCELoss`` that ``training_step`` calls, and, for
     rules that learn, one :class:`~.torchmetrics.BinaryCalibration` (with ``regions``
-    one :class:`~.torchmetrics.BinaryRegionCalibration`) that ``validation_step``
+    one :class:`~.torchmetrics.BinaryBandCalibration`) that ``validation_step``
     updates. The callback resets it before each validation.
 
     **Resuming.** Draws depend on the seed, the number of the batch and the image. With
@@ -294,9 +294,9 @@ class ASLPCallback(Callback):
 
     def _measuring(
         self, pl_module: LightningModule
-    ) -> BinaryCalibration | BinaryRegionCalibration:
+    ) -> BinaryCalibration | BinaryBandCalibration:
         """The metric of the module that measures what the learner observes."""
-        kind = BinaryRegionCalibration if self.regions else BinaryCalibration
+        kind = BinaryBandCalibration if self.regions else BinaryCalibration
         found = {n: m for n, m in pl_module.named_modules() if isinstance(m, kind)}
         name = self.metric
         if name is None and len(found) == 1:

@@ -15,7 +15,7 @@ from typing import Any
 from ...core.measure import BORDERS
 from ...files.outputs import check_kind
 from ...files.results import load_result
-from ...report.bands import region_figure
+from ...report.bands import band_figure
 from ...report.entries import file_entries
 from ...report.reliability import reliability_figure, save_figure
 from ...report.text_table import format_table
@@ -32,7 +32,7 @@ MODELS = {
 }
 COLUMNS = {
     'ece': 'ECE',
-    'ece_region': 'ECE region',
+    'ece_band': 'ECE band',
     'oe': 'OE',
     'acc': 'accuracy',
     'mIoU %': 'mIoU %',
@@ -41,7 +41,7 @@ COLUMNS = {
 # Of all models together; the predicted border is the one that the rule measures by.
 DIAGRAMS: dict[str, Callable[..., Any]] = {
     'reliability.png': reliability_figure,
-    'regions.png': partial(region_figure, borders=BORDERS[:1]),
+    'bands.png': partial(band_figure, borders=BORDERS[:1]),
 }
 _EPOCH = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[.*?\bloss: ([\d.]+)')
 _VALIDATION = re.compile(r'Epoch\(val\)\s+\[(\d+)\].*?calib/ece: ([\d.]+)')

@@ -175,7 +175,7 @@ def fit_record(
         'after'}``, without and with it (nat per pixel; 10 bins, top label);
         ``num_images``, ``num_pixels``. Of bands also ``regions``: what
         :meth:`~mmaslp.core.measure.BorderTemperatures.record` returns; per band
-        ``pixels`` and ``nll_band``; and ``nll``, ``ece`` and ``ece_region`` of all
+        ``pixels`` and ``nll_band``; and ``nll``, ``ece`` and ``ece_band`` of all
         pixels. The last four are ``{'before', 'single', 'after'}``: without a
         temperature, with the single one, and by region.
 
@@ -214,7 +214,7 @@ def fit_summary(record: dict[str, Any]) -> str:
         before, after = record[key]['before'], record[key]['after']
         lines.append(f'{key.upper()} {before:.6f} -> {after:.6f}')
     if regions := record.get('regions'):
-        for key in ('nll', 'ece', 'ece_region'):
+        for key in ('nll', 'ece', 'ece_band'):
             before, single, after = (
                 regions[key][name] for name in ('before', 'single', 'after')
             )

@@ -42,7 +42,7 @@ __all__ = [
 EVALUATIONS = {
     'ece': (
         dict(type='CalibrationMetric'),
-        ('ece', 'oe', 'ue', 'ece_region', 'acc', 'conf', 'nll', 'brier'),
+        ('ece', 'oe', 'ue', 'ece_band', 'acc', 'conf', 'nll', 'brier'),
     ),
     'sod': (
         dict(type='SODMetric'),

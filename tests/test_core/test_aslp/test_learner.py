@@ -10,9 +10,9 @@ from mmaslp.core import (
     FB,
     MC,
     ME,
+    BandTable,
     CalibrationHistogram,
     Measured,
-    RegionTable,
     SelfCalibratingBCE,
     update_alpha,
 )
@@ -163,24 +163,24 @@ def test_a_histogram_tells_all_that_was_measured():
 def test_a_table_by_region_tells_all_that_levels_by_region_need():
     label = torch.zeros(64, 64)
     label[:, 20:] = 1
-    table = RegionTable()
+    table = BandTable()
     table.update(0.02 + 0.9 * label.roll(2, 1), label)
-    bands = table.compute()['predicted']
+    bands = table.compute()
     aslp = learner(rule='FB', regions='border')
     aslp.observe(table, step=0)
     found = aslp.measured
     assert found.accuracy == pytest.approx(1 - 4 / 64)  # wrong at both ends of the roll
     assert found.confidence == pytest.approx(
-        sum(s * c for s, c in zip(bands['share'], bands['confidence']))
+        sum(s * c for s, c in zip(bands['shares'], bands['confidences']))
     )
-    assert found.region_gaps[-1] == pytest.approx(tuple(bands['gap']))
-    assert found.region_share == tuple(bands['share'])
-    assert found.region_accuracy == tuple(bands['accuracy'])
+    assert found.region_gaps[-1] == pytest.approx(tuple(bands['gaps']))
+    assert found.region_share == tuple(bands['shares'])
+    assert found.region_accuracy == tuple(bands['accuracies'])
     assert aslp.profile[0] > 0.1
 
 
 def test_a_table_of_other_bands_is_refused():
-    table = RegionTable(edges=(2, 4, 8, 16))
+    table = BandTable(edges=(2, 4, 8, 16))
     table.update(torch.full((8, 8), 0.9), torch.ones(8, 8))
     with pytest.raises(ValueError, match=r'this table has \(2.0, 4.0, 8.0, 16.0\)'):
         learner(rule='FB', regions='border').observe(table)

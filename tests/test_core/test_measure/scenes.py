@@ -1,4 +1,4 @@
-"""Maps with a border, for what is measured by region."""
+"""Maps with a border, for what is measured by band."""
 
 import torch
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.core import CalibrationHistogram, RegionTable
-from mmaslp.core.measure import REGION_ERRORS, SORTED, binned_metrics
+from mmaslp.core import BandTable, CalibrationHistogram
+from mmaslp.core.measure import BAND_ERRORS, SORTED, binned_metrics
 from mmaslp.core.measure.bootstrap import bootstrap, paired_bootstrap
 from mmaslp.core.measure.image_table import ImageTable
 
@@ -259,48 +259,48 @@ def test_a_thousand_images_take_seconds_and_little_memory():
     assert peak < 50e6
 
 
-# ---- by region ----
+# ---- by band ----
 
 
-def regional(number, gain=1.0):
-    """A table of images of two sizes, and the regions of each."""
+def banded(number, gain=1.0):
+    """A table of images of two sizes, and the bands of each."""
     records, tables = [], []
     for i in range(number):
         prob, label = scene(32 + 8 * (i % 2), 40, seed=i)
         prob = torch.sigmoid(gain * torch.logit(prob, 1e-6))
-        histogram, table = CalibrationHistogram(), RegionTable()
+        histogram, table = CalibrationHistogram(), BandTable()
         histogram.update(prob, label)
         table.update(prob, label)
-        records.append(ImageTable.record(f'{i}', histogram, regions=table))
+        records.append(ImageTable.record(f'{i}', histogram, bands=table))
         tables.append(table)
     return ImageTable(records), tables
 
 
-def test_regions_equal_resampling_by_hand():
-    table, tables = regional(6)
+def test_bands_equal_resampling_by_hand():
+    table, tables = banded(6)
     drawn = bootstrap(table, 120, seed=5)['intervals']
     rng, values = np.random.default_rng(5), []
     for rows in (100, 20):  # drawn in chunks of 100
         for row in rng.integers(6, size=(rows, 6)):
-            merged = RegionTable()
+            merged = BandTable()
             for i in row:
                 merged.merge(tables[i])
-            values.append([merged.compute()[key] for key in REGION_ERRORS])
+            values.append([merged.compute()[key] for key in BAND_ERRORS])
     expected = np.quantile(values, [0.025, 0.975], axis=0).T
-    assert [list(drawn[key]) for key in REGION_ERRORS] == pytest.approx(expected)
+    assert [list(drawn[key]) for key in BAND_ERRORS] == pytest.approx(expected)
 
 
-def test_pairs_compare_regions():
-    (one, first), (two, second) = regional(12), regional(12, gain=3.0)
+def test_pairs_compare_bands():
+    (one, first), (two, second) = banded(12), banded(12, gain=3.0)
     found = paired_bootstrap(one, two, 200)
     for tables, side in ((first, 'first'), (second, 'second')):
-        merged = RegionTable()
+        merged = BandTable()
         for each in tables:
             merged.merge(each)
-        for key in REGION_ERRORS:
+        for key in BAND_ERRORS:
             assert found[key][side] == pytest.approx(merged.compute()[key])
-    assert found['ece_region']['differs']
+    assert found['ece_band']['differs']
     older = images(12)[0]
     older.names = one.names
-    assert not set(REGION_ERRORS) & set(paired_bootstrap(one, older, 20))
-    assert not set(REGION_ERRORS) & set(bootstrap(older, 20)['intervals'])
+    assert not set(BAND_ERRORS) & set(paired_bootstrap(one, older, 20))
+    assert not set(BAND_ERRORS) & set(bootstrap(older, 20)['intervals'])

@@ -77,8 +77,8 @@ def test_bands_are_calibrated_on_other_images_where_a_single_temperature_fails()
     by_band = fit_border_temperatures(fit).temperatures
     single = [fit_temperature(fit.whole())] * 5
     raw, one, many = (held_out.measures(t) for t in ([1.0] * 5, single, by_band))
-    assert raw['ece_region'] > one['ece_region'] > 0.02
-    assert many['ece_region'] < 0.2 * one['ece_region']
+    assert raw['ece_band'] > one['ece_band'] > 0.02
+    assert many['ece_band'] < 0.2 * one['ece_band']
     assert many['nll'] < one['nll'] < raw['nll']
     for band in range(5):
         gap = [held_out.bands[band].ece(t[band], bins=1) for t in (single, by_band)]
@@ -93,7 +93,7 @@ def test_measures_are_those_of_the_pixels():
     conf = torch.sigmoid(scaled.abs())
     gap = conf - ((logits > 0) == labels).double()
     index = (conf * 10).ceil().long() - 1
-    for key, groups in (('ece', index), ('ece_region', bands.long())):
+    for key, groups in (('ece', index), ('ece_band', bands.long())):
         sums = torch.bincount(groups.flatten(), gap.flatten())
         assert found[key] == pytest.approx(
             sums.abs().sum().item() / gap.numel(), abs=1e-3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.core import CalibrationHistogram, RegionTable
+from mmaslp.core import BandTable, CalibrationHistogram
 from mmaslp.core.measure import (
     ImageTable,
     binned_metrics,
@@ -74,44 +74,44 @@ def test_table_goes_around_json():
         ImageTable.from_json(broken, 10)
 
 
-def regional(number=4):
+def banded(number=4):
     records = []
     for seed in range(number):
-        image, histogram, regions = scene(30 + seed, 40, seed), *measures()
+        image, histogram, bands = scene(30 + seed, 40, seed), *measures()
         histogram.update(*image)
-        regions.update(*image)
-        records.append(ImageTable.record(str(seed), histogram, regions=regions))
+        bands.update(*image)
+        records.append(ImageTable.record(str(seed), histogram, bands=bands))
     return records
 
 
 def measures():
-    return CalibrationHistogram(), RegionTable()
+    return CalibrationHistogram(), BandTable()
 
 
-def test_regions_of_all_images_or_of_none():
-    records = regional()
+def test_bands_of_all_images_or_of_none():
+    records = banded()
     table = ImageTable(records)
-    assert np.array_equal(table.regions.num_pixels, table.num_pixels)
+    assert np.array_equal(table.bands.num_pixels, table.num_pixels)
     rows = [2, 0]
-    assert np.array_equal(table.take(rows).regions.sums, table.regions.sums[rows])
+    assert np.array_equal(table.take(rows).bands.sums, table.bands.sums[rows])
     empty, nothing = measures()
-    assert ImageTable([*records, ImageTable.record('x', empty, regions=nothing)])
-    assert ImageTable([*records, ImageTable.record('x', empty)]).regions is None
-    with pytest.raises(ValueError, match='a: the regions hold 0 pixels, the histogram'):
-        ImageTable.record('a', pixels.filled(*pixels.smooth(9)), regions=nothing)
+    assert ImageTable([*records, ImageTable.record('x', empty, bands=nothing)])
+    assert ImageTable([*records, ImageTable.record('x', empty)]).bands is None
+    with pytest.raises(ValueError, match='a: the bands hold 0 pixels, the histogram'):
+        ImageTable.record('a', pixels.filled(*pixels.smooth(9)), bands=nothing)
 
 
-def test_regions_go_around_json():
-    table = ImageTable(regional())
+def test_bands_go_around_json():
+    table = ImageTable(banded())
     columns = table.to_json()
     again = ImageTable.from_json(columns, 10)
-    assert np.array_equal(again.regions.sums, table.regions.sums)
+    assert np.array_equal(again.bands.sums, table.bands.sums)
     for kept in ({}, {'narrow': columns['narrow']}):
-        older = {k: v for k, v in columns.items() if k not in ('narrow', 'regions')}
+        older = {k: v for k, v in columns.items() if k not in ('narrow', 'bands')}
         table = ImageTable.from_json({**older, **kept}, 10)
-        assert table.regions is None and 'regions' not in table.to_json()
-    columns['regions']['sums'] = columns['regions']['sums'][::-1]
-    with pytest.raises(ValueError, match='regions of the image table miss pixels'):
+        assert table.bands is None and 'bands' not in table.to_json()
+    columns['bands']['sums'] = columns['bands']['sums'][::-1]
+    with pytest.raises(ValueError, match='bands of the image table miss pixels'):
         ImageTable.from_json(columns, 10)
 
 

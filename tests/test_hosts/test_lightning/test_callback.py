@@ -282,7 +282,7 @@ class OtherLoss(toy.Segmenter):
         (
             toy.Segmenter,
             dict(rule='FB', regions='border'),
-            'BinaryRegionCalibration .* has none',
+            'BinaryBandCalibration .* has none',
         ),
         (Silent, {}, 'has not updated it'),
         (OtherLoss, {}, 'no loss has left its margins'),

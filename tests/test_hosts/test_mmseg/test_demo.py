@@ -32,7 +32,7 @@ def test_a_training_that_fails_ends_the_others(tmp_path, monkeypatch):
     assert not list(tmp_path.glob('**/epoch_*.pth'))
 
 
-@pytest.mark.parametrize('name', ['reliability.png', 'regions.png'])
+@pytest.mark.parametrize('name', ['reliability.png', 'bands.png'])
 def test_a_picture_of_the_user_stays(tmp_path, name):
     (tmp_path / name).write_bytes(b'mine')
     with pytest.raises(ValueError, match='would be lost'):
@@ -46,6 +46,6 @@ def test_one_epoch(tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert '[BCE] epoch 1/1  validation ECE 0.' in printed
     assert 'BCE, test' in printed and 'BCE, synthetic-ood' in printed
-    for name in ('reliability.png', 'regions.png'):
+    for name in ('reliability.png', 'bands.png'):
         assert (tmp_path / name).stat().st_size > 1000
     assert (tmp_path / 'bce' / 'report.html').is_file()

@@ -16,8 +16,8 @@ torchmetrics = pytest.importorskip(
 )
 
 from mmaslp.hosts.torchmetrics import (  # noqa: E402
+    BinaryBandCalibration,
     BinaryCalibration,
-    BinaryRegionCalibration,
     BinaryTemperature,
 )
 from tests.metric_samples import MAKERS, batches, equal, filled  # noqa: E402
@@ -120,8 +120,8 @@ def test_sums_survive_other_types_of_the_module(make):
         (BinaryCalibration, dict(metric='eze'), 'metric must be one of ece, oe'),
         (BinaryCalibration, dict(mode='all'), 'mode must be one of .*positive'),
         (BinaryCalibration, dict(bins=0), 'bins'),
-        (BinaryRegionCalibration, dict(edges=[2, 1]), 'ascending'),
-        (BinaryRegionCalibration, dict(metric='region9_gap'), 'region4_gap'),
+        (BinaryBandCalibration, dict(edges=[2, 1]), 'ascending'),
+        (BinaryBandCalibration, dict(metric='band9_gap'), 'band4_gap'),
         (BinaryTemperature, dict(metric='T'), 'metric must be one of temperature'),
     ],
 )

@@ -41,16 +41,16 @@ def read_measured(
 def _read_regions(
     metrics: dict[str, Any], prefix: str, bands: int
 ) -> dict[str, list[float]]:
-    shares = [metrics.get(f'{prefix}region{k}_share') for k in range(bands)]
+    shares = [metrics.get(f'{prefix}band{k}_share') for k in range(bands)]
     if None in shares:
         raise ValueError(
-            f'the validation reports no {prefix}region0_share: levels by region need '
+            f'the validation reports no {prefix}band0_share: levels by region need '
             'CalibrationMetric on a head of one channel or two'
         )
     # A band without pixels has neither gap nor accuracy.
     found = {
         f'region_{name}': [
-            float(metrics.get(f'{prefix}region{band}_{key}', math.nan))
+            float(metrics.get(f'{prefix}band{band}_{key}', math.nan))
             for band in range(bands)
         ]
         for name, key in (('gap', 'gap'), ('accuracy', 'acc'))

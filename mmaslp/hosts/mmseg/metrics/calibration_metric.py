@@ -11,14 +11,14 @@ from mmseg.registry import METRICS
 from ....core.argument_checks import check_bool, check_choice, check_integer, optional
 from ....core.measure import (
     MODES,
+    BandTable,
     CalibrationHistogram,
     ImageTable,
-    RegionTable,
     check_bins,
 )
 from ....core.measure.bootstrap import check_resamples
 from ....files.results import calibration_result, save_result, scalar_metrics
-from ....report.bands import region_figure
+from ....report.bands import band_figure
 from ....report.reliability import figure_array, reliability_figure, save_figure
 from ....report.shown_images import ShownImages
 from ..checks.validation import no_foreground
@@ -42,16 +42,16 @@ class CalibrationMetric(StreamingMetric):
     mixed. Memory does not grow with the number of pixels: one histogram of 4 MB, one
     for each of the last four images, and 2 to 5 KB per image.
 
-    With ``mode='top_label'`` and two classes it also measures by region, see
-    :class:`~mmaslp.core.measure.RegionTable`: ``ece_region``, ``ece_region_true``
+    With ``mode='top_label'`` and two classes it also measures by band, see
+    :class:`~mmaslp.core.measure.BandTable`: ``ece_band``, ``ece_band_true``
     and, for each band k of distance from the predicted border (0 is at the border),
-    its ``region{k}_share`` of the pixels and, unless it has none, ``region{k}_gap``,
-    confidence - accuracy, and ``region{k}_acc``, its accuracy.
+    its ``band{k}_share`` of the pixels and, unless it has none, ``band{k}_gap``,
+    confidence - accuracy, and ``band{k}_acc``, its accuracy.
 
     Besides the returned metrics, files are written to ``output_dir`` or the run's log
     folder: ``calibration_{val,test}.json`` (every metric, the table of images for
     intervals and paired comparisons), ``reliability_{val,test}.png`` and ``.pdf``, and
-    ``regions_{val,test}.png`` and ``.pdf``. The pictures also go to every visualizer
+    ``bands_{val,test}.png`` and ``.pdf``. The pictures also go to every visualizer
     backend, at the step of the scalars. Another prefix than 'calib' becomes part of the
     names.
 
@@ -108,11 +108,11 @@ class CalibrationMetric(StreamingMetric):
     ) -> dict:
         """See :meth:`ImageTable.record`; also offers the image for the report."""
         name = str(sample.get('img_path', len(self.results)))
-        regions = None
+        bands = None
         if self.mode == 'top_label' and prob.ndim == 2:
-            regions = RegionTable()
-            regions.update(prob, label, self.ignore_index)
-        record = ImageTable.record(name, image, self.bins, self.mode, regions)
+            bands = BandTable()
+            bands.update(prob, label, self.ignore_index)
+        record = ImageTable.record(name, image, self.bins, self.mode, bands)
         if self.keep_worst and prob.ndim == 2:
             metrics = ImageTable([record], self.bins).per_image()
             own = {key: float(value[0]) for key, value in metrics.items()}
@@ -177,8 +177,8 @@ class CalibrationMetric(StreamingMetric):
         if not draw:
             return
         figures = {'reliability': reliability_figure({self.prefix: self.result})}
-        if 'regions' in self.result:
-            figures['regions'] = region_figure({self.prefix: self.result})
+        if 'bands' in self.result:
+            figures['bands'] = band_figure({self.prefix: self.result})
         for name, figure in figures.items():
             if folder is not None:
                 for suffix in ('png', 'pdf'):

@@ -709,9 +709,9 @@ def test_each_band_follows_the_gap_that_the_validation_measures(
         priority = 'VERY_LOW'
 
         def after_val_epoch(self, runner, metrics=None):
-            shares = [metrics[f'calib/region{k}_share'] for k in range(5)]
+            shares = [metrics[f'calib/band{k}_share'] for k in range(5)]
             gaps, accuracies = (
-                [metrics.get(f'calib/region{k}_{key}', np.nan) for k in range(5)]
+                [metrics.get(f'calib/band{k}_{key}', np.nan) for k in range(5)]
                 for key in ('gap', 'acc')
             )
             profile = aslp(runner).aslp.profile.tolist()

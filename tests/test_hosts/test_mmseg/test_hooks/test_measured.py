@@ -15,9 +15,9 @@ def test_values_under_the_names_of_the_learner():
 
 
 def test_bands_without_pixels_have_no_gap():
-    metrics = {**PLAIN, 'calib/region0_share': 0.0, 'calib/region1_share': 1.0}
-    metrics['calib/region1_gap'] = 0.05
-    metrics['calib/region1_acc'] = 0.9
+    metrics = {**PLAIN, 'calib/band0_share': 0.0, 'calib/band1_share': 1.0}
+    metrics['calib/band1_gap'] = 0.05
+    metrics['calib/band1_acc'] = 0.9
     found = read_measured(metrics, KEYS, 2)
     assert found['region_share'] == [0.0, 1.0]
     assert math.isnan(found['region_gap'][0]) and found['region_gap'][1] == 0.05
@@ -33,5 +33,5 @@ def test_a_validation_without_valid_pixels_has_no_regions():
 def test_metrics_that_are_missing():
     with pytest.raises(ValueError, match=r"no 'calib/acc' for ASLPHook, only \['mIoU'"):
         read_measured({'mIoU': 80.0}, KEYS, 0)
-    with pytest.raises(ValueError, match='reports no calib/region0_share'):
+    with pytest.raises(ValueError, match='reports no calib/band0_share'):
         read_measured(PLAIN, KEYS, 5)

@@ -9,7 +9,7 @@ from mmaslp.core.aslp import ASLP, MC
 from mmaslp.hosts.mmseg.hooks.tracking import level_scalars, scalar_step
 from tests.trackers import mlflow_run, tensorboard_steps, wandb_rows
 
-PICTURES = {'alpha_histogram', 'reliability_val', 'regions_val'}
+PICTURES = {'alpha_histogram', 'reliability_val', 'bands_val'}
 
 
 def tracked(toy, work_dir, *backends, **options):

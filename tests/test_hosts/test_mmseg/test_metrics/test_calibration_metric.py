@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmaslp.core import CalibrationHistogram, RegionTable
+from mmaslp.core import BandTable, CalibrationHistogram
 from mmaslp.files.results import load_result
 from mmaslp.hosts.mmseg.metrics import CalibrationMetric
 
@@ -173,58 +173,59 @@ def test_worst_images_are_the_most_over_confident():
     assert item['metrics']['oe'] == pytest.approx(oe[item['name']])
 
 
-# ---- by region ----
+# ---- by band ----
 
 
-def test_regions_are_those_of_all_images():
+def test_bands_are_those_of_all_images():
     samples = [sample(i, ignore=i % 2) for i in range(5)]
     metric, found = measured(samples)
-    table = RegionTable()
+    table = BandTable()
     for each in samples:
         prob, label = each['seg_logits']['data'][0], each['gt_sem_seg']['data'][0]
         table.update(prob, label)
     computed = table.compute()
-    assert found['calib/ece_region'] == computed['ece_region']
-    assert found['calib/ece_region_true'] == computed['ece_region_true']
+    assert found['calib/ece_band'] == computed['ece_band']
+    assert found['calib/ece_band_true'] == computed['ece_band_true']
     for k in range(5):
         for key in ('gap', 'share'):
-            expected = computed['predicted'][key][k]
-            assert found.get(f'calib/region{k}_{key}', np.nan) == pytest.approx(
+            expected = computed[f'{key}s'][k]
+            assert found.get(f'calib/band{k}_{key}', np.nan) == pytest.approx(
                 expected, nan_ok=True
             )
     # On images as small as these two pixels are further apart than 3 units.
-    assert found['calib/region0_share'] == 0 < found['calib/region2_share']
-    assert 'calib/region0_gap' not in found and 'calib/region2_gap' in found
-    assert metric.result['regions']['true']['share'] == computed['true']['share']
+    assert found['calib/band0_share'] == 0 < found['calib/band2_share']
+    assert 'calib/band0_gap' not in found and 'calib/band2_gap' in found
+    shares = table.table('true').weight.tolist()
+    assert metric.result['bands']['true']['share'] == shares
 
 
-def test_repeated_images_have_no_regions():
+def test_repeated_images_have_no_bands():
     samples = [sample(i) for i in range(5)]
     expected = measured(samples)[1]
     assert (
-        measured([*samples, samples[0]], size=5)[1]['calib/ece_region']
-        == (expected['calib/ece_region'])
+        measured([*samples, samples[0]], size=5)[1]['calib/ece_band']
+        == (expected['calib/ece_band'])
     )
 
 
-def test_regions_see_the_protocol():
+def test_bands_see_the_protocol():
     samples = [sample(i) for i in range(3)]
     found = measured(samples, protocol='released')[1]
-    assert found['calib/ece_region'] != measured(samples)[1]['calib/ece_region']
+    assert found['calib/ece_band'] != measured(samples)[1]['calib/ece_band']
 
 
-def test_other_heads_and_modes_have_no_regions(tmp_path):
+def test_other_heads_and_modes_have_no_bands(tmp_path):
     samples = [sample(i) for i in range(2)]
     options = dict(draw=True, output_dir=str(tmp_path), resamples=5)
     metric, found = measured(samples, mode='positive', **options)
-    assert 'regions' not in metric.result
+    assert 'bands' not in metric.result
     for each in samples:
         scores = each['seg_logits']['data']
         each['seg_logits']['data'] = torch.cat([scores, scores, -scores])
     other, more = measured(samples, **options)
-    assert 'regions' not in other.result
-    assert not [key for key in (*found, *more) if 'region' in key]
-    assert not list(tmp_path.glob('regions*'))
+    assert 'bands' not in other.result
+    assert not [key for key in (*found, *more) if 'band' in key]
+    assert not list(tmp_path.glob('bands*'))
 
 
 # ---- files and the host ----
@@ -242,11 +243,11 @@ def test_files(tmp_path):
     assert {f'calib/{k}' for k in result} >= set(found)
     assert result['ece'] == found['calib/ece']
     assert result['num_images'] == len(images) == 3
-    for key in ('ece', 'ece_em', 'ece_sweep', 'ks', 'ece_region'):
+    for key in ('ece', 'ece_em', 'ece_sweep', 'ks', 'ece_band'):
         low, high = result['intervals'][key]
         assert 0 <= low < high <= 1
     for suffix in ('png', 'pdf'):
-        for name in ('reliability', 'regions'):
+        for name in ('reliability', 'bands'):
             assert (tmp_path / f'{name}_test.{suffix}').stat().st_size > 5000
 
 
@@ -295,8 +296,8 @@ def test_runner_trains_validates_and_tests(toy, tmp_path, channels):
     metrics = runner.test()
     assert 0 <= metrics['calib/ece'] <= 1
     assert (logs / 'reliability_test.png').exists()
-    assert (logs / 'regions_test.png').exists()
-    for name in ('reliability', 'regions'):
+    assert (logs / 'bands_test.png').exists()
+    for name in ('reliability', 'bands'):
         assert len(list(logs.rglob(f'vis_image/{name}_test*.png'))) == 1
     result, images = load_result(logs / 'calibration_test.json')
     assert len(images) == 5 and result['num_pixels'] == 5 * 16 * 16

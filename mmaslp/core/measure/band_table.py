@@ -1,4 +1,4 @@
-"""Calibration by region: sums per band of distance from a border."""
+"""Calibration by band: sums per band of distance from a border."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from torch import Tensor
 from ..bands import BORDER_EDGES, border_cells
 from .bin_table import BinTable
 from .binned_metrics import binned_metrics, signed_gap
+from .image_moments import MOMENTS, image_figures, image_moments
 from .inputs import CHUNK, binary_maps
 
-__all__ = ['BAND_FIGURES', 'BORDERS', 'REGION_ERRORS', 'RegionTable']
+__all__ = ['BAND_ERRORS', 'BORDERS', 'BandTable', 'band_columns', 'band_scalars']
 
 # Whose border: the mask that the map predicts, or that of the labels.
 BORDERS = ('predicted', 'true')
 # The metric of each border.
-REGION_ERRORS = ('ece_region', 'ece_region_true')
-# Scalars of each band of the predicted border, by the end of their name.
-BAND_FIGURES = {'gap': 'gap', 'share': 'share', 'acc': 'accuracy'}
+BAND_ERRORS = ('ece_band', 'ece_band_true')
 
 
-class RegionTable:
+class BandTable:
     r"""Pixels, correct ones and summed confidence per band of distance from a border.
 
     For two classes and the top label: the prediction is :math:`p > 0.5`, its confidence
@@ -39,14 +38,17 @@ class RegionTable:
     of N pixels, over all images:
 
     .. math::
-        ece\_region = \sum_k \frac{n_k}{N} |c_k - a_k|
+        ece\_band = \sum_k \frac{n_k}{N} |c_k - a_k|
 
     Confidences are summed in units of :math:`2^{-24}`, the step of float32 above 0.5;
     rounding to it moves each by at most 3e-8, and the error by no more. All sums are
     integers, so :meth:`merge` is exact, associative and commutative bit by bit.
 
-    Border regions in calibration: `Ding et al. 2021
-    <https://arxiv.org/abs/2008.05105>`_ report the error in a fixed border region,
+    The table also holds what the mask p > 0.5 is worth: intersection and union with the
+    labels, and how much they and the accuracy vary over images.
+
+    Border bands in calibration: `Ding et al. 2021
+    <https://arxiv.org/abs/2008.05105>`_ report the error in a fixed border band,
     `CRaC <https://arxiv.org/abs/2403.12364>`_ constrains border and inner pixels apart.
 
     Args:
@@ -55,9 +57,8 @@ class RegionTable:
             ``BORDER_EDGES``.
 
     Attributes:
-        sums (Tensor): ``(2, B, 3)`` int64: per border of ``BORDERS`` and band the
-            number of pixels, of correct ones, and the summed confidence in units of
-            1 / ``UNIT``.
+        totals (Tensor): ``(6 B + 12,)`` int64, all sums: :attr:`sums`, flat, then
+            :attr:`moments`. Tables of several processes add up by adding their totals.
 
     Raises:
         ValueError: The edges are no such sequence.
@@ -66,9 +67,9 @@ class RegionTable:
         >>> import torch
         >>> label = torch.zeros(64, 64)
         >>> label[:, 32:] = 1
-        >>> table = RegionTable()
+        >>> table = BandTable()
         >>> table.update(0.1 + 0.8 * label, label)
-        >>> [round(share, 3) for share in table.compute()['true']['share']]
+        >>> [round(share, 3) for share in table.compute()['shares']]
         [0.031, 0.031, 0.062, 0.125, 0.75]
     """
 
@@ -88,8 +89,21 @@ class RegionTable:
 
     def reset(self) -> None:
         """Forget all pixels."""
-        bands = len(self.edges) + 1
-        self.sums = torch.zeros(len(BORDERS), bands, 3, dtype=torch.int64)
+        size = len(BORDERS) * (len(self.edges) + 1) * 3 + len(MOMENTS)
+        self.totals = torch.zeros(size, dtype=torch.int64)
+
+    @property
+    def sums(self) -> Tensor:
+        """``(2, B, 3)`` view of the sums per border of ``BORDERS`` and band.
+
+        Number of pixels, of correct ones, summed confidence in units of 1 / ``UNIT``.
+        """
+        return self.totals[: -len(MOMENTS)].view(len(BORDERS), -1, 3)
+
+    @property
+    def moments(self) -> Tensor:
+        """``(12,)`` view, see :func:`~.image_moments.image_moments`."""
+        return self.totals[-len(MOMENTS) :]
 
     def update(
         self,
@@ -99,41 +113,56 @@ class RegionTable:
     ) -> None:
         """Count the pixels of one image, or of a batch of images of one size.
 
+        Bands lie in the plane of the last two axes: those of a volume in the plane of a
+        slice. C channels are C independent binary maps, with bands of their own.
+
         Args:
-            prob (Tensor | np.ndarray): ``(H, W)`` or ``(N, H, W)``, floating point in
-                [0, 1], probability of the foreground. Values up to 1e-6 outside are
-                clamped; float16 and bfloat16 are cast up.
-            label (Tensor | np.ndarray): Same shape, of {0, 1, ignore_index}.
+            prob (Tensor | np.ndarray): ``(H, W)``, ``(N, H, W)``, ``(N, C, H, W)``,
+                ``(N, D, H, W)`` or ``(N, C, D, H, W)``, floating point in [0, 1],
+                probability of the foreground. Values up to 1e-6 outside are clamped;
+                float16 and bfloat16 are cast up. All channels and slices of one of N
+                are one image.
+            label (Tensor | np.ndarray): Same shape, or without the channel of
+                ``(N, 1, ...)``; of {0, 1, ignore_index}.
             ignore_index (int): Pixels with this label count nowhere. What is predicted
                 there still makes the predicted border; NaN predicts background.
                 Defaults to 255.
 
         Raises:
-            ValueError: Shapes differ or are no maps, ``prob`` is no floating point
+            ValueError: Shapes do not fit or are no maps, ``prob`` is no floating point
                 type, has NaN or values outside [0, 1], or ``label`` has other values.
                 Nothing of the call has been counted then.
         """
         prob, label, valid = binary_maps(prob, label, ignore_index)
         if not prob.numel():
             return
+        images, size = len(prob), prob[0].numel()
+        prob, label = prob.flatten(0, 1), label.flatten(0, 1)
         predicted = prob > 0.5
+        known = None
+        if valid is not None:
+            valid = valid.flatten(0, 1)
+            known = torch.cat([torch.ones_like(valid), valid])
         # Both borders at once: small maps pay by the call.
-        known = None if valid is None else torch.cat([torch.ones_like(valid), valid])
         bands, cell = border_cells(torch.cat([predicted, label]), known, self.edges)
         # In strips of cells whose temporaries stay in the cache.
         rows = max(CHUNK // (prob[:, 0].numel() * cell), 1) * cell
         maps = [prob, predicted == label] + ([] if valid is None else [valid])
         strips = zip(*(each.split(rows, 1) for each in maps))
-        sums = torch.cat([_sums(cell, *strip) for strip in strips], 1).view(-1, 3)
-        self.sums = self.sums.to(prob.device)
+        sums = torch.cat([_sums(cell, *strip) for strip in strips], 1)
+        self.totals = self.totals.to(prob.device)
         for own, band in zip(self.sums, bands.chunk(len(BORDERS))):
-            own.index_add_(0, band.flatten().long(), sums)
+            own.index_add_(0, band.flatten().long(), sums.view(-1, 3))
+        masks = [predicted, label, maps[1]] + ([] if valid is None else [valid])
+        areas = (_areas(mask, valid, images) for mask in masks)
+        moments = image_moments(size, *areas)
+        self.moments.add_(torch.from_numpy(moments).to(prob.device))
 
-    def merge(self, other: RegionTable) -> None:
+    def merge(self, other: BandTable) -> None:
         """Add the pixels of another table.
 
         Args:
-            other (RegionTable): Of the same edges; unchanged.
+            other (BandTable): Of the same edges; unchanged.
 
         Raises:
             ValueError: The edges differ.
@@ -143,12 +172,23 @@ class RegionTable:
                 f'cannot merge a table of the edges {other.edges} into one of '
                 f'{self.edges}'
             )
-        self.sums += other.sums.to(self.sums.device)
+        self.totals += other.totals.to(self.totals.device)
 
     @property
     def count(self) -> int:
         """Number of valid pixels."""
         return int(self.sums[0, :, 0].sum())
+
+    @property
+    def one_class(self) -> bool:
+        """Whether no label, or none but background, or none but foreground occurred."""
+        of = dict(zip(MOMENTS, self.moments.tolist()))
+        return of['tp'] + of['fn'] in (0, self.count)
+
+    @property
+    def ignored(self) -> int:
+        """Number of ignored pixels."""
+        return int(self.moments[MOMENTS.index('ignored')])
 
     def table(self, border: str = 'predicted') -> BinTable:
         """Return the sums per band.
@@ -168,27 +208,30 @@ class RegionTable:
         return BinTable(sums[:, 0], sums[:, 1], sums[:, 2] / self.UNIT)
 
     def compute(self) -> dict[str, Any]:
-        """Compute the errors by region and what they are made of.
+        """Compute the errors by band and what the predicted masks are worth.
 
         Returns:
-            dict: ``ece_region`` and ``ece_region_true``, the mean over pixels of the
-            absolute gap of their band of the predicted and of the true border; then
-            ``predicted`` and ``true``, each a dict of lists over the B bands, that at
-            the border first: ``share`` of the pixels, ``accuracy``, ``confidence``
-            and signed ``gap``, confidence - accuracy. nan where there is no pixel.
+            dict: ``ece_band`` and ``ece_band_true``, the mean over pixels of the
+            absolute gap of their band of the predicted and of the true border; lists
+            over the B bands of the predicted border, that at the border first:
+            ``shares`` of the pixels, ``accuracies``, ``confidences`` and signed
+            ``gaps``, confidence - accuracy; ``acc`` and ``conf`` of all pixels; and
+            ``iou``, ``recall``, ``iou_se``, ``acc_se``, ``num_images`` of
+            :func:`~.image_moments.image_figures`. nan where there is no pixel.
         """
-        metrics: dict[str, Any] = {}
-        bands = {}
-        for key, border in zip(REGION_ERRORS, BORDERS):
-            table = self.table(border)
-            metrics[key] = float(binned_metrics(table)['ece'])
-            bands[border] = {
-                'share': table.weight.tolist(),
-                'accuracy': table.accuracy.tolist(),
-                'confidence': table.mean_conf.tolist(),
-                'gap': signed_gap(table).tolist(),
-            }
-        return {**metrics, **bands}
+        table = self.table()
+        whole = binned_metrics(table)
+        return {
+            'ece_band': float(whole['ece']),
+            'ece_band_true': float(binned_metrics(self.table('true'))['ece']),
+            'shares': table.weight.tolist(),
+            'accuracies': table.accuracy.tolist(),
+            'confidences': table.mean_conf.tolist(),
+            'gaps': signed_gap(table).tolist(),
+            'acc': float(whole['acc']),
+            'conf': float(whole['conf']),
+            **image_figures(self.moments),
+        }
 
     def measured(self) -> dict[str, Any]:
         """Arguments of :meth:`ASLP.observe <mmaslp.core.ASLP.observe>`.
@@ -202,7 +245,7 @@ class RegionTable:
         """
         if self.edges != BORDER_EDGES:
             raise ValueError(
-                f'levels by region have the bands {BORDER_EDGES}, this table has '
+                f'levels by band have the bands {BORDER_EDGES}, this table has '
                 f'{self.edges}: leave edges out'
             )
         table = self.table()
@@ -215,66 +258,41 @@ class RegionTable:
             region_accuracy=table.accuracy.tolist(),
         )
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain tensors and numbers.
 
-        Returns:
-            dict: ``sums`` ``(2, B, 3)`` int64, ``edges`` (list) and ``unit``.
-        """
-        return {
-            'sums': self.sums.cpu().clone(),
-            'edges': list(self.edges),
-            'unit': self.UNIT,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Replace the state.
-
-        Args:
-            state (dict): As :meth:`state_dict` returned it.
-
-        Raises:
-            ValueError: The state lacks a key, belongs to other edges or another unit,
-                or holds impossible sums.
-        """
-        missing = {'sums', 'edges', 'unit'} - set(state)
-        if missing:
-            raise ValueError(f'state of regions lacks {sorted(missing)}')
-        for key, own in (('edges', list(self.edges)), ('unit', self.UNIT)):
-            found = list(state[key]) if key == 'edges' else state[key]
-            if found != own:
-                raise ValueError(f'state of regions has {key} = {found}, not {own}')
-        sums = torch.as_tensor(state['sums'])
-        if sums.shape != self.sums.shape or not possible_sums(sums.cpu().numpy()):
-            raise ValueError('state of regions is broken: it holds impossible sums')
-        self.sums = sums.to(torch.int64).clone()
+def band_columns(table: BinTable) -> dict[str, list[float]]:
+    """List ``share``, ``accuracy``, ``confidence`` and ``gap`` of bands for a file."""
+    return {
+        'share': table.weight.tolist(),
+        'accuracy': table.accuracy.tolist(),
+        'confidence': table.mean_conf.tolist(),
+        'gap': signed_gap(table).tolist(),
+    }
 
 
-def possible_sums(sums: np.ndarray) -> bool:
-    """Whether some maps could have given these sums.
+def band_scalars(table: BinTable) -> dict[str, float]:
+    """Name ``band{k}_gap``, ``band{k}_share`` and ``band{k}_acc`` of every band k."""
+    columns = band_columns(table)
+    return {
+        f'band{band}_{name}': value
+        for name, key in (('gap', 'gap'), ('share', 'share'), ('acc', 'accuracy'))
+        for band, value in enumerate(columns[key])
+    }
 
-    Args:
-        sums (np.ndarray): ``(..., 2, B, 3)`` integers, see :class:`RegionTable`.
-    """
-    count, right, conf = np.moveaxis(sums, -1, 0)
-    least, most = count * (RegionTable.UNIT // 2), count * RegionTable.UNIT
-    totals = sums.sum(-2)
-    return bool(
-        np.issubdtype(sums.dtype, np.integer)
-        and (right >= 0).all()
-        and (right <= count).all()
-        and (least <= conf).all()
-        and (conf <= most).all()
-        # Every pixel has a band of each border.
-        and (totals[..., 0, :] == totals[..., 1, :]).all()
-    )
+
+def _areas(mask: Tensor, valid: Tensor | None, images: int) -> np.ndarray:
+    """``(N,)`` int64, number of valid pixels of the bool mask in each image."""
+    mask = (mask if valid is None else mask & valid).reshape(images, -1)
+    if mask.device.type != 'cpu':
+        return mask.sum(1).cpu().numpy()
+    # On the CPU numpy's is twenty times as fast as torch's.
+    return np.array([np.count_nonzero(each) for each in mask.numpy()], np.int64)
 
 
 def _sums(
     cell: int, prob: Tensor, right: Tensor, valid: Tensor | None = None
 ) -> Tensor:
     """Sums of ``(N, H, W)`` maps per cell of side s: ``(N, H / s, W / s, 3)`` int64."""
-    conf = torch.maximum(prob, 1 - prob).mul_(RegionTable.UNIT).round_().int()
+    conf = torch.maximum(prob, 1 - prob).mul_(BandTable.UNIT).round_().int()
     if valid is None:
         count = _cell_sizes(right, cell)
     else:
@@ -303,7 +321,7 @@ def _cell_sums(values: Tensor, cell: int) -> Tensor:
         beyond = (0, columns * cell - width, 0, rows * cell - height)
         values = torch.nn.functional.pad(values, beyond)
     # Columns of a cell in 32 bits, three times as fast, as long as their sums fit.
-    fits = cell * RegionTable.UNIT < 2**31
+    fits = cell * BandTable.UNIT < 2**31
     lines = values.view(-1, rows, cell, columns * cell)
     lines = lines.sum(2, dtype=torch.int32 if fits else torch.int64)
     return lines.view(-1, rows, columns, cell).sum(3)

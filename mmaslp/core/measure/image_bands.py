@@ -1,4 +1,4 @@
-"""Sums per region of every image, for resampling the errors by region."""
+"""Sums per band of every image, for resampling the errors by band."""
 
 from __future__ import annotations
 
@@ -6,44 +6,43 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
+from .band_table import BandTable
 from .bin_table import BinTable
-from .region_table import RegionTable, possible_sums
 
-__all__ = ['ImageRegions']
+__all__ = ['ImageBands']
 
 
-class ImageRegions:
-    """What a :class:`RegionTable` holds, for every image on its own.
+class ImageBands:
+    """What a :class:`BandTable` holds, for every image on its own.
 
     Args:
-        edges (Sequence[float]): Edges of the bands, see :class:`RegionTable`.
+        edges (Sequence[float]): Edges of the bands, see :class:`BandTable`.
         sums (Sequence | np.ndarray): ``(I, 2, B, 3)`` integers, per image
-            :attr:`RegionTable.sums`.
+            :attr:`BandTable.sums`.
 
     Raises:
-        ValueError: The sums do not fit the edges, or are impossible.
+        ValueError: The sums do not fit the edges.
     """
 
     def __init__(self, edges: Sequence[float], sums: Sequence | np.ndarray) -> None:
         self.edges = tuple(edges)
-        own = RegionTable(self.edges).sums.shape
+        own = BandTable(self.edges).sums.shape
         shape = (-1, *own) if len(sums) else (0, *own)
         try:
             self.sums = np.array(sums, np.int64).reshape(shape)
         except ValueError as error:
-            raise ValueError(f'{len(edges)} edges do not fit the regions') from error
-        if len(self.sums) != len(sums) or not possible_sums(self.sums):
-            raise ValueError('the regions of an image hold impossible sums')
+            raise ValueError(f'{len(edges)} edges do not fit the bands') from error
+        if len(self.sums) != len(sums):
+            raise ValueError(f'{len(edges)} edges do not fit the bands')
 
     @staticmethod
-    def row(table: RegionTable) -> dict[str, Any]:
+    def row(table: BandTable) -> dict[str, Any]:
         """Take ``edges`` and ``sums`` of one image as lists."""
         return {'edges': list(table.edges), 'sums': table.sums.tolist()}
 
     @classmethod
-    def from_rows(cls, rows: Sequence[dict[str, Any]]) -> ImageRegions:
+    def from_rows(cls, rows: Sequence[dict[str, Any]]) -> ImageBands:
         """Join images.
 
         Args:
@@ -52,9 +51,9 @@ class ImageRegions:
         Raises:
             ValueError: Images have bands of other edges.
         """
-        edges = {tuple(row['edges']) for row in rows} or {RegionTable().edges}
+        edges = {tuple(row['edges']) for row in rows} or {BandTable().edges}
         if len(edges) > 1:
-            raise ValueError(f'images have regions of several edges: {sorted(edges)}')
+            raise ValueError(f'images have bands of several edges: {sorted(edges)}')
         return cls(edges.pop(), [row['sums'] for row in rows])
 
     @property
@@ -77,36 +76,30 @@ class ImageRegions:
             sums = self.sums.sum(0)
         else:
             sums = np.tensordot(weights, self.sums.astype(np.float64), 1)
-        return BinTable(sums[..., 0], sums[..., 1], sums[..., 2] / RegionTable.UNIT)
+        return BinTable(sums[..., 0], sums[..., 1], sums[..., 2] / BandTable.UNIT)
 
-    def total(self) -> RegionTable:
-        """Return the table of all images."""
-        table = RegionTable(self.edges)
-        table.sums += torch.from_numpy(self.sums.sum(0))
-        return table
-
-    def take(self, rows: Sequence[int] | np.ndarray) -> ImageRegions:
+    def take(self, rows: Sequence[int] | np.ndarray) -> ImageBands:
         """Return the images of some rows, in the given order."""
-        return ImageRegions(self.edges, self.sums[np.asarray(rows, np.int64)])
+        return ImageBands(self.edges, self.sums[np.asarray(rows, np.int64)])
 
     def to_json(self) -> dict[str, Any]:
         """Return ``edges`` and, per image, ``sums``."""
         return {'edges': list(self.edges), 'sums': self.sums.tolist()}
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> ImageRegions:
-        """Rebuild the regions.
+    def from_json(cls, content: dict[str, Any]) -> ImageBands:
+        """Rebuild the bands.
 
         Args:
             content (dict): As :meth:`to_json` returned it.
 
         Raises:
-            ValueError: See :class:`ImageRegions`.
+            ValueError: See :class:`ImageBands`.
         """
         try:
             sums = np.asarray(content['sums'])
         except ValueError as error:
-            raise ValueError('the regions of images differ in length') from error
+            raise ValueError('the bands of images differ in length') from error
         if sums.size and not np.issubdtype(sums.dtype, np.integer):
-            raise ValueError('the regions of an image hold what is no integer')
+            raise ValueError('the bands of an image hold what is no integer')
         return cls(content['edges'], sums)

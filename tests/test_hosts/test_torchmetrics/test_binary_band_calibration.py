@@ -4,13 +4,13 @@ import torch
 
 pytest.importorskip('torchmetrics', reason='needs the extra [integrations]')
 
-from mmaslp.hosts.torchmetrics import BinaryRegionCalibration
+from mmaslp.hosts.torchmetrics import BinaryBandCalibration
 from tests.metric_samples import batches
 
 
 def test_the_bands_add_up_to_the_whole_in_float64():
-    prob, target = map(torch.cat, zip(*batches(BinaryRegionCalibration)))
-    metric = BinaryRegionCalibration().set_dtype(torch.float64)
+    prob, target = map(torch.cat, zip(*batches(BinaryBandCalibration)))
+    metric = BinaryBandCalibration().set_dtype(torch.float64)
     metric.update(prob.double(), target)
     valid = (target != 255).numpy().ravel()
     p, y = prob.double().numpy().ravel()[valid], target.numpy().ravel()[valid]
@@ -24,18 +24,18 @@ def test_the_bands_add_up_to_the_whole_in_float64():
     assert np.isnan(gap[~full]).all()
     assert share[full] @ gap[full] == pytest.approx((conf - right).mean(), abs=3e-8)
     figures = metric.compute()
-    assert figures['ece_region'].item() == pytest.approx(share[full] @ abs(gap[full]))
-    assert [figures[f'region{k}_share'].item() for k in range(5)] == list(share)
+    assert figures['ece_band'].item() == pytest.approx(share[full] @ abs(gap[full]))
+    assert [figures[f'band{k}_share'].item() for k in range(5)] == list(share)
 
 
 def test_other_edges():
     target = torch.zeros(1, 64, 64)
     target[..., 32:] = 1
-    metric = BinaryRegionCalibration('region1_share', edges=[1.0])
+    metric = BinaryBandCalibration('band1_share', edges=[1.0])
     metric.update(target * 0.9, target)
     assert metric.compute() == 62 / 64
 
 
 def test_points_have_no_border():
     with pytest.raises(ValueError, match=r'prob must be \(H, W\)'):
-        BinaryRegionCalibration().update(torch.rand(4), torch.ones(4))
+        BinaryBandCalibration().update(torch.rand(4), torch.ones(4))

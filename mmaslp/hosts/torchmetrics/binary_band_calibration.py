@@ -7,23 +7,22 @@ from torch import Tensor
 
 from ...core.bands import BORDER_EDGES
 from ...core.measure import (
-    BAND_FIGURES,
-    BORDERS,
-    REGION_ERRORS,
-    RegionTable,
+    BAND_ERRORS,
+    BandTable,
+    band_scalars,
 )
 from .sum_metric import SumMetric
 
-__all__ = ['BinaryRegionCalibration']
+__all__ = ['BinaryBandCalibration']
 
 
-class BinaryRegionCalibration(SumMetric):
-    r"""Calibration by distance from the border, see :class:`~mmaslp.core.RegionTable`.
+class BinaryBandCalibration(SumMetric):
+    r"""Calibration by distance from the border, see :class:`~mmaslp.core.BandTable`.
 
-    The figures are ``ece_region`` (by the predicted border), ``ece_region_true`` (by
+    The figures are ``ece_band`` (by the predicted border), ``ece_band_true`` (by
     the border of the target) and, for each band k of distance from the predicted
-    border (0 is at the border), its ``region{k}_share`` of the pixels,
-    ``region{k}_gap``, confidence - accuracy, and ``region{k}_acc``, its accuracy; the
+    border (0 is at the border), its ``band{k}_share`` of the pixels,
+    ``band{k}_gap``, confidence - accuracy, and ``band{k}_acc``, its accuracy; the
     last two are nan for a band without pixels.
 
     Args:
@@ -45,13 +44,13 @@ class BinaryRegionCalibration(SumMetric):
         >>> import torch
         >>> target = torch.zeros(1, 64, 64)
         >>> target[..., 32:] = 1
-        >>> metric = BinaryRegionCalibration('region0_share')
+        >>> metric = BinaryBandCalibration('band0_share')
         >>> metric.update(0.1 + 0.8 * target, target)
         >>> metric.compute()
         tensor(0.0312)
     """
 
-    sums: Tensor
+    totals: Tensor
 
     def __init__(
         self,
@@ -61,16 +60,16 @@ class BinaryRegionCalibration(SumMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(metric, ignore_index, **kwargs)
-        empty = RegionTable(edges)
+        empty = BandTable(edges)
         self.edges = empty.edges
-        self.add_state('sums', empty.sums, dist_reduce_fx='sum')
+        self.add_state('totals', empty.totals, dist_reduce_fx='sum')
         self.check_name()
 
     @property
-    def table(self) -> RegionTable:
-        """RegionTable: The pixels of this process; it shares the sums."""
-        table = RegionTable(self.edges)
-        table.sums = self.sums
+    def table(self) -> BandTable:
+        """BandTable: The pixels of this process; it shares the sums."""
+        table = BandTable(self.edges)
+        table.totals = self.totals
         return table
 
     def update(self, preds: Tensor, target: Tensor) -> None:
@@ -81,11 +80,11 @@ class BinaryRegionCalibration(SumMetric):
             target (Tensor): See above.
 
         Raises:
-            ValueError: See :meth:`RegionTable.update`.
+            ValueError: See :meth:`BandTable.update`.
         """
         table = self.table
-        table.update(_maps(preds), _maps(target), self.ignore_index)
-        self.sums = table.sums
+        table.update(preds, target, self.ignore_index)
+        self.totals = table.totals
 
     def measured(self) -> dict[str, Any]:
         """Arguments of :meth:`ASLP.observe <mmaslp.core.ASLP.observe>`.
@@ -102,13 +101,5 @@ class BinaryRegionCalibration(SumMetric):
     def figures(self) -> dict[str, float]:
         """See :meth:`SumMetric.figures`."""
         computed = self.table.compute()
-        figures = {name: computed[name] for name in REGION_ERRORS}
-        for name, key in BAND_FIGURES.items():
-            for band, value in enumerate(computed[BORDERS[0]][key]):
-                figures[f'region{band}_{name}'] = value
-        return figures
-
-
-def _maps(maps: Tensor) -> Tensor:
-    """Take away the channel axis of ``(N, 1, H, W)``."""
-    return maps.squeeze(1) if maps.dim() == 4 and maps.size(1) == 1 else maps
+        figures = {name: computed[name] for name in BAND_ERRORS}
+        return {**figures, **band_scalars(self.table.table())}

@@ -1,5 +1,4 @@
 import doctest
-import io
 import itertools
 import runpy
 from pathlib import Path
@@ -9,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.core import CalibrationHistogram, RegionTable
-from mmaslp.core.measure import binned_metrics, region_table
+from mmaslp.core import BandTable, CalibrationHistogram
+from mmaslp.core.measure import band_columns, band_table, binned_metrics
 
 pytest.importorskip('scipy')
 # Not importable by name under pytest's importlib mode.
 HERE = Path(__file__).parent
-reference = SimpleNamespace(**runpy.run_path(HERE / 'region_reference.py'))
+reference = SimpleNamespace(**runpy.run_path(HERE / 'band_reference.py'))
 scene = runpy.run_path(HERE / 'scenes.py')['scene']
 
 # One pixel per cell; larger cells, whole and cut at both edges; several strips.
@@ -23,14 +22,14 @@ SIZES = [(40, 23), (64, 64), (128, 192), (130, 131), (97, 389), (400, 501)]
 
 
 def table_of(*images, **kwargs):
-    table = RegionTable(**kwargs)
+    table = BandTable(**kwargs)
     for image in images:
         table.update(*image)
     return table
 
 
 def test_example():
-    assert doctest.testmod(region_table).failed == 0
+    assert doctest.testmod(band_table).failed == 0
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -59,8 +58,8 @@ def test_errors_are_within_rounding_of_float64(ignored):
         images.append((prob.double() * 0.9999999 + 1e-9, label))
     found = table_of(*images).compute()
     one, two = reference.errors(images)
-    assert found['ece_region'] == pytest.approx(one, abs=3e-8)
-    assert found['ece_region_true'] == pytest.approx(two, abs=3e-8)
+    assert found['ece_band'] == pytest.approx(one, abs=3e-8)
+    assert found['ece_band_true'] == pytest.approx(two, abs=3e-8)
 
 
 def test_what_is_computed_of_each_band():
@@ -68,7 +67,7 @@ def test_what_is_computed_of_each_band():
     table = table_of(image)
     conf, right, *own = reference.pixels(*image)
     for border, band in zip(('predicted', 'true'), own):
-        found = table.compute()[border]
+        found = band_columns(table.table(border))
         for k in range(5):
             inside = band == k
             assert found['share'][k] == pytest.approx(inside.mean())
@@ -100,9 +99,9 @@ def test_without_a_border_all_is_in_the_last_band(size, value):
     assert table.sums[:, -1, 0].tolist() == [label.numel()] * 2
     found = table.compute()
     gap = 0.8 - (value == 0)
-    assert found['ece_region'] == pytest.approx(abs(gap), abs=1e-7)
-    assert found['predicted']['gap'][-1] == pytest.approx(gap, abs=1e-7)
-    assert np.isnan(found['true']['gap'][0]) and found['true']['share'][0] == 0
+    assert found['ece_band'] == pytest.approx(abs(gap), abs=1e-7)
+    assert found['gaps'][-1] == pytest.approx(gap, abs=1e-7)
+    assert np.isnan(found['gaps'][0]) and found['shares'][0] == 0
 
 
 def test_ignored_pixels_count_nowhere_but_may_make_the_predicted_border():
@@ -120,7 +119,7 @@ def test_ignored_pixels_count_nowhere_but_may_make_the_predicted_border():
 
 def test_another_ignore_index():
     prob, label = scene(40, 50, ignored=True)
-    table = RegionTable()
+    table = BandTable()
     table.update(prob, torch.where(label == 255, -1, label.long()), ignore_index=-1)
     assert torch.equal(table.sums, table_of((prob, label)).sums)
 
@@ -142,17 +141,17 @@ def test_batches_images_and_merges_agree():
     images = [scene(*size, seed) for seed, size in enumerate(sizes)]
     whole = table_of(*images)
     for order in itertools.permutations(range(4)):
-        merged = RegionTable()
+        merged = BandTable()
         for i in order:
             merged.merge(table_of(images[i]))
-        assert torch.equal(merged.sums, whole.sums)
+        assert torch.equal(merged.totals, whole.totals)
     batch = [torch.stack([images[0][k], images[3][k]]) for k in (0, 1)]
     batch[1][1, 10:20] = 255
     alone = [(batch[0][i], batch[1][i]) for i in (0, 1)]
-    assert torch.equal(table_of(batch).sums, table_of(*alone).sums)
+    assert torch.equal(table_of(batch).totals, table_of(*alone).totals)
     large = [scene(200, 180, seed, ignored=True) for seed in (0, 1)]
     batch = [torch.stack(each) for each in zip(*large)]
-    assert torch.equal(table_of(batch).sums, table_of(*large).sums)
+    assert torch.equal(table_of(batch).totals, table_of(*large).totals)
 
 
 def test_arrays_and_labels_of_every_type():
@@ -187,28 +186,29 @@ def test_other_edges():
     table = table_of(image, edges=edges)
     assert np.array_equal(table.sums, reference.sums([image], edges=edges))
     with pytest.raises(ValueError, match='cannot merge a table of the edges'):
-        table.merge(RegionTable())
+        table.merge(BandTable())
 
 
 @pytest.mark.parametrize('edges', [(), (0.0, 2.0), (3.0, 2.0), (2.0, 2.0)])
 def test_bad_edges(edges):
     with pytest.raises(ValueError, match='edges must be 1 to 254 ascending'):
-        RegionTable(edges)
+        BandTable(edges)
 
 
 def test_no_pixels_at_all():
     table = table_of((torch.zeros(0, 4), torch.zeros(0, 4)))
     table.update(torch.zeros(0, 3, 4), torch.zeros(0, 3, 4))
     found = table.compute()
-    assert np.isnan(found['ece_region']) and np.isnan(found['ece_region_true'])
-    assert np.isnan(found['predicted']['share']).all() and table.count == 0
+    assert np.isnan(found['ece_band']) and np.isnan(found['ece_band_true'])
+    assert np.isnan(found['shares']).all() and table.count == 0
 
 
 @pytest.mark.parametrize(
     ('prob', 'label', 'words'),
     [
-        (torch.rand(4), torch.zeros(4), r'must be \(H, W\) or \(N, H, W\)'),
-        (torch.rand(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), 'squeeze the channel'),
+        (torch.rand(4), torch.zeros(4), r'must be \(H, W\), \(N, H, W\), '),
+        (torch.rand(1, 2, 4, 4), torch.zeros(1, 4, 4), 'softmax channels give the sec'),
+        (torch.rand(3, 4, 4), torch.zeros(3, 1, 4, 4), 'must have one shape'),
         (torch.rand(4, 4), torch.zeros(4, 5), 'has shape'),
         (torch.ones(4, 4).long(), torch.zeros(4, 4), 'divide 8-bit values by 255'),
         (torch.full((4, 4), float('nan')), torch.zeros(4, 4), '16 NaN values'),
@@ -217,7 +217,7 @@ def test_no_pixels_at_all():
     ],
 )
 def test_bad_input_is_refused_and_not_counted(prob, label, words):
-    table = RegionTable()
+    table = BandTable()
     with pytest.raises(ValueError, match=words):
         table.update(prob, label)
     assert not table.sums.any()
@@ -225,37 +225,97 @@ def test_bad_input_is_refused_and_not_counted(prob, label, words):
 
 def test_unknown_border():
     with pytest.raises(ValueError, match=r"border must be one of .* not 'both'"):
-        RegionTable().table('both')
+        BandTable().table('both')
 
 
-def test_state_goes_around_a_safe_file():
+# ---- shapes ----
+
+
+@pytest.mark.parametrize(
+    ('shape', 'label_shape'),
+    [
+        ((2, 1), (2,)),
+        ((2, 1), (2, 1)),
+        ((2, 2), (2, 2)),
+        ((2, 3), (2, 3)),
+        ((2, 1, 4), (2, 4)),
+        ((2, 3, 4), (2, 3, 4)),
+    ],
+)
+@pytest.mark.parametrize('ignored', [False, True])
+def test_channels_and_slices_are_maps_of_their_own(shape, label_shape, ignored):
+    maps = [scene(70, 50, seed, ignored) for seed in range(int(np.prod(shape)))]
+    prob = torch.stack([prob for prob, _ in maps]).view(*shape, 70, 50)
+    label = torch.stack([label for _, label in maps]).view(*label_shape, 70, 50)
+    found = table_of((prob, label))
+    assert torch.equal(found.sums, table_of(*maps).sums)
+    # All maps of one of N are one image.
+    assert found.compute()['num_images'] == 2
+    assert found.compute()['iou'] == table_of(*maps).compute()['iou']
+
+
+# ---- what the masks are worth ----
+
+
+def masks(number=9, seed=0, size=(40, 30)):
+    """Maps and labels whose foreground differs from image to image."""
+    rng = np.random.default_rng(seed)
+    prob, label = rng.random((2, number, *size)).astype(np.float32)
+    label = (label < rng.random((number, 1, 1))).astype(np.uint8)
+    label[rng.random(label.shape) < 0.1] = 255
+    return prob, label
+
+
+def test_figures_of_the_masks():
+    prob, label = masks()
+    valid = label != 255
+    predicted, true = (prob > 0.5) & valid, label == 1
+    inter, union = (predicted & true).sum((1, 2)), (predicted | true).sum((1, 2))
+    right = ((predicted == true) & valid).sum((1, 2)) / valid.sum((1, 2))
+    found = table_of((prob, label)).compute()
+    assert found['iou'] == pytest.approx(inter.sum() / union.sum(), rel=1e-12)
+    assert found['recall'] == pytest.approx(inter.sum() / true.sum(), rel=1e-12)
+    assert found['num_images'] == 9
+    assert found['acc_se'] == pytest.approx(right.std(ddof=1) / 3, rel=1e-4)
+    t, u = inter / valid.sum((1, 2)), union / valid.sum((1, 2))
+    residual = t - t.sum() / u.sum() * u
+    expected = np.sqrt(9 / 8 * (residual**2).sum()) / u.sum()
+    assert found['iou_se'] == pytest.approx(expected, rel=1e-4)
+
+
+def test_errors_over_images_are_those_of_resampling():
+    prob, label = masks(60, 1)
+    tables = [table_of(image) for image in zip(prob, label)]
+    rng, drawn = np.random.default_rng(0), []
+    for _ in range(300):
+        table = BandTable()
+        for row in rng.integers(60, size=60):
+            table.merge(tables[row])
+        drawn.append([table.compute()[key] for key in ('iou', 'acc')])
+    found = table_of((prob, label)).compute()
+    spread = np.std(drawn, 0)
+    assert [found['iou_se'], found['acc_se']] == pytest.approx(spread, rel=0.15)
+
+
+def test_one_image_has_no_spread_and_equal_images_none():
+    prob, label = masks(1)
+    one = table_of((prob, label)).compute()
+    assert np.isnan(one['iou_se']) and np.isnan(one['acc_se'])
+    same = table_of((prob, label), (prob, label)).compute()
+    assert same['iou_se'] == same['acc_se'] == 0 and same['num_images'] == 2
+
+
+@pytest.mark.parametrize('value', [0, 1, 255])
+def test_labels_of_one_class(value):
+    table = table_of((torch.rand(3, 8, 8), torch.full((3, 8, 8), value)))
+    assert table.one_class and BandTable().one_class
+    assert table.ignored == (3 * 64 if value == 255 else 0)
+    assert table.compute()['num_images'] == (0 if value == 255 else 3)
+    table.update(*scene(40, 40))
+    assert table.one_class is False
+
+
+def test_reset_forgets_all():
     table = table_of(scene(64, 64))
-    file = io.BytesIO()
-    torch.save(table.state_dict(), file)
-    file.seek(0)
-    again = RegionTable()
-    again.load_state_dict(torch.load(file, weights_only=True))
-    assert torch.equal(again.sums, table.sums)
-    again.merge(table)
-    assert torch.equal(again.sums, 2 * table.sums)
-    again.reset()
-    assert not again.sums.any()
-
-
-def test_broken_states_are_refused():
-    table = table_of(scene(64, 64))
-    state = table.state_dict()
-    damages = [
-        ({'edges': [2.0]}, 'has edges ='),
-        ({'unit': 255}, 'has unit = 255'),
-        ({'sums': state['sums'][:, 1:]}, 'impossible sums'),
-        ({'sums': -state['sums']}, 'impossible sums'),
-        ({'sums': state['sums'].flip(2)}, 'impossible sums'),
-        ({'sums': state['sums'] * torch.tensor([1, 2])[:, None, None]}, 'impossible'),
-    ]
-    for damage, words in damages:
-        with pytest.raises(ValueError, match=words):
-            table.load_state_dict({**state, **damage})
-    with pytest.raises(ValueError, match=r"lacks .'edges', 'unit'."):
-        table.load_state_dict({'sums': state['sums']})
-    assert torch.equal(table.sums, state['sums'])
+    table.reset()
+    assert not table.totals.any()
