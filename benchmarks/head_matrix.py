@@ -27,10 +27,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-
-from mmaslp.files.atomic_write import atomic_write
 from mmaslp.hosts.mmseg.checks.heads import refused_part
 from mmaslp.hosts.mmseg.checks.parts import type_name
+
+from mmaslp.files.atomic_write import atomic_write
 
 SIZE = 128
 # If a head pools over a fixed window, images are padded to more.

@@ -21,7 +21,7 @@ from .json_file import read_json
 from .result_checks import check_figures, check_settings
 from .strict_json import strict_json
 
-# What the edges of bands count in, see `core.regions`.
+# What the edges of bands count in, see `core.bands`.
 BAND_UNIT = 'sqrt(height * width) / 64 pixels'
 # Largest result file that is read: 2 to 5 KB per image.
 MAX_BYTES = 2**28

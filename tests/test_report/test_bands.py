@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from mmaslp.files.results import load_result, save_result
-from mmaslp.report import bands
+from mmaslp.report import bands as bands
 from mmaslp.report.bands import band_figure
 from mmaslp.report.reliability import figure_array
 from mmaslp.report.style import OVER, UNDER

@@ -281,17 +281,17 @@ def _pooled(
     if images.fine is not None:
         bins = images.table.count.shape[-1]
         ranked = sorted_metrics(images.fine.pooled(weights), bins)
-    regional = {}
+    banded = {}
     if images.bands is not None:
         bands = images.bands.pooled(weights)
         errors = binned_metrics(bands)['ece']
-        regional = dict(zip(BAND_ERRORS, np.moveaxis(errors, -1, 0)))
-        regional['bands'] = signed_gap(bands)[..., BORDERS.index('predicted'), :]
+        banded = dict(zip(BAND_ERRORS, np.moveaxis(errors, -1, 0)))
+        banded['bands'] = signed_gap(bands)[..., BORDERS.index('predicted'), :]
     weights = np.ones(len(images)) if weights is None else weights
     return {
         **binned_metrics(table),
         **ranked,
-        **regional,
+        **banded,
         'ece_debiased': debiased_l2(table),
         'ece_image': ratio(weights @ ece, weights @ valid),
         'brier': ratio(weights @ images.brier, table.total),

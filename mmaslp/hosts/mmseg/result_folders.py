@@ -25,7 +25,7 @@ def results_folder(cfg: Config, tta: bool = False) -> str:
 
     Returns:
         str: ``{work_dir}/eval``, with ``_tta`` and ``_T{temperature}`` where they apply
-        (``_Tregions`` for temperatures by region, ``_Tfile`` for one that the hook
+        (``_Tregions`` for temperatures by band, ``_Tfile`` for one that the hook
         reads itself).
     """
     name = 'eval_tta' if tta else 'eval'
