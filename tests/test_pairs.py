@@ -1,11 +1,11 @@
 import doctest
 
 import numpy as np
-import pairs as module
 import pytest
 import torch
 from PIL import Image
 
+from examples import pairs as module
 from examples.pairs import BinaryPairs, load_splits
 
 KINDS = ('images', 'masks')

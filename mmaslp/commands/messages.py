@@ -122,7 +122,7 @@ def _building(error: Exception) -> bool:
 def _reads_config(code: CodeType) -> bool:
     """Whether a function builds parts of a config, or is one of our checks of it."""
     return bool(_BUILDERS.fullmatch(code.co_name)) or (
-        _PACKAGE / 'checks' in PurePath(code.co_filename).parents
+        _PACKAGE / 'hosts' / 'mmseg' / 'checks' in PurePath(code.co_filename).parents
     )
 
 

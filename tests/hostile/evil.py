@@ -4,17 +4,14 @@ import multiprocessing
 import os
 import pickle
 import resource
-import runpy
 import signal
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
+from mmaslp.commands import main
 
 
 class Evil:
@@ -83,14 +80,11 @@ def write_evil(path, hit, container='zip', payload='os.mkdir', place='other'):
 
 
 def tool(name, *args):
-    """Run a command line in this process: its exit code, 0 if it returned."""
-    path = ROOT / 'tools' / name
-    with patch.object(sys, 'argv', [str(path), *map(str, args)]):
-        try:
-            runpy.run_path(str(path), run_name='__main__')
-        except SystemExit as error:
-            return error.code or 0
-    return 0
+    """Run a command line in this process: its exit code."""
+    try:
+        return main([name, *map(str, args)])
+    except SystemExit as error:
+        return error.code or 0
 
 
 def in_child(function, *args):

@@ -132,7 +132,7 @@ def ends(folder, monkeypatch, capsys):
     [
         ([], 'COMMAND'),
         (['tset'], 'did you mean test?'),
-        (['show_levels'], 'did you mean show-levels?'),
+        (['fit_temperature'], 'did you mean fit-temperature?'),
         (['train', 'c.py', '--resum-e'], 'did you mean --resume?'),
         (['train', 'c.py', '--lancher', 'none'], 'did you mean --launcher?'),
         (['train', 'c.py', '--launcher', 'slrum'], 'did you mean slurm?'),
@@ -241,7 +241,7 @@ def test_amp_without_a_gpu(ends, tmp_path):
     ],
 )
 def test_checkpoints(ends, name, words):
-    for command in ('test', 'fit-temperature', 'show-levels'):
+    for command in ('test', 'fit-temperature'):
         assert words in ends([command, 'c.py', name])
 
 

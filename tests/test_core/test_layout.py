@@ -1,28 +1,17 @@
-"""Who imports whom: read from the source, so that no host needs to be installed."""
+"""Who imports whom: read from the source, so that MMSegmentation is not needed."""
 
 import ast
 import sys
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2] / 'mmaslp'
 MODULES = sorted(ROOT.rglob('*.py'))
-
-# A part of the package imports from its own row and from those above, never below.
-LAYERS = (
-    {'core', 'registry', 'version'},
-    {'checks', 'datasets', 'losses', 'utils'},
-    {'visualization', 'models'},
-    {'evaluation'},
-    {'engine', 'integrations'},
-    {'apis'},
-    {'doctor'},
-    {'commands'},
-    {'__main__'},
-)
-RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
+# A room imports from itself and from the rooms before it.
+ROOMS = ['core', 'files', 'report', 'hosts', 'commands']
+SHARED = ('mmaslp.core.bands', 'mmaslp.core.argument_checks')
+MM = {'mmcv', 'mmengine', 'mmseg'}
 
 
 def imports(path):
@@ -39,67 +28,43 @@ def imports(path):
     return found
 
 
-def part_of(name):
-    """First part below the package of a dotted name, None for other packages."""
-    first, *rest = name.split('.')
-    return rest[0] if first == 'mmaslp' and rest else None
-
-
-def within(part):
-    """Path, relative to the package, and imports of the modules below a part."""
-    folder = ROOT / part
-    found = {path: imports(path) for path in MODULES if folder in path.parents}
+def within(folder):
+    """Path, relative to the package, and imports of the modules of a folder."""
+    found = [path for path in MODULES if ROOT / folder in path.parents]
     assert found, f'no module in {folder}'
-    return {str(path.relative_to(ROOT)): names for path, names in found.items()}
+    return {str(path.relative_to(ROOT)): imports(path) for path in found}
 
 
 def test_relative_imports_are_resolved():
-    names = imports(ROOT / 'core' / 'calibration' / 'histogram.py')
+    names = imports(ROOT / 'core' / 'measure' / 'histogram.py')
     assert {'numpy', 'mmaslp.core.measure.inputs.CHUNK'} <= names
 
 
-@pytest.mark.parametrize('half', ['aslp', 'calibration'])
-def test_method_and_measurement_share_nothing_but_regions(half):
-    # Modules of the core itself are a room below both halves.
-    shared = ('mmaslp.core.bands.', 'mmaslp.core.argument_checks.')
+@pytest.mark.parametrize('half', ['aslp', 'measure'])
+def test_a_part_of_the_core_is_readable_alone(half):
     for path, names in within(f'core/{half}').items():
-        known = (f'mmaslp.core.{half}.', *shared)
-        own = [name for name in names if part_of(name)]
-        odd = [name for name in own if not name.startswith(known)]
+        own = [name for name in names if name.startswith('mmaslp')]
+        odd = [n for n in own if not n.startswith((f'mmaslp.core.{half}', *SHARED))]
         assert not odd, f'{path} imports {odd}'
 
 
-@pytest.mark.parametrize('module', ['regions', 'validation'])
-def test_the_room_below_both_halves_imports_neither(module):
-    names = imports(ROOT / 'core' / f'{module}.py')
-    assert not [name for name in names if part_of(name)]
-
-
-@pytest.mark.parametrize('part', ['core', 'losses'])
-def test_core_and_losses_need_torch_and_numpy_only(part):
-    known = {'mmaslp', 'numpy', 'torch', *sys.stdlib_module_names}
-    for path, names in within(part).items():
+def test_the_core_needs_torch_numpy_and_scipy_only():
+    known = {'mmaslp', 'numpy', 'scipy', 'torch', *sys.stdlib_module_names}
+    for path, names in within('core').items():
         odd = {name for name in names if name.split('.')[0] not in known}
         assert not odd, f'{path} imports {odd}'
 
 
-def test_no_part_imports_upwards():
-    for path in MODULES:
-        own = path.relative_to(ROOT).with_suffix('').parts[0]
-        if own == '__init__':
-            continue  # registers everything
-        for name in imports(path):
-            other = part_of(name)
-            if other not in (None, 'register_components') and other != own:
-                assert {own, other} <= RANK.keys(), f'{path}: add a part to LAYERS'
-                assert RANK[other] <= RANK[own], f'{path} imports {name}'
+@pytest.mark.parametrize('room', ROOMS)
+def test_a_room_imports_from_the_rooms_before_it(room):
+    later = tuple(f'mmaslp.{each}' for each in ROOMS[ROOMS.index(room) + 1 :])
+    for path, names in within(room).items():
+        odd = [name for name in names if later and name.startswith(later)]
+        assert not odd, f'{path} imports {odd}'
 
 
-def test_parts_do_not_import_in_a_circle():
-    graph = {part: set() for part in RANK}
-    for path in MODULES:
-        own = path.relative_to(ROOT).with_suffix('').parts[0]
-        if own in graph:
-            others = {part_of(name) for name in imports(path)}
-            graph[own] |= others & graph.keys() - {own}
-    TopologicalSorter(graph).prepare()  # raises CycleError
+def test_only_the_room_of_mmsegmentation_imports_it():
+    for room in [*ROOMS[:3], 'hosts/lightning', 'hosts/torchmetrics']:
+        for path, names in within(room).items():
+            odd = [name for name in names if name.split('.')[0] in MM]
+            assert not odd, f'{path} imports {odd}'

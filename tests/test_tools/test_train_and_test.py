@@ -16,6 +16,10 @@ def tool(name, *args, cwd):
     return run_script(ROOT / 'tools' / name, *args, cwd=cwd)
 
 
+def command(*args, cwd):
+    return run_script(ROOT / 'tests' / 'command.py', *args, cwd=cwd)
+
+
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
     """A toy config on disk, trained through tools/train.py."""
@@ -118,8 +122,8 @@ def test_several_sets_in_one_run(trained):
     assert '<table' in (root / 'report.html').read_text()
 
     # The maps on disk give the figures of the run.
-    done = tool(
-        'eval_maps.py',
+    done = command(
+        'eval-maps',
         root / 'maps' / 'test',
         root / 'toy' / 'val' / 'masks',
         '--json',

@@ -16,7 +16,7 @@ def config_folder() -> Path:
 
     It is part of an installed package; a checkout has it beside the package.
     """
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     installed = package / '.mim' / 'configs'
     return installed if installed.is_dir() else package.parent / 'configs'
 

@@ -2,7 +2,8 @@ import torch
 from mmengine.model import MMDistributedDataParallel
 from mmseg.registry import MODELS
 
-from mmaslp.hosts.mmseg.losses.finding import BrierLoss, SCBCELoss, find_losses, unwrap
+from mmaslp.hosts.mmseg.losses import SCBCELoss
+from mmaslp.hosts.mmseg.losses.finding import find_losses, unwrap
 
 
 class Head(torch.nn.Module):
@@ -14,7 +15,8 @@ class Head(torch.nn.Module):
 
 def model():
     parts = dict(
-        decode_head=Head(SCBCELoss(), BrierLoss()), auxiliary_head=Head(SCBCELoss('M'))
+        decode_head=Head(SCBCELoss(), torch.nn.BCEWithLogitsLoss()),
+        auxiliary_head=Head(SCBCELoss('M')),
     )
     return torch.nn.ModuleDict(parts)
 

@@ -1,18 +1,15 @@
 import json
-import runpy
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from mmaslp.commands import run_command
 from mmaslp.core.measure import BAND_ERRORS, SORTED
 from mmaslp.files.prob_maps import read_prob_map, write_prob_map
+from tests.map_folders import Folders, main
 
-# Not importable by name under pytest's importlib mode.
-helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('map_folders.py')))
-Folders, main = helper.Folders, helper.main
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-compare = runpy.run_path(str(TOOLS / 'compare_results.py'))['main']
+compare = partial(run_command, 'compare')
 
 
 @pytest.fixture

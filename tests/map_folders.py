@@ -1,4 +1,4 @@
-"""A folder of maps and one of masks, and the tool that measures them."""
+"""A folder of maps and one of masks, and the command that measures them."""
 
 from functools import partial
 

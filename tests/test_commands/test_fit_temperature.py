@@ -1,4 +1,4 @@
-"""tools/fit_temperature.py, then tools/test.py and the host's test.py with the hook."""
+"""mmaslp fit-temperature, then mmaslp test and the host's test.py with the hook."""
 
 import json
 import re
@@ -10,11 +10,11 @@ from mmengine.runner import Runner
 import mmaslp  # noqa: F401
 from tests.scripts import run_script
 
-ROOT = Path(__file__).resolve().parents[2]
+COMMAND = Path(__file__).resolve().parents[1] / 'command.py'
 
 
-def good(script, *args, cwd):
-    done = run_script(script, *args, cwd=cwd)
+def good(*args, cwd):
+    done = run_script(*args, cwd=cwd)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -34,13 +34,13 @@ def test_fit_and_test(toy, tmp_path, channels):
         cfg.model.decode_head.threshold = 0.45
     path, checkpoint = tmp_path / 'config.py', 'run/epoch_3.pth'
     cfg.dump(path)
-    fit, test = ROOT / 'tools' / 'fit_temperature.py', ROOT / 'tools' / 'test.py'
+    fit, test = (COMMAND, 'fit-temperature'), (COMMAND, 'test')
 
-    done = run_script(test, path, checkpoint, '--temperature', cwd=tmp_path)
+    done = run_script(*test, path, checkpoint, '--temperature', cwd=tmp_path)
     assert done.returncode == 2 and 'Traceback' not in done.stderr
     assert 'no temperature at' in done.stderr
 
-    text = good(fit, path, checkpoint, cwd=tmp_path)
+    text = good(*fit, path, checkpoint, cwd=tmp_path)
     record = json.loads((tmp_path / f'{checkpoint}.temperature.json').read_text())
     assert f'temperature {record["temperature"]:.6g}' in text
     assert record['config'] == 'config.py'
@@ -49,7 +49,7 @@ def test_fit_and_test(toy, tmp_path, channels):
     metrics = []
     for extra in ([], ['--temperature', '--report', 'report.html']):
         args = (path, checkpoint, '--eval', 'ece', 'iou', *extra)
-        text = good(test, *args, cwd=tmp_path)
+        text = good(*test, *args, cwd=tmp_path)
         results = results_named_in(text)
         metrics.append(results['test'])
     before, after = metrics
@@ -62,7 +62,7 @@ def test_fit_and_test(toy, tmp_path, channels):
     assert after['nll'] < before['nll']
     assert after['ece'] != before['ece']
 
-    text = good(fit, path, checkpoint, '--regions', 'border', cwd=tmp_path)
+    text = good(*fit, path, checkpoint, '--regions', 'border', cwd=tmp_path)
     regions = json.loads((tmp_path / f'{checkpoint}.temperature.json').read_text())
     assert regions['temperature'] == record['temperature']
     regions = regions['regions']
@@ -76,7 +76,7 @@ def test_fit_and_test(toy, tmp_path, channels):
         ),
     ):
         args = (path, checkpoint, '--eval', 'ece', '--temperature', *extra)
-        text = good(test, *args, cwd=tmp_path)
+        text = good(*test, *args, cwd=tmp_path)
         assert shown in text
         results = results_named_in(text)
         assert results['test']['nll'] == pytest.approx(nll, abs=3e-4)
@@ -84,7 +84,7 @@ def test_fit_and_test(toy, tmp_path, channels):
 
     if channels == 2:
         return
-    good(fit, path, checkpoint, cwd=tmp_path)  # the file without regions
+    good(*fit, path, checkpoint, cwd=tmp_path)  # the file without regions
     import mmseg
 
     host = Path(mmseg.__path__[0]) / '.mim' / 'tools' / 'test.py'

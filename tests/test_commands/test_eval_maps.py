@@ -1,9 +1,6 @@
 import json
 import os
 import re
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,16 +10,7 @@ from PIL import Image
 from mmaslp.files.prob_maps import read_prob_map, write_prob_map
 from mmaslp.files.results import load_result
 from mmaslp.files.sod_measures import load_library
-
-# Not importable by name under pytest's importlib mode.
-helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('map_folders.py')))
-SIZE, Folders, main, pair, save = (
-    helper.SIZE,
-    helper.Folders,
-    helper.main,
-    helper.pair,
-    helper.save,
-)
+from tests.map_folders import SIZE, Folders, main, pair, save
 
 
 @pytest.fixture

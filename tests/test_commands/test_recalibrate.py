@@ -7,7 +7,7 @@ from PIL import Image
 from mmaslp.files.prob_maps import read_prob_map
 from tests.scripts import run_script
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'recalibrate.py'
+TOOL = (Path(__file__).resolve().parents[1] / 'command.py', 'recalibrate')
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def folder(tmp_path):
 
 def test_fit_then_write(folder):
     done = run_script(
-        TOOL, 'maps', 'masks', '--fit', 't.json', '--regions', 'border', cwd=folder
+        *TOOL, 'maps', 'masks', '--fit', 't.json', '--regions', 'border', cwd=folder
     )
     assert done.returncode == 0, done.stderr
     assert 'from 3 validation images' in done.stdout and 'to 1 ' in done.stdout
@@ -38,7 +38,7 @@ def test_fit_then_write(folder):
         (['--single-temperature'], 'temperature '),
     ):
         args = ('maps', '--with', 't.json', '--out', 'out', *extra)
-        done = run_script(TOOL, *args, cwd=folder)
+        done = run_script(*TOOL, *args, cwd=folder)
         assert done.returncode == 0, done.stderr
         assert f'3 maps written to out, {shown}' in done.stdout
     assert read_prob_map(folder / 'out/a.png').shape == (32, 32)
@@ -60,6 +60,6 @@ def test_fit_then_write(folder):
     ],
 )
 def test_bad_arguments(folder, args, message):
-    done = run_script(TOOL, *args, cwd=folder)
+    done = run_script(*TOOL, *args, cwd=folder)
     assert done.returncode == 2
     assert message in done.stderr and 'Traceback' not in done.stderr
