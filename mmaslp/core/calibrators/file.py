@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..regions import BORDER_EDGES
+from ..bands import BORDER_EDGES
 from .cells import LIMIT
 from .maps import MAPS, TARGETS, Knots
 

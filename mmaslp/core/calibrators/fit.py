@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..validation import check_choice
+from ..argument_checks import check_choice
 from .calibrator import Calibrator
 from .maps import METHODS, TARGETS, fit_maps
 from .selection import (

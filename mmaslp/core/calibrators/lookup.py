@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..regions import border_values
+from ..bands import border_values
 from .cells import SIDE, breaks, cell_numbers
 from .maps import Knots
 

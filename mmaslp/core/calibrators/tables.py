@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..regions import BORDER_EDGES, border_bands
+from ..bands import BORDER_EDGES, border_bands
 from .cells import CELLS, cell_numbers
 
 __all__ = ['BANDS', 'GROUPS', 'CalibrationTables', 'as_logits', 'as_tensor']
@@ -23,7 +23,7 @@ class CalibrationTables:
     Image k belongs to group k mod 100, so that memory (2 MB) grows neither with pixels
     nor with images, while folds and intervals can still be made of groups. Up to 100
     images are groups of their own. Bands are those of the mask p > 1/2
-    (:func:`~mmaslp.core.regions.border_bands`), cells those of
+    (:func:`~mmaslp.core.bands.border_bands`), cells those of
     :mod:`~mmaslp.core.calibrators.cells`: Brier score, NLL and errors of calibration
     from the table are within 1e-4 of those of the pixels. All counts are integers, so
     :meth:`merge` is exact in any order.

@@ -9,7 +9,7 @@ from torch import nn
 
 from mmaslp.core.calibrators import Calibrator, fit_calibrator
 from mmaslp.core.calibrators.cells import LIMIT
-from mmaslp.core.regions import border_bands
+from mmaslp.core.bands import border_bands
 from tests.test_core.test_calibrators.samples import maps
 
 TARGETS = ('confidence', 'probability')

@@ -6,7 +6,7 @@ import torch
 
 from mmaslp.core.calibrators.cells import CELLS, CENTRES, LIMIT, SIDE, cell_numbers
 from mmaslp.core.calibrators.tables import GROUPS, CalibrationTables
-from mmaslp.core.regions import border_bands
+from mmaslp.core.bands import border_bands
 from tests.test_core.test_calibrators.samples import maps
 
 
