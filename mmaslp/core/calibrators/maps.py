@@ -1,0 +1,146 @@
+r"""Monotone maps of the logit, each fitted from counts by one small function.
+
+Every function takes the logits z of K cells, ascending, and ``(K, 2)`` counts, and
+returns knots: a map is linear between them, and flat beyond the last ones. For the
+target 'confidence' z is the size of the logit and the counts are of wrong and of right
+decisions; the map of a negative logit mirrors that of a positive one. For 'probability'
+z is the logit and the counts are of the labels 0 and 1.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.optimize import isotonic_regression, minimize
+
+from .cells import CENTRES, LIMIT, SIDE
+
+__all__ = ['MAPS', 'METHODS', 'TARGETS', 'Knots', 'fit_maps', 'folded']
+
+# Logits and calibrated logits, ``(K,)`` each, ascending.
+Knots = tuple[np.ndarray, np.ndarray]
+
+TARGETS = ('confidence', 'probability')
+# Images whose pixels are those of all bands, added to the pixels of each band.
+PRIOR_IMAGES = 0.5
+# Images' worth of wrong pixels at the end of the logits: no pixel is certain.
+DOUBT_IMAGES = 0.01
+# Slope of the isotonic map where it is flat, so that the order of pixels stays.
+SLOPE = 1e-3
+# Least and largest slope of a temperature or affine map.
+SLOPES = (2.0**-10, 2.0**10)
+
+
+def fit_maps(
+    counts: np.ndarray, images: int, method: str, by: str, target: str
+) -> list[Knots]:
+    """Fit one candidate.
+
+    A band is fitted from its own pixels and from ``PRIOR_IMAGES`` mean images of all
+    bands, so that one with few pixels shrinks to the single map.
+
+    Args:
+        counts (np.ndarray): ``(B, CELLS, 2)`` of labels, see ``CalibrationTables``.
+        images (int): Number of images in the counts.
+        method (str): A key of ``MAPS``.
+        by (str): 'single' or 'band'.
+        target (str): One of ``TARGETS``.
+
+    Returns:
+        list[Knots]: One for all, or one of each band.
+    """
+    counts = counts.astype(np.float64)
+    logit = CENTRES
+    if target == 'confidence':
+        logit, counts = CENTRES[SIDE + 1 :], folded(counts)
+    whole = counts.sum(0)
+    parts = [whole] if by == 'single' else counts + PRIOR_IMAGES / images * whole
+    doubt = DOUBT_IMAGES * whole.sum() / images
+    maps = []
+    for part in parts:
+        doubted = part.copy()
+        doubted[-1, 0] += doubt
+        if target == 'probability':
+            doubted[0, 1] += doubt
+        maps.append(MAPS[method](logit, doubted))
+    return maps
+
+
+def folded(counts: np.ndarray) -> np.ndarray:
+    """Turn ``(..., CELLS, 2)`` labels to ``(..., SIDE + 1, 2)`` wrong and right ones."""
+    low, high = counts[..., SIDE::-1, ::-1], counts[..., SIDE + 1 :, :]
+    return low + high
+
+
+def identity(logit: np.ndarray, counts: np.ndarray) -> Knots:
+    """Leave every logit as it is."""
+    return _line(logit, 1.0, 0.0)
+
+
+def temperature(logit: np.ndarray, counts: np.ndarray) -> Knots:
+    r"""Divide by the T of the lowest NLL: :math:`z / T`.
+
+    Source: `On Calibration of Modern Neural Networks
+    <https://arxiv.org/abs/1706.04599>`_.
+    """
+    return _line(logit, *_lowest_nll(logit[:, None], counts), 0.0)
+
+
+def affine(logit: np.ndarray, counts: np.ndarray) -> Knots:
+    """Scale and shift, :math:`a z + c`, at the lowest NLL.
+
+    Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999.
+    """
+    inputs = np.stack([logit, np.ones_like(logit)], 1)
+    return _line(logit, *_lowest_nll(inputs, counts))
+
+
+def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
+    """Isotonic regression, linear between the centres of its blocks.
+
+    Of all ascending maps it has the lowest NLL and Brier score. Between the centres it
+    ascends, so that the order of pixels stays; beyond the last ones it is flat but for
+    ``SLOPE``, since no pixel supports more.
+
+    Source: `Zadrozny & Elkan 2002 <https://doi.org/10.1145/775047.775151>`_;
+    interpolated as by `Oron & Flournoy 2017
+    <https://doi.org/10.1080/19466315.2017.1286256>`_.
+    """
+    filled = np.flatnonzero(counts.sum(1))
+    total = counts[filled].sum(1)
+    fit = isotonic_regression(counts[filled, 1] / total, weights=total)
+    first = fit.blocks[:-1]
+    rate = np.clip(fit.x[first], 1e-7, 1 - 1e-7)
+    sums = np.add.reduceat(logit[filled] * total, first)
+    knots = sums / np.add.reduceat(total, first)
+    level = np.log(rate / (1 - rate))
+    knots = np.concatenate([[min(logit[0], 0.0)], knots, [LIMIT]])
+    level = np.concatenate([level[:1], level, level[-1:]])
+    knots, once = np.unique(knots, return_index=True)
+    return knots, level[once] + SLOPE * knots
+
+
+MAPS: dict[str, Callable[[np.ndarray, np.ndarray], Knots]] = dict(
+    identity=identity, temperature=temperature, affine=affine, isotonic=isotonic
+)
+METHODS = ('auto', *MAPS)
+
+
+def _line(logit: np.ndarray, slope: float, shift: float) -> Knots:
+    ends = np.array([min(logit[0], 0.0), LIMIT])
+    return ends, slope * ends + shift
+
+
+def _lowest_nll(inputs: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Weights w of the lowest NLL of sigmoid(inputs @ w), the first within SLOPES."""
+    total, right = counts.sum(1), counts[:, 1]
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        score = inputs @ weights
+        residual = total / (1 + np.exp(-score)) - right
+        nll = total @ np.logaddexp(0, score) - right @ score
+        return nll / total.sum(), residual @ inputs / total.sum()
+
+    start = np.eye(inputs.shape[1])[0]
+    bounds = [SLOPES, (-LIMIT, LIMIT)][: len(start)]
+    found = minimize(loss, start, jac=True, method='L-BFGS-B', bounds=bounds, tol=1e-10)
+    return found.x

@@ -1,0 +1,149 @@
+"""Which map: out-of-fold figures of every candidate, and the rule that picks one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .cells import CENTRES
+from .lookup import evaluate
+from .maps import Knots, fit_maps
+
+__all__ = [
+    'CANDIDATES',
+    'FIGURES',
+    'Candidate',
+    'gains',
+    'out_of_fold',
+    'simplest',
+    'sums_of',
+]
+
+# From the simplest on.
+CANDIDATES = (
+    ('identity', 'single'),
+    ('temperature', 'single'),
+    ('affine', 'single'),
+    ('temperature', 'band'),
+    ('isotonic', 'single'),
+    ('affine', 'band'),
+    ('isotonic', 'band'),
+)
+FIGURES = ('brier', 'nll', 'ece_band', 'ece')
+FOLDS = 5
+BINS = 5  # the upper half of ten equal bins on [0, 1], in which confidences lie
+# Of a normal distribution, of an interval of 95 %.
+WIDE = 1.96
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A map and its out-of-fold figures.
+
+    Args:
+        method (str): See ``Calibrator``.
+        by (str): See ``Calibrator``.
+        target (str): See ``Calibrator``.
+        figures (np.ndarray): ``(4,)`` of ``FIGURES``.
+        without (np.ndarray): ``(G, 4)`` the same without each group.
+    """
+
+    method: str
+    by: str
+    target: str
+    figures: np.ndarray
+    without: np.ndarray
+
+    def minus(self, other: Candidate) -> tuple[np.ndarray, np.ndarray]:
+        """``(4,)`` differences of the figures, and their jackknife standard errors."""
+        rest = self.without - other.without
+        spread = ((rest - rest.mean(0)) ** 2).sum(0)
+        error = np.sqrt(spread * (len(rest) - 1) / len(rest))
+        return self.figures - other.figures, error
+
+
+def out_of_fold(
+    counts: np.ndarray, images: np.ndarray, method: str, by: str, target: str
+) -> Candidate:
+    """Fit on four fifths of the groups, measure on the fifth, five times.
+
+    Args:
+        counts (np.ndarray): ``(G, B, CELLS, 2)`` of G groups, none empty.
+        images (np.ndarray): ``(G,)``.
+        method (str): See ``Calibrator``.
+        by (str): See ``Calibrator``.
+        target (str): See ``Calibrator``.
+    """
+    fold = np.arange(len(images)) % min(FOLDS, len(images))
+    sums = np.empty((len(images), 3 + counts.shape[1] + BINS))
+    for number in np.unique(fold):
+        own = fold == number
+        maps = fit_maps(counts[~own].sum(0), images[~own].sum(), method, by, target)
+        sums[own] = sums_of(counts[own], maps, target)
+    total = sums.sum(0)
+    return Candidate(method, by, target, _figures(total), _figures(total - sums))
+
+
+def sums_of(counts: np.ndarray, maps: Sequence[Knots], target: str) -> np.ndarray:
+    """Sums over pixels that the figures of calibrated maps are made of.
+
+    Args:
+        counts (np.ndarray): ``(G, B, CELLS, 2)``.
+        maps (Sequence[Knots]): One, or one of each band.
+        target (str): See ``Calibrator``.
+
+    Returns:
+        np.ndarray: ``(G, 3 + B + 5)``: pixels, Brier score, NLL, confidence less
+        correct of each band and of each of the bins of the confidence.
+    """
+    logit = evaluate(maps, CENTRES, target)
+    prob = 1 / (1 + np.exp(-logit))
+    zero, one = counts[..., 0], counts[..., 1]
+    total = zero + one
+    brier = zero * prob**2 + one * (1 - prob) ** 2
+    nll = zero * np.logaddexp(0, logit) + one * np.logaddexp(0, -logit)
+    conf = np.maximum(prob, 1 - prob)
+    gap = conf * total - np.where(logit > 0, one, zero)
+    bins = np.clip(np.ceil(conf * 2 * BINS - BINS) - 1, 0, BINS - 1)
+    parts = [each.sum((1, 2)) for each in (total, brier, nll)]
+    by_bin = [(gap * (bins == each)).sum((1, 2)) for each in range(BINS)]
+    return np.concatenate([np.stack(parts, 1), gap.sum(2), np.stack(by_bin, 1)], 1)
+
+
+def simplest(candidates: Sequence[Candidate]) -> Candidate:
+    """Pick the simplest candidate that is no worse than the best.
+
+    The best has the lowest Brier score. No worse means: Brier score, NLL and error by
+    band at most one standard error of their paired difference above it.
+
+    Args:
+        candidates (Sequence[Candidate]): From the simplest on.
+    """
+    best = min(candidates, key=lambda each: each.figures[0])
+    for candidate in candidates:
+        more, error = candidate.minus(best)
+        if (more <= error)[:3].all():
+            return candidate
+    return best
+
+
+def gains(candidate: Candidate, identity: Candidate) -> bool:
+    """Whether intervals of 95 % show a gain in Brier score or NLL, and a loss in none.
+
+    Args:
+        candidate (Candidate): A map.
+        identity (Candidate): The map that changes nothing.
+    """
+    more, error = candidate.minus(identity)
+    lower, higher = (more < -WIDE * error)[:2], (more > WIDE * error)[:2]
+    return bool(lower.any() and not higher.any())
+
+
+def _figures(sums: np.ndarray) -> np.ndarray:
+    """``(..., 4)`` figures of ``(..., 3 + B + 5)`` sums."""
+    pixels = sums[..., 0]
+    bands, bins = sums[..., 3:-BINS], sums[..., -BINS:]
+    errors = (np.abs(each).sum(-1) for each in (bands, bins))
+    return np.stack([sums[..., 1], sums[..., 2], *errors], -1) / pixels[..., None]

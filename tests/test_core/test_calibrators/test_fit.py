@@ -1,0 +1,121 @@
+"""Fitting: maps, candidates, the rule and bad input."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.core.calibrators import fit_calibrator
+from mmaslp.core.calibrators.cells import CENTRES, SIDE
+from mmaslp.core.calibrators.maps import affine, fit_maps, isotonic, temperature
+from tests.test_core.test_calibrators.samples import maps
+
+
+def counts_of(slope, shift, z=CENTRES[SIDE + 1 :]):
+    right = 1 / (1 + np.exp(-slope * z - shift))
+    return z, np.stack([1 - right, right], 1) * 1e4
+
+
+def test_parametric_maps_recover_themselves():
+    _, level = temperature(*counts_of(0.5, 0))
+    assert level[-1] == pytest.approx(0.5 * CENTRES[-1], rel=1e-3)
+    knots, level = affine(*counts_of(0.4, 1.5))
+    assert level == pytest.approx(0.4 * knots + 1.5, rel=1e-3)
+
+
+def test_isotonic_interpolates_between_blocks():
+    z = np.array([0.5, 1.0, 2.0, 4.0])
+    counts = np.array([[50, 50], [20, 80], [30, 70], [0, 0]], float)
+    knots, level = isotonic(z, counts)
+    # 80 and 70 of 100 pool to 75 %, at the mean of 1 and 2.
+    assert np.interp(1.5, knots, level) == pytest.approx(np.log(3), abs=0.01)
+    assert np.interp(1.0, knots, level) == pytest.approx(np.log(3) / 2, abs=0.01)
+    assert (np.diff(level) > 0).all()
+
+
+def test_an_empty_band_takes_the_single_map():
+    counts = np.zeros((5, len(CENTRES), 2))
+    counts[0] = np.stack([0.7 + 0 * CENTRES, 1 + 0 * CENTRES], 1)
+    (single,) = fit_maps(counts, 10, 'temperature', 'single', 'confidence')
+    bands = fit_maps(counts, 10, 'temperature', 'band', 'confidence')
+    for _, level in bands:
+        assert level == pytest.approx(single[1], rel=1e-4)
+
+
+def test_overconfident_maps_are_mended_and_masks_stay():
+    calibrator = fit_calibrator(*maps(60))
+    assert calibrator.method != 'identity'
+    prob, label = maps(60, seed=1)
+    found = calibrator(prob)
+    assert np.array_equal(found > 0.5, prob > 0.5)
+    assert (
+        abs(np.maximum(found, 1 - found).mean() - ((prob > 0.5) == label).mean()) < 0.01
+    )
+    assert ((found - label) ** 2).mean() < ((prob - label) ** 2).mean()
+
+
+def test_calibrated_maps_stay_as_they_are():
+    prob, label = maps(30, sharp=1.0)
+    calibrator = fit_calibrator(prob, label)
+    assert calibrator.method == 'identity'
+    assert '30 images cannot tell' in calibrator.summary()
+    assert np.array_equal(calibrator(prob), prob)
+
+
+def test_inputs_agree():
+    prob, label = maps(20)
+    first = fit_calibrator(prob, label)
+    tensors = torch.from_numpy(prob)[:, None], torch.from_numpy(label)
+    others = [
+        fit_calibrator(*tensors),
+        fit_calibrator(zip(prob, label)),
+        fit_calibrator(list(prob), list(label)),
+        fit_calibrator(prob, label, groups=[f'patient {k}' for k in range(20)]),
+    ]
+    for other in others:
+        assert other.record == first.record
+    logits = fit_calibrator(torch.logit(tensors[0].double()), label, logits=True)
+    assert logits.method == first.method
+
+
+def test_groups_stay_together():
+    prob, label = maps(20)
+    calibrator = fit_calibrator(prob, label, groups=np.arange(20) // 4)
+    assert calibrator.record['groups'] == 5
+    assert 'groups' in calibrator.summary()
+
+
+def test_forced_choice():
+    prob, label = maps(20, sharp=1.0)
+    calibrator = fit_calibrator(prob, label, by='band', method='isotonic')
+    assert (calibrator.method, calibrator.by) == ('isotonic', 'band')
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda p, y: (p[:9], y[:9]), '9 images are too few'),
+        (lambda p, y: (p, y * 0), 'all .* background.*255'),
+        (lambda p, y: (p, y * 255), 'all .* background.*255'),
+        (lambda p, y: (p * 9 - 3, y), 'image 0: .*logits'),
+        (
+            lambda p, y: (np.where(np.arange(20) == 7, np.nan, p.T).T, y),
+            'image 7: .*nan',
+        ),
+        (lambda p, y: (p, y[:, 1:]), 'image 0: .*shape'),
+        (lambda p, y: (p, y[1:]), 'as many'),
+    ],
+)
+def test_bad_input(change, message):
+    with pytest.raises(ValueError, match=message):
+        fit_calibrator(*change(*maps(20)))
+
+
+def test_wrong_groups():
+    prob, label = maps(12)
+    for groups, message in (
+        ([0] * 12, 'one group'),
+        ([0, 1], 'no group'),
+        (range(13), 'more'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit_calibrator(prob, label, groups=groups)
