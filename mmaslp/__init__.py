@@ -20,6 +20,7 @@ _COMPONENTS = {
     'ASLPHook': 'hooks',
     'BinarySegTTAModel': 'models',
     'CalibrationMetric': 'metrics',
+    'CalibratorHook': 'hooks',
     'DilatedFusionNeck': 'models',
     'LoadBinaryAnnotations': 'datasets',
     'ProbMapHook': 'hooks',
@@ -28,7 +29,6 @@ _COMPONENTS = {
     'SODDataset': 'datasets',
     'SODMetric': 'metrics',
     'SyntheticSODDataset': 'datasets',
-    'TemperatureHook': 'hooks',
 }
 _HOST = 'mmaslp.hosts.mmseg'
 __all__ = ['__version__', 'register_components']

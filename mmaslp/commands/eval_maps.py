@@ -8,11 +8,22 @@ Example:
 """
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
+from ..core.argument_checks import check_integer
+from ..core.measure import check_bins
+from ..core.measure.bootstrap import check_resamples
 from ..core.measure.protocol import PROTOCOLS
-from ..report.maps import check_outputs, evaluate_folders, write_outputs
+from ..files.map_evaluation import evaluate_maps
+from ..files.outputs import check_outputs
+from ..files.results import save_result
+from ..report.bands import band_figure
+from ..report.entries import map_entries
+from ..report.reliability import FORMATS, reliability_figure, save_figure
 from ..report.text_table import format_table
-from .parser import add_max_value
+from ..report.writing import json_beside, write_report
+from .parser import add_map_options, map_reader
 from .threads import one_thread
 
 __all__ = ['add_arguments', 'run']
@@ -43,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="'released' stretches every map to [0, 1] first, as published numbers "
         'are computed; it changes the probabilities that are measured',
     )
-    add_max_value(parser)
+    add_map_options(parser)
     parser.add_argument('--bins', type=int, default=10, help='defaults to 10')
     parser.add_argument('--sod', action='store_true', help='F-, E-, S-measure, MAE')
     parser.add_argument(
@@ -64,27 +75,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table, write what was asked for."""
-    outputs = dict(json=args.json, plot=args.plot, report=args.report)
-    folders = [*args.pred_dir, args.gt_dir]
-    check_outputs(**outputs, images=args.images, inputs=folders, pictures=args.worst)
+    _check(args)
     with one_thread():
-        sections = evaluate_folders(
-            args.pred_dir,
-            args.gt_dir,
-            bins=args.bins,
-            max_value=args.max_value,
-            protocol=args.protocol,
-            sod=args.sod,
-            resamples=args.resamples,
-        )
+        sections = {
+            name: evaluate_maps(
+                folder,
+                args.gt_dir,
+                bins=args.bins,
+                protocol=args.protocol,
+                sod=args.sod,
+                resamples=args.resamples,
+                reader=map_reader(args),
+                workers=args.workers,
+            )
+            for name, folder in _names(args.pred_dir).items()
+        }
     _print(sections)
-    write_outputs(
-        sections,
-        **outputs,
-        images=args.images,
-        pictures=args.worst,
-        paths=args.paths,
+    _write(args, sections)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse, before the work starts, what cannot be done or must not be written."""
+    check_bins(args.bins)
+    check_resamples(args.resamples)
+    if args.logits:
+        raise ValueError('eval-maps measures probabilities: leave --logits out')
+    if args.plot and not args.plot.lower().endswith(FORMATS):
+        raise ValueError(f'--plot {args.plot}: write one of {", ".join(FORMATS)}')
+    check_integer('pictures', args.worst, at_least=0, hint=' (--worst)')
+    if args.images and not Path(args.images).is_dir():
+        raise ValueError(f'--images {args.images}: no such folder')
+    check_outputs(
+        {
+            '--json': (args.json, 'result'),
+            '--plot': (args.plot, 'diagram'),
+            '--plot (bands)': (args.plot and _beside(args.plot), 'diagram'),
+            '--report': (args.report, 'report'),
+            '--report (JSON)': (args.report and json_beside(args.report), 'result'),
+        },
+        [*args.pred_dir, args.gt_dir, args.images],
     )
+
+
+def _write(args: argparse.Namespace, sections: dict[str, dict]) -> None:
+    """Write the files that were asked for, and name them."""
+    results = {name: section['result'] for name, section in sections.items()}
+    if args.json:
+        content = {n: {**s['metrics'], **s['result']} for n, s in sections.items()}
+        if len(content) == 1:
+            (content,) = content.values()
+        save_result(args.json, content)
+        print(f'metrics: {args.json}')
+    if args.plot:
+        save_figure(reliability_figure(results), args.plot)
+        save_figure(band_figure(results), _beside(args.plot))
+        print(f'diagrams: {args.plot}, {_beside(args.plot)}')
+    if args.report:
+        entries = map_entries(
+            sections, images=args.images, result_file=args.json, pictures=args.worst
+        )
+        write_report(args.report, entries, pictures=args.worst, paths=args.paths)
+        print(f'report: {args.report}')
 
 
 def _print(sections: dict[str, dict]) -> None:
@@ -94,3 +145,18 @@ def _print(sections: dict[str, dict]) -> None:
     if any(measures.values()):
         keys = list(next(iter(measures.values())))
         print('\n' + format_table(measures, keys))
+
+
+def _beside(plot: str) -> Path:
+    path = Path(plot)
+    return path.with_name(f'{path.stem}_bands{path.suffix}')
+
+
+def _names(folders: Sequence[str]) -> dict[str, str]:
+    """Name each folder by its last part, or by its path if last parts are the same."""
+    names = [Path(folder).resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
+    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+        raise ValueError('the same folder of maps is named twice')
+    return dict(zip(names, folders))

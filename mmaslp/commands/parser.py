@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from ..files.names import nearest
 
-__all__ = ['CONFIG_HELP', 'CommandParser', 'add_max_value']
+__all__ = ['CONFIG_HELP', 'CommandParser', 'add_map_options', 'map_reader']
 
 CONFIG_HELP = 'config file, or a config of the package such as mmaslp::demo/bce.py'
 
@@ -42,12 +42,34 @@ class CommandParser(argparse.ArgumentParser):
         return ''
 
 
-def add_max_value(parser: argparse.ArgumentParser) -> None:
-    """Add ``--max-value``, of maps on disk."""
-    parser.add_argument(
+def add_map_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that read maps from disk."""
+    group = parser.add_argument_group('maps on disk')
+    group.add_argument(
         '--max-value',
         type=float,
         metavar='V',
         help='the stored value that stands for probability 1 (100 for per cent), if it '
         'is not 255, 65535 or, for floats, 1',
     )
+    group.add_argument('--logits', action='store_true', help='.npy and .npz of logits')
+    group.add_argument('--key', help='name of the array in .npz files')
+    group.add_argument(
+        '--channel', help='name or number of the foreground in nnU-Net maps of several'
+    )
+    group.add_argument(
+        '--workers', type=int, default=1, metavar='N', help='processes, defaults to 1'
+    )
+
+
+def map_reader(args: argparse.Namespace) -> Any:
+    """Return the reader that :func:`add_map_options` asks for."""
+    from ..files.map_scale import MapReader
+
+    if args.workers < 1:
+        raise ValueError(f'--workers {args.workers}: name at least one process')
+    if args.logits and args.max_value is not None:
+        raise ValueError('--logits takes no --max-value: logits have no largest value')
+    channel = args.channel
+    number = int(channel) if channel and channel.isdigit() else channel
+    return MapReader(args.max_value, args.logits, args.key, number)

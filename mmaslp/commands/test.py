@@ -10,10 +10,11 @@ import os.path as osp
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from ..core.measure.border_temperature import temperature_text
+from ..core.calibrators import Calibrator
 from ..files.outputs import check_outputs
+from ..hosts.mmseg.calibration import calibrator_of_checkpoint
+from ..hosts.mmseg.config import check_checkpoint
 from ..hosts.mmseg.result_folders import results_folder
-from ..hosts.mmseg.temperature import apply_temperature
 from ..hosts.mmseg.testing import (
     EVALUATIONS,
     draw_predictions,
@@ -61,18 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--tta', action='store_true', help='average over the views of tta_pipeline'
     )
     parser.add_argument(
-        '--temperature',
-        nargs='?',
-        const='',
-        metavar='T|FILE',
-        help='divide the logits by T, or by the temperature in a file of '
-        '`mmaslp fit-temperature`, by default CHECKPOINT.temperature.json; by region '
-        'where the file has that',
-    )
-    parser.add_argument(
-        '--single-temperature',
-        action='store_true',
-        help='take the single temperature of a file that has them by region',
+        '--calibrator',
+        metavar='FILE',
+        help='file of `mmaslp fit`: also measure calibrated probabilities, and write '
+        'calibrated maps; by default that of the checkpoint, if it holds one',
     )
     add_trust(parser)
     add_host_arguments(parser)
@@ -90,20 +83,19 @@ def run(args: argparse.Namespace) -> None:
         prob_bits=args.prob_bits,
         tta=args.tta,
         keep_worst=PICTURES if args.report else 0,
+        calibrator=_calibrator(args, cfg),
         trust_checkpoint=args.trust_checkpoint,
     )
     if not is_main_process():
         return
     print(f'\n{summary_table(results, args.eval)}\n')
-    if args.temperature is not None:
-        print(f'temperature: {temperature_text(args.temperature)}')
     print(f'metrics: {osp.join(results_folder(cfg, args.tta), "results.json")}')
     for name, entry in results.items():
         if 'result' in entry:
             print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')
     if args.report:
         settings = {
-            'temperature': args.temperature,
+            'calibrator': args.calibrator,
             'test-time augmentation': args.tta,
             'cfg-options': args.cfg_options or '-',
         }
@@ -114,18 +106,22 @@ def run(args: argparse.Namespace) -> None:
         print(f'report: {args.report}')
 
 
+def _calibrator(args: argparse.Namespace, cfg: Config) -> Calibrator | None:
+    """The calibrator that is named, or that of the checkpoint."""
+    if args.calibrator is not None:
+        return Calibrator.load(args.calibrator)
+    if not measures_calibration(cfg, args.eval):
+        return None
+    check_checkpoint(args.checkpoint, args.trust_checkpoint)
+    return calibrator_of_checkpoint(args.checkpoint, args.trust_checkpoint)
+
+
 def _make_config(args: argparse.Namespace) -> Config:
     """Read the config and apply the options."""
     cfg = config_of_run(args)
-    inputs = [cfg.filename, args.checkpoint, args.temperature]
+    inputs = [cfg.filename, args.checkpoint, args.calibrator]
     cfg.load_from = args.checkpoint
     cfg.resume = False
-    if args.single_temperature and args.temperature is None:
-        raise ValueError('--single-temperature needs --temperature')
-    if args.temperature is not None:
-        args.temperature = apply_temperature(
-            cfg, args.temperature, regions=not args.single_temperature
-        )
     if args.show or args.show_dir:
         draw_predictions(
             cfg, show=args.show, show_dir=args.show_dir, wait_time=args.wait_time

@@ -1,151 +1,27 @@
-"""Measuring a folder of probability maps against a folder of masks."""
+"""The files of a folder of probability maps, and their masks, matched by name."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from unicodedata import normalize
 
-import numpy as np
-
-from ..core.measure import (
-    BandTable,
-    CalibrationHistogram,
-    ImageTable,
-    average_precision,
-    roc_auc,
-)
-from ..core.measure.protocol import apply_protocol, check_protocol
-from .map_scale import MapReader
-from .masks import read_binary_mask
-from .names import shown
 from .prob_maps import MAP_SUFFIXES
-from .progress import track
-from .results import calibration_result
-from .sod_measures import load_library, sod_metrics, sod_record
 
-MASK_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.gif')
-# Files of file managers, and hidden files.
-LITTER = ('thumbs.db', 'desktop.ini')
-# How many problems one message lists; it only counts the others.
-MAX_LISTED = 40
+__all__ = ['MASK_SUFFIXES', 'list_files', 'pair_files']
 
-
-def evaluate_maps(
-    pred_dir: str | Path,
-    gt_dir: str | Path,
-    *,
-    bins: int = 10,
-    protocol: str = 'raw',
-    sod: bool = False,
-    resamples: int = 1000,
-    max_value: float | None = None,
-) -> dict[str, Any]:
-    """Measure every map of a folder.
-
-    Maps and masks are matched by the stem of their names. All files must fit. All
-    problems are collected and raised in one error.
-
-    Args:
-        pred_dir (str | Path): Folder of probability maps, see
-            :func:`~mmaslp.files.prob_maps.read_prob_map`.
-        gt_dir (str | Path): Folder of masks, see
-            :func:`~mmaslp.files.masks.read_binary_mask`.
-        bins (int): Number of bins. Defaults to 10.
-        protocol (str): 'raw' or 'released'. Defaults to 'raw'.
-        sod (bool): Also compute the salient-object measures. Defaults to False.
-        resamples (int): Bootstrap resamples. Defaults to 1000.
-        max_value (float, optional): The stored value that stands for probability 1.
-            Defaults to None: 255, 65535 or 1, by the kind of file; then a set whose
-            largest value speaks for another scale is refused.
-
-    Returns:
-        dict: ``result`` (:func:`~mmaslp.files.results.calibration_result`) and
-        ``metrics`` (the SOD measures or empty).
-
-    Raises:
-        ValueError: A folder or file is not usable; the message lists all problems.
-        ImportError: ``sod`` without PySODMetrics.
-    """
-    check_protocol(protocol)
-    if sod:
-        load_library()
-    pairs, problems = pair_files(pred_dir, gt_dir)
-    total, records, sod_records = CalibrationHistogram(), [], []
-    reader = MapReader(max_value)
-    for stem, (pred, gt) in track(pairs.items(), f'measuring {shown(pred_dir)}'):
-        prob, label = _read_pair(reader, pred, gt, problems)
-        if problems:
-            continue  # no result will be reported: only look for more problems
-        prob = apply_protocol(prob, protocol)
-        image = CalibrationHistogram()
-        image.update(prob, label)
-        total.merge(image)
-        bands = BandTable()
-        bands.update(prob, label)
-        records.append(ImageTable.record(stem, image, bins, bands=bands))
-        if sod:
-            sod_records.append(sod_record(prob, label))
-    if not problems and (problem := reader.problem()):
-        problems.append(problem)
-    if problems:
-        raise ValueError(_listing(problems, pred_dir, gt_dir))
-    result = calibration_result(
-        total,
-        ImageTable(records, bins),
-        bins=bins,
-        resamples=resamples,
-        settings={
-            'protocol': protocol,
-            'max_value': max_value,
-            'pred_dir': str(pred_dir),
-            'gt_dir': str(gt_dir),
-        },
-    )
-    measures = {}
-    if sod:
-        scores = total.score_table('positive')
-        measures = sod_metrics(sod_records)
-        measures.update(ap=average_precision(scores), auc=roc_auc(scores))
-    return {'result': result, 'metrics': measures}
-
-
-def read_images(
-    pred_dir: str | Path,
-    gt_dir: str | Path,
-    stems: Collection[str],
-    protocol: str = 'raw',
-    max_value: float | None = None,
-) -> dict[str, dict[str, np.ndarray]]:
-    """Read some maps of a folder again, with their masks.
-
-    Args:
-        pred_dir (str | Path): Folder of maps.
-        gt_dir (str | Path): Folder of masks.
-        stems (Collection[str]): Names without suffixes.
-        protocol (str): See :func:`evaluate_maps`. Defaults to 'raw'.
-        max_value (float, optional): See there. Defaults to None.
-
-    Returns:
-        dict[str, dict]: By stem: ``prob`` ``(H, W)`` uint16 in units of 1 / 65535 and
-        ``label`` ``(H, W)`` uint8.
-
-    Raises:
-        ValueError: A file has gone, or has changed and is not usable any more.
-    """
-    pairs, problems = pair_files(pred_dir, gt_dir)
-    reader, images = MapReader(max_value), {}
-    for stem in stems:
-        if stem not in pairs:
-            raise ValueError(f'{stem}: neither {pred_dir} nor {gt_dir} may change')
-        prob, label = _read_pair(reader, *pairs[stem], problems)
-        if prob is None or label is None or prob.shape != label.shape:
-            raise ValueError(_listing(problems, pred_dir, gt_dir))
-        prob = np.asarray(apply_protocol(prob, protocol))
-        images[stem] = {
-            'prob': np.rint(prob * 65535).astype(np.uint16),
-            'label': label.astype(np.uint8),
-        }
-    return images
+MASK_SUFFIXES = (
+    '.png',
+    '.jpg',
+    '.jpeg',
+    '.bmp',
+    '.tif',
+    '.tiff',
+    '.gif',
+    '.nii.gz',
+    '.nii',
+)
+# Files of file managers, of nnU-Net beside its maps, and hidden files.
+LITTER = ('thumbs.db', 'desktop.ini', 'dataset.json', 'plans.json')
+LITTER_SUFFIXES = ('.pkl', '.json', '.nii.gz', '.nii')
 
 
 def pair_files(
@@ -187,6 +63,8 @@ def list_files(
     """
     try:
         entries = sorted(folder.iterdir())
+        if any(path.suffix == '.npz' for path in entries):  # nnU-Net's own, beside them
+            entries = [p for p in entries if not p.name.endswith(LITTER_SUFFIXES)]
     except OSError as error:
         raise ValueError(
             f'{folder}: the folder of {what}s cannot be listed ({error.strerror})'
@@ -195,13 +73,14 @@ def list_files(
     for path in entries:
         if path.name.startswith('.') or path.name.lower() in LITTER:
             continue
+        suffix = next((s for s in suffixes if path.name.lower().endswith(s)), None)
         if _is_folder(path):
             problems.append(f'{path}: a folder among the {what}s; name it itself')
-        elif path.suffix.lower() not in suffixes:
+        elif suffix is None:
             problems.append(
                 f'{path}: not a {what}; known endings are {", ".join(suffixes)}'
             )
-        elif (stem := normalize('NFC', path.stem)) in found:
+        elif (stem := normalize('NFC', path.name[: -len(suffix)])) in found:
             problems.append(f'{path}: the same name as {found[stem].name}')
         else:
             found[stem] = path
@@ -215,37 +94,3 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:  # a loop of links: reading it gives the error
         return False
-
-
-def _read_pair(
-    reader: MapReader, pred: Path, gt: Path, problems: list[str]
-) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
-    """Read a map and its mask; add what is wrong to the problems."""
-    read = []
-    for path, read_one in ((pred, reader.read), (gt, read_binary_mask)):
-        try:
-            read.append(read_one(path))
-        except OSError as error:
-            problems.append(f'{path}: cannot be read ({error.strerror})')
-        except ValueError as error:
-            problems.append(str(error))
-    if len(read) == 2 and read[0].shape != read[1].shape:
-        problems.append(
-            f'{pred}: {_size(read[0])} pixels, but its mask {gt} has '
-            f'{_size(read[1])}: resize the probabilities to the size of the mask'
-        )
-    return (read[0], read[1]) if len(read) == 2 else (None, None)
-
-
-def _size(array: np.ndarray) -> str:
-    return f'{array.shape[1]} x {array.shape[0]}'
-
-
-def _listing(problems: list[str], pred_dir: str | Path, gt_dir: str | Path) -> str:
-    """One message for all problems."""
-    folders = f'{shown(pred_dir)} and {shown(gt_dir)}'
-    lines = [f'{len(problems)} problem(s) with {folders}:']
-    lines += [f'  - {shown(problem)}' for problem in problems[:MAX_LISTED]]
-    if len(problems) > MAX_LISTED:
-        lines.append(f'  ... and {len(problems) - MAX_LISTED} more')
-    return '\n'.join(lines)

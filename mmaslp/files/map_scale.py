@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .prob_maps import StoredMap, read_stored_map
+from .nnunet_maps import NNUNetDataset, find_dataset, read_npz_probability
+from .prob_maps import StoredMap, read_logit_map, read_stored_map
 
 __all__ = ['MapReader']
 
@@ -28,15 +29,31 @@ class MapReader:
     Args:
         max_value (float, optional): The value that stands for probability 1, as the
             user states it. Defaults to None: that of the kind of file.
+        logits (bool): Whether the files hold logits, as .npy or .npz. Defaults to
+            False.
+        key (str, optional): Name of the array in .npz files. Defaults to None: the only
+            one, or nnU-Net's ``probabilities``.
+        channel (int | str, optional): The foreground among several channels. Defaults
+            to None: the only one.
 
     Raises:
         ValueError: ``max_value`` is no number above 0 (when a map is read).
     """
 
-    def __init__(self, max_value: float | None = None) -> None:
+    def __init__(
+        self,
+        max_value: float | None = None,
+        logits: bool = False,
+        key: str | None = None,
+        channel: int | str | None = None,
+    ) -> None:
         self.max_value = max_value
+        self.logits = logits
+        self.key = key
+        self.channel = channel
         self._highest: dict[str, tuple[float, Path]] = {}
         self._tops: dict[str, float] = {}
+        self._datasets: dict[Path, NNUNetDataset | None] = {}
 
     def read_stored(self, path: str | Path) -> StoredMap:
         """Read one map as it is stored.
@@ -55,8 +72,37 @@ class MapReader:
         return stored
 
     def read(self, path: str | Path) -> np.ndarray:
-        """Read one map as ``(H, W)`` probabilities, see :meth:`read_stored`."""
+        """Read one map as ``(H, W)`` probabilities, or logits; ``(D, H, W)`` of npz.
+
+        Args:
+            path (str | Path): See :func:`~mmaslp.files.prob_maps.read_prob_map`; or
+                .npz, see :func:`~mmaslp.files.nnunet_maps.read_npz_probability`.
+
+        Raises:
+            ValueError: See there.
+        """
+        if self.logits:
+            return read_logit_map(path, self.key)
+        if Path(path).suffix.lower() == '.npz':
+            dataset = self.dataset_of(path)
+            return read_npz_probability(path, self.key, self.channel, dataset)
         return self.read_stored(path).probability
+
+    def dataset_of(self, path: str | Path) -> NNUNetDataset | None:
+        """What nnU-Net's ``dataset.json`` says of a .npz map; None without one."""
+        if Path(path).suffix.lower() != '.npz':
+            return None
+        folder = Path(path).parent
+        if folder not in self._datasets:
+            self._datasets[folder] = find_dataset(folder)
+        return self._datasets[folder]
+
+    def merge(self, other: 'MapReader') -> None:
+        """Take in what another reader of the same set has seen."""
+        for kind, (high, path) in other._highest.items():
+            if high > self._highest.get(kind, (-np.inf,))[0]:
+                self._highest[kind] = high, path
+        self._tops.update(other._tops)
 
     def problem(self) -> str:
         """Say, after the last map, why the scale cannot be right; '' if it can."""

@@ -12,7 +12,7 @@ MAP_MARK = ('Software', 'mmaslp')
 # What a file of each kind begins with, and what it contains.
 _KINDS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
     'result': ((b'{',), b'"settings"'),
-    'temperature': ((b'{',), b'"before"'),
+    'calibrator': ((b'{',), b'"mmaslp calibrator"'),
     'comparison': ((b'{',), b'"differs"'),
     'report': ((b'<!doctype html', b'<!DOCTYPE html'), b''),
     'diagram': ((b'\x89PNG', b'%PDF', b'<?xml', b'<svg'), b'atplotlib'),
@@ -101,7 +101,7 @@ def check_kind(path: str | Path, kind: str, name: str = '') -> None:
 
     Args:
         path (str | Path): What is to be written.
-        kind (str): 'result' (JSON of an evaluation), 'temperature',
+        kind (str): 'result' (JSON of an evaluation), 'calibrator',
             'comparison', 'report' (HTML), 'diagram' (of matplotlib), 'picture' (PNG of
             ours) or 'levels' (CSV).
         name (str): The option, for the message. Defaults to ''.

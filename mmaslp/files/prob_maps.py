@@ -1,4 +1,4 @@
-"""Probability maps on disk: 8-bit and 16-bit PNG, npy."""
+"""Probability maps on disk: 8-bit and 16-bit PNG, npy; logits as npy and npz."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..core.measure.inputs import ROUNDING
 from .pictures import write_picture
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
-MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy')
+MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy', '.npz')
 
 BITS = {8: np.uint8, 16: np.uint16}
 
@@ -120,6 +120,45 @@ def read_stored_map(path: str | Path, max_value: float | None = None) -> StoredM
     if not stored.values.size:
         raise ValueError(f'{path}: the map is empty, shape {stored.values.shape}')
     return stored
+
+
+def read_logit_map(path: str | Path, key: str | None = None) -> np.ndarray:
+    """Read a map of logits.
+
+    Args:
+        path (str | Path): A .npy or .npz file of floating point values, ``(H, W)``,
+            ``(D, H, W)``, or with a first axis of one.
+        key (str, optional): Name of the array in a .npz file. Defaults to None: the
+            only one.
+
+    Returns:
+        np.ndarray: ``(H, W)`` or ``(D, H, W)``, floating point.
+
+    Raises:
+        ValueError: The file is of another kind or holds nan.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in ('.npy', '.npz'):
+        raise ValueError(f'{path}: logits are read from .npy and .npz files')
+    try:
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            if key is None and len(found.files) != 1:
+                raise ValueError(
+                    f'it holds {", ".join(found.files)}: name one by --key'
+                )
+            found = found[key or found.files[0]]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ValueError(f'{path}: cannot be read ({error})') from error
+    found = found[0] if found.ndim > 2 and len(found) == 1 else found
+    if found.ndim not in (2, 3) or not np.issubdtype(found.dtype, np.floating):
+        raise ValueError(
+            f'{path}: a map of logits is floating point, (H, W) or (D, H, W), not '
+            f'{found.dtype} of {found.shape}'
+        )
+    if np.isnan(found).any():
+        raise ValueError(f'{path}: has {int(np.isnan(found).sum())} NaN values')
+    return found
 
 
 def _read_image(path: Path, max_value: float | None) -> StoredMap:

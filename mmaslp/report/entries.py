@@ -10,7 +10,8 @@ import numpy as np
 from ..core.measure import ImageTable
 from ..files.checksum import sha256_of, sha256_of_files
 from ..files.json_file import read_json
-from ..files.map_folder import MASK_SUFFIXES, list_files, read_images
+from ..files.map_evaluation import read_images
+from ..files.map_folder import MASK_SUFFIXES, list_files
 from ..files.prob_maps import MAP_SUFFIXES
 from ..files.result_checks import check_figures, check_settings
 from ..files.results import BROKEN, MAX_BYTES

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from mmaslp.files.temperature_file import write_temperature
+from mmaslp.hosts.mmseg.temperature import fit_checkpoint
+from mmaslp.report.maps import check_outputs as check_eval_maps
+from mmaslp.report.recalibration import fit_maps, recalibrate_maps
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from PIL import Image
@@ -18,19 +22,15 @@ from PIL import Image
 from mmaslp.files.outputs import check_outputs
 from mmaslp.files.prob_maps import write_prob_map
 from mmaslp.files.results import save_result
-from mmaslp.files.temperature_file import write_temperature
 from mmaslp.hosts.mmseg import training
 from mmaslp.hosts.mmseg.hooks import ASLPHook
 from mmaslp.hosts.mmseg.hooks.level_table import write_level_table
 from mmaslp.hosts.mmseg.result_folders import results_folder
-from mmaslp.hosts.mmseg.temperature import fit_checkpoint
 from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
 from mmaslp.hosts.mmseg.work_dir import locked, process_rank
 from mmaslp.report.alpha import alpha_histogram
 from mmaslp.report.comparison import compare_results
-from mmaslp.report.maps import check_outputs as check_eval_maps
-from mmaslp.report.recalibration import fit_maps, recalibrate_maps
 from mmaslp.report.reliability import save_figure
 from tests.hostile.evil import in_child, on_a_full_disk, tool, write_evil
 

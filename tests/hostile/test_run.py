@@ -12,16 +12,16 @@ from argparse import Namespace
 import numpy as np
 import pytest
 import torch
+from mmaslp.files.temperature_file import load_temperature
+from mmaslp.hosts.mmseg.temperature import fit_checkpoint
 from mmengine.runner import Runner
 
 from mmaslp.core.measure.fine_bins import FineBins
 from mmaslp.files.prob_maps import read_prob_map
 from mmaslp.files.results import load_result
-from mmaslp.files.temperature_file import load_temperature
 from mmaslp.hosts.mmseg.config import check_checkpoint
 from mmaslp.hosts.mmseg.losses import SCBCELoss
 from mmaslp.hosts.mmseg.safe_loading import CodeInCheckpoint, _Pickle, safe_loading
-from mmaslp.hosts.mmseg.temperature import fit_checkpoint
 from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import run_training
 from tests.hostile.evil import CONTAINERS, LEGACY, growth, payloads, tool, write_evil

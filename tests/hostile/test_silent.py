@@ -10,7 +10,10 @@ import re
 import numpy as np
 import pytest
 import torch
-from mmaslp.hosts.mmseg.checks.config import check_config, check_testing
+from mmaslp.core.measure.border_temperature import BorderTemperatures
+from mmaslp.core.measure.logit_histogram import LogitHistogram
+from mmaslp.report.maps import evaluate_folders
+from mmaslp.report.recalibration import fit_maps, recalibrate_maps
 from PIL import Image
 from torch import nn
 
@@ -19,8 +22,6 @@ from mmaslp.core import ASLP, FB, MC, ME, CalibrationHistogram, SelfCalibratingB
 from mmaslp.core.aslp import Measured, Perturbation
 from mmaslp.core.aslp.bank import AlphaBank
 from mmaslp.core.measure.bootstrap import check_resampling
-from mmaslp.core.measure.border_temperature import BorderTemperatures
-from mmaslp.core.measure.logit_histogram import LogitHistogram
 from mmaslp.files.masks import read_binary_mask
 from mmaslp.files.prepare import prepare_dataset
 from mmaslp.files.prob_maps import read_prob_map
@@ -29,8 +30,6 @@ from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
 from mmaslp.hosts.mmseg.weights import compare_weights
 from mmaslp.report.comparison import compare_results
-from mmaslp.report.maps import evaluate_folders
-from mmaslp.report.recalibration import fit_maps, recalibrate_maps
 from tests.toy import write_images
 
 IDS = ['a.png', 'b.png']

@@ -1,4 +1,4 @@
-"""The measurement: calibration metrics from counts, their intervals, temperature.
+"""The measurement: calibration metrics from counts, their intervals.
 
 A :class:`CalibrationHistogram` counts pixels. Its :class:`ScoreTable` (outcomes per
 distinct score) and :class:`BinTable` (sums per bin) are what every metric is computed
@@ -22,33 +22,23 @@ from .binned_metrics import (
     signed_gap,
 )
 from .binning import check_bins, equal_mass, equal_width, sweep
-from .border_temperature import (
-    BandHistograms,
-    BorderTemperatures,
-    fit_border_temperatures,
-)
 from .histogram import MODES, CalibrationHistogram
 from .image_bands import ImageBands
 from .image_table import ImageTable
-from .logit_histogram import LogitHistogram
 from .score_metrics import average_precision, brier_score, ks_error, roc_auc
 from .score_table import ScoreTable
 from .sorted_metrics import SORTED, sorted_metrics
-from .temperature import check_temperature, fit_temperature
 
 __all__ = [
     'BAND_ERRORS',
     'BORDERS',
     'MODES',
     'SORTED',
-    'BandHistograms',
     'BandTable',
     'BinTable',
-    'BorderTemperatures',
     'CalibrationHistogram',
     'ImageBands',
     'ImageTable',
-    'LogitHistogram',
     'ScoreTable',
     'average_precision',
     'band_columns',
@@ -57,12 +47,9 @@ __all__ = [
     'brier_decomposition',
     'brier_score',
     'check_bins',
-    'check_temperature',
     'debiased_l2',
     'equal_mass',
     'equal_width',
-    'fit_border_temperatures',
-    'fit_temperature',
     'ks_error',
     'median_gap',
     'roc_auc',

@@ -11,7 +11,6 @@ __all__ = [
     'as_maps',
     'binary_maps',
     'binary_scores',
-    'flat_logits',
     'matched',
     'top_label_scores',
 ]
@@ -20,8 +19,6 @@ __all__ = [
 CHUNK = 3 * 2**15
 # Averages and interpolations of probabilities leave [0, 1] only by rounding.
 ROUNDING = 1e-6
-# No network gives larger logits; fp16 ends at 65504.
-MAX_LOGIT = 1e6
 # Tolerance for the sum of the probabilities of one pixel; float16 stays within it.
 SUM_TOLERANCE = 1e-2
 
@@ -127,37 +124,6 @@ def binary_maps(
     else:
         prob = torch.where(valid, _checked(prob.where(valid, 0.5)), prob)
     return prob, label == 1, valid
-
-
-def flat_logits(
-    logit: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int
-) -> tuple[Tensor, Tensor]:
-    """Flatten the valid pixels of a map of logits of the positive class.
-
-    Args:
-        logit (Tensor | np.ndarray): ``(...)`` logit of class 1.
-        label (Tensor | np.ndarray): ``(...)`` of {0, 1, ignore_index}.
-        ignore_index (int): Label of the pixels to leave out.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``(P,)`` logit, float32 or float64, and ``(P,)`` label,
-        0 or 1.
-
-    Raises:
-        ValueError: See :meth:`LogitHistogram.update`.
-    """
-    logit, label = _tensors(logit, label, 'logit')
-    logit = matched(logit, label, 'logit')
-    label, valid = _valid_labels(label.flatten(), ignore_index, 2)
-    logit = logit.flatten() if valid is None else logit.flatten()[valid]
-    if logit.numel():
-        low, high = _bounds(logit)
-        if not -MAX_LOGIT <= low <= high <= MAX_LOGIT:
-            raise ValueError(
-                f'logit must be finite and within {MAX_LOGIT:g} of 0, but lies in '
-                f'[{low:.6g}, {high:.6g}]: look for an overflow in the model'
-            )
-    return logit, label
 
 
 def top_label_scores(

@@ -9,34 +9,19 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from ...files.outputs import check_folder
-from .config_parts import is_type
 from .datasets.listing import data_folders
 
 __all__ = ['check_folders', 'folder_of_set', 'results_folder']
 
 
 def results_folder(cfg: Config, tta: bool = False) -> str:
-    """Name the folder of the results, another one for each way of testing.
+    """Name the folder of the results: ``{work_dir}/eval``, or ``eval_tta`` of views.
 
     Args:
-        cfg (Config): With ``work_dir``; a ``TemperatureHook`` in ``custom_hooks``
-            counts.
+        cfg (Config): With ``work_dir``.
         tta (bool): Whether views are averaged. Defaults to False.
-
-    Returns:
-        str: ``{work_dir}/eval``, with ``_tta`` and ``_T{temperature}`` where they apply
-        (``_Tregions`` for temperatures by band, ``_Tfile`` for one that the hook
-        reads itself).
     """
-    name = 'eval_tta' if tta else 'eval'
-    for hook in cfg.get('custom_hooks') or []:
-        if is_type(hook, 'TemperatureHook'):
-            given = hook.get('temperature')
-            if isinstance(given, (int, float)):
-                name += f'_T{given:.6g}'
-            else:
-                name += '_Tfile' if given is None else '_Tregions'
-    return osp.join(cfg.work_dir, name)
+    return osp.join(cfg.work_dir, 'eval_tta' if tta else 'eval')
 
 
 def folder_of_set(base: str | None, name: str, several: bool) -> str | None:

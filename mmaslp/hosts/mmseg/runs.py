@@ -41,8 +41,6 @@ def build_runner(cfg: Config) -> Runner:
     """
     build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
     runner = build(cfg)
-    # Left by a test that ended with an error: nothing divides by it any more.
-    runner.message_hub.pop_info('temperature')
     if progress_shown() and is_main_process():
         runner.register_hook(ProgressHook())
     return runner

@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
+from ...core.calibrators import Calibrator
 from ...files.atomic_write import atomic_write
 from ...files.sod_measures import SOD_COLUMNS
 from ...report.text_table import format_table, with_mean
@@ -22,6 +23,7 @@ from .checks.run import check_run
 from .checks.validation import no_foreground
 from .config import check_checkpoint
 from .config_parts import is_type, metrics_of
+from .hooks import ProbMapHook
 from .metrics import CalibrationMetric
 from .result_folders import check_folders, folder_of_set, results_folder
 from .runs import build_runner, name_run
@@ -51,6 +53,8 @@ EVALUATIONS = {
     'iou': (dict(type='IoUMetric', iou_metrics=['mIoU']), ('mIoU %',)),
 }
 _ONE_CLASS_ONLY = ('mIoU %',)
+# Prefix of the metrics of calibrated probabilities.
+CALIBRATED = 'calibrated'
 
 
 @dataclass
@@ -137,6 +141,7 @@ def evaluate(
     prob_bits: int = 16,
     tta: bool = False,
     keep_worst: int = 0,
+    calibrator: Calibrator | None = None,
     trust_checkpoint: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Test a model on several sets, one run each.
@@ -156,13 +161,16 @@ def evaluate(
         tta (bool): Average over the views of ``cfg.tta_pipeline``. Defaults to False.
         keep_worst (int): How many images of each kind to keep for a report, see
             ``CalibrationMetric``. Defaults to 0.
+        calibrator (Calibrator, optional): Also measure calibrated probabilities, and
+            write calibrated maps. Defaults to None.
         trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
             to False.
 
     Returns:
-        dict[str, dict]: Per set: ``metrics`` ({name: float}; the host's IoUMetric gives
-        percentages; undefined ones are nan), ``ood``, ``folder``, and from a
-        ``CalibrationMetric`` ``result`` and ``shown`` (main process only).
+        dict[str, dict]: Per set: ``metrics`` ({name: float}; MMSegmentation's IoUMetric
+        gives percentages; undefined ones are nan), ``calibrated`` (the same of
+        calibrated probabilities, empty without a calibrator), ``ood``, ``folder``, and
+        from a ``CalibrationMetric`` ``result`` and ``shown`` (main process only).
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
@@ -175,7 +183,9 @@ def evaluate(
     datasets = {each.name: each.dataset for each in sets}
     check_folders(cfg, datasets, {'--out': out, '--out-prob': out_prob})
     with safe_loading(trust_checkpoint):
-        return _evaluate(cfg, sets, evals, out, out_prob, prob_bits, tta, keep_worst)
+        return _evaluate(
+            cfg, sets, evals, out, out_prob, prob_bits, tta, keep_worst, calibrator
+        )
 
 
 def _evaluate(
@@ -187,6 +197,7 @@ def _evaluate(
     prob_bits: int,
     tta: bool,
     keep_worst: int,
+    calibrator: Calibrator | None,
 ) -> dict[str, dict[str, Any]]:
     results = {}
     base = results_folder(cfg, tta)
@@ -200,20 +211,26 @@ def _evaluate(
             cfg, evals, folder, out is not None, keep_worst
         )
         runner = build_runner(run)
+        if calibrator is not None:
+            runner.test_loop.evaluator.metrics += _calibrated(run, calibrator, folder)
         watch_weights(runner, cfg.get('load_from'), strict=True)
         report_findings(check_run(runner, ('test',)))
         if out_prob is not None:
             maps = folder_of_set(out_prob, test_set.name, several)
             measure = [m for m in run.test_evaluator if is_type(m, 'CalibrationMetric')]
             scores = measure[0].get('scores', 'auto') if measure else 'auto'
-            runner.register_hook(
-                dict(type='ProbMapHook', out_dir=maps, bits=prob_bits, scores=scores)
-            )
-        metrics = _by_last_name(runner.test())
+            runner.register_hook(ProbMapHook(maps, prob_bits, scores, calibrator))
+        found = runner.test()
+        metrics, calibrated = _by_last_name(found), {}
+        for key in [key for key in metrics if key.startswith(f'{CALIBRATED}/')]:
+            calibrated[key.removeprefix(f'{CALIBRATED}/')] = metrics.pop(key)
         if test_set.ood:
             metrics.update({k: math.nan for k in _ONE_CLASS_ONLY if k in metrics})
         results[test_set.name] = entry = dict(
-            metrics=metrics, ood=test_set.ood, folder=folder
+            metrics=metrics,
+            calibrated=calibrated,
+            ood=test_set.ood,
+            folder=folder,
         )
         if not test_set.ood:
             report_findings(_without_foreground(test_set.name, runner))
@@ -223,6 +240,17 @@ def _evaluate(
     if is_main_process():
         _save(osp.join(base, 'results.json'), results)
     return results
+
+
+def _calibrated(run: Config, calibrator: Calibrator, folder: str) -> list:
+    """A second CalibrationMetric, of calibrated probabilities."""
+    found = [m for m in run.test_evaluator if is_type(m, 'CalibrationMetric')]
+    if not found:
+        raise ValueError('a calibrator needs the metrics of calibration: --eval ece')
+    options = {k: v for k, v in found[0].items() if k not in ('type', 'prefix')}
+    options.update(output_dir=folder, keep_worst=0)
+    metric = CalibrationMetric(prefix=CALIBRATED, calibrator=calibrator, **options)
+    return [metric]
 
 
 def _without_foreground(name: str, runner: Runner) -> Iterator[Finding]:
@@ -246,8 +274,13 @@ def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
     measured = {k for entry in results.values() for k in entry['metrics']}
     columns = [c for c in columns if c in measured] or sorted(measured)
     names = {n: f'{n} (no object)' if e['ood'] else n for n, e in results.items()}
-    rows = {names[n]: e['metrics'] for n, e in results.items()}
+    rows = {}
+    for name, entry in results.items():
+        rows[names[name]] = entry['metrics']
+        if entry['calibrated']:
+            rows[f'{names[name]}, calibrated'] = entry['calibrated']
     apart = [names[n] for n, e in results.items() if e['ood']]
+    apart += [row for row in rows if row.endswith(', calibrated')]
     return format_table(with_mean(rows, apart), columns)
 
 
@@ -342,7 +375,7 @@ def _by_last_name(metrics: dict[str, Any]) -> dict[str, float]:
         if not _is_number(value):
             continue
         name = key.rsplit('/', 1)[-1]
-        name = key if name in named else name
+        name = key if name in named or key.startswith(CALIBRATED) else name
         percent = name in ('mIoU', 'aAcc', 'mAcc')
         named[f'{name} %' if percent else name] = float(value)
     return named
@@ -354,7 +387,11 @@ def _is_number(value: Any) -> bool:
 
 def _save(path: str, results: dict[str, dict]) -> None:
     plain = {
-        name: {k: None if math.isnan(v) else v for k, v in entry['metrics'].items()}
+        name: {
+            key: None if math.isnan(value) else value
+            for part, before in (('metrics', ''), ('calibrated', 'calibrated_'))
+            for key, value in ((before + k, v) for k, v in entry[part].items())
+        }
         for name, entry in results.items()
     }
     atomic_write(path, json.dumps(plain, indent=1, allow_nan=False) + '\n')

@@ -2,6 +2,5 @@
 
 from .binary_band_calibration import BinaryBandCalibration
 from .binary_calibration import BinaryCalibration
-from .binary_temperature import BinaryTemperature
 
-__all__ = ['BinaryBandCalibration', 'BinaryCalibration', 'BinaryTemperature']
+__all__ = ['BinaryBandCalibration', 'BinaryCalibration']

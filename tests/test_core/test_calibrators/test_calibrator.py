@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from mmaslp.core.bands import border_bands
 from mmaslp.core.calibrators import Calibrator, fit_calibrator
 from mmaslp.core.calibrators.cells import LIMIT
-from mmaslp.core.bands import border_bands
 from tests.test_core.test_calibrators.samples import maps
 
 TARGETS = ('confidence', 'probability')

@@ -1,7 +1,7 @@
 """Registered hooks."""
 
 from .aslp_hook import ASLPHook
+from .calibrator_hook import CalibratorHook
 from .prob_map_hook import ProbMapHook
-from .temperature_hook import TemperatureHook
 
-__all__ = ['ASLPHook', 'ProbMapHook', 'TemperatureHook']
+__all__ = ['ASLPHook', 'CalibratorHook', 'ProbMapHook']

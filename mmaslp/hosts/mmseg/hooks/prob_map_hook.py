@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from ....core.argument_checks import check_choice, check_path
+from ....core.calibrators import Calibrator
 from ....files.prob_maps import BITS, write_prob_map
 from ..metrics.sample_scores import ScoreReader, check_scores
 
@@ -23,18 +24,28 @@ class ProbMapHook(Hook):
     Args:
         out_dir (str): Folder for the maps, ``{stem of the image}.png``; made if needed.
         bits (int): 8 or 16. Defaults to 16.
-        scores (str): See ``ScoreReader``.
-            Defaults to 'auto'.
+        scores (str): See ``ScoreReader``. Defaults to 'auto'.
+        calibrator (str, optional): File of ``mmaslp fit``, to write calibrated maps.
+            Defaults to None.
 
     Raises:
         ValueError: If ``bits`` or ``scores`` has another value, two images have the
             same stem, or a head has more than two classes.
     """
 
-    def __init__(self, out_dir: str, bits: int = 16, scores: str = 'auto') -> None:
+    def __init__(
+        self,
+        out_dir: str,
+        bits: int = 16,
+        scores: str = 'auto',
+        calibrator: str | Calibrator | None = None,
+    ) -> None:
         self.out_dir = Path(check_path('out_dir', out_dir))
         self.bits = check_choice('bits', bits, BITS)
         self.scores = scores
+        if calibrator is not None and not isinstance(calibrator, Calibrator):
+            calibrator = Calibrator.load(calibrator)
+        self.calibrator = calibrator
         self._reader = ScoreReader(scores)
 
     def before_test_epoch(self, runner: Any) -> None:
@@ -65,6 +76,7 @@ class ProbMapHook(Hook):
                     f'{path}: maps of {len(prob)} classes cannot be written as one '
                     'grey picture; probability maps are for binary heads'
                 )
+            prob = prob if self.calibrator is None else self.calibrator(prob)
             write_prob_map(self.out_dir / f'{stem}.png', prob.cpu(), self.bits)
 
     def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:

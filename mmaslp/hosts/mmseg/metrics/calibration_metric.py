@@ -23,13 +23,7 @@ from ....report.reliability import figure_array, reliability_figure, save_figure
 from ....report.shown_images import ShownImages
 from ..checks.validation import no_foreground
 from ..trackers import send_picture
-from .run_context import (
-    applied_temperature,
-    is_training,
-    log_dir,
-    loop_stage,
-    scalar_step,
-)
+from .run_context import is_training, log_dir, loop_stage, scalar_step
 from .streaming_metric import StreamingMetric
 
 
@@ -152,7 +146,7 @@ class CalibrationMetric(StreamingMetric):
             settings={
                 'protocol': self.protocol,
                 'ignore_index': self.ignore_index,
-                'temperature': applied_temperature(),
+                'calibrator': self.calibrator_name,
                 'dataset': dict(self.dataset_meta or {}).get('dataset_name'),
             },
         )

@@ -29,15 +29,6 @@ def is_training() -> bool:
     return trains and loop_stage() == 'val'
 
 
-def applied_temperature() -> float | dict | None:
-    """Return what ``TemperatureHook`` divides the logits by, or None.
-
-    Returns:
-        float | dict | None: T; or its temperatures by band, as their file has them.
-    """
-    return MessageHub.get_current_instance().get_info('temperature')
-
-
 def scalar_step() -> int:
     """Return the step at which the host logs the scalars of the current evaluation.
 

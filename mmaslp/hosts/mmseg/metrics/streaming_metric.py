@@ -16,6 +16,7 @@ from ....core.argument_checks import (
     check_text,
     optional,
 )
+from ....core.calibrators import Calibrator
 from ....core.measure import CalibrationHistogram
 from ....core.measure.protocol import apply_protocol, check_protocol
 from .run_context import is_training
@@ -45,7 +46,9 @@ class StreamingMetric(BaseMetric):
         collect_device (str): 'cpu' or 'gpu'. Defaults to 'cpu'.
         prefix (str, optional): First part of the metric names. Defaults to None: that
             of the class.
-        collect_dir (str, optional): See the host. Defaults to None.
+        collect_dir (str, optional): See MMEngine. Defaults to None.
+        calibrator (str | Calibrator, optional): File of ``mmaslp fit``, to measure
+            calibrated probabilities; of two classes. Defaults to None.
 
     Attributes:
         result (dict | None): On the main process, the result of the last evaluation.
@@ -69,6 +72,7 @@ class StreamingMetric(BaseMetric):
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
+        calibrator: str | Calibrator | None = None,
     ) -> None:
         check_choice('collect_device', collect_device, ('cpu', 'gpu'))
         optional(check_text, 'prefix', prefix)
@@ -79,6 +83,11 @@ class StreamingMetric(BaseMetric):
         self.scores = check_choice('scores', scores, SCORES)
         self.output_dir = optional(check_path, 'output_dir', output_dir)
         self.keep_results = check_bool('keep_results', keep_results)
+        self.calibrator_name: str | None = None
+        if calibrator is not None and not isinstance(calibrator, Calibrator):
+            self.calibrator_name = str(calibrator)
+            calibrator = Calibrator.load(calibrator)
+        self.calibrator = calibrator
         self.result: dict | None = None
         self.has_foreground: bool | None = None
         self._reset()
@@ -96,6 +105,8 @@ class StreamingMetric(BaseMetric):
         """
         for sample in data_samples:
             prob, label = self._reader.read(sample)
+            if self.calibrator is not None:
+                prob = self.calibrator(prob)
             image = CalibrationHistogram(2 if prob.ndim == 2 else len(prob))
             if prob.ndim == 2:
                 same = prob.shape == label.shape  # else refused below

@@ -1,0 +1,160 @@
+"""Measuring a folder of probability maps against a folder of masks."""
+
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.measure import (
+    BandTable,
+    CalibrationHistogram,
+    ImageTable,
+    average_precision,
+    roc_auc,
+)
+from ..core.measure.protocol import apply_protocol, check_protocol
+from .map_folder import pair_files
+from .map_pairs import count_pairs, read_pair
+from .map_scale import MapReader
+from .names import shown
+from .results import calibration_result
+from .sod_measures import load_library, sod_metrics, sod_record
+
+__all__ = ['evaluate_maps', 'read_images']
+
+
+class _Measure:
+    """Histogram of all pixels, and one small row for each image."""
+
+    def __init__(self, bins: int, protocol: str, sod: bool) -> None:
+        self.bins, self.protocol, self.sod = bins, protocol, sod
+        self.total = CalibrationHistogram()
+        self.records: list[dict[str, Any]] = []
+        self.sod_records: list[Any] = []
+
+    def add(self, name: str, key: int, prob: np.ndarray, label: np.ndarray) -> None:
+        prob = apply_protocol(prob, self.protocol)
+        image, bands = CalibrationHistogram(), BandTable()
+        image.update(prob, label)
+        bands.update(prob[None], label[None])
+        self.total.merge(image)
+        self.records.append(ImageTable.record(name, image, self.bins, bands=bands))
+        if self.sod:
+            self.sod_records.append(sod_record(prob, label))
+
+    def merge(self, other: '_Measure') -> None:
+        self.total.merge(other.total)
+        self.records += other.records
+        self.sod_records += other.sod_records
+
+
+def evaluate_maps(
+    pred_dir: str | Path,
+    gt_dir: str | Path,
+    *,
+    bins: int = 10,
+    protocol: str = 'raw',
+    sod: bool = False,
+    resamples: int = 1000,
+    reader: MapReader | None = None,
+    workers: int | None = 1,
+) -> dict[str, Any]:
+    """Measure every map of a folder.
+
+    Maps and masks are matched by the stem of their names. All files must fit. All
+    problems are collected and raised in one error.
+
+    Args:
+        pred_dir (str | Path): Folder of probability maps, see
+            :func:`~mmaslp.files.prob_maps.read_prob_map`.
+        gt_dir (str | Path): Folder of masks, see
+            :func:`~mmaslp.files.masks.read_binary_mask`.
+        bins (int): Number of bins. Defaults to 10.
+        protocol (str): 'raw' or 'released'. Defaults to 'raw'.
+        sod (bool): Also compute the salient-object measures. Defaults to False.
+        resamples (int): Bootstrap resamples. Defaults to 1000.
+        reader (MapReader, optional): How maps are read. Defaults to None: 8-bit and
+            16-bit images and floats in [0, 1]; a set whose largest value speaks for
+            another scale is refused.
+        workers (int, optional): Processes, see
+            :func:`~mmaslp.files.map_pairs.count_pairs`. Defaults to 1.
+
+    Returns:
+        dict: ``result`` (:func:`~mmaslp.files.results.calibration_result`) and
+        ``metrics`` (the SOD measures or empty).
+
+    Raises:
+        ValueError: A folder or file is not usable; the message lists all problems.
+        ImportError: ``sod`` without PySODMetrics.
+    """
+    check_protocol(protocol)
+    if sod:
+        load_library()
+    found = count_pairs(
+        pred_dir,
+        gt_dir,
+        partial(_Measure, bins, protocol, sod),
+        reader,
+        workers=workers,
+        what=f'measuring {shown(pred_dir)}',
+    )
+    result = calibration_result(
+        found.total,
+        ImageTable(found.records, bins),
+        bins=bins,
+        resamples=resamples,
+        settings={
+            'protocol': protocol,
+            'max_value': reader.max_value if reader else None,
+            'pred_dir': str(pred_dir),
+            'gt_dir': str(gt_dir),
+        },
+    )
+    measures = {}
+    if sod:
+        scores = found.total.score_table('positive')
+        measures = sod_metrics(found.sod_records)
+        measures.update(ap=average_precision(scores), auc=roc_auc(scores))
+    return {'result': result, 'metrics': measures}
+
+
+def read_images(
+    pred_dir: str | Path,
+    gt_dir: str | Path,
+    stems: Collection[str],
+    protocol: str = 'raw',
+    max_value: float | None = None,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Read some maps of a folder again, with their masks.
+
+    Args:
+        pred_dir (str | Path): Folder of maps.
+        gt_dir (str | Path): Folder of masks.
+        stems (Collection[str]): Names without suffixes.
+        protocol (str): See :func:`evaluate_maps`. Defaults to 'raw'.
+        max_value (float, optional): The stored value that stands for probability 1.
+            Defaults to None: that of the kind of file.
+
+    Returns:
+        dict[str, dict]: By stem: ``prob`` ``(H, W)`` uint16 in units of 1 / 65535 and
+        ``label`` ``(H, W)`` uint8; of a volume the slice in the middle.
+
+    Raises:
+        ValueError: A file has gone, or has changed and is not usable any more.
+    """
+    pairs, _ = pair_files(pred_dir, gt_dir)
+    reader, images = MapReader(max_value), {}
+    for stem in stems:
+        if stem not in pairs:
+            raise ValueError(f'{stem}: neither {pred_dir} nor {gt_dir} may change')
+        prob, label = read_pair(reader, *pairs[stem])
+        prob = np.asarray(apply_protocol(prob, protocol))
+        if prob.ndim == 3:
+            prob, label = prob[len(prob) // 2], label[len(label) // 2]
+        images[stem] = {
+            'prob': np.rint(prob * 65535).astype(np.uint16),
+            'label': label.astype(np.uint8),
+        }
+    return images

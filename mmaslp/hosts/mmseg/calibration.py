@@ -1,0 +1,254 @@
+"""Fitting a calibrator to a network of MMSegmentation, and keeping it."""
+
+import copy
+import os
+import os.path as osp
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from torch import Tensor, nn
+
+from ...core.calibrators import CalibrationTables, Calibrator
+from ...files.progress import track
+from .config import check_checkpoint
+from .config_parts import is_type, metrics_of
+from .losses.finding import unwrap
+from .metrics.sample_scores import ScoreReader
+from .runs import build_runner, name_run
+from .safe_loading import load_safely, safe_loading
+from .weights import watch_weights
+
+__all__ = [
+    'CHECKPOINT_KEY',
+    'calibrate',
+    'calibrator_of_checkpoint',
+    'collect_tables',
+    'keep_in_checkpoint',
+    'tables_of_checkpoint',
+]
+
+# Where a checkpoint holds the text of the calibrator's file.
+CHECKPOINT_KEY = 'calibrator'
+
+
+def tables_of_checkpoint(
+    cfg: Config,
+    keys: Callable[[Sequence[str]], Sequence[int]] | None = None,
+    *,
+    trust_checkpoint: bool = False,
+) -> CalibrationTables:
+    """Run a checkpoint over its validation set, and count its probabilities.
+
+    Args:
+        cfg (Config): Config with ``load_from``, ``work_dir``, ``launcher`` and
+            ``val_dataloader`` set. It is not changed.
+        keys (Callable, optional): From the paths of all images to the number of the
+            group of each. Defaults to None: every image is on its own.
+        trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
+            to False.
+
+    Returns:
+        CalibrationTables: Of all processes.
+
+    Raises:
+        ValueError: There is no validation set, the head is not binary, an image has no
+            label, or the checkpoint is damaged or asks for code.
+        FileNotFoundError: The checkpoint does not exist.
+    """
+    if cfg.get('val_dataloader') is None:
+        raise ValueError(
+            'the config has no val_dataloader, and a calibrator must not be fitted to '
+            'test images: add one'
+        )
+    check_checkpoint(cfg.load_from, trust_checkpoint)
+    run = copy.deepcopy(cfg)
+    name_run(run, 'fit')
+    # Hooks that would write files of test images.
+    run.custom_hooks = [
+        hook
+        for hook in run.get('custom_hooks') or []
+        if not is_type(hook, 'ProbMapHook')
+    ]
+    (run.get('default_hooks') or {}).pop('visualization', None)
+    run.test_dataloader = run.val_dataloader
+    run.test_dataloader.sampler = dict(
+        type='DefaultSampler', shuffle=False, round_up=False
+    )
+    run.test_cfg = run.get('test_cfg') or dict(type='TestLoop')
+    run.test_evaluator, run.resume = [], False
+    found = [
+        m for m in metrics_of(cfg, 'val_evaluator') if is_type(m, 'CalibrationMetric')
+    ]
+    options = found[0] if found else {}
+    with safe_loading(trust_checkpoint):
+        runner = build_runner(run)
+        watch_weights(runner, cfg.load_from, strict=True)
+        loader = runner.test_loop.dataloader
+        runner.load_or_resume()
+        runner.call_hook('after_load_checkpoint', checkpoint={})
+        return collect_tables(
+            runner.model,
+            loader,
+            options.get('ignore_index', 255),
+            options.get('scores', 'auto'),
+            keys,
+        )
+
+
+def collect_tables(
+    model: nn.Module,
+    loader: Any,
+    ignore_index: int = 255,
+    scores: str = 'auto',
+    keys: Callable[[Sequence[str]], Sequence[int]] | None = None,
+) -> CalibrationTables:
+    """Run a model once over a data loader, and count its probabilities.
+
+    Args:
+        model (nn.Module): ``runner.model``.
+        loader (DataLoader): Of images with labels.
+        ignore_index (int): Label of pixels that do not count. Defaults to 255.
+        scores (str): See ``CalibrationMetric``. Defaults to 'auto'.
+        keys (Callable, optional): See :func:`tables_of_checkpoint`. Defaults to None.
+
+    Returns:
+        CalibrationTables: Of all processes, each of which sees its part of the images.
+
+    Raises:
+        ValueError: An image cannot be counted; the message names it.
+    """
+    reader, training = ScoreReader(scores), model.training
+    size, world, rank = len(loader.dataset), get_world_size(), get_rank()
+    numbers = None
+    if keys is not None:
+        infos = (loader.dataset.get_data_info(k) for k in range(size))
+        numbers = keys([info['img_path'] for info in infos])
+    tables, seen = CalibrationTables(), rank
+    model.eval()
+    with torch.no_grad():
+        for batch in track(loader, 'calibrating', len(loader)):
+            for sample in model.val_step(batch):
+                if seen < size:  # samplers repeat images to fill the last batch
+                    key = seen if numbers is None else numbers[seen]
+                    _count(tables, reader, sample.to_dict(), key, ignore_index)
+                seen += world
+    model.train(training)
+    total = CalibrationTables()
+    for part in all_gather_object(tables):
+        total.merge(part)
+    return total
+
+
+def _count(
+    tables: CalibrationTables,
+    reader: ScoreReader,
+    sample: dict,
+    key: int,
+    ignore_index: int,
+) -> None:
+    prob, label = reader.read(sample)
+    if prob.ndim != 2:
+        raise ValueError(
+            f'{sample.get("img_path")}: the head gives {len(prob)} classes, and a '
+            'calibrator is for binary heads: one channel (out_channels=1) or two'
+        )
+    try:
+        tables.update(prob.cpu(), label.cpu(), key, ignore_index)
+    except ValueError as error:
+        raise ValueError(f'{sample.get("img_path")}: {error}') from error
+
+
+def calibrate(model: nn.Module, calibrator: Calibrator) -> None:
+    """Let a model give calibrated scores from now on; predictions stay as they are.
+
+    Args:
+        model (nn.Module): Of MMSegmentation's ``init_model``, or that of an
+            ``MMSegInferencer``; changed in place.
+        calibrator (Calibrator): What ``mmaslp fit`` wrote, read by
+            ``Calibrator.load``.
+
+    Raises:
+        ValueError: The model is calibrated already, or no segmentor.
+
+    Example:
+        >>> model = init_model('config.py', 'epoch_30.pth')  # doctest: +SKIP
+        >>> calibrate(model, Calibrator.load('calibrator.json'))  # doctest: +SKIP
+    """
+    segmentor = unwrap(model)
+    if not hasattr(segmentor, 'postprocess_result'):
+        raise ValueError(
+            f'{type(segmentor).__name__} is not a segmentor of MMSegmentation: give '
+            'what init_model returns'
+        )
+    if 'postprocess_result' in vars(segmentor):
+        raise ValueError(
+            'the model is calibrated already: make a new one with init_model'
+        )
+    original = segmentor.postprocess_result
+
+    def postprocess_result(*args: Any, **kwargs: Any) -> list:
+        samples = original(*args, **kwargs)
+        for sample in samples:
+            sample.seg_logits.data = _calibrated(sample.seg_logits.data, calibrator)
+        return samples
+
+    segmentor.postprocess_result = postprocess_result
+
+
+def _calibrated(scores: Tensor, calibrator: Calibrator) -> Tensor:
+    """Scores ``(1, H, W)``, which are probabilities, or ``(2, H, W)`` logits."""
+    if len(scores) == 1:
+        return calibrator(scores)
+    if len(scores) > 2:
+        raise ValueError(f'a calibrator is for binary heads, not {len(scores)} classes')
+    logit = calibrator.logits(scores[1] - scores[0])
+    return torch.stack([-0.5 * logit, 0.5 * logit])
+
+
+def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> None:
+    """Write a calibrator to a file, and its text into a checkpoint.
+
+    Args:
+        path (str): A local checkpoint, which is replaced in one step.
+        calibrator (Calibrator): Of the weights in it.
+        file (str | Path): Where the calibrator goes.
+    """
+    calibrator.save(file)
+    if not osp.isfile(path):  # a folder of shards, or none was written
+        return
+    checkpoint = load_safely(path)
+    checkpoint[CHECKPOINT_KEY] = Path(file).read_text(encoding='utf-8')
+    partial = f'{path}.partial'
+    torch.save(checkpoint, partial)
+    os.replace(partial, path)
+
+
+def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | None:
+    """Read the calibrator that :func:`keep_in_checkpoint` put into a checkpoint.
+
+    Args:
+        path (str): The checkpoint.
+        trust (bool): Whether its pickle may run code; then nothing is read here.
+            Defaults to False.
+
+    Returns:
+        Calibrator | None: None if it holds none.
+
+    Raises:
+        ValueError: What it holds is broken.
+    """
+    if trust or not osp.isfile(path):
+        return None
+    checkpoint = load_safely(path)
+    text = checkpoint.get(CHECKPOINT_KEY) if isinstance(checkpoint, dict) else None
+    if text is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, 'calibrator.json')
+        file.write_text(str(text), encoding='utf-8')
+        return Calibrator.load(file)

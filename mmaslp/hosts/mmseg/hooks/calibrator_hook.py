@@ -1,0 +1,95 @@
+"""Fits a calibrator when a training ends."""
+
+import os.path as osp
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmseg.registry import HOOKS
+
+from ....core.argument_checks import check_choice, check_path
+from ....core.calibrators import fit_tables
+from ....core.calibrators.fit import BY
+from ....core.calibrators.maps import METHODS, TARGETS
+from ..calibration import collect_tables, keep_in_checkpoint
+from ..checks.findings import Finding, report_findings
+
+
+@HOOKS.register_module()
+class CalibratorHook(Hook):
+    """Fit a calibrator on the validation set when a training ends.
+
+    Levels can only lower a confidence; a calibrator raises one too. The hook writes it
+    to the work directory and into the last checkpoint. There ``mmaslp test`` finds it
+    and prints a raw and a calibrated row. The fit costs one pass over the validation
+    set.
+
+    Args:
+        method (str): See :func:`~mmaslp.core.calibrators.fit_calibrator`. Defaults to
+            'auto'.
+        by (str): See there. Defaults to 'auto'.
+        target (str): See there. Defaults to 'confidence'.
+        file (str): Name of the file in the work directory. Defaults to
+            'calibrator.json'.
+
+    Raises:
+        ValueError: At once if an argument is unknown; before the training if there is
+            no validation set.
+
+    Example:
+        >>> custom_hooks = [dict(type='CalibratorHook')]
+    """
+
+    priority = 'LOWEST'  # after CheckpointHook
+
+    def __init__(
+        self,
+        method: str = 'auto',
+        by: str = 'auto',
+        target: str = 'confidence',
+        file: str = 'calibrator.json',
+    ) -> None:
+        self.method = check_choice('method', method, ('auto', *METHODS))
+        self.by = check_choice('by', by, BY)
+        self.target = check_choice('target', target, TARGETS)
+        self.file = check_path('file', file)
+
+    def findings(self, runner: Any) -> Iterator[Finding]:
+        """Say what in a run leaves nothing to fit on; the doctor asks too."""
+        if runner.val_loop is None:
+            yield Finding(
+                'error',
+                'CalibratorHook fits on the validation set, and there is none',
+                'val_dataloader = dict(...)  (of images that are not trained on)\n'
+                "val_cfg = dict(type='ValLoop')\n"
+                "val_evaluator = [dict(type='CalibrationMetric')]",
+            )
+
+    def before_train(self, runner: Any) -> None:
+        """Refuse a run without a validation set."""
+        report_findings(self.findings(runner))
+
+    def after_train(self, runner: Any) -> None:
+        """Fit, and keep the calibrator with the last checkpoint."""
+        metrics = runner.val_loop.evaluator.metrics
+        options = next((m for m in metrics if hasattr(m, 'ignore_index')), None)
+        tables = collect_tables(
+            runner.model,
+            runner.val_loop.dataloader,
+            getattr(options, 'ignore_index', 255),
+            getattr(options, 'scores', 'auto'),
+        )
+        if not is_main_process():
+            return
+        try:
+            calibrator = fit_tables(tables, self.by, self.method, self.target)
+        except ValueError as error:  # a finished training must not end so
+            print_log(f'CalibratorHook fits nothing: {error}', logger='current')
+            return
+        file = osp.join(runner.work_dir, self.file)
+        keep_in_checkpoint(
+            runner.message_hub.get_info('last_ckpt') or '', calibrator, file
+        )
+        print_log(f'calibrator in {file}\n{calibrator.summary()}', logger='current')
