@@ -31,7 +31,13 @@ _COMPONENTS = {
     'SyntheticSODDataset': 'datasets',
 }
 _HOST = 'mmaslp.hosts.mmseg'
-__all__ = ['__version__', 'register_components']
+# The main names, imported when they are first used, and the module of each.
+_NAMES = {
+    'BandTable': 'core.measure',
+    'CalibrationHistogram': 'core.measure',
+    'dice_optimal_mask': 'core.calibrators.masks',
+}
+__all__ = ['__version__', 'functional', 'register_components', *_NAMES]
 
 
 def _host_problem() -> str | None:
@@ -89,6 +95,10 @@ if not _is_command():
 
 
 def __getattr__(name):
+    if name == 'functional':
+        return import_module('.functional', __name__)
+    if name in _NAMES:
+        return getattr(import_module(f'.{_NAMES[name]}', __name__), name)
     # Called for a component only without a host, and before the command registers.
     if name == 'SCBCELoss':
         return import_module(f'{_HOST}.losses').SCBCELoss

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from ..core.calibrators import Calibrator
-from ..core.calibrators.masks import dice_optimal_mask
 from .map_folder import list_files
 from .map_scale import MapReader
 from .names import shown
@@ -108,7 +107,10 @@ def _write(
         write_prob_map(target / f'{name}.png', _rounded(prob, calibrator, kept), BITS)
     if masks is not None:
         mask = {'keep': kept, 'accuracy': prob > 0.5}.get(masks)
-        mask = dice_optimal_mask(prob) if mask is None else mask
+        if mask is None:
+            from ..core.calibrators.masks import dice_optimal_mask
+
+            mask = dice_optimal_mask(prob)
         _write_mask(folders['masks'] / name, np.asarray(mask))
 
 

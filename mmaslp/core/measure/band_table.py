@@ -109,7 +109,7 @@ class BandTable:
         self,
         prob: Tensor | np.ndarray,
         label: Tensor | np.ndarray,
-        ignore_index: int = 255,
+        ignore_index: int | None = 255,
     ) -> None:
         """Count the pixels of one image, or of a batch of images of one size.
 
@@ -124,9 +124,9 @@ class BandTable:
                 are one image.
             label (Tensor | np.ndarray): Same shape, or without the channel of
                 ``(N, 1, ...)``; of {0, 1, ignore_index}.
-            ignore_index (int): Pixels with this label count nowhere. What is predicted
-                there still makes the predicted border; NaN predicts background.
-                Defaults to 255.
+            ignore_index (int, optional): Pixels with this label count nowhere. What is
+                predicted there still makes the predicted border; NaN predicts
+                background. None ignores nothing. Defaults to 255.
 
         Raises:
             ValueError: Shapes do not fit or are no maps, ``prob`` is no floating point

@@ -101,7 +101,7 @@ class CalibrationHistogram:
         self,
         prob: Tensor | np.ndarray,
         label: Tensor | np.ndarray,
-        ignore_index: int = 255,
+        ignore_index: int | None = 255,
     ) -> None:
         """Count the pixels of one image or batch.
 
@@ -111,9 +111,10 @@ class CalibrationHistogram:
                 1e-6 outside count as rounding and are clamped; float16 and bfloat16 are
                 cast up.
             label (Tensor | np.ndarray): ``(...)`` of {0, ..., C - 1} and
-                ``ignore_index``.
-            ignore_index (int): Pixels with this label are left out, and their
-                probabilities are not read. Defaults to 255.
+                ``ignore_index``. Two classes: also ``(N, ...)`` for a ``prob`` of
+                ``(N, 1, ...)``.
+            ignore_index (int, optional): Pixels with this label are left out, and their
+                probabilities are not read. None leaves none out. Defaults to 255.
 
         Raises:
             ValueError: Shapes differ, ``prob`` is no floating point type, has NaN

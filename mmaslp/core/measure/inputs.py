@@ -74,14 +74,14 @@ def as_maps(values: Tensor, name: str = 'prob') -> Tensor:
 
 
 def binary_scores(
-    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int
+    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
 ) -> tuple[Tensor, Tensor]:
     """Flatten the valid pixels of a two-class map.
 
     Args:
         prob (Tensor | np.ndarray): Probability of class 1, see :func:`matched`.
         label (Tensor | np.ndarray): ``(...)`` of {0, 1, ignore_index}.
-        ignore_index (int): Label of the pixels to leave out.
+        ignore_index (int, optional): Label of the pixels to leave out.
 
     Returns:
         tuple[Tensor, Tensor]: ``(P,)`` probability and ``(P,)`` label, 0 or 1.
@@ -97,7 +97,7 @@ def binary_scores(
 
 
 def binary_maps(
-    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int
+    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Check two-class maps whose pixels keep their places.
 
@@ -105,7 +105,7 @@ def binary_maps(
         prob (Tensor | np.ndarray): Probability of class 1, see :func:`matched` and
             :func:`as_maps`.
         label (Tensor | np.ndarray): Labels of {0, 1, ignore_index}.
-        ignore_index (int): Label of the pixels to leave out.
+        ignore_index (int, optional): Label of the pixels to leave out.
 
     Returns:
         tuple[Tensor, Tensor, Tensor | None]: ``(N, K, H, W)`` probability, as it was
@@ -129,7 +129,7 @@ def binary_maps(
 def top_label_scores(
     prob: Tensor | np.ndarray,
     label: Tensor | np.ndarray,
-    ignore_index: int,
+    ignore_index: int | None,
     num_classes: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Flatten the valid pixels of a map of several classes.
@@ -137,7 +137,7 @@ def top_label_scores(
     Args:
         prob (Tensor | np.ndarray): ``(C, ...)`` probabilities.
         label (Tensor | np.ndarray): ``(...)`` of {0, ..., C - 1, ignore_index}.
-        ignore_index (int): Label of the pixels to leave out.
+        ignore_index (int, optional): Label of the pixels to leave out.
         num_classes (int): C.
 
     Returns:
@@ -206,7 +206,7 @@ def _bounds(values: Tensor) -> tuple[float, float]:
 
 
 def _valid_labels(
-    label: Tensor, ignore_index: int, num_classes: int
+    label: Tensor, ignore_index: int | None, num_classes: int
 ) -> tuple[Tensor, Tensor | None]:
     """Leave ignored pixels out.
 
@@ -217,11 +217,14 @@ def _valid_labels(
     if label.dtype == torch.bool or not label.numel():
         return label, None
     low, high = _bounds(label)
+    inside = 0 <= low <= high < num_classes
     valid = None
-    if not 0 <= low <= high < num_classes or 0 <= ignore_index < num_classes:
+    if ignore_index is not None and not (
+        inside and not 0 <= ignore_index < num_classes
+    ):
         valid = label != ignore_index
         label = label[valid]
-    odd = (label < 0) | (label >= num_classes) if valid is not None else None
+    odd = None if inside else (label < 0) | (label >= num_classes)
     if label.is_floating_point():
         odd = ~torch.isin(label, torch.arange(num_classes, device=label.device))
     if odd is not None and odd.any():

@@ -1,0 +1,138 @@
+import doctest
+
+import numpy as np
+import pytest
+import torch
+
+import mmaslp
+from mmaslp import functional
+from mmaslp.core import BandTable
+from mmaslp.functional import (
+    band_calibration_error,
+    brier_score,
+    calibration_error,
+    equal_mass_calibration_error,
+    reliability,
+)
+
+FUNCTIONS = [
+    band_calibration_error,
+    brier_score,
+    calibration_error,
+    equal_mass_calibration_error,
+]
+
+
+def maps(seed=0, shape=(3, 40, 30)):
+    """Over-confident probabilities of 16 bits off the edges of bins, and labels."""
+    rng = np.random.default_rng(seed)
+    logit = rng.normal(size=shape) * 2
+    label = (rng.random(shape) < 1 / (1 + np.exp(-logit))).astype(np.uint8)
+    prob = 1 / (1 + np.exp(-1.8 * logit))
+    prob = np.where(abs(prob * 60 - np.rint(60 * prob)) < 1e-3, 0.513, prob)
+    return np.rint(prob * 65535) / 65535, label
+
+
+def confidence(prob, label, mode):
+    """Flat confidence and outcome by their definition."""
+    if mode == 'positive':
+        return prob.ravel(), label.ravel()
+    right = (prob > 0.5) == (label == 1)
+    return np.maximum(prob, 1 - prob).ravel(), right.ravel()
+
+
+def error(conf, right, bins, norm):
+    gaps = [(conf - right)[bins == k] for k in np.unique(bins)]
+    weight = np.array([len(gap) for gap in gaps]) / len(conf)
+    size = np.abs([gap.mean() for gap in gaps])
+    found = dict(l1=weight @ size, l2=np.sqrt(weight @ size**2), max=size.max())
+    return found[norm]
+
+
+def test_it_is_there_without_an_import():
+    assert mmaslp.functional is functional
+    assert doctest.testmod(functional).failed == 0
+
+
+@pytest.mark.parametrize('norm', ['l1', 'l2', 'max'])
+@pytest.mark.parametrize('mode', ['top_label', 'positive'])
+@pytest.mark.parametrize('n_bins', [10, 15])
+def test_bins_of_equal_width_and_of_equal_mass(norm, mode, n_bins):
+    prob, label = maps()
+    conf, right = confidence(prob, label, mode)
+    expected = error(conf, right, np.ceil(conf * n_bins), norm)
+    options = dict(n_bins=n_bins, norm=norm, mode=mode)
+    found = calibration_error(prob, label, **options)
+    assert found == pytest.approx(expected, abs=1e-9)
+    rank = np.searchsorted(np.sort(conf), conf)  # ties stay together
+    expected = error(conf, right, rank * n_bins // len(conf), norm)
+    found = equal_mass_calibration_error(prob, label, **options)
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize('norm', ['l1', 'l2', 'max'])
+@pytest.mark.parametrize('n_bins', [10, 15])
+def test_the_positive_mode_is_that_of_torchmetrics(norm, n_bins):
+    theirs = pytest.importorskip('torchmetrics.functional.classification')
+    prob, label = map(torch.from_numpy, maps())
+    label = torch.where(torch.rand(label.shape) < 0.1, 7, label.long())
+    options = dict(n_bins=n_bins, norm=norm, ignore_index=7)
+    expected = theirs.binary_calibration_error(prob, label, **options).item()
+    found = calibration_error(prob, label, mode='positive', **options)
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_bands_and_brier_score():
+    prob, label = maps()
+    table = BandTable()
+    table.update(prob, label)
+    computed = table.compute()
+    assert band_calibration_error(prob, label) == computed['ece_band']
+    found = band_calibration_error(prob, label, border='true')
+    assert found == computed['ece_band_true']
+    expected = ((prob - label) ** 2).mean()
+    assert brier_score(prob, label) == pytest.approx(expected, abs=8e-6)
+
+
+def test_the_reliability_table_gives_the_error():
+    prob, label = maps()
+    table = reliability(prob, label, n_bins=12, mode='positive')
+    assert table['edges'].tolist() == np.linspace(0, 1, 13).tolist()
+    assert table['count'].sum() == label.size
+    sums = table['count'] @ np.nan_to_num(table['accuracy'])
+    assert sums == pytest.approx(label.sum())
+    found = table['count'] @ np.nan_to_num(abs(table['gap'])) / label.size
+    expected = calibration_error(prob, label, n_bins=12, mode='positive')
+    assert found == pytest.approx(expected)
+    below = table['edges'][:-1] - 1e-5
+    assert np.nanmin(table['confidence'] - below) >= 0
+
+
+@pytest.mark.parametrize('function', FUNCTIONS)
+def test_what_all_functions_take(function):
+    prob, label = maps()
+    expected = function(prob, label)
+    assert isinstance(expected, float) and 0 < expected < 1
+    tensors = torch.from_numpy(prob)[:, None], torch.from_numpy(label)
+    assert function(*tensors) == expected
+    # Ignored pixels are not read, but masks of 0 and 255 are no labels.
+    void = np.pad(label, ((0, 0), (0, 1), (0, 0)), constant_values=9)
+    padded = np.pad(prob, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
+    if function is not band_calibration_error:
+        assert function(padded, void, ignore_index=9) == expected
+    with pytest.raises(ValueError, match='map 0/255 masks to 0/1 first'):
+        function(prob, 255 * label)
+    with pytest.raises(ValueError, match='apply sigmoid'):
+        function(8 * prob - 4, label)
+    with pytest.raises(ValueError, match='has shape'):
+        function(prob, label[0])
+
+
+def test_choices_that_do_not_exist():
+    prob, label = maps()
+    with pytest.raises(ValueError, match='norm must be one of'):
+        calibration_error(prob, label, norm='l3')
+    with pytest.raises(ValueError, match='border must be one of'):
+        band_calibration_error(prob, label, border='both')
+    with pytest.raises(ValueError, match='bins'):
+        reliability(prob, label, n_bins=0)
