@@ -31,7 +31,17 @@ _COMPONENTS = {
     'TemperatureHook': 'hooks',
 }
 _HOST = 'mmaslp.hosts.mmseg'
-__all__ = ['__version__', 'register_components']
+# The main names of the core, imported when they are asked for.
+_CORE = {
+    'BandTable': 'measure',
+    'BorderLevels': 'levels',
+    'CalibrationHistogram': 'measure',
+    'Calibrator': 'calibrators',
+    'ImageLevels': 'levels',
+    'SelfCalibratingBCE': 'levels',
+    'fit_calibrator': 'calibrators',
+}
+__all__ = ['__version__', 'register_components', *_CORE]
 
 
 def _host_problem() -> str | None:
@@ -89,6 +99,8 @@ if not _is_command():
 
 
 def __getattr__(name):
+    if name in _CORE:
+        return getattr(import_module(f'mmaslp.core.{_CORE[name]}'), name)
     # Called for a component only without a host, and before the command registers.
     if name == 'SCBCELoss':
         return import_module(f'{_HOST}.losses').SCBCELoss
