@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
-from mmaslp.core.aslp.tensors import binary_logits
+from mmaslp.core.levels.inputs import binary_logits
 from mmaslp.hosts.mmseg.runs import build_runner, name_run
 from mmaslp.hosts.mmseg.segmentor import find_segmentor, replaced
 

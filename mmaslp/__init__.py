@@ -31,13 +31,18 @@ _COMPONENTS = {
     'SyntheticSODDataset': 'datasets',
 }
 _HOST = 'mmaslp.hosts.mmseg'
-# The main names, imported when they are first used, and the module of each.
-_NAMES = {
-    'BandTable': 'core.measure',
-    'CalibrationHistogram': 'core.measure',
-    'dice_optimal_mask': 'core.calibrators.masks',
+# The main names of the core, imported when they are asked for.
+_CORE = {
+    'BandTable': 'measure',
+    'BorderLevels': 'levels',
+    'CalibrationHistogram': 'measure',
+    'Calibrator': 'calibrators',
+    'ImageLevels': 'levels',
+    'SelfCalibratingBCE': 'levels',
+    'dice_optimal_mask': 'calibrators.masks',
+    'fit_calibrator': 'calibrators',
 }
-__all__ = ['__version__', 'functional', 'register_components', *_NAMES]
+__all__ = ['__version__', 'functional', 'register_components', *_CORE]
 
 
 def _host_problem() -> str | None:
@@ -97,8 +102,8 @@ if not _is_command():
 def __getattr__(name):
     if name == 'functional':
         return import_module('.functional', __name__)
-    if name in _NAMES:
-        return getattr(import_module(f'.{_NAMES[name]}', __name__), name)
+    if name in _CORE:
+        return getattr(import_module(f'mmaslp.core.{_CORE[name]}'), name)
     # Called for a component only without a host, and before the command registers.
     if name == 'SCBCELoss':
         return import_module(f'{_HOST}.losses').SCBCELoss

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from mmaslp.core.argument_checks import check_integer, check_number
-from mmaslp.core.aslp.functional import sc_bce
-from mmaslp.core.aslp.tensors import binary_logits
+from mmaslp.core.levels.functional import sc_bce
+from mmaslp.core.levels.inputs import binary_logits
 from mmaslp.hosts.mmseg.losses.binary import BinaryLoss
 
 

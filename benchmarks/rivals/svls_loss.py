@@ -9,8 +9,8 @@ from torch import Tensor
 
 from benchmarks.rivals.window import check_maps
 from mmaslp.core.argument_checks import check_number
-from mmaslp.core.aslp.functional import sc_bce
-from mmaslp.core.aslp.tensors import binary_logits
+from mmaslp.core.levels.functional import sc_bce
+from mmaslp.core.levels.inputs import binary_logits
 from mmaslp.hosts.mmseg.losses.binary import BinaryLoss
 
 

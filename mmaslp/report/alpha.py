@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..core.aslp.perturbation import max_alpha
+from ..core.levels.perturbation import max_alpha
 from .style import new_figure
 
 __all__ = ['alpha_histogram']

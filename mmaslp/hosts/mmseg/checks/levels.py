@@ -35,7 +35,7 @@ def start_level(
         if len(levels) > 1:
             raise ValueError(
                 'the SCBCELoss modules have different levels alpha '
-                f"{sorted(levels)}: give {hook}(rule='fixed') the one for all"
+                f'{sorted(levels)}: give {hook} the one alpha for all'
             )
         (level,) = levels
         if not level:

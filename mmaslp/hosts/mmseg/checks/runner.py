@@ -13,25 +13,49 @@ from .validation import (
     no_validation,
 )
 
-__all__ = ['check_losses', 'metric_keys']
+__all__ = ['band_metric', 'check_some_loss', 'common_strength', 'metric_keys']
 
 
-def check_losses(losses: Sequence[Any]) -> float:
-    """Refuse losses that cannot share one level per image.
+def check_some_loss(losses: Sequence[Any]) -> None:
+    """Refuse a model without SCBCELoss.
 
     Args:
         losses (Sequence[Any]): Every SCBCELoss of the model.
 
-    Returns:
-        float: Their strength beta, in (0, 2].
-
     Raises:
-        ValueError: If there is no SCBCELoss, or they have different strengths.
+        ValueError: If there is none.
     """
     _raise(no_loss(len(losses)))
+
+
+def common_strength(losses: Sequence[Any]) -> float:
+    """Strength beta of the losses, in (0, 2], that share one level per image.
+
+    Args:
+        losses (Sequence[Any]): Every SCBCELoss of the model.
+
+    Raises:
+        ValueError: If they have different strengths.
+    """
     strengths = [loss.perturbation.beta for loss in losses]
     _raise(different_strengths(strengths))
     return strengths[0]
+
+
+def band_metric(runner: Any) -> Any:
+    """The CalibrationMetric of the validation that measures the network itself.
+
+    Args:
+        runner (Any): The runner, with its loops built.
+
+    Raises:
+        ValueError: If there is no validation or no such metric.
+    """
+    _raise(no_validation(LOOP_KEYS if runner.val_loop is None else ()))
+    built = runner.val_loop.evaluator.metrics
+    metrics = [metric_of(metric) for metric in built]
+    _raise(no_accuracy(metrics))
+    return next(m for m, each in zip(built, metrics) if each.gives_accuracy)
 
 
 def metric_keys(
@@ -57,10 +81,7 @@ def metric_keys(
     _raise(no_confidence(accuracy_key, needs_confidence))
     if accuracy_key is not None:
         return {'accuracy': accuracy_key}
-    built = runner.val_loop.evaluator.metrics
-    metrics = [metric_of(metric) for metric in built]
-    _raise(no_accuracy(metrics))
-    prefix = next(m.prefix for m, each in zip(built, metrics) if each.gives_accuracy)
+    prefix = band_metric(runner).prefix
     before = f'{prefix}/' if prefix else ''
     return {
         'accuracy': f'{before}acc',

@@ -77,12 +77,12 @@ def no_validation(missing: Sequence[str]) -> Finding | None:
         return None
     return Finding(
         'error',
-        'the rule of ASLPHook needs the accuracy on a validation set, but there is no '
+        'the levels of ASLPHook follow a validation, but there is no '
         f'{", ".join(missing)}',
         '\n'.join(
             [
                 *(_REMEDIES[key] for key in missing),
-                "or ASLPHook(rule='fixed'), which needs no validation",
+                "or ASLPHook(levels='image', rule='fixed'), which needs no validation",
             ]
         ),
     )
@@ -115,7 +115,7 @@ def no_accuracy(metrics: Sequence[Metric]) -> Finding | None:
         return None
     return Finding(
         'error',
-        'the rule of ASLPHook needs the pixel accuracy of the validation, which none '
+        'the levels of ASLPHook follow what a validation measures, which none '
         f"of val_evaluator's metrics [{', '.join(map(str, metrics))}] gives "
         "(CalibrationMetric does, with mode='top_label' and protocol='raw')",
         _EVALUATOR,

@@ -1,16 +1,19 @@
 """When a run visits its images and validates: warm-up, visits, due validations."""
 
 import bisect
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine.runner import IterBasedTrainLoop
 
+from ..checks.findings import Finding
+
 __all__ = ['Schedule', 'is_validation_due']
 
-# Steps that levels by region need to close most of a gap (docs/rules.md).
-FEW_STEPS = 20
+# Validations after the warm-up: with fewer than the least, levels by band get nowhere.
+LEAST, ENOUGH = 5, 20
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,15 @@ class Schedule:
         interval = _interval_at(self.loop, _now(self.loop))
         return max(1.0, interval * (length / self.iters_per_visit))
 
-    def late_start(self) -> str:
-        """Say when the levels begin to move, if later than the warm-up ends; else ''.
+    @property
+    def validations_of_warmup(self) -> int:
+        """int: Validations that come before the warm-up has ended."""
+        length = self.iters_per_epoch if self.by_epoch else 1
+        times = [*self._validations(), _end(self.loop)]
+        return sum(time * length < self.warmup for time in times)
+
+    def late_start(self) -> str | None:
+        """Say when the levels begin to move, if later than the warm-up ends.
 
         They also wait for the first validation. They never move if training ends
         before.
@@ -93,21 +103,28 @@ class Schedule:
                 f'warm-up ends at iteration {self.warmup}, but the levels begin to '
                 f'move after the first validation, at iteration {start}'
             )
-        return ''
+        return None
 
-    def few_steps(self) -> str:
-        """Say that levels by region will move too rarely to close a gap; else ''.
+    def too_few_validations(self) -> Finding | None:
+        """Refuse a schedule under which levels by band cannot arrive.
 
-        They move at validations only, and that at the end moves them in vain.
+        They move after validations only, and that at the end moves them in vain.
         """
-        length = self.iters_per_epoch if self.by_epoch else 1
+        length, end = self.iters_per_epoch if self.by_epoch else 1, _end(self.loop)
         steps = sum(time * length >= self.warmup for time in self._validations())
-        if not steps or steps >= FEW_STEPS:  # late_start speaks of no step at all
-            return ''
-        return (
-            f'levels by region move at validations only: {steps} lie between the end '
-            f'of warm-up and that of training, and it takes about {FEW_STEPS} to close '
-            'most of a gap; lower val_interval, or warmup_epochs'
+        if steps >= ENOUGH:
+            return None
+        warmup = math.ceil(self.warmup / length)
+        line = f'train_cfg.val_interval = {max(1, (end - warmup) // (ENOUGH + 1))}'
+        if end - warmup <= ENOUGH:
+            unit = 'epochs' if self.by_epoch else 'iters'
+            line = f'train_cfg.max_{unit} = {warmup + ENOUGH + 1}, {line}'
+        return Finding(
+            'error' if steps < LEAST else 'warning',
+            f'levels by band move after validations only: {steps} lie between the end '
+            'of the warm-up and that of the training, and the levels take about '
+            f'{ENOUGH} to arrive',
+            f'{line}  (or a lower warmup_epochs of ASLPHook)',
         )
 
     def _validations(self) -> Iterator[int]:

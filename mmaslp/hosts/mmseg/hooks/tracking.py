@@ -1,16 +1,18 @@
 """What the hook of the levels logs: scalars, histograms, and the step of both."""
 
+import logging
 from typing import Any
 
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import LoggerHook
+from mmengine.logging import print_log
 
-from ....core.aslp import ASLP
+from ....core.levels import ImageLevels
 from ....report.alpha import alpha_histogram
 from ..trackers import send_histogram, send_picture
 
-__all__ = ['level_scalars', 'scalar_step', 'send_levels']
+__all__ = ['image_scalars', 'log_levels', 'scalar_step', 'send_levels']
 
 # The log takes its statistics from at most this many levels. The rows of the bank are
 # sorted by hash, so the first ones are a random sample.
@@ -31,38 +33,33 @@ def scalar_step(runner: Any) -> int:
     return runner.epoch if by_epoch else runner.iter
 
 
-def level_scalars(aslp: ASLP) -> dict[str, float]:
-    """Summarise the levels for the training log.
-
-    Args:
-        aslp (ASLP): The learner.
-
-    Returns:
-        dict[str, float]: Mean ``alpha`` and its quantiles; or, with levels by region,
-        ``alpha_region{k}`` for each band k, from the border on.
-    """
-    if aslp.profile is not None:
-        return {f'alpha_region{k}': v for k, v in enumerate(aslp.profile.tolist())}
-    levels = aslp.alpha.numpy()[:_MAX_SAMPLE]
+def image_scalars(levels: ImageLevels) -> dict[str, float]:
+    """Mean level of the images, ``alpha``, and its quantiles."""
+    alpha = levels.alpha.numpy()[:_MAX_SAMPLE]
     # The nearest order statistics: they take a tenth of the time of np.quantile.
-    places = [round(q * (len(levels) - 1)) for q in (0.05, 0.5, 0.95)]
-    quantiles = np.partition(levels, places)[places]
+    places = [round(q * (len(alpha) - 1)) for q in (0.05, 0.5, 0.95)]
+    quantiles = np.partition(alpha, places)[places]
     names = ('alpha_p05', 'alpha_p50', 'alpha_p95')
-    return dict(zip(names, map(float, quantiles))) | {'alpha': float(levels.mean())}
+    return dict(zip(names, map(float, quantiles))) | {'alpha': float(alpha.mean())}
 
 
-def send_levels(aslp: ASLP, step: int) -> None:
+def send_levels(levels: ImageLevels, step: int) -> None:
     """Send the distribution of the levels to the trackers of the run.
 
     All get the picture ``alpha_histogram``; those with histograms of their own also the
     levels, as ``alpha_levels``.
 
     Args:
-        aslp (ASLP): The learner.
+        levels (ImageLevels): The levels.
         step (int): Step of the scalars of the validation.
     """
     if not is_main_process():
         return
-    levels = aslp.alpha.numpy()
-    send_histogram('alpha_levels', levels, step)
-    send_picture('alpha_histogram', alpha_histogram(levels, aslp.beta), step)
+    alpha = levels.alpha.numpy()
+    send_histogram('alpha_levels', alpha, step)
+    send_picture('alpha_histogram', alpha_histogram(alpha, levels.beta), step)
+
+
+def log_levels(message: str, level: int = logging.INFO) -> None:
+    """Write a line about the levels to the log of the run."""
+    print_log(f'ASLP: {message}', logger='current', level=level)

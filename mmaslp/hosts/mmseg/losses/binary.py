@@ -16,14 +16,15 @@ from ....core.argument_checks import (
     check_number,
     check_text,
 )
-from ....core.aslp.eager import run_eagerly
-from ....core.aslp.loss import REDUCTIONS
-from ....core.aslp.tensors import (
+from ....core.levels.eager import run_eagerly
+from ....core.levels.inputs import (
     at_least_float32,
     check_channels,
     fit_weight,
     split_labels,
 )
+from ....core.levels.label_watch import LabelWatch
+from ....core.levels.loss import REDUCTIONS
 
 _EPS = torch.finfo(torch.float32).eps
 
@@ -70,6 +71,8 @@ class BinaryLoss(nn.Module):
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.avg_non_ignore = check_bool('avg_non_ignore', avg_non_ignore)
         self._loss_name = _check_loss_name(loss_name)
+
+    watch: LabelWatch | None = None
 
     @property
     def loss_name(self) -> str:
@@ -162,7 +165,8 @@ class BinaryLoss(nn.Module):
         check_channels(cls_score)
         if ignore_index is None:
             ignore_index = self.ignore_index
-        return split_labels(_match_labels(label, cls_score), ignore_index)
+        labels = _match_labels(label, cls_score)
+        return split_labels(labels, ignore_index, self.watch)
 
     def _weigh(
         self,

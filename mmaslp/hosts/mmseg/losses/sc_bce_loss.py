@@ -2,37 +2,39 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
-from ....core.aslp import BatchDraw, DrawSlot, Perturbation, SelfCalibratingBCE
-from ....core.aslp.eager import run_eagerly
-from ....core.aslp.tensors import binary_logits
+from ....core.levels import Perturbation, SelfCalibratingBCE
+from ....core.levels.eager import run_eagerly
+from ....core.levels.inputs import binary_logits, pair_shapes, split_labels
+from ....core.levels.label_watch import LabelWatch
 from .binary import BinaryLoss
 
 
 class SCBCELoss(BinaryLoss):
     """Self-Calibrating Binary Cross Entropy for the heads of MMSegmentation.
 
-    :class:`~mmaslp.core.SelfCalibratingBCE` with the arguments that the heads of the
-    host pass. A table there shows which loss each argument gives.
-
-    With :class:`ASLPHook` in ``custom_hooks``, the hook gives the levels. It draws once
-    per image and iteration, for all heads together. **Without the hook every call of
-    the loss draws for itself** with the fixed ``alpha``, from torch's global generator.
+    :class:`~mmaslp.core.SelfCalibratingBCE` with the arguments that the heads of
+    MMSegmentation pass. With :class:`ASLPHook` in ``custom_hooks``, the hook gives the
+    levels, for all heads together. **Without the hook every call of the loss draws for
+    itself** with the fixed ``alpha``, from torch's global generator.
 
     Args:
-        beta (str | float): See :class:`~mmaslp.core.SelfCalibratingBCE`. Defaults to
-            'HI'.
+        beta (str | float): See :class:`~mmaslp.core.SelfCalibratingBCE`; without
+            meaning under ``ASLPHook(levels='border')``. Defaults to 'HI'.
         alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``; a hook that
             learns or has an ``alpha`` overrides it. Defaults to 0.
-        deterministic (bool, optional): Train on the expected target instead of drawing:
-            label smoothing with eps = alpha * beta. Defaults to None: draw, but take
-            the expected target with levels by region, unless ``per_pixel`` is set.
+        deterministic (bool): Train on the expected target instead of drawing: label
+            smoothing with eps = alpha * beta. Defaults to False.
         eps (float, optional): Label smoothing in [0, 1): short for
             ``deterministic=True, alpha=eps / beta``; under a hook see ``alpha``.
             Defaults to None.
         per_pixel (bool): Draw for every pixel instead of every image. Defaults to
             False.
+        channels (str, optional): ``'independent'`` for heads with C sigmoid channels:
+            C binary maps, of labels ``(N, C, ...)``, or ``(N, ...)`` that hold the class
+            in 0 to C - 1. Defaults to None: one channel, or two for two classes.
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
         class_weight (Sequence[float] | str, optional): Two weights, of background and
             of foreground pixels (by the unperturbed label), or a file that holds them;
@@ -44,14 +46,14 @@ class SCBCELoss(BinaryLoss):
         ignore_index (int): Label of pixels without a label, used if the head passes
             none. Defaults to 255.
         avg_non_ignore (bool): Average over the valid pixels only. False divides by all
-            pixels, as the host's losses do by default. Defaults to True.
+            pixels, as the losses of MMSegmentation do by default. Defaults to True.
 
     Raises:
         ValueError: If an argument is out of its range.
 
     Example:
         >>> # in a config; the head needs out_channels=1 or num_classes=2
-        >>> loss_decode = dict(type='SCBCELoss', beta='HI', loss_weight=1.0)
+        >>> loss_decode = dict(type='SCBCELoss', loss_weight=1.0)
 
     Source: `Model Calibration in Dense Classification with Adaptive Label Perturbation
     <https://arxiv.org/abs/2307.13539>`_.
@@ -61,9 +63,10 @@ class SCBCELoss(BinaryLoss):
         self,
         beta: str | float = 'HI',
         alpha: float = 0.0,
-        deterministic: bool | None = None,
+        deterministic: bool = False,
         eps: float | None = None,
         per_pixel: bool = False,
+        channels: str | None = None,
         reduction: str = 'mean',
         class_weight: Sequence[float] | str | None = None,
         loss_weight: float = 1.0,
@@ -80,9 +83,18 @@ class SCBCELoss(BinaryLoss):
             avg_non_ignore=avg_non_ignore,
         )
         self.criterion = SelfCalibratingBCE(
-            beta, alpha, deterministic=deterministic, eps=eps, per_pixel=per_pixel
+            beta=beta,
+            alpha=alpha,
+            deterministic=deterministic,
+            eps=eps,
+            per_pixel=per_pixel,
+            channels=channels,
         )
-        self._slot = DrawSlot()
+
+    @property
+    def watch(self) -> LabelWatch:  # type: ignore[override]
+        """LabelWatch: What has been seen of the labels."""
+        return self.criterion.watch
 
     @property
     def perturbation(self) -> Perturbation:
@@ -93,15 +105,6 @@ class SCBCELoss(BinaryLoss):
     def alpha(self) -> float:
         """float: Level of every image without a hook."""
         return self.criterion.alpha
-
-    @property
-    def draw(self) -> BatchDraw | None:
-        """BatchDraw | None: The hook's draw of this iteration."""
-        return self._slot.draw
-
-    def bind(self, slot: DrawSlot) -> None:
-        """Take the draws from a slot that a hook fills; if it is empty, draw here."""
-        self._slot = slot
 
     # See SelfCalibratingBCE.forward.
     @run_eagerly
@@ -120,18 +123,51 @@ class SCBCELoss(BinaryLoss):
         Takes and returns what :meth:`BinaryLoss.forward` does.
 
         Raises:
-            ValueError: As there, or if the hook's draw is for another batch.
+            ValueError: As there, or if the hook's sample is for another batch.
         """
         reduction = self._resolve_reduction(reduction_override, avg_factor)
-        labels, valid = self._split_labels(label, cls_score, ignore_index)
-        logits = binary_logits(cls_score)
+        if self.criterion.channels is None:
+            labels, valid = self._split_labels(label, cls_score, ignore_index)
+            logits = binary_logits(cls_score)
+        else:
+            logits, labels, valid = self._of_channels(label, cls_score, ignore_index)
+            if weight is not None and weight.dim() == logits.dim() - 1:
+                weight = weight.unsqueeze(1)
         per_image = weight is None and self.class_weight is None and reduction != 'none'
-        draw = self.draw
-        loss, margin = self.criterion.losses(logits, labels, valid, draw, per_image)
-        if draw is not None:
-            draw.record(margin, self.loss_weight)
+        sample = self.criterion.sample
+        loss, margin = self.criterion.losses(logits, labels, valid, sample, per_image)
+        if sample is not None and margin is not None:
+            sample.record(margin, self.loss_weight)
         if not per_image:
             loss = self._weigh(loss, labels, weight, valid)
         return self.loss_weight * self._reduce(
             loss, reduction, avg_factor, valid, logits.numel()
         )
+
+    def _of_channels(
+        self, label: Tensor, cls_score: Tensor, ignore_index: int | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Logits, labels and mask of the valid pixels of C binary maps."""
+        if ignore_index is None:
+            ignore_index = self.ignore_index
+        if label.dim() == cls_score.dim() - 1 and cls_score.size(1) > 1:
+            label = _of_classes(label, cls_score.size(1), ignore_index)
+        logits, label = pair_shapes(cls_score, label, independent=True)
+        labels, valid = split_labels(label, ignore_index, self.watch)
+        return logits, labels, valid
+
+
+def _of_classes(label: Tensor, number: int, ignore_index: int) -> Tensor:
+    """Classes ``(N, ...)`` as binary maps ``(N, C, ...)``; ignored pixels stay so."""
+    classes = torch.arange(number, device=label.device)
+    classes = classes.view(-1, *[1] * (label.dim() - 1))
+    ignored = (label == ignore_index).unsqueeze(1)
+    known = (label.unsqueeze(1) == classes).any(1, keepdim=True) | ignored
+    if not known.all():
+        other = label.unsqueeze(1)[~known].unique()[:5].tolist()
+        raise ValueError(
+            f'label holds the values {other}, only classes 0 to {number - 1} and '
+            f'ignore_index={ignore_index} are allowed'
+        )
+    maps = (label.unsqueeze(1) == classes).long()
+    return maps.masked_fill(ignored, ignore_index)

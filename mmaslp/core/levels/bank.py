@@ -1,0 +1,108 @@
+"""The table of levels, one per training image."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .counter_rng import ENCODING_ERRORS, encode_ids, line_keys
+
+__all__ = ['AlphaBank']
+
+# The released solver lets levels of a weak perturbation rise above 1.
+_MAX_LEVEL = 100.0
+
+
+class AlphaBank:
+    """Levels keyed by image id.
+
+    Rows are sorted by the 64-bit hash of the id, and binary search finds the rows of a
+    batch: the cost hardly depends on the number of images. Ids are kept as one block of
+    bytes, without a Python object per path.
+
+    Args:
+        ids (Iterable[str]): Image ids; repeated ids share a row.
+        level (float): Level that every image starts with. Defaults to 0.
+
+    Attributes:
+        alpha (Tensor): ``(len(bank),)``, float64, on the CPU. Updated in place.
+
+    Raises:
+        ValueError: If there is no id, an id is not a string or holds a line break, or
+            two different ids have the same hash.
+    """
+
+    def __init__(self, ids: Iterable[str], level: float = 0.0):
+        lines = [*dict.fromkeys(encode_ids(ids))]
+        if not lines:
+            raise ValueError('ids is empty: the training set has no image')
+        keys = line_keys(lines)
+        order = np.argsort(keys, kind='stable')
+        self.keys = keys[order]
+        same = np.flatnonzero(self.keys[1:] == self.keys[:-1])
+        if len(same):
+            one, other = (_string(lines[order[same[0] + k]]) for k in (0, 1))
+            raise ValueError(
+                f'the ids {one!r} and {other!r} have the same 64-bit hash: rename one '
+                'of the files'
+            )
+        text = b'\n'.join([lines[i] for i in order])
+        if text.count(b'\n') != len(lines) - 1:
+            raise ValueError('an id holds a line break: rename the file')
+        self._text = torch.from_numpy(np.frombuffer(bytearray(text), np.uint8))
+        self.alpha = torch.full((len(lines),), float(level), dtype=torch.float64)
+
+    def __len__(self) -> int:
+        return self.alpha.numel()
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids in row order, decoded anew at each call."""
+        return _string(self._text.numpy().tobytes()).split('\n')
+
+    @property
+    def first_id(self) -> str:
+        """Id of the first row, for messages; decodes only this one."""
+        text = self._text.numpy()
+        ends = np.flatnonzero(text == ord('\n'))
+        return _string(text[: ends[0] if len(ends) else None].tobytes())
+
+    def rows(self, keys: np.ndarray) -> np.ndarray:
+        """Rows of the images of some keys, ``(N,)``; -1 for one not in the bank."""
+        rows = np.searchsorted(self.keys, keys)
+        rows[rows == len(self.keys)] = 0
+        return np.where(self.keys[rows] == keys, rows, -1)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """``ids`` (uint8, UTF-8 lines) and ``alpha`` (float64), the live tensor."""
+        return dict(ids=self._text, alpha=self.alpha)
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> int:
+        """Take over the levels of the images that are in both banks; count them.
+
+        Raises:
+            ValueError: If the state is damaged.
+        """
+        try:
+            # A resumed state arrives on the device of the run.
+            text, alpha = state['ids'].cpu(), state['alpha'].cpu().double()
+            same = torch.equal(text, self._text)
+            lines = () if same else text.numpy().tobytes().split(b'\n')
+            keys = self.keys if same else line_keys(lines)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f'damaged levels of images: {error!r}') from error
+        fits = alpha.shape == keys.shape
+        if not fits or not ((alpha >= 0) & (alpha <= _MAX_LEVEL)).all():
+            raise ValueError(
+                f'damaged levels of images: {len(keys)} ids, alpha of shape '
+                f'{tuple(alpha.shape)} in [0, {_MAX_LEVEL:g}] is needed'
+            )
+        rows = self.rows(keys)
+        known = rows >= 0
+        self.alpha[torch.from_numpy(rows[known])] = alpha[torch.from_numpy(known)]
+        return int(known.sum())
+
+
+def _string(line: bytes) -> str:
+    return line.decode(errors=ENCODING_ERRORS)

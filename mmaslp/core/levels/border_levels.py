@@ -1,0 +1,243 @@
+"""A level per band of distance from the label's border."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from ..argument_checks import check_integer, check_number
+from ..bands import BORDER_EDGES
+from .exchange import join_tables
+from .feedback import MAX_LEVEL, follow_gaps
+from .guard import Quality, allowed_share, best_of
+from .label_watch import REMEDY, LabelWatch
+
+__all__ = ['BorderLevels']
+
+STATE_VERSION = 3
+# A gap that is worth a word.
+LEAST_GAP = 0.01
+
+
+class BorderLevels:
+    r"""Label smoothing per band of distance from the label's border, fed back.
+
+    :class:`SelfCalibratingBCE` trains on the expected target :math:`(1 - \epsilon_b) y
+    + \epsilon_b / 2`, where b is the band of the pixel in the label
+    (:func:`~mmaslp.core.border_bands`). After a validation, each level
+    :math:`\epsilon_b` follows the gap, confidence - accuracy, that was measured in the
+    same band of the predicted border. So the network's confidence meets its accuracy in
+    every band.
+
+    Levels never cost objects: they step back while the IoU or the accuracy of the
+    validation lies below its best by more than noise.
+
+    It is a plain object, as a scheduler of the learning rate is: save its
+    :meth:`state_dict` beside that of the optimizer. In a distributed training every
+    process makes its own and calls :meth:`observe` with its table.
+
+    Args:
+        gain (float): Gain of the feedback, > 0; stable for every value. Defaults to 1.
+        warmup (int): Validations before the levels begin to move, >= 0. Defaults to 0.
+
+    Attributes:
+        levels (Tensor): Smoothing of each band, ``(5,)``, float64, in [0, 0.98], the
+            band at the border first. :meth:`observe` moves it in place.
+        validations (int): Number of validations so far.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> from mmaslp.core import BandTable
+        >>> label = torch.zeros(64, 64)
+        >>> label[:, 32:] = 1
+        >>> table = BandTable()
+        >>> table.update(0.01 + 0.98 * label.roll(2, 1), label)  # wrong at the border
+        >>> levels = BorderLevels()
+        >>> levels.observe(table)
+        >>> bool(levels.levels[0] > 0)
+        True
+    """
+
+    def __init__(self, gain: float = 1.0, warmup: int = 0) -> None:
+        self.gain = check_number('gain', gain, above=0)
+        self.warmup = check_integer('warmup', warmup, at_least=0)
+        self.levels = torch.zeros(len(BORDER_EDGES) + 1, dtype=torch.float64)
+        self.validations = 0
+        self.watch = LabelWatch()
+        self._gaps: list[list[float]] = []
+        self._shares: list[float] | None = None
+        self._best: Quality | None = None
+        self._held: str | None = None
+
+    def __repr__(self) -> str:
+        levels = ', '.join(f'{level:.4f}' for level in self.levels.tolist())
+        return (
+            f'BorderLevels(gain={self.gain:g}, warmup={self.warmup}, '
+            f'validations={self.validations}, levels=[{levels}])'
+        )
+
+    @property
+    def mean_level(self) -> float:
+        """float: Level of labels without a border, such as points: that of all pixels.
+
+        By the shares that the last validation measured; equal ones before.
+        """
+        if self._shares is None:
+            return self.levels.mean().item()
+        shares = torch.tensor(self._shares, dtype=torch.float64)
+        return (self.levels @ shares).item()
+
+    @property
+    def under_confident_bands(self) -> dict[int, float]:
+        """dict[int, float]: Gap of each band at level 0 that stays under-confident.
+
+        In the last validation, by more than 0.01. A level only lowers a confidence: a
+        calibrator that is fitted after training mends them.
+        """
+        gaps = self._gaps[-1] if self._gaps else []
+        return {
+            band: gap
+            for band, (gap, level) in enumerate(zip(gaps, self.levels.tolist()))
+            if gap < -LEAST_GAP and level == 0.0
+        }
+
+    @property
+    def reason(self) -> str | None:
+        """str, optional: Why all levels are 0, in a sentence; None if one is not."""
+        if self.levels.any():
+            return None
+        if not self.validations:
+            return 'levels are 0: observe(table) has not seen a validation yet'
+        if self.validations <= self.warmup:
+            return (
+                f'levels are 0: they begin to move after the warm-up of {self.warmup} '
+                f'validations, {self.validations} are done'
+            )
+        if self._held is not None:
+            return f'levels are 0: {self._held}'
+        return (
+            'levels are 0: the network is not over-confident, and a level only lowers '
+            'a confidence; fit a calibrator instead'
+        )
+
+    def observe(self, table: Any) -> None:
+        """Move the levels after a validation.
+
+        Args:
+            table (BandTable): The pixels of the validation set. In a distributed
+                training those of this process: the sums of all are added up.
+
+        Raises:
+            ValueError: If it is not a table, is empty or has other bands; or if the
+                labels look like masks of 0 and 255. Then no level moves.
+        """
+        whole = _whole(table)
+        figures = whole.compute()
+        self.watch.check(at_least=10)
+        self.validations += 1
+        self._gaps = [*self._gaps, figures['gaps']][-3:]
+        self._shares = figures['shares']
+        now = Quality(**{name: figures[name] for name in Quality.__annotations__})
+        self._best = best_of(self._best, now)
+        share = allowed_share(now, self._best)
+        self._held = _why_held(share, whole.one_class)
+        if self.validations <= self.warmup:
+            return
+        if self._held is not None:
+            self.levels *= share
+            return
+        moved = follow_gaps(
+            self.levels,
+            self._gaps,
+            figures['shares'],
+            figures['accuracies'],
+            self.gain,
+        )
+        self.levels.copy_(moved)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and lists, loadable with ``weights_only=True``."""
+        return dict(
+            version=STATE_VERSION,
+            levels=self.levels.clone(),
+            validations=self.validations,
+            gaps=[list(gaps) for gaps in self._gaps],
+            shares=None if self._shares is None else list(self._shares),
+            best=None if self._best is None else asdict(self._best),
+            held=self._held,
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state; ``gain`` and ``warmup`` stay as given.
+
+        Args:
+            state (dict): What :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: If it is damaged, or of another version; then nothing changes.
+        """
+        if 'profile' in state or 'ids' in state:
+            raise ValueError(
+                'the state is of ImageLevels or of mmaslp 0.2, not of BorderLevels: '
+                'train on from the weights with levels that start at 0'
+            )
+        try:
+            if state['version'] != STATE_VERSION:
+                raise ValueError(f'it is of version {state["version"]}')
+            levels = state['levels'].cpu().double()
+            if (
+                levels.shape != self.levels.shape
+                or not ((levels >= 0) & (levels <= MAX_LEVEL)).all()
+            ):
+                raise ValueError(f'its levels are {levels.tolist()}')
+            best = None if state['best'] is None else Quality(**state['best'])
+            number = check_integer('validations', state['validations'], at_least=0)
+            gaps = [[*map(float, each)] for each in state['gaps']]
+            shares, held = state['shares'], state['held']
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f'the state of BorderLevels is damaged ({error})'
+            ) from error
+        self.levels.copy_(levels)
+        self.validations, self._gaps, self._shares = number, gaps, shares
+        self._best, self._held = best, held
+
+
+def _why_held(share: float, one_class: bool) -> str | None:
+    """Why levels do not follow the gaps of a validation; None if they do."""
+    if one_class:
+        return 'the labels of the validation set hold one class only'
+    if share == 0.0:
+        return 'the network finds hardly any object of the validation set'
+    if share < 1.0:
+        return 'the masks of the validation lie below their best by more than noise'
+    return None
+
+
+def _whole(table: Any) -> Any:
+    """Table of the whole validation; refuse one that cannot move levels."""
+    edges = getattr(table, 'edges', None)
+    if edges is None or not hasattr(table, 'one_class'):
+        raise ValueError(
+            f'observe takes a BandTable of the validation, got {type(table).__name__}'
+        )
+    if edges != BORDER_EDGES:
+        raise ValueError(
+            f'the levels have the bands {BORDER_EDGES}, the table has {edges}: leave '
+            'edges out'
+        )
+    table = join_tables(table)
+    if not table.count:
+        raise ValueError(
+            'the table of the validation holds no pixel: call update(prob, label) for '
+            'every image, then observe(table)'
+        )
+    if math.isnan(table.compute()['recall']) and table.ignored:
+        raise ValueError(
+            f'no label of the validation set is 1, and {table.ignored} pixels are '
+            f'ignored: {REMEDY}'
+        )
+    return table

@@ -1,0 +1,110 @@
+"""Random numbers that depend only on (seed, iteration, image).
+
+Counter-based: a number is a hash of its coordinates. So there is no generator state to
+save. A resumed run, another number of workers or another split over processes gives the
+same draws. The 64-bit mixer is the finaliser of SplitMix64 (Steele et al., OOPSLA
+2014); the 32-bit one for pixels is Wellons' ``lowbias32`` (2018).
+"""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = [
+    'encode_ids',
+    'generator_seed',
+    'image_keys',
+    'image_uniform',
+    'iteration_keys',
+    'line_keys',
+    'pixel_uniform',
+    'refuse_one_id',
+]
+
+_MASK = 0xFFFFFFFFFFFFFFFF
+# File names may not be UTF-8; Python passes such bytes on as surrogates.
+ENCODING_ERRORS = 'surrogateescape'
+
+
+def encode_ids(ids: Iterable[str]) -> list[bytes]:
+    """Encode image ids as UTF-8; refuse ids that are not strings."""
+    refuse_one_id(ids)
+    try:
+        return [name.encode(errors=ENCODING_ERRORS) for name in ids]
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            f'ids must be strings, one per image, such as its path ({error}): turn '
+            'numbers into strings with map(str, ids)'
+        ) from error
+
+
+def refuse_one_id(ids: Iterable[str]) -> None:
+    """Refuse a single string, whose letters would count as ids."""
+    if isinstance(ids, (str, bytes)):
+        raise ValueError(f'ids must be several strings, got one, {ids!r}: [{ids!r}]')
+
+
+def image_keys(ids: Iterable[str]) -> np.ndarray:
+    """Hash ids to ``(N,)`` uint64, the same on every machine."""
+    return line_keys(encode_ids(ids))
+
+
+def line_keys(lines: Iterable[bytes]) -> np.ndarray:
+    """Hash encoded ids, see :func:`image_keys`."""
+    digests = b''.join([blake2b(line, digest_size=8).digest() for line in lines])
+    return np.frombuffer(digests, dtype='<u8')
+
+
+def iteration_keys(keys: np.ndarray, seed: int, iteration: int) -> np.ndarray:
+    """Combine the keys of images ``(N,)`` with the seed and the iteration, >= 0."""
+    return _mix(keys ^ np.uint64(_salt(seed, iteration)))
+
+
+def generator_seed(seed: int, iteration: int, rank: int) -> int:
+    """Seed in [0, 2**63) for the generators of one process in one iteration."""
+    return _mix_int(_salt(seed, iteration) ^ (rank + 1)) >> 1
+
+
+def image_uniform(keys: np.ndarray) -> np.ndarray:
+    """Turn keys into uniform numbers, float64 in [0, 1), with 53 random bits."""
+    return (_mix(keys) >> np.uint64(11)) * 2.0**-53
+
+
+def pixel_uniform(keys: np.ndarray, shape: torch.Size, device: torch.device) -> Tensor:
+    """Uniform numbers in (-1, 1) for every pixel, ``(N, *shape)``, float32."""
+    low = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.int32)
+    high = (keys >> np.uint64(32)).astype(np.uint32).view(np.int32)
+    low = torch.from_numpy(low).to(device).unsqueeze(1)
+    high = torch.from_numpy(high).to(device).unsqueeze(1)
+    pixels = torch.arange(torch.Size(shape).numel(), dtype=torch.int32, device=device)
+    bits = _mix32(_mix32(pixels ^ low) ^ high)
+    # 23 random bits and half a step: exact in float32, never -1 or 1, without bias.
+    uniform = ((bits >> 9) & 0x7FFFFF).float().add_(0.5).mul_(2.0**-22).sub_(1.0)
+    return uniform.view(len(keys), *shape)
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _salt(seed: int, iteration: int) -> int:
+    return _mix_int(_mix_int(seed & _MASK) ^ (iteration & _MASK))
+
+
+def _mix_int(x: int) -> int:
+    x = (x + 0x9E3779B97F4A7C15) & _MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return x ^ (x >> 31)
+
+
+def _mix32(x: Tensor) -> Tensor:
+    # Wrapping int32 arithmetic; the masks make the right shifts logical.
+    x = (x ^ ((x >> 16) & 0xFFFF)) * 0x7FEB352D
+    x = (x ^ ((x >> 15) & 0x1FFFF)) * (0x846CA68B - 2**32)
+    return x ^ ((x >> 16) & 0xFFFF)

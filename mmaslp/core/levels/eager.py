@@ -1,0 +1,28 @@
+"""Calls that ``torch.compile`` leaves alone."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import torch
+
+P = ParamSpec('P')
+R = TypeVar('R')
+
+
+def run_eagerly(function: Callable[P, R]) -> Callable[P, R]:
+    """Keep ``torch.compile`` from tracing a function, as ``torch.compiler.disable``.
+
+    That decorator imports the compiler where it decorates, which takes a second of
+    every process. This one imports it where something is compiled.
+    """
+    if not hasattr(torch.compiler, 'is_compiling'):  # torch 2.1
+        return torch.compiler.disable(function)
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(function)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return call

@@ -1,0 +1,86 @@
+"""How the levels of the bands follow the gaps that validations measure."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ['MAX_LEVEL', 'follow_gaps']
+
+# The expected label keeps its side: half of this is below 1/2.
+MAX_LEVEL = 0.98
+# Bands with a smaller share of the pixels have no gap and no limit of their own.
+THIN = 0.01
+
+
+def follow_gaps(
+    levels: Tensor,
+    gaps: Sequence[Sequence[float]],
+    shares: Sequence[float],
+    accuracies: Sequence[float],
+    gain: float = 1.0,
+) -> Tensor:
+    r"""Levels of the bands after a validation.
+
+    .. math:: \epsilon_b \leftarrow \mathrm{clip}(\epsilon_b + 2 \kappa
+              \frac{g_{b-1} + 2 g_b + g_{b+1}}{4}, 0, 2 (1 - A_b))
+
+    - :math:`g_b` is the median of the band's last three gaps, so that one validation of
+      a network that has collapsed for a moment moves nothing. The median is late by a
+      validation, so :math:`\kappa = k / (1 + 2 k)` stays below 1/2.
+    - A predicted band holds pixels of the labels' bands beside it too, so that they
+      take part of its gap. Bands with less than 1 % of the pixels share one gap with
+      their neighbour.
+    - At the upper limit the expected confidence of the target is the accuracy
+      :math:`A_b` of the band. Bands with less than 1 % of the pixels have no limit of
+      their own.
+
+    Args:
+        levels (Tensor): Smoothing of each band, ``(B,)``, float64, in [0, 0.98].
+        gaps (Sequence[Sequence[float]]): Confidence - accuracy of each band of the
+            predicted border, in up to three validations, the newest last; nan for a
+            band without pixels.
+        shares (Sequence[float]): Share of the pixels of each band, in [0, 1].
+        accuracies (Sequence[float]): Accuracy in each band, in [0, 1] or nan.
+        gain (float): k, > 0. Defaults to 1.
+
+    Returns:
+        Tensor: ``(B,)``, float64, in [0, 0.98].
+
+    Source: ours; docs/rules.md derives it.
+    """
+    share = torch.tensor(shares, dtype=torch.float64)
+    recent = torch.tensor(gaps, dtype=torch.float64).nan_to_num(0.0)
+    gap = _spread(_pool_thin_bands(recent.quantile(0.5, 0), share))
+    stepped = levels + gain / (1.0 + 2.0 * gain) * 2.0 * gap
+    # A network that predicts nothing for one validation has all pixels in the last
+    # band, whose accuracy must not wipe out the levels at the border.
+    accuracy = torch.tensor(accuracies, dtype=torch.float64)
+    limit = 2.0 * (1.0 - accuracy.where(share >= THIN, math.nan))
+    return torch.fmin(stepped, limit).clamp_(0.0, MAX_LEVEL)  # nan limits nothing
+
+
+def _spread(gap: Tensor) -> Tensor:
+    """Half of each gap in its band, a quarter in each neighbour, ``(B,)``.
+
+    The smallest eigenvalue is above 0, so that all gaps are 0 where the levels rest.
+    """
+    wide = torch.cat([gap[:1], gap, gap[-1:]])
+    return 0.25 * wide[:-2] + 0.5 * gap + 0.25 * wide[2:]
+
+
+def _pool_thin_bands(gap: Tensor, share: Tensor) -> Tensor:
+    """Give neighbouring bands one gap until they hold 1 % of the pixels together."""
+    groups: list[list[int]] = [[]]
+    for band in range(len(gap)):
+        groups[-1].append(band)
+        if share[groups[-1]].sum() >= THIN:
+            groups.append([])
+    rest = groups.pop()
+    if groups:
+        groups[-1] += rest
+    pooled = gap.clone()
+    for group in groups:
+        pooled[group] = (gap * share)[group].sum() / share[group].sum()
+    return pooled

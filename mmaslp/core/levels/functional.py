@@ -1,0 +1,229 @@
+"""Self-calibrating BCE and the per-image margin, as functions of tensors."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .inputs import at_least_float32
+
+__all__ = ['image_margin', 'sc_bce', 'sc_bce_per_image']
+
+
+def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+    r"""Binary cross entropy of logits against soft targets, per pixel.
+
+    .. math:: L(z, t) = \mathrm{softplus}(z) - t z
+              = \max(z, 0) - t z + \log(1 + e^{-|z|})
+
+    Args:
+        logits (Tensor): Logits z, shape ``(N, ...)``.
+        target (Tensor): Targets t, same shape; soft values and values outside [0, 1]
+            are allowed.
+        valid (Tensor, optional): Same shape; pixels that are False or 0 give a loss and
+            a gradient of 0 for any logit. Defaults to None (all valid).
+
+    Returns:
+        Tensor: Loss in nats, shape ``(N, ...)``, at least float32.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    _check_shapes(logits, target=target, valid=valid)
+    logits = at_least_float32(logits)
+    if valid is not None:
+        valid = valid.bool()
+        logits = torch.where(valid, logits, torch.zeros_like(logits))
+    target = target.to(logits.dtype)
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
+    return loss if valid is None else torch.where(valid, loss, torch.zeros_like(loss))
+
+
+def image_margin(logits: Tensor, labels: Tensor, valid: Tensor | None = None) -> Tensor:
+    r"""Mean signed margin of every image.
+
+    .. math:: m_i = \frac{1}{|V_i|} \sum_{j \in V_i} (2 y_{ij} - 1) z_{ij}
+
+    The expected loss has the gradient :math:`\beta / 2 \cdot m_i` with respect to the
+    perturbation level of image i, exactly.
+
+    Args:
+        logits (Tensor): Logits z, shape ``(N, ...)``.
+        labels (Tensor): Labels in {0, 1}, same shape.
+        valid (Tensor, optional): Bool mask, same shape. Defaults to None.
+
+    Returns:
+        Tensor: Shape ``(N,)``, detached, at least float32; 0 for an image without a
+        valid pixel.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    _check_shapes(logits, labels=labels, valid=valid)
+    logits = at_least_float32(logits.detach())
+    signed = (2 * labels.to(logits.dtype) - 1) * logits
+    valid = torch.ones_like(signed) if valid is None else valid
+    valid = valid.bool().view(*valid.shape, 1)  # also one pixel per image: (N,)
+    signed = torch.where(valid, signed[..., None], signed.new_zeros(()))
+    return signed.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp_min(1)
+
+
+def sc_bce_per_image(
+    logits: Tensor,
+    labels: Tensor,
+    strength: Tensor,
+    valid: Tensor | None = None,
+    noise: Tensor | None = None,
+    shared_rows: int = 1,
+) -> tuple[Tensor, Tensor]:
+    r"""Sum of the loss and mean margin of every image, in one pass.
+
+    With the signed logit :math:`s = (2 y - 1) z` the loss against the perturbed label
+    is :math:`L(z, p(y, b)) = \mathrm{softplus}(-s) + b s / 2`, its gradient
+    :math:`(2 y - 1)(\sigma(s) - 1 + b / 2)`, and the margin is the mean of s. So one
+    temporary serves all three. The forward pass also computes the gradient.
+
+    Args:
+        logits (Tensor): Logits z, shape ``(N, ...)``; half precision is computed in
+            float32.
+        labels (Tensor): Labels in {0, 1} (anything where ``valid`` is False), same
+            shape, any dtype.
+        strength (Tensor): Strength b of the perturbation: 0 where the label stays.
+            Shape ``(N,)``, or that of ``logits`` for a strength per pixel.
+        valid (Tensor, optional): Bool, same shape as ``logits``. Defaults to None.
+        noise (Tensor, optional): Added to the target, same shape as ``logits``.
+            Defaults to None.
+        shared_rows (int): For maps ``(N, H, W)``: rows s that share a row of strengths,
+            whose shape is then ``(N, ceil(H / s), W)``; costs less than a strength per
+            pixel. Defaults to 1.
+
+    Returns:
+        tuple[Tensor, Tensor]: Loss summed over the valid pixels, ``(N,)``,
+        differentiable once with respect to ``logits``; and the margin, ``(N,)``,
+        detached (0 for an image without a valid pixel).
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    _check_shapes(logits, labels=labels, valid=valid, noise=noise)
+    expected = logits.shape
+    if shared_rows > 1 and logits.dim() == 3:
+        number, height, width = logits.shape
+        expected = torch.Size((number, -(-height // shared_rows), width))
+    if strength.shape not in {expected, logits.shape[:1]}:
+        raise ValueError(
+            f'strength must have the shape ({logits.shape[0]},) or '
+            f'{tuple(expected)}, got {tuple(strength.shape)}'
+        )
+    return _PerImage.apply(logits, labels, strength, valid, noise, shared_rows)
+
+
+class _PerImage(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        logits: Tensor,
+        labels: Tensor,
+        strength: Tensor,
+        valid: Tensor | None,
+        noise: Tensor | None,
+        shared_rows: int,
+    ) -> tuple[Tensor, Tensor]:
+        z = at_least_float32(logits)
+        half = (0.5 * strength).to(z.dtype)
+        if half.dim() == 1:
+            half = half.view(len(half), *[1] * (z.dim() - 1))
+        if valid is not None:
+            z = torch.where(valid, z, torch.zeros_like(z))
+        # A copy of its own: one temporary less than 2 * labels - 1 costs.
+        sign = labels.to(z.dtype, copy=True).mul_(2).sub_(1)
+        signed = sign * z
+        hard = F.softplus(signed, beta=-1)  # -softplus(-s)
+        if valid is not None:
+            hard.mul_(valid)
+        pieces = _pieces(signed, half, shared_rows)
+        moderation, margin = _sums(signed, half, pieces)
+        loss = moderation - hard.flatten(1).sum(1)
+        if valid is None:
+            margin /= max(signed.shape[1:].numel(), 1)
+        else:
+            margin /= valid.flatten(1).sum(1).clamp_min(1)
+        grad = _gradient(signed, half, pieces).mul_(sign)
+        if noise is not None:
+            loss = loss - (noise * z).flatten(1).sum(1)
+            grad.sub_(noise)
+        if valid is not None:
+            grad.mul_(valid)
+        ctx.save_for_backward(grad)
+        ctx.dtype = logits.dtype
+        ctx.mark_non_differentiable(margin)
+        return loss, margin
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (grad,) = ctx.saved_tensors
+        grad = grad * grad_loss.view(len(grad), *[1] * (grad.dim() - 1))
+        return grad.to(ctx.dtype), None, None, None, None, None
+
+
+_Pieces = list[tuple[Tensor, Tensor]]
+
+
+def _sums(signed: Tensor, half: Tensor, pieces: _Pieces) -> tuple[Tensor, Tensor]:
+    """Sums of b s / 2 and of s over the pixels of each image, ``(N,)`` each."""
+    if pieces:
+        rows = [(part, _sum_of_rows(each)) for each, part in pieces]
+        total = torch.stack([x.flatten(1).sum(1) for _, x in rows]).sum(0)
+        parts = [(part * x).flatten(1).sum(1) for part, x in rows]
+        return torch.stack(parts).sum(0), total
+    total = signed.flatten(1).sum(1)
+    if half.numel() == half.shape[0]:
+        return half.flatten() * total, total
+    return (half * signed).flatten(1).sum(1), total
+
+
+def _gradient(signed: Tensor, half: Tensor, pieces: _Pieces) -> Tensor:
+    """Sigmoid(s) - 1 + b / 2, in place of s."""
+    signed.sigmoid_()
+    for rows, part in pieces:
+        rows.sub_((1 - part).unsqueeze(2))
+    return signed if pieces else signed.sub_(1 - half)
+
+
+def _pieces(signed: Tensor, half: Tensor, shared_rows: int) -> _Pieces:
+    """Views (N, R, s, W) of the pixels beside the strengths (N, R, W) that they share.
+
+    None without shared strengths; two where fewer rows share the last one.
+    """
+    if shared_rows == 1 or half.dim() != 3 or half.shape[1:] == (1, 1):
+        return []
+    full = signed.shape[1] // shared_rows
+    ranges = [
+        (0, full * shared_rows, 0, full),
+        (full * shared_rows, signed.shape[1], full, half.shape[1]),
+    ]
+    return [
+        (signed[:, a:b].unflatten(1, (d - c, -1)), half[:, c:d])
+        for a, b, c, d in ranges
+        if a < b
+    ]
+
+
+def _sum_of_rows(values: Tensor) -> Tensor:
+    """Sum over axis 2 of (N, R, s, W), slice by slice: faster than a reduction."""
+    total = values[:, :, 0].clone()
+    for row in range(1, values.shape[2]):
+        total += values[:, :, row]
+    return total
+
+
+def _check_shapes(logits: Tensor, **others: Tensor | None) -> None:
+    for name, other in others.items():
+        if other is not None and other.shape != logits.shape:
+            raise ValueError(
+                f'{name} must have the shape of logits, {tuple(logits.shape)}, '
+                f'got {tuple(other.shape)}'
+            )

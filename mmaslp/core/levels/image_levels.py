@@ -1,0 +1,396 @@
+"""A level per training image: the paper's method, for any training loop."""
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..argument_checks import check_integer, check_number
+from .bank import AlphaBank
+from .counter_rng import image_keys, image_uniform, iteration_keys
+from .exchange import exchange_margins
+from .label_watch import LabelWatch
+from .perturbation import Perturbation, check_alpha, resolve_perturbation
+from .rules import Rule, Validation, make_rule
+from .sample import Sample
+
+__all__ = ['ImageLevels']
+
+STATE_VERSION = 3
+# Visits of every image without a validation that are worth a warning.
+MANY_VISITS = 10
+
+
+class ImageLevels:
+    r"""Adaptive Stochastic Label Perturbation, with a level per training image.
+
+    Keeps a level :math:`\alpha_i`, the probability with which image i gets a perturbed
+    label, and draws which images of a batch get one. A rule moves the levels by the
+    margins that :class:`SelfCalibratingBCE` leaves in the sample, and by what the last
+    validation measured.
+
+    A sample depends only on the seed, the step and the image. So a resumed run goes on
+    exactly as an uninterrupted run. In a distributed training every process makes its
+    own object and calls :meth:`update` in every step; it joins the margins of all.
+
+    Args:
+        ids (Iterable[str]): One string per training image, such as its path; repeated
+            strings share a level.
+        beta (str | float): Perturbation, as of :class:`SelfCalibratingBCE`. Defaults to
+            'HI'.
+        rule (str | dict | Rule): ``'MC'``, ``'ME'``, ``'FB'``, ``'fixed'``, or a rule
+            with its options, such as ``FB(gain=0.5)``. Defaults to 'MC'.
+        alpha (float): Level that every image starts with, in [0, 1], with
+            ``alpha * beta < 1``. Defaults to 0.
+        seed (int): Seed of the samples. Defaults to 0.
+        warmup (float): Steps before the levels begin to move, >= 0. Defaults to 0.
+        visits (float): Visits of an image between two validations, > 0: 1 if you
+            validate after each epoch, 2 after every other. Defaults to 1.
+        logger (logging.Logger, optional): Where warnings go. Defaults to None: the
+            logger 'mmaslp'.
+
+    Attributes:
+        bank (AlphaBank): The levels by image.
+        validation (Validation | None): What the last validation measured.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> from mmaslp.core import SelfCalibratingBCE
+        >>> levels = ImageLevels(['a.png', 'b.png'], rule='MC')
+        >>> criterion = SelfCalibratingBCE(levels)
+        >>> sample = levels.sample(['b.png'], step=0)
+        >>> loss = criterion(torch.zeros(1, 1, 4, 4), torch.ones(1, 4, 4), sample)
+        >>> levels.update(sample)  # after loss.backward()
+        []
+        >>> levels.observe(accuracy=0.9)  # after a validation
+    """
+
+    def __init__(
+        self,
+        ids: Iterable[str],
+        beta: str | float | Perturbation = 'HI',
+        rule: str | dict[str, Any] | Rule = 'MC',
+        alpha: float = 0.0,
+        seed: int = 0,
+        warmup: float = 0,
+        *,
+        visits: float = 1.0,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.rule = make_rule(rule)
+        self.perturbation = resolve_perturbation(beta)
+        self.beta = self.perturbation.beta
+        self.start = check_alpha(alpha, self.beta)
+        self.warmup = check_number('warmup', warmup, at_least=0)
+        self.visits = check_number('visits', visits, above=0)
+        self.seed = check_integer('seed', seed)
+        self.bank = AlphaBank(ids, self.start)
+        self.validation: Validation | None = None
+        self.watch = LabelWatch()
+        self._logger = logger or logging.getLogger('mmaslp')
+        self._steps = torch.zeros((), dtype=torch.int64)
+        self._last: Sample | None = None
+        self._heard = False
+        self._said: set[str] = set()
+        self._unobserved = 0  # images of samples since the last validation
+        warning = self.rule.instability_warning(self.beta)
+        if warning is not None:
+            self._warn(warning)
+
+    def __repr__(self) -> str:
+        return (
+            f'ImageLevels({len(self.bank)} images, beta={self.beta:g}, '
+            f'rule={self.rule}, steps={self.steps}, mean={self.alpha.mean():.4f})'
+        )
+
+    @property
+    def alpha(self) -> Tensor:
+        """Tensor: The live levels, ``(num_images,)``, float64, by hash of the id."""
+        return self.bank.alpha
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """dict[str, float]: Level of every image, made anew at each call."""
+        return dict(zip(self.bank.ids, self.alpha.tolist()))
+
+    @property
+    def steps(self) -> int:
+        """int: Step of the last sample plus 1; 0 before the first."""
+        return int(self._steps)
+
+    def sample(self, names: Sequence[str], step: int) -> Sample:
+        """Draw once per image of a batch, for all losses together.
+
+        Args:
+            names (Sequence[str]): Ids of the N images, in the order of the batch.
+            step (int): Iteration of the training, >= 0; a resumed run counts on.
+
+        Returns:
+            Sample: Give it to the losses, then to :meth:`update`.
+
+        Raises:
+            ValueError: If an id is not known, or ``step`` does not count up.
+        """
+        step = check_integer('step', step, at_least=0)
+        if step < self.steps:
+            raise ValueError(
+                f'step={step} comes after step={self.steps - 1}, but samples depend on '
+                'the step: count the iterations of the whole training, as epoch * '
+                'len(loader) + i'
+            )
+        self._check_calls()
+        hashes = image_keys(names)
+        rows = self.bank.rows(hashes)
+        if (rows < 0).any():
+            raise ValueError(
+                f'the batch holds {names[int(np.argmin(rows))]!r}, which is not an '
+                f'image of the training set: ImageLevels were given {len(self.bank)} '
+                f'ids, such as {self.bank.first_id!r}; batches must name images alike'
+            )
+        keys = iteration_keys(hashes, self.seed, step)
+        alpha = self.alpha.numpy()[rows]
+        perturbed = torch.from_numpy(image_uniform(keys) < alpha)
+        alpha = torch.from_numpy(alpha.astype(np.float32))
+        self._last = Sample(alpha, perturbed, keys, rows, self.beta, step)
+        self._steps.fill_(step + 1)
+        self._unobserved += len(rows)
+        return self._last
+
+    def update(self, sample: Sample) -> list[str]:
+        """Move the levels of the images of a batch, after the backward pass.
+
+        The levels do not move during warm-up and before the first :meth:`observe`. If
+        an image came twice, its level moves once, by the mean of its margins.
+
+        Args:
+            sample (Sample): What :meth:`sample` returned, with the margins that the
+                losses have left in it.
+
+        Returns:
+            list[str]: Ids of the images that were left out because their logits are not
+            finite; a warning names them.
+
+        Raises:
+            ValueError: If no loss has left a margin in any sample so far, or the levels
+                were updated by this sample before.
+        """
+        if sample.used:
+            raise ValueError(
+                f'the sample of step {sample.step} was given to update before: call '
+                'update once for every sample(names, step)'
+            )
+        if sample.margin is None and not self._heard:
+            raise ValueError(
+                'no loss has left its margins in the sample: pass it on, as '
+                'criterion(logits, labels, sample), before update(sample)'
+            )
+        self._heard = sample.used = True
+        moves = self.rule.learns and self.validation is not None
+        if not moves or sample.step is None or sample.step < self.warmup:
+            return []
+        rows, values = exchange_margins(*_batch(sample))
+        finite = np.isfinite(values)
+        left_out = [] if finite.all() else self._leave_out(rows[~finite])
+        rows, values = rows[finite], values[finite]
+        if len(set(rows.tolist())) < len(rows):
+            rows, inverse = np.unique(rows, return_inverse=True)
+            values = np.bincount(inverse, values) / np.bincount(inverse)
+        if len(rows):
+            self._move(rows, values)
+        return left_out
+
+    def observe(
+        self,
+        accuracy: float,
+        confidence: float | None = None,
+        median_gap: float | None = None,
+    ) -> None:
+        """Take in what a validation has measured.
+
+        Args:
+            accuracy (float): Pixel accuracy at threshold 0.5, in [0, 1].
+            confidence (float, optional): Mean confidence, max(p, 1 - p), in [0, 1];
+                ``FB`` needs it. Defaults to None.
+            median_gap (float, optional): ``median_gap`` of the histogram, in [-1, 1];
+                ``FB(gap='median')`` needs it. Defaults to None.
+
+        Raises:
+            ValueError: If a value that the rule needs is missing or out of its range,
+                or the training labels look like masks of 0 and 255. A nan is not an
+                error: the rule keeps the previous values, and a warning says so.
+        """
+        self.watch.check(at_least=10)
+        given = dict(accuracy=accuracy, confidence=confidence, median_gap=median_gap)
+        for name in filter(None, ('accuracy', self.rule.required_field)):
+            value = given[name]
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise ValueError(
+                    f'rule={self.rule.name!r} needs {name} of the validation, a number,'
+                    f' got {value!r}'
+                )
+            if not math.isfinite(value):
+                self._warn(
+                    f'the validation measured {name}={value}: the levels go on with '
+                    f'{self.validation}'
+                )
+                return
+        landmark = self.rule.next_landmark(
+            None if self.validation is None else self.validation.landmark,
+            float(accuracy),
+            self.steps <= self.warmup,
+        )
+        known = {
+            name: None if value is None or value != value else float(value)
+            for name, value in given.items()
+        }
+        self.validation = Validation(**known, landmark=landmark)  # type: ignore[arg-type]
+        self._unobserved = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and strings, loadable with ``weights_only=True``.
+
+        Returns:
+            dict: ``ids`` (uint8, UTF-8 lines), ``alpha`` (float64) and ``steps``
+            (int64), live tensors; ``seed``, ``settings``, ``validation`` (None
+            before the first) and ``version``.
+        """
+        seen = self.validation
+        return dict(
+            **self.bank.state_dict(),
+            steps=self._steps,
+            version=STATE_VERSION,
+            settings=self._settings(),
+            seed=self.seed,
+            validation=None if seen is None else asdict(seen),
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> int:
+        """Take over the levels of the images that both know, and the rest of the state.
+
+        Samples go on with the seed of the state. Warnings name changed settings, images
+        without a partner, and levels that are lowered to the limit of the strength.
+
+        Args:
+            state (dict): What :meth:`state_dict` returned.
+
+        Returns:
+            int: Number of images that were found in the state.
+
+        Raises:
+            ValueError: If the state is damaged or of another version; then nothing
+                changes.
+        """
+        if state.get('version') != STATE_VERSION or 'ids' not in state:
+            raise ValueError(
+                'the state is not one of ImageLevels, or of mmaslp 0.2: train on from '
+                'the weights, with levels that start anew'
+            )
+        try:
+            seed = check_integer('seed', state['seed'])
+            before = dict(state['settings'])
+            steps = check_integer('steps', int(state['steps']), at_least=0)
+            seen = state['validation']
+            validation = None if seen is None else Validation(**seen)
+            found = self.bank.load_state_dict(state)
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(
+                f'the state of ImageLevels is damaged ({error})'
+            ) from error
+        field = self.rule.required_field
+        enough = field is None or getattr(validation, field, None) is not None
+        self.validation = validation if enough else None
+        self._report_load(state, before, found)
+        self.seed = seed
+        self._steps.fill_(steps)
+        return found
+
+    def _settings(self) -> dict[str, Any]:
+        return dict(self.rule.settings(), beta=self.beta, alpha=self.start)
+
+    def _report_load(self, state: dict[str, Any], before: dict, found: int) -> None:
+        if state['seed'] != self.seed:
+            self._warn(
+                f'the samples go on with the seed {state["seed"]} of the state, not '
+                f'with {self.seed}; to draw anew, start a new training'
+            )
+        saved = state['alpha'].numel()
+        if found < max(len(self.bank), saved):
+            self._warn(
+                f'{found} of the {len(self.bank)} training images are among the '
+                f'{saved} of the state and keep their level; the others start anew '
+                '(images are told apart by their ids)'
+            )
+        now = self._settings()
+        changed = [
+            f'{k} {before.get(k)} -> {v}' for k, v in now.items() if before.get(k) != v
+        ]
+        if changed:
+            self._warn(f'resumed with other settings: {", ".join(changed)}')
+        limit = self.rule.max_level(self.beta)
+        beyond = int((self.alpha > limit).sum())
+        if beyond:
+            self.alpha.clamp_(max=limit)
+            self._warn(
+                f'{beyond} resumed levels would flip the expected label at beta '
+                f'{self.beta:g} and were lowered to {limit:.4g}'
+            )
+
+    def _check_calls(self) -> None:
+        """Warn, once each, of a loop that forgets ``update`` or ``observe``."""
+        if not self.rule.learns:
+            return
+        if self._last is not None and not self._last.used:
+            self._warn_once(
+                f'the sample of step {self._last.step} was not given to '
+                'update(sample): the levels of its images stay'
+            )
+        late = self.steps > self.warmup
+        if late and self._unobserved > MANY_VISITS * len(self.bank):
+            self._warn_once(
+                f'every image came {MANY_VISITS} times without observe(accuracy): the '
+                f'levels follow {self.validation}'
+            )
+
+    def _leave_out(self, rows: np.ndarray) -> list[str]:
+        ids = self.bank.ids
+        names = sorted({ids[row] for row in rows})
+        self._warn(
+            f'logits that are not finite in {len(names)} image(s) of the batch, whose '
+            f'levels stay: {", ".join(names[:3])}'
+        )
+        return names
+
+    def _move(self, rows: np.ndarray, margin: np.ndarray) -> None:
+        levels = self.alpha.numpy()
+        levels[rows] = self.rule.step(
+            torch.from_numpy(levels[rows]),
+            torch.from_numpy(margin),
+            beta=self.beta,
+            validation=self.validation,  # type: ignore[arg-type]
+            visits=self.visits,
+        ).numpy()
+
+    def _warn(self, message: str) -> None:
+        # Formatted here: MMEngine's logger drops warnings of one template as repeated.
+        self._logger.warning(f'ASLP: {message}')
+
+    def _warn_once(self, message: str) -> None:
+        kind = message.split()[0]
+        if kind not in self._said:
+            self._said.add(kind)
+            self._warn(message)
+
+
+def _batch(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and margins of a batch; empty if no loss was called in this step."""
+    if sample.rows is None or sample.margin is None:
+        return np.empty(0, np.int64), np.empty(0)
+    return sample.rows, sample.margin.double().cpu().numpy()

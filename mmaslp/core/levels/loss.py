@@ -1,0 +1,358 @@
+"""Self-calibrating binary cross entropy as a module."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..argument_checks import (
+    check_bool,
+    check_choice,
+    check_integer,
+    check_number,
+    optional,
+)
+from ..bands import border_row_values
+from .border_levels import BorderLevels
+from .counter_rng import pixel_uniform
+from .eager import run_eagerly
+from .functional import image_margin, sc_bce, sc_bce_per_image
+from .image_levels import ImageLevels
+from .inputs import fit_weight, pair_shapes, split_labels
+from .label_watch import LabelWatch
+from .perturbation import (
+    Perturbation,
+    check_alpha,
+    perturb_target,
+    resolve_perturbation,
+    truncated_normal,
+)
+from .sample import Sample, independent_sample
+
+__all__ = ['SelfCalibratingBCE']
+
+REDUCTIONS = ('none', 'mean', 'sum')
+
+
+class SelfCalibratingBCE(nn.Module):
+    r"""Binary cross entropy against labels that levels smooth or perturb.
+
+    One loss, by its arguments:
+
+    =============================================  ===================================
+    ``BorderLevels()``                             smoothing per band of distance from
+                                                   the label's border (recommended)
+    ``ImageLevels(ids)`` and its sample            the paper: ASLP
+    nothing                                        binary cross entropy
+    ``eps=0.1``                                    label smoothing
+    ``beta='HI' | 'SI' | 'M' | 'DM', alpha=0.05``  stochastic label perturbation (SLP)
+    ``beta='HI', alpha=a / 2, per_pixel=True``     DisturbLabel with noise rate a
+    =============================================  ===================================
+
+    With :class:`BorderLevels` the target is :math:`(1 - \epsilon_b) y + \epsilon_b/2`,
+    where b is the band of the pixel. Otherwise the label of an image is perturbed as a
+    whole, :math:`t = (1 - \beta) y + \beta / 2`, with a probability: that of
+    :class:`ImageLevels`, or the fixed ``alpha``, drawn by torch's global generator. The
+    loss is the mean of :math:`\mathrm{softplus}(z) - t z` over the valid pixels. Any
+    Dice loss may be added to it.
+
+    Args:
+        levels (BorderLevels | ImageLevels | Sequence[BorderLevels], optional): What
+            moves the targets. Several :class:`BorderLevels` are one for each channel.
+            Defaults to None: fixed targets.
+        beta (str | float, optional): Perturbation by name (``'HI'`` hard inversion 2,
+            ``'SI'`` soft inversion 1.5, ``'M'`` moderation 1, ``'DM'`` moderation with
+            noise per pixel) or strength in (0, 2]; without meaning for
+            :class:`BorderLevels`. Defaults to None: that of the levels, or 'HI'.
+        ignore_index (int): Label of pixels without a label. Defaults to 255.
+        reduction (str): 'none', 'mean' (over the valid pixels) or 'sum'. Defaults to
+            'mean'.
+        channels (str, optional): ``'independent'`` for C sigmoid channels, which are C
+            binary maps. Defaults to None: one map, or a two-class head.
+        alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``, without
+            ``levels``. Defaults to 0.
+        deterministic (bool): Train on the expected target instead of drawing: label
+            smoothing with eps = alpha * beta. Defaults to False.
+        eps (float, optional): Label smoothing in [0, 1): short for
+            ``deterministic=True, alpha=eps / beta``. Defaults to None.
+        per_pixel (bool): Draw for every pixel instead of every image. Defaults to
+            False.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Shape:
+        - logits: ``(N, 1, ...)``; ``(N, 2, ...)`` of a two-class head; ``(N, C, ...)``
+          of independent channels; or the shape of the labels. Half precision is
+          computed in float32.
+        - labels: ``(N, ...)`` or ``(N, 1, ...)``, for independent channels
+          ``(N, C, ...)``, of {0, 1, ignore_index}, any dtype.
+        - ``...``: ``H, W``; ``D, H, W`` for volumes, whose bands lie in the plane of a
+          slice; or, without :class:`BorderLevels`, anything else, such as points.
+        - output: scalar; with 'none' the shape of the labels.
+
+    Example:
+        >>> criterion = SelfCalibratingBCE(BorderLevels())
+        >>> loss = criterion(torch.zeros(2, 1, 4, 4), torch.ones(2, 4, 4))
+        >>> round(loss.item(), 4)
+        0.6931
+
+    Source: Liu et al., `Model Calibration in Dense Classification with Adaptive Label
+    Perturbation <https://arxiv.org/abs/2307.13539>`_; levels by band are ours.
+    """
+
+    def __init__(
+        self,
+        levels: BorderLevels | ImageLevels | Sequence[BorderLevels] | None = None,
+        beta: str | float | Perturbation | None = None,
+        ignore_index: int = 255,
+        reduction: str = 'mean',
+        channels: str | None = None,
+        alpha: float = 0.0,
+        deterministic: bool = False,
+        eps: float | None = None,
+        per_pixel: bool = False,
+    ) -> None:
+        super().__init__()
+        self.perturbation = resolve_perturbation(
+            getattr(levels, 'perturbation', 'HI') if beta is None else beta
+        )
+        if eps is not None:
+            if alpha:
+                raise ValueError('give either eps (label smoothing) or alpha, not both')
+            deterministic, alpha = True, _level_of_smoothing(eps, self.perturbation)
+        self.alpha = check_alpha(alpha, self.perturbation.beta)
+        self.deterministic = check_bool('deterministic', deterministic)
+        self.per_pixel = check_bool('per_pixel', per_pixel)
+        if deterministic and per_pixel:
+            raise ValueError(
+                'per_pixel=True draws and deterministic=True does not: set one of them'
+            )
+        self.reduction = check_choice('reduction', reduction, REDUCTIONS)
+        self.ignore_index = check_integer('ignore_index', ignore_index)
+        self.channels = optional(
+            check_choice, 'channels', channels, choices=('independent',)
+        )
+        self.sample: Sample | None = None
+        self._watch = LabelWatch()
+        self.levels = tuple(levels) if isinstance(levels, list) else levels
+        self._check_levels()
+
+    def extra_repr(self) -> str:
+        """Show the levels, or the perturbation, in ``print(model)``."""
+        if self.levels is not None:
+            return f'{self.levels!r}, ignore_index={self.ignore_index}'
+        return (
+            f'perturbation={self.perturbation.name}, beta={self.perturbation.beta:g}, '
+            f'alpha={self.alpha:g}, deterministic={self.deterministic}, '
+            f'per_pixel={self.per_pixel}, ignore_index={self.ignore_index}'
+        )
+
+    @property
+    def watch(self) -> LabelWatch:
+        """LabelWatch: What has been seen of the labels, shared with the levels."""
+        first = self.levels[0] if isinstance(self.levels, tuple) else self.levels
+        return self._watch if first is None else first.watch
+
+    # The checks read values and the sample holds Python objects, so torch.compile
+    # cannot trace this call. It skips the call instead of failing.
+    @run_eagerly
+    def forward(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        sample: Sample | None = None,
+        weight: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the loss and leave the margins in the sample.
+
+        Args:
+            logits (Tensor): See above.
+            labels (Tensor): See above.
+            sample (Sample, optional): The sample of this batch, with
+                :class:`ImageLevels`. Defaults to None: the one that a callback has
+                left in :attr:`sample`.
+            weight (Tensor, optional): Factor of the loss of every pixel; broadcasts
+                with the labels. The mean still divides by the number of valid pixels.
+                Defaults to None.
+
+        Returns:
+            Tensor: See above. Ignored pixels give 0; a batch with only such pixels
+            gives 0.
+
+        Raises:
+            ValueError: If shapes do not fit, a label has another value, the labels look
+                like masks of 0 and 255, or the sample is missing or of another batch.
+        """
+        sample = self.sample if sample is None else sample
+        if sample is None and isinstance(self.levels, ImageLevels):
+            raise ValueError(
+                'ImageLevels need the sample of the batch: criterion(logits, labels, '
+                'levels.sample(names, step)); for a validation loss use '
+                'SelfCalibratingBCE()'
+            )
+        independent = self.channels is not None
+        logits, labels = pair_shapes(logits, labels, independent)
+        if self.by_band and labels.dim() < 3 + independent:
+            raise ValueError(
+                'BorderLevels need labels with two image axes, (N, H, W), (N, C, H, W) '
+                f'or (N, C, D, H, W), got {tuple(labels.shape)}: use ImageLevels'
+            )
+        labels, valid = split_labels(labels, self.ignore_index, self.watch)
+        per_image = weight is None and self.reduction != 'none'
+        loss, margin = self.losses(logits, labels, valid, sample, per_image)
+        if sample is not None and margin is not None:
+            sample.record(margin)
+        if weight is not None:
+            loss = loss * fit_weight(weight, loss, valid)
+        if self.reduction == 'none':
+            return loss
+        loss = loss.sum()
+        if self.reduction == 'sum':
+            return loss
+        count = labels.numel() if valid is None else valid.sum()
+        return loss / torch.as_tensor(count).clamp_min(1)
+
+    @property
+    def by_band(self) -> bool:
+        """bool: Whether the targets are smoothed by band."""
+        return self.levels is not None and not isinstance(self.levels, ImageLevels)
+
+    def losses(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        valid: Tensor | None,
+        sample: Sample | None,
+        per_image: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Losses and margins of inputs that are already checked.
+
+        Args:
+            logits (Tensor): ``(N, ...)``.
+            labels (Tensor): 0 or 1, any dtype, same shape; points ``(N, P)`` take the
+                mean level of :class:`BorderLevels`.
+            valid (Tensor, optional): Bool, same shape; None if every pixel is valid.
+            sample (Sample, optional): The sample of this batch; None draws here.
+            per_image (bool): Whether to sum over the pixels of each image (with
+                :class:`BorderLevels`: of each slice), in one pass over them.
+
+        Returns:
+            tuple[Tensor, Tensor | None]: Loss, per image or of the shape of the labels,
+            and the margins of the images, ``(N,)``, detached; None by band.
+
+        Raises:
+            ValueError: If the sample is for another batch or another strength.
+        """
+        if self.by_band:
+            return self._smoothed(logits, labels, valid, per_image), None
+        if sample is None:
+            sample = independent_sample(self.alpha, len(logits))
+        self._check_sample(sample, len(logits))
+        strength, noise = self._perturb(sample, labels)
+        if per_image:
+            return sc_bce_per_image(logits, labels, strength, valid, noise)
+        target = perturb_target(labels, _like_pixels(strength, labels), noise)
+        return sc_bce(logits, target, valid), image_margin(logits, labels, valid)
+
+    def _smoothed(
+        self, logits: Tensor, labels: Tensor, valid: Tensor | None, per_image: bool
+    ) -> Tensor:
+        """Loss against the expected target of each band."""
+        shape, rows = labels.shape, 1
+        eps = self._eps_of_maps(shape)
+        if labels.dim() >= 3:
+            logits, labels, valid = (
+                None if each is None else each.reshape(-1, *shape[-2:])
+                for each in (logits, labels, valid)
+            )
+        if labels.dim() < 3:  # points of a host's head
+            eps = eps.new_full(shape[:1], self.levels.mean_level).to(labels.device)
+        elif eps.any():
+            eps = eps.to(labels.device, non_blocking=True)
+            eps, rows = border_row_values(labels, eps, valid)
+        else:
+            eps = torch.zeros(len(labels), device=labels.device)
+        if per_image:
+            return sc_bce_per_image(logits, labels, eps, valid, None, rows)[0]
+        eps = eps.repeat_interleave(rows, 1)[:, : labels.shape[1]] if rows > 1 else eps
+        target = perturb_target(labels, _like_pixels(eps, labels))
+        return sc_bce(logits, target, valid).view(shape)
+
+    def _eps_of_maps(self, shape: torch.Size) -> Tensor:
+        """Smoothing of the bands of each map of a batch, ``(B,)`` or ``(M, B)``."""
+        if isinstance(self.levels, BorderLevels):
+            return self.levels.levels.float()
+        if len(shape) < 4 or shape[1] != len(self.levels):
+            raise ValueError(
+                f'there are {len(self.levels)} BorderLevels, one per channel, but the '
+                f'labels have the shape {tuple(shape)}'
+            )
+        eps = torch.stack([each.levels.float() for each in self.levels])
+        return eps.repeat_interleave(shape[2:-2].numel(), 0).repeat(shape[0], 1)
+
+    def _check_levels(self) -> None:
+        """Refuse levels of another kind, and what does not go with them."""
+        levels = self.levels
+        if isinstance(levels, tuple):
+            good = levels and all(isinstance(each, BorderLevels) for each in levels)
+        else:
+            good = levels is None or isinstance(levels, (BorderLevels, ImageLevels))
+        if not good:
+            raise ValueError(
+                'levels must be BorderLevels, ImageLevels or a list of BorderLevels, '
+                f'got {levels!r}'
+            )
+        if self.by_band and (self.alpha or self.deterministic or self.per_pixel):
+            raise ValueError(
+                'BorderLevels give the smoothing of every band: leave alpha, eps, '
+                'deterministic and per_pixel out'
+            )
+
+    def _check_sample(self, sample: Sample, num_images: int) -> None:
+        if len(sample) != num_images:
+            raise ValueError(
+                f'the sample is for a batch of {len(sample)} images but the loss is '
+                f'called with {num_images}: use another loss in heads that split, drop '
+                'or mix images'
+            )
+        beta = self.perturbation.beta
+        if sample.beta is not None and sample.beta != beta:
+            raise ValueError(
+                f'the sample is for the strength beta={sample.beta:g} but the loss has '
+                f'beta={beta:g}: give ImageLevels and every loss the same beta'
+            )
+
+    def _perturb(self, sample: Sample, labels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Strength, ``(N,)`` or per pixel, and noise or None."""
+        beta, bound = self.perturbation.beta, self.perturbation.noise
+        shape, device = labels.shape[1:], labels.device
+        if self.deterministic:
+            return beta * sample.alpha.to(device, non_blocking=True), None
+        if self.per_pixel:
+            level = _like_pixels(sample.alpha.to(device, non_blocking=True), labels)
+            # The negated keys are a stream apart from that of the noise below.
+            uniform = pixel_uniform(~sample.keys, shape, device)
+            chosen = (0.5 * (uniform + 1) < level).float()
+        else:
+            chosen = sample.perturbed.float().to(device, non_blocking=True)
+        if not bound or not (self.per_pixel or sample.perturbed.any()):
+            return chosen * beta, None
+        noise = truncated_normal(pixel_uniform(sample.keys, shape, device), bound)
+        return chosen * beta, noise * _like_pixels(chosen, labels)
+
+
+def _like_pixels(values: Tensor, labels: Tensor) -> Tensor:
+    """Values per image, ``(N,)``, so that they broadcast with the labels."""
+    missing = labels.dim() - values.dim()
+    return values.view(*values.shape, *[1] * missing)
+
+
+def _level_of_smoothing(eps: float, perturbation: Perturbation) -> float:
+    eps = check_number('eps', eps, at_least=0, below=1)
+    if eps > perturbation.beta:
+        raise ValueError(
+            f'eps = {eps!r} is more than beta = {perturbation.beta:g}, '
+            'which gives a smoothing of at most that: leave beta out'
+        )
+    return eps / perturbation.beta

@@ -1,0 +1,141 @@
+"""The label perturbations and the limits of their strength and level."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..argument_checks import check_number
+
+__all__ = [
+    'PERTURBATIONS',
+    'Perturbation',
+    'check_alpha',
+    'check_beta',
+    'max_alpha',
+    'perturb_target',
+    'resolve_perturbation',
+    'truncated_normal',
+]
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """A named way of perturbing a label.
+
+    Attributes:
+        name (str): Short name, as in the paper; ``'custom'`` for a plain number.
+        beta (float): Strength in (0, 2]; 2 inverts the label, 1 makes it 0.5.
+        noise (float): Half width of the truncated-normal noise that is added to the
+            perturbed label of every pixel, >= 0; 0 for none.
+
+    Raises:
+        ValueError: If ``beta`` or ``noise`` is out of its range.
+    """
+
+    name: str
+    beta: float
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_beta(self.beta)
+        check_number('noise', self.noise, at_least=0)
+
+
+def check_beta(beta: float) -> float:
+    """Return ``beta`` as a float; refuse what is not a number in (0, 2]."""
+    hint = (
+        " (the paper's strength: 2 inverts the label, 1 makes it 0.5; the released "
+        "code's --beta is half of it)"
+    )
+    return check_number('beta', beta, above=0, at_most=2, hint=hint)
+
+
+PERTURBATIONS = {
+    'HI': Perturbation('HI', 2.0),  # hard inversion
+    'SI': Perturbation('SI', 1.5),  # soft inversion
+    'M': Perturbation('M', 1.0),  # moderation
+    'DM': Perturbation('DM', 1.0, noise=0.25),  # dynamic moderation
+}
+
+
+def resolve_perturbation(beta: str | float | Perturbation) -> Perturbation:
+    """Look up a perturbation by name, or make one from a strength in (0, 2]."""
+    if isinstance(beta, Perturbation):
+        return beta
+    if isinstance(beta, str):
+        if beta not in PERTURBATIONS:
+            raise ValueError(
+                f'beta={beta!r} is not a known perturbation: use one of '
+                f'{", ".join(PERTURBATIONS)} or a number in (0, 2]'
+            )
+        return PERTURBATIONS[beta]
+    return Perturbation('custom', check_beta(beta))
+
+
+def max_alpha(beta: float) -> float:
+    """Largest level at which the expected label keeps its side.
+
+    ``min(1, 1/beta - 0.01)``: the expected confidence ``1 - alpha * beta / 2`` of the
+    target stays above 0.5.
+    """
+    return min(1.0, 1.0 / beta - 0.01)
+
+
+def check_alpha(alpha: float, beta: float, name: str = 'alpha') -> float:
+    """Return ``alpha`` as a float; refuse levels that flip the expected label."""
+    value = check_number(name, alpha, at_least=0, at_most=1)
+    if value * beta >= 1.0:
+        raise ValueError(
+            f'{name}={value:g} with beta={beta:g} would flip the expected label '
+            f'({name} * beta must stay below 1): use {name} <= {max_alpha(beta):.4g} '
+            'or a smaller beta'
+        )
+    return value
+
+
+def perturb_target(
+    target: Tensor, beta: float | Tensor, noise: Tensor | None = None
+) -> Tensor:
+    r"""Perturb binary targets.
+
+    .. math:: p(y, \beta) = (1 - \beta) y + \beta / 2 + \text{noise}
+
+    Args:
+        target (Tensor): Labels in {0, 1} (soft ones in [0, 1] are allowed), shape
+            ``(N, ...)``, any dtype.
+        beta (float | Tensor): Strength in (0, 2]. A tensor must broadcast with
+            ``target`` and may hold 0 where the target is to stay as it is.
+        noise (Tensor, optional): Offset of the same shape as ``target``. Defaults to
+            None.
+
+    Returns:
+        Tensor: Perturbed targets, float, same shape as ``target``.
+
+    Raises:
+        ValueError: If ``beta`` is a number outside (0, 2].
+
+    Source: Liu et al., `Model Calibration in Dense Classification with Adaptive Label
+    Perturbation <https://arxiv.org/abs/2307.13539>`_, section 3.
+
+    Example:
+        >>> perturb_target(torch.tensor([0., 1.]), 2.0)
+        tensor([1., 0.])
+    """
+    if not isinstance(beta, Tensor):
+        beta = check_beta(beta)
+    if not target.is_floating_point():
+        target = target.to(torch.get_default_dtype())
+    perturbed = (1.0 - beta) * target + 0.5 * beta
+    return perturbed if noise is None else perturbed + noise
+
+
+def truncated_normal(uniform: Tensor, bound: float) -> Tensor:
+    """Map numbers in (-1, 1) to a standard normal truncated to [-bound, bound].
+
+    By the inverse of the distribution function.
+    """
+    scale = math.erf(bound / math.sqrt(2.0))
+    noise = torch.erfinv(uniform * scale) * math.sqrt(2.0)
+    return noise.clamp_(-bound, bound)

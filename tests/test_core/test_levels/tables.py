@@ -1,0 +1,39 @@
+"""Tables of a validation whose figures a test writes down."""
+
+import math
+
+import torch
+
+from mmaslp.core.bands import BORDER_EDGES
+
+SHARES = [0.02, 0.07, 0.15, 0.2, 0.56]
+
+
+class Table:
+    """What BorderLevels read of a BandTable."""
+
+    edges = BORDER_EDGES
+    ignored = 0
+    one_class = False
+    count = 100
+
+    def __init__(self, gaps, **figures):
+        self.figures = dict(
+            gaps=list(gaps),
+            shares=SHARES,
+            accuracies=[math.nan] * 5,
+            iou=0.7,
+            iou_se=0.01,
+            acc=0.9,
+            acc_se=0.01,
+            recall=0.8,
+            num_images=20,
+        )
+        self.figures.update(figures)
+        self.sums = torch.zeros(2, 5, 3, dtype=torch.int64)
+
+    def merge(self, other):
+        raise NotImplementedError
+
+    def compute(self):
+        return self.figures

@@ -1,0 +1,130 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.core.levels import AlphaBank
+from mmaslp.core.levels.counter_rng import image_keys
+
+IDS = [f'train/{i:03d}.jpg' for i in range(50)]
+
+
+def test_rows_find_every_image_and_no_other():
+    bank = AlphaBank(IDS)
+    rows = bank.rows(image_keys([*IDS, 'other.jpg', '']))
+    assert sorted(rows[:50]) == list(range(50))
+    assert rows[50:].tolist() == [-1, -1]
+    assert [bank.ids[r] for r in rows[:50]] == IDS
+
+
+def test_repeated_ids_share_a_row():
+    assert len(AlphaBank([*IDS, *IDS])) == 50
+
+
+def test_state_survives_weights_only_loading():
+    bank = AlphaBank([*IDS, 'ümläut/图.png'])
+    bank.alpha.uniform_(0, 0.4)
+    buffer = io.BytesIO()
+    torch.save(bank.state_dict(), buffer)
+    buffer.seek(0)
+    other = AlphaBank(bank.ids)
+    found = other.load_state_dict(torch.load(buffer, weights_only=True))
+    assert found == 51
+    assert torch.equal(other.alpha, bank.alpha)
+
+
+class OnDevice(torch.Tensor):
+    """A tensor that, as on a GPU, has no numpy() before cpu()."""
+
+    def numpy(self):
+        raise TypeError('cannot convert a device tensor to numpy')
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_state_that_arrives_on_the_device_of_the_run():
+    bank = AlphaBank(IDS)
+    bank.alpha.uniform_(0, 0.4)
+    state = {k: v.as_subclass(OnDevice) for k, v in bank.state_dict().items()}
+    other = AlphaBank(IDS)
+    assert other.load_state_dict(state) == 50
+    assert torch.equal(other.alpha, bank.alpha)
+
+
+@pytest.mark.gpu
+def test_state_on_a_gpu():
+    bank = AlphaBank(IDS, level=0.2)
+    state = {k: v.cuda() for k, v in bank.state_dict().items()}
+    other = AlphaBank(IDS)
+    assert other.load_state_dict(state) == 50 and (other.alpha == 0.2).all()
+
+
+def test_names_that_are_not_utf8():
+    name = b'caf\xe9.png'.decode(errors='surrogateescape')
+    bank = AlphaBank([name, 'b.png'])
+    assert sorted(bank.ids) == sorted([name, 'b.png'])
+    assert AlphaBank([name]).load_state_dict(bank.state_dict()) == 1
+
+
+def test_loading_into_another_set_keeps_what_matches():
+    bank = AlphaBank(IDS[:40])
+    bank.alpha.copy_(torch.linspace(0.1, 0.4, 40))
+    other = AlphaBank(IDS[30:], level=0.05)
+    assert other.load_state_dict(bank.state_dict()) == 10
+    level = dict(zip(bank.ids, bank.alpha.tolist()))
+    for name, alpha in zip(other.ids, other.alpha.tolist()):
+        assert alpha == level.get(name, 0.05)
+
+
+def test_state_is_live():
+    bank = AlphaBank(IDS)
+    state = bank.state_dict()
+    bank.alpha[3] = 0.25
+    assert state['alpha'][3] == 0.25
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda s: s.pop('alpha'),
+        lambda s: s.pop('ids'),
+        lambda s: s.update(alpha=s['alpha'][:-1]),
+        lambda s: s.update(alpha=s['alpha'] - 1),
+        lambda s: s.update(alpha=s['alpha'] * float('nan')),
+        lambda s: s.update(alpha=s['alpha'] + 1e6),
+        lambda s: s.update(ids=torch.full((10,), 65, dtype=torch.uint8)),
+        lambda s: s.update(ids='text'),
+    ],
+)
+def test_damaged_state_is_refused_and_changes_nothing(damage):
+    bank = AlphaBank(IDS, level=0.1)
+    state = dict(bank.state_dict())
+    state['alpha'] = state['alpha'].clone()
+    damage(state)
+    with pytest.raises(ValueError, match='damaged levels'):
+        bank.load_state_dict(state)
+    assert (bank.alpha == 0.1).all()
+
+
+def test_ids_of_an_iterator_with_odd_names():
+    names = [*IDS, *IDS[:20], 'ä' * 30, '', '\udcff.png']
+    bank = AlphaBank(iter(names), level=0.1)
+    assert sorted(bank.ids) == sorted({*names}) and len(bank) == 53
+    assert (np.diff(image_keys(bank.ids).astype(object)) > 0).all()
+
+
+def test_bad_ids():
+    with pytest.raises(ValueError, match='no image'):
+        AlphaBank([])
+    with pytest.raises(ValueError, match='line break'):
+        AlphaBank(['a\nb'])
+
+
+def test_hash_collision_is_an_error(monkeypatch):
+    monkeypatch.setattr(
+        'mmaslp.core.levels.bank.line_keys', lambda ids: np.zeros(len(ids), np.uint64)
+    )
+    with pytest.raises(ValueError, match='same 64-bit hash'):
+        AlphaBank(['a', 'b'])

@@ -1,0 +1,70 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.core.levels.exchange import exchange_margins
+
+SCRIPT = """
+import sys
+import torch
+import torch.distributed as dist
+from mmaslp.core import ImageLevels
+
+rank, world, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+torch.set_num_threads(1)
+if world > 1:
+    dist.init_process_group(
+        'gloo', init_method=f'file://{out}.group', rank=rank, world_size=world
+    )
+ids = [f'{i}.png' for i in range(7)]
+levels = ImageLevels(ids, rule='FB', alpha=0.2)
+for step in range(6):
+    names = [ids[(step + k) % 7] for k in range(3)]
+    values = torch.arange(1.0, 4.0) + step
+    if world > 1:  # batches of different length
+        own = slice(0, 2) if rank == 0 else slice(2, 3)
+        names, values = names[own], values[own]
+    sample = levels.sample(names, step)
+    sample.record(values)
+    levels.update(sample)
+    levels.observe(accuracy=0.9, confidence=0.95 - 0.02 * step)
+torch.save(levels.alpha, f'{out}.{rank}')
+if world > 1:
+    dist.destroy_process_group()
+"""
+
+
+def levels(tmp_path, name, world):
+    out = tmp_path / name
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'GLOO_SOCKET_IFNAME': 'lo'}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, '-c', SCRIPT, str(rank), str(world), str(out)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(world)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert not any(process.returncode for process in processes), errors
+    return [torch.load(f'{out}.{rank}', weights_only=True) for rank in range(world)]
+
+
+def test_without_processes_nothing_is_exchanged():
+    rows, margin = np.array([3, 1]), np.array([0.5, 2.0])
+    same = exchange_margins(rows, margin)
+    assert same[0] is rows and same[1] is margin
+
+
+@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason='needs gloo')
+def test_two_processes_have_the_levels_of_one(tmp_path):
+    (one,) = levels(tmp_path, 'one', 1)
+    ranks = levels(tmp_path, 'two', 2)
+    assert torch.equal(ranks[0], ranks[1])
+    torch.testing.assert_close(ranks[0], one, atol=1e-12, rtol=0)
+    assert (one != 0.2).all()

@@ -1,0 +1,351 @@
+import io
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.core import (
+    FB,
+    MC,
+    ME,
+    ImageLevels,
+    SelfCalibratingBCE,
+    Validation,
+    update_alpha,
+)
+
+IDS = [f'images/{i}.png' for i in range(6)]
+
+
+def margins(sample, values):
+    """Leave margins in a sample, as a loss does."""
+    sample.record(torch.tensor(values))
+    return sample
+
+
+def learner(**options):
+    return ImageLevels(IDS, **{'rule': MC(eta=0.01, lam=10.0), 'alpha': 0.1, **options})
+
+
+def stepped(levels, names, values, step=None):
+    step = levels.steps if step is None else step
+    return levels.update(margins(levels.sample(names, step), values))
+
+
+def test_levels_move_by_the_rule():
+    levels = learner()
+    levels.observe(0.9)
+    stepped(levels, IDS[1:3], [2.0, -1.0])
+    expected = update_alpha(
+        torch.tensor([0.1, 0.1], dtype=torch.float64),
+        torch.tensor([2.0, -1.0]),
+        accuracy=0.9,
+        beta=2.0,
+        eta=0.01,
+        lam=10.0,
+    )
+    levels = levels.levels
+    assert [levels[i] for i in IDS[1:3]] == pytest.approx(expected.tolist())
+    assert all(levels[i] == 0.1 for i in (IDS[0], *IDS[3:]))
+
+
+def test_default_is_the_paper_without_levels():
+    levels = ImageLevels(IDS)
+    assert levels.rule == MC() and set(levels.levels.values()) == {0.0}
+
+
+def test_feedback_shares_a_step_by_margin():
+    levels = ImageLevels(IDS, rule='FB')
+    levels.observe(accuracy=0.9, confidence=0.95)
+    stepped(levels, IDS[:2], [1.0, 3.0])
+    # k / (1 + k) * 2 / beta * 0.05, shared out 1 : 3 about the mean
+    found = [levels.levels[i] for i in IDS[:2]]
+    assert found == pytest.approx([0.0125, 0.0375])
+
+
+def test_nothing_moves_in_warm_up_or_before_a_validation():
+    levels = learner(warmup=5)
+    stepped(levels, IDS[:2], [1.0, 1.0], step=3)
+    levels.observe(0.9)
+    stepped(levels, IDS[:2], [1.0, 1.0], step=4)
+    assert set(levels.levels.values()) == {0.1}
+    stepped(levels, IDS[:2], [1.0, 1.0], step=5)
+    assert levels.levels[IDS[0]] != 0.1
+
+
+def test_samples_depend_on_seed_step_and_image_alone():
+    one, other = (
+        learner(alpha=0.4),
+        ImageLevels(reversed(IDS * 2), alpha=0.4, rule='fixed'),
+    )
+    backwards = learner(alpha=0.4)
+    drawn = [one.sample(IDS, step).perturbed for step in range(200)]
+    for step, each in enumerate(drawn):
+        assert torch.equal(each, other.sample(IDS, step).perturbed)
+        flipped = backwards.sample(IDS[::-1], step).perturbed
+        assert torch.equal(each, flipped.flip(0))
+    share = torch.stack(drawn).float().mean(0)
+    assert share.tolist() == pytest.approx([0.4] * 6, abs=0.12)
+    reseeded = learner(alpha=0.4, seed=1)
+    again = [reseeded.sample(IDS, step).perturbed for step in range(9)]
+    assert not all(torch.equal(a, b) for a, b in zip(drawn, again))
+
+
+def test_an_image_that_comes_twice_moves_once_by_its_mean_margin():
+    twice, once = learner(), learner()
+    for levels in (twice, once):
+        levels.observe(0.99)
+    stepped(twice, [IDS[0], IDS[1], IDS[0]], [1.0, 5.0, 3.0])
+    stepped(once, IDS[:2], [2.0, 5.0])
+    assert twice.levels == pytest.approx(once.levels)
+
+
+def test_images_that_are_not_finite_are_left_out_and_named(caplog):
+    levels = learner()
+    levels.observe(0.99)
+    with caplog.at_level(logging.WARNING, logger='mmaslp'):
+        left_out = stepped(levels, IDS[:3], [1.0, float('nan'), float('inf')])
+    assert left_out == IDS[1:3]
+    assert f'not finite in 2 image(s) of the batch, whose levels stay: {IDS[1]}' in (
+        caplog.text
+    )
+    assert levels.levels[IDS[0]] != 0.1
+    assert [levels.levels[i] for i in IDS[1:3]] == [0.1, 0.1]
+    assert stepped(levels, IDS[:3], [1.0, 1.0, 1.0]) == []
+
+
+def test_a_loss_that_was_not_given_the_sample():
+    with pytest.raises(ValueError, match=r'as criterion\(logits, labels, sample\)'):
+        learner().update(learner().sample(IDS[:1], 0))
+
+
+def test_ids_that_are_not_known_or_no_strings():
+    levels = learner()
+    with pytest.raises(ValueError, match=r"'elsewhere\.png', which is not an image"):
+        levels.sample([IDS[0], 'elsewhere.png'], 0)
+    with pytest.raises(ValueError, match='ids must be strings'):
+        levels.sample([3], 0)
+    with pytest.raises(ValueError, match='ids must be strings'):
+        ImageLevels([1, 2])
+    with pytest.raises(ValueError, match='ids is empty'):
+        ImageLevels([])
+
+
+@pytest.mark.parametrize('step', [-1, 1.5, '3', None, True])
+def test_bad_steps(step):
+    with pytest.raises(ValueError, match='step must be'):
+        learner().sample(IDS[:1], step)
+
+
+@pytest.mark.parametrize(
+    ('options', 'match'),
+    [
+        (dict(rule='FBX'), 'rule must be one of MC, ME, FB, fixed'),
+        (dict(beta=2.5), r'beta must be a number in \(0, 2\]'),
+        (dict(alpha=0.5), 'would flip the expected label'),
+        (dict(alpha=-0.1), 'alpha must be a number'),
+        (dict(seed=1.5), 'seed must be an integer'),
+        (dict(warmup=-1), 'warmup must be a number of at least 0'),
+        (dict(visits=0), 'visits must be a number above 0'),
+    ],
+)
+def test_bad_options(options, match):
+    with pytest.raises(ValueError, match=match):
+        learner(**options)
+
+
+@pytest.mark.parametrize(
+    ('rule', 'figures', 'match'),
+    [
+        ('FB', dict(accuracy=0.9), 'needs confidence of the validation'),
+        (FB(gap='median'), dict(accuracy=0.9, confidence=0.9), 'needs median_gap'),
+        ('MC', dict(accuracy=None), 'needs accuracy'),
+        ('MC', dict(accuracy='0.9'), 'needs accuracy of the validation, a number'),
+        ('MC', dict(accuracy=90.0), r'accuracy must be .*a fraction'),
+        ('FB', dict(accuracy=0.9, confidence=95.0), r'confidence must be .*a fraction'),
+    ],
+)
+def test_figures_that_are_missing_or_out_of_range(rule, figures, match):
+    with pytest.raises(ValueError, match=match):
+        learner(rule=rule).observe(**figures)
+
+
+def test_an_undefined_figure_leaves_those_of_before(caplog):
+    levels = learner()
+    levels.observe(0.9)
+    levels.observe(float('nan'))
+    levels.observe(float('inf'))
+    assert levels.validation == Validation(0.9)
+    assert 'the validation measured accuracy=nan: the levels go on with' in caplog.text
+
+
+def test_landmark_of_me_is_kept_over_validations():
+    levels = learner(rule=ME(landmark='warmup'), warmup=3)
+    for step, (accuracy, landmark) in enumerate([(0.8, 0.8), (0.9, 0.9), (0.7, 0.9)]):
+        stepped(levels, IDS[:1], [1.0], step=2 * step)
+        levels.observe(accuracy)
+        assert levels.validation.landmark == landmark
+
+
+def test_an_unstable_rule_is_said_at_once(caplog):
+    learner(rule=MC(solver='explicit'))
+    assert 'is not stable at lam 2000' in caplog.text
+
+
+def run(levels, steps, network=0.0):
+    """Train a scalar 'network'; what it does depends on the samples and the levels."""
+    criterion = SelfCalibratingBCE(levels)
+    labels = torch.ones(3, 2, 2)
+    weight = torch.tensor(network, requires_grad=True)
+    for step in steps:
+        names = [IDS[(step + k) % 6] for k in range(3)]
+        sample = levels.sample(names, step)
+        logits = weight * torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1).expand(3, 2, 2)
+        criterion(logits, labels, sample).backward()
+        with torch.no_grad():
+            weight -= 0.5 * weight.grad
+        weight.grad = None
+        levels.update(sample)
+        if step % 3 == 2:
+            confidence = torch.sigmoid(2 * weight.detach().abs()).item()
+            levels.observe(accuracy=0.7, confidence=confidence)
+    return weight.item()
+
+
+@pytest.mark.parametrize('rule', ['FB', 'MC', ME(landmark='best')])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(rule):
+    whole = ImageLevels(IDS, rule=rule, seed=3, warmup=4)
+    end = run(whole, range(30))
+    first = ImageLevels(IDS, rule=rule, seed=3, warmup=4)
+    middle = run(first, range(17))
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second = ImageLevels(IDS, rule=rule, warmup=4)  # the seed comes from the state
+    assert second.load_state_dict(torch.load(file, weights_only=True)) == 6
+    assert run(second, range(17, 30), middle) == end
+    assert second.levels == whole.levels
+    ours, theirs = second.state_dict(), whole.state_dict()
+    assert all(torch.equal(ours.pop(k), theirs.pop(k)) for k in ('alpha', 'ids'))
+    assert ours == theirs
+
+
+def test_state_of_other_images(caplog):
+    levels = learner()
+    levels.observe(0.9)
+    stepped(levels, IDS[:2], [1.0, 2.0])
+    other = ImageLevels([*IDS[:2], 'new.png'], rule=MC(eta=0.01, lam=10.0), alpha=0.1)
+    assert other.load_state_dict(levels.state_dict()) == 2
+    assert other.levels['new.png'] == 0.1
+    assert other.levels[IDS[1]] == levels.levels[IDS[1]]
+    assert '2 of the 3 training images are among the 6 of the state' in caplog.text
+
+
+def test_settings_that_changed_and_levels_that_are_too_high_now(caplog):
+    levels = ImageLevels(IDS, beta='M', rule='fixed', alpha=0.9)
+    other = ImageLevels(IDS, beta='HI', rule='fixed', alpha=0.1)
+    other.load_state_dict(levels.state_dict())
+    assert set(other.levels.values()) == {0.49}
+    assert 'beta 1.0 -> 2.0' in caplog.text and 'alpha 0.9 -> 0.1' in caplog.text
+    assert '6 resumed levels would flip the expected label' in caplog.text
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda s: s.update(alpha=s['alpha'][:3]),
+        lambda s: s.update(alpha=s['alpha'] * float('nan')),
+        lambda s: s.pop('ids'),
+        lambda s: s.pop('seed'),
+        lambda s: s.update(version=1),
+        lambda s: s.update(settings=None),
+        lambda s: s.update(validation=dict(accuracy=3.0)),
+        lambda s: s.update(seed='0'),
+    ],
+)
+def test_a_damaged_state_changes_nothing(damage):
+    source = learner()
+    source.observe(0.5)
+    stepped(source, IDS[:2], [9.0, 9.0])
+    state = dict(source.state_dict())
+    damage(state)
+    levels = learner(seed=7)
+    with pytest.raises(ValueError, match='the state'):
+        levels.load_state_dict(state)
+    assert set(levels.levels.values()) == {0.1}
+    assert levels.seed == 7 and levels.validation is None
+
+
+def test_the_levels_of_a_state_are_live():
+    levels = learner()
+    state = levels.state_dict()
+    levels.observe(0.99)
+    stepped(levels, IDS, [1.0] * 6)
+    assert torch.equal(state['alpha'], levels.alpha)
+    assert sorted(levels.levels) == IDS
+    assert np.isfinite(list(levels.levels.values())).all()
+    assert repr(levels).startswith('ImageLevels(6 images, beta=2, rule=MC(')
+
+
+def test_a_state_of_another_rule_waits_for_a_validation():
+    levels = learner()
+    levels.observe(0.9)
+    other = ImageLevels(IDS, rule='FB', alpha=0.1)
+    other.load_state_dict(levels.state_dict())
+    assert other.validation is None
+    assert stepped(other, IDS[:2], [1.0, 2.0]) == []
+
+
+def test_steps_of_numpy():
+    one = learner(alpha=0.4).sample(IDS, np.int64(3))
+    assert torch.equal(one.perturbed, learner(alpha=0.4).sample(IDS, 3).perturbed)
+
+
+def test_an_update_twice_or_with_the_last_sample():
+    levels = learner()
+    sample = margins(levels.sample(IDS[:2], 0), [1.0, 1.0])
+    levels.update(sample)
+    levels.sample(IDS[:2], 1)
+    with pytest.raises(ValueError, match='step 0 was given to update before'):
+        levels.update(sample)
+
+
+@pytest.mark.parametrize('step', [3, 2])
+def test_a_step_that_does_not_count_up(step):
+    levels = learner()
+    levels.sample(IDS[:1], 3)
+    with pytest.raises(ValueError, match=f'step={step} comes after step=3'):
+        levels.sample(IDS[:1], step)
+    resumed = learner()
+    resumed.load_state_dict(levels.state_dict())
+    with pytest.raises(ValueError, match='comes after step=3'):
+        resumed.sample(IDS[:1], step)
+
+
+def test_a_forgotten_update_or_observe_is_said_once(caplog):
+    levels = learner()
+    for step in range(200):
+        sample = margins(levels.sample(IDS[:1], step), [1.0])
+        if step > 100:
+            levels.update(sample)
+    assert caplog.text.count('step 0 was not given to update(sample)') == 1
+    assert caplog.text.count('without observe(accuracy)') == 1
+
+
+def test_a_loop_that_forgets_nothing_is_told_nothing(caplog):
+    levels = learner(warmup=3)
+    for step in range(200):
+        levels.update(margins(levels.sample(IDS[:1], step), [1.0]))
+        if step % 6 == 5:
+            levels.observe(0.9)
+    fixed = learner(rule='fixed')
+    for step in range(200):
+        fixed.sample(IDS[:1], step)
+    assert not caplog.text
+
+
+def test_a_state_of_version_0_2():
+    state = dict(learner().state_dict(), version=2, profile=None)
+    with pytest.raises(ValueError, match=r'or of mmaslp 0\.2: train on from'):
+        learner().load_state_dict(state)

@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from mmaslp.core.levels.inputs import at_least_float32, binary_logits, split_labels
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'wide'),
+    [
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ],
+)
+def test_half_precision_becomes_float32(dtype, wide):
+    assert at_least_float32(torch.zeros(1, dtype=dtype)).dtype == wide
+
+
+def test_logits_of_one_and_of_two_channels():
+    scores = torch.randn(3, 2, 4, 5)
+    assert torch.equal(binary_logits(scores[:, :1]), scores[:, 0])
+    assert torch.equal(binary_logits(scores), scores[:, 1] - scores[:, 0])
+    points = torch.randn(3, 1, 7)
+    assert binary_logits(points).shape == (3, 7)
+
+
+@pytest.mark.parametrize('shape', [(2, 3, 4, 4), (2, 4), (2, 0, 4, 4)])
+def test_scores_of_other_heads(shape):
+    with pytest.raises(ValueError, match='the loss is for binary heads'):
+        binary_logits(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    'dtype',
+    [
+        torch.bool,
+        torch.uint8,
+        torch.int32,
+        torch.int64,
+        torch.float16,
+        torch.bfloat16,
+        torch.float32,
+        torch.float64,
+    ],
+)
+def test_labels_without_ignored_pixels(dtype):
+    labels = torch.tensor([[0, 1], [1, 1]]).to(dtype)
+    values, valid = split_labels(labels, 255)
+    assert values.tolist() == [[0.0, 1.0], [1.0, 1.0]] and valid is None
+    assert values.dtype == (torch.uint8 if dtype == torch.bool else dtype)
+
+
+@pytest.mark.parametrize('ignore_index', [255, -1, 2, 0])
+def test_ignored_pixels(ignore_index):
+    labels = torch.tensor([1, ignore_index, 1])
+    values, valid = split_labels(labels, ignore_index)
+    assert values.tolist() == [1.0, 0.0, 1.0]
+    assert valid.tolist() == [True, False, True]
+    assert labels.tolist() == [1, ignore_index, 1]
+
+
+def test_the_labels_of_the_caller_stay():
+    labels = torch.tensor([1.0, 255.0])
+    split_labels(labels, 255)
+    assert labels.tolist() == [1.0, 255.0]
+
+
+@pytest.mark.parametrize('labels', [[0, 2], [0.5, 1.0], [-1, 1], [0, 255, 254]])
+def test_other_values(labels):
+    with pytest.raises(ValueError, match='only 0, 1 and ignore_index=255 are allowed'):
+        split_labels(torch.tensor(labels), 255)

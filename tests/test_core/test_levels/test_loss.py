@@ -1,0 +1,350 @@
+import doctest
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmaslp.core import BorderLevels, ImageLevels, SelfCalibratingBCE
+from mmaslp.core.bands import border_bands
+from mmaslp.core.levels import loss as loss_module
+
+LABELS = torch.tensor([[[0, 1], [1, 1]], [[1, 0], [0, 255]]])
+LOGITS = torch.tensor([[[-2.0, 1.0], [0.5, -1.0]], [[3.0, 0.2], [-0.7, 9.0]]])
+IDS = ['a.png', 'b.png']
+
+
+def all_perturbed(beta):
+    """A sample that perturbs every image: of levels that are high."""
+    strength = SelfCalibratingBCE(beta=beta).perturbation.beta
+    level = min(0.99 / strength, 1.0)
+    levels = ImageLevels(IDS, beta=beta, rule='fixed', alpha=level)
+    samples = (levels.sample(IDS, step) for step in range(1000))
+    return next(sample for sample in samples if bool(sample.perturbed.all()))
+
+
+def bce(logits, target, valid):
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
+    return loss * valid
+
+
+def test_example():
+    assert doctest.testmod(loss_module).failed == 0
+
+
+@pytest.mark.parametrize('shape', ['plain', 'channel', 'two channels', 'label channel'])
+def test_shapes_give_the_same_mean_over_valid_pixels(shape):
+    logits, labels = LOGITS, LABELS
+    if shape != 'plain':
+        logits = logits.unsqueeze(1)
+    if shape == 'two channels':
+        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    if shape == 'label channel':
+        labels = labels.unsqueeze(1)
+    valid = (LABELS != 255).float()
+    expected = bce(LOGITS, (LABELS == 1).float(), valid).sum() / 7
+    found = SelfCalibratingBCE()(logits, labels)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize('beta', ['HI', 'SI', 'M', 0.3])
+def test_perturbed_images_have_the_perturbed_target(beta):
+    sample = all_perturbed(beta)
+    criterion = SelfCalibratingBCE(beta=beta)
+    strength = criterion.perturbation.beta
+    valid = (LABELS != 255).float()
+    target = (1 - strength) * (LABELS == 1).float() + strength / 2
+    expected = bce(LOGITS, target, valid).sum() / 7
+    torch.testing.assert_close(criterion(LOGITS, LABELS, sample), expected)
+    signed = (2 * (LABELS == 1).float() - 1) * LOGITS * valid
+    margin = signed.flatten(1).sum(1) / valid.flatten(1).sum(1)
+    torch.testing.assert_close(sample.margin, margin)
+
+
+def test_dynamic_moderation_adds_noise_that_depends_on_the_sample_alone():
+    sample = all_perturbed('DM')
+    plain = SelfCalibratingBCE(beta='M', reduction='none')(
+        LOGITS, LABELS, all_perturbed('M')
+    )
+    criterion = SelfCalibratingBCE(beta='DM', reduction='none')
+    noisy, again = criterion(LOGITS, LABELS, sample), criterion(LOGITS, LABELS, sample)
+    assert torch.equal(noisy, again)
+    # loss(t + n) - loss(t) = -n z, with |n| <= 0.25
+    noise = (plain - noisy) / LOGITS
+    assert noise[1, 1, 1] == 0  # ignored
+    assert 0 < noise.abs().max() <= 0.25 + 1e-6 and noise.flatten()[:7].std() > 0.01
+
+
+def test_reductions_and_weights():
+    valid = (LABELS != 255).float()
+    plain = bce(LOGITS, (LABELS == 1).float(), valid)
+    weight = torch.tensor([2.0, 0.5]).view(2, 1, 1)
+    for reduction, expected in (
+        ('none', plain * weight),
+        ('sum', (plain * weight).sum()),
+        ('mean', (plain * weight).sum() / 7),
+    ):
+        criterion = SelfCalibratingBCE(reduction=reduction)
+        found = criterion(LOGITS, LABELS, weight=weight)
+        torch.testing.assert_close(found, expected)
+
+
+def test_gradient_is_that_of_the_sum_over_pixels():
+    sample = all_perturbed('SI')
+    grads = []
+    for weight in (None, torch.ones(2, 2, 2)):  # one pass, and pixel by pixel
+        logits = LOGITS.clone().requires_grad_()
+        SelfCalibratingBCE(beta='SI')(logits, LABELS, sample, weight).backward()
+        grads.append(logits.grad)
+    torch.testing.assert_close(*grads)
+    assert grads[0][1, 1, 1] == 0
+
+
+def test_only_ignored_pixels_give_zero():
+    logits = LOGITS.clone().requires_grad_()
+    loss = SelfCalibratingBCE()(logits, torch.full_like(LABELS, 255))
+    loss.backward()
+    assert loss.item() == 0 and not logits.grad.any()
+
+
+def test_half_precision_is_computed_in_float32():
+    loss = SelfCalibratingBCE()(LOGITS.bfloat16(), LABELS)
+    assert loss.dtype == torch.float32
+
+
+def test_smoothing_is_the_expected_target():
+    target = 0.9 * (LABELS == 1).float() + 0.05
+    valid = (LABELS != 255).float()
+    expected = bce(LOGITS, target, valid).sum() / 7
+    torch.testing.assert_close(SelfCalibratingBCE(eps=0.1)(LOGITS, LABELS), expected)
+
+
+@pytest.mark.parametrize(
+    ('options', 'match'),
+    [
+        (dict(beta=3), r'beta must be a number in \(0, 2\]'),
+        (dict(beta='XX'), 'not a known perturbation'),
+        (dict(alpha=0.5), 'would flip the expected label'),
+        (dict(eps=0.1, alpha=0.1), 'either eps .* or alpha'),
+        (dict(eps=1.0), r'eps must be a number in \[0, 1\)'),
+        (dict(beta=0.5, eps=0.6), 'is more than beta'),
+        (dict(alpha=0.1, deterministic=True, per_pixel=True), 'set one of them'),
+        (dict(reduction='average'), 'reduction must be one of none, mean, sum'),
+    ],
+)
+def test_bad_options(options, match):
+    with pytest.raises(ValueError, match=match):
+        SelfCalibratingBCE(**options)
+
+
+def test_samples_of_another_batch_or_strength():
+    sample = all_perturbed('HI')
+    with pytest.raises(ValueError, match='a batch of 2 images but the loss is called'):
+        SelfCalibratingBCE()(LOGITS[:1], LABELS[:1], sample)
+    with pytest.raises(
+        ValueError, match='give ImageLevels and every loss the same beta'
+    ):
+        SelfCalibratingBCE(beta='M')(LOGITS, LABELS, sample)
+
+
+@pytest.mark.parametrize('labels', [LABELS[:, :1], LABELS.flatten(1), LABELS[:1]])
+def test_labels_that_do_not_fit(labels):
+    with pytest.raises(ValueError, match='do not fit logits of shape'):
+        SelfCalibratingBCE()(LOGITS.unsqueeze(1), labels)
+
+
+def test_a_channel_of_labels_per_class_is_refused():
+    logits = torch.stack([torch.zeros_like(LOGITS), LOGITS], dim=1)
+    one_hot = torch.stack([LABELS != 1, LABELS == 1], dim=1)
+    with pytest.raises(ValueError, match='may be a two-class head or two binary maps'):
+        SelfCalibratingBCE()(logits, one_hot)
+
+
+def half_planes(size=64):
+    labels = torch.zeros(2, size, size)
+    labels[0, :, size // 2 :] = 1
+    labels[1, size // 4 :] = 1
+    return labels
+
+
+LEVELS = torch.tensor([0.8, 0.6, 0.4, 0.2, 0.0], dtype=torch.float64)
+
+
+def border_levels(levels=LEVELS):
+    made = BorderLevels()
+    made.levels.copy_(levels)
+    return made
+
+
+def logits_like(labels, seed=0):
+    return torch.randn(labels.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def smoothed(labels, valid=None, levels=LEVELS):
+    eps = levels.float()[border_bands(labels == 1, valid).long()]
+    return (1 - eps) * (labels == 1).float() + eps / 2
+
+
+@pytest.mark.parametrize('size', [64, 150])  # a cell of one pixel, and of two
+def test_expected_targets_by_band(size):
+    labels = half_planes(size)
+    logits = logits_like(labels).requires_grad_()
+    expected = F.binary_cross_entropy_with_logits(logits, smoothed(labels))
+    criterion = SelfCalibratingBCE(border_levels())
+    loss = criterion(logits, labels)
+    torch.testing.assert_close(loss, expected)
+    grads = [torch.autograd.grad(each, logits)[0] for each in (loss, expected)]
+    torch.testing.assert_close(*grads)
+    none = SelfCalibratingBCE(border_levels(), reduction='none')(logits, labels)
+    assert none.shape == labels.shape
+    torch.testing.assert_close(none.mean(), expected)
+    weighted = criterion(logits, labels, weight=torch.ones(()))
+    torch.testing.assert_close(weighted, expected)
+
+
+def test_levels_of_0_are_plain_bce_and_moved_levels_are_seen():
+    labels, levels = half_planes(), BorderLevels()
+    logits, criterion = logits_like(labels), SelfCalibratingBCE(levels)
+    assert criterion(logits, labels) == SelfCalibratingBCE()(logits, labels)
+    levels.levels.copy_(LEVELS)
+    assert criterion(logits, labels) != SelfCalibratingBCE()(logits, labels)
+    assert not criterion.state_dict()  # a model stays loadable without mmaslp
+    assert 'levels=[0.8000' in repr(criterion)
+
+
+def test_two_class_heads_by_band():
+    labels = half_planes()
+    logits = torch.stack([logits_like(labels), logits_like(labels, 1)], 1)
+    criterion = SelfCalibratingBCE(border_levels())
+    expected = criterion(logits[:, 1] - logits[:, 0], labels)
+    torch.testing.assert_close(criterion(logits, labels), expected)
+
+
+def channels_of(labels, number):
+    return torch.stack([labels.roll(3 * k, -1) for k in range(number)], 1)
+
+
+@pytest.mark.parametrize('number', [2, 3])
+@pytest.mark.parametrize('depth', [None, 4])
+@pytest.mark.parametrize('several', [False, True])
+def test_channels_and_slices_are_those_of_a_loop(number, depth, several):
+    labels = half_planes()
+    labels[0, :3] = 255
+    if depth:
+        labels = torch.stack([labels.roll(5 * d, -2) for d in range(depth)], 1)
+    labels = channels_of(labels, number)
+    logits = logits_like(labels)
+    levels = [border_levels(LEVELS / (k + 1 if several else 1)) for k in range(number)]
+    shared = levels if several else levels[0]
+    found = SelfCalibratingBCE(shared, channels='independent')(logits, labels)
+    losses = []
+    for k, own in enumerate(levels):
+        of_channel = zip(logits[:, k].split(1, 1), labels[:, k].split(1, 1))
+        maps = of_channel if depth else [(logits[:, k], labels[:, k])]
+        sums = SelfCalibratingBCE(own, reduction='sum')
+        losses += [sums(*each) for each in maps]
+    expected = sum(losses) / (labels != 255).sum()
+    torch.testing.assert_close(found, expected)
+
+
+def test_volumes_have_their_bands_in_the_plane_of_a_slice():
+    slices = half_planes()
+    volume = torch.stack([slices, slices.flip(-1), 1 - slices], 1)  # (N, D, H, W)
+    logits, criterion = logits_like(volume), SelfCalibratingBCE(border_levels())
+    expected = sum(criterion(logits[:, d], volume[:, d]) for d in range(3)) / 3
+    torch.testing.assert_close(criterion(logits.unsqueeze(1), volume), expected)
+    assert criterion(logits.unsqueeze(1), volume.unsqueeze(1)) == criterion(
+        logits.unsqueeze(1), volume
+    )
+
+
+def test_image_levels_take_channels_too():
+    labels = channels_of(half_planes(), 2)
+    levels = ImageLevels(IDS, rule='fixed', alpha=0.4)
+    sample = levels.sample(IDS, 0)
+    criterion = SelfCalibratingBCE(levels, channels='independent')
+    logits = logits_like(labels)
+    criterion(logits, labels, sample)
+    expected = ((2 * labels - 1) * logits).flatten(1).mean(1)
+    torch.testing.assert_close(sample.margin, expected)
+
+
+@pytest.mark.parametrize(
+    ('levels', 'logits', 'labels', 'match'),
+    [
+        (border_levels(), (2, 1, 7), (2, 7), 'need labels with two image axes'),
+        ([border_levels()] * 3, (2, 2, 8, 8), (2, 2, 8, 8), '3 BorderLevels, one per'),
+        (None, (2, 3, 8, 8), (2, 8, 8), 'cls_score must be'),
+        (ImageLevels(IDS), (2, 8, 8), (2, 8, 8), 'need the sample of the batch'),
+    ],
+)
+def test_what_is_not_supported_is_one_clear_error(levels, logits, labels, match):
+    several = isinstance(levels, list)
+    criterion = SelfCalibratingBCE(levels, channels='independent' if several else None)
+    with pytest.raises(ValueError, match=match):
+        criterion(torch.zeros(logits), torch.zeros(labels))
+
+
+@pytest.mark.parametrize(
+    ('levels', 'options', 'match'),
+    [
+        (BorderLevels(), dict(alpha=0.1), 'leave alpha, eps'),
+        (BorderLevels(), dict(eps=0.1), 'leave alpha, eps'),
+        (BorderLevels(), dict(per_pixel=True), 'leave alpha, eps'),
+        ('border', {}, 'levels must be BorderLevels, ImageLevels or a list'),
+        ([], {}, 'levels must be BorderLevels'),
+        ([ImageLevels(IDS)], {}, 'levels must be BorderLevels'),
+        (None, dict(channels=3), 'channels must be one of independent'),
+    ],
+)
+def test_levels_that_do_not_go_with_the_rest(levels, options, match):
+    with pytest.raises(ValueError, match=match):
+        SelfCalibratingBCE(levels, **options)
+
+
+def test_the_perturbation_is_that_of_the_levels():
+    criterion = SelfCalibratingBCE(ImageLevels(IDS, beta='DM'))
+    assert criterion.perturbation.name == 'DM'
+
+
+def test_points_of_a_host_take_the_mean_level():
+    criterion = SelfCalibratingBCE(border_levels())
+    logits, labels = torch.ones(2, 7), torch.ones(2, 7)
+    loss, _ = criterion.losses(logits, labels, None, None, per_image=True)
+    expected = F.binary_cross_entropy_with_logits(
+        logits, torch.full((2, 7), 0.8), reduction='none'
+    )
+    torch.testing.assert_close(loss, expected.sum(1))
+
+
+def test_ignored_pixels_make_no_border():
+    labels = half_planes()
+    labels[:, 30:] = 255
+    levels = torch.tensor([0.8, 0.8, 0.8, 0.8, 0.0], dtype=torch.float64)
+    criterion = SelfCalibratingBCE(border_levels(levels), reduction='none')
+    logits = torch.ones(labels.shape)
+    valid = labels != 255
+    expected = bce(logits, smoothed(labels, valid, levels), valid.float())
+    torch.testing.assert_close(criterion(logits, labels), expected)
+
+
+def test_weights_with_a_channel_axis_and_weights_of_ignored_pixels():
+    criterion = SelfCalibratingBCE()
+    weight = torch.rand(2, 2, 2, generator=torch.Generator().manual_seed(0))
+    expected = criterion(LOGITS, LABELS, weight=weight)
+    odd = torch.where(LABELS == 255, float('nan'), weight)
+    for given in (weight.unsqueeze(1), odd, odd.unsqueeze(1)):
+        torch.testing.assert_close(criterion(LOGITS, LABELS, weight=given), expected)
+    with pytest.raises(ValueError, match=r'weight of shape .* does not fit the labels'):
+        criterion(LOGITS, LABELS, weight=torch.ones(3, 2, 2))
+
+
+def test_a_channel_that_both_keep_changes_nothing():
+    labels = half_planes()
+    logits, criterion = logits_like(labels), SelfCalibratingBCE(border_levels())
+    one = criterion(logits, labels)
+    assert one == criterion(logits.unsqueeze(1), labels.unsqueeze(1))
+    plain = SelfCalibratingBCE()
+    points = plain(torch.ones(2, 1, 7), torch.ones(2, 1, 7))
+    assert points == plain(torch.ones(2, 1, 7), torch.ones(2, 7))
+    none = SelfCalibratingBCE(reduction='none')
+    assert none(logits.unsqueeze(1), labels.unsqueeze(1)).shape == labels.shape

@@ -1,0 +1,78 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.core import PERTURBATIONS, max_alpha, perturb_target, resolve_perturbation
+from mmaslp.core.levels.perturbation import check_alpha, truncated_normal
+from tests.properties import given, st
+
+BETAS = st.floats(0.01, 2.0)
+
+
+@pytest.mark.parametrize(
+    ('name', 'beta', 'target'),
+    [('HI', 2, [1, 0]), ('SI', 1.5, [0.75, 0.25]), ('M', 1, [0.5, 0.5])],
+)
+def test_named_perturbations(name, beta, target):
+    assert resolve_perturbation(name).beta == beta
+    labels = torch.tensor([0, 1])
+    assert perturb_target(labels, beta).tolist() == target
+
+
+def test_only_dynamic_moderation_has_noise():
+    assert {n for n, p in PERTURBATIONS.items() if p.noise} == {'DM'}
+    noise = torch.tensor([0.1, -0.2])
+    perturbed = perturb_target(torch.tensor([0.0, 1.0]), 1.0, noise)
+    torch.testing.assert_close(perturbed, torch.tensor([0.6, 0.3]))
+
+
+@given(BETAS)
+def test_perturbation_is_symmetric_between_classes(beta):
+    low, high = perturb_target(torch.tensor([0.0, 1.0], dtype=torch.float64), beta)
+    assert low + high == pytest.approx(1.0)
+
+
+@given(BETAS, st.floats(0, 1))
+def test_expectation_is_label_smoothing(beta, share):
+    alpha = share * max_alpha(beta)
+    y = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    expected = (1 - alpha) * y + alpha * perturb_target(y, beta)
+    eps = alpha * beta
+    torch.testing.assert_close(expected, (1 - eps) * y + eps / 2)
+    assert expected[1] > 0.5 > expected[0]
+
+
+@pytest.mark.parametrize('beta', [0, -1, 2.1, math.nan, math.inf, None, [1]])
+def test_beta_out_of_range(beta):
+    with pytest.raises(ValueError, match=r'beta must be a number in \(0, 2\]'):
+        perturb_target(torch.zeros(2), beta)
+    with pytest.raises(ValueError, match='beta'):
+        resolve_perturbation(beta)
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match='HI, SI, M, DM'):
+        resolve_perturbation('hard')
+
+
+@pytest.mark.parametrize(('alpha', 'beta'), [(0.5, 2), (0.7, 1.5), (1.0, 1.0)])
+def test_alpha_that_flips_the_label(alpha, beta):
+    with pytest.raises(ValueError, match='would flip the expected label'):
+        check_alpha(alpha, beta)
+    assert check_alpha(max_alpha(beta), beta) == max_alpha(beta)
+
+
+@pytest.mark.parametrize('alpha', [-0.1, 1.1, math.nan, 'x'])
+def test_alpha_that_is_no_probability(alpha):
+    with pytest.raises(ValueError, match=r'a number in \[0, 1\]'):
+        check_alpha(alpha, 1.0)
+
+
+def test_truncated_normal_has_the_right_distribution():
+    stats = pytest.importorskip('scipy.stats')
+    grid = (np.arange(10_000) + 0.5) / 10_000
+    noise = truncated_normal(torch.from_numpy(2 * grid - 1), 0.25)
+    expected = stats.truncnorm(-0.25, 0.25).ppf(grid)
+    np.testing.assert_allclose(noise.numpy(), expected, atol=1e-12)

@@ -1,0 +1,82 @@
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from mmaslp.core import FB, MC, ME, RULES, Fixed, Rule, Validation, make_rule
+
+ACCURATE = Validation(accuracy=0.9, confidence=0.95)
+
+
+def test_rules_by_name_dictionary_and_object():
+    assert make_rule('FB', gain=0.5) == FB(gain=0.5)
+    assert make_rule(dict(type='MC', eta=0.1), lam=3.0) == MC(eta=0.1, lam=3.0)
+    rule = ME(landmark=0.9)
+    assert make_rule(rule) is rule
+    assert make_rule('fixed') == Fixed()
+
+
+@pytest.mark.parametrize(
+    ('rule', 'options', 'match'),
+    [
+        ('FBX', {}, "rule must be one of MC, ME, FB, fixed, got 'FBX'"),
+        (7, {}, 'rule must be one of MC, ME, FB, fixed, got 7'),
+        (dict(gain=1.0), {}, 'rule must be one of .* got None'),
+        ('FB', dict(eta=0.1), "'FB' has no option 'eta': it takes gain, gap, solver"),
+        ('fixed', dict(eta=0.1), "'fixed' has no option 'eta': it takes none"),
+        (FB(), dict(gain=2.0), 'rule is an object already: give gain to it'),
+    ],
+)
+def test_rules_that_cannot_be_made(rule, options, match):
+    with pytest.raises(ValueError, match=match):
+        make_rule(rule, **options)
+
+
+def test_a_rule_of_ones_own_is_one_class_and_one_line(monkeypatch):
+    @dataclass(frozen=True)
+    class Halve(Rule):
+        name = 'halve'
+        share: float = 0.5
+
+        def _step(self, alpha, margin, beta, validation, visits):
+            return alpha * self.share
+
+    monkeypatch.setitem(RULES, 'halve', Halve)
+    rule = make_rule('halve', share=0.25)
+    alpha = torch.tensor([0.4])
+    moved = rule.step(alpha, torch.ones(1), beta=2.0, validation=ACCURATE)
+    assert moved.tolist() == pytest.approx([0.1]) and moved.dtype == torch.float32
+    assert rule.settings() == {'rule': 'halve', 'share': 0.25}
+
+
+@pytest.mark.parametrize('rule', [MC(), ME(landmark=0.9), FB(), Fixed()])
+def test_settings_make_the_rule_again(rule):
+    settings = rule.settings()
+    assert make_rule(settings.pop('rule'), **settings) == rule
+
+
+@pytest.mark.parametrize(
+    ('values', 'match'),
+    [
+        (dict(accuracy=95.0), r'accuracy must be .*a fraction'),
+        (dict(accuracy=float('nan')), r'accuracy must be .*a fraction'),
+        (dict(accuracy=0.9, confidence=1.9), r'confidence must be .*a fraction'),
+        (dict(accuracy=0.9, landmark=-1.0), r'landmark must be .*a fraction'),
+        (
+            dict(accuracy=0.9, median_gap=1.5),
+            r'median_gap must be a number in \[-1, 1\]',
+        ),
+        (dict(accuracy=0.9, median_gap=float('nan')), 'median_gap must be a number in'),
+    ],
+)
+def test_measured_figures_out_of_range(values, match):
+    with pytest.raises(ValueError, match=match):
+        Validation(**values)
+
+
+@pytest.mark.parametrize('visits', [0.0, -1.0, float('nan')])
+def test_visits_out_of_range(visits):
+    with pytest.raises(ValueError, match='visits must be a number above 0'):
+        FB().step(
+            torch.ones(1), torch.ones(1), beta=2.0, validation=ACCURATE, visits=visits
+        )

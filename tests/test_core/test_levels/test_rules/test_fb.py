@@ -1,0 +1,144 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.core import FB, Validation, max_alpha
+from tests.properties import given, settings, st
+
+
+def feedback(alpha, margin, above, visits=1.0, median_gap=None, **options):
+    measured = Validation(0.9, confidence=0.9 + above, median_gap=median_gap)
+    return FB(**{'gain': 0.5, **options}).step(
+        torch.tensor(alpha, dtype=torch.float64),
+        torch.tensor(margin, dtype=torch.float64),
+        beta=2.0,
+        validation=measured,
+        visits=visits,
+    )
+
+
+def test_feedback_by_hand():
+    # k = 0.5, g = 0.04: the mean rises by k * g * 2 / beta = 0.02, by margin 1 : 3.
+    stepped = feedback([0.1, 0.1, 0.1], [1.0, 3.0, -5.0], 0.04, solver='explicit')
+    assert stepped.tolist() == pytest.approx([0.115, 0.145, 0.1])
+    # g = -0.04: the mean falls by 0.02, in proportion to the levels, 1 : 3.
+    stepped = feedback([0.1, 0.3, 0.0], [1.0, 1.0, 9.0], -0.04, solver='explicit')
+    assert stepped.tolist() == pytest.approx([0.085, 0.255, 0.0])
+    # Implicit: k / (1 + k); four visits between validations share the step.
+    stepped = feedback([0.1, 0.1], [2.0, 2.0], 0.06, visits=4.0)
+    assert stepped.tolist() == pytest.approx([0.105, 0.105])
+
+
+def test_the_median_gap_takes_the_place_of_the_mean_one():
+    levels, margin = [0.1, 0.2], [1.0, 3.0]
+    for gap in (0.04, -0.04, 0.0):
+        expected = pytest.approx(feedback(levels, margin, gap).tolist())
+        moved = feedback(levels, margin, 0.5 - 0.9, gap='median', median_gap=gap)
+        assert moved.tolist() == expected
+
+
+def test_feedback_rests_where_the_gap_is_zero():
+    assert feedback([0.1, 0.2], [1.0, 5.0], 0.0).tolist() == [0.1, 0.2]
+    assert feedback([0.0, 0.0], [1.0, 5.0], -0.1).tolist() == [0.0, 0.0]
+    assert feedback([0.1, 0.1], [-1.0, -5.0], 0.1).tolist() == [0.1, 0.1]
+
+
+@given(
+    gain=st.floats(0.05, 10.0),
+    lag=st.floats(0.0, 0.95),
+    start=st.floats(0.0, 0.3),
+    beta=st.floats(0.2, 2.0),
+)
+@settings(deadline=None, max_examples=60)
+def test_implicit_feedback_converges_whatever_gain_and_first_order_lag(
+    gain, lag, start, beta
+):
+    """A network of accuracy 0.9 whose confidence follows its target with a lag."""
+    margin = torch.ones(4, dtype=torch.float64)
+    alpha = torch.full((4,), start * max_alpha(beta), dtype=torch.float64)
+    natural = 0.97  # confidence without perturbation
+    confidence = natural
+    for _ in range(6000):
+        target = natural - beta / 2 * alpha.mean().item()
+        confidence = lag * confidence + (1 - lag) * target
+        if max(abs(confidence - 0.9), abs(target - 0.9)) < 1e-4:
+            break
+        measured = Validation(accuracy=0.9, confidence=confidence)
+        alpha = FB(gain=gain).step(alpha, margin, beta=beta, validation=measured)
+    assert confidence == pytest.approx(0.9, abs=1e-3)
+    assert alpha.min() >= 0 and alpha.max() <= max_alpha(beta)
+
+
+@pytest.mark.parametrize('lag', [0.0, 0.5, 0.9])
+def test_fluctuation_that_the_docs_state(lag):
+    """Levels under a validation that measures the gap with noise, far from 0."""
+    step, spread = 0.5, 1e-3
+    linalg = pytest.importorskip('scipy.linalg')
+    noise = torch.randn(40000, generator=torch.Generator().manual_seed(0)) * spread
+    alpha, confidence, levels = torch.tensor([0.2], dtype=torch.float64), 0.9, []
+    margin, rule = torch.ones_like(alpha), FB(gap='median')
+    for error in noise.double().tolist():
+        measured = Validation(accuracy=0.5, median_gap=confidence - 0.9 + error)
+        before = alpha.item()
+        alpha = rule.step(alpha, margin, beta=2.0, validation=measured)
+        confidence = lag * confidence + (1 - lag) * (1.1 - before)
+        levels.append(before)
+    found = torch.tensor(levels).std().item() / spread
+    # Stationary covariance of the linear loop, P = F P F' + k^2 e e'.
+    loop = np.array([[lag, lag - 1], [step, 1.0]])
+    drive = np.array([[0, 0], [0, step**2]])
+    expected = np.sqrt(linalg.solve_discrete_lyapunov(loop, drive)[1, 1])
+    assert found == pytest.approx(expected, rel=0.05)
+    stated = {0.0: 0.77, 0.5: 0.92, 0.9: 1.69}[lag]
+    assert expected == pytest.approx(stated, abs=0.006)
+    if not lag:
+        formula = math.sqrt(step * (1 + step) / ((1 - step) * (2 + step)))
+        assert expected == pytest.approx(formula)
+
+
+@pytest.mark.parametrize('beta', [0.5, 2.0])
+@pytest.mark.parametrize(('factor', 'grows'), [(0.98, False), (1.02, True)])
+def test_limit_of_the_explicit_solver(beta, factor, grows):
+    """A deviation from the level of rest grows above it and dies away below."""
+    rest = 0.1 / beta
+    rule = FB(gain=factor, gap='median', solver='explicit')
+    before, level, deviations = 1.1 * rest, 1.1 * rest, []
+    for _ in range(400):
+        gap = beta / 2 * (rest - before)  # of a network one validation late
+        before = level
+        level = rule.step(
+            torch.tensor([level], dtype=torch.float64),
+            torch.ones(1, dtype=torch.float64),
+            beta=beta,
+            validation=Validation(accuracy=0.95, median_gap=gap),
+        ).item()
+        deviations.append(abs(level - rest))
+    assert (max(deviations[-20:]) > max(deviations[:20])) == grows
+    assert bool(rule.instability_warning(beta)) == grows
+    assert not FB(gain=9.0).instability_warning(beta)
+
+
+@pytest.mark.parametrize(
+    ('options', 'match'),
+    [
+        (dict(gain=0.0), 'gain must be a number above 0'),
+        (dict(gain='1'), 'gain must be a number above 0'),
+        (dict(gap='mode'), 'gap must be one of mean, median'),
+        (dict(solver='released'), 'solver must be one of implicit, explicit'),
+    ],
+)
+def test_bad_options(options, match):
+    with pytest.raises(ValueError, match=match):
+        FB(**options)
+
+
+@pytest.mark.parametrize(
+    ('gap', 'match'), [('mean', 'needs confidence'), ('median', 'needs median_gap')]
+)
+def test_what_is_not_measured_is_asked_for(gap, match):
+    rule = FB(gap=gap)
+    assert rule.required_field == match.split()[1]
+    with pytest.raises(ValueError, match=f"rule='FB' {match}"):
+        rule.step(torch.ones(1), torch.ones(1), beta=2.0, validation=Validation(0.9))
