@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmaslp.hosts.mmseg.segmentor import find_segmentor, replaced
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 
 from mmaslp.core.levels.inputs import binary_logits
 from mmaslp.hosts.mmseg.runs import build_runner, name_run
-from mmaslp.hosts.mmseg.segmentor import find_segmentor, replaced
 
 __all__ = ['LocalTemperature', 'LocalTemperatureHook', 'fit_lts', 'fit_pixels']
 

@@ -47,3 +47,18 @@ class Folders:
             mask = np.asarray(Image.open(self.gt / f'{path.stem}.png')) > 127
             histogram.update(read_prob_map(path), mask)
         return histogram
+
+
+def write_set(root, number, size=24, seed=0):
+    """Folders of over-confident maps, and of masks of one object each."""
+    rng = np.random.default_rng(seed)
+    maps, masks = root / 'maps', root / 'masks'
+    for folder in (maps, masks):
+        folder.mkdir(parents=True)
+    for k in range(number):
+        rows, columns = np.indices((size, size)) - rng.uniform(6, size - 6, (2, 1, 1))
+        logit = 3 - 0.6 * np.hypot(rows, columns) + rng.normal(0, 0.3, (size, size))
+        label = rng.random((size, size)) < 1 / (1 + np.exp(-logit))
+        write_prob_map(maps / f'{k:03d}.png', 1 / (1 + np.exp(-2.5 * logit)))
+        save(masks / f'{k:03d}.png', label.astype(np.uint8) * 255)
+    return maps, masks

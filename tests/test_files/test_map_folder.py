@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from mmaslp.core.measure import BandTable, CalibrationHistogram
-from mmaslp.files.map_folder import evaluate_maps, pair_files, read_images
+from mmaslp.files.map_evaluation import evaluate_maps, read_images
+from mmaslp.files.map_folder import pair_files
 from mmaslp.files.prob_maps import read_prob_map, write_prob_map
 
 

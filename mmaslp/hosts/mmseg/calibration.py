@@ -90,7 +90,6 @@ def tables_of_checkpoint(
         watch_weights(runner, cfg.load_from, strict=True)
         loader = runner.test_loop.dataloader
         runner.load_or_resume()
-        runner.call_hook('after_load_checkpoint', checkpoint={})
         return collect_tables(
             runner.model,
             loader,

@@ -1,0 +1,118 @@
+"""Two commands, from a folder of maps to calibrated maps."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmaslp.commands import run_command
+from mmaslp.core.calibrators import Calibrator
+from mmaslp.files.prob_maps import read_prob_map
+from tests.map_folders import write_set
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp('maps')
+    val, test = write_set(root / 'val', 40), write_set(root / 'test', 15, seed=1)
+    assert run_command('fit', [*map(str, val), '--out', str(root / 'cal.json')]) == 0
+    return root, val, test
+
+
+def errors(capsys):
+    return capsys.readouterr().err.splitlines()[0]
+
+
+def test_calibrated_maps_are_better_and_keep_their_masks(folders, tmp_path, capsys):
+    root, _, (maps, masks) = folders
+    out, cal = tmp_path / 'out', root / 'cal.json'
+    args = [str(cal), str(maps), '--out', str(out)]
+    assert run_command('apply', [*args, '--masks', 'keep']) == 0
+    assert f'15 masks in {out}_masks' in capsys.readouterr().out
+    for path in maps.iterdir():
+        decided = read_prob_map(path) > 0.5
+        assert np.array_equal(read_prob_map(out / path.name) > 0.5, decided)
+        mask = np.asarray(Image.open(tmp_path / 'out_masks' / path.name)) > 0
+        assert np.array_equal(mask, decided)
+    files = []
+    for folder in (maps, out):
+        files.append(tmp_path / f'{folder.parent.name}{folder.name}.json')
+        args = [str(folder), str(masks), '--json', str(files[-1]), '--resamples', '0']
+        assert run_command('eval-maps', args) == 0
+    raw, calibrated = (json.loads(file.read_text()) for file in files)
+    assert calibrated['acc'] == raw['acc']
+    assert calibrated['ece'] < 0.3 * raw['ece']
+    assert calibrated['ece_band'] < 0.4 * raw['ece_band']
+    assert calibrated['nll'] < 0.8 * raw['nll']
+
+
+def test_two_processes_write_the_same(folders, tmp_path):
+    root, (maps, masks), (test_maps, _) = folders
+    cal = tmp_path / 'cal.json'
+    args = [str(maps), str(masks), '--out', str(cal), '--workers', '2']
+    assert run_command('fit', args) == 0
+    assert cal.read_bytes() == (root / 'cal.json').read_bytes()
+    for workers in '12':
+        args = [str(cal), str(test_maps), '--out', str(tmp_path / workers)]
+        assert run_command('apply', [*args, '--workers', workers]) == 0
+    for path in (tmp_path / '1').iterdir():
+        assert path.read_bytes() == (tmp_path / '2' / path.name).read_bytes()
+
+
+def test_what_is_asked_for_is_fitted(folders, tmp_path, capsys):
+    _, val, _ = folders
+    args = [*map(str, val), '--out', str(tmp_path / 'cal.json')]
+    options = ['--method', 'affine', '--by', 'single', '--target', 'probability']
+    assert run_command('fit', [*args, *options, '--groups', r'^\d\d']) == 0
+    found = Calibrator.load(tmp_path / 'cal.json')
+    assert (found.method, found.by, found.target) == ('affine', 'single', 'probability')
+    assert found.record['groups'] == 4 and found.record['images'] == 40
+    assert '40 images' in capsys.readouterr().out
+
+
+def test_frames_of_few_videos_are_named(tmp_path, capsys):
+    maps, masks = write_set(tmp_path, 24)
+    for folder in (maps, masks):
+        for k, path in enumerate(sorted(folder.iterdir())):
+            path.rename(folder / f'video{"ab"[k % 2]}_{k:03d}.png')
+    args = [str(maps), str(masks), '--out', str(tmp_path / 'cal.json')]
+    assert run_command('fit', args) == 0
+    assert 'frames of 2 videos' in capsys.readouterr().out.replace('Frames', 'frames')
+
+
+@pytest.mark.parametrize(
+    ('change', 'options', 'message'),
+    [
+        (lambda maps, masks: maps.rename(maps.with_name('x')), [], 'neither a folder'),
+        (
+            lambda maps, masks: [p.unlink() for k in '12' for p in maps.glob(f'*{k}*')],
+            [],
+            'no map of this name',
+        ),
+        (None, ['--groups', '('], 'not a pattern'),
+        (None, ['--groups', 'patient'], 'matches nothing in 000'),
+        (None, ['--workers', '0'], 'at least one process'),
+        (None, ['--logits'], 'logits are read from .npy and .npz'),
+    ],
+)
+def test_bad_input_is_one_error(tmp_path, capsys, change, options, message):
+    maps, masks = write_set(tmp_path, 12)
+    if change:
+        change(maps, masks)
+    out = tmp_path / 'cal.json'
+    args = [str(maps), str(masks), '--out', str(out), *options]
+    assert run_command('fit', args) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_outputs_never_replace_inputs(folders, tmp_path, capsys):
+    root, _, (maps, _) = folders
+    cal = root / 'cal.json'
+    assert run_command('apply', [str(cal), str(maps), '--out', str(maps)]) == 2
+    assert 'is the folder of the inputs' in errors(capsys)
+    (tmp_path / 'mine.json').write_text('{"a": 1}')
+    args = [*map(str, write_set(tmp_path / 's', 12)), '--out']
+    assert run_command('fit', [*args, str(tmp_path / 'mine.json')]) == 2
+    assert (tmp_path / 'mine.json').read_text() == '{"a": 1}'

@@ -1,0 +1,91 @@
+"""From a training of MMSegmentation to calibrated rows."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from mmaslp.commands import run_command
+from mmaslp.core.calibrators import Calibrator
+from mmaslp.files.prob_maps import read_prob_map
+from mmaslp.hosts.mmseg.calibration import calibrate, calibrator_of_checkpoint
+from tests.toy import write_images
+
+
+def text(calibrator):
+    return [calibrator.method, calibrator.summary(), str(calibrator.maps)]
+
+
+@pytest.fixture
+def trained(toy, tmp_path):
+    """A toy training that ends with CalibratorHook."""
+    write_images(toy.root / 'more', 12, seed=2)
+    cfg = toy.config(tmp_path / 'run')
+    cfg.val_dataloader.dataset.data_root = str(toy.root / 'more')
+    cfg.custom_hooks = [dict(type='CalibratorHook', method='isotonic', by='single')]
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    path = tmp_path / 'config.py'
+    cfg.dump(path)
+    return runner, path, tmp_path / 'run' / 'epoch_3.pth'
+
+
+def test_the_checkpoint_holds_the_calibrator(trained, tmp_path, capsys):
+    runner, config, checkpoint = trained
+    found = calibrator_of_checkpoint(str(checkpoint))
+    file = Path(runner.work_dir, 'calibrator.json')
+    assert text(found) == text(Calibrator.load(file)) and found.method == 'isotonic'
+    assert torch.load(checkpoint, weights_only=False)['state_dict']
+
+    args = [str(config), str(checkpoint), '--work-dir', str(tmp_path / 'test')]
+    assert run_command('test', [*args, '--out-prob', str(tmp_path / 'maps')]) == 0
+    assert ', calibrated' in capsys.readouterr().out
+    results = json.loads((tmp_path / 'test/eval/results.json').read_text())['test']
+    assert results['calibrated_acc'] == pytest.approx(results['acc'])
+    assert results['calibrated_ece'] != results['ece']
+
+    # The same file comes of a fit to the checkpoint, from the command line.
+    again = tmp_path / 'again.json'
+    options = ['--method', 'isotonic', '--by', 'single', '--out', str(again)]
+    assert run_command('fit', [str(config), str(checkpoint), *options]) == 0
+    assert text(Calibrator.load(again)) == text(found)
+
+
+def test_inference_gives_calibrated_scores(trained):
+    runner, _, checkpoint = trained
+    model, calibrator = runner.model.eval(), calibrator_of_checkpoint(str(checkpoint))
+    batch = next(iter(runner.val_loop.dataloader))
+    before = model.test_step(batch)[0]
+    prob = before.seg_logits.data.clone()
+    calibrate(model, calibrator)
+    after = model.test_step(batch)[0]
+    assert torch.equal(after.seg_logits.data, calibrator(prob))
+    assert torch.equal(after.pred_sem_seg.data, before.pred_sem_seg.data)
+    with pytest.raises(ValueError, match='calibrated already'):
+        calibrate(model, calibrator)
+
+
+def test_a_training_without_validation_is_refused(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.custom_hooks = [dict(type='CalibratorHook')]
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    with pytest.raises(ValueError, match='CalibratorHook fits on the validation set'):
+        Runner.from_cfg(cfg).train()
+
+
+def test_few_images_do_not_spoil_a_training(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')  # five validation images
+    cfg.custom_hooks = [dict(type='CalibratorHook')]
+    Runner.from_cfg(cfg).train()
+    assert not (tmp_path / 'run' / 'calibrator.json').exists()
+    assert calibrator_of_checkpoint(str(tmp_path / 'run' / 'epoch_3.pth')) is None
+
+
+def test_maps_on_disk_are_calibrated(trained, tmp_path):
+    _, config, checkpoint = trained
+    args = [str(config), str(checkpoint), '--work-dir', str(tmp_path / 'w')]
+    folder = tmp_path / 'maps'
+    assert run_command('test', [*args, '--out-prob', str(folder)]) == 0
+    assert len([read_prob_map(path) for path in folder.iterdir()]) == 5
