@@ -2,17 +2,13 @@
 
 import torch
 
-from mmaslp.hosts.torchmetrics import (
-    BinaryBandCalibration,
-    BinaryCalibration,
-    BinaryTemperature,
-)
+from mmaslp.hosts.torchmetrics import BinaryBandCalibration, BinaryCalibration
 
-MAKERS = [BinaryCalibration, BinaryBandCalibration, BinaryTemperature]
+MAKERS = [BinaryCalibration, BinaryBandCalibration]
 
 
-def batches(make, number=4, size=24):
-    """Over-confident probabilities (or logits) and targets with ignored pixels."""
+def batches(number=4, size=24):
+    """Over-confident probabilities and targets with ignored pixels, 255."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(number):
         target = torch.zeros(2, 1, size, size, dtype=torch.int64)
@@ -20,12 +16,12 @@ def batches(make, number=4, size=24):
         noise = torch.randn(target.shape, generator=generator)
         logits = 3 * (2 * target - 1) + 4 * noise
         target[torch.rand(target.shape, generator=generator) < 0.1] = 255
-        yield (logits if make is BinaryTemperature else logits.sigmoid()), target
+        yield logits.sigmoid(), target
 
 
-def filled(make, part=slice(None)):
-    metric = make()
-    for preds, target in list(batches(make))[part]:
+def filled(make, part=slice(None), **options):
+    metric = make(ignore_index=255, **options)
+    for preds, target in list(batches())[part]:
         metric.update(preds, target)
     return metric
 

@@ -201,6 +201,8 @@ def _headline(result: dict[str, Any]) -> str:
         first += f' [{low:.4f}, {high:.4f}]'
     first += f'   OE {_text(result["oe"])}   UE {_text(result["ue"])}'
     second = f'acc {_text(result["acc"])}   conf {_text(result["conf"])}'
+    if not result['num_images']:  # of pixels that nobody divided into images
+        return f'{first}\n{second}'
     images = f'{result["num_images"]:,} images'
     if 'num_seeds' in result:
         images += f' x {result["num_seeds"]} seeds'

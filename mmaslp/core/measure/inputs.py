@@ -12,6 +12,7 @@ __all__ = [
     'binary_maps',
     'binary_scores',
     'matched',
+    'probabilities',
     'top_label_scores',
 ]
 
@@ -71,6 +72,21 @@ def as_maps(values: Tensor, name: str = 'prob') -> Tensor:
     if values.dim() == 2:
         return values[None, None]
     return values.unsqueeze(1) if values.dim() == 3 else values.flatten(1, -3)
+
+
+def probabilities(prob: Tensor | np.ndarray) -> Tensor:
+    """Check probabilities that have no labels.
+
+    Args:
+        prob (Tensor | np.ndarray): ``(...)`` floating point in [0, 1].
+
+    Returns:
+        Tensor: Same shape, float32 or float64.
+
+    Raises:
+        ValueError: It is no floating point type, has NaN or values outside [0, 1].
+    """
+    return _checked(_floats(prob, 'prob'))
 
 
 def binary_scores(
@@ -172,8 +188,14 @@ def top_label_scores(
 def _tensors(
     score: Tensor | np.ndarray, label: Tensor | np.ndarray, name: str = 'prob'
 ) -> tuple[Tensor, Tensor]:
-    """Accept arrays, check and raise the floating point type."""
-    score, label = _tensor(score), _tensor(label)
+    """Accept arrays, check and raise the floating point type of the scores."""
+    score = _floats(score, name)
+    return score, _tensor(label).to(score.device)
+
+
+def _floats(score: Tensor | np.ndarray, name: str) -> Tensor:
+    """Accept an array of floating point; float16 and bfloat16 as float32."""
+    score = _tensor(score)
     if not score.is_floating_point():
         advice = {
             'prob': ' in [0, 1], not {}: divide 8-bit values by 255 and 16-bit values '
@@ -181,9 +203,7 @@ def _tensors(
             'logit': ', not {}: give the output of the network before the sigmoid',
         }[name].format(score.dtype)
         raise ValueError(f'{name} must be floating point{advice}')
-    if score.dtype not in (torch.float32, torch.float64):
-        score = score.float()
-    return score, label.to(score.device)
+    return score if score.dtype in (torch.float32, torch.float64) else score.float()
 
 
 def _tensor(values: Tensor | np.ndarray) -> Tensor:

@@ -11,29 +11,32 @@ from .sum_metric import SumMetric
 __all__ = ['BinaryCalibration']
 
 
-class BinaryCalibration(SumMetric):
+class BinaryCalibration(SumMetric[CalibrationHistogram]):
     """Every calibration figure of :class:`~mmaslp.core.CalibrationHistogram`.
 
     Pixels are counted in 262,141 cells of the probability, 4 MB for any number of
     pixels. The errors against float64 are stated there; ``docs/metrics.md`` explains
-    the figures.
+    the figures. As a function: :func:`mmaslp.functional.calibration_error`, whose
+    docstring says where both differ from TorchMetrics' ``BinaryCalibrationError``.
 
     Args:
         metric (str, optional): One figure, such as ``'ece'``, ``'oe'``, ``'ks'`` or
             ``'brier'``. Defaults to None: a dictionary of all.
-        bins (int): Number of bins. Defaults to 10.
+        n_bins (int): Number of bins. Defaults to 10.
         mode (str): 'top_label' (confidence max(p, 1 - p), outcome: correct) or
             'positive' (confidence p, outcome: foreground). Defaults to 'top_label'.
-        ignore_index (int): Target of the pixels to leave out. Defaults to 255.
+        ignore_index (int, optional): Target of the pixels to leave out. Defaults to
+            None.
         **kwargs (Any): Of ``torchmetrics.Metric``.
 
     Raises:
         ValueError: An argument is out of range.
 
     Shape:
-        - preds: ``(N, ...)``, floating point, probabilities of the foreground. Logits
-          are refused, not converted.
-        - target: same shape, of {0, 1, ignore_index}.
+        - preds: ``(N, ...)``, floating point, probabilities of the foreground or
+          logits, see :meth:`update`.
+        - target: same shape, or ``(N, ...)`` for ``(N, 1, ...)``, of {0, 1,
+          ignore_index}.
 
     Example:
         >>> import torch
@@ -43,50 +46,30 @@ class BinaryCalibration(SumMetric):
         tensor(0.4000)
     """
 
+    STATES = ('counts', 'nll')
     counts: Tensor
     nll: Tensor
 
     def __init__(
         self,
         metric: str | None = None,
-        bins: int = 10,
+        n_bins: int = 10,
         mode: str = 'top_label',
-        ignore_index: int = 255,
+        ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
-        check_bins(bins)
+        check_bins(n_bins)
         check_choice('mode', mode, MODES)
+        self._options = n_bins, mode
         super().__init__(metric, ignore_index, **kwargs)
-        self.bins = bins
-        self.mode = mode
-        empty = CalibrationHistogram()
-        self.add_state('counts', empty.counts, dist_reduce_fx='sum')
-        self.add_state('nll', empty.nll, dist_reduce_fx='sum')
-        self.check_name()
 
     @property
     def histogram(self) -> CalibrationHistogram:
         """CalibrationHistogram: The pixels of this process; it shares the counts."""
-        histogram = CalibrationHistogram()
-        histogram.counts, histogram.nll = self.counts, self.nll
-        return histogram
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count the pixels of a batch.
-
-        Args:
-            preds (Tensor): See above.
-            target (Tensor): See above.
-
-        Raises:
-            ValueError: See :meth:`CalibrationHistogram.update`.
-        """
-        histogram = self.histogram
-        histogram.update(preds, target, self.ignore_index)
-        self.counts, self.nll = histogram.counts, histogram.nll
+        return self.counter()
 
     def measured(self) -> dict[str, Any]:
-        """Arguments of :meth:`ASLP.observe <mmaslp.core.ASLP.observe>`.
+        """Arguments of :meth:`~mmaslp.core.ImageLevels.observe`.
 
         Every process must call it: it adds up their sums.
 
@@ -94,7 +77,7 @@ class BinaryCalibration(SumMetric):
             dict: ``accuracy``, ``confidence`` and ``median_gap`` of the top label.
         """
         with self.sync_context():
-            return self.histogram.measured(self.bins)
+            return self.histogram.measured(self._options[0])
 
     def reliability_diagram(self, title: str = '') -> Any:
         """Draw the reliability diagram.
@@ -110,16 +93,21 @@ class BinaryCalibration(SumMetric):
         from ...files.results import calibration_result
         from ...report.reliability import reliability_figure
 
+        bins, mode = self._options
         with self.sync_context():
             result = calibration_result(
                 self.histogram,
-                ImageTable([], self.bins),
-                bins=self.bins,
-                mode=self.mode,
+                ImageTable([], bins),
+                bins=bins,
+                mode=mode,
                 resamples=0,
             )
         return reliability_figure({title: result})
 
-    def figures(self) -> dict[str, float]:
-        """See :meth:`SumMetric.figures`."""
-        return self.histogram.compute(self.bins, self.mode)
+    def empty(self) -> CalibrationHistogram:
+        """See :meth:`SumMetric.empty`."""
+        return CalibrationHistogram()
+
+    def figures_of(self, counter: CalibrationHistogram) -> dict[str, float]:
+        """See :meth:`SumMetric.figures_of`."""
+        return counter.compute(*self._options)

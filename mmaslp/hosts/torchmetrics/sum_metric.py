@@ -1,39 +1,116 @@
 """What the metrics share: integer sums as states, one figure or all as the result."""
 
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from ...core.argument_checks import check_integer
+from ...core.argument_checks import check_integer, optional
+from ...core.measure import BandTable, CalibrationHistogram
+from ...core.measure.inputs import ROUNDING, matched
 
 __all__ = ['SumMetric']
 
+Counter = TypeVar('Counter', CalibrationHistogram, BandTable)
 
-class SumMetric(Metric):
-    """Base of metrics whose states are integer sums.
+# Figures that are no error between 0 and 1, by the end of their name.
+BETTER_IF_HIGH = ('acc', 'brier_resolution')
+SIGNED = ('gap',)
+UNBOUNDED = ('nll', 'count', 'sweep_bins')
+
+
+class SumMetric(Metric, Generic[Counter]):
+    """Base of metrics whose states are the integer sums of a counter of the core.
 
     The sum over processes is that of the whole, so the result of several processes is
-    that of one, bit by bit. A subclass adds the states in its constructor, then calls
-    :meth:`check_name`, and gives :meth:`figures`.
+    that of one, bit by bit. A subclass gives ``STATES``, :meth:`empty` and
+    :meth:`figures_of`.
 
     Args:
         metric (str, optional): The figure that :meth:`compute` returns; None for a
             dictionary of all.
-        ignore_index (int): Target of the pixels to leave out.
+        ignore_index (int, optional): Target of the pixels to leave out.
         **kwargs (Any): Of ``torchmetrics.Metric``.
+
+    Raises:
+        ValueError: If ``metric`` is none of the figures.
     """
 
+    STATES: ClassVar[tuple[str, ...]]
     is_differentiable = False
     full_state_update = False
 
-    def __init__(self, metric: str | None, ignore_index: int, **kwargs: Any) -> None:
+    def __init__(
+        self, metric: str | None, ignore_index: int | None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.metric = metric
-        self.ignore_index = check_integer('ignore_index', ignore_index)
+        self.ignore_index = optional(check_integer, 'ignore_index', ignore_index)
         self._result_dtype = torch.float32
+        empty = self.empty()
+        for name in self.STATES:
+            self.add_state(name, getattr(empty, name), dist_reduce_fx='sum')
+        names = self.figures_of(empty)
+        if metric is not None and metric not in names:
+            raise ValueError(
+                f'metric must be one of {", ".join(names)}, or None for all, not '
+                f'{metric!r}'
+            )
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a high figure is good; False for the dictionary, of errors mostly."""
+        return self._ends(BETTER_IF_HIGH)
+
+    @property
+    def plot_lower_bound(self) -> float | None:
+        """Least value of the figure; None for the dictionary."""
+        return None if self.metric is None else -1.0 if self._ends(SIGNED) else 0.0
+
+    @property
+    def plot_upper_bound(self) -> float | None:
+        """Largest value of the figure; None if it has none and for the dictionary."""
+        return None if self.metric is None or self._ends(UNBOUNDED) else 1.0
+
+    def _ends(self, ends: tuple[str, ...]) -> bool:
+        return self.metric is not None and self.metric.endswith(ends)
+
+    def empty(self) -> Counter:
+        """Make a counter without pixels."""
+        raise NotImplementedError
+
+    def figures_of(self, counter: Counter) -> dict[str, float]:
+        """All figures by name, in float64; without pixels nan."""
+        raise NotImplementedError
+
+    def counter(self) -> Counter:
+        """Pixels of this process in a counter of the core, which shares the states."""
+        counter = self.empty()
+        for name in self.STATES:
+            setattr(counter, name, getattr(self, name))
+        return counter
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Count the pixels of a batch.
+
+        Args:
+            preds (Tensor): Probabilities of the foreground, or logits: if a value of
+                a batch that is not ignored lies outside [0, 1], the sigmoid is taken of
+                the batch, as TorchMetrics does.
+            target (Tensor): Of {0, 1, ignore_index}, of the same shape or without the
+                channel of ``(N, 1, ...)``.
+
+        Raises:
+            ValueError: See the ``update`` of the counter.
+        """
+        counter = self.counter()
+        preds = matched(preds, target, 'preds')
+        prob = _probabilities(preds, target, self.ignore_index)
+        counter.update(prob, target, self.ignore_index)
+        for name in self.STATES:
+            setattr(self, name, getattr(counter, name))
 
     def compute(self) -> Tensor | dict[str, Tensor]:
         """Compute the figures of all pixels since the last reset.
@@ -43,7 +120,7 @@ class SumMetric(Metric):
             computed in float64 and rounded to float32 (see :meth:`set_dtype`). nan
             where there is no pixel.
         """
-        figures = self.figures()
+        figures = self.figures_of(self.counter())
         if self.metric is not None:
             return self._scalar(figures[self.metric])
         return {name: self._scalar(value) for name, value in figures.items()}
@@ -68,14 +145,18 @@ class SumMetric(Metric):
 
         Args:
             val (Tensor | dict | Sequence, optional): Results of ``forward`` or
-                ``compute``. Defaults to None: that of ``compute`` now.
+                ``compute``. Of dictionaries numbers of pixels and bins are left out.
+                Defaults to None: that of ``compute`` now.
             ax (matplotlib.axes.Axes, optional): Where to plot. Defaults to None: a new
                 figure.
 
         Returns:
             tuple: Figure and axes of matplotlib.
         """
-        return self._plot(val, ax)
+        val = self.compute() if val is None else val
+        if isinstance(val, Sequence):
+            return self._plot([_without_numbers(each) for each in val], ax)
+        return self._plot(_without_numbers(val), ax)
 
     def __prepare_scriptable__(self) -> NoReturn:
         raise NotImplementedError(
@@ -83,22 +164,27 @@ class SumMetric(Metric):
             'the network without its metrics'
         )
 
-    def figures(self) -> dict[str, float]:
-        """All figures by name, in float64; without pixels nan."""
-        raise NotImplementedError
-
-    def check_name(self) -> None:
-        """Refuse a figure that the metric does not have.
-
-        Raises:
-            ValueError: If ``metric`` is none of :meth:`figures`.
-        """
-        names = self.figures()
-        if self.metric is not None and self.metric not in names:
-            raise ValueError(
-                f'metric must be one of {", ".join(names)}, or None for all, not '
-                f'{self.metric!r}'
-            )
-
     def _scalar(self, value: float) -> Tensor:
         return torch.tensor(value, dtype=self._result_dtype, device=self.device)
+
+
+def _probabilities(preds: Tensor, target: Tensor, ignore_index: int | None) -> Tensor:
+    """Take the sigmoid of logits."""
+    if not preds.is_floating_point() or not preds.numel() or _inside(preds):
+        return preds
+    if ignore_index is not None:
+        valid = preds[target != ignore_index]
+        if not valid.numel() or _inside(valid):
+            return preds
+    return preds.sigmoid()
+
+
+def _inside(preds: Tensor) -> bool:
+    low, high = preds.aminmax()
+    return bool((low >= -ROUNDING) & (high <= 1 + ROUNDING))
+
+
+def _without_numbers(result: Any) -> Any:
+    if not isinstance(result, Mapping):
+        return result
+    return {k: v for k, v in result.items() if k not in ('count', 'sweep_bins')}

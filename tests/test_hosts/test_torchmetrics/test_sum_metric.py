@@ -5,6 +5,7 @@ import doctest
 import pickle
 import sys
 import warnings
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -18,7 +19,6 @@ torchmetrics = pytest.importorskip(
 from mmaslp.hosts.torchmetrics import (  # noqa: E402
     BinaryBandCalibration,
     BinaryCalibration,
-    BinaryTemperature,
 )
 from tests.metric_samples import MAKERS, batches, equal, filled  # noqa: E402
 
@@ -32,21 +32,21 @@ def test_update_compute_and_reset(make):
     assert all(value.shape == () for value in figures.values())
     assert not next(iter(figures.values())).isnan()
     for name in list(figures)[:2]:
-        one = make(name)
-        for batch in batches(make):
+        one = make(name, ignore_index=255)
+        for batch in batches():
             one.update(*batch)
         assert one.compute() == figures[name]
     metric.reset()
     assert not any(state.any() for state in metric.metric_state.values())
-    for batch in batches(make):
+    for batch in batches():
         metric.update(*batch)
     assert equal(metric.compute(), figures)
 
 
 @every_metric
 def test_forward_gives_the_batch_and_keeps_the_sum(make):
-    metric = make()
-    for number, (preds, target) in enumerate(batches(make)):
+    metric = make(ignore_index=255)
+    for number, (preds, target) in enumerate(batches()):
         assert equal(
             metric(preds, target), filled(make, slice(number, number + 1)).compute()
         )
@@ -71,11 +71,11 @@ def test_state_dict_holds_the_sums_if_asked(make):
     metric = filled(make)
     assert not metric.state_dict()
     metric.persistent(True)
-    other = make()
+    other = make(ignore_index=255)
     other.persistent(True)
     other.load_state_dict(metric.state_dict())
-    other.update(*next(iter(batches(make))))  # or TorchMetrics warns
-    metric.update(*next(iter(batches(make))))
+    other.update(*next(iter(batches())))  # or TorchMetrics warns
+    metric.update(*next(iter(batches())))
     assert equal(other.compute(), metric.compute())
 
 
@@ -90,12 +90,79 @@ def test_without_pixels_everything_is_nan_but_sums(make):
 
 @every_metric
 def test_plot(make):
+    matplotlib = pytest.importorskip('matplotlib.pyplot')
     metric = filled(make)
     figure, axes = metric.plot()
-    assert figure is not None and axes is not None
+    assert figure is not None
+    labels = axes.get_legend_handles_labels()[1]
+    assert len(labels) == len(set(metric.compute()) - {'count', 'sweep_bins'})
     metric.plot([metric.compute()] * 2)
-    matplotlib = pytest.importorskip('matplotlib.pyplot')
     matplotlib.close('all')
+
+
+@pytest.mark.parametrize(
+    ('make', 'name', 'better_high', 'bounds'),
+    [
+        (BinaryCalibration, 'ece', False, (0, 1)),
+        (BinaryCalibration, 'acc', True, (0, 1)),
+        (BinaryCalibration, 'median_gap', False, (-1, 1)),
+        (BinaryCalibration, 'nll', False, (0, None)),
+        (BinaryCalibration, None, False, (None, None)),
+        (BinaryBandCalibration, 'band2_acc', True, (0, 1)),
+        (BinaryBandCalibration, 'band2_gap', False, (-1, 1)),
+        (BinaryBandCalibration, None, False, (None, None)),
+    ],
+)
+def test_what_is_good_and_where_a_plot_ends(make, name, better_high, bounds):
+    metric = make(name)
+    assert metric.higher_is_better is better_high
+    assert (metric.plot_lower_bound, metric.plot_upper_bound) == bounds
+
+
+def test_a_tracker_knows_the_best_epoch():
+    tracker = torchmetrics.MetricTracker(BinaryCalibration('ece'), maximize=None)
+    for gain in (3.0, 1.0, 2.0):
+        tracker.increment()
+        target = (torch.arange(1000) % 10 < 7).long()
+        tracker.update(torch.full((1000,), 0.5 + 0.2 * gain / 3), target)
+    best, epoch = tracker.best_metric(return_step=True)
+    assert epoch == 0 and best < 1e-4
+
+
+@every_metric
+def test_logits_become_probabilities_as_in_torchmetrics(make):
+    expected = filled(make)
+    metric = make(ignore_index=255)
+    for preds, target in batches():
+        metric.update(preds.logit(eps=1e-7), target)
+    assert metric.metric_state.keys() == expected.metric_state.keys()
+    for name, value in metric.compute().items():
+        torch.testing.assert_close(
+            value, expected.compute()[name], rtol=1e-3, atol=1e-4, equal_nan=True
+        )
+    # Ignored pixels are not read: probabilities beside them stay what they are.
+    metric.reset()
+    for preds, target in batches():
+        beyond = 14 * (preds > 0.5).float() - 7  # on the same side
+        metric.update(preds.where(target != 255, beyond), target)
+    assert equal(metric.compute(), expected.compute())
+
+
+@every_metric
+def test_masks_of_0_and_255_are_an_error_unless_255_is_ignored(make):
+    metric = make()
+    with pytest.raises(ValueError, match='map 0/255 masks to 0/1 first'):
+        metric.update(torch.rand(1, 1, 8, 8), torch.full((1, 8, 8), 255))
+    assert not any(state.any() for state in metric.metric_state.values())
+    metric.update(torch.rand(1, 1, 8, 8), torch.ones(1, 8, 8))
+
+
+def test_without_torchmetrics_the_error_names_the_extra(monkeypatch):
+    for name in [each for each in sys.modules if 'hosts.torchmetrics' in each]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, 'torchmetrics', None)
+    with pytest.raises(ImportError, match=r'pip install "mmaslp\[torchmetrics\]"'):
+        import_module('mmaslp.hosts.torchmetrics')
 
 
 @every_metric
@@ -119,10 +186,9 @@ def test_sums_survive_other_types_of_the_module(make):
     [
         (BinaryCalibration, dict(metric='eze'), 'metric must be one of ece, oe'),
         (BinaryCalibration, dict(mode='all'), 'mode must be one of .*positive'),
-        (BinaryCalibration, dict(bins=0), 'bins'),
+        (BinaryCalibration, dict(n_bins=0), 'bins'),
         (BinaryBandCalibration, dict(edges=[2, 1]), 'ascending'),
         (BinaryBandCalibration, dict(metric='band9_gap'), 'band4_gap'),
-        (BinaryTemperature, dict(metric='T'), 'metric must be one of temperature'),
     ],
 )
 def test_wrong_arguments(make, arguments, message):
@@ -149,7 +215,7 @@ def measure(rank, world, port, queue):
         {name: value.item() for name, value in metric.compute().items()}
         for metric in metrics
     ]
-    queue.put((rank, results, [metric.measured() for metric in metrics[:2]]))
+    queue.put((rank, results, metrics[0].measured()))
     torch.distributed.destroy_process_group()
 
 
@@ -169,4 +235,4 @@ def test_two_processes_equal_one_bit_by_bit(free_port):
     expected = [{k: v.item() for k, v in metric.compute().items()} for metric in one]
     for _, results, measured in answers:
         np.testing.assert_equal(results, expected)  # nan equals nan
-        np.testing.assert_equal(measured, [metric.measured() for metric in one[:2]])
+        np.testing.assert_equal(measured, one[0].measured())

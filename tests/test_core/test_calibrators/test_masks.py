@@ -1,0 +1,124 @@
+import doctest
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp import dice_optimal_mask
+from mmaslp.core.calibrators import masks
+
+
+def scene(seed, shape=(40, 30)):
+    """A smooth object of uncertain border."""
+    rng = np.random.default_rng(seed)
+    coarse = torch.from_numpy(rng.normal(size=(1, 1, 4, 4)))
+    logit = torch.nn.functional.interpolate(coarse, shape, mode='bilinear')[0, 0]
+    return torch.sigmoid(3 * logit - 1).numpy()
+
+
+def first_order(prob, count):
+    """Expected Dice of the ``count`` most probable pixels, denominator at its mean."""
+    best = np.sort(prob.ravel())[::-1][:count]
+    return 2 * best.sum() / (count + prob.sum())
+
+
+def exact(prob, mask):
+    """Expected Dice over all labels of independent pixels."""
+    found = 0.0
+    for label in itertools.product((0, 1), repeat=prob.size):
+        label = np.array(label)
+        size = mask.sum() + label.sum()
+        dice = 2 * (mask * label).sum() / size if size else 1.0
+        found += np.where(label, prob, 1 - prob).prod() * dice
+    return found
+
+
+def test_example():
+    assert doctest.testmod(masks).failed == 0
+
+
+@pytest.mark.parametrize('seed', range(6))
+def test_no_other_number_of_pixels_has_a_higher_expected_dice(seed):
+    prob = scene(seed)
+    mask = dice_optimal_mask(prob)
+    assert 0 < mask.sum() < mask.size
+    assert prob[mask].min() >= prob[~mask].max()
+    best = max(first_order(prob, count) for count in range(1, prob.size + 1))
+    assert first_order(prob, mask.sum()) == pytest.approx(best, rel=1e-12)
+    # The mask is what is above half of its Dice.
+    assert np.array_equal(mask, prob > best / 2)
+
+
+def test_of_few_pixels_it_is_near_the_exact_expectation():
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        prob = np.sort(rng.beta(0.7, 0.7, size=8))[::-1]
+        mask = dice_optimal_mask(prob[None])[0]
+        ranked = [exact(prob, np.arange(8) < count) for count in range(9)]
+        assert exact(prob, mask) > max(ranked) - 0.01
+
+
+def test_labels_drawn_from_the_probabilities_have_a_higher_dice():
+    rng = np.random.default_rng(0)
+    prob = scene(3)
+    labels = rng.random((200, *prob.shape)) < prob
+
+    def dice(mask):
+        overlap = 2 * (mask & labels).sum((1, 2))
+        return (overlap / (mask.sum() + labels.sum((1, 2)))).mean()
+
+    assert dice(dice_optimal_mask(prob)) > dice(prob > 0.5) + 0.01
+
+
+@pytest.mark.parametrize('prob', [0.0, 1e-3, 0.1])
+def test_an_image_without_an_object_is_empty(prob):
+    """Its best non-empty mask would be the whole image."""
+    assert not dice_optimal_mask(np.full((50, 60), prob)).any()
+
+
+def test_a_faint_object_is_kept_and_a_full_image_full():
+    prob = np.full((50, 60), 1e-5)
+    prob[10:30, 10:30] = 0.3
+    assert dice_optimal_mask(prob).sum() == 400
+    assert dice_optimal_mask(np.ones((5, 6))).all()
+
+
+def test_every_map_has_its_own_threshold_and_a_volume_has_one():
+    maps = np.stack([scene(seed) for seed in range(6)]).reshape(2, 3, 40, 30)
+    alone = [[dice_optimal_mask(each) for each in image] for image in maps]
+    assert np.array_equal(dice_optimal_mask(maps), alone)
+    assert np.array_equal(dice_optimal_mask(maps[0]), alone[0])
+    volume = dice_optimal_mask(maps[:, None])
+    assert volume.shape == (2, 1, 3, 40, 30)
+    for mask, image in zip(volume[:, 0], maps):
+        assert np.array_equal(
+            mask, dice_optimal_mask(image.reshape(120, 30)).reshape(3, 40, 30)
+        )
+
+
+def test_kinds_and_types():
+    prob = scene(0)
+    expected = dice_optimal_mask(prob)
+    assert isinstance(expected, np.ndarray) and expected.dtype == bool
+    found = dice_optimal_mask(torch.from_numpy(prob).T)
+    assert found.dtype == torch.bool and np.array_equal(found.T, expected)
+    for dtype in (torch.float16, torch.float32):
+        found = dice_optimal_mask(torch.from_numpy(prob).to(dtype))
+        assert (found.numpy() != expected).mean() < 1e-2
+    assert dice_optimal_mask(torch.zeros(0, 4, 5)).shape == (0, 4, 5)
+    assert dice_optimal_mask(torch.zeros(2, 0, 5)).shape == (2, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ('prob', 'words'),
+    [
+        (np.zeros(4), r'must be \(H, W\), \(N, H, W\), '),
+        (np.zeros((4, 4), np.uint8), 'divide 8-bit values by 255'),
+        (np.full((4, 4), 3.0), 'apply sigmoid'),
+        (np.full((4, 4), np.nan), '16 NaN values'),
+    ],
+)
+def test_bad_input(prob, words):
+    with pytest.raises(ValueError, match=words):
+        dice_optimal_mask(prob)
