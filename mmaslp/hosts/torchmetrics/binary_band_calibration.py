@@ -86,18 +86,6 @@ class BinaryBandCalibration(SumMetric):
         table.update(preds, target, self.ignore_index)
         self.totals = table.totals
 
-    def measured(self) -> dict[str, Any]:
-        """Arguments of :meth:`ASLP.observe <mmaslp.core.ASLP.observe>`.
-
-        Every process must call it: it adds up their sums.
-
-        Returns:
-            dict: ``accuracy``, ``confidence``, ``region_gap``, ``region_share`` and
-            ``region_accuracy``.
-        """
-        with self.sync_context():
-            return self.table.measured()
-
     def figures(self) -> dict[str, float]:
         """See :meth:`SumMetric.figures`."""
         computed = self.table.compute()

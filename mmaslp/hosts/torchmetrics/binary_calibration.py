@@ -86,7 +86,7 @@ class BinaryCalibration(SumMetric):
         self.counts, self.nll = histogram.counts, histogram.nll
 
     def measured(self) -> dict[str, Any]:
-        """Arguments of :meth:`ASLP.observe <mmaslp.core.ASLP.observe>`.
+        """Arguments of :meth:`~mmaslp.core.ImageLevels.observe`.
 
         Every process must call it: it adds up their sums.
 
