@@ -7,7 +7,7 @@ because only a validation moves their levels.
 
 from typing import Any
 
-_FIXED = dict(type='ASLPHook', rule='fixed')
+_FIXED = dict(type='ASLPHook', levels='image', rule='fixed')
 
 
 def _sc_bce(hook: dict | None = None, **kwargs: Any) -> dict[str, Any]:
@@ -31,14 +31,14 @@ METHODS: dict[str, dict] = {
     'slp_si': _sc_bce(_FIXED, beta='SI', alpha=0.05),
     'slp_m': _sc_bce(_FIXED, beta='M', alpha=0.05),
     'slp_dm': _sc_bce(_FIXED, beta='DM', alpha=0.05),
-    'aslp_me': _sc_bce(dict(type='ASLPHook', rule='ME'), beta='HI'),
-    'aslp_mc': _sc_bce(dict(type='ASLPHook', rule='MC'), beta='HI'),
-    'aslp_fb': _sc_bce(dict(type='ASLPHook', rule='FB'), beta='HI'),
+    'aslp_me': _sc_bce(dict(type='ASLPHook', levels='image', rule='ME'), beta='HI'),
+    'aslp_mc': _sc_bce(dict(type='ASLPHook', levels='image', rule='MC'), beta='HI'),
+    'aslp_fb': _sc_bce(dict(type='ASLPHook', levels='image', rule='FB'), beta='HI'),
     'aslp_fb_median': _sc_bce(
-        dict(type='ASLPHook', rule='FB', gap='median'), beta='HI'
+        dict(type='ASLPHook', levels='image', rule='FB', gap='median'), beta='HI'
     ),
     'aslp_fb_border': dict(
-        _sc_bce(dict(type='ASLPHook', rule='FB', regions='border'), beta='HI'),
+        _sc_bce(dict(type='ASLPHook', levels='border'), beta='HI'),
         val_interval=1,
     ),
     'focal': _other('BinaryFocalLoss', gamma=2.0),

@@ -28,7 +28,7 @@ def variant(rule: str, loss: dict | None = None, **hook: Any) -> dict[str, Any]:
     """Spec of a variant of a rule."""
     return dict(
         loss={'type': 'SCBCELoss', 'beta': 'HI', **(loss or {})},
-        hook=dict(type='ASLPHook', rule=rule, **hook),
+        hook=dict(type='ASLPHook', levels='image', rule=rule, **hook),
     )
 
 

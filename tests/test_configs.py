@@ -106,7 +106,7 @@ def test_the_reference_by_region_validates_after_every_epoch():
         for name in ('unet_duts.py', 'unet_duts_fb_border.py')
     )
     paper.pop('custom_hooks')
-    hook = dict(type='ASLPHook', rule='FB', regions='border')
+    hook = dict(type='ASLPHook', levels='border')
     assert ours.pop('custom_hooks') == [hook] and ours.train_cfg.val_interval == 1
     assert paper.to_dict() == ours.to_dict()
 
@@ -116,7 +116,7 @@ def test_reference_config_is_the_published_setting():
     assert cfg.train_cfg.max_epochs == 30
     assert cfg.optim_wrapper.optimizer == dict(type='Adam', lr=2.5e-5)
     assert cfg.train_dataloader.batch_size == 10
-    assert cfg.custom_hooks == [dict(type='ASLPHook', rule='MC', warmup_epochs=5)]
+    assert cfg.custom_hooks == [dict(type='ASLPHook', levels='image', rule='MC', warmup_epochs=5)]
     assert len(cfg.test_sets) == 5 and list(cfg.ood_sets) == ['DTD-500']
 
 

@@ -136,6 +136,7 @@ class Toy:
             custom_hooks=[
                 dict(
                     type='ASLPHook',
+                    levels='image',
                     rule='MC',
                     warmup_epochs=1,
                     log_interval=1,

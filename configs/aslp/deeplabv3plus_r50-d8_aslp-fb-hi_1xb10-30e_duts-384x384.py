@@ -1,2 +1,2 @@
 _base_ = './deeplabv3plus_r50-d8_aslp-mc-hi_1xb10-30e_duts-384x384.py'
-custom_hooks = [dict(type='ASLPHook', rule='FB', warmup_epochs=5)]
+custom_hooks = [dict(type='ASLPHook', levels='image', rule='FB', warmup_epochs=5)]

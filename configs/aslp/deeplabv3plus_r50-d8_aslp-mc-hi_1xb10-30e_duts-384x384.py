@@ -4,4 +4,4 @@ _base_ = [
     '../_base_/schedules/schedule_30e.py',
     '../_base_/default_runtime.py',
 ]
-custom_hooks = [dict(type='ASLPHook', rule='MC', warmup_epochs=5)]
+custom_hooks = [dict(type='ASLPHook', levels='image', rule='MC', warmup_epochs=5)]

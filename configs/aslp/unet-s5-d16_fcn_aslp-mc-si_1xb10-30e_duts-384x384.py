@@ -3,4 +3,4 @@ model = dict(
     decode_head=dict(loss_decode=dict(beta='SI')),
     auxiliary_head=dict(loss_decode=dict(beta='SI')),
 )
-custom_hooks = [dict(type='ASLPHook', rule='MC', warmup_epochs=5)]
+custom_hooks = [dict(type='ASLPHook', levels='image', rule='MC', warmup_epochs=5)]

@@ -3,4 +3,4 @@ model = dict(
     decode_head=dict(loss_decode=dict(beta='M')),
     auxiliary_head=dict(loss_decode=dict(beta='M')),
 )
-custom_hooks = [dict(type='ASLPHook', rule='ME', warmup_epochs=5)]
+custom_hooks = [dict(type='ASLPHook', levels='image', rule='ME', warmup_epochs=5)]

@@ -1,2 +1,2 @@
 _base_ = './bce.py'
-custom_hooks = [dict(type='ASLPHook', rule='MC', warmup_epochs=5)]
+custom_hooks = [dict(type='ASLPHook', levels='image', rule='MC', warmup_epochs=5)]

@@ -1,2 +1,2 @@
 _base_ = './folder_bce.py'
-custom_hooks = [dict(type='ASLPHook', rule='FB', warmup_epochs=5)]
+custom_hooks = [dict(type='ASLPHook', levels='image', rule='FB', warmup_epochs=5)]

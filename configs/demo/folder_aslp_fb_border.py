@@ -1,2 +1,2 @@
 _base_ = './folder_bce.py'
-custom_hooks = [dict(type='ASLPHook', rule='FB', regions='border')]
+custom_hooks = [dict(type='ASLPHook', levels='border')]

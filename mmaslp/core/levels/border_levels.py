@@ -10,7 +10,7 @@ from ..argument_checks import check_integer, check_number
 from ..bands import BORDER_EDGES
 from .exchange import join_tables
 from .feedback import MAX_LEVEL, follow_gaps
-from .guard import Quality, allowed_share, best_of
+from .guard import Best, guarded, lower_median
 from .label_watch import REMEDY, LabelWatch
 
 __all__ = ['BorderLevels']
@@ -30,8 +30,8 @@ class BorderLevels:
     same band of the predicted border. So the network's confidence meets its accuracy in
     every band.
 
-    Levels never cost objects: they step back while the IoU or the accuracy of the
-    validation lies below its best by more than noise.
+    Levels never cost objects: they rest while the network finds hardly any, and step
+    back while IoU or accuracy of the validation lies below its best by more than noise.
 
     It is a plain object, as a scheduler of the learning rate is: save its
     :meth:`state_dict` beside that of the optimizer. In a distributed training every
@@ -69,7 +69,9 @@ class BorderLevels:
         self.watch = LabelWatch()
         self._gaps: list[list[float]] = []
         self._shares: list[float] | None = None
-        self._best: Quality | None = None
+        self._ious: list[float] = []
+        self._accs: list[float] = []
+        self._best = Best()
         self._held: str | None = None
 
     def __repr__(self) -> str:
@@ -135,28 +137,25 @@ class BorderLevels:
                 labels look like masks of 0 and 255. Then no level moves.
         """
         whole = _whole(table)
-        figures = whole.compute()
         self.watch.check(at_least=10)
         self.validations += 1
+        if whole.one_class:
+            self._held = 'the labels of the validation set hold one class only'
+            return
+        figures = whole.compute()
         self._gaps = [*self._gaps, figures['gaps']][-3:]
         self._shares = figures['shares']
-        now = Quality(**{name: figures[name] for name in Quality.__annotations__})
-        self._best = best_of(self._best, now)
-        share = allowed_share(now, self._best)
-        self._held = _why_held(share, whole.one_class)
+        self._ious = [*self._ious, figures['iou']][-3:]
+        self._accs = [*self._accs, figures['acc']][-3:]
+        iou, acc = lower_median(self._ious), lower_median(self._accs)
+        self._best = self._best.after(iou, figures['iou_se'], acc, figures['acc_se'])
         if self.validations <= self.warmup:
             return
-        if self._held is not None:
-            self.levels *= share
-            return
-        moved = follow_gaps(
-            self.levels,
-            self._gaps,
-            figures['shares'],
-            figures['accuracies'],
-            self.gain,
+        stepped = follow_gaps(
+            self.levels, self._gaps, self._shares, figures['accuracies'], self.gain
         )
-        self.levels.copy_(moved)
+        levels, self._held = guarded(self.levels, stepped, iou, acc, self._best)
+        self.levels.copy_(levels)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and lists, loadable with ``weights_only=True``."""
@@ -166,7 +165,9 @@ class BorderLevels:
             validations=self.validations,
             gaps=[list(gaps) for gaps in self._gaps],
             shares=None if self._shares is None else list(self._shares),
-            best=None if self._best is None else asdict(self._best),
+            ious=list(self._ious),
+            accs=list(self._accs),
+            best=asdict(self._best),
             held=self._held,
         )
 
@@ -193,7 +194,8 @@ class BorderLevels:
                 or not ((levels >= 0) & (levels <= MAX_LEVEL)).all()
             ):
                 raise ValueError(f'its levels are {levels.tolist()}')
-            best = None if state['best'] is None else Quality(**state['best'])
+            best = Best(**state['best'])
+            ious, accs = ([*map(float, state[key])] for key in ('ious', 'accs'))
             number = check_integer('validations', state['validations'], at_least=0)
             gaps = [[*map(float, each)] for each in state['gaps']]
             shares, held = state['shares'], state['held']
@@ -203,18 +205,8 @@ class BorderLevels:
             ) from error
         self.levels.copy_(levels)
         self.validations, self._gaps, self._shares = number, gaps, shares
+        self._ious, self._accs = ious, accs
         self._best, self._held = best, held
-
-
-def _why_held(share: float, one_class: bool) -> str | None:
-    """Why levels do not follow the gaps of a validation; None if they do."""
-    if one_class:
-        return 'the labels of the validation set hold one class only'
-    if share == 0.0:
-        return 'the network finds hardly any object of the validation set'
-    if share < 1.0:
-        return 'the masks of the validation lie below their best by more than noise'
-    return None
 
 
 def _whole(table: Any) -> Any:

@@ -1,64 +1,77 @@
 """The guard: levels never cost objects."""
 
+import math
 from dataclasses import dataclass
 
-__all__ = ['LEAST_RECALL', 'Quality', 'allowed_share', 'best_of']
+import torch
+from torch import Tensor
 
-# How many standard errors below its best a figure may lie.
-NOISE = 2.0
-# What is left of the levels after a validation that lies lower.
-STEP_BACK = 0.5
-# A network that finds a smaller share of the foreground has no gap worth following.
-LEAST_RECALL = 0.05
+__all__ = ['Best', 'guarded', 'lower_median']
+
+# IoU of the foreground below which a network finds hardly any object.
+FLOOR = 0.2
+# Levels are at most this times TP / (FP + FN).
+ODDS = 0.5
+# What one step back leaves of the levels.
+BACK = 0.5
 
 
 @dataclass(frozen=True)
-class Quality:
-    """How well the masks of a validation fit.
+class Best:
+    """Best medians so far of IoU and accuracy, and their errors over images then."""
 
-    Attributes:
-        iou (float): Intersection over union of the foreground, in [0, 1] or nan.
-        iou_se (float): Its standard error over images; nan for one image.
-        acc (float): Accuracy of the pixels, in [0, 1].
-        acc_se (float): Its standard error over images; nan for one image.
-        recall (float): Share of the foreground that is found, in [0, 1] or nan.
-    """
+    iou: float = -math.inf
+    iou_se: float = math.nan
+    acc: float = -math.inf
+    acc_se: float = math.nan
 
-    iou: float
-    iou_se: float
-    acc: float
-    acc_se: float
-    recall: float
+    def after(self, iou: float, iou_se: float, acc: float, acc_se: float) -> 'Best':
+        """The best once a validation has come."""
+        by_iou = (iou, iou_se) if iou > self.iou else (self.iou, self.iou_se)
+        by_acc = (acc, acc_se) if acc > self.acc else (self.acc, self.acc_se)
+        return Best(*by_iou, *by_acc)
 
 
-def best_of(best: Quality | None, now: Quality) -> Quality:
-    """Best IoU and best accuracy so far, each with its error; recall of the former."""
-    if best is None:
-        return now
-    by_iou = now if not best.iou >= now.iou else best
-    by_acc = now if not best.acc >= now.acc else best
-    return Quality(by_iou.iou, by_iou.iou_se, by_acc.acc, by_acc.acc_se, by_iou.recall)
+def guarded(
+    levels: Tensor, stepped: Tensor, iou: float, acc: float, best: Best
+) -> tuple[Tensor, str | None]:
+    r"""Levels that a validation allows, and why they do not follow the gaps.
 
-
-def allowed_share(now: Quality, best: Quality) -> float:
-    """Share of the levels that may stay after a validation.
+    - Below an IoU of 0.2 a network finds hardly any object: levels are 0.
+    - While IoU or accuracy lies below its best by more than one standard error over
+      images, the levels halve.
+    - A smoothed object beside unsmoothed background tilts decisions towards the
+      background. About :math:`\epsilon / 2 \cdot (FP + FN) / TP` of the found pixels
+      are lost, so that levels are at most :math:`r / (1 - r) / 2` at an IoU of r.
 
     Args:
-        now (Quality): Of this validation.
-        best (Quality): Of the validations so far, this one included.
+        levels (Tensor): Levels before the validation, ``(B,)``.
+        stepped (Tensor): Levels that follow the gaps, ``(B,)``.
+        iou (float): Median IoU of the foreground of the last three validations.
+        acc (float): Median accuracy of them.
+        best (Best): Of the validations so far, this one included.
 
     Returns:
-        float: 1 while IoU and accuracy are within the noise of their best; 0 for a
-        network that finds hardly any object; else a share in between.
+        tuple[Tensor, str | None]: New levels, ``(B,)``; the reason, None without one.
+
+    Source: ours; docs/rules.md derives it.
     """
-    if now.recall < LEAST_RECALL:
-        return 0.0
-    lost = _below(now.iou, now.iou_se, best.iou, best.iou_se) or _below(
-        now.acc, now.acc_se, best.acc, best.acc_se
-    )
-    return STEP_BACK if lost else 1.0
+    if not iou >= FLOOR:
+        return torch.zeros_like(levels), (
+            f'the network finds hardly any object: the IoU of the foreground is '
+            f'{iou:.2f} on the validation set, below {FLOOR}'
+        )
+    reason = None
+    if iou < best.iou - best.iou_se or acc < best.acc - best.acc_se:
+        stepped = BACK * levels
+        reason = (
+            'IoU or accuracy of the validation lies below its best by more than noise'
+        )
+    limit = math.inf if iou == 1.0 else ODDS * iou / (1.0 - iou)
+    return stepped.clamp(max=limit), reason
 
 
-def _below(now: float, now_se: float, best: float, best_se: float) -> bool:
-    """Whether a figure lies below its best by more than noise; nan says no."""
-    return best - now > NOISE * max(now_se, best_se)
+def lower_median(values: list[float]) -> float:
+    """Median, the lower one of two; nan counts as 0."""
+    known = sorted(0.0 if math.isnan(value) else value for value in values)
+    return known[(len(known) - 1) // 2]

@@ -1,6 +1,7 @@
 """Self-calibrating binary cross entropy as a module."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -135,8 +136,8 @@ class SelfCalibratingBCE(nn.Module):
         )
         self.sample: Sample | None = None
         self._watch = LabelWatch()
-        self.levels = tuple(levels) if isinstance(levels, list) else levels
-        self._check_levels()
+        self.levels: Any = None
+        self.bind(levels)
 
     def extra_repr(self) -> str:
         """Show the levels, or the perturbation, in ``print(model)``."""
@@ -291,9 +292,13 @@ class SelfCalibratingBCE(nn.Module):
         eps = torch.stack([each.levels.float() for each in self.levels])
         return eps.repeat_interleave(shape[2:-2].numel(), 0).repeat(shape[0], 1)
 
-    def _check_levels(self) -> None:
-        """Refuse levels of another kind, and what does not go with them."""
-        levels = self.levels
+    def bind(self, levels: Any) -> None:
+        """Take levels, as the argument of the constructor.
+
+        Raises:
+            ValueError: If they are of another kind, or do not go with other arguments.
+        """
+        levels = tuple(levels) if isinstance(levels, list) else levels
         if isinstance(levels, tuple):
             good = levels and all(isinstance(each, BorderLevels) for each in levels)
         else:
@@ -303,11 +308,13 @@ class SelfCalibratingBCE(nn.Module):
                 'levels must be BorderLevels, ImageLevels or a list of BorderLevels, '
                 f'got {levels!r}'
             )
-        if self.by_band and (self.alpha or self.deterministic or self.per_pixel):
+        by_band = isinstance(levels, (BorderLevels, tuple))
+        if by_band and (self.alpha or self.deterministic or self.per_pixel):
             raise ValueError(
                 'BorderLevels give the smoothing of every band: leave alpha, eps, '
-                'deterministic and per_pixel out'
+                'deterministic and per_pixel out of the loss'
             )
+        self.levels = levels
 
     def _check_sample(self, sample: Sample, num_images: int) -> None:
         if len(sample) != num_images:

@@ -233,31 +233,6 @@ class BandTable:
             **image_figures(self.moments),
         }
 
-    def measured(self) -> dict[str, Any]:
-        """Arguments of :meth:`ASLP.observe <mmaslp.core.ASLP.observe>`.
-
-        Returns:
-            dict: ``accuracy`` and ``confidence`` over all pixels; ``region_gap``,
-            ``region_share`` and ``region_accuracy`` by the predicted border.
-
-        Raises:
-            ValueError: If the bands are not those of the levels, ``BORDER_EDGES``.
-        """
-        if self.edges != BORDER_EDGES:
-            raise ValueError(
-                f'levels by band have the bands {BORDER_EDGES}, this table has '
-                f'{self.edges}: leave edges out'
-            )
-        table = self.table()
-        whole = binned_metrics(table)
-        return dict(
-            accuracy=float(whole['acc']),
-            confidence=float(whole['conf']),
-            region_gap=signed_gap(table).tolist(),
-            region_share=table.weight.tolist(),
-            region_accuracy=table.accuracy.tolist(),
-        )
-
 
 def band_columns(table: BinTable) -> dict[str, list[float]]:
     """List ``share``, ``accuracy``, ``confidence`` and ``gap`` of bands for a file."""

@@ -1,12 +1,11 @@
-"""What the callback reads from a batch and from the loop."""
+"""What the callback reads from a batch."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-__all__ = ['ids_of_batch', 'visits_between_validations']
+__all__ = ['ids_of_batch']
 
 
 def ids_of_batch(batch: Any, place: str | int | Callable[[Any], Any]) -> list[str]:
@@ -37,25 +36,6 @@ def ids_of_batch(batch: Any, place: str | int | Callable[[Any], Any]) -> list[st
             f'tensor of integers, got {values!r}: give batch_ids their place'
         )
     return [str(each) for each in values]
-
-
-def visits_between_validations(trainer: Any) -> float:
-    """Count the visits of an image between two validations.
-
-    Args:
-        trainer (Trainer): With its training loader set up.
-
-    Returns:
-        float: At least 1: with less than one visit, the visited images take the whole
-        step.
-    """
-    interval, epoch = trainer.val_check_batch, trainer.num_training_batches
-    epochs = trainer.check_val_every_n_epoch
-    if interval is None or math.isinf(epoch) or math.isinf(interval):
-        return 1.0  # by the clock, or an epoch without an end
-    if epochs is None:
-        return max(1.0, interval / epoch)
-    return 1.0 if interval < epoch else float(epochs)
 
 
 def _kind(batch: Any) -> str:

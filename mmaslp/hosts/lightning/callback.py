@@ -1,158 +1,121 @@
-"""The callback that runs the learner."""
+"""The callback that moves the levels."""
 
 import logging
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from ...core.argument_checks import (
-    check_bool,
-    check_integer,
-    check_number,
-    check_text,
-    optional,
-)
-from ...core.aslp import ASLP, DrawSlot, Rule, make_rule
-from ...core.aslp.counter_rng import generator_seed, refuse_one_id
-from ...core.aslp.perturbation import check_alpha
-from ...core.aslp.region_levels import check_regions
-from ..mmseg.checks.levels import start_level
-from ..mmseg.checks.perturbation import different_strengths
-from ..mmseg.losses import SCBCELoss
+from ...core.argument_checks import check_bool, check_integer, check_text, optional
+from ...core.levels import BorderLevels, ImageLevels, SelfCalibratingBCE
+from ...core.levels.counter_rng import generator_seed
 from ..seeding import seed_torch
 from ..torchmetrics import BinaryBandCalibration, BinaryCalibration
-from .batches import ids_of_batch, visits_between_validations
+from .batches import ids_of_batch
+from .schedule import training_steps, validations, visits_between_validations
 
 __all__ = ['ASLPCallback']
 
 _logger = logging.getLogger('mmaslp')
+# Validations after the warm-up: with fewer, levels by band get nowhere.
+LEAST = 5
 
 
 class ASLPCallback(Callback):
-    """Adaptive Stochastic Label Perturbation in a training of Lightning.
+    """Levels that adapt the labels of the loss in a training of Lightning.
 
-    It does for a ``LightningModule`` what ``ASLPHook`` does in
-    MMSegmentation. Before every batch it draws which images get a perturbed label, for
-    every ``SCBCELoss`` of the module. After the batch it moves
-    their levels. After each validation it passes what the module's calibration metric
-    has measured to the learner. The levels are in the checkpoint.
+    With :class:`~mmaslp.core.BorderLevels`, the default, it moves them after each
+    validation. With :class:`~mmaslp.core.ImageLevels`, the paper, it also draws before
+    every batch which images get a perturbed label, and moves their levels after it. The
+    levels are in the checkpoint.
 
-    **What the module needs.** A ``SCBCELoss`` that ``training_step`` calls, and, for
-    rules that learn, one :class:`~.torchmetrics.BinaryCalibration` (with ``regions``
-    one :class:`~.torchmetrics.BinaryBandCalibration`) that ``validation_step``
-    updates. The callback resets it before each validation.
+    **What the module needs.** A :class:`~mmaslp.core.SelfCalibratingBCE` that
+    ``training_step`` calls, and a metric that ``validation_step`` updates: a
+    :class:`~.torchmetrics.BinaryBandCalibration`, for levels by image a
+    :class:`~.torchmetrics.BinaryCalibration`. The callback resets the metric before
+    each validation.
 
-    **Resuming.** Draws depend on the seed, the number of the batch and the image. With
-    ``reseed`` so do torch's generators, before every batch and before each epoch's
-    loader. So a run that is resumed from a checkpoint at the end of an epoch ends
-    bit-equal to an uninterrupted one. Exempt are augmentations by the global generators
-    of numpy or Python in the main process, and workers that persist.
+    **Resuming.** With ``reseed``, torch's generators depend on the seed and the number
+    of the batch, before every batch and before each epoch's loader. So a run that is
+    resumed from a checkpoint at the end of an epoch ends bit-equal to an uninterrupted
+    one. Exempt are augmentations by the generators of numpy or Python in the main
+    process, and workers that persist.
 
-    **Several processes.** The margins of all processes are joined, and the metric adds
-    up their pixels. Lightning's sampler repeats images to fill the last batch of a
-    validation; they count twice there.
+    **Several processes.** The sums of all processes are added up. Lightning's sampler
+    repeats images to fill the last batch of a validation; they count twice there.
 
     Args:
-        ids (Iterable[str | int]): One id per training image.
-        batch_ids (str | int | Callable): Where a batch holds the ids of its images: a
-            key or an index of the batch, or a function of it. Defaults to 'name'.
-        rule (str | dict | Rule): See :class:`~mmaslp.core.ASLP`. Defaults to 'FB'.
-        warmup_epochs (float, optional): Epochs before the levels begin to move.
-            Defaults to None: 5, with ``regions`` a third of ``max_epochs``, with
-            ``rule='fixed'`` 0.
-        alpha (float, optional): Level that every image starts with, in [0, 1], with
-            alpha * beta < 1. Defaults to None: 0, or with ``rule='fixed'`` the
-            ``alpha`` of the loss.
-        regions (str, optional): ``'border'`` for levels by region. Defaults to None.
+        levels (BorderLevels | ImageLevels, optional): Defaults to None: BorderLevels
+            whose warm-up is a third of the validations.
+        batch_ids (str | int | Callable): For :class:`~mmaslp.core.ImageLevels`: where a
+            batch holds the ids of its images, a key or an index of the batch, or a
+            function of it. Defaults to 'name'.
         metric (str, optional): Name of the metric in the module, such as
             ``'val_calibration'``. Defaults to None: the only one of its type.
-        seed (int): Seed of the draws. Defaults to 0.
+        seed (int): Seed of torch's generators. Defaults to 0.
         reseed (bool): See above. Defaults to True.
-        **rule_options (Any): Options of the rule, such as ``gain``.
 
     Attributes:
-        aslp (ASLP | None): The learner, from the beginning of the first ``fit`` on.
+        levels (BorderLevels | ImageLevels): The levels.
 
     Raises:
         ValueError: At once if an argument is out of range. At the beginning of ``fit``
-            if the module has no loss or not one metric as above. At the first batch if
-            it does not hold ids.
+            if the module has no loss or not one metric as above, or if the levels could
+            not move before its end. At the first batch if it does not hold ids.
 
     Example:
-        >>> callback = ASLPCallback(['a.png', 'b.png'], batch_ids='name', rule='FB')
-        >>> trainer = Trainer(callbacks=[callback])  # doctest: +SKIP
+        >>> trainer = Trainer(callbacks=[ASLPCallback()])  # doctest: +SKIP
     """
 
     def __init__(
         self,
-        ids: Iterable[str | int],
+        levels: BorderLevels | ImageLevels | None = None,
         batch_ids: str | int | Callable[[Any], Any] = 'name',
-        rule: str | dict[str, Any] | Rule = 'FB',
-        warmup_epochs: float | None = None,
-        alpha: float | None = None,
-        regions: str | None = None,
         metric: str | None = None,
         seed: int = 0,
         reseed: bool = True,
-        **rule_options: Any,
     ) -> None:
-        self.rule = make_rule(rule, **rule_options)
-        self.regions = check_regions(regions, self.rule)
-        if warmup_epochs is None:
-            warmup_epochs = self.rule.default_warmup(self.regions)
-        refuse_one_id(ids)
-        self.ids = [str(each) for each in ids]
+        if not isinstance(levels, (BorderLevels, ImageLevels, type(None))):
+            raise ValueError(
+                f'levels must be BorderLevels or ImageLevels, got {levels!r}'
+            )
+        self._third = levels is None
+        self.levels = BorderLevels() if levels is None else levels
         self.batch_ids = batch_ids
-        self.warmup_epochs = optional(
-            check_number, 'warmup_epochs', warmup_epochs, at_least=0
-        )
-        self.alpha = None if alpha is None else check_alpha(alpha, 0.0)
         self.metric = optional(check_text, 'metric', metric)
         self.seed = check_integer('seed', seed)
         self.reseed = check_bool('reseed', reseed)
-        self.aslp: ASLP | None = None
-        self._slot = DrawSlot()
+        self._losses: list[SelfCalibratingBCE] = []
         self._step = 0
         self._loader_seeded = False
 
+    @property
+    def by_image(self) -> bool:
+        """bool: Whether every image has a level."""
+        return isinstance(self.levels, ImageLevels)
+
+    @property
+    def learns(self) -> bool:
+        """bool: Whether the levels move at all."""
+        return not self.by_image or self.levels.rule.learns
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find loss and metric, make the learner."""
+        """Find loss and metric."""
         if stage != 'fit':
             return
-        losses = [m for m in pl_module.modules() if isinstance(m, SCBCELoss)]
-        if not losses:
+        modules = pl_module.modules()
+        self._losses = [m for m in modules if isinstance(m, SelfCalibratingBCE)]
+        if not self._losses:
             raise ValueError(
-                f'ASLPCallback found no SCBCELoss in {type(pl_module).__name__}: make '
-                'one in its __init__ (self.criterion = mmaslp.SCBCELoss()) and '
-                'call it in training_step'
+                f'ASLPCallback found no SelfCalibratingBCE in '
+                f'{type(pl_module).__name__}: make one in its __init__ (self.criterion '
+                '= mmaslp.SelfCalibratingBCE()) and call it in training_step'
             )
-        finding = different_strengths(loss.perturbation.beta for loss in losses)
-        if finding is not None:
-            raise finding.exception()
-        if self.rule.learns:
+        if self.learns:
             self._measuring(pl_module)
-        for loss in losses:
-            loss.bind(self._slot)
-        if self.aslp is not None:
-            return  # a second fit goes on with the levels of the first
-        level, warnings = start_level(
-            self.alpha,
-            [loss.alpha for loss in losses],
-            self.rule.learns,
-            type(self).__name__,
-        )
-        for warning in warnings:
-            _logger.warning(f'ASLP: {warning}')
-        self.aslp = ASLP(
-            self.ids,
-            losses[0].perturbation.beta,
-            self.rule,
-            level,
-            seed=self.seed,
-            regions=self.regions,
-        )
+        if not self.by_image:
+            for loss in self._losses:
+                loss.bind(self.levels)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Seed the order of the first epoch, whose loader Lightning starts early."""
@@ -160,23 +123,11 @@ class ASLPCallback(Callback):
         self._loader_seeded = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the warm-up in batches."""
-        batches, epochs = trainer.num_training_batches, self.warmup_epochs
-        if epochs is None:
-            if not trainer.max_epochs or trainer.max_epochs < 0:
-                raise ValueError(
-                    'ASLPCallback with regions warms up for a third of the training, '
-                    'whose length is not known: give max_epochs to the Trainer, or '
-                    'warmup_epochs'
-                )
-            epochs = trainer.max_epochs / 3
-        if epochs and math.isinf(batches):
-            raise ValueError(
-                'ASLPCallback cannot count epochs of a training loader without a '
-                'length: give warmup_epochs=0, or limit_train_batches to the Trainer'
-            )
-        self._learner.warmup = epochs * batches if epochs else 0
-        self._learner.visits = visits_between_validations(trainer)
+        """Refuse a training in which the levels cannot move."""
+        if self.learns:
+            self._check_schedule(trainer)
+        if self.by_image:
+            self.levels.visits = visits_between_validations(trainer)
 
     def on_train_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
@@ -190,13 +141,11 @@ class ASLPCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Draw once per image, for all losses."""
-        self._slot.draw = self._learner.draw(
-            ids_of_batch(batch, self.batch_ids), self._step
-        )
+        if self.by_image:
+            names = ids_of_batch(batch, self.batch_ids)
+            self._leave(self.levels.sample(names, self._step))
         if self.reseed:
-            seed_torch(
-                generator_seed(self._learner.seed, self._step, trainer.global_rank)
-            )
+            seed_torch(generator_seed(self.seed, self._step, trainer.global_rank))
 
     def on_train_batch_end(
         self,
@@ -207,33 +156,33 @@ class ASLPCallback(Callback):
         batch_idx: int,
     ) -> None:
         """Move the levels of the images of the batch."""
-        draw = self._slot.take()
-        assert draw is not None
-        self._learner.update(draw)
+        if self.by_image:
+            sample = self._losses[0].sample
+            self._leave(None)
+            self.levels.update(sample)
         self._step += 1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the mean level, or that of each band."""
-        profile = self._learner.profile
-        if profile is None:
-            pl_module.log('aslp/alpha', self._learner.alpha.mean().float())
+        if self.by_image:
+            pl_module.log('aslp/alpha', self.levels.alpha.mean().float())
             return
-        for band, level in enumerate(profile.float()):
-            pl_module.log(f'aslp/alpha_region{band}', level)
+        for band, level in enumerate(self.levels.levels.float()):
+            pl_module.log(f'aslp/level_band{band}', level)
 
     def on_validation_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> None:
         """Reset the metric."""
-        if self.rule.learns and trainer.state.fn == 'fit':
+        if self.learns and trainer.state.fn == 'fit':
             self._measuring(pl_module).reset()
 
     def on_validation_epoch_end(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> None:
-        """Pass the measured values to the learner."""
+        """Move the levels, or tell them what was measured."""
         fits = trainer.state.fn == 'fit' and not trainer.sanity_checking
-        if not (self.rule.learns and fits):
+        if not (self.learns and fits):
             return
         metric = self._measuring(pl_module)
         if not metric.update_called:
@@ -242,18 +191,19 @@ class ASLPCallback(Callback):
                 'but this validation has not updated it: call its update(probability, '
                 'target) in validation_step, and leave the reset to the callback'
             )
-        self._learner.observe(**metric.measured(), step=self._step)
+        if self.by_image:
+            self.levels.observe(**metric.measured())
+        else:
+            self.levels.observe(metric.table)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say why levels are still 0."""
+        if not self.by_image and self.levels.reason is not None:
+            _logger.warning(self.levels.reason)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain tensors, numbers and strings.
-
-        Returns:
-            dict: ``step``, the number of batches so far, and ``aslp``, the state of the
-            learner; empty before the first ``fit``.
-        """
-        if self.aslp is None:
-            return {}
-        return dict(step=self._step, aslp=self.aslp.state_dict())
+        """Plain tensors, numbers and strings: ``step``, batches so far, ``levels``."""
+        return dict(step=self._step, levels=self.levels.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the levels of a checkpoint.
@@ -262,51 +212,83 @@ class ASLPCallback(Callback):
             state_dict (dict): What :meth:`state_dict` returned.
 
         Raises:
-            ValueError: If the state is damaged.
+            ValueError: If the state is damaged or of another version.
         """
-        if self.aslp is None or not state_dict:
+        if not self._losses:
             return  # a test reads the weights only
-        self.aslp.load_state_dict(state_dict['aslp'])
+        if 'levels' not in state_dict:
+            raise ValueError(
+                'the checkpoint holds levels of mmaslp 0.2: train on from its weights'
+            )
+        self.levels.load_state_dict(state_dict['levels'])
         self._step = int(state_dict['step'])
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Warn if the checkpoint holds no levels."""
-        if self.aslp is not None and self.state_key not in checkpoint['callbacks']:
+        if self._losses and self.state_key not in checkpoint['callbacks']:
             _logger.warning(
                 'ASLP: the checkpoint holds no state of ASLPCallback (it was trained '
                 'without it): all levels start anew'
             )
 
-    @property
-    def _learner(self) -> ASLP:
-        assert self.aslp is not None, 'setup() makes the learner'
-        return self.aslp
+    def _check_schedule(self, trainer: Trainer) -> None:
+        if trainer.fast_dev_run:
+            return
+        number = validations(trainer)
+        if number == 0:
+            raise ValueError(
+                'ASLPCallback moves levels after validations, and this training has '
+                'none: give fit() a loader of validation images'
+            )
+        if self.by_image:
+            steps = training_steps(trainer)
+            if steps is not None and self.levels.warmup >= steps:
+                raise ValueError(
+                    f'the levels cannot move: their warm-up lasts '
+                    f'{self.levels.warmup:g} batches, the training {steps}'
+                )
+            return
+        if self._third and number is None:
+            raise ValueError(
+                'ASLPCallback warms up for a third of the training, whose length is '
+                'not known: give max_epochs to the Trainer, or BorderLevels(warmup=20)'
+            )
+        if self._third:
+            self.levels.warmup = number // 3
+        if number is not None and number - self.levels.warmup <= LEAST:
+            raise ValueError(
+                f'levels by band need more than {LEAST} validations after the warm-up '
+                f'to arrive, but of the {number} of this training '
+                f'{self.levels.warmup} are warm-up: give the Trainer a lower '
+                'val_check_interval or more max_epochs'
+            )
+
+    def _leave(self, sample: Any) -> None:
+        for loss in self._losses:
+            loss.sample = sample
 
     def _seed_loader(self, trainer: Trainer) -> None:
         if self.reseed:
             # Negative: a stream apart from that of the batches.
-            seed = generator_seed(
-                self._learner.seed, -1 - self._step, trainer.global_rank
-            )
-            seed_torch(seed)
+            seed_torch(generator_seed(self.seed, -1 - self._step, trainer.global_rank))
 
     def _measuring(
         self, pl_module: LightningModule
     ) -> BinaryCalibration | BinaryBandCalibration:
-        """The metric of the module that measures what the learner observes."""
-        kind = BinaryBandCalibration if self.regions else BinaryCalibration
+        """The metric of the module that measures what the levels follow."""
+        kind = BinaryCalibration if self.by_image else BinaryBandCalibration
         found = {n: m for n, m in pl_module.named_modules() if isinstance(m, kind)}
         name = self.metric
         if name is None and len(found) == 1:
             (name,) = found
         if name not in found:
             raise ValueError(
-                f'ASLPCallback(rule={self.rule.name!r}, regions={self.regions!r}) '
-                f'reads the {kind.__name__} that validation_step updates, but '
-                f'{type(pl_module).__name__} has {", ".join(found) or "none"}: make '
-                f'one in its __init__ (self.calibration = {kind.__name__}()), or name '
-                "one of several (metric='calibration')"
+                f'{type(self.levels).__name__} follow the {kind.__name__} that '
+                f'validation_step updates, but {type(pl_module).__name__} has '
+                f'{", ".join(found) or "none"}: make one in its __init__ '
+                f'(self.calibration = {kind.__name__}()), or name one of several '
+                "(metric='calibration')"
             )
         return found[name]

@@ -63,7 +63,7 @@ def test_an_under_confident_network_keeps_levels_at_0():
 
 def test_a_network_that_finds_hardly_any_object():
     levels = BorderLevels()
-    levels.observe(Table(GAPS, recall=0.001, iou=0.001))
+    levels.observe(Table(GAPS, iou=0.001))
     assert not levels.levels.any()
     assert 'finds hardly any object' in levels.reason
 

@@ -1,34 +1,77 @@
 import math
 
 import pytest
+import torch
 
-from mmaslp.core.levels.guard import Quality, allowed_share, best_of
+from mmaslp.core.levels.guard import Best, guarded, lower_median
 
-GOOD = Quality(iou=0.7, iou_se=0.01, acc=0.9, acc_se=0.01, recall=0.8)
-
-
-def with_iou(iou, acc=0.9, recall=0.8, se=0.01):
-    return Quality(iou, se, acc, se, recall)
-
-
-def test_levels_stay_while_the_masks_are_within_noise_of_their_best():
-    assert allowed_share(GOOD, GOOD) == 1.0
-    assert allowed_share(with_iou(0.695), GOOD) == 1.0
-    assert allowed_share(with_iou(math.nan, se=math.nan), GOOD) == 1.0
+BEST = Best(iou=0.7, iou_se=0.01, acc=0.9, acc_se=0.02)
+LEVELS = torch.full((5,), 0.4, dtype=torch.float64)
+STEPPED = torch.full((5,), 0.5, dtype=torch.float64)
 
 
-@pytest.mark.parametrize('now', [with_iou(0.4), with_iou(0.7, acc=0.7)])
-def test_levels_step_back_where_masks_get_worse(now):
-    assert 0.0 < allowed_share(now, GOOD) < 1.0
+@pytest.mark.parametrize(
+    ('iou', 'acc', 'best'),
+    [
+        (0.7, 0.9, BEST),
+        (0.691, 0.9, BEST),
+        (0.7, 0.881, BEST),
+        (0.6, 0.9, Best(0.7, math.nan, 0.9, 0.02)),  # of one image nobody knows
+        (1.0, 1.0, Best(1.0, 0.0, 1.0, 0.0)),
+    ],
+)
+def test_it_rests_within_the_noise_of_the_best(iou, acc, best):
+    levels, reason = guarded(LEVELS, STEPPED, iou, acc, best)
+    assert torch.equal(levels, STEPPED) and reason is None
 
 
-def test_a_network_that_finds_nothing_allows_no_level():
-    assert allowed_share(with_iou(0.0, recall=0.0), GOOD) == 0.0
+@pytest.mark.parametrize(('iou', 'acc'), [(0.68, 0.9), (0.7, 0.87)])
+def test_levels_halve_below_the_best(iou, acc):
+    levels, reason = guarded(LEVELS, STEPPED, iou, acc, BEST)
+    assert levels.tolist() == [0.2] * 5 and 'below its best' in reason
+
+
+@pytest.mark.parametrize('iou', [0.0, 0.19, math.nan])
+def test_a_network_that_finds_hardly_any_object_has_no_levels(iou):
+    levels, reason = guarded(LEVELS, STEPPED, iou, 0.9, BEST)
+    assert not levels.any() and 'hardly any object' in reason
+
+
+def test_levels_of_a_weak_network_are_limited_by_its_odds():
+    best = Best(0.3, 0.1, 0.9, 0.02)
+    levels, reason = guarded(LEVELS, STEPPED, 0.3, 0.9, best)
+    assert levels.tolist() == pytest.approx([0.5 * 0.3 / 0.7] * 5) and reason is None
 
 
 def test_the_best_so_far():
-    best = best_of(None, GOOD)
-    best = best_of(best, with_iou(0.6, acc=0.95, recall=0.9))
-    assert (best.iou, best.acc, best.recall) == (0.7, 0.95, 0.8)
-    nothing = Quality(math.nan, math.nan, 0.5, 0.1, math.nan)
-    assert best_of(nothing, GOOD) == GOOD
+    best = Best().after(0.6, 0.02, 0.95, 0.01).after(0.7, 0.03, 0.9, 0.02)
+    assert best == Best(0.7, 0.03, 0.95, 0.01)
+    assert best.after(math.nan, 0.0, math.nan, 0.0) == best
+
+
+@pytest.mark.parametrize(
+    ('values', 'expected'),
+    [([0.3], 0.3), ([0.3, 0.2], 0.2), ([0.3, 0.1, 0.2], 0.2), ([math.nan, 0.2], 0.0)],
+)
+def test_lower_median(values, expected):
+    assert lower_median(values) == expected
+
+
+def simulated(guard):
+    """Masks that levels cost: IoU falls by 0.4 times the level, with a lag of 0.8."""
+    levels, iou, best, recent = torch.zeros(1, dtype=torch.float64), 0.35, Best(), []
+    for epoch in range(80):
+        iou = 0.8 * iou + 0.2 * (0.6 - 0.4 * levels.item())
+        recent = [*recent, iou][-3:]
+        best = best.after(lower_median(recent), 0.02, 0.9, 0.01)
+        if epoch >= 20:
+            stepped = (levels + 0.05).clamp(max=0.98)  # a gap that never closes
+            moved = guarded(levels, stepped, lower_median(recent), 0.9, best)
+            levels = moved[0] if guard else stepped
+    return iou, best.iou
+
+
+def test_a_simulated_collapse_is_held_near_the_best():
+    assert simulated(guard=False)[0] < 0.3
+    iou, best = simulated(guard=True)
+    assert iou > best - 0.06

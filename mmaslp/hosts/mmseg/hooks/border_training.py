@@ -48,13 +48,7 @@ class BorderTraining:
         self._metric = band_metric(runner)
         self.levels = BorderLevels(self.levels.gain, schedule.validations_of_warmup)
         for loss in losses:
-            loss.criterion.levels = self.levels
-            if loss.alpha:
-                log_levels(
-                    f'SCBCELoss has the level {loss.alpha:g} (alpha, or eps / beta), '
-                    "which levels='border' replace: take it out of the loss",
-                    logging.WARNING,
-                )
+            loss.criterion.bind(self.levels)
 
     def before_iter(self, data_batch: Any, step: int) -> None:
         """Nothing depends on the images of a batch."""

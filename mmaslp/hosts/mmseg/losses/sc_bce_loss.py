@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from ....core.levels import Perturbation, SelfCalibratingBCE
@@ -10,6 +9,7 @@ from ....core.levels.eager import run_eagerly
 from ....core.levels.inputs import binary_logits, pair_shapes, split_labels
 from ....core.levels.label_watch import LabelWatch
 from .binary import BinaryLoss
+from .class_maps import class_maps
 
 
 class SCBCELoss(BinaryLoss):
@@ -33,8 +33,8 @@ class SCBCELoss(BinaryLoss):
         per_pixel (bool): Draw for every pixel instead of every image. Defaults to
             False.
         channels (str, optional): ``'independent'`` for heads with C sigmoid channels:
-            C binary maps, of labels ``(N, C, ...)``, or ``(N, ...)`` that hold the class
-            in 0 to C - 1. Defaults to None: one channel, or two for two classes.
+            C binary maps, of labels ``(N, C, ...)``, or of classes 0 to C - 1,
+            ``(N, ...)``. Defaults to None: one channel, or two for two classes.
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
         class_weight (Sequence[float] | str, optional): Two weights, of background and
             of foreground pixels (by the unperturbed label), or a file that holds them;
@@ -106,6 +106,11 @@ class SCBCELoss(BinaryLoss):
         """float: Level of every image without a hook."""
         return self.criterion.alpha
 
+    @property
+    def channels(self) -> str | None:
+        """str, optional: ``'independent'`` for C binary maps."""
+        return self.criterion.channels
+
     # See SelfCalibratingBCE.forward.
     @run_eagerly
     def forward(
@@ -151,23 +156,7 @@ class SCBCELoss(BinaryLoss):
         if ignore_index is None:
             ignore_index = self.ignore_index
         if label.dim() == cls_score.dim() - 1 and cls_score.size(1) > 1:
-            label = _of_classes(label, cls_score.size(1), ignore_index)
+            label = class_maps(label.unsqueeze(1), cls_score.size(1), ignore_index)
         logits, label = pair_shapes(cls_score, label, independent=True)
         labels, valid = split_labels(label, ignore_index, self.watch)
         return logits, labels, valid
-
-
-def _of_classes(label: Tensor, number: int, ignore_index: int) -> Tensor:
-    """Classes ``(N, ...)`` as binary maps ``(N, C, ...)``; ignored pixels stay so."""
-    classes = torch.arange(number, device=label.device)
-    classes = classes.view(-1, *[1] * (label.dim() - 1))
-    ignored = (label == ignore_index).unsqueeze(1)
-    known = (label.unsqueeze(1) == classes).any(1, keepdim=True) | ignored
-    if not known.all():
-        other = label.unsqueeze(1)[~known].unique()[:5].tolist()
-        raise ValueError(
-            f'label holds the values {other}, only classes 0 to {number - 1} and '
-            f'ignore_index={ignore_index} are allowed'
-        )
-    maps = (label.unsqueeze(1) == classes).long()
-    return maps.masked_fill(ignored, ignore_index)

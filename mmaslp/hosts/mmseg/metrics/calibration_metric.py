@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import all_gather_object
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
@@ -66,6 +67,8 @@ class CalibrationMetric(StreamingMetric):
     Attributes:
         result (dict | None): Of the last evaluation, on the main process, see
             :func:`~mmaslp.files.results.calibration_result`.
+        table (BandTable | None): The bands of the last evaluation, on the main process;
+            None without them.
         shown (dict[str, list[dict]]): Of the last evaluation, see
             :class:`~mmaslp.report.shown_images.ShownImages`.
 
@@ -95,6 +98,7 @@ class CalibrationMetric(StreamingMetric):
         self.resamples = check_resamples(resamples)
         self.keep_worst = check_integer('keep_worst', keep_worst, at_least=0)
         self.shown: dict[str, list] = {}
+        self.table: BandTable | None = None
         super().__init__(**kwargs)
 
     def image_record(
@@ -103,12 +107,15 @@ class CalibrationMetric(StreamingMetric):
         """See :meth:`ImageTable.record`; also offers the image for the report."""
         name = str(sample.get('img_path', len(self.results)))
         bands = None
-        if self.mode == 'top_label' and prob.ndim == 2:
+        if self.mode == 'top_label' and prob.ndim == label.ndim:
             bands = BandTable()
-            bands.update(prob, label, self.ignore_index)
+            maps = (prob, label) if prob.ndim == 2 else (prob[None], label[None])
+            bands.update(*maps, self.ignore_index)
         record = ImageTable.record(name, image, self.bins, self.mode, bands)
+        if bands is not None:
+            record['band_totals'] = bands.totals.cpu()
         if self.keep_worst and prob.ndim == 2:
-            metrics = ImageTable([record], self.bins).per_image()
+            metrics = ImageTable([dict(record)], self.bins).per_image()
             own = {key: float(value[0]) for key, value in metrics.items()}
             self._shown.push(name, len(self.results), own, prob, label)
         return record
@@ -132,10 +139,15 @@ class CalibrationMetric(StreamingMetric):
         """
         if self.has_foreground is False and loop_stage() == 'val':
             print_log(
-                str(no_foreground('val_dataloader.dataset').exception()),
+                no_foreground('val_dataloader.dataset').sentence(),
                 logger='current',
                 level=logging.WARNING,
             )
+        totals = [each.pop('band_totals', None) for each in results]
+        self.table = None
+        if totals and totals[0] is not None:
+            self.table = BandTable()
+            self.table.totals = torch.stack(totals).sum(0)
         draw = not is_training() if self.draw is None else self.draw
         self.result = calibration_result(
             self.histogram(),

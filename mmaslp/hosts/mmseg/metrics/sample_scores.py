@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ....core.argument_checks import check_choice
 from ....core.measure.inputs import SUM_TOLERANCE
+from ..losses.class_maps import class_maps
 
-SCORES = ('auto', 'logits', 'probabilities')
+SCORES = ('auto', 'logits', 'probabilities', 'independent')
 
 
 class ScoreReader:
@@ -25,15 +26,18 @@ class ScoreReader:
     Args:
         scores (str): What ``seg_logits`` holds if it has two or more channels. 'auto'
             reads non-negative values that add up to 1 as probabilities and all others
-            as logits. Defaults to 'auto'.
+            as logits. 'independent' are logits of C sigmoid channels. Defaults to
+            'auto'.
+        ignore_index (int): Label of pixels that do not count. Defaults to 255.
 
     Attributes:
         images (int): Number of images read.
         doubtful (int): How many of them had scores that may be neither.
     """
 
-    def __init__(self, scores: str = 'auto') -> None:
+    def __init__(self, scores: str = 'auto', ignore_index: int = 255) -> None:
         self.scores = check_choice('scores', scores, SCORES)
+        self.ignore_index = ignore_index
         self.images = 0
         self.doubtful = 0
 
@@ -46,7 +50,8 @@ class ScoreReader:
 
         Returns:
             tuple[Tensor, Tensor]: Probabilities, float32 or float64, ``(H, W)`` of the
-            positive class if C <= 2, else ``(C, H, W)``; and labels ``(H, W)``.
+            positive class if C <= 2, else ``(C, H, W)``; and labels ``(H, W)``. Of
+            independent channels both are ``(C, H, W)``.
 
         Raises:
             ValueError: If something is missing; the message names the image.
@@ -58,6 +63,8 @@ class ScoreReader:
             )
         prob = self.probability(sample)
         label = sample['gt_sem_seg']['data'].to(prob.device)
+        if self.scores == 'independent' and prob.ndim == 3:
+            return prob, class_maps(label, len(prob), self.ignore_index)
         return prob, label.reshape(label.shape[-2:])
 
     def probability(self, sample: dict[str, Any]) -> Tensor:
@@ -85,6 +92,8 @@ class ScoreReader:
         self.images += 1
         if len(values) == 1:
             return values[0]
+        if self.scores == 'independent':
+            return values.sigmoid()
         scores = self._guess(values) if self.scores == 'auto' else self.scores
         if scores == 'probabilities':
             return values[1] if len(values) == 2 else values

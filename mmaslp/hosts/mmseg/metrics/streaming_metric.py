@@ -38,7 +38,8 @@ class StreamingMetric(BaseMetric):
             measured, see :func:`~mmaslp.core.measure.protocol.apply_protocol`. Defaults
             to 'raw'.
         scores (str): What heads with two or more channels give: 'logits',
-            'probabilities' or 'auto' (guess). Defaults to 'auto'.
+            'probabilities' or 'auto' (guess); 'independent' for C sigmoid channels,
+            which are C binary maps. Defaults to 'auto'.
         output_dir (str, optional): Folder for files. Defaults to None: the log
             folder of the run, if there is one.
         keep_results (bool): Accepted because the host's ``test.py --out`` sets it;
@@ -107,7 +108,8 @@ class StreamingMetric(BaseMetric):
             prob, label = self._reader.read(sample)
             if self.calibrator is not None:
                 prob = self.calibrator(prob)
-            image = CalibrationHistogram(2 if prob.ndim == 2 else len(prob))
+            binary = prob.ndim == label.ndim  # one map, or one for each channel
+            image = CalibrationHistogram(2 if binary else len(prob))
             if prob.ndim == 2:
                 same = prob.shape == label.shape  # else refused below
                 valid = label != self.ignore_index if same else None
@@ -133,7 +135,7 @@ class StreamingMetric(BaseMetric):
         Args:
             sample (dict): The data sample.
             prob (Tensor): ``(H, W)`` or ``(C, H, W)`` probabilities.
-            label (Tensor): ``(H, W)`` labels.
+            label (Tensor): ``(H, W)`` labels; ``(C, H, W)`` of independent channels.
             image (CalibrationHistogram): Of this image alone.
 
         Returns:
@@ -173,7 +175,7 @@ class StreamingMetric(BaseMetric):
     def _reset(self) -> None:
         self._merged: CalibrationHistogram | None = None
         self._pending: deque = deque()
-        self._reader = ScoreReader(self.scores)
+        self._reader = ScoreReader(self.scores, self.ignore_index)
         self._ignored = False  # whether a pixel was left out
 
     def _merge(self, image: CalibrationHistogram) -> None:

@@ -46,7 +46,7 @@ class Recorder(Hook):
         model = runner.model
         self.wrapper = type(model).__name__ if is_model_wrapper(model) else None
         self.hook = next(h for h in runner.hooks if isinstance(h, ASLPHook))
-        self.start = self.hook.aslp.alpha.clone()
+        self.start = self.hook.levels.alpha.clone()
         self.steps = []
         for module in model.modules():
             if isinstance(module, SCBCELoss):
@@ -57,10 +57,10 @@ class Recorder(Hook):
         self.steps.append(dict(ids=names, draws=[]))
 
     def before_loss(self, loss, args):
-        self.steps[-1]['draws'].append(loss.draw.perturbed.tolist())
+        self.steps[-1]['draws'].append(loss.criterion.sample.perturbed.tolist())
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.steps[-1]['alpha'] = self.hook.aslp.alpha.clone()
+        self.steps[-1]['alpha'] = self.hook.levels.alpha.clone()
 
 
 def run(cfg):
@@ -185,7 +185,7 @@ def main():
     if 'strategy' in cfg:  # a file of shards is read where its process group is
         path = f'{cfg.work_dir}/epoch_3.pth/rank{rank}.pth'
         hub = torch.load(path, weights_only=False)['message_hub']
-        seen['saved'] = hub['runtime_info']['aslp']['alpha']
+        seen['saved'] = hub['runtime_info']['aslp']['levels']['alpha']
     torch.save(seen, f'{out}.{rank}')
     torch.distributed.destroy_process_group()
 

@@ -69,7 +69,7 @@ def test_visits_between_two_validations(loop, visits):
     ('loop', 'warmup', 'message'),
     [
         (Loop(), 0, 'warm-up ends at iteration 0, .* first validation, at iteration 5'),
-        (Loop(), 1, ''),
+        (Loop(), 1, None),
         (
             Loop(),
             6,
@@ -86,20 +86,31 @@ def test_a_late_start_is_said(loop, warmup, message):
     assert re.search(message, found) if message else not found
 
 
+LONG = dict(max_epochs=60, max_iters=300)
+
+
 @pytest.mark.parametrize(
-    ('loop', 'warmup', 'steps'),
+    ('loop', 'warmup', 'level', 'steps', 'line'),
     [
-        (Loop(), 0, 5),
-        (Loop(), 2, 4),  # epochs 2 to 5: the validation of the last moves nothing
-        (Loop(dynamic_intervals=[2]), 1, 2),
-        (FreeLoop(dynamic_intervals=[4]), 1, 6),
-        (Loop(max_epochs=40, max_iters=200), 20, None),
-        (Loop(), 6, None),  # none at all: the other warning speaks of it
+        (Loop(), 0, 'warning', 5, 'train_cfg.max_epochs = 21, train_cfg.val_interval'),
+        (Loop(), 2, 'error', 4, 'train_cfg.max_epochs = 23'),  # epochs 2 to 5
+        (Loop(), 6, 'error', 0, 'train_cfg.max_epochs = 27'),
+        (Loop(dynamic_intervals=[10], **LONG), 20, 'error', 4, 'val_interval = 1 '),
+        (FreeLoop(dynamic_intervals=[60], **LONG), 20, 'error', 3, 'val_interval = 9'),
+        (FreeLoop(dynamic_intervals=[20], **LONG), 20, 'warning', 10, '_interval = 9'),
+        (Loop(**LONG), 20, None, 40, ''),
+        (Loop(**LONG), None, None, 40, ''),  # a third of the training
     ],
 )
-def test_few_steps_of_levels_by_region_are_said(loop, warmup, steps):
-    found = schedule(loop, warmup_epochs=warmup).few_steps()
-    assert f'only: {steps} lie between' in found if steps else not found
+def test_too_few_validations_for_levels_by_band(loop, warmup, level, steps, line):
+    found = schedule(loop, warmup_epochs=warmup)
+    assert found.validations_of_warmup == len([*found._validations()]) - steps
+    finding = found.too_few_validations()
+    if level is None:
+        assert finding is None
+        return
+    assert finding.level == level and f'only: {steps} lie between' in finding.message
+    assert line in finding.remedy
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import torch
 from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
-from mmaslp.core.aslp import ASLP, MC
-from mmaslp.hosts.mmseg.hooks.tracking import level_scalars, scalar_step
+from mmaslp.core import ImageLevels
+from mmaslp.hosts.mmseg.hooks.tracking import image_scalars, scalar_step
 from tests.trackers import mlflow_run, tensorboard_steps, wandb_rows
 
 PICTURES = {'alpha_histogram', 'reliability_val', 'bands_val'}
@@ -75,10 +75,10 @@ def test_step_is_that_of_the_logger(hooks, step):
 
 
 def test_scalars_of_the_levels():
-    aslp = ASLP([str(i) for i in range(101)], 2.0, MC())
+    made = ImageLevels(map(str, range(101)))
     levels = torch.linspace(0, 0.4, 101)
-    aslp.alpha.copy_(levels[torch.randperm(101)])
-    found = level_scalars(aslp)
+    made.alpha.copy_(levels[torch.randperm(101)])
+    found = image_scalars(made)
     assert found == pytest.approx(
         dict(alpha_p05=0.02, alpha_p50=0.2, alpha_p95=0.38, alpha=0.2)
     )

@@ -18,7 +18,7 @@ def train(cfg):
     """Train; return the levels by file name, and the runner."""
     runner = Runner.from_cfg(cfg)
     runner.train()
-    bank = next(h for h in runner.hooks if isinstance(h, ASLPHook)).aslp.bank
+    bank = next(h for h in runner.hooks if isinstance(h, ASLPHook)).levels.bank
     names = [name.rsplit('/', 1)[-1] for name in bank.ids]
     return dict(zip(names, bank.alpha.tolist())), runner
 
@@ -44,7 +44,7 @@ def test_bf16_autocast(toy, tmp_path, channels):
     )
     runner.train()
     assert {*seen} == {torch.bfloat16}
-    bank = next(h for h in runner.hooks if isinstance(h, ASLPHook)).aslp.bank
+    bank = next(h for h in runner.hooks if isinstance(h, ASLPHook)).levels.bank
     half = dict(zip((n.rsplit('/', 1)[-1] for n in bank.ids), bank.alpha.tolist()))
     assert min(half.values()) > 0
     assert half == pytest.approx(plain, rel=0.05)

@@ -54,7 +54,7 @@ class Calls(Hook):
 
 
 def train(cfg):
-    cfg.custom_hooks = [dict(type='ASLPHook', rule='fixed', alpha=0.4)]
+    cfg.custom_hooks = [dict(type='ASLPHook', levels='image', rule='fixed', alpha=0.4)]
     # Only that training is the matter; a cascade of one channel has no prediction.
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     runner = Runner.from_cfg(cfg)

@@ -1,0 +1,42 @@
+"""Classes as binary maps, for heads with a sigmoid per class."""
+
+import torch
+from torch import Tensor
+
+__all__ = ['class_maps']
+
+
+def class_maps(label: Tensor, number: int, ignore_index: int) -> Tensor:
+    """Turn classes into one binary map for each.
+
+    Args:
+        label (Tensor): ``(..., 1, H, W)`` of classes 0 to C - 1 and ``ignore_index``;
+            or ``(..., C, H, W)``, binary maps already, which stay.
+        number (int): C.
+        ignore_index (int): Label of pixels without a class; they have none in all maps.
+
+    Returns:
+        Tensor: ``(..., C, H, W)`` of {0, 1, ignore_index}.
+
+    Raises:
+        ValueError: If there is another number of channels, or another class.
+    """
+    channels = label.shape[-3] if label.dim() > 2 else 0
+    if channels == number:
+        return label
+    if channels != 1:
+        raise ValueError(
+            f'{number} sigmoid channels need masks of shape (1, H, W), of classes, or '
+            f'({number}, H, W), got {tuple(label.shape[-3:])}'
+        )
+    classes = torch.arange(number, device=label.device).view(-1, 1, 1)
+    maps = label == classes
+    ignored = label == ignore_index
+    known = maps.any(-3, keepdim=True) | ignored
+    if not known.all():
+        other = label[~known].unique()[:5].tolist()
+        raise ValueError(
+            f'label holds the values {other}, only classes 0 to {number - 1} and '
+            f'ignore_index={ignore_index} are allowed'
+        )
+    return maps.long().masked_fill(ignored, ignore_index)
