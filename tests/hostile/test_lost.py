@@ -67,7 +67,7 @@ def test_an_output_over_a_file(tmp_path, kind, name):
     else:
         path.write_bytes(content)
     before = contents(tmp_path)
-    with pytest.raises(ValueError, match='--out .*would be lost'):
+    with pytest.raises(ValueError, match=r'--out .*would be lost'):
         check_outputs({'--out': (path, kind)})
     assert contents(tmp_path) == before
 
@@ -115,7 +115,7 @@ def test_an_input_under_another_name(tmp_path, monkeypatch, way):
     ('outputs', 'message'),
     [
         (dict(json='x', report='./x'), '--json and --report are the same file'),
-        (dict(plot='x.png', report='x_regions.png'), 'are the same file'),
+        (dict(plot='x.png', report='x_bands.png'), 'are the same file'),
         (dict(json='maps/x.json'), 'lies in maps, which is read'),
         (dict(report='photos/x.html'), 'lies in photos, which is read'),
         (dict(json='maps'), 'is an input'),

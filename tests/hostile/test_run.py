@@ -252,7 +252,9 @@ def test_a_config_in_yaml_is_data(tmp_path, hit, suffix):
     (tmp_path / f'e.{suffix}').write_text(f'model: {evil}\n')
     (tmp_path / 'own.py').write_text(f"_base_ = ['e.{suffix}']\n")
     for name in (f'e.{suffix}', 'own.py'):
-        with pytest.raises(ValueError, match=rf'e\.{suffix}.* runs code'):
+        with pytest.raises(
+            ValueError, match=r'cannot be read as a config.*python/object/apply'
+        ):
             load_config(str(tmp_path / name))
     assert command('doctor', str(tmp_path / f'e.{suffix}')) == 1
     (tmp_path / 'data.yaml').write_text('a: {b: [1, 2.5, x]}\n')
