@@ -49,9 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='regular expression of the part of a name that images of one patient, '
         "video or place share, such as '^[^_]+'",
     )
-    parser.add_argument(
-        '--plot', metavar='FILE', help='picture by band'
-    )
+    parser.add_argument('--plot', metavar='FILE', help='picture by band')
     add_map_options(parser)
     parser.add_argument(
         '--trust-checkpoint',

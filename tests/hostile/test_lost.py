@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from mmaslp.report.maps import check_outputs as check_eval_maps
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from PIL import Image
@@ -25,7 +26,6 @@ from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
 from mmaslp.hosts.mmseg.work_dir import locked, process_rank
 from mmaslp.report.comparison import compare_results
-from mmaslp.report.maps import check_outputs as check_eval_maps
 from mmaslp.report.reliability import save_figure
 from tests.grids import pairs
 from tests.hostile.evil import command, on_a_full_disk, write_evil

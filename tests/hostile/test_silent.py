@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from mmaslp.report.maps import evaluate_folders
 from PIL import Image
 
 import mmaslp
@@ -11,7 +12,6 @@ from mmaslp.files.results import load_result, save_result
 from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
 from mmaslp.report.comparison import compare_results
-from mmaslp.report.maps import evaluate_folders
 
 NAN = float('nan')
 

@@ -1,7 +1,6 @@
 import math
 
 import pytest
-
 from mmaslp.hosts.mmseg.hooks.measured import read_measured
 
 KEYS = {'accuracy': 'calib/acc', 'confidence': 'calib/conf'}

@@ -2,10 +2,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmaslp.core.aslp import ASLP, MC
 from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
-from mmaslp.core.aslp import ASLP, MC
 from mmaslp.hosts.mmseg.hooks.tracking import level_scalars, scalar_step
 from tests.trackers import mlflow_run, tensorboard_steps, wandb_rows
 
