@@ -72,15 +72,18 @@ def register_components() -> str | None:
         str | None: Why nothing could be registered, None if all went well.
     """
     problem = _host_problem()
-    if problem is None:
+    if problem is not None:
+        return problem
+    with warnings.catch_warnings():  # MMEngine imports what torch deprecates
+        warnings.filterwarnings('ignore', category=DeprecationWarning)
         for name, package in _COMPONENTS.items():
             globals()[name] = getattr(import_module(f'{_HOST}.{package}'), name)
         from .hosts.mmseg.checkpoint import allow_history_buffers
 
         allow_history_buffers()
         import_module(f'{_HOST}.registry')
-        __all__.extend(_COMPONENTS)
-    return problem
+    __all__.extend(_COMPONENTS)
+    return None
 
 
 def _is_command() -> bool:

@@ -241,7 +241,7 @@ def test_two_iterations(method, workplace, tmp_path, monkeypatch):
             assert levels == pytest.approx([0.1 / 1.5] * 10, abs=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_commands_of_a_row(workplace):
     """Train, test by the raw and by the released protocol, as docs/paper.md says."""
     method = 'aslp-mc-hi'

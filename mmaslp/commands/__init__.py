@@ -3,7 +3,8 @@
 A subcommand is a line in :data:`COMMANDS` and a module of that name (with ``_`` for
 ``-``). Its docstring is the description in ``--help``, with an example. It offers
 ``add_arguments(parser)`` and ``run(args)``, which returns an exit code or None for 0.
-It may offer ``kept(args)``: what an interruption leaves and how to go on.
+It may offer ``kept(args)``: what an interruption leaves and how to go on. Importing it
+and ``add_arguments`` import neither torch nor MMSegmentation: help is there at once.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from types import ModuleType
 
 from .. import register_components
 from ..version import __version__
-from .errors import exit_code_of, report_error
+from .errors import exit_code_of
 from .parser import CommandParser
 
 __all__ = ['COMMANDS', 'main', 'run_command']
@@ -34,6 +35,10 @@ COMMANDS = {
     'demo': 'train with BCE and with ASLP on built-in data, and compare',
     'doctor': 'say whether the environment, or a config, works',
 }
+
+
+# These need MMSegmentation, and its parts registered.
+_NEED_MMSEG = ('train', 'test', 'demo')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,10 +86,7 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: See :func:`main`.
     """
-    try:
-        command = _load(name)
-    except ImportError as error:
-        return report_error(error)
+    command = import_module(f'.{name.replace("-", "_")}', __name__)
     parser = CommandParser(prog=f'mmaslp {name}', description=command.__doc__)
     command.add_arguments(parser)
     parser.add_argument(
@@ -93,29 +95,22 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     kept = getattr(command, 'kept', None)
     return exit_code_of(
-        partial(_run, command, args),
+        partial(_run, name, command, args),
         config=getattr(args, 'config', None),
         words=sys.argv[1:] if argv is None else argv,
         kept=kept and partial(kept, args),
     )
 
 
-def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
+def _run(name: str, command: ModuleType, args: argparse.Namespace) -> int | None:
     from ..files.progress import showing_progress  # after the help, for its imports
 
     # Names are printed whatever the bytes in them.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
+    problem = register_components() if name in _NEED_MMSEG else None
+    if problem is not None:
+        raise ImportError(f'mmaslp {name} needs MMSegmentation: {problem}')
     with showing_progress(not args.quiet):
         return command.run(args)
-
-
-def _load(name: str) -> ModuleType:
-    problem = register_components()
-    try:
-        return import_module(f'.{name.replace("-", "_")}', __name__)
-    except ImportError as error:
-        if problem is None:
-            raise
-        raise ImportError(f'mmaslp {name} needs a host: {problem}') from error

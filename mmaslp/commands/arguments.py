@@ -2,10 +2,10 @@
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config, DictAction
-
-from ..hosts.mmseg.config import load_config, set_work_dir
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 __all__ = [
     'add_cfg_options',
@@ -35,9 +35,11 @@ _LAUNCHERS = {
         'mpirun -x MASTER_ADDR ... python -m mmaslp ... --launcher mpi',
     ),
 }
+# The ends of the names of those that hold a number.
+_NUMBERS = ('RANK', 'SIZE', 'PORT', 'PROCID', 'NTASKS')
 
 
-class _Options(DictAction):
+class _Options(argparse.Action):
     """MMEngine's ``key=value``, with a message for words of another form."""
 
     def __call__(self, parser, namespace, values, option_string=None):
@@ -45,8 +47,11 @@ class _Options(DictAction):
             key, equals, _ = value.partition('=')
             if not equals or not key:
                 parser.error(f'{option_string} {value}: write it as key=value')
+        from mmengine.config import DictAction
+
+        parse = DictAction(self.option_strings, self.dest, nargs='+')
         try:
-            super().__call__(parser, namespace, values, option_string)
+            parse(parser, namespace, values, option_string)
         except (ValueError, AssertionError, IndexError) as error:
             given = ' '.join(values)
             parser.error(f'{option_string} {given}: no value of the config ({error})')
@@ -96,6 +101,10 @@ def prepare_launcher(args: argparse.Namespace) -> None:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     variables, start = _LAUNCHERS.get(args.launcher, ((), ''))
+    for name in ('LOCAL_RANK', *variables):
+        value = os.environ.get(name, '0')
+        if name.endswith(_NUMBERS) and not value.isdecimal():
+            raise ValueError(f'{name} is {value!r}, not a number: unset or mend it')
     missing = [name for name in variables if name not in os.environ]
     if missing:
         raise ValueError(
@@ -104,7 +113,7 @@ def prepare_launcher(args: argparse.Namespace) -> None:
         )
 
 
-def config_of_run(args: argparse.Namespace) -> Config:
+def config_of_run(args: argparse.Namespace) -> 'Config':
     """Read the config of a command and apply what :func:`add_host_arguments` added.
 
     Args:
@@ -118,6 +127,8 @@ def config_of_run(args: argparse.Namespace) -> Config:
         ImportError: See there.
         ValueError: See there; or see :func:`prepare_launcher`.
     """
+    from ..hosts.mmseg.config import load_config, set_work_dir
+
     prepare_launcher(args)
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher

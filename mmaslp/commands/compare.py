@@ -10,8 +10,6 @@ Example:
 
 import argparse
 
-from ..report.comparison import compare_results
-
 __all__ = ['add_arguments', 'run']
 
 
@@ -37,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Compare and print the differences."""
+    from ..report.comparison import compare_results
+
     comparison = compare_results(
         args.first,
         args.second,

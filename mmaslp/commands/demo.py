@@ -9,9 +9,9 @@ Example:
 import argparse
 from pathlib import Path
 
-from ..hosts.mmseg.demo import MODELS, run_demo
+__all__ = ['MODELS', 'add_arguments', 'run']
 
-__all__ = ['add_arguments', 'run']
+MODELS = ('BCE', 'ASLP-MC', 'ASLP-FB', 'ASLP-FB-border')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--models',
         nargs='+',
-        choices=list(MODELS),
+        choices=MODELS,
         default=['BCE', 'ASLP-FB-border'],
         help='what to train and compare',
     )
@@ -38,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the demo."""
+    from ..core.argument_checks import check_integer
+    from ..hosts.mmseg.demo import run_demo
+
+    check_integer('--epochs', args.epochs, at_least=1)
     run_demo(
         args.work_dir,
         models=args.models,

@@ -9,7 +9,6 @@ Example:
 
 import argparse
 
-from ..hosts.mmseg.doctor import examine
 from .parser import CONFIG_HELP
 
 __all__ = ['add_arguments', 'run']
@@ -22,6 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the findings; 1 if there is an error."""
+    from .. import register_components
+    from ..hosts.mmseg.doctor import examine
+
+    register_components()
     findings = examine(args.config)
     print(*findings, sep='\n')
     errors = sum(finding.level == 'error' for finding in findings)

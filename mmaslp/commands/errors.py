@@ -53,15 +53,22 @@ def exit_code_of(
         with _terminable():
             return work() or DONE
     except KeyboardInterrupt as stop:
-        number = stop.args[0] if stop.args else signal.SIGINT
-        _say(f'interrupted: {(kept or _whole_files)()}')
-        return 128 + number
+        return _interrupted(stop, kept)
     except BrokenPipeError:  # `mmaslp ... | head`: nobody reads any more
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
+        stop = error.__context__  # MMEngine takes an interrupt for a bad config
+        if isinstance(stop, KeyboardInterrupt):
+            return _interrupted(stop, kept)
         return report_error(error, config, words)
+
+
+def _interrupted(stop: KeyboardInterrupt, kept: Callable[[], str] | None) -> int:
+    number = stop.args[0] if stop.args else signal.SIGINT
+    _say(f'interrupted: {(kept or _whole_files)()}')
+    return 128 + number
 
 
 def report_error(

@@ -11,20 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..core.argument_checks import check_integer
-from ..core.measure import check_bins
-from ..core.measure.bootstrap import check_resamples
-from ..core.measure.protocol import PROTOCOLS
-from ..files.map_evaluation import evaluate_maps
-from ..files.outputs import check_outputs
-from ..files.results import save_result
-from ..report.bands import band_figure
-from ..report.entries import map_entries
-from ..report.reliability import FORMATS, reliability_figure, save_figure
-from ..report.text_table import format_table
-from ..report.writing import json_beside, write_report
 from .parser import add_map_options, map_reader
-from .threads import one_thread
 
 __all__ = ['add_arguments', 'run']
 
@@ -49,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--protocol',
-        choices=PROTOCOLS,
+        choices=('raw', 'released'),
         default='raw',
         help="'released' stretches every map to [0, 1] first, as published numbers "
         'are computed; it changes the probabilities that are measured',
@@ -75,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table, write what was asked for."""
+    from ..files.map_evaluation import evaluate_maps
+    from .threads import one_thread
+
     _check(args)
     with one_thread():
         sections = {
@@ -96,6 +86,13 @@ def run(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse, before the work starts, what cannot be done or must not be written."""
+    from ..core.argument_checks import check_integer
+    from ..core.measure import check_bins
+    from ..core.measure.bootstrap import check_resamples
+    from ..files.outputs import check_outputs
+    from ..report.reliability import FORMATS
+    from ..report.writing import json_beside
+
     check_bins(args.bins)
     check_resamples(args.resamples)
     if args.logits:
@@ -119,6 +116,12 @@ def _check(args: argparse.Namespace) -> None:
 
 def _write(args: argparse.Namespace, sections: dict[str, dict]) -> None:
     """Write the files that were asked for, and name them."""
+    from ..files.results import save_result
+    from ..report.bands import band_figure
+    from ..report.entries import map_entries
+    from ..report.reliability import reliability_figure, save_figure
+    from ..report.writing import write_report
+
     results = {name: section['result'] for name, section in sections.items()}
     if args.json:
         content = {n: {**s['metrics'], **s['result']} for n, s in sections.items()}
@@ -139,6 +142,8 @@ def _write(args: argparse.Namespace, sections: dict[str, dict]) -> None:
 
 
 def _print(sections: dict[str, dict]) -> None:
+    from ..report.text_table import format_table
+
     rows = {name: section['result'] for name, section in sections.items()}
     print(format_table(rows))
     measures = {name: section['metrics'] for name, section in sections.items()}

@@ -11,9 +11,12 @@ Example:
 import argparse
 from functools import partial
 
-from ..files.prepare import SETS, Split, prepare_dataset
+__all__ = ['SETS', 'add_arguments', 'run']
 
-__all__ = ['add_arguments', 'run']
+SETS = (
+    *('duts', 'duts-tr', 'duts-te', 'dut-omron', 'pascal-s', 'sod', 'ecssd', 'hku-is'),
+    *('dtd-500', 'folder', 'synthetic'),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prepare the set."""
+    from ..files.prepare import Split, prepare_dataset
+
     prepare_dataset(
         args.name,
         args.source,

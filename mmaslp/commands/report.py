@@ -10,10 +10,6 @@ Example:
 
 import argparse
 
-from ..files.outputs import check_outputs
-from ..report.entries import file_entries
-from ..report.writing import PICTURES, json_beside, write_report
-
 __all__ = ['add_arguments', 'run']
 
 
@@ -36,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--pictures',
         type=int,
-        default=PICTURES,
+        default=6,
         help='how many images to show per set and reason, defaults to 6',
     )
     parser.add_argument(
@@ -46,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read the results and write the page."""
+    from ..files.outputs import check_outputs
+    from ..report.entries import file_entries
+    from ..report.writing import json_beside, write_report
+
     check_outputs(
         {
             '--out': (args.out, 'report'),

@@ -6,29 +6,19 @@ Example:
 
 import argparse
 import os.path as osp
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-
-from ..core.calibrators import Calibrator
-from ..files.outputs import check_outputs
-from ..hosts.mmseg.calibration import calibrator_of_checkpoint
-from ..hosts.mmseg.config import check_checkpoint
-from ..hosts.mmseg.result_folders import results_folder
-from ..hosts.mmseg.testing import (
-    EVALUATIONS,
-    draw_predictions,
-    evaluate,
-    measures_calibration,
-    summary_table,
-    test_sets,
-)
-from ..report.entries import test_entries
-from ..report.writing import PICTURES, json_beside, write_report
 from .arguments import add_host_arguments, add_trust, config_of_run
 from .parser import CONFIG_HELP
 
-__all__ = ['add_arguments', 'run']
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from ..core.calibrators import Calibrator
+
+__all__ = ['EVALUATIONS', 'add_arguments', 'run']
+
+EVALUATIONS = ('ece', 'sod', 'iou')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--eval',
         nargs='+',
-        choices=list(EVALUATIONS),
+        choices=EVALUATIONS,
         help='what to measure: calibration, SOD measures, IoU. By default the '
         "config's test_evaluator",
     )
@@ -73,6 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Test, then print the table and where the files are."""
+    from mmengine.dist import is_main_process
+
+    from ..hosts.mmseg.result_folders import results_folder
+    from ..hosts.mmseg.testing import evaluate, summary_table, test_sets
+    from ..report.entries import test_entries
+    from ..report.writing import PICTURES, write_report
+
     cfg = _make_config(args)
     results = evaluate(
         cfg,
@@ -106,8 +103,13 @@ def run(args: argparse.Namespace) -> None:
         print(f'report: {args.report}')
 
 
-def _calibrator(args: argparse.Namespace, cfg: Config) -> Calibrator | None:
+def _calibrator(args: argparse.Namespace, cfg: 'Config') -> 'Calibrator | None':
     """The calibrator that is named, or that of the checkpoint."""
+    from ..core.calibrators import Calibrator
+    from ..hosts.mmseg.calibration import calibrator_of_checkpoint
+    from ..hosts.mmseg.config import check_checkpoint
+    from ..hosts.mmseg.testing import measures_calibration
+
     if args.calibrator is not None:
         return Calibrator.load(args.calibrator)
     if not measures_calibration(cfg, args.eval):
@@ -116,8 +118,12 @@ def _calibrator(args: argparse.Namespace, cfg: Config) -> Calibrator | None:
     return calibrator_of_checkpoint(args.checkpoint, args.trust_checkpoint)
 
 
-def _make_config(args: argparse.Namespace) -> Config:
+def _make_config(args: argparse.Namespace) -> 'Config':
     """Read the config and apply the options."""
+    from ..files.outputs import check_outputs
+    from ..hosts.mmseg.testing import draw_predictions, measures_calibration
+    from ..report.writing import json_beside
+
     cfg = config_of_run(args)
     inputs = [cfg.filename, args.checkpoint, args.calibrator]
     cfg.load_from = args.checkpoint

@@ -6,8 +6,6 @@ Example:
 
 import argparse
 
-from ..hosts.mmseg.checkpoint import numbered_checkpoints
-from ..hosts.mmseg.training import run_training
 from .arguments import add_host_arguments, add_trust, config_of_run
 from .parser import CONFIG_HELP
 
@@ -36,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train."""
+    from ..hosts.mmseg.training import run_training
+
     cfg = config_of_run(args)
     args.work_dir = cfg.work_dir  # what `kept` looks into
     run_training(
@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> None:
 
 def kept(args: argparse.Namespace) -> str:
     """Say what an interruption leaves and how to go on."""
+    from ..hosts.mmseg.checkpoint import numbered_checkpoints
+
     found = numbered_checkpoints(args.work_dir) if args.work_dir else []
     if not found:
         return 'no checkpoint was written yet; the same command starts anew'

@@ -58,7 +58,7 @@ def check_number(
     real = isinstance(value, Real) and not isinstance(value, bool)
     if not (
         real
-        and math.isfinite(value)
+        and _is_finite(value)
         and (above is None or value > above)
         and (at_least is None or value >= at_least)
         and (at_most is None or value <= at_most)
@@ -67,6 +67,13 @@ def check_number(
         limits = _limits(above, at_least, at_most, below)
         raise _refusal(name, f'a number{limits}', value, hint)
     return float(value)
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # 10**400
+        return False
 
 
 def check_integer(

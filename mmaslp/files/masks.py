@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ..core.argument_checks import check_bool, check_choice, check_integer
+from .plain_file import check_plain_file, too_large
 
 __all__ = ['check_reading', 'decode_binary_mask', 'read_binary_mask']
 
@@ -48,6 +49,7 @@ def read_binary_mask(
         FileNotFoundError: There is no such file.
         ValueError: The file cannot be read as a binary mask; the message names it.
     """
+    check_plain_file(path)
     return decode_binary_mask(
         Path(path).read_bytes(),
         path,
@@ -136,6 +138,8 @@ def _open(data: bytes, name: str | Path) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
+    except Image.DecompressionBombError as error:
+        raise too_large(name) from error
     except Exception as error:  # PIL raises a dozen types on broken files
         raise ValueError(
             f'{name}: not a readable image (broken or incomplete: {error}). '

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..core.argument_checks import check_choice, check_number, optional
 from ..core.measure.inputs import ROUNDING
 from .pictures import write_picture
+from .plain_file import check_plain_file, too_large
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy', '.npz')
@@ -108,11 +109,14 @@ def read_stored_map(path: str | Path, max_value: float | None = None) -> StoredM
             f'{path}: unknown kind of map {path.suffix!r}; use one of '
             f'{", ".join(MAP_SUFFIXES)}'
         )
+    check_plain_file(path)
     try:
         read = _read_npy if path.suffix.lower() == '.npy' else _read_image
         stored = read(path, max_value)
     except ValueError:
         raise
+    except Image.DecompressionBombError as error:
+        raise too_large(path) from error
     except Exception as error:  # PIL and numpy raise a dozen types on broken files
         raise ValueError(
             f'{path}: cannot be read ({type(error).__name__}: {error}): write it again'

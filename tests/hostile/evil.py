@@ -79,10 +79,10 @@ def write_evil(path, hit, container='zip', payload='os.mkdir', place='other'):
     return str(path)
 
 
-def tool(name, *args):
+def command(*args):
     """Run a command line in this process: its exit code."""
     try:
-        return main([name, *map(str, args)])
+        return main([*map(str, args)])
     except SystemExit as error:
         return error.code or 0
 

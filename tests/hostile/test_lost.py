@@ -1,4 +1,4 @@
-"""Hostile cases under the heading Lost: no file of the user is replaced or cut."""
+"""Hostile places: no file of the user is replaced or cut."""
 
 import json
 import os
@@ -11,28 +11,24 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from mmaslp.files.temperature_file import write_temperature
-from mmaslp.hosts.mmseg.temperature import fit_checkpoint
 from mmaslp.report.maps import check_outputs as check_eval_maps
-from mmaslp.report.recalibration import fit_maps, recalibrate_maps
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from PIL import Image
 
+from mmaslp.files.atomic_write import atomic_write
 from mmaslp.files.outputs import check_outputs
+from mmaslp.files.pictures import write_picture
 from mmaslp.files.prob_maps import write_prob_map
 from mmaslp.files.results import save_result
 from mmaslp.hosts.mmseg import training
-from mmaslp.hosts.mmseg.hooks import ASLPHook
-from mmaslp.hosts.mmseg.hooks.level_table import write_level_table
-from mmaslp.hosts.mmseg.result_folders import results_folder
 from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
 from mmaslp.hosts.mmseg.work_dir import locked, process_rank
-from mmaslp.report.alpha import alpha_histogram
 from mmaslp.report.comparison import compare_results
 from mmaslp.report.reliability import save_figure
-from tests.hostile.evil import in_child, on_a_full_disk, tool, write_evil
+from tests.grids import pairs
+from tests.hostile.evil import command, on_a_full_disk, write_evil
 
 # Files of the user, none of which an output may replace.
 FILES = {
@@ -42,22 +38,20 @@ FILES = {
     'mask.png': None,
     'photo.jpg': None,
     'map.npy': b'\x93NUMPY\x01\x00v',
-    'levels.pkl': b'\x80\x04}.',
     'sets.zip': b'PK\x03\x04images',
     'train.txt': b'00\n01\n',
     'table.csv': b'name,score\na,1\n',
-    'page.md': b'# Notes\n',
     'figure.svg': b'<svg xmlns="http://www.w3.org/2000/svg"/>',
     'coco.json': b'{"images": [], "annotations": []}',
 }
-
-
-def write_users(folder):
-    for name, content in FILES.items():
-        if content is None:
-            Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(folder / name)
-        else:
-            (folder / name).write_bytes(content)
+# What our own files of each kind begin with.
+KINDS = {
+    'result': b'{"ece": 0.1, "settings": {"temperature": 2.0}}',
+    'comparison': b'{"ece": {"first": 1, "differs": true}}',
+    'report': b'<!doctype html>\n<html>',
+    'diagram': b'\x89PNG\r\n\x1a\n Software\0Matplotlib version',
+    'picture': b'\x89PNG\r\n\x1a\n Software\0mmaslp',
+}
 
 
 def contents(folder):
@@ -65,52 +59,29 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-@pytest.fixture
-def users(tmp_path):
-    """A folder of the user, which is the same at the end."""
-    folder = tmp_path / 'users'
-    folder.mkdir()
-    write_users(folder)
-    before = contents(folder)
-    yield folder
-    assert contents(folder) == before
-
-
-@pytest.mark.parametrize('name', FILES)
-@pytest.mark.parametrize('option', ['json', 'report', 'plot'])
-def test_eval_maps_over_a_file(users, option, name):
-    with pytest.raises(ValueError, match=rf'--(plot|{option})'):
-        check_eval_maps(**{option: str(users / name)})
-
-
-@pytest.mark.parametrize('name', FILES)
-@pytest.mark.parametrize('kind', ['temperature', 'comparison', 'levels', 'picture'])
-def test_other_outputs_over_a_file(users, kind, name):
-    with pytest.raises(ValueError, match='would be lost'):
-        check_outputs({'--out': (users / name, kind)})
-
-
-KINDS = {
-    'result': b'{"ece": 0.1, "settings": {"temperature": 2.0}}',
-    'temperature': b'{"temperature": 2.0, "nll": {"before": 1, "after": 1}}',
-    'comparison': b'{"ece": {"first": 1, "differs": true}}',
-    'report': b'<!doctype html>\n<html>',
-    'diagram': b'\x89PNG\r\n\x1a\n Software\0Matplotlib version',
-    'picture': b'\x89PNG\r\n\x1a\n Software\0mmaslp',
-    'levels': b'img_path,alpha\r\n',
-}
-
-
-@pytest.mark.parametrize('there', KINDS)
-@pytest.mark.parametrize('kind', KINDS)
-def test_an_output_replaces_its_own_kind_only(tmp_path, kind, there):
-    path = tmp_path / 'x'
-    path.write_bytes(KINDS[there])
-    if kind == there:
-        check_outputs({'--out': (path, kind)})
+@pytest.mark.parametrize(('kind', 'name'), pairs(list(KINDS), list(FILES)))
+def test_an_output_over_a_file(tmp_path, kind, name):
+    path, content = tmp_path / name, FILES[name]
+    if content is None:
+        Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(path)
     else:
-        with pytest.raises(ValueError, match=f'no {kind} of mmaslp'):
+        path.write_bytes(content)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=r'--out .*would be lost'):
+        check_outputs({'--out': (path, kind)})
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_an_output_replaces_its_own_kind_only(tmp_path, kind):
+    path = tmp_path / 'x'
+    for there, content in KINDS.items():
+        path.write_bytes(content)
+        if kind == there:
             check_outputs({'--out': (path, kind)})
+        else:
+            with pytest.raises(ValueError, match=f'no {kind} of mmaslp'):
+                check_outputs({'--out': (path, kind)})
 
 
 def linked(folder):
@@ -143,11 +114,9 @@ def test_an_input_under_another_name(tmp_path, monkeypatch, way):
 @pytest.mark.parametrize(
     ('outputs', 'message'),
     [
-        (dict(json='x', report='x'), '--json and --report are the same file'),
-        (dict(json='x', report='./x'), 'are the same file'),
-        (dict(plot='x.png', report='x_regions.png'), 'are the same file'),
+        (dict(json='x', report='./x'), '--json and --report are the same file'),
+        (dict(plot='x.png', report='x_bands.png'), 'are the same file'),
         (dict(json='maps/x.json'), 'lies in maps, which is read'),
-        (dict(plot='masks/x.png'), 'lies in masks, which is read'),
         (dict(report='photos/x.html'), 'lies in photos, which is read'),
         (dict(json='maps'), 'is an input'),
         (dict(json='.'), 'is a folder'),
@@ -160,20 +129,16 @@ def test_eval_maps_outputs_among_each_other(tmp_path, monkeypatch, outputs, mess
         os.mkdir(name)
     with pytest.raises(ValueError, match=message):
         check_eval_maps(**outputs, images='photos', inputs=['maps', 'masks'])
-
-
-def test_devices_may_be_written_twice():
     check_eval_maps(json='/dev/null', report='/dev/null')
 
 
-@pytest.mark.parametrize('which', ['a.json', 'b.json'])
-def test_compare_over_its_input(tmp_path, monkeypatch, which):
+def test_compare_over_its_input(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ('a.json', 'b.json'):
         Path(name).write_bytes(KINDS['result'])
     with pytest.raises(ValueError, match='is an input'):
-        compare_results('a.json', 'b.json', json=which)
-    assert Path(which).read_bytes() == KINDS['result']
+        compare_results('a.json', 'b.json', json='b.json')
+    assert Path('b.json').read_bytes() == KINDS['result']
 
 
 @pytest.fixture
@@ -186,55 +151,36 @@ def checkpoint(toy):
     assert before.items() <= contents('.').items()
 
 
-def masks_of(cfg):
-    return str(Path(cfg.test_dataloader.dataset.data_root) / 'masks')
-
-
-def images_of(cfg):
-    return str(Path(cfg.test_dataloader.dataset.data_root) / 'images')
-
-
-def link_to_images(cfg):
-    os.symlink(images_of(cfg), 'link')
-    return 'link'
-
-
-@pytest.mark.parametrize('option', ['out', 'out_prob'])
-@pytest.mark.parametrize('folder', [masks_of, images_of, link_to_images])
-def test_a_test_into_the_data(checkpoint, option, folder):
+@pytest.mark.parametrize(
+    ('option', 'place'), [('out', 'masks'), ('out_prob', 'images'), ('out', 'link')]
+)
+def test_a_test_into_the_data(checkpoint, option, place):
+    root = checkpoint.test_dataloader.dataset.data_root
+    os.symlink(os.path.join(root, 'images'), 'link')
+    place = place if place == 'link' else os.path.join(root, place)
     with pytest.raises(ValueError, match='is the folder of the inputs'):
-        evaluate(checkpoint, test_sets(checkpoint), **{option: folder(checkpoint)})
+        evaluate(checkpoint, test_sets(checkpoint), **{option: place})
+
+
+@pytest.mark.parametrize('name', ['../../x', '/tmp/x', 'a/b', '..', '', 'a\nb', 3])
+def test_a_set_whose_name_is_a_path(checkpoint, name):
+    checkpoint.test_sets = {name: checkpoint.test_dataloader.dataset}
+    with pytest.raises(ValueError, match='cannot be the name of a folder'):
+        test_sets(checkpoint)
 
 
 def test_a_set_whose_name_is_the_folder_of_the_data(checkpoint):
     dataset = checkpoint.test_dataloader.dataset
     checkpoint.test_sets = {'images': dataset}
     with pytest.raises(ValueError, match='is the folder of the inputs'):
-        sets = test_sets(checkpoint)
-        evaluate(checkpoint, sets, out_prob=dataset.data_root)
+        evaluate(checkpoint, test_sets(checkpoint), out_prob=dataset.data_root)
 
 
-@pytest.mark.parametrize('out', ['x.pth', 'config.py', 'toy/val/masks/00.png'])
-def test_a_temperature_over_a_file(checkpoint, out):
-    with pytest.raises(ValueError, match='would be lost'):
-        fit_checkpoint(checkpoint, out)
-
-
-@pytest.mark.parametrize('out', ['x.pth', 'config.py', 'toy/val/masks/00.png'])
+@pytest.mark.parametrize('out', ['x.pth', 'toy/val/masks/00.png'])
 def test_a_report_of_a_test_over_a_file(checkpoint, capfd, out):
-    args = ('config.py', 'x.pth', '--eval', 'ece', '--report', out)
-    assert tool('test', *args) == 2
+    args = ('test', 'config.py', 'x.pth', '--eval', 'ece', '--report', out)
+    assert command(*args) == 2
     assert 'lost' in capfd.readouterr().err
-
-
-def test_maps_fitted_or_written_into_their_folders(checkpoint):
-    maps, masks = images_of(checkpoint), masks_of(checkpoint)
-    for out in ('x.pth', f'{maps}/00.png', f'{masks}/t.json', 'config.py'):
-        with pytest.raises(ValueError, match='--fit'):
-            fit_maps(maps, masks, out)
-    os.symlink(masks, 'link')
-    with pytest.raises(ValueError, match='is the folder of the inputs'):
-        recalibrate_maps(masks, 'link', 2.0)
 
 
 def copy_of(image, place):
@@ -259,21 +205,13 @@ def test_a_map_over_a_map(tmp_path):
     assert os.listdir(tmp_path) == ['x.png']
 
 
-@pytest.mark.parametrize(
-    'name', ['epoch_1.pth', 'last_checkpoint', 'x.json', 'x.csv.pth', '', '.']
-)
-def test_levels_are_exported_to_tables_only(name):
-    with pytest.raises(ValueError, match=r'export must end in \.csv'):
-        ASLPHook(export=name)
-
-
-def test_levels_are_not_exported_over_another_table(toy, tmp_path):
-    cfg = toy.config(tmp_path / 'run')
-    cfg.custom_hooks[0].export = str(tmp_path / 'mine.csv')
-    (tmp_path / 'mine.csv').write_text('name,score\n')
-    with pytest.raises(ValueError, match=r'mine\.csv'):
-        prepare_training(cfg).train()
-    assert (tmp_path / 'mine.csv').read_text() == 'name,score\n'
+def test_a_picture_of_ours_is_known_again(tmp_path):
+    for _ in range(2):
+        write_picture(tmp_path / 'x.png', np.zeros((8, 8), np.uint8))
+    save_figure(a_figure(), tmp_path / 'y.png')
+    check_outputs({'--plot': (tmp_path / 'y.png', 'diagram')})
+    with pytest.raises(ValueError, match='no picture'):
+        write_picture(tmp_path / 'y.png', np.zeros((8, 8), np.uint8))
 
 
 # The work directory. What is there, how the training is called, and what happens.
@@ -318,10 +256,12 @@ def folder(path):
 
 
 @pytest.mark.parametrize(
-    'there',
-    ['epoch_1.pth', 'iter_500.pth', 'best_calib_ece_epoch_2.pth', 'last_checkpoint'],
+    ('make', 'there'),
+    pairs(
+        [whole, cut, folder],
+        ['epoch_1.pth', 'iter_500.pth', 'best_ece_epoch_2.pth', 'last_checkpoint'],
+    ),
 )
-@pytest.mark.parametrize('make', [whole, cut, folder])
 def test_a_used_work_directory_stops(begin, make, there):
     make(f'run/{there}')
     with pytest.raises(ValueError, match=r'--resume.*--work-dir.*--overwrite'):
@@ -375,8 +315,7 @@ def test_resume_passes_over_code(begin, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'last',
-    [b'', b'nowhere/epoch_9.pth', b'\xff\xfe', b'/dev/null', b'a\nb', b'.', b'run'],
+    'last', [b'', b'nowhere/epoch_9.pth', b'\xff\xfe', b'/dev/null', b'run']
 )
 def test_a_last_checkpoint_that_names_none(begin, last):
     whole('run/epoch_1.pth')
@@ -392,17 +331,11 @@ def test_the_copy_of_a_work_directory_goes_on_from_its_own_file(begin):
 
 
 @pytest.mark.parametrize(
-    'files',
-    [
-        [(cut, 'epoch_1.pth')],
-        [(cut, 'epoch_1.pth'), (cut, 'epoch_2.pth')],
-        [(whole, 'best_x_epoch_3.pth')],
-        [(cut, 'last_checkpoint')],
-    ],
+    ('make', 'name'),
+    [(cut, 'epoch_1.pth'), (whole, 'best_x_epoch_3.pth'), (cut, 'last_checkpoint')],
 )
-def test_resume_stops_where_nothing_is_whole(begin, files):
-    for make, name in files:
-        make(f'run/{name}')
+def test_resume_stops_where_nothing_is_whole(begin, make, name):
+    make(f'run/{name}')
     before = contents('run')
     with pytest.raises(ValueError, match='there is nothing to resume from'):
         begin(resume=True)
@@ -424,14 +357,13 @@ def test_overwrite_removes_the_earlier_training_only(toy):
         whole(f'run/{name}')
     folder('run/epoch_8.pth')
     prepare_training(toy.config('run'), overwrite=True)
-    kept = {'mine.pth', 'deep'}
     assert {p.name for p in Path('run').iterdir() if p.suffix == '.pth'} == {'mine.pth'}
-    assert kept <= set(os.listdir('run'))
+    assert {'mine.pth', 'deep'} <= set(os.listdir('run'))
 
 
 @pytest.mark.parametrize(('place', 'kept'), [('run', True), ('original', False)])
 def test_the_best_checkpoint_of_another_run_is_not_removed(tmp_path, place, kept):
-    """The host removes the file that ``best_ckpt`` names when it finds a better one."""
+    """MMEngine removes the file that ``best_ckpt`` names when it finds a better one."""
     hub = MessageHub.get_instance(f'best of {place} in {tmp_path}')
     hub.update_info('best_ckpt', str(tmp_path / place / 'best_x.pth'))
     hook = training._KeepOtherBest([str(tmp_path / 'run')])
@@ -442,16 +374,6 @@ def test_the_best_checkpoint_of_another_run_is_not_removed(tmp_path, place, kept
 # The lock.
 
 
-def hold(folder, ready, children=0):
-    with locked(folder):
-        for _ in range(children):
-            if os.fork() == 0:
-                time.sleep(60)
-                os._exit(0)
-        os.write(ready, b'x')
-        time.sleep(60)
-
-
 @pytest.fixture
 def holder(tmp_path):
     """A process, with a child, that trains in ``run``."""
@@ -459,7 +381,11 @@ def holder(tmp_path):
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        hold(str(tmp_path / 'run'), ready, children=1)
+        with locked(str(tmp_path / 'run')):
+            if os.fork() != 0:
+                os.write(ready, b'x')
+            time.sleep(60)
+        os._exit(0)
     os.read(read, 1)
     yield pid
     os.killpg(pid, signal.SIGKILL)
@@ -487,7 +413,6 @@ def test_a_killed_training_leaves_no_lock(tmp_path, holder):
 @pytest.mark.parametrize(
     ('launcher', 'variable', 'expected'),
     [
-        ('none', 'RANK', 0),
         (None, 'RANK', 0),
         ('pytorch', 'RANK', 3),
         ('slurm', 'SLURM_PROCID', 3),
@@ -511,8 +436,6 @@ def test_a_work_directory_that_cannot_be(tmp_path):
 
 # A full disk.
 
-RESULT = {'ece': 0.1, 'settings': {'x': 'y' * 200}}
-
 
 def a_figure():
     figure = Figure(figsize=(2, 2))
@@ -521,21 +444,17 @@ def a_figure():
 
 
 WRITERS = {
-    'result.json': lambda path: save_result(path, RESULT),
-    'temperature.json': lambda path: write_temperature(str(path), RESULT),
-    'levels.csv': lambda path: write_level_table(path, ['x' * 99] * 9, np.zeros(9)),
+    'result.json': lambda path: save_result(path, {'ece': 0.1, 'x': 'y' * 200}),
+    'text.csv': lambda path: atomic_write(str(path), 'x' * 200),
     'map.png': lambda path: write_prob_map(
         path, np.random.default_rng(0).random((32, 32))
     ),
-    'figure.png': lambda path: save_figure(a_figure(), path),
     'figure.pdf': lambda path: save_figure(a_figure(), path),
-    'figure.svg': lambda path: save_figure(a_figure(), path),
 }
 
 
-@pytest.mark.parametrize('name', WRITERS)
-@pytest.mark.parametrize('there', [None, b'', 'own'])
-def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, name, there):
+@pytest.mark.parametrize(('name', 'there'), pairs([*WRITERS], [None, b'', 'own']))
+def test_a_full_disk_leaves_what_was_there(tmp_path, name, there):
     if there == 'own':
         WRITERS[name](tmp_path / name)
     elif there is not None:
@@ -553,80 +472,15 @@ def test_a_folder_that_cannot_be_written(tmp_path, name):
         WRITERS[name](tmp_path / 'file' / name)
 
 
-def test_a_fitted_temperature_is_said_before_it_is_written(image_folder, tmp_path):
-    image_folder(tmp_path / 'x', 2, 0)
-    (tmp_path / 'maps').mkdir()
-    for path in (tmp_path / 'x' / 'masks').iterdir():
-        mask = np.asarray(Image.open(path)) / 255
-        noise = np.random.default_rng(0).random(mask.shape)
-        write_prob_map(tmp_path / 'maps' / path.name, 0.4 * mask + 0.6 * noise)
-
-    said, out = [], tmp_path / 't.json'
-
-    def fit():
-        fit_maps(tmp_path / 'maps', tmp_path / 'x/masks', out, report=said.append)
-
-    def fail():
-        return on_a_full_disk(fit, here=True), said
-
-    error, said = in_child(fail)
-    assert 't.json' in error
-    assert said and said[0].startswith('temperature ')
-    assert not list(tmp_path.glob('t.json*'))
-
-
-def test_names_that_are_not_utf8(tmp_path, monkeypatch, capfd):
+def test_names_that_are_not_utf8(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = os.fsdecode(b'\xff.png')
-    for folder in ('maps', 'masks'):
-        os.mkdir(folder)
+    for place in ('maps', 'masks'):
+        os.mkdir(place)
         image = Image.fromarray(np.eye(8, dtype=np.uint8) * 255)
-        image.save(os.path.join(folder, name), 'PNG')
+        image.save(os.path.join(place, name), 'PNG')
     Path('r.html').write_text('<!doctype html>old')
-    write_level_table('x.csv', [name], np.zeros(1))
-    assert b'\xff.png' in Path('x.csv').read_bytes()
     args = ('maps', 'masks', '--report', 'r.html', '--json', 'r.json')
-    assert tool('eval-maps', *args, '--resamples', '0') == 0
+    assert command('eval-maps', *args, '--resamples', '0') == 0
     assert len(Path('r.html').read_text(encoding='utf-8')) > 1000
     assert json.loads(Path('r.json').read_text())['num_images'] == 1
-
-
-# Names of their own for each way of testing.
-
-
-def hook(**options):
-    return dict(type='TemperatureHook', **options)
-
-
-TESTS = {
-    'raw': ([], False),
-    'tta': ([], True),
-    'T 2': ([hook(temperature=2.0)], False),
-    'T 2.5': ([hook(temperature=2.5)], False),
-    'T 2, tta': ([hook(temperature=2.0)], True),
-    'regions': ([hook(temperature=dict(edges=[1]))], False),
-    'regions, tta': ([hook(temperature=dict(edges=[1]))], True),
-    'file': ([hook()], False),
-    'another hook': ([dict(type='ASLPHook')], False),
-}
-
-
-def test_each_way_of_testing_has_a_folder():
-    folders = {
-        name: results_folder(Config(dict(work_dir='run', custom_hooks=hooks)), tta)
-        for name, (hooks, tta) in TESTS.items()
-    }
-    assert folders['raw'] == folders.pop('another hook') == os.path.join('run', 'eval')
-    assert len(set(folders.values())) == len(folders)
-
-
-def test_a_picture_of_ours_is_known_again(tmp_path):
-    from mmaslp.files.pictures import write_picture
-
-    for _ in range(2):
-        write_picture(tmp_path / 'x.png', alpha_histogram(np.zeros(3), 2.0))
-    save_figure(a_figure(), tmp_path / 'y.png')
-    check_outputs({'--plot': (tmp_path / 'y.png', 'diagram')})
-    with pytest.raises(ValueError, match='no picture'):
-        write_picture(tmp_path / 'y.png', np.zeros((8, 8), np.uint8))
-    assert json.dumps(sorted(os.listdir(tmp_path))) == '["x.png", "y.png"]'

@@ -52,6 +52,17 @@ def test_signals(capsys, number):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_an_interrupt_that_mmengine_takes_for_a_bad_config(capsys):
+    def dump():
+        try:
+            raise KeyboardInterrupt
+        except BaseException:
+            raise SyntaxError('Failed to format the config file')  # noqa: B904
+
+    assert exit_code_of(dump, kept=lambda: 'all is kept') == 130
+    assert capsys.readouterr().err == 'interrupted: all is kept\n'
+
+
 def test_line_breaks_of_a_name_and_of_a_message(capsys):
     exit_code_of(lambda: fail(ValueError('a\nb.png is bad:\n- so')), words=['a\nb.png'])
     assert capsys.readouterr().err.splitlines()[:2] == [

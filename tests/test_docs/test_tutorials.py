@@ -46,7 +46,7 @@ def test_every_tutorial_is_run(tutorials):
     assert {path.stem for path in tutorials.PAGES.glob('*.md')} == {*SHORT}
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize('name', SHORT)
 def test_tutorial(name, tutorials, tmp_path, monkeypatch):
     def command(line):

@@ -40,7 +40,7 @@ def tools():
     return node, browser, modules[0]
 
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.release
 
 
 @pytest.fixture(scope='module')

@@ -3,9 +3,15 @@
 import os
 import os.path as osp
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from typing import IO, Any
 from zipfile import is_zipfile
 
+import yaml
 from mmengine.config import Config
+from mmengine.fileio.handlers import YamlHandler, file_handlers
 from mmengine.utils import import_modules_from_strings
 
 from ...files.names import missing
@@ -43,6 +49,9 @@ def load_config(path: str, options: dict | None = None) -> Config:
         ImportError: If a module of ``custom_imports`` cannot be imported.
         ValueError: If the file is no config, or the overrides do not fit it.
     """
+    with redirect_stdout(StringIO()):  # it prints of a library that nobody has
+        import mmseg.datasets  # noqa: F401
+
     cfg = _read(find_config(path))
     if options:
         try:
@@ -64,7 +73,8 @@ def _read(path: str) -> Config:
     """Read a config; whatever its code raises is an error of this file."""
     check_bases(path)
     try:
-        return Config.fromfile(path, import_custom_modules=False)
+        with _plain_yaml():
+            return Config.fromfile(path, import_custom_modules=False)
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [f'{f.filename}, line {f.lineno}' for f in frames if f.name == _CODE]
@@ -73,6 +83,24 @@ def _read(path: str) -> Config:
         raise ValueError(
             f'{path} cannot be read as a config: {place}{reason}'
         ) from error
+
+
+class _PlainYaml(YamlHandler):
+    """Reads YAML as data; MMEngine's own handler runs what a file asks for."""
+
+    def load_from_fileobj(self, file: IO, **kwargs: Any) -> Any:
+        return yaml.safe_load(file)
+
+
+@contextmanager
+def _plain_yaml() -> Iterator[None]:
+    """Let MMEngine read YAML as data for a while, also that of bases."""
+    own = {name: file_handlers[name] for name in ('yaml', 'yml')}
+    file_handlers.update(dict.fromkeys(own, _PlainYaml()))
+    try:
+        yield
+    finally:
+        file_handlers.update(own)
 
 
 def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:
@@ -141,6 +169,9 @@ def _check_file(path: str, trust: bool, resume: bool) -> None:
         raise ValueError(f'{path} is damaged ({reason})')
     if not trust:
         checkpoint = load_safely(path, mmap=is_zipfile(path))
+        if not isinstance(checkpoint, dict):
+            kind = type(checkpoint).__name__
+            raise ValueError(f'{path} holds a {kind}, and a checkpoint is a dict')
         if resume:
             check_saved_config(checkpoint, path)
 

@@ -90,7 +90,8 @@ def test_sets(cfg: Config, names: Sequence[str] | None = None) -> list[TestSet]:
     if cfg.get('test_dataloader') is None:
         raise ValueError('the config has no test_dataloader')
     main = cfg.test_dataloader.dataset
-    found = [TestSet(main.get('layout') or main.get('split') or 'test', main)]
+    name = main.get('layout') or main.get('split')
+    found = [TestSet(name if _is_folder_name(name) else 'test', main)]
     for key, ood in (('test_sets', False), ('ood_sets', True)):
         named = cfg.get(key) or {}
         if not (
@@ -99,6 +100,12 @@ def test_sets(cfg: Config, names: Sequence[str] | None = None) -> list[TestSet]:
             raise ValueError(
                 f'{key} must be a dict of data sets by name, not {named!r}'
             )
+        for name in named:
+            if not _is_folder_name(name):
+                raise ValueError(
+                    f'{key}: {name!r} cannot be the name of a folder, where the '
+                    'results of this set go: name it without "/"'
+                )
         found += [TestSet(name, dataset, ood) for name, dataset in named.items()]
     known = [s.name for s in found]
     if len(set(known)) < len(known):
@@ -113,6 +120,16 @@ def test_sets(cfg: Config, names: Sequence[str] | None = None) -> list[TestSet]:
 
 
 test_sets.__test__ = False
+
+
+def _is_folder_name(name: Any) -> bool:
+    """Whether a name stays inside of the folder of all sets."""
+    return (
+        isinstance(name, str)
+        and name == osp.basename(name)
+        and name.isprintable()
+        and name not in ('', '.', '..')
+    )
 
 
 def _check_files(cfg: Config, sets: list[TestSet]) -> None:

@@ -39,7 +39,7 @@ def test_a_picture_of_the_user_stays(tmp_path, name):
         run_demo(tmp_path, models=['BCE'], epochs=1)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_one_epoch(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_demo(tmp_path, models=['BCE'], epochs=1)

@@ -1,8 +1,10 @@
-"""Weights and models; tests/hostile/test_silent.py has weights of every other kind."""
+"""Which weights fit a model."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
+import torch
 from torch import nn
 
 from mmaslp.hosts.mmseg import weights
@@ -41,3 +43,50 @@ def test_the_hook_refuses_or_warns(monkeypatch):
     assert 'weight, bias' in said[0]
     with pytest.raises(ValueError, match=r'does not fit the model .*weight, bias'):
         WeightsHook(True).after_load_checkpoint(runner, {})
+
+
+def net(width=4, channels=1, depth=1):
+    model = nn.Module()
+    layers = [nn.Conv2d(3, width, 1), nn.BatchNorm2d(width)]
+    layers += [nn.Conv2d(width, width, 1) for _ in range(depth - 1)]
+    model.backbone = nn.Sequential(*layers)
+    model.decode_head = nn.Conv2d(width, channels, 1)
+    model.auxiliary_head = nn.Conv2d(width, channels, 1)
+    return model
+
+
+def renamed(old, new):
+    return {
+        key.replace(old, new, 1): value for key, value in net().state_dict().items()
+    }
+
+
+MISFITS = {
+    'another width': (net(8).state_dict(), 'have another shape .backbone.0.weight'),
+    'two channels for one': (net(channels=2).state_dict(), 'decode_head.weight: .2'),
+    'alien keys': ({'stem.weight': torch.zeros(1)}, 'are not in it'),
+    'another layout': ({'model': net().state_dict()}, '8 of the .* are not in it'),
+    'a part only': (renamed('decode_head', 'head'), '2 of the .* are not in it'),
+    'a deeper network': (net(depth=2).state_dict(), '2 of its weights are not in the'),
+    'nothing': ({}, 'are not in it'),
+}
+
+
+@pytest.mark.parametrize('case', MISFITS)
+def test_weights_that_do_not_fit(case):
+    state, words = MISFITS[case]
+    for content in (state, {'state_dict': state, 'meta': {}}):
+        assert re.search(words, compare_weights(net(), content).describe())
+
+
+def test_weights_that_fit():
+    own = net().state_dict()
+    for content in (
+        own,
+        {'state_dict': own, 'ema_state_dict': {}},
+        {f'module.{k}': v for k, v in own.items()},
+        {k: v for k, v in own.items() if 'num_batches_tracked' not in k},
+        {k: v for k, v in own.items() if 'auxiliary' not in k},
+        {**own, 'decode_head.loss_decode.x': own['decode_head.bias']},
+    ):
+        assert not compare_weights(net(), content)
