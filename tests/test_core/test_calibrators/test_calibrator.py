@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from mmaslp.core.bands import border_bands
 from mmaslp.core.calibrators import Calibrator, fit_calibrator
 from mmaslp.core.calibrators.cells import LIMIT
-from mmaslp.core.bands import border_bands
 from tests.test_core.test_calibrators.samples import maps
 
 TARGETS = ('confidence', 'probability')
@@ -152,7 +152,7 @@ def test_edited_files_are_refused(tmp_path, change, message):
     ('text', 'message'),
     [
         ('{"temperature": 2.0, "maps": "x"}', 'earlier version.*mmaslp fit'),
-        ('[1]', 'mapping'),
+        ('[1]', 'not a calibrator'),
         ('[' * 100000, 'not a calibrator'),
         (' ' * 2**20 + '1', 'bytes'),
         ('x', 'not a calibrator'),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from mmaslp.core.bands import border_bands
 from mmaslp.core.calibrators.cells import CELLS, CENTRES, LIMIT, SIDE, cell_numbers
 from mmaslp.core.calibrators.tables import GROUPS, CalibrationTables
-from mmaslp.core.bands import border_bands
 from tests.test_core.test_calibrators.samples import maps
 
 
