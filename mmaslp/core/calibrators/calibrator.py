@@ -6,25 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .cells import LIMIT
-from .lookup import map_logits, segments
+from .file import read, write
+from .lookup import look_up, segments, starts
 from .maps import Knots
+from .module import CalibratedModule
+from .summary import as_text
 from .tables import as_logits, as_tensor
-
-if TYPE_CHECKING:
-    from .module import CalibratedModule
 
 __all__ = ['Calibrator']
 
 Maps = TypeVar('Maps', Tensor, np.ndarray)
 # Pixels at a time: the temporaries stay in the cache.
-_CHUNK = 2**17
+_CHUNK = 2**15
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class Calibrator:
 
     Args:
         method (str): 'identity', 'temperature', 'affine' or 'isotonic'.
-        by (str): 'single' or 'band': one map, or one for each band of distance from the
+        by (str): 'single': one map; or 'band': one for each band of distance from the
             border of the predicted mask.
         target (str): 'confidence': every decision p > 1/2 stays, and with it the mask;
             or 'probability': p becomes the probability of label 1.
-        maps (list): Knots of each map, see :mod:`~mmaslp.core.calibrators.maps`.
-        record (dict): What the fit says of itself: numbers of images and pixels,
-            candidates and remarks; plain values.
+        maps (Sequence): Knots of each map, see :mod:`~mmaslp.core.calibrators.maps`.
+        record (dict): What the fit says of itself: candidates, remarks, numbers of
+            images and pixels; plain values.
 
     Example:
-        >>> calibrator = Calibrator('temperature', 'single', 'confidence',
-        ...                         [([0.0, 10.0], [0.0, 5.0])])
+        >>> knots = [0, 10], [0, 5]
+        >>> calibrator = Calibrator('temperature', 'single', 'confidence', [knots])
         >>> calibrator(torch.tensor([[0.5, 0.9]]))  # 0.9 has the odds 9, its root is 3
         tensor([[0.5000, 0.7500]])
     """
@@ -62,7 +62,7 @@ class Calibrator:
         Args:
             prob (Tensor | np.ndarray): ``(H, W)``, ``(N, H, W)``, ``(N, 1, H, W)``,
                 ``(N, C, H, W)`` of C binary channels or ``(N, C, D, H, W)`` of slices;
-                floating point in [0, 1], whole images as they were fitted.
+                floating point in [0, 1], of whole images.
 
         Returns:
             Tensor | np.ndarray: A new one of the same kind, shape and dtype; half
@@ -74,61 +74,26 @@ class Calibrator:
         return self._apply(prob, logits=False)
 
     def logits(self, logit: Maps) -> Maps:
-        """Calibrate logits of the positive class.
-
-        Args:
-            logit (Tensor | np.ndarray): Floating point; shapes as of probabilities.
-
-        Returns:
-            Tensor | np.ndarray: As for probabilities.
-
-        Raises:
-            ValueError: It holds nan.
-        """
+        """Calibrate logits of the positive class, as :meth:`__call__` probabilities."""
         return self._apply(logit, logits=True)
 
     def wrap(self, module: nn.Module, independent: bool = False) -> CalibratedModule:
-        """Return a module that gives calibrated logits; see ``CalibratedModule``.
-
-        Args:
-            module (nn.Module): Gives logits ``(N, 1, H, W)`` or ``(N, H, W)``; or
-                ``(N, 2, H, W)`` of background and foreground.
-            independent (bool): Whether channels are independent binary ones, also if
-                there are two. Defaults to False.
-        """
-        from .module import CalibratedModule
-
+        """Return a module that gives calibrated logits; see ``CalibratedModule``."""
         return CalibratedModule(module, self, independent)
 
     def save(self, file: str | Path) -> None:
-        """Write it as JSON.
-
-        Args:
-            file (str | Path): Where to; its folder has to exist.
-        """
-        from .file import write
-
+        """Write it as JSON to a file in a folder that exists."""
         write(self, file)
 
     @classmethod
     def load(cls, file: str | Path) -> Calibrator:
-        """Read what :meth:`save` wrote.
-
-        Args:
-            file (str | Path): The file.
-
-        Raises:
-            ValueError: It is no such file, or was edited into something impossible.
-        """
-        from .file import read
-
+        """Read what :meth:`save` wrote; ValueError if the file is anything else."""
         return cls(**read(file))
 
     def summary(self) -> str:
-        """Describe what was chosen, and why, as text: a table of the candidates."""
-        from .summary import as_text
-
-        return as_text(self)
+        """Say what was chosen and why, with a table of the candidates."""
+        name = f'{self.method}, {self.by}, target {self.target}'
+        return as_text(name, self.record)
 
     @cached_property
     def table(self) -> Tensor:
@@ -141,15 +106,20 @@ class Calibrator:
             raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
         found = as_logits(values, None, logits)
         if self.method == 'identity':
-            found = values.clone().view_as(found)
+            found = values.to(found.dtype, copy=True)
         else:
-            table = self.table.to(found)
-            size = max(_CHUNK // max(found[0].numel(), 1), 1)
-            found = torch.cat([self._part(x, table, logits) for x in found.split(size)])
-        found = found.view(values.shape)
+            found = self._calibrated(found, logits).view(values.shape)
         return found.numpy() if isinstance(given, np.ndarray) else found
 
-    def _part(self, logit: Tensor, table: Tensor, logits: bool) -> Tensor:
-        if logits:
-            return map_logits(logit, table)
-        return map_logits(logit.clamp(-LIMIT, LIMIT), table).sigmoid_()
+    def _calibrated(self, logit: Tensor, logits: bool) -> Tensor:
+        table = self.table.to(logit)
+        start = starts(logit > 0, table)
+        if not logits:
+            logit = logit.clamp_(-LIMIT, LIMIT)  # its own, made from probabilities
+        parts = logit.flatten().split(_CHUNK)
+        first = [None] * len(parts) if start is None else start.flatten().split(_CHUNK)
+        found = torch.empty_like(logit, memory_format=torch.contiguous_format)
+        for part, begin, own in zip(parts, first, found.flatten().split(_CHUNK)):
+            level = look_up(part, begin, table)
+            own.copy_(level if logits else level.sigmoid_())
+        return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from ..argument_checks import check_choice
 from .calibrator import Calibrator
-from .maps import METHODS, TARGETS, fit_maps
+from .maps import MAPS, TARGETS, fit_maps
 from .selection import (
     CANDIDATES,
     FIGURES,
@@ -22,8 +24,9 @@ from .selection import (
 )
 from .tables import CalibrationTables
 
-__all__ = ['BY', 'fit_calibrator', 'fit_tables']
+__all__ = ['BY', 'METHODS', 'fit_calibrator', 'fit_tables', 'frames_hint']
 
+METHODS = ('auto', *MAPS)
 BY = ('auto', 'single', 'band')
 LEAST_IMAGES = 10
 Map = Tensor | np.ndarray
@@ -41,10 +44,10 @@ def fit_calibrator(
 ) -> Calibrator:
     """Fit a calibrator to the validation images of a network.
 
-    Every candidate map is fitted on four fifths of the images and measured on the
-    fifth, five times; of those figures a rule picks the simplest that is no worse than
-    the best (:func:`~mmaslp.core.calibrators.selection.choose`), or leaves the
-    probabilities as they are. ``summary()`` of the result says why.
+    Every candidate is fitted on four fifths of the images and measured on the fifth,
+    five times. Of those figures a rule picks the simplest that is no worse than the
+    best (:func:`~mmaslp.core.calibrators.selection.simplest`), or leaves probabilities
+    as they are. ``summary()`` of the result says why.
 
     Args:
         prob (Tensor | np.ndarray | Iterable): Probabilities, ``(N, H, W)``,
@@ -70,16 +73,16 @@ def fit_calibrator(
         Calibrator: The calibrator.
 
     Raises:
-        ValueError: An image cannot be used; there are fewer than ten, or two groups; or
-            all labels are of one class.
+        ValueError: An image cannot be used; there are fewer than ten images, or two
+            groups; or all labels are of one class.
 
     Example:
         >>> rng = np.random.default_rng(0)
         >>> prob = rng.random((20, 32, 32))
         >>> label = rng.random(prob.shape) < 1 / (1 + (1 / prob - 1) ** 0.5)
-        >>> calibrator = fit_calibrator(prob, label)
-        >>> calibrator.method, round(float(calibrator(np.full((32, 32), 0.9))[0, 0]), 2)
-        ('temperature', 0.75)
+        >>> calibrator = fit_calibrator(prob, label, method='temperature')
+        >>> calibrator(np.full((32, 32), 0.9))[0, 0].round(2)
+        np.float64(0.75)
     """
     tables = CalibrationTables()
     keys = None if groups is None else _first_seen(groups)
@@ -104,10 +107,10 @@ def fit_tables(
     target: str = 'confidence',
     remarks: Sequence[str] = (),
 ) -> Calibrator:
-    """Fit a calibrator to tables of validation images.
+    """Fit a calibrator to the tables of all validation images.
 
     Args:
-        tables (CalibrationTables): Of all images.
+        tables (CalibrationTables): The tables.
         by (str): See :func:`fit_calibrator`.
         method (str): See :func:`fit_calibrator`.
         target (str): See :func:`fit_calibrator`.
@@ -125,14 +128,13 @@ def fit_tables(
     candidates = [
         out_of_fold(counts, images, *each, target)
         for each in CANDIDATES
-        if each[0] == 'identity'
+        if each == CANDIDATES[0]
         or (method in ('auto', each[0]) and by in ('auto', each[1]))
     ]
     chosen, reason = _chosen(candidates, method, images)
-    other = out_of_fold(counts, images, 'isotonic', 'band', 'probability')
     record = dict(
         reason=reason,
-        remarks=[*remarks, *_remarks(counts, images, target, chosen, other)],
+        remarks=[*remarks, *_remarks(counts, images, chosen)],
         images=int(images.sum()),
         groups=len(images),
         pixels=int(counts.sum()),
@@ -140,77 +142,84 @@ def fit_tables(
         candidates=[_row(each, candidates[0], chosen) for each in candidates],
     )
     kind = chosen.method, chosen.by, target
-    maps = fit_maps(counts.sum(0), images.sum(), *kind)
-    return Calibrator(*kind, maps, record)
+    return Calibrator(*kind, fit_maps(counts.sum(0), images.sum(), *kind), record)
+
+
+def frames_hint(names: Sequence[str]) -> str | None:
+    """Return a sentence if images look like frames of a few videos, by their names.
+
+    Args:
+        names (Sequence[str]): Names without endings, folders may be part of them.
+    """
+    stems = Counter(re.sub(r'[\W_]*\d+$', '', name) for name in names)
+    if not 1 < len(stems) <= len(names) / 3 or '' in stems:
+        return None
+    return (
+        f'Names look like frames of {len(stems)} videos: give groups, since frames of '
+        'one video say less than as many images.'
+    )
 
 
 def _chosen(
     candidates: Sequence[Candidate], method: str, images: np.ndarray
 ) -> tuple[Candidate, str]:
     """Pick a candidate, and say why."""
-    identity = candidates[0]
     if method != 'auto':
         own = [each for each in candidates if each.method == method]
-        return simplest(own), 'It was asked for.'
+        return simplest(own), 'The method was asked for.'
     chosen = simplest(candidates)
-    if chosen is identity or not gains(chosen, identity):
-        number = f'{images.sum()} images'
-        if len(images) < images.sum():
-            number += f' in {len(images)} groups'
-        return identity, f'{number} cannot tell that any map is better than none.'
-    return chosen, 'The simplest that is no worse than the best, and better than none.'
+    if chosen is not candidates[0] and gains(chosen, candidates[0]):
+        return chosen, 'The simplest that is no worse than the best, better than none.'
+    number = f'{images.sum()} images'
+    if len(images) < min(images.sum(), LEAST_IMAGES):
+        number += f' of {len(images)} groups'
+    return candidates[0], f'{number} cannot tell that any map is better than none.'
 
 
 def _row(each: Candidate, identity: Candidate, chosen: Candidate) -> dict[str, Any]:
-    """Figures of a candidate, and intervals of what it has more than the identity."""
+    """Figures of a candidate, and intervals of their change from the identity's."""
     more, error = each.minus(identity)
-    row: dict[str, Any] = dict(
-        method=each.method, by=each.by, target=each.target, chosen=each is chosen
+    changes = np.stack([more - WIDE * error, more + WIDE * error], 1).tolist()
+    return dict(
+        method=each.method,
+        by=each.by,
+        target=each.target,
+        chosen=each is chosen,
+        **dict(zip(FIGURES, each.figures.tolist())),
+        **{f'{key}_change': change for key, change in zip(FIGURES, changes)},
     )
-    for key, value, low, high in zip(
-        FIGURES, each.figures, more - WIDE * error, more + WIDE * error
-    ):
-        row[key] = float(value)
-        row[f'{key}_change'] = [float(low), float(high)]
-    return row
 
 
 def _remarks(
-    counts: np.ndarray,
-    images: np.ndarray,
-    target: str,
-    chosen: Candidate,
-    other: Candidate,
+    counts: np.ndarray, images: np.ndarray, chosen: Candidate
 ) -> Iterator[str]:
     """Say what the other target would gain, and what makes the fit doubtful."""
     share = f'objects fill {counts[..., 1].sum() / counts.sum():.0%} of the pixels'
-    if target == 'confidence':
+    if chosen.target == 'probability':
+        yield f'Probabilities rely on images like these, where {share}.'
+    else:
+        other = out_of_fold(counts, images, 'isotonic', 'band', 'probability')
         more, error = other.minus(chosen)
-        nll, brier = (
-            f'{key} {value:+.4f} (+-{wide:.4f})'
-            for key, value, wide in zip(('Brier', 'NLL'), more, WIDE * error)
+        brier, nll = (
+            f'{value:+.4f} +- {wide:.4f}' for value, wide in zip(more[:2], WIDE * error)
         )
         yield (
-            f"target='probability' would change {brier} and {nll}, but it moves masks, "
-            f'and trusts that {share}'
+            f"Target 'probability' would change the NLL by {nll} and the Brier score by "
+            f'{brier}, but it moves masks and relies on images where {share}.'
         )
-    else:
-        yield f'the probabilities trust that {share}'
     if len(images) < LEAST_IMAGES:
-        yield f'intervals of {len(images)} groups say little'
+        yield f'{len(images)} groups are few: do not trust the intervals.'
 
 
 def _check_enough(counts: np.ndarray, images: np.ndarray) -> None:
+    labels = counts.sum((0, 1, 2))
     if images.sum() < LEAST_IMAGES:
         raise ValueError(
-            f'{images.sum()} images are too few to fit a calibrator: it takes '
-            f'{LEAST_IMAGES}, and a hundred are better'
+            f'{images.sum()} images are too few: a calibrator takes {LEAST_IMAGES}, and '
+            'should have a hundred'
         )
     if len(images) < 2:
-        raise ValueError(
-            'all images are of one group, so nothing is left to measure on'
-        )
-    labels = counts.sum((0, 1, 2))
+        raise ValueError('all images are of one group: nothing is left to measure on')
     if not labels.all():
         name = 'background' if labels[0] else 'foreground'
         raise ValueError(
@@ -228,14 +237,9 @@ def _first_seen(keys: Iterable[Hashable]) -> Iterator[int]:
 
 def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
     """Give images one by one."""
-    if label is None:
-        yield from prob
-    elif isinstance(prob, Tensor | np.ndarray):
-        if len(prob) != len(label) or prob.ndim < 3:
-            raise ValueError(
-                f'{tuple(prob.shape)} probabilities and {tuple(label.shape)} labels '
-                'are not as many images: give both as (N, ..., H, W)'
-            )
-        yield from zip(prob, label)
-    else:
-        yield from zip(prob, label, strict=True)
+    arrays = isinstance(prob, Tensor | np.ndarray)
+    if arrays and (label is None or prob.ndim < 3 or len(prob) != len(label)):
+        raise ValueError(
+            'probabilities and labels must be as many images: (N, ..., H, W)'
+        )
+    yield from prob if label is None else zip(prob, label, strict=True)

@@ -1,6 +1,4 @@
-"""Maps as tables of line segments, so that each costs one lookup per pixel."""
-
-from __future__ import annotations
+"""Maps as tables of line segments: each costs one lookup per pixel."""
 
 from collections.abc import Sequence
 
@@ -12,7 +10,7 @@ from ..bands import border_values
 from .cells import SIDE, breaks, cell_numbers
 from .maps import Knots
 
-__all__ = ['evaluate', 'map_logits', 'segments']
+__all__ = ['evaluate', 'look_up', 'segments', 'starts']
 
 # Segments end at the centres of the cells and between the cells.
 _HALVES = 2 * SIDE
@@ -22,36 +20,8 @@ _MOST = 1e4
 _LEAST = 1e-4
 
 
-def segments(maps: Sequence[Knots], target: str) -> np.ndarray:
-    """Tabulate the maps of a calibrator.
-
-    Args:
-        maps (Sequence[Knots]): One for all pixels, or one of each band.
-        target (str): 'confidence' or 'probability'.
-
-    Returns:
-        np.ndarray: ``(2, B, S)`` float64, shift and slope of each segment.
-    """
-    high = breaks(_HALVES)
-    # Both sides of p = 1/2 have a value there.
-    ends = np.concatenate([-high[::-1], high])
-    ends[_HALVES] = -np.finfo(float).tiny
-    level = evaluate(maps, ends, target)
-    low = _lines(-high[::-1], level[:, : len(high)])
-    return np.concatenate([low, _lines(high, level[:, len(high) :])], 2)
-
-
 def evaluate(maps: Sequence[Knots], logit: np.ndarray, target: str) -> np.ndarray:
-    """Calibrate some logits by every map.
-
-    Args:
-        maps (Sequence[Knots]): B maps.
-        logit (np.ndarray): ``(K,)`` within ``LIMIT``; 0 counts as above 1/2.
-        target (str): See :func:`segments`.
-
-    Returns:
-        np.ndarray: ``(B, K)``.
-    """
+    """``(B, K)`` calibrated logits of ``(K,)`` by B maps; 0 counts as positive."""
     if target == 'probability':
         return np.stack([np.interp(logit, *each) for each in maps])
     size = np.abs(logit)
@@ -59,35 +29,33 @@ def evaluate(maps: Sequence[Knots], logit: np.ndarray, target: str) -> np.ndarra
     return np.where(logit < 0, -1, 1) * np.maximum(level, _LEAST * (1 + size))
 
 
-def map_logits(logit: Tensor, table: Tensor) -> Tensor:
-    """Calibrate the logits of maps of one size; can be exported.
+def segments(maps: Sequence[Knots], target: str) -> np.ndarray:
+    """``(2, B, S)`` shift and slope of every segment of B maps."""
+    high = breaks(_HALVES)
+    # Both sides have a value at 0.
+    low = -np.maximum(high[::-1], np.finfo(float).tiny)
+    parts = []
+    for ends in (low, high):
+        level = evaluate(maps, ends, target)
+        slope = np.diff(level) / np.diff(ends)
+        parts.append(np.stack([level[:, :-1] - slope * ends[:-1], slope]))
+    # Beyond an end its segment goes on.
+    return np.concatenate([parts[0][..., :1], *parts, parts[1][..., -1:]], 2)
 
-    Args:
-        logit (Tensor): ``(M, H, W)``, float32 or float64.
-        table (Tensor): ``(2, B, S)`` segments, of its dtype and device.
 
-    Returns:
-        Tensor: ``(M, H, W)``.
-    """
+def starts(mask: Tensor, table: Tensor) -> Tensor | None:
+    """Index of the first segment of every pixel's band; None if there is one map."""
     _, bands, size = table.shape
-    shift, slope = table.flatten(1).unbind()
+    if bands == 1:
+        return None
+    first = torch.arange(0, bands * size, size, dtype=torch.int32)
+    return border_values(mask, first.to(mask.device))
+
+
+def look_up(logit: Tensor, start: Tensor | None, table: Tensor) -> Tensor:
+    """Calibrate logits of any shape by ``(2, B, S)`` segments of their dtype."""
     index = cell_numbers(logit, _HALVES)
-    if bands > 1:
-        first = torch.arange(0, bands * size, size, dtype=torch.int32)
-        index = index + border_values(logit > 0, first.to(logit.device))
-    index = index.flatten()
-    shift, slope = shift.index_select(0, index), slope.index_select(0, index)
-    return torch.addcmul(shift, slope, logit.clamp(-_MOST, _MOST).flatten()).view(
-        logit.shape
-    )
-
-
-def _lines(ends: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Shift and slope between ``(K,)`` ends of ``(B, K)`` levels, and beyond one.
-
-    Returns ``(2, B, K)``: the segment farthest from 0 comes twice.
-    """
-    slope = np.diff(level) / np.diff(ends)
-    lines = np.stack([level[:, :-1] - slope * ends[:-1], slope])
-    outer = lines[..., :1] if ends[0] < 0 else lines[..., -1:]
-    return np.concatenate([outer, lines] if ends[0] < 0 else [lines, outer], 2)
+    index = (index if start is None else index.add_(start)).flatten()
+    shift, slope = (each.index_select(0, index) for each in table.flatten(1))
+    found = torch.addcmul(shift, slope, logit.clamp(-_MOST, _MOST).flatten())
+    return found.view(logit.shape)

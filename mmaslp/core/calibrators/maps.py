@@ -10,17 +10,19 @@ z is the logit and the counts are of the labels 0 and 1.
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import isotonic_regression, minimize
+from scipy.optimize import isotonic_regression
 
 from .cells import CENTRES, LIMIT, SIDE
 
-__all__ = ['MAPS', 'METHODS', 'TARGETS', 'Knots', 'fit_maps', 'folded']
+__all__ = ['MAPS', 'TARGETS', 'Knots', 'affine', 'fit_maps', 'isotonic', 'temperature']
 
 # Logits and calibrated logits, ``(K,)`` each, ascending.
 Knots = tuple[np.ndarray, np.ndarray]
 
 TARGETS = ('confidence', 'probability')
-# Images whose pixels are those of all bands, added to the pixels of each band.
+# Images beside those of the set: as good as the network says, in every cell.
+SHIPPED_IMAGES = 0.0
+# Mean images of all bands, added to the pixels of each band.
 PRIOR_IMAGES = 0.5
 # Images' worth of wrong pixels at the end of the logits: no pixel is certain.
 DOUBT_IMAGES = 0.01
@@ -33,42 +35,25 @@ SLOPES = (2.0**-10, 2.0**10)
 def fit_maps(
     counts: np.ndarray, images: int, method: str, by: str, target: str
 ) -> list[Knots]:
-    """Fit one candidate.
+    """Fit one map, or one of each band, to ``(B, CELLS, 2)`` counts of labels.
 
     A band is fitted from its own pixels and from ``PRIOR_IMAGES`` mean images of all
     bands, so that one with few pixels shrinks to the single map.
-
-    Args:
-        counts (np.ndarray): ``(B, CELLS, 2)`` of labels, see ``CalibrationTables``.
-        images (int): Number of images in the counts.
-        method (str): A key of ``MAPS``.
-        by (str): 'single' or 'band'.
-        target (str): One of ``TARGETS``.
-
-    Returns:
-        list[Knots]: One for all, or one of each band.
     """
-    counts = counts.astype(np.float64)
-    logit = CENTRES
+    logit, counts = CENTRES, counts.astype(np.float64)
     if target == 'confidence':
-        logit, counts = CENTRES[SIDE + 1 :], folded(counts)
+        logit = logit[SIDE + 1 :]
+        counts = counts[:, SIDE::-1, ::-1] + counts[:, SIDE + 1 :]
+    own = 1 / (1 + np.exp(-logit))
+    believed = np.stack([1 - own, own], 1) * counts.sum(2, keepdims=True)
+    counts = counts + SHIPPED_IMAGES / images * believed
     whole = counts.sum(0)
-    parts = [whole] if by == 'single' else counts + PRIOR_IMAGES / images * whole
-    doubt = DOUBT_IMAGES * whole.sum() / images
-    maps = []
-    for part in parts:
-        doubted = part.copy()
-        doubted[-1, 0] += doubt
-        if target == 'probability':
-            doubted[0, 1] += doubt
-        maps.append(MAPS[method](logit, doubted))
-    return maps
-
-
-def folded(counts: np.ndarray) -> np.ndarray:
-    """Turn ``(..., CELLS, 2)`` labels to ``(..., SIDE + 1, 2)`` wrong and right ones."""
-    low, high = counts[..., SIDE::-1, ::-1], counts[..., SIDE + 1 :, :]
-    return low + high
+    parts = counts + PRIOR_IMAGES / images * whole if by == 'band' else whole[None]
+    doubt = DOUBT_IMAGES / images * whole.sum()
+    parts[:, -1, 0] += doubt
+    if target == 'probability':
+        parts[:, 0, 1] += doubt
+    return [MAPS[method](logit, part) for part in parts]
 
 
 def identity(logit: np.ndarray, counts: np.ndarray) -> Knots:
@@ -97,9 +82,8 @@ def affine(logit: np.ndarray, counts: np.ndarray) -> Knots:
 def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
     """Isotonic regression, linear between the centres of its blocks.
 
-    Of all ascending maps it has the lowest NLL and Brier score. Between the centres it
-    ascends, so that the order of pixels stays; beyond the last ones it is flat but for
-    ``SLOPE``, since no pixel supports more.
+    Of all ascending maps it has the lowest NLL and Brier score. Beyond the last centres
+    it is flat but for ``SLOPE``, since no pixel supports more.
 
     Source: `Zadrozny & Elkan 2002 <https://doi.org/10.1145/775047.775151>`_;
     interpolated as by `Oron & Flournoy 2017
@@ -109,11 +93,11 @@ def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
     total = counts[filled].sum(1)
     fit = isotonic_regression(counts[filled, 1] / total, weights=total)
     first = fit.blocks[:-1]
+    centres = np.add.reduceat(logit[filled] * total, first)
+    centres /= np.add.reduceat(total, first)
     rate = np.clip(fit.x[first], 1e-7, 1 - 1e-7)
-    sums = np.add.reduceat(logit[filled] * total, first)
-    knots = sums / np.add.reduceat(total, first)
     level = np.log(rate / (1 - rate))
-    knots = np.concatenate([[min(logit[0], 0.0)], knots, [LIMIT]])
+    knots = np.concatenate([[min(logit[0], 0.0)], centres, [LIMIT]])
     level = np.concatenate([level[:1], level, level[-1:]])
     knots, once = np.unique(knots, return_index=True)
     return knots, level[once] + SLOPE * knots
@@ -122,25 +106,29 @@ def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
 MAPS: dict[str, Callable[[np.ndarray, np.ndarray], Knots]] = dict(
     identity=identity, temperature=temperature, affine=affine, isotonic=isotonic
 )
-METHODS = ('auto', *MAPS)
 
 
 def _line(logit: np.ndarray, slope: float, shift: float) -> Knots:
     ends = np.array([min(logit[0], 0.0), LIMIT])
-    return ends, slope * ends + shift
+    return ends, np.clip(slope, *SLOPES) * ends + shift
 
 
 def _lowest_nll(inputs: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Weights w of the lowest NLL of sigmoid(inputs @ w), the first within SLOPES."""
+    """Weights w of the lowest NLL of sigmoid(inputs @ w), by Newton's method."""
     total, right = counts.sum(1), counts[:, 1]
+    weights = np.zeros(inputs.shape[1])
 
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        score = inputs @ weights
-        residual = total / (1 + np.exp(-score)) - right
-        nll = total @ np.logaddexp(0, score) - right @ score
-        return nll / total.sum(), residual @ inputs / total.sum()
+    def loss(tried: np.ndarray) -> float:
+        score = inputs @ tried
+        return total @ np.logaddexp(0, score) - right @ score
 
-    start = np.eye(inputs.shape[1])[0]
-    bounds = [SLOPES, (-LIMIT, LIMIT)][: len(start)]
-    found = minimize(loss, start, jac=True, method='L-BFGS-B', bounds=bounds, tol=1e-10)
-    return found.x
+    for _ in range(50):
+        prob = 1 / (1 + np.exp(-inputs @ weights))
+        bend = inputs.T @ (inputs * (total * prob * (1 - prob))[:, None])
+        step = np.linalg.solve(bend, inputs.T @ (total * prob - right))
+        while loss(weights - step) > loss(weights) and np.abs(step).max() > 1e-9:
+            step /= 2
+        weights = weights - step
+        if np.abs(step).max() < 1e-9:
+            break
+    return weights

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .lookup import map_logits
+from .lookup import look_up, starts
 
 if TYPE_CHECKING:
     from .calibrator import Calibrator
@@ -16,11 +16,10 @@ __all__ = ['CalibratedModule']
 
 
 class CalibratedModule(nn.Module):
-    """Calibrate the logits that a module returns.
+    """Calibrate the logits that a module returns; made by ``Calibrator.wrap``.
 
-    It is made of a few tensor operations, which ``torch.export`` and ONNX keep. An
-    exported module with bands holds for one height and width, since the width of the
-    bands scales with the image.
+    ``torch.export`` and ONNX keep it. Exported with bands it holds for one height and
+    width, since the width of the bands scales with the image.
 
     Args:
         module (nn.Module): Returns logits ``(N, H, W)``, or ``(N, C, H, W)``: C = 2
@@ -28,13 +27,6 @@ class CalibratedModule(nn.Module):
         calibrator (Calibrator): The calibrator.
         independent (bool): Whether two channels are independent binary ones. Defaults
             to False.
-
-    Example:
-        >>> from mmaslp.core.calibrators import Calibrator
-        >>> knots = [0, 10], [0, 5]
-        >>> halve = Calibrator('temperature', 'single', 'confidence', [knots])
-        >>> halve.wrap(nn.Identity())(torch.tensor([[[-4.0, 2.0]]]))
-        tensor([[[-2.,  1.]]])
     """
 
     def __init__(
@@ -48,18 +40,13 @@ class CalibratedModule(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Run the module and calibrate what it returns."""
         logit = self.module(*args, **kwargs)
-        if logit.dim() < 3:
-            raise ValueError(
-                'a calibrated module must return logits (N, H, W) or (N, C, H, W), not '
-                f'{tuple(logit.shape)}'
-            )
         if logit.dim() == 4 and logit.shape[1] == 2 and not self.independent:
-            mean = logit.mean(1)
             half = self._calibrated(logit[:, 1] - logit[:, 0]) / 2
+            mean = logit.mean(1)
             return torch.stack([mean - half, mean + half], 1)
         return self._calibrated(logit)
 
     def _calibrated(self, logit: Tensor) -> Tensor:
         maps = logit.reshape(-1, *logit.shape[-2:]).float()
-        found = map_logits(maps, self.table)
+        found = look_up(maps, starts(maps > 0, self.table), self.table)
         return found.view(logit.shape).to(logit.dtype)

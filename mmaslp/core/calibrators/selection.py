@@ -14,7 +14,9 @@ from .maps import Knots, fit_maps
 __all__ = [
     'CANDIDATES',
     'FIGURES',
+    'WIDE',
     'Candidate',
+    'figures_of',
     'gains',
     'out_of_fold',
     'simplest',
@@ -33,22 +35,14 @@ CANDIDATES = (
 )
 FIGURES = ('brier', 'nll', 'ece_band', 'ece')
 FOLDS = 5
-BINS = 5  # the upper half of ten equal bins on [0, 1], in which confidences lie
-# Of a normal distribution, of an interval of 95 %.
+BINS = 5  # the upper half of ten equal bins on [0, 1], where confidences lie
+# Standard errors of half an interval of 95 %.
 WIDE = 1.96
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A map and its out-of-fold figures.
-
-    Args:
-        method (str): See ``Calibrator``.
-        by (str): See ``Calibrator``.
-        target (str): See ``Calibrator``.
-        figures (np.ndarray): ``(4,)`` of ``FIGURES``.
-        without (np.ndarray): ``(G, 4)`` the same without each group.
-    """
+    """A map, its ``(4,)`` out-of-fold figures, and ``(G, 4)`` without each group."""
 
     method: str
     by: str
@@ -67,36 +61,22 @@ class Candidate:
 def out_of_fold(
     counts: np.ndarray, images: np.ndarray, method: str, by: str, target: str
 ) -> Candidate:
-    """Fit on four fifths of the groups, measure on the fifth, five times.
-
-    Args:
-        counts (np.ndarray): ``(G, B, CELLS, 2)`` of G groups, none empty.
-        images (np.ndarray): ``(G,)``.
-        method (str): See ``Calibrator``.
-        by (str): See ``Calibrator``.
-        target (str): See ``Calibrator``.
-    """
-    fold = np.arange(len(images)) % min(FOLDS, len(images))
+    """Fit to four fifths of ``(G, B, CELLS, 2)``, measure on the rest, five times."""
+    fold = np.arange(len(images)) % FOLDS
     sums = np.empty((len(images), 3 + counts.shape[1] + BINS))
     for number in np.unique(fold):
         own = fold == number
         maps = fit_maps(counts[~own].sum(0), images[~own].sum(), method, by, target)
         sums[own] = sums_of(counts[own], maps, target)
-    total = sums.sum(0)
-    return Candidate(method, by, target, _figures(total), _figures(total - sums))
+    whole = sums.sum(0)
+    return Candidate(method, by, target, figures_of(whole), figures_of(whole - sums))
 
 
 def sums_of(counts: np.ndarray, maps: Sequence[Knots], target: str) -> np.ndarray:
-    """Sums over pixels that the figures of calibrated maps are made of.
+    """``(G, 3 + B + BINS)`` sums over the pixels of calibrated ``(G, B, CELLS, 2)``.
 
-    Args:
-        counts (np.ndarray): ``(G, B, CELLS, 2)``.
-        maps (Sequence[Knots]): One, or one of each band.
-        target (str): See ``Calibrator``.
-
-    Returns:
-        np.ndarray: ``(G, 3 + B + 5)``: pixels, Brier score, NLL, confidence less
-        correct of each band and of each of the bins of the confidence.
+    They are the pixels, Brier score, NLL, and the confidence less the correct pixels of
+    each band and of each bin of the confidence.
     """
     logit = evaluate(maps, CENTRES, target)
     prob = 1 / (1 + np.exp(-logit))
@@ -106,22 +86,28 @@ def sums_of(counts: np.ndarray, maps: Sequence[Knots], target: str) -> np.ndarra
     nll = zero * np.logaddexp(0, logit) + one * np.logaddexp(0, -logit)
     conf = np.maximum(prob, 1 - prob)
     gap = conf * total - np.where(logit > 0, one, zero)
-    bins = np.clip(np.ceil(conf * 2 * BINS - BINS) - 1, 0, BINS - 1)
-    parts = [each.sum((1, 2)) for each in (total, brier, nll)]
-    by_bin = [(gap * (bins == each)).sum((1, 2)) for each in range(BINS)]
-    return np.concatenate([np.stack(parts, 1), gap.sum(2), np.stack(by_bin, 1)], 1)
+    bins = np.clip(np.ceil(conf * 2 * BINS) - BINS - 1, 0, BINS - 1)
+    by_bin = (np.where(bins == each, gap, 0) for each in range(BINS))
+    scores = [each.sum((1, 2)) for each in (total, brier, nll, *by_bin)]
+    return np.concatenate(
+        [np.stack(scores[:3], 1), gap.sum(2), np.stack(scores[3:], 1)], 1
+    )
+
+
+def figures_of(sums: np.ndarray) -> np.ndarray:
+    """``(..., 4)`` figures of ``(..., 3 + B + BINS)`` sums."""
+    bands, bins = sums[..., 3:-BINS], sums[..., -BINS:]
+    errors = (np.abs(each).sum(-1) for each in (bands, bins))
+    return np.stack([sums[..., 1], sums[..., 2], *errors], -1) / sums[..., :1]
 
 
 def simplest(candidates: Sequence[Candidate]) -> Candidate:
-    """Pick the simplest candidate that is no worse than the best.
+    """Pick the first candidate, from the simplest on, that is no worse than the best.
 
-    The best has the lowest Brier score. No worse means: Brier score, NLL and error by
-    band at most one standard error of their paired difference above it.
-
-    Args:
-        candidates (Sequence[Candidate]): From the simplest on.
+    The best has the lowest NLL. No worse means: Brier score, NLL and error by band at
+    most one standard error of their paired difference above it.
     """
-    best = min(candidates, key=lambda each: each.figures[0])
+    best = min(candidates, key=lambda each: each.figures[FIGURES.index('nll')])
     for candidate in candidates:
         more, error = candidate.minus(best)
         if (more <= error)[:3].all():
@@ -130,20 +116,7 @@ def simplest(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def gains(candidate: Candidate, identity: Candidate) -> bool:
-    """Whether intervals of 95 % show a gain in Brier score or NLL, and a loss in none.
-
-    Args:
-        candidate (Candidate): A map.
-        identity (Candidate): The map that changes nothing.
-    """
+    """Whether 95 % intervals show a gain in Brier score or NLL, and no loss."""
     more, error = candidate.minus(identity)
     lower, higher = (more < -WIDE * error)[:2], (more > WIDE * error)[:2]
     return bool(lower.any() and not higher.any())
-
-
-def _figures(sums: np.ndarray) -> np.ndarray:
-    """``(..., 4)`` figures of ``(..., 3 + B + 5)`` sums."""
-    pixels = sums[..., 0]
-    bands, bins = sums[..., 3:-BINS], sums[..., -BINS:]
-    errors = (np.abs(each).sum(-1) for each in (bands, bins))
-    return np.stack([sums[..., 1], sums[..., 2], *errors], -1) / pixels[..., None]

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..bands import BORDER_EDGES, border_bands
 from .cells import CELLS, cell_numbers
 
-__all__ = ['BANDS', 'GROUPS', 'CalibrationTables', 'as_logits', 'as_tensor']
+__all__ = ['GROUPS', 'CalibrationTables', 'as_logits', 'as_tensor']
 
 GROUPS = 100
 BANDS = len(BORDER_EDGES) + 1
@@ -18,15 +18,14 @@ _ROUNDING = 1e-6
 
 
 class CalibrationTables:
-    """Pixels of both labels by band of the predicted border and cell of p, per group.
+    """Pixels of both labels by group, band of the predicted border and cell of p.
 
     Image k belongs to group k mod 100, so that memory (2 MB) grows neither with pixels
-    nor with images, while folds and intervals can still be made of groups. Up to 100
-    images are groups of their own. Bands are those of the mask p > 1/2
+    nor with images, while folds and intervals are made of groups. Up to 100 images are
+    groups of their own. Bands are those of the mask p > 1/2
     (:func:`~mmaslp.core.bands.border_bands`), cells those of
-    :mod:`~mmaslp.core.calibrators.cells`: Brier score, NLL and errors of calibration
-    from the table are within 1e-4 of those of the pixels. All counts are integers, so
-    :meth:`merge` is exact in any order.
+    :mod:`~mmaslp.core.calibrators.cells`. All counts are integers, so :meth:`merge` is
+    exact in any order.
 
     Attributes:
         counts (Tensor): ``(100, 5, 258, 2)`` int64 per group, band, cell and label.
@@ -71,7 +70,7 @@ class CalibrationTables:
                 of the image is counted.
         """
         prob, label = as_tensor(prob), as_tensor(label)
-        if _squeezed(prob) != _squeezed(label) or prob.dim() < 2:
+        if prob.dim() < 2 or _long_axes(prob) != _long_axes(label):
             raise ValueError(
                 f'the map has shape {tuple(prob.shape)} but the mask '
                 f'{tuple(label.shape)}: give both as (H, W), resized to one size'
@@ -79,14 +78,14 @@ class CalibrationTables:
         label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
         ignored = label == ignore_index
         logit = as_logits(prob, ignored, logits)
-        code = border_bands(logit > 0).int().mul_(CELLS).add_(cell_numbers(logit))
         # 0 and 1 the labels, 2 ignored, 3 something else.
-        other = (label != 0).byte().mul_(3).sub_((label == 1).byte().mul_(2))
-        code = code.mul_(4).add_(other.masked_fill_(ignored, 2)).flatten()
+        kind = (label != 0).byte().mul_(3).sub_((label == 1).byte().mul_(2))
+        code = border_bands(logit > 0).int().mul_(CELLS).add_(cell_numbers(logit))
+        code = code.mul_(4).add_(kind.masked_fill_(ignored, 2)).flatten()
         found = torch.bincount(code, minlength=BANDS * CELLS * 4).cpu()
         found = found.view(BANDS, CELLS, 4)
         if found[..., 3].any():
-            odd = label[(label != 0) & (label != 1) & ~ignored][0].item()
+            odd = label[kind == 3][0].item()
             raise ValueError(
                 f'the mask holds {odd}, but labels are 0, 1 and {ignore_index} '
                 '(ignored): divide a mask of 0 and 255 by 255'
@@ -96,29 +95,13 @@ class CalibrationTables:
         self.images[group] += 1
 
     def merge(self, other: CalibrationTables) -> None:
-        """Add the images of another table, which stays as it is.
-
-        Args:
-            other (CalibrationTables): Its keys continue or share those of this table.
-        """
+        """Add the images of another table, whose keys continue or share those here."""
         self.counts += other.counts
         self.images += other.images
 
 
 def as_logits(prob: Tensor, ignored: Tensor | None, logits: bool) -> Tensor:
-    """Check a map and return its logits, infinite for 0 and 1.
-
-    Args:
-        prob (Tensor): ``(..., H, W)`` probabilities or logits.
-        ignored (Tensor, optional): ``(M, H, W)`` bool; values there may be anything.
-        logits (bool): Whether ``prob`` holds logits.
-
-    Returns:
-        Tensor: ``(M, H, W)`` float32 or float64.
-
-    Raises:
-        ValueError: See :meth:`CalibrationTables.update`.
-    """
+    """``(M, H, W)`` logits of a checked map; where ignored it may hold anything."""
     if not prob.is_floating_point():
         raise ValueError(
             f'the map must be floating point, not {prob.dtype}: divide 8-bit values by '
@@ -126,13 +109,22 @@ def as_logits(prob: Tensor, ignored: Tensor | None, logits: bool) -> Tensor:
         )
     values = prob.reshape(-1, *prob.shape[-2:])
     values = values if values.dtype == torch.float64 else values.float()
-    wrong = _fault(values, logits)
-    if wrong and ignored is not None:
-        wrong = _fault(values[~ignored], logits)
-    if wrong:
-        raise ValueError(wrong)
+    fault = _fault(values, logits)
+    if fault and ignored is not None:
+        fault = _fault(values[~ignored], logits)
+    if fault:
+        raise ValueError(fault)
     # Not by a difference of logarithms: p > 1/2 has to give a logit above 0.
     return values if logits else torch.logit(values.clamp(0, 1))
+
+
+def as_tensor(values: Tensor | np.ndarray) -> Tensor:
+    """Accept arrays of every layout."""
+    if isinstance(values, np.ndarray):
+        native = values.astype(values.dtype.newbyteorder('='), copy=False)
+        wide = native.dtype.kind == 'u' and native.itemsize > 1
+        values = np.require(native, np.int64 if wide else None, ('C', 'W'))
+    return torch.as_tensor(values).detach()
 
 
 def _fault(values: Tensor, logits: bool) -> str | None:
@@ -151,14 +143,5 @@ def _fault(values: Tensor, logits: bool) -> str | None:
     return None
 
 
-def _squeezed(values: Tensor) -> list[int]:
+def _long_axes(values: Tensor) -> list[int]:
     return [size for size in values.shape if size != 1]
-
-
-def as_tensor(values: Tensor | np.ndarray) -> Tensor:
-    """Accept arrays of every layout."""
-    if isinstance(values, np.ndarray):
-        native = values.astype(values.dtype.newbyteorder('='), copy=False)
-        wide = native.dtype.kind == 'u' and native.itemsize > 1
-        values = np.require(native, np.int64 if wide else None, ('C', 'W'))
-    return torch.as_tensor(values).detach()

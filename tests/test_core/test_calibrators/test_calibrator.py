@@ -152,7 +152,7 @@ def test_edited_files_are_refused(tmp_path, change, message):
     ('text', 'message'),
     [
         ('{"temperature": 2.0, "maps": "x"}', 'earlier version.*mmaslp fit'),
-        ('[1]', 'mapping'),
+        ('[1]', 'not a calibrator'),
         ('[' * 100000, 'not a calibrator'),
         (' ' * 2**20 + '1', 'bytes'),
         ('x', 'not a calibrator'),

@@ -102,7 +102,7 @@ def test_forced_choice():
             'image 7: .*nan',
         ),
         (lambda p, y: (p, y[:, 1:]), 'image 0: .*shape'),
-        (lambda p, y: (p, y[1:]), 'as many'),
+        (lambda p, y: (p, y[1:]), 'as many labels'),
     ],
 )
 def test_bad_input(change, message):
