@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         metavar=('FIRST', 'SECOND'),
         default=(None, None),
-        help='which result to take of each file, if it holds those of several folders '
-        "(one file may be given twice; '' for a file of one result)",
+        help='which model to take of each file that holds several (one file may be '
+        "given twice; '' for a file of one result)",
     )
     parser.add_argument('--json', metavar='FILE', help='write the comparison')
     parser.add_argument(
@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> None:
         confidence_level=args.confidence_level,
     )
     print(
-        f'{comparison.num_images} images, {args.confidence_level:.0%} intervals, '
-        '* : without 0'
+        f'{comparison.num_images} images, {args.confidence_level:.0%} intervals; '
+        '* : the interval excludes 0'
     )
     print(f'{"":<16}{"first":>9}{"second":>9}{"difference":>12}')
     for key, row in comparison.metrics.items():
@@ -56,9 +56,4 @@ def run(args: argparse.Namespace) -> None:
             f'{key:<16}{row["first"]:9.4f}{row["second"]:9.4f}'
             f'{row["difference"]:+12.4f} [{row["low"]:+.4f}, {row["high"]:+.4f}]'
             f'{" *" if row["differs"] else ""}'
-        )
-    for path, metrics in comparison.outdated.items():
-        print(
-            f'{path} is of an earlier version and allows no intervals of '
-            f'{", ".join(metrics)}: evaluate that model again'
         )

@@ -28,13 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--plot',
         metavar='FILE',
-        help='write reliability diagrams (.png, .pdf, .svg), and beside them those of '
-        'bands to a file whose name ends in _bands',
+        help='write reliability diagrams (.png, .pdf, .svg), and beside them those by '
+        'distance from the border to a file whose name ends in _bands',
     )
     parser.add_argument(
         '--report',
         metavar='FILE',
-        help='write an HTML report, and beside it the JSON that rebuilds it',
+        help='write an HTML report, and beside it the JSON file of its results',
     )
     parser.add_argument(
         '--protocol',
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
     folders = [*args.pred_dir, args.gt_dir]
     check_outputs(**outputs, images=args.images, inputs=folders, pictures=args.worst)
     with one_thread():
-        sections = evaluate_folders(
+        results = evaluate_folders(
             args.pred_dir,
             args.gt_dir,
             bins=args.bins,
@@ -77,9 +77,9 @@ def run(args: argparse.Namespace) -> None:
             sod=args.sod,
             resamples=args.resamples,
         )
-    _print(sections)
+    _print(results)
     write_outputs(
-        sections,
+        results,
         **outputs,
         images=args.images,
         pictures=args.worst,
@@ -87,10 +87,9 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def _print(sections: dict[str, dict]) -> None:
-    rows = {name: section['result'] for name, section in sections.items()}
-    print(format_table(rows))
-    measures = {name: section['metrics'] for name, section in sections.items()}
+def _print(results: list[dict]) -> None:
+    print(format_table({result['model']: result for result in results}))
+    measures = {result['model']: result.get('measures', {}) for result in results}
     if any(measures.values()):
         keys = list(next(iter(measures.values())))
         print('\n' + format_table(measures, keys))

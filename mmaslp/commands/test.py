@@ -22,8 +22,8 @@ from ..hosts.mmseg.testing import (
     summary_table,
     test_sets,
 )
-from ..report.entries import test_entries
-from ..report.writing import PICTURES, json_beside, write_report
+from ..report.inputs import PICTURES, results_of_test
+from ..report.page import json_beside, write_report
 from .arguments import add_host_arguments, add_trust, config_of_run
 from .parser import CONFIG_HELP
 
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--report',
         metavar='FILE',
-        help='write an HTML report, and beside it the JSON that rebuilds it',
+        help='write an HTML report, and beside it the JSON file of its results',
     )
     parser.add_argument('--name', help='of the model in the report; else the config')
     parser.add_argument(
@@ -105,12 +105,12 @@ def run(args: argparse.Namespace) -> None:
         settings = {
             'temperature': args.temperature,
             'test-time augmentation': args.tta,
-            'cfg-options': args.cfg_options or '-',
+            'cfg-options': args.cfg_options,
         }
         files = {'checkpoint': args.checkpoint, 'config': cfg.filename}
         model = args.name or osp.splitext(osp.basename(args.config))[0]
-        entries = test_entries(results, model, files=files, settings=settings)
-        write_report(args.report, entries, paths=args.paths)
+        shown = results_of_test(results, model, files=files, settings=settings)
+        write_report(args.report, shown, paths=args.paths)
         print(f'report: {args.report}')
 
 

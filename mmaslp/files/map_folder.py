@@ -1,5 +1,6 @@
 """Measuring a folder of probability maps against a folder of masks."""
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ..core.measure import (
     roc_auc,
 )
 from ..core.measure.protocol import apply_protocol, check_protocol
+from .checksum import mask_checksum
 from .map_scale import MapReader
 from .masks import read_binary_mask
 from .names import shown
@@ -26,6 +28,8 @@ from .sod_measures import load_library, sod_metrics, sod_record
 MASK_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.gif')
 # Files of file managers, and hidden files.
 LITTER = ('thumbs.db', 'desktop.ini')
+# Folders whose name says that they hold masks, and not of what.
+_MASKS = re.compile('(gts?|masks?|labels?|ground_?truths?|annotations?)', re.IGNORECASE)
 # How many problems one message lists; it only counts the others.
 MAX_LISTED = 40
 
@@ -39,6 +43,7 @@ def evaluate_maps(
     sod: bool = False,
     resamples: int = 1000,
     max_value: float | None = None,
+    model: str | None = None,
 ) -> dict[str, Any]:
     """Measure every map of a folder.
 
@@ -57,10 +62,11 @@ def evaluate_maps(
         max_value (float, optional): The stored value that stands for probability 1.
             Defaults to None: 255, 65535 or 1, by the kind of file; then a set whose
             largest value speaks for another scale is refused.
+        model (str, optional): Its name. Defaults to None: that of the folder of maps.
 
     Returns:
-        dict: ``result`` (:func:`~mmaslp.files.results.calibration_result`) and
-        ``metrics`` (the SOD measures or empty).
+        dict: The result, see :func:`~mmaslp.files.results.calibration_result`, with the
+        SOD measures as ``measures``.
 
     Raises:
         ValueError: A folder or file is not usable; the message lists all problems.
@@ -82,7 +88,8 @@ def evaluate_maps(
         total.merge(image)
         bands = BandTable()
         bands.update(prob, label)
-        records.append(ImageTable.record(stem, image, bins, bands=bands))
+        mask = mask_checksum(label)
+        records.append(ImageTable.record(stem, image, bins, bands=bands, mask=mask))
         if sod:
             sod_records.append(sod_record(prob, label))
     if not problems and (problem := reader.problem()):
@@ -100,13 +107,32 @@ def evaluate_maps(
             'pred_dir': str(pred_dir),
             'gt_dir': str(gt_dir),
         },
+        model=model or Path(pred_dir).resolve().name,
+        dataset=set_name(gt_dir),
     )
-    measures = {}
     if sod:
         scores = total.score_table('positive')
-        measures = sod_metrics(sod_records)
-        measures.update(ap=average_precision(scores), auc=roc_auc(scores))
-    return {'result': result, 'metrics': measures}
+        result['measures'] = {
+            **sod_metrics(sod_records),
+            'ap': average_precision(scores),
+            'auc': roc_auc(scores),
+        }
+    return result
+
+
+def set_name(gt_dir: str | Path) -> str:
+    """Name a set by its folder of masks; by the one above if that just says masks.
+
+    Args:
+        gt_dir (str | Path): The folder of masks.
+
+    Example:
+        >>> set_name('/data/ECSSD/gt'), set_name('/data/DUTS-TE-Mask')
+        ('ECSSD', 'DUTS-TE-Mask')
+    """
+    folder = Path(gt_dir).resolve()
+    named = [each.name for each in (folder, *folder.parents) if each.name]
+    return next((name for name in named if not _MASKS.fullmatch(name)), folder.name)
 
 
 def read_images(

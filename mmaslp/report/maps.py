@@ -1,6 +1,6 @@
 """Evaluating folders of probability maps, from any model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from ..files import outputs
 from ..files.map_folder import evaluate_maps
 from ..files.results import save_result
 from .bands import band_figure
-from .entries import map_entries
-from .reliability import FORMATS, reliability_figure, save_figure
-from .writing import PICTURES, json_beside, write_report
+from .inputs import PICTURES, results_of_maps
+from .page import json_beside, write_report
+from .reliability import reliability_figure
+from .style import FORMATS, save_figure
 
 __all__ = ['check_outputs', 'evaluate_folders', 'write_outputs']
 
@@ -27,7 +28,7 @@ def evaluate_folders(
     sod: bool = False,
     resamples: int = 1000,
     max_value: float | None = None,
-) -> dict[str, dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """Measure several folders of maps against one folder of masks.
 
     Args:
@@ -41,9 +42,9 @@ def evaluate_folders(
             :func:`~mmaslp.files.map_folder.evaluate_maps`. Defaults to None.
 
     Returns:
-        dict[str, dict]: From the name of a folder (its last part, or its path if last
-        parts are the same) to the result of
-        :func:`~mmaslp.files.map_folder.evaluate_maps`.
+        list[dict]: The result of each, see
+        :func:`~mmaslp.files.map_folder.evaluate_maps`. The ``model`` is the last part
+        of its folder, or the path if last parts are the same.
 
     Raises:
         ValueError: An argument is out of its range, a folder is named twice, or a file
@@ -53,8 +54,8 @@ def evaluate_folders(
     check_bins(bins)
     check_resamples(resamples)
     optional(check_number, 'max_value', max_value, above=0)
-    return {
-        name: evaluate_maps(
+    return [
+        evaluate_maps(
             folder,
             gt_dir,
             bins=bins,
@@ -62,9 +63,10 @@ def evaluate_folders(
             sod=sod,
             resamples=resamples,
             max_value=max_value,
+            model=name,
         )
         for name, folder in _names(folders).items()
-    }
+    ]
 
 
 def check_outputs(
@@ -108,7 +110,7 @@ def check_outputs(
 
 
 def write_outputs(
-    sections: Mapping[str, dict[str, Any]],
+    results: Sequence[dict[str, Any]],
     *,
     json: str | None = None,
     plot: str | None = None,
@@ -120,35 +122,29 @@ def write_outputs(
     """Write the results.
 
     Args:
-        sections (Mapping[str, dict]): What :func:`evaluate_folders` returned.
-        json (str, optional): File of all metrics: at top level those of the only
-            folder, else those of each under its name. Defaults to None.
+        results (Sequence[dict]): What :func:`evaluate_folders` returned.
+        json (str, optional): File of all metrics: the result of the only folder, else
+            a list. Defaults to None.
         plot (str, optional): File of the reliability diagrams; the diagrams of bands
             go to a file beside it, whose name ends in ``_bands``. Defaults to None.
-        report (str, optional): File of an HTML report; a JSON that rebuilds it is
-            written beside it, see :mod:`mmaslp.report.writing`. Defaults to None.
+        report (str, optional): File of an HTML report; the JSON file of its results is
+            written beside it, see :mod:`mmaslp.report.page`. Defaults to None.
         images (str, optional): Folder of the photographs, for the report. Defaults to
             None.
         pictures (int): How many images the report shows per reason. Defaults to 6.
         paths (bool): Let the report keep absolute paths. Defaults to False.
     """
     if json:
-        content = {
-            name: {**section['metrics'], **section['result']}
-            for name, section in sections.items()
-        }
-        if len(content) == 1:
-            (content,) = content.values()
-        save_result(json, content)
+        save_result(json, results if len(results) > 1 else results[0])
     if plot:
-        results = {name: section['result'] for name, section in sections.items()}
-        save_figure(reliability_figure(results), plot)
-        save_figure(band_figure(results), _beside(plot))
+        named = {result['model']: result for result in results}
+        save_figure(reliability_figure(named), plot)
+        save_figure(band_figure(named), _beside(plot))
     if report:
-        entries = map_entries(
-            sections, images=images, result_file=json, pictures=pictures
+        shown = results_of_maps(
+            results, images=images, result_file=json, pictures=pictures
         )
-        write_report(report, entries, pictures=pictures, paths=paths)
+        write_report(report, shown, pictures=pictures, paths=paths)
 
 
 def _beside(plot: str) -> Path:

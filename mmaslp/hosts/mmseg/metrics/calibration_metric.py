@@ -17,10 +17,12 @@ from ....core.measure import (
     check_bins,
 )
 from ....core.measure.bootstrap import check_resamples
+from ....files.checksum import mask_checksum
 from ....files.results import calibration_result, save_result, scalar_metrics
 from ....report.bands import band_figure
-from ....report.reliability import figure_array, reliability_figure, save_figure
+from ....report.reliability import reliability_figure
 from ....report.shown_images import ShownImages
+from ....report.style import figure_array, save_figure
 from ..checks.validation import no_foreground
 from ..trackers import send_picture
 from .run_context import (
@@ -112,7 +114,8 @@ class CalibrationMetric(StreamingMetric):
         if self.mode == 'top_label' and prob.ndim == 2:
             bands = BandTable()
             bands.update(prob, label, self.ignore_index)
-        record = ImageTable.record(name, image, self.bins, self.mode, bands)
+        mask = mask_checksum(label)
+        record = ImageTable.record(name, image, self.bins, self.mode, bands, mask)
         if self.keep_worst and prob.ndim == 2:
             metrics = ImageTable([record], self.bins).per_image()
             own = {key: float(value[0]) for key, value in metrics.items()}
