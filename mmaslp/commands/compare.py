@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Compare and print the differences."""
-    comparison = compare_results(
+    metrics, images = compare_results(
         args.first,
         args.second,
         names=tuple(name or None for name in args.name),
@@ -47,11 +47,11 @@ def run(args: argparse.Namespace) -> None:
         confidence_level=args.confidence_level,
     )
     print(
-        f'{comparison.num_images} images, {args.confidence_level:.0%} intervals; '
+        f'{images} images, {args.confidence_level:.0%} intervals; '
         '* : the interval excludes 0'
     )
     print(f'{"":<16}{"first":>9}{"second":>9}{"difference":>12}')
-    for key, row in comparison.metrics.items():
+    for key, row in metrics.items():
         print(
             f'{key:<16}{row["first"]:9.4f}{row["second"]:9.4f}'
             f'{row["difference"]:+12.4f} [{row["low"]:+.4f}, {row["high"]:+.4f}]'

@@ -1,6 +1,5 @@
 """Comparing two models on the same images."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from ..core.measure.bootstrap import paired_bootstrap
@@ -8,22 +7,7 @@ from ..files.outputs import check_outputs
 from ..files.results import load_result, save_result
 from .matching import other_images, other_masks, sorted_images
 
-__all__ = ['Comparison', 'compare_results']
-
-
-@dataclass
-class Comparison:
-    """Paired differences of two models.
-
-    Attributes:
-        metrics (dict[str, dict]): From metric to ``first``, ``second``, ``difference``
-            (second - first), the interval ``low`` and ``high`` of the difference, and
-            ``differs``, whether 0 lies outside of it.
-        num_images (int): Number of images.
-    """
-
-    metrics: dict[str, dict[str, Any]]
-    num_images: int
+__all__ = ['compare_results']
 
 
 def compare_results(
@@ -35,7 +19,7 @@ def compare_results(
     seed: int = 0,
     confidence_level: float = 0.95,
     json: str | None = None,
-) -> Comparison:
+) -> tuple[dict[str, dict[str, Any]], int]:
     """Compare two result files by a paired bootstrap over their images.
 
     Args:
@@ -46,8 +30,12 @@ def compare_results(
         resamples (int): Number of resamples, >= 1. Defaults to 2000.
         seed (int): Seed of the resamples. Defaults to 0.
         confidence_level (float): Of the intervals, in (0, 1). Defaults to 0.95.
-        json (str, optional): File to write :attr:`Comparison.metrics` to. Defaults to
-            None.
+        json (str, optional): File to write the metrics to. Defaults to None.
+
+    Returns:
+        tuple[dict, int]: From metric to ``first``, ``second``, ``difference`` (second -
+        first), the interval ``low`` and ``high`` of the difference, and ``differs``,
+        whether 0 lies outside of it; and the number of images.
 
     Raises:
         ValueError: A file is not a result file, their images, masks or settings differ,
@@ -65,4 +53,4 @@ def compare_results(
     )
     if json:
         save_result(json, {'format': 'mmaslp comparison', **metrics})
-    return Comparison(metrics, len(tables[0]))
+    return metrics, len(tables[0])

@@ -29,14 +29,7 @@ def results_of_maps(
 ) -> list[dict[str, Any]]:
     """Add pictures and checksums to results of folders against the same masks.
 
-    Args:
-        results (Sequence[Mapping]): What
-            :func:`~mmaslp.files.map_folder.evaluate_maps` returned. The maps of the
-            images that are shown are read again.
-        images (str, optional): Folder of the photographs. Defaults to None.
-        result_file (str, optional): Where the results were written to. Defaults to
-            None.
-        pictures (int): How many images to show per reason. Defaults to 6.
+    The maps of the images that are shown, so many per reason, are read again.
     """
     tables = [image_table(result) for result in results]
     ranked = {number: _ranked(table) for number, table in enumerate(tables)}
@@ -78,7 +71,7 @@ def results_of_test(
     files: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Add names, measures, pictures and checksums to results of a model on its sets.
+    """Add names, measures, pictures and checksums to the results of a test.
 
     Args:
         tested (Mapping[str, Mapping]): What ``evaluate`` returned; sets whose
@@ -86,7 +79,7 @@ def results_of_test(
         model (str): Name of the model.
         files (Mapping[str, str], optional): From the role ('checkpoint', 'config') to a
             file, whose checksum is noted. Defaults to None.
-        settings (Mapping[str, Any], optional): Shown once. Defaults to None.
+        settings (Mapping[str, Any], optional): Further settings. Defaults to None.
     """
     common = [
         each for role, path in (files or {}).items() for each in _file(role, path)

@@ -12,10 +12,10 @@ __all__ = ['other_images', 'other_masks', 'sorted_images']
 
 
 def sorted_images(result: dict[str, Any], place: str = '') -> ImageTable:
-    """Take the table of images out of a result, sorted by stem, or path if stems repeat.
+    """Take the images of a result, sorted by stem, or by path if stems repeat.
 
     Raises:
-        ValueError: An image comes twice; ``place`` is what the message calls the result.
+        ValueError: An image comes twice; ``place`` names the result.
     """
     images = image_table(result)
     try:

@@ -93,22 +93,7 @@ def report_html(
     created: str = '',
     resamples: int = RESAMPLES,
 ) -> str:
-    """Write results as one HTML page that needs no other file.
-
-    The same arguments give the same page.
-
-    Args:
-        results (Sequence[dict]): See :func:`write_report`.
-        title (str): Defaults to 'Calibration report'.
-        baseline (str): See :func:`write_report`. Defaults to ''.
-        pictures (int): See there. Defaults to 6.
-        command (str): The command that is noted. Defaults to ''.
-        created (str): Date and time. Defaults to ''.
-        resamples (int): See :func:`~.analysis.analyse`. Defaults to 1000.
-
-    Raises:
-        ValueError: See :func:`write_report`.
-    """
+    """Write the page of :func:`write_report`; the same arguments give the same page."""
     analysis = analyse(results, resamples)
     if baseline and baseline not in analysis.models:
         raise ValueError(
@@ -119,7 +104,6 @@ def report_html(
     over_sets = by_set(analysis)
     columns = [term(key) for key in analysis.keys]
     columns += further.columns if further else ()
-    common, own = _settings(analysis)
     environment = _environment()
     script = environment.get_template('report.js').render()
     return environment.get_template('report.html.j2').render(
@@ -141,14 +125,12 @@ def report_html(
             for number, group in enumerate(analysis.sets)
         ],
         by_set=over_sets and _gap_card(over_sets, analysis, 'sets'),
-        members=[
-            (member, all_metrics(member.result, f'{member.model}, {group.name}'))
+        details=[
+            (member.result, all_metrics(member.result, f'{member.model}, {group.name}'))
             for group in analysis.sets
             for member in group.members
         ],
         glossary=list(dict.fromkeys(columns)),
-        common=common,
-        own=own,
     )
 
 
@@ -195,29 +177,6 @@ def _gap_card(breakdown: Breakdown, analysis: Analysis, place: str) -> dict[str,
         'svg': figure_svg(figure, breakdown.title, f'g{place}'),
         'table': gap_table(breakdown),
     }
-
-
-def _settings(
-    analysis: Analysis,
-) -> tuple[dict[str, str], list[tuple[str, dict[str, str]]]]:
-    """Settings that all results share, and those of each that differ."""
-    every = [
-        {key: str(v) for key, v in m.result['settings'].items() if v is not None}
-        for m in analysis.members
-    ]
-    common = {
-        key: value
-        for key, value in every[0].items()
-        if all(each.get(key) == value for each in every)
-    }
-    own = [
-        (
-            f'{member.model}, {member.result["dataset"]}',
-            {key: value for key, value in each.items() if key not in common},
-        )
-        for member, each in zip(analysis.members, every)
-    ]
-    return common, [(name, each) for name, each in own if each]
 
 
 def _without_fine_bins(result: dict[str, Any]) -> dict[str, Any]:

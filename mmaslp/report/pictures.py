@@ -38,8 +38,7 @@ def make_picture(
     """Make what a result holds of one image.
 
     Args:
-        item (Mapping): ``name``, ``metrics``, and ``prob`` and ``label`` of
-            :func:`image_panels`.
+        item (Mapping): See :class:`~.shown_images.ShownImages`.
         image (str | Path, optional): The photograph. Defaults to None: no such panel;
             the same if it cannot be read.
         reasons (Sequence[str]): Of 'over', 'under' and 'sample'. Defaults to none: it
@@ -71,16 +70,10 @@ def make_picture(
 def image_panels(
     prob: np.ndarray, label: np.ndarray, image: str | Path | None = None
 ) -> dict[str, Image.Image]:
-    """Make the panels of one image.
+    """Draw photograph (if there is one), mask, probability and error of an image.
 
-    Args:
-        prob (np.ndarray): ``(H, W)`` uint16 in units of 1 / 65535.
-        label (np.ndarray): ``(H, W)`` of 0, 1 and any other value for ignored pixels.
-        image (str | Path, optional): The image file. Defaults to None: no such panel.
-
-    Returns:
-        dict[str, PIL.Image.Image]: ``image`` (maybe), ``mask``, ``probability`` and
-        ``error``: white where p equals the label, purple for p above, green below it.
+    ``prob`` is uint16 in units of 1 / 65535; labels above 1 are ignored. The error is
+    white where p equals the label, purple where p is above it and green below.
     """
     prob, ignored = prob / 65535, label > 1
     mask = np.repeat(np.where(ignored, 0, label * 255)[..., None], 3, -1)
@@ -103,16 +96,10 @@ def image_panels(
 def chosen(
     ranked: Mapping[str, Mapping[str, Sequence[str]]], number: int
 ) -> dict[str, list[str]]:
-    """Choose images that are shown for all models.
+    """Choose images that are shown for all models, ``number`` per reason.
 
-    Args:
-        ranked (Mapping[str, Mapping[str, Sequence[str]]]): By model and reason, names
-            of images, the worst first.
-        number (int): How many per reason. The models take turns; each gets one at
-            least.
-
-    Returns:
-        dict[str, list[str]]: By reason, names of images in the order of their choice.
+    ``ranked`` holds, by model and reason, names of images, the worst first. The models
+    take turns; each gets one at least.
     """
     found: dict[str, list[str]] = {}
     for why in dict.fromkeys(why for own in ranked.values() for why in own):
