@@ -210,7 +210,14 @@ def run_config(model, data, work_dir, ours, evaluate):
             val_evaluator=dict(type='CalibrationMetric' if ours else 'IoUMetric'),
         )
     if ours:
-        hook = dict(type='ASLPHook', levels='image', rule='MC', warmup_iters=0, alpha=0.2, export=None)
+        hook = dict(
+            type='ASLPHook',
+            levels='image',
+            rule='MC',
+            warmup_iters=0,
+            alpha=0.2,
+            export=None,
+        )
         cfg['custom_hooks'] = [hook if evaluate else dict(hook, rule='fixed')]
     return cfg
 

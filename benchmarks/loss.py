@@ -115,7 +115,9 @@ class Loader:
 def bench_hook(num_images):
     """One iteration of the hook: look-up, draw, update, log."""
     runner = make_runner(num_images)
-    hook = ASLPHook(levels='image', rule='MC', warmup_epochs=0, draw_histogram=False, export=None)
+    hook = ASLPHook(
+        levels='image', rule='MC', warmup_epochs=0, draw_histogram=False, export=None
+    )
     hook.before_train(runner)
     hook.after_val_epoch(
         runner, {'calib/acc': 0.95, 'calib/conf': 0.97, 'calib/median_gap': 0.02}

@@ -116,7 +116,9 @@ def test_reference_config_is_the_published_setting():
     assert cfg.train_cfg.max_epochs == 30
     assert cfg.optim_wrapper.optimizer == dict(type='Adam', lr=2.5e-5)
     assert cfg.train_dataloader.batch_size == 10
-    assert cfg.custom_hooks == [dict(type='ASLPHook', levels='image', rule='MC', warmup_epochs=5)]
+    assert cfg.custom_hooks == [
+        dict(type='ASLPHook', levels='image', rule='MC', warmup_epochs=5)
+    ]
     assert len(cfg.test_sets) == 5 and list(cfg.ood_sets) == ['DTD-500']
 
 

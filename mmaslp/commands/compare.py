@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         metavar=('FIRST', 'SECOND'),
         default=(None, None),
-        help='which result to take of each file, if it holds those of several folders '
-        "(one file may be given twice; '' for a file of one result)",
+        help='which model to take of each file that holds several (one file may be '
+        "given twice; '' for a file of one result)",
     )
     parser.add_argument('--json', metavar='FILE', help='write the comparison')
     parser.add_argument(
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     """Compare and print the differences."""
     from ..report.comparison import compare_results
 
-    comparison = compare_results(
+    metrics, images = compare_results(
         args.first,
         args.second,
         names=tuple(name or None for name in args.name),
@@ -47,18 +47,13 @@ def run(args: argparse.Namespace) -> None:
         confidence_level=args.confidence_level,
     )
     print(
-        f'{comparison.num_images} images, {args.confidence_level:.0%} intervals, '
-        '* : without 0'
+        f'{images} images, {args.confidence_level:.0%} intervals; '
+        '* : the interval excludes 0'
     )
     print(f'{"":<16}{"first":>9}{"second":>9}{"difference":>12}')
-    for key, row in comparison.metrics.items():
+    for key, row in metrics.items():
         print(
             f'{key:<16}{row["first"]:9.4f}{row["second"]:9.4f}'
             f'{row["difference"]:+12.4f} [{row["low"]:+.4f}, {row["high"]:+.4f}]'
             f'{" *" if row["differs"] else ""}'
-        )
-    for path, metrics in comparison.outdated.items():
-        print(
-            f'{path} is of an earlier version and allows no intervals of '
-            f'{", ".join(metrics)}: evaluate that model again'
         )

@@ -26,13 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--plot',
         metavar='FILE',
-        help='write reliability diagrams (.png, .pdf, .svg), and beside them those of '
-        'bands to a file whose name ends in _bands',
+        help='write reliability diagrams (.png, .pdf, .svg), and beside them those by '
+        'distance from the border to a file whose name ends in _bands',
     )
     parser.add_argument(
         '--report',
         metavar='FILE',
-        help='write an HTML report, and beside it the JSON that rebuilds it',
+        help='write an HTML report, and beside it the JSON file of its results',
     )
     parser.add_argument(
         '--protocol',
@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> None:
 
     _check(args)
     with one_thread():
-        sections = {
-            name: evaluate_maps(
+        results = [
+            evaluate_maps(
                 folder,
                 args.gt_dir,
                 bins=args.bins,
@@ -77,11 +77,12 @@ def run(args: argparse.Namespace) -> None:
                 resamples=args.resamples,
                 reader=map_reader(args),
                 workers=args.workers,
+                model=name,
             )
             for name, folder in _names(args.pred_dir).items()
-        }
-    _print(sections)
-    _write(args, sections)
+        ]
+    _print(results)
+    _write(args, results)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -90,8 +91,8 @@ def _check(args: argparse.Namespace) -> None:
     from ..core.measure import check_bins
     from ..core.measure.bootstrap import check_resamples
     from ..files.outputs import check_outputs
-    from ..report.reliability import FORMATS
-    from ..report.writing import json_beside
+    from ..report.page import json_beside
+    from ..report.style import FORMATS
 
     check_bins(args.bins)
     check_resamples(args.resamples)
@@ -114,39 +115,36 @@ def _check(args: argparse.Namespace) -> None:
     )
 
 
-def _write(args: argparse.Namespace, sections: dict[str, dict]) -> None:
+def _write(args: argparse.Namespace, results: list[dict]) -> None:
     """Write the files that were asked for, and name them."""
     from ..files.results import save_result
     from ..report.bands import band_figure
-    from ..report.entries import map_entries
-    from ..report.reliability import reliability_figure, save_figure
-    from ..report.writing import write_report
+    from ..report.inputs import results_of_maps
+    from ..report.page import write_report
+    from ..report.reliability import reliability_figure
+    from ..report.style import save_figure
 
-    results = {name: section['result'] for name, section in sections.items()}
     if args.json:
-        content = {n: {**s['metrics'], **s['result']} for n, s in sections.items()}
-        if len(content) == 1:
-            (content,) = content.values()
-        save_result(args.json, content)
+        save_result(args.json, results if len(results) > 1 else results[0])
         print(f'metrics: {args.json}')
     if args.plot:
-        save_figure(reliability_figure(results), args.plot)
-        save_figure(band_figure(results), _beside(args.plot))
+        named = {result['model']: result for result in results}
+        save_figure(reliability_figure(named), args.plot)
+        save_figure(band_figure(named), _beside(args.plot))
         print(f'diagrams: {args.plot}, {_beside(args.plot)}')
     if args.report:
-        entries = map_entries(
-            sections, images=args.images, result_file=args.json, pictures=args.worst
+        shown = results_of_maps(
+            results, images=args.images, result_file=args.json, pictures=args.worst
         )
-        write_report(args.report, entries, pictures=args.worst, paths=args.paths)
+        write_report(args.report, shown, pictures=args.worst, paths=args.paths)
         print(f'report: {args.report}')
 
 
-def _print(sections: dict[str, dict]) -> None:
+def _print(results: list[dict]) -> None:
     from ..report.text_table import format_table
 
-    rows = {name: section['result'] for name, section in sections.items()}
-    print(format_table(rows))
-    measures = {name: section['metrics'] for name, section in sections.items()}
+    print(format_table({result['model']: result for result in results}))
+    measures = {result['model']: result.get('measures', {}) for result in results}
     if any(measures.values()):
         keys = list(next(iter(measures.values())))
         print('\n' + format_table(measures, keys))

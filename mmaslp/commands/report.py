@@ -1,7 +1,7 @@
 """Write one page of several results, which may come from different times.
 
-The files are results of a test (calibration_test.json), of `mmaslp eval-maps --json`,
-or of earlier reports (x.report.json), which bring their pictures. Results of the same
+The files are those of a test (calibration_test.json), of `mmaslp eval-maps --json` and
+of earlier reports (x.report.json), which bring their pictures. Results of the same
 images are compared image by image.
 
 Example:
@@ -15,7 +15,7 @@ __all__ = ['add_arguments', 'run']
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('results', nargs='+', help='files of results or reports')
+    parser.add_argument('results', nargs='+', help='files of results, or of reports')
     parser.add_argument(
         '-o', '--out', required=True, metavar='FILE', help='the page to write (HTML)'
     )
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read the results and write the page."""
     from ..files.outputs import check_outputs
-    from ..report.entries import file_entries
-    from ..report.writing import json_beside, write_report
+    from ..report.inputs import results_of_files
+    from ..report.page import json_beside, write_report
 
     check_outputs(
         {
@@ -53,10 +53,9 @@ def run(args: argparse.Namespace) -> None:
         },
         args.results,
     )
-    entries = file_entries(args.results, args.name)
     write_report(
         args.out,
-        entries,
+        results_of_files(args.results, args.name),
         title=args.title,
         baseline=args.baseline,
         pictures=args.pictures,

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--report',
         metavar='FILE',
-        help='write an HTML report, and beside it the JSON that rebuilds it',
+        help='write an HTML report, and beside it the JSON file of its results',
     )
     parser.add_argument('--name', help='of the model in the report; else the config')
     parser.add_argument(
@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> None:
 
     from ..hosts.mmseg.result_folders import results_folder
     from ..hosts.mmseg.testing import evaluate, summary_table, test_sets
-    from ..report.entries import test_entries
-    from ..report.writing import PICTURES, write_report
+    from ..report.inputs import PICTURES, results_of_test
+    from ..report.page import write_report
 
     cfg = _make_config(args)
     results = evaluate(
@@ -94,12 +94,12 @@ def run(args: argparse.Namespace) -> None:
         settings = {
             'calibrator': args.calibrator,
             'test-time augmentation': args.tta,
-            'cfg-options': args.cfg_options or '-',
+            'cfg-options': args.cfg_options,
         }
         files = {'checkpoint': args.checkpoint, 'config': cfg.filename}
         model = args.name or osp.splitext(osp.basename(args.config))[0]
-        entries = test_entries(results, model, files=files, settings=settings)
-        write_report(args.report, entries, paths=args.paths)
+        shown = results_of_test(results, model, files=files, settings=settings)
+        write_report(args.report, shown, paths=args.paths)
         print(f'report: {args.report}')
 
 
@@ -122,7 +122,7 @@ def _make_config(args: argparse.Namespace) -> 'Config':
     """Read the config and apply the options."""
     from ..files.outputs import check_outputs
     from ..hosts.mmseg.testing import draw_predictions, measures_calibration
-    from ..report.writing import json_beside
+    from ..report.page import json_beside
 
     cfg = config_of_run(args)
     inputs = [cfg.filename, args.checkpoint, args.calibrator]

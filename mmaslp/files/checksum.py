@@ -1,10 +1,27 @@
-"""Checksums of files and folders."""
+"""Checksums of files, folders and masks."""
 
 import hashlib
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ['sha256_of', 'sha256_of_files']
+import numpy as np
+from torch import Tensor
+
+__all__ = ['mask_checksum', 'sha256_of', 'sha256_of_files']
+
+
+def mask_checksum(label: np.ndarray | Tensor) -> int:
+    """CRC-32 of a mask: of its size and its labels as bytes.
+
+    Args:
+        label (np.ndarray | Tensor): ``(H, W)`` labels in [0, 255].
+    """
+    array = (
+        label.byte().cpu().numpy() if isinstance(label, Tensor) else np.asarray(label)
+    )
+    size = zlib.crc32(str(array.shape).encode())
+    return zlib.crc32(np.ascontiguousarray(array, np.uint8), size)
 
 
 def sha256_of(path: str | Path) -> str:

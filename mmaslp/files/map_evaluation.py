@@ -1,5 +1,6 @@
 """Measuring a folder of probability maps against a folder of masks."""
 
+import re
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..core.measure import (
     roc_auc,
 )
 from ..core.measure.protocol import apply_protocol, check_protocol
+from .checksum import mask_checksum
 from .map_folder import pair_files
 from .map_pairs import count_pairs, read_pair
 from .map_scale import MapReader
@@ -22,7 +24,10 @@ from .names import shown
 from .results import calibration_result
 from .sod_measures import load_library, sod_metrics, sod_record
 
-__all__ = ['evaluate_maps', 'read_images']
+__all__ = ['evaluate_maps', 'read_images', 'set_name']
+
+# Folders whose name says that they hold masks, and not of what.
+_MASKS = re.compile('(gts?|masks?|labels?|ground_?truths?|annotations?)', re.IGNORECASE)
 
 
 class _Measure:
@@ -40,7 +45,9 @@ class _Measure:
         image.update(prob, label)
         bands.update(prob[None], label[None])
         self.total.merge(image)
-        self.records.append(ImageTable.record(name, image, self.bins, bands=bands))
+        mask = mask_checksum(label)
+        record = ImageTable.record(name, image, self.bins, bands=bands, mask=mask)
+        self.records.append(record)
         if self.sod:
             self.sod_records.append(sod_record(prob, label))
 
@@ -60,6 +67,7 @@ def evaluate_maps(
     resamples: int = 1000,
     reader: MapReader | None = None,
     workers: int | None = 1,
+    model: str | None = None,
 ) -> dict[str, Any]:
     """Measure every map of a folder.
 
@@ -80,10 +88,11 @@ def evaluate_maps(
             another scale is refused.
         workers (int, optional): Processes, see
             :func:`~mmaslp.files.map_pairs.count_pairs`. Defaults to 1.
+        model (str, optional): Its name. Defaults to None: that of the folder of maps.
 
     Returns:
-        dict: ``result`` (:func:`~mmaslp.files.results.calibration_result`) and
-        ``metrics`` (the SOD measures or empty).
+        dict: The result, see :func:`~mmaslp.files.results.calibration_result`, with the
+        SOD measures as ``measures``.
 
     Raises:
         ValueError: A folder or file is not usable; the message lists all problems.
@@ -111,13 +120,32 @@ def evaluate_maps(
             'pred_dir': str(pred_dir),
             'gt_dir': str(gt_dir),
         },
+        model=model or Path(pred_dir).resolve().name,
+        dataset=set_name(gt_dir),
     )
-    measures = {}
     if sod:
         scores = found.total.score_table('positive')
-        measures = sod_metrics(found.sod_records)
-        measures.update(ap=average_precision(scores), auc=roc_auc(scores))
-    return {'result': result, 'metrics': measures}
+        result['measures'] = {
+            **sod_metrics(found.sod_records),
+            'ap': average_precision(scores),
+            'auc': roc_auc(scores),
+        }
+    return result
+
+
+def set_name(gt_dir: str | Path) -> str:
+    """Name a set by its folder of masks; by the one above if that just says masks.
+
+    Args:
+        gt_dir (str | Path): The folder of masks.
+
+    Example:
+        >>> set_name('/data/ECSSD/gt'), set_name('/data/DUTS-TE-Mask')
+        ('ECSSD', 'DUTS-TE-Mask')
+    """
+    folder = Path(gt_dir).resolve()
+    named = [each.name for each in (folder, *folder.parents) if each.name]
+    return next((name for name in named if not _MASKS.fullmatch(name)), folder.name)
 
 
 def read_images(

@@ -2,7 +2,6 @@
 
 import difflib
 import os.path as osp
-import unicodedata
 from collections.abc import Iterable
 
 __all__ = ['missing', 'nearest', 'printable', 'shown']
@@ -30,20 +29,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def shown(name: object) -> str:
-    r"""Escape what a reader of a name cannot see.
+    r"""Escape what cannot be printed, such as a line break as ``\n``.
 
     Args:
         name (object): A name or path.
-
-    Returns:
-        str: Control characters, line breaks among them, and what is no text as ``\n``,
-        ``\x1b``, ``\u200b``; bytes that are not UTF-8 as ``\xff``. A letter that
-        is written as two characters, and so looks like another name of one character
-        (Unicode's NFD and NFC), shows its second: ``e\u0301``.
     """
     text = str(name)
-    composed = unicodedata.is_normalized('NFC', text)
-    return ''.join(_shown(each, composed) for each in text)
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def printable(text: str) -> str:
@@ -53,12 +45,3 @@ def printable(text: str) -> str:
         text (str): A message.
     """
     return '\n'.join(map(shown, text.split('\n')))
-
-
-def _shown(character: str, composed: bool) -> str:
-    if '\udc80' <= character <= '\udcff':  # a byte, as Python keeps it in a str
-        return f'\\x{ord(character) - 0xDC00:02x}'
-    apart = not composed and unicodedata.combining(character)
-    if apart or not character.isprintable():
-        return character.encode('unicode_escape').decode('ascii')
-    return character

@@ -9,17 +9,17 @@ __all__ = ['MAP_MARK', 'check_folder', 'check_kind', 'check_outputs']
 # Every probability map and picture of ours says so in a text chunk of its PNG.
 MAP_MARK = ('Software', 'mmaslp')
 
-# What a file of each kind begins with, and what it contains.
-_KINDS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
-    'result': ((b'{',), b'"settings"'),
-    'calibrator': ((b'{',), b'"mmaslp calibrator"'),
-    'comparison': ((b'{',), b'"differs"'),
-    'report': ((b'<!doctype html', b'<!DOCTYPE html'), b''),
-    'diagram': ((b'\x89PNG', b'%PDF', b'<?xml', b'<svg'), b'atplotlib'),
-    'picture': ((b'\x89PNG',), b'\0'.join(part.encode() for part in MAP_MARK)),
-    'levels': ((b'img_path,alpha',), b''),
+# What every file of a kind contains.
+_MARKS = {
+    'result': b'"mmaslp result',
+    'calibrator': b'"mmaslp calibrator"',
+    'comparison': b'"mmaslp comparison"',
+    'report': b'<meta name="generator" content="mmaslp">',
+    'diagram': b'mmaslp',
+    'picture': b'\0'.join(part.encode() for part in MAP_MARK),
+    'levels': b'img_path,alpha',
 }
-_HEAD = 2**10  # bytes in which a mark of a picture lies
+_MOST = 2**24  # bytes in which a mark lies
 
 
 def check_outputs(
@@ -42,18 +42,21 @@ def check_outputs(
             are the same file; a file of another kind is there; or the folder is
             missing.
     """
-    given = {name: (Path(p).expanduser(), k) for name, (p, k) in outputs.items() if p}
     read = [Path(path).expanduser() for path in inputs if path]
     seen: dict[Path, str] = {}
-    for name, (path, kind) in given.items():
+    for name, (given, kind) in outputs.items():
+        path = Path(given or os.devnull).expanduser()
         if path.exists() and not path.is_file() and not path.is_dir():
             continue  # /dev/null, a pipe
-        if not make_folders and not _real(path).parent.is_dir():
+        folder = _real(path).parent
+        if path.is_dir():
+            raise ValueError(f'{name} {path} is a folder: name a file')
+        if not make_folders and not folder.is_dir():
             raise ValueError(f'{name} {path}: its folder does not exist')
         for other in read:
             if _same(path, other):
                 raise ValueError(f'{name} {path} is an input: it would be lost')
-            if other.is_dir() and _real(path).parent == _real(other):
+            if other.is_dir() and folder == _real(other):
                 raise ValueError(
                     f'{name} {path} lies in {other}, which is read: write elsewhere'
                 )
@@ -62,8 +65,6 @@ def check_outputs(
                 raise ValueError(
                     f'{option} and {name} are the same file, {path}: name two files'
                 )
-        if path.is_dir():
-            raise ValueError(f'{name} {path} is a folder: name a file')
         check_kind(path, kind, name)
         seen[path] = name
 
@@ -79,7 +80,7 @@ def check_folder(
         name (str): The option, for the message.
 
     Raises:
-        ValueError: It is one of the inputs, or no folder.
+        ValueError: It is one of the inputs, or a file.
     """
     if path is None:
         return
@@ -95,15 +96,14 @@ def check_folder(
 
 
 def check_kind(path: str | Path, kind: str, name: str = '') -> None:
-    """Refuse to replace a file of another kind.
+    """Refuse to replace a file that lacks the mark of its kind.
 
-    An empty file, and what is no file (/dev/null, a pipe), may be written to.
+    An empty file, and what is not a file (/dev/null, a pipe), may be written to.
 
     Args:
         path (str | Path): What is to be written.
-        kind (str): 'result' (JSON of an evaluation), 'calibrator',
-            'comparison', 'report' (HTML), 'diagram' (of matplotlib), 'picture' (PNG of
-            ours) or 'levels' (CSV).
+        kind (str): 'result' (JSON of results), 'calibrator', 'comparison', 'report'
+            (HTML), 'diagram', 'picture' (PNG) or 'levels' (CSV).
         name (str): The option, for the message. Defaults to ''.
 
     Raises:
@@ -112,17 +112,13 @@ def check_kind(path: str | Path, kind: str, name: str = '') -> None:
     path = Path(path).expanduser()
     if not path.is_file() or not path.stat().st_size:
         return
-    starts, mark = _KINDS[kind]
     with open(path, 'rb') as file:
-        head = file.read(_HEAD)
-        good = head.lstrip().startswith(starts)
-        if good and mark not in head:
-            good = kind != 'picture' and mark in file.read()
-    if not good:
-        raise ValueError(
-            f'{name} {path}: the file that is there is no {kind} of mmaslp and would '
-            'be lost: name another one, or remove it'.lstrip()
-        )
+        if _MARKS[kind] in file.read(_MOST):
+            return
+    raise ValueError(
+        f'{name} {path}: the file that is there is not a {kind} of this version of '
+        'mmaslp and would be lost: name another one, or remove it'.lstrip()
+    )
 
 
 def _same(one: Path, other: Path) -> bool:

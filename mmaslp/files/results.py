@@ -1,26 +1,35 @@
-"""The result of one evaluation as a dictionary and as a JSON file."""
+"""The result of one evaluation as a dictionary and as a JSON file.
+
+The file of a test or of a folder of maps holds one result, that of a report a list of
+results with pictures.
+"""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core.argument_checks import check_choice
 from ..core.measure import (
     BAND_ERRORS,
     BORDERS,
+    MODES,
     CalibrationHistogram,
     ImageBands,
     ImageTable,
     band_columns,
     band_scalars,
     binned_metrics,
+    check_bins,
     equal_width,
 )
 from ..core.measure.bootstrap import bootstrap
 from .atomic_write import atomic_write
 from .json_file import read_json
-from .result_checks import check_figures, check_settings
 from .strict_json import strict_json
 
+# A file of another version is refused: evaluate the model again.
+FORMAT = 'mmaslp result 3'
 # What the edges of bands count in, see `core.bands`.
 BAND_UNIT = 'sqrt(height * width) / 64 pixels'
 # Largest result file that is read: 2 to 5 KB per image.
@@ -35,6 +44,8 @@ def calibration_result(
     mode: str = 'top_label',
     resamples: int = 1000,
     settings: dict[str, Any] | None = None,
+    model: str = '',
+    dataset: str = '',
 ) -> dict[str, Any]:
     """Collect every metric of an evaluation.
 
@@ -47,9 +58,12 @@ def calibration_result(
         resamples (int): Bootstrap resamples for the intervals; 0 for none.
             Defaults to 1000.
         settings (dict, optional): Other settings of the evaluation. Defaults to None.
+        model (str): Name of the model. Defaults to '': not known yet.
+        dataset (str): Name of the set. Defaults to ''.
 
     Returns:
-        dict: At top level every metric of :meth:`CalibrationHistogram.compute` (its
+        dict: ``format``, ``model`` and ``dataset``; at top level every metric of
+        :meth:`CalibrationHistogram.compute` (its
         ``count`` as ``num_pixels``), ``ece_image`` and ``num_images``; then
         ``positive`` (the metrics of the positive class, for two classes in
         top-label mode), ``bands`` (see :func:`band_result`, for two classes in
@@ -58,12 +72,16 @@ def calibration_result(
         ``band{k}_share``),
         ``intervals`` ({metric: [low, high]}, 95 %, see
         :func:`~mmaslp.core.measure.bootstrap.bootstrap`), ``bins``, ``images``
-        (:meth:`ImageTable.to_json`) and ``settings``.
+        (:meth:`ImageTable.to_json`) and ``settings``. Reports add ``measures``
+        (further metrics), ``ood`` (the set has no objects), ``pictures`` and ``files``.
     """
     metrics = histogram.compute(bins, mode)
     count = int(metrics.pop('count'))
     table = equal_width(histogram.score_table(mode), bins)
     result: dict[str, Any] = {
+        'format': FORMAT,
+        'model': model,
+        'dataset': dataset,
         **metrics,
         'ece_image': images.mean_ece(),
         'num_images': len(images),
@@ -127,75 +145,195 @@ def scalar_metrics(result: dict[str, Any]) -> dict[str, float]:
     return {key: value for key, value in result.items() if isinstance(value, float)}
 
 
-def save_result(path: str | Path, result: dict[str, Any]) -> None:
-    """Write a result as strict JSON in one step; undefined metrics become null.
+def save_result(
+    path: str | Path,
+    content: dict[str, Any] | Sequence[dict[str, Any]],
+    indent: int | None = 1,
+) -> None:
+    """Write a result, or a list of them, as strict JSON in one step; nan becomes null.
 
     Args:
         path (str | Path): Where to; the folder is made if needed.
-        result (dict): As :func:`calibration_result` returned it.
+        content (dict | Sequence[dict]): As :func:`calibration_result` returned it.
+        indent (int, optional): Spaces per level; None for the shortest file. Defaults
+            to 1.
     """
-    atomic_write(path, strict_json(result, indent=1) + '\n')
+    atomic_write(path, strict_json(content, indent=indent) + '\n')
 
 
-def load_result(
-    path: str | Path, name: str | None = None
-) -> tuple[dict[str, Any], ImageTable]:
-    """Read a result and its table of images.
+def load_results(path: str | Path) -> list[dict[str, Any]]:
+    """Read the results of a file.
+
+    What the counts of the images give is computed anew: the figures of a file that was
+    edited are those of its counts. A result without names gets them from
+    ``{model}/eval/{set}/calibration_test.json``, or from the name of the file.
 
     Args:
         path (str | Path): A file that :func:`save_result` wrote.
-        name (str, optional): Which of several results of one file to take. Defaults to
-            None: the file holds one.
-
-    Returns:
-        tuple[dict, ImageTable]: The result and its images.
 
     Raises:
-        ValueError: It is not such a file, or was edited; or ``name`` is none of it. The
-            message names the file.
+        ValueError: It cannot be read, is not such a file, or is of another version of
+            the format. The message names the file.
     """
     try:
         content = read_json(path, MAX_BYTES)
+        results = content if isinstance(content, list) else [content]
+        if not results:
+            raise ValueError('it is empty')
+        return [_checked(each, Path(path).absolute()) for each in results]
     except OSError as error:
         raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
-    except ValueError as error:
-        raise _no_result(path, error) from error
-    result = _choose(path, content, name)
-    try:
-        if 'regions' in result or 'regions' in result['images']:
-            raise ValueError('version 0.2 wrote it: evaluate the model again')
-        bins = check_settings(result['settings'])
-        images = ImageTable.from_json(result['images'], bins)
-        check_figures(result, images)
-    except BROKEN as error:
-        raise _no_result(path, error) from error
-    return result, images
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'{path}: is not a result file of mmaslp ({_reason(error)}); make one with '
+            '`mmaslp test` or `mmaslp eval-maps --json`'
+        ) from error
 
 
-# What the types of an edited file may lead to.
-BROKEN = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+def load_result(
+    path: str | Path, model: str | None = None
+) -> tuple[dict[str, Any], ImageTable]:
+    """Read one result and its table of images.
+
+    Args:
+        path (str | Path): See :func:`load_results`.
+        model (str, optional): Which of several results to take. Defaults to None: the
+            file holds one.
+
+    Raises:
+        ValueError: See :func:`load_results`; or there are several results, or none of
+            this model.
+    """
+    results = load_results(path)
+    found = [each for each in results if model in (None, each['model'])]
+    if len(found) != 1:
+        known = ', '.join(repr(each['model']) for each in results)
+        raise ValueError(
+            f'{path}: holds {len(results)} result(s), of {known}: name one (--name)'
+        )
+    (result,) = found
+    return result, image_table(result)
 
 
-def _choose(path: str | Path, content: Any, name: str | None) -> Any:
-    """Take one result of a file that may hold those of several folders."""
-    one = isinstance(content, dict) and 'images' in content
-    several = isinstance(content, dict) and not one and bool(content)
-    several = several and all(
-        isinstance(each, dict) and 'images' in each for each in content.values()
+def image_table(result: dict[str, Any]) -> ImageTable:
+    """Take the table of images out of a result.
+
+    Args:
+        result (dict): See :func:`calibration_result`.
+
+    Raises:
+        ValueError: See :meth:`ImageTable.from_json`.
+    """
+    return ImageTable.from_json(result['images'], result['settings']['bins'])
+
+
+def _checked(content: Any, path: Path) -> dict[str, Any]:
+    """Check version and types; compute anew what the counts give."""
+    if not isinstance(content, dict) or 'images' not in content:
+        raise ValueError('it holds something else')
+    if content.get('format') != FORMAT:
+        raise ValueError('it was written by another version: evaluate the model again')
+    check_bins(content['settings']['bins'])
+    check_choice('mode', content['settings']['mode'], MODES)
+    model, dataset = _place(path, content)
+    intervals = {
+        key: [_number(key, low), _number(key, high)]
+        for key, (low, high) in content.get('intervals', {}).items()
+    }
+    known = {
+        key: value
+        if isinstance(value, (str, list, dict, bool))
+        else _number(key, value)
+        for key, value in content.items()
+    }
+    return {
+        **known,
+        **_from_counts(content),
+        'model': model,
+        'dataset': dataset,
+        'intervals': intervals,
+        'measures': {k: _number(k, v) for k, v in content.get('measures', {}).items()},
+        'pictures': [_picture(each) for each in content.get('pictures', [])],
+        'files': [
+            {key: _text(each[key]) for key in ('role', 'name', 'sha256')}
+            for each in content.get('files', [])
+        ],
+    }
+
+
+def _from_counts(content: dict[str, Any]) -> dict[str, Any]:
+    """What the counts of the images give: the figures and the sums of the bins."""
+    images = image_table(content)
+    table = images.table.pooled()
+    total = table.total or math.nan
+    given = content.get('bins', {})
+    figures = {key: float(value) for key, value in binned_metrics(table).items()}
+    figures.update(
+        ece_image=images.mean_ece(),
+        brier=float(images.brier.sum() / total),
+        nll=float(images.nll.sum() / total),
     )
-    if not several:
-        if one and name is not None:
-            raise ValueError(f'{path}: holds one result, which has no name {name!r}')
-        return content
-    if name not in content:
-        known = ', '.join(map(repr, content))
-        missing = 'choose one' if name is None else f'there is no {name!r}'
-        raise ValueError(f'{path}: holds several results: {known}; {missing} (--name)')
-    return content[name]
+    if images.bands is not None:
+        figures.update(band_result(images.bands))
+    return {
+        **figures,
+        'num_images': len(images),
+        'num_pixels': int(table.total),
+        'bins': {
+            'count': table.count.tolist(),
+            'right': table.correct.tolist(),
+            'conf': table.conf.tolist(),
+            **{
+                key: [_number(key, value) for value in given[key]]
+                for key in ('low', 'high')
+                if len(given.get(key, ())) == len(table.count)
+            },
+        },
+    }
 
 
-def _no_result(path: str | Path, error: Exception) -> ValueError:
-    return ValueError(
-        f'{path}: is no result file of mmaslp ({type(error).__name__}: {error}); '
-        'make one with CalibrationMetric or `mmaslp eval-maps --json`'
-    )
+def _place(path: Path, result: dict[str, Any]) -> tuple[str, str]:
+    """Name model and set: as the result does, or by its place."""
+    model, dataset = _text(result['model']), _text(result['dataset'])
+    folder = path.parent
+    if path.stem.startswith('calibration_') and folder.parent.name.startswith('eval'):
+        return model or folder.parent.parent.name, dataset or folder.name
+    return model or path.stem, dataset or 'test'
+
+
+def _picture(content: dict[str, Any]) -> dict[str, Any]:
+    """Check a picture; what is not embedded would be an address to fetch."""
+    panels = {}
+    for kind, panel in content['panels'].items():
+        if not _text(panel['source']).startswith('data:image/'):
+            raise ValueError('a picture is not embedded')
+        panels[kind] = {
+            'source': panel['source'],
+            'alt': _text(panel['alt']),
+            'width': int(panel['width']),
+            'height': int(panel['height']),
+        }
+    return {
+        'name': _text(content['name']),
+        'reasons': [_text(reason) for reason in content['reasons']],
+        'metrics': {k: _number(k, v) for k, v in content['metrics'].items()},
+        'panels': panels,
+    }
+
+
+def _number(key: str, value: Any) -> float | None:
+    if value is not None and not (type(value) in (int, float) and math.isfinite(value)):
+        raise ValueError(f'{key} is not a number but {value!r}')
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f'{value!r} is not a text')
+    return value
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f'it lacks {error}'
+    return str(error)

@@ -1,4 +1,4 @@
-"""What a page shows of its results: estimates, differences, means, errors by group."""
+"""What a page shows of its results: estimates, differences, means over sets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core.measure import BandTable
+from ..core.measure import ImageTable
 from ..core.measure.bootstrap import Resamples, percentiles, resample
-from ..files.image_names import rows_by_name
-from .document import Entry, Report
+from .matching import other_images, other_masks, sorted_images
 from .text_table import CALIBRATION_KEYS
 
-__all__ = ['Analysis', 'Estimate', 'ImageSet', 'Measured', 'analyse']
+__all__ = ['Analysis', 'Estimate', 'ImageSet', 'Measured', 'analyse', 'number']
 
 RESAMPLES = 1000
 
@@ -28,11 +27,6 @@ class Estimate:
     value: float
     low: float = float('nan')
     high: float = float('nan')
-
-    @property
-    def defined(self) -> bool:
-        """Whether there is a value."""
-        return self.value == self.value
 
     @property
     def has_interval(self) -> bool:
@@ -47,34 +41,25 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Measured:
-    """One entry with what was computed of its images.
+    """One result, and what was computed of its images, sorted by name."""
 
-    Args:
-        entry (Entry): The entry; its set bears the name of the group.
-        index (int): Number of its model among all models of the page, for its colour.
-        resamples (Resamples): Of the images in the order of the group.
-        estimates (dict[str, Estimate]): Of the columns of the comparison.
-        rows (np.ndarray): Place in the table of the entry of each image of the group.
-    """
-
-    entry: Entry
-    index: int
+    model: str
+    result: dict[str, Any]
+    images: ImageTable
     resamples: Resamples
     estimates: dict[str, Estimate]
-    rows: np.ndarray
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """The models that were measured on the same images.
-
-    Args:
-        name (str): Of the set.
-        members (tuple[Measured, ...]): One per model.
-    """
+    """The models that were measured on the same images."""
 
     name: str
     members: tuple[Measured, ...]
+
+    def member(self, model: str) -> Measured | None:
+        """The result of a model, if it has one on this set."""
+        return next((each for each in self.members if each.model == model), None)
 
     @cached_property
     def differences(self) -> dict[tuple[str, str], dict[str, Estimate]]:
@@ -82,7 +67,7 @@ class ImageSet:
         found = {}
         for first, second in permutations(self.members, 2):
             compared = first.resamples.differences(second.resamples)
-            found[second.entry.model, first.entry.model] = {
+            found[second.model, first.model] = {
                 key: Estimate(each['difference'], each['low'], each['high'])
                 for key, each in compared.items()
             }
@@ -91,14 +76,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Analysis:
-    """All figures of a page.
-
-    Args:
-        sets (tuple[ImageSet, ...]): In the order of the entries.
-        models (tuple[str, ...]): Names of all models.
-        keys (tuple[str, ...]): Metrics that some entry has.
-        means (dict[str, dict[str, Estimate]]): By model with two or more sets.
-    """
+    """All figures of a page; ``keys`` are the metrics that some result has."""
 
     sets: tuple[ImageSet, ...]
     models: tuple[str, ...]
@@ -110,102 +88,106 @@ class Analysis:
         """Of all sets."""
         return [member for group in self.sets for member in group.members]
 
+    @property
+    def mean_name(self) -> str:
+        """What the means are over."""
+        without = any(member.result.get('ood') for member in self.members)
+        return 'mean of sets with objects' if without else 'mean of sets'
 
-def analyse(report: Report, resamples: int = RESAMPLES) -> Analysis:
+
+def analyse(results: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> Analysis:
     """Compute the figures of a page.
 
     Args:
-        report (Report): The results.
+        results (Sequence[dict]): One per model and set, at least one.
         resamples (int): Bootstrap resamples of differences, of means and of intervals
             that a result lacks. Defaults to 1000.
 
     Raises:
-        ValueError: The table of a result cannot be used.
+        ValueError: There is no result, or two of them have other masks under the same
+            names.
     """
-    groups = _grouped(report.entries)
-    names = _distinct([entries[0].dataset for entries in groups])
-    named = [
-        [
-            entry.named(model, name)
-            for entry, model in zip(entries, _distinct([e.model for e in entries]))
+    if not results:
+        raise ValueError('a report needs at least one result')
+    members = [(result, sorted_images(result)) for result in results]
+    for _, images in members:
+        images.fine = None  # a page shows none of the figures that need them
+    groups = _grouped(members)
+    names = _distinct([members[0][0]['dataset'] for members in groups])
+    sets = []
+    for seed, (name, members) in enumerate(zip(names, groups)):
+        models = _distinct([result['model'] for result, _ in members])
+        measured = [
+            _measured(model, *member, resamples, seed)
+            for model, member in zip(models, members)
         ]
-        for entries, name in zip(groups, names)
-    ]
-    models = tuple(dict.fromkeys(e.model for entries in named for e in entries))
-    sets = tuple(
-        ImageSet(
-            name,
-            tuple(
-                _measured(entry, models.index(entry.model), resamples, seed)
-                for entry in entries
-            ),
-        )
-        for seed, (name, entries) in enumerate(zip(names, named))
-    )
-    known = {key for group in sets for m in group.members for key in m.estimates}
+        sets.append(ImageSet(name, tuple(measured)))
+    every = [member for group in sets for member in group.members]
+    models = tuple(dict.fromkeys(member.model for member in every))
+    known = {key for member in every for key in member.estimates}
     keys = tuple(key for key in CALIBRATION_KEYS if key in known)
-    return Analysis(sets, models, keys, _means(sets, models, keys))
+    means = {
+        model: _mean([m for m in every if m.model == model and not m.result.get('ood')])
+        for model in models
+    }
+    means = {model: row for model, row in means.items() if row}
+    return Analysis(tuple(sets), models, keys, means)
 
 
-def _grouped(entries: Sequence[Entry]) -> list[list[Entry]]:
+Member = tuple[dict[str, Any], ImageTable]
+
+
+def _grouped(members: Sequence[Member]) -> list[list[Member]]:
     """Put results of the same images together, but not one model on two sets."""
-    groups: list[tuple[Any, list[Entry]]] = []
-    for entry in entries:
-        identity = _identity(entry)
-        for other, members in groups:
+    groups: list[list[Member]] = []
+    for result, images in members:
+        for group in groups:
+            first = group[0]
+            same_set = result['dataset'] == first[0]['dataset']
+            if other_images(first, (result, images)):
+                continue
+            masks = other_masks(first[1], images)
+            if masks and same_set:
+                raise ValueError(
+                    f'{first[0]["model"]} and {result["model"]} on '
+                    f'{result["dataset"]}: {masks}'
+                )
             twice = any(
-                each.model == entry.model and each.dataset != entry.dataset
-                for each in members
+                each['model'] == result['model']
+                and each['dataset'] != result['dataset']
+                for each, _ in group
             )
-            if other == identity and not twice:
-                members.append(entry)
+            # Without any image nothing tells two sets apart but their names.
+            if not masks and not twice and (same_set or len(images)):
+                group.append((result, images))
                 break
         else:
-            groups.append((identity, [entry]))
-    return [members for _, members in groups]
-
-
-def _identity(entry: Entry) -> Any:
-    """The same for results that can be compared image by image."""
-    images, settings = entry.images, entry.result['settings']
-    try:
-        rows = rows_by_name(images.names)
-    except ValueError as error:
-        raise ValueError(f'{entry.model}, {entry.dataset}: {error}') from error
-    pixels = images.num_pixels
-    bands = BandTable() if images.bands is None else images.bands
-    return (
-        tuple(settings.get(key) for key in ('bins', 'mode', 'protocol')),
-        frozenset((name, int(pixels[row])) for name, row in rows.items()),
-        # Without any image nothing tells two sets apart but their names.
-        entry.dataset if not len(images) else tuple(bands.edges),
-    )
+            groups.append([(result, images)])
+    return groups
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """Number the names that repeat."""
     found: list[str] = []
     for name in names:
-        number, own = 2, name
+        count, own = 2, name
         while own in found:
-            own, number = f'{name} ({number})', number + 1
+            own, count = f'{name} ({count})', count + 1
         found.append(own)
     return found
 
 
-def _measured(entry: Entry, index: int, resamples: int, seed: int) -> Measured:
-    rows = rows_by_name(entry.images.names)
-    order = np.array([rows[name] for name in sorted(rows)], dtype=np.int64)
-    drawn = resample(entry.images.take(order), resamples, seed)
-    given = entry.result.get('intervals', {})
+def _measured(
+    model: str, result: dict[str, Any], images: ImageTable, resamples: int, seed: int
+) -> Measured:
+    drawn = resample(images, resamples, seed)
+    given = result.get('intervals', {})
     estimates = {}
     for key in CALIBRATION_KEYS:
-        value = entry.result.get(key)
-        if key not in entry.result or key not in drawn.values:
-            continue
-        low, high = given.get(key) or drawn.interval(key).tolist()
-        estimates[key] = Estimate(number(value), number(low), number(high))
-    return Measured(entry, index, drawn, estimates, order)
+        if key in result and key in drawn.values:
+            bounds = given.get(key) or drawn.interval(key).tolist()
+            estimates[key] = Estimate(*map(number, (result[key], *bounds)))
+    return Measured(model, result, images, drawn, estimates)
 
 
 def number(value: float | None) -> float:
@@ -213,26 +195,14 @@ def number(value: float | None) -> float:
     return float('nan') if value is None else float(value)
 
 
-def _means(
-    sets: Sequence[ImageSet], models: Sequence[str], keys: Sequence[str]
-) -> dict[str, dict[str, Estimate]]:
-    """Means over the sets with objects; the sets were resampled independently."""
-    means = {}
-    for model in models:
-        own = [
-            m
-            for group in sets
-            for m in group.members
-            if m.entry.model == model and not m.entry.ood
-        ]
-        if len(own) < 2:
-            continue
-        means[model] = row = {}
-        for key in keys:
-            counted = [m for m in own if key in m.estimates]
-            counted = [m for m in counted if not np.isnan(m.estimates[key].value)]
-            if counted:
-                value = float(np.mean([m.estimates[key].value for m in counted]))
-                drawn = np.mean([m.resamples.drawn[key] for m in counted], axis=0)
-                row[key] = Estimate(value, *percentiles(drawn, 0.95).tolist())
-    return means
+def _mean(members: Sequence[Measured]) -> dict[str, Estimate]:
+    """Take means over two or more sets, which were resampled independently."""
+    row = {}
+    for key in CALIBRATION_KEYS if len(members) > 1 else ():
+        counted = [m for m in members if key in m.estimates]
+        counted = [m for m in counted if not np.isnan(m.estimates[key].value)]
+        if counted:
+            value = float(np.mean([m.estimates[key].value for m in counted]))
+            drawn = np.mean([m.resamples.drawn[key] for m in counted], axis=0)
+            row[key] = Estimate(value, *percentiles(drawn, 0.95).tolist())
+    return row

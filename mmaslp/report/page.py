@@ -1,84 +1,136 @@
-"""The HTML of a report."""
-
-from __future__ import annotations
+"""The HTML page of a report, and beside it the JSON file of its results."""
 
 import base64
-from dataclasses import dataclass
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from .analysis import RESAMPLES, Analysis, ImageSet, Measured, analyse
-from .charts import Chart, gap_chart, reliability_chart, reliability_overlay
-from .document import Report
-from .errors import breakdowns, by_set
-from .gallery import Gallery, galleries
+from ..files.atomic_write import atomic_write
+from ..files.private_paths import short_names, without_folders
+from ..files.results import save_result
+from ..version import __version__
+from .analysis import RESAMPLES, Analysis, ImageSet, analyse
+from .bands import band_figure
+from .breakdowns import Breakdown, breakdowns, by_set
+from .gaps import gap_figure
 from .glossary import term
-from .svg import COLOURS, marker
-from .tables import Cell, Row, Table, comparison, differences, measures
-from .text_table import metric_text
+from .inputs import PICTURES
+from .pictures import galleries
+from .reliability import reliability_figure
+from .style import figure_svg
+from .tables import all_metrics, comparison, differences, gap_table, measures
 
-__all__ = ['report_html']
-
-
-@dataclass(frozen=True)
-class SetView:
-    """What a page shows of one set.
-
-    Args:
-        name (str): Of the set.
-        overlay (Chart | None): Reliability of all models, if there are several.
-        reliability (tuple[Chart, ...]): One per model.
-        gaps (tuple[Chart, ...]): Where confidence errs.
-        galleries (tuple[Gallery, ...]): Pictures.
-    """
-
-    name: str
-    overlay: Chart | None
-    reliability: tuple[Chart, ...]
-    gaps: tuple[Chart, ...]
-    galleries: tuple[Gallery, ...]
+__all__ = ['json_beside', 'report_html', 'write_report']
 
 
-def report_html(report: Report, resamples: int = RESAMPLES) -> str:
-    """Write a report as one HTML page that needs no other file.
-
-    The same report gives the same page.
+def write_report(
+    path: str | Path,
+    results: Sequence[dict[str, Any]],
+    *,
+    title: str = 'Calibration report',
+    baseline: str = '',
+    pictures: int = PICTURES,
+    paths: bool = False,
+    argv: Sequence[str] | None = None,
+) -> None:
+    """Write the page, and beside it the JSON file of its results and pictures.
 
     Args:
-        report (Report): The results.
-        resamples (int): See :func:`~.analysis.analyse`. Defaults to 1000.
+        path (str | Path): Of the page; for the JSON see :func:`json_beside`.
+        results (Sequence[dict]): One per model and set, see
+            :func:`~mmaslp.files.results.calibration_result`; with names of model and
+            set.
+        title (str): Defaults to 'Calibration report'.
+        baseline (str): The model that others are compared with first. Defaults to '':
+            the first.
+        pictures (int): How many images to show per set and reason. Defaults to 6.
+        paths (bool): Keep absolute paths in settings and command. Defaults to False:
+            only their last parts.
+        argv (Sequence[str], optional): The command that is noted. Defaults to None:
+            that of this process.
 
     Raises:
-        ValueError: The table of images of a result cannot be used.
+        ValueError: There is no result, the baseline is not one of the models, or two
+            results have other masks under the same names.
     """
-    analysis = analyse(report, resamples)
+    if not paths:
+        results = [_private(result) for result in results]
+    page = report_html(
+        results,
+        title=title,
+        baseline=baseline,
+        pictures=pictures,
+        command=_command(sys.argv if argv is None else argv, paths),
+        created=datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
+    )
+    # Names that are not UTF-8 are shown escaped.
+    atomic_write(path, page.encode(errors='backslashreplace'))
+    save_result(
+        json_beside(path), [_without_fine_bins(r) for r in results], indent=None
+    )
+
+
+def json_beside(path: str | Path) -> Path:
+    """Path of the JSON of a page: ``x.report.json`` of ``x.html``."""
+    return Path(path).with_suffix('.report.json')
+
+
+def report_html(
+    results: Sequence[dict[str, Any]],
+    *,
+    title: str = 'Calibration report',
+    baseline: str = '',
+    pictures: int = PICTURES,
+    command: str = '',
+    created: str = '',
+    resamples: int = RESAMPLES,
+) -> str:
+    """Write the page of :func:`write_report`; the same arguments give the same page."""
+    analysis = analyse(results, resamples)
+    if baseline and baseline not in analysis.models:
+        raise ValueError(
+            f'the baseline {baseline!r} is none of the models: '
+            f'{", ".join(analysis.models)}'
+        )
     further = measures(analysis)
-    keys = dict.fromkeys(analysis.keys)
-    if further is not None:
-        keys.update(dict.fromkeys(each.key for each in further.columns))
     over_sets = by_set(analysis)
-    common, own = _settings(analysis)
-    environment, script = _environment(), _script()
+    columns = [term(key) for key in analysis.keys]
+    columns += further.columns if further else ()
+    environment = _environment()
+    script = environment.get_template('report.js').render()
     return environment.get_template('report.html.j2').render(
-        report=report,
+        title=title,
+        command=command,
+        created=created,
+        version=__version__,
+        resamples=resamples,
         script=Markup(script),
+        # The page admits this script and no other.
         script_hash=base64.b64encode(sha256(script.encode()).digest()).decode(),
-        models=[(model, _symbol(index)) for index, model in enumerate(analysis.models)],
-        images=sum(len(group.members[0].entry.images) for group in analysis.sets),
+        models=analysis.models,
+        images=sum(len(group.members[0].images) for group in analysis.sets),
         comparison=comparison(analysis),
         measures=further,
-        differences=differences(analysis, report.baseline),
-        sets=[_view(group, report.pictures, resamples) for group in analysis.sets],
-        by_set=None if over_sets is None else gap_chart(over_sets),
-        everything=[(m.entry, _everything(m)) for m in analysis.members],
-        glossary=[term(key) for key in keys],
-        common=common,
-        own=own,
-        symbol=_symbol,
-        resamples=resamples,
+        differences=differences(analysis, baseline),
+        sets=[
+            _set_view(number, group, analysis, pictures, resamples)
+            for number, group in enumerate(analysis.sets)
+        ],
+        by_set=over_sets and _gap_card(over_sets, analysis, 'sets'),
+        details=[
+            (member.result, all_metrics(member.result, f'{member.model}, {group.name}'))
+            for group in analysis.sets
+            for member in group.members
+        ],
+        glossary=list(dict.fromkeys(columns)),
     )
 
 
@@ -93,77 +145,63 @@ def _environment() -> Environment:
     )
 
 
-def _script() -> str:
-    """The script as it stands between the tags: its hash allows it, and no other."""
-    return _environment().get_template('report.js').render()
-
-
-def _view(group: ImageSet, pictures: int, resamples: int) -> SetView:
+def _set_view(
+    number: int, group: ImageSet, analysis: Analysis, pictures: int, resamples: int
+) -> dict[str, Any]:
+    """What a page shows of one set: its diagrams and its pictures."""
+    diagrams = []
+    for row, member in enumerate(group.members):
+        name, place = f'{member.model} on {group.name}', f'{number}-{row}'
+        figure = reliability_figure({member.model: member.result})
+        pair = [figure_svg(figure, f'Reliability of {name}', f'r{place}')]
+        if 'bands' in member.result:
+            figure = band_figure({member.model: member.result})
+            label = f'Accuracy and confidence by distance from the border, {name}'
+            pair.append(figure_svg(figure, label, f'b{place}'))
+        diagrams.append(pair)
     divided = breakdowns(group, resamples)
-    confidence = divided[0]
-    several = len(confidence.series) > 1
-    return SetView(
-        group.name,
-        reliability_overlay(confidence) if several else None,
-        tuple(reliability_chart(confidence, series) for series in confidence.series),
-        tuple(map(gap_chart, divided)),
-        tuple(galleries(group, pictures)),
-    )
-
-
-def _everything(member: Measured) -> Table:
-    """All metrics of one result."""
-    result = member.entry.result
-    intervals = result.get('intervals', {})
-    rows = []
-    for key, value in result.items():
-        if isinstance(value, (dict, list, str, bool)):
-            continue
-        low, high = intervals.get(key) or (None, None)
-        whole = isinstance(value, int)
-        text = f'{value:,}' if whole else metric_text(value)
-        span = '' if low is None or high is None else f'[{low:.4f}, {high:.4f}]'
-        rows.append(
-            Row((key,), (Cell(text, span, '' if value is None else f'{value}'),))
-        )
-    name = f'All metrics of {member.entry.model} on {member.entry.dataset}'
-    return Table(name, ('metric',), (term('value'),), tuple(rows))
-
-
-def _settings(
-    analysis: Analysis,
-) -> tuple[dict[str, str], list[tuple[str, dict[str, str]]]]:
-    """Settings that all results share, and those of each that differ."""
-    every = [_settings_of(member) for member in analysis.members]
-    first, *others = every
-    common = {
-        key: value
-        for key, value in first.items()
-        if all(each.get(key) == value for each in others)
+    return {
+        'name': group.name,
+        'diagrams': diagrams,
+        'gaps': [
+            _gap_card(each, analysis, f'{number}-{row}')
+            for row, each in enumerate(divided)
+        ],
+        'galleries': galleries(group, pictures),
     }
-    own = [
-        (
-            f'{member.entry.model}, {member.entry.dataset}',
-            {key: value for key, value in each.items() if key not in common},
-        )
-        for member, each in zip(analysis.members, every)
-    ]
-    return common, [(name, each) for name, each in own if each]
 
 
-def _settings_of(member: Measured) -> dict[str, str]:
+def _gap_card(breakdown: Breakdown, analysis: Analysis, place: str) -> dict[str, Any]:
+    figure = gap_figure(breakdown, list(analysis.models))
+    return {
+        'svg': figure_svg(figure, breakdown.title, f'g{place}'),
+        'table': gap_table(breakdown),
+    }
+
+
+def _without_fine_bins(result: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what no page needs and what takes two thirds of a file."""
+    images = {key: each for key, each in result['images'].items() if key != 'narrow'}
+    return {**result, 'images': images}
+
+
+def _private(result: dict[str, Any]) -> dict[str, Any]:
+    """Leave the folders of this machine out of names and settings."""
+    names = short_names(result['images']['names'])
     settings = {
-        key: str(value)
-        for key, value in member.entry.result['settings'].items()
-        if value is not None
+        key: without_folders(value) if isinstance(value, str) else value
+        for key, value in result['settings'].items()
     }
-    return {**settings, **member.entry.settings}
+    return {
+        **result,
+        'model': without_folders(result['model']),
+        'images': {**result['images'], 'names': names},
+        'settings': settings,
+    }
 
 
-def _symbol(index: int) -> Markup:
-    """The mark of a model beside its name."""
-    shape = marker(index, 7, 7, 4.5)
-    return Markup(
-        f'<svg class="symbol d{index // COLOURS % 3}" viewBox="0 0 14 14" '
-        f'aria-hidden="true" focusable="false">{shape}</svg>'
-    )
+def _command(argv: Sequence[str], paths: bool) -> str:
+    name = Path(argv[0]).name if argv else ''
+    program = 'mmaslp' if name == '__main__.py' else name
+    rest = [each if paths else without_folders(each) for each in argv[1:]]
+    return shlex.join([program, *rest])

@@ -1,72 +1,127 @@
-"""Image, mask, probability and error of one image, side by side."""
+"""What the diagrams of confidence share: columns of panels, gaps, shares, a legend."""
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-# Error colours: p above the label, and p below the label.
-FALSE_POSITIVE, FALSE_NEGATIVE = (200, 68, 44), (43, 108, 176)
-IGNORED = (150, 150, 150)
+from ..files.names import shown
+from .style import (
+    BAR,
+    FADED,
+    INK,
+    LABEL,
+    LEGEND,
+    OVER,
+    TITLE,
+    UNDER,
+    clean_axes,
+    new_figure,
+)
+from .text_table import metric_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HEIGHT = 4.4  # inches
 
 
-def image_panels(
-    item: dict[str, Any], image: str | Path | None = None, side: int = 240
-) -> dict[str, Image.Image]:
-    """Make the panels of one image.
-
-    Args:
-        item (dict): ``prob`` ``(H, W)`` uint16 in units of 1 / 65535 and ``label``
-            ``(H, W)`` of 0, 1 and any other value for ignored pixels.
-        image (str | Path, optional): The image file. Defaults to None: no such panel.
-            The same if it cannot be read.
-        side (int): Longest side of a panel. Defaults to 240.
+def columns(number: int, width: float) -> tuple[Figure, np.ndarray]:
+    """Make a figure of ``number`` columns, a tall panel above a low one in each.
 
     Returns:
-        dict[str, PIL.Image.Image]: ``image`` (maybe), ``mask``, ``probability`` and
-        ``error``: white where p equals the label, red for p above, blue for p
-        below it.
+        tuple[Figure, np.ndarray]: The figure and its ``(2, number)`` axes.
     """
-    prob, label = item['prob'] / 65535, item['label']
-    ignored = label > 1
-    grey = np.where(ignored, 0, label) * 255
-    mask = np.repeat(grey[..., None], 3, -1).astype(np.uint8)
-    mask[ignored] = IGNORED
-    panels = {
-        'mask': Image.fromarray(mask),
-        'probability': Image.fromarray(np.rint(prob * 255).astype(np.uint8)),
-        'error': Image.fromarray(_error(prob, label, ignored)),
-    }
-    photo = _photo(image)
-    if photo is not None:
-        panels = {'image': photo, **panels}
-    return {name: _fit(panel, side) for name, panel in panels.items()}
+    figure = new_figure(width * number, HEIGHT, layout='constrained')
+    axes = figure.subplots(
+        2, number, squeeze=False, height_ratios=(3.2, 1), sharex='col'
+    )
+    for each in axes.flat:
+        clean_axes(each)
+    return figure, axes
 
 
-def _error(prob: np.ndarray, label: np.ndarray, ignored: np.ndarray) -> np.ndarray:
-    """Blend from white to the colour of the error, ``(H, W, 3)`` uint8."""
-    error = prob - label
-    colour = np.where((error > 0)[..., None], FALSE_POSITIVE, FALSE_NEGATIVE)
-    strength = np.minimum(np.abs(error), 1)[..., None]
-    blend = np.rint(255 + (colour - 255.0) * strength).astype(np.uint8)
-    blend[ignored] = IGNORED
-    return blend
+def draw_gaps(
+    axes: Axes,
+    place: np.ndarray,
+    width: np.ndarray | float,
+    accuracy: np.ndarray,
+    confidence: np.ndarray,
+) -> None:
+    """Span accuracy and confidence: red above the accuracy, blue below it."""
+    gap = confidence - accuracy
+    width = np.broadcast_to(width, gap.shape)
+    for sign, colour in ((1, OVER), (-1, UNDER)):
+        part = gap * sign > 0
+        axes.bar(
+            place[part],
+            np.abs(gap)[part],
+            width[part],
+            np.minimum(accuracy, confidence)[part],
+            color=colour + FADED,
+            edgecolor=colour,
+            linewidth=0.8,
+            zorder=3,
+        )
 
 
-def _photo(path: str | Path | None) -> Image.Image | None:
-    """Read an image file, None if that is not possible."""
-    if path is None:
-        return None
-    try:
-        with Image.open(path) as photo:
-            return photo.convert('RGB')
-    except OSError:
-        return None
+def draw_shares(
+    axes: Axes, place: np.ndarray, width: np.ndarray | float, shares: np.ndarray
+) -> None:
+    """Draw the share of the pixels of every group, in per cent."""
+    axes.bar(place, np.nan_to_num(shares) * 100, width, color=BAR, zorder=2)
+    axes.set_ylim(0, 100)
+    axes.set_yticks([0, 50, 100])
 
 
-def _fit(panel: Image.Image, side: int) -> Image.Image:
-    """Shrink to ``side``; small maps keep their size."""
-    panel = panel.copy()
-    panel.thumbnail((side, side))
-    return panel
+def add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
+    """Write a name above a panel; between them what is seen, and figures."""
+    axes.set_title(shown(title), pad=6 + 9.5 * len(lines), fontweight='bold', **TITLE)
+    axes.text(
+        0.5,
+        1.02,
+        '\n'.join(lines),
+        transform=axes.transAxes,
+        ha='center',
+        va='bottom',
+        linespacing=1.3,
+        **{**LABEL, 'fontsize': 7},
+    )
+
+
+def add_legend(figure: Figure, marks: Sequence[Any], number: int) -> None:
+    """Explain the marks of a figure of ``number`` columns, and the signs of gaps."""
+    from matplotlib.patches import Patch
+
+    gaps = [
+        Patch(facecolor=OVER + FADED, edgecolor=OVER, label='over-confident'),
+        Patch(facecolor=UNDER + FADED, edgecolor=UNDER, label='under-confident'),
+    ]
+    handles = [*marks, *gaps]
+    figure.legend(
+        handles=handles,
+        loc='outside lower center',
+        ncols=min(2 if len(handles) < 5 else 3, len(handles)) * number,
+        **LEGEND,
+    )
+
+
+def line_mark(label: str, style: str = '-', marker: str = '', size: int = 3) -> Any:
+    """Make the legend's entry of a line."""
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [], [], color=INK, lw=1, ls=style, marker=marker, ms=size, label=label
+    )
+
+
+def with_interval(result: dict[str, Any], key: str, name: str) -> str:
+    """Write a metric and its interval, if the result has one."""
+    low, high = result.get('intervals', {}).get(key) or (None, None)
+    text = f'{name} {metric_text(result.get(key))}'
+    if metric_text(low) != '-':
+        text += f' [{metric_text(low)}, {metric_text(high)}]'
+    return text

@@ -1,87 +1,193 @@
-"""The panels of an image as a page embeds them, with words for what is seen."""
+"""The pictures of a report: photograph, mask, probability and error of an image."""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from .document import Panel, Picture
-from .panels import image_panels
+from .analysis import ImageSet
+from .text_table import metric_text
 
-__all__ = ['PANELS', 'chosen', 'make_picture']
+__all__ = ['chosen', 'galleries', 'image_panels', 'make_picture']
 
-# Those that belong to the image, and those that belong to a model.
-PANELS = ('image', 'mask', 'probability', 'error')
+# Colours of the error: p above the label, and p below it. Not those of over- and
+# under-confidence: an object that is missed with confidence lies below its label.
+ABOVE, BELOW, IGNORED = (123, 50, 148), (27, 120, 55), (150, 150, 150)
 # Longest side in pixels, and quality of the WebP.
 SIDE, QUALITY = 240, 80
+# Why an image is shown: heading, and the metric that decides.
+_KINDS = {
+    'over': ('Most over-confident', 'oe'),
+    'under': ('Most under-confident', 'ue'),
+    'sample': ('Random sample', ''),
+}
+_FIGURES = {'oe': 'OE', 'ue': 'UE', 'acc': 'accuracy', 'conf': 'confidence'}
 
 
 def make_picture(
     item: Mapping[str, Any],
     image: str | Path | None = None,
     reasons: Sequence[str] = (),
-) -> Picture:
-    """Make the panels of one image.
+) -> dict[str, Any]:
+    """Make what a result holds of one image.
 
     Args:
-        item (Mapping): ``name``, ``metrics``, and ``prob`` and ``label`` of
-            :func:`~mmaslp.report.panels.image_panels`.
+        item (Mapping): See :class:`~.shown_images.ShownImages`.
         image (str | Path, optional): The photograph. Defaults to None: no such panel;
             the same if it cannot be read.
-        reasons (Sequence[str]): Why the image is shown, see :class:`Picture`. Defaults
-            to none.
+        reasons (Sequence[str]): Of 'over', 'under' and 'sample'. Defaults to none: it
+            is shown because another model shows it.
+
+    Returns:
+        dict: ``name``, ``reasons``, ``metrics`` and ``panels``: by kind, ``source`` (a
+        data URI), ``alt`` (what is seen, in words), ``width`` and ``height``.
     """
     words = _words(item['prob'] / 65535, item['label'])
-    panels = image_panels(dict(item), image, SIDE)
-    return Picture(
+    panels = image_panels(item['prob'], item['label'], image)
+    return {
         # A report names no folder of the machine it was made on.
-        item['name'].replace('\\', '/').rsplit('/', 1)[-1],
-        {
-            key: value if value == value else None
-            for key, value in item['metrics'].items()
-            if key in ('oe', 'ue', 'ece', 'acc', 'conf')
-        },
-        {
-            key: Panel(_embedded(panel, lossless=key == 'mask'), words[key])
+        'name': PurePath(item['name'].replace('\\', '/')).name,
+        'reasons': list(reasons),
+        'metrics': {key: item['metrics'].get(key) for key in _FIGURES},
+        'panels': {
+            key: {
+                'source': _embedded(panel, lossless=key == 'mask'),
+                'alt': words[key],
+                'width': panel.width,
+                'height': panel.height,
+            }
             for key, panel in panels.items()
         },
-        tuple(reasons),
-    )
+    }
+
+
+def image_panels(
+    prob: np.ndarray, label: np.ndarray, image: str | Path | None = None
+) -> dict[str, Image.Image]:
+    """Draw photograph (if there is one), mask, probability and error of an image.
+
+    ``prob`` is uint16 in units of 1 / 65535; labels above 1 are ignored. The error is
+    white where p equals the label, purple where p is above it and green below.
+    """
+    prob, ignored = prob / 65535, label > 1
+    mask = np.repeat(np.where(ignored, 0, label * 255)[..., None], 3, -1)
+    error = prob - label
+    colour = np.where((error > 0)[..., None], ABOVE, BELOW)
+    blend = np.rint(255 + (colour - 255.0) * np.minimum(np.abs(error), 1)[..., None])
+    mask[ignored] = blend[ignored] = IGNORED
+    panels = {
+        'mask': Image.fromarray(mask.astype(np.uint8)),
+        'probability': Image.fromarray(np.rint(prob * 255).astype(np.uint8)),
+        'error': Image.fromarray(blend.astype(np.uint8)),
+    }
+    photo = _photo(image)
+    panels = panels if photo is None else {'image': photo, **panels}
+    for panel in panels.values():
+        panel.thumbnail((SIDE, SIDE))  # small maps keep their size
+    return panels
 
 
 def chosen(
     ranked: Mapping[str, Mapping[str, Sequence[str]]], number: int
 ) -> dict[str, list[str]]:
-    """Choose images that are shown for all models.
+    """Choose images that are shown for all models, ``number`` per reason.
 
-    Args:
-        ranked (Mapping[str, Mapping[str, Sequence[str]]]): By model and reason, names
-            of images, the worst first.
-        number (int): How many per reason. The models take turns; each gets one at
-            least.
-
-    Returns:
-        dict[str, list[str]]: By reason, names of images in the order of their choice.
+    ``ranked`` holds, by model and reason, names of images, the worst first. The models
+    take turns; each gets one at least.
     """
     found: dict[str, list[str]] = {}
     for why in dict.fromkeys(why for own in ranked.values() for why in own):
-        lists = [list(own.get(why, ())) for own in ranked.values()]
         names = found.setdefault(why, [])
+        lists = [own.get(why, ()) for own in ranked.values()]
         for turn in range(max(map(len, lists), default=0)):
-            if turn and len(names) >= number:
-                break
             for own in lists:
-                if turn < len(own) and own[turn] not in names:
-                    if turn and len(names) >= number:
-                        break
+                wanted = turn < len(own) and own[turn] not in names
+                if wanted and (not turn or len(names) < number):
                     names.append(own[turn])
     return found
+
+
+def galleries(group: ImageSet, number: int) -> list[dict[str, Any]]:
+    """Lay out the pictures of one set, ``number`` per reason.
+
+    Per reason: ``title``, ``above`` (names of images that an earlier reason shows) and
+    ``images``, see :func:`_shown`.
+    """
+    by_stem: dict[str, dict[str, dict[str, Any]]] = {}
+    ranked: dict[str, dict[str, list[str]]] = {}
+    for member in group.members:
+        pictures = member.result.get('pictures', [])
+        for picture in pictures:
+            stem = PurePath(picture['name']).stem
+            by_stem.setdefault(stem, {})[member.model] = picture
+        ranked[member.model] = {
+            why: [
+                PurePath(picture['name']).stem
+                for picture in sorted(
+                    pictures, key=lambda each: -(each['metrics'].get(key) or 0)
+                )
+                if why in picture['reasons']
+            ]
+            for why, (_, key) in _KINDS.items()
+        }
+    found, seen = [], set()
+    for why, names in chosen(ranked, number).items():
+        new = [name for name in names if name not in seen]
+        seen.update(new)
+        if names:
+            found.append(
+                {
+                    'title': _KINDS[why][0],
+                    'above': [name for name in names if name not in new],
+                    'images': [_shown(by_stem[name], why) for name in new],
+                }
+            )
+    return found
+
+
+def _shown(own: dict[str, dict[str, Any]], why: str) -> dict[str, Any]:
+    """``name``, ``why``, ``panels`` of the image, ``views``: what each model made."""
+    named = [model for model, picture in own.items() if why in picture['reasons']]
+    by_several = len(own) > 1 and why != 'sample'
+    first = max(own.values(), key=lambda picture: len(picture['panels']))
+    views = [
+        {
+            'model': model,
+            'figures': ', '.join(
+                f'{name} {metric_text(picture["metrics"].get(key))}'
+                for key, name in _FIGURES.items()
+            ),
+            'panels': _panels(picture, ('probability', 'error')),
+        }
+        for model, picture in own.items()
+    ]
+    return {
+        'name': first['name'],
+        'why': f'among the worst of {", ".join(named)}' if by_several else '',
+        'panels': _panels(first, ('image', 'mask')),
+        'views': views,
+    }
+
+
+def _panels(picture: dict[str, Any], keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    return {key: picture['panels'][key] for key in keys if key in picture['panels']}
+
+
+def _photo(path: str | Path | None) -> Image.Image | None:
+    """Read an image file, None if that is not possible."""
+    if path is None:
+        return None
+    try:
+        with Image.open(path) as photo:
+            return photo.convert('RGB')
+    except OSError:
+        return None
 
 
 def _embedded(panel: Image.Image, lossless: bool) -> str:
@@ -94,28 +200,16 @@ def _words(prob: np.ndarray, label: np.ndarray) -> dict[str, str]:
     """Say what each panel shows."""
     valid = label <= 1
     pixels = max(int(valid.sum()), 1)
-    mask, predicted = valid & (label == 1), prob > 0.5
-    error = np.where(valid, prob - np.where(mask, 1.0, 0.0), 0)
-    wrong = valid & (predicted != mask)
-    ignored = '' if valid.all() else f'; {1 - pixels / label.size:.0%} are ignored'
+    mask, predicted = valid & (label == 1), valid & (prob > 0.5)
+    error = np.where(valid, prob - mask, 0)
+    above, below = (np.maximum(sign * error, 0).sum() / pixels for sign in (1, -1))
+    ignored = '' if valid.all() else f', {1 - pixels / label.size:.0%} are ignored'
     return {
         'image': 'photograph',
-        'mask': f'mask: {_object(mask, pixels)}{ignored}',
-        'probability': f'probability: {_object(predicted & valid, pixels, "above 0.5")}'
-        f', mean {prob[valid].mean() if valid.any() else 0:.2f}',
-        'error': f'error: {wrong.sum() / pixels:.1%} of the pixels have the wrong '
-        f'class; mean excess {np.maximum(error, 0).sum() / pixels:.3f} (red), mean '
-        f'shortfall {np.maximum(-error, 0).sum() / pixels:.3f} (blue)',
+        'mask': f'mask: {mask.sum() / pixels:.1%} of the pixels are object{ignored}',
+        'probability': f'probability: {predicted.sum() / pixels:.1%} of the pixels are '
+        'above 0.5',
+        'error': f'error: {(mask != predicted).sum() / pixels:.1%} of the pixels have '
+        f'the wrong class; the mean probability is {above:.3f} too high (purple) and '
+        f'{below:.3f} too low (green)',
     }
-
-
-def _object(mask: np.ndarray, pixels: int, what: str = 'foreground') -> str:
-    """Share and place of the pixels of a mask."""
-    if not mask.any():
-        return f'no pixel {what}' if what != 'foreground' else 'no foreground'
-    rows, columns = np.nonzero(mask)
-    down = int(3 * (rows.mean() + 0.5) / mask.shape[0])
-    across = int(3 * (columns.mean() + 0.5) / mask.shape[1])
-    place = f'{("upper", "", "lower")[min(down, 2)]} '
-    place += ('left', 'centre', 'right')[min(across, 2)]
-    return f'{mask.sum() / pixels:.1%} of the pixels {what}, around the {place.strip()}'

@@ -1,24 +1,47 @@
-"""What the diagrams of calibration look like."""
+"""What diagrams look like, and how they are written: a file, pixels, part of a page."""
 
 from __future__ import annotations
 
+import io
+import re
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from ..files.atomic_write import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FORMATS = ('.png', '.pdf', '.svg')
+# Over-confident, under-confident, and bars without a sign.
 OVER, UNDER, BAR = '#c8442c', '#2b6cb0', '#b8c7da'
 INK, GRID = '#22282f', '#d9dee4'
 FADED = '66'  # alpha of a filled gap
-# Of axis labels.
+# Of models that share a diagram; the markers differ too.
+MODELS = (
+    *('#0b63c5', '#bd3f0a', '#0f766e', '#7e22ce', '#8a5a00'),
+    *('#be185d', '#3f6212', '#475569', '#0e7490', '#991b1b'),
+)
+MARKERS = 'osD^vPX*<>'
 LABEL: dict[str, Any] = {'fontsize': 8, 'color': INK}
-# Of names of models and sets, which are no formulas: a $ in them is a $.
-TITLE: dict[str, Any] = {
-    'fontsize': 9,
-    'color': INK,
-    'fontweight': 'bold',
-    'parse_math': False,
+# Names of models are no formulas: a $ in them is a $.
+TITLE: dict[str, Any] = {**LABEL, 'fontsize': 9.5, 'parse_math': False}
+LEGEND: dict[str, Any] = {
+    'fontsize': 7,
+    'frameon': False,
+    'labelcolor': INK,
+    'columnspacing': 1.0,
+    'handlelength': 1.6,
+}
+# Variables of the page's style sheet, which has them light, dark and for print.
+_VARIABLES = {
+    **{OVER: 'over', UNDER: 'under', BAR: 'bar', INK: 'ink', GRID: 'line'},
+    **{colour: f'c{number}' for number, colour in enumerate(MODELS)},
 }
 
 
@@ -48,7 +71,77 @@ def clean_axes(axes: Axes) -> None:
     """Draw a grid behind the data, small ticks, and the left and lower side only."""
     axes.grid(color=GRID, linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)
-    axes.tick_params(labelsize=7, colors=INK, length=2)
+    axes.tick_params(labelsize=7.5, colors=INK, length=2)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ('left', 'bottom'))
         spine.set_color(INK)
+
+
+def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
+    """Write a figure as PNG, PDF or SVG, by the suffix of the path, in one piece.
+
+    Args:
+        figure (matplotlib.figure.Figure): The figure.
+        path (str | Path): Where to.
+        dpi (int): Dots per inch of a PNG. Defaults to 200.
+
+    Raises:
+        ValueError: Another suffix.
+        OSError: It cannot be written; names the file.
+    """
+    kind = Path(path).suffix.lower()
+    if kind not in FORMATS:
+        raise ValueError(f'{path}: diagrams are written as {", ".join(FORMATS)}')
+    # By its mark a later run knows that the file may be replaced.
+    mark = {'Software' if kind == '.png' else 'Creator': 'mmaslp'}
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=dpi, format=kind[1:], metadata=mark)
+    atomic_write(path, buffer.getvalue())
+
+
+def figure_array(figure: Figure, dpi: int = 120) -> np.ndarray:
+    """Render a figure to ``(H, W, 3)`` uint8 RGB."""
+    figure.set_dpi(dpi)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def figure_svg(figure: Figure, label: str, place: str) -> Markup:
+    """Render a figure as a part of a page, in the page's colours and font.
+
+    Args:
+        figure (matplotlib.figure.Figure): The figure.
+        label (str): What it shows, for those who do not see it.
+        place (str): Another one for each figure of the page; the same gives the same.
+    """
+    from matplotlib import rc_context
+
+    for artist in figure.findobj():
+        artist.set_clip_on(False)
+    buffer = io.StringIO()
+    with (
+        rc_context({'svg.fonttype': 'none', 'svg.hashsalt': place}),
+        warnings.catch_warnings(),
+    ):
+        # The browser may have the letter that matplotlib's font lacks.
+        warnings.filterwarnings('ignore', message='Glyph .* missing from font')
+        figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None})
+    text = buffer.getvalue()
+    (size,) = re.findall(r'viewBox="([^"]*)"', text)
+    body = text[text.index('</metadata>') + len('</metadata>') :]
+    for pattern, replacement in (
+        (r'<!--.*?-->', ''),
+        (r'<g id="[^"]*"', '<g'),
+        ('xlink:href', 'href'),
+        (r'font: (?:(\w+) )?([\d.]+)px [^;"]*', r'font-size: \2px'),
+        (r'((?:fill|stroke): )(#[0-9a-f]{6})', _variable),
+    ):
+        body = re.sub(pattern, replacement, body, flags=re.DOTALL)
+    return Markup(
+        '<svg class="chart" role="img" aria-label="{}" viewBox="{}">{}'
+    ).format(label, size, Markup(body))
+
+
+def _variable(found: re.Match[str]) -> str:
+    name = _VARIABLES.get(found[2])
+    return found[0] if name is None else f'{found[1]}var(--{name})'

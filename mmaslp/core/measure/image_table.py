@@ -39,7 +39,9 @@ class ImageTable:
             a row has none: there are none in positive mode and with more classes, and
             older result files lack them.
         foreground (np.ndarray | None): ``(I,)`` number of pixels whose label is 1. None
-            if a row has none: with more than two classes and in older result files.
+            if a row has none: with more than two classes.
+        masks (np.ndarray | None): ``(I,)`` checksums of the labels, which tell whether
+            two results were measured with the same masks. None if a row has none.
 
     Raises:
         ValueError: A row has another number of bins, or bands of other edges.
@@ -70,6 +72,10 @@ class ImageTable:
             self.foreground = np.array(sizes, dtype=np.int64)
             if ((self.foreground < 0) | (self.foreground > self.num_pixels)).any():
                 raise ValueError('an image has more foreground than pixels')
+        self.masks: np.ndarray | None = None
+        if all(record.get('mask') is not None for record in records):
+            masks = [record['mask'] for record in records]
+            self.masks = np.array(masks, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,6 +87,7 @@ class ImageTable:
         bins: int = 10,
         mode: str = 'top_label',
         bands: BandTable | None = None,
+        mask: int | None = None,
     ) -> dict[str, Any]:
         """Make the row of one image.
 
@@ -91,12 +98,14 @@ class ImageTable:
             mode (str): 'top_label' or 'positive'. Defaults to 'top_label'.
             bands (BandTable, optional): Of this image alone. Defaults to None:
                 calibration by band is not measured.
+            mask (int, optional): Checksum of the labels. Defaults to None.
 
         Returns:
             dict: ``name``; per bin ``count``, number of correct pixels ``right`` and
             summed ``conf``; the fine bins ``narrow``, see :func:`~.fine_bins.pack`;
             ``bands``, None or :meth:`ImageBands.row`; ``foreground``, the number of
-            pixels whose label is 1, or None; and the sums of ``nll`` and ``brier``. Its
+            pixels whose label is 1, or None; ``mask``; and the sums of ``nll`` and
+            ``brier``. Its
             keys are those of result files.
 
         Raises:
@@ -120,6 +129,7 @@ class ImageTable:
             'narrow': pack(fine),
             'bands': None if bands is None else ImageBands.row(bands),
             'foreground': histogram.foreground,
+            'mask': mask,
             'nll': int(histogram.nll) / histogram.NLL_UNIT,
             'brier': brier_score(scores) * count if count else 0.0,
         }
@@ -165,6 +175,8 @@ class ImageTable:
             columns['bands'] = self.bands.to_json()
         if self.foreground is not None:
             columns['foreground'] = self.foreground.tolist()
+        if self.masks is not None:
+            columns['masks'] = self.masks.tolist()
         return columns
 
     @classmethod
@@ -183,14 +195,14 @@ class ImageTable:
         missing = set(SCHEMA) - set(columns)
         if missing:
             raise ValueError(f'the image table lacks the columns {sorted(missing)}')
-        given = [*SCHEMA, *(['foreground'] if 'foreground' in columns else [])]
+        given = [*SCHEMA, *(key for key in ('foreground', 'masks') if key in columns)]
         if len({len(columns[key]) for key in given}) != 1:
             raise ValueError('the columns of the image table differ in length')
         _check_integers(columns)
-        keys = ('name', *given[1:])
+        singular = {'names': 'name', 'masks': 'mask'}
+        keys = [singular.get(key, key) for key in given]
         rows = zip(*(columns[key] for key in given))
         table = cls([dict(zip(keys, row)) for row in rows], bins)
-        _check_sums(table, bins)
         if 'narrow' in columns:
             table.fine = FineBins.from_json(columns['narrow'])
             sums = np.array([table.table.count, table.table.correct])
@@ -212,6 +224,7 @@ class ImageTable:
         chosen.fine = None if self.fine is None else self.fine.take(rows)
         chosen.bands = None if self.bands is None else self.bands.take(rows)
         chosen.foreground = None if self.foreground is None else self.foreground[place]
+        chosen.masks = None if self.masks is None else self.masks[place]
         chosen.nll, chosen.brier = self.nll[place], self.brier[place]
         return chosen
 
@@ -224,26 +237,3 @@ def _check_integers(columns: dict[str, Any]) -> None:
         values = np.asarray(columns[key])  # raises if the rows differ in length
         if values.size and not np.issubdtype(values.dtype, np.integer):
             raise ValueError(f'{key} of the image table holds what is no integer')
-
-
-def _check_sums(images: ImageTable, bins: int) -> None:
-    """Refuse sums that no pixels could have given."""
-    table = images.table
-    count, total = table.count, table.total
-    lower = np.arange(bins) / bins
-    slack = 1e-5 * count  # of a score on an edge
-    possible = {
-        'count': count >= 0,
-        'right': (table.correct >= 0) & (table.correct <= count),
-        'conf': (table.conf >= lower * count - slack)
-        & (table.conf <= (lower + 1 / bins) * count + slack),
-        'nll': (images.nll >= 0) & (images.nll < np.inf),
-        'brier': (images.brier >= 0) & (images.brier <= total * (1 + 1e-6)),
-    }
-    for key, fits in possible.items():  # nan fits nowhere
-        if not fits.all():
-            row = int(np.argwhere(~fits)[0][0])
-            raise ValueError(
-                f'{key} of the image {images.names[row]!r} is out of its range: the '
-                'file was edited'
-            )

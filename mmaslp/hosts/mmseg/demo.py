@@ -8,18 +8,17 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...core.measure import BORDERS
 from ...files.outputs import check_kind
 from ...files.results import load_result
 from ...report.bands import band_figure
-from ...report.entries import file_entries
-from ...report.reliability import reliability_figure, save_figure
+from ...report.inputs import results_of_files
+from ...report.page import json_beside, write_report
+from ...report.reliability import reliability_figure
+from ...report.style import save_figure
 from ...report.text_table import format_table
-from ...report.writing import json_beside, write_report
 
 __all__ = ['MODELS', 'run_demo']
 
@@ -38,10 +37,10 @@ COLUMNS = {
     'mIoU %': 'mIoU %',
     'nll': 'NLL',
 }
-# Of all models together; the predicted border is the one that the rule measures by.
+# Of all models together.
 DIAGRAMS: dict[str, Callable[..., Any]] = {
     'reliability.png': reliability_figure,
-    'bands.png': partial(band_figure, borders=BORDERS[:1]),
+    'bands.png': band_figure,
 }
 _EPOCH = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[.*?\bloss: ([\d.]+)')
 _VALIDATION = re.compile(r'Epoch\(val\)\s+\[(\d+)\].*?calib/ece: ([\d.]+)')
@@ -99,7 +98,7 @@ def run_demo(
     for name, folder in folders.items():
         print(f'  {name:14} {folder / "report.html"}')
     parts = [json_beside(folder / 'report.html') for folder in folders.values()]
-    write_report(page, file_entries(parts), title='Demo')
+    write_report(page, results_of_files(parts), title='Demo')
     print(f'  {"together":14} {page}')
 
 

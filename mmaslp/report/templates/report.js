@@ -22,24 +22,6 @@ const choose = () => all('[data-baseline]').forEach(
   each => { each.hidden = each.dataset.baseline !== choice.value; });
 if (choice) { choice.addEventListener('change', choose); choose(); }
 
-// Diagrams: the value under the pointer or with the focus; arrow keys move on.
-for (const chart of all('svg.chart')) {
-  const marks = all('.mark', chart), out = chart.parentElement.querySelector('output');
-  const show = event => {
-    const mark = event.target.closest('.mark');
-    if (mark) out.textContent = mark.querySelector('title').textContent;
-  };
-  chart.addEventListener('pointerover', show);
-  chart.addEventListener('focusin', show);
-  chart.addEventListener('keydown', event => {
-    const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
-    if (!step || !marks.length) return;
-    event.preventDefault();
-    const at = marks.indexOf(document.activeElement);
-    marks[at < 0 ? 0 : (at + step + marks.length) % marks.length].focus();
-  });
-}
-
 // Pictures: one large, arrow keys go through all panels of its image.
 const dialog = document.querySelector('dialog');
 let panels, at;

@@ -18,10 +18,12 @@ from ....core.measure import (
     check_bins,
 )
 from ....core.measure.bootstrap import check_resamples
+from ....files.checksum import mask_checksum
 from ....files.results import calibration_result, save_result, scalar_metrics
 from ....report.bands import band_figure
-from ....report.reliability import figure_array, reliability_figure, save_figure
+from ....report.reliability import reliability_figure
 from ....report.shown_images import ShownImages
+from ....report.style import figure_array, save_figure
 from ..checks.validation import no_foreground
 from ..trackers import send_picture
 from .run_context import is_training, log_dir, loop_stage, scalar_step
@@ -111,7 +113,8 @@ class CalibrationMetric(StreamingMetric):
             bands = BandTable()
             maps = (prob, label) if prob.ndim == 2 else (prob[None], label[None])
             bands.update(*maps, self.ignore_index)
-        record = ImageTable.record(name, image, self.bins, self.mode, bands)
+        mask = mask_checksum(label)
+        record = ImageTable.record(name, image, self.bins, self.mode, bands, mask)
         if bands is not None:
             record['band_totals'] = bands.totals.cpu()
         if self.keep_worst and prob.ndim == 2:
