@@ -52,7 +52,7 @@ class NNUNetDataset:
             where (str | Path): The file, for the message.
 
         Raises:
-            ValueError: There is no such channel, or there are several and none is named.
+            ValueError: There is no such channel, or none of several is named.
         """
         names = [name for name, _ in self.channels]
         first = 0 if self.regions else 1
@@ -89,7 +89,7 @@ def find_dataset(folder: str | Path) -> NNUNetDataset:
         return NNUNetDataset()
     labels = json.loads((each / 'dataset.json').read_text())['labels']
     plans = each / 'plans.json'
-    reader = json.loads(plans.read_text())['image_reader_writer'] if plans.is_file() else ''
+    reader = plans.is_file() and json.loads(plans.read_text())['image_reader_writer']
     ignore = labels.pop('ignore', None)
     values = {
         name: tuple(map(int, value if isinstance(value, list) else [value]))
@@ -165,8 +165,8 @@ def write_npz_probability(
         found = dataset or _shown(source, values)
         if not found.regions and len(values) > 2:
             raise ValueError(
-                f'{source}: a softmax of {len(values)} classes: one class cannot change '
-                'alone'
+                f'{source}: a softmax of {len(values)} classes: one of them cannot '
+                'change alone'
             )
         index = found.channel(channel, source)
         values = values.astype(np.float32)

@@ -45,8 +45,8 @@ class Targets:
         """Lay out every head and slice as a binary image of its own.
 
         Args:
-            logits (Tensor): ``(N, 2, ...)`` of a softmax, or ``(N, C, ...)`` of regions;
-                ``...`` is ``(H, W)`` or ``(D, H, W)``.
+            logits (Tensor): ``(N, 2, H, W)`` or ``(N, 2, D, H, W)`` of a softmax; of
+                regions with C for 2.
             target (Tensor): See :meth:`known`.
 
         Returns:

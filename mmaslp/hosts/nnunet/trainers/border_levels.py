@@ -91,10 +91,10 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
 
     def save_checkpoint(self, filename: str) -> None:
         """Add the levels to nnU-Net's checkpoint, which appears when it is whole."""
+        if self.local_rank or self.disable_checkpointing:
+            return
         part = f'{filename}.part'
         super().save_checkpoint(part)
-        if not os.path.isfile(part):
-            return  # another process than the first, or --disable_checkpointing
         checkpoint = torch.load(part, map_location='cpu', weights_only=False)
         checkpoint[STATE] = self.levels.state_dict()
         # The network is that of a trainer of nnU-Net, which predicts without mmaslp.
