@@ -261,6 +261,20 @@ def run_until(trainer, epochs):
         trainer.run_training()
 
 
+@pytest.mark.parametrize('workers', ['0', '2'])
+def test_every_validation_sees_the_same_patches(toy, monkeypatch, workers):
+    monkeypatch.setenv('nnUNet_n_proc_DA', workers)
+    trainer = toy()
+    trainer.on_train_start()
+    after = np.random.get_state()[1].tolist()
+    batches = [next(trainer.dataloader_val)['data'] for _ in range(4)]
+    trainer.on_train_end()
+    assert torch.equal(batches[0], batches[2])
+    assert torch.equal(batches[1], batches[3])
+    assert not torch.equal(batches[0], batches[1])
+    assert np.random.get_state()[1].tolist() == after
+
+
 def test_a_network_predicts_without_mmaslp(toy):
     trainer = toy()
     trainer.initialize()
@@ -329,8 +343,9 @@ def test_two_processes_have_the_same_levels(toy, free_port):
     ]
     for process in processes:
         process.start()
-    (own, levels), (other, same) = results.get(), results.get()
     for process in processes:
-        process.join()
+        process.join(timeout=60)
+        assert process.exitcode == 0
+    (own, levels), (other, same) = results.get(), results.get()
     assert own != other
     assert levels == same != [0.5] * 5

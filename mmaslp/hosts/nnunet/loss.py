@@ -41,17 +41,16 @@ class Targets:
         known = target != self.ignore_label
         return torch.where(known, target, 0), known
 
-    def slices(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Lay out every head and slice as a binary image of its own.
+    def binary(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Lay out every foreground as a binary map of its own.
 
         Args:
-            logits (Tensor): ``(N, 2, H, W)`` or ``(N, 2, D, H, W)`` of a softmax; of
-                regions with C for 2.
+            logits (Tensor): ``(N, 2, ...)`` of a softmax, ``(N, C, ...)`` of regions.
             target (Tensor): See :meth:`known`.
 
         Returns:
-            tuple[Tensor, Tensor]: Logits of the foreground and uint8 labels of {0, 1,
-            255}, both ``(M, H, W)``, M = N * heads * D.
+            tuple[Tensor, Tensor]: Logits of the foregrounds and uint8 labels of {0, 1,
+            255}, both ``(N, 1, ...)`` or ``(N, C, ...)``.
         """
         if not self.regions:
             logits = logits[:, 1:] - logits[:, :1]
@@ -59,7 +58,7 @@ class Targets:
         labels = labels.to(torch.uint8)
         if known is not None:
             labels = labels.masked_fill(~known, IGNORED)
-        return logits.flatten(0, -3), labels.flatten(0, -3)
+        return logits, labels
 
 
 class SelfCalibratingLoss(nn.Module):
@@ -81,7 +80,9 @@ class SelfCalibratingLoss(nn.Module):
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of one scale of the deep supervision."""
-        loss = self.criterion(*self.targets.slices(output, target))
+        # Every slice of every head is an image: bands lie in its plane.
+        maps = (each.flatten(0, -3) for each in self.targets.binary(output, target))
+        loss = self.criterion(*maps)
         if self.dice is None:
             return loss
         labels, known = self.targets.known(target)

@@ -4,11 +4,15 @@ import os
 from math import ceil
 
 import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
+    NonDetMultiThreadedAugmenter,
+)
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from mmaslp.core.levels import BorderLevels, SelfCalibratingBCE
 from mmaslp.core.measure import BandTable
+from mmaslp.hosts.nnunet.fixed_patches import FixedPatches
 from mmaslp.hosts.nnunet.loss import SelfCalibratingLoss, Targets
 
 STATE = 'mmaslp_border_levels'
@@ -18,7 +22,8 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
     """Dice + SC-BCE with a label smoothing for each band of distance from the border.
 
     The validation of every epoch measures the gap of each band, confidence minus
-    accuracy, on its patches, and moves the levels. They are in nnU-Net's checkpoints.
+    accuracy, and moves the levels. Its patches are drawn once, so that the gaps and
+    nnU-Net's pseudo Dice of two epochs compare. The levels are in the checkpoints.
 
     Subclass it to change what follows; ``__init__`` must repeat its arguments, as
     nnU-Net demands of every trainer.
@@ -58,6 +63,18 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         loss.loss = ours
         return loss
 
+    def get_dataloaders(self):
+        """Let every validation see the same patches."""
+        train, val = super().get_dataloaders()
+        kept = self.num_val_iterations_per_epoch, self.local_rank
+        if isinstance(val, NonDetMultiThreadedAugmenter):
+            val._finish()
+            val.num_processes = 1  # several would mix up the order
+            val.generator = FixedPatches(val.generator, *kept)
+        else:
+            val.data_loader = FixedPatches(val.data_loader, *kept)
+        return train, val
+
     def on_validation_epoch_start(self) -> None:
         """Start the table of the epoch."""
         super().on_validation_epoch_start()
@@ -71,7 +88,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
             finest = (output, target)
             if self.enable_deep_supervision:
                 finest = (output[0], target[0])
-            logits, labels = self.targets.slices(*finest)
+            logits, labels = self.targets.binary(*finest)
             self.table.update(logits.float().sigmoid(), labels)
             return loss(output, target)
 
