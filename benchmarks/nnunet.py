@@ -82,52 +82,75 @@ def noise(name: str, validations: int = 60) -> None:
     trainer.on_train_start()
     trainer.network.eval()
     np.random.seed(0)
-    random_patches = [
-        _patch_table(trainer.network, trainer.dataloader_val, 10)
-        for _ in range(validations)
-    ]
-    images = _image_tables(name)
-    _print('gap, mean over patches', _gaps(sum(random_patches)))
-    _print('gap, whole images', _gaps(sum(images)))
-    for merged in 1, 5:
+    drawn = [_patches(trainer, batches=10) for _ in range(validations)]
+    images = _images(name)
+    _print('gap, all patches', _gaps(_merged(drawn)))
+    _print('gap, whole images', _gaps(_merged(images)))
+    for number in 1, 5:
         tables = [
-            sum(random_patches[start : start + merged])
-            for start in range(0, validations, merged)
+            _merged(drawn[start : start + number])
+            for start in range(0, validations, number)
         ]
         spread = np.std([_gaps(table) for table in tables], 0, ddof=1)
-        _print(f'sd over validations of {80 * merged} patches', spread)
+        _print(f'sd over validations of {80 * number} patches', spread)
+        iou, error = np.array(
+            [[table.compute()[key] for key in ('iou', 'iou_se')] for table in tables]
+        ).T
+        print(f'IoU {iou.mean():.4f}, sd {iou.std(ddof=1):.4f}, se {error.mean():.4f}')
     generator = np.random.default_rng(0)
-    drawn = generator.integers(len(images), size=(RESAMPLES, len(images)))
-    stacked = np.stack(images)
-    spread = np.std([_gaps(stacked[each].sum(0)) for each in drawn], 0)
-    _print(f'standard error of {len(images)} whole images', spread)
+    resampled = [
+        _gaps(_merged(generator.choice(images, len(images)))) for _ in range(200)
+    ]
+    _print(f'standard error of {len(images)} whole images', np.std(resampled, 0))
+    for epochs in 40, 1000:
+        back = _steps_back(generator.choice(drawn, epochs))
+        print(f'validations of {epochs} below their best by more than noise: {back:.2f}')
 
 
-def _patch_table(network: torch.nn.Module, loader: object, batches: int) -> np.ndarray:
+def _steps_back(tables: list[BandTable]) -> float:
+    """Share of the validations whose IoU lies a standard error below the best so far.
+
+    Both are medians of three. The network is the same in all validations.
+    """
+    figures = [table.compute() for table in tables]
+    iou = np.array([each['iou'] for each in figures])
+    median = np.median(np.lib.stride_tricks.sliding_window_view(iou, 3), 1)
+    best = np.maximum.accumulate(median)
+    return float((median < best - figures[0]['iou_se']).mean())
+
+
+def _patches(trainer: object, batches: int) -> BandTable:
+    """Table of one validation as nnU-Net draws it."""
     table = BandTable()
     with torch.no_grad():
         for _ in range(batches):
-            batch = next(loader)
-            logits = network(batch['data'])[0]
+            batch = next(trainer.dataloader_val)
+            logits = trainer.network(batch['data'])[0]
             prob = (logits[:, 1] - logits[:, 0]).sigmoid()
             table.update(prob, batch['target'][0][:, 0])
-    return table.sums[0].numpy().copy()
+    return table
 
 
-def _image_tables(name: str) -> list[np.ndarray]:
-    """Sums of every validation image, from ``nnUNetv2_train --npz``."""
+def _images(name: str) -> list[BandTable]:
+    """Table of every validation image, from ``nnUNetv2_train --npz``."""
     tables = []
     for _, prob, label in read_pairs(
         _results(name) / 'fold_0/validation', Path(nnUNet_raw, DATASET, 'labelsTr')
     ):
-        table = BandTable()
-        table.update(prob, label)
-        tables.append(table.sums[0].numpy().copy())
+        tables.append(BandTable())
+        tables[-1].update(prob, label)
     return tables
 
 
-def _gaps(sums: np.ndarray) -> np.ndarray:
-    return (sums[:, 2] / BandTable.UNIT - sums[:, 1]) / sums[:, 0]
+def _merged(tables: list[BandTable]) -> BandTable:
+    whole = BandTable()
+    for table in tables:
+        whole.merge(table)
+    return whole
+
+
+def _gaps(table: BandTable) -> np.ndarray:
+    return np.array(table.compute()['gaps'])
 
 
 def _print(title: str, values: np.ndarray) -> None:

@@ -15,10 +15,12 @@ from mmaslp.hosts.nnunet.trainers.border_levels import (
 class Short:
     """40 epochs of 25 batches, each seeded so that a resumed run sees the same."""
 
+    epochs = 40
+
     def initialize(self) -> None:
         """Shorten the training before nnU-Net reads its length."""
         torch.set_num_threads(1)
-        self.num_epochs = 40
+        self.num_epochs = self.epochs
         self.num_iterations_per_epoch = 25
         self.num_val_iterations_per_epoch = 10
         self.save_every = 5
@@ -44,3 +46,9 @@ class ShortBorderLevels(Short, nnUNetTrainerBorderLevels):
 
 class ShortBorderLevelsNoDice(Short, nnUNetTrainerBorderLevelsNoDice):
     """SC-BCE with levels by band."""
+
+
+class ShortestBorderLevels(ShortBorderLevels):
+    """For a run that is killed, and one that is not."""
+
+    epochs = 12

@@ -65,7 +65,7 @@ class SelfCalibratingLoss(nn.Module):
     """SC-BCE, and nnU-Net's Dice loss beside it with the same weight.
 
     Args:
-        criterion (nn.Module): Called with logits and labels, ``(M, H, W)``.
+        criterion (nn.Module): SC-BCE of independent channels.
         targets (Targets): How targets are laid out.
         dice (Callable, optional): nnU-Net's Dice loss. Defaults to None: SC-BCE alone.
     """
@@ -80,9 +80,7 @@ class SelfCalibratingLoss(nn.Module):
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of one scale of the deep supervision."""
-        # Every slice of every head is an image: bands lie in its plane.
-        maps = (each.flatten(0, -3) for each in self.targets.binary(output, target))
-        loss = self.criterion(*maps)
+        loss = self.criterion(*self.targets.binary(output, target))
         if self.dice is None:
             return loss
         labels, known = self.targets.known(target)

@@ -57,7 +57,8 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         loss = super()._build_loss()
         deep = isinstance(loss, DeepSupervisionWrapper)
         dice = (loss.loss if deep else loss).dc if self.with_dice else None
-        ours = SelfCalibratingLoss(SelfCalibratingBCE(self.levels), self.targets, dice)
+        criterion = SelfCalibratingBCE(self.levels, channels='independent')
+        ours = SelfCalibratingLoss(criterion, self.targets, dice)
         if not deep:
             return ours
         loss.loss = ours
