@@ -115,12 +115,10 @@ class _Keys:
 
     def __call__(self, names: Sequence[str]) -> Sequence[int]:
         if self.pattern is None:
-            videos = _videos(names)
-            if videos:
-                self.remarks.append(
-                    f'the names look like frames of {videos} videos, and frames of one '
-                    "video are not independent: say so by --groups, such as '^.*(?=_)'"
-                )
+            from ..core.calibrators.fit import frames_hint
+
+            hint = frames_hint([str(Path(name).with_suffix('')) for name in names])
+            self.remarks += [hint] if hint else []
             return range(len(names))
         numbers: dict[str, int] = {}
         for name in names:
@@ -131,15 +129,6 @@ class _Keys:
                 )
             numbers.setdefault(found.group(), len(numbers))
         return [numbers[self.pattern.search(Path(name).name).group()] for name in names]
-
-
-def _videos(names: Sequence[str]) -> int:
-    """Number of name stems before a running number, if frames of few videos; else 0."""
-    stems = [re.sub(r'\d+$', '', Path(name).stem) for name in names]
-    kinds = {stem for stem in stems if re.search('[A-Za-z]', stem)}
-    numbered = all(stem != Path(name).stem for stem, name in zip(stems, names))
-    few = 1 < len(kinds) <= len(names) / 4 and len(kinds) == len(set(stems))
-    return len(kinds) if numbered and few else 0
 
 
 def _of_maps(args: argparse.Namespace, keys: _Keys):

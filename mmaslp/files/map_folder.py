@@ -19,9 +19,8 @@ MASK_SUFFIXES = (
     '.nii.gz',
     '.nii',
 )
-# Files of file managers, of nnU-Net beside its maps, and hidden files.
-LITTER = ('thumbs.db', 'desktop.ini', 'dataset.json', 'plans.json')
-LITTER_SUFFIXES = ('.pkl', '.json', '.nii.gz', '.nii')
+# Files of file managers, and hidden files.
+LITTER = ('thumbs.db', 'desktop.ini')
 
 
 def pair_files(
@@ -48,6 +47,8 @@ def pair_files(
         raise ValueError(f'{pred_dir} and {gt_dir} are the same folder')
     for stem in sorted(preds.keys() - masks.keys()):
         problems.append(f'{preds[stem]}: no mask of this name in {gt_dir}')
+    if any(path.suffix == '.npz' for path in preds.values()):
+        masks = {stem: masks[stem] for stem in masks if stem in preds}  # of a whole set
     for stem in sorted(masks.keys() - preds.keys()):
         problems.append(f'{masks[stem]}: no map of this name in {pred_dir}')
     both = sorted(preds.keys() & masks.keys())
@@ -63,8 +64,8 @@ def list_files(
     """
     try:
         entries = sorted(folder.iterdir())
-        if any(path.suffix == '.npz' for path in entries):  # nnU-Net's own, beside them
-            entries = [p for p in entries if not p.name.endswith(LITTER_SUFFIXES)]
+        if what == 'map' and any(path.suffix == '.npz' for path in entries):
+            entries = [p for p in entries if p.suffix == '.npz']  # nnU-Net writes more
     except OSError as error:
         raise ValueError(
             f'{folder}: the folder of {what}s cannot be listed ({error.strerror})'

@@ -11,8 +11,8 @@ from mmseg.registry import HOOKS
 
 from ....core.argument_checks import check_choice, check_path
 from ....core.calibrators import fit_tables
-from ....core.calibrators.fit import BY
-from ....core.calibrators.maps import METHODS, TARGETS
+from ....core.calibrators.fit import BY, METHODS
+from ....core.calibrators.maps import TARGETS
 from ..calibration import collect_tables, keep_in_checkpoint
 from ..checks.findings import Finding, report_findings
 
@@ -51,7 +51,7 @@ class CalibratorHook(Hook):
         target: str = 'confidence',
         file: str = 'calibrator.json',
     ) -> None:
-        self.method = check_choice('method', method, ('auto', *METHODS))
+        self.method = check_choice('method', method, METHODS)
         self.by = check_choice('by', by, BY)
         self.target = check_choice('target', target, TARGETS)
         self.file = check_path('file', file)

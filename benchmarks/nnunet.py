@@ -1,0 +1,236 @@
+"""nnU-Net on a real 2-D set, from its own command line.
+
+``benchmarks/nnunet.sh DATA`` runs the whole in about 25 minutes of one CPU core. It
+needs ``mmaslp[nnunet]``, nnU-Net's three folders in the environment, and a folder
+``{train,val,test}/{images,masks}`` as ``ccp_person`` of the shared data.
+
+    python benchmarks/nnunet.py layout DATA       # the raw set and its one split
+    python benchmarks/nnunet.py plans             # a small network for a CPU
+    python benchmarks/nnunet.py noise TRAINER     # gaps by patches and by whole images
+    python benchmarks/nnunet.py table TRAINER...  # test figures, with a calibrator
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
+from PIL import Image
+
+from mmaslp.core.bands import border_bands
+from mmaslp.core.measure import BandTable
+from mmaslp.files.map_folder import pair_files
+from mmaslp.files.map_pairs import read_pair
+from mmaslp.files.map_scale import MapReader
+
+DATASET = 'Dataset501_Person'
+TRAIN, VAL = 120, 60
+RESAMPLES = 1000
+
+
+def layout(data: str) -> None:
+    """Write ``imagesTr``, ``labelsTr``, ``imagesTs``, ``labelsTs`` and the split."""
+    raw = Path(nnUNet_raw, DATASET)
+    split: dict[str, list[str]] = {}
+    for part, count in ('train', TRAIN), ('val', VAL), ('test', None):
+        end = 'Ts' if part == 'test' else 'Tr'
+        for folder in 'images', 'labels':
+            (raw / (folder + end)).mkdir(parents=True, exist_ok=True)
+        for path in sorted(Path(data, part, 'images').iterdir())[:count]:
+            case = f'person_{path.stem}'
+            split.setdefault(part, []).append(case)
+            Image.open(path).convert('RGB').save(raw / f'images{end}/{case}_0000.png')
+            mask = np.asarray(Image.open(Path(data, part, 'masks', f'{path.stem}.png')))
+            label = Image.fromarray((mask > 127).astype(np.uint8))
+            label.save(raw / f'labels{end}/{case}.png')
+    description = {
+        'channel_names': {'0': 'R', '1': 'G', '2': 'B'},
+        'labels': {'background': 0, 'person': 1},
+        'numTraining': TRAIN + VAL,
+        'file_ending': '.png',
+    }
+    (raw / 'dataset.json').write_text(json.dumps(description))
+    prepared = Path(nnUNet_preprocessed, DATASET)
+    prepared.mkdir(parents=True, exist_ok=True)
+    split.pop('test')
+    (prepared / 'splits_final.json').write_text(json.dumps([split]))
+
+
+def plans() -> None:
+    """Make the planned 2-D network small: 96 x 96 patches, four stages, 8 channels."""
+    path = Path(nnUNet_preprocessed, DATASET, 'nnUNetPlans.json')
+    found = json.loads(path.read_text())
+    config = found['configurations']['2d']
+    config.update(patch_size=[96, 96], batch_size=8)
+    config['architecture']['arch_kwargs'].update(
+        n_stages=4,
+        features_per_stage=[8, 16, 32, 64],
+        kernel_sizes=[[3, 3]] * 4,
+        strides=[[1, 1], [2, 2], [2, 2], [2, 2]],
+        n_conv_per_stage=[2] * 4,
+        n_conv_per_stage_decoder=[2] * 3,
+    )
+    path.write_text(json.dumps(found, indent=2))
+
+
+def noise(name: str, validations: int = 60) -> None:
+    """Print how the gaps of one network differ from validation to validation."""
+    from nnunetv2.run.run_training import get_trainer_from_args
+
+    trainer = get_trainer_from_args('501', '2d', 0, name, device=torch.device('cpu'))
+    trainer.load_checkpoint(f'{trainer.output_folder}/checkpoint_final.pth')
+    trainer.on_train_start()
+    trainer.network.eval()
+    np.random.seed(0)
+    drawn = [_patches(trainer, batches=10) for _ in range(validations)]
+    images = _images(name)
+    _print('gap, all patches', _gaps(_merged(drawn)))
+    _print('gap, whole images', _gaps(_merged(images)))
+    for number in 1, 5:
+        tables = [
+            _merged(drawn[start : start + number])
+            for start in range(0, validations, number)
+        ]
+        spread = np.std([_gaps(table) for table in tables], 0, ddof=1)
+        _print(f'sd over validations of {80 * number} patches', spread)
+        iou, error = np.array(
+            [[table.compute()[key] for key in ('iou', 'iou_se')] for table in tables]
+        ).T
+        print(f'IoU {iou.mean():.4f}, sd {iou.std(ddof=1):.4f}, se {error.mean():.4f}')
+    generator = np.random.default_rng(0)
+    resampled = [
+        _gaps(_merged(generator.choice(images, len(images)))) for _ in range(200)
+    ]
+    _print(f'standard error of {len(images)} whole images', np.std(resampled, 0))
+    for epochs in 40, 1000:
+        back = _steps_back(generator.choice(drawn, epochs))
+        print(
+            f'validations of {epochs} below their best by more than noise: {back:.2f}'
+        )
+
+
+def _steps_back(tables: list[BandTable]) -> float:
+    """Share of the validations whose IoU lies a standard error below the best so far.
+
+    Both are medians of three. The network is the same in all validations.
+    """
+    figures = [table.compute() for table in tables]
+    iou = np.array([each['iou'] for each in figures])
+    median = np.median(np.lib.stride_tricks.sliding_window_view(iou, 3), 1)
+    best = np.maximum.accumulate(median)
+    return float((median < best - figures[0]['iou_se']).mean())
+
+
+def _patches(trainer: object, batches: int) -> BandTable:
+    """Table of one validation as nnU-Net draws it."""
+    table = BandTable()
+    with torch.no_grad():
+        for _ in range(batches):
+            batch = next(trainer.dataloader_val)
+            logits = trainer.network(batch['data'])[0]
+            prob = (logits[:, 1] - logits[:, 0]).sigmoid()
+            table.update(prob, batch['target'][0][:, 0])
+    return table
+
+
+def _images(name: str) -> list[BandTable]:
+    """Table of every validation image, from ``nnUNetv2_train --npz``."""
+    tables = []
+    for prob, label in _pairs(
+        _results(name) / 'fold_0/validation', Path(nnUNet_raw, DATASET, 'labelsTr')
+    ):
+        tables.append(BandTable())
+        tables[-1].update(prob, label)
+    return tables
+
+
+def _pairs(maps: Path, labels: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    reader = MapReader()
+    pairs, _ = pair_files(maps, labels)
+    for paths in pairs.values():
+        yield read_pair(reader, *paths)
+
+
+def _merged(tables: list[BandTable]) -> BandTable:
+    whole = BandTable()
+    for table in tables:
+        whole.merge(table)
+    return whole
+
+
+def _gaps(table: BandTable) -> np.ndarray:
+    return np.array(table.compute()['gaps'])
+
+
+def _print(title: str, values: np.ndarray) -> None:
+    print(f'{title:40}', ' '.join(f'{value:8.4f}' for value in values))
+
+
+def _results(name: str) -> Path:
+    return Path(nnUNet_results, DATASET, f'{name}__nnUNetPlans__2d')
+
+
+def table(*names: str) -> None:
+    """Print figures of the test images, as predicted and with a calibrator."""
+    from mmaslp import fit_calibrator
+
+    for name in names:
+        validation = _pairs(
+            _results(name) / 'fold_0/validation', Path(nnUNet_raw, DATASET, 'labelsTr')
+        )
+        calibrator = fit_calibrator(validation)
+        test = list(
+            _pairs(_results(name) / 'test', Path(nnUNet_raw, DATASET, 'labelsTs'))
+        )
+        for title, change in ('', lambda prob: prob), (' + calibrator', calibrator):
+            _row(name + title, [(change(prob), label) for prob, label in test])
+
+
+def _row(title: str, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Print figures with 95 % intervals over the images."""
+    records = np.stack([_record(*pair) for pair in pairs])
+    generator = np.random.default_rng(0)
+    drawn = generator.integers(len(records), size=(RESAMPLES, len(records)))
+    resampled = [_figures(records[each].mean(0)) for each in drawn]
+    low, high = np.percentile(resampled, (2.5, 97.5), axis=0)
+    shown = (
+        f'{value:.4f} [{start:.4f}, {end:.4f}]'
+        for value, start, end in zip(_figures(records.mean(0)), low, high)
+    )
+    print(f'| {title} |', ' | '.join(shown), '|')
+
+
+def _record(prob: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Dice, pixels, correct ones, NLL, and sums by bin and by band of an image."""
+    prob = np.asarray(prob, np.float64)
+    predicted, truth = prob > 0.5, label == 1
+    correct = (predicted == truth).astype(float)
+    confidence = np.maximum(prob, 1 - prob)
+    gap = confidence - correct
+    chosen = np.where(truth, prob, 1 - prob).clip(1e-7)
+    bins = np.ceil(confidence * 10).astype(int)
+    bands = border_bands(torch.from_numpy(predicted)[None])[0].numpy()
+    both = predicted.sum() + truth.sum()
+    return np.concatenate(
+        [
+            [2 * (predicted & truth).sum() / both if both else 1.0],
+            [prob.size, correct.sum(), -np.log(chosen).sum()],
+            np.bincount(bins.ravel(), gap.ravel(), 11)[:11],
+            np.bincount(bands.ravel(), gap.ravel(), 5),
+        ]
+    )
+
+
+def _figures(record: np.ndarray) -> np.ndarray:
+    """Dice, accuracy, ECE, error by band and NLL of summed records."""
+    dice, pixels, correct, nll = record[:4]
+    by_bin, by_band = record[4:15], record[15:]
+    parts = correct, np.abs(by_bin).sum(), np.abs(by_band).sum(), nll
+    return np.array([dice, *(part / pixels for part in parts)])
+
+
+if __name__ == '__main__':
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,1 @@
+"""nnU-Net v2: ``python -m mmaslp.hosts.nnunet`` prints the folder of the trainers."""
