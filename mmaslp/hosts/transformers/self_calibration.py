@@ -1,0 +1,325 @@
+"""The loss and the callback of a training of Hugging Face's ``Trainer``."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.trainer_callback import ExportableState, TrainerCallback
+
+from ...core.calibrators import CalibrationTables, Calibrator, fit_tables
+from ...core.levels import BorderLevels, SelfCalibratingBCE
+from ...core.measure import BandTable
+from .calibrated import CALIBRATOR_FILE
+from .outputs import class_maps, foreground_logits
+from .processes import added_up, images_once, rank_and_number
+from .schedule import check_schedule
+
+__all__ = ['SelfCalibration']
+
+FIGURES = ('ece_band', 'ece_band_true', 'acc', 'conf', 'iou')
+LABELS_HINT = (
+    'the dataset or the data_collator must return labels=(mask > 0).long(), and an '
+    'image processor must have do_reduce_labels=False'
+)
+_logger = logging.getLogger('mmaslp')
+
+
+class SelfCalibration(TrainerCallback, ExportableState):
+    """Levels by band in a training of ``Trainer``, and a calibrator at its end.
+
+    The Trainer calls :meth:`loss` in training and in evaluation. In training it is
+    :class:`~mmaslp.SelfCalibratingBCE`. In evaluation it is BCE, and it counts the
+    pixels in a :class:`~mmaslp.BandTable`. So an evaluation keeps no logits in memory,
+    and needs no ``compute_metrics``. After every evaluation the levels follow the
+    table. When the training ends, one more pass over the evaluation set fits a
+    calibrator to the model that the Trainer keeps, and saves it as ``calibrator.json``
+    in ``output_dir``.
+
+    **Models** have one or two logits per pixel (``num_labels=1`` or ``2``): SegFormer,
+    UPerNet, BEiT, DPT and others. Logits are resized to the labels. A Trainer does not
+    give auxiliary heads to ``compute_loss_func``: they are not trained.
+
+    **Figures.** ``evaluate()``, ``predict()`` and the log have ``ece_band``,
+    ``ece_band_true``, ``acc``, ``conf`` and ``iou``, and in a training with levels
+    ``level_band0`` (at the border) to ``level_band4``, with the prefix of the
+    evaluation.
+
+    **Resuming.** The levels are in ``trainer_state.json`` of every checkpoint, so
+    ``train(resume_from_checkpoint=...)`` goes on with them. Without a checkpoint,
+    ``train()`` starts them anew.
+
+    **Several processes** count each image of the evaluation once.
+
+    Args:
+        levels (str | BorderLevels | None): ``'border'``, levels that warm up for a
+            third of the evaluations; levels of your own; or None for plain BCE, which
+            has figures and a calibrator too. Defaults to 'border'.
+        calibrator (bool | Mapping): Whether to fit a calibrator; or options of
+            :func:`~mmaslp.core.calibrators.fit_tables`, such as
+            ``dict(target='probability')``. Defaults to True.
+        ignore_index (int): Label of pixels without a label. Defaults to 255.
+        evaluation (str): Prefix of the evaluation that moves the levels. With a
+            dictionary of evaluation sets it is ``'eval_'`` and the name of one.
+            Defaults to 'eval'.
+
+    Attributes:
+        levels (BorderLevels | None): The levels.
+        calibrator (Calibrator | None): The calibrator, once a training has ended.
+
+    Raises:
+        ValueError: At the beginning of the training, if levels could not follow the
+            gaps. In the training, if the model or the labels are not binary.
+
+    Example:
+        >>> calibration = SelfCalibration()
+        >>> trainer = Trainer(  # doctest: +SKIP
+        ...     model,
+        ...     args,
+        ...     train_dataset=train,
+        ...     eval_dataset=val,
+        ...     compute_loss_func=calibration.loss,
+        ...     callbacks=[calibration],
+        ... )
+    """
+
+    def __init__(
+        self,
+        levels: str | BorderLevels | None = 'border',
+        calibrator: bool | Mapping[str, Any] = True,
+        ignore_index: int = 255,
+        evaluation: str = 'eval',
+    ) -> None:
+        if levels not in ('border', None) and not isinstance(levels, BorderLevels):
+            raise ValueError(
+                f"levels must be 'border', BorderLevels or None, got {levels!r}"
+            )
+        own = isinstance(levels, BorderLevels)
+        self.levels = BorderLevels() if levels == 'border' else levels
+        self.calibrator: Calibrator | None = None
+        self.ignore_index = ignore_index
+        self._warmup = levels.warmup if own else None
+        self._first = None if self.levels is None else self.levels.state_dict()
+        self._fit = calibrator
+        self._evaluation = evaluation
+        self._criterion = SelfCalibratingBCE(self.levels, ignore_index=ignore_index)
+        self._nll = SelfCalibratingBCE(ignore_index=ignore_index)
+        self._table: BandTable | None = None
+        self._loader: Any = None
+        self._model: nn.Module | None = None
+        self._training = self._called = False
+
+    def loss(
+        self,
+        outputs: Any,
+        labels: Tensor,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """Compute the loss of a batch; the ``compute_loss_func`` of the Trainer.
+
+        Args:
+            outputs (Any): What the model returns.
+            labels (Tensor): ``(N, H, W)`` of {0, 1, ignore_index}.
+            num_items_in_batch (Tensor | int, optional): Labels of all the batches whose
+                gradients add up, this one included.
+
+        Returns:
+            Tensor: Mean over the valid pixels, times the batch's share of these labels.
+
+        Raises:
+            ValueError: If the model or the labels are not binary.
+        """
+        self._called = True
+        share: Tensor | float = 1.0
+        if num_items_in_batch is not None:
+            # As the Trainer counts, on one device or (DataParallel) for each.
+            share = labels.ne(-100).sum() / torch.as_tensor(num_items_in_batch).sum()
+        labels = class_maps(labels)
+        logits = foreground_logits(outputs, labels.shape[-2:])
+        trains = torch.is_grad_enabled()
+        try:
+            loss = (self._criterion if trains else self._nll)(logits, labels)
+        except ValueError as error:
+            raise ValueError(f'{error}; {LABELS_HINT}') from error
+        if not trains:
+            self._count(logits, labels)
+        return loss * share
+
+    def state(self) -> dict[str, Any]:
+        """What goes into ``trainer_state.json``: levels, and a trace of the weights."""
+        saved = None
+        if self.levels is not None:
+            saved = self.levels.state_dict()
+            saved['levels'] = saved['levels'].tolist()
+        trace = None if self._model is None else _trace(self._model)
+        return {'args': {}, 'attributes': {'levels': saved, 'trace': trace}}
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
+        """Check the schedule; take the levels from the checkpoint, if there is one."""
+        if args.restore_callback_states_from_checkpoint:
+            raise ValueError(
+                'restore_callback_states_from_checkpoint=True replaces SelfCalibration '
+                'by another one, whose loss the Trainer does not call: leave it out, '
+                'the levels are restored without it'
+            )
+        self._table, self._training, self._called = None, True, False
+        self._model = model
+        own = type(self).__name__
+        saved = state.stateful_callbacks.get(own, {}).get('attributes', {})
+        if state.global_step and saved.get('trace') not in (None, _trace(model)):
+            raise ValueError(
+                'the Trainer did not load the weights of the checkpoint into the model, '
+                'for their names changed (huggingface/transformers issue 43701): load '
+                'the model from the checkpoint with from_pretrained, then resume'
+            )
+        if self.levels is not None:
+            self.levels.warmup = check_schedule(args, state, self._warmup)
+            self._restore(saved.get('levels'), state.global_step)
+        elif self._fit and args.eval_strategy == 'no':
+            raise ValueError(
+                "a calibrator is fitted to the evaluation set: give eval_strategy='epoch' "
+                'to TrainingArguments, or calibrator=False to SelfCalibration'
+            )
+        state.stateful_callbacks.setdefault(own, self.state())
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        """Refuse a Trainer that does not call the loss."""
+        if not self._called:
+            raise ValueError(
+                'the Trainer does not call the loss of SelfCalibration: give it '
+                'compute_loss_func=calibration.loss, and a dataset with labels'
+            )
+
+    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+        """Add the figures of an evaluation to its log."""
+        prefix = _prefix(logs or {})
+        if self._table is None or prefix is None:
+            return
+        figures = self._figures(prefix)
+        logs.update(figures)
+        state.log_history[-1].update(figures)
+
+    def on_evaluate(self, args, state, control, metrics, **kwargs) -> None:
+        """Move the levels."""
+        table, self._table = self._table, None
+        if not self._training or not self._chosen(_prefix(metrics)):
+            return
+        if table is None:
+            raise ValueError(
+                'the evaluation did not call the loss of SelfCalibration: the '
+                "evaluation set must return 'labels'"
+            )
+        self._loader = kwargs['eval_dataloader']
+        try:
+            self._criterion.watch.check(at_least=10)
+            if self.levels is not None:
+                self.levels.observe(table)
+        except ValueError as error:
+            raise ValueError(f'{error}; {LABELS_HINT}') from error
+
+    def on_predict(self, args, state, control, metrics, **kwargs) -> None:
+        """Add the figures of a prediction, which is not logged."""
+        if self._table is not None:
+            metrics.update(self._figures(_prefix(metrics) or 'test'))
+        self._table = None
+
+    def on_train_end(self, args, state, control, model=None, **kwargs) -> None:
+        """Fit the calibrator and save it; say if the levels have not moved."""
+        self._training = False
+        if self.levels is not None and self.levels.reason:
+            _logger.warning(f'SelfCalibration: {self.levels.reason}')
+        if not self._fit or self._loader is None:
+            return
+        options = self._fit if isinstance(self._fit, Mapping) else {}
+        tables = self._tables(model)
+        try:
+            self.calibrator = fit_tables(tables, **options)
+        except ValueError as error:  # the training is done: keep it
+            _logger.warning(f'SelfCalibration fitted no calibrator: {error}')
+            return
+        _logger.info(self.calibrator.summary())
+        if state.is_world_process_zero:
+            self.calibrator.save(Path(args.output_dir) / CALIBRATOR_FILE)
+
+    def _restore(self, levels: dict[str, Any] | None, step: int) -> None:
+        """Levels of the checkpoint of this step, or those of the beginning."""
+        if not step:
+            self.levels.load_state_dict(self._first)
+            return
+        if not levels:
+            raise ValueError(
+                'the checkpoint holds no levels, for it was trained without '
+                'SelfCalibration or with levels=None: train on from its weights '
+                'instead of resuming'
+            )
+        as_tensor = torch.tensor(levels['levels'], dtype=torch.float64)
+        self.levels.load_state_dict({**levels, 'levels': as_tensor})
+
+    def _chosen(self, prefix: str | None) -> bool:
+        """Whether the levels follow the evaluation of this prefix."""
+        if self._evaluation == 'eval' and str(prefix).startswith('eval_'):
+            raise ValueError(
+                'there are several evaluation sets: say which one moves the levels, '
+                f'such as SelfCalibration(evaluation={prefix!r})'
+            )
+        return prefix == self._evaluation
+
+    def _count(self, logits: Tensor, labels: Tensor) -> None:
+        """Count the pixels of a batch of an evaluation."""
+        if self._table is None:
+            self._table = BandTable()
+        own = images_once(len(labels))
+        self._table.update(logits[:own].sigmoid(), labels[:own], self.ignore_index)
+
+    def _figures(self, prefix: str) -> dict[str, float]:
+        """Figures of the evaluation; the table becomes that of all processes."""
+        self._table.totals = added_up(self._table.totals)
+        found = self._table.compute()
+        figures = {f'{prefix}_{name}': found[name] for name in FIGURES}
+        if self.levels is not None and self._training:
+            for band, level in enumerate(self.levels.levels.tolist()):
+                figures[f'{prefix}_level_band{band}'] = level
+        return figures
+
+    def _tables(self, model: nn.Module) -> CalibrationTables:
+        """Count the evaluation set with the model as it is now, in all processes."""
+        tables = CalibrationTables()
+        rank, number = rank_and_number()
+        seen = 0
+        model.eval()
+        for batch in self._loader:
+            labels = class_maps(batch['labels'])
+            inputs = {key: value for key, value in batch.items() if key != 'labels'}
+            with torch.no_grad():
+                outputs = model(**inputs)
+            logits = foreground_logits(outputs, labels.shape[-2:])
+            first = seen + rank * len(labels)
+            for image in range(images_once(len(labels))):
+                tables.update(
+                    logits[image],
+                    labels[image],
+                    first + image,
+                    self.ignore_index,
+                    logits=True,
+                )
+            seen += number * len(labels)
+        tables.counts, tables.images = map(added_up, (tables.counts, tables.images))
+        return tables
+
+
+def _prefix(metrics: Mapping[str, Any]) -> str | None:
+    """Prefix of the figures of an evaluation; None for those of a training."""
+    for key in metrics:
+        prefix = key.removesuffix('_loss')
+        if prefix != key and f'{prefix}_runtime' in metrics:
+            return prefix
+    return None
+
+
+def _trace(model: nn.Module) -> float | None:
+    """Sum of squares of the last trained weights, by which they are known again."""
+    last = [each for each in model.parameters() if each.requires_grad][-1].data
+    plain = type(last) is Tensor  # not a part of a sharded one
+    return last.double().square().sum().item() if plain else None
