@@ -85,13 +85,12 @@ def trainer(folder, calibration, train=None, val=None, model=None, **options):
 def main(folder):
     calibration = SelfCalibration(BorderLevels())
     one = trainer(folder, calibration, num_train_epochs=12)
-    untrained = one.evaluate()
     one.train()
     weights = torch.cat([each.flatten() for each in one.model.parameters()])
     found = dict(
         weights=weights.detach(),
         levels=calibration.levels.levels,
-        untrained=untrained,
+        untrained=trainer(folder, SelfCalibration(levels=None)).evaluate(),
         calibrator=calibration.calibrator.record,
     )
     torch.save(found, folder / f'rank{one.args.process_index}.pt')

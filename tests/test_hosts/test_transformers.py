@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 pytest.importorskip('transformers')
@@ -19,11 +21,14 @@ from transformers import (
     DPTConfig,
     DPTForSemanticSegmentation,
     SegformerForSemanticSegmentation,
+    SegformerImageProcessor,
     UperNetConfig,
     UperNetForSemanticSegmentation,
+    pipeline,
 )
 
 from mmaslp import BorderLevels
+from mmaslp.core.calibrators import Calibrator
 from mmaslp.core.measure import BandTable
 from mmaslp.hosts.transformers import SelfCalibration, calibrated
 from mmaslp.hosts.transformers.outputs import foreground_logits
@@ -165,6 +170,33 @@ def test_calibrated_model_returns_what_the_calibrator_gives(tmp_path):
         calibrated(model, tmp_path)
 
 
+def test_processor_and_pipeline_take_a_calibrated_model():
+    pytest.importorskip('torchvision')
+    size = dict(height=32, width=32)
+    processor = SegformerImageProcessor(size=size)
+    image = Image.fromarray(
+        np.random.default_rng(0).integers(0, 255, (48, 40, 3), 'u1')
+    )
+    halve = Calibrator('temperature', 'single', 'confidence', [([0, 1], [0, 0.5])])
+    inputs = processor(image, return_tensors='pt')
+    with torch.no_grad():
+        raw = segformer().eval()(**inputs).logits
+        model = calibrated(segformer().eval(), halve)
+        outputs = model(**inputs)
+    (found,) = processor.post_process_semantic_segmentation(
+        outputs, [(48, 40)], return_segmentation_scores=True
+    )
+    for each in ((32, 32), (48, 40)):
+        raw = interpolate(raw, size=each, mode='bilinear')
+    scores = found.segmentation_scores
+    logit, wanted = scores[1] - scores[0], (raw[0, 1] - raw[0, 0]) / 2
+    torch.testing.assert_close(logit, wanted, atol=2e-4, rtol=0)
+    masks = pipeline('image-segmentation', model=model, image_processor=processor)(
+        image
+    )
+    assert masks[0]['mask'].size == (40, 48)
+
+
 def test_resumed_run_ends_as_the_whole_one(tmp_path):
     ends = []
     for stop in (None, tmp_path / 'checkpoint-25'):  # levels move from step 18 on
@@ -244,14 +276,14 @@ def test_masks_that_hold_no_object_are_named(tmp_path, value, offset):
     for each in data:
         each.labels = (each.labels + offset) % 256
     one = trainer(tmp_path, SelfCalibration(BorderLevels()), *data)
-    with pytest.raises(ValueError, match='mask > 0.*data_collator.*do_reduce_labels'):
+    with pytest.raises(ValueError, match=r'mask > 0.*data_collator.*do_reduce_labels'):
         one.train()
     assert one.state.global_step <= 6  # the first epoch
 
 
 def test_other_labels_are_named(tmp_path):
     one = trainer(tmp_path, SelfCalibration(BorderLevels()), Squares(12, value=128))
-    with pytest.raises(ValueError, match='128.*data_collator'):
+    with pytest.raises(ValueError, match=r'128.*data_collator'):
         one.train()
 
 

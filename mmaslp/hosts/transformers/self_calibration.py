@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from transformers.trainer_callback import ExportableState, TrainerCallback
 
-from ...core.calibrators import CalibrationTables, Calibrator, fit_tables
+from ...core.calibrators import Calibrator, fit_tables
 from ...core.levels import BorderLevels, SelfCalibratingBCE
 from ...core.measure import BandTable
 from .calibrated import CALIBRATOR_FILE
+from .evaluation_set import added_up, counted, images_once
 from .outputs import class_maps, foreground_logits
-from .processes import added_up, images_once, rank_and_number
 from .schedule import check_schedule
 
 __all__ = ['SelfCalibration']
@@ -170,8 +170,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
         saved = state.stateful_callbacks.get(own, {}).get('attributes', {})
         if state.global_step and saved.get('trace') not in (None, _trace(model)):
             raise ValueError(
-                'the Trainer did not load the weights of the checkpoint into the model, '
-                'for their names changed (huggingface/transformers issue 43701): load '
+                'the Trainer has not loaded the weights of the checkpoint, as their '
+                'names in the file differ (huggingface/transformers issue 43701): load '
                 'the model from the checkpoint with from_pretrained, then resume'
             )
         if self.levels is not None:
@@ -179,8 +179,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
             self._restore(saved.get('levels'), state.global_step)
         elif self._fit and args.eval_strategy == 'no':
             raise ValueError(
-                "a calibrator is fitted to the evaluation set: give eval_strategy='epoch' "
-                'to TrainingArguments, or calibrator=False to SelfCalibration'
+                'a calibrator is fitted to the evaluation set: give TrainingArguments '
+                "eval_strategy='epoch', or SelfCalibration calibrator=False"
             )
         state.stateful_callbacks.setdefault(own, self.state())
 
@@ -233,7 +233,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         if not self._fit or self._loader is None:
             return
         options = self._fit if isinstance(self._fit, Mapping) else {}
-        tables = self._tables(model)
+        tables = counted(model, self._loader, self.ignore_index)
         try:
             self.calibrator = fit_tables(tables, **options)
         except ValueError as error:  # the training is done: keep it
@@ -282,31 +282,6 @@ class SelfCalibration(TrainerCallback, ExportableState):
             for band, level in enumerate(self.levels.levels.tolist()):
                 figures[f'{prefix}_level_band{band}'] = level
         return figures
-
-    def _tables(self, model: nn.Module) -> CalibrationTables:
-        """Count the evaluation set with the model as it is now, in all processes."""
-        tables = CalibrationTables()
-        rank, number = rank_and_number()
-        seen = 0
-        model.eval()
-        for batch in self._loader:
-            labels = class_maps(batch['labels'])
-            inputs = {key: value for key, value in batch.items() if key != 'labels'}
-            with torch.no_grad():
-                outputs = model(**inputs)
-            logits = foreground_logits(outputs, labels.shape[-2:])
-            first = seen + rank * len(labels)
-            for image in range(images_once(len(labels))):
-                tables.update(
-                    logits[image],
-                    labels[image],
-                    first + image,
-                    self.ignore_index,
-                    logits=True,
-                )
-            seen += number * len(labels)
-        tables.counts, tables.images = map(added_up, (tables.counts, tables.images))
-        return tables
 
 
 def _prefix(metrics: Mapping[str, Any]) -> str | None:
