@@ -32,7 +32,7 @@ from mmaslp.core.calibrators import Calibrator
 from mmaslp.core.measure import BandTable
 from mmaslp.hosts.transformers import SelfCalibration, calibrated
 from mmaslp.hosts.transformers.outputs import foreground_logits
-from mmaslp.hosts.transformers.schedule import check_schedule
+from mmaslp.hosts.transformers.schedule import warmup_of
 from tests.transformers_toy import Squares, segformer, trainer
 
 
@@ -240,31 +240,36 @@ def schedule(strategy='steps', steps=4, epochs=10, delay=0, max_steps=100):
 
 
 def test_warmup_is_a_third_of_the_evaluations():
-    assert check_schedule(*schedule(), None) == 8  # of 24: the last moves nothing
-    assert check_schedule(*schedule('epoch', epochs=31), None) == 10
-    assert check_schedule(*schedule(), 14) == 14
+    assert warmup_of(*schedule(), None) == 8  # of 24: the last moves nothing
+    assert warmup_of(*schedule('epoch', epochs=31), None) == 10
+    assert warmup_of(*schedule(), 14) == 14
 
 
 @pytest.mark.parametrize(
     'given, warmup, line',
     [
-        (schedule('no'), None, 'eval_steps=6'),
-        (schedule('epoch'), None, 'eval_steps=6'),
-        (schedule('epoch', epochs=sys.maxsize), None, 'eval_steps=9'),
-        (schedule(steps=100), 0, 'eval_steps=9'),
-        (schedule(), 20, 'eval_steps=3'),
-        (schedule(delay=80), 0, 'eval_steps=9'),
-        (schedule(), 200, 'more than 100 steps'),
+        (schedule('no'), None, 'eval_steps=3'),
+        (schedule('epoch', epochs=7), None, 'eval_steps=3'),
+        (schedule('epoch', epochs=sys.maxsize), None, 'eval_steps=4'),
+        (schedule(steps=100), 0, 'eval_steps=4'),
+        (schedule(), 20, 'eval_steps=2'),
+        (schedule(delay=84), 0, 'eval_steps=4'),
+        (schedule(), 200, 'max_steps=221, .*eval_steps=1'),
     ],
 )
 def test_levels_that_cannot_move_are_refused(given, warmup, line):
     with pytest.raises(ValueError, match=line):
-        check_schedule(*given, warmup)
+        warmup_of(*given, warmup)
+
+
+def test_levels_that_hardly_arrive_are_a_warning(caplog):
+    assert warmup_of(*schedule(steps=8), 2) == 2
+    assert '10 lie between' in caplog.text and 'eval_steps=4' in caplog.text
 
 
 def test_schedule_is_checked_when_the_training_begins(tmp_path):
     one = trainer(tmp_path, SelfCalibration(), eval_strategy='epoch')
-    with pytest.raises(ValueError, match="eval_strategy='steps', eval_steps=2,"):
+    with pytest.raises(ValueError, match="eval_strategy='steps', eval_steps=1,"):
         one.train()
 
 

@@ -1,13 +1,16 @@
 """How often a training evaluates while levels can still act."""
 
+import logging
 import math
 import sys
 from typing import Any
 
-__all__ = ['check_schedule', 'evaluations_before_end']
+__all__ = ['evaluations_before_end', 'warmup_of']
 
-# Fewer moves than these leave most of a gap (docs/rules.md).
-LEAST_MOVES = 10
+# Evaluations after the warm-up: fewer than the least move the levels nowhere; with
+# enough of them the levels arrive (docs/rules.md).
+LEAST, ENOUGH = 5, 20
+_logger = logging.getLogger('mmaslp')
 
 
 def evaluations_before_end(args: Any, state: Any) -> int:
@@ -35,38 +38,39 @@ def evaluations_before_end(args: Any, state: Any) -> int:
     return on_start + max(0, state.num_train_epochs - first)
 
 
-def check_schedule(args: Any, state: Any, warmup: int | None) -> int:
-    """Refuse a training in which levels could not follow the gaps.
+def warmup_of(args: Any, state: Any, given: int | None) -> int:
+    """Length of the warm-up; refuse a training in which levels could not move.
 
     Args:
         args (TrainingArguments): See :func:`evaluations_before_end`.
         state (TrainerState): See there.
-        warmup (int, optional): Evaluations before the levels move. None: a third of
-            them.
+        given (int, optional): Evaluations before the levels move. None: a third.
 
     Returns:
         int: The evaluations before the levels move.
 
     Raises:
-        ValueError: If fewer than ``LEAST_MOVES`` evaluations lie between the warm-up
-            and the end.
+        ValueError: If fewer than ``LEAST`` evaluations lie between the warm-up and the
+            end; fewer than ``ENOUGH`` are a warning.
     """
     found = evaluations_before_end(args, state)
-    given = found // 3 if warmup is None else warmup
-    if found - given >= LEAST_MOVES:
-        return given
-    raise ValueError(
-        f'levels move at the evaluations after the warm-up, but of {found} evaluations '
-        f'before the end {given} are warm-up, and fewer than {LEAST_MOVES} moves close '
-        f'hardly any gap: give TrainingArguments {_line(state.max_steps, warmup)}, or '
-        'SelfCalibration levels=None'
+    warmup = found // 3 if given is None else given
+    moves = max(0, found - warmup)
+    message = (
+        f'levels by band move at evaluations only: {moves} lie between the end of the '
+        f'warm-up and that of the training, and the levels take about {ENOUGH} to '
+        f'arrive; give TrainingArguments {_line(state.max_steps, given)}'
     )
+    if moves < LEAST:
+        raise ValueError(f'{message}, or SelfCalibration levels=None')
+    if moves < ENOUGH:
+        _logger.warning(f'SelfCalibration: {message}')
+    return warmup
 
 
 def _line(max_steps: int, warmup: int | None) -> str:
     """Arguments that evaluate often enough."""
-    own = -(-LEAST_MOVES // 2) if warmup is None else warmup
-    steps = max_steps // (LEAST_MOVES + own + 1)
-    if not steps:
-        return f'more than {max_steps} steps of training'
-    return f"eval_strategy='steps', eval_steps={steps}"
+    wanted = ENOUGH + (ENOUGH // 2 if warmup is None else warmup)
+    steps = max_steps // (wanted + 1)
+    longer = '' if steps else f'max_steps={wanted + 1}, '
+    return f"{longer}eval_strategy='steps', eval_steps={max(1, steps)}"

@@ -15,7 +15,7 @@ from ...core.measure import BandTable
 from .calibrated import CALIBRATOR_FILE
 from .evaluation_set import added_up, counted, images_once
 from .outputs import class_maps, foreground_logits
-from .schedule import check_schedule
+from .schedule import warmup_of
 
 __all__ = ['SelfCalibration']
 
@@ -175,7 +175,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 'the model from the checkpoint with from_pretrained, then resume'
             )
         if self.levels is not None:
-            self.levels.warmup = check_schedule(args, state, self._warmup)
+            self.levels.warmup = warmup_of(args, state, self._warmup)
             self._restore(saved.get('levels'), state.global_step)
         elif self._fit and args.eval_strategy == 'no':
             raise ValueError(
