@@ -7,7 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.trainer_callback import ExportableState, TrainerCallback
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import (
+    ExportableState,
+    TrainerCallback,
+    TrainerState,
+)
 
 from ...core.calibrators import Calibrator, fit_tables
 from ...core.levels import BorderLevels, SelfCalibratingBCE
@@ -16,6 +21,7 @@ from .calibrated import CALIBRATOR_FILE
 from .evaluation_set import added_up, counted, images_once
 from .outputs import class_maps, foreground_logits
 from .schedule import warmup_of
+from .weights import NOT_LOADED, is_loaded, trace_of
 
 __all__ = ['SelfCalibration']
 
@@ -153,7 +159,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         if self.levels is not None:
             saved = self.levels.state_dict()
             saved['levels'] = saved['levels'].tolist()
-        trace = None if self._model is None else _trace(self._model)
+        trace = None if self._model is None else trace_of(self._model)
         return {'args': {}, 'attributes': {'levels': saved, 'trace': trace}}
 
     def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
@@ -168,11 +174,10 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._model = model
         own = type(self).__name__
         saved = state.stateful_callbacks.get(own, {}).get('attributes', {})
-        if state.global_step and saved.get('trace') not in (None, _trace(model)):
+        if state.global_step and not is_loaded(model, saved.get('trace')):
             raise ValueError(
-                'the Trainer has not loaded the weights of the checkpoint, as their '
-                'names in the file differ (huggingface/transformers issue 43701): load '
-                'the model from the checkpoint with from_pretrained, then resume'
+                f'{NOT_LOADED}: load the model from the checkpoint with '
+                'from_pretrained, then resume'
             )
         if self.levels is not None:
             self.levels.warmup = warmup_of(args, state, self._warmup)
@@ -230,6 +235,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._training = False
         if self.levels is not None and self.levels.reason:
             _logger.warning(f'SelfCalibration: {self.levels.reason}')
+        if args.load_best_model_at_end and state.best_model_checkpoint:
+            self._keep_best(model, state.best_model_checkpoint)
         if not self._fit or self._loader is None:
             return
         options = self._fit if isinstance(self._fit, Mapping) else {}
@@ -242,6 +249,16 @@ class SelfCalibration(TrainerCallback, ExportableState):
         _logger.info(self.calibrator.summary())
         if state.is_world_process_zero:
             self.calibrator.save(Path(args.output_dir) / CALIBRATOR_FILE)
+
+    def _keep_best(self, model: nn.Module, checkpoint: str) -> None:
+        """Load the best weights, if the Trainer has not."""
+        saved = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
+        own = saved.stateful_callbacks[type(self).__name__]['attributes']
+        if not is_loaded(model, own['trace']):
+            _logger.warning(
+                f'SelfCalibration: {NOT_LOADED} {checkpoint}: it loads them'
+            )
+            model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
 
     def _restore(self, levels: dict[str, Any] | None, step: int) -> None:
         """Levels of the checkpoint of this step, or those of the beginning."""
@@ -291,10 +308,3 @@ def _prefix(metrics: Mapping[str, Any]) -> str | None:
         if prefix != key and f'{prefix}_runtime' in metrics:
             return prefix
     return None
-
-
-def _trace(model: nn.Module) -> float | None:
-    """Sum of squares of the last trained weights, by which they are known again."""
-    last = [each for each in model.parameters() if each.requires_grad][-1].data
-    plain = type(last) is Tensor  # not a part of a sharded one
-    return last.double().square().sum().item() if plain else None
