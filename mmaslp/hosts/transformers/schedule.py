@@ -1,0 +1,76 @@
+"""How often a training evaluates while levels can still act."""
+
+import logging
+import math
+import sys
+from typing import Any
+
+__all__ = ['evaluations_before_end', 'warmup_of']
+
+# Evaluations after the warm-up: fewer than the least move the levels nowhere; with
+# enough of them the levels arrive (docs/rules.md).
+LEAST, ENOUGH = 5, 20
+_logger = logging.getLogger('mmaslp')
+
+
+def evaluations_before_end(args: Any, state: Any) -> int:
+    """Count the evaluations that training steps follow.
+
+    Args:
+        args (TrainingArguments): With ``eval_strategy`` and ``eval_delay``.
+        state (TrainerState): At the beginning of the training.
+
+    Raises:
+        ValueError: If it cannot be known, for epochs without a length.
+    """
+    on_start = int(args.eval_on_start)
+    if args.eval_strategy == 'steps':
+        steps = range(int(state.eval_steps), state.max_steps, int(state.eval_steps))
+        return on_start + sum(step >= args.eval_delay for step in steps)
+    if args.eval_strategy != 'epoch':
+        return on_start
+    if state.num_train_epochs == sys.maxsize:
+        raise ValueError(
+            'the epochs of a training set without a length cannot be counted: give '
+            f'TrainingArguments {_line(state.max_steps, 0)}'
+        )
+    first = max(1, math.ceil(args.eval_delay))
+    return on_start + max(0, state.num_train_epochs - first)
+
+
+def warmup_of(args: Any, state: Any, given: int | None) -> int:
+    """Length of the warm-up; refuse a training in which levels could not move.
+
+    Args:
+        args (TrainingArguments): See :func:`evaluations_before_end`.
+        state (TrainerState): See there.
+        given (int, optional): Evaluations before the levels move. None: a third.
+
+    Returns:
+        int: The evaluations before the levels move.
+
+    Raises:
+        ValueError: If fewer than ``LEAST`` evaluations lie between the warm-up and the
+            end; fewer than ``ENOUGH`` are a warning.
+    """
+    found = evaluations_before_end(args, state)
+    warmup = found // 3 if given is None else given
+    moves = max(0, found - warmup)
+    message = (
+        f'levels by band move at evaluations only: {moves} lie between the end of the '
+        f'warm-up and that of the training, and the levels take about {ENOUGH} to '
+        f'arrive; give TrainingArguments {_line(state.max_steps, given)}'
+    )
+    if moves < LEAST:
+        raise ValueError(f'{message}, or SelfCalibration levels=None')
+    if moves < ENOUGH:
+        _logger.warning(f'SelfCalibration: {message}')
+    return warmup
+
+
+def _line(max_steps: int, warmup: int | None) -> str:
+    """Arguments that evaluate often enough."""
+    wanted = ENOUGH + (ENOUGH // 2 if warmup is None else warmup)
+    steps = max_steps // (wanted + 1)
+    longer = '' if steps else f'max_steps={wanted + 1}, '
+    return f"{longer}eval_strategy='steps', eval_steps={max(1, steps)}"

@@ -1,0 +1,310 @@
+"""The loss and the callback of a training of Hugging Face's ``Trainer``."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import (
+    ExportableState,
+    TrainerCallback,
+    TrainerState,
+)
+
+from ...core.calibrators import Calibrator, fit_tables
+from ...core.levels import BorderLevels, SelfCalibratingBCE
+from ...core.measure import BandTable
+from .calibrated import CALIBRATOR_FILE
+from .evaluation_set import added_up, counted, images_once
+from .outputs import class_maps, foreground_logits
+from .schedule import warmup_of
+from .weights import NOT_LOADED, is_loaded, trace_of
+
+__all__ = ['SelfCalibration']
+
+FIGURES = ('ece_band', 'ece_band_true', 'acc', 'conf', 'iou')
+LABELS_HINT = (
+    'the dataset or the data_collator must return labels=(mask > 0).long(), and an '
+    'image processor must have do_reduce_labels=False'
+)
+_logger = logging.getLogger('mmaslp')
+
+
+class SelfCalibration(TrainerCallback, ExportableState):
+    """Levels by band in a training of ``Trainer``, and a calibrator at its end.
+
+    The Trainer calls :meth:`loss` in training and in evaluation. In training it is
+    :class:`~mmaslp.SelfCalibratingBCE`. In evaluation it is BCE, and it counts the
+    pixels in a :class:`~mmaslp.BandTable`. So an evaluation keeps no logits in memory,
+    and needs no ``compute_metrics``. After every evaluation the levels follow the
+    table. When the training ends, one more pass over the evaluation set fits a
+    calibrator to the model that the Trainer keeps, and saves it as ``calibrator.json``
+    in ``output_dir``.
+
+    **Models** have one or two logits per pixel (``num_labels=1`` or ``2``): SegFormer,
+    UPerNet, BEiT, DPT and others. Logits are resized to the labels. A Trainer does not
+    give auxiliary heads to ``compute_loss_func``: they are not trained.
+
+    **Figures.** ``evaluate()``, ``predict()`` and the log have ``ece_band``,
+    ``ece_band_true``, ``acc``, ``conf`` and ``iou``, and in a training with levels
+    ``level_band0`` (at the border) to ``level_band4``, with the prefix of the
+    evaluation.
+
+    **Resuming.** The levels are in ``trainer_state.json`` of every checkpoint, so
+    ``train(resume_from_checkpoint=...)`` goes on with them. Without a checkpoint,
+    ``train()`` starts them anew.
+
+    **Several processes** count each image of the evaluation once.
+
+    Args:
+        levels (str | BorderLevels | None): ``'border'``, levels that warm up for a
+            third of the evaluations; levels of your own; or None for plain BCE, which
+            has figures and a calibrator too. Defaults to 'border'.
+        calibrator (bool | Mapping): Whether to fit a calibrator; or options of
+            :func:`~mmaslp.core.calibrators.fit_tables`, such as
+            ``dict(target='probability')``. Defaults to True.
+        ignore_index (int): Label of pixels without a label. Defaults to 255.
+        evaluation (str): Prefix of the evaluation that moves the levels. With a
+            dictionary of evaluation sets it is ``'eval_'`` and the name of one.
+            Defaults to 'eval'.
+
+    Attributes:
+        levels (BorderLevels | None): The levels.
+        calibrator (Calibrator | None): The calibrator, once a training has ended.
+
+    Raises:
+        ValueError: At the beginning of the training, if levels could not follow the
+            gaps. In the training, if the model or the labels are not binary.
+
+    Example:
+        >>> calibration = SelfCalibration()
+        >>> trainer = Trainer(  # doctest: +SKIP
+        ...     model,
+        ...     args,
+        ...     train_dataset=train,
+        ...     eval_dataset=val,
+        ...     compute_loss_func=calibration.loss,
+        ...     callbacks=[calibration],
+        ... )
+    """
+
+    def __init__(
+        self,
+        levels: str | BorderLevels | None = 'border',
+        calibrator: bool | Mapping[str, Any] = True,
+        ignore_index: int = 255,
+        evaluation: str = 'eval',
+    ) -> None:
+        if levels not in ('border', None) and not isinstance(levels, BorderLevels):
+            raise ValueError(
+                f"levels must be 'border', BorderLevels or None, got {levels!r}"
+            )
+        own = isinstance(levels, BorderLevels)
+        self.levels = BorderLevels() if levels == 'border' else levels
+        self.calibrator: Calibrator | None = None
+        self.ignore_index = ignore_index
+        self._warmup = levels.warmup if own else None
+        self._first = None if self.levels is None else self.levels.state_dict()
+        self._fit = calibrator
+        self._evaluation = evaluation
+        self._criterion = SelfCalibratingBCE(self.levels, ignore_index=ignore_index)
+        self._nll = SelfCalibratingBCE(ignore_index=ignore_index)
+        self._table: BandTable | None = None
+        self._loader: Any = None
+        self._model: nn.Module | None = None
+        self._training = self._called = False
+
+    def loss(
+        self,
+        outputs: Any,
+        labels: Tensor,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """Compute the loss of a batch; the ``compute_loss_func`` of the Trainer.
+
+        Args:
+            outputs (Any): What the model returns.
+            labels (Tensor): ``(N, H, W)`` of {0, 1, ignore_index}.
+            num_items_in_batch (Tensor | int, optional): Labels of all the batches whose
+                gradients add up, this one included.
+
+        Returns:
+            Tensor: Mean over the valid pixels, times the batch's share of these labels.
+
+        Raises:
+            ValueError: If the model or the labels are not binary.
+        """
+        self._called = True
+        share: Tensor | float = 1.0
+        if num_items_in_batch is not None:
+            # As the Trainer counts, on one device or (DataParallel) for each.
+            share = labels.ne(-100).sum() / torch.as_tensor(num_items_in_batch).sum()
+        labels = class_maps(labels)
+        logits = foreground_logits(outputs, labels.shape[-2:])
+        trains = torch.is_grad_enabled()
+        try:
+            loss = (self._criterion if trains else self._nll)(logits, labels)
+        except ValueError as error:
+            raise ValueError(f'{error}; {LABELS_HINT}') from error
+        if not trains:
+            self._count(logits, labels)
+        return loss * share
+
+    def state(self) -> dict[str, Any]:
+        """What goes into ``trainer_state.json``: levels, and a trace of the weights."""
+        saved = None
+        if self.levels is not None:
+            saved = self.levels.state_dict()
+            saved['levels'] = saved['levels'].tolist()
+        trace = None if self._model is None else trace_of(self._model)
+        return {'args': {}, 'attributes': {'levels': saved, 'trace': trace}}
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
+        """Check the schedule; take the levels from the checkpoint, if there is one."""
+        if args.restore_callback_states_from_checkpoint:
+            raise ValueError(
+                'restore_callback_states_from_checkpoint=True replaces SelfCalibration '
+                'by another one, whose loss the Trainer does not call: leave it out, '
+                'the levels are restored without it'
+            )
+        self._table, self._training, self._called = None, True, False
+        self._model = model
+        own = type(self).__name__
+        saved = state.stateful_callbacks.get(own, {}).get('attributes', {})
+        if state.global_step and not is_loaded(model, saved.get('trace')):
+            raise ValueError(
+                f'{NOT_LOADED}: load the model from the checkpoint with '
+                'from_pretrained, then resume'
+            )
+        if self.levels is not None:
+            self.levels.warmup = warmup_of(args, state, self._warmup)
+            self._restore(saved.get('levels'), state.global_step)
+        elif self._fit and args.eval_strategy == 'no':
+            raise ValueError(
+                'a calibrator is fitted to the evaluation set: give TrainingArguments '
+                "eval_strategy='epoch', or SelfCalibration calibrator=False"
+            )
+        state.stateful_callbacks.setdefault(own, self.state())
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        """Refuse a Trainer that does not call the loss."""
+        if not self._called:
+            raise ValueError(
+                'the Trainer does not call the loss of SelfCalibration: give it '
+                'compute_loss_func=calibration.loss, and a dataset with labels'
+            )
+
+    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+        """Add the figures of an evaluation to its log."""
+        prefix = _prefix(logs or {})
+        if self._table is None or prefix is None:
+            return
+        figures = self._figures(prefix)
+        logs.update(figures)
+        state.log_history[-1].update(figures)
+
+    def on_evaluate(self, args, state, control, metrics, **kwargs) -> None:
+        """Move the levels."""
+        table, self._table = self._table, None
+        if not self._training or not self._chosen(_prefix(metrics)):
+            return
+        if table is None:
+            raise ValueError(
+                'the evaluation did not call the loss of SelfCalibration: the '
+                "evaluation set must return 'labels'"
+            )
+        self._loader = kwargs['eval_dataloader']
+        try:
+            self._criterion.watch.check(at_least=10)
+            if self.levels is not None:
+                self.levels.observe(table)
+        except ValueError as error:
+            raise ValueError(f'{error}; {LABELS_HINT}') from error
+
+    def on_predict(self, args, state, control, metrics, **kwargs) -> None:
+        """Add the figures of a prediction, which is not logged."""
+        if self._table is not None:
+            metrics.update(self._figures(_prefix(metrics) or 'test'))
+        self._table = None
+
+    def on_train_end(self, args, state, control, model=None, **kwargs) -> None:
+        """Fit the calibrator and save it; say if the levels have not moved."""
+        self._training = False
+        if self.levels is not None and self.levels.reason:
+            _logger.warning(f'SelfCalibration: {self.levels.reason}')
+        if args.load_best_model_at_end and state.best_model_checkpoint:
+            self._keep_best(model, state.best_model_checkpoint)
+        if not self._fit or self._loader is None:
+            return
+        options = self._fit if isinstance(self._fit, Mapping) else {}
+        tables = counted(model, self._loader, self.ignore_index)
+        try:
+            self.calibrator = fit_tables(tables, **options)
+        except ValueError as error:  # the training is done: keep it
+            _logger.warning(f'SelfCalibration fitted no calibrator: {error}')
+            return
+        _logger.info(self.calibrator.summary())
+        if state.is_world_process_zero:
+            self.calibrator.save(Path(args.output_dir) / CALIBRATOR_FILE)
+
+    def _keep_best(self, model: nn.Module, checkpoint: str) -> None:
+        """Load the best weights, if the Trainer has not."""
+        saved = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
+        own = saved.stateful_callbacks[type(self).__name__]['attributes']
+        if not is_loaded(model, own['trace']):
+            _logger.warning(
+                f'SelfCalibration: {NOT_LOADED} {checkpoint}: it loads them'
+            )
+            model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
+
+    def _restore(self, levels: dict[str, Any] | None, step: int) -> None:
+        """Levels of the checkpoint of this step, or those of the beginning."""
+        if not step:
+            self.levels.load_state_dict(self._first)
+            return
+        if not levels:
+            raise ValueError(
+                'the checkpoint holds no levels, for it was trained without '
+                'SelfCalibration or with levels=None: train on from its weights '
+                'instead of resuming'
+            )
+        as_tensor = torch.tensor(levels['levels'], dtype=torch.float64)
+        self.levels.load_state_dict({**levels, 'levels': as_tensor})
+
+    def _chosen(self, prefix: str | None) -> bool:
+        """Whether the levels follow the evaluation of this prefix."""
+        if self._evaluation == 'eval' and str(prefix).startswith('eval_'):
+            raise ValueError(
+                'there are several evaluation sets: say which one moves the levels, '
+                f'such as SelfCalibration(evaluation={prefix!r})'
+            )
+        return prefix == self._evaluation
+
+    def _count(self, logits: Tensor, labels: Tensor) -> None:
+        """Count the pixels of a batch of an evaluation."""
+        if self._table is None:
+            self._table = BandTable()
+        own = images_once(len(labels))
+        self._table.update(logits[:own].sigmoid(), labels[:own], self.ignore_index)
+
+    def _figures(self, prefix: str) -> dict[str, float]:
+        """Figures of the evaluation; the table becomes that of all processes."""
+        self._table.totals = added_up(self._table.totals)
+        found = self._table.compute()
+        figures = {f'{prefix}_{name}': found[name] for name in FIGURES}
+        if self.levels is not None and self._training:
+            for band, level in enumerate(self.levels.levels.tolist()):
+                figures[f'{prefix}_level_band{band}'] = level
+        return figures
+
+
+def _prefix(metrics: Mapping[str, Any]) -> str | None:
+    """Prefix of the figures of an evaluation; None for those of a training."""
+    for key in metrics:
+        prefix = key.removesuffix('_loss')
+        if prefix != key and f'{prefix}_runtime' in metrics:
+            return prefix
+    return None
