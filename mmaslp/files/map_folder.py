@@ -64,8 +64,8 @@ def list_files(
     """
     try:
         entries = sorted(folder.iterdir())
-        if what == 'map' and any(path.suffix == '.npz' for path in entries):
-            entries = [p for p in entries if p.suffix == '.npz']  # nnU-Net writes more
+        if what == 'map':
+            entries = _without_companions(entries)
     except OSError as error:
         raise ValueError(
             f'{folder}: the folder of {what}s cannot be listed ({error.strerror})'
@@ -88,6 +88,18 @@ def list_files(
     if not found and not problems:
         raise ValueError(f'{folder}: there are no {what}s in this folder')
     return found
+
+
+def _without_companions(entries: list[Path]) -> list[Path]:
+    """Leave out what nnU-Net writes beside its ``.npz`` maps."""
+    npz = {path.stem for path in entries if path.suffix == '.npz'}
+    return [
+        path
+        for path in entries
+        if path.suffix == '.npz'
+        or not npz
+        or (path.name.split('.')[0] not in npz and path.suffix not in ('.pkl', '.json'))
+    ]
 
 
 def _is_folder(path: Path) -> bool:
