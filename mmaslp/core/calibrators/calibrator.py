@@ -12,19 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..bands import border_bands
 from .cells import LIMIT
 from .file import read, write
-from .lookup import look_up, segments, starts
+from .lookup import look_up, segments
 from .maps import Knots
 from .module import CalibratedModule
 from .summary import as_text
-from .tables import as_logits, as_tensor
+from .tables import as_logits, as_tensor, checked
 
 __all__ = ['Calibrator']
 
 Maps = TypeVar('Maps', Tensor, np.ndarray)
 # Pixels at a time: the temporaries stay in the cache.
-_CHUNK = 2**15
+_CHUNK = 2**16
 
 
 @dataclass(frozen=True)
@@ -104,22 +105,27 @@ class Calibrator:
         values = as_tensor(given)
         if values.dim() < 2:
             raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
-        found = as_logits(values, None, logits)
+        values = checked(values, None, logits)
+        found = torch.empty(values.shape, dtype=values.dtype, device=values.device)
         if self.method == 'identity':
-            found = values.to(found.dtype, copy=True)
+            found.copy_(values)
         else:
-            found = self._calibrated(found, logits).view(values.shape)
+            self._calibrate(values, logits, found)
+        found = found.view(given.shape)
         return found.numpy() if isinstance(given, np.ndarray) else found
 
-    def _calibrated(self, logit: Tensor, logits: bool) -> Tensor:
-        table = self.table.to(logit)
-        start = starts(logit > 0, table)
-        if not logits:
-            logit = logit.clamp_(-LIMIT, LIMIT)  # its own, made from probabilities
-        parts = logit.flatten().split(_CHUNK)
-        first = [None] * len(parts) if start is None else start.flatten().split(_CHUNK)
-        found = torch.empty_like(logit, memory_format=torch.contiguous_format)
-        for part, begin, own in zip(parts, first, found.flatten().split(_CHUNK)):
-            level = look_up(part, begin, table)
-            own.copy_(level if logits else level.sigmoid_())
-        return found
+    def _calibrate(self, values: Tensor, logits: bool, found: Tensor) -> None:
+        """Calibrate ``(M, H, W)`` maps piece by piece."""
+        table = self.table.to(values)
+        pieces = [each.flatten().split(_CHUNK) for each in (values, found)]
+        bands: Any = [None] * len(pieces[0])
+        if self.by == 'band':
+            bands = (
+                border_bands(values > (0 if logits else 0.5)).flatten().split(_CHUNK)
+            )
+        for given, own, band in zip(*pieces, bands):
+            if logits:
+                own.copy_(look_up(given, band, table))
+            else:
+                logit = as_logits(given).clamp_(-LIMIT, LIMIT)
+                torch.sigmoid(look_up(logit, band, table), out=own)

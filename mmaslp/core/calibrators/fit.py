@@ -204,8 +204,8 @@ def _remarks(
             f'{value:+.4f} +- {wide:.4f}' for value, wide in zip(more[:2], WIDE * error)
         )
         yield (
-            f"Target 'probability' would change the NLL by {nll} and the Brier score by "
-            f'{brier}, but it moves masks and relies on images where {share}.'
+            f"Target 'probability' would change the NLL by {nll} and the Brier score "
+            f'by {brier}, but it moves masks and relies on images where {share}.'
         )
     if len(images) < LEAST_IMAGES:
         yield f'{len(images)} groups are few: do not trust the intervals.'
@@ -215,8 +215,8 @@ def _check_enough(counts: np.ndarray, images: np.ndarray) -> None:
     labels = counts.sum((0, 1, 2))
     if images.sum() < LEAST_IMAGES:
         raise ValueError(
-            f'{images.sum()} images are too few: a calibrator takes {LEAST_IMAGES}, and '
-            'should have a hundred'
+            f'{images.sum()} images are too few: a calibrator takes {LEAST_IMAGES} or, '
+            'better, a hundred'
         )
     if len(images) < 2:
         raise ValueError('all images are of one group: nothing is left to measure on')
@@ -239,7 +239,5 @@ def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
     """Give images one by one."""
     arrays = isinstance(prob, Tensor | np.ndarray)
     if arrays and (label is None or prob.ndim < 3 or len(prob) != len(label)):
-        raise ValueError(
-            'probabilities and labels must be as many images: (N, ..., H, W)'
-        )
+        raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
     yield from prob if label is None else zip(prob, label, strict=True)

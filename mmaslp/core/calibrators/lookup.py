@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bands import border_values
 from .cells import SIDE, breaks, cell_numbers
 from .maps import Knots
 
-__all__ = ['evaluate', 'look_up', 'segments', 'starts']
+__all__ = ['evaluate', 'look_up', 'segments']
 
 # Segments end at the centres of the cells and between the cells.
 _HALVES = 2 * SIDE
@@ -43,19 +42,15 @@ def segments(maps: Sequence[Knots], target: str) -> np.ndarray:
     return np.concatenate([parts[0][..., :1], *parts, parts[1][..., -1:]], 2)
 
 
-def starts(mask: Tensor, table: Tensor) -> Tensor | None:
-    """Index of the first segment of every pixel's band; None if there is one map."""
-    _, bands, size = table.shape
-    if bands == 1:
-        return None
-    first = torch.arange(0, bands * size, size, dtype=torch.int32)
-    return border_values(mask, first.to(mask.device))
+def look_up(logit: Tensor, band: Tensor | None, table: Tensor) -> Tensor:
+    """Calibrate logits of any shape by ``(2, B, S)`` segments of their dtype.
 
-
-def look_up(logit: Tensor, start: Tensor | None, table: Tensor) -> Tensor:
-    """Calibrate logits of any shape by ``(2, B, S)`` segments of their dtype."""
+    Bands have the same shape, and are None where B is 1.
+    """
     index = cell_numbers(logit, _HALVES)
-    index = (index if start is None else index.add_(start)).flatten()
+    if band is not None:
+        index.add_(band.int().mul_(table.shape[2]))
+    index = index.flatten()
     shift, slope = (each.index_select(0, index) for each in table.flatten(1))
     found = torch.addcmul(shift, slope, logit.clamp(-_MOST, _MOST).flatten())
     return found.view(logit.shape)

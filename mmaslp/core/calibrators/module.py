@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .lookup import look_up, starts
+from ..bands import border_bands
+from .lookup import look_up
 
 if TYPE_CHECKING:
     from .calibrator import Calibrator
@@ -48,5 +49,6 @@ class CalibratedModule(nn.Module):
 
     def _calibrated(self, logit: Tensor) -> Tensor:
         maps = logit.reshape(-1, *logit.shape[-2:]).float()
-        found = look_up(maps, starts(maps > 0, self.table), self.table)
+        bands = border_bands(maps > 0) if self.table.shape[1] > 1 else None
+        found = look_up(maps, bands, self.table)
         return found.view(logit.shape).to(logit.dtype)

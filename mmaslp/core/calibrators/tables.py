@@ -9,7 +9,7 @@ from torch import Tensor
 from ..bands import BORDER_EDGES, border_bands
 from .cells import CELLS, cell_numbers
 
-__all__ = ['GROUPS', 'CalibrationTables', 'as_logits', 'as_tensor']
+__all__ = ['GROUPS', 'CalibrationTables', 'as_logits', 'as_tensor', 'checked']
 
 GROUPS = 100
 BANDS = len(BORDER_EDGES) + 1
@@ -77,7 +77,8 @@ class CalibrationTables:
             )
         label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
         ignored = label == ignore_index
-        logit = as_logits(prob, ignored, logits)
+        values = checked(prob, ignored, logits)
+        logit = values if logits else as_logits(values)
         # 0 and 1 the labels, 2 ignored, 3 something else.
         kind = (label != 0).byte().mul_(3).sub_((label == 1).byte().mul_(2))
         code = border_bands(logit > 0).int().mul_(CELLS).add_(cell_numbers(logit))
@@ -100,22 +101,26 @@ class CalibrationTables:
         self.images += other.images
 
 
-def as_logits(prob: Tensor, ignored: Tensor | None, logits: bool) -> Tensor:
-    """``(M, H, W)`` logits of a checked map; where ignored it may hold anything."""
-    if not prob.is_floating_point():
+def checked(values: Tensor, ignored: Tensor | None, logits: bool) -> Tensor:
+    """Return a map as ``(M, H, W)`` floats; where ignored it may hold anything."""
+    if not values.is_floating_point():
         raise ValueError(
-            f'the map must be floating point, not {prob.dtype}: divide 8-bit values by '
-            '255 and 16-bit values by 65535'
+            f'the map must be floating point, not {values.dtype}: divide 8-bit values '
+            'by 255 and 16-bit values by 65535'
         )
-    values = prob.reshape(-1, *prob.shape[-2:])
+    values = values.reshape(-1, *values.shape[-2:])
     values = values if values.dtype == torch.float64 else values.float()
     fault = _fault(values, logits)
     if fault and ignored is not None:
         fault = _fault(values[~ignored], logits)
     if fault:
         raise ValueError(fault)
-    # Not by a difference of logarithms: p > 1/2 has to give a logit above 0.
-    return values if logits else torch.logit(values.clamp(0, 1))
+    return values
+
+
+def as_logits(prob: Tensor) -> Tensor:
+    """Logits of probabilities, above 0 for all above 1/2, infinite for 0 and 1."""
+    return torch.logit(prob.clamp(0, 1))
 
 
 def as_tensor(values: Tensor | np.ndarray) -> Tensor:
