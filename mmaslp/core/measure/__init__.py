@@ -22,12 +22,12 @@ from .binned_metrics import (
     signed_gap,
 )
 from .binning import check_bins, equal_mass, equal_width, sweep
+from .fine_bins import SORTED
 from .histogram import MODES, CalibrationHistogram
 from .image_bands import ImageBands
 from .image_table import ImageTable
 from .score_metrics import average_precision, brier_score, ks_error, roc_auc
 from .score_table import ScoreTable
-from .sorted_metrics import SORTED, sorted_metrics
 
 __all__ = [
     'BAND_ERRORS',
@@ -54,6 +54,5 @@ __all__ = [
     'median_gap',
     'roc_auc',
     'signed_gap',
-    'sorted_metrics',
     'sweep',
 ]

@@ -12,7 +12,6 @@ __all__ = [
     'equal_mass_rows',
     'equal_width',
     'sweep',
-    'sweep_rows',
 ]
 
 # More equal-width bins say no more, and every image keeps a row of them.
@@ -110,47 +109,18 @@ def sweep(table: ScoreTable, max_bins: int = MAX_SWEEP_BINS) -> BinTable:
     """
     if _ascends(table.correct, table.count):
         return table.grouped(np.arange(len(table.count)), len(table.count))
-    (bins,) = _sweep_bins(table.count[None], table.correct[None], max_bins)
-    return equal_mass(table, int(bins))
+    return equal_mass(table, _sweep_bins(table, max_bins))
 
 
-def sweep_rows(table: BinTable) -> BinTable:
-    """:func:`sweep` of every row, with the bins of the table as scores.
-
-    It stops at K parts: with more, most edges would lie inside of a bin.
-
-    Args:
-        table (BinTable): See :func:`equal_mass_rows`.
-
-    Returns:
-        BinTable: Sums of shape ``(R, K)``; the last bins of most rows are empty.
-    """
-    swept = np.array([table.count, table.correct, table.conf], dtype=np.float64)
-    bins = _sweep_bins(table.count, table.correct, table.count.shape[-1])
-    bins[_ascends(table.correct, table.count)] = 0  # each is its own bin
-    for number in np.unique(bins[bins > 0]):
-        rows = bins == number
-        parts = equal_mass_rows(table.take(rows), number)
-        swept[:, rows] = 0
-        swept[:, rows, :number] = parts.count, parts.correct, parts.conf
-    return BinTable(*swept)
-
-
-def _sweep_bins(count: np.ndarray, correct: np.ndarray, max_bins: int) -> np.ndarray:
-    """``(R,)`` largest number of parts of ``(R, K)`` scores before accuracies fall."""
-    before, hits = _prefix_sums(count), _prefix_sums(correct)
-    total = count.sum(-1)
-    start = np.cumsum(total) - total
-    bins = np.ones(len(count), np.int64)
-    rows = np.arange(len(count))
-    for number in range(2, max_bins + 1):
-        rows = rows[total[rows] >= number]
-        cut = _mass_cuts(before, start[rows], total[rows], number)
-        rows = rows[_ascends(np.diff(hits[cut]), np.diff(before[cut]))]
-        if not len(rows):
-            break
-        bins[rows] = number
-    return bins
+def _sweep_bins(table: ScoreTable, max_bins: int) -> int:
+    """Largest number of equal-mass bins before the accuracies fall."""
+    before, hits = (_prefix_sums(each) for each in (table.count, table.correct))
+    start, total = np.zeros(1, np.int64), np.array([table.total])
+    for number in range(2, min(max_bins, int(table.total)) + 1):
+        cut = _mass_cuts(before, start, total, number)
+        if not _ascends(np.diff(hits[cut]), np.diff(before[cut]))[0]:
+            return number - 1
+    return max(min(max_bins, int(table.total)), 1)
 
 
 def _mass_cuts(

@@ -10,10 +10,11 @@ import numpy as np
 
 from ..argument_checks import check_integer, check_number
 from .band_table import BAND_ERRORS, BORDERS
-from .bin_table import ratio
+from .bin_table import BinTable, ratio
 from .binned_metrics import binned_metrics, debiased_l2, signed_gap
+from .binning import equal_mass_rows
+from .fine_bins import SORTED
 from .image_table import ImageTable
-from .sorted_metrics import SORTED, sorted_metrics
 
 __all__ = [
     'Resamples',
@@ -48,10 +49,10 @@ def bootstrap(
     with replacement, and each resample is pooled over its pixels, as the metrics are.
     With per-image sums a resample is one matrix product, independent of the image size.
 
-    ``ece_em``, ``ece_sweep`` and ``ks`` of the resamples come from fine bins, within
-    the bounds of :func:`~.sorted_metrics.sorted_metrics`. Their intervals are shifted
-    by the value of the histogram minus the value of the fine bins of all images, and
-    are cut at 0 and 1.
+    ``ece_em`` of the resamples comes from fine bins, whose pixels are tied
+    (``docs/metrics.md`` bounds the error). Its interval is shifted by the value of the
+    histogram minus the value of the fine bins of all images, and cut at 0 and 1. There
+    is none of ``ece_sweep`` and ``ks``.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 
@@ -60,14 +61,13 @@ def bootstrap(
         resamples (int): Defaults to 1000.
         seed (int): The same seed gives the same intervals. Defaults to 0.
         confidence_level (float): In (0, 1). Defaults to 0.95.
-        overall (Mapping, optional): ``ece_em``, ``ece_sweep`` and ``ks`` of the
-            histogram of all pixels; nan or None where undefined. Defaults to None: no
-            shift.
+        overall (Mapping, optional): With ``ece_em`` of the histogram of all pixels; nan
+            or None where undefined. Defaults to None: no shift.
 
     Returns:
-        dict: ``intervals``: per metric (low, high), without ``ece_em``, ``ece_sweep``
-        and ``ks`` if the images have no fine bins, and without ``ece_band`` and
-        ``ece_band_true`` if they have no bands; ``bins``: ``(2, B)`` low and high
+        dict: ``intervals``: per metric (low, high), without ``ece_em`` if the images
+        have no fine bins, and without ``ece_band`` and ``ece_band_true`` if they have
+        no bands; ``bins``: ``(2, B)`` low and high
         accuracy per bin. All nan with fewer than two images.
 
     Raises:
@@ -279,8 +279,7 @@ def _pooled(
     ece = np.where(valid, ece, 0)
     ranked = {}
     if images.fine is not None:
-        bins = images.table.count.shape[-1]
-        ranked = sorted_metrics(images.fine.pooled(weights), bins)
+        ranked['ece_em'] = _equal_mass_error(images, weights)
     banded = {}
     if images.bands is not None:
         bands = images.bands.pooled(weights)
@@ -298,3 +297,11 @@ def _pooled(
         'nll': ratio(weights @ images.nll, table.total),
         'bins': table.accuracy,
     }
+
+
+def _equal_mass_error(images: ImageTable, weights: np.ndarray | None) -> np.ndarray:
+    """``ece_em`` of the images together, once or per resample, pixels of a bin tied."""
+    fine = images.fine.pooled(weights)
+    rows = BinTable(*map(np.atleast_2d, (fine.count, fine.correct, fine.conf)))
+    parts = equal_mass_rows(rows, images.table.count.shape[-1])
+    return binned_metrics(parts)['ece'].reshape(fine.total.shape)

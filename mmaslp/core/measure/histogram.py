@@ -40,8 +40,9 @@ class CalibrationHistogram:
       edge may cut an open cell, whose pixels then stay together: add twice their share
       to ``ece``.
     - ``ks``: :math:`\delta + \max_g \min(U_g, D_g) / N`, since the scores of one open
-      cell g are tied. With w wrong and r correct pixels and edges l and h, :math:`U_g =
-      w h` and :math:`D_g = r (1 - l)`, as in :func:`~.sorted_metrics.sorted_metrics`.
+      cell g are tied. With w wrong and r correct pixels and edges l and h, the running
+      gap rises in it by at most :math:`U_g = w h` and falls by at most :math:`D_g = r
+      (1 - l)`.
     - ``ece_em``: :math:`\delta + \frac2N \sum_g \max(U_g, D_g)` over the open cells
       that an edge cuts, at most ``bins`` - 1. Only :math:`\delta` if all bins err to
       one side, as those of an over-confident network do.

@@ -10,9 +10,8 @@ from mmaslp.core.measure import (
     BinTable,
     equal_mass,
     equal_width,
-    sweep,
 )
-from mmaslp.core.measure.binning import equal_mass_rows, sweep_rows
+from mmaslp.core.measure.binning import equal_mass_rows
 
 # Not importable by name under pytest's importlib mode.
 pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
@@ -65,12 +64,9 @@ def test_rows_are_cut_as_single_scores_are(kind):
     table = BinTable(
         *(np.stack([getattr(r, k) for r in rows]) for k in ('count', 'correct', 'conf'))
     )
-    for many, own in (
-        (equal_mass_rows(table, 10), [equal_mass(each, 10) for each in scores]),
-        (sweep_rows(table), [sweep(each) for each in scores]),
-    ):
-        for row, expected in enumerate(own):
-            filled = many.count[row] > 0
-            assert np.array_equal(many.count[row, filled], expected.count)
-            assert np.array_equal(many.correct[row, filled], expected.correct)
-            assert many.conf[row, filled] == pytest.approx(expected.conf)
+    many = equal_mass_rows(table, 10)
+    for row, expected in enumerate(equal_mass(each, 10) for each in scores):
+        filled = many.count[row] > 0
+        assert np.array_equal(many.count[row, filled], expected.count)
+        assert np.array_equal(many.correct[row, filled], expected.correct)
+        assert many.conf[row, filled] == pytest.approx(expected.conf)
