@@ -5,12 +5,15 @@ needs ``mmaslp[nnunet]``, nnU-Net's three folders in the environment, and a fold
 ``{train,val,test}/{images,masks}`` as ``ccp_person`` of the shared data.
 
     python benchmarks/nnunet.py layout DATA       # the raw set and its one split
-    python benchmarks/nnunet.py plans             # a small network for a CPU
+    python benchmarks/nnunet.py toy               # balls in noise, in 3-D, as NIfTI
+    python benchmarks/nnunet.py plans             # small networks for a CPU
     python benchmarks/nnunet.py noise TRAINER     # gaps by patches and by whole images
     python benchmarks/nnunet.py table TRAINER...  # test figures, with a calibrator
+    python benchmarks/nnunet.py same FOLD FOLD    # whether two trainings are bit-equal
 """
 
 import json
+import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +29,7 @@ from mmaslp.files.map_folder import pair_files
 from mmaslp.files.map_pairs import read_pair
 from mmaslp.files.map_scale import MapReader
 
-DATASET = 'Dataset501_Person'
+DATASET, TOY = 'Dataset501_Person', 'Dataset502_Balls'
 TRAIN, VAL = 120, 60
 RESAMPLES = 1000
 
@@ -59,21 +62,57 @@ def layout(data: str) -> None:
     (prepared / 'splits_final.json').write_text(json.dumps([split]))
 
 
+def toy(cases: int = 12) -> None:
+    """Write volumes of dim balls in noise, whose first axis runs backwards."""
+    import nibabel
+
+    raw = Path(nnUNet_raw, TOY)
+    grid = np.indices((40, 36, 20))
+    affine = np.diag([-1.0, 1.0, 2.0, 1.0])
+    for index in range(cases):
+        generator = np.random.default_rng(index)
+        center = generator.uniform((12, 12, 7), (28, 24, 13))
+        distance = np.sqrt(((grid - center[:, None, None, None]) ** 2).sum(0))
+        label = (distance < generator.uniform(5, 10)).astype(np.uint8)
+        image = generator.normal(size=label.shape) + label
+        case = f'ball_{index:02}'
+        for folder, name, values in (
+            ('imagesTr', f'{case}_0000', image.astype(np.float32)),
+            ('labelsTr', case, label),
+        ):
+            (raw / folder).mkdir(parents=True, exist_ok=True)
+            nibabel.save(
+                nibabel.Nifti1Image(values, affine), raw / folder / f'{name}.nii.gz'
+            )
+    description = {
+        'channel_names': {'0': 'noise'},
+        'labels': {'background': 0, 'ball': 1},
+        'numTraining': cases,
+        'file_ending': '.nii.gz',
+    }
+    (raw / 'dataset.json').write_text(json.dumps(description))
+
+
 def plans() -> None:
-    """Make the planned 2-D network small: 96 x 96 patches, four stages, 8 channels."""
-    path = Path(nnUNet_preprocessed, DATASET, 'nnUNetPlans.json')
-    found = json.loads(path.read_text())
-    config = found['configurations']['2d']
-    config.update(patch_size=[96, 96], batch_size=8)
-    config['architecture']['arch_kwargs'].update(
-        n_stages=4,
-        features_per_stage=[8, 16, 32, 64],
-        kernel_sizes=[[3, 3]] * 4,
-        strides=[[1, 1], [2, 2], [2, 2], [2, 2]],
-        n_conv_per_stage=[2] * 4,
-        n_conv_per_stage_decoder=[2] * 3,
-    )
-    path.write_text(json.dumps(found, indent=2))
+    """Make the planned networks small: a few stages of 8 channels and more."""
+    for dataset, configuration, patch, strides in (
+        (DATASET, '2d', [96, 96], [1, 2, 2, 2]),
+        (TOY, '3d_fullres', [16, 32, 32], [1, 2, 2]),
+    ):
+        path = Path(nnUNet_preprocessed, dataset, 'nnUNetPlans.json')
+        found = json.loads(path.read_text())
+        config = found['configurations'][configuration]
+        config.update(patch_size=patch, batch_size=8 if dataset == DATASET else 2)
+        stages, axes = len(strides), len(patch)
+        config['architecture']['arch_kwargs'].update(
+            n_stages=stages,
+            features_per_stage=[8 * 2**stage for stage in range(stages)],
+            kernel_sizes=[[3] * axes] * stages,
+            strides=[[stride] * axes for stride in strides],
+            n_conv_per_stage=[2] * stages,
+            n_conv_per_stage_decoder=[2] * (stages - 1),
+        )
+        path.write_text(json.dumps(found, indent=2))
 
 
 def noise(name: str, validations: int = 60) -> None:
@@ -230,6 +269,24 @@ def _figures(record: np.ndarray) -> np.ndarray:
     by_bin, by_band = record[4:15], record[15:]
     parts = correct, np.abs(by_bin).sum(), np.abs(by_band).sum(), nll
     return np.array([dice, *(part / pixels for part in parts)])
+
+
+def same(*folds: str) -> None:
+    """Print whether networks, optimizers and levels of two trainings are bit-equal."""
+    first, second = (
+        torch.load(f'{fold}/checkpoint_final.pth', weights_only=False) for fold in folds
+    )
+    for key in 'network_weights', 'optimizer_state', 'mmaslp_border_levels':
+        saved = (pickle.dumps(_plain(each[key])) for each in (first, second))
+        print(key, 'bit-equal' if len(set(saved)) == 1 else 'differs')
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, torch.Tensor):
+        return value.numpy().tobytes()
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
 if __name__ == '__main__':

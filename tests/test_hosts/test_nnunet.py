@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 pytest.importorskip('nnunetv2')
 
@@ -18,6 +19,7 @@ from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.utilities.helpers import softmax_helper_dim1
 
 from mmaslp.core.levels import BorderLevels, SelfCalibratingBCE
+from mmaslp.files.nnunet_maps import read_pairs
 from mmaslp.hosts.nnunet.loss import SelfCalibratingLoss, Targets
 from mmaslp.hosts.nnunet.trainers import border_levels
 
@@ -70,11 +72,24 @@ def write_toy(folder, labels, configuration):
         nnUNetDatasetBlosc2.save_case(
             data,
             label,
-            {'class_locations': places},
+            {
+                'class_locations': places,
+                'spacing': [1.0, 1.0, 1.0],
+                'shape_before_cropping': size,
+                'shape_after_cropping_and_before_resampling': size,
+                'bbox_used_for_cropping': [[0, side] for side in size],
+            },
             str(cases / f'case{index}'),
             chunks=data.shape,
             blocks=data.shape,
         )
+        if flat:
+            (base / 'gt_segmentations').mkdir(exist_ok=True)
+            picture = Image.fromarray(label[0, 0].astype(np.uint8))
+            picture.save(base / f'gt_segmentations/case{index}.png')
+            (folder / 'images').mkdir(exist_ok=True)
+            grey = Image.fromarray(np.uint8(data[0, 0].clip(-2, 4) * 40 + 90))
+            grey.save(folder / f'images/case{index}_0000.png')
     stages, dims = 3, len(patch)
     step = [1, 2, 2][-dims:]
     architecture = {
@@ -106,11 +121,20 @@ def write_toy(folder, labels, configuration):
         'use_mask_for_norm': [False],
         'batch_dice': True,
         'architecture': architecture,
+        'normalization_schemes': ['ZScoreNormalization'],
+        'preprocessor_name': 'DefaultPreprocessor',
     }
+    for kind in 'data', 'seg', 'probabilities':
+        plan[f'resampling_fn_{kind}'] = 'resample_data_or_seg_to_shape'
+        plan[f'resampling_fn_{kind}_kwargs'] = {'is_seg': kind == 'seg', 'order': 1}
     plans = {
         'dataset_name': 'Dataset999_Toy',
         'plans_name': 'nnUNetPlans',
         'label_manager': 'LabelManager',
+        'image_reader_writer': 'NaturalImage2DIO',
+        'foreground_intensity_properties_per_channel': {'0': {}},
+        'transpose_forward': [0, 1, 2],
+        'transpose_backward': [0, 1, 2],
         'configurations': {configuration: plan},
     }
     dataset = {'channel_names': {'0': 'grey'}, 'labels': labels, 'file_ending': '.png'}
@@ -352,3 +376,40 @@ def test_two_processes_have_the_same_levels(toy, free_port):
     (own, levels), (other, same) = results.get(), results.get()
     assert own != other
     assert levels == same != [0.0] * 5
+
+
+@pytest.mark.slow
+def test_command_lines(toy, tmp_path, monkeypatch):
+    # The lines of docs/nnunet.md, on a CPU: train, and read what the training left;
+    # predict where mmaslp's trainers are not at hand.
+    write_toy(tmp_path, ONE_LABEL, '2d')
+    monkeypatch.setenv('nnUNet_results', str(tmp_path / 'results'))
+    monkeypatch.setenv('nnUNet_raw', str(tmp_path / 'raw'))
+    monkeypatch.setenv('nnUNet_def_n_proc', '1')
+    command = Path(sys.executable).parent
+
+    def run(name, *arguments):
+        subprocess.run(
+            [sys.executable, command / name, *arguments, '-device', 'cpu'], check=True
+        )
+
+    run('nnUNetv2_train', '999', '2d', '0', '-tr', 'ShortBorderLevels', '--npz')
+    folder = 'Dataset999_Toy/ShortBorderLevels__nnUNetPlans__2d'
+    results = tmp_path / 'results' / folder
+    labels = tmp_path / 'preprocessed/Dataset999_Toy/gt_segmentations'
+    fold = list(read_pairs(results / 'fold_0/validation', labels))
+    assert [case for case, _, _ in fold] == ['case2', 'case3']
+    monkeypatch.delenv('nnUNet_extTrainer')
+    run(
+        'nnUNetv2_predict_from_modelfolder',
+        *('-i', tmp_path / 'images', '-o', tmp_path / 'out', '-m', results),
+        *('-f', '0', '--save_probabilities', '-npp', '1', '-nps', '1'),
+    )
+    predicted = {
+        case: (prob, label)
+        for case, prob, label in read_pairs(tmp_path / 'out', labels)
+    }
+    assert sorted(predicted) == ['case0', 'case1', 'case2', 'case3']
+    for prob, label in predicted.values():
+        segmentation = (prob > 0.5).astype(np.uint8)
+        assert segmentation.shape == label.shape == (32, 32)
