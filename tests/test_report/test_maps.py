@@ -23,28 +23,30 @@ def folders(tmp_path):
 def test_one_folder_and_several(folders):
     masks = str(folders / 'masks')
     first, second = str(folders / 'x/maps'), str(folders / 'y/maps')
-    (alone,) = evaluate_folders([first], masks, resamples=0).values()
+    alone = evaluate_folders([first], masks, resamples=0)
     both = evaluate_folders([first, second], masks, resamples=0)
-    assert list(both) == [first, second]  # their last parts are the same
-    assert both[first]['result']['ece'] == alone['result']['ece']
-    write_outputs({'maps': alone}, json=str(folders / 'one.json'))
+    # Their last parts are the same.
+    assert [each['model'] for each in both] == [first, second]
+    assert [each['model'] for each in alone] == ['maps']
+    assert both[0]['ece'] == alone[0]['ece']
+    write_outputs(alone, json=str(folders / 'one.json'))
     write_outputs(both, json=str(folders / 'two.json'))
     one = json.loads((folders / 'one.json').read_text())
     two = json.loads((folders / 'two.json').read_text())
-    assert one['ece'] == two[first]['ece'] != two[second]['ece']
+    assert one['ece'] == two[0]['ece'] != two[1]['ece']
 
 
 def test_report_shows_the_photographs(folders):
-    sections = evaluate_folders(
+    results = evaluate_folders(
         [str(folders / 'x/maps')], str(folders / 'masks'), resamples=5
     )
     sizes = []
     for images in (None, str(folders / 'photos')):
         path = folders / 'report.html'
-        write_outputs(sections, report=str(path), images=images, pictures=1)
+        write_outputs(results, report=str(path), images=images, pictures=1)
         sizes.append(path.stat().st_size)
     assert sizes[1] > sizes[0]
-    assert 'images' not in sections['maps']
+    assert 'pictures' not in results[0]
 
 
 def test_arguments(folders):
