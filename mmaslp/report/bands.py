@@ -77,7 +77,7 @@ def band_figure(results: Mapping[str, dict[str, Any]], width: float = 3.4) -> Fi
         }
         place = np.flatnonzero(bands['count'] > 0)
         accuracy, confidence = bands['accuracy'][place], bands['confidence'][place]
-        lowest = min(lowest, *accuracy, *confidence)
+        lowest = min([lowest, *accuracy, *confidence])
         draw_gaps(top, place, 0.5, accuracy, confidence)
         for values, style in ((accuracy, '-'), (confidence, ':')):
             top.plot(place, values, style, color=INK, marker='o', ms=3, lw=1, zorder=4)
@@ -86,7 +86,7 @@ def band_figure(results: Mapping[str, dict[str, Any]], width: float = 3.4) -> Fi
         bottom.set_xticks(range(len(names)), names)
         bottom.set_xlim(-0.5, len(names) - 0.5)
         bottom.set_xlabel(DISTANCE, **LABEL)
-        what = 'accuracy of the pixels by their distance from the border'
+        what = 'accuracy by distance from the border'
         add_title(top, title, [what, with_interval(result, 'ece_band', 'ECE by band')])
     # The axis begins at the twentieth below all that is drawn.
     start = max(np.floor(lowest * 20 - 0.2) / 20, 0)

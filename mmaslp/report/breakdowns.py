@@ -48,7 +48,7 @@ class Breakdown:
 def breakdowns(group: ImageSet, resamples: int = RESAMPLES) -> list[Breakdown]:
     """Divide the pixels of one set by confidence, distance and size, where known."""
     found = [_by_confidence(group), _by_distance(group), _by_size(group, resamples)]
-    return [each for each in found if each.series]
+    return [each for each in found if each.series and each.groups]
 
 
 def by_set(analysis: Analysis) -> Breakdown | None:
@@ -103,6 +103,7 @@ def _by_size(group: ImageSet, resamples: int) -> Breakdown:
     members = [m for m in group.members if m.images.foreground is not None]
     sizes = _size_groups(members[0].images) if members else np.empty(0)
     filled = [place for place in range(len(SIZE_NAMES)) if (sizes == place).any()]
+    members = members if filled else []
     series = {}
     for member in members:
         parts = [member.images.take(np.flatnonzero(sizes == each)) for each in filled]
@@ -117,7 +118,7 @@ def _by_size(group: ImageSet, resamples: int) -> Breakdown:
         'Gap by size of the object',
         'object (share of the pixels of an image)',
         tuple(SIZE_NAMES[place] for place in filled),
-        series if filled else {},
+        series,
     )
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..files.names import shown
 from .breakdowns import Breakdown
 from .style import (
     INK,
@@ -20,6 +19,7 @@ from .style import (
     UNDER,
     clean_axes,
     new_figure,
+    shortened,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def gap_figure(
             lw=1.2,
             elinewidth=0.9,
             capsize=2,
-            label=_short(name),
+            label=shortened(name, LONGEST),
         )
     axes.axhline(0, color=INK, lw=0.9)
     low, high = axes.get_ylim()
@@ -75,7 +75,8 @@ def gap_figure(
     axes.set_ylabel('confidence − accuracy', **LABEL)
     axes.set_title(breakdown.title, fontweight='bold', **TITLE)
     clean_axes(axes)
-    legend = figure.legend(loc='outside lower center', ncols=2, **LEGEND)
+    ncols = 1 if max(map(len, breakdown.series)) > LONGEST / 2 else 2
+    legend = figure.legend(loc='outside lower center', ncols=ncols, **LEGEND)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure
@@ -87,13 +88,8 @@ def _name_groups(axes, groups: tuple[str, ...]) -> None:
     slanted = max(map(len, groups), default=0) * len(groups) / every > 60
     axes.set_xticks(
         range(0, len(groups), every),
-        [_short(name) for name in groups[::every]],
+        [shortened(name, LONGEST) for name in groups[::every]],
         rotation=30 if slanted else 0,
         ha='right' if slanted else 'center',
         parse_math=False,
     )
-
-
-def _short(name: str) -> str:
-    name = shown(name)
-    return name if len(name) <= LONGEST else f'{name[: LONGEST - 1]}…'

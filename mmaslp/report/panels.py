@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files.names import shown
 from .style import (
     BAR,
     FADED,
@@ -19,6 +18,7 @@ from .style import (
     UNDER,
     clean_axes,
     new_figure,
+    shortened,
 )
 from .text_table import metric_text
 
@@ -79,7 +79,9 @@ def draw_shares(
 
 def add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
     """Write a name above a panel; between them what is seen, and figures."""
-    axes.set_title(shown(title), pad=6 + 9.5 * len(lines), fontweight='bold', **TITLE)
+    axes.set_title(
+        shortened(title, 28), pad=6 + 9.5 * len(lines), fontweight='bold', **TITLE
+    )
     axes.text(
         0.5,
         1.02,

@@ -117,7 +117,7 @@ def _headline(result: dict[str, Any]) -> list[str]:
         images += f' x {result["num_seeds"]} seeds'
     acc, conf = (metric_text(result[key]) for key in ('acc', 'conf'))
     return [
-        'accuracy of the pixels by their confidence',
+        'accuracy by confidence',
         f'{with_interval(result, "ece", "ECE")}, {images}',
         f'accuracy {acc}, confidence {conf}',
     ]

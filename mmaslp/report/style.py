@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..files.atomic_write import atomic_write
+from ..files.names import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,6 +78,12 @@ def clean_axes(axes: Axes) -> None:
         spine.set_color(INK)
 
 
+def shortened(name: str, longest: int) -> str:
+    """Cut a long name; escape what cannot be printed."""
+    name = shown(name)
+    return name if len(name) <= longest else f'{name[: longest - 1]}…'
+
+
 def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
     """Write a figure as PNG, PDF or SVG, by the suffix of the path, in one piece.
 
@@ -116,6 +123,10 @@ def figure_svg(figure: Figure, label: str, place: str) -> Markup:
     """
     from matplotlib import rc_context
 
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)  # before what is not clipped counts as part of it
+        figure.set_layout_engine('none')
     for artist in figure.findobj():
         artist.set_clip_on(False)
     buffer = io.StringIO()
@@ -133,7 +144,7 @@ def figure_svg(figure: Figure, label: str, place: str) -> Markup:
         (r'<!--.*?-->', ''),
         (r'<g id="[^"]*"', '<g'),
         ('xlink:href', 'href'),
-        (r'font: (?:(\w+) )?([\d.]+)px [^;"]*', r'font-size: \2px'),
+        (r"'DejaVu Sans'[^;\"]*", 'sans-serif'),
         (r'((?:fill|stroke): )(#[0-9a-f]{6})', _variable),
     ):
         body = re.sub(pattern, replacement, body, flags=re.DOTALL)

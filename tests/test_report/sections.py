@@ -1,4 +1,4 @@
-"""Results, pictures and reports of a few small images."""
+"""Results of a few small images."""
 
 import json
 from copy import deepcopy
@@ -6,16 +6,18 @@ from functools import cache
 
 import numpy as np
 
-from mmaslp.core import BandTable, CalibrationHistogram
-from mmaslp.core.measure.image_table import ImageTable
+from mmaslp.core import CalibrationHistogram
+from mmaslp.core.measure import BandTable, ImageTable
+from mmaslp.files.checksum import mask_checksum
 from mmaslp.files.results import calibration_result
-from mmaslp.report.document import Entry, Report, plain_result
+from mmaslp.files.strict_json import strict_json
 from mmaslp.report.pictures import make_picture
 from mmaslp.report.shown_images import ShownImages
 
 
 @cache
 def section(gain=1.5, number=4, mode='top_label', resamples=20, seed=0):
+    """A result as an evaluation makes it, and the images that it keeps."""
     rng = np.random.default_rng(seed)
     total, records, shown = CalibrationHistogram(), [], ShownImages(2)
     for i in range(number):
@@ -28,7 +30,8 @@ def section(gain=1.5, number=4, mode='top_label', resamples=20, seed=0):
         bands = BandTable() if mode == 'top_label' else None
         if bands is not None:
             bands.update(prob, label)
-        record = ImageTable.record(f'<{i}>.png', image, 10, mode, bands)
+        mask = mask_checksum(label)
+        record = ImageTable.record(f'<{i}>.png', image, 10, mode, bands, mask)
         records.append(record)
         own = ImageTable(records[-1:]).per_image()
         metrics = {key: float(own[key][0]) for key in ('oe', 'ue', 'acc', 'conf')}
@@ -39,33 +42,32 @@ def section(gain=1.5, number=4, mode='top_label', resamples=20, seed=0):
     return {'result': result, 'shown': shown.items}
 
 
-def entry(model='A', dataset='test', with_pictures=False, **options):
-    found = section(**options)
-    pictures = []
+def result(model='A', dataset='test', with_pictures=False, changes=(), **options):
+    """A result as its file has it."""
+    found = deepcopy(_plain(tuple(sorted(options.items()))))
+    found.update(model=model, dataset=dataset, files=[], **dict(changes))
     if with_pictures:
-        kinds = found['shown'].items()
-        for name, item in {i['name']: i for _, own in kinds for i in own}.items():
-            why = [why for why, own in kinds if name in [i['name'] for i in own]]
-            pictures.append(make_picture(item, reasons=why))
-    result = deepcopy(_plain(tuple(sorted(options.items()))))
-    return Entry(model, dataset, result, pictures=tuple(pictures))
+        kinds = section(**options)['shown']
+        items = {item['name']: item for own in kinds.values() for item in own}
+        found['pictures'] = [
+            make_picture(
+                item,
+                reasons=[w for w, own in kinds.items() if name in names_of(own)],
+            )
+            for name, item in items.items()
+        ]
+    return found
+
+
+def names_of(items):
+    return [item['name'] for item in items]
 
 
 @cache
 def _plain(options):
-    return plain_result(section(**dict(options))['result'])
-
-
-def report(*entries, **options):
-    texts = dict(title='Report', version='0.1', created='2026-01-01', command='mmaslp')
-    return Report(entries=entries, **{**texts, **options})
+    return json.loads(strict_json(section(**dict(options))['result']))
 
 
 def two_models(**options):
     """Under- and over-confident, on the same images."""
-    return report(entry('A', gain=0.6, **options), entry('B', gain=2.0, **options))
-
-
-def again(given):
-    """The report after its JSON was written and read."""
-    return Report.from_json(json.loads(given.to_json()))
+    return [result('A', gain=0.6, **options), result('B', gain=2.0, **options)]

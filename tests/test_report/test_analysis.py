@@ -6,34 +6,35 @@ import numpy as np
 import pytest
 
 from mmaslp.core.measure.bootstrap import paired_bootstrap
+from mmaslp.files.results import image_table
 from mmaslp.report.analysis import Estimate, analyse
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
-entry, report = helper.entry, helper.report
+result = helper.result
 
 
 def test_estimates_are_those_of_the_result():
-    one = entry()
-    (group,) = analyse(report(one), 5).sets
+    one = result()
+    (group,) = analyse([one], 5).sets
     (member,) = group.members
     assert list(member.estimates)[:3] == ['ece', 'oe', 'ue']
     for key, estimate in member.estimates.items():
-        assert estimate.value == one.result[key], key
-        assert [estimate.low, estimate.high] == one.result['intervals'][key], key
+        assert estimate.value == one[key], key
+        assert [estimate.low, estimate.high] == one['intervals'][key], key
 
 
 def test_intervals_that_a_result_lacks_are_drawn():
-    (group,) = analyse(report(entry(resamples=0)), 20).sets
+    (group,) = analyse([result(resamples=0)], 20).sets
     estimate = group.members[0].estimates['ece']
     assert estimate.has_interval and estimate.low < estimate.value < estimate.high
 
 
 def test_same_images_are_compared_pairwise():
-    one, two = entry('A', gain=0.6), entry('B', gain=2.0)
-    (group,) = analyse(report(one, two), 30).sets
+    one, two = helper.two_models()
+    (group,) = analyse([one, two], 30).sets
     found = group.differences['B', 'A']
-    expected = paired_bootstrap(one.images, two.images, 30)
+    expected = paired_bootstrap(image_table(one), image_table(two), 30)
     for key in ('ece', 'oe', 'nll', 'ece_band'):
         change = found[key]
         assert change.value == pytest.approx(expected[key]['difference'])
@@ -42,44 +43,54 @@ def test_same_images_are_compared_pairwise():
 
 
 def test_other_images_are_another_set():
-    found = analyse(report(entry('A'), entry('B', number=3)), 5)
+    found = analyse([result('A'), result('B', number=3)], 5)
     assert [group.name for group in found.sets] == ['test', 'test (2)']
     assert not found.sets[0].differences
 
 
+def test_other_masks_under_the_same_names():
+    one, two = result('A'), result('B')
+    two['images']['masks'][2] += 1
+    with pytest.raises(ValueError, match=r"A and B on test: 1 images .*'<2>'"):
+        analyse([one, two], 5)
+    two['dataset'] = 'other'  # another set whose files happen to be named alike
+    assert len(analyse([one, two], 5).sets) == 2
+
+
 def test_one_name_for_two_models_is_numbered():
-    found = analyse(report(entry('A', gain=1), entry('A', gain=2)), 5)
+    found = analyse([result('A', gain=1), result('A', gain=2)], 5)
     assert found.models == ('A', 'A (2)') and len(found.sets) == 1
 
 
 def test_one_model_on_two_equal_sets_has_two_sets():
-    found = analyse(report(entry('A', 'one'), entry('A', 'two')), 5)
+    found = analyse([result('A', 'one'), result('A', 'two')], 5)
     assert [group.name for group in found.sets] == ['one', 'two']
     assert found.models == ('A',)
 
 
 def test_means_leave_out_sets_without_objects():
-    from dataclasses import replace
-
-    sets = [entry('A', 'x'), entry('A', 'y', seed=1), entry('A', 'z', seed=2)]
-    sets[2] = replace(sets[2], ood=True)
-    mean = analyse(report(*sets), 20).means['A']['ece']
-    own = [each.result['ece'] for each in sets[:2]]
-    assert mean.value == pytest.approx(np.mean(own))
+    sets = [result('A', 'x'), result('A', 'y', seed=1), result('A', 'z', seed=2)]
+    sets[2]['ood'] = True
+    analysis = analyse(sets, 20)
+    mean = analysis.means['A']['ece']
+    assert mean.value == pytest.approx(np.mean([each['ece'] for each in sets[:2]]))
     assert mean.low < mean.value < mean.high
-    assert not analyse(report(*sets[1:]), 5).means
+    assert analysis.mean_name == 'mean of sets with objects'
+    assert not analyse(sets[1:], 5).means
 
 
 def test_the_same_image_twice_is_refused():
-    one = entry()
-    one.result['images']['names'] = ['a', 'a', 'b', 'c']
+    one = result()
+    one['images']['names'] = ['a', 'a', 'b', 'c']
     with pytest.raises(ValueError, match='A, test: the same image'):
-        analyse(report(one), 5)
+        analyse([one], 5)
+    with pytest.raises(ValueError, match='at least one result'):
+        analyse([])
 
 
 def test_an_empty_evaluation_is_undefined():
-    (group,) = analyse(report(entry(number=0)), 5).sets
-    assert not group.members[0].estimates['ece'].defined
+    (group,) = analyse([result(number=0)], 5).sets
+    assert np.isnan(group.members[0].estimates['ece'].value)
 
 
 def test_zero_within_an_interval():

@@ -1,96 +1,105 @@
-"""The page in a browser: accessibility, keyboard, width, policy.
+"""The page in a browser: accessibility, width, keyboard, policy.
 
-Needs chromium, node, and playwright-core and axe-core in a folder of node modules:
-``npm install playwright-core axe-core``, then ``NODE_PATH=.../node_modules``.
+Needs chromium, and ``pip install playwright axe-playwright-python``.
 """
 
-import json
-import os
 import runpy
 import shutil
-import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from mmaslp.report import report_html
+from mmaslp.report.page import report_html
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
-
-
-def tools():
-    """Paths of node, chromium and the modules, or a skip."""
-    node = shutil.which('node')
-    browser = shutil.which('chromium') or shutil.which('google-chrome')
-    folders = [
-        *os.environ.get('NODE_PATH', '').split(os.pathsep),
-        '/tmp/node/node_modules',
-    ]
-    modules = [
-        folder
-        for folder in filter(None, folders)
-        if all(Path(folder, name).is_dir() for name in ('playwright-core', 'axe-core'))
-    ]
-    if not (node and browser and modules):
-        pytest.skip(
-            'needs node, chromium, and playwright-core and axe-core in NODE_PATH'
-        )
-    return node, browser, modules[0]
-
+FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking']
+AXE = """async () => {
+  const {violations} = await axe.run(document, {resultTypes: ['violations']});
+  return violations.map(each => `${each.id}: ${each.nodes[0].html.slice(0, 200)}`);
+}"""
 
 pytestmark = pytest.mark.release
 
 
 @pytest.fixture(scope='module')
-def seen(tmp_path_factory):
-    node, browser, modules = tools()
-    path = tmp_path_factory.mktemp('page') / 'report.html'
+def address(tmp_path_factory):
     options = dict(with_pictures=True, number=3)
-    models = [
-        helper.entry('<b>A', gain=0.6, **options),
-        helper.entry('B', gain=2.0, **options),
-        helper.entry('B', 'other', seed=1, number=3),
+    results = [
+        helper.result('<b>A', gain=0.6, **options),
+        helper.result('B', gain=2.0, **options),
+        helper.result('B', 'other', seed=1, number=3),
     ]
-    path.write_text(report_html(helper.report(*models), 20), encoding='utf-8')
-    script = Path(__file__).with_name('browser.js')
-    done = subprocess.run(
-        [node, script, modules, browser, path],
-        capture_output=True,
-        text=True,
-        timeout=120,
+    path = tmp_path_factory.mktemp('page') / 'report.html'
+    path.write_text(report_html(results, resamples=20), encoding='utf-8')
+    return f'file://{path}'
+
+
+@pytest.fixture(scope='module')
+def browser():
+    chromium = shutil.which('chromium') or shutil.which('google-chrome')
+    if not (
+        chromium and find_spec('playwright') and find_spec('axe_playwright_python')
+    ):
+        pytest.skip('needs chromium, playwright and axe-playwright-python')
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as tool:
+        opened = tool.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize(('width', 'scheme'), [(1440, 'light'), (390, 'dark')])
+def test_no_violation_no_error_no_request_no_sideways_scrolling(
+    browser, address, width, scheme
+):
+    size = {'width': width, 'height': 900}
+    page = browser.new_page(viewport=size, color_scheme=scheme, bypass_csp=True)
+    errors, asked = [], set()
+    page.on('pageerror', lambda error: errors.append(str(error)))
+    page.on('request', lambda request: asked.add(request.url[:5]))
+    page.goto(address)
+    folder = Path(find_spec('axe_playwright_python').origin).parent
+    page.add_script_tag(path=next(folder.rglob('axe.min.js')))
+    assert page.evaluate(AXE) == []
+    assert page.evaluate('document.documentElement.scrollWidth - innerWidth') <= 0
+    assert errors == [] and asked <= {'file:', 'data:'}
+
+
+def test_keyboard_and_policy(browser, address):
+    page = browser.new_page()  # with the page's policy, which admits its own script
+    page.goto(address)
+    cells = '#comparison tbody tr td:nth-child(4)'
+    found = []
+    for _ in range(2):
+        page.focus('#comparison thead th:nth-child(4) button')
+        page.keyboard.press('Enter')
+        found.append(
+            [
+                float(e.get_attribute('data-sort'))
+                for e in page.query_selector_all(cells)
+            ]
+        )
+    assert len(found[0]) == 4  # three results and the mean of B
+    assert found[0] == sorted(found[0]) == found[1][::-1]
+    page.select_option('#baseline', 'B')
+    tables = page.query_selector_all('[data-baseline]:not([hidden])')
+    assert [table.get_attribute('data-baseline') for table in tables] == ['B']
+    page.click('button.zoom')
+    assert page.text_content('dialog figcaption').startswith('mask: ')
+    page.keyboard.press('ArrowRight')
+    assert page.text_content('dialog figcaption').startswith('<b>A, probability: ')
+    page.keyboard.press('Escape')
+    assert not page.evaluate('document.querySelector("dialog").open')
+    page.evaluate(
+        """() => {
+          const script = document.createElement('script');
+          script.textContent = 'window.ran = true';
+          document.body.append(script);
+        }"""
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_no_violation_no_error_no_request_no_sideways_scrolling(seen):
-    for look in seen['looks']:
-        assert look['violations'] == []
-        assert look['errors'] == []
-        assert set(look['asked']) <= {'file:', 'data:'}
-        assert look['wide'] <= 0
-
-
-def test_tables_sort_by_keyboard(seen):
-    used = seen['used']
-    assert len(used['ascending']) == 4  # three results and the mean of B
-    assert used['ascending'] == sorted(used['ascending'])
-    assert used['descending'] == used['ascending'][::-1]
-    assert used['sorted'] == 'descending'
-    assert used['baselines'] == [used['last']]
-
-
-def test_values_and_pictures_by_keyboard(seen):
-    used = seen['used']
-    # The second mark of the overlay: the first model, its second bin.
-    assert used['value'].startswith('<b>A, 0.6–0.7: confidence 0.6')
-    assert used['first'].startswith('mask: ')
-    assert used['second'].startswith('<b>A, probability: ')
-    assert used['open'] is False
-
-
-def test_policy_admits_no_other_script(seen):
-    assert seen['used']['injected'] is False
-    assert seen['used']['pdf'] > 10_000
+    assert page.evaluate('window.ran === undefined')
+    assert len(page.pdf()) > 10_000

@@ -24,35 +24,22 @@ def files(tmp_path):
         np.save(tmp_path / 'over' / f'{i}.npy', over)
     paths = []
     for name in ('good', 'over'):
-        section = evaluate_maps(tmp_path / name, tmp_path / 'masks', resamples=0)
+        result = evaluate_maps(tmp_path / name, tmp_path / 'masks', resamples=0)
         paths.append(str(tmp_path / f'{name}.json'))
-        save_result(paths[-1], section['result'])
+        save_result(paths[-1], result)
     return paths
 
 
 def test_over_confidence_is_told_apart(files):
-    comparison = compare_results(*files, resamples=200)
-    row = comparison.metrics['ece']
-    assert comparison.num_images == 12 and comparison.outdated == {}
-    assert comparison.metrics['ece_band']['differs']
+    metrics, images = compare_results(*files, resamples=200)
+    row = metrics['ece']
+    assert images == 12 and metrics['ece_band']['differs']
     assert row['difference'] == pytest.approx(row['second'] - row['first'])
     assert row['differs'] and 0 < row['low'] < row['difference'] < row['high']
-    narrow = compare_results(*files, resamples=200, confidence_level=0.5).metrics['ece']
+    narrow = compare_results(*files, resamples=200, confidence_level=0.5)[0]['ece']
     assert narrow['high'] - narrow['low'] < row['high'] - row['low']
-    assert compare_results(*files, resamples=200).metrics == comparison.metrics
-    assert compare_results(*files, resamples=200, seed=1).metrics != comparison.metrics
-
-
-def test_other_settings_are_refused(files):
-    with open(files[1]) as file:
-        result = json.load(file)
-    result['settings']['mode'] = 'positive'
-    with open(files[1], 'w') as file:
-        json.dump(result, file)
-    with pytest.raises(
-        ValueError, match=r"mode is 'top_label' in .* but 'positive' in"
-    ):
-        compare_results(*files)
+    assert compare_results(*files, resamples=200)[0] == metrics
+    assert compare_results(*files, resamples=200, seed=1)[0] != metrics
 
 
 def rewritten(path, change):
@@ -64,19 +51,31 @@ def rewritten(path, change):
         json.dump(result, file)
 
 
-def test_files_without_bands_are_compared_without_them(files):
-    rewritten(files[0], lambda result: result['images'].pop('bands'))
-    comparison = compare_results(*files, resamples=20)
-    assert comparison.outdated == {files[0]: ('ece_band', 'ece_band_true')}
-    assert 'ece_band' not in comparison.metrics and 'ks' in comparison.metrics
-    rewritten(files[1], lambda result: result['images'].pop('bands'))
-    assert compare_results(*files, resamples=20).outdated == {}
-
-
-def test_bands_of_other_edges_are_refused(files):
-    def change(result):
-        result['images']['bands']['edges'][0] = 1.5
-
-    rewritten(files[0], change)
-    with pytest.raises(ValueError, match=r'bands of .* have the edges \(1\.5, 2\.0,'):
+def test_other_settings_are_refused(files):
+    rewritten(files[1], lambda result: result['settings'].update(mode='positive'))
+    with pytest.raises(
+        ValueError, match=r"mode is 'top_label' in .* but 'positive' in"
+    ):
         compare_results(*files)
+
+
+@pytest.mark.parametrize('change', ['rolled', 'resized'])
+def test_other_masks_under_the_same_names_are_refused(files, change, tmp_path):
+    for path in (tmp_path / 'masks').iterdir():
+        mask = np.roll(np.asarray(Image.open(path)), 3, 1)
+        Image.fromarray(mask if change == 'rolled' else mask[:8]).save(path)
+        if change == 'resized':
+            maps = tmp_path / 'over' / f'{path.stem}.npy'
+            np.save(maps, np.load(maps)[:8])
+    result = evaluate_maps(tmp_path / 'over', tmp_path / 'masks', resamples=0)
+    save_result(files[1], result)
+    with pytest.raises(
+        ValueError, match=r'good\.json and .*over\.json: 12 images have oth'
+    ):
+        compare_results(*files)
+
+
+def test_results_without_bands_are_compared_without_them(files):
+    rewritten(files[0], lambda result: result['images'].pop('bands'))
+    metrics, _ = compare_results(*files, resamples=20)
+    assert 'ece_band' not in metrics and 'ks' in metrics

@@ -14,7 +14,6 @@ def test_every_column_of_a_table_is_explained(key):
     assert bool(found.arrow) == (key != 'conf')
 
 
-def test_directions():
-    assert term('ece').improves(0.2, 0.1) and not term('acc').improves(0.2, 0.1)
+def test_a_figure_that_is_not_known_keeps_its_name():
     unknown = term('new')
     assert (unknown.label, unknown.arrow) == ('new', '')

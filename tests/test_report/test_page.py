@@ -1,6 +1,7 @@
+import argparse
+import json
 import re
 import runpy
-from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -8,12 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmaslp.report import SourceFile, report_html
+from mmaslp.commands.report import add_arguments, run
+from mmaslp.files.results import load_results
+from mmaslp.report.page import json_beside, report_html, write_report
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
 EVIL = '<script>alert("1")</script>&\'{{ 7*7 }}'
-VOID = {'img', 'meta', 'br', 'rect', 'path', 'line', 'polyline'}
+VOID = {'img', 'meta', 'br', 'rect', 'path', 'line', 'polyline', 'use'}
 
 
 class Page(HTMLParser):
@@ -22,7 +25,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.stack, self.links, self.levels, self.ids, self.texts = [], [], [], [], []
-        self.scripts, self.described = 0, []
+        self.scripts, self.described, self.images = 0, [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -31,6 +34,7 @@ class Page(HTMLParser):
         self.ids += [attrs['id']] if 'id' in attrs else []
         self.described += filter(None, [attrs.get('aria-describedby')])
         self.scripts += tag == 'script'
+        self.images += [attrs] if attrs.get('loading') == 'lazy' else []
         assert not [key for key in attrs if key.startswith('on')]
         if re.fullmatch('h[1-6]', tag):
             self.levels.append(int(tag[1]))
@@ -38,10 +42,12 @@ class Page(HTMLParser):
             self.stack.append(tag)
 
     def handle_startendtag(self, tag, attrs):
-        pass
+        attrs = dict(attrs)
+        self.ids += [attrs['id']] if 'id' in attrs else []
 
     def handle_endtag(self, tag):
-        assert self.stack.pop() == tag
+        if tag not in VOID:
+            assert self.stack.pop() == tag
 
     def handle_data(self, data):
         self.texts.append(data)
@@ -49,17 +55,17 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope='module')
 def page():
+    """Two models with pictures, one of them with evil names; one on two sets."""
     options = dict(with_pictures=True, number=3)
-    one = helper.entry(EVIL, EVIL, gain=0.6, **options)
-    evil = replace(
-        one,
-        settings={EVIL: EVIL},
-        measures={EVIL: 0.5},
-        files=(SourceFile(EVIL, EVIL, EVIL),),
-    )
-    two = helper.entry('B', gain=2.0, **options)
-    report = helper.report(evil, two, title=EVIL, command=EVIL, version=EVIL)
-    return report_html(report, 20)
+    one = helper.result(EVIL, EVIL, gain=0.6, **options)
+    one['settings'][EVIL] = EVIL
+    one['measures'] = {EVIL: 0.5}
+    one['files'] = [{'role': EVIL, 'name': EVIL, 'sha256': EVIL}]
+    two = helper.result('B', gain=2.0, **options)
+    three = helper.result('B', 'positive', mode='positive')
+    four = helper.result('B', 'empty', number=0)
+    results = [one, two, three, four]
+    return report_html(results, title=EVIL, command=EVIL, created=EVIL, resamples=5)
 
 
 def test_page_needs_nothing_else(page):
@@ -71,13 +77,14 @@ def test_page_needs_nothing_else(page):
     assert all(link.startswith('data:') for link in parsed.links if link not in own)
     assert not re.search(r'url\(|@import|<link|https?://', page)
     assert "default-src 'none'" in page
+    assert page.count('class="chart"') > 6
 
 
 def test_names_are_data(page):
     parsed = Page(page)
     assert parsed.scripts == 1 and '<script>alert' not in page
     shown = ''.join(parsed.texts)
-    assert shown.count(EVIL) > 20 and '49' not in parsed.texts
+    assert shown.count(EVIL) > 10 and '49' not in parsed.texts
 
 
 def test_ids_and_headings(page):
@@ -89,32 +96,56 @@ def test_ids_and_headings(page):
         assert after <= before + 1
 
 
-def test_the_same_report_gives_the_same_page():
-    report = helper.report(helper.entry(with_pictures=True, number=2))
-    page = report_html(report, 5)
-    assert report_html(helper.again(report), 5) == page
+def test_pictures_keep_their_place_before_they_are_loaded(page):
+    images = Page(page).images
+    assert images and all(each['width'] == '10' for each in images)
+
+
+def test_the_same_results_give_the_same_page():
+    one = helper.result(with_pictures=True, number=2)
+    page = report_html([one], resamples=5)
+    assert report_html([one], resamples=5) == page
     assert 'id="differences"' not in page and 'id="pictures"' in page
-
-
-def test_settings_come_once():
-    one, two = (
-        replace(helper.entry(name, gain=gain), settings={'a': 'same', 'b': name})
-        for name, gain in (('A', 1), ('B', 2))
-    )
-    page = report_html(helper.report(one, two), 5)
-    assert page.count('<dd>same</dd>') == 1
-    assert page.count('<dt>b</dt>') == 2
-    assert page.count('<dt>resamples</dt>') == 1
-
-
-def test_positive_mode_and_empty_sets_have_pages():
-    entries = [helper.entry('A', mode='positive'), helper.entry('B', number=0)]
-    page = report_html(helper.report(*entries), 5)
-    assert 'By distance' not in page.split('>B<')[0] and not Page(page).stack
-    assert '<b>-</b>' in page
+    assert '★' not in page.split('</style>')[1].split('<table>')[0]
+    with pytest.raises(ValueError, match="baseline 'Z' is none of the models: A"):
+        report_html([one], baseline='Z', resamples=5)
 
 
 def test_script_is_short_and_plain():
     script = files('mmaslp.report').joinpath('templates/report.js').read_text()
     assert len(script.splitlines()) <= 60
     assert not re.search(r'innerHTML|eval|fetch|import|XMLHttp|http', script)
+
+
+def test_page_and_json_name_no_folder_of_this_machine(tmp_path):
+    result = helper.result('/home/me/maps', number=2)
+    result['images']['names'] = ['/home/me/x/1.png', '/home/me/x/2.png']
+    result['settings']['gt_dir'] = '/home/me/masks'
+    path = tmp_path / 'x.html'
+    argv = ['/usr/bin/x.py', '/home/me/maps', "root='/home/me/d'"]
+    for paths in (False, True):
+        write_report(path, [result], paths=paths, argv=argv)
+        written = path.read_text() + json_beside(path).read_text()
+        assert ('/home/me' in written) == paths
+        assert '/usr/bin' not in written
+        assert ('<code>x.py maps ' in written) != paths
+    assert json_beside('a/b.html') == Path('a/b.report.json')
+
+
+def test_command_reads_the_json_beside_a_page(tmp_path, capsys):
+    first = tmp_path / 'x.html'
+    one = helper.result(number=2, with_pictures=True)
+    argv = ['/venv/mmaslp/__main__.py', 'report', 'a b']
+    write_report(first, [one], argv=argv)
+    assert '<code>mmaslp report &#39;a b&#39;</code>' in first.read_text()
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    out = tmp_path / 'page.html'
+    given = [str(json_beside(first)), '-o', str(out)]
+    run(parser.parse_args([*given, '--name', 'Mine', '--title', 'T']))
+    assert '<h1>T</h1>' in out.read_text() and str(out) in capsys.readouterr().out
+    (again,) = load_results(json_beside(out))
+    assert again['model'] == 'Mine' and again['pictures'] == one['pictures']
+    assert 'narrow' not in json.loads(json_beside(out).read_text())[0]['images']
+    with pytest.raises(ValueError, match='is an input'):
+        run(parser.parse_args([str(out), '-o', str(out)]))

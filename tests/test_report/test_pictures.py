@@ -1,11 +1,18 @@
 import base64
 import io
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.report.pictures import chosen, make_picture
+from mmaslp.report.analysis import analyse
+from mmaslp.report.pictures import chosen, galleries, image_panels, make_picture
+
+# Not importable by name under pytest's importlib mode.
+helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
 
 
 def item(**changes):
@@ -13,48 +20,52 @@ def item(**changes):
     prob[:2, :2] = 65535
     label = np.zeros((8, 8), np.uint8)
     label[:2, :4], label[7] = 1, 255
-    metrics = {'oe': 0.1, 'ue': float('nan'), 'sample': 0.5}
-    return {
-        'name': '/home/me/x.jpg',
-        'prob': prob,
-        'label': label,
-        'metrics': metrics,
-    } | changes
+    metrics = {'oe': 0.1, 'sample': 0.5}
+    found = {'name': '/home/me/x.jpg', 'prob': prob, 'label': label}
+    return found | {'metrics': metrics} | changes
+
+
+def test_error_is_purple_above_and_green_below_the_mask():
+    prob = np.array([[65535, 0, 65535, 30000]], np.uint16)
+    panels = image_panels(prob, np.array([[0, 1, 1, 255]], np.uint8))
+    error = np.asarray(panels['error'])[0].astype(int)
+    assert error[0, 0] > error[0, 1] and error[1, 1] > error[1, 0]
+    assert error[2].tolist() == [255] * 3 and len(set(error[3].tolist())) == 1
+    assert np.asarray(panels['mask'])[0, 1].tolist() == [255] * 3
+    assert list(panels) == ['mask', 'probability', 'error']
 
 
 def test_panels_are_embedded_and_described():
     picture = make_picture(item(), reasons=['over'])
-    assert (picture.name, picture.reasons) == ('x.jpg', ('over',))
-    assert picture.metrics == {'oe': 0.1, 'ue': None}
-    assert list(picture.panels) == ['mask', 'probability', 'error']
-    for panel in picture.panels.values():
-        data = base64.b64decode(panel.source.split(',')[1])
+    assert (picture['name'], picture['reasons']) == ('x.jpg', ['over'])
+    assert picture['metrics'] == {'oe': 0.1, 'ue': None, 'acc': None, 'conf': None}
+    assert list(picture['panels']) == ['mask', 'probability', 'error']
+    for panel in picture['panels'].values():
+        data = base64.b64decode(panel['source'].split(',')[1])
         assert Image.open(io.BytesIO(data)).size == (8, 8)
-    words = {key: panel.alt for key, panel in picture.panels.items()}
-    assert words['mask'] == (
-        'mask: 14.3% of the pixels foreground, around the upper left; 12% are ignored'
+        assert (panel['width'], panel['height']) == (8, 8)
+    words = {key: panel['alt'] for key, panel in picture['panels'].items()}
+    assert words['mask'] == 'mask: 14.3% of the pixels are object, 12% are ignored'
+    assert words['probability'] == 'probability: 7.1% of the pixels are above 0.5'
+    assert words['error'] == (
+        'error: 7.1% of the pixels have the wrong class; the mean probability is 0.000 '
+        'too high (purple) and 0.071 too low (green)'
     )
-    assert words['probability'] == (
-        'probability: 7.1% of the pixels above 0.5, around the upper left, mean 0.07'
-    )
-    assert words['error'].startswith('error: 7.1% of the pixels have the wrong class; ')
-    assert 'excess 0.000 (red), mean shortfall 0.071 (blue)' in words['error']
 
 
 def test_photograph(tmp_path):
     Image.new('RGB', (500, 250)).save(tmp_path / 'x.png')
-    assert 'image' in make_picture(item(), tmp_path / 'x.png').panels
-    assert 'image' not in make_picture(item(), tmp_path / 'none.png').panels
+    panel = make_picture(item(), tmp_path / 'x.png')['panels']['image']
+    assert (panel['width'], panel['height']) == (240, 120)
+    assert 'image' not in make_picture(item(), tmp_path / 'none.png')['panels']
 
 
-@pytest.mark.parametrize('label', [0, 255])
-def test_nothing_to_describe(label):
-    empty = item(
-        label=np.full((8, 8), label, np.uint8), prob=np.zeros((8, 8), np.uint16)
+def test_nothing_to_describe():
+    empty = item(label=np.full((8, 8), 255, np.uint8))
+    panels = make_picture(empty)['panels']
+    assert panels['mask']['alt'].endswith(
+        ' 0.0% of the pixels are object, 98% are ignored'
     )
-    words = {k: p.alt for k, p in make_picture(empty).panels.items()}
-    assert words['mask'].startswith('mask: no foreground')
-    assert words['probability'].startswith('probability: no pixel above 0.5')
 
 
 def test_models_take_turns():
@@ -64,3 +75,45 @@ def test_models_take_turns():
     assert chosen(ranked, 9) == {'over': ['a', 'b', 'd', 'c', 'e']}
     assert chosen({'A': {'over': []}}, 3) == {'over': []}
     assert chosen({}, 3) == {}
+
+
+def laid_out(*results, number=2):
+    return galleries(analyse(results, 5).sets[0], number)
+
+
+def test_models_are_side_by_side_and_each_image_comes_once():
+    found = laid_out(*(helper.result(name, with_pictures=True) for name in 'AB'))
+    assert [each['title'] for each in found] == [
+        'Most over-confident',
+        'Most under-confident',
+        'Random sample',
+    ]
+    names = [image['name'] for gallery in found for image in gallery['images']]
+    assert len(names) == len(set(names)) and found[0]['images']
+    image = found[0]['images'][0]
+    assert [view['model'] for view in image['views']] == ['A', 'B']
+    assert image['why'] == 'among the worst of A, B'
+    assert list(image['panels']) == ['mask']
+    assert list(image['views'][0]['panels']) == ['probability', 'error']
+    assert image['views'][0]['figures'].startswith('OE 0.')
+    stems = {name.rsplit('.', 1)[0] for name in names}
+    assert all(name in stems for gallery in found for name in gallery['above'])
+
+
+def test_worst_comes_first():
+    one = helper.result('A', with_pictures=True)
+    over = [p['name'] for p in one['pictures'] if 'over' in p['reasons']]
+    one['pictures'].reverse()
+    images = laid_out(one)[0]['images']
+    assert [image['name'] for image in images] == over
+    assert [image['why'] for image in images] == ['', '']
+
+
+def test_no_pictures_no_gallery():
+    assert laid_out(helper.result()) == []
+
+
+@pytest.mark.parametrize('number', [0, 1])
+def test_each_model_has_one_picture_at_least(number):
+    found = laid_out(helper.result('A', with_pictures=True), number=number)
+    assert len(found[0]['images']) == 1

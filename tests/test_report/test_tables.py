@@ -1,12 +1,18 @@
 import runpy
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from mmaslp.report.analysis import analyse
-from mmaslp.report.tables import comparison, differences, measures
+from mmaslp.report.breakdowns import breakdowns
+from mmaslp.report.tables import (
+    all_metrics,
+    comparison,
+    differences,
+    gap_table,
+    measures,
+)
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
@@ -25,7 +31,7 @@ def column(table, key):
 def test_every_cell_has_its_interval(analysis):
     table = comparison(analysis)
     assert [row.heads for row in table.rows] == [('A', 'test', '4'), ('B', 'test', '4')]
-    result = analysis.members[0].entry.result
+    result = analysis.members[0].result
     low, high = result['intervals']['ece']
     (first, _) = column(table, 'ece')
     assert first.value == f'{result["ece"]:.4f}'
@@ -34,23 +40,22 @@ def test_every_cell_has_its_interval(analysis):
 
 
 def test_best_is_marked_in_its_direction(analysis):
-    for key, best in (('oe', min), ('acc', max)):
+    for key, best in (('oe', min), ('nll', min)):
         cells = column(comparison(analysis), key)
         values = [float(cell.sort) for cell in cells]
-        assert cells[values.index(best(values))].mark in ('best', 'tied')
-        assert 'best' in [cell.mark for cell in cells]
+        marks = {cell.value: cell.mark for cell in cells if cell.mark}
+        assert list(marks) == [f'{best(values):.4f}'] or set(marks.values()) == {'tied'}
+    assert [cell.mark for cell in column(comparison(analysis), 'oe')] == ['best', '']
     assert {cell.mark for cell in column(comparison(analysis), 'conf')} == {''}
-    alone = analyse(helper.report(helper.entry()), 5)
+    alone = analyse([helper.result()], 5)
     assert {c.mark for row in comparison(alone).rows for c in row.cells} == {''}
 
 
-def test_what_the_images_do_not_tell_apart_is_tied():
-    entries = [helper.entry('A', gain=1.0), helper.entry('B', gain=1.0)]
-    marks = [
-        cell.mark
-        for cell in column(comparison(analyse(helper.report(*entries), 20)), 'ece')
-    ]
-    assert marks == ['best', 'tied']
+def test_identical_models_are_both_among_the_best():
+    results = [helper.result(name, gain=1.0) for name in 'AB']
+    results.append(helper.result('C', gain=8.0))
+    cells = column(comparison(analyse(results, 20)), 'ece')
+    assert [cell.mark for cell in cells] == ['tied', 'tied', '']
 
 
 def test_differences_against_every_baseline(analysis):
@@ -61,24 +66,42 @@ def test_differences_against_every_baseline(analysis):
     assert column(first, 'oe')[0].mark == 'better'
     assert column(first, 'oe')[0].value == cell.value.replace('+', '-')
     assert '[+' in cell.interval
-    assert not differences(analyse(helper.report(helper.entry()), 5))
+    assert not differences(analyse([helper.result()], 5))
 
 
 def test_no_difference_has_no_sign_of_its_own():
-    entries = [helper.entry('A'), helper.entry('B')]
-    table, _ = differences(analyse(helper.report(*entries), 5))
+    table, _ = differences(analyse([helper.result('A'), helper.result('B')], 5))
     assert {cell.value for cell in table.rows[0].cells} == {'+0.0000'}
 
 
 def test_measures_without_intervals(analysis):
     assert measures(analysis) is None
-    one = replace(helper.entry(), measures={'mae': 0.25, 'mIoU %': 51.234, 's': None})
-    table = measures(analyse(helper.report(one), 5))
+    changes = {'measures': {'mae': 0.25, 'mIoU %': 51.234, 's': None}}
+    table = measures(analyse([helper.result(changes=changes)], 5))
     assert [cell.value for cell in table.rows[0].cells] == ['0.2500', '51.23', '-']
     assert [each.label for each in table.columns] == ['MAE', 'mIoU %', 'S']
 
 
 def test_mean_row():
-    sets = [helper.entry('A', 'x'), helper.entry('A', 'y', seed=1)]
-    row = comparison(analyse(helper.report(*sets), 20)).rows[-1]
-    assert row.kind == 'mean' and row.heads[0] == 'A' and row.cells[0].interval
+    sets = [helper.result('A', 'x'), helper.result('A', 'y', seed=1)]
+    row = comparison(analyse(sets, 20)).rows[-1]
+    assert row.kind == 'mean' and row.cells[0].interval
+    assert row.heads[:2] == ('A', 'mean of sets')
+
+
+def test_all_metrics_of_a_result():
+    result = helper.result()
+    rows = {row.heads[0]: row.cells[0] for row in all_metrics(result, 'x').rows}
+    assert rows['num_pixels'].value == '560' and rows['ks'].interval
+    assert rows['ece'].value == f'{result["ece"]:.4f}'
+    assert not {'format', 'bins', 'images', 'positive'} & set(rows)
+
+
+def test_values_of_a_diagram(analysis):
+    table = gap_table(breakdowns(analysis.sets[0], 5)[0])
+    assert [row.heads for row in table.rows[:2]] == [('A', '0.5–0.6'), ('A', '0.6–0.7')]
+    share, accuracy, confidence, gap = (
+        float(c.value) if '%' not in c.value else c for c in table.rows[0].cells
+    )
+    assert gap == pytest.approx(confidence - accuracy, abs=2e-4)
+    assert share.value.endswith('%')

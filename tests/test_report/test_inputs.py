@@ -1,0 +1,114 @@
+import json
+import math
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmaslp.files.checksum import sha256_of
+from mmaslp.files.results import save_result
+from mmaslp.report.inputs import results_of_files, results_of_maps, results_of_test
+from mmaslp.report.maps import evaluate_folders
+
+# Not importable by name under pytest's importlib mode.
+helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Maps of two models, masks and photographs."""
+    root = tmp_path_factory.mktemp('maps') / 'set'
+    rng = np.random.default_rng(0)
+    for name in ('<A>', 'B', 'masks', 'photos'):
+        (root / name).mkdir(parents=True)
+        for image in range(4):
+            pixels = rng.integers(0, 256, (8, 9)).astype(np.uint8)
+            if name == 'masks':
+                pixels = (pixels > 127) * np.uint8(255)
+            Image.fromarray(pixels).save(root / name / f'{image}.png')
+    return root
+
+
+@pytest.fixture(scope='module')
+def results(folder):
+    maps = [str(folder / name) for name in ('<A>', 'B')]
+    return evaluate_folders(maps, str(folder / 'masks'), resamples=5)
+
+
+def test_all_maps_show_the_same_images(folder, results, tmp_path):
+    save_result(tmp_path / 'r.json', results[1])
+    found = results_of_maps(
+        results,
+        images=str(folder / 'photos'),
+        result_file=tmp_path / 'r.json',
+        pictures=2,
+    )
+    names = [[picture['name'] for picture in each['pictures']] for each in found]
+    assert names[0] == names[1]
+    first = found[0]['pictures'][0]
+    assert list(first['panels']) == ['image', 'mask', 'probability', 'error']
+    reasons = [why for picture in found[0]['pictures'] for why in picture['reasons']]
+    assert reasons.count('sample') == 2 and 1 <= reasons.count('over') <= 2
+    roles = {file['role']: file for file in found[0]['files']}
+    assert roles['masks']['name'] == 'masks (4 files)'
+    assert roles['result']['sha256'] == sha256_of(tmp_path / 'r.json')
+    assert results_of_maps(results, pictures=0)[0]['pictures'] == []
+
+
+def test_results_of_different_times_are_joined(results, tmp_path):
+    unnamed = {**results[1], 'model': '', 'dataset': ''}
+    run = tmp_path / 'bce' / 'eval' / 'second'
+    save_result(run / 'calibration_test.json', unnamed)
+    save_result(tmp_path / 'isnet.json', {**results[0], 'model': ''})
+    save_result(tmp_path / 'both.json', results)
+    files = [run / 'calibration_test.json', tmp_path / 'isnet.json']
+    found = results_of_files([*files, tmp_path / 'both.json'])
+    assert [each['model'] for each in found] == ['bce', 'isnet', '<A>', 'B']
+    assert [each['dataset'] for each in found] == ['second', 'set', 'set', 'set']
+    assert [each['name'] for each in found[0]['files']] == ['calibration_test.json']
+    named = results_of_files(files, ['x', 'y'])
+    assert [each['model'] for each in named] == ['x', 'y']
+    with pytest.raises(ValueError, match='--name: 1 names for 2 files'):
+        results_of_files(files, ['x'])
+    with pytest.raises(ValueError, match='holds 2 models'):
+        results_of_files([tmp_path / 'both.json'], ['x'])
+
+
+def test_sets_of_a_test(tmp_path):
+    section = helper.section()
+    result = section['result']
+    entry = dict(section, ood=False, folder=str(tmp_path))
+    tested = {
+        'a': dict(entry, metrics=dict(ece=result['ece'], mae=math.nan)),
+        'b': dict(entry, metrics={}, ood=True),
+        'c': dict(metrics=dict(mae=0.2), ood=False, folder='y'),
+    }
+    (tmp_path / 'x.pth').write_bytes(b'1')
+    save_result(tmp_path / 'calibration_test.json', result)
+    files = {'checkpoint': str(tmp_path / 'x.pth'), 'config': 'none.py'}
+    found = results_of_test(tested, 'BCE', files=files, settings={'t': 1, 'n': None})
+    assert [(each['model'], each['dataset'], each['ood']) for each in found] == [
+        ('BCE', 'a', False),
+        ('BCE', 'b', True),
+    ]
+    assert list(found[0]['measures']) == ['mae'] and found[0]['settings']['t'] == '1'
+    roles = [(each['role'], each['name']) for each in found[0]['files']]
+    assert roles == [('checkpoint', 'x.pth'), ('result', 'calibration_test.json')]
+    shown = {picture['name']: picture['reasons'] for picture in found[0]['pictures']}
+    assert len(shown) >= 2 and sum('sample' in why for why in shown.values()) == 2
+
+
+def test_a_report_is_read_as_its_results(tmp_path):
+    one = helper.result('A', with_pictures=True, changes={'measures': {'mae': 0.1}})
+    save_result(tmp_path / 'x.report.json', [one])
+    (again,) = results_of_files([tmp_path / 'x.report.json'])
+    assert again['pictures'] == one['pictures'] and again['measures'] == {'mae': 0.1}
+    content = json.loads((tmp_path / 'x.report.json').read_text())
+    panel = content[0]['pictures'][0]['panels']['mask']
+    panel['source'] = 'https://x/y.png'
+    (tmp_path / 'x.report.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'x\.report\.json: .*not embedded'):
+        results_of_files([tmp_path / 'x.report.json'])
