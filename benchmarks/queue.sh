@@ -7,6 +7,8 @@
 # edited meanwhile. Finished runs are skipped, those of another process too.
 queue=$1 runs=$2
 export OMP_NUM_THREADS=1
+# Keep freed memory: page faults are an eighth of the time.
+export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=17179869184
 while :; do
     started=
     while read -r folder options; do

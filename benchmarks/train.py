@@ -134,7 +134,7 @@ class Run:
             self.optimizer, self.epochs * self.steps, 0.9
         )
         self.history: list[dict[str, Any]] = []
-        self.seconds = 0.0
+        self.done, self.seconds = 0, 0.0
 
     @property
     def checkpoint(self) -> Path:
@@ -151,6 +151,7 @@ class Run:
         if self.levels is not None:
             self.levels.load_state_dict(state['levels'])
         self.history, self.seconds = state['history'], state['seconds']
+        self.done = state['done']
         torch.set_rng_state(state['rng'])
 
     def save(self) -> None:
@@ -162,6 +163,7 @@ class Run:
             schedule=self.schedule.state_dict(),
             levels=levels,
             history=self.history,
+            done=self.done,
             seconds=self.seconds,
             rng=torch.get_rng_state(),
         )
@@ -170,13 +172,15 @@ class Run:
         os.replace(part, self.checkpoint)
 
     def fit(self) -> None:
-        """Train, validate after every epoch, keep the state about twice a minute."""
+        """Train, validate, keep the state about twice a minute."""
         self.resume()
         saved = time.monotonic()
-        while len(self.history) < self.epochs:
+        while self.done < self.epochs:
             start = time.monotonic()
             self.epoch()
-            self.validate()
+            self.done += 1
+            if self.levels is not None or self.done % 10 == 0:
+                self.validate()
             self.seconds += time.monotonic() - start
             if time.monotonic() - saved > 30:
                 self.save()
@@ -196,10 +200,11 @@ class Run:
             self.schedule.step()
 
     def validate(self) -> None:
-        """Let the levels see the validation images; keep figures of them."""
+        """Keep figures of the validation, which move the levels, if there are any."""
         val = self.sets['val']
         logits = logits_of(self.network, val['images'])
-        line: dict[str, Any] = figures(logits, val['labels'])
+        line: dict[str, Any] = dict(epoch=self.done)
+        line.update(figures(logits, val['labels']))
         if self.levels is not None:
             observe(self.levels, logits, val['labels'])
             line['levels'] = [round(float(e), 5) for e in self.levels.levels]
