@@ -1,0 +1,227 @@
+"""Fit calibrators to the maps of finished runs and measure everything.
+
+    python benchmarks/evaluate.py RUNS --regime few --json benchmarks/results/recipe_few.json
+
+``RUNS/<regime>/<set>/<method>/seed<k>`` are folders of train.py. Calibrators are fitted
+to the validation maps and measured on the test maps and on those without objects. The
+JSON file holds the figures of every run and row, then the means over sets and seeds with
+95 % intervals over images; all rows of a set draw the same images. The table is printed.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmaslp import dice_optimal_mask
+from mmaslp.core.calibrators import CalibrationTables, fit_tables
+from mmaslp.core.measure import BandTable, CalibrationHistogram, ImageTable
+from mmaslp.core.measure.bootstrap import percentiles, resample
+
+RESAMPLES = 1000
+REFERENCE = 'bce + temperature'
+# Name, by, method and target of each calibrator.
+CALIBRATORS = {
+    'calibrator': ('auto', 'auto', 'confidence'),
+    'calibrator (probability)': ('auto', 'auto', 'probability'),
+    **{
+        f'{method}{where}': (by, method, 'confidence')
+        for method in ('temperature', 'affine', 'isotonic')
+        for by, where in (('single', ''), ('band', ' by band'))
+    },
+    'isotonic (probability)': ('single', 'isotonic', 'probability'),
+    'isotonic by band (probability)': ('band', 'isotonic', 'probability'),
+}
+# Figures of the library's tables of images, then those of masks.
+FIGURES = ('ece_band', 'ece_band_true', 'ece_em', 'ece', 'nll', 'brier', 'acc')
+MASKS = ('keep', 'accuracy', 'dice')
+TITLES = {
+    'ece_band': 'by band', 'ece_band_true': 'true bands', 'ece_em': 'equal mass',
+    'ece': 'ECE', 'nll': 'NLL', 'brier': 'Brier', 'acc': 'accuracy',
+    'iou_keep': 'IoU', 'dice_keep': 'Dice', 'dice_accuracy': 'Dice at .5',
+    'dice_dice': 'Dice, best', 'nll_ood': 'NLL ood',
+}  # fmt: skip
+
+
+def calibrators_of(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Every calibrator, fitted to validation maps, by name."""
+    tables = CalibrationTables()
+    for key, (image, label) in enumerate(zip(logits, labels)):
+        tables.update(image, label, key, logits=True)
+    return {name: fit_tables(tables, *how) for name, how in CALIBRATORS.items()}
+
+
+def image_table(prob: Tensor, labels: Tensor) -> ImageTable:
+    """One row per image."""
+    rows = []
+    for key, (image, label) in enumerate(zip(prob, labels)):
+        histogram, bands = CalibrationHistogram(), BandTable()
+        histogram.update(image, label)
+        bands.update(image, label)
+        rows.append(ImageTable.record(str(key), histogram, bands=bands))
+    return ImageTable(rows)
+
+
+def weights_of(images: int) -> np.ndarray:
+    """Weights of all images, then of every resample: ``(R + 1, I)``."""
+    drawn = np.random.default_rng(0).integers(images, size=(RESAMPLES, images))
+    counts = np.stack([np.bincount(row, minlength=images) for row in drawn])
+    return np.vstack([np.ones(images), counts])
+
+
+def mask_figures(masks: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
+    """Pooled IoU and mean Dice of the images, ``(R + 1,)``, all images first.
+
+    The Dice of an image without an object, and without one found, is 1.
+    """
+    both = (masks & (labels > 0)).flatten(1).sum(1).double().numpy()
+    sizes = masks.flatten(1).sum(1).numpy() + labels.flatten(1).sum(1).numpy()
+    weights = weights_of(len(masks))
+    dice = np.where(sizes > 0, 2 * both / np.maximum(sizes, 1), 1.0)
+    union = np.maximum(weights @ (sizes - both), 1)
+    return dict(iou=weights @ both / union, dice=weights @ dice / weights.sum(1))
+
+
+def row_figures(
+    prob: Tensor, kept: Tensor, labels: Tensor, ood: tuple[Tensor, Tensor] | None
+) -> dict[str, np.ndarray]:
+    """All figures of a row, ``(R + 1,)`` each: of all images, then of resamples."""
+    drawn = resample(image_table(prob, labels), RESAMPLES)
+    found = {
+        key: np.concatenate([np.atleast_1d(drawn.values[key]), drawn.drawn[key]])
+        for key in FIGURES
+    }
+    masks = dict(keep=kept, accuracy=prob > 0.5, dice=dice_optimal_mask(prob))
+    for name in MASKS:
+        for key, values in mask_figures(masks[name], labels).items():
+            found[f'{key}_{name}'] = values
+    if ood is not None:
+        true = torch.where(ood[1] > 0, ood[0], 1 - ood[0]).clamp(min=1e-7)
+        nll = -true.double().log().flatten(1).mean(1).numpy()
+        weights = weights_of(len(nll))
+        found['nll_ood'] = weights @ nll / weights.sum(1)
+    return found
+
+
+def run_rows(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
+    """Figures of every row of a run, and the choice of the calibrators."""
+    with np.load(folder / 'maps.npz') as file:
+        maps = {key: torch.from_numpy(file[key]) for key in file if 'names' not in key}
+    method, kept = folder.parent.name, maps['test_logits'] > 0
+    rows, chosen = {}, {}
+    fitted = calibrators_of(maps['val_logits'], maps['val_labels'])
+    for name, calibrate in [('', None), *fitted.items()]:
+        probs = {
+            part: torch.sigmoid(maps[f'{part}_logits'])
+            if calibrate is None
+            else calibrate(torch.sigmoid(maps[f'{part}_logits']))
+            for part in ('test', 'ood')
+            if f'{part}_logits' in maps
+        }
+        ood = (probs['ood'], maps['ood_labels']) if 'ood' in probs else None
+        row = f'{method} + {name}' if name else method
+        rows[row] = row_figures(probs['test'], kept, maps['test_labels'], ood)
+        if calibrate is not None:
+            chosen[row] = f'{calibrate.method}, {calibrate.by}'
+    return rows, chosen
+
+
+def pooled(
+    runs: dict[tuple[str, str, int], dict[str, dict[str, np.ndarray]]],
+) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Means over sets of the means over seeds, and ratios to the reference.
+
+    Returns:
+        dict: Of each row, ``mean`` and ``ratio``, and of each set by its name: of each
+        figure the value and the two ends of its interval.
+    """
+    by_row: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
+    for (data, _, _), rows in runs.items():
+        for row, found in rows.items():
+            by_row[row][data].append(found)
+    means = {
+        row: {data: _mean(found) for data, found in sets.items()}
+        for row, sets in by_row.items()
+    }
+    table: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for row, sets in means.items():
+        parts = {'mean': _mean([*sets.values()]), **sets}
+        if set(sets) <= set(means.get(REFERENCE, {})):
+            parts['ratio'] = _mean([_over(sets[d], means[REFERENCE][d]) for d in sets])
+        table[row] = {
+            part: {key: _with_interval(value) for key, value in found.items()}
+            for part, found in parts.items()
+        }
+    return table
+
+
+def _mean(found: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    keys = set.intersection(*(set(each) for each in found))
+    return {key: np.mean([each[key] for each in found], 0) for key in found[0] if key in keys}
+
+
+def _over(first: dict, second: dict) -> dict[str, np.ndarray]:
+    return {key: first[key] / np.maximum(second[key], 1e-12) for key in first}
+
+
+def _with_interval(values: np.ndarray) -> list[float]:
+    return [round(float(v), 5) for v in (values[0], *percentiles(values[1:], 0.95))]
+
+
+def markdown(table: dict[str, Any], part: str) -> str:
+    """A table of one part of the results, with intervals."""
+    keys = [key for key in TITLES if any(key in rows.get(part, {}) for rows in table.values())]
+    lines = ['| row | ' + ' | '.join(TITLES[key] for key in keys) + ' |']
+    lines.append('|---' * (len(keys) + 1) + '|')
+    digits = 2 if part == 'ratio' else 4
+    for row, parts in table.items():
+        cells = [_cell(parts[part].get(key), digits) for key in keys] if part in parts else []
+        lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
+def _cell(value: list[float] | None, digits: int) -> str:
+    if value is None:
+        return ''
+    middle, low, high = (f'{v:.{digits}f}'.removeprefix('0') for v in value)
+    return f'{middle} [{low}, {high}]'
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('runs', type=Path)
+    parser.add_argument('--regime', required=True)
+    parser.add_argument('--sets', nargs='+', default=['*'])
+    parser.add_argument('--json', type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    runs, records = {}, []
+    for pattern in args.sets:
+        for file in sorted((args.runs / args.regime).glob(f'{pattern}/*/*/run.json')):
+            folder = file.parent
+            data, method, seed = folder.parts[-3:]
+            rows, chosen = run_rows(folder)
+            runs[data, method, int(seed.removeprefix('seed'))] = rows
+            record = json.loads(file.read_text())
+            history = record.pop('history')
+            if history and 'levels' in history[-1]:
+                record['levels'] = history[-1]['levels']
+            figures = {
+                row: {key: _with_interval(value) for key, value in found.items()}
+                for row, found in rows.items()
+            }
+            records.append(dict(record, chosen=chosen, rows=figures))
+            print(folder, flush=True)
+    table = pooled(runs)
+    args.json.write_text(json.dumps(dict(table=table, runs=records)) + '\n')
+    for part in ('mean', 'ratio'):
+        print(f'\n{part}\n\n{markdown(table, part)}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,265 @@
+"""Train one network in plain PyTorch and keep its maps.
+
+    python benchmarks/train.py --data DATA --method bce --out RUNS/few/ccp_person/bce/seed0
+
+``DATA`` holds ``{train,val,test}/{images,masks}``. The run goes on where it was killed,
+and a finished run ends at once. ``OUT/maps.npz`` holds ``<set>_logits`` (float32),
+``<set>_labels`` (uint8) and ``<set>_names`` of val, test and ood, at the size of the
+network; ``OUT/run.json`` the options, the levels and the history. evaluate.py reads both,
+so that another calibrator needs no other training.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from networks import PretrainedFPN, UNet
+from PIL import Image
+from torch import Tensor, nn
+
+# Size of the images, learning rate and default number of epochs of each network.
+NETWORKS = {'unet': (64, 3e-3, 30), 'pretrained': (192, 1e-3, 12)}
+METHODS = ('bce', 'border', 'dice', 'dice_border')
+BATCH = 16
+MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
+STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+
+
+def load(folder: Path, size: int, first: int | None = None) -> dict[str, Any]:
+    """Images ``(N, 3, S, S)``, uint8, labels ``(N, S, S)``, uint8, and names."""
+    files = sorted((folder / 'images').iterdir())[:first]
+    images, labels = [], []
+    for file in files:
+        image = Image.open(file).convert('RGB').resize((size, size), Image.BILINEAR)
+        mask = Image.open(folder / 'masks' / f'{file.stem}.png').convert('L')
+        mask = mask.resize((size, size), Image.NEAREST)
+        images.append(np.asarray(image))
+        labels.append(np.asarray(mask) > 127)
+    return dict(
+        images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
+        labels=torch.from_numpy(np.stack(labels)).byte(),
+        names=[file.stem for file in files],
+    )
+
+
+def normalise(images: Tensor) -> Tensor:
+    """To the mean and deviation of ImageNet, in the layout that a CPU prefers."""
+    scaled = (images.float() - MEAN) / STD
+    return scaled.contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def logits_of(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits ``(N, H, W)`` of all images."""
+    network.eval()
+    return torch.cat([network(normalise(part)) for part in images.split(32)])
+
+
+def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """One minus the soft Dice coefficient of the batch."""
+    prob = torch.sigmoid(logits)
+    return 1 - (2 * (prob * labels).sum() + 1) / (prob.sum() + labels.sum() + 1)
+
+
+def make_levels(method: str, epochs: int) -> Any:
+    """The levels of a method, or None."""
+    if 'border' not in method:
+        return None
+    from mmaslp import BorderLevels
+
+    return BorderLevels(warmup=epochs // 3)
+
+
+def make_loss(method: str, levels: Any) -> Any:
+    """The function of logits and labels that a method minimises."""
+    if levels is None:
+        cross_entropy = F.binary_cross_entropy_with_logits
+    else:
+        from mmaslp import SelfCalibratingBCE
+
+        cross_entropy = SelfCalibratingBCE(levels)
+    if 'dice' not in method:
+        return cross_entropy
+    return lambda logits, labels: (
+        cross_entropy(logits, labels) + dice_loss(logits, labels)
+    )
+
+
+def observe(levels: Any, logits: Tensor, labels: Tensor) -> None:
+    """Give a validation to the levels."""
+    from mmaslp import BandTable
+
+    table = BandTable()
+    table.update(torch.sigmoid(logits), labels)
+    levels.observe(table)
+
+
+def figures(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """What the history keeps of a validation."""
+    found, true = logits > 0, labels > 0
+    union = (found | true).sum().clamp(min=1)
+    return dict(
+        iou=round(float((found & true).sum() / union), 5),
+        accuracy=round(float((found == true).double().mean()), 5),
+        nll=round(float(F.binary_cross_entropy_with_logits(logits, labels.float())), 5),
+    )
+
+
+class Run:
+    """One training run that can be killed and goes on."""
+
+    def __init__(self, args: argparse.Namespace, levels: Any, loss: Any) -> None:
+        self.args, self.levels, self.loss = args, levels, loss
+        self.size, rate, epochs = NETWORKS[args.network]
+        self.epochs = args.epochs or epochs
+        held = ('test', 'val') if args.swap else ('val', 'test')
+        self.sets = {
+            name: load(args.data / folder, self.size)
+            for name, folder in zip(('val', 'test'), held)
+        }
+        self.train = load(args.data / 'train', self.size, args.train_images)
+        torch.manual_seed(args.seed)
+        network = UNet() if args.network == 'unet' else PretrainedFPN()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=rate)
+        self.steps = len(self.train['images']) // BATCH
+        self.schedule = torch.optim.lr_scheduler.PolynomialLR(
+            self.optimizer, self.epochs * self.steps, 0.9
+        )
+        self.history: list[dict[str, Any]] = []
+        self.done, self.seconds = 0, 0.0
+
+    @property
+    def checkpoint(self) -> Path:
+        """File of the state."""
+        return self.args.out / 'checkpoint.pth'
+
+    def resume(self) -> None:
+        """Take over the state of a killed run, if there is one."""
+        if not self.checkpoint.is_file():
+            return
+        state = torch.load(self.checkpoint, weights_only=True)
+        for name in ('network', 'optimizer', 'schedule'):
+            getattr(self, name).load_state_dict(state[name])
+        if self.levels is not None:
+            self.levels.load_state_dict(state['levels'])
+        self.history, self.seconds = state['history'], state['seconds']
+        self.done = state['done']
+        torch.set_rng_state(state['rng'])
+
+    def save(self) -> None:
+        """Write the state; a run that is killed meanwhile keeps the one before."""
+        levels = None if self.levels is None else self.levels.state_dict()
+        state = dict(
+            network=self.network.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            schedule=self.schedule.state_dict(),
+            levels=levels,
+            history=self.history,
+            done=self.done,
+            seconds=self.seconds,
+            rng=torch.get_rng_state(),
+        )
+        part = self.checkpoint.with_suffix('.part')
+        torch.save(state, part)
+        os.replace(part, self.checkpoint)
+
+    def fit(self) -> None:
+        """Train, validate, keep the state about twice a minute."""
+        self.resume()
+        saved = time.monotonic()
+        while self.done < self.epochs:
+            start = time.monotonic()
+            self.epoch()
+            self.done += 1
+            if self.levels is not None or self.done % 10 == 0:
+                self.validate()
+            self.seconds += time.monotonic() - start
+            if time.monotonic() - saved > 30:
+                self.save()
+                saved = time.monotonic()
+
+    def epoch(self) -> None:
+        """Train on every image once."""
+        self.network.train()
+        order = torch.randperm(len(self.train['images']))
+        for chosen in order[: self.steps * BATCH].split(BATCH):
+            images, labels = (self.train[name][chosen] for name in ('images', 'labels'))
+            flip = torch.rand(len(chosen)) < 0.5
+            images[flip], labels[flip] = images[flip].flip(-1), labels[flip].flip(-1)
+            self.optimizer.zero_grad()
+            self.loss(self.network(normalise(images)), labels.float()).backward()
+            self.optimizer.step()
+            self.schedule.step()
+
+    def validate(self) -> None:
+        """Keep figures of the validation, which move the levels, if there are any."""
+        val = self.sets['val']
+        logits = logits_of(self.network, val['images'])
+        line: dict[str, Any] = dict(epoch=self.done)
+        line.update(figures(logits, val['labels']))
+        if self.levels is not None:
+            observe(self.levels, logits, val['labels'])
+            line['levels'] = [round(float(e), 5) for e in self.levels.levels]
+            line['reason'] = getattr(self.levels, 'reason', None)
+        self.history.append(line)
+
+    def finish(self) -> None:
+        """Write maps and record; the record last, because it says that all is done."""
+        if self.args.ood:
+            self.sets['ood'] = load(self.args.ood / 'test', self.size)
+        arrays: dict[str, np.ndarray] = {}
+        for name, part in self.sets.items():
+            arrays[f'{name}_logits'] = logits_of(self.network, part['images']).numpy()
+            arrays[f'{name}_labels'] = part['labels'].numpy()
+            arrays[f'{name}_names'] = np.array(part['names'])
+        np.savez_compressed(self.args.out / 'maps.npz', **arrays)
+        options = {key: str(value) for key, value in vars(self.args).items()}
+        record = dict(
+            options=options,
+            history=self.history,
+            seconds=round(self.seconds, 1),
+            machine=f'{platform.machine()}, one thread, torch {torch.__version__}',
+            date=time.strftime('%Y-%m-%d %H:%M'),
+        )
+        (self.args.out / 'run.json').write_text(json.dumps(record) + '\n')
+        self.checkpoint.unlink(missing_ok=True)
+
+
+def parse() -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--data', type=Path, required=True)
+    parser.add_argument('--ood', type=Path, help='a folder with test/ without objects')
+    parser.add_argument('--method', choices=METHODS, default='bce')
+    parser.add_argument('--network', choices=sorted(NETWORKS), default='unet')
+    parser.add_argument('--train-images', type=int, help='only the first ones')
+    parser.add_argument('--epochs', type=int)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--swap', action='store_true', help='val and test exchanged')
+    parser.add_argument('--out', type=Path, required=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    if (args.out / 'run.json').is_file():
+        return
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    epochs = args.epochs or NETWORKS[args.network][2]
+    levels = make_levels(args.method, epochs)
+    run = Run(args, levels, make_loss(args.method, levels))
+    run.fit()
+    run.finish()
+
+
+if __name__ == '__main__':
+    main()
