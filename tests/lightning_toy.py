@@ -6,8 +6,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from mmaslp.core import ImageLevels, SelfCalibratingBCE
 from mmaslp.hosts.lightning import ASLPCallback
-from mmaslp.hosts.mmseg.losses import SCBCELoss
 from mmaslp.hosts.torchmetrics import BinaryBandCalibration, BinaryCalibration
 
 
@@ -33,7 +33,7 @@ class Squares(Dataset):
 
 
 class Segmenter(LightningModule):
-    def __init__(self, dropout=0.2, regions=False, beta='HI'):
+    def __init__(self, dropout=0.2, by_band=False):
         super().__init__()
         self.network = nn.Sequential(
             nn.Conv2d(3, 4, 3, padding=1),
@@ -41,14 +41,14 @@ class Segmenter(LightningModule):
             nn.Dropout(dropout),
             nn.Conv2d(4, 1, 3, padding=1),
         )
-        self.criterion = SCBCELoss(beta=beta)
-        self.calibration = BinaryBandCalibration() if regions else BinaryCalibration()
-        self.draws = []
+        self.criterion = SelfCalibratingBCE()
+        self.calibration = BinaryBandCalibration() if by_band else BinaryCalibration()
+        self.drawn = []
 
     def training_step(self, batch, batch_idx):
-        draw = self.criterion.draw
-        drawn = draw.perturbed.flatten().tolist()
-        self.draws.append((batch['name'], drawn))
+        sample = self.criterion.sample
+        if sample is not None:
+            self.drawn.append((batch['name'], sample.perturbed.tolist()))
         return self.criterion(self.network(batch['image']), batch['mask'])
 
     def validation_step(self, batch, batch_idx):
@@ -59,9 +59,9 @@ class Segmenter(LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-2)
 
 
-def make_callback(**options):
-    options = {'rule': 'MC', 'warmup_epochs': 1, 'alpha': 0.2, **options}
-    return ASLPCallback(Squares().names, **options)
+def make_callback(rule='MC', **options):
+    levels = ImageLevels(Squares().names, rule=rule, alpha=0.2, warmup=4)
+    return ASLPCallback(levels, **options)
 
 
 def loaders(batch_size=2, shuffle=True):

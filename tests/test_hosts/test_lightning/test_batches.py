@@ -1,15 +1,9 @@
-import math
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 pytest.importorskip('lightning', reason='needs the extra [integrations]')
 
-from mmaslp.hosts.lightning.batches import (
-    ids_of_batch,
-    visits_between_validations,
-)
+from mmaslp.hosts.lightning.batches import ids_of_batch
 
 
 @pytest.mark.parametrize(
@@ -38,24 +32,3 @@ def test_ids(batch, place):
 def test_batches_without_ids(batch, message):
     with pytest.raises(ValueError, match=message):
         ids_of_batch(batch, 'name')
-
-
-@pytest.mark.parametrize(
-    ('interval', 'epochs', 'visits'),
-    [
-        (10, 1, 1),
-        (10, 3, 3),
-        (2, 1, 1),
-        (25, None, 2.5),
-        (5, None, 1),
-        (None, 2, 1),
-        (math.inf, 1, 1),
-    ],
-)
-def test_visits(interval, epochs, visits):
-    trainer = SimpleNamespace(
-        val_check_batch=interval,
-        num_training_batches=10,
-        check_val_every_n_epoch=epochs,
-    )
-    assert visits_between_validations(trainer) == visits

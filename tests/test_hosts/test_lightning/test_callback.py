@@ -17,9 +17,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 import tests.lightning_toy as toy
-from mmaslp.core import ASLP
+from mmaslp.core import BorderLevels, ImageLevels, SelfCalibratingBCE
 from mmaslp.hosts.lightning import ASLPCallback
-from mmaslp.hosts.mmseg.losses import SCBCELoss
 from mmaslp.hosts.torchmetrics import BinaryCalibration
 
 pytestmark = pytest.mark.filterwarnings('ignore')
@@ -42,28 +41,29 @@ def assert_bit_equal(one, other):
         )
         assert len(left) == len(right) > 1
         for a, b in zip(left, right):
-            assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+            same = isinstance(a, torch.Tensor) and torch.equal(a, b)
+            assert same or repr(a) == repr(b)  # nan too
 
 
 def test_draws_move_levels_and_stop_at_the_end(tmp_path):
     model, callback = toy.train(tmp_path, 4)
-    drawn = [value for _, values in model.draws for value in values]
+    drawn = [value for _, values in model.drawn for value in values]
     assert len(drawn) == 4 * 8 and 0 < sum(drawn) < len(drawn)
-    levels = callback.aslp.levels
+    levels = callback.levels.levels
     assert levels.keys() == set(toy.Squares().names)
     # After one epoch of warm-up they moved down, each by its own margin.
     assert max(levels.values()) < 0.2 and len({*levels.values()}) == 8
-    assert callback.aslp.observed_step == 16
-    assert callback.aslp.measured.accuracy > 0.5
-    assert model.criterion.draw is None  # a validation trains on no draw
+    assert callback.levels.steps == 16
+    assert callback.levels.validation.accuracy > 0.5
+    assert model.criterion.sample is None  # a validation trains on no sample
 
 
-def test_the_draws_are_those_of_the_learner(tmp_path):
-    model, callback = toy.train(tmp_path, 2, callback=toy.make_callback(rule='fixed'))
-    learner = ASLP(toy.Squares().names, rule='fixed', alpha=0.2)
-    for step, (names, drawn) in enumerate(model.draws):
-        assert learner.draw(names, step).perturbed.tolist() == drawn
-    assert callback.state_dict()['step'] == len(model.draws) == 8
+def test_the_samples_are_those_of_the_levels(tmp_path):
+    model, callback = toy.train(tmp_path, 2, callback=toy.make_callback('fixed'))
+    levels = ImageLevels(toy.Squares().names, rule='fixed', alpha=0.2)
+    for step, (names, drawn) in enumerate(model.drawn):
+        assert levels.sample(names, step).perturbed.tolist() == drawn
+    assert callback.state_dict()['step'] == len(model.drawn) == 8
 
 
 def test_a_resumed_run_ends_bit_equal(tmp_path):
@@ -72,7 +72,7 @@ def test_a_resumed_run_ends_bit_equal(tmp_path):
     toy.train(tmp_path / 'then', 4, tmp_path / 'first' / 'epoch=1.ckpt')
     whole, then = (content(tmp_path / f / 'epoch=3.ckpt') for f in ('whole', 'then'))
     assert_bit_equal(whole, then)
-    levels = whole['callbacks']['ASLPCallback']['aslp']['alpha']
+    levels = whole['callbacks']['ASLPCallback']['levels']['alpha']
     assert len(levels.unique()) > 1
     first = content(tmp_path / 'first' / 'epoch=1.ckpt')
     with pytest.raises(AssertionError):
@@ -122,9 +122,9 @@ class Unshuffled(toy.Segmenter):
     def on_train_end(self):
         (callback,) = (c for c in self.trainer.callbacks if isinstance(c, ASLPCallback))
         saved = dict(
-            alpha=callback.aslp.alpha,
-            measured=repr(callback.aslp.measured.accuracy),
-            draws=self.draws,
+            alpha=callback.levels.alpha,
+            measured=repr(callback.levels.validation.accuracy),
+            drawn=self.drawn,
             weights=self.network.state_dict(),
         )
         torch.save(saved, self.folder / f'rank{self.global_rank}.pt')
@@ -154,34 +154,66 @@ def test_two_processes_equal_one(tmp_path):
     assert len(one['alpha'].unique()) == 8
     for name, weight in one['weights'].items():
         torch.testing.assert_close(weight, first['weights'][name], rtol=0, atol=1e-12)
-    for whole, *parts in zip(one['draws'], first['draws'], second['draws']):
+    for whole, *parts in zip(one['drawn'], first['drawn'], second['drawn']):
         visits = [dict(zip(*each)) for each in (whole, *parts)]
         assert visits[0] == visits[1] | visits[2]
 
 
-def test_levels_by_region(tmp_path):
-    _, callback = toy.train(
-        tmp_path,
-        2,
-        model=toy.Segmenter(regions=True),
-        callback=toy.make_callback(rule='FB', regions='border', warmup_epochs=0),
-    )
-    profile = callback.aslp.profile
-    assert len(profile) == 5 and (profile < 0.2).all()
-    assert sum(callback.aslp.measured.region_share) == pytest.approx(1)
-    saved = content(tmp_path / 'epoch=1.ckpt')['callbacks']['ASLPCallback']
-    assert torch.equal(saved['aslp']['profile'], profile) and saved['step'] == 8
+def test_levels_by_band_and_their_resume(tmp_path):
+    def run(folder, epochs, checkpoint=None):
+        callback = ASLPCallback(BorderLevels(warmup=1))
+        torch.manual_seed(0)
+        model = toy.Segmenter(by_band=True)
+        return toy.train(tmp_path / folder, epochs, checkpoint, model, callback)
+
+    model, callback = run('whole', 8)
+    assert callback.levels.validations == 8 and not model.drawn
+    assert model.criterion.levels is callback.levels
+    run('first', 7)
+    run('then', 8, tmp_path / 'first' / 'epoch=6.ckpt')
+    whole, then = (content(tmp_path / f / 'epoch=7.ckpt') for f in ('whole', 'then'))
+    assert_bit_equal(whole, then)
+    assert not [key for key in whole['state_dict'] if 'criterion' in key]
 
 
-def test_the_warm_up_of_levels_by_region_is_a_third_of_the_training(tmp_path):
-    def make():
-        return toy.make_callback(rule='FB', regions='border', warmup_epochs=None)
-
-    model = toy.Segmenter(regions=True)
-    _, callback = toy.train(tmp_path, 6, model=model, callback=make())
-    assert callback.aslp.warmup == 8  # an epoch has four batches
+def test_the_warm_up_by_default_is_a_third_of_the_validations(tmp_path):
+    model, callback = toy.Segmenter(by_band=True), ASLPCallback()
+    toy.train(tmp_path, 9, model=model, callback=callback)
+    assert callback.levels.warmup == 3
     with pytest.raises(ValueError, match='length is not known: give max_epochs'):
-        toy.train(tmp_path, -1, model=model, callback=make(), max_steps=4)
+        toy.train(
+            tmp_path, -1, model=model, callback=ASLPCallback(), max_time='00:00:00:09'
+        )
+
+
+@pytest.mark.parametrize(
+    ('levels', 'epochs', 'options', 'match'),
+    [
+        (None, 9, dict(limit_val_batches=0), 'and this training has none'),
+        (None, 6, {}, 'of the 6 of this training 2 are warm-up'),
+        (None, 40, dict(check_val_every_n_epoch=10), 'a lower val_check_interval'),
+        (BorderLevels(warmup=50), 20, {}, 'of the 20 of this training 50 are'),
+        ('image', 1, {}, 'their warm-up lasts 4 batches, the training 4'),
+    ],
+)
+def test_levels_that_cannot_move_are_an_error(tmp_path, levels, epochs, options, match):
+    image = levels == 'image'
+    callback = toy.make_callback() if image else ASLPCallback(levels)
+    with pytest.raises(ValueError, match=match):
+        model = toy.Segmenter(by_band=not image)
+        toy.train(tmp_path, epochs, model=model, callback=callback, **options)
+
+
+def test_masks_of_0_and_255_are_named(tmp_path):
+    class Masks(toy.Segmenter):
+        def training_step(self, batch, batch_idx):
+            return super().training_step(dict(batch, mask=255 * batch['mask']), 0)
+
+        def validation_step(self, batch, batch_idx):
+            super().validation_step(dict(batch, mask=255 * batch['mask']), 0)
+
+    with pytest.raises(ValueError, match='masks of 0 and 255 must become masks of 0'):
+        toy.train(tmp_path, 9, model=Masks(by_band=True), callback=ASLPCallback())
 
 
 def test_levels_are_logged(tmp_path):
@@ -190,31 +222,31 @@ def test_levels_are_logged(tmp_path):
             self.seen = self.trainer.callback_metrics['aslp/alpha']
 
     model, _ = toy.train(
-        tmp_path, 1, model=Logged(), callback=toy.make_callback(rule='fixed')
+        tmp_path, 1, model=Logged(), callback=toy.make_callback('fixed')
     )
     assert model.seen == pytest.approx(0.2)
 
 
 def test_a_second_fit_goes_on(tmp_path):
     model, callback = toy.train(tmp_path, 2)
-    before = callback.aslp
-    toy.train(tmp_path, 1, model=model, callback=callback)
-    assert callback.aslp is before and callback.state_dict()['step'] == 12
+    before = callback.levels
+    toy.train(tmp_path, 2, model=model, callback=callback)
+    assert callback.levels is before and callback.state_dict()['step'] == 16
 
 
 def test_a_validation_alone_changes_nothing(tmp_path):
-    model, callback = toy.train(tmp_path, 1)
-    before = callback.aslp.measured
+    model, callback = toy.train(tmp_path, 2)
+    before = callback.levels.validation
     trainer = toy.make_trainer(tmp_path, 1, callback)
     trainer.validate(model, toy.loaders()[1], verbose=False)
-    assert callback.aslp.measured is before
+    assert callback.levels.validation is before
 
 
 def test_a_checkpoint_without_levels_is_told_of(tmp_path, caplog):
     toy.make_trainer(tmp_path, 1).fit(Plain(), toy.loaders()[0])
     with caplog.at_level(logging.WARNING, 'mmaslp'):
         model = Plain()
-        trainer = toy.make_trainer(tmp_path, 2, toy.make_callback(rule='fixed'))
+        trainer = toy.make_trainer(tmp_path, 2, toy.make_callback('fixed'))
         trainer.fit(model, toy.loaders()[0], ckpt_path=tmp_path / 'epoch=0.ckpt')
     assert 'holds no state of ASLPCallback' in caplog.text
 
@@ -225,7 +257,7 @@ class Plain(LightningModule):
     def __init__(self, *losses):
         super().__init__()
         self.network = nn.Conv2d(3, 1, 1)
-        self.losses = nn.ModuleList(losses or [SCBCELoss()])
+        self.losses = nn.ModuleList(losses or [SelfCalibratingBCE()])
 
     def training_step(self, batch, batch_idx):
         return self.losses[0](self.network(batch['image']), batch['mask'])
@@ -267,27 +299,28 @@ class OtherLoss(toy.Segmenter):
         return self.network(batch['image']).mean()
 
 
+class Strong(toy.Segmenter):
+    def __init__(self):
+        super().__init__()
+        self.criterion = SelfCalibratingBCE(beta=1.0)
+
+
 @pytest.mark.parametrize(
     ('model', 'options', 'message'),
     [
-        (lambda: Plain(nn.BCELoss()), {}, 'found no SCBCELoss in Plain: make one'),
         (
-            lambda: Plain(SCBCELoss(beta=1.0), SCBCELoss()),
+            lambda: Plain(nn.BCELoss()),
             {},
-            'different strengths beta',
+            'found no SelfCalibratingBCE in Plain: make one',
         ),
+        (Strong, {}, 'the same beta'),
         (Plain, {}, r'BinaryCalibration .* Plain has none: make one'),
         (TwoMetrics, {}, 'train_calibration, val_calibration: .*name one of several'),
         (TwoMetrics, dict(metric='valid'), 'name one of several'),
-        (
-            toy.Segmenter,
-            dict(rule='FB', regions='border'),
-            'BinaryBandCalibration .* has none',
-        ),
         (Silent, {}, 'has not updated it'),
         (OtherLoss, {}, 'no loss has left its margins'),
         (toy.Segmenter, dict(batch_ids='path'), "batch.'path'., which a batch with"),
-        (toy.Segmenter, dict(batch_ids='mask'), 'no image of the training set'),
+        (toy.Segmenter, dict(batch_ids='mask'), 'not an image of the training set'),
     ],
 )
 def test_what_cannot_train_says_what_to_do(model, options, message):
@@ -302,17 +335,29 @@ def test_the_named_metric_is_read():
 
     callback = toy.make_callback(metric='val_calibration')
     fit(Named(), callback)
-    assert callback.aslp.measured.accuracy == 1
+    assert callback.levels.validation.accuracy == 1
 
 
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(rule='FBX'), 'FBX'),
-        (dict(warmup_epochs=-1), 'warmup_epochs must be a number of at least 0'),
-        (dict(rule='MC', regions='border'), 'FB'),
+        (dict(levels='border'), "BorderLevels or ImageLevels, got 'border'"),
+        (dict(metric=''), 'metric must be a text'),
+        (dict(seed=1.5), 'seed must be an integer'),
     ],
 )
 def test_wrong_arguments(options, message):
     with pytest.raises(ValueError, match=message):
-        toy.make_callback(**options)
+        ASLPCallback(**options)
+
+
+def test_the_metric_of_bands_is_asked_for():
+    with pytest.raises(ValueError, match=r'BinaryBandCalibration .* has none'):
+        fit(toy.Segmenter(), ASLPCallback())
+
+
+def test_a_state_of_version_0_2(tmp_path):
+    callback = ASLPCallback()
+    callback.setup(None, toy.Segmenter(by_band=True), 'fit')
+    with pytest.raises(ValueError, match=r'levels of mmaslp 0\.2'):
+        callback.load_state_dict(dict(step=3, aslp={}))

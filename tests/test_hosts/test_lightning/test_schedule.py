@@ -1,0 +1,66 @@
+import math
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip('lightning', reason='needs the extra [integrations]')
+
+from mmaslp.hosts.lightning.schedule import (
+    training_steps,
+    validations,
+    visits_between_validations,
+)
+
+
+def trainer(**options):
+    """A training of 6 epochs with 4 batches each and a validation after each."""
+    defaults = dict(
+        max_epochs=6,
+        max_steps=-1,
+        accumulate_grad_batches=1,
+        num_training_batches=4,
+        val_check_batch=4,
+        check_val_every_n_epoch=1,
+        enable_validation=True,
+    )
+    return SimpleNamespace(**{**defaults, **options})
+
+
+@pytest.mark.parametrize(
+    ('options', 'steps', 'number'),
+    [
+        ({}, 24, 6),
+        (dict(check_val_every_n_epoch=2), 24, 3),
+        (dict(val_check_batch=2), 24, 12),
+        (dict(val_check_batch=10, check_val_every_n_epoch=None), 24, 2),
+        (dict(max_steps=5, accumulate_grad_batches=2), 10, 2),
+        (dict(max_epochs=None, max_steps=8), 8, 2),
+        (dict(max_epochs=-1), None, None),
+        (dict(num_training_batches=math.inf, val_check_batch=math.inf), None, None),
+        (dict(enable_validation=False), 24, 0),
+    ],
+)
+def test_length_and_validations(options, steps, number):
+    assert training_steps(trainer(**options)) == steps
+    assert validations(trainer(**options)) == number
+
+
+@pytest.mark.parametrize(
+    ('interval', 'epochs', 'visits'),
+    [
+        (10, 1, 1),
+        (10, 3, 3),
+        (2, 1, 1),
+        (25, None, 2.5),
+        (5, None, 1),
+        (None, 2, 1),
+        (math.inf, 1, 1),
+    ],
+)
+def test_visits(interval, epochs, visits):
+    trainer = SimpleNamespace(
+        val_check_batch=interval,
+        num_training_batches=10,
+        check_val_every_n_epoch=epochs,
+    )
+    assert visits_between_validations(trainer) == visits
