@@ -54,18 +54,16 @@ def test_equal_names_of_work_dirs_do_not_share(config):
 
 def test_evaluators_in_any_form(config, monkeypatch):
     cfg = config('run')
-    for kind in ('CalibrationMetric', 'mmseg.CalibrationMetric'):
-        cfg.test_evaluator = [dict(type=kind, bins=15)]
-        assert measures_calibration(cfg, None)
-        for evals in (['ece', 'ece'], None):
-            result = evaluate(cfg, test_sets(cfg), evals=evals)['test']
-            assert result['result']['settings']['bins'] == 15
-            assert (Path(result['folder']) / 'reliability_test.png').is_file()
+    metric = dict(type='mmseg.CalibrationMetric', bins=15, draw=False, resamples=0)
+    cfg.test_evaluator = [metric]
+    assert measures_calibration(cfg, None)
+    for evals in (['ece', 'ece'], None):
+        result = evaluate(cfg, test_sets(cfg), evals=evals)['test']
+        assert result['result']['settings']['bins'] == 15
     # A class cannot be dumped on OpenMMLab, so that only the look-up is tested.
     assert measures_calibration({'test_evaluator': dict(type=CalibrationMetric)}, None)
     cfg.test_evaluator = None
     assert not measures_calibration(cfg, None)
-    assert evaluate(cfg, test_sets(cfg), evals=['ece'])['test']['metrics']['acc'] >= 0
     with pytest.raises(ValueError, match='nothing to measure: give --eval'):
         evaluate(cfg, test_sets(cfg))
 
