@@ -5,14 +5,18 @@ VENV_OPENMMLAB ?= .venv-openmmlab
 # Processes of a test run, one thread each; 0 is pytest alone.
 WORKERS ?= 2
 TEST = -m pytest -n $(WORKERS) --dist worksteal
+# What imports MMSegmentation, whose two distributions differ.
+MMSEG_TESTS = $(addprefix tests/,hostile test_hosts/test_mmseg test_commands test_tools \
+	test_configs.py test_doctor.py test_import.py test_registry.py)
 MMCV_WHEEL ?= $(firstword $(wildcard ../shared/wheels/mmcv-2.1.0-*.whl))
 
-.PHONY: help demo test test-openmmlab wheel-test lint format docs clean
+.PHONY: help demo test test-openmmlab release-test wheel-test lint format docs clean
 
 help:
 	@echo "make demo            train with BCE and with ASLP, compare their calibration"
-	@echo "make test            the whole test suite, on the OneDL host"
-	@echo "make test-openmmlab  the whole test suite, on the OpenMMLab host"
+	@echo "make test            the tests, on the OneDL distribution of MMSegmentation"
+	@echo "make test-openmmlab  those that import MMSegmentation, on that of OpenMMLab"
+	@echo "make release-test    full grids, tutorials, examples, benchmarks in small"
 	@echo "make wheel-test      build sdist and wheel, use the wheel from an empty folder"
 	@echo "make lint            ruff and mypy"
 	@echo "make docs            the documentation as a site, into build/docs"
@@ -24,7 +28,10 @@ test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python $(TEST) -o cache_dir=$(VENV)/.pytest_cache
 
 test-openmmlab: $(VENV_OPENMMLAB)/.dev
-	OMP_NUM_THREADS=1 $(VENV_OPENMMLAB)/bin/python $(TEST) -o cache_dir=$(VENV_OPENMMLAB)/.pytest_cache
+	OMP_NUM_THREADS=1 $(VENV_OPENMMLAB)/bin/python $(TEST) -o cache_dir=$(VENV_OPENMMLAB)/.pytest_cache $(MMSEG_TESTS)
+
+release-test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(VENV)/bin/python $(TEST) -o cache_dir=$(VENV)/.pytest_cache -m release
 
 wheel-test: $(VENV)/.dev
 	rm -rf build/wheel-test

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from mmaslp.report.maps import check_outputs as check_eval_maps
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from PIL import Image
@@ -112,24 +111,27 @@ def test_an_input_under_another_name(tmp_path, monkeypatch, way):
 
 
 @pytest.mark.parametrize(
-    ('outputs', 'message'),
+    ('options', 'message'),
     [
-        (dict(json='x', report='./x'), '--json and --report are the same file'),
-        (dict(plot='x.png', report='x_bands.png'), 'are the same file'),
-        (dict(json='maps/x.json'), 'lies in maps, which is read'),
-        (dict(report='photos/x.html'), 'lies in photos, which is read'),
-        (dict(json='maps'), 'is an input'),
-        (dict(json='.'), 'is a folder'),
-        (dict(report='nowhere/x.html'), 'its folder does not exist'),
+        ('--json x --report ./x', '--json and --report are the same file'),
+        ('--plot x.png --report x_bands.png', 'are the same file'),
+        ('--json maps/x.json', 'lies in maps, which is read'),
+        ('--report photos/x.html', 'lies in photos, which is read'),
+        ('--json maps', 'is an input'),
+        ('--json .', 'is a folder'),
+        ('--report nowhere/x.html', 'its folder does not exist'),
+        ('--plot x.jpg', 'x.jpg: write one of'),
+        ('--images nowhere', 'no such folder'),
+        ('--json /dev/null --report /dev/null', 'there are no maps in this folder'),
     ],
 )
-def test_eval_maps_outputs_among_each_other(tmp_path, monkeypatch, outputs, message):
+def test_outputs_among_each_other(tmp_path, monkeypatch, capsys, options, message):
     monkeypatch.chdir(tmp_path)
     for name in ('maps', 'masks', 'photos'):
         os.mkdir(name)
-    with pytest.raises(ValueError, match=message):
-        check_eval_maps(**outputs, images='photos', inputs=['maps', 'masks'])
-    check_eval_maps(json='/dev/null', report='/dev/null')
+    given = ('eval-maps', 'maps', 'masks', '--images', 'photos', *options.split())
+    assert command(*given) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_compare_over_its_input(tmp_path, monkeypatch):

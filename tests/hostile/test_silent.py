@@ -4,16 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from mmaslp.report.maps import evaluate_folders
 from PIL import Image
 
 import mmaslp
+from mmaslp.files.map_evaluation import evaluate_maps
+from mmaslp.files.map_scale import MapReader
 from mmaslp.files.results import load_result, save_result
 from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
 from mmaslp.report.comparison import compare_results
-
-NAN = float('nan')
 
 # One mistake in a component of a config each; its other arguments go through the same
 # checks, which tests/test_core/test_argument_checks.py has.
@@ -63,15 +62,11 @@ def test_the_scale_of_maps_is_stated_or_clear(masks, tmp_path):
     """tests/test_files/test_map_scale.py has every kind of map."""
     maps = write_maps(tmp_path / 'maps', (RAMP * 100).astype(np.uint8))
     with pytest.raises(ValueError, match=r'8-bit.*--max-value 100'):
-        evaluate_folders([maps], str(masks), resamples=0)
-    (section,) = evaluate_folders(
-        [maps], str(masks), resamples=0, max_value=100
-    ).values()
+        evaluate_maps(maps, masks, resamples=0)
+    section = evaluate_maps(maps, masks, resamples=0, reader=MapReader(100))
     assert section['result']['conf'] > 0.6
     with pytest.raises(ValueError, match='not in'):  # beyond what was stated
-        evaluate_folders([maps], str(masks), resamples=0, max_value=50)
-    with pytest.raises(ValueError, match='max_value'):
-        evaluate_folders([maps], str(masks), max_value=NAN)
+        evaluate_maps(maps, masks, resamples=0, reader=MapReader(50))
 
 
 # --- result files -----------------------------------------------------------------
@@ -81,12 +76,11 @@ def test_the_scale_of_maps_is_stated_or_clear(masks, tmp_path):
 def results(masks, tmp_path_factory):
     """Text of the results of two folders together."""
     root = tmp_path_factory.mktemp('results')
-    folders = [
-        write_maps(root / name, (RAMP * top).astype(np.uint8))
-        for name, top in (('one', 255), ('two', 240))
-    ]
-    sections = evaluate_folders(folders, str(masks), resamples=5)
-    save_result(root / 'both.json', {k: s['result'] for k, s in sections.items()})
+    both = {}
+    for name, top in (('one', 255), ('two', 240)):
+        maps = write_maps(root / name, (RAMP * top).astype(np.uint8))
+        both[name] = evaluate_maps(maps, masks, resamples=5)['result']
+    save_result(root / 'both.json', both)
     return (root / 'both.json').read_text()
 
 

@@ -1,18 +1,13 @@
 """The benchmark of calibration: real runs on tiny data, and its tables."""
 
 import json
-import os
-import re
 import shutil
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.scripts import run_script
+pytestmark = pytest.mark.release
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / 'benchmarks'
@@ -52,57 +47,6 @@ def test_calibration(folders, call):
     shutil.rmtree(folders / 'out')
     (some, same) = call('calibration.py', *options[:2], *options[5:])
     assert '1 of 1 runs are there' in some and same == records
-
-
-def test_both_directions_with_intervals_and_local_temperatures(folders, call):
-    options = ['--methods', 'bce', '--seeds', '1', '--epochs', '1', '--size', '32']
-    options += ['--val-interval', '1', '--ood', str(folders / 'ood'), '--swap']
-    options += ['--post-hoc', 'lts', 'ibts', '--resamples', '20']
-    output, records = call('calibration.py', *options)
-    assert [record['data'] for record in records] == ['set', 'set_swapped']
-    for record, number in zip(records, (3, 4)):
-        assert set(record['evaluations']) == {'', '+lts', '+ibts'}
-        for sets in record['evaluations'].values():
-            assert set(sets) == {'test', 'val', 'ood'}
-            assert sets['test']['num_images'] == number
-            assert sets['val']['num_images'] == 7 - number
-            low, high = sets['test']['intervals']['nll']
-            assert low < sets['test']['figures']['nll'] < high
-        plain, local, _ = record['evaluations'].values()
-        assert local['test']['figures']['nll'] != plain['test']['figures']['nll']
-        assert record['lts']['before'] == pytest.approx(
-            plain['val']['figures']['nll'], abs=0.01
-        )
-    assert '| set_swapped | test | bce+lts | 0 | ' in output
-    for name in ('eval', 'lts/eval', 'ibts/eval'):
-        files = folders.glob(f'out/set/bce/*/{name}/test/calibration_test.json')
-        assert len([*files]) == 1
-
-
-def test_study(folders, call):
-    options = (
-        '--variants',
-        'FB',
-        'MC, lam / 4',
-        '--epochs',
-        '7',
-        '--val-interval',
-        '1',
-    )
-    base = folders / 'base.py'
-    base.write_text(
-        f'_base_ = {str(SCRIPTS / "unet_64.py")!r}\n'
-        'train_dataloader = dict(batch_size=2)\n'
-    )
-    output, records = call('study.py', *options, '--base', str(base))
-    names = [record['method'] for record in records]
-    assert names == ['MC, lam / 4', 'FB', 'FB, one level']
-    mean = sum(records[1]['alpha']) / 6
-    assert records[2]['spec']['hook']['alpha'] == pytest.approx(mean)
-    for record in records:
-        (sets,) = record['evaluations'].values()
-        assert list(sets) == ['val'] and sets['val']['num_images'] == 2
-        assert f'| set | {record["method"]} |' in output
 
 
 def record(data, seed, ece, method='bce'):
@@ -189,20 +133,6 @@ def test_a_config_that_changes_while_a_table_is_made_is_seen(make_job, tmp_path)
     with pytest.raises(ValueError, match=r'base.py or the data of set changed'):
         job.check_unchanged()
     assert job.folder == folder  # where the results of before belong
-
-
-def test_another_config_of_the_same_name_is_another_run(make_job, tmp_path):
-    jobs = []
-    for name, rate in (('a', 0.1), ('b', 0.2)):
-        base = tmp_path / name / 'base.py'
-        base.parent.mkdir()
-        base.write_text(
-            f'_base_ = {str(SCRIPTS / "unet_64.py")!r}\n'
-            f'optim_wrapper = dict(optimizer=dict(lr={rate}))\n'
-        )
-        jobs.append(make_job(base=base))
-    assert jobs[0].describe() == jobs[1].describe()
-    assert jobs[0].folder != jobs[1].folder
 
 
 def test_what_would_fail_is_said_before_the_first_run(make_job, folders, image_folder):
@@ -323,21 +253,6 @@ def test_published_tables_are_those_of_their_records(monkeypatch, name):
     assert printed.splitlines() == [line for line in published if line[:1] == '|']
 
 
-def test_a_checkpoint_that_was_half_written(make_job, tmp_path):
-    from training import latest_checkpoint
-
-    assert latest_checkpoint(tmp_path) is None
-    (tmp_path / 'epoch_8.pth').touch()
-    assert latest_checkpoint(tmp_path) is None  # nothing says that it is whole
-    for name in ('epoch_12.pth', 'epoch_4.pth'):
-        (tmp_path / name).touch()
-    named = tmp_path / 'last_checkpoint'
-    named.write_text(str(tmp_path / 'epoch_8.pth'))
-    assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_8.pth')
-    named.write_text(str(tmp_path / 'epoch_3.pth'))
-    assert latest_checkpoint(tmp_path) == str(tmp_path / 'epoch_4.pth')
-
-
 def test_figures_that_a_run_has_not_are_dashes(monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
     from tables import collect, markdown
@@ -349,116 +264,3 @@ def test_figures_that_a_run_has_not_are_dashes(monkeypatch):
         '| a | bce | 0 | - |',
         '| a | focal | 1 | .5000 |',
     ]
-
-
-@pytest.mark.parametrize(
-    'options', [['--seeds', '0'], ['--train-images', '-3'], ['--workers', '0']]
-)
-@pytest.mark.parametrize('script', ['calibration.py', 'study.py'])
-def test_numbers_below_1_are_refused(folders, script, options):
-    done = run_script(SCRIPTS / script, '--data', folders / 'set', *options)
-    assert done.returncode == 2 and 'must be at least 1' in done.stderr
-
-
-def test_failures_come_after_the_table(folders):
-    """One run is killed and one fails: the others are shown."""
-    base = folders / 'base.py'
-    base.write_text(
-        f'_base_ = {str(SCRIPTS / "unet_64.py")!r}\n'
-        'train_dataloader = dict(batch_size=2)\n'
-        "custom_imports = dict(imports=['mmaslp', 'killer'])\n"
-        "custom_hooks = [dict(type='Killer')]\n"
-    )
-    (folders / 'killer.py').write_text(
-        'import os, signal\n'
-        'from mmengine.hooks import Hook\n'
-        'from mmseg.registry import HOOKS\n'
-        '@HOOKS.register_module()\n'
-        'class Killer(Hook):\n'
-        '    def after_train_epoch(self, runner):\n'
-        '        if "ls_0.1" in runner.work_dir and runner.epoch == 1:\n'
-        '            os.kill(os.getpid(), signal.SIGKILL)\n'
-        '        if "brier" in runner.work_dir:\n'
-        '            raise Twofold(1, 2)\n'
-        'class Twofold(Exception):\n'  # which no other process can read
-        '    def __init__(self, a, b):\n'
-        '        super().__init__("twofold")\n'
-    )
-    command = [sys.executable, str(SCRIPTS / 'calibration.py')]
-    command += ['--data', str(folders / 'set'), '--out', str(folders / 'out')]
-    command += ['--json', str(folders / 'raw.json'), '--base', str(base)]
-    command += [
-        '--methods',
-        'bce',
-        'brier',
-        'ls_0.1',
-        'ls_0.2',
-        '--seeds',
-        '1',
-        '--workers',
-        '2',
-    ]
-    command += ['--epochs', '2', '--val-interval', '1', '--size', '32']
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(folders), str(ROOT)])},
-    )
-    assert done.returncode == 1
-    assert re.search(r'ls_0.1/seed0_\w+: its process was killed', done.stderr)
-    assert re.search(r"brier/seed0_\w+: Twofold\('twofold'\)", done.stderr)
-    assert '| set | bce |' in done.stdout and '| set | ls_0.2 |' in done.stdout
-    records = json.loads((folders / 'raw.json').read_text())
-    assert [record['method'] for record in records] == ['bce', 'ls_0.2']
-
-
-def test_a_killed_table_leaves_no_run_behind(folders):
-    """Started again, it would meet the old run in the same folder."""
-    base = folders / 'base.py'
-    base.write_text(
-        f'_base_ = {str(SCRIPTS / "unet_64.py")!r}\n'
-        "custom_imports = dict(imports=['mmaslp', 'waiter'])\n"
-        "custom_hooks = [dict(type='Waiter')]\n"
-    )
-    (folders / 'waiter.py').write_text(
-        'import os, time\n'
-        'from pathlib import Path\n'
-        'from mmengine.hooks import Hook\n'
-        'from mmseg.registry import HOOKS\n'
-        '@HOOKS.register_module()\n'
-        'class Waiter(Hook):\n'
-        '    def before_train(self, runner):\n'
-        f'        file = Path({str(folders / "pid")!r})\n'
-        '        file.with_suffix(".new").write_text(str(os.getpid()))\n'
-        '        file.with_suffix(".new").rename(file)\n'
-        '        time.sleep(100)\n'
-    )
-    command = [sys.executable, str(SCRIPTS / 'calibration.py'), '--seeds', '1']
-    command += ['--data', str(folders / 'set'), '--out', str(folders / 'out')]
-    command += ['--base', str(base), '--methods', 'bce', '--size', '32']
-    path = os.pathsep.join([str(folders), str(ROOT)])
-    table = subprocess.Popen(command, env={**os.environ, 'PYTHONPATH': path})
-    try:
-        assert wait_for((folders / 'pid').exists, 60)
-    finally:
-        table.kill()
-        table.wait()
-    pid = int((folders / 'pid').read_text())
-    assert wait_for(lambda: not running(pid), 20)
-
-
-def wait_for(condition, seconds):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.1)
-    return condition()
-
-
-def running(pid):
-    """Whether there is such a process that has not ended."""
-    try:
-        state = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != 'Z'

@@ -6,6 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+pytestmark = pytest.mark.release
+
 SCRIPTS = Path(__file__).resolve().parents[2] / 'benchmarks'
 
 
@@ -67,23 +69,3 @@ def test_fit_lowers_the_loss_and_looks_at_labelled_pixels_only(lts, per_image):
     )
     with pytest.raises(ValueError, match='no labelled pixel'):
         lts.fit_pixels(logits, images, torch.full_like(labels, 255))
-
-
-def test_fit_and_hook_on_a_run(lts, toy, tmp_path):
-    from mmengine.runner import Runner
-
-    cfg = toy.config(tmp_path / 'run', channels=2)
-    cfg.custom_hooks = []
-    Runner.from_cfg(cfg).train()
-    cfg.load_from = str(tmp_path / 'run' / 'epoch_3.pth')
-    # Test images and labels of the same size as the input: what was fitted is tested.
-    losses = lts.fit_lts(cfg, tmp_path / 'lts.pth', epochs=20)
-    figures = []
-    for hooks in ([], [dict(type='LocalTemperatureHook', file=tmp_path / 'lts.pth')]):
-        tested = toy.config(tmp_path / 'test', channels=2)
-        tested.update(load_from=cfg.load_from, custom_hooks=hooks)
-        figures.append(Runner.from_cfg(tested).test())
-    plain, scaled = figures
-    assert plain['calib/nll'] == pytest.approx(losses['before'], rel=1e-3)
-    assert scaled['calib/nll'] == pytest.approx(losses['after'], rel=1e-3)
-    assert scaled['calib/acc'] == plain['calib/acc']

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.release
+
 SCRIPTS = Path(__file__).resolve().parents[2] / 'benchmarks'
 
 

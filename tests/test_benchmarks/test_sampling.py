@@ -11,6 +11,8 @@ from mmaslp.core.measure import BinTable, ImageBands, ImageTable
 from mmaslp.files.results import calibration_result, save_result
 from tests.scripts import run_script
 
+pytestmark = pytest.mark.release
+
 SCRIPTS = Path(__file__).resolve().parents[2] / 'benchmarks'
 
 

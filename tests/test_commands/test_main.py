@@ -41,7 +41,7 @@ def test_choices_are_those_of_the_package():
     [
         ([], 'COMMAND'),
         (['trian'], 'did you mean train?'),
-        (['fit_temperature'], 'did you mean fit-temperature?'),
+        (['eval_maps'], 'did you mean eval-maps?'),
         (['eval-maps', 'a', 'b', '--jsn', 'f'], 'did you mean --json?'),
         (['test', 'c', 'd', '--eval', 'ecee'], 'did you mean ece?'),
         (['prepare', 'dut-omrom'], 'did you mean dut-omron?'),

@@ -209,11 +209,6 @@ def test_bad_splits(duts, tmp_path):
         Split(val_ratio=1)
 
 
-def test_synthetic(tmp_path):
-    run('synthetic', [], tmp_path)
-    assert len(SODDataset(str(tmp_path / 'synthetic_sod'), split='train')) == 60
-
-
 def test_progress_goes_where_it_is_asked_for(tmp_path, write_pairs, capsys):
     write_pairs(tmp_path / 'mine', NAMES)
     lines = []

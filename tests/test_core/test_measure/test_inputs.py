@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from mmaslp.core import CalibrationHistogram
-from mmaslp.core.measure.inputs import flat_logits
 
 # Not importable by name under pytest's importlib mode.
 pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
@@ -102,10 +101,3 @@ def test_bad_input_says_what_and_counts_nothing(prob, label, words):
     with pytest.raises(ValueError, match=f'(?s){words}'):
         histogram.update(torch.tensor(prob), torch.tensor(label))
     assert histogram.count == 0 and int(histogram.nll) == 0
-
-
-def test_logits_are_flattened_without_ignored_pixels():
-    logit = np.array([[1.0, np.nan], [-2.0, 3.0]])
-    found, label = flat_logits(logit, np.array([[1, 255], [0, 1]]), 255)
-    assert found.tolist() == [1, -2, 3] and label.tolist() == [1, 0, 1]
-    assert flat_logits(torch.tensor([0.5]).half(), [1], 255)[0].dtype == torch.float32

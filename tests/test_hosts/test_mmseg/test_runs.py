@@ -2,7 +2,6 @@ import os
 
 import pytest
 from mmengine.config import Config
-from mmengine.logging import MessageHub
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -36,7 +35,5 @@ def test_runner_of_a_config(toy, tmp_path, kind):
     if kind:
         cfg.runner_type = kind
     name_run(cfg, 'x')
-    MessageHub.get_instance(cfg.experiment_name).update_info('temperature', 3.0)
     runner = build_runner(cfg)
     assert isinstance(runner, OwnRunner if kind else Runner)
-    assert runner.message_hub.get_info('temperature') is None

@@ -20,11 +20,13 @@ def scope():
 @pytest.fixture(scope='module')
 def data_root(tmp_path_factory):
     root = tmp_path_factory.mktemp('data') / 'synthetic_sod'
-    make_synthetic_sod(str(root))
+    make_synthetic_sod(str(root), num_images=dict(train=3, val=3, test=3, ood=3))
     return str(root)
 
 
-def test_built_in_data(data_root):
+@pytest.mark.release
+def test_built_in_data(tmp_path):
+    data_root = str(tmp_path / 'synthetic_sod')
     cfg = Config.fromfile(BASE / 'synthetic_sod.py')
     sizes = {}
     for name in ('train', 'val', 'test'):

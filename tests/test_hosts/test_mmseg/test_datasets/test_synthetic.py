@@ -46,16 +46,6 @@ def test_the_seed_decides_everything(tmp_path):
     assert all(a[name] != c[name] for name in a if 'images' in name)
 
 
-def test_a_larger_set_contains_the_smaller(tmp_path):
-    make_synthetic_sod(str(tmp_path / 'a'), **SMALL, wrong_share=0)
-    more = dict(SMALL['num_images'], train=14)
-    make_synthetic_sod(str(tmp_path / 'b'), size=32, num_images=more, wrong_share=0)
-    a, b = read(tmp_path / 'a'), read(tmp_path / 'b')
-    assert {k: b[k] for k in a if k != 'manifest.json'} == {
-        k: v for k, v in a.items() if k != 'manifest.json'
-    }
-
-
 def test_wrong_masks_are_the_listed_ones(tmp_path):
     make_synthetic_sod(str(tmp_path / 'right'), **SMALL, wrong_share=0)
     manifest = make_synthetic_sod(str(tmp_path / 'wrong'), **SMALL, wrong_share=0.5)
@@ -63,13 +53,6 @@ def test_wrong_masks_are_the_listed_ones(tmp_path):
     changed = [name for name in right if right[name] != wrong[name]]
     expected = [f'train/masks/{name}.png' for name in manifest['wrong_masks']]
     assert changed == ['manifest.json', *expected]
-
-
-def test_second_use_reads_what_is_there(tmp_path):
-    first = make_synthetic_sod(str(tmp_path / 'set'), **SMALL)
-    stamp = (tmp_path / 'set' / 'manifest.json').stat().st_mtime_ns
-    assert make_synthetic_sod(str(tmp_path / 'set'), **SMALL) == first
-    assert (tmp_path / 'set' / 'manifest.json').stat().st_mtime_ns == stamp
 
 
 def test_other_settings_and_foreign_folders_are_refused(tmp_path):

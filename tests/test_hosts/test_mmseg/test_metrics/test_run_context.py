@@ -5,7 +5,6 @@ from mmengine.logging import MessageHub, MMLogger
 
 from mmaslp.hosts.mmseg.metrics.run_context import (
     STEP_KEY,
-    applied_temperature,
     is_training,
     log_dir,
     loop_stage,
@@ -13,7 +12,7 @@ from mmaslp.hosts.mmseg.metrics.run_context import (
     scalar_step,
 )
 
-KEYS = ('loop_stage', 'max_iters', 'temperature', 'max_epochs', 'epoch', 'iter')
+KEYS = ('loop_stage', 'max_iters', 'max_epochs', 'epoch', 'iter')
 
 
 @pytest.fixture
@@ -30,7 +29,6 @@ def hub():
 def test_outside_of_a_run_it_is_a_test(hub):
     assert loop_stage() == 'test'
     assert not is_training()
-    assert applied_temperature() is None
 
 
 @pytest.mark.parametrize(
