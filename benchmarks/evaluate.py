@@ -162,7 +162,11 @@ def pooled(
 
 def _mean(found: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     keys = set.intersection(*(set(each) for each in found))
-    return {key: np.mean([each[key] for each in found], 0) for key in found[0] if key in keys}
+    return {
+        key: np.mean([each[key] for each in found], 0)
+        for key in found[0]
+        if key in keys
+    }
 
 
 def _over(first: dict, second: dict) -> dict[str, np.ndarray]:
@@ -175,12 +179,20 @@ def _with_interval(values: np.ndarray) -> list[float]:
 
 def markdown(table: dict[str, Any], part: str) -> str:
     """A table of one part of the results, with intervals."""
-    keys = [key for key in TITLES if any(key in rows.get(part, {}) for rows in table.values())]
+    keys = [
+        key
+        for key in TITLES
+        if any(key in rows.get(part, {}) for rows in table.values())
+    ]
     lines = ['| row | ' + ' | '.join(TITLES[key] for key in keys) + ' |']
     lines.append('|---' * (len(keys) + 1) + '|')
     digits = 2 if part == 'ratio' else 4
     for row, parts in table.items():
-        cells = [_cell(parts[part].get(key), digits) for key in keys] if part in parts else []
+        cells = (
+            [_cell(parts[part].get(key), digits) for key in keys]
+            if part in parts
+            else []
+        )
         lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
 

@@ -103,7 +103,9 @@ class PretrainedFPN(nn.Module):
                 if index:
                     x = F.interpolate(x, scale_factor=2, mode='bilinear')
             summed = summed + x
-        return F.interpolate(self.head(summed), images.shape[-2:], mode='bilinear')[:, 0]
+        return F.interpolate(self.head(summed), images.shape[-2:], mode='bilinear')[
+            :, 0
+        ]
 
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mmaslp.report.maps import evaluate_folders
 from PIL import Image
 
 from mmaslp.files.checksum import sha256_of
 from mmaslp.files.results import save_result
 from mmaslp.report.inputs import results_of_files, results_of_maps, results_of_test
-from mmaslp.report.maps import evaluate_folders
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
