@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
     print(f'\ncalibrator: {args.out}')
     if args.plot:
         from ..report.bands import calibrator_figure
-        from ..report.reliability import save_figure
+        from ..report.style import save_figure
 
         save_figure(calibrator_figure(calibrator, tables), args.plot)
         print(f'picture: {args.plot}')

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.bands import BORDER_EDGES
+from ..core.calibrators.cells import CENTRES
+from ..core.calibrators.lookup import evaluate
+from ..core.measure import BinTable, band_columns, binned_metrics
 from .panels import (
     add_legend,
     add_title,
@@ -22,7 +26,9 @@ from .style import INK, LABEL
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ['band_figure', 'band_names']
+    from ..core.calibrators import CalibrationTables, Calibrator
+
+__all__ = ['band_figure', 'band_names', 'calibrator_figure']
 
 DISTANCE = 'distance from the predicted border\n(1/64 of the side of the image)'
 
@@ -97,3 +103,43 @@ def band_figure(results: Mapping[str, dict[str, Any]], width: float = 3.4) -> Fi
     marks = [line_mark('accuracy', '-', 'o'), line_mark('confidence', ':', 'o')]
     add_legend(figure, marks, len(results))
     return figure
+
+
+def calibrator_figure(calibrator: Calibrator, tables: CalibrationTables) -> Figure:
+    """Draw accuracy and confidence of every band, as shipped and calibrated.
+
+    Args:
+        calibrator (Calibrator): A calibrator.
+        tables (CalibrationTables): Of the images that it is shown on.
+
+    Returns:
+        matplotlib.figure.Figure: Not registered with pyplot.
+    """
+    counts = tables.counts.sum(0).numpy()
+    identity = [([0.0, 50.0], [0.0, 50.0])]
+    results = {
+        title: _bands_of(counts, evaluate(maps, CENTRES, target))
+        for title, maps, target in (
+            ('as shipped', identity, 'confidence'),
+            (
+                'calibrated, on the images of the fit',
+                calibrator.maps,
+                calibrator.target,
+            ),
+        )
+    }
+    return band_figure(results)
+
+
+def _bands_of(counts: np.ndarray, logit: np.ndarray) -> dict[str, Any]:
+    """Result by band of ``(B, CELLS, 2)`` counts and ``(1 or B, CELLS)`` logits."""
+    zero, one = counts[..., 0], counts[..., 1]
+    total = zero + one
+    positive = np.broadcast_to(logit > 0, total.shape)
+    conf = (total / (1 + np.exp(-np.abs(logit)))).sum(1)
+    table = BinTable(total.sum(1), np.where(positive, one, zero).sum(1), conf)
+    columns_of_bands = {'count': table.count, **band_columns(table)}
+    return {
+        'ece_band': float(binned_metrics(table)['ece']),
+        'bands': {'edges': BORDER_EDGES, 'predicted': columns_of_bands},
+    }
