@@ -112,12 +112,14 @@ def _bar_mark(label: str) -> Any:
 
 def _headline(result: dict[str, Any]) -> list[str]:
     """What is seen, and the metrics that a reader looks for first."""
-    images = f'{result["num_images"]:,} images'
-    if 'num_seeds' in result:
-        images += f' x {result["num_seeds"]} seeds'
+    seen = with_interval(result, 'ece', 'ECE')
+    if result['num_images']:  # else of pixels that nobody divided into images
+        seen += f', {result["num_images"]:,} images'
+        if 'num_seeds' in result:
+            seen += f' x {result["num_seeds"]} seeds'
     acc, conf = (metric_text(result[key]) for key in ('acc', 'conf'))
     return [
         'accuracy by confidence',
-        f'{with_interval(result, "ece", "ECE")}, {images}',
+        seen,
         f'accuracy {acc}, confidence {conf}',
     ]

@@ -40,7 +40,7 @@ def test_relative_imports_are_resolved():
     assert {'numpy', 'mmaslp.core.measure.inputs.CHUNK'} <= names
 
 
-@pytest.mark.parametrize('half', ['aslp', 'measure'])
+@pytest.mark.parametrize('half', ['levels', 'measure'])
 def test_a_part_of_the_core_is_readable_alone(half):
     for path, names in within(f'core/{half}').items():
         own = [name for name in names if name.startswith('mmaslp')]

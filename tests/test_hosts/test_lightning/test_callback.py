@@ -212,7 +212,7 @@ def test_masks_of_0_and_255_are_named(tmp_path):
         def validation_step(self, batch, batch_idx):
             super().validation_step(dict(batch, mask=255 * batch['mask']), 0)
 
-    with pytest.raises(ValueError, match='masks of 0 and 255 must become masks of 0'):
+    with pytest.raises(ValueError, match='map 0/255 masks to 0/1 first'):
         toy.train(tmp_path, 9, model=Masks(by_band=True), callback=ASLPCallback())
 
 
