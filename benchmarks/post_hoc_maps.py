@@ -2,8 +2,8 @@
 
     python benchmarks/post_hoc_maps.py SET [SET ...] [--time]
 
-SET is a folder with ``val`` and ``test``, each of ``maps`` and ``masks``; or an .npz file
-with ``val_logits``, ``val_labels`` and the same of ``test`` and perhaps ``ood``, as
+SET is a folder with ``val`` and ``test``, each of ``maps`` and ``masks``; or an .npz
+file with ``val_logits``, ``val_labels`` and the same of ``test`` and maybe ``ood``, as
 ``benchmarks/train.py`` writes it. ``>`` marks what the rule picks from val alone.
 """
 

@@ -64,7 +64,7 @@ def temperature(logit: np.ndarray, counts: np.ndarray) -> Knots:
     Source: `On Calibration of Modern Neural Networks
     <https://arxiv.org/abs/1706.04599>`_.
     """
-    return _line(logit, *_lowest_nll(logit[:, None], counts), 0.0)
+    return _line(logit, _lowest_nll(logit[:, None], counts)[0], 0.0)
 
 
 def affine(logit: np.ndarray, counts: np.ndarray) -> Knots:
@@ -73,7 +73,8 @@ def affine(logit: np.ndarray, counts: np.ndarray) -> Knots:
     Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999.
     """
     inputs = np.stack([logit, np.ones_like(logit)], 1)
-    return _line(logit, *_lowest_nll(inputs, counts))
+    slope, shift = _lowest_nll(inputs, counts)
+    return _line(logit, slope, shift)
 
 
 def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
