@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..argument_checks import check_choice
 from .calibrator import Calibrator
+from .cells import SIDE
 from .maps import MAPS, TARGETS, fit_maps
 from .selection import (
     CANDIDATES,
@@ -194,18 +195,24 @@ def _remarks(
     counts: np.ndarray, images: np.ndarray, chosen: Candidate
 ) -> Iterator[str]:
     """Say what the other target would gain, and what makes the fit doubtful."""
-    share = f'objects fill {counts[..., 1].sum() / counts.sum():.0%} of the pixels'
+    low, high = counts[..., : SIDE + 1, :], counts[..., SIDE + 1 :, :]
+    right = (low[..., 0].sum() + high[..., 1].sum()) / counts.sum()
+    objects = counts[..., 1].sum() / counts.sum()
     if chosen.target == 'probability':
-        yield f'Probabilities rely on images like these, where {share}.'
+        yield f'It relies on objects that fill {objects:.0%} of the pixels.'
     else:
         other = out_of_fold(counts, images, 'isotonic', 'band', 'probability')
         more, error = other.minus(chosen)
-        brier, nll = (
-            f'{value:+.4f} +- {wide:.4f}' for value, wide in zip(more[:2], WIDE * error)
-        )
+        brier, nll = (f'{d:+.4f} +- {WIDE * e:.4f}' for d, e in zip(more[:2], error))
         yield (
             f"Target 'probability' would change the NLL by {nll} and the Brier score "
-            f'by {brier}, but it moves masks and relies on images where {share}.'
+            f'by {brier}; it moves masks, and relies on objects that fill '
+            f'{objects:.0%} of the pixels.'
+        )
+    if right <= max(objects, 1 - objects):
+        yield (
+            f'Decisions are right for {right:.1%} of the pixels, as many as without a '
+            'network: check that foreground is 1 in maps and masks.'
         )
     if len(images) < LEAST_IMAGES:
         yield f'{len(images)} groups are few: do not trust the intervals.'

@@ -20,8 +20,6 @@ __all__ = ['MAPS', 'TARGETS', 'Knots', 'affine', 'fit_maps', 'isotonic', 'temper
 Knots = tuple[np.ndarray, np.ndarray]
 
 TARGETS = ('confidence', 'probability')
-# Images beside those of the set: as good as the network says, in every cell.
-SHIPPED_IMAGES = 0.0
 # Mean images of all bands, added to the pixels of each band.
 PRIOR_IMAGES = 0.5
 # Images' worth of wrong pixels at the end of the logits: no pixel is certain.
@@ -44,11 +42,10 @@ def fit_maps(
     if target == 'confidence':
         logit = logit[SIDE + 1 :]
         counts = counts[:, SIDE::-1, ::-1] + counts[:, SIDE + 1 :]
-    own = 1 / (1 + np.exp(-logit))
-    believed = np.stack([1 - own, own], 1) * counts.sum(2, keepdims=True)
-    counts = counts + SHIPPED_IMAGES / images * believed
     whole = counts.sum(0)
-    parts = counts + PRIOR_IMAGES / images * whole if by == 'band' else whole[None]
+    parts = (
+        counts + PRIOR_IMAGES / images * whole if by == 'band' else whole[None].copy()
+    )
     doubt = DOUBT_IMAGES / images * whole.sum()
     parts[:, -1, 0] += doubt
     if target == 'probability':
@@ -67,7 +64,7 @@ def temperature(logit: np.ndarray, counts: np.ndarray) -> Knots:
     Source: `On Calibration of Modern Neural Networks
     <https://arxiv.org/abs/1706.04599>`_.
     """
-    return _line(logit, *_lowest_nll(logit[:, None], counts), 0.0)
+    return _line(logit, _lowest_nll(logit[:, None], counts)[0], 0.0)
 
 
 def affine(logit: np.ndarray, counts: np.ndarray) -> Knots:
@@ -76,7 +73,8 @@ def affine(logit: np.ndarray, counts: np.ndarray) -> Knots:
     Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999.
     """
     inputs = np.stack([logit, np.ones_like(logit)], 1)
-    return _line(logit, *_lowest_nll(inputs, counts))
+    slope, shift = _lowest_nll(inputs, counts)
+    return _line(logit, slope, shift)
 
 
 def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:

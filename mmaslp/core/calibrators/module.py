@@ -30,6 +30,8 @@ class CalibratedModule(nn.Module):
             to False.
     """
 
+    table: Tensor
+
     def __init__(
         self, module: nn.Module, calibrator: Calibrator, independent: bool = False
     ) -> None:

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from mmaslp.core.calibrators import fit_calibrator
-from mmaslp.core.calibrators.cells import CENTRES, SIDE
+from mmaslp.core.calibrators import CalibrationTables, fit_calibrator, fit_tables
+from mmaslp.core.calibrators.cells import CENTRES, LIMIT, SIDE
+from mmaslp.core.calibrators.fit import frames_hint
 from mmaslp.core.calibrators.maps import affine, fit_maps, isotonic, temperature
+from mmaslp.core.calibrators.selection import FIGURES, figures_of, sums_of
 from tests.test_core.test_calibrators.samples import maps
 
 
@@ -119,3 +122,48 @@ def test_wrong_groups():
     ):
         with pytest.raises(ValueError, match=message):
             fit_calibrator(prob, label, groups=groups)
+
+
+def test_frames_of_videos_are_noticed():
+    frames = [f'{video}_{k:05}' for video in ('swan', 'bus') for k in range(0, 90, 10)]
+    assert 'frames of 2 videos' in frames_hint(frames)
+    assert frames_hint([f'{k:04}' for k in range(50)]) is None
+    assert frames_hint([f'photo{k}' for k in range(50)]) is None
+
+
+def test_masks_upside_down_are_noticed():
+    prob, label = maps(20)
+    assert 'as many as without' not in fit_calibrator(prob, label).summary()
+    assert 'as many as without' in fit_calibrator(prob, 1 - label).summary()
+
+
+def png_images(folder):
+    for file in sorted((folder / 'maps').iterdir()):
+        mask = np.asarray(Image.open(folder / 'masks' / file.name).convert('L')) > 127
+        yield np.asarray(Image.open(file)) / np.float32(65535), mask
+
+
+def test_a_published_network(shared):
+    """Goals by target: error by band, ECE, NLL, Brier score."""
+    goals = dict(
+        confidence=dict(ece_band=0.0028, ece=0.0040, nll=0.0610, brier=0.0158),
+        probability=dict(nll=0.0590, brier=0.0154),
+    )
+    folder = shared / 'data' / 'product_maps' / 'mediapipe_selfie_on_ccp_person'
+    tables = CalibrationTables()
+    for image in png_images(folder / 'val'):
+        tables.update(*image)
+    test = list(png_images(folder / 'test'))
+    own = [(np.array([-LIMIT, LIMIT]),) * 2]
+    for target, most in goals.items():
+        calibrator = fit_tables(tables, target=target)
+        assert (calibrator.method, calibrator.by) == ('isotonic', 'band')
+        measured = CalibrationTables()
+        for prob, mask in test:
+            found = calibrator(prob)
+            moved = ((found > 0.5) != (prob > 0.5)).any()
+            assert target == 'probability' or not moved
+            measured.update(found, mask)
+        sums = sums_of(measured.counts.numpy(), own, 'probability').sum(0)
+        figures = dict(zip(FIGURES, figures_of(sums)))
+        assert all(figures[key] <= value for key, value in most.items()), figures
