@@ -2,37 +2,18 @@
 
 from .bank import AlphaBank
 from .border_levels import BorderLevels
-from .functional import image_margin, sc_bce, sc_bce_per_image
+from .functional import image_margin, sc_bce
 from .image_levels import ImageLevels
 from .loss import SelfCalibratingBCE
-from .perturbation import (
-    PERTURBATIONS,
-    Perturbation,
-    max_alpha,
-    perturb_target,
-    resolve_perturbation,
-)
-from .rules import (
-    FB,
-    MC,
-    ME,
-    RULES,
-    SOLVERS,
-    Fixed,
-    Rule,
-    Validation,
-    make_rule,
-    update_alpha,
-)
+from .perturbation import Perturbation, max_alpha, perturb_target
+from .rules import FB, MC, ME, RULES, Fixed, Rule, Validation, make_rule, update_alpha
 from .sample import Sample
 
 __all__ = [
     'FB',
     'MC',
     'ME',
-    'PERTURBATIONS',
     'RULES',
-    'SOLVERS',
     'AlphaBank',
     'BorderLevels',
     'Fixed',
@@ -46,8 +27,6 @@ __all__ = [
     'make_rule',
     'max_alpha',
     'perturb_target',
-    'resolve_perturbation',
     'sc_bce',
-    'sc_bce_per_image',
     'update_alpha',
 ]

@@ -19,18 +19,7 @@ class AlphaBank:
 
     Rows are sorted by the 64-bit hash of the id, and binary search finds the rows of a
     batch: the cost hardly depends on the number of images. Ids are kept as one block of
-    bytes, without a Python object per path.
-
-    Args:
-        ids (Iterable[str]): Image ids; repeated ids share a row.
-        level (float): Level that every image starts with. Defaults to 0.
-
-    Attributes:
-        alpha (Tensor): ``(len(bank),)``, float64, on the CPU. Updated in place.
-
-    Raises:
-        ValueError: If there is no id, an id is not a string or holds a line break, or
-            two different ids have the same hash.
+    bytes, without a Python object per path. :attr:`alpha` is updated in place.
     """
 
     def __init__(self, ids: Iterable[str], level: float = 0.0):
@@ -61,13 +50,6 @@ class AlphaBank:
         """Ids in row order, decoded anew at each call."""
         return _string(self._text.numpy().tobytes()).split('\n')
 
-    @property
-    def first_id(self) -> str:
-        """Id of the first row, for messages; decodes only this one."""
-        text = self._text.numpy()
-        ends = np.flatnonzero(text == ord('\n'))
-        return _string(text[: ends[0] if len(ends) else None].tobytes())
-
     def rows(self, keys: np.ndarray) -> np.ndarray:
         """Rows of the images of some keys, ``(N,)``; -1 for one not in the bank."""
         rows = np.searchsorted(self.keys, keys)
@@ -79,11 +61,7 @@ class AlphaBank:
         return dict(ids=self._text, alpha=self.alpha)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> int:
-        """Take over the levels of the images that are in both banks; count them.
-
-        Raises:
-            ValueError: If the state is damaged.
-        """
+        """Take over the levels of the images that are in both banks; count them."""
         try:
             # A resumed state arrives on the device of the run.
             text, alpha = state['ids'].cpu(), state['alpha'].cpu().double()

@@ -1,6 +1,7 @@
 """A level per band of distance from the label's border."""
 
 import math
+from copy import copy
 from dataclasses import asdict
 from typing import Any
 
@@ -16,8 +17,8 @@ from .label_watch import REMEDY, LabelWatch
 __all__ = ['BorderLevels']
 
 STATE_VERSION = 3
-# A gap that is worth a word.
-LEAST_GAP = 0.01
+# What the last validations measured, in a state.
+RECENT = ('gaps', 'shares', 'ious', 'accs', 'held')
 
 
 class BorderLevels:
@@ -44,7 +45,6 @@ class BorderLevels:
     Attributes:
         levels (Tensor): Smoothing of each band, ``(5,)``, float64, in [0, 0.98], the
             band at the border first. :meth:`observe` moves it in place.
-        validations (int): Number of validations so far.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -83,27 +83,22 @@ class BorderLevels:
 
     @property
     def mean_level(self) -> float:
-        """float: Level of labels without a border, such as points: that of all pixels.
-
-        By the shares that the last validation measured; equal ones before.
-        """
+        """float: Level of all pixels, for labels without a border, such as points."""
         if self._shares is None:
             return self.levels.mean().item()
-        shares = torch.tensor(self._shares, dtype=torch.float64)
-        return (self.levels @ shares).item()
+        return (self.levels @ torch.tensor(self._shares, dtype=torch.float64)).item()
 
     @property
     def under_confident_bands(self) -> dict[int, float]:
-        """dict[int, float]: Gap of each band at level 0 that stays under-confident.
+        """dict[int, float]: Gap below -0.01 of each band that stays at level 0.
 
-        In the last validation, by more than 0.01. A level only lowers a confidence: a
-        calibrator that is fitted after training mends them.
+        A level only lowers a confidence: a calibrator mends these bands.
         """
         gaps = self._gaps[-1] if self._gaps else []
         return {
             band: gap
             for band, (gap, level) in enumerate(zip(gaps, self.levels.tolist()))
-            if gap < -LEAST_GAP and level == 0.0
+            if gap < -0.01 and level == 0.0
         }
 
     @property
@@ -112,25 +107,25 @@ class BorderLevels:
         if self.levels.any():
             return None
         if not self.validations:
-            return 'levels are 0: observe(table) has not seen a validation yet'
-        if self.validations <= self.warmup:
-            return (
-                f'levels are 0: they begin to move after the warm-up of {self.warmup} '
-                f'validations, {self.validations} are done'
+            why = 'observe(table) has not seen a validation yet'
+        elif self.validations <= self.warmup:
+            why = (
+                f'they begin to move after the warm-up of {self.warmup} validations, '
+                f'{self.validations} are done'
             )
-        if self._held is not None:
-            return f'levels are 0: {self._held}'
-        return (
-            'levels are 0: the network is not over-confident, and a level only lowers '
-            'a confidence; fit a calibrator instead'
-        )
+        else:
+            why = self._held or (
+                'the network is not over-confident, and a level only lowers a '
+                'confidence; fit a calibrator instead'
+            )
+        return f'levels are 0: {why}'
 
     def observe(self, table: Any) -> None:
         """Move the levels after a validation.
 
         Args:
-            table (BandTable): The pixels of the validation set. In a distributed
-                training those of this process: the sums of all are added up.
+            table (BandTable): The pixels of the validation set; in a distributed
+                training those of this process, or in each process all.
 
         Raises:
             ValueError: If it is not a table, is empty or has other bands; or if the
@@ -163,19 +158,12 @@ class BorderLevels:
             version=STATE_VERSION,
             levels=self.levels.clone(),
             validations=self.validations,
-            gaps=[list(gaps) for gaps in self._gaps],
-            shares=None if self._shares is None else list(self._shares),
-            ious=list(self._ious),
-            accs=list(self._accs),
             best=asdict(self._best),
-            held=self._held,
+            **{name: copy(getattr(self, f'_{name}')) for name in RECENT},
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state; ``gain`` and ``warmup`` stay as given.
-
-        Args:
-            state (dict): What :meth:`state_dict` returned.
 
         Raises:
             ValueError: If it is damaged, or of another version; then nothing changes.
@@ -189,24 +177,19 @@ class BorderLevels:
             if state['version'] != STATE_VERSION:
                 raise ValueError(f'it is of version {state["version"]}')
             levels = state['levels'].cpu().double()
-            if (
-                levels.shape != self.levels.shape
-                or not ((levels >= 0) & (levels <= MAX_LEVEL)).all()
-            ):
+            inside = ((levels >= 0) & (levels <= MAX_LEVEL)).all()
+            if levels.shape != self.levels.shape or not inside:
                 raise ValueError(f'its levels are {levels.tolist()}')
-            best = Best(**state['best'])
-            ious, accs = ([*map(float, state[key])] for key in ('ious', 'accs'))
             number = check_integer('validations', state['validations'], at_least=0)
-            gaps = [[*map(float, each)] for each in state['gaps']]
-            shares, held = state['shares'], state['held']
+            best, recent = Best(**state['best']), [state[name] for name in RECENT]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'the state of BorderLevels is damaged ({error})'
             ) from error
         self.levels.copy_(levels)
-        self.validations, self._gaps, self._shares = number, gaps, shares
-        self._ious, self._accs = ious, accs
-        self._best, self._held = best, held
+        self.validations, self._best = number, best
+        for name, value in zip(RECENT, recent):
+            setattr(self, f'_{name}', copy(value))
 
 
 def _whole(table: Any) -> Any:

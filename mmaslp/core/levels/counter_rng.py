@@ -13,25 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = [
-    'encode_ids',
-    'generator_seed',
-    'image_keys',
-    'image_uniform',
-    'iteration_keys',
-    'line_keys',
-    'pixel_uniform',
-    'refuse_one_id',
-]
-
 _MASK = 0xFFFFFFFFFFFFFFFF
 # File names may not be UTF-8; Python passes such bytes on as surrogates.
 ENCODING_ERRORS = 'surrogateescape'
 
 
 def encode_ids(ids: Iterable[str]) -> list[bytes]:
-    """Encode image ids as UTF-8; refuse ids that are not strings."""
-    refuse_one_id(ids)
+    """Encode image ids as UTF-8; refuse ids that are not strings, and a lone one."""
+    if isinstance(ids, (str, bytes)):
+        raise ValueError(f'ids must be several strings, got one, {ids!r}: [{ids!r}]')
     try:
         return [name.encode(errors=ENCODING_ERRORS) for name in ids]
     except (AttributeError, TypeError) as error:
@@ -39,12 +29,6 @@ def encode_ids(ids: Iterable[str]) -> list[bytes]:
             f'ids must be strings, one per image, such as its path ({error}): turn '
             'numbers into strings with map(str, ids)'
         ) from error
-
-
-def refuse_one_id(ids: Iterable[str]) -> None:
-    """Refuse a single string, whose letters would count as ids."""
-    if isinstance(ids, (str, bytes)):
-        raise ValueError(f'ids must be several strings, got one, {ids!r}: [{ids!r}]')
 
 
 def image_keys(ids: Iterable[str]) -> np.ndarray:

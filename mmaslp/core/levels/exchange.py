@@ -14,15 +14,7 @@ def exchange_margins(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Join the rows and margins of all processes, in the order of the ranks.
 
-    Every process must call it in every step; the batches may differ in length. The
-    traffic depends only on the number of visited images, not on the size of the bank.
-
-    Args:
-        rows (np.ndarray): ``(N,)``, int64.
-        margin (np.ndarray): ``(N,)``, float64.
-
-    Returns:
-        tuple[np.ndarray, np.ndarray]: Those of all processes, ``(M,)`` each.
+    Every process must call it in every step; the batches may differ in length.
     """
     parts = _gather((rows, margin))
     if len(parts) == 1:
@@ -31,14 +23,9 @@ def exchange_margins(
 
 
 def join_tables(table: Any) -> Any:
-    """Table of bands of the whole validation, the same in every process.
+    """BandTable of the whole validation, the same in every process.
 
-    Args:
-        table (BandTable): What this process has counted: its share of the validation,
-            or, in every process, the whole one. It stays as it is.
-
-    Returns:
-        BandTable: The merged table; the given one if it is whole.
+    Each process gives its share of the validation, or each the whole one.
     """
     first, *others = _gather(table)
     if all(torch.equal(first.sums.cpu(), other.sums.cpu()) for other in others):

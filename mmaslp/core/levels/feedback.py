@@ -36,17 +36,8 @@ def follow_gaps(
       :math:`A_b` of the band. Bands with less than 1 % of the pixels have no limit of
       their own.
 
-    Args:
-        levels (Tensor): Smoothing of each band, ``(B,)``, float64, in [0, 0.98].
-        gaps (Sequence[Sequence[float]]): Confidence - accuracy of each band of the
-            predicted border, in up to three validations, the newest last; nan for a
-            band without pixels.
-        shares (Sequence[float]): Share of the pixels of each band, in [0, 1].
-        accuracies (Sequence[float]): Accuracy in each band, in [0, 1] or nan.
-        gain (float): k, > 0. Defaults to 1.
-
-    Returns:
-        Tensor: ``(B,)``, float64, in [0, 0.98].
+    ``gaps`` are those of up to three validations, the newest last, nan for a band
+    without pixels; ``gain`` is k.
 
     Source: ours; docs/rules.md derives it.
     """

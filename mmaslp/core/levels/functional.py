@@ -13,10 +13,7 @@ __all__ = ['image_margin', 'sc_bce', 'sc_bce_per_image']
 
 
 def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
-    r"""Binary cross entropy of logits against soft targets, per pixel.
-
-    .. math:: L(z, t) = \mathrm{softplus}(z) - t z
-              = \max(z, 0) - t z + \log(1 + e^{-|z|})
+    r"""Binary cross entropy against soft targets: :math:`\mathrm{softplus}(z) - t z`.
 
     Args:
         logits (Tensor): Logits z, shape ``(N, ...)``.
@@ -78,7 +75,7 @@ def sc_bce_per_image(
     noise: Tensor | None = None,
     shared_rows: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    r"""Sum of the loss and mean margin of every image, in one pass.
+    r"""Sum of the loss and mean margin of every image, in one pass over the pixels.
 
     With the signed logit :math:`s = (2 y - 1) z` the loss against the perturbed label
     is :math:`L(z, p(y, b)) = \mathrm{softplus}(-s) + b s / 2`, its gradient
@@ -86,37 +83,18 @@ def sc_bce_per_image(
     temporary serves all three. The forward pass also computes the gradient.
 
     Args:
-        logits (Tensor): Logits z, shape ``(N, ...)``; half precision is computed in
-            float32.
-        labels (Tensor): Labels in {0, 1} (anything where ``valid`` is False), same
-            shape, any dtype.
-        strength (Tensor): Strength b of the perturbation: 0 where the label stays.
-            Shape ``(N,)``, or that of ``logits`` for a strength per pixel.
-        valid (Tensor, optional): Bool, same shape as ``logits``. Defaults to None.
-        noise (Tensor, optional): Added to the target, same shape as ``logits``.
-            Defaults to None.
+        logits (Tensor): Logits z, ``(N, ...)``.
+        labels (Tensor): Labels in {0, 1}, same shape, any dtype.
+        strength (Tensor): Strength b, ``(N,)`` or of the shape of ``logits``.
+        valid (Tensor, optional): Bool, same shape. Defaults to None.
+        noise (Tensor, optional): Added to the target, same shape. Defaults to None.
         shared_rows (int): For maps ``(N, H, W)``: rows s that share a row of strengths,
-            whose shape is then ``(N, ceil(H / s), W)``; costs less than a strength per
-            pixel. Defaults to 1.
+            ``(N, ceil(H / s), W)``, which costs less. Defaults to 1.
 
     Returns:
         tuple[Tensor, Tensor]: Loss summed over the valid pixels, ``(N,)``,
-        differentiable once with respect to ``logits``; and the margin, ``(N,)``,
-        detached (0 for an image without a valid pixel).
-
-    Raises:
-        ValueError: If the shapes differ.
+        differentiable once; and the margin, ``(N,)``, detached, 0 without valid pixels.
     """
-    _check_shapes(logits, labels=labels, valid=valid, noise=noise)
-    expected = logits.shape
-    if shared_rows > 1 and logits.dim() == 3:
-        number, height, width = logits.shape
-        expected = torch.Size((number, -(-height // shared_rows), width))
-    if strength.shape not in {expected, logits.shape[:1]}:
-        raise ValueError(
-            f'strength must have the shape ({logits.shape[0]},) or '
-            f'{tuple(expected)}, got {tuple(strength.shape)}'
-        )
     return _PerImage.apply(logits, labels, strength, valid, noise, shared_rows)
 
 
@@ -194,10 +172,7 @@ def _gradient(signed: Tensor, half: Tensor, pieces: _Pieces) -> Tensor:
 
 
 def _pieces(signed: Tensor, half: Tensor, shared_rows: int) -> _Pieces:
-    """Views (N, R, s, W) of the pixels beside the strengths (N, R, W) that they share.
-
-    None without shared strengths; two where fewer rows share the last one.
-    """
+    """Views (N, R, s, W) of the pixels beside the strengths (N, R, W) of their rows."""
     if shared_rows == 1 or half.dim() != 3 or half.shape[1:] == (1, 1):
         return []
     full = signed.shape[1] // shared_rows

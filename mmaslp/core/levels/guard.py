@@ -44,15 +44,8 @@ def guarded(
       background. About :math:`\epsilon / 2 \cdot (FP + FN) / TP` of the found pixels
       are lost, so that levels are at most :math:`r / (1 - r) / 2` at an IoU of r.
 
-    Args:
-        levels (Tensor): Levels before the validation, ``(B,)``.
-        stepped (Tensor): Levels that follow the gaps, ``(B,)``.
-        iou (float): Median IoU of the foreground of the last three validations.
-        acc (float): Median accuracy of them.
-        best (Best): Of the validations so far, this one included.
-
-    Returns:
-        tuple[Tensor, str | None]: New levels, ``(B,)``; the reason, None without one.
+    ``stepped`` are levels that follow the gaps, ``iou`` and ``acc`` medians of the last
+    three validations, ``best`` those of the best so far, this validation included.
 
     Source: ours; docs/rules.md derives it.
     """

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from numbers import Real
 from typing import Any
 
@@ -35,13 +35,12 @@ class ImageLevels:
     margins that :class:`SelfCalibratingBCE` leaves in the sample, and by what the last
     validation measured.
 
-    A sample depends only on the seed, the step and the image. So a resumed run goes on
+    A sample depends only on the seed, the step and the image: a resumed run goes on
     exactly as an uninterrupted run. In a distributed training every process makes its
     own object and calls :meth:`update` in every step; it joins the margins of all.
 
     Args:
-        ids (Iterable[str]): One string per training image, such as its path; repeated
-            strings share a level.
+        ids (Iterable[str]): One string per training image, such as its path.
         beta (str | float): Perturbation, as of :class:`SelfCalibratingBCE`. Defaults to
             'HI'.
         rule (str | dict | Rule): ``'MC'``, ``'ME'``, ``'FB'``, ``'fixed'``, or a rule
@@ -50,14 +49,9 @@ class ImageLevels:
             ``alpha * beta < 1``. Defaults to 0.
         seed (int): Seed of the samples. Defaults to 0.
         warmup (float): Steps before the levels begin to move, >= 0. Defaults to 0.
-        visits (float): Visits of an image between two validations, > 0: 1 if you
-            validate after each epoch, 2 after every other. Defaults to 1.
+        visits (float): Visits of an image between two validations, > 0. Defaults to 1.
         logger (logging.Logger, optional): Where warnings go. Defaults to None: the
             logger 'mmaslp'.
-
-    Attributes:
-        bank (AlphaBank): The levels by image.
-        validation (Validation | None): What the last validation measured.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -127,14 +121,11 @@ class ImageLevels:
         return int(self._steps)
 
     def sample(self, names: Sequence[str], step: int) -> Sample:
-        """Draw once per image of a batch, for all losses together.
+        """Draw once per image of a batch; give the sample to the losses, then update.
 
         Args:
             names (Sequence[str]): Ids of the N images, in the order of the batch.
             step (int): Iteration of the training, >= 0; a resumed run counts on.
-
-        Returns:
-            Sample: Give it to the losses, then to :meth:`update`.
 
         Raises:
             ValueError: If an id is not known, or ``step`` does not count up.
@@ -146,14 +137,15 @@ class ImageLevels:
                 'the step: count the iterations of the whole training, as epoch * '
                 'len(loader) + i'
             )
-        self._check_calls()
+        if self.rule.learns:
+            self._check_calls()
         hashes = image_keys(names)
         rows = self.bank.rows(hashes)
         if (rows < 0).any():
             raise ValueError(
                 f'the batch holds {names[int(np.argmin(rows))]!r}, which is not an '
                 f'image of the training set: ImageLevels were given {len(self.bank)} '
-                f'ids, such as {self.bank.first_id!r}; batches must name images alike'
+                f'ids, such as {self.bank.ids[0]!r}; batches must name images alike'
             )
         keys = iteration_keys(hashes, self.seed, step)
         alpha = self.alpha.numpy()[rows]
@@ -167,12 +159,8 @@ class ImageLevels:
     def update(self, sample: Sample) -> list[str]:
         """Move the levels of the images of a batch, after the backward pass.
 
-        The levels do not move during warm-up and before the first :meth:`observe`. If
-        an image came twice, its level moves once, by the mean of its margins.
-
-        Args:
-            sample (Sample): What :meth:`sample` returned, with the margins that the
-                losses have left in it.
+        Not in warm-up and before the first :meth:`observe`. The level of an image that
+        came twice moves once, by the mean of its margins.
 
         Returns:
             list[str]: Ids of the images that were left out because their logits are not
@@ -187,7 +175,8 @@ class ImageLevels:
                 f'the sample of step {sample.step} was given to update before: call '
                 'update once for every sample(names, step)'
             )
-        if sample.margin is None and not self._heard:
+        margin = sample.margin
+        if margin is None and not self._heard:
             raise ValueError(
                 'no loss has left its margins in the sample: pass it on, as '
                 'criterion(logits, labels, sample), before update(sample)'
@@ -196,7 +185,10 @@ class ImageLevels:
         moves = self.rule.learns and self.validation is not None
         if not moves or sample.step is None or sample.step < self.warmup:
             return []
-        rows, values = exchange_margins(*_batch(sample))
+        rows, values = np.empty(0, np.int64), np.empty(0)
+        if sample.rows is not None and margin is not None:
+            rows, values = sample.rows, margin.double().cpu().numpy()
+        rows, values = exchange_margins(rows, values)
         finite = np.isfinite(values)
         left_out = [] if finite.all() else self._leave_out(rows[~finite])
         rows, values = rows[finite], values[finite]
@@ -204,7 +196,13 @@ class ImageLevels:
             rows, inverse = np.unique(rows, return_inverse=True)
             values = np.bincount(inverse, values) / np.bincount(inverse)
         if len(rows):
-            self._move(rows, values)
+            levels = self.alpha.numpy()
+            levels[rows] = self.rule.step(
+                torch.from_numpy(levels[rows]),
+                torch.from_numpy(values),
+                beta=self.beta,
+                validation=replace(self.validation, visits=self.visits),
+            ).numpy()
         return left_out
 
     def observe(
@@ -224,8 +222,8 @@ class ImageLevels:
 
         Raises:
             ValueError: If a value that the rule needs is missing or out of its range,
-                or the training labels look like masks of 0 and 255. A nan is not an
-                error: the rule keeps the previous values, and a warning says so.
+                or the training labels look like masks of 0 and 255. After a nan the
+                rule keeps the previous values, and a warning says so.
         """
         self.watch.check(at_least=10)
         given = dict(accuracy=accuracy, confidence=confidence, median_gap=median_gap)
@@ -255,13 +253,7 @@ class ImageLevels:
         self._unobserved = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers and strings, loadable with ``weights_only=True``.
-
-        Returns:
-            dict: ``ids`` (uint8, UTF-8 lines), ``alpha`` (float64) and ``steps``
-            (int64), live tensors; ``seed``, ``settings``, ``validation`` (None
-            before the first) and ``version``.
-        """
+        """Live tensors, numbers and strings, loadable with ``weights_only=True``."""
         seen = self.validation
         return dict(
             **self.bank.state_dict(),
@@ -273,16 +265,10 @@ class ImageLevels:
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> int:
-        """Take over the levels of the images that both know, and the rest of the state.
+        """Take over the seed and the levels of the images that both know; count them.
 
-        Samples go on with the seed of the state. Warnings name changed settings, images
-        without a partner, and levels that are lowered to the limit of the strength.
-
-        Args:
-            state (dict): What :meth:`state_dict` returned.
-
-        Returns:
-            int: Number of images that were found in the state.
+        Warnings name changed settings, images without a partner, and levels that are
+        lowered to the limit of the strength.
 
         Raises:
             ValueError: If the state is damaged or of another version; then nothing
@@ -325,13 +311,10 @@ class ImageLevels:
         if found < max(len(self.bank), saved):
             self._warn(
                 f'{found} of the {len(self.bank)} training images are among the '
-                f'{saved} of the state and keep their level; the others start anew '
-                '(images are told apart by their ids)'
+                f'{saved} of the state and keep their level; the others start anew'
             )
-        now = self._settings()
-        changed = [
-            f'{k} {before.get(k)} -> {v}' for k, v in now.items() if before.get(k) != v
-        ]
+        now = self._settings().items()
+        changed = [f'{k} {before.get(k)} -> {v}' for k, v in now if before.get(k) != v]
         if changed:
             self._warn(f'resumed with other settings: {", ".join(changed)}')
         limit = self.rule.max_level(self.beta)
@@ -345,14 +328,12 @@ class ImageLevels:
 
     def _check_calls(self) -> None:
         """Warn, once each, of a loop that forgets ``update`` or ``observe``."""
-        if not self.rule.learns:
-            return
-        if self._last is not None and not self._last.used:
+        last, late = self._last, self.steps > self.warmup
+        if last is not None and not last.used:
             self._warn_once(
-                f'the sample of step {self._last.step} was not given to '
-                'update(sample): the levels of its images stay'
+                f'the sample of step {last.step} was not given to update(sample): the '
+                'levels of its images stay'
             )
-        late = self.steps > self.warmup
         if late and self._unobserved > MANY_VISITS * len(self.bank):
             self._warn_once(
                 f'every image came {MANY_VISITS} times without observe(accuracy): the '
@@ -368,16 +349,6 @@ class ImageLevels:
         )
         return names
 
-    def _move(self, rows: np.ndarray, margin: np.ndarray) -> None:
-        levels = self.alpha.numpy()
-        levels[rows] = self.rule.step(
-            torch.from_numpy(levels[rows]),
-            torch.from_numpy(margin),
-            beta=self.beta,
-            validation=self.validation,  # type: ignore[arg-type]
-            visits=self.visits,
-        ).numpy()
-
     def _warn(self, message: str) -> None:
         # Formatted here: MMEngine's logger drops warnings of one template as repeated.
         self._logger.warning(f'ASLP: {message}')
@@ -387,10 +358,3 @@ class ImageLevels:
         if kind not in self._said:
             self._said.add(kind)
             self._warn(message)
-
-
-def _batch(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and margins of a batch; empty if no loss was called in this step."""
-    if sample.rows is None or sample.margin is None:
-        return np.empty(0, np.int64), np.empty(0)
-    return sample.rows, sample.margin.double().cpu().numpy()

@@ -5,15 +5,6 @@ from torch import Tensor
 
 from .label_watch import REMEDY, LabelWatch
 
-__all__ = [
-    'at_least_float32',
-    'binary_logits',
-    'check_channels',
-    'fit_weight',
-    'pair_shapes',
-    'split_labels',
-]
-
 
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Return float32 and float64 tensors as they are, others as float32."""
@@ -41,19 +32,9 @@ def binary_logits(scores: Tensor) -> Tensor:
 def pair_shapes(
     logits: Tensor, labels: Tensor, independent: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Bring logits and labels to one shape, one binary logit per label.
+    """Bring logits and labels to one shape ``(N, ...)``, a binary logit per label.
 
-    Args:
-        logits (Tensor): See :class:`SelfCalibratingBCE`.
-        labels (Tensor): See there.
-        independent (bool): Whether the channels are binary maps of their own.
-
-    Returns:
-        tuple[Tensor, Tensor]: Of one shape ``(N, ...)``; with independent channels
-        ``(N, C, ...)``.
-
-    Raises:
-        ValueError: If the shapes do not fit, or may mean two things.
+    With ``independent`` channels, which are binary maps of their own, ``(N, C, ...)``.
     """
     without_channel = labels.dim() == logits.dim() - 1
     if independent:
@@ -83,18 +64,10 @@ def split_labels(
 ) -> tuple[Tensor, Tensor | None]:
     """Check the labels and split off the mask of the valid ones.
 
-    Args:
-        labels (Tensor): Values in {0, 1, ignore_index}, any dtype and shape.
-        ignore_index (int): Value of pixels without a label.
-        watch (LabelWatch, optional): Is told what the labels hold. Defaults to None.
-
     Returns:
         tuple[Tensor, Tensor | None]: Labels of 0 and 1 (0 where invalid) in their dtype
         (uint8 for bool); and the bool mask of the valid pixels, None if every pixel is
-        valid.
-
-    Raises:
-        ValueError: If there is any other value, or ``watch`` raises.
+        valid. ``watch`` is told what the labels hold.
     """
     if labels.dtype == torch.bool:
         labels = labels.byte()
@@ -124,31 +97,6 @@ def split_labels(
     if watch is not None:
         watch.see(len(labels), any_object, not all_valid)
     return labels.masked_fill(~valid, 0), None if all_valid else valid
-
-
-def fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
-    """Give every pixel its weight; 0 where it is not valid.
-
-    Args:
-        weight (Tensor): Of the shape of ``loss``, broadcasting with it, or with a
-            channel axis of size 1.
-        loss (Tensor): Loss of every pixel, ``(N, ...)``.
-        valid (Tensor, optional): Bool, same shape; None if every pixel is valid.
-
-    Raises:
-        ValueError: If the shapes do not fit.
-    """
-    weight = weight.float()
-    if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
-        weight = weight.squeeze(1)
-    try:
-        weight = weight.expand_as(loss)
-    except RuntimeError as error:
-        raise ValueError(
-            f'weight of shape {tuple(weight.shape)} does not fit the labels of shape '
-            f'{tuple(loss.shape)}'
-        ) from error
-    return weight if valid is None else weight.masked_fill(~valid, 0.0)
 
 
 def _is_channel(labels: Tensor, size: int) -> bool:

@@ -1,25 +1,18 @@
 """Self-calibrating binary cross entropy as a module."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..argument_checks import (
-    check_bool,
-    check_choice,
-    check_integer,
-    check_number,
-    optional,
-)
+from ..argument_checks import check_bool, check_choice, check_integer, check_number
 from ..bands import border_row_values
 from .border_levels import BorderLevels
 from .counter_rng import pixel_uniform
 from .eager import run_eagerly
 from .functional import image_margin, sc_bce, sc_bce_per_image
 from .image_levels import ImageLevels
-from .inputs import fit_weight, pair_shapes, split_labels
+from .inputs import pair_shapes, split_labels
 from .label_watch import LabelWatch
 from .perturbation import (
     Perturbation,
@@ -29,8 +22,6 @@ from .perturbation import (
     truncated_normal,
 )
 from .sample import Sample, independent_sample
-
-__all__ = ['SelfCalibratingBCE']
 
 REDUCTIONS = ('none', 'mean', 'sum')
 
@@ -54,17 +45,16 @@ class SelfCalibratingBCE(nn.Module):
     where b is the band of the pixel. Otherwise the label of an image is perturbed as a
     whole, :math:`t = (1 - \beta) y + \beta / 2`, with a probability: that of
     :class:`ImageLevels`, or the fixed ``alpha``, drawn by torch's global generator. The
-    loss is the mean of :math:`\mathrm{softplus}(z) - t z` over the valid pixels. Any
-    Dice loss may be added to it.
+    loss is the mean of :math:`\mathrm{softplus}(z) - t z` over the valid pixels, 0
+    without any. Any Dice loss may be added to it.
 
     Args:
-        levels (BorderLevels | ImageLevels | Sequence[BorderLevels], optional): What
-            moves the targets. Several :class:`BorderLevels` are one for each channel.
-            Defaults to None: fixed targets.
-        beta (str | float, optional): Perturbation by name (``'HI'`` hard inversion 2,
-            ``'SI'`` soft inversion 1.5, ``'M'`` moderation 1, ``'DM'`` moderation with
-            noise per pixel) or strength in (0, 2]; without meaning for
-            :class:`BorderLevels`. Defaults to None: that of the levels, or 'HI'.
+        levels (BorderLevels | ImageLevels | list[BorderLevels], optional): What moves
+            the targets. A list has one for each channel. Defaults to None.
+        beta (str | float, optional): ``'HI'`` hard inversion 2, ``'SI'`` soft inversion
+            1.5, ``'M'`` moderation 1, ``'DM'`` moderation with noise per pixel, or a
+            strength in (0, 2]; without meaning for :class:`BorderLevels`. Defaults to
+            None: that of the levels, or 'HI'.
         ignore_index (int): Label of pixels without a label. Defaults to 255.
         reduction (str): 'none', 'mean' (over the valid pixels) or 'sum'. Defaults to
             'mean'.
@@ -80,7 +70,9 @@ class SelfCalibratingBCE(nn.Module):
             False.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of its range. In a call: if shapes do not fit,
+            a label has another value, labels look like masks of 0 and 255, or the
+            sample is missing or of another batch.
 
     Shape:
         - logits: ``(N, 1, ...)``; ``(N, 2, ...)`` of a two-class head; ``(N, C, ...)``
@@ -104,7 +96,7 @@ class SelfCalibratingBCE(nn.Module):
 
     def __init__(
         self,
-        levels: BorderLevels | ImageLevels | Sequence[BorderLevels] | None = None,
+        levels: Any = None,
         beta: str | float | Perturbation | None = None,
         ignore_index: int = 255,
         reduction: str = 'mean',
@@ -115,13 +107,18 @@ class SelfCalibratingBCE(nn.Module):
         per_pixel: bool = False,
     ) -> None:
         super().__init__()
-        self.perturbation = resolve_perturbation(
-            getattr(levels, 'perturbation', 'HI') if beta is None else beta
-        )
+        beta = getattr(levels, 'perturbation', 'HI') if beta is None else beta
+        self.perturbation = resolve_perturbation(beta)
         if eps is not None:
             if alpha:
                 raise ValueError('give either eps (label smoothing) or alpha, not both')
-            deterministic, alpha = True, _level_of_smoothing(eps, self.perturbation)
+            eps = check_number('eps', eps, at_least=0, below=1)
+            if eps > self.perturbation.beta:
+                raise ValueError(
+                    f'eps = {eps!r} is more than beta = {self.perturbation.beta:g}, '
+                    'which gives a smoothing of at most that: leave beta out'
+                )
+            deterministic, alpha = True, eps / self.perturbation.beta
         self.alpha = check_alpha(alpha, self.perturbation.beta)
         self.deterministic = check_bool('deterministic', deterministic)
         self.per_pixel = check_bool('per_pixel', per_pixel)
@@ -131,13 +128,30 @@ class SelfCalibratingBCE(nn.Module):
             )
         self.reduction = check_choice('reduction', reduction, REDUCTIONS)
         self.ignore_index = check_integer('ignore_index', ignore_index)
-        self.channels = optional(
-            check_choice, 'channels', channels, choices=('independent',)
-        )
-        self.sample: Sample | None = None
+        self.channels = check_choice('channels', channels, (None, 'independent'))
+        self.sample: Sample | None = None  # where a callback leaves it
         self._watch = LabelWatch()
-        self.levels: Any = None
         self.bind(levels)
+
+    def bind(self, levels: Any) -> None:
+        """Take levels, see above, in the place of the present ones."""
+        several = isinstance(levels, (list, tuple))
+        parts, kinds = [*levels] if several else [levels], (BorderLevels,)
+        if not several:
+            kinds = (BorderLevels, ImageLevels, type(None))
+        if not parts or not all(isinstance(part, kinds) for part in parts):
+            raise ValueError(
+                'levels must be BorderLevels, ImageLevels or a list of BorderLevels, '
+                f'got {levels!r}'
+            )
+        self.by_band = isinstance(parts[0], BorderLevels)
+        if self.by_band and (self.alpha or self.deterministic or self.per_pixel):
+            raise ValueError(
+                'BorderLevels give the smoothing of every band: leave alpha, eps, '
+                'deterministic and per_pixel out of the loss'
+            )
+        self.levels = tuple(parts) if several else levels
+        self.watch = self._watch if parts[0] is None else parts[0].watch
 
     def extra_repr(self) -> str:
         """Show the levels, or the perturbation, in ``print(model)``."""
@@ -149,42 +163,13 @@ class SelfCalibratingBCE(nn.Module):
             f'per_pixel={self.per_pixel}, ignore_index={self.ignore_index}'
         )
 
-    @property
-    def watch(self) -> LabelWatch:
-        """LabelWatch: What has been seen of the labels, shared with the levels."""
-        first = self.levels[0] if isinstance(self.levels, tuple) else self.levels
-        return self._watch if first is None else first.watch
-
     # The checks read values and the sample holds Python objects, so torch.compile
     # cannot trace this call. It skips the call instead of failing.
     @run_eagerly
     def forward(
-        self,
-        logits: Tensor,
-        labels: Tensor,
-        sample: Sample | None = None,
-        weight: Tensor | None = None,
+        self, logits: Tensor, labels: Tensor, sample: Sample | None = None
     ) -> Tensor:
-        """Compute the loss and leave the margins in the sample.
-
-        Args:
-            logits (Tensor): See above.
-            labels (Tensor): See above.
-            sample (Sample, optional): The sample of this batch, with
-                :class:`ImageLevels`. Defaults to None: the one that a callback has
-                left in :attr:`sample`.
-            weight (Tensor, optional): Factor of the loss of every pixel; broadcasts
-                with the labels. The mean still divides by the number of valid pixels.
-                Defaults to None.
-
-        Returns:
-            Tensor: See above. Ignored pixels give 0; a batch with only such pixels
-            gives 0.
-
-        Raises:
-            ValueError: If shapes do not fit, a label has another value, the labels look
-                like masks of 0 and 255, or the sample is missing or of another batch.
-        """
+        """Compute the loss and leave the margins in the sample; see above."""
         sample = self.sample if sample is None else sample
         if sample is None and isinstance(self.levels, ImageLevels):
             raise ValueError(
@@ -200,12 +185,11 @@ class SelfCalibratingBCE(nn.Module):
                 f'or (N, C, D, H, W), got {tuple(labels.shape)}: use ImageLevels'
             )
         labels, valid = split_labels(labels, self.ignore_index, self.watch)
-        per_image = weight is None and self.reduction != 'none'
-        loss, margin = self.losses(logits, labels, valid, sample, per_image)
+        loss, margin = self.losses(
+            logits, labels, valid, sample, self.reduction != 'none'
+        )
         if sample is not None and margin is not None:
             sample.record(margin)
-        if weight is not None:
-            loss = loss * fit_weight(weight, loss, valid)
         if self.reduction == 'none':
             return loss
         loss = loss.sum()
@@ -213,11 +197,6 @@ class SelfCalibratingBCE(nn.Module):
             return loss
         count = labels.numel() if valid is None else valid.sum()
         return loss / torch.as_tensor(count).clamp_min(1)
-
-    @property
-    def by_band(self) -> bool:
-        """bool: Whether the targets are smoothed by band."""
-        return self.levels is not None and not isinstance(self.levels, ImageLevels)
 
     def losses(
         self,
@@ -227,23 +206,10 @@ class SelfCalibratingBCE(nn.Module):
         sample: Sample | None,
         per_image: bool,
     ) -> tuple[Tensor, Tensor | None]:
-        """Losses and margins of inputs that are already checked.
+        """Losses and margins ``(N,)`` of inputs ``(N, ...)`` that are checked.
 
-        Args:
-            logits (Tensor): ``(N, ...)``.
-            labels (Tensor): 0 or 1, any dtype, same shape; points ``(N, P)`` take the
-                mean level of :class:`BorderLevels`.
-            valid (Tensor, optional): Bool, same shape; None if every pixel is valid.
-            sample (Sample, optional): The sample of this batch; None draws here.
-            per_image (bool): Whether to sum over the pixels of each image (with
-                :class:`BorderLevels`: of each slice), in one pass over them.
-
-        Returns:
-            tuple[Tensor, Tensor | None]: Loss, per image or of the shape of the labels,
-            and the margins of the images, ``(N,)``, detached; None by band.
-
-        Raises:
-            ValueError: If the sample is for another batch or another strength.
+        Losses are per image (by band: per slice) and made in one pass over the pixels,
+        or of the shape of the labels. Points take the mean level of bands.
         """
         if self.by_band:
             return self._smoothed(logits, labels, valid, per_image), None
@@ -260,14 +226,13 @@ class SelfCalibratingBCE(nn.Module):
         self, logits: Tensor, labels: Tensor, valid: Tensor | None, per_image: bool
     ) -> Tensor:
         """Loss against the expected target of each band."""
-        shape, rows = labels.shape, 1
-        eps = self._eps_of_maps(shape)
+        shape, rows, eps = labels.shape, 1, self._eps_of_maps(labels.shape)
         if labels.dim() >= 3:
             logits, labels, valid = (
                 None if each is None else each.reshape(-1, *shape[-2:])
                 for each in (logits, labels, valid)
             )
-        if labels.dim() < 3:  # points of a host's head
+        if labels.dim() < 3:
             eps = eps.new_full(shape[:1], self.levels.mean_level).to(labels.device)
         elif eps.any():
             eps = eps.to(labels.device, non_blocking=True)
@@ -292,30 +257,6 @@ class SelfCalibratingBCE(nn.Module):
         eps = torch.stack([each.levels.float() for each in self.levels])
         return eps.repeat_interleave(shape[2:-2].numel(), 0).repeat(shape[0], 1)
 
-    def bind(self, levels: Any) -> None:
-        """Take levels, as the argument of the constructor.
-
-        Raises:
-            ValueError: If they are of another kind, or do not go with other arguments.
-        """
-        levels = tuple(levels) if isinstance(levels, list) else levels
-        if isinstance(levels, tuple):
-            good = levels and all(isinstance(each, BorderLevels) for each in levels)
-        else:
-            good = levels is None or isinstance(levels, (BorderLevels, ImageLevels))
-        if not good:
-            raise ValueError(
-                'levels must be BorderLevels, ImageLevels or a list of BorderLevels, '
-                f'got {levels!r}'
-            )
-        by_band = isinstance(levels, (BorderLevels, tuple))
-        if by_band and (self.alpha or self.deterministic or self.per_pixel):
-            raise ValueError(
-                'BorderLevels give the smoothing of every band: leave alpha, eps, '
-                'deterministic and per_pixel out of the loss'
-            )
-        self.levels = levels
-
     def _check_sample(self, sample: Sample, num_images: int) -> None:
         if len(sample) != num_images:
             raise ValueError(
@@ -324,7 +265,7 @@ class SelfCalibratingBCE(nn.Module):
                 'or mix images'
             )
         beta = self.perturbation.beta
-        if sample.beta is not None and sample.beta != beta:
+        if sample.beta not in (None, beta):
             raise ValueError(
                 f'the sample is for the strength beta={sample.beta:g} but the loss has '
                 f'beta={beta:g}: give ImageLevels and every loss the same beta'
@@ -334,13 +275,13 @@ class SelfCalibratingBCE(nn.Module):
         """Strength, ``(N,)`` or per pixel, and noise or None."""
         beta, bound = self.perturbation.beta, self.perturbation.noise
         shape, device = labels.shape[1:], labels.device
+        alpha = sample.alpha.to(device, non_blocking=True)
         if self.deterministic:
-            return beta * sample.alpha.to(device, non_blocking=True), None
+            return beta * alpha, None
         if self.per_pixel:
-            level = _like_pixels(sample.alpha.to(device, non_blocking=True), labels)
             # The negated keys are a stream apart from that of the noise below.
             uniform = pixel_uniform(~sample.keys, shape, device)
-            chosen = (0.5 * (uniform + 1) < level).float()
+            chosen = (0.5 * (uniform + 1) < _like_pixels(alpha, labels)).float()
         else:
             chosen = sample.perturbed.float().to(device, non_blocking=True)
         if not bound or not (self.per_pixel or sample.perturbed.any()):
@@ -351,15 +292,4 @@ class SelfCalibratingBCE(nn.Module):
 
 def _like_pixels(values: Tensor, labels: Tensor) -> Tensor:
     """Values per image, ``(N,)``, so that they broadcast with the labels."""
-    missing = labels.dim() - values.dim()
-    return values.view(*values.shape, *[1] * missing)
-
-
-def _level_of_smoothing(eps: float, perturbation: Perturbation) -> float:
-    eps = check_number('eps', eps, at_least=0, below=1)
-    if eps > perturbation.beta:
-        raise ValueError(
-            f'eps = {eps!r} is more than beta = {perturbation.beta:g}, '
-            'which gives a smoothing of at most that: leave beta out'
-        )
-    return eps / perturbation.beta
+    return values.view(*values.shape, *[1] * (labels.dim() - values.dim()))

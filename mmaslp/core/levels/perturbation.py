@@ -22,16 +22,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Perturbation:
-    """A named way of perturbing a label.
+    """A way of perturbing a label.
 
     Attributes:
         name (str): Short name, as in the paper; ``'custom'`` for a plain number.
         beta (float): Strength in (0, 2]; 2 inverts the label, 1 makes it 0.5.
-        noise (float): Half width of the truncated-normal noise that is added to the
-            perturbed label of every pixel, >= 0; 0 for none.
-
-    Raises:
-        ValueError: If ``beta`` or ``noise`` is out of its range.
+        noise (float): Bound of the noise that is added to every pixel; 0 for none.
     """
 
     name: str
@@ -64,33 +60,29 @@ def resolve_perturbation(beta: str | float | Perturbation) -> Perturbation:
     """Look up a perturbation by name, or make one from a strength in (0, 2]."""
     if isinstance(beta, Perturbation):
         return beta
-    if isinstance(beta, str):
-        if beta not in PERTURBATIONS:
-            raise ValueError(
-                f'beta={beta!r} is not a known perturbation: use one of '
-                f'{", ".join(PERTURBATIONS)} or a number in (0, 2]'
-            )
-        return PERTURBATIONS[beta]
-    return Perturbation('custom', check_beta(beta))
+    if not isinstance(beta, str):
+        return Perturbation('custom', check_beta(beta))
+    if beta not in PERTURBATIONS:
+        raise ValueError(
+            f'beta={beta!r} is not a known perturbation: use one of '
+            f'{", ".join(PERTURBATIONS)} or a number in (0, 2]'
+        )
+    return PERTURBATIONS[beta]
 
 
 def max_alpha(beta: float) -> float:
-    """Largest level at which the expected label keeps its side.
-
-    ``min(1, 1/beta - 0.01)``: the expected confidence ``1 - alpha * beta / 2`` of the
-    target stays above 0.5.
-    """
+    """Largest level at which the expected label keeps its side."""
     return min(1.0, 1.0 / beta - 0.01)
 
 
-def check_alpha(alpha: float, beta: float, name: str = 'alpha') -> float:
+def check_alpha(alpha: float, beta: float) -> float:
     """Return ``alpha`` as a float; refuse levels that flip the expected label."""
-    value = check_number(name, alpha, at_least=0, at_most=1)
+    value = check_number('alpha', alpha, at_least=0, at_most=1)
     if value * beta >= 1.0:
         raise ValueError(
-            f'{name}={value:g} with beta={beta:g} would flip the expected label '
-            f'({name} * beta must stay below 1): use {name} <= {max_alpha(beta):.4g} '
-            'or a smaller beta'
+            f'alpha={value:g} with beta={beta:g} would flip the expected label (alpha '
+            f'* beta must stay below 1): use alpha <= {max_alpha(beta):.4g} or a '
+            'smaller beta'
         )
     return value
 
@@ -98,20 +90,17 @@ def check_alpha(alpha: float, beta: float, name: str = 'alpha') -> float:
 def perturb_target(
     target: Tensor, beta: float | Tensor, noise: Tensor | None = None
 ) -> Tensor:
-    r"""Perturb binary targets.
-
-    .. math:: p(y, \beta) = (1 - \beta) y + \beta / 2 + \text{noise}
+    r"""Perturb binary targets: :math:`(1 - \beta) y + \beta / 2` + noise.
 
     Args:
         target (Tensor): Labels in {0, 1} (soft ones in [0, 1] are allowed), shape
             ``(N, ...)``, any dtype.
-        beta (float | Tensor): Strength in (0, 2]. A tensor must broadcast with
-            ``target`` and may hold 0 where the target is to stay as it is.
-        noise (Tensor, optional): Offset of the same shape as ``target``. Defaults to
-            None.
+        beta (float | Tensor): Strength in (0, 2]. A tensor broadcasts with ``target``
+            and may hold 0 where the target is to stay.
+        noise (Tensor, optional): Offset, of the shape of ``target``. Defaults to None.
 
     Returns:
-        Tensor: Perturbed targets, float, same shape as ``target``.
+        Tensor: Perturbed targets, float, ``(N, ...)``.
 
     Raises:
         ValueError: If ``beta`` is a number outside (0, 2].
@@ -132,10 +121,7 @@ def perturb_target(
 
 
 def truncated_normal(uniform: Tensor, bound: float) -> Tensor:
-    """Map numbers in (-1, 1) to a standard normal truncated to [-bound, bound].
-
-    By the inverse of the distribution function.
-    """
-    scale = math.erf(bound / math.sqrt(2.0))
+    """Map numbers in (-1, 1) to a standard normal truncated to [-bound, bound]."""
+    scale = math.erf(bound / math.sqrt(2.0))  # by the inverse distribution function
     noise = torch.erfinv(uniform * scale) * math.sqrt(2.0)
     return noise.clamp_(-bound, bound)

@@ -13,27 +13,17 @@ __all__ = ['Sample', 'independent_sample']
 class Sample:
     """Which images of a batch get a perturbed label, for every loss of the model.
 
-    A loss reads the sample and calls :meth:`record`; :class:`ImageLevels` reads
+    A loss reads the sample and calls :meth:`record`; :class:`ImageLevels` read
     :attr:`margin`.
-
-    Attributes:
-        alpha (Tensor): Levels of the images, ``(N,)``, float32.
-        perturbed (Tensor): Outcome Z of the Bernoulli draws, ``(N,)``, bool.
-        keys (np.ndarray): Keys for noise per pixel, ``(N,)``, uint64.
-        rows (np.ndarray, optional): Rows of the images in the bank, ``(N,)``, int64;
-            None without :class:`ImageLevels`, as the next two.
-        beta (float, optional): Strength that the levels belong to, in (0, 2].
-        step (int, optional): Iteration, >= 0.
-        used (bool): Whether the levels were updated by it.
     """
 
-    alpha: Tensor
-    perturbed: Tensor
-    keys: np.ndarray
-    rows: np.ndarray | None = None
-    beta: float | None = None
+    alpha: Tensor  # levels of the images, (N,), float32
+    perturbed: Tensor  # outcome of the draws, (N,), bool
+    keys: np.ndarray  # of the noise per pixel, (N,), uint64
+    rows: np.ndarray | None = None  # of the images in the bank, (N,), int64
+    beta: float | None = None  # strength that the levels belong to
     step: int | None = None
-    used: bool = False
+    used: bool = False  # whether the levels were updated by it
     _total: Tensor | None = field(default=None, init=False, repr=False)
     _weight: float = field(default=0.0, init=False, repr=False)
 
@@ -49,10 +39,7 @@ class Sample:
 
     @property
     def margin(self) -> Tensor | None:
-        """Tensor | None: Mean of the recorded margins, weighted by the losses' weights.
-
-        ``(N,)``, float32, on the device of the losses; None if no loss was called.
-        """
+        """Tensor | None: Mean margins ``(N,)``, by the weights; None without a loss."""
         return None if self._total is None else self._total / self._weight
 
 

@@ -74,26 +74,26 @@ def test_dynamic_moderation_adds_noise_that_depends_on_the_sample_alone():
     assert 0 < noise.abs().max() <= 0.25 + 1e-6 and noise.flatten()[:7].std() > 0.01
 
 
-def test_reductions_and_weights():
+def test_reductions():
     valid = (LABELS != 255).float()
     plain = bce(LOGITS, (LABELS == 1).float(), valid)
-    weight = torch.tensor([2.0, 0.5]).view(2, 1, 1)
     for reduction, expected in (
-        ('none', plain * weight),
-        ('sum', (plain * weight).sum()),
-        ('mean', (plain * weight).sum() / 7),
+        ('none', plain),
+        ('sum', plain.sum()),
+        ('mean', plain.sum() / 7),
     ):
         criterion = SelfCalibratingBCE(reduction=reduction)
-        found = criterion(LOGITS, LABELS, weight=weight)
+        found = criterion(LOGITS, LABELS)
         torch.testing.assert_close(found, expected)
 
 
 def test_gradient_is_that_of_the_sum_over_pixels():
     sample = all_perturbed('SI')
     grads = []
-    for weight in (None, torch.ones(2, 2, 2)):  # one pass, and pixel by pixel
+    for reduction in ('sum', 'none'):  # one pass, and pixel by pixel
         logits = LOGITS.clone().requires_grad_()
-        SelfCalibratingBCE(beta='SI')(logits, LABELS, sample, weight).backward()
+        criterion = SelfCalibratingBCE(beta='SI', reduction=reduction)
+        criterion(logits, LABELS, sample).sum().backward()
         grads.append(logits.grad)
     torch.testing.assert_close(*grads)
     assert grads[0][1, 1, 1] == 0
@@ -197,8 +197,6 @@ def test_expected_targets_by_band(size):
     none = SelfCalibratingBCE(border_levels(), reduction='none')(logits, labels)
     assert none.shape == labels.shape
     torch.testing.assert_close(none.mean(), expected)
-    weighted = criterion(logits, labels, weight=torch.ones(()))
-    torch.testing.assert_close(weighted, expected)
 
 
 def test_levels_of_0_are_plain_bce_and_moved_levels_are_seen():
@@ -293,7 +291,7 @@ def test_what_is_not_supported_is_one_clear_error(levels, logits, labels, match)
         ('border', {}, 'levels must be BorderLevels, ImageLevels or a list'),
         ([], {}, 'levels must be BorderLevels'),
         ([ImageLevels(IDS)], {}, 'levels must be BorderLevels'),
-        (None, dict(channels=3), 'channels must be one of independent'),
+        (None, dict(channels=3), 'channels must be one of None, independent'),
     ],
 )
 def test_levels_that_do_not_go_with_the_rest(levels, options, match):
@@ -325,17 +323,6 @@ def test_ignored_pixels_make_no_border():
     valid = labels != 255
     expected = bce(logits, smoothed(labels, valid, levels), valid.float())
     torch.testing.assert_close(criterion(logits, labels), expected)
-
-
-def test_weights_with_a_channel_axis_and_weights_of_ignored_pixels():
-    criterion = SelfCalibratingBCE()
-    weight = torch.rand(2, 2, 2, generator=torch.Generator().manual_seed(0))
-    expected = criterion(LOGITS, LABELS, weight=weight)
-    odd = torch.where(LABELS == 255, float('nan'), weight)
-    for given in (weight.unsqueeze(1), odd, odd.unsqueeze(1)):
-        torch.testing.assert_close(criterion(LOGITS, LABELS, weight=given), expected)
-    with pytest.raises(ValueError, match=r'weight of shape .* does not fit the labels'):
-        criterion(LOGITS, LABELS, weight=torch.ones(3, 2, 2))
 
 
 def test_a_channel_that_both_keep_changes_nothing():

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.core import PERTURBATIONS, max_alpha, perturb_target, resolve_perturbation
-from mmaslp.core.levels.perturbation import check_alpha, truncated_normal
+from mmaslp.core import max_alpha, perturb_target
+from mmaslp.core.levels.perturbation import (
+    PERTURBATIONS,
+    check_alpha,
+    resolve_perturbation,
+    truncated_normal,
+)
 from tests.properties import given, st
 
 BETAS = st.floats(0.01, 2.0)

@@ -20,7 +20,6 @@ from ....core.levels.eager import run_eagerly
 from ....core.levels.inputs import (
     at_least_float32,
     check_channels,
-    fit_weight,
     split_labels,
 )
 from ....core.levels.label_watch import LabelWatch
@@ -180,7 +179,7 @@ class BinaryLoss(nn.Module):
             loss = loss * torch.where(labels > 0, foreground, background)
         if weight is None:
             return loss
-        return loss * fit_weight(weight, loss, valid)
+        return loss * _fit_weight(weight, loss, valid)
 
     def _reduce(
         self,
@@ -266,3 +265,18 @@ def _read_file(path: str) -> Any:
     raise ValueError(
         f'class_weight={path!r}: give two numbers, or a file that ends in .npy or .json'
     )
+
+
+def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
+    """Give every pixel of a loss ``(N, ...)`` its weight; 0 where it is not valid."""
+    weight = weight.float()
+    if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
+        weight = weight.squeeze(1)
+    try:
+        weight = weight.expand_as(loss)
+    except RuntimeError as error:
+        raise ValueError(
+            f'weight of shape {tuple(weight.shape)} does not fit the labels of shape '
+            f'{tuple(loss.shape)}'
+        ) from error
+    return weight if valid is None else weight.masked_fill(~valid, 0.0)

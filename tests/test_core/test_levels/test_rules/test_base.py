@@ -38,7 +38,7 @@ def test_a_rule_of_ones_own_is_one_class_and_one_line(monkeypatch):
         name = 'halve'
         share: float = 0.5
 
-        def _step(self, alpha, margin, beta, validation, visits):
+        def _step(self, alpha, margin, beta, now):
             return alpha * self.share
 
     monkeypatch.setitem(RULES, 'halve', Halve)
@@ -77,6 +77,4 @@ def test_measured_figures_out_of_range(values, match):
 @pytest.mark.parametrize('visits', [0.0, -1.0, float('nan')])
 def test_visits_out_of_range(visits):
     with pytest.raises(ValueError, match='visits must be a number above 0'):
-        FB().step(
-            torch.ones(1), torch.ones(1), beta=2.0, validation=ACCURATE, visits=visits
-        )
+        Validation(0.9, visits=visits)

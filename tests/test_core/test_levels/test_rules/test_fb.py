@@ -9,13 +9,12 @@ from tests.properties import given, settings, st
 
 
 def feedback(alpha, margin, above, visits=1.0, median_gap=None, **options):
-    measured = Validation(0.9, confidence=0.9 + above, median_gap=median_gap)
+    validation = Validation(0.9, 0.9 + above, median_gap, visits=visits)
     return FB(**{'gain': 0.5, **options}).step(
         torch.tensor(alpha, dtype=torch.float64),
         torch.tensor(margin, dtype=torch.float64),
         beta=2.0,
-        validation=measured,
-        visits=visits,
+        validation=validation,
     )
 
 
@@ -65,8 +64,8 @@ def test_implicit_feedback_converges_whatever_gain_and_first_order_lag(
         confidence = lag * confidence + (1 - lag) * target
         if max(abs(confidence - 0.9), abs(target - 0.9)) < 1e-4:
             break
-        measured = Validation(accuracy=0.9, confidence=confidence)
-        alpha = FB(gain=gain).step(alpha, margin, beta=beta, validation=measured)
+        validation = Validation(accuracy=0.9, confidence=confidence)
+        alpha = FB(gain=gain).step(alpha, margin, beta=beta, validation=validation)
     assert confidence == pytest.approx(0.9, abs=1e-3)
     assert alpha.min() >= 0 and alpha.max() <= max_alpha(beta)
 
@@ -80,9 +79,9 @@ def test_fluctuation_that_the_docs_state(lag):
     alpha, confidence, levels = torch.tensor([0.2], dtype=torch.float64), 0.9, []
     margin, rule = torch.ones_like(alpha), FB(gap='median')
     for error in noise.double().tolist():
-        measured = Validation(accuracy=0.5, median_gap=confidence - 0.9 + error)
+        validation = Validation(accuracy=0.5, median_gap=confidence - 0.9 + error)
         before = alpha.item()
-        alpha = rule.step(alpha, margin, beta=2.0, validation=measured)
+        alpha = rule.step(alpha, margin, beta=2.0, validation=validation)
         confidence = lag * confidence + (1 - lag) * (1.1 - before)
         levels.append(before)
     found = torch.tensor(levels).std().item() / spread

@@ -1,0 +1,408 @@
+"""The rules that move the levels of images: the paper's MC and ME, and our FB.
+
+To add a rule, write a frozen dataclass that derives from :class:`Rule` (or from
+:class:`PenaltyRule`), and enter it into :data:`RULES`.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..argument_checks import check_choice, check_number, optional
+from .perturbation import check_beta, max_alpha
+
+__all__ = [
+    *('FB', 'MC', 'ME', 'RULES', 'SOLVERS', 'Fixed', 'PenaltyRule', 'Rule'),
+    *('Validation', 'make_rule', 'update_alpha'),
+]
+
+SOLVERS = ('implicit', 'explicit', 'released')
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the last validation measured, and how often images come between two.
+
+    Attributes:
+        accuracy (float): Pixel accuracy, in [0, 1].
+        confidence (float, optional): Mean confidence, in [0, 1].
+        median_gap (float, optional): Confidence - accuracy of the median pixel, in
+            [-1, 1].
+        landmark (float, optional): Accuracy that ``'ME'`` keeps, in [0, 1].
+        visits (float): Visits of an image between two validations, > 0.
+    """
+
+    accuracy: float
+    confidence: float | None = None
+    median_gap: float | None = None
+    landmark: float | None = None
+    visits: float = 1.0
+
+    def __post_init__(self) -> None:
+        hint = ' (a fraction, not per cent)'
+        check_number('accuracy', self.accuracy, at_least=0, at_most=1, hint=hint)
+        for name, low in (('confidence', 0), ('landmark', 0), ('median_gap', -1)):
+            value = getattr(self, name)
+            optional(check_number, name, value, at_least=low, at_most=1, hint=hint)
+        check_number('visits', self.visits, above=0)
+
+
+class Rule(ABC):
+    """Moves the levels of the images of a batch; its fields are its options.
+
+    Attributes:
+        name (str): How configs and states call the rule.
+        learns (bool): Whether the rule moves levels at all.
+        required_field (str | None): Field of :class:`Validation` that the rule reads
+            besides the accuracy.
+    """
+
+    name: ClassVar[str]
+    learns: ClassVar[bool] = True
+    required_field: str | None = None
+
+    @classmethod
+    def options(cls) -> list[str]:
+        """Names of the options."""
+        return [field.name for field in fields(cls)]  # type: ignore[arg-type]
+
+    def settings(self) -> dict[str, Any]:
+        """Name and options, as plain values for a checkpoint."""
+        return {'rule': self.name, **asdict(self)}  # type: ignore[call-overload]
+
+    def next_landmark(
+        self, landmark: float | None, accuracy: float, warming_up: bool
+    ) -> float | None:
+        """Landmark after a validation; None for rules without one."""
+        return None
+
+    def max_level(self, beta: float) -> float:
+        """Highest level that the rule gives at strength ``beta``."""
+        return max_alpha(beta)
+
+    def instability_warning(self, beta: float) -> str | None:
+        """Why the levels will oscillate; None if they do not."""
+        return None
+
+    def step(
+        self, alpha: Tensor, margin: Tensor, *, beta: float, validation: Validation
+    ) -> Tensor:
+        """Move the levels of the images of one batch.
+
+        Args:
+            alpha (Tensor): Levels, ``(N,)``, floating, in [0, 1].
+            margin (Tensor): Margins of the same images
+                (:func:`~mmaslp.core.image_margin`), ``(N,)``.
+            beta (float): The paper's strength, in (0, 2].
+            validation (Validation): What the last validation measured.
+
+        Returns:
+            Tensor: New levels, ``(N,)``, in the dtype of ``alpha`` (computed in
+            float64), within 0 and :meth:`max_level`.
+
+        Raises:
+            ValueError: If a shape differs, a value is not finite, or ``validation``
+                lacks what the rule needs.
+        """
+        beta = check_beta(beta)
+        if alpha.shape != margin.shape or alpha.dim() != 1:
+            raise ValueError(
+                'alpha and margin must both have the shape (N,), got '
+                f'{tuple(alpha.shape)} and {tuple(margin.shape)}'
+            )
+        stepped = self._step(alpha.double(), margin.double(), beta, validation)
+        if not math.isfinite(stepped.sum()):  # levels are small: finite if all are
+            raise ValueError(
+                'alpha or margin holds a value that is not finite: leave images with '
+                'nan logits out of the update'
+            )
+        return self._clip(stepped, beta).to(alpha.dtype)
+
+    @abstractmethod
+    def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
+        """Levels before they are clipped, ``(N,)``, float64."""
+
+    def _clip(self, levels: Tensor, beta: float) -> Tensor:
+        return levels.clamp_(0.0, self.max_level(beta))
+
+    def _require(self, validation: Validation, name: str) -> float:
+        value = getattr(validation, name)
+        if value is None:
+            raise ValueError(f'rule={self.name!r} needs {name} of the validation')
+        return float(value)
+
+
+@dataclass(frozen=True)
+class Fixed(Rule):
+    """Every image keeps its first level: stochastic label perturbation (SLP)."""
+
+    name = 'fixed'
+    learns = False
+
+    def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
+        return alpha.clone()
+
+
+@dataclass(frozen=True)
+class PenaltyRule(Rule):
+    r"""The gradient of the expected loss, balanced by a penalty.
+
+    .. math:: \alpha_i \leftarrow \mathrm{clip}(\alpha_i +
+              \eta (\tfrac{\beta}{2} m_i + \lambda \min(0, a - b \alpha_i)), 0,
+              \alpha_{max})
+
+    with the margin :math:`m_i` and :math:`\alpha_{max} = \min(1, 1/\beta - 0.01)`. A
+    subclass gives the intercept a and the slope b.
+
+    Args:
+        eta (float): Step size, > 0. Defaults to 0.002.
+        lam (float): Weight of the penalty, >= 0. Defaults to 2000.
+        solver (str): ``'implicit'`` treats the penalty implicitly and is stable for
+            every ``eta`` and ``lam``; ``'explicit'`` is the formula above;
+            ``'released'`` reproduces the arithmetic of the official code, its clamp
+            included. Defaults to 'implicit'.
+
+    Source: Liu et al., `Model Calibration in Dense Classification with Adaptive Label
+    Perturbation <https://arxiv.org/abs/2307.13539>`_, Eq. 5 and 6; the implicit solver
+    is ours (docs/rules.md derives it).
+    """
+
+    eta: float = 0.002
+    lam: float = 2000.0
+    solver: str = 'implicit'
+
+    def __post_init__(self) -> None:
+        check_number('eta', self.eta, above=0)
+        check_number('lam', self.lam, at_least=0)
+        check_choice('solver', self.solver, SOLVERS)
+
+    @abstractmethod
+    def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:
+        """Intercept and slope of the penalty."""
+
+    def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
+        intercept, slope = self._penalty(beta, now)
+        gradient = 0.5 * beta * margin
+        if self.solver == 'implicit':
+            # Backward Euler in the penalty: stable for every eta, lam > 0.
+            free, pull = alpha + self.eta * gradient, self.eta * self.lam
+            bound = (free + pull * intercept) / (1.0 + pull * slope)
+            return torch.where(intercept - slope * free >= 0, free, bound)
+        if self.solver == 'released':
+            # The official script divides the gradient by its beta (half of the paper's)
+            # where the formula multiplies.
+            gradient = margin / (0.5 * beta)
+        penalty = (intercept - slope * alpha).clamp_max(0.0)
+        return alpha + self.eta * (gradient + self.lam * penalty)
+
+    def max_level(self, beta: float) -> float:
+        """See :meth:`Rule.max_level`; the released code allows higher levels."""
+        return 1.0 / beta if self.solver == 'released' else super().max_level(beta)
+
+    def _clip(self, levels: Tensor, beta: float) -> Tensor:
+        if self.solver != 'released':
+            return super()._clip(levels, beta)
+        limit = 1.0 / beta
+        return torch.where(levels >= limit, limit - 0.01, levels).clamp_min(0.0)
+
+
+@dataclass(frozen=True)
+class MC(PenaltyRule):
+    r"""Model calibration: the target's expected confidence meets the accuracy A.
+
+    :class:`PenaltyRule` with the penalty :math:`\min(0, 1 - \beta \alpha_i / 2 - A)`.
+    """
+
+    name = 'MC'
+
+    def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:
+        return 1.0 - now.accuracy, 0.5 * beta
+
+    def instability_warning(self, beta: float) -> str | None:
+        """See :class:`Rule`: explicit steps oscillate from eta lam beta / 2 = 2 on."""
+        limit = 4 / (self.eta * beta)
+        if self.solver == 'implicit' or self.lam < limit:
+            return None
+        return (
+            f'solver={self.solver!r} is not stable at lam {self.lam:g}: the levels '
+            f"will oscillate; take lam below {limit:g}, or solver='implicit'"
+        )
+
+
+@dataclass(frozen=True)
+class ME(PenaltyRule):
+    r"""Maximum entropy: the levels rise while the accuracy A keeps its landmark.
+
+    :class:`PenaltyRule` with the penalty :math:`\min(0, A - A_{lm})`.
+
+    Args:
+        landmark (str | float): ``'best'``: the best accuracy so far; ``'warmup'``: that
+            at the end of warm-up; or a number in [0, 1]. Defaults to 'best'.
+    """
+
+    name = 'ME'
+    landmark: str | float = 'best'
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.landmark, str):
+            check_choice('landmark', self.landmark, ('best', 'warmup'))
+        else:
+            hint = " (or 'best' or 'warmup')"
+            check_number('landmark', self.landmark, at_least=0, at_most=1, hint=hint)
+
+    def next_landmark(
+        self, landmark: float | None, accuracy: float, warming_up: bool
+    ) -> float | None:
+        """See :meth:`Rule.next_landmark`."""
+        if not isinstance(self.landmark, str):
+            return float(self.landmark)
+        if landmark is None:
+            return accuracy
+        if self.landmark == 'best':
+            return max(accuracy, landmark)
+        return accuracy if warming_up else landmark
+
+    def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:
+        return now.accuracy - self._require(now, 'landmark'), 0.0
+
+
+@dataclass(frozen=True)
+class FB(Rule):
+    r"""Feedback: the network's own confidence meets its accuracy.
+
+    .. math:: \alpha_i \leftarrow \mathrm{clip}(\alpha_i + \frac{k}{V}
+              \frac{2}{\beta}\, g\, w_i, 0, \alpha_{max})
+
+    with the gap g, the gain k and V visits of an image between two validations. The
+    weights :math:`w_i` have a mean of 1 over the images given. They are proportional to
+    the positive part of the margin while g > 0, and to the level while g < 0. So the
+    mean target confidence moves by -k g from one validation to the next.
+
+    Args:
+        gain (float): k, > 0. Defaults to 1.
+        gap (str): The ``'mean'`` confidence minus the accuracy, or the ``'median'``
+            over pixels of the gap of their confidence bin. Defaults to 'mean'.
+        solver (str): 'implicit', which takes k / (1 + k) and is stable for every k, or
+            'explicit'. Defaults to 'implicit'.
+
+    Source: ours; docs/rules.md derives it.
+    """
+
+    name = 'FB'
+    gain: float = 1.0
+    gap: str = 'mean'
+    solver: str = 'implicit'
+
+    def __post_init__(self) -> None:
+        check_number('gain', self.gain, above=0)
+        check_choice('gap', self.gap, ('mean', 'median'))
+        check_choice('solver', self.solver, ('implicit', 'explicit'))
+
+    @property
+    def required_field(self) -> str:  # type: ignore[override]
+        """Confidence, or the median gap."""
+        return 'confidence' if self.gap == 'mean' else 'median_gap'
+
+    def instability_warning(self, beta: float) -> str | None:
+        """See :class:`Rule`: explicit steps oscillate from a gain of 1 on."""
+        if self.solver == 'implicit' or self.gain < 1.0:
+            return None
+        return (
+            f'solver={self.solver!r} is not stable at gain {self.gain:g}: the levels '
+            "will oscillate; take a gain below 1, or solver='implicit'"
+        )
+
+    def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
+        gap = self._require(now, self.required_field)
+        if self.gap == 'mean':
+            gap -= now.accuracy
+        # Implicit: the gap that is left after the step, g' = g - beta / 2 * mean step.
+        gain = self.gain / (1.0 + self.gain * (self.solver == 'implicit'))
+        # Rising levels share the step by margin, falling ones by level. The shares of a
+        # batch have a mean of 1, so the mean level moves by a known amount.
+        share = margin.clamp_min(0.0) if gap > 0 else alpha
+        mean = share.mean()
+        share = share / mean if mean > 0 else torch.zeros_like(share)
+        return alpha + gain / now.visits * (2.0 / beta) * gap * share
+
+
+RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (MC, ME, FB, Fixed)}
+
+
+def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
+    """Make a rule from a name in :data:`RULES` and options, or from a dictionary.
+
+    Raises:
+        ValueError: If the name or an option is unknown, or an option is out of range.
+
+    Example:
+        >>> make_rule('FB', gain=0.5)
+        FB(gain=0.5, gap='mean', solver='implicit')
+    """
+    if isinstance(rule, Rule):
+        if options:
+            raise ValueError(
+                f'rule is an object already: give {", ".join(options)} to it, not '
+                'beside it'
+            )
+        return rule
+    name: Any = rule
+    if isinstance(rule, dict):
+        twice = sorted(rule.keys() & options.keys())
+        if twice:
+            raise ValueError(f'{", ".join(twice)} is given twice: in rule, beside it')
+        options = {**rule, **options}
+        name = options.pop('type', None)
+    kind = RULES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ValueError(f'rule must be one of {", ".join(RULES)}, got {name!r}')
+    known = kind.options()
+    unknown = [key for key in options if key not in known]
+    if unknown:
+        takes = f'it takes {", ".join(known)}' if known else 'it takes none'
+        raise ValueError(f'rule {name!r} has no option {unknown[0]!r}: {takes}')
+    return kind(**options)
+
+
+def update_alpha(
+    alpha: Tensor,
+    margin: Tensor,
+    *,
+    accuracy: float,
+    beta: float,
+    eta: float,
+    lam: float,
+    rule: str = 'MC',
+    landmark: float | None = None,
+    solver: str = 'implicit',
+) -> Tensor:
+    """One step of the levels of images by a rule of the paper, see :class:`MC`.
+
+    Args:
+        alpha (Tensor): Levels, ``(N,)``, floating, in [0, 1].
+        margin (Tensor): Margins of the same images
+            (:func:`~mmaslp.core.image_margin`), ``(N,)``.
+        accuracy (float): Pixel accuracy on the validation set, in [0, 1].
+        beta (float): The paper's strength in (0, 2], for every solver.
+        eta (float): Step size, > 0.
+        lam (float): Weight of the penalty, >= 0.
+        rule (str): ``'MC'`` or ``'ME'``. Defaults to 'MC'.
+        landmark (float, optional): Accuracy that ``'ME'`` keeps. Defaults to None.
+        solver (str): See :class:`PenaltyRule`. Defaults to 'implicit'.
+
+    Returns:
+        Tensor: New levels, ``(N,)``, in the dtype of ``alpha`` (computed in float64).
+
+    Raises:
+        ValueError: If an argument is out of its range or unknown.
+    """
+    if rule not in ('MC', 'ME'):
+        raise ValueError(f'rule must be one of MC, ME, got {rule!r}')
+    made = make_rule(rule, eta=eta, lam=lam, solver=solver)
+    now = Validation(accuracy=accuracy, landmark=landmark)
+    return made.step(alpha, margin, beta=beta, validation=now)
