@@ -8,6 +8,7 @@ needs ``mmaslp[nnunet]``, nnU-Net's three folders in the environment, and a fold
     python benchmarks/nnunet.py toy               # balls in noise, in 3-D, as NIfTI
     python benchmarks/nnunet.py plans             # small networks for a CPU
     python benchmarks/nnunet.py noise TRAINER     # gaps by patches and by whole images
+    python benchmarks/nnunet.py views TRAINER     # what mirroring and context do
     python benchmarks/nnunet.py table TRAINER...  # test figures, with a calibrator
     python benchmarks/nnunet.py same FOLD FOLD    # whether two trainings are bit-equal
 """
@@ -24,6 +25,7 @@ from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
 from PIL import Image
 
 from mmaslp.core.bands import border_bands
+from mmaslp.core.levels.guard import Best, guarded, lower_median
 from mmaslp.core.measure import BandTable
 from mmaslp.files.map_folder import pair_files
 from mmaslp.files.map_pairs import read_pair
@@ -117,12 +119,7 @@ def plans() -> None:
 
 def noise(name: str, validations: int = 60) -> None:
     """Print how the gaps of one network differ from validation to validation."""
-    from nnunetv2.run.run_training import get_trainer_from_args
-
-    trainer = get_trainer_from_args('501', '2d', 0, name, device=torch.device('cpu'))
-    trainer.load_checkpoint(f'{trainer.output_folder}/checkpoint_final.pth')
-    trainer.on_train_start()
-    trainer.network.eval()
+    trainer = _finished(name)
     np.random.seed(0)
     drawn = [_patches(trainer, batches=10) for _ in range(validations)]
     images = _images(name)
@@ -151,16 +148,79 @@ def noise(name: str, validations: int = 60) -> None:
         )
 
 
-def _steps_back(tables: list[BandTable]) -> float:
-    """Share of the validations whose IoU lies a standard error below the best so far.
+def views(name: str) -> None:
+    """Print gaps by what the network sees: patches or images, mirrored or not."""
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    Both are medians of three. The network is the same in all validations.
-    """
-    figures = [table.compute() for table in tables]
-    iou = np.array([each['iou'] for each in figures])
-    median = np.median(np.lib.stride_tricks.sliding_window_view(iou, 3), 1)
-    best = np.maximum.accumulate(median)
-    return float((median < best - figures[0]['iou_se']).mean())
+    trainer = _finished(name)
+    np.random.seed(0)
+    tables = {title: BandTable() for title in ('patches', 'mirrored', 'not centred')}
+    with torch.no_grad():
+        for _ in range(60):
+            batch = next(trainer.dataloader_val)
+            views = [
+                trainer.network(batch['data'].flip(axes))[0].flip(axes)
+                for axes in ((), (2,), (3,), (2, 3))
+            ]
+            probs = [
+                (each[:, 1] - each[:, 0]).sigmoid()
+                for each in (views[0], sum(views) / 4)
+            ]
+            label = batch['target'][0][:, 0]
+            tables['patches'].update(probs[0], label)
+            tables['mirrored'].update(probs[1], label)
+            random = round(len(label) * 0.67)  # nnU-Net centres the others on objects
+            tables['not centred'].update(probs[0][:random], label[:random])
+    for title, table in tables.items():
+        _print(title, _gaps(table))
+    trainer.set_deep_supervision_enabled(False)
+    cases = trainer.get_tr_and_val_datasets()[1]
+    for mirrored in False, True:
+        predictor = nnUNetPredictor(
+            use_mirroring=mirrored, device=torch.device('cpu'), allow_tqdm=False
+        )
+        predictor.manual_initialization(
+            trainer.network,
+            trainer.plans_manager,
+            trainer.configuration_manager,
+            None,
+            trainer.dataset_json,
+            name,
+            (0, 1),
+        )
+        table = BandTable()
+        for case in cases.identifiers:
+            data, label, _, _ = cases.load_case(case)
+            logits = predictor.predict_sliding_window_return_logits(
+                torch.from_numpy(data[:])
+            )
+            table.update((logits[1] - logits[0]).float().sigmoid(), label[0].clip(0))
+        _print(f'images, mirrored: {mirrored}', _gaps(table))
+
+
+def _finished(name: str) -> object:
+    """Trainer of a finished training, ready to validate."""
+    from nnunetv2.run.run_training import get_trainer_from_args
+
+    trainer = get_trainer_from_args('501', '2d', 0, name, device=torch.device('cpu'))
+    trainer.load_checkpoint(f'{trainer.output_folder}/checkpoint_final.pth')
+    trainer.on_train_start()
+    trainer.network.eval()
+    return trainer
+
+
+def _steps_back(tables: list[BandTable]) -> float:
+    """Share of the validations of one network at which the guard of the levels acts."""
+    best, ious, accs, back = Best(), [], [], 0
+    some = torch.ones(5)
+    for table in tables:
+        now = table.compute()
+        ious.append(now['iou'])
+        accs.append(now['acc'])
+        iou, acc = lower_median(ious[-3:]), lower_median(accs[-3:])
+        best = best.after(iou, now['iou_se'], acc, now['acc_se'])
+        back += guarded(some, some, iou, acc, best)[1] is not None
+    return back / len(tables)
 
 
 def _patches(trainer: object, batches: int) -> BandTable:

@@ -23,6 +23,7 @@ for trainer in ShortDefault ShortBorderLevels; do
     -o $person/${trainer}__nnUNetPlans__2d/test
 done
 python nnunet.py noise ShortDefault
+python nnunet.py views ShortDefault
 python nnunet.py table ShortDefault ShortBorderLevels
 
 # In 3-D: killed in its sixth epoch and resumed; uninterrupted.

@@ -77,6 +77,12 @@ def test_other_files_are_refused(tmp_path, arrays, message):
         read_npz_probability(tmp_path / 'case.npz')
 
 
+def test_one_region_shows_itself(tmp_path):
+    prob = volume()
+    np.savez(tmp_path / 'case.npz', probabilities=prob[None])
+    np.testing.assert_array_equal(read_npz_probability(tmp_path / 'case.npz'), prob)
+
+
 def test_key_chooses_the_array(tmp_path):
     np.savez(tmp_path / 'a.npz', a=np.zeros((4, 4)), b=np.ones((4, 4)))
     assert read_npz_probability(tmp_path / 'a.npz', key='b').min() == 1

@@ -19,7 +19,9 @@ from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.utilities.helpers import softmax_helper_dim1
 
 from mmaslp.core.levels import BorderLevels, SelfCalibratingBCE
-from mmaslp.files.nnunet_maps import read_pairs
+from mmaslp.files.map_folder import pair_files
+from mmaslp.files.map_pairs import read_pair
+from mmaslp.files.map_scale import MapReader
 from mmaslp.hosts.nnunet.loss import SelfCalibratingLoss, Targets
 from mmaslp.hosts.nnunet.trainers import border_levels
 
@@ -397,19 +399,17 @@ def test_command_lines(toy, tmp_path, monkeypatch):
     folder = 'Dataset999_Toy/ShortBorderLevels__nnUNetPlans__2d'
     results = tmp_path / 'results' / folder
     labels = tmp_path / 'preprocessed/Dataset999_Toy/gt_segmentations'
-    fold = list(read_pairs(results / 'fold_0/validation', labels))
-    assert [case for case, _, _ in fold] == ['case2', 'case3']
+    assert [*pair_files(results / 'fold_0/validation', labels)[0]] == ['case2', 'case3']
     monkeypatch.delenv('nnUNet_extTrainer')
     run(
         'nnUNetv2_predict_from_modelfolder',
         *('-i', tmp_path / 'images', '-o', tmp_path / 'out', '-m', results),
         *('-f', '0', '--save_probabilities', '-npp', '1', '-nps', '1'),
     )
-    predicted = {
-        case: (prob, label)
-        for case, prob, label in read_pairs(tmp_path / 'out', labels)
-    }
-    assert sorted(predicted) == ['case0', 'case1', 'case2', 'case3']
-    for prob, label in predicted.values():
-        segmentation = (prob > 0.5).astype(np.uint8)
-        assert segmentation.shape == label.shape == (32, 32)
+    pairs, problems = pair_files(tmp_path / 'out', labels)
+    assert len(pairs) == 4 and not problems
+    for path, mask in pairs.values():
+        prob, label = read_pair(MapReader(), path, mask)
+        assert prob.shape == label.shape == (32, 32)
+        segmentation = np.asarray(Image.open(path.with_suffix('.png')))
+        np.testing.assert_array_equal(prob > 0.5, segmentation)
