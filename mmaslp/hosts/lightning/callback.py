@@ -1,17 +1,19 @@
 """The callback that moves the levels."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ...core.argument_checks import check_bool, check_integer, check_text, optional
+from ...core.calibrators import Calibrator
 from ...core.levels import BorderLevels, ImageLevels, SelfCalibratingBCE
 from ...core.levels.counter_rng import generator_seed
 from ..seeding import seed_torch
 from ..torchmetrics import BinaryBandCalibration, BinaryCalibration
 from .batches import ids_of_batch
+from .calibration import ValidationCalibrator, to_plain
 from .schedule import training_steps, validations, visits_between_validations
 
 __all__ = ['ASLPCallback']
@@ -35,6 +37,12 @@ class ASLPCallback(Callback):
     :class:`~.torchmetrics.BinaryCalibration`. The callback resets the metric before
     each validation.
 
+    **A calibrator.** With ``calibrator=True`` every checkpoint also holds a calibrator,
+    fitted to the validation of its weights. At the end of the training it is
+    :attr:`calibrator`; of a checkpoint it is
+    ``Calibrator(**torch.load(path)['callbacks']['ASLPCallback']['calibrator'])``. A
+    checkpoint between two validations holds None.
+
     **Resuming.** With ``reseed``, torch's generators depend on the seed and the number
     of the batch, before every batch and before each epoch's loader. So a run that is
     resumed from a checkpoint at the end of an epoch ends bit-equal to an uninterrupted
@@ -54,6 +62,9 @@ class ASLPCallback(Callback):
             ``'val_calibration'``. Defaults to None: the only one of its type.
         seed (int): Seed of torch's generators. Defaults to 0.
         reseed (bool): See above. Defaults to True.
+        calibrator (bool | Mapping): Whether to fit a calibrator, see above; or options
+            of :func:`~mmaslp.core.calibrators.fit_tables`, such as
+            ``dict(target='probability')``. Defaults to False.
 
     Attributes:
         levels (BorderLevels | ImageLevels): The levels.
@@ -74,6 +85,7 @@ class ASLPCallback(Callback):
         metric: str | None = None,
         seed: int = 0,
         reseed: bool = True,
+        calibrator: bool | Mapping[str, Any] = False,
     ) -> None:
         if not isinstance(levels, (BorderLevels, ImageLevels, type(None))):
             raise ValueError(
@@ -85,6 +97,10 @@ class ASLPCallback(Callback):
         self.metric = optional(check_text, 'metric', metric)
         self.seed = check_integer('seed', seed)
         self.reseed = check_bool('reseed', reseed)
+        self._calibrator: ValidationCalibrator | None = None
+        if calibrator is not False:
+            options = {} if calibrator is True else calibrator
+            self._calibrator = ValidationCalibrator(options)
         self._losses: list[SelfCalibratingBCE] = []
         self._step = 0
         self._loader_seeded = False
@@ -99,6 +115,16 @@ class ASLPCallback(Callback):
         """bool: Whether the levels move at all."""
         return not self.by_image or self.levels.rule.learns
 
+    @property
+    def calibrator(self) -> Calibrator | None:
+        """Calibrator, optional: Of the weights as they are; None if not validated."""
+        return self._calibrator and self._calibrator.fitted(self._step)
+
+    @property
+    def measures(self) -> bool:
+        """bool: Whether it reads a metric of the module."""
+        return self.learns or self._calibrator is not None
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find loss and metric."""
         if stage != 'fit':
@@ -111,7 +137,7 @@ class ASLPCallback(Callback):
                 f'{type(pl_module).__name__}: make one in its __init__ (self.criterion '
                 '= mmaslp.SelfCalibratingBCE()) and call it in training_step'
             )
-        if self.learns:
+        if self.measures:
             self._measuring(pl_module)
         if not self.by_image:
             for loss in self._losses:
@@ -174,15 +200,19 @@ class ASLPCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule
     ) -> None:
         """Reset the metric."""
-        if self.learns and trainer.state.fn == 'fit':
-            self._measuring(pl_module).reset()
+        if not self.measures or trainer.state.fn != 'fit':
+            return
+        metric = self._measuring(pl_module)
+        metric.reset()
+        if self._calibrator is not None and not trainer.sanity_checking:
+            self._calibrator.listen(trainer, metric)
 
     def on_validation_epoch_end(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> None:
         """Move the levels, or tell them what was measured."""
         fits = trainer.state.fn == 'fit' and not trainer.sanity_checking
-        if not (self.learns and fits):
+        if not (self.measures and fits):
             return
         metric = self._measuring(pl_module)
         if not metric.update_called:
@@ -191,19 +221,28 @@ class ASLPCallback(Callback):
                 'but this validation has not updated it: call its update(probability, '
                 'target) in validation_step, and leave the reset to the callback'
             )
-        if self.by_image:
+        if self._calibrator is not None:
+            metric.listener = None
+            self._calibrator.stop(trainer, pl_module, self._step)
+        if self.by_image and self.learns:
             self.levels.observe(**metric.measured())
-        else:
+        elif not self.by_image:
             self.levels.observe(metric.table)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say why levels are still 0."""
+        """Fit the calibrator; say why levels are still 0."""
+        if self.calibrator is not None:
+            _logger.info(self.calibrator.summary())
         if not self.by_image and self.levels.reason is not None:
             _logger.warning(self.levels.reason)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain tensors, numbers and strings: ``step``, batches so far, ``levels``."""
-        return dict(step=self._step, levels=self.levels.state_dict())
+        """Tensors, numbers and strings: batches so far, levels, the calibrator."""
+        return dict(
+            step=self._step,
+            levels=self.levels.state_dict(),
+            calibrator=to_plain(self.calibrator),
+        )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the levels of a checkpoint.
@@ -222,6 +261,8 @@ class ASLPCallback(Callback):
             )
         self.levels.load_state_dict(state_dict['levels'])
         self._step = int(state_dict['step'])
+        if self._calibrator is not None:
+            self._calibrator.restore(state_dict.get('calibrator'), self._step)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

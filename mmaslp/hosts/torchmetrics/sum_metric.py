@@ -1,6 +1,6 @@
 """What the metrics share: integer sums as states, one figure or all as the result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 import torch
@@ -49,6 +49,8 @@ class SumMetric(Metric, Generic[Counter]):
         self.metric = metric
         self.ignore_index = optional(check_integer, 'ignore_index', ignore_index)
         self._result_dtype = torch.float32
+        # Told of every update, while a callback wants to know more than the sums.
+        self.listener: Callable[[Tensor, Tensor, int | None], None] | None = None
         empty = self.empty()
         for name in self.STATES:
             self.add_state(name, getattr(empty, name), dist_reduce_fx='sum')
@@ -109,6 +111,8 @@ class SumMetric(Metric, Generic[Counter]):
         preds = matched(preds, target, 'preds')
         prob = _probabilities(preds, target, self.ignore_index)
         counter.update(prob, target, self.ignore_index)
+        if self.listener is not None:
+            self.listener(prob, target, self.ignore_index)
         for name in self.STATES:
             setattr(self, name, getattr(counter, name))
 

@@ -1,0 +1,80 @@
+"""A calibrator for the weights that a validation has seen."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from ...core.calibrators import CalibrationTables, Calibrator, fit_tables
+from ..torchmetrics.sum_metric import SumMetric
+
+__all__ = ['ValidationCalibrator', 'to_plain']
+
+_logger = logging.getLogger('mmaslp')
+
+
+class ValidationCalibrator:
+    """Counts what a validation updates a metric with, and fits a calibrator to it.
+
+    Args:
+        options (Mapping): Of :func:`~mmaslp.core.calibrators.fit_tables`.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = dict(options)
+        self._tables = CalibrationTables()
+        self._images = self._rank = 0
+        self._processes = 1
+        self._step: int | None = None
+        self._fitted: Calibrator | None = None
+
+    def listen(self, trainer: Trainer, metric: SumMetric) -> None:
+        """Forget the last validation, and count from now on."""
+        self.__init__(self.options)
+        self._rank, self._processes = trainer.global_rank, trainer.world_size
+        metric.listener = self._count
+
+    def stop(self, trainer: Trainer, module: LightningModule, step: int) -> None:
+        """Add up all processes; ``step`` is the number of batches so far."""
+        for name in ('counts', 'images'):
+            sums = getattr(self._tables, name).to(module.device)
+            sums = trainer.strategy.reduce(sums, reduce_op='sum')
+            setattr(self._tables, name, sums.cpu())
+        self._step = step
+
+    def fitted(self, step: int) -> Calibrator | None:
+        """Calibrator of the weights after ``step`` batches; None if nobody saw them."""
+        if step != self._step:
+            return None
+        if self._fitted is None:
+            try:
+                self._fitted = fit_tables(self._tables, **self.options)
+            except ValueError as error:  # a training must not end so
+                _logger.warning(f'ASLPCallback fits no calibrator: {error}')
+                self._step = None
+        return self._fitted
+
+    def restore(self, plain: Mapping[str, Any] | None, step: int) -> None:
+        """Take the calibrator of a checkpoint."""
+        if plain is not None:
+            self._fitted, self._step = Calibrator(**plain), step
+
+    def _count(self, prob: Tensor, target: Tensor, ignore_index: int | None) -> None:
+        ignored = -1 if ignore_index is None else ignore_index
+        for image, label in zip(prob, target):
+            # As Lightning's sampler deals images out.
+            key = self._images * self._processes + self._rank
+            self._tables.update(image, label, key, ignored)
+            self._images += 1
+
+
+def to_plain(calibrator: Calibrator | None) -> dict[str, Any] | None:
+    """Arguments that make it again, as numbers, lists and strings."""
+    if calibrator is None:
+        return None
+    plain = {each.name: getattr(calibrator, each.name) for each in fields(calibrator)}
+    maps = [[[*map(float, part)] for part in each] for each in calibrator.maps]
+    return {**plain, 'maps': maps}

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+pytest.importorskip('lightning', reason='needs the extra [integrations]')
+
+import tests.lightning_toy as toy
+from mmaslp.core import BorderLevels
+from mmaslp.core.calibrators import Calibrator, fit_calibrator
+from mmaslp.hosts.lightning import ASLPCallback
+
+pytestmark = pytest.mark.filterwarnings('ignore')
+
+
+def fit(folder, callback, epochs, val):
+    torch.manual_seed(0)
+    model, (train, _) = toy.Segmenter(by_band=True), toy.loaders()
+    trainer = toy.make_trainer(folder, epochs, callback)
+    trainer.fit(model, train, DataLoader(val, 3))
+    files = [folder / f'epoch={epoch}.ckpt' for epoch in range(epochs)]
+    return model.eval(), [
+        torch.load(file, weights_only=True)['callbacks']['ASLPCallback']['calibrator']
+        for file in files
+    ]
+
+
+def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
+    callback = ASLPCallback(BorderLevels(), calibrator=dict(method='temperature'))
+    val = toy.Squares(12, seed=1, noise=0.0)
+    model, saved = fit(tmp_path, callback, 7, val)
+    with torch.no_grad():
+        logits = model.network(val.images)
+    wanted = fit_calibrator(logits, val.masks, method='temperature', logits=True)
+    assert saved[-1]['record']['images'] == 12
+    assert saved[0]['maps'] != saved[-1]['maps']
+    for found in (callback.calibrator, Calibrator(**saved[-1])):
+        assert (found.method, found.by) == (wanted.method, wanted.by)
+        np.testing.assert_allclose(found.maps, wanted.maps, rtol=1e-3)
+    assert model.calibration.listener is None
+
+
+def test_too_few_images_for_a_calibrator_are_told_of(tmp_path, caplog):
+    callback = ASLPCallback(BorderLevels(), calibrator=True)
+    _, saved = fit(tmp_path, callback, 7, toy.Squares(4, seed=1))
+    assert callback.calibrator is None and saved == [None] * 7
+    assert 'too few' in caplog.text
