@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from mmaslp.report.maps import evaluate_folders
 from PIL import Image
 
 from mmaslp.files.checksum import sha256_of
