@@ -25,7 +25,7 @@ from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
 from mmaslp.hosts.mmseg.work_dir import locked, process_rank
 from mmaslp.report.comparison import compare_results
-from mmaslp.report.reliability import save_figure
+from mmaslp.report.style import save_figure
 from tests.grids import pairs
 from tests.hostile.evil import command, on_a_full_disk, write_evil
 

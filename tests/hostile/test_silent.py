@@ -63,8 +63,8 @@ def test_the_scale_of_maps_is_stated_or_clear(masks, tmp_path):
     maps = write_maps(tmp_path / 'maps', (RAMP * 100).astype(np.uint8))
     with pytest.raises(ValueError, match=r'8-bit.*--max-value 100'):
         evaluate_maps(maps, masks, resamples=0)
-    section = evaluate_maps(maps, masks, resamples=0, reader=MapReader(100))
-    assert section['result']['conf'] > 0.6
+    result = evaluate_maps(maps, masks, resamples=0, reader=MapReader(100))
+    assert result['conf'] > 0.6
     with pytest.raises(ValueError, match='not in'):  # beyond what was stated
         evaluate_maps(maps, masks, resamples=0, reader=MapReader(50))
 
