@@ -37,7 +37,7 @@ from tables import (
 from training import end, run_missing
 
 from mmaslp.commands.errors import exit_on_user_error
-from mmaslp.report.reliability import save_figure
+from mmaslp.report.style import save_figure
 
 # Methods that are tested again with what is fitted to them on validation.
 FITTED = {

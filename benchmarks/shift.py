@@ -40,7 +40,7 @@ from mmaslp.files.temperature_file import fingerprint
 from mmaslp.hosts.mmseg.config import check_checkpoint, load_config
 from mmaslp.hosts.mmseg.temperature import apply_temperature
 from mmaslp.hosts.mmseg.testing import TestSet, evaluate
-from mmaslp.report.reliability import save_figure
+from mmaslp.report.style import save_figure
 
 KEYS = ('ece', 'ece_band', 'ece_em', 'nll', 'acc')
 CLEAN = ('none', 0)

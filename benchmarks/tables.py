@@ -252,7 +252,7 @@ def band_picture(
         for method, entries in found.items()
         if all('bands' in entry for entry in entries)
     }
-    return band_figure(results, 2.6, BORDERS[:1]) if results else None
+    return band_figure(results, 2.9) if results else None
 
 
 def _entries(

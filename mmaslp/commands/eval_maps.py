@@ -134,7 +134,11 @@ def _write(args: argparse.Namespace, results: list[dict]) -> None:
         print(f'diagrams: {args.plot}, {_beside(args.plot)}')
     if args.report:
         shown = results_of_maps(
-            results, images=args.images, result_file=args.json, pictures=args.worst
+            results,
+            images=args.images,
+            result_file=args.json,
+            pictures=args.worst,
+            reader=map_reader(args),
         )
         write_report(args.report, shown, pictures=args.worst, paths=args.paths)
         print(f'report: {args.report}')

@@ -153,7 +153,7 @@ def read_images(
     gt_dir: str | Path,
     stems: Collection[str],
     protocol: str = 'raw',
-    max_value: float | None = None,
+    reader: MapReader | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Read some maps of a folder again, with their masks.
 
@@ -162,8 +162,7 @@ def read_images(
         gt_dir (str | Path): Folder of masks.
         stems (Collection[str]): Names without suffixes.
         protocol (str): See :func:`evaluate_maps`. Defaults to 'raw'.
-        max_value (float, optional): The stored value that stands for probability 1.
-            Defaults to None: that of the kind of file.
+        reader (MapReader, optional): See there. Defaults to None.
 
     Returns:
         dict[str, dict]: By stem: ``prob`` ``(H, W)`` uint16 in units of 1 / 65535 and
@@ -173,7 +172,7 @@ def read_images(
         ValueError: A file has gone, or has changed and is not usable any more.
     """
     pairs, _ = pair_files(pred_dir, gt_dir)
-    reader, images = MapReader(max_value), {}
+    reader, images = reader or MapReader(), {}
     for stem in stems:
         if stem not in pairs:
             raise ValueError(f'{stem}: neither {pred_dir} nor {gt_dir} may change')

@@ -15,7 +15,7 @@ _MARKS = {
     'calibrator': b'"mmaslp calibrator"',
     'comparison': b'"mmaslp comparison"',
     'report': b'<meta name="generator" content="mmaslp">',
-    'diagram': b'mmaslp',
+    'diagram': b'diagram of mmaslp',
     'picture': b'\0'.join(part.encode() for part in MAP_MARK),
     'levels': b'img_path,alpha',
 }

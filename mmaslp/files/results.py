@@ -241,16 +241,16 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
         for key, (low, high) in content.get('intervals', {}).items()
     }
     known = {
-        key: value
-        if isinstance(value, (str, list, dict, bool))
-        else _number(key, value)
-        for key, value in content.items()
+        key: each if isinstance(each, (list, dict, bool)) else _number(key, each)
+        for key, each in content.items()
+        if key not in ('format', 'model', 'dataset')
     }
     return {
-        **known,
-        **_from_counts(content),
+        'format': FORMAT,
         'model': model,
         'dataset': dataset,
+        **known,
+        **_from_counts(content),
         'intervals': intervals,
         'measures': {k: _number(k, v) for k, v in content.get('measures', {}).items()},
         'pictures': [_picture(each) for each in content.get('pictures', [])],

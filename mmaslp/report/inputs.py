@@ -10,6 +10,7 @@ from ..core.measure import ImageTable
 from ..files.checksum import sha256_of, sha256_of_files
 from ..files.map_evaluation import read_images
 from ..files.map_folder import MASK_SUFFIXES, list_files
+from ..files.map_scale import MapReader
 from ..files.prob_maps import MAP_SUFFIXES
 from ..files.results import image_table, load_results
 from .pictures import chosen, make_picture
@@ -27,6 +28,7 @@ def results_of_maps(
     images: str | None = None,
     result_file: str | None = None,
     pictures: int = PICTURES,
+    reader: MapReader | None = None,
 ) -> list[dict[str, Any]]:
     """Add pictures and checksums to results of folders against the same masks.
 
@@ -43,7 +45,7 @@ def results_of_maps(
         read = {}
         if stems:
             where = (given['pred_dir'], given['gt_dir'])
-            read = read_images(*where, stems, given['protocol'], given['max_value'])
+            read = read_images(*where, stems, given['protocol'], reader)
         metrics = table.per_image()
         shown = []
         for stem in stems:

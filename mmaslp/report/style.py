@@ -100,7 +100,7 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
     if kind not in FORMATS:
         raise ValueError(f'{path}: diagrams are written as {", ".join(FORMATS)}')
     # By its mark a later run knows that the file may be replaced.
-    mark = {'Software' if kind == '.png' else 'Creator': 'mmaslp'}
+    mark = {'Software' if kind == '.png' else 'Creator': 'diagram of mmaslp'}
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=dpi, format=kind[1:], metadata=mark)
     atomic_write(path, buffer.getvalue())

@@ -25,7 +25,7 @@ from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
 from mmaslp.hosts.mmseg.work_dir import locked, process_rank
 from mmaslp.report.comparison import compare_results
-from mmaslp.report.reliability import save_figure
+from mmaslp.report.style import save_figure
 from tests.grids import pairs
 from tests.hostile.evil import command, on_a_full_disk, write_evil
 
@@ -43,12 +43,12 @@ FILES = {
     'figure.svg': b'<svg xmlns="http://www.w3.org/2000/svg"/>',
     'coco.json': b'{"images": [], "annotations": []}',
 }
-# What our own files of each kind begin with.
+# What our own files of each kind contain.
 KINDS = {
-    'result': b'{"ece": 0.1, "settings": {"temperature": 2.0}}',
-    'comparison': b'{"ece": {"first": 1, "differs": true}}',
-    'report': b'<!doctype html>\n<html>',
-    'diagram': b'\x89PNG\r\n\x1a\n Software\0Matplotlib version',
+    'result': b'{"format": "mmaslp result 3", "ece": 0.1}',
+    'comparison': b'{"format": "mmaslp comparison", "ece": {"first": 1}}',
+    'report': b'<!doctype html>\n<meta name="generator" content="mmaslp">',
+    'diagram': b'\x89PNG\r\n\x1a\n Software\0diagram of mmaslp',
     'picture': b'\x89PNG\r\n\x1a\n Software\0mmaslp',
 }
 
@@ -79,7 +79,9 @@ def test_an_output_replaces_its_own_kind_only(tmp_path, kind):
         if kind == there:
             check_outputs({'--out': (path, kind)})
         else:
-            with pytest.raises(ValueError, match=f'no {kind} of mmaslp'):
+            with pytest.raises(
+                ValueError, match=f'not a {kind} of this version of mmaslp'
+            ):
                 check_outputs({'--out': (path, kind)})
 
 
@@ -481,7 +483,7 @@ def test_names_that_are_not_utf8(tmp_path, monkeypatch):
         os.mkdir(place)
         image = Image.fromarray(np.eye(8, dtype=np.uint8) * 255)
         image.save(os.path.join(place, name), 'PNG')
-    Path('r.html').write_text('<!doctype html>old')
+    Path('r.html').write_text('<meta name="generator" content="mmaslp">old')
     args = ('maps', 'masks', '--report', 'r.html', '--json', 'r.json')
     assert command('eval-maps', *args, '--resamples', '0') == 0
     assert len(Path('r.html').read_text(encoding='utf-8')) > 1000

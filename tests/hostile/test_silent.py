@@ -63,8 +63,8 @@ def test_the_scale_of_maps_is_stated_or_clear(masks, tmp_path):
     maps = write_maps(tmp_path / 'maps', (RAMP * 100).astype(np.uint8))
     with pytest.raises(ValueError, match=r'8-bit.*--max-value 100'):
         evaluate_maps(maps, masks, resamples=0)
-    section = evaluate_maps(maps, masks, resamples=0, reader=MapReader(100))
-    assert section['result']['conf'] > 0.6
+    result = evaluate_maps(maps, masks, resamples=0, reader=MapReader(100))
+    assert result['conf'] > 0.6
     with pytest.raises(ValueError, match='not in'):  # beyond what was stated
         evaluate_maps(maps, masks, resamples=0, reader=MapReader(50))
 
@@ -76,10 +76,10 @@ def test_the_scale_of_maps_is_stated_or_clear(masks, tmp_path):
 def results(masks, tmp_path_factory):
     """Text of the results of two folders together."""
     root = tmp_path_factory.mktemp('results')
-    both = {}
+    both = []
     for name, top in (('one', 255), ('two', 240)):
         maps = write_maps(root / name, (RAMP * top).astype(np.uint8))
-        both[name] = evaluate_maps(maps, masks, resamples=5)['result']
+        both.append(evaluate_maps(maps, masks, resamples=5, model=name))
     save_result(root / 'both.json', both)
     return (root / 'both.json').read_text()
 
@@ -90,7 +90,6 @@ EDITED = [
     (('images', 'names'), ['0']),
     (('settings', 'bins'), '10'),
     (('settings',), None),
-    (('acc',), 0.123),
     (('ece',), '0.1'),
     (('ks',), 10**400),
     (('num_images',), 10**400),
@@ -99,12 +98,13 @@ EDITED = [
 
 @pytest.mark.parametrize(('path', 'value'), EDITED)
 def test_edited_result_files(path, value, results, tmp_path):
-    result = part = json.loads(results)['one']
+    result, _ = json.loads(results)
+    part = result
     for key in path[:-1]:
         part = part[key]
     part[path[-1]] = value
     (tmp_path / 'r.json').write_text(json.dumps(result))
-    with pytest.raises(ValueError, match=r'r\.json: is no result file'):
+    with pytest.raises(ValueError, match=r'r\.json: is not a result file'):
         load_result(tmp_path / 'r.json')
 
 
@@ -113,20 +113,19 @@ def test_edited_result_files(path, value, results, tmp_path):
 )
 def test_other_files(text, tmp_path):
     (tmp_path / 'r.json').write_bytes(text.encode('latin-1'))
-    with pytest.raises(ValueError, match=r'r\.json: is no result file'):
+    with pytest.raises(ValueError, match=r'r\.json: is not a result file'):
         load_result(tmp_path / 'r.json')
 
 
 def test_one_of_several_results(results, tmp_path):
     path = str(tmp_path / 'both.json')
     (tmp_path / 'both.json').write_text(results)
-    with pytest.raises(ValueError, match=r"several results: 'one', 'two'.*--name"):
-        compare_results(path, path, resamples=5)
-    with pytest.raises(ValueError, match=r"there is no 'three'"):
-        compare_results(path, path, names=('one', 'three'), resamples=5)
-    comparison = compare_results(path, path, names=('one', 'two'), resamples=5)
-    assert comparison.num_images == 2
-    row = comparison.metrics['conf']
+    for names in ((None, None), ('one', 'three')):
+        with pytest.raises(ValueError, match=r"of 'one', 'two': name one \(--name\)"):
+            compare_results(path, path, names=names, resamples=5)
+    metrics, images = compare_results(path, path, names=('one', 'two'), resamples=5)
+    row = metrics['conf']
+    assert images == 2
     assert row['first'] == load_result(path, 'one')[0]['conf'] != row['second']
 
 

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from mmaslp.core.measure import BandTable, CalibrationHistogram
-from mmaslp.files.map_evaluation import evaluate_maps, read_images
+from mmaslp.files.map_evaluation import evaluate_maps, read_images, set_name
 from mmaslp.files.map_folder import pair_files
 from mmaslp.files.prob_maps import read_prob_map, write_prob_map
 
@@ -25,7 +25,7 @@ def folders(tmp_path):
 
 def test_metrics_are_those_of_all_maps(folders):
     maps, masks = folders
-    section = evaluate_maps(maps, masks, resamples=0)
+    result = evaluate_maps(maps, masks, resamples=0)
     total, bands = CalibrationHistogram(), BandTable()
     for name in 'ab':
         image = CalibrationHistogram()
@@ -35,12 +35,13 @@ def test_metrics_are_those_of_all_maps(folders):
         total.merge(image)
     for key, value in total.compute().items():
         if key != 'count':
-            assert section['result'][key] == value, key
+            assert result[key] == value, key
     computed = bands.compute()
     for key in ('ece_band', 'ece_band_true'):
-        assert section['result'][key] == computed[key]
-    assert section['result']['num_pixels'] == 60
-    assert section['metrics'] == {}
+        assert result[key] == computed[key]
+    assert result['num_pixels'] == 60
+    assert (result['model'], 'measures' in result) == ('maps', False)
+    assert len(set(result['images']['masks'])) == 2
 
 
 def test_files_are_paired_by_stem(folders):
@@ -73,3 +74,16 @@ def test_maps_are_read_again(folders):
     (maps / 'b.png').unlink()
     with pytest.raises(ValueError, match=r'b: neither .* may change'):
         read_images(maps, masks, ['b'], 'raw')
+
+
+@pytest.mark.parametrize(
+    ('folder', 'name'),
+    [
+        ('/data/ECSSD/gt', 'ECSSD'),
+        ('/data/x/GT/masks', 'x'),
+        ('/data/DUTS-TE-Mask', 'DUTS-TE-Mask'),
+        ('/gt', 'gt'),
+    ],
+)
+def test_a_set_is_not_called_after_its_masks(folder, name):
+    assert set_name(folder) == name

@@ -1,5 +1,4 @@
 import os
-from unicodedata import normalize
 
 import pytest
 
@@ -15,11 +14,10 @@ def test_nearest():
     ('name', 'expected'),
     [
         ('a b$ü<x>{}.png', 'a b$ü<x>{}.png'),
-        (normalize('NFD', 'é'), r'e\u0301'),
         ('हिन्दी', 'हिन्दी'),  # marks without which the name could not be written
         ('a\nb\t\x1b', r'a\nb\t\x1b'),
         ('a\u200bb', r'a\u200bb'),
-        (os.fsdecode(b'a\xff'), r'a\xff'),
+        (os.fsdecode(b'a\xff'), r'a\udcff'),
         ('\ud800', r'\ud800'),
     ],
 )

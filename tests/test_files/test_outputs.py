@@ -41,7 +41,9 @@ def test_folders(tmp_path):
 
 def test_the_message_names_option_and_file(tmp_path):
     (tmp_path / 'x').write_text('mine')
-    with pytest.raises(ValueError, match=r'^--out .*x: .* no report of mmaslp'):
+    with pytest.raises(
+        ValueError, match=r'^--out .*x: .* not a report of this version'
+    ):
         check_kind(tmp_path / 'x', 'report', '--out')
     with pytest.raises(ValueError, match=r'^/'):
         check_kind(tmp_path / 'x', 'report')

@@ -13,9 +13,11 @@ from mmaslp.core.measure import (
 from mmaslp.files.results import (
     calibration_result,
     load_result,
+    load_results,
     save_result,
     scalar_metrics,
 )
+from mmaslp.files.strict_json import strict_json
 
 
 def test_result_files_of_others_are_refused():
@@ -26,7 +28,7 @@ def test_result_files_of_others_are_refused():
         for text in ('{', '[]', '{"images": {}}'):
             with open(path, 'w') as file:
                 file.write(text)
-            with pytest.raises(ValueError, match='not a result file of mmaslp'):
+            with pytest.raises(ValueError, match='is not a result file of mmaslp'):
                 load_result(path)
 
 
@@ -48,7 +50,6 @@ def test_a_result_goes_around_its_file(tmp_path):
     again, images = load_result(path)
     assert again['ece'] == result['ece'] and again['settings'] == result['settings']
     assert again['intervals']['ece_em'] == result['intervals']['ece_em']
-    assert 'ks' not in result['intervals']
     assert again['bins']['low'][0] is None  # of an empty bin
     assert images.names == ['a', 'b'] and images.fine is not None
     # Keys that files of earlier versions have, and later tools read.
@@ -106,12 +107,80 @@ def test_bands_of_a_result(tmp_path):
         assert columns['right'] == table.correct.tolist()
         assert columns['conf'] == table.conf.tolist()
         assert set(columns) == {*('count', 'right', 'conf'), *band_columns(table)}
-    old = {key: value for key, value in result.items() if key != 'format'}
-    save_result(tmp_path / 'old.json', old)
-    with pytest.raises(ValueError, match='by another version: evaluate the model'):
-        load_result(tmp_path / 'old.json')
     # Images of other heads.
     for record in records:
         del record['bands']
     older = calibration_result(histogram, ImageTable(records), resamples=20)
     assert not [key for key in (*older, *older['intervals']) if 'band' in key]
+
+
+def edited(tmp_path, change):
+    """Read a result whose file was changed."""
+    content = json.loads(strict_json(measured()))
+    change(content)
+    (tmp_path / 'r.json').write_text(json.dumps(content))
+    return load_result(tmp_path / 'r.json')[0]
+
+
+def test_what_the_counts_give_is_computed_anew(tmp_path):
+    result = measured()
+    for key in ('ece', 'oe', 'ue', 'mce', 'acc', 'conf', 'brier', 'nll', 'ece_image'):
+        found = edited(tmp_path, lambda content, key=key: content.update({key: 0.9}))
+        assert found[key] == pytest.approx(result[key]), key
+    found = edited(tmp_path, lambda content: content['bins'].update(right=[1], low=[1]))
+    assert found['bins']['right'] == result['bins']['right']
+    assert 'low' not in found['bins']
+    assert edited(tmp_path, lambda c: c.update(num_images=9))['num_images'] == 2
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda c: c.pop('format'), 'another version: evaluate the model again'),
+        (lambda c: c.update(format='mmaslp result 4'), 'another version'),
+        (lambda c: c.pop('settings'), "it lacks 'settings'"),
+        (lambda c: c['settings'].update(bins='10'), 'bins must be an integer'),
+        (lambda c: c['settings'].update(mode='x'), 'mode must be one of'),
+        (lambda c: c.update(model=3), '3 is not a text'),
+        (lambda c: c.update(ks='0.1'), "ks is not a number but '0.1'"),
+        (lambda c: c.update(ks=float('nan')), 'ks is not a number'),
+        (lambda c: c['intervals'].update(ece=['a', 1]), 'ece is not a number'),
+        (lambda c: c.update(measures={'mae': 'x'}), 'mae is not a number'),
+        (lambda c: c.update(pictures=[{}]), 'it lacks'),
+        (lambda c: c.update(files=[{'role': 'x'}]), "it lacks 'name'"),
+    ],
+)
+def test_version_and_types_are_checked(change, words, tmp_path):
+    with pytest.raises(ValueError, match=rf'r\.json: is not a result file .*{words}'):
+        edited(tmp_path, change)
+
+
+def test_a_file_may_hold_several_results(tmp_path):
+    one, two = measured(model='A', dataset='x'), measured(model='B')
+    path = tmp_path / 'both.json'
+    save_result(path, [one, two])
+    found = load_results(path)
+    assert [(each['model'], each['dataset']) for each in found] == [
+        ('A', 'x'),
+        ('B', 'test'),
+    ]
+    assert load_result(path, 'B')[0]['model'] == 'B'
+    with pytest.raises(ValueError, match=r"2 result\(s\), of 'A', 'B': name one"):
+        load_result(path)
+    with pytest.raises(ValueError, match='name one'):
+        load_result(path, 'C')
+
+
+@pytest.mark.parametrize(
+    ('place', 'names'),
+    [
+        ('bce/eval/second/calibration_test.json', ('bce', 'second')),
+        ('bce/eval_tta/second/calibration_test.json', ('bce', 'second')),
+        ('bce/run/calibration_test.json', ('calibration_test', 'test')),
+        ('isnet.json', ('isnet', 'test')),
+    ],
+)
+def test_a_result_without_names_is_named_by_its_place(place, names, tmp_path):
+    save_result(tmp_path / place, measured())
+    (found,) = load_results(tmp_path / place)
+    assert (found['model'], found['dataset']) == names

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from mmaslp.report.maps import evaluate_folders
 from PIL import Image
 
 from mmaslp.files.checksum import sha256_of
+from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.results import save_result
 from mmaslp.report.inputs import results_of_files, results_of_maps, results_of_test
 
@@ -34,8 +34,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def results(folder):
-    maps = [str(folder / name) for name in ('<A>', 'B')]
-    return evaluate_folders(maps, str(folder / 'masks'), resamples=5)
+    return [
+        evaluate_maps(folder / name, folder / 'masks', resamples=5)
+        for name in ('<A>', 'B')
+    ]
 
 
 def test_all_maps_show_the_same_images(folder, results, tmp_path):

@@ -59,7 +59,9 @@ def test_the_same_place_gives_the_same_part_of_a_page():
 def test_files_by_their_ending_bear_our_mark(tmp_path, suffix, head):
     path = tmp_path / f'x.{suffix}'
     save_figure(drawn(), path)
-    assert path.read_bytes().startswith(head) and b'mmaslp' in path.read_bytes()
+    assert (
+        path.read_bytes().startswith(head) and b'diagram of mmaslp' in path.read_bytes()
+    )
     with pytest.raises(ValueError, match=r'x\.jpg'):
         save_figure(drawn(), tmp_path / 'x.jpg')
 

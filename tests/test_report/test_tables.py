@@ -92,7 +92,7 @@ def test_mean_row():
 def test_all_metrics_of_a_result():
     result = helper.result()
     rows = {row.heads[0]: row.cells[0] for row in all_metrics(result, 'x').rows}
-    assert rows['num_pixels'].value == '560' and rows['ks'].interval
+    assert rows['num_pixels'].value == '560' and rows['ece_em'].interval
     assert rows['ece'].value == f'{result["ece"]:.4f}'
     assert not {'format', 'bins', 'images', 'positive'} & set(rows)
 
