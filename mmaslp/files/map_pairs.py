@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -116,17 +117,29 @@ def _count_chunk(
 
 def _count(part: _Part, items: Any) -> None:
     for name, key, pred, gt in items:
+        before = len(part.problems)
+        prob = _attempt(part.reader.read, pred, part.problems)
+        label = _attempt(partial(_read_label, part.reader, pred), gt, part.problems)
+        if len(part.problems) > before:
+            continue
         try:
-            prob, label = read_pair(part.reader, pred, gt)
+            _check_sizes(pred, prob, gt, label)
             if not part.problems:  # else only look for more problems
                 part.counter.add(name, key, prob, label)
-        except OSError as error:
-            path = error.filename or pred
-            part.problems.append(f'{path}: cannot be read ({error.strerror or error})')
         except ValueError as error:
             text = str(error)
-            known = text.startswith((str(pred), str(gt)))
-            part.problems.append(text if known else f'{pred}: {text}')
+            part.problems.append(text if str(pred) in text else f'{pred}: {text}')
+
+
+def _attempt(read: Callable[[Path], Any], path: Path, problems: list[str]) -> Any:
+    """Read a file, or add what is wrong with it to the problems."""
+    try:
+        return read(path)
+    except OSError as error:
+        problems.append(f'{path}: cannot be read ({error.strerror or error})')
+    except ValueError as error:
+        problems.append(str(error))
+    return None
 
 
 def read_pair(reader: MapReader, pred: Path, gt: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -146,18 +159,24 @@ def read_pair(reader: MapReader, pred: Path, gt: Path) -> tuple[np.ndarray, np.n
         ValueError: One of them is not usable, or their sizes differ.
         OSError: One of them cannot be read.
     """
-    prob = reader.read(pred)
+    prob, label = reader.read(pred), _read_label(reader, pred, gt)
+    _check_sizes(pred, prob, gt, label)
+    return prob, label
+
+
+def _read_label(reader: MapReader, pred: Path, gt: Path) -> np.ndarray:
     dataset = reader.dataset_of(pred)
     if dataset is not None or gt.name.endswith(('.nii', '.nii.gz')):
-        label = read_label(gt, reader.channel, dataset)
-    else:
-        label = read_binary_mask(gt)
+        return read_label(gt, reader.channel, dataset)
+    return read_binary_mask(gt)
+
+
+def _check_sizes(pred: Path, prob: np.ndarray, gt: Path, label: np.ndarray) -> None:
     if prob.shape != label.shape:
         raise ValueError(
             f'{pred}: {_size(prob)} pixels, but its mask {gt} has {_size(label)}: '
             'resize the probabilities to the size of the mask'
         )
-    return prob, label
 
 
 def _size(array: np.ndarray) -> str:

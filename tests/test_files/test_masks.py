@@ -99,8 +99,7 @@ def test_grey_edges_can_be_ignored(tmp_path):
     np.testing.assert_array_equal(mask[~edge], array[~edge] > 127)
 
 
-@pytest.mark.parametrize('quality', [30, 75, 95])
-@pytest.mark.parametrize('mode', ['L', 'RGB'])
+@pytest.mark.parametrize(('quality', 'mode'), [(30, 'L'), (75, 'RGB'), (95, 'L')])
 def test_jpeg(tmp_path, quality, mode):
     array = disc((60, 40)).astype(np.uint8) * 255
     path = save(tmp_path / 'm.jpg', array, mode, quality=quality)
@@ -136,8 +135,7 @@ def test_all_ones_are_foreground(tmp_path):
     assert_reads(save(tmp_path / 'm.png', np.ones((5, 4), np.uint8)), np.ones((5, 4)))
 
 
-@pytest.mark.parametrize('suffix', ['png', 'jpg'])
-@pytest.mark.parametrize('level', [38, 128, 200])
+@pytest.mark.parametrize(('suffix', 'level'), [('png', 38), ('jpg', 128), ('png', 200)])
 def test_third_level_is_refused(tmp_path, suffix, level):
     array = disc().astype(np.uint8) * 255
     array[10:25, 15:25] = level
@@ -146,8 +144,9 @@ def test_third_level_is_refused(tmp_path, suffix, level):
         read_binary_mask(path)
 
 
-@pytest.mark.parametrize('level', [2, 38, 75, 128])
-@pytest.mark.parametrize('thin', [False, True])
+@pytest.mark.parametrize(
+    ('level', 'thin'), [(2, False), (38, True), (75, False), (128, True)]
+)
 def test_other_pairs_of_levels_are_refused(tmp_path, level, thin):
     array = disc().astype(np.uint8) * level
     if thin:

@@ -82,7 +82,6 @@ def test_interrupted_run_is_taken_up(duts, tmp_path, monkeypatch):
         ('pascal-s', 'PASCAL-S', 'datasets/imgs/pascal', 'datasets/masks/pascal'),
         ('sod', 'SOD', 'SOD/Imgs', 'SOD/Imgs'),
         ('ecssd', 'ECSSD', 'images', 'ground_truth_mask'),
-        ('hku-is', 'HKU-IS', 'HKU-IS/imgs', 'HKU-IS/gt'),
     ],
 )
 def test_test_sets_from_folders(tmp_path, name, layout, images, masks, write_pairs):
@@ -185,19 +184,6 @@ def test_missing_data_says_what_to_fetch(tmp_path, name):
     assert fetch in fail(name, [], tmp_path / 'out')
 
 
-def test_random_split_depends_on_the_seed(duts, tmp_path):
-    lists = []
-    for name, seed in (('a', 1), ('b', 1), ('c', 2)):
-        out = tmp_path / name
-        split = Split(val_ratio=0.25, seed=seed)
-        run('duts-tr', [duts / 'DUTS-TR.zip'], out, split=split)
-        train = (out / 'DUTS-TR/train.txt').read_text().split()
-        val = (out / 'DUTS-TR/val.txt').read_text().split()
-        assert sorted(train + val) == NAMES and len(val) == 5
-        lists.append(val)
-    assert lists[0] == lists[1] != lists[2]
-
-
 def test_bad_splits(duts, tmp_path):
     (tmp_path / 'val.txt').write_text('n03\nother\n')
     message = fail(
@@ -207,11 +193,3 @@ def test_bad_splits(duts, tmp_path):
     assert not (tmp_path / 'o' / 'DUTS-TR').exists()
     with pytest.raises(ValueError, match='leave something'):
         Split(val_ratio=1)
-
-
-def test_progress_goes_where_it_is_asked_for(tmp_path, write_pairs, capsys):
-    write_pairs(tmp_path / 'mine', NAMES)
-    lines = []
-    run('folder', [tmp_path / 'mine'], tmp_path / 'out', report=lines.append)
-    assert lines[-1] == f'folder: 20 pairs in {tmp_path / "out"}'
-    assert capsys.readouterr().out == ''

@@ -6,6 +6,7 @@ from mmaslp.hosts.mmseg import demo
 from mmaslp.hosts.mmseg.demo import run_demo
 
 
+@pytest.mark.release
 def test_a_training_that_fails_shows_its_end(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(demo.MODELS, 'BCE', 'bcee')
     with pytest.raises(SystemExit, match=r'BCE: .*train .* failed, see .*train.log'):
@@ -14,6 +15,7 @@ def test_a_training_that_fails_shows_its_end(tmp_path, capsys, monkeypatch):
     assert (tmp_path / 'bcee' / 'train.log').is_file()
 
 
+@pytest.mark.release
 def test_a_training_that_fails_ends_the_others(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(demo.MODELS, 'BCE', 'bcee')

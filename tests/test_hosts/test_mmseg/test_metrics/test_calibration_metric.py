@@ -119,7 +119,7 @@ def test_records_are_small_and_one_per_image():
     for record in metric.results:
         narrow = record.pop('narrow')
         assert narrow.nbytes <= 16 * 130  # the bins of confidences from 0.5 to 1
-        sizes.append(len(json.dumps(record)))
+        sizes.append(len(json.dumps(record, default=list)))
     assert max(sizes) < 1000
 
 
