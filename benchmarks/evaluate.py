@@ -1,11 +1,12 @@
 """Fit calibrators to the maps of finished runs and measure everything.
 
-    python benchmarks/evaluate.py RUNS --regime few --json benchmarks/results/recipe_few.json
+    python benchmarks/evaluate.py RUNS --regime few --json benchmarks/results/few.json
 
 ``RUNS/<regime>/<set>/<method>/seed<k>`` are folders of train.py. Calibrators are fitted
 to the validation maps and measured on the test maps and on those without objects. The
-JSON file holds the figures of every run and row, then the means over sets and seeds with
-95 % intervals over images; all rows of a set draw the same images. The table is printed.
+JSON file holds the figures of every run and row, then the means over sets and seeds
+with 95 % intervals over images; all rows of a set draw the same images. It prints a
+table.
 """
 
 import argparse
@@ -29,7 +30,9 @@ def dice_optimal_mask(prob):
     ordered, _ = prob.flatten(1).sort(1, descending=True)
     expected = 2 * ordered.double().cumsum(1)
     count = torch.arange(1, ordered.shape[1] + 1)
-    best = (expected / (count + prob.double().flatten(1).sum(1, keepdim=True))).argmax(1)
+    best = (expected / (count + prob.double().flatten(1).sum(1, keepdim=True))).argmax(
+        1
+    )
     least = ordered.gather(1, best[:, None])
     return prob >= least[..., None]
 
@@ -219,7 +222,9 @@ def main() -> None:
     parser.add_argument('runs', type=Path)
     parser.add_argument('--regime', required=True)
     parser.add_argument('--sets', nargs='+', default=['*'])
-    parser.add_argument('--reference', default='bce + temperature', help='of the ratios')
+    parser.add_argument(
+        '--reference', default='bce + temperature', help='of the ratios'
+    )
     parser.add_argument('--json', type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
