@@ -1,11 +1,12 @@
 """Fit calibrators to the maps of finished runs and measure everything.
 
-    python benchmarks/evaluate.py RUNS --regime few --json benchmarks/results/recipe_few.json
+    python benchmarks/evaluate.py RUNS --regime few --json benchmarks/results/few.json
 
 ``RUNS/<regime>/<set>/<method>/seed<k>`` are folders of train.py. Calibrators are fitted
 to the validation maps and measured on the test maps and on those without objects. The
-JSON file holds the figures of every run and row, then the means over sets and seeds with
-95 % intervals over images; all rows of a set draw the same images. The table is printed.
+JSON file holds the figures of every run and row, then the means over sets and seeds
+with 95 % intervals over images; all rows of a set draw the same images. It prints a
+table.
 """
 
 import argparse
@@ -18,13 +19,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmaslp import dice_optimal_mask
 from mmaslp.core.calibrators import CalibrationTables, fit_tables
 from mmaslp.core.measure import BandTable, CalibrationHistogram, ImageTable
 from mmaslp.core.measure.bootstrap import percentiles, resample
 
 RESAMPLES = 1000
-REFERENCE = 'bce + temperature'
+
+
+def dice_optimal_mask(prob):
+    ordered, _ = prob.flatten(1).sort(1, descending=True)
+    expected = 2 * ordered.double().cumsum(1)
+    count = torch.arange(1, ordered.shape[1] + 1)
+    best = (expected / (count + prob.double().flatten(1).sum(1, keepdim=True))).argmax(
+        1
+    )
+    least = ordered.gather(1, best[:, None])
+    return prob >= least[..., None]
+
+
 # Name, by, method and target of each calibrator.
 CALIBRATORS = {
     'calibrator': ('auto', 'auto', 'confidence'),
@@ -133,6 +145,7 @@ def run_rows(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, 
 
 def pooled(
     runs: dict[tuple[str, str, int], dict[str, dict[str, np.ndarray]]],
+    reference: str,
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Means over sets of the means over seeds, and ratios to the reference.
 
@@ -151,8 +164,8 @@ def pooled(
     table: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row, sets in means.items():
         parts = {'mean': _mean([*sets.values()]), **sets}
-        if set(sets) <= set(means.get(REFERENCE, {})):
-            parts['ratio'] = _mean([_over(sets[d], means[REFERENCE][d]) for d in sets])
+        if set(sets) <= set(means.get(reference, {})):
+            parts['ratio'] = _mean([_over(sets[d], means[reference][d]) for d in sets])
         table[row] = {
             part: {key: _with_interval(value) for key, value in found.items()}
             for part, found in parts.items()
@@ -209,6 +222,9 @@ def main() -> None:
     parser.add_argument('runs', type=Path)
     parser.add_argument('--regime', required=True)
     parser.add_argument('--sets', nargs='+', default=['*'])
+    parser.add_argument(
+        '--reference', default='bce + temperature', help='of the ratios'
+    )
     parser.add_argument('--json', type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -229,7 +245,7 @@ def main() -> None:
             }
             records.append(dict(record, chosen=chosen, rows=figures))
             print(folder, flush=True)
-    table = pooled(runs)
+    table = pooled(runs, args.reference)
     args.json.write_text(json.dumps(dict(table=table, runs=records)) + '\n')
     for part in ('mean', 'ratio'):
         print(f'\n{part}\n\n{markdown(table, part)}')

@@ -1,4 +1,4 @@
-"""Two networks in plain PyTorch: a small U-Net, and a pretrained encoder with an FPN."""
+"""Two networks in plain PyTorch: a small U-Net, a pretrained encoder with an FPN."""
 
 import torch
 import torch.nn.functional as F

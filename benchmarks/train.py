@@ -1,12 +1,12 @@
 """Train one network in plain PyTorch and keep its maps.
 
-    python benchmarks/train.py --data DATA --method bce --out RUNS/few/ccp_person/bce/seed0
+    python benchmarks/train.py --data DATA --method bce --out RUNS/few/SET/bce/seed0
 
-``DATA`` holds ``{train,val,test}/{images,masks}``. The run goes on where it was killed,
-and a finished run ends at once. ``OUT/maps.npz`` holds ``<set>_logits`` (float32),
+``DATA`` holds ``{train,val,test}/{images,masks}``. A run that was killed goes on; one
+that is finished ends at once. ``OUT/maps.npz`` holds ``<set>_logits`` (float32),
 ``<set>_labels`` (uint8) and ``<set>_names`` of val, test and ood, at the size of the
-network; ``OUT/run.json`` the options, the levels and the history. evaluate.py reads both,
-so that another calibrator needs no other training.
+network; ``OUT/run.json`` holds the options, the levels and the history. evaluate.py
+reads both, so that another calibrator needs no other training.
 """
 
 import argparse

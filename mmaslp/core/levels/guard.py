@@ -11,7 +11,9 @@ __all__ = ['Best', 'guarded', 'lower_median']
 # IoU of the foreground below which a network finds hardly any object.
 FLOOR = 0.2
 # Levels are at most this times TP / (FP + FN).
-ODDS = 0.5
+ODDS = 1 / 3
+# Standard errors over images that a figure may lie below its best.
+NOISE = 2.0
 # What one step back leaves of the levels.
 BACK = 0.5
 
@@ -38,11 +40,12 @@ def guarded(
     r"""Levels that a validation allows, and why they do not follow the gaps.
 
     - Below an IoU of 0.2 a network finds hardly any object: levels are 0.
-    - While IoU or accuracy lies below its best by more than one standard error over
-      images, the levels halve.
+    - While IoU or accuracy lies below its best by more than two standard errors over
+      images, the levels halve. Validations share their images, so two errors are about
+      three of the difference; at one, healthy trainings step back.
     - A smoothed object beside unsmoothed background tilts decisions towards the
       background. About :math:`\epsilon / 2 \cdot (FP + FN) / TP` of the found pixels
-      are lost, so that levels are at most :math:`r / (1 - r) / 2` at an IoU of r.
+      are lost, so that levels are at most :math:`r / (1 - r) / 3` at an IoU of r.
 
     ``stepped`` are levels that follow the gaps, ``iou`` and ``acc`` medians of the last
     three validations, ``best`` those of the best so far, this validation included.
@@ -55,7 +58,7 @@ def guarded(
             f'{iou:.2f} on the validation set, below {FLOOR}'
         )
     reason = None
-    if iou < best.iou - best.iou_se or acc < best.acc - best.acc_se:
+    if iou < best.iou - NOISE * best.iou_se or acc < best.acc - NOISE * best.acc_se:
         stepped = BACK * levels
         reason = (
             'IoU or accuracy of the validation lies below its best by more than noise'
