@@ -20,8 +20,9 @@ __all__ = ['MAPS', 'TARGETS', 'Knots', 'affine', 'fit_maps', 'isotonic', 'temper
 Knots = tuple[np.ndarray, np.ndarray]
 
 TARGETS = ('confidence', 'probability')
-# Mean images of all bands, added to the pixels of each band.
-PRIOR_IMAGES = 0.5
+# Mean images of all bands, added to the pixels of each band. Of .2 to 4, 2 had the best
+# Brier score and ECE out of fold on eight validation sets, at an NLL within .0002.
+PRIOR_IMAGES = 2.0
 # Images' worth of wrong pixels at the end of the logits: no pixel is certain.
 DOUBT_IMAGES = 0.01
 # Slope of the isotonic map where it is flat, so that the order of pixels stays.
