@@ -106,12 +106,7 @@ def _write(
     else:
         write_prob_map(target / f'{name}.png', _rounded(prob, calibrator, kept), BITS)
     if masks is not None:
-        mask = {'keep': kept, 'accuracy': prob > 0.5}.get(masks)
-        if mask is None:
-            from ..core.calibrators.masks import dice_optimal_mask
-
-            mask = dice_optimal_mask(prob)
-        _write_mask(folders['masks'] / name, np.asarray(mask))
+        _write_mask(folders['masks'] / name, calibrator.masks(given, masks, logits))
 
 
 def _sigmoid(logit: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,11 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..argument_checks import check_choice
 from ..bands import border_bands
 from .cells import LIMIT
 from .file import read, write
 from .lookup import look_up, segments
 from .maps import Knots
+from .mask_figures import MASKS
+from .masks import dice_optimal_mask
 from .module import CalibratedModule
 from .summary import as_text
 from .tables import as_logits, as_tensor, checked
@@ -43,6 +46,8 @@ class Calibrator:
         maps (Sequence): Knots of each map, see :mod:`~mmaslp.core.calibrators.maps`.
         record (dict): What the fit says of itself: candidates, remarks, numbers of
             images and pixels; plain values.
+        mask_maps (Sequence): Knots of a map by band of target 'probability', which
+            :meth:`masks` cuts. Defaults to none: ``maps``.
 
     Example:
         >>> knots = [0, 10], [0, 5]
@@ -56,6 +61,7 @@ class Calibrator:
     target: str
     maps: Sequence[Knots]
     record: dict[str, Any] = field(default_factory=dict)
+    mask_maps: Sequence[Knots] = ()
 
     def __call__(self, prob: Maps) -> Maps:
         """Calibrate probabilities.
@@ -77,6 +83,32 @@ class Calibrator:
     def logits(self, logit: Maps) -> Maps:
         """Calibrate logits of the positive class, as :meth:`__call__` probabilities."""
         return self._apply(logit, logits=True)
+
+    def masks(self, given: Maps, choice: str = 'dice', logits: bool = False) -> Maps:
+        """Return a mask for each map; the probabilities of :meth:`__call__` stay.
+
+        Args:
+            given (Tensor | np.ndarray): Probabilities as the network gives them.
+            choice (str): 'keep': the network's decision; 'accuracy': where the
+                probability of label 1 is above 1/2; 'dice': the mask of the largest
+                expected Dice of each image
+                (:func:`~mmaslp.core.calibrators.masks.dice_optimal_mask`). Defaults to
+                'dice'.
+            logits (bool): Whether logits are given. Defaults to False.
+
+        Returns:
+            Tensor | np.ndarray: Bool, same kind and shape.
+        """
+        check_choice('choice', choice, MASKS)
+        if choice == 'keep':
+            return given > (0 if logits else 0.5)
+        maps = dict(method='isotonic', by='band', target='probability')
+        own = replace(self, **maps, maps=self.mask_maps) if self.mask_maps else self
+        prob = own.logits(given) if logits else own(given)
+        if logits:
+            prob = torch.as_tensor(prob).sigmoid()
+            prob = prob.numpy() if isinstance(given, np.ndarray) else prob
+        return prob > 0.5 if choice == 'accuracy' else dice_optimal_mask(prob)
 
     def wrap(self, module: nn.Module, independent: bool = False) -> CalibratedModule:
         """Return a module that gives calibrated logits; see ``CalibratedModule``."""

@@ -35,6 +35,9 @@ def write(calibrator: Calibrator, file: str | Path) -> None:
         **{key: getattr(calibrator, key) for key in _CHOICES},
         maps=[dict(zip(names, np.array(each).tolist())) for each in calibrator.maps],
         record=calibrator.record,
+        mask_maps=[
+            dict(zip(names, np.array(each).tolist())) for each in calibrator.mask_maps
+        ],
     )
     file = Path(file).expanduser()
     part = file.with_name(f'{file.name}.{os.getpid()}.part')
@@ -74,8 +77,14 @@ def _checked(content: dict[str, Any]) -> dict[str, Any]:
     bands = len(BORDER_EDGES) + 1 if content['by'] == 'band' else 1
     if len(maps) != bands or not isinstance(content['record'], dict):
         raise ValueError(f'it needs {bands} maps and a record')
+    mask_maps = [_knots(each) for each in content['mask_maps']]
+    if len(mask_maps) not in (0, len(BORDER_EDGES) + 1):
+        raise ValueError('it needs a map of masks for each band')
     return dict(
-        {key: content[key] for key in _CHOICES}, maps=maps, record=content['record']
+        {key: content[key] for key in _CHOICES},
+        maps=maps,
+        record=content['record'],
+        mask_maps=mask_maps,
     )
 
 

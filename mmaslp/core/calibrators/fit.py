@@ -14,6 +14,7 @@ from ..argument_checks import check_choice
 from .calibrator import Calibrator
 from .cells import SIDE
 from .maps import MAPS, TARGETS, fit_maps
+from .mask_figures import MASK_KIND, mask_figures
 from .selection import (
     CANDIDATES,
     FIGURES,
@@ -133,6 +134,7 @@ def fit_tables(
         or (method in ('auto', each[0]) and by in ('auto', each[1]))
     ]
     chosen, reason = _chosen(candidates, method, images)
+    kind = chosen.method, chosen.by, target
     record = dict(
         reason=reason,
         remarks=[*remarks, *_remarks(counts, images, chosen)],
@@ -141,9 +143,11 @@ def fit_tables(
         pixels=int(counts.sum()),
         foreground=float(counts[..., 1].sum() / counts.sum()),
         candidates=[_row(each, candidates[0], chosen) for each in candidates],
+        masks=mask_figures(counts, images, tables.sample.numpy()[used]),
     )
-    kind = chosen.method, chosen.by, target
-    return Calibrator(*kind, fit_maps(counts.sum(0), images.sum(), *kind), record)
+    fits = (fit_maps(counts.sum(0), images.sum(), *each) for each in (kind, MASK_KIND))
+    maps, mask_maps = fits
+    return Calibrator(*kind, maps, record, mask_maps)
 
 
 def frames_hint(names: Sequence[str]) -> str | None:

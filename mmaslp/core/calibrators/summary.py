@@ -17,7 +17,20 @@ def as_text(name: str, record: dict[str, Any]) -> str:
             ' ' * 22 + ''.join(f'{each:<26}' for each in _TITLES.values()).rstrip(),
         ]
         lines += [_line(row) for row in rows]
+    if masks := record.get('masks'):
+        lines.append(_masks(masks))
     return '\n'.join([*lines, *record.get('remarks', [])])
+
+
+def _masks(masks: dict[str, Any]) -> str:
+    found = (
+        f'{name} {each["dice"]:.4f} (IoU {each["iou"]:.4f})'
+        for name, each in masks.items()
+        if name != 'images'
+    )
+    return (
+        f'Mean Dice of masks, out of fold, {masks["images"]} images: {", ".join(found)}'
+    )
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -12,6 +12,8 @@ from .cells import CELLS, cell_numbers
 __all__ = ['GROUPS', 'CalibrationTables', 'as_logits', 'as_tensor', 'checked']
 
 GROUPS = 100
+# Keys times this, by modulo, are in no order.
+_SHUFFLE, _LAST = 0x9E3779B1, 2**31 - 1
 BANDS = len(BORDER_EDGES) + 1
 # Averages and interpolations of probabilities leave [0, 1] only by rounding.
 _ROUNDING = 1e-6
@@ -30,6 +32,8 @@ class CalibrationTables:
     Attributes:
         counts (Tensor): ``(100, 5, 258, 2)`` int64 per group, band, cell and label.
         images (Tensor): ``(100,)`` int64, number of images of each group.
+        sample (Tensor): ``counts`` of one image of each group, drawn by its key, int32:
+            masks are judged image by image.
 
     Example:
         >>> tables = CalibrationTables()
@@ -41,6 +45,8 @@ class CalibrationTables:
     def __init__(self) -> None:
         self.counts = torch.zeros(GROUPS, BANDS, CELLS, 2, dtype=torch.int64)
         self.images = torch.zeros(GROUPS, dtype=torch.int64)
+        self.sample = torch.zeros_like(self.counts, dtype=torch.int32)
+        self._rank = torch.full((GROUPS,), _LAST)
 
     def update(
         self,
@@ -91,7 +97,10 @@ class CalibrationTables:
                 f'the mask holds {odd}, but labels are 0, 1 and {ignore_index} '
                 '(ignored): divide a mask of 0 and 255 by 255'
             )
-        group = (int(self.images.sum()) if key is None else key) % GROUPS
+        key = int(self.images.sum()) if key is None else key
+        group, rank = key % GROUPS, (key + 1) * _SHUFFLE % _LAST
+        if rank < self._rank[group]:
+            self.sample[group], self._rank[group] = found[..., :2], rank
         self.counts[group] += found[..., :2]
         self.images[group] += 1
 
@@ -99,6 +108,8 @@ class CalibrationTables:
         """Add the images of another table, whose keys continue or share those here."""
         self.counts += other.counts
         self.images += other.images
+        newer = other._rank < self._rank
+        self.sample[newer], self._rank[newer] = other.sample[newer], other._rank[newer]
 
 
 def checked(values: Tensor, ignored: Tensor | None, logits: bool) -> Tensor:

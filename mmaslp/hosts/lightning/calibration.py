@@ -76,5 +76,6 @@ def to_plain(calibrator: Calibrator | None) -> dict[str, Any] | None:
     if calibrator is None:
         return None
     plain = {each.name: getattr(calibrator, each.name) for each in fields(calibrator)}
-    maps = [[[*map(float, part)] for part in each] for each in calibrator.maps]
-    return {**plain, 'maps': maps}
+    for name in ('maps', 'mask_maps'):
+        plain[name] = [[[*map(float, part)] for part in each] for each in plain[name]]
+    return plain

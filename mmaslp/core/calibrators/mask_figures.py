@@ -1,0 +1,85 @@
+"""What each choice of a mask is worth, out of fold: mean Dice and IoU of images."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .cells import CENTRES, SIDE
+from .lookup import evaluate
+from .maps import fit_maps
+from .selection import FOLDS
+
+__all__ = ['MASKS', 'MASK_KIND', 'mask_figures']
+
+# The network's decision; p > 1/2; the largest expected Dice of each image.
+MASKS = ('keep', 'accuracy', 'dice')
+# The calibrator that they are cut from, whatever the probabilities are made by.
+MASK_KIND = ('isotonic', 'band', 'probability')
+
+
+def mask_figures(
+    counts: np.ndarray, images: np.ndarray, sample: np.ndarray
+) -> dict[str, Any]:
+    """Measure masks of ``(G, B, CELLS, 2)`` sampled images, calibrated out of fold.
+
+    Args:
+        counts (np.ndarray): ``(G, B, CELLS, 2)`` of all images.
+        images (np.ndarray): ``(G,)`` number of images of each group.
+        sample (np.ndarray): One image of each group, of the shape of ``counts``.
+
+    Returns:
+        dict: ``images``, and by mask ``dice`` and ``iou``, means over images; two empty
+        masks count as 1.
+    """
+    fold, found = np.arange(len(counts)) % FOLDS, []
+    for number in np.unique(fold):
+        own = fold == number
+        maps = fit_maps(counts[~own].sum(0), images[~own].sum(), *MASK_KIND)
+        prob = 1 / (1 + np.exp(-evaluate(maps, CENTRES, MASK_KIND[-1])))
+        prob = np.broadcast_to(prob, counts.shape[1:3])
+        found += [_figures(image, prob) for image in sample[own] if image.any()]
+    means = np.mean(found, 0)
+    return dict(
+        images=len(found),
+        **{
+            name: dict(dice=dice, iou=iou)
+            for name, (dice, iou) in zip(MASKS, means.tolist())
+        },
+    )
+
+
+def _figures(image: np.ndarray, prob: np.ndarray) -> list[tuple[float, float]]:
+    """Dice and IoU of an image under each mask."""
+    kept = np.arange(prob.shape[1]) > SIDE
+    masks = (kept, prob > 0.5, prob > _threshold(image.sum(-1), prob))
+    zero, one = image[..., 0], image[..., 1]
+    figures = []
+    for mask in masks:
+        hit, extra, missed = (
+            (one * mask).sum(),
+            (zero * mask).sum(),
+            (one * ~mask).sum(),
+        )
+        wrong = extra + missed
+        both = bool(hit + wrong)
+        figures.append(
+            (2 * hit / (2 * hit + wrong), hit / (hit + wrong)) if both else (1.0, 1.0)
+        )
+    return figures
+
+
+def _threshold(total: np.ndarray, prob: np.ndarray) -> float:
+    """Of ``dice_optimal_mask``, from the counts of an image."""
+    mass = (total * prob).sum()
+    best, inside = 0.0, np.ones_like(prob, bool)
+    while True:
+        value = 2 * (total * prob * inside).sum() / ((total * inside).sum() + mass)
+        if value <= best:
+            break
+        best, inside = value, prob > value / 2
+    seen = prob[total > 0]
+    none = math.exp((total[total > 0] * np.log1p(-seen.clip(0, 1 - 1e-12))).sum())
+    return 1.0 if (1 - seen.max() + none) / 2 > best else best / 2
