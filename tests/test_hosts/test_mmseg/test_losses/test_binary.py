@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
-from mmaslp.core.aslp.tensors import binary_logits
+from mmaslp.core.levels.inputs import binary_logits
 from mmaslp.hosts.mmseg.losses import BinaryLoss
 
 ROOT = Path(__file__).resolve().parents[4]
