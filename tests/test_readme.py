@@ -10,7 +10,6 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmaslp import BandTable
 from mmaslp.hosts.mmseg.hooks import ASLPHook
 
 README = Path(__file__).resolve().parents[1] / 'README.md'
@@ -69,14 +68,11 @@ def run_readme(recorded, runner, state=None, first=0, epochs=EPOCHS):
         model.train()
         return model.decode_head(model.extract_feat(images))
 
-    def validate(network):
-        model.eval()
-        table = BandTable()
-        with torch.no_grad():
-            for batch in runner.val_loop.dataloader:
-                for sample in model.val_step(batch):
-                    table.update(sample.seg_logits.data, sample.gt_sem_seg.data)
-        return table
+    def batches_of(data, training=False):
+        data = model.data_preprocessor(data, training)
+        return data['inputs'], torch.cat(
+            [s.gt_sem_seg.data for s in data['data_samples']]
+        )
 
     def start(levels):
         if state is not None:
@@ -86,14 +82,13 @@ def run_readme(recorded, runner, state=None, first=0, epochs=EPOCHS):
         loader=Loader([list(epoch) for epoch in recorded.epochs[first:epochs]]),
         network=network,
         optimizer=optimizer,
-        validate=validate,
-        first_epoch=first,
-        epochs=epochs,
+        val_loader=[batches_of(batch) for batch in runner.val_loop.dataloader],
+        epochs=epochs - first,
         start=start,
         note=lambda levels: seen.append(levels.levels.tolist()),
     )
     block = loop().replace('warmup=20', f'warmup={WARMUP}')
-    observe = 'levels.observe(validate(network))'
+    observe = 'levels.observe(table)'
     block = block.replace(observe, f'{observe}; note(levels)')
     block = block.replace('for epoch in', 'start(levels)\nfor epoch in')
     exec(block, names)

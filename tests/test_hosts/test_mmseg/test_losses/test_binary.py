@@ -26,7 +26,7 @@ class SquaredError(BinaryLoss):
 
 
 LOSSES = [dict(type='SquaredError')]
-OURS = ['bce', 'ls_0.1', 'disturblabel', 'slp_m', 'aslp_mc', 'aslp_fb_border']
+OURS = ['bce', 'ls_0.1', 'disturblabel', 'slp_m', 'aslp_mc']
 EACH = pytest.mark.parametrize(
     'cfg', LOSSES, ids=lambda cfg: '-'.join(map(str, cfg.values()))
 )
