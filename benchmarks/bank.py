@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Cost of the learner of levels for very many images.
+"""Cost of levels per image for very many images.
 
 ``OMP_NUM_THREADS=1 python benchmarks/bank.py 10_000_000`` prints a table. The ids have
 the usual length of paths (about 50 characters).
@@ -15,7 +15,7 @@ import time
 import numpy as np
 import torch
 
-from mmaslp.core import ASLP
+from mmaslp import ImageLevels
 
 BATCH = 64
 
@@ -39,11 +39,11 @@ def timed(function):
     return result, time.perf_counter() - start
 
 
-def iteration(aslp, names, step):
+def iteration(levels, names, step):
     """Draw, and move the levels by margins like those of a loss."""
-    draw = aslp.draw(names, step)
-    draw.record(draw.perturbed.float())
-    aslp.update(draw)
+    sample = levels.sample(names, step)
+    sample.record(sample.perturbed.float())
+    levels.update(sample)
 
 
 def main():
@@ -52,9 +52,9 @@ def main():
     number = parser.parse_args().number
     torch.set_num_threads(1)
     before, _ = resident()
-    aslp, build = timed(lambda: ASLP(map(name_of, range(number)), rule='MC'))
-    aslp.observe(accuracy=0.95)
-    bank = aslp.bank
+    levels, build = timed(lambda: ImageLevels(map(name_of, range(number))))
+    levels.observe(accuracy=0.95)
+    bank = levels.bank
     after, peak = resident()
     print(f'images: {len(bank):,}')
     print(f'build: {build:.1f} s, peak {peak - before:.2f} GB')
@@ -62,7 +62,7 @@ def main():
 
     picked = np.random.default_rng(0).integers(0, number, (200, BATCH))
     batches = [[name_of(i) for i in batch] for batch in picked]
-    _, taken = timed(lambda: [iteration(aslp, b, i) for i, b in enumerate(batches)])
+    _, taken = timed(lambda: [iteration(levels, b, i) for i, b in enumerate(batches)])
     print(f'iteration, batch of {BATCH}: {taken / len(batches) * 1e6:.0f} us')
 
     state, copied = timed(lambda: copy.deepcopy(bank.state_dict()))

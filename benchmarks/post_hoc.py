@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from lts import fit_lts
-from mmengine.config import Config
-
 from mmaslp.hosts.mmseg.temperature import fit_checkpoint
+from mmengine.config import Config
 
 __all__ = ['POST_HOC', 'fit']
 

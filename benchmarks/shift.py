@@ -27,7 +27,9 @@ from corruption import COMMON, corruptions
 from jobs import positive
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from mmaslp.files.temperature_file import fingerprint
 from mmaslp.hosts.mmseg.checks.parts import is_type, metrics_of
+from mmaslp.hosts.mmseg.temperature import apply_temperature
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
@@ -36,9 +38,7 @@ from tables import COLUMNS, cell, lay_out
 
 from mmaslp.commands.arguments import add_cfg_options
 from mmaslp.commands.errors import exit_on_user_error
-from mmaslp.files.temperature_file import fingerprint
 from mmaslp.hosts.mmseg.config import check_checkpoint, load_config
-from mmaslp.hosts.mmseg.temperature import apply_temperature
 from mmaslp.hosts.mmseg.testing import TestSet, evaluate
 from mmaslp.report.style import save_figure
 

@@ -1,6 +1,6 @@
-"""Train a network of segmentation_models.pytorch with BCE and with ASLP in Lightning.
+"""Train a network of segmentation_models.pytorch with levels by band in Lightning.
 
-It needs lightning and segmentation-models-pytorch, no host:
+It needs lightning and segmentation-models-pytorch:
 
     python examples/lightning_smp.py                 # built-in data
     python examples/lightning_smp.py --data FOLDER   # {train,val,test}/{images,masks}
@@ -16,14 +16,14 @@ from pairs import load_splits
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
+from mmaslp import SelfCalibratingBCE
 from mmaslp.hosts.lightning import ASLPCallback
-from mmaslp.hosts.mmseg.losses import SCBCELoss
 from mmaslp.hosts.torchmetrics import BinaryBandCalibration, BinaryCalibration
 from mmaslp.report.text_table import format_table
 
 COLUMNS = {
     'ece': 'ECE',
-    'ece_band': 'ECE region',
+    'ece_band': 'ECE by band',
     'oe': 'OE',
     'acc': 'accuracy',
     'nll': 'NLL',
@@ -31,7 +31,7 @@ COLUMNS = {
 
 
 class Segmenter(LightningModule):
-    """What ASLP needs: the lines with ``criterion`` and ``calibration``."""
+    """What levels need: the lines with ``criterion`` and ``calibration``."""
 
     def __init__(self):
         super().__init__()
@@ -41,7 +41,7 @@ class Segmenter(LightningModule):
             encoder_weights=None,
             decoder_channels=(64, 32, 16, 16),
         )
-        self.criterion = SCBCELoss()
+        self.criterion = SelfCalibratingBCE()
         self.calibration = MetricCollection(
             [BinaryCalibration(), BinaryBandCalibration()]
         )
@@ -62,13 +62,13 @@ class Segmenter(LightningModule):
         return [optimizer], [torch.optim.lr_scheduler.PolynomialLR(optimizer, epochs)]
 
 
-def train(name, aslp, data, args):
+def train(name, by_band, data, args):
     """Train one network; return its figures on the test split."""
     seed_everything(0)
     model = Segmenter()
     callbacks = [ModelCheckpoint(f'{args.work_dir}/{name}', save_last=True)]
-    if aslp:
-        callbacks.append(ASLPCallback(data['train'].names, 'name', **aslp))
+    if by_band:
+        callbacks.append(ASLPCallback())
     trainer = Trainer(
         max_epochs=args.epochs,
         callbacks=callbacks,
@@ -97,12 +97,9 @@ def main():
     args = parser.parse_args()
     data = load_splits(args.data, args.size)
     rows = {}
-    models = {
-        'BCE': None,  # without the callback, SCBCELoss is binary cross entropy
-        'ASLP-FB by region': dict(rule='FB', regions='border'),
-    }
-    for name, aslp in models.items():
-        figures = train(name, aslp, data, args)
+    # Without the callback, SelfCalibratingBCE is binary cross entropy.
+    for name, by_band in {'BCE': False, 'levels by band': True}.items():
+        figures = train(name, by_band, data, args)
         rows[name] = {label: figures[key] for key, label in COLUMNS.items()}
     print(format_table(rows, list(COLUMNS.values())))
 

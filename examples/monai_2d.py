@@ -1,6 +1,6 @@
-"""Train a 2-D network of MONAI with BCE and with ASLP, on its transforms and loader.
+"""Train a 2-D network of MONAI with BCE and with levels by band.
 
-It needs monai, no host:
+It needs monai:
 
     python examples/monai_2d.py                 # built-in data
     python examples/monai_2d.py --data FOLDER   # {train,val,test}/{images,masks}
@@ -21,13 +21,17 @@ from monai.transforms import (
 from monai.utils import set_determinism
 from pairs import load_splits
 
-from mmaslp.core import ASLP, BandTable, CalibrationHistogram
-from mmaslp.hosts.mmseg.losses import SelfCalibratingBCE
+from mmaslp import (
+    BandTable,
+    BorderLevels,
+    CalibrationHistogram,
+    SelfCalibratingBCE,
+)
 from mmaslp.report.text_table import format_table
 
 COLUMNS = {
     'ece': 'ECE',
-    'ece_band': 'ECE region',
+    'ece_band': 'ECE by band',
     'oe': 'OE',
     'acc': 'accuracy',
     'nll': 'NLL',
@@ -45,42 +49,38 @@ AUGMENT = Compose(
 
 @torch.no_grad()
 def measure(network, data):
-    """Every calibration figure on a split."""
-    histogram, regions = CalibrationHistogram(), BandTable()
+    """What was counted on a split."""
+    histogram, table = CalibrationHistogram(), BandTable()
     network.eval()
     for batch in DataLoader(data, batch_size=20):
         prob, mask = network(batch['image']).sigmoid()[:, 0], batch['mask'][:, 0]
         histogram.update(prob, mask)
-        regions.update(prob, mask)
-    return {**histogram.compute(), **regions.compute()}
+        table.update(prob, mask)
+    return histogram, table
 
 
-def train(data, rule, epochs):
+def train(name, data, epochs, levels):
     """Train one network; return its figures on the test split."""
     set_determinism(0)
     network = UNet(2, 3, 1, (8, 16, 32, 64), strides=(2, 2, 2), num_res_units=2)
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, epochs, power=0.9)
     loader = DataLoader(Dataset(data['train'], AUGMENT), batch_size=4, shuffle=True)
-    # An augmented image keeps its name, and with it its level.
-    aslp = ASLP(data['train'].names, rule=rule, warmup=5 * len(loader))
-    criterion = SelfCalibratingBCE()
+    criterion = SelfCalibratingBCE(levels)
     for epoch in range(epochs):
         network.train()
-        for i, batch in enumerate(loader):
-            draw = aslp.draw(batch['name'], step=epoch * len(loader) + i)
-            loss = criterion(network(batch['image']), batch['mask'], draw)
+        for batch in loader:
+            loss = criterion(network(batch['image']), batch['mask'])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            aslp.update(draw)
         schedule.step()
-        found = measure(network, data['val'])
-        aslp.observe(found['acc'], found['conf'])
-        if epoch % 20 == 19:
-            level = aslp.alpha.mean()
-            print(f'{aslp.rule.name} epoch {epoch + 1}: {level=:.3f}', flush=True)
-    return measure(network, data['test'])
+        if levels is not None:
+            levels.observe(measure(network, data['val'])[1])
+            if epoch % 20 == 19:
+                print(f'{name} epoch {epoch + 1}: {levels}', flush=True)
+    histogram, table = measure(network, data['test'])
+    return {**histogram.compute(), **table.compute()}
 
 
 def main():
@@ -91,9 +91,12 @@ def main():
     args = parser.parse_args()
     data = load_splits(args.data, args.size)
     rows = {}
-    # Level 0 for every image, and it stays there: plain binary cross entropy.
-    for name, rule in {'BCE': 'fixed', 'ASLP-FB': 'FB'}.items():
-        figures = train(data, rule, args.epochs)
+    methods = {
+        'BCE': None,
+        'levels by band': BorderLevels(warmup=args.epochs // 3),
+    }
+    for name, levels in methods.items():
+        figures = train(name, data, args.epochs, levels)
         rows[name] = {label: figures[key] for key, label in COLUMNS.items()}
     print(format_table(rows, list(COLUMNS.values())))
 

@@ -1,6 +1,6 @@
-"""Train a small U-Net with BCE and with ASLP in a loop of one's own.
+"""Train a small U-Net with BCE and with levels by band in a loop of one's own.
 
-It needs torch and mmaslp, no host:
+It needs torch and mmaslp:
 
     python examples/plain_pytorch.py                 # built-in data
     python examples/plain_pytorch.py --data FOLDER   # {train,val,test}/{images,masks}
@@ -14,13 +14,17 @@ from pairs import load_splits
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmaslp.core import ASLP, BandTable, CalibrationHistogram
-from mmaslp.hosts.mmseg.losses import SelfCalibratingBCE
+from mmaslp import (
+    BandTable,
+    BorderLevels,
+    CalibrationHistogram,
+    SelfCalibratingBCE,
+)
 from mmaslp.report.text_table import format_table
 
 COLUMNS = {
     'ece': 'ECE',
-    'ece_band': 'ECE region',
+    'ece_band': 'ECE by band',
     'oe': 'OE',
     'acc': 'accuracy',
     'nll': 'NLL',
@@ -58,41 +62,37 @@ class UNet(nn.Module):
 @torch.no_grad()
 def measure(network, data):
     """What was counted on a split: by confidence, and by distance from the border."""
-    histogram, regions = CalibrationHistogram(), BandTable()
+    histogram, table = CalibrationHistogram(), BandTable()
     network.eval()
     for batch in DataLoader(data, 20):
         prob, mask = network(batch['image']).sigmoid()[:, 0], batch['mask'][:, 0]
         histogram.update(prob, mask)
-        regions.update(prob, mask)
-    return histogram, regions
+        table.update(prob, mask)
+    return histogram, table
 
 
-def train(name, data, epochs, warmup, **options):
+def train(name, data, epochs, levels):
     """Train one network; return its figures on the test split."""
     torch.manual_seed(0)
     network = UNet()
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, epochs, power=0.9)
     loader = DataLoader(data['train'], 4, shuffle=True)
-    aslp = ASLP(data['train'].names, warmup=warmup * len(loader), **options)
-    criterion = SelfCalibratingBCE()
+    criterion = SelfCalibratingBCE(levels)
     for epoch in range(epochs):
         network.train()
-        for i, batch in enumerate(loader):
-            draw = aslp.draw(batch['name'], step=epoch * len(loader) + i)
-            loss = criterion(network(batch['image']), batch['mask'], draw)
+        for batch in loader:
+            loss = criterion(network(batch['image']), batch['mask'])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            aslp.update(draw)
         schedule.step()
-        histogram, regions = measure(network, data['val'])
-        aslp.observe(regions if aslp.regions else histogram)
-        if epoch % 20 == 19:
-            levels = (aslp.profile if aslp.regions else aslp.alpha.mean()).numpy()
-            print(f'{name} epoch {epoch + 1}: {levels.round(3)}', flush=True)
-    histogram, regions = measure(network, data['test'])
-    return {**histogram.compute(), **regions.compute()}
+        if levels is not None:
+            levels.observe(measure(network, data['val'])[1])
+            if epoch % 20 == 19:
+                print(f'{name} epoch {epoch + 1}: {levels}', flush=True)
+    histogram, table = measure(network, data['test'])
+    return {**histogram.compute(), **table.compute()}
 
 
 def main():
@@ -104,13 +104,11 @@ def main():
     data = load_splits(args.data, args.size)
     rows = {}
     methods = {
-        # Level 0 for every image, and it stays there: plain binary cross entropy.
-        'BCE': dict(rule='fixed', warmup=0),
-        'ASLP-FB': dict(rule='FB', warmup=5),
-        'ASLP-FB by region': dict(rule='FB', regions='border', warmup=args.epochs // 3),
+        'BCE': None,
+        'levels by band': BorderLevels(warmup=args.epochs // 3),
     }
-    for name, options in methods.items():
-        figures = train(name, data, args.epochs, **options)
+    for name, levels in methods.items():
+        figures = train(name, data, args.epochs, levels)
         rows[name] = {label: figures[key] for key, label in COLUMNS.items()}
     print(format_table(rows, list(COLUMNS.values())))
 

@@ -116,7 +116,7 @@ class CalibrationMetric(StreamingMetric):
         mask = mask_checksum(label)
         record = ImageTable.record(name, image, self.bins, self.mode, bands, mask)
         if bands is not None:
-            record['band_totals'] = bands.totals.cpu()
+            record['band_totals'] = bands.totals.tolist()
         if self.keep_worst and prob.ndim == 2:
             metrics = ImageTable([dict(record)], self.bins).per_image()
             own = {key: float(value[0]) for key, value in metrics.items()}
@@ -150,7 +150,7 @@ class CalibrationMetric(StreamingMetric):
         self.table = None
         if totals and totals[0] is not None:
             self.table = BandTable()
-            self.table.totals = torch.stack(totals).sum(0)
+            self.table.totals = torch.tensor(totals).sum(0)
         draw = not is_training() if self.draw is None else self.draw
         self.result = calibration_result(
             self.histogram(),

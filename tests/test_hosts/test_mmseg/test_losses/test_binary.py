@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
-from mmaslp.core.aslp.tensors import binary_logits
+from mmaslp.core.levels.inputs import binary_logits
 from mmaslp.hosts.mmseg.losses import BinaryLoss
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -26,7 +26,7 @@ class SquaredError(BinaryLoss):
 
 
 LOSSES = [dict(type='SquaredError')]
-OURS = ['bce', 'ls_0.1', 'disturblabel', 'slp_m', 'aslp_mc', 'aslp_fb_border']
+OURS = ['bce', 'ls_0.1', 'disturblabel', 'slp_m', 'aslp_mc']
 EACH = pytest.mark.parametrize(
     'cfg', LOSSES, ids=lambda cfg: '-'.join(map(str, cfg.values()))
 )

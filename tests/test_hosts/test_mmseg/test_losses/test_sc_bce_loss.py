@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 
-from mmaslp.core.aslp.batch import BatchDraw, DrawSlot
-from mmaslp.core.aslp.counter_rng import image_keys, iteration_keys
+from mmaslp.core import BorderLevels, Sample, SelfCalibratingBCE
+from mmaslp.core.levels.counter_rng import image_keys, iteration_keys
 from mmaslp.hosts.mmseg.losses import SCBCELoss
 
 
@@ -22,19 +22,14 @@ def batch(channels=1, seed=0, ignore=False, points=False):
 
 
 def managed(loss, perturbed, alpha=0.3, iteration=0):
-    """Bind a loss to a slot that holds the given draw."""
-    slot = DrawSlot()
-    keys = iteration_keys(
-        image_keys([str(i) for i in range(len(perturbed))]), 0, iteration
-    )
-    draw = BatchDraw(
+    """Leave a sample in a loss, as the hook does."""
+    names = [str(i) for i in range(len(perturbed))]
+    loss.criterion.sample = Sample(
         alpha=torch.full((len(perturbed),), alpha),
         perturbed=torch.tensor(perturbed),
-        keys=keys,
+        keys=iteration_keys(image_keys(names), 0, iteration),
     )
-    slot.draw = draw
-    loss.bind(slot)
-    return slot
+    return loss.criterion.sample
 
 
 def z_of(logits):
@@ -148,15 +143,14 @@ def test_noise_depends_on_the_iteration():
 def test_margins_are_recorded_with_the_weight_of_the_loss():
     logits, labels = batch(ignore=True)
     main, aux = SCBCELoss(), SCBCELoss(loss_weight=0.4)
-    slot = managed(main, [False] * 4)
-    aux.bind(slot)
+    sample = managed(main, [False] * 4)
+    aux.criterion.sample = sample
     main(logits, labels)
     aux(-3 * logits, labels)
     valid = labels != 255
     signed = torch.where(valid, (2 * labels - 1) * z_of(logits), 0.0)
     margin = signed.flatten(1).sum(1) / valid.flatten(1).sum(1)
-    torch.testing.assert_close(slot.take().margin, margin * (1 - 3 * 0.4) / 1.4)
-    assert main.draw is None and aux.draw is None
+    torch.testing.assert_close(sample.margin, margin * (1 - 3 * 0.4) / 1.4)
 
 
 @pytest.mark.parametrize('reduction', ['none', 'mean', 'sum'])
@@ -239,10 +233,10 @@ def test_image_without_valid_pixels_gives_0_and_not_nan():
     labels[2] = 255
     logits.requires_grad_()
     loss = SCBCELoss()
-    slot = managed(loss, [True] * 4)
+    sample = managed(loss, [True] * 4)
     loss(logits, labels).backward()
     assert torch.isfinite(logits.grad).all() and (logits.grad[2] == 0).all()
-    assert slot.take().margin[2] == 0
+    assert sample.margin[2] == 0
 
     nothing = SCBCELoss()(logits, torch.full_like(labels, 255))
     assert nothing.item() == 0
@@ -331,7 +325,7 @@ def test_weight_that_does_not_fit():
 def test_another_batch_than_the_hook_drew_for():
     loss = SCBCELoss()
     managed(loss, [True, False])
-    with pytest.raises(ValueError, match='the draw is for a batch of 2 images'):
+    with pytest.raises(ValueError, match='the sample is for a batch of 2 images'):
         loss(*batch())
 
 
@@ -403,19 +397,19 @@ def test_under_torch_compile(beta):
 @pytest.mark.parametrize('ignore', [False, True])
 def test_gpu_gives_the_figures_of_the_cpu(beta, ignore):
     loss = SCBCELoss(beta=beta)
-    slot = managed(loss, [True, False, True, False])
+    sample = managed(loss, [True, False, True, False])
     logits, labels = batch(ignore=ignore)
     ours = logits.cuda().requires_grad_()
     on_gpu = loss(ours, labels.cuda())
     on_gpu.backward()
-    margin = slot.take().margin.cpu()
-    slot = managed(loss, [True, False, True, False])
+    margin = sample.margin.cpu()
+    sample = managed(loss, [True, False, True, False])
     theirs = logits.clone().requires_grad_()
     on_cpu = loss(theirs, labels)
     on_cpu.backward()
     torch.testing.assert_close(on_gpu.cpu(), on_cpu)
     torch.testing.assert_close(ours.grad.cpu(), theirs.grad)
-    torch.testing.assert_close(margin, slot.take().margin)
+    torch.testing.assert_close(margin, sample.margin)
 
 
 @pytest.mark.gpu
@@ -426,3 +420,57 @@ def test_gpu_amp():
         loss = SCBCELoss()(layer(logits.cuda()), labels.cuda())
     torch.amp.GradScaler('cuda').scale(loss).backward()
     assert torch.isfinite(layer.weight.grad).all()
+
+
+LEVELS = torch.tensor([0.8, 0.6, 0.4, 0.2, 0.1], dtype=torch.float64)
+
+
+def by_band(**options):
+    loss, levels = SCBCELoss(**options), BorderLevels()
+    levels.levels.copy_(LEVELS)
+    loss.criterion.bind(levels)
+    return loss
+
+
+@pytest.mark.parametrize('class_weight', [None, [0.5, 2.0]])
+def test_levels_by_band_are_those_of_the_criterion(class_weight):
+    logits, labels = batch(ignore=True)
+    criterion = SelfCalibratingBCE(by_band().criterion.levels, reduction='none')
+    expected = criterion(logits, labels)
+    if class_weight:
+        expected = expected * torch.where(labels == 1, 2.0, 0.5)
+    expected = expected.sum() / (labels != 255).sum()
+    loss = by_band(class_weight=class_weight)
+    torch.testing.assert_close(loss(logits, labels), expected)
+    weight = torch.ones(labels.shape)
+    torch.testing.assert_close(loss(logits, labels, weight=weight), expected)
+
+
+def test_points_take_the_mean_level_of_the_bands():
+    logits, labels = batch(points=True)
+    target = (1 - 0.42) * labels + 0.21  # no validation yet: the mean of the levels
+    expected = F.binary_cross_entropy_with_logits(logits[:, 0], target)
+    torch.testing.assert_close(by_band()(logits, labels), expected)
+
+
+def test_sigmoid_channels_take_classes_or_maps():
+    logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    classes = torch.randint(0, 3, (2, 8, 8), generator=torch.Generator().manual_seed(1))
+    classes[0, 0] = 255
+    maps = torch.stack([(classes == c).long() for c in range(3)], 1)
+    maps = maps.masked_fill((classes == 255).unsqueeze(1), 255)
+    loss = by_band(channels='independent')
+    one = by_band()
+    sums = sum(
+        one(logits[:, c : c + 1], maps[:, c], reduction_override='sum')
+        for c in range(3)
+    )
+    expected = sums / (maps != 255).sum()
+    torch.testing.assert_close(loss(logits, classes), expected)
+    torch.testing.assert_close(loss(logits, maps), expected)
+    weight = torch.ones(2, 8, 8)
+    torch.testing.assert_close(loss(logits, classes, weight=weight), expected)
+    with pytest.raises(ValueError, match=r'values \[3\], only classes 0 to 2'):
+        loss(logits, classes.masked_fill(classes == 1, 3))
+    with pytest.raises(ValueError, match='do not fit logits'):
+        loss(logits, maps[:, :2])
