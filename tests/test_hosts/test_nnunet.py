@@ -380,7 +380,7 @@ def test_two_processes_have_the_same_levels(toy, free_port):
     assert levels == same != [0.0] * 5
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_command_lines(toy, tmp_path, monkeypatch):
     # The lines of docs/nnunet.md, on a CPU: train, and read what the training left;
     # predict where mmaslp's trainers are not at hand.
