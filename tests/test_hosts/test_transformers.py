@@ -158,6 +158,7 @@ def test_calibrated_model_returns_what_the_calibrator_gives(tmp_path):
     one = trainer(tmp_path, calibration)
     one.train()
     images = one.eval_dataset.images
+    shipped = one.evaluate()['eval_ece_band']
     with torch.no_grad():
         raw = foreground_logits(one.model(images), (32, 32))
         model = calibrated(one.model, tmp_path)
@@ -165,6 +166,7 @@ def test_calibrated_model_returns_what_the_calibrator_gives(tmp_path):
     assert found.shape == (11, 2, 32, 32)
     wanted = calibration.calibrator.logits(raw).sigmoid()
     torch.testing.assert_close(found.softmax(1)[:, 1], wanted, atol=1e-4, rtol=0)
+    assert one.evaluate()['eval_ece_band'] < shipped
     with pytest.raises(ValueError, match='already'):
         calibrated(model, tmp_path)
 
