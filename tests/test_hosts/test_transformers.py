@@ -112,6 +112,7 @@ def test_losses_of_accumulated_batches_add_up_to_the_mean():
     torch.testing.assert_close(sum(parts), whole)
 
 
+@pytest.mark.release
 @pytest.mark.parametrize('name', MODELS)
 def test_models(tmp_path, name):
     calibration = SelfCalibration(BorderLevels())
@@ -226,6 +227,7 @@ def test_weights_that_the_trainer_did_not_load_are_named(tmp_path, monkeypatch):
         one.train(resume_from_checkpoint=str(tmp_path / 'checkpoint-10'))
 
 
+@pytest.mark.release
 def test_best_model_is_kept(tmp_path):
     calibration = SelfCalibration(BorderLevels())
     one = trainer(
@@ -347,6 +349,7 @@ def test_replaced_callback_is_refused(tmp_path):
         one.train()
 
 
+@pytest.mark.release
 def test_two_processes_measure_what_one_does(tmp_path):
     root = Path(__file__).parents[2]
     script = root / 'tests' / 'transformers_toy.py'

@@ -14,7 +14,7 @@ from examples.pairs import BinaryPairs
 lightning = pytest.importorskip('lightning.pytorch', reason='needs [lightning]')
 
 PAGE = Path(__file__).resolve().parents[3] / 'docs' / 'lightning.md'
-pytestmark = pytest.mark.filterwarnings('ignore')
+pytestmark = [pytest.mark.release, pytest.mark.filterwarnings('ignore')]
 
 
 def test_the_blocks_run_one_after_the_other(monkeypatch, tmp_path):
