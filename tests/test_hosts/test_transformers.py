@@ -112,6 +112,7 @@ def test_losses_of_accumulated_batches_add_up_to_the_mean():
     torch.testing.assert_close(sum(parts), whole)
 
 
+@pytest.mark.release
 @pytest.mark.parametrize('name', MODELS)
 def test_models(tmp_path, name):
     calibration = SelfCalibration(BorderLevels())
@@ -158,6 +159,7 @@ def test_calibrated_model_returns_what_the_calibrator_gives(tmp_path):
     one = trainer(tmp_path, calibration)
     one.train()
     images = one.eval_dataset.images
+    shipped = one.evaluate()['eval_ece_band']
     with torch.no_grad():
         raw = foreground_logits(one.model(images), (32, 32))
         model = calibrated(one.model, tmp_path)
@@ -165,6 +167,7 @@ def test_calibrated_model_returns_what_the_calibrator_gives(tmp_path):
     assert found.shape == (11, 2, 32, 32)
     wanted = calibration.calibrator.logits(raw).sigmoid()
     torch.testing.assert_close(found.softmax(1)[:, 1], wanted, atol=1e-4, rtol=0)
+    assert one.evaluate()['eval_ece_band'] < shipped
     with pytest.raises(ValueError, match='already'):
         calibrated(model, tmp_path)
 
@@ -224,6 +227,7 @@ def test_weights_that_the_trainer_did_not_load_are_named(tmp_path, monkeypatch):
         one.train(resume_from_checkpoint=str(tmp_path / 'checkpoint-10'))
 
 
+@pytest.mark.release
 def test_best_model_is_kept(tmp_path):
     calibration = SelfCalibration(BorderLevels())
     one = trainer(
@@ -345,6 +349,7 @@ def test_replaced_callback_is_refused(tmp_path):
         one.train()
 
 
+@pytest.mark.release
 def test_two_processes_measure_what_one_does(tmp_path):
     root = Path(__file__).parents[2]
     script = root / 'tests' / 'transformers_toy.py'

@@ -19,6 +19,7 @@ PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'transformers.md'
 BLOCKS = re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.DOTALL)
 
 
+@pytest.mark.release
 def test_the_blocks_run_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = dict(

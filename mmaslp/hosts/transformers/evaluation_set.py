@@ -18,16 +18,7 @@ __all__ = ['added_up', 'counted', 'images_once']
 def counted(
     model: nn.Module, loader: Iterable[dict[str, Any]], ignore_index: int
 ) -> CalibrationTables:
-    """Count an evaluation set for a calibrator.
-
-    Args:
-        model (nn.Module): As it is now; it is set to evaluation.
-        loader (Iterable[dict]): The part of the set that this process has.
-        ignore_index (int): Label of pixels that do not count.
-
-    Returns:
-        CalibrationTables: Of all processes, the same in each.
-    """
+    """Count an evaluation set, which several processes share, for a calibrator."""
     tables, process = CalibrationTables(), PartialState()
     seen = 0
     model.eval()
@@ -45,15 +36,9 @@ def counted(
 
 
 def images_once(num_images: int) -> int:
-    """Count the images of a batch that no other process has.
+    """Count the images of a batch of this process that are not repeated; the first.
 
     Where the last batches do not fill up, accelerate repeats images at their end.
-
-    Args:
-        num_images (int): Images in the batch of this process.
-
-    Returns:
-        int: How many of them count, from the first on.
     """
     gradient = GradientState()
     if not gradient.end_of_dataloader or gradient.remainder <= 0:

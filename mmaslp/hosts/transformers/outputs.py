@@ -11,18 +11,10 @@ __all__ = ['class_maps', 'foreground_logits', 'resized']
 
 
 def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
-    """Read the logit of the foreground from what a model returns.
+    """Logits ``(N, H, W)`` of the foreground from what a model returns, resized.
 
-    Args:
-        outputs (Any): Output of the model, as an object, a dictionary or a tuple, with
-            logits ``(N, 1, h, w)`` or ``(N, 2, h, w)``.
-        size (Sequence[int]): H and W of the labels, in pixels.
-
-    Returns:
-        Tensor: ``(N, H, W)``, of two logits their difference; at least float32.
-
-    Raises:
-        ValueError: If there are not one or two logits per pixel.
+    Of two logits per pixel their difference; at least float32. ValueError without one
+    or two logits per pixel.
     """
     logits = outputs
     if isinstance(outputs, Mapping):

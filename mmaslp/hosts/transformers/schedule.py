@@ -8,21 +8,13 @@ from typing import Any
 __all__ = ['evaluations_before_end', 'warmup_of']
 
 # Evaluations after the warm-up: fewer than the least move the levels nowhere; with
-# enough of them the levels arrive (docs/rules.md).
+# enough of them the levels arrive (docs/levels.md).
 LEAST, ENOUGH = 5, 20
 _logger = logging.getLogger('mmaslp')
 
 
 def evaluations_before_end(args: Any, state: Any) -> int:
-    """Count the evaluations that training steps follow.
-
-    Args:
-        args (TrainingArguments): With ``eval_strategy`` and ``eval_delay``.
-        state (TrainerState): At the beginning of the training.
-
-    Raises:
-        ValueError: If it cannot be known, for epochs without a length.
-    """
+    """Count the evaluations that training steps follow."""
     on_start = int(args.eval_on_start)
     if args.eval_strategy == 'steps':
         steps = range(int(state.eval_steps), state.max_steps, int(state.eval_steps))
@@ -39,19 +31,9 @@ def evaluations_before_end(args: Any, state: Any) -> int:
 
 
 def warmup_of(args: Any, state: Any, given: int | None) -> int:
-    """Length of the warm-up; refuse a training in which levels could not move.
+    """Evaluations before the levels move: ``given``, or None for a third of them.
 
-    Args:
-        args (TrainingArguments): See :func:`evaluations_before_end`.
-        state (TrainerState): See there.
-        given (int, optional): Evaluations before the levels move. None: a third.
-
-    Returns:
-        int: The evaluations before the levels move.
-
-    Raises:
-        ValueError: If fewer than ``LEAST`` evaluations lie between the warm-up and the
-            end; fewer than ``ENOUGH`` are a warning.
+    ValueError if fewer than ``LEAST`` lie between the warm-up and the end.
     """
     found = evaluations_before_end(args, state)
     warmup = found // 3 if given is None else given

@@ -1,14 +1,17 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 pytest.importorskip('lightning', reason='needs the extra [integrations]')
+
+from lightning.pytorch.strategies import DDPStrategy
 
 import tests.lightning_toy as toy
 from mmaslp.core import BorderLevels
 from mmaslp.core.calibrators import Calibrator, fit_calibrator
 from mmaslp.hosts.lightning import ASLPCallback
+from mmaslp.hosts.lightning.calibration import to_plain
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 
@@ -45,3 +48,40 @@ def test_too_few_images_for_a_calibrator_are_told_of(tmp_path, caplog):
     _, saved = fit(tmp_path, callback, 7, toy.Squares(4, seed=1))
     assert callback.calibrator is None and saved == [None] * 7
     assert 'too few' in caplog.text
+
+
+class Resting(toy.Segmenter):
+    """Weights stay as they are; the processes share the validation set."""
+
+    def __init__(self, folder):
+        super().__init__(by_band=True)
+        self.folder = folder
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+    def val_dataloader(self):
+        places = dict(num_replicas=self.trainer.world_size, rank=self.global_rank)
+        data = toy.Squares(12, seed=1, noise=0.0)
+        sampler = DistributedSampler(data, **places, shuffle=False)
+        return DataLoader(data, 2, sampler=sampler)
+
+    def on_train_end(self):
+        (callback,) = (c for c in self.trainer.callbacks if isinstance(c, ASLPCallback))
+        torch.save(to_plain(callback.calibrator), self.folder / f'{self.global_rank}')
+
+
+def test_two_processes_fit_the_calibrator_of_one(tmp_path):
+    two = DDPStrategy(start_method='fork', process_group_backend='gloo')
+    found = []
+    for options in (dict(devices=1), dict(devices=2, strategy=two)):
+        folder = tmp_path / str(options['devices'])
+        folder.mkdir()
+        torch.manual_seed(0)
+        callback = ASLPCallback(BorderLevels(), calibrator=True)
+        options['use_distributed_sampler'] = False
+        trainer = toy.make_trainer(folder, 7, callback, **options)
+        trainer.fit(Resting(folder), toy.loaders()[0])
+        found += [torch.load(file) for file in sorted(folder.glob('[01]'))]
+    assert len(found) == 3 and found[0]['record']['images'] == 12
+    assert found[0] == found[1] == found[2]

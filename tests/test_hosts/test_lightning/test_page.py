@@ -1,0 +1,48 @@
+"""The blocks of docs/lightning.md, run as they stand."""
+
+import functools
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from examples.pairs import BinaryPairs
+
+lightning = pytest.importorskip('lightning.pytorch', reason='needs [lightning]')
+
+PAGE = Path(__file__).resolve().parents[3] / 'docs' / 'lightning.md'
+pytestmark = [pytest.mark.release, pytest.mark.filterwarnings('ignore')]
+
+
+def test_the_blocks_run_one_after_the_other(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    train, val = (BinaryPairs.built_in(split, 12, 32) for split in ('train', 'val'))
+    keep = lightning.callbacks.ModelCheckpoint(tmp_path, save_last=True)
+    whole = functools.partial(
+        lightning.Trainer,
+        accelerator='cpu',
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    monkeypatch.setattr(
+        lightning,
+        'Trainer',
+        lambda callbacks, **options: whole(callbacks=[*callbacks, keep], **options),
+    )
+    names = dict(
+        torch=torch,
+        network=nn.Conv2d(3, 1, 3, padding=1),
+        images=torch.stack([val[0]['image']]),
+        loader=DataLoader(train, 4, shuffle=True),
+        val_loader=DataLoader(val, 4),
+    )
+    for block in re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.DOTALL):
+        exec(block, names)
+    assert names['callback'].levels.validations == 30
+    assert names['calibrator'].record == names['callback'].calibrator.record
+    assert (tmp_path / 'calibrator.json').is_file()
