@@ -80,7 +80,7 @@ def draw_shares(
 def add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
     """Write a name above a panel; between them what is seen, and figures."""
     axes.set_title(
-        shortened(title, 28), pad=6 + 9.5 * len(lines), fontweight='bold', **TITLE
+        shortened(title, 30), pad=6 + 9.5 * len(lines), fontweight='bold', **TITLE
     )
     axes.text(
         0.5,

@@ -206,9 +206,10 @@ def test_files(tmp_path):
     )
     result, images = load_result(tmp_path / 'calibration_test.json')
     assert {f'calib/{k}' for k in result} >= set(found)
+    assert len(set(images.masks)) == 3
     assert result['ece'] == found['calib/ece']
     assert result['num_images'] == len(images) == 3
-    for key in ('ece', 'ece_em', 'ece_sweep', 'ks', 'ece_band'):
+    for key in ('ece', 'ece_em', 'ece_band'):
         low, high = result['intervals'][key]
         assert 0 <= low < high <= 1
     for suffix in ('png', 'pdf'):
