@@ -121,11 +121,7 @@ def calibrator_figure(calibrator: Calibrator, tables: CalibrationTables) -> Figu
         title: _bands_of(counts, evaluate(maps, CENTRES, target))
         for title, maps, target in (
             ('as shipped', identity, 'confidence'),
-            (
-                'calibrated, on the images of the fit',
-                calibrator.maps,
-                calibrator.target,
-            ),
+            ('calibrated (images of the fit)', calibrator.maps, calibrator.target),
         )
     }
     return band_figure(results)

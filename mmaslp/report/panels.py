@@ -80,18 +80,18 @@ def draw_shares(
 def add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
     """Write a name above a panel; between them what is seen, and figures."""
     axes.set_title(
-        shortened(title, 28), pad=6 + 9.5 * len(lines), fontweight='bold', **TITLE
+        shortened(title, 30), pad=6 + 9.5 * len(lines), fontweight='bold', **TITLE
     )
-    axes.text(
-        0.5,
-        1.02,
-        '\n'.join(lines),
-        transform=axes.transAxes,
-        ha='center',
-        va='bottom',
-        linespacing=1.3,
-        **{**LABEL, 'fontsize': 7},
-    )
+    for row, line in enumerate(reversed(lines)):
+        axes.annotate(
+            line,
+            (0.5, 1),
+            (0, 3 + 9.5 * row),
+            xycoords='axes fraction',
+            textcoords='offset points',
+            ha='center',
+            **{**LABEL, 'fontsize': 7},
+        )
 
 
 def add_legend(figure: Figure, marks: Sequence[Any], number: int) -> None:

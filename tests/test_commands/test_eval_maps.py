@@ -83,7 +83,7 @@ def test_plot_report_and_sod(folders, tmp_path):
     assert '<svg' in (tmp_path / 'out_bands.svg').read_text()
     page = paths['html'].read_text()
     # Three images: two of each kind, each of them once.
-    assert 2 <= page.count('class="shown card"') <= 3
+    assert 2 <= page.count('class="shown card') <= 3
     assert (tmp_path / 'out.report.json').is_file()
 
 

@@ -43,9 +43,9 @@ def test_diagrams_of_any_size(number):
     one = figure_array(band_figure({'a': result}), 60)
     two = figure_array(band_figure(dict.fromkeys('ab', result)), 60)
     assert one.dtype == np.uint8 and abs(two.shape[1] - 2 * one.shape[1]) <= 3
-    (text,) = band_figure({'a': result}).axes[0].texts
-    assert f'ECE by band {metric_text(result["ece_band"])}' in text.get_text()
-    assert ('[' in text.get_text()) == (number > 1)
+    text = str([t.get_text() for t in band_figure({'a': result}).axes[0].texts])
+    assert f'ECE by band {metric_text(result["ece_band"])}' in text
+    assert ('[0' in text) == (number > 1)
 
 
 def test_results_from_a_file(tmp_path):

@@ -42,8 +42,8 @@ def test_diagrams_of_any_size(mode, number):
     one = figure_array(reliability_figure({'a': result}), 60)
     three = figure_array(reliability_figure(dict.fromkeys('abc', result)), 60)
     assert abs(three.shape[1] - 3 * one.shape[1]) <= 3
-    (text,) = reliability_figure({'a': result}).axes[0].texts
-    assert metric_text(result['ece']) in text.get_text()
+    texts = [t.get_text() for t in reliability_figure({'a': result}).axes[0].texts]
+    assert any(metric_text(result['ece']) in text for text in texts)
 
 
 def test_diagram_needs_a_result():
@@ -61,5 +61,5 @@ def test_diagram_names_the_marks_that_it_has():
     assert '95 % interval' in legend(without, both)
     assert [t for t in legend(both) if t != '95 % interval'] == legend(without)
     result = {**without['result'], 'num_seeds': 3}
-    (text,) = reliability_figure({'a': result}).axes[0].texts
-    assert '4 images x 3 seeds' in text.get_text()
+    texts = [t.get_text() for t in reliability_figure({'a': result}).axes[0].texts]
+    assert any('4 images x 3 seeds' in text for text in texts)
