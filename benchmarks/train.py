@@ -22,11 +22,12 @@ import torch
 import torch.nn.functional as F
 from networks import PretrainedFPN, UNet
 from PIL import Image
+from rival_losses import RIVALS
 from torch import Tensor, nn
 
 # Size of the images, learning rate and default number of epochs of each network.
 NETWORKS = {'unet': (64, 3e-3, 30), 'pretrained': (192, 1e-3, 12)}
-METHODS = ('bce', 'border', 'dice', 'dice_border')
+METHODS = ('bce', 'border', 'dice', 'dice_border', *RIVALS)
 BATCH = 16
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
 STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
@@ -79,6 +80,8 @@ def make_levels(method: str, epochs: int) -> Any:
 
 def make_loss(method: str, levels: Any) -> Any:
     """The function of logits and labels that a method minimises."""
+    if method in RIVALS:
+        return RIVALS[method]()
     if levels is None:
         cross_entropy = F.binary_cross_entropy_with_logits
     else:
@@ -137,6 +140,11 @@ class Run:
         self.done, self.seconds = 0, 0.0
 
     @property
+    def learns(self) -> bool:
+        """Whether the method learns from validations."""
+        return self.levels is not None or hasattr(self.loss, 'observe')
+
+    @property
     def checkpoint(self) -> Path:
         """File of the state."""
         return self.args.out / 'checkpoint.pth'
@@ -150,6 +158,8 @@ class Run:
             getattr(self, name).load_state_dict(state[name])
         if self.levels is not None:
             self.levels.load_state_dict(state['levels'])
+        if isinstance(self.loss, nn.Module):
+            self.loss.load_state_dict(state['loss'])
         self.history, self.seconds = state['history'], state['seconds']
         self.done = state['done']
         torch.set_rng_state(state['rng'])
@@ -162,6 +172,7 @@ class Run:
             optimizer=self.optimizer.state_dict(),
             schedule=self.schedule.state_dict(),
             levels=levels,
+            loss=self.loss.state_dict() if isinstance(self.loss, nn.Module) else None,
             history=self.history,
             done=self.done,
             seconds=self.seconds,
@@ -179,7 +190,7 @@ class Run:
             start = time.monotonic()
             self.epoch()
             self.done += 1
-            if self.levels is not None or self.done % 10 == 0:
+            if self.learns or self.done % 10 == 0:
                 self.validate()
             self.seconds += time.monotonic() - start
             if time.monotonic() - saved > 30:
@@ -209,6 +220,8 @@ class Run:
             observe(self.levels, logits, val['labels'])
             line['levels'] = [round(float(e), 5) for e in self.levels.levels]
             line['reason'] = getattr(self.levels, 'reason', None)
+        elif self.learns:
+            self.loss.observe(logits, val['labels'])
         self.history.append(line)
 
     def finish(self) -> None:
