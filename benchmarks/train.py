@@ -4,9 +4,9 @@
 
 ``DATA`` holds ``{train,val,test}/{images,masks}``. A run that was killed goes on; one
 that is finished ends at once. ``OUT/maps.npz`` holds ``<set>_logits`` (float32),
-``<set>_labels`` (uint8) and ``<set>_names`` of val, test and ood, at the size of the
-network; ``OUT/run.json`` holds the options, the levels and the history. evaluate.py
-reads both, so that another calibrator needs no other training.
+``<set>_labels`` (uint8) and ``<set>_names`` of val, test, ood and shift (corrupted test
+images), at the size of the network; ``OUT/run.json`` holds the options, the levels and
+the history. evaluate.py reads both, so that another calibrator needs no training.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from corruption import corrupted
 from networks import PretrainedFPN, UNet
 from PIL import Image
 from rival_losses import RIVALS
@@ -228,6 +229,10 @@ class Run:
         """Write maps and record; the record last, because it says that all is done."""
         if self.args.ood:
             self.sets['ood'] = load(self.args.ood / 'test', self.size)
+        if self.args.shift:
+            test = self.sets['test']
+            images = corrupted(test['images'], test['names'])
+            self.sets['shift'] = dict(test, images=images)
         arrays: dict[str, np.ndarray] = {}
         for name, part in self.sets.items():
             arrays[f'{name}_logits'] = logits_of(self.network, part['images']).numpy()
@@ -243,6 +248,7 @@ class Run:
             date=time.strftime('%Y-%m-%d %H:%M'),
         )
         (self.args.out / 'run.json').write_text(json.dumps(record) + '\n')
+        torch.save(self.network.state_dict(), self.args.out / 'network.pth')
         self.checkpoint.unlink(missing_ok=True)
 
 
@@ -251,6 +257,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--data', type=Path, required=True)
     parser.add_argument('--ood', type=Path, help='a folder with test/ without objects')
+    parser.add_argument('--shift', action='store_true', help='corrupted test images')
     parser.add_argument('--method', choices=METHODS, default='bce')
     parser.add_argument('--network', choices=sorted(NETWORKS), default='unet')
     parser.add_argument('--train-images', type=int, help='only the first ones')

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
+import evaluate
 import train
 from rival_losses import ML1ACE, SVLS, AdaFocal, CRaC
 
@@ -39,9 +40,10 @@ def start(data, monkeypatch):
 
     def make(method='bce', name='out', epochs=4):
         out = data / name
-        out.mkdir(exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
         args = argparse.Namespace(
-            data=data, ood=None, method=method, network='unet', train_images=None,
+            data=data, ood=None, shift=False, method=method, network='unet',
+            train_images=None,
             epochs=epochs, seed=0, swap=False, out=out,
         )  # fmt: skip
         levels = train.make_levels(method, epochs)
@@ -77,6 +79,29 @@ def test_every_method_trains_and_leaves_maps(start, method):
         assert np.isfinite(maps['val_logits']).all()
     record = json.loads((run.args.out / 'run.json').read_text())
     assert record['options']['method'] == method
+
+
+def test_rows_of_finished_runs(start, data, monkeypatch, capsys):
+    for seed in range(2):
+        run = start(name=f'runs/few/set/bce/seed{seed}')
+        run.fit()
+        run.finish()
+    monkeypatch.setattr(evaluate, 'RESAMPLES', 20)
+    file = data / 'few.json'
+    options = ['evaluate.py', data / 'runs', '--regime', 'few', '--json', file]
+    monkeypatch.setattr(sys, 'argv', [*map(str, options)])
+    evaluate.main()
+    found = json.loads(file.read_text())
+    assert (
+        len(found['runs']) == 2
+        and '| bce + isotonic by band |' in capsys.readouterr().out
+    )
+    same, ratio = (found['table']['bce + temperature'][k] for k in ('mean', 'ratio'))
+    assert (
+        ratio['nll'] == [1, 1, 1] and same['nll'][1] <= same['nll'][0] <= same['nll'][2]
+    )
+    shipped = found['table']['bce']['mean']
+    assert shipped['iou_keep'] == same['iou_keep'] and shipped['acc'] == same['acc']
 
 
 def test_svls_blurs_the_border_only():
