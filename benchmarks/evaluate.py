@@ -12,30 +12,22 @@ table.
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from lts import fit_pixels, with_bands
 from torch import Tensor
+from train import load, normalise
 
+from mmaslp import dice_optimal_mask
 from mmaslp.core.calibrators import CalibrationTables, fit_tables
 from mmaslp.core.measure import BandTable, CalibrationHistogram, ImageTable
 from mmaslp.core.measure.bootstrap import percentiles, resample
 
 RESAMPLES = 1000
-
-
-def dice_optimal_mask(prob):
-    ordered, _ = prob.flatten(1).sort(1, descending=True)
-    expected = 2 * ordered.double().cumsum(1)
-    count = torch.arange(1, ordered.shape[1] + 1)
-    best = (expected / (count + prob.double().flatten(1).sum(1, keepdim=True))).argmax(
-        1
-    )
-    least = ordered.gather(1, best[:, None])
-    return prob >= least[..., None]
-
 
 # Name, by, method and target of each calibrator.
 CALIBRATORS = {
@@ -51,6 +43,7 @@ CALIBRATORS = {
 }
 # Figures of the library's tables of images, then those of masks.
 FIGURES = ('ece_band', 'ece_band_true', 'ece_em', 'ece', 'nll', 'brier', 'acc')
+PARTS = ('val', 'test', 'ood', 'shift')
 MASKS = ('keep', 'accuracy', 'dice')
 TITLES = {
     'ece_band': 'by band', 'ece_band_true': 'true bands', 'ece_em': 'equal mass',
@@ -58,14 +51,6 @@ TITLES = {
     'iou_keep': 'IoU', 'dice_keep': 'Dice', 'dice_accuracy': 'Dice at .5',
     'dice_dice': 'Dice, best', 'nll_ood': 'NLL ood',
 }  # fmt: skip
-
-
-def calibrators_of(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Every calibrator, fitted to validation maps, by name."""
-    tables = CalibrationTables()
-    for key, (image, label) in enumerate(zip(logits, labels)):
-        tables.update(image, label, key, logits=True)
-    return {name: fit_tables(tables, *how) for name, how in CALIBRATORS.items()}
 
 
 def image_table(prob: Tensor, labels: Tensor) -> ImageTable:
@@ -100,47 +85,84 @@ def mask_figures(masks: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
 
 
 def row_figures(
-    prob: Tensor, kept: Tensor, labels: Tensor, ood: tuple[Tensor, Tensor] | None
+    probs: dict[str, Tensor], kept: Tensor, labels: dict[str, Tensor]
 ) -> dict[str, np.ndarray]:
     """All figures of a row, ``(R + 1,)`` each: of all images, then of resamples."""
-    drawn = resample(image_table(prob, labels), RESAMPLES)
-    found = {
-        key: np.concatenate([np.atleast_1d(drawn.values[key]), drawn.drawn[key]])
-        for key in FIGURES
-    }
+    found = table_figures(probs['test'], labels['test'], FIGURES)
+    prob = probs['test']
     masks = dict(keep=kept, accuracy=prob > 0.5, dice=dice_optimal_mask(prob))
     for name in MASKS:
-        for key, values in mask_figures(masks[name], labels).items():
+        for key, values in mask_figures(masks[name], labels['test']).items():
             found[f'{key}_{name}'] = values
-    if ood is not None:
-        true = torch.where(ood[1] > 0, ood[0], 1 - ood[0]).clamp(min=1e-7)
-        nll = -true.double().log().flatten(1).mean(1).numpy()
-        weights = weights_of(len(nll))
-        found['nll_ood'] = weights @ nll / weights.sum(1)
+    for part, keys in (('ood', ('nll',)), ('shift', ('ece_band', 'ece', 'nll'))):
+        if part in probs:
+            more = table_figures(probs[part], labels[part], keys)
+            found.update({f'{key}_{part}': more[key] for key in keys})
     return found
 
 
-def run_rows(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
+def table_figures(
+    prob: Tensor, labels: Tensor, keys: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Figures of the library's table of images, see :func:`row_figures`."""
+    drawn = resample(image_table(prob, labels), RESAMPLES)
+    return {
+        key: np.concatenate([np.atleast_1d(drawn.values[key]), drawn.drawn[key]])
+        for key in keys
+    }
+
+
+def run_rows(
+    folder: Path, options: dict[str, str], local: bool
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
     """Figures of every row of a run, and the choice of the calibrators."""
     with np.load(folder / 'maps.npz') as file:
         maps = {key: torch.from_numpy(file[key]) for key in file if 'names' not in key}
-    method, kept = folder.parent.name, maps['test_logits'] > 0
-    rows, chosen = {}, {}
-    fitted = calibrators_of(maps['val_logits'], maps['val_labels'])
-    for name, calibrate in [('', None), *fitted.items()]:
-        probs = {
-            part: torch.sigmoid(maps[f'{part}_logits'])
-            if calibrate is None
-            else calibrate(torch.sigmoid(maps[f'{part}_logits']))
-            for part in ('test', 'ood')
-            if f'{part}_logits' in maps
-        }
-        ood = (probs['ood'], maps['ood_labels']) if 'ood' in probs else None
+    method = folder.parent.name
+    logits, labels = (
+        {part: maps[f'{part}_{kind}'] for part in PARTS if f'{part}_{kind}' in maps}
+        for kind in ('logits', 'labels')
+    )
+    rows, chosen = {'': logits}, {}
+    tables = CalibrationTables()
+    for key, (image, label) in enumerate(zip(logits['val'], labels['val'])):
+        tables.update(image, label, key, logits=True)
+    for name, how in CALIBRATORS.items():
+        calibrate = fit_tables(tables, *how)
+        rows[name] = {part: calibrate.logits(z) for part, z in logits.items()}
+        chosen[name] = f'{calibrate.method}, {calibrate.by}'
+    if local:
+        rows.update(local_rows(logits, labels, options))
+    kept, figures = logits['test'] > 0, {}
+    for name, part in rows.items():
         row = f'{method} + {name}' if name else method
-        rows[row] = row_figures(probs['test'], kept, maps['test_labels'], ood)
-        if calibrate is not None:
-            chosen[row] = f'{calibrate.method}, {calibrate.by}'
-    return rows, chosen
+        probs = {key: torch.sigmoid(z) for key, z in part.items() if key != 'val'}
+        figures[row] = row_figures(probs, kept, labels)
+    return figures, chosen
+
+
+def local_rows(
+    logits: dict[str, Tensor], labels: dict[str, Tensor], options: dict[str, str]
+) -> dict[str, dict[str, Tensor]]:
+    """Logits by local temperatures, without and with the distance as an input."""
+    data, size = Path(options['data']), logits['val'].shape[-1]
+    held = ('test', 'val') if options['swap'] == 'True' else ('val', 'test')
+    folders = dict(zip(('val', 'test'), (data / part for part in held)))
+    if 'ood' in logits:
+        folders['ood'] = Path(options['ood']) / 'test'
+    rows = {}
+    for name, banded in (('LTS', False), ('LTS with the distance', True)):
+        inputs = {}
+        for part, folder in folders.items():
+            images, z = normalise(load(folder, size)['images']), logits[part][:, None]
+            inputs[part] = z, with_bands(images, z) if banded else images
+        module = fit_pixels(*inputs['val'], labels['val'][:, None])
+        with torch.no_grad():
+            rows[name] = {
+                part: (z / module(z, images))[:, 0]
+                for part, (z, images) in inputs.items()
+            }
+    return rows
 
 
 def pooled(
@@ -225,6 +247,7 @@ def main() -> None:
     parser.add_argument(
         '--reference', default='bce + temperature', help='of the ratios'
     )
+    parser.add_argument('--local', action='store_true', help='local temperatures too')
     parser.add_argument('--json', type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -233,9 +256,9 @@ def main() -> None:
         for file in sorted((args.runs / args.regime).glob(f'{pattern}/*/*/run.json')):
             folder = file.parent
             data, method, seed = folder.parts[-3:]
-            rows, chosen = run_rows(folder)
-            runs[data, method, int(seed.removeprefix('seed'))] = rows
             record = json.loads(file.read_text())
+            rows, chosen = run_rows(folder, record['options'], args.local)
+            runs[data, method, int(seed.removeprefix('seed'))] = rows
             history = record.pop('history')
             if history and 'levels' in history[-1]:
                 record['levels'] = history[-1]['levels']

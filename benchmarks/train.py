@@ -4,9 +4,9 @@
 
 ``DATA`` holds ``{train,val,test}/{images,masks}``. A run that was killed goes on; one
 that is finished ends at once. ``OUT/maps.npz`` holds ``<set>_logits`` (float32),
-``<set>_labels`` (uint8) and ``<set>_names`` of val, test and ood, at the size of the
-network; ``OUT/run.json`` holds the options, the levels and the history. evaluate.py
-reads both, so that another calibrator needs no other training.
+``<set>_labels`` (uint8) and ``<set>_names`` of val, test, ood and shift (corrupted test
+images), at the size of the network; ``OUT/run.json`` holds the options, the levels and
+the history. evaluate.py reads both, so that another calibrator needs no training.
 """
 
 import argparse
@@ -20,13 +20,15 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from corruption import corrupted
 from networks import PretrainedFPN, UNet
 from PIL import Image
+from rival_losses import RIVALS
 from torch import Tensor, nn
 
 # Size of the images, learning rate and default number of epochs of each network.
 NETWORKS = {'unet': (64, 3e-3, 30), 'pretrained': (192, 1e-3, 12)}
-METHODS = ('bce', 'border', 'dice', 'dice_border')
+METHODS = ('bce', 'border', 'dice', 'dice_border', *RIVALS)
 BATCH = 16
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
 STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
@@ -79,6 +81,8 @@ def make_levels(method: str, epochs: int) -> Any:
 
 def make_loss(method: str, levels: Any) -> Any:
     """The function of logits and labels that a method minimises."""
+    if method in RIVALS:
+        return RIVALS[method]()
     if levels is None:
         cross_entropy = F.binary_cross_entropy_with_logits
     else:
@@ -137,6 +141,11 @@ class Run:
         self.done, self.seconds = 0, 0.0
 
     @property
+    def learns(self) -> bool:
+        """Whether the method learns from validations."""
+        return self.levels is not None or hasattr(self.loss, 'observe')
+
+    @property
     def checkpoint(self) -> Path:
         """File of the state."""
         return self.args.out / 'checkpoint.pth'
@@ -150,6 +159,8 @@ class Run:
             getattr(self, name).load_state_dict(state[name])
         if self.levels is not None:
             self.levels.load_state_dict(state['levels'])
+        if isinstance(self.loss, nn.Module):
+            self.loss.load_state_dict(state['loss'])
         self.history, self.seconds = state['history'], state['seconds']
         self.done = state['done']
         torch.set_rng_state(state['rng'])
@@ -162,6 +173,7 @@ class Run:
             optimizer=self.optimizer.state_dict(),
             schedule=self.schedule.state_dict(),
             levels=levels,
+            loss=self.loss.state_dict() if isinstance(self.loss, nn.Module) else None,
             history=self.history,
             done=self.done,
             seconds=self.seconds,
@@ -179,7 +191,7 @@ class Run:
             start = time.monotonic()
             self.epoch()
             self.done += 1
-            if self.levels is not None or self.done % 10 == 0:
+            if self.learns or self.done % 10 == 0:
                 self.validate()
             self.seconds += time.monotonic() - start
             if time.monotonic() - saved > 30:
@@ -209,12 +221,18 @@ class Run:
             observe(self.levels, logits, val['labels'])
             line['levels'] = [round(float(e), 5) for e in self.levels.levels]
             line['reason'] = getattr(self.levels, 'reason', None)
+        elif self.learns:
+            self.loss.observe(logits, val['labels'])
         self.history.append(line)
 
     def finish(self) -> None:
         """Write maps and record; the record last, because it says that all is done."""
         if self.args.ood:
             self.sets['ood'] = load(self.args.ood / 'test', self.size)
+        if self.args.shift:
+            test = self.sets['test']
+            images = corrupted(test['images'], test['names'])
+            self.sets['shift'] = dict(test, images=images)
         arrays: dict[str, np.ndarray] = {}
         for name, part in self.sets.items():
             arrays[f'{name}_logits'] = logits_of(self.network, part['images']).numpy()
@@ -230,6 +248,7 @@ class Run:
             date=time.strftime('%Y-%m-%d %H:%M'),
         )
         (self.args.out / 'run.json').write_text(json.dumps(record) + '\n')
+        torch.save(self.network.state_dict(), self.args.out / 'network.pth')
         self.checkpoint.unlink(missing_ok=True)
 
 
@@ -238,6 +257,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--data', type=Path, required=True)
     parser.add_argument('--ood', type=Path, help='a folder with test/ without objects')
+    parser.add_argument('--shift', action='store_true', help='corrupted test images')
     parser.add_argument('--method', choices=METHODS, default='bce')
     parser.add_argument('--network', choices=sorted(NETWORKS), default='unet')
     parser.add_argument('--train-images', type=int, help='only the first ones')

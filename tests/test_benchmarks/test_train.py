@@ -1,0 +1,139 @@
+"""The plain trainer: resume, every method, maps; rival losses against their papers."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
+import evaluate
+import train
+from rival_losses import ML1ACE, SVLS, AdaFocal, CRaC
+
+
+@pytest.fixture
+def data(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, number in (('train', 16), ('val', 12), ('test', 4)):
+        for kind in ('images', 'masks'):
+            (tmp_path / part / kind).mkdir(parents=True)
+        for index in range(number):
+            mask = np.zeros((16, 16), np.uint8)
+            left, top = rng.integers(0, 8, 2)
+            mask[top : top + 8, left : left + 8] = 255
+            image = (mask[..., None] // 2 + rng.integers(0, 99, (16, 16, 3))).astype(
+                'u1'
+            )
+            Image.fromarray(image).save(tmp_path / part / 'images' / f'{index:02}.png')
+            Image.fromarray(mask).save(tmp_path / part / 'masks' / f'{index:02}.png')
+    return tmp_path
+
+
+@pytest.fixture
+def start(data, monkeypatch):
+    monkeypatch.setitem(train.NETWORKS, 'unet', (16, 3e-3, 4))
+
+    def make(method='bce', name='out', epochs=4):
+        out = data / name
+        out.mkdir(parents=True, exist_ok=True)
+        args = argparse.Namespace(
+            data=data, ood=None, shift=False, method=method, network='unet',
+            train_images=None,
+            epochs=epochs, seed=0, swap=False, out=out,
+        )  # fmt: skip
+        levels = train.make_levels(method, epochs)
+        return train.Run(args, levels, train.make_loss(method, levels))
+
+    return make
+
+
+@pytest.mark.parametrize('method', ['border', 'adafocal'])
+def test_a_killed_run_goes_on_bit_for_bit(start, method):
+    whole = start(method, 'whole')
+    whole.fit()
+    killed = start(method, 'killed')
+    for _ in range(2):
+        killed.epoch()
+        killed.done += 1
+        killed.validate()
+    killed.save()
+    again = start(method, 'killed')
+    again.fit()
+    assert again.history == whole.history
+    for one, two in zip(again.network.parameters(), whole.network.parameters()):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize('method', train.METHODS)
+def test_every_method_trains_and_leaves_maps(start, method):
+    run = start(method, epochs=1)
+    run.fit()
+    run.finish()
+    with np.load(run.args.out / 'maps.npz') as maps:
+        assert maps['test_logits'].shape == maps['test_labels'].shape == (4, 16, 16)
+        assert np.isfinite(maps['val_logits']).all()
+    record = json.loads((run.args.out / 'run.json').read_text())
+    assert record['options']['method'] == method
+
+
+def test_rows_of_finished_runs(start, data, monkeypatch, capsys):
+    for seed in range(2):
+        run = start(name=f'runs/few/set/bce/seed{seed}')
+        run.fit()
+        run.finish()
+    monkeypatch.setattr(evaluate, 'RESAMPLES', 20)
+    file = data / 'few.json'
+    options = ['evaluate.py', data / 'runs', '--regime', 'few', '--json', file]
+    monkeypatch.setattr(sys, 'argv', [*map(str, options)])
+    evaluate.main()
+    found = json.loads(file.read_text())
+    assert (
+        len(found['runs']) == 2
+        and '| bce + isotonic by band |' in capsys.readouterr().out
+    )
+    same, ratio = (found['table']['bce + temperature'][k] for k in ('mean', 'ratio'))
+    assert (
+        ratio['nll'] == [1, 1, 1] and same['nll'][1] <= same['nll'][0] <= same['nll'][2]
+    )
+    shipped = found['table']['bce']['mean']
+    assert shipped['iou_keep'] == same['iou_keep'] and shipped['acc'] == same['acc']
+
+
+def test_svls_blurs_the_border_only():
+    labels = torch.zeros(1, 8, 8)
+    labels[..., 4:] = 1
+    logits = torch.zeros(1, 8, 8).requires_grad_()
+    SVLS()(logits, labels).backward()
+    target = 0.5 - 64 * logits.grad[0, 3]
+    assert target.tolist()[:3] == pytest.approx([0, 0, 0], abs=1e-6)
+    assert target[3].item() == pytest.approx(1 - target[4].item(), abs=1e-6)
+    assert 0 < target[3].item() < 0.25
+
+
+def test_the_calibration_error_of_calibrated_maps_is_0():
+    labels = torch.zeros(1, 8, 8)
+    labels[..., ::2] = 1
+    cross_entropy = np.log(2)
+    found = ML1ACE()(torch.zeros(1, 8, 8), labels).item()
+    assert found == pytest.approx(0.5 * cross_entropy, abs=1e-6)
+    assert ML1ACE()(torch.ones(1, 8, 8), labels).item() > found
+
+
+def test_gamma_follows_the_gap():
+    loss = AdaFocal()
+    loss.gamma[:3] = torch.tensor([1.0, 0.21, -0.21])
+    gap = torch.zeros(15)
+    gap[:3] = torch.tensor([0.5, -0.5, 0.5])
+    moved = loss.moved(gap)[:4].tolist()
+    assert moved == pytest.approx([np.exp(0.5), -0.2, 0.2, 1.0])
+
+
+def test_multipliers_grow_with_the_constraint():
+    loss, labels = CRaC(), torch.ones(2, 8, 8)
+    loss.observe(torch.zeros(2, 8, 8), labels)  # h = 5 / 2, all inside
+    assert loss.lam.tolist() == pytest.approx([1e-6, 0.25], abs=1e-5)
