@@ -7,6 +7,7 @@ What stands before the first of them is written by hand, and stays.
 
 import argparse
 import inspect
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def row(action: argparse.Action) -> str:
         names, value = f'`{value}`' if not action.choices else value, ''
     if action.nargs == '?':
         names = f'[{names}]'
-    meaning = (action.help or '').replace('|', '\\|')
+    meaning = re.sub(r'([|\[_])', r'\\\1', action.help or '')
     default = action.default
     told = 'default' in meaning or default in (None, False, argparse.SUPPRESS, '')
     if not told and action.option_strings:
