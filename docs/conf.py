@@ -5,6 +5,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
@@ -23,12 +25,15 @@ html_title = f'mmaslp {release}'
 html_theme = 'furo'
 html_show_copyright = html_show_sphinx = False
 html_copy_source = False
+html_favicon = 'images/favicon.svg'
+html_math_renderer = 'mathml'  # of browsers: neither a script nor a font is fetched
+html_static_path = ['_static']
+html_css_files = ['pages.css']
 
 extensions = [
     'myst_parser',
     'sphinx.ext.autodoc',
     'sphinx.ext.autosummary',
-    'sphinx.ext.mathjax',
     'sphinx.ext.napoleon',
     'sphinx_copybutton',
 ]
@@ -76,8 +81,43 @@ def offer_files_of_the_repository(app, docname, source):
     source[0] = re.sub(r'\]\((\.\./[^)#]*\.md)\)', link, source[0])
 
 
+def show_dark_pictures(app, docname, source):
+    """Add its dark form to each picture that has one; the theme shows one of them."""
+    page = HERE / docname
+
+    def both(match):
+        dark = re.sub(r'(\.\w+)$', r'_dark\1', match[2])
+        if not (page.parent / dark).exists():
+            return match[0]
+        light = f'![{match[1]}]({match[2]}){{.only-light}}'
+        return f'{light}\n![{match[1]}]({dark}){{.only-dark}}'
+
+    source[0] = re.sub(r'!\[([^\]]*)\]\(([^)]+)\)', both, source[0])
+
+
+def write_formula(self, node):
+    """Write a formula as MathML."""
+    block = 'block' if node.tagname == 'math_block' else 'inline'
+    self.body.append(convert(node.astext(), display=block))
+    raise SkipNode
+
+
+def keep_code_in_reach(app, pagename, templatename, context, doctree):
+    """Let the keyboard scroll blocks and tables, and name headings of captions."""
+    body = context.get('body') or ''
+    body = body.replace('<pre>', '<pre tabindex="0">')
+    body = body.replace(
+        '<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'
+    )
+    context['body'] = body
+
+
 def setup(app):
     """Connect the pages of the reference to the build."""
+    visitors = (write_formula, None)
+    app.add_html_math_renderer('mathml', visitors, visitors)
+    app.connect('source-read', show_dark_pictures)
+    app.connect('html-page-context', keep_code_in_reach)
     app.connect('config-inited', write_api_pages)  # before Sphinx looks for sources
     app.connect('source-read', offer_files_of_the_repository)
     app.connect('env-updated', check_api_pages)

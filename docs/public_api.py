@@ -16,15 +16,15 @@ PACKAGE = 'mmaslp'
 # Headings of the index, and the beginnings of the modules below each; the first one
 # that fits counts, and the rest is for those who change the package.
 GROUPS = {
-    'Plain PyTorch': ('core', 'losses', 'integrations'),
-    'Components of a config': ('engine', 'models', 'datasets', 'evaluation.metrics'),
-    'Commands, results and pictures': (
-        'apis',
-        'commands',
-        'doctor',
-        'evaluation',
-        'visualization',
+    'PyTorch': ('core', 'functional'),
+    'Toolkits': (
+        'hosts.lightning',
+        'hosts.nnunet',
+        'hosts.torchmetrics',
+        'hosts.transformers',
     ),
+    'Components of a config of MMSegmentation': ('hosts.mmseg',),
+    'Files, reports and commands': ('files', 'report', 'commands'),
     'Inside of the package': ('',),
 }
 
@@ -38,13 +38,21 @@ def public_modules() -> dict[str, list[str]]:
         module = queue.pop(0)
         found[module.__name__] = names = _names(module)
         if hasattr(module, '__path__'):
-            queue += [
-                import_module(info.name)
-                for info in pkgutil.iter_modules(module.__path__, f'{module.__name__}.')
-                if _is_public(info, bool(names))
-            ]
+            for info in pkgutil.iter_modules(module.__path__, f'{module.__name__}.'):
+                if _is_public(info, bool(names)):
+                    queue += _imported(info.name)
     found[PACKAGE] = found.pop(PACKAGE)  # to the end
     return found
+
+
+def _imported(name: str) -> list[ModuleType]:
+    """The module, unless its toolkit is not installed."""
+    try:
+        return [import_module(name)]
+    except ImportError:
+        if not name.startswith(f'{PACKAGE}.hosts.'):
+            raise
+        return []
 
 
 def documented() -> dict[str, dict[str, list]]:
@@ -126,7 +134,8 @@ def _names(module: ModuleType) -> list[str]:
     """The ``__all__`` of a module; without one, what a plain module defines."""
     names = getattr(module, '__all__', None)
     if names is not None:
-        return sorted(names, key=str.lower)
+        kept = (n for n in names if not isinstance(getattr(module, n), ModuleType))
+        return sorted(kept, key=str.lower)
     if hasattr(module, '__path__'):
         return []
     return [

@@ -1,0 +1,132 @@
+"""Draw the pictures of the pages, light and dark.
+
+    mmaslp eval-maps maps maps_calibrated masks --json eval.json
+    python docs/draw_pictures.py eval.json
+
+The file holds two results, of a network as it ships and of the calibrated one. The
+rooms of the package are drawn too. Fonts are large: phones show pictures small.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mmaslp.report.style import new_figure
+
+IMAGES = Path(__file__).resolve().parent / 'images'
+# Background, ink, grid, over-confident, under-confident, box.
+THEMES = {
+    '': ('#ffffff', '#22282f', '#d9dee4', '#c8442c', '#2b6cb0', '#f4f6f8'),
+    '_dark': ('#131416', '#e3e6ea', '#3a4049', '#f08a72', '#7fb2ea', '#22272e'),
+}
+BANDS = ('border', '', '', '', 'far')
+# Room, its parts, and what it is.
+ROOMS = (
+    ('commands', (), 'what you type: one file for each command'),
+    (
+        'hosts',
+        ('mmseg', 'lightning', 'torchmetrics', 'transformers', 'nnunet'),
+        'one thin adapter for each toolkit',
+    ),
+    ('report', (), 'results in, pages and diagrams out'),
+    ('files', (), 'maps, masks, results, data sets, outputs'),
+    (
+        'core',
+        ('levels', 'measure', 'calibrators'),
+        'torch, numpy and scipy only; each part is readable alone',
+    ),
+)
+
+
+def draw_bands(results, path, theme):
+    """Accuracy and confidence of two results by distance from the border."""
+    paper, ink, grid, over, under, _ = theme
+    figure = new_figure(7.2, 4.4, facecolor=paper)
+    axes = figure.subplots(1, 2, sharey=True)
+    titles = ('as shipped', 'calibrated')
+    for axis, title, result in zip(axes, titles, results):
+        bands = result['bands']['predicted']
+        accuracy, confidence = (
+            np.array(bands[key], float) for key in ('accuracy', 'confidence')
+        )
+        place = np.arange(len(accuracy))
+        sign = [over if c > a else under for a, c in zip(accuracy, confidence)]
+        axis.bar(place, confidence - accuracy, 0.6, accuracy, color=sign, alpha=0.55)
+        axis.plot(place, accuracy, 'o-', color=ink, label='accuracy', lw=2)
+        axis.plot(place, confidence, 'o:', color=ink, label='confidence', lw=2)
+        axis.set_title(title, fontsize=17, fontweight='bold', color=ink)
+        axis.set_xticks(place, BANDS)
+        axis.set_ylim(0.88, 1.006)
+        axis.set_xlabel('distance from the border', fontsize=14, color=ink)
+        axis.tick_params(colors=ink, labelsize=14)
+        axis.set_facecolor(paper)
+        axis.grid(color=grid)
+        axis.set_axisbelow(True)
+        for side in axis.spines.values():
+            side.set_color(grid)
+    handles, labels = axes[0].get_legend_handles_labels()
+    handles += [axes[0].bar(0, 0, color=each, alpha=0.55) for each in (over, under)]
+    figure.legend(
+        *(handles, [*labels, 'over-confident', 'under-confident']),
+        **dict(ncols=2, loc='lower center', frameon=False, fontsize=14),
+        labelcolor=ink,
+    )
+    figure.tight_layout(rect=(0, 0.15, 1, 1))
+    figure.savefig(path, dpi=150, facecolor=paper)
+
+
+def draw_rooms(path, theme):
+    """The rooms of the package; imports go down."""
+    paper, ink, grid, *_, box = theme
+    shapes, top = [], 12
+    for name, parts, what in ROOMS:
+        height = 116 if parts else 68
+        shapes.append(_box(name, what, (12, top, 496, height), theme))
+        width = (472 - 8 * (len(parts) - 1)) / max(1, len(parts))
+        for number, part in enumerate(parts):
+            left = 24 + number * (width + 8)
+            place = (round(left), top + 70, round(width), 34)
+            shapes.append(_box(f'{name}/{part}', None, place, theme))
+        top += height + 14
+    text = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 {0}" '
+        'font-family="system-ui, sans-serif" role="img" aria-labelledby="title">\n'
+        '<title id="title">The five rooms of the package mmaslp, from the commands at '
+        'the top down to the core; a room imports from the rooms below it</title>\n'
+        '<rect width="520" height="{0}" fill="{1}"/>\n{2}\n</svg>\n'
+    )
+    path.write_text(text.format(top, paper, '\n'.join(shapes)), encoding='utf-8')
+
+
+def _box(name, what, place, theme):
+    paper, ink, grid, *_, box = theme
+    x, y, width, height = place
+    fill, size, bold = (paper, 12.5, '400') if what is None else (box, 20, '600')
+    middle, line = x + width / 2, y + (22 if what is None else 30)
+    said = f'font-size="{size}" font-weight="{bold}" fill="{ink}"'
+    lines = [
+        f'<g data-module="{name}"><rect x="{x}" y="{y}" width="{width}" '
+        f'height="{height}" rx="6" fill="{fill}" stroke="{grid}"/>',
+        f'<text x="{middle:g}" y="{line}" text-anchor="middle" {said}>'
+        f'{name.rpartition("/")[2]}</text>',
+    ]
+    if what:
+        lines.append(
+            f'<text x="{middle:g}" y="{y + 54}" text-anchor="middle" font-size="16" '
+            f'fill="{ink}">{what}</text>'
+        )
+    return ''.join([*lines, '</g>'])
+
+
+def main(file):
+    """Draw all."""
+    results = json.loads(Path(file).read_text(encoding='utf-8'))
+    for end, theme in THEMES.items():
+        draw_bands(results, IMAGES / f'calibrated_network{end}.png', theme)
+        draw_rooms(IMAGES / f'architecture{end}.svg', theme)
+
+
+if __name__ == '__main__':
+    main(sys.argv[1])
