@@ -8,6 +8,7 @@ from; the registered components at their own packages, as configs name them with
 import inspect
 import pkgutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -16,15 +17,13 @@ PACKAGE = 'mmaslp'
 # Headings of the index, and the beginnings of the modules below each; the first one
 # that fits counts, and the rest is for those who change the package.
 GROUPS = {
-    'Plain PyTorch': ('core', 'losses', 'integrations'),
-    'Components of a config': ('engine', 'models', 'datasets', 'evaluation.metrics'),
-    'Commands, results and pictures': (
-        'apis',
-        'commands',
-        'doctor',
-        'evaluation',
-        'visualization',
+    'Plain PyTorch': ('core', 'functional', 'hosts.lightning', 'hosts.torchmetrics'),
+    'Other toolkits': ('hosts.nnunet', 'hosts.transformers'),
+    'Components of a config': tuple(
+        f'hosts.mmseg.{part}'
+        for part in ('hooks', 'losses', 'models', 'datasets', 'metrics')
     ),
+    'Files, results and pictures': ('commands', 'files', 'report'),
     'Inside of the package': ('',),
 }
 
@@ -38,11 +37,11 @@ def public_modules() -> dict[str, list[str]]:
         module = queue.pop(0)
         found[module.__name__] = names = _names(module)
         if hasattr(module, '__path__'):
-            queue += [
-                import_module(info.name)
-                for info in pkgutil.iter_modules(module.__path__, f'{module.__name__}.')
-                if _is_public(info, bool(names))
-            ]
+            for info in pkgutil.iter_modules(module.__path__, f'{module.__name__}.'):
+                if _is_public(info, bool(names)):
+                    # A toolkit of an extra that is not installed has no page here.
+                    with suppress(ImportError):
+                        queue.append(import_module(info.name))
     found[PACKAGE] = found.pop(PACKAGE)  # to the end
     return found
 

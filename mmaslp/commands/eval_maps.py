@@ -134,14 +134,14 @@ def _write(args: argparse.Namespace, results: list[dict]) -> None:
         save_figure(band_figure(named), _beside(args.plot))
         print(f'diagrams: {shown(args.plot)}, {shown(_beside(args.plot))}')
     if args.report:
-        shown = results_of_maps(
+        entries = results_of_maps(
             results,
             images=args.images,
             result_file=args.json,
             pictures=args.worst,
             reader=map_reader(args),
         )
-        write_report(args.report, shown, pictures=args.worst, paths=args.paths)
+        write_report(args.report, entries, pictures=args.worst, paths=args.paths)
         print(f'report: {shown(args.report)}')
 
 

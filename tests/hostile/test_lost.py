@@ -119,7 +119,6 @@ def test_an_input_under_another_name(tmp_path, monkeypatch, way):
         ('--plot x.png --report x_bands.png', 'are the same file'),
         ('--json maps/x.json', 'lies in maps, which is read'),
         ('--report photos/x.html', 'lies in photos, which is read'),
-        ('--json maps', 'is an input'),
         ('--json .', 'is a folder'),
         ('--report nowhere/x.html', 'its folder does not exist'),
         ('--plot x.jpg', 'x.jpg: write one of'),
@@ -214,7 +213,7 @@ def test_a_picture_of_ours_is_known_again(tmp_path):
         write_picture(tmp_path / 'x.png', np.zeros((8, 8), np.uint8))
     save_figure(a_figure(), tmp_path / 'y.png')
     check_outputs({'--plot': (tmp_path / 'y.png', 'diagram')})
-    with pytest.raises(ValueError, match='no picture'):
+    with pytest.raises(ValueError, match='not a picture'):
         write_picture(tmp_path / 'y.png', np.zeros((8, 8), np.uint8))
 
 
