@@ -135,7 +135,7 @@ def test_the_model_index_lists_every_config_once():
 
 
 def test_every_guarantee_has_a_test():
-    page = read('docs/guarantees.md')
+    page = read('tests/guarantees.md')
     listed = re.findall(r'`(tests/[\w/]+\.py)(?:::(\w+))?`', page)
     assert len(listed) > 30
     missing = [

@@ -17,7 +17,6 @@ from PIL import Image
 
 from mmaslp.files.atomic_write import atomic_write
 from mmaslp.files.outputs import check_outputs
-from mmaslp.files.pictures import write_picture
 from mmaslp.files.prob_maps import write_prob_map
 from mmaslp.files.results import save_result
 from mmaslp.hosts.mmseg import training
@@ -201,22 +200,6 @@ def test_a_map_over_an_image(tmp_path, way):
     assert image.read_bytes() == before and len(os.listdir(tmp_path)) == 2
 
 
-def test_a_map_over_a_map(tmp_path):
-    for value in (0.0, 1.0):
-        write_prob_map(tmp_path / 'x.png', np.full((8, 8), value))
-    assert np.asarray(Image.open(tmp_path / 'x.png')).min() == 65535
-    assert os.listdir(tmp_path) == ['x.png']
-
-
-def test_a_picture_of_ours_is_known_again(tmp_path):
-    for _ in range(2):
-        write_picture(tmp_path / 'x.png', np.zeros((8, 8), np.uint8))
-    save_figure(a_figure(), tmp_path / 'y.png')
-    check_outputs({'--plot': (tmp_path / 'y.png', 'diagram')})
-    with pytest.raises(ValueError, match='not a picture'):
-        write_picture(tmp_path / 'y.png', np.zeros((8, 8), np.uint8))
-
-
 # The work directory. What is there, how the training is called, and what happens.
 
 
@@ -280,13 +263,6 @@ def test_checkpoints_in_another_folder_stop_too(begin):
     with pytest.raises(ValueError, match='holds a training already'):
         begin(cfg=cfg)
     assert begin(cfg=cfg, resume=True) == 'elsewhere/run/epoch_1.pth'
-
-
-def test_other_files_are_no_training(begin):
-    os.makedirs('run')
-    for name in ('notes.txt', 'weights.pth', 'config.py', 'alpha.csv'):
-        Path('run', name).write_text('x')
-    assert begin() is None
 
 
 RESUMED = {
