@@ -257,14 +257,6 @@ def test_a_used_work_directory_stops(begin, make, there):
         begin(resume=True, cfg=dict(load_from='other/epoch_9.pth'))
 
 
-def test_checkpoints_in_another_folder_stop_too(begin):
-    whole('elsewhere/run/epoch_1.pth')
-    cfg = dict(default_hooks=dict(checkpoint=dict(out_dir='elsewhere')))
-    with pytest.raises(ValueError, match='holds a training already'):
-        begin(cfg=cfg)
-    assert begin(cfg=cfg, resume=True) == 'elsewhere/run/epoch_1.pth'
-
-
 RESUMED = {
     'the newest': ([(whole, 'epoch_2.pth'), (whole, 'epoch_10.pth')], 'epoch_10.pth'),
     'iterations': ([(whole, 'iter_900.pth'), (whole, 'iter_1000.pth')], 'iter_1000'),
@@ -299,13 +291,6 @@ def test_resume_passes_over_code(begin, tmp_path):
 def test_a_last_checkpoint_that_names_none(begin, last):
     whole('run/epoch_1.pth')
     Path('run/last_checkpoint').write_bytes(last)
-    assert begin(resume=True) == 'run/epoch_1.pth'
-
-
-def test_the_copy_of_a_work_directory_goes_on_from_its_own_file(begin):
-    for name in ('original', 'run'):
-        whole(f'{name}/epoch_1.pth')
-        Path(name, 'last_checkpoint').write_text('original/epoch_1.pth')
     assert begin(resume=True) == 'run/epoch_1.pth'
 
 

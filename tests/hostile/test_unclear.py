@@ -243,18 +243,6 @@ def test_checkpoints(ends, name, words):
     assert words in ends(['test', 'c.py', name])
 
 
-@pytest.mark.parametrize(
-    ('place', 'words'),
-    [
-        ('w.pth', 'w.pth cannot be the work directory'),
-        ('w.pth/run', 'w.pth/run cannot be the work directory'),
-        ('x' * 300, 'name another one with --work-dir'),
-    ],
-)
-def test_work_directories(ends, place, words):
-    assert words in ends(['train', 'c.py', '--work-dir', place])
-
-
 def maps(folder, names=('a', 'b')):
     """A folder of 2 x 2 maps (or masks)."""
     folder.mkdir(parents=True, exist_ok=True)
