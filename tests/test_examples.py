@@ -51,6 +51,7 @@ def rows(text):
     }
 
 
+@pytest.mark.release
 @pytest.mark.parametrize('name', NEEDS)
 def test_example(name, folder, monkeypatch, capsys):
     for library in NEEDS[name]:

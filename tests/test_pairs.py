@@ -8,8 +8,6 @@ from PIL import Image
 from examples import pairs as module
 from examples.pairs import BinaryPairs, load_splits
 
-KINDS = ('images', 'masks')
-
 
 def write(folder, names, masks=None):
     rng = np.random.default_rng(0)
@@ -24,18 +22,6 @@ def write(folder, names, masks=None):
         Image.fromarray(mask).save(folder / 'masks' / f'{name}.png')
 
 
-def test_built_in_images_are_those_of_the_registered_set(tmp_path):
-    make = pytest.importorskip('mmaslp.files.synthetic').make_synthetic_sod
-    number = dict(train=5, val=1, test=1, ood=1)
-    make(tmp_path / 'set', size=32, num_images=number, wrong_share=0.08)
-    drawn = BinaryPairs.built_in('train', number=5, size=32)
-    for i in range(5):
-        path = tmp_path / 'set' / 'train' / '{}' / f'{i:05d}.png'
-        image, mask = (np.array(Image.open(str(path).format(k))) for k in KINDS)
-        assert np.array_equal(drawn.images[i].permute(1, 2, 0), image)
-        assert np.array_equal(drawn.masks[i, 0] * 255, mask)
-
-
 def test_a_folder(tmp_path):
     for split in ('train', 'val', 'test'):
         write(tmp_path / split, ['b', 'a'])
@@ -47,12 +33,6 @@ def test_a_folder(tmp_path):
     assert item['image'].min() >= -1 and item['image'].max() <= 1
     assert item['mask'].unique().tolist() == [0, 1]
     assert item['mask'].mean() == pytest.approx(0.3, abs=0.07)
-
-
-def test_an_image_without_mask(tmp_path):
-    write(tmp_path, ['a', 'b'], masks=['a'])
-    with pytest.raises(ValueError, match=r'1 of 2 images have no mask .* such as b'):
-        BinaryPairs.from_folder(tmp_path)
 
 
 def test_a_folder_without_images(tmp_path):

@@ -132,3 +132,16 @@ def test_the_model_index_lists_every_config_once():
     configs = [p for p in ROOT.glob('configs/*/*.py') if p.parent.name != '_base_']
     there = [str(p.relative_to(ROOT)) for p in configs]
     assert sorted(listed) == sorted(there)
+
+
+def test_every_guarantee_has_a_test():
+    page = read('tests/guarantees.md')
+    listed = re.findall(r'`(tests/[\w/]+\.py)(?:::(\w+))?`', page)
+    assert len(listed) > 30
+    missing = [
+        f'{path}::{name}'
+        for path, name in listed
+        if not (ROOT / path).is_file()
+        or (name and f'def {name}(' not in (ROOT / path).read_text('utf-8'))
+    ]
+    assert not missing

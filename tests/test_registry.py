@@ -32,17 +32,6 @@ def installed(tmp_path, monkeypatch):
     return package
 
 
-def test_a_base_by_prefix_is_the_config_itself(installed, tmp_path):
-    path = tmp_path / 'mine.py'
-    path.write_text("_base_ = ['mmaslp::demo/bce.py']\nwork_dir = 'mine'\n")
-    cfg = Config.fromfile(path)
-    base = Config.fromfile(ROOT / 'configs' / 'demo' / 'bce.py')
-    assert cfg.pop('work_dir') == 'mine'
-    assert cfg.model.pop('_scope_') == 'mmaslp'
-    assert cfg.model == base.model
-    assert cfg.keys() == base.keys()
-
-
 def test_what_a_base_names_is_found_in_the_host_and_here(installed, tmp_path):
     path = tmp_path / 'mine.py'
     path.write_text("_base_ = ['mmaslp::demo/bce.py']\n")

@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..files.names import shown
 from .parser import add_map_options, map_reader
 
 __all__ = ['add_arguments', 'run']
@@ -126,22 +127,22 @@ def _write(args: argparse.Namespace, results: list[dict]) -> None:
 
     if args.json:
         save_result(args.json, results if len(results) > 1 else results[0])
-        print(f'metrics: {args.json}')
+        print(f'metrics: {shown(args.json)}')
     if args.plot:
         named = {result['model']: result for result in results}
         save_figure(reliability_figure(named), args.plot)
         save_figure(band_figure(named), _beside(args.plot))
-        print(f'diagrams: {args.plot}, {_beside(args.plot)}')
+        print(f'diagrams: {shown(args.plot)}, {shown(_beside(args.plot))}')
     if args.report:
-        shown = results_of_maps(
+        entries = results_of_maps(
             results,
             images=args.images,
             result_file=args.json,
             pictures=args.worst,
             reader=map_reader(args),
         )
-        write_report(args.report, shown, pictures=args.worst, paths=args.paths)
-        print(f'report: {args.report}')
+        write_report(args.report, entries, pictures=args.worst, paths=args.paths)
+        print(f'report: {shown(args.report)}')
 
 
 def _print(results: list[dict]) -> None:

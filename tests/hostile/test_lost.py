@@ -17,7 +17,6 @@ from PIL import Image
 
 from mmaslp.files.atomic_write import atomic_write
 from mmaslp.files.outputs import check_outputs
-from mmaslp.files.pictures import write_picture
 from mmaslp.files.prob_maps import write_prob_map
 from mmaslp.files.results import save_result
 from mmaslp.hosts.mmseg import training
@@ -119,7 +118,6 @@ def test_an_input_under_another_name(tmp_path, monkeypatch, way):
         ('--plot x.png --report x_bands.png', 'are the same file'),
         ('--json maps/x.json', 'lies in maps, which is read'),
         ('--report photos/x.html', 'lies in photos, which is read'),
-        ('--json maps', 'is an input'),
         ('--json .', 'is a folder'),
         ('--report nowhere/x.html', 'its folder does not exist'),
         ('--plot x.jpg', 'x.jpg: write one of'),
@@ -202,22 +200,6 @@ def test_a_map_over_an_image(tmp_path, way):
     assert image.read_bytes() == before and len(os.listdir(tmp_path)) == 2
 
 
-def test_a_map_over_a_map(tmp_path):
-    for value in (0.0, 1.0):
-        write_prob_map(tmp_path / 'x.png', np.full((8, 8), value))
-    assert np.asarray(Image.open(tmp_path / 'x.png')).min() == 65535
-    assert os.listdir(tmp_path) == ['x.png']
-
-
-def test_a_picture_of_ours_is_known_again(tmp_path):
-    for _ in range(2):
-        write_picture(tmp_path / 'x.png', np.zeros((8, 8), np.uint8))
-    save_figure(a_figure(), tmp_path / 'y.png')
-    check_outputs({'--plot': (tmp_path / 'y.png', 'diagram')})
-    with pytest.raises(ValueError, match='no picture'):
-        write_picture(tmp_path / 'y.png', np.zeros((8, 8), np.uint8))
-
-
 # The work directory. What is there, how the training is called, and what happens.
 
 
@@ -275,21 +257,6 @@ def test_a_used_work_directory_stops(begin, make, there):
         begin(resume=True, cfg=dict(load_from='other/epoch_9.pth'))
 
 
-def test_checkpoints_in_another_folder_stop_too(begin):
-    whole('elsewhere/run/epoch_1.pth')
-    cfg = dict(default_hooks=dict(checkpoint=dict(out_dir='elsewhere')))
-    with pytest.raises(ValueError, match='holds a training already'):
-        begin(cfg=cfg)
-    assert begin(cfg=cfg, resume=True) == 'elsewhere/run/epoch_1.pth'
-
-
-def test_other_files_are_no_training(begin):
-    os.makedirs('run')
-    for name in ('notes.txt', 'weights.pth', 'config.py', 'alpha.csv'):
-        Path('run', name).write_text('x')
-    assert begin() is None
-
-
 RESUMED = {
     'the newest': ([(whole, 'epoch_2.pth'), (whole, 'epoch_10.pth')], 'epoch_10.pth'),
     'iterations': ([(whole, 'iter_900.pth'), (whole, 'iter_1000.pth')], 'iter_1000'),
@@ -324,13 +291,6 @@ def test_resume_passes_over_code(begin, tmp_path):
 def test_a_last_checkpoint_that_names_none(begin, last):
     whole('run/epoch_1.pth')
     Path('run/last_checkpoint').write_bytes(last)
-    assert begin(resume=True) == 'run/epoch_1.pth'
-
-
-def test_the_copy_of_a_work_directory_goes_on_from_its_own_file(begin):
-    for name in ('original', 'run'):
-        whole(f'{name}/epoch_1.pth')
-        Path(name, 'last_checkpoint').write_text('original/epoch_1.pth')
     assert begin(resume=True) == 'run/epoch_1.pth'
 
 

@@ -46,24 +46,11 @@ def test_bad_list_files(root, content, message):
         )
 
 
-def test_missing_list_file(root):
-    with pytest.raises(FileNotFoundError, match=r'nolist\.txt'):
-        read_list(str(root / 'nolist.txt'))
-
-
 def test_published_lists_of_the_team(shared):
     lists = shared / 'data' / 'lists'
     counts = {'DUTS-TR-Train': 9553, 'DUTS-TR-Validation': 1000, 'DTD-500': 500}
     for name, count in counts.items():
         assert len(read_list(str(lists / f'{name}.txt'))) == count
-
-
-def test_empty_and_missing_folders(tmp_path):
-    (tmp_path / 'images').mkdir()
-    with pytest.raises(ValueError, match='images: holds no image'):
-        list_stems(str(tmp_path / 'images'))
-    with pytest.raises(FileNotFoundError, match='no such folder'):
-        list_stems(str(tmp_path / 'nowhere'))
 
 
 def test_names_that_differ_by_their_suffix_only(root, write_image):

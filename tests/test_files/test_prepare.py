@@ -175,15 +175,6 @@ def test_nothing_is_overwritten(tmp_path, write_pairs):
     assert os.listdir(tmp_path / 'out') == ['thesis.txt']
 
 
-@pytest.mark.parametrize('name', ['duts', 'hku-is', 'dtd-500'])
-def test_missing_data_says_what_to_fetch(tmp_path, name):
-    fetch = {'duts': 'DUTS-TR.zip', 'hku-is': 'HKU-IS', 'dtd-500': 'dtd-r1.0.1'}[name]
-    message = fail(name, [tmp_path], tmp_path / 'out')
-    assert fetch in message and str(tmp_path) in message
-    assert 'does not exist' in fail(name, [tmp_path / 'no'], tmp_path / 'out')
-    assert fetch in fail(name, [], tmp_path / 'out')
-
-
 def test_bad_splits(duts, tmp_path):
     (tmp_path / 'val.txt').write_text('n03\nother\n')
     message = fail(

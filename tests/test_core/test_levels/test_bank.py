@@ -44,30 +44,6 @@ class OnDevice(torch.Tensor):
         return self.as_subclass(torch.Tensor)
 
 
-def test_state_that_arrives_on_the_device_of_the_run():
-    bank = AlphaBank(IDS)
-    bank.alpha.uniform_(0, 0.4)
-    state = {k: v.as_subclass(OnDevice) for k, v in bank.state_dict().items()}
-    other = AlphaBank(IDS)
-    assert other.load_state_dict(state) == 50
-    assert torch.equal(other.alpha, bank.alpha)
-
-
-@pytest.mark.gpu
-def test_state_on_a_gpu():
-    bank = AlphaBank(IDS, level=0.2)
-    state = {k: v.cuda() for k, v in bank.state_dict().items()}
-    other = AlphaBank(IDS)
-    assert other.load_state_dict(state) == 50 and (other.alpha == 0.2).all()
-
-
-def test_names_that_are_not_utf8():
-    name = b'caf\xe9.png'.decode(errors='surrogateescape')
-    bank = AlphaBank([name, 'b.png'])
-    assert sorted(bank.ids) == sorted([name, 'b.png'])
-    assert AlphaBank([name]).load_state_dict(bank.state_dict()) == 1
-
-
 def test_loading_into_another_set_keeps_what_matches():
     bank = AlphaBank(IDS[:40])
     bank.alpha.copy_(torch.linspace(0.1, 0.4, 40))
@@ -106,13 +82,6 @@ def test_damaged_state_is_refused_and_changes_nothing(damage):
     with pytest.raises(ValueError, match='damaged levels'):
         bank.load_state_dict(state)
     assert (bank.alpha == 0.1).all()
-
-
-def test_ids_of_an_iterator_with_odd_names():
-    names = [*IDS, *IDS[:20], 'ä' * 30, '', '\udcff.png']
-    bank = AlphaBank(iter(names), level=0.1)
-    assert sorted(bank.ids) == sorted({*names}) and len(bank) == 53
-    assert (np.diff(image_keys(bank.ids).astype(object)) > 0).all()
 
 
 def test_bad_ids():

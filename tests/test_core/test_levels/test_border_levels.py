@@ -1,4 +1,3 @@
-import doctest
 import io
 import math
 
@@ -6,10 +5,9 @@ import pytest
 import torch
 
 from mmaslp.core import BandTable, BorderLevels, ImageLevels
-from mmaslp.core.levels import border_levels as module
 from mmaslp.core.levels.feedback import follow_gaps
 
-from .tables import SHARES, Table
+from .tables import Table
 
 GAPS = [0.1, 0.08, 0.05, 0.02, 0.01]
 
@@ -18,10 +16,6 @@ def scene(shift=2):
     label = torch.zeros(64, 64)
     label[:, 20:50] = 1
     return 0.01 + 0.98 * label.roll(shift, 1), label
-
-
-def test_example():
-    assert doctest.testmod(module).failed == 0
 
 
 def test_levels_follow_the_table_of_a_validation():
@@ -154,12 +148,3 @@ def test_states_that_do_not_fit_change_nothing(damage, match):
     with pytest.raises(ValueError, match=match):
         levels.load_state_dict(state)
     assert not levels.levels.any() and not levels.validations
-
-
-def test_the_mean_level_before_a_validation():
-    levels = BorderLevels()
-    levels.levels.copy_(torch.tensor([0.4, 0.3, 0.2, 0.1, 0.0]))
-    assert levels.mean_level == pytest.approx(0.2)
-    levels.observe(Table([0.0] * 5))
-    expected = sum(s * e for s, e in zip(SHARES, (0.4, 0.3, 0.2, 0.1, 0.0)))
-    assert levels.mean_level == pytest.approx(expected)

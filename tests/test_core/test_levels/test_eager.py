@@ -26,7 +26,3 @@ def test_a_call_is_not_traced_and_the_rest_is():
     assert x.grad.tolist() == [2, 4, 6]
     assert traced and not any(traced)
     assert len(graphs) == 2  # before the call, and after it
-
-
-def test_a_function_keeps_its_name():
-    assert run_eagerly(torch.nn.functional.relu).__name__ == 'relu'

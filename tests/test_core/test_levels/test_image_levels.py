@@ -50,11 +50,6 @@ def test_levels_move_by_the_rule():
     assert all(levels[i] == 0.1 for i in (IDS[0], *IDS[3:]))
 
 
-def test_default_is_the_paper_without_levels():
-    levels = ImageLevels(IDS)
-    assert levels.rule == MC() and set(levels.levels.values()) == {0.0}
-
-
 def test_feedback_shares_a_step_by_margin():
     levels = ImageLevels(IDS, rule='FB')
     levels.observe(accuracy=0.9, confidence=0.95)
@@ -180,14 +175,6 @@ def test_an_undefined_figure_leaves_those_of_before(caplog):
     assert 'the validation measured accuracy=nan: the levels go on with' in caplog.text
 
 
-def test_landmark_of_me_is_kept_over_validations():
-    levels = learner(rule=ME(landmark='warmup'), warmup=3)
-    for step, (accuracy, landmark) in enumerate([(0.8, 0.8), (0.9, 0.9), (0.7, 0.9)]):
-        stepped(levels, IDS[:1], [1.0], step=2 * step)
-        levels.observe(accuracy)
-        assert levels.validation.landmark == landmark
-
-
 def test_an_unstable_rule_is_said_at_once(caplog):
     learner(rule=MC(solver='explicit'))
     assert 'is not stable at lam 2000' in caplog.text
@@ -288,20 +275,6 @@ def test_the_levels_of_a_state_are_live():
     assert repr(levels).startswith('ImageLevels(6 images, beta=2, rule=MC(')
 
 
-def test_a_state_of_another_rule_waits_for_a_validation():
-    levels = learner()
-    levels.observe(0.9)
-    other = ImageLevels(IDS, rule='FB', alpha=0.1)
-    other.load_state_dict(levels.state_dict())
-    assert other.validation is None
-    assert stepped(other, IDS[:2], [1.0, 2.0]) == []
-
-
-def test_steps_of_numpy():
-    one = learner(alpha=0.4).sample(IDS, np.int64(3))
-    assert torch.equal(one.perturbed, learner(alpha=0.4).sample(IDS, 3).perturbed)
-
-
 def test_an_update_twice_or_with_the_last_sample():
     levels = learner()
     sample = margins(levels.sample(IDS[:2], 0), [1.0, 1.0])
@@ -331,21 +304,3 @@ def test_a_forgotten_update_or_observe_is_said_once(caplog):
             levels.update(sample)
     assert caplog.text.count('step 0 was not given to update(sample)') == 1
     assert caplog.text.count('without observe(accuracy)') == 1
-
-
-def test_a_loop_that_forgets_nothing_is_told_nothing(caplog):
-    levels = learner(warmup=3)
-    for step in range(200):
-        levels.update(margins(levels.sample(IDS[:1], step), [1.0]))
-        if step % 6 == 5:
-            levels.observe(0.9)
-    fixed = learner(rule='fixed')
-    for step in range(200):
-        fixed.sample(IDS[:1], step)
-    assert not caplog.text
-
-
-def test_a_state_of_version_0_2():
-    state = dict(learner().state_dict(), version=2, profile=None)
-    with pytest.raises(ValueError, match=r'or of mmaslp 0\.2: train on from'):
-        learner().load_state_dict(state)

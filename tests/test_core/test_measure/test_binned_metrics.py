@@ -4,12 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from mmaslp.core.measure import (
     BinTable,
     binned_metrics,
-    brier_decomposition,
     median_gap,
 )
 from tests.properties import given, settings, st
@@ -52,11 +50,6 @@ def test_debiased_takes_sampling_noise_away():
     assert np.mean(corrected) < 0.6 * np.mean(plain)
 
 
-def test_debiased_of_single_pixels_is_zero():
-    prob = torch.tensor([0.55, 0.65, 0.75])
-    assert filled(prob, torch.ones(3)).compute()['ece_debiased'] == 0
-
-
 def test_metrics_by_hand():
     # Bins of 10, 30 and 60 pixels and an empty one; gaps +0.2, -0.1 and +0.05.
     count = np.array([10, 0, 30, 60])
@@ -79,11 +72,3 @@ def test_images_at_once_are_images_one_by_one():
     for key, values in binned_metrics(tables).items():
         own = np.array([binned_metrics(tables.take(row))[key] for row in range(5)])
         assert values == pytest.approx(own, nan_ok=True), key
-
-
-def test_parts_of_the_brier_score_add_up():
-    table = BinTable(np.array([4, 6]), np.array([1, 5]), np.array([1.2, 5.4]))
-    parts = brier_decomposition(table, 0.2)
-    rest = parts['brier_reliability'] - parts['brier_resolution']
-    assert rest + parts['brier_uncertainty'] == pytest.approx(0.2)
-    assert parts['brier_uncertainty'] == pytest.approx(0.6 * 0.4)

@@ -34,13 +34,6 @@ def test_sweep_is_the_largest_monotone_partition(n, kind):
     assert found['sweep_bins'] == bins
 
 
-def test_sweep_of_a_flawless_model_uses_every_level():
-    prob = np.linspace(0.51, 1, 4000)
-    found = filled(prob, np.ones(4000, int)).compute()
-    assert found['sweep_bins'] > 3000
-    assert found['ece_sweep'] == pytest.approx((1 - prob).mean(), abs=1e-5)
-
-
 @pytest.mark.parametrize('bins', [0, -1, 2.5, True, None])
 def test_bad_bins(bins):
     with pytest.raises(ValueError, match='bins must be an integer'):

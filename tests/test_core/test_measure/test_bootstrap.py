@@ -1,6 +1,4 @@
 import runpy
-import time
-import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -56,14 +54,6 @@ def test_intervals_cover_about_as_often_as_they_say():
     assert 86 <= covered <= 99
 
 
-def test_more_images_make_narrower_intervals():
-    widths = []
-    for number in (8, 72):
-        low, high = bootstrap(images(number)[0], 200)['intervals']['ece']
-        widths.append(high - low)
-    assert widths[1] < widths[0] / 2
-
-
 @pytest.mark.parametrize('number', [0, 1])
 def test_too_few_images_give_nan(number):
     drawn = bootstrap(images(number)[0], 20)
@@ -80,13 +70,6 @@ def test_pairs_cancel_what_images_share():
     own = bootstrap(calm, 300)['intervals']['nll']
     paired = found['nll']['high'] - found['nll']['low']
     assert paired < own[1] - own[0]
-
-
-def test_model_does_not_differ_from_itself():
-    table, _ = images(10)
-    found = paired_bootstrap(table, table, 50)
-    assert not any(row['differs'] for row in found.values())
-    assert all(row['difference'] == 0 for row in found.values())
 
 
 def test_pairs_need_the_same_images():
@@ -163,23 +146,6 @@ def test_sorted_metrics_of_fine_scores_are_close_to_resampling_by_hand(mode):
     assert found['ece_em'] == pytest.approx((low, high), abs=0.1 * (high - low))
 
 
-def test_intervals_move_with_the_exact_metrics_and_stay_metrics():
-    table, exact = table_of(pixels(6, 65535))
-    one = bootstrap(table, 50, overall=exact)['intervals']
-    moved = {key: exact[key] + 0.01 for key in SORTED}
-    other = bootstrap(table, 50, overall=moved)['intervals']
-    for key in SORTED:
-        assert np.subtract(other[key], one[key]) == pytest.approx(0.01, abs=1e-9)
-    assert other['ece'] == one['ece']
-    for value in (None, float('nan')):
-        other = bootstrap(table, 50, overall={'ece_em': value})['intervals']
-        assert np.isnan(other['ece_em']).all()
-    assert bootstrap(table, 50, overall={'ece_em': -5.0})['intervals']['ece_em'] == (
-        0,
-        0,
-    )
-
-
 def test_pairs_compare_sorted_metrics_by_hand():
     scenes, softer = pixels(7, 255), pixels(7, 255, gain=1.0)
     (one, first), (two, second) = table_of(scenes), table_of(softer)
@@ -193,20 +159,6 @@ def test_pairs_compare_sorted_metrics_by_hand():
     assert found['ece_em']['differs']
 
 
-def test_tables_without_fine_bins_have_no_sorted_metrics():
-    table, exact = table_of(pixels(6, 255))
-    columns = table.to_json()
-    del columns['narrow']
-    old = ImageTable.from_json(columns, 10)
-    found = bootstrap(old, 50, overall=exact)['intervals']
-    expected = bootstrap(table, 50, overall=exact)['intervals']
-    assert expected.keys() - found.keys() == set(SORTED)
-    assert all(found[key] == expected[key] for key in found)
-    for pair in ((old, table), (table, old)):
-        compared = paired_bootstrap(*pair, 20, overall=(exact, exact))
-        assert not compared.keys() & set(SORTED) and 'ece' in compared
-
-
 def test_json_and_order_keep_fine_bins():
     table, exact = table_of(pixels(6, 65535))
     again = ImageTable.from_json(table.to_json(), 10).take([3, 1, 0, 2, 5, 4])
@@ -218,46 +170,6 @@ def test_json_and_order_keep_fine_bins():
     columns['narrow']['images'][1:3] = columns['narrow']['images'][2:0:-1]
     with pytest.raises(ValueError, match='fine bins of the image table'):
         ImageTable.from_json(columns, 10)
-
-
-@pytest.mark.parametrize('kind', ['no foreground', 'no valid pixel', 'one empty'])
-def test_sorted_metrics_of_odd_sets(kind):
-    scenes = pixels(5, 255)
-    for i, (_, label) in enumerate(scenes):
-        if kind == 'no foreground':
-            label[:] = 0
-        elif kind == 'no valid pixel' or i == 2:
-            label[:] = 255
-    table, exact = table_of(scenes)
-    found = bootstrap(table, 60, overall=exact)['intervals']
-    for key in SORTED:
-        low, high = found[key]
-        if kind == 'no valid pixel':
-            assert np.isnan([low, high]).all()
-        else:
-            assert 0 <= low < exact[key] < high <= 1
-
-
-def test_a_thousand_images_take_seconds_and_little_memory():
-    rng = np.random.default_rng(0)
-    records = []
-    for i in range(50):
-        logit = rng.normal(rng.normal(0, 1), 3, 20_000)
-        label = rng.random(logit.shape) < 1 / (1 + np.exp(-logit))
-        image = CalibrationHistogram()
-        image.update(1 / (1 + np.exp(-1.2 * logit)), label)
-        records.append(ImageTable.record(f'{i}.png', image))
-    table = ImageTable(records * 20)
-    start = time.process_time()
-    found = bootstrap(table, 1000)['intervals']
-    # 0.9 s when alone on a core of 2026.
-    assert time.process_time() - start < 10
-    assert all(found[key][0] < found[key][1] for key in SORTED)
-    tracemalloc.start()
-    bootstrap(table, 100)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 50e6
 
 
 # ---- by band ----

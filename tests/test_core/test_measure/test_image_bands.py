@@ -45,13 +45,6 @@ def test_resamples_are_the_images_taken():
         assert np.array_equal(row, binned_metrics(images.take(taken).pooled())['ece'])
 
 
-def test_no_image_at_all():
-    images = ImageBands.from_rows([])
-    assert np.isnan(binned_metrics(images.pooled())['ece']).all()
-    assert images.pooled(np.zeros((3, 0))).count.shape == (3, 2, 5)
-    assert not len(images.num_pixels)
-
-
 def test_bands_go_around_json():
     images = joined(tables())
     content = json.loads(json.dumps(images.to_json()))

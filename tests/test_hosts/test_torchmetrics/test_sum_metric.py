@@ -88,18 +88,6 @@ def test_without_pixels_everything_is_nan_but_sums(make):
     assert left <= {'count'}
 
 
-@every_metric
-def test_plot(make):
-    matplotlib = pytest.importorskip('matplotlib.pyplot')
-    metric = filled(make)
-    figure, axes = metric.plot()
-    assert figure is not None
-    labels = axes.get_legend_handles_labels()[1]
-    assert len(labels) == len(set(metric.compute()) - {'count', 'sweep_bins'})
-    metric.plot([metric.compute()] * 2)
-    matplotlib.close('all')
-
-
 @pytest.mark.parametrize(
     ('make', 'name', 'better_high', 'bounds'),
     [
@@ -163,12 +151,6 @@ def test_without_torchmetrics_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, 'torchmetrics', None)
     with pytest.raises(ImportError, match=r'pip install "mmaslp\[torchmetrics\]"'):
         import_module('mmaslp.hosts.torchmetrics')
-
-
-@every_metric
-def test_scripting_is_refused(make):
-    with pytest.raises(NotImplementedError, match='script the network without'):
-        torch.jit.script(make())
 
 
 @every_metric

@@ -49,12 +49,6 @@ def test_a_rule_of_ones_own_is_one_class_and_one_line(monkeypatch):
     assert rule.settings() == {'rule': 'halve', 'share': 0.25}
 
 
-@pytest.mark.parametrize('rule', [MC(), ME(landmark=0.9), FB(), Fixed()])
-def test_settings_make_the_rule_again(rule):
-    settings = rule.settings()
-    assert make_rule(settings.pop('rule'), **settings) == rule
-
-
 @pytest.mark.parametrize(
     ('values', 'match'),
     [
@@ -72,9 +66,3 @@ def test_settings_make_the_rule_again(rule):
 def test_measured_figures_out_of_range(values, match):
     with pytest.raises(ValueError, match=match):
         Validation(**values)
-
-
-@pytest.mark.parametrize('visits', [0.0, -1.0, float('nan')])
-def test_visits_out_of_range(visits):
-    with pytest.raises(ValueError, match='visits must be a number above 0'):
-        Validation(0.9, visits=visits)

@@ -77,11 +77,3 @@ def test_implicit_converges_where_explicit_may_not(eta, lam, beta):
     # Gradient and penalty cancel: beta / 2 * m = lam * (beta / 2 * a - (1 - A)).
     fixed_point = 2 / beta * (1 - accuracy) + margin / lam
     assert alpha == pytest.approx(min(fixed_point, max_alpha(beta)), abs=1e-6)
-
-
-def test_explicit_saw_tooths_at_the_published_defaults():
-    levels = [0.0]
-    for _ in range(60):
-        levels.append(step(levels[-1], 5.0, solver='explicit'))
-    late = levels[-12:]
-    assert max(late) - min(late) > 0.02
