@@ -80,7 +80,7 @@ def main() -> None:
             )
             same = files[0].read_bytes() == files[1].read_bytes()
             print(
-                f'{number} small maps: {one[0] / two[0]:.2f}x faster with two processes '
+                f'{number} small maps: {one[0] / two[0]:.2f}x faster with two workers '
                 f'({one[0]:.1f} s, {two[0]:.1f} s), the same file: {same}, largest '
                 f'process so far {two[2]:.0f} MB'
             )

@@ -1,4 +1,5 @@
 _base_ = './bce.py'
-custom_hooks = [dict(type='ASLPHook', levels='border')]
-# Only a validation moves levels by region.
+# The recipe: levels by band while it trains, a calibrator when it ends.
+custom_hooks = [dict(type='ASLPHook', levels='border'), dict(type='CalibratorHook')]
+# Only a validation moves levels by band.
 train_cfg = dict(val_interval=1)

@@ -25,9 +25,8 @@ __all__ = ['MODELS', 'run_demo']
 # From the name in the table to the config below configs/demo.
 MODELS = {
     'BCE': 'bce',
-    'ASLP-MC': 'aslp_mc',
-    'ASLP-FB': 'aslp_fb',
-    'ASLP-FB-border': 'aslp_fb_border',
+    'border levels': 'aslp_fb_border',
+    'image levels, MC': 'aslp_mc',
 }
 COLUMNS = {
     'ece': 'ECE',
@@ -49,7 +48,7 @@ _VALIDATION = re.compile(r'Epoch\(val\)\s+\[(\d+)\].*?calib/ece: ([\d.]+)')
 def run_demo(
     work_dir: Path,
     *,
-    models: Sequence[str] = ('BCE', 'ASLP-FB-border'),
+    models: Sequence[str] = ('BCE', 'border levels'),
     epochs: int = 100,
     overwrite: bool = False,
     quiet: bool = False,
@@ -59,8 +58,8 @@ def run_demo(
     Args:
         work_dir (Path): Where to write. The built-in data go to ``data`` in the
             current folder; their relative paths give the same draws everywhere.
-        models (Sequence[str]): Keys of :data:`MODELS`. Defaults to BCE and
-            ASLP-FB-border.
+        models (Sequence[str]): Keys of :data:`MODELS`. Defaults to BCE and the recipe:
+            levels by band, then a calibrator.
         epochs (int): Length of each training. Defaults to 100.
         overwrite (bool): Replace the trainings of an earlier demo in ``work_dir``.
             Defaults to False.
@@ -81,10 +80,17 @@ def run_demo(
     results = _train_and_test_all(folders, epochs, overwrite, quiet)
     for name, tested in results.items():
         for test_set, metrics in tested.items():
-            rows[f'{name}, {test_set}'] = {
-                label: metrics.get(key) for key, label in COLUMNS.items()
-            }
+            for end, before in (('', ''), (' + calibrator', 'calibrated_')):
+                if f'{before}ece' in metrics:
+                    rows[f'{name}{end}, {test_set}'] = {
+                        label: metrics.get(before + key)
+                        for key, label in COLUMNS.items()
+                    }
     print(f'\n{format_table(rows, list(COLUMNS.values()))}\n')
+    for name, folder in folders.items():
+        for line in (folder / 'train.log').read_text(encoding='utf-8').splitlines():
+            if 'WARNING' in line and 'ASLP: ' in line:
+                print(f'{name}: {line.split("ASLP: ")[1]}\n')
     print('diagrams:')
     measured = {}
     for name, folder in folders.items():
