@@ -38,7 +38,7 @@ COMMANDS = {
 
 
 # These need MMSegmentation, and its parts registered.
-_NEED_MMSEG = ('train', 'test', 'demo')
+_NEED_MMSEG = ('train', 'test')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
