@@ -76,7 +76,7 @@ def sc_bce_per_image(
 
     The strength b is ``(N,)`` or of the shape of ``logits``; for maps ``(N, H, W)``
     whose s = ``shared_rows`` rows share one, ``(N, ceil(H / s), W)``. ``noise`` is
-    added to the target. The loss, ``(N,)``, is differentiable once; the margin is detached.
+    added to the target. The loss, ``(N,)``, is differentiable once, the margin not.
     """
     return _PerImage.apply(logits, labels, strength, valid, noise, shared_rows)
 

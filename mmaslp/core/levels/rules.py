@@ -134,7 +134,7 @@ class PenaltyRule(Rule):
 
     Source: Liu et al., `Model Calibration in Dense Classification with Adaptive Label
     Perturbation <https://arxiv.org/abs/2307.13539>`_, Eq. 5 and 6; the implicit solver
-    is ours (docs/rules.md derives it).
+    is ours (docs/levels.md derives it).
     """
 
     eta: float = 0.002
@@ -256,7 +256,7 @@ class FB(Rule):
         solver (str): 'implicit', which takes k / (1 + k) and is stable for every k, or
             'explicit'. Defaults to 'implicit'.
 
-    Source: ours; docs/rules.md derives it.
+    Source: ours; docs/levels.md derives it.
     """
 
     name = 'FB'
