@@ -144,7 +144,7 @@ def body(
         return
     hook = next(h for h in runner.hooks if isinstance(h, ASLPHook))
     weights = torch.cat([p.detach().flatten() for p in runner.model.parameters()])
-    queue.put(('done', hook.aslp.alpha.tolist(), weights.tolist()))
+    queue.put(('done', hook.levels.alpha.tolist(), weights.tolist()))
 
 
 def start(

@@ -236,7 +236,7 @@ def try_model(model, data, ours, evaluate):
     if not (ours and evaluate):
         return
     hook = next(h for h in runner.hooks if isinstance(h, ASLPHook))
-    if not bool((hook.aslp.alpha != 0.2).any()):
+    if not bool((hook.levels.alpha != 0.2).any()):
         raise AssertionError('no level has moved')
     ece = runner.message_hub.get_scalar('val/calib/ece').current()
     if not 0 <= ece <= 1:

@@ -168,14 +168,12 @@ class BorderLevels:
         Raises:
             ValueError: If it is damaged, or of another version; then nothing changes.
         """
-        if 'profile' in state or 'ids' in state:
+        if state.get('version') != STATE_VERSION or 'ids' in state:
             raise ValueError(
-                'the state is of ImageLevels or of mmaslp 0.2, not of BorderLevels: '
-                'train on from the weights with levels that start at 0'
+                'the state is not one of BorderLevels, or of mmaslp 0.2: train on from '
+                'the weights, with levels that start at 0'
             )
         try:
-            if state['version'] != STATE_VERSION:
-                raise ValueError(f'it is of version {state["version"]}')
             levels = state['levels'].cpu().double()
             inside = ((levels >= 0) & (levels <= MAX_LEVEL)).all()
             if levels.shape != self.levels.shape or not inside:

@@ -17,16 +17,12 @@ def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tenso
 
     Args:
         logits (Tensor): Logits z, shape ``(N, ...)``.
-        target (Tensor): Targets t, same shape; soft values and values outside [0, 1]
-            are allowed.
-        valid (Tensor, optional): Same shape; pixels that are False or 0 give a loss and
-            a gradient of 0 for any logit. Defaults to None (all valid).
+        target (Tensor): Targets t, same shape; may be soft, or outside [0, 1].
+        valid (Tensor, optional): Same shape; pixels that are False give a loss and a
+            gradient of 0 for any logit. Defaults to None.
 
     Returns:
         Tensor: Loss in nats, shape ``(N, ...)``, at least float32.
-
-    Raises:
-        ValueError: If the shapes differ.
     """
     _check_shapes(logits, target=target, valid=valid)
     logits = at_least_float32(logits)
@@ -52,11 +48,7 @@ def image_margin(logits: Tensor, labels: Tensor, valid: Tensor | None = None) ->
         valid (Tensor, optional): Bool mask, same shape. Defaults to None.
 
     Returns:
-        Tensor: Shape ``(N,)``, detached, at least float32; 0 for an image without a
-        valid pixel.
-
-    Raises:
-        ValueError: If the shapes differ.
+        Tensor: Shape ``(N,)``, detached, at least float32; 0 without a valid pixel.
     """
     _check_shapes(logits, labels=labels, valid=valid)
     logits = at_least_float32(logits.detach())
@@ -82,18 +74,9 @@ def sc_bce_per_image(
     :math:`(2 y - 1)(\sigma(s) - 1 + b / 2)`, and the margin is the mean of s. So one
     temporary serves all three. The forward pass also computes the gradient.
 
-    Args:
-        logits (Tensor): Logits z, ``(N, ...)``.
-        labels (Tensor): Labels in {0, 1}, same shape, any dtype.
-        strength (Tensor): Strength b, ``(N,)`` or of the shape of ``logits``.
-        valid (Tensor, optional): Bool, same shape. Defaults to None.
-        noise (Tensor, optional): Added to the target, same shape. Defaults to None.
-        shared_rows (int): For maps ``(N, H, W)``: rows s that share a row of strengths,
-            ``(N, ceil(H / s), W)``, which costs less. Defaults to 1.
-
-    Returns:
-        tuple[Tensor, Tensor]: Loss summed over the valid pixels, ``(N,)``,
-        differentiable once; and the margin, ``(N,)``, detached, 0 without valid pixels.
+    The strength b is ``(N,)`` or of the shape of ``logits``; for maps ``(N, H, W)``
+    whose s = ``shared_rows`` rows share one, ``(N, ceil(H / s), W)``. ``noise`` is
+    added to the target. The loss, ``(N,)``, is differentiable once, the margin not.
     """
     return _PerImage.apply(logits, labels, strength, valid, noise, shared_rows)
 
@@ -121,9 +104,10 @@ class _PerImage(torch.autograd.Function):
         hard = F.softplus(signed, beta=-1)  # -softplus(-s)
         if valid is not None:
             hard.mul_(valid)
+        loss = -hard.flatten(1).sum(1)  # while it is in the cache
         pieces = _pieces(signed, half, shared_rows)
         moderation, margin = _sums(signed, half, pieces)
-        loss = moderation - hard.flatten(1).sum(1)
+        loss = loss + moderation
         if valid is None:
             margin /= max(signed.shape[1:].numel(), 1)
         else:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..argument_checks import check_integer, check_number
 from .bank import AlphaBank
@@ -87,6 +86,7 @@ class ImageLevels:
         self.visits = check_number('visits', visits, above=0)
         self.seed = check_integer('seed', seed)
         self.bank = AlphaBank(ids, self.start)
+        self.alpha = self.bank.alpha  # live, (num_images,), float64, by hash of the id
         self.validation: Validation | None = None
         self.watch = LabelWatch()
         self._logger = logger or logging.getLogger('mmaslp')
@@ -95,20 +95,13 @@ class ImageLevels:
         self._heard = False
         self._said: set[str] = set()
         self._unobserved = 0  # images of samples since the last validation
-        warning = self.rule.instability_warning(self.beta)
-        if warning is not None:
-            self._warn(warning)
+        self._warn(self.rule.instability_warning(self.beta))
 
     def __repr__(self) -> str:
         return (
             f'ImageLevels({len(self.bank)} images, beta={self.beta:g}, '
             f'rule={self.rule}, steps={self.steps}, mean={self.alpha.mean():.4f})'
         )
-
-    @property
-    def alpha(self) -> Tensor:
-        """Tensor: The live levels, ``(num_images,)``, float64, by hash of the id."""
-        return self.bank.alpha
 
     @property
     def levels(self) -> dict[str, float]:
@@ -121,7 +114,7 @@ class ImageLevels:
         return int(self._steps)
 
     def sample(self, names: Sequence[str], step: int) -> Sample:
-        """Draw once per image of a batch; give the sample to the losses, then update.
+        """Draw once per image of a batch, for all losses together.
 
         Args:
             names (Sequence[str]): Ids of the N images, in the order of the batch.
@@ -163,12 +156,10 @@ class ImageLevels:
         came twice moves once, by the mean of its margins.
 
         Returns:
-            list[str]: Ids of the images that were left out because their logits are not
-            finite; a warning names them.
+            list[str]: Ids of the images whose logits are not finite, which stay.
 
         Raises:
-            ValueError: If no loss has left a margin in any sample so far, or the levels
-                were updated by this sample before.
+            ValueError: If no loss has left a margin so far, or the sample was used.
         """
         if sample.used:
             raise ValueError(
@@ -195,13 +186,15 @@ class ImageLevels:
         if len(set(rows.tolist())) < len(rows):
             rows, inverse = np.unique(rows, return_inverse=True)
             values = np.bincount(inverse, values) / np.bincount(inverse)
+        if self.validation.visits != self.visits:
+            self.validation = replace(self.validation, visits=self.visits)
         if len(rows):
             levels = self.alpha.numpy()
             levels[rows] = self.rule.step(
                 torch.from_numpy(levels[rows]),
                 torch.from_numpy(values),
                 beta=self.beta,
-                validation=replace(self.validation, visits=self.visits),
+                validation=self.validation,
             ).numpy()
         return left_out
 
@@ -240,28 +233,22 @@ class ImageLevels:
                     f'{self.validation}'
                 )
                 return
-        landmark = self.rule.next_landmark(
-            None if self.validation is None else self.validation.landmark,
-            float(accuracy),
-            self.steps <= self.warmup,
-        )
-        known = {
-            name: None if value is None or value != value else float(value)
-            for name, value in given.items()
-        }
-        self.validation = Validation(**known, landmark=landmark)  # type: ignore[arg-type]
+        before = getattr(self.validation, 'landmark', None)
+        warming_up = self.steps <= self.warmup
+        landmark = self.rule.next_landmark(before, float(accuracy), warming_up)
+        given = {k: None if v is None or v != v else float(v) for k, v in given.items()}
+        self.validation = Validation(**given, landmark=landmark)  # type: ignore[arg-type]
         self._unobserved = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Live tensors, numbers and strings, loadable with ``weights_only=True``."""
-        seen = self.validation
         return dict(
             **self.bank.state_dict(),
             steps=self._steps,
             version=STATE_VERSION,
             settings=self._settings(),
             seed=self.seed,
-            validation=None if seen is None else asdict(seen),
+            validation=self.validation and asdict(self.validation),
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> int:
@@ -284,7 +271,7 @@ class ImageLevels:
             before = dict(state['settings'])
             steps = check_integer('steps', int(state['steps']), at_least=0)
             seen = state['validation']
-            validation = None if seen is None else Validation(**seen)
+            validation = seen and Validation(**seen)
             found = self.bank.load_state_dict(state)
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(
@@ -302,12 +289,12 @@ class ImageLevels:
         return dict(self.rule.settings(), beta=self.beta, alpha=self.start)
 
     def _report_load(self, state: dict[str, Any], before: dict, found: int) -> None:
+        saved, limit = state['alpha'].numel(), self.rule.max_level(self.beta)
         if state['seed'] != self.seed:
             self._warn(
                 f'the samples go on with the seed {state["seed"]} of the state, not '
                 f'with {self.seed}; to draw anew, start a new training'
             )
-        saved = state['alpha'].numel()
         if found < max(len(self.bank), saved):
             self._warn(
                 f'{found} of the {len(self.bank)} training images are among the '
@@ -317,7 +304,6 @@ class ImageLevels:
         changed = [f'{k} {before.get(k)} -> {v}' for k, v in now if before.get(k) != v]
         if changed:
             self._warn(f'resumed with other settings: {", ".join(changed)}')
-        limit = self.rule.max_level(self.beta)
         beyond = int((self.alpha > limit).sum())
         if beyond:
             self.alpha.clamp_(max=limit)
@@ -330,14 +316,16 @@ class ImageLevels:
         """Warn, once each, of a loop that forgets ``update`` or ``observe``."""
         last, late = self._last, self.steps > self.warmup
         if last is not None and not last.used:
-            self._warn_once(
+            self._warn(
                 f'the sample of step {last.step} was not given to update(sample): the '
-                'levels of its images stay'
+                'levels of its images stay',
+                once='update',
             )
         if late and self._unobserved > MANY_VISITS * len(self.bank):
-            self._warn_once(
+            self._warn(
                 f'every image came {MANY_VISITS} times without observe(accuracy): the '
-                f'levels follow {self.validation}'
+                f'levels follow {self.validation}',
+                once='observe',
             )
 
     def _leave_out(self, rows: np.ndarray) -> list[str]:
@@ -349,12 +337,9 @@ class ImageLevels:
         )
         return names
 
-    def _warn(self, message: str) -> None:
+    def _warn(self, message: str | None, once: str = '') -> None:
+        if message is None or once in self._said:
+            return
+        self._said |= {once} - {''}
         # Formatted here: MMEngine's logger drops warnings of one template as repeated.
         self._logger.warning(f'ASLP: {message}')
-
-    def _warn_once(self, message: str) -> None:
-        kind = message.split()[0]
-        if kind not in self._said:
-            self._said.add(kind)
-            self._warn(message)

@@ -8,31 +8,14 @@ from torch import Tensor
 
 from ..argument_checks import check_number
 
-__all__ = [
-    'PERTURBATIONS',
-    'Perturbation',
-    'check_alpha',
-    'check_beta',
-    'max_alpha',
-    'perturb_target',
-    'resolve_perturbation',
-    'truncated_normal',
-]
-
 
 @dataclass(frozen=True)
 class Perturbation:
-    """A way of perturbing a label.
+    """A way of perturbing a label."""
 
-    Attributes:
-        name (str): Short name, as in the paper; ``'custom'`` for a plain number.
-        beta (float): Strength in (0, 2]; 2 inverts the label, 1 makes it 0.5.
-        noise (float): Bound of the noise that is added to every pixel; 0 for none.
-    """
-
-    name: str
-    beta: float
-    noise: float = 0.0
+    name: str  # as in the paper; 'custom' for a plain number
+    beta: float  # strength in (0, 2]
+    noise: float = 0.0  # bound of the noise that is added to every pixel
 
     def __post_init__(self) -> None:
         check_beta(self.beta)

@@ -25,22 +25,13 @@ SOLVERS = ('implicit', 'explicit', 'released')
 
 @dataclass(frozen=True)
 class Validation:
-    """What the last validation measured, and how often images come between two.
-
-    Attributes:
-        accuracy (float): Pixel accuracy, in [0, 1].
-        confidence (float, optional): Mean confidence, in [0, 1].
-        median_gap (float, optional): Confidence - accuracy of the median pixel, in
-            [-1, 1].
-        landmark (float, optional): Accuracy that ``'ME'`` keeps, in [0, 1].
-        visits (float): Visits of an image between two validations, > 0.
-    """
+    """What the last validation measured; fractions, gaps in [-1, 1]."""
 
     accuracy: float
     confidence: float | None = None
     median_gap: float | None = None
-    landmark: float | None = None
-    visits: float = 1.0
+    landmark: float | None = None  # accuracy that ME keeps
+    visits: float = 1.0  # of an image between two validations
 
     def __post_init__(self) -> None:
         hint = ' (a fraction, not per cent)'
@@ -52,23 +43,11 @@ class Validation:
 
 
 class Rule(ABC):
-    """Moves the levels of the images of a batch; its fields are its options.
+    """Moves the levels of the images of a batch; its fields are its options."""
 
-    Attributes:
-        name (str): How configs and states call the rule.
-        learns (bool): Whether the rule moves levels at all.
-        required_field (str | None): Field of :class:`Validation` that the rule reads
-            besides the accuracy.
-    """
-
-    name: ClassVar[str]
+    name: ClassVar[str]  # in configs and states
     learns: ClassVar[bool] = True
-    required_field: str | None = None
-
-    @classmethod
-    def options(cls) -> list[str]:
-        """Names of the options."""
-        return [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    required_field: str | None = None  # of the validation, besides the accuracy
 
     def settings(self) -> dict[str, Any]:
         """Name and options, as plain values for a checkpoint."""
@@ -91,22 +70,10 @@ class Rule(ABC):
     def step(
         self, alpha: Tensor, margin: Tensor, *, beta: float, validation: Validation
     ) -> Tensor:
-        """Move the levels of the images of one batch.
+        """Levels of the images of one batch after a step, within :meth:`max_level`.
 
-        Args:
-            alpha (Tensor): Levels, ``(N,)``, floating, in [0, 1].
-            margin (Tensor): Margins of the same images
-                (:func:`~mmaslp.core.image_margin`), ``(N,)``.
-            beta (float): The paper's strength, in (0, 2].
-            validation (Validation): What the last validation measured.
-
-        Returns:
-            Tensor: New levels, ``(N,)``, in the dtype of ``alpha`` (computed in
-            float64), within 0 and :meth:`max_level`.
-
-        Raises:
-            ValueError: If a shape differs, a value is not finite, or ``validation``
-                lacks what the rule needs.
+        ``margin`` is that of :func:`~mmaslp.core.image_margin`, ``(N,)`` as ``alpha``.
+        Levels keep the dtype of ``alpha`` and are computed in float64.
         """
         beta = check_beta(beta)
         if alpha.shape != margin.shape or alpha.dim() != 1:
@@ -161,14 +128,13 @@ class PenaltyRule(Rule):
     Args:
         eta (float): Step size, > 0. Defaults to 0.002.
         lam (float): Weight of the penalty, >= 0. Defaults to 2000.
-        solver (str): ``'implicit'`` treats the penalty implicitly and is stable for
-            every ``eta`` and ``lam``; ``'explicit'`` is the formula above;
-            ``'released'`` reproduces the arithmetic of the official code, its clamp
-            included. Defaults to 'implicit'.
+        solver (str): ``'implicit'`` is stable for every ``eta`` and ``lam``;
+            ``'explicit'`` is the formula above; ``'released'`` the arithmetic of the
+            official code, its clamp included. Defaults to 'implicit'.
 
     Source: Liu et al., `Model Calibration in Dense Classification with Adaptive Label
     Perturbation <https://arxiv.org/abs/2307.13539>`_, Eq. 5 and 6; the implicit solver
-    is ours (docs/rules.md derives it).
+    is ours (docs/levels.md derives it).
     """
 
     eta: float = 0.002
@@ -290,7 +256,7 @@ class FB(Rule):
         solver (str): 'implicit', which takes k / (1 + k) and is stable for every k, or
             'explicit'. Defaults to 'implicit'.
 
-    Source: ours; docs/rules.md derives it.
+    Source: ours; docs/levels.md derives it.
     """
 
     name = 'FB'
@@ -337,9 +303,6 @@ RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (MC, ME, FB, Fixed)}
 def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
     """Make a rule from a name in :data:`RULES` and options, or from a dictionary.
 
-    Raises:
-        ValueError: If the name or an option is unknown, or an option is out of range.
-
     Example:
         >>> make_rule('FB', gain=0.5)
         FB(gain=0.5, gap='mean', solver='implicit')
@@ -361,7 +324,7 @@ def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
     kind = RULES.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueError(f'rule must be one of {", ".join(RULES)}, got {name!r}')
-    known = kind.options()
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     unknown = [key for key in options if key not in known]
     if unknown:
         takes = f'it takes {", ".join(known)}' if known else 'it takes none'

@@ -38,12 +38,12 @@ if world > 1:
 """
 
 
-def levels(tmp_path, name, world):
+def levels(tmp_path, name, world, script=SCRIPT):
     out = tmp_path / name
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'GLOO_SOCKET_IFNAME': 'lo'}
     processes = [
         subprocess.Popen(
-            [sys.executable, '-c', SCRIPT, str(rank), str(world), str(out)],
+            [sys.executable, '-c', script, str(rank), str(world), str(out)],
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
@@ -68,3 +68,46 @@ def test_two_processes_have_the_levels_of_one(tmp_path):
     assert torch.equal(ranks[0], ranks[1])
     torch.testing.assert_close(ranks[0], one, atol=1e-12, rtol=0)
     assert (one != 0.2).all()
+
+
+BANDS = """
+import sys
+import torch
+import torch.distributed as dist
+from mmaslp.core import BandTable, BorderLevels
+
+rank, world, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+torch.set_num_threads(1)
+if world > 1:
+    dist.init_process_group(
+        'gloo', init_method=f'file://{out}.group', rank=rank, world_size=world
+    )
+label = torch.zeros(4, 64, 64)
+label[:, :, 20:50] = 1
+share = slice(rank, None, world) if 'shares' in out else slice(None)
+levels = BorderLevels()
+for shift in (1, 2, 3, 2):
+    table = BandTable()
+    for own in label[share]:
+        table.update(0.01 + 0.98 * own.roll(shift, 1), own)
+    levels.observe(table)
+torch.save(levels.state_dict(), f'{out}.{rank}')
+if world > 1:
+    dist.destroy_process_group()
+"""
+
+
+@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason='needs gloo')
+@pytest.mark.parametrize('validation', ['shares', 'whole'])
+def test_levels_by_band_are_the_same_in_any_number_of_processes(tmp_path, validation):
+    """Each process validates its share, or each the whole set."""
+    (one,) = levels(tmp_path, 'one-whole', 1, BANDS)
+    ranks = [
+        rank
+        for world in (2, 3)
+        for rank in levels(tmp_path, f'{validation}{world}', world, BANDS)
+    ]
+    assert one['levels'][0] > 0
+    for rank in ranks:
+        assert torch.equal(one['levels'], rank['levels'])
+        assert rank['best'] == one['best']
