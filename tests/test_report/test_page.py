@@ -64,6 +64,7 @@ def page():
     two = helper.result('B', gain=2.0, **options)
     three = helper.result('B', 'positive', mode='positive')
     four = helper.result('B', 'empty', number=0)
+    del four['files']  # as an evaluation returns it
     results = [one, two, three, four]
     return report_html(results, title=EVIL, command=EVIL, created=EVIL, resamples=5)
 
