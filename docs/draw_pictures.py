@@ -79,7 +79,7 @@ def draw_bands(results, path, theme):
 
 def draw_rooms(path, theme):
     """The rooms of the package; imports go down."""
-    paper, ink, grid, *_, box = theme
+    paper = theme[0]
     shapes, top = [], 12
     for name, parts, what in ROOMS:
         height = 116 if parts else 68

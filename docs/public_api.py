@@ -8,6 +8,7 @@ from; the registered components at their own packages, as configs name them with
 import inspect
 import pkgutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -16,15 +17,13 @@ PACKAGE = 'mmaslp'
 # Headings of the index, and the beginnings of the modules below each; the first one
 # that fits counts, and the rest is for those who change the package.
 GROUPS = {
-    'PyTorch': ('core', 'functional'),
-    'Toolkits': (
-        'hosts.lightning',
-        'hosts.nnunet',
-        'hosts.torchmetrics',
-        'hosts.transformers',
+    'Plain PyTorch': ('core', 'functional', 'hosts.lightning', 'hosts.torchmetrics'),
+    'Other toolkits': ('hosts.nnunet', 'hosts.transformers'),
+    'Components of a config': tuple(
+        f'hosts.mmseg.{part}'
+        for part in ('hooks', 'losses', 'models', 'datasets', 'metrics')
     ),
-    'Components of a config of MMSegmentation': ('hosts.mmseg',),
-    'Files, reports and commands': ('files', 'report', 'commands'),
+    'Files, results and pictures': ('commands', 'files', 'report'),
     'Inside of the package': ('',),
 }
 
@@ -40,19 +39,11 @@ def public_modules() -> dict[str, list[str]]:
         if hasattr(module, '__path__'):
             for info in pkgutil.iter_modules(module.__path__, f'{module.__name__}.'):
                 if _is_public(info, bool(names)):
-                    queue += _imported(info.name)
+                    # A toolkit of an extra that is not installed has no page here.
+                    with suppress(ImportError):
+                        queue.append(import_module(info.name))
     found[PACKAGE] = found.pop(PACKAGE)  # to the end
     return found
-
-
-def _imported(name: str) -> list[ModuleType]:
-    """The module, unless its toolkit is not installed."""
-    try:
-        return [import_module(name)]
-    except ImportError:
-        if not name.startswith(f'{PACKAGE}.hosts.'):
-            raise
-        return []
 
 
 def documented() -> dict[str, dict[str, list]]:

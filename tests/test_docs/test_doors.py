@@ -1,0 +1,173 @@
+"""The blocks of README and of the doors, run as they stand on a toy.
+
+tests/test_readme.py compares the loop of the README with the hook.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from mmaslp import BorderLevels, SelfCalibratingBCE, fit_calibrator
+from mmaslp.commands import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def blocks(page):
+    """The Python blocks of a page."""
+    return re.findall(r'```python\n(.*?)```', (ROOT / page).read_text('utf-8'), re.S)
+
+
+def commands(page, start):
+    """The lines of a page that begin with a command of ours, comments left out."""
+    lines = re.findall(
+        rf'^    mmaslp ({start} .*)$', (ROOT / page).read_text('utf-8'), re.M
+    )
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def training(images=8, size=16):
+    """Names that the blocks of a loop use."""
+    torch.manual_seed(0)
+    labels = torch.zeros(images, size, size)
+    labels[:, 4:12, 4:12] = 1
+    data = TensorDataset(
+        labels[:, None] + 0.5 * torch.randn(images, 3, size, size), labels
+    )
+    network = nn.Conv2d(3, 1, 3, padding=1)
+    return dict(
+        torch=torch,
+        network=network,
+        optimizer=torch.optim.Adam(network.parameters(), 0.05),
+        loader=DataLoader(data, 4, shuffle=True),
+        val_loader=DataLoader(data, 4),
+        epochs=24,
+    )
+
+
+def probabilities(images=12, size=16):
+    rng = np.random.default_rng(0)
+    label = np.zeros((images, size, size))
+    label[:, 4:12, 4:12] = 1
+    return 0.4 * label + 0.6 * rng.random(label.shape), label
+
+
+@pytest.fixture
+def maps(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ('val', 'test'):
+        prob, label = probabilities()
+        kinds = {f'{folder}_maps': prob, f'{folder}_masks': label}
+        for name, arrays in kinds.items():
+            Path(name).mkdir()
+            for number, array in enumerate(arrays):
+                picture = Image.fromarray((255 * array).round().astype(np.uint8))
+                picture.save(f'{name}/{number}.png')
+
+
+@pytest.mark.parametrize('page', ['README.md', 'docs/maps.md'])
+def test_the_three_commands_of_maps(page, maps):
+    found = [
+        *(commands(page, 'eval-maps')[:1]),
+        *(line for line in commands(page, 'fit') if 'val_maps' in line),
+        *(commands(page, 'apply')[:1]),
+    ]
+    assert len(found) == 3
+    for line in found:
+        assert main(line) == 0
+    assert Path('calibration.png').exists()
+    assert len(list(Path('test_maps_calibrated').iterdir())) == 12
+
+
+def test_the_network_of_the_readme():
+    (block,) = (block for block in blocks('README.md') if 'fit_calibrator' in block)
+    prob, label = probabilities()
+    names = dict(val_probs=prob, val_labels=label, test_probs=prob[:2])
+    names['network'] = nn.Conv2d(3, 1, 3)
+    exec(block, names)
+    assert names['test_probs'].shape == (2, 16, 16)
+    assert names['network'](torch.zeros(1, 3, 8, 8)).shape == (1, 1, 6, 6)
+
+
+def test_the_uses_of_a_calibrator(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prob, label = probabilities()
+    names = dict(test_probs=prob, test_logits=prob - 0.5, network=nn.Conv2d(3, 1, 3))
+    names['calibrator'] = fit_calibrator(prob, label)
+    (block,) = blocks('docs/network.md')
+    exec(block, names)
+    assert Path('calibrator.json').exists()
+
+
+def test_a_loop_of_ones_own():
+    found = blocks('docs/pytorch.md')
+    (block,) = (block for block in found if 'levels.observe' in block)
+    names = training()
+    exec(block, names)
+    assert names['levels'].validations == 24
+
+
+@pytest.mark.parametrize(
+    ('word', 'library'),
+    [
+        ('segmentation_models_pytorch', 'segmentation_models_pytorch'),
+        ('monai', 'monai'),
+        ('torchvision', 'torchvision'),
+        ('mmaslp.hosts.torchmetrics', 'torchmetrics'),
+    ],
+)
+def test_other_libraries_in_a_loop(word, library):
+    pytest.importorskip(library)
+    (block,) = (
+        b
+        for b in blocks('docs/pytorch.md')
+        if f'from {word}' in b or f'import {word}' in b
+    )
+    names = training(size=64)
+    names['criterion'] = SelfCalibratingBCE(BorderLevels())
+    names['images'], names['labels'] = next(iter(names['loader']))
+    exec(block, names)
+    assert 'loss' not in names or torch.isfinite(names['loss'])
+
+
+def test_lightning():
+    pytest.importorskip('lightning')
+    from tests.lightning_toy import Squares
+
+    quiet = dict(accelerator='cpu', logger=False, enable_progress_bar=False)
+    quiet |= dict(enable_model_summary=False, enable_checkpointing=False)
+    names = dict(training(), quiet=quiet)
+    names['loader'] = DataLoader(Squares(12), 4, shuffle=True)
+    names['val_loader'] = DataLoader(Squares(12, seed=1), 4)
+    (block,) = blocks('docs/lightning.md')[:1]
+    exec(block, names)
+    assert names['callback'].levels.validations
+
+
+def test_the_config(toy, tmp_path):
+    from mmengine.runner import Runner
+
+    pages = ('README.md', 'docs/mmseg.md')
+    block, same = (
+        next(block for block in blocks(page) if 'custom_hooks' in block)
+        for page in pages
+    )
+    assert block == same
+    words = {}
+    exec(block, words)
+    head = words['model']['decode_head']
+    head['loss_decode'].pop('_delete_')
+    cfg = toy.config(tmp_path / 'run', custom_hooks=words['custom_hooks'])
+    cfg.model.decode_head.update(head)
+    cfg.train_cfg.max_epochs = 12
+    cfg.val_evaluator, cfg.log_level = words['val_evaluator'], 'INFO'
+    Runner.from_cfg(cfg).train()
+    said = next((tmp_path / 'run').rglob('*.log')).read_text('utf-8')
+    assert 'levels by band, from the border on' in said and 'level_band0' in said
