@@ -124,7 +124,8 @@ def _lowest_nll(inputs: np.ndarray, counts: np.ndarray) -> np.ndarray:
     for _ in range(50):
         prob = 1 / (1 + np.exp(-inputs @ weights))
         bend = inputs.T @ (inputs * (total * prob * (1 - prob))[:, None])
-        step = np.linalg.solve(bend, inputs.T @ (total * prob - right))
+        slant = inputs.T @ (total * prob - right)
+        step = np.linalg.lstsq(bend, slant, rcond=None)[0]  # it may be singular
         while loss(weights - step) > loss(weights) and np.abs(step).max() > 1e-9:
             step /= 2
         weights = weights - step

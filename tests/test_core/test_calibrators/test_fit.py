@@ -167,3 +167,13 @@ def test_a_published_network(shared):
         sums = sums_of(measured.counts.numpy(), own, 'probability').sum(0)
         figures = dict(zip(FIGURES, figures_of(sums)))
         assert all(figures[key] <= value for key, value in most.items()), figures
+
+
+def test_a_network_that_has_learnt_nothing():
+    label = torch.zeros(11, 32, 32)
+    label[:, 8:24, 8:24] = 1  # a quarter
+    calibrator = fit_calibrator(
+        torch.full((11, 32, 32), 0.4), label, target='probability'
+    )
+    found = calibrator(torch.full((32, 32), 0.4))
+    assert float(found[0, 0]) == pytest.approx(0.25, abs=0.01)
