@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Break runs on purpose and write down what the user sees and keeps.
 
-``OMP_NUM_THREADS=1 python benchmarks/faults.py > docs/faults.md``: runs of the tests'
+``OMP_NUM_THREADS=1 python benchmarks/faults.py > faults.md``: runs of the tests'
 toy data set in child processes (6 epochs of 5 iterations, a checkpoint each epoch).
 """
 

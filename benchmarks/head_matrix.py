@@ -5,7 +5,7 @@ Each model is made binary in both forms (one channel; two channels), gets ``SCBC
 and ``ASLPHook`` by config alone, trains two iterations and is evaluated on tiny data::
 
     OMP_NUM_THREADS=1 python benchmarks/head_matrix.py run onedl.json
-    python benchmarks/head_matrix.py table onedl.json openmmlab.json > docs/heads.md
+    python benchmarks/head_matrix.py table onedl.json openmmlab.json > head_matrix.md
 
 Models are made to fit 128 x 128 images, start from random weights and use BN instead of
 SyncBN. Nothing else is changed. If a model fails, it runs again with the host's own

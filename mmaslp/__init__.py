@@ -1,9 +1,8 @@
-"""Adaptive Stochastic Label Perturbation for MMSegmentation.
+"""Calibrated binary segmentation: measure, correct and train probabilities.
 
-With MMSegmentation (the host) installed, ``import mmaslp`` registers the loss, the
-hooks, the metrics, the datasets, the neck and the TTA model with its registries.
-Without a host it registers nothing and gives no warning: :mod:`mmaslp.core` and
-:mod:`mmaslp.hosts.mmseg.losses` are pure torch and work alone.
+With MMSegmentation installed, ``import mmaslp`` registers losses, hooks, metrics, data
+sets, the neck and the model of test-time augmentation with its registries. Without it
+nothing is registered and nothing is said: all other parts work alone.
 """
 
 import sys
@@ -46,7 +45,7 @@ __all__ = ['__version__', 'functional', 'register_components', *_CORE]
 
 
 def _host_problem() -> str | None:
-    """Say why nothing can be registered; warn if a host is installed but broken."""
+    """Say why nothing can be registered; warn if it is installed but broken."""
     if find_spec('mmseg') is None:
         return (
             'MMSegmentation is not installed: run `pip install "mmaslp[onedl]"` (or '
@@ -54,7 +53,7 @@ def _host_problem() -> str | None:
         )
     try:
         import_module('mmseg.registry')
-    except Exception as error:  # the host asserts versions when it is imported
+    except Exception as error:  # it asserts versions when it is imported
         problem = (
             f'MMSegmentation cannot be imported ({error!r}): `mmaslp doctor` '
             'says what to install'
@@ -66,7 +65,7 @@ def _host_problem() -> str | None:
 
 @cache
 def register_components() -> str | None:
-    """Register the components with the registries of the host.
+    """Register the components with the registries of MMSegmentation.
 
     Returns:
         str | None: Why nothing could be registered, None if all went well.
@@ -96,8 +95,8 @@ def _is_command() -> bool:
     return PurePath(program).name in ('mmaslp', 'mmaslp.exe')
 
 
-# The command registers once it knows what to do: its help needs no host, which takes
-# seconds to import.
+# The command registers once it knows what to do: its help does not need MMSegmentation,
+# which takes seconds to import.
 if not _is_command():
     register_components()
 
@@ -107,7 +106,7 @@ def __getattr__(name):
         return import_module('.functional', __name__)
     if name in _CORE:
         return getattr(import_module(f'mmaslp.core.{_CORE[name]}'), name)
-    # Called for a component only without a host, and before the command registers.
+    # Called for a component only if nothing is registered, or not yet.
     if name == 'SCBCELoss':
         return import_module(f'{_HOST}.losses').SCBCELoss
     if name in _COMPONENTS:

@@ -160,7 +160,7 @@ def band_calibration_error(
         float: In [0, 1]; nan if there is no pixel.
 
     Raises:
-        ValueError: See :func:`calibration_error`; or the arrays are no maps.
+        ValueError: See :func:`calibration_error`; or the arrays are not maps.
 
     Example:
         >>> import numpy as np

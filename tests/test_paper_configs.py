@@ -186,7 +186,7 @@ def test_two_iterations(method, workplace, tmp_path, monkeypatch):
 
 
 def test_commands_of_a_row(workplace):
-    """Train, test by the raw and by the released protocol, as docs/paper.md says."""
+    """Train, test by the raw and by the released protocol, as docs/mmseg.md says."""
     method = 'aslp-mc-hi'
     work_dir = Path('work_dirs') / NAME.format(method)
     options = {**SMALL, 'test_evaluator.0.draw': False}

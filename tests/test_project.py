@@ -104,7 +104,7 @@ def test_a_page_names_extras_and_targets_that_exist(path):
 
 
 def test_the_installation_names_every_extra():
-    table = read('docs/install.md').partition('## Extras')[2].partition('##')[0]
+    table = read('docs/index.md').partition('## Install')[2].partition('##')[0]
     assert set(re.findall(r'`([a-z]+)`(?=[ ,])', table)) >= EXTRAS
 
 

@@ -14,5 +14,5 @@ log_processor = dict(by_epoch=True)
 log_level = 'INFO'
 load_from = None
 resume = False
-# The host's SegTTAModel applies the sigmoid twice to one-channel heads.
+# MMSegmentation's SegTTAModel applies the sigmoid twice to one-channel heads.
 tta_model = dict(type='BinarySegTTAModel')

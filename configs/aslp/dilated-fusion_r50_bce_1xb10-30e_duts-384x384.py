@@ -1,5 +1,5 @@
 # The paper's setting: the released network, augmentation and schedule, trained with
-# BCE. The other rows of docs/paper.md inherit this file.
+# BCE. The other rows of docs/mmseg.md inherit this file.
 _base_ = [
     '../_base_/models/dilated_fusion_r50.py',
     '../_base_/datasets/duts.py',

@@ -7,8 +7,8 @@ _base_ = [
 ]
 model = dict(
     decode_head=dict(
-        # PyTorch's own. From the host's, N(0, 0.01^2), the features of some pixels die
-        # with some seeds: all of these get one probability.
+        # PyTorch's own. From MMSegmentation's, N(0, 0.01^2), the features of some
+        # pixels die with some seeds: all of these get one probability.
         init_cfg=dict(
             type='Kaiming',
             a=5**0.5,

@@ -24,8 +24,8 @@ __all__ = ['COMMANDS', 'main', 'run_command']
 
 # From the name to what the overview says.
 COMMANDS = {
-    'train': 'train a segmentor',
-    'test': 'test one: calibration, SOD measures, IoU, on several sets',
+    'train': 'train a network of MMSegmentation',
+    'test': 'test one: calibration, IoU, SOD measures, on several sets',
     'eval-maps': 'measure probability maps on disk, of any model',
     'compare': 'compare two results by a paired bootstrap over images',
     'report': 'one page of several results: tables, diagrams, pictures',

@@ -1,4 +1,4 @@
-"""Arguments that our commands share with the tools of MMSegmentation (the host)."""
+"""Arguments that our commands share with the tools of MMSegmentation."""
 
 import argparse
 import os

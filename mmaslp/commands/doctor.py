@@ -1,4 +1,4 @@
-"""Say whether the plugin will work here: the host, versions, known incompatibilities.
+"""Say whether mmaslp will work here: MMSegmentation, versions, known faults.
 
 With a config also what does not work or is measured wrongly. Each finding comes with
 the command to run or the line to change. The exit code is 1 if there is an error.

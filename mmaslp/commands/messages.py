@@ -37,16 +37,16 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 def is_mistake(error: Exception) -> bool:
     """Whether the input is wrong, rather than this package or the machine.
 
-    Our own refusals are ValueErrors, and files and modules can be missing. What the
-    host raises while it builds a part of the config is about the config, and what it
-    asserts about its input.
+    Our own refusals are ValueErrors, and files and modules can be missing. What
+    MMSegmentation raises while it builds a part of the config is about the config, and
+    what it asserts is about its input.
 
     Args:
         error (Exception): That a command raised.
     """
     if isinstance(error, (ValueError, OSError, ImportError)):
         return True
-    return _is_of_the_host(error) or _building(error)
+    return _is_of_mmseg(error) or _building(error)
 
 
 def describe(error: Exception, config: str | None = None) -> str:
@@ -66,8 +66,8 @@ def describe(error: Exception, config: str | None = None) -> str:
         return f'{word}: a name that is not UTF-8, which cannot be written: rename it'
     if isinstance(error, (ValueError, OSError, ImportError)) and _is_ours(error):
         return _text(error)
-    if _is_of_the_host(error):
-        return f'{_one_line(error)}: the host refuses it'
+    if _is_of_mmseg(error):
+        return f'{_one_line(error)}: MMSegmentation refuses it'
     text = f'{type(error).__name__}: {_one_line(error)}'
     if _building(error):
         return f'{config or "the config"} cannot be built: {text}'
@@ -126,8 +126,8 @@ def _reads_config(code: CodeType) -> bool:
     )
 
 
-def _is_of_the_host(error: Exception) -> bool:
-    """Whether it is an assertion of the host, with a message."""
+def _is_of_mmseg(error: Exception) -> bool:
+    """Whether it is an assertion of MMSegmentation, with a message."""
     return isinstance(error, AssertionError) and bool(str(error)) and not _inside(error)
 
 

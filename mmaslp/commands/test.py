@@ -1,4 +1,4 @@
-"""Test a segmentor: the host's test.py plus calibration, several sets and maps.
+"""Test a network of MMSegmentation: calibration, several sets, probability maps.
 
 Example:
     mmaslp test CONFIG work_dirs/run/epoch_30.pth --eval ece iou --report run.html

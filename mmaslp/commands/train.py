@@ -1,4 +1,4 @@
-"""Train a segmentor: the host's train.py, with checks before it builds anything.
+"""Train a network of MMSegmentation, with checks before anything is built.
 
 Example:
     mmaslp train mmaslp::demo/aslp_mc.py --work-dir work_dirs/aslp_mc

@@ -1,7 +1,7 @@
 """Checks of arguments: every public component makes them when it is built.
 
-A value of another type is refused, also where Python would take it: True is no number,
-``'no'`` no bool (every text that is not empty counts as true), nan no number.
+A value of another type is refused, also where Python would take it. True and nan are
+not numbers. ``'no'`` is not a bool: Python takes a text that is not empty for true.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Regions of an image: bands of distance from the border of a mask."""
+"""Bands of distance from the border of a mask."""
 
 import math
 from collections.abc import Sequence

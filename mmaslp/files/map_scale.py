@@ -37,7 +37,7 @@ class MapReader:
             to None: the only one.
 
     Raises:
-        ValueError: ``max_value`` is no number above 0 (when a map is read).
+        ValueError: ``max_value`` is not a number above 0 (when a map is read).
     """
 
     def __init__(

@@ -231,7 +231,7 @@ def _array(path: Path, key: str | None) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
     if not (low >= -1e-6 and high <= 1 + 1e-6):
         raise ValueError(
-            f'{path}: values lie in [{low:.6g}, {high:.6g}], which are no probabilities'
+            f'{path}: values lie in [{low:.6g}, {high:.6g}], not in [0, 1]'
         )
     return values
 

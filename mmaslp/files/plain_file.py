@@ -1,4 +1,4 @@
-"""Refusing what is no plain file, before it is read."""
+"""Refusing what is not a plain file, before it is read."""
 
 from pathlib import Path
 

@@ -179,7 +179,7 @@ def _read_image(path: Path, max_value: float | None) -> StoredMap:
     if mode == 'I':
         return _scaled(path, values, '32-bit', max_value)
     raise ValueError(
-        f'{path}: an image of mode {mode!r} is no probability map: save one grey '
+        f'{path}: an image of mode {mode!r} is not a probability map: save one grey '
         "channel of 8 or 16 bits (PIL modes 'L' and 'I;16')"
     )
 
@@ -188,7 +188,7 @@ def _read_npy(path: Path, max_value: float | None) -> StoredMap:
     try:
         values = np.load(path, allow_pickle=False)
     except ValueError as error:
-        raise ValueError(f'{path}: is no plain npy file ({error})') from error
+        raise ValueError(f'{path}: is not a plain npy file ({error})') from error
     if not isinstance(values, np.ndarray):
         raise ValueError(f'{path}: holds several arrays; save one (H, W) array')
     if values.ndim == 3 and values.shape[0] == 1:

@@ -199,7 +199,7 @@ BAD = {
     'infinite': (npy(GOOD * np.inf), r'not in \[0, 1\]'),
     'bytes': (npy(GREY), r'uint8 integers up to .*--max-value'),
     'bool': (npy(GREY > 5), r'holds bool'),
-    'objects': (npy(np.array([[None]], dtype=object)), r'1\.npy.*no plain npy'),
+    'objects': (npy(np.array([[None]], dtype=object)), r'1\.npy.*not a plain npy'),
     'two channels': (npy(np.stack([GOOD] * 2)), r'\(2, 12, 10\)'),
     'no pixel': (npy(np.zeros((0, 3))), r'1\.npy.*empty'),
     'two of a name': (content('pred/1.npy', b''), r'1\.png: the same name as 1\.npy'),

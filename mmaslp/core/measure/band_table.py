@@ -61,7 +61,7 @@ class BandTable:
             :attr:`moments`. Tables of several processes add up by adding their totals.
 
     Raises:
-        ValueError: The edges are no such sequence.
+        ValueError: The edges are not such a sequence.
 
     Example:
         >>> import torch
@@ -129,7 +129,7 @@ class BandTable:
                 background. None ignores nothing. Defaults to 255.
 
         Raises:
-            ValueError: Shapes do not fit or are no maps, ``prob`` is no floating point
+            ValueError: Shapes do not fit or are not maps, ``prob`` is no floating point
                 type, has NaN or values outside [0, 1], or ``label`` has other values.
                 Nothing of the call has been counted then.
         """

@@ -146,7 +146,7 @@ class FineBins:
             np.ndarray: ``(2, I, bins)`` int64, pixels and correct pixels.
 
         Raises:
-            ValueError: It is no divisor.
+            ValueError: It is not a divisor.
         """
         if self.number % bins:
             raise ValueError(f'{self.number} fine bins do not divide {bins} bins')

@@ -247,7 +247,7 @@ class CalibrationHistogram:
             foreground. Without pixels ``count`` is 0 and all else nan.
 
         Raises:
-            ValueError: ``bins`` is no integer in [1, 4096], or the mode does not fit.
+            ValueError: ``bins`` is not in [1, 4096], or the mode does not fit.
         """
         check_bins(bins)
         scores = self.score_table(mode)

@@ -101,5 +101,5 @@ class ImageBands:
         except ValueError as error:
             raise ValueError('the bands of images differ in length') from error
         if sums.size and not np.issubdtype(sums.dtype, np.integer):
-            raise ValueError('the bands of an image hold what is no integer')
+            raise ValueError('the bands of an image must be integers')
         return cls(content['edges'], sums)

@@ -230,10 +230,10 @@ class ImageTable:
 
 
 def _check_integers(columns: dict[str, Any]) -> None:
-    """Refuse names that are no texts, and counts that are no integers."""
+    """Refuse names that are not texts, and counts that are not integers."""
     if not all(isinstance(name, str) for name in columns['names']):
-        raise ValueError('a name of the image table is no text')
+        raise ValueError('a name of the image table is not a text')
     for key in ('count', 'right'):
         values = np.asarray(columns[key])  # raises if the rows differ in length
         if values.size and not np.issubdtype(values.dtype, np.integer):
-            raise ValueError(f'{key} of the image table holds what is no integer')
+            raise ValueError(f'{key} of the image table must hold integers')

@@ -84,7 +84,7 @@ def probabilities(prob: Tensor | np.ndarray) -> Tensor:
         Tensor: Same shape, float32 or float64.
 
     Raises:
-        ValueError: It is no floating point type, has NaN or values outside [0, 1].
+        ValueError: It is not floating point, has NaN or values outside [0, 1].
     """
     return _checked(_floats(prob, 'prob'))
 

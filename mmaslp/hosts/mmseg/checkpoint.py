@@ -94,7 +94,7 @@ def damage(path: str) -> str | None:
     if not head:
         return 'it is empty'
     if head != b'PK\x03\x04':
-        return None if head[:1] == b'\x80' else 'it is no torch checkpoint'
+        return None if head[:1] == b'\x80' else 'it is not a torch checkpoint'
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())

@@ -47,7 +47,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
     Raises:
         FileNotFoundError: If there is no such file.
         ImportError: If a module of ``custom_imports`` cannot be imported.
-        ValueError: If the file is no config, or the overrides do not fit it.
+        ValueError: If the file is not a config, or the overrides do not fit it.
     """
     with redirect_stdout(StringIO()):  # it prints of a library that nobody has
         import mmseg.datasets  # noqa: F401

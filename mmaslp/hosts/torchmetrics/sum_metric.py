@@ -15,7 +15,7 @@ __all__ = ['SumMetric']
 
 Counter = TypeVar('Counter', CalibrationHistogram, BandTable)
 
-# Figures that are no error between 0 and 1, by the end of their name.
+# Figures that are not an error between 0 and 1, by the end of their name.
 BETTER_IF_HIGH = ('acc', 'brier_resolution')
 SIGNED = ('gap',)
 UNBOUNDED = ('nll', 'count', 'sweep_bins')

@@ -49,7 +49,7 @@ def test_whole_checkpoints_pass(tmp_path):
     ('damage', 'reason'),
     [
         (lambda data: b'', 'it is empty'),
-        (lambda data: b'<html>', 'it is no torch checkpoint'),
+        (lambda data: b'<html>', 'it is not a torch checkpoint'),
         (lambda data: data[: len(data) // 2], 'it is cut short'),
         (lambda data: data.replace(b'\x07' * 64, b'\x08' * 64), 'fails its checksum'),
     ],

@@ -125,7 +125,7 @@ def check_scores(images: int, doubtful: int, training: bool = False) -> None:
             positive logits, and this must not end a run. Defaults to False.
 
     Raises:
-        ValueError: If all images were doubtful, and this is no training run.
+        ValueError: If all images were doubtful, and this is not a training run.
     """
     if not images or doubtful < images:
         return

@@ -42,7 +42,7 @@ class DilatedFusionNeck(BaseModule):
         >>> neck = dict(type='DilatedFusionNeck', in_channels=[256, 512, 1024, 2048])
 
     Source: the architecture of ``model/ResNet_models.py`` in
-    https://github.com/Carlisle-Liu/ASLP, described in docs/paper.md; top-down fusion as
+    https://github.com/Carlisle-Liu/ASLP, described in docs/mmseg.md; top-down fusion as
     in `RefineNet <https://arxiv.org/abs/1611.06612>`_.
     """
 
