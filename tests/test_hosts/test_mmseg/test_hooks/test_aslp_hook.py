@@ -383,14 +383,6 @@ def test_three_sigmoid_channels_train_with_levels_by_band(toy, tmp_path):
     assert figures['num_images'] == 5 and tables.seen[-1][1].count == 5 * 3 * 16 * 16
 
 
-def changed(**changes):
-    def change(cfg):
-        cfg.merge_from_dict({k.replace('__', '.'): v for k, v in changes.items()})
-        return cfg
-
-    return change
-
-
 def without_validation(cfg):
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     return cfg
@@ -476,18 +468,6 @@ def test_what_levels_cannot_help_is_said_at_the_end(toy, tmp_path, monkeypatch):
     assert 'levels are 0: the network finds hardly any object' in log
 
 
-def test_accuracy_of_another_metric(toy, tmp_path):
-    cfg = toy.config(tmp_path / 'run')
-    cfg.val_evaluator = [dict(type='IoUMetric')]
-    cfg.custom_hooks[0].accuracy_key = 'aAcc'
-    runner, _ = train(cfg)
-    assert 0.3 < aslp(runner).levels.validation.accuracy <= 1
-    cfg.custom_hooks[0].accuracy_key = 'nope'
-    cfg.experiment_name = 'toy_nope'
-    with pytest.raises(ValueError, match="no 'nope' for ASLPHook, only"):
-        train(cfg)
-
-
 @pytest.mark.parametrize(
     ('kwargs', 'match'),
     [
@@ -512,11 +492,6 @@ def test_accuracy_of_another_metric(toy, tmp_path):
 def test_bad_arguments(kwargs, match):
     with pytest.raises(ValueError, match=match):
         ASLPHook(**kwargs)
-
-
-def test_levels_must_be_given():
-    with pytest.raises(TypeError, match='levels'):
-        ASLPHook()
 
 
 def test_compiled_and_accumulated_steps(toy, tmp_path):
