@@ -449,13 +449,6 @@ def test_levels_by_image_need_one_strength(toy, tmp_path):
         Runner.from_cfg(cfg).train()
 
 
-def test_a_level_of_the_loss_beside_levels_by_band(toy, tmp_path):
-    cfg = border(toy, tmp_path / 'run')
-    cfg.model.decode_head.loss_decode.eps = 0.1
-    with pytest.raises(ValueError, match=r'leave alpha, eps, .* out of the loss'):
-        Runner.from_cfg(cfg).train()
-
-
 def test_what_levels_cannot_help_is_said_at_the_end(toy, tmp_path, monkeypatch):
     bands = property(lambda self: {0: -0.059, 2: -0.02})
     monkeypatch.setattr(BorderLevels, 'under_confident_bands', bands)
