@@ -64,9 +64,3 @@ def test_example(name, folder, monkeypatch, capsys):
 def test_an_example_fits_on_two_screens():
     for path in EXAMPLES.glob('*.py'):
         assert len(path.read_text().splitlines()) <= 120
-
-
-@pytest.mark.parametrize('name', ['plain_pytorch', 'lightning_smp', 'monai_2d'])
-def test_an_example_names_no_host(name):
-    text = (EXAMPLES / f'{name}.py').read_text()
-    assert not any(f'import {host}' in text for host in ('mmseg', 'mmengine', 'mmcv'))

@@ -126,13 +126,3 @@ def test_what_all_functions_take(function):
         function(8 * prob - 4, label)
     with pytest.raises(ValueError, match='has shape'):
         function(prob, label[0])
-
-
-def test_choices_that_do_not_exist():
-    prob, label = maps()
-    with pytest.raises(ValueError, match='norm must be one of'):
-        calibration_error(prob, label, norm='l3')
-    with pytest.raises(ValueError, match='border must be one of'):
-        band_calibration_error(prob, label, border='both')
-    with pytest.raises(ValueError, match='bins'):
-        reliability(prob, label, n_bins=0)

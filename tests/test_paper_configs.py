@@ -128,17 +128,6 @@ def test_network_has_the_parameters_of_the_released_one():
     assert count == resnet + laterals + units + output == 67_494_657
 
 
-def test_network_keeps_the_size_of_the_image():
-    options = {key: value for key, value in SMALL.items() if key.startswith('model.')}
-    model = MODELS.build(load('bce', **options).model).eval()
-    with torch.no_grad():
-        for size in ((64, 64), (96, 64), (50, 70)):
-            logits = model.encode_decode(
-                torch.randn(1, 3, *size), [dict(img_shape=size)]
-            )
-            assert logits.shape == (1, 1, *size)
-
-
 @pytest.mark.parametrize('method', METHODS)
 def test_config_is_what_its_name_says(method):
     cfg = load(method)

@@ -86,14 +86,6 @@ def test_ci_and_phony_name_targets_that_exist():
     assert set(phony) == TARGETS
 
 
-def test_pre_commit_has_the_ruff_of_the_environment():
-    repos = parse(ROOT / '.pre-commit-config.yaml')['repos']
-    (revision,) = (repo['rev'] for repo in repos if 'ruff' in repo['repo'])
-    dev = PROJECT['optional-dependencies']['dev']
-    (pin,) = (line for line in dev if line.startswith('ruff=='))
-    assert revision.startswith('v' + pin.removeprefix('ruff==').removesuffix('*'))
-
-
 @pytest.mark.parametrize('path', PAGES, ids=name_of)
 def test_a_page_names_extras_and_targets_that_exist(path):
     text = path.read_text('utf-8')
@@ -106,17 +98,6 @@ def test_a_page_names_extras_and_targets_that_exist(path):
 def test_the_installation_names_every_extra():
     table = read('docs/index.md').partition('## Install')[2].partition('##')[0]
     assert set(re.findall(r'`([a-z]+)`(?=[ ,])', table)) >= EXTRAS
-
-
-def test_forms_of_issues_ask_for_the_doctor():
-    forms = {p.name: parse(p) for p in (ROOT / '.github/ISSUE_TEMPLATE').glob('*.yml')}
-    assert {'bug.yml', 'feature.yml', 'config.yml'} == forms.keys()
-    for name in ('bug.yml', 'feature.yml'):
-        form = forms[name]
-        assert form['name'] and form['description']
-        ids = [item['id'] for item in form['body']]
-        assert len(ids) == len(set(ids))
-    assert 'doctor' in [item['id'] for item in forms['bug.yml']['body']]
 
 
 def test_the_model_index_lists_every_config_once():

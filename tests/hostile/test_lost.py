@@ -22,7 +22,7 @@ from mmaslp.files.results import save_result
 from mmaslp.hosts.mmseg import training
 from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
-from mmaslp.hosts.mmseg.work_dir import locked, process_rank
+from mmaslp.hosts.mmseg.work_dir import locked
 from mmaslp.report.comparison import compare_results
 from mmaslp.report.style import save_figure
 from tests.grids import pairs
@@ -176,13 +176,6 @@ def test_a_set_whose_name_is_the_folder_of_the_data(checkpoint):
     checkpoint.test_sets = {'images': dataset}
     with pytest.raises(ValueError, match='is the folder of the inputs'):
         evaluate(checkpoint, test_sets(checkpoint), out_prob=dataset.data_root)
-
-
-@pytest.mark.parametrize('out', ['x.pth', 'toy/val/masks/00.png'])
-def test_a_report_of_a_test_over_a_file(checkpoint, capfd, out):
-    args = ('test', 'config.py', 'x.pth', '--eval', 'ece', '--report', out)
-    assert command(*args) == 2
-    assert 'lost' in capfd.readouterr().err
 
 
 def copy_of(image, place):
@@ -374,30 +367,6 @@ def test_a_killed_training_leaves_no_lock(tmp_path, holder):
         pass
 
 
-@pytest.mark.parametrize(
-    ('launcher', 'variable', 'expected'),
-    [
-        (None, 'RANK', 0),
-        ('pytorch', 'RANK', 3),
-        ('slurm', 'SLURM_PROCID', 3),
-        ('mpi', 'OMPI_COMM_WORLD_RANK', 3),
-    ],
-)
-def test_the_first_process_locks(monkeypatch, launcher, variable, expected):
-    monkeypatch.setenv(variable, '3')
-    assert process_rank(launcher) == expected
-
-
-def test_a_work_directory_that_cannot_be(tmp_path):
-    (tmp_path / 'file').write_text('x')
-    for name in ('file', 'file/run'):
-        with (
-            pytest.raises(ValueError, match='cannot be the work directory'),
-            locked(str(tmp_path / name)),
-        ):
-            pass
-
-
 # A full disk.
 
 
@@ -427,13 +396,6 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, name, there):
     said = on_a_full_disk(WRITERS[name], tmp_path / name)
     assert 'cannot be written (File too large)' in said and str(tmp_path / name) in said
     assert contents(tmp_path) == before
-
-
-@pytest.mark.parametrize('name', WRITERS)
-def test_a_folder_that_cannot_be_written(tmp_path, name):
-    (tmp_path / 'file').write_text('x')
-    with pytest.raises(OSError, match=rf'cannot be written .*{name}'):
-        WRITERS[name](tmp_path / 'file' / name)
 
 
 def test_names_that_are_not_utf8(tmp_path, monkeypatch):

@@ -216,11 +216,6 @@ def test_a_launcher_whose_variable_is_no_number(ends, monkeypatch):
     assert "LOCAL_RANK is 'abc', not a number" in ends(['train', 'c.py'])
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='AMP works there')
-def test_amp_without_a_gpu(ends, tmp_path):
-    assert 'gpu' in ends(['train', 'c.py', '--work-dir', str(tmp_path), '--amp'])
-
-
 @pytest.mark.parametrize(
     ('name', 'words'),
     [

@@ -30,11 +30,6 @@ def test_what_nobody_expected_is_a_short_message_too(capsys):
     assert 'Traceback' not in found
 
 
-def test_exit_codes():
-    assert exit_code_of(lambda: None) == 0
-    assert exit_code_of(lambda: 1) == 1
-
-
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signals(capsys, number):
     before = signal.getsignal(signal.SIGTERM)

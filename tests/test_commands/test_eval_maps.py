@@ -101,18 +101,6 @@ def test_several_methods_are_rows(folders, tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 4  # the last names the file
 
 
-def test_released_protocol_stretches(folders, tmp_path):
-    for path in folders.pred.iterdir():
-        write_prob_map(path, read_prob_map(path) * 0.2 + 0.3)
-    folders.run('--json', tmp_path / 'raw.json')
-    folders.run('--json', tmp_path / 'rel.json', '--protocol', 'released')
-    raw, released = (
-        json.loads((tmp_path / f'{n}.json').read_text()) for n in ('raw', 'rel')
-    )
-    assert raw['conf'] < 0.71 < released['conf']
-    assert released['settings']['protocol'] == 'released'
-
-
 def test_empty_masks_show_a_dash(folders, tmp_path, capsys):
     load_library()
     for path in folders.gt.iterdir():
@@ -238,15 +226,6 @@ def test_all_problems_are_in_one_message(folders, capsys):
     assert folders.run() == 2
     error = capsys.readouterr().err
     assert '103 problem(s)' in error and 'and 63 more' in error
-
-
-@pytest.mark.parametrize(
-    ('options', 'words'),
-    [(['--bins', '0'], 'bins'), (['--resamples', '-1'], 'resamples must be')],
-)
-def test_bad_options(folders, capsys, options, words):
-    assert folders.run(*options) == 2
-    assert words in capsys.readouterr().err
 
 
 def test_the_same_folder_twice(folders, capsys):

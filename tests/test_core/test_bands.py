@@ -1,16 +1,12 @@
-import doctest
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from mmaslp.core import bands as regions
 from mmaslp.core.bands import (
     BORDER_EDGES,
     border_bands,
-    border_cells,
-    border_row_values,
     border_values,
 )
 
@@ -40,10 +36,6 @@ def distances(mask, valid):
 def reference(mask, valid, edges=BORDER_EDGES):
     unit = math.sqrt(mask.size) / 64
     return np.searchsorted(np.array(edges) * unit, distances(mask, valid) - 0.5, 'left')
-
-
-def test_example():
-    assert doctest.testmod(regions).failed == 0
 
 
 @pytest.mark.parametrize('shape', [(16, 16), (40, 23), (64, 64), (21, 70)])
@@ -108,31 +100,6 @@ def test_values_of_bands(shape):
     for values in (torch.rand(5), torch.rand(3, 5)):
         expected = torch.stack([v[b] for v, b in zip(values.expand(3, 5), bands)])
         assert torch.equal(border_values(masks, values), expected)
-
-
-@pytest.mark.parametrize('shape', [(48, 40), (384, 384), (513, 384), (131, 140)])
-def test_rows_share_their_values(shape):
-    masks, values = blobs(2, *shape), torch.rand(2, 5)
-    rows, shared = border_row_values(masks, values)
-    assert rows.shape == (2, -(-shape[0] // shared), shape[1])
-    pixels = rows.repeat_interleave(shared, 1)[:, : shape[0]]
-    assert torch.equal(pixels, border_values(masks, values))
-
-
-def test_empty_batches():
-    for shape in ((0, 8, 8), (0, 256, 256)):
-        assert border_bands(torch.zeros(shape)).shape == shape
-        rows, _ = border_row_values(torch.zeros(shape), torch.rand(5))
-        assert len(rows) == 0
-
-
-@pytest.mark.parametrize(('shape', 'side'), [((127, 127), 1), ((130, 140), 2)])
-def test_bands_of_cells_are_those_of_their_pixels(shape, side):
-    masks = blobs(2, *shape)
-    cells, found = border_cells(masks)
-    assert found == side
-    pixels = cells.repeat_interleave(side, 1).repeat_interleave(side, 2)
-    assert torch.equal(pixels[:, : shape[0], : shape[1]], border_bands(masks))
 
 
 def test_bad_shapes():

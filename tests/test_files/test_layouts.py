@@ -1,6 +1,6 @@
 import pytest
 
-from mmaslp.files.layouts import find_folders, get_layout
+from mmaslp.files.layouts import find_folders
 
 NAMES = ['c', 'a.1', 'b']
 
@@ -45,12 +45,6 @@ def test_splits(tmp_path, layout, images, masks, write_pairs):
     assert found == (str(tmp_path / images), str(tmp_path / masks))
 
 
-def test_sets_side_by_side(tmp_path, write_pairs):
-    for name in ('ECSSD', 'SOD', 'HKU-IS'):
-        write_pairs(tmp_path / name, [name])
-        assert find_folders(str(tmp_path), name)[0].endswith(f'{name}/images')
-
-
 def test_missing_folder_says_where_it_looked_and_what_to_fetch(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         find_folders(str(tmp_path), 'DUTS-TE')
@@ -63,16 +57,3 @@ def test_missing_folder_says_where_it_looked_and_what_to_fetch(tmp_path):
         assert part in str(error.value)
     with pytest.raises(FileNotFoundError, match='does not exist'):
         find_folders(str(tmp_path / 'nowhere'))
-
-
-def test_images_without_masks(tmp_path, write_image):
-    write_image(tmp_path / 'images' / 'a.jpg')
-    with pytest.raises(FileNotFoundError):
-        find_folders(str(tmp_path))
-    found = find_folders(str(tmp_path), need_masks=False)
-    assert found == (str(tmp_path / 'images'), None)
-
-
-def test_unknown_layout():
-    with pytest.raises(ValueError, match="unknown layout 'COCO'; known are DUTS-TR"):
-        get_layout('COCO')

@@ -57,11 +57,6 @@ def test_files_are_paired_by_stem(folders):
         evaluate_maps(maps, masks)
 
 
-def test_one_folder_cannot_be_both(folders):
-    with pytest.raises(ValueError, match='the same folder'):
-        pair_files(folders[0], folders[0])
-
-
 def test_maps_are_read_again(folders):
     maps, masks = folders
     found = read_images(maps, masks, ['b'], 'raw')

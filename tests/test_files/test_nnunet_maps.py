@@ -1,5 +1,4 @@
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -39,12 +38,6 @@ def test_foreground_of_a_softmax(tmp_path):
     np.testing.assert_array_equal(read_npz_probability(softmax(tmp_path, prob)), prob)
 
 
-def test_one_slice_is_an_image(tmp_path):
-    prob = volume(depth=1)
-    found = read_npz_probability(softmax(tmp_path, prob))
-    np.testing.assert_array_equal(found, prob[0])
-
-
 def test_regions_are_named_or_numbered(tmp_path):
     write_set(tmp_path, REGIONS)
     values = np.stack([volume(seed=1), volume(seed=2)])
@@ -75,12 +68,6 @@ def test_other_files_are_refused(tmp_path, arrays, message):
     np.savez(tmp_path / 'case.npz', **arrays)
     with pytest.raises(ValueError, match=message):
         read_npz_probability(tmp_path / 'case.npz')
-
-
-def test_one_region_shows_itself(tmp_path):
-    prob = volume()
-    np.savez(tmp_path / 'case.npz', probabilities=prob[None])
-    np.testing.assert_array_equal(read_npz_probability(tmp_path / 'case.npz'), prob)
 
 
 def test_key_chooses_the_array(tmp_path):
@@ -138,12 +125,6 @@ def test_nifti_lies_as_nnunet_read_it(tmp_path, reader):
     assert (reader == 'SimpleITKIO') == np.array_equal(found, label.transpose(2, 1, 0))
 
 
-def test_nifti_without_nibabel(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'nibabel', None)
-    with pytest.raises(ImportError, match=r'mmaslp\[nnunet\]'):
-        read_label(tmp_path / 'case.nii.gz')
-
-
 def test_pairs_of_a_fold(tmp_path):
     # As after nnUNetv2_train --npz: dataset.json two folders above the maps, and the
     # labels of the whole set.
@@ -162,12 +143,3 @@ def test_pairs_of_a_fold(tmp_path):
     np.testing.assert_array_equal(found > 0.5, label)
     (labels / 'case.png').unlink()
     assert 'no mask of this name' in pair_files(maps, labels)[1][0]
-
-
-def test_sets_of_other_people(tmp_path):
-    assert find_dataset(tmp_path) is None
-    write_set(tmp_path, {'background': 0, 'b': 2, 'a': 1})
-    dataset = find_dataset(tmp_path)
-    assert [name for name, _ in dataset.channels] == ['background', 'a', 'b']
-    with pytest.raises(ValueError, match="name one of 1 'a', 2 'b'"):
-        dataset.channel(None, 'x.npz')

@@ -5,9 +5,6 @@ from mmaslp.files.pairing import (
     list_stems,
     read_list,
     select,
-    shorten,
-    strip_suffix,
-    tell_apart,
 )
 
 NAMES = ['c', 'a.1', 'b']
@@ -46,13 +43,6 @@ def test_bad_list_files(root, content, message):
         )
 
 
-def test_published_lists_of_the_team(shared):
-    lists = shared / 'data' / 'lists'
-    counts = {'DUTS-TR-Train': 9553, 'DUTS-TR-Validation': 1000, 'DTD-500': 500}
-    for name, count in counts.items():
-        assert len(read_list(str(lists / f'{name}.txt'))) == count
-
-
 def test_names_that_differ_by_their_suffix_only(root, write_image):
     write_image(root / 'images' / 'b.png')
     with pytest.raises(ValueError, match=r'b\.jpg and b\.png'):
@@ -60,21 +50,8 @@ def test_names_that_differ_by_their_suffix_only(root, write_image):
     assert list(list_stems(str(root / 'images'), '.JPG')) == ['a.1', 'b', 'c']
 
 
-def test_one_folder_of_both():
-    assert tell_apart('x', 'x') == (('.jpg', '.jpeg', '.bmp'), '.png')
-    assert tell_apart('x', 'x', '.tif', '.gif') == ('.tif', '.gif')
-    assert tell_apart('x', 'y') == (None, None)
-    assert tell_apart('x', None, '.tif') == ('.tif', None)
-
-
 def test_partners():
     check_partners('ab', 'ab', 'x', 'y')
     check_partners('a', 'ab', 'x', 'y', strict=False)
     with pytest.raises(ValueError, match=r'1 of 2 images in x .* in y: b; 1 of 2 mask'):
         check_partners('ab', 'ac', 'x', 'y')
-
-
-def test_names():
-    assert strip_suffix('a.1.JPG') == 'a.1'
-    assert strip_suffix('a.txt') is None
-    assert shorten(list('abcdefg')) == 'a, b, c, d, e, ... (2 more)'

@@ -95,15 +95,6 @@ def test_test_sets_from_folders(tmp_path, name, layout, images, masks, write_pai
     assert read_binary_mask(dataset.get_data_info(0)['seg_map_path']).mean() == 0.5
 
 
-def test_votes_of_pascal_s_are_cut_at_half(tmp_path, write_pairs):
-    folders = ('datasets/imgs/pascal', 'datasets/masks/pascal')
-    write_pairs(tmp_path / 's', NAMES, *folders, level=170)
-    run('pascal-s', [tmp_path / 's'], tmp_path / 'data')
-    mask = np.asarray(Image.open(tmp_path / 'data/PASCAL-S/masks/n00.png'))
-    assert np.unique(mask).tolist() == [0, 255]
-    assert (mask[:, :10] == 255).all()
-
-
 def test_textures(tmp_path):
     for name in ('cracked_01', 'woven_02', 'woven_03'):
         folder = tmp_path / 'dtd' / 'images' / name.split('_')[0]

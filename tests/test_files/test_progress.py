@@ -52,12 +52,3 @@ def test_interrupted_bars_are_removed(terminal):
         raise KeyboardInterrupt
     assert terminal.getvalue().endswith('\r')
     assert 'training' not in terminal.getvalue().rsplit('\r', 2)[-2]
-
-
-def test_no_terminal(monkeypatch):
-    monkeypatch.setattr(progress, 'DELAY', 0)
-    monkeypatch.setattr(sys, 'stderr', io.StringIO())
-    with showing_progress():
-        assert not progress_shown()
-        assert list(track([1], 'counting')) == [1]
-    assert sys.stderr.getvalue() == ''

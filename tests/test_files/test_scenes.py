@@ -1,9 +1,8 @@
 import numpy as np
-import pytest
 import torch
 
 from mmaslp.core.bands import border_bands
-from mmaslp.files.scenes import make_scene, make_texture
+from mmaslp.files.scenes import make_scene
 
 SIZE = 64
 
@@ -35,11 +34,3 @@ def test_outlines_are_off_by_the_error():
         assert not (mask != exact)[far].any()  # farther than 8 pixels of 64
         shares.append((mask != exact).mean())
     assert 0.005 < np.median(shares) < 0.06
-
-
-@pytest.mark.parametrize('size', [32, 48])
-def test_textures_hold_no_object(size):
-    image, mask = make_texture(np.random.default_rng(0), size)
-    assert image.shape == (size, size, 3) and image.dtype == np.uint8
-    assert mask.shape == (size, size) and not mask.any()
-    assert image.std() > 1

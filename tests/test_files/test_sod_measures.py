@@ -6,10 +6,6 @@ from mmaslp.files.sod_measures import sod_metrics, sod_record
 pytest.importorskip('py_sod_metrics')
 
 
-def test_no_images():
-    assert all(np.isnan(value) for value in sod_metrics([]).values())
-
-
 def test_8_bit_values_survive_float32():
     mask = np.zeros((16, 16), np.uint8)
     mask[4:12, 4:12] = 1
@@ -28,8 +24,3 @@ def test_curves_are_averaged_before_their_maximum_and_nan_is_left_out():
     assert found['max_f'] == found['max_e'] == pytest.approx(0.6)
     assert found['mean_f'] == pytest.approx(0.5)
     assert found['mae'] == found['s'] == pytest.approx(0.4)
-
-
-def test_masks_are_whole():
-    with pytest.raises(ValueError, match='ignored pixels'):
-        sod_record(np.zeros((2, 2)), np.array([[0, 1], [255, 0]]))

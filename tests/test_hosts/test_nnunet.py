@@ -304,17 +304,6 @@ def test_every_validation_sees_the_same_patches(toy, monkeypatch, workers):
     assert np.random.get_state()[1].tolist() == after
 
 
-def test_a_network_predicts_without_mmaslp(toy):
-    trainer = toy()
-    trainer.initialize()
-    trainer.save_checkpoint(f'{trainer.output_folder}/checkpoint_final.pth')
-    saved = torch.load(
-        f'{trainer.output_folder}/checkpoint_final.pth', weights_only=False
-    )
-    assert saved['trainer_name'] == 'nnUNetTrainer'
-    assert not list(Path(trainer.output_folder).glob('*.part'))
-
-
 def test_a_checkpoint_of_nnunet_starts_levels_at_0(toy):
     theirs = toy('nnUNetTrainer')
     theirs.initialize()
@@ -329,20 +318,6 @@ def test_several_labels_are_refused(toy):
     trainer = toy(labels={'background': 0, 'a': 1, 'b': 2})
     with pytest.raises(ValueError, match='write them as regions'):
         trainer.initialize()
-
-
-def test_found_by_name(toy):
-    trainer = toy('nnUNetTrainerBorderLevelsNoDice')
-    trainer.initialize()
-    assert trainer.loss.loss.dice is None
-    # A third of nnU-Net's 1000 epochs.
-    assert trainer.levels.warmup == 334
-
-
-def test_the_command_prints_the_folder():
-    command = [sys.executable, '-m', 'mmaslp.hosts.nnunet']
-    printed = subprocess.check_output(command, text=True)
-    assert printed == f'{Path(border_levels.__file__).parent}\n'
 
 
 def validate(trainer, rank, port, results):

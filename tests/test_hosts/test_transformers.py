@@ -15,15 +15,8 @@ pytest.importorskip('transformers')
 pytest.importorskip('accelerate')
 
 from transformers import (
-    BeitConfig,
-    BeitForSemanticSegmentation,
-    ConvNextConfig,
-    DPTConfig,
-    DPTForSemanticSegmentation,
     SegformerForSemanticSegmentation,
     SegformerImageProcessor,
-    UperNetConfig,
-    UperNetForSemanticSegmentation,
     pipeline,
 )
 
@@ -34,59 +27,6 @@ from mmaslp.hosts.transformers import SelfCalibration, calibrated
 from mmaslp.hosts.transformers.outputs import foreground_logits
 from mmaslp.hosts.transformers.schedule import warmup_of
 from tests.transformers_toy import Squares, segformer, trainer
-
-
-def upernet():
-    backbone = ConvNextConfig(hidden_sizes=[8, 8, 8, 8], depths=[1, 1, 1, 1])
-    backbone.out_features = ['stage1', 'stage2', 'stage3', 'stage4']
-    config = UperNetConfig(
-        backbone_config=backbone,
-        hidden_size=8,
-        num_labels=2,
-        use_auxiliary_head=False,
-    )
-    return UperNetForSemanticSegmentation(config)
-
-
-def beit():
-    config = BeitConfig(
-        image_size=32,
-        patch_size=8,
-        hidden_size=16,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        intermediate_size=16,
-        out_indices=[1, 2, 3, 4],
-        num_labels=2,
-        use_auxiliary_head=False,
-    )
-    return BeitForSemanticSegmentation(config)
-
-
-def dpt():
-    config = DPTConfig(
-        image_size=32,
-        patch_size=8,
-        hidden_size=16,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        intermediate_size=16,
-        backbone_out_indices=[0, 1, 2, 3],
-        neck_hidden_sizes=[8, 8, 8, 8],
-        fusion_hidden_size=8,
-        is_hybrid=False,
-        num_labels=2,
-        use_auxiliary_head=False,
-    )
-    return DPTForSemanticSegmentation(config)
-
-
-MODELS = {
-    'segformer, one logit': lambda: segformer(1),
-    'upernet': upernet,
-    'beit': beit,
-    'dpt': dpt,
-}
 
 
 def test_loss_is_bce_of_the_resized_logits():
@@ -110,21 +50,6 @@ def test_losses_of_accumulated_batches_add_up_to_the_mean():
         for part in (slice(4), slice(4, 6))
     ]
     torch.testing.assert_close(sum(parts), whole)
-
-
-@pytest.mark.release
-@pytest.mark.parametrize('name', MODELS)
-def test_models(tmp_path, name):
-    calibration = SelfCalibration(BorderLevels())
-    one = trainer(tmp_path, calibration, model=MODELS[name](), num_train_epochs=4)
-    one.train()
-    assert one.evaluate()['eval_acc'] > 0.5
-    assert calibration.levels.validations == 12
-
-
-def test_model_of_three_classes_is_refused():
-    with pytest.raises(ValueError, match='num_labels=2'):
-        foreground_logits((torch.zeros(1, 3, 8, 8),), (8, 8))
 
 
 def test_evaluation_measures_without_keeping_logits(tmp_path):
@@ -311,12 +236,6 @@ def test_masks_that_hold_no_object_are_named(tmp_path, value, offset):
     assert one.state.global_step <= 6  # the first epoch
 
 
-def test_other_labels_are_named(tmp_path):
-    one = trainer(tmp_path, SelfCalibration(BorderLevels()), Squares(12, value=128))
-    with pytest.raises(ValueError, match=r'128.*data_collator'):
-        one.train()
-
-
 def test_a_trainer_without_the_loss_is_refused(tmp_path):
     one = trainer(tmp_path, SelfCalibration(BorderLevels()))
     one.compute_loss_func = None
@@ -332,21 +251,6 @@ def test_one_of_several_evaluation_sets_moves_the_levels(tmp_path):
     trainer(tmp_path, calibration, val=sets).train()
     assert calibration.levels.validations == 18
     assert calibration.calibrator.record['images'] == 11
-
-
-def test_prediction_has_the_figures(tmp_path):
-    calibration = SelfCalibration(levels=None)
-    one = trainer(tmp_path, calibration)
-    found = one.predict(Squares(4, seed=5)).metrics
-    assert 0 <= found['test_ece_band'] <= 1
-    assert one.predict(Squares(4, seed=5)).metrics['test_acc'] == found['test_acc']
-
-
-def test_replaced_callback_is_refused(tmp_path):
-    options = dict(save_strategy='steps', restore_callback_states_from_checkpoint=True)
-    one = trainer(tmp_path, SelfCalibration(BorderLevels()), **options)
-    with pytest.raises(ValueError, match='restore_callback_states_from_checkpoint'):
-        one.train()
 
 
 @pytest.mark.release

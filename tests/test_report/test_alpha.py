@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from mmaslp.report.alpha import alpha_histogram
 
@@ -25,10 +24,3 @@ def test_zoom_shows_differences_that_are_small_against_the_mean():
         for zoom in (False, True)
     )
     assert plain < 20 < 200 < zoomed
-
-
-@pytest.mark.parametrize('zoom', [False, True])
-@pytest.mark.parametrize('level', [0.0, 0.3])
-def test_one_level_for_all_images(level, zoom):
-    picture = alpha_histogram(np.full(7, level), beta=0.5, zoom=zoom)
-    assert len(bar_columns(picture))

@@ -7,7 +7,7 @@ import pytest
 
 from mmaslp.core.measure.bootstrap import paired_bootstrap
 from mmaslp.files.results import image_table
-from mmaslp.report.analysis import Estimate, analyse
+from mmaslp.report.analysis import analyse
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
@@ -24,12 +24,6 @@ def test_estimates_are_those_of_the_result():
         assert [estimate.low, estimate.high] == one['intervals'][key], key
 
 
-def test_intervals_that_a_result_lacks_are_drawn():
-    (group,) = analyse([result(resamples=0)], 20).sets
-    estimate = group.members[0].estimates['ece']
-    assert estimate.has_interval and estimate.low < estimate.value < estimate.high
-
-
 def test_same_images_are_compared_pairwise():
     one, two = helper.two_models()
     (group,) = analyse([one, two], 30).sets
@@ -42,12 +36,6 @@ def test_same_images_are_compared_pairwise():
         assert change.value == pytest.approx(-group.differences['A', 'B'][key].value)
 
 
-def test_other_images_are_another_set():
-    found = analyse([result('A'), result('B', number=3)], 5)
-    assert [group.name for group in found.sets] == ['test', 'test (2)']
-    assert not found.sets[0].differences
-
-
 def test_other_masks_under_the_same_names():
     one, two = result('A'), result('B')
     two['images']['masks'][2] += 1
@@ -55,11 +43,6 @@ def test_other_masks_under_the_same_names():
         analyse([one, two], 5)
     two['dataset'] = 'other'  # another set whose files happen to be named alike
     assert len(analyse([one, two], 5).sets) == 2
-
-
-def test_one_name_for_two_models_is_numbered():
-    found = analyse([result('A', gain=1), result('A', gain=2)], 5)
-    assert found.models == ('A', 'A (2)') and len(found.sets) == 1
 
 
 def test_one_model_on_two_equal_sets_has_two_sets():
@@ -86,14 +69,3 @@ def test_the_same_image_twice_is_refused():
         analyse([one], 5)
     with pytest.raises(ValueError, match='at least one result'):
         analyse([])
-
-
-def test_an_empty_evaluation_is_undefined():
-    (group,) = analyse([result(number=0)], 5).sets
-    assert np.isnan(group.members[0].estimates['ece'].value)
-
-
-def test_zero_within_an_interval():
-    assert not Estimate(0.1, -0.1, 0.2).without_zero
-    assert Estimate(0.1, 0.05, 0.2).without_zero
-    assert not Estimate(0.1).without_zero

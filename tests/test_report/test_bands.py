@@ -1,4 +1,3 @@
-import doctest
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +7,6 @@ import pytest
 from matplotlib.colors import to_hex
 
 from mmaslp.files.results import load_result, save_result
-from mmaslp.report import bands
 from mmaslp.report.bands import band_figure
 from mmaslp.report.style import OVER, UNDER, figure_array
 from mmaslp.report.text_table import metric_text
@@ -16,10 +14,6 @@ from mmaslp.report.text_table import metric_text
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
 section = helper.section
-
-
-def test_example():
-    assert doctest.testmod(bands).failed == 0
 
 
 @pytest.mark.parametrize(('gain', 'colour'), [(4.0, OVER), (0.3, UNDER)])
@@ -53,10 +47,3 @@ def test_results_from_a_file(tmp_path):
     result = load_result(tmp_path / 'r.json')[0]
     assert np.isnan(result['bands']['predicted']['gap']).any()
     assert figure_array(band_figure({'a': result}), 40).size
-
-
-def test_what_cannot_be_drawn():
-    with pytest.raises(ValueError, match='at least one result'):
-        band_figure({})
-    with pytest.raises(ValueError, match='b has no bands: they are measured for two'):
-        band_figure({'b': section(mode='positive')['result']})

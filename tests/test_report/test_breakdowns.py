@@ -7,7 +7,7 @@ import pytest
 
 from mmaslp.files.results import image_table
 from mmaslp.report.analysis import analyse
-from mmaslp.report.breakdowns import breakdowns, by_set
+from mmaslp.report.breakdowns import breakdowns
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
@@ -64,21 +64,3 @@ def test_images_are_grouped_by_the_size_of_their_object():
     gaps, images = by_size.series['A'], image_table(one).per_image()
     assert gaps.gap == pytest.approx(images['conf'] - images['acc'])
     assert np.isnan(gaps.low).all()  # one image has no interval
-
-
-def test_results_without_bands_and_sizes_have_fewer_divisions():
-    one = helper.result()
-    del one['images']['foreground'], one['images']['bands']
-    assert [each.title for each in divided(one)] == ['Gap by confidence']
-    (by_confidence, _) = divided(helper.result(mode='positive'))
-    assert by_confidence.axis == 'probability of foreground'
-
-
-def test_by_set():
-    sets = [helper.result('A', 'x'), helper.result('A', 'y', seed=1)]
-    assert by_set(analyse(sets[:1], 5)) is None
-    found = by_set(analyse([*sets, helper.result('B', 'x')], 20))
-    assert found.groups == ('x', 'y')
-    expected = [each['conf'] - each['acc'] for each in sets]
-    assert found.series['A'].gap == pytest.approx(expected)
-    assert np.isnan(found.series['B'].gap[1])

@@ -73,9 +73,3 @@ def test_other_masks_under_the_same_names_are_refused(files, change, tmp_path):
         ValueError, match=r'good\.json and .*over\.json: 12 images have oth'
     ):
         compare_results(*files)
-
-
-def test_results_without_bands_are_compared_without_them(files):
-    rewritten(files[0], lambda result: result['images'].pop('bands'))
-    metrics, _ = compare_results(*files, resamples=20)
-    assert 'ece_band' not in metrics and 'ece_em' in metrics

@@ -31,12 +31,3 @@ def test_a_model_keeps_its_colour_on_every_diagram():
     alone = gap_figure(breakdown, ['N']).axes[0].containers[0].lines[0]
     second = gap_figure(breakdown, ['M', 'N']).axes[0].containers[0].lines[0]
     assert alone.get_color() != second.get_color()
-
-
-def test_many_and_long_names():
-    names = tuple(f'{number} {"x" * 60}' for number in range(20))
-    values = np.zeros(20)
-    series = {'y' * 60: Gaps(*[values] * 6)}
-    figure = gap_figure(Breakdown('T', 'groups', names, series), ['y' * 60])
-    labels = [each.get_text() for each in figure.axes[0].get_xticklabels()]
-    assert len(labels) == 7 and max(map(len, labels)) == 30

@@ -5,11 +5,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from mmaslp.report.analysis import analyse
-from mmaslp.report.pictures import chosen, galleries, image_panels, make_picture
+from mmaslp.report.pictures import galleries, image_panels, make_picture
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
@@ -53,30 +52,6 @@ def test_panels_are_embedded_and_described():
     )
 
 
-def test_photograph(tmp_path):
-    Image.new('RGB', (500, 250)).save(tmp_path / 'x.png')
-    panel = make_picture(item(), tmp_path / 'x.png')['panels']['image']
-    assert (panel['width'], panel['height']) == (240, 120)
-    assert 'image' not in make_picture(item(), tmp_path / 'none.png')['panels']
-
-
-def test_nothing_to_describe():
-    empty = item(label=np.full((8, 8), 255, np.uint8))
-    panels = make_picture(empty)['panels']
-    assert panels['mask']['alt'].endswith(
-        ' 0.0% of the pixels are object, 98% are ignored'
-    )
-
-
-def test_models_take_turns():
-    ranked = {'A': {'over': ['a', 'b', 'c']}, 'B': {'over': ['b', 'd', 'e']}}
-    assert chosen(ranked, 3) == {'over': ['a', 'b', 'd']}
-    assert chosen(ranked, 1) == {'over': ['a', 'b']}  # each model one at least
-    assert chosen(ranked, 9) == {'over': ['a', 'b', 'd', 'c', 'e']}
-    assert chosen({'A': {'over': []}}, 3) == {'over': []}
-    assert chosen({}, 3) == {}
-
-
 def laid_out(*results, number=2):
     return galleries(analyse(results, 5).sets[0], number)
 
@@ -107,13 +82,3 @@ def test_worst_comes_first():
     images = laid_out(one)[0]['images']
     assert [image['name'] for image in images] == over
     assert [image['why'] for image in images] == ['', '']
-
-
-def test_no_pictures_no_gallery():
-    assert laid_out(helper.result()) == []
-
-
-@pytest.mark.parametrize('number', [0, 1])
-def test_each_model_has_one_picture_at_least(number):
-    found = laid_out(helper.result('A', with_pictures=True), number=number)
-    assert len(found[0]['images']) == 1

@@ -46,11 +46,6 @@ def test_diagrams_of_any_size(mode, number):
     assert any(metric_text(result['ece']) in text for text in texts)
 
 
-def test_diagram_needs_a_result():
-    with pytest.raises(ValueError, match='at least one'):
-        reliability_figure({})
-
-
 def test_diagram_names_the_marks_that_it_has():
     def legend(*sections):
         results = {str(i): each['result'] for i, each in enumerate(sections)}

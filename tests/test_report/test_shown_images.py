@@ -46,11 +46,3 @@ def test_processes_join_and_repeated_images_go():
     joined.extend(kept(['c', 'd']).items)
     assert names_of(joined)['over'] == ['d']
     assert names_of(joined)['under'] == ['a', 'c']
-
-
-def test_of_equal_images_the_name_decides():
-    assert names_of(kept('a', 0)) == {'over': [], 'under': [], 'sample': []}
-    shown = ShownImages(2)
-    for name in 'cba':
-        shown.push(name, 0, {'oe': 0.5, 'ue': 0.0}, MAP, MAP)
-    assert names_of(shown)['over'] == ['b', 'c']

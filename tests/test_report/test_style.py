@@ -1,12 +1,9 @@
-import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from mmaslp.report.style import (
     MODELS,
     OVER,
     clean_axes,
-    figure_array,
     figure_svg,
     new_figure,
     save_figure,
@@ -21,13 +18,6 @@ def drawn():
     axes.set_title('<b>&', parse_math=False)
     clean_axes(axes)
     return figure
-
-
-def test_axes_have_two_sides():
-    axes = Figure().subplots()
-    clean_axes(axes)
-    shown = {side for side, spine in axes.spines.items() if spine.get_visible()}
-    assert shown == {'left', 'bottom'}
 
 
 def test_a_page_gets_its_own_colours_and_font():
@@ -64,8 +54,3 @@ def test_files_by_their_ending_bear_our_mark(tmp_path, suffix, head):
     )
     with pytest.raises(ValueError, match=r'x\.jpg'):
         save_figure(drawn(), tmp_path / 'x.jpg')
-
-
-def test_pixels():
-    array = figure_array(drawn(), 50)
-    assert array.shape == (50, 100, 3) and array.dtype == np.uint8

@@ -82,13 +82,6 @@ def test_ends_are_not_certain():
         assert np.isfinite(calibrator.logits(np.array([[-np.inf, np.inf]]))).all()
 
 
-def test_nan_and_lines_are_refused():
-    with pytest.raises(ValueError, match='nan'):
-        halving()(np.full((4, 4), np.nan))
-    with pytest.raises(ValueError, match='H, W'):
-        halving()(np.full(4, 0.5))
-
-
 def test_wrapped_heads_agree():
     logit = torch.from_numpy(maps(2)[0]).logit()
     calibrator = halving(by='band')

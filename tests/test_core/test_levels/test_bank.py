@@ -1,6 +1,5 @@
 import io
 
-import numpy as np
 import pytest
 import torch
 
@@ -18,10 +17,6 @@ def test_rows_find_every_image_and_no_other():
     assert [bank.ids[r] for r in rows[:50]] == IDS
 
 
-def test_repeated_ids_share_a_row():
-    assert len(AlphaBank([*IDS, *IDS])) == 50
-
-
 def test_state_survives_weights_only_loading():
     bank = AlphaBank([*IDS, 'ümläut/图.png'])
     bank.alpha.uniform_(0, 0.4)
@@ -32,16 +27,6 @@ def test_state_survives_weights_only_loading():
     found = other.load_state_dict(torch.load(buffer, weights_only=True))
     assert found == 51
     assert torch.equal(other.alpha, bank.alpha)
-
-
-class OnDevice(torch.Tensor):
-    """A tensor that, as on a GPU, has no numpy() before cpu()."""
-
-    def numpy(self):
-        raise TypeError('cannot convert a device tensor to numpy')
-
-    def cpu(self):
-        return self.as_subclass(torch.Tensor)
 
 
 def test_loading_into_another_set_keeps_what_matches():
@@ -89,11 +74,3 @@ def test_bad_ids():
         AlphaBank([])
     with pytest.raises(ValueError, match='line break'):
         AlphaBank(['a\nb'])
-
-
-def test_hash_collision_is_an_error(monkeypatch):
-    monkeypatch.setattr(
-        'mmaslp.core.levels.bank.line_keys', lambda ids: np.zeros(len(ids), np.uint64)
-    )
-    with pytest.raises(ValueError, match='same 64-bit hash'):
-        AlphaBank(['a', 'b'])

@@ -85,19 +85,6 @@ def test_masks_of_0_and_255_are_named_before_a_level_moves():
 
 
 @pytest.mark.parametrize(
-    ('table', 'match'),
-    [
-        (0.9, 'observe takes a BandTable of the validation, got float'),
-        (BandTable(), 'holds no pixel: call update'),
-        (BandTable(edges=(2, 4, 8, 16)), 'the table has .2.0, 4.0'),
-    ],
-)
-def test_what_is_not_a_table_of_the_bands(table, match):
-    with pytest.raises(ValueError, match=match):
-        BorderLevels().observe(table)
-
-
-@pytest.mark.parametrize(
     ('options', 'match'),
     [
         (dict(gain=0), 'gain must be a number above 0'),

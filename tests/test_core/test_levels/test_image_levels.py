@@ -11,7 +11,6 @@ from mmaslp.core import (
     ME,
     ImageLevels,
     SelfCalibratingBCE,
-    Validation,
     update_alpha,
 )
 
@@ -110,11 +109,6 @@ def test_images_that_are_not_finite_are_left_out_and_named(caplog):
     assert stepped(levels, IDS[:3], [1.0, 1.0, 1.0]) == []
 
 
-def test_a_loss_that_was_not_given_the_sample():
-    with pytest.raises(ValueError, match=r'as criterion\(logits, labels, sample\)'):
-        learner().update(learner().sample(IDS[:1], 0))
-
-
 def test_ids_that_are_not_known_or_no_strings():
     levels = learner()
     with pytest.raises(ValueError, match=r"'elsewhere\.png', which is not an image"):
@@ -125,12 +119,6 @@ def test_ids_that_are_not_known_or_no_strings():
         ImageLevels([1, 2])
     with pytest.raises(ValueError, match='ids is empty'):
         ImageLevels([])
-
-
-@pytest.mark.parametrize('step', [-1, 1.5, '3', None, True])
-def test_bad_steps(step):
-    with pytest.raises(ValueError, match='step must be'):
-        learner().sample(IDS[:1], step)
 
 
 @pytest.mark.parametrize(
@@ -164,15 +152,6 @@ def test_bad_options(options, match):
 def test_figures_that_are_missing_or_out_of_range(rule, figures, match):
     with pytest.raises(ValueError, match=match):
         learner(rule=rule).observe(**figures)
-
-
-def test_an_undefined_figure_leaves_those_of_before(caplog):
-    levels = learner()
-    levels.observe(0.9)
-    levels.observe(float('nan'))
-    levels.observe(float('inf'))
-    assert levels.validation == Validation(0.9)
-    assert 'the validation measured accuracy=nan: the levels go on with' in caplog.text
 
 
 def test_an_unstable_rule_is_said_at_once(caplog):
@@ -227,15 +206,6 @@ def test_state_of_other_images(caplog):
     assert other.levels['new.png'] == 0.1
     assert other.levels[IDS[1]] == levels.levels[IDS[1]]
     assert '2 of the 3 training images are among the 6 of the state' in caplog.text
-
-
-def test_settings_that_changed_and_levels_that_are_too_high_now(caplog):
-    levels = ImageLevels(IDS, beta='M', rule='fixed', alpha=0.9)
-    other = ImageLevels(IDS, beta='HI', rule='fixed', alpha=0.1)
-    other.load_state_dict(levels.state_dict())
-    assert set(other.levels.values()) == {0.49}
-    assert 'beta 1.0 -> 2.0' in caplog.text and 'alpha 0.9 -> 0.1' in caplog.text
-    assert '6 resumed levels would flip the expected label' in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import torch
 
 from mmaslp.core import max_alpha, perturb_target
 from mmaslp.core.levels.perturbation import (
-    PERTURBATIONS,
     check_alpha,
     resolve_perturbation,
     truncated_normal,
@@ -24,19 +23,6 @@ def test_named_perturbations(name, beta, target):
     assert resolve_perturbation(name).beta == beta
     labels = torch.tensor([0, 1])
     assert perturb_target(labels, beta).tolist() == target
-
-
-def test_only_dynamic_moderation_has_noise():
-    assert {n for n, p in PERTURBATIONS.items() if p.noise} == {'DM'}
-    noise = torch.tensor([0.1, -0.2])
-    perturbed = perturb_target(torch.tensor([0.0, 1.0]), 1.0, noise)
-    torch.testing.assert_close(perturbed, torch.tensor([0.6, 0.3]))
-
-
-@given(BETAS)
-def test_perturbation_is_symmetric_between_classes(beta):
-    low, high = perturb_target(torch.tensor([0.0, 1.0], dtype=torch.float64), beta)
-    assert low + high == pytest.approx(1.0)
 
 
 @given(BETAS, st.floats(0, 1))
@@ -67,12 +53,6 @@ def test_alpha_that_flips_the_label(alpha, beta):
     with pytest.raises(ValueError, match='would flip the expected label'):
         check_alpha(alpha, beta)
     assert check_alpha(max_alpha(beta), beta) == max_alpha(beta)
-
-
-@pytest.mark.parametrize('alpha', [-0.1, 1.1, math.nan, 'x'])
-def test_alpha_that_is_no_probability(alpha):
-    with pytest.raises(ValueError, match=r'a number in \[0, 1\]'):
-        check_alpha(alpha, 1.0)
 
 
 def test_truncated_normal_has_the_right_distribution():

@@ -75,20 +75,6 @@ def test_all_bands_together_are_the_histogram():
     assert table.count == histogram.count
 
 
-@pytest.mark.parametrize('size', [(40, 30), (300, 280)])
-@pytest.mark.parametrize('value', [0, 1])
-def test_without_a_border_all_is_in_the_last_band(size, value):
-    label = torch.full(size, value)
-    table = table_of((torch.full(size, 0.2), label))
-    assert (table.sums[:, :-1] == 0).all()
-    assert table.sums[:, -1, 0].tolist() == [label.numel()] * 2
-    found = table.compute()
-    gap = 0.8 - (value == 0)
-    assert found['ece_band'] == pytest.approx(abs(gap), abs=1e-7)
-    assert found['gaps'][-1] == pytest.approx(gap, abs=1e-7)
-    assert np.isnan(found['gaps'][0]) and found['shares'][0] == 0
-
-
 def test_ignored_pixels_count_nowhere_but_may_make_the_predicted_border():
     prob, label = torch.full((64, 64), 0.1), torch.zeros(64, 64)
     prob[:, 32:], label[:, 32:] = 0.9, 255
@@ -125,31 +111,6 @@ def test_batches_images_and_merges_agree():
     large = [scene(200, 180, seed, ignored=True) for seed in (0, 1)]
     batch = [torch.stack(each) for each in zip(*large)]
     assert torch.equal(table_of(batch).totals, table_of(*large).totals)
-
-
-def test_arrays_and_labels_of_every_type():
-    prob, label = scene(40, 50)
-    expected = table_of((prob, label)).sums
-    for kind in (bool, np.int16, np.uint16, np.float32):
-        image = prob.numpy(), label.numpy().astype(kind)
-        assert torch.equal(table_of(image).sums, expected)
-    flipped = np.asfortranarray(prob.numpy()), label.numpy()
-    assert torch.equal(table_of(flipped).sums, expected)
-
-
-def test_other_edges():
-    image = scene(200, 150)
-    edges = (2.0, 5.0)
-    table = table_of(image, edges=edges)
-    assert np.array_equal(table.sums, reference.sums([image], edges=edges))
-    with pytest.raises(ValueError, match='cannot merge a table of the edges'):
-        table.merge(BandTable())
-
-
-@pytest.mark.parametrize('edges', [(), (0.0, 2.0), (3.0, 2.0), (2.0, 2.0)])
-def test_bad_edges(edges):
-    with pytest.raises(ValueError, match='edges must be 1 to 254 ascending'):
-        BandTable(edges)
 
 
 @pytest.mark.parametrize(
@@ -239,21 +200,3 @@ def test_errors_over_images_are_those_of_resampling():
     found = table_of((prob, label)).compute()
     spread = np.std(drawn, 0)
     assert [found['iou_se'], found['acc_se']] == pytest.approx(spread, rel=0.15)
-
-
-def test_one_image_has_no_spread_and_equal_images_none():
-    prob, label = masks(1)
-    one = table_of((prob, label)).compute()
-    assert np.isnan(one['iou_se']) and np.isnan(one['acc_se'])
-    same = table_of((prob, label), (prob, label)).compute()
-    assert same['iou_se'] == same['acc_se'] == 0 and same['num_images'] == 2
-
-
-@pytest.mark.parametrize('value', [0, 1, 255])
-def test_labels_of_one_class(value):
-    table = table_of((torch.rand(3, 8, 8), torch.full((3, 8, 8), value)))
-    assert table.one_class and BandTable().one_class
-    assert table.ignored == (3 * 64 if value == 255 else 0)
-    assert table.compute()['num_images'] == (0 if value == 255 else 3)
-    table.update(*scene(40, 40))
-    assert table.one_class is False

@@ -29,14 +29,6 @@ def test_pooled_adds_images_as_often_as_the_weights_say():
     assert drawn.conf[1] == pytest.approx([2, 0, 2.4, 3.6])
 
 
-def test_joined_adds_neighbours_and_take_picks_rows():
-    joined = table().joined(2)
-    assert joined.count.tolist() == [[4, 4], [0, 10]]
-    assert joined.conf[0] == pytest.approx([1, 3])
-    assert table().take(np.array([1, 1])).correct.tolist() == [[0, 0, 3, 4]] * 2
-    assert table().take(0).count.tolist() == [4, 0, 2, 2]
-
-
 def test_no_pixel_is_nan_without_a_warning(recwarn):
     empty = BinTable(*np.zeros((3, 5)))
     assert np.isnan(empty.weight).all() and np.isnan(ratio(1, 0))

@@ -29,17 +29,6 @@ def test_intervals_equal_resampling_by_hand():
     assert drawn['ece'] == pytest.approx(np.quantile(values, [0.05, 0.95]), abs=1e-12)
 
 
-def test_intervals_are_seeded_and_ordered():
-    table, total = images(20)
-    one, two = bootstrap(table, 200, seed=1), bootstrap(table, 200, seed=1)
-    assert one['intervals'] == two['intervals']
-    assert one['intervals'] != bootstrap(table, 200, seed=2)['intervals']
-    for key, (low, high) in one['intervals'].items():
-        assert low <= high, key
-    low, high = one['intervals']['acc']
-    assert low < total.compute()['acc'] < high
-
-
 def test_intervals_cover_about_as_often_as_they_say():
     # 100 independent sets of 40 images with a known mean accuracy of 0.7.
     rng, covered = np.random.default_rng(0), 0
@@ -52,13 +41,6 @@ def test_intervals_cover_about_as_often_as_they_say():
         low, high = bootstrap(ImageTable(rows, 1), 200, seed)['intervals']['acc']
         covered += low <= 0.7 <= high
     assert 86 <= covered <= 99
-
-
-@pytest.mark.parametrize('number', [0, 1])
-def test_too_few_images_give_nan(number):
-    drawn = bootstrap(images(number)[0], 20)
-    assert np.isnan(drawn['intervals']['ece']).all()
-    assert np.isnan(drawn['bins']).all()
 
 
 def test_pairs_cancel_what_images_share():
@@ -134,18 +116,6 @@ def test_sorted_metrics_equal_resampling_of_8_bit_pixels_by_hand(mode):
         assert found[key] == pytest.approx(expected, abs=1e-8), key
 
 
-@pytest.mark.parametrize('mode', ['top_label', 'positive'])
-def test_sorted_metrics_of_fine_scores_are_close_to_resampling_by_hand(mode):
-    scenes = pixels(8, 65535)
-    table, exact = table_of(scenes, mode)
-    found = bootstrap(table, 80, seed=3, confidence_level=0.9, overall=exact)[
-        'intervals'
-    ]
-    drawn = by_hand(scenes, mode, 80, 3)
-    low, high = np.quantile(drawn['ece_em'], [0.05, 0.95])
-    assert found['ece_em'] == pytest.approx((low, high), abs=0.1 * (high - low))
-
-
 def test_pairs_compare_sorted_metrics_by_hand():
     scenes, softer = pixels(7, 255), pixels(7, 255, gain=1.0)
     (one, first), (two, second) = table_of(scenes), table_of(softer)
@@ -157,19 +127,6 @@ def test_pairs_compare_sorted_metrics_by_hand():
         expected = np.quantile(drawn[1][key] - drawn[0][key], [0.025, 0.975])
         assert (row['low'], row['high']) == pytest.approx(expected, abs=1e-8)
     assert found['ece_em']['differs']
-
-
-def test_json_and_order_keep_fine_bins():
-    table, exact = table_of(pixels(6, 65535))
-    again = ImageTable.from_json(table.to_json(), 10).take([3, 1, 0, 2, 5, 4])
-    back = again.take([2, 1, 3, 0, 5, 4])
-    assert back.names == table.names
-    found, expected = (bootstrap(each, 50, overall=exact) for each in (back, table))
-    assert found['intervals'] == expected['intervals']
-    columns = table.to_json()
-    columns['narrow']['images'][1:3] = columns['narrow']['images'][2:0:-1]
-    with pytest.raises(ValueError, match='fine bins of the image table'):
-        ImageTable.from_json(columns, 10)
 
 
 # ---- by band ----

@@ -11,25 +11,13 @@ from mmaslp.core.measure import (
     binned_metrics,
     equal_width,
 )
-from mmaslp.core.measure.fine_bins import LEAST, FineBins, pack
+from mmaslp.core.measure.fine_bins import FineBins, pack
 from mmaslp.core.measure.image_table import ImageTable
 
 # Not importable by name under pytest's importlib mode.
 pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
 reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))
 scene = pixels.scene
-
-
-def test_fine_bins_divide_the_bins():
-    for bins in (1, 7, 10, 34, 600):
-        histogram = CalibrationHistogram()
-        histogram.update(*scene(0))
-        table = ImageTable([ImageTable.record('a', histogram, bins)], bins)
-        expected = equal_width(histogram.score_table(), bins)
-        assert np.array_equal(table.table.count[0], expected.count)
-        assert np.array_equal(table.table.correct[0], expected.correct)
-        assert table.table.conf[0] == pytest.approx(expected.conf)
-        assert table.fine.number % bins == 0 and table.fine.number >= LEAST
 
 
 def test_pooled_adds_what_the_weights_say():

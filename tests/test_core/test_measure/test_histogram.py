@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from mmaslp.core import CalibrationHistogram
-from mmaslp.core.measure.inputs import CHUNK
 from tests.properties import given, settings, st
 
 # Not importable by name under pytest's importlib mode.
@@ -183,15 +182,6 @@ def test_half_predicts_background():
     assert mixed.compute()['ece'] == pytest.approx((0.5 + 0.55) / 2, abs=1e-6)
 
 
-def test_the_least_above_half_predicts_foreground():
-    for dtype in (torch.float32, torch.float64):
-        above = torch.nextafter(
-            torch.tensor(0.5, dtype=dtype), torch.ones((), dtype=dtype)
-        )
-        found = filled(above.repeat(2), torch.tensor([1, 1])).compute()
-        assert found['acc'] == 1
-
-
 @pytest.mark.parametrize('name', ['sharp', 'soft', 'hard'])
 def test_golden_maps(shared, name):
     pillow = pytest.importorskip('PIL.Image')
@@ -249,14 +239,6 @@ def test_merge_is_exact_in_any_order(data):
     assert forward.compute() == pytest.approx(whole.compute(), nan_ok=True, abs=0)
 
 
-def test_chunks_do_not_matter():
-    prob, label = smooth(CHUNK * 2 + 17)
-    parts = CalibrationHistogram()
-    for p, y in zip(prob.split(999), label.split(999)):
-        parts.update(p, y)
-    assert same(filled(prob, label), parts)
-
-
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 200), st.floats(0.01, 20))
 def test_metrics_stay_in_their_range(seed, n, sharpness):
@@ -277,12 +259,6 @@ def test_metrics_stay_in_their_range(seed, n, sharpness):
         assert parts + found['brier_uncertainty'] == pytest.approx(found['brier'])
 
 
-def test_compute_returns_python_floats_of_every_key():
-    found = filled(*smooth(100)).compute()
-    assert list(found) and set(found) == set(FIGURES)
-    assert all(type(value) is float for value in found.values())
-
-
 def test_empty_histogram_is_nan_and_count_0():
     for mode in ('top_label', 'positive'):
         found = CalibrationHistogram().compute(mode=mode)
@@ -291,17 +267,6 @@ def test_empty_histogram_is_nan_and_count_0():
         assert all(np.isnan(value) for value in found.values())
     ignored = filled(torch.rand(5), torch.full((5,), 255))
     assert ignored.compute()['count'] == 0
-
-
-def test_extremes_do_not_give_infinity():
-    found = filled(torch.tensor([0.0, 1.0, 1.0]), torch.tensor([1, 0, 1])).compute()
-    assert found['nll'] == pytest.approx(-2 / 3 * np.log(1e-7), rel=1e-6)
-    assert found['ece'] == pytest.approx(2 / 3)
-
-
-def test_bad_mode():
-    with pytest.raises(ValueError, match='one of top_label, positive'):
-        CalibrationHistogram().compute(mode='both')
 
 
 def test_more_classes_count_the_top_label():
@@ -329,31 +294,3 @@ def test_more_classes_count_the_top_label():
         histogram.update(prob * 0.5, label)
     with pytest.raises(ValueError, match='need'):
         histogram.update(prob[:3], label)
-
-
-def test_state_dict_goes_around(tmp_path):
-    histogram = filled(*smooth(3000))
-    torch.save(histogram.state_dict(), tmp_path / 'state.pth')
-    again = CalibrationHistogram()
-    again.load_state_dict(torch.load(tmp_path / 'state.pth', weights_only=True))
-    assert same(histogram, again)
-    again.update(*smooth(10))
-    assert not same(histogram, again)
-
-
-@pytest.mark.parametrize(
-    'change, words',
-    [
-        ({'levels': 255}, 'levels'),
-        ({'num_classes': 3}, 'num_classes'),
-        ({'cells': torch.tensor([10**7])}, 'broken'),
-        ({'counts': torch.tensor([[-1, 0]])}, 'broken'),
-        ({'nll': None}, 'lacks'),
-    ],
-)
-def test_broken_state_is_refused(change, words):
-    state = filled([0.3], [0]).state_dict() | change
-    if change == {'nll': None}:
-        del state['nll']
-    with pytest.raises(ValueError, match=words):
-        CalibrationHistogram().load_state_dict(state)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmaslp.core.measure import BandTable, ImageBands, binned_metrics
+from mmaslp.core.measure import BandTable, ImageBands
 
 # Not importable by name under pytest's importlib mode.
 scene = runpy.run_path(Path(__file__).with_name('scenes.py'))['scene']
@@ -36,15 +36,6 @@ def test_images_add_up_to_their_table():
             assert np.array_equal(getattr(images.pooled(), key)[k], expected)
 
 
-def test_resamples_are_the_images_taken():
-    images = joined(tables())
-    weights = np.array([[1.0, 0, 2, 1], [0, 4, 0, 0]])
-    found = binned_metrics(images.pooled(weights))['ece']
-    assert found.shape == (2, 2)
-    for row, taken in zip(found, ([0, 2, 2, 3], [1, 1, 1, 1])):
-        assert np.array_equal(row, binned_metrics(images.take(taken).pooled())['ece'])
-
-
 def test_bands_go_around_json():
     images = joined(tables())
     content = json.loads(json.dumps(images.to_json()))
@@ -66,9 +57,3 @@ def test_damaged_bands_are_refused(damage):
     damage(content)
     with pytest.raises(ValueError, match='bands'):
         ImageBands.from_json(content)
-
-
-def test_images_of_other_edges_do_not_mix():
-    rows = [ImageBands.row(BandTable(edges)) for edges in ((2.0,), (3.0,))]
-    with pytest.raises(ValueError, match='bands of several edges'):
-        ImageBands.from_rows(rows)

@@ -51,16 +51,3 @@ def test_ks_is_the_largest_running_gap():
     assert ks_error(table) == pytest.approx((0.6 - 0.3 + 0.6) / 4)
     empty = ScoreTable(*np.zeros((3, 0), np.int64), unit=10)
     assert np.isnan(ks_error(empty))
-
-
-def test_100000_floats_of_a_confident_network():
-    sk = pytest.importorskip('sklearn.metrics')
-    rng = np.random.default_rng(0)
-    logit = 8 * rng.standard_normal(100_000)
-    label = rng.random(100_000) < 1 / (1 + np.exp(-0.6 * logit))
-    prob = 1 / (1 + np.exp(-logit))
-    table = filled(prob, label).score_table('positive')
-    assert roc_auc(table) == pytest.approx(sk.roc_auc_score(label, prob), abs=1e-5)
-    # The precision at the end of a cell counts for all of it.
-    expected = sk.average_precision_score(label, prob)
-    assert average_precision(table) == pytest.approx(expected, abs=2e-5)

@@ -6,10 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.core.measure import (
-    ScoreTable,
-)
-
 # Not importable by name under pytest's importlib mode.
 pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
 filled = pixels.filled
@@ -31,15 +27,3 @@ def test_every_map_value_is_a_point(bits):
     scores = filled(values, np.zeros(len(values), np.uint8)).score_table('positive')
     expected = np.arange(2**bits) * (scores.unit // (2**bits - 1))
     assert np.array_equal(scores.score, expected)
-
-
-def test_groups_sum_their_scores():
-    table = ScoreTable(
-        np.array([2, 5, 9]), np.array([4, 1, 3]), np.array([1, 1, 2]), unit=10
-    )
-    assert table.total == 8
-    assert table.conf == pytest.approx([0.2, 0.5, 0.9])
-    bins = table.grouped(np.array([0, 2, 2]), 4)
-    assert bins.count.tolist() == [4, 0, 4, 0]
-    assert bins.correct.tolist() == [1, 0, 3, 0]
-    assert bins.conf == pytest.approx([0.8, 0, 3.2, 0])

@@ -17,7 +17,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 import tests.lightning_toy as toy
-from mmaslp.core import BorderLevels, ImageLevels, SelfCalibratingBCE
+from mmaslp.core import BorderLevels, SelfCalibratingBCE
 from mmaslp.hosts.lightning import ASLPCallback
 from mmaslp.hosts.torchmetrics import BinaryCalibration
 
@@ -56,14 +56,6 @@ def test_draws_move_levels_and_stop_at_the_end(tmp_path):
     assert callback.levels.steps == 16
     assert callback.levels.validation.accuracy > 0.5
     assert model.criterion.sample is None  # a validation trains on no sample
-
-
-def test_the_samples_are_those_of_the_levels(tmp_path):
-    model, callback = toy.train(tmp_path, 2, callback=toy.make_callback('fixed'))
-    levels = ImageLevels(toy.Squares().names, rule='fixed', alpha=0.2)
-    for step, (names, drawn) in enumerate(model.drawn):
-        assert levels.sample(names, step).perturbed.tolist() == drawn
-    assert callback.state_dict()['step'] == len(model.drawn) == 8
 
 
 def test_a_resumed_run_ends_bit_equal(tmp_path):
@@ -227,21 +219,6 @@ def test_levels_are_logged(tmp_path):
     assert model.seen == pytest.approx(0.2)
 
 
-def test_a_second_fit_goes_on(tmp_path):
-    model, callback = toy.train(tmp_path, 2)
-    before = callback.levels
-    toy.train(tmp_path, 2, model=model, callback=callback)
-    assert callback.levels is before and callback.state_dict()['step'] == 16
-
-
-def test_a_validation_alone_changes_nothing(tmp_path):
-    model, callback = toy.train(tmp_path, 2)
-    before = callback.levels.validation
-    trainer = toy.make_trainer(tmp_path, 1, callback)
-    trainer.validate(model, toy.loaders()[1], verbose=False)
-    assert callback.levels.validation is before
-
-
 def test_a_checkpoint_without_levels_is_told_of(tmp_path, caplog):
     toy.make_trainer(tmp_path, 1).fit(Plain(), toy.loaders()[0])
     with caplog.at_level(logging.WARNING, 'mmaslp'):
@@ -349,15 +326,3 @@ def test_the_named_metric_is_read():
 def test_wrong_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         ASLPCallback(**options)
-
-
-def test_the_metric_of_bands_is_asked_for():
-    with pytest.raises(ValueError, match=r'BinaryBandCalibration .* has none'):
-        fit(toy.Segmenter(), ASLPCallback())
-
-
-def test_a_state_of_version_0_2(tmp_path):
-    callback = ASLPCallback()
-    callback.setup(None, toy.Segmenter(by_band=True), 'fit')
-    with pytest.raises(ValueError, match=r'levels of mmaslp 0\.2'):
-        callback.load_state_dict(dict(step=3, aslp={}))

@@ -8,7 +8,6 @@ pytest.importorskip('lightning', reason='needs the extra [integrations]')
 from mmaslp.hosts.lightning.schedule import (
     training_steps,
     validations,
-    visits_between_validations,
 )
 
 
@@ -43,24 +42,3 @@ def trainer(**options):
 def test_length_and_validations(options, steps, number):
     assert training_steps(trainer(**options)) == steps
     assert validations(trainer(**options)) == number
-
-
-@pytest.mark.parametrize(
-    ('interval', 'epochs', 'visits'),
-    [
-        (10, 1, 1),
-        (10, 3, 3),
-        (2, 1, 1),
-        (25, None, 2.5),
-        (5, None, 1),
-        (None, 2, 1),
-        (math.inf, 1, 1),
-    ],
-)
-def test_visits(interval, epochs, visits):
-    trainer = SimpleNamespace(
-        val_check_batch=interval,
-        num_training_batches=10,
-        check_val_every_n_epoch=epochs,
-    )
-    assert visits_between_validations(trainer) == visits

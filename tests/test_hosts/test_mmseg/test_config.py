@@ -1,13 +1,9 @@
-import os
-
 import pytest
 import torch
-from mmengine.config import Config
 
 from mmaslp.hosts.mmseg.config import (
     check_checkpoint,
     load_config,
-    set_work_dir,
 )
 
 
@@ -24,17 +20,6 @@ def test_imports_in_any_form(tmp_path, imports):
         load_config(str(path), {'custom_imports': ['nowhere']})
     with pytest.raises(FileNotFoundError, match='no config at'):
         load_config(str(tmp_path / 'other.py'))
-
-
-def test_work_dir():
-    for given, own, expected in (
-        ('a', 'b', 'a'),
-        (None, 'b', 'b'),
-        (None, None, os.path.join('./work_dirs', 'net')),
-    ):
-        cfg = Config(dict(work_dir=own))
-        set_work_dir(cfg, 'configs/net.py', given)
-        assert cfg.work_dir == expected
 
 
 def test_whole_checkpoints_pass(tmp_path):

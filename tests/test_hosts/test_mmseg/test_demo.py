@@ -7,15 +7,6 @@ from mmaslp.hosts.mmseg.demo import run_demo
 
 
 @pytest.mark.release
-def test_a_training_that_fails_shows_its_end(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(demo.MODELS, 'BCE', 'bcee')
-    with pytest.raises(SystemExit, match=r'BCE: .*train .* failed, see .*train.log'):
-        run_demo(tmp_path, models=['BCE'], epochs=1)
-    assert 'did you mean demo/bce.py?' in capsys.readouterr().out
-    assert (tmp_path / 'bcee' / 'train.log').is_file()
-
-
-@pytest.mark.release
 def test_a_training_that_fails_ends_the_others(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(demo.MODELS, 'BCE', 'bcee')

@@ -12,7 +12,6 @@ from mmaslp.files.prob_maps import read_prob_map
 from mmaslp.hosts.mmseg.hooks import ProbMapHook
 from mmaslp.hosts.mmseg.metrics import CalibrationMetric
 from mmaslp.hosts.mmseg.testing import (
-    draw_predictions,
     evaluate,
     measures_calibration,
     summary_table,
@@ -93,18 +92,6 @@ def test_sets_without_objects_stay_out_of_the_mean():
     assert lines[0][:2] == ['ece', 'acc']
     assert [line[0] for line in lines[1:]] == ['a', 'b', 'mean', 'c']
     assert float(lines[3][1]) == pytest.approx(0.2)
-
-
-def test_predictions_are_drawn_by_the_host(config):
-    cfg = config('run')
-    with pytest.raises(ValueError, match='--show and --show-dir need'):
-        draw_predictions(cfg, show=True)
-    cfg.default_hooks.visualization = dict(type='SegVisualizationHook')
-    cfg.visualizer = dict(type='SegLocalVisualizer')
-    draw_predictions(cfg, show=True, show_dir='shown', wait_time=0.5)
-    hook = cfg.default_hooks.visualization
-    assert (hook.draw, hook.show, hook.wait_time) == (True, True, 0.5)
-    assert cfg.visualizer.save_dir == 'shown'
 
 
 @pytest.mark.parametrize('given', ['{}', ['a'], dict(a='folder')], ids=str)

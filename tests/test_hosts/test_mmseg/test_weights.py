@@ -9,7 +9,7 @@ from torch import nn
 
 from mmaslp.hosts.mmseg import weights
 from mmaslp.hosts.mmseg.models import BinarySegTTAModel
-from mmaslp.hosts.mmseg.weights import Misfit, WeightsHook, compare_weights
+from mmaslp.hosts.mmseg.weights import WeightsHook, compare_weights
 
 
 def test_what_fits_is_loaded():
@@ -20,15 +20,6 @@ def test_what_fits_is_loaded():
     nn.Module.__init__(tta)
     tta.module = one
     assert not compare_weights(tta, other.state_dict())
-
-
-def test_names_are_listed():
-    misfit = Misfit(['a', 'b', 'c', 'd'], [], ['e'], 9)
-    assert misfit.describe() == (
-        '4 of the 9 weights of the model are not in it (a, b, c, ...); '
-        '1 of its weights are not in the model (e)'
-    )
-    assert '(a, b, c, d)' in misfit.describe(None)
 
 
 def test_the_hook_refuses_or_warns(monkeypatch):

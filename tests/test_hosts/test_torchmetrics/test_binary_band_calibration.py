@@ -28,14 +28,6 @@ def test_the_bands_add_up_to_the_whole_in_float64():
     assert [figures[f'band{k}_share'].item() for k in range(5)] == list(share)
 
 
-def test_other_edges():
-    target = torch.zeros(1, 64, 64)
-    target[..., 32:] = 1
-    metric = BinaryBandCalibration('band1_share', edges=[1.0])
-    metric.update(target * 0.9, target)
-    assert metric.compute() == 62 / 64
-
-
 def test_points_have_no_border():
     with pytest.raises(ValueError, match=r'prob must be \(H, W\)'):
         BinaryBandCalibration().update(torch.rand(4), torch.ones(4))

@@ -73,11 +73,3 @@ def test_a_collection_counts_once_for_metrics_of_the_same_sums():
     # TorchMetrics puts the name of the metric before figures that come twice.
     assert figures['val_all_ece'] == expected['ece']
     assert figures['val_ks'] == figures['val_all_ks'] == expected['ks']
-
-
-def test_reliability_diagram():
-    figure = filled(BinaryCalibration).reliability_diagram('toy')
-    assert figure.axes[0].get_title() == 'toy'
-    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert any('ECE' in text for text in texts)
-    assert not any('images' in text for text in texts)

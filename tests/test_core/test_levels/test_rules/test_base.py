@@ -47,22 +47,3 @@ def test_a_rule_of_ones_own_is_one_class_and_one_line(monkeypatch):
     moved = rule.step(alpha, torch.ones(1), beta=2.0, validation=ACCURATE)
     assert moved.tolist() == pytest.approx([0.1]) and moved.dtype == torch.float32
     assert rule.settings() == {'rule': 'halve', 'share': 0.25}
-
-
-@pytest.mark.parametrize(
-    ('values', 'match'),
-    [
-        (dict(accuracy=95.0), r'accuracy must be .*a fraction'),
-        (dict(accuracy=float('nan')), r'accuracy must be .*a fraction'),
-        (dict(accuracy=0.9, confidence=1.9), r'confidence must be .*a fraction'),
-        (dict(accuracy=0.9, landmark=-1.0), r'landmark must be .*a fraction'),
-        (
-            dict(accuracy=0.9, median_gap=1.5),
-            r'median_gap must be a number in \[-1, 1\]',
-        ),
-        (dict(accuracy=0.9, median_gap=float('nan')), 'median_gap must be a number in'),
-    ],
-)
-def test_measured_figures_out_of_range(values, match):
-    with pytest.raises(ValueError, match=match):
-        Validation(**values)

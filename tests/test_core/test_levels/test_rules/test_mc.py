@@ -19,7 +19,3 @@ def test_limit_of_the_explicit_solver(beta, factor, grows):
     assert (abs(after.item() - rest) > 0.1 * rest) == grows
     assert bool(rule.instability_warning(beta)) == grows
     assert not MC(eta=eta, lam=rule.lam).instability_warning(beta)
-
-
-def test_message_of_an_unstable_step_names_the_limit():
-    assert 'take lam below 1000, or' in MC(solver='released').instability_warning(2.0)

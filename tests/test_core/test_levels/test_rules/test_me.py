@@ -32,14 +32,3 @@ def test_landmarks(landmark, expected):
     ):
         kept = rule.next_landmark(kept, accuracy, warming_up)
         assert kept == wanted
-
-
-@pytest.mark.parametrize('landmark', ['first', 95, -0.1, True, float('nan'), None])
-def test_bad_landmarks(landmark):
-    with pytest.raises(ValueError, match=r'landmark must be (one of best, warm|a num)'):
-        ME(landmark=landmark)
-
-
-def test_a_landmark_is_needed():
-    with pytest.raises(ValueError, match="rule='ME' needs landmark"):
-        step(0.1, 1.0, accuracy=0.9, landmark=None)

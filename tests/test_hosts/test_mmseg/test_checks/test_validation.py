@@ -6,7 +6,6 @@ from mmaslp.hosts.mmseg.checks.validation import (
     Metric,
     metric_of,
     no_accuracy,
-    no_confidence,
     no_validation,
 )
 from mmaslp.hosts.mmseg.metrics import CalibrationMetric, SODMetric
@@ -40,8 +39,3 @@ def test_what_is_missing_is_named():
     assert 'val_evaluator' not in finding.remedy and "rule='fixed'" in finding.remedy
     finding = no_accuracy([Metric('A'), Metric('B', ('positive', 'raw'))])
     assert "['A', B(mode='positive', protocol='raw')] gives" in finding.message
-
-
-def test_accuracy_without_confidence():
-    assert no_confidence(None, True) is None and no_confidence('aAcc', False) is None
-    assert "accuracy_key='aAcc'" in no_confidence('aAcc', True).message

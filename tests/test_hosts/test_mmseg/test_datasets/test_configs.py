@@ -64,16 +64,6 @@ def test_labels_keep_the_size_of_the_file(data_root, name):
         assert sample.gt_sem_seg.data.unique().tolist() == [0, 1]
 
 
-def test_duts_names_six_test_sets():
-    cfg = Config.fromfile(BASE / 'duts.py')
-    names = [cfg.test_dataloader.dataset.layout, *cfg.test_sets]
-    assert names == ['DUTS-TE', 'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS']
-    assert list(cfg.ood_sets) == ['DTD-500']
-    for dataset in (*cfg.test_sets.values(), *cfg.ood_sets.values()):
-        with pytest.raises(FileNotFoundError, match=dataset.layout):
-            DATASETS.build({**dataset, 'data_root': '/nowhere'})
-
-
 def test_own_folder(shared):
     cfg = Config.fromfile(BASE / 'sod_folder.py')
     for name, count in (('train', 630), ('val', 90), ('test', 180)):

@@ -3,7 +3,6 @@ import shutil
 
 import pytest
 import torch
-from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
@@ -82,23 +81,6 @@ def test_data_prefix_and_suffixes(tmp_path, write_image, write_mask):
     assert info['seg_map_path'] == str(tmp_path / 'y' / 'deep' / '1_gt.png')
 
 
-def test_paths_have_one_spelling(root, monkeypatch):
-    monkeypatch.chdir(root.parent)
-    spellings = [root.name, f'./{root.name}/', f'{root.name}//']
-    paths = {SODDataset(s).get_data_info(0)['img_path'] for s in spellings}
-    assert paths == {os.path.join(root.name, 'images', 'a.1.jpg')}
-
-
-def test_mixed_suffixes(root, write_image, write_mask):
-    write_image(root / 'images' / 'd.bmp')
-    write_image(root / 'images' / 'e.PNG')
-    for name in 'de':
-        write_mask(root / 'masks' / f'{name}.png')
-    (root / 'images' / 'Thumbs.db').write_bytes(b'x')
-    (root / 'masks' / 'readme.txt').write_text('x')
-    assert stems(SODDataset(str(root))) == ['a.1', 'b', 'c', 'd', 'e']
-
-
 def test_names_without_partner(root, write_image, write_mask):
     for i in range(9):
         write_image(root / 'images' / f'x{i}.jpg')
@@ -108,15 +90,6 @@ def test_names_without_partner(root, write_image, write_mask):
     message = str(error.value)
     assert '9 of 12 images' in message and 'x0, x1, x2, x3, x4, ... (4 more)' in message
     assert '1 of 4 masks' in message and 'spare' in message
-
-
-def test_images_and_masks_side_by_side(tmp_path, write_pairs):
-    write_pairs(tmp_path, NAMES, 'Imgs', 'Imgs')
-    dataset = SODDataset(str(tmp_path))
-    assert stems(dataset) == ['a.1', 'b', 'c']
-    info = dataset.get_data_info(1)
-    assert info['img_path'] == str(tmp_path / 'Imgs' / 'b.jpg')
-    assert info['seg_map_path'] == str(tmp_path / 'Imgs' / 'b.png')
 
 
 def test_empty_masks(root):
@@ -144,16 +117,6 @@ def test_empty_masks(root):
 def test_wrong_arguments(root, arguments, message):
     with pytest.raises(ValueError, match=message):
         SODDataset(str(root), **arguments)
-
-
-def test_mmengine_wrappers(root, write_pairs):
-    write_pairs(root / 'more', ['z'])
-    first, second = SODDataset(str(root)), SODDataset(str(root / 'more'))
-    both = ConcatDataset([first, second])
-    assert stems(both) == ['a.1', 'b', 'c', 'z']
-    assert stems(RepeatDataset(first, 2)) == ['a.1', 'b', 'c'] * 2
-    assert first.get_cat_ids(0) == [0, 1]
-    assert len(ClassBalancedDataset(first, 0.1)) == 3
 
 
 @pytest.mark.parametrize('serialize_data', [True, False])

@@ -1,9 +1,7 @@
-import json
 import multiprocessing
 import os
 
 import pytest
-from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmaslp.files import synthetic as module
@@ -98,36 +96,3 @@ def test_concurrent_runs_agree(tmp_path):
     assert os.listdir(tmp_path) == ['set']
     make_synthetic_sod(str(tmp_path / 'alone'), **SMALL)
     assert read(tmp_path / 'set') == read(tmp_path / 'alone')
-
-
-def test_registered_and_lazy(tmp_path):
-    dataset = DATASETS.build(
-        dict(
-            type='SyntheticSODDataset',
-            data_root=str(tmp_path / 'deep' / 'set'),
-            split='val',
-            lazy_init=True,
-            **SMALL,
-        )
-    )
-    assert not (tmp_path / 'deep').exists()
-    dataset.full_init()
-    assert len(dataset) == 3
-    manifest = json.loads((tmp_path / 'deep/set/manifest.json').read_text())
-    assert manifest['version'] == module.VERSION
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (dict(split='training'), 'split must be one of'),
-        (dict(size=8), 'size must be an integer of at least 32'),
-        (dict(num_images=dict(trian=3)), 'num_images'),
-        (dict(num_images=dict(train=0)), 'num_images'),
-        (dict(wrong_share=2), 'wrong_share'),
-    ],
-)
-def test_wrong_arguments(tmp_path, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        SyntheticSODDataset(str(tmp_path / 'set'), **arguments)
-    assert os.listdir(tmp_path) == []

@@ -383,14 +383,6 @@ def test_three_sigmoid_channels_train_with_levels_by_band(toy, tmp_path):
     assert figures['num_images'] == 5 and tables.seen[-1][1].count == 5 * 3 * 16 * 16
 
 
-def changed(**changes):
-    def change(cfg):
-        cfg.merge_from_dict({k.replace('__', '.'): v for k, v in changes.items()})
-        return cfg
-
-    return change
-
-
 def without_validation(cfg):
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     return cfg
@@ -457,13 +449,6 @@ def test_levels_by_image_need_one_strength(toy, tmp_path):
         Runner.from_cfg(cfg).train()
 
 
-def test_a_level_of_the_loss_beside_levels_by_band(toy, tmp_path):
-    cfg = border(toy, tmp_path / 'run')
-    cfg.model.decode_head.loss_decode.eps = 0.1
-    with pytest.raises(ValueError, match=r'leave alpha, eps, .* out of the loss'):
-        Runner.from_cfg(cfg).train()
-
-
 def test_what_levels_cannot_help_is_said_at_the_end(toy, tmp_path, monkeypatch):
     bands = property(lambda self: {0: -0.059, 2: -0.02})
     monkeypatch.setattr(BorderLevels, 'under_confident_bands', bands)
@@ -474,18 +459,6 @@ def test_what_levels_cannot_help_is_said_at_the_end(toy, tmp_path, monkeypatch):
     assert re.search(r'levels by band, from the border on: \d\.\d{4}, ', log)
     assert '0 at the border (confidence - accuracy): 0 (-0.059), 2 (-0.020)' in log
     assert 'levels are 0: the network finds hardly any object' in log
-
-
-def test_accuracy_of_another_metric(toy, tmp_path):
-    cfg = toy.config(tmp_path / 'run')
-    cfg.val_evaluator = [dict(type='IoUMetric')]
-    cfg.custom_hooks[0].accuracy_key = 'aAcc'
-    runner, _ = train(cfg)
-    assert 0.3 < aslp(runner).levels.validation.accuracy <= 1
-    cfg.custom_hooks[0].accuracy_key = 'nope'
-    cfg.experiment_name = 'toy_nope'
-    with pytest.raises(ValueError, match="no 'nope' for ASLPHook, only"):
-        train(cfg)
 
 
 @pytest.mark.parametrize(
@@ -512,11 +485,6 @@ def test_accuracy_of_another_metric(toy, tmp_path):
 def test_bad_arguments(kwargs, match):
     with pytest.raises(ValueError, match=match):
         ASLPHook(**kwargs)
-
-
-def test_levels_must_be_given():
-    with pytest.raises(TypeError, match='levels'):
-        ASLPHook()
 
 
 def test_compiled_and_accumulated_steps(toy, tmp_path):

@@ -1,5 +1,4 @@
 import csv
-import os
 
 import numpy as np
 import pytest
@@ -18,12 +17,6 @@ def test_lowest_level_first(tmp_path):
         ['d', '0.25000000'],
         ['a', '0.50000000'],
     ]
-
-
-def test_names_that_are_no_utf_8_keep_their_bytes(tmp_path):
-    path = tmp_path / 'levels.csv'
-    write_level_table(path, [os.fsdecode(b'caf\xe9.png')], np.zeros(1))
-    assert b'caf\xe9.png,0.00000000' in path.read_bytes()
 
 
 def test_a_failed_write_keeps_the_old_table(tmp_path):

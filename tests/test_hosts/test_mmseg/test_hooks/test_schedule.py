@@ -51,21 +51,6 @@ def test_warm_up_in_epochs_visits_and_iterations():
 
 
 @pytest.mark.parametrize(
-    ('loop', 'visits'),
-    [
-        (Loop(), 1),
-        (Loop(dynamic_intervals=[3]), 3),
-        (Loop(dynamic_intervals=[3], dataloader=Loader(range(20))), 12),
-        (FreeLoop(dynamic_intervals=[15]), 3),
-        (FreeLoop(dynamic_intervals=[1]), 1),  # not 0.2: a step is never multiplied
-        (FreeLoop(dynamic_milestones=[0, 4], dynamic_intervals=[1, 10], iter=5), 2),
-    ],
-)
-def test_visits_between_two_validations(loop, visits):
-    assert schedule(loop).visits == visits
-
-
-@pytest.mark.parametrize(
     ('loop', 'warmup', 'message'),
     [
         (Loop(), 0, 'warm-up ends at iteration 0, .* first validation, at iteration 5'),

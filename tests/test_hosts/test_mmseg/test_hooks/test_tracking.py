@@ -54,14 +54,6 @@ def test_all_trackers_at_epochs(toy, tmp_path, monkeypatch):
         assert {f'{name}.path' for name in PICTURES} <= row.keys()
 
 
-def test_iterations(toy, tmp_path):
-    pytest.importorskip('tensorboard')
-    cfg = tracked(toy, tmp_path / 'run', 'Tensorboard', by_epoch=False)
-    cfg.train_cfg.update(max_iters=2, val_interval=2)
-    Runner.from_cfg(cfg).train()
-    check_tensorboard(tmp_path / 'run', [2])
-
-
 @pytest.mark.parametrize(
     ('hooks', 'step'),
     [

@@ -4,11 +4,10 @@ import csv
 
 import pytest
 import torch
-from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
-from mmseg.models import EncoderDecoder
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS
 
 from mmaslp.hosts.mmseg.datasets import SODDataset
 from mmaslp.hosts.mmseg.hooks import ASLPHook
@@ -52,16 +51,6 @@ def test_bf16_autocast(toy, tmp_path, channels):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
-def test_amp_of_the_host(toy, tmp_path, dtype):
-    plain, _ = train(toy.config(tmp_path / 'plain'))
-    cfg = toy.config(tmp_path / 'half')
-    cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype=dtype)
-    half, _ = train(cfg)
-    assert half == pytest.approx(plain, rel=0.05)
-
-
-@pytest.mark.gpu
 def test_compiled_by_inductor(toy, tmp_path):
     plain, _ = train(toy.config(tmp_path / 'plain'))
     compiled, _ = train(toy.config(tmp_path / 'compiled', compile=True))
@@ -94,49 +83,6 @@ def test_early_stopping_writes_the_table(toy, tmp_path):
         table = {r['img_path'].rsplit('/', 1)[-1]: r for r in csv.DictReader(file)}
     for name, level in levels.items():
         assert float(table[name]['alpha']) == pytest.approx(level, abs=1e-6)
-
-
-@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class TwoOptimizers:
-    """An optimiser for the backbone and one for the head."""
-
-    def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
-        pass
-
-    def __call__(self, model):
-        parts = dict(backbone=model.backbone, head=model.decode_head)
-        return OptimWrapperDict(
-            **{
-                name: OptimWrapper(torch.optim.Adam(part.parameters(), lr=5e-3))
-                for name, part in parts.items()
-            }
-        )
-
-
-@MODELS.register_module()
-class TwoOptimizersSegmentor(EncoderDecoder):
-    """Steps with both of them, as a model with several optimisers must do itself."""
-
-    def train_step(self, data, optim_wrapper):
-        data = self.data_preprocessor(data, True)
-        loss, log_vars = self.parse_losses(self._run_forward(data, mode='loss'))
-        for wrapper in optim_wrapper.values():
-            wrapper.zero_grad()
-        loss.backward()
-        for wrapper in optim_wrapper.values():
-            wrapper.step()
-        return log_vars
-
-
-def test_several_optimizers(toy, tmp_path):
-    plain, _ = train(toy.config(tmp_path / 'plain'))
-    cfg = toy.config(tmp_path / 'two')
-    cfg.model.type = 'TwoOptimizersSegmentor'
-    cfg.optim_wrapper = dict(constructor='TwoOptimizers')
-    levels, runner = train(cfg)
-    assert isinstance(runner.optim_wrapper, OptimWrapperDict)
-    assert levels == pytest.approx(plain, abs=1e-6)
-    assert min(levels.values()) > 0
 
 
 @DATASETS.register_module()

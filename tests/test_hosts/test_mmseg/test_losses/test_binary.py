@@ -84,15 +84,6 @@ def test_batch_without_valid_pixels_gives_0(batch, cfg, channels):
 
 
 @EACH
-def test_image_without_valid_pixels_counts_for_nothing(batch, cfg):
-    logits, labels = batch()
-    labels[2] = 255
-    kept = [0, 1, 3]
-    loss = MODELS.build(cfg)
-    torch.testing.assert_close(loss(logits, labels), loss(logits[kept], labels[kept]))
-
-
-@EACH
 @CHANNELS
 def test_weights_and_reductions(batch, cfg, channels):
     logits, labels = batch(channels, ignore=True)
@@ -113,19 +104,6 @@ def test_weights_and_reductions(batch, cfg, channels):
         )
         actual = loss(logits, labels, weight=weight, **call)
         torch.testing.assert_close(actual, 0.5 * expected)
-
-
-@EACH
-def test_other_ignore_index(batch, cfg):
-    logits, labels = batch(ignore=True)
-    other = torch.where(labels == 255, -100, labels)
-    expected = MODELS.build(cfg)(logits, labels)
-    torch.testing.assert_close(
-        MODELS.build(dict(cfg, ignore_index=-100))(logits, other), expected
-    )
-    torch.testing.assert_close(
-        MODELS.build(cfg)(logits, other, ignore_index=-100), expected
-    )
 
 
 @pytest.mark.parametrize('cfg', LOSSES[:4], ids=lambda cfg: cfg['type'])
@@ -152,15 +130,6 @@ def test_half_precision_is_computed_in_float32(batch, cfg, channels, dtype):
     assert half.grad.dtype == dtype and torch.isfinite(half.grad).all()
 
 
-@EACH
-def test_large_logits_give_finite_loss_and_gradient(batch, cfg):
-    logits, labels = batch()
-    logits = (1e4 * logits).requires_grad_()
-    loss = MODELS.build(cfg)(logits, labels)
-    loss.backward()
-    assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
-
-
 @pytest.mark.parametrize('cfg', LOSSES[:4], ids=lambda cfg: cfg['type'])
 @CHANNELS
 def test_points(batch, cfg, channels):
@@ -184,13 +153,6 @@ def test_under_torch_compile(batch, cfg):
 
 
 @EACH
-@pytest.mark.parametrize('channels', [0, 3])
-def test_other_channel_counts_are_refused(cfg, channels):
-    with pytest.raises(ValueError, match='binary heads, set out_channels=1'):
-        MODELS.build(cfg)(torch.zeros(2, channels, 4, 4), torch.zeros(2, 4, 4).long())
-
-
-@EACH
 def test_bad_input_is_refused(batch, cfg):
     logits, labels = batch()
     loss = MODELS.build(cfg)
@@ -203,14 +165,6 @@ def test_bad_input_is_refused(batch, cfg):
     labels[0, 0, 0] = 2
     with pytest.raises(ValueError, match=r'\[2\].*LoadBinaryAnnotations'):
         loss(logits, labels)
-
-
-def test_an_ignore_index_out_of_range_is_no_label_of_8_bits(batch):
-    logits, labels = batch(1, ignore=True)
-    loss = MODELS.build(dict(type='SquaredError'))
-    for index in (-1, 511):  # 255 is both modulo 256
-        with pytest.raises(ValueError, match=rf'\[255\], .*ignore_index={index} '):
-            loss(logits, labels.byte(), ignore_index=index)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +221,7 @@ def test_every_method_trains_by_config_alone(toy, tmp_path, name, channels):
     key = f'decode.{runner.model.decode_head.loss_decode.loss_name}'
     values = [log[key] for log in losses.logs]
     assert len(values) == 15 and min(values) > 0
-    if not method['hook']:  # a draw moves the loss of so few images
+    if hook is None:  # a draw moves the loss of so few images
         assert sum(values[-5:]) < sum(values[:5])
 
 
@@ -293,26 +247,3 @@ def test_ohem_asks_for_the_loss_of_every_pixel(toy, tmp_path, cfg, channels):
     assert weight.sum() == 200  # 100 of each of the two images
     assert per_pixel[weight == 1].min() >= per_pixel[weight == 0].max()
     torch.testing.assert_close(loss, (per_pixel * weight).sum() / weight.numel())
-
-
-@EACH
-def test_the_hook_wants_its_own_loss(toy, tmp_path, cfg):
-    config = toy.config(tmp_path)
-    config.model.decode_head.loss_decode = dict(cfg)
-    with pytest.raises(ValueError, match='found no SCBCELoss in the model'):
-        Runner.from_cfg(config).train()
-
-
-@pytest.mark.gpu
-@EACH
-@CHANNELS
-def test_gpu_gives_the_figures_of_the_cpu(batch, cfg, channels):
-    logits, labels = batch(channels, ignore=True)
-    loss = MODELS.build(cfg)
-    ours = logits.cuda().requires_grad_()
-    theirs = logits.clone().requires_grad_()
-    on_gpu, on_cpu = loss(ours, labels.cuda()), loss(theirs, labels)
-    on_gpu.backward()
-    on_cpu.backward()
-    torch.testing.assert_close(on_gpu.cpu(), on_cpu)
-    torch.testing.assert_close(ours.grad.cpu(), theirs.grad)

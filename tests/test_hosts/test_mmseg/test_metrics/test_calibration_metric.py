@@ -42,32 +42,6 @@ def test_two_channels_are_logits():
         assert two[key] == pytest.approx(value, abs=1e-5), key
 
 
-def test_probabilities_in_two_channels_are_recognised():
-    samples = [sample(i) for i in range(3)]
-    expected = measured(samples)[1]
-    for each in samples:
-        p = each['seg_logits']['data']
-        each['seg_logits']['data'] = torch.cat([1 - p, p])
-    assert measured(samples)[1] == pytest.approx(expected, abs=1e-6)
-
-
-def test_more_classes():
-    samples = [sample(i) for i in range(3)]
-    for i, each in enumerate(samples):
-        shape = each['gt_sem_seg']['data'].shape[1:]
-        generator = torch.Generator().manual_seed(i)
-        each['seg_logits']['data'] = torch.randn(4, *shape, generator=generator)
-    metric, found = measured(samples)
-    right = torch.cat(
-        [
-            (s['seg_logits']['data'].argmax(0) == s['gt_sem_seg']['data'][0]).flatten()
-            for s in samples
-        ]
-    )
-    assert found['calib/acc'] == pytest.approx(right.float().mean().item())
-    assert 'positive' not in metric.result
-
-
 @pytest.mark.parametrize(
     ('dtype', 'channels'), [(torch.float16, 1), (torch.bfloat16, 2)]
 )
@@ -79,26 +53,6 @@ def test_half_precision(dtype, channels):
     for each in rounded:
         each['seg_logits'] = dict(data=each['seg_logits']['data'].float())
     assert measured(samples)[1] == measured(rounded)[1]
-
-
-def test_evaluations_do_not_mix():
-    metric, first = measured([sample(i) for i in range(6)])
-    metric.process({}, [sample(9)])
-    assert metric.evaluate(1)['calib/ece'] == pooled([sample(9)])['ece']
-    metric.process({}, [sample(i) for i in range(6)])
-    assert metric.evaluate(6) == first
-
-
-def test_empty_masks_leave_the_positive_class_defined_where_it_is():
-    samples = [sample(i) for i in range(3)]
-    for each in samples:
-        each['gt_sem_seg']['data'].zero_()
-    metric, found = measured(samples)
-    assert metric.result['positive']['acc'] == 0
-    assert metric.result['positive']['ece'] == pytest.approx(
-        metric.result['positive']['conf']
-    )
-    assert 0 < found['calib/ece'] < 1
 
 
 def test_released_protocol_stretches_every_image():
@@ -121,14 +75,6 @@ def test_records_are_small_and_one_per_image():
         assert narrow.nbytes <= 16 * 130  # the bins of confidences from 0.5 to 1
         sizes.append(len(json.dumps(record, default=lambda sums: sums.tolist())))
     assert max(sizes) < 1050
-
-
-def test_what_is_kept_does_not_grow_with_images():
-    metric = CalibrationMetric(keep_worst=2)
-    for i in range(12):
-        metric.process({}, [sample(i)])
-    assert len(metric._pending) == metric.PENDING
-    assert len(metric._shown.items['over']) == 2 + metric.PENDING
 
 
 def test_worst_images_are_the_most_over_confident():
@@ -215,22 +161,6 @@ def test_files(tmp_path):
     for suffix in ('png', 'pdf'):
         for name in ('reliability', 'bands'):
             assert (tmp_path / f'{name}_test.{suffix}').stat().st_size > 5000
-
-
-def test_undefined_metrics_are_null(tmp_path):
-    measured([], output_dir=str(tmp_path))
-    text = (tmp_path / 'calibration_test.json').read_text()
-    assert json.loads(text, parse_constant=pytest.fail)['ece'] is None
-
-
-def test_prefix_keeps_test_sets_apart(tmp_path):
-    for prefix in ('ecssd', 'pascal/s'):
-        measured([sample(0)], prefix=prefix, output_dir=str(tmp_path))
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == [
-        'calibration_ecssd_test.json',
-        'calibration_pascal_s_test.json',
-    ]
 
 
 def test_evaluator_hands_over_data_samples():

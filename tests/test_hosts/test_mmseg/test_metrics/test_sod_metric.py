@@ -77,16 +77,6 @@ def test_ap_and_auc_are_pooled():
     assert found['sod/auc'] == pytest.approx(roc_auc_score(label, score))
 
 
-def test_nothing_is_stretched_by_default():
-    pairs = [(p // 2, m) for p, m in images()]
-    raw = measured(samples(pairs))
-    released = measured(samples(pairs), protocol='released')
-    assert raw['sod/mae'] == pytest.approx(
-        np.mean([np.abs(p / 255 - m).mean() for p, m in pairs]), abs=1e-6
-    )
-    assert raw['sod/mae'] != pytest.approx(released['sod/mae'], rel=0.01)
-
-
 def test_empty_masks_are_undefined_and_not_0():
     pairs = [(p, m * 0) for p, m in images()]
     found = measured(samples(pairs))
@@ -94,24 +84,6 @@ def test_empty_masks_are_undefined_and_not_0():
         assert np.isnan(found[f'sod/{key}']), key
     for key in ('mae', 's', 'max_e', 'mean_e'):
         assert 0 < found[f'sod/{key}'] < 1, key
-
-
-def test_one_empty_mask_is_left_out_of_f():
-    pairs = images()
-    expected = measured(samples(pairs[1:]))
-    found = measured(samples([(pairs[0][0], pairs[0][1] * 0), *pairs[1:]]))
-    assert found['sod/max_f'] == pytest.approx(expected['sod/max_f'])
-    assert found['sod/mae'] != pytest.approx(expected['sod/mae'])
-
-
-def test_an_image_of_one_pixel_does_not_set_the_mean():
-    one = (np.full((1, 1), 51, np.uint8), np.zeros((1, 1), np.uint8))
-    found = measured(samples([*images(), one]))
-    for key in ('adp_e', 'max_e', 'mean_e'):
-        assert found[f'sod/{key}'] == pytest.approx(
-            measured(samples(images()))[f'sod/{key}']
-        )
-    assert 0 <= found['sod/mae'] <= 1
 
 
 def test_repeated_images_are_left_out():
@@ -125,13 +97,6 @@ def test_ignored_pixels_are_refused():
     each = samples(images(1))
     each[0]['gt_sem_seg']['data'][0, 0, 0] = 255
     with pytest.raises(ValueError, match=r'0\.png.*whole images'):
-        measured(each)
-
-
-def test_more_classes_are_refused():
-    each = samples(images(1))
-    each[0]['seg_logits']['data'] = torch.randn(3, 40, 30)
-    with pytest.raises(ValueError, match='one or two channels'):
         measured(each)
 
 

@@ -44,21 +44,6 @@ def test_mask_and_image_are_cut_alike(crops):
         np.testing.assert_array_equal(out['gt_seg_map'], out['img'][..., 0] * 31)
 
 
-def test_image_without_mask():
-    results = numbered(20, 31)
-    del results['seg_fields'], results['gt_seg_map']
-    assert RandomCenterCrop(border=1)(results)['img'].shape == (19, 30, 3)
-
-
 def test_small_image_is_named():
     with pytest.raises(ValueError, match=r'a\.jpg: 40 x 30 pixels .* up to 30: lower'):
         RandomCenterCrop()(numbered(30, 40))
-
-
-def test_wrong_border():
-    with pytest.raises(ValueError, match='border must be an integer of at least 1'):
-        RandomCenterCrop(border=0)
-
-
-def test_repr():
-    assert repr(RandomCenterCrop(7)) == 'RandomCenterCrop(border=7)'

@@ -57,14 +57,3 @@ def test_bad_mask_names_the_file(results):
     with pytest.raises(ValueError, match=r'm\.png: not a binary mask'):
         LoadBinaryAnnotations()(results)
     assert LoadBinaryAnnotations(graded=True)(results)['gt_seg_map'].all()
-
-
-def test_no_mask_is_an_empty_mask(results):
-    results['seg_map_path'] = None
-    out = LoadBinaryAnnotations()(results)
-    assert out['gt_seg_map'].shape == (6, 9) and not out['gt_seg_map'].any()
-
-
-def test_wrong_argument():
-    with pytest.raises(ValueError, match='grey_edge'):
-        LoadBinaryAnnotations(grey_edge='drop')

@@ -160,12 +160,6 @@ def test_repeated_calls_of_k_net(toy, tmp_path):
     assert_one_draw(train(cfg), 3)
 
 
-def test_second_call_of_ohem(toy, tmp_path):
-    cfg = toy.config(tmp_path)
-    cfg.model.decode_head.sampler = dict(type='OHEMPixelSampler', min_kept=100)
-    assert_one_draw(train(cfg), 2)
-
-
 def test_without_a_hook_every_call_draws(toy, tmp_path):
     cfg = toy.config(tmp_path)
     cfg.model.auxiliary_head = plain_head(toy, 1, 0)

@@ -126,14 +126,6 @@ def test_threshold_of_the_head_applies_to_the_merged_probability(trained):
         assert torch.equal(sample.pred_sem_seg.data[0].bool(), expected)
 
 
-def test_trap_of_the_host_sigmoid_twice(trained):
-    """The host's model calls every pixel foreground: sigmoid(p) > 0.5 for p > 0."""
-    theirs, _ = run(trained(1, all_views(), 'SegTTAModel'))
-    ours, _ = run(trained(1, all_views(), 'BinarySegTTAModel'))
-    assert all(sample.pred_sem_seg.data.bool().all() for sample in theirs)
-    assert not any(sample.pred_sem_seg.data.bool().all() for sample in ours)
-
-
 def test_trap_of_the_host_metrics_see_the_last_view(trained):
     last, _ = run(trained(2, view(SIZES[-1], True)))
     theirs, _ = run(trained(2, all_views(), 'SegTTAModel'))
@@ -141,16 +133,6 @@ def test_trap_of_the_host_metrics_see_the_last_view(trained):
     for a, b, c in zip(theirs, last, ours):
         assert torch.equal(scores(a), scores(b))
         assert not torch.allclose(foreground(c), foreground(b), atol=1e-4)
-
-
-def test_views_of_different_size(trained):
-    model = trained(1, all_views(), 'BinarySegTTAModel').model
-    tta = Runner.build_model(None, model)
-    samples, _ = run(trained(1, view(SIZES[0], False)))
-    cut = samples[1].clone()
-    cut.set_data(dict(seg_logits=type(cut.seg_logits)(data=scores(cut)[:, :8])))
-    with pytest.raises(ValueError, match=r'sizes \[\(\d, 16, 16\), \(\d, 8, 16\)\]'):
-        tta.merge_preds([[samples[0], cut]])
 
 
 @CHANNELS
