@@ -65,11 +65,7 @@ def _host_problem() -> str | None:
 
 @cache
 def register_components() -> str | None:
-    """Register the components with the registries of MMSegmentation.
-
-    Returns:
-        str | None: Why nothing could be registered, None if all went well.
-    """
+    """Register the components with the registries of MMSegmentation."""
     problem = _host_problem()
     if problem is not None:
         return problem

@@ -42,18 +42,7 @@ _NEED_MMSEG = ('train', 'test')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``mmaslp``.
-
-    Args:
-        argv (Sequence[str], optional): The subcommand and its arguments. Defaults to
-            None: those of the command line.
-
-    Returns:
-        int: The exit code: 0 done, 1 failed, 2 the input was refused.
-
-    Raises:
-        SystemExit: With ``--help``, ``--version`` or arguments that do not parse.
-    """
+    """Run ``mmaslp``."""
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv and argv[0] in COMMANDS:
         return run_command(argv[0], argv[1:])
@@ -73,19 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_command(name: str, argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand.
-
-    Args:
-        name (str): Of :data:`COMMANDS`.
-        argv (Sequence[str], optional): Its arguments. Defaults to None: those of the
-            command line.
-
-    Returns:
-        int: See :func:`main`.
-
-    Raises:
-        SystemExit: See :func:`main`.
-    """
+    """Run one subcommand."""
     command = import_module(f'.{name.replace("-", "_")}', __name__)
     parser = CommandParser(prog=f'mmaslp {name}', description=command.__doc__)
     command.add_arguments(parser)

@@ -91,14 +91,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare_launcher(args: argparse.Namespace) -> None:
-    """Give ``LOCAL_RANK`` to launchers that do not set it.
-
-    Args:
-        args (argparse.Namespace): With ``launcher`` and ``local_rank``.
-
-    Raises:
-        ValueError: If this process was not started by the launcher.
-    """
+    """Give ``LOCAL_RANK`` to launchers that do not set it."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     variables, start = _LAUNCHERS.get(args.launcher, ((), ''))
     for name in ('LOCAL_RANK', *variables):
@@ -114,19 +107,7 @@ def prepare_launcher(args: argparse.Namespace) -> None:
 
 
 def config_of_run(args: argparse.Namespace) -> 'Config':
-    """Read the config of a command and apply what :func:`add_host_arguments` added.
-
-    Args:
-        args (argparse.Namespace): With ``config`` and ``quiet`` besides.
-
-    Returns:
-        Config: With ``launcher`` and ``work_dir`` set.
-
-    Raises:
-        FileNotFoundError: See :func:`~mmaslp.hosts.mmseg.config.load_config`.
-        ImportError: See there.
-        ValueError: See there; or see :func:`prepare_launcher`.
-    """
+    """Read the config of a command and apply what :func:`add_host_arguments` added."""
     from ..hosts.mmseg.config import load_config, set_work_dir
 
     prepare_launcher(args)

@@ -39,15 +39,6 @@ def exit_code_of(
     A mistake of the user gives 2 and says what to change, anything else 1. The message
     stands for the traceback, which names our code; ``MMASLP_TRACEBACK=1`` shows it too.
     Ctrl-C and SIGTERM give 128 and the number of the signal, as shells have it.
-
-    Args:
-        work (Callable): The command; it returns an exit code, or None for 0.
-        config (str, optional): The config of the command, for the advice. Defaults to
-            None.
-        words (Sequence[str]): The command line: its odd names are shown as they would
-            be typed. Defaults to none.
-        kept (Callable, optional): Says what an interruption leaves and how to go on.
-            Defaults to None.
     """
     try:
         with _terminable():
@@ -74,13 +65,7 @@ def _interrupted(stop: KeyboardInterrupt, kept: Callable[[], str] | None) -> int
 def report_error(
     error: Exception, config: str | None = None, words: Sequence[str] = ()
 ) -> int:
-    """Print what was wrong; return the exit code.
-
-    Args:
-        error (Exception): That a command raised.
-        config (str, optional): See :func:`exit_code_of`.
-        words (Sequence[str]): See there.
-    """
+    """Print what was wrong; return the exit code."""
     if os.environ.get('MMASLP_TRACEBACK'):
         traceback.print_exception(error)
     mistake = is_mistake(error)
@@ -94,11 +79,7 @@ def report_error(
 
 
 def exit_on_user_error(main: Callable) -> Callable:
-    """Decorate a script's ``main``: it ends as a command does.
-
-    Args:
-        main (Callable): Returns an exit code, or None for 0.
-    """
+    """Decorate a script's ``main``: it ends as a command does."""
 
     @wraps(main)
     def run(*args: Any, **kwargs: Any) -> None:

@@ -40,9 +40,6 @@ def is_mistake(error: Exception) -> bool:
     Our own refusals are ValueErrors, and files and modules can be missing. What
     MMSegmentation raises while it builds a part of the config is about the config, and
     what it asserts is about its input.
-
-    Args:
-        error (Exception): That a command raised.
     """
     if isinstance(error, (ValueError, OSError, ImportError)):
         return True
@@ -50,15 +47,7 @@ def is_mistake(error: Exception) -> bool:
 
 
 def describe(error: Exception, config: str | None = None) -> str:
-    """Say what was wrong.
-
-    Args:
-        error (Exception): That a command raised.
-        config (str, optional): The config of the command. Defaults to None.
-
-    Returns:
-        str: Several lines only if the error lists several problems.
-    """
+    """Say what was wrong."""
     if isinstance(error, OSError) and error.errno is not None:
         return _of_the_system(error)
     if isinstance(error, UnicodeEncodeError):

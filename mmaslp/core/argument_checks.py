@@ -38,23 +38,7 @@ def check_number(
     below: float | None = None,
     hint: str = '',
 ) -> float:
-    """Refuse an argument that is not a finite number in its range.
-
-    Args:
-        name (str): Name of the argument.
-        value (Any): Its value.
-        above (float, optional): It must be greater. Defaults to None: no such limit.
-        at_least (float, optional): It must be this or greater. Defaults to None.
-        at_most (float, optional): It must be this or less. Defaults to None.
-        below (float, optional): It must be less. Defaults to None.
-        hint (str): End of the message: what to do. Defaults to ''.
-
-    Returns:
-        float: The value.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """Refuse an argument that is not a finite number in its range."""
     real = isinstance(value, Real) and not isinstance(value, bool)
     if not (
         real
@@ -84,21 +68,7 @@ def check_integer(
     at_most: int | None = None,
     hint: str = '',
 ) -> int:
-    """Refuse an argument that is not an integer in its range; 2.0 is none.
-
-    Args:
-        name (str): Name of the argument.
-        value (Any): Its value.
-        at_least (int, optional): Least value. Defaults to None.
-        at_most (int, optional): Greatest value. Defaults to None.
-        hint (str): End of the message: what to do. Defaults to ''.
-
-    Returns:
-        int: The value.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """Refuse an argument that is not an integer in its range; 2.0 is none."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not (
         whole
@@ -111,37 +81,14 @@ def check_integer(
 
 
 def check_bool(name: str, value: Any) -> bool:
-    """Refuse an argument that is not True or False.
-
-    Args:
-        name (str): Name of the argument.
-        value (Any): Its value.
-
-    Returns:
-        bool: The value.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """Refuse an argument that is not True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise _refusal(name, 'True or False', value)
     return bool(value)
 
 
 def check_choice(name: str, value: T, choices: Collection[T]) -> T:
-    """Refuse an argument that is not one of the choices, of the same type.
-
-    Args:
-        name (str): Name of the argument.
-        value (Any): Its value.
-        choices (Collection): The choices.
-
-    Returns:
-        Any: The value.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """Refuse an argument that is not one of the choices, of the same type."""
     # Compared one by one: the value may be a list, which has no hash.
     if not any(type(value) is type(each) and value == each for each in choices):
         one_of = ', '.join(map(str, choices))
@@ -150,56 +97,21 @@ def check_choice(name: str, value: T, choices: Collection[T]) -> T:
 
 
 def check_path(name: str, value: Any) -> str:
-    """Refuse an argument that is not the path of a file or folder.
-
-    Args:
-        name (str): Name of the argument.
-        value (Any): Its value, a text or a ``pathlib.Path``.
-
-    Returns:
-        str: The path as text.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """Refuse an argument that is not the path of a file or folder."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     return check_text(name, value)
 
 
 def check_text(name: str, value: Any) -> str:
-    """Refuse an argument that is not a text of at least one character.
-
-    Args:
-        name (str): Name of the argument.
-        value (Any): Its value.
-
-    Returns:
-        str: The value.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """Refuse an argument that is not a text of at least one character."""
     if not isinstance(value, str) or not value:
         raise _refusal(name, 'a text that is not empty', value)
     return value
 
 
 def optional(check: Callable[..., T], name: str, value: Any, **limits: Any) -> T | None:
-    """Make a check of an argument that may also be None.
-
-    Args:
-        check (Callable): One of the checks.
-        name (str): Name of the argument.
-        value (Any): Its value.
-        **limits: Other arguments of the check.
-
-    Returns:
-        Any: What the check returns; None for None.
-
-    Raises:
-        ValueError: See the check.
-    """
+    """Make a check of an argument that may also be None."""
     return None if value is None else check(name, value, **limits)
 
 

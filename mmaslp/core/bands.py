@@ -68,22 +68,7 @@ def border_cells(
     edges: Sequence[float] = BORDER_EDGES,
     cell: int | None = None,
 ) -> tuple[Tensor, int]:
-    """Band of every cell, before :func:`border_bands` gives it to the cell's pixels.
-
-    Args:
-        mask (Tensor): See :func:`border_bands`.
-        valid (Tensor, optional): See :func:`border_bands`.
-        edges (Sequence[float]): See :func:`border_bands`.
-        cell (int, optional): Side s of a cell in pixels. Defaults to None: that of
-            :func:`border_bands`.
-
-    Returns:
-        tuple[Tensor, int]: ``(N, ceil(H / s), ceil(W / s))``, uint8, and s. Cells at
-        the lower and right edge may reach beyond the image.
-
-    Raises:
-        ValueError: See :func:`border_bands`.
-    """
+    """Band of every cell, before :func:`border_bands` gives it to the cell's pixels."""
     if mask.dim() != 3:
         raise ValueError(f'mask must be (N, H, W), got {tuple(mask.shape)}')
     side = math.sqrt(mask.shape[1] * mask.shape[2])
@@ -136,21 +121,7 @@ def border_row_values(
     valid: Tensor | None = None,
     edges: Sequence[float] = BORDER_EDGES,
 ) -> tuple[Tensor, int]:
-    """:func:`border_values` where whole rows of cells share a row of values.
-
-    Args:
-        mask (Tensor): See :func:`border_values`.
-        values (Tensor): See :func:`border_values`.
-        valid (Tensor, optional): See :func:`border_values`.
-        edges (Sequence[float]): See :func:`border_values`.
-
-    Returns:
-        tuple[Tensor, int]: ``(N, ceil(H / s), W)``, of the dtype of ``values``, and the
-        number s of rows that share one.
-
-    Raises:
-        ValueError: See :func:`border_values`.
-    """
+    """:func:`border_values` where whole rows of cells share a row of values."""
     cell = _usual_cell(mask.shape)
     found, _ = _cell_values(mask, values, valid, edges, cell)
     return _widen(found, cell, mask.shape[2]), cell

@@ -14,17 +14,6 @@ def atomic_write(
     If the process ends before that, or the disk is full, an existing file stays
     unchanged and no part of the new one is left. A path that is not a file, such as
     /dev/null, is written to directly.
-
-    Args:
-        path (str | Path): Where to; ``~`` is expanded, the folder is made if needed.
-        content (str | bytes): Text is written as UTF-8, bytes as they are.
-        follow_links (bool): Whether a link stays a link, and its target is replaced;
-            False replaces the link. Defaults to True.
-
-    Raises:
-        OSError: If it cannot be written; names the file.
-        UnicodeEncodeError: If the text cannot be encoded as UTF-8. Encode file names
-            that are not UTF-8 with ``errors='surrogateescape'``.
     """
     data = content.encode() if isinstance(content, str) else content
     target = Path(path).expanduser()

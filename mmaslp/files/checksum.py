@@ -12,11 +12,7 @@ __all__ = ['mask_checksum', 'sha256_of', 'sha256_of_files']
 
 
 def mask_checksum(label: np.ndarray | Tensor) -> int:
-    """CRC-32 of a mask: of its size and its labels as bytes.
-
-    Args:
-        label (np.ndarray | Tensor): ``(H, W)`` labels in [0, 255].
-    """
+    """CRC-32 of a mask: of its size and its labels as bytes."""
     array = (
         label.byte().cpu().numpy() if isinstance(label, Tensor) else np.asarray(label)
     )
@@ -25,11 +21,7 @@ def mask_checksum(label: np.ndarray | Tensor) -> int:
 
 
 def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits.
-
-    Args:
-        path (str | Path): The file; it is read in pieces.
-    """
+    """SHA-256 of a file, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while piece := file.read(2**20):
@@ -42,9 +34,6 @@ def sha256_of_files(paths: Iterable[Path]) -> str:
 
     It is that of the lines ``{SHA-256}  {name}``, sorted by name, as ``sha256sum``
     prints them in the folder: ``sha256sum * | sha256sum``.
-
-    Args:
-        paths (Iterable[Path]): The files.
     """
     lines = (f'{sha256_of(path)}  {path.name}\n' for path in sorted(paths))
     return hashlib.sha256(''.join(lines).encode(errors='surrogateescape')).hexdigest()

@@ -7,17 +7,7 @@ __all__ = ['rows_by_name']
 
 
 def rows_by_name(names: Sequence[str]) -> dict[str, int]:
-    """Find the row of each image by its stem, or by its path if stems repeat.
-
-    Args:
-        names (Sequence[str]): Paths or stems of images.
-
-    Returns:
-        dict[str, int]: In the order of the names.
-
-    Raises:
-        ValueError: The same image comes more than once.
-    """
+    """Find the row of each image by its stem, or by its path if stems repeat."""
     stems = [PurePath(name).stem for name in names]
     if len(set(stems)) == len(stems):
         names = stems

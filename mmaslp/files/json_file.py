@@ -9,16 +9,7 @@ __all__ = ['read_json']
 
 
 def read_json(path: str | Path, most_bytes: int) -> Any:
-    """Read a JSON file.
-
-    Args:
-        path (str | Path): The file.
-        most_bytes (int): Refuse a larger one, before it is read.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is larger, or no JSON; the message does not name the file.
-    """
+    """Read a JSON file."""
     with open(path, 'rb') as file:
         large = os.fstat(file.fileno()).st_size > most_bytes
         data = b'' if large else file.read(most_bytes + 1)  # a pipe has no size

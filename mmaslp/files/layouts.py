@@ -18,19 +18,7 @@ COMMON_FOLDERS = (
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a published set keeps its images and masks.
-
-    Args:
-        folders (tuple[tuple[str, str], ...]): Pairs of image and mask folder, as
-            published; ``COMMON_FOLDERS`` are tried after them.
-        homes (tuple[str, ...]): Folders under the data root that may hold the
-            pair; the data root itself is tried last.
-        images (int, optional): How many images the complete set has.
-        archives (tuple[str, ...]): Patterns of the names of the published archives, in
-            lower case.
-        fetch (str): What to download.
-        graded (bool): Whether the published masks are votes, not binary.
-    """
+    """Where a published set keeps its images and masks."""
 
     folders: tuple[tuple[str, str], ...] = ()
     homes: tuple[str, ...] = ()
@@ -119,17 +107,7 @@ LAYOUTS = {
 
 
 def get_layout(name: str) -> Layout:
-    """Look up a published layout.
-
-    Args:
-        name (str): A key of ``LAYOUTS``.
-
-    Returns:
-        Layout: Its folders.
-
-    Raises:
-        ValueError: There is no layout with this name; the message lists all.
-    """
+    """Look up a published layout."""
     if name not in LAYOUTS:
         raise ValueError(f'unknown layout {name!r}; known are {", ".join(LAYOUTS)}')
     return LAYOUTS[name]
@@ -141,25 +119,7 @@ def find_folders(
     split: str | None = None,
     need_masks: bool = True,
 ) -> tuple[str, str | None]:
-    """Find the image and the mask folder of a set on the local disk.
-
-    Args:
-        root (str): The data root.
-        layout (str): A key of ``LAYOUTS``. Defaults to 'folder'.
-        split (str, optional): 'train', 'val', ...: the folders are then
-            ``{split}/images`` or ``images/{split}``. Defaults to None.
-        need_masks (bool): Whether an image folder needs its mask folder. Defaults to
-            True.
-
-    Returns:
-        tuple[str, str | None]: The image folder and the mask folder; None for the
-        latter if it is missing and not needed.
-
-    Raises:
-        FileNotFoundError: No known spelling exists; the message says where it looked
-            and what to fetch.
-        ValueError: Unknown layout.
-    """
+    """Find the image and the mask folder of a set on the local disk."""
     spec = get_layout(layout)
     tried = []  # pairs of folders; the first of each home is the usual spelling
     for home in (*spec.homes, ''):

@@ -134,15 +134,7 @@ def evaluate_maps(
 
 
 def set_name(gt_dir: str | Path) -> str:
-    """Name a set by its folder of masks; by the one above if that just says masks.
-
-    Args:
-        gt_dir (str | Path): The folder of masks.
-
-    Example:
-        >>> set_name('/data/ECSSD/gt'), set_name('/data/DUTS-TE-Mask')
-        ('ECSSD', 'DUTS-TE-Mask')
-    """
+    """Name a set by its folder of masks; by the one above if that just says masks."""
     folder = Path(gt_dir).resolve()
     named = [each.name for each in (folder, *folder.parents) if each.name]
     return next((name for name in named if not _MASKS.fullmatch(name)), folder.name)
@@ -155,22 +147,7 @@ def read_images(
     protocol: str = 'raw',
     reader: MapReader | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Read some maps of a folder again, with their masks.
-
-    Args:
-        pred_dir (str | Path): Folder of maps.
-        gt_dir (str | Path): Folder of masks.
-        stems (Collection[str]): Names without suffixes.
-        protocol (str): See :func:`evaluate_maps`. Defaults to 'raw'.
-        reader (MapReader, optional): See there. Defaults to None.
-
-    Returns:
-        dict[str, dict]: By stem: ``prob`` ``(H, W)`` uint16 in units of 1 / 65535 and
-        ``label`` ``(H, W)`` uint8; of a volume the slice in the middle.
-
-    Raises:
-        ValueError: A file has gone, or has changed and is not usable any more.
-    """
+    """Read some maps of a folder again, with their masks."""
     pairs, _ = pair_files(pred_dir, gt_dir)
     reader, images = reader or MapReader(), {}
     for stem in stems:

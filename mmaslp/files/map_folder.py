@@ -26,19 +26,7 @@ LITTER = ('thumbs.db', 'desktop.ini')
 def pair_files(
     pred_dir: str | Path, gt_dir: str | Path
 ) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
-    """Match the files of two folders by stem.
-
-    Args:
-        pred_dir (str | Path): Folder of maps.
-        gt_dir (str | Path): Folder of masks.
-
-    Returns:
-        tuple[dict, list[str]]: {stem: (map, mask)} in the order of the stems, and one
-        sentence per entry that cannot be matched.
-
-    Raises:
-        ValueError: A folder is missing, unreadable or empty, or both are the same.
-    """
+    """Match the files of two folders by stem."""
     pred_dir, gt_dir = Path(pred_dir), Path(gt_dir)
     problems: list[str] = []
     preds = list_files(pred_dir, MAP_SUFFIXES, 'map', problems)

@@ -143,22 +143,7 @@ def _attempt(read: Callable[[Path], Any], path: Path, problems: list[str]) -> An
 
 
 def read_pair(reader: MapReader, pred: Path, gt: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read a map and its mask.
-
-    Args:
-        reader (MapReader): Of the maps.
-        pred (Path): The map.
-        gt (Path): The mask: an image, or a NIfTI file; beside ``.npz`` maps the labels
-            of nnU-Net.
-
-    Returns:
-        tuple[np.ndarray, np.ndarray]: Probabilities (or logits) and labels of {0, 1,
-        255}, both ``(H, W)``, or ``(D, H, W)`` of a volume.
-
-    Raises:
-        ValueError: One of them is not usable, or their sizes differ.
-        OSError: One of them cannot be read.
-    """
+    """Read a map and its mask."""
     prob, label = reader.read(pred), _read_label(reader, pred, gt)
     _check_sizes(pred, prob, gt, label)
     return prob, label

@@ -80,24 +80,6 @@ def decode_binary_mask(
 
     Anything else would be a guess and is refused: greys such as 0/128, 0/38 or
     0/1/255 (label maps, trimaps, masks with ignored pixels), colours, photographs.
-
-    Args:
-        data (bytes): The content of the image file.
-        name (str | Path): The name of the file, for error messages.
-        graded (bool): Accept any grey and cut at half: for masks of votes, as in the
-            first release of PASCAL-S. Defaults to False.
-        grey_edge (str): 'threshold' cuts grey edges at half, 'ignore' marks the greys
-            32 to 223 as ``ignore_index``. Defaults to 'threshold'.
-        ignore_index (int): The value of ignored edge pixels. Defaults to 255.
-
-    Returns:
-        np.ndarray: ``(H, W)`` uint8 of {0, 1}, and ``ignore_index`` on grey edges if
-        ``grey_edge='ignore'``.
-
-    Raises:
-        ValueError: The bytes cannot be read as a binary mask; the message names the
-            file, what was found and what to do. Also for an unknown ``grey_edge`` and
-            an ``ignore_index`` that does not fit into 8 bits.
     """
     check_reading(graded, grey_edge, ignore_index)
     image = _open(data, name)
@@ -114,17 +96,7 @@ def decode_binary_mask(
 
 
 def check_reading(graded: bool, grey_edge: str, ignore_index: int) -> None:
-    """Refuse options of :func:`decode_binary_mask` that are out of their range.
-
-    Args:
-        graded (bool): See there.
-        grey_edge (str): See there.
-        ignore_index (int): See there; with ``grey_edge='ignore'`` in [2, 255], which a
-            mask can hold beside its two classes.
-
-    Raises:
-        ValueError: If one is.
-    """
+    """Refuse options of :func:`decode_binary_mask` that are out of their range."""
     check_bool('graded', graded)
     check_choice('grey_edge', grey_edge, ('threshold', 'ignore'))
     held = dict(at_least=2, at_most=255) if grey_edge == 'ignore' else {}

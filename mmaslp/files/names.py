@@ -8,40 +8,23 @@ __all__ = ['missing', 'nearest', 'printable', 'shown']
 
 
 def missing(path: str) -> str:
-    """Return the absolute path of a file that is not there, and why if it is a link.
-
-    Args:
-        path (str): The path.
-    """
+    """Return the absolute path of a file that is not there, and why if it is a link."""
     place = osp.abspath(path)
     return f'{place}, a link that leads nowhere' if osp.islink(place) else place
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean ...?`` for the most similar known word, or nothing.
-
-    Args:
-        word (str): What the user wrote.
-        known (Iterable[str]): What is allowed.
-    """
+    """Return ``; did you mean ...?`` for the most similar known word, or nothing."""
     found = difflib.get_close_matches(word, list(known), n=1)
     return f'; did you mean {found[0]}?' if found else ''
 
 
 def shown(name: object) -> str:
-    r"""Escape what cannot be printed, such as a line break as ``\n``.
-
-    Args:
-        name (object): A name or path.
-    """
+    r"""Escape what cannot be printed, such as a line break as ``\n``."""
     text = str(name)
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def printable(text: str) -> str:
-    """Escape names in a text of several lines, see :func:`shown`.
-
-    Args:
-        text (str): A message.
-    """
+    """Escape names in a text of several lines, see :func:`shown`."""
     return '\n'.join(map(shown, text.split('\n')))

@@ -24,15 +24,7 @@ SUM_TOLERANCE = 1e-2
 
 @dataclass(frozen=True)
 class NNUNetDataset:
-    """What ``dataset.json`` and ``plans.json`` say about maps and labels.
-
-    Attributes:
-        channels (tuple[tuple[str, tuple[int, ...]], ...]): Name and label values of
-            every channel of the maps; of a softmax the background first.
-        regions (bool): Whether the channels are independent regions, no softmax.
-        ignore (int | None): Label of the pixels without a label.
-        reorient (bool): Whether nnU-Net turned the axes to RAS before it predicted.
-    """
+    """What ``dataset.json`` and ``plans.json`` say about maps and labels."""
 
     channels: tuple[tuple[str, tuple[int, ...]], ...] = (
         ('background', (0,)),
@@ -43,15 +35,7 @@ class NNUNetDataset:
     reorient: bool = False
 
     def channel(self, channel: int | str | None, where: str | Path) -> int:
-        """Index of the channel that is meant.
-
-        Args:
-            channel (int | str, optional): Index or name; None for the only foreground.
-            where (str | Path): The file, for the message.
-
-        Raises:
-            ValueError: There is no such channel, or none of several is named.
-        """
+        """Index of the channel that is meant."""
         names = [name for name, _ in self.channels]
         first = 0 if self.regions else 1
         if channel is None and len(names) == first + 1:
@@ -72,12 +56,6 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
 
     ``nnUNetv2_predict`` writes them beside its maps, ``nnUNetv2_train`` two folders
     above those of its validation.
-
-    Args:
-        folder (str | Path): Folder of the maps.
-
-    Returns:
-        NNUNetDataset | None: None if there is no such file.
     """
     folder = Path(folder).resolve()
     for each in (folder, *folder.parents[:2]):
@@ -142,17 +120,6 @@ def write_npz_probability(
     """Write a changed foreground in the layout of the file that it came from.
 
     The background of two channels becomes ``1 - prob``; other regions stay.
-
-    Args:
-        path (str | Path): Where to.
-        prob (np.ndarray): As :func:`read_npz_probability` returned it.
-        source (str | Path): The file that was read.
-        key (str, optional): See there.
-        channel (int | str, optional): See there.
-        dataset (NNUNetDataset, optional): See there.
-
-    Raises:
-        ValueError: See there; or the source is a softmax of more than two classes.
     """
     source = Path(source)
     values = _array(source, key)

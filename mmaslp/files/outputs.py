@@ -30,17 +30,6 @@ def check_outputs(
     """Refuse, before the work starts, outputs that would cost the user a file.
 
     Paths are compared as files: links, hard links and relative names are resolved.
-
-    Args:
-        outputs (Mapping[str, tuple]): From the name of an option to the path, or None,
-            and the kind of the file; see :func:`check_kind`.
-        inputs (Iterable[str | Path | None]): Files and folders that are read.
-        make_folders (bool): Whether missing folders will be made. Defaults to False.
-
-    Raises:
-        ValueError: An output is an input, or lies in a folder that is one; two outputs
-            are the same file; a file of another kind is there; or the folder is
-            missing.
     """
     read = [Path(path).expanduser() for path in inputs if path]
     seen: dict[Path, str] = {}
@@ -72,16 +61,7 @@ def check_outputs(
 def check_folder(
     path: str | Path | None, inputs: Iterable[str | Path], name: str
 ) -> None:
-    """Refuse an output folder that is read, or that is a file.
-
-    Args:
-        path (str | Path | None): The folder; it need not exist.
-        inputs (Iterable[str | Path]): Folders of images, masks or maps.
-        name (str): The option, for the message.
-
-    Raises:
-        ValueError: It is one of the inputs, or a file.
-    """
+    """Refuse an output folder that is read, or that is a file."""
     if path is None:
         return
     folder = Path(path).expanduser()
@@ -99,15 +79,6 @@ def check_kind(path: str | Path, kind: str, name: str = '') -> None:
     """Refuse to replace a file that lacks the mark of its kind.
 
     An empty file, and what is not a file (/dev/null, a pipe), may be written to.
-
-    Args:
-        path (str | Path): What is to be written.
-        kind (str): 'result' (JSON of results), 'calibrator', 'comparison', 'report'
-            (HTML), 'diagram', 'picture' (PNG) or 'levels' (CSV).
-        name (str): The option, for the message. Defaults to ''.
-
-    Raises:
-        ValueError: A file is there that is not of this kind.
     """
     path = Path(path).expanduser()
     if not path.is_file() or not path.stat().st_size:

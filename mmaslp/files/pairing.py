@@ -28,16 +28,6 @@ def tell_apart(
     """Choose the suffixes that distinguish images from masks.
 
     If both lie in one folder, photographs are .jpg, .jpeg or .bmp and masks .png.
-
-    Args:
-        image_folder (str): The folder of the images.
-        mask_folder (str, optional): The folder of the masks.
-        image_suffix (str | tuple[str, ...], optional): What the user states. Defaults
-            to None.
-        mask_suffix (str, optional): What the user states. Defaults to None.
-
-    Returns:
-        tuple: Suffixes of images and of masks, for :func:`list_stems`; None for any.
     """
     if image_folder == mask_folder:
         return image_suffix or ('.jpg', '.jpeg', '.bmp'), mask_suffix or '.png'
@@ -48,22 +38,7 @@ def list_stems(
     folder: str,
     suffix: str | tuple[str, ...] | None = None,
 ) -> dict[str, str]:
-    """List the images of a folder and its sub-folders.
-
-    Args:
-        folder (str): The folder.
-        suffix (str | tuple[str, ...], optional): What the names end with, compared
-            without case. Defaults to None, any of ``IMAGE_SUFFIXES``.
-
-    Returns:
-        dict[str, str]: From name without suffix to name, both relative to the
-        folder and with '/', sorted.
-
-    Raises:
-        FileNotFoundError: The folder does not exist.
-        ValueError: It holds no image, or two images whose names differ only in the
-            suffix.
-    """
+    """List the images of a folder and its sub-folders."""
     if not osp.isdir(folder):
         raise FileNotFoundError(f'no such folder: {osp.abspath(folder)}')
     suffixes = (suffix,) if isinstance(suffix, str) else suffix or IMAGE_SUFFIXES
@@ -93,15 +68,7 @@ def list_stems(
 
 
 def strip_suffix(name: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> str | None:
-    """Cut the first of some suffixes that a name ends with, without case.
-
-    Args:
-        name (str): A file name.
-        suffixes (tuple[str, ...]): The suffixes. Defaults to ``IMAGE_SUFFIXES``.
-
-    Returns:
-        str | None: The rest of the name; None if it ends with none of them.
-    """
+    """Cut the first of some suffixes that a name ends with, without case."""
     for suffix in suffixes:
         if name.lower().endswith(suffix.lower()):
             return name[: len(name) - len(suffix)]
@@ -115,18 +82,6 @@ def read_list(
     """Read a list file with one image name per line.
 
     Names may have a suffix, lines may end in CRLF, and blank lines do not count.
-
-    Args:
-        path (str): The list file.
-        suffixes (tuple[str, ...]): The suffixes that are cut. Defaults to
-            ``IMAGE_SUFFIXES``.
-
-    Returns:
-        list[str]: Names without suffix, in the order of the file.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is empty, is not UTF-8 text, or names an image twice.
     """
     if not osp.isfile(path):
         raise FileNotFoundError(f'no such list file: {osp.abspath(path)}')
@@ -149,20 +104,7 @@ def read_list(
 def select(
     images: Mapping[str, str], stems: Sequence[str], list_name: str, folder: str
 ) -> dict[str, str]:
-    """Keep the images that a list names.
-
-    Args:
-        images (Mapping[str, str]): What :func:`list_stems` found.
-        stems (Sequence[str]): What :func:`read_list` read.
-        list_name (str): The list file, for the message.
-        folder (str): The image folder, for the message.
-
-    Returns:
-        dict[str, str]: The listed part of ``images``, sorted.
-
-    Raises:
-        ValueError: The list names images that do not exist.
-    """
+    """Keep the images that a list names."""
     missing = [stem for stem in stems if stem not in images]
     if missing:
         raise ValueError(
@@ -179,18 +121,7 @@ def check_partners(
     mask_folder: str,
     strict: bool = True,
 ) -> None:
-    """Check that every image has a mask, and every mask an image.
-
-    Args:
-        images (Collection[str]): Names of the images without suffix.
-        masks (Collection[str]): Names of the masks without suffix.
-        image_folder (str): For the message.
-        mask_folder (str): For the message.
-        strict (bool): Whether a mask without image is an error. Defaults to True.
-
-    Raises:
-        ValueError: Some have no partner; the message counts them and lists a few.
-    """
+    """Check that every image has a mask, and every mask an image."""
     lonely = sorted(set(images) - set(masks))
     spare = sorted(set(masks) - set(images)) if strict else []
     problems = []
@@ -209,13 +140,6 @@ def check_partners(
 
 
 def shorten(names: Sequence[str]) -> str:
-    """Join the first few names.
-
-    Args:
-        names (Sequence[str]): Any number of names.
-
-    Returns:
-        str: The first ``SHOWN`` of them.
-    """
+    """Join the first few names."""
     more = f', ... ({len(names) - SHOWN} more)' if len(names) > SHOWN else ''
     return ', '.join(names[:SHOWN]) + more

@@ -17,14 +17,6 @@ def write_picture(path: str | Path, values: np.ndarray) -> None:
     """Write a PNG that says that it is ours.
 
     A link is replaced, not what it points to: it may be an image of the data set.
-
-    Args:
-        path (str | Path): Where to; the folder is made if needed.
-        values (np.ndarray): ``(H, W)`` uint8 or uint16, or ``(H, W, 3)`` uint8.
-
-    Raises:
-        ValueError: The file that is there is no picture of ours.
-        OSError: It cannot be written; names the file.
     """
     check_kind(path, 'picture')
     info = PngInfo()

@@ -113,17 +113,7 @@ class Split:
 
 
 def image_size(path: str) -> tuple[int, int]:
-    """Decode an image and return its size as MMSegmentation's loader sees it.
-
-    Args:
-        path (str): An image file.
-
-    Returns:
-        tuple[int, int]: Width and height in pixels, turned by the EXIF orientation.
-
-    Raises:
-        ValueError: The file cannot be read; the message names it.
-    """
+    """Decode an image and return its size as MMSegmentation's loader sees it."""
     try:
         with Image.open(path) as image:
             image.load()
@@ -135,16 +125,7 @@ def image_size(path: str) -> tuple[int, int]:
 
 
 def check_pair(image: str, mask: str | None, graded: bool = False) -> str | None:
-    """Check that an image and its mask can be read and fit together.
-
-    Args:
-        image (str): An image file.
-        mask (str, optional): A mask file; None for an image without one.
-        graded (bool): Whether the mask may have any grey. Defaults to False.
-
-    Returns:
-        str | None: What is wrong, with the name of the file; None if nothing is.
-    """
+    """Check that an image and its mask can be read and fit together."""
     try:
         width, height = image_size(image)
         if mask is None:

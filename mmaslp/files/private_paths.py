@@ -16,13 +16,6 @@ def without_folders(text: str) -> str:
     """Keep only the last part of every absolute path.
 
     A text that begins as a path is taken as one, also with blanks in it.
-
-    Args:
-        text (str): Any text.
-
-    Example:
-        >>> without_folders('/home/me/my maps'), without_folders("root='/data/duts/'")
-        ('my maps', "root='duts'")
     """
     if _ABSOLUTE.match(text) and not re.search(r'[\'"=,;\n]', text):
         return _last(text)
@@ -30,11 +23,7 @@ def without_folders(text: str) -> str:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Leave out the folders that all names share, or all folders where names allow.
-
-    Args:
-        names (Sequence[str]): Paths of files.
-    """
+    """Leave out the folders that all names share, or all folders where names allow."""
     parts = [name.replace('\\', '/').split('/') for name in names]
     last = [own[-1] for own in parts]
     if len(set(last)) == len(last):

@@ -50,13 +50,7 @@ def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) 
 
 @dataclass(frozen=True)
 class StoredMap:
-    """What a file of a probability map holds.
-
-    Attributes:
-        values (np.ndarray): ``(H, W)`` of integers, or floating point.
-        kind (str): How it is stored: '8-bit', '16-bit', '32-bit' or an npy type.
-        top (float): The value that stands for probability 1.
-    """
+    """What a file of a probability map holds."""
 
     values: np.ndarray
     kind: str
@@ -93,15 +87,7 @@ def read_prob_map(path: str | Path, max_value: float | None = None) -> np.ndarra
 
 
 def read_stored_map(path: str | Path, max_value: float | None = None) -> StoredMap:
-    """Read a probability map as it is stored, with its scale.
-
-    Args:
-        path (str | Path): See :func:`read_prob_map`.
-        max_value (float, optional): See there.
-
-    Raises:
-        ValueError: See there.
-    """
+    """Read a probability map as it is stored, with its scale."""
     optional(check_number, 'max_value', max_value, above=0)
     path = Path(path)
     if path.suffix.lower() not in MAP_SUFFIXES:
@@ -127,20 +113,7 @@ def read_stored_map(path: str | Path, max_value: float | None = None) -> StoredM
 
 
 def read_logit_map(path: str | Path, key: str | None = None) -> np.ndarray:
-    """Read a map of logits.
-
-    Args:
-        path (str | Path): A .npy or .npz file of floating point values, ``(H, W)``,
-            ``(D, H, W)``, or with a first axis of one.
-        key (str, optional): Name of the array in a .npz file. Defaults to None: the
-            only one.
-
-    Returns:
-        np.ndarray: ``(H, W)`` or ``(D, H, W)``, floating point.
-
-    Raises:
-        ValueError: The file is of another kind or holds nan.
-    """
+    """Read a map of logits."""
     path = Path(path)
     if path.suffix.lower() not in ('.npy', '.npz'):
         raise ValueError(f'{path}: logits are read from .npy and .npz files')

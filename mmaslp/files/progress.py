@@ -25,9 +25,6 @@ def showing_progress(wanted: bool = True) -> Iterator[None]:
     """Show progress inside of the block, if stderr is a terminal.
 
     No bar is left after it, however it ends.
-
-    Args:
-        wanted (bool): Whether to. Defaults to True.
     """
     bars: list[tqdm] = []
     token = _bars.set(bars if wanted else None)
@@ -45,17 +42,7 @@ def progress_shown() -> bool:
 
 
 def progress_bar(what: str, total: int | None, done: int = 0) -> tqdm:
-    """Make a bar on stderr that appears after two seconds and leaves no trace.
-
-    Args:
-        what (str): What is going on.
-        total (int, optional): Number of steps; None if unknown.
-        done (int): Steps that were done before. Defaults to 0.
-
-    Returns:
-        tqdm: Call ``update()`` after each step and ``close()`` at the end. It shows
-        nothing where progress is not shown.
-    """
+    """Make a bar on stderr that appears after two seconds and leaves no trace."""
     bar = tqdm(
         desc=what,
         total=total,
@@ -74,17 +61,7 @@ def progress_bar(what: str, total: int | None, done: int = 0) -> tqdm:
 def track(
     items: Iterable[_Item], what: str, total: int | None = None
 ) -> Iterator[_Item]:
-    """Iterate, and show progress where it is shown.
-
-    Args:
-        items (Iterable): What to iterate over.
-        what (str): What is going on.
-        total (int, optional): Their number. Defaults to None: ``len(items)``, if it has
-            one.
-
-    Yields:
-        Each item.
-    """
+    """Iterate, and show progress where it is shown."""
     if total is None and hasattr(items, '__len__'):
         total = len(items)
     with progress_bar(what, total) as bar:

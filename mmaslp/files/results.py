@@ -47,34 +47,7 @@ def calibration_result(
     model: str = '',
     dataset: str = '',
 ) -> dict[str, Any]:
-    """Collect every metric of an evaluation.
-
-    Args:
-        histogram (CalibrationHistogram): Of all pixels.
-        images (ImageTable): One row per image, in the same mode and bins. If the rows
-            have bands, so has the result.
-        bins (int): Number of bins. Defaults to 10.
-        mode (str): 'top_label' or 'positive'. Defaults to 'top_label'.
-        resamples (int): Bootstrap resamples for the intervals; 0 for none.
-            Defaults to 1000.
-        settings (dict, optional): Other settings of the evaluation. Defaults to None.
-        model (str): Name of the model. Defaults to '': not known yet.
-        dataset (str): Name of the set. Defaults to ''.
-
-    Returns:
-        dict: ``format``, ``model`` and ``dataset``; at top level every metric of
-        :meth:`CalibrationHistogram.compute` (its
-        ``count`` as ``num_pixels``), ``ece_image`` and ``num_images``; then
-        ``positive`` (the metrics of the positive class, for two classes in
-        top-label mode), ``bands`` (see :func:`band_result`, for two classes in
-        top-label mode; at top level ``ece_band``, ``ece_band_true`` and, per band
-        k of the predicted border, ``band{k}_gap``, ``band{k}_acc`` and
-        ``band{k}_share``),
-        ``intervals`` ({metric: [low, high]}, 95 %, see
-        :func:`~mmaslp.core.measure.bootstrap.bootstrap`), ``bins``, ``images``
-        (:meth:`ImageTable.to_json`) and ``settings``. Reports add ``measures``
-        (further metrics), ``ood`` (the set has no objects), ``pictures`` and ``files``.
-    """
+    """Collect every metric of an evaluation."""
     metrics = histogram.compute(bins, mode)
     count = int(metrics.pop('count'))
     table = equal_width(histogram.score_table(mode), bins)
@@ -107,21 +80,7 @@ def calibration_result(
 
 
 def band_result(images: ImageBands) -> dict[str, Any]:
-    """Put calibration by band together, pooled over all images.
-
-    Args:
-        images (ImageBands): One row per image.
-
-    Returns:
-        dict: ``ece_band`` and ``ece_band_true``, nan without any pixel;
-        ``band{k}_share`` and, of the bands that hold pixels, ``band{k}_gap`` and
-        ``band{k}_acc``, by the predicted border; and ``bands``:
-        ``edges`` of the bands, ``unit`` (the rule that scales them) and, for
-        ``predicted`` and ``true``, one list per column: the sums ``count``, ``right``
-        (correct pixels) and ``conf``, as in ``bins``, then ``share``, ``accuracy``,
-        ``confidence`` and ``gap``, nan where there is no
-        pixel.
-    """
+    """Put calibration by band together, pooled over all images."""
     tables = [images.pooled().take(border) for border in range(len(BORDERS))]
     result: dict[str, Any] = {
         key: float(binned_metrics(table)['ece'])

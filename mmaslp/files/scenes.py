@@ -35,19 +35,7 @@ def draw_split(
     wrong_share: float,
     outline_error: float = OUTLINE_ERROR,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Draw a split of the built-in set, image by image.
-
-    Args:
-        split (str): One of ``SPLITS``; 'ood' holds textures with empty masks.
-        number (int): Number of images.
-        size (int): Height and width in pixels.
-        seed (int): Each image depends only on the seed, its split and its number.
-        wrong_share (float): Share of wrong masks in 'train', see :func:`wrong_masks`.
-        outline_error (float): See :func:`make_scene`. Defaults to ``OUTLINE_ERROR``.
-
-    Yields:
-        tuple[np.ndarray, np.ndarray]: See :func:`make_scene`.
-    """
+    """Draw a split of the built-in set, image by image."""
     wrong = wrong_masks(number, seed, wrong_share) if split == 'train' else []
     for index in range(number):
         rng = np.random.default_rng([seed, SPLITS.index(split), index])
@@ -58,16 +46,7 @@ def draw_split(
 
 
 def wrong_masks(number: int, seed: int, share: float) -> list[int]:
-    """Choose the training images whose masks are grossly wrong.
-
-    Args:
-        number (int): Number of training images.
-        seed (int): See :func:`draw_split`.
-        share (float): Share of wrong masks, in [0, 1].
-
-    Returns:
-        list[int]: Their numbers, ascending.
-    """
+    """Choose the training images whose masks are grossly wrong."""
     chooser = np.random.default_rng([seed, len(SPLITS)])
     return sorted(chooser.permutation(number)[: round(share * number)].tolist())
 
@@ -86,19 +65,6 @@ def make_scene(
     soft, and the sensor is noisy. So it is not always certain which object is salient.
     The mask follows the object as closely as an annotator does: its outline is off by
     a distance that varies along it.
-
-    Args:
-        rng (np.random.Generator): Source of randomness.
-        size (int): Height and width.
-        outline_error (float): Standard deviation of each coordinate of the outline's
-            displacement, in units of ``size``; 0 gives the exact mask. Defaults to
-            ``OUTLINE_ERROR``.
-        wrong_mask (bool): Give a mask with a gross annotation error: another object, a
-            part of the object, or a shifted outline. Defaults to False.
-
-    Returns:
-        tuple[np.ndarray, np.ndarray]: Image, ``(size, size, 3)`` uint8, and mask,
-        ``(size, size)`` uint8 of {0, 255}.
     """
     ground = colours(rng)
     image = paint(_texture(rng, size), ground)
@@ -140,16 +106,7 @@ def make_scene(
 
 
 def make_texture(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw an image without an object: out of distribution for a model of objects.
-
-    Args:
-        rng (np.random.Generator): Source of randomness.
-        size (int): Height and width.
-
-    Returns:
-        tuple[np.ndarray, np.ndarray]: Image, ``(size, size, 3)`` uint8, and an all-zero
-        mask, ``(size, size)`` uint8.
-    """
+    """Draw an image without an object: out of distribution for a model of objects."""
     field = _texture(rng, size)
     if rng.random() < 0.6:  # patches of two textures, as in stained or mossy walls
         patch = np.clip(4 * (clouds(rng, size) - rng.uniform(0.4, 0.6)) + 0.5, 0, 1)

@@ -17,14 +17,7 @@ SOD_COLUMNS = ('mae', 'max_f', 'weighted_f', 'max_e', 's', 'ap', 'auc')
 
 
 def load_library() -> ModuleType:
-    """Import PySODMetrics.
-
-    Returns:
-        module: ``py_sod_metrics``.
-
-    Raises:
-        ImportError: It is missing; the message says what to install.
-    """
+    """Import PySODMetrics."""
     try:
         import py_sod_metrics
     except ImportError as error:
@@ -33,23 +26,7 @@ def load_library() -> ModuleType:
 
 
 def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
-    """Measure one image.
-
-    Args:
-        prob (np.ndarray): ``(H, W)`` in [0, 1], used unchanged (no stretching).
-        mask (np.ndarray): ``(H, W)`` of {0, 1}.
-
-    Returns:
-        dict: ``mae``, ``s``, ``adp_f``, ``weighted_f`` and ``adp_e`` (float),
-        ``f_curve`` and ``e_curve`` ``(256,)`` over the thresholds from high to low.
-        These are nan: the F-measures of an image with an empty mask, the E-measures of
-        an image with one pixel, and an S-measure that the library cannot compute (for
-        an image that is a few pixels wide).
-
-    Raises:
-        ImportError: PySODMetrics is missing.
-        ValueError: ``mask`` has values other than 0 and 1.
-    """
+    """Measure one image."""
     library = load_library()
     if not np.isin(mask, (0, 1)).all():
         raise ValueError(
@@ -96,18 +73,7 @@ def _snapped(prob: np.ndarray) -> np.ndarray:
 
 
 def sod_metrics(records: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Average the records as the field does.
-
-    Args:
-        records (Sequence[dict]): As :func:`sod_record` made them.
-
-    Returns:
-        dict[str, float]: ``mae``, ``max_f``, ``mean_f``, ``adp_f``, ``weighted_f``,
-        ``max_e``, ``mean_e``, ``adp_e``, ``s``. The curves are averaged over images
-        before the maximum is taken. The mean of a measure leaves out images where it is
-        nan (an empty mask has no F-measures). If it is nan in all images, so is the
-        mean.
-    """
+    """Average the records as the field does."""
     means = {}
     keys = ('mae', 's', 'weighted_f', 'adp_f', 'f_curve', 'adp_e', 'e_curve')
     for key in keys:

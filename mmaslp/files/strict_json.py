@@ -8,13 +8,7 @@ __all__ = ['strict_json']
 
 
 def strict_json(value: Any, indent: int | None = None) -> str:
-    """Write a value as JSON; numbers that are not finite become null.
-
-    Args:
-        value (Any): Of dictionaries, lists, tuples, texts, numbers, booleans and None.
-        indent (int, optional): Spaces per level. Defaults to None: as short as
-            possible.
-    """
+    """Write a value as JSON; numbers that are not finite become null."""
     separators = (',', ':') if indent is None else None
     plain = _plain(value)
     return json.dumps(plain, allow_nan=False, indent=indent, separators=separators)

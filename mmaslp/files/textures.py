@@ -22,15 +22,7 @@ OCTAVES = ((4, 1.0), (8, 0.6), (16, 0.35), (32, 0.2))
 
 
 def smooth(field: np.ndarray, radius: float) -> np.ndarray:
-    """Blur a field with a Gaussian.
-
-    Args:
-        field (np.ndarray): ``(H, W)`` in [0, 1].
-        radius (float): Standard deviation in pixels.
-
-    Returns:
-        np.ndarray: ``(H, W)`` float32 in [0, 1].
-    """
+    """Blur a field with a Gaussian."""
     image = Image.fromarray(np.asarray(field, np.float32) * 255).convert('L')
     blurred = image.filter(ImageFilter.GaussianBlur(float(radius)))
     return np.asarray(blurred, np.float32) / 255
@@ -41,17 +33,7 @@ def clouds(
     size: int,
     octaves: tuple[tuple[int, float], ...] = OCTAVES,
 ) -> np.ndarray:
-    """Draw noise of several scales.
-
-    Args:
-        rng (np.random.Generator): Source of randomness.
-        size (int): Height and width.
-        octaves (tuple[tuple[int, float], ...]): Grid sizes and weights. Defaults to
-            ``OCTAVES``.
-
-    Returns:
-        np.ndarray: ``(size, size)`` float32 in [0, 1].
-    """
+    """Draw noise of several scales."""
     total = np.zeros((size, size), np.float32)
     for cells, weight in octaves:
         grid = Image.fromarray(rng.random((cells, cells), np.float32))
@@ -108,18 +90,7 @@ def colours(
     like: np.ndarray | None = None,
     likeness: float = 0.0,
 ) -> np.ndarray:
-    """Draw the two end colours of a texture.
-
-    Args:
-        rng (np.random.Generator): Source of randomness.
-        saturation (tuple[float, float]): Range of the saturation; colours above 0.5
-            are warm more often than not. Defaults to (0.05, 0.4).
-        like (np.ndarray, optional): ``(2, 3)`` colours to resemble. Defaults to None.
-        likeness (float): How similar, from 0 to 1. Defaults to 0.
-
-    Returns:
-        np.ndarray: ``(2, 3)`` float32 in [0, 1].
-    """
+    """Draw the two end colours of a texture."""
     strength = rng.uniform(*saturation)
     warm = strength > 0.5 and rng.random() < 0.7
     hue = rng.normal(0.05, 0.08) if warm else rng.random()
@@ -131,15 +102,7 @@ def colours(
 
 
 def paint(field: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Colour a texture.
-
-    Args:
-        field (np.ndarray): ``(H, W)`` in [0, 1].
-        ends (np.ndarray): ``(2, 3)`` colours of 0 and 1.
-
-    Returns:
-        np.ndarray: ``(H, W, 3)`` float32.
-    """
+    """Colour a texture."""
     return ends[0] + field[..., None] * (ends[1] - ends[0])
 
 
@@ -149,17 +112,7 @@ def blob(
     centre: tuple[float, float] | np.ndarray,
     radius: float,
 ) -> np.ndarray:
-    """Draw an object: a wavy or angular body, some with limbs, a few with a hole.
-
-    Args:
-        rng (np.random.Generator): Source of randomness.
-        size (int): Height and width of the canvas.
-        centre (tuple[float, float] | np.ndarray): x and y in pixels.
-        radius (float): Mean radius in pixels.
-
-    Returns:
-        np.ndarray: ``(size, size)`` float32, 1 inside and 0 outside, with smooth edges.
-    """
+    """Draw an object: a wavy or angular body, some with limbs, a few with a hole."""
     scale = 3  # drawn larger, so that edges are smooth
     canvas = Image.new('L', (size * scale, size * scale))
     draw = ImageDraw.Draw(canvas)

@@ -10,9 +10,6 @@ def seed_torch(seed: int) -> None:
 
     ``torch.manual_seed`` also queues seeds for accelerators that are not in use, each
     with a formatted traceback. In a loop that takes longer than the draws.
-
-    Args:
-        seed (int): In [0, 2**63).
     """
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():

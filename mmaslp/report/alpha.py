@@ -11,19 +11,7 @@ __all__ = ['alpha_histogram']
 def alpha_histogram(
     alpha: np.ndarray, beta: float, bins: int = 40, zoom: bool = False
 ) -> np.ndarray:
-    """Draw a histogram of perturbation levels.
-
-    Args:
-        alpha (np.ndarray): Levels, ``(N,)``, in [0, 1].
-        beta (float): Strength of the perturbation, in (0, 2]; sets the range.
-        bins (int): Number of bars. Defaults to 40.
-        zoom (bool): Begin at the lowest level instead of 0, to show differences that
-            are small compared to the mean. Defaults to False.
-
-    Returns:
-        np.ndarray: Picture, ``(H, W, 3)``, uint8, RGB, as ``Visualizer.add_image``
-        takes it.
-    """
+    """Draw a histogram of perturbation levels."""
     figure = new_figure(5, 3, dpi=100)
     axes = figure.add_axes((0.13, 0.17, 0.84, 0.73))
     top = max(float(alpha.max(initial=0.0)) * 1.05, 0.02 * max_alpha(beta))

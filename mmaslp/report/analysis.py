@@ -96,17 +96,7 @@ class Analysis:
 
 
 def analyse(results: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> Analysis:
-    """Compute the figures of a page.
-
-    Args:
-        results (Sequence[dict]): One per model and set, at least one.
-        resamples (int): Bootstrap resamples of differences, of means and of intervals
-            that a result lacks. Defaults to 1000.
-
-    Raises:
-        ValueError: There is no result, or two of them have other masks under the same
-            names.
-    """
+    """Compute the figures of a page."""
     if not results:
         raise ValueError('a report needs at least one result')
     members = [(result, sorted_images(result)) for result in results]

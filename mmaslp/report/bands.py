@@ -34,15 +34,7 @@ DISTANCE = 'distance from the predicted border\n(1/64 of the side of the image)'
 
 
 def band_names(edges: Sequence[float]) -> list[str]:
-    """Name each band by its edges, that at the border first.
-
-    Args:
-        edges (Sequence[float]): Upper edges of all bands but the last.
-
-    Example:
-        >>> band_names([1.0, 2.0])
-        ['0–1', '1–2', 'above 2']
-    """
+    """Name each band by its edges, that at the border first."""
     inner = [f'{low:g}–{high:g}' for low, high in pairwise([0, *edges])]
     return [*inner, f'above {edges[-1]:g}']
 
@@ -106,15 +98,7 @@ def band_figure(results: Mapping[str, dict[str, Any]], width: float = 3.4) -> Fi
 
 
 def calibrator_figure(calibrator: Calibrator, tables: CalibrationTables) -> Figure:
-    """Draw accuracy and confidence of every band, as shipped and calibrated.
-
-    Args:
-        calibrator (Calibrator): A calibrator.
-        tables (CalibrationTables): Of the images that it is shown on.
-
-    Returns:
-        matplotlib.figure.Figure: Not registered with pyplot.
-    """
+    """Draw accuracy and confidence of every band, as shipped and calibrated."""
     counts = tables.counts.sum(0).numpy()
     identity = [([0.0, 50.0], [0.0, 50.0])]
     results = {

@@ -33,17 +33,7 @@ LONGEST = 30  # letters of a name
 def gap_figure(
     breakdown: Breakdown, models: list[str], width: float = 3.6, height: float = 3.2
 ) -> Figure:
-    """Draw the gaps of every group and model, with their intervals.
-
-    Args:
-        breakdown (Breakdown): A division of the pixels.
-        models (list[str]): Of the page: their order gives colours and markers.
-        width (float): In inches. Defaults to 3.6.
-        height (float): In inches. Defaults to 3.2.
-
-    Returns:
-        matplotlib.figure.Figure: Not registered with pyplot.
-    """
+    """Draw the gaps of every group and model, with their intervals."""
     figure = new_figure(width, height, layout='constrained')
     axes = figure.add_subplot()
     places = np.arange(len(breakdown.groups))

@@ -74,16 +74,7 @@ def results_of_test(
     files: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Add names, measures, pictures and checksums to the results of a test.
-
-    Args:
-        tested (Mapping[str, Mapping]): What ``evaluate`` returned; sets whose
-            calibration was not measured are left out.
-        model (str): Name of the model.
-        files (Mapping[str, str], optional): From the role ('checkpoint', 'config') to a
-            file, whose checksum is noted. Defaults to None.
-        settings (Mapping[str, Any], optional): Further settings. Defaults to None.
-    """
+    """Add names, measures, pictures and checksums to the results of a test."""
     common = [
         each for role, path in (files or {}).items() for each in _file(role, path)
     ]
@@ -119,16 +110,7 @@ def results_of_test(
 def results_of_files(
     files: Sequence[str | Path], names: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Read results that were written at different times.
-
-    Args:
-        files (Sequence[str | Path]): See :func:`~mmaslp.files.results.load_results`.
-        names (Sequence[str], optional): Names of the models, one per file. Defaults to
-            None: those of the files.
-
-    Raises:
-        ValueError: A file is not a result file, or there is another number of names.
-    """
+    """Read results that were written at different times."""
     if names is not None and len(names) != len(files):
         raise ValueError(
             f'--name: {len(names)} names for {len(files)} files; give one per file'

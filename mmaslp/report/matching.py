@@ -12,11 +12,7 @@ __all__ = ['other_images', 'other_masks', 'sorted_images']
 
 
 def sorted_images(result: dict[str, Any], place: str = '') -> ImageTable:
-    """Take the images of a result, sorted by stem, or by path if stems repeat.
-
-    Raises:
-        ValueError: An image comes twice; ``place`` names the result.
-    """
+    """Take the images of a result, sorted by stem, or by path if stems repeat."""
     images = image_table(result)
     try:
         rows = rows_by_name(images.names)

@@ -30,11 +30,7 @@ HEIGHT = 4.4  # inches
 
 
 def columns(number: int, width: float) -> tuple[Figure, np.ndarray]:
-    """Make a figure of ``number`` columns, a tall panel above a low one in each.
-
-    Returns:
-        tuple[Figure, np.ndarray]: The figure and its ``(2, number)`` axes.
-    """
+    """Make a figure of ``number`` columns, a tall panel above a low one in each."""
     figure = new_figure(width * number, HEIGHT, layout='constrained')
     axes = figure.subplots(
         2, number, squeeze=False, height_ratios=(3.2, 1), sharex='col'

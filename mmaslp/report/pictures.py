@@ -35,19 +35,7 @@ def make_picture(
     image: str | Path | None = None,
     reasons: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Make what a result holds of one image.
-
-    Args:
-        item (Mapping): See :class:`~.shown_images.ShownImages`.
-        image (str | Path, optional): The photograph. Defaults to None: no such panel;
-            the same if it cannot be read.
-        reasons (Sequence[str]): Of 'over', 'under' and 'sample'. Defaults to none: it
-            is shown because another model shows it.
-
-    Returns:
-        dict: ``name``, ``reasons``, ``metrics`` and ``panels``: by kind, ``source`` (a
-        data URI), ``alt`` (what is seen, in words), ``width`` and ``height``.
-    """
+    """Make what a result holds of one image."""
     words = _words(item['prob'] / 65535, item['label'])
     panels = image_panels(item['prob'], item['label'], image)
     return {

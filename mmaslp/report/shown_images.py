@@ -19,9 +19,6 @@ def sample_rank(stem: str) -> float:
 
     The images of largest rank are a sample that does not depend on the order of the
     images, on the number of processes or on where the files lie.
-
-    Args:
-        stem (str): File name without folder and suffix.
     """
     digest = sha256(stem.encode(errors='surrogateescape')).digest()
     return (int.from_bytes(digest[:6], 'big') + 1) / 2**48

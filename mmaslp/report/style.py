@@ -51,14 +51,6 @@ def new_figure(width: float, height: float, **options: Any) -> Figure:
 
     Matplotlib is imported here and in the functions that draw: that takes half a
     second, and most processes that import the package draw nothing.
-
-    Args:
-        width (float): In inches.
-        height (float): In inches.
-        **options (Any): Of :class:`matplotlib.figure.Figure`.
-
-    Returns:
-        matplotlib.figure.Figure: With a canvas that draws pixels.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -85,17 +77,7 @@ def shortened(name: str, longest: int) -> str:
 
 
 def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
-    """Write a figure as PNG, PDF or SVG, by the suffix of the path, in one piece.
-
-    Args:
-        figure (matplotlib.figure.Figure): The figure.
-        path (str | Path): Where to.
-        dpi (int): Dots per inch of a PNG. Defaults to 200.
-
-    Raises:
-        ValueError: Another suffix.
-        OSError: It cannot be written; names the file.
-    """
+    """Write a figure as PNG, PDF or SVG, by the suffix of the path, in one piece."""
     kind = Path(path).suffix.lower()
     if kind not in FORMATS:
         raise ValueError(f'{path}: diagrams are written as {", ".join(FORMATS)}')
@@ -114,13 +96,7 @@ def figure_array(figure: Figure, dpi: int = 120) -> np.ndarray:
 
 
 def figure_svg(figure: Figure, label: str, place: str) -> Markup:
-    """Render a figure as a part of a page, in the page's colours and font.
-
-    Args:
-        figure (matplotlib.figure.Figure): The figure.
-        label (str): What it shows, for those who do not see it.
-        place (str): Another one for each figure of the page; the same gives the same.
-    """
+    """Render a figure as a part of a page, in the page's colours and font."""
     from matplotlib import rc_context
 
     engine = figure.get_layout_engine()

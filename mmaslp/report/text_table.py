@@ -23,32 +23,14 @@ Row = Mapping[str, float | None]
 
 
 def metric_text(value: float | None, digits: int = 4) -> str:
-    """Format one number.
-
-    Args:
-        value (float | None): nan and None are undefined.
-        digits (int): After the point. Defaults to 4.
-
-    Returns:
-        str: The number, or '-'.
-    """
+    """Format one number."""
     if value is None or math.isnan(value):
         return '-'
     return f'{value:.{digits}f}'
 
 
 def with_mean(rows: Mapping[str, Row], apart: Collection[str] = ()) -> dict[str, Row]:
-    """Add a row of means over the rows where a metric is defined.
-
-    Args:
-        rows (dict[str, dict[str, float]]): Metrics by row.
-        apart (Collection[str]): Rows that stay out of the mean and come after it, such
-            as sets without objects. Defaults to none.
-
-    Returns:
-        dict[str, dict[str, float]]: The same rows and, if more than one row counts,
-        ``mean``.
-    """
+    """Add a row of means over the rows where a metric is defined."""
     left_out = {name: row for name, row in rows.items() if name in apart}
     rows = {name: row for name, row in rows.items() if name not in apart}
     if len(rows) < 2:
@@ -65,15 +47,7 @@ def with_mean(rows: Mapping[str, Row], apart: Collection[str] = ()) -> dict[str,
 def format_table(
     rows: Mapping[str, Row], keys: Sequence[str] = CALIBRATION_KEYS
 ) -> str:
-    """Lay out metrics as a text table.
-
-    Args:
-        rows (dict[str, dict[str, float]]): Metrics by row.
-        keys (Sequence[str]): The columns. Defaults to the usual calibration metrics.
-
-    Returns:
-        str: A header line and one line per row.
-    """
+    """Lay out metrics as a text table."""
     lines = [['', *keys]]
     for name, row in rows.items():
         lines.append([shown(name), *(metric_text(row.get(key)) for key in keys)])

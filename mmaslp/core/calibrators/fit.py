@@ -151,11 +151,7 @@ def fit_tables(
 
 
 def frames_hint(names: Sequence[str]) -> str | None:
-    """Return a sentence if images look like frames of a few videos, by their names.
-
-    Args:
-        names (Sequence[str]): Names without endings, folders may be part of them.
-    """
+    """Return a sentence if images look like frames of a few videos, by their names."""
     stems = Counter(re.sub(r'[\W_]*\d+$', '', name) for name in names)
     if not 1 < len(stems) <= len(names) / 3 or '' in stems:
         return None

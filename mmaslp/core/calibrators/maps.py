@@ -60,19 +60,12 @@ def identity(logit: np.ndarray, counts: np.ndarray) -> Knots:
 
 
 def temperature(logit: np.ndarray, counts: np.ndarray) -> Knots:
-    r"""Divide by the T of the lowest NLL: :math:`z / T`.
-
-    Source: `On Calibration of Modern Neural Networks
-    <https://arxiv.org/abs/1706.04599>`_.
-    """
+    r"""Divide by the T of the lowest NLL: :math:`z / T`."""
     return _line(logit, _lowest_nll(logit[:, None], counts)[0], 0.0)
 
 
 def affine(logit: np.ndarray, counts: np.ndarray) -> Knots:
-    """Scale and shift, :math:`a z + c`, at the lowest NLL.
-
-    Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999.
-    """
+    """Scale and shift, :math:`a z + c`, at the lowest NLL."""
     inputs = np.stack([logit, np.ones_like(logit)], 1)
     slope, shift = _lowest_nll(inputs, counts)
     return _line(logit, slope, shift)
@@ -83,10 +76,6 @@ def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
 
     Of all ascending maps it has the lowest NLL and Brier score. Beyond the last centres
     it is flat but for ``SLOPE``, since no pixel supports more.
-
-    Source: `Zadrozny & Elkan 2002 <https://doi.org/10.1145/775047.775151>`_;
-    interpolated as by `Oron & Flournoy 2017
-    <https://doi.org/10.1080/19466315.2017.1286256>`_.
     """
     filled = np.flatnonzero(counts.sum(1))
     total = counts[filled].sum(1)

@@ -23,17 +23,7 @@ MASK_KIND = ('isotonic', 'band', 'probability')
 def mask_figures(
     counts: np.ndarray, images: np.ndarray, sample: np.ndarray
 ) -> dict[str, Any]:
-    """Measure masks of ``(G, B, CELLS, 2)`` sampled images, calibrated out of fold.
-
-    Args:
-        counts (np.ndarray): ``(G, B, CELLS, 2)`` of all images.
-        images (np.ndarray): ``(G,)`` number of images of each group.
-        sample (np.ndarray): One image of each group, of the shape of ``counts``.
-
-    Returns:
-        dict: ``images``, and by mask ``dice`` and ``iou``, means over images; two empty
-        masks count as 1.
-    """
+    """Measure masks of ``(G, B, CELLS, 2)`` sampled images, calibrated out of fold."""
     fold, found = np.arange(len(counts)) % FOLDS, []
     for number in np.unique(fold):
         own = fold == number

@@ -279,15 +279,7 @@ def _sums(
 
 
 def _cell_sums(values: Tensor, cell: int) -> Tensor:
-    """Add up the pixels of each cell.
-
-    Args:
-        values (Tensor): ``(N, H, W)`` uint8 or int32, in [0, ``UNIT``].
-        cell (int): Side s of a cell in pixels.
-
-    Returns:
-        Tensor: ``(N, ceil(H / s), ceil(W / s))``, int64.
-    """
+    """Add up the pixels of each cell."""
     if cell == 1:
         return values.long()
     height, width = values.shape[1:]

@@ -76,15 +76,7 @@ class BinTable:
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
-    """Divide, with nan where the denominator is 0.
-
-    Args:
-        numerator (ArrayLike): ``(...)`` numbers.
-        denominator (ArrayLike): ``(...)`` numbers of at least 0.
-
-    Returns:
-        np.ndarray: ``(...)`` float64.
-    """
+    """Divide, with nan where the denominator is 0."""
     with np.errstate(divide='ignore', invalid='ignore'):
         quotient = np.true_divide(numerator, denominator)
     return np.where(np.asarray(denominator) > 0, quotient, np.nan)

@@ -33,12 +33,6 @@ def binned_metrics(table: BinTable) -> dict[str, np.ndarray]:
     `OE <https://arxiv.org/abs/1905.11001>`_; average calibration error: Neumann,
     Zisserman and Vedaldi, Relaxed Softmax, 2018, and for segmentation
     `Barfoot et al. <https://arxiv.org/abs/2403.06759>`_, MONAI's ``AVERAGE``.
-
-    Args:
-        table (BinTable): Sums of shape ``(..., B)``.
-
-    Returns:
-        dict[str, np.ndarray]: ``(...)`` float64 each; nan where there is no pixel.
     """
     conf, gap, weight = table.mean_conf, signed_gap(table), table.weight
     size = np.abs(gap)
@@ -70,13 +64,6 @@ def median_gap(table: BinTable) -> float:
     once the median gap is 0, no common shift of all confidences lowers the ECE of the
     table further. The mean gap, ``conf - acc``, minimises the sum of squares instead: a
     few pixels with large gaps can offset the gap of all others.
-
-    Args:
-        table (BinTable): Sums of shape ``(B,)``.
-
-    Returns:
-        float: Confidence minus accuracy, in [-1, 1]. If exactly half of the pixels lie
-        below, the middle between the two neighbouring gaps. nan without a pixel.
     """
     if not table.total:
         return float('nan')
@@ -100,14 +87,6 @@ def debiased_l2(table: BinTable) -> np.ndarray:
     The correction removes the part of the squared gap that comes from sampling n_b
     outcomes. A bin with one pixel allows no such estimate and counts as 0, as in the
     authors' library.
-
-    Source: `Verified Uncertainty Calibration <https://arxiv.org/abs/1909.10155>`_.
-
-    Args:
-        table (BinTable): Sums of shape ``(..., B)``.
-
-    Returns:
-        np.ndarray: ``(...)`` float64; nan where there is no pixel.
     """
     accuracy = table.accuracy
     noise = ratio(accuracy * (1 - accuracy), np.asarray(table.count) - 1)
@@ -129,16 +108,6 @@ def brier_decomposition(
     The three add up exactly. So this is the generalised resolution: Murphy's
     :math:`\sum_b n_b (a_b - \bar a)^2 / N` plus what the spread of the scores inside
     the bins explains; both agree when every bin holds one score.
-
-    Source: `Two extra components in the Brier score decomposition
-    <https://doi.org/10.1175/2007WAF2006116.1>`_.
-
-    Args:
-        table (BinTable): Sums of shape ``(..., B)``.
-        brier (float | np.ndarray): ``(...)`` the Brier score of the same pixels.
-
-    Returns:
-        dict[str, np.ndarray]: The three parts, ``(...)`` float64 each.
     """
     filled = np.asarray(table.count) > 0
     reliability = _sum(table.weight * signed_gap(table) ** 2, filled)

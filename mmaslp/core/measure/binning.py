@@ -21,14 +21,7 @@ MAX_SWEEP_BINS = 4096
 
 
 def check_bins(bins: int) -> None:
-    """Refuse an invalid number of bins.
-
-    Args:
-        bins (int): In [1, 4096].
-
-    Raises:
-        ValueError: ``bins`` is not an integer in this range.
-    """
+    """Refuse an invalid number of bins."""
     check_integer('bins', bins, at_least=1, at_most=MAX_BINS)
 
 
@@ -37,13 +30,6 @@ def equal_width(table: ScoreTable, bins: int) -> BinTable:
 
     The edges are compared in integers. So a score exactly on k / bins belongs to the
     interval below, for every number of bins.
-
-    Args:
-        table (ScoreTable): The scores.
-        bins (int): Number of bins.
-
-    Returns:
-        BinTable: Sums of shape ``(bins,)``; empty bins stay in it.
     """
     group = (table.score * bins + table.unit - 1) // table.unit - 1
     return table.grouped(np.maximum(group, 0), bins)
@@ -55,13 +41,6 @@ def equal_mass(table: ScoreTable, bins: int) -> BinTable:
     The edges are the k / bins quantiles of the scores and the intervals are (lo, hi]: a
     score goes to the bin of its first pixel, ``floor(bins * rank / N)``. If more than N
     / bins pixels share a score, some bins stay empty.
-
-    Args:
-        table (ScoreTable): The scores.
-        bins (int): Number of bins.
-
-    Returns:
-        BinTable: At most ``bins`` sums, none of them empty.
     """
     if not len(table.count):
         return table.grouped(np.zeros(0, np.int64), 0)
@@ -72,16 +51,7 @@ def equal_mass(table: ScoreTable, bins: int) -> BinTable:
 
 
 def equal_mass_rows(table: BinTable, bins: int) -> BinTable:
-    """:func:`equal_mass` of every row, with the bins of the table as scores.
-
-    Args:
-        table (BinTable): Sums of shape ``(R, K)``, integer except ``conf``; K bins in
-            ascending order. The pixels of one bin count as tied.
-        bins (int): Number of parts.
-
-    Returns:
-        BinTable: Sums of shape ``(R, bins)``; parts that no score begins are empty.
-    """
+    """:func:`equal_mass` of every row, with the bins of the table as scores."""
     sums = (table.count, table.correct, table.conf)
     before, *others = (_prefix_sums(each) for each in sums)
     total = table.total
@@ -96,16 +66,6 @@ def sweep(table: ScoreTable, max_bins: int = MAX_SWEEP_BINS) -> BinTable:
     no longer monotone. The result has the last number before that. Each candidate costs
     two look-ups in prefix sums per bin. If the accuracies of the scores themselves
     ascend, every partition is monotone and each score is its own bin.
-
-    Source: `Mitigating Bias in Calibration Error Estimation
-    <https://arxiv.org/abs/2012.08668>`_.
-
-    Args:
-        table (ScoreTable): The scores.
-        max_bins (int): Where to stop. Defaults to 4096.
-
-    Returns:
-        BinTable: Sums of the chosen partition.
     """
     if _ascends(table.correct, table.count):
         return table.grouped(np.arange(len(table.count)), len(table.count))
@@ -126,18 +86,7 @@ def _sweep_bins(table: ScoreTable, max_bins: int) -> int:
 def _mass_cuts(
     before: np.ndarray, start: np.ndarray, total: np.ndarray, bins: int
 ) -> np.ndarray:
-    """Where equal-mass parts begin and end.
-
-    Args:
-        before (np.ndarray): ``(R * K + 1,)`` int64, running count over all rows.
-        start (np.ndarray): ``(R,)`` int64, running count where each row starts.
-        total (np.ndarray): ``(R,)`` int64, pixels of each row.
-        bins (int): Number of parts.
-
-    Returns:
-        np.ndarray: ``(R, bins + 1)`` places in ``before``: the first score of each part
-        is the first whose rank reaches k * N / bins.
-    """
+    """Where equal-mass parts begin and end."""
     rank = -(-np.arange(bins + 1) * total[:, None] // bins)
     return np.searchsorted(before, start[:, None] + rank)
 

@@ -127,14 +127,7 @@ def paired_bootstrap(
 
 @dataclass(frozen=True)
 class Resamples:
-    """Metrics of all images and of resamples of them.
-
-    Args:
-        values (dict[str, np.ndarray]): Of all images; ``bins`` ``(B,)`` accuracies and,
-            with bands, ``bands`` ``(K,)`` gaps by distance from the predicted border.
-        drawn (dict[str, np.ndarray]): The same of resamples, ``(R, ...)``.
-        num_images (int): Number of images.
-    """
+    """Metrics of all images and of resamples of them."""
 
     values: dict[str, np.ndarray]
     drawn: dict[str, np.ndarray]
@@ -147,16 +140,7 @@ class Resamples:
     def differences(
         self, second: Resamples, confidence_level: float = 0.95
     ) -> dict[str, dict[str, Any]]:
-        """Compare with another model whose resamples drew the same images.
-
-        Args:
-            second (Resamples): Made with the same number of resamples and seed, of the
-                same images in the same order.
-            confidence_level (float): In (0, 1). Defaults to 0.95.
-
-        Returns:
-            dict[str, dict]: See :func:`paired_bootstrap`.
-        """
+        """Compare with another model whose resamples drew the same images."""
         comparison = {}
         for key, value in self.values.items():
             if key in PER_BIN or key not in second.values:
@@ -176,16 +160,7 @@ class Resamples:
 
 
 def check_resampling(resamples: int, confidence_level: float, seed: int = 0) -> None:
-    """Refuse arguments of a bootstrap that are out of range.
-
-    Args:
-        resamples (int): In [1, 100000].
-        confidence_level (float): In (0, 1).
-        seed (int): At least 0. Defaults to 0.
-
-    Raises:
-        ValueError: Otherwise.
-    """
+    """Refuse arguments of a bootstrap that are out of range."""
     check_resamples(resamples, least=1)
     hint = ' (a fraction, not per cent)'
     check_number('confidence_level', confidence_level, above=0, below=1, hint=hint)
@@ -193,31 +168,12 @@ def check_resampling(resamples: int, confidence_level: float, seed: int = 0) -> 
 
 
 def check_resamples(resamples: int, least: int = 0) -> int:
-    """Refuse a number of resamples that is out of range.
-
-    Args:
-        resamples (int): In [least, 100000].
-        least (int): 0 where intervals may be left out. Defaults to 0.
-
-    Returns:
-        int: The number.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """Refuse a number of resamples that is out of range."""
     return check_integer('resamples', resamples, at_least=least, at_most=MAX_RESAMPLES)
 
 
 def percentiles(values: np.ndarray, confidence_level: float) -> np.ndarray:
-    """Take the two percentiles with the share ``confidence_level`` between them.
-
-    Args:
-        values (np.ndarray): ``(R, ...)``, one per resample.
-        confidence_level (float): In (0, 1).
-
-    Returns:
-        np.ndarray: ``(2, ...)``; nan where one of the resamples is undefined.
-    """
+    """Take the two percentiles with the share ``confidence_level`` between them."""
     tail = (1 - confidence_level) / 2
     with np.errstate(invalid='ignore'):
         return np.quantile(values, [tail, 1 - tail], axis=0)
@@ -236,14 +192,7 @@ def resample(
     seed: int = 0,
     overall: Metrics | None = None,
 ) -> Resamples:
-    """Draw images with replacement, the same ones for tables of as many images.
-
-    Args:
-        images (ImageTable): One row per image.
-        resamples (int): At least 1. Defaults to 1000.
-        seed (int): Defaults to 0.
-        overall (Mapping, optional): See :func:`bootstrap`. Defaults to None.
-    """
+    """Draw images with replacement, the same ones for tables of as many images."""
     rng = np.random.default_rng(seed)
     parts = []
     for start in range(0, resamples, CHUNK):

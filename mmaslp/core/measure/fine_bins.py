@@ -35,16 +35,7 @@ def fine_per_bin(bins: int) -> int:
 
 
 def pack(table: BinTable) -> np.ndarray:
-    """Keep the fine bins of one image that are not empty.
-
-    Args:
-        table (BinTable): Equal-width sums of shape ``(K,)``.
-
-    Returns:
-        np.ndarray: ``(F,)`` of dtype ``ROW``, 16 bytes each: ``bin``, ``count``,
-        ``correct`` and ``excess``, the summed confidence above the lower edge. Its
-        rounding moves a mean confidence by less than 6e-8 of the bin's width.
-    """
+    """Keep the fine bins of one image that are not empty."""
     filled = np.flatnonzero(table.count)
     own = table.take(filled)
     rows = np.empty(len(filled), ROW)
@@ -54,28 +45,14 @@ def pack(table: BinTable) -> np.ndarray:
 
 
 class FineBins:
-    """Counts of every image in the fine bins, without the empty ones.
-
-    Args:
-        images (Sequence[np.ndarray]): Per image what :func:`pack` returned.
-        number (int): Number of fine bins K in [0, 1].
-    """
+    """Counts of every image in the fine bins, without the empty ones."""
 
     def __init__(self, images: Sequence[np.ndarray], number: int) -> None:
         self.images = list(images)
         self.number = number
 
     def pooled(self, weights: np.ndarray | None = None) -> BinTable:
-        """Add up the images.
-
-        Args:
-            weights (np.ndarray, optional): ``(R, I)`` how often each resample holds
-                each image. Defaults to None: every image once.
-
-        Returns:
-            BinTable: Sums of shape ``(F,)``, or ``(R, F)`` with ``weights``, of the F
-            fine bins that some image fills, in ascending order; counts are int64.
-        """
+        """Add up the images."""
         if weights is None:
             return self.pooled(np.ones((1, len(self.images)))).take(0)
         rows = np.concatenate([np.empty(0, ROW), *self.images], dtype=ROW)
@@ -111,14 +88,7 @@ class FineBins:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> FineBins:
-        """Rebuild the bins.
-
-        Args:
-            content (dict): As :meth:`to_json` returned it.
-
-        Raises:
-            ValueError: A row cannot be unpacked or names bins that there are not.
-        """
+        """Rebuild the bins."""
         number = check_integer(
             'number of fine bins', content['number'], at_least=1, at_most=MAX_NUMBER
         )
@@ -137,17 +107,7 @@ class FineBins:
         return cls(images, number)
 
     def coarse(self, bins: int) -> np.ndarray:
-        """Join the fine bins of every image.
-
-        Args:
-            bins (int): Number of bins, a divisor of ``number``.
-
-        Returns:
-            np.ndarray: ``(2, I, bins)`` int64, pixels and correct pixels.
-
-        Raises:
-            ValueError: It is not a divisor.
-        """
+        """Join the fine bins of every image."""
         if self.number % bins:
             raise ValueError(f'{self.number} fine bins do not divide {bins} bins')
         parts = self.number // bins

@@ -25,21 +25,7 @@ def image_moments(
     correct: np.ndarray,
     valid: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Add up what every image tells of its mask.
-
-    Args:
-        size (int): Number of pixels of an image, ignored ones included.
-        predicted (np.ndarray): ``(N,)`` int64, number of valid pixels of each image
-            that are predicted as foreground.
-        label (np.ndarray): ``(N,)``, number of valid pixels whose label is 1.
-        correct (np.ndarray): ``(N,)``, number of valid pixels predicted right.
-        valid (np.ndarray, optional): ``(N,)``, number of valid pixels. Defaults to
-            None: all.
-
-    Returns:
-        np.ndarray: ``(12,)`` int64, the sums ``MOMENTS``. An image without a valid
-        pixel is none.
-    """
+    """Add up what every image tells of its mask."""
     count = np.full_like(correct, size) if valid is None else valid
     # Every wrong pixel is in one of the masks only.
     tp = (predicted + label - (count - correct)) // 2
@@ -69,14 +55,6 @@ def image_figures(sums: Tensor) -> dict[str, float]:
     Images weigh alike in the errors, and by their valid pixels in the figures. Shares
     are rounded to :math:`2^{-20}`, so all sums are integers. Source: Cochran, Sampling
     Techniques, 1977, chapter 6.
-
-    Args:
-        sums (Tensor): ``(12,)`` int64, see :func:`image_moments`.
-
-    Returns:
-        dict[str, float]: ``iou`` and ``recall`` of the foreground, pooled over pixels,
-        nan if it has none; ``iou_se`` and ``acc_se``, nan for fewer than two images;
-        and ``num_images``.
     """
     of = dict(zip(MOMENTS, sums.tolist()))
     n, union = of['images'], of['union']

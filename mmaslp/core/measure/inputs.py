@@ -25,20 +25,7 @@ SUM_TOLERANCE = 1e-2
 
 
 def matched(score: Tensor, label: Tensor, name: str = 'prob') -> Tensor:
-    """Give a map the shape of its labels.
-
-    Args:
-        score (Tensor): ``(...)``, the shape of the labels; or ``(N, 1, ...)`` for
-            labels ``(N, ...)``.
-        label (Tensor): ``(...)`` or ``(N, ...)``.
-        name (str): How the error calls the map. Defaults to 'prob'.
-
-    Returns:
-        Tensor: The map, without the channel that its labels lack.
-
-    Raises:
-        ValueError: The shapes differ otherwise.
-    """
+    """Give a map the shape of its labels."""
     if score.shape == label.shape:
         return score
     if score.dim() > 1 and score.shape[1] == 1 and score[:, 0].shape == label.shape:
@@ -51,19 +38,7 @@ def matched(score: Tensor, label: Tensor, name: str = 'prob') -> Tensor:
 
 
 def as_maps(values: Tensor, name: str = 'prob') -> Tensor:
-    """Bring maps of every supported shape into one.
-
-    Args:
-        values (Tensor): ``(H, W)``, ``(N, H, W)``, ``(N, C, H, W)`` or, for volumes,
-            ``(N, D, H, W)`` or ``(N, C, D, H, W)``.
-        name (str): How the error calls the maps. Defaults to 'prob'.
-
-    Returns:
-        Tensor: ``(N, K, H, W)``, N images of K maps: their channels, slices or both.
-
-    Raises:
-        ValueError: There is another number of axes.
-    """
+    """Bring maps of every supported shape into one."""
     if values.dim() not in (2, 3, 4, 5):
         raise ValueError(
             f'{name} must be (H, W), (N, H, W), (N, C, H, W) or (N, C, D, H, W), got '
@@ -75,36 +50,14 @@ def as_maps(values: Tensor, name: str = 'prob') -> Tensor:
 
 
 def probabilities(prob: Tensor | np.ndarray) -> Tensor:
-    """Check probabilities that have no labels.
-
-    Args:
-        prob (Tensor | np.ndarray): ``(...)`` floating point in [0, 1].
-
-    Returns:
-        Tensor: Same shape, float32 or float64.
-
-    Raises:
-        ValueError: It is not floating point, has NaN or values outside [0, 1].
-    """
+    """Check probabilities that have no labels."""
     return _checked(_floats(prob, 'prob'))
 
 
 def binary_scores(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
 ) -> tuple[Tensor, Tensor]:
-    """Flatten the valid pixels of a two-class map.
-
-    Args:
-        prob (Tensor | np.ndarray): Probability of class 1, see :func:`matched`.
-        label (Tensor | np.ndarray): ``(...)`` of {0, 1, ignore_index}.
-        ignore_index (int, optional): Label of the pixels to leave out.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``(P,)`` probability and ``(P,)`` label, 0 or 1.
-
-    Raises:
-        ValueError: See :meth:`CalibrationHistogram.update`.
-    """
+    """Flatten the valid pixels of a two-class map."""
     prob, label = _tensors(prob, label)
     prob, label = matched(prob, label).flatten(), label.flatten()
     label, valid = _valid_labels(label, ignore_index, 2)
@@ -115,22 +68,7 @@ def binary_scores(
 def binary_maps(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Check two-class maps whose pixels keep their places.
-
-    Args:
-        prob (Tensor | np.ndarray): Probability of class 1, see :func:`matched` and
-            :func:`as_maps`.
-        label (Tensor | np.ndarray): Labels of {0, 1, ignore_index}.
-        ignore_index (int, optional): Label of the pixels to leave out.
-
-    Returns:
-        tuple[Tensor, Tensor, Tensor | None]: ``(N, K, H, W)`` probability, as it was
-        where the pixel is ignored; ``(N, K, H, W)`` bool, True for class 1; and ``(N,
-        K, H, W)`` bool, False where the pixel is ignored, or None if none is.
-
-    Raises:
-        ValueError: See :meth:`BandTable.update`.
-    """
+    """Check two-class maps whose pixels keep their places."""
     prob, label = _tensors(prob, label)
     prob, label = as_maps(matched(prob, label)), as_maps(label, 'label')
     _, valid = _valid_labels(label.flatten(), ignore_index, 2)
@@ -148,22 +86,7 @@ def top_label_scores(
     ignore_index: int | None,
     num_classes: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Flatten the valid pixels of a map of several classes.
-
-    Args:
-        prob (Tensor | np.ndarray): ``(C, ...)`` probabilities.
-        label (Tensor | np.ndarray): ``(...)`` of {0, ..., C - 1, ignore_index}.
-        ignore_index (int, optional): Label of the pixels to leave out.
-        num_classes (int): C.
-
-    Returns:
-        tuple[Tensor, Tensor, Tensor]: ``(P,)`` top probability, ``(P,)`` 1 where its
-        class is correct, else 0, and ``(P,)`` probability of the true class.
-
-    Raises:
-        ValueError: See :meth:`CalibrationHistogram.update`; also if the
-            probabilities of a pixel do not add up to 1.
-    """
+    """Flatten the valid pixels of a map of several classes."""
     prob, label = _tensors(prob, label)
     if prob.shape != (num_classes, *label.shape):
         raise ValueError(
@@ -228,12 +151,7 @@ def _bounds(values: Tensor) -> tuple[float, float]:
 def _valid_labels(
     label: Tensor, ignore_index: int | None, num_classes: int
 ) -> tuple[Tensor, Tensor | None]:
-    """Leave ignored pixels out.
-
-    Returns:
-        tuple: ``(P,)`` labels in [0, num_classes) and the bool mask of those
-        pixels, None if no pixel is left out.
-    """
+    """Leave ignored pixels out."""
     if label.dtype == torch.bool or not label.numel():
         return label, None
     low, high = _bounds(label)

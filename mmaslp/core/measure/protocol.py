@@ -14,14 +14,7 @@ Map = TypeVar('Map', Tensor, np.ndarray)
 
 
 def check_protocol(protocol: str) -> None:
-    """Refuse unknown protocols.
-
-    Args:
-        protocol (str): 'raw' or 'released'.
-
-    Raises:
-        ValueError: ``protocol`` is neither 'raw' nor 'released'.
-    """
+    """Refuse unknown protocols."""
     check_choice('protocol', protocol, PROTOCOLS)
 
 
@@ -33,17 +26,6 @@ def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
     of every image becomes 0 and the brightest 1, however unsure the model was. So it
     changes the probabilities, most of all on an empty scene. Use it only to compare
     with published numbers.
-
-    Source: ``test`` in https://github.com/Carlisle-Liu/ASLP.
-
-    Args:
-        prob (Tensor | np.ndarray): ``(H, W)`` in [0, 1].
-        protocol (str): 'raw' or 'released'.
-        valid (Tensor | np.ndarray, optional): ``(H, W)`` bool, False for ignored
-            pixels, which do not set the stretch. Defaults to None: all pixels count.
-
-    Returns:
-        Tensor | np.ndarray: ``(H, W)`` in [0, 1], of the type of ``prob``.
     """
     if protocol == 'raw':
         return prob

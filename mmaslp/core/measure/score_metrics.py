@@ -16,15 +16,6 @@ def ks_error(table: ScoreTable) -> float:
 
     This is the largest difference between the two cumulative sums. Equal scores enter
     together.
-
-    Source: `Calibration of Neural Networks using Splines
-    <https://arxiv.org/abs/2006.12800>`_.
-
-    Args:
-        table (ScoreTable): The scores.
-
-    Returns:
-        float: nan without pixels.
     """
     if not len(table.count):
         return float('nan')
@@ -54,12 +45,6 @@ def average_precision(table: ScoreTable) -> float:
 
     :math:`\sum_n (R_n - R_{n-1}) P_n` over the thresholds from high to low, as
     scikit-learn's ``average_precision_score``. For scores of the positive class.
-
-    Args:
-        table (ScoreTable): Scores of the positive class.
-
-    Returns:
-        float: nan without positive pixels.
     """
     hits = np.cumsum(table.correct[::-1])
     named = np.cumsum(table.count[::-1])
@@ -73,12 +58,6 @@ def roc_auc(table: ScoreTable) -> float:
 
     Ties count one half, as in scikit-learn's ``roc_auc_score``. For scores of the
     positive class.
-
-    Args:
-        table (ScoreTable): Scores of the positive class.
-
-    Returns:
-        float: nan if one of the classes has no pixel.
     """
     positive = table.correct.astype(np.float64)
     negative = (table.count - table.correct).astype(np.float64)

@@ -210,13 +210,7 @@ def _calibrated(scores: Tensor, calibrator: Calibrator) -> Tensor:
 
 
 def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> None:
-    """Write a calibrator to a file, and its text into a checkpoint.
-
-    Args:
-        path (str): A local checkpoint, which is replaced in one step.
-        calibrator (Calibrator): Of the weights in it.
-        file (str | Path): Where the calibrator goes.
-    """
+    """Write a calibrator to a file, and its text into a checkpoint."""
     calibrator.save(file)
     if not osp.isfile(path):  # a folder of shards, or none was written
         return
@@ -228,19 +222,7 @@ def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> N
 
 
 def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | None:
-    """Read the calibrator that :func:`keep_in_checkpoint` put into a checkpoint.
-
-    Args:
-        path (str): The checkpoint.
-        trust (bool): Whether its pickle may run code; then nothing is read here.
-            Defaults to False.
-
-    Returns:
-        Calibrator | None: None if it holds none.
-
-    Raises:
-        ValueError: What it holds is broken.
-    """
+    """Read the calibrator that :func:`keep_in_checkpoint` put into a checkpoint."""
     if trust or not osp.isfile(path):
         return None
     checkpoint = load_safely(path)

@@ -80,15 +80,7 @@ def allow_history_buffers() -> None:
 
 
 def damage(path: str) -> str | None:
-    """Say what is wrong with the container of a checkpoint, before it is loaded.
-
-    Args:
-        path (str): A file.
-
-    Returns:
-        str | None: Why it cannot be a whole checkpoint. Each member of an archive is
-        compared with its checksum. Other files (torch < 1.6) have none.
-    """
+    """Say what is wrong with the container of a checkpoint, before it is loaded."""
     with open(path, 'rb') as file:
         head = file.read(4)
     if not head:
@@ -107,11 +99,7 @@ def damage(path: str) -> str | None:
 
 
 def numbered_checkpoints(folder: str) -> list[str]:
-    """List the checkpoints ``epoch_N.pth`` and ``iter_N.pth``, the latest first.
-
-    Args:
-        folder (str): A work directory; it need not exist.
-    """
+    """List the checkpoints ``epoch_N.pth`` and ``iter_N.pth``, the latest first."""
     names = os.listdir(folder) if osp.isdir(folder) else []
     found = {name: _NUMBERED.fullmatch(name) for name in names}
     numbered = {name: int(match[1]) for name, match in found.items() if match}

@@ -34,20 +34,6 @@ def load_config(path: str, options: dict | None = None) -> Config:
 
     Accepts the short form ``custom_imports = ['mmaslp']`` as well as MMEngine's own
     ``custom_imports = dict(imports=['mmaslp'])``.
-
-    Args:
-        path (str): The config, see
-            :func:`~mmaslp.hosts.mmseg.config_files.find_config`.
-        options (dict, optional): Overrides, as ``--cfg-options`` gives them; they may
-            contain custom imports. Defaults to None.
-
-    Returns:
-        Config: The config, with ``custom_imports`` in the long form.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ImportError: If a module of ``custom_imports`` cannot be imported.
-        ValueError: If the file is not a config, or the overrides do not fit it.
     """
     with redirect_stdout(StringIO()):  # it prints of a library that nobody has
         import mmseg.datasets  # noqa: F401
@@ -119,18 +105,6 @@ def check_checkpoint(path: str, trust: bool = False, resume: bool = False) -> No
     ``load_safely``, with its tensors mapped rather than
     read. So a file that a full disk or a killed process has cut, or that would run
     code, is named before anything is built.
-
-    Args:
-        path (str): A local file, or a folder (FSDP, DeepSpeed), of which all ``.pth``
-            and ``.pt`` are read. URLs (``torchvision://``) are not checked.
-        trust (bool): Do not look for code. Defaults to False.
-        resume (bool): Look for it in the saved config too, which the host executes when
-            it resumes. Defaults to False.
-
-    Raises:
-        FileNotFoundError: If a path without a scheme does not exist.
-        ValueError: If the file is damaged or asks for code; the message names the
-            newest good checkpoint of the same folder, if the file is damaged.
     """
     path = osp.expanduser(path)
     if '://' in path:
@@ -147,16 +121,7 @@ def check_checkpoint(path: str, trust: bool = False, resume: bool = False) -> No
 
 
 def newest_checkpoint(folder: str, trust: bool = False) -> str | None:
-    """Find the latest checkpoint of a work directory that is whole and runs no code.
-
-    Args:
-        folder (str): The work directory.
-        trust (bool): See :func:`check_checkpoint`. Defaults to False.
-
-    Returns:
-        str | None: Of the files ``epoch_N.pth`` and ``iter_N.pth``; None if there is
-        none.
-    """
+    """Find the latest checkpoint of a work directory that is whole and runs no code."""
     for path in numbered_checkpoints(folder):
         if _is_good(path, trust):
             return path

@@ -22,19 +22,7 @@ def config_folder() -> Path:
 
 
 def find_config(name: str) -> str:
-    """Find a config: a file, or one that comes with the package.
-
-    Args:
-        name (str): A path, where ``~`` is expanded; or a path below
-            :func:`config_folder`, which ``mmaslp::`` may precede
-            (``mmaslp::demo/bce.py``). A file that exists comes first.
-
-    Returns:
-        str: The path of a file.
-
-    Raises:
-        FileNotFoundError: If there is neither; the message names the nearest config.
-    """
+    """Find a config: a file, or one that comes with the package."""
     path = osp.expanduser(name)
     if osp.isfile(path):
         return path
@@ -51,16 +39,7 @@ def find_config(name: str) -> str:
 
 
 def check_bases(path: str, above: tuple[str, ...] = ()) -> None:
-    """Refuse bases that name each other: the host reads them until it is out of files.
-
-    Args:
-        path (str): A config; only bases that are written out in Python are followed.
-        above (tuple[str, ...]): Real paths of those that it is a base of. Defaults to
-            none.
-
-    Raises:
-        ValueError: The message shows the circle.
-    """
+    """Refuse bases that name each other, which MMEngine would read for ever."""
     own = osp.realpath(path)
     if own in above:
         chain = ' -> '.join(osp.basename(each) for each in (*above, own))

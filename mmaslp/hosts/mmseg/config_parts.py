@@ -17,10 +17,6 @@ def metrics_of(cfg: Mapping, evaluator: str) -> list:
     """List the metrics of an evaluator, in any of the three forms of a config.
 
     The forms are a list, one metric, or MMEngine's ``Evaluator`` that holds them.
-
-    Args:
-        cfg (Mapping): A config.
-        evaluator (str): 'val_evaluator' or 'test_evaluator'; empty if it has none.
     """
     metrics = cfg.get(evaluator) or []
     if isinstance(metrics, Mapping) and 'metrics' in metrics:

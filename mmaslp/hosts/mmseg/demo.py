@@ -53,22 +53,7 @@ def run_demo(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Train and test models, one per core at a time; print a table and the files.
-
-    Args:
-        work_dir (Path): Where to write. The built-in data go to ``data`` in the
-            current folder; their relative paths give the same draws everywhere.
-        models (Sequence[str]): Keys of :data:`MODELS`. Defaults to BCE and the recipe:
-            levels by band, then a calibrator.
-        epochs (int): Length of each training. Defaults to 100.
-        overwrite (bool): Replace the trainings of an earlier demo in ``work_dir``.
-            Defaults to False.
-        quiet (bool): Print the table and the paths only. Defaults to False.
-
-    Raises:
-        ValueError: A file of the user has the name of a diagram or of the page.
-        SystemExit: If a training or a test fails; the end of its output is printed.
-    """
+    """Train and test models, one per core at a time; print a table and the files."""
     # The layers are so small that more threads make it slower.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     folders = {name: work_dir / MODELS[name] for name in models}

@@ -13,14 +13,7 @@ __all__ = ['examine']
 
 
 def examine(config: str | None) -> list[Finding]:
-    """Check the environment; build what a config says and check that.
-
-    Args:
-        config (str, optional): A config file; None checks the environment alone.
-
-    Returns:
-        list[Finding]: What was found.
-    """
+    """Check the environment; build what a config says and check that."""
     findings = check_environment(installed_versions(), has_ops())
     if not _has_error(findings):
         findings += _import_mmseg()

@@ -15,42 +15,19 @@ __all__ = ['check_folders', 'folder_of_set', 'results_folder']
 
 
 def results_folder(cfg: Config, tta: bool = False) -> str:
-    """Name the folder of the results: ``{work_dir}/eval``, or ``eval_tta`` of views.
-
-    Args:
-        cfg (Config): With ``work_dir``.
-        tta (bool): Whether views are averaged. Defaults to False.
-    """
+    """Name the folder of the results: ``{work_dir}/eval``, or ``eval_tta`` of views."""
     return osp.join(cfg.work_dir, 'eval_tta' if tta else 'eval')
 
 
 def folder_of_set(base: str | None, name: str, several: bool) -> str | None:
-    """Name the folder of one of the test sets.
-
-    Args:
-        base (str | None): The folder that was asked for, None if there is none.
-        name (str): Name of the set.
-        several (bool): Whether several sets are tested.
-
-    Returns:
-        str | None: ``base``, or the folder ``name`` in it if there are several.
-    """
+    """Name the folder of one of the test sets."""
     return osp.join(base, name) if base and several else base
 
 
 def check_folders(
     cfg: Config, datasets: Mapping[str, dict], outputs: Mapping[str, str | None]
 ) -> None:
-    """Refuse to write into a folder of images or masks.
-
-    Args:
-        cfg (Config): With ``default_scope``.
-        datasets (Mapping[str, dict]): Config of each test set by its name.
-        outputs (Mapping[str, str | None]): From the name of an option to its folder.
-
-    Raises:
-        ValueError: A folder holds images or masks of a test set.
-    """
+    """Refuse to write into a folder of images or masks."""
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     several = len(datasets) > 1
     for dataset in datasets.values() if any(outputs.values()) else ():

@@ -20,11 +20,6 @@ def name_run(cfg: Config, purpose: str) -> None:
 
     MMEngine keeps these by name for the life of the process. A hash of the absolute
     path distinguishes work directories of the same name.
-
-    Args:
-        cfg (Config): Config with ``work_dir`` set. Its ``experiment_name`` and the
-            name of its visualizer are changed.
-        purpose (str): The purpose of the run, used as the end of the name.
     """
     folder = osp.abspath(cfg.work_dir)
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
@@ -34,11 +29,7 @@ def name_run(cfg: Config, purpose: str) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner of a config, without leftovers of a run of the same name.
-
-    Args:
-        cfg (Config): The config.
-    """
+    """Build the runner of a config, without leftovers of a run of the same name."""
     build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
     runner = build(cfg)
     if progress_shown() and is_main_process():

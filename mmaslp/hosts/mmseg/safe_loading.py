@@ -71,18 +71,7 @@ class _Pickle:
 
 
 def load_safely(path: str, map_location: Any = 'cpu', mmap: bool = False) -> Any:
-    """Read a checkpoint, of which only tensors and plain values are built.
-
-    Args:
-        path (str): A file of ``torch.save``; ``~`` is expanded.
-        map_location (Any): See ``torch.load``. Defaults to 'cpu'.
-        mmap (bool): Map the tensors instead of reading them, so that they take no
-            memory; for archives that are not compressed. Defaults to False.
-
-    Raises:
-        CodeInCheckpoint: It asks for anything else.
-        ValueError: It cannot be read.
-    """
+    """Read a checkpoint, of which only tensors and plain values are built."""
     path = osp.expanduser(path)
     if admits_by_name():
         how: dict[str, Any] = dict(weights_only=True)
@@ -113,13 +102,6 @@ def check_saved_config(checkpoint: Any, path: str) -> None:
     """Refuse a saved config that is more than plain values.
 
     MMEngine executes ``meta.config``, the text of the config, when a run is resumed.
-
-    Args:
-        checkpoint (Any): What was loaded.
-        path (str): Its file, for the message.
-
-    Raises:
-        CodeInCheckpoint: The text has anything but assignments of plain values.
     """
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     text = meta.get('config') if isinstance(meta, dict) else None
@@ -133,10 +115,6 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
 
     Of local files and of ``http(s)``; so also those of ``init_cfg``. The host's own
     loader runs what is pickled in a file if the safe way of reading it fails.
-
-    Args:
-        trust (bool): Read local files with all that is pickled in them instead, on both
-            hosts. Defaults to False.
     """
     local = _load_trusted if trust else _load_safely
     CheckpointLoader.register_scheme('', local, force=True)

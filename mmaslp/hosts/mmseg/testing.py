@@ -59,14 +59,7 @@ CALIBRATED = 'calibrated'
 
 @dataclass
 class TestSet:
-    """A named test set.
-
-    Attributes:
-        name (str): Its name in tables and folders.
-        dataset (dict): Config of the dataset.
-        ood (bool): Whether its masks are empty, so that metrics of the foreground are
-            undefined.
-    """
+    """A named test set."""
 
     __test__ = False  # tells pytest that this is not a test case
 
@@ -76,17 +69,7 @@ class TestSet:
 
 
 def test_sets(cfg: Config, names: Sequence[str] | None = None) -> list[TestSet]:
-    """List the test sets of a config: the main one, ``test_sets`` and ``ood_sets``.
-
-    Args:
-        cfg (Config): A config with ``test_dataloader``.
-        names (Sequence[str], optional): Take these only. Defaults to None.
-
-    Raises:
-        ValueError: If there is no test set, ``test_sets`` or ``ood_sets`` is no dict of
-            data sets, a name is unknown or comes twice, or the files of a set are
-            missing (all such sets in one message).
-    """
+    """List the test sets of a config: the main one, ``test_sets`` and ``ood_sets``."""
     if cfg.get('test_dataloader') is None:
         raise ValueError('the config has no test_dataloader')
     main = cfg.test_dataloader.dataset
@@ -280,13 +263,7 @@ def _without_foreground(name: str, runner: Runner) -> Iterator[Finding]:
 
 
 def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
-    """Lay out the metrics of all sets; the mean leaves out sets without objects.
-
-    Args:
-        results (dict[str, dict]): What :func:`evaluate` returned.
-        evals (Sequence[str], optional): The requested ones. Defaults to None: the
-            columns of everything that was measured.
-    """
+    """Lay out the metrics of all sets; the mean leaves out sets without objects."""
     columns = [c for e in (evals or EVALUATIONS) for c in EVALUATIONS[e][1]]
     measured = {k for entry in results.values() for k in entry['metrics']}
     columns = [c for c in columns if c in measured] or sorted(measured)
@@ -347,17 +324,7 @@ def draw_predictions(
     show_dir: str | None = None,
     wait_time: float = 2.0,
 ) -> None:
-    """Turn on the host's visualization hook.
-
-    Args:
-        cfg (Config): With ``default_hooks`` and ``visualizer``.
-        show (bool): Show each picture in a window. Defaults to False.
-        show_dir (str, optional): Folder to write them to. Defaults to None.
-        wait_time (float): How long a window stays, in seconds. Defaults to 2.
-
-    Raises:
-        ValueError: If the config has no such hook.
-    """
+    """Turn on the host's visualization hook."""
     hook = cfg.get('default_hooks', {}).get('visualization')
     if hook is None:
         raise ValueError(
@@ -373,12 +340,7 @@ def draw_predictions(
 
 
 def measures_calibration(cfg: Config, evals: Sequence[str] | None) -> bool:
-    """Whether the evaluation includes a ``CalibrationMetric``.
-
-    Args:
-        cfg (Config): With ``test_evaluator``.
-        evals (Sequence[str], optional): The requested ones, if any.
-    """
+    """Whether the evaluation includes a ``CalibrationMetric``."""
     if evals:
         return 'ece' in evals
     metrics = metrics_of(cfg, 'test_evaluator')

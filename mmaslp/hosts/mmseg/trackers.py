@@ -24,11 +24,6 @@ def send_picture(name: str, picture: np.ndarray, step: int) -> None:
     gets a picture per step, and W&B gets the picture in the row of the scalars that
     are logged next, which are those of the same validation. A backend that fails costs
     a warning, not the run.
-
-    Args:
-        name (str): Without '/': with one, the local backend silently writes nothing.
-        picture (np.ndarray): ``(H, W, 3)`` uint8 RGB.
-        step (int): Step of the scalars that belong to it.
     """
     for backend in _backends():
         with _only_warns(backend, name):
@@ -36,14 +31,7 @@ def send_picture(name: str, picture: np.ndarray, step: int) -> None:
 
 
 def send_histogram(name: str, values: np.ndarray, step: int) -> None:
-    """Hand values to every backend that draws histograms itself: TensorBoard and W&B.
-
-    Args:
-        name (str): Not that of a scalar or a picture: TensorBoard and W&B show one kind
-            of data per name.
-        values (np.ndarray): ``(N,)``, finite.
-        step (int): Step of the scalars that belong to it.
-    """
+    """Hand values to the backends that draw histograms: TensorBoard and W&B."""
     for backend in _backends():
         with _only_warns(backend, name):
             if isinstance(backend, TensorboardVisBackend):

@@ -67,30 +67,7 @@ def prepare_training(
     overwrite: bool = False,
     trust_checkpoint: bool = False,
 ) -> Runner:
-    """Build the runner of a config and its data sets, ready to train.
-
-    Args:
-        cfg (Config): Config with ``work_dir`` and ``launcher`` set. To resume,
-            ``load_from`` is set to the checkpoint.
-        resume (bool): Continue from ``load_from``, or else from the latest checkpoint
-            of the work directory. If ``last_checkpoint`` does not name it, that is the
-            latest one that is whole; a directory without any starts anew. Defaults to
-            False: as the config says.
-        amp (bool): Train with automatic mixed precision. Defaults to False: as the
-            config says.
-        overwrite (bool): Remove the checkpoints that another training left in the work
-            directory, once everything has been checked. Defaults to False.
-        trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
-            to False. Files that the training reads later (``init_cfg``) are checked in
-            :func:`run_training`.
-
-    Raises:
-        FileNotFoundError: A checkpoint or data is missing.
-        ValueError: A checkpoint is damaged or asks for code, the work directory holds
-            another training, config or data have problems, or ``amp`` does not fit the
-            optimizer of the config. The runner raises it later if it resumes from
-            weights that do not fit.
-    """
+    """Build the runner of a config and its data sets, ready to train."""
     if amp:
         use_amp(cfg)
     if resume:
@@ -204,14 +181,7 @@ def _some(paths: list[str]) -> str:
 
 
 def use_amp(cfg: Config) -> None:
-    """Turn on automatic mixed precision.
-
-    Args:
-        cfg (Config): With ``optim_wrapper``.
-
-    Raises:
-        ValueError: If the optimizer wrapper is of another kind.
-    """
+    """Turn on automatic mixed precision."""
     kind = cfg.optim_wrapper.type
     if kind == 'AmpOptimWrapper':
         print_log('the config turns AMP on already', logger='current')

@@ -22,14 +22,7 @@ _MAX_LISTED = 3
 
 @dataclass(frozen=True)
 class Misfit:
-    """How the weights of a file differ from those of a model.
-
-    Attributes:
-        missing (Sequence[str]): Names of the model that the file lacks.
-        resized (Sequence[str]): Names with another shape, with both shapes.
-        unknown (Sequence[str]): Names of the file that the model lacks.
-        total (int): Number of names of the model.
-    """
+    """How the weights of a file differ from those of a model."""
 
     missing: Sequence[str]
     resized: Sequence[str]
@@ -47,12 +40,7 @@ class Misfit:
         )
 
     def describe(self, limit: int | None = _MAX_LISTED) -> str:
-        """Say what differs.
-
-        Args:
-            limit (int, optional): Names to list of each kind; None lists all. Defaults
-                to 3.
-        """
+        """Say what differs."""
         parts = (
             (self.missing, f'of the {self.total} weights of the model are not in it'),
             (self.resized, 'have another shape'),
@@ -69,14 +57,6 @@ def compare_weights(model: Any, checkpoint: Mapping[str, Any]) -> Misfit:
     """Load what fits of a checkpoint, and say what does not.
 
     Auxiliary heads, losses and the preprocessor predict nothing and are not compared.
-
-    Args:
-        model (nn.Module): The model, wrapped or not; the weights that fit are loaded.
-        checkpoint (Mapping): What a checkpoint file holds: weights, or weights under
-            'state_dict'.
-
-    Returns:
-        Misfit: False if all fits.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
@@ -110,10 +90,6 @@ class WeightsHook(Hook):
     """Compares each checkpoint that a runner loads with its model.
 
     The host loads what fits and goes on: a test would measure a partly random network.
-
-    Args:
-        strict (bool): Whether to refuse weights that do not fit; False warns with the
-            list of them, for a training that starts from other weights.
     """
 
     priority = 'VERY_HIGH'
@@ -122,11 +98,7 @@ class WeightsHook(Hook):
         self.strict = strict
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Compare.
-
-        Raises:
-            ValueError: If the weights do not fit and ``strict`` is set.
-        """
+        """Compare."""
         misfit = compare_weights(runner.model, checkpoint)
         if not misfit:
             return
@@ -141,14 +113,7 @@ class WeightsHook(Hook):
 
 
 def watch_weights(runner: Any, path: str | None, strict: bool) -> None:
-    """Let a runner compare what it will load.
-
-    Args:
-        runner (Runner): The runner.
-        path (str, optional): The checkpoint. Folders hold parts of weights, which are
-            not compared.
-        strict (bool): See :class:`WeightsHook`.
-    """
+    """Let a runner compare what it will load."""
     if path is None or not osp.isdir(path):
         runner.register_hook(WeightsHook(strict))
 

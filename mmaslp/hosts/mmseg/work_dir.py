@@ -26,12 +26,7 @@ _RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RA
 
 
 def process_rank(launcher: str | None) -> int:
-    """Return the number of this process among those of a distributed training.
-
-    Args:
-        launcher (str, optional): 'none', 'pytorch', 'slurm' or 'mpi', whose variable is
-            read; the host sets up its own ranks later.
-    """
+    """Return the number of this process among those of a distributed training."""
     number = os.environ.get(_RANKS.get(launcher or 'none', ''), '')
     return int(number) if number.isdigit() else get_rank()
 
@@ -42,12 +37,6 @@ def locked(folder: str) -> Iterator[None]:
 
     The lock is on the file ``.mmaslp.lock`` and ends with the process, also if it is
     killed. Processes that it starts do not hold it.
-
-    Args:
-        folder (str): The work directory.
-
-    Raises:
-        ValueError: Another process holds it, or the folder cannot be written.
     """
     path = osp.join(folder, LOCK)
     try:
@@ -83,24 +72,13 @@ def _lock(file, folder: str) -> None:
 
 
 def earlier_training(folder: str) -> list[str]:
-    """List what an earlier training left that another one would replace.
-
-    Args:
-        folder (str): A work directory; it need not exist.
-
-    Returns:
-        list[str]: Sorted paths of checkpoints and of ``last_checkpoint``.
-    """
+    """List what an earlier training left that another one would replace."""
     names = os.listdir(folder) if osp.isdir(folder) else []
     return [osp.join(folder, n) for n in sorted(names) if _CHECKPOINT.fullmatch(n)]
 
 
 def remove_training(folder: str) -> None:
-    """Remove the checkpoints of an earlier training, and nothing else.
-
-    Args:
-        folder (str): A work directory.
-    """
+    """Remove the checkpoints of an earlier training, and nothing else."""
     for path in earlier_training(folder):
         # Sharded checkpoints are folders.
         if osp.isdir(path) and not osp.islink(path):

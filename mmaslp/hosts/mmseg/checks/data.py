@@ -24,15 +24,7 @@ def dataset_of(loop: Any) -> Any:
 
 
 def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
-    """Look at the masks of data sets, and for images in two of them.
-
-    Args:
-        datasets (Mapping[str, Any]): Data set, wrapped or not, by 'train', 'val' and
-            'test'; None for one that is not there.
-
-    Yields:
-        Finding: What was found.
-    """
+    """Look at the masks of data sets, and for images in two of them."""
     present = {key: each for key, each in datasets.items() if each is not None}
     for split, dataset in present.items():
         place = f'{split}_dataloader.dataset'
@@ -53,15 +45,7 @@ def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
-    """Look for transforms that make one training image of several.
-
-    Args:
-        dataset (Any): Training set.
-        preprocessor (Any): Data preprocessor of the model, or None.
-
-    Yields:
-        Finding: An error for each transform, for levels by image.
-    """
+    """Look for transforms that make one training image of several."""
     steps = [step for part in _nested(dataset) for step in _steps(part)]
     steps += _transforms(getattr(preprocessor, 'batch_augments', None))
     for step in steps:

@@ -26,16 +26,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
-    """Check a set of packages.
-
-    Args:
-        versions (Mapping[str, str]): Version by distribution, as
-            :func:`installed_versions` gives them.
-        ops (bool): Whether mmcv's compiled operators are installed.
-
-    Returns:
-        list[Finding]: What was found, the host first.
-    """
+    """Check a set of packages."""
     onedl = [name for name in ONEDL if name in versions]
     openmmlab = [n for n in (*OPENMMLAB, 'mmcv-lite') if n in versions]
     if onedl and openmmlab:

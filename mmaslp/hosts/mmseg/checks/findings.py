@@ -9,14 +9,7 @@ __all__ = ['Finding', 'report_findings']
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding.
-
-    Attributes:
-        level (str): 'error' (will not work, or measures something else), 'warning',
-            'note' (good to know) or 'ok'.
-        message (str): What was found.
-        remedy (str): The command to run or the config line to change, or ''.
-    """
+    """One finding."""
 
     level: str
     message: str
@@ -33,14 +26,7 @@ class Finding:
 
 
 def report_findings(findings: Iterable[Finding]) -> None:
-    """Log the warnings of a check, and refuse to go on if there is an error.
-
-    Args:
-        findings (Iterable[Finding]): What was found; notes are left to the doctor.
-
-    Raises:
-        ValueError: With all errors.
-    """
+    """Log the warnings of a check, and refuse to go on if there is an error."""
     from mmengine.logging import print_log
 
     findings = [*findings]

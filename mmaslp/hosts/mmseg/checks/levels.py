@@ -11,21 +11,7 @@ def start_level(
     learns: bool,
     hook: str = 'ASLPHook',
 ) -> tuple[float, list[str]]:
-    """Decide on the level that every image starts with.
-
-    Args:
-        alpha (float, optional): ``alpha`` of the hook, in [0, 1].
-        of_losses (Iterable[float]): ``alpha`` of every SCBCELoss.
-        learns (bool): Whether the rule moves levels.
-        hook (str): What the hook is called. Defaults to 'ASLPHook'.
-
-    Returns:
-        tuple[float, list[str]]: The level: that of the hook; else 0 for a rule that
-        learns, and that of the losses for one that does not. And what to warn of.
-
-    Raises:
-        ValueError: If a rule that does not learn would have to choose between losses.
-    """
+    """Decide on the level that every image starts with."""
     levels, warnings = set(of_losses), []
     if alpha is not None:
         level = alpha

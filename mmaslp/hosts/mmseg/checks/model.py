@@ -24,15 +24,7 @@ _LOSS = "dict(type='SCBCELoss')"
 
 
 def check_model(model: Any, training: bool = True) -> Iterator[Finding]:
-    """Look at a segmentor.
-
-    Args:
-        model (nn.Module): The segmentor, without wrappers.
-        training (bool): Whether its losses are used. Defaults to True.
-
-    Yields:
-        Finding: What was found; nothing about a model without SCBCELoss but that.
-    """
+    """Look at a segmentor."""
     for name, module in model.named_modules():
         if type(module).__name__ in REFUSED and training:
             yield no_pixel_logits(
@@ -58,16 +50,7 @@ def check_model(model: Any, training: bool = True) -> Iterator[Finding]:
 
 
 def no_pixel_logits(part: Any, place: str, so: str) -> Finding | None:
-    """Refuse a head or segmentor without logits per pixel and image.
-
-    Args:
-        part (Any): The head or segmentor.
-        place (str): Its place in the config.
-        so (str): What cannot be done with it.
-
-    Returns:
-        Finding | None: None for a part that has such logits.
-    """
+    """Refuse a head or segmentor without logits per pixel and image."""
     name = type(part).__name__
     if name not in REFUSED:
         return None

@@ -10,11 +10,7 @@ _LOSS = "model.decode_head.loss_decode = dict(type='SCBCELoss')"
 
 
 def no_loss(num_losses: int) -> Finding | None:
-    """Refuse a model without SCBCELoss under the hook.
-
-    Args:
-        num_losses (int): Number of SCBCELoss modules in the model.
-    """
+    """Refuse a model without SCBCELoss under the hook."""
     if num_losses:
         return None
     return Finding(
@@ -25,11 +21,7 @@ def no_loss(num_losses: int) -> Finding | None:
 
 
 def no_loss_no_hook(num_losses: int) -> Finding | None:
-    """Warn about a model that does not use the plugin.
-
-    Args:
-        num_losses (int): Number of losses of the plugin in the model.
-    """
+    """Warn about a model that does not use the plugin."""
     if num_losses:
         return None
     return Finding('warning', 'no head trains with SCBCELoss', _LOSS)
@@ -42,10 +34,6 @@ def different_strengths(
 
     Perturbations of the same strength may differ otherwise (``'M'``, ``'DM'`` and
     ``1.0``): the levels depend on beta alone.
-
-    Args:
-        strengths (Iterable[float]): Strength beta of every SCBCELoss, in (0, 2].
-        places (Sequence[str]): Their places in the config, if known. Defaults to ().
     """
     different = sorted({*strengths})
     if len(different) < 2:

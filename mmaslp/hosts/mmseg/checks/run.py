@@ -20,13 +20,6 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
 
     The doctor, ``mmaslp train`` and ``mmaslp test`` run it on the runner that they
     build.
-
-    Args:
-        runner (Runner): A runner of MMEngine. Its loops are built if they are not yet.
-        splits (Sequence[str]): Loops to look at, of 'train', 'val' and 'test'.
-
-    Yields:
-        Finding: Each names the line of the config to change.
     """
     model = unwrap(runner.model)
     if hasattr(model, 'merge_preds'):  # test-time augmentation

@@ -32,13 +32,7 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Metric:
-    """What the checks must know about a metric.
-
-    Attributes:
-        name (str): Name of its class.
-        measure (tuple[str, str], optional): ``mode`` and ``protocol`` of a
-            CalibrationMetric; None for any other metric.
-    """
+    """What the checks must know about a metric."""
 
     name: str
     measure: tuple[str, str] | None = None
@@ -56,11 +50,7 @@ class Metric:
 
 
 def metric_of(part: Any) -> Metric:
-    """Read a metric.
-
-    Args:
-        part (Any): A metric.
-    """
+    """Read a metric."""
     name = type(part).__name__
     bases = [base.__name__ for base in type(part).__mro__]
     measure = (part.mode, part.protocol) if 'CalibrationMetric' in bases else None
@@ -68,11 +58,7 @@ def metric_of(part: Any) -> Metric:
 
 
 def no_validation(missing: Sequence[str]) -> Finding | None:
-    """Refuse a run without a validation.
-
-    Args:
-        missing (Sequence[str]): The keys of ``LOOP_KEYS`` that the config does not set.
-    """
+    """Refuse a run without a validation."""
     if not missing:
         return None
     return Finding(
@@ -89,12 +75,7 @@ def no_validation(missing: Sequence[str]) -> Finding | None:
 
 
 def no_confidence(accuracy_key: str | None, needs_confidence: bool) -> Finding | None:
-    """Refuse an accuracy without a confidence if the rule needs both.
-
-    Args:
-        accuracy_key (str, optional): The key that the user gave to the hook.
-        needs_confidence (bool): Whether the rule needs the confidence (``'FB'``).
-    """
+    """Refuse an accuracy without a confidence if the rule needs both."""
     if accuracy_key is None or not needs_confidence:
         return None
     return Finding(
@@ -106,11 +87,7 @@ def no_confidence(accuracy_key: str | None, needs_confidence: bool) -> Finding |
 
 
 def no_accuracy(metrics: Sequence[Metric]) -> Finding | None:
-    """Refuse a validation whose metrics give no accuracy.
-
-    Args:
-        metrics (Sequence[Metric]): Those of ``val_evaluator``.
-    """
+    """Refuse a validation whose metrics give no accuracy."""
     if any(metric.gives_accuracy for metric in metrics):
         return None
     return Finding(
@@ -123,12 +100,7 @@ def no_accuracy(metrics: Sequence[Metric]) -> Finding | None:
 
 
 def no_foreground(place: str, remedy: str = '') -> Finding:
-    """Warn of a set without an object.
-
-    Args:
-        place (str): Name of the set, for the message.
-        remedy (str): What to change. Defaults to ''.
-    """
+    """Warn of a set without an object."""
     return Finding(
         'warning',
         f'{place}: no mask has a pixel of foreground, so accuracy and confidence are '

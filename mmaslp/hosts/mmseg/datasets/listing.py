@@ -20,17 +20,7 @@ def leaf_datasets(dataset: Any) -> Iterator[Any]:
 
 
 def image_ids(dataset: Any) -> Iterator[str]:
-    """Yield the ``img_path`` of every image of a training set.
-
-    Args:
-        dataset (Any): A dataset of MMEngine or MMSegmentation, wrapped or not.
-
-    Yields:
-        str: Ids; repeated if datasets share an image.
-
-    Raises:
-        ValueError: If a dataset cannot be listed or does not name its images.
-    """
+    """Yield the ``img_path`` of every image of a training set."""
     for leaf in leaf_datasets(dataset):
         name = type(leaf).__name__
         if not hasattr(leaf, 'get_data_info'):
@@ -49,18 +39,7 @@ def image_ids(dataset: Any) -> Iterator[str]:
 
 
 def batch_ids(data_batch: Any) -> list[str]:
-    """Return the ``img_path`` of every image of a batch.
-
-    Args:
-        data_batch (dict): As the data loader of MMSegmentation gives it, with a list of
-            ``SegDataSample`` under 'data_samples'.
-
-    Returns:
-        list[str]: One id per image.
-
-    Raises:
-        ValueError: If there is no such list, or a sample does not name its image.
-    """
+    """Return the ``img_path`` of every image of a batch."""
     samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
     if not isinstance(samples, Sequence):
         raise ValueError(
@@ -78,14 +57,7 @@ def batch_ids(data_batch: Any) -> list[str]:
 
 
 def data_folders(dataset: Any) -> list[str]:
-    """List the folders in which the images and masks of a data set lie.
-
-    Args:
-        dataset (Any): A dataset of MMEngine or MMSegmentation, wrapped or not.
-
-    Returns:
-        list[str]: Sorted, each once; none of a dataset that does not list its files.
-    """
+    """List the folders in which the images and masks of a data set lie."""
     found = set()
     for leaf in leaf_datasets(dataset):
         for i in range(len(leaf)) if hasattr(leaf, 'get_data_info') else ():

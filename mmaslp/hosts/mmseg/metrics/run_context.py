@@ -30,14 +30,7 @@ def is_training() -> bool:
 
 
 def scalar_step() -> int:
-    """Return the step at which the host logs the scalars of the current evaluation.
-
-    Returns:
-        int: In a training, what ``ASLPHook`` published, which knows how the run counts.
-        Without it, finished epochs in a training of several epochs, else finished
-        iterations: what ``LoggerHook`` counts in MMSegmentation's schedules. 0 in tests
-        and in separate validations.
-    """
+    """Return the step at which the host logs the scalars of the current evaluation."""
     hub = MessageHub.get_current_instance()
     if not is_training():
         return 0

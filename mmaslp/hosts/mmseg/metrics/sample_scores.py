@@ -22,17 +22,6 @@ class ScoreReader:
     probabilities, which are neither: they are never negative, in any image. The logits
     of a single image may by chance be non-negative too, so such scores are only refused
     at the end.
-
-    Args:
-        scores (str): What ``seg_logits`` holds if it has two or more channels. 'auto'
-            reads non-negative values that add up to 1 as probabilities and all others
-            as logits. 'independent' are logits of C sigmoid channels. Defaults to
-            'auto'.
-        ignore_index (int): Label of pixels that do not count. Defaults to 255.
-
-    Attributes:
-        images (int): Number of images read.
-        doubtful (int): How many of them had scores that may be neither.
     """
 
     def __init__(self, scores: str = 'auto', ignore_index: int = 255) -> None:
@@ -42,20 +31,7 @@ class ScoreReader:
         self.doubtful = 0
 
     def read(self, sample: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Read one data sample.
-
-        Args:
-            sample (dict): With ``seg_logits`` ``(C, H, W)``, ``gt_sem_seg``
-                ``(1, H, W)`` and ``img_path``.
-
-        Returns:
-            tuple[Tensor, Tensor]: Probabilities, float32 or float64, ``(H, W)`` of the
-            positive class if C <= 2, else ``(C, H, W)``; and labels ``(H, W)``. Of
-            independent channels both are ``(C, H, W)``.
-
-        Raises:
-            ValueError: If something is missing; the message names the image.
-        """
+        """Read one data sample."""
         if 'gt_sem_seg' not in sample:
             raise ValueError(
                 f'{_name(sample)}: no gt_sem_seg, which the dataset has to give: add '
@@ -68,17 +44,7 @@ class ScoreReader:
         return prob, label.reshape(label.shape[-2:])
 
     def probability(self, sample: dict[str, Any]) -> Tensor:
-        """Read the probabilities of one data sample, which needs no label.
-
-        Args:
-            sample (dict): With ``seg_logits`` ``(C, H, W)`` and ``img_path``.
-
-        Returns:
-            Tensor: As :meth:`read` returns it.
-
-        Raises:
-            ValueError: If something is missing; the message names the image.
-        """
+        """Read the probabilities of one data sample, which needs no label."""
         name = _name(sample)
         if 'seg_logits' not in sample:
             raise ValueError(f'{name}: no seg_logits, which the model has to give')
@@ -116,17 +82,7 @@ def _name(sample: dict[str, Any]) -> str:
 
 
 def check_scores(images: int, doubtful: int, training: bool = False) -> None:
-    """Refuse an evaluation if the scores of every image may be neither.
-
-    Args:
-        images (int): Number of images, of all processes.
-        doubtful (int): See :class:`ScoreReader`.
-        training (bool): Only warn. A network that has just begun to learn may give only
-            positive logits, and this must not end a run. Defaults to False.
-
-    Raises:
-        ValueError: If all images were doubtful, and this is not a training run.
-    """
+    """Refuse an evaluation if the scores of every image may be neither."""
     if not images or doubtful < images:
         return
     message = (

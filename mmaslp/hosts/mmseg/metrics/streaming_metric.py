@@ -218,29 +218,14 @@ class StreamingMetric(BaseMetric):
 
 
 def has_foreground(histogram: CalibrationHistogram) -> bool | None:
-    """Whether a pixel of the positive class was counted.
-
-    Args:
-        histogram (CalibrationHistogram): Of all pixels.
-
-    Returns:
-        bool | None: None without pixels and with more than two classes.
-    """
+    """Whether a pixel of the positive class was counted."""
     if histogram.num_classes != 2 or not histogram.count:
         return None
     return bool(histogram.score_table('positive').correct.sum() > 0)
 
 
 def kept_per_rank(lengths: Sequence[int], size: int) -> list:
-    """How many records of each rank are left after interleaving and cutting.
-
-    Args:
-        lengths (Sequence[int]): Number of records per rank.
-        size (int): Where the interleaved list is cut.
-
-    Returns:
-        list[int]: Per rank; the kept records are its first ones.
-    """
+    """How many records of each rank are left after interleaving and cutting."""
     kept = [0] * len(lengths)
     left = size
     for row in range(max(lengths)):

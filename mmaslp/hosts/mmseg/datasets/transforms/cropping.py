@@ -34,17 +34,7 @@ class RandomCenterCrop:
         self.border = check_integer('border', border, at_least=1)
 
     def __call__(self, results: dict) -> dict:
-        """Crop an image and its masks.
-
-        Args:
-            results (dict): The dictionary of the pipeline.
-
-        Returns:
-            dict: The same, cropped.
-
-        Raises:
-            ValueError: See the class.
-        """
+        """Crop an image and its masks."""
         height, width = results['img'].shape[:2]
         if min(height, width) <= self.border:
             raise ValueError(

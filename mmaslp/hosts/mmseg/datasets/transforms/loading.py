@@ -50,18 +50,7 @@ class LoadBinaryAnnotations:
         self.backend_args = backend_args
 
     def __call__(self, results: dict) -> dict:
-        """Load the mask that belongs to an image.
-
-        Args:
-            results (dict): The dictionary of the pipeline.
-
-        Returns:
-            dict: The same, with the mask. An image to predict on, without a
-            ``seg_map_path``, stays unchanged.
-
-        Raises:
-            ValueError: See the class.
-        """
+        """Load the mask that belongs to an image."""
         if 'seg_map_path' not in results and 'seg_fields' in results:
             raise ValueError(
                 f'{results.get("img_path")}: the dataset gives no seg_map_path: set '

@@ -103,13 +103,7 @@ class DilatedFusionNeck(BaseModule):
 
 
 class DilatedSum(nn.Module):
-    """Sum of parallel dilated 3x3 convolutions of the same input.
-
-    Args:
-        in_channels (int): Channels of the input.
-        channels (int): Channels of the output.
-        dilations (Sequence[int]): One convolution for each.
-    """
+    """Sum of parallel dilated 3x3 convolutions of the same input."""
 
     def __init__(self, in_channels: int, channels: int, dilations: Sequence[int]):
         super().__init__()
@@ -130,9 +124,6 @@ class ResidualUnit(nn.Module):
 
     The released unit rectifies in place. So it adds back ``relu(input)`` instead of its
     input.
-
-    Args:
-        channels (int): Channels of input and output.
     """
 
     def __init__(self, channels: int):
