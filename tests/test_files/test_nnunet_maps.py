@@ -57,8 +57,8 @@ def test_regions_are_named_or_numbered(tmp_path):
 @pytest.mark.parametrize(
     ('arrays', 'message'),
     [
-        (dict(probabilities=np.full((2, 1, 4, 4), 3.0)), 'no probabilities'),
-        (dict(probabilities=np.full((2, 1, 4, 4), np.nan)), 'no probabilities'),
+        (dict(probabilities=np.full((2, 1, 4, 4), 3.0)), r'not in \[0, 1\]'),
+        (dict(probabilities=np.full((2, 1, 4, 4), np.nan)), r'not in \[0, 1\]'),
         (dict(probabilities=np.zeros((2, 4, 4))), r'\(C, D, H, W\)'),
         (dict(a=np.zeros((4, 4)), b=np.zeros((4, 4))), 'holds the arrays a, b'),
         (dict(probabilities=np.array([{}])), 'not a readable'),
