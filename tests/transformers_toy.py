@@ -91,7 +91,7 @@ def main(folder):
         weights=weights.detach(),
         levels=calibration.levels.levels,
         untrained=trainer(folder, SelfCalibration(levels=None)).evaluate(),
-        calibrator=calibration.calibrator.record,
+        images=calibration.calibrator.record['images'],
     )
     torch.save(found, folder / f'rank{one.args.process_index}.pt')
 

@@ -83,5 +83,8 @@ def test_two_processes_fit_the_calibrator_of_one(tmp_path):
         trainer = toy.make_trainer(folder, 7, callback, **options)
         trainer.fit(Resting(folder), toy.loaders()[0])
         found += [torch.load(file) for file in sorted(folder.glob('[01]'))]
-    assert len(found) == 3 and found[0]['record']['images'] == 12
-    assert found[0] == found[1] == found[2]
+    assert [each['record']['images'] for each in found] == [12, 12, 12]
+    for each in found[1:]:
+        assert each['record']['foreground'] == found[0]['record']['foreground']
+        for (knots, levels), wanted in zip(each['maps'], found[0]['maps']):
+            np.testing.assert_allclose([knots, levels], wanted)
