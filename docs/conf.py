@@ -102,14 +102,28 @@ def write_formula(self, node):
     raise SkipNode
 
 
-def keep_code_in_reach(app, pagename, templatename, context, doctree):
-    """Let the keyboard scroll blocks and tables, and name headings of captions."""
-    body = context.get('body') or ''
-    body = body.replace('<pre>', '<pre tabindex="0">')
-    body = body.replace(
-        '<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'
-    )
-    context['body'] = body
+# What the theme leaves out for those who listen to a page or use the keyboard alone.
+ACCESSIBLE = (
+    ('<p class="caption" role="heading">', '<p class="caption">'),
+    (
+        '<aside class="sidebar-drawer">',
+        '<aside class="sidebar-drawer" aria-label="All pages">',
+    ),
+    ('<aside class="toc-drawer', '<aside aria-label="This page" class="toc-drawer'),
+    ('<pre>', '<pre tabindex="0">'),
+    ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
+    ('display="block">', 'display="block" tabindex="0">'),
+    ('<div id="search-results">', '<h1>Search</h1><div id="search-results">'),
+)
+
+
+def make_accessible(app, error):
+    """Mend the finished pages."""
+    for path in Path(app.outdir).rglob('*.html'):
+        text = path.read_text(encoding='utf-8')
+        for old, new in ACCESSIBLE:
+            text = text.replace(old, new)
+        path.write_text(text, encoding='utf-8')
 
 
 def setup(app):
@@ -117,7 +131,7 @@ def setup(app):
     visitors = (write_formula, None)
     app.add_html_math_renderer('mathml', visitors, visitors)
     app.connect('source-read', show_dark_pictures)
-    app.connect('html-page-context', keep_code_in_reach)
+    app.connect('build-finished', make_accessible)
     app.connect('config-inited', write_api_pages)  # before Sphinx looks for sources
     app.connect('source-read', offer_files_of_the_repository)
     app.connect('env-updated', check_api_pages)
