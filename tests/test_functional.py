@@ -15,13 +15,6 @@ from mmaslp.functional import (
     reliability,
 )
 
-FUNCTIONS = [
-    band_calibration_error,
-    brier_score,
-    calibration_error,
-    equal_mass_calibration_error,
-]
-
 
 def maps(seed=0, shape=(3, 40, 30)):
     """Over-confident probabilities of 16 bits off the edges of bins, and labels."""
@@ -106,23 +99,3 @@ def test_the_reliability_table_gives_the_error():
     assert found == pytest.approx(expected)
     below = table['edges'][:-1] - 1e-5
     assert np.nanmin(table['confidence'] - below) >= 0
-
-
-@pytest.mark.parametrize('function', FUNCTIONS)
-def test_what_all_functions_take(function):
-    prob, label = maps()
-    expected = function(prob, label)
-    assert isinstance(expected, float) and 0 < expected < 1
-    tensors = torch.from_numpy(prob)[:, None], torch.from_numpy(label)
-    assert function(*tensors) == expected
-    # Ignored pixels are not read, but masks of 0 and 255 are no labels.
-    void = np.pad(label, ((0, 0), (0, 1), (0, 0)), constant_values=9)
-    padded = np.pad(prob, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
-    if function is not band_calibration_error:
-        assert function(padded, void, ignore_index=9) == expected
-    with pytest.raises(ValueError, match='map 0/255 masks to 0/1 first'):
-        function(prob, 255 * label)
-    with pytest.raises(ValueError, match='apply sigmoid'):
-        function(8 * prob - 4, label)
-    with pytest.raises(ValueError, match='has shape'):
-        function(prob, label[0])

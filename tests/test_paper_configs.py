@@ -1,8 +1,6 @@
 """The configs of the paper's setting, on a tiny copy of its data in its layouts."""
 
 import csv
-import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from mmseg.registry import MODELS
 from PIL import Image
 
 from mmaslp.hosts.mmseg.config import load_config
-from tests.scripts import make_host_cheap, run_script
+from tests.scripts import make_host_cheap
 
 make_host_cheap()
 
@@ -30,7 +28,6 @@ METHODS = [
 ]
 pytestmark = pytest.mark.release
 TEST_SETS = ('DUTS-TE', 'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS')
-RELEASED = {f'test_evaluator.{i}.protocol': 'released' for i in range(2)}
 # The structure stays as it is; two iterations of one batch of ten small images.
 SMALL = {
     'model.pretrained': None,
@@ -100,14 +97,6 @@ def workplace(tmp_path_factory):
     return root
 
 
-def run_tool(name, *args, options, cwd):
-    given = [f'{key}={value}'.replace(' ', '') for key, value in options.items()]
-    command = [ROOT / 'tools' / name, *args, '--cfg-options', *given]
-    done = run_script(*command, cwd=cwd)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
 def test_there_is_a_config_for_each_row_and_no_other():
     found = {p.stem for p in path_of('bce').parent.glob('dilated-fusion_r50_*.py')}
     assert found == {NAME.format(method) for method in METHODS}
@@ -172,39 +161,3 @@ def test_two_iterations(method, workplace, tmp_path, monkeypatch):
         assert all(0 <= level < 1 for level in levels)
         if method == 'slp-si':
             assert levels == pytest.approx([0.1 / 1.5] * 10, abs=1e-6)
-
-
-def test_commands_of_a_row(workplace):
-    """Train, test by the raw and by the released protocol, as docs/mmseg.md says."""
-    method = 'aslp-mc-hi'
-    work_dir = Path('work_dirs') / NAME.format(method)
-    options = {**SMALL, 'test_evaluator.0.draw': False}
-    run_tool('train.py', path_of(method), options=options, cwd=workplace)
-    checkpoint = work_dir / 'epoch_2.pth'
-    assert (workplace / work_dir / 'alpha.csv').is_file()
-    figures = {}
-    every = [*TEST_SETS, 'DTD-500']
-    for protocol, extra, sets in (
-        ('raw', {}, every),
-        ('released', RELEASED, ['ECSSD', 'DTD-500']),
-    ):
-        folder = work_dir / protocol
-        out = run_tool(
-            'test.py',
-            path_of(method),
-            checkpoint,
-            *('--eval', 'ece', 'sod', '--work-dir', folder, '--sets', *sets),
-            options={**options, **extra},
-            cwd=workplace,
-        )
-        for name in sets:
-            assert re.search(rf'^{name} ', out, re.M)
-        saved = workplace / folder / 'eval'
-        report = json.loads((saved / 'ECSSD' / 'calibration_test.json').read_text())
-        assert report['settings']['protocol'] == protocol
-        figures[protocol] = json.loads((saved / 'results.json').read_text())
-        assert list(figures[protocol]) == sets
-    for name, released in figures['released'].items():
-        raw = figures['raw'][name]
-        assert raw['ece'] != released['ece']
-        assert raw['mae'] != released['mae']

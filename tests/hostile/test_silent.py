@@ -145,22 +145,6 @@ def test_a_test_of_other_weights_is_refused(toy, checkpoint, tmp_path):
         evaluate(cfg, test_sets(cfg))
 
 
-def test_a_training_from_other_weights_says_so(toy, checkpoint, tmp_path):
-    cfg = toy.config(
-        tmp_path / 'run', channels=2, custom_hooks=[], load_from=checkpoint
-    )
-    runner = prepare_training(cfg)
-    runner.load_or_resume()
-    log = log_of(tmp_path / 'run')
-    assert 'load_from does not fit' in log and 'decode_head.conv_seg.bias' in log
-    assert 'backbone' not in log.split('load_from does not fit')[1].splitlines()[0]
-    cfg = toy.config(tmp_path / 'resumed', channels=2, custom_hooks=[], resume=True)
-    cfg.load_from = checkpoint
-    runner = prepare_training(cfg)
-    with pytest.raises(ValueError, match='does not fit the model of the config'):
-        runner.load_or_resume()
-
-
 def own_loader(cfg, split):
     """Let the loader of MMSegmentation read the masks."""
     cfg[f'{split}_dataloader'].dataset.pipeline[1] = dict(type='LoadAnnotations')
@@ -185,14 +169,6 @@ def test_masks_whose_objects_are_ignored_in_a_test(toy, checkpoint, tmp_path):
 
     with pytest.raises(ValueError, match='no pixel of the masks is foreground'):
         Runner.from_cfg(cfg).test()
-
-
-def test_validation_on_training_images_is_said(toy, tmp_path):
-    cfg = toy.config(tmp_path / 'run', custom_hooks=[])
-    cfg.val_dataloader.dataset.data_root = cfg.train_dataloader.dataset.data_root
-    prepare_training(cfg)
-    said = log_of(tmp_path / 'run')
-    assert '10 of the 10 val images are train images' in said
 
 
 def test_a_set_without_foreground_is_said(toy, checkpoint, tmp_path):

@@ -20,8 +20,6 @@ from PIL import Image
 from mmaslp.commands import main
 from tests.toy import Toy
 
-TRAIN = ['train', 'c.py', '--work-dir', 'run', '--cfg-options']
-TEST = ['test', 'c.py']
 ODD = {
     'dollar': 'a$b$c',
     'line break': 'new\nline',
@@ -129,23 +127,6 @@ def ends(folder, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ('argv', 'words'),
-    [
-        ([], 'COMMAND'),
-        (['tset'], 'did you mean test?'),
-        (['train', 'c.py', '--launcher', 'slrum'], 'did you mean slurm?'),
-        ([*TEST, 'w.pth', '--eval', 'ecc'], 'did you mean ece?'),
-        ([*TEST], 'checkpoint'),
-        (['eval-maps', 'a', 'b', '--bin', 'x'], "--bins: invalid int value: 'x'"),
-        ([*TRAIN, '=3'], '--cfg-options =3: write it as key=value'),
-        (['demo', '--epochs', '0'], '--epochs must be an integer of at least 1'),
-    ],
-)
-def test_words_that_do_not_parse(ends, argv, words):
-    assert words in ends(argv)
-
-
-@pytest.mark.parametrize(
     ('name', 'words'),
     [
         ('syntax.py', 'syntax.py cannot be read as a config: SyntaxError'),
@@ -196,19 +177,6 @@ def test_options_and_data_of_a_training(ends, option, words, tmp_path):
     args = ['train', 'c.py', '--work-dir', str(tmp_path), '--cfg-options', option]
     assert words in ends(args)
     assert not list(tmp_path.glob('*.pth'))
-
-
-@pytest.mark.parametrize(
-    ('launcher', 'words'),
-    [
-        ('pytorch', 'RANK, WORLD_SIZE, MASTER_ADDR'),
-        ('slurm', 'SLURM_PROCID'),
-        ('mpi', 'mpirun'),
-    ],
-)
-def test_launchers_without_their_variables(ends, launcher, words):
-    message = ends(['train', 'c.py', '--launcher', launcher])
-    assert words in message and 'leave out --launcher' in message
 
 
 def test_a_launcher_whose_variable_is_no_number(ends, monkeypatch):

@@ -72,14 +72,6 @@ def test_errors_while_the_host_builds_are_about_the_config():
     )
 
 
-def test_what_a_config_lacks():
-    from mmengine.config import Config
-
-    error = caught(lambda: Config(dict(a=1)).b)
-    assert is_mistake(error)
-    assert "no attribute 'b'" in describe(error, 'c.py')
-
-
 @pytest.mark.parametrize('kind', [ValueError, AssertionError])
 def test_errors_of_a_process_that_loads_data(kind):
     error = caught(lambda: fail(kind('a.png: bad\n(worse: b)')))

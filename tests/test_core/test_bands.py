@@ -7,7 +7,6 @@ import torch
 from mmaslp.core.bands import (
     BORDER_EDGES,
     border_bands,
-    border_values,
 )
 
 
@@ -91,19 +90,3 @@ def test_ignored_pixels_make_no_border():
     valid = torch.ones(1, 20, 20, dtype=torch.bool)
     valid[..., 10:] = False
     assert (border_bands(mask, valid, (20.0, 30.0)) == 2).all()
-
-
-@pytest.mark.parametrize('shape', [(30, 40), (150, 140)])
-def test_values_of_bands(shape):
-    masks = blobs(3, *shape)
-    bands = border_bands(masks).long()
-    for values in (torch.rand(5), torch.rand(3, 5)):
-        expected = torch.stack([v[b] for v, b in zip(values.expand(3, 5), bands)])
-        assert torch.equal(border_values(masks, values), expected)
-
-
-def test_bad_shapes():
-    with pytest.raises(ValueError, match=r'mask must be \(N, H, W\), got \(4, 4\)'):
-        border_bands(torch.zeros(4, 4))
-    with pytest.raises(ValueError, match='4 edges make 5 bands, but there are 4 val'):
-        border_values(torch.zeros(1, 4, 4), torch.zeros(4))

@@ -30,21 +30,6 @@ def test_published_layouts(tmp_path, layout, images, masks, write_pairs):
     assert found == (str(tmp_path / images), str(tmp_path / masks))
 
 
-@pytest.mark.parametrize(
-    ('layout', 'images', 'masks'),
-    [
-        ('mmseg', 'img_dir/val', 'ann_dir/val'),
-        ('folder', 'val/images', 'val/masks'),
-        ('folder', 'images/val', 'masks/val'),
-    ],
-)
-def test_splits(tmp_path, layout, images, masks, write_pairs):
-    write_pairs(tmp_path, ['z'], images, masks)
-    write_pairs(tmp_path, NAMES, images.replace('val', 'train'), 'no/matter')
-    found = find_folders(str(tmp_path), layout, 'val')
-    assert found == (str(tmp_path / images), str(tmp_path / masks))
-
-
 def test_missing_folder_says_where_it_looked_and_what_to_fetch(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         find_folders(str(tmp_path), 'DUTS-TE')

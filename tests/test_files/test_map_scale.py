@@ -27,20 +27,6 @@ def test_the_whole_set_decides(tmp_path):
     assert reader.problem() == ''
 
 
-def test_kinds_are_told_apart(tmp_path):
-    reader = MapReader()
-    for path in write(tmp_path, a=np.uint8(200), b=np.uint16(200)):
-        reader.read(path)
-    assert 'b.png' in reader.problem() and '16-bit' in reader.problem()
-
-
-def test_a_stated_scale_is_taken(tmp_path):
-    reader = MapReader(max_value=2)
-    (path,) = write(tmp_path, a=np.uint8(1))
-    assert reader.read(path).tolist() == [[0.5, 0.5]] * 2
-    assert reader.problem() == ''
-
-
 RAMP = np.linspace(0, 1, 64).reshape(8, 8)
 # From the stored values to the words of the refusal and the value to state.
 SCALES = {

@@ -70,11 +70,6 @@ def test_other_files_are_refused(tmp_path, arrays, message):
         read_npz_probability(tmp_path / 'case.npz')
 
 
-def test_key_chooses_the_array(tmp_path):
-    np.savez(tmp_path / 'a.npz', a=np.zeros((4, 4)), b=np.ones((4, 4)))
-    assert read_npz_probability(tmp_path / 'a.npz', key='b').min() == 1
-
-
 def test_written_in_the_layout_of_the_source(tmp_path):
     prob = volume()
     source, target = softmax(tmp_path, prob), tmp_path / 'new.npz'
@@ -96,16 +91,6 @@ def test_other_regions_stay(tmp_path):
     with np.load(tmp_path / 'new.npz') as file:
         np.testing.assert_array_equal(file['probabilities'][0], values[0] / 2)
         np.testing.assert_array_equal(file['probabilities'][1], values[1])
-
-
-def test_labels_of_regions_and_ignored_pixels(tmp_path):
-    write_set(tmp_path, REGIONS)
-    dataset = find_dataset(tmp_path)
-    Image.fromarray(np.uint8([[0, 1], [2, 3]])).save(tmp_path / 'case.png')
-    for name, label in (('whole', [[0, 1], [1, 255]]), ('core', [[0, 0], [1, 255]])):
-        assert read_label(tmp_path / 'case.png', name, dataset).tolist() == label
-    with pytest.raises(ValueError, match=r'has the labels \[2, 3\]'):
-        read_label(tmp_path / 'case.png')
 
 
 @pytest.mark.parametrize('reader', ['SimpleITKIO', 'NibabelIOWithReorient'])

@@ -5,24 +5,6 @@ import pytest
 from mmaslp.files.outputs import check_folder, check_kind, check_outputs
 
 
-def test_new_and_empty_files_may_be_written(tmp_path):
-    (tmp_path / 'empty.json').touch()
-    outputs = {
-        '--json': (tmp_path / 'empty.json', 'result'),
-        '--report': (str(tmp_path / 'new.html'), 'report'),
-        '--plot': (None, 'diagram'),
-    }
-    check_outputs(outputs, [None, tmp_path / 'config.py'])
-    assert os.listdir(tmp_path) == ['empty.json']
-
-
-def test_missing_folders(tmp_path):
-    outputs = {'--out': (tmp_path / 'new' / 'x.json', 'temperature')}
-    with pytest.raises(ValueError, match='its folder does not exist'):
-        check_outputs(outputs)
-    check_outputs(outputs, make_folders=True)
-
-
 def test_a_loop_of_links_is_nobody_else(tmp_path):
     os.symlink('b', tmp_path / 'a')
     os.symlink('a', tmp_path / 'b')

@@ -142,36 +142,9 @@ def test_all_problems_in_one_message(tmp_path, name, write_pairs):
     assert len(kept) == 14
 
 
-def test_own_folder_is_split(tmp_path, write_pairs):
-    write_pairs(tmp_path / 'mine', NAMES, 'Images', 'GT')
-    split = Split(val_ratio=0.1, test_ratio=0.3)
-    run('folder', [tmp_path / 'mine'], tmp_path / 'out', split=split)
-    names = {}
-    for part, count in (('train', 12), ('val', 2), ('test', 6)):
-        dataset = SODDataset(str(tmp_path / 'out'), split=part)
-        assert len(dataset) == count
-        names[part] = {
-            Path(p).stem for p in os.listdir(tmp_path / 'out' / part / 'masks')
-        }
-    assert set.union(*names.values()) == set(NAMES)
-    message = fail('folder', [tmp_path / 'out'], tmp_path / 'again')
-    assert 'is split already' in message
-
-
 def test_nothing_is_overwritten(tmp_path, write_pairs):
     write_pairs(tmp_path / 'mine', NAMES, 'images', 'masks')
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / 'thesis.txt').write_text('x')
     assert 'holds other data' in fail('folder', [tmp_path / 'mine'], tmp_path / 'out')
     assert os.listdir(tmp_path / 'out') == ['thesis.txt']
-
-
-def test_bad_splits(duts, tmp_path):
-    (tmp_path / 'val.txt').write_text('n03\nother\n')
-    message = fail(
-        'duts', [duts], tmp_path / 'o', split=Split(str(tmp_path / 'val.txt'))
-    )
-    assert '1 of 2' in message and 'other' in message
-    assert not (tmp_path / 'o' / 'DUTS-TR').exists()
-    with pytest.raises(ValueError, match='leave something'):
-        Split(val_ratio=1)

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from mmaslp.files import progress
-from mmaslp.files.progress import progress_bar, progress_shown, showing_progress, track
+from mmaslp.files.progress import progress_shown, showing_progress, track
 
 
 class Terminal(io.StringIO):
@@ -42,13 +42,3 @@ def test_time_left_and_no_trace(terminal):
     text = terminal.getvalue()
     assert 'counting' in text and '0/2' in text and '0/1' in text and '<' in text
     assert text.rstrip('\r').endswith(' ')  # the line is wiped
-
-
-def test_interrupted_bars_are_removed(terminal):
-    terminal = terminal()
-    with pytest.raises(KeyboardInterrupt), showing_progress():
-        bar = progress_bar('training', 10)
-        bar.update()
-        raise KeyboardInterrupt
-    assert terminal.getvalue().endswith('\r')
-    assert 'training' not in terminal.getvalue().rsplit('\r', 2)[-2]

@@ -169,18 +169,3 @@ def test_a_file_may_hold_several_results(tmp_path):
         load_result(path)
     with pytest.raises(ValueError, match='name one'):
         load_result(path, 'C')
-
-
-@pytest.mark.parametrize(
-    ('place', 'names'),
-    [
-        ('bce/eval/second/calibration_test.json', ('bce', 'second')),
-        ('bce/eval_tta/second/calibration_test.json', ('bce', 'second')),
-        ('bce/run/calibration_test.json', ('calibration_test', 'test')),
-        ('isnet.json', ('isnet', 'test')),
-    ],
-)
-def test_a_result_without_names_is_named_by_its_place(place, names, tmp_path):
-    save_result(tmp_path / place, measured())
-    (found,) = load_results(tmp_path / place)
-    assert (found['model'], found['dataset']) == names

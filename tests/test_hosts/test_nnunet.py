@@ -1,8 +1,6 @@
 """Trainers of nnU-Net, on a toy set of four cases that lies preprocessed."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +17,6 @@ from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.utilities.helpers import softmax_helper_dim1
 
 from mmaslp.core.levels import BorderLevels, SelfCalibratingBCE
-from mmaslp.files.map_folder import pair_files
-from mmaslp.files.map_pairs import read_pair
-from mmaslp.files.map_scale import MapReader
 from mmaslp.hosts.nnunet.loss import SelfCalibratingLoss, Targets
 from mmaslp.hosts.nnunet.trainers import border_levels
 
@@ -304,22 +299,6 @@ def test_every_validation_sees_the_same_patches(toy, monkeypatch, workers):
     assert np.random.get_state()[1].tolist() == after
 
 
-def test_a_checkpoint_of_nnunet_starts_levels_at_0(toy):
-    theirs = toy('nnUNetTrainer')
-    theirs.initialize()
-    path = f'{theirs.output_folder}/checkpoint_latest.pth'
-    theirs.save_checkpoint(path)
-    trainer = toy('nnUNetTrainerBorderLevels')
-    trainer.load_checkpoint(path)
-    assert not trainer.levels.levels.any()
-
-
-def test_several_labels_are_refused(toy):
-    trainer = toy(labels={'background': 0, 'a': 1, 'b': 2})
-    with pytest.raises(ValueError, match='write them as regions'):
-        trainer.initialize()
-
-
 def validate(trainer, rank, port, results):
     """Validate on batches of this process, in a group of two."""
     torch.distributed.init_process_group(
@@ -353,38 +332,3 @@ def test_two_processes_have_the_same_levels(toy, free_port):
     (own, levels), (other, same) = results.get(), results.get()
     assert own != other
     assert levels == same != [0.0] * 5
-
-
-@pytest.mark.release
-def test_command_lines(toy, tmp_path, monkeypatch):
-    # The lines of docs/nnunet.md, on a CPU: train, and read what the training left;
-    # predict where mmaslp's trainers are not at hand.
-    write_toy(tmp_path, ONE_LABEL, '2d')
-    monkeypatch.setenv('nnUNet_results', str(tmp_path / 'results'))
-    monkeypatch.setenv('nnUNet_raw', str(tmp_path / 'raw'))
-    monkeypatch.setenv('nnUNet_def_n_proc', '1')
-    command = Path(sys.executable).parent
-
-    def run(name, *arguments):
-        subprocess.run(
-            [sys.executable, command / name, *arguments, '-device', 'cpu'], check=True
-        )
-
-    run('nnUNetv2_train', '999', '2d', '0', '-tr', 'ShortBorderLevels', '--npz')
-    folder = 'Dataset999_Toy/ShortBorderLevels__nnUNetPlans__2d'
-    results = tmp_path / 'results' / folder
-    labels = tmp_path / 'preprocessed/Dataset999_Toy/gt_segmentations'
-    assert [*pair_files(results / 'fold_0/validation', labels)[0]] == ['case2', 'case3']
-    monkeypatch.delenv('nnUNet_extTrainer')
-    run(
-        'nnUNetv2_predict_from_modelfolder',
-        *('-i', tmp_path / 'images', '-o', tmp_path / 'out', '-m', results),
-        *('-f', '0', '--save_probabilities', '-npp', '1', '-nps', '1'),
-    )
-    pairs, problems = pair_files(tmp_path / 'out', labels)
-    assert len(pairs) == 4 and not problems
-    for path, mask in pairs.values():
-        prob, label = read_pair(MapReader(), path, mask)
-        assert prob.shape == label.shape == (32, 32)
-        segmentation = np.asarray(Image.open(path.with_suffix('.png')))
-        np.testing.assert_array_equal(prob > 0.5, segmentation)

@@ -41,17 +41,6 @@ def test_loss_is_bce_of_the_resized_logits():
         torch.testing.assert_close(loss(outputs, labels), wanted)
 
 
-def test_losses_of_accumulated_batches_add_up_to_the_mean():
-    loss = SelfCalibration(levels=None).loss
-    logits, labels = torch.randn(6, 1, 8, 8), torch.randint(0, 2, (6, 8, 8))
-    whole = loss((logits,), labels)
-    parts = [
-        loss((logits[part],), labels[part], num_items_in_batch=torch.tensor(6 * 64))
-        for part in (slice(4), slice(4, 6))
-    ]
-    torch.testing.assert_close(sum(parts), whole)
-
-
 def test_evaluation_measures_without_keeping_logits(tmp_path):
     one = trainer(tmp_path, SelfCalibration(levels=None), val=Squares(10, seed=3))
     found = one.evaluate()
@@ -212,17 +201,6 @@ def test_levels_that_cannot_move_are_refused(given, warmup, line):
         warmup_of(*given, warmup)
 
 
-def test_levels_that_hardly_arrive_are_a_warning(caplog):
-    assert warmup_of(*schedule(steps=8), 2) == 2
-    assert '10 lie between' in caplog.text and 'eval_steps=4' in caplog.text
-
-
-def test_schedule_is_checked_when_the_training_begins(tmp_path):
-    one = trainer(tmp_path, SelfCalibration(), eval_strategy='epoch')
-    with pytest.raises(ValueError, match="eval_strategy='steps', eval_steps=1,"):
-        one.train()
-
-
 @pytest.mark.parametrize(
     'value, offset', [(255, 0), (1, -1)], ids=['0/255', 'do_reduce_labels']
 )
@@ -234,23 +212,6 @@ def test_masks_that_hold_no_object_are_named(tmp_path, value, offset):
     with pytest.raises(ValueError, match=r'mask > 0.*data_collator.*do_reduce_labels'):
         one.train()
     assert one.state.global_step <= 6  # the first epoch
-
-
-def test_a_trainer_without_the_loss_is_refused(tmp_path):
-    one = trainer(tmp_path, SelfCalibration(BorderLevels()))
-    one.compute_loss_func = None
-    with pytest.raises(ValueError, match='compute_loss_func'):
-        one.train()
-
-
-def test_one_of_several_evaluation_sets_moves_the_levels(tmp_path):
-    sets = dict(val=Squares(11, seed=1), other=Squares(5, seed=2))
-    with pytest.raises(ValueError, match="evaluation='eval_val'"):
-        trainer(tmp_path, SelfCalibration(BorderLevels()), val=sets).train()
-    calibration = SelfCalibration(BorderLevels(), evaluation='eval_val')
-    trainer(tmp_path, calibration, val=sets).train()
-    assert calibration.levels.validations == 18
-    assert calibration.calibrator.record['images'] == 11
 
 
 @pytest.mark.release

@@ -45,12 +45,6 @@ def test_other_masks_under_the_same_names():
     assert len(analyse([one, two], 5).sets) == 2
 
 
-def test_one_model_on_two_equal_sets_has_two_sets():
-    found = analyse([result('A', 'one'), result('A', 'two')], 5)
-    assert [group.name for group in found.sets] == ['one', 'two']
-    assert found.models == ('A',)
-
-
 def test_means_leave_out_sets_without_objects():
     sets = [result('A', 'x'), result('A', 'y', seed=1), result('A', 'z', seed=2)]
     sets[2]['ood'] = True
@@ -60,12 +54,3 @@ def test_means_leave_out_sets_without_objects():
     assert mean.low < mean.value < mean.high
     assert analysis.mean_name == 'mean of sets with objects'
     assert not analyse(sets[1:], 5).means
-
-
-def test_the_same_image_twice_is_refused():
-    one = result()
-    one['images']['names'] = ['a', 'a', 'b', 'c']
-    with pytest.raises(ValueError, match='A, test: the same image'):
-        analyse([one], 5)
-    with pytest.raises(ValueError, match='at least one result'):
-        analyse([])

@@ -1,4 +1,3 @@
-import json
 import math
 import runpy
 from pathlib import Path
@@ -101,16 +100,3 @@ def test_sets_of_a_test(tmp_path):
     assert roles == [('checkpoint', 'x.pth'), ('result', 'calibration_test.json')]
     shown = {picture['name']: picture['reasons'] for picture in found[0]['pictures']}
     assert len(shown) >= 2 and sum('sample' in why for why in shown.values()) == 2
-
-
-def test_a_report_is_read_as_its_results(tmp_path):
-    one = helper.result('A', with_pictures=True, changes={'measures': {'mae': 0.1}})
-    save_result(tmp_path / 'x.report.json', [one])
-    (again,) = results_of_files([tmp_path / 'x.report.json'])
-    assert again['pictures'] == one['pictures'] and again['measures'] == {'mae': 0.1}
-    content = json.loads((tmp_path / 'x.report.json').read_text())
-    panel = content[0]['pictures'][0]['panels']['mask']
-    panel['source'] = 'https://x/y.png'
-    (tmp_path / 'x.report.json').write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r'x\.report\.json: .*not embedded'):
-        results_of_files([tmp_path / 'x.report.json'])

@@ -96,16 +96,6 @@ def test_ids_and_headings(page):
         assert after <= before + 1
 
 
-def test_the_same_results_give_the_same_page():
-    one = helper.result(with_pictures=True, number=2)
-    page = report_html([one], resamples=5)
-    assert report_html([one], resamples=5) == page
-    assert 'id="differences"' not in page and 'id="pictures"' in page
-    assert '★' not in page.split('</style>')[1].split('<table>')[0]
-    with pytest.raises(ValueError, match="baseline 'Z' is none of the models: A"):
-        report_html([one], baseline='Z', resamples=5)
-
-
 def test_page_and_json_name_no_folder_of_this_machine(tmp_path):
     result = helper.result('/home/me/maps', number=2)
     result['images']['names'] = ['/home/me/x/1.png', '/home/me/x/2.png']

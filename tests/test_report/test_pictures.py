@@ -73,12 +73,3 @@ def test_models_are_side_by_side_and_each_image_comes_once():
     assert image['views'][0]['figures'].startswith('OE 0.')
     stems = {name.rsplit('.', 1)[0] for name in names}
     assert all(name in stems for gallery in found for name in gallery['above'])
-
-
-def test_worst_comes_first():
-    one = helper.result('A', with_pictures=True)
-    over = [p['name'] for p in one['pictures'] if 'over' in p['reasons']]
-    one['pictures'].reverse()
-    images = laid_out(one)[0]['images']
-    assert [image['name'] for image in images] == over
-    assert [image['why'] for image in images] == ['', '']

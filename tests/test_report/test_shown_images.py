@@ -32,12 +32,6 @@ def test_sample_depends_on_the_file_names_alone():
     assert all(0 < sample_rank(name) <= 1 for name in names)
 
 
-def test_an_image_without_pixels_is_not_shown():
-    shown = ShownImages(1)
-    shown.push('x', 0, {'oe': float('nan'), 'ue': float('nan')}, MAP, MAP)
-    assert not any(shown.items.values())
-
-
 def test_processes_join_and_repeated_images_go():
     shown = kept(['a', 'b'])
     shown.drop_after(1)

@@ -33,16 +33,6 @@ def test_a_page_gets_its_own_colours_and_font():
         assert word not in svg, word
 
 
-def test_the_same_place_gives_the_same_part_of_a_page():
-    one, again, other = (str(figure_svg(drawn(), '', x)) for x in 'aab')
-    assert one == again
-
-    def ids(svg):
-        return {part.split('"')[0] for part in svg.split(' id="')[1:]}
-
-    assert ids(one) and not ids(one) & ids(other)
-
-
 @pytest.mark.parametrize(
     ('suffix', 'head'), [('png', b'\x89PNG'), ('PDF', b'%PDF'), ('svg', b'<?xml')]
 )

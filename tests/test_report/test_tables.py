@@ -5,12 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from mmaslp.report.analysis import analyse
-from mmaslp.report.breakdowns import breakdowns
 from mmaslp.report.tables import (
-    all_metrics,
     comparison,
     differences,
-    gap_table,
 )
 
 # Not importable by name under pytest's importlib mode.
@@ -59,21 +56,3 @@ def test_differences_against_every_baseline(analysis):
     assert column(first, 'oe')[0].value == cell.value.replace('+', '-')
     assert '[+' in cell.interval
     assert not differences(analyse([helper.result()], 5))
-
-
-def test_all_metrics_of_a_result():
-    result = helper.result()
-    rows = {row.heads[0]: row.cells[0] for row in all_metrics(result, 'x').rows}
-    assert rows['num_pixels'].value == '560' and rows['ece_em'].interval
-    assert rows['ece'].value == f'{result["ece"]:.4f}'
-    assert not {'format', 'bins', 'images', 'positive'} & set(rows)
-
-
-def test_values_of_a_diagram(analysis):
-    table = gap_table(breakdowns(analysis.sets[0], 5)[0])
-    assert [row.heads for row in table.rows[:2]] == [('A', '0.5–0.6'), ('A', '0.6–0.7')]
-    share, accuracy, confidence, gap = (
-        float(c.value) if '%' not in c.value else c for c in table.rows[0].cells
-    )
-    assert gap == pytest.approx(confidence - accuracy, abs=2e-4)
-    assert share.value.endswith('%')

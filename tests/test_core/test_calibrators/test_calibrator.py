@@ -71,17 +71,6 @@ def test_confidence_keeps_every_decision_and_the_order(method, dtype):
     assert (np.diff(found[0]) >= 0).all()
 
 
-def test_ends_are_not_certain():
-    prob, label = maps(20)
-    prob, label = np.where(prob > 0.5, 1.0, 0.0), (prob > 0.5).astype(np.uint8)
-    label[0, 0, 0] = 1 - label[0, 0, 0]
-    for target in TARGETS:
-        calibrator = fit_calibrator(prob, label, method='isotonic', target=target)
-        found = calibrator(np.array([[0.0, 1.0]]))
-        assert 1e-6 < found[0, 0] < 1e-2 and 1e-6 < 1 - found[0, 1] < 1e-2
-        assert np.isfinite(calibrator.logits(np.array([[-np.inf, np.inf]]))).all()
-
-
 def test_wrapped_heads_agree():
     logit = torch.from_numpy(maps(2)[0]).logit()
     calibrator = halving(by='band')

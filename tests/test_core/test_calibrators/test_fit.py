@@ -87,12 +87,6 @@ def test_groups_stay_together():
     assert 'groups' in calibrator.summary()
 
 
-def test_forced_choice():
-    prob, label = maps(20, sharp=1.0)
-    calibrator = fit_calibrator(prob, label, by='band', method='isotonic')
-    assert (calibrator.method, calibrator.by) == ('isotonic', 'band')
-
-
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
@@ -111,17 +105,6 @@ def test_forced_choice():
 def test_bad_input(change, message):
     with pytest.raises(ValueError, match=message):
         fit_calibrator(*change(*maps(20)))
-
-
-def test_wrong_groups():
-    prob, label = maps(12)
-    for groups, message in (
-        ([0] * 12, 'one group'),
-        ([0, 1], 'no group'),
-        (range(13), 'more'),
-    ):
-        with pytest.raises(ValueError, match=message):
-            fit_calibrator(prob, label, groups=groups)
 
 
 def test_frames_of_videos_are_noticed():

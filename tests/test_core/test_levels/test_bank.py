@@ -39,13 +39,6 @@ def test_loading_into_another_set_keeps_what_matches():
         assert alpha == level.get(name, 0.05)
 
 
-def test_state_is_live():
-    bank = AlphaBank(IDS)
-    state = bank.state_dict()
-    bank.alpha[3] = 0.25
-    assert state['alpha'][3] == 0.25
-
-
 @pytest.mark.parametrize(
     'damage',
     [
@@ -67,10 +60,3 @@ def test_damaged_state_is_refused_and_changes_nothing(damage):
     with pytest.raises(ValueError, match='damaged levels'):
         bank.load_state_dict(state)
     assert (bank.alpha == 0.1).all()
-
-
-def test_bad_ids():
-    with pytest.raises(ValueError, match='no image'):
-        AlphaBank([])
-    with pytest.raises(ValueError, match='line break'):
-        AlphaBank(['a\nb'])

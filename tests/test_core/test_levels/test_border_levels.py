@@ -62,15 +62,6 @@ def test_a_network_that_finds_hardly_any_object():
     assert 'finds hardly any object' in levels.reason
 
 
-def test_a_validation_of_one_class_moves_nothing():
-    levels, table = BorderLevels(), Table(GAPS)
-    levels.observe(table)
-    before = levels.levels.clone()
-    table.one_class = True
-    levels.observe(table)
-    assert torch.equal(levels.levels, before)
-
-
 def test_masks_of_0_and_255_are_named_before_a_level_moves():
     prob, label = scene()
     table = BandTable()
@@ -82,19 +73,6 @@ def test_masks_of_0_and_255_are_named_before_a_level_moves():
     levels.watch.see(12, has_object=False, has_ignored=True)
     with pytest.raises(ValueError, match='all 12 training images'):
         levels.observe(Table(GAPS))
-
-
-@pytest.mark.parametrize(
-    ('options', 'match'),
-    [
-        (dict(gain=0), 'gain must be a number above 0'),
-        (dict(warmup=-1), 'warmup must be an integer of at least 0'),
-        (dict(warmup=1.5), 'warmup must be an integer'),
-    ],
-)
-def test_bad_options(options, match):
-    with pytest.raises(ValueError, match=match):
-        BorderLevels(**options)
 
 
 def test_a_resumed_run_is_the_uninterrupted_one():

@@ -1,23 +1,15 @@
 import numpy as np
 import pytest
-import torch
 
 from mmaslp.core.levels.counter_rng import (
     image_keys,
     image_uniform,
     iteration_keys,
-    pixel_uniform,
 )
 
 
 def uniform(ids, seed, iteration):
     return image_uniform(iteration_keys(image_keys(ids), seed, iteration))
-
-
-def test_keys_are_the_same_everywhere():
-    # Fixed figures: the draws of a checkpoint must mean the same on other machines.
-    keys = image_keys(['a.png', 'b.png'])
-    assert keys.tolist() == [0x56F63BE77D7903E2, 0x918F4EC8B0665E43]
 
 
 def test_a_draw_depends_on_seed_iteration_and_image_alone():
@@ -52,20 +44,3 @@ def test_draws_are_uniform_along_every_axis(axis):
     assert values.min() >= 0 and values.max() < 1
     assert stats.kstest(values, 'uniform').pvalue > 1e-3
     assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < 0.03
-
-
-def test_pixels_are_uniform_and_independent_of_the_batch():
-    stats = pytest.importorskip('scipy.stats')
-    keys = iteration_keys(image_keys(['a', 'b', 'c']), 0, 0)
-    values = pixel_uniform(keys, torch.Size([100, 100]), torch.device('cpu'))
-    assert values.shape == (3, 100, 100) and values.dtype == torch.float32
-    assert values.abs().max() < 1
-    alone = pixel_uniform(keys[1:2], torch.Size([100, 100]), torch.device('cpu'))
-    assert torch.equal(alone[0], values[1])
-    for image in values:
-        assert stats.kstest(image.flatten().numpy(), 'uniform', (-1, 2)).pvalue > 1e-3
-    flat = values.flatten(1)
-    correlation = np.corrcoef(flat.numpy())
-    assert np.abs(correlation - np.eye(3)).max() < 0.03
-    neighbours = np.corrcoef(flat[0, :-1].numpy(), flat[0, 1:].numpy())[0, 1]
-    assert abs(neighbours) < 0.03

@@ -1,12 +1,10 @@
 import io
 import logging
 
-import numpy as np
 import pytest
 import torch
 
 from mmaslp.core import (
-    FB,
     MC,
     ME,
     ImageLevels,
@@ -47,15 +45,6 @@ def test_levels_move_by_the_rule():
     levels = levels.levels
     assert [levels[i] for i in IDS[1:3]] == pytest.approx(expected.tolist())
     assert all(levels[i] == 0.1 for i in (IDS[0], *IDS[3:]))
-
-
-def test_feedback_shares_a_step_by_margin():
-    levels = ImageLevels(IDS, rule='FB')
-    levels.observe(accuracy=0.9, confidence=0.95)
-    stepped(levels, IDS[:2], [1.0, 3.0])
-    # k / (1 + k) * 2 / beta * 0.05, shared out 1 : 3 about the mean
-    found = [levels.levels[i] for i in IDS[:2]]
-    assert found == pytest.approx([0.0125, 0.0375])
 
 
 def test_nothing_moves_in_warm_up_or_before_a_validation():
@@ -119,44 +108,6 @@ def test_ids_that_are_not_known_or_no_strings():
         ImageLevels([1, 2])
     with pytest.raises(ValueError, match='ids is empty'):
         ImageLevels([])
-
-
-@pytest.mark.parametrize(
-    ('options', 'match'),
-    [
-        (dict(rule='FBX'), 'rule must be one of MC, ME, FB, fixed'),
-        (dict(beta=2.5), r'beta must be a number in \(0, 2\]'),
-        (dict(alpha=0.5), 'would flip the expected label'),
-        (dict(alpha=-0.1), 'alpha must be a number'),
-        (dict(seed=1.5), 'seed must be an integer'),
-        (dict(warmup=-1), 'warmup must be a number of at least 0'),
-        (dict(visits=0), 'visits must be a number above 0'),
-    ],
-)
-def test_bad_options(options, match):
-    with pytest.raises(ValueError, match=match):
-        learner(**options)
-
-
-@pytest.mark.parametrize(
-    ('rule', 'figures', 'match'),
-    [
-        ('FB', dict(accuracy=0.9), 'needs confidence of the validation'),
-        (FB(gap='median'), dict(accuracy=0.9, confidence=0.9), 'needs median_gap'),
-        ('MC', dict(accuracy=None), 'needs accuracy'),
-        ('MC', dict(accuracy='0.9'), 'needs accuracy of the validation, a number'),
-        ('MC', dict(accuracy=90.0), r'accuracy must be .*a fraction'),
-        ('FB', dict(accuracy=0.9, confidence=95.0), r'confidence must be .*a fraction'),
-    ],
-)
-def test_figures_that_are_missing_or_out_of_range(rule, figures, match):
-    with pytest.raises(ValueError, match=match):
-        learner(rule=rule).observe(**figures)
-
-
-def test_an_unstable_rule_is_said_at_once(caplog):
-    learner(rule=MC(solver='explicit'))
-    assert 'is not stable at lam 2000' in caplog.text
 
 
 def run(levels, steps, network=0.0):
@@ -232,17 +183,6 @@ def test_a_damaged_state_changes_nothing(damage):
         levels.load_state_dict(state)
     assert set(levels.levels.values()) == {0.1}
     assert levels.seed == 7 and levels.validation is None
-
-
-def test_the_levels_of_a_state_are_live():
-    levels = learner()
-    state = levels.state_dict()
-    levels.observe(0.99)
-    stepped(levels, IDS, [1.0] * 6)
-    assert torch.equal(state['alpha'], levels.alpha)
-    assert sorted(levels.levels) == IDS
-    assert np.isfinite(list(levels.levels.values())).all()
-    assert repr(levels).startswith('ImageLevels(6 images, beta=2, rule=MC(')
 
 
 def test_an_update_twice_or_with_the_last_sample():

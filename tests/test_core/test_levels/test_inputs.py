@@ -25,26 +25,6 @@ def test_logits_of_one_and_of_two_channels():
     assert binary_logits(points).shape == (3, 7)
 
 
-@pytest.mark.parametrize(
-    'dtype',
-    [
-        torch.bool,
-        torch.uint8,
-        torch.int32,
-        torch.int64,
-        torch.float16,
-        torch.bfloat16,
-        torch.float32,
-        torch.float64,
-    ],
-)
-def test_labels_without_ignored_pixels(dtype):
-    labels = torch.tensor([[0, 1], [1, 1]]).to(dtype)
-    values, valid = split_labels(labels, 255)
-    assert values.tolist() == [[0.0, 1.0], [1.0, 1.0]] and valid is None
-    assert values.dtype == (torch.uint8 if dtype == torch.bool else dtype)
-
-
 @pytest.mark.parametrize('ignore_index', [255, -1, 2, 0])
 def test_ignored_pixels(ignore_index):
     labels = torch.tensor([1, ignore_index, 1])

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmaslp.core import BorderLevels, ImageLevels, SelfCalibratingBCE
-from mmaslp.core.levels.label_watch import MANY, LabelWatch
+from mmaslp.core.levels.label_watch import MANY
 
 
 def labels(*values):
@@ -37,17 +37,3 @@ def test_first_images_without_an_object_are_no_alarm():
     criterion(LOGITS, labels(0, 1))
     for _ in range(MANY):  # after the first object
         criterion(LOGITS, labels(0, 255))
-
-
-def test_an_object_beside_ignored_pixels_counts():
-    watch = LabelWatch()
-    watch.see(5, has_object=False, has_ignored=True)
-    watch.check(at_least=6)
-    watch.see(5, has_object=True, has_ignored=True)
-    watch.see(1000, has_object=False, has_ignored=True)
-    watch.check()
-
-
-def test_labels_of_another_value_are_named():
-    with pytest.raises(ValueError, match=r'values \[255\].*masks of 0 and 255'):
-        SelfCalibratingBCE(ignore_index=-1)(LOGITS, labels(0, 255))

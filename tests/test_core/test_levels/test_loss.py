@@ -53,19 +53,6 @@ def test_perturbed_images_have_the_perturbed_target(beta):
     torch.testing.assert_close(sample.margin, margin)
 
 
-def test_reductions():
-    valid = (LABELS != 255).float()
-    plain = bce(LOGITS, (LABELS == 1).float(), valid)
-    for reduction, expected in (
-        ('none', plain),
-        ('sum', plain.sum()),
-        ('mean', plain.sum() / 7),
-    ):
-        criterion = SelfCalibratingBCE(reduction=reduction)
-        found = criterion(LOGITS, LABELS)
-        torch.testing.assert_close(found, expected)
-
-
 def test_only_ignored_pixels_give_zero():
     logits = LOGITS.clone().requires_grad_()
     loss = SelfCalibratingBCE()(logits, torch.full_like(LABELS, 255))
@@ -83,30 +70,6 @@ def test_smoothing_is_the_expected_target():
     valid = (LABELS != 255).float()
     expected = bce(LOGITS, target, valid).sum() / 7
     torch.testing.assert_close(SelfCalibratingBCE(eps=0.1)(LOGITS, LABELS), expected)
-
-
-@pytest.mark.parametrize(
-    ('options', 'match'),
-    [
-        (dict(beta=3), r'beta must be a number in \(0, 2\]'),
-        (dict(beta='XX'), 'not a known perturbation'),
-        (dict(alpha=0.5), 'would flip the expected label'),
-        (dict(eps=0.1, alpha=0.1), 'either eps .* or alpha'),
-        (dict(eps=1.0), r'eps must be a number in \[0, 1\)'),
-        (dict(beta=0.5, eps=0.6), 'is more than beta'),
-        (dict(alpha=0.1, deterministic=True, per_pixel=True), 'set one of them'),
-        (dict(reduction='average'), 'reduction must be one of none, mean, sum'),
-    ],
-)
-def test_bad_options(options, match):
-    with pytest.raises(ValueError, match=match):
-        SelfCalibratingBCE(**options)
-
-
-@pytest.mark.parametrize('labels', [LABELS[:, :1], LABELS.flatten(1), LABELS[:1]])
-def test_labels_that_do_not_fit(labels):
-    with pytest.raises(ValueError, match='do not fit logits of shape'):
-        SelfCalibratingBCE()(LOGITS.unsqueeze(1), labels)
 
 
 def test_a_channel_of_labels_per_class_is_refused():
@@ -166,14 +129,6 @@ def test_levels_of_0_are_plain_bce_and_moved_levels_are_seen():
     assert 'levels=[0.8000' in repr(criterion)
 
 
-def test_two_class_heads_by_band():
-    labels = half_planes()
-    logits = torch.stack([logits_like(labels), logits_like(labels, 1)], 1)
-    criterion = SelfCalibratingBCE(border_levels())
-    expected = criterion(logits[:, 1] - logits[:, 0], labels)
-    torch.testing.assert_close(criterion(logits, labels), expected)
-
-
 def channels_of(labels, number):
     return torch.stack([labels.roll(3 * k, -1) for k in range(number)], 1)
 
@@ -226,23 +181,6 @@ def test_what_is_not_supported_is_one_clear_error(levels, logits, labels, match)
     criterion = SelfCalibratingBCE(levels, channels='independent' if several else None)
     with pytest.raises(ValueError, match=match):
         criterion(torch.zeros(logits), torch.zeros(labels))
-
-
-@pytest.mark.parametrize(
-    ('levels', 'options', 'match'),
-    [
-        (BorderLevels(), dict(alpha=0.1), 'leave alpha, eps'),
-        (BorderLevels(), dict(eps=0.1), 'leave alpha, eps'),
-        (BorderLevels(), dict(per_pixel=True), 'leave alpha, eps'),
-        ('border', {}, 'levels must be BorderLevels, ImageLevels or a list'),
-        ([], {}, 'levels must be BorderLevels'),
-        ([ImageLevels(IDS)], {}, 'levels must be BorderLevels'),
-        (None, dict(channels=3), 'channels must be one of None, independent'),
-    ],
-)
-def test_levels_that_do_not_go_with_the_rest(levels, options, match):
-    with pytest.raises(ValueError, match=match):
-        SelfCalibratingBCE(levels, **options)
 
 
 def test_points_of_a_host_take_the_mean_level():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmaslp.core import BandTable, CalibrationHistogram
-from mmaslp.core.measure import band_columns, binned_metrics
+from mmaslp.core.measure import binned_metrics
 
 pytest.importorskip('scipy')
 # Not importable by name under pytest's importlib mode.
@@ -47,22 +47,6 @@ def test_errors_are_within_rounding_of_float64(ignored):
     assert found['ece_band_true'] == pytest.approx(two, abs=3e-8)
 
 
-def test_what_is_computed_of_each_band():
-    image = scene(90, 80, 1, ignored=True)
-    table = table_of(image)
-    conf, right, *own = reference.pixels(*image)
-    for border, band in zip(('predicted', 'true'), own):
-        found = band_columns(table.table(border))
-        for k in range(5):
-            inside = band == k
-            assert found['share'][k] == pytest.approx(inside.mean())
-            assert found['accuracy'][k] == pytest.approx(right[inside].mean())
-            mean = conf[inside].mean()
-            assert found['confidence'][k] == pytest.approx(mean, abs=1e-7)
-            gap = mean - right[inside].mean()
-            assert found['gap'][k] == pytest.approx(gap, abs=1e-7)
-
-
 def test_all_bands_together_are_the_histogram():
     image = scene(150, 110, ignored=True)
     table, histogram = table_of(image), CalibrationHistogram()
@@ -86,13 +70,6 @@ def test_ignored_pixels_count_nowhere_but_may_make_the_predicted_border():
     assert table_of((prob, label)).sums[0, -1, 0] == 64 * 32
     label[:] = 255
     assert not table_of((prob, label)).sums.any()
-
-
-def test_half_predicts_background():
-    label = torch.tensor([[0.0, 1.0, 1.0]])
-    above = np.nextafter(np.float32(0.5), np.float32(1))
-    table = table_of((torch.tensor([[0.5, 0.5, above]]), label))
-    assert table.sums[0].sum(0).tolist() == [3, 2, 3 * 2**23 + 1]
 
 
 def test_batches_images_and_merges_agree():

@@ -63,12 +63,3 @@ def test_metrics_by_hand():
     assert found['ace'] == pytest.approx((0.2 + 0.1 + 0.05) / 3)
     assert found['acc'] == pytest.approx(0.04 + 0.24 + 0.54)
     assert found['conf'] == pytest.approx(0.06 + 0.21 + 0.57)
-
-
-def test_images_at_once_are_images_one_by_one():
-    rng = np.random.default_rng(0)
-    count = rng.integers(0, 9, (5, 10))
-    tables = BinTable(count, rng.binomial(count, 0.7), count * rng.random((5, 10)))
-    for key, values in binned_metrics(tables).items():
-        own = np.array([binned_metrics(tables.take(row))[key] for row in range(5)])
-        assert values == pytest.approx(own, nan_ok=True), key

@@ -59,14 +59,6 @@ def test_pairs_need_the_same_images():
         paired_bootstrap(images(3)[0], images(4)[0])
 
 
-@pytest.mark.parametrize(
-    'arguments', [{'resamples': 0}, {'confidence_level': 1}, {'confidence_level': 0}]
-)
-def test_bad_arguments(arguments):
-    with pytest.raises(ValueError, match=r'(resamples|confidence_level) must be'):
-        bootstrap(images(2)[0], **arguments)
-
-
 # ---- the metrics that sort all pixels ----
 
 
@@ -116,19 +108,6 @@ def test_sorted_metrics_equal_resampling_of_8_bit_pixels_by_hand(mode):
         assert found[key] == pytest.approx(expected, abs=1e-8), key
 
 
-def test_pairs_compare_sorted_metrics_by_hand():
-    scenes, softer = pixels(7, 255), pixels(7, 255, gain=1.0)
-    (one, first), (two, second) = table_of(scenes), table_of(softer)
-    found = paired_bootstrap(one, two, 80, 5, overall=(first, second))
-    drawn = [by_hand(each, 'top_label', 80, 5) for each in (scenes, softer)]
-    for key in SORTED:
-        row = found[key]
-        assert (row['first'], row['second']) == (first[key], second[key])
-        expected = np.quantile(drawn[1][key] - drawn[0][key], [0.025, 0.975])
-        assert (row['low'], row['high']) == pytest.approx(expected, abs=1e-8)
-    assert found['ece_em']['differs']
-
-
 # ---- by band ----
 
 
@@ -158,19 +137,3 @@ def test_bands_equal_resampling_by_hand():
             values.append([merged.compute()[key] for key in BAND_ERRORS])
     expected = np.quantile(values, [0.025, 0.975], axis=0).T
     assert [list(drawn[key]) for key in BAND_ERRORS] == pytest.approx(expected)
-
-
-def test_pairs_compare_bands():
-    (one, first), (two, second) = banded(12), banded(12, gain=3.0)
-    found = paired_bootstrap(one, two, 200)
-    for tables, side in ((first, 'first'), (second, 'second')):
-        merged = BandTable()
-        for each in tables:
-            merged.merge(each)
-        for key in BAND_ERRORS:
-            assert found[key][side] == pytest.approx(merged.compute()[key])
-    assert found['ece_band']['differs']
-    older = images(12)[0]
-    older.names = one.names
-    assert not set(BAND_ERRORS) & set(paired_bootstrap(one, older, 20))
-    assert not set(BAND_ERRORS) & set(bootstrap(older, 20)['intervals'])

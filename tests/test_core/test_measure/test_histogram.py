@@ -144,15 +144,6 @@ def test_sorted_metrics_keep_their_bounds_for_any_number(seed, n, sharpness, mod
     assert apart - DELTA - 1e-9 <= found['ece_sweep'] <= singles + DELTA + 1e-9
 
 
-@pytest.mark.parametrize('label', [0, 1])
-@pytest.mark.parametrize('p', [1e-7, 3e-7, 1e-6, 1e-5, 1e-4, 0.3, 1 - 2**-20])
-def test_nll_of_small_probabilities_keeps_its_digits(p, label):
-    prob = torch.full((70000,), p)
-    likelihood = prob[0].double() if label else 1 - prob[0].double()
-    found = filled(prob, torch.full((70000,), label)).compute()['nll']
-    assert found == pytest.approx(-likelihood.log().item(), abs=1.2e-7, rel=1e-6)
-
-
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(
@@ -257,40 +248,3 @@ def test_metrics_stay_in_their_range(seed, n, sharpness):
         assert found['ks'] >= abs(found['conf'] - found['acc']) - 1e-12
         parts = found['brier_reliability'] - found['brier_resolution']
         assert parts + found['brier_uncertainty'] == pytest.approx(found['brier'])
-
-
-def test_empty_histogram_is_nan_and_count_0():
-    for mode in ('top_label', 'positive'):
-        found = CalibrationHistogram().compute(mode=mode)
-        assert set(found) == set(FIGURES)
-        assert found.pop('count') == 0
-        assert all(np.isnan(value) for value in found.values())
-    ignored = filled(torch.rand(5), torch.full((5,), 255))
-    assert ignored.compute()['count'] == 0
-
-
-def test_more_classes_count_the_top_label():
-    generator = torch.Generator().manual_seed(0)
-    prob = torch.softmax(torch.randn(4, 30, 20, generator=generator), 0)
-    label = torch.randint(0, 4, (30, 20), generator=generator)
-    label[0, :5] = 255
-    histogram = CalibrationHistogram(num_classes=4)
-    histogram.update(prob, label)
-    keep = label != 255
-    top, predicted = prob[:, keep].max(0)
-    right = predicted == label[keep]
-    found = histogram.compute()
-    masks = reference.bins_equal_width(top.double().numpy(), 10)
-    expected = reference.ece(top.double().numpy(), right.double().numpy(), masks)
-    assert found['ece'] == pytest.approx(expected, abs=1e-5)
-    assert found['acc'] == pytest.approx(right.double().mean().item())
-    true = prob[:, keep].gather(0, label[keep][None])
-    assert found['nll'] == pytest.approx(-true.log().mean().item(), abs=1e-6)
-    with pytest.raises(ValueError, match='needs two classes'):
-        histogram.compute(mode='positive')
-    with pytest.raises(ValueError, match='2 classes into one of 4'):
-        histogram.merge(CalibrationHistogram())
-    with pytest.raises(ValueError, match='add up to 1'):
-        histogram.update(prob * 0.5, label)
-    with pytest.raises(ValueError, match='need'):
-        histogram.update(prob[:3], label)

@@ -1,4 +1,3 @@
-import json
 import runpy
 from pathlib import Path
 
@@ -34,13 +33,6 @@ def test_images_add_up_to_their_table():
         for key in ('count', 'correct', 'conf'):
             expected = getattr(whole.table(border), key)
             assert np.array_equal(getattr(images.pooled(), key)[k], expected)
-
-
-def test_bands_go_around_json():
-    images = joined(tables())
-    content = json.loads(json.dumps(images.to_json()))
-    again = ImageBands.from_json(content)
-    assert np.array_equal(again.sums, images.sums) and again.edges == images.edges
 
 
 @pytest.mark.parametrize(

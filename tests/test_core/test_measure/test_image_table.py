@@ -89,17 +89,3 @@ def test_bands_of_all_images_or_of_none():
     assert ImageTable([*records, ImageTable.record('x', empty)]).bands is None
     with pytest.raises(ValueError, match='a: the bands hold 0 pixels, the histogram'):
         ImageTable.record('a', pixels.filled(*pixels.smooth(9)), bands=nothing)
-
-
-def test_bands_go_around_json():
-    table = ImageTable(banded())
-    columns = table.to_json()
-    again = ImageTable.from_json(columns, 10)
-    assert np.array_equal(again.bands.sums, table.bands.sums)
-    for kept in ({}, {'narrow': columns['narrow']}):
-        older = {k: v for k, v in columns.items() if k not in ('narrow', 'bands')}
-        table = ImageTable.from_json({**older, **kept}, 10)
-        assert table.bands is None and 'bands' not in table.to_json()
-    columns['bands']['sums'] = columns['bands']['sums'][::-1]
-    with pytest.raises(ValueError, match='bands of the image table miss pixels'):
-        ImageTable.from_json(columns, 10)

@@ -208,17 +208,6 @@ def test_masks_of_0_and_255_are_named(tmp_path):
         toy.train(tmp_path, 9, model=Masks(by_band=True), callback=ASLPCallback())
 
 
-def test_levels_are_logged(tmp_path):
-    class Logged(toy.Segmenter):
-        def on_train_end(self):
-            self.seen = self.trainer.callback_metrics['aslp/alpha']
-
-    model, _ = toy.train(
-        tmp_path, 1, model=Logged(), callback=toy.make_callback('fixed')
-    )
-    assert model.seen == pytest.approx(0.2)
-
-
 def test_a_checkpoint_without_levels_is_told_of(tmp_path, caplog):
     toy.make_trainer(tmp_path, 1).fit(Plain(), toy.loaders()[0])
     with caplog.at_level(logging.WARNING, 'mmaslp'):
@@ -303,26 +292,3 @@ class Strong(toy.Segmenter):
 def test_what_cannot_train_says_what_to_do(model, options, message):
     with pytest.raises(ValueError, match=message):
         fit(model(), toy.make_callback(**options))
-
-
-def test_the_named_metric_is_read():
-    class Named(TwoMetrics):
-        def validation_step(self, batch, batch_idx):
-            self.val_calibration.update(0.3 + 0.4 * batch['mask'], batch['mask'])
-
-    callback = toy.make_callback(metric='val_calibration')
-    fit(Named(), callback)
-    assert callback.levels.validation.accuracy == 1
-
-
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (dict(levels='border'), "BorderLevels or ImageLevels, got 'border'"),
-        (dict(metric=''), 'metric must be a text'),
-        (dict(seed=1.5), 'seed must be an integer'),
-    ],
-)
-def test_wrong_arguments(options, message):
-    with pytest.raises(ValueError, match=message):
-        ASLPCallback(**options)

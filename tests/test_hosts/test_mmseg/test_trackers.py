@@ -4,7 +4,7 @@ from mmengine.logging import MMLogger
 from mmengine.visualization import Visualizer
 
 from mmaslp.hosts.mmseg.trackers import send_histogram, send_picture
-from tests.trackers import mlflow_run, tensorboard_steps, wandb_rows
+from tests.trackers import mlflow_run, tensorboard_steps
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
 
@@ -63,27 +63,6 @@ def test_mlflow_keeps_every_picture(visualizer, tmp_path, monkeypatch):
     metrics, pictures = mlflow_run(tmp_path / 'vis_data')
     assert metrics == {'ece': [1, 5]}
     assert pictures == {'diagram': [1, 5]}
-
-
-@pytest.mark.release
-def test_wandb_joins_the_row_of_the_scalars(visualizer, tmp_path, monkeypatch):
-    pytest.importorskip('wandb')
-    monkeypatch.setenv('WANDB_MODE', 'offline')
-    monkeypatch.setenv('WANDB_SILENT', 'true')
-    run = visualizer('WandbVisBackend', init_kwargs=dict(project='test'))
-    for step in (1, 5):
-        run.add_scalars(dict(loss=1.0), step)
-        send_picture('diagram', PICTURE, step)
-        send_histogram('levels', np.arange(3.0), step)
-        run.add_scalars(dict(ece=0.1), step)
-    send_picture('last', PICTURE, 0)  # no scalars follow, as in a test
-    run.close()
-    rows = wandb_rows(tmp_path)
-    shown = [[('loss' in row), ('ece' in row), ('last.path' in row)] for row in rows]
-    assert shown == [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
-    for row in rows:
-        assert ('ece' in row) == ('diagram.path' in row) == ('levels.bins' in row)
-    assert len(list(tmp_path.rglob('media/images/diagram_*.png'))) == 2
 
 
 def test_failing_tracker_costs_a_warning(visualizer, monkeypatch):

@@ -37,14 +37,6 @@ def test_figures_equal_their_definitions_in_float64():
     )
 
 
-def test_the_median_gap_is_that_of_the_bins_of_the_metric():
-    metric = filled(BinaryCalibration, n_bins=34).set_dtype('float64')
-    other = filled(BinaryCalibration)
-    gap = metric.compute()['median_gap'].item()
-    assert metric.measured()['median_gap'] == pytest.approx(gap)
-    assert other.measured()['median_gap'] != pytest.approx(gap)
-
-
 def test_sums_of_float32_drift_and_ours_do_not():
     """One confidence of 0.7, right in 70 % of four million pixels."""
     target = (torch.arange(4_000_000) % 10 < 7).long()

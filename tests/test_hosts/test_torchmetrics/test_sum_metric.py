@@ -3,7 +3,6 @@
 import copy
 import pickle
 import sys
-import warnings
 from importlib import import_module
 
 import numpy as np
@@ -56,34 +55,6 @@ def test_merge_clone_and_pickle(make):
 
 
 @every_metric
-def test_without_pixels_everything_is_nan_but_sums(make):
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        figures = make().compute()
-    left = {name for name, value in figures.items() if not value.isnan()}
-    assert left <= {'count'}
-
-
-@pytest.mark.parametrize(
-    ('make', 'name', 'better_high', 'bounds'),
-    [
-        (BinaryCalibration, 'ece', False, (0, 1)),
-        (BinaryCalibration, 'acc', True, (0, 1)),
-        (BinaryCalibration, 'median_gap', False, (-1, 1)),
-        (BinaryCalibration, 'nll', False, (0, None)),
-        (BinaryCalibration, None, False, (None, None)),
-        (BinaryBandCalibration, 'band2_acc', True, (0, 1)),
-        (BinaryBandCalibration, 'band2_gap', False, (-1, 1)),
-        (BinaryBandCalibration, None, False, (None, None)),
-    ],
-)
-def test_what_is_good_and_where_a_plot_ends(make, name, better_high, bounds):
-    metric = make(name)
-    assert metric.higher_is_better is better_high
-    assert (metric.plot_lower_bound, metric.plot_upper_bound) == bounds
-
-
-@every_metric
 def test_logits_become_probabilities_as_in_torchmetrics(make):
     expected = filled(make)
     metric = make(ignore_index=255)
@@ -117,16 +88,6 @@ def test_without_torchmetrics_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, 'torchmetrics', None)
     with pytest.raises(ImportError, match=r'pip install "mmaslp\[torchmetrics\]"'):
         import_module('mmaslp.hosts.torchmetrics')
-
-
-@every_metric
-def test_sums_survive_other_types_of_the_module(make):
-    metric = filled(make)
-    before = {name: state.clone() for name, state in metric.metric_state.items()}
-    torch.nn.ModuleList([metric]).half().to(torch.bfloat16).double()
-    metric.set_dtype(torch.float16)
-    assert equal(metric.metric_state, before)
-    assert {value.dtype for value in metric.compute().values()} == {torch.float16}
 
 
 @pytest.mark.parametrize(

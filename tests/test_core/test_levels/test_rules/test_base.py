@@ -16,22 +16,6 @@ def test_rules_by_name_dictionary_and_object():
     assert make_rule('fixed') == Fixed()
 
 
-@pytest.mark.parametrize(
-    ('rule', 'options', 'match'),
-    [
-        ('FBX', {}, "rule must be one of MC, ME, FB, fixed, got 'FBX'"),
-        (7, {}, 'rule must be one of MC, ME, FB, fixed, got 7'),
-        (dict(gain=1.0), {}, 'rule must be one of .* got None'),
-        ('FB', dict(eta=0.1), "'FB' has no option 'eta': it takes gain, gap, solver"),
-        ('fixed', dict(eta=0.1), "'fixed' has no option 'eta': it takes none"),
-        (FB(), dict(gain=2.0), 'rule is an object already: give gain to it'),
-    ],
-)
-def test_rules_that_cannot_be_made(rule, options, match):
-    with pytest.raises(ValueError, match=match):
-        make_rule(rule, **options)
-
-
 def test_a_rule_of_ones_own_is_one_class_and_one_line(monkeypatch):
     @dataclass(frozen=True)
     class Halve(Rule):

@@ -51,27 +51,3 @@ def test_implicit_feedback_converges_whatever_gain_and_first_order_lag(
         alpha = FB(gain=gain).step(alpha, margin, beta=beta, validation=validation)
     assert confidence == pytest.approx(0.9, abs=1e-3)
     assert alpha.min() >= 0 and alpha.max() <= max_alpha(beta)
-
-
-@pytest.mark.parametrize(
-    ('options', 'match'),
-    [
-        (dict(gain=0.0), 'gain must be a number above 0'),
-        (dict(gain='1'), 'gain must be a number above 0'),
-        (dict(gap='mode'), 'gap must be one of mean, median'),
-        (dict(solver='released'), 'solver must be one of implicit, explicit'),
-    ],
-)
-def test_bad_options(options, match):
-    with pytest.raises(ValueError, match=match):
-        FB(**options)
-
-
-@pytest.mark.parametrize(
-    ('gap', 'match'), [('mean', 'needs confidence'), ('median', 'needs median_gap')]
-)
-def test_what_is_not_measured_is_asked_for(gap, match):
-    rule = FB(gap=gap)
-    assert rule.required_field == match.split()[1]
-    with pytest.raises(ValueError, match=f"rule='FB' {match}"):
-        rule.step(torch.ones(1), torch.ones(1), beta=2.0, validation=Validation(0.9))

@@ -30,9 +30,3 @@ def test_levels_that_are_said(alpha, of_losses, learns, level, words):
     found, (warning,) = start_level(alpha, of_losses, learns)
     assert found == level
     assert re.search(words, warning)
-
-
-def test_losses_that_disagree():
-    with pytest.raises(ValueError, match=r'different levels alpha \[0.1, 0.2\]'):
-        start_level(None, [0.1, 0.2], learns=False)
-    assert start_level(0.1, [0.1, 0.2], learns=False)[0] == 0.1

@@ -2,11 +2,8 @@ import os
 import shutil
 
 import pytest
-import torch
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmengine.structures import PixelData
-from mmseg.registry import DATASETS, METRICS
 
 from mmaslp.hosts.mmseg.datasets import SODDataset
 
@@ -119,20 +116,6 @@ def test_wrong_arguments(root, arguments, message):
         SODDataset(str(root), **arguments)
 
 
-@pytest.mark.parametrize('serialize_data', [True, False])
-def test_base_dataset_options(root, serialize_data):
-    options = dict(data_root=str(root), serialize_data=serialize_data)
-    assert stems(SODDataset(**options, indices=2)) == ['a.1', 'b']
-    assert stems(SODDataset(**options, indices=[2, 0])) == ['c', 'a.1']
-    assert stems(SODDataset(**options).get_subset([1])) == ['b']
-    lazy = SODDataset(**options, lazy_init=True)
-    assert not lazy._fully_initialized
-    assert lazy.metainfo['classes'] == ('background', 'foreground')
-    lazy.full_init()
-    assert stems(lazy) == ['a.1', 'b', 'c']
-    SODDataset('/nowhere', lazy_init=True)  # nothing is read
-
-
 def test_batch_of_mmseg(root):
     """The host's transforms, loader, preprocessor and metric take the data as is."""
     loader = Runner.build_dataloader(
@@ -152,21 +135,3 @@ def test_batch_of_mmseg(root):
         assert label.float().mean() == 0.5
         assert sample.img_path.startswith(str(root / 'images'))
         assert sample.seg_map_path.startswith(str(root / 'masks'))
-
-
-def test_host_metric(root):
-    dataset = DATASETS.build(
-        dict(type='SODDataset', data_root=str(root), pipeline=TEST, test_mode=True)
-    )
-    metric = METRICS.build(dict(type='IoUMetric', iou_metrics=['mIoU']))
-    metric.dataset_meta = dataset.metainfo
-    for i in range(len(dataset)):
-        sample = dataset[i]['data_samples']
-        prediction = torch.zeros_like(sample.gt_sem_seg.data)
-        prediction[..., :15] = 1  # a half more than the foreground of 10 columns
-        sample.pred_sem_seg = PixelData(data=prediction)
-        record = sample.to_dict()
-        metric.process({}, [record])
-    figures = metric.evaluate(len(dataset))
-    assert figures['aAcc'] == 75
-    assert figures['mIoU'] == pytest.approx(100 * (10 / 15 + 5 / 10) / 2, abs=0.01)

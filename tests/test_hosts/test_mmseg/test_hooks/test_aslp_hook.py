@@ -162,14 +162,6 @@ def test_levels_by_band_follow_the_table_of_each_validation(toy, tmp_path):
     assert last == pytest.approx(recorder.levels[-1], abs=1e-4)
 
 
-def test_levels_that_move_change_the_loss(toy, tmp_path):
-    _, plain = train(border(toy, tmp_path / 'plain', **{'custom_hooks.0.gain': 1e-9}))
-    _, moved = train(border(toy, tmp_path / 'moved'))
-    assert plain.iters[-1]['ids'] == moved.iters[-1]['ids']
-    assert plain.iters[0]['loss'] == moved.iters[0]['loss']
-    assert plain.iters[-1]['loss'] != pytest.approx(moved.iters[-1]['loss'], rel=1e-3)
-
-
 def test_fixed_rule_takes_the_level_of_the_loss_and_needs_no_validation(toy, tmp_path):
     hook = dict(type='ASLPHook', levels='image', rule='fixed')
     cfg = toy.config(tmp_path / 'run', custom_hooks=[hook])
@@ -442,13 +434,6 @@ def test_too_few_validations_are_an_error_with_the_line(toy, tmp_path, overrides
         Runner.from_cfg(cfg).train()
 
 
-def test_levels_by_image_need_one_strength(toy, tmp_path):
-    cfg = toy.config(tmp_path / 'run', auxiliary=True)
-    cfg.model.auxiliary_head.loss_decode.beta = 'M'
-    with pytest.raises(ValueError, match='different strengths beta'):
-        Runner.from_cfg(cfg).train()
-
-
 def test_what_levels_cannot_help_is_said_at_the_end(toy, tmp_path, monkeypatch):
     bands = property(lambda self: {0: -0.059, 2: -0.02})
     monkeypatch.setattr(BorderLevels, 'under_confident_bands', bands)
@@ -459,32 +444,6 @@ def test_what_levels_cannot_help_is_said_at_the_end(toy, tmp_path, monkeypatch):
     assert re.search(r'levels by band, from the border on: \d\.\d{4}, ', log)
     assert '0 at the border (confidence - accuracy): 0 (-0.059), 2 (-0.020)' in log
     assert 'levels are 0: the network finds hardly any object' in log
-
-
-@pytest.mark.parametrize(
-    ('kwargs', 'match'),
-    [
-        (dict(levels='both'), 'levels must be one of border, image'),
-        (dict(levels='border', rule='MC'), "levels='border'. has no option 'rule'"),
-        (dict(levels='border', gain=0), 'gain must be a number above 0'),
-        (dict(levels='border', regions='border'), "has no option 'regions'"),
-        (dict(levels='image', rule='XX'), 'rule must be one of MC, ME, FB, fixed'),
-        (dict(levels='image', rule='FB', eta=0.1), "'FB' has no option 'eta'"),
-        (dict(levels='image', alpha=2), r'alpha must be a number in \[0, 1\], got 2'),
-        (dict(levels='image', export='a.png'), 'export must end in .csv'),
-        (
-            dict(levels='image', rule='fixed', accuracy_key='aAcc'),
-            'leave accuracy_key out',
-        ),
-        (dict(levels='border', warmup_epochs='5'), 'warmup_epochs must be a number'),
-        (dict(levels='border', warmup_epochs=1, warmup_iters=1), 'not both'),
-        (dict(levels='border', warmup_epochs=-1), 'warmup_epochs'),
-        (dict(levels='border', log_interval=0), 'log_interval'),
-    ],
-)
-def test_bad_arguments(kwargs, match):
-    with pytest.raises(ValueError, match=match):
-        ASLPHook(**kwargs)
 
 
 def test_compiled_and_accumulated_steps(toy, tmp_path):

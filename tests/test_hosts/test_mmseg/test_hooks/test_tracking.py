@@ -31,6 +31,7 @@ def check_tensorboard(work_dir, steps):
     assert found['histograms'] == {'alpha_levels': steps}
 
 
+@pytest.mark.release
 def test_all_trackers_at_epochs(toy, tmp_path, monkeypatch):
     for library in ('tensorboard', 'mlflow', 'wandb'):
         pytest.importorskip(library)

@@ -7,9 +7,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
-from mmseg.registry import DATASETS
 
-from mmaslp.hosts.mmseg.datasets import SODDataset
 from mmaslp.hosts.mmseg.hooks import ASLPHook
 
 
@@ -57,15 +55,6 @@ def test_compiled_by_inductor(toy, tmp_path):
     assert compiled == pytest.approx(plain, rel=1e-2)
 
 
-def test_activation_checkpointing_of_the_backbone(toy, tmp_path):
-    plain, _ = train(toy.config(tmp_path / 'plain'))
-    cfg = toy.config(tmp_path / 'checkpointing')
-    cfg.model.backbone.with_cp = True
-    saving, _ = train(cfg)
-    assert min(saving.values()) > 0
-    assert saving == pytest.approx(plain, abs=1e-6)
-
-
 def test_early_stopping_writes_the_table(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', train_cfg=dict(max_epochs=20))
     cfg.custom_hooks.append(
@@ -83,22 +72,3 @@ def test_early_stopping_writes_the_table(toy, tmp_path):
         table = {r['img_path'].rsplit('/', 1)[-1]: r for r in csv.DictReader(file)}
     for name, level in levels.items():
         assert float(table[name]['alpha']) == pytest.approx(level, abs=1e-6)
-
-
-@DATASETS.register_module()
-class CategorySODDataset(SODDataset):
-    """Says which categories an image has: the first one has a rare one."""
-
-    def get_cat_ids(self, idx):
-        return [0, 1] if idx == 0 else [0]
-
-
-def test_class_balanced_dataset(toy, tmp_path):
-    cfg = toy.config(tmp_path / 'run')
-    inner = {**cfg.train_dataloader.dataset, 'type': 'CategorySODDataset'}
-    cfg.train_dataloader.dataset = dict(
-        type='ClassBalancedDataset', dataset=inner, oversample_thr=0.9
-    )
-    levels, runner = train(cfg)
-    assert len(runner.train_dataloader.dataset) > len(levels) == 10
-    assert min(levels.values()) > 0

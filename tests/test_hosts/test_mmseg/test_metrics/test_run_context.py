@@ -1,12 +1,9 @@
-import logging
-
 import pytest
-from mmengine.logging import MessageHub, MMLogger
+from mmengine.logging import MessageHub
 
 from mmaslp.hosts.mmseg.metrics.run_context import (
     STEP_KEY,
     is_training,
-    log_dir,
     loop_stage,
     publish_scalar_step,
     scalar_step,
@@ -26,11 +23,6 @@ def hub():
         hub.pop_info(key)
 
 
-def test_outside_of_a_run_it_is_a_test(hub):
-    assert loop_stage() == 'test'
-    assert not is_training()
-
-
 @pytest.mark.parametrize(
     ('stage', 'iters', 'name', 'training'),
     [
@@ -46,16 +38,6 @@ def test_stages(hub, stage, iters, name, training):
         hub.update_info('max_iters', iters)
     assert loop_stage() == name
     assert is_training() is training
-
-
-def test_folder_of_the_log_file(tmp_path, monkeypatch):
-    logger = MMLogger.get_current_instance()
-    monkeypatch.setattr(logger, 'handlers', [logging.StreamHandler()])
-    assert log_dir() is None
-    handler = logging.FileHandler(tmp_path / 'run.log')
-    logger.addHandler(handler)
-    assert log_dir() == tmp_path
-    handler.close()
 
 
 @pytest.mark.parametrize(

@@ -126,40 +126,6 @@ def test_cascade_of_point_rend(toy, tmp_path):
     assert_one_draw(train(cfg), 2)
 
 
-def test_repeated_calls_of_k_net(toy, tmp_path):
-    cfg = toy.config(tmp_path, channels=2)
-    update = dict(
-        type='KernelUpdateHead',
-        num_classes=2,
-        num_ffn_fcs=2,
-        num_heads=2,
-        num_mask_fcs=1,
-        feedforward_channels=8,
-        in_channels=4,
-        out_channels=4,
-        dropout=0.0,
-        conv_kernel_size=1,
-        ffn_act_cfg=dict(type='ReLU', inplace=True),
-        with_ffn=True,
-        feat_transform_cfg=dict(conv_cfg=dict(type='Conv2d'), act_cfg=None),
-        kernel_updator_cfg=dict(
-            type='KernelUpdator',
-            in_channels=4,
-            feat_channels=4,
-            out_channels=4,
-            act_cfg=dict(type='ReLU', inplace=True),
-            norm_cfg=dict(type='LN'),
-        ),
-    )
-    cfg.model.decode_head = dict(
-        type='IterativeDecodeHead',
-        num_stages=2,
-        kernel_update_head=[update, update],
-        kernel_generate_head=plain_head(toy, 2),
-    )
-    assert_one_draw(train(cfg), 3)
-
-
 def test_without_a_hook_every_call_draws(toy, tmp_path):
     cfg = toy.config(tmp_path)
     cfg.model.auxiliary_head = plain_head(toy, 1, 0)

@@ -126,15 +126,6 @@ def test_threshold_of_the_head_applies_to_the_merged_probability(trained):
         assert torch.equal(sample.pred_sem_seg.data[0].bool(), expected)
 
 
-def test_trap_of_the_host_metrics_see_the_last_view(trained):
-    last, _ = run(trained(2, view(SIZES[-1], True)))
-    theirs, _ = run(trained(2, all_views(), 'SegTTAModel'))
-    ours, _ = run(trained(2, all_views(), 'BinarySegTTAModel'))
-    for a, b, c in zip(theirs, last, ours):
-        assert torch.equal(scores(a), scores(b))
-        assert not torch.allclose(foreground(c), foreground(b), atol=1e-4)
-
-
 @CHANNELS
 def test_sliding_window(trained, channels):
     cfg = trained(channels, view(SIZES[0], False))
