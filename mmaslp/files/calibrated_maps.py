@@ -1,5 +1,6 @@
 """Writing calibrated maps, and masks, of a folder of maps."""
 
+import shutil
 from pathlib import Path
 
 import joblib
@@ -74,6 +75,9 @@ def apply_calibrator(
         raise ValueError(shown(problems[0]) + more)
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
+    for name in ('dataset.json', 'plans.json'):  # of nnU-Net, which say what npz hold
+        if (maps / name).is_file():
+            shutil.copyfile(maps / name, out / name)
     run = joblib.Parallel(n_jobs=workers, return_as='generator')
     write = joblib.delayed(_write)
     jobs = (write(calibrator, reader, path, folders, masks) for path in files)

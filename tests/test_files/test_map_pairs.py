@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmaslp.commands.fit import _Tables
 from mmaslp.core.calibrators import fit_tables
 from mmaslp.files import map_pairs
 from mmaslp.files.map_evaluation import evaluate_maps
@@ -65,8 +66,6 @@ def test_all_problems_come_in_one_message(folders, tmp_path):
 
 def test_logits_of_npz_and_npy(tmp_path):
     maps, masks = write_set(tmp_path, 12)
-    from mmaslp.commands.fit import _Tables
-
     for k, path in enumerate(sorted(maps.iterdir())):
         prob = np.asarray(MapReader().read(path), np.float64).clip(1e-6, 1 - 1e-6)
         logit = np.log(prob) - np.log1p(-prob)
@@ -81,3 +80,19 @@ def test_logits_of_npz_and_npy(tmp_path):
     assert fit_tables(counted.tables).method == fit_tables(plain.tables).method
     found, wanted = (each.tables.counts.sum(2) for each in (counted, plain))
     assert torch.equal(found, wanted)  # by band and label
+
+
+@pytest.mark.release
+def test_a_cluster_gives_the_same_table(folders):
+    distributed = pytest.importorskip('distributed')
+    options = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    new = partial(_Tables, False)
+    one = count_pairs(*folders, new).tables
+    with (
+        distributed.LocalCluster(**options) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config('dask'),
+    ):
+        many = count_pairs(*folders, new, workers=None).tables
+    assert torch.equal(one.counts, many.counts)
+    assert fit_tables(one).summary() == fit_tables(many).summary()
