@@ -70,12 +70,9 @@ class AlphaBank:
             keys = self.keys if same else line_keys(lines)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f'damaged levels of images: {error!r}') from error
-        fits = alpha.shape == keys.shape
-        if not fits or not ((alpha >= 0) & (alpha <= _MAX_LEVEL)).all():
-            raise ValueError(
-                f'damaged levels of images: {len(keys)} ids, alpha of shape '
-                f'{tuple(alpha.shape)} in [0, {_MAX_LEVEL:g}] is needed'
-            )
+        inside = ((alpha >= 0) & (alpha <= _MAX_LEVEL)).all()
+        if alpha.shape != keys.shape or not inside:
+            raise ValueError(f'damaged levels of images, {len(keys)} ids: {alpha}')
         rows = self.rows(keys)
         known = rows >= 0
         self.alpha[torch.from_numpy(rows[known])] = alpha[torch.from_numpy(known)]

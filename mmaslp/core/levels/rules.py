@@ -193,10 +193,7 @@ class MC(PenaltyRule):
         limit = 4 / (self.eta * beta)
         if self.solver == 'implicit' or self.lam < limit:
             return None
-        return (
-            f'solver={self.solver!r} is not stable at lam {self.lam:g}: the levels '
-            f"will oscillate; take lam below {limit:g}, or solver='implicit'"
-        )
+        return _unstable(self.solver, f'lam {self.lam:g}', f'lam below {limit:g}')
 
 
 @dataclass(frozen=True)
@@ -278,10 +275,7 @@ class FB(Rule):
         """See :class:`Rule`: explicit steps oscillate from a gain of 1 on."""
         if self.solver == 'implicit' or self.gain < 1.0:
             return None
-        return (
-            f'solver={self.solver!r} is not stable at gain {self.gain:g}: the levels '
-            "will oscillate; take a gain below 1, or solver='implicit'"
-        )
+        return _unstable(self.solver, f'gain {self.gain:g}', 'a gain below 1')
 
     def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
         gap = self._require(now, self.required_field)
@@ -295,6 +289,13 @@ class FB(Rule):
         mean = share.mean()
         share = share / mean if mean > 0 else torch.zeros_like(share)
         return alpha + gain / now.visits * (2.0 / beta) * gap * share
+
+
+def _unstable(solver: str, at: str, take: str) -> str:
+    return (
+        f'solver={solver!r} is not stable at {at}: the levels will oscillate; take '
+        f"{take}, or solver='implicit'"
+    )
 
 
 RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (MC, ME, FB, Fixed)}

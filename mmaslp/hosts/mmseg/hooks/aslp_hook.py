@@ -48,7 +48,7 @@ class ASLPHook(Hook):
     restores it, ``load_from`` starts anew.
 
     Args:
-        levels (str): ``'border'`` or ``'image'``.
+        levels (str): ``'border'`` or ``'image'``; it must be given.
         warmup_epochs (float, optional): Epochs (under iteration loops: visits of each
             image) before the levels begin to move. Defaults to None: a third of the
             training; for ``'image'`` 5, with ``rule='fixed'`` 0.
@@ -89,7 +89,7 @@ class ASLPHook(Hook):
 
     def __init__(
         self,
-        levels: str,
+        levels: str | None = None,
         warmup_epochs: float | None = None,
         warmup_iters: float | None = None,
         seed: int | None = None,
@@ -98,7 +98,7 @@ class ASLPHook(Hook):
         **options: Any,
     ) -> None:
         self.kind = check_choice('levels', levels, tuple(LEVELS))
-        self.training = LEVELS[levels](**options)
+        self.training = LEVELS[self.kind](**options)
         if warmup_epochs is not None and warmup_iters is not None:
             raise ValueError('give either warmup_epochs or warmup_iters, not both')
         if warmup_epochs is None:
