@@ -1,6 +1,7 @@
 """The blocks of README and of the doors, run as they stand on a toy.
 
-tests/test_readme.py compares the loop of the README with the hook.
+tests/test_readme.py compares the loop of the README with the hook; pages of toolkits
+are tested beside the toolkits.
 """
 
 import re
@@ -135,20 +136,6 @@ def test_other_libraries_in_a_loop(word, library):
     names['images'], names['labels'] = next(iter(names['loader']))
     exec(block, names)
     assert 'loss' not in names or torch.isfinite(names['loss'])
-
-
-def test_lightning():
-    pytest.importorskip('lightning')
-    from tests.lightning_toy import Squares
-
-    quiet = dict(accelerator='cpu', logger=False, enable_progress_bar=False)
-    quiet |= dict(enable_model_summary=False, enable_checkpointing=False)
-    names = dict(training(), quiet=quiet)
-    names['loader'] = DataLoader(Squares(12), 4, shuffle=True)
-    names['val_loader'] = DataLoader(Squares(12, seed=1), 4)
-    (block,) = blocks('docs/lightning.md')[:1]
-    exec(block, names)
-    assert names['callback'].levels.validations
 
 
 def test_the_config(toy, tmp_path):
