@@ -1,6 +1,7 @@
 """The blocks of README and of the doors, run as they stand on a toy.
 
-tests/test_readme.py compares the loop of the README with the hook.
+tests/test_readme.py compares the loop of the README with the hook; pages of toolkits
+are tested beside the toolkits.
 """
 
 import re
