@@ -64,20 +64,7 @@ class Calibrator:
     mask_maps: Sequence[Knots] = ()
 
     def __call__(self, prob: Maps) -> Maps:
-        """Calibrate probabilities.
-
-        Args:
-            prob (Tensor | np.ndarray): ``(H, W)``, ``(N, H, W)``, ``(N, 1, H, W)``,
-                ``(N, C, H, W)`` of C binary channels or ``(N, C, D, H, W)`` of slices;
-                floating point in [0, 1], of whole images.
-
-        Returns:
-            Tensor | np.ndarray: A new one of the same kind, shape and dtype; half
-            precision becomes float32.
-
-        Raises:
-            ValueError: It holds nan or values outside [0, 1].
-        """
+        """Calibrate probabilities."""
         return self._apply(prob, logits=False)
 
     def logits(self, logit: Maps) -> Maps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from ..bands import BORDER_EDGES, border_bands
@@ -110,6 +111,18 @@ class CalibrationTables:
         self.images += other.images
         newer = other._rank < self._rank
         self.sample[newer], self._rank[newer] = other.sample[newer], other._rank[newer]
+
+
+def joined(tables: CalibrationTables) -> CalibrationTables:
+    """Tables of all processes of torch.distributed, the same in each."""
+    parts: list = [tables]
+    if dist.is_available() and dist.is_initialized():
+        parts = [None] * dist.get_world_size()
+        dist.all_gather_object(parts, tables)
+    total = CalibrationTables()
+    for part in parts:
+        total.merge(part)
+    return total
 
 
 def checked(values: Tensor, ignored: Tensor | None, logits: bool) -> Tensor:

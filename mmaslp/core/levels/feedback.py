@@ -38,8 +38,6 @@ def follow_gaps(
 
     ``gaps`` are those of up to three validations, the newest last, nan for a band
     without pixels; ``gain`` is k.
-
-    Source: ours; docs/levels.md derives it.
     """
     share = torch.tensor(shares, dtype=torch.float64)
     recent = torch.tensor(gaps, dtype=torch.float64).nan_to_num(0.0)

@@ -49,8 +49,6 @@ def guarded(
 
     ``stepped`` are levels that follow the gaps, ``iou`` and ``acc`` medians of the last
     three validations, ``best`` those of the best so far, this validation included.
-
-    Source: ours; docs/levels.md derives it.
     """
     if not iou >= FLOOR:
         return torch.zeros_like(levels), (

@@ -62,13 +62,7 @@ def pair_shapes(
 def split_labels(
     labels: Tensor, ignore_index: int, watch: LabelWatch | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Check the labels and split off the mask of the valid ones.
-
-    Returns:
-        tuple[Tensor, Tensor | None]: Labels of 0 and 1 (0 where invalid) in their dtype
-        (uint8 for bool); and the bool mask of the valid pixels, None if every pixel is
-        valid. ``watch`` is told what the labels hold.
-    """
+    """Check the labels and split off the mask of the valid ones."""
     if labels.dtype == torch.bool:
         labels = labels.byte()
     if not labels.numel():

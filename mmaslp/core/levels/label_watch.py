@@ -12,23 +12,13 @@ MANY = 100
 
 
 class LabelWatch:
-    """Counts the training labels until one holds an object.
-
-    Attributes:
-        images (int): Labels with ignored pixels, while no label has held an object;
-            None from the first object on.
-    """
+    """Counts the training labels until one holds an object."""
 
     def __init__(self) -> None:
         self.images: int | None = 0
 
     def see(self, num_images: int, has_object: bool, has_ignored: bool) -> None:
-        """Take in the labels of a batch.
-
-        Raises:
-            ValueError: If there have been so many without an object, with ignored
-                pixels, that they must be 0/255 masks.
-        """
+        """Take in the labels of a batch."""
         if self.images is None:
             return
         if has_object:
@@ -38,11 +28,7 @@ class LabelWatch:
             self.check(MANY)
 
     def check(self, at_least: int = 1) -> None:
-        """Refuse ``at_least`` labels or more without an object.
-
-        Raises:
-            ValueError: If there are.
-        """
+        """Refuse ``at_least`` labels or more without an object."""
         if self.images is not None and self.images >= at_least:
             raise ValueError(
                 f'the labels of all {self.images} training images so far hold only 0 '

@@ -124,17 +124,6 @@ class PenaltyRule(Rule):
 
     with the margin :math:`m_i` and :math:`\alpha_{max} = \min(1, 1/\beta - 0.01)`. A
     subclass gives the intercept a and the slope b.
-
-    Args:
-        eta (float): Step size, > 0. Defaults to 0.002.
-        lam (float): Weight of the penalty, >= 0. Defaults to 2000.
-        solver (str): ``'implicit'`` is stable for every ``eta`` and ``lam``;
-            ``'explicit'`` is the formula above; ``'released'`` the arithmetic of the
-            official code, its clamp included. Defaults to 'implicit'.
-
-    Source: Liu et al., `Model Calibration in Dense Classification with Adaptive Label
-    Perturbation <https://arxiv.org/abs/2307.13539>`_, Eq. 5 and 6; the implicit solver
-    is ours (docs/levels.md derives it).
     """
 
     eta: float = 0.002
@@ -302,12 +291,7 @@ RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (MC, ME, FB, Fixed)}
 
 
 def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
-    """Make a rule from a name in :data:`RULES` and options, or from a dictionary.
-
-    Example:
-        >>> make_rule('FB', gain=0.5)
-        FB(gain=0.5, gap='mean', solver='implicit')
-    """
+    """Make a rule from a name in :data:`RULES` and options, or from a dictionary."""
     if isinstance(rule, Rule):
         if options:
             raise ValueError(

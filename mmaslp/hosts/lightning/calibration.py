@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from torch import Tensor
 
 from ...core.calibrators import CalibrationTables, Calibrator, fit_tables
+from ...core.calibrators.tables import joined
 from ..torchmetrics.sum_metric import SumMetric
 
 __all__ = ['ValidationCalibrator', 'to_plain']
@@ -37,12 +38,9 @@ class ValidationCalibrator:
         self._rank, self._processes = trainer.global_rank, trainer.world_size
         metric.listener = self._count
 
-    def stop(self, trainer: Trainer, module: LightningModule, step: int) -> None:
+    def stop(self, step: int) -> None:
         """Add up all processes; ``step`` is the number of batches so far."""
-        for name in ('counts', 'images'):
-            sums = getattr(self._tables, name).to(module.device)
-            sums = trainer.strategy.reduce(sums, reduce_op='sum')
-            setattr(self._tables, name, sums.cpu())
+        self._tables = joined(self._tables)
         self._step = step
 
     def fitted(self, step: int) -> Calibrator | None:

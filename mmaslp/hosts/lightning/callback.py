@@ -223,7 +223,7 @@ class ASLPCallback(Callback):
             )
         if self._calibrator is not None:
             metric.listener = None
-            self._calibrator.stop(trainer, pl_module, self._step)
+            self._calibrator.stop(self._step)
         if self.by_image and self.learns:
             self.levels.observe(**metric.measured())
         elif not self.by_image:

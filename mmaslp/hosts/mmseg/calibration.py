@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.dist import get_rank, get_world_size
 from torch import Tensor, nn
 
 from ...core.calibrators import CalibrationTables, Calibrator
+from ...core.calibrators.tables import joined
 from ...files.progress import track
 from .config import check_checkpoint
 from .config_parts import is_type, metrics_of
@@ -137,10 +138,7 @@ def collect_tables(
                     _count(tables, reader, sample.to_dict(), key, ignore_index)
                 seen += world
     model.train(training)
-    total = CalibrationTables()
-    for part in all_gather_object(tables):
-        total.merge(part)
-    return total
+    return joined(tables)
 
 
 def _count(

@@ -9,6 +9,7 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 
 from ...core.calibrators import CalibrationTables
+from ...core.calibrators.tables import joined
 from .outputs import class_maps, foreground_logits
 
 __all__ = ['added_up', 'counted', 'images_once']
@@ -31,8 +32,7 @@ def counted(
             key = first + image
             tables.update(logits[image], labels[image], key, ignore_index, logits=True)
         seen += process.num_processes * len(labels)
-    tables.counts, tables.images = map(added_up, (tables.counts, tables.images))
-    return tables
+    return joined(tables)
 
 
 def images_once(num_images: int) -> int:

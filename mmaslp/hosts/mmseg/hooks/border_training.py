@@ -15,14 +15,7 @@ __all__ = ['BorderTraining']
 
 
 class BorderTraining:
-    """Levels by band: they move after a validation, by its table of bands.
-
-    Args:
-        gain (float): See :class:`~mmaslp.core.BorderLevels`. Defaults to 1.
-
-    Raises:
-        ValueError: If the gain is out of its range, or there is another option.
-    """
+    """Levels by band: they move after a validation, by its table of bands."""
 
     learns = True
     # A third of the training.

@@ -26,24 +26,7 @@ __all__ = ['ImageTraining', 'read_validation']
 
 
 class ImageTraining:
-    """Levels per image: a sample before every iteration, an update after it.
-
-    Args:
-        rule (str | dict | Rule): See :class:`~mmaslp.core.ImageLevels`. Defaults to
-            'MC'.
-        alpha (float, optional): Level that every image starts with. Defaults to None:
-            0, or with ``rule='fixed'`` the ``alpha`` of the loss.
-        accuracy_key (str, optional): Metric that gives the accuracy. Defaults to None:
-            that of ``CalibrationMetric``.
-        draw_histogram (bool): Send a histogram of the levels to the visualizers at each
-            validation. Defaults to True.
-        export (str, optional): Name of the table of images and levels. Defaults to
-            'alpha.csv'; None writes none.
-        **rule_options: Options of the rule.
-
-    Raises:
-        ValueError: If an argument is out of its range.
-    """
+    """Levels per image: a sample before every iteration, an update after it."""
 
     def __init__(
         self,
@@ -152,15 +135,7 @@ class ImageTraining:
 
 
 def read_validation(metrics: dict[str, Any], keys: dict[str, str]) -> dict[str, float]:
-    """Arguments of :meth:`~mmaslp.core.ImageLevels.observe`; per cent become shares.
-
-    Args:
-        metrics (dict): What the validation reports.
-        keys (dict[str, str]): See :func:`~.checks.runner.metric_keys`.
-
-    Raises:
-        ValueError: If a metric is missing.
-    """
+    """Arguments of :meth:`~mmaslp.core.ImageLevels.observe`; per cent become shares."""
     key = keys['accuracy']
     if key not in metrics:
         raise ValueError(

@@ -13,13 +13,7 @@ __all__ = ['write_level_table']
 
 
 def write_level_table(path: str | Path, ids: Sequence[str], levels: np.ndarray) -> None:
-    """Write images and their levels as CSV, lowest level first.
-
-    Args:
-        path (str | Path): Where to; its folder is made if needed.
-        ids (Sequence[str]): N image ids.
-        levels (np.ndarray): ``(N,)``, the perturbation levels, >= 0.
-    """
+    """Write images and their levels as CSV, lowest level first."""
     order = np.argsort(levels, kind='stable')
     table = io.StringIO(newline='')
     writer = csv.writer(table)

@@ -18,16 +18,7 @@ LEAST, ENOUGH = 5, 20
 
 @dataclass(frozen=True)
 class Schedule:
-    """What the hook must know about the schedule of a run.
-
-    Attributes:
-        loop (Any): The training loop of the host.
-        num_images (int): Number of different training images.
-        world_size (int): Number of processes.
-        warmup_epochs (float, optional): Length of the warm-up, >= 0, in epochs; under
-            iteration loops in visits of each image. None: a third of the training.
-        warmup_iters (float, optional): The warm-up in iterations instead.
-    """
+    """What the hook must know about the schedule of a run."""
 
     loop: Any
     num_images: int
@@ -144,9 +135,6 @@ def is_validation_due(loop: Any) -> bool:
 
     A checkpoint is written before the validation of the same moment. So a run resumed
     from it still has to do that validation.
-
-    Args:
-        loop (Any): The training loop of the host.
     """
     by_iter = isinstance(loop, IterBasedTrainLoop)
     if not by_iter and loop.iter != loop.epoch * len(loop.dataloader):

@@ -20,14 +20,7 @@ _MAX_SAMPLE = 4096
 
 
 def scalar_step(runner: Any) -> int:
-    """Step at which the host logs the scalars of a validation inside of a training.
-
-    Args:
-        runner (Runner): In training.
-
-    Returns:
-        int: Finished epochs or iterations, as ``LoggerHook`` of this run counts.
-    """
+    """Step at which the host logs the scalars of a validation inside of a training."""
     loggers = (hook for hook in runner.hooks if isinstance(hook, LoggerHook))
     by_epoch = any(hook.log_metric_by_epoch for hook in loggers)
     return runner.epoch if by_epoch else runner.iter
@@ -48,10 +41,6 @@ def send_levels(levels: ImageLevels, step: int) -> None:
 
     All get the picture ``alpha_histogram``; those with histograms of their own also the
     levels, as ``alpha_levels``.
-
-    Args:
-        levels (ImageLevels): The levels.
-        step (int): Step of the scalars of the validation.
     """
     if not is_main_process():
         return

@@ -205,15 +205,7 @@ class BinaryLoss(nn.Module):
 
 
 def signed_logits(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logit of the label: z where it is 1, -z where it is 0.
-
-    Args:
-        logits (Tensor): ``(N, ...)``.
-        labels (Tensor): 0 or 1, same shape and dtype.
-
-    Returns:
-        Tensor: ``(N, ...)``, positive where the prediction is correct.
-    """
+    """Logit of the label: z where it is 1, -z where it is 0."""
     return (2 * labels - 1) * logits
 
 

@@ -7,20 +7,7 @@ __all__ = ['class_maps']
 
 
 def class_maps(label: Tensor, number: int, ignore_index: int) -> Tensor:
-    """Turn classes into one binary map for each.
-
-    Args:
-        label (Tensor): ``(..., 1, H, W)`` of classes 0 to C - 1 and ``ignore_index``;
-            or ``(..., C, H, W)``, binary maps already, which stay.
-        number (int): C.
-        ignore_index (int): Label of pixels without a class; they have none in all maps.
-
-    Returns:
-        Tensor: ``(..., C, H, W)`` of {0, 1, ignore_index}.
-
-    Raises:
-        ValueError: If there is another number of channels, or another class.
-    """
+    """Turn classes into one binary map for each."""
     channels = label.shape[-3] if label.dim() > 2 else 0
     if channels == number:
         return label

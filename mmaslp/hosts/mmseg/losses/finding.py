@@ -10,20 +10,12 @@ __all__ = ['find_losses', 'unwrap']
 
 
 def unwrap(model: Any) -> Any:
-    """Take the wrappers of distributed training off a model.
-
-    Args:
-        model (nn.Module): ``runner.model``.
-    """
+    """Take the wrappers of distributed training off a model."""
     while is_model_wrapper(model):
         model = model.module
     return model
 
 
 def find_losses(model: Any) -> list[SCBCELoss]:
-    """List the losses of all heads, decode and auxiliary ones.
-
-    Args:
-        model (nn.Module): ``runner.model``, wrapped or not.
-    """
+    """List the losses of all heads, decode and auxiliary ones."""
     return [m for m in unwrap(model).modules() if isinstance(m, SCBCELoss)]
