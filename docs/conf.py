@@ -27,6 +27,7 @@ html_show_copyright = html_show_sphinx = False
 html_copy_source = False
 html_favicon = 'images/favicon.svg'
 html_math_renderer = 'mathml'  # of browsers: neither a script nor a font is fetched
+html_search_scorer = str(HERE / 'scorer.js')  # the guide comes before the reference
 html_static_path = ['_static']
 html_css_files = ['pages.css']
 
