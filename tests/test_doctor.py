@@ -56,5 +56,5 @@ def test_without_a_host(tmp_path, broken):
         )
         assert 'mmaslp doctor` says what to install' in done.stderr
     else:
-        assert 'no host is installed' in done.stdout
+        assert 'MMSegmentation is not installed' in done.stdout
         assert 'pip install "mmaslp[onedl]"' in done.stdout

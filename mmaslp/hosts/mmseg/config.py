@@ -42,7 +42,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
     if options:
         try:
             cfg.merge_from_dict(options)
-        except Exception as error:  # by kind of list and key, the host raises any
+        except Exception as error:  # by kind of list and key, MMSegmentation raises any
             raise ValueError(
                 f'--cfg-options {" ".join(options)}: does not fit {path} ({error})'
             ) from error

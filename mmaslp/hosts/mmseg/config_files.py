@@ -61,7 +61,7 @@ def _bases(path: str) -> list[str]:
             and any(isinstance(t, ast.Name) and t.id == '_base_' for t in node.targets)
         ]
     except (OSError, ValueError, SyntaxError):
-        return []  # the host says what is wrong
+        return []  # MMSegmentation says what is wrong
     bases = values[-1] if values else []
     bases = [bases] if isinstance(bases, str) else bases
     return [base for base in bases if '::' not in str(base)]

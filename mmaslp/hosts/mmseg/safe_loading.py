@@ -111,9 +111,9 @@ def check_saved_config(checkpoint: Any, path: str) -> None:
 
 @contextmanager
 def safe_loading(trust: bool = False) -> Iterator[None]:
-    """Let the host (MMEngine) read all checkpoints by :func:`load_safely` for a while.
+    """Let MMEngine read all checkpoints by :func:`load_safely` for a while.
 
-    Of local files and of ``http(s)``; so also those of ``init_cfg``. The host's own
+    Of local files and of ``http(s)``; so also those of ``init_cfg``. MMEngine's own
     loader runs what is pickled in a file if the safe way of reading it fails.
     """
     local = _load_trusted if trust else _load_safely
@@ -198,7 +198,7 @@ def _names(file: IO[bytes]) -> Iterator[str]:
 
 
 def _is_plain(text: str) -> bool:
-    # '{{' is replaced by the host before it executes the text.
+    # '{{' is replaced by MMEngine before it executes the text.
     if '{{' in text:
         return False
     try:

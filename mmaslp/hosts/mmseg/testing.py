@@ -324,7 +324,7 @@ def draw_predictions(
     show_dir: str | None = None,
     wait_time: float = 2.0,
 ) -> None:
-    """Turn on the host's visualization hook."""
+    """Turn on MMSegmentation's visualization hook."""
     hook = cfg.get('default_hooks', {}).get('visualization')
     if hook is None:
         raise ValueError(

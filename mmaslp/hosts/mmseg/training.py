@@ -96,7 +96,7 @@ def prepare_training(
 class _KeepOtherBest(Hook):
     """Forget the best checkpoint of a resumed run if it lies elsewhere.
 
-    The host removes that file as soon as it writes a better one. In a copy of a work
+    MMEngine removes that file as soon as it writes a better one. In a copy of a work
     directory it is still the file of the original.
     """
 

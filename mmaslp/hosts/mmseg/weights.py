@@ -89,7 +89,7 @@ def compare_weights(model: Any, checkpoint: Mapping[str, Any]) -> Misfit:
 class WeightsHook(Hook):
     """Compares each checkpoint that a runner loads with its model.
 
-    The host loads what fits and goes on: a test would measure a partly random network.
+    MMEngine loads what fits and goes on: a test would measure a partly random network.
     """
 
     priority = 'VERY_HIGH'

@@ -21,7 +21,7 @@ __all__ = ['earlier_training', 'locked', 'process_rank', 'remove_training']
 LOCK = '.mmaslp.lock'
 # What a training of MMEngine leaves, and a later one would replace or take for its own.
 _CHECKPOINT = re.compile(r'((epoch|iter)_\d+|best_.+)\.pth|last_checkpoint')
-# The number of a process where the launcher sets one, before the host has started.
+# The number of a process where the launcher sets one, before MMEngine has started.
 _RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
 
 

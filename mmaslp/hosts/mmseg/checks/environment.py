@@ -34,28 +34,28 @@ def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
         return [
             Finding(
                 'error',
-                f'two hosts are installed over each other ({names}): they own the '
-                'same import names, so what is imported is a mixture',
+                'two distributions of MMSegmentation lie over each other '
+                f'({names}): what is imported is a mixture',
                 f'pip uninstall -y {names}\n{_INSTALL}',
             )
         ]
-    host = ONEDL if onedl else OPENMMLAB
-    missing = [name for name in host if name not in versions]
+    needed = ONEDL if onedl else OPENMMLAB
+    missing = [name for name in needed if name not in versions]
     if 'mmcv' in missing and 'mmcv-lite' in versions:
         missing.remove('mmcv')
     if missing:
-        what = 'no host is installed' if len(missing) == 3 else 'the host is incomplete'
+        part = 'not installed' if len(missing) == 3 else 'incomplete'
         extra = 'onedl' if onedl or len(missing) == 3 else 'openmmlab'
         return [
             Finding(
                 'error',
-                f'{what}: {", ".join(missing)} not found',
+                f'MMSegmentation is {part}: {", ".join(missing)} not found',
                 f'pip install "mmaslp[{extra}]"',
             )
         ]
     shown = (*ONEDL, *OPENMMLAB, 'mmcv-lite', 'torch', 'numpy')
     found = ', '.join(f'{n} {versions[n]}' for n in shown if n in versions)
-    findings = [Finding('ok', f'host: {found}'), _ops(ops, bool(onedl))]
+    findings = [Finding('ok', f'MMSegmentation: {found}'), _ops(ops, bool(onedl))]
     findings += _onedl(versions) if onedl else _openmmlab(versions)
     return findings
 

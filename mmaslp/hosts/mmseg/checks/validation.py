@@ -16,7 +16,7 @@ __all__ = [
     'no_validation',
 ]
 
-# The host builds a validation from these three.
+# MMSegmentation builds a validation from these three.
 LOOP_KEYS = ('val_dataloader', 'val_cfg', 'val_evaluator')
 
 _EVALUATOR = (

@@ -20,7 +20,7 @@ _MAX_SAMPLE = 4096
 
 
 def scalar_step(runner: Any) -> int:
-    """Step at which the host logs the scalars of a validation inside of a training."""
+    """Step of the scalars of a validation inside of a training."""
     loggers = (hook for hook in runner.hooks if isinstance(hook, LoggerHook))
     by_epoch = any(hook.log_metric_by_epoch for hook in loggers)
     return runner.epoch if by_epoch else runner.iter

@@ -33,22 +33,22 @@ class BinaryLoss(nn.Module):
 
     A subclass gives the loss of every pixel, :meth:`pixel_loss`. The base checks and
     masks the inputs, weights the pixels and reduces them as the losses of
-    MMSegmentation (the host) do.
+    MMSegmentation do.
 
     Args:
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
         class_weight (Sequence[float] | str, optional): Two weights, of background and
             of foreground pixels, or a .npy or .json file that holds them. The loss of a
             pixel is multiplied by the weight of its label. The mean still divides by
-            the number of pixels. (The host's softmax loss divides by the sum of the
-            weights. Its sigmoid loss for one channel does not; there ``class_weight``
-            is the ``pos_weight`` of the foreground.) Defaults to None.
+            the number of pixels. (MMSegmentation's softmax loss divides by the sum of
+            the weights. Its sigmoid loss for one channel does not; there
+            ``class_weight`` is the ``pos_weight`` of the foreground.) Defaults to None.
         loss_weight (float): Factor of the loss, >= 0. Defaults to 1.0.
         loss_name (str): Must hold 'loss' to be trained on. Defaults to 'loss_binary'.
         ignore_index (int): Label of pixels without a label, used if the head passes
             none. Defaults to 255.
         avg_non_ignore (bool): Average over the valid pixels only. False divides by all
-            pixels, as the host's losses do by default. Defaults to True.
+            pixels, as MMSegmentation's losses do by default. Defaults to True.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -225,8 +225,8 @@ def _check_loss_name(loss_name: str) -> str:
     check_text('loss_name', loss_name)
     if 'loss' not in loss_name:
         raise ValueError(
-            f"loss_name must hold 'loss', got {loss_name!r}: the host trains on no "
-            f"other value of a head, take 'loss_{loss_name}'"
+            f"loss_name must hold 'loss', got {loss_name!r}: MMSegmentation adds up "
+            f"these values of a head only, take 'loss_{loss_name}'"
         )
     return loss_name
 
@@ -253,7 +253,7 @@ def _read_file(path: str) -> Any:
         return np.load(path)
     if path.endswith('.json'):
         return json.loads(Path(path).read_text(encoding='utf-8'))
-    # The host also reads pickles and its YAML, which can run any code.
+    # MMSegmentation also reads pickles and its YAML, which can run any code.
     raise ValueError(
         f'class_weight={path!r}: give two numbers, or a file that ends in .npy or .json'
     )

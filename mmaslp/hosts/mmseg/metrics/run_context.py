@@ -30,14 +30,14 @@ def is_training() -> bool:
 
 
 def scalar_step() -> int:
-    """Return the step at which the host logs the scalars of the current evaluation."""
+    """Return the step of the scalars of the current evaluation."""
     hub = MessageHub.get_current_instance()
     if not is_training():
         return 0
     published = hub.get_info(STEP_KEY)
     if published is not None:
         return published
-    # The host updates both before it trains, so they lag one behind in a validation.
+    # MMEngine updates both before it trains, so they lag one behind in a validation.
     counter = 'epoch' if hub.get_info('max_epochs') > 1 else 'iter'
     return hub.get_info(counter) + 1
 

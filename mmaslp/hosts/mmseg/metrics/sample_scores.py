@@ -1,4 +1,4 @@
-"""Reading probabilities and labels from the samples that the host gives to a metric."""
+"""Reading probabilities and labels from the samples that a metric gets."""
 
 import logging
 from typing import Any
@@ -17,7 +17,7 @@ SCORES = ('auto', 'logits', 'probabilities', 'independent')
 class ScoreReader:
     """Reads probabilities and labels from the data samples of one evaluation.
 
-    MMSegmentation (the host) gives probabilities for heads with one channel and logits
+    MMSegmentation gives probabilities for heads with one channel and logits
     for heads with more. Mask2Former, MaskFormer and SAN give sums of products of
     probabilities, which are neither: they are never negative, in any image. The logits
     of a single image may by chance be non-negative too, so such scores are only refused

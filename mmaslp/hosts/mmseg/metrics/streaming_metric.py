@@ -26,7 +26,7 @@ from .sample_scores import SCORES, ScoreReader, check_scores
 class StreamingMetric(BaseMetric):
     """Count the pixels of each image in a histogram and keep a small record of it.
 
-    Distributed: MMSegmentation (the host) collects the records. It interleaves them
+    Distributed: MMSegmentation collects the records. It interleaves them
     over the ranks and cuts them to the size of the dataset. This drops the images that
     the sampler repeated to fill the last batch. The histograms of the last images are
     kept separately until then, so the histogram can leave out the repeated images too.
@@ -42,8 +42,8 @@ class StreamingMetric(BaseMetric):
             which are C binary maps. Defaults to 'auto'.
         output_dir (str, optional): Folder for files. Defaults to None: the log
             folder of the run, if there is one.
-        keep_results (bool): Accepted because the host's ``test.py --out`` sets it;
-            :attr:`result` is always kept. Defaults to False.
+        keep_results (bool): Accepted because MMSegmentation's ``test.py --out`` sets
+            it; :attr:`result` is always kept. Defaults to False.
         collect_device (str): 'cpu' or 'gpu'. Defaults to 'cpu'.
         prefix (str, optional): First part of the metric names. Defaults to None: that
             of the class.
@@ -60,7 +60,7 @@ class StreamingMetric(BaseMetric):
         ValueError: An argument is out of its range.
     """
 
-    # Images per rank that a sampler may have repeated at the end; the host repeats 1.
+    # Images per rank that a sampler may have repeated at the end; the usual one: 1.
     PENDING = 4
 
     def __init__(
@@ -184,7 +184,7 @@ class StreamingMetric(BaseMetric):
         self._merged.merge(image)
 
     def _drop_repeated(self, size: int) -> None:
-        """Leave out the images that the host will cut, and join the ranks."""
+        """Leave out the images that MMSegmentation will cut, and join the ranks."""
         own_classes = self._pending[0].num_classes if self._pending else 0
         ranks = all_gather_object(
             (len(self.results), own_classes, self._reader.doubtful, self._ignored)

@@ -38,7 +38,7 @@ def test_sound_host(versions):
 @pytest.mark.parametrize(
     ('versions', 'changes', 'ops', 'level', 'words', 'remedy'),
     [
-        ({}, {}, True, 'error', 'no host is installed', 'mmaslp[onedl]'),
+        ({}, {}, True, 'error', 'MMSegmentation is not installed', 'mmaslp[onedl]'),
         (
             ONEDL,
             {'onedl-mmcv': None},

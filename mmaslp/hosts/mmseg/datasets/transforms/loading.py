@@ -13,8 +13,8 @@ __all__ = ['LoadBinaryAnnotations']
 class LoadBinaryAnnotations:
     """Load a binary mask as labels 0 and 1; takes the place of ``LoadAnnotations``.
 
-    The loader of MMSegmentation (the host) keeps the value 255 of a 0/255 mask. The
-    host's losses and metrics ignore it, and then every metric is 100. This loader reads
+    MMSegmentation's loader keeps the value 255 of a 0/255 mask. Its losses and metrics
+    ignore 255, and then every metric is 100. This loader reads
     1-bit, 0/1, 0/255, grey-edged, RGB(A), palette, 16-bit and JPEG masks, and refuses
     files that are not binary (:func:`mmaslp.files.masks.decode_binary_mask`).
 
@@ -57,7 +57,7 @@ class LoadBinaryAnnotations:
                 'data_prefix=dict(img_path=..., seg_map_path=...)'
             )
         if 'seg_map_path' not in results:
-            return results  # only an image, as the host's inference APIs pass it
+            return results  # only an image, as MMSegmentation's inference APIs pass it
         path = results['seg_map_path']
         shape = results.get('ori_shape')
         if path is None:

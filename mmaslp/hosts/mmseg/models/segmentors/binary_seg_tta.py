@@ -12,10 +12,9 @@ __all__ = ['BinarySegTTAModel']
 class BinarySegTTAModel(BaseTTAModel):
     """Mean of the probabilities of all views of an image.
 
-    It replaces the ``SegTTAModel`` of MMSegmentation (the host). That model applies the
-    sigmoid a second time to one-channel heads, and leaves the scores of the last view
-    in ``seg_logits``. Here ``seg_logits`` holds the merged result in the host's own
-    convention, so metrics read it like a single view: probabilities for one channel,
+    MMSegmentation's ``SegTTAModel`` applies the sigmoid a second time to one-channel
+    heads, and leaves the scores of the last view in ``seg_logits``. Here they hold the
+    merged result, so metrics read it like a single view: probabilities for one channel,
     logits (the log of the merged probabilities) for two or more.
 
     Raises:
