@@ -18,7 +18,7 @@ from .cells import LIMIT
 from .file import read, write
 from .lookup import look_up, segments
 from .maps import Knots
-from .mask_figures import MASKS
+from .mask_figures import MASK_KIND, MASKS
 from .masks import dice_optimal_mask
 from .module import CalibratedModule
 from .summary import as_text
@@ -89,13 +89,16 @@ class Calibrator:
         check_choice('choice', choice, MASKS)
         if choice == 'keep':
             return given > (0 if logits else 0.5)
-        maps = dict(method='isotonic', by='band', target='probability')
-        own = replace(self, **maps, maps=self.mask_maps) if self.mask_maps else self
-        prob = own.logits(given) if logits else own(given)
+        own = self
+        if self.mask_maps:
+            kind: dict[str, Any] = dict(zip(('method', 'by', 'target'), MASK_KIND))
+            own = replace(self, **kind, maps=self.mask_maps)
+        prob: Any = own.logits(given) if logits else own(given)
         if logits:
             prob = torch.as_tensor(prob).sigmoid()
             prob = prob.numpy() if isinstance(given, np.ndarray) else prob
-        return prob > 0.5 if choice == 'accuracy' else dice_optimal_mask(prob)
+        mask: Any = prob > 0.5 if choice == 'accuracy' else dice_optimal_mask(prob)
+        return mask
 
     def wrap(self, module: nn.Module, independent: bool = False) -> CalibratedModule:
         """Return a module that gives calibrated logits; see ``CalibratedModule``."""

@@ -186,9 +186,9 @@ class ImageLevels:
         if len(set(rows.tolist())) < len(rows):
             rows, inverse = np.unique(rows, return_inverse=True)
             values = np.bincount(inverse, values) / np.bincount(inverse)
-        if self.validation.visits != self.visits:
+        if self.validation is not None and self.validation.visits != self.visits:
             self.validation = replace(self.validation, visits=self.visits)
-        if len(rows):
+        if len(rows) and self.validation is not None:
             levels = self.alpha.numpy()
             levels[rows] = self.rule.step(
                 torch.from_numpy(levels[rows]),

@@ -136,9 +136,9 @@ class SelfCalibratingBCE(nn.Module):
     def bind(self, levels: Any) -> None:
         """Take levels, see above, in the place of the present ones."""
         several = isinstance(levels, (list, tuple))
-        parts, kinds = [*levels] if several else [levels], (BorderLevels,)
-        if not several:
-            kinds = (BorderLevels, ImageLevels, type(None))
+        parts = [*levels] if several else [levels]
+        single: tuple[type, ...] = (BorderLevels, ImageLevels, type(None))
+        kinds = (BorderLevels,) if several else single
         if not parts or not all(isinstance(part, kinds) for part in parts):
             raise ValueError(
                 'levels must be BorderLevels, ImageLevels or a list of BorderLevels, '
@@ -228,12 +228,12 @@ class SelfCalibratingBCE(nn.Module):
         """Loss against the expected target of each band."""
         shape, rows, eps = labels.shape, 1, self._eps_of_maps(labels.shape)
         if labels.dim() >= 3:
-            logits, labels, valid = (
-                None if each is None else each.reshape(-1, *shape[-2:])
-                for each in (logits, labels, valid)
-            )
+            logits = logits.reshape(-1, *shape[-2:])
+            labels = labels.reshape(-1, *shape[-2:])
+            valid = None if valid is None else valid.reshape(-1, *shape[-2:])
         if labels.dim() < 3:
-            eps = eps.new_full(shape[:1], self.levels.mean_level).to(labels.device)
+            mean: Any = self.levels  # points have one channel
+            eps = eps.new_full(shape[:1], mean.mean_level).to(labels.device)
         elif eps.any():
             eps = eps.to(labels.device, non_blocking=True)
             eps, rows = border_row_values(labels, eps, valid)

@@ -250,6 +250,7 @@ def _pooled(
 
 def _equal_mass_error(images: ImageTable, weights: np.ndarray | None) -> np.ndarray:
     """``ece_em`` of the images together, once or per resample, pixels of a bin tied."""
+    assert images.fine is not None  # the caller looks
     fine = images.fine.pooled(weights)
     rows = BinTable(*map(np.atleast_2d, (fine.count, fine.correct, fine.conf)))
     parts = equal_mass_rows(rows, images.table.count.shape[-1])
