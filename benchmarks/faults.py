@@ -264,7 +264,7 @@ def truncated(toy: Toy, folder: Path, whole: Report) -> Row:
     except ValueError as error:
         message = f'tools/train.py --resume: {error}'
     host = train(toy, folder, 'cut')
-    message += f"; the host's own loader: {host[1]}"
+    message += f"; MMSegmentation's own loader: {host[1]}"
     (folder / 'cut' / 'last_checkpoint').write_text(str(folder / 'cut' / 'epoch_3.pth'))
     again = same(train(toy, folder, 'cut'), whole)
     return (

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Try the plugin with every base model of the installed host (MMSegmentation).
+"""Try the plugin with every base model of the installed MMSegmentation.
 
 Each model is made binary in both forms (one channel; two channels), gets ``SCBCELoss``
 and ``ASLPHook`` by config alone, trains two iterations and is evaluated on tiny data::
@@ -8,8 +8,8 @@ and ``ASLPHook`` by config alone, trains two iterations and is evaluated on tiny
     python benchmarks/head_matrix.py table onedl.json openmmlab.json > head_matrix.md
 
 Models are made to fit 128 x 128 images, start from random weights and use BN instead of
-SyncBN. Nothing else is changed. If a model fails, it runs again with the host's own
-cross entropy, so the table shows which side fails.
+SyncBN. Nothing else is changed. If a model fails, it runs again with the cross entropy
+of MMSegmentation, so the table shows which side fails.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def binary_loss(loss, form, ours):
 
 
 def binary_head(head, form, ours):
-    """Make one head binary; returns the losses that stay the host's."""
+    """Make one head binary; returns the losses that stay MMSegmentation's."""
     if head.get('type') in OTHER_TASKS:
         return [f'{head["type"]}: all its losses']
     stay = []
@@ -142,7 +142,7 @@ def binary_head(head, form, ours):
 
 
 def binary_model(model, form, ours=True):
-    """Return a binary model config, and the losses that stay the host's."""
+    """Return a binary model config, and the losses that stay MMSegmentation's."""
     model = copy.deepcopy(model)
     simplify(model)
     stay = []
@@ -300,8 +300,8 @@ def judge(model, form, data, limit):
     row['host_error'] = host['error']
     in_validation = result.get('in_validation') and host.get('in_validation')
     if in_validation and in_child(limit, ours, data, True, False)['ok']:
-        return dict(row, status='trains; the host cannot evaluate it')
-    return dict(row, status='the host fails')
+        return dict(row, status='trains; MMSegmentation cannot evaluate it')
+    return dict(row, status='MMSegmentation fails')
 
 
 def host_versions():
@@ -327,7 +327,7 @@ def try_config(path, data, limit):
         if 'custom_imports' in cfg:
             import_modules_from_strings(**cfg.custom_imports)
     except Exception as error:
-        row = dict(status='the host fails', host_error=str(error), stay=[])
+        row = dict(status='MMSegmentation fails', host_error=str(error), stay=[])
         return dict.fromkeys(FORMS, row)
     model = cfg.model.to_dict()
     return {form: judge(model, form, data, limit) for form in FORMS}
@@ -375,7 +375,7 @@ def table(args):
     notes = []
     titles = [f'{h["host"]}, {f}' for f in FORMS for h in hosts]
     lines = [
-        '| model | ' + ' | '.join(titles) + " | losses that stay the host's |",
+        '| model | ' + ' | '.join(titles) + " | losses that stay MMSegmentation's |",
         '|---' * (len(titles) + 2) + '|',
     ]
     for name in dict.fromkeys(n for h in hosts for n in h['rows']):
