@@ -168,30 +168,37 @@ def local_rows(
 def pooled(
     runs: dict[tuple[str, str, int], dict[str, dict[str, np.ndarray]]],
     reference: str,
-) -> dict[str, dict[str, dict[str, list[float]]]]:
+) -> dict[str, dict[str, Any]]:
     """Means over sets of the means over seeds, and ratios to the reference.
 
     Returns:
-        dict: Of each row, ``mean`` and ``ratio``, and of each set by its name: of each
-        figure the value and the two ends of its interval.
+        dict: Of each row, ``mean``, ``ratio`` and each set by its name: of each figure
+        the value and the two ends of its interval; and ``runs``, their number. A row of
+        other runs than the reference's has no ratio.
     """
-    by_row: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
-    for (data, _, _), rows in runs.items():
+    by_row: dict[str, dict[str, dict[int, dict]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )
+    for (data, _, seed), rows in runs.items():
         for row, found in rows.items():
-            by_row[row][data].append(found)
-    means = {
-        row: {data: _mean(found) for data, found in sets.items()}
-        for row, sets in by_row.items()
-    }
-    table: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for row, sets in means.items():
-        parts = {'mean': _mean([*sets.values()]), **sets}
-        if set(sets) <= set(means.get(reference, {})):
-            parts['ratio'] = _mean([_over(sets[d], means[reference][d]) for d in sets])
+            by_row[row][data][seed] = found
+    table: dict[str, dict[str, Any]] = {}
+    for row, sets in by_row.items():
+        means = {data: _mean([*seeds.values()]) for data, seeds in sets.items()}
+        parts = {'mean': _mean([*means.values()]), **means}
+        # To the reference on the same sets and seeds.
+        other = {
+            data: [by_row[reference][data].get(seed) for seed in seeds]
+            for data, seeds in sets.items()
+        }
+        if all(None not in found for found in other.values()):
+            ratios = [_over(means[data], _mean(found)) for data, found in other.items()]
+            parts['ratio'] = _mean(ratios)
         table[row] = {
             part: {key: _with_interval(value) for key, value in found.items()}
             for part, found in parts.items()
         }
+        table[row]['runs'] = sum(map(len, sets.values()))
     return table
 
 
@@ -219,8 +226,8 @@ def markdown(table: dict[str, Any], part: str) -> str:
         for key in TITLES
         if any(key in rows.get(part, {}) for rows in table.values())
     ]
-    lines = ['| row | ' + ' | '.join(TITLES[key] for key in keys) + ' |']
-    lines.append('|---' * (len(keys) + 1) + '|')
+    lines = ['| row | runs | ' + ' | '.join(TITLES[key] for key in keys) + ' |']
+    lines.append('|---' * (len(keys) + 2) + '|')
     digits = 2 if part == 'ratio' else 4
     for row, parts in table.items():
         cells = (
@@ -228,7 +235,7 @@ def markdown(table: dict[str, Any], part: str) -> str:
             if part in parts
             else []
         )
-        lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')
+        lines.append(f'| {row} | {parts["runs"]} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
 
 

@@ -94,7 +94,7 @@ def test_rows_of_finished_runs(start, data, monkeypatch, capsys):
     found = json.loads(file.read_text())
     assert (
         len(found['runs']) == 2
-        and '| bce + isotonic by band |' in capsys.readouterr().out
+        and '| bce + isotonic by band | 2 |' in capsys.readouterr().out
     )
     same, ratio = (found['table']['bce + temperature'][k] for k in ('mean', 'ratio'))
     assert (
