@@ -16,7 +16,7 @@ help:
 	@echo "make demo            train with BCE and with ASLP, compare their calibration"
 	@echo "make test            the tests, on the OneDL distribution of MMSegmentation"
 	@echo "make test-openmmlab  those that import MMSegmentation, on that of OpenMMLab"
-	@echo "make release-test    full grids, tutorials, examples, benchmarks in small"
+	@echo "make release-test    full grids, examples, trackers, every config of the paper"
 	@echo "make wheel-test      build sdist and wheel, use the wheel from an empty folder"
 	@echo "make lint            ruff and mypy"
 	@echo "make docs            the documentation as a site, into build/docs"

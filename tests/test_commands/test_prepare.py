@@ -1,3 +1,5 @@
+import pytest
+
 from mmaslp.commands import run_command
 from mmaslp.hosts.mmseg.datasets import SODDataset
 from tests.toy import write_images
@@ -15,6 +17,7 @@ def test_every_option_reaches_the_package(tmp_path, capsys):
     assert sizes == [3, 2, 4]
 
 
+@pytest.mark.release
 def test_synthetic(tmp_path):
     run_command('prepare', ['synthetic', '--out', str(tmp_path)])
     assert len(SODDataset(str(tmp_path / 'synthetic_sod'), split='train')) == 60

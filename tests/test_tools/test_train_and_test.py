@@ -77,7 +77,7 @@ def test_resume(trained):
         cwd=root,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert 'resumed the levels of 10 images' in done.stdout
+    assert 'resumed levels of 10 images' in done.stdout
     (root / 'run' / 'epoch_4.pth').unlink()
     (root / 'run' / 'last_checkpoint').write_text(str(root / 'run' / 'epoch_3.pth'))
 

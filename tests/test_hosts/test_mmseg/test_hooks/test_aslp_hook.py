@@ -446,6 +446,7 @@ def test_what_levels_cannot_help_is_said_at_the_end(toy, tmp_path, monkeypatch):
     assert 'levels are 0: the network finds hardly any object' in log
 
 
+@pytest.mark.release
 def test_compiled_and_accumulated_steps(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', compile=dict(backend='eager'))
     cfg.optim_wrapper.accumulative_counts = 2

@@ -140,7 +140,7 @@ def assert_same_training(one, ranks):
     assert moved.abs().min() > 1e-3
 
 
-@pytest.mark.parametrize('world', [2, 3])
+@pytest.mark.parametrize('world', [2, pytest.param(3, marks=pytest.mark.release)])
 def test_ddp_equals_one_process(toy, tmp_path, world):
     one = run(config(toy, tmp_path / 'one', world))
     cfg = config(toy, tmp_path / 'many', world, launcher='pytorch')
