@@ -27,10 +27,9 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from mmaslp.hosts.mmseg.checks.heads import refused_part
-from mmaslp.hosts.mmseg.checks.parts import type_name
 
 from mmaslp.files.atomic_write import atomic_write
+from mmaslp.hosts.mmseg.checks.model import REFUSED
 
 SIZE = 128
 # If a head pools over a fixed window, images are padded to more.
@@ -279,9 +278,10 @@ def in_child(limit, *args):
 def refused(model):
     """Return the row of a model that the plugin refuses, or None."""
     for part in (model, model.get('decode_head') or {}):
-        finding = refused_part(type_name(part), 'model')
-        if finding is not None:
-            return dict(stay=[], status='refused', error=finding.message)
+        name = part.get('type')
+        if name in REFUSED:
+            error = f'{name} {REFUSED[name]}'
+            return dict(stay=[], status='refused', error=error)
     return None
 
 
