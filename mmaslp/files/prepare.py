@@ -4,7 +4,9 @@ import os
 import os.path as osp
 import random
 import shutil
+import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -41,6 +43,8 @@ SETS = {
     'synthetic': (),
 }
 MAX_SHOWN = 100
+# Images hardly shrink: an archive beyond both limits is a decompression bomb.
+MAX_RATIO, MAX_SMALL = 200, 2**28
 # Share of validation images where the user gives none; DUTS: that of the paper's split.
 VAL_RATIOS = {'DUTS-TR': 1000 / 10553, 'folder': 0.1}
 TRANSPOSED = (5, 6, 7, 8)  # values of the EXIF orientation
@@ -248,6 +252,15 @@ def _unpack(archive: str, folder: str) -> None:
     """Unpack plain files below a folder, with Python's own filter of members."""
     zipped = archive.lower().endswith('.zip')
     try:
+        with (zipfile.ZipFile if zipped else tarfile.open)(archive) as file:
+            members = file.infolist() if zipped else file
+            total = sum(
+                getattr(m, 'file_size', 0) or getattr(m, 'size', 0) for m in members
+            )
+        if total > max(MAX_SMALL, MAX_RATIO * osp.getsize(archive)):
+            raise ValueError(
+                f'it unpacks to more than {MAX_RATIO} times its size, as images do not'
+            )
         if zipped:  # zipfile drops '..' and absolute paths itself and makes no links
             shutil.unpack_archive(archive, folder)
         else:

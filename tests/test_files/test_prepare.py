@@ -1,10 +1,12 @@
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mmaslp.files import prepare as module
 from mmaslp.files.masks import read_binary_mask
 from mmaslp.files.prepare import Split, prepare_dataset
 from mmaslp.hosts.mmseg.datasets import SODDataset
@@ -148,3 +150,15 @@ def test_nothing_is_overwritten(tmp_path, write_pairs):
     (tmp_path / 'out' / 'thesis.txt').write_text('x')
     assert 'holds other data' in fail('folder', [tmp_path / 'mine'], tmp_path / 'out')
     assert os.listdir(tmp_path / 'out') == ['thesis.txt']
+
+
+@pytest.mark.parametrize('kind', ['zip', 'gztar'])
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(module, 'MAX_SMALL', 2**16)
+    source = tmp_path / 'ECSSD'
+    source.mkdir()
+    (source / 'zeros').write_bytes(bytes(2**20))
+    archive = shutil.make_archive(str(tmp_path / 'ecssd'), kind, tmp_path, 'ECSSD')
+    message = fail('ecssd', [archive], tmp_path / 'out')
+    assert 'unpacks to more than 200 times its size' in message
+    assert not (tmp_path / 'out').exists()
