@@ -32,6 +32,7 @@ def folder(tmp_path):
 
 
 def run(monkeypatch, name, *args):
+    monkeypatch.syspath_prepend(EXAMPLES)  # as a script has its folder
     monkeypatch.setattr(sys, 'argv', [name, '--size', '32', *map(str, args)])
     with torch.random.fork_rng():
         runpy.run_path(str(EXAMPLES / f'{name}.py'), run_name='__main__')
