@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import METRICS, MODELS
 
 import mmaslp
+from mmaslp.hosts.mmseg.config import load_config
 from mmaslp.hosts.mmseg.registry import REGISTRIES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,3 +61,9 @@ def test_an_unknown_config_is_an_error(installed, tmp_path):
     path.write_text("_base_ = ['mmaslp::demo/nothing.py']\n")
     with pytest.raises(FileNotFoundError, match=r'demo/nothing\.py'):
         Config.fromfile(path)
+
+
+def test_bases_of_mmsegmentation_resolve_on_both_distributions(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text("_base_ = ['mmseg::_base_/models/fcn_unet_s5-d16.py']\n")
+    assert load_config(str(path)).model.type == 'EncoderDecoder'

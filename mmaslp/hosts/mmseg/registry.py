@@ -10,6 +10,7 @@ prefix, and what a registry does not hold it takes from the one above.
 import mmseg.registry as host
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry
+from mmengine.utils import is_installed
 
 __all__ = ['REGISTRIES']
 
@@ -30,3 +31,6 @@ REGISTRIES = {
 
 # MMEngine reads a prefix only if it knows the distribution that it stands for.
 MODULE2PACKAGE.setdefault('mmaslp', 'mmaslp')
+# MMEngine does not know OneDL's distribution, and would find no mmseg:: base.
+if is_installed('onedl-mmsegmentation'):
+    MODULE2PACKAGE['mmseg'] = 'onedl-mmsegmentation'
