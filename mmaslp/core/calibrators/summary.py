@@ -23,13 +23,15 @@ def as_text(name: str, record: dict[str, Any]) -> str:
 
 
 def _masks(masks: dict[str, Any]) -> str:
+    known = {name: each for name, each in masks.items() if name != 'images'}
+    best = max(known, key=lambda name: known[name]['dice'])
     found = (
         f'{name} {each["dice"]:.4f} (IoU {each["iou"]:.4f})'
-        for name, each in masks.items()
-        if name != 'images'
+        for name, each in known.items()
     )
     return (
-        f'Mean Dice of masks, out of fold, {masks["images"]} images: {", ".join(found)}'
+        f'Mean Dice of masks, out of fold, {masks["images"]} images: '
+        f'{", ".join(found)}; {best} is the highest.'
     )
 
 
