@@ -72,7 +72,8 @@ def sc_bce_per_image(
     With the signed logit :math:`s = (2 y - 1) z` the loss against the perturbed label
     is :math:`L(z, p(y, b)) = \mathrm{softplus}(-s) + b s / 2`, its gradient
     :math:`(2 y - 1)(\sigma(s) - 1 + b / 2)`, and the margin is the mean of s. So one
-    temporary serves all three. The forward pass also computes the gradient.
+    temporary serves all three. The forward pass also computes the gradient, as
+    :math:`\sigma(z) - t`, so that the sum has torch's bit for bit without levels.
 
     The strength b is ``(N,)`` or of the shape of ``logits``; for maps ``(N, H, W)``
     whose s = ``shared_rows`` rows share one, ``(N, ceil(H / s), W)``. ``noise`` is
@@ -112,7 +113,8 @@ class _PerImage(torch.autograd.Function):
             margin /= max(signed.shape[1:].numel(), 1)
         else:
             margin /= valid.flatten(1).sum(1).clamp_min(1)
-        grad = _gradient(signed, half, pieces).mul_(sign)
+        torch.sigmoid(z, out=signed)
+        grad = signed.sub_(_target(sign, half, shared_rows))
         if noise is not None:
             loss = loss - (noise * z).flatten(1).sum(1)
             grad.sub_(noise)
@@ -147,12 +149,12 @@ def _sums(signed: Tensor, half: Tensor, pieces: _Pieces) -> tuple[Tensor, Tensor
     return (half * signed).flatten(1).sum(1), total
 
 
-def _gradient(signed: Tensor, half: Tensor, pieces: _Pieces) -> Tensor:
-    """Sigmoid(s) - 1 + b / 2, in place of s."""
-    signed.sigmoid_()
+def _target(sign: Tensor, half: Tensor, shared_rows: int) -> Tensor:
+    """1/2 + (2 y - 1) (1 - b) / 2, in place of the sign; without b exactly y."""
+    pieces = _pieces(sign, half, shared_rows)
     for rows, part in pieces:
-        rows.sub_((1 - part).unsqueeze(2))
-    return signed if pieces else signed.sub_(1 - half)
+        rows.mul_((0.5 - part).unsqueeze(2))
+    return (sign if pieces else sign.mul_(0.5 - half)).add_(0.5)
 
 
 def _pieces(signed: Tensor, half: Tensor, shared_rows: int) -> _Pieces:

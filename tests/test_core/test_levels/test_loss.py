@@ -53,6 +53,19 @@ def test_perturbed_images_have_the_perturbed_target(beta):
     torch.testing.assert_close(sample.margin, margin)
 
 
+@pytest.mark.parametrize('levels', [None, BorderLevels()])
+def test_without_levels_the_gradient_is_that_of_torch_bit_for_bit(levels):
+    draw = torch.Generator().manual_seed(0)
+    logits = 4 * torch.randn(3, 1, 33, 31, generator=draw)
+    labels = (torch.rand(3, 33, 31, generator=draw) < 0.3).long()
+    ours, theirs = (logits.clone().requires_grad_() for _ in range(2))
+    SelfCalibratingBCE(levels, reduction='sum')(ours, labels).backward()
+    F.binary_cross_entropy_with_logits(
+        theirs[:, 0], labels.float(), reduction='sum'
+    ).backward()
+    assert torch.equal(ours.grad, theirs.grad)
+
+
 def test_only_ignored_pixels_give_zero():
     logits = LOGITS.clone().requires_grad_()
     loss = SelfCalibratingBCE()(logits, torch.full_like(LABELS, 255))
