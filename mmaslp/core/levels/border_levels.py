@@ -31,8 +31,9 @@ class BorderLevels:
     same band of the predicted border. So the network's confidence meets its accuracy in
     every band.
 
-    Levels never cost objects: they rest while the network finds hardly any, and step
-    back while IoU or accuracy of the validation lies below its best by more than noise.
+    A guard keeps levels from costing objects: levels are 0 while the network finds
+    hardly any, and halve when IoU or accuracy of the validation falls below its best by
+    more than noise.
 
     It is a plain object, as a scheduler of the learning rate is: save its
     :meth:`state_dict` beside that of the optimizer. In a distributed training every

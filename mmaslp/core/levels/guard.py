@@ -1,4 +1,4 @@
-"""The guard: levels never cost objects."""
+"""The guard keeps levels from costing objects."""
 
 import math
 from dataclasses import dataclass
