@@ -7,10 +7,11 @@ registered with MMSegmentation's own registries, where a config finds them witho
 prefix, and what a registry does not hold it takes from the one above.
 """
 
+from importlib.metadata import distributions
+
 import mmseg.registry as host
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry
-from mmengine.utils import is_installed
 
 __all__ = ['REGISTRIES']
 
@@ -32,5 +33,5 @@ REGISTRIES = {
 # MMEngine reads a prefix only if it knows the distribution that it stands for.
 MODULE2PACKAGE.setdefault('mmaslp', 'mmaslp')
 # MMEngine does not know OneDL's distribution, and would find no mmseg:: base.
-if is_installed('onedl-mmsegmentation'):
+if any(distributions(name='onedl-mmsegmentation')):
     MODULE2PACKAGE['mmseg'] = 'onedl-mmsegmentation'
