@@ -114,21 +114,21 @@ class _Keys:
         self.remarks = remarks
 
     def __call__(self, names: Sequence[str]) -> Sequence[int]:
-        if self.pattern is None:
-            from ..core.calibrators.fit import frames_hint
+        from ..core.calibrators.fit import first_seen, frames_hint
 
+        if self.pattern is None:
             hint = frames_hint([str(Path(name).with_suffix('')) for name in names])
             self.remarks += [hint] if hint else []
             return range(len(names))
-        numbers: dict[str, int] = {}
+        groups = []
         for name in names:
             found = self.pattern.search(Path(name).name)
             if found is None:
                 raise ValueError(
                     f'--groups {self.pattern.pattern}: matches nothing in {name}'
                 )
-            numbers.setdefault(found.group(), len(numbers))
-        return [numbers[self.pattern.search(Path(name).name).group()] for name in names]
+            groups.append(found.group())
+        return list(first_seen(groups))
 
 
 def _of_maps(args: argparse.Namespace, keys: _Keys):
@@ -163,10 +163,8 @@ def _of_checkpoint(args: argparse.Namespace, keys: _Keys):
     from ..hosts.mmseg.calibration import tables_of_checkpoint
     from .arguments import config_of_run
 
-    args.config, args.work_dir, args.launcher, args.local_rank = (
-        *(args.source, None),
-        *('none', 0),
-    )
+    args.config, args.work_dir = args.source, None
+    args.launcher, args.local_rank = 'none', 0
     cfg = config_of_run(args)
     cfg.load_from = args.labels
     tables = tables_of_checkpoint(cfg, keys, trust_checkpoint=args.trust_checkpoint)

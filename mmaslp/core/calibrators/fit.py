@@ -26,7 +26,7 @@ from .selection import (
 )
 from .tables import CalibrationTables
 
-__all__ = ['BY', 'METHODS', 'fit_calibrator', 'fit_tables', 'frames_hint']
+__all__ = ['BY', 'METHODS', 'first_seen', 'fit_calibrator', 'fit_tables', 'frames_hint']
 
 METHODS = ('auto', *MAPS)
 BY = ('auto', 'single', 'band')
@@ -87,7 +87,7 @@ def fit_calibrator(
         np.float64(0.75)
     """
     tables = CalibrationTables()
-    keys = None if groups is None else _first_seen(groups)
+    keys = None if groups is None else first_seen(groups)
     number = -1
     for number, (image, mask) in enumerate(_pairs(prob, label)):
         key = number if keys is None else next(keys, None)
@@ -235,7 +235,7 @@ def _check_enough(counts: np.ndarray, images: np.ndarray) -> None:
         )
 
 
-def _first_seen(keys: Iterable[Hashable]) -> Iterator[int]:
+def first_seen(keys: Iterable[Hashable]) -> Iterator[int]:
     """Number keys in the order of their first appearance."""
     numbers: dict[Hashable, int] = {}
     for key in keys:

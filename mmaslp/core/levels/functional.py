@@ -71,9 +71,9 @@ def sc_bce_per_image(
 
     With the signed logit :math:`s = (2 y - 1) z` the loss against the perturbed label
     is :math:`L(z, p(y, b)) = \mathrm{softplus}(-s) + b s / 2`, its gradient
-    :math:`(2 y - 1)(\sigma(s) - 1 + b / 2)`, and the margin is the mean of s. So one
-    temporary serves all three. The forward pass also computes the gradient, as
-    :math:`\sigma(z) - t`, so that the sum has torch's bit for bit without levels.
+    :math:`\sigma(z) - p(y, b)`, and the margin is the mean of s. The forward pass also
+    computes the gradient, in the memory of s. Without levels the sum has the gradient
+    of torch bit for bit.
 
     The strength b is ``(N,)`` or of the shape of ``logits``; for maps ``(N, H, W)``
     whose s = ``shared_rows`` rows share one, ``(N, ceil(H / s), W)``. ``noise`` is

@@ -204,11 +204,6 @@ class BinaryLoss(nn.Module):
         return loss / max(num_pixels, 1)
 
 
-def signed_logits(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logit of the label: z where it is 1, -z where it is 0."""
-    return (2 * labels - 1) * logits
-
-
 def _match_labels(label: Tensor, cls_score: Tensor) -> Tensor:
     expected = cls_score.shape[:1] + cls_score.shape[2:]
     if label.dim() == cls_score.dim() and label.size(1) == 1:
