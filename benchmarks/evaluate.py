@@ -7,6 +7,9 @@ to the validation maps and measured on the test maps and on those without object
 JSON file holds the figures of every run and row, then the means over sets and seeds
 with 95 % intervals over images; all rows of a set draw the same images. It prints a
 table.
+
+A run keeps its figures in ``rows.npz``, so a later call measures new runs only. Delete
+these files when calibrators or figures change.
 """
 
 import argparse
@@ -41,6 +44,8 @@ CALIBRATORS = {
     'isotonic (probability)': ('single', 'isotonic', 'probability'),
     'isotonic by band (probability)': ('band', 'isotonic', 'probability'),
 }
+# All of them correct BCE, these correct what is compared with it.
+FEW = ('calibrator', 'calibrator (probability)', 'temperature', 'temperature by band')
 # Figures of the library's tables of images, then those of masks.
 FIGURES = ('ece_band', 'ece_band_true', 'ece_em', 'ece', 'nll', 'brier', 'acc')
 PARTS = ('val', 'test', 'ood', 'shift')
@@ -128,10 +133,12 @@ def run_rows(
     for key, (image, label) in enumerate(zip(logits['val'], labels['val'])):
         tables.update(image, label, key, logits=True)
     for name, how in CALIBRATORS.items():
+        if method not in ('bce', 'shipped') and name not in FEW:
+            continue
         calibrate = fit_tables(tables, *how)
         rows[name] = {part: calibrate.logits(z) for part, z in logits.items()}
         chosen[name] = f'{calibrate.method}, {calibrate.by}'
-    if local:
+    if local and method == 'bce':
         rows.update(local_rows(logits, labels, options))
     kept, figures = logits['test'] > 0, {}
     for name, part in rows.items():
@@ -139,6 +146,31 @@ def run_rows(
         probs = {key: torch.sigmoid(z) for key, z in part.items() if key != 'val'}
         figures[row] = row_figures(probs, kept, labels)
     return figures, chosen
+
+
+def kept_rows(
+    folder: Path, options: dict[str, str], local: bool
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
+    """What :func:`run_rows` gives, measured once and kept beside the maps."""
+    file = folder / 'rows.npz'
+    if not file.is_file():
+        rows, chosen = run_rows(folder, options, local)
+        arrays = {
+            f'{row}|{key}': values
+            for row, found in rows.items()
+            for key, values in found.items()
+        }
+        part = folder / 'rows.part.npz'
+        np.savez_compressed(part, chosen=json.dumps(chosen), **arrays)
+        part.replace(file)
+    rows = defaultdict(dict)
+    with np.load(file) as arrays:
+        chosen = json.loads(str(arrays['chosen']))
+        for name in arrays.files:
+            if name != 'chosen':
+                row, key = name.split('|')
+                rows[row][key] = arrays[name]
+    return dict(rows), chosen
 
 
 def local_rows(
@@ -264,7 +296,7 @@ def main() -> None:
             folder = file.parent
             data, method, seed = folder.parts[-3:]
             record = json.loads(file.read_text())
-            rows, chosen = run_rows(folder, record['options'], args.local)
+            rows, chosen = kept_rows(folder, record['options'], args.local)
             runs[data, method, int(seed.removeprefix('seed'))] = rows
             history = record.pop('history')
             if history and 'levels' in history[-1]:
