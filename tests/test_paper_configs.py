@@ -124,7 +124,7 @@ def test_config_is_what_its_name_says(method):
     hooks = cfg.get('custom_hooks', [])
     kind, *parts = method.split('-')
     assert [hook.type for hook in hooks] == ['ASLPHook'] * (kind in ('slp', 'aslp'))
-    smoothing = loss.alpha * loss.perturbation.beta
+    smoothing = loss.criterion.alpha * loss.perturbation.beta
     if kind in ('bce', 'aslp'):
         assert smoothing == 0
     else:  # the same target in expectation, so that rows can be compared

@@ -115,7 +115,7 @@ def _other_loss(place: str, head: Any) -> Iterator[Finding]:
 def _channels(place: str, head: Any, model: Any) -> Iterator[Finding]:
     channels = head.out_channels
     if channels not in (1, 2) and not any(
-        getattr(loss, 'channels', None) for loss in filter(_is_ours, _losses(head))
+        loss.criterion.channels for loss in filter(_is_ours, _losses(head))
     ):
         yield Finding(
             'error',

@@ -75,7 +75,7 @@ class ImageTraining:
         if self.export is not None:  # now, and not at the end of the training
             check_kind(osp.join(runner.work_dir, self.export), 'levels', 'export')
         beta, self._keys = common_strength(losses), self._metric_keys(runner)
-        alphas = [loss.alpha for loss in losses]
+        alphas = [loss.criterion.alpha for loss in losses]
         level, warnings = start_level(self.alpha, alphas, self.learns)
         ids = [*image_ids(dataset_of(runner.train_loop))]
         logger = MMLogger.get_current_instance()

@@ -1,18 +1,31 @@
 """Self-calibrating binary cross entropy."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from torch import Tensor
+import numpy as np
+import torch
+from torch import Tensor, nn
 
+from ....core.argument_checks import (
+    check_bool,
+    check_choice,
+    check_integer,
+    check_number,
+    check_text,
+)
 from ....core.levels import Perturbation, SelfCalibratingBCE
 from ....core.levels.eager import run_eagerly
 from ....core.levels.inputs import binary_logits, pair_shapes, split_labels
-from ....core.levels.label_watch import LabelWatch
-from .binary import BinaryLoss
+from ....core.levels.loss import REDUCTIONS
 from .class_maps import class_maps
 
+_EPS = torch.finfo(torch.float32).eps
 
-class SCBCELoss(BinaryLoss):
+
+class SCBCELoss(nn.Module):
     """Self-Calibrating Binary Cross Entropy for the heads of MMSegmentation.
 
     :class:`~mmaslp.core.SelfCalibratingBCE` with the arguments that the heads of
@@ -37,9 +50,11 @@ class SCBCELoss(BinaryLoss):
             ``(N, ...)``. Defaults to None: one channel, or two for two classes.
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
         class_weight (Sequence[float] | str, optional): Two weights, of background and
-            of foreground pixels (by the unperturbed label), or a file that holds them;
-            the mean divides by the number of pixels, see :class:`BinaryLoss`.
-            Defaults to None.
+            of foreground pixels (by the unperturbed label), or a .npy or .json file
+            that holds them. The mean still divides by the number of pixels.
+            (MMSegmentation's softmax loss divides by the sum of the weights. Its
+            sigmoid loss for one channel does not; there ``class_weight`` is the
+            ``pos_weight`` of the foreground.) Defaults to None.
         loss_weight (float): Factor of the loss, >= 0. Defaults to 1.0.
         loss_name (str): Must hold 'loss' to be trained on. Defaults to
             'loss_sc_bce'.
@@ -74,14 +89,18 @@ class SCBCELoss(BinaryLoss):
         ignore_index: int = 255,
         avg_non_ignore: bool = True,
     ) -> None:
-        super().__init__(
-            reduction=reduction,
-            class_weight=class_weight,
-            loss_weight=loss_weight,
-            loss_name=loss_name,
-            ignore_index=ignore_index,
-            avg_non_ignore=avg_non_ignore,
-        )
+        super().__init__()
+        self.reduction = check_choice('reduction', reduction, REDUCTIONS)
+        self.class_weight = _load_class_weight(class_weight)
+        self.loss_weight = check_number('loss_weight', loss_weight, at_least=0)
+        self.ignore_index = check_integer('ignore_index', ignore_index)
+        self.avg_non_ignore = check_bool('avg_non_ignore', avg_non_ignore)
+        if 'loss' not in check_text('loss_name', loss_name):
+            raise ValueError(
+                f"loss_name must hold 'loss', got {loss_name!r}: MMSegmentation adds "
+                f"up these values of a head only, take 'loss_{loss_name}'"
+            )
+        self.loss_name = loss_name
         self.criterion = SelfCalibratingBCE(
             beta=beta,
             alpha=alpha,
@@ -92,26 +111,12 @@ class SCBCELoss(BinaryLoss):
         )
 
     @property
-    def watch(self) -> LabelWatch:  # type: ignore[override]
-        """LabelWatch: What has been seen of the labels."""
-        return self.criterion.watch
-
-    @property
     def perturbation(self) -> Perturbation:
         """Perturbation: What a perturbed label becomes."""
         return self.criterion.perturbation
 
-    @property
-    def alpha(self) -> float:
-        """float: Level of every image without a hook."""
-        return self.criterion.alpha
-
-    @property
-    def channels(self) -> str | None:
-        """str, optional: ``'independent'`` for C binary maps."""
-        return self.criterion.channels
-
-    # See SelfCalibratingBCE.forward.
+    # The check of the labels reads values, which a compiled train_step (cfg.compile)
+    # cannot trace. It skips this call instead of failing.
     @run_eagerly
     def forward(
         self,
@@ -125,38 +130,121 @@ class SCBCELoss(BinaryLoss):
     ) -> Tensor:
         """Compute the loss and leave the margins for the hook.
 
-        Takes and returns what :meth:`BinaryLoss.forward` does.
+        Args:
+            cls_score (Tensor): Logits: ``(N, 1, H, W)``, ``(N, 2, H, W)`` or points
+                ``(N, 1 | 2, P)``; half precision is computed in float32.
+            label (Tensor): Labels in {0, 1, ignore_index}, ``(N, H, W)`` or ``(N, P)``,
+                a channel axis of size 1 is allowed.
+            weight (Tensor, optional): Weight per pixel, of the shape of ``label`` or
+                broadcasting with it. Defaults to None.
+            avg_factor (float, optional): Divisor of the sum, with reduction 'mean'.
+                Defaults to None.
+            reduction_override (str, optional): 'none', 'mean' or 'sum'. Defaults to
+                None.
+            ignore_index (int, optional): Overrides that of the constructor. Defaults to
+                None.
+            **kwargs: Ignored, for heads that pass more.
+
+        Returns:
+            Tensor: Scalar, or of the shape ``(N, H, W)`` / ``(N, P)`` with reduction
+            'none'. Ignored pixels give 0; a batch with only such pixels gives 0.
 
         Raises:
-            ValueError: As there, or if the hook's sample is for another batch.
+            ValueError: If shapes do not fit, there are more than two channels, a label
+                is outside {0, 1, ignore_index}, or the hook's sample is for another
+                batch.
         """
-        reduction = self._resolve_reduction(reduction_override, avg_factor)
+        reduction = reduction_override or self.reduction
+        check_choice('reduction_override', reduction, REDUCTIONS)
+        if avg_factor is not None and reduction == 'sum':
+            raise ValueError('avg_factor can not be used with reduction="sum"')
+        if ignore_index is None:
+            ignore_index = self.ignore_index
         if self.criterion.channels is None:
-            labels, valid = self._split_labels(label, cls_score, ignore_index)
-            logits = binary_logits(cls_score)
+            logits, label = binary_logits(cls_score), _match_labels(label, cls_score)
         else:
-            logits, labels, valid = self._of_channels(label, cls_score, ignore_index)
+            if label.dim() == cls_score.dim() - 1 and cls_score.size(1) > 1:
+                label = class_maps(label.unsqueeze(1), cls_score.size(1), ignore_index)
+            logits, label = pair_shapes(cls_score, label, independent=True)
             if weight is not None and weight.dim() == logits.dim() - 1:
                 weight = weight.unsqueeze(1)
+        labels, valid = split_labels(label, ignore_index, self.criterion.watch)
         per_image = weight is None and self.class_weight is None and reduction != 'none'
         sample = self.criterion.sample
         loss, margin = self.criterion.losses(logits, labels, valid, sample, per_image)
         if sample is not None and margin is not None:
             sample.record(margin, self.loss_weight)
-        if not per_image:
-            loss = self._weigh(loss, labels, weight, valid)
-        return self.loss_weight * self._reduce(
-            loss, reduction, avg_factor, valid, logits.numel()
-        )
+        if self.class_weight is not None:
+            background, foreground = self.class_weight
+            loss = loss * torch.where(labels > 0, foreground, background)
+        if weight is not None:
+            loss = loss * _fit_weight(weight, loss, valid)
+        if reduction != 'none':
+            loss = loss.sum()
+        if reduction == 'mean':
+            loss = loss / self._divisor(avg_factor, valid, logits.numel())
+        return self.loss_weight * loss
 
-    def _of_channels(
-        self, label: Tensor, cls_score: Tensor, ignore_index: int | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Logits, labels and mask of the valid pixels of C binary maps."""
-        if ignore_index is None:
-            ignore_index = self.ignore_index
-        if label.dim() == cls_score.dim() - 1 and cls_score.size(1) > 1:
-            label = class_maps(label.unsqueeze(1), cls_score.size(1), ignore_index)
-        logits, label = pair_shapes(cls_score, label, independent=True)
-        labels, valid = split_labels(label, ignore_index, self.watch)
-        return logits, labels, valid
+    def _divisor(
+        self, avg_factor: float | None, valid: Tensor | None, num_pixels: int
+    ) -> float | Tensor:
+        if avg_factor is not None:
+            return avg_factor + _EPS
+        if valid is not None and self.avg_non_ignore:
+            return valid.sum().clamp_min(1)
+        return max(num_pixels, 1)
+
+
+def _match_labels(label: Tensor, cls_score: Tensor) -> Tensor:
+    expected = cls_score.shape[:1] + cls_score.shape[2:]
+    if label.dim() == cls_score.dim() and label.size(1) == 1:
+        label = label.squeeze(1)
+    if label.shape != expected:
+        raise ValueError(
+            f'label of shape {tuple(label.shape)} does not fit cls_score of shape '
+            f'{tuple(cls_score.shape)}: expected {tuple(expected)}'
+        )
+    return label
+
+
+def _load_class_weight(class_weight: Any) -> tuple[float, float] | None:
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        class_weight = _read_file(class_weight)
+    if not isinstance(class_weight, (Sequence, np.ndarray)) or len(class_weight) != 2:
+        raise ValueError(
+            'class_weight must be two numbers, of background and of foreground, got '
+            f'{class_weight!r}'
+        )
+    background, foreground = (
+        check_number(f'class_weight of the {name}', weight, at_least=0)
+        for name, weight in zip(('background', 'foreground'), class_weight)
+    )
+    return background, foreground
+
+
+def _read_file(path: str) -> Any:
+    if path.endswith('.npy'):
+        return np.load(path)
+    if path.endswith('.json'):
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    # MMSegmentation also reads pickles and its YAML, which can run any code.
+    raise ValueError(
+        f'class_weight={path!r}: give two numbers, or a file that ends in .npy or .json'
+    )
+
+
+def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
+    """Give every pixel of a loss ``(N, ...)`` its weight; 0 where it is not valid."""
+    weight = weight.float()
+    if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
+        weight = weight.squeeze(1)
+    try:
+        weight = weight.expand_as(loss)
+    except RuntimeError as error:
+        raise ValueError(
+            f'weight of shape {tuple(weight.shape)} does not fit the labels of shape '
+            f'{tuple(loss.shape)}'
+        ) from error
+    return weight if valid is None else weight.masked_fill(~valid, 0.0)

@@ -1,4 +1,4 @@
-"""One draw per image and iteration, however often and wherever the loss is called.
+"""Real trainings: by config alone, and one draw per image, whatever head calls.
 
 What was drawn is read from the values that the losses return, not from the hook.
 """
@@ -138,3 +138,40 @@ def test_without_a_hook_every_call_draws(toy, tmp_path):
     runner.register_hook(calls)
     runner.train()
     assert any(step['calls'][0] != step['calls'][1] for step in calls.steps)
+
+
+@pytest.mark.parametrize('loss', [dict(eps=0.1), dict(alpha=0.05, per_pixel=True)])
+def test_a_config_without_hook_and_validation_trains(toy, tmp_path, loss):
+    cfg = toy.config(tmp_path, channels=2, auxiliary=True, custom_hooks=[])
+    cfg.optim_wrapper.optimizer.lr = 0.01
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
+        head.loss_decode.update(loss)
+    runner = Runner.from_cfg(cfg)
+    values = []
+    runner.model.decode_head.loss_decode.register_forward_hook(
+        lambda _, args, output: values.append(output.item())
+    )
+    before = [p.clone() for p in runner.model.parameters()]
+    runner.train()
+    assert not any(map(torch.equal, before, runner.model.parameters()))
+    assert len(values) == 15 and sum(values[-5:]) < sum(values[:5])
+
+
+def test_ohem_asks_for_the_loss_of_every_pixel(toy, tmp_path):
+    cfg = toy.config(tmp_path, by_epoch=False, channels=2, custom_hooks=[])
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1)
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.model.decode_head.sampler = dict(type='OHEMPixelSampler', min_kept=100)
+    runner = Runner.from_cfg(cfg)
+    calls = []
+    runner.model.decode_head.loss_decode.register_forward_hook(
+        lambda _, args, kwargs, output: calls.append((kwargs, output.detach())),
+        with_kwargs=True,
+    )
+    runner.train()
+    (_, per_pixel), (kwargs, loss) = calls
+    weight = kwargs['weight']
+    assert weight.sum() == 200  # 100 of each of the two images
+    assert per_pixel[weight == 1].min() >= per_pixel[weight == 0].max()
+    torch.testing.assert_close(loss, (per_pixel * weight).sum() / weight.numel())
