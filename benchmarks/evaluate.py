@@ -47,11 +47,11 @@ CALIBRATORS = {
 # All of them correct BCE, these correct what is compared with it.
 FEW = ('calibrator', 'calibrator (probability)', 'temperature', 'temperature by band')
 # Figures of the library's tables of images, then those of masks.
-FIGURES = ('ece_band', 'ece_band_true', 'ece_em', 'ece', 'nll', 'brier', 'acc')
+FIGURES = ('ece_band', 'ece_band_true', 'ece', 'nll', 'brier', 'acc')
 PARTS = ('val', 'test', 'ood', 'shift')
 MASKS = ('keep', 'accuracy', 'dice')
 TITLES = {
-    'ece_band': 'by band', 'ece_band_true': 'true bands', 'ece_em': 'equal mass',
+    'ece_band': 'by band', 'ece_band_true': 'true bands',
     'ece': 'ECE', 'nll': 'NLL', 'brier': 'Brier', 'acc': 'accuracy',
     'iou_keep': 'IoU', 'dice_keep': 'Dice', 'dice_accuracy': 'Dice at .5',
     'dice_dice': 'Dice, best', 'nll_ood': 'NLL ood',

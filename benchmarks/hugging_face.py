@@ -22,7 +22,7 @@ from transformers import (
 
 from mmaslp import BandTable, CalibrationHistogram
 from mmaslp.core.measure import ImageTable
-from mmaslp.core.measure.bootstrap import bootstrap
+from mmaslp.core.measure.bootstrap import resample
 from mmaslp.hosts.transformers import SelfCalibration
 from mmaslp.hosts.transformers.outputs import foreground_logits
 
@@ -114,8 +114,8 @@ def measure(
         pooled.merge(histogram)
         bands.merge(table)
     figures = {**pooled.compute(), **bands.compute()}
-    intervals = bootstrap(ImageTable(records), num_resamples)['intervals']
-    rows = {key: (figures[key], *intervals[key]) for key in KEYS}
+    drawn = resample(ImageTable(records), num_resamples)
+    rows = {key: (figures[key], *drawn.interval(key)) for key in KEYS}
     rows['iou'] = iou(probs > 0.5, labels == 1, num_resamples)
     return rows
 

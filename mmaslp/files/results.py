@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ..core.argument_checks import check_choice
+from ..core.bands import BORDER_EDGES
 from ..core.measure import (
     BAND_ERRORS,
     BORDERS,
     MODES,
+    BinTable,
     CalibrationHistogram,
-    ImageBands,
     ImageTable,
     band_columns,
     band_scalars,
@@ -23,7 +24,7 @@ from ..core.measure import (
     check_bins,
     equal_width,
 )
-from ..core.measure.bootstrap import bootstrap
+from ..core.measure.bootstrap import resample
 from .atomic_write import atomic_write
 from .json_file import read_json
 from .strict_json import strict_json
@@ -72,14 +73,14 @@ def calibration_result(
         if images.bands is not None:
             result.update(band_result(images.bands))
     if resamples:
-        drawn = bootstrap(images, resamples, overall=metrics)
-        result['intervals'] = {k: list(v) for k, v in drawn['intervals'].items()}
-        result['bins']['low'], result['bins']['high'] = drawn['bins'].tolist()
+        drawn = resample(images, resamples)
+        result['intervals'] = {k: drawn.interval(k).tolist() for k in drawn.metrics}
+        result['bins']['low'], result['bins']['high'] = drawn.interval('bins').tolist()
         result['settings']['resamples'] = resamples
     return result
 
 
-def band_result(images: ImageBands) -> dict[str, Any]:
+def band_result(images: BinTable) -> dict[str, Any]:
     """Put calibration by band together, pooled over all images."""
     tables = [images.pooled().take(border) for border in range(len(BORDERS))]
     result: dict[str, Any] = {
@@ -88,7 +89,7 @@ def band_result(images: ImageBands) -> dict[str, Any]:
     }
     scalars = band_scalars(tables[0])
     result.update((k, value) for k, value in scalars.items() if not math.isnan(value))
-    result['bands'] = {'edges': list(images.edges), 'unit': BAND_UNIT}
+    result['bands'] = {'edges': list(BORDER_EDGES), 'unit': BAND_UNIT}
     for border, table in zip(BORDERS, tables):
         result['bands'][border] = {
             'count': table.count.tolist(),

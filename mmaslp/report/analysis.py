@@ -100,8 +100,6 @@ def analyse(results: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> An
     if not results:
         raise ValueError('a report needs at least one result')
     members = [(result, sorted_images(result)) for result in results]
-    for _, images in members:
-        images.fine = None  # a page shows none of the figures that need them
     groups = _grouped(members)
     names = _distinct([members[0][0]['dataset'] for members in groups])
     sets = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.bands import BORDER_EDGES
 from ..core.measure import BinTable, ImageTable, signed_gap
 from ..core.measure.bootstrap import Resamples, resample
 from .analysis import RESAMPLES, Analysis, ImageSet
@@ -89,13 +90,12 @@ def _by_confidence(group: ImageSet) -> Breakdown:
 
 
 def _by_distance(group: ImageSet) -> Breakdown:
-    series, edges = {}, (1.0,)
+    series = {}
     for member in group.members:
         if member.images.bands is not None:
-            edges = member.images.bands.edges
             table = member.images.bands.pooled().take(0)
             series[member.model] = _gaps(table, *member.resamples.interval('bands'))
-    names = tuple(band_names(edges))
+    names = tuple(band_names(BORDER_EDGES))
     return Breakdown('Gap by distance from the border', DISTANCE, names, series)
 
 

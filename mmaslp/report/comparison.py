@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..core.measure.bootstrap import paired_bootstrap
+from ..core.measure.bootstrap import resample
 from ..files.outputs import check_outputs
 from ..files.results import load_result, save_result
 from .matching import other_images, other_masks, sorted_images
@@ -48,9 +48,8 @@ def compare_results(
     problem = other_images((one, tables[0]), (two, tables[1])) or other_masks(*tables)
     if problem:
         raise ValueError(f'{first} and {second}: {problem}')
-    metrics = paired_bootstrap(
-        *tables, resamples, seed, confidence_level, overall=(one, two)
-    )
+    drawn = [resample(table, resamples, seed) for table in tables]
+    metrics = drawn[0].differences(drawn[1], confidence_level)
     if json:
         save_result(json, {'format': 'mmaslp comparison', **metrics})
     return metrics, len(tables[0])

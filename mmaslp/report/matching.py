@@ -20,9 +20,8 @@ def sorted_images(result: dict[str, Any], place: str = '') -> ImageTable:
         place = place or f'{result["model"]}, {result["dataset"]}'
         raise ValueError(f'{place}: {error}') from error
     order = sorted(rows)
-    images = images.take([rows[name] for name in order])
-    images.names = order
-    return images
+    records = [{**images.records[rows[name]], 'name': name} for name in order]
+    return ImageTable(records, images.bins)
 
 
 def other_images(
@@ -34,9 +33,6 @@ def other_images(
         pair = [each['settings'].get(key) for each in (first, second)]
         if pair[0] != pair[1]:
             return f'{key} is {pair[0]!r} in the first but {pair[1]!r} in the second'
-    edges = [each.bands.edges for each in (images, others) if each.bands]
-    if len(set(edges)) > 1:
-        return f'their bands have other edges, {edges[0]} and {edges[1]}'
     odd = sorted(set(images.names) ^ set(others.names))
     if odd:
         return (

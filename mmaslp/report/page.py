@@ -73,9 +73,7 @@ def write_report(
     )
     # Names that are not UTF-8 are shown escaped.
     atomic_write(path, page.encode(errors='backslashreplace'))
-    save_result(
-        json_beside(path), [_without_fine_bins(r) for r in results], indent=None
-    )
+    save_result(json_beside(path), results, indent=None)
 
 
 def json_beside(path: str | Path) -> Path:
@@ -177,12 +175,6 @@ def _gap_card(breakdown: Breakdown, analysis: Analysis, place: str) -> dict[str,
         'svg': figure_svg(figure, breakdown.title, f'g{place}'),
         'table': gap_table(breakdown),
     }
-
-
-def _without_fine_bins(result: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what no page needs and what takes two thirds of a file."""
-    images = {key: each for key, each in result['images'].items() if key != 'narrow'}
-    return {**result, 'images': images}
 
 
 def _private(result: dict[str, Any]) -> dict[str, Any]:

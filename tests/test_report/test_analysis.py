@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mmaslp.core.measure.bootstrap import paired_bootstrap
+from mmaslp.core.measure.bootstrap import resample
 from mmaslp.files.results import image_table
 from mmaslp.report.analysis import analyse
 
@@ -28,7 +28,8 @@ def test_same_images_are_compared_pairwise():
     one, two = helper.two_models()
     (group,) = analyse([one, two], 30).sets
     found = group.differences['B', 'A']
-    expected = paired_bootstrap(image_table(one), image_table(two), 30)
+    drawn = [resample(image_table(each), 30) for each in (one, two)]
+    expected = drawn[0].differences(drawn[1])
     for key in ('ece', 'oe', 'nll', 'ece_band'):
         change = found[key]
         assert change.value == pytest.approx(expected[key]['difference'])

@@ -22,9 +22,7 @@ from .binned_metrics import (
     signed_gap,
 )
 from .binning import check_bins, equal_mass, equal_width, sweep
-from .fine_bins import SORTED
 from .histogram import MODES, CalibrationHistogram
-from .image_bands import ImageBands
 from .image_table import ImageTable
 from .score_metrics import average_precision, brier_score, ks_error, roc_auc
 from .score_table import ScoreTable
@@ -33,11 +31,9 @@ __all__ = [
     'BAND_ERRORS',
     'BORDERS',
     'MODES',
-    'SORTED',
     'BandTable',
     'BinTable',
     'CalibrationHistogram',
-    'ImageBands',
     'ImageTable',
     'ScoreTable',
     'average_precision',

@@ -52,27 +52,20 @@ class BinTable:
         """Return the table of some images or resamples, in the given order."""
         return BinTable(self.count[rows], self.correct[rows], self.conf[rows])
 
-    def joined(self, parts: int) -> BinTable:
-        """Add up every ``parts`` neighbouring bins; B must be a multiple of it."""
-        sums = (self.count, self.correct, self.conf)
-        return BinTable(
-            *(each.reshape(*each.shape[:-1], -1, parts).sum(-1) for each in sums)
-        )
-
     def pooled(self, weights: np.ndarray | None = None) -> BinTable:
-        """Add up the images of a table of ``(I, B)`` sums.
+        """Add up the images of a table of ``(I, ..., B)`` sums.
 
         Args:
             weights (np.ndarray, optional): ``(R, I)`` how often each resample holds
                 each image. Defaults to None: every image once.
 
         Returns:
-            BinTable: Sums of shape ``(B,)``, or ``(R, B)`` with ``weights``.
+            BinTable: Sums of shape ``(..., B)``, or ``(R, ..., B)`` with ``weights``.
         """
         sums = (self.count, self.correct, self.conf)
         if weights is None:
             return BinTable(*(each.sum(0) for each in sums))
-        return BinTable(*(weights @ each for each in sums))
+        return BinTable(*(np.tensordot(weights, each, 1) for each in sums))
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:

@@ -9,7 +9,6 @@ from .score_table import ScoreTable
 __all__ = [
     'check_bins',
     'equal_mass',
-    'equal_mass_rows',
     'equal_width',
     'sweep',
 ]
@@ -50,15 +49,6 @@ def equal_mass(table: ScoreTable, bins: int) -> BinTable:
     return table.grouped(group, int(group[-1]) + 1)
 
 
-def equal_mass_rows(table: BinTable, bins: int) -> BinTable:
-    """:func:`equal_mass` of every row, with the bins of the table as scores."""
-    sums = (table.count, table.correct, table.conf)
-    before, *others = (_prefix_sums(each) for each in sums)
-    total = table.total
-    cut = _mass_cuts(before, np.cumsum(total) - total, total, bins)
-    return BinTable(*(np.diff(each[cut]) for each in (before, *others)))
-
-
 def sweep(table: ScoreTable, max_bins: int = MAX_SWEEP_BINS) -> BinTable:
     """Equal mass with the largest number of bins whose accuracies ascend.
 
@@ -74,30 +64,21 @@ def sweep(table: ScoreTable, max_bins: int = MAX_SWEEP_BINS) -> BinTable:
 
 def _sweep_bins(table: ScoreTable, max_bins: int) -> int:
     """Largest number of equal-mass bins before the accuracies fall."""
-    before, hits = (_prefix_sums(each) for each in (table.count, table.correct))
-    start, total = np.zeros(1, np.int64), np.array([table.total])
-    for number in range(2, min(max_bins, int(table.total)) + 1):
-        cut = _mass_cuts(before, start, total, number)
-        if not _ascends(np.diff(hits[cut]), np.diff(before[cut]))[0]:
+    before, hits = (
+        np.concatenate([[0], np.cumsum(each)]) for each in (table.count, table.correct)
+    )
+    total = table.total
+    most = min(max_bins, total)
+    for number in range(2, most + 1):
+        rank = -(-np.arange(number + 1) * total // number)
+        cut = np.searchsorted(before, rank)
+        if not _ascends(np.diff(hits[cut]), np.diff(before[cut])):
             return number - 1
-    return max(min(max_bins, int(table.total)), 1)
+    return max(most, 1)
 
 
-def _mass_cuts(
-    before: np.ndarray, start: np.ndarray, total: np.ndarray, bins: int
-) -> np.ndarray:
-    """Where equal-mass parts begin and end."""
-    rank = -(-np.arange(bins + 1) * total[:, None] // bins)
-    return np.searchsorted(before, start[:, None] + rank)
-
-
-def _prefix_sums(values: np.ndarray) -> np.ndarray:
-    """``(R * K + 1,)`` running sum of ``(R, K)`` values over all rows, from 0."""
-    return np.concatenate([np.zeros(1, values.dtype), np.cumsum(values)])
-
-
-def _ascends(correct: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """``(...)`` whether accuracies of ``(..., B)`` never fall; empty bins do not."""
+def _ascends(correct: np.ndarray, count: np.ndarray) -> bool:
+    """Whether accuracies of ``(B,)`` bins never fall; empty bins do not count."""
     accuracy = ratio(correct, count)
-    highest = np.fmax.accumulate(accuracy, -1)
-    return np.all(np.isnan(accuracy) | (accuracy >= highest), -1)
+    highest = np.fmax.accumulate(accuracy)
+    return bool(np.all(np.isnan(accuracy) | (accuracy >= highest)))

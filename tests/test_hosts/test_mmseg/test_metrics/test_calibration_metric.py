@@ -113,7 +113,7 @@ def test_files(tmp_path):
     assert len(set(images.masks)) == 3
     assert result['ece'] == found['calib/ece']
     assert result['num_images'] == len(images) == 3
-    for key in ('ece', 'ece_em', 'ece_band'):
+    for key in ('ece', 'ece_band'):
         low, high = result['intervals'][key]
         assert 0 <= low < high <= 1
     for suffix in ('png', 'pdf'):
