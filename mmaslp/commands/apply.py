@@ -5,7 +5,7 @@ also masks: 'keep' is the network's decision, 'accuracy' cuts calibrated maps at
 'dice' takes for each image the mask of the largest expected Dice.
 
 Example:
-    mmaslp apply calibrator.json test_maps --out test_maps_calibrated --masks dice
+    mmaslp apply calibrator.json test_maps --out calibrated --masks dice
 """
 
 import argparse
