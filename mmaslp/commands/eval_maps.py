@@ -119,10 +119,9 @@ def _check(args: argparse.Namespace) -> None:
 def _write(args: argparse.Namespace, results: list[dict]) -> None:
     """Write the files that were asked for, and name them."""
     from ..files.results import save_result
-    from ..report.bands import band_figure
+    from ..report.diagrams import band_figure, reliability_figure
     from ..report.inputs import results_of_maps
     from ..report.page import write_report
-    from ..report.reliability import reliability_figure
     from ..report.style import save_figure
 
     if args.json:

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     calibrator.save(args.out)
     print(f'\ncalibrator: {args.out}')
     if args.plot:
-        from ..report.bands import calibrator_figure
+        from ..report.diagrams import calibrator_figure
         from ..report.style import save_figure
 
         save_figure(calibrator_figure(calibrator, tables), args.plot)

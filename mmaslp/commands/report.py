@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--baseline',
         default='',
         metavar='NAME',
-        help='the model that others are compared with first; defaults to the first one',
+        help='the model that others are compared with; defaults to the first one',
     )
     parser.add_argument(
         '--pictures',

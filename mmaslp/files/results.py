@@ -196,6 +196,7 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
     check_bins(content['settings']['bins'])
     check_choice('mode', content['settings']['mode'], MODES)
     model, dataset = _place(path, content)
+    names = content['images']['names']
     intervals = {
         key: [_number(key, low), _number(key, high)]
         for key, (low, high) in content.get('intervals', {}).items()
@@ -213,7 +214,7 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
         **_from_counts(content),
         'intervals': intervals,
         'measures': {k: _number(k, v) for k, v in content.get('measures', {}).items()},
-        'pictures': [_picture(each) for each in content.get('pictures', [])],
+        'pictures': [_picture(each, names) for each in content.get('pictures', [])],
         'files': [
             {key: _text(each[key]) for key in ('role', 'name', 'sha256')}
             for each in content.get('files', [])
@@ -261,7 +262,7 @@ def _place(path: Path, result: dict[str, Any]) -> tuple[str, str]:
     return model or path.stem, dataset or 'test'
 
 
-def _picture(content: dict[str, Any]) -> dict[str, Any]:
+def _picture(content: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Check a picture; what is not embedded would be an address to fetch."""
     panels = {}
     for kind, panel in content['panels'].items():
@@ -273,12 +274,9 @@ def _picture(content: dict[str, Any]) -> dict[str, Any]:
             'width': int(panel['width']),
             'height': int(panel['height']),
         }
-    return {
-        'name': _text(content['name']),
-        'reasons': [_text(reason) for reason in content['reasons']],
-        'metrics': {k: _number(k, v) for k, v in content['metrics'].items()},
-        'panels': panels,
-    }
+    if content['name'] not in names:
+        raise ValueError(f'a picture is of {content["name"]!r}, which it does not hold')
+    return {'name': content['name'], 'panels': panels}
 
 
 def _number(key: str, value: Any) -> float | None:

@@ -1,5 +1,5 @@
 """Results in, pages and diagrams out, without a host.
 
-``reliability``, ``bands`` and ``gaps`` draw; ``analysis``, ``breakdowns`` and
-``tables`` compute what a page shows; ``page`` writes it.
+``diagrams`` draws; ``analysis``, ``breakdowns`` and ``tables`` compute what a page
+shows; ``page`` writes it.
 """

@@ -6,37 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.measure import ImageTable
 from ..core.measure.bootstrap import Resamples, percentiles, resample
-from .matching import other_images, other_masks, sorted_images
+from ..files.image_names import rows_by_name
+from .comparison import other_images, other_masks, sorted_images
 from .text_table import CALIBRATION_KEYS
 
-__all__ = ['Analysis', 'Estimate', 'ImageSet', 'Measured', 'analyse', 'number']
+__all__ = ['Analysis', 'Estimate', 'ImageSet', 'Measured', 'analyse']
 
 RESAMPLES = 1000
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A figure and the bounds of its 95 % interval; nan where undefined."""
 
     value: float
-    low: float = float('nan')
-    high: float = float('nan')
-
-    @property
-    def has_interval(self) -> bool:
-        """Whether both bounds are known."""
-        return self.low == self.low and self.high == self.high
-
-    @property
-    def without_zero(self) -> bool:
-        """Whether 0 lies outside of the interval."""
-        return self.low > 0 or self.high < 0
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -49,6 +39,13 @@ class Measured:
     resamples: Resamples
     estimates: dict[str, Estimate]
 
+    @cached_property
+    def pictures(self) -> dict[str, dict[str, Any]]:
+        """Pictures by the name of the image in ``images``."""
+        names = self.result['images']['names']
+        own = {names[row]: name for name, row in rows_by_name(names).items()}
+        return {own[each['name']]: each for each in self.result.get('pictures', [])}
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -57,21 +54,13 @@ class ImageSet:
     name: str
     members: tuple[Measured, ...]
 
-    def member(self, model: str) -> Measured | None:
-        """The result of a model, if it has one on this set."""
-        return next((each for each in self.members if each.model == model), None)
-
     @cached_property
-    def differences(self) -> dict[tuple[str, str], dict[str, Estimate]]:
+    def differences(self) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
         """By (model, baseline): model minus baseline on the same images, per metric."""
-        found = {}
-        for first, second in permutations(self.members, 2):
-            compared = first.resamples.differences(second.resamples)
-            found[second.model, first.model] = {
-                key: Estimate(each['difference'], each['low'], each['high'])
-                for key, each in compared.items()
-            }
-        return found
+        return {
+            (model.model, base.model): base.resamples.differences(model.resamples)
+            for base, model in permutations(self.members, 2)
+        }
 
 
 @dataclass(frozen=True)
@@ -82,75 +71,66 @@ class Analysis:
     models: tuple[str, ...]
     keys: tuple[str, ...]
     means: dict[str, dict[str, Estimate]]
+    mean_name: str
 
     @property
-    def members(self) -> list[Measured]:
-        """Of all sets."""
-        return [member for group in self.sets for member in group.members]
+    def members(self) -> list[tuple[ImageSet, Measured]]:
+        """Of all sets, each beside its set."""
+        return [(group, member) for group in self.sets for member in group.members]
 
-    @property
-    def mean_name(self) -> str:
-        """What the means are over."""
-        without = any(member.result.get('ood') for member in self.members)
-        return 'mean of sets with objects' if without else 'mean of sets'
+
+Member = tuple[dict[str, Any], ImageTable]
 
 
 def analyse(results: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> Analysis:
     """Compute the figures of a page."""
     if not results:
         raise ValueError('a report needs at least one result')
-    members = [(result, sorted_images(result)) for result in results]
-    groups = _grouped(members)
-    names = _distinct([members[0][0]['dataset'] for members in groups])
+    groups = _grouped(results)
+    names = _distinct([group[0][0]['dataset'] for group in groups])
     sets = []
-    for seed, (name, members) in enumerate(zip(names, groups)):
-        models = _distinct([result['model'] for result, _ in members])
-        measured = [
-            _measured(model, *member, resamples, seed)
-            for model, member in zip(models, members)
-        ]
-        sets.append(ImageSet(name, tuple(measured)))
+    for seed, (name, group) in enumerate(zip(names, groups)):
+        models = _distinct([result['model'] for result, _ in group])
+        pairs = zip(models, group)
+        found = [_measured(model, *member, resamples, seed) for model, member in pairs]
+        sets.append(ImageSet(name, tuple(found)))
     every = [member for group in sets for member in group.members]
+    with_objects = [member for member in every if not member.result.get('ood')]
     models = tuple(dict.fromkeys(member.model for member in every))
     known = {key for member in every for key in member.estimates}
-    keys = tuple(key for key in CALIBRATION_KEYS if key in known)
-    means = {
-        model: _mean([m for m in every if m.model == model and not m.result.get('ood')])
-        for model in models
-    }
-    means = {model: row for model, row in means.items() if row}
-    return Analysis(tuple(sets), models, keys, means)
+    means = {m: _mean([own for own in with_objects if own.model == m]) for m in models}
+    return Analysis(
+        sets=tuple(sets),
+        models=models,
+        keys=tuple(key for key in CALIBRATION_KEYS if key in known),
+        means={model: row for model, row in means.items() if row},
+        mean_name='mean of sets'
+        + (' with objects' if len(with_objects) < len(every) else ''),
+    )
 
 
-Member = tuple[dict[str, Any], ImageTable]
-
-
-def _grouped(members: Sequence[Member]) -> list[list[Member]]:
+def _grouped(results: Sequence[dict[str, Any]]) -> list[list[Member]]:
     """Put results of the same images together, but not one model on two sets."""
     groups: list[list[Member]] = []
-    for result, images in members:
+    for result in results:
+        member = result, sorted_images(result)
         for group in groups:
-            first = group[0]
-            same_set = result['dataset'] == first[0]['dataset']
-            if other_images(first, (result, images)):
+            first, same_set = group[0], result['dataset'] == group[0][0]['dataset']
+            if other_images(first, member):
                 continue
-            masks = other_masks(first[1], images)
+            masks = other_masks(first[1], member[1])
             if masks and same_set:
                 raise ValueError(
                     f'{first[0]["model"]} and {result["model"]} on '
                     f'{result["dataset"]}: {masks}'
                 )
-            twice = any(
-                each['model'] == result['model']
-                and each['dataset'] != result['dataset']
-                for each, _ in group
-            )
             # Without any image nothing tells two sets apart but their names.
-            if not masks and not twice and (same_set or len(images)):
-                group.append((result, images))
+            twice = result['model'] in [each['model'] for each, _ in group]
+            if not masks and (same_set or (len(member[1]) and not twice)):
+                group.append(member)
                 break
         else:
-            groups.append([(result, images)])
+            groups.append([member])
     return groups
 
 
@@ -173,24 +153,20 @@ def _measured(
     estimates = {}
     for key in CALIBRATION_KEYS:
         if key in result and key in drawn.values:
-            bounds = given.get(key) or drawn.interval(key).tolist()
-            estimates[key] = Estimate(*map(number, (result[key], *bounds)))
+            bounds = given.get(key) or drawn.interval(key)
+            # A file has null for nan.
+            estimates[key] = Estimate(*np.array([result[key], *bounds], float).tolist())
     return Measured(model, result, images, drawn, estimates)
-
-
-def number(value: float | None) -> float:
-    """Return a number of a JSON file, nan where it is null."""
-    return float('nan') if value is None else float(value)
 
 
 def _mean(members: Sequence[Measured]) -> dict[str, Estimate]:
     """Take means over two or more sets, which were resampled independently."""
     row = {}
     for key in CALIBRATION_KEYS if len(members) > 1 else ():
-        counted = [m for m in members if key in m.estimates]
-        counted = [m for m in counted if not np.isnan(m.estimates[key].value)]
-        if counted:
-            value = float(np.mean([m.estimates[key].value for m in counted]))
-            drawn = np.mean([m.resamples.drawn[key] for m in counted], axis=0)
+        own = [m for m in members if key in m.estimates]
+        own = [m for m in own if not np.isnan(m.estimates[key].value)]
+        if own:
+            value = float(np.mean([m.estimates[key].value for m in own]))
+            drawn = np.mean([m.resamples.drawn[key] for m in own], axis=0)
             row[key] = Estimate(value, *percentiles(drawn, 0.95).tolist())
     return row

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.bands import BORDER_EDGES
 from ..core.measure import BinTable, ImageTable, signed_gap
-from ..core.measure.bootstrap import Resamples, resample
+from ..core.measure.bootstrap import Resamples, percentiles, resample
 from .analysis import RESAMPLES, Analysis, ImageSet
-from .bands import DISTANCE, band_names
+from .glossary import BANDS, CONFIDENCE, DISTANCE
 
 __all__ = ['Breakdown', 'Gaps', 'breakdowns', 'by_set']
 
@@ -23,22 +22,21 @@ SIZE_NAMES = ('none', 'up to 1/64', '1/64–1/16', '1/16–1/4', 'above 1/4')
 
 @dataclass(frozen=True)
 class Gaps:
-    """Figures of G groups, each ``(G,)``; nan where a group has no pixel.
+    """Pixels of G groups, and the 95 % interval of their gap, ``(G,)`` each."""
 
-    ``low`` and ``high`` are the 95 % interval of the gap, confidence minus accuracy.
-    """
-
-    gap: np.ndarray
+    table: BinTable
     low: np.ndarray
     high: np.ndarray
-    share: np.ndarray
-    accuracy: np.ndarray
-    confidence: np.ndarray
+
+    @property
+    def gap(self) -> np.ndarray:
+        """Confidence minus accuracy; nan where a group has no pixel."""
+        return signed_gap(self.table)
 
 
 @dataclass(frozen=True)
 class Breakdown:
-    """One division of the pixels into groups, with the figures by model."""
+    """One division of the pixels into groups, with the gaps by model."""
 
     title: str
     axis: str
@@ -49,44 +47,41 @@ class Breakdown:
 def breakdowns(group: ImageSet, resamples: int = RESAMPLES) -> list[Breakdown]:
     """Divide the pixels of one set by confidence, distance and size, where known."""
     found = [_by_confidence(group), _by_distance(group), _by_size(group, resamples)]
-    return [each for each in found if each.series and each.groups]
+    return [each for each in found if each.groups]
 
 
-def by_set(analysis: Analysis) -> Breakdown | None:
-    """Take all pixels of each set as a group; None for a single set."""
-    if len(analysis.sets) < 2:
-        return None
-    nothing = _one(np.nan, (np.nan, np.nan), np.nan, np.nan, np.nan)
+def by_set(analysis: Analysis) -> list[Breakdown]:
+    """Take all pixels of each set as a group; nothing for a single set."""
+    nothing = BinTable(*np.zeros((3, 1))), [np.nan, np.nan]
     series = {}
     for model in analysis.models:
-        own = [
-            [m for m in group.members if m.model == model] for group in analysis.sets
-        ]
-        series[model] = _joined(
-            [_whole(each[0].resamples) if each else nothing for each in own]
-        )
+        parts = []
+        for group in analysis.sets:
+            own = [
+                _whole(m.images, m.resamples) for m in group.members if m.model == model
+            ]
+            parts.append(own[0] if own else nothing)
+        series[model] = _joined(parts)
     names = tuple(group.name for group in analysis.sets)
-    return Breakdown('Gap of every set', 'set', names, series)
+    found = [Breakdown('Gap of every set', 'set', names, series)]
+    return found if len(names) > 1 else []
 
 
 def _by_confidence(group: ImageSet) -> Breakdown:
-    """Take the bins of the reliability diagram."""
+    """Take the bins of the reliability diagram that some model fills."""
     tables = {m.model: m.images.table.pooled() for m in group.members}
-    filled = np.flatnonzero(sum(table.count for table in tables.values()) > 0)
+    filled = np.flatnonzero(sum(table.count for table in tables.values()))
     series = {}
     for member in group.members:
-        table = tables[member.model]
-        low, high = member.resamples.interval('bins')
-        gaps = _gaps(table, table.mean_conf - high, table.mean_conf - low)
-        series[member.model] = Gaps(*(values[filled] for values in vars(gaps).values()))
-    ends = np.linspace(0, 1, len(next(iter(tables.values())).count) + 1)
-    positive = group.members[0].result['settings']['mode'] == 'positive'
-    return Breakdown(
-        'Gap by confidence',
-        'probability of foreground' if positive else 'confidence in the prediction',
-        tuple(f'{ends[place]:.3g}–{ends[place + 1]:.3g}' for place in filled),
-        series,
-    )
+        table = tables[member.model].take(filled)
+        low, high = member.resamples.interval('bins')[:, filled]  # of the accuracy
+        series[member.model] = Gaps(
+            table, table.mean_conf - high, table.mean_conf - low
+        )
+    settings = group.members[0].result['settings']
+    edges = np.linspace(0, 1, settings['bins'] + 1)
+    names = tuple(f'{edges[k]:.3g}–{edges[k + 1]:.3g}' for k in filled)
+    return Breakdown('Gap by confidence', CONFIDENCE[settings['mode']], names, series)
 
 
 def _by_distance(group: ImageSet) -> Breakdown:
@@ -94,32 +89,25 @@ def _by_distance(group: ImageSet) -> Breakdown:
     for member in group.members:
         if member.images.bands is not None:
             table = member.images.bands.pooled().take(0)
-            series[member.model] = _gaps(table, *member.resamples.interval('bands'))
-    names = tuple(band_names(BORDER_EDGES))
+            series[member.model] = Gaps(table, *member.resamples.interval('bands'))
+    names = BANDS if series else ()
     return Breakdown('Gap by distance from the border', DISTANCE, names, series)
 
 
 def _by_size(group: ImageSet, resamples: int) -> Breakdown:
-    members = [m for m in group.members if m.images.foreground is not None]
-    sizes = _size_groups(members[0].images) if members else np.empty(0)
-    filled = [place for place in range(len(SIZE_NAMES)) if (sizes == place).any()]
-    members = members if filled else []
-    series = {}
-    for member in members:
+    series, filled = {}, []
+    for member in group.members:
+        if member.images.foreground is None or not len(member.images):
+            continue
+        sizes = _size_groups(member.images)  # the same for all: they share the masks
+        filled = np.unique(sizes[sizes >= 0])
         parts = [member.images.take(np.flatnonzero(sizes == each)) for each in filled]
-        pixels = max(member.images.num_pixels.sum(), 1)
         series[member.model] = _joined(
-            [
-                _whole(resample(part, resamples), float(part.num_pixels.sum() / pixels))
-                for part in parts
-            ]
+            [_whole(part, resample(part, resamples)) for part in parts]
         )
-    return Breakdown(
-        'Gap by size of the object',
-        'object (share of the pixels of an image)',
-        tuple(SIZE_NAMES[place] for place in filled),
-        series,
-    )
+    names = tuple(SIZE_NAMES[each] for each in filled)
+    axis = 'object (share of the pixels of an image)'
+    return Breakdown('Gap by size of the object', axis, names, series)
 
 
 def _size_groups(images: ImageTable) -> np.ndarray:
@@ -130,25 +118,15 @@ def _size_groups(images: ImageTable) -> np.ndarray:
     return np.where(images.num_pixels == 0, -1, np.where(sizes == 0, 0, place))
 
 
-def _gaps(table: BinTable, low: np.ndarray, high: np.ndarray) -> Gaps:
-    return Gaps(
-        signed_gap(table), low, high, table.weight, table.accuracy, table.mean_conf
-    )
+def _whole(images: ImageTable, drawn: Resamples) -> tuple[BinTable, Sequence[float]]:
+    """All pixels of some images as one group, and the interval of its gap."""
+    sums = vars(images.table.pooled()).values()
+    table = BinTable(*(each.sum(keepdims=True) for each in sums))
+    if len(images) < 2:
+        return table, [np.nan, np.nan]
+    return table, percentiles(drawn.drawn['conf'] - drawn.drawn['acc'], 0.95)
 
 
-def _whole(drawn: Resamples, share: float = 1.0) -> Gaps:
-    """Take all pixels of some images as one group."""
-    acc, conf = float(drawn.values['acc']), float(drawn.values['conf'])
-    bounds = (np.nan, np.nan)
-    if drawn.num_images > 1:
-        bounds = np.quantile(drawn.drawn['conf'] - drawn.drawn['acc'], [0.025, 0.975])
-    return _one(conf - acc, bounds, share, acc, conf)
-
-
-def _one(gap: float, bounds: Sequence[float], *rest: float) -> Gaps:
-    return Gaps(*(np.array([value], float) for value in (gap, *bounds, *rest)))
-
-
-def _joined(parts: Sequence[Gaps]) -> Gaps:
-    columns = zip(*(vars(part).values() for part in parts))
-    return Gaps(*(np.concatenate(column) for column in columns))
+def _joined(parts: Sequence[tuple[BinTable, Sequence[float]]]) -> Gaps:
+    sums = [np.concatenate(each) for each in zip(*(vars(t).values() for t, _ in parts))]
+    return Gaps(BinTable(*sums), *np.array([bounds for _, bounds in parts]).T)

@@ -1,18 +1,32 @@
-"""What each figure means, in one sentence, and which direction is better."""
+"""The words of a report: what each figure means, and which direction is better."""
 
-from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
-__all__ = ['Term', 'term']
+from ..core.bands import BORDER_EDGES
+
+__all__ = ['BANDS', 'CONFIDENCE', 'DISTANCE', 'Term', 'term']
+
+# Axes of the diagrams, the first by mode.
+CONFIDENCE = {
+    'top_label': 'confidence in the prediction',
+    'positive': 'probability of foreground',
+}
+DISTANCE = 'distance from the predicted border\n(1/64 of the side of the image)'
+# Names of the bands, that at the border first.
+BANDS = (
+    *(f'{low:g}–{high:g}' for low, high in pairwise([0, *BORDER_EDGES])),
+    f'above {BORDER_EDGES[-1]:g}',
+)
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """A figure; ``better`` is 'lower', 'higher' or '' where neither is better."""
 
     key: str
     label: str
-    better: str
-    sentence: str
+    better: str = ''
+    sentence: str = ''
 
     @property
     def arrow(self) -> str:
@@ -69,4 +83,4 @@ def term(key: str) -> Term:
         if key in texts:
             label, sentence = texts[key].split(': ', 1)
             return Term(key, label, better, sentence)
-    return Term(key, key, '', 'See the page of metrics in the documentation.')
+    return Term(key, key, sentence='See the page of metrics in the documentation.')

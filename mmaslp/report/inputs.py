@@ -4,17 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..core.measure import ImageTable
 from ..files.checksum import sha256_of, sha256_of_files
 from ..files.map_evaluation import read_images
 from ..files.map_folder import MASK_SUFFIXES, list_files
 from ..files.map_scale import MapReader
 from ..files.prob_maps import MAP_SUFFIXES
 from ..files.results import image_table, load_results
-from .pictures import chosen, make_picture
-from .shown_images import REASONS, sample_rank
+from .pictures import make_picture
+from .shown_images import chosen, ranked
 
 __all__ = ['PICTURES', 'results_of_files', 'results_of_maps', 'results_of_test']
 
@@ -34,33 +31,21 @@ def results_of_maps(
 
     The maps of the images that are shown, so many per reason, are read again.
     """
-    tables = [image_table(result) for result in results]
-    ranked = {number: _ranked(table) for number, table in enumerate(tables)}
-    reasons = chosen(ranked, pictures) if pictures else {}
-    stems = list(dict.fromkeys(stem for names in reasons.values() for stem in names))
+    worst = [ranked(image_table(result)) for result in results]
+    reasons = chosen(worst, pictures).values()
+    stems = list(dict.fromkeys(stem for names in reasons for stem in names))
     photos = {path.stem: path for path in Path(images).iterdir()} if images else {}
     found = []
-    for number, (result, table) in enumerate(zip(results, tables)):
+    for result in results:
         given = result['settings']
-        read = {}
-        if stems:
-            where = (given['pred_dir'], given['gt_dir'])
-            read = read_images(*where, stems, given['protocol'], reader)
-        metrics = table.per_image()
-        shown = []
-        for stem in stems:
-            row = table.names.index(stem)
-            own = {key: float(values[row]) for key, values in metrics.items()}
-            item = {'name': stem, 'metrics': own, **read[stem]}
-            why = [
-                each
-                for each in REASONS
-                if stem in ranked[number][each][:pictures] and stem in reasons[each]
-            ]
-            shown.append(make_picture(item, photos.get(stem), why))
+        maps, masks = given['pred_dir'], given['gt_dir']
+        read = read_images(maps, masks, stems, given['protocol'], reader)
+        shown = [
+            make_picture(stem, **read[stem], image=photos.get(stem)) for stem in stems
+        ]
         files = [
-            *_folder('maps', given['pred_dir'], MAP_SUFFIXES),
-            *_folder('masks', given['gt_dir'], MASK_SUFFIXES),
+            _folder('maps', maps, MAP_SUFFIXES),
+            _folder('masks', masks, MASK_SUFFIXES),
             *_file('result', result_file),
         ]
         found.append({**result, 'pictures': shown, 'files': files})
@@ -83,7 +68,9 @@ def results_of_test(
     for name, section in tested.items():
         if 'result' not in section:
             continue
-        result = section['result']
+        result, metrics = section['result'], section['metrics']
+        kept = section.get('shown', {}).values()
+        shown = {item['name']: item for own in kept for item in own}
         written = sorted(Path(section['folder']).glob('calibration*_test.json'))
         found.append(
             {
@@ -91,17 +78,14 @@ def results_of_test(
                 'model': model,
                 'dataset': name,
                 'ood': section['ood'],
-                'measures': {
-                    key: value
-                    for key, value in section['metrics'].items()
-                    if key not in result
-                },
+                'measures': {k: v for k, v in metrics.items() if k not in result},
                 'settings': {**result['settings'], **given},
-                'pictures': _pictures(section.get('shown', {})),
-                'files': [
-                    *common,
-                    *(e for path in written for e in _file('result', path)),
+                'pictures': [
+                    make_picture(image, item['prob'], item['label'], image)
+                    for image, item in shown.items()
                 ],
+                'files': common
+                + [e for path in written for e in _file('result', path)],
             }
         )
     return found
@@ -131,32 +115,6 @@ def results_of_files(
     return found
 
 
-def _ranked(images: ImageTable) -> dict[str, list[str]]:
-    """By reason, names of the images, the worst first; as `ShownImages` ranks them."""
-    metrics = images.per_image()
-    defined = ~np.isnan(metrics['oe'])
-    metrics['sample'] = np.where(defined, [*map(sample_rank, images.names)], np.nan)
-    ranked = {}
-    for why, key in REASONS.items():
-        rows = np.flatnonzero(metrics[key] > 0)
-        order = sorted(rows, key=lambda r: (-metrics[key][r], images.names[r]))
-        ranked[why] = [images.names[row] for row in order]
-    return ranked
-
-
-def _pictures(shown: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Pictures of what a metric kept, each image once; its name is its file."""
-    items = {item['name']: item for own in shown.values() for item in own}
-    return [
-        make_picture(
-            item,
-            name,
-            [why for why, own in shown.items() if name in {i['name'] for i in own}],
-        )
-        for name, item in items.items()
-    ]
-
-
 def _file(role: str, path: str | Path | None) -> list[dict[str, str]]:
     """Note a file, if it is one."""
     file = Path(path or '').expanduser()
@@ -165,8 +123,8 @@ def _file(role: str, path: str | Path | None) -> list[dict[str, str]]:
     return [{'role': role, 'name': file.name, 'sha256': sha256_of(file)}]
 
 
-def _folder(role: str, path: str, suffixes: Sequence[str]) -> list[dict[str, str]]:
+def _folder(role: str, path: str, suffixes: Sequence[str]) -> dict[str, str]:
     """Note the files of a folder."""
     files = list_files(Path(path), suffixes, role, []).values()
     name = f'{Path(path).resolve().name} ({len(files)} files)'
-    return [{'role': role, 'name': name, 'sha256': sha256_of_files(files)}]
+    return {'role': role, 'name': name, 'sha256': sha256_of_files(files)}

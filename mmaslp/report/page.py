@@ -18,15 +18,14 @@ from ..files.private_paths import short_names, without_folders
 from ..files.results import save_result
 from ..version import __version__
 from .analysis import RESAMPLES, Analysis, ImageSet, analyse
-from .bands import band_figure
 from .breakdowns import Breakdown, breakdowns, by_set
-from .gaps import gap_figure
+from .diagrams import band_figure, gap_figure, reliability_figure
 from .glossary import term
 from .inputs import PICTURES
 from .pictures import galleries
-from .reliability import reliability_figure
 from .style import figure_svg
-from .tables import all_metrics, comparison, differences, gap_table, measures
+from .tables import comparison, differences, gap_table, measures
+from .text_table import with_interval
 
 __all__ = ['json_beside', 'report_html', 'write_report']
 
@@ -49,8 +48,8 @@ def write_report(
             :func:`~mmaslp.files.results.calibration_result`; with names of model and
             set.
         title (str): Defaults to 'Calibration report'.
-        baseline (str): The model that others are compared with first. Defaults to '':
-            the first.
+        baseline (str): The model that others are compared with. Defaults to '': the
+            first.
         pictures (int): How many images to show per set and reason. Defaults to 6.
         paths (bool): Keep absolute paths in settings and command. Defaults to False:
             only their last parts.
@@ -93,15 +92,15 @@ def report_html(
 ) -> str:
     """Write the page of :func:`write_report`; the same arguments give the same page."""
     analysis = analyse(results, resamples)
-    if baseline and baseline not in analysis.models:
+    baseline = baseline or analysis.models[0]
+    if baseline not in analysis.models:
         raise ValueError(
             f'the baseline {baseline!r} is none of the models: '
             f'{", ".join(analysis.models)}'
         )
     further = measures(analysis)
-    over_sets = by_set(analysis)
     columns = [term(key) for key in analysis.keys]
-    columns += further.columns if further else ()
+    columns += further.columns if further else []
     environment = _environment()
     script = environment.get_template('report.js').render()
     return environment.get_template('report.html.j2').render(
@@ -119,15 +118,12 @@ def report_html(
         measures=further,
         differences=differences(analysis, baseline),
         sets=[
-            _set_view(number, group, analysis, pictures, resamples)
+            _set_view(f'{number}', group, analysis, pictures, resamples)
             for number, group in enumerate(analysis.sets)
         ],
-        by_set=over_sets and _gap_card(over_sets, analysis, 'sets'),
-        details=[
-            (member.result, all_metrics(member.result, f'{member.model}, {group.name}'))
-            for group in analysis.sets
-            for member in group.members
-        ],
+        by_set=_gap_cards(by_set(analysis), analysis, 'sets'),
+        members=analysis.members,
+        with_interval=with_interval,
         glossary=list(dict.fromkeys(columns)),
     )
 
@@ -144,42 +140,43 @@ def _environment() -> Environment:
 
 
 def _set_view(
-    number: int, group: ImageSet, analysis: Analysis, pictures: int, resamples: int
+    place: str, group: ImageSet, analysis: Analysis, pictures: int, resamples: int
 ) -> dict[str, Any]:
     """What a page shows of one set: its diagrams and its pictures."""
     diagrams = []
     for row, member in enumerate(group.members):
-        name, place = f'{member.model} on {group.name}', f'{number}-{row}'
-        figure = reliability_figure({member.model: member.result})
-        pair = [figure_svg(figure, f'Reliability of {name}', f'r{place}')]
+        own, name = {member.model: member.result}, f'{member.model} on {group.name}'
+        label = f'Reliability of {name}'
+        pair = [figure_svg(reliability_figure(own), label, f'r{place}-{row}')]
         if 'bands' in member.result:
-            figure = band_figure({member.model: member.result})
             label = f'Accuracy and confidence by distance from the border, {name}'
-            pair.append(figure_svg(figure, label, f'b{place}'))
+            pair.append(figure_svg(band_figure(own), label, f'b{place}-{row}'))
         diagrams.append(pair)
-    divided = breakdowns(group, resamples)
     return {
         'name': group.name,
         'diagrams': diagrams,
-        'gaps': [
-            _gap_card(each, analysis, f'{number}-{row}')
-            for row, each in enumerate(divided)
-        ],
+        'gaps': _gap_cards(breakdowns(group, resamples), analysis, place),
         'galleries': galleries(group, pictures),
     }
 
 
-def _gap_card(breakdown: Breakdown, analysis: Analysis, place: str) -> dict[str, Any]:
-    figure = gap_figure(breakdown, list(analysis.models))
-    return {
-        'svg': figure_svg(figure, breakdown.title, f'g{place}'),
-        'table': gap_table(breakdown),
-    }
+def _gap_cards(
+    found: Sequence[Breakdown], analysis: Analysis, place: str
+) -> list[dict[str, Any]]:
+    """Diagrams of gaps, and the same figures as tables."""
+    cards = []
+    for row, each in enumerate(found):
+        figure = gap_figure(each, analysis.models)
+        svg = figure_svg(figure, each.title, f'g{place}-{row}')
+        cards.append({'svg': svg, 'table': gap_table(each)})
+    return cards
 
 
 def _private(result: dict[str, Any]) -> dict[str, Any]:
     """Leave the folders of this machine out of names and settings."""
-    names = short_names(result['images']['names'])
+    names = result['images']['names']
+    own = short_names(names)
+    short = dict(zip(names, own))
     settings = {
         key: without_folders(value) if isinstance(value, str) else value
         for key, value in result['settings'].items()
@@ -187,7 +184,10 @@ def _private(result: dict[str, Any]) -> dict[str, Any]:
     return {
         **result,
         'model': without_folders(result['model']),
-        'images': {**result['images'], 'names': names},
+        'images': {**result['images'], 'names': own},
+        'pictures': [
+            {**each, 'name': short[each['name']]} for each in result.get('pictures', [])
+        ],
         'settings': settings,
     }
 

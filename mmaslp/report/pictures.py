@@ -4,55 +4,50 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from .analysis import ImageSet
+from .analysis import ImageSet, Measured
+from .shown_images import chosen, ranked
 from .text_table import metric_text
 
-__all__ = ['chosen', 'galleries', 'image_panels', 'make_picture']
+__all__ = ['galleries', 'image_panels', 'make_picture']
 
 # Colours of the error: p above the label, and p below it. Not those of over- and
 # under-confidence: an object that is missed with confidence lies below its label.
 ABOVE, BELOW, IGNORED = (123, 50, 148), (27, 120, 55), (150, 150, 150)
 # Longest side in pixels, and quality of the WebP.
 SIDE, QUALITY = 240, 80
-# Why an image is shown: heading, and the metric that decides.
-_KINDS = {
-    'over': ('Most over-confident', 'oe'),
-    'under': ('Most under-confident', 'ue'),
-    'sample': ('Random sample', ''),
+TITLES = {
+    'over': 'Most over-confident',
+    'under': 'Most under-confident',
+    'sample': 'Random sample',
 }
-_FIGURES = {'oe': 'OE', 'ue': 'UE', 'acc': 'accuracy', 'conf': 'confidence'}
+FIGURES = {'oe': 'OE', 'ue': 'UE', 'acc': 'accuracy', 'conf': 'confidence'}
 
 
 def make_picture(
-    item: Mapping[str, Any],
-    image: str | Path | None = None,
-    reasons: Sequence[str] = (),
+    name: str, prob: np.ndarray, label: np.ndarray, image: str | Path | None = None
 ) -> dict[str, Any]:
-    """Make what a result holds of one image."""
-    words = _words(item['prob'] / 65535, item['label'])
-    panels = image_panels(item['prob'], item['label'], image)
-    return {
-        # A report names no folder of the machine it was made on.
-        'name': PurePath(item['name'].replace('\\', '/')).name,
-        'reasons': list(reasons),
-        'metrics': {key: item['metrics'].get(key) for key in _FIGURES},
-        'panels': {
-            key: {
-                'source': _embedded(panel, lossless=key == 'mask'),
-                'alt': words[key],
-                'width': panel.width,
-                'height': panel.height,
-            }
-            for key, panel in panels.items()
-        },
-    }
+    """Make what a result holds of one image, see :func:`image_panels`."""
+    words = _words(prob / 65535, label)
+    panels = {}
+    for kind, panel in image_panels(prob, label, image).items():
+        buffer = io.BytesIO()
+        exact = kind == 'mask'
+        panel.save(buffer, 'WEBP', lossless=exact, quality=QUALITY, method=6)
+        data = base64.b64encode(buffer.getvalue()).decode()
+        panels[kind] = {
+            'source': f'data:image/webp;base64,{data}',
+            'alt': words[kind],
+            'width': panel.width,
+            'height': panel.height,
+        }
+    return {'name': name, 'panels': panels}
 
 
 def image_panels(
@@ -74,114 +69,67 @@ def image_panels(
         'probability': Image.fromarray(np.rint(prob * 255).astype(np.uint8)),
         'error': Image.fromarray(blend.astype(np.uint8)),
     }
-    photo = _photo(image)
-    panels = panels if photo is None else {'image': photo, **panels}
+    try:
+        with Image.open(image or '') as photo:
+            panels = {'image': photo.convert('RGB'), **panels}
+    except OSError:  # there is none, or it is not a picture
+        pass
     for panel in panels.values():
         panel.thumbnail((SIDE, SIDE))  # small maps keep their size
     return panels
 
 
-def chosen(
-    ranked: Mapping[str, Mapping[str, Sequence[str]]], number: int
-) -> dict[str, list[str]]:
-    """Choose images that are shown for all models, ``number`` per reason.
-
-    ``ranked`` holds, by model and reason, names of images, the worst first. The models
-    take turns; each gets one at least.
-    """
-    found: dict[str, list[str]] = {}
-    for why in dict.fromkeys(why for own in ranked.values() for why in own):
-        names = found.setdefault(why, [])
-        lists = [own.get(why, ()) for own in ranked.values()]
-        for turn in range(max(map(len, lists), default=0)):
-            for own in lists:
-                wanted = turn < len(own) and own[turn] not in names
-                if wanted and (not turn or len(names) < number):
-                    names.append(own[turn])
-    return found
-
-
 def galleries(group: ImageSet, number: int) -> list[dict[str, Any]]:
     """Lay out the pictures of one set, ``number`` per reason.
 
-    Per reason: ``title``, ``above`` (names of images that an earlier reason shows) and
-    ``images``, see :func:`_shown`.
+    Per reason: ``title``, ``above`` (images that an earlier reason shows) and
+    ``images`` with ``name``, ``why``, ``panels`` of the image and, by model, ``views``.
     """
-    by_stem: dict[str, dict[str, dict[str, Any]]] = {}
-    ranked: dict[str, dict[str, list[str]]] = {}
-    for member in group.members:
-        pictures = member.result.get('pictures', [])
-        for picture in pictures:
-            stem = PurePath(picture['name']).stem
-            by_stem.setdefault(stem, {})[member.model] = picture
-        ranked[member.model] = {
-            why: [
-                PurePath(picture['name']).stem
-                for picture in sorted(
-                    pictures, key=lambda each: -(each['metrics'].get(key) or 0)
-                )
-                if why in picture['reasons']
-            ]
-            for why, (_, key) in _KINDS.items()
-        }
+    worst = [_with_pictures(member, number) for member in group.members]
     found, seen = [], set()
-    for why, names in chosen(ranked, number).items():
-        new = [name for name in names if name not in seen]
-        seen.update(new)
+    for why, names in chosen(worst, number).items():
+        images = []
+        for name in names:
+            if name not in seen:
+                owners = zip(group.members, worst)
+                images.append(_shown(group, name))
+                blamed = [m.model for m, own in owners if name in own[why]]
+                if why != 'sample' and len(group.members) > 1:
+                    images[-1]['why'] = f'among the worst of {", ".join(blamed)}'
         if names:
-            found.append(
-                {
-                    'title': _KINDS[why][0],
-                    'above': [name for name in names if name not in new],
-                    'images': [_shown(by_stem[name], why) for name in new],
-                }
-            )
+            above = [name for name in names if name in seen]
+            found.append({'title': TITLES[why], 'above': above, 'images': images})
+        seen.update(names)
     return found
 
 
-def _shown(own: dict[str, dict[str, Any]], why: str) -> dict[str, Any]:
-    """``name``, ``why``, ``panels`` of the image, ``views``: what each model made."""
-    named = [model for model, picture in own.items() if why in picture['reasons']]
-    by_several = len(own) > 1 and why != 'sample'
-    first = max(own.values(), key=lambda picture: len(picture['panels']))
-    views = [
-        {
-            'model': model,
-            'figures': ', '.join(
-                f'{name} {metric_text(picture["metrics"].get(key))}'
-                for key, name in _FIGURES.items()
-            ),
-            'panels': _panels(picture, ('probability', 'error')),
-        }
-        for model, picture in own.items()
-    ]
+def _with_pictures(member: Measured, number: int) -> dict[str, list[str]]:
+    """By reason, the worst images of a model, as far as it has pictures of them."""
     return {
-        'name': first['name'],
-        'why': f'among the worst of {", ".join(named)}' if by_several else '',
-        'panels': _panels(first, ('image', 'mask')),
-        'views': views,
+        why: [*takewhile(member.pictures.__contains__, names)][:number]
+        for why, names in ranked(member.images).items()
     }
 
 
-def _panels(picture: dict[str, Any], keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    return {key: picture['panels'][key] for key in keys if key in picture['panels']}
-
-
-def _photo(path: str | Path | None) -> Image.Image | None:
-    """Read an image file, None if that is not possible."""
-    if path is None:
-        return None
-    try:
-        with Image.open(path) as photo:
-            return photo.convert('RGB')
-    except OSError:
-        return None
-
-
-def _embedded(panel: Image.Image, lossless: bool) -> str:
-    buffer = io.BytesIO()
-    panel.save(buffer, 'WEBP', lossless=lossless, quality=QUALITY, method=6)
-    return f'data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}'
+def _shown(group: ImageSet, name: str) -> dict[str, Any]:
+    """An image, its mask, and what each model made of it."""
+    own = [member for member in group.members if name in member.pictures]
+    panels = [member.pictures[name]['panels'] for member in own]
+    views = []
+    for member, each in zip(own, panels):
+        metrics, row = member.images.per_image(), member.images.names.index(name)
+        figures = (f'{w} {metric_text(metrics[k][row])}' for k, w in FIGURES.items())
+        parts = {kind: each[kind] for kind in ('probability', 'error')}
+        views.append(
+            {'model': member.model, 'figures': ', '.join(figures), 'panels': parts}
+        )
+    most = max(panels, key=len)
+    return {
+        'name': PurePath(own[0].pictures[name]['name'].replace('\\', '/')).name,
+        'why': '',
+        'panels': {kind: most[kind] for kind in ('image', 'mask') if kind in most},
+        'views': views,
+    }
 
 
 def _words(prob: np.ndarray, label: np.ndarray) -> dict[str, str]:

@@ -1,27 +1,64 @@
 """The images that a report shows: the worst both ways, and a sample."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-__all__ = ['REASONS', 'ShownImages', 'sample_rank']
+from ..core.measure import ImageTable
+
+__all__ = ['REASONS', 'ShownImages', 'chosen', 'ranked', 'sample_rank']
 
 # Why an image is shown; the key of its metrics that decides, the largest first.
 REASONS = {'over': 'oe', 'under': 'ue', 'sample': 'sample'}
 
 
-def sample_rank(stem: str) -> float:
+def sample_rank(name: str) -> float:
     """Pseudo-random number of an image, in (0, 1]; the same for every model.
 
     The images of largest rank are a sample that does not depend on the order of the
     images, on the number of processes or on where the files lie.
     """
+    stem = PurePath(name.replace('\\', '/')).stem
     digest = sha256(stem.encode(errors='surrogateescape')).digest()
     return (int.from_bytes(digest[:6], 'big') + 1) / 2**48
+
+
+def ranked(images: ImageTable) -> dict[str, list[str]]:
+    """By reason, names of the images, the worst first, as `ShownImages` keeps them."""
+    metrics = images.per_image()
+    ranks = np.array([sample_rank(name) for name in images.names])
+    metrics['sample'] = np.where(np.isnan(metrics['oe']), np.nan, ranks)
+    found = {}
+    for why, key in REASONS.items():
+        rows = np.flatnonzero(metrics[key] > 0)
+        order = sorted(rows, key=lambda r: (-metrics[key][r], images.names[r]))
+        found[why] = [images.names[row] for row in order]
+    return found
+
+
+def chosen(
+    worst: Sequence[Mapping[str, Sequence[str]]], number: int
+) -> dict[str, list[str]]:
+    """Choose images that are shown for all models, ``number`` per reason.
+
+    ``worst`` holds, by model and reason, names of images, the worst first. The models
+    take turns; each gets one at least.
+    """
+    found: dict[str, list[str]] = {}
+    for why in REASONS:
+        names = found.setdefault(why, [])
+        lists = [own[why] for own in worst]
+        for turn in range(max(map(len, lists)) if number else 0):
+            for own in lists:
+                wanted = turn < len(own) and own[turn] not in names
+                if wanted and (not turn or len(names) < number):
+                    names.append(own[turn])
+    return found
 
 
 class ShownImages:
@@ -59,15 +96,25 @@ class ShownImages:
             prob (Tensor | np.ndarray): ``(H, W)`` probabilities.
             label (Tensor | np.ndarray): ``(H, W)`` labels.
         """
-        rank = sample_rank(PurePath(name.replace('\\', '/')).stem)
-        metrics = {**metrics, 'sample': rank if metrics['oe'] == metrics['oe'] else 0.0}
-        item = None
-        for why, key in REASONS.items():
-            full = self.size and len(self.items[why]) >= self.size
-            least = self.items[why][-1]['metrics'][key] if full else 0
-            if self.size and metrics[key] > least:
-                item = item or _item(name, index, metrics, prob, label)
-                self.extend({why: [item]})
+        rank = sample_rank(name) if metrics['oe'] == metrics['oe'] else 0.0
+        item = {'name': name, 'index': index, 'metrics': {**metrics, 'sample': rank}}
+        wanted = [
+            why
+            for why, key in REASONS.items()
+            if item['metrics'][key] > self._least(why, key)
+        ]
+        if wanted:
+            prob, label = (np.asarray(torch.as_tensor(e).cpu()) for e in (prob, label))
+            item['prob'] = np.rint(prob * 65535).astype(np.uint16)
+            item['label'] = label.astype(np.uint8)
+            self.extend({why: [item] for why in wanted})
+
+    def _least(self, why: str, key: str) -> float:
+        """What an image must surpass."""
+        if not self.size:
+            return np.inf
+        kept = self.items[why]
+        return kept[-1]['metrics'][key] if len(kept) == self.size else 0.0
 
     def extend(self, items: dict[str, Sequence[dict[str, Any]]]) -> None:
         """Join items, such as those of another process; the name decides ties."""
@@ -81,19 +128,3 @@ class ShownImages:
         """Forget images whose index is ``kept`` or above."""
         for why, own in self.items.items():
             self.items[why] = [item for item in own if item['index'] < kept]
-
-
-def _item(
-    name: str, index: int, metrics: dict[str, float], prob: Any, label: Any
-) -> dict:
-    prob, label = (
-        each.cpu().numpy() if isinstance(each, Tensor) else each
-        for each in (prob, label)
-    )
-    return {
-        'name': name,
-        'index': index,
-        'metrics': metrics,
-        'prob': np.rint(prob * 65535).astype(np.uint16),
-        'label': label.astype(np.uint8),
-    }

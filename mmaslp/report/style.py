@@ -32,6 +32,7 @@ MARKERS = 'osD^vPX*<>'
 LABEL: dict[str, Any] = {'fontsize': 8, 'color': INK}
 # Names of models are no formulas: a $ in them is a $.
 TITLE: dict[str, Any] = {**LABEL, 'fontsize': 9.5, 'parse_math': False}
+WHISKERS: dict[str, Any] = {'elinewidth': 0.9, 'capsize': 2, 'zorder': 4}
 LEGEND: dict[str, Any] = {
     'fontsize': 7,
     'frameon': False,

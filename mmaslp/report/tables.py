@@ -1,20 +1,19 @@
-"""The tables of a page: comparison, differences, further measures, values."""
+"""The tables of a page: comparison, differences, further measures, gaps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from math import isnan, nan
+from typing import NamedTuple
 
-from .analysis import Analysis, Estimate, ImageSet, number
+from .analysis import Analysis, ImageSet
 from .breakdowns import Breakdown
 from .glossary import Term, term
 from .text_table import metric_text
 
-__all__ = ['Table', 'all_metrics', 'comparison', 'differences', 'gap_table', 'measures']
+__all__ = ['Table', 'comparison', 'differences', 'gap_table', 'measures']
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A figure as text; ``mark`` is 'best', 'tied', 'better', 'worse' or ''."""
 
     value: str
@@ -23,24 +22,21 @@ class Cell:
     mark: str = ''
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A row: its names, and a cell per column; ``kind`` is 'mean' or ''."""
 
     heads: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: list[Cell]
     kind: str = ''
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A table: headings of the names and of the figures, and the rows."""
 
     caption: str
     heads: tuple[str, ...]
-    columns: tuple[Term, ...]
-    rows: tuple[Row, ...]
-    baseline: str = ''
+    columns: list[Term]
+    rows: list[Row]
 
 
 def comparison(analysis: Analysis) -> Table:
@@ -50,19 +46,20 @@ def comparison(analysis: Analysis) -> Table:
         marks = {key: _marks(group, key) for key in analysis.keys}
         for member in group.members:
             cells = [
-                _cell(member.estimates.get(key), marks[key].get(member.model, ''))
+                _cell(*member.estimates.get(key, ()), mark=marks[key].get(member.model))
                 for key in analysis.keys
             ]
-            heads = (member.model, group.name, f'{len(member.images):,}')
-            rows.append(Row(heads, tuple(cells)))
+            rows.append(
+                Row((member.model, group.name, f'{len(member.images):,}'), cells)
+            )
     for model, row in analysis.means.items():
-        cells = [_cell(row.get(key)) for key in analysis.keys]
-        rows.append(Row((model, analysis.mean_name, ''), tuple(cells), 'mean'))
+        cells = [_cell(*row.get(key, ())) for key in analysis.keys]
+        rows.append(Row((model, analysis.mean_name, ''), cells, 'mean'))
     return Table(
         'Calibration of every model on every set, with 95 % intervals over images',
         ('model', 'set', 'images'),
-        tuple(map(term, analysis.keys)),
-        tuple(rows),
+        [*map(term, analysis.keys)],
+        rows,
     )
 
 
@@ -70,117 +67,93 @@ def _marks(group: ImageSet, key: str) -> dict[str, str]:
     """Which model is best, or which ones the images do not tell apart from the best."""
     better = term(key).better
     values = {
-        m.model: m.estimates[key].value
-        for m in group.members
-        if key in m.estimates and m.estimates[key].value == m.estimates[key].value
+        m.model: m.estimates[key].value for m in group.members if key in m.estimates
     }
+    values = {model: value for model, value in values.items() if not isnan(value)}
     if not better or len(values) < 2:
         return {}
     best = (min if better == 'lower' else max)(values, key=values.__getitem__)
-    tied = [model for model in values if _tied(group, model, best, key)]
+    tied = [
+        model
+        for model in values
+        if model != best and _same(group.differences[model, best][key])
+    ]
     return dict.fromkeys([best, *tied], 'tied') if tied else {best: 'best'}
 
 
-def _tied(group: ImageSet, model: str, best: str, key: str) -> bool:
-    apart = group.differences.get((model, best), {}).get(key)
-    return apart is not None and apart.has_interval and not apart.without_zero
+def _same(change: dict) -> bool:
+    """Whether there is an interval and 0 lies in it."""
+    return not isnan(change['low']) and not change['differs']
 
 
-def differences(analysis: Analysis, first: str = '') -> list[Table]:
-    """One table per baseline, that of ``first`` first: model minus baseline."""
-    tables = []
-    for baseline in sorted(analysis.models, key=lambda model: model != first):
-        rows = []
-        for group in analysis.sets:
-            for member in group.members:
-                found = group.differences.get((member.model, baseline))
-                if found is not None:
-                    cells = [_change(found.get(key), key) for key in analysis.keys]
-                    rows.append(Row((member.model, group.name), tuple(cells)))
-        if rows:
-            tables.append(
-                Table(
-                    f'Model minus {baseline} on the same images, with 95 % intervals',
-                    ('model', 'set'),
-                    tuple(map(term, analysis.keys)),
-                    tuple(rows),
-                    baseline,
-                )
-            )
-    return tables
+def differences(analysis: Analysis, baseline: str) -> Table | None:
+    """Model minus baseline, on the sets that have both."""
+    rows = []
+    for group, member in analysis.members:
+        found = group.differences.get((member.model, baseline))
+        if found is not None:
+            cells = [_change(found.get(key), key) for key in analysis.keys]
+            rows.append(Row((member.model, group.name), cells))
+    caption = f'Model minus {baseline} on the same images, with 95 % intervals'
+    columns = [*map(term, analysis.keys)]
+    return Table(caption, ('model', 'set'), columns, rows) if rows else None
 
 
 def measures(analysis: Analysis) -> Table | None:
     """Further measures, which were not kept per image and so have no intervals."""
-    every = [
-        ((member.model, group.name), member.result.get('measures', {}))
-        for group in analysis.sets
-        for member in group.members
+    every = {
+        (member.model, group.name): member.result.get('measures', {})
+        for group, member in analysis.members
+    }
+    keys = list(dict.fromkeys(key for own in every.values() for key in own))
+    rows = [
+        Row(heads, [_cell(own.get(key), digits=2 if '%' in key else 4) for key in keys])
+        for heads, own in every.items()
     ]
-    keys = list(dict.fromkeys(key for _, own in every for key in own))
-    rows = tuple(
-        Row(heads, tuple(_plain(own.get(key), key) for key in keys))
-        for heads, own in every
-    )
-    columns = tuple(map(term, keys))
     caption = 'Further measures, which have no intervals'
-    return Table(caption, ('model', 'set'), columns, rows) if keys else None
-
-
-def all_metrics(result: dict[str, Any], name: str) -> Table:
-    """Every metric of one result."""
-    intervals = result.get('intervals', {})
-    rows = []
-    for key, value in result.items():
-        if value is None or type(value) in (int, float):
-            bounds = map(number, intervals.get(key) or (None, None))
-            cell = _cell(Estimate(number(value), *bounds))
-            if isinstance(value, int):
-                cell = Cell(f'{value:,}', sort=f'{value}')
-            rows.append(Row((key,), (cell,)))
-    return Table(name, ('metric',), (term('value'),), tuple(rows))
+    return Table(caption, ('model', 'set'), [*map(term, keys)], rows) if keys else None
 
 
 def gap_table(breakdown: Breakdown) -> Table:
     """The figures of a diagram of gaps."""
     rows = []
     for model, gaps in breakdown.series.items():
-        for name, *values in zip(breakdown.groups, *vars(gaps).values()):
-            gap, low, high, share, accuracy, confidence = values
-            if gap == gap:
-                cells = (
-                    Cell(f'{share:.2%}'),
-                    Cell(f'{accuracy:.4f}'),
-                    Cell(f'{confidence:.4f}'),
-                    _cell(Estimate(gap, low, high), signed=True),
-                )
-                rows.append(Row((model, name), cells))
+        table = gaps.table
+        figures = table.weight, table.accuracy, table.mean_conf
+        gap = gaps.gap, gaps.low, gaps.high
+        for name, share, accuracy, confidence, *own in zip(
+            breakdown.groups, *figures, *gap
+        ):
+            if share > 0:
+                cells = [Cell(f'{share:.2%}'), _cell(accuracy), _cell(confidence)]
+                rows.append(Row((model, name), [*cells, _cell(*own, signed=True)]))
     labels = ('share of pixels', 'accuracy', 'confidence', 'gap')
-    return Table(
-        breakdown.title,
-        ('model', breakdown.axis),
-        tuple(Term(label, label, '', '') for label in labels),
-        tuple(rows),
-    )
+    columns = [Term(label, label) for label in labels]
+    return Table(breakdown.title, ('model', breakdown.axis), columns, rows)
 
 
-def _cell(estimate: Estimate | None, mark: str = '', signed: bool = False) -> Cell:
-    if estimate is None or estimate.value != estimate.value:
+def _cell(
+    value: float | None = None,
+    low: float = nan,
+    high: float = nan,
+    mark: str | None = '',
+    signed: bool = False,
+    digits: int = 4,
+) -> Cell:
+    if metric_text(value) == '-':
         return Cell('-')
-    sign, interval = '+' if signed else '', ''
-    value = round(estimate.value, 4) + 0.0  # what rounds to 0 has no sign of its own
-    if estimate.has_interval:
-        interval = f'[{estimate.low:{sign}.4f}, {estimate.high:{sign}.4f}]'
-    return Cell(f'{value:{sign}.4f}', interval, f'{estimate.value:.9g}', mark)
+    form = f'{"+" if signed else ""}.{digits}f'
+    interval = '' if isnan(low + high) else f'[{low:{form}}, {high:{form}}]'
+    shown = round(value, digits) + 0.0  # what rounds to 0 has no sign of its own
+    return Cell(f'{shown:{form}}', interval, f'{value:.9g}', mark or '')
 
 
-def _change(change: Estimate | None, key: str) -> Cell:
+def _change(change: dict | None, key: str) -> Cell:
+    if change is None:
+        return Cell('-')
     mark, better = '', term(key).better
-    if change is not None and better and change.without_zero:
-        mark = 'better' if (change.value < 0) == (better == 'lower') else 'worse'
-    return _cell(change, mark, signed=True)
-
-
-def _plain(value: float | None, key: str) -> Cell:
-    text = metric_text(value, 2 if '%' in key else 4)
-    return Cell(text, sort='' if text == '-' else f'{value:.9g}')
+    if better and change['differs']:
+        mark = (
+            'better' if (change['difference'] < 0) == (better == 'lower') else 'worse'
+        )
+    return _cell(change['difference'], change['low'], change['high'], mark, signed=True)

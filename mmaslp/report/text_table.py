@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from ..files.names import shown
 
@@ -27,6 +28,13 @@ def metric_text(value: float | None, digits: int = 4) -> str:
     if value is None or math.isnan(value):
         return '-'
     return f'{value:.{digits}f}'
+
+
+def with_interval(result: Mapping[str, Any], key: str) -> str:
+    """Format a metric of a result and its interval, if there is one."""
+    ends = [metric_text(end) for end in result.get('intervals', {}).get(key, ())]
+    interval = f' [{", ".join(ends)}]' if ends and '-' not in ends else ''
+    return metric_text(result.get(key)) + interval
 
 
 def with_mean(rows: Mapping[str, Row], apart: Collection[str] = ()) -> dict[str, Row]:

@@ -34,7 +34,7 @@ def section(gain=1.5, number=4, mode='top_label', resamples=20, seed=0):
         record = ImageTable.record(f'<{i}>.png', image, 10, mode, bands, mask)
         records.append(record)
         own = ImageTable(records[-1:]).per_image()
-        metrics = {key: float(own[key][0]) for key in ('oe', 'ue', 'acc', 'conf')}
+        metrics = {key: float(own[key][0]) for key in ('oe', 'ue')}
         shown.push(f'<{i}>.png', i, metrics, prob, label)
     result = calibration_result(
         total, ImageTable(records), mode=mode, resamples=resamples
@@ -42,25 +42,18 @@ def section(gain=1.5, number=4, mode='top_label', resamples=20, seed=0):
     return {'result': result, 'shown': shown.items}
 
 
-def result(model='A', dataset='test', with_pictures=False, changes=(), **options):
+def result(model='A', dataset='test', with_pictures=False, **options):
     """A result as its file has it."""
     found = deepcopy(_plain(tuple(sorted(options.items()))))
-    found.update(model=model, dataset=dataset, files=[], **dict(changes))
+    found.update(model=model, dataset=dataset, files=[])
     if with_pictures:
-        kinds = section(**options)['shown']
-        items = {item['name']: item for own in kinds.values() for item in own}
+        kept = section(**options)['shown'].values()
+        items = {item['name']: item for own in kept for item in own}
         found['pictures'] = [
-            make_picture(
-                item,
-                reasons=[w for w, own in kinds.items() if name in names_of(own)],
-            )
+            make_picture(name, item['prob'], item['label'])
             for name, item in items.items()
         ]
     return found
-
-
-def names_of(items):
-    return [item['name'] for item in items]
 
 
 @cache

@@ -1,3 +1,5 @@
+"""What a page computes: estimates, tables, gaps of groups."""
+
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,34 +9,58 @@ import pytest
 
 from mmaslp.core.measure.bootstrap import resample
 from mmaslp.files.results import image_table
+from mmaslp.files.sod_measures import SOD_COLUMNS
 from mmaslp.report.analysis import analyse
+from mmaslp.report.breakdowns import breakdowns, by_set
+from mmaslp.report.glossary import term
+from mmaslp.report.tables import comparison, differences, gap_table
+from mmaslp.report.text_table import CALIBRATION_KEYS, format_table, with_mean
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
 result = helper.result
 
 
-def test_estimates_are_those_of_the_result():
-    one = result()
-    (group,) = analyse([one], 5).sets
-    (member,) = group.members
-    assert list(member.estimates)[:3] == ['ece', 'oe', 'ue']
-    for key, estimate in member.estimates.items():
-        assert estimate.value == one[key], key
-        assert [estimate.low, estimate.high] == one['intervals'][key], key
+@pytest.fixture(scope='module')
+def analysis():
+    return analyse(helper.two_models(), 50)
 
 
-def test_same_images_are_compared_pairwise():
-    one, two = helper.two_models()
-    (group,) = analyse([one, two], 30).sets
-    found = group.differences['B', 'A']
-    drawn = [resample(image_table(each), 30) for each in (one, two)]
-    expected = drawn[0].differences(drawn[1])
-    for key in ('ece', 'oe', 'nll', 'ece_band'):
-        change = found[key]
-        assert change.value == pytest.approx(expected[key]['difference'])
-        assert change.low == pytest.approx(expected[key]['low'])
-        assert change.value == pytest.approx(-group.differences['A', 'B'][key].value)
+def column(table, key):
+    place = [each.key for each in table.columns].index(key)
+    return [row.cells[place] for row in table.rows]
+
+
+def test_a_cell_is_a_figure_of_the_result_with_its_interval(analysis):
+    table = comparison(analysis)
+    assert [row.heads for row in table.rows] == [('A', 'test', '4'), ('B', 'test', '4')]
+    one = analysis.sets[0].members[0].result
+    for key in analysis.keys:
+        low, high = one['intervals'][key]
+        assert column(table, key)[0].value == f'{one[key]:.4f}'
+        assert column(table, key)[0].interval == f'[{low:.4f}, {high:.4f}]'
+
+
+def test_best_is_marked_in_its_direction(analysis):
+    for key, best in (('oe', min), ('nll', min)):
+        cells = column(comparison(analysis), key)
+        values = [float(cell.sort) for cell in cells]
+        marks = {cell.value: cell.mark for cell in cells if cell.mark}
+        assert list(marks) == [f'{best(values):.4f}'] or set(marks.values()) == {'tied'}
+    assert [cell.mark for cell in column(comparison(analysis), 'oe')] == ['best', '']
+    assert {cell.mark for cell in column(comparison(analysis), 'conf')} == {''}
+    alone = analyse([result()], 5)
+    assert {c.mark for row in comparison(alone).rows for c in row.cells} == {''}
+
+
+def test_differences_are_paired(analysis):
+    (cell,) = column(differences(analysis, 'A'), 'oe')  # B is over-confident
+    one, two = (resample(image_table(each), 50) for each in helper.two_models())
+    expected = one.differences(two)['oe']
+    assert cell.value == f'{expected["difference"]:+.4f}' and cell.mark == 'worse'
+    assert cell.interval == f'[{expected["low"]:+.4f}, {expected["high"]:+.4f}]'
+    assert column(differences(analysis, 'B'), 'oe')[0].mark == 'better'
+    assert differences(analyse([result()], 5), 'A') is None
 
 
 def test_other_masks_under_the_same_names():
@@ -55,3 +81,64 @@ def test_means_leave_out_sets_without_objects():
     assert mean.low < mean.value < mean.high
     assert analysis.mean_name == 'mean of sets with objects'
     assert not analyse(sets[1:], 5).means
+
+
+def test_groups_hold_all_pixels_with_the_gaps_of_the_result():
+    one = result(gain=2.0)
+    by_confidence, by_distance, by_size = breakdowns(analyse([one], 20).sets[0], 20)
+    for each in (by_confidence, by_distance, by_size):
+        gaps = each.series['A']
+        share = gaps.table.weight
+        assert len(gaps.gap) == len(each.groups) and share.sum() == pytest.approx(1)
+        gap = np.nansum(share * gaps.gap)
+        assert gap == pytest.approx(one['conf'] - one['acc'], abs=1e-6), each.title
+        last = int(np.argmax(share))
+        assert gaps.low[last] <= gaps.gap[last] <= gaps.high[last]
+        assert len(gap_table(each).rows) == np.isfinite(gaps.gap).sum()
+    assert by_confidence.groups == ('0.5–0.6', '0.6–0.7', '0.7–0.8', '0.8–0.9', '0.9–1')
+    expected = np.array(one['bands']['predicted']['gap'], float)
+    assert by_distance.series['A'].gap == pytest.approx(expected, nan_ok=True)
+    low = by_confidence.series['A'].table.mean_conf - one['bins']['high'][5:]
+    assert by_confidence.series['A'].low == pytest.approx(low)
+
+
+def test_images_are_grouped_by_the_size_of_their_object():
+    one = result()
+    # Of 140 pixels: none, 1/64 at most, 1/16 at most, more than a quarter.
+    one['images']['foreground'] = [0, 2, 5, 100]
+    by_size = breakdowns(analyse([one], 20).sets[0], 20)[2]
+    assert by_size.groups == ('none', 'up to 1/64', '1/64–1/16', 'above 1/4')
+    gaps, images = by_size.series['A'], image_table(one).per_image()
+    assert gaps.gap == pytest.approx(images['conf'] - images['acc'])
+    assert np.isnan(gaps.low).all()  # one image has no interval
+
+
+def test_sets_are_groups_too():
+    sets = [result('A', 'x'), result('B', 'x'), result('B', 'y', seed=1)]
+    (found,) = by_set(analyse(sets, 20))
+    assert found.groups == ('x', 'y') and np.isnan(found.series['A'].gap[1])
+    gaps = [each['conf'] - each['acc'] for each in sets[1:]]
+    assert found.series['B'].gap == pytest.approx(gaps, abs=1e-6)
+    assert by_set(analyse(sets[:2], 20)) == []
+
+
+def test_every_column_of_a_table_is_explained():
+    for key in [*CALIBRATION_KEYS, *SOD_COLUMNS, 'mIoU %', 'aAcc %', 'mAcc %']:
+        found = term(key)
+        assert found.sentence.endswith('.') and 'docs/' not in found.sentence
+        assert bool(found.arrow) == (key != 'conf')
+    assert (term('new').label, term('new').arrow) == ('new', '')
+
+
+def test_text_table_and_its_mean():
+    rows = {'a': {'ece': 0.1, 'nll': float('nan')}, 'b': {'ece': 0.3, 'nll': None}}
+    rows['ood'] = {'ece': 9.0}
+    lines = format_table(with_mean(rows, apart=['ood']), ['ece', 'nll']).splitlines()
+    assert [line.split() for line in lines] == [
+        ['ece', 'nll'],
+        ['a', '0.1000', '-'],
+        ['b', '0.3000', '-'],
+        ['mean', '0.2000', '-'],
+        ['ood', '9.0000', '-'],
+    ]
+    assert with_mean({'a': {'ece': 1.0}}) == {'a': {'ece': 1.0}}

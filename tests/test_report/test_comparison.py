@@ -1,4 +1,6 @@
-import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +8,10 @@ from PIL import Image
 
 from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.results import save_result
-from mmaslp.report.comparison import compare_results
+from mmaslp.report.comparison import compare_results, other_images, sorted_images
+
+# Not importable by name under pytest's importlib mode.
+helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
 
 
 @pytest.fixture
@@ -42,23 +47,6 @@ def test_over_confidence_is_told_apart(files):
     assert compare_results(*files, resamples=200, seed=1)[0] != metrics
 
 
-def rewritten(path, change):
-    """Change the result in a file."""
-    with open(path) as file:
-        result = json.load(file)
-    change(result)
-    with open(path, 'w') as file:
-        json.dump(result, file)
-
-
-def test_other_settings_are_refused(files):
-    rewritten(files[1], lambda result: result['settings'].update(mode='positive'))
-    with pytest.raises(
-        ValueError, match=r"mode is 'top_label' in .* but 'positive' in"
-    ):
-        compare_results(*files)
-
-
 @pytest.mark.parametrize('change', ['rolled', 'resized'])
 def test_other_masks_under_the_same_names_are_refused(files, change, tmp_path):
     for path in (tmp_path / 'masks').iterdir():
@@ -73,3 +61,34 @@ def test_other_masks_under_the_same_names_are_refused(files, change, tmp_path):
         ValueError, match=r'good\.json and .*over\.json: 12 images have oth'
     ):
         compare_results(*files)
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda one: None, ''),
+        (lambda one: one['settings'].update(mode='positive'), "mode is 'positive' in"),
+        (
+            lambda one: one['images']['names'].__setitem__(0, 'new'),
+            "2 images are in one of them only, such as ['<0>', 'new']",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_named(change, words):
+    one, other = helper.result(), helper.result(gain=0.5)
+    change(one)
+    found = other_images((one, sorted_images(one)), (other, sorted_images(other)))
+    assert found.startswith(words) and bool(found) == bool(words)
+
+
+def test_images_are_sorted_by_what_tells_them_apart():
+    one = helper.result()
+    one['images']['names'] = ['b/1.png', 'c/2.png', 'a/0.jpg', 'd/3.png']
+    images = sorted_images(one)
+    assert images.names == ['0', '1', '2', '3']
+    assert images.table.count[0].tolist() == one['images']['count'][2]
+    one['images']['names'] = ['b/1.png', 'a/1.png', 'a/0.png', 'b/0.png']
+    assert sorted_images(one).names == ['a/0.png', 'a/1.png', 'b/0.png', 'b/1.png']
+    one['images']['names'] = ['a', 'a', 'b', 'c']
+    with pytest.raises(ValueError, match=r'x\.json: the same image is in it more'):
+        sorted_images(one, 'x.json')

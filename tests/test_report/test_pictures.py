@@ -9,19 +9,11 @@ from PIL import Image
 
 from mmaslp.report.analysis import analyse
 from mmaslp.report.pictures import galleries, image_panels, make_picture
+from mmaslp.report.shown_images import ShownImages, ranked, sample_rank
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
-
-
-def item(**changes):
-    prob = np.zeros((8, 8), np.uint16)
-    prob[:2, :2] = 65535
-    label = np.zeros((8, 8), np.uint8)
-    label[:2, :4], label[7] = 1, 255
-    metrics = {'oe': 0.1, 'sample': 0.5}
-    found = {'name': '/home/me/x.jpg', 'prob': prob, 'label': label}
-    return found | {'metrics': metrics} | changes
+MAP = np.zeros((2, 2))
 
 
 def test_error_is_purple_above_and_green_below_the_mask():
@@ -35,9 +27,12 @@ def test_error_is_purple_above_and_green_below_the_mask():
 
 
 def test_panels_are_embedded_and_described():
-    picture = make_picture(item(), reasons=['over'])
-    assert (picture['name'], picture['reasons']) == ('x.jpg', ['over'])
-    assert picture['metrics'] == {'oe': 0.1, 'ue': None, 'acc': None, 'conf': None}
+    prob = np.zeros((8, 8), np.uint16)
+    prob[:2, :2] = 65535
+    label = np.zeros((8, 8), np.uint8)
+    label[:2, :4], label[7] = 1, 255
+    picture = make_picture('x.jpg', prob, label)
+    assert picture['name'] == 'x.jpg'
     assert list(picture['panels']) == ['mask', 'probability', 'error']
     for panel in picture['panels'].values():
         data = base64.b64decode(panel['source'].split(',')[1])
@@ -52,20 +47,19 @@ def test_panels_are_embedded_and_described():
     )
 
 
-def laid_out(*results, number=2):
-    return galleries(analyse(results, 5).sets[0], number)
-
-
 def test_models_are_side_by_side_and_each_image_comes_once():
-    found = laid_out(*(helper.result(name, with_pictures=True) for name in 'AB'))
+    results = [helper.result(name, with_pictures=True) for name in 'AB']
+    group = analyse(results, 5).sets[0]
+    found = galleries(group, 2)
     assert [each['title'] for each in found] == [
         'Most over-confident',
         'Most under-confident',
         'Random sample',
     ]
     names = [image['name'] for gallery in found for image in gallery['images']]
-    assert len(names) == len(set(names)) and found[0]['images']
+    assert len(names) == len(set(names)) and len(found[0]['images']) == 2
     image = found[0]['images'][0]
+    assert image['name'] == f'{ranked(group.members[0].images)["over"][0]}.png'
     assert [view['model'] for view in image['views']] == ['A', 'B']
     assert image['why'] == 'among the worst of A, B'
     assert list(image['panels']) == ['mask']
@@ -73,3 +67,46 @@ def test_models_are_side_by_side_and_each_image_comes_once():
     assert image['views'][0]['figures'].startswith('OE 0.')
     stems = {name.rsplit('.', 1)[0] for name in names}
     assert all(name in stems for gallery in found for name in gallery['above'])
+    # A picture that is there for another reason is not taken for one of the worst.
+    worst = ranked(group.members[0].images)['over'][0]
+    for each in results:
+        each['pictures'] = [p for p in each['pictures'] if p['name'] != f'{worst}.png']
+    titles = [each['title'] for each in galleries(analyse(results, 5).sets[0], 2)]
+    assert 'Most over-confident' not in titles
+
+
+def kept(names, size=2):
+    shown = ShownImages(size)
+    for index, name in enumerate(names):
+        metrics = {'oe': index / 10, 'ue': 0.0 if index else 0.2}
+        shown.push(name, index, metrics, MAP, MAP)
+    return {why: [item['name'] for item in own] for why, own in shown.items.items()}
+
+
+def test_worst_both_ways_and_a_sample():
+    found = kept(['a', 'b', 'c', 'd'])
+    assert found['over'] == ['d', 'c']
+    assert found['under'] == ['a']  # the others are not under-confident at all
+    assert found['sample'] == sorted('abcd', key=sample_rank, reverse=True)[:2]
+    shown, images = helper.section()['shown'], analyse([helper.result()], 5)
+    for why, names in ranked(images.sets[0].members[0].images).items():
+        assert [f'{name}.png' for name in names[:2]] == [i['name'] for i in shown[why]]
+
+
+def test_sample_depends_on_the_file_names_alone():
+    names = [f'{i}.jpg' for i in range(9)]
+    other = kept([f'/x/{name}' for name in reversed(names)])['sample']
+    assert [name.split('/')[-1] for name in other] == kept(names)['sample']
+    assert all(0 < sample_rank(name) <= 1 for name in names)
+
+
+def test_processes_join_and_repeated_images_go():
+    shown, other = ShownImages(2), ShownImages(2)
+    for index, name in enumerate('abc'):
+        shown.push(name, index, {'oe': index / 10, 'ue': 0.2}, MAP, MAP)
+    other.push('d', 0, {'oe': 0.05, 'ue': 0.0}, MAP, MAP)
+    shown.drop_after(2)
+    joined = ShownImages(2)
+    for each in (shown, other):
+        joined.extend(each.items)
+    assert [item['name'] for item in joined.items['over']] == ['b', 'd']

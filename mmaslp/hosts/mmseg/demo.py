@@ -13,10 +13,9 @@ from typing import Any
 
 from ...files.outputs import check_kind
 from ...files.results import load_result
-from ...report.bands import band_figure
+from ...report.diagrams import band_figure, reliability_figure
 from ...report.inputs import results_of_files
 from ...report.page import json_beside, write_report
-from ...report.reliability import reliability_figure
 from ...report.style import save_figure
 from ...report.text_table import format_table
 

@@ -91,7 +91,7 @@ class BinaryCalibration(SumMetric[CalibrationHistogram]):
             matplotlib.figure.Figure: Not registered with pyplot.
         """
         from ...files.results import calibration_result
-        from ...report.reliability import reliability_figure
+        from ...report.diagrams import reliability_figure
 
         bins, mode = self._options
         with self.sync_context():

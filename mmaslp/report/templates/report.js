@@ -1,5 +1,4 @@
 'use strict';
-document.documentElement.classList.add('scripted');
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 // Tables: a click on a heading sorts; undefined values stay last.
@@ -15,12 +14,6 @@ for (const button of all('th > button')) button.addEventListener('click', () => 
     return !a || !b ? !a - !b : (up ? 1 : -1) * compare(a, b);
   }));
 });
-
-// Differences: the table of the chosen baseline.
-const choice = document.querySelector('#baseline');
-const choose = () => all('[data-baseline]').forEach(
-  each => { each.hidden = each.dataset.baseline !== choice.value; });
-if (choice) { choice.addEventListener('change', choose); choose(); }
 
 // Pictures: one large, arrow keys go through all panels of its image.
 const dialog = document.querySelector('dialog');

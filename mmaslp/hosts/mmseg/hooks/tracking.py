@@ -9,7 +9,7 @@ from mmengine.hooks import LoggerHook
 from mmengine.logging import print_log
 
 from ....core.levels import ImageLevels
-from ....report.alpha import alpha_histogram
+from ....report.diagrams import alpha_histogram
 from ..trackers import send_histogram, send_picture
 
 __all__ = ['image_scalars', 'log_levels', 'scalar_step', 'send_levels']

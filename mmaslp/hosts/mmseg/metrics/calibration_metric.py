@@ -20,8 +20,7 @@ from ....core.measure import (
 from ....core.measure.bootstrap import check_resamples
 from ....files.checksum import mask_checksum
 from ....files.results import calibration_result, save_result, scalar_metrics
-from ....report.bands import band_figure
-from ....report.reliability import reliability_figure
+from ....report.diagrams import band_figure, reliability_figure
 from ....report.shown_images import ShownImages
 from ....report.style import figure_array, save_figure
 from ..checks.validation import no_foreground

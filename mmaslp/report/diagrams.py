@@ -1,0 +1,343 @@
+"""The diagrams: accuracy by confidence, by distance from the border, and gaps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.calibrators.cells import CENTRES
+from ..core.calibrators.lookup import evaluate
+from ..core.levels.perturbation import max_alpha
+from ..core.measure import BinTable, band_columns, binned_metrics
+from .breakdowns import Breakdown
+from .glossary import BANDS, CONFIDENCE, DISTANCE
+from .style import (
+    BAR,
+    FADED,
+    INK,
+    LABEL,
+    LEGEND,
+    MARKERS,
+    MODELS,
+    OVER,
+    TITLE,
+    UNDER,
+    WHISKERS,
+    clean_axes,
+    figure_array,
+    new_figure,
+    shortened,
+)
+from .text_table import metric_text, with_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..core.calibrators import CalibrationTables, Calibrator
+
+__all__ = [
+    'alpha_histogram',
+    'band_figure',
+    'calibrator_figure',
+    'gap_figure',
+    'reliability_figure',
+]
+
+HEIGHT = 4.4  # inches
+LONGEST = 30  # letters of a name
+
+
+def reliability_figure(
+    results: Mapping[str, dict[str, Any]], width: float = 3.4
+) -> Figure:
+    """Draw one reliability diagram per result, side by side.
+
+    Per bin, the coloured part spans accuracy and mean confidence: red on top of the
+    accuracy where the model is over-confident, blue below it where it is
+    under-confident. Whiskers are 95 % bootstrap intervals of the accuracy over images,
+    if the result has them. Below, the share of the pixels per bin with the mean
+    accuracy and mean confidence.
+
+    Args:
+        results (dict[str, dict]): Title to result, as
+            :func:`~mmaslp.files.results.calibration_result` makes them. An empty
+            evaluation gives an empty diagram.
+        width (float): Width of one diagram in inches. Defaults to 3.4.
+
+    Returns:
+        matplotlib.figure.Figure: Not registered with pyplot.
+
+    Raises:
+        ValueError: ``results`` is empty.
+    """
+    figure, axes = _columns(results, width)
+    for (top, bottom), (title, result) in zip(axes.T, results.items()):
+        sums, mode = result['bins'], result['settings']['mode']
+        table = BinTable(*(np.array(sums[key]) for key in ('count', 'right', 'conf')))
+        side, filled = 1 / len(table.count), np.flatnonzero(table.count)
+        table, place = table.take(filled), (filled + 0.5) * side
+        accuracy, confidence = table.accuracy, table.mean_conf
+        lower = np.minimum(accuracy, confidence)
+        top.bar(place, lower, 0.94 * side, color=BAR, zorder=2)
+        _draw_gaps(top, place, 0.94 * side, accuracy, confidence)
+        if 'low' in sums:
+            low, high = (np.array(sums[key], float)[filled] for key in ('low', 'high'))
+            spread = np.maximum([accuracy - low, high - accuracy], 0)
+            top.errorbar(place, accuracy, spread, fmt='none', ecolor=INK, **WHISKERS)
+        first = place.min(initial=1) - side / 2
+        start = min(first, 0.5) if first >= 0.4 else 0.0
+        top.plot([start, 1], [start, 1], '--', color=INK, linewidth=0.9, zorder=5)
+        top.set_xlim(start, 1)
+        top.set_ylim(0, 1)
+        _draw_shares(bottom, place, 0.94 * side, table.weight)
+        for key, style in (('acc', '-'), ('conf', ':')):
+            if metric_text(result[key]) != '-':
+                bottom.axvline(result[key], color=INK, linestyle=style, linewidth=1)
+        bottom.set_xlabel(CONFIDENCE[mode], **LABEL)
+        _add_title(top, title, ['accuracy by confidence', *_headline(result)])
+    outcome = 'accuracy (share of right pixels)'
+    outcome = outcome if mode == 'top_label' else 'share of foreground'
+    axes[0, 0].set_ylabel(outcome, **LABEL)
+    marks = [_line('perfect', '--'), _patch(outcome.split(' (')[0], BAR)]
+    if any('low' in each['bins'] for each in results.values()):
+        marks.append(_line('95 % interval', '', '|', 8))
+    marks += [_line('mean accuracy'), _line('mean confidence', ':')]
+    _add_legend(figure, marks, len(results))
+    return figure
+
+
+def band_figure(results: Mapping[str, dict[str, Any]], width: float = 3.4) -> Figure:
+    """Draw accuracy and mean confidence of every band, a diagram per result.
+
+    The coloured part spans accuracy and confidence: red where the band is
+    over-confident, blue where it is under-confident. Below, the share of the pixels
+    per band.
+
+    Args:
+        results (dict[str, dict]): Title to result with ``bands``, see
+            :func:`reliability_figure`.
+        width (float): Width of one diagram in inches. Defaults to 3.4.
+
+    Returns:
+        matplotlib.figure.Figure: Not registered with pyplot.
+
+    Raises:
+        ValueError: ``results`` is empty, or one of them has no bands.
+    """
+    figure, axes = _columns(results, width)
+    lowest = 1.0
+    for (top, bottom), (title, result) in zip(axes.T, results.items()):
+        if 'bands' not in result:
+            raise ValueError(
+                f'{title} has no bands: they are measured for two classes in '
+                'top-label mode'
+            )
+        columns = result['bands']['predicted'].items()
+        bands = {key: np.array(values, float) for key, values in columns}
+        place = np.flatnonzero(bands['count'])
+        accuracy, confidence = bands['accuracy'][place], bands['confidence'][place]
+        lowest = min([lowest, *accuracy, *confidence])
+        _draw_gaps(top, place, 0.5, accuracy, confidence)
+        for values, style in ((accuracy, '-'), (confidence, ':')):
+            top.plot(place, values, style, color=INK, marker='o', ms=3, lw=1, zorder=4)
+        _draw_shares(bottom, np.arange(len(BANDS)), 0.94, bands['share'])
+        bottom.set_xticks(range(len(BANDS)), BANDS)
+        bottom.set_xlim(-0.5, len(BANDS) - 0.5)
+        bottom.set_xlabel(DISTANCE, **LABEL)
+        by_band = f'ECE by band {with_interval(result, "ece_band")}'
+        _add_title(top, title, ['accuracy by distance from the border', by_band])
+    # The axis begins at the twentieth below all that is drawn.
+    start = max(np.floor(lowest * 20 - 0.2) / 20, 0)
+    for top in axes[0]:
+        top.set_ylim(start, 1.02 - 0.02 * start)
+    axes[0, 0].set_ylabel('accuracy and confidence (0 to 1)', **LABEL)
+    marks = [_line('accuracy', '-', 'o'), _line('confidence', ':', 'o')]
+    _add_legend(figure, marks, len(results))
+    return figure
+
+
+def gap_figure(
+    breakdown: Breakdown, models: Sequence[str], width: float = 3.6, height: float = 3.2
+) -> Figure:
+    """Draw the gaps of every group, in the colours that ``models`` have everywhere."""
+    figure = new_figure(width, height, layout='constrained')
+    axes = figure.add_subplot()
+    number = len(breakdown.series)
+    step = min(0.7 / number, 0.14)
+    for row, (name, gaps) in enumerate(breakdown.series.items()):
+        index = models.index(name)
+        axes.errorbar(
+            np.arange(len(gaps.gap)) + (row - (number - 1) / 2) * step,
+            gaps.gap,
+            np.nan_to_num([gaps.gap - gaps.low, gaps.high - gaps.gap]).clip(0),
+            color=MODELS[index % len(MODELS)],
+            marker=MARKERS[index % len(MARKERS)],
+            ms=4,
+            lw=1.2,
+            label=shortened(name, LONGEST),
+            **WHISKERS,
+        )
+    axes.axhline(0, color=INK, lw=0.9)
+    low, high = axes.get_ylim()
+    for colour, start, end in ((OVER, 0, max(high, 0)), (UNDER, min(low, 0), 0)):
+        axes.axhspan(start, end, color=colour, alpha=0.09, lw=0, zorder=0)
+    axes.set_ylim(min(low, 0), max(high, 0))
+    axes.set_xlim(-0.5, len(breakdown.groups) - 0.5)
+    _name_groups(axes, breakdown.groups)
+    axes.set_xlabel(breakdown.axis, **LABEL)
+    axes.set_ylabel('confidence − accuracy', **LABEL)
+    axes.set_title(breakdown.title, fontweight='bold', **TITLE)
+    clean_axes(axes)
+    ncols = 1 if max(map(len, breakdown.series)) > LONGEST / 2 else 2
+    legend = figure.legend(loc='outside lower center', ncols=ncols, **LEGEND)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure
+
+
+def calibrator_figure(calibrator: Calibrator, tables: CalibrationTables) -> Figure:
+    """Draw accuracy and confidence of every band, as shipped and calibrated."""
+    zero, one = np.moveaxis(tables.counts.sum(0).numpy(), -1, 0)  # (B, CELLS) each
+    total, results = zero + one, {}
+    for title, maps, target in (
+        ('as shipped', [([0.0, 50.0], [0.0, 50.0])], 'confidence'),
+        ('calibrated (images of the fit)', calibrator.maps, calibrator.target),
+    ):
+        logit = np.broadcast_to(evaluate(maps, CENTRES, target), total.shape)
+        right = np.where(logit > 0, one, zero)
+        confidence = total / (1 + np.exp(-np.abs(logit)))
+        table = BinTable(*(each.sum(1) for each in (total, right, confidence)))
+        predicted = {'count': table.count, **band_columns(table)}
+        results[title] = {
+            'ece_band': float(binned_metrics(table)['ece']),
+            'bands': {'predicted': predicted},
+        }
+    return band_figure(results)
+
+
+def alpha_histogram(alpha: np.ndarray, beta: float) -> np.ndarray:
+    """Draw how many images have which level: ``(H, W, 3)`` pixels."""
+    figure = new_figure(5, 3, layout='constrained')
+    axes = figure.add_subplot()
+    top = max(1.05 * alpha.max(initial=0.0), 0.02 * max_alpha(beta))
+    axes.hist(alpha, 40, range=(0.0, top), color=BAR)
+    for quantile, style in ((0.05, ':'), (0.5, '-'), (0.95, ':')):
+        axes.axvline(np.quantile(alpha, quantile), color=INK, lw=1, ls=style)
+    axes.set_xlabel('perturbation level of an image', **LABEL)
+    axes.set_ylabel('images', **LABEL)
+    lines = 'lines: 5, 50 and 95 % of the images'
+    axes.set_title(f'mean {alpha.mean():.4f}, beta {beta:g} ({lines})', **TITLE)
+    clean_axes(axes)
+    return figure_array(figure, 100)
+
+
+def _columns(results: Mapping[str, Any], width: float) -> tuple[Figure, np.ndarray]:
+    """Make a column for each result, a tall panel above a low one."""
+    if not results:
+        raise ValueError('a diagram needs at least one result')
+    figure = new_figure(width * len(results), HEIGHT, layout='constrained')
+    axes = figure.subplots(
+        2, len(results), squeeze=False, height_ratios=(3.2, 1), sharex='col'
+    )
+    for each in axes.flat:
+        clean_axes(each)
+    axes[1, 0].set_ylabel('% of pixels', **LABEL)
+    return figure, axes
+
+
+def _draw_gaps(
+    axes: Axes,
+    place: np.ndarray,
+    width: float,
+    accuracy: np.ndarray,
+    confidence: np.ndarray,
+) -> None:
+    """Span accuracy and confidence: red above the accuracy, blue below it."""
+    gap, lower = confidence - accuracy, np.minimum(accuracy, confidence)
+    for part, colour in ((gap > 0, OVER), (gap < 0, UNDER)):
+        axes.bar(
+            place[part],
+            np.abs(gap)[part],
+            width,
+            lower[part],
+            color=colour + FADED,
+            edgecolor=colour,
+            linewidth=0.8,
+            zorder=3,
+        )
+
+
+def _draw_shares(
+    axes: Axes, place: np.ndarray, width: float, shares: np.ndarray
+) -> None:
+    """Draw the share of the pixels of every group, in per cent."""
+    axes.bar(place, np.nan_to_num(shares) * 100, width, color=BAR, zorder=2)
+    axes.set_ylim(0, 100)
+    axes.set_yticks([0, 50, 100])
+
+
+def _add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
+    """Write a name above a panel; between them what is seen, and figures."""
+    pad = 6 + 9.5 * len(lines)
+    axes.set_title(shortened(title, LONGEST), pad=pad, fontweight='bold', **TITLE)
+    for row, line in enumerate(reversed(lines)):
+        axes.annotate(
+            line,
+            (0.5, 1),
+            (0, 3 + 9.5 * row),
+            xycoords='axes fraction',
+            textcoords='offset points',
+            ha='center',
+            **{**LABEL, 'fontsize': 7},
+        )
+
+
+def _headline(result: dict[str, Any]) -> list[str]:
+    """The metrics that a reader looks for first."""
+    seen = f'ECE {with_interval(result, "ece")}'
+    if result['num_images']:  # else of pixels that nobody divided into images
+        seen += f', {result["num_images"]:,} images'
+    acc, conf = (metric_text(result[key]) for key in ('acc', 'conf'))
+    return [seen, f'accuracy {acc}, confidence {conf}']
+
+
+def _add_legend(figure: Figure, marks: Sequence[Any], number: int) -> None:
+    """Explain the marks of a figure of ``number`` columns, and the signs of gaps."""
+    handles = [
+        *marks,
+        _patch('over-confident', OVER + FADED, edgecolor=OVER),
+        _patch('under-confident', UNDER + FADED, edgecolor=UNDER),
+    ]
+    ncols = (2 if len(handles) < 5 else 3) * number
+    figure.legend(handles=handles, loc='outside lower center', ncols=ncols, **LEGEND)
+
+
+def _line(label: str, style: str = '-', marker: str = '', size: int = 3) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [], [], color=INK, lw=1, ls=style, marker=marker, ms=size, label=label
+    )
+
+
+def _patch(label: str, colour: str, **options: Any) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(facecolor=colour, label=label, **options)
+
+
+def _name_groups(axes: Axes, groups: Sequence[str]) -> None:
+    """Name the groups; long names are slanted, of many only every second is shown."""
+    every = math.ceil(len(groups) / 8)
+    slanted = max(map(len, groups)) * len(groups) / every > 60
+    axes.set_xticks(
+        range(0, len(groups), every),
+        [shortened(name, LONGEST) for name in groups[::every]],
+        rotation=30 if slanted else 0,
+        ha='right' if slanted else 'center',
+        parse_math=False,
+    )

@@ -1,0 +1,171 @@
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from mmaslp.core.measure import BinTable
+from mmaslp.files.results import load_result, save_result
+from mmaslp.report.breakdowns import Breakdown, Gaps
+from mmaslp.report.diagrams import (
+    alpha_histogram,
+    band_figure,
+    gap_figure,
+    reliability_figure,
+)
+from mmaslp.report.style import (
+    MODELS,
+    OVER,
+    UNDER,
+    clean_axes,
+    figure_array,
+    figure_svg,
+    new_figure,
+    save_figure,
+)
+from mmaslp.report.text_table import metric_text
+
+# Not importable by name under pytest's importlib mode.
+helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
+section = helper.section
+
+
+@pytest.mark.parametrize(('gain', 'colour'), [(4.0, OVER), (0.3, UNDER)])
+def test_bars_reach_the_accuracy_and_gaps_have_their_colour(gain, colour):
+    result = section(gain, 60)['result']
+    top, bottom = reliability_figure({'a': result}).axes
+    count, right, conf = (
+        np.array(result['bins'][key], float) for key in ('count', 'right', 'conf')
+    )
+    filled = count > 0
+    accuracy, confidence = right[filled] / count[filled], conf[filled] / count[filled]
+    bars, gaps = top.containers[0], top.patches[filled.sum() :]
+    ends = [bar.get_height() for bar in bars]
+    assert ends == pytest.approx(np.minimum(accuracy, confidence))
+    of_side = (confidence > accuracy) == (colour == OVER)
+    found = [gap.get_height() for gap in gaps if to_hex(gap.get_edgecolor()) == colour]
+    assert found == pytest.approx(np.abs(confidence - accuracy)[of_side])
+    assert of_side.mean() > 0.5
+    shares = [bar.get_height() for bar in bottom.patches]
+    assert shares == pytest.approx(100 * count[filled] / count.sum())
+
+
+@pytest.mark.parametrize(('gain', 'colour'), [(4.0, OVER), (0.3, UNDER)])
+def test_bands_have_the_colour_of_their_side(gain, colour, tmp_path):
+    save_result(tmp_path / 'r.json', section(gain, 30)['result'])
+    result = load_result(tmp_path / 'r.json')[0]
+    top, bottom = band_figure({'a': result}).axes
+    columns = result['bands']['predicted']
+    known = {
+        key: [v for v in columns[key] if v is not None and v == v] for key in columns
+    }
+    assert len(known['gap']) < len(columns['gap'])  # a band without pixels
+    assert {to_hex(bar.get_edgecolor()) for bar in top.patches} == {colour}
+    heights = [bar.get_height() for bar in top.patches]
+    assert heights == pytest.approx(np.abs(known['gap']))
+    shares = [bar.get_height() / 100 for bar in bottom.patches]
+    assert shares == pytest.approx(columns['share'])
+    for line, key in zip(top.lines, ('accuracy', 'confidence')):
+        assert line.get_ydata() == pytest.approx(known[key])
+
+
+@pytest.mark.parametrize(
+    ('draw', 'key', 'mode'),
+    [
+        (reliability_figure, 'ece', 'top_label'),
+        (reliability_figure, 'ece', 'positive'),
+        (band_figure, 'ece_band', 'top_label'),
+    ],
+)
+@pytest.mark.parametrize('number', [0, 1, 4])
+def test_diagrams_of_any_size(draw, key, mode, number):
+    result = section(number=number, mode=mode)['result']
+    one = figure_array(draw({'a': result}), 60)
+    two = figure_array(draw(dict.fromkeys('ab', result)), 60)
+    assert one.dtype == np.uint8 and abs(two.shape[1] - 2 * one.shape[1]) <= 3
+    text = ' '.join(t.get_text() for t in draw({'a': result}).axes[0].texts)
+    assert metric_text(result[key]) in text
+    assert ('[0' in text) == (number > 1)
+
+
+def test_a_legend_names_the_marks_that_are_drawn():
+    def legend(*sections):
+        results = {str(i): each['result'] for i, each in enumerate(sections)}
+        return [t.get_text() for t in reliability_figure(results).legends[0].texts]
+
+    without, both = section(resamples=0), section()
+    assert '95 % interval' not in legend(without)
+    assert '95 % interval' in legend(without, both)
+    assert [t for t in legend(both) if t != '95 % interval'] == legend(without)
+
+
+def test_gaps_with_their_intervals_on_red_and_blue():
+    gap = np.array([0.1, np.nan, -0.02])
+    count = np.array([10.0, 0.0, 50.0])
+    gaps = Gaps(
+        BinTable(count, count / 2, count / 2 + [1, 0, -1]), gap - 0.01, gap + 0.02
+    )
+    series = {'M$1$': gaps, 'N': gaps}
+    figure = gap_figure(
+        Breakdown('T', 'groups', ('a', 'b', 'c'), series), ['M$1$', 'N']
+    )
+    (axes,) = figure.axes
+    first, second = (each.lines[0] for each in axes.containers)
+    assert first.get_ydata() == pytest.approx(gap, nan_ok=True)
+    assert first.get_color() != second.get_color()
+    assert first.get_marker() != second.get_marker()
+    bars = axes.containers[0].lines[2][0].get_segments()
+    assert bars[0][:, 1] == pytest.approx([0.09, 0.12])
+    low, high = axes.get_ylim()
+    assert low < -0.03 and high > 0.12
+    ends = [patch.get_y() + patch.get_height() for patch in axes.patches]
+    assert ends == pytest.approx([high, 0])  # over-confident above 0, under below
+    assert [each.get_text() for each in axes.get_xticklabels()] == ['a', 'b', 'c']
+    assert [text.get_text() for text in figure.legends[0].texts] == ['M$1$', 'N']
+    # A model keeps its colour where it is alone.
+    alone = gap_figure(
+        Breakdown('T', 'groups', ('a', 'b', 'c'), {'N': gaps}), ['M', 'N']
+    )
+    assert alone.axes[0].containers[0].lines[0].get_color() == second.get_color()
+
+
+def test_a_picture_of_the_levels():
+    picture = alpha_histogram(np.linspace(0, 0.4, 100), beta=2.0)
+    assert picture.dtype == np.uint8 and picture.shape == (300, 500, 3)
+    bars = np.flatnonzero((picture == (184, 199, 218)).all(-1).any(0))
+    assert bars[-1] - bars[0] > 300
+
+
+def drawn():
+    figure = new_figure(2, 1)
+    axes = figure.add_subplot()
+    axes.bar([0, 1], [1, 2], color=OVER + '66')
+    axes.plot([0, 1], [1, 2], color=MODELS[3], marker='o')
+    axes.set_title('<b>&', parse_math=False)
+    clean_axes(axes)
+    return figure
+
+
+def test_a_page_gets_its_own_colours_and_font():
+    svg = str(figure_svg(drawn(), 'a "label"', 'x'))
+    assert svg.startswith(
+        '<svg class="chart" role="img" aria-label="a &#34;label&#34;"'
+    )
+    assert svg.rstrip().endswith('</svg>')
+    assert 'fill: var(--over); fill-opacity: 0.4' in svg
+    assert 'stroke: var(--c3)' in svg and OVER not in svg and MODELS[3] not in svg
+    assert '&lt;b&gt;&amp;</text>' in svg
+    for word in ('DejaVu', 'http', 'url(', '<g id', '<?xml', 'metadata', '<!--'):
+        assert word not in svg, word
+
+
+def test_files_by_their_ending_bear_our_mark(tmp_path):
+    heads = {'png': b'\x89PNG', 'PDF': b'%PDF', 'svg': b'<?xml'}
+    for suffix, head in heads.items():
+        save_figure(drawn(), tmp_path / f'x.{suffix}')
+        content = (tmp_path / f'x.{suffix}').read_bytes()
+        assert content.startswith(head) and b'diagram of mmaslp' in content
+    with pytest.raises(ValueError, match=r'x\.jpg'):
+        save_figure(drawn(), tmp_path / 'x.jpg')
