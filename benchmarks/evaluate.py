@@ -244,7 +244,8 @@ def _mean(found: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _over(first: dict, second: dict) -> dict[str, np.ndarray]:
-    return {key: first[key] / np.maximum(second[key], 1e-12) for key in first}
+    keys = first.keys() & second.keys()
+    return {key: first[key] / np.maximum(second[key], 1e-12) for key in keys}
 
 
 def _with_interval(values: np.ndarray) -> list[float]:

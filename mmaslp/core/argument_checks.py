@@ -12,16 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = [
-    'check_bool',
-    'check_choice',
-    'check_integer',
-    'check_number',
-    'check_path',
-    'check_text',
-    'optional',
-]
-
 T = TypeVar('T')
 
 # The longest piece of a value that a message shows.

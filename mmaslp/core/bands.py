@@ -6,14 +6,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = [
-    'BORDER_EDGES',
-    'border_bands',
-    'border_cells',
-    'border_row_values',
-    'border_values',
-]
-
 # Sides of the grid on which distances are measured, and which the edges count in.
 GRID = 64
 # Upper edges of all bands but the last.

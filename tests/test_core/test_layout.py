@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2] / 'mmaslp'
 MODULES = sorted(ROOT.rglob('*.py'))
 # A room imports from itself and from the rooms before it.
 ROOMS = ['core', 'files', 'report', 'hosts', 'commands']
-SHARED = ('mmaslp.core.bands', 'mmaslp.core.argument_checks')
+SHARED = tuple(f'mmaslp.core.{n}' for n in ('argument_checks', 'bands', 'processes'))
 MM = {'mmcv', 'mmengine', 'mmseg'}
 
 

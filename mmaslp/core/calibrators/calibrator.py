@@ -24,8 +24,6 @@ from .module import CalibratedModule
 from .summary import as_text
 from .tables import as_logits, as_tensor, checked
 
-__all__ = ['Calibrator']
-
 Maps = TypeVar('Maps', Tensor, np.ndarray)
 # Pixels at a time: the temporaries stay in the cache.
 _CHUNK = 2**16

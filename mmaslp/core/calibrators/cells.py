@@ -11,8 +11,6 @@ import math
 import numpy as np
 from torch import Tensor
 
-__all__ = ['CELLS', 'CENTRES', 'LIMIT', 'SIDE', 'breaks', 'cell_numbers']
-
 # Cells of each side of p = 1/2, without the one beyond the end.
 SIDE = 128
 CELLS = 2 * SIDE + 2

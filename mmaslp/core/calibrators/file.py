@@ -16,8 +16,6 @@ from .maps import MAPS, TARGETS, Knots
 if TYPE_CHECKING:
     from .calibrator import Calibrator
 
-__all__ = ['read', 'write']
-
 MAX_BYTES = 2**20
 MAX_KNOTS = 1024
 # Largest calibrated logit of a knot; the least temperature gives 16500.

@@ -26,8 +26,6 @@ from .selection import (
 )
 from .tables import CalibrationTables
 
-__all__ = ['BY', 'METHODS', 'first_seen', 'fit_calibrator', 'fit_tables', 'frames_hint']
-
 METHODS = ('auto', *MAPS)
 BY = ('auto', 'single', 'band')
 LEAST_IMAGES = 10

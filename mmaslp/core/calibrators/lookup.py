@@ -9,8 +9,6 @@ from torch import Tensor
 from .cells import SIDE, breaks, cell_numbers
 from .maps import Knots
 
-__all__ = ['evaluate', 'look_up', 'segments']
-
 # Segments end at the centres of the cells and between the cells.
 _HALVES = 2 * SIDE
 # No network gives larger logits; infinite ones have no calibrated value.

@@ -14,8 +14,6 @@ from scipy.optimize import isotonic_regression
 
 from .cells import CENTRES, LIMIT, SIDE
 
-__all__ = ['MAPS', 'TARGETS', 'Knots', 'affine', 'fit_maps', 'isotonic', 'temperature']
-
 # Logits and calibrated logits, ``(K,)`` each, ascending.
 Knots = tuple[np.ndarray, np.ndarray]
 

@@ -12,8 +12,6 @@ from .lookup import evaluate
 from .maps import fit_maps
 from .selection import FOLDS
 
-__all__ = ['MASKS', 'MASK_KIND', 'mask_figures']
-
 # The network's decision; p > 1/2; the largest expected Dice of each image.
 MASKS = ('keep', 'accuracy', 'dice')
 # The calibrator that they are cut from, whatever the probabilities are made by.

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from ..measure.inputs import probabilities
 
-__all__ = ['dice_optimal_mask']
-
 
 def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
     r"""Cut each image at the threshold that maximises its expected Dice.

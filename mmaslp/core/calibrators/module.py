@@ -13,8 +13,6 @@ from .lookup import look_up
 if TYPE_CHECKING:
     from .calibrator import Calibrator
 
-__all__ = ['CalibratedModule']
-
 
 class CalibratedModule(nn.Module):
     """Calibrate the logits that a module returns; made by ``Calibrator.wrap``.

@@ -11,18 +11,6 @@ from .cells import CENTRES
 from .lookup import evaluate
 from .maps import Knots, fit_maps
 
-__all__ = [
-    'CANDIDATES',
-    'FIGURES',
-    'WIDE',
-    'Candidate',
-    'figures_of',
-    'gains',
-    'out_of_fold',
-    'simplest',
-    'sums_of',
-]
-
 # From the simplest on.
 CANDIDATES = (
     ('identity', 'single'),

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-__all__ = ['as_text']
-
 _TITLES = dict(brier='Brier', nll='NLL', ece_band='by band', ece='ECE')
 
 

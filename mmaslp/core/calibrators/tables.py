@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from ..bands import BORDER_EDGES, border_bands
+from ..processes import gathered
 from .cells import CELLS, cell_numbers
-
-__all__ = ['GROUPS', 'CalibrationTables', 'as_logits', 'as_tensor', 'checked']
 
 GROUPS = 100
 # Keys times this, by modulo, are in no order.
@@ -115,12 +113,8 @@ class CalibrationTables:
 
 def joined(tables: CalibrationTables) -> CalibrationTables:
     """Tables of all processes of torch.distributed, the same in each."""
-    parts: list = [tables]
-    if dist.is_available() and dist.is_initialized():
-        parts = [None] * dist.get_world_size()
-        dist.all_gather_object(parts, tables)
     total = CalibrationTables()
-    for part in parts:
+    for part in gathered(tables):
         total.merge(part)
     return total
 

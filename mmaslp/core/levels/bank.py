@@ -8,8 +8,6 @@ from torch import Tensor
 
 from .counter_rng import ENCODING_ERRORS, encode_ids, line_keys
 
-__all__ = ['AlphaBank']
-
 # The released solver lets levels of a weak perturbation rise above 1.
 _MAX_LEVEL = 100.0
 

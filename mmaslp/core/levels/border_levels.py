@@ -9,12 +9,10 @@ import torch
 
 from ..argument_checks import check_integer, check_number
 from ..bands import BORDER_EDGES
-from .exchange import join_tables
+from ..processes import gathered
 from .feedback import MAX_LEVEL, follow_gaps
 from .guard import Best, guarded, lower_median
 from .label_watch import REMEDY, LabelWatch
-
-__all__ = ['BorderLevels']
 
 STATE_VERSION = 3
 # What the last validations measured, in a state.
@@ -132,13 +130,23 @@ class BorderLevels:
             ValueError: If it is not a table, is empty or has other bands; or if the
                 labels look like masks of 0 and 255. Then no level moves.
         """
-        whole = _whole(table)
+        whole = _joined(table)
+        figures = whole.compute()
+        if not whole.count:
+            raise ValueError(
+                'the table of the validation holds no pixel: call update(prob, label) '
+                'for every image, then observe(table)'
+            )
+        if math.isnan(figures['recall']) and whole.ignored:
+            raise ValueError(
+                f'no label of the validation set is 1, and {whole.ignored} pixels are '
+                f'ignored: {REMEDY}'
+            )
         self.watch.check(at_least=10)
         self.validations += 1
         if whole.one_class:
             self._held = 'the labels of the validation set hold one class only'
             return
-        figures = whole.compute()
         self._gaps = [*self._gaps, figures['gaps']][-3:]
         self._shares = figures['shares']
         self._ious = [*self._ious, figures['iou']][-3:]
@@ -191,8 +199,8 @@ class BorderLevels:
             setattr(self, f'_{name}', copy(value))
 
 
-def _whole(table: Any) -> Any:
-    """Table of the whole validation; refuse one that cannot move levels."""
+def _joined(table: Any) -> Any:
+    """Table of the whole validation: processes give their shares, or each all of it."""
     edges = getattr(table, 'edges', None)
     if edges is None or not hasattr(table, 'one_class'):
         raise ValueError(
@@ -203,15 +211,8 @@ def _whole(table: Any) -> Any:
             f'the levels have the bands {BORDER_EDGES}, the table has {edges}: leave '
             'edges out'
         )
-    table = join_tables(table)
-    if not table.count:
-        raise ValueError(
-            'the table of the validation holds no pixel: call update(prob, label) for '
-            'every image, then observe(table)'
-        )
-    if math.isnan(table.compute()['recall']) and table.ignored:
-        raise ValueError(
-            f'no label of the validation set is 1, and {table.ignored} pixels are '
-            f'ignored: {REMEDY}'
-        )
-    return table
+    first, *others = gathered(table)
+    if not all(torch.equal(first.sums.cpu(), other.sums.cpu()) for other in others):
+        for other in others:
+            first.merge(other)
+    return first

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ['MAX_LEVEL', 'follow_gaps']
-
 # The expected label keeps its side: half of this is below 1/2.
 MAX_LEVEL = 0.98
 # Bands with a smaller share of the pixels have no gap and no limit of their own.

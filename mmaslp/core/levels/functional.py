@@ -9,8 +9,6 @@ from torch.autograd.function import once_differentiable
 
 from .inputs import at_least_float32
 
-__all__ = ['image_margin', 'sc_bce', 'sc_bce_per_image']
-
 
 def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
     r"""Binary cross entropy against soft targets: :math:`\mathrm{softplus}(z) - t z`.

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ['Best', 'guarded', 'lower_median']
-
 # IoU of the foreground below which a network finds hardly any object.
 FLOOR = 0.2
 # Levels are at most this times TP / (FP + FN).

@@ -11,15 +11,13 @@ import numpy as np
 import torch
 
 from ..argument_checks import check_integer, check_number
+from ..processes import gathered
 from .bank import AlphaBank
 from .counter_rng import image_keys, image_uniform, iteration_keys
-from .exchange import exchange_margins
 from .label_watch import LabelWatch
 from .perturbation import Perturbation, check_alpha, resolve_perturbation
 from .rules import Rule, Validation, make_rule
 from .sample import Sample
-
-__all__ = ['ImageLevels']
 
 STATE_VERSION = 3
 # Visits of every image without a validation that are worth a warning.
@@ -62,7 +60,6 @@ class ImageLevels:
         >>> sample = levels.sample(['b.png'], step=0)
         >>> loss = criterion(torch.zeros(1, 1, 4, 4), torch.ones(1, 4, 4), sample)
         >>> levels.update(sample)  # after loss.backward()
-        []
         >>> levels.observe(accuracy=0.9)  # after a validation
     """
 
@@ -95,7 +92,9 @@ class ImageLevels:
         self._heard = False
         self._said: set[str] = set()
         self._unobserved = 0  # images of samples since the last validation
-        self._warn(self.rule.instability_warning(self.beta))
+        unstable = self.rule.instability_warning(self.beta)
+        if unstable is not None:
+            self._warn(unstable)
 
     def __repr__(self) -> str:
         return (
@@ -149,14 +148,12 @@ class ImageLevels:
         self._unobserved += len(rows)
         return self._last
 
-    def update(self, sample: Sample) -> list[str]:
+    def update(self, sample: Sample) -> None:
         """Move the levels of the images of a batch, after the backward pass.
 
         Not in warm-up and before the first :meth:`observe`. The level of an image that
-        came twice moves once, by the mean of its margins.
-
-        Returns:
-            list[str]: Ids of the images whose logits are not finite, which stay.
+        came twice moves once, by the mean of its margins. Levels of images whose logits
+        are not finite stay, and a warning names the images.
 
         Raises:
             ValueError: If no loss has left a margin so far, or the sample was used.
@@ -173,45 +170,38 @@ class ImageLevels:
                 'criterion(logits, labels, sample), before update(sample)'
             )
         self._heard = sample.used = True
-        moves = self.rule.learns and self.validation is not None
-        if not moves or sample.step is None or sample.step < self.warmup:
-            return []
+        if not self.rule.learns or self.validation is None:
+            return
+        if sample.step is None or sample.step < self.warmup:
+            return
         rows, values = np.empty(0, np.int64), np.empty(0)
         if sample.rows is not None and margin is not None:
             rows, values = sample.rows, margin.double().cpu().numpy()
-        rows, values = exchange_margins(rows, values)
+        parts = gathered((rows, values))
+        rows, values = (np.concatenate(each) for each in zip(*parts))
         finite = np.isfinite(values)
-        left_out = [] if finite.all() else self._leave_out(rows[~finite])
+        if not finite.all():
+            self._name_left_out(rows[~finite])
         rows, values = rows[finite], values[finite]
         if len(set(rows.tolist())) < len(rows):
             rows, inverse = np.unique(rows, return_inverse=True)
             values = np.bincount(inverse, values) / np.bincount(inverse)
-        if self.validation is not None and self.validation.visits != self.visits:
-            self.validation = replace(self.validation, visits=self.visits)
-        if len(rows) and self.validation is not None:
+        if len(rows):
             levels = self.alpha.numpy()
             levels[rows] = self.rule.step(
                 torch.from_numpy(levels[rows]),
                 torch.from_numpy(values),
                 beta=self.beta,
-                validation=self.validation,
+                validation=replace(self.validation, visits=self.visits),
             ).numpy()
-        return left_out
 
-    def observe(
-        self,
-        accuracy: float,
-        confidence: float | None = None,
-        median_gap: float | None = None,
-    ) -> None:
+    def observe(self, accuracy: float, confidence: float | None = None) -> None:
         """Take in what a validation has measured.
 
         Args:
             accuracy (float): Pixel accuracy at threshold 0.5, in [0, 1].
             confidence (float, optional): Mean confidence, max(p, 1 - p), in [0, 1];
                 ``FB`` needs it. Defaults to None.
-            median_gap (float, optional): ``median_gap`` of the histogram, in [-1, 1];
-                ``FB(gap='median')`` needs it. Defaults to None.
 
         Raises:
             ValueError: If a value that the rule needs is missing or out of its range,
@@ -219,7 +209,7 @@ class ImageLevels:
                 rule keeps the previous values, and a warning says so.
         """
         self.watch.check(at_least=10)
-        given = dict(accuracy=accuracy, confidence=confidence, median_gap=median_gap)
+        given = dict(accuracy=accuracy, confidence=confidence)
         for name in filter(None, ('accuracy', self.rule.required_field)):
             value = given[name]
             if isinstance(value, bool) or not isinstance(value, Real):
@@ -234,10 +224,12 @@ class ImageLevels:
                 )
                 return
         before = getattr(self.validation, 'landmark', None)
-        warming_up = self.steps <= self.warmup
-        landmark = self.rule.next_landmark(before, float(accuracy), warming_up)
-        given = {k: None if v is None or v != v else float(v) for k, v in given.items()}
-        self.validation = Validation(**given, landmark=landmark)  # type: ignore[arg-type]
+        landmark = self.rule.next_landmark(
+            before, float(accuracy), self.steps <= self.warmup
+        )
+        if confidence is not None:
+            confidence = None if confidence != confidence else float(confidence)
+        self.validation = Validation(float(accuracy), confidence, landmark)
         self._unobserved = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -268,7 +260,7 @@ class ImageLevels:
             )
         try:
             seed = check_integer('seed', state['seed'])
-            before = dict(state['settings'])
+            settings = dict(state['settings'])
             steps = check_integer('steps', int(state['steps']), at_least=0)
             seen = state['validation']
             validation = seen and Validation(**seen)
@@ -280,7 +272,13 @@ class ImageLevels:
         field = self.rule.required_field
         enough = field is None or getattr(validation, field, None) is not None
         self.validation = validation if enough else None
-        self._report_load(state, before, found)
+        self._compare(dict(settings, seed=seed))
+        saved = state['alpha'].numel()
+        if found < max(len(self.bank), saved):
+            self._warn(
+                f'{found} of the {len(self.bank)} training images are among the '
+                f'{saved} of the state and keep their level; the others start anew'
+            )
         self.seed = seed
         self._steps.fill_(steps)
         return found
@@ -288,22 +286,20 @@ class ImageLevels:
     def _settings(self) -> dict[str, Any]:
         return dict(self.rule.settings(), beta=self.beta, alpha=self.start)
 
-    def _report_load(self, state: dict[str, Any], before: dict, found: int) -> None:
-        saved, limit = state['alpha'].numel(), self.rule.max_level(self.beta)
-        if state['seed'] != self.seed:
-            self._warn(
-                f'the samples go on with the seed {state["seed"]} of the state, not '
-                f'with {self.seed}; to draw anew, start a new training'
-            )
-        if found < max(len(self.bank), saved):
-            self._warn(
-                f'{found} of the {len(self.bank)} training images are among the '
-                f'{saved} of the state and keep their level; the others start anew'
-            )
-        now = self._settings().items()
-        changed = [f'{k} {before.get(k)} -> {v}' for k, v in now if before.get(k) != v]
+    def _compare(self, saved: dict[str, Any]) -> None:
+        """Warn of settings other than those of a state; keep levels below the limit."""
+        now = dict(self._settings(), seed=self.seed)
+        changed = [
+            f'{key} {saved.get(key)} -> {value}'
+            for key, value in now.items()
+            if saved.get(key) != value
+        ]
         if changed:
-            self._warn(f'resumed with other settings: {", ".join(changed)}')
+            self._warn(
+                f'resumed with other settings: {", ".join(changed)}. The seed of the '
+                'state stays; to draw anew, start a new training'
+            )
+        limit = self.rule.max_level(self.beta)
         beyond = int((self.alpha > limit).sum())
         if beyond:
             self.alpha.clamp_(max=limit)
@@ -314,13 +310,14 @@ class ImageLevels:
 
     def _check_calls(self) -> None:
         """Warn, once each, of a loop that forgets ``update`` or ``observe``."""
-        last, late = self._last, self.steps > self.warmup
+        last = self._last
         if last is not None and not last.used:
             self._warn(
                 f'the sample of step {last.step} was not given to update(sample): the '
                 'levels of its images stay',
                 once='update',
             )
+        late = self.steps > self.warmup
         if late and self._unobserved > MANY_VISITS * len(self.bank):
             self._warn(
                 f'every image came {MANY_VISITS} times without observe(accuracy): the '
@@ -328,17 +325,16 @@ class ImageLevels:
                 once='observe',
             )
 
-    def _leave_out(self, rows: np.ndarray) -> list[str]:
+    def _name_left_out(self, rows: np.ndarray) -> None:
         ids = self.bank.ids
         names = sorted({ids[row] for row in rows})
         self._warn(
             f'logits that are not finite in {len(names)} image(s) of the batch, whose '
             f'levels stay: {", ".join(names[:3])}'
         )
-        return names
 
-    def _warn(self, message: str | None, once: str = '') -> None:
-        if message is None or once in self._said:
+    def _warn(self, message: str, once: str = '') -> None:
+        if once in self._said:
             return
         self._said |= {once} - {''}
         # Formatted here: MMEngine's logger drops warnings of one template as repeated.

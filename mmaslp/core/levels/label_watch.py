@@ -1,7 +1,5 @@
 """Masks of 0 and 255 are told from masks of 0 and 1 whose ignored pixels are 255."""
 
-__all__ = ['REMEDY', 'LabelWatch']
-
 REMEDY = (
     'masks of 0 and 255 must become masks of 0 and 1 (mask > 0; in MMSegmentation '
     'LoadBinaryAnnotations)'

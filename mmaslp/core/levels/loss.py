@@ -156,12 +156,8 @@ class SelfCalibratingBCE(nn.Module):
     def extra_repr(self) -> str:
         """Show the levels, or the perturbation, in ``print(model)``."""
         if self.levels is not None:
-            return f'{self.levels!r}, ignore_index={self.ignore_index}'
-        return (
-            f'perturbation={self.perturbation.name}, beta={self.perturbation.beta:g}, '
-            f'alpha={self.alpha:g}, deterministic={self.deterministic}, '
-            f'per_pixel={self.per_pixel}, ignore_index={self.ignore_index}'
-        )
+            return repr(self.levels)
+        return f'beta={self.perturbation.beta:g}, alpha={self.alpha:g}'
 
     # The checks read values and the sample holds Python objects, so torch.compile
     # cannot trace this call. It skips the call instead of failing.

@@ -15,30 +15,23 @@ from torch import Tensor
 from ..argument_checks import check_choice, check_number, optional
 from .perturbation import check_beta, max_alpha
 
-__all__ = [
-    *('FB', 'MC', 'ME', 'RULES', 'SOLVERS', 'Fixed', 'PenaltyRule', 'Rule'),
-    *('Validation', 'make_rule', 'update_alpha'),
-]
-
 SOLVERS = ('implicit', 'explicit', 'released')
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What the last validation measured; fractions, gaps in [-1, 1]."""
+    """What the last validation measured; fractions."""
 
     accuracy: float
     confidence: float | None = None
-    median_gap: float | None = None
     landmark: float | None = None  # accuracy that ME keeps
     visits: float = 1.0  # of an image between two validations
 
     def __post_init__(self) -> None:
-        hint = ' (a fraction, not per cent)'
-        check_number('accuracy', self.accuracy, at_least=0, at_most=1, hint=hint)
-        for name, low in (('confidence', 0), ('landmark', 0), ('median_gap', -1)):
-            value = getattr(self, name)
-            optional(check_number, name, value, at_least=low, at_most=1, hint=hint)
+        limits = dict(at_least=0, at_most=1, hint=' (a fraction, not per cent)')
+        check_number('accuracy', self.accuracy, **limits)  # type: ignore[arg-type]
+        optional(check_number, 'confidence', self.confidence, **limits)
+        optional(check_number, 'landmark', self.landmark, **limits)
         check_number('visits', self.visits, above=0)
 
 
@@ -47,7 +40,7 @@ class Rule(ABC):
 
     name: ClassVar[str]  # in configs and states
     learns: ClassVar[bool] = True
-    required_field: str | None = None  # of the validation, besides the accuracy
+    required_field: ClassVar[str | None] = None  # besides the accuracy
 
     def settings(self) -> dict[str, Any]:
         """Name and options, as plain values for a checkpoint."""
@@ -182,7 +175,10 @@ class MC(PenaltyRule):
         limit = 4 / (self.eta * beta)
         if self.solver == 'implicit' or self.lam < limit:
             return None
-        return _unstable(self.solver, f'lam {self.lam:g}', f'lam below {limit:g}')
+        return (
+            f'solver={self.solver!r} is not stable at lam {self.lam:g}: levels '
+            f"oscillate; take lam below {limit:g}, or solver='implicit'"
+        )
 
 
 @dataclass(frozen=True)
@@ -192,32 +188,24 @@ class ME(PenaltyRule):
     :class:`PenaltyRule` with the penalty :math:`\min(0, A - A_{lm})`.
 
     Args:
-        landmark (str | float): ``'best'``: the best accuracy so far; ``'warmup'``: that
-            at the end of warm-up; or a number in [0, 1]. Defaults to 'best'.
+        landmark (str): ``'best'``: the best accuracy so far; ``'warmup'``: that at the
+            end of warm-up. Defaults to 'best'.
     """
 
     name = 'ME'
-    landmark: str | float = 'best'
+    landmark: str = 'best'
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.landmark, str):
-            check_choice('landmark', self.landmark, ('best', 'warmup'))
-        else:
-            hint = " (or 'best' or 'warmup')"
-            check_number('landmark', self.landmark, at_least=0, at_most=1, hint=hint)
+        check_choice('landmark', self.landmark, ('best', 'warmup'))
 
     def next_landmark(
         self, landmark: float | None, accuracy: float, warming_up: bool
     ) -> float | None:
         """See :meth:`Rule.next_landmark`."""
-        if not isinstance(self.landmark, str):
-            return float(self.landmark)
-        if landmark is None:
+        if landmark is None or (self.landmark == 'warmup' and warming_up):
             return accuracy
-        if self.landmark == 'best':
-            return max(accuracy, landmark)
-        return accuracy if warming_up else landmark
+        return max(accuracy, landmark) if self.landmark == 'best' else landmark
 
     def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:
         return now.accuracy - self._require(now, 'landmark'), 0.0
@@ -228,50 +216,32 @@ class FB(Rule):
     r"""Feedback: the network's own confidence meets its accuracy.
 
     .. math:: \alpha_i \leftarrow \mathrm{clip}(\alpha_i + \frac{k}{V}
-              \frac{2}{\beta}\, g\, w_i, 0, \alpha_{max})
+              \frac{2}{\beta}\, g\, w_i, 0, \alpha_{max}), \qquad
+              k = \frac{gain}{1 + gain}
 
-    with the gap g, the gain k and V visits of an image between two validations. The
-    weights :math:`w_i` have a mean of 1 over the images given. They are proportional to
-    the positive part of the margin while g > 0, and to the level while g < 0. So the
-    mean target confidence moves by -k g from one validation to the next.
+    with the gap g, mean confidence - accuracy, and V visits of an image between two
+    validations. The weights :math:`w_i` have a mean of 1 over the images given. They
+    are proportional to the positive part of the margin while g > 0, and to the level
+    while g < 0. So the mean target confidence moves by -k g from one validation to the
+    next, which is stable for every gain.
 
     Args:
-        gain (float): k, > 0. Defaults to 1.
-        gap (str): The ``'mean'`` confidence minus the accuracy, or the ``'median'``
-            over pixels of the gap of their confidence bin. Defaults to 'mean'.
-        solver (str): 'implicit', which takes k / (1 + k) and is stable for every k, or
-            'explicit'. Defaults to 'implicit'.
+        gain (float): Of the implicit step, > 0. Defaults to 1.
 
     Source: ours; docs/levels.md derives it.
     """
 
     name = 'FB'
+    required_field = 'confidence'
     gain: float = 1.0
-    gap: str = 'mean'
-    solver: str = 'implicit'
 
     def __post_init__(self) -> None:
         check_number('gain', self.gain, above=0)
-        check_choice('gap', self.gap, ('mean', 'median'))
-        check_choice('solver', self.solver, ('implicit', 'explicit'))
-
-    @property
-    def required_field(self) -> str:  # type: ignore[override]
-        """Confidence, or the median gap."""
-        return 'confidence' if self.gap == 'mean' else 'median_gap'
-
-    def instability_warning(self, beta: float) -> str | None:
-        """See :class:`Rule`: explicit steps oscillate from a gain of 1 on."""
-        if self.solver == 'implicit' or self.gain < 1.0:
-            return None
-        return _unstable(self.solver, f'gain {self.gain:g}', 'a gain below 1')
 
     def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
-        gap = self._require(now, self.required_field)
-        if self.gap == 'mean':
-            gap -= now.accuracy
+        gap = self._require(now, 'confidence') - now.accuracy
         # Implicit: the gap that is left after the step, g' = g - beta / 2 * mean step.
-        gain = self.gain / (1.0 + self.gain * (self.solver == 'implicit'))
+        gain = self.gain / (1.0 + self.gain)
         # Rising levels share the step by margin, falling ones by level. The shares of a
         # batch have a mean of 1, so the mean level moves by a known amount.
         share = margin.clamp_min(0.0) if gap > 0 else alpha
@@ -280,40 +250,27 @@ class FB(Rule):
         return alpha + gain / now.visits * (2.0 / beta) * gap * share
 
 
-def _unstable(solver: str, at: str, take: str) -> str:
-    return (
-        f'solver={solver!r} is not stable at {at}: the levels will oscillate; take '
-        f"{take}, or solver='implicit'"
-    )
-
-
 RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (MC, ME, FB, Fixed)}
 
 
 def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
     """Make a rule from a name in :data:`RULES` and options, or from a dictionary."""
+    if options and not isinstance(rule, str):
+        raise ValueError(f'give {", ".join(options)} inside of rule, not beside it')
     if isinstance(rule, Rule):
-        if options:
-            raise ValueError(
-                f'rule is an object already: give {", ".join(options)} to it, not '
-                'beside it'
-            )
         return rule
     name: Any = rule
     if isinstance(rule, dict):
-        twice = sorted(rule.keys() & options.keys())
-        if twice:
-            raise ValueError(f'{", ".join(twice)} is given twice: in rule, beside it')
-        options = {**rule, **options}
+        options = dict(rule)
         name = options.pop('type', None)
     kind = RULES.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueError(f'rule must be one of {", ".join(RULES)}, got {name!r}')
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    unknown = [key for key in options if key not in known]
-    if unknown:
-        takes = f'it takes {", ".join(known)}' if known else 'it takes none'
-        raise ValueError(f'rule {name!r} has no option {unknown[0]!r}: {takes}')
+    for key in options:
+        if key not in known:
+            takes = ', '.join(known) or 'none'
+            raise ValueError(f'rule {name!r} has no option {key!r}: it takes {takes}')
     return kind(**options)
 
 

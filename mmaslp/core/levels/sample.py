@@ -6,8 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ['Sample', 'independent_sample']
-
 
 @dataclass(eq=False)
 class Sample:

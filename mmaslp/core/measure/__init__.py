@@ -18,7 +18,6 @@ from .binned_metrics import (
     binned_metrics,
     brier_decomposition,
     debiased_l2,
-    median_gap,
     signed_gap,
 )
 from .binning import check_bins, equal_mass, equal_width, sweep
@@ -47,7 +46,6 @@ __all__ = [
     'equal_mass',
     'equal_width',
     'ks_error',
-    'median_gap',
     'roc_auc',
     'signed_gap',
     'sweep',

@@ -16,8 +16,6 @@ from .binned_metrics import binned_metrics, signed_gap
 from .image_moments import MOMENTS, image_figures, image_moments
 from .inputs import CHUNK, binary_maps
 
-__all__ = ['BAND_ERRORS', 'BORDERS', 'BandTable', 'band_columns', 'band_scalars']
-
 # Whose border: the mask that the map predicts, or that of the labels.
 BORDERS = ('predicted', 'true')
 # The metric of each border.

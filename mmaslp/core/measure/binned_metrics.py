@@ -4,14 +4,6 @@ import numpy as np
 
 from .bin_table import BinTable, ratio
 
-__all__ = [
-    'binned_metrics',
-    'brier_decomposition',
-    'debiased_l2',
-    'median_gap',
-    'signed_gap',
-]
-
 
 def binned_metrics(table: BinTable) -> dict[str, np.ndarray]:
     r"""Compute the metrics that need only the sums per bin.
@@ -55,26 +47,6 @@ def binned_metrics(table: BinTable) -> dict[str, np.ndarray]:
 def signed_gap(table: BinTable) -> np.ndarray:
     """``(..., B)`` mean confidence minus accuracy: above 0 where over-confident."""
     return ratio(table.conf - table.correct, table.count)
-
-
-def median_gap(table: BinTable) -> float:
-    r"""Signed gap of the median pixel, each pixel having that of its bin.
-
-    The weighted median :math:`m` minimises :math:`\sum_b \frac{n_b}{N} |g_b - m|`. So
-    once the median gap is 0, no common shift of all confidences lowers the ECE of the
-    table further. The mean gap, ``conf - acc``, minimises the sum of squares instead: a
-    few pixels with large gaps can offset the gap of all others.
-    """
-    if not table.total:
-        return float('nan')
-    gap, count = signed_gap(table), np.asarray(table.count)
-    order = np.argsort(np.where(count > 0, gap, np.inf))
-    below = 2 * np.cumsum(count[order])
-    lower, upper = (
-        np.searchsorted(below, table.total, side='left'),
-        np.searchsorted(below, table.total, side='right'),
-    )
-    return 0.5 * float(gap[order[lower]] + gap[order[upper]])
 
 
 def debiased_l2(table: BinTable) -> np.ndarray:

@@ -6,13 +6,6 @@ from ..argument_checks import check_integer
 from .bin_table import BinTable, ratio
 from .score_table import ScoreTable
 
-__all__ = [
-    'check_bins',
-    'equal_mass',
-    'equal_width',
-    'sweep',
-]
-
 # More equal-width bins say no more, and every image keeps a row of them.
 MAX_BINS = 4096
 # Finer equal-mass partitions add no information; the limit bounds the sweep's time.

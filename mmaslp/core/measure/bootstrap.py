@@ -13,8 +13,6 @@ from .bin_table import ratio
 from .binned_metrics import binned_metrics, debiased_l2, signed_gap
 from .image_table import ImageTable
 
-__all__ = ['Resamples', 'check_resamples', 'percentiles', 'resample']
-
 # What has one value per bin or per band, and not one alone.
 PER_BIN = ('bins', 'bands')
 # More resamples move no digit that is printed.

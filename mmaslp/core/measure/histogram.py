@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 
 from ..argument_checks import check_choice, check_integer
-from .binned_metrics import binned_metrics, brier_decomposition, debiased_l2, median_gap
+from .binned_metrics import binned_metrics, brier_decomposition, debiased_l2
 from .binning import check_bins, equal_mass, equal_width, sweep
 from .inputs import CHUNK, binary_scores, top_label_scores
 from .score_metrics import brier_score, ks_error
 from .score_table import ScoreTable
-
-__all__ = ['MODES', 'CalibrationHistogram']
 
 MODES = ('top_label', 'positive')
 
@@ -34,7 +32,7 @@ class CalibrationHistogram:
     **Error against float64.** 8-bit and 16-bit maps: rounding only. Float values, for
     any number of pixels:
 
-    - ``ece``, ``mce``, ``ace``, ``conf``, ``median_gap``: :math:`\delta`; ``oe``,
+    - ``ece``, ``mce``, ``ace``, ``conf``: :math:`\delta`; ``oe``,
       ``ue``, ``brier`` and its reliability: :math:`2\delta` = 7.7e-6. A score within
       2.4e-7 of an edge belongs to the bin below. If ``bins`` does not divide 262140, an
       edge may cut an open cell, whose pixels then stay together: add twice their share
@@ -236,15 +234,14 @@ class CalibrationHistogram:
 
         Returns:
             dict[str, float]: ``ece``, ``oe``, ``ue``, ``mce``, ``ace``, ``acc``,
-            ``conf`` (:func:`~.binned_metrics.binned_metrics`), ``median_gap``
-            (:func:`~.binned_metrics.median_gap`), ``ece_em`` and
-            ``ece_sweep`` with ``sweep_bins`` (:mod:`~.calibration.binning`),
-            ``ece_debiased`` (:func:`~.binned_metrics.debiased_l2`), ``ks``
-            (:func:`~.score_metrics.ks_error`), ``brier`` with
-            ``brier_reliability``, ``brier_resolution`` and ``brier_uncertainty``
-            (:func:`~.binned_metrics.brier_decomposition`), ``nll`` and ``count``.
-            In positive mode ``acc`` is the mean outcome, the share of
-            foreground. Without pixels ``count`` is 0 and all else nan.
+            ``conf`` (:func:`~.binned_metrics.binned_metrics`), ``ece_em`` and
+            ``ece_sweep`` with ``sweep_bins`` (:mod:`~.binning`), ``ece_debiased``
+            (:func:`~.binned_metrics.debiased_l2`), ``ks``
+            (:func:`~.score_metrics.ks_error`), ``brier`` with ``brier_reliability``,
+            ``brier_resolution`` and ``brier_uncertainty``
+            (:func:`~.binned_metrics.brier_decomposition`), ``nll`` and ``count``. In
+            positive mode ``acc`` is the share of foreground. Without pixels ``count``
+            is 0 and all else nan.
 
         Raises:
             ValueError: ``bins`` is not in [1, 4096], or the mode does not fit.
@@ -257,7 +254,6 @@ class CalibrationHistogram:
         brier = brier_score(scores)
         metrics = {
             **binned_metrics(table),
-            'median_gap': median_gap(table),
             'ece_em': binned_metrics(equal_mass(scores, bins))['ece'],
             'ece_sweep': binned_metrics(swept)['ece'],
             'sweep_bins': len(swept.count) if count else float('nan'),
@@ -269,23 +265,6 @@ class CalibrationHistogram:
             'count': count,
         }
         return {key: float(value) for key, value in metrics.items()}
-
-    def measured(self, bins: int = 10) -> dict[str, float]:
-        """Arguments of :meth:`ASLP.observe <mmaslp.core.ASLP.observe>`.
-
-        Args:
-            bins (int): Number of equal-width bins of the median gap. Defaults to 10.
-
-        Returns:
-            dict[str, float]: ``accuracy``, ``confidence`` and ``median_gap`` of the top
-            label.
-        """
-        metrics = self.compute(bins)
-        return dict(
-            accuracy=metrics['acc'],
-            confidence=metrics['conf'],
-            median_gap=metrics['median_gap'],
-        )
 
     def mean_nll(self, count: int) -> float:
         """Negative log-likelihood per pixel (nat) of ``count`` pixels, nan for none."""

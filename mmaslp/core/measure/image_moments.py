@@ -7,8 +7,6 @@ import math
 import numpy as np
 from torch import Tensor
 
-__all__ = ['MOMENTS', 'SHARE', 'image_figures', 'image_moments']
-
 # Sums over images, whole numbers all: pixels, then shares of an image's valid pixels
 # in units of 1 / SHARE and their products.
 MOMENTS = (

@@ -15,8 +15,6 @@ from .binning import equal_width
 from .histogram import CalibrationHistogram
 from .score_metrics import brier_score
 
-__all__ = ['ImageTable']
-
 REQUIRED = ('name', 'count', 'right', 'conf', 'nll', 'brier')
 OPTIONAL = ('foreground', 'mask')
 # Columns of result files are named as the values of a row, but for two.

@@ -4,18 +4,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = [
-    'CHUNK',
-    'ROUNDING',
-    'SUM_TOLERANCE',
-    'as_maps',
-    'binary_maps',
-    'binary_scores',
-    'matched',
-    'probabilities',
-    'top_label_scores',
-]
-
 # Pixels at a time. With more, the temporaries leave the cache and each step costs more.
 CHUNK = 3 * 2**15
 # Averages and interpolations of probabilities leave [0, 1] only by rounding.

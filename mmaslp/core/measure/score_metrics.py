@@ -5,8 +5,6 @@ import numpy as np
 from .bin_table import ratio
 from .score_table import ScoreTable
 
-__all__ = ['average_precision', 'brier_score', 'ks_error', 'roc_auc']
-
 
 def ks_error(table: ScoreTable) -> float:
     r"""Kolmogorov-Smirnov calibration error.

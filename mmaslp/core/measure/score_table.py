@@ -6,8 +6,6 @@ import numpy as np
 
 from .bin_table import BinTable
 
-__all__ = ['ScoreTable']
-
 
 @dataclass(frozen=True)
 class ScoreTable:

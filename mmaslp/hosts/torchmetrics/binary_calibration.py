@@ -74,10 +74,11 @@ class BinaryCalibration(SumMetric[CalibrationHistogram]):
         Every process must call it: it adds up their sums.
 
         Returns:
-            dict: ``accuracy``, ``confidence`` and ``median_gap`` of the top label.
+            dict: ``accuracy`` and ``confidence`` of the top label.
         """
         with self.sync_context():
-            return self.histogram.measured(self._options[0])
+            figures = self.histogram.compute(self._options[0])
+        return dict(accuracy=figures['acc'], confidence=figures['conf'])
 
     def reliability_diagram(self, title: str = '') -> Any:
         """Draw the reliability diagram.

@@ -69,7 +69,6 @@ def metrics(prob, label, bins=10, mode='top_label'):
         'ace': abs(c - a).mean(),
         'acc': correct.mean(),
         'conf': conf.mean(),
-        'median_gap': np.median(np.repeat(c - a, n)),
         'ece_em': ece(conf, correct, bins_equal_mass(conf, bins)),
         'ece_debiased': np.sqrt(max(square, 0)),
         'ks': abs(running[last]).max() / len(conf),

@@ -8,34 +8,11 @@ import pytest
 from mmaslp.core.measure import (
     BinTable,
     binned_metrics,
-    median_gap,
 )
-from tests.properties import given, settings, st
 
 # Not importable by name under pytest's importlib mode.
 pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
 filled = pixels.filled
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 5), st.floats(0, 1), st.floats(0, 1)),
-        min_size=1,
-        max_size=8,
-    ),
-    st.floats(-1, 1),
-)
-def test_no_shift_lowers_the_ece_more_than_that_by_the_median_gap(bins, shift):
-    count, accuracy, conf = (np.array(v, float) for v in zip(*bins))
-    table = BinTable(count, count * accuracy, count * conf)
-    if not count.sum():
-        assert np.isnan(median_gap(table))
-        return
-    gaps = np.repeat(conf - accuracy, count.astype(int))
-    found = median_gap(table)
-    assert found == pytest.approx(np.median(gaps), abs=1e-12)
-    assert np.abs(gaps - found).mean() <= np.abs(gaps - shift).mean() + 1e-12
 
 
 def test_debiased_takes_sampling_noise_away():

@@ -33,7 +33,6 @@ def test_figures_equal_their_definitions_in_float64():
     assert measured.measured() == dict(
         accuracy=figures['acc'],
         confidence=figures['conf'],
-        median_gap=figures['median_gap'],
     )
 
 

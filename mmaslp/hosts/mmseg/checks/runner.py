@@ -47,11 +47,7 @@ def metric_keys(
         return {'accuracy': accuracy_key}
     prefix = band_metric(runner).prefix
     before = f'{prefix}/' if prefix else ''
-    return {
-        'accuracy': f'{before}acc',
-        'confidence': f'{before}conf',
-        'median_gap': f'{before}median_gap',
-    }
+    return {'accuracy': f'{before}acc', 'confidence': f'{before}conf'}
 
 
 def _raise(finding: Finding | None) -> None:

@@ -63,8 +63,8 @@ class ASLPHook(Hook):
         **options: For ``'border'`` the ``gain``. For ``'image'`` ``rule`` (``'MC'``,
             the default, ``'ME'``, ``'FB'`` or ``'fixed'``) and its options (``eta``,
             ``lam`` and ``solver`` of :class:`~mmaslp.core.MC` and
-            :class:`~mmaslp.core.ME`; ``landmark`` of ME; ``gain``, ``gap`` and
-            ``solver`` of :class:`~mmaslp.core.FB`); ``alpha``, the level that every
+            :class:`~mmaslp.core.ME`; ``landmark`` of ME; ``gain`` of
+            :class:`~mmaslp.core.FB`); ``alpha``, the level that every
             image starts with; ``accuracy_key``, the metric that gives the accuracy, by
             default that of ``CalibrationMetric``; ``draw_histogram``, whether to send a
             histogram of the levels to the visualizers (True); ``export``, name of the

@@ -10,10 +10,15 @@ ACCURATE = Validation(accuracy=0.9, confidence=0.95)
 
 def test_rules_by_name_dictionary_and_object():
     assert make_rule('FB', gain=0.5) == FB(gain=0.5)
-    assert make_rule(dict(type='MC', eta=0.1), lam=3.0) == MC(eta=0.1, lam=3.0)
-    rule = ME(landmark=0.9)
+    assert make_rule(dict(type='MC', eta=0.1)) == MC(eta=0.1)
+    rule = ME(landmark='warmup')
     assert make_rule(rule) is rule
     assert make_rule('fixed') == Fixed()
+    for given in (rule, dict(type='MC')):
+        with pytest.raises(ValueError, match='give lam inside of rule'):
+            make_rule(given, lam=3.0)
+    with pytest.raises(ValueError, match="no option 'gap': it takes gain"):
+        make_rule('FB', gap='median')
 
 
 def test_a_rule_of_ones_own_is_one_class_and_one_line(monkeypatch):

@@ -5,9 +5,9 @@ from mmaslp.core import FB, Validation, max_alpha
 from tests.properties import given, settings, st
 
 
-def feedback(alpha, margin, above, visits=1.0, median_gap=None, **options):
-    validation = Validation(0.9, 0.9 + above, median_gap, visits=visits)
-    return FB(**{'gain': 0.5, **options}).step(
+def feedback(alpha, margin, above, visits=1.0, gain=1.0):
+    validation = Validation(0.9, 0.9 + above, visits=visits)
+    return FB(gain).step(
         torch.tensor(alpha, dtype=torch.float64),
         torch.tensor(margin, dtype=torch.float64),
         beta=2.0,
@@ -17,13 +17,13 @@ def feedback(alpha, margin, above, visits=1.0, median_gap=None, **options):
 
 def test_feedback_by_hand():
     # k = 0.5, g = 0.04: the mean rises by k * g * 2 / beta = 0.02, by margin 1 : 3.
-    stepped = feedback([0.1, 0.1, 0.1], [1.0, 3.0, -5.0], 0.04, solver='explicit')
+    stepped = feedback([0.1, 0.1, 0.1], [1.0, 3.0, -5.0], 0.04)
     assert stepped.tolist() == pytest.approx([0.115, 0.145, 0.1])
     # g = -0.04: the mean falls by 0.02, in proportion to the levels, 1 : 3.
-    stepped = feedback([0.1, 0.3, 0.0], [1.0, 1.0, 9.0], -0.04, solver='explicit')
+    stepped = feedback([0.1, 0.3, 0.0], [1.0, 1.0, 9.0], -0.04)
     assert stepped.tolist() == pytest.approx([0.085, 0.255, 0.0])
-    # Implicit: k / (1 + k); four visits between validations share the step.
-    stepped = feedback([0.1, 0.1], [2.0, 2.0], 0.06, visits=4.0)
+    # k = gain / (1 + gain); four visits between validations share the step.
+    stepped = feedback([0.1, 0.1], [2.0, 2.0], 0.06, visits=4.0, gain=0.5)
     assert stepped.tolist() == pytest.approx([0.105, 0.105])
 
 

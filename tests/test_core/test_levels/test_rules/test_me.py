@@ -22,7 +22,6 @@ def test_levels_rise_while_the_accuracy_holds_and_fall_with_it():
     [
         ('best', [0.8, 0.9, 0.9, 0.95]),
         ('warmup', [0.8, 0.9, 0.9, 0.9]),
-        (0.7, [0.7] * 4),
     ],
 )
 def test_landmarks(landmark, expected):

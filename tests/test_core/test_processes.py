@@ -2,11 +2,8 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
-
-from mmaslp.core.levels.exchange import exchange_margins
 
 SCRIPT = """
 import sys
@@ -53,12 +50,6 @@ def levels(tmp_path, name, world, script=SCRIPT):
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert not any(process.returncode for process in processes), errors
     return [torch.load(f'{out}.{rank}', weights_only=True) for rank in range(world)]
-
-
-def test_without_processes_nothing_is_exchanged():
-    rows, margin = np.array([3, 1]), np.array([0.5, 2.0])
-    same = exchange_margins(rows, margin)
-    assert same[0] is rows and same[1] is margin
 
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason='needs gloo')
