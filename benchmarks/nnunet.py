@@ -27,9 +27,8 @@ from PIL import Image
 from mmaslp.core.bands import border_bands
 from mmaslp.core.levels.guard import Best, guarded, lower_median
 from mmaslp.core.measure import BandTable
-from mmaslp.files.map_folder import pair_files
-from mmaslp.files.map_pairs import read_pair
-from mmaslp.files.map_scale import MapReader
+from mmaslp.files.map_pairs import pair_files, read_pair
+from mmaslp.files.prob_maps import MapReader
 
 DATASET, TOY = 'Dataset501_Person', 'Dataset502_Balls'
 TRAIN, VAL = 120, 60

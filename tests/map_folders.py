@@ -7,7 +7,7 @@ from PIL import Image
 
 from mmaslp.commands import run_command
 from mmaslp.core import CalibrationHistogram
-from mmaslp.files.prob_maps import read_prob_map, write_prob_map
+from mmaslp.files.prob_maps import MapReader, write_prob_map
 
 main = partial(run_command, 'eval-maps')
 SIZE = (12, 10)
@@ -45,7 +45,7 @@ class Folders:
         histogram = CalibrationHistogram()
         for path in sorted(self.pred.iterdir()):
             mask = np.asarray(Image.open(self.gt / f'{path.stem}.png')) > 127
-            histogram.update(read_prob_map(path), mask)
+            histogram.update(MapReader().read(path), mask)
         return histogram
 
 

@@ -64,24 +64,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table, write what was asked for."""
     from ..files.map_evaluation import evaluate_maps
-    from .threads import one_thread
 
     _check(args)
-    with one_thread():
-        results = [
-            evaluate_maps(
-                folder,
-                args.gt_dir,
-                bins=args.bins,
-                protocol=args.protocol,
-                sod=args.sod,
-                resamples=args.resamples,
-                reader=map_reader(args),
-                workers=args.workers,
-                model=name,
-            )
-            for name, folder in _names(args.pred_dir).items()
-        ]
+    results = [
+        evaluate_maps(
+            folder,
+            args.gt_dir,
+            bins=args.bins,
+            protocol=args.protocol,
+            sod=args.sod,
+            resamples=args.resamples,
+            reader=map_reader(args),
+            workers=args.workers,
+            model=name,
+        )
+        for name, folder in _names(args.pred_dir).items()
+    ]
     _print(results)
     _write(args, results)
 

@@ -135,18 +135,16 @@ def _of_maps(args: argparse.Namespace, keys: _Keys):
     from functools import partial
 
     from ..files.map_pairs import count_pairs
-    from .threads import one_thread
 
-    with one_thread():
-        counted = count_pairs(
-            args.source,
-            args.labels,
-            partial(_Tables, args.logits),
-            map_reader(args),
-            keys=keys,
-            workers=args.workers,
-            what='fitting',
-        )
+    counted = count_pairs(
+        args.source,
+        args.labels,
+        partial(_Tables, args.logits),
+        map_reader(args),
+        keys=keys,
+        workers=args.workers,
+        what='fitting',
+    )
     return counted.tables
 
 

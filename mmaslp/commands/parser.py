@@ -64,7 +64,7 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
 
 def map_reader(args: argparse.Namespace) -> Any:
     """Return the reader that :func:`add_map_options` asks for."""
-    from ..files.map_scale import MapReader
+    from ..files.prob_maps import MapReader
 
     if args.workers < 1:
         raise ValueError(f'--workers {args.workers}: name at least one process')

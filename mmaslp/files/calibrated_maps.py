@@ -9,15 +9,12 @@ import torch
 from PIL import Image
 
 from ..core.calibrators import Calibrator
-from .map_folder import list_files
-from .map_scale import MapReader
+from .map_pairs import attempt, list_files, one_thread, refuse
 from .names import shown
-from .nnunet_maps import write_npz_probability
+from .nnunet_maps import with_foreground
 from .outputs import check_folder
-from .prob_maps import MAP_SUFFIXES, write_prob_map
+from .prob_maps import MAP_SUFFIXES, MapReader, load_array, write_prob_map
 from .progress import track
-
-__all__ = ['apply_calibrator']
 
 BITS = 16
 
@@ -63,16 +60,9 @@ def apply_calibrator(
     problems: list[str] = []
     files = [*list_files(maps, MAP_SUFFIXES, 'map', problems).values()]
     for path in track(files, 'reading'):
-        try:
-            reader.read(path)
-        except OSError as error:
-            problems.append(f'{path}: cannot be read ({error.strerror or error})')
-        except ValueError as error:
-            problems.append(str(error))
+        attempt(reader.read, path, problems)
     problems += filter(None, [reader.problem()])
-    if problems:
-        more = f' (and {len(problems) - 1} more like it)' if problems[1:] else ''
-        raise ValueError(shown(problems[0]) + more)
+    refuse(problems, shown(maps))
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     for name in ('dataset.json', 'plans.json'):  # of nnU-Net, which say what npz hold
@@ -94,40 +84,38 @@ def _write(
     masks: str | None,
 ) -> None:
     """Write one map, and its mask."""
-    torch.set_num_threads(1)
     given = reader.read(path)
     logits = reader.logits
-    prob = calibrator.logits(given) if logits else calibrator(given)
-    prob = _sigmoid(prob) if logits else prob
-    kept = given > 0 if logits else given > 0.5
+    with one_thread():
+        prob = calibrator.logits(given) if logits else calibrator(given)
+        if logits:
+            prob = torch.sigmoid(torch.from_numpy(prob)).numpy()
+        mask = masks and calibrator.masks(given, masks, logits)
     name, target = path.stem, folders['maps']
     if path.suffix == '.npz' and not logits:
+        stored = load_array(path, reader.key)
         dataset = reader.dataset_of(path)
-        options = dict(key=reader.key, channel=reader.channel, dataset=dataset)
-        write_npz_probability(target / path.name, prob, path, **options)
+        values = with_foreground(stored, prob, reader.channel, dataset)
+        values = values.astype(np.float32)
+        key = reader.key or 'probabilities'
+        np.savez_compressed(target / path.name, **{key: values})
     elif path.suffix in ('.npy', '.npz'):
         np.save(target / f'{name}.npy', prob)
     else:
-        write_prob_map(target / f'{name}.png', _rounded(prob, calibrator, kept), BITS)
-    if masks is not None:
-        _write_mask(folders['masks'] / name, calibrator.masks(given, masks, logits))
+        kept = given > 0.5 if calibrator.target == 'confidence' else prob > 0.5
+        write_prob_map(target / f'{name}.png', _rounded(prob, kept), BITS)
+    if mask is None:
+        return
+    if mask.ndim == 2:
+        pixels = mask.astype(np.uint8) * np.uint8(255)
+        Image.fromarray(pixels).save(folders['masks'] / f'{name}.png')
+    else:
+        np.save(folders['masks'] / f'{name}.npy', mask.astype(np.uint8))
 
 
-def _sigmoid(logit: np.ndarray) -> np.ndarray:
-    return torch.sigmoid(torch.from_numpy(logit)).numpy()
-
-
-def _rounded(prob: np.ndarray, calibrator: Calibrator, kept: np.ndarray) -> np.ndarray:
+def _rounded(prob: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Probabilities that a 16-bit map keeps on their side of 1/2."""
     top = 2**BITS - 1
     below, above = (top // 2) / top, (top // 2 + 1) / top  # the values next to 1/2
-    side = kept if calibrator.target == 'confidence' else prob > 0.5
     prob = prob.astype(np.float64)
-    return np.where(side, np.maximum(prob, above), np.minimum(prob, below))
-
-
-def _write_mask(path: Path, mask: np.ndarray) -> None:
-    if mask.ndim == 2:
-        Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(f'{path}.png')
-    else:
-        np.save(f'{path}.npy', mask.astype(np.uint8))
+    return np.where(kept, np.maximum(prob, above), np.minimum(prob, below))

@@ -17,14 +17,11 @@ from ..core.measure import (
 )
 from ..core.measure.protocol import apply_protocol, check_protocol
 from .checksum import mask_checksum
-from .map_folder import pair_files
-from .map_pairs import count_pairs, read_pair
-from .map_scale import MapReader
+from .map_pairs import count_pairs, pair_files, read_pair
 from .names import shown
+from .prob_maps import MapReader
 from .results import calibration_result
 from .sod_measures import load_library, sod_metrics, sod_record
-
-__all__ = ['evaluate_maps', 'read_images', 'set_name']
 
 # Folders whose name says that they hold masks, and not of what.
 _MASKS = re.compile('(gts?|masks?|labels?|ground_?truths?|annotations?)', re.IGNORECASE)
@@ -76,7 +73,7 @@ def evaluate_maps(
 
     Args:
         pred_dir (str | Path): Folder of probability maps, see
-            :func:`~mmaslp.files.prob_maps.read_prob_map`.
+            :class:`~mmaslp.files.prob_maps.MapReader`.
         gt_dir (str | Path): Folder of masks, see
             :func:`~mmaslp.files.masks.read_binary_mask`.
         bins (int): Number of bins. Defaults to 10.

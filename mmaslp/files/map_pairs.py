@@ -1,29 +1,31 @@
-"""Counting the pairs of a folder of maps and one of masks, in several processes."""
+"""Maps and masks of two folders, matched by name; counting them, also in parallel."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from unicodedata import normalize
 
 import joblib
 import numpy as np
 import torch
 
-from .map_folder import pair_files
-from .map_scale import MapReader
+from .images import IMAGE_SUFFIXES
 from .masks import read_binary_mask
 from .names import shown
 from .nnunet_maps import read_label
+from .prob_maps import MAP_SUFFIXES, MapReader
 from .progress import track
 
-__all__ = ['Counter', 'count_pairs', 'read_pair']
-
+MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', '.nii.gz', '.nii')
+# Files of file managers; hidden files are left out too.
+LITTER = ('thumbs.db', 'desktop.ini')
 # Pairs that a process reads before it hands its counts over.
-CHUNK = 64
+CHUNK = 16
 # How many problems one message lists; it only counts the others.
 MAX_LISTED = 40
 
@@ -41,13 +43,72 @@ class Counter(Protocol):
 _Counter = TypeVar('_Counter', bound=Counter)
 
 
-@dataclass
-class _Part:
-    """What a process hands over."""
+def pair_files(
+    pred_dir: str | Path, gt_dir: str | Path
+) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    """Match the files of two folders by stem; say which do not match."""
+    pred_dir, gt_dir = Path(pred_dir), Path(gt_dir)
+    problems: list[str] = []
+    preds = list_files(pred_dir, MAP_SUFFIXES, 'map', problems)
+    masks = list_files(gt_dir, MASK_SUFFIXES, 'mask', problems)
+    if pred_dir.resolve() == gt_dir.resolve():
+        raise ValueError(f'{pred_dir} and {gt_dir} are the same folder')
+    for stem in sorted(preds.keys() - masks.keys()):
+        problems.append(f'{preds[stem]}: no mask of this name in {gt_dir}')
+    if any(path.suffix == '.npz' for path in preds.values()):
+        masks = {stem: masks[stem] for stem in masks if stem in preds}  # of a whole set
+    for stem in sorted(masks.keys() - preds.keys()):
+        problems.append(f'{masks[stem]}: no map of this name in {pred_dir}')
+    both = sorted(preds.keys() & masks.keys())
+    return {stem: (preds[stem], masks[stem]) for stem in both}, problems
 
-    counter: Any
-    reader: MapReader
-    problems: list[str] = field(default_factory=list)
+
+def list_files(
+    folder: Path, suffixes: Sequence[str], what: str, problems: list[str]
+) -> dict[str, Path]:
+    """List a folder as {stem: path}; all other entries are problems.
+
+    Stems are in Unicode's form NFC: the file systems of macOS write NFD.
+    """
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ValueError(
+            f'{folder}: the folder of {what}s cannot be listed ({error.strerror})'
+        ) from error
+    npz = {path.stem for path in entries if path.suffix == '.npz' and what == 'map'}
+    found: dict[str, Path] = {}
+    for path in entries:
+        name = path.name.lower()
+        if name.startswith('.') or name in LITTER or _beside_npz(path, npz):
+            continue
+        suffix = next((s for s in suffixes if name.endswith(s)), None)
+        if _is_folder(path):
+            problems.append(f'{path}: a folder among the {what}s; name it itself')
+        elif suffix is None:
+            known = ', '.join(suffixes)
+            problems.append(f'{path}: not a {what}; known endings are {known}')
+        elif (stem := normalize('NFC', path.name[: -len(suffix)])) in found:
+            problems.append(f'{path}: the same name as {found[stem].name}')
+        else:
+            found[stem] = path
+    if not found and not problems:
+        raise ValueError(f'{folder}: there are no {what}s in this folder')
+    return found
+
+
+def _beside_npz(path: Path, npz: set[str]) -> bool:
+    """Whether it is what nnU-Net writes beside its ``.npz`` maps."""
+    if not npz or path.suffix == '.npz':
+        return False
+    return path.suffix in ('.pkl', '.json') or path.name.split('.')[0] in npz
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a loop of links: reading it gives the error
+        return False
 
 
 def count_pairs(
@@ -87,51 +148,54 @@ def count_pairs(
     numbers = range(len(pairs)) if keys is None else keys([*pairs])
     items = [(name, key, *pair) for (name, pair), key in zip(pairs.items(), numbers)]
     chunks = [items[k : k + CHUNK] for k in range(0, len(items), CHUNK)]
-    total = _Part(new_counter(), copy.deepcopy(reader or MapReader()), problems)
-    empty = copy.deepcopy(total.reader)
-    if workers == 1:
-        _count(total, track(items, what))
-    else:
-        run = joblib.Parallel(n_jobs=workers, return_as='generator')
-        jobs = (joblib.delayed(_count_chunk)(new_counter, empty, c) for c in chunks)
-        for part in track(run(jobs), what, len(chunks)):
-            total.counter.merge(part.counter)
-            total.reader.merge(part.reader)
-            total.problems += part.problems
-    if not total.problems and (problem := total.reader.problem()):
-        total.problems.append(problem)
-    if total.problems:
-        raise ValueError(_listing(total.problems, pred_dir, gt_dir))
-    return total.counter
+    counter, seen = new_counter(), copy.deepcopy(reader or MapReader())
+    empty, count = copy.deepcopy(seen), joblib.delayed(_count)
+    jobs = (count(new_counter(), copy.deepcopy(empty), chunk) for chunk in chunks)
+    run = joblib.Parallel(n_jobs=workers, return_as='generator')
+    for part, its_reader, its_problems in track(run(jobs), what, len(chunks)):
+        counter.merge(part)
+        seen.merge(its_reader)
+        problems += its_problems
+    if not problems and seen.problem():
+        problems.append(seen.problem())
+    refuse(problems, f'{shown(pred_dir)} and {shown(gt_dir)}')
+    return counter
 
 
-def _count_chunk(
-    new_counter: Callable[[], _Counter], reader: MapReader, items: list[tuple]
-) -> _Part:
-    """In another process: one thread, since every process has a core."""
-    torch.set_num_threads(1)
-    part = _Part(new_counter(), reader)
-    _count(part, items)
-    return part
-
-
-def _count(part: _Part, items: Any) -> None:
+def _count(
+    counter: _Counter, reader: MapReader, items: list[tuple]
+) -> tuple[_Counter, MapReader, list[str]]:
+    """Count some pairs, in this process or in another one."""
+    problems: list[str] = []
     for name, key, pred, gt in items:
-        before = len(part.problems)
-        prob = _attempt(part.reader.read, pred, part.problems)
-        label = _attempt(partial(_read_label, part.reader, pred), gt, part.problems)
-        if len(part.problems) > before:
-            continue
-        try:
-            _check_sizes(pred, prob, gt, label)
-            if not part.problems:  # else only look for more problems
-                part.counter.add(name, key, prob, label)
-        except ValueError as error:
-            text = str(error)
-            part.problems.append(text if str(pred) in text else f'{pred}: {text}')
+        before = len(problems)
+        with one_thread():
+            prob = attempt(reader.read, pred, problems)
+            label = attempt(partial(_read_label, reader, pred), gt, problems)
+            if len(problems) > before:
+                continue
+            try:
+                _check_sizes(pred, prob, gt, label)
+                if not problems:  # else only look for more problems
+                    counter.add(name, key, prob, label)
+            except ValueError as error:
+                text = str(error)
+                problems.append(text if str(pred) in text else f'{pred}: {text}')
+    return counter, reader, problems
 
 
-def _attempt(read: Callable[[Path], Any], path: Path, problems: list[str]) -> Any:
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of torch: more slow work on many small arrays down."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def attempt(read: Callable[[Path], Any], path: Path, problems: list[str]) -> Any:
     """Read a file, or add what is wrong with it to the problems."""
     try:
         return read(path)
@@ -140,6 +204,17 @@ def _attempt(read: Callable[[Path], Any], path: Path, problems: list[str]) -> An
     except ValueError as error:
         problems.append(str(error))
     return None
+
+
+def refuse(problems: list[str], where: str) -> None:
+    """Raise one error for all problems, if there are any."""
+    if not problems:
+        return
+    lines = [f'{len(problems)} problem(s) with {where}:']
+    lines += [f'  - {shown(problem)}' for problem in problems[:MAX_LISTED]]
+    if len(problems) > MAX_LISTED:
+        lines.append(f'  ... and {len(problems) - MAX_LISTED} more')
+    raise ValueError('\n'.join(lines))
 
 
 def read_pair(reader: MapReader, pred: Path, gt: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -158,21 +233,8 @@ def _read_label(reader: MapReader, pred: Path, gt: Path) -> np.ndarray:
 
 def _check_sizes(pred: Path, prob: np.ndarray, gt: Path, label: np.ndarray) -> None:
     if prob.shape != label.shape:
+        size, of_mask = (' x '.join(map(str, a.shape[::-1])) for a in (prob, label))
         raise ValueError(
-            f'{pred}: {_size(prob)} pixels, but its mask {gt} has {_size(label)}: '
-            'resize the probabilities to the size of the mask'
+            f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: resize the '
+            'probabilities to the size of the mask'
         )
-
-
-def _size(array: np.ndarray) -> str:
-    return ' x '.join(map(str, array.shape[::-1]))
-
-
-def _listing(problems: list[str], pred_dir: str | Path, gt_dir: str | Path) -> str:
-    """One message for all problems."""
-    folders = f'{shown(pred_dir)} and {shown(gt_dir)}'
-    lines = [f'{len(problems)} problem(s) with {folders}:']
-    lines += [f'  - {shown(problem)}' for problem in problems[:MAX_LISTED]]
-    if len(problems) > MAX_LISTED:
-        lines.append(f'  ... and {len(problems) - MAX_LISTED} more')
-    return '\n'.join(lines)

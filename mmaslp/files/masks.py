@@ -7,9 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ..core.argument_checks import check_bool, check_choice, check_integer
-from .plain_file import check_plain_file, too_large
-
-__all__ = ['check_reading', 'decode_binary_mask', 'read_binary_mask']
+from .images import check_plain_file, open_image
 
 # The greys of a mask lie at the two ends; those between belong to edges.
 LOW_END, HIGH_END = 31, 224
@@ -49,14 +47,10 @@ def read_binary_mask(
         FileNotFoundError: There is no such file.
         ValueError: The file cannot be read as a binary mask; the message names it.
     """
+    path = Path(path)
     check_plain_file(path)
-    return decode_binary_mask(
-        Path(path).read_bytes(),
-        path,
-        graded=graded,
-        grey_edge=grey_edge,
-        ignore_index=ignore_index,
-    )
+    options = dict(graded=graded, grey_edge=grey_edge, ignore_index=ignore_index)
+    return decode_binary_mask(path.read_bytes(), path, **options)
 
 
 def decode_binary_mask(
@@ -82,13 +76,18 @@ def decode_binary_mask(
     0/1/255 (label maps, trimaps, masks with ignored pixels), colours, photographs.
     """
     check_reading(graded, grey_edge, ignore_index)
-    image = _open(data, name)
-    grey = _grey(image, name)
-    lossy = image.format == 'JPEG'
-    if not lossy and grey.max() <= 1:
-        return grey.copy()  # the array of PIL is read-only
-    if not graded:
-        _check_grey(grey, name, lossy)
+    try:
+        if not data:
+            raise ValueError('the mask file is empty')
+        image = open_image(io.BytesIO(data))
+        grey = _grey(image)
+        lossy = image.format == 'JPEG'
+        if not lossy and grey.max() <= 1:
+            return grey.copy()  # the array of PIL is read-only
+        if not graded:
+            _check_grey(grey, lossy)
+    except ValueError as error:
+        raise ValueError(f'{name}: {error}') from error
     mask = (grey > 127).astype(np.uint8)
     if grey_edge == 'ignore':
         mask[(grey > LOW_END) & (grey < HIGH_END)] = ignore_index
@@ -103,43 +102,26 @@ def check_reading(graded: bool, grey_edge: str, ignore_index: int) -> None:
     check_integer('ignore_index', ignore_index, **held)
 
 
-def _open(data: bytes, name: str | Path) -> Image.Image:
-    """Decode an image completely, so a truncated file fails here."""
-    if not data:
-        raise ValueError(f'{name}: the mask file is empty')
-    try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-    except Image.DecompressionBombError as error:
-        raise too_large(name) from error
-    except Exception as error:  # PIL raises a dozen types on broken files
-        raise ValueError(
-            f'{name}: not a readable image (broken or incomplete: {error}). '
-            'Fetch it again'
-        ) from error
-    return image
-
-
-def _grey(image: Image.Image, name: str | Path) -> np.ndarray:
+def _grey(image: Image.Image) -> np.ndarray:
     """Reduce an image of any mode to greys, ``(H, W)`` uint8."""
     if image.mode == '1':
         return np.asarray(image, dtype=np.uint8)
     if image.mode == 'P':
-        return _palette_grey(image, name)
+        return _palette_grey(image)
     if image.mode == 'L':
         return np.asarray(image)
     if image.mode.startswith('I'):
-        return _deep_grey(np.asarray(image).astype(np.int64), name)
+        return _deep_grey(np.asarray(image).astype(np.int64))
     if image.mode in ('LA', 'PA', 'RGBA'):
-        return _opaque_grey(np.asarray(image.convert('RGBA')), name)
+        return _opaque_grey(np.asarray(image.convert('RGBA')))
     if image.mode == 'RGB':
-        return _channel_grey(np.asarray(image), name)
+        return _channel_grey(np.asarray(image))
     raise ValueError(
-        f'{name}: masks of image mode {image.mode!r} are not supported. {_REWRITE}'
+        f'masks of image mode {image.mode!r} are not supported. {_REWRITE}'
     )
 
 
-def _palette_grey(image: Image.Image, name: str | Path) -> np.ndarray:
+def _palette_grey(image: Image.Image) -> np.ndarray:
     """Read a palette image by its colours if they are grey, else by its indices."""
     indices = np.asarray(image)
     colours = np.asarray(image.convert('RGB'))
@@ -148,46 +130,46 @@ def _palette_grey(image: Image.Image, name: str | Path) -> np.ndarray:
     if indices.max() <= 1:
         return indices
     raise ValueError(
-        f'{name}: a palette mask with colours and the indices '
+        'a palette mask with colours and the indices '
         f'{_some(np.unique(indices))}; only 0 and 1 can be read. {_REWRITE}'
     )
 
 
-def _deep_grey(values: np.ndarray, name: str | Path) -> np.ndarray:
+def _deep_grey(values: np.ndarray) -> np.ndarray:
     """Scale 16-bit values to 8 bits; files that use only 8 bits stay unchanged."""
     if values.min() < 0 or values.max() > 65535:
         raise ValueError(
-            f'{name}: values {values.min()} to {values.max()} do not fit into '
-            f'16 bits. {_REWRITE}'
+            f'values {values.min()} to {values.max()} do not fit into 16 bits. '
+            f'{_REWRITE}'
         )
     if values.max() > 255:
         values = (values + 128) // 257
         if values.max() <= 1:
             raise ValueError(
-                f'{name}: 16-bit values that stay below 1 % of the range look '
-                f'like labels, not like a mask. {_REWRITE}'
+                '16-bit values that stay below 1 % of the range look like labels, '
+                f'not like a mask. {_REWRITE}'
             )
     return values.astype(np.uint8)
 
 
-def _channel_grey(colours: np.ndarray, name: str | Path) -> np.ndarray:
+def _channel_grey(colours: np.ndarray) -> np.ndarray:
     """Take the common value of the channels of a ``(H, W, 3)`` image."""
     spread = _spread(colours)
     if spread > MAX_CHANNEL_SPREAD:
         raise ValueError(
-            f'{name}: the mask has colours (channels differ by up to {spread} '
-            f'levels); which of them is foreground is not known. {_REWRITE}'
+            f'the mask has colours (channels differ by up to {spread} levels); which '
+            f'of them is foreground is not known. {_REWRITE}'
         )
     return colours[..., 1]
 
 
-def _opaque_grey(pixels: np.ndarray, name: str | Path) -> np.ndarray:
+def _opaque_grey(pixels: np.ndarray) -> np.ndarray:
     """Drop the alpha channel of ``(H, W, 4)`` if it does not change the mask."""
-    grey = _channel_grey(pixels[..., :3], name)
+    grey = _channel_grey(pixels[..., :3])
     seen = grey.astype(np.uint16) * pixels[..., 3] // 255
     if not np.array_equal(grey > 127, seen > 127):
         raise ValueError(
-            f'{name}: its transparency and its colours show different masks. {_REWRITE}'
+            f'its transparency and its colours show different masks. {_REWRITE}'
         )
     return grey
 
@@ -197,7 +179,7 @@ def _spread(colours: np.ndarray) -> int:
     return int((colours.max(-1) - colours.min(-1)).max())
 
 
-def _check_grey(grey: np.ndarray, name: str | Path, lossy: bool) -> None:
+def _check_grey(grey: np.ndarray, lossy: bool) -> None:
     """Refuse greys that do not lie at the two ends of the range."""
     counts = np.bincount(grey.ravel(), minlength=256)
     levels = np.flatnonzero(counts)
@@ -225,8 +207,8 @@ def _check_grey(grey: np.ndarray, name: str | Path, lossy: bool) -> None:
     else:
         return
     raise ValueError(
-        f'{name}: not a binary mask: {found}. {_REWRITE}; if its levels are '
-        'votes (PASCAL-S), read it with graded=True'
+        f'not a binary mask: {found}. {_REWRITE}; if its levels are votes (PASCAL-S), '
+        'read it with graded=True'
     )
 
 

@@ -1,20 +1,12 @@
-"""Probabilities that nnU-Net v2 writes as ``.npz``, and the labels they belong to."""
+"""What nnU-Net v2 says about its ``.npz`` maps, and the labels they belong to."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-__all__ = [
-    'LABEL_ENDINGS',
-    'NNUNetDataset',
-    'find_dataset',
-    'read_label',
-    'read_npz_probability',
-    'write_npz_probability',
-]
+from .images import open_image
 
 IGNORED = 255
 LABEL_ENDINGS = ('.nii.gz', '.nii', '.png')
@@ -34,7 +26,7 @@ class NNUNetDataset:
     ignore: int | None = None
     reorient: bool = False
 
-    def channel(self, channel: int | str | None, where: str | Path) -> int:
+    def channel(self, channel: int | str | None) -> int:
         """Index of the channel that is meant."""
         names = [name for name, _ in self.channels]
         first = 0 if self.regions else 1
@@ -46,8 +38,7 @@ class NNUNetDataset:
             return channel
         listed = ', '.join(f'{i} {names[i]!r}' for i in range(first, len(names)))
         raise ValueError(
-            f'{where}: channel {channel!r} is not one of its foregrounds: name one of '
-            f'{listed}'
+            f'channel {channel!r} is not one of its foregrounds: name one of {listed}'
         )
 
 
@@ -58,87 +49,77 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
     above those of its validation.
     """
     folder = Path(folder).resolve()
-    for each in (folder, *folder.parents[:2]):
-        if (each / 'dataset.json').is_file():
-            break
-    else:
+    places = (folder, *folder.parents[:2])
+    found = next((each for each in places if (each / 'dataset.json').is_file()), None)
+    if found is None:
         return None
-    labels = json.loads((each / 'dataset.json').read_text())['labels']
-    plans = each / 'plans.json'
-    reader = plans.is_file() and json.loads(plans.read_text())['image_reader_writer']
-    ignore = labels.pop('ignore', None)
-    values = {
-        name: tuple(map(int, value if isinstance(value, list) else [value]))
-        for name, value in labels.items()
-    }
+    try:
+        labels = json.loads((found / 'dataset.json').read_text())['labels']
+        plans = found / 'plans.json'
+        reader = (
+            plans.is_file() and json.loads(plans.read_text())['image_reader_writer']
+        )
+        ignore = labels.pop('ignore', None)
+        values = {
+            name: tuple(map(int, value if isinstance(value, list) else [value]))
+            for name, value in labels.items()
+        }
+        reorient = reader == 'NibabelIOWithReorient'
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'the dataset.json or plans.json in {found} is not of nnU-Net ({error!r})'
+        ) from error
     regions = any(len(each) > 1 for each in values.values())
     kept = ((name, each) for name, each in values.items() if not regions or any(each))
-    return NNUNetDataset(
-        tuple(kept if regions else sorted(kept, key=lambda item: item[1])),
-        regions,
-        ignore,
-        reader == 'NibabelIOWithReorient',
-    )
+    channels = kept if regions else sorted(kept, key=lambda item: item[1])
+    return NNUNetDataset(tuple(channels), regions, ignore, reorient)
 
 
-def read_npz_probability(
-    path: str | Path,
-    key: str | None = None,
-    channel: int | str | None = None,
-    dataset: NNUNetDataset | None = None,
+def foreground(
+    values: np.ndarray, channel: int | str | None, dataset: NNUNetDataset | None
 ) -> np.ndarray:
-    """Read the foreground's probability from ``nnUNetv2_predict --save_probabilities``.
+    """Take the foreground's probability out of a ``.npz`` map.
 
-    Args:
-        path (str | Path): A ``.npz`` file of ``(C, D, H, W)``, or ``(H, W)``.
-        key (str, optional): Name of the array. Defaults to None: 'probabilities', or
-            the only array.
-        channel (int | str, optional): Channel, or with a dataset its name, where there
-            are several foregrounds. Defaults to None: the only one.
-        dataset (NNUNetDataset, optional): What :func:`find_dataset` found. Defaults to
-            None: what the file shows; two channels that add up to 1 are background and
-            foreground.
-
-    Returns:
-        np.ndarray: ``(D, H, W)`` float32 in [0, 1]; ``(H, W)`` if D is 1.
-
-    Raises:
-        ValueError: The file holds something else, or several foregrounds of which none
-            is named.
+    ``(H, W)``, or ``(C, D, H, W)`` as ``nnUNetv2_predict --save_probabilities`` writes
+    it, becomes ``(D, H, W)`` float32, or ``(H, W)`` if D is 1. Without a dataset two
+    channels that add up to 1 are background and foreground.
     """
-    return _probability(Path(path), _array(Path(path), key), channel, dataset)
+    if values.ndim not in (2, 4) or not values.size:
+        raise ValueError(
+            f'has the shape {values.shape}; a map of nnU-Net is (C, D, H, W)'
+        )
+    low, high = float(values.min()), float(values.max())
+    if not (low >= -1e-6 and high <= 1 + 1e-6):
+        raise ValueError(f'values lie in [{low:.6g}, {high:.6g}], not in [0, 1]')
+    if values.ndim == 4:
+        values = values[_described(values, dataset).channel(channel)]
+        values = values[0] if len(values) == 1 else values
+    return values.astype(np.float32).clip(0, 1)
 
 
-def write_npz_probability(
-    path: str | Path,
+def with_foreground(
+    values: np.ndarray,
     prob: np.ndarray,
-    source: str | Path,
-    key: str | None = None,
-    channel: int | str | None = None,
-    dataset: NNUNetDataset | None = None,
-) -> None:
-    """Write a changed foreground in the layout of the file that it came from.
+    channel: int | str | None,
+    dataset: NNUNetDataset | None,
+) -> np.ndarray:
+    """Replace the foreground in what :func:`foreground` read.
 
     The background of two channels becomes ``1 - prob``; other regions stay.
     """
-    source = Path(source)
-    values = _array(source, key)
-    prob = np.asarray(prob, np.float32)
     if values.ndim == 2:
-        values = prob
-    else:
-        found = dataset or _shown(source, values)
-        if not found.regions and len(values) > 2:
-            raise ValueError(
-                f'{source}: a softmax of {len(values)} classes: one of them cannot '
-                'change alone'
-            )
-        index = found.channel(channel, source)
-        values = values.astype(np.float32)
-        values[index] = prob.reshape(values.shape[1:])
-        if not found.regions:
-            values[1 - index] = 1 - values[index]
-    np.savez_compressed(path, **{key or 'probabilities': values})
+        return prob
+    found = _described(values, dataset)
+    index = found.channel(channel)
+    if not found.regions and len(values) != 2:
+        raise ValueError(
+            f'a softmax of {len(values)} classes: one of them cannot change alone'
+        )
+    values = values.astype(np.float32)
+    values[index] = prob.reshape(values.shape[1:])
+    if not found.regions:
+        values[1 - index] = 1 - values[index]
+    return values
 
 
 def read_label(
@@ -163,78 +144,45 @@ def read_label(
         ImportError: A NIfTI file without nibabel.
     """
     path, found = Path(path), dataset or NNUNetDataset()
-    labels = _labels(path, found.reorient)
-    known = {value for _, values in found.channels for value in values} | {0}
-    strange = set(np.unique(labels).tolist()) - known - {found.ignore}
-    if strange:
-        raise ValueError(
-            f'{path}: has the labels {sorted(strange)}, which no dataset.json beside '
-            'the maps, or two folders above them, describes'
-        )
-    values = found.channels[found.channel(channel, path)][1]
+    try:
+        labels = _labels(path, found.reorient)
+        known = {value for _, values in found.channels for value in values} | {0}
+        strange = set(np.unique(labels).tolist()) - known - {found.ignore}
+        if strange:
+            raise ValueError(
+                f'has the labels {sorted(strange)}, which no dataset.json beside the '
+                'maps, or two folders above them, describes'
+            )
+        values = found.channels[found.channel(channel)][1]
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
     binary = np.isin(labels, values).astype(np.uint8)
     if found.ignore is not None:
         binary[labels == found.ignore] = IGNORED
     return binary[0] if len(binary) == 1 else binary
 
 
-def _array(path: Path, key: str | None) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names = file.files
-            if key is None:
-                key = 'probabilities' if 'probabilities' in names else names[0]
-                if key != 'probabilities' and len(names) > 1:
-                    raise ValueError(f'holds the arrays {", ".join(names)}: name one')
-            if key not in names:
-                raise ValueError(f'has no array {key!r}, only {", ".join(names)}')
-            values = file[key]
-    except Exception as error:  # numpy and zipfile raise a dozen types
-        raise ValueError(f'{path}: is not a readable .npz file ({error})') from error
-    if values.ndim not in (2, 4) or not values.size:
+def _described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDataset:
+    """The channels of a map by its dataset, or by whether they add up to 1."""
+    if dataset is None:
+        total = values.sum(0, dtype=np.float32)
+        regions = len(values) == 1 or bool(np.abs(total - 1).max() > SUM_TOLERANCE)
+        names = tuple((str(index), (index,)) for index in range(len(values)))
+        return NNUNetDataset(names, regions)
+    if len(dataset.channels) != len(values):
         raise ValueError(
-            f'{path}: has the shape {values.shape}; a map of nnU-Net is (C, D, H, W)'
+            f'has {len(values)} channels, its dataset.json describes '
+            f'{len(dataset.channels)}'
         )
-    low, high = float(values.min()), float(values.max())
-    if not (low >= -1e-6 and high <= 1 + 1e-6):
-        raise ValueError(
-            f'{path}: values lie in [{low:.6g}, {high:.6g}], not in [0, 1]'
-        )
-    return values
-
-
-def _probability(
-    path: Path,
-    values: np.ndarray,
-    channel: int | str | None,
-    dataset: NNUNetDataset | None,
-) -> np.ndarray:
-    if values.ndim == 4:
-        found = dataset or _shown(path, values)
-        if len(found.channels) != len(values):
-            raise ValueError(
-                f'{path}: has {len(values)} channels, its dataset.json describes '
-                f'{len(found.channels)}'
-            )
-        values = values[found.channel(channel, path)]
-        values = values[0] if len(values) == 1 else values
-    return values.astype(np.float32).clip(0, 1)
-
-
-def _shown(path: Path, values: np.ndarray) -> NNUNetDataset:
-    """What a map shows about itself: whether its channels add up to 1."""
-    total = values.sum(0, dtype=np.float32)
-    regions = len(values) == 1 or bool(np.abs(total - 1).max() > SUM_TOLERANCE)
-    names = tuple((str(index), (index,)) for index in range(len(values)))
-    return NNUNetDataset(names, regions)
+    return dataset
 
 
 def _labels(path: Path, reorient: bool) -> np.ndarray:
     """Integers ``(D, H, W)``, in the order of nnU-Net's arrays."""
     if path.name.endswith('.png'):
-        return np.asarray(Image.open(path))[None]
+        return np.asarray(open_image(path))[None]
     if not path.name.endswith(LABEL_ENDINGS):
-        raise ValueError(f'{path}: is not one of {", ".join(LABEL_ENDINGS)}')
+        raise ValueError(f'is not one of {", ".join(LABEL_ENDINGS)}')
     try:
         import nibabel
     except ImportError as error:

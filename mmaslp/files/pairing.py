@@ -4,8 +4,9 @@ import os
 import os.path as osp
 from collections.abc import Collection, Mapping, Sequence
 
+from .images import IMAGE_SUFFIXES
+
 __all__ = [
-    'IMAGE_SUFFIXES',
     'check_partners',
     'list_stems',
     'read_list',
@@ -15,7 +16,6 @@ __all__ = [
     'tell_apart',
 ]
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
 SHOWN = 5
 
 

@@ -1,21 +1,24 @@
-"""Probability maps on disk: 8-bit and 16-bit PNG, npy; logits as npy and npz."""
+"""Probability maps on disk: grey images, npy, npz of nnU-Net; logits as npy and npz."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from ..core.argument_checks import check_choice, check_number, optional
 from ..core.measure.inputs import ROUNDING
-from .pictures import write_picture
-from .plain_file import check_plain_file, too_large
+from .images import IMAGE_SUFFIXES, check_plain_file, open_image, write_picture
+from .nnunet_maps import NNUNetDataset, find_dataset, foreground
 
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy', '.npz')
-
 BITS = {8: np.uint8, 16: np.uint16}
+
+# The largest value of a whole set that stands for probability 1 in another scale, by
+# the kind of the maps: 0/1 masks, per cent, 8 bits in 16, and 10 to 15 bits.
+_OTHER_TOPS = {
+    '8-bit': (1, 100),
+    '16-bit': (1, 100, 255, 1000, 1023, 4095, 10000, 16383, 32767),
+}
 
 
 def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) -> None:
@@ -41,172 +44,225 @@ def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) 
     if path.suffix.lower() != '.png':
         raise ValueError(f'{path}: probability maps are written as .png')
     prob = np.asarray(prob, dtype=np.float64)
-    if prob.ndim != 2:
-        raise ValueError(f'{path}: a map has shape (H, W), not {prob.shape}')
-    _check_range(path, prob, 1.0)
+    try:
+        _check_shape(prob)
+        _check_range(prob, 1.0)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
     scaled = np.rint(prob.clip(0, 1) * (2**bits - 1)).astype(BITS[bits])
     write_picture(path, scaled)
 
 
-@dataclass(frozen=True)
-class StoredMap:
-    """What a file of a probability map holds."""
+class MapReader:
+    """Reads the maps of one set and remembers how far their values go.
 
-    values: np.ndarray
-    kind: str
-    top: float
-
-    @property
-    def probability(self) -> np.ndarray:
-        """``(H, W)`` float32 or float64 in [0, 1]."""
-        if self.values.dtype == np.float64:
-            prob = self.values / self.top
-        else:
-            prob = self.values.astype(np.float32) / np.float32(self.top)
-        beyond = prob.size and (prob.min() < 0 or prob.max() > 1)
-        return prob.clip(0, 1) if beyond else prob  # of rounding
-
-
-def read_prob_map(path: str | Path, max_value: float | None = None) -> np.ndarray:
-    """Read a probability map.
+    A dark map may be right: a network that is sure of an empty scene gives one. So
+    only the largest value of the whole set says that the scale is another one. Nothing
+    but that value is kept.
 
     Args:
-        path (str | Path): A grey 8-bit or 16-bit image (value / 255 or / 65535), or a
-            .npy file of floating point values in [0, 1], ``(H, W)`` or ``(1, H, W)``.
         max_value (float, optional): The value that stands for probability 1, > 0; with
             it, 32-bit images and .npy files of integers or of another range are read
-            too. Defaults to None: as above.
-
-    Returns:
-        np.ndarray: ``(H, W)`` float32 or float64 in [0, 1].
+            too. Defaults to None: that of the kind of file.
+        logits (bool): Whether the files hold logits, as .npy or .npz. Defaults to
+            False.
+        key (str, optional): Name of the array in .npz files. Defaults to None: the only
+            one, or nnU-Net's ``probabilities``.
+        channel (int | str, optional): The foreground among several channels of .npz,
+            or its name in ``dataset.json``. Defaults to None: the only one.
 
     Raises:
-        ValueError: It is not such a file; the message names it and what to do.
+        ValueError: ``max_value`` is not a number above 0.
     """
-    return read_stored_map(path, max_value).probability
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        logits: bool = False,
+        key: str | None = None,
+        channel: int | str | None = None,
+    ) -> None:
+        self.max_value = optional(check_number, 'max_value', max_value, above=0)
+        self.logits = logits
+        self.key = key
+        self.channel = channel
+        self._highest: dict[str, tuple[float, Path, float]] = {}
+        self._datasets: dict[Path, NNUNetDataset | None] = {}
+
+    def read(self, path: str | Path) -> np.ndarray:
+        """Read one map.
+
+        Args:
+            path (str | Path): A grey 8-bit or 16-bit image (value / 255 or / 65535); a
+                .npy file of floating point values in [0, 1], ``(H, W)`` or
+                ``(1, H, W)``; a .npz file of them or of nnU-Net, ``(C, D, H, W)``; or,
+                if asked for, logits, ``(H, W)`` or ``(D, H, W)``.
+
+        Returns:
+            np.ndarray: Probabilities in [0, 1], float32 or float64, or logits;
+            ``(H, W)``, or ``(D, H, W)`` of volumes.
+
+        Raises:
+            ValueError: It is not such a file; the message names it and what to do.
+        """
+        path = Path(path)
+        check_plain_file(path)
+        try:
+            return self._read(path)
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
+
+    def _read(self, path: Path) -> np.ndarray:
+        suffix = path.suffix.lower()
+        if suffix in IMAGE_SUFFIXES and not self.logits:
+            return self._scaled(path, *_read_image(path))
+        if suffix not in ('.npy', '.npz'):
+            known = ', '.join(('.npy', '.npz') if self.logits else MAP_SUFFIXES)
+            what = 'logits' if self.logits else 'maps'
+            raise ValueError(f'{what} are read from files that end with {known}')
+        values = load_array(path, self.key)
+        if self.logits:
+            return _checked_logits(values)
+        if suffix == '.npz':
+            return foreground(values, self.channel, self.dataset_of(path))
+        if values.ndim == 3 and values.shape[0] == 1:
+            values = values[0]
+        top = 1.0 if values.dtype.kind == 'f' else None
+        return self._scaled(path, values, str(values.dtype), top)
+
+    def _scaled(
+        self, path: Path, values: np.ndarray, kind: str, usual: float | None
+    ) -> np.ndarray:
+        """Divide by the value that stands for 1."""
+        _check_shape(values)
+        if values.dtype.kind not in 'iuf':
+            raise ValueError(
+                f'holds {kind}; npy maps are floating point in [0, 1], or integers '
+                'whose scale you state with --max-value'
+            )
+        top = self.max_value or usual
+        if top is None:
+            raise ValueError(
+                f'holds {kind} integers up to {values.max()}: state with --max-value '
+                'which of them stands for probability 1'
+            )
+        _check_range(values, top)
+        high = float(values.max())
+        if high > self._highest.get(kind, (-np.inf,))[0]:
+            self._highest[kind] = high, path, top
+        if values.dtype != np.float64:
+            values = values.astype(np.float32)
+        return (values / values.dtype.type(top)).clip(0, 1)
+
+    def dataset_of(self, path: str | Path) -> NNUNetDataset | None:
+        """What nnU-Net's ``dataset.json`` says of a .npz map; None without one."""
+        if Path(path).suffix.lower() != '.npz':
+            return None
+        folder = Path(path).parent
+        if folder not in self._datasets:
+            self._datasets[folder] = find_dataset(folder)
+        return self._datasets[folder]
+
+    def merge(self, other: 'MapReader') -> None:
+        """Take in what another reader of the same set has seen."""
+        for kind, seen in other._highest.items():
+            if seen[0] > self._highest.get(kind, (-np.inf,))[0]:
+                self._highest[kind] = seen
+
+    def problem(self) -> str:
+        """Say, after the last map, why the scale cannot be right; '' if it can."""
+        for kind, (high, path, top) in self._highest.items():
+            likely = None if self.max_value else _other_top(kind, high)
+            if likely is not None:
+                return (
+                    f'{path}: its {high:g} is the largest value of all {kind} maps, so '
+                    f'no probability would be above {high / top:.2g}: their scale is '
+                    'another one. State which value stands for probability 1: '
+                    f'--max-value {likely}, or --max-value {top:g} if the maps are '
+                    'right so'
+                )
+        return ''
 
 
-def read_stored_map(path: str | Path, max_value: float | None = None) -> StoredMap:
-    """Read a probability map as it is stored, with its scale."""
-    optional(check_number, 'max_value', max_value, above=0)
-    path = Path(path)
-    if path.suffix.lower() not in MAP_SUFFIXES:
-        raise ValueError(
-            f'{path}: unknown kind of map {path.suffix!r}; use one of '
-            f'{", ".join(MAP_SUFFIXES)}'
-        )
-    check_plain_file(path)
-    try:
-        read = _read_npy if path.suffix.lower() == '.npy' else _read_image
-        stored = read(path, max_value)
-    except ValueError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise too_large(path) from error
-    except Exception as error:  # PIL and numpy raise a dozen types on broken files
-        raise ValueError(
-            f'{path}: cannot be read ({type(error).__name__}: {error}): write it again'
-        ) from error
-    if not stored.values.size:
-        raise ValueError(f'{path}: the map is empty, shape {stored.values.shape}')
-    return stored
+def _other_top(kind: str, high: float) -> int | None:
+    """The value that stands for 1 in maps that end at ``high``; None if all is well."""
+    if high in _OTHER_TOPS.get(kind, ()):
+        return int(high)
+    # 16-bit maps that end at or below 255 hold 8 bits.
+    return 255 if kind == '16-bit' and 0 < high <= 255 else None
 
 
-def read_logit_map(path: str | Path, key: str | None = None) -> np.ndarray:
-    """Read a map of logits."""
-    path = Path(path)
-    if path.suffix.lower() not in ('.npy', '.npz'):
-        raise ValueError(f'{path}: logits are read from .npy and .npz files')
+def load_array(path: Path, key: str | None = None) -> np.ndarray:
+    """Load the array of a .npy file, or one of a .npz file."""
     try:
         found = np.load(path, allow_pickle=False)
-        if not isinstance(found, np.ndarray):
-            if key is None and len(found.files) != 1:
-                raise ValueError(
-                    f'it holds {", ".join(found.files)}: name one by --key'
-                )
-            found = found[key or found.files[0]]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise ValueError(f'{path}: cannot be read ({error})') from error
-    found = found[0] if found.ndim > 2 and len(found) == 1 else found
-    if found.ndim not in (2, 3) or not np.issubdtype(found.dtype, np.floating):
-        raise ValueError(
-            f'{path}: a map of logits is floating point, (H, W) or (D, H, W), not '
-            f'{found.dtype} of {found.shape}'
-        )
-    if np.isnan(found).any():
-        raise ValueError(f'{path}: has {int(np.isnan(found).sum())} NaN values')
-    return found
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            names = found.files
+            if key is None and 'probabilities' in names:
+                key = 'probabilities'
+            elif key is None and len(names) == 1:
+                key = names[0]
+            if key not in names:
+                raise ValueError(f'it holds {", ".join(names)}: name one with --key')
+            return found[key]
+    except Exception as error:  # numpy and zipfile raise a dozen types on broken files
+        reason = getattr(error, 'strerror', None) or error
+        raise ValueError(f'cannot be read ({reason})') from error
 
 
-def _read_image(path: Path, max_value: float | None) -> StoredMap:
-    with Image.open(path) as image:
+def _read_image(path: Path) -> tuple[np.ndarray, str, float | None]:
+    """Grey values, their kind, and the value that stands for 1."""
+    with open_image(path) as image:
         if getattr(image, 'n_frames', 1) > 1:
-            raise ValueError(f'{path}: has {image.n_frames} frames; a map has one')
-        image.load()
+            raise ValueError(f'has {image.n_frames} frames; a map has one')
         mode, kind, values = image.mode, image.format, np.asarray(image)
     if mode == 'L':
-        return _scaled(path, values, '8-bit', max_value or 255)
+        return values, '8-bit', 255
     # Pillow before 10 reads 16-bit PNG as 'I', of 32 bits.
     if mode.startswith('I;16') or (mode == 'I' and kind == 'PNG'):
-        return _scaled(path, values, '16-bit', max_value or 65535)
+        return values, '16-bit', 65535
     if mode == 'I':
-        return _scaled(path, values, '32-bit', max_value)
+        return values, '32-bit', None
     raise ValueError(
-        f'{path}: an image of mode {mode!r} is not a probability map: save one grey '
-        "channel of 8 or 16 bits (PIL modes 'L' and 'I;16')"
+        f'an image of mode {mode!r} is not a probability map: save one grey channel of '
+        "8 or 16 bits (PIL modes 'L' and 'I;16')"
     )
 
 
-def _read_npy(path: Path, max_value: float | None) -> StoredMap:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f'{path}: is not a plain npy file ({error})') from error
-    if not isinstance(values, np.ndarray):
-        raise ValueError(f'{path}: holds several arrays; save one (H, W) array')
-    if values.ndim == 3 and values.shape[0] == 1:
+def _checked_logits(values: np.ndarray) -> np.ndarray:
+    if values.ndim > 2 and len(values) == 1:
         values = values[0]
-    if values.ndim != 2:
-        raise ValueError(f'{path}: a map has shape (H, W), not {values.shape}')
-    kind = str(values.dtype)
-    if np.issubdtype(values.dtype, np.floating):
-        max_value = max_value or 1.0
-    elif not np.issubdtype(values.dtype, np.integer):
+    if values.ndim not in (2, 3) or not np.issubdtype(values.dtype, np.floating):
         raise ValueError(
-            f'{path}: holds {kind}; npy maps are floating point in [0, 1], or integers '
-            'whose scale you state with --max-value'
+            'a map of logits is floating point, (H, W) or (D, H, W), not '
+            f'{values.dtype} of {values.shape}'
         )
-    return _scaled(path, values, kind, max_value)
+    if np.isnan(values).any():
+        raise ValueError(f'has {int(np.isnan(values).sum())} NaN values')
+    return values
 
 
-def _scaled(path: Path, values: np.ndarray, kind: str, top: float | None) -> StoredMap:
-    """Refuse values without a scale or beyond it."""
-    if top is None:
-        raise ValueError(
-            f'{path}: holds {kind} integers up to {values.max(initial=0)}: state with '
-            '--max-value which of them stands for probability 1'
-        )
-    _check_range(path, values, top)
-    return StoredMap(values, kind, float(top))
+def _check_shape(values: np.ndarray) -> None:
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f'a map has shape (H, W) and pixels, not {values.shape}')
 
 
-def _check_range(path: Path, values: np.ndarray, top: float) -> None:
+def _check_range(values: np.ndarray, top: float) -> None:
     """Refuse NaN and values beyond [0, top] by more than rounding."""
-    if not values.size:
-        return
     low, high = values.min(), values.max()
     if np.isnan(low):
-        raise ValueError(f'{path}: has {int(np.isnan(values).sum())} NaN values')
+        raise ValueError(f'has {int(np.isnan(values).sum())} NaN values')
     rounding = top * ROUNDING
-    if low < -rounding:
-        advice = 'apply sigmoid to logits before saving'
-    elif high > top + rounding:
+    if low >= -rounding and high <= top + rounding:
+        return
+    advice = 'apply sigmoid to logits before saving'
+    if low >= -rounding:
         advice = (
             'apply sigmoid if they are logits; if they are per cent, say --max-value '
             '100, else which value stands for probability 1'
         )
-    else:
-        return
     raise ValueError(
-        f'{path}: values lie in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: {advice}'
+        f'values lie in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: {advice}'
     )

@@ -6,9 +6,8 @@ from typing import Any
 
 from ..files.checksum import sha256_of, sha256_of_files
 from ..files.map_evaluation import read_images
-from ..files.map_folder import MASK_SUFFIXES, list_files
-from ..files.map_scale import MapReader
-from ..files.prob_maps import MAP_SUFFIXES
+from ..files.map_pairs import MASK_SUFFIXES, list_files
+from ..files.prob_maps import MAP_SUFFIXES, MapReader
 from ..files.results import image_table, load_results
 from .pictures import make_picture
 from .shown_images import chosen, ranked

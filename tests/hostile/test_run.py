@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mmaslp.files.prob_maps import read_prob_map
+from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.results import load_result
 from mmaslp.hosts.mmseg.config import check_checkpoint, load_config
 from mmaslp.hosts.mmseg.losses import SCBCELoss
@@ -192,20 +192,20 @@ def npy_bomb(folder):
         buffer, dict(descr='<f8', fortran_order=False, shape=(2**14, 2**16))
     )
     (folder / 'x.npy').write_bytes(buffer.getvalue())
-    return read_prob_map, folder / 'x.npy'
+    return MapReader().read, folder / 'x.npy'
 
 
 def pickled_npy(folder):
     evil = np.array([payloads(folder / 'hit')['os.mkdir']], object)
     np.save(folder / 'x.npy', evil, allow_pickle=True)
-    return read_prob_map, folder / 'x.npy'
+    return MapReader().read, folder / 'x.npy'
 
 
 def pickled_npz(folder):
     evil = np.array([payloads(folder / 'hit')['os.mkdir']], object)
     with open(folder / 'x.npy', 'wb') as file:
         np.savez(file, evil)
-    return read_prob_map, folder / 'x.npy'
+    return MapReader().read, folder / 'x.npy'
 
 
 BOMBS = (checkpoint_bomb, result_bomb, deep_result, npy_bomb, pickled_npy, pickled_npz)

@@ -8,7 +8,7 @@ from PIL import Image
 
 import mmaslp
 from mmaslp.files.map_evaluation import evaluate_maps
-from mmaslp.files.map_scale import MapReader
+from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.results import load_result, save_result
 from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
@@ -59,7 +59,7 @@ def write_maps(folder, values):
 
 
 def test_the_scale_of_maps_is_stated_or_clear(masks, tmp_path):
-    """tests/test_files/test_map_scale.py has every kind of map."""
+    """tests/test_files/test_prob_maps.py has every kind of map."""
     maps = write_maps(tmp_path / 'maps', (RAMP * 100).astype(np.uint8))
     with pytest.raises(ValueError, match=r'8-bit.*--max-value 100'):
         evaluate_maps(maps, masks, resamples=0)

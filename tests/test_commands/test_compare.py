@@ -6,7 +6,7 @@ import pytest
 
 from mmaslp.commands import run_command
 from mmaslp.core.measure import BAND_ERRORS
-from mmaslp.files.prob_maps import read_prob_map, write_prob_map
+from mmaslp.files.prob_maps import MapReader, write_prob_map
 from tests.map_folders import Folders, main
 
 compare = partial(run_command, 'compare')
@@ -21,7 +21,7 @@ def result_files(folders, tmp_path):
     other = tmp_path / 'soft'
     other.mkdir()
     for path in folders.pred.iterdir():
-        write_prob_map(other / path.name, 0.5 + 0.5 * (read_prob_map(path) - 0.5))
+        write_prob_map(other / path.name, 0.5 + 0.5 * (MapReader().read(path) - 0.5))
     files = [str(tmp_path / f'{n}.json') for n in ('sharp', 'soft')]
     for folder, file in zip((folders.pred, other), files):
         assert main([str(folder), str(folders.gt), '--json', file]) == 0

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mmaslp.commands import run_command
 from mmaslp.core.calibrators import Calibrator
-from mmaslp.files.prob_maps import read_prob_map
+from mmaslp.files.prob_maps import MapReader
 from tests.map_folders import write_set
 
 
@@ -31,8 +31,8 @@ def test_calibrated_maps_are_better_and_keep_their_masks(folders, tmp_path, caps
     assert run_command('apply', [*args, '--masks', 'keep']) == 0
     assert f'15 masks in {out}_masks' in capsys.readouterr().out
     for path in maps.iterdir():
-        decided = read_prob_map(path) > 0.5
-        assert np.array_equal(read_prob_map(out / path.name) > 0.5, decided)
+        decided = MapReader().read(path) > 0.5
+        assert np.array_equal(MapReader().read(out / path.name) > 0.5, decided)
         mask = np.asarray(Image.open(tmp_path / 'out_masks' / path.name)) > 0
         assert np.array_equal(mask, decided)
     files = []
@@ -93,7 +93,7 @@ def test_frames_of_few_videos_are_named(tmp_path, capsys):
         (None, ['--groups', '('], 'not a pattern'),
         (None, ['--groups', 'patient'], 'matches nothing in 000'),
         (None, ['--workers', '0'], 'at least one process'),
-        (None, ['--logits'], 'logits are read from .npy and .npz'),
+        (None, ['--logits'], 'logits are read from files that end with .npy, .npz'),
     ],
 )
 def test_bad_input_is_one_error(tmp_path, capsys, change, options, message):

@@ -11,7 +11,7 @@ from mmaslp.core.calibrators import fit_tables
 from mmaslp.files import map_pairs
 from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.map_pairs import count_pairs
-from mmaslp.files.map_scale import MapReader
+from mmaslp.files.prob_maps import MapReader
 from tests.map_folders import write_set
 
 

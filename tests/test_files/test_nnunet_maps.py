@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.map_folder import pair_files
-from mmaslp.files.map_pairs import read_pair
-from mmaslp.files.map_scale import MapReader
-from mmaslp.files.nnunet_maps import (
-    find_dataset,
-    read_label,
-    read_npz_probability,
-    write_npz_probability,
-)
+from mmaslp.files.map_pairs import pair_files, read_pair
+from mmaslp.files.nnunet_maps import find_dataset, read_label, with_foreground
+from mmaslp.files.prob_maps import MapReader
 
 REGIONS = {'background': 0, 'whole': [1, 2], 'core': [2], 'ignore': 3}
 
@@ -27,31 +21,31 @@ def write_set(folder, labels, reader='SimpleITKIO'):
     (folder / 'plans.json').write_text(json.dumps({'image_reader_writer': reader}))
 
 
-def softmax(tmp_path, prob):
-    path = tmp_path / 'case.npz'
+def softmax(folder, prob):
+    path = folder / 'case.npz'
     np.savez_compressed(path, probabilities=np.stack([1 - prob, prob]))
     return path
 
 
 def test_foreground_of_a_softmax(tmp_path):
     prob = volume()
-    np.testing.assert_array_equal(read_npz_probability(softmax(tmp_path, prob)), prob)
+    np.testing.assert_array_equal(MapReader().read(softmax(tmp_path, prob)), prob)
 
 
 def test_regions_are_named_or_numbered(tmp_path):
+    path, values = tmp_path / 'case.npz', np.stack([volume(seed=1), volume(seed=2)])
+    np.savez_compressed(path, probabilities=values)
+    with pytest.raises(ValueError, match=r"case\.npz: .*name one of 0 '0', 1 '1'"):
+        MapReader().read(path)
     write_set(tmp_path, REGIONS)
-    values = np.stack([volume(seed=1), volume(seed=2)])
-    np.savez_compressed(tmp_path / 'case.npz', probabilities=values)
-    dataset = find_dataset(tmp_path)
     for channel in ('core', 1):
-        found = read_npz_probability(
-            tmp_path / 'case.npz', channel=channel, dataset=dataset
-        )
+        found = MapReader(channel=channel).read(path)
         np.testing.assert_array_equal(found, values[1])
     with pytest.raises(ValueError, match="name one of 0 'whole', 1 'core'"):
-        read_npz_probability(tmp_path / 'case.npz', dataset=dataset)
-    with pytest.raises(ValueError, match="name one of 0 '0', 1 '1'"):
-        read_npz_probability(tmp_path / 'case.npz')
+        MapReader().read(path)
+    (tmp_path / 'dataset.json').write_text('[]')
+    with pytest.raises(ValueError, match=r'dataset\.json .* is not of nnU-Net'):
+        MapReader().read(path)
 
 
 @pytest.mark.parametrize(
@@ -60,37 +54,26 @@ def test_regions_are_named_or_numbered(tmp_path):
         (dict(probabilities=np.full((2, 1, 4, 4), 3.0)), r'not in \[0, 1\]'),
         (dict(probabilities=np.full((2, 1, 4, 4), np.nan)), r'not in \[0, 1\]'),
         (dict(probabilities=np.zeros((2, 4, 4))), r'\(C, D, H, W\)'),
-        (dict(a=np.zeros((4, 4)), b=np.zeros((4, 4))), 'holds the arrays a, b'),
-        (dict(probabilities=np.array([{}])), 'not a readable'),
+        (dict(a=np.zeros((4, 4)), b=np.zeros((4, 4))), 'holds a, b: name one'),
+        (dict(probabilities=np.array([{}])), 'cannot be read'),
     ],
 )
 def test_other_files_are_refused(tmp_path, arrays, message):
     np.savez(tmp_path / 'case.npz', **arrays)
-    with pytest.raises(ValueError, match=message):
-        read_npz_probability(tmp_path / 'case.npz')
+    with pytest.raises(ValueError, match=rf'case\.npz: .*{message}'):
+        MapReader().read(tmp_path / 'case.npz')
 
 
-def test_written_in_the_layout_of_the_source(tmp_path):
-    prob = volume()
-    source, target = softmax(tmp_path, prob), tmp_path / 'new.npz'
-    write_npz_probability(target, prob**2, source)
-    with np.load(target) as file:
-        values = file['probabilities']
-    np.testing.assert_array_equal(values[1], prob**2)
-    np.testing.assert_array_equal(values[0], 1 - prob**2)
-
-
-def test_other_regions_stay(tmp_path):
+def test_a_changed_foreground(tmp_path):
+    prob, other = volume(), volume(seed=1)
+    values = with_foreground(np.stack([1 - prob, prob]), prob**2, None, None)
+    np.testing.assert_array_equal(values, np.stack([1 - prob**2, prob**2]))
     write_set(tmp_path, REGIONS)
-    values = np.stack([volume(seed=1), volume(seed=2)])
-    np.savez(tmp_path / 'case.npz', probabilities=values)
-    kept = dict(channel='whole', dataset=find_dataset(tmp_path))
-    write_npz_probability(
-        tmp_path / 'new.npz', values[0] / 2, tmp_path / 'case.npz', **kept
-    )
-    with np.load(tmp_path / 'new.npz') as file:
-        np.testing.assert_array_equal(file['probabilities'][0], values[0] / 2)
-        np.testing.assert_array_equal(file['probabilities'][1], values[1])
+    regions = find_dataset(tmp_path)
+    values = with_foreground(np.stack([prob, other]), prob / 2, 'whole', regions)
+    np.testing.assert_array_equal(values, np.stack([prob / 2, other]))
+    with pytest.raises(ValueError, match='a softmax of 3 classes'):
+        with_foreground(np.full((3, 1, 2, 2), 1 / 3), prob, 1, None)
 
 
 @pytest.mark.parametrize('reader', ['SimpleITKIO', 'NibabelIOWithReorient'])

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmaslp.files.prob_maps import read_prob_map, write_prob_map
+from mmaslp.files.prob_maps import MapReader, write_prob_map
 
 
 @settings(max_examples=30, deadline=None)
@@ -14,7 +14,7 @@ def test_round_trip_is_within_half_a_step(tmp_path_factory, bits, seed):
     prob = np.random.default_rng(seed).random((7, 5))
     write_prob_map(path, prob, bits)
     limit = 0.5 / (2**bits - 1) + 1e-7
-    assert np.abs(read_prob_map(path) - prob).max() <= limit
+    assert np.abs(MapReader().read(path) - prob).max() <= limit
 
 
 @pytest.mark.parametrize(
@@ -36,21 +36,81 @@ def test_bad_maps_are_not_written(tmp_path, name, prob, bits, words):
 def test_rounding_beyond_the_ends_is_clamped(tmp_path):
     prob = np.array([[1 + 1e-7, 0.5], [-1e-9, 0.25]], np.float32)
     np.save(tmp_path / 'x.npy', prob)
-    assert np.array_equal(read_prob_map(tmp_path / 'x.npy'), prob.clip(0, 1))
+    assert np.array_equal(MapReader().read(tmp_path / 'x.npy'), prob.clip(0, 1))
     write_prob_map(tmp_path / 'x.png', prob)
-    assert read_prob_map(tmp_path / 'x.png').max() == 1
+    assert MapReader().read(tmp_path / 'x.png').max() == 1
     np.save(tmp_path / 'x.npy', prob + np.float32(1e-5))
     with pytest.raises(ValueError, match=r'not in \[0, 1\]'):
-        read_prob_map(tmp_path / 'x.npy')
+        MapReader().read(tmp_path / 'x.npy')
 
 
-def test_32_bits_need_a_scale(tmp_path):
-    values = np.array([[0, 65535], [13107, 1]], np.int32)
-    Image.fromarray(values).save(tmp_path / 'x.tif')
-    assert Image.open(tmp_path / 'x.tif').mode == 'I'
-    with pytest.raises(ValueError, match='32-bit integers up to 65535: state with'):
-        read_prob_map(tmp_path / 'x.tif')
-    assert np.array_equal(
-        read_prob_map(tmp_path / 'x.tif', 65535),
-        np.float32(values) / np.float32(65535),
-    )
+def write(folder, **levels):
+    for name, level in levels.items():
+        Image.fromarray(np.full((2, 2), level)).save(folder / f'{name}.png')
+    return sorted(folder.iterdir())
+
+
+def test_the_whole_set_decides(tmp_path):
+    reader = MapReader()
+    paths = write(tmp_path, a=np.uint8(1), b=np.uint8(0))
+    for path in paths:
+        assert np.array_equal(reader.read(path), MapReader().read(path))
+    problem = reader.problem()
+    assert 'a.png: its 1 is the largest value of all 8-bit maps' in problem
+    assert '--max-value 1, or --max-value 255' in problem
+    (path,) = {*write(tmp_path, c=np.uint8(2))} - {*paths}
+    reader.read(path)
+    assert reader.problem() == ''
+
+
+RAMP = np.linspace(0, 1, 64).reshape(8, 8)
+# From the stored values to the words of the refusal and the value to state.
+SCALES = {
+    '8-bit 0/1': ((RAMP > 0.5).astype(np.uint8), '8-bit.*--max-value 1', 1),
+    '8-bit per cent': ((RAMP * 100).astype(np.uint8), '--max-value 100', 100),
+    '16-bit 0/1': ((RAMP > 0.5).astype(np.uint16), '--max-value 1', 1),
+    '16-bit to 255': ((RAMP * 255).astype(np.uint16), '--max-value 255', 255),
+    '16-bit below 255': ((RAMP * 200).astype(np.uint16), '--max-value 255', 255),
+    '12 bits in 16': ((RAMP * 4095).astype(np.uint16), '4095', 4095),
+    'int32 TIFF': ((RAMP * 65535).astype(np.int32), '32-bit.*--max-value', 65535),
+    'float per cent': (RAMP * 100, r'\[0, 100\].*--max-value 100', 100),
+    'float to 255': (RAMP * 255, '--max-value', 255),
+    'npy of integers': ((RAMP * 255).astype(np.uint8), '--max-value', 255),
+}
+
+
+def save_map(folder, kind, values):
+    if kind[:3] in ('flo', 'npy'):
+        np.save(folder / 'a.npy', values)
+        return folder / 'a.npy'
+    path = folder / ('a.tif' if 'TIFF' in kind else 'a.png')
+    Image.fromarray(values).save(path)
+    return path
+
+
+@pytest.mark.parametrize('kind', SCALES)
+def test_a_scale_that_is_not_clear_is_asked_for(kind, tmp_path):
+    values, words, top = SCALES[kind]
+    path = save_map(tmp_path, kind, values)
+    with pytest.raises(ValueError, match=words):
+        reader = MapReader()
+        reader.read(path)
+        raise ValueError(reader.problem())
+    assert 0.7 < MapReader(max_value=top).read(path).max() <= 1
+    with pytest.raises(ValueError, match='not in'):
+        MapReader(max_value=top / 2).read(path)
+
+
+@pytest.mark.parametrize(
+    'values',
+    [
+        (RAMP > 0.5).astype(np.uint8) * 255,  # hard masks
+        np.zeros((8, 8), np.uint8),  # black: the same in every scale
+        (RAMP * 120).astype(np.uint8),
+        (RAMP * 300).astype(np.uint16),
+    ],
+)
+def test_maps_that_may_be_right(values, tmp_path):
+    reader = MapReader()
+    reader.read(save_map(tmp_path, '', values))
+    assert reader.problem() == ''

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from mmaslp.commands import run_command
 from mmaslp.core.calibrators import Calibrator
-from mmaslp.files.prob_maps import read_prob_map
+from mmaslp.files.prob_maps import MapReader
 from mmaslp.hosts.mmseg.calibration import calibrate, calibrator_of_checkpoint
 from tests.toy import write_images
 
@@ -88,4 +88,4 @@ def test_maps_on_disk_are_calibrated(trained, tmp_path):
     args = [str(config), str(checkpoint), '--work-dir', str(tmp_path / 'w')]
     folder = tmp_path / 'maps'
     assert run_command('test', [*args, '--out-prob', str(folder)]) == 0
-    assert len([read_prob_map(path) for path in folder.iterdir()]) == 5
+    assert len([MapReader().read(path) for path in folder.iterdir()]) == 5

@@ -8,7 +8,7 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 import mmaslp  # noqa: F401
-from mmaslp.files.prob_maps import read_prob_map
+from mmaslp.files.prob_maps import MapReader
 from mmaslp.hosts.mmseg.hooks import ProbMapHook
 from mmaslp.hosts.mmseg.metrics import CalibrationMetric
 from mmaslp.hosts.mmseg.testing import (
@@ -77,7 +77,7 @@ def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
     cfg.test_evaluator = dict(type='CalibrationMetric', scores='logits')
     maps = tmp_path / 'maps'
     evaluate(cfg, test_sets(cfg), out_prob=str(maps))
-    assert all(abs(read_prob_map(m) - 0.5).max() < 1e-4 for m in maps.iterdir())
+    assert all(abs(MapReader().read(m) - 0.5).max() < 1e-4 for m in maps.iterdir())
     with pytest.raises(ValueError, match='bits must be one of 8, 16, got 12'):
         ProbMapHook(str(maps), bits=12)
 

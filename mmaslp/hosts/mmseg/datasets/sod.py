@@ -7,10 +7,10 @@ from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
 from ....core.argument_checks import check_bool, check_path, check_text, optional
+from ....files.images import IMAGE_SUFFIXES
 from ....files.layouts import find_folders, get_layout
 from ....files.masks import read_binary_mask
 from ....files.pairing import (
-    IMAGE_SUFFIXES,
     check_partners,
     list_stems,
     read_list,

@@ -4,7 +4,7 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmaslp.files.prob_maps import read_prob_map
+from mmaslp.files.prob_maps import MapReader
 from mmaslp.hosts.mmseg.hooks import ProbMapHook
 
 
@@ -31,7 +31,7 @@ def test_maps_are_written_by_the_name_of_their_image(tmp_path, bits):
         'two.png',
     ]
     for name in ('one', 'two'):
-        found = read_prob_map(tmp_path / 'maps' / f'{name}.png')
+        found = MapReader().read(tmp_path / 'maps' / f'{name}.png')
         assert np.abs(found - prob[0].numpy()).max() <= 0.51 / (2**bits - 1)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.pictures import write_picture
+from mmaslp.files.images import write_picture
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])

@@ -4,8 +4,8 @@ from PIL import Image
 
 from mmaslp.core.measure import BandTable, CalibrationHistogram
 from mmaslp.files.map_evaluation import evaluate_maps, read_images, set_name
-from mmaslp.files.map_folder import pair_files
-from mmaslp.files.prob_maps import read_prob_map, write_prob_map
+from mmaslp.files.map_pairs import pair_files
+from mmaslp.files.prob_maps import MapReader, write_prob_map
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def test_metrics_are_those_of_all_maps(folders):
     for name in 'ab':
         image = CalibrationHistogram()
         mask = np.asarray(Image.open(masks / f'{name}.png')) > 127
-        image.update(read_prob_map(maps / f'{name}.png'), mask)
-        bands.update(read_prob_map(maps / f'{name}.png'), mask)
+        image.update(MapReader().read(maps / f'{name}.png'), mask)
+        bands.update(MapReader().read(maps / f'{name}.png'), mask)
         total.merge(image)
     for key, value in total.compute().items():
         if key != 'count':
@@ -61,7 +61,7 @@ def test_maps_are_read_again(folders):
     maps, masks = folders
     found = read_images(maps, masks, ['b'], 'raw')
     assert list(found) == ['b']
-    prob = read_prob_map(maps / 'b.png')
+    prob = MapReader().read(maps / 'b.png')
     assert np.abs(found['b']['prob'] / 65535 - prob).max() < 1e-5
     assert (
         found['b']['label'] == (np.asarray(Image.open(masks / 'b.png')) > 127)
