@@ -1,10 +1,11 @@
 """Draw the pictures of the pages, light and dark.
 
-    mmaslp eval-maps maps maps_calibrated masks --json eval.json
+    sh benchmarks/nnunet.sh ../shared/data/ccp_person  # leaves the maps of ShortDefault
+    mmaslp eval-maps test calibrated labelsTs --json eval.json
     python docs/draw_pictures.py eval.json
 
-The file holds two results, of a network as it ships and of the calibrated one. The
-rooms of the package are drawn too. Fonts are large: phones show pictures small.
+The file holds two results, of a network as it was trained and of the calibrated one.
+The rooms of the package are drawn too. Fonts are large: phones show pictures small.
 """
 
 import json
@@ -41,24 +42,24 @@ ROOMS = (
 
 
 def draw_bands(results, path, theme):
-    """Accuracy and confidence of two results by distance from the border."""
+    """How sure and how right two results are, by distance from the border."""
     paper, ink, grid, over, under, _ = theme
-    figure = new_figure(7.2, 4.4, facecolor=paper)
+    figure = new_figure(7.2, 4.6, facecolor=paper)
     axes = figure.subplots(1, 2, sharey=True)
-    titles = ('as shipped', 'calibrated')
+    titles = ('as trained', 'after mmaslp fit, apply')
     for axis, title, result in zip(axes, titles, results):
         bands = result['bands']['predicted']
-        accuracy, confidence = (
-            np.array(bands[key], float) for key in ('accuracy', 'confidence')
+        right, sure = (
+            100 * np.array(bands[key], float) for key in ('accuracy', 'confidence')
         )
-        place = np.arange(len(accuracy))
-        sign = [over if c > a else under for a, c in zip(accuracy, confidence)]
-        axis.bar(place, confidence - accuracy, 0.6, accuracy, color=sign, alpha=0.55)
-        axis.plot(place, accuracy, 'o-', color=ink, label='accuracy', lw=2)
-        axis.plot(place, confidence, 'o:', color=ink, label='confidence', lw=2)
-        axis.set_title(title, fontsize=17, fontweight='bold', color=ink)
+        place = np.arange(len(right))
+        sign = [over if s > r else under for r, s in zip(right, sure)]
+        axis.bar(place, sure - right, 0.6, right, color=sign, alpha=0.55)
+        axis.plot(place, right, 'o-', color=ink, label='how often it is right', lw=2)
+        axis.plot(place, sure, 'o:', color=ink, label='how sure it is', lw=2)
+        axis.set_title(title, fontsize=16, fontweight='bold', color=ink)
         axis.set_xticks(place, BANDS)
-        axis.set_ylim(0.88, 1.006)
+        axis.yaxis.set_major_formatter('{x:.0f} %')
         axis.set_xlabel('distance from the border', fontsize=14, color=ink)
         axis.tick_params(colors=ink, labelsize=14)
         axis.set_facecolor(paper)
@@ -68,8 +69,9 @@ def draw_bands(results, path, theme):
             side.set_color(grid)
     handles, labels = axes[0].get_legend_handles_labels()
     handles += [axes[0].bar(0, 0, color=each, alpha=0.55) for each in (over, under)]
+    axes[0].set_ylim(68, 101)
     figure.legend(
-        *(handles, [*labels, 'over-confident', 'under-confident']),
+        *(handles, [*labels, 'too sure', 'not sure enough']),
         **dict(ncols=2, loc='lower center', frameon=False, fontsize=14),
         labelcolor=ink,
     )
