@@ -49,7 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='regular expression of the part of a name that images of one patient, '
         "video or place share, such as '^[^_]+'",
     )
-    parser.add_argument('--plot', metavar='FILE', help='picture by band')
     add_map_options(parser)
     parser.add_argument(
         '--trust-checkpoint',
@@ -67,8 +66,7 @@ def run(args: argparse.Namespace) -> None:
     from ..files.outputs import check_outputs
 
     names = [args.source, args.labels]
-    outputs = {'--out': (args.out, 'calibrator'), '--plot': (args.plot, 'diagram')}
-    check_outputs(outputs, names, make_folders=True)
+    check_outputs({'--out': (args.out, 'calibrator')}, names, make_folders=True)
     remarks: list[str] = []
     keys = _Keys(args.groups, remarks)
     folder = Path(args.source).is_dir()
@@ -80,12 +78,6 @@ def run(args: argparse.Namespace) -> None:
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     calibrator.save(args.out)
     print(f'\ncalibrator: {args.out}')
-    if args.plot:
-        from ..report.diagrams import calibrator_figure
-        from ..report.style import save_figure
-
-        save_figure(calibrator_figure(calibrator, tables), args.plot)
-        print(f'picture: {args.plot}')
 
 
 class _Tables:

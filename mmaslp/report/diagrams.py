@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.calibrators.cells import CENTRES
-from ..core.calibrators.lookup import evaluate
 from ..core.levels.perturbation import max_alpha
-from ..core.measure import BinTable, band_columns, binned_metrics
+from ..core.measure import BinTable
 from .breakdowns import Breakdown
 from .glossary import BANDS, CONFIDENCE, DISTANCE
 from .style import (
@@ -37,36 +35,28 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..core.calibrators import CalibrationTables, Calibrator
-
 __all__ = [
     'alpha_histogram',
     'band_figure',
-    'calibrator_figure',
     'gap_figure',
     'reliability_figure',
 ]
 
-HEIGHT = 4.4  # inches
+WIDTH, HEIGHT = 3.4, 4.4  # of a column, in inches
+MEANS = {'accuracy': 'acc', 'confidence': 'conf'}
 LONGEST = 30  # letters of a name
 
 
-def reliability_figure(
-    results: Mapping[str, dict[str, Any]], width: float = 3.4
-) -> Figure:
-    """Draw one reliability diagram per result, side by side.
+def reliability_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
+    """Draw accuracy by confidence, a column per result.
 
-    Per bin, the coloured part spans accuracy and mean confidence: red on top of the
-    accuracy where the model is over-confident, blue below it where it is
-    under-confident. Whiskers are 95 % bootstrap intervals of the accuracy over images,
-    if the result has them. Below, the share of the pixels per bin with the mean
-    accuracy and mean confidence.
+    The coloured part of a bar spans accuracy and mean confidence: red where a bin is
+    over-confident, blue where it is under-confident. Whiskers are 95 % intervals over
+    images, if the result has them. Below, the share of the pixels.
 
     Args:
         results (dict[str, dict]): Title to result, as
-            :func:`~mmaslp.files.results.calibration_result` makes them. An empty
-            evaluation gives an empty diagram.
-        width (float): Width of one diagram in inches. Defaults to 3.4.
+            :func:`~mmaslp.files.results.calibration_result` makes them.
 
     Returns:
         matplotlib.figure.Figure: Not registered with pyplot.
@@ -74,16 +64,16 @@ def reliability_figure(
     Raises:
         ValueError: ``results`` is empty.
     """
-    figure, axes = _columns(results, width)
+    figure, axes = _columns(results)
     for (top, bottom), (title, result) in zip(axes.T, results.items()):
         sums, mode = result['bins'], result['settings']['mode']
         table = BinTable(*(np.array(sums[key]) for key in ('count', 'right', 'conf')))
         side, filled = 1 / len(table.count), np.flatnonzero(table.count)
         table, place = table.take(filled), (filled + 0.5) * side
         accuracy, confidence = table.accuracy, table.mean_conf
-        lower = np.minimum(accuracy, confidence)
-        top.bar(place, lower, 0.94 * side, color=BAR, zorder=2)
-        _draw_gaps(top, place, 0.94 * side, accuracy, confidence)
+        width = 0.94 * side
+        top.bar(place, np.minimum(accuracy, confidence), width, color=BAR, zorder=2)
+        _draw((top, bottom), place, width, accuracy, confidence, table.weight)
         if 'low' in sums:
             low, high = (np.array(sums[key], float)[filled] for key in ('low', 'high'))
             spread = np.maximum([accuracy - low, high - accuracy], 0)
@@ -93,12 +83,14 @@ def reliability_figure(
         top.plot([start, 1], [start, 1], '--', color=INK, linewidth=0.9, zorder=5)
         top.set_xlim(start, 1)
         top.set_ylim(0, 1)
-        _draw_shares(bottom, place, 0.94 * side, table.weight)
-        for key, style in (('acc', '-'), ('conf', ':')):
+        for key, style in zip(MEANS.values(), '-:'):
             if metric_text(result[key]) != '-':
                 bottom.axvline(result[key], color=INK, linestyle=style, linewidth=1)
         bottom.set_xlabel(CONFIDENCE[mode], **LABEL)
-        _add_title(top, title, ['accuracy by confidence', *_headline(result)])
+        images = f', {result["num_images"]:,} images' if result['num_images'] else ''
+        figures = (f'{word} {metric_text(result[key])}' for word, key in MEANS.items())
+        lines = [f'ECE {with_interval(result, "ece")}{images}', ', '.join(figures)]
+        _add_title(top, title, ['accuracy by confidence', *lines])
     outcome = 'accuracy (share of right pixels)'
     outcome = outcome if mode == 'top_label' else 'share of foreground'
     axes[0, 0].set_ylabel(outcome, **LABEL)
@@ -110,25 +102,13 @@ def reliability_figure(
     return figure
 
 
-def band_figure(results: Mapping[str, dict[str, Any]], width: float = 3.4) -> Figure:
-    """Draw accuracy and mean confidence of every band, a diagram per result.
-
-    The coloured part spans accuracy and confidence: red where the band is
-    over-confident, blue where it is under-confident. Below, the share of the pixels
-    per band.
-
-    Args:
-        results (dict[str, dict]): Title to result with ``bands``, see
-            :func:`reliability_figure`.
-        width (float): Width of one diagram in inches. Defaults to 3.4.
-
-    Returns:
-        matplotlib.figure.Figure: Not registered with pyplot.
+def band_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
+    """Draw accuracy by distance from the border, as :func:`reliability_figure` does.
 
     Raises:
         ValueError: ``results`` is empty, or one of them has no bands.
     """
-    figure, axes = _columns(results, width)
+    figure, axes = _columns(results)
     lowest = 1.0
     for (top, bottom), (title, result) in zip(axes.T, results.items()):
         if 'bands' not in result:
@@ -141,10 +121,10 @@ def band_figure(results: Mapping[str, dict[str, Any]], width: float = 3.4) -> Fi
         place = np.flatnonzero(bands['count'])
         accuracy, confidence = bands['accuracy'][place], bands['confidence'][place]
         lowest = min([lowest, *accuracy, *confidence])
-        _draw_gaps(top, place, 0.5, accuracy, confidence)
+        shares = bands['share'][place]
+        _draw((top, bottom), place, 0.7, accuracy, confidence, shares)
         for values, style in ((accuracy, '-'), (confidence, ':')):
             top.plot(place, values, style, color=INK, marker='o', ms=3, lw=1, zorder=4)
-        _draw_shares(bottom, np.arange(len(BANDS)), 0.94, bands['share'])
         bottom.set_xticks(range(len(BANDS)), BANDS)
         bottom.set_xlim(-0.5, len(BANDS) - 0.5)
         bottom.set_xlabel(DISTANCE, **LABEL)
@@ -160,11 +140,9 @@ def band_figure(results: Mapping[str, dict[str, Any]], width: float = 3.4) -> Fi
     return figure
 
 
-def gap_figure(
-    breakdown: Breakdown, models: Sequence[str], width: float = 3.6, height: float = 3.2
-) -> Figure:
+def gap_figure(breakdown: Breakdown, models: Sequence[str]) -> Figure:
     """Draw the gaps of every group, in the colours that ``models`` have everywhere."""
-    figure = new_figure(width, height, layout='constrained')
+    figure = new_figure(3.6, 3.2, layout='constrained')
     axes = figure.add_subplot()
     number = len(breakdown.series)
     step = min(0.7 / number, 0.14)
@@ -187,7 +165,9 @@ def gap_figure(
         axes.axhspan(start, end, color=colour, alpha=0.09, lw=0, zorder=0)
     axes.set_ylim(min(low, 0), max(high, 0))
     axes.set_xlim(-0.5, len(breakdown.groups) - 0.5)
-    _name_groups(axes, breakdown.groups)
+    every = math.ceil(len(breakdown.groups) / 8)
+    shown = range(0, len(breakdown.groups), every)
+    axes.set_xticks(shown, breakdown.groups[::every])
     axes.set_xlabel(breakdown.axis, **LABEL)
     axes.set_ylabel('confidence − accuracy', **LABEL)
     axes.set_title(breakdown.title, fontweight='bold', **TITLE)
@@ -197,26 +177,6 @@ def gap_figure(
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure
-
-
-def calibrator_figure(calibrator: Calibrator, tables: CalibrationTables) -> Figure:
-    """Draw accuracy and confidence of every band, as shipped and calibrated."""
-    zero, one = np.moveaxis(tables.counts.sum(0).numpy(), -1, 0)  # (B, CELLS) each
-    total, results = zero + one, {}
-    for title, maps, target in (
-        ('as shipped', [([0.0, 50.0], [0.0, 50.0])], 'confidence'),
-        ('calibrated (images of the fit)', calibrator.maps, calibrator.target),
-    ):
-        logit = np.broadcast_to(evaluate(maps, CENTRES, target), total.shape)
-        right = np.where(logit > 0, one, zero)
-        confidence = total / (1 + np.exp(-np.abs(logit)))
-        table = BinTable(*(each.sum(1) for each in (total, right, confidence)))
-        predicted = {'count': table.count, **band_columns(table)}
-        results[title] = {
-            'ece_band': float(binned_metrics(table)['ece']),
-            'bands': {'predicted': predicted},
-        }
-    return band_figure(results)
 
 
 def alpha_histogram(alpha: np.ndarray, beta: float) -> np.ndarray:
@@ -235,11 +195,11 @@ def alpha_histogram(alpha: np.ndarray, beta: float) -> np.ndarray:
     return figure_array(figure, 100)
 
 
-def _columns(results: Mapping[str, Any], width: float) -> tuple[Figure, np.ndarray]:
+def _columns(results: Mapping[str, Any]) -> tuple[Figure, np.ndarray]:
     """Make a column for each result, a tall panel above a low one."""
     if not results:
         raise ValueError('a diagram needs at least one result')
-    figure = new_figure(width * len(results), HEIGHT, layout='constrained')
+    figure = new_figure(WIDTH * len(results), HEIGHT, layout='constrained')
     axes = figure.subplots(
         2, len(results), squeeze=False, height_ratios=(3.2, 1), sharex='col'
     )
@@ -249,35 +209,24 @@ def _columns(results: Mapping[str, Any], width: float) -> tuple[Figure, np.ndarr
     return figure, axes
 
 
-def _draw_gaps(
-    axes: Axes,
+def _draw(
+    axes: Sequence[Axes],
     place: np.ndarray,
     width: float,
     accuracy: np.ndarray,
     confidence: np.ndarray,
+    shares: np.ndarray,
 ) -> None:
-    """Span accuracy and confidence: red above the accuracy, blue below it."""
+    """Span accuracy and confidence, red above it and blue below; shares underneath."""
+    top, bottom = axes
     gap, lower = confidence - accuracy, np.minimum(accuracy, confidence)
     for part, colour in ((gap > 0, OVER), (gap < 0, UNDER)):
-        axes.bar(
-            place[part],
-            np.abs(gap)[part],
-            width,
-            lower[part],
-            color=colour + FADED,
-            edgecolor=colour,
-            linewidth=0.8,
-            zorder=3,
-        )
-
-
-def _draw_shares(
-    axes: Axes, place: np.ndarray, width: float, shares: np.ndarray
-) -> None:
-    """Draw the share of the pixels of every group, in per cent."""
-    axes.bar(place, np.nan_to_num(shares) * 100, width, color=BAR, zorder=2)
-    axes.set_ylim(0, 100)
-    axes.set_yticks([0, 50, 100])
+        size, start = np.abs(gap)[part], lower[part]
+        style = {'color': colour + FADED, 'edgecolor': colour, 'linewidth': 0.8}
+        top.bar(place[part], size, width, start, zorder=3, **style)
+    bottom.bar(place, shares * 100, width, color=BAR, zorder=2)
+    bottom.set_ylim(0, 100)
+    bottom.set_yticks([0, 50, 100])
 
 
 def _add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
@@ -294,15 +243,6 @@ def _add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
             ha='center',
             **{**LABEL, 'fontsize': 7},
         )
-
-
-def _headline(result: dict[str, Any]) -> list[str]:
-    """The metrics that a reader looks for first."""
-    seen = f'ECE {with_interval(result, "ece")}'
-    if result['num_images']:  # else of pixels that nobody divided into images
-        seen += f', {result["num_images"]:,} images'
-    acc, conf = (metric_text(result[key]) for key in ('acc', 'conf'))
-    return [seen, f'accuracy {acc}, confidence {conf}']
 
 
 def _add_legend(figure: Figure, marks: Sequence[Any], number: int) -> None:
@@ -328,16 +268,3 @@ def _patch(label: str, colour: str, **options: Any) -> Any:
     from matplotlib.patches import Patch
 
     return Patch(facecolor=colour, label=label, **options)
-
-
-def _name_groups(axes: Axes, groups: Sequence[str]) -> None:
-    """Name the groups; long names are slanted, of many only every second is shown."""
-    every = math.ceil(len(groups) / 8)
-    slanted = max(map(len, groups)) * len(groups) / every > 60
-    axes.set_xticks(
-        range(0, len(groups), every),
-        [shortened(name, LONGEST) for name in groups[::every]],
-        rotation=30 if slanted else 0,
-        ha='right' if slanted else 'center',
-        parse_math=False,
-    )

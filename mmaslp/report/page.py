@@ -18,7 +18,7 @@ from ..files.private_paths import short_names, without_folders
 from ..files.results import save_result
 from ..version import __version__
 from .analysis import RESAMPLES, Analysis, ImageSet, analyse
-from .breakdowns import Breakdown, breakdowns, by_set
+from .breakdowns import breakdowns
 from .diagrams import band_figure, gap_figure, reliability_figure
 from .glossary import term
 from .inputs import PICTURES
@@ -34,42 +34,29 @@ def write_report(
     path: str | Path,
     results: Sequence[dict[str, Any]],
     *,
-    title: str = 'Calibration report',
-    baseline: str = '',
-    pictures: int = PICTURES,
     paths: bool = False,
     argv: Sequence[str] | None = None,
+    **options: Any,
 ) -> None:
     """Write the page, and beside it the JSON file of its results and pictures.
 
     Args:
         path (str | Path): Of the page; for the JSON see :func:`json_beside`.
-        results (Sequence[dict]): One per model and set, see
-            :func:`~mmaslp.files.results.calibration_result`; with names of model and
-            set.
-        title (str): Defaults to 'Calibration report'.
-        baseline (str): The model that others are compared with. Defaults to '': the
-            first.
-        pictures (int): How many images to show per set and reason. Defaults to 6.
+        results (Sequence[dict]): See :func:`report_html`, also for ``options``.
         paths (bool): Keep absolute paths in settings and command. Defaults to False:
             only their last parts.
         argv (Sequence[str], optional): The command that is noted. Defaults to None:
             that of this process.
+        **options (Any): ``title``, ``baseline`` and ``pictures``.
 
     Raises:
-        ValueError: There is no result, the baseline is not one of the models, or two
-            results have other masks under the same names.
+        ValueError: See :func:`report_html`.
     """
     if not paths:
         results = [_private(result) for result in results]
-    page = report_html(
-        results,
-        title=title,
-        baseline=baseline,
-        pictures=pictures,
-        command=_command(sys.argv if argv is None else argv, paths),
-        created=datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
-    )
+    command = _command(sys.argv if argv is None else argv, paths)
+    created = datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC')
+    page = report_html(results, command=command, created=created, **options)
     # Names that are not UTF-8 are shown escaped.
     atomic_write(path, page.encode(errors='backslashreplace'))
     save_result(json_beside(path), results, indent=None)
@@ -90,7 +77,23 @@ def report_html(
     created: str = '',
     resamples: int = RESAMPLES,
 ) -> str:
-    """Write the page of :func:`write_report`; the same arguments give the same page."""
+    """Make the page of one or more results; the same arguments give the same page.
+
+    Args:
+        results (Sequence[dict]): One per model and set, see
+            :func:`~mmaslp.files.results.calibration_result`; with their names.
+        title (str): Defaults to 'Calibration report'.
+        baseline (str): The model that others are compared with. Defaults to '': the
+            first.
+        pictures (int): How many images to show per set and reason. Defaults to 6.
+        command (str): How it was made. Defaults to '': not noted.
+        created (str): When. Defaults to ''.
+        resamples (int): Of the intervals of differences. Defaults to 1000.
+
+    Raises:
+        ValueError: There is no result, the baseline is not one of the models, or two
+            results have other masks under the same names.
+    """
     analysis = analyse(results, resamples)
     baseline = baseline or analysis.models[0]
     if baseline not in analysis.models:
@@ -121,7 +124,6 @@ def report_html(
             _set_view(f'{number}', group, analysis, pictures, resamples)
             for number, group in enumerate(analysis.sets)
         ],
-        by_set=_gap_cards(by_set(analysis), analysis, 'sets'),
         members=analysis.members,
         with_interval=with_interval,
         glossary=list(dict.fromkeys(columns)),
@@ -152,24 +154,17 @@ def _set_view(
             label = f'Accuracy and confidence by distance from the border, {name}'
             pair.append(figure_svg(band_figure(own), label, f'b{place}-{row}'))
         diagrams.append(pair)
+    gaps = []
+    for row, each in enumerate(breakdowns(group, resamples)):
+        figure = gap_figure(each, analysis.models)
+        svg = figure_svg(figure, f'{each.title}, {group.name}', f'g{place}-{row}')
+        gaps.append({'svg': svg, 'table': gap_table(each)})
     return {
         'name': group.name,
         'diagrams': diagrams,
-        'gaps': _gap_cards(breakdowns(group, resamples), analysis, place),
+        'gaps': gaps,
         'galleries': galleries(group, pictures),
     }
-
-
-def _gap_cards(
-    found: Sequence[Breakdown], analysis: Analysis, place: str
-) -> list[dict[str, Any]]:
-    """Diagrams of gaps, and the same figures as tables."""
-    cards = []
-    for row, each in enumerate(found):
-        figure = gap_figure(each, analysis.models)
-        svg = figure_svg(figure, each.title, f'g{place}-{row}')
-        cards.append({'svg': svg, 'table': gap_table(each)})
-    return cards
 
 
 def _private(result: dict[str, Any]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def chosen(
 
 
 class ShownImages:
-    """Keep the most over-confident, the most under-confident and some random images.
+    """Keep the images that :func:`ranked` puts first, with their maps.
 
     Args:
         size (int): How many of each kind; 0 keeps none.
@@ -70,8 +70,7 @@ class ShownImages:
     Attributes:
         items (dict[str, list[dict]]): By reason, see :data:`REASONS`, the worst first:
             ``name``, ``index``, ``metrics`` (by name), ``prob`` ``(H, W)`` uint16 in
-            units of 1 / 65535 and ``label`` ``(H, W)`` uint8. Images without any error
-            do not count.
+            units of 1 / 65535 and ``label`` ``(H, W)`` uint8.
     """
 
     def __init__(self, size: int) -> None:
@@ -86,15 +85,10 @@ class ShownImages:
         prob: Tensor | np.ndarray,
         label: Tensor | np.ndarray,
     ) -> None:
-        """Offer one image.
+        """Offer an image, the ``index``-th of this process, with ``(H, W)`` maps.
 
-        Args:
-            name (str): Path of the image.
-            index (int): Its position in this process.
-            metrics (dict[str, float]): Its ``oe``, ``ue`` and others; nan of an image
-                without valid pixels, which has nothing to show.
-            prob (Tensor | np.ndarray): ``(H, W)`` probabilities.
-            label (Tensor | np.ndarray): ``(H, W)`` labels.
+        ``metrics`` are its ``oe``, ``ue`` and others; nan of an image without valid
+        pixels, which has nothing to show.
         """
         rank = sample_rank(name) if metrics['oe'] == metrics['oe'] else 0.0
         item = {'name': name, 'index': index, 'metrics': {**metrics, 'sample': rank}}

@@ -11,7 +11,7 @@ from mmaslp.core.measure.bootstrap import resample
 from mmaslp.files.results import image_table
 from mmaslp.files.sod_measures import SOD_COLUMNS
 from mmaslp.report.analysis import analyse
-from mmaslp.report.breakdowns import breakdowns, by_set
+from mmaslp.report.breakdowns import breakdowns
 from mmaslp.report.glossary import term
 from mmaslp.report.tables import comparison, differences, gap_table
 from mmaslp.report.text_table import CALIBRATION_KEYS, format_table, with_mean
@@ -111,15 +111,6 @@ def test_images_are_grouped_by_the_size_of_their_object():
     gaps, images = by_size.series['A'], image_table(one).per_image()
     assert gaps.gap == pytest.approx(images['conf'] - images['acc'])
     assert np.isnan(gaps.low).all()  # one image has no interval
-
-
-def test_sets_are_groups_too():
-    sets = [result('A', 'x'), result('B', 'x'), result('B', 'y', seed=1)]
-    (found,) = by_set(analyse(sets, 20))
-    assert found.groups == ('x', 'y') and np.isnan(found.series['A'].gap[1])
-    gaps = [each['conf'] - each['acc'] for each in sets[1:]]
-    assert found.series['B'].gap == pytest.approx(gaps, abs=1e-6)
-    assert by_set(analyse(sets[:2], 20)) == []
 
 
 def test_every_column_of_a_table_is_explained():
