@@ -113,8 +113,9 @@ class Calibrator:
 
     def summary(self) -> str:
         """Say what was chosen and why, with a table of the candidates."""
-        name = f'{self.method}, {self.by}, target {self.target}'
-        return as_text(name, self.record)
+        where = 'by band' if self.by == 'band' else 'for all pixels'
+        masks = 'stay the same' if self.target == 'confidence' else 'may move'
+        return as_text(f'{self.method} {where}; masks {masks}', self.record)
 
     @cached_property
     def table(self) -> Tensor:

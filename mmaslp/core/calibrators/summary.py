@@ -2,16 +2,23 @@
 
 from typing import Any
 
-_TITLES = dict(brier='Brier', nll='NLL', ece_band='by band', ece='ECE')
+_TITLES = dict(brier='Brier', nll='NLL', ece_band='error by band', ece='ECE')
+_MASKS = dict(
+    keep='masks of the network',
+    accuracy='calibrated probability above 1/2',
+    dice='mask of the largest expected Dice',
+)
 
 
 def as_text(name: str, record: dict[str, Any]) -> str:
     """Write the reason, the table of candidates and the remarks."""
-    lines = [f'{name}. {record.get("reason", "")}'.rstrip()]
+    lines = [f'{name}.', *filter(None, [record.get('reason')])]
     if rows := record.get('candidates'):
         lines += [
-            f'Out of fold, {record["images"]} images, {record["pixels"]:,} pixels; in '
-            'brackets the 95 % interval of the change:',
+            f'Measured on images that the map was not fitted to: {record["images"]} '
+            f'images, {record["pixels"]:,} pixels.',
+            'Lower is better; in brackets the 95 % interval of the change from '
+            'identity; > is the choice.',
             ' ' * 22 + ''.join(f'{each:<26}' for each in _TITLES.values()).rstrip(),
         ]
         lines += [_line(row) for row in rows]
@@ -24,12 +31,12 @@ def _masks(masks: dict[str, Any]) -> str:
     known = {name: each for name, each in masks.items() if name != 'images'}
     best = max(known, key=lambda name: known[name]['dice'])
     found = (
-        f'{name} {each["dice"]:.4f} (IoU {each["iou"]:.4f})'
+        f'{_MASKS[name]} {each["dice"]:.4f} (IoU {each["iou"]:.4f})'
         for name, each in known.items()
     )
     return (
-        f'Mean Dice of masks, out of fold, {masks["images"]} images: '
-        f'{", ".join(found)}; {best} is the highest.'
+        f'Mean Dice of {masks["images"]} images: {", ".join(found)}; '
+        f'apply --masks {best} gives the highest.'
     )
 
 

@@ -33,7 +33,7 @@ def test_figures_are_those_of_the_masks():
     assert means[2] == pytest.approx(wanted[2], abs=0.02)  # of a fit to 48 images
     assert means[2] > means[0] + 0.02
     text = fit_tables(tables).summary()
-    assert 'Mean Dice of masks, out of fold, 60 images: keep' in text
+    assert 'Mean Dice of 60 images: masks of the network' in text
 
 
 def test_one_image_of_each_group_is_drawn_in_any_order():
