@@ -2,21 +2,25 @@
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator
-from difflib import get_close_matches
+from collections.abc import Callable
 from typing import Any
 
+from ...files.names import nearest
 from .checks.environment import check_environment, has_ops, installed_versions
 from .checks.findings import Finding
 
-__all__ = ['examine']
+__all__ = ['build_and_check', 'examine']
 
 
 def examine(config: str | None) -> list[Finding]:
     """Check the environment; build what a config says and check that."""
     findings = check_environment(installed_versions(), has_ops())
     if not _has_error(findings):
-        findings += _import_mmseg()
+        try:
+            import mmseg.models  # noqa: F401
+        except Exception as error:
+            text = f'MMSegmentation cannot be imported: {error!r}'
+            findings.append(Finding('error', text))
     if config is None:
         return findings
     if _has_error(findings):
@@ -29,15 +33,6 @@ def _has_error(findings: list[Finding]) -> bool:
     return any(finding.level == 'error' for finding in findings)
 
 
-def _import_mmseg() -> list[Finding]:
-    try:
-        import mmseg.models  # noqa: F401
-    except Exception as error:
-        text = f'MMSegmentation cannot be imported: {error!r}'
-        return [Finding('error', text)]
-    return []
-
-
 def _examine_config(config: str) -> list[Finding]:
     from .config import load_config
 
@@ -45,27 +40,24 @@ def _examine_config(config: str) -> list[Finding]:
         cfg = load_config(config)
     except Exception as error:
         return [Finding('error', f'{config} cannot be read: {error}')]
-    findings = [*_imports(cfg)]
+    findings = []
+    names = (cfg.get('custom_imports') or {}).get('imports', [])
+    if not any(name.split('.')[0] == 'mmaslp' for name in names):
+        findings.append(
+            Finding(
+                'error',
+                'the config does not import the plugin, so its types are unknown',
+                "custom_imports = dict(imports=['mmaslp'])",
+            )
+        )
     with tempfile.TemporaryDirectory() as folder:
-        findings += _build_and_check(cfg, folder)
+        findings += build_and_check(cfg, folder)
     if all(finding.level not in ('error', 'warning') for finding in findings):
         findings.append(Finding('ok', f'what was built of {config} works'))
     return findings
 
 
-def _imports(cfg: Any) -> Iterator[Finding]:
-    imports = cfg.get('custom_imports') or {}
-    names = imports.get('imports', []) if isinstance(imports, dict) else imports
-    names = [names] if isinstance(names, str) else names
-    if not any(name.split('.')[0] == 'mmaslp' for name in names):
-        yield Finding(
-            'error',
-            'the config does not import the plugin, so its types are unknown',
-            "custom_imports = dict(imports=['mmaslp'])",
-        )
-
-
-def _build_and_check(cfg: Any, folder: str) -> list[Finding]:
+def build_and_check(cfg: Any, folder: str) -> list[Finding]:
     """Build the parts of a run in a folder that is thrown away, and look at them."""
     from .checks.run import check_run
     from .runs import build_runner, name_run
@@ -82,10 +74,10 @@ def _build_and_check(cfg: Any, folder: str) -> list[Finding]:
         return findings
     built = []
     for split in ('train', 'val', 'test'):
-        if cfg.get(f'{split}_dataloader') is None:
-            continue
         place, loop = f'{split}_dataloader', f'{split}_loop'
-        if _try(place, lambda name=loop: getattr(runner, name), findings) is not None:
+        if cfg.get(place) is None:
+            built += ['val'] if split == 'val' else []
+        elif _try(place, lambda name=loop: getattr(runner, name), findings) is not None:
             built.append(split)
     if cfg.get('optim_wrapper'):
         optim = _try('optim_wrapper', lambda: _optim_wrapper(runner), findings)
@@ -96,15 +88,14 @@ def _build_and_check(cfg: Any, folder: str) -> list[Finding]:
 
 def _try(place: str, build: Callable[[], Any], findings: list[Finding]) -> Any:
     """Build a part; a failure becomes a finding."""
+    where = f'{place}: ' if place else ''
     try:
         return build()
     except FileNotFoundError as error:
-        where = f'{place}: ' if place else ''
         findings.append(Finding('note', f'{where}{error}', 'make the data first'))
     except Exception as error:  # parts of others raise what they like
-        where = f'{place}: ' if place else ''
         text = str(error.args[0]) if error.args else repr(error)
-        findings.append(Finding('error', where + text, _near(text)))
+        findings.append(Finding('error', f'{where}{text}{_near(text)}'))
     return None
 
 
@@ -121,13 +112,10 @@ def _near(text: str) -> str:
     """The nearest registered name, where MMEngine says that one is unknown."""
     import mmseg.registry as registries
 
-    words = text.split(' is not in the ')
-    if len(words) < 2:
-        return ''
+    word, unknown, _ = text.partition(' is not in the ')
     known: list[str] = []
-    for registry in vars(registries).values():
+    for registry in vars(registries).values() if unknown else ():
         while registry is not None and hasattr(registry, 'module_dict'):
             known += registry.module_dict
             registry = registry.parent
-    near = get_close_matches(words[0].split()[-1].split('.')[-1], known, 1)
-    return f'did you mean {near[0]}?' if near else ''
+    return nearest(word.split()[-1].split('.')[-1], known) if known else ''

@@ -5,12 +5,8 @@ import os
 import os.path as osp
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
-
-from ...files.progress import progress_shown
-from .hooks.progress_hook import ProgressHook
 
 __all__ = ['build_runner', 'name_run']
 
@@ -31,7 +27,4 @@ def name_run(cfg: Config, purpose: str) -> None:
 def build_runner(cfg: Config) -> Runner:
     """Build the runner of a config, without leftovers of a run of the same name."""
     build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
-    runner = build(cfg)
-    if progress_shown() and is_main_process():
-        runner.register_hook(ProgressHook())
-    return runner
+    return build(cfg)

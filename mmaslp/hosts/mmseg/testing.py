@@ -18,9 +18,9 @@ from ...core.calibrators import Calibrator
 from ...files.atomic_write import atomic_write
 from ...files.sod_measures import SOD_COLUMNS
 from ...report.text_table import format_table, with_mean
+from .checks.data import no_foreground
 from .checks.findings import Finding, report_findings
 from .checks.run import check_run
-from .checks.validation import no_foreground
 from .config import check_checkpoint
 from .config_parts import is_type, metrics_of
 from .hooks import ProbMapHook

@@ -1,23 +1,31 @@
-"""Pictures and histograms for the trackers of a run (its visualizer's backends)."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Pictures for the trackers of a run (its visualizer's backends), and their step."""
 
 import numpy as np
 from mmengine.dist import is_main_process
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.visualization import (
     BaseVisBackend,
     MLflowVisBackend,
-    TensorboardVisBackend,
     Visualizer,
     WandbVisBackend,
 )
 
-__all__ = ['send_histogram', 'send_picture']
+__all__ = ['is_training', 'loop_stage', 'send_picture']
 
 
-def send_picture(name: str, picture: np.ndarray, step: int) -> None:
+def loop_stage() -> str:
+    """Return 'val' or 'test'; 'test' outside of a run."""
+    stage = MessageHub.get_current_instance().get_info('loop_stage')
+    return 'val' if stage in ('val', 'train') else 'test'
+
+
+def is_training() -> bool:
+    """Whether the present evaluation is one of many in a training run."""
+    trains = MessageHub.get_current_instance().get_info('max_iters') is not None
+    return trains and loop_stage() == 'val'
+
+
+def send_picture(name: str, picture: np.ndarray) -> None:
     """Hand a picture to every backend of the run's visualizer, if there is one.
 
     MMEngine's own ``Visualizer.add_image`` loses the step in two backends. Here MLflow
@@ -25,25 +33,20 @@ def send_picture(name: str, picture: np.ndarray, step: int) -> None:
     are logged next, which are those of the same validation. A backend that fails costs
     a warning, not the run.
     """
-    for backend in _backends():
-        with _only_warns(backend, name):
-            _send_picture(backend, name, picture, step)
+    # Without an instance, get_current_instance() keeps a lock for ever (mmengine 0.10).
+    if not is_main_process() or not Visualizer._instance_dict:
+        return
+    for backend in Visualizer.get_current_instance()._vis_backends.values():
+        try:
+            _send(backend, name, picture, _step())
+        except Exception as error:  # each library has its own errors
+            MMLogger.get_current_instance().warning(
+                f'{type(backend).__name__} did not take {name}, the run goes on '
+                f'without it there: {type(error).__name__}: {error}'
+            )
 
 
-def send_histogram(name: str, values: np.ndarray, step: int) -> None:
-    """Hand values to the backends that draw histograms: TensorBoard and W&B."""
-    for backend in _backends():
-        with _only_warns(backend, name):
-            if isinstance(backend, TensorboardVisBackend):
-                backend.experiment.add_histogram(name, values, step)
-            elif isinstance(backend, WandbVisBackend):
-                wandb = backend.experiment
-                wandb.log({name: wandb.Histogram(values)}, commit=False)
-
-
-def _send_picture(
-    backend: BaseVisBackend, name: str, picture: np.ndarray, step: int
-) -> None:
+def _send(backend: BaseVisBackend, name: str, picture: np.ndarray, step: int) -> None:
     if isinstance(backend, MLflowVisBackend):
         # At once: MLflow's queue may be dropped when the process ends.
         backend.experiment.log_image(picture, key=name, step=step, synchronous=True)
@@ -54,21 +57,11 @@ def _send_picture(
         backend.add_image(name, picture, step)
 
 
-def _backends() -> list[BaseVisBackend]:
-    """Backends of the run on the main process; no public attribute lists them."""
-    # Without an instance, get_current_instance() keeps a lock for ever (mmengine 0.10).
-    if not is_main_process() or not Visualizer._instance_dict:
-        return []
-    return [*Visualizer.get_current_instance()._vis_backends.values()]
-
-
-@contextmanager
-def _only_warns(backend: BaseVisBackend, name: str) -> Iterator[None]:
-    """Turn every error of a tracker into a warning; each library has its own errors."""
-    try:
-        yield
-    except Exception as error:
-        MMLogger.get_current_instance().warning(
-            f'{type(backend).__name__} did not take {name}, the run goes on without '
-            f'it there: {type(error).__name__}: {error}'
-        )
+def _step() -> int:
+    """Step of the scalars of the present evaluation; 0 of a test."""
+    if not is_training():
+        return 0
+    hub = MessageHub.get_current_instance()
+    # MMEngine updates both before it trains, so they lag one behind in a validation.
+    counter = 'epoch' if hub.get_info('max_epochs') > 1 else 'iter'
+    return hub.get_info(counter) + 1

@@ -1,80 +1,90 @@
 import numpy as np
 import pytest
-from mmengine.logging import MMLogger
-from mmengine.visualization import Visualizer
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.visualization import (
+    LocalVisBackend,
+    MLflowVisBackend,
+    Visualizer,
+    WandbVisBackend,
+)
 
-from mmaslp.hosts.mmseg.trackers import send_histogram, send_picture
-from tests.trackers import mlflow_run, tensorboard_steps
+from mmaslp.hosts.mmseg.trackers import is_training, loop_stage, send_picture
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
 
 
+class Library:
+    """What a backend has of W&B or MLflow; notes how it is called."""
+
+    Image = staticmethod(np.shape)
+
+    def __init__(self):
+        self.calls = []
+
+    def log(self, row, commit):
+        self.calls.append((row, commit))
+
+    def log_image(self, picture, key, step, synchronous):
+        self.calls.append((key, step, synchronous))
+
+
 @pytest.fixture
-def visualizer(tmp_path):
-    """Make the current visualizer, with one backend, in ``tmp_path``."""
-    made = []
-
-    def make(backend, **options):
-        made.append(f'tracking_{tmp_path.name}_{backend}')
-        backends = [dict(type=backend, **options)]
-        return Visualizer.get_instance(
-            made[-1], vis_backends=backends, save_dir=str(tmp_path)
-        )
-
-    yield make
-    for name in made:
-        Visualizer._instance_dict.pop(name)
+def hub(tmp_path):
+    """The message hub of a validation after epoch 2."""
+    hub = MessageHub.get_current_instance()
+    told = dict(loop_stage='val', max_iters=20, max_epochs=4, epoch=1, iter=9)
+    hub.update_info_dict(told)
+    yield hub
+    for key in told:
+        hub.runtime_info.pop(key, None)
 
 
-def test_local_backend_gets_a_file_per_step(visualizer, tmp_path):
-    visualizer('LocalVisBackend')
-    for step in (1, 2):
-        send_picture('diagram', PICTURE, step)
-        send_histogram('levels', np.arange(3.0), step)
-    names = sorted(path.name for path in tmp_path.rglob('*.*'))
-    assert names == ['diagram_1.png', 'diagram_2.png']
+@pytest.fixture
+def backends(tmp_path):
+    visualizer = Visualizer.get_instance(f'trackers_{tmp_path.name}')
+    yield visualizer._vis_backends
+    Visualizer._instance_dict.pop(visualizer.instance_name)
 
 
-def test_tensorboard(visualizer, tmp_path):
-    pytest.importorskip('tensorboard')
-    run = visualizer('TensorboardVisBackend')
-    for step in (1, 5):
-        send_picture('diagram', PICTURE, step)
-        send_histogram('levels', np.arange(3.0), step)
-    run.close()
-    found = tensorboard_steps(tmp_path / 'vis_data')
-    assert found['images'] == {'diagram': [1, 5]}
-    assert found['histograms'] == {'levels': [1, 5]}
+def test_each_backend_gets_the_picture_at_the_step_of_the_scalars(
+    backends, hub, tmp_path
+):
+    backends['local'] = LocalVisBackend(str(tmp_path))
+    for name, kind in (('wandb', WandbVisBackend), ('mlflow', MLflowVisBackend)):
+        experiment = Library()
+        backends[name] = type(kind.__name__, (kind,), dict(experiment=experiment))
+        backends[name] = backends[name].__new__(backends[name])
+    send_picture('diagram', PICTURE)
+    hub.update_info('max_epochs', 1)  # a loop of iterations
+    send_picture('diagram', PICTURE)
+    names = sorted(path.name for path in tmp_path.rglob('*.png'))
+    assert names == ['diagram_10.png', 'diagram_2.png']
+    row = ({'diagram': (4, 4, 3)}, False)  # that of the scalars that come next
+    assert backends['wandb'].experiment.calls == [row] * 2
+    calls = [('diagram', 2, True), ('diagram', 10, True)]
+    assert backends['mlflow'].experiment.calls == calls
 
 
-@pytest.mark.release
-def test_mlflow_keeps_every_picture(visualizer, tmp_path, monkeypatch):
-    mlflow = pytest.importorskip('mlflow')
-    monkeypatch.setenv('MLFLOW_ALLOW_FILE_STORE', 'true')
-    monkeypatch.setenv('MLFLOW_DISABLE_TELEMETRY', 'true')
-    run = visualizer('MLflowVisBackend')
-    try:
-        for step in (1, 5):
-            send_picture('diagram', PICTURE, step)
-            send_histogram('levels', np.arange(3.0), step)
-            run.add_scalars(dict(ece=0.1), step)
-    finally:
-        mlflow.end_run()
-    metrics, pictures = mlflow_run(tmp_path / 'vis_data')
-    assert metrics == {'ece': [1, 5]}
-    assert pictures == {'diagram': [1, 5]}
+def test_a_failing_tracker_costs_a_warning(backends, monkeypatch):
+    class Broken(LocalVisBackend):
+        def add_image(self, *args):
+            raise OSError('disk full')
 
-
-def test_failing_tracker_costs_a_warning(visualizer, monkeypatch):
-    backend = visualizer('LocalVisBackend').get_backend('LocalVisBackend')
+    backends['broken'] = Broken('nowhere')
     said = []
     monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', said.append)
-
-    def fail(*args):
-        raise OSError('disk full')
-
-    monkeypatch.setattr(backend, 'add_image', fail)
-    send_picture('diagram', PICTURE, 1)
+    send_picture('diagram', PICTURE)
     (message,) = said
-    assert message.startswith('LocalVisBackend did not take diagram')
+    assert message.startswith('Broken did not take diagram')
     assert message.endswith('OSError: disk full')
+
+
+def test_stages(hub):
+    assert (loop_stage(), is_training()) == ('val', True)
+    hub.update_info('loop_stage', 'train')  # the validations of a training run
+    assert (loop_stage(), is_training()) == ('val', True)
+    hub.update_info('loop_stage', 'test')
+    assert (loop_stage(), is_training()) == ('test', False)
+    hub.runtime_info.pop('max_iters')
+    hub.update_info('loop_stage', 'val')  # a validation of its own
+    assert (loop_stage(), is_training()) == ('val', False)

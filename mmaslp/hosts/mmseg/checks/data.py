@@ -10,7 +10,7 @@ import numpy as np
 from ..datasets.listing import image_ids, leaf_datasets
 from .findings import Finding
 
-__all__ = ['check_datasets', 'dataset_of', 'mixed_images']
+__all__ = ['check_datasets', 'dataset_of', 'mixed_images', 'no_foreground']
 
 # Masks that are read of each data set, spread over it.
 _SAMPLE = 8
@@ -44,11 +44,20 @@ def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
             )
 
 
+def no_foreground(place: str, remedy: str) -> Finding:
+    """Warn of a set without an object."""
+    return Finding(
+        'warning',
+        f'{place}: no mask has a pixel of foreground, so accuracy and confidence are '
+        'those of the background alone',
+        remedy,
+    )
+
+
 def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
     """Look for transforms that make one training image of several."""
-    steps = [step for part in _nested(dataset) for step in _steps(part)]
-    steps += _transforms(getattr(preprocessor, 'batch_augments', None))
-    for step in steps:
+    holders = [getattr(part, 'pipeline', None) for part in _nested(dataset)]
+    for step in _transforms([*holders, getattr(preprocessor, 'batch_augments', None)]):
         name = type(step).__name__
         if _MIXING.search(name) or hasattr(step, 'get_indices'):
             yield Finding(
@@ -61,16 +70,11 @@ def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
 
 def _nested(dataset: Any) -> Iterator[Any]:
     """The data set and those that it wraps."""
-    if dataset is None:
-        return
-    yield dataset
-    for child in getattr(dataset, 'datasets', None) or []:
-        yield from _nested(child)
-    yield from _nested(getattr(dataset, 'dataset', None))
-
-
-def _steps(dataset: Any) -> list[Any]:
-    return [*_transforms(getattr(dataset, 'pipeline', None))]
+    if dataset is not None:
+        yield dataset
+        for child in getattr(dataset, 'datasets', None) or []:
+            yield from _nested(child)
+        yield from _nested(getattr(dataset, 'dataset', None))
 
 
 def _transforms(step: Any) -> Iterator[Any]:
@@ -94,7 +98,7 @@ def _ignored_background(leaf: Any, place: str) -> Iterator[Finding]:
 
 def _ignored_objects(leaf: Any, place: str) -> Iterator[Finding]:
     """Look for masks of 0 and 255 that MMSegmentation's own loader reads."""
-    steps = _steps(leaf)
+    steps = _transforms(getattr(leaf, 'pipeline', None))
     loader = next((s for s in steps if type(s).__name__ == 'LoadAnnotations'), None)
     if loader is None or not len(leaf):
         return

@@ -1,39 +1,66 @@
-"""The level that images start with, of the hook or of the losses."""
+"""What levels need of a run: losses of one strength, and a validation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-__all__ = ['start_level']
+from ..metrics import CalibrationMetric
+from .findings import Finding
+
+__all__ = ['check_strengths', 'check_validation', 'measuring_metric']
+
+_EVALUATOR = (
+    "val_evaluator = [dict(type='CalibrationMetric'), dict(type='IoUMetric', "
+    "iou_metrics=['mIoU'])]"
+)
+# MMSegmentation builds a validation from these three.
+_VALIDATION = f"""\
+val_dataloader = dict(...)  (of images that are not trained on)
+val_cfg = dict(type='ValLoop')
+{_EVALUATOR}
+or ASLPHook(levels='image', rule='fixed'), which needs no validation"""
 
 
-def start_level(
-    alpha: float | None,
-    of_losses: Iterable[float],
-    learns: bool,
-    hook: str = 'ASLPHook',
-) -> tuple[float, list[str]]:
-    """Decide on the level that every image starts with."""
-    levels, warnings = set(of_losses), []
-    if alpha is not None:
-        level = alpha
-    elif learns:
-        level = 0.0
-    else:
-        if len(levels) > 1:
-            raise ValueError(
-                'the SCBCELoss modules have different levels alpha '
-                f'{sorted(levels)}: give {hook} the one alpha for all'
-            )
-        (level,) = levels
-        if not level:
-            warnings.append(
-                f"rule='fixed' with the level 0 perturbs no label; give {hook} or "
-                'SCBCELoss an alpha'
-            )
-    unused = sorted(levels - {0.0, level})
-    if unused:
-        warnings.append(
-            f'SCBCELoss has the level {unused[0]:g} (alpha, or eps / beta), but under '
-            f'{hook} every image starts with {level:g}: give the hook alpha, or take '
-            'it out of the loss'
+def measuring_metric(runner: Any) -> CalibrationMetric | None:
+    """The CalibrationMetric of the validation that measures the network itself."""
+    for metric in runner.val_loop.evaluator.metrics:
+        measures = isinstance(metric, CalibrationMetric)
+        if measures and (metric.mode, metric.protocol) == ('top_label', 'raw'):
+            return metric
+    return None
+
+
+def check_validation(runner: Any) -> Iterator[Finding]:
+    """Refuse a run whose validation does not measure the network."""
+    if runner.val_loop is None:
+        yield Finding(
+            'error',
+            'the levels of ASLPHook follow a validation, but there is no '
+            'val_dataloader, val_cfg and val_evaluator',
+            _VALIDATION,
         )
-    return level, warnings
+    elif measuring_metric(runner) is None:
+        names = [type(each).__name__ for each in runner.val_loop.evaluator.metrics]
+        yield Finding(
+            'error',
+            'the levels of ASLPHook follow what a validation measures, which none '
+            f"of val_evaluator's metrics {names} gives (CalibrationMetric does, with "
+            "mode='top_label' and protocol='raw')",
+            _EVALUATOR,
+        )
+
+
+def check_strengths(losses: Sequence[Any]) -> Iterator[Finding]:
+    """Refuse heads that perturb labels by different strengths.
+
+    Perturbations of the same strength may differ otherwise (``'M'``, ``'DM'`` and
+    ``1.0``): the levels depend on beta alone.
+    """
+    different = sorted({loss.perturbation.beta for loss in losses})
+    if len(different) > 1:
+        yield Finding(
+            'error',
+            f'the heads have different strengths beta '
+            f'({", ".join(f"{beta:g}" for beta in different)}): one level per image '
+            'needs the same beta in every head',
+            "beta = 'HI'  (in every SCBCELoss)",
+        )

@@ -23,7 +23,13 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
     """
     model = unwrap(runner.model)
     if hasattr(model, 'merge_preds'):  # test-time augmentation
-        yield from _merging(model)
+        if type(model).__name__ == 'SegTTAModel':
+            yield Finding(
+                'error',
+                "MMSegmentation's SegTTAModel applies the sigmoid twice to one-channel "
+                'heads and hands metrics the last view instead of the mean',
+                "tta_model.type = 'BinarySegTTAModel'",
+            )
         model = unwrap(model.module)
     yield from check_model(model, 'train' in splits)
     loops = {split: getattr(runner, f'{split}_loop') for split in splits}
@@ -37,32 +43,7 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
                 'model',
                 f'custom_hooks: keep one {name}',
             )
-    if 'train' in splits:
+    if {'train', 'val'} <= {*splits}:
         for hook in runner.hooks:
             if hasattr(hook, 'findings'):
                 yield from hook.findings(runner)
-        yield from _save_best(runner)
-
-
-def _merging(model: Any) -> Iterator[Finding]:
-    if type(model).__name__ == 'SegTTAModel':
-        yield Finding(
-            'error',
-            "MMSegmentation's SegTTAModel applies the sigmoid twice to one-channel "
-            'heads and hands metrics the last view instead of the mean',
-            "tta_model.type = 'BinarySegTTAModel'",
-        )
-
-
-def _save_best(runner: Any) -> Iterator[Finding]:
-    for hook in runner.hooks:
-        for key in getattr(hook, 'key_indicators', None) or []:
-            rules = getattr(hook, 'rules', None) or []
-            greater = 'greater' in rules
-            if key.startswith('calib/') and key != 'calib/acc' and greater:
-                yield Finding(
-                    'warning',
-                    f'save_best keeps the checkpoint with the greatest {key}, and '
-                    'smaller is better',
-                    "default_hooks.checkpoint.rule = 'less'",
-                )

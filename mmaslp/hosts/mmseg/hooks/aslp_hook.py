@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmseg.registry import HOOKS
 
 from ....core.argument_checks import (
@@ -20,13 +21,10 @@ from ...seeding import seed_torch
 from ..checks.data import dataset_of
 from ..checks.findings import Finding, report_findings
 from ..checks.run import check_run
-from ..checks.runner import check_some_loss
 from ..losses.finding import find_losses
-from ..metrics.run_context import publish_scalar_step
 from .border_training import BorderTraining
 from .image_training import ImageTraining
-from .schedule import Schedule, is_validation_due
-from .tracking import log_levels, scalar_step
+from .schedule import Schedule
 
 LEVELS = {'border': BorderTraining, 'image': ImageTraining}
 
@@ -64,11 +62,10 @@ class ASLPHook(Hook):
             the default, ``'ME'``, ``'FB'`` or ``'fixed'``) and its options (``eta``,
             ``lam`` and ``solver`` of :class:`~mmaslp.core.MC` and
             :class:`~mmaslp.core.ME`; ``landmark`` of ME; ``gain`` of
-            :class:`~mmaslp.core.FB`); ``alpha``, the level that every
-            image starts with; ``accuracy_key``, the metric that gives the accuracy, by
-            default that of ``CalibrationMetric``; ``draw_histogram``, whether to send a
-            histogram of the levels to the visualizers (True); ``export``, name of the
-            table of images and levels ('alpha.csv'; None writes none).
+            :class:`~mmaslp.core.FB`); ``alpha``, the level that every image starts
+            with; ``draw_histogram``, whether to send a histogram of the levels to the
+            visualizers (True); ``export``, name of the table of images and levels
+            ('alpha.csv'; None writes none).
 
     Raises:
         ValueError: At once if an argument is out of range. Before the first iteration
@@ -143,11 +140,15 @@ class ASLPHook(Hook):
             Finding: What was found.
         """
         losses = find_losses(runner.model)
-        try:
-            check_some_loss(losses)
+        if losses:
             yield from self.training.findings(runner, losses, self._schedule(runner))
-        except ValueError as error:
-            yield Finding('error', str(error))
+        else:
+            yield Finding(
+                'error',
+                'ASLPHook found no SCBCELoss in the model, without which it has '
+                'nothing to do',
+                "model.decode_head.loss_decode = dict(type='SCBCELoss')",
+            )
 
     def before_train_epoch(self, runner: Any) -> None:
         """Run the validation that a resumed run has missed."""
@@ -155,10 +156,11 @@ class ASLPHook(Hook):
             return
         self._catch_up = False
         missing = self._observed_iter != runner.iter
-        if self.training.learns and missing and is_validation_due(runner.train_loop):
-            log_levels(
-                f'the checkpoint of iteration {runner.iter} was written before the '
-                'validation of that moment: validating now'
+        if self.training.learns and missing and self.schedule.validation_is_due():
+            print_log(
+                f'ASLP: the checkpoint of iteration {runner.iter} was written before '
+                'the validation of that moment: validating now',
+                'current',
             )
             runner.val_loop.run()
 
@@ -183,11 +185,6 @@ class ASLPHook(Hook):
             for name, value in self.training.scalars().items():
                 runner.message_hub.update_scalar(f'train/{name}', value)
 
-    def before_val_epoch(self, runner: Any) -> None:
-        """Tell the metrics the step of their pictures."""
-        if self.schedule is not None:
-            publish_scalar_step(scalar_step(runner))
-
     def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
         """Pass what the validation has measured to the levels."""
         if self.schedule is None:
@@ -196,10 +193,11 @@ class ASLPHook(Hook):
             self.training.observe(metrics or {})
             self._observed_iter = runner.iter
             self._publish_state(runner)
-        self.training.show(scalar_step(runner))
+        self.training.show()
 
     def after_train(self, runner: Any) -> None:
         """Report the levels."""
+        print_log(f'ASLP: {self.training.summary()}', 'current')
         self.training.finish(runner)
 
     def _schedule(self, runner: Any) -> Schedule:
@@ -229,9 +227,10 @@ class ASLPHook(Hook):
 
     def _restore(self, saved: dict | None) -> None:
         if saved is None:
-            log_levels(
+            print_log(
                 'the checkpoint holds no state of ASLPHook (it was trained without '
                 'it): all levels start anew',
+                'current',
                 logging.WARNING,
             )
             return
@@ -251,4 +250,4 @@ class ASLPHook(Hook):
                 f'ASLPHook cannot go on: {error}; resume from another checkpoint, or '
                 'train on from the weights of this one with load_from'
             ) from error
-        log_levels(f'resumed {self.training.resumed()}')
+        print_log(f'ASLP: resumed {self.training.summary()}', 'current')

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dist import broadcast_object_list
+from mmengine.logging import print_log
 
 from ....core.levels import BorderLevels
 from ..checks.findings import Finding
-from ..checks.runner import band_metric
-from .tracking import log_levels
+from ..checks.levels import check_validation, measuring_metric
+from .schedule import Schedule
 
 __all__ = ['BorderTraining']
 
@@ -29,16 +30,16 @@ class BorderTraining:
             )
         self.levels = BorderLevels(gain)
 
-    def findings(self, runner: Any, losses: list, schedule: Any) -> Iterator[Finding]:
+    def findings(
+        self, runner: Any, losses: list, schedule: Schedule
+    ) -> Iterator[Finding]:
         """Say what does not fit: no table of bands, too few validations."""
-        band_metric(runner)
-        finding = schedule.too_few_validations()
-        if finding is not None:
-            yield finding
+        yield from check_validation(runner)
+        yield from schedule.too_few_validations()
 
-    def start(self, runner: Any, losses: list, schedule: Any, seed: int) -> None:
+    def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Give the levels to the losses."""
-        self._metric = band_metric(runner)
+        self._metric = measuring_metric(runner)
         self.levels = BorderLevels(self.levels.gain, schedule.validations_of_warmup)
         for loss in losses:
             loss.criterion.bind(self.levels)
@@ -55,32 +56,30 @@ class BorderTraining:
         broadcast_object_list(table)
         self.levels.observe(table[0])
         if self.levels.reason is not None:
-            log_levels(self.levels.reason)
+            print_log(f'ASLP: {self.levels.reason}', 'current')
 
     def scalars(self) -> dict[str, float]:
         """Level of every band, the first at the border."""
         return {f'level_band{k}': v for k, v in enumerate(self.levels.levels.tolist())}
 
-    def show(self, step: int) -> None:
+    def show(self) -> None:
         """The scalars say it all."""
 
-    def resumed(self) -> str:
-        """What a resumed run goes on with."""
-        return f'levels by band: {self._listed()}'
+    def summary(self) -> str:
+        """Say where the levels are."""
+        levels = ', '.join(f'{level:.4f}' for level in self.levels.levels.tolist())
+        return f'levels by band, from the border on: {levels}'
 
     def finish(self, runner: Any) -> None:
-        """Log the levels, and the bands that they cannot help."""
-        log_levels(f'levels by band, from the border on: {self._listed()}')
-        if self.levels.reason is not None:
-            log_levels(self.levels.reason, logging.WARNING)
+        """Log the bands that levels cannot help."""
+        said = [self.levels.reason]
         gaps = self.levels.under_confident_bands
         if gaps:
             listed = ', '.join(f'{band} ({gap:+.3f})' for band, gap in gaps.items())
-            log_levels(
+            said.append(
                 f'under-confident bands, 0 at the border (confidence - accuracy): '
                 f'{listed}. Levels cannot raise a confidence: fit a calibrator, mmaslp '
                 'fit CONFIG CHECKPOINT --out FILE'
             )
-
-    def _listed(self) -> str:
-        return ', '.join(f'{level:.4f}' for level in self.levels.levels.tolist())
+        for text in filter(None, said):
+            print_log(f'ASLP: {text}', 'current', logging.WARNING)

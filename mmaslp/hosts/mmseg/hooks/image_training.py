@@ -1,28 +1,36 @@
 """Levels per training image in a training of MMSegmentation."""
 
+import csv
+import io
 import logging
 import os.path as osp
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from mmengine.dist import is_main_process
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 
 from ....core.argument_checks import check_bool, check_text, optional
 from ....core.levels import ImageLevels, Rule, make_rule
 from ....core.levels.perturbation import check_alpha
+from ....files.atomic_write import atomic_write
 from ....files.outputs import check_kind
+from ....report.diagrams import alpha_histogram
 from ..checks.data import dataset_of, mixed_images
 from ..checks.findings import Finding
-from ..checks.levels import start_level
-from ..checks.runner import common_strength, metric_keys
+from ..checks.levels import check_strengths, check_validation, measuring_metric
 from ..datasets.listing import batch_ids, image_ids
 from ..losses.finding import unwrap
-from .level_table import write_level_table
-from .tracking import image_scalars, log_levels, send_levels
+from ..trackers import send_picture
+from .schedule import Schedule
 
-__all__ = ['ImageTraining', 'read_validation']
+__all__ = ['ImageTraining', 'start_level']
+
+# The log takes its statistics from at most this many levels. The rows of the bank are
+# sorted by hash, so the first ones are a random sample.
+_MAX_SAMPLE = 4096
 
 
 class ImageTraining:
@@ -32,67 +40,54 @@ class ImageTraining:
         self,
         rule: str | dict | Rule = 'MC',
         alpha: float | None = None,
-        accuracy_key: str | None = None,
         draw_histogram: bool = True,
         export: str | None = 'alpha.csv',
         **rule_options: Any,
     ) -> None:
         self.rule = make_rule(rule, **rule_options)
-        if not self.rule.learns and accuracy_key is not None:
-            raise ValueError(
-                f'rule={self.rule.name!r} reads no accuracy: leave accuracy_key out'
-            )
         if export is not None and not str(export).lower().endswith('.csv'):
             raise ValueError(
                 f'export must end in .csv, got {export!r}: it names a table, and no '
                 'other file may be replaced by it'
             )
         self.alpha = None if alpha is None else check_alpha(alpha, 0.0)
-        self.accuracy_key = optional(check_text, 'accuracy_key', accuracy_key)
         self.draw_histogram = check_bool('draw_histogram', draw_histogram)
         self.export = optional(check_text, 'export', export)
-        self._losses: list = []
+        self.learns = self.rule.learns
+        self.default_warmup_epochs = 5.0 if self.learns else 0.0
 
-    @property
-    def learns(self) -> bool:
-        """bool: Whether the levels move at all."""
-        return self.rule.learns
-
-    @property
-    def default_warmup_epochs(self) -> float:
-        """float: Epochs of warm-up if nobody says."""
-        return 5.0 if self.learns else 0.0
-
-    def findings(self, runner: Any, losses: list, schedule: Any) -> Iterator[Finding]:
+    def findings(
+        self, runner: Any, losses: list, schedule: Schedule
+    ) -> Iterator[Finding]:
         """Say what does not fit: mixed images, different strengths, no accuracy."""
         preprocessor = getattr(unwrap(runner.model), 'data_preprocessor', None)
         yield from mixed_images(dataset_of(runner.train_loop), preprocessor)
-        common_strength(losses)
-        self._metric_keys(runner)
+        yield from check_strengths(losses)
+        if self.learns:
+            yield from check_validation(runner)
 
-    def start(self, runner: Any, losses: list, schedule: Any, seed: int) -> None:
-        """Check the run and make the levels."""
+    def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
+        """Make the levels."""
         if self.export is not None:  # now, and not at the end of the training
             check_kind(osp.join(runner.work_dir, self.export), 'levels', 'export')
-        beta, self._keys = common_strength(losses), self._metric_keys(runner)
         alphas = [loss.criterion.alpha for loss in losses]
         level, warnings = start_level(self.alpha, alphas, self.learns)
-        ids = [*image_ids(dataset_of(runner.train_loop))]
-        logger = MMLogger.get_current_instance()
-        self.levels = ImageLevels(ids, beta, self.rule, level, seed, logger=logger)
-        schedule = replace(schedule, num_images=len(self.levels.bank))
-        self.levels.warmup = schedule.warmup
-        self._schedule, self._losses = schedule, losses
+        self.levels = ImageLevels(
+            [*image_ids(dataset_of(runner.train_loop))],
+            losses[0].perturbation.beta,
+            self.rule,
+            level,
+            seed,
+            logger=MMLogger.get_current_instance(),
+        )
+        self._schedule = replace(schedule, num_images=len(self.levels.bank))
+        self.levels.warmup = self._schedule.warmup
+        self._losses = losses
         if self.learns:
-            warnings.append(schedule.late_start())
+            self._prefix = measuring_metric(runner).prefix
+            warnings.append(self._schedule.too_late())
         for warning in filter(None, warnings):
-            log_levels(warning, logging.WARNING)
-
-    def _metric_keys(self, runner: Any) -> dict[str, str]:
-        if not self.learns:
-            return {}
-        needs = self.rule.required_field is not None
-        return metric_keys(runner, self.accuracy_key, needs)
+            print_log(f'ASLP: {warning}', 'current', logging.WARNING)
 
     def before_iter(self, data_batch: Any, step: int) -> None:
         """Draw once per image, for all heads."""
@@ -109,40 +104,68 @@ class ImageTraining:
 
     def observe(self, metrics: dict[str, Any]) -> None:
         """Pass on what the validation reports."""
-        self.levels.observe(**read_validation(metrics, self._keys))
+        found = (metrics[f'{self._prefix}/{key}'] for key in ('acc', 'conf'))
+        self.levels.observe(*found)
 
     def scalars(self) -> dict[str, float]:
-        """Mean level and quantiles."""
-        return image_scalars(self.levels)
+        """Mean level of the images, ``alpha``, and its quantiles."""
+        alpha = self.levels.alpha.numpy()[:_MAX_SAMPLE]
+        names = ('alpha_p05', 'alpha_p50', 'alpha_p95')
+        quantiles = np.quantile(alpha, (0.05, 0.5, 0.95)).tolist()
+        return dict(zip(names, quantiles)) | {'alpha': float(alpha.mean())}
 
-    def show(self, step: int) -> None:
-        """Send the histogram."""
-        if self.draw_histogram:
-            send_levels(self.levels, step)
+    def show(self) -> None:
+        """Send the histogram to the trackers."""
+        if self.draw_histogram and is_main_process():
+            picture = alpha_histogram(self.levels.alpha.numpy(), self.levels.beta)
+            send_picture('alpha_histogram', picture)
 
-    def resumed(self) -> str:
-        """What a resumed run goes on with."""
+    def summary(self) -> str:
+        """Say where the levels are."""
         mean = self.levels.alpha.mean().item()
         return f'levels of {len(self.levels.bank)} images, mean {mean:.4f}'
 
     def finish(self, runner: Any) -> None:
-        """Write the table of images and levels."""
+        """Write the table of images and levels, lowest level first."""
         if self.export is None or not is_main_process():
             return
-        path, bank = osp.join(runner.work_dir, self.export), self.levels.bank
-        write_level_table(path, bank.ids, bank.alpha.numpy())
-        log_levels(f'levels of {len(bank)} images written to {path}')
+        levels, ids = self.levels.alpha.numpy(), self.levels.bank.ids
+        table = io.StringIO(newline='')
+        writer = csv.writer(table)
+        writer.writerow(['img_path', 'alpha'])
+        order = np.argsort(levels, kind='stable')
+        writer.writerows((ids[i], f'{levels[i]:.8f}') for i in order)
+        path = osp.join(runner.work_dir, self.export)
+        # File names may not be UTF-8; Python passes such bytes on as surrogates.
+        atomic_write(path, table.getvalue().encode(errors='surrogateescape'))
+        print_log(f'ASLP: levels of images written to {path}', 'current')
 
 
-def read_validation(metrics: dict[str, Any], keys: dict[str, str]) -> dict[str, float]:
-    """Arguments of :meth:`~mmaslp.core.ImageLevels.observe`; per cent become shares."""
-    key = keys['accuracy']
-    if key not in metrics:
-        raise ValueError(
-            f'the validation reports no {key!r} for ASLPHook, only {sorted(metrics)}: '
-            'set accuracy_key to one of these'
+def start_level(
+    alpha: float | None, of_losses: Sequence[float], learns: bool
+) -> tuple[float, list[str | None]]:
+    """Decide on the level that every image starts with, and what to warn of."""
+    known, warnings = set(of_losses), []
+    level = alpha
+    if level is None and learns:
+        level = 0.0
+    if level is None:
+        if len(known) > 1:
+            raise ValueError(
+                'the SCBCELoss modules have different levels alpha '
+                f'{sorted(known)}: give ASLPHook the one alpha for all'
+            )
+        (level,) = known
+        if not level:
+            warnings.append(
+                "rule='fixed' with the level 0 perturbs no label; give ASLPHook or "
+                'SCBCELoss an alpha'
+            )
+    unused = sorted(known - {0.0, level})
+    if unused:
+        warnings.append(
+            f'SCBCELoss has the level {unused[0]:g} (alpha, or eps / beta), but under '
+            f'ASLPHook every image starts with {level:g}: give the hook alpha, or take '
+            'it out of the loss'
         )
-    found = {name: float(metrics[key]) for name, key in keys.items()}
-    if found['accuracy'] > 1.0:
-        found['accuracy'] /= 100.0
-    return found
+    return level, warnings

@@ -10,7 +10,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 from ..checks.findings import Finding
 
-__all__ = ['Schedule', 'is_validation_due']
+__all__ = ['Schedule']
 
 # Validations after the warm-up: with fewer than the least, levels by band get nowhere.
 LEAST, ENOUGH = 5, 20
@@ -18,7 +18,10 @@ LEAST, ENOUGH = 5, 20
 
 @dataclass(frozen=True)
 class Schedule:
-    """What the hook must know about the schedule of a run."""
+    """What the hook must know about the schedule of a run.
+
+    Times are epochs or iterations, as the loop counts.
+    """
 
     loop: Any
     num_images: int
@@ -30,6 +33,11 @@ class Schedule:
     def by_epoch(self) -> bool:
         """bool: Whether the loop counts epochs."""
         return not isinstance(self.loop, IterBasedTrainLoop)
+
+    @property
+    def unit(self) -> int:
+        """int: Iterations of one unit of time."""
+        return len(self.loop.dataloader) if self.by_epoch else 1
 
     @property
     def iters_per_visit(self) -> int:
@@ -46,18 +54,15 @@ class Schedule:
         return -(-self.num_images // (batch_size * self.world_size))
 
     @property
-    def iters_per_epoch(self) -> int:
-        """int: Iterations of an epoch; under iteration loops, of a visit."""
-        return len(self.loop.dataloader) if self.by_epoch else self.iters_per_visit
-
-    @property
     def warmup(self) -> float:
         """float: Iterations before the levels begin to move."""
         if self.warmup_iters is not None:
             return self.warmup_iters
         if self.warmup_epochs is None:
             return self.loop.max_iters // 3
-        return self.warmup_epochs * self.iters_per_epoch
+        return self.warmup_epochs * (
+            self.unit if self.by_epoch else self.iters_per_visit
+        )
 
     @property
     def visits(self) -> float:
@@ -65,52 +70,53 @@ class Schedule:
 
         With less than one visit, the visited images take the whole step.
         """
-        length = self.iters_per_epoch if self.by_epoch else 1
-        interval = _interval_at(self.loop, _now(self.loop))
-        return max(1.0, interval * (length / self.iters_per_visit))
+        return max(1.0, self._interval(self._now) * self.unit / self.iters_per_visit)
 
     @property
     def validations_of_warmup(self) -> int:
         """int: Validations that come before the warm-up has ended."""
-        length = self.iters_per_epoch if self.by_epoch else 1
-        times = [*self._validations(), _end(self.loop)]
-        return sum(time * length < self.warmup for time in times)
+        times = [*self._validations(), self._end]
+        return sum(time * self.unit < self.warmup for time in times)
 
-    def late_start(self) -> str | None:
-        """Say when the levels begin to move, if later than the warm-up ends.
+    def validation_is_due(self) -> bool:
+        """Whether the loop validates at its present time.
 
-        They also wait for the first validation. They never move if training ends
-        before.
+        A checkpoint is written before the validation of the same moment. So a run
+        resumed from it still has to do that validation.
         """
-        start = max(self.warmup, self._first_validation())
-        if start >= self.loop.max_iters:
-            return (
-                f'the levels never move: warm-up ({self.warmup} iterations) and the '
-                f'first validation end at iteration {start}, training at '
-                f'{self.loop.max_iters}; lower warmup_epochs or val_interval'
-            )
-        if start > self.warmup:
-            return (
-                f'warm-up ends at iteration {self.warmup}, but the levels begin to '
-                f'move after the first validation, at iteration {start}'
-            )
-        return None
+        now, loop = self._now, self.loop
+        if loop.iter != now * self.unit:
+            return False  # a checkpoint in the middle of an epoch
+        due = now % self._interval(now) == 0 or now == self._end
+        return now > 0 and now >= loop.val_begin and due
 
-    def too_few_validations(self) -> Finding | None:
+    def too_late(self) -> str | None:
+        """Say that the levels never move: they also wait for the first validation."""
+        first = next(self._validations(), self._end) * self.unit
+        start = max(self.warmup, first)
+        if start < self.loop.max_iters:
+            return None
+        return (
+            f'the levels never move: warm-up ({self.warmup} iterations) and the '
+            f'first validation end at iteration {start}, training at '
+            f'{self.loop.max_iters}; lower warmup_epochs or val_interval'
+        )
+
+    def too_few_validations(self) -> Iterator[Finding]:
         """Refuse a schedule under which levels by band cannot arrive.
 
         They move after validations only, and that at the end moves them in vain.
         """
-        length, end = self.iters_per_epoch if self.by_epoch else 1, _end(self.loop)
-        steps = sum(time * length >= self.warmup for time in self._validations())
+        steps = sum(time * self.unit >= self.warmup for time in self._validations())
         if steps >= ENOUGH:
-            return None
-        warmup = math.ceil(self.warmup / length)
-        line = f'train_cfg.val_interval = {max(1, (end - warmup) // (ENOUGH + 1))}'
-        if end - warmup <= ENOUGH:
+            return
+        warmup = math.ceil(self.warmup / self.unit)
+        left = self._end - warmup
+        line = f'train_cfg.val_interval = {max(1, left // (ENOUGH + 1))}'
+        if left <= ENOUGH:
             unit = 'epochs' if self.by_epoch else 'iters'
             line = f'train_cfg.max_{unit} = {warmup + ENOUGH + 1}, {line}'
-        return Finding(
+        yield Finding(
             'error' if steps < LEAST else 'warning',
             f'levels by band move after validations only: {steps} lie between the end '
             'of the warm-up and that of the training, and the levels take about '
@@ -118,41 +124,20 @@ class Schedule:
             f'{line}  (or a lower warmup_epochs of ASLPHook)',
         )
 
+    @property
+    def _now(self) -> int:
+        return self.loop.epoch if self.by_epoch else self.loop.iter
+
+    @property
+    def _end(self) -> int:
+        return self.loop.max_epochs if self.by_epoch else self.loop.max_iters
+
     def _validations(self) -> Iterator[int]:
-        """Epochs or iterations of the validations before the end."""
-        loop = self.loop
-        times = range(max(loop.val_begin, 1), _end(loop))
-        return (t for t in times if t % _interval_at(loop, t) == 0)
+        """Times of the validations before the end."""
+        times = range(max(self.loop.val_begin, 1), self._end)
+        return (time for time in times if time % self._interval(time) == 0)
 
-    def _first_validation(self) -> int:
-        """Iteration of the first validation, at the latest the last iteration."""
-        first = next(self._validations(), _end(self.loop))
-        return first * self.iters_per_epoch if self.by_epoch else first
-
-
-def is_validation_due(loop: Any) -> bool:
-    """Whether the loop validates at its present epoch or iteration.
-
-    A checkpoint is written before the validation of the same moment. So a run resumed
-    from it still has to do that validation.
-    """
-    by_iter = isinstance(loop, IterBasedTrainLoop)
-    if not by_iter and loop.iter != loop.epoch * len(loop.dataloader):
-        return False  # a checkpoint in the middle of an epoch
-    now = _now(loop)
-    last = now % _interval_at(loop, now) == 0 or now == _end(loop)
-    return now > 0 and now >= loop.val_begin and last
-
-
-def _interval_at(loop: Any, time: int) -> int:
-    """Validation interval of a loop once ``time`` epochs or iterations are done."""
-    step = bisect.bisect(loop.dynamic_milestones, time + 1)
-    return loop.dynamic_intervals[step - 1]
-
-
-def _now(loop: Any) -> int:
-    return loop.iter if isinstance(loop, IterBasedTrainLoop) else loop.epoch
-
-
-def _end(loop: Any) -> int:
-    return loop.max_iters if isinstance(loop, IterBasedTrainLoop) else loop.max_epochs
+    def _interval(self, time: int) -> int:
+        """Validation interval once ``time`` epochs or iterations are done."""
+        step = bisect.bisect(self.loop.dynamic_milestones, time + 1)
+        return self.loop.dynamic_intervals[step - 1]

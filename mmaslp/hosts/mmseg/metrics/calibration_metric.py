@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
 from ....core.argument_checks import check_bool, check_choice, check_integer, optional
@@ -23,9 +23,9 @@ from ....files.results import calibration_result, save_result, scalar_metrics
 from ....report.diagrams import band_figure, reliability_figure
 from ....report.shown_images import ShownImages
 from ....report.style import figure_array, save_figure
-from ..checks.validation import no_foreground
-from ..trackers import send_picture
-from .run_context import is_training, log_dir, loop_stage, scalar_step
+from ..checks.data import no_foreground
+from ..checks.findings import report_findings
+from ..trackers import is_training, loop_stage, send_picture
 from .streaming_metric import StreamingMetric
 
 
@@ -140,11 +140,8 @@ class CalibrationMetric(StreamingMetric):
             dict[str, float]: Metric by name; undefined ones are nan.
         """
         if self.has_foreground is False and loop_stage() == 'val':
-            print_log(
-                no_foreground('val_dataloader.dataset').sentence(),
-                logger='current',
-                level=logging.WARNING,
-            )
+            remedy = 'masks with 1 (or 255, with LoadBinaryAnnotations)'
+            report_findings([no_foreground('val_dataloader.dataset', remedy)])
         totals = [each.pop('band_totals', None) for each in results]
         self.table = None
         if totals and totals[0] is not None:
@@ -178,7 +175,7 @@ class CalibrationMetric(StreamingMetric):
         stage = loop_stage()
         if self.prefix != self.default_prefix:
             stage = f'{self.prefix.replace("/", "_")}_{stage}'
-        folder = Path(self.output_dir) if self.output_dir else log_dir()
+        folder = Path(self.output_dir) if self.output_dir else _log_dir()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             save_result(folder / f'calibration_{stage}.json', self.result)
@@ -194,4 +191,12 @@ class CalibrationMetric(StreamingMetric):
                 MMLogger.get_current_instance().info(
                     f'{name} diagram: {folder / f"{name}_{stage}.png"}'
                 )
-            send_picture(f'{name}_{stage}', figure_array(figure), scalar_step())
+            send_picture(f'{name}_{stage}', figure_array(figure))
+
+
+def _log_dir() -> Path | None:
+    """Folder of the run's log file, None outside of a run."""
+    for handler in MMLogger.get_current_instance().handlers:
+        if isinstance(handler, logging.FileHandler):
+            return Path(handler.baseFilename).parent
+    return None

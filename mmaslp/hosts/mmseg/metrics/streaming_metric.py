@@ -19,7 +19,7 @@ from ....core.argument_checks import (
 from ....core.calibrators import Calibrator
 from ....core.measure import CalibrationHistogram
 from ....core.measure.protocol import apply_protocol, check_protocol
-from .run_context import is_training
+from ..trackers import is_training
 from .sample_scores import SCORES, ScoreReader, check_scores
 
 

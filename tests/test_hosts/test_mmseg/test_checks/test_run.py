@@ -3,7 +3,7 @@
 import pytest
 
 from mmaslp.hosts.mmseg.checks.findings import Finding
-from mmaslp.hosts.mmseg.doctor import _build_and_check
+from mmaslp.hosts.mmseg.doctor import build_and_check
 
 
 def head(**changes):
@@ -31,9 +31,16 @@ CASES = {
     ),
     'threshold': (head(threshold=0.3), 'calls a pixel foreground above 0.3'),
     'sampler': (point_head, 'takes a softmax over the channels'),
-    'windows': (
-        setting('model.test_cfg', dict(mode='slide', crop_size=8, stride=4)),
-        'sliding windows need two numbers',
+    'strengths': (
+        lambda cfg: cfg.model.update(
+            auxiliary_head={
+                **cfg.model.decode_head,
+                'in_channels': 8,
+                'in_index': 0,
+                'loss_decode': dict(type='SCBCELoss', beta='M'),
+            }
+        ),
+        'different strengths beta (1, 2)',
     ),
     'other loss': (
         head(loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True)),
@@ -67,14 +74,14 @@ def test_findings_of_the_doctor(toy, tmp_path, case):
     change, expected = CASES[case]
     cfg = toy.config(tmp_path / 'run')
     change(cfg)
-    found = '\n'.join(map(str, _build_and_check(cfg, str(tmp_path / 'doctor'))))
+    found = '\n'.join(map(str, build_and_check(cfg, str(tmp_path / 'doctor'))))
     assert expected in found
     assert not (tmp_path / 'run').exists()
 
 
 def test_a_good_config(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', auxiliary=True)
-    findings = _build_and_check(cfg, str(tmp_path / 'doctor'))
+    findings = build_and_check(cfg, str(tmp_path / 'doctor'))
     assert {f.level for f in findings} <= {'note', 'warning'}
     assert [f.message for f in findings if f.level == 'warning'] == [
         '5 of the 5 test images are val images, such as '
@@ -84,7 +91,7 @@ def test_a_good_config(toy, tmp_path):
     cfg.model.auxiliary_head.loss_decode = dict(
         type='CrossEntropyLoss', use_sigmoid=True, loss_weight=0.4
     )
-    notes = _build_and_check(cfg, str(tmp_path / 'doctor'))
+    notes = build_and_check(cfg, str(tmp_path / 'doctor'))
     (note,) = [f for f in notes if f.level == 'note']
     assert note.message.startswith('model.auxiliary_head trains with CrossEntropyLoss')
     assert 'loss_weight=0.4' in note.remedy

@@ -403,7 +403,7 @@ def with_another_loss(cfg):
         (with_evaluator(dict(type='IoUMetric')), r"\['IoUMetric'\] gives"),
         (
             with_evaluator(dict(type='CalibrationMetric', mode='positive')),
-            r"mode='positive'.* gives",
+            r"\['CalibrationMetric'\] gives .*mode='top_label'",
         ),
     ],
 )

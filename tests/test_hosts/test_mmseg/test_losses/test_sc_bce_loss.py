@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.model import MMDistributedDataParallel
-from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
 from mmaslp.core import BorderLevels, Sample, SelfCalibratingBCE

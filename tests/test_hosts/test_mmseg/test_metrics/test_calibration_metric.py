@@ -111,7 +111,7 @@ def test_files(tmp_path):
     result, images = load_result(tmp_path / 'calibration_test.json')
     assert {f'calib/{k}' for k in result} >= set(found)
     assert len(set(images.masks)) == 3
-    assert result['ece'] == found['calib/ece']
+    assert result['ece'] == pytest.approx(found['calib/ece'], abs=1e-12)
     assert result['num_images'] == len(images) == 3
     for key in ('ece', 'ece_band'):
         low, high = result['intervals'][key]
