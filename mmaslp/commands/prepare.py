@@ -1,29 +1,24 @@
 """Bring downloaded data into the layout that the configs read.
 
-The sources are the archives as downloaded (zip, tar.gz), or folders with these archives
-or with the unpacked data. Every pair of image and mask is checked before anything is
-written. Each set appears under --out in one piece. The sources are never changed.
+The sources are the archives as downloaded (zip, tar.gz), or folders with the unpacked
+data. Every pair of image and mask is checked before anything is written. Each set
+appears under --out in one piece. The sources are never changed.
 
 Example:
-    mmaslp prepare duts --source DOWNLOADS --out data
+    mmaslp prepare duts --source DUTS-TR.zip DUTS-TE.zip --out data
 """
 
 import argparse
 from functools import partial
 
-__all__ = ['SETS', 'add_arguments', 'run']
-
-SETS = (
-    *('duts', 'duts-tr', 'duts-te', 'dut-omron', 'pascal-s', 'sod', 'ecssd', 'hku-is'),
-    *('dtd-500', 'folder', 'synthetic'),
-)
+from ..files.layouts import SETS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument('name', choices=SETS, help='the data set')
     parser.add_argument(
-        '--source', nargs='+', default=[], help='archives or folders as downloaded'
+        '--source', nargs='+', default=[], help='archives as downloaded, or folders'
     )
     parser.add_argument(
         '--out',
@@ -54,18 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prepare the set."""
-    from ..files.prepare import Split, prepare_dataset
+    from ..files.prepare import prepare_dataset
 
     prepare_dataset(
         args.name,
         args.source,
         args.out,
         list_file=args.list,
-        split=Split(args.val_list, args.val_ratio, args.test_ratio, args.seed),
+        val_list=args.val_list,
+        val_ratio=args.val_ratio,
+        test_ratio=args.test_ratio,
+        seed=args.seed,
         skip_bad=args.skip_bad,
-        report=_ignore if args.quiet else partial(print, flush=True),
+        report=(lambda line: None) if args.quiet else partial(print, flush=True),
     )
-
-
-def _ignore(line: str) -> None:
-    """Print nothing."""

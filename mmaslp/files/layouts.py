@@ -2,10 +2,7 @@
 
 import os
 import os.path as osp
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-
-__all__ = ['LAYOUTS', 'Layout', 'find_folders', 'get_layout']
+from dataclasses import dataclass
 
 # Spellings of the two folders in redistributed copies; compared without case.
 IMAGE_FOLDERS = ('images', 'image', 'imgs', 'img', 'im')
@@ -18,14 +15,12 @@ COMMON_FOLDERS = (
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a published set keeps its images and masks."""
+    """Where a published set keeps its images and masks, and what to fetch."""
 
-    folders: tuple[tuple[str, str], ...] = ()
-    homes: tuple[str, ...] = ()
+    fetch: str
     images: int | None = None
-    archives: tuple[str, ...] = ()
-    fetch: str = field(default='', compare=False)
-    graded: bool = False
+    homes: tuple[str, ...] = ()
+    folders: tuple[tuple[str, str], ...] = ()
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Pairs of image and mask folder in the order in which they are tried."""
@@ -34,75 +29,78 @@ class Layout:
 
 LAYOUTS = {
     'DUTS-TR': Layout(
-        folders=(('DUTS-TR-Image', 'DUTS-TR-Mask'),),
-        homes=('DUTS-TR', 'DUTS/DUTS-TR', 'DUTS'),
+        'DUTS-TR.zip, the training archive of the DUTS saliency data set',
         images=10553,
-        archives=('duts-tr*',),
-        fetch='DUTS-TR.zip, the training archive of the DUTS saliency data set',
+        homes=('DUTS-TR', 'DUTS/DUTS-TR', 'DUTS'),
+        folders=(('DUTS-TR-Image', 'DUTS-TR-Mask'),),
     ),
     'DUTS-TE': Layout(
-        folders=(('DUTS-TE-Image', 'DUTS-TE-Mask'),),
-        homes=('DUTS-TE', 'DUTS/DUTS-TE', 'DUTS'),
+        'DUTS-TE.zip, the test archive of the DUTS saliency data set',
         images=5019,
-        archives=('duts-te*',),
-        fetch='DUTS-TE.zip, the test archive of the DUTS saliency data set',
+        homes=('DUTS-TE', 'DUTS/DUTS-TE', 'DUTS'),
+        folders=(('DUTS-TE-Image', 'DUTS-TE-Mask'),),
     ),
     'DUT-OMRON': Layout(
+        'DUT-OMRON-image.zip and DUT-OMRON-gt-pixelwise.zip, images and masks',
+        images=5168,
+        homes=('DUT-OMRON', 'DUTOMRON', 'OMRON'),
         folders=(
             ('DUT-OMRON-image', 'pixelwiseGT-new-PNG'),
             ('DUT-OMRON-image/DUT-OMRON-image', 'pixelwiseGT-new-PNG'),
         ),
-        homes=('DUT-OMRON', 'DUTOMRON', 'OMRON'),
-        images=5168,
-        archives=('dut-omron*',),
-        fetch='DUT-OMRON-image.zip and DUT-OMRON-gt-pixelwise.zip, images and '
-        'pixel-wise masks of the DUT-OMRON data set',
     ),
     'PASCAL-S': Layout(
+        'the PASCAL-S images and masks (salObj.zip holds both)',
+        images=850,
+        homes=('PASCAL-S', 'PASCALS', 'PASCAL', 'salObj'),
         folders=(
             ('images', 'masks'),
             ('datasets/imgs/pascal', 'datasets/masks/pascal'),
             ('imgs/pascal', 'masks/pascal'),
         ),
-        homes=('PASCAL-S', 'PASCALS', 'PASCAL', 'salObj'),
-        images=850,
-        archives=('salobj*', 'pascal-s*'),
-        fetch='the PASCAL-S images and masks (salObj.zip holds both)',
-        graded=True,
     ),
     'SOD': Layout(
-        homes=('SOD',),
+        'the SOD data set (300 images of Berkeley) with its masks as images',
         images=300,
-        archives=('sod.*',),
-        fetch='the SOD data set (300 images of the Berkeley segmentation data) '
-        'with its masks as images',
+        homes=('SOD',),
     ),
     'ECSSD': Layout(
-        folders=(('images', 'ground_truth_mask'),),
-        homes=('ECSSD',),
+        'images.zip and ground_truth_mask.zip of the ECSSD data set',
         images=1000,
-        archives=('ecssd*', 'images.*', 'ground_truth_mask.*'),
-        fetch='images.zip and ground_truth_mask.zip of the ECSSD data set',
+        homes=('ECSSD',),
+        folders=(('images', 'ground_truth_mask'),),
     ),
     'HKU-IS': Layout(
-        folders=(('imgs', 'gt'),),
-        homes=('HKU-IS', 'HKUIS'),
+        'the archive of the HKU-IS data set, with its folders imgs and gt',
         images=4447,
-        archives=('hku-is*',),
-        fetch='the archive of the HKU-IS data set, with its folders imgs and gt',
+        homes=('HKU-IS', 'HKUIS'),
+        folders=(('imgs', 'gt'),),
     ),
     'DTD-500': Layout(
-        homes=('DTD-500', 'DTD_Texture_500', 'DTD'),
-        images=500,
-        archives=('dtd*',),
-        fetch='the Describable Textures Dataset (dtd-r1.0.1.tar.gz), from which '
+        'the Describable Textures Dataset (dtd-r1.0.1.tar.gz), of which '
         'mmaslp prepare takes 500 images by list',
+        images=500,
+        homes=('DTD-500', 'DTD_Texture_500', 'DTD'),
     ),
-    'folder': Layout(fetch='your images and masks, in two folders of those names'),
+    'folder': Layout('your images and masks, in two folders of those names'),
     'mmseg': Layout(
+        'your data in the layout of mmseg (img_dir/train and ann_dir/train)',
         folders=(('img_dir', 'ann_dir'), ('images', 'annotations')),
-        fetch='your data in the layout of mmseg (img_dir/train and ann_dir/train)',
     ),
+}
+# What `mmaslp prepare` makes, from its name to the layouts in it.
+SETS = {
+    'duts': ('DUTS-TR', 'DUTS-TE'),
+    'duts-tr': ('DUTS-TR',),
+    'duts-te': ('DUTS-TE',),
+    'dut-omron': ('DUT-OMRON',),
+    'pascal-s': ('PASCAL-S',),
+    'sod': ('SOD',),
+    'ecssd': ('ECSSD',),
+    'hku-is': ('HKU-IS',),
+    'dtd-500': ('DTD-500',),
+    'folder': ('folder',),
+    'synthetic': (),
 }
 
 
@@ -123,11 +121,14 @@ def find_folders(
     spec = get_layout(layout)
     tried = []  # pairs of folders; the first of each home is the usual spelling
     for home in (*spec.homes, ''):
-        for pair in spec.pairs():
-            for image, mask in _with_split(pair, split):
-                wanted = [osp.normpath(osp.join(home, part)) for part in (image, mask)]
-                images = _resolve(root, wanted[0])
-                masks = _resolve(root, wanted[1])
+        for image, mask in spec.pairs():
+            ways = [(image, mask)]
+            if split is not None:
+                ways = [(f'{split}/{image}', f'{split}/{mask}')]
+                ways += [(f'{image}/{split}', f'{mask}/{split}')]
+            for way in ways:
+                wanted = [osp.normpath(osp.join(home, part)) for part in way]
+                images, masks = (_resolve(root, part) for part in wanted)
                 if images and (masks or not need_masks):
                     return images, masks
                 tried.append(wanted)
@@ -141,16 +142,6 @@ def find_folders(
         'Bring it into this layout with mmaslp prepare, or name the '
         'folders: data_prefix=dict(img_path=..., seg_map_path=...)'
     )
-
-
-def _with_split(pair: tuple[str, str], split: str | None) -> Iterator[tuple[str, str]]:
-    """Yield the ways to divide a pair of folders into splits."""
-    if split is None:
-        yield pair
-    else:
-        image, mask = pair
-        yield f'{split}/{image}', f'{split}/{mask}'
-        yield f'{image}/{split}', f'{mask}/{split}'
 
 
 def _resolve(root: str, relative: str) -> str | None:

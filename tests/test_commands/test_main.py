@@ -8,7 +8,6 @@ import pytest
 
 import mmaslp
 import mmaslp.commands.demo
-import mmaslp.commands.prepare
 import mmaslp.commands.test
 from mmaslp import commands
 from mmaslp.commands import COMMANDS, main
@@ -27,11 +26,9 @@ def test_help_has_an_example_of_the_command(name, capsys):
 
 def test_choices_are_those_of_the_package():
     """The commands write them out, so that their help imports nothing."""
-    from mmaslp.files.prepare import SETS
     from mmaslp.hosts.mmseg.demo import MODELS
     from mmaslp.hosts.mmseg.testing import EVALUATIONS
 
-    assert tuple(SETS) == commands.prepare.SETS
     assert tuple(MODELS) == commands.demo.MODELS
     assert tuple(EVALUATIONS) == commands.test.EVALUATIONS
 

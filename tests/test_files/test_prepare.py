@@ -8,7 +8,7 @@ from PIL import Image
 
 from mmaslp.files import prepare as module
 from mmaslp.files.masks import read_binary_mask
-from mmaslp.files.prepare import Split, prepare_dataset
+from mmaslp.files.prepare import divide, prepare_dataset
 from mmaslp.hosts.mmseg.datasets import SODDataset
 
 NAMES = [f'n{i:02d}' for i in range(20)]
@@ -36,7 +36,7 @@ def test_duts_from_archives(duts, tmp_path):
     before = snapshot(duts)
     (tmp_path / 'val.txt').write_text('n03.jpg\r\nn11.jpg\r\n')
     out = tmp_path / 'data'
-    run('duts', [duts], out, split=Split(str(tmp_path / 'val.txt')))
+    run('duts', duts.iterdir(), out, val_list=str(tmp_path / 'val.txt'))
     assert snapshot(duts) == before
     assert sorted(os.listdir(out)) == ['DUTS-TE', 'DUTS-TR']
     assert sorted(os.listdir(tmp_path)) == ['data', 'download', 'val.txt']
@@ -47,19 +47,23 @@ def test_duts_from_archives(duts, tmp_path):
     assert (len(parts['train']), len(parts['val'])) == (18, 2)
     assert parts['val'].get_data_info(0)['img_path'].endswith('DUTS-TR-Image/n03.jpg')
     assert len(SODDataset(str(out), layout='DUTS-TE')) == 20
-
-
-def test_second_run_changes_lists_only(duts, tmp_path):
-    out = tmp_path / 'data'
-    run('duts', [duts], out, split=Split(val_ratio=0.1))
     first = snapshot(out)
     (out / '.DUTS-TR.partial').mkdir()  # as a killed run leaves it
-    run('duts', [duts], out, split=Split(val_ratio=0.3))
-    second = snapshot(out)
-    changed = {name for name in first if first[name] != second[name]}
+    run('duts', [out], out, val_ratio=0.3)  # the target as the source: new lists
+    changed = {name for name, each in snapshot(out).items() if first[name] != each}
     assert changed == {'DUTS-TR/train.txt', 'DUTS-TR/val.txt'}
-    run('duts', [out], out, split=Split(val_ratio=0.2))  # the target as the source
-    assert len((out / 'DUTS-TR/val.txt').read_text().split()) == 4
+    assert len((out / 'DUTS-TR/val.txt').read_text().split()) == 6
+
+
+def test_parts():
+    names = [*'abcdefghij']
+    parts = divide(names, [], 0.2, 0.3, seed=1)
+    assert parts == divide(reversed(names), [], 0.2, 0.3, seed=1)
+    assert [*map(len, parts.values())] == [5, 2, 3]
+    assert sorted(''.join(map(''.join, parts.values()))) == names
+    assert 'test' not in divide(names, [], 0.2, 0.0, seed=1)
+    with pytest.raises(ValueError, match='leaves no image to train on'):
+        divide(names, [], 0.5, 0.5, seed=1)
 
 
 def test_interrupted_run_is_taken_up(duts, tmp_path, monkeypatch):
@@ -70,9 +74,9 @@ def test_interrupted_run_is_taken_up(duts, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, 'rename', stop)
         with pytest.raises(KeyboardInterrupt):
-            run('duts-te', [duts], out)
+            run('duts-te', [duts / 'DUTS-TE.zip'], out)
     assert not (out / 'DUTS-TE').exists()
-    run('duts-te', [duts], out)
+    run('duts-te', [duts / 'DUTS-TE.zip'], out)
     assert os.listdir(out) == ['DUTS-TE']
     assert len(SODDataset(str(out), layout='DUTS-TE')) == 20
 
@@ -83,7 +87,6 @@ def test_interrupted_run_is_taken_up(duts, tmp_path, monkeypatch):
         ('dut-omron', 'DUT-OMRON', 'DUT-OMRON-image', 'pixelwiseGT-new-PNG'),
         ('pascal-s', 'PASCAL-S', 'datasets/imgs/pascal', 'datasets/masks/pascal'),
         ('sod', 'SOD', 'SOD/Imgs', 'SOD/Imgs'),
-        ('ecssd', 'ECSSD', 'images', 'ground_truth_mask'),
     ],
 )
 def test_test_sets_from_folders(tmp_path, name, layout, images, masks, write_pairs):
@@ -97,23 +100,28 @@ def test_test_sets_from_folders(tmp_path, name, layout, images, masks, write_pai
     assert read_binary_mask(dataset.get_data_info(0)['seg_map_path']).mean() == 0.5
 
 
+def test_votes_are_cut_at_half(tmp_path, write_pairs):
+    write_pairs(tmp_path / 'pascal', NAMES)
+    votes = np.repeat(np.uint8([0, 85, 170, 255]), 5)[None].repeat(14, 0)
+    Image.fromarray(votes).save(tmp_path / 'pascal/masks/n00.png')
+    run('pascal-s', [tmp_path / 'pascal'], tmp_path / 'data')
+    mask = read_binary_mask(tmp_path / 'data/PASCAL-S/masks/n00.png')
+    assert np.array_equal(mask, votes > 127)
+
+
 def test_textures(tmp_path):
     for name in ('cracked_01', 'woven_02', 'woven_03'):
         folder = tmp_path / 'dtd' / 'images' / name.split('_')[0]
         folder.mkdir(parents=True, exist_ok=True)
         Image.new('RGB', (9, 7), (9, 99, 9)).save(folder / f'{name}.jpg')
     (tmp_path / 'list.txt').write_text('woven_03.jpg\ncracked_01.jpg\n')
-    out = tmp_path / 'data'
-    run('dtd-500', [tmp_path], out, list_file=str(tmp_path / 'list.txt'))
-    for options in ({}, {'empty_masks': True}):
-        dataset = SODDataset(str(out), layout='DTD-500', **options)
-        paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
-        assert [Path(p).name for p in paths] == ['cracked_01.jpg', 'woven_03.jpg']
-    mask = read_binary_mask(out / 'DTD-500/masks/woven_03.png')
-    assert mask.shape == (7, 9) and not mask.any()
+    options = dict(list_file=str(tmp_path / 'list.txt'))
+    run('dtd-500', [tmp_path / 'dtd'], tmp_path / 'data', **options)
+    dataset = SODDataset(str(tmp_path / 'data'), layout='DTD-500', empty_masks=True)
+    paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+    assert [Path(p).name for p in paths] == ['cracked_01.jpg', 'woven_03.jpg']
     (tmp_path / 'list.txt').write_text('woven_03.jpg\nbubbly_01.jpg\n')
-    message = fail('dtd-500', [tmp_path], out, list_file=str(tmp_path / 'list.txt'))
-    assert 'bubbly_01' in message
+    assert 'bubbly_01' in fail('dtd-500', [tmp_path], tmp_path / 'data', **options)
 
 
 @pytest.mark.parametrize('name', ['folder', 'sod'])
@@ -128,7 +136,7 @@ def test_all_problems_in_one_message(tmp_path, name, write_pairs):
     os.remove(source / 'masks/n05.png')
     os.remove(source / 'images/n06.jpg')
     message = fail(name, [source], tmp_path / 'out' / 'set')
-    assert message.startswith('6 problems')
+    assert message.startswith('6 problem(s) with ')
     for part in (
         'n01.png: the mask is 5 x 5',
         'n02.png: not a binary mask',
