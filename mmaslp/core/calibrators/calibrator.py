@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..argument_checks import check_choice
 from ..bands import border_bands
+from ..measure.inputs import as_floats, checked
 from .cells import LIMIT
 from .file import read, write
 from .lookup import look_up, segments
@@ -22,7 +23,7 @@ from .mask_figures import MASK_KIND, MASKS
 from .masks import dice_optimal_mask
 from .module import CalibratedModule
 from .summary import as_text
-from .tables import as_logits, as_tensor, checked
+from .tables import as_logits
 
 Maps = TypeVar('Maps', Tensor, np.ndarray)
 # Pixels at a time: the temporaries stay in the cache.
@@ -100,11 +101,12 @@ class Calibrator:
 
     def wrap(self, module: nn.Module, independent: bool = False) -> CalibratedModule:
         """Return a module that gives calibrated logits; see ``CalibratedModule``."""
-        return CalibratedModule(module, self, independent)
+        return CalibratedModule(module, self.table, independent)
 
     def save(self, file: str | Path) -> None:
         """Write it as JSON to a file in a folder that exists."""
-        write(self, file)
+        arguments = {each.name: getattr(self, each.name) for each in fields(self)}
+        write(arguments, file)
 
     @classmethod
     def load(cls, file: str | Path) -> Calibrator:
@@ -123,10 +125,10 @@ class Calibrator:
         return torch.from_numpy(segments(self.maps, self.target))
 
     def _apply(self, given: Maps, logits: bool) -> Maps:
-        values = as_tensor(given)
+        values = as_floats(given)
         if values.dim() < 2:
             raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
-        values = checked(values, None, logits)
+        values = checked(values.reshape(-1, *values.shape[-2:]), logits)
         found = torch.empty(values.shape, dtype=values.dtype, device=values.device)
         if self.method == 'identity':
             found.copy_(values)

@@ -1,11 +1,9 @@
 """The JSON file of a calibrator."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,30 +11,24 @@ from ..bands import BORDER_EDGES
 from .cells import LIMIT
 from .maps import MAPS, TARGETS, Knots
 
-if TYPE_CHECKING:
-    from .calibrator import Calibrator
-
 MAX_BYTES = 2**20
 MAX_KNOTS = 1024
 # Largest calibrated logit of a knot; the least temperature gives 16500.
 MAX_LEVEL = 2e4
+BANDS = len(BORDER_EDGES) + 1
 # What every file says, and what it may say of the maps.
 _HEAD = dict(format='mmaslp calibrator', version=1, edges=list(BORDER_EDGES))
 _CHOICES = dict(method=tuple(MAPS), by=('single', 'band'), target=TARGETS)
 
 
-def write(calibrator: Calibrator, file: str | Path) -> None:
+def write(arguments: dict[str, Any], file: str | Path) -> None:
     """Write a calibrator, under another name first: nobody reads half a file."""
-    names = ('knots', 'levels')
-    content = dict(
-        **_HEAD,
-        **{key: getattr(calibrator, key) for key in _CHOICES},
-        maps=[dict(zip(names, np.array(each).tolist())) for each in calibrator.maps],
-        record=calibrator.record,
-        mask_maps=[
-            dict(zip(names, np.array(each).tolist())) for each in calibrator.mask_maps
-        ],
-    )
+    content = {**_HEAD, **arguments}
+    for key in ('maps', 'mask_maps'):
+        content[key] = [
+            dict(knots=np.array(knots).tolist(), levels=np.array(levels).tolist())
+            for knots, levels in content[key]
+        ]
     file = Path(file).expanduser()
     part = file.with_name(f'{file.name}.{os.getpid()}.part')
     try:
@@ -63,27 +55,21 @@ def read(file: str | Path) -> dict[str, Any]:
 
 
 def _checked(content: dict[str, Any]) -> dict[str, Any]:
-    if 'temperature' in content and 'format' not in content:
-        raise ValueError('it is a temperature of an earlier version')
     for key, value in _HEAD.items():
         if content[key] != value:
             raise ValueError(f'{key} must be {value!r}')
     for key, choices in _CHOICES.items():
         if content[key] not in choices:
             raise ValueError(f'{key} must be one of {", ".join(choices)}')
-    maps = [_knots(each) for each in content['maps']]
-    bands = len(BORDER_EDGES) + 1 if content['by'] == 'band' else 1
-    if len(maps) != bands or not isinstance(content['record'], dict):
-        raise ValueError(f'it needs {bands} maps and a record')
-    mask_maps = [_knots(each) for each in content['mask_maps']]
-    if len(mask_maps) not in (0, len(BORDER_EDGES) + 1):
-        raise ValueError('it needs a map of masks for each band')
-    return dict(
-        {key: content[key] for key in _CHOICES},
-        maps=maps,
-        record=content['record'],
-        mask_maps=mask_maps,
-    )
+    found = {key: content[key] for key in (*_CHOICES, 'record')}
+    bands = BANDS if content['by'] == 'band' else 1
+    for key, numbers in (('maps', (bands,)), ('mask_maps', (0, BANDS))):
+        found[key] = [_knots(each) for each in content[key]]
+        if len(found[key]) not in numbers:
+            raise ValueError(f'it needs {numbers[-1]} {key}')
+    if not isinstance(found['record'], dict):
+        raise ValueError('it needs a record')
+    return found
 
 
 def _knots(content: dict[str, list[float]]) -> Knots:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..measure.inputs import probabilities
+from ..measure.inputs import as_floats, checked
 
 
 def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
@@ -57,7 +57,7 @@ def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
         >>> dice_optimal_mask(np.full((2, 2), 0.1)).tolist()
         [[False, False], [False, False]]
     """
-    values = probabilities(prob)
+    values = checked(as_floats(prob))
     if values.dim() not in (2, 3, 4, 5):
         raise ValueError(
             'prob must be (H, W), (N, H, W), (N, C, H, W) or (N, C, D, H, W), got '

@@ -1,17 +1,12 @@
 """A network whose logits are calibrated, as one module."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..bands import border_bands
 from .lookup import look_up
-
-if TYPE_CHECKING:
-    from .calibrator import Calibrator
 
 
 class CalibratedModule(nn.Module):
@@ -23,7 +18,7 @@ class CalibratedModule(nn.Module):
     Args:
         module (nn.Module): Returns logits ``(N, H, W)``, or ``(N, C, H, W)``: C = 2
             channels are background and foreground, and keep their mean.
-        calibrator (Calibrator): The calibrator.
+        table (Tensor): That of the calibrator.
         independent (bool): Whether two channels are independent binary ones. Defaults
             to False.
     """
@@ -31,12 +26,12 @@ class CalibratedModule(nn.Module):
     table: Tensor
 
     def __init__(
-        self, module: nn.Module, calibrator: Calibrator, independent: bool = False
+        self, module: nn.Module, table: Tensor, independent: bool = False
     ) -> None:
         super().__init__()
         self.module = module
         self.independent = independent
-        self.register_buffer('table', calibrator.table.float())
+        self.register_buffer('table', table.float())
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Run the module and calibrate what it returns."""

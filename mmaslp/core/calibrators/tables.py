@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..bands import BORDER_EDGES, border_bands
+from ..measure.inputs import as_floats, as_tensor, checked
 from ..processes import gathered
 from .cells import CELLS, cell_numbers
 
@@ -14,8 +15,6 @@ GROUPS = 100
 # Keys times this, by modulo, are in no order.
 _SHUFFLE, _LAST = 0x9E3779B1, 2**31 - 1
 BANDS = len(BORDER_EDGES) + 1
-# Averages and interpolations of probabilities leave [0, 1] only by rounding.
-_ROUNDING = 1e-6
 
 
 class CalibrationTables:
@@ -74,7 +73,7 @@ class CalibrationTables:
                 or no floating point numbers; or the label other values. Then nothing
                 of the image is counted.
         """
-        prob, label = as_tensor(prob), as_tensor(label)
+        prob, label = as_floats(prob), as_tensor(label)
         if prob.dim() < 2 or _long_axes(prob) != _long_axes(label):
             raise ValueError(
                 f'the map has shape {tuple(prob.shape)} but the mask '
@@ -82,8 +81,12 @@ class CalibrationTables:
             )
         label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
         ignored = label == ignore_index
-        values = checked(prob, ignored, logits)
-        logit = values if logits else as_logits(values)
+        prob = prob.reshape(label.shape)
+        if ignored.any():  # what is ignored may hold anything
+            checked(prob[~ignored], logits)
+        else:
+            checked(prob, logits)
+        logit = prob if logits else as_logits(prob)
         # 0 and 1 the labels, 2 ignored, 3 something else.
         kind = (label != 0).byte().mul_(3).sub_((label == 1).byte().mul_(2))
         code = border_bands(logit > 0).int().mul_(CELLS).add_(cell_numbers(logit))
@@ -119,51 +122,9 @@ def joined(tables: CalibrationTables) -> CalibrationTables:
     return total
 
 
-def checked(values: Tensor, ignored: Tensor | None, logits: bool) -> Tensor:
-    """Return a map as ``(M, H, W)`` floats; where ignored it may hold anything."""
-    if not values.is_floating_point():
-        raise ValueError(
-            f'the map must be floating point, not {values.dtype}: divide 8-bit values '
-            'by 255 and 16-bit values by 65535'
-        )
-    values = values.reshape(-1, *values.shape[-2:])
-    values = values if values.dtype == torch.float64 else values.float()
-    fault = _fault(values, logits)
-    if fault and ignored is not None:
-        fault = _fault(values[~ignored], logits)
-    if fault:
-        raise ValueError(fault)
-    return values
-
-
 def as_logits(prob: Tensor) -> Tensor:
     """Logits of probabilities, above 0 for all above 1/2, infinite for 0 and 1."""
     return torch.logit(prob.clamp(0, 1))
-
-
-def as_tensor(values: Tensor | np.ndarray) -> Tensor:
-    """Accept arrays of every layout."""
-    if isinstance(values, np.ndarray):
-        native = values.astype(values.dtype.newbyteorder('='), copy=False)
-        wide = native.dtype.kind == 'u' and native.itemsize > 1
-        values = np.require(native, np.int64 if wide else None, ('C', 'W'))
-    return torch.as_tensor(values).detach()
-
-
-def _fault(values: Tensor, logits: bool) -> str | None:
-    """Say what is wrong with the values of a map."""
-    if not values.numel():
-        return None
-    low, high = (each.item() for each in torch.aminmax(values))
-    if low != low:
-        return 'the map holds nan: look for an overflow in the network'
-    if not logits and not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
-        return (
-            f'probabilities must lie in [0, 1], but the map reaches from {low:.4g} to '
-            f'{high:.4g}: say that they are logits, or divide pixel values by their '
-            'largest'
-        )
-    return None
 
 
 def _long_axes(values: Tensor) -> list[int]:

@@ -37,19 +37,14 @@ def as_maps(values: Tensor, name: str = 'prob') -> Tensor:
     return values.unsqueeze(1) if values.dim() == 3 else values.flatten(1, -3)
 
 
-def probabilities(prob: Tensor | np.ndarray) -> Tensor:
-    """Check probabilities that have no labels."""
-    return _checked(_floats(prob, 'prob'))
-
-
 def binary_scores(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
 ) -> tuple[Tensor, Tensor]:
     """Flatten the valid pixels of a two-class map."""
-    prob, label = _tensors(prob, label)
+    prob, label = _pair(prob, label)
     prob, label = matched(prob, label).flatten(), label.flatten()
     label, valid = _valid_labels(label, ignore_index, 2)
-    prob = _checked(prob if valid is None else prob[valid])
+    prob = checked(prob if valid is None else prob[valid])
     return prob, label
 
 
@@ -57,14 +52,14 @@ def binary_maps(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Check two-class maps whose pixels keep their places."""
-    prob, label = _tensors(prob, label)
+    prob, label = _pair(prob, label)
     prob, label = as_maps(matched(prob, label)), as_maps(label, 'label')
     _, valid = _valid_labels(label.flatten(), ignore_index, 2)
     valid = None if valid is None else valid.view(label.shape)
     if valid is None:
-        prob = _checked(prob)
+        prob = checked(prob)
     else:
-        prob = torch.where(valid, _checked(prob.where(valid, 0.5)), prob)
+        prob = torch.where(valid, checked(prob.where(valid, 0.5)), prob)
     return prob, label == 1, valid
 
 
@@ -75,7 +70,7 @@ def top_label_scores(
     num_classes: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Flatten the valid pixels of a map of several classes."""
-    prob, label = _tensors(prob, label)
+    prob, label = _pair(prob, label)
     if prob.shape != (num_classes, *label.shape):
         raise ValueError(
             f'prob has shape {tuple(prob.shape)}, but {num_classes} classes and '
@@ -84,7 +79,7 @@ def top_label_scores(
         )
     prob, label = prob.flatten(1), label.flatten()
     label, valid = _valid_labels(label, ignore_index, num_classes)
-    prob = _checked(prob if valid is None else prob[:, valid])
+    prob = checked(prob if valid is None else prob[:, valid])
     off = (prob.sum(0) - 1).abs()
     if off.numel() and off.max() > SUM_TOLERANCE:
         raise ValueError(
@@ -96,36 +91,34 @@ def top_label_scores(
     return top, (predicted == label).long(), prob.gather(0, label[None])[0]
 
 
-def _tensors(
-    score: Tensor | np.ndarray, label: Tensor | np.ndarray, name: str = 'prob'
+def _pair(
+    prob: Tensor | np.ndarray, label: Tensor | np.ndarray
 ) -> tuple[Tensor, Tensor]:
-    """Accept arrays, check and raise the floating point type of the scores."""
-    score = _floats(score, name)
-    return score, _tensor(label).to(score.device)
+    prob = as_floats(prob)
+    return prob, as_tensor(label).to(prob.device)
 
 
-def _floats(score: Tensor | np.ndarray, name: str) -> Tensor:
+def as_floats(score: Tensor | np.ndarray) -> Tensor:
     """Accept an array of floating point; float16 and bfloat16 as float32."""
-    score = _tensor(score)
+    score = as_tensor(score)
     if not score.is_floating_point():
-        advice = {
-            'prob': ' in [0, 1], not {}: divide 8-bit values by 255 and 16-bit values '
-            'by 65535',
-            'logit': ', not {}: give the output of the network before the sigmoid',
-        }[name].format(score.dtype)
-        raise ValueError(f'{name} must be floating point{advice}')
+        raise ValueError(
+            f'prob must be floating point in [0, 1], not {score.dtype}: divide 8-bit '
+            'values by 255 and 16-bit values by 65535'
+        )
     return score if score.dtype in (torch.float32, torch.float64) else score.float()
 
 
-def _tensor(values: Tensor | np.ndarray) -> Tensor:
+def as_tensor(values: Tensor | np.ndarray) -> Tensor:
     """Accept arrays of every layout; labels of 16 bits and more as int64."""
     if isinstance(values, np.ndarray):
         native = values.astype(values.dtype.newbyteorder('='), copy=False)
-        values = np.require(native, requirements=('C', 'W'))
+        # Unsigned integers of more than 8 bits: torch does not compute with them.
+        wide = native.dtype.kind == 'u' and native.itemsize > 1
+        values = np.require(native, np.int64 if wide else None, ('C', 'W'))
     values = torch.as_tensor(values).detach()
-    # torch has these types, but does not compute with them.
-    wide = values.dtype in (torch.uint16, torch.uint32, torch.uint64)
-    return values.long() if wide else values
+    short = values.is_floating_point() or values.element_size() == 1
+    return values if short else values.long()
 
 
 def _bounds(values: Tensor) -> tuple[float, float]:
@@ -163,8 +156,8 @@ def _valid_labels(
     return label, valid
 
 
-def _checked(prob: Tensor) -> Tensor:
-    """Refuse values that are not probabilities; clamp rounding."""
+def checked(prob: Tensor, logits: bool = False) -> Tensor:
+    """Refuse values that are not probabilities, or logits; clamp rounding."""
     if not prob.numel():
         return prob
     low, high = _bounds(prob)
@@ -173,9 +166,12 @@ def _checked(prob: Tensor) -> Tensor:
             f'prob has {int(prob.isnan().sum())} NaN values: look for an overflow '
             'in the model'
         )
+    if logits:
+        return prob
     if low < -ROUNDING or high > 1 + ROUNDING:
         raise ValueError(
             f'prob must lie in [0, 1], but lies in [{low:.6g}, {high:.6g}]: apply '
-            'sigmoid (one channel) or softmax to logits first'
+            'sigmoid (one channel) or softmax to logits first; divide pixel values by '
+            'their largest'
         )
     return prob.clamp(0, 1) if low < 0 or high > 1 else prob

@@ -133,7 +133,7 @@ def test_edited_files_are_refused(tmp_path, change, message):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('{"temperature": 2.0, "maps": "x"}', 'earlier version.*mmaslp fit'),
+        ('{"temperature": 2.0, "maps": "x"}', "lacks 'format'; make one.*mmaslp fit"),
         ('[1]', 'not a calibrator'),
         ('[' * 100000, 'not a calibrator'),
         (' ' * 2**20 + '1', 'bytes'),

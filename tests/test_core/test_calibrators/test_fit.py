@@ -96,7 +96,7 @@ def test_groups_stay_together():
         (lambda p, y: (p * 9 - 3, y), 'image 0: .*logits'),
         (
             lambda p, y: (np.where(np.arange(20) == 7, np.nan, p.T).T, y),
-            'image 7: .*nan',
+            'image 7: .*NaN',
         ),
         (lambda p, y: (p, y[:, 1:]), 'image 0: .*shape'),
         (lambda p, y: (p, y[1:]), 'as many labels'),

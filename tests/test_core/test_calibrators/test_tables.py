@@ -74,7 +74,7 @@ def bad(prob, label, where, value, to='prob'):
 @pytest.mark.parametrize(
     ('value', 'to', 'message'),
     [
-        (np.nan, 'prob', 'nan'),
+        (np.nan, 'prob', 'NaN'),
         (-3.0, 'prob', 'logits'),
         (7, 'label', 'holds 7'),
     ],
