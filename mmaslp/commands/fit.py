@@ -10,6 +10,7 @@ Example:
 
 import argparse
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -106,7 +107,7 @@ class _Keys:
         self.remarks = remarks
 
     def __call__(self, names: Sequence[str]) -> Sequence[int]:
-        from ..core.calibrators.fit import first_seen, frames_hint
+        from ..core.calibrators.fit import first_seen
 
         if self.pattern is None:
             hint = frames_hint([str(Path(name).with_suffix('')) for name in names])
@@ -121,6 +122,17 @@ class _Keys:
                 )
             groups.append(found.group())
         return list(first_seen(groups))
+
+
+def frames_hint(names: Sequence[str]) -> str | None:
+    """Return a sentence if images look like frames of a few videos, by their names."""
+    stems = Counter(re.sub(r'[\W_]*\d+$', '', name) for name in names)
+    if not 1 < len(stems) <= len(names) / 3 or '' in stems:
+        return None
+    return (
+        f'Names look like frames of {len(stems)} videos: give groups, since frames of '
+        'one video say less than as many images.'
+    )
 
 
 def _of_maps(args: argparse.Namespace, keys: _Keys):

@@ -37,11 +37,8 @@ class Calibrator:
     :func:`~mmaslp.core.calibrators.fit_calibrator` makes it.
 
     Args:
-        method (str): 'identity', 'temperature', 'affine' or 'isotonic'.
-        by (str): 'single': one map; or 'band': one for each band of distance from the
-            border of the predicted mask.
-        target (str): 'confidence': every decision p > 1/2 stays, and with it the mask;
-            or 'probability': p becomes the probability of label 1.
+        method (str): See :func:`fit_calibrator`, but not 'auto'; so ``by``, 'single' or
+            'band', and ``target``.
         maps (Sequence): Knots of each map, see :mod:`~mmaslp.core.calibrators.maps`.
         record (dict): What the fit says of itself: candidates, remarks, numbers of
             images and pixels; plain values.
@@ -129,26 +126,22 @@ class Calibrator:
         if values.dim() < 2:
             raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
         values = checked(values.reshape(-1, *values.shape[-2:]), logits)
-        found = torch.empty(values.shape, dtype=values.dtype, device=values.device)
-        if self.method == 'identity':
-            found.copy_(values)
-        else:
-            self._calibrate(values, logits, found)
+        found = values.clone(memory_format=torch.contiguous_format)
+        if self.method != 'identity':
+            self._calibrate(found, logits)
         found = found.view(given.shape)
         return found.numpy() if isinstance(given, np.ndarray) else found
 
-    def _calibrate(self, values: Tensor, logits: bool, found: Tensor) -> None:
-        """Calibrate ``(M, H, W)`` maps piece by piece."""
-        table = self.table.to(values)
-        pieces = [each.flatten().split(_CHUNK) for each in (values, found)]
-        bands: Any = [None] * len(pieces[0])
+    def _calibrate(self, values: Tensor, logits: bool) -> None:
+        """Calibrate ``(M, H, W)`` maps in place, piece by piece."""
+        table, pieces = self.table.to(values), values.flatten().split(_CHUNK)
+        bands: Any = [None] * len(pieces)
         if self.by == 'band':
-            bands = (
-                border_bands(values > (0 if logits else 0.5)).flatten().split(_CHUNK)
-            )
-        for given, own, band in zip(*pieces, bands):
+            mask = values > (0 if logits else 0.5)
+            bands = border_bands(mask).flatten().split(_CHUNK)
+        for piece, band in zip(pieces, bands):
             if logits:
-                own.copy_(look_up(given, band, table))
+                piece.copy_(look_up(piece, band, table))
             else:
-                logit = as_logits(given).clamp_(-LIMIT, LIMIT)
-                torch.sigmoid(look_up(logit, band, table), out=own)
+                logit = as_logits(piece).clamp_(-LIMIT, LIMIT)
+                torch.sigmoid(look_up(logit, band, table), out=piece)

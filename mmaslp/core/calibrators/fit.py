@@ -1,9 +1,5 @@
 """Fitting a calibrator: from images or from their tables, chosen out of fold."""
 
-from __future__ import annotations
-
-import re
-from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -112,8 +108,8 @@ def fit_tables(
     Args:
         tables (CalibrationTables): The tables.
         by (str): See :func:`fit_calibrator`.
-        method (str): See :func:`fit_calibrator`.
-        target (str): See :func:`fit_calibrator`.
+        method (str): As there.
+        target (str): As there.
         remarks (Sequence[str]): Sentences to keep with the calibrator. Defaults to ().
 
     Raises:
@@ -132,31 +128,21 @@ def fit_tables(
         or (method in ('auto', each[0]) and by in ('auto', each[1]))
     ]
     chosen, reason = _chosen(candidates, method, images)
-    kind = chosen.method, chosen.by, target
+    kind, whole = (chosen.method, chosen.by, target), counts.sum(0)
     record = dict(
         reason=reason,
         remarks=[*remarks, *_remarks(counts, images, chosen)],
         images=int(images.sum()),
         groups=len(images),
         pixels=int(counts.sum()),
-        foreground=float(counts[..., 1].sum() / counts.sum()),
+        foreground=float(whole[..., 1].sum() / whole.sum()),
         candidates=[_row(each, candidates[0], chosen) for each in candidates],
         masks=mask_figures(counts, images, tables.sample.numpy()[used]),
     )
-    fits = (fit_maps(counts.sum(0), images.sum(), *each) for each in (kind, MASK_KIND))
-    maps, mask_maps = fits
-    return Calibrator(*kind, maps, record, mask_maps)
-
-
-def frames_hint(names: Sequence[str]) -> str | None:
-    """Return a sentence if images look like frames of a few videos, by their names."""
-    stems = Counter(re.sub(r'[\W_]*\d+$', '', name) for name in names)
-    if not 1 < len(stems) <= len(names) / 3 or '' in stems:
-        return None
-    return (
-        f'Names look like frames of {len(stems)} videos: give groups, since frames of '
-        'one video say less than as many images.'
+    maps, mask_maps = (
+        fit_maps(whole, images.sum(), *each) for each in (kind, MASK_KIND)
     )
+    return Calibrator(*kind, maps, record, mask_maps)
 
 
 def _chosen(
@@ -185,7 +171,6 @@ def _row(each: Candidate, identity: Candidate, chosen: Candidate) -> dict[str, A
     return dict(
         method=each.method,
         by=each.by,
-        target=each.target,
         chosen=each is chosen,
         **dict(zip(FIGURES, each.figures.tolist())),
         **{f'{key}_change': change for key, change in zip(FIGURES, changes)},

@@ -1,7 +1,5 @@
 """What each choice of a mask is worth, out of fold: mean Dice and IoU of images."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -29,33 +27,21 @@ def mask_figures(
         prob = 1 / (1 + np.exp(-evaluate(maps, CENTRES, MASK_KIND[-1])))
         prob = np.broadcast_to(prob, counts.shape[1:3])
         found += [_figures(image, prob) for image in sample[own] if image.any()]
-    means = np.mean(found, 0)
-    return dict(
-        images=len(found),
-        **{
-            name: dict(dice=dice, iou=iou)
-            for name, (dice, iou) in zip(MASKS, means.tolist())
-        },
-    )
+    figures: dict[str, Any] = dict(images=len(found))
+    for name, (dice, iou) in zip(MASKS, np.mean(found, 0).tolist()):
+        figures[name] = dict(dice=dice, iou=iou)
+    return figures
 
 
 def _figures(image: np.ndarray, prob: np.ndarray) -> list[tuple[float, float]]:
     """Dice and IoU of an image under each mask."""
     kept = np.arange(prob.shape[1]) > SIDE
-    masks = (kept, prob > 0.5, prob > _threshold(image.sum(-1), prob))
-    zero, one = image[..., 0], image[..., 1]
+    total, one = image.sum(-1), image[..., 1]
+    masks = (kept, prob > 0.5, prob > _threshold(total, prob))
     figures = []
     for mask in masks:
-        hit, extra, missed = (
-            (one * mask).sum(),
-            (zero * mask).sum(),
-            (one * ~mask).sum(),
-        )
-        wrong = extra + missed
-        both = bool(hit + wrong)
-        figures.append(
-            (2 * hit / (2 * hit + wrong), hit / (hit + wrong)) if both else (1.0, 1.0)
-        )
+        hit, size = (one * mask).sum(), (total * mask).sum() + one.sum()
+        figures.append((2 * hit / size, hit / (size - hit)) if size else (1.0, 1.0))
     return figures
 
 

@@ -23,19 +23,16 @@ def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
     threshold lies between 0 and 1/2. The search starts at 0, sets the threshold to F /
     2 of the mask it has, and ends when nothing changes (Dinkelbach).
 
-    The mask is empty if P(no foreground at all) is above max F, where the Dice of two
-    empty masks is 1. This probability is :math:`\prod_j (1 - p_j)` if pixels are
-    independent and :math:`1 - \max_j p_j` if they depend on each other fully. The rule
-    takes the middle: pixels depend on their neighbours, and independence would fill
-    images without an object with foreground.
+    The mask is empty if P(no foreground at all) is above max F, since the Dice of two
+    empty masks is 1. The rule takes the middle of :math:`\prod_j (1 - p_j)`, which
+    holds for independent pixels, and :math:`1 - \max_j p_j`, for fully dependent ones.
 
     The probabilities must be calibrated: from those of an over-confident network the
     mask can be worse than p > 0.5.
 
     Sources: Dai and Li, `RankSEG <https://jmlr.org/papers/v24/22-0712.html>`_, JMLR
-    2023, for k; Wang and Dai, `RankSEG-RMA <https://arxiv.org/abs/2510.15362>`_, 2025,
-    for the mean of the denominator; Dinkelbach, On Nonlinear Fractional Programming,
-    1967, for the search.
+    2023; Wang and Dai, `RankSEG-RMA <https://arxiv.org/abs/2510.15362>`_, 2025, for the
+    mean of the denominator; Dinkelbach, On Nonlinear Fractional Programming, 1967.
 
     Args:
         prob (Tensor | np.ndarray): ``(H, W)``, ``(N, H, W)``, ``(N, C, H, W)`` or, for

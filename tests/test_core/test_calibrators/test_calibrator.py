@@ -52,6 +52,8 @@ def test_kinds_and_shapes(shape):
     assert found is not prob and np.shares_memory(found, prob) is False
     tensor = calibrator(torch.from_numpy(prob))
     assert torch.equal(tensor, torch.from_numpy(found))
+    turned = torch.from_numpy(prob).mT
+    assert torch.equal(calibrator(turned), calibrator(turned.contiguous()))
     one_by_one = [calibrator(each) for each in prob.reshape(-1, 48, 48)]
     assert np.array_equal(np.stack(one_by_one).reshape(shape), found)
 

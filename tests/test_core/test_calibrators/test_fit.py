@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
+from mmaslp.commands.fit import frames_hint
 from mmaslp.core.calibrators import CalibrationTables, fit_calibrator, fit_tables
 from mmaslp.core.calibrators.cells import CENTRES, LIMIT, SIDE
-from mmaslp.core.calibrators.fit import frames_hint
 from mmaslp.core.calibrators.maps import affine, fit_maps, isotonic, temperature
 from mmaslp.core.calibrators.selection import FIGURES, figures_of, sums_of
 from tests.test_core.test_calibrators.samples import maps
