@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog='mmaslp',
         description='Calibrated binary segmentation: train, measure, compare.',
         epilog='`mmaslp COMMAND --help` shows the arguments of a command with an '
-        'example. Start with `mmaslp doctor`.',
+        'example. Start with `mmaslp demo --maps`.',
     )
     parser.add_argument('--version', action='version', version=f'mmaslp {__version__}')
     group = parser.add_subparsers(

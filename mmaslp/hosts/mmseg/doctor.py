@@ -3,6 +3,7 @@
 import copy
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 from ...files.names import nearest
@@ -15,6 +16,8 @@ __all__ = ['build_and_check', 'examine']
 def examine(config: str | None) -> list[Finding]:
     """Check the environment; build what a config says and check that."""
     findings = check_environment(installed_versions(), has_ops())
+    if config is None and find_spec('mmseg') is None:
+        return findings  # the user has maps, or PyTorch
     if not _has_error(findings):
         try:
             import mmseg.models  # noqa: F401

@@ -28,7 +28,7 @@ OPENMMLAB = {
     [
         (ONEDL, {}, True, None, '', ''),
         (OPENMMLAB, {}, True, None, '', ''),
-        ({}, {}, True, 'error', 'MMSegmentation is not installed', 'mmaslp[onedl]'),
+        ({}, {}, True, 'note', 'MMSegmentation is not installed', 'mmaslp[onedl]'),
         (
             ONEDL,
             {'mmengine': '0.10.7'},
