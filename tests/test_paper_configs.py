@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from PIL import Image
 
+from mmaslp.core.levels.perturbation import resolve_perturbation
 from mmaslp.hosts.mmseg.config import load_config
 from tests.scripts import make_host_cheap
 
@@ -131,7 +132,7 @@ def test_config_is_what_its_name_says(method):
         assert smoothing == pytest.approx(0.1)
     assert bool(loss.criterion.deterministic) == (kind == 'ls')
     if parts:
-        assert loss.perturbation.name == parts[-1].upper()
+        assert loss.perturbation == resolve_perturbation(parts[-1].upper())
         rule = parts[0].upper() if kind == 'aslp' else 'fixed'
         assert hooks[0].rule == rule
         assert hooks[0].get('warmup_epochs') == (5 if kind == 'aslp' else None)

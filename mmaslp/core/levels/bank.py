@@ -27,18 +27,15 @@ class AlphaBank:
         keys = line_keys(lines)
         order = np.argsort(keys, kind='stable')
         self.keys = keys[order]
-        same = np.flatnonzero(self.keys[1:] == self.keys[:-1])
-        if len(same):
-            one, other = (_string(lines[order[same[0] + k]]) for k in (0, 1))
-            raise ValueError(
-                f'the ids {one!r} and {other!r} have the same 64-bit hash: rename one '
-                'of the files'
-            )
         text = b'\n'.join([lines[i] for i in order])
         if text.count(b'\n') != len(lines) - 1:
             raise ValueError('an id holds a line break: rename the file')
         self._text = torch.from_numpy(np.frombuffer(bytearray(text), np.uint8))
         self.alpha = torch.full((len(lines),), float(level), dtype=torch.float64)
+        same = np.flatnonzero(self.keys[1:] == self.keys[:-1])
+        if len(same):
+            pair = self.ids[same[0] : same[0] + 2]
+            raise ValueError(f'the ids {pair} have one 64-bit hash: rename a file')
 
     def __len__(self) -> int:
         return self.alpha.numel()
@@ -46,7 +43,8 @@ class AlphaBank:
     @property
     def ids(self) -> list[str]:
         """Ids in row order, decoded anew at each call."""
-        return _string(self._text.numpy().tobytes()).split('\n')
+        text = self._text.numpy().tobytes()
+        return text.decode(errors=ENCODING_ERRORS).split('\n')
 
     def rows(self, keys: np.ndarray) -> np.ndarray:
         """Rows of the images of some keys, ``(N,)``; -1 for one not in the bank."""
@@ -63,9 +61,7 @@ class AlphaBank:
         try:
             # A resumed state arrives on the device of the run.
             text, alpha = state['ids'].cpu(), state['alpha'].cpu().double()
-            same = torch.equal(text, self._text)
-            lines = () if same else text.numpy().tobytes().split(b'\n')
-            keys = self.keys if same else line_keys(lines)
+            keys = line_keys(text.numpy().tobytes().split(b'\n'))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f'damaged levels of images: {error!r}') from error
         inside = ((alpha >= 0) & (alpha <= _MAX_LEVEL)).all()
@@ -75,7 +71,3 @@ class AlphaBank:
         known = rows >= 0
         self.alpha[torch.from_numpy(rows[known])] = alpha[torch.from_numpy(known)]
         return int(known.sum())
-
-
-def _string(line: bytes) -> str:
-    return line.decode(errors=ENCODING_ERRORS)

@@ -29,13 +29,10 @@ class BorderLevels:
     same band of the predicted border. So the network's confidence meets its accuracy in
     every band.
 
-    A guard keeps levels from costing objects: levels are 0 while the network finds
-    hardly any, and halve when IoU or accuracy of the validation falls below its best by
-    more than noise.
-
-    It is a plain object, as a scheduler of the learning rate is: save its
-    :meth:`state_dict` beside that of the optimizer. In a distributed training every
-    process makes its own and calls :meth:`observe` with its table.
+    A guard keeps levels from costing objects
+    (:func:`~mmaslp.core.levels.guard.guarded`). Save :meth:`state_dict` beside that of
+    the optimizer. In a distributed training every process makes its own levels and
+    calls :meth:`observe` with its table.
 
     Args:
         gain (float): Gain of the feedback, > 0; stable for every value. Defaults to 1.
@@ -75,10 +72,7 @@ class BorderLevels:
 
     def __repr__(self) -> str:
         levels = ', '.join(f'{level:.4f}' for level in self.levels.tolist())
-        return (
-            f'BorderLevels(gain={self.gain:g}, warmup={self.warmup}, '
-            f'validations={self.validations}, levels=[{levels}])'
-        )
+        return f'BorderLevels(validations={self.validations}, levels=[{levels}])'
 
     @property
     def mean_level(self) -> float:
@@ -89,10 +83,7 @@ class BorderLevels:
 
     @property
     def under_confident_bands(self) -> dict[int, float]:
-        """dict[int, float]: Gap below -0.01 of each band that stays at level 0.
-
-        A level only lowers a confidence: a calibrator mends these bands.
-        """
+        """dict[int, float]: Gap below -0.01 of each band that stays at level 0."""
         gaps = self._gaps[-1] if self._gaps else []
         return {
             band: gap
@@ -105,17 +96,16 @@ class BorderLevels:
         """str, optional: Why all levels are 0, in a sentence; None if one is not."""
         if self.levels.any():
             return None
+        why = self._held or (
+            'the network is not over-confident, and a level only lowers a confidence; '
+            'fit a calibrator instead'
+        )
         if not self.validations:
             why = 'observe(table) has not seen a validation yet'
         elif self.validations <= self.warmup:
             why = (
                 f'they begin to move after the warm-up of {self.warmup} validations, '
                 f'{self.validations} are done'
-            )
-        else:
-            why = self._held or (
-                'the network is not over-confident, and a level only lowers a '
-                'confidence; fit a calibrator instead'
             )
         return f'levels are 0: {why}'
 

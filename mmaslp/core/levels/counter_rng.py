@@ -31,15 +31,15 @@ def encode_ids(ids: Iterable[str]) -> list[bytes]:
         ) from error
 
 
-def image_keys(ids: Iterable[str]) -> np.ndarray:
-    """Hash ids to ``(N,)`` uint64, the same on every machine."""
-    return line_keys(encode_ids(ids))
-
-
 def line_keys(lines: Iterable[bytes]) -> np.ndarray:
-    """Hash encoded ids, see :func:`image_keys`."""
+    """Hash encoded ids to ``(N,)`` uint64, the same on every machine."""
     digests = b''.join([blake2b(line, digest_size=8).digest() for line in lines])
     return np.frombuffer(digests, dtype='<u8')
+
+
+def image_keys(ids: Iterable[str]) -> np.ndarray:
+    """Hash ids, see :func:`line_keys`."""
+    return line_keys(encode_ids(ids))
 
 
 def iteration_keys(keys: np.ndarray, seed: int, iteration: int) -> np.ndarray:
@@ -49,7 +49,7 @@ def iteration_keys(keys: np.ndarray, seed: int, iteration: int) -> np.ndarray:
 
 def generator_seed(seed: int, iteration: int, rank: int) -> int:
     """Seed in [0, 2**63) for the generators of one process in one iteration."""
-    return _mix_int(_salt(seed, iteration) ^ (rank + 1)) >> 1
+    return _next(_salt(seed, iteration) ^ (rank + 1)) >> 1
 
 
 def image_uniform(keys: np.ndarray) -> np.ndarray:
@@ -59,10 +59,8 @@ def image_uniform(keys: np.ndarray) -> np.ndarray:
 
 def pixel_uniform(keys: np.ndarray, shape: torch.Size, device: torch.device) -> Tensor:
     """Uniform numbers in (-1, 1) for every pixel, ``(N, *shape)``, float32."""
-    low = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.int32)
-    high = (keys >> np.uint64(32)).astype(np.uint32).view(np.int32)
-    low = torch.from_numpy(low).to(device).unsqueeze(1)
-    high = torch.from_numpy(high).to(device).unsqueeze(1)
+    halves = keys.astype('<u8').view('<i4').reshape(-1, 2)
+    low, high = torch.from_numpy(halves).to(device).unsqueeze(2).unbind(1)
     pixels = torch.arange(torch.Size(shape).numel(), dtype=torch.int32, device=device)
     bits = _mix32(_mix32(pixels ^ low) ^ high)
     # 23 random bits and half a step: exact in float32, never -1 or 1, without bias.
@@ -76,15 +74,13 @@ def _mix(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint64(31))
 
 
+def _next(x: int) -> int:
+    """Number that SplitMix64 gives in the state x."""
+    return int(_mix(np.array([(x + 0x9E3779B97F4A7C15) & _MASK], np.uint64))[0])
+
+
 def _salt(seed: int, iteration: int) -> int:
-    return _mix_int(_mix_int(seed & _MASK) ^ (iteration & _MASK))
-
-
-def _mix_int(x: int) -> int:
-    x = (x + 0x9E3779B97F4A7C15) & _MASK
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
-    return x ^ (x >> 31)
+    return _next(_next(seed & _MASK) ^ (iteration & _MASK))
 
 
 def _mix32(x: Tensor) -> Tensor:

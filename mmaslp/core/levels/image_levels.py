@@ -27,10 +27,9 @@ MANY_VISITS = 10
 class ImageLevels:
     r"""Adaptive Stochastic Label Perturbation, with a level per training image.
 
-    Keeps a level :math:`\alpha_i`, the probability with which image i gets a perturbed
-    label, and draws which images of a batch get one. A rule moves the levels by the
-    margins that :class:`SelfCalibratingBCE` leaves in the sample, and by what the last
-    validation measured.
+    A level :math:`\alpha_i` is the probability with which image i gets a perturbed
+    label. A rule moves the levels by the margins that :class:`SelfCalibratingBCE`
+    leaves in the sample of a batch, and by what the last validation measured.
 
     A sample depends only on the seed, the step and the image: a resumed run goes on
     exactly as an uninterrupted run. In a distributed training every process makes its
@@ -97,10 +96,7 @@ class ImageLevels:
             self._warn(unstable)
 
     def __repr__(self) -> str:
-        return (
-            f'ImageLevels({len(self.bank)} images, beta={self.beta:g}, '
-            f'rule={self.rule}, steps={self.steps}, mean={self.alpha.mean():.4f})'
-        )
+        return f'ImageLevels({len(self.bank)} images, rule={self.rule})'
 
     @property
     def levels(self) -> dict[str, float]:
@@ -289,15 +285,10 @@ class ImageLevels:
     def _compare(self, saved: dict[str, Any]) -> None:
         """Warn of settings other than those of a state; keep levels below the limit."""
         now = dict(self._settings(), seed=self.seed)
-        changed = [
-            f'{key} {saved.get(key)} -> {value}'
-            for key, value in now.items()
-            if saved.get(key) != value
-        ]
-        if changed:
+        if now != saved:
             self._warn(
-                f'resumed with other settings: {", ".join(changed)}. The seed of the '
-                'state stays; to draw anew, start a new training'
+                f'resumed with other settings: {saved} -> {now}. The seed of the state '
+                'stays; to draw anew, start a new training'
             )
         limit = self.rule.max_level(self.beta)
         beyond = int((self.alpha > limit).sum())

@@ -31,15 +31,11 @@ class SelfCalibratingBCE(nn.Module):
 
     One loss, by its arguments:
 
-    =============================================  ===================================
-    ``BorderLevels()``                             smoothing per band of distance from
-                                                   the label's border (recommended)
-    ``ImageLevels(ids)`` and its sample            the paper: ASLP
-    nothing                                        binary cross entropy
-    ``eps=0.1``                                    label smoothing
-    ``beta='HI' | 'SI' | 'M' | 'DM', alpha=0.05``  stochastic label perturbation (SLP)
-    ``beta='HI', alpha=a / 2, per_pixel=True``     DisturbLabel with noise rate a
-    =============================================  ===================================
+    - ``BorderLevels()``: smoothing per band of distance from the label's border
+    - ``ImageLevels(ids)`` and its sample: the paper, ASLP
+    - nothing: binary cross entropy; ``eps=0.1``: label smoothing
+    - ``beta='HI', alpha=0.05``: stochastic label perturbation (SLP)
+    - ``beta='HI', alpha=a / 2, per_pixel=True``: DisturbLabel with noise rate a
 
     With :class:`BorderLevels` the target is :math:`(1 - \epsilon_b) y + \epsilon_b/2`,
     where b is the band of the pixel. Otherwise the label of an image is perturbed as a
@@ -207,39 +203,37 @@ class SelfCalibratingBCE(nn.Module):
         Losses are per image (by band: per slice) and made in one pass over the pixels,
         or of the shape of the labels. Points take the mean level of bands.
         """
+        shape, rows, noise = labels.shape, 1, None
         if self.by_band:
-            return self._smoothed(logits, labels, valid, per_image), None
-        if sample is None:
-            sample = independent_sample(self.alpha, len(logits))
-        self._check_sample(sample, len(logits))
-        strength, noise = self._perturb(sample, labels)
+            eps, size = self._eps_of_maps(shape), (-1, *shape[-2:])
+            if labels.dim() >= 3:
+                logits, labels = logits.reshape(size), labels.reshape(size)
+                valid = None if valid is None else valid.reshape(size)
+            strength, rows = self._smooth(eps, labels, valid)
+        else:
+            strength, noise = self._perturb(sample, labels)
         if per_image:
-            return sc_bce_per_image(logits, labels, strength, valid, noise)
+            loss, margin = sc_bce_per_image(
+                logits, labels, strength, valid, noise, rows
+            )
+            return loss, None if self.by_band else margin
+        if rows > 1:
+            strength = strength.repeat_interleave(rows, 1)[:, : labels.shape[1]]
         target = perturb_target(labels, _like_pixels(strength, labels), noise)
-        return sc_bce(logits, target, valid), image_margin(logits, labels, valid)
+        loss = sc_bce(logits, target, valid).view(shape)
+        return loss, None if self.by_band else image_margin(logits, labels, valid)
 
-    def _smoothed(
-        self, logits: Tensor, labels: Tensor, valid: Tensor | None, per_image: bool
-    ) -> Tensor:
-        """Loss against the expected target of each band."""
-        shape, rows, eps = labels.shape, 1, self._eps_of_maps(labels.shape)
-        if labels.dim() >= 3:
-            logits = logits.reshape(-1, *shape[-2:])
-            labels = labels.reshape(-1, *shape[-2:])
-            valid = None if valid is None else valid.reshape(-1, *shape[-2:])
+    def _smooth(
+        self, eps: Tensor, labels: Tensor, valid: Tensor | None
+    ) -> tuple[Tensor, int]:
+        """Smoothing of each map or pixel, and how many rows of pixels share one."""
         if labels.dim() < 3:
             mean: Any = self.levels  # points have one channel
-            eps = eps.new_full(shape[:1], mean.mean_level).to(labels.device)
-        elif eps.any():
-            eps = eps.to(labels.device, non_blocking=True)
-            eps, rows = border_row_values(labels, eps, valid)
-        else:
-            eps = torch.zeros(len(labels), device=labels.device)
-        if per_image:
-            return sc_bce_per_image(logits, labels, eps, valid, None, rows)[0]
-        eps = eps.repeat_interleave(rows, 1)[:, : labels.shape[1]] if rows > 1 else eps
-        target = perturb_target(labels, _like_pixels(eps, labels))
-        return sc_bce(logits, target, valid).view(shape)
+            return torch.full(labels.shape[:1], mean.mean_level).to(labels.device), 1
+        if not eps.any():
+            return torch.zeros(len(labels), device=labels.device), 1
+        eps = eps.to(labels.device, non_blocking=True)
+        return border_row_values(labels, eps, valid)
 
     def _eps_of_maps(self, shape: torch.Size) -> Tensor:
         """Smoothing of the bands of each map of a batch, ``(B,)`` or ``(M, B)``."""
@@ -253,22 +247,24 @@ class SelfCalibratingBCE(nn.Module):
         eps = torch.stack([each.levels.float() for each in self.levels])
         return eps.repeat_interleave(shape[2:-2].numel(), 0).repeat(shape[0], 1)
 
-    def _check_sample(self, sample: Sample, num_images: int) -> None:
-        if len(sample) != num_images:
+    def _perturb(
+        self, sample: Sample | None, labels: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Strength, ``(N,)`` or per pixel, and noise or None."""
+        if sample is None:
+            sample = independent_sample(self.alpha, len(labels))
+        if len(sample) != len(labels):
             raise ValueError(
                 f'the sample is for a batch of {len(sample)} images but the loss is '
-                f'called with {num_images}: use another loss in heads that split, drop '
-                'or mix images'
+                f'called with {len(labels)}: use another loss in heads that split, '
+                'drop or mix images'
             )
-        beta = self.perturbation.beta
-        if sample.beta not in (None, beta):
+        if sample.beta not in (None, self.perturbation.beta):
             raise ValueError(
                 f'the sample is for the strength beta={sample.beta:g} but the loss has '
-                f'beta={beta:g}: give ImageLevels and every loss the same beta'
+                f'beta={self.perturbation.beta:g}: give ImageLevels and every loss the '
+                'same beta'
             )
-
-    def _perturb(self, sample: Sample, labels: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Strength, ``(N,)`` or per pixel, and noise or None."""
         beta, bound = self.perturbation.beta, self.perturbation.noise
         shape, device = labels.shape[1:], labels.device
         alpha = sample.alpha.to(device, non_blocking=True)

@@ -13,7 +13,6 @@ from ..argument_checks import check_number
 class Perturbation:
     """A way of perturbing a label."""
 
-    name: str  # as in the paper; 'custom' for a plain number
     beta: float  # strength in (0, 2]
     noise: float = 0.0  # bound of the noise that is added to every pixel
 
@@ -32,10 +31,10 @@ def check_beta(beta: float) -> float:
 
 
 PERTURBATIONS = {
-    'HI': Perturbation('HI', 2.0),  # hard inversion
-    'SI': Perturbation('SI', 1.5),  # soft inversion
-    'M': Perturbation('M', 1.0),  # moderation
-    'DM': Perturbation('DM', 1.0, noise=0.25),  # dynamic moderation
+    'HI': Perturbation(2.0),  # hard inversion
+    'SI': Perturbation(1.5),  # soft inversion
+    'M': Perturbation(1.0),  # moderation
+    'DM': Perturbation(1.0, noise=0.25),  # dynamic moderation
 }
 
 
@@ -44,12 +43,10 @@ def resolve_perturbation(beta: str | float | Perturbation) -> Perturbation:
     if isinstance(beta, Perturbation):
         return beta
     if not isinstance(beta, str):
-        return Perturbation('custom', check_beta(beta))
+        return Perturbation(check_beta(beta))
     if beta not in PERTURBATIONS:
-        raise ValueError(
-            f'beta={beta!r} is not a known perturbation: use one of '
-            f'{", ".join(PERTURBATIONS)} or a number in (0, 2]'
-        )
+        known = ', '.join(PERTURBATIONS)
+        raise ValueError(f'beta must be {known} or a number in (0, 2], got {beta!r}')
     return PERTURBATIONS[beta]
 
 
