@@ -1,7 +1,8 @@
 """Measure the calibration of probability maps on disk, from any model.
 
-Maps are 8-bit and 16-bit images (value / 255, value / 65535) and .npy of floats in
-[0, 1]. They are matched to binary masks by name.
+Maps are 8-bit and 16-bit images (value / 255, value / 65535), .npy and .npz of floats
+in [0, 1], and nnU-Net's .npz. They are matched to binary masks by name. Lower is better
+but for acc, the accuracy, and conf, the mean confidence.
 
 Example:
     mmaslp eval-maps maps/ISNet masks --json isnet.json --plot isnet.pdf
@@ -143,9 +144,10 @@ def _write(args: argparse.Namespace, results: list[dict]) -> None:
 
 
 def _print(results: list[dict]) -> None:
-    from ..report.text_table import format_table
+    from ..report.text_table import format_table, in_words
 
     print(format_table({result['model']: result for result in results}))
+    print('\n' + '\n'.join(map(in_words, results)))
     measures = {result['model']: result.get('measures', {}) for result in results}
     if any(measures.values()):
         keys = list(next(iter(measures.values())))

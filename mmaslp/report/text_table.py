@@ -52,6 +52,20 @@ def with_mean(rows: Mapping[str, Row], apart: Collection[str] = ()) -> dict[str,
     return {**rows, MEAN: mean, **left_out}
 
 
+def in_words(result: Mapping[str, Any]) -> str:
+    """Say how sure and how right a network is, on all pixels and at the border."""
+    text = f'{shown(result["model"])}: {_sure_and_right(result["conf"], result["acc"])}'
+    bands = result.get('bands', {}).get('predicted')
+    if not bands or not bands['count'][0]:
+        return f'{text}.'
+    border = _sure_and_right(bands['confidence'][0], bands['accuracy'][0])
+    return f'{text}; at the border of its masks {border}.'
+
+
+def _sure_and_right(confidence: float, accuracy: float) -> str:
+    return f'{confidence:.1%} sure, {accuracy:.1%} right'
+
+
 def format_table(
     rows: Mapping[str, Row], keys: Sequence[str] = CALIBRATION_KEYS
 ) -> str:

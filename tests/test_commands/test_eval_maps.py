@@ -98,7 +98,10 @@ def test_several_methods_are_rows(folders, tmp_path, capsys):
     found = json.loads(path.read_text())
     assert [each['model'] for each in found] == ['pred', 'inverted']
     assert found[0]['acc'] == pytest.approx(1 - found[1]['acc'], abs=0.01)
-    assert len(capsys.readouterr().out.splitlines()) == 4  # the last names the file
+    table, _, words = capsys.readouterr().out.partition('\n\npred: ')
+    assert len(table.splitlines()) == 3
+    sure, right = (f'{found[0][key]:.1%}' for key in ('conf', 'acc'))
+    assert words.startswith(f'{sure} sure, {right} right; at the border of its masks ')
 
 
 def test_empty_masks_show_a_dash(folders, tmp_path, capsys):
