@@ -101,7 +101,7 @@ def test_several_methods_are_rows(folders, tmp_path, capsys):
     table, _, words = capsys.readouterr().out.partition('\n\npred: ')
     assert len(table.splitlines()) == 3
     sure, right = (f'{found[0][key]:.1%}' for key in ('conf', 'acc'))
-    assert words.startswith(f'{sure} sure, {right} right; at the border of its masks ')
+    assert words.startswith(f'{sure} sure, {right} right')
 
 
 def test_empty_masks_show_a_dash(folders, tmp_path, capsys):
