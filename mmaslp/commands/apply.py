@@ -12,8 +12,6 @@ import argparse
 
 from .parser import add_map_options, map_reader
 
-__all__ = ['add_arguments', 'run']
-
 MASKS = ('keep', 'accuracy', 'dice')
 
 

@@ -7,14 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-__all__ = [
-    'add_cfg_options',
-    'add_host_arguments',
-    'add_trust',
-    'config_of_run',
-    'prepare_launcher',
-]
-
 # What each launcher sets, and MMEngine reads; and how to start with it.
 _LAUNCHERS = {
     'pytorch': (

@@ -10,8 +10,6 @@ Example:
 
 import argparse
 
-__all__ = ['add_arguments', 'run']
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""

@@ -10,8 +10,6 @@ Example:
 import argparse
 from pathlib import Path
 
-__all__ = ['MODELS', 'add_arguments', 'run']
-
 MODELS = ('BCE', 'border levels', 'image levels, MC')
 
 

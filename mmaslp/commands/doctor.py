@@ -11,8 +11,6 @@ import argparse
 
 from .parser import CONFIG_HELP
 
-__all__ = ['add_arguments', 'run']
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""

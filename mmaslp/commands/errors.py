@@ -15,15 +15,6 @@ from typing import Any
 from ..files.names import printable, shown
 from .messages import describe, is_mistake
 
-__all__ = [
-    'DONE',
-    'FAILED',
-    'REFUSED',
-    'exit_code_of',
-    'exit_on_user_error',
-    'report_error',
-]
-
 DONE, FAILED, REFUSED = 0, 1, 2
 
 

@@ -15,8 +15,6 @@ from pathlib import Path
 from ..files.names import shown
 from .parser import add_map_options, map_reader
 
-__all__ = ['add_arguments', 'run']
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""

@@ -16,8 +16,6 @@ from pathlib import Path
 
 from .parser import add_map_options, map_reader
 
-__all__ = ['add_arguments', 'run']
-
 METHODS = ('auto', 'identity', 'temperature', 'affine', 'isotonic')
 
 

@@ -7,8 +7,6 @@ import traceback
 from pathlib import Path, PurePath
 from types import CodeType
 
-__all__ = ['describe', 'is_mistake']
-
 # Reasons of the operating system, and what to do.
 _REMEDIES = {
     errno.ENOENT: 'there is no such file or folder',

@@ -6,8 +6,6 @@ from typing import Any, NoReturn
 
 from ..files.names import nearest
 
-__all__ = ['CONFIG_HELP', 'CommandParser', 'add_map_options', 'map_reader']
-
 CONFIG_HELP = 'config file, or a config of the package such as mmaslp::demo/bce.py'
 
 # The two shapes of argparse's messages, before and since Python 3.12.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from ..core.calibrators import Calibrator
 
-__all__ = ['EVALUATIONS', 'add_arguments', 'run']
-
 EVALUATIONS = ('ece', 'sod', 'iou')
 
 

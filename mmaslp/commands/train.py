@@ -9,8 +9,6 @@ import argparse
 from .arguments import add_host_arguments, add_trust, config_of_run
 from .parser import CONFIG_HELP
 
-__all__ = ['add_arguments', 'kept', 'run']
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""

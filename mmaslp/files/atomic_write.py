@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-__all__ = ['atomic_write']
-
 
 def atomic_write(
     path: str | Path, content: str | bytes, follow_links: bool = True

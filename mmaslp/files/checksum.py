@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-__all__ = ['mask_checksum', 'sha256_of', 'sha256_of_files']
-
 
 def mask_checksum(label: np.ndarray | Tensor) -> int:
     """CRC-32 of a mask: of its size and its labels as bytes."""

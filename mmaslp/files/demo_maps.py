@@ -9,8 +9,6 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from .prob_maps import write_prob_map
 from .scenes import draw_split
 
-__all__ = ['write_demo_maps']
-
 NUMBER = 80
 SIZE = 96
 # Noise of the network's outlines in pixels, and how much too sharp its logits are.

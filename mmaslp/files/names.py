@@ -4,8 +4,6 @@ import difflib
 import os.path as osp
 from collections.abc import Iterable
 
-__all__ = ['missing', 'nearest', 'printable', 'shown']
-
 
 def missing(path: str) -> str:
     """Return the absolute path of a file that is not there, and why if it is a link."""

@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-__all__ = ['MAP_MARK', 'check_folder', 'check_kind', 'check_outputs']
-
 # Every probability map and picture of ours says so in a text chunk of its PNG.
 MAP_MARK = ('Software', 'mmaslp')
 

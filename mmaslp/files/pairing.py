@@ -6,16 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 from .images import IMAGE_SUFFIXES
 
-__all__ = [
-    'check_partners',
-    'list_stems',
-    'read_list',
-    'select',
-    'shorten',
-    'strip_suffix',
-    'tell_apart',
-]
-
 SHOWN = 5
 
 

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Sequence
 
-__all__ = ['short_names', 'without_folders']
-
 # An absolute path, or one below a home, that begins a word or follows a sign. What
 # follows a colon may be the rest of an address.
 _ABSOLUTE = re.compile(

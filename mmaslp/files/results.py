@@ -4,7 +4,9 @@ The file of a test or of a folder of maps holds one result, that of a report a l
 results with pictures.
 """
 
+import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,6 @@ from ..core.measure import (
 )
 from ..core.measure.bootstrap import resample
 from .atomic_write import atomic_write
-from .json_file import read_json
-from .strict_json import strict_json
 
 # A file of another version is refused: evaluate the model again.
 FORMAT = 'mmaslp result 3'
@@ -60,11 +60,7 @@ def calibration_result(
         'ece_image': images.mean_ece(),
         'num_images': len(images),
         'num_pixels': count,
-        'bins': {
-            'count': table.count.tolist(),
-            'right': table.correct.tolist(),
-            'conf': table.conf.tolist(),
-        },
+        'bins': _columns(table),
         'images': images.to_json(),
         'settings': {**(settings or {}), 'bins': bins, 'mode': mode},
     }
@@ -91,13 +87,16 @@ def band_result(images: BinTable) -> dict[str, Any]:
     result.update((k, value) for k, value in scalars.items() if not math.isnan(value))
     result['bands'] = {'edges': list(BORDER_EDGES), 'unit': BAND_UNIT}
     for border, table in zip(BORDERS, tables):
-        result['bands'][border] = {
-            'count': table.count.tolist(),
-            'right': table.correct.tolist(),
-            'conf': table.conf.tolist(),
-            **band_columns(table),
-        }
+        result['bands'][border] = {**_columns(table), **band_columns(table)}
     return result
+
+
+def _columns(table: BinTable) -> dict[str, list]:
+    return {
+        'count': table.count.tolist(),
+        'right': table.correct.tolist(),
+        'conf': table.conf.tolist(),
+    }
 
 
 def scalar_metrics(result: dict[str, Any]) -> dict[str, float]:
@@ -118,7 +117,22 @@ def save_result(
         indent (int, optional): Spaces per level; None for the shortest file. Defaults
             to 1.
     """
-    atomic_write(path, strict_json(content, indent=indent) + '\n')
+    atomic_write(path, strict_json(content, indent) + '\n')
+
+
+def strict_json(value: Any, indent: int | None = None) -> str:
+    """Write a value as JSON; numbers that are not finite become null."""
+    separators = (',', ':') if indent is None else None
+    value = _finite(value)
+    return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def load_results(path: str | Path) -> list[dict[str, Any]]:
@@ -136,16 +150,29 @@ def load_results(path: str | Path) -> list[dict[str, Any]]:
             the format. The message names the file.
     """
     try:
-        content = read_json(path, MAX_BYTES)
+        with open(path, 'rb') as file:
+            large = os.fstat(file.fileno()).st_size > MAX_BYTES
+            data = b'' if large else file.read(MAX_BYTES + 1)  # a pipe has no size
+        if large or len(data) > MAX_BYTES:
+            raise ValueError(f'larger than {MAX_BYTES:,} bytes')
+        content = json.loads(data)
         results = content if isinstance(content, list) else [content]
         if not results:
             raise ValueError('it is empty')
         return [_checked(each, Path(path).absolute()) for each in results]
     except OSError as error:
         raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        what = f'it lacks {error}' if isinstance(error, KeyError) else error
         raise ValueError(
-            f'{path}: is not a result file of mmaslp ({_reason(error)}); make one with '
+            f'{path}: is not a result file of mmaslp ({what}); make one with '
             '`mmaslp test` or `mmaslp eval-maps --json`'
         ) from error
 
@@ -188,7 +215,7 @@ def image_table(result: dict[str, Any]) -> ImageTable:
 
 
 def _checked(content: Any, path: Path) -> dict[str, Any]:
-    """Check version and types; compute anew what the counts give."""
+    """Check version and types; compute anew what the counts of the images give."""
     if not isinstance(content, dict) or 'images' not in content:
         raise ValueError('it holds something else')
     if content.get('format') != FORMAT:
@@ -196,61 +223,43 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
     check_bins(content['settings']['bins'])
     check_choice('mode', content['settings']['mode'], MODES)
     model, dataset = _place(path, content)
-    names = content['images']['names']
-    intervals = {
-        key: [_number(key, low), _number(key, high)]
-        for key, (low, high) in content.get('intervals', {}).items()
-    }
-    known = {
+    images = image_table(content)
+    table = images.table.pooled()
+    total = table.total or math.nan
+    result = {'format': FORMAT, 'model': model, 'dataset': dataset}
+    result |= {
         key: each if isinstance(each, (list, dict, bool)) else _number(key, each)
         for key, each in content.items()
         if key not in ('format', 'model', 'dataset')
     }
-    return {
-        'format': FORMAT,
-        'model': model,
-        'dataset': dataset,
-        **known,
-        **_from_counts(content),
-        'intervals': intervals,
+    given = content.get('bins', {})
+    result |= {key: float(value) for key, value in binned_metrics(table).items()}
+    result |= {
+        'ece_image': images.mean_ece(),
+        'brier': float(images.brier.sum() / total),
+        'nll': float(images.nll.sum() / total),
+        'num_images': len(images),
+        'num_pixels': int(table.total),
+        'bins': _columns(table),
+        'intervals': {
+            key: [_number(key, low), _number(key, high)]
+            for key, (low, high) in content.get('intervals', {}).items()
+        },
         'measures': {k: _number(k, v) for k, v in content.get('measures', {}).items()},
-        'pictures': [_picture(each, names) for each in content.get('pictures', [])],
+        'pictures': [
+            _picture(each, images.names) for each in content.get('pictures', [])
+        ],
         'files': [
             {key: _text(each[key]) for key in ('role', 'name', 'sha256')}
             for each in content.get('files', [])
         ],
     }
-
-
-def _from_counts(content: dict[str, Any]) -> dict[str, Any]:
-    """What the counts of the images give: the figures and the sums of the bins."""
-    images = image_table(content)
-    table = images.table.pooled()
-    total = table.total or math.nan
-    given = content.get('bins', {})
-    figures = {key: float(value) for key, value in binned_metrics(table).items()}
-    figures.update(
-        ece_image=images.mean_ece(),
-        brier=float(images.brier.sum() / total),
-        nll=float(images.nll.sum() / total),
-    )
+    for key in ('low', 'high'):
+        if len(given.get(key, ())) == len(table.count):
+            result['bins'][key] = [_number(key, value) for value in given[key]]
     if images.bands is not None:
-        figures.update(band_result(images.bands))
-    return {
-        **figures,
-        'num_images': len(images),
-        'num_pixels': int(table.total),
-        'bins': {
-            'count': table.count.tolist(),
-            'right': table.correct.tolist(),
-            'conf': table.conf.tolist(),
-            **{
-                key: [_number(key, value) for value in given[key]]
-                for key in ('low', 'high')
-                if len(given.get(key, ())) == len(table.count)
-            },
-        },
-    }
+        result |= band_result(images.bands)
+    return result
 
 
 def _place(path: Path, result: dict[str, Any]) -> tuple[str, str]:
@@ -289,9 +298,3 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f'{value!r} is not a text')
     return value
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f'it lacks {error}'
-    return str(error)

@@ -7,16 +7,6 @@ from PIL import Image
 
 from .textures import TEXTURES, blob, clouds, colours, paint, smooth
 
-__all__ = [
-    'OUTLINE_ERROR',
-    'SPLITS',
-    'WRONG_SHARE',
-    'draw_split',
-    'make_scene',
-    'make_texture',
-    'wrong_masks',
-]
-
 # 1.6 pixels at 64: what two people who outline the same object differ by.
 OUTLINE_ERROR = 0.025
 # Cells of the grid on which the displacement of an outline is drawn.

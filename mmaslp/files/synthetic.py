@@ -12,8 +12,6 @@ from PIL import Image
 from ..core.argument_checks import check_choice, check_integer, check_number
 from .scenes import OUTLINE_ERROR, SPLITS, WRONG_SHARE, draw_split, wrong_masks
 
-__all__ = ['NUM_IMAGES', 'check_settings', 'make_synthetic_sod']
-
 # Raise it whenever the images change: sets of another version are refused.
 VERSION = 2
 MANIFEST = 'manifest.json'

@@ -5,18 +5,6 @@ import colorsys
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-__all__ = [
-    'TEXTURES',
-    'blob',
-    'cells',
-    'clouds',
-    'colours',
-    'paint',
-    'smooth',
-    'specks',
-    'waves',
-]
-
 # Sizes of the grids whose sum is cloud-like noise, and their weights.
 OCTAVES = ((4, 1.0), (8, 0.6), (16, 0.35), (32, 0.2))
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from ..core.measure import ImageTable
 from ..core.measure.bootstrap import Resamples, percentiles, resample
-from ..files.image_names import rows_by_name
-from .comparison import other_images, other_masks, sorted_images
+from .comparison import other_images, other_masks, rows_by_name, sorted_images
 from .text_table import CALIBRATION_KEYS
 
 __all__ = ['Analysis', 'Estimate', 'ImageSet', 'Measured', 'analyse']

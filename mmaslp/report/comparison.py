@@ -1,12 +1,13 @@
 """Comparing two models on the same images."""
 
+from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 from ..core.measure import ImageTable
 from ..core.measure.bootstrap import resample
-from ..files.image_names import rows_by_name
 from ..files.outputs import check_outputs
 from ..files.results import image_table, load_result, save_result
 
@@ -44,6 +45,16 @@ def compare_results(
     if json:
         save_result(json, {'format': 'mmaslp comparison', **metrics})
     return metrics, len(tables[0])
+
+
+def rows_by_name(names: Sequence[str]) -> dict[str, int]:
+    """Find the row of each image by its stem, or by its path if stems repeat."""
+    stems = [PurePath(name).stem for name in names]
+    if len(set(stems)) == len(stems):
+        names = stems
+    if len(set(names)) < len(names):
+        raise ValueError('the same image is in it more than once')
+    return {name: row for row, name in enumerate(names)}
 
 
 def sorted_images(result: dict[str, Any], place: str = '') -> ImageTable:

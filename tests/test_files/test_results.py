@@ -1,5 +1,5 @@
 import json
-import tempfile
+import os
 
 import numpy as np
 import pytest
@@ -10,26 +10,41 @@ from mmaslp.core.measure import (
     ImageTable,
     band_columns,
 )
+from mmaslp.files import results as module
 from mmaslp.files.results import (
     calibration_result,
     load_result,
     load_results,
     save_result,
     scalar_metrics,
+    strict_json,
 )
-from mmaslp.files.strict_json import strict_json
 
 
-def test_result_files_of_others_are_refused():
-    with tempfile.TemporaryDirectory() as folder:
-        path = f'{folder}/x.json'
-        with pytest.raises(ValueError, match='cannot be read'):
+def test_result_files_of_others_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / 'x.json'
+    with pytest.raises(ValueError, match='cannot be read'):
+        load_result(path)
+    for text, message in (
+        ('{', 'Expecting'),
+        ('[]', 'it is empty'),
+        ('{"images": {}}', 'another version'),
+        ('[' * 10**5, 'recursion'),
+        ('\udcff', "can't decode"),
+    ):
+        path.write_bytes(text.encode(errors='surrogateescape'))
+        match = f'is not a result file of mmaslp .*{message}'
+        with pytest.raises(ValueError, match=match):
             load_result(path)
-        for text in ('{', '[]', '{"images": {}}'):
-            with open(path, 'w') as file:
-                file.write(text)
-            with pytest.raises(ValueError, match='is not a result file of mmaslp'):
-                load_result(path)
+    monkeypatch.setattr(module, 'MAX_BYTES', 4)
+    read, write = os.pipe()
+    os.write(write, b'[1, 2, 3]')
+    os.close(write)
+    for large in (path, f'/dev/fd/{read}'):
+        path.write_text('[1, 2, 3]')
+        with pytest.raises(ValueError, match='larger than 4 bytes'):
+            load_result(large)
+    os.close(read)
 
 
 def measured(**kwargs):

@@ -9,8 +9,7 @@ import numpy as np
 from mmaslp.core import CalibrationHistogram
 from mmaslp.core.measure import BandTable, ImageTable
 from mmaslp.files.checksum import mask_checksum
-from mmaslp.files.results import calibration_result
-from mmaslp.files.strict_json import strict_json
+from mmaslp.files.results import calibration_result, strict_json
 from mmaslp.report.pictures import make_picture
 from mmaslp.report.shown_images import ShownImages
 
