@@ -17,8 +17,8 @@ from types import ModuleType
 
 from .. import register_components
 from ..version import __version__
+from .arguments import CommandParser
 from .errors import exit_code_of
-from .parser import CommandParser
 
 __all__ = ['COMMANDS', 'main', 'run_command']
 
@@ -74,7 +74,6 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
     return exit_code_of(
         partial(_run, name, command, args),
         config=getattr(args, 'config', None),
-        words=sys.argv[1:] if argv is None else argv,
         kept=kept and partial(kept, args),
     )
 

@@ -10,7 +10,7 @@ Example:
 
 import argparse
 
-from .parser import add_map_options, map_reader
+from .arguments import add_map_options, map_reader
 
 MASKS = ('keep', 'accuracy', 'dice')
 

@@ -1,34 +1,65 @@
-"""Arguments that our commands share with the tools of MMSegmentation."""
+"""Arguments that several commands share, and the parser that they are given to."""
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..files.names import nearest
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-# What each launcher sets, and MMEngine reads; and how to start with it.
+    from ..files.prob_maps import MapReader
+
+CONFIG_HELP = 'config file, or a config of the package such as mmaslp::demo/bce.py'
+
+# The two shapes of argparse's messages, before and since Python 3.12.
+_CHOICE = re.compile(r"invalid choice: '?(.*?)'? \(choose from (.*)\)")
+_UNKNOWN = 'unrecognized arguments: '
+# Each launcher: the program, and what it sets and MMEngine reads.
 _LAUNCHERS = {
-    'pytorch': (
-        ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
-        'torchrun --nproc_per_node N -m mmaslp ... --launcher pytorch',
-    ),
-    'slurm': (
-        ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
-        'srun ... python -m mmaslp ... --launcher slurm',
-    ),
+    'pytorch': ('torchrun', ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')),
+    'slurm': ('srun', ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST')),
     'mpi': (
+        'mpirun -x MASTER_ADDR',
         (
             'OMPI_COMM_WORLD_LOCAL_RANK',
             'OMPI_COMM_WORLD_RANK',
             'OMPI_COMM_WORLD_SIZE',
             'MASTER_ADDR',
         ),
-        'mpirun -x MASTER_ADDR ... python -m mmaslp ... --launcher mpi',
     ),
 }
 # The ends of the names of those that hold a number.
 _NUMBERS = ('RANK', 'SIZE', 'PORT', 'PROCID', 'NTASKS')
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Ends with one line: what is wrong, the nearest known word, where the help is.
+
+    Descriptions keep their line breaks. The arguments are those of the base class.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault('formatter_class', argparse.RawDescriptionHelpFormatter)
+        super().__init__(**options)
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f'error: {message}{self._hint(message)} ({self.prog} --help)\n')
+
+    def _hint(self, message: str) -> str:
+        if choice := _CHOICE.search(message):
+            return nearest(
+                choice[1], [each.strip(" '") for each in choice[2].split(',')]
+            )
+        words = message.removeprefix(_UNKNOWN).split()
+        wrong = next((word for word in words if word.startswith('-')), None)
+        if wrong is None or not message.startswith(_UNKNOWN):
+            return ''
+        known = re.findall(r'(?<![\w-])--[\w-]+', self.format_help())
+        return nearest(wrong.split('=')[0], known)
 
 
 class _Options(argparse.Action):
@@ -49,8 +80,13 @@ class _Options(argparse.Action):
             parser.error(f'{option_string} {given}: no value of the config ({error})')
 
 
-def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``."""
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that read a config and a checkpoint."""
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read a checkpoint whose pickle can run code: your own old files',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -60,10 +96,10 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_host_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local_rank``."""
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of MMSegmentation's own tools."""
+    add_config_options(parser)
     parser.add_argument('--work-dir', help='where to put logs, checkpoints and results')
-    add_cfg_options(parser)
     parser.add_argument(
         '--launcher', choices=['none', *_LAUNCHERS], default='none', help='of processes'
     )
@@ -73,39 +109,59 @@ def add_host_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add ``--trust-checkpoint``."""
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='read a checkpoint whose pickle can run code: your own old files',
-    )
-
-
-def prepare_launcher(args: argparse.Namespace) -> None:
-    """Give ``LOCAL_RANK`` to launchers that do not set it."""
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    variables, start = _LAUNCHERS.get(args.launcher, ((), ''))
-    for name in ('LOCAL_RANK', *variables):
-        value = os.environ.get(name, '0')
-        if name.endswith(_NUMBERS) and not value.isdecimal():
-            raise ValueError(f'{name} is {value!r}, not a number: unset or mend it')
-    missing = [name for name in variables if name not in os.environ]
-    if missing:
-        raise ValueError(
-            f'--launcher {args.launcher}: {", ".join(missing)} is not set, which the '
-            f'launcher does: start with `{start}`, or leave out --launcher'
-        )
-
-
 def config_of_run(args: argparse.Namespace) -> 'Config':
-    """Read the config of a command and apply what :func:`add_host_arguments` added."""
+    """Read the config of a command and apply what :func:`add_run_options` added."""
     from ..hosts.mmseg.config import load_config, set_work_dir
 
-    prepare_launcher(args)
+    prepare_launcher(args.launcher, args.local_rank)
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     if args.quiet:
         cfg.log_level = 'WARNING'
     set_work_dir(cfg, args.config, args.work_dir)
     return cfg
+
+
+def prepare_launcher(launcher: str, local_rank: int) -> None:
+    """Give ``LOCAL_RANK`` to launchers that do not set it."""
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
+    start, variables = _LAUNCHERS.get(launcher, ('', ()))
+    for name in ('LOCAL_RANK', *variables):
+        value = os.environ.get(name, '0')
+        if name.endswith(_NUMBERS) and not value.isdecimal():
+            raise ValueError(f'{name} is {value!r}, not a number: unset or mend it')
+    missing = ', '.join(name for name in variables if name not in os.environ)
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher}: {missing} is not set: start with `{start} ... -m '
+            f'mmaslp ... --launcher {launcher}`, or leave out --launcher'
+        )
+
+
+def add_map_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that read maps from disk."""
+    add = parser.add_argument_group('maps on disk').add_argument
+    add(
+        '--max-value',
+        type=float,
+        metavar='V',
+        help='the stored value that stands for probability 1 (100 for per cent), if it '
+        'is not 255, 65535 or, for floats, 1',
+    )
+    add('--logits', action='store_true', help='.npy and .npz of logits')
+    add('--key', help='name of the array in .npz files')
+    add('--channel', help='name or number of the foreground in nnU-Net maps of several')
+    add('--workers', type=int, default=1, metavar='N', help='processes, defaults to 1')
+
+
+def map_reader(args: argparse.Namespace) -> 'MapReader':
+    """Return the reader that :func:`add_map_options` asks for."""
+    from ..files.prob_maps import MapReader
+
+    if args.workers < 1:
+        raise ValueError(f'--workers {args.workers}: name at least one process')
+    if args.logits and args.max_value is not None:
+        raise ValueError('--logits takes no --max-value: logits have no largest value')
+    channel = args.channel
+    number = int(channel) if channel and channel.isdigit() else channel
+    return MapReader(args.max_value, args.logits, args.key, number)

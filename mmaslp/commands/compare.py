@@ -13,9 +13,10 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('first', help='result file')
-    parser.add_argument('second', help='result file of the same images')
-    parser.add_argument(
+    add = parser.add_argument
+    add('first', help='result file')
+    add('second', help='result file of the same images')
+    add(
         '--name',
         nargs=2,
         metavar=('FIRST', 'SECOND'),
@@ -23,12 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='which model to take of each file that holds several (one file may be '
         "given twice; '' for a file of one result)",
     )
-    parser.add_argument('--json', metavar='FILE', help='write the comparison')
-    parser.add_argument(
-        '--confidence-level', type=float, default=0.95, help='defaults to 0.95'
-    )
-    parser.add_argument('--resamples', type=int, default=2000, help='defaults to 2000')
-    parser.add_argument('--seed', type=int, default=0, help='defaults to 0')
+    add('--json', metavar='FILE', help='write the comparison')
+    add('--confidence-level', type=float, default=0.95, help='defaults to 0.95')
+    add('--resamples', type=int, default=2000, help='defaults to 2000')
+    add('--seed', type=int, default=0, help='defaults to 0')
 
 
 def run(args: argparse.Namespace) -> None:

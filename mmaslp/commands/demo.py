@@ -15,27 +15,18 @@ MODELS = ('BCE', 'border levels', 'image levels, MC')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument(
-        '--work-dir', default='work_dirs/demo', type=Path, help='where to write'
-    )
-    parser.add_argument(
-        '--epochs', default=100, type=int, help='length of each training'
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add('--work-dir', default='work_dirs/demo', type=Path, help='where to write')
+    add('--epochs', default=100, type=int, help='length of each training')
+    add(
         '--models',
         nargs='+',
         choices=MODELS,
         default=['BCE', 'border levels'],
         help='what to train and compare',
     )
-    parser.add_argument(
-        '--maps', action='store_true', help='measure and calibrate built-in maps'
-    )
-    parser.add_argument(
-        '--overwrite',
-        action='store_true',
-        help='replace the trainings of an earlier demo in the work directory',
-    )
+    add('--maps', action='store_true', help='measure and calibrate built-in maps')
+    add('--overwrite', action='store_true', help='replace an earlier demo there')
 
 
 def run(args: argparse.Namespace) -> None:

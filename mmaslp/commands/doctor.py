@@ -9,7 +9,7 @@ Example:
 
 import argparse
 
-from .parser import CONFIG_HELP
+from .arguments import CONFIG_HELP
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,28 +13,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..files.names import shown
-from .parser import add_map_options, map_reader
+from .arguments import add_map_options, map_reader
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument(
-        'pred_dir', nargs='+', help='folder of maps; several: one row per folder'
-    )
-    parser.add_argument('gt_dir', help='folder of masks')
-    parser.add_argument('--json', metavar='FILE', help='write all metrics')
-    parser.add_argument(
+    add = parser.add_argument
+    add('pred_dir', nargs='+', help='folder of maps; several: one row per folder')
+    add('gt_dir', help='folder of masks')
+    add('--json', metavar='FILE', help='write all metrics')
+    add(
         '--plot',
         metavar='FILE',
         help='write reliability diagrams (.png, .pdf, .svg), and beside them those by '
         'distance from the border to a file whose name ends in _bands',
     )
-    parser.add_argument(
+    add(
         '--report',
         metavar='FILE',
         help='write an HTML report, and beside it the JSON file of its results',
     )
-    parser.add_argument(
+    add(
         '--protocol',
         choices=('raw', 'released'),
         default='raw',
@@ -42,22 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'are computed; it changes the probabilities that are measured',
     )
     add_map_options(parser)
-    parser.add_argument('--bins', type=int, default=10, help='defaults to 10')
-    parser.add_argument('--sod', action='store_true', help='F-, E-, S-measure, MAE')
-    parser.add_argument(
-        '--resamples', type=int, default=1000, help='bootstrap, defaults to 1000'
-    )
-    parser.add_argument(
+    add('--bins', type=int, default=10, help='defaults to 10')
+    add('--sod', action='store_true', help='F-, E-, S-measure, MAE')
+    add('--resamples', type=int, default=1000, help='bootstrap, defaults to 1000')
+    add(
         '--worst',
         type=int,
         default=6,
         help='pictures in the report: so many of the most over-confident, of the most '
         'under-confident and of a random sample; defaults to 6',
     )
-    parser.add_argument(
-        '--paths', action='store_true', help='keep absolute paths in the report'
-    )
-    parser.add_argument('--images', help='folder of the photographs, for the report')
+    add('--paths', action='store_true', help='keep absolute paths in the report')
+    add('--images', help='folder of the photographs, for the report')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -159,9 +154,8 @@ def _beside(plot: str) -> Path:
 
 def _names(folders: Sequence[str]) -> dict[str, str]:
     """Name each folder by its last part, or by its path if last parts are the same."""
-    names = [Path(folder).resolve().name for folder in folders]
-    if len(set(names)) < len(names):
-        names = [str(folder) for folder in folders]
-    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+    places = [Path(folder).resolve() for folder in folders]
+    if len({*places}) < len(folders):
         raise ValueError('the same folder of maps is named twice')
-    return dict(zip(names, folders))
+    names = [place.name for place in places]
+    return dict(zip(names if len({*names}) == len(names) else folders, folders))

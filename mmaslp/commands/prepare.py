@@ -16,35 +16,22 @@ from ..files.layouts import SETS
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('name', choices=SETS, help='the data set')
-    parser.add_argument(
-        '--source', nargs='+', default=[], help='archives as downloaded, or folders'
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add('name', choices=SETS, help='the data set')
+    add('--source', nargs='+', default=[], help='archives as downloaded, or folders')
+    add(
         '--out',
         default='data',
         help='the folder of all sets, which the configs call data_root (folder: the '
         'folder of this set). Default: data',
     )
-    parser.add_argument(
-        '--list', help='dtd-500: list file of the textures to take, one name per line'
-    )
-    split = parser.add_mutually_exclusive_group()
-    split.add_argument(
-        '--val-list', help='duts, folder: list file of the validation images'
-    )
-    split.add_argument(
-        '--val-ratio', type=float, help='duts, folder: share of validation images'
-    )
-    parser.add_argument(
-        '--test-ratio', type=float, default=0.2, help='folder: share of test images'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='of the random split')
-    parser.add_argument(
-        '--skip-bad',
-        action='store_true',
-        help='leave out bad pairs instead of stopping',
-    )
+    add('--list', help='dtd-500: list file of the textures to take, one name per line')
+    split = parser.add_mutually_exclusive_group().add_argument
+    split('--val-list', help='duts, folder: list file of the validation images')
+    split('--val-ratio', type=float, help='duts, folder: share of validation images')
+    add('--test-ratio', type=float, default=0.2, help='folder: share of test images')
+    add('--seed', type=int, default=0, help='of the random split')
+    add('--skip-bad', action='store_true', help='leave bad pairs out; do not stop')
 
 
 def run(args: argparse.Namespace) -> None:

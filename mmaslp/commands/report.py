@@ -13,29 +13,24 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('results', nargs='+', help='files of results, or of reports')
-    parser.add_argument(
-        '-o', '--out', required=True, metavar='FILE', help='the page to write (HTML)'
-    )
-    parser.add_argument(
-        '--name', nargs='+', help='names of the models, one for each file'
-    )
-    parser.add_argument('--title', default='Calibration report')
-    parser.add_argument(
+    add = parser.add_argument
+    add('results', nargs='+', help='files of results, or of reports')
+    add('-o', '--out', required=True, metavar='FILE', help='the page to write (HTML)')
+    add('--name', nargs='+', help='names of the models, one for each file')
+    add('--title', default='Calibration report')
+    add(
         '--baseline',
         default='',
         metavar='NAME',
-        help='the model that others are compared with; defaults to the first one',
+        help='the model that others are compared with first; defaults to the first one',
     )
-    parser.add_argument(
+    add(
         '--pictures',
         type=int,
         default=6,
         help='how many images to show per set and reason, defaults to 6',
     )
-    parser.add_argument(
-        '--paths', action='store_true', help='keep absolute paths in the report'
-    )
+    add('--paths', action='store_true', help='keep absolute paths in the report')
 
 
 def run(args: argparse.Namespace) -> None:

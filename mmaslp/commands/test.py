@@ -8,8 +8,7 @@ import argparse
 import os.path as osp
 from typing import TYPE_CHECKING
 
-from .arguments import add_host_arguments, add_trust, config_of_run
-from .parser import CONFIG_HELP
+from .arguments import CONFIG_HELP, add_run_options, config_of_run
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -21,42 +20,38 @@ EVALUATIONS = ('ece', 'sod', 'iou')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('config', help=CONFIG_HELP)
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument(
+    add = parser.add_argument
+    add('config', help=CONFIG_HELP)
+    add('checkpoint', help='checkpoint file')
+    add(
         '--eval',
         nargs='+',
         choices=EVALUATIONS,
         help='what to measure: calibration, SOD measures, IoU. By default the '
         "config's test_evaluator",
     )
-    parser.add_argument('--sets', nargs='+', help='names of test sets, default all')
-    parser.add_argument('--out-prob', metavar='DIR', help='write probability maps')
-    parser.add_argument('--prob-bits', type=int, choices=(8, 16), default=16)
-    parser.add_argument(
+    add('--sets', nargs='+', help='names of test sets, default all')
+    add('--out-prob', metavar='DIR', help='write probability maps')
+    add('--prob-bits', type=int, choices=(8, 16), default=16)
+    add(
         '--report',
         metavar='FILE',
         help='write an HTML report, and beside it the JSON file of its results',
     )
-    parser.add_argument('--name', help='of the model in the report; else the config')
-    parser.add_argument(
-        '--paths', action='store_true', help='keep absolute paths in the report'
-    )
-    parser.add_argument('--out', help='folder that the metrics write predictions to')
-    parser.add_argument('--show', action='store_true', help='show predictions')
-    parser.add_argument('--show-dir', help='folder for painted images')
-    parser.add_argument('--wait-time', type=float, default=2, help='seconds, of --show')
-    parser.add_argument(
-        '--tta', action='store_true', help='average over the views of tta_pipeline'
-    )
-    parser.add_argument(
+    add('--name', help='of the model in the report; else the config')
+    add('--paths', action='store_true', help='keep absolute paths in the report')
+    add('--out', help='folder that the metrics write predictions to')
+    add('--show', action='store_true', help='show predictions')
+    add('--show-dir', help='folder for painted images')
+    add('--wait-time', type=float, default=2, help='seconds, of --show')
+    add('--tta', action='store_true', help='average over the views of tta_pipeline')
+    add(
         '--calibrator',
         metavar='FILE',
         help='file of `mmaslp fit`: also measure calibrated probabilities, and write '
         'calibrated maps; by default that of the checkpoint, if it holds one',
     )
-    add_trust(parser)
-    add_host_arguments(parser)
+    add_run_options(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -5,29 +5,19 @@ Example:
 """
 
 import argparse
+from functools import partial
 
-from .arguments import add_host_arguments, add_trust, config_of_run
-from .parser import CONFIG_HELP
+from .arguments import CONFIG_HELP, add_run_options, config_of_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
+    flag = partial(parser.add_argument, action='store_true')
     parser.add_argument('config', help=CONFIG_HELP)
-    parser.add_argument(
-        '--resume',
-        action='store_true',
-        help='resume from the latest checkpoint in the work directory',
-    )
-    parser.add_argument(
-        '--amp', action='store_true', help='train with automatic mixed precision'
-    )
-    parser.add_argument(
-        '--overwrite',
-        action='store_true',
-        help='remove the checkpoints of an earlier training in the work directory',
-    )
-    add_trust(parser)
-    add_host_arguments(parser)
+    flag('--resume', help='resume from the latest checkpoint in the work directory')
+    flag('--amp', help='train with automatic mixed precision')
+    flag('--overwrite', help='remove the checkpoints of an earlier training there')
+    add_run_options(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -165,10 +165,7 @@ def test_configs(ends, name, words):
         ('train_dataloader.dataset.data_root=pair', 'pair/masks'),
         ('train_dataloader.dataset.data_root=gone', 'gone'),
         ('train_dataloader.dataset.data_root=image', 'image/images/03.png'),
-        (
-            'train_dataloader.dataset.data_root=mask',
-            'mask/masks/03.png: not a',
-        ),
+        ('train_dataloader.dataset.data_root=mask', 'mask/masks/03.png: cannot be'),
         ('train_dataloader.dataset.data_root=loop', 'loop/masks/03.png: its links go'),
     ],
 )

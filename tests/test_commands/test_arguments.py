@@ -2,13 +2,16 @@ import os
 
 import pytest
 
-from mmaslp.commands.arguments import add_host_arguments, prepare_launcher
-from mmaslp.commands.parser import CommandParser
+from mmaslp.commands.arguments import (
+    CommandParser,
+    add_run_options,
+    prepare_launcher,
+)
 
 
 def parse(*words):
     parser = CommandParser(prog='mmaslp x')
-    add_host_arguments(parser)
+    add_run_options(parser)
     return parser.parse_args(words)
 
 
@@ -20,16 +23,19 @@ def test_arguments_of_the_host(monkeypatch):
     assert args.cfg_options == {'a.b': 1, 'c': ['x', 'y'], 'd': 'e=f'}
     assert (args.work_dir, args.launcher) == ('w', 'pytorch')
     monkeypatch.delenv('LOCAL_RANK', raising=False)
-    prepare_launcher(args)
+    prepare_launcher(args.launcher, args.local_rank)
     assert os.environ['LOCAL_RANK'] == '3'
     monkeypatch.setenv('LOCAL_RANK', '5')
-    prepare_launcher(args)
+    prepare_launcher(args.launcher, args.local_rank)
     assert os.environ['LOCAL_RANK'] == '5'
 
 
-def test_no_launcher_needs_no_variable(monkeypatch):
+def test_only_a_launcher_needs_variables(monkeypatch):
     monkeypatch.setenv('LOCAL_RANK', '0')
-    prepare_launcher(parse())
+    prepare_launcher('none', 0)
+    monkeypatch.delenv('SLURM_PROCID', raising=False)
+    with pytest.raises(ValueError, match=r'SLURM_PROCID.* start with `srun'):
+        prepare_launcher('slurm', 0)
 
 
 @pytest.mark.parametrize('word', ['a', '=1', 'a=[1,(2]'])

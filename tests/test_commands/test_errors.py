@@ -1,10 +1,12 @@
+import errno
 import os
 import signal
 import time
 
 import pytest
+from torch._utils import ExceptionWrapper
 
-from mmaslp.commands.errors import exit_code_of, exit_on_user_error
+from mmaslp.commands.errors import describe, exit_code_of
 
 
 def fail(error):
@@ -58,21 +60,74 @@ def test_an_interrupt_that_mmengine_takes_for_a_bad_config(capsys):
     assert capsys.readouterr().err == 'interrupted: all is kept\n'
 
 
-def test_line_breaks_of_a_name_and_of_a_message(capsys):
-    exit_code_of(lambda: fail(ValueError('a\nb.png is bad:\n- so')), words=['a\nb.png'])
-    assert capsys.readouterr().err.splitlines()[:2] == [
-        r'error: a\nb.png is bad:',
-        '- so',
-    ]
-
-
 def test_a_reader_that_goes_away_is_no_error(capsys):
     assert exit_code_of(lambda: fail(BrokenPipeError())) == 1
     assert capsys.readouterr().err == ''
 
 
-def test_scripts_end_with_the_code():
-    exit_on_user_error(lambda: None)()
-    with pytest.raises(SystemExit) as end:
-        exit_on_user_error(fail)(ValueError())
-    assert end.value.code == 2
+def caught(work):
+    try:
+        work()
+    except Exception as error:
+        return error
+    raise AssertionError('nothing was raised')
+
+
+def build_from_cfg(error):  # named as MMEngine's
+    raise error
+
+
+@pytest.mark.parametrize(
+    ('error', 'message'),
+    [
+        (OSError(errno.ENOSPC, 'x', 'a.json'), 'a.json: the disk is full: free some'),
+        (OSError(errno.ELOOP, 'x', b'a', None, 'b'), 'a and b: its links go in a'),
+        (PermissionError(errno.EACCES, 'x', 'a'), 'a: there is no permission: change'),
+        (OSError(errno.EMFILE, 'Too many open files'), 'Too many open files'),
+        (OSError(99999, ''), 'it cannot be used'),
+        (ValueError('a.png: bad'), 'a.png: bad'),
+        (ValueError(), 'ValueError'),
+        (UnicodeEncodeError('utf-8', "b 'a\udcff'", 4, 5, ''), 'a\udcff: a name that'),
+    ],
+)
+def test_mistakes(error, message):
+    mistake, text = describe(caught(lambda: fail(error)))
+    assert mistake and text.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ('error', 'message'),
+    [
+        (RuntimeError('shape\n  mismatch'), 'RuntimeError: shape mismatch'),
+        (
+            RuntimeError('CUDA out of memory.'),
+            'RuntimeError: CUDA out of memory.: take',
+        ),
+        (KeyError('a'), 'KeyError: there is no a'),
+        (AssertionError(), 'AssertionError: AssertionError'),
+    ],
+)
+def test_failures(error, message):
+    mistake, text = describe(caught(lambda: fail(error)), 'c.py')
+    assert not mistake and text.startswith(message)
+
+
+def test_errors_while_the_host_builds_are_about_the_config():
+    text = 'Foo is not in the x registry. Please check whether the value of `Foo` is'
+    error = caught(lambda: build_from_cfg(KeyError(text)))
+    expected = 'cannot be built: KeyError: Foo is not in the x registry'
+    assert describe(error) == (True, f'the config {expected}')
+    assert describe(error, 'c.py') == (True, f'c.py {expected}')
+    error = caught(lambda: build_from_cfg(ValueError('invalid literal')))
+    expected = 'cannot be built: ValueError: invalid literal'
+    assert describe(error, 'c.py') == (True, f'c.py {expected}')
+
+
+@pytest.mark.parametrize('kind', [ValueError, AssertionError])
+def test_errors_of_a_process_that_loads_data(kind):
+    error = caught(lambda: fail(kind('a.png: bad\n(worse: b)')))
+    wrapper = ExceptionWrapper(
+        (type(error), error, error.__traceback__), 'in DataLoader worker process 0'
+    )
+    mistake, text = describe(caught(wrapper.reraise))
+    assert mistake and text.startswith('a.png: bad') and 'Traceback' not in text
