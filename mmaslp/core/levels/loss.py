@@ -45,8 +45,8 @@ class SelfCalibratingBCE(nn.Module):
     without any. Any Dice loss may be added to it.
 
     Args:
-        levels (BorderLevels | ImageLevels | list[BorderLevels], optional): What moves
-            the targets. A list has one for each channel. Defaults to None.
+        levels (BorderLevels | ImageLevels, optional): What moves the targets. Defaults
+            to None.
         beta (str | float, optional): ``'HI'`` hard inversion 2, ``'SI'`` soft inversion
             1.5, ``'M'`` moderation 1, ``'DM'`` moderation with noise per pixel, or a
             strength in (0, 2]; without meaning for :class:`BorderLevels`. Defaults to
@@ -92,7 +92,7 @@ class SelfCalibratingBCE(nn.Module):
 
     def __init__(
         self,
-        levels: Any = None,
+        levels: BorderLevels | ImageLevels | None = None,
         beta: str | float | Perturbation | None = None,
         ignore_index: int = 255,
         reduction: str = 'mean',
@@ -126,28 +126,22 @@ class SelfCalibratingBCE(nn.Module):
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.channels = check_choice('channels', channels, (None, 'independent'))
         self.sample: Sample | None = None  # where a callback leaves it
-        self._watch = LabelWatch()
         self.bind(levels)
 
-    def bind(self, levels: Any) -> None:
-        """Take levels, see above, in the place of the present ones."""
-        several = isinstance(levels, (list, tuple))
-        parts = [*levels] if several else [levels]
-        single: tuple[type, ...] = (BorderLevels, ImageLevels, type(None))
-        kinds = (BorderLevels,) if several else single
-        if not parts or not all(isinstance(part, kinds) for part in parts):
+    def bind(self, levels: BorderLevels | ImageLevels | None) -> None:
+        """Take levels in the place of the present ones."""
+        if not isinstance(levels, (BorderLevels, ImageLevels, type(None))):
             raise ValueError(
-                'levels must be BorderLevels, ImageLevels or a list of BorderLevels, '
-                f'got {levels!r}'
+                f'levels must be BorderLevels or ImageLevels, got {levels!r}'
             )
-        self.by_band = isinstance(parts[0], BorderLevels)
-        if self.by_band and (self.alpha or self.deterministic or self.per_pixel):
+        by_band = isinstance(levels, BorderLevels)
+        if by_band and (self.alpha or self.deterministic or self.per_pixel):
             raise ValueError(
                 'BorderLevels give the smoothing of every band: leave alpha, eps, '
                 'deterministic and per_pixel out of the loss'
             )
-        self.levels = tuple(parts) if several else levels
-        self.watch = self._watch if parts[0] is None else parts[0].watch
+        self.levels = levels
+        self.watch = LabelWatch() if levels is None else levels.watch
 
     def extra_repr(self) -> str:
         """Show the levels, or the perturbation, in ``print(model)``."""
@@ -171,15 +165,15 @@ class SelfCalibratingBCE(nn.Module):
             )
         independent = self.channels is not None
         logits, labels = pair_shapes(logits, labels, independent)
-        if self.by_band and labels.dim() < 3 + independent:
+        by_band = isinstance(self.levels, BorderLevels)
+        if by_band and labels.dim() < 3 + independent:
             raise ValueError(
                 'BorderLevels need labels with two image axes, (N, H, W), (N, C, H, W) '
                 f'or (N, C, D, H, W), got {tuple(labels.shape)}: use ImageLevels'
             )
         labels, valid = split_labels(labels, self.ignore_index, self.watch)
-        loss, margin = self.losses(
-            logits, labels, valid, sample, self.reduction != 'none'
-        )
+        per_image = self.reduction != 'none'
+        loss, margin = self.losses(logits, labels, valid, sample, per_image)
         if sample is not None and margin is not None:
             sample.record(margin)
         if self.reduction == 'none':
@@ -204,48 +198,35 @@ class SelfCalibratingBCE(nn.Module):
         or of the shape of the labels. Points take the mean level of bands.
         """
         shape, rows, noise = labels.shape, 1, None
-        if self.by_band:
-            eps, size = self._eps_of_maps(shape), (-1, *shape[-2:])
+        by_band = isinstance(self.levels, BorderLevels)
+        if by_band:
             if labels.dim() >= 3:
+                size = (-1, *shape[-2:])
                 logits, labels = logits.reshape(size), labels.reshape(size)
                 valid = None if valid is None else valid.reshape(size)
-            strength, rows = self._smooth(eps, labels, valid)
+            strength, rows = self._smooth(labels, valid)
         else:
             strength, noise = self._perturb(sample, labels)
         if per_image:
             loss, margin = sc_bce_per_image(
                 logits, labels, strength, valid, noise, rows
             )
-            return loss, None if self.by_band else margin
+            return loss, None if by_band else margin
         if rows > 1:
             strength = strength.repeat_interleave(rows, 1)[:, : labels.shape[1]]
         target = perturb_target(labels, _like_pixels(strength, labels), noise)
         loss = sc_bce(logits, target, valid).view(shape)
-        return loss, None if self.by_band else image_margin(logits, labels, valid)
+        return loss, None if by_band else image_margin(logits, labels, valid)
 
-    def _smooth(
-        self, eps: Tensor, labels: Tensor, valid: Tensor | None
-    ) -> tuple[Tensor, int]:
+    def _smooth(self, labels: Tensor, valid: Tensor | None) -> tuple[Tensor, int]:
         """Smoothing of each map or pixel, and how many rows of pixels share one."""
+        levels: Any = self.levels
         if labels.dim() < 3:
-            mean: Any = self.levels  # points have one channel
-            return torch.full(labels.shape[:1], mean.mean_level).to(labels.device), 1
-        if not eps.any():
+            return torch.full((len(labels),), levels.mean_level).to(labels.device), 1
+        if not levels.levels.any():
             return torch.zeros(len(labels), device=labels.device), 1
-        eps = eps.to(labels.device, non_blocking=True)
+        eps = levels.levels.float().to(labels.device, non_blocking=True)
         return border_row_values(labels, eps, valid)
-
-    def _eps_of_maps(self, shape: torch.Size) -> Tensor:
-        """Smoothing of the bands of each map of a batch, ``(B,)`` or ``(M, B)``."""
-        if isinstance(self.levels, BorderLevels):
-            return self.levels.levels.float()
-        if len(shape) < 4 or shape[1] != len(self.levels):
-            raise ValueError(
-                f'there are {len(self.levels)} BorderLevels, one per channel, but the '
-                f'labels have the shape {tuple(shape)}'
-            )
-        eps = torch.stack([each.levels.float() for each in self.levels])
-        return eps.repeat_interleave(shape[2:-2].numel(), 0).repeat(shape[0], 1)
 
     def _perturb(
         self, sample: Sample | None, labels: Tensor

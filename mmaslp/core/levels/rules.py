@@ -80,14 +80,11 @@ class Rule(ABC):
                 'alpha or margin holds a value that is not finite: leave images with '
                 'nan logits out of the update'
             )
-        return self._clip(stepped, beta).to(alpha.dtype)
+        return stepped.clamp_(0.0, self.max_level(beta)).to(alpha.dtype)
 
     @abstractmethod
     def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
         """Levels before they are clipped, ``(N,)``, float64."""
-
-    def _clip(self, levels: Tensor, beta: float) -> Tensor:
-        return levels.clamp_(0.0, self.max_level(beta))
 
     def _require(self, validation: Validation, name: str) -> float:
         value = getattr(validation, name)
@@ -145,17 +142,14 @@ class PenaltyRule(Rule):
             # where the formula multiplies.
             gradient = margin / (0.5 * beta)
         penalty = (intercept - slope * alpha).clamp_max(0.0)
-        return alpha + self.eta * (gradient + self.lam * penalty)
+        free = alpha + self.eta * (gradient + self.lam * penalty)
+        if self.solver == 'explicit':
+            return free
+        return torch.where(free >= 1.0 / beta, 1.0 / beta - 0.01, free)
 
     def max_level(self, beta: float) -> float:
         """See :meth:`Rule.max_level`; the released code allows higher levels."""
         return 1.0 / beta if self.solver == 'released' else super().max_level(beta)
-
-    def _clip(self, levels: Tensor, beta: float) -> Tensor:
-        if self.solver != 'released':
-            return super()._clip(levels, beta)
-        limit = 1.0 / beta
-        return torch.where(levels >= limit, limit - 0.01, levels).clamp_min(0.0)
 
 
 @dataclass(frozen=True)

@@ -148,22 +148,19 @@ def channels_of(labels, number):
 
 @pytest.mark.parametrize('number', [2, 3])
 @pytest.mark.parametrize('depth', [None, 4])
-@pytest.mark.parametrize('several', [False, True])
-def test_channels_and_slices_are_those_of_a_loop(number, depth, several):
+def test_channels_and_slices_are_those_of_a_loop(number, depth):
     labels = half_planes()
     labels[0, :3] = 255
     if depth:
         labels = torch.stack([labels.roll(5 * d, -2) for d in range(depth)], 1)
     labels = channels_of(labels, number)
     logits = logits_like(labels)
-    levels = [border_levels(LEVELS / (k + 1 if several else 1)) for k in range(number)]
-    shared = levels if several else levels[0]
-    found = SelfCalibratingBCE(shared, channels='independent')(logits, labels)
-    losses = []
-    for k, own in enumerate(levels):
+    levels, losses = border_levels(), []
+    found = SelfCalibratingBCE(levels, channels='independent')(logits, labels)
+    for k in range(number):
         of_channel = zip(logits[:, k].split(1, 1), labels[:, k].split(1, 1))
         maps = of_channel if depth else [(logits[:, k], labels[:, k])]
-        sums = SelfCalibratingBCE(own, reduction='sum')
+        sums = SelfCalibratingBCE(levels, reduction='sum')
         losses += [sums(*each) for each in maps]
     expected = sum(losses) / (labels != 255).sum()
     torch.testing.assert_close(found, expected)
@@ -184,14 +181,12 @@ def test_volumes_have_their_bands_in_the_plane_of_a_slice():
     ('levels', 'logits', 'labels', 'match'),
     [
         (border_levels(), (2, 1, 7), (2, 7), 'need labels with two image axes'),
-        ([border_levels()] * 3, (2, 2, 8, 8), (2, 2, 8, 8), '3 BorderLevels, one per'),
         (None, (2, 3, 8, 8), (2, 8, 8), 'cls_score must be'),
         (ImageLevels(IDS), (2, 8, 8), (2, 8, 8), 'need the sample of the batch'),
     ],
 )
 def test_what_is_not_supported_is_one_clear_error(levels, logits, labels, match):
-    several = isinstance(levels, list)
-    criterion = SelfCalibratingBCE(levels, channels='independent' if several else None)
+    criterion = SelfCalibratingBCE(levels)
     with pytest.raises(ValueError, match=match):
         criterion(torch.zeros(logits), torch.zeros(labels))
 
