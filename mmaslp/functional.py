@@ -107,19 +107,8 @@ def equal_mass_calibration_error(
     Source: Nixon et al., `Measuring Calibration in Deep Learning
     <https://arxiv.org/abs/1904.01685>`_, 2019 (adaptive calibration error).
 
-    Args:
-        prob (Tensor | np.ndarray): See :func:`calibration_error`.
-        label (Tensor | np.ndarray): See :func:`calibration_error`.
-        n_bins (int): At most so many bins. Defaults to 10.
-        norm (str): See :func:`calibration_error`. Defaults to 'l1'.
-        mode (str): See :func:`calibration_error`. Defaults to 'top_label'.
-        ignore_index (int, optional): Defaults to None.
-
-    Returns:
-        float: In [0, 1]; nan if there is no pixel.
-
-    Raises:
-        ValueError: See :func:`calibration_error`.
+    It takes and returns what :func:`calibration_error` does; there are at most
+    ``n_bins`` bins.
 
     Example:
         >>> import numpy as np
@@ -182,16 +171,7 @@ def brier_score(
 ) -> float:
     """Mean of (p - y) squared over pixels: for two classes half of Brier's sum.
 
-    Args:
-        prob (Tensor | np.ndarray): See :func:`calibration_error`.
-        label (Tensor | np.ndarray): See :func:`calibration_error`.
-        ignore_index (int, optional): Defaults to None.
-
-    Returns:
-        float: In [0, 1]; nan if there is no pixel.
-
-    Raises:
-        ValueError: See :func:`calibration_error`.
+    It takes and returns what :func:`calibration_error` does.
     """
     scores = _histogram(prob, label, ignore_index).score_table('positive')
     return float(_brier_score(scores))
@@ -206,20 +186,12 @@ def reliability(
 ) -> dict[str, np.ndarray]:
     """Tabulate what a reliability diagram shows.
 
-    Args:
-        prob (Tensor | np.ndarray): See :func:`calibration_error`.
-        label (Tensor | np.ndarray): See :func:`calibration_error`.
-        n_bins (int): See :func:`calibration_error`. Defaults to 10.
-        mode (str): See :func:`calibration_error`. Defaults to 'top_label'.
-        ignore_index (int, optional): Defaults to None.
+    It takes what :func:`calibration_error` does.
 
     Returns:
         dict[str, np.ndarray]: ``edges`` ``(n_bins + 1,)``; and ``(n_bins,)`` each:
         ``count`` of pixels, ``confidence``, ``accuracy`` and ``gap``, confidence -
         accuracy; nan in a bin without pixels.
-
-    Raises:
-        ValueError: See :func:`calibration_error`.
 
     Example:
         >>> import numpy as np

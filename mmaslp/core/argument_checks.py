@@ -8,66 +8,26 @@ import math
 import os
 from collections.abc import Callable, Collection
 from numbers import Integral, Real
+from operator import ge, gt, le, lt
 from typing import Any, TypeVar
 
 import numpy as np
 
 T = TypeVar('T')
 
+_LIMITS = dict(above=gt, at_least=ge, at_most=le, below=lt)
 # The longest piece of a value that a message shows.
 _MAX_SHOWN = 100
 
 
-def check_number(
-    name: str,
-    value: Any,
-    *,
-    above: float | None = None,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-    hint: str = '',
-) -> float:
-    """Refuse an argument that is not a finite number in its range."""
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    if not (
-        real
-        and _is_finite(value)
-        and (above is None or value > above)
-        and (at_least is None or value >= at_least)
-        and (at_most is None or value <= at_most)
-        and (below is None or value < below)
-    ):
-        limits = _limits(above, at_least, at_most, below)
-        raise _refusal(name, f'a number{limits}', value, hint)
-    return float(value)
+def check_number(name: str, value: Any, *, hint: str = '', **limits: float) -> float:
+    """Refuse an argument that is not a finite number within limits, see ``_LIMITS``."""
+    return float(_checked(name, value, Real, 'a number', limits, hint))
 
 
-def _is_finite(value: Real) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # 10**400
-        return False
-
-
-def check_integer(
-    name: str,
-    value: Any,
-    *,
-    at_least: int | None = None,
-    at_most: int | None = None,
-    hint: str = '',
-) -> int:
-    """Refuse an argument that is not an integer in its range; 2.0 is none."""
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not (
-        whole
-        and (at_least is None or value >= at_least)
-        and (at_most is None or value <= at_most)
-    ):
-        limits = _limits(None, at_least, at_most, None)
-        raise _refusal(name, f'an integer{limits}', value, hint)
-    return int(value)
+def check_integer(name: str, value: Any, *, hint: str = '', **limits: float) -> int:
+    """Refuse an argument that is not an integer within limits; 2.0 is none."""
+    return int(_checked(name, value, Integral, 'an integer', limits, hint))
 
 
 def check_bool(name: str, value: Any) -> bool:
@@ -105,11 +65,27 @@ def optional(check: Callable[..., T], name: str, value: Any, **limits: Any) -> T
     return None if value is None else check(name, value, **limits)
 
 
-def _limits(
-    above: float | None,
-    at_least: float | None,
-    at_most: float | None,
-    below: float | None,
+def _checked(
+    name: str, value: Any, kind: type, wanted: str, limits: dict[str, float], hint: str
+) -> Any:
+    fits = isinstance(value, kind) and not isinstance(value, bool) and _is_finite(value)
+    if not fits or not all(_LIMITS[key](value, each) for key, each in limits.items()):
+        raise _refusal(name, f'{wanted}{_range(**limits)}', value, hint)
+    return value
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # 10**400
+        return False
+
+
+def _range(
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
 ) -> str:
     """Say a range: ' in (0, 1]', ' above 0', ' of at least 1', or ''."""
     low = above if at_least is None else at_least

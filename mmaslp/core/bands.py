@@ -50,21 +50,22 @@ def border_bands(
         [4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 1, 0, 0, 1, 2, 2]
     """
     cells, cell = border_cells(mask, valid, edges)
-    height, width = mask.shape[1:]
-    return _widen(_heighten(cells, cell, height), cell, width)
+    bands = _widen(cells, cell, mask.shape[2])
+    number, rows, width = bands.shape
+    pixels = bands.unsqueeze(2).expand(number, rows, cell, width)
+    return pixels.reshape(number, rows * cell, width)[:, : mask.shape[1]]
 
 
 def border_cells(
     mask: Tensor,
     valid: Tensor | None = None,
     edges: Sequence[float] = BORDER_EDGES,
-    cell: int | None = None,
 ) -> tuple[Tensor, int]:
-    """Band of every cell, before :func:`border_bands` gives it to the cell's pixels."""
+    """Band of every cell of s x s pixels, and s; see :func:`border_bands`."""
     if mask.dim() != 3:
         raise ValueError(f'mask must be (N, H, W), got {tuple(mask.shape)}')
     side = math.sqrt(mask.shape[1] * mask.shape[2])
-    cell = cell or _usual_cell(mask.shape)
+    cell = max(1, int(side / GRID))
     mask = mask.byte()
     # 0: background, 1: foreground; of an ignored pixel 0 for the one, 1 for the other.
     high = mask if valid is None else mask & valid
@@ -81,73 +82,18 @@ def border_cells(
     return band, cell
 
 
-def border_values(
-    mask: Tensor,
-    values: Tensor,
-    valid: Tensor | None = None,
-    edges: Sequence[float] = BORDER_EDGES,
-) -> Tensor:
-    """Value of every pixel's band, as ``values[border_bands(mask)]`` but faster.
-
-    Args:
-        mask (Tensor): See :func:`border_bands`.
-        values (Tensor): Value of each band, ``(B,)`` for all images or ``(N, B)``, with
-            B = len(edges) + 1, on the device of the mask.
-        valid (Tensor, optional): See :func:`border_bands`.
-        edges (Sequence[float]): See :func:`border_bands`.
-
-    Returns:
-        Tensor: ``(N, H, W)``, of the dtype of ``values``.
-
-    Raises:
-        ValueError: See :func:`border_bands`; or if there is another number of values.
-    """
-    found, cell = _cell_values(mask, values, valid, edges, _usual_cell(mask.shape))
-    height, width = mask.shape[1:]
-    return _widen(_heighten(found, cell, height), cell, width)
-
-
 def border_row_values(
     mask: Tensor,
     values: Tensor,
     valid: Tensor | None = None,
     edges: Sequence[float] = BORDER_EDGES,
 ) -> tuple[Tensor, int]:
-    """:func:`border_values` where whole rows of cells share a row of values."""
-    cell = _usual_cell(mask.shape)
-    found, _ = _cell_values(mask, values, valid, edges, cell)
-    return _widen(found, cell, mask.shape[2]), cell
+    """``values[border_bands(mask)]``, once for the s rows of pixels of a row of cells.
 
-
-def _usual_cell(shape: torch.Size) -> int:
-    return max(1, int(math.sqrt(math.prod(shape[1:])) / GRID))
-
-
-def _cell_values(
-    mask: Tensor,
-    values: Tensor,
-    valid: Tensor | None,
-    edges: Sequence[float],
-    cell: int,
-) -> tuple[Tensor, int]:
-    """Value of the band of every cell, and the side of a cell."""
-    if values.shape[-1] != len(edges) + 1:
-        raise ValueError(
-            f'{len(edges)} edges make {len(edges) + 1} bands, but there are '
-            f'{values.shape[-1]} values'
-        )
-    cells, cell = border_cells(mask, valid, edges, cell)
-    rows = values.expand(len(mask), -1)
-    return rows.gather(1, cells.flatten(1).long()).view(cells.shape), cell
-
-
-def _heighten(cells: Tensor, cell: int, height: int) -> Tensor:
-    """Repeat (N, R, C) rows to (N, H, C)."""
-    if cell == 1:
-        return cells
-    number, rows, columns = cells.shape
-    pixels = cells.unsqueeze(2).expand(number, rows, cell, columns)
-    return pixels.reshape(number, rows * cell, columns)[:, :height]
+    ``values`` are those of B bands, ``(B,)``. Returns ``(N, ceil(H / s), W)`` and s.
+    """
+    cells, cell = border_cells(mask, valid, edges)
+    return _widen(values[cells.long()], cell, mask.shape[2]), cell
 
 
 def _widen(cells: Tensor, cell: int, width: int) -> Tensor:

@@ -1,16 +1,12 @@
 """Calls that ``torch.compile`` leaves alone."""
 
-from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any
 
 import torch
 
-P = ParamSpec('P')
-R = TypeVar('R')
 
-
-def run_eagerly(function: Callable[P, R]) -> Callable[P, R]:
+def run_eagerly(function: Any) -> Any:
     """Keep ``torch.compile`` from tracing a function, as ``torch.compiler.disable``.
 
     That decorator imports the compiler where it decorates, which takes a second of
@@ -20,7 +16,7 @@ def run_eagerly(function: Callable[P, R]) -> Callable[P, R]:
         return torch.compiler.disable(function)
 
     @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+    def call(*args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_compiling():
             return torch.compiler.disable(function)(*args, **kwargs)
         return function(*args, **kwargs)

@@ -24,15 +24,9 @@ def follow_gaps(
     .. math:: \epsilon_b \leftarrow \mathrm{clip}(\epsilon_b + 2 \kappa
               \frac{g_{b-1} + 2 g_b + g_{b+1}}{4}, 0, 2 (1 - A_b))
 
-    - :math:`g_b` is the median of the band's last three gaps, so that one validation of
-      a network that has collapsed for a moment moves nothing. The median is late by a
-      validation, so :math:`\kappa = k / (1 + 2 k)` stays below 1/2.
-    - A predicted band holds pixels of the labels' bands beside it too, so that they
-      take part of its gap. Bands with less than 1 % of the pixels share one gap with
-      their neighbour.
-    - At the upper limit the expected confidence of the target is the accuracy
-      :math:`A_b` of the band. Bands with less than 1 % of the pixels have no limit of
-      their own.
+    :math:`g_b` is the median of the band's last three gaps, :math:`A_b` its accuracy
+    and :math:`\kappa = k / (1 + 2 k)`. Bands with less than 1 % of the pixels share a
+    gap with their neighbour and have no limit (docs/levels.md has the reasons).
 
     ``gaps`` are those of up to three validations, the newest last, nan for a band
     without pixels; ``gain`` is k.

@@ -22,7 +22,7 @@ def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tenso
     Returns:
         Tensor: Loss in nats, shape ``(N, ...)``, at least float32.
     """
-    _check_shapes(logits, target=target, valid=valid)
+    _check_shapes(logits, target, valid)
     logits = at_least_float32(logits)
     if valid is not None:
         valid = valid.bool()
@@ -48,7 +48,7 @@ def image_margin(logits: Tensor, labels: Tensor, valid: Tensor | None = None) ->
     Returns:
         Tensor: Shape ``(N,)``, detached, at least float32; 0 without a valid pixel.
     """
-    _check_shapes(logits, labels=labels, valid=valid)
+    _check_shapes(logits, labels, valid)
     logits = at_least_float32(logits.detach())
     signed = (2 * labels.to(logits.dtype) - 1) * logits
     valid = torch.ones_like(signed) if valid is None else valid
@@ -68,10 +68,9 @@ def sc_bce_per_image(
     r"""Sum of the loss and mean margin of every image, in one pass over the pixels.
 
     With the signed logit :math:`s = (2 y - 1) z` the loss against the perturbed label
-    is :math:`L(z, p(y, b)) = \mathrm{softplus}(-s) + b s / 2`, its gradient
-    :math:`\sigma(z) - p(y, b)`, and the margin is the mean of s. The forward pass also
-    computes the gradient, in the memory of s. Without levels the sum has the gradient
-    of torch bit for bit.
+    is :math:`\mathrm{softplus}(-s) + b s / 2`, and the margin is the mean of s. The
+    forward pass also computes the gradient :math:`\sigma(z) - p(y, b)`, in the memory
+    of s. Without levels the sum has the gradient of torch bit for bit.
 
     The strength b is ``(N,)`` or of the shape of ``logits``; for maps ``(N, H, W)``
     whose s = ``shared_rows`` rows share one, ``(N, ceil(H / s), W)``. ``noise`` is
@@ -131,10 +130,7 @@ class _PerImage(torch.autograd.Function):
         return grad.to(ctx.dtype), None, None, None, None, None
 
 
-_Pieces = list[tuple[Tensor, Tensor]]
-
-
-def _sums(signed: Tensor, half: Tensor, pieces: _Pieces) -> tuple[Tensor, Tensor]:
+def _sums(signed: Tensor, half: Tensor, pieces: list) -> tuple[Tensor, Tensor]:
     """Sums of b s / 2 and of s over the pixels of each image, ``(N,)`` each."""
     if pieces:
         rows = [(part, _sum_of_rows(each)) for each, part in pieces]
@@ -155,7 +151,7 @@ def _target(sign: Tensor, half: Tensor, shared_rows: int) -> Tensor:
     return (sign if pieces else sign.mul_(0.5 - half)).add_(0.5)
 
 
-def _pieces(signed: Tensor, half: Tensor, shared_rows: int) -> _Pieces:
+def _pieces(signed: Tensor, half: Tensor, shared_rows: int) -> list:
     """Views (N, R, s, W) of the pixels beside the strengths (N, R, W) of their rows."""
     if shared_rows == 1 or half.dim() != 3 or half.shape[1:] == (1, 1):
         return []
@@ -179,10 +175,8 @@ def _sum_of_rows(values: Tensor) -> Tensor:
     return total
 
 
-def _check_shapes(logits: Tensor, **others: Tensor | None) -> None:
-    for name, other in others.items():
+def _check_shapes(logits: Tensor, *others: Tensor | None) -> None:
+    for other in others:
         if other is not None and other.shape != logits.shape:
-            raise ValueError(
-                f'{name} must have the shape of logits, {tuple(logits.shape)}, '
-                f'got {tuple(other.shape)}'
-            )
+            shapes = f'{tuple(logits.shape)} and {tuple(other.shape)}'
+            raise ValueError(f'all tensors must have one shape, got {shapes}')

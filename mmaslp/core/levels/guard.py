@@ -35,15 +35,11 @@ class Best:
 def guarded(
     levels: Tensor, stepped: Tensor, iou: float, acc: float, best: Best
 ) -> tuple[Tensor, str | None]:
-    r"""Levels that a validation allows, and why they do not follow the gaps.
+    """Levels that a validation allows, and why they do not follow the gaps.
 
-    - Below an IoU of 0.2 a network finds hardly any object: levels are 0.
-    - While IoU or accuracy lies below its best by more than two standard errors over
-      images, the levels halve. Validations share their images, so two errors are about
-      three of the difference; at one, healthy trainings step back.
-    - A smoothed object beside unsmoothed background tilts decisions towards the
-      background. About :math:`\epsilon / 2 \cdot (FP + FN) / TP` of the found pixels
-      are lost, so that levels are at most :math:`r / (1 - r) / 3` at an IoU of r.
+    Levels are 0 below an IoU of 0.2. They halve while IoU or accuracy lies below its
+    best by more than noise. At an IoU of r they are at most r / (1 - r) / 3, since
+    about eps / 2 (FP + FN) / TP of the found pixels are lost (docs/levels.md).
 
     ``stepped`` are levels that follow the gaps, ``iou`` and ``acc`` medians of the last
     three validations, ``best`` those of the best so far, this validation included.

@@ -10,18 +10,16 @@ MANY = 100
 
 
 class LabelWatch:
-    """Counts the training labels until one holds an object."""
+    """Counts the training labels until one holds an object; then ``images`` is None."""
 
     def __init__(self) -> None:
         self.images: int | None = 0
 
     def see(self, num_images: int, has_object: bool, has_ignored: bool) -> None:
         """Take in the labels of a batch."""
-        if self.images is None:
-            return
         if has_object:
             self.images = None
-        elif has_ignored:
+        elif has_ignored and self.images is not None:
             self.images += num_images
             self.check(MANY)
 
