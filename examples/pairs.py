@@ -10,7 +10,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from mmaslp.files.masks import read_binary_mask
-from mmaslp.files.scenes import WRONG_SHARE, draw_split
+from mmaslp.files.scenes import draw_split
 
 __all__ = ['BinaryPairs', 'load_splits']
 
@@ -54,7 +54,7 @@ class BinaryPairs(Dataset):
         """
         if number is None:
             number = _NUM_IMAGES[split]
-        drawn = draw_split(split, number, size, seed, WRONG_SHARE)
+        drawn = draw_split(split, number, size, seed)
         return cls(
             (f'{split}/{i:05d}', image, mask // 255)
             for i, (image, mask) in enumerate(drawn)

@@ -25,7 +25,7 @@ def folder(tmp_path):
     for split, number in dict(train=4, val=2, test=2).items():
         for kind in ('images', 'masks'):
             (tmp_path / split / kind).mkdir(parents=True)
-        for i, pair in enumerate(draw_split(split, number, 32, 0, 0.0)):
+        for i, pair in enumerate(draw_split(split, number, 32)):
             for kind, array in zip(('images', 'masks'), pair):
                 Image.fromarray(array).save(tmp_path / split / kind / f'{i}.png')
     return tmp_path

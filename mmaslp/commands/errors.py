@@ -74,7 +74,8 @@ def exit_code_of(
         doctor = f'mmaslp doctor {shlex.quote(config)}' if config else 'mmaslp doctor'
         _say(f'{"error" if mistake else "failed"}: {text}')
         _say(
-            f'(`{doctor}` looks for causes; MMASLP_TRACEBACK=1 shows where it was raised)'
+            f'(`{doctor}` looks for causes; MMASLP_TRACEBACK=1 shows where it was '
+            'raised)'
         )
         return REFUSED if mistake else FAILED
 

@@ -25,7 +25,7 @@ def write_demo_maps(folder: Path, split: str) -> tuple[Path, Path]:
     for each in (maps, masks):
         each.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(len(split))
-    for k, (_, mask) in enumerate(draw_split(split, NUMBER, SIZE, 0, 0.0)):
+    for k, (_, mask) in enumerate(draw_split(split, NUMBER, SIZE)):
         inside = mask > 127
         distance = distance_transform_edt(inside) - distance_transform_edt(~inside)
         smooth = gaussian_filter(noise.normal(size=mask.shape), 4)

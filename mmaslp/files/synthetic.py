@@ -5,12 +5,13 @@ import os
 import os.path as osp
 import shutil
 import tempfile
+from contextlib import suppress
 from typing import Any
 
 from PIL import Image
 
-from ..core.argument_checks import check_choice, check_integer, check_number
-from .scenes import OUTLINE_ERROR, SPLITS, WRONG_SHARE, draw_split, wrong_masks
+from ..core.argument_checks import check_choice, check_integer
+from .scenes import SPLITS, draw_split, wrong_masks
 
 # Raise it whenever the images change: sets of another version are refused.
 VERSION = 2
@@ -25,16 +26,14 @@ def make_synthetic_sod(
     seed: int = 0,
     size: int = 64,
     num_images: dict[str, int] | None = None,
-    wrong_share: float = WRONG_SHARE,
-    outline_error: float = OUTLINE_ERROR,
-) -> dict[str, Any]:
+) -> list[str]:
     """Write the synthetic salient-object set, unless it already exists.
 
-    The splits ``train``, ``val`` and ``test`` hold scenes with one salient
-    object, ``ood`` holds textures with empty masks. The outlines of all masks are off
-    by a pixel or two, and a share of the training masks is grossly wrong, as in real
-    annotations; the manifest lists the latter. Each image depends
-    only on the seed, its split and its number.
+    The splits ``train``, ``val`` and ``test`` hold scenes with one salient object,
+    ``ood`` holds textures with empty masks. The outlines of all masks are off by a
+    pixel or two, and a share of the training masks is grossly wrong, as in real
+    annotations; the manifest lists the latter. Each image depends only on the seed, its
+    split and its number.
 
     The set appears in one piece: it is written beside ``out`` and then renamed. A
     killed run leaves no partial set. If several runs write it at once, one wins.
@@ -45,31 +44,15 @@ def make_synthetic_sod(
         size (int): Height and width in pixels, >= 32. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
             ``NUM_IMAGES``; other splits keep their default.
-        wrong_share (float): Share of wrong masks in ``train``. Defaults to
-            ``WRONG_SHARE``.
-        outline_error (float): How far outlines of all masks are off, in units of the
-            size (see :func:`~mmaslp.files.scenes.make_scene`); 0 gives exact masks.
-            Defaults to ``OUTLINE_ERROR``.
 
     Returns:
-        dict: The manifest: ``seed``, ``size``, ``num_images``, ``wrong_share``,
-        ``outline_error``, ``version`` and ``wrong_masks``, the names of the wrong
-        masks in ``train``.
+        list[str]: Names of the wrong masks in ``train``.
 
     Raises:
         ValueError: ``out`` holds something else, or the set with other settings;
             or a setting is out of its range.
     """
-    counts = {**NUM_IMAGES, **(num_images or {})}
-    settings = {
-        'version': VERSION,
-        'seed': seed,
-        'size': size,
-        'num_images': counts,
-        'wrong_share': wrong_share,
-        'outline_error': outline_error,
-    }
-    check_settings(settings)
+    settings = check_settings(seed, size, num_images)
     out = osp.normpath(out)
     if osp.isdir(out) and os.listdir(out):
         return _read_manifest(out, settings)
@@ -77,57 +60,51 @@ def make_synthetic_sod(
     os.makedirs(parent, exist_ok=True)
     work = tempfile.mkdtemp(prefix=f'.{osp.basename(out)}-', dir=parent)
     try:
-        manifest = {**settings, 'wrong_masks': _write(work, settings)}
-        with open(osp.join(work, MANIFEST), 'w', encoding='utf-8') as file:
-            json.dump(manifest, file, indent=2)
+        _write(work, settings)
         os.chmod(work, 0o755)
-        try:
+        with suppress(OSError):  # another process may be faster
             os.rename(work, out)
-        except OSError:  # another process was faster
-            return _read_manifest(out, settings)
-        return manifest
+        return _read_manifest(out, settings)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def check_settings(settings):
-    """Refuse settings that cannot make a set."""
-    check_integer('seed', settings['seed'], at_least=0)
-    check_integer('size', settings['size'], at_least=32)
-    check_number('wrong_share', settings['wrong_share'], at_least=0, at_most=1)
-    check_number('outline_error', settings['outline_error'], at_least=0, at_most=0.25)
-    for split, count in settings['num_images'].items():
-        check_choice('a split of num_images', split, tuple(NUM_IMAGES))
+def check_settings(
+    seed: int, size: int, num_images: dict[str, int] | None
+) -> dict[str, Any]:
+    """Refuse settings that cannot make a set; return what the manifest says of them."""
+    check_integer('seed', seed, at_least=0)
+    check_integer('size', size, at_least=32)
+    counts = {**NUM_IMAGES, **(num_images or {})}
+    for split, count in counts.items():
+        check_choice('a split of num_images', split, SPLITS)
         check_integer(f'num_images of {split}', count, at_least=1)
+    return {'version': VERSION, 'seed': seed, 'size': size, 'num_images': counts}
 
 
-def _write(folder, settings):
-    """Write all splits; return the names of the wrong masks."""
-    drawing = {
-        key: settings[key] for key in ('size', 'seed', 'wrong_share', 'outline_error')
-    }
-    for split in SPLITS:
-        number = settings['num_images'][split]
+def _write(folder: str, settings: dict[str, Any]) -> None:
+    """Write all splits and the manifest."""
+    counts, seed = settings['num_images'], settings['seed']
+    for split, number in counts.items():
         for kind in ('images', 'masks'):
             os.makedirs(osp.join(folder, split, kind))
-        pairs = draw_split(split, number, **drawing)
+        pairs = draw_split(split, number, settings['size'], seed)
         for index, (image, mask) in enumerate(pairs):
             for kind, array in (('images', image), ('masks', mask)):
                 path = osp.join(folder, split, kind, f'{index:05d}.png')
                 Image.fromarray(array).save(path, compress_level=1)
-    wrong = wrong_masks(
-        settings['num_images']['train'], settings['seed'], settings['wrong_share']
-    )
-    return [f'{index:05d}' for index in wrong]
+    wrong = [f'{index:05d}' for index in wrong_masks(counts['train'], seed)]
+    with open(osp.join(folder, MANIFEST), 'w', encoding='utf-8') as file:
+        json.dump({**settings, 'wrong_masks': wrong}, file, indent=2)
 
 
-def _read_manifest(out, settings):
+def _read_manifest(out: str, settings: dict[str, Any]) -> list[str]:
     """Read the manifest of a set; it must have these settings."""
-    path = osp.join(out, MANIFEST)
     try:
-        with open(path, encoding='utf-8') as file:
+        with open(osp.join(out, MANIFEST), encoding='utf-8') as file:
             manifest = json.load(file)
         found = {key: manifest[key] for key in settings}
+        wrong = manifest['wrong_masks']
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f'{out} is not empty and not a synthetic set ({MANIFEST} is missing or '
@@ -138,4 +115,4 @@ def _read_manifest(out, settings):
             f'{out} holds a synthetic set with other settings: {found}, wanted '
             f'{settings}. Name another data_root, or remove the folder'
         )
-    return manifest
+    return wrong

@@ -23,7 +23,7 @@ REFUSED = [
     ('LoadBinaryAnnotations', dict(graded='False'), 'graded must be True or'),
     ('RandomCenterCrop', dict(border=2.5), 'border must be an integer'),
     ('SODDataset', dict(empty_masks='no', lazy_init=True), 'empty_masks'),
-    ('SyntheticSODDataset', dict(wrong_share=8, lazy_init=True), 'wrong_share'),
+    ('SyntheticSODDataset', dict(size=8, lazy_init=True), 'size must be'),
     ('DilatedFusionNeck', dict(in_channels='48'), 'in_channels'),
 ]
 

@@ -5,7 +5,6 @@ from typing import Any
 from mmseg.registry import DATASETS
 
 from ....core.argument_checks import check_choice
-from ....files.scenes import OUTLINE_ERROR, WRONG_SHARE
 from ....files.synthetic import NUM_IMAGES, check_settings, make_synthetic_sod
 from .sod import SODDataset
 
@@ -23,9 +22,6 @@ class SyntheticSODDataset(SODDataset):
         size (int): Height and width of the images. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
             60 / 240 / 300 / 60.
-        wrong_share (float): Share of wrong training masks. Defaults to 0.08.
-        outline_error (float): How far the outlines of the masks are off, in units of
-            the size. Defaults to 0.025.
         **kwargs: Arguments of :class:`SODDataset`.
 
     Raises:
@@ -42,8 +38,6 @@ class SyntheticSODDataset(SODDataset):
         seed: int = 0,
         size: int = 64,
         num_images: dict[str, int] | None = None,
-        wrong_share: float = WRONG_SHARE,
-        outline_error: float = OUTLINE_ERROR,
         **kwargs: Any,
     ) -> None:
         check_choice('split', split, tuple(NUM_IMAGES))
@@ -51,12 +45,8 @@ class SyntheticSODDataset(SODDataset):
             'seed': seed,
             'size': size,
             'num_images': num_images,
-            'wrong_share': wrong_share,
-            'outline_error': outline_error,
         }
-        check_settings(
-            {**self.settings, 'num_images': {**NUM_IMAGES, **(num_images or {})}}
-        )
+        check_settings(**self.settings)
         super().__init__(data_root=data_root, split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:

@@ -4,6 +4,7 @@ import os
 import pytest
 from PIL import Image
 
+from mmaslp.files import scenes
 from mmaslp.files import synthetic as module
 from mmaslp.files.masks import read_binary_mask
 from mmaslp.files.synthetic import make_synthetic_sod
@@ -22,12 +23,9 @@ def read(folder):
 
 
 def test_splits(tmp_path):
-    manifest = make_synthetic_sod(str(tmp_path / 'set'), **SMALL, wrong_share=0.25)
-    assert len(manifest['wrong_masks']) == 3
+    assert len(make_synthetic_sod(str(tmp_path / 'set'), **SMALL)) == 1
     for split, count in SMALL['num_images'].items():
-        dataset = SyntheticSODDataset(
-            str(tmp_path / 'set'), split, **SMALL, wrong_share=0.25
-        )
+        dataset = SyntheticSODDataset(str(tmp_path / 'set'), split, **SMALL)
         assert len(dataset) == count
         for i in range(count):
             info = dataset.get_data_info(i)
@@ -44,12 +42,13 @@ def test_the_seed_decides_everything(tmp_path):
     assert all(a[name] != c[name] for name in a if 'images' in name)
 
 
-def test_wrong_masks_are_the_listed_ones(tmp_path):
-    make_synthetic_sod(str(tmp_path / 'right'), **SMALL, wrong_share=0)
-    manifest = make_synthetic_sod(str(tmp_path / 'wrong'), **SMALL, wrong_share=0.5)
+def test_wrong_masks_are_the_listed_ones(tmp_path, monkeypatch):
+    masks = make_synthetic_sod(str(tmp_path / 'wrong'), **SMALL)
+    monkeypatch.setattr(scenes, 'WRONG_SHARE', 0)
+    make_synthetic_sod(str(tmp_path / 'right'), **SMALL)
     right, wrong = read(tmp_path / 'right'), read(tmp_path / 'wrong')
     changed = [name for name in right if right[name] != wrong[name]]
-    expected = [f'train/masks/{name}.png' for name in manifest['wrong_masks']]
+    expected = [f'train/masks/{name}.png' for name in masks]
     assert changed == ['manifest.json', *expected]
 
 
