@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -26,22 +25,29 @@ class ValidationCalibrator:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = dict(options)
-        self._tables = CalibrationTables()
-        self._images = self._rank = 0
-        self._processes = 1
         self._step: int | None = None
         self._fitted: Calibrator | None = None
 
     def listen(self, trainer: Trainer, metric: SumMetric) -> None:
         """Forget the last validation, and count from now on."""
         self.__init__(self.options)
-        self._rank, self._processes = trainer.global_rank, trainer.world_size
-        metric.listener = self._count
+        self._tables, images = CalibrationTables(), 0
 
-    def stop(self, step: int) -> None:
+        def count(prob: Tensor, target: Tensor, ignore_index: int | None) -> None:
+            nonlocal images
+            ignored = -1 if ignore_index is None else ignore_index
+            for image, label in zip(prob, target):
+                # As Lightning's sampler deals images out.
+                key = images * trainer.world_size + trainer.global_rank
+                self._tables.update(image, label, key, ignored)
+                images += 1
+
+        metric.listener = count
+
+    def stop(self, metric: SumMetric, step: int) -> None:
         """Add up all processes; ``step`` is the number of batches so far."""
-        self._tables = joined(self._tables)
-        self._step = step
+        metric.listener = None
+        self._tables, self._step = joined(self._tables), step
 
     def fitted(self, step: int) -> Calibrator | None:
         """Calibrator of the weights after ``step`` batches; None if nobody saw them."""
@@ -60,20 +66,13 @@ class ValidationCalibrator:
         if plain is not None:
             self._fitted, self._step = Calibrator(**plain), step
 
-    def _count(self, prob: Tensor, target: Tensor, ignore_index: int | None) -> None:
-        ignored = -1 if ignore_index is None else ignore_index
-        for image, label in zip(prob, target):
-            # As Lightning's sampler deals images out.
-            key = self._images * self._processes + self._rank
-            self._tables.update(image, label, key, ignored)
-            self._images += 1
-
 
 def to_plain(calibrator: Calibrator | None) -> dict[str, Any] | None:
     """Arguments that make it again, as numbers, lists and strings."""
     if calibrator is None:
         return None
-    plain = {each.name: getattr(calibrator, each.name) for each in fields(calibrator)}
+    names = ('method', 'by', 'target', 'maps', 'record', 'mask_maps')
+    plain = {name: getattr(calibrator, name) for name in names}
     for name in ('maps', 'mask_maps'):
         plain[name] = [[[*map(float, part)] for part in each] for each in plain[name]]
     return plain

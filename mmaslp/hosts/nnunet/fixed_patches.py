@@ -11,18 +11,12 @@ class FixedPatches:
     """Repeats the first batches of a loader of nnU-Net, which draws with numpy.
 
     With new patches in every epoch, the best of many validations is the luckiest draw,
-    and levels that guard the masks against it step back without a cause.
-
-    Args:
-        loader (nnUNetDataLoader): The loader.
-        batches (int): How many batches there are.
-        rank (int): Rank of the process; each has patches of its own.
+    and levels that guard the masks against it step back without a cause. Each process
+    has patches of its own.
     """
 
     def __init__(self, loader: Any, batches: int, rank: int) -> None:
-        self.loader = loader
-        self.batches = batches
-        self.rank = rank
+        self.loader, self.batches, self.rank = loader, batches, rank
         self.drawn = 0
 
     def set_thread_id(self, thread_id: int) -> None:

@@ -13,11 +13,8 @@ IGNORED = 255
 class Targets:
     """How nnU-Net lays out targets: one label map, or a channel for each region.
 
-    Args:
-        regions (bool): Whether the heads are sigmoids, one a region.
-        ignore_label (int, optional): The label of pixels without a label; with regions
-            the last channel of a target marks them instead. Defaults to None: every
-            pixel has a label.
+    With regions the last channel of a target marks the pixels without a label, if there
+    is an ``ignore_label``.
     """
 
     def __init__(self, regions: bool, ignore_label: int | None = None) -> None:
@@ -27,12 +24,8 @@ class Targets:
     def known(self, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """Split a target into labels, 0 where ignored, and where labels are known.
 
-        Args:
-            target (Tensor): ``(N, 1, ...)`` labels, or ``(N, C, ...)`` regions and,
-                with an ignore label, one channel more.
-
-        Returns:
-            tuple[Tensor, Tensor | None]: Labels, and ``(N, 1, ...)`` bool or None.
+        ``(N, 1, ...)`` labels, or ``(N, C, ...)`` regions and, with an ignore label,
+        one channel more; known is ``(N, 1, ...)`` bool, or None where all are.
         """
         if self.ignore_label is None:
             return target, None
@@ -42,15 +35,9 @@ class Targets:
         return torch.where(known, target, 0), known
 
     def binary(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Lay out every foreground as a binary map of its own.
+        """Logits and uint8 labels of {0, 1, 255} of every foreground on its own.
 
-        Args:
-            logits (Tensor): ``(N, 2, ...)`` of a softmax, ``(N, C, ...)`` of regions.
-            target (Tensor): See :meth:`known`.
-
-        Returns:
-            tuple[Tensor, Tensor]: Logits of the foregrounds and uint8 labels of {0, 1,
-            255}, both ``(N, 1, ...)`` or ``(N, C, ...)``.
+        Two logits of a softmax become one, their difference; those of regions stay.
         """
         if not self.regions:
             logits = logits[:, 1:] - logits[:, :1]
@@ -62,13 +49,7 @@ class Targets:
 
 
 class SelfCalibratingLoss(nn.Module):
-    """SC-BCE, and nnU-Net's Dice loss beside it with the same weight.
-
-    Args:
-        criterion (nn.Module): SC-BCE of independent channels.
-        targets (Targets): How targets are laid out.
-        dice (Callable, optional): nnU-Net's Dice loss. Defaults to None: SC-BCE alone.
-    """
+    """SC-BCE, and nnU-Net's Dice loss, if given, beside it with the same weight."""
 
     def __init__(
         self, criterion: nn.Module, targets: Targets, dice: Callable | None = None

@@ -34,9 +34,8 @@ class BinaryBandCalibration(SumMetric[BandTable]):
         ValueError: An argument is out of range.
 
     Shape:
-        - preds: ``(N, H, W)``, ``(N, C, H, W)`` or ``(N, C, D, H, W)``, floating point,
-          probabilities of the foreground or logits, see :meth:`update`; C independent
-          channels.
+        - preds: ``(N, H, W)``, ``(N, C, H, W)`` or ``(N, C, D, H, W)``, probabilities
+          of the foreground or logits; C independent channels.
         - target: same shape, or ``(N, ...)`` for ``(N, 1, ...)``, of {0, 1,
           ignore_index}.
 

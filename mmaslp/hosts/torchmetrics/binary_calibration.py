@@ -33,8 +33,7 @@ class BinaryCalibration(SumMetric[CalibrationHistogram]):
         ValueError: An argument is out of range.
 
     Shape:
-        - preds: ``(N, ...)``, floating point, probabilities of the foreground or
-          logits, see :meth:`update`.
+        - preds: ``(N, ...)``, probabilities of the foreground or logits.
         - target: same shape, or ``(N, ...)`` for ``(N, 1, ...)``, of {0, 1,
           ignore_index}.
 
@@ -68,28 +67,10 @@ class BinaryCalibration(SumMetric[CalibrationHistogram]):
         """CalibrationHistogram: The pixels of this process; it shares the counts."""
         return self.counter()
 
-    def measured(self) -> dict[str, Any]:
-        """Arguments of :meth:`~mmaslp.core.ImageLevels.observe`.
-
-        Every process must call it: it adds up their sums.
-
-        Returns:
-            dict: ``accuracy`` and ``confidence`` of the top label.
-        """
-        with self.sync_context():
-            figures = self.histogram.compute(self._options[0])
-        return dict(accuracy=figures['acc'], confidence=figures['conf'])
-
     def reliability_diagram(self, title: str = '') -> Any:
-        """Draw the reliability diagram.
+        """Draw the reliability diagram, a figure that is not registered with pyplot.
 
         Every process must call it: it adds up their sums.
-
-        Args:
-            title (str): Defaults to ''.
-
-        Returns:
-            matplotlib.figure.Figure: Not registered with pyplot.
         """
         from ...files.results import calibration_result
         from ...report.diagrams import reliability_figure

@@ -1,7 +1,7 @@
 """What the metrics share: integer sums as states, one figure or all as the result."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,15 +27,6 @@ class SumMetric(Metric, Generic[Counter]):
     The sum over processes is that of the whole, so the result of several processes is
     that of one, bit by bit. A subclass gives ``STATES``, :meth:`empty` and
     :meth:`figures_of`.
-
-    Args:
-        metric (str, optional): The figure that :meth:`compute` returns; None for a
-            dictionary of all.
-        ignore_index (int, optional): Target of the pixels to leave out.
-        **kwargs (Any): Of ``torchmetrics.Metric``.
-
-    Raises:
-        ValueError: If ``metric`` is none of the figures.
     """
 
     STATES: ClassVar[tuple[str, ...]]
@@ -97,15 +88,9 @@ class SumMetric(Metric, Generic[Counter]):
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count the pixels of a batch.
 
-        Args:
-            preds (Tensor): Probabilities of the foreground, or logits: if a value of
-                a batch that is not ignored lies outside [0, 1], the sigmoid is taken of
-                the batch, as TorchMetrics does.
-            target (Tensor): Of {0, 1, ignore_index}, of the same shape or without the
-                channel of ``(N, 1, ...)``.
-
-        Raises:
-            ValueError: See the ``update`` of the counter.
+        If a value of ``preds`` that is not ignored lies outside [0, 1], they are taken
+        for logits, as TorchMetrics does. ValueError if a target is another than 0, 1
+        and ``ignore_index``, or of another shape.
         """
         counter = self.counter()
         preds = matched(preds, target, 'preds')
@@ -117,12 +102,10 @@ class SumMetric(Metric, Generic[Counter]):
             setattr(self, name, getattr(counter, name))
 
     def compute(self) -> Tensor | dict[str, Tensor]:
-        """Compute the figures of all pixels since the last reset.
+        """Compute the figure ``metric`` of all pixels since the reset, or all by name.
 
-        Returns:
-            Tensor | dict[str, Tensor]: The figure ``metric``, or all by name; scalars,
-            computed in float64 and rounded to float32 (see :meth:`set_dtype`). nan
-            where there is no pixel.
+        Scalars, computed in float64 and rounded to float32 (see :meth:`set_dtype`); nan
+        where there is no pixel.
         """
         figures = self.figures_of(self.counter())
         if self.metric is not None:
@@ -130,43 +113,22 @@ class SumMetric(Metric, Generic[Counter]):
         return {name: self._scalar(value) for name, value in figures.items()}
 
     def set_dtype(self, dst_type: str | torch.dtype) -> Metric:
-        """Choose the type of the results from now on; the sums stay integers.
-
-        Args:
-            dst_type (str | torch.dtype): Such as ``torch.float64``.
-        """
+        """Choose the type of the results from now on; the sums stay integers."""
         if isinstance(dst_type, str):
             dst_type = getattr(torch, dst_type.removeprefix('torch.'))
         self._result_dtype = dst_type
         return self
 
-    def plot(
-        self,
-        val: Tensor | dict[str, Tensor] | Sequence[Any] | None = None,
-        ax: Any = None,
-    ) -> Any:
-        """Plot one result, or several over time.
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """Plot one result, or several over time, on axes of matplotlib.
 
-        Args:
-            val (Tensor | dict | Sequence, optional): Results of ``forward`` or
-                ``compute``. Of dictionaries numbers of pixels and bins are left out.
-                Defaults to None: that of ``compute`` now.
-            ax (matplotlib.axes.Axes, optional): Where to plot. Defaults to None: a new
-                figure.
-
-        Returns:
-            tuple: Figure and axes of matplotlib.
+        Of dictionaries numbers of pixels and bins are left out. Defaults to the result
+        of :meth:`compute` now, and to a new figure. Returns figure and axes.
         """
         val = self.compute() if val is None else val
         if isinstance(val, Sequence):
             return self._plot([_without_numbers(each) for each in val], ax)
         return self._plot(_without_numbers(val), ax)
-
-    def __prepare_scriptable__(self) -> NoReturn:
-        raise NotImplementedError(
-            f'{type(self).__name__} cannot be scripted, it counts in Python: script '
-            'the network without its metrics'
-        )
 
     def _scalar(self, value: float) -> Tensor:
         return torch.tensor(value, dtype=self._result_dtype, device=self.device)

@@ -17,17 +17,14 @@ Model = TypeVar('Model', bound=nn.Module)
 def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
     """Let a model return calibrated logits, of the size of its input.
 
-    The model is changed in place and stays of its class, so that ``pipeline`` and
-    ``post_process_semantic_segmentation`` take it. Bands of distance are those of the
-    mask at the size of the input, so the logits are resized to it first.
+    The model, with one or two logits per pixel, is changed in place and stays of its
+    class, so that ``pipeline`` and ``post_process_semantic_segmentation`` take it.
+    Bands of distance are those of the mask at the size of the input.
 
     Args:
-        model (PreTrainedModel): With one or two logits per pixel.
+        model (PreTrainedModel): The model, which is returned.
         calibrator (Calibrator | str | Path): The calibrator, its file, or the folder
             where the training has saved it.
-
-    Returns:
-        PreTrainedModel: The same model.
 
     Raises:
         ValueError: If it is calibrated already; or, when it is called, if it returns no

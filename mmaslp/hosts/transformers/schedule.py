@@ -1,16 +1,12 @@
 """How often a training evaluates while levels can still act."""
 
-import logging
 import math
 import sys
 from typing import Any
 
-__all__ = ['evaluations_before_end', 'warmup_of']
+from ..moves import ENOUGH, check_moves
 
-# Evaluations after the warm-up: fewer than the least move the levels nowhere; with
-# enough of them the levels arrive (docs/levels.md).
-LEAST, ENOUGH = 5, 20
-_logger = logging.getLogger('mmaslp')
+__all__ = ['evaluations_before_end', 'warmup_of']
 
 
 def evaluations_before_end(args: Any, state: Any) -> int:
@@ -31,22 +27,12 @@ def evaluations_before_end(args: Any, state: Any) -> int:
 
 
 def warmup_of(args: Any, state: Any, given: int | None) -> int:
-    """Evaluations before the levels move: ``given``, or None for a third of them.
-
-    ValueError if fewer than ``LEAST`` lie between the warm-up and the end.
-    """
+    """Evaluations before the levels move: ``given``, or None for a third of them."""
     found = evaluations_before_end(args, state)
     warmup = found // 3 if given is None else given
-    moves = max(0, found - warmup)
-    message = (
-        f'levels by band move at evaluations only: {moves} lie between the end of the '
-        f'warm-up and that of the training, and the levels take about {ENOUGH} to '
-        f'arrive; give TrainingArguments {_line(state.max_steps, given)}'
-    )
-    if moves < LEAST:
-        raise ValueError(f'{message}, or SelfCalibration levels=None')
-    if moves < ENOUGH:
-        _logger.warning(f'SelfCalibration: {message}')
+    line = _line(state.max_steps, given)
+    remedy = f'give TrainingArguments {line}, or SelfCalibration levels=None'
+    check_moves(found - warmup, remedy)
     return warmup
 
 

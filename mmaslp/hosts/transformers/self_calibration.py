@@ -1,7 +1,8 @@
 """The loss and the callback of a training of Hugging Face's ``Trainer``."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,44 +27,38 @@ from .weights import NOT_LOADED, is_loaded, trace_of
 __all__ = ['SelfCalibration']
 
 FIGURES = ('ece_band', 'ece_band_true', 'acc', 'conf', 'iou')
-LABELS_HINT = (
-    'the dataset or the data_collator must return labels=(mask > 0).long(), and an '
-    'image processor must have do_reduce_labels=False'
-)
 _logger = logging.getLogger('mmaslp')
 
 
 class SelfCalibration(TrainerCallback, ExportableState):
     """Levels by band in a training of ``Trainer``, and a calibrator at its end.
 
-    The Trainer calls :meth:`loss` in training and in evaluation. In training it is
-    :class:`~mmaslp.SelfCalibratingBCE`. In evaluation it is BCE, and it counts the
-    pixels in a :class:`~mmaslp.BandTable`. So an evaluation keeps no logits in memory,
-    and needs no ``compute_metrics``. After every evaluation the levels follow the
-    table. When the training ends, one more pass over the evaluation set fits a
-    calibrator to the model that the Trainer keeps, and saves it as ``calibrator.json``
-    in ``output_dir``.
+    The Trainer calls :meth:`loss`: in training it is
+    :class:`~mmaslp.SelfCalibratingBCE`, in evaluation BCE that also counts the pixels
+    in a :class:`~mmaslp.BandTable`. So an evaluation keeps no logits in memory, and
+    needs no ``compute_metrics``. After every evaluation the levels follow the table.
+    When the training ends, one more pass over the evaluation set fits a calibrator to
+    the model that the Trainer keeps, and saves it as ``calibrator.json`` in
+    ``output_dir``.
 
-    **Models** have one or two logits per pixel (``num_labels=1`` or ``2``): SegFormer,
-    UPerNet, BEiT, DPT and others. Logits are resized to the labels. A Trainer does not
-    give auxiliary heads to ``compute_loss_func``: they are not trained.
+    **Models** have one or two logits per pixel, which are resized to the labels. A
+    Trainer does not give auxiliary heads to ``compute_loss_func``: they are not
+    trained.
 
     **Figures.** ``evaluate()``, ``predict()`` and the log have ``ece_band``,
     ``ece_band_true``, ``acc``, ``conf`` and ``iou``, and in a training with levels
     ``level_band0`` (at the border) to ``level_band4``, with the prefix of the
-    evaluation.
+    evaluation. Several processes count each image once.
 
     **Resuming.** The levels are in ``trainer_state.json`` of every checkpoint, so
     ``train(resume_from_checkpoint=...)`` goes on with them. Without a checkpoint,
     ``train()`` starts them anew.
 
-    **Several processes** count each image of the evaluation once.
-
     Args:
         levels (str | BorderLevels | None): ``'border'``, levels that warm up for a
             third of the evaluations; levels of your own; or None for plain BCE, which
             has figures and a calibrator too. Defaults to 'border'.
-        calibrator (bool | Mapping): Whether to fit a calibrator; or options of
+        calibrator (bool | Mapping): Whether to fit a calibrator, or options of
             :func:`~mmaslp.core.calibrators.fit_tables`, such as
             ``dict(target='probability')``. Defaults to True.
         ignore_index (int): Label of pixels without a label. Defaults to 255.
@@ -82,12 +77,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
     Example:
         >>> calibration = SelfCalibration()
         >>> trainer = Trainer(  # doctest: +SKIP
-        ...     model,
-        ...     args,
-        ...     train_dataset=train,
-        ...     eval_dataset=val,
-        ...     compute_loss_func=calibration.loss,
-        ...     callbacks=[calibration],
+        ...     compute_loss_func=calibration.loss, callbacks=[calibration], ...
         ... )
     """
 
@@ -133,9 +123,6 @@ class SelfCalibration(TrainerCallback, ExportableState):
 
         Returns:
             Tensor: Mean over the valid pixels, times the batch's share of these labels.
-
-        Raises:
-            ValueError: If the model or the labels are not binary.
         """
         self._called = True
         share: Tensor | float = 1.0
@@ -145,12 +132,12 @@ class SelfCalibration(TrainerCallback, ExportableState):
         labels = class_maps(labels)
         logits = foreground_logits(outputs, labels.shape[-2:])
         trains = torch.is_grad_enabled()
-        try:
+        with _hint():
             loss = (self._criterion if trains else self._nll)(logits, labels)
-        except ValueError as error:
-            raise ValueError(f'{error}; {LABELS_HINT}') from error
         if not trains:
-            self._count(logits, labels)
+            self._table = self._table or BandTable()
+            own = images_once(len(labels))
+            self._table.update(logits[:own].sigmoid(), labels[:own], self.ignore_index)
         return loss * share
 
     def state(self) -> dict[str, Any]:
@@ -217,12 +204,10 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 "evaluation set must return 'labels'"
             )
         self._loader = kwargs['eval_dataloader']
-        try:
+        with _hint():
             self._criterion.watch.check(at_least=10)
             if self.levels is not None:
                 self.levels.observe(table)
-        except ValueError as error:
-            raise ValueError(f'{error}; {LABELS_HINT}') from error
 
     def on_predict(self, args, state, control, metrics, **kwargs) -> None:
         """Add the figures of a prediction, which is not logged."""
@@ -255,9 +240,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         saved = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
         own = saved.stateful_callbacks[type(self).__name__]['attributes']
         if not is_loaded(model, own['trace']):
-            _logger.warning(
-                f'SelfCalibration: {NOT_LOADED} {checkpoint}: it loads them'
-            )
+            _logger.warning(f'{NOT_LOADED} {checkpoint}: SelfCalibration loads them')
             model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
 
     def _restore(self, levels: dict[str, Any] | None, step: int) -> None:
@@ -283,13 +266,6 @@ class SelfCalibration(TrainerCallback, ExportableState):
             )
         return prefix == self._evaluation
 
-    def _count(self, logits: Tensor, labels: Tensor) -> None:
-        """Count the pixels of a batch of an evaluation."""
-        if self._table is None:
-            self._table = BandTable()
-        own = images_once(len(labels))
-        self._table.update(logits[:own].sigmoid(), labels[:own], self.ignore_index)
-
     def _figures(self, prefix: str) -> dict[str, float]:
         """Figures of the evaluation; the table becomes that of all processes."""
         self._table.totals = added_up(self._table.totals)
@@ -299,6 +275,18 @@ class SelfCalibration(TrainerCallback, ExportableState):
             for band, level in enumerate(self.levels.levels.tolist()):
                 figures[f'{prefix}_level_band{band}'] = level
         return figures
+
+
+@contextmanager
+def _hint() -> Iterator[None]:
+    """Say how to return labels where they are refused."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f'{error}; the dataset or the data_collator must return labels=(mask > '
+            '0).long(), and an image processor must have do_reduce_labels=False'
+        ) from error
 
 
 def _prefix(metrics: Mapping[str, Any]) -> str | None:

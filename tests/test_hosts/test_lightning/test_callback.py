@@ -1,27 +1,36 @@
 """Trainings of a tiny module with the real library."""
 
-import logging
 import multiprocessing
 import os
 import signal
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+
+pytest.importorskip('lightning', reason='needs the extra [lightning]')
+
+from lightning.pytorch import Callback
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader, DistributedSampler
 
-pytest.importorskip('lightning', reason='needs the extra [integrations]')
-
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.strategies import DDPStrategy
-
 import tests.lightning_toy as toy
-from mmaslp.core import BorderLevels, SelfCalibratingBCE
+from mmaslp.core import BorderLevels
+from mmaslp.core.calibrators import Calibrator, fit_calibrator
 from mmaslp.hosts.lightning import ASLPCallback
-from mmaslp.hosts.torchmetrics import BinaryCalibration
+from mmaslp.hosts.lightning.calibration import to_plain
+from mmaslp.hosts.torchmetrics import BinaryBandCalibration
 
 pytestmark = pytest.mark.filterwarnings('ignore')
+EPOCHS = 8
+
+
+def run(folder, epochs=EPOCHS, checkpoint=None):
+    callback = ASLPCallback(BorderLevels())
+    toy.train(folder, epochs, callback, checkpoint)
+    return callback
 
 
 def content(path):
@@ -45,35 +54,27 @@ def assert_bit_equal(one, other):
             assert same or repr(a) == repr(b)  # nan too
 
 
-def test_draws_move_levels_and_stop_at_the_end(tmp_path):
-    model, callback = toy.train(tmp_path, 4)
-    drawn = [value for _, values in model.drawn for value in values]
-    assert len(drawn) == 4 * 8 and 0 < sum(drawn) < len(drawn)
-    levels = callback.levels.levels
-    assert levels.keys() == set(toy.Squares().names)
-    # After one epoch of warm-up they moved down, each by its own margin.
-    assert max(levels.values()) < 0.2 and len({*levels.values()}) == 8
-    assert callback.levels.steps == 16
-    assert callback.levels.validation.accuracy > 0.5
-    assert model.criterion.sample is None  # a validation trains on no sample
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """Folder of a training that nothing interrupted."""
+    folder = tmp_path_factory.mktemp('whole')
+    callback = run(folder)
+    assert callback.levels.validations == EPOCHS and callback.levels.levels.any()
+    return folder
 
 
-def test_a_resumed_run_ends_bit_equal(tmp_path):
-    toy.train(tmp_path / 'whole', 4)
-    toy.train(tmp_path / 'first', 2)
-    toy.train(tmp_path / 'then', 4, tmp_path / 'first' / 'epoch=1.ckpt')
-    whole, then = (content(tmp_path / f / 'epoch=3.ckpt') for f in ('whole', 'then'))
-    assert_bit_equal(whole, then)
-    levels = whole['callbacks']['ASLPCallback']['levels']['alpha']
-    assert len(levels.unique()) > 1
-    first = content(tmp_path / 'first' / 'epoch=1.ckpt')
+def test_a_resumed_run_ends_bit_equal(whole, tmp_path):
+    run(tmp_path, EPOCHS, whole / 'epoch=4.ckpt')
+    ends = [content(f / f'epoch={EPOCHS - 1}.ckpt') for f in (whole, tmp_path)]
+    assert_bit_equal(*ends)
+    assert not [key for key in ends[0]['state_dict'] if 'criterion' in key]
     with pytest.raises(AssertionError):
-        assert_bit_equal(whole, first)
+        assert_bit_equal(ends[0], content(whole / 'epoch=4.ckpt'))
 
 
-def test_a_killed_run_resumes_bit_equal(tmp_path):
+def test_a_killed_run_resumes_bit_equal(whole, tmp_path):
     process = multiprocessing.get_context('fork').Process(
-        target=toy.train, args=(tmp_path / 'killed', 1000)
+        target=run, args=(tmp_path / 'killed', 1000)
     )
     process.start()
     checkpoint = tmp_path / 'killed' / 'epoch=1.ckpt'
@@ -85,174 +86,118 @@ def test_a_killed_run_resumes_bit_equal(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    toy.train(tmp_path / 'then', 4, checkpoint)
-    toy.train(tmp_path / 'whole', 4)
-    assert_bit_equal(
-        content(tmp_path / 'then' / 'epoch=3.ckpt'),
-        content(tmp_path / 'whole' / 'epoch=3.ckpt'),
-    )
+    run(tmp_path / 'then', EPOCHS, checkpoint)
+    ends = [content(f / f'epoch={EPOCHS - 1}.ckpt') for f in (whole, tmp_path / 'then')]
+    assert_bit_equal(*ends)
 
 
-class Unshuffled(toy.Segmenter):
-    """Both processes together visit what one visits with twice the batch."""
+class Shared(toy.Segmenter):
+    """Weights stay as they are; the processes share the validation set."""
 
-    def __init__(self, folder, batch_size):
-        super().__init__(dropout=0)
-        self.folder, self.batch_size = folder, batch_size
-
-    def loader(self, data, batch_size):
-        places = dict(num_replicas=self.trainer.world_size, rank=self.global_rank)
-        sampler = DistributedSampler(data, **places, shuffle=False)
-        return DataLoader(data, batch_size, sampler=sampler)
-
-    def train_dataloader(self):
-        return self.loader(toy.Squares(noise=0), self.batch_size)
+    def __init__(self, folder):
+        super().__init__(lr=0.0)
+        self.folder = folder
 
     def val_dataloader(self):
-        return self.loader(toy.Squares(4, seed=1, noise=0), 1)
+        places = dict(num_replicas=self.trainer.world_size, rank=self.global_rank)
+        data = toy.Squares(12, seed=1, noise=0.0)
+        sampler = DistributedSampler(data, **places, shuffle=False)
+        return DataLoader(data, 2, sampler=sampler)
 
     def on_train_end(self):
         (callback,) = (c for c in self.trainer.callbacks if isinstance(c, ASLPCallback))
-        saved = dict(
-            alpha=callback.levels.alpha,
-            measured=repr(callback.levels.validation.accuracy),
-            drawn=self.drawn,
-            weights=self.network.state_dict(),
-        )
-        torch.save(saved, self.folder / f'rank{self.global_rank}.pt')
+        found = to_plain(callback.calibrator), callback.levels.levels
+        torch.save(found, self.folder / f'{self.global_rank}')
 
 
-def test_two_processes_equal_one(tmp_path):
-    results = {}
-    for name, options in dict(
-        one=dict(devices=1),
-        two=dict(
-            devices=2,
-            strategy=DDPStrategy(start_method='fork', process_group_backend='gloo'),
-        ),
-    ).items():
-        folder = tmp_path / name
+def test_two_processes_have_the_levels_and_the_calibrator_of_one(tmp_path):
+    two = DDPStrategy(start_method='fork', process_group_backend='gloo')
+    found = []
+    for options in (dict(devices=1), dict(devices=2, strategy=two)):
+        folder = tmp_path / str(options['devices'])
         folder.mkdir()
-        torch.manual_seed(0)
-        # In float64 no pixel of a validation changes its cell.
-        options.update(precision='64-true', use_distributed_sampler=False)
-        trainer = toy.make_trainer(folder, 3, toy.make_callback(), **options)
-        trainer.fit(Unshuffled(folder, 4 // options['devices']))
-        results[name] = [torch.load(path) for path in sorted(folder.glob('rank*.pt'))]
-    (one,), (first, second) = results['one'], results['two']
-    assert torch.equal(first['alpha'], second['alpha'])
-    assert first['measured'] == second['measured']
-    torch.testing.assert_close(first['alpha'], one['alpha'], rtol=0, atol=1e-7)
-    assert len(one['alpha'].unique()) == 8
-    for name, weight in one['weights'].items():
-        torch.testing.assert_close(weight, first['weights'][name], rtol=0, atol=1e-12)
-    for whole, *parts in zip(one['drawn'], first['drawn'], second['drawn']):
-        visits = [dict(zip(*each)) for each in (whole, *parts)]
-        assert visits[0] == visits[1] | visits[2]
+        options['use_distributed_sampler'] = False
+        callback = ASLPCallback(BorderLevels(), calibrator=dict(method='temperature'))
+        data = [DataLoader(toy.Squares(), 2)]
+        toy.train(folder, 6, callback, model=Shared(folder), data=data, **options)
+        found += [torch.load(file) for file in sorted(folder.glob('[01]'))]
+    (one, levels), *others = found
+    assert levels.any() and len(others) == 2
+    for other, same in others:
+        assert torch.equal(same, levels)
+        assert other['record']['images'] == one['record']['images'] == 12
+        np.testing.assert_allclose(other['maps'], one['maps'])
 
 
-def test_levels_by_band_and_their_resume(tmp_path):
-    def run(folder, epochs, checkpoint=None):
-        callback = ASLPCallback(BorderLevels(warmup=1))
-        torch.manual_seed(0)
-        model = toy.Segmenter(by_band=True)
-        return toy.train(tmp_path / folder, epochs, checkpoint, model, callback)
+def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
+    callback = ASLPCallback(BorderLevels(), calibrator=dict(method='temperature'))
+    val = toy.Squares(12, seed=1, noise=0.0)
+    model = toy.train(tmp_path, 6, callback, data=toy.loaders(val)).eval()
+    saved = [
+        content(tmp_path / f'epoch={k}.ckpt')['callbacks']['ASLPCallback']['calibrator']
+        for k in range(6)
+    ]
+    with torch.no_grad():
+        logits = model(val.images)
+    wanted = fit_calibrator(logits, val.masks, method='temperature', logits=True)
+    assert saved[-1]['record']['images'] == 12
+    assert saved[0]['maps'] != saved[-1]['maps']
+    for found in (callback.calibrator, Calibrator(**saved[-1])):
+        assert (found.method, found.by) == (wanted.method, wanted.by)
+        np.testing.assert_allclose(found.maps, wanted.maps, rtol=1e-3)
+    assert model.calibration.listener is None
 
-    model, callback = run('whole', 8)
-    assert callback.levels.validations == 8 and not model.drawn
-    assert model.criterion.levels is callback.levels
-    run('first', 7)
-    run('then', 8, tmp_path / 'first' / 'epoch=6.ckpt')
-    whole, then = (content(tmp_path / f / 'epoch=7.ckpt') for f in ('whole', 'then'))
-    assert_bit_equal(whole, then)
-    assert not [key for key in whole['state_dict'] if 'criterion' in key]
+
+def test_too_few_images_for_a_calibrator_are_told_of(tmp_path, caplog):
+    callback = ASLPCallback(BorderLevels(), calibrator=True)
+    toy.train(tmp_path, 6, callback)
+    assert callback.calibrator is None and 'too few' in caplog.text
 
 
 def test_the_warm_up_by_default_is_a_third_of_the_validations(tmp_path):
-    model, callback = toy.Segmenter(by_band=True), ASLPCallback()
-    toy.train(tmp_path, 9, model=model, callback=callback)
+    callback = ASLPCallback()
+    toy.train(tmp_path, 9, callback)
     assert callback.levels.warmup == 3
-    with pytest.raises(ValueError, match='length is not known: give max_epochs'):
-        toy.train(
-            tmp_path, -1, model=model, callback=ASLPCallback(), max_time='00:00:00:09'
-        )
+    with pytest.raises(ValueError, match='length is not known: give the Trainer max_e'):
+        toy.train(tmp_path, -1, ASLPCallback(), max_time='00:00:00:09')
 
 
 @pytest.mark.parametrize(
     ('levels', 'epochs', 'options', 'match'),
     [
         (None, 9, dict(limit_val_batches=0), 'and this training has none'),
-        (None, 6, {}, 'of the 6 of this training 2 are warm-up'),
+        (None, 6, {}, '3 lie between the end of the warm-up'),
         (None, 40, dict(check_val_every_n_epoch=10), 'a lower val_check_interval'),
-        (BorderLevels(warmup=50), 20, {}, 'of the 20 of this training 50 are'),
-        ('image', 1, {}, 'their warm-up lasts 4 batches, the training 4'),
+        (BorderLevels(warmup=50), 20, {}, ' 0 lie between'),
     ],
 )
 def test_levels_that_cannot_move_are_an_error(tmp_path, levels, epochs, options, match):
-    image = levels == 'image'
-    callback = toy.make_callback() if image else ASLPCallback(levels)
     with pytest.raises(ValueError, match=match):
-        model = toy.Segmenter(by_band=not image)
-        toy.train(tmp_path, epochs, model=model, callback=callback, **options)
-
-
-def test_masks_of_0_and_255_are_named(tmp_path):
-    class Masks(toy.Segmenter):
-        def training_step(self, batch, batch_idx):
-            return super().training_step(dict(batch, mask=255 * batch['mask']), 0)
-
-        def validation_step(self, batch, batch_idx):
-            super().validation_step(dict(batch, mask=255 * batch['mask']), 0)
-
-    with pytest.raises(ValueError, match='map 0/255 masks to 0/1 first'):
-        toy.train(tmp_path, 9, model=Masks(by_band=True), callback=ASLPCallback())
+        toy.train(tmp_path, epochs, ASLPCallback(levels), **options)
 
 
 def test_a_checkpoint_without_levels_is_told_of(tmp_path, caplog):
-    toy.make_trainer(tmp_path, 1).fit(Plain(), toy.loaders()[0])
-    with caplog.at_level(logging.WARNING, 'mmaslp'):
-        model = Plain()
-        trainer = toy.make_trainer(tmp_path, 2, toy.make_callback('fixed'))
-        trainer.fit(model, toy.loaders()[0], ckpt_path=tmp_path / 'epoch=0.ckpt')
+    toy.train(tmp_path, 1, Callback())
+    toy.train(tmp_path, 7, ASLPCallback(BorderLevels()), tmp_path / 'epoch=0.ckpt')
     assert 'holds no state of ASLPCallback' in caplog.text
 
 
-class Plain(LightningModule):
-    """A module without a metric."""
-
-    def __init__(self, *losses):
-        super().__init__()
-        self.network = nn.Conv2d(3, 1, 1)
-        self.losses = nn.ModuleList(losses or [SelfCalibratingBCE()])
-
-    def training_step(self, batch, batch_idx):
-        return self.losses[0](self.network(batch['image']), batch['mask'])
-
-    def validation_step(self, batch, batch_idx):
-        pass
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
-def fit(model, callback, **options):
-    trainer = Trainer(
-        fast_dev_run=True,
-        accelerator='cpu',
-        callbacks=[callback],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **options,
-    )
-    trainer.fit(model, *toy.loaders())
-
-
-class TwoMetrics(Plain):
+class OtherLoss(toy.Segmenter):
     def __init__(self):
         super().__init__()
-        self.train_calibration = BinaryCalibration()
-        self.val_calibration = BinaryCalibration()
+        self.criterion = nn.BCEWithLogitsLoss()
+
+
+class NoMetric(toy.Segmenter):
+    def __init__(self):
+        super().__init__()
+        del self.calibration
+
+
+class TwoMetrics(toy.Segmenter):
+    def __init__(self):
+        super().__init__()
+        self.train_calibration = BinaryBandCalibration()
 
 
 class Silent(toy.Segmenter):
@@ -260,35 +205,26 @@ class Silent(toy.Segmenter):
         pass
 
 
-class OtherLoss(toy.Segmenter):
+class Masks(toy.Segmenter):
     def training_step(self, batch, batch_idx):
-        return self.network(batch['image']).mean()
+        return super().training_step(dict(batch, mask=255 * batch['mask']), 0)
 
-
-class Strong(toy.Segmenter):
-    def __init__(self):
-        super().__init__()
-        self.criterion = SelfCalibratingBCE(beta=1.0)
+    def validation_step(self, batch, batch_idx):
+        super().validation_step(dict(batch, mask=255 * batch['mask']), 0)
 
 
 @pytest.mark.parametrize(
     ('model', 'options', 'message'),
     [
-        (
-            lambda: Plain(nn.BCELoss()),
-            {},
-            'found no SelfCalibratingBCE in Plain: make one',
-        ),
-        (Strong, {}, 'the same beta'),
-        (Plain, {}, r'BinaryCalibration .* Plain has none: make one'),
-        (TwoMetrics, {}, 'train_calibration, val_calibration: .*name one of several'),
+        (OtherLoss, {}, 'found no SelfCalibratingBCE in OtherLoss: make one'),
+        (NoMetric, {}, r'BinaryBandCalibration .* NoMetric has none: make one'),
+        (TwoMetrics, {}, 'calibration, train_calibration: .*name one of several'),
         (TwoMetrics, dict(metric='valid'), 'name one of several'),
         (Silent, {}, 'has not updated it'),
-        (OtherLoss, {}, 'no loss has left its margins'),
-        (toy.Segmenter, dict(batch_ids='path'), "batch.'path'., which a batch with"),
-        (toy.Segmenter, dict(batch_ids='mask'), 'not an image of the training set'),
+        (Masks, {}, 'map 0/255 masks to 0/1 first'),
     ],
 )
-def test_what_cannot_train_says_what_to_do(model, options, message):
+def test_what_cannot_train_says_what_to_do(tmp_path, model, options, message):
+    callback = ASLPCallback(BorderLevels(), **options)
     with pytest.raises(ValueError, match=message):
-        fit(model(), toy.make_callback(**options))
+        toy.train(tmp_path, 6, callback, model=model(), fast_dev_run=model is not Masks)

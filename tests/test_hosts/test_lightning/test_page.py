@@ -43,6 +43,6 @@ def test_the_blocks_run_one_after_the_other(monkeypatch, tmp_path):
     )
     for block in re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.DOTALL):
         exec(block, names)
-    assert names['callback'].levels.validations == 30
+    assert names['callback'].levels.validations == 40
     assert names['calibrator'].record == names['callback'].calibrator.record
     assert (tmp_path / 'calibrator.json').is_file()

@@ -28,12 +28,6 @@ def test_figures_equal_their_definitions_in_float64():
     assert figures['ece'].item() == pytest.approx(sum(gaps) / len(p), abs=4e-6)
     assert figures['acc'].item() == pytest.approx(right.mean(), abs=1e-12)
     assert figures['brier'].item() == pytest.approx(((p - y) ** 2).mean(), abs=8e-6)
-    measured = BinaryCalibration(mode='positive', ignore_index=255)
-    measured.update(prob, target)
-    assert measured.measured() == dict(
-        accuracy=figures['acc'],
-        confidence=figures['conf'],
-    )
 
 
 def test_sums_of_float32_drift_and_ours_do_not():

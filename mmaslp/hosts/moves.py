@@ -1,0 +1,23 @@
+"""Whether levels by band move often enough in a training."""
+
+import logging
+
+__all__ = ['ENOUGH', 'check_moves']
+
+# Validations between the warm-up and the end: fewer than the least move the levels
+# nowhere; with enough of them the levels arrive (docs/levels.md).
+LEAST, ENOUGH = 5, 20
+_logger = logging.getLogger('mmaslp')
+
+
+def check_moves(moves: int, remedy: str) -> None:
+    """Refuse a training with too few validations; warn if they are not enough."""
+    message = (
+        f'levels by band move after validations only: {max(0, moves)} lie between the '
+        f'end of the warm-up and that of the training, and the levels take about '
+        f'{ENOUGH} to arrive; {remedy}'
+    )
+    if moves < LEAST:
+        raise ValueError(message)
+    if moves < ENOUGH:
+        _logger.warning(message)
