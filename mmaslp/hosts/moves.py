@@ -2,8 +2,6 @@
 
 import logging
 
-__all__ = ['ENOUGH', 'check_moves']
-
 # Validations between the warm-up and the end: fewer than the least move the levels
 # nowhere; with enough of them the levels arrive (docs/levels.md).
 LEAST, ENOUGH = 5, 20

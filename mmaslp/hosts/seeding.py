@@ -2,8 +2,6 @@
 
 import torch
 
-__all__ = ['seed_torch']
-
 
 def seed_torch(seed: int) -> None:
     """Seed the generators of the CPU and, if it is in use, of the CUDA device.

@@ -15,8 +15,6 @@ from ..core.measure.bootstrap import Resamples, percentiles, resample
 from .comparison import other_images, other_masks, rows_by_name, sorted_images
 from .text_table import CALIBRATION_KEYS
 
-__all__ = ['Analysis', 'Estimate', 'ImageSet', 'Measured', 'analyse']
-
 RESAMPLES = 1000
 
 

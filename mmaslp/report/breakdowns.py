@@ -11,8 +11,6 @@ from ..core.measure.bootstrap import percentiles, resample
 from .analysis import RESAMPLES, ImageSet
 from .glossary import BANDS, CONFIDENCE, DISTANCE
 
-__all__ = ['Breakdown', 'Gaps', 'breakdowns']
-
 # Upper edges of the size of the object, as shares of the valid pixels of an image: the
 # area of squares with an eighth, a quarter and half of its side.
 SIZE_EDGES = (1 / 64, 1 / 16, 1 / 4)

@@ -11,8 +11,6 @@ from ..core.measure.bootstrap import resample
 from ..files.outputs import check_outputs
 from ..files.results import image_table, load_result, save_result
 
-__all__ = ['compare_results', 'other_images', 'other_masks', 'sorted_images']
-
 
 def compare_results(
     first: str,

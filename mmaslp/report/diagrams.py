@@ -35,13 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    'alpha_histogram',
-    'band_figure',
-    'gap_figure',
-    'reliability_figure',
-]
-
 WIDTH, HEIGHT = 3.4, 4.4  # of a column, in inches
 MEANS = {'accuracy': 'acc', 'confidence': 'conf'}
 LONGEST = 30  # letters of a name

@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 from ..core.bands import BORDER_EDGES
 
-__all__ = ['BANDS', 'CONFIDENCE', 'DISTANCE', 'Term', 'term']
-
 # Axes of the diagrams, the first by mode.
 CONFIDENCE = {
     'top_label': 'confidence in the prediction',

@@ -12,8 +12,6 @@ from ..files.results import image_table, load_results
 from .pictures import make_picture
 from .shown_images import chosen, ranked
 
-__all__ = ['PICTURES', 'results_of_files', 'results_of_maps', 'results_of_test']
-
 # Images to show per set and reason, unless another number is asked for.
 PICTURES = 6
 

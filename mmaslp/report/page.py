@@ -27,8 +27,6 @@ from .style import figure_svg
 from .tables import comparison, differences, gap_table, measures
 from .text_table import with_interval
 
-__all__ = ['json_beside', 'report_html', 'write_report']
-
 
 def write_report(
     path: str | Path,

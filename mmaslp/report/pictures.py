@@ -15,8 +15,6 @@ from .analysis import ImageSet, Measured
 from .shown_images import chosen, ranked
 from .text_table import metric_text
 
-__all__ = ['galleries', 'image_panels', 'make_picture']
-
 # Colours of the error: p above the label, and p below it. Not those of over- and
 # under-confidence: an object that is missed with confidence lies below its label.
 ABOVE, BELOW, IGNORED = (123, 50, 148), (27, 120, 55), (150, 150, 150)

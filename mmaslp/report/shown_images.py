@@ -11,8 +11,6 @@ from torch import Tensor
 
 from ..core.measure import ImageTable
 
-__all__ = ['REASONS', 'ShownImages', 'chosen', 'ranked', 'sample_rank']
-
 # Why an image is shown; the key of its metrics that decides, the largest first.
 REASONS = {'over': 'oe', 'under': 'ue', 'sample': 'sample'}
 

@@ -10,8 +10,6 @@ from .breakdowns import Breakdown
 from .glossary import Term, term
 from .text_table import metric_text
 
-__all__ = ['Table', 'comparison', 'differences', 'gap_table', 'measures']
-
 
 class Cell(NamedTuple):
     """A figure as text; ``mark`` is 'best', 'tied', 'better', 'worse' or ''."""

@@ -11,8 +11,6 @@ from ...core.calibrators import CalibrationTables, Calibrator, fit_tables
 from ...core.calibrators.tables import joined
 from ..torchmetrics.sum_metric import SumMetric
 
-__all__ = ['ValidationCalibrator', 'to_plain']
-
 _logger = logging.getLogger('mmaslp')
 
 

@@ -16,8 +16,6 @@ from ..torchmetrics import BinaryBandCalibration
 from .calibration import ValidationCalibrator, to_plain
 from .schedule import validations
 
-__all__ = ['ASLPCallback']
-
 _logger = logging.getLogger('mmaslp')
 
 

@@ -3,8 +3,6 @@
 import math
 from typing import Any
 
-__all__ = ['validations']
-
 
 def validations(trainer: Any) -> int | None:
     """Validations of a training, None if nobody knows."""

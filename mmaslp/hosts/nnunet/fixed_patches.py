@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ['FixedPatches']
-
 
 class FixedPatches:
     """Repeats the first batches of a loader of nnU-Net, which draws with numpy.

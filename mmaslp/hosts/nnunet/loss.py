@@ -5,8 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-__all__ = ['SelfCalibratingLoss', 'Targets']
-
 IGNORED = 255
 
 

@@ -9,8 +9,6 @@ from ...core.bands import BORDER_EDGES
 from ...core.measure import BAND_ERRORS, BandTable, band_scalars
 from .sum_metric import SumMetric
 
-__all__ = ['BinaryBandCalibration']
-
 
 class BinaryBandCalibration(SumMetric[BandTable]):
     r"""Calibration by distance from the border, see :class:`~mmaslp.core.BandTable`.

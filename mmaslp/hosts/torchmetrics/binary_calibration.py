@@ -8,8 +8,6 @@ from ...core.argument_checks import check_choice
 from ...core.measure import MODES, CalibrationHistogram, ImageTable, check_bins
 from .sum_metric import SumMetric
 
-__all__ = ['BinaryCalibration']
-
 
 class BinaryCalibration(SumMetric[CalibrationHistogram]):
     """Every calibration figure of :class:`~mmaslp.core.CalibrationHistogram`.

@@ -11,8 +11,6 @@ from ...core.argument_checks import check_integer, optional
 from ...core.measure import BandTable, CalibrationHistogram
 from ...core.measure.inputs import ROUNDING, matched
 
-__all__ = ['SumMetric']
-
 Counter = TypeVar('Counter', CalibrationHistogram, BandTable)
 
 # Figures that are not an error between 0 and 1, by the end of their name.

@@ -8,8 +8,6 @@ from torch import nn
 from ...core.calibrators import Calibrator
 from .outputs import resized
 
-__all__ = ['CALIBRATOR_FILE', 'calibrated']
-
 CALIBRATOR_FILE = 'calibrator.json'
 Model = TypeVar('Model', bound=nn.Module)
 

@@ -12,8 +12,6 @@ from ...core.calibrators import CalibrationTables
 from ...core.calibrators.tables import joined
 from .outputs import class_maps, foreground_logits
 
-__all__ = ['added_up', 'counted', 'images_once']
-
 
 @torch.no_grad()
 def counted(

@@ -7,8 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-__all__ = ['class_maps', 'foreground_logits', 'resized']
-
 
 def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
     """Logits ``(N, H, W)`` of the foreground from what a model returns, resized.

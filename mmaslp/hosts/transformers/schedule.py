@@ -6,8 +6,6 @@ from typing import Any
 
 from ..moves import ENOUGH, check_moves
 
-__all__ = ['evaluations_before_end', 'warmup_of']
-
 
 def evaluations_before_end(args: Any, state: Any) -> int:
     """Count the evaluations that training steps follow."""

@@ -24,8 +24,6 @@ from .outputs import class_maps, foreground_logits
 from .schedule import warmup_of
 from .weights import NOT_LOADED, is_loaded, trace_of
 
-__all__ = ['SelfCalibration']
-
 FIGURES = ('ece_band', 'ece_band_true', 'acc', 'conf', 'iou')
 _logger = logging.getLogger('mmaslp')
 

@@ -8,8 +8,6 @@ import math
 
 from torch import Tensor, nn
 
-__all__ = ['NOT_LOADED', 'is_loaded', 'trace_of']
-
 NOT_LOADED = (
     'the Trainer has not loaded all weights of the checkpoint, as names in the file '
     'differ (huggingface/transformers issue 43701)'
