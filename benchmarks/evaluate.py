@@ -51,7 +51,7 @@ FIGURES = ('ece_band', 'ece_band_true', 'ece', 'nll', 'brier', 'acc')
 PARTS = ('val', 'test', 'ood', 'shift')
 MASKS = ('keep', 'accuracy', 'dice')
 TITLES = {
-    'ece_band': 'by band', 'ece_band_true': 'true bands',
+    'ece_band': 'by band', 'ece_band_true': 'true bands', 'ece_em': 'equal mass',
     'ece': 'ECE', 'nll': 'NLL', 'brier': 'Brier', 'acc': 'accuracy',
     'iou_keep': 'IoU', 'dice_keep': 'Dice', 'dice_accuracy': 'Dice at .5',
     'dice_dice': 'Dice, best', 'nll_ood': 'NLL ood',
@@ -89,12 +89,26 @@ def mask_figures(masks: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
     return dict(iou=weights @ both / union, dice=weights @ dice / weights.sum(1))
 
 
+def equal_mass(prob: Tensor, labels: Tensor, bins: int = 10) -> np.ndarray:
+    """Equal-mass ECE, ``(R + 1,)``; the bins are those of all images."""
+    confidence = torch.maximum(prob, 1 - prob).flatten(1).double().numpy()
+    correct = ((prob > 0.5) == (labels > 0)).flatten(1).numpy()
+    edges = np.quantile(confidence, np.arange(1, bins) / bins)
+    place = np.searchsorted(edges, confidence)
+    gaps = np.stack(
+        [((place == b) * (confidence - correct)).sum(1) for b in range(bins)]
+    )
+    weights = weights_of(len(prob))
+    return np.abs(weights @ gaps.T).sum(1) / (weights.sum(1) * confidence.shape[1])
+
+
 def row_figures(
     probs: dict[str, Tensor], kept: Tensor, labels: dict[str, Tensor]
 ) -> dict[str, np.ndarray]:
     """All figures of a row, ``(R + 1,)`` each: of all images, then of resamples."""
     found = table_figures(probs['test'], labels['test'], FIGURES)
     prob = probs['test']
+    found['ece_em'] = equal_mass(prob, labels['test'])
     masks = dict(keep=kept, accuracy=prob > 0.5, dice=dice_optimal_mask(prob))
     for name in MASKS:
         for key, values in mask_figures(masks[name], labels['test']).items():
