@@ -151,15 +151,25 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
     add('--logits', action='store_true', help='.npy and .npz of logits')
     add('--key', help='name of the array in .npz files')
     add('--channel', help='name or number of the foreground in nnU-Net maps of several')
-    add('--workers', type=int, default=1, metavar='N', help='processes, defaults to 1')
+    add(
+        '--workers',
+        type=_processes,
+        default=1,
+        metavar='N',
+        help='processes, defaults to 1',
+    )
+
+
+def _processes(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text}: name at least one process')
+    return min(int(text), os.cpu_count() or 1)  # more would only cost memory
 
 
 def map_reader(args: argparse.Namespace) -> 'MapReader':
     """Return the reader that :func:`add_map_options` asks for."""
     from ..files.prob_maps import MapReader
 
-    if args.workers < 1:
-        raise ValueError(f'--workers {args.workers}: name at least one process')
     if args.logits and args.max_value is not None:
         raise ValueError('--logits takes no --max-value: logits have no largest value')
     channel = args.channel

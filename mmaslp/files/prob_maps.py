@@ -172,6 +172,8 @@ class MapReader:
     def problem(self) -> str:
         """Say, after the last map, why the scale cannot be right; '' if it can."""
         for kind, (high, path, top) in self._highest.items():
+            if kind.startswith('float') and 0 < high <= 1 < top:
+                return f'{path}: floats up to {high:g} take no --max-value {top:g}'
             likely = None if self.max_value else _other_top(kind, high)
             if likely is not None:
                 return (
@@ -206,7 +208,10 @@ def load_array(path: Path, key: str | None = None) -> np.ndarray:
                 key = names[0]
             if key not in names:
                 raise ValueError(f'it holds {", ".join(names)}: name one with --key')
-            return found[key]
+            found = found[key]
+        if not isinstance(found, np.ndarray):
+            raise ValueError(f'{key} is not an array')
+        return found
     except Exception as error:  # numpy and zipfile raise a dozen types on broken files
         reason = getattr(error, 'strerror', None) or error
         raise ValueError(f'cannot be read ({reason})') from error

@@ -28,6 +28,7 @@ from ..core.measure import (
 )
 from ..core.measure.bootstrap import resample
 from .atomic_write import atomic_write
+from .images import check_plain_file
 
 # A file of another version is refused: evaluate the model again.
 FORMAT = 'mmaslp result 3'
@@ -150,12 +151,10 @@ def load_results(path: str | Path) -> list[dict[str, Any]]:
             the format. The message names the file.
     """
     try:
-        with open(path, 'rb') as file:
-            large = os.fstat(file.fileno()).st_size > MAX_BYTES
-            data = b'' if large else file.read(MAX_BYTES + 1)  # a pipe has no size
-        if large or len(data) > MAX_BYTES:
+        check_plain_file(Path(path))
+        if os.path.getsize(path) > MAX_BYTES:
             raise ValueError(f'larger than {MAX_BYTES:,} bytes')
-        content = json.loads(data)
+        content = json.loads(Path(path).read_bytes())
         results = content if isinstance(content, list) else [content]
         if not results:
             raise ValueError('it is empty')

@@ -56,10 +56,15 @@ def in_words(result: Mapping[str, Any]) -> str:
     """Say how sure and how right a network is, on all pixels and at the border."""
     text = f'{shown(result["model"])}: {_sure_and_right(result["conf"], result["acc"])}'
     bands = result.get('bands', {}).get('predicted')
-    if not bands or not bands['count'][0]:
-        return f'{text}.'
-    border = _sure_and_right(bands['confidence'][0], bands['accuracy'][0])
-    return f'{text}; at the border of its masks {border}.'
+    if bands and bands['count'][0]:
+        border = _sure_and_right(bands['confidence'][0], bands['accuracy'][0])
+        text += f'; at the border of its masks {border}'
+    objects = result['positive']['acc']
+    if objects in (0, 1):
+        text += f'. All masks are {"full" if objects else "empty"}'
+    elif result['acc'] <= max(objects, 1 - objects):
+        text += ', no more than without a network: see that foreground is 1 in masks'
+    return f'{text}.'
 
 
 def _sure_and_right(confidence: float, accuracy: float) -> str:

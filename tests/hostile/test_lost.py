@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 from PIL import Image
 
+from mmaslp import Calibrator
 from mmaslp.files.atomic_write import atomic_write
 from mmaslp.files.outputs import check_outputs
 from mmaslp.files.prob_maps import write_prob_map
@@ -410,3 +411,13 @@ def test_names_that_are_not_utf8(tmp_path, monkeypatch):
     assert command('eval-maps', *args, '--resamples', '0') == 0
     assert len(Path('r.html').read_text(encoding='utf-8')) > 1000
     assert json.loads(Path('r.json').read_text())['num_images'] == 1
+
+
+def test_a_device_stays_a_device(tmp_path):
+    knots = [([0, 1], [0, 1])]
+    os.mkfifo(tmp_path / 'x')
+    reader = os.open(tmp_path / 'x', os.O_RDONLY | os.O_NONBLOCK)
+    Calibrator('identity', 'single', 'confidence', knots).save(tmp_path / 'x')
+    assert b'mmaslp calibrator' in os.read(reader, 10**6)
+    assert (tmp_path / 'x').is_fifo()
+    os.close(reader)

@@ -1,6 +1,7 @@
 """Hostile files: nothing of a file that is read may run, and none costs the memory."""
 
 import io
+import json
 import os
 import pickle
 import zipfile
@@ -231,16 +232,16 @@ def test_class_weights_are_data(tmp_path, hit, name):
         SCBCELoss(class_weight=str(tmp_path / name))
 
 
-@pytest.mark.parametrize('suffix', ['yaml', 'yml'])
-def test_a_config_in_yaml_is_data(tmp_path, hit, suffix):
+@pytest.mark.parametrize('suffix', ['yaml', 'yml', 'json'])
+@pytest.mark.parametrize('named', [False, True])
+def test_a_config_that_looks_like_data_is_refused(tmp_path, hit, suffix, named):
     evil = f'!!python/object/apply:os.mkdir [{str(hit)!r}]'
-    (tmp_path / f'e.{suffix}').write_text(f'model: {evil}\n')
+    if named:  # MMEngine calls it with the other keys
+        evil = json.dumps(dict(type='os.mkdir', path=str(hit)))
+    (tmp_path / f'e.{suffix}').write_text(f'{{"model": {evil}}}\n')
     (tmp_path / 'own.py').write_text(f"_base_ = ['e.{suffix}']\n")
     for name in (f'e.{suffix}', 'own.py'):
-        with pytest.raises(
-            ValueError, match=r'cannot be read as a config.*python/object/apply'
-        ):
+        with pytest.raises(ValueError, match=rf'e\.{suffix}: a config is a Python'):
             load_config(str(tmp_path / name))
     assert command('doctor', str(tmp_path / f'e.{suffix}')) == 1
-    (tmp_path / 'data.yaml').write_text('a: {b: [1, 2.5, x]}\n')
-    assert load_config(str(tmp_path / 'data.yaml')).a.b == [1, 2.5, 'x']
+    assert not hit.exists()

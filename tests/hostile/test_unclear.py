@@ -17,6 +17,16 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from PIL import Image
 
+from mmaslp import (
+    BandTable,
+    BorderLevels,
+    CalibrationHistogram,
+    Calibrator,
+    ImageLevels,
+    SelfCalibratingBCE,
+    dice_optimal_mask,
+    fit_calibrator,
+)
 from mmaslp.commands import main
 from tests.toy import Toy
 
@@ -42,9 +52,6 @@ def configs():
         'exit.py': 'exit()\n',
         'import.py': "custom_imports = ['nowhere_at_all']\n",
         'empty.py': '',
-        'list.yaml': '- a\n- b\n',
-        'bad.json': '{',
-        'bad.yaml': 'a: [',
     }
     for name, content in text.items():
         Path(name).write_text(content)
@@ -137,9 +144,6 @@ def ends(folder, monkeypatch, capsys):
         ('exit.py', 'SystemExit'),
         ('import.py', 'nowhere_at_all'),
         ('empty.py', 'empty.py cannot be built'),
-        ('list.yaml', 'list.yaml cannot be read as a config'),
-        ('bad.json', 'bad.json cannot be read as a config: JSONDecodeError'),
-        ('bad.yaml', 'bad.yaml cannot be read as a config'),
         ('latin.py', 'latin.py cannot be read as a config: UnicodeDecodeError'),
         ('loop.py', 'loop.py, a link that leads nowhere'),
         ('folder.py', 'no config at'),
@@ -281,3 +285,76 @@ def test_interruptions_say_what_is_kept(ends, number, monkeypatch):
     assert f'{work_dir}/epoch_1.pth is kept' in message
     assert 'goes on from it with --resume' in message
     monkeypatch.undo()
+
+
+GOOD = torch.zeros(2, 4, 4)
+IDENTITY = Calibrator('identity', 'single', 'confidence', [([0, 1], [0, 1])])
+
+
+@pytest.mark.parametrize(
+    'odd',
+    [None, 'abc', {}, len, np.array([None]), GOOD.to('meta'), GOOD.to_sparse()],
+    ids=['None', 'text', 'dict', 'function', 'objects', 'meta', 'sparse'],
+)
+@pytest.mark.parametrize(
+    'call',
+    [
+        lambda odd: CalibrationHistogram().update(odd, GOOD),
+        lambda odd: CalibrationHistogram().update(GOOD, odd),
+        lambda odd: BandTable().update(odd, GOOD),
+        lambda odd: fit_calibrator([odd] * 12, [GOOD] * 12),
+        lambda odd: fit_calibrator([GOOD] * 12, [odd] * 12),
+        lambda odd: SelfCalibratingBCE()(odd, GOOD),
+        lambda odd: SelfCalibratingBCE()(GOOD, odd),
+        IDENTITY,
+        dice_optimal_mask,
+    ],
+)
+def test_what_is_no_map(call, odd):
+    with pytest.raises(ValueError, match=r'(prob|label|logits|labels) must be'):
+        call(odd)
+
+
+@pytest.mark.parametrize('odd', [None, 'abc', {}, len, 3])
+@pytest.mark.parametrize(
+    'call',
+    [
+        BorderLevels().load_state_dict,
+        BorderLevels().observe,
+        ImageLevels(['a']).load_state_dict,
+        ImageLevels(['a']).update,
+        BandTable().merge,
+        BandTable,
+        CalibrationHistogram().merge,
+        IDENTITY.wrap,
+        lambda odd: fit_calibrator(odd, len),
+        lambda odd: Calibrator('identity', 'single', 'confidence', odd),
+        lambda odd: Calibrator('identity', odd, 'confidence', [([0, 1], [0, 1])]),
+    ],
+)
+def test_what_is_no_object_of_ours(call, odd):
+    with pytest.raises(ValueError):
+        call(odd)
+
+
+@pytest.mark.parametrize(
+    'words', ['apply pipe maps --out x', 'compare pipe pipe', 'report pipe -o x.html']
+)
+def test_a_pipe_that_nobody_fills(tmp_path, capsys, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo('pipe')
+    assert main(words.split()) == 2
+    assert 'pipe' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('option', ['--json', '--plot', '--report', '--images'])
+def test_an_option_of_nothing(capsys, option):
+    with pytest.raises(SystemExit):
+        main(['eval-maps', 'maps', 'masks', option, ''])
+    assert f'{option[2:]} is empty' in capsys.readouterr().err
+
+
+def test_no_process_at_all(capsys):
+    with pytest.raises(SystemExit):
+        main(['fit', 'maps', 'masks', '--out', 'x.json', '--workers', '0'])
+    assert 'name at least one process' in capsys.readouterr().err

@@ -92,7 +92,6 @@ def test_frames_of_few_videos_are_named(tmp_path, capsys):
         ),
         (None, ['--groups', '('], 'not a pattern'),
         (None, ['--groups', 'patient'], 'matches nothing in 000'),
-        (None, ['--workers', '0'], 'at least one process'),
         (None, ['--logits'], 'logits are read from files that end with .npy, .npz'),
     ],
 )

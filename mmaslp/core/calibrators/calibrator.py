@@ -16,7 +16,7 @@ from ..argument_checks import check_choice
 from ..bands import border_bands
 from ..measure.inputs import as_floats, checked
 from .cells import LIMIT
-from .file import read, write
+from .file import checked_arguments, read, write
 from .lookup import look_up, segments
 from .maps import Knots
 from .mask_figures import MASK_KIND, MASKS
@@ -58,6 +58,10 @@ class Calibrator:
     maps: Sequence[Knots]
     record: dict[str, Any] = field(default_factory=dict)
     mask_maps: Sequence[Knots] = ()
+
+    def __post_init__(self) -> None:
+        for name, value in checked_arguments(vars(self)).items():
+            object.__setattr__(self, name, value)
 
     def __call__(self, prob: Maps) -> Maps:
         """Calibrate probabilities."""
@@ -108,7 +112,7 @@ class Calibrator:
     @classmethod
     def load(cls, file: str | Path) -> Calibrator:
         """Read what :meth:`save` wrote; ValueError if the file is anything else."""
-        return cls(**read(file))
+        return read(file, cls)
 
     def summary(self) -> str:
         """Say what was chosen and why, with a table of the candidates."""

@@ -236,4 +236,7 @@ def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
     arrays = isinstance(prob, Tensor | np.ndarray)
     if arrays and (label is None or prob.ndim < 3 or len(prob) != len(label)):
         raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
+    for name, given in (('prob', prob), ('label', label)):
+        if not isinstance(given, Iterable) and not (name == 'label' and given is None):
+            raise ValueError(f'{name} must hold images, got {type(given).__name__}')
     yield from prob if label is None else zip(prob, label, strict=True)

@@ -29,6 +29,8 @@ class CalibratedModule(nn.Module):
         self, module: nn.Module, table: Tensor, independent: bool = False
     ) -> None:
         super().__init__()
+        if not isinstance(module, nn.Module):
+            raise ValueError(f'wrap takes a module, got {module!r}')
         self.module = module
         self.independent = independent
         self.register_buffer('table', table.float())
@@ -36,6 +38,11 @@ class CalibratedModule(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Run the module and calibrate what it returns."""
         logit = self.module(*args, **kwargs)
+        if not isinstance(logit, Tensor) or not logit.is_floating_point():
+            raise ValueError(
+                'the module must return one tensor of logits, not '
+                f'{getattr(logit, "dtype", type(logit).__name__)}: wrap one that does'
+            )
         if logit.dim() == 4 and logit.shape[1] == 2 and not self.independent:
             half = self._calibrated(logit[:, 1] - logit[:, 0]) / 2
             mean = logit.mean(1)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..argument_checks import check_integer
 from ..bands import BORDER_EDGES, border_bands
 from ..measure.inputs import as_floats, as_tensor, checked
 from ..processes import gathered
@@ -73,14 +74,14 @@ class CalibrationTables:
                 or no floating point numbers; or the label other values. Then nothing
                 of the image is counted.
         """
-        prob, label = as_floats(prob), as_tensor(label)
+        prob, label = as_floats(prob), as_tensor(label, 'label')
         if prob.dim() < 2 or _long_axes(prob) != _long_axes(label):
             raise ValueError(
                 f'the map has shape {tuple(prob.shape)} but the mask '
                 f'{tuple(label.shape)}: give both as (H, W), resized to one size'
             )
         label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
-        ignored = label == ignore_index
+        ignored = label == check_integer('ignore_index', ignore_index)
         prob = prob.reshape(label.shape)
         if ignored.any():  # what is ignored may hold anything
             checked(prob[~ignored], logits)

@@ -167,6 +167,7 @@ class BorderLevels:
         Raises:
             ValueError: If it is damaged, or of another version; then nothing changes.
         """
+        state = state if isinstance(state, dict) else {}
         if state.get('version') != STATE_VERSION or 'ids' in state:
             raise ValueError(
                 'the state is not one of BorderLevels, or of mmaslp 0.2: train on from '

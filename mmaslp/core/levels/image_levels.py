@@ -154,6 +154,8 @@ class ImageLevels:
         Raises:
             ValueError: If no loss has left a margin so far, or the sample was used.
         """
+        if not isinstance(sample, Sample):
+            raise ValueError(f'update takes what sample() returned, got {sample!r}')
         if sample.used:
             raise ValueError(
                 f'the sample of step {sample.step} was given to update before: call '
@@ -249,6 +251,7 @@ class ImageLevels:
             ValueError: If the state is damaged or of another version; then nothing
                 changes.
         """
+        state = state if isinstance(state, dict) else {}
         if state.get('version') != STATE_VERSION or 'ids' not in state:
             raise ValueError(
                 'the state is not one of ImageLevels, or of mmaslp 0.2: train on from '

@@ -36,6 +36,13 @@ def pair_shapes(
 
     With ``independent`` channels, which are binary maps of their own, ``(N, C, ...)``.
     """
+    for name, given in (('logits', logits), ('labels', labels)):
+        strided = isinstance(given, Tensor) and given.layout == torch.strided
+        if not strided or given.is_meta or not given.dim():
+            kind = type(given).__name__
+            raise ValueError(f'{name} must be a dense tensor (N, ...), got {kind}')
+    if not logits.is_floating_point():
+        raise ValueError(f'logits must be floating point, not {logits.dtype}')
     without_channel = labels.dim() == logits.dim() - 1
     if independent:
         if without_channel and logits.size(1) == 1:

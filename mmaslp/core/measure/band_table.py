@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..argument_checks import check_number
 from ..bands import BORDER_EDGES, border_cells
 from .bin_table import BinTable
 from .binned_metrics import binned_metrics, signed_gap
@@ -74,14 +75,14 @@ class BandTable:
     UNIT = 2**24
 
     def __init__(self, edges: Sequence[float] = BORDER_EDGES) -> None:
-        self.edges = tuple(float(edge) for edge in edges)
-        if (
-            not 0 < len(self.edges) < 255
-            or not self.edges[0] > 0
-            or any(not low < high for low, high in pairwise(self.edges))
-        ):
+        try:
+            self.edges = tuple(check_number('an edge', edge, above=0) for edge in edges)
+        except TypeError:
+            self.edges = ()
+        ascend = all(low < high for low, high in pairwise(self.edges))
+        if not 0 < len(self.edges) < 255 or not ascend:
             raise ValueError(
-                f'edges must be 1 to 254 ascending numbers above 0, not {self.edges}'
+                f'edges must be 1 to 254 ascending numbers above 0, not {edges!r}'
             )
         self.reset()
 
@@ -165,10 +166,10 @@ class BandTable:
         Raises:
             ValueError: The edges differ.
         """
-        if other.edges != self.edges:
+        edges = getattr(other, 'edges', type(other).__name__)
+        if edges != self.edges:
             raise ValueError(
-                f'cannot merge a table of the edges {other.edges} into one of '
-                f'{self.edges}'
+                f'cannot merge a table of the edges {edges} into one of {self.edges}'
             )
         self.totals += other.totals.to(self.totals.device)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..argument_checks import check_choice, check_integer
 from .binned_metrics import binned_metrics, brier_decomposition, debiased_l2
 from .binning import check_bins, equal_mass, equal_width, sweep
-from .inputs import CHUNK, binary_scores, top_label_scores
+from .inputs import CHUNK, as_tensor, binary_scores, top_label_scores
 from .score_metrics import brier_score, ks_error
 from .score_table import ScoreTable
 
@@ -173,10 +173,11 @@ class CalibrationHistogram:
         Raises:
             ValueError: The numbers of classes differ.
         """
-        if other.num_classes != self.num_classes:
+        number = getattr(other, 'num_classes', type(other).__name__)
+        if number != self.num_classes:
             raise ValueError(
-                f'cannot merge a histogram of {other.num_classes} classes into '
-                f'one of {self.num_classes}'
+                f'cannot merge a histogram of {number} classes into one of '
+                f'{self.num_classes}'
             )
         self.counts += other.counts.to(self.counts.device)
         self.nll += other.nll.to(self.nll.device)
@@ -307,17 +308,20 @@ class CalibrationHistogram:
                 raise ValueError(
                     f'histogram state has {key} = {state[key]}, this histogram {own}'
                 )
-        cells, rows = torch.as_tensor(state['cells']), torch.as_tensor(state['counts'])
+        cells, rows = (as_tensor(state[key], key) for key in ('cells', 'counts'))
+        nll = as_tensor(state['nll'], 'nll')
         if (
-            rows.shape != (len(cells), 2)
+            rows.shape != (cells.numel(), 2)
             or (rows < 0).any()
             or ((cells < 0) | (cells >= self.CELLS)).any()
+            or nll.numel() != 1
+            or nll < 0
         ):
             raise ValueError('histogram state is broken: cells and counts do not fit')
         counts = torch.zeros(self.CELLS, 2, dtype=torch.int64)
         counts[cells.long()] = rows.to(torch.int64)
         self.counts = counts.flatten()
-        self.nll = torch.tensor(int(state['nll']), dtype=torch.int64)
+        self.nll = nll.long().reshape(())
 
 
 class _Buffers:

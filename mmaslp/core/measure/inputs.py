@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..argument_checks import check_integer, optional
+
 # Pixels at a time. With more, the temporaries leave the cache and each step costs more.
 CHUNK = 3 * 2**15
 # Averages and interpolations of probabilities leave [0, 1] only by rounding.
@@ -95,7 +97,7 @@ def _pair(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray
 ) -> tuple[Tensor, Tensor]:
     prob = as_floats(prob)
-    return prob, as_tensor(label).to(prob.device)
+    return prob, as_tensor(label, 'label').to(prob.device)
 
 
 def as_floats(score: Tensor | np.ndarray) -> Tensor:
@@ -109,14 +111,22 @@ def as_floats(score: Tensor | np.ndarray) -> Tensor:
     return score if score.dtype in (torch.float32, torch.float64) else score.float()
 
 
-def as_tensor(values: Tensor | np.ndarray) -> Tensor:
+def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
     """Accept arrays of every layout; labels of 16 bits and more as int64."""
+    given = type(values).__name__
     if isinstance(values, np.ndarray):
         native = values.astype(values.dtype.newbyteorder('='), copy=False)
         # Unsigned integers of more than 8 bits: torch does not compute with them.
         wide = native.dtype.kind == 'u' and native.itemsize > 1
         values = np.require(native, np.int64 if wide else None, ('C', 'W'))
-    values = torch.as_tensor(values).detach()
+    try:
+        values = torch.as_tensor(values).detach()
+        if values.is_meta or values.layout != torch.strided:
+            raise TypeError('a meta or sparse tensor')
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'{name} must be an array or a tensor of numbers, got {given} ({error})'
+        ) from error
     short = values.is_floating_point() or values.element_size() == 1
     return values if short else values.long()
 
@@ -133,6 +143,7 @@ def _valid_labels(
     label: Tensor, ignore_index: int | None, num_classes: int
 ) -> tuple[Tensor, Tensor | None]:
     """Leave ignored pixels out."""
+    optional(check_integer, 'ignore_index', ignore_index)
     if label.dtype == torch.bool or not label.numel():
         return label, None
     low, high = _bounds(label)

@@ -3,15 +3,11 @@
 import os
 import os.path as osp
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from io import StringIO
-from typing import IO, Any
 from zipfile import is_zipfile
 
-import yaml
 from mmengine.config import Config
-from mmengine.fileio.handlers import YamlHandler, file_handlers
 from mmengine.utils import import_modules_from_strings
 
 from ...files.names import missing
@@ -59,8 +55,7 @@ def _read(path: str) -> Config:
     """Read a config; whatever its code raises is an error of this file."""
     check_bases(path)
     try:
-        with _plain_yaml():
-            return Config.fromfile(path, import_custom_modules=False)
+        return Config.fromfile(path, import_custom_modules=False)
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [f'{f.filename}, line {f.lineno}' for f in frames if f.name == _CODE]
@@ -69,24 +64,6 @@ def _read(path: str) -> Config:
         raise ValueError(
             f'{path} cannot be read as a config: {place}{reason}'
         ) from error
-
-
-class _PlainYaml(YamlHandler):
-    """Reads YAML as data; MMEngine's own handler runs what a file asks for."""
-
-    def load_from_fileobj(self, file: IO, **kwargs: Any) -> Any:
-        return yaml.safe_load(file)
-
-
-@contextmanager
-def _plain_yaml() -> Iterator[None]:
-    """Let MMEngine read YAML as data for a while, also that of bases."""
-    own = {name: file_handlers[name] for name in ('yaml', 'yml')}
-    file_handlers.update(dict.fromkeys(own, _PlainYaml()))
-    try:
-        yield
-    finally:
-        file_handlers.update(own)
 
 
 def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:

@@ -39,7 +39,13 @@ def find_config(name: str) -> str:
 
 
 def check_bases(path: str, above: tuple[str, ...] = ()) -> None:
-    """Refuse bases that name each other, which MMEngine would read for ever."""
+    """Refuse bases that name each other, which MMEngine would read for ever.
+
+    Python runs, and its readers know that. YAML and JSON look like data and are not:
+    MMEngine imports and calls what a ``type`` in them names, such as os.system.
+    """
+    if osp.isfile(path) and not path.endswith('.py'):
+        raise ValueError(f'{path}: a config is a Python file, .py')
     own = osp.realpath(path)
     if own in above:
         chain = ' -> '.join(osp.basename(each) for each in (*above, own))

@@ -9,7 +9,7 @@ from torchmetrics import Metric
 
 from ...core.argument_checks import check_integer, optional
 from ...core.measure import BandTable, CalibrationHistogram
-from ...core.measure.inputs import ROUNDING, matched
+from ...core.measure.inputs import ROUNDING, as_tensor, matched
 
 Counter = TypeVar('Counter', CalibrationHistogram, BandTable)
 
@@ -91,6 +91,7 @@ class SumMetric(Metric, Generic[Counter]):
         and ``ignore_index``, or of another shape.
         """
         counter = self.counter()
+        preds, target = as_tensor(preds, 'preds'), as_tensor(target, 'target')
         preds = matched(preds, target, 'preds')
         prob = _probabilities(preds, target, self.ignore_index)
         counter.update(prob, target, self.ignore_index)
