@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..argument_checks import check_number
+from ..argument_checks import check_choice, check_number
 from ..bands import BORDER_EDGES, border_cells
 from .bin_table import BinTable
 from .binned_metrics import binned_metrics, signed_gap
@@ -39,16 +39,13 @@ class BandTable:
     .. math::
         ece\_band = \sum_k \frac{n_k}{N} |c_k - a_k|
 
-    Confidences are summed in units of :math:`2^{-24}`, the step of float32 above 0.5;
-    rounding to it moves each by at most 3e-8, and the error by no more. All sums are
-    integers, so :meth:`merge` is exact, associative and commutative bit by bit.
-
-    The table also holds what the mask p > 0.5 is worth: intersection and union with the
-    labels, and how much they and the accuracy vary over images.
+    Confidences are summed in units of :math:`2^{-24}`, which moves each, and the error,
+    by at most 3e-8. All sums are integers, so :meth:`merge` is exact, associative and
+    commutative bit by bit. The table also holds what the mask p > 0.5 is worth, and how
+    much that varies over images.
 
     Border bands in calibration: `Ding et al. 2021
-    <https://arxiv.org/abs/2008.05105>`_ report the error in a fixed border band,
-    `CRaC <https://arxiv.org/abs/2403.12364>`_ constrains border and inner pixels apart.
+    <https://arxiv.org/abs/2008.05105>`_ report the error in a fixed border band.
 
     Args:
         edges (Sequence[float]): Upper edges of all bands but the last, in units of
@@ -158,14 +155,7 @@ class BandTable:
         self.moments.add_(torch.from_numpy(moments).to(prob.device))
 
     def merge(self, other: BandTable) -> None:
-        """Add the pixels of another table.
-
-        Args:
-            other (BandTable): Of the same edges; unchanged.
-
-        Raises:
-            ValueError: The edges differ.
-        """
+        """Add the pixels of another table; ValueError if its edges differ."""
         edges = getattr(other, 'edges', type(other).__name__)
         if edges != self.edges:
             raise ValueError(
@@ -190,19 +180,15 @@ class BandTable:
         return int(self.moments[MOMENTS.index('ignored')])
 
     def table(self, border: str = 'predicted') -> BinTable:
-        """Return the sums per band.
+        """Return the ``(B,)`` sums per band of a border, the band at the border first.
 
         Args:
             border (str): 'predicted' or 'true'. Defaults to 'predicted'.
 
-        Returns:
-            BinTable: Of shape ``(B,)``, the band at the border first.
-
         Raises:
             ValueError: Unknown border.
         """
-        if border not in BORDERS:
-            raise ValueError(f'border must be one of {BORDERS}, not {border!r}')
+        check_choice('border', border, BORDERS)
         sums = self.sums[BORDERS.index(border)].cpu().numpy()
         return BinTable(sums[:, 0], sums[:, 1], sums[:, 2] / self.UNIT)
 
@@ -219,14 +205,14 @@ class BandTable:
             :func:`~.image_moments.image_figures`. nan where there is no pixel.
         """
         table = self.table()
-        whole = binned_metrics(table)
+        whole, columns = binned_metrics(table), band_columns(table)
         return {
             'ece_band': float(whole['ece']),
             'ece_band_true': float(binned_metrics(self.table('true'))['ece']),
-            'shares': table.weight.tolist(),
-            'accuracies': table.accuracy.tolist(),
-            'confidences': table.mean_conf.tolist(),
-            'gaps': signed_gap(table).tolist(),
+            'shares': columns['share'],
+            'accuracies': columns['accuracy'],
+            'confidences': columns['confidence'],
+            'gaps': columns['gap'],
             'acc': float(whole['acc']),
             'conf': float(whole['conf']),
             **image_figures(self.moments),

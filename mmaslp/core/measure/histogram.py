@@ -32,11 +32,10 @@ class CalibrationHistogram:
     **Error against float64.** 8-bit and 16-bit maps: rounding only. Float values, for
     any number of pixels:
 
-    - ``ece``, ``mce``, ``ace``, ``conf``: :math:`\delta`; ``oe``,
-      ``ue``, ``brier`` and its reliability: :math:`2\delta` = 7.7e-6. A score within
-      2.4e-7 of an edge belongs to the bin below. If ``bins`` does not divide 262140, an
-      edge may cut an open cell, whose pixels then stay together: add twice their share
-      to ``ece``.
+    - ``ece``, ``mce``, ``ace``, ``conf``: :math:`\delta`; ``oe``, ``ue``, ``brier``
+      and its reliability: :math:`2\delta` = 7.7e-6. A score within 2.4e-7 of an edge
+      belongs to the bin below. If ``bins`` does not divide 262140, an edge may cut an
+      open cell: add twice the share of its pixels to ``ece``.
     - ``ks``: :math:`\delta + \max_g \min(U_g, D_g) / N`, since the scores of one open
       cell g are tied. With w wrong and r correct pixels and edges l and h, the running
       gap rises in it by at most :math:`U_g = w h` and falls by at most :math:`D_g = r
@@ -44,21 +43,17 @@ class CalibrationHistogram:
     - ``ece_em``: :math:`\delta + \frac2N \sum_g \max(U_g, D_g)` over the open cells
       that an edge cuts, at most ``bins`` - 1. Only :math:`\delta` if all bins err to
       one side, as those of an over-confident network do.
-    - ``ece_sweep``: it is exact for scores that have moved to the middle of their
-      cells, by at most :math:`\delta`. No bound holds against the scores themselves: a
-      single pixel can decide where the accuracies stop ascending, and so the number of
-      bins. If both sweeps end at one number of bins, the bound is that of ``ece_em``;
-      if not, both lie between :math:`|conf - acc|` and the sum of the gaps of single
-      scores.
+    - ``ece_sweep``: exact for scores that have moved to the middle of their cells. No
+      bound holds against the scores themselves: a single pixel can decide where the
+      accuracies stop ascending, and so the number of bins. If both sweeps end at one
+      number of bins, the bound is that of ``ece_em``.
     - ``nll`` does not come from the cells. It is summed per pixel, in units of 2**-24,
       with the probability of the true class clamped at 1e-7.
 
-    From 100,000 pixels on, one pixel weighs 1e-5, and all metrics but two were within
-    1e-5 in our tests. ``ece_em`` of an almost calibrated network was off by up to
-    2.1e-5 (1e-5 from 1,000,000 pixels on). ``ece_sweep`` was off by up to 1e-5 for
-    uniform scores, 1e-3 for confident networks and 7e-3 where nearly all scores lie in
-    a few cells next to 0 and 1. Below 100,000 pixels the same formulas hold, but a tied
-    cell weighs more: ``ks`` and ``ece_em`` may be off by the weight of a few pixels.
+    From 100,000 pixels on all metrics but two were within 1e-5 in our tests: ``ece_em``
+    was off by up to 2.1e-5, and ``ece_sweep`` by up to 7e-3, where nearly all scores
+    lie in a few cells next to 0 and 1. Below 100,000 pixels ``ks`` and ``ece_em`` may
+    be off by the weight of a few pixels.
 
     With two classes it gives the metrics of the top label and of the positive class.
     With more classes it counts the top confidence and whether its class was correct.
@@ -165,14 +160,7 @@ class CalibrationHistogram:
         self.counts.scatter_add_(0, 2 * self.STEPS + 2 + beyond, ones)
 
     def merge(self, other: CalibrationHistogram) -> None:
-        """Add the pixels of another histogram.
-
-        Args:
-            other (CalibrationHistogram): Of the same number of classes; unchanged.
-
-        Raises:
-            ValueError: The numbers of classes differ.
-        """
+        """Add the pixels of another histogram; ValueError if it has other classes."""
         number = getattr(other, 'num_classes', type(other).__name__)
         if number != self.num_classes:
             raise ValueError(
@@ -196,10 +184,9 @@ class CalibrationHistogram:
         """List the distinct scores with their outcomes.
 
         Args:
-            mode (str): 'top_label': the score is max(p, 1 - p) and the outcome is
-                whether the prediction p > 0.5 is correct, so p = 0.5 predicts
-                class 0 with confidence 0.5. 'positive': the score is p and the outcome
-                is the label. Defaults to 'top_label'.
+            mode (str): 'top_label': the score is max(p, 1 - p) and the outcome whether
+                the prediction p > 0.5 is correct. 'positive': the score is p and the
+                outcome the label. Defaults to 'top_label'.
 
         Returns:
             ScoreTable: Empty if there are no pixels.
@@ -272,13 +259,7 @@ class CalibrationHistogram:
         return int(self.nll) / self.NLL_UNIT / count if count else float('nan')
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain tensors and integers.
-
-        Returns:
-            dict: ``cells`` ``(K,)`` and ``counts`` ``(K, 2)`` of the cells that are not
-            empty, ``nll`` in units of 2**-24, ``levels``, the number of steps in
-            [0, 1], and ``num_classes``.
-        """
+        """Return the cells that are not empty, as plain tensors and integers."""
         counts = self.counts.cpu().view(-1, 2)
         cells = counts.sum(1).nonzero().flatten()
         return {
@@ -290,24 +271,13 @@ class CalibrationHistogram:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Replace the state.
-
-        Args:
-            state (dict): As :meth:`state_dict` returned it. Other keys, such as ``few``
-                of earlier versions, are ignored.
-
-        Raises:
-            ValueError: The state lacks a key, belongs to other cells or another
-                number of classes, or holds impossible counts.
-        """
+        """Replace the state by one of :meth:`state_dict`; ValueError if none is."""
         missing = {'cells', 'counts', 'nll', 'levels', 'num_classes'} - set(state)
         if missing:
             raise ValueError(f'histogram state lacks {sorted(missing)}')
         for key, own in (('levels', self.STEPS), ('num_classes', self.num_classes)):
             if state[key] != own:
-                raise ValueError(
-                    f'histogram state has {key} = {state[key]}, this histogram {own}'
-                )
+                raise ValueError(f'histogram state has {key} = {state[key]}, not {own}')
         cells, rows = (as_tensor(state[key], key) for key in ('cells', 'counts'))
         nll = as_tensor(state['nll'], 'nll')
         if (

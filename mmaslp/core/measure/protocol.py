@@ -21,11 +21,9 @@ def check_protocol(protocol: str) -> None:
 def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
     """Prepare one map.
 
-    'raw' changes nothing. 'released' does what the released ASLP code does before it
-    measures: it stretches each image to [0, 1] and rounds to 8 bits. The darkest pixel
-    of every image becomes 0 and the brightest 1, however unsure the model was. So it
-    changes the probabilities, most of all on an empty scene. Use it only to compare
-    with published numbers.
+    'raw' changes nothing. 'released' stretches each image to [0, 1] and rounds to 8
+    bits, as the released ASLP code does. So it changes the probabilities, most of all
+    on an empty scene: use it only to compare with published numbers.
     """
     if protocol == 'raw':
         return prob

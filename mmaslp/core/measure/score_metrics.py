@@ -22,16 +22,9 @@ def ks_error(table: ScoreTable) -> float:
 
 
 def brier_score(table: ScoreTable) -> float:
-    r"""Mean squared difference of confidence and outcome.
+    r"""Mean squared difference :math:`\frac1N \sum_i (c_i - r_i)^2`, nan for none.
 
-    :math:`\frac1N \sum_i (c_i - r_i)^2`. For two classes it is the same for the top
-    label and the positive class.
-
-    Args:
-        table (ScoreTable): The scores.
-
-    Returns:
-        float: nan without pixels.
+    For two classes it is the same for the top label and the positive class.
     """
     conf, wrong = table.conf, table.count - table.correct
     squares = table.correct * (1 - conf) ** 2 + wrong * conf**2
