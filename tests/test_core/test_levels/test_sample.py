@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from mmaslp.core.levels import Sample
-from mmaslp.core.levels.sample import independent_sample
 
 
 def sample_of(num_images):
@@ -28,14 +27,3 @@ def test_weights_of_losses_that_subtract_or_count_for_nothing(weight):
     sample = sample_of(1)
     sample.record(torch.tensor([4.0]), weight)
     assert sample.margin.item() == pytest.approx(4.0)
-
-
-def test_independent_samples_follow_the_level_and_the_global_seed():
-    torch.manual_seed(0)
-    one = independent_sample(0.3, 20_000)
-    torch.manual_seed(0)
-    other = independent_sample(0.3, 20_000)
-    assert torch.equal(one.perturbed, other.perturbed)
-    assert np.array_equal(one.keys, other.keys)
-    assert one.perturbed.float().mean().item() == pytest.approx(0.3, abs=0.02)
-    assert one.alpha.tolist() == pytest.approx([0.3] * 20_000) and one.rows is None

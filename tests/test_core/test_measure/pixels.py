@@ -33,14 +33,6 @@ def same(one, two):
     )
 
 
-def scene(seed, size=3000, gain=1.5, steps=65535):
-    """Over-confident scores on a grid whose values are scores of the histogram."""
-    rng = np.random.default_rng(seed)
-    logit = rng.normal(rng.normal(0, 1), 2, size)
-    label = rng.random(size) < 1 / (1 + np.exp(-logit))
-    return np.rint(steps / (1 + np.exp(-gain * logit))) / steps, label.astype(int)
-
-
 def images(number, seed=0, gain=1.0, size=200, bins=10, mode='top_label'):
     """Records of images of different sizes, and the histogram of all."""
     rng = np.random.default_rng(seed)

@@ -1,7 +1,4 @@
 import itertools
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,12 +6,10 @@ import torch
 
 from mmaslp.core import BandTable, CalibrationHistogram
 from mmaslp.core.measure import binned_metrics
+from tests.test_core.test_measure import band_reference as reference
+from tests.test_core.test_measure.scenes import scene
 
 pytest.importorskip('scipy')
-# Not importable by name under pytest's importlib mode.
-HERE = Path(__file__).parent
-reference = SimpleNamespace(**runpy.run_path(HERE / 'band_reference.py'))
-scene = runpy.run_path(HERE / 'scenes.py')['scene']
 
 # One pixel per cell; larger cells, whole and cut at both edges; several strips.
 SIZES = [(40, 23), (64, 64), (128, 192), (130, 131), (97, 389), (400, 501)]

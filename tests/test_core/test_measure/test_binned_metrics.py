@@ -1,7 +1,3 @@
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -9,10 +5,7 @@ from mmaslp.core.measure import (
     BinTable,
     binned_metrics,
 )
-
-# Not importable by name under pytest's importlib mode.
-pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
-filled = pixels.filled
+from tests.test_core.test_measure.pixels import filled
 
 
 def test_debiased_takes_sampling_noise_away():

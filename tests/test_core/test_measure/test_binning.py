@@ -1,14 +1,8 @@
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-# Not importable by name under pytest's importlib mode.
-pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
-reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))
-filled, scene = pixels.filled, pixels.scene
+from tests.test_core.test_measure import reference
+from tests.test_core.test_measure.pixels import filled
 
 
 @pytest.mark.parametrize('n', [1, 2, 37, 300])

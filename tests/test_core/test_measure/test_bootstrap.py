@@ -1,7 +1,3 @@
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -10,11 +6,8 @@ from mmaslp.core import BandTable, CalibrationHistogram
 from mmaslp.core.measure import BAND_ERRORS, binned_metrics
 from mmaslp.core.measure.bootstrap import resample
 from mmaslp.core.measure.image_table import ImageTable
-
-# Not importable by name under pytest's importlib mode.
-pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
-images = pixels.images
-scene = runpy.run_path(Path(__file__).with_name('scenes.py'))['scene']
+from tests.test_core.test_measure.pixels import images
+from tests.test_core.test_measure.scenes import scene
 
 
 def test_intervals_equal_resampling_by_hand():

@@ -1,7 +1,4 @@
 import json
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,16 +6,8 @@ import torch
 
 from mmaslp.core import CalibrationHistogram
 from tests.properties import given, settings, st
-
-# Not importable by name under pytest's importlib mode.
-pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
-reference = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('reference.py')))
-eight_bit, filled, same, smooth = (
-    pixels.eight_bit,
-    pixels.filled,
-    pixels.same,
-    pixels.smooth,
-)
+from tests.test_core.test_measure import reference
+from tests.test_core.test_measure.pixels import eight_bit, filled, same, smooth
 
 BINNED = ['ece', 'oe', 'ue', 'mce', 'ace', 'acc', 'conf', 'ece_debiased']
 MASS = ['ece_em', 'ece_sweep', 'sweep_bins', 'ks']
@@ -36,7 +25,7 @@ def adversarial():
 
 
 @pytest.mark.parametrize('mode', ['top_label', 'positive'])
-@pytest.mark.parametrize('bins', [1, 7, 10, 15, 20, 100])
+@pytest.mark.parametrize('bins', [1, 10, 15, 100])
 @pytest.mark.parametrize('data', [eight_bit, adversarial])
 def test_maps_of_8_bits_are_exact(data, bins, mode):
     prob, label = data()
@@ -77,9 +66,15 @@ def large(kind, n, seed=0):
     return prob.astype(np.float32), label.astype(int)
 
 
-@pytest.mark.parametrize('mode', ['top_label', 'positive'])
 @pytest.mark.parametrize(
-    'kind', ['uniform', 'confident', 'calibrated', '8 bit', '16 bit']
+    ('kind', 'mode'),
+    [
+        ('uniform', 'top_label'),
+        ('confident', 'positive'),
+        ('calibrated', 'top_label'),
+        ('8 bit', 'positive'),
+        ('16 bit', 'top_label'),
+    ],
 )
 def test_every_metric_from_100000_pixels_on(kind, mode):
     prob, label = large(kind, 100_000)
@@ -93,13 +88,9 @@ def test_every_metric_from_100000_pixels_on(kind, mode):
 @pytest.mark.parametrize(
     ('kind', 'mode', 'bound'),
     [
-        ('uniform', 'top_label', 1e-5),
         ('uniform', 'positive', 1e-5),
-        ('confident', 'top_label', 1e-5),
         ('confident', 'positive', 1e-3),  # many share the cells next to 0 and 1
         ('8 bit', 'top_label', 1e-9),
-        ('8 bit', 'positive', 1e-9),
-        ('16 bit', 'top_label', 1e-9),
         ('16 bit', 'positive', 1e-9),
     ],
 )

@@ -1,7 +1,4 @@
 import json
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +8,8 @@ from mmaslp.core.measure import (
     ImageTable,
     binned_metrics,
 )
-
-# Not importable by name under pytest's importlib mode.
-pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
-images = pixels.images
-scene = runpy.run_path(Path(__file__).with_name('scenes.py'))['scene']
+from tests.test_core.test_measure.pixels import filled, images, smooth
+from tests.test_core.test_measure.scenes import scene
 
 
 @pytest.mark.parametrize('bins', [5, 10, 15])
@@ -82,7 +76,7 @@ def test_bands_of_all_images_or_of_none():
     empty, nothing = measures()
     assert ImageTable([*records, ImageTable.record('x', empty, bands=nothing)])
     assert ImageTable([*records, ImageTable.record('x', empty)]).bands is None
-    odd = ImageTable.record('a', pixels.filled(*pixels.smooth(9)), bands=nothing)
+    odd = ImageTable.record('a', filled(*smooth(9)), bands=nothing)
     with pytest.raises(ValueError, match='a: its bands and its bins hold other numbe'):
         ImageTable([odd])
     with pytest.raises(ValueError, match='leave edges out'):

@@ -1,15 +1,8 @@
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from mmaslp.core import CalibrationHistogram
-
-# Not importable by name under pytest's importlib mode.
-pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
-filled, same, smooth = pixels.filled, pixels.same, pixels.smooth
+from tests.test_core.test_measure.pixels import filled, same, smooth
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])

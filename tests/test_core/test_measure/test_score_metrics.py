@@ -1,7 +1,3 @@
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -12,10 +8,7 @@ from mmaslp.core.measure import (
     ks_error,
     roc_auc,
 )
-
-# Not importable by name under pytest's importlib mode.
-pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
-eight_bit, filled = pixels.eight_bit, pixels.filled
+from tests.test_core.test_measure.pixels import eight_bit, filled
 
 
 def test_scikit_learn():

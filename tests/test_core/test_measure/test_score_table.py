@@ -1,14 +1,8 @@
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
-# Not importable by name under pytest's importlib mode.
-pixels = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('pixels.py')))
-filled = pixels.filled
+from tests.test_core.test_measure.pixels import filled
 
 
 @pytest.mark.parametrize('edge', [0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
