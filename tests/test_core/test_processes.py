@@ -69,7 +69,7 @@ def levels(tmp_path, name, world, script):
         )
         for rank in range(world)
     ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
     assert not any(process.returncode for process in processes), errors
     return [torch.load(f'{out}.{rank}', weights_only=True) for rank in range(world)]
 
@@ -84,7 +84,7 @@ def test_two_processes_have_the_levels_of_one(tmp_path):
 
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason='needs gloo')
-@pytest.mark.parametrize(('validation', 'world'), [('shares', 3), ('whole', 2)])
+@pytest.mark.parametrize(('validation', 'world'), [('shares', 2), ('whole', 2)])
 def test_levels_by_band_are_the_same_in_any_number_of_processes(
     tmp_path, validation, world
 ):
