@@ -21,7 +21,7 @@ from .layouts import SETS, find_folders, get_layout
 from .map_pairs import refuse
 from .masks import read_binary_mask
 from .names import shown
-from .pairing import list_stems, read_list, select, tell_apart
+from .pairing import keep_listed, list_pair, list_stems, lonely
 from .progress import track
 from .synthetic import make_synthetic_sod
 
@@ -118,7 +118,7 @@ def divide(
     shuffled = random.Random(seed).sample(names, len(names))
     if isinstance(val, str):
         known = dict.fromkeys([*names, *left_out])
-        listed = select(known, read_list(val), val, 'the source')
+        listed = keep_listed(known, val, 'the source')
         chosen = [name for name in shuffled if name in listed]
     else:
         chosen = shuffled[: round(val * len(names))]
@@ -161,25 +161,18 @@ def _find_pairs(
 ) -> tuple[Pairs, dict[str, str]]:
     """Pair images and masks; name the files without a partner."""
     image_folder, mask_folder = _locate(layout, roots)
-    image_suffix, mask_suffix = tell_apart(image_folder, mask_folder)
-    images = list_stems(image_folder, image_suffix)
     if layout == TEXTURES:
-        images = {osp.basename(stem): path for stem, path in images.items()}
+        found = list_stems(image_folder)
+        images = {osp.basename(stem): path for stem, path in found.items()}
         if list_file:
-            images = select(images, read_list(list_file), list_file, image_folder)
+            images = keep_listed(images, list_file, image_folder)
         return {k: (osp.join(image_folder, p), None) for k, p in images.items()}, {}
-    masks = list_stems(mask_folder, mask_suffix)
-    pairs, bad = {}, {}
-    for stem in sorted(images.keys() | masks.keys()):
-        image = osp.join(image_folder, images.get(stem, ''))
-        mask = osp.join(mask_folder, masks.get(stem, ''))
-        if stem not in masks:
-            bad[stem] = f'{image}: has no mask in {mask_folder}'
-        elif stem not in images:
-            bad[stem] = f'{mask}: has no image in {image_folder}'
-        else:
-            pairs[stem] = image, mask
-    return pairs, bad
+    images, masks = list_pair(image_folder, mask_folder)
+    both = (stem for stem in images if stem in masks)
+    return {
+        stem: (osp.join(image_folder, images[stem]), osp.join(mask_folder, masks[stem]))
+        for stem in both
+    }, lonely(images, masks, image_folder, mask_folder)
 
 
 def _locate(layout: str, roots: Sequence[str]) -> tuple[str, str | None]:

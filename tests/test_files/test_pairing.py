@@ -1,11 +1,6 @@
 import pytest
 
-from mmaslp.files.pairing import (
-    check_partners,
-    list_stems,
-    read_list,
-    select,
-)
+from mmaslp.files.pairing import keep_listed, list_pair, list_stems, lonely
 
 NAMES = ['c', 'a.1', 'b']
 
@@ -21,37 +16,36 @@ def root(tmp_path, write_pairs):
 )
 def test_list_files(root, content):
     (root / 'list.txt').write_bytes(content.encode())
-    assert read_list(str(root / 'list.txt')) == ['c', 'a.1']
+    images = list_stems(str(root / 'images'))
+    assert [*keep_listed(images, str(root / 'list.txt'), 'x')] == ['a.1', 'c']
 
 
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('a.1\nx\ny\n', '2 of 3 listed images are not in .*images: x, y'),
+        ('a.1\nx\ny\n', '2 of 3 listed images are not in images: x, y'),
         ('a.1\nb\na.1\n', 'listed twice: a.1'),
         ('\n \n', 'list.txt: the list is empty'),
-        (b'\xff\xfe\x00', 'list.txt: not a text file'),
+        ('\udcff\udcfe\0', 'list.txt: not a text file'),
     ],
 )
 def test_bad_list_files(root, content, message):
-    data = content if isinstance(content, bytes) else content.encode()
-    (root / 'list.txt').write_bytes(data)
+    (root / 'list.txt').write_bytes(content.encode(errors='surrogateescape'))
     with pytest.raises(ValueError, match=message):
-        stems = read_list(str(root / 'list.txt'))
-        select(
-            list_stems(str(root / 'images')), stems, 'list.txt', str(root / 'images')
-        )
+        keep_listed({'a.1': 'a', 'b': 'b'}, str(root / 'list.txt'), 'images')
 
 
 def test_names_that_differ_by_their_suffix_only(root, write_image):
     write_image(root / 'images' / 'b.png')
     with pytest.raises(ValueError, match=r'b\.jpg and b\.png'):
         list_stems(str(root / 'images'))
-    assert list(list_stems(str(root / 'images'), '.JPG')) == ['a.1', 'b', 'c']
+    images, masks = list_pair(str(root / 'images'), None, '.JPG')
+    assert list(images) == ['a.1', 'b', 'c'] and not masks
 
 
 def test_partners():
-    check_partners('ab', 'ab', 'x', 'y')
-    check_partners('a', 'ab', 'x', 'y', strict=False)
-    with pytest.raises(ValueError, match=r'1 of 2 images in x .* in y: b; 1 of 2 mask'):
-        check_partners('ab', 'ac', 'x', 'y')
+    assert not lonely('ab', 'ab', 'x', 'y')
+    assert lonely('ab', 'ac', 'x', 'y') == {
+        'b': 'image b of x has no mask in y',
+        'c': 'mask c of y has no image in x',
+    }

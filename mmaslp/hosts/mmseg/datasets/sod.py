@@ -9,14 +9,9 @@ from mmseg.registry import DATASETS
 from ....core.argument_checks import check_bool, check_path, check_text, optional
 from ....files.images import IMAGE_SUFFIXES
 from ....files.layouts import find_folders, get_layout
+from ....files.map_pairs import refuse
 from ....files.masks import read_binary_mask
-from ....files.pairing import (
-    check_partners,
-    list_stems,
-    read_list,
-    select,
-    tell_apart,
-)
+from ....files.pairing import keep_listed, list_pair, lonely
 
 __all__ = ['SODDataset']
 
@@ -149,24 +144,19 @@ class SODDataset(BaseDataset):
             ValueError: Files that do not fit together.
         """
         image_folder, mask_folder = self._folders()
-        image_suffix, mask_suffix = tell_apart(
-            image_folder, mask_folder, self.img_suffix, self.seg_map_suffix
+        images, masks = list_pair(
+            image_folder,
+            None if self.empty_masks else mask_folder,
+            self.img_suffix,
+            self.seg_map_suffix,
         )
-        images = list_stems(image_folder, image_suffix)
         if self.ann_file:
-            known = (
-                (self.img_suffix, *IMAGE_SUFFIXES)
-                if self.img_suffix
-                else IMAGE_SUFFIXES
-            )
-            stems = read_list(self.ann_file, known)
-            images = select(images, stems, self.ann_file, image_folder)
-        masks = {}
+            known = filter(None, (self.img_suffix, *IMAGE_SUFFIXES))
+            images = keep_listed(images, self.ann_file, image_folder, [*known])
         if not self.empty_masks:
-            masks = list_stems(mask_folder, mask_suffix)
-            check_partners(
-                images, masks, image_folder, mask_folder, strict=not self.ann_file
-            )
+            bad = lonely(images, masks, image_folder, mask_folder)
+            listed = bad.keys() & images.keys() if self.ann_file else bad
+            refuse([bad[stem] for stem in bad if stem in listed], image_folder)
         return [
             {
                 'img_path': _join(image_folder, name),
