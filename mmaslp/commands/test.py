@@ -6,14 +6,8 @@ Example:
 
 import argparse
 import os.path as osp
-from typing import TYPE_CHECKING
 
 from .arguments import CONFIG_HELP, add_run_options, config_of_run
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
-
-    from ..core.calibrators import Calibrator
 
 EVALUATIONS = ('ece', 'sod', 'iou')
 
@@ -58,80 +52,70 @@ def run(args: argparse.Namespace) -> None:
     """Test, then print the table and where the files are."""
     from mmengine.dist import is_main_process
 
+    from ..core.calibrators import Calibrator
+    from ..files.outputs import check_outputs
+    from ..hosts.mmseg import testing
+    from ..hosts.mmseg.calibration import calibrator_of_checkpoint
+    from ..hosts.mmseg.config import check_checkpoint
     from ..hosts.mmseg.result_folders import results_folder
-    from ..hosts.mmseg.testing import evaluate, summary_table, test_sets
-    from ..report.inputs import PICTURES, results_of_test
-    from ..report.page import write_report
+    from ..report.inputs import PICTURES
+    from ..report.page import json_beside
 
-    cfg = _make_config(args)
-    results = evaluate(
+    cfg = config_of_run(args)
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    if args.show or args.show_dir:
+        testing.draw_predictions(
+            cfg, show=args.show, show_dir=args.show_dir, wait_time=args.wait_time
+        )
+    measured = testing.measures_calibration(cfg, args.eval)
+    if args.report and not measured:
+        raise ValueError('--report needs the metrics of calibration: add --eval ece')
+    page, beside = args.report, args.report and json_beside(args.report)
+    check_outputs(
+        {'--report': (page, 'report'), '--report (JSON)': (beside, 'result')},
+        [cfg.filename, args.checkpoint, args.calibrator],
+    )
+    calibrator = None
+    if args.calibrator is not None:
+        calibrator = Calibrator.load(args.calibrator)
+    elif measured:
+        check_checkpoint(args.checkpoint, args.trust_checkpoint)
+        calibrator = calibrator_of_checkpoint(args.checkpoint, args.trust_checkpoint)
+    results = testing.evaluate(
         cfg,
-        test_sets(cfg, args.sets),
+        testing.test_sets(cfg, args.sets),
         evals=args.eval,
         out=args.out,
         out_prob=args.out_prob,
         prob_bits=args.prob_bits,
         tta=args.tta,
         keep_worst=PICTURES if args.report else 0,
-        calibrator=_calibrator(args, cfg),
+        calibrator=calibrator,
         trust_checkpoint=args.trust_checkpoint,
     )
     if not is_main_process():
         return
-    print(f'\n{summary_table(results, args.eval)}\n')
+    print(f'\n{testing.summary_table(results, args.eval)}\n')
     print(f'metrics: {osp.join(results_folder(cfg, args.tta), "results.json")}')
     for name, entry in results.items():
         if 'result' in entry:
             print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')
     if args.report:
-        settings = {
-            'calibrator': args.calibrator,
-            'test-time augmentation': args.tta,
-            'cfg-options': args.cfg_options,
-        }
-        files = {'checkpoint': args.checkpoint, 'config': cfg.filename}
-        model = args.name or osp.splitext(osp.basename(args.config))[0]
-        shown = results_of_test(results, model, files=files, settings=settings)
-        write_report(args.report, shown, paths=args.paths)
-        print(f'report: {args.report}')
+        _report(args, cfg.filename, results)
 
 
-def _calibrator(args: argparse.Namespace, cfg: 'Config') -> 'Calibrator | None':
-    """The calibrator that is named, or that of the checkpoint."""
-    from ..core.calibrators import Calibrator
-    from ..hosts.mmseg.calibration import calibrator_of_checkpoint
-    from ..hosts.mmseg.config import check_checkpoint
-    from ..hosts.mmseg.testing import measures_calibration
+def _report(args: argparse.Namespace, config: str, results: dict[str, dict]) -> None:
+    """Write the page, and name it."""
+    from ..report.inputs import results_of_test
+    from ..report.page import write_report
 
-    if args.calibrator is not None:
-        return Calibrator.load(args.calibrator)
-    if not measures_calibration(cfg, args.eval):
-        return None
-    check_checkpoint(args.checkpoint, args.trust_checkpoint)
-    return calibrator_of_checkpoint(args.checkpoint, args.trust_checkpoint)
-
-
-def _make_config(args: argparse.Namespace) -> 'Config':
-    """Read the config and apply the options."""
-    from ..files.outputs import check_outputs
-    from ..hosts.mmseg.testing import draw_predictions, measures_calibration
-    from ..report.page import json_beside
-
-    cfg = config_of_run(args)
-    inputs = [cfg.filename, args.checkpoint, args.calibrator]
-    cfg.load_from = args.checkpoint
-    cfg.resume = False
-    if args.show or args.show_dir:
-        draw_predictions(
-            cfg, show=args.show, show_dir=args.show_dir, wait_time=args.wait_time
-        )
-    if args.report and not measures_calibration(cfg, args.eval):
-        raise ValueError('--report needs the metrics of calibration: add --eval ece')
-    check_outputs(
-        {
-            '--report': (args.report, 'report'),
-            '--report (JSON)': (args.report and json_beside(args.report), 'result'),
-        },
-        inputs,
-    )
-    return cfg
+    settings = {
+        'calibrator': args.calibrator,
+        'test-time augmentation': args.tta,
+        'cfg-options': args.cfg_options,
+    }
+    files = {'checkpoint': args.checkpoint, 'config': config}
+    model = args.name or osp.splitext(osp.basename(args.config))[0]
+    shown = results_of_test(results, model, files=files, settings=settings)
+    write_report(args.report, shown, paths=args.paths)
+    print(f'report: {args.report}')

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 from unicodedata import normalize
 
 import joblib
@@ -28,19 +28,6 @@ LITTER = ('thumbs.db', 'desktop.ini')
 CHUNK = 16
 # How many problems one message lists; it only counts the others.
 MAX_LISTED = 40
-
-
-class Counter(Protocol):
-    """Counts pixels image by image; parts merge exactly."""
-
-    def add(self, name: str, key: int, prob: np.ndarray, label: np.ndarray) -> None:
-        """Count an image: its name, its number, probabilities (or logits), labels."""
-
-    def merge(self, other: Any) -> None:
-        """Add the images of another one, which come after those of this one."""
-
-
-_Counter = TypeVar('_Counter', bound=Counter)
 
 
 def pair_files(
@@ -114,13 +101,13 @@ def _is_folder(path: Path) -> bool:
 def count_pairs(
     pred_dir: str | Path,
     gt_dir: str | Path,
-    new_counter: Callable[[], _Counter],
+    new_counter: Callable[[], Any],
     reader: MapReader | None = None,
     *,
     keys: Callable[[Sequence[str]], Sequence[int]] | None = None,
     workers: int | None = 1,
     what: str = 'reading',
-) -> _Counter:
+) -> Any:
     """Count every map of a folder against its mask.
 
     The result is the same, bit by bit, for any number of processes: the parts merge in
@@ -129,7 +116,9 @@ def count_pairs(
     Args:
         pred_dir (str | Path): Folder of maps.
         gt_dir (str | Path): Folder of masks of the same names.
-        new_counter (Callable): Makes an empty counter; picklable for several processes.
+        new_counter (Callable): Makes an empty counter, for several processes a
+            picklable one. Its ``add(name, key, prob, label)`` counts an image, its
+            ``merge(other)`` adds the images of another one, which come later.
         reader (MapReader, optional): How maps are read. Defaults to None: the usual
             way.
         keys (Callable, optional): From the sorted names to a number for each, such as
@@ -139,7 +128,7 @@ def count_pairs(
         what (str): What is going on, for the progress bar. Defaults to 'reading'.
 
     Returns:
-        Counter: Of all images.
+        Any: The counter of all images.
 
     Raises:
         ValueError: A folder or a file is not usable; the message lists all problems.
@@ -163,8 +152,8 @@ def count_pairs(
 
 
 def _count(
-    counter: _Counter, reader: MapReader, items: list[tuple]
-) -> tuple[_Counter, MapReader, list[str]]:
+    counter: Any, reader: MapReader, items: list[tuple]
+) -> tuple[Any, MapReader, list[str]]:
     """Count some pairs, in this process or in another one."""
     problems: list[str] = []
     for name, key, pred, gt in items:

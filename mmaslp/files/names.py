@@ -1,8 +1,15 @@
-"""Names that users write and read: the nearest known one, and how to show odd ones."""
+"""Names that users write and read: the nearest one, odd ones, without folders."""
 
 import difflib
 import os.path as osp
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+
+# An absolute path, or one below a home, that begins a word or follows a sign. What
+# follows a colon may be the rest of an address.
+_ABSOLUTE = re.compile(
+    r"""(?<![^\s'"=,;([{|])(?:[A-Za-z]:[\\/]|[\\/]|~[\w.-]*[\\/])[^\s'",;)\]}|]*"""
+)
 
 
 def missing(path: str) -> str:
@@ -26,3 +33,29 @@ def shown(name: object) -> str:
 def printable(text: str) -> str:
     """Escape names in a text of several lines, see :func:`shown`."""
     return '\n'.join(map(shown, text.split('\n')))
+
+
+def without_folders(text: str) -> str:
+    """Keep only the last part of every absolute path.
+
+    A text that begins as a path is taken as one, also with blanks in it.
+    """
+    if _ABSOLUTE.match(text) and not re.search(r'[\'"=,;\n]', text):
+        return _last(text)
+    return _ABSOLUTE.sub(lambda found: _last(found[0]), text)
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Leave out the folders that all names share, or all folders where names allow."""
+    parts = [name.replace('\\', '/').split('/') for name in names]
+    last = [own[-1] for own in parts]
+    if len(set(last)) == len(last):
+        return last
+    shared, most = 0, min(map(len, parts)) - 1
+    while shared < most and len({own[shared] for own in parts}) == 1:
+        shared += 1
+    return ['/'.join(own[shared:]) for own in parts]
+
+
+def _last(path: str) -> str:
+    return re.split(r'[\\/]', path.rstrip('\\/'))[-1] or '/'

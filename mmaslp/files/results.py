@@ -112,11 +112,7 @@ def save_result(
 ) -> None:
     """Write a result, or a list of them, as strict JSON in one step; nan becomes null.
 
-    Args:
-        path (str | Path): Where to; the folder is made if needed.
-        content (dict | Sequence[dict]): As :func:`calibration_result` returned it.
-        indent (int, optional): Spaces per level; None for the shortest file. Defaults
-            to 1.
+    The folder is made if needed. ``indent`` None gives the shortest file.
     """
     atomic_write(path, strict_json(content, indent) + '\n')
 
@@ -142,9 +138,6 @@ def load_results(path: str | Path) -> list[dict[str, Any]]:
     What the counts of the images give is computed anew: the figures of a file that was
     edited are those of its counts. A result without names gets them from
     ``{model}/eval/{set}/calibration_test.json``, or from the name of the file.
-
-    Args:
-        path (str | Path): A file that :func:`save_result` wrote.
 
     Raises:
         ValueError: It cannot be read, is not such a file, or is of another version of
@@ -179,12 +172,7 @@ def load_results(path: str | Path) -> list[dict[str, Any]]:
 def load_result(
     path: str | Path, model: str | None = None
 ) -> tuple[dict[str, Any], ImageTable]:
-    """Read one result and its table of images.
-
-    Args:
-        path (str | Path): See :func:`load_results`.
-        model (str, optional): Which of several results to take. Defaults to None: the
-            file holds one.
+    """Read one result and its table of images; of several, that of a model.
 
     Raises:
         ValueError: See :func:`load_results`; or there are several results, or none of
@@ -202,14 +190,7 @@ def load_result(
 
 
 def image_table(result: dict[str, Any]) -> ImageTable:
-    """Take the table of images out of a result.
-
-    Args:
-        result (dict): See :func:`calibration_result`.
-
-    Raises:
-        ValueError: See :meth:`ImageTable.from_json`.
-    """
+    """Take the table of images out of a result."""
     return ImageTable.from_json(result['images'], result['settings']['bins'])
 
 

@@ -6,10 +6,6 @@ from typing import Any
 
 import numpy as np
 
-MISSING = (
-    'salient-object measures need PySODMetrics, which is not installed: run '
-    '`pip install "mmaslp[sod]"`'
-)
 # An empty mask has no object, so these are undefined there.
 NEED_FOREGROUND = ('adp_f', 'f_curve', 'weighted_f')
 # What tables show of them.
@@ -21,7 +17,10 @@ def load_library() -> ModuleType:
     try:
         import py_sod_metrics
     except ImportError as error:
-        raise ImportError(MISSING) from error
+        raise ImportError(
+            'salient-object measures need PySODMetrics, which is not installed: run '
+            '`pip install "mmaslp[sod]"`'
+        ) from error
     return py_sod_metrics
 
 
@@ -34,16 +33,16 @@ def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
             f'pixels out, but the mask holds {np.unique(mask).tolist()}'
         )
     handler = library.FmeasureHandler(beta=0.3, with_adaptive=True, with_dynamic=True)
-    measures = {
-        'mae': library.MAE(),
-        'sm': library.Smeasure(),
-        'em': library.Emeasure(),
-        'wfm': library.WeightedFmeasure(),
-        'fm': library.FmeasureV2({'fm': handler}),
-    }
+    measures = (
+        library.MAE(),
+        library.Smeasure(),
+        library.Emeasure(),
+        library.WeightedFmeasure(),
+        library.FmeasureV2({'fm': handler}),
+    )
     prob, mask = _snapped(np.clip(prob, 0, 1).astype(np.float64)), mask.astype(bool)
     found = {}
-    for measure in measures.values():
+    for measure in measures:
         measure.step(prob, mask, normalize=False)
         found.update(measure.get_results())
     record = {
@@ -73,23 +72,21 @@ def _snapped(prob: np.ndarray) -> np.ndarray:
 
 
 def sod_metrics(records: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Average the records as the field does."""
-    means = {}
-    keys = ('mae', 's', 'weighted_f', 'adp_f', 'f_curve', 'adp_e', 'e_curve')
-    for key in keys:
-        rows = np.array([record[key] for record in records], dtype=np.float64)
-        rows = (
-            rows[~np.isnan(rows).reshape(len(rows), -1).any(1)] if len(rows) else rows
-        )
-        means[key] = rows.mean(0) if len(rows) else np.nan
+    """Average the records as the field does: curves first, then their maximum."""
+
+    def mean(key: str) -> Any:
+        rows = [each[key] for each in records if not np.isnan(each[key]).any()]
+        return np.mean(rows, axis=0) if rows else np.nan
+
+    f_curve, e_curve = mean('f_curve'), mean('e_curve')
     return {
-        'mae': float(means['mae']),
-        'max_f': float(np.max(means['f_curve'])),
-        'mean_f': float(np.mean(means['f_curve'])),
-        'adp_f': float(means['adp_f']),
-        'weighted_f': float(means['weighted_f']),
-        'max_e': float(np.max(means['e_curve'])),
-        'mean_e': float(np.mean(means['e_curve'])),
-        'adp_e': float(means['adp_e']),
-        's': float(means['s']),
+        'mae': float(mean('mae')),
+        'max_f': float(np.max(f_curve)),
+        'mean_f': float(np.mean(f_curve)),
+        'adp_f': float(mean('adp_f')),
+        'weighted_f': float(mean('weighted_f')),
+        'max_e': float(np.max(e_curve)),
+        'mean_e': float(np.mean(e_curve)),
+        'adp_e': float(mean('adp_e')),
+        's': float(mean('s')),
     }

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..files.atomic_write import atomic_write
-from ..files.private_paths import short_names, without_folders
+from ..files.names import short_names, without_folders
 from ..files.results import save_result
 from ..version import __version__
 from .analysis import RESAMPLES, Analysis, ImageSet, analyse

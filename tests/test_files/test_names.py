@@ -2,7 +2,14 @@ import os
 
 import pytest
 
-from mmaslp.files.names import missing, nearest, printable, shown
+from mmaslp.files.names import (
+    missing,
+    nearest,
+    printable,
+    short_names,
+    shown,
+    without_folders,
+)
 
 
 def test_nearest():
@@ -34,3 +41,30 @@ def test_missing(tmp_path):
     assert missing(str(path)) == str(path)
     path.symlink_to('a')
     assert missing(str(path)) == f'{path}, a link that leads nowhere'
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('/home/me/run/epoch_1.pth', 'epoch_1.pth'),
+        ('/home/me/my maps/x y.png', 'x y.png'),
+        ('~/maps/', 'maps'),
+        ('C:\\data\\duts', 'duts'),
+        ("{'data_root': '/data/duts', 'lr': 0.1}", "{'data_root': 'duts', 'lr': 0.1}"),
+        ('data_root=/data/duts', 'data_root=duts'),
+        ('maps/ISNet', 'maps/ISNet'),
+        ('https://host/x.pth', 'https://host/x.pth'),
+        ('1/64 of the side', '1/64 of the side'),
+        ('mmaslp::demo/bce.py', 'mmaslp::demo/bce.py'),
+        ('/', '/'),
+    ],
+)
+def test_absolute_paths_keep_their_last_part(text, expected):
+    assert without_folders(text) == expected
+
+
+def test_names_lose_what_they_share():
+    assert short_names(['/a/b/1.jpg', '/a/c/2.jpg']) == ['1.jpg', '2.jpg']
+    assert short_names(['/a/b/1.jpg', '/a/c/1.jpg']) == ['b/1.jpg', 'c/1.jpg']
+    assert short_names(['a', 'a']) == ['a', 'a']
+    assert short_names([]) == []
