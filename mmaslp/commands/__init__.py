@@ -15,7 +15,6 @@ from importlib import import_module
 from io import TextIOWrapper
 from types import ModuleType
 
-from .. import register_components
 from ..version import __version__
 from .arguments import CommandParser
 from .errors import exit_code_of
@@ -35,10 +34,6 @@ COMMANDS = {
     'demo': 'train with BCE and with ASLP on built-in data, and compare',
     'doctor': 'say whether the environment, or a config, works',
 }
-
-
-# These need MMSegmentation, and its parts registered.
-_NEED_MMSEG = ('train', 'test')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,21 +70,18 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
         parser.error(f'{empty[0]} is empty: name something, or leave it out')
     kept = getattr(command, 'kept', None)
     return exit_code_of(
-        partial(_run, name, command, args),
+        partial(_run, command, args),
         config=getattr(args, 'config', None),
         kept=kept and partial(kept, args),
     )
 
 
-def _run(name: str, command: ModuleType, args: argparse.Namespace) -> int | None:
+def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
     from ..files.progress import showing_progress  # after the help, for its imports
 
     # Names are printed whatever the bytes in them.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
-    problem = register_components() if name in _NEED_MMSEG else None
-    if problem is not None:
-        raise ImportError(f'mmaslp {name} needs MMSegmentation: {problem}')
     with showing_progress(not args.quiet):
         return command.run(args)

@@ -5,6 +5,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .. import register_components
 from ..files.names import nearest
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def config_of_run(args: argparse.Namespace) -> 'Config':
     """Read the config of a command and apply what :func:`add_run_options` added."""
+    need_mmseg('this command')
     from ..hosts.mmseg.config import load_config, set_work_dir
 
     prepare_launcher(args.launcher, args.local_rank)
@@ -120,6 +122,13 @@ def config_of_run(args: argparse.Namespace) -> 'Config':
         cfg.log_level = 'WARNING'
     set_work_dir(cfg, args.config, args.work_dir)
     return cfg
+
+
+def need_mmseg(what: str) -> None:
+    """Register what a config can name, or say that MMSegmentation is missing."""
+    problem = register_components()
+    if problem is not None:
+        raise ImportError(f'{what} needs MMSegmentation: {problem}')
 
 
 def prepare_launcher(launcher: str, local_rank: int) -> None:

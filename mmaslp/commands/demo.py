@@ -10,6 +10,8 @@ Example:
 import argparse
 from pathlib import Path
 
+from .arguments import need_mmseg
+
 MODELS = ('BCE', 'border levels', 'image levels, MC')
 
 
@@ -34,12 +36,8 @@ def run(args: argparse.Namespace) -> None:
     if args.maps:
         _show_maps(args.work_dir)
         return
-    from .. import register_components
+    need_mmseg('mmaslp demo without --maps')
     from ..core.argument_checks import check_integer
-
-    problem = register_components()
-    if problem is not None:
-        raise ImportError(f'{problem}; `mmaslp demo --maps` needs no MMSegmentation')
     from ..hosts.mmseg.demo import run_demo
 
     check_integer('--epochs', args.epochs, at_least=1)

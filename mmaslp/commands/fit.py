@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from .arguments import add_config_options, add_map_options, map_reader
+from .arguments import add_config_options, add_map_options, map_reader, need_mmseg
 
 METHODS = ('auto', 'identity', 'temperature', 'affine', 'isotonic')
 
@@ -137,11 +137,7 @@ def _of_maps(args: argparse.Namespace, keys):
 def _of_checkpoint(args: argparse.Namespace, keys):
     if not Path(args.source).exists() and not args.source.startswith('mmaslp::'):
         raise FileNotFoundError(f'{args.source}: neither a folder of maps nor a config')
-    from .. import register_components
-
-    problem = register_components()
-    if problem is not None:
-        raise ImportError(f'{args.source} is a config, and {problem}')
+    need_mmseg(f'{args.source} is a config, which')
     from ..hosts.mmseg.calibration import tables_of_checkpoint
     from ..hosts.mmseg.config import load_config, set_work_dir
 

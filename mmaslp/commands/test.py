@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Test, then print the table and where the files are."""
+    cfg = config_of_run(args)
     from mmengine.dist import is_main_process
 
     from ..core.calibrators import Calibrator
@@ -61,7 +62,6 @@ def run(args: argparse.Namespace) -> None:
     from ..report.inputs import PICTURES
     from ..report.page import json_beside
 
-    cfg = config_of_run(args)
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.show or args.show_dir:
         testing.draw_predictions(

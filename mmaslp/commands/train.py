@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train."""
+    cfg = config_of_run(args)
     from ..hosts.mmseg.training import run_training
 
-    cfg = config_of_run(args)
     args.work_dir = cfg.work_dir  # what `kept` looks into
     run_training(
         cfg,

@@ -1,6 +1,5 @@
 """Hostile places: no file of the user is replaced or cut."""
 
-import json
 import os
 import signal
 import time
@@ -24,7 +23,6 @@ from mmaslp.hosts.mmseg import training
 from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
 from mmaslp.hosts.mmseg.work_dir import locked
-from mmaslp.report.comparison import compare_results
 from mmaslp.report.style import save_figure
 from tests.grids import pairs
 from tests.hostile.evil import command, on_a_full_disk, write_evil
@@ -33,12 +31,8 @@ from tests.hostile.evil import command, on_a_full_disk, write_evil
 FILES = {
     'epoch_1.pth': b'PK\x03\x04weights',
     'config.py': b"model = dict(type='x')\n",
-    'config.json': b'{"model": {"type": "x"}}',
     'mask.png': None,
     'photo.jpg': None,
-    'map.npy': b'\x93NUMPY\x01\x00v',
-    'sets.zip': b'PK\x03\x04images',
-    'train.txt': b'00\n01\n',
     'table.csv': b'name,score\na,1\n',
     'figure.svg': b'<svg xmlns="http://www.w3.org/2000/svg"/>',
     'coco.json': b'{"images": [], "annotations": []}',
@@ -133,15 +127,6 @@ def test_outputs_among_each_other(tmp_path, monkeypatch, capsys, options, messag
     given = ('eval-maps', 'maps', 'masks', '--images', 'photos', *options.split())
     assert command(*given) == 2
     assert message in capsys.readouterr().err
-
-
-def test_compare_over_its_input(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ('a.json', 'b.json'):
-        Path(name).write_bytes(KINDS['result'])
-    with pytest.raises(ValueError, match='is an input'):
-        compare_results('a.json', 'b.json', json='b.json')
-    assert Path('b.json').read_bytes() == KINDS['result']
 
 
 @pytest.fixture
@@ -397,20 +382,6 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, name, there):
     said = on_a_full_disk(WRITERS[name], tmp_path / name)
     assert 'cannot be written (File too large)' in said and str(tmp_path / name) in said
     assert contents(tmp_path) == before
-
-
-def test_names_that_are_not_utf8(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    name = os.fsdecode(b'\xff.png')
-    for place in ('maps', 'masks'):
-        os.mkdir(place)
-        image = Image.fromarray(np.eye(8, dtype=np.uint8) * 255)
-        image.save(os.path.join(place, name), 'PNG')
-    Path('r.html').write_text('<meta name="generator" content="mmaslp">old')
-    args = ('maps', 'masks', '--report', 'r.html', '--json', 'r.json')
-    assert command('eval-maps', *args, '--resamples', '0') == 0
-    assert len(Path('r.html').read_text(encoding='utf-8')) > 1000
-    assert json.loads(Path('r.json').read_text())['num_images'] == 1
 
 
 def test_a_device_stays_a_device(tmp_path):

@@ -182,11 +182,6 @@ def result_bomb(folder):
     return load_result, str(folder / 'x.json')
 
 
-def deep_result(folder):
-    (folder / 'x.json').write_text('[' * 100_000)
-    return load_result, str(folder / 'x.json')
-
-
 def npy_bomb(folder):
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -209,7 +204,7 @@ def pickled_npz(folder):
     return MapReader().read, folder / 'x.npy'
 
 
-BOMBS = (checkpoint_bomb, result_bomb, deep_result, npy_bomb, pickled_npy, pickled_npz)
+BOMBS = (checkpoint_bomb, result_bomb, npy_bomb, pickled_npy, pickled_npz)
 
 
 @pytest.mark.parametrize('bomb', BOMBS, ids=lambda bomb: bomb.__name__)

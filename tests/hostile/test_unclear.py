@@ -1,12 +1,9 @@
 """Mistakes on the command line: one message that names file, place and remedy each."""
 
-import gzip
 import logging
 import os
-import pickle
 import shutil
 import signal
-import zipfile
 from pathlib import Path
 from unicodedata import normalize
 
@@ -67,18 +64,11 @@ def checkpoints(model):
     content = {
         'empty.pth': b'',
         'cut.pth': whole[: len(whole) // 2],
-        'text.pth': b'hello',
-        'gzip.pth': gzip.compress(b'hello'),
-        'pickle.pth': pickle.dumps(print),
         'html.pth': b'<!DOCTYPE html><html>404</html>',
     }
     for name, data in content.items():
         Path(name).write_bytes(data)
     torch.save([torch.ones(2)], 'list.pth')
-    with zipfile.ZipFile('no_member.pth', 'w'):
-        pass
-    with zipfile.ZipFile('zip.pth', 'w') as archive:
-        archive.writestr('a', 'b')
     Path('loop.pth').symlink_to('loop.pth')
 
 
@@ -191,12 +181,7 @@ def test_a_launcher_whose_variable_is_no_number(ends, monkeypatch):
         ('empty.pth', 'empty.pth is damaged (it is empty); the newest whole one'),
         ('list.pth', 'list.pth holds a list, and a checkpoint is a dict'),
         ('cut.pth', 'cut.pth is damaged (it is cut short)'),
-        ('text.pth', 'text.pth is damaged (it is not a torch checkpoint)'),
         ('html.pth', 'html.pth is damaged (it is not a torch checkpoint)'),
-        ('gzip.pth', 'gzip.pth is damaged (it is not a torch checkpoint)'),
-        ('zip.pth', 'zip.pth'),
-        ('no_member.pth', 'no_member.pth is damaged (it is not a torch checkpoint)'),
-        ('pickle.pth', 'pickle.pth'),
         ('loop.pth', 'loop.pth, a link that leads nowhere'),
         ('gone.pth', 'no checkpoint at'),
         ('toy/gone.pth', 'no checkpoint at'),

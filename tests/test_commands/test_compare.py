@@ -45,19 +45,6 @@ def test_comparison(folders, tmp_path, capsys):
     assert all(key in printed for key in BAND_ERRORS)
 
 
-def test_comparison_of_other_images_is_refused(folders, tmp_path, capsys):
-    files = result_files(folders, tmp_path)
-    content = json.loads(Path(files[1]).read_text())
-    content['images']['names'][0] = 'another'
-    Path(files[1]).write_text(json.dumps(content))
-    assert compare(files) == 2
-    assert '2 images are in one of them only' in capsys.readouterr().err
-    content['images']['names'][0] = content['images']['names'][1]
-    Path(files[1]).write_text(json.dumps(content))
-    assert compare(files) == 2
-    assert 'more than once' in capsys.readouterr().err
-
-
 def test_comparison_of_other_settings_is_refused(folders, tmp_path, capsys):
     files = result_files(folders, tmp_path)
     folders.run('--json', files[1], '--bins', '15')

@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.core.measure import BandTable, CalibrationHistogram
-from mmaslp.files.map_evaluation import evaluate_maps, read_images, set_name
-from mmaslp.files.map_pairs import pair_files
+from mmaslp.files.map_evaluation import read_images, set_name
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 
 
@@ -21,40 +19,6 @@ def folders(tmp_path):
             tmp_path / 'masks' / f'{name}.png'
         )
     return tmp_path / 'maps', tmp_path / 'masks'
-
-
-def test_metrics_are_those_of_all_maps(folders):
-    maps, masks = folders
-    result = evaluate_maps(maps, masks, resamples=0)
-    total, bands = CalibrationHistogram(), BandTable()
-    for name in 'ab':
-        image = CalibrationHistogram()
-        mask = np.asarray(Image.open(masks / f'{name}.png')) > 127
-        image.update(MapReader().read(maps / f'{name}.png'), mask)
-        bands.update(MapReader().read(maps / f'{name}.png'), mask)
-        total.merge(image)
-    for key, value in total.compute().items():
-        if key != 'count':
-            assert result[key] == value, key
-    computed = bands.compute()
-    for key in ('ece_band', 'ece_band_true'):
-        assert result[key] == computed[key]
-    assert result['num_pixels'] == 60
-    assert (result['model'], 'measures' in result) == ('maps', False)
-    assert len(set(result['images']['masks'])) == 2
-
-
-def test_files_are_paired_by_stem(folders):
-    maps, masks = folders
-    (masks / 'a.png').rename(masks / 'c.png')
-    pairs, problems = pair_files(maps, masks)
-    assert pairs == {'b': (maps / 'b.png', masks / 'b.png')}
-    assert [problem.split(': ')[1].split(' of')[0] for problem in problems] == [
-        'no mask',
-        'no map',
-    ]
-    with pytest.raises(ValueError, match=r'(?s)2 problem.*no mask.*no map'):
-        evaluate_maps(maps, masks)
 
 
 def test_maps_are_read_again(folders):

@@ -1,9 +1,8 @@
 import numpy as np
-import pytest
 import torch
 
 from mmaslp.core.bands import border_bands
-from mmaslp.files.scenes import TEXTURES, blob, make_scene
+from mmaslp.files.scenes import make_scene
 
 SIZE = 64
 
@@ -35,21 +34,3 @@ def test_outlines_are_off_by_the_error():
         assert not (mask != exact)[far].any()  # farther than 8 pixels of 64
         shares.append((mask != exact).mean())
     assert 0.005 < np.median(shares) < 0.06
-
-
-@pytest.mark.parametrize('texture', TEXTURES)
-def test_textures_vary_within_their_range(texture):
-    field = texture(np.random.default_rng(3), SIZE)
-    assert field.shape == (SIZE, SIZE) and field.dtype == np.float32
-    assert field.min() >= 0 and field.max() <= 1 and field.std() > 0.02
-    again = texture(np.random.default_rng(3), SIZE)
-    np.testing.assert_array_equal(field, again)
-
-
-def test_a_blob_lies_at_its_centre():
-    rng = np.random.default_rng(3)
-    for _ in range(10):
-        shape = blob(rng, SIZE, (30, 18), 8)
-        y, x = np.nonzero(shape > 0.5)
-        assert abs(x.mean() - 30) < 6 and abs(y.mean() - 18) < 6
-        assert shape.min() >= 0 and shape.max() == 1
