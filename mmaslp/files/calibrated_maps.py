@@ -30,18 +30,9 @@ def apply_calibrator(
 ) -> dict[str, tuple[Path, int]]:
     """Write the calibrated maps of a folder: PNG of 16 bits, or npz and npy as read.
 
-    Args:
-        calibrator (Calibrator): Of the network that made the maps.
-        maps (str | Path): Folder of maps.
-        out (str | Path): Folder to write to, made if needed; maps in it of the same
-            names are replaced.
-        masks (str, optional): Write masks of 0 and 255 into the folder ``{out}_masks``:
-            'keep' the network's decision, 'accuracy' where the calibrated probability
-            is above 1/2, 'dice' of the largest expected Dice. Defaults to None.
-        reader (MapReader, optional): How maps are read. Defaults to None: the usual
-            way.
-        workers (int, optional): Processes, see
-            :func:`~mmaslp.files.map_pairs.count_pairs`. Defaults to 1.
+    ``masks`` also writes masks of 0 and 255 into the folder ``{out}_masks``: 'keep' the
+    network's decision, 'accuracy' where the calibrated probability is above 1/2, 'dice'
+    of the largest expected Dice. Maps in ``out`` of the same names are replaced.
 
     Returns:
         dict[str, tuple[Path, int]]: Folder and number of 'maps' and, if asked for,

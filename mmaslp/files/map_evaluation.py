@@ -66,26 +66,11 @@ def evaluate_maps(
     workers: int | None = 1,
     model: str | None = None,
 ) -> dict[str, Any]:
-    """Measure every map of a folder.
+    """Measure every map of a folder against the mask of its name.
 
-    Maps and masks are matched by the stem of their names. All files must fit. All
-    problems are collected and raised in one error.
-
-    Args:
-        pred_dir (str | Path): Folder of probability maps, see
-            :class:`~mmaslp.files.prob_maps.MapReader`.
-        gt_dir (str | Path): Folder of masks, see
-            :func:`~mmaslp.files.masks.read_binary_mask`.
-        bins (int): Number of bins. Defaults to 10.
-        protocol (str): 'raw' or 'released'. Defaults to 'raw'.
-        sod (bool): Also compute the salient-object measures. Defaults to False.
-        resamples (int): Bootstrap resamples. Defaults to 1000.
-        reader (MapReader, optional): How maps are read. Defaults to None: 8-bit and
-            16-bit images and floats in [0, 1]; a set whose largest value speaks for
-            another scale is refused.
-        workers (int, optional): Processes, see
-            :func:`~mmaslp.files.map_pairs.count_pairs`. Defaults to 1.
-        model (str, optional): Its name. Defaults to None: that of the folder of maps.
+    ``protocol`` is 'raw' or 'released', ``sod`` adds the salient-object measures, for
+    ``reader`` and ``workers`` see :func:`~mmaslp.files.map_pairs.count_pairs`. The
+    model's name is by default that of the folder of maps.
 
     Returns:
         dict: The result, see :func:`~mmaslp.files.results.calibration_result`, with the

@@ -108,7 +108,7 @@ def count_pairs(
     workers: int | None = 1,
     what: str = 'reading',
 ) -> Any:
-    """Count every map of a folder against its mask.
+    """Count every map of a folder against the mask of its name.
 
     The result is the same, bit by bit, for any number of processes: the parts merge in
     the order of the names.
@@ -119,16 +119,12 @@ def count_pairs(
         new_counter (Callable): Makes an empty counter, for several processes a
             picklable one. Its ``add(name, key, prob, label)`` counts an image, its
             ``merge(other)`` adds the images of another one, which come later.
-        reader (MapReader, optional): How maps are read. Defaults to None: the usual
-            way.
+        reader (MapReader, optional): How maps are read. Defaults to the usual way.
         keys (Callable, optional): From the sorted names to a number for each, such as
-            that of its group. Defaults to None: 0, 1, 2, ...
+            that of its group. Defaults to 0, 1, 2, ...
         workers (int, optional): Processes. None takes the backend of
             ``joblib.parallel_config``, such as Dask. Defaults to 1.
-        what (str): What is going on, for the progress bar. Defaults to 'reading'.
-
-    Returns:
-        Any: The counter of all images.
+        what (str): What is going on, for the progress bar.
 
     Raises:
         ValueError: A folder or a file is not usable; the message lists all problems.

@@ -129,18 +129,13 @@ def read_label(
 ) -> np.ndarray:
     """Read a label file of nnU-Net as one foreground.
 
-    Args:
-        path (str | Path): ``.nii.gz``, ``.nii`` (needs nibabel) or ``.png``.
-        channel (int | str, optional): The foreground, where there are several.
-        dataset (NNUNetDataset, optional): What :func:`find_dataset` found. Defaults to
-            None: the labels are 0 and 1.
-
     Returns:
         np.ndarray: ``(D, H, W)`` uint8 of {0, 1, 255 where ignored}, axes in the order
         of the maps; ``(H, W)`` if D is 1.
 
     Raises:
-        ValueError: The file is of another kind or has labels that are not described.
+        ValueError: The file is of another kind, or has labels that the dataset, by
+            default one of 0 and 1, does not describe.
         ImportError: A NIfTI file without nibabel.
     """
     path, found = Path(path), dataset or NNUNetDataset()

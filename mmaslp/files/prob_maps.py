@@ -22,21 +22,14 @@ _OTHER_TOPS = {
 
 
 def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) -> None:
-    """Write a probability map as grey PNG.
+    """Write a probability map, ``(H, W)`` in [0, 1], as grey PNG of 8 or 16 bits.
 
     The value is rounded to the nearest of 2**bits values. So it is read back within 0.5
     / (2**bits - 1): 0.002 with 8 bits, 7.7e-6 with 16.
 
-    Args:
-        path (str | Path): Where to; ends with .png. Its folder is made if needed. A
-            file that is there must be a map or picture of mmaslp.
-        prob (Tensor | np.ndarray): ``(H, W)`` in [0, 1].
-        bits (int): 8 or 16. Defaults to 16.
-
     Raises:
-        ValueError: ``bits`` is neither 8 nor 16, ``path`` does not end with .png,
-            ``prob`` is not ``(H, W)`` or has NaN or values further than 1e-6 outside
-            [0, 1]; or the file that is there is another image.
+        ValueError: ``bits``, ``path`` or ``prob`` is not of that kind; or the file that
+            is there is not a map or picture of mmaslp.
         OSError: It cannot be written; names the file.
     """
     check_choice('bits', bits, BITS)

@@ -27,26 +27,18 @@ def make_synthetic_sod(
     size: int = 64,
     num_images: dict[str, int] | None = None,
 ) -> list[str]:
-    """Write the synthetic salient-object set, unless it already exists.
+    """Write the synthetic salient-object set to ``{out}/{split}``, unless it is there.
 
     The splits ``train``, ``val`` and ``test`` hold scenes with one salient object,
     ``ood`` holds textures with empty masks. The outlines of all masks are off by a
     pixel or two, and a share of the training masks is grossly wrong, as in real
-    annotations; the manifest lists the latter. Each image depends only on the seed, its
-    split and its number.
+    annotations. Each image depends only on the seed, its split and its number.
 
-    The set appears in one piece: it is written beside ``out`` and then renamed. A
-    killed run leaves no partial set. If several runs write it at once, one wins.
-
-    Args:
-        out (str): The folder to write, as ``{out}/{split}/images`` and ``masks``.
-        seed (int): Seed of all randomness. Defaults to 0.
-        size (int): Height and width in pixels, >= 32. Defaults to 64.
-        num_images (dict[str, int], optional): Images of each split. Defaults to None,
-            ``NUM_IMAGES``; other splits keep their default.
+    The set appears in one piece: a killed run leaves no partial set. If several runs
+    write it at once, one wins.
 
     Returns:
-        list[str]: Names of the wrong masks in ``train``.
+        list[str]: Names of the wrong masks in ``train``, which the manifest lists too.
 
     Raises:
         ValueError: ``out`` holds something else, or the set with other settings;
