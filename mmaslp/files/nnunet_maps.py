@@ -84,13 +84,10 @@ def foreground(
     it, becomes ``(D, H, W)`` float32, or ``(H, W)`` if D is 1. Without a dataset two
     channels that add up to 1 are background and foreground.
     """
-    if values.ndim not in (2, 4) or not values.size:
+    if values.ndim not in (2, 4):
         raise ValueError(
             f'has the shape {values.shape}; a map of nnU-Net is (C, D, H, W)'
         )
-    low, high = float(values.min()), float(values.max())
-    if not (low >= -1e-6 and high <= 1 + 1e-6):
-        raise ValueError(f'values lie in [{low:.6g}, {high:.6g}], not in [0, 1]')
     if values.ndim == 4:
         values = values[_described(values, dataset).channel(channel)]
         values = values[0] if len(values) == 1 else values

@@ -114,9 +114,15 @@ class MapReader:
             what = 'logits' if self.logits else 'maps'
             raise ValueError(f'{what} are read from files that end with {known}')
         values = load_array(path, self.key)
+        if values.dtype.kind not in 'iuf':
+            raise ValueError(
+                f'holds {values.dtype}; maps are floating point in [0, 1], or integers '
+                'whose scale you state with --max-value'
+            )
         if self.logits:
             return _checked_logits(values)
         if suffix == '.npz':
+            _check_range(values, 1.0)
             return foreground(values, self.channel, self.dataset_of(path))
         if values.ndim == 3 and values.shape[0] == 1:
             values = values[0]
@@ -128,16 +134,11 @@ class MapReader:
     ) -> np.ndarray:
         """Divide by the value that stands for 1."""
         _check_shape(values)
-        if values.dtype.kind not in 'iuf':
-            raise ValueError(
-                f'holds {kind}; npy maps are floating point in [0, 1], or integers '
-                'whose scale you state with --max-value'
-            )
         top = self.max_value or usual
         if top is None:
             raise ValueError(
-                f'holds {kind} integers up to {values.max()}: state with --max-value '
-                'which of them stands for probability 1'
+                f'holds {kind} integers up to {values.max(initial=0)}: state with '
+                '--max-value which of them stands for probability 1'
             )
         _check_range(values, top)
         high = float(values.max())
@@ -243,12 +244,14 @@ def _checked_logits(values: np.ndarray) -> np.ndarray:
 
 
 def _check_shape(values: np.ndarray) -> None:
-    if values.ndim != 2 or not values.size:
-        raise ValueError(f'a map has shape (H, W) and pixels, not {values.shape}')
+    if values.ndim != 2:
+        raise ValueError(f'a map has shape (H, W), not {values.shape}')
 
 
 def _check_range(values: np.ndarray, top: float) -> None:
     """Refuse NaN and values beyond [0, top] by more than rounding."""
+    if not values.size:
+        raise ValueError(f'has no pixels, its shape is {values.shape}')
     low, high = values.min(), values.max()
     if np.isnan(low):
         raise ValueError(f'has {int(np.isnan(values).sum())} NaN values')
