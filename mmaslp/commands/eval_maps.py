@@ -84,7 +84,7 @@ def _check(args: argparse.Namespace) -> None:
     from ..core.measure import check_bins
     from ..core.measure.bootstrap import check_resamples
     from ..files.outputs import check_outputs
-    from ..report.page import json_beside
+    from ..report.page import page_outputs
     from ..report.style import FORMATS
 
     check_bins(args.bins)
@@ -101,8 +101,7 @@ def _check(args: argparse.Namespace) -> None:
             '--json': (args.json, 'result'),
             '--plot': (args.plot, 'diagram'),
             '--plot (bands)': (args.plot and _beside(args.plot), 'diagram'),
-            '--report': (args.report, 'report'),
-            '--report (JSON)': (args.report and json_beside(args.report), 'result'),
+            **page_outputs(args.report),
         },
         [*args.pred_dir, args.gt_dir, args.images],
     )

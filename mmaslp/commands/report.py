@@ -37,15 +37,9 @@ def run(args: argparse.Namespace) -> None:
     """Read the results and write the page."""
     from ..files.outputs import check_outputs
     from ..report.inputs import results_of_files
-    from ..report.page import json_beside, write_report
+    from ..report.page import json_beside, page_outputs, write_report
 
-    check_outputs(
-        {
-            '--out': (args.out, 'report'),
-            '--out (JSON)': (json_beside(args.out), 'result'),
-        },
-        args.results,
-    )
+    check_outputs(page_outputs(args.out, '--out'), args.results)
     write_report(
         args.out,
         results_of_files(args.results, args.name),

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     from ..hosts.mmseg.config import check_checkpoint
     from ..hosts.mmseg.result_folders import results_folder
     from ..report.inputs import PICTURES
-    from ..report.page import json_beside
+    from ..report.page import page_outputs
 
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.show or args.show_dir:
@@ -70,11 +70,8 @@ def run(args: argparse.Namespace) -> None:
     measured = testing.measures_calibration(cfg, args.eval)
     if args.report and not measured:
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
-    page, beside = args.report, args.report and json_beside(args.report)
-    check_outputs(
-        {'--report': (page, 'report'), '--report (JSON)': (beside, 'result')},
-        [cfg.filename, args.checkpoint, args.calibrator],
-    )
+    inputs = [cfg.filename, args.checkpoint, args.calibrator]
+    check_outputs(page_outputs(args.report), inputs)
     calibrator = None
     if args.calibrator is not None:
         calibrator = Calibrator.load(args.calibrator)

@@ -65,6 +65,14 @@ def json_beside(path: str | Path) -> Path:
     return Path(path).with_suffix('.report.json')
 
 
+def page_outputs(
+    page: str | None, option: str = '--report'
+) -> dict[str, tuple[str | Path | None, str]]:
+    """What a page writes, as :func:`~mmaslp.files.outputs.check_outputs` takes it."""
+    beside = json_beside(page) if page else None
+    return {option: (page, 'report'), f'{option} (JSON)': (beside, 'result')}
+
+
 def report_html(
     results: Sequence[dict[str, Any]],
     *,
