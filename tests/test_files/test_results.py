@@ -1,5 +1,4 @@
 import json
-import os
 
 import numpy as np
 import pytest
@@ -37,14 +36,9 @@ def test_result_files_of_others_are_refused(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=match):
             load_result(path)
     monkeypatch.setattr(module, 'MAX_BYTES', 4)
-    read, write = os.pipe()
-    os.write(write, b'[1, 2, 3]')
-    os.close(write)
-    for large in (path, f'/dev/fd/{read}'):
-        path.write_text('[1, 2, 3]')
-        with pytest.raises(ValueError, match='larger than 4 bytes'):
-            load_result(large)
-    os.close(read)
+    path.write_text('[1, 2, 3]')
+    with pytest.raises(ValueError, match='larger than 4 bytes'):
+        load_result(path)
 
 
 def measured(**kwargs):
