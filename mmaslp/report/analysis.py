@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,14 +18,6 @@ from .text_table import CALIBRATION_KEYS
 RESAMPLES = 1000
 
 
-class Estimate(NamedTuple):
-    """A figure and the bounds of its 95 % interval; nan where undefined."""
-
-    value: float
-    low: float
-    high: float
-
-
 @dataclass(frozen=True)
 class Measured:
     """One result, and what was computed of its images, sorted by name."""
@@ -34,7 +26,14 @@ class Measured:
     result: dict[str, Any]
     images: ImageTable
     resamples: Resamples
-    estimates: dict[str, Estimate]
+
+    def estimate(self, key: str) -> list[float]:
+        """A metric and the bounds of its 95 % interval, nan where undefined."""
+        given = self.result.get('intervals', {}).get(key)
+        if given is None:
+            known = key in self.resamples.values
+            given = self.resamples.interval(key) if known else (None, None)
+        return np.array([self.result.get(key), *given], float).tolist()  # null is nan
 
     @cached_property
     def pictures(self) -> dict[str, dict[str, Any]]:
@@ -67,7 +66,7 @@ class Analysis:
     sets: tuple[ImageSet, ...]
     models: tuple[str, ...]
     keys: tuple[str, ...]
-    means: dict[str, dict[str, Estimate]]
+    means: dict[str, dict[str, list[float]]]
     mean_name: str
 
     @property
@@ -88,13 +87,15 @@ def analyse(results: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> An
     sets = []
     for seed, (name, group) in enumerate(zip(names, groups)):
         models = _distinct([result['model'] for result, _ in group])
-        pairs = zip(models, group)
-        found = [_measured(model, *member, resamples, seed) for model, member in pairs]
+        found = (
+            Measured(model, result, images, resample(images, resamples, seed))
+            for model, (result, images) in zip(models, group)
+        )
         sets.append(ImageSet(name, tuple(found)))
     every = [member for group in sets for member in group.members]
     with_objects = [member for member in every if not member.result.get('ood')]
     models = tuple(dict.fromkeys(member.model for member in every))
-    known = {key for member in every for key in member.estimates}
+    known = {key for member in every for key in member.result}
     means = {m: _mean([own for own in with_objects if own.model == m]) for m in models}
     return Analysis(
         sets=tuple(sets),
@@ -142,28 +143,13 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _measured(
-    model: str, result: dict[str, Any], images: ImageTable, resamples: int, seed: int
-) -> Measured:
-    drawn = resample(images, resamples, seed)
-    given = result.get('intervals', {})
-    estimates = {}
-    for key in CALIBRATION_KEYS:
-        if key in result and key in drawn.values:
-            bounds = given.get(key) or drawn.interval(key)
-            # A file has null for nan.
-            estimates[key] = Estimate(*np.array([result[key], *bounds], float).tolist())
-    return Measured(model, result, images, drawn, estimates)
-
-
-def _mean(members: Sequence[Measured]) -> dict[str, Estimate]:
+def _mean(members: Sequence[Measured]) -> dict[str, list[float]]:
     """Take means over two or more sets, which were resampled independently."""
     row = {}
     for key in CALIBRATION_KEYS if len(members) > 1 else ():
-        own = [m for m in members if key in m.estimates]
-        own = [m for m in own if not np.isnan(m.estimates[key].value)]
-        if own:
-            value = float(np.mean([m.estimates[key].value for m in own]))
-            drawn = np.mean([m.resamples.drawn[key] for m in own], axis=0)
-            row[key] = Estimate(value, *percentiles(drawn, 0.95).tolist())
+        known = [each for each in members if not np.isnan(each.estimate(key)[0])]
+        if known:
+            value = np.mean([each.estimate(key)[0] for each in known])
+            drawn = np.mean([each.resamples.drawn[key] for each in known], axis=0)
+            row[key] = [value, *percentiles(drawn, 0.95)]
     return row

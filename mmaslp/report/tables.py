@@ -44,7 +44,7 @@ def comparison(analysis: Analysis) -> Table:
         marks = {key: _marks(group, key) for key in analysis.keys}
         for member in group.members:
             cells = [
-                _cell(*member.estimates.get(key, ()), mark=marks[key].get(member.model))
+                _cell(*member.estimate(key), mark=marks[key].get(member.model))
                 for key in analysis.keys
             ]
             rows.append(
@@ -64,24 +64,14 @@ def comparison(analysis: Analysis) -> Table:
 def _marks(group: ImageSet, key: str) -> dict[str, str]:
     """Which model is best, or which ones the images do not tell apart from the best."""
     better = term(key).better
-    values = {
-        m.model: m.estimates[key].value for m in group.members if key in m.estimates
-    }
+    values = {member.model: member.estimate(key)[0] for member in group.members}
     values = {model: value for model, value in values.items() if not isnan(value)}
     if not better or len(values) < 2:
         return {}
     best = (min if better == 'lower' else max)(values, key=values.__getitem__)
-    tied = [
-        model
-        for model in values
-        if model != best and _same(group.differences[model, best][key])
-    ]
+    apart = {m: group.differences[m, best][key] for m in values if m != best}
+    tied = [m for m, d in apart.items() if not isnan(d['low']) and not d['differs']]
     return dict.fromkeys([best, *tied], 'tied') if tied else {best: 'best'}
-
-
-def _same(change: dict) -> bool:
-    """Whether there is an interval and 0 lies in it."""
-    return not isnan(change['low']) and not change['differs']
 
 
 def differences(analysis: Analysis, baseline: str) -> Table | None:
