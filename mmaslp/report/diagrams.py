@@ -224,13 +224,13 @@ def _draw(
 
 def _add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
     """Write a name above a panel; between them what is seen, and figures."""
-    pad = 6 + 9.5 * len(lines)
+    pad = 8 + 9.5 * len(lines)
     axes.set_title(shortened(title, LONGEST), pad=pad, fontweight='bold', **TITLE)
     for row, line in enumerate(reversed(lines)):
         axes.annotate(
             line,
             (0.5, 1),
-            (0, 3 + 9.5 * row),
+            (0, 5 + 9.5 * row),
             xycoords='axes fraction',
             textcoords='offset points',
             ha='center',
@@ -245,7 +245,8 @@ def _add_legend(figure: Figure, marks: Sequence[Any], number: int) -> None:
         _patch('over-confident', OVER + FADED, edgecolor=OVER),
         _patch('under-confident', UNDER + FADED, edgecolor=UNDER),
     ]
-    ncols = (2 if len(handles) < 5 else 3) * number
+    rows = math.ceil(len(handles) / 3) if number == 1 else 2
+    ncols = math.ceil(len(handles) / rows)
     figure.legend(handles=handles, loc='outside lower center', ncols=ncols, **LEGEND)
 
 

@@ -23,10 +23,11 @@ FORMATS = ('.png', '.pdf', '.svg')
 OVER, UNDER, BAR = '#c8442c', '#2b6cb0', '#b8c7da'
 INK, GRID = '#22282f', '#d9dee4'
 FADED = '66'  # alpha of a filled gap
-# Of models that share a diagram; the markers differ too.
+# Of models that share a diagram; the markers differ too. Red and blue come last: they
+# stand for over- and under-confidence.
 MODELS = (
-    *('#0b63c5', '#bd3f0a', '#0f766e', '#7e22ce', '#8a5a00'),
-    *('#be185d', '#3f6212', '#475569', '#0e7490', '#991b1b'),
+    *('#0f766e', '#8a5a00', '#7e22ce', '#475569', '#be185d'),
+    *('#3f6212', '#0e7490', '#0b63c5', '#bd3f0a', '#991b1b'),
 )
 MARKERS = 'osD^vPX*<>'
 LABEL: dict[str, Any] = {'fontsize': 8, 'color': INK}
