@@ -32,7 +32,7 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 import mmaslp
-from mmaslp.hosts.mmseg.config import check_checkpoint
+from mmaslp.hosts.mmseg.checkpoint import check_checkpoint
 from mmaslp.hosts.mmseg.hooks import ASLPHook
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

@@ -73,7 +73,7 @@ def register_components() -> str | None:
         warnings.filterwarnings('ignore', category=DeprecationWarning)
         for name, package in _COMPONENTS.items():
             globals()[name] = getattr(import_module(f'{_HOST}.{package}'), name)
-        from .hosts.mmseg.checkpoint import allow_history_buffers
+        from .hosts.mmseg.safe_loading import allow_history_buffers
 
         allow_history_buffers()
         import_module(f'{_HOST}.registry')

@@ -57,16 +57,13 @@ def run(args: argparse.Namespace) -> None:
     from ..files.outputs import check_outputs
     from ..hosts.mmseg import testing
     from ..hosts.mmseg.calibration import calibrator_of_checkpoint
-    from ..hosts.mmseg.config import check_checkpoint
-    from ..hosts.mmseg.result_folders import results_folder
+    from ..hosts.mmseg.checkpoint import check_checkpoint
     from ..report.inputs import PICTURES
     from ..report.page import page_outputs
 
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.show or args.show_dir:
-        testing.draw_predictions(
-            cfg, show=args.show, show_dir=args.show_dir, wait_time=args.wait_time
-        )
+        testing.draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
     measured = testing.measures_calibration(cfg, args.eval)
     if args.report and not measured:
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
@@ -93,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
     if not is_main_process():
         return
     print(f'\n{testing.summary_table(results, args.eval)}\n')
-    print(f'metrics: {osp.join(results_folder(cfg, args.tta), "results.json")}')
+    print(f'metrics: {osp.join(testing.results_folder(cfg, args.tta), "results.json")}')
     for name, entry in results.items():
         if 'result' in entry:
             print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')

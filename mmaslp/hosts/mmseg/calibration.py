@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from ...core.calibrators import CalibrationTables, Calibrator
 from ...core.calibrators.tables import joined
 from ...files.progress import track
-from .config import check_checkpoint
-from .config_parts import is_type, metrics_of
+from .checkpoint import check_checkpoint
+from .config import build_runner, is_type, metrics_of, name_run
 from .losses.finding import unwrap
 from .metrics.sample_scores import ScoreReader
-from .runs import build_runner, name_run
 from .safe_loading import load_safely, safe_loading
 from .weights import watch_weights
 
@@ -35,13 +34,12 @@ __all__ = [
 
 # Where a checkpoint holds the text of the calibrator's file.
 CHECKPOINT_KEY = 'calibrator'
+# From the paths of all images to the number of the group of each.
+Keys = Callable[[Sequence[str]], Sequence[int]]
 
 
 def tables_of_checkpoint(
-    cfg: Config,
-    keys: Callable[[Sequence[str]], Sequence[int]] | None = None,
-    *,
-    trust_checkpoint: bool = False,
+    cfg: Config, keys: Keys | None = None, *, trust_checkpoint: bool = False
 ) -> CalibrationTables:
     """Run a checkpoint over its validation set, and count its probabilities.
 
@@ -70,11 +68,8 @@ def tables_of_checkpoint(
     run = copy.deepcopy(cfg)
     name_run(run, 'fit')
     # Hooks that would write files of test images.
-    run.custom_hooks = [
-        hook
-        for hook in run.get('custom_hooks') or []
-        if not is_type(hook, 'ProbMapHook')
-    ]
+    hooks = run.get('custom_hooks') or []
+    run.custom_hooks = [hook for hook in hooks if not is_type(hook, 'ProbMapHook')]
     (run.get('default_hooks') or {}).pop('visualization', None)
     run.test_dataloader = run.val_dataloader
     run.test_dataloader.sampler = dict(
@@ -82,71 +77,45 @@ def tables_of_checkpoint(
     )
     run.test_cfg = run.get('test_cfg') or dict(type='TestLoop')
     run.test_evaluator, run.resume = [], False
-    found = [
-        m for m in metrics_of(cfg, 'val_evaluator') if is_type(m, 'CalibrationMetric')
-    ]
-    options = found[0] if found else {}
+    metrics = metrics_of(cfg, 'val_evaluator')
+    options = next((m for m in metrics if is_type(m, 'CalibrationMetric')), {})
     with safe_loading(trust_checkpoint):
         runner = build_runner(run)
         watch_weights(runner, cfg.load_from, strict=True)
         loader = runner.test_loop.dataloader
         runner.load_or_resume()
-        return collect_tables(
-            runner.model,
-            loader,
-            options.get('ignore_index', 255),
-            options.get('scores', 'auto'),
-            keys,
+        reader = ScoreReader(
+            options.get('scores', 'auto'), options.get('ignore_index', 255)
         )
+        return collect_tables(runner.model, loader, reader, keys)
 
 
 def collect_tables(
-    model: nn.Module,
-    loader: Any,
-    ignore_index: int = 255,
-    scores: str = 'auto',
-    keys: Callable[[Sequence[str]], Sequence[int]] | None = None,
+    model: nn.Module, loader: Any, reader: ScoreReader, keys: Keys | None = None
 ) -> CalibrationTables:
-    """Run a model once over a data loader, and count its probabilities.
+    """Run a model once over a data loader of images with labels, and count.
 
-    Args:
-        model (nn.Module): ``runner.model``.
-        loader (DataLoader): Of images with labels.
-        ignore_index (int): Label of pixels that do not count. Defaults to 255.
-        scores (str): See ``CalibrationMetric``. Defaults to 'auto'.
-        keys (Callable, optional): See :func:`tables_of_checkpoint`. Defaults to None.
-
-    Returns:
-        CalibrationTables: Of all processes, each of which sees its part of the images.
-
-    Raises:
-        ValueError: An image cannot be counted; the message names it.
+    Every process sees its part of the images; the counts are those of all.
     """
-    reader, training = ScoreReader(scores), model.training
-    size, world, rank = len(loader.dataset), get_world_size(), get_rank()
-    numbers = None
+    size, world, seen = len(loader.dataset), get_world_size(), get_rank()
+    numbers: Sequence[int] = range(size)
     if keys is not None:
         infos = (loader.dataset.get_data_info(k) for k in range(size))
         numbers = keys([info['img_path'] for info in infos])
-    tables, seen = CalibrationTables(), rank
+    tables, training = CalibrationTables(), model.training
     model.eval()
     with torch.no_grad():
         for batch in track(loader, 'calibrating', len(loader)):
             for sample in model.val_step(batch):
                 if seen < size:  # samplers repeat images to fill the last batch
-                    key = seen if numbers is None else numbers[seen]
-                    _count(tables, reader, sample.to_dict(), key, ignore_index)
+                    _count(tables, reader, sample.to_dict(), numbers[seen])
                 seen += world
     model.train(training)
     return joined(tables)
 
 
 def _count(
-    tables: CalibrationTables,
-    reader: ScoreReader,
-    sample: dict,
-    key: int,
-    ignore_index: int,
+    tables: CalibrationTables, reader: ScoreReader, sample: dict, key: int
 ) -> None:
     prob, label = reader.read(sample)
     if prob.ndim != 2:
@@ -155,7 +124,7 @@ def _count(
             'calibrator is for binary heads: one channel (out_channels=1) or two'
         )
     try:
-        tables.update(prob.cpu(), label.cpu(), key, ignore_index)
+        tables.update(prob.cpu(), label.cpu(), key, reader.ignore_index)
     except ValueError as error:
         raise ValueError(f'{sample.get("img_path")}: {error}') from error
 
@@ -221,9 +190,7 @@ def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> N
 
 def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | None:
     """Read the calibrator that :func:`keep_in_checkpoint` put into a checkpoint."""
-    if trust or not osp.isfile(path):
-        return None
-    checkpoint = load_safely(path)
+    checkpoint = None if trust or not osp.isfile(path) else load_safely(path)
     text = checkpoint.get(CHECKPOINT_KEY) if isinstance(checkpoint, dict) else None
     if text is None:
         return None

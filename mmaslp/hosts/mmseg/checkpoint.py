@@ -1,24 +1,15 @@
-"""Safe loading of MMEngine's checkpoints on torch >= 2.6, and the state of a file."""
+"""The files of checkpoints: whole ones, damaged ones, and the newest of a folder."""
 
 import os
 import os.path as osp
 import re
 import zipfile
-from typing import Any
 
-import numpy as np
-import torch
-from mmengine.logging import HistoryBuffer
+from ...files.names import missing
+from .safe_loading import CodeInCheckpoint, check_saved_config, load_safely
 
-__all__ = [
-    'ADMITTED',
-    'admits_by_name',
-    'allow_history_buffers',
-    'damage',
-    'numbered_checkpoints',
-]
+__all__ = ['check_checkpoint', 'newest_checkpoint', 'numbered_checkpoints']
 
-_METHODS = ('min', 'max', 'mean', 'current')
 # torch.save compresses nothing. An archive that unpacks to this many times its size,
 # and to more bytes than these, is a decompression bomb.
 MAX_RATIO = 4
@@ -26,60 +17,61 @@ MAX_SMALL = 2**26
 _NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
 
-def _statistic(owner, name: str):
-    # Replaces builtins.getattr, which the pickle of a HistoryBuffer calls: it looks up
-    # only the four statistics of that class.
-    if owner is HistoryBuffer and name in _METHODS:
-        return getattr(owner, name)
-    raise ValueError(f'the checkpoint asks for the attribute {name!r} of {owner!r}')
+def check_checkpoint(path: str, trust: bool = False, resume: bool = False) -> None:
+    """Make sure that a checkpoint is undamaged and runs no code, before it is used.
 
-
-def _admitted() -> dict[str, Any]:
-    multiarray = (getattr(np, '_core', None) or np.core).multiarray
-    kinds = ('f2', 'f4', 'f8', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', '?')
-    dtypes = {type(np.dtype(kind)) for kind in kinds}
-    names = {
-        f'{HistoryBuffer.__module__}.HistoryBuffer': HistoryBuffer,
-        'builtins.getattr': _statistic,
-        'numpy.ndarray': np.ndarray,
-        'numpy.dtype': np.dtype,
-        **{f'{dtype.__module__}.{dtype.__name__}': dtype for dtype in dtypes},
-    }
-    for package in ('numpy._core', 'numpy.core'):  # numpy 2 and 1
-        for name in ('_reconstruct', 'scalar'):
-            names[f'{package}.multiarray.{name}'] = getattr(multiarray, name)
-    return names
-
-
-# From the full name in a pickle to what stands for it: the log that MMEngine saves.
-ADMITTED = _admitted()
-
-
-def admits_by_name() -> bool:
-    """Whether this torch can admit an object under another name (2.6 and later)."""
-    return torch.torch_version.TorchVersion(torch.__version__) >= '2.6'
-
-
-def allow_history_buffers() -> None:
-    """Let ``torch.load(weights_only=True)`` read the log that MMEngine saves.
-
-    OpenMMLab's MMEngine 0.10.7 stores ``HistoryBuffer`` objects in every checkpoint and
-    loads with torch's default. Since torch 2.6 this default admits only tensors and
-    plain values, so neither ``--resume`` nor a test run can read the run's own file.
-    This function adds three things to the admitted names: that class, what NumPy needs
-    to rebuild an array of numbers, and a look-up of the four statistics. A load with
-    ``weights_only=True`` still runs no other code of a checkpoint. (OneDL's MMEngine
-    falls back to ``weights_only=False``: see
-    ``safe_loading``, which our commands use.) Before
-    torch 2.6 the function changes nothing.
+    Every member of the archive is compared with its checksum, and the file is read by
+    ``load_safely``, with its tensors mapped rather than read. So a file that a full
+    disk or a killed process has cut, or that would run code, is named before anything
+    is built.
     """
-    if admits_by_name():
-        torch.serialization.add_safe_globals(
-            [(found, name) for name, found in ADMITTED.items()]
-        )
+    path = osp.expanduser(path)
+    if '://' in path:
+        return
+    parts = [path]
+    if osp.isdir(path):
+        names = sorted(n for n in os.listdir(path) if n.endswith(('.pth', '.pt')))
+        parts = [osp.join(path, name) for name in names]
+    for part in parts:
+        if not osp.isfile(part):
+            raise FileNotFoundError(f'no checkpoint at {missing(part)}')
+        try:
+            _check_file(part, trust, resume)
+        except CodeInCheckpoint:
+            raise
+        except ValueError as error:
+            raise ValueError(f'{error}; {_advice(path)}') from error
 
 
-def damage(path: str) -> str | None:
+def numbered_checkpoints(folder: str) -> list[str]:
+    """List the checkpoints ``epoch_N.pth`` and ``iter_N.pth``, the latest first."""
+    names = os.listdir(folder) if osp.isdir(folder) else []
+    found = [match for match in map(_NUMBERED.fullmatch, names) if match]
+    found.sort(key=lambda match: int(match[1]), reverse=True)
+    return [osp.join(folder, match[0]) for match in found]
+
+
+def newest_checkpoint(folder: str, trust: bool = False) -> str | None:
+    """Find the latest checkpoint of a work directory that is whole and runs no code."""
+    paths = numbered_checkpoints(folder)
+    return next((path for path in paths if _is_good(path, trust)), None)
+
+
+def _check_file(path: str, trust: bool, resume: bool) -> None:
+    if trust:
+        return
+    reason = _damage(path)
+    if reason is not None:
+        raise ValueError(f'{path} is damaged ({reason})')
+    checkpoint = load_safely(path, mmap=zipfile.is_zipfile(path))
+    if not isinstance(checkpoint, dict):
+        kind = type(checkpoint).__name__
+        raise ValueError(f'{path} holds a {kind}, and a checkpoint is a dict')
+    if resume:
+        check_saved_config(checkpoint, path)
+
+
+def _damage(path: str) -> str | None:
     """Say what is wrong with the container of a checkpoint, before it is loaded."""
     with open(path, 'rb') as file:
         head = file.read(4)
@@ -98,10 +90,21 @@ def damage(path: str) -> str | None:
     return None if broken is None else f'{broken} fails its checksum'
 
 
-def numbered_checkpoints(folder: str) -> list[str]:
-    """List the checkpoints ``epoch_N.pth`` and ``iter_N.pth``, the latest first."""
-    names = os.listdir(folder) if osp.isdir(folder) else []
-    found = {name: _NUMBERED.fullmatch(name) for name in names}
-    numbered = {name: int(match[1]) for name, match in found.items() if match}
-    order = sorted(numbered, key=lambda name: numbered[name], reverse=True)
-    return [osp.join(folder, name) for name in order]
+def _is_good(path: str, trust: bool = False) -> bool:
+    try:
+        _check_file(path, trust, resume=True)
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def _advice(path: str) -> str:
+    """Name the newest good checkpoint beside a damaged one."""
+    folder = osp.dirname(osp.abspath(path))
+    others = [osp.join(folder, n) for n in os.listdir(folder) if n.endswith('.pth')]
+    others = [n for n in others if n != osp.abspath(path) and osp.isfile(n)]
+    others.sort(key=osp.getmtime, reverse=True)
+    newest = next(filter(_is_good, others), None)
+    if newest is None:
+        return 'there is no whole one beside it'
+    return f'the newest whole one beside it is {newest}'

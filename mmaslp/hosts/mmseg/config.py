@@ -1,28 +1,35 @@
-"""Reading configs and checking checkpoints for the command line tools."""
+"""Reading a config, and building the runner that it describes."""
 
+import ast
+import hashlib
 import os
 import os.path as osp
 import traceback
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from io import StringIO
-from zipfile import is_zipfile
+from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
+from mmseg.registry import RUNNERS
 
-from ...files.names import missing
-from .checkpoint import damage, numbered_checkpoints
-from .config_files import check_bases, find_config
-from .safe_loading import CodeInCheckpoint, check_saved_config, load_safely
+from ...files.names import missing, nearest
 
 __all__ = [
-    'check_checkpoint',
+    'build_runner',
+    'find_config',
+    'is_type',
     'load_config',
-    'newest_checkpoint',
+    'metrics_of',
+    'name_run',
     'set_work_dir',
 ]
 
 _CODE = '<module>'  # the name of the top level of a file in tracebacks
+_PREFIX = 'mmaslp::'
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
@@ -51,9 +58,29 @@ def load_config(path: str, options: dict | None = None) -> Config:
     return cfg
 
 
+def find_config(name: str) -> str:
+    """Find a config: a file, or one that comes with the package."""
+    path = osp.expanduser(name)
+    if osp.isfile(path):
+        return path
+    # Part of an installed package; a checkout has them beside the package.
+    package = Path(__file__).resolve().parents[2]
+    folder = package / '.mim' / 'configs'
+    folder = folder if folder.is_dir() else package.parent / 'configs'
+    own = folder / name.removeprefix(_PREFIX)
+    if own.is_file() and folder.resolve() in own.resolve().parents:
+        return str(own)
+    known = (p.relative_to(folder) for p in sorted(folder.rglob('*.py')))
+    names = [p.as_posix() for p in known if p.parts[0] != '_base_']
+    hint = nearest(name.removeprefix(_PREFIX), names)
+    if name.startswith(_PREFIX):
+        raise FileNotFoundError(f'the package has no config {name}{hint}')
+    raise FileNotFoundError(f'no config at {missing(path)}{hint}')
+
+
 def _read(path: str) -> Config:
     """Read a config; whatever its code raises is an error of this file."""
-    check_bases(path)
+    _check_bases(path)
     try:
         return Config.fromfile(path, import_custom_modules=False)
     except (Exception, SystemExit) as error:
@@ -66,6 +93,59 @@ def _read(path: str) -> Config:
         ) from error
 
 
+def _check_bases(path: str, above: tuple[str, ...] = ()) -> None:
+    """Refuse bases that name each other, which MMEngine would read for ever.
+
+    Python runs, and its readers know that. YAML and JSON look like data and are not:
+    MMEngine imports and calls what a ``type`` in them names, such as os.system.
+    """
+    if osp.isfile(path) and not path.endswith('.py'):
+        raise ValueError(f'{path}: a config is a Python file, .py')
+    own = osp.realpath(path)
+    if own in above:
+        chain = ' -> '.join(osp.basename(each) for each in (*above, own))
+        raise ValueError(
+            f'{above[0]} cannot be read as a config: its bases name each other '
+            f'({chain}): take one of these lines out of _base_'
+        )
+    for base in _bases(own):
+        _check_bases(osp.join(osp.dirname(own), base), (*above, own))
+
+
+def _bases(path: str) -> list[str]:
+    try:
+        tree = ast.parse(Path(path).read_text(encoding='utf-8'))
+        values = [
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            and any(isinstance(t, ast.Name) and t.id == '_base_' for t in node.targets)
+        ]
+    except (OSError, ValueError, SyntaxError):
+        return []  # MMSegmentation says what is wrong
+    bases = values[-1] if values else []
+    bases = [bases] if isinstance(bases, str) else bases
+    return [base for base in bases if '::' not in str(base)]
+
+
+def is_type(part: Any, name: str) -> bool:
+    """Whether a part of a config builds a class, named with or without a scope."""
+    kind = part.get('type') if isinstance(part, Mapping) else None
+    kind = getattr(kind, '__name__', kind)
+    return isinstance(kind, str) and kind.rsplit('.', 1)[-1] == name
+
+
+def metrics_of(cfg: Mapping, evaluator: str) -> list:
+    """List the metrics of an evaluator, in any of the three forms of a config.
+
+    The forms are a list, one metric, or MMEngine's ``Evaluator`` that holds them.
+    """
+    metrics = cfg.get(evaluator) or []
+    if isinstance(metrics, Mapping) and 'metrics' in metrics:
+        metrics = metrics['metrics']
+    return [metrics] if isinstance(metrics, Mapping) else list(metrics)
+
+
 def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:
     """Set ``cfg.work_dir``: the argument, else the config's, else ./work_dirs/NAME."""
     if work_dir is not None:
@@ -75,69 +155,19 @@ def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:
         cfg.work_dir = osp.join('./work_dirs', name)
 
 
-def check_checkpoint(path: str, trust: bool = False, resume: bool = False) -> None:
-    """Make sure that a checkpoint is undamaged and runs no code, before it is used.
+def name_run(cfg: Config, purpose: str) -> None:
+    """Name a run, so it has its own logger, message hub and visualizer.
 
-    Every member of the archive is compared with its checksum, and the file is read by
-    ``load_safely``, with its tensors mapped rather than
-    read. So a file that a full disk or a killed process has cut, or that would run
-    code, is named before anything is built.
+    MMEngine keeps these by name for the life of the process. A hash of the absolute
+    path distinguishes work directories of the same name.
     """
-    path = osp.expanduser(path)
-    if '://' in path:
-        return
-    for part in _shards(path) if osp.isdir(path) else [path]:
-        if not osp.isfile(part):
-            raise FileNotFoundError(f'no checkpoint at {missing(part)}')
-        try:
-            _check_file(part, trust, resume)
-        except CodeInCheckpoint:
-            raise
-        except ValueError as error:
-            raise ValueError(f'{error}; {_advice(path)}') from error
+    folder = osp.abspath(cfg.work_dir)
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
+    cfg.experiment_name = f'{osp.basename(folder)}_{digest}_{purpose}'
+    if cfg.get('visualizer') is not None:
+        cfg.visualizer.name = cfg.experiment_name
 
 
-def newest_checkpoint(folder: str, trust: bool = False) -> str | None:
-    """Find the latest checkpoint of a work directory that is whole and runs no code."""
-    for path in numbered_checkpoints(folder):
-        if _is_good(path, trust):
-            return path
-    return None
-
-
-def _check_file(path: str, trust: bool, resume: bool) -> None:
-    reason = damage(path)
-    if reason is not None and not trust:
-        raise ValueError(f'{path} is damaged ({reason})')
-    if not trust:
-        checkpoint = load_safely(path, mmap=is_zipfile(path))
-        if not isinstance(checkpoint, dict):
-            kind = type(checkpoint).__name__
-            raise ValueError(f'{path} holds a {kind}, and a checkpoint is a dict')
-        if resume:
-            check_saved_config(checkpoint, path)
-
-
-def _shards(folder: str) -> list[str]:
-    names = sorted(n for n in os.listdir(folder) if n.endswith(('.pth', '.pt')))
-    return [osp.join(folder, name) for name in names]
-
-
-def _is_good(path: str, trust: bool = False) -> bool:
-    try:
-        _check_file(path, trust, resume=True)
-    except (ValueError, OSError):
-        return False
-    return True
-
-
-def _advice(path: str) -> str:
-    """Name the newest good checkpoint beside a damaged one."""
-    folder = osp.dirname(osp.abspath(path))
-    others = [osp.join(folder, n) for n in os.listdir(folder) if n.endswith('.pth')]
-    others = [n for n in others if n != osp.abspath(path) and osp.isfile(n)]
-    others.sort(key=osp.getmtime, reverse=True)
-    newest = next(filter(_is_good, others), None)
-    if newest is None:
-        return 'there is no whole one beside it'
-    return f'the newest whole one beside it is {newest}'
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of a config, also one that it names."""
+    return (RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg)(cfg)

@@ -63,7 +63,7 @@ def _examine_config(config: str) -> list[Finding]:
 def build_and_check(cfg: Any, folder: str) -> list[Finding]:
     """Build the parts of a run in a folder that is thrown away, and look at them."""
     from .checks.run import check_run
-    from .runs import build_runner, name_run
+    from .config import build_runner, name_run
 
     cfg = copy.deepcopy(cfg)
     cfg.update(work_dir=folder, load_from=None, resume=False, log_level='ERROR')

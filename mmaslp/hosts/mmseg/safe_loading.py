@@ -3,24 +3,31 @@
 import ast
 import os.path as osp
 import pickle
-import pickletools
 import re
 import sys
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+import numpy as np
 import torch
 from mmengine.dist import barrier, get_rank
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_from_http, load_from_local
 
-from .checkpoint import ADMITTED, admits_by_name
+__all__ = [
+    'CodeInCheckpoint',
+    'allow_history_buffers',
+    'check_saved_config',
+    'load_safely',
+    'safe_loading',
+]
 
-__all__ = ['CodeInCheckpoint', 'check_saved_config', 'load_safely', 'safe_loading']
-
+# Whether this torch can admit an object under another name.
+_BY_NAME = torch.torch_version.TorchVersion(torch.__version__) >= '2.6'
+_STATISTICS = ('min', 'max', 'mean', 'current')
 # What torch < 2.6 admits of torch itself; later versions have a list of their own.
 _TORCH = re.compile(
     r'torch\._utils\._rebuild_(tensor|tensor_v2|parameter)|collections\.OrderedDict|'
@@ -47,13 +54,59 @@ class CodeInCheckpoint(ValueError):
         )
 
 
+def _statistic(owner, name: str):
+    # Replaces builtins.getattr, which the pickle of a HistoryBuffer calls: it looks up
+    # only the four statistics of that class.
+    if owner is HistoryBuffer and name in _STATISTICS:
+        return getattr(owner, name)
+    raise ValueError(f'the checkpoint asks for the attribute {name!r} of {owner!r}')
+
+
+def _admitted() -> dict[str, Any]:
+    multiarray = (getattr(np, '_core', None) or np.core).multiarray
+    kinds = ('f2', 'f4', 'f8', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', '?')
+    dtypes = {type(np.dtype(kind)) for kind in kinds}
+    names = {
+        f'{HistoryBuffer.__module__}.HistoryBuffer': HistoryBuffer,
+        'builtins.getattr': _statistic,
+        'numpy.ndarray': np.ndarray,
+        'numpy.dtype': np.dtype,
+        **{f'{dtype.__module__}.{dtype.__name__}': dtype for dtype in dtypes},
+    }
+    for package in ('numpy._core', 'numpy.core'):  # numpy 2 and 1
+        for name in ('_reconstruct', 'scalar'):
+            names[f'{package}.multiarray.{name}'] = getattr(multiarray, name)
+    return names
+
+
+# From the full name in a pickle to what stands for it: the log that MMEngine saves.
+_ADMITTED = _admitted()
+
+
+def allow_history_buffers() -> None:
+    """Let ``torch.load(weights_only=True)`` read the log that MMEngine saves.
+
+    OpenMMLab's MMEngine 0.10.7 stores ``HistoryBuffer`` objects in every checkpoint and
+    loads with torch's default. Since torch 2.6 this default admits only tensors and
+    plain values, so neither ``--resume`` nor a test run can read the run's own file.
+    This function adds three things to the admitted names: that class, what NumPy needs
+    to rebuild an array of numbers, and a look-up of the four statistics. A load with
+    ``weights_only=True`` still runs no other code of a checkpoint. (OneDL's MMEngine
+    falls back to ``weights_only=False``: see ``safe_loading``, which our commands use.)
+    Before torch 2.6 the function changes nothing.
+    """
+    if _BY_NAME:
+        admitted = [(found, name) for name, found in _ADMITTED.items()]
+        torch.serialization.add_safe_globals(admitted)
+
+
 class _Unpickler(pickle.Unpickler):
     """Finds the admitted names only, for torch < 2.6."""
 
     def find_class(self, module: str, name: str) -> Any:
         full = f'{module}.{name}'
-        if full in ADMITTED:
-            return ADMITTED[full]
+        if full in _ADMITTED:
+            return _ADMITTED[full]
         if _TORCH.fullmatch(full):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f'unsupported GLOBAL {full}')
@@ -72,11 +125,10 @@ class _Pickle:
 
 def load_safely(path: str, map_location: Any = 'cpu', mmap: bool = False) -> Any:
     """Read a checkpoint, of which only tensors and plain values are built."""
-    path = osp.expanduser(path)
-    if admits_by_name():
-        how: dict[str, Any] = dict(weights_only=True)
-    else:
+    how: dict[str, Any] = dict(weights_only=True)
+    if not _BY_NAME:
         how = dict(weights_only=False, pickle_module=_Pickle)
+    path = osp.expanduser(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of unusual protocols of the pickle
@@ -90,23 +142,11 @@ def _refusal(path: str, error: Exception) -> Exception:
     if isinstance(error, OSError) and error.errno:
         return error
     wanted = _NAMED.findall(str(error))
-    if not wanted and isinstance(error, pickle.UnpicklingError) and osp.isfile(path):
-        wanted = [n for n in dict.fromkeys(_globals(path)) if n not in ADMITTED]
-    if wanted:
-        return CodeInCheckpoint(path, ', '.join(wanted[:3]))
+    if wanted or 'Unsupported oper' in str(error):
+        more = 'more than tensors and plain values'
+        return CodeInCheckpoint(path, ', '.join(wanted[:3]) or more)
     reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
     return ValueError(f'{path} cannot be read as a checkpoint ({reason})')
-
-
-def check_saved_config(checkpoint: Any, path: str) -> None:
-    """Refuse a saved config that is more than plain values.
-
-    MMEngine executes ``meta.config``, the text of the config, when a run is resumed.
-    """
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    text = meta.get('config') if isinstance(meta, dict) else None
-    if isinstance(text, str) and not _is_plain(text):
-        raise CodeInCheckpoint(path, 'a config of more than plain values (meta.config)')
 
 
 @contextmanager
@@ -116,30 +156,24 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
     Of local files and of ``http(s)``; so also those of ``init_cfg``. MMEngine's own
     loader runs what is pickled in a file if the safe way of reading it fails.
     """
-    local = _load_trusted if trust else _load_safely
-    CheckpointLoader.register_scheme('', local, force=True)
+
+    def load(filename: str, map_location: Any = None) -> Any:
+        path = osp.expanduser(filename)
+        if not osp.isfile(path):
+            raise FileNotFoundError(f'no checkpoint at {osp.abspath(filename)}')
+        if trust:
+            return torch.load(path, map_location=map_location, weights_only=False)
+        return load_safely(path, map_location)
+
+    web = ('http://', 'https://')
+    CheckpointLoader.register_scheme('', load, force=True)
     if not trust:
-        CheckpointLoader.register_scheme(
-            ('http://', 'https://'), _download_safely, force=True
-        )
+        CheckpointLoader.register_scheme(web, _download_safely, force=True)
     try:
         yield
     finally:
         CheckpointLoader.register_scheme('', load_from_local, force=True)
-        CheckpointLoader.register_scheme(
-            ('http://', 'https://'), load_from_http, force=True
-        )
-
-
-def _load_safely(filename: str, map_location: Any = None) -> Any:
-    _check_exists(filename)
-    return load_safely(filename, map_location)
-
-
-def _load_trusted(filename: str, map_location: Any = None) -> Any:
-    _check_exists(filename)
-    path = osp.expanduser(filename)
-    return torch.load(path, map_location=map_location, weights_only=False)
+        CheckpointLoader.register_scheme(web, load_from_http, force=True)
 
 
 def _download_safely(
@@ -159,42 +193,15 @@ def _download_safely(
     return load() if checkpoint is None else checkpoint
 
 
-def _check_exists(filename: str) -> None:
-    if not osp.isfile(osp.expanduser(filename)):
-        raise FileNotFoundError(f'no checkpoint at {osp.abspath(filename)}')
+def check_saved_config(checkpoint: dict, path: str) -> None:
+    """Refuse a saved config that is more than plain values.
 
-
-def _globals(path: str) -> Iterator[str]:
-    """Full names of all that the pickles of a file look up, without loading it."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.endswith('.pkl'):
-                    with archive.open(name) as file:
-                        yield from _names(file)
-        return
-    with open(path, 'rb') as file:
-        yield from _names(file)
-
-
-def _names(file: IO[bytes]) -> Iterator[str]:
-    memo: list[Any] = []
-    pushed: list[Any] = [None, None]
-    try:
-        while True:  # the legacy format has several pickles
-            for code, value, _ in pickletools.genops(file):
-                if code.name == 'GLOBAL':
-                    yield value.replace(' ', '.')
-                elif code.name == 'STACK_GLOBAL':
-                    yield f'{pushed[-2]}.{pushed[-1]}'
-                elif code.name == 'MEMOIZE':
-                    memo.append(pushed[-1])
-                elif code.name in ('BINGET', 'LONG_BINGET') and value < len(memo):
-                    pushed.append(memo[value])
-                elif isinstance(value, str):
-                    pushed.append(value)
-    except ValueError:
-        return  # the end of the file, or its tensors
+    MMEngine executes ``meta.config``, the text of the config, when a run is resumed.
+    """
+    meta = checkpoint.get('meta')
+    text = meta.get('config') if isinstance(meta, dict) else None
+    if isinstance(text, str) and not _is_plain(text):
+        raise CodeInCheckpoint(path, 'a config of more than plain values (meta.config)')
 
 
 def _is_plain(text: str) -> bool:

@@ -4,8 +4,8 @@ import copy
 import json
 import math
 import os.path as osp
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmengine.config import Config
@@ -16,17 +16,17 @@ from mmseg.registry import DATASETS
 
 from ...core.calibrators import Calibrator
 from ...files.atomic_write import atomic_write
+from ...files.outputs import check_folder
 from ...files.sod_measures import SOD_COLUMNS
 from ...report.text_table import format_table, with_mean
+from .checkpoint import check_checkpoint
 from .checks.data import no_foreground
-from .checks.findings import Finding, report_findings
+from .checks.findings import report_findings
 from .checks.run import check_run
-from .config import check_checkpoint
-from .config_parts import is_type, metrics_of
+from .config import build_runner, is_type, metrics_of, name_run
+from .datasets.listing import data_folders
 from .hooks import ProbMapHook
 from .metrics import CalibrationMetric
-from .result_folders import check_folders, folder_of_set, results_folder
-from .runs import build_runner, name_run
 from .safe_loading import safe_loading
 from .weights import watch_weights
 
@@ -36,6 +36,7 @@ __all__ = [
     'draw_predictions',
     'evaluate',
     'measures_calibration',
+    'results_folder',
     'summary_table',
     'test_sets',
 ]
@@ -52,20 +53,22 @@ EVALUATIONS = {
     ),
     'iou': (dict(type='IoUMetric', iou_metrics=['mIoU']), ('mIoU %',)),
 }
-_ONE_CLASS_ONLY = ('mIoU %',)
+# Undefined on a set without objects.
+_TWO_CLASSES = 'mIoU %'
 # Prefix of the metrics of calibrated probabilities.
 CALIBRATED = 'calibrated'
 
 
 @dataclass
 class TestSet:
-    """A named test set."""
+    """A named test set, and the folders of its files."""
 
     __test__ = False  # tells pytest that this is not a test case
 
     name: str
     dataset: dict
     ood: bool = False
+    folders: list[str] = field(default_factory=list)
 
 
 def test_sets(cfg: Config, names: Sequence[str] | None = None) -> list[TestSet]:
@@ -90,15 +93,15 @@ def test_sets(cfg: Config, names: Sequence[str] | None = None) -> list[TestSet]:
                     'results of this set go: name it without "/"'
                 )
         found += [TestSet(name, dataset, ood) for name, dataset in named.items()]
-    known = [s.name for s in found]
+    known = [each.name for each in found]
     if len(set(known)) < len(known):
         raise ValueError(f'two test sets have the same name: {known}')
     if names:
-        unknown = [n for n in names if n not in known]
+        unknown = [name for name in names if name not in known]
         if unknown:
             raise ValueError(f'no test set {unknown}, the config has {known}')
-        found = [s for s in found if s.name in names]
-    _check_files(cfg, found)
+        found = [each for each in found if each.name in names]
+    _find_files(cfg, found)
     return found
 
 
@@ -115,20 +118,23 @@ def _is_folder_name(name: Any) -> bool:
     )
 
 
-def _check_files(cfg: Config, sets: list[TestSet]) -> None:
+def _find_files(cfg: Config, sets: list[TestSet]) -> None:
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    missing = []
-    for test_set in sets:
+    missing = {}
+    for each in sets:
         try:
-            DATASETS.build(copy.deepcopy(test_set.dataset))
+            each.folders = data_folders(DATASETS.build(copy.deepcopy(each.dataset)))
         except (ValueError, FileNotFoundError) as error:
-            missing.append(f'{test_set.name}: {error}')
+            missing[each.name] = f'{each.name}: {error}'
     if missing:
-        failed = [m.split(': ', 1)[0] for m in missing]
-        rest = [s.name for s in sets if s.name not in failed]
-        others = ' '.join(rest)
-        hint = f'\nto test the others: mmaslp test --sets {others}' if rest else ''
-        raise ValueError('\n'.join(missing) + hint)
+        others = ' '.join(each.name for each in sets if each.name not in missing)
+        hint = f'\nto test the others: mmaslp test --sets {others}' if others else ''
+        raise ValueError('\n'.join(missing.values()) + hint)
+
+
+def results_folder(cfg: Config, tta: bool = False) -> str:
+    """Name the folder of the results: ``{work_dir}/eval``, or ``eval_tta`` of views."""
+    return osp.join(cfg.work_dir, 'eval_tta' if tta else 'eval')
 
 
 def evaluate(
@@ -151,7 +157,7 @@ def evaluate(
 
     Args:
         cfg (Config): Config with ``load_from``, ``work_dir`` and ``launcher`` set.
-        sets (Sequence[TestSet]): What to test on.
+        sets (Sequence[TestSet]): What to test on, of :func:`test_sets`.
         evals (Sequence[str], optional): Of :data:`EVALUATIONS`. Defaults to None: the
             ``test_evaluator`` of the config as it is.
         out (str, optional): Folder to which the metrics write instead, with their
@@ -180,109 +186,47 @@ def evaluate(
     """
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from, trust_checkpoint)
-    datasets = {each.name: each.dataset for each in sets}
-    check_folders(cfg, datasets, {'--out': out, '--out-prob': out_prob})
-    with safe_loading(trust_checkpoint):
-        return _evaluate(
-            cfg, sets, evals, out, out_prob, prob_bits, tta, keep_worst, calibrator
-        )
-
-
-def _evaluate(
-    cfg: Config,
-    sets: Sequence[TestSet],
-    evals: Sequence[str] | None,
-    out: str | None,
-    out_prob: str | None,
-    prob_bits: int,
-    tta: bool,
-    keep_worst: int,
-    calibrator: Calibrator | None,
-) -> dict[str, dict[str, Any]]:
+    several, base = len(sets) > 1, results_folder(cfg, tta)
+    inputs = sorted({folder for each in sets for folder in each.folders})
+    for each in sets:
+        check_folder(_folder_of(out, each, several), inputs, '--out')
+        check_folder(_folder_of(out_prob, each, several), inputs, '--out-prob')
     results = {}
-    base = results_folder(cfg, tta)
-    for test_set in sets:
-        several = len(sets) > 1
-        folder = folder_of_set(out, test_set.name, several) or osp.join(
-            base, test_set.name
-        )
-        run = _config_of_run(cfg, test_set, several, tta)
-        run.test_evaluator = _evaluators(
-            cfg, evals, folder, out is not None, keep_worst
-        )
-        runner = build_runner(run)
-        if calibrator is not None:
-            runner.test_loop.evaluator.metrics += _calibrated(run, calibrator, folder)
-        watch_weights(runner, cfg.get('load_from'), strict=True)
-        report_findings(check_run(runner, ('test',)))
-        if out_prob is not None:
-            maps = folder_of_set(out_prob, test_set.name, several)
-            measure = [m for m in run.test_evaluator if is_type(m, 'CalibrationMetric')]
-            scores = measure[0].get('scores', 'auto') if measure else 'auto'
-            runner.register_hook(ProbMapHook(maps, prob_bits, scores, calibrator))
-        found = runner.test()
-        metrics, calibrated = _by_last_name(found), {}
-        for key in [key for key in metrics if key.startswith(f'{CALIBRATED}/')]:
-            calibrated[key.removeprefix(f'{CALIBRATED}/')] = metrics.pop(key)
-        if test_set.ood:
-            metrics.update({k: math.nan for k in _ONE_CLASS_ONLY if k in metrics})
-        results[test_set.name] = entry = dict(
-            metrics=metrics,
-            calibrated=calibrated,
-            ood=test_set.ood,
-            folder=folder,
-        )
-        if not test_set.ood:
-            report_findings(_without_foreground(test_set.name, runner))
-        for metric in runner.test_loop.evaluator.metrics:
-            if isinstance(metric, CalibrationMetric) and 'result' not in entry:
-                entry.update(result=metric.result, shown=metric.shown)
+    with safe_loading(trust_checkpoint):
+        for each in sets:
+            folder = _folder_of(out, each, several) or osp.join(base, each.name)
+            run = _config_of_run(cfg, each, several, tta)
+            run.test_evaluator = _evaluators(cfg, evals, folder, keep_worst)
+            if out is not None:
+                for metric in run.test_evaluator:
+                    metric.update(output_dir=folder, keep_results=True)
+            runner = build_runner(run)
+            if calibrator is not None:
+                metric = _calibrated(run, calibrator, folder)
+                runner.test_loop.evaluator.metrics.append(metric)
+            watch_weights(runner, cfg.get('load_from'), strict=True)
+            report_findings(check_run(runner, ('test',)))
+            if out_prob is not None:
+                scores = (_calibration_of(run) or {}).get('scores', 'auto')
+                maps = _folder_of(out_prob, each, several)
+                hook = ProbMapHook(maps, prob_bits, scores, calibrator)
+                runner.register_hook(hook)
+            results[each.name] = _test(runner, each, folder)
     if is_main_process():
         _save(osp.join(base, 'results.json'), results)
     return results
 
 
-def _calibrated(run: Config, calibrator: Calibrator, folder: str) -> list:
-    """A second CalibrationMetric, of calibrated probabilities."""
-    found = [m for m in run.test_evaluator if is_type(m, 'CalibrationMetric')]
-    if not found:
-        raise ValueError('a calibrator needs the metrics of calibration: --eval ece')
-    options = {k: v for k, v in found[0].items() if k not in ('type', 'prefix')}
-    options.update(output_dir=folder, keep_worst=0)
-    metric = CalibrationMetric(prefix=CALIBRATED, calibrator=calibrator, **options)
-    return [metric]
-
-
-def _without_foreground(name: str, runner: Runner) -> Iterator[Finding]:
-    """Look for a set without objects that is not among the ``ood_sets``."""
-    metrics = runner.test_loop.evaluator.metrics
-    if any(
-        isinstance(m, CalibrationMetric) and m.has_foreground is False for m in metrics
-    ):
-        yield no_foreground(name, 'config: name this set in ood_sets')
-
-
-def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
-    """Lay out the metrics of all sets; the mean leaves out sets without objects."""
-    columns = [c for e in (evals or EVALUATIONS) for c in EVALUATIONS[e][1]]
-    measured = {k for entry in results.values() for k in entry['metrics']}
-    columns = [c for c in columns if c in measured] or sorted(measured)
-    names = {n: f'{n} (no object)' if e['ood'] else n for n, e in results.items()}
-    rows = {}
-    for name, entry in results.items():
-        rows[names[name]] = entry['metrics']
-        if entry['calibrated']:
-            rows[f'{names[name]}, calibrated'] = entry['calibrated']
-    apart = [names[n] for n, e in results.items() if e['ood']]
-    apart += [row for row in rows if row.endswith(', calibrated')]
-    return format_table(with_mean(rows, apart), columns)
+def _folder_of(base: str | None, test_set: TestSet, several: bool) -> str | None:
+    """Name the folder of one of the test sets."""
+    return osp.join(base, test_set.name) if base and several else base
 
 
 def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> Config:
     run = copy.deepcopy(cfg)
     name_run(run, test_set.name)
     if run.get('visualizer') is not None and run.visualizer.get('save_dir'):
-        show_dir = folder_of_set(run.visualizer.save_dir, test_set.name, several)
+        show_dir = _folder_of(run.visualizer.save_dir, test_set, several)
         run.visualizer.save_dir = show_dir
     run.test_dataloader.dataset = test_set.dataset
     if tta:
@@ -295,7 +239,7 @@ def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> 
 
 
 def _evaluators(
-    cfg: Config, evals: Sequence[str] | None, folder: str, keep: bool, keep_worst: int
+    cfg: Config, evals: Sequence[str] | None, folder: str, keep_worst: int
 ) -> list[dict]:
     given = copy.deepcopy(metrics_of(cfg, 'test_evaluator'))
     metrics = given
@@ -309,49 +253,60 @@ def _evaluators(
             'nothing to measure: give --eval, or a test_evaluator in the config'
         )
     for metric in metrics:
-        if keep:
-            metric.update(output_dir=folder, keep_results=True)
         if is_type(metric, 'CalibrationMetric'):
             metric.setdefault('output_dir', folder)
             metric.setdefault('keep_worst', keep_worst)
     return metrics
 
 
-def draw_predictions(
-    cfg: Config,
-    *,
-    show: bool = False,
-    show_dir: str | None = None,
-    wait_time: float = 2.0,
-) -> None:
-    """Turn on MMSegmentation's visualization hook."""
-    hook = cfg.get('default_hooks', {}).get('visualization')
-    if hook is None:
-        raise ValueError(
-            '--show and --show-dir need '
-            "default_hooks.visualization=dict(type='SegVisualizationHook')"
-        )
-    hook['draw'] = True
-    if show:
-        hook['show'] = True
-        hook['wait_time'] = wait_time
-    if show_dir:
-        cfg.visualizer['save_dir'] = show_dir
-
-
-def measures_calibration(cfg: Config, evals: Sequence[str] | None) -> bool:
-    """Whether the evaluation includes a ``CalibrationMetric``."""
-    if evals:
-        return 'ece' in evals
+def _calibration_of(cfg: Config) -> dict | None:
+    """The first CalibrationMetric of a test."""
     metrics = metrics_of(cfg, 'test_evaluator')
-    return any(is_type(metric, 'CalibrationMetric') for metric in metrics)
+    return next((m for m in metrics if is_type(m, 'CalibrationMetric')), None)
+
+
+def _calibrated(run: Config, calibrator: Calibrator, folder: str) -> CalibrationMetric:
+    """A second CalibrationMetric, of calibrated probabilities."""
+    found = _calibration_of(run)
+    if found is None:
+        raise ValueError('a calibrator needs the metrics of calibration: --eval ece')
+    options = {k: v for k, v in found.items() if k not in ('type', 'prefix')}
+    options.update(output_dir=folder, keep_worst=0)
+    return CalibrationMetric(prefix=CALIBRATED, calibrator=calibrator, **options)
+
+
+def _test(runner: Runner, test_set: TestSet, folder: str) -> dict[str, Any]:
+    """Test on one set, and sort what was measured."""
+    metrics = _by_last_name(runner.test())
+    before = f'{CALIBRATED}/'
+    calibrated = {
+        key.removeprefix(before): metrics.pop(key)
+        for key in [*metrics]
+        if key.startswith(before)
+    }
+    if test_set.ood and _TWO_CLASSES in metrics:
+        metrics[_TWO_CLASSES] = math.nan
+    entry = dict(
+        metrics=metrics, calibrated=calibrated, ood=test_set.ood, folder=folder
+    )
+    own = [
+        metric
+        for metric in runner.test_loop.evaluator.metrics
+        if isinstance(metric, CalibrationMetric)
+    ]
+    if own:
+        entry.update(result=own[0].result, shown=own[0].shown)
+        if own[0].has_foreground is False and not test_set.ood:
+            remedy = 'config: name this set in ood_sets'
+            report_findings([no_foreground(test_set.name, remedy)])
+    return entry
 
 
 def _by_last_name(metrics: dict[str, Any]) -> dict[str, float]:
     """Metrics by their last name, or by the whole name if that is taken."""
     named: dict[str, float] = {}
     for key, value in metrics.items():
-        if not _is_number(value):
+        if not isinstance(value, (int, float)) and not hasattr(value, 'item'):
             continue
         name = key.rsplit('/', 1)[-1]
         name = key if name in named or key.startswith(CALIBRATED) else name
@@ -360,17 +315,49 @@ def _by_last_name(metrics: dict[str, Any]) -> dict[str, float]:
     return named
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) or hasattr(value, 'item')
-
-
 def _save(path: str, results: dict[str, dict]) -> None:
     plain = {
         name: {
-            key: None if math.isnan(value) else value
+            f'{before}{key}': None if math.isnan(value) else value
             for part, before in (('metrics', ''), ('calibrated', 'calibrated_'))
-            for key, value in ((before + k, v) for k, v in entry[part].items())
+            for key, value in entry[part].items()
         }
         for name, entry in results.items()
     }
     atomic_write(path, json.dumps(plain, indent=1, allow_nan=False) + '\n')
+
+
+def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
+    """Lay out the metrics of all sets; the mean leaves out sets without objects."""
+    columns = [c for e in (evals or EVALUATIONS) for c in EVALUATIONS[e][1]]
+    measured = {k for entry in results.values() for k in entry['metrics']}
+    columns = [c for c in columns if c in measured] or sorted(measured)
+    rows, apart = {}, []
+    for name, entry in results.items():
+        row = f'{name} (no object)' if entry['ood'] else name
+        rows[row] = entry['metrics']
+        apart += [row] if entry['ood'] else []
+        if entry['calibrated']:
+            rows[f'{row}, calibrated'] = entry['calibrated']
+            apart.append(f'{row}, calibrated')
+    return format_table(with_mean(rows, apart), columns)
+
+
+def draw_predictions(
+    cfg: Config, show: bool, show_dir: str | None, wait_time: float
+) -> None:
+    """Turn on MMSegmentation's visualization hook."""
+    hook = cfg.get('default_hooks', {}).get('visualization')
+    if hook is None:
+        raise ValueError(
+            '--show and --show-dir need '
+            "default_hooks.visualization=dict(type='SegVisualizationHook')"
+        )
+    hook.update(draw=True, show=show, wait_time=wait_time)
+    if show_dir:
+        cfg.visualizer['save_dir'] = show_dir
+
+
+def measures_calibration(cfg: Config, evals: Sequence[str] | None) -> bool:
+    """Whether the evaluation includes a ``CalibrationMetric``."""
+    return 'ece' in evals if evals else _calibration_of(cfg) is not None

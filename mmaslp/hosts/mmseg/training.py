@@ -3,58 +3,49 @@
 import os.path as osp
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from .checkpoint import check_checkpoint, newest_checkpoint
 from .checks.findings import report_findings
 from .checks.run import check_run
-from .config import check_checkpoint, newest_checkpoint
-from .runs import build_runner
+from .config import build_runner
 from .safe_loading import safe_loading
 from .weights import watch_weights
 from .work_dir import earlier_training, locked, process_rank, remove_training
 
-__all__ = ['prepare_training', 'run_training', 'use_amp']
+__all__ = ['prepare_training', 'run_training']
 
 
 def run_training(
-    cfg: Config,
-    *,
-    resume: bool = False,
-    amp: bool = False,
-    overwrite: bool = False,
-    trust_checkpoint: bool = False,
+    cfg: Config, *, trust_checkpoint: bool = False, **options: Any
 ) -> Runner:
     """Train, in a work directory that no other training uses.
 
+    Of a distributed training the first process keeps the work directory for all.
+
     Args:
-        cfg (Config): See :func:`prepare_training`, as for the other arguments. Of a
-            distributed training the first process keeps the work directory for all.
-        resume (bool): Defaults to False.
-        amp (bool): Defaults to False.
-        overwrite (bool): Defaults to False.
-        trust_checkpoint (bool): Defaults to False.
+        cfg (Config): With ``work_dir`` and ``launcher`` set.
+        trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
+            to False.
+        **options: Of :func:`prepare_training`.
 
     Returns:
         Runner: After the training.
 
     Raises:
-        FileNotFoundError: See :func:`prepare_training`.
-        ValueError: See there; or another training uses the work directory.
+        FileNotFoundError: A file of the data, or the checkpoint, does not exist.
+        ValueError: Another training uses the work directory, a checkpoint is damaged or
+            asks for code, or the config does not serve.
     """
     first = process_rank(cfg.get('launcher')) == 0
     lock = locked(cfg.work_dir) if first else nullcontext()
     with lock, safe_loading(trust_checkpoint):
-        runner = prepare_training(
-            cfg,
-            resume=resume,
-            amp=amp,
-            overwrite=overwrite,
-            trust_checkpoint=trust_checkpoint,
-        )
+        runner = prepare_training(cfg, trust_checkpoint=trust_checkpoint, **options)
         runner.train()
     return runner
 
@@ -69,10 +60,8 @@ def prepare_training(
 ) -> Runner:
     """Build the runner of a config and its data sets, ready to train."""
     if amp:
-        use_amp(cfg)
-    if resume:
-        cfg.resume = True
-    resume = bool(cfg.get('resume'))
+        _use_amp(cfg)
+    resume = cfg.resume = resume or bool(cfg.get('resume'))
     start, folders = cfg.get('load_from'), _folders(cfg)
     if start is None and resume:
         if overwrite:
@@ -111,6 +100,16 @@ class _KeepOtherBest(Hook):
             path = hub.get_info(key)
             if path and not _lies_in(path, self.folders):
                 hub.pop_info(key)
+
+
+def _use_amp(cfg: Config) -> None:
+    kind = cfg.optim_wrapper.type
+    if kind not in ('AmpOptimWrapper', 'OptimWrapper'):
+        raise ValueError(
+            f'--amp needs an optim_wrapper of type OptimWrapper, not {kind}'
+        )
+    if kind == 'OptimWrapper':
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
 
 
 def _folders(cfg: Config) -> list[str]:
@@ -153,16 +152,13 @@ def _check_folders(
 ) -> None:
     """Refuse to mix two trainings, and to remove what this one starts from."""
     found = [path for folder in folders for path in earlier_training(folder)]
-    if not found:
-        return
     own = start is not None and _lies_in(start, folders)
-    if overwrite:
-        if own:
-            raise ValueError(
-                f'--overwrite would remove {start}, from which the training starts: '
-                'move it elsewhere, or name another --work-dir'
-            )
-    elif not (resume and own):
+    if found and overwrite and own:
+        raise ValueError(
+            f'--overwrite would remove {start}, from which the training starts: move '
+            'it elsewhere, or name another --work-dir'
+        )
+    if found and not overwrite and not (resume and own):
         raise ValueError(
             f'{folders[0]} holds a training already ({_some(found)}): go on with it '
             'by --resume, name another folder with --work-dir, or replace it by '
@@ -178,17 +174,3 @@ def _lies_in(path: str, folders: Sequence[str]) -> bool:
 def _some(paths: list[str]) -> str:
     names = [osp.basename(path) for path in paths]
     return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if names[3:] else '')
-
-
-def use_amp(cfg: Config) -> None:
-    """Turn on automatic mixed precision."""
-    kind = cfg.optim_wrapper.type
-    if kind == 'AmpOptimWrapper':
-        print_log('the config turns AMP on already', logger='current')
-        return
-    if kind != 'OptimWrapper':
-        raise ValueError(
-            f'--amp needs an optim_wrapper of type OptimWrapper, not {kind}'
-        )
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.loss_scale = 'dynamic'

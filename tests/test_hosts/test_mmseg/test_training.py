@@ -1,19 +1,7 @@
 import pytest
 import torch
-from mmengine.config import Config
 
-from mmaslp.hosts.mmseg.training import prepare_training, use_amp
-
-
-def test_mixed_precision():
-    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper')))
-    use_amp(cfg)
-    assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', loss_scale='dynamic')
-    use_amp(cfg)
-    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
-    cfg.optim_wrapper.type = 'ApexOptimWrapper'
-    with pytest.raises(ValueError, match='not ApexOptimWrapper'):
-        use_amp(cfg)
+from mmaslp.hosts.mmseg.training import prepare_training
 
 
 def test_missing_data_is_seen_before_the_training(toy, tmp_path):
@@ -27,6 +15,10 @@ def test_missing_data_is_seen_before_the_training(toy, tmp_path):
 def test_resuming_checks_the_latest_checkpoint(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
     prepare_training(cfg).train()
+    with pytest.raises(ValueError, match='not ApexOptimWrapper'):
+        cfg.optim_wrapper.type = 'ApexOptimWrapper'
+        prepare_training(cfg, amp=True)
+    cfg.optim_wrapper.type = 'OptimWrapper'
     latest = tmp_path / 'run' / 'epoch_3.pth'
     assert prepare_training(cfg, resume=True)._resume
     latest.write_bytes(latest.read_bytes()[:1000])

@@ -15,6 +15,7 @@ from ....core.calibrators.fit import BY, METHODS
 from ....core.calibrators.maps import TARGETS
 from ..calibration import collect_tables, keep_in_checkpoint
 from ..checks.findings import Finding, report_findings
+from ..metrics.sample_scores import ScoreReader
 
 
 @HOOKS.register_module()
@@ -75,12 +76,10 @@ class CalibratorHook(Hook):
         """Fit, and keep the calibrator with the last checkpoint."""
         metrics = runner.val_loop.evaluator.metrics
         options = next((m for m in metrics if hasattr(m, 'ignore_index')), None)
-        tables = collect_tables(
-            runner.model,
-            runner.val_loop.dataloader,
-            getattr(options, 'ignore_index', 255),
-            getattr(options, 'scores', 'auto'),
+        reader = ScoreReader(
+            getattr(options, 'scores', 'auto'), getattr(options, 'ignore_index', 255)
         )
+        tables = collect_tables(runner.model, runner.val_loop.dataloader, reader)
         if not is_main_process():
             return
         try:

@@ -13,9 +13,9 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from mmaslp.core import BandTable, BorderLevels, update_alpha
-from mmaslp.hosts.mmseg.checkpoint import allow_history_buffers
 from mmaslp.hosts.mmseg.hooks import ASLPHook
 from mmaslp.hosts.mmseg.losses.finding import SCBCELoss
+from mmaslp.hosts.mmseg.safe_loading import allow_history_buffers
 
 # A validation after every other iteration, so that levels by band arrive.
 OFTEN = dict(max_iters=20, val_interval=2)
