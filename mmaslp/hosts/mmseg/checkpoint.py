@@ -6,7 +6,7 @@ import re
 import zipfile
 
 from ...files.names import missing
-from .safe_loading import CodeInCheckpoint, check_saved_config, load_safely
+from .safe_loading import CodeInCheckpoint, load_safely
 
 __all__ = ['check_checkpoint', 'newest_checkpoint', 'numbered_checkpoints']
 
@@ -17,7 +17,7 @@ MAX_SMALL = 2**26
 _NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
 
-def check_checkpoint(path: str, trust: bool = False, resume: bool = False) -> None:
+def check_checkpoint(path: str, trust: bool = False) -> None:
     """Make sure that a checkpoint is undamaged and runs no code, before it is used.
 
     Every member of the archive is compared with its checksum, and the file is read by
@@ -36,7 +36,7 @@ def check_checkpoint(path: str, trust: bool = False, resume: bool = False) -> No
         if not osp.isfile(part):
             raise FileNotFoundError(f'no checkpoint at {missing(part)}')
         try:
-            _check_file(part, trust, resume)
+            _check_file(part, trust)
         except CodeInCheckpoint:
             raise
         except ValueError as error:
@@ -57,7 +57,7 @@ def newest_checkpoint(folder: str, trust: bool = False) -> str | None:
     return next((path for path in paths if _is_good(path, trust)), None)
 
 
-def _check_file(path: str, trust: bool, resume: bool) -> None:
+def _check_file(path: str, trust: bool) -> None:
     if trust:
         return
     reason = _damage(path)
@@ -67,8 +67,6 @@ def _check_file(path: str, trust: bool, resume: bool) -> None:
     if not isinstance(checkpoint, dict):
         kind = type(checkpoint).__name__
         raise ValueError(f'{path} holds a {kind}, and a checkpoint is a dict')
-    if resume:
-        check_saved_config(checkpoint, path)
 
 
 def _damage(path: str) -> str | None:
@@ -92,7 +90,7 @@ def _damage(path: str) -> str | None:
 
 def _is_good(path: str, trust: bool = False) -> bool:
     try:
-        _check_file(path, trust, resume=True)
+        _check_file(path, trust)
     except (ValueError, OSError):
         return False
     return True

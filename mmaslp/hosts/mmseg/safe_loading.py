@@ -1,10 +1,8 @@
 """Reading checkpoints without running anything of them."""
 
-import ast
 import os.path as osp
 import pickle
 import re
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +18,6 @@ from mmengine.runner.checkpoint import load_from_http, load_from_local
 __all__ = [
     'CodeInCheckpoint',
     'allow_history_buffers',
-    'check_saved_config',
     'load_safely',
     'safe_loading',
 ]
@@ -35,12 +32,6 @@ _TORCH = re.compile(
     r'long|short|bool|complex\d+)|_codecs\.encode'
 )
 _NAMED = re.compile(r'GLOBAL ([\w.]+)')
-# The containers that a config saved as text may call.
-_PLAIN_CALLS = ('dict', 'list', 'tuple', 'set')
-_PLAIN_NODES = (
-    *(ast.Module, ast.Assign, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Call),
-    *(ast.Dict, ast.List, ast.Tuple, ast.Set, ast.keyword, ast.UnaryOp, ast.USub),
-)
 
 
 class CodeInCheckpoint(ValueError):
@@ -124,7 +115,10 @@ class _Pickle:
 
 
 def load_safely(path: str, map_location: Any = 'cpu', mmap: bool = False) -> Any:
-    """Read a checkpoint, of which only tensors and plain values are built."""
+    """Read a checkpoint, of which only tensors and plain values are built.
+
+    The text ``meta.config`` is left out: MMEngine would execute it in a resumed run.
+    """
     how: dict[str, Any] = dict(weights_only=True)
     if not _BY_NAME:
         how = dict(weights_only=False, pickle_module=_Pickle)
@@ -132,9 +126,15 @@ def load_safely(path: str, map_location: Any = 'cpu', mmap: bool = False) -> Any
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of unusual protocols of the pickle
-            return torch.load(path, map_location=map_location, mmap=mmap or None, **how)
+            found = torch.load(
+                path, map_location=map_location, mmap=mmap or None, **how
+            )
     except Exception as error:  # torch and pickle raise a dozen types on foreign files
         raise _refusal(path, error) from None
+    meta = found.get('meta') if isinstance(found, dict) else None
+    if isinstance(meta, dict):
+        meta.pop('config', None)
+    return found
 
 
 def _refusal(path: str, error: Exception) -> Exception:
@@ -191,46 +191,3 @@ def _download_safely(
     checkpoint = load() if get_rank() == 0 else None
     barrier()
     return load() if checkpoint is None else checkpoint
-
-
-def check_saved_config(checkpoint: dict, path: str) -> None:
-    """Refuse a saved config that is more than plain values.
-
-    MMEngine executes ``meta.config``, the text of the config, when a run is resumed.
-    """
-    meta = checkpoint.get('meta')
-    text = meta.get('config') if isinstance(meta, dict) else None
-    if isinstance(text, str) and not _is_plain(text):
-        raise CodeInCheckpoint(path, 'a config of more than plain values (meta.config)')
-
-
-def _is_plain(text: str) -> bool:
-    # '{{' is replaced by MMEngine before it executes the text.
-    if '{{' in text:
-        return False
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    for node in ast.walk(tree):
-        if not isinstance(node, _PLAIN_NODES):
-            return False
-        if isinstance(node, ast.Call) and not (
-            isinstance(node.func, ast.Name) and node.func.id in _PLAIN_CALLS
-        ):
-            return False
-    return all(map(_is_plain_setting, tree.body))
-
-
-def _is_plain_setting(node: Any) -> bool:
-    """Whether an assignment reads no other file and imports nothing new."""
-    if not isinstance(node, ast.Assign):
-        return False
-    names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-    if len(names) != 1 or names[0] == '_base_':
-        return False
-    if names[0] != 'custom_imports':
-        return True
-    # All that this run imports is there already.
-    texts = (n.value for n in ast.walk(node) if isinstance(n, ast.Constant))
-    return all(t in sys.modules for t in texts if isinstance(t, str))

@@ -71,7 +71,7 @@ def prepare_training(
         start = cfg.load_from = _latest(folders, trust_checkpoint)
     _check_folders(folders, start, resume, overwrite)
     if start is not None:
-        check_checkpoint(start, trust_checkpoint, resume)
+        check_checkpoint(start, trust_checkpoint)
     runner = build_runner(cfg)
     report_findings(check_run(runner, ('train', 'val')))
     runner.register_hook(_KeepOtherBest(folders))

@@ -1,8 +1,9 @@
 """Registered data sets and transforms."""
 
+from .cropping import RandomCenterCrop
+from .loading import LoadBinaryAnnotations
 from .sod import SODDataset
 from .synthetic import SyntheticSODDataset
-from .transforms import LoadBinaryAnnotations, RandomCenterCrop
 
 __all__ = [
     'LoadBinaryAnnotations',

@@ -8,12 +8,10 @@ from mmseg.registry import DATASETS
 
 from ....core.argument_checks import check_bool, check_path, check_text, optional
 from ....files.images import IMAGE_SUFFIXES
+from ....files.images import IMAGE_SUFFIXES
 from ....files.layouts import find_folders, get_layout
 from ....files.map_pairs import refuse
-from ....files.masks import read_binary_mask
 from ....files.pairing import keep_listed, list_pair, lonely
-
-__all__ = ['SODDataset']
 
 
 @DATASETS.register_module()
@@ -48,11 +46,7 @@ class SODDataset(BaseDataset):
         empty_masks (bool): There are no mask files; the loader makes all-zero
             masks (out-of-distribution images). Defaults to False.
         metainfo (dict, optional): May rename the two classes. Defaults to None.
-        reduce_zero_label (bool): Accepted for shared configs; must be False. Defaults
-            to False.
-        **kwargs: ``pipeline``, ``indices``, ``test_mode``, ``serialize_data``,
-            ``lazy_init``, ``filter_cfg``, ``max_refetch`` of
-            :class:`mmengine.dataset.BaseDataset`.
+        **kwargs: Of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
         FileNotFoundError: No folder or list file; says where it looked.
@@ -80,24 +74,14 @@ class SODDataset(BaseDataset):
         seg_map_suffix: str | None = None,
         empty_masks: bool = False,
         metainfo: dict | None = None,
-        reduce_zero_label: bool = False,
         **kwargs: Any,
     ) -> None:
-        if check_bool('reduce_zero_label', reduce_zero_label):
-            raise ValueError(
-                'reduce_zero_label must be False: in a binary mask zero is the '
-                'background and counts'
-            )
         check_bool('empty_masks', empty_masks)
         optional(check_path, 'data_root', data_root or None)
-        texts = dict(
-            split=split,
-            ann_file=ann_file or None,
-            img_suffix=img_suffix,
-            seg_map_suffix=seg_map_suffix,
-        )
-        for name, value in texts.items():
-            optional(check_text, name, value)
+        optional(check_text, 'split', split)
+        optional(check_text, 'ann_file', ann_file or None)
+        optional(check_text, 'img_suffix', img_suffix)
+        optional(check_text, 'seg_map_suffix', seg_map_suffix)
         prefix = {key: value for key, value in (data_prefix or {}).items() if value}
         if prefix and (layout or split):
             raise ValueError('give data_prefix or layout and split, not both')
@@ -123,27 +107,18 @@ class SODDataset(BaseDataset):
     def _load_metainfo(cls, metainfo: dict | None = None) -> dict:
         """Merge the meta information and add the keys of mmseg's datasets."""
         merged = super()._load_metainfo(metainfo)
-        if len(merged['classes']) != 2 or len(merged['palette']) != 2:
-            raise ValueError(
-                'metainfo: a binary set has two classes and two colours, not '
-                f'{merged["classes"]} and {merged["palette"]}'
-            )
         merged.update(label_map=None, reduce_zero_label=False)
         return merged
 
     def load_data_list(self) -> list[dict]:
-        """Pair the images with their masks.
-
-        Returns:
-            list[dict]: One for each image, with the keys of mmseg's datasets:
-            ``img_path``, ``seg_map_path`` (None with ``empty_masks``),
-            ``label_map``, ``reduce_zero_label`` and ``seg_fields``.
-
-        Raises:
-            FileNotFoundError: No folder or list file.
-            ValueError: Files that do not fit together.
-        """
-        image_folder, mask_folder = self._folders()
+        """Pair the images with their masks, as mmseg's datasets list them."""
+        if self.data_prefix:
+            image_folder = self.data_prefix['img_path']
+            mask_folder = self.data_prefix.get('seg_map_path')
+        else:
+            image_folder, mask_folder = find_folders(
+                self.data_root, self.layout, self.split, not self.empty_masks
+            )
         images, masks = list_pair(
             image_folder,
             None if self.empty_masks else mask_folder,
@@ -167,29 +142,6 @@ class SODDataset(BaseDataset):
             }
             for stem, name in images.items()
         ]
-
-    def get_cat_ids(self, idx: int) -> list[int]:
-        """Return the classes of an image, for ``ClassBalancedDataset``.
-
-        Args:
-            idx (int): Its index.
-
-        Returns:
-            list[int]: [0], [1] or [0, 1].
-        """
-        path = self.get_data_info(idx)['seg_map_path']
-        if path is None:
-            return [0]
-        mask = read_binary_mask(path)
-        return sorted({int(mask.min()), int(mask.max())})
-
-    def _folders(self) -> tuple[str, str | None]:
-        """Image and mask folder, from the prefix or by the layout."""
-        if self.data_prefix:
-            return self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')
-        return find_folders(
-            self.data_root, self.layout, self.split, need_masks=not self.empty_masks
-        )
 
 
 def _join(folder: str, name: str) -> str:

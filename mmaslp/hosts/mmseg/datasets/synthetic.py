@@ -50,10 +50,6 @@ class SyntheticSODDataset(SODDataset):
         super().__init__(data_root=data_root, split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Write the set if needed, then pair images and masks.
-
-        Returns:
-            list[dict]: See :class:`SODDataset`.
-        """
+        """Write the set if needed, then pair images and masks."""
         make_synthetic_sod(self.data_root, **self.settings)
         return super().load_data_list()

@@ -18,7 +18,7 @@ from ....core.argument_checks import (
 )
 from ....core.levels import Perturbation, SelfCalibratingBCE
 from ....core.levels.eager import run_eagerly
-from ....core.levels.inputs import binary_logits, pair_shapes, split_labels
+from ....core.levels.inputs import check_channels, pair_shapes, split_labels
 from ....core.levels.loss import REDUCTIONS
 from .class_maps import class_maps
 
@@ -160,14 +160,14 @@ class SCBCELoss(nn.Module):
             raise ValueError('avg_factor can not be used with reduction="sum"')
         if ignore_index is None:
             ignore_index = self.ignore_index
-        if self.criterion.channels is None:
-            logits, label = binary_logits(cls_score), _match_labels(label, cls_score)
-        else:
-            if label.dim() == cls_score.dim() - 1 and cls_score.size(1) > 1:
-                label = class_maps(label.unsqueeze(1), cls_score.size(1), ignore_index)
-            logits, label = pair_shapes(cls_score, label, independent=True)
-            if weight is not None and weight.dim() == logits.dim() - 1:
-                weight = weight.unsqueeze(1)
+        independent = self.criterion.channels is not None
+        if not independent:
+            check_channels(cls_score)
+        elif label.dim() == cls_score.dim() - 1 and cls_score.size(1) > 1:
+            label = class_maps(label.unsqueeze(1), cls_score.size(1), ignore_index)
+        logits, label = pair_shapes(cls_score, label, independent)
+        if independent and weight is not None and weight.dim() == logits.dim() - 1:
+            weight = weight.unsqueeze(1)
         labels, valid = split_labels(label, ignore_index, self.criterion.watch)
         per_image = weight is None and self.class_weight is None and reduction != 'none'
         sample = self.criterion.sample
@@ -181,30 +181,13 @@ class SCBCELoss(nn.Module):
             loss = loss * _fit_weight(weight, loss, valid)
         if reduction != 'none':
             loss = loss.sum()
-        if reduction == 'mean':
-            loss = loss / self._divisor(avg_factor, valid, logits.numel())
+        if reduction == 'mean' and avg_factor is not None:
+            loss = loss / (avg_factor + _EPS)
+        elif reduction == 'mean' and valid is not None and self.avg_non_ignore:
+            loss = loss / valid.sum().clamp_min(1)
+        elif reduction == 'mean':
+            loss = loss / max(logits.numel(), 1)
         return self.loss_weight * loss
-
-    def _divisor(
-        self, avg_factor: float | None, valid: Tensor | None, num_pixels: int
-    ) -> float | Tensor:
-        if avg_factor is not None:
-            return avg_factor + _EPS
-        if valid is not None and self.avg_non_ignore:
-            return valid.sum().clamp_min(1)
-        return max(num_pixels, 1)
-
-
-def _match_labels(label: Tensor, cls_score: Tensor) -> Tensor:
-    expected = cls_score.shape[:1] + cls_score.shape[2:]
-    if label.dim() == cls_score.dim() and label.size(1) == 1:
-        label = label.squeeze(1)
-    if label.shape != expected:
-        raise ValueError(
-            f'label of shape {tuple(label.shape)} does not fit cls_score of shape '
-            f'{tuple(cls_score.shape)}: expected {tuple(expected)}'
-        )
-    return label
 
 
 def _load_class_weight(class_weight: Any) -> tuple[float, float] | None:

@@ -131,14 +131,7 @@ class CalibrationMetric(StreamingMetric):
         self.shown = joined.items
 
     def compute_metrics(self, results: list) -> dict:
-        """Compute the metrics and write the files.
-
-        Args:
-            results (list[dict]): One record per image.
-
-        Returns:
-            dict[str, float]: Metric by name; undefined ones are nan.
-        """
+        """Compute the metrics of all images and write the files; undefined is nan."""
         if self.has_foreground is False and loop_stage() == 'val':
             remedy = 'masks with 1 (or 255, with LoadBinaryAnnotations)'
             report_findings([no_foreground('val_dataloader.dataset', remedy)])

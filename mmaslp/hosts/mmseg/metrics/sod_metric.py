@@ -44,15 +44,7 @@ class SODMetric(StreamingMetric):
             raise ValueError(f'{sample.get("img_path")}: {error}') from error
 
     def compute_metrics(self, results: list) -> dict:
-        """Average the records.
-
-        Args:
-            results (list[dict]): One record per image.
-
-        Returns:
-            dict[str, float]: See :func:`~mmaslp.files.sod_measures.sod_metrics`,
-            and ``ap`` and ``auc``.
-        """
+        """Average the records of the images."""
         scores = self.histogram().score_table('positive')
         self.result = {
             **sod_metrics(results),

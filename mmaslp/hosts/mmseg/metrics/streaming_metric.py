@@ -57,7 +57,10 @@ class StreamingMetric(BaseMetric):
             of foreground; None without pixels and with more than two classes.
 
     Raises:
-        ValueError: An argument is out of its range.
+        ValueError: An argument is out of its range. In an evaluation: an image cannot
+            be measured, the scores were neither logits nor probabilities in any image,
+            or every pixel that is not ignored is background.
+        RuntimeError: A rank saw more repeated images than it can leave out.
     """
 
     # Images per rank that a sampler may have repeated at the end; the usual one: 1.
@@ -94,16 +97,7 @@ class StreamingMetric(BaseMetric):
         self._reset()
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Take in the images of a batch.
-
-        Args:
-            data_batch (Any): Unused.
-            data_samples (Sequence[dict]): With ``seg_logits``, ``gt_sem_seg`` and
-                ``img_path``; sizes may differ.
-
-        Raises:
-            ValueError: An image cannot be measured; the message names it.
-        """
+        """Take in the images of a batch; sizes may differ."""
         for sample in data_samples:
             prob, label = self._reader.read(sample)
             if self.calibrator is not None:
@@ -130,32 +124,14 @@ class StreamingMetric(BaseMetric):
     def image_record(
         self, sample: dict, prob: Any, label: Any, image: CalibrationHistogram
     ) -> dict:
-        """Make the small record of one image.
+        """Make the record of one image, of plain values and small arrays.
 
-        Args:
-            sample (dict): The data sample.
-            prob (Tensor): ``(H, W)`` or ``(C, H, W)`` probabilities.
-            label (Tensor): ``(H, W)`` labels; ``(C, H, W)`` of independent channels.
-            image (CalibrationHistogram): Of this image alone.
-
-        Returns:
-            dict: Of plain Python values and small arrays.
+        ``prob`` is ``(H, W)`` or ``(C, H, W)``, ``label`` ``(H, W)``, of independent
+        channels ``(C, H, W)``, and ``image`` the histogram of this image alone.
         """
 
     def evaluate(self, size: int) -> dict:
-        """Compute the metrics of the whole dataset and reset.
-
-        Args:
-            size (int): Number of images of the dataset.
-
-        Returns:
-            dict[str, float]: The metrics, the same on all ranks.
-
-        Raises:
-            RuntimeError: A rank saw more repeated images than it can leave out.
-            ValueError: The scores were neither logits nor probabilities in every
-                image; or every pixel that is not ignored is background.
-        """
+        """Compute the metrics of a dataset of ``size`` images and reset."""
         try:
             self._drop_repeated(size)
             return super().evaluate(size)
@@ -207,7 +183,10 @@ class StreamingMetric(BaseMetric):
         all_reduce(merged.counts)
         all_reduce(merged.nll)
         self._merged = merged
-        self.has_foreground = has_foreground(merged)
+        self.has_foreground = None
+        if merged.num_classes == 2 and merged.count:
+            positive = merged.score_table('positive').correct
+            self.has_foreground = bool(positive.sum() > 0)
         if self.has_foreground is False and any(ignored):
             raise ValueError(
                 'no pixel of the masks is foreground, and some are ignored '
@@ -217,20 +196,8 @@ class StreamingMetric(BaseMetric):
             )
 
 
-def has_foreground(histogram: CalibrationHistogram) -> bool | None:
-    """Whether a pixel of the positive class was counted."""
-    if histogram.num_classes != 2 or not histogram.count:
-        return None
-    return bool(histogram.score_table('positive').correct.sum() > 0)
-
-
 def kept_per_rank(lengths: Sequence[int], size: int) -> list:
     """How many records of each rank are left after interleaving and cutting."""
-    kept = [0] * len(lengths)
-    left = size
-    for row in range(max(lengths)):
-        for rank, length in enumerate(lengths):
-            if row < length and left > 0:
-                kept[rank] += 1
-                left -= 1
-    return kept
+    order = sorted((i, rank) for rank, n in enumerate(lengths) for i in range(n))
+    kept = [rank for _, rank in order[:size]]
+    return [kept.count(rank) for rank in range(len(lengths))]

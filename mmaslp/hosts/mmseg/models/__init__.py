@@ -3,8 +3,8 @@
 from mmseg.registry import MODELS
 
 from ..losses import SCBCELoss
-from .necks import DilatedFusionNeck
-from .segmentors import BinarySegTTAModel
+from .binary_seg_tta import BinarySegTTAModel
+from .dilated_fusion_neck import DilatedFusionNeck
 
 __all__ = ['BinarySegTTAModel', 'DilatedFusionNeck', 'SCBCELoss']
 

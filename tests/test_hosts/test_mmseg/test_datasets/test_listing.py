@@ -6,7 +6,6 @@ import pytest
 
 from mmaslp.hosts.mmseg.datasets.listing import (
     batch_ids,
-    data_folders,
     image_ids,
     leaf_datasets,
 )
@@ -51,10 +50,3 @@ def test_images_of_a_batch():
             batch_ids(batch)
     with pytest.raises(ValueError, match="'img_path' in the meta_keys"):
         batch_ids(dict(data_samples=[SimpleNamespace()]))
-
-
-def test_folders_of_images_and_masks():
-    first = Leaf(dict(img_path='a/x.jpg', seg_map_path='b/x.png'))
-    second = Leaf(dict(img_path='a/y.jpg', seg_map_path=None), dict(img_path='c/z.jpg'))
-    assert data_folders(Wrapper(datasets=[first, second])) == ['a', 'b', 'c']
-    assert data_folders(object()) == []

@@ -351,10 +351,8 @@ def test_levels_by_band_train_with_mosaic(toy, tmp_path):
     assert aslp(runner).levels.validations == 10
 
 
-@pytest.mark.parametrize(
-    'step', [MOSAIC, dict(type='RandomApply', transforms=[MOSAIC])]
-)
-def test_mosaic_is_refused_for_levels_by_image(toy, tmp_path, step):
+def test_mosaic_is_refused_for_levels_by_image(toy, tmp_path):
+    step = dict(type='RandomApply', transforms=[MOSAIC])
     cfg = with_mosaic(toy.config(tmp_path / 'run'), step)
     with pytest.raises(ValueError, match=r"RandomMosaic, .* ASLPHook\(levels='border'"):
         Runner.from_cfg(cfg).train()
@@ -394,14 +392,14 @@ def with_another_loss(cfg):
     return cfg
 
 
-@pytest.mark.parametrize('kind', ['image', 'border'])
 @pytest.mark.parametrize(
-    ('change', 'match'),
+    ('kind', 'change', 'match'),
     [
-        (with_another_loss, 'found no SCBCELoss'),
-        (without_validation, r"val_evaluator = \[dict\(type='Calibration"),
-        (with_evaluator(dict(type='IoUMetric')), r"\['IoUMetric'\] gives"),
+        ('image', with_another_loss, 'found no SCBCELoss'),
+        ('border', without_validation, r"val_evaluator = \[dict\(type='Calibration"),
+        ('image', with_evaluator(dict(type='IoUMetric')), r"\['IoUMetric'\] gives"),
         (
+            'border',
             with_evaluator(dict(type='CalibrationMetric', mode='positive')),
             r"\['CalibrationMetric'\] gives .*mode='top_label'",
         ),
@@ -414,23 +412,10 @@ def test_runs_that_cannot_train(toy, tmp_path, kind, change, match):
         Runner.from_cfg(change(make(*args))).train()
 
 
-@pytest.mark.parametrize(
-    ('overrides', 'line'),
-    [
-        (dict(train_cfg=dict(val_interval=8)), r'train_cfg\.val_interval = 1'),
-        (
-            {'custom_hooks.0.warmup_iters': 18},
-            r'1 lie .*train_cfg\.max_iters = 39, train_cfg\.val_interval = 1',
-        ),
-        (
-            {'train_cfg.max_iters': 2000, 'train_cfg.val_interval': 500},
-            r'train_cfg\.val_interval = 95 ',
-        ),
-    ],
-)
-def test_too_few_validations_are_an_error_with_the_line(toy, tmp_path, overrides, line):
-    cfg = border(toy, tmp_path / 'run', **overrides)
-    with pytest.raises(ValueError, match=f'after validations only: .*{line}'):
+def test_too_few_validations_are_an_error_with_the_line(toy, tmp_path):
+    cfg = border(toy, tmp_path / 'run', **{'custom_hooks.0.warmup_iters': 18})
+    line = r'train_cfg\.max_iters = 39, train_cfg\.val_interval = 1'
+    with pytest.raises(ValueError, match=f'after validations only: 1 lie .*{line}'):
         Runner.from_cfg(cfg).train()
 
 

@@ -216,7 +216,7 @@ def test_under_torch_compile():
 def test_bad_input_is_refused():
     logits, labels = batch()
     loss = SCBCELoss()
-    with pytest.raises(ValueError, match='does not fit cls_score'):
+    with pytest.raises(ValueError, match='do not fit logits'):
         loss(logits, labels[:, 1:])
     with pytest.raises(ValueError, match='weight of shape'):
         loss(logits, labels, weight=torch.ones(4, 3, 3))

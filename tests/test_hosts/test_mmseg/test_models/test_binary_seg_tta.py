@@ -1,11 +1,9 @@
-"""Test-time augmentation and sliding windows, through the host's runner."""
+"""Test-time augmentation, through the host's runner."""
 
-import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from PIL import Image
 
 import mmaslp  # noqa: F401
 from mmaslp.core import CalibrationHistogram
@@ -124,35 +122,3 @@ def test_threshold_of_the_head_applies_to_the_merged_probability(trained):
     for sample in samples:
         expected = foreground(sample) > 0.4
         assert torch.equal(sample.pred_sem_seg.data[0].bool(), expected)
-
-
-@CHANNELS
-def test_sliding_window(trained, channels):
-    cfg = trained(channels, view(SIZES[0], False))
-    cfg.model.test_cfg = dict(mode='slide', crop_size=(8, 8), stride=(4, 4))
-    runner = Runner.from_cfg(cfg)
-    outputs = Outputs()
-    runner.register_hook(outputs)
-    figures = runner.test()
-
-    maps = []
-    for sample in outputs.samples:
-        image = np.asarray(Image.open(sample.img_path)).astype(np.float32)
-        pixels = torch.from_numpy((image - 100) / 50).permute(2, 0, 1)[None]
-        total, visits = torch.zeros(channels, 16, 16), torch.zeros(16, 16)
-        meta = dict(img_shape=(8, 8), ori_shape=(8, 8))
-        for top in (0, 4, 8):
-            for left in (0, 4, 8):
-                window = (..., slice(top, top + 8), slice(left, left + 8))
-                with torch.no_grad():
-                    total[window] += runner.model.encode_decode(pixels[window], [meta])[
-                        0
-                    ]
-                visits[window] += 1
-        logits = (total / visits).double()
-        logit = logits[0] if channels == 1 else logits[1] - logits[0]
-        maps.append(logit.sigmoid())
-        torch.testing.assert_close(foreground(sample), maps[-1], rtol=0, atol=1e-5)
-    expected = figures_of(maps, outputs.samples)
-    for key in ('ece', 'acc', 'conf', 'brier', 'nll'):
-        assert figures[f'calib/{key}'] == pytest.approx(expected[key], abs=5e-5)

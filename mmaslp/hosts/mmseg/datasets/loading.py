@@ -4,7 +4,7 @@ import numpy as np
 from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
-from .....files.masks import check_reading, decode_binary_mask
+from ....files.masks import check_reading, decode_binary_mask
 
 __all__ = ['LoadBinaryAnnotations']
 

@@ -25,15 +25,7 @@ class BinarySegTTAModel(BaseTTAModel):
     """
 
     def merge_preds(self, data_samples_list: list[list]) -> list:
-        """Merge the views of every image.
-
-        Args:
-            data_samples_list (list[list[SegDataSample]]): One list of views per image.
-
-        Returns:
-            list[SegDataSample]: One sample per image, the first view's with merged
-            ``seg_logits`` and ``pred_sem_seg``.
-        """
+        """Merge the views of every image into the sample of its first view."""
         return [self._merge(views) for views in data_samples_list]
 
     def _merge(self, views: list):

@@ -7,7 +7,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from .....core.argument_checks import check_integer
+from ....core.argument_checks import check_integer
 
 __all__ = ['DilatedFusionNeck']
 
@@ -34,16 +34,17 @@ class DilatedFusionNeck(BaseModule):
             with standard deviation 0.01 for the weights of the laterals, torch's own
             for the rest, as released.
 
-    Raises:
-        ValueError: If ``in_channels`` or ``dilations`` is empty, or a number is no
-            integer of at least 1.
+    Shape:
+        - input: one ``(N, C_i, H_i, W_i)`` for each of ``in_channels``.
+        - output: a tuple of one map ``(N, out_channels, 4 * H_0, 4 * W_0)``, >= 0.
 
-    Example:
-        >>> neck = dict(type='DilatedFusionNeck', in_channels=[256, 512, 1024, 2048])
+    Raises:
+        ValueError: If ``in_channels`` is not a list of integers; in a call, if the
+            number of maps is another.
 
     Source: the architecture of ``model/ResNet_models.py`` in
-    https://github.com/Carlisle-Liu/ASLP, described in docs/mmseg.md; top-down fusion as
-    in `RefineNet <https://arxiv.org/abs/1611.06612>`_.
+    https://github.com/Carlisle-Liu/ASLP; top-down fusion as in `RefineNet
+    <https://arxiv.org/abs/1611.06612>`_.
     """
 
     def __init__(
@@ -56,14 +57,8 @@ class DilatedFusionNeck(BaseModule):
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        for name, each in (('in_channels', in_channels), ('dilations', dilations)):
-            if not isinstance(each, Sequence) or not each:
-                raise ValueError(f'{name} must be a list of integers, got {each!r}')
-            for entry in each:
-                check_integer(f'an entry of {name}', entry, at_least=1)
-        check_integer('channels', channels, at_least=1)
-        check_integer('mid_channels', mid_channels, at_least=1)
-        check_integer('out_channels', out_channels, at_least=1)
+        for width in in_channels:
+            check_integer('an entry of in_channels', width, at_least=1)
         self.laterals = nn.ModuleList(
             DilatedSum(width, channels, dilations) for width in in_channels
         )
@@ -73,18 +68,7 @@ class DilatedFusionNeck(BaseModule):
         self.out_conv = nn.Conv2d(mid_channels, out_channels, 3, padding=1)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor]:
-        """Decode the features of the backbone.
-
-        Args:
-            inputs (Sequence[Tensor]): One ``(N, C_i, H_i, W_i)`` for each of
-                ``in_channels``, finest first.
-
-        Returns:
-            tuple[Tensor]: One map ``(N, out_channels, 4 * H_0, 4 * W_0)``, >= 0.
-
-        Raises:
-            ValueError: If the number of maps is not that of ``in_channels``.
-        """
+        """Decode the features of the backbone, finest first."""
         if len(inputs) != len(self.laterals):
             raise ValueError(
                 f'DilatedFusionNeck has {len(self.laterals)} in_channels, but the '

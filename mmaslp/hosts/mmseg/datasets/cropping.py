@@ -3,7 +3,7 @@
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
-from .....core.argument_checks import check_integer
+from ....core.argument_checks import check_integer
 
 __all__ = ['RandomCenterCrop']
 

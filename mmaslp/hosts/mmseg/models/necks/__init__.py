@@ -1,5 +1,0 @@
-"""Registered necks."""
-
-from .dilated_fusion_neck import DilatedFusionNeck
-
-__all__ = ['DilatedFusionNeck']
