@@ -11,26 +11,16 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
-from torch import Tensor, nn
+from torch import nn
 
 from ...core.calibrators import CalibrationTables, Calibrator
 from ...core.calibrators.tables import joined
 from ...files.progress import track
 from .checkpoint import check_checkpoint
 from .config import build_runner, is_type, metrics_of, name_run
-from .losses.finding import unwrap
 from .metrics.sample_scores import ScoreReader
 from .safe_loading import load_safely, safe_loading
 from .weights import watch_weights
-
-__all__ = [
-    'CHECKPOINT_KEY',
-    'calibrate',
-    'calibrator_of_checkpoint',
-    'collect_tables',
-    'keep_in_checkpoint',
-    'tables_of_checkpoint',
-]
 
 # Where a checkpoint holds the text of the calibrator's file.
 CHECKPOINT_KEY = 'calibrator'
@@ -43,21 +33,9 @@ def tables_of_checkpoint(
 ) -> CalibrationTables:
     """Run a checkpoint over its validation set, and count its probabilities.
 
-    Args:
-        cfg (Config): Config with ``load_from``, ``work_dir``, ``launcher`` and
-            ``val_dataloader`` set. It is not changed.
-        keys (Callable, optional): From the paths of all images to the number of the
-            group of each. Defaults to None: every image is on its own.
-        trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
-            to False.
-
-    Returns:
-        CalibrationTables: Of all processes.
-
-    Raises:
-        ValueError: There is no validation set, the head is not binary, an image has no
-            label, or the checkpoint is damaged or asks for code.
-        FileNotFoundError: The checkpoint does not exist.
+    ``cfg`` has ``load_from``, ``work_dir``, ``launcher`` and ``val_dataloader`` set and
+    is not changed. Without ``keys`` every image is on its own. The counts are those of
+    all processes.
     """
     if cfg.get('val_dataloader') is None:
         raise ValueError(
@@ -127,53 +105,6 @@ def _count(
         tables.update(prob.cpu(), label.cpu(), key, reader.ignore_index)
     except ValueError as error:
         raise ValueError(f'{sample.get("img_path")}: {error}') from error
-
-
-def calibrate(model: nn.Module, calibrator: Calibrator) -> None:
-    """Let a model give calibrated scores from now on; predictions stay as they are.
-
-    Args:
-        model (nn.Module): Of MMSegmentation's ``init_model``, or that of an
-            ``MMSegInferencer``; changed in place.
-        calibrator (Calibrator): What ``mmaslp fit`` wrote, read by
-            ``Calibrator.load``.
-
-    Raises:
-        ValueError: The model is calibrated already, or no segmentor.
-
-    Example:
-        >>> model = init_model('config.py', 'epoch_30.pth')  # doctest: +SKIP
-        >>> calibrate(model, Calibrator.load('calibrator.json'))  # doctest: +SKIP
-    """
-    segmentor = unwrap(model)
-    if not hasattr(segmentor, 'postprocess_result'):
-        raise ValueError(
-            f'{type(segmentor).__name__} is not a segmentor of MMSegmentation: give '
-            'what init_model returns'
-        )
-    if 'postprocess_result' in vars(segmentor):
-        raise ValueError(
-            'the model is calibrated already: make a new one with init_model'
-        )
-    original = segmentor.postprocess_result
-
-    def postprocess_result(*args: Any, **kwargs: Any) -> list:
-        samples = original(*args, **kwargs)
-        for sample in samples:
-            sample.seg_logits.data = _calibrated(sample.seg_logits.data, calibrator)
-        return samples
-
-    segmentor.postprocess_result = postprocess_result
-
-
-def _calibrated(scores: Tensor, calibrator: Calibrator) -> Tensor:
-    """Scores ``(1, H, W)``, which are probabilities, or ``(2, H, W)`` logits."""
-    if len(scores) == 1:
-        return calibrator(scores)
-    if len(scores) > 2:
-        raise ValueError(f'a calibrator is for binary heads, not {len(scores)} classes')
-    logit = calibrator.logits(scores[1] - scores[0])
-    return torch.stack([-0.5 * logit, 0.5 * logit])
 
 
 def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> None:

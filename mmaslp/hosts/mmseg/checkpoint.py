@@ -8,8 +8,6 @@ import zipfile
 from ...files.names import missing
 from .safe_loading import CodeInCheckpoint, load_safely
 
-__all__ = ['check_checkpoint', 'newest_checkpoint', 'numbered_checkpoints']
-
 # torch.save compresses nothing. An archive that unpacks to this many times its size,
 # and to more bytes than these, is a decompression bomb.
 MAX_RATIO = 4

@@ -18,16 +18,6 @@ from mmseg.registry import RUNNERS
 
 from ...files.names import missing, nearest
 
-__all__ = [
-    'build_runner',
-    'find_config',
-    'is_type',
-    'load_config',
-    'metrics_of',
-    'name_run',
-    'set_work_dir',
-]
-
 _CODE = '<module>'  # the name of the top level of a file in tracebacks
 _PREFIX = 'mmaslp::'
 

@@ -16,8 +16,6 @@ from ...report.inputs import results_of_files
 from ...report.page import json_beside, write_report
 from ...report.text_table import format_table
 
-__all__ = ['MODELS', 'run_demo']
-
 # From the name in the table to the config below configs/demo.
 MODELS = {
     'BCE': 'bce',

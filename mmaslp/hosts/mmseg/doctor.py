@@ -10,8 +10,6 @@ from ...files.names import nearest
 from .checks.environment import check_environment, has_ops, installed_versions
 from .checks.findings import Finding
 
-__all__ = ['build_and_check', 'examine']
-
 
 def examine(config: str | None) -> list[Finding]:
     """Check the environment; build what a config says and check that."""
@@ -83,8 +81,11 @@ def build_and_check(cfg: Any, folder: str) -> list[Finding]:
         elif _try(place, lambda name=loop: getattr(runner, name), findings) is not None:
             built.append(split)
     if cfg.get('optim_wrapper'):
-        optim = _try('optim_wrapper', lambda: _optim_wrapper(runner), findings)
-        runner.optim_wrapper = optim or runner.optim_wrapper
+        _try(
+            'optim_wrapper',
+            lambda: runner.build_optim_wrapper(runner.optim_wrapper),
+            findings,
+        )
     findings += check_run(runner, built)
     return findings
 
@@ -100,15 +101,6 @@ def _try(place: str, build: Callable[[], Any], findings: list[Finding]) -> Any:
         text = str(error.args[0]) if error.args else repr(error)
         findings.append(Finding('error', f'{where}{text}{_near(text)}'))
     return None
-
-
-def _optim_wrapper(runner: Any) -> Any:
-    from mmseg.registry import OPTIMIZERS
-
-    kind = (runner.optim_wrapper.get('optimizer') or {}).get('type')
-    if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
-        raise KeyError(f'{kind} is not in the registry of optimizers')
-    return runner.build_optim_wrapper(runner.optim_wrapper)
 
 
 def _near(text: str) -> str:

@@ -13,8 +13,6 @@ import mmseg.registry as host
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry
 
-__all__ = ['REGISTRIES']
-
 # What to import before a component of the host can be found.
 _LOCATIONS = ('datasets', 'engine', 'evaluation', 'models', 'visualization')
 

@@ -15,13 +15,6 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_from_http, load_from_local
 
-__all__ = [
-    'CodeInCheckpoint',
-    'allow_history_buffers',
-    'load_safely',
-    'safe_loading',
-]
-
 # Whether this torch can admit an object under another name.
 _BY_NAME = torch.torch_version.TorchVersion(torch.__version__) >= '2.6'
 _STATISTICS = ('min', 'max', 'mean', 'current')

@@ -30,17 +30,6 @@ from .metrics import CalibrationMetric
 from .safe_loading import safe_loading
 from .weights import watch_weights
 
-__all__ = [
-    'EVALUATIONS',
-    'TestSet',
-    'draw_predictions',
-    'evaluate',
-    'measures_calibration',
-    'results_folder',
-    'summary_table',
-    'test_sets',
-]
-
 # The choices of `--eval`: the metric, and the columns that it adds to the table.
 EVALUATIONS = {
     'ece': (

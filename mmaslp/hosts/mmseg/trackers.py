@@ -10,8 +10,6 @@ from mmengine.visualization import (
     WandbVisBackend,
 )
 
-__all__ = ['is_training', 'loop_stage', 'send_picture']
-
 
 def loop_stage() -> str:
     """Return 'val' or 'test'; 'test' outside of a run."""

@@ -18,8 +18,6 @@ from .safe_loading import safe_loading
 from .weights import watch_weights
 from .work_dir import earlier_training, locked, process_rank, remove_training
 
-__all__ = ['prepare_training', 'run_training']
-
 
 def run_training(
     cfg: Config, *, trust_checkpoint: bool = False, **options: Any

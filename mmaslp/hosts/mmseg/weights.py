@@ -11,8 +11,6 @@ from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import Tensor
 
-__all__ = ['WeightsHook', 'load_weights', 'watch_weights']
-
 # What predicts nothing: checkpoints and configs may differ there.
 _NOT_PREDICTING = re.compile(r'auxiliary_head\.|data_preprocessor\.|.*\bloss_decode\.')
 _MAX_LISTED = 3

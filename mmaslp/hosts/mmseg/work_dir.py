@@ -16,8 +16,6 @@ try:
 except ImportError:  # Windows: nothing is locked
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ['earlier_training', 'locked', 'process_rank', 'remove_training']
-
 LOCK = '.mmaslp.lock'
 # What a training of MMEngine leaves, and a later one would replace or take for its own.
 _CHECKPOINT = re.compile(r'((epoch|iter)_\d+|best_.+)\.pth|last_checkpoint')

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets.listing import image_ids, leaf_datasets
+from ..datasets.listing import image_ids, nested
 from .findings import Finding
-
-__all__ = ['check_datasets', 'dataset_of', 'mixed_images', 'no_foreground']
 
 # Masks that are read of each data set, spread over it.
 _SAMPLE = 8
@@ -28,9 +26,8 @@ def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
     present = {key: each for key, each in datasets.items() if each is not None}
     for split, dataset in present.items():
         place = f'{split}_dataloader.dataset'
-        for leaf in leaf_datasets(dataset):
-            yield from _ignored_background(leaf, place)
-            yield from _ignored_objects(leaf, place)
+        for part, _ in nested(dataset):
+            yield from _ignored_objects(part, place)
     ids = {split: _paths(dataset) for split, dataset in present.items()}
     for one, other in (('val', 'train'), ('test', 'train'), ('test', 'val')):
         shared = ids.get(one, set()) & ids.get(other, set())
@@ -56,7 +53,7 @@ def no_foreground(place: str, remedy: str) -> Finding:
 
 def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
     """Look for transforms that make one training image of several."""
-    holders = [getattr(part, 'pipeline', None) for part in _nested(dataset)]
+    holders = [getattr(part, 'pipeline', None) for part, _ in nested(dataset)]
     for step in _transforms([*holders, getattr(preprocessor, 'batch_augments', None)]):
         name = type(step).__name__
         if _MIXING.search(name) or hasattr(step, 'get_indices'):
@@ -68,15 +65,6 @@ def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
             )
 
 
-def _nested(dataset: Any) -> Iterator[Any]:
-    """The data set and those that it wraps."""
-    if dataset is not None:
-        yield dataset
-        for child in getattr(dataset, 'datasets', None) or []:
-            yield from _nested(child)
-        yield from _nested(getattr(dataset, 'dataset', None))
-
-
 def _transforms(step: Any) -> Iterator[Any]:
     """Go through a transform, or a list, and the transforms that it holds."""
     if isinstance(step, (list, tuple)):
@@ -85,15 +73,6 @@ def _transforms(step: Any) -> Iterator[Any]:
     elif step is not None:
         yield step
         yield from _transforms(getattr(step, 'transforms', None))
-
-
-def _ignored_background(leaf: Any, place: str) -> Iterator[Finding]:
-    if getattr(leaf, 'reduce_zero_label', False):
-        yield Finding(
-            'error',
-            f'{place} makes the background (0) a label to be ignored',
-            f'{place}.reduce_zero_label = False',
-        )
 
 
 def _ignored_objects(leaf: Any, place: str) -> Iterator[Finding]:

@@ -7,8 +7,6 @@ from importlib.util import find_spec
 
 from .findings import Finding
 
-__all__ = ['check_environment', 'has_ops', 'installed_versions']
-
 ONEDL = ('onedl-mmsegmentation', 'onedl-mmcv', 'onedl-mmengine')
 OPENMMLAB = ('mmsegmentation', 'mmcv', 'mmcv-lite', 'mmengine')
 _INSTALL = 'pip install "mmaslp[onedl]"'
@@ -75,12 +73,6 @@ def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
             'error',
             f'OneDL needs numpy 2, found {versions.get("numpy")}',
             'pip install "numpy>=2"',
-        ),
-        (
-            _number(versions.get('mmcv', '0')) >= (2, 2),
-            'error',
-            'mmsegmentation refuses mmcv 2.2 and later when it is imported',
-            'pip install mmcv==2.1.0',
         ),
         (
             openmmlab and _number(versions.get('setuptools', '0')) >= (82,),

@@ -4,8 +4,6 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ['Finding', 'report_findings']
-
 
 @dataclass(frozen=True)
 class Finding:

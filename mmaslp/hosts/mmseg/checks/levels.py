@@ -1,12 +1,10 @@
-"""What levels need of a run: losses of one strength, and a validation."""
+"""What levels need of a run: a validation that measures the network."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from ..metrics import CalibrationMetric
 from .findings import Finding
-
-__all__ = ['check_strengths', 'check_validation', 'measuring_metric']
 
 _EVALUATOR = (
     "val_evaluator = [dict(type='CalibrationMetric'), dict(type='IoUMetric', "
@@ -46,21 +44,4 @@ def check_validation(runner: Any) -> Iterator[Finding]:
             f"of val_evaluator's metrics {names} gives (CalibrationMetric does, with "
             "mode='top_label' and protocol='raw')",
             _EVALUATOR,
-        )
-
-
-def check_strengths(losses: Sequence[Any]) -> Iterator[Finding]:
-    """Refuse heads that perturb labels by different strengths.
-
-    Perturbations of the same strength may differ otherwise (``'M'``, ``'DM'`` and
-    ``1.0``): the levels depend on beta alone.
-    """
-    different = sorted({loss.perturbation.beta for loss in losses})
-    if len(different) > 1:
-        yield Finding(
-            'error',
-            f'the heads have different strengths beta '
-            f'({", ".join(f"{beta:g}" for beta in different)}): one level per image '
-            'needs the same beta in every head',
-            "beta = 'HI'  (in every SCBCELoss)",
         )

@@ -7,8 +7,6 @@ from typing import Any
 from ..losses import SCBCELoss
 from .findings import Finding
 
-__all__ = ['REFUSED', 'check_model']
-
 _QUERIES = 'compares queries with matched masks, not each pixel with its label'
 # Type of the head or segmentor -> what it does instead.
 REFUSED = {

@@ -1,6 +1,5 @@
 """Checks of a run that is built: its model, data, hooks and validation."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,11 +7,6 @@ from ..losses.finding import unwrap
 from .data import check_datasets, dataset_of
 from .findings import Finding
 from .model import check_model
-
-__all__ = ['check_run']
-
-# Hooks that perturb or calibrate: two of a kind would do so twice.
-_SINGLE = ('ASLPHook', 'CalibratorHook')
 
 
 def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
@@ -34,15 +28,6 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
     yield from check_model(model, 'train' in splits)
     loops = {split: getattr(runner, f'{split}_loop') for split in splits}
     yield from check_datasets({key: dataset_of(loop) for key, loop in loops.items()})
-    counts = Counter(type(hook).__name__ for hook in runner.hooks)
-    for name in _SINGLE:
-        if counts[name] > 1:
-            yield Finding(
-                'error',
-                f'there are {counts[name]} of {name}, which would all act on the same '
-                'model',
-                f'custom_hooks: keep one {name}',
-            )
     if {'train', 'val'} <= {*splits}:
         for hook in runner.hooks:
             if hasattr(hook, 'findings'):

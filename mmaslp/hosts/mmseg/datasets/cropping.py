@@ -5,8 +5,6 @@ from mmseg.registry import TRANSFORMS
 
 from ....core.argument_checks import check_integer
 
-__all__ = ['RandomCenterCrop']
-
 
 @TRANSFORMS.register_module()
 class RandomCenterCrop:

@@ -1,66 +1,55 @@
 """The images of a data set, and those of a batch."""
 
 import os.path as osp
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ['batch_ids', 'data_folders', 'image_ids', 'leaf_datasets']
 
+def nested(dataset: Any) -> Iterator[tuple[Any, bool]]:
+    """Walk through Concat-, Repeat-, ClassBalanced- and similar wrappers.
 
-def leaf_datasets(dataset: Any) -> Iterator[Any]:
-    """Walk through Concat-, Repeat-, ClassBalanced- and similar wrappers."""
+    Yields each data set, and whether it wraps no other.
+    """
     children = getattr(dataset, 'datasets', None)
     if children is None:
         child = getattr(dataset, 'dataset', None)
         children = [] if child is None else [child]
-    if not children:
-        yield dataset
+    yield dataset, not children
     for child in children:
-        yield from leaf_datasets(child)
+        yield from nested(child)
 
 
 def image_ids(dataset: Any) -> Iterator[str]:
     """Yield the ``img_path`` of every image of a training set."""
-    for leaf in leaf_datasets(dataset):
-        name = type(leaf).__name__
-        if not hasattr(leaf, 'get_data_info'):
-            raise ValueError(
-                f'ASLPHook needs the image paths of the training set, but {name} has '
-                'no get_data_info(): derive it from mmengine.dataset.BaseDataset'
-            )
+    for leaf in (each for each, is_leaf in nested(dataset) if is_leaf):
         try:
             for i in range(len(leaf)):
                 yield leaf.get_data_info(i)['img_path']
-        except KeyError as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(
-                f"ASLPHook tells images apart by 'img_path', which {name} does not "
-                'give in get_data_info()'
+                f"ASLPHook tells images apart by 'img_path', which "
+                f'{type(leaf).__name__} does not give in get_data_info(): derive it '
+                'from mmengine.dataset.BaseDataset'
             ) from error
 
 
 def batch_ids(data_batch: Any) -> list[str]:
     """Return the ``img_path`` of every image of a batch."""
-    samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
-    if not isinstance(samples, Sequence):
-        raise ValueError(
-            "ASLPHook reads the image paths from data_batch['data_samples'], a list of "
-            'SegDataSample as PackSegInputs and pseudo_collate make it, got '
-            f'{type(samples).__name__}'
-        )
     try:
-        return [sample.img_path for sample in samples]
-    except AttributeError as error:
+        return [sample.img_path for sample in data_batch['data_samples']]
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
-            "ASLPHook needs 'img_path' in the meta_keys of PackSegInputs (it is among "
-            'the default ones)'
+            "ASLPHook reads 'img_path' of each of data_batch['data_samples'], a list "
+            'of SegDataSample as PackSegInputs and pseudo_collate make it: keep it in '
+            'the meta_keys of PackSegInputs'
         ) from error
 
 
 def data_folders(dataset: Any) -> list[str]:
     """List the folders in which the images and masks of a data set lie."""
     found = set()
-    for leaf in leaf_datasets(dataset):
-        for i in range(len(leaf)) if hasattr(leaf, 'get_data_info') else ():
+    for leaf, is_leaf in nested(dataset):
+        for i in range(len(leaf)) if is_leaf and hasattr(leaf, 'get_data_info') else ():
             info = leaf.get_data_info(i)
             paths = (info.get('img_path'), info.get('seg_map_path'))
             found.update(osp.dirname(path) for path in paths if path)

@@ -6,8 +6,6 @@ from mmseg.registry import TRANSFORMS
 
 from ....files.masks import check_reading, decode_binary_mask
 
-__all__ = ['LoadBinaryAnnotations']
-
 
 @TRANSFORMS.register_module()
 class LoadBinaryAnnotations:

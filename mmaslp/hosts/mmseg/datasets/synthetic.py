@@ -8,8 +8,6 @@ from ....core.argument_checks import check_choice
 from ....files.synthetic import NUM_IMAGES, check_settings, make_synthetic_sod
 from .sod import SODDataset
 
-__all__ = ['SyntheticSODDataset']
-
 
 @DATASETS.register_module()
 class SyntheticSODDataset(SODDataset):
@@ -41,11 +39,7 @@ class SyntheticSODDataset(SODDataset):
         **kwargs: Any,
     ) -> None:
         check_choice('split', split, tuple(NUM_IMAGES))
-        self.settings: dict[str, Any] = {
-            'seed': seed,
-            'size': size,
-            'num_images': num_images,
-        }
+        self.settings = dict(seed=seed, size=size, num_images=num_images)
         check_settings(**self.settings)
         super().__init__(data_root=data_root, split=split, **kwargs)
 

@@ -12,8 +12,6 @@ from ..checks.findings import Finding
 from ..checks.levels import check_validation, measuring_metric
 from .schedule import Schedule
 
-__all__ = ['BorderTraining']
-
 
 class BorderTraining:
     """Levels by band: they move after a validation, by its table of bands."""

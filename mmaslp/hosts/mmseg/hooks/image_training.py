@@ -20,13 +20,11 @@ from ....files.outputs import check_kind
 from ....report.diagrams import alpha_histogram
 from ..checks.data import dataset_of, mixed_images
 from ..checks.findings import Finding
-from ..checks.levels import check_strengths, check_validation, measuring_metric
+from ..checks.levels import check_validation, measuring_metric
 from ..datasets.listing import batch_ids, image_ids
 from ..losses.finding import unwrap
 from ..trackers import send_picture
 from .schedule import Schedule
-
-__all__ = ['ImageTraining', 'start_level']
 
 # The log takes its statistics from at most this many levels. The rows of the bank are
 # sorted by hash, so the first ones are a random sample.
@@ -59,10 +57,9 @@ class ImageTraining:
     def findings(
         self, runner: Any, losses: list, schedule: Schedule
     ) -> Iterator[Finding]:
-        """Say what does not fit: mixed images, different strengths, no accuracy."""
+        """Say what does not fit: mixed images, no accuracy."""
         preprocessor = getattr(unwrap(runner.model), 'data_preprocessor', None)
         yield from mixed_images(dataset_of(runner.train_loop), preprocessor)
-        yield from check_strengths(losses)
         if self.learns:
             yield from check_validation(runner)
 

@@ -10,8 +10,6 @@ from mmengine.runner import IterBasedTrainLoop
 
 from ..checks.findings import Finding
 
-__all__ = ['Schedule']
-
 # Validations after the warm-up: with fewer than the least, levels by band get nowhere.
 LEAST, ENOUGH = 5, 20
 

@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-__all__ = ['class_maps']
-
 
 def class_maps(label: Tensor, number: int, ignore_index: int) -> Tensor:
     """Turn classes into one binary map for each."""

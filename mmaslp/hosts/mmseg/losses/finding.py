@@ -6,8 +6,6 @@ from mmengine.model import is_model_wrapper
 
 from .sc_bce_loss import SCBCELoss
 
-__all__ = ['find_losses', 'unwrap']
-
 
 def unwrap(model: Any) -> Any:
     """Take the wrappers of distributed training off a model."""

@@ -5,8 +5,6 @@ from mmengine.model import BaseTTAModel
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
-__all__ = ['BinarySegTTAModel']
-
 
 @MODELS.register_module()
 class BinarySegTTAModel(BaseTTAModel):

@@ -9,8 +9,6 @@ from torch.nn.functional import interpolate, relu
 
 from ....core.argument_checks import check_integer
 
-__all__ = ['DilatedFusionNeck']
-
 
 @MODELS.register_module()
 class DilatedFusionNeck(BaseModule):
