@@ -57,10 +57,3 @@ def test_shared_images(build):
     (finding,) = check_datasets(dict(train=a, val=b, test=b))
     assert finding.level == 'warning'
     assert finding.message.startswith('2 of the 2 test images are val images')
-
-
-def test_ignored_background(build):
-    dataset = build('a', 'LoadBinaryAnnotations')
-    dataset.reduce_zero_label = True
-    (finding,) = check_datasets(dict(test=dataset))
-    assert 'makes the background (0) a label to be ignored' in finding.message

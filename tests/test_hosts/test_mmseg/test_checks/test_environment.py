@@ -40,7 +40,6 @@ OPENMMLAB = {
         (ONEDL, {'numpy': '1.26.4'}, True, 'error', 'numpy 2', 'numpy>=2'),
         (ONEDL, {}, False, 'note', 'no compiled operators', 'mim install'),
         (OPENMMLAB, {}, False, 'error', 'no compiled operators', 'MMCV_WITH_OPS'),
-        (OPENMMLAB, {'mmcv': '2.2.0rc1'}, True, 'error', 'refuses', 'mmcv==2.1.0'),
         (
             OPENMMLAB,
             {'setuptools': '82.0.0'},

@@ -31,17 +31,6 @@ CASES = {
     ),
     'threshold': (head(threshold=0.3), 'calls a pixel foreground above 0.3'),
     'sampler': (point_head, 'takes a softmax over the channels'),
-    'strengths': (
-        lambda cfg: cfg.model.update(
-            auxiliary_head={
-                **cfg.model.decode_head,
-                'in_channels': 8,
-                'in_index': 0,
-                'loss_decode': dict(type='SCBCELoss', beta='M'),
-            }
-        ),
-        'different strengths beta (1, 2)',
-    ),
     'other loss': (
         head(loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True)),
         'no head trains with SCBCELoss',
@@ -61,10 +50,6 @@ CASES = {
     'no data': (
         setting('train_dataloader.dataset.data_root', 'nowhere'),
         'train_dataloader: ',
-    ),
-    'two hooks': (
-        lambda cfg: cfg.custom_hooks.append(cfg.custom_hooks[0]),
-        'there are 2 of ASLPHook',
     ),
 }
 

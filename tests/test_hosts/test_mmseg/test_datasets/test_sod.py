@@ -103,7 +103,6 @@ def test_empty_masks(root):
     ('arguments', 'message'),
     [
         (dict(layout='COCO'), 'known are DUTS-TR'),
-        (dict(reduce_zero_label=True), 'reduce_zero_label must be False'),
         (dict(layout='SOD', data_prefix=dict(img_path='x')), 'not both'),
         (dict(data_prefix=dict(img_path='x')), 'needs seg_map_path'),
         (dict(data_prefix=dict(seg_map_path='x')), 'needs img_path'),
