@@ -215,7 +215,6 @@ def run_config(model, data, work_dir, ours, evaluate):
             rule='MC',
             warmup_iters=0,
             alpha=0.2,
-            export=None,
         )
         cfg['custom_hooks'] = [hook if evaluate else dict(hook, rule='fixed')]
     return cfg

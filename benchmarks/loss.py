@@ -240,7 +240,7 @@ def main():
         print(f'  {name:36} {cost:8.2f} ms, ratio {cost / loss[peer]:.3f}')
 
     print('\nhook, batch 10, in a training of MMEngine')
-    image = dict(levels='image', rule='MC', draw_histogram=False, export=None)
+    image = dict(levels='image', rule='MC', draw_histogram=False)
     for number, options in (
         (1000, image),
         (args.images, image),

@@ -22,8 +22,6 @@ from .metrics.sample_scores import ScoreReader
 from .safe_loading import load_safely, safe_loading
 from .weights import watch_weights
 
-# Where a checkpoint holds the text of the calibrator's file.
-CHECKPOINT_KEY = 'calibrator'
 # From the paths of all images to the number of the group of each.
 Keys = Callable[[Sequence[str]], Sequence[int]]
 
@@ -45,23 +43,16 @@ def tables_of_checkpoint(
     check_checkpoint(cfg.load_from, trust_checkpoint)
     run = copy.deepcopy(cfg)
     name_run(run, 'fit')
-    # Hooks that would write files of test images.
-    hooks = run.get('custom_hooks') or []
-    run.custom_hooks = [hook for hook in hooks if not is_type(hook, 'ProbMapHook')]
-    (run.get('default_hooks') or {}).pop('visualization', None)
-    run.test_dataloader = run.val_dataloader
-    run.test_dataloader.sampler = dict(
-        type='DefaultSampler', shuffle=False, round_up=False
-    )
-    run.test_cfg = run.get('test_cfg') or dict(type='TestLoop')
-    run.test_evaluator, run.resume = [], False
+    run.resume = False
+    sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
+    run.val_dataloader.sampler = sampler
     metrics = metrics_of(cfg, 'val_evaluator')
     options = next((m for m in metrics if is_type(m, 'CalibrationMetric')), {})
     with safe_loading(trust_checkpoint):
         runner = build_runner(run)
         watch_weights(runner, cfg.load_from, strict=True)
-        loader = runner.test_loop.dataloader
         runner.load_or_resume()
+        loader = runner.build_dataloader(run.val_dataloader, seed=runner.seed)
         reader = ScoreReader(
             options.get('scores', 'auto'), options.get('ignore_index', 255)
         )
@@ -113,7 +104,7 @@ def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> N
     if not osp.isfile(path):  # a folder of shards, or none was written
         return
     checkpoint = load_safely(path)
-    checkpoint[CHECKPOINT_KEY] = Path(file).read_text(encoding='utf-8')
+    checkpoint['calibrator'] = Path(file).read_text(encoding='utf-8')
     partial = f'{path}.partial'
     torch.save(checkpoint, partial)
     os.replace(partial, path)
@@ -122,7 +113,7 @@ def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> N
 def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | None:
     """Read the calibrator that :func:`keep_in_checkpoint` put into a checkpoint."""
     checkpoint = None if trust or not osp.isfile(path) else load_safely(path)
-    text = checkpoint.get(CHECKPOINT_KEY) if isinstance(checkpoint, dict) else None
+    text = checkpoint.get('calibrator') if isinstance(checkpoint, dict) else None
     if text is None:
         return None
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,6 @@ from mmseg.registry import RUNNERS
 
 from ...files.names import missing, nearest
 
-_CODE = '<module>'  # the name of the top level of a file in tracebacks
 _PREFIX = 'mmaslp::'
 
 
@@ -74,8 +73,10 @@ def _read(path: str) -> Config:
     try:
         return Config.fromfile(path, import_custom_modules=False)
     except (Exception, SystemExit) as error:
+        # The top level of a file is called <module> in a traceback.
         frames = traceback.extract_tb(error.__traceback__)
-        lines = [f'{f.filename}, line {f.lineno}' for f in frames if f.name == _CODE]
+        frames = [frame for frame in frames if frame.name == '<module>']
+        lines = [f'{frame.filename}, line {frame.lineno}' for frame in frames]
         place = f'{lines[-1]}: ' if lines and not isinstance(error, SyntaxError) else ''
         reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
         raise ValueError(

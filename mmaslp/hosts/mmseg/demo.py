@@ -87,7 +87,6 @@ def _run_all(
 
     If one fails or is interrupted, none goes on alone.
     """
-    start = time.monotonic()
     with ExitStack() as stack:
         running, said = {}, {}
         for name, words in commands.items():
@@ -112,9 +111,5 @@ def _run_all(
                 for found in map(_VALIDATION.search, said[name]):
                     if found and int(found[1]) % max(1, epochs // 10) == 0 < epochs:
                         done = int(found[1])
-                        left = (time.monotonic() - start) / done * (epochs - done)
-                        print(
-                            f'[{name}] epoch {done}/{epochs}  validation ECE '
-                            f'{found[2]}  {left:.0f} s left',
-                            flush=True,
-                        )
+                        ece = f'validation ECE {found[2]}'
+                        print(f'[{name}] epoch {done}/{epochs}  {ece}', flush=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
-from ...files.names import nearest
 from .checks.environment import check_environment, has_ops, installed_versions
 from .checks.findings import Finding
 
@@ -81,11 +80,7 @@ def build_and_check(cfg: Any, folder: str) -> list[Finding]:
         elif _try(place, lambda name=loop: getattr(runner, name), findings) is not None:
             built.append(split)
     if cfg.get('optim_wrapper'):
-        _try(
-            'optim_wrapper',
-            lambda: runner.build_optim_wrapper(runner.optim_wrapper),
-            findings,
-        )
+        _try('optim_wrapper', lambda: _build_optimizer(runner), findings)
     findings += check_run(runner, built)
     return findings
 
@@ -99,18 +94,14 @@ def _try(place: str, build: Callable[[], Any], findings: list[Finding]) -> Any:
         findings.append(Finding('note', f'{where}{error}', 'make the data first'))
     except Exception as error:  # parts of others raise what they like
         text = str(error.args[0]) if error.args else repr(error)
-        findings.append(Finding('error', f'{where}{text}{_near(text)}'))
+        findings.append(Finding('error', f'{where}{text}'))
     return None
 
 
-def _near(text: str) -> str:
-    """The nearest registered name, where MMEngine says that one is unknown."""
-    import mmseg.registry as registries
+def _build_optimizer(runner: Any) -> Any:
+    from mmseg.registry import OPTIMIZERS
 
-    word, unknown, _ = text.partition(' is not in the ')
-    known: list[str] = []
-    for registry in vars(registries).values() if unknown else ():
-        while registry is not None and hasattr(registry, 'module_dict'):
-            known += registry.module_dict
-            registry = registry.parent
-    return nearest(word.split()[-1].split('.')[-1], known) if known else ''
+    kind = (runner.optim_wrapper.get('optimizer') or {}).get('type')
+    if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
+        raise KeyError(f'{kind} is not in the registry of optimizers')
+    return runner.build_optim_wrapper(runner.optim_wrapper)

@@ -1,10 +1,8 @@
 """MMEngine's scope ``mmaslp``, so that configs can say ``mmaslp::demo/bce.py``.
 
-MMEngine marks what comes from ``_base_ = ['mmaslp::demo/bce.py']`` with the scope
-``mmaslp`` and builds it with the registry of that scope. So there is one registry below
-each of MMSegmentation's. They hold nothing: the components of this package are
-registered with MMSegmentation's own registries, where a config finds them without a
-prefix, and what a registry does not hold it takes from the one above.
+MMEngine builds what comes from such a base with the registry of this scope. So there is
+one below each of MMSegmentation's, which hold the components. It holds nothing, and
+takes all from the one above.
 """
 
 from importlib.metadata import distributions

@@ -73,11 +73,9 @@ def allow_history_buffers() -> None:
     OpenMMLab's MMEngine 0.10.7 stores ``HistoryBuffer`` objects in every checkpoint and
     loads with torch's default. Since torch 2.6 this default admits only tensors and
     plain values, so neither ``--resume`` nor a test run can read the run's own file.
-    This function adds three things to the admitted names: that class, what NumPy needs
-    to rebuild an array of numbers, and a look-up of the four statistics. A load with
-    ``weights_only=True`` still runs no other code of a checkpoint. (OneDL's MMEngine
-    falls back to ``weights_only=False``: see ``safe_loading``, which our commands use.)
-    Before torch 2.6 the function changes nothing.
+    This admits that class, what NumPy needs to rebuild an array of numbers, and a
+    look-up of four statistics. (OneDL's MMEngine falls back to ``weights_only=False``:
+    see :func:`safe_loading`, which our commands use.)
     """
     if _BY_NAME:
         admitted = [(found, name) for name, found in _ADMITTED.items()]

@@ -36,10 +36,7 @@ EVALUATIONS = {
         dict(type='CalibrationMetric'),
         ('ece', 'oe', 'ue', 'ece_band', 'acc', 'conf', 'nll', 'brier'),
     ),
-    'sod': (
-        dict(type='SODMetric'),
-        SOD_COLUMNS,
-    ),
+    'sod': (dict(type='SODMetric'), SOD_COLUMNS),
     'iou': (dict(type='IoUMetric', iou_metrics=['mIoU']), ('mIoU %',)),
 }
 # Undefined on a set without objects.
@@ -141,25 +138,11 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """Test a model on several sets, one run each.
 
-    Files of a set go to ``{results_folder(cfg, tta)}/{name}``, the metrics of all of
-    them to ``results.json`` beside these folders.
-
-    Args:
-        cfg (Config): Config with ``load_from``, ``work_dir`` and ``launcher`` set.
-        sets (Sequence[TestSet]): What to test on, of :func:`test_sets`.
-        evals (Sequence[str], optional): Of :data:`EVALUATIONS`. Defaults to None: the
-            ``test_evaluator`` of the config as it is.
-        out (str, optional): Folder to which the metrics write instead, with their
-            predictions. Defaults to None.
-        out_prob (str, optional): Folder for probability maps. Defaults to None.
-        prob_bits (int): Bits of these. Defaults to 16.
-        tta (bool): Average over the views of ``cfg.tta_pipeline``. Defaults to False.
-        keep_worst (int): How many images of each kind to keep for a report, see
-            ``CalibrationMetric``. Defaults to 0.
-        calibrator (Calibrator, optional): Also measure calibrated probabilities, and
-            write calibrated maps. Defaults to None.
-        trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
-            to False.
+    ``cfg`` has ``load_from``, ``work_dir`` and ``launcher`` set, ``sets`` come from
+    :func:`test_sets`, ``keep_worst`` is that of ``CalibrationMetric``, and the other
+    options are those of ``mmaslp test``. Files of a set go to
+    ``{results_folder(cfg, tta)}/{name}``, the metrics of all of them to
+    ``results.json`` beside these folders.
 
     Returns:
         dict[str, dict]: Per set: ``metrics`` ({name: float}; MMSegmentation's IoUMetric

@@ -24,16 +24,9 @@ def run_training(
 ) -> Runner:
     """Train, in a work directory that no other training uses.
 
-    Of a distributed training the first process keeps the work directory for all.
-
-    Args:
-        cfg (Config): With ``work_dir`` and ``launcher`` set.
-        trust_checkpoint (bool): Accept a checkpoint whose pickle can run code. Defaults
-            to False.
-        **options: Of :func:`prepare_training`.
-
-    Returns:
-        Runner: After the training.
+    ``cfg`` has ``work_dir`` and ``launcher`` set; the options are those of
+    :func:`prepare_training`. Of a distributed training the first process keeps the work
+    directory for all.
 
     Raises:
         FileNotFoundError: A file of the data, or the checkpoint, does not exist.

@@ -27,10 +27,11 @@ def report_findings(findings: Iterable[Finding]) -> None:
     """Log the warnings of a check, and refuse to go on if there is an error."""
     from mmengine.logging import print_log
 
-    findings = [*findings]
+    errors = []
     for finding in findings:
         if finding.level == 'warning':
             print_log(finding.sentence(), logger='current', level=logging.WARNING)
-    errors = [finding.sentence() for finding in findings if finding.level == 'error']
+        if finding.level == 'error':
+            errors.append(finding.sentence())
     if errors:
         raise ValueError('\n'.join(errors))

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from mmengine.model import is_model_wrapper
+
 from ..losses import SCBCELoss
 from .findings import Finding
 
@@ -17,6 +19,18 @@ REFUSED = {
     'VPDDepthHead': 'estimates depth and has no mask',
     'DepthEstimator': 'estimates depth and has no mask',
 }
+
+
+def unwrap(model: Any) -> Any:
+    """Take the wrappers of distributed training off a model."""
+    while is_model_wrapper(model):
+        model = model.module
+    return model
+
+
+def find_losses(model: Any) -> list[SCBCELoss]:
+    """List the losses of all heads, decode and auxiliary ones."""
+    return [module for module in model.modules() if isinstance(module, SCBCELoss)]
 
 
 def check_model(model: Any, training: bool = True) -> Iterator[Finding]:

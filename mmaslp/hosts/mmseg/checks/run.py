@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..losses.finding import unwrap
 from .data import check_datasets, dataset_of
 from .findings import Finding
-from .model import check_model
+from .model import check_model, unwrap
 
 
 def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:

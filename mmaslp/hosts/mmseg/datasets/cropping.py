@@ -13,10 +13,6 @@ class RandomCenterCrop:
     Width and height are drawn separately, each uniform between side - border and side -
     1. So the aspect ratio varies a little.
 
-    Required keys: ``img``, ``seg_fields``.
-
-    Modified keys: ``img``, ``img_shape`` and the masks that ``seg_fields`` names.
-
     Args:
         border (int): The most that is cut from an axis, in pixels, >= 1. Defaults to
             30.
@@ -49,6 +45,3 @@ class RandomCenterCrop:
         kept = np.random.randint(side - self.border, side)
         start = (side - kept) // 2
         return slice(start, start + kept)
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(border={self.border})'

@@ -76,9 +76,3 @@ class LoadBinaryAnnotations:
         results['gt_seg_map'] = mask
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(grey_edge={self.grey_edge!r}, '
-            f'graded={self.graded}, ignore_index={self.ignore_index})'
-        )

@@ -20,8 +20,8 @@ from ....core.levels.counter_rng import generator_seed
 from ...seeding import seed_torch
 from ..checks.data import dataset_of
 from ..checks.findings import Finding, report_findings
+from ..checks.model import find_losses
 from ..checks.run import check_run
-from ..losses.finding import find_losses
 from .border_training import BorderTraining
 from .image_training import ImageTraining
 from .schedule import Schedule
@@ -40,7 +40,8 @@ class ASLPHook(Hook):
 
     ``levels='image'`` is the paper, :class:`~mmaslp.core.ImageLevels`. Before every
     iteration it draws which images of the batch get a perturbed label; after it, it
-    moves their levels. Images are told apart by ``img_path``.
+    moves their levels. Images are told apart by ``img_path``. The end of the training
+    writes the table ``alpha.csv`` of images and levels.
 
     Either state travels in the checkpoint (in MMEngine's ``MessageHub``). ``resume``
     restores it, ``load_from`` starts anew.
@@ -64,8 +65,7 @@ class ASLPHook(Hook):
             :class:`~mmaslp.core.ME`; ``landmark`` of ME; ``gain`` of
             :class:`~mmaslp.core.FB`); ``alpha``, the level that every image starts
             with; ``draw_histogram``, whether to send a histogram of the levels to the
-            visualizers (True); ``export``, name of the table of images and levels
-            ('alpha.csv'; None writes none).
+            visualizers (True).
 
     Raises:
         ValueError: At once if an argument is out of range. Before the first iteration
@@ -121,7 +121,10 @@ class ASLPHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Check the run, make the levels, restore the state of a resumed run."""
         report_findings(check_run(runner, ('train', 'val')))
-        self.seed = self._common_seed(runner)
+        # One seed for all ranks, independent of randomness.diff_rank_seed.
+        seed = [int(runner.seed if self.seed is None else self.seed)]
+        broadcast_object_list(seed)
+        (self.seed,) = seed
         self.schedule = self._schedule(runner)
         losses = find_losses(runner.model)
         self.training.start(runner, losses, self.schedule, self.seed)
@@ -131,14 +134,7 @@ class ASLPHook(Hook):
         self._publish_state(runner)
 
     def findings(self, runner: Any) -> Iterator[Finding]:
-        """Say what in a run does not fit the levels; the doctor asks too.
-
-        Args:
-            runner (Runner): With its loops built.
-
-        Yields:
-            Finding: What was found.
-        """
+        """Say what in a run does not fit the levels; the doctor asks too."""
         losses = find_losses(runner.model)
         if losses:
             yield from self.training.findings(runner, losses, self._schedule(runner))
@@ -209,12 +205,6 @@ class ASLPHook(Hook):
             self.warmup_iters,
         )
 
-    def _common_seed(self, runner: Any) -> int:
-        # One seed for all ranks, independent of randomness.diff_rank_seed.
-        seed = [int(runner.seed if self.seed is None else self.seed)]
-        broadcast_object_list(seed)
-        return seed[0]
-
     def _publish_state(self, runner: Any) -> None:
         """Put the state where every strategy saves it."""
         state = dict(
@@ -236,11 +226,7 @@ class ASLPHook(Hook):
             return
         try:
             if saved.get('kind') != self.kind:
-                raise ValueError(
-                    'the checkpoint was trained with mmaslp 0.2'
-                    if 'kind' not in saved
-                    else f'the checkpoint has levels={saved["kind"]!r}'
-                )
+                raise ValueError(f'the checkpoint has levels={saved.get("kind")!r}')
             self.levels.load_state_dict(saved['levels'])
             seed, observed = saved['seed'], saved['observed_iter']
             self.seed = check_integer('seed', seed, at_least=0)

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmseg.registry import HOOKS
 
-from ....core.argument_checks import check_choice, check_path
+from ....core.argument_checks import check_choice
 from ....core.calibrators import fit_tables
 from ....core.calibrators.fit import BY, METHODS
 from ....core.calibrators.maps import TARGETS
@@ -23,17 +23,15 @@ class CalibratorHook(Hook):
     """Fit a calibrator on the validation set when a training ends.
 
     Levels can only lower a confidence; a calibrator raises one too. The hook writes it
-    to the work directory and into the last checkpoint. There ``mmaslp test`` finds it
-    and prints a raw and a calibrated row. The fit costs one pass over the validation
-    set.
+    to ``calibrator.json`` in the work directory and into the last checkpoint. There
+    ``mmaslp test`` finds it and prints a raw and a calibrated row. The fit costs one
+    pass over the validation set.
 
     Args:
         method (str): See :func:`~mmaslp.core.calibrators.fit_calibrator`. Defaults to
             'auto'.
         by (str): See there. Defaults to 'auto'.
         target (str): See there. Defaults to 'confidence'.
-        file (str): Name of the file in the work directory. Defaults to
-            'calibrator.json'.
 
     Raises:
         ValueError: At once if an argument is unknown; before the training if there is
@@ -50,12 +48,10 @@ class CalibratorHook(Hook):
         method: str = 'auto',
         by: str = 'auto',
         target: str = 'confidence',
-        file: str = 'calibrator.json',
     ) -> None:
         self.method = check_choice('method', method, METHODS)
         self.by = check_choice('by', by, BY)
         self.target = check_choice('target', target, TARGETS)
-        self.file = check_path('file', file)
 
     def findings(self, runner: Any) -> Iterator[Finding]:
         """Say what in a run leaves nothing to fit on; the doctor asks too."""
@@ -87,7 +83,7 @@ class CalibratorHook(Hook):
         except ValueError as error:  # a finished training must not end so
             print_log(f'CalibratorHook fits nothing: {error}', logger='current')
             return
-        file = osp.join(runner.work_dir, self.file)
+        file = osp.join(runner.work_dir, 'calibrator.json')
         keep_in_checkpoint(
             runner.message_hub.get_info('last_ckpt') or '', calibrator, file
         )

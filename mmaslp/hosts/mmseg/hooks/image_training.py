@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
 
-from ....core.argument_checks import check_bool, check_text, optional
+from ....core.argument_checks import check_bool
 from ....core.levels import ImageLevels, Rule, make_rule
 from ....core.levels.perturbation import check_alpha
 from ....files.atomic_write import atomic_write
@@ -21,14 +21,10 @@ from ....report.diagrams import alpha_histogram
 from ..checks.data import dataset_of, mixed_images
 from ..checks.findings import Finding
 from ..checks.levels import check_validation, measuring_metric
+from ..checks.model import unwrap
 from ..datasets.listing import batch_ids, image_ids
-from ..losses.finding import unwrap
 from ..trackers import send_picture
 from .schedule import Schedule
-
-# The log takes its statistics from at most this many levels. The rows of the bank are
-# sorted by hash, so the first ones are a random sample.
-_MAX_SAMPLE = 4096
 
 
 class ImageTraining:
@@ -39,18 +35,11 @@ class ImageTraining:
         rule: str | dict | Rule = 'MC',
         alpha: float | None = None,
         draw_histogram: bool = True,
-        export: str | None = 'alpha.csv',
         **rule_options: Any,
     ) -> None:
         self.rule = make_rule(rule, **rule_options)
-        if export is not None and not str(export).lower().endswith('.csv'):
-            raise ValueError(
-                f'export must end in .csv, got {export!r}: it names a table, and no '
-                'other file may be replaced by it'
-            )
         self.alpha = None if alpha is None else check_alpha(alpha, 0.0)
         self.draw_histogram = check_bool('draw_histogram', draw_histogram)
-        self.export = optional(check_text, 'export', export)
         self.learns = self.rule.learns
         self.default_warmup_epochs = 5.0 if self.learns else 0.0
 
@@ -65,8 +54,8 @@ class ImageTraining:
 
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Make the levels."""
-        if self.export is not None:  # now, and not at the end of the training
-            check_kind(osp.join(runner.work_dir, self.export), 'levels', 'export')
+        self._table = osp.join(runner.work_dir, 'alpha.csv')
+        check_kind(self._table, 'levels')  # now, and not at the end of the training
         alphas = [loss.criterion.alpha for loss in losses]
         level, warnings = start_level(self.alpha, alphas, self.learns)
         self.levels = ImageLevels(
@@ -106,7 +95,7 @@ class ImageTraining:
 
     def scalars(self) -> dict[str, float]:
         """Mean level of the images, ``alpha``, and its quantiles."""
-        alpha = self.levels.alpha.numpy()[:_MAX_SAMPLE]
+        alpha = self.levels.alpha.numpy()
         names = ('alpha_p05', 'alpha_p50', 'alpha_p95')
         quantiles = np.quantile(alpha, (0.05, 0.5, 0.95)).tolist()
         return dict(zip(names, quantiles)) | {'alpha': float(alpha.mean())}
@@ -124,7 +113,7 @@ class ImageTraining:
 
     def finish(self, runner: Any) -> None:
         """Write the table of images and levels, lowest level first."""
-        if self.export is None or not is_main_process():
+        if not is_main_process():
             return
         levels, ids = self.levels.alpha.numpy(), self.levels.bank.ids
         table = io.StringIO(newline='')
@@ -132,10 +121,9 @@ class ImageTraining:
         writer.writerow(['img_path', 'alpha'])
         order = np.argsort(levels, kind='stable')
         writer.writerows((ids[i], f'{levels[i]:.8f}') for i in order)
-        path = osp.join(runner.work_dir, self.export)
         # File names may not be UTF-8; Python passes such bytes on as surrogates.
-        atomic_write(path, table.getvalue().encode(errors='surrogateescape'))
-        print_log(f'ASLP: levels of images written to {path}', 'current')
+        atomic_write(self._table, table.getvalue().encode(errors='surrogateescape'))
+        print_log(f'ASLP: levels of images written to {self._table}', 'current')
 
 
 def start_level(
@@ -143,9 +131,7 @@ def start_level(
 ) -> tuple[float, list[str | None]]:
     """Decide on the level that every image starts with, and what to warn of."""
     known, warnings = set(of_losses), []
-    level = alpha
-    if level is None and learns:
-        level = 0.0
+    level = 0.0 if alpha is None and learns else alpha
     if level is None:
         if len(known) > 1:
             raise ValueError(

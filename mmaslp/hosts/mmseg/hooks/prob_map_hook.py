@@ -46,7 +46,7 @@ class ProbMapHook(Hook):
         if calibrator is not None and not isinstance(calibrator, Calibrator):
             calibrator = Calibrator.load(calibrator)
         self.calibrator = calibrator
-        self._reader = ScoreReader(scores)
+        ScoreReader(scores)  # refuses other values now
 
     def before_test_epoch(self, runner: Any) -> None:
         """Make the folder and forget the names of an earlier run."""

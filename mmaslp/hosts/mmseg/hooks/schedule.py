@@ -41,9 +41,8 @@ class Schedule:
     def iters_per_visit(self) -> int:
         """int: Iterations in which the run visits every image about once.
 
-        The length of the dataset does not say this: ``RepeatDataset`` multiplies it.
-        The length of the dataloader does not either: an infinite sampler gives the
-        whole set to every process.
+        ``RepeatDataset`` multiplies the length of the dataset, and an infinite sampler
+        gives the whole set to every process.
         """
         loader = self.loop.dataloader
         batch_size = loader.batch_size

@@ -36,25 +36,17 @@ class SCBCELoss(nn.Module):
     Args:
         beta (str | float): See :class:`~mmaslp.core.SelfCalibratingBCE`; without
             meaning under ``ASLPHook(levels='border')``. Defaults to 'HI'.
-        alpha (float): Fixed level in [0, 1] with ``alpha * beta < 1``; a hook that
-            learns or has an ``alpha`` overrides it. Defaults to 0.
-        deterministic (bool): Train on the expected target instead of drawing: label
-            smoothing with eps = alpha * beta. Defaults to False.
-        eps (float, optional): Label smoothing in [0, 1): short for
-            ``deterministic=True, alpha=eps / beta``; under a hook see ``alpha``.
-            Defaults to None.
-        per_pixel (bool): Draw for every pixel instead of every image. Defaults to
-            False.
+        alpha, deterministic, eps, per_pixel: See there; a hook that learns or has an
+            ``alpha`` overrides ``alpha`` and ``eps``.
         channels (str, optional): ``'independent'`` for heads with C sigmoid channels:
             C binary maps, of labels ``(N, C, ...)``, or of classes 0 to C - 1,
             ``(N, ...)``. Defaults to None: one channel, or two for two classes.
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
         class_weight (Sequence[float] | str, optional): Two weights, of background and
             of foreground pixels (by the unperturbed label), or a .npy or .json file
-            that holds them. The mean still divides by the number of pixels.
-            (MMSegmentation's softmax loss divides by the sum of the weights. Its
-            sigmoid loss for one channel does not; there ``class_weight`` is the
-            ``pos_weight`` of the foreground.) Defaults to None.
+            that holds them. The mean still divides by the number of pixels, where
+            MMSegmentation's softmax loss divides by the sum of the weights. Defaults to
+            None.
         loss_weight (float): Factor of the loss, >= 0. Defaults to 1.0.
         loss_name (str): Must hold 'loss' to be trained on. Defaults to
             'loss_sc_bce'.

@@ -34,9 +34,8 @@ class CalibrationMetric(StreamingMetric):
     """Every calibration metric of ``docs/metrics.md``, pooled over pixels.
 
     For heads with one or two channels (background and foreground) and, with
-    ``mode='top_label'``, for more classes. Batches, sizes and float types may be
-    mixed. Memory does not grow with the number of pixels: one histogram of 4 MB, one
-    for each of the last four images, and 2 to 5 KB per image.
+    ``mode='top_label'``, for more classes. Memory does not grow with the number of
+    pixels: five histograms of 4 MB, and 2 to 5 KB per image.
 
     With ``mode='top_label'`` and two classes it also measures by band, see
     :class:`~mmaslp.core.measure.BandTable`: ``ece_band``, ``ece_band_true``

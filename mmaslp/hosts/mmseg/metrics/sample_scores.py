@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ....core.argument_checks import check_choice
+from ....core.levels.inputs import at_least_float32
 from ....core.measure.inputs import SUM_TOLERANCE
 from ..losses.class_maps import class_maps
 
@@ -17,11 +18,10 @@ SCORES = ('auto', 'logits', 'probabilities', 'independent')
 class ScoreReader:
     """Reads probabilities and labels from the data samples of one evaluation.
 
-    MMSegmentation gives probabilities for heads with one channel and logits
-    for heads with more. Mask2Former, MaskFormer and SAN give sums of products of
-    probabilities, which are neither: they are never negative, in any image. The logits
-    of a single image may by chance be non-negative too, so such scores are only refused
-    at the end.
+    MMSegmentation gives probabilities for heads with one channel and logits for heads
+    with more. Mask2Former, MaskFormer and SAN give sums of products of probabilities,
+    which are never negative. The logits of a single image may by chance be so too, so
+    such scores are refused at the end only.
     """
 
     def __init__(self, scores: str = 'auto', ignore_index: int = 255) -> None:
@@ -34,8 +34,8 @@ class ScoreReader:
         """Read one data sample."""
         if 'gt_sem_seg' not in sample:
             raise ValueError(
-                f'{_name(sample)}: no gt_sem_seg, which the dataset has to give: add '
-                'LoadAnnotations to the test pipeline'
+                f'{sample.get("img_path")}: no gt_sem_seg, which the dataset has to '
+                'give: add LoadAnnotations to the test pipeline'
             )
         prob = self.probability(sample)
         label = sample['gt_sem_seg']['data'].to(prob.device)
@@ -45,7 +45,7 @@ class ScoreReader:
 
     def probability(self, sample: dict[str, Any]) -> Tensor:
         """Read the probabilities of one data sample, which needs no label."""
-        name = _name(sample)
+        name = sample.get('img_path')
         if 'seg_logits' not in sample:
             raise ValueError(f'{name}: no seg_logits, which the model has to give')
         values = sample['seg_logits']['data'].detach()
@@ -53,8 +53,7 @@ class ScoreReader:
             raise ValueError(
                 f'{name}: seg_logits are {values.dtype}, not floating point'
             )
-        if values.dtype not in (torch.float32, torch.float64):
-            values = values.float()
+        values = at_least_float32(values)
         self.images += 1
         if len(values) == 1:
             return values[0]
@@ -75,10 +74,6 @@ class ScoreReader:
             return 'probabilities'
         self.doubtful += 1
         return 'logits'
-
-
-def _name(sample: dict[str, Any]) -> str:
-    return sample.get('img_path', 'an image without img_path')
 
 
 def check_scores(images: int, doubtful: int, training: bool = False) -> None:

@@ -15,9 +15,7 @@ class SODMetric(StreamingMetric):
 
     The measures are means over images; ``ap`` and ``auc`` are pooled over all pixels,
     from the histogram. If masks are empty (out-of-distribution sets), F, AP and AUC are
-    undefined and nan. ``protocol='released'`` stretches each map first, as for
-    published numbers. This also changes MAE, for which the released tool does not
-    stretch.
+    undefined and nan. ``protocol='released'`` stretches each map first, for MAE too.
 
     Args:
         **kwargs: See :class:`StreamingMetric`.

@@ -13,7 +13,6 @@ from ....core.argument_checks import (
     check_choice,
     check_integer,
     check_path,
-    check_text,
     optional,
 )
 from ....core.calibrators import Calibrator
@@ -26,11 +25,10 @@ from .sample_scores import SCORES, ScoreReader, check_scores
 class StreamingMetric(BaseMetric):
     """Count the pixels of each image in a histogram and keep a small record of it.
 
-    Distributed: MMSegmentation collects the records. It interleaves them
-    over the ranks and cuts them to the size of the dataset. This drops the images that
-    the sampler repeated to fill the last batch. The histograms of the last images are
-    kept separately until then, so the histogram can leave out the repeated images too.
-    All sums are integers: any number of processes gives the same metrics bit by bit.
+    Distributed: MMSegmentation interleaves the records of the ranks and cuts them to
+    the size of the dataset, so images that the sampler repeated to fill the last batch
+    go. The histograms of the last images are kept separately until then, to leave them
+    out too. All sums are integers: any number of processes gives the same bits.
 
     Args:
         ignore_index (int): Label of pixels that do not count. Defaults to 255.
@@ -44,12 +42,9 @@ class StreamingMetric(BaseMetric):
             folder of the run, if there is one.
         keep_results (bool): Accepted because MMSegmentation's ``test.py --out`` sets
             it; :attr:`result` is always kept. Defaults to False.
-        collect_device (str): 'cpu' or 'gpu'. Defaults to 'cpu'.
-        prefix (str, optional): First part of the metric names. Defaults to None: that
-            of the class.
-        collect_dir (str, optional): See MMEngine. Defaults to None.
         calibrator (str | Calibrator, optional): File of ``mmaslp fit``, to measure
             calibrated probabilities; of two classes. Defaults to None.
+        **kwargs: ``prefix``, ``collect_device`` and ``collect_dir`` of MMEngine.
 
     Attributes:
         result (dict | None): On the main process, the result of the last evaluation.
@@ -73,14 +68,10 @@ class StreamingMetric(BaseMetric):
         scores: str = 'auto',
         output_dir: str | None = None,
         keep_results: bool = False,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-        collect_dir: str | None = None,
         calibrator: str | Calibrator | None = None,
+        **kwargs: Any,
     ) -> None:
-        check_choice('collect_device', collect_device, ('cpu', 'gpu'))
-        optional(check_text, 'prefix', prefix)
-        super().__init__(collect_device, prefix, collect_dir)
+        super().__init__(**kwargs)
         check_protocol(protocol)
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.protocol = protocol

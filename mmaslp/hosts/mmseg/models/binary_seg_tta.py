@@ -1,5 +1,7 @@
 """Test-time augmentation that averages probabilities."""
 
+from typing import Any
+
 import torch
 from mmengine.model import BaseTTAModel
 from mmengine.structures import PixelData
@@ -24,9 +26,9 @@ class BinarySegTTAModel(BaseTTAModel):
 
     def merge_preds(self, data_samples_list: list[list]) -> list:
         """Merge the views of every image into the sample of its first view."""
-        return [self._merge(views) for views in data_samples_list]
+        return [*map(self._merge, data_samples_list)]
 
-    def _merge(self, views: list):
+    def _merge(self, views: list) -> Any:
         scores = [view.seg_logits.data for view in views]
         if len({score.shape for score in scores}) > 1:
             raise ValueError(

@@ -14,12 +14,9 @@ from ....core.argument_checks import check_integer
 class DilatedFusionNeck(BaseModule):
     """Top-down fusion of sums of dilated convolutions, up to full size.
 
-    Each stage of the backbone passes through parallel dilated 3x3 convolutions. The sum
-    of their outputs is its lateral. From the deepest stage upwards, the map is added to
-    the next lateral, refined by a residual unit and upsampled. The result has four
-    times the size of the finest stage, and the channels for the last 1x1 convolution:
-    follow it with ``FCNHead(num_convs=0, concat_input=False)``. The sizes of the stages
-    need not halve exactly: maps are resized to the lateral that they join.
+    A lateral is the sum of parallel dilated 3x3 convolutions of a stage. From the
+    deepest stage upwards, the map is added to the next lateral, refined by a residual
+    unit and upsampled. Follow it with ``FCNHead(num_convs=0, concat_input=False)``.
 
     Args:
         in_channels (Sequence[int]): Channels of the stages, finest first.
@@ -28,9 +25,8 @@ class DilatedFusionNeck(BaseModule):
             (3, 6, 12, 18).
         mid_channels (int): Channels at half of full size. Defaults to 128.
         out_channels (int): Channels of the result. Defaults to 32.
-        init_cfg (dict, optional): mmengine's initialisation. Defaults to None: normal
-            with standard deviation 0.01 for the weights of the laterals, torch's own
-            for the rest, as released.
+        init_cfg (dict, optional): mmengine's initialisation. Defaults to None: as
+            released.
 
     Shape:
         - input: one ``(N, C_i, H_i, W_i)`` for each of ``in_channels``.

@@ -41,9 +41,9 @@ CASES = {
     ),
     'unknown type': (
         setting('custom_hooks.0.type', 'ASLPHok'),
-        'did you mean ASLPHook?',
+        'ASLPHok is not in the',
     ),
-    'optimizer': (setting('optim_wrapper.optimizer.type', 'Adm'), 'did you mean Adam'),
+    'optimizer': (setting('optim_wrapper.optimizer.type', 'Adm'), 'Adm is not in'),
     'learning rate': (setting('optim_wrapper.optimizer.lr', '0.1'), 'optim_wrapper: '),
     'batch size': (setting('train_dataloader.batch_size', 0), 'train_dataloader: '),
     'workers': (setting('val_dataloader.num_workers', -1), 'val_dataloader: '),

@@ -106,7 +106,6 @@ def test_empty_masks(root):
         (dict(layout='SOD', data_prefix=dict(img_path='x')), 'not both'),
         (dict(data_prefix=dict(img_path='x')), 'needs seg_map_path'),
         (dict(data_prefix=dict(seg_map_path='x')), 'needs img_path'),
-        (dict(metainfo=dict(classes=('a', 'b', 'c'))), 'two classes'),
     ],
 )
 def test_wrong_arguments(root, arguments, message):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmaslp.core import BandTable, BorderLevels, update_alpha
 from mmaslp.hosts.mmseg.hooks import ASLPHook
-from mmaslp.hosts.mmseg.losses.finding import SCBCELoss
+from mmaslp.hosts.mmseg.losses import SCBCELoss
 from mmaslp.hosts.mmseg.safe_loading import allow_history_buffers
 
 # A validation after every other iteration, so that levels by band arrive.
@@ -273,7 +273,7 @@ def test_checkpoint_loads_safely_and_load_from_starts_anew(toy, tmp_path):
         resumed(lambda info: None, other)
     with pytest.raises(ValueError, match='state of ImageLevels is damaged'):
         resumed(lambda info: info['aslp']['levels'].pop('seed'))
-    with pytest.raises(ValueError, match=r'was trained with mmaslp 0\.2; resume from'):
+    with pytest.raises(ValueError, match='has levels=None; resume from'):
         resumed(lambda info: info.update(aslp=dict(version=2, alpha=torch.zeros(1))))
 
 

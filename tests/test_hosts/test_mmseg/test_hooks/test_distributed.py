@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 
 import mmaslp  # noqa: F401
 from mmaslp.hosts.mmseg.hooks import ASLPHook
-from mmaslp.hosts.mmseg.losses.finding import SCBCELoss
+from mmaslp.hosts.mmseg.losses import SCBCELoss
 
 # Divisible by neither number of processes: the sampler repeats images at the end.
 NUM_IMAGES = 7

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmaslp.hosts.mmseg.losses.finding import SCBCELoss
+from mmaslp.hosts.mmseg.losses import SCBCELoss
 
 
 class Calls(Hook):

@@ -10,8 +10,8 @@ from mmseg.registry import MODELS
 
 from mmaslp.core import BorderLevels, Sample, SelfCalibratingBCE
 from mmaslp.core.levels.counter_rng import image_keys, iteration_keys
+from mmaslp.hosts.mmseg.checks.model import find_losses
 from mmaslp.hosts.mmseg.losses import SCBCELoss
-from mmaslp.hosts.mmseg.losses.finding import find_losses
 
 CHANNELS = pytest.mark.parametrize('channels', [1, 2])
 
