@@ -14,10 +14,6 @@ CONFIGS = sorted(
     for p in (ROOT / 'configs').rglob('*.py')
     if '_base_' not in p.relative_to(ROOT / 'configs').parts
 )
-NAME = re.compile(
-    r'[a-z0-9-]+(_[a-z0-9-]+)*_(bce|ls|slp-(hi|si|m|dm)|aslp-(mc|me|fb)-(hi|si|m|dm))'
-    r'_1xb10-30e_duts-384x384'
-)
 
 
 def bases(path):
@@ -66,14 +62,6 @@ def test_config_builds(path):
         assert 'LoadBinaryAnnotations' in transforms
         assert 'LoadAnnotations' not in transforms
         assert DATASETS.get(loader.dataset.type).__module__.startswith('mmaslp')
-
-
-def test_names_follow_the_convention():
-    names = [p.stem for p in CONFIGS if p.parent.name == 'aslp']
-    references = {'unet_duts', 'unet_duts_fb', 'unet_duts_fb_border'}
-    assert references < set(names)
-    for name in names:
-        assert name in references or NAME.fullmatch(name), name
 
 
 def test_variants_say_what_their_name_says():

@@ -56,13 +56,6 @@ def test_the_scope_holds_nothing_and_finds_all():
         assert METRICS.build(dict(type='CalibrationMetric')).prefix == 'calib'
 
 
-def test_an_unknown_config_is_an_error(installed, tmp_path):
-    path = tmp_path / 'mine.py'
-    path.write_text("_base_ = ['mmaslp::demo/nothing.py']\n")
-    with pytest.raises(FileNotFoundError, match=r'demo/nothing\.py'):
-        Config.fromfile(path)
-
-
 def test_bases_of_mmsegmentation_resolve_on_both_distributions(tmp_path):
     path = tmp_path / 'config.py'
     path.write_text("_base_ = ['mmseg::_base_/models/fcn_unet_s5-d16.py']\n")

@@ -4,14 +4,6 @@ import torch
 from mmaslp.hosts.mmseg.training import prepare_training
 
 
-def test_missing_data_is_seen_before_the_training(toy, tmp_path):
-    for part in ('train', 'val'):
-        cfg = toy.config(tmp_path / part)
-        cfg[f'{part}_dataloader'].dataset.data_root = 'nowhere'
-        with pytest.raises(FileNotFoundError, match='nowhere'):
-            prepare_training(cfg)
-
-
 def test_resuming_checks_the_latest_checkpoint(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
     prepare_training(cfg).train()

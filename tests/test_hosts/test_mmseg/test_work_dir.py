@@ -1,6 +1,6 @@
 import os
 
-from mmaslp.hosts.mmseg.work_dir import LOCK, earlier_training, locked, remove_training
+from mmaslp.hosts.mmseg.work_dir import earlier_training, remove_training
 
 
 def test_what_a_training_leaves(tmp_path):
@@ -18,10 +18,3 @@ def test_what_a_training_leaves(tmp_path):
         'epoch_x.pth',
         'other.pth',
     ]
-
-
-def test_a_lock_can_be_taken_again(tmp_path):
-    for _ in range(2):
-        with locked(str(tmp_path / 'run')):
-            text = (tmp_path / 'run' / LOCK).read_text()
-            assert text.startswith(f'process {os.getpid()} on ')

@@ -38,12 +38,6 @@ def test_a_sample_without_a_mask_is_an_error_and_an_image_alone_is_not(results):
     assert loading(dict(alone)) == alone
 
 
-def test_grey_edges_can_be_ignored(results):
-    out = LoadBinaryAnnotations(grey_edge='ignore', ignore_index=254)(results)
-    assert np.unique(out['gt_seg_map']).tolist() == [0, 1, 254]
-    assert np.count_nonzero(out['gt_seg_map'] == 254) == 2
-
-
 @pytest.mark.parametrize('shape', [(9, 6), (6, 10), (12, 18)])
 def test_size_mismatch_names_both(results, shape):
     results['ori_shape'] = shape

@@ -3,19 +3,11 @@ import shutil
 
 import pytest
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 
 from mmaslp.hosts.mmseg.datasets import SODDataset
 
 NAMES = ['c', 'a.1', 'b']
 
-TRAIN = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadBinaryAnnotations'),
-    dict(type='Resize', scale=(32, 32), keep_ratio=False),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs'),
-]
 TEST = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(32, 32), keep_ratio=False),
@@ -111,24 +103,3 @@ def test_empty_masks(root):
 def test_wrong_arguments(root, arguments, message):
     with pytest.raises(ValueError, match=message):
         SODDataset(str(root), **arguments)
-
-
-def test_batch_of_mmseg(root):
-    """The host's transforms, loader, preprocessor and metric take the data as is."""
-    loader = Runner.build_dataloader(
-        dict(
-            batch_size=3,
-            num_workers=2,
-            sampler=dict(type='DefaultSampler', shuffle=True),
-            dataset=dict(type='SODDataset', data_root=str(root), pipeline=TRAIN),
-        ),
-        seed=0,
-    )
-    batch = next(iter(loader))
-    assert [tuple(image.shape) for image in batch['inputs']] == [(3, 32, 32)] * 3
-    for sample in batch['data_samples']:
-        label = sample.gt_sem_seg.data
-        assert label.shape == (1, 32, 32) and label.unique().tolist() == [0, 1]
-        assert label.float().mean() == 0.5
-        assert sample.img_path.startswith(str(root / 'images'))
-        assert sample.seg_map_path.startswith(str(root / 'masks'))

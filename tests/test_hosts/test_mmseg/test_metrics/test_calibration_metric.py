@@ -4,10 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
-from mmengine.structures import PixelData
-from mmseg.structures import SegDataSample
 
 from mmaslp.core import BandTable
 from mmaslp.files.results import load_result
@@ -88,15 +85,6 @@ def test_bands_are_those_of_all_images():
     assert metric.result['bands']['true']['share'] == shares
 
 
-def test_repeated_images_have_no_bands():
-    samples = [sample(i) for i in range(5)]
-    expected = measured(samples)[1]
-    assert (
-        measured([*samples, samples[0]], size=5)[1]['calib/ece_band']
-        == (expected['calib/ece_band'])
-    )
-
-
 # ---- files and the host ----
 
 
@@ -119,16 +107,6 @@ def test_files(tmp_path):
     for suffix in ('png', 'pdf'):
         for name in ('reliability', 'bands'):
             assert (tmp_path / f'{name}_test.{suffix}').stat().st_size > 5000
-
-
-def test_evaluator_hands_over_data_samples():
-    each = sample(3)
-    data = SegDataSample(metainfo=dict(img_path='3.jpg'))
-    data.seg_logits = PixelData(**each['seg_logits'])
-    data.gt_sem_seg = PixelData(**each['gt_sem_seg'])
-    evaluator = Evaluator(dict(type='mmseg.CalibrationMetric', draw=False))
-    evaluator.process([data])
-    assert evaluator.evaluate(1)['calib/ece'] == pooled([each])['ece']
 
 
 def test_runner_trains_validates_and_tests(toy, tmp_path):

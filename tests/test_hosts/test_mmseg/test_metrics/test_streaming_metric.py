@@ -32,10 +32,6 @@ measured, pooled, sample = helper.measured, helper.pooled, helper.sample
 )
 def test_kept_per_rank_is_the_rule_of_the_host(lengths, size, kept):
     assert kept_per_rank(lengths, size) == kept
-    ranks = [[(r, i) for i in range(n)] for r, n in enumerate(lengths)]
-    rows = range(max(lengths, default=0))
-    mixed = [rank[i] for i in rows for rank in ranks if i < len(rank)][:size]
-    assert [sum(r == rank for r, _ in mixed) for rank in range(len(lengths))] == kept
 
 
 def test_repeated_images_at_the_end_are_left_out():
