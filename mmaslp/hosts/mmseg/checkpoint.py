@@ -19,9 +19,7 @@ def check_checkpoint(path: str, trust: bool = False) -> None:
     """Make sure that a checkpoint is undamaged and runs no code, before it is used.
 
     Every member of the archive is compared with its checksum, and the file is read by
-    ``load_safely``, with its tensors mapped rather than read. So a file that a full
-    disk or a killed process has cut, or that would run code, is named before anything
-    is built.
+    ``load_safely``, with its tensors mapped rather than read.
     """
     path = osp.expanduser(path)
     if '://' in path:

@@ -22,11 +22,7 @@ _PREFIX = 'mmaslp::'
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
-    """Read a config and import the modules of ``custom_imports``.
-
-    Accepts the short form ``custom_imports = ['mmaslp']`` as well as MMEngine's own
-    ``custom_imports = dict(imports=['mmaslp'])``.
-    """
+    """Read a config, import its ``custom_imports``, also in the form ``['mmaslp']``."""
     with redirect_stdout(StringIO()):  # it prints of a library that nobody has
         import mmseg.datasets  # noqa: F401
 
@@ -127,10 +123,7 @@ def is_type(part: Any, name: str) -> bool:
 
 
 def metrics_of(cfg: Mapping, evaluator: str) -> list:
-    """List the metrics of an evaluator, in any of the three forms of a config.
-
-    The forms are a list, one metric, or MMEngine's ``Evaluator`` that holds them.
-    """
+    """List the metrics of an evaluator: a list, one, or MMEngine's ``Evaluator``."""
     metrics = cfg.get(evaluator) or []
     if isinstance(metrics, Mapping) and 'metrics' in metrics:
         metrics = metrics['metrics']
@@ -149,8 +142,7 @@ def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:
 def name_run(cfg: Config, purpose: str) -> None:
     """Name a run, so it has its own logger, message hub and visualizer.
 
-    MMEngine keeps these by name for the life of the process. A hash of the absolute
-    path distinguishes work directories of the same name.
+    MMEngine keeps these by name. A hash tells folders of the same name apart.
     """
     folder = osp.abspath(cfg.work_dir)
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
