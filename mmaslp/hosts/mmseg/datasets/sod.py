@@ -8,7 +8,6 @@ from mmseg.registry import DATASETS
 
 from ....core.argument_checks import check_bool, check_path, check_text, optional
 from ....files.images import IMAGE_SUFFIXES
-from ....files.images import IMAGE_SUFFIXES
 from ....files.layouts import find_folders, get_layout
 from ....files.map_pairs import refuse
 from ....files.pairing import keep_listed, list_pair, lonely
