@@ -202,10 +202,7 @@ def load_array(path: Path, key: str | None = None) -> np.ndarray:
                 key = names[0]
             if key not in names:
                 raise ValueError(f'it holds {", ".join(names)}: name one with --key')
-            found = found[key]
-        if not isinstance(found, np.ndarray):
-            raise ValueError(f'{key} is not an array')
-        return found
+            return np.asarray(found[key])  # a member may be text
     except Exception as error:  # numpy and zipfile raise a dozen types on broken files
         reason = getattr(error, 'strerror', None) or error
         raise ValueError(f'cannot be read ({reason})') from error

@@ -1,9 +1,12 @@
 """What used to change a figure or a training without a word, and has to be refused."""
 
 import pytest
+import torch
 from PIL import Image
 
 import mmaslp
+from mmaslp import BandTable, CalibrationHistogram
+from mmaslp.commands import main
 from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
 
@@ -84,3 +87,41 @@ def test_a_set_without_foreground_is_said(toy, checkpoint, tmp_path):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[], load_from=checkpoint)
     evaluate(cfg, test_sets(cfg))
     assert 'no mask has a pixel of foreground' in log_of(tmp_path / 'run')
+
+
+def test_labels_that_look_like_a_mask_of_0_and_255():
+    prob, label = torch.full((1, 8, 8), 0.1), torch.zeros(1, 8, 8)
+    label[:, 4:] = 255
+    for counter in (CalibrationHistogram(), BandTable()):
+        with pytest.warns(UserWarning, match='divide a mask of 0 and 255 by 255'):
+            counter.update(prob, label)
+
+
+@pytest.mark.parametrize(
+    'line, said',
+    [
+        ('train_dataloader = dict(batch_size=99, drop_last=True)', 'gives no batch'),
+        ('train_cfg = dict(val_interval=0)', 'val_interval is 0'),
+        ("tta_model = dict(type='SegTTAModel')", 'applies the sigmoid twice'),
+        ("param_scheduler = [dict(type='NopeLR')]", 'NopeLR'),
+    ],
+)
+def test_the_doctor_finds(tmp_path, capsys, monkeypatch, line, said):
+    monkeypatch.chdir(tmp_path)
+    data = 'dict(dataset=dict(num_images=dict(train=9, val=2, test=2, ood=1)))'
+    base = "_base_ = ['mmaslp::demo/bce.py']\n"
+    parts = ''.join(f'{s}_dataloader = {data}\n' for s in ('train', 'val', 'test'))
+    more = f'{line}\n'
+    if line.startswith('train_dataloader'):
+        more = 'train_dataloader.update(batch_size=99, drop_last=True)\n'
+    (tmp_path / 'c.py').write_text(base + parts + more)
+    assert main(['doctor', 'c.py']) == 1
+    assert said in capsys.readouterr().out
+
+
+def test_a_work_directory_keeps_the_config(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'c.py').write_text("_base_ = ['mmaslp::demo/bce.py']\n")
+    assert main(['train', 'c.py', '--work-dir', '.']) == 2
+    assert 'holds c.py' in capsys.readouterr().err
+    assert len((tmp_path / 'c.py').read_text()) < 50

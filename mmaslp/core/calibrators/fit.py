@@ -1,12 +1,12 @@
 """Fitting a calibrator: from images or from their tables, chosen out of fold."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence, Sized
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from ..argument_checks import check_choice
+from ..argument_checks import check_bool, check_choice
 from .calibrator import Calibrator
 from .cells import SIDE
 from .maps import MAPS, TARGETS, fit_maps
@@ -80,6 +80,7 @@ def fit_calibrator(
         >>> calibrator(np.full((32, 32), 0.9))[0, 0].round(2)
         np.float64(0.75)
     """
+    check_bool('logits', logits)
     tables = CalibrationTables()
     keys = None if groups is None else first_seen(groups)
     number = -1
@@ -227,16 +228,25 @@ def _check_enough(counts: np.ndarray, images: np.ndarray) -> None:
 def first_seen(keys: Iterable[Hashable]) -> Iterator[int]:
     """Number keys in the order of their first appearance."""
     numbers: dict[Hashable, int] = {}
-    for key in keys:
-        yield numbers.setdefault(key, len(numbers))
+    try:
+        for key in keys:
+            yield numbers.setdefault(key, len(numbers))
+    except TypeError as error:
+        raise ValueError(f'groups must be a name for each image: {error}') from error
 
 
 def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
     """Give images one by one."""
+    given = (prob,) if label is None else (prob, label)
+    lengths = {len(each) for each in given if isinstance(each, Sized)}
     arrays = isinstance(prob, Tensor | np.ndarray)
-    if arrays and (label is None or prob.ndim < 3 or len(prob) != len(label)):
+    if (
+        len(lengths) > 1
+        or not all(isinstance(each, Iterable) for each in given)
+        or (arrays and (label is None or prob.ndim < 3))
+    ):
         raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
-    for name, given in (('prob', prob), ('label', label)):
-        if not isinstance(given, Iterable) and not (name == 'label' and given is None):
-            raise ValueError(f'{name} must hold images, got {type(given).__name__}')
-    yield from prob if label is None else zip(prob, label, strict=True)
+    for pair in prob if label is None else zip(prob, label, strict=True):
+        if len(pair) != 2:
+            raise ValueError('give labels too, or pairs of a map and its labels')
+        yield pair

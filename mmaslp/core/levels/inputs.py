@@ -40,7 +40,7 @@ def pair_shapes(
         strided = isinstance(given, Tensor) and given.layout == torch.strided
         if not strided or given.is_meta or not given.dim():
             kind = type(given).__name__
-            raise ValueError(f'{name} must be a dense tensor (N, ...), got {kind}')
+            raise ValueError(f'{name} must be a tensor (N, ...) of values, got {kind}')
     if not logits.is_floating_point():
         raise ValueError(f'logits must be floating point, not {logits.dtype}')
     without_channel = labels.dim() == logits.dim() - 1

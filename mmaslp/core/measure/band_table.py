@@ -73,7 +73,9 @@ class BandTable:
 
     def __init__(self, edges: Sequence[float] = BORDER_EDGES) -> None:
         try:
-            self.edges = tuple(check_number('an edge', edge, above=0) for edge in edges)
+            self.edges = tuple(
+                check_number('every edge of edges', each, above=0) for each in edges
+            )
         except TypeError:
             self.edges = ()
         ascend = all(low < high for low, high in pairwise(self.edges))

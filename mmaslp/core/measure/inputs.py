@@ -1,5 +1,7 @@
 """Checked per-pixel scores, outcomes and likelihoods from probabilities and labels."""
 
+import warnings
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,6 +12,10 @@ from ..argument_checks import check_integer, optional
 CHUNK = 3 * 2**15
 # Averages and interpolations of probabilities leave [0, 1] only by rounding.
 ROUNDING = 1e-6
+_NEVER_ONE = (
+    'labels hold 0 and {} (ignored) and never 1: divide a mask of 0 and 255 by 255, '
+    'else its objects are not counted'
+)
 # Tolerance for the sum of the probabilities of one pixel; float16 stays within it.
 SUM_TOLERANCE = 1e-2
 
@@ -164,6 +170,9 @@ def _valid_labels(
             f'{ignore_index}}}, but holds {found}: map 0/255 masks to 0/1 first, '
             'or set ignore_index'
         )
+    ignored = valid is not None and 0 < len(label) < len(valid)
+    if ignored and num_classes == 2 and not label.any():
+        warnings.warn(_NEVER_ONE.format(ignore_index), stacklevel=5)
     return label, valid
 
 

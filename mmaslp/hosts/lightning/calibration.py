@@ -14,10 +14,6 @@ from ..torchmetrics.sum_metric import SumMetric
 _logger = logging.getLogger('mmaslp')
 
 
-# Options of fit_tables.
-FIT_OPTIONS = {'by', 'method', 'target', 'remarks'}
-
-
 class ValidationCalibrator:
     """Counts what a validation updates a metric with, and fits a calibrator to it.
 

@@ -13,7 +13,7 @@ from ...core.levels.counter_rng import generator_seed
 from ..moves import check_moves
 from ..seeding import seed_torch
 from ..torchmetrics import BinaryBandCalibration
-from .calibration import FIT_OPTIONS, ValidationCalibrator, to_plain
+from .calibration import ValidationCalibrator, to_plain
 from .schedule import validations
 
 _logger = logging.getLogger('mmaslp')
@@ -84,11 +84,6 @@ class ASLPCallback(Callback):
         self._calibrator: ValidationCalibrator | None = None
         if calibrator is not False:
             options = {} if calibrator is True else calibrator
-            if not isinstance(options, Mapping) or {*options} - FIT_OPTIONS:
-                known = ', '.join(sorted(FIT_OPTIONS))
-                raise ValueError(
-                    f'calibrator must be a bool or options of {known}, got {options!r}'
-                )
             self._calibrator = ValidationCalibrator(options)
         self._fits = self._loader_seeded = False
         self._step = 0

@@ -137,6 +137,13 @@ def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:
     elif cfg.get('work_dir') is None:
         name = osp.splitext(osp.basename(config_path))[0]
         cfg.work_dir = osp.join('./work_dirs', name)
+    # A config that MMEngine has left in a work directory names no bases.
+    same = osp.realpath(str(cfg.work_dir)) == osp.realpath(osp.dirname(config_path))
+    if same and '_base_' in Path(config_path).read_text(encoding='utf-8'):
+        raise ValueError(
+            f'--work-dir {cfg.work_dir} holds {config_path}, which MMEngine would '
+            'replace: name another folder'
+        )
 
 
 def name_run(cfg: Config, purpose: str) -> None:

@@ -59,7 +59,7 @@ def _examine_config(config: str) -> list[Finding]:
 
 def build_and_check(cfg: Any, folder: str) -> list[Finding]:
     """Build the parts of a run in a folder that is thrown away, and look at them."""
-    from .checks.run import check_run
+    from .checks.run import WRONG_TTA, check_run
     from .config import build_runner, name_run
 
     cfg = copy.deepcopy(cfg)
@@ -80,7 +80,13 @@ def build_and_check(cfg: Any, folder: str) -> list[Finding]:
         elif _try(place, lambda name=loop: getattr(runner, name), findings) is not None:
             built.append(split)
     if cfg.get('optim_wrapper'):
-        _try('optim_wrapper', lambda: _build_optimizer(runner), findings)
+        optim = _try('optim_wrapper', lambda: _build_optimizer(runner), findings)
+        steps = cfg.get('param_scheduler')
+        if optim is not None and steps is not None:
+            runner.optim_wrapper, build = optim, runner.build_param_scheduler
+            _try('param_scheduler', lambda: build(steps), findings)
+    if (cfg.get('tta_model') or {}).get('type') == 'SegTTAModel':
+        findings.append(WRONG_TTA)
     findings += check_run(runner, built)
     return findings
 

@@ -25,8 +25,8 @@ def load_weights(model: Any, checkpoint: Mapping[str, Any]) -> str:
         model = model.module
     given = checkpoint.get('state_dict', checkpoint)
     state = {
-        re.sub(r'^module\.', '', key): value
-        for key, value in given.items()
+        re.sub(r'^module\.', '', str(key)): value
+        for key, value in (given.items() if isinstance(given, Mapping) else ())
         if isinstance(value, Tensor)
     }
     own = model.state_dict()

@@ -1,11 +1,18 @@
 """Checks of a run that is built: its model, data, hooks and validation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .data import check_datasets, dataset_of
 from .findings import Finding
 from .model import check_model, unwrap
+
+WRONG_TTA = Finding(
+    'error',
+    "MMSegmentation's SegTTAModel applies the sigmoid twice to one-channel heads and "
+    'hands metrics the last view instead of the mean',
+    "tta_model.type = 'BinarySegTTAModel'",
+)
 
 
 def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
@@ -17,17 +24,26 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
     model = unwrap(runner.model)
     if hasattr(model, 'merge_preds'):  # test-time augmentation
         if type(model).__name__ == 'SegTTAModel':
-            yield Finding(
-                'error',
-                "MMSegmentation's SegTTAModel applies the sigmoid twice to one-channel "
-                'heads and hands metrics the last view instead of the mean',
-                "tta_model.type = 'BinarySegTTAModel'",
-            )
+            yield WRONG_TTA
         model = unwrap(model.module)
     yield from check_model(model, 'train' in splits)
     loops = {split: getattr(runner, f'{split}_loop') for split in splits}
+    yield from _check_loops(loops)
     yield from check_datasets({key: dataset_of(loop) for key, loop in loops.items()})
     if {'train', 'val'} <= {*splits}:
         for hook in runner.hooks:
             if hasattr(hook, 'findings'):
                 yield from hook.findings(runner)
+
+
+def _check_loops(loops: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look for loops that do nothing."""
+    for split, loop in loops.items():
+        loader = getattr(loop, 'dataloader', None)
+        if hasattr(getattr(loader, 'dataset', None), '__len__') and len(loader) == 0:
+            text = f'{split}_dataloader gives no batch: batch_size is above its images'
+            yield Finding('error', text, f'{split}_dataloader.drop_last = False')
+    for name in ('max_epochs', 'val_interval'):
+        value = getattr(loops.get('train'), name, 1)
+        if value < 1:
+            yield Finding('error', f'train_cfg.{name} is {value}, below 1')

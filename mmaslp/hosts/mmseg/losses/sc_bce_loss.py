@@ -196,6 +196,8 @@ def _load_class_weight(class_weight: Any) -> tuple[float, float] | None:
         check_number(f'class_weight of the {name}', weight, at_least=0)
         for name, weight in zip(('background', 'foreground'), class_weight)
     )
+    if not background + foreground:
+        raise ValueError('class_weight is 0 twice: nothing would be learned')
     return background, foreground
 
 
