@@ -1,19 +1,10 @@
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from mmengine.runner import Runner
 
 from mmaslp.core import BandTable
 from mmaslp.files.results import load_result
-
-# Not importable by name under pytest's importlib mode.
-helper = SimpleNamespace(
-    **runpy.run_path(Path(__file__).parents[3] / 'test_files' / 'samples.py')
-)
-measured, pooled, sample = helper.measured, helper.pooled, helper.sample
+from tests.segmentor_samples import measured, pooled, sample
 
 
 def test_metrics_are_those_of_all_pixels():

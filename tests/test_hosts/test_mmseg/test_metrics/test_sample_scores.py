@@ -1,16 +1,8 @@
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
-# Not importable by name under pytest's importlib mode.
-helper = SimpleNamespace(
-    **runpy.run_path(Path(__file__).parents[3] / 'test_files' / 'samples.py')
-)
-measured, pooled, sample = helper.measured, helper.pooled, helper.sample
+from tests.segmentor_samples import measured, sample
 
 
 def test_scores_that_are_neither_in_any_image_are_refused():

@@ -1,7 +1,4 @@
 import os
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,12 +7,7 @@ from mmengine.fileio import load
 
 from mmaslp.hosts.mmseg.metrics import CalibrationMetric
 from mmaslp.hosts.mmseg.metrics.streaming_metric import kept_per_rank
-
-# Not importable by name under pytest's importlib mode.
-helper = SimpleNamespace(
-    **runpy.run_path(Path(__file__).parents[3] / 'test_files' / 'samples.py')
-)
-measured, pooled, sample = helper.measured, helper.pooled, helper.sample
+from tests.segmentor_samples import measured, sample
 
 
 @pytest.mark.parametrize(
