@@ -69,22 +69,27 @@ def results_of_test(
         kept = section.get('shown', {}).values()
         shown = {item['name']: item for own in kept for item in own}
         written = sorted(Path(section['folder']).glob('calibration*_test.json'))
-        found.append(
-            {
-                **result,
-                'model': model,
-                'dataset': name,
-                'ood': section['ood'],
-                'measures': {k: v for k, v in metrics.items() if k not in result},
-                'settings': {**result['settings'], **given},
-                'pictures': [
-                    make_picture(image, item['prob'], item['label'], image)
-                    for image, item in shown.items()
-                ],
-                'files': common
-                + [e for path in written for e in _file('result', path)],
+        entry = {
+            **result,
+            'model': model,
+            'dataset': name,
+            'ood': section['ood'],
+            'measures': {k: v for k, v in metrics.items() if k not in result},
+            'settings': {**result['settings'], **given},
+            'pictures': [
+                make_picture(image, item['prob'], item['label'], image)
+                for image, item in shown.items()
+            ],
+            'files': common + [e for path in written for e in _file('result', path)],
+        }
+        found.append(entry)
+        if 'calibrated_result' in section:
+            calibrated = {
+                **section['calibrated_result'],
+                **{key: entry[key] for key in ('dataset', 'ood', 'settings', 'files')},
             }
-        )
+            name = f'{model}, calibrated'
+            found.append({**calibrated, 'model': name, 'measures': {}, 'pictures': []})
     return found
 
 

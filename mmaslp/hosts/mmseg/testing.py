@@ -148,7 +148,8 @@ def evaluate(
         dict[str, dict]: Per set: ``metrics`` ({name: float}; MMSegmentation's IoUMetric
         gives percentages; undefined ones are nan), ``calibrated`` (the same of
         calibrated probabilities, empty without a calibrator), ``ood``, ``folder``, and
-        from a ``CalibrationMetric`` ``result`` and ``shown`` (main process only).
+        from a ``CalibrationMetric`` ``result``, ``shown`` and, with a calibrator,
+        ``calibrated_result`` (main process only).
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
@@ -268,6 +269,8 @@ def _test(runner: Runner, test_set: TestSet, folder: str) -> dict[str, Any]:
     ]
     if own:
         entry.update(result=own[0].result, shown=own[0].shown)
+        if calibrated:
+            entry.update(calibrated_result=own[-1].result)
         if own[0].has_foreground is False and not test_set.ood:
             remedy = 'config: name this set in ood_sets'
             report_findings([no_foreground(test_set.name, remedy)])

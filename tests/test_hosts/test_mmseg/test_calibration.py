@@ -40,7 +40,10 @@ def test_the_checkpoint_holds_the_calibrator(trained, tmp_path, capsys):
     assert torch.load(checkpoint, weights_only=False)['state_dict']
 
     args = [str(config), str(checkpoint), '--work-dir', str(tmp_path / 'test')]
-    assert run_command('test', [*args, '--out-prob', str(tmp_path / 'maps')]) == 0
+    page = tmp_path / 'report.html'
+    args += ['--out-prob', str(tmp_path / 'maps'), '--report', str(page)]
+    assert run_command('test', args) == 0
+    assert 'config, calibrated' in page.read_text()
     assert [MapReader().read(m).shape for m in (tmp_path / 'maps').iterdir()] == [
         (16, 16)
     ] * 5

@@ -112,7 +112,10 @@ class Schedule:
         line = f'train_cfg.val_interval = {max(1, left // (ENOUGH + 1))}'
         if left <= ENOUGH:
             unit = 'epochs' if self.by_epoch else 'iters'
-            line = f'train_cfg.max_{unit} = {warmup + ENOUGH + 1}, {line}'
+            end = warmup + ENOUGH + 1
+            if self.warmup_epochs is None and self.warmup_iters is None:
+                end = math.ceil(1.5 * (ENOUGH + 1))  # a third is warm-up
+            line = f'train_cfg.max_{unit} = {end}, {line}'
         yield Finding(
             'error' if steps < LEAST else 'warning',
             f'levels by band move after validations only: {steps} lie between the end '

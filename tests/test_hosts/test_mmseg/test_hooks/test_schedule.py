@@ -81,7 +81,9 @@ LONG = dict(max_epochs=60, max_iters=300)
         (FreeLoop(dynamic_intervals=[60], **LONG), 20, 'error', 3, 'val_interval = 9'),
         (FreeLoop(dynamic_intervals=[20], **LONG), 20, 'warning', 10, '_interval = 9'),
         (Loop(**LONG), 20, None, 40, ''),
-        (Loop(**LONG), None, None, 40, ''),  # a third of the training
+        (Loop(), None, 'error', 3, 'max_epochs = 32'),  # a third is warm-up
+        (Loop(max_epochs=32, max_iters=160), None, None, 21, ''),
+        (Loop(**LONG), None, None, 40, ''),
     ],
 )
 def test_too_few_validations_for_levels_by_band(loop, warmup, level, steps, line):
