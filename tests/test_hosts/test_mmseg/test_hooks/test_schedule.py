@@ -81,7 +81,7 @@ LONG = dict(max_epochs=60, max_iters=300)
         (FreeLoop(dynamic_intervals=[60], **LONG), 20, 'error', 3, 'val_interval = 9'),
         (FreeLoop(dynamic_intervals=[20], **LONG), 20, 'warning', 10, '_interval = 9'),
         (Loop(**LONG), 20, None, 40, ''),
-        (Loop(), None, 'error', 3, 'max_epochs = 32'),  # a third is warm-up
+        (Loop(), None, 'error', 4, 'max_epochs = 32'),  # a third is warm-up
         (Loop(max_epochs=32, max_iters=160), None, None, 21, ''),
         (Loop(**LONG), None, None, 40, ''),
     ],
