@@ -38,8 +38,9 @@ class SelfCalibratingBCE(nn.Module):
     - ``beta='HI', alpha=a / 2, per_pixel=True``: DisturbLabel with noise rate a
 
     With :class:`BorderLevels` the target is :math:`(1 - \epsilon_b) y + \epsilon_b/2`,
-    where b is the band of the pixel. Otherwise the label of an image is perturbed as a
-    whole, :math:`t = (1 - \beta) y + \beta / 2`, with a probability: that of
+    where b is the band of the pixel; after ``eval()`` nothing is smoothed, so that a
+    validation loss is binary cross entropy. Otherwise the label of an image is
+    perturbed as a whole, :math:`t = (1 - \beta) y + \beta / 2`, with a probability: that of
     :class:`ImageLevels`, or the fixed ``alpha``, drawn by torch's global generator. The
     loss is the mean of :math:`\mathrm{softplus}(z) - t z` over the valid pixels, 0
     without any. Any Dice loss may be added to it.
@@ -221,10 +222,10 @@ class SelfCalibratingBCE(nn.Module):
     def _smooth(self, labels: Tensor, valid: Tensor | None) -> tuple[Tensor, int]:
         """Smoothing of each map or pixel, and how many rows of pixels share one."""
         levels: Any = self.levels
+        if not (self.training and levels.levels.any()):
+            return torch.zeros(len(labels), device=labels.device), 1
         if labels.dim() < 3:
             return torch.full((len(labels),), levels.mean_level).to(labels.device), 1
-        if not levels.levels.any():
-            return torch.zeros(len(labels), device=labels.device), 1
         eps = levels.levels.float().to(labels.device, non_blocking=True)
         return border_row_values(labels, eps, valid)
 

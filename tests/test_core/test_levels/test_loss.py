@@ -146,6 +146,16 @@ def channels_of(labels, number):
     return torch.stack([labels.roll(3 * k, -1) for k in range(number)], 1)
 
 
+def test_a_validation_loss_is_binary_cross_entropy():
+    levels = BorderLevels()
+    levels.levels.fill_(0.2)
+    criterion = SelfCalibratingBCE(levels)
+    logits, labels = torch.full((1, 8, 8), 3.0), torch.ones(1, 8, 8)
+    expected = F.binary_cross_entropy_with_logits(logits, labels)
+    assert criterion(logits, labels) > expected + 0.1
+    assert criterion.eval()(logits, labels) == expected
+
+
 @pytest.mark.parametrize(('number', 'depth'), [(2, None), (3, 4)])
 def test_channels_and_slices_are_those_of_a_loop(number, depth):
     labels = half_planes()
