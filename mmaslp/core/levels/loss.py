@@ -40,10 +40,10 @@ class SelfCalibratingBCE(nn.Module):
     With :class:`BorderLevels` the target is :math:`(1 - \epsilon_b) y + \epsilon_b/2`,
     where b is the band of the pixel; after ``eval()`` nothing is smoothed, so that a
     validation loss is binary cross entropy. Otherwise the label of an image is
-    perturbed as a whole, :math:`t = (1 - \beta) y + \beta / 2`, with a probability: that of
-    :class:`ImageLevels`, or the fixed ``alpha``, drawn by torch's global generator. The
-    loss is the mean of :math:`\mathrm{softplus}(z) - t z` over the valid pixels, 0
-    without any. Any Dice loss may be added to it.
+    perturbed as a whole, :math:`t = (1 - \beta) y + \beta / 2`, with a probability:
+    that of :class:`ImageLevels`, or the fixed ``alpha``, drawn by torch's global
+    generator. The loss is the mean of :math:`\mathrm{softplus}(z) - t z` over the valid
+    pixels, 0 without any. Any Dice loss may be added to it.
 
     Args:
         levels (BorderLevels | ImageLevels, optional): What moves the targets. Defaults
