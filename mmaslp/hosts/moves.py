@@ -8,13 +8,18 @@ LEAST, ENOUGH = 5, 20
 _logger = logging.getLogger('mmaslp')
 
 
+def too_few(moves: int) -> str:
+    """Say how often levels by band move, and how often they must."""
+    return (
+        f'levels by band move after validations only: {max(0, moves)} lie between the '
+        'end of the warm-up and that of the training, and the levels take about '
+        f'{ENOUGH} to arrive'
+    )
+
+
 def check_moves(moves: int, remedy: str) -> None:
     """Refuse a training with too few validations; warn if they are not enough."""
-    message = (
-        f'levels by band move after validations only: {max(0, moves)} lie between the '
-        f'end of the warm-up and that of the training, and the levels take about '
-        f'{ENOUGH} to arrive; {remedy}'
-    )
+    message = f'{too_few(moves)}; {remedy}'
     if moves < LEAST:
         raise ValueError(message)
     if moves < ENOUGH:

@@ -8,10 +8,8 @@ from typing import Any
 
 from mmengine.runner import IterBasedTrainLoop
 
+from ...moves import ENOUGH, LEAST, too_few
 from ..checks.findings import Finding
-
-# Validations after the warm-up: with fewer than the least, levels by band get nowhere.
-LEAST, ENOUGH = 5, 20
 
 
 @dataclass(frozen=True)
@@ -118,9 +116,7 @@ class Schedule:
             line = f'train_cfg.max_{unit} = {end}, {line}'
         yield Finding(
             'error' if steps < LEAST else 'warning',
-            f'levels by band move after validations only: {steps} lie between the end '
-            'of the warm-up and that of the training, and the levels take about '
-            f'{ENOUGH} to arrive',
+            too_few(steps),
             f'{line}  (or a lower warmup_epochs of ASLPHook)',
         )
 
