@@ -8,8 +8,9 @@ JSON file holds the figures of every run and row, then the means over sets and s
 with 95 % intervals over images; all rows of a set draw the same images. It prints a
 table.
 
-A run keeps its figures in ``rows.npz``, so a later call measures new runs only. Delete
-these files when calibrators or figures change.
+A run keeps its figures in ``rows.npz``, with local temperatures in ``rows_local.npz``,
+so a later call measures new runs only. Delete these files when calibrators or figures
+change.
 """
 
 import argparse
@@ -166,7 +167,7 @@ def kept_rows(
     folder: Path, options: dict[str, str], local: bool
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
     """What :func:`run_rows` gives, measured once and kept beside the maps."""
-    file = folder / 'rows.npz'
+    file = folder / ('rows_local.npz' if local else 'rows.npz')
     if not file.is_file():
         rows, chosen = run_rows(folder, options, local)
         arrays = {
