@@ -1,6 +1,6 @@
 """Train a network with BCE and with levels by band on built-in data, and compare them.
 
-It takes about five minutes on two cores. --maps needs no MMSegmentation and takes
+It takes about ten minutes on two cores. --maps needs no MMSegmentation and takes
 seconds: built-in maps of an over-confident network are measured and calibrated.
 
 Example:
