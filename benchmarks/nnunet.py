@@ -323,7 +323,7 @@ def _record(prob: np.ndarray, label: np.ndarray) -> np.ndarray:
 
 
 def _figures(record: np.ndarray) -> np.ndarray:
-    """Dice, accuracy, ECE, error by band and NLL of summed records."""
+    """Dice, accuracy, ECE, ECE by band and NLL of summed records."""
     dice, pixels, correct, nll = record[:4]
     by_bin, by_band = record[4:15], record[15:]
     parts = correct, np.abs(by_bin).sum(), np.abs(by_band).sum(), nll

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Compare and print the differences."""
     from ..report.comparison import compare_results
+    from ..report.glossary import term
 
     metrics, images = compare_results(
         args.first,
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     print(f'{"":<16}{"first":>9}{"second":>9}{"difference":>12}')
     for key, row in metrics.items():
         print(
-            f'{key:<16}{row["first"]:9.4f}{row["second"]:9.4f}'
+            f'{term(key).label:<16}{row["first"]:9.4f}{row["second"]:9.4f}'
             f'{row["difference"]:+12.4f} [{row["low"]:+.4f}, {row["high"]:+.4f}]'
             f'{" *" if row["differs"] else ""}'
         )

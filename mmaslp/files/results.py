@@ -59,6 +59,7 @@ def calibration_result(
         'dataset': dataset,
         **metrics,
         'ece_image': images.mean_ece(),
+        **{key: float(value) for key, value in images.overlap().items()},
         'num_images': len(images),
         'num_pixels': count,
         'bins': _columns(table),
@@ -213,7 +214,8 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
         if key not in ('format', 'model', 'dataset')
     }
     given = content.get('bins', {})
-    result |= {key: float(value) for key, value in binned_metrics(table).items()}
+    figures = binned_metrics(table) | images.overlap()
+    result |= {key: float(value) for key, value in figures.items()}
     result |= {
         'ece_image': images.mean_ece(),
         'brier': float(images.brier.sum() / total),

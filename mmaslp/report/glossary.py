@@ -44,14 +44,18 @@ _LOWER = {
     'bands of distance from the predicted border. Errors of opposite sign near the '
     'border and far from it do not offset.',
     'mce': 'MCE: Maximum calibration error: the largest gap of all bins.',
-    'brier': 'Brier: The mean squared distance between probability and mask. It also '
-    'falls with better accuracy.',
+    'brier': 'Brier score: The mean squared distance between probability and mask. It '
+    'also falls with better accuracy.',
     'nll': 'NLL: The mean negative logarithm of the probability of the true class. '
     'Confident mistakes cost most.',
     'mae': 'MAE: The mean absolute distance between probability and mask, over images.',
 }
 _HIGHER = {
     'acc': 'accuracy: The share of pixels whose class is right.',
+    'dice': 'Dice: Twice the pixels that the predicted and the true masks share, over '
+    'the pixels of both, over all images together.',
+    'iou': 'IoU: Intersection over union of the predicted and the true masks, over all '
+    'images together.',
     'max_f': 'max F: The largest F-measure over all thresholds of the map.',
     'mean_f': 'mean F: The mean F-measure over all thresholds.',
     'adp_f': 'adaptive F: The F-measure at twice the mean of the map.',

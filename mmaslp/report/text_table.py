@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..files.names import shown
+from .glossary import term
 
 CALIBRATION_KEYS = (
     'ece',
@@ -17,7 +18,11 @@ CALIBRATION_KEYS = (
     'nll',
     'acc',
     'conf',
+    'dice',
+    'iou',
 )
+# What commands print; files and reports have the others too.
+PRINTED_KEYS = ('ece', 'ece_band', 'brier', 'nll', 'acc', 'conf', 'dice', 'iou')
 MEAN = 'mean'
 
 Row = Mapping[str, float | None]
@@ -71,11 +76,9 @@ def _sure_and_right(confidence: float, accuracy: float) -> str:
     return f'{confidence:.1%} sure, {accuracy:.1%} right'
 
 
-def format_table(
-    rows: Mapping[str, Row], keys: Sequence[str] = CALIBRATION_KEYS
-) -> str:
-    """Lay out metrics as a text table."""
-    lines = [['', *keys]]
+def format_table(rows: Mapping[str, Row], keys: Sequence[str] = PRINTED_KEYS) -> str:
+    """Lay out metrics as a text table, under the names that reports have."""
+    lines = [['', *(term(key).label for key in keys)]]
     for name, row in rows.items():
         lines.append([shown(name), *(metric_text(row.get(key)) for key in keys)])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]

@@ -126,7 +126,7 @@ def test_text_table_and_its_mean():
     rows['ood'] = {'ece': 9.0}
     lines = format_table(with_mean(rows, apart=['ood']), ['ece', 'nll']).splitlines()
     assert [line.split() for line in lines] == [
-        ['ece', 'nll'],
+        ['ECE', 'NLL'],
         ['a', '0.1000', '-'],
         ['b', '0.3000', '-'],
         ['mean', '0.2000', '-'],

@@ -96,7 +96,7 @@ def test_several_sets_in_one_run(trained):
     assert list(results) == ['test', 'second', 'empty']
     assert results['test'] == results['second']
     assert results['empty']['mIoU %'] is None
-    table = done.stdout[done.stdout.rindex('  ece') :].splitlines()
+    table = done.stdout[done.stdout.rindex('  ECE') :].splitlines()
     assert [line.split('  ')[0] for line in table[1:5]] == [
         'test',
         'second',

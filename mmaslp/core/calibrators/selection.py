@@ -94,7 +94,7 @@ def figures_of(sums: np.ndarray) -> np.ndarray:
 def simplest(candidates: Sequence[Candidate]) -> Candidate:
     """Pick the first candidate, from the simplest on, that is no worse than the best.
 
-    The best has the lowest NLL. No worse means: Brier score, NLL and error by band are
+    The best has the lowest NLL. No worse means: Brier score, NLL and ECE by band are
     at most half a standard error of their paired difference above the best's. On
     validation images a looser tie, or the best by Brier score, was worse on the others.
     """

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-_TITLES = dict(brier='Brier', nll='NLL', ece_band='error by band', ece='ECE')
+_TITLES = dict(ece='ECE', ece_band='ECE by band', brier='Brier score', nll='NLL')
 _MASKS = dict(
     keep='masks of the network',
     accuracy='calibrated probability above 1/2',

@@ -195,7 +195,7 @@ class BandTable:
         return BinTable(sums[:, 0], sums[:, 1], sums[:, 2] / self.UNIT)
 
     def compute(self) -> dict[str, Any]:
-        """Compute the errors by band and what the predicted masks are worth.
+        """Compute the calibration by band and what the predicted masks are worth.
 
         Returns:
             dict: ``ece_band`` and ``ece_band_true``, the mean over pixels of the

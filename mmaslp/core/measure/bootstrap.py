@@ -154,5 +154,6 @@ def _pooled(
         'ece_image': ratio(weights @ ece, weights @ valid),
         'brier': ratio(weights @ images.brier, table.total),
         'nll': ratio(weights @ images.nll, table.total),
+        **images.overlap(weights),
         'bins': table.accuracy,
     }

@@ -180,6 +180,12 @@ class CalibrationHistogram:
         """Number of pixels whose label is 1; None with more than two classes."""
         return int(self.counts[1::2].sum()) if self.num_classes == 2 else None
 
+    @property
+    def predicted(self) -> int | None:
+        """Number of pixels with p > 0.5; None with more than two classes."""
+        above = self.counts[2 * self.STEPS + 2 :]
+        return int(above.sum()) if self.num_classes == 2 else None
+
     def score_table(self, mode: str = 'top_label') -> ScoreTable:
         """List the distinct scores with their outcomes.
 

@@ -9,14 +9,14 @@ import numpy as np
 
 from ..bands import BORDER_EDGES
 from .band_table import BandTable
-from .bin_table import BinTable
+from .bin_table import BinTable, ratio
 from .binned_metrics import binned_metrics
 from .binning import equal_width
 from .histogram import CalibrationHistogram
 from .score_metrics import brier_score
 
 REQUIRED = ('name', 'count', 'right', 'conf', 'nll', 'brier')
-OPTIONAL = ('foreground', 'mask')
+OPTIONAL = ('foreground', 'predicted', 'mask')
 # Columns of result files are named as the values of a row, but for two.
 PLURAL = {'name': 'names', 'mask': 'masks'}
 
@@ -39,6 +39,8 @@ class ImageTable:
             has none: in positive mode and with more classes.
         foreground (np.ndarray | None): ``(I,)`` number of pixels whose label is 1. None
             if a row has none: with more than two classes.
+        predicted (np.ndarray | None): ``(I,)`` number of pixels with p > 0.5. None if a
+            row has none: also in positive mode.
         masks (np.ndarray | None): ``(I,)`` checksums of the labels, which tell whether
             two results were measured with the same masks. None if a row has none.
 
@@ -56,7 +58,7 @@ class ImageTable:
         self.table = BinTable(count, right, self._column('conf', bins, kind=float))
         self.nll = self._column('nll', kind=float)
         self.brier = self._column('brier', kind=float)
-        self.foreground, self.masks = (self._column(key) for key in OPTIONAL)
+        self.foreground, self.predicted, self.masks = map(self._column, OPTIONAL)
         pixels = self.num_pixels
         if (
             self.foreground is not None
@@ -119,8 +121,9 @@ class ImageTable:
         Returns:
             dict: ``name``; per bin ``count``, number of correct pixels ``right`` and
             summed ``conf``; ``bands``, None or :attr:`BandTable.sums`; ``foreground``,
-            the number of pixels whose label is 1, or None; ``mask``; and the sums of
-            ``nll`` and ``brier``.
+            the number of pixels whose label is 1, or None; ``predicted``, that of
+            pixels with p > 0.5, or None; ``mask``; and the sums of ``nll`` and
+            ``brier``.
 
         Raises:
             ValueError: The bands have other edges than ``BORDER_EDGES``.
@@ -139,6 +142,7 @@ class ImageTable:
             'conf': table.conf.tolist(),
             'bands': None if bands is None else bands.sums.tolist(),
             'foreground': histogram.foreground,
+            'predicted': histogram.predicted if mode == 'top_label' else None,
             'mask': mask,
             'nll': int(histogram.nll) / histogram.NLL_UNIT,
             'brier': brier_score(scores) * scores.total if scores.total else 0.0,
@@ -164,13 +168,31 @@ class ImageTable:
         ece = ece[~np.isnan(ece)]
         return float(ece.mean()) if len(ece) else float('nan')
 
+    def overlap(self, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Dice and IoU of the masks p > 0.5, pooled over images as often as they weigh.
+
+        Empty if a row has no ``predicted``, or if no image has foreground.
+        """
+        if (
+            self.predicted is None
+            or self.foreground is None
+            or not self.foreground.any()
+        ):
+            return {}
+        weights = np.ones(len(self)) if weights is None else weights
+        sizes = weights @ (self.foreground + self.predicted)
+        wrong = weights @ (self.num_pixels - self.table.correct.sum(-1))
+        # Both masks hold the common pixels, and one of them each wrong pixel.
+        common = sizes - wrong
+        return {'dice': ratio(common, sizes), 'iou': ratio(common, sizes + wrong)}
+
     def take(self, rows: Sequence[int] | np.ndarray) -> ImageTable:
         """Return the table of some rows, in the given order."""
         return ImageTable([self.records[row] for row in rows], self.bins)
 
     def to_json(self) -> dict[str, Any]:
         """Return the table by columns, as JSON can hold it."""
-        known = (self.foreground is not None, self.masks is not None)
+        known = [self._column(key) is not None for key in OPTIONAL]
         keys = [*REQUIRED, *(key for key, each in zip(OPTIONAL, known) if each)]
         columns: dict[str, Any] = {
             PLURAL.get(key, key): [record[key] for record in self.records]

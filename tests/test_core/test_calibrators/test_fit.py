@@ -127,7 +127,7 @@ def png_images(folder):
 
 
 def test_a_published_network(shared):
-    """Goals by target: error by band, ECE, NLL, Brier score."""
+    """Goals by target: ECE by band, ECE, NLL, Brier score."""
     goals = dict(
         confidence=dict(ece_band=0.0028, ece=0.0040, nll=0.0610, brier=0.0158),
         probability=dict(nll=0.0590, brier=0.0154),

@@ -1,4 +1,4 @@
-"""Sums and errors by band once more, from their definition, per pixel in float64."""
+"""Sums and ECE by band once more, from their definition, per pixel in float64."""
 
 import math
 

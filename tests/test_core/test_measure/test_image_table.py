@@ -52,6 +52,24 @@ def test_table_goes_around_json():
         ImageTable.from_json(broken, 10)
 
 
+def test_overlap_of_masks_is_that_of_the_bands():
+    records, bands = [], BandTable()
+    for seed in range(3):
+        image, histogram = scene(30 + seed, 40, seed), CalibrationHistogram()
+        histogram.update(*image)
+        bands.update(*image)
+        records.append(ImageTable.record(str(seed), histogram))
+    table = ImageTable(records)
+    found = table.overlap()
+    iou = bands.compute()['iou']
+    assert found['iou'] == pytest.approx(iou) and 0 < iou < 1
+    assert found['dice'] == pytest.approx(2 * iou / (1 + iou))
+    assert table.overlap(np.array([[1, 1, 1], [0, 2, 0]]))['iou'][0] == found['iou']
+    assert ImageTable.record('a', histogram, mode='positive')['predicted'] is None
+    nothing = [{**each, 'foreground': 0} for each in records]
+    assert ImageTable(nothing).overlap() == {}
+
+
 def banded(number=4):
     records = []
     for seed in range(number):

@@ -89,7 +89,7 @@ def test_sets_without_objects_stay_out_of_the_mean():
         'c': dict(metrics=dict(ece=0.9, acc=0.9), calibrated={}, ood=True),
     }
     lines = [line.split() for line in summary_table(results, ['ece']).splitlines()]
-    assert lines[0][:2] == ['ece', 'acc']
+    assert lines[0][:2] == ['ECE', 'accuracy']
     assert [line[0] for line in lines[1:]] == ['a', 'b', 'mean', 'c']
     assert float(lines[3][1]) == pytest.approx(0.2)
 
