@@ -219,9 +219,9 @@ def pooled(
     """Means over sets of the means over seeds, and ratios to the reference.
 
     Returns:
-        dict: Of each row, ``mean``, ``ratio`` and each set by its name: of each figure
-        the value and the two ends of its interval; and ``runs``, their number. A row of
-        other runs than the reference's has no ratio.
+        dict: Of each row ``mean``, ``ratio``, each set by its name, ``ratio, SET``:
+        of each figure the value and the two ends of its interval; and ``runs``, their
+        number. A row of other runs than the reference's has no ratio.
     """
     by_row: dict[str, dict[str, dict[int, dict]]] = defaultdict(
         lambda: defaultdict(dict)
@@ -239,8 +239,11 @@ def pooled(
             for data, seeds in sets.items()
         }
         if all(None not in found for found in other.values()):
-            ratios = [_over(means[data], _mean(found)) for data, found in other.items()]
-            parts['ratio'] = _mean(ratios)
+            ratios = {
+                f'ratio, {data}': _over(means[data], _mean(found))
+                for data, found in other.items()
+            }
+            parts |= {'ratio': _mean([*ratios.values()]), **ratios}
         table[row] = {
             part: {key: _with_interval(value) for key, value in found.items()}
             for part, found in parts.items()

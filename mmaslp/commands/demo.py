@@ -1,6 +1,6 @@
 """Train a network with BCE and with levels by band on built-in data, and compare them.
 
-It takes about ten minutes on two cores. --maps needs no MMSegmentation and takes
+It takes four to ten minutes on two cores. --maps needs no MMSegmentation and takes
 seconds: built-in maps of an over-confident network are measured and calibrated.
 
 Example:
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('--work-dir', default='work_dirs/demo', type=Path, help='where to write')
     add('--epochs', default=100, type=int, help='length of each training')
+    add('--seed', default=0, type=int, help='of the weights and of the order of images')
     add(
         '--models',
         nargs='+',
@@ -41,10 +42,12 @@ def run(args: argparse.Namespace) -> None:
     from ..hosts.mmseg.demo import run_demo
 
     check_integer('--epochs', args.epochs, at_least=1)
+    check_integer('--seed', args.seed, at_least=0)
     run_demo(
         args.work_dir,
         models=args.models,
         epochs=args.epochs,
+        seed=args.seed,
         overwrite=args.overwrite,
         quiet=args.quiet,
     )

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ...core.calibrators import Calibrator
 from ...files.outputs import check_kind
 from ...report.inputs import results_of_files
 from ...report.page import json_beside, write_report
@@ -38,6 +39,7 @@ def run_demo(
     *,
     models: Sequence[str] = ('BCE', 'border levels'),
     epochs: int = 100,
+    seed: int = 0,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -51,6 +53,7 @@ def run_demo(
         path, folder = f'mmaslp::demo/{MODELS[name]}.py', work_dir / MODELS[name]
         options: list[Any] = ['--work-dir', folder, '--cfg-options']
         options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.0.end={epochs}']
+        options += [f'randomness.seed={seed}']
         trainings[name] = ['train', path, *['--overwrite'] * overwrite, *options]
         tests[name] = ['test', path, folder / f'epoch_{epochs}.pth', '--eval']
         tests[name] += ['ece', 'iou', '--report', folder / 'report.html']
@@ -73,6 +76,10 @@ def run_demo(
         for line in log.read_text(encoding='utf-8').splitlines():
             if 'WARNING' in line and 'ASLP: ' in line:
                 print(f'{name}: {line.split("ASLP: ")[1]}\n')
+        file = log.with_name('calibrator.json')
+        if file.is_file():
+            reason = Calibrator.load(file).record['reason']
+            print(f'{name}, calibrator: {reason}\n')
     pages = [log.parent / 'report.html' for log in logs.values()]
     write_report(page, results_of_files([*map(json_beside, pages)]), title='Demo')
     print('reports, with diagrams and pictures:')

@@ -31,11 +31,12 @@ def test_a_page_of_the_user_stays(tmp_path):
 
 
 @pytest.mark.release
-def test_one_epoch(tmp_path, capsys, monkeypatch):
+def test_the_demo_says_what_came_of_levels(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run_demo(tmp_path, models=['BCE'], epochs=1)
+    run_demo(tmp_path, models=['border levels'], epochs=32, seed=1)
     printed = capsys.readouterr().out
-    assert '[BCE] epoch 1/1  validation ECE 0.' in printed
-    assert 'BCE, test' in printed and 'BCE, synthetic-ood' in printed
+    assert '[border levels] epoch 3/32  validation ECE 0.' in printed
+    assert 'levels, test' in printed and 'levels, synthetic-ood' in printed
+    assert 'border levels, calibrator: ' in printed
     assert (tmp_path / 'report.html').stat().st_size > 1000
-    assert (tmp_path / 'bce' / 'report.html').is_file()
+    assert (tmp_path / 'aslp_fb_border' / 'report.html').is_file()
