@@ -1,4 +1,4 @@
-"""The diagrams: accuracy by confidence, by distance from the border, and gaps."""
+"""The diagrams: accuracy by confidence and by distance from the border; levels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from ..core.levels.perturbation import max_alpha
 from ..core.measure import BinTable
-from .breakdowns import Breakdown
 from .glossary import BANDS, CONFIDENCE, DISTANCE
 from .style import (
     BAR,
@@ -18,8 +17,6 @@ from .style import (
     INK,
     LABEL,
     LEGEND,
-    MARKERS,
-    MODELS,
     OVER,
     TITLE,
     UNDER,
@@ -130,45 +127,6 @@ def band_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
     axes[0, 0].set_ylabel('accuracy and confidence (0 to 1)', **LABEL)
     marks = [_line('accuracy', '-', 'o'), _line('confidence', ':', 'o')]
     _add_legend(figure, marks, len(results))
-    return figure
-
-
-def gap_figure(breakdown: Breakdown, models: Sequence[str]) -> Figure:
-    """Draw the gaps of every group, in the colours that ``models`` have everywhere."""
-    figure = new_figure(3.6, 3.2, layout='constrained')
-    axes = figure.add_subplot()
-    number = len(breakdown.series)
-    step = min(0.7 / number, 0.14)
-    for row, (name, gaps) in enumerate(breakdown.series.items()):
-        index = models.index(name)
-        axes.errorbar(
-            np.arange(len(gaps.gap)) + (row - (number - 1) / 2) * step,
-            gaps.gap,
-            np.nan_to_num([gaps.gap - gaps.low, gaps.high - gaps.gap]).clip(0),
-            color=MODELS[index % len(MODELS)],
-            marker=MARKERS[index % len(MARKERS)],
-            ms=4,
-            lw=1.2,
-            label=shortened(name, LONGEST),
-            **WHISKERS,
-        )
-    axes.axhline(0, color=INK, lw=0.9)
-    low, high = axes.get_ylim()
-    for colour, start, end in ((OVER, 0, max(high, 0)), (UNDER, min(low, 0), 0)):
-        axes.axhspan(start, end, color=colour, alpha=0.09, lw=0, zorder=0)
-    axes.set_ylim(min(low, 0), max(high, 0))
-    axes.set_xlim(-0.5, len(breakdown.groups) - 0.5)
-    every = math.ceil(len(breakdown.groups) / 8)
-    shown = range(0, len(breakdown.groups), every)
-    axes.set_xticks(shown, breakdown.groups[::every])
-    axes.set_xlabel(breakdown.axis, **LABEL)
-    axes.set_ylabel('confidence − accuracy', **LABEL)
-    axes.set_title(breakdown.title, fontweight='bold', **TITLE)
-    clean_axes(axes)
-    ncols = 1 if max(map(len, breakdown.series)) > LONGEST / 2 else 2
-    legend = figure.legend(loc='outside lower center', ncols=ncols, **LEGEND)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
     return figure
 
 

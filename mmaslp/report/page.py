@@ -17,14 +17,13 @@ from ..files.atomic_write import atomic_write
 from ..files.names import short_names, without_folders
 from ..files.results import save_result
 from ..version import __version__
-from .analysis import RESAMPLES, Analysis, ImageSet, analyse
-from .breakdowns import breakdowns
-from .diagrams import band_figure, gap_figure, reliability_figure
+from .analysis import RESAMPLES, ImageSet, analyse
+from .diagrams import band_figure, reliability_figure
 from .glossary import term
 from .inputs import PICTURES
 from .pictures import galleries
 from .style import figure_svg
-from .tables import comparison, differences, gap_table, measures
+from .tables import comparison, differences, measures
 from .text_table import with_interval
 
 
@@ -127,7 +126,7 @@ def report_html(
         measures=further,
         differences=differences(analysis, baseline),
         sets=[
-            _set_view(f'{number}', group, analysis, pictures, resamples)
+            _set_view(f'{number}', group, pictures)
             for number, group in enumerate(analysis.sets)
         ],
         members=analysis.members,
@@ -147,9 +146,7 @@ def _environment() -> Environment:
     )
 
 
-def _set_view(
-    place: str, group: ImageSet, analysis: Analysis, pictures: int, resamples: int
-) -> dict[str, Any]:
+def _set_view(place: str, group: ImageSet, pictures: int) -> dict[str, Any]:
     """What a page shows of one set: its diagrams and its pictures."""
     diagrams = []
     for row, member in enumerate(group.members):
@@ -160,15 +157,9 @@ def _set_view(
             label = f'Accuracy and confidence by distance from the border, {name}'
             pair.append(figure_svg(band_figure(own), label, f'b{place}-{row}'))
         diagrams.append(pair)
-    gaps = []
-    for row, each in enumerate(breakdowns(group, resamples)):
-        figure = gap_figure(each, analysis.models)
-        svg = figure_svg(figure, f'{each.title}, {group.name}', f'g{place}-{row}')
-        gaps.append({'svg': svg, 'table': gap_table(each)})
     return {
         'name': group.name,
         'diagrams': diagrams,
-        'gaps': gaps,
         'galleries': galleries(group, pictures),
     }
 

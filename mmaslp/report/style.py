@@ -23,13 +23,6 @@ FORMATS = ('.png', '.pdf', '.svg')
 OVER, UNDER, BAR = '#c8442c', '#2b6cb0', '#b8c7da'
 INK, GRID = '#22282f', '#d9dee4'
 FADED = '66'  # alpha of a filled gap
-# Of models that share a diagram; the markers differ too. Red and blue come last: they
-# stand for over- and under-confidence.
-MODELS = (
-    *('#0f766e', '#8a5a00', '#7e22ce', '#475569', '#be185d'),
-    *('#3f6212', '#0e7490', '#0b63c5', '#bd3f0a', '#991b1b'),
-)
-MARKERS = 'osD^vPX*<>'
 LABEL: dict[str, Any] = {'fontsize': 8, 'color': INK}
 # Names of models are no formulas: a $ in them is a $.
 TITLE: dict[str, Any] = {**LABEL, 'fontsize': 9.5, 'parse_math': False}
@@ -42,10 +35,7 @@ LEGEND: dict[str, Any] = {
     'handlelength': 1.6,
 }
 # Variables of the page's style sheet, which has them light, dark and for print.
-_VARIABLES = {
-    **{OVER: 'over', UNDER: 'under', BAR: 'bar', INK: 'ink', GRID: 'line'},
-    **{colour: f'c{number}' for number, colour in enumerate(MODELS)},
-}
+_VARIABLES = {OVER: 'over', UNDER: 'under', BAR: 'bar', INK: 'ink', GRID: 'line'}
 
 
 def new_figure(width: float, height: float, **options: Any) -> Figure:

@@ -1,4 +1,4 @@
-"""The tables of a page: comparison, differences, further measures, gaps."""
+"""The tables of a page: comparison, differences, further measures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from math import isnan, nan
 from typing import NamedTuple
 
 from .analysis import Analysis, ImageSet
-from .breakdowns import Breakdown
 from .glossary import Term, term
 from .text_table import metric_text
 
@@ -100,24 +99,6 @@ def measures(analysis: Analysis) -> Table | None:
     ]
     caption = 'Further measures, which have no intervals'
     return Table(caption, ('model', 'set'), [*map(term, keys)], rows) if keys else None
-
-
-def gap_table(breakdown: Breakdown) -> Table:
-    """The figures of a diagram of gaps."""
-    rows = []
-    for model, gaps in breakdown.series.items():
-        table = gaps.table
-        figures = table.weight, table.accuracy, table.mean_conf
-        gap = gaps.gap, gaps.low, gaps.high
-        for name, share, accuracy, confidence, *own in zip(
-            breakdown.groups, *figures, *gap
-        ):
-            if share > 0:
-                cells = [Cell(f'{share:.2%}'), _cell(accuracy), _cell(confidence)]
-                rows.append(Row((model, name), [*cells, _cell(*own, signed=True)]))
-    labels = ('share of pixels', 'accuracy', 'confidence', 'gap')
-    columns = [Term(label, label) for label in labels]
-    return Table(breakdown.title, ('model', breakdown.axis), columns, rows)
 
 
 def _cell(

@@ -1,4 +1,4 @@
-"""What a page computes: estimates, tables, gaps of groups."""
+"""What a page computes: estimates and tables."""
 
 import runpy
 from pathlib import Path
@@ -11,9 +11,8 @@ from mmaslp.core.measure.bootstrap import resample
 from mmaslp.files.results import image_table
 from mmaslp.files.sod_measures import SOD_COLUMNS
 from mmaslp.report.analysis import analyse
-from mmaslp.report.breakdowns import breakdowns
 from mmaslp.report.glossary import term
-from mmaslp.report.tables import comparison, differences, gap_table
+from mmaslp.report.tables import comparison, differences
 from mmaslp.report.text_table import CALIBRATION_KEYS, format_table, with_mean
 
 # Not importable by name under pytest's importlib mode.
@@ -81,36 +80,6 @@ def test_means_leave_out_sets_without_objects():
     assert low < value < high
     assert analysis.mean_name == 'mean of sets with objects'
     assert not analyse(sets[1:], 5).means
-
-
-def test_groups_hold_all_pixels_with_the_gaps_of_the_result():
-    one = result(gain=2.0)
-    by_confidence, by_distance, by_size = breakdowns(analyse([one], 20).sets[0], 20)
-    for each in (by_confidence, by_distance, by_size):
-        gaps = each.series['A']
-        share = gaps.table.weight
-        assert len(gaps.gap) == len(each.groups) and share.sum() == pytest.approx(1)
-        gap = np.nansum(share * gaps.gap)
-        assert gap == pytest.approx(one['conf'] - one['acc'], abs=1e-6), each.title
-        last = int(np.argmax(share))
-        assert gaps.low[last] <= gaps.gap[last] <= gaps.high[last]
-        assert len(gap_table(each).rows) == np.isfinite(gaps.gap).sum()
-    assert by_confidence.groups == ('0.5–0.6', '0.6–0.7', '0.7–0.8', '0.8–0.9', '0.9–1')
-    expected = np.array(one['bands']['predicted']['gap'], float)
-    assert by_distance.series['A'].gap == pytest.approx(expected, nan_ok=True)
-    low = by_confidence.series['A'].table.mean_conf - one['bins']['high'][5:]
-    assert by_confidence.series['A'].low == pytest.approx(low)
-
-
-def test_images_are_grouped_by_the_size_of_their_object():
-    one = result()
-    # Of 140 pixels: none, 1/64 at most, 1/16 at most, more than a quarter.
-    one['images']['foreground'] = [0, 2, 5, 100]
-    by_size = breakdowns(analyse([one], 20).sets[0], 20)[2]
-    assert by_size.groups == ('none', 'up to 1/64', '1/64–1/16', 'above 1/4')
-    gaps, images = by_size.series['A'], image_table(one).per_image()
-    assert gaps.gap == pytest.approx(images['conf'] - images['acc'])
-    assert np.isnan(gaps.low).all()  # one image has no interval
 
 
 def test_every_column_of_a_table_is_explained():

@@ -6,17 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from mmaslp.core.measure import BinTable
 from mmaslp.files.results import load_result, save_result
-from mmaslp.report.breakdowns import Breakdown, Gaps
-from mmaslp.report.diagrams import (
-    alpha_histogram,
-    band_figure,
-    gap_figure,
-    reliability_figure,
-)
+from mmaslp.report.diagrams import alpha_histogram, band_figure, reliability_figure
 from mmaslp.report.style import (
-    MODELS,
     OVER,
     UNDER,
     clean_axes,
@@ -101,36 +93,6 @@ def test_a_legend_names_the_marks_that_are_drawn():
     assert [t for t in legend(both) if t != '95 % interval'] == legend(without)
 
 
-def test_gaps_with_their_intervals_on_red_and_blue():
-    gap = np.array([0.1, np.nan, -0.02])
-    count = np.array([10.0, 0.0, 50.0])
-    gaps = Gaps(
-        BinTable(count, count / 2, count / 2 + [1, 0, -1]), gap - 0.01, gap + 0.02
-    )
-    series = {'M$1$': gaps, 'N': gaps}
-    figure = gap_figure(
-        Breakdown('T', 'groups', ('a', 'b', 'c'), series), ['M$1$', 'N']
-    )
-    (axes,) = figure.axes
-    first, second = (each.lines[0] for each in axes.containers)
-    assert first.get_ydata() == pytest.approx(gap, nan_ok=True)
-    assert first.get_color() != second.get_color()
-    assert first.get_marker() != second.get_marker()
-    bars = axes.containers[0].lines[2][0].get_segments()
-    assert bars[0][:, 1] == pytest.approx([0.09, 0.12])
-    low, high = axes.get_ylim()
-    assert low < -0.03 and high > 0.12
-    ends = [patch.get_y() + patch.get_height() for patch in axes.patches]
-    assert ends == pytest.approx([high, 0])  # over-confident above 0, under below
-    assert [each.get_text() for each in axes.get_xticklabels()] == ['a', 'b', 'c']
-    assert [text.get_text() for text in figure.legends[0].texts] == ['M$1$', 'N']
-    # A model keeps its colour where it is alone.
-    alone = gap_figure(
-        Breakdown('T', 'groups', ('a', 'b', 'c'), {'N': gaps}), ['M', 'N']
-    )
-    assert alone.axes[0].containers[0].lines[0].get_color() == second.get_color()
-
-
 def test_a_picture_of_the_levels():
     picture = alpha_histogram(np.linspace(0, 0.4, 100), beta=2.0)
     assert picture.dtype == np.uint8 and picture.shape == (300, 500, 3)
@@ -142,7 +104,7 @@ def drawn():
     figure = new_figure(2, 1)
     axes = figure.add_subplot()
     axes.bar([0, 1], [1, 2], color=OVER + '66')
-    axes.plot([0, 1], [1, 2], color=MODELS[3], marker='o')
+    axes.plot([0, 1], [1, 2], color=UNDER, marker='o')
     axes.set_title('<b>&', parse_math=False)
     clean_axes(axes)
     return figure
@@ -155,7 +117,7 @@ def test_a_page_gets_its_own_colours_and_font():
     )
     assert svg.rstrip().endswith('</svg>')
     assert 'fill: var(--over); fill-opacity: 0.4' in svg
-    assert 'stroke: var(--c3)' in svg and OVER not in svg and MODELS[3] not in svg
+    assert 'stroke: var(--under)' in svg and OVER not in svg and UNDER not in svg
     assert '&lt;b&gt;&amp;</text>' in svg
     for word in ('DejaVu', 'http', 'url(', '<g id', '<?xml', 'metadata', '<!--'):
         assert word not in svg, word

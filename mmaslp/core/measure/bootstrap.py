@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..argument_checks import check_integer, check_number
-from .band_table import BAND_ERRORS, BORDERS
+from .band_table import BAND_ERRORS
 from .bin_table import ratio
-from .binned_metrics import binned_metrics, debiased_l2, signed_gap
+from .binned_metrics import binned_metrics, debiased_l2
 from .image_table import ImageTable
 
-# What has one value per bin or per band, and not one alone.
-PER_BIN = ('bins', 'bands')
 # More resamples move no digit that is printed.
 MAX_RESAMPLES = 100_000
 # Resamples at a time: bounds the memory of the weights at 100 x images.
@@ -26,8 +24,8 @@ class Resamples:
     """Metrics of all images and of resamples of them.
 
     Attributes:
-        values (dict[str, np.ndarray]): Each metric of all images; per bin ``bins``, the
-            accuracy; per band ``bands``, the gap.
+        values (dict[str, np.ndarray]): Each metric of all images; ``bins``, the
+            accuracy per bin.
         drawn (dict[str, np.ndarray]): The same of R resamples, ``(R, ...)``.
         num_images (int): Number of images.
     """
@@ -39,7 +37,7 @@ class Resamples:
     @property
     def metrics(self) -> list[str]:
         """Names of the metrics that are one number."""
-        return [key for key in self.values if key not in PER_BIN]
+        return [key for key in self.values if key != 'bins']
 
     def interval(self, key: str, confidence_level: float = 0.95) -> np.ndarray:
         """``(2, ...)`` bounds of one metric; nan with fewer than two images."""
@@ -142,10 +140,8 @@ def _pooled(
     ece = np.where(valid, ece, 0)
     banded = {}
     if images.bands is not None:
-        bands = images.bands.pooled(weights)
-        errors = binned_metrics(bands)['ece']
+        errors = binned_metrics(images.bands.pooled(weights))['ece']
         banded = dict(zip(BAND_ERRORS, np.moveaxis(errors, -1, 0)))
-        banded['bands'] = signed_gap(bands)[..., BORDERS.index('predicted'), :]
     weights = np.ones(len(images)) if weights is None else weights
     return {
         **binned_metrics(table),
