@@ -15,14 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('first', help='result file')
-    add('second', help='result file of the same images')
+    add('second', nargs='?', help='result file of the same images; or the first')
     add(
         '--name',
         nargs=2,
         metavar=('FIRST', 'SECOND'),
         default=(None, None),
-        help='which model to take of each file that holds several (one file may be '
-        "given twice; '' for a file of one result)",
+        help="which model to take of each file that holds several ('' for a file of "
+        'one result); of one file of two the first and the second',
     )
     add('--json', metavar='FILE', help='write the comparison')
     add('--confidence-level', type=float, default=0.95, help='defaults to 0.95')
@@ -32,13 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Compare and print the differences."""
+    from ..files.results import load_results
     from ..report.comparison import compare_results
     from ..report.glossary import term
 
+    first, second = (name or None for name in args.name)
+    if args.second is None and first is None:
+        models = [result['model'] for result in load_results(args.first)]
+        first, second = models if len(models) == 2 else (None, None)
     metrics, images = compare_results(
         args.first,
-        args.second,
-        names=tuple(name or None for name in args.name),
+        args.second or args.first,
+        names=(first, second),
         json=args.json,
         resamples=args.resamples,
         seed=args.seed,
@@ -48,6 +53,8 @@ def run(args: argparse.Namespace) -> None:
         f'{images} images, {args.confidence_level:.0%} intervals; '
         '* : the interval excludes 0'
     )
+    if first and second:
+        print(f'first: {first}, second: {second}')
     print(f'{"":<16}{"first":>9}{"second":>9}{"difference":>12}')
     for key, row in metrics.items():
         print(

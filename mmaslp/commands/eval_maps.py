@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table, write what was asked for."""
     from ..files.map_evaluation import evaluate_maps
+    from ..files.map_pairs import said_pairs
 
     _check(args)
     results = [
@@ -74,6 +75,8 @@ def run(args: argparse.Namespace) -> None:
         )
         for name, folder in _names(args.pred_dir).items()
     ]
+    for folder in args.pred_dir:
+        print(said_pairs(folder, args.gt_dir))
     _print(results)
     _write(args, results)
 

@@ -120,7 +120,7 @@ class _Tables:
 
 
 def _of_maps(args: argparse.Namespace, keys):
-    from ..files.map_pairs import count_pairs
+    from ..files.map_pairs import count_pairs, said_pairs
 
     counted = count_pairs(
         args.source,
@@ -131,6 +131,7 @@ def _of_maps(args: argparse.Namespace, keys):
         workers=args.workers,
         what='fitting',
     )
+    print(said_pairs(args.source, args.labels))
     return counted.tables
 
 

@@ -17,7 +17,7 @@ import torch
 from .images import IMAGE_SUFFIXES
 from .masks import read_binary_mask
 from .names import shown
-from .nnunet_maps import read_label
+from .nnunet_maps import find_dataset, read_label
 from .prob_maps import MAP_SUFFIXES, MapReader
 from .progress import track
 
@@ -40,6 +40,12 @@ def pair_files(
     masks = list_files(gt_dir, MASK_SUFFIXES, 'mask', problems)
     if pred_dir.resolve() == gt_dir.resolve():
         raise ValueError(f'{pred_dir} and {gt_dir} are the same folder')
+    if preds and masks and preds.keys().isdisjoint(masks):
+        one, other = (next(iter(each.values())).name for each in (preds, masks))
+        raise ValueError(
+            f'{pred_dir} and {gt_dir}: no name matches at all, such as {one} and '
+            f'{other}: is it the right folder?'
+        )
     for stem in sorted(preds.keys() - masks.keys()):
         problems.append(f'{preds[stem]}: no mask of this name in {gt_dir}')
     if any(path.suffix == '.npz' for path in preds.values()):
@@ -48,6 +54,16 @@ def pair_files(
         problems.append(f'{masks[stem]}: no map of this name in {pred_dir}')
     both = sorted(preds.keys() & masks.keys())
     return {stem: (preds[stem], masks[stem]) for stem in both}, problems
+
+
+def said_pairs(pred_dir: str | Path, gt_dir: str | Path) -> str:
+    """Say which files of two folders are read."""
+    pairs, _ = pair_files(pred_dir, gt_dir)
+    ends = ({path.suffix for path in each} for each in zip(*pairs.values()))
+    maps, masks = (', '.join(sorted(each)) for each in ends)
+    of = ' of nnU-Net' if '.npz' in maps and find_dataset(pred_dir) else ''
+    number = len(pairs)
+    return f'{shown(pred_dir)}: {number} maps{of} ({maps}) and {number} masks ({masks})'
 
 
 def list_files(

@@ -70,6 +70,8 @@ def reliability_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
             top.errorbar(place, accuracy, spread, fmt='none', ecolor=INK, **WHISKERS)
         first = place.min(initial=1) - side / 2
         start = min(first, 0.5) if first >= 0.4 else 0.0
+        if 'positive' in result:  # two classes: below 0.5 there is p = 0.5 alone
+            start = max(start, 0.48)
         top.plot([start, 1], [start, 1], '--', color=INK, linewidth=0.9, zorder=5)
         top.set_xlim(start, 1)
         top.set_ylim(0, 1)

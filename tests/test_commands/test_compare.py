@@ -45,6 +45,22 @@ def test_comparison(folders, tmp_path, capsys):
     assert all(name in printed for name in ('ECE by band', 'ece_band_true', 'IoU'))
 
 
+def test_both_models_of_one_file(folders, tmp_path, capsys):
+    files = result_files(folders, tmp_path)
+    both = tmp_path / 'both.json'
+    both.write_text(json.dumps([json.loads(Path(f).read_text()) for f in files]))
+    capsys.readouterr()
+    assert compare([*files, '--resamples', '9']) == 0
+    expected = capsys.readouterr().out.splitlines()[1:]
+    for names in ([], ['--name', 'pred', 'soft']):
+        assert compare([str(both), *names, '--resamples', '9']) == 0
+        _, named, *found = capsys.readouterr().out.splitlines()
+        assert named == 'first: pred, second: soft' and found == expected
+    assert compare(files[:1]) == 0  # a model with itself
+    assert compare([str(both), '--name', 'pred', 'other']) == 2
+    assert 'name one (--name)' in capsys.readouterr().err
+
+
 def test_comparison_of_other_settings_is_refused(folders, tmp_path, capsys):
     files = result_files(folders, tmp_path)
     folders.run('--json', files[1], '--bins', '15')

@@ -99,7 +99,9 @@ def test_several_methods_are_rows(folders, tmp_path, capsys):
     assert [each['model'] for each in found] == ['pred', 'inverted']
     assert found[0]['acc'] == pytest.approx(1 - found[1]['acc'], abs=0.01)
     table, _, words = capsys.readouterr().out.partition('\n\npred: ')
-    assert len(table.splitlines()) == 3
+    read, *table = table.splitlines()[1:]
+    assert read.endswith('inverted: 3 maps (.png) and 3 masks (.png)')
+    assert len(table) == 3
     sure, right = (f'{found[0][key]:.1%}' for key in ('conf', 'acc'))
     assert words.startswith(f'{sure} sure, {right} right')
 
@@ -210,6 +212,14 @@ def test_all_problems_are_in_one_message(folders, capsys):
     assert folders.run() == 2
     error = capsys.readouterr().err
     assert '103 problem(s)' in error and 'and 63 more' in error
+
+
+def test_folders_that_do_not_belong_together(folders, capsys):
+    for path in folders.gt.iterdir():
+        path.rename(path.with_stem(f'case_{path.stem}'))
+    assert folders.run() == 2
+    error = capsys.readouterr().err
+    assert 'no name matches at all, such as 0.png and case_0.png: is it the' in error
 
 
 def test_the_same_folder_twice(folders, capsys):

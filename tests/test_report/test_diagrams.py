@@ -82,6 +82,14 @@ def test_diagrams_of_any_size(draw, key, mode, number):
     assert ('[0' in text) == (number > 1)
 
 
+def test_pixels_at_one_half_do_not_widen_the_axis():
+    result = section()['result']
+    result['bins']['count'][4] += 7  # the bin (0.4, 0.5]
+    result['bins']['conf'][4] += 3.5
+    top = reliability_figure({'a': result}).axes[0]
+    assert top.get_xlim() == (0.48, 1)
+
+
 def test_a_legend_names_the_marks_that_are_drawn():
     def legend(*sections):
         results = {str(i): each['result'] for i, each in enumerate(sections)}

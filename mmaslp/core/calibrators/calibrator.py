@@ -63,6 +63,13 @@ class Calibrator:
         for name, value in checked_arguments(vars(self)).items():
             object.__setattr__(self, name, value)
 
+    def __repr__(self) -> str:
+        images = self.record.get('images', 'unknown')
+        return (
+            f'Calibrator({self.method!r}, by={self.by!r}, target={self.target!r}, '
+            f'images={images})'
+        )
+
     def __call__(self, prob: Maps) -> Maps:
         """Calibrate probabilities."""
         return self._apply(prob, logits=False)

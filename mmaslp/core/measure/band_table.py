@@ -85,6 +85,10 @@ class BandTable:
             )
         self.reset()
 
+    def __repr__(self) -> str:
+        error = self.compute()['ece_band']
+        return f'BandTable({self.count:,} pixels, ece_band={error:.4f})'
+
     def reset(self) -> None:
         """Forget all pixels."""
         size = len(BORDERS) * (len(self.edges) + 1) * 3 + len(MOMENTS)

@@ -17,6 +17,8 @@ from ...core.calibrators import CalibrationTables, Calibrator
 from ...core.calibrators.tables import joined
 from ...files.progress import track
 from .checkpoint import check_checkpoint
+from .checks.data import check_datasets
+from .checks.findings import report_findings
 from .config import build_runner, is_type, metrics_of, name_run
 from .metrics.sample_scores import ScoreReader
 from .safe_loading import load_safely, safe_loading
@@ -53,6 +55,7 @@ def tables_of_checkpoint(
         watch_weights(runner, cfg.load_from, strict=True)
         runner.load_or_resume()
         loader = runner.build_dataloader(run.val_dataloader, seed=runner.seed)
+        report_findings(check_datasets({'val': loader.dataset}))
         reader = ScoreReader(
             options.get('scores', 'auto'), options.get('ignore_index', 255)
         )

@@ -25,7 +25,7 @@ MODELS = {
 }
 COLUMNS = {
     'ece': 'ECE',
-    'ece_band': 'ECE band',
+    'ece_band': 'ECE by band',
     'oe': 'OE',
     'acc': 'accuracy',
     'mIoU %': 'mIoU %',

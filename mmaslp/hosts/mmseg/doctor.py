@@ -45,8 +45,9 @@ def _examine_config(config: str) -> list[Finding]:
     if not any(name.split('.')[0] == 'mmaslp' for name in names):
         findings.append(
             Finding(
-                'error',
-                'the config does not import the plugin, so its types are unknown',
+                'note',
+                'the config does not import the plugin: the commands of mmaslp do, '
+                "MMSegmentation's own tools do not know its types",
                 "custom_imports = dict(imports=['mmaslp'])",
             )
         )

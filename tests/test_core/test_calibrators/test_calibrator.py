@@ -26,6 +26,13 @@ def halving(target='confidence', by='single'):
     )
 
 
+def test_a_calibrator_shows_its_kind():
+    shown = repr(halving('confidence', 'band'))
+    assert shown == (
+        "Calibrator('temperature', by='band', target='confidence', images=unknown)"
+    )
+
+
 @pytest.mark.parametrize('target', TARGETS)
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 def test_apply_by_band(target, dtype):

@@ -172,3 +172,10 @@ def test_errors_over_images_are_those_of_resampling():
     found = table_of((prob, label)).compute()
     spread = np.std(drawn, 0)
     assert [found['iou_se'], found['acc_se']] == pytest.approx(spread, rel=0.15)
+
+
+def test_a_table_shows_its_size_and_its_error():
+    table = BandTable()
+    assert repr(table) == 'BandTable(0 pixels, ece_band=nan)'
+    table.update(np.full((40, 40), 0.75), np.ones((40, 40), np.uint8))
+    assert repr(table) == 'BandTable(1,600 pixels, ece_band=0.2500)'

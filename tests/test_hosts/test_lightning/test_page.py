@@ -20,7 +20,10 @@ pytestmark = [pytest.mark.release, pytest.mark.filterwarnings('ignore')]
 def test_the_blocks_run_one_after_the_other(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    train, val = (BinaryPairs.built_in(split, 12, 32) for split in ('train', 'val'))
+    train, val = (
+        [(each['image'], each['mask']) for each in BinaryPairs.built_in(split, 12, 32)]
+        for split in ('train', 'val')
+    )
     keep = lightning.callbacks.ModelCheckpoint(tmp_path, save_last=True)
     whole = functools.partial(
         lightning.Trainer,
@@ -37,7 +40,7 @@ def test_the_blocks_run_one_after_the_other(monkeypatch, tmp_path):
     names = dict(
         torch=torch,
         network=nn.Conv2d(3, 1, 3, padding=1),
-        images=torch.stack([val[0]['image']]),
+        images=torch.stack([val[0][0]]),
         loader=DataLoader(train, 4, shuffle=True),
         val_loader=DataLoader(val, 4),
     )

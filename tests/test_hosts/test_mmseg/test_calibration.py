@@ -59,6 +59,15 @@ def test_the_checkpoint_holds_the_calibrator(trained, tmp_path, capsys):
     assert text(Calibrator.load(again)) == text(found)
 
 
+def test_a_fit_refuses_masks_of_0_and_255(trained, tmp_path, capsys):
+    _, config, checkpoint = trained
+    config.write_text(config.read_text().replace('LoadBinaryAnn', 'LoadAnn'))
+    args = [str(config), str(checkpoint), '--out', str(tmp_path / 'c.json')]
+    assert run_command('fit', args) == 2
+    remedy = "val_dataloader.dataset.pipeline: dict(type='LoadBinaryAnnotations')"
+    assert remedy in capsys.readouterr().err
+
+
 def test_a_training_without_validation_is_refused(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
     cfg.custom_hooks = [dict(type='CalibratorHook')]

@@ -52,15 +52,16 @@ def check_model(model: Any, training: bool = True) -> Iterator[Finding]:
         heads = [(place, head) for place, head in heads if 'auxiliary' not in place]
     elif not ours:
         yield Finding(
-            'warning',
-            'no head trains with SCBCELoss',
+            'note',
+            'no head trains with SCBCELoss: levels need it; test and fit do not',
             "model.decode_head.loss_decode = dict(type='SCBCELoss')",
         )
     for place, head in heads:
         if place in ours:
             yield from _channels(place, head, model)
         elif ours and training and type(head).__name__ != 'STDCHead':
-            yield _other_loss(place, head)  # labels of an STDCHead are boundaries
+            # Labels of an STDCHead are boundaries.
+            yield _other_loss(place, head, model.decode_head)
 
 
 def _heads(model: Any) -> Iterator[tuple[str, Any]]:
@@ -84,14 +85,16 @@ def _is_ours(loss: Any) -> bool:
     return isinstance(loss, SCBCELoss)
 
 
-def _other_loss(place: str, head: Any) -> Finding:
+def _other_loss(place: str, head: Any, first: Any) -> Finding:
     names = ', '.join(type(loss).__name__ for loss in _losses(head))
     weight = next((loss.loss_weight for loss in _losses(head)), 1.0)
+    first = first[-1] if hasattr(first, '__len__') else first
+    one = 'out_channels=1, threshold=0.5, ' if first.out_channels == 1 else ''
     return Finding(
         'note',
         f'{place} trains with {names or "no loss"}, which knows of no levels',
-        f"{place}.loss_decode = dict(_delete_=True, type='SCBCELoss', "
-        f'loss_weight={weight:g})\n{place}.out_channels = that of decode_head',
+        f'{place} = dict(num_classes=2, {one}'
+        f"loss_decode=dict(_delete_=True, type='SCBCELoss', loss_weight={weight:g}))",
     )
 
 

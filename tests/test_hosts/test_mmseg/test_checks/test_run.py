@@ -2,7 +2,6 @@
 
 import pytest
 
-from mmaslp.hosts.mmseg.checks.findings import Finding
 from mmaslp.hosts.mmseg.doctor import build_and_check
 
 
@@ -79,5 +78,7 @@ def test_a_good_config(toy, tmp_path):
     notes = build_and_check(cfg, str(tmp_path / 'doctor'))
     (note,) = [f for f in notes if f.level == 'note']
     assert note.message.startswith('model.auxiliary_head trains with CrossEntropyLoss')
-    assert 'loss_weight=0.4' in note.remedy
-    assert isinstance(note, Finding)
+    assert note.remedy == (
+        'model.auxiliary_head = dict(num_classes=2, out_channels=1, threshold=0.5, '
+        "loss_decode=dict(_delete_=True, type='SCBCELoss', loss_weight=0.4))"
+    )
