@@ -27,13 +27,10 @@ Example:
     0.2467
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from torch import Tensor
 
 from .core.argument_checks import check_choice
-from .core.bands import BORDER_EDGES
 from .core.measure import (
     BAND_ERRORS,
     BORDERS,
@@ -126,7 +123,6 @@ def band_calibration_error(
     prob: Tensor | np.ndarray,
     label: Tensor | np.ndarray,
     border: str = 'predicted',
-    edges: Sequence[float] = BORDER_EDGES,
     ignore_index: int | None = None,
 ) -> float:
     """Calibration error by band of distance from a border.
@@ -141,8 +137,6 @@ def band_calibration_error(
         label (Tensor | np.ndarray): See :func:`calibration_error`.
         border (str): 'predicted', that of the mask p > 0.5, or 'true', that of the
             labels. Defaults to 'predicted'.
-        edges (Sequence[float]): Upper edges of all bands but the last. Defaults to
-            ``BORDER_EDGES``.
         ignore_index (int, optional): Defaults to None.
 
     Returns:
@@ -159,7 +153,7 @@ def band_calibration_error(
         0.1
     """
     check_choice('border', border, BORDERS)
-    table = BandTable(edges)
+    table = BandTable()
     table.update(prob, label, ignore_index)
     return table.compute()[BAND_ERRORS[BORDERS.index(border)]]
 

@@ -51,7 +51,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='pictures in the report: so many of the most over-confident, of the most '
         'under-confident and of a random sample; defaults to 6',
     )
-    add('--paths', action='store_true', help='keep absolute paths in the report')
     add('--images', help='folder of the photographs, for the report')
 
 
@@ -130,11 +129,10 @@ def _write(args: argparse.Namespace, results: list[dict]) -> None:
         entries = results_of_maps(
             results,
             images=args.images,
-            result_file=args.json,
             pictures=args.worst,
             reader=map_reader(args),
         )
-        write_report(args.report, entries, pictures=args.worst, paths=args.paths)
+        write_report(args.report, entries, pictures=args.worst)
         print(f'report: {shown(args.report)}')
 
 

@@ -30,7 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=6,
         help='how many images to show per set and reason, defaults to 6',
     )
-    add('--paths', action='store_true', help='keep absolute paths in the report')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -46,6 +45,5 @@ def run(args: argparse.Namespace) -> None:
         title=args.title,
         baseline=args.baseline,
         pictures=args.pictures,
-        paths=args.paths,
     )
     print(f'report: {args.out}\nits JSON: {json_beside(args.out)}')

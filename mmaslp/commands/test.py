@@ -33,7 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='write an HTML report, and beside it the JSON file of its results',
     )
     add('--name', help='of the model in the report; else the config')
-    add('--paths', action='store_true', help='keep absolute paths in the report')
     add('--out', help='folder that the metrics write predictions to')
     add('--show', action='store_true', help='show predictions')
     add('--show-dir', help='folder for painted images')
@@ -111,5 +110,5 @@ def _report(args: argparse.Namespace, config: str, results: dict[str, dict]) -> 
     files = {'checkpoint': args.checkpoint, 'config': config}
     model = args.name or osp.splitext(osp.basename(args.config))[0]
     shown = results_of_test(results, model, files=files, settings=settings)
-    write_report(args.report, shown, paths=args.paths)
+    write_report(args.report, shown)
     print(f'report: {args.report}')

@@ -1,22 +1,17 @@
 """Bands of distance from the border of a mask."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 # Sides of the grid on which distances are measured, and which the edges count in.
 GRID = 64
-# Upper edges of all bands but the last.
+# Upper edges of all bands but the last: 1/64 to 1/8 of the side of the image.
 BORDER_EDGES = (1.0, 2.0, 4.0, 8.0)
 
 
-def border_bands(
-    mask: Tensor,
-    valid: Tensor | None = None,
-    edges: Sequence[float] = BORDER_EDGES,
-) -> Tensor:
+def border_bands(mask: Tensor, valid: Tensor | None = None) -> Tensor:
     r"""Band of every pixel by its distance from the border of a mask.
 
     The border is the line between two pixels of different classes, so that a pixel
@@ -25,18 +20,16 @@ def border_bands(
     chessboard distances between cells of s x s pixels, with
     :math:`s = \max(1, \lfloor \sqrt{HW} / 64 \rfloor)`, so that the cost per pixel does
     not grow with the image; a cell that holds both classes is at the border. Up to
-    127 pixels of side a cell is one pixel.
+    127 pixels of side a cell is one pixel. A pixel is in the first band whose upper
+    edge, 1, 2, 4 or 8 units, is not below its distance.
 
     Args:
         mask (Tensor): Foreground, ``(N, H, W)``, bool or of 0 and 1, any device.
         valid (Tensor, optional): Bool, same shape; pixels that are False belong to
             neither class and make no border. Defaults to None: all are valid.
-        edges (Sequence[float]): Upper edges of all bands but the last, ascending. A
-            pixel is in the first band whose edge is not below its distance. Defaults to
-            ``BORDER_EDGES``: 1/64, 1/32, 1/16 and 1/8 of the side of the image.
 
     Returns:
-        Tensor: ``(N, H, W)``, uint8, in [0, len(edges)]; the last band where the
+        Tensor: ``(N, H, W)``, uint8, in [0, 4]; the last band where the
         image has no border within reach, or none at all. The edge of the image is no
         border.
 
@@ -49,18 +42,14 @@ def border_bands(
         >>> border_bands(mask)[0, 0, 20:36].tolist()
         [4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 1, 0, 0, 1, 2, 2]
     """
-    cells, cell = border_cells(mask, valid, edges)
+    cells, cell = border_cells(mask, valid)
     bands = _widen(cells, cell, mask.shape[2])
     number, rows, width = bands.shape
     pixels = bands.unsqueeze(2).expand(number, rows, cell, width)
     return pixels.reshape(number, rows * cell, width)[:, : mask.shape[1]]
 
 
-def border_cells(
-    mask: Tensor,
-    valid: Tensor | None = None,
-    edges: Sequence[float] = BORDER_EDGES,
-) -> tuple[Tensor, int]:
+def border_cells(mask: Tensor, valid: Tensor | None = None) -> tuple[Tensor, int]:
     """Band of every cell of s x s pixels, and s; see :func:`border_bands`."""
     if mask.dim() != 3:
         raise ValueError(f'mask must be (N, H, W), got {tuple(mask.shape)}')
@@ -71,9 +60,9 @@ def border_cells(
     high = mask if valid is None else mask & valid
     low = mask if valid is None else mask | ~valid
     near = torch.stack([_cells(high, cell, 1) > 0, _cells(low, cell, 0) < 1])
-    band = torch.full(near.shape[1:], len(edges), dtype=torch.uint8, device=mask.device)
+    band = torch.full_like(near[0], len(BORDER_EDGES), dtype=torch.uint8)
     reached = 0
-    for edge in edges:
+    for edge in BORDER_EDGES:
         # Cells that are r apart lie r - 1/2 from the border between them.
         radius = math.floor(edge * side / GRID / cell + 0.5)
         near = _dilate(near, reached, radius)
@@ -83,16 +72,13 @@ def border_cells(
 
 
 def border_row_values(
-    mask: Tensor,
-    values: Tensor,
-    valid: Tensor | None = None,
-    edges: Sequence[float] = BORDER_EDGES,
+    mask: Tensor, values: Tensor, valid: Tensor | None = None
 ) -> tuple[Tensor, int]:
     """``values[border_bands(mask)]``, once for the s rows of pixels of a row of cells.
 
     ``values`` are those of B bands, ``(B,)``. Returns ``(N, ceil(H / s), W)`` and s.
     """
-    cells, cell = border_cells(mask, valid, edges)
+    cells, cell = border_cells(mask, valid)
     return _widen(values[cells.long()], cell, mask.shape[2]), cell
 
 

@@ -1,8 +1,7 @@
-"""Checksums of files, folders and masks."""
+"""Checksums of files and masks."""
 
 import hashlib
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +24,3 @@ def sha256_of(path: str | Path) -> str:
         while piece := file.read(2**20):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def sha256_of_files(paths: Iterable[Path]) -> str:
-    """SHA-256 of several files; their order and folder do not count.
-
-    It is that of the lines ``{SHA-256}  {name}``, sorted by name, as ``sha256sum``
-    prints them in the folder: ``sha256sum * | sha256sum``.
-    """
-    lines = (f'{sha256_of(path)}  {path.name}\n' for path in sorted(paths))
-    return hashlib.sha256(''.join(lines).encode(errors='surrogateescape')).hexdigest()

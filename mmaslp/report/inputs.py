@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files.checksum import sha256_of, sha256_of_files
+from ..files.checksum import sha256_of
 from ..files.map_evaluation import read_images
-from ..files.map_pairs import MASK_SUFFIXES, list_files
-from ..files.prob_maps import MAP_SUFFIXES, MapReader
+from ..files.prob_maps import MapReader
 from ..files.results import image_table, load_results
 from .pictures import make_picture
 from .shown_images import chosen, ranked
@@ -20,11 +19,10 @@ def results_of_maps(
     results: Sequence[Mapping[str, Any]],
     *,
     images: str | None = None,
-    result_file: str | None = None,
     pictures: int = PICTURES,
     reader: MapReader | None = None,
 ) -> list[dict[str, Any]]:
-    """Add pictures and checksums to results of folders against the same masks.
+    """Add pictures to results of folders against the same masks.
 
     The maps of the images that are shown, so many per reason, are read again.
     """
@@ -34,18 +32,14 @@ def results_of_maps(
     photos = {path.stem: path for path in Path(images).iterdir()} if images else {}
     found = []
     for result in results:
-        given = result['settings']
-        maps, masks = given['pred_dir'], given['gt_dir']
-        read = read_images(maps, masks, stems, given['protocol'], reader)
+        maps, masks, protocol = (
+            result['settings'][key] for key in ('pred_dir', 'gt_dir', 'protocol')
+        )
+        read = read_images(maps, masks, stems, protocol, reader)
         shown = [
             make_picture(stem, **read[stem], image=photos.get(stem)) for stem in stems
         ]
-        files = [
-            _folder('maps', maps, MAP_SUFFIXES),
-            _folder('masks', masks, MASK_SUFFIXES),
-            *_file('result', result_file),
-        ]
-        found.append({**result, 'pictures': shown, 'files': files})
+        found.append({**result, 'pictures': shown})
     return found
 
 
@@ -57,8 +51,10 @@ def results_of_test(
     settings: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Add names, measures, pictures and checksums to the results of a test."""
-    common = [
-        each for role, path in (files or {}).items() for each in _file(role, path)
+    used = [
+        {'role': role, 'name': Path(path).name, 'sha256': sha256_of(path)}
+        for role, path in (files or {}).items()
+        if path and Path(path).is_file()
     ]
     given = {key: str(value) for key, value in (settings or {}).items() if value}
     found = []
@@ -68,7 +64,6 @@ def results_of_test(
         result, metrics = section['result'], section['metrics']
         kept = section.get('shown', {}).values()
         shown = {item['name']: item for own in kept for item in own}
-        written = sorted(Path(section['folder']).glob('calibration*_test.json'))
         entry = {
             **result,
             'model': model,
@@ -80,7 +75,7 @@ def results_of_test(
                 make_picture(image, item['prob'], item['label'], image)
                 for image, item in shown.items()
             ],
-            'files': common + [e for path in written for e in _file('result', path)],
+            'files': used,
         }
         found.append(entry)
         if 'calibrated_result' in section:
@@ -112,21 +107,5 @@ def results_of_files(
             )
         for result in results:
             model = result['model'] if names is None else names[number]
-            own = result.get('files') or _file('result', path)
-            found.append({**result, 'model': model, 'files': own})
+            found.append({**result, 'model': model})
     return found
-
-
-def _file(role: str, path: str | Path | None) -> list[dict[str, str]]:
-    """Note a file, if it is one."""
-    file = Path(path or '').expanduser()
-    if not file.is_file():
-        return []
-    return [{'role': role, 'name': file.name, 'sha256': sha256_of(file)}]
-
-
-def _folder(role: str, path: str, suffixes: Sequence[str]) -> dict[str, str]:
-    """Note the files of a folder."""
-    files = list_files(Path(path), suffixes, role, []).values()
-    name = f'{Path(path).resolve().name} ({len(files)} files)'
-    return {'role': role, 'name': name, 'sha256': sha256_of_files(files)}

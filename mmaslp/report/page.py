@@ -31,17 +31,16 @@ def write_report(
     path: str | Path,
     results: Sequence[dict[str, Any]],
     *,
-    paths: bool = False,
     argv: Sequence[str] | None = None,
     **options: Any,
 ) -> None:
     """Write the page, and beside it the JSON file of its results and pictures.
 
+    Of paths both keep the last part only.
+
     Args:
         path (str | Path): Of the page; for the JSON see :func:`json_beside`.
         results (Sequence[dict]): See :func:`report_html`, also for ``options``.
-        paths (bool): Keep absolute paths in settings and command. Defaults to False:
-            only their last parts.
         argv (Sequence[str], optional): The command that is noted. Defaults to None:
             that of this process.
         **options (Any): ``title``, ``baseline`` and ``pictures``.
@@ -49,9 +48,8 @@ def write_report(
     Raises:
         ValueError: See :func:`report_html`.
     """
-    if not paths:
-        results = [_private(result) for result in results]
-    command = _command(sys.argv if argv is None else argv, paths)
+    results = [_private(result) for result in results]
+    command = _command(sys.argv if argv is None else argv)
     created = datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC')
     page = report_html(results, command=command, created=created, **options)
     # Names that are not UTF-8 are shown escaped.
@@ -184,8 +182,7 @@ def _private(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _command(argv: Sequence[str], paths: bool) -> str:
+def _command(argv: Sequence[str]) -> str:
     name = Path(argv[0]).name if argv else ''
     program = 'mmaslp' if name == '__main__.py' else name
-    rest = [each if paths else without_folders(each) for each in argv[1:]]
-    return shlex.join([program, *rest])
+    return shlex.join([program, *map(without_folders, argv[1:])])

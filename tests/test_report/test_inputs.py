@@ -39,22 +39,13 @@ def results(folder):
     ]
 
 
-def test_all_maps_show_the_same_images(folder, results, tmp_path):
-    save_result(tmp_path / 'r.json', results[1])
-    found = results_of_maps(
-        results,
-        images=str(folder / 'photos'),
-        result_file=tmp_path / 'r.json',
-        pictures=2,
-    )
+def test_all_maps_show_the_same_images(folder, results):
+    found = results_of_maps(results, images=str(folder / 'photos'), pictures=2)
     names = [[picture['name'] for picture in each['pictures']] for each in found]
     assert names[0] == names[1]
     first = found[0]['pictures'][0]
     assert list(first['panels']) == ['image', 'mask', 'probability', 'error']
     assert 2 <= len(names[0]) <= 4
-    roles = {file['role']: file for file in found[0]['files']}
-    assert roles['masks']['name'] == 'masks (4 files)'
-    assert roles['result']['sha256'] == sha256_of(tmp_path / 'r.json')
     assert results_of_maps(results, pictures=0)[0]['pictures'] == []
 
 
@@ -68,7 +59,6 @@ def test_results_of_different_times_are_joined(results, tmp_path):
     found = results_of_files([*files, tmp_path / 'both.json'])
     assert [each['model'] for each in found] == ['bce', 'isnet', '<A>', 'B']
     assert [each['dataset'] for each in found] == ['second', 'set', 'set', 'set']
-    assert [each['name'] for each in found[0]['files']] == ['calibration_test.json']
     named = results_of_files(files, ['x', 'y'])
     assert [each['model'] for each in named] == ['x', 'y']
     with pytest.raises(ValueError, match='--name: 1 names for 2 files'):
@@ -87,7 +77,6 @@ def test_sets_of_a_test(tmp_path):
         'c': dict(metrics=dict(mae=0.2), ood=False, folder='y'),
     }
     (tmp_path / 'x.pth').write_bytes(b'1')
-    save_result(tmp_path / 'calibration_test.json', result)
     files = {'checkpoint': str(tmp_path / 'x.pth'), 'config': 'none.py'}
     found = results_of_test(tested, 'BCE', files=files, settings={'t': 1, 'n': None})
     assert [(each['model'], each['dataset'], each['ood']) for each in found] == [
@@ -95,8 +84,9 @@ def test_sets_of_a_test(tmp_path):
         ('BCE', 'b', True),
     ]
     assert list(found[0]['measures']) == ['mae'] and found[0]['settings']['t'] == '1'
-    roles = [(each['role'], each['name']) for each in found[0]['files']]
-    assert roles == [('checkpoint', 'x.pth'), ('result', 'calibration_test.json')]
+    assert found[0]['files'] == [
+        dict(role='checkpoint', name='x.pth', sha256=sha256_of(tmp_path / 'x.pth'))
+    ]
     assert {picture['name'] for picture in found[0]['pictures']} == {
         item['name'] for own in section['shown'].values() for item in own
     }

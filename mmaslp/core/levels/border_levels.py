@@ -117,8 +117,8 @@ class BorderLevels:
                 training those of this process, or in each process all.
 
         Raises:
-            ValueError: If it is not a table, is empty or has other bands; or if the
-                labels look like masks of 0 and 255. Then no level moves.
+            ValueError: If it is not a table or is empty, or if the labels look like
+                masks of 0 and 255. Then no level moves.
         """
         whole = _joined(table)
         figures = whole.compute()
@@ -192,15 +192,9 @@ class BorderLevels:
 
 def _joined(table: Any) -> Any:
     """Table of the whole validation: processes give their shares, or each all of it."""
-    edges = getattr(table, 'edges', None)
-    if edges is None or not hasattr(table, 'one_class'):
+    if not hasattr(table, 'one_class'):
         raise ValueError(
             f'observe takes a BandTable of the validation, got {type(table).__name__}'
-        )
-    if edges != BORDER_EDGES:
-        raise ValueError(
-            f'the levels have the bands {BORDER_EDGES}, the table has {edges}: leave '
-            'edges out'
         )
     first, *others = gathered(table)
     if not all(torch.equal(first.sums.cpu(), other.sums.cpu()) for other in others):

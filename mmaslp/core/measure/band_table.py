@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..argument_checks import check_choice, check_number
+from ..argument_checks import check_choice
 from ..bands import BORDER_EDGES, border_cells
 from .bin_table import BinTable
 from .binned_metrics import binned_metrics, signed_gap
@@ -47,17 +45,9 @@ class BandTable:
     Border bands in calibration: `Ding et al. 2021
     <https://arxiv.org/abs/2008.05105>`_ report the error in a fixed border band.
 
-    Args:
-        edges (Sequence[float]): Upper edges of all bands but the last, in units of
-            :math:`\sqrt{HW} / 64` pixels, ascending, above 0. Defaults to
-            ``BORDER_EDGES``.
-
     Attributes:
-        totals (Tensor): ``(6 B + 12,)`` int64, all sums: :attr:`sums`, flat, then
+        totals (Tensor): ``(42,)`` int64, all sums: :attr:`sums`, flat, then
             :attr:`moments`. Tables of several processes add up by adding their totals.
-
-    Raises:
-        ValueError: The edges are not such a sequence.
 
     Example:
         >>> import torch
@@ -71,18 +61,7 @@ class BandTable:
 
     UNIT = 2**24
 
-    def __init__(self, edges: Sequence[float] = BORDER_EDGES) -> None:
-        try:
-            self.edges = tuple(
-                check_number('every edge of edges', each, above=0) for each in edges
-            )
-        except TypeError:
-            self.edges = ()
-        ascend = all(low < high for low, high in pairwise(self.edges))
-        if not 0 < len(self.edges) < 255 or not ascend:
-            raise ValueError(
-                f'edges must be 1 to 254 ascending numbers above 0, not {edges!r}'
-            )
+    def __init__(self) -> None:
         self.reset()
 
     def __repr__(self) -> str:
@@ -91,12 +70,12 @@ class BandTable:
 
     def reset(self) -> None:
         """Forget all pixels."""
-        size = len(BORDERS) * (len(self.edges) + 1) * 3 + len(MOMENTS)
+        size = len(BORDERS) * (len(BORDER_EDGES) + 1) * 3 + len(MOMENTS)
         self.totals = torch.zeros(size, dtype=torch.int64)
 
     @property
     def sums(self) -> Tensor:
-        """``(2, B, 3)`` view of the sums per border of ``BORDERS`` and band.
+        """``(2, 5, 3)`` view of the sums per border of ``BORDERS`` and band.
 
         Number of pixels, of correct ones, summed confidence in units of 1 / ``UNIT``.
         """
@@ -146,7 +125,7 @@ class BandTable:
             valid = valid.flatten(0, 1)
             known = torch.cat([torch.ones_like(valid), valid])
         # Both borders at once: small maps pay by the call.
-        bands, cell = border_cells(torch.cat([predicted, label]), known, self.edges)
+        bands, cell = border_cells(torch.cat([predicted, label]), known)
         # In strips of cells whose temporaries stay in the cache.
         rows = max(CHUNK // (prob[:, 0].numel() * cell), 1) * cell
         maps = [prob, predicted == label] + ([] if valid is None else [valid])
@@ -161,12 +140,7 @@ class BandTable:
         self.moments.add_(torch.from_numpy(moments).to(prob.device))
 
     def merge(self, other: BandTable) -> None:
-        """Add the pixels of another table; ValueError if its edges differ."""
-        edges = getattr(other, 'edges', type(other).__name__)
-        if edges != self.edges:
-            raise ValueError(
-                f'cannot merge a table of the edges {edges} into one of {self.edges}'
-            )
+        """Add the pixels of another table."""
         self.totals += other.totals.to(self.totals.device)
 
     @property
@@ -186,7 +160,7 @@ class BandTable:
         return int(self.moments[MOMENTS.index('ignored')])
 
     def table(self, border: str = 'predicted') -> BinTable:
-        """Return the ``(B,)`` sums per band of a border, the band at the border first.
+        """Return the ``(5,)`` sums per band of a border, the band at the border first.
 
         Args:
             border (str): 'predicted' or 'true'. Defaults to 'predicted'.
@@ -204,7 +178,7 @@ class BandTable:
         Returns:
             dict: ``ece_band`` and ``ece_band_true``, the mean over pixels of the
             absolute gap of their band of the predicted and of the true border; lists
-            over the B bands of the predicted border, that at the border first:
+            over the 5 bands of the predicted border, that at the border first:
             ``shares`` of the pixels, ``accuracies``, ``confidences`` and signed
             ``gaps``, confidence - accuracy; ``acc`` and ``conf`` of all pixels; and
             ``iou``, ``recall``, ``iou_se``, ``acc_se``, ``num_images`` of

@@ -124,15 +124,7 @@ class ImageTable:
             the number of pixels whose label is 1, or None; ``predicted``, that of
             pixels with p > 0.5, or None; ``mask``; and the sums of ``nll`` and
             ``brier``.
-
-        Raises:
-            ValueError: The bands have other edges than ``BORDER_EDGES``.
         """
-        if bands is not None and bands.edges != BORDER_EDGES:
-            raise ValueError(
-                f'images have the bands {BORDER_EDGES}, not {bands.edges}: leave edges '
-                'out'
-            )
         scores = histogram.score_table(mode)
         table = equal_width(scores, bins)
         return {

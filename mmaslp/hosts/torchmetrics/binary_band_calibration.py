@@ -1,11 +1,7 @@
 """Calibration by distance from the border as a metric of TorchMetrics."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from torch import Tensor
 
-from ...core.bands import BORDER_EDGES
 from ...core.measure import BAND_ERRORS, BandTable, band_scalars
 from .sum_metric import SumMetric
 
@@ -22,8 +18,6 @@ class BinaryBandCalibration(SumMetric[BandTable]):
 
     Args:
         metric (str, optional): One figure. Defaults to None: a dictionary of all.
-        edges (Sequence[float]): Upper edges of all bands but the last, in units of
-            :math:`\sqrt{HW} / 64` pixels. Defaults to ``BORDER_EDGES``.
         ignore_index (int, optional): Target of the pixels to leave out. Defaults to
             None.
         **kwargs (Any): Of ``torchmetrics.Metric``.
@@ -50,16 +44,6 @@ class BinaryBandCalibration(SumMetric[BandTable]):
     STATES = ('totals',)
     totals: Tensor
 
-    def __init__(
-        self,
-        metric: str | None = None,
-        edges: Sequence[float] = BORDER_EDGES,
-        ignore_index: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        self.edges = BandTable(edges).edges
-        super().__init__(metric, ignore_index, **kwargs)
-
     @property
     def table(self) -> BandTable:
         """BandTable: The pixels of this process; it shares the sums."""
@@ -67,7 +51,7 @@ class BinaryBandCalibration(SumMetric[BandTable]):
 
     def empty(self) -> BandTable:
         """See :meth:`SumMetric.empty`."""
-        return BandTable(self.edges)
+        return BandTable()
 
     def figures_of(self, counter: BandTable) -> dict[str, float]:
         """See :meth:`SumMetric.figures_of`."""

@@ -1,6 +1,6 @@
 """What the metrics share: integer sums as states, one figure or all as the result."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -13,10 +13,8 @@ from ...core.measure.inputs import ROUNDING, as_tensor, matched
 
 Counter = TypeVar('Counter', CalibrationHistogram, BandTable)
 
-# Figures that are not an error between 0 and 1, by the end of their name.
+# Ends of the names of figures that are not errors.
 BETTER_IF_HIGH = ('acc', 'brier_resolution')
-SIGNED = ('gap',)
-UNBOUNDED = ('nll', 'count', 'sweep_bins')
 
 
 class SumMetric(Metric, Generic[Counter]):
@@ -32,7 +30,10 @@ class SumMetric(Metric, Generic[Counter]):
     full_state_update = False
 
     def __init__(
-        self, metric: str | None, ignore_index: int | None, **kwargs: Any
+        self,
+        metric: str | None = None,
+        ignore_index: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.metric = metric
@@ -53,20 +54,7 @@ class SumMetric(Metric, Generic[Counter]):
     @property
     def higher_is_better(self) -> bool:
         """Whether a high figure is good; False for the dictionary, of errors mostly."""
-        return self._ends(BETTER_IF_HIGH)
-
-    @property
-    def plot_lower_bound(self) -> float | None:
-        """Least value of the figure; None for the dictionary."""
-        return None if self.metric is None else -1.0 if self._ends(SIGNED) else 0.0
-
-    @property
-    def plot_upper_bound(self) -> float | None:
-        """Largest value of the figure; None if it has none and for the dictionary."""
-        return None if self.metric is None or self._ends(UNBOUNDED) else 1.0
-
-    def _ends(self, ends: tuple[str, ...]) -> bool:
-        return self.metric is not None and self.metric.endswith(ends)
+        return self.metric is not None and self.metric.endswith(BETTER_IF_HIGH)
 
     def empty(self) -> Counter:
         """Make a counter without pixels."""
@@ -119,15 +107,8 @@ class SumMetric(Metric, Generic[Counter]):
         return self
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
-        """Plot one result, or several over time, on axes of matplotlib.
-
-        Of dictionaries numbers of pixels and bins are left out. Defaults to the result
-        of :meth:`compute` now, and to a new figure. Returns figure and axes.
-        """
-        val = self.compute() if val is None else val
-        if isinstance(val, Sequence):
-            return self._plot([_without_numbers(each) for each in val], ax)
-        return self._plot(_without_numbers(val), ax)
+        """Plot a result, by default that of now, or several over time; figure, axes."""
+        return self._plot(val, ax)
 
     def _scalar(self, value: float) -> Tensor:
         return torch.tensor(value, dtype=self._result_dtype, device=self.device)
@@ -147,9 +128,3 @@ def _probabilities(preds: Tensor, target: Tensor, ignore_index: int | None) -> T
 def _inside(preds: Tensor) -> bool:
     low, high = preds.aminmax()
     return bool((low >= -ROUNDING) & (high <= 1 + ROUNDING))
-
-
-def _without_numbers(result: Any) -> Any:
-    if not isinstance(result, Mapping):
-        return result
-    return {k: v for k, v in result.items() if k not in ('count', 'sweep_bins')}

@@ -4,15 +4,12 @@ import math
 
 import torch
 
-from mmaslp.core.bands import BORDER_EDGES
-
 SHARES = [0.02, 0.07, 0.15, 0.2, 0.56]
 
 
 class Table:
     """What BorderLevels read of a BandTable."""
 
-    edges = BORDER_EDGES
     ignored = 0
     one_class = False
     count = 100

@@ -15,8 +15,8 @@ pytest.importorskip('scipy')
 SIZES = [(40, 23), (64, 64), (128, 192), (130, 131), (97, 389), (400, 501)]
 
 
-def table_of(*images, **kwargs):
-    table = BandTable(**kwargs)
+def table_of(*images):
+    table = BandTable()
     for image in images:
         table.update(*image)
     return table

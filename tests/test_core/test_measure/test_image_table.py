@@ -97,8 +97,6 @@ def test_bands_of_all_images_or_of_none():
     odd = ImageTable.record('a', filled(*smooth(9)), bands=nothing)
     with pytest.raises(ValueError, match='a: its bands and its bins hold other numbe'):
         ImageTable([odd])
-    with pytest.raises(ValueError, match='leave edges out'):
-        ImageTable.record('a', empty, bands=BandTable((1.0,)))
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,6 @@ def test_without_torchmetrics_the_error_names_the_extra(monkeypatch):
         (BinaryCalibration, dict(metric='eze'), 'metric must be one of ece, oe'),
         (BinaryCalibration, dict(mode='all'), 'mode must be one of .*positive'),
         (BinaryCalibration, dict(n_bins=0), 'bins'),
-        (BinaryBandCalibration, dict(edges=[2, 1]), 'ascending'),
         (BinaryBandCalibration, dict(metric='band9_gap'), 'band4_gap'),
     ],
 )
