@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> None:
         confidence_level=args.confidence_level,
     )
     print(
-        f'{images} images, {args.confidence_level:.0%} intervals; '
-        '* : the interval excludes 0'
+        f'{images} images, {args.confidence_level:.0%} intervals over images, without '
+        'the chance of another training; * : the interval excludes 0'
     )
     if first and second:
         print(f'first: {first}, second: {second}')

@@ -35,10 +35,10 @@ class Term(NamedTuple):
 _LOWER = {
     'ece': 'ECE: Expected calibration error: the mean distance between confidence and '
     'accuracy over all pixels, in bins of equal width.',
-    'oe': 'OE: Over-confidence error: the part of the ECE in bins whose confidence is '
-    'above the accuracy, each gap weighted by its confidence.',
-    'ue': 'UE: Under-confidence error: the same for bins whose confidence is below the '
-    'accuracy.',
+    'oe': 'over-confidence error: The part of the ECE in bins whose confidence is '
+    'above the accuracy, each gap weighted by its confidence (OE).',
+    'ue': 'under-confidence error: The same for bins whose confidence is below the '
+    'accuracy (UE).',
     'ece_image': 'ECE per image: The mean over images of the ECE of each image alone.',
     'ece_band': 'ECE by band: The mean distance between confidence and accuracy over '
     'bands of distance from the predicted border. Errors of opposite sign near the '

@@ -25,7 +25,12 @@ TITLES = {
     'under': 'Most under-confident',
     'sample': 'Random sample',
 }
-FIGURES = {'oe': 'OE', 'ue': 'UE', 'acc': 'accuracy', 'conf': 'confidence'}
+FIGURES = {
+    'oe': 'over-confidence error',
+    'ue': 'under-confidence error',
+    'acc': 'accuracy',
+    'conf': 'confidence',
+}
 
 
 def make_picture(

@@ -9,11 +9,9 @@ from .glossary import term
 
 CALIBRATION_KEYS = (
     'ece',
+    'ece_band',
     'oe',
     'ue',
-    'ece_image',
-    'ece_band',
-    'mce',
     'brier',
     'nll',
     'acc',
@@ -21,7 +19,7 @@ CALIBRATION_KEYS = (
     'dice',
     'iou',
 )
-# What commands print; files and reports have the others too.
+# What commands print; files have the others too.
 PRINTED_KEYS = ('ece', 'ece_band', 'brier', 'nll', 'acc', 'conf', 'dice', 'iou')
 MEAN = 'mean'
 
