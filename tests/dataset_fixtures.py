@@ -1,6 +1,3 @@
-import shutil
-import zipfile
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,28 +35,3 @@ def write_pairs(write_image, write_mask):
             write_mask(root / masks / f'{name}.png', level=level)
 
     return write
-
-
-@pytest.fixture(scope='session')
-def pack():
-    def pack(folder, archive):
-        """Turn a folder into a zip file."""
-        with zipfile.ZipFile(archive, 'w') as file:
-            for path in sorted(folder.rglob('*')):
-                file.write(path, path.relative_to(folder))
-        shutil.rmtree(folder)
-
-    return pack
-
-
-@pytest.fixture
-def duts(tmp_path, write_pairs, pack):
-    """DUTS as it is downloaded: 20 pairs, n00 to n19, in each of two archives."""
-    download = tmp_path / 'download'
-    for part in ('TR', 'TE'):
-        inner = f'DUTS-{part}/DUTS-{part}'
-        names = [f'n{i:02d}' for i in range(20)]
-        write_pairs(tmp_path / 'x', names, f'{inner}-Image', f'{inner}-Mask')
-        download.mkdir(exist_ok=True)
-        pack(tmp_path / 'x', download / f'DUTS-{part}.zip')
-    return download

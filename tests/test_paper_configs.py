@@ -45,7 +45,7 @@ SMALL = {
     **{
         f'{part}.pipeline.1.scale': (96, 96)
         for part in (
-            *('val_dataloader.dataset', 'test_dataloader.dataset', 'ood_sets.DTD-500'),
+            *('val_dataloader.dataset', 'test_dataloader.dataset'),
             *(f'test_sets.{name}' for name in TEST_SETS[1:]),
         )
     },
@@ -68,24 +68,23 @@ def load(method, **options):
     return cfg
 
 
-def write_set(folder, names, objects=True, size=(48, 56)):
+def write_set(folder, names, size=(48, 56)):
     rng = np.random.default_rng(len(names))
-    for kind in ('images', 'masks') if objects else ('images',):
+    for kind in ('images', 'masks'):
         (folder / kind).mkdir(parents=True)
     for name in names:
         mask = np.zeros(size, np.uint8)
         top, left = rng.integers(0, 24, 2)
         mask[top : top + 24, left : left + 24] = 255
-        image = rng.integers(0, 120, (*size, 3)) + objects * mask[..., None] // 3
+        image = rng.integers(0, 120, (*size, 3)) + mask[..., None] // 3
         image = Image.fromarray(image.astype(np.uint8))
         image.save(folder / 'images' / f'{name}.jpg')
-        if objects:
-            Image.fromarray(mask).save(folder / 'masks' / f'{name}.png')
+        Image.fromarray(mask).save(folder / 'masks' / f'{name}.png')
 
 
 @pytest.fixture(scope='module')
 def workplace(tmp_path_factory):
-    """A working directory with data/, as prepare_dataset.py leaves it."""
+    """A working directory with data/, as `mmaslp prepare` leaves it."""
     root = tmp_path_factory.mktemp('paper')
     train = [f'{i:02d}' for i in range(14)]
     write_set(root / 'data' / 'DUTS-TR', train)
@@ -94,7 +93,6 @@ def workplace(tmp_path_factory):
         listed.write_text('\n'.join(names))
     for name in TEST_SETS:
         write_set(root / 'data' / name, ['0', '1'])
-    write_set(root / 'data' / 'DTD-500', ['0', '1'], objects=False)
     return root
 
 

@@ -30,7 +30,7 @@ COMMANDS = {
     'report': 'one page of several results: tables, diagrams, pictures',
     'fit': 'fit a calibrator to maps on disk, or to a checkpoint',
     'apply': 'apply a calibrator to maps on disk, write masks',
-    'prepare': 'bring downloaded data into the layout of the configs',
+    'prepare': 'check the images and masks of a set, and divide it',
     'demo': 'train with BCE and with ASLP on built-in data, and compare',
     'doctor': 'say whether the environment, or a config, works',
 }

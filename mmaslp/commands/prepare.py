@@ -1,52 +1,56 @@
-"""Bring downloaded data into the layout that the configs read.
+"""Check the images and masks of a data set, and divide it into train, val and test.
 
-The sources are the archives as downloaded (zip, tar.gz), or folders with the unpacked
-data. Every pair of image and mask is checked before anything is written. Each set
-appears under --out in one piece. The sources are never changed.
+Every image and mask is decoded and compared. All problems come in one message. Then the
+lists train.txt, val.txt and test.txt are written into the folder of the set. Images and
+masks stay where they are.
 
 Example:
-    mmaslp prepare duts --source DUTS-TR.zip DUTS-TE.zip --out data
+    mmaslp prepare data/DUTS-TR --layout DUTS-TR
 """
 
 import argparse
-from functools import partial
 
-from ..files.layouts import SETS
+from ..files.layouts import LAYOUTS
+from ..files.names import shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
-    add('name', choices=SETS, help='the data set')
-    add('--source', nargs='+', default=[], help='archives as downloaded, or folders')
+    add('root', help='the folder of the set')
     add(
-        '--out',
-        default='data',
-        help='the folder of all sets, which the configs call data_root (folder: the '
-        'folder of this set). Default: data',
+        '--layout',
+        choices=LAYOUTS,
+        default='folder',
+        help='which published set it is; by default a folder of images and one of '
+        'masks',
     )
-    add('--list', help='dtd-500: list file of the textures to take, one name per line')
     split = parser.add_mutually_exclusive_group().add_argument
-    split('--val-list', help='duts, folder: list file of the validation images')
-    split('--val-ratio', type=float, help='duts, folder: share of validation images')
-    add('--test-ratio', type=float, default=0.2, help='folder: share of test images')
+    split('--val-list', help='list file of the validation images, one name per line')
+    split('--val-ratio', type=float, default=0.1, help='share of validation images')
+    add(
+        '--test-ratio',
+        type=float,
+        help='share of test images; 0.2 by default, 0 of published sets',
+    )
     add('--seed', type=int, default=0, help='of the random split')
     add('--skip-bad', action='store_true', help='leave bad pairs out; do not stop')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prepare the set."""
+    """Check, divide, and say how many images each part has."""
     from ..files.prepare import prepare_dataset
 
-    prepare_dataset(
-        args.name,
-        args.source,
-        args.out,
-        list_file=args.list,
+    parts, left_out = prepare_dataset(
+        args.root,
+        args.layout,
         val_list=args.val_list,
         val_ratio=args.val_ratio,
         test_ratio=args.test_ratio,
         seed=args.seed,
         skip_bad=args.skip_bad,
-        report=(lambda line: None) if args.quiet else partial(print, flush=True),
     )
+    for problem in left_out:
+        print(f'left out: {shown(problem)}')
+    for part, names in parts.items():
+        print(f'{len(names)} images in {args.root}/{part}.txt')

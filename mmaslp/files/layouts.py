@@ -18,7 +18,6 @@ class Layout:
     """Where a published set keeps its images and masks, and what to fetch."""
 
     fetch: str
-    images: int | None = None
     homes: tuple[str, ...] = ()
     folders: tuple[tuple[str, str], ...] = ()
 
@@ -30,19 +29,16 @@ class Layout:
 LAYOUTS = {
     'DUTS-TR': Layout(
         'DUTS-TR.zip, the training archive of the DUTS saliency data set',
-        images=10553,
         homes=('DUTS-TR', 'DUTS/DUTS-TR', 'DUTS'),
         folders=(('DUTS-TR-Image', 'DUTS-TR-Mask'),),
     ),
     'DUTS-TE': Layout(
         'DUTS-TE.zip, the test archive of the DUTS saliency data set',
-        images=5019,
         homes=('DUTS-TE', 'DUTS/DUTS-TE', 'DUTS'),
         folders=(('DUTS-TE-Image', 'DUTS-TE-Mask'),),
     ),
     'DUT-OMRON': Layout(
         'DUT-OMRON-image.zip and DUT-OMRON-gt-pixelwise.zip, images and masks',
-        images=5168,
         homes=('DUT-OMRON', 'DUTOMRON', 'OMRON'),
         folders=(
             ('DUT-OMRON-image', 'pixelwiseGT-new-PNG'),
@@ -51,7 +47,6 @@ LAYOUTS = {
     ),
     'PASCAL-S': Layout(
         'the PASCAL-S images and masks (salObj.zip holds both)',
-        images=850,
         homes=('PASCAL-S', 'PASCALS', 'PASCAL', 'salObj'),
         folders=(
             ('images', 'masks'),
@@ -61,46 +56,23 @@ LAYOUTS = {
     ),
     'SOD': Layout(
         'the SOD data set (300 images of Berkeley) with its masks as images',
-        images=300,
         homes=('SOD',),
     ),
     'ECSSD': Layout(
         'images.zip and ground_truth_mask.zip of the ECSSD data set',
-        images=1000,
         homes=('ECSSD',),
         folders=(('images', 'ground_truth_mask'),),
     ),
     'HKU-IS': Layout(
         'the archive of the HKU-IS data set, with its folders imgs and gt',
-        images=4447,
         homes=('HKU-IS', 'HKUIS'),
         folders=(('imgs', 'gt'),),
-    ),
-    'DTD-500': Layout(
-        'the Describable Textures Dataset (dtd-r1.0.1.tar.gz), of which '
-        'mmaslp prepare takes 500 images by list',
-        images=500,
-        homes=('DTD-500', 'DTD_Texture_500', 'DTD'),
     ),
     'folder': Layout('your images and masks, in two folders of those names'),
     'mmseg': Layout(
         'your data in the layout of mmseg (img_dir/train and ann_dir/train)',
         folders=(('img_dir', 'ann_dir'), ('images', 'annotations')),
     ),
-}
-# What `mmaslp prepare` makes, from its name to the layouts in it.
-SETS = {
-    'duts': ('DUTS-TR', 'DUTS-TE'),
-    'duts-tr': ('DUTS-TR',),
-    'duts-te': ('DUTS-TE',),
-    'dut-omron': ('DUT-OMRON',),
-    'pascal-s': ('PASCAL-S',),
-    'sod': ('SOD',),
-    'ecssd': ('ECSSD',),
-    'hku-is': ('HKU-IS',),
-    'dtd-500': ('DTD-500',),
-    'folder': ('folder',),
-    'synthetic': (),
 }
 
 
@@ -115,8 +87,7 @@ def find_folders(
     root: str,
     layout: str = 'folder',
     split: str | None = None,
-    need_masks: bool = True,
-) -> tuple[str, str | None]:
+) -> tuple[str, str]:
     """Find the image and the mask folder of a set on the local disk."""
     spec = get_layout(layout)
     tried = []  # pairs of folders; the first of each home is the usual spelling
@@ -129,18 +100,18 @@ def find_folders(
             for way in ways:
                 wanted = [osp.normpath(osp.join(home, part)) for part in way]
                 images, masks = (_resolve(root, part) for part in wanted)
-                if images and (masks or not need_masks):
+                if images and masks:
                     return images, masks
                 tried.append(wanted)
     usual = tried[:: len(tried) // (len(spec.homes) + 1)]
-    shown = ', '.join(f'{i} + {m}' if need_masks else i for i, m in usual)
+    shown = ', '.join(f'{image} + {mask}' for image, mask in usual)
     state = '' if osp.isdir(root) else ' (this folder does not exist)'
     raise FileNotFoundError(
         f'no {layout} data{f", split {split}," if split else ""} in '
         f'{osp.abspath(root or ".")}{state}. Looked there for {shown} and '
         f'{len(tried) - len(usual)} further spellings. Needed: {spec.fetch}. '
-        'Bring it into this layout with mmaslp prepare, or name the '
-        'folders: data_prefix=dict(img_path=..., seg_map_path=...)'
+        'Unpack it there, or name the folders: '
+        'data_prefix=dict(img_path=..., seg_map_path=...)'
     )
 
 

@@ -12,7 +12,7 @@ SHOWN = 5
 
 def list_pair(
     image_folder: str,
-    mask_folder: str | None,
+    mask_folder: str,
     image_suffix: str | None = None,
     mask_suffix: str | None = None,
 ) -> tuple[dict[str, str], dict[str, str]]:
@@ -26,8 +26,7 @@ def list_pair(
     if image_folder == mask_folder:
         images = images if image_suffix else ('.jpg', '.jpeg', '.bmp')
         masks = masks if mask_suffix else ('.png',)
-    found = {} if mask_folder is None else list_stems(mask_folder, masks)
-    return list_stems(image_folder, images), found
+    return list_stems(image_folder, images), list_stems(mask_folder, masks)
 
 
 def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[str, str]:

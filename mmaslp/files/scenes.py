@@ -1,4 +1,4 @@
-"""Synthetic photographs with one salient object, and textures without any."""
+"""Synthetic photographs with one salient object."""
 
 import colorsys
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ OUTLINE_CELLS = 10
 # Of the training masks, see `wrong_masks`.
 WRONG_SHARE = 0.08
 # Of the built-in set, in the order that seeds their images.
-SPLITS = ('train', 'val', 'test', 'ood')
+SPLITS = ('train', 'val', 'test')
 # Sizes of the grids whose sum is cloud-like noise, and their weights.
 OCTAVES = ((4, 1.0), (8, 0.6), (16, 0.35), (32, 0.2))
 
@@ -25,15 +25,12 @@ def draw_split(
     wrong = wrong_masks(number, seed) if split == 'train' else []
     for index in range(number):
         rng = np.random.default_rng([seed, SPLITS.index(split), index])
-        if split == 'ood':
-            yield make_texture(rng, size)
-        else:
-            yield make_scene(rng, size, wrong_mask=index in wrong)
+        yield make_scene(rng, size, wrong_mask=index in wrong)
 
 
 def wrong_masks(number: int, seed: int) -> list[int]:
     """Choose the training images whose masks are grossly wrong."""
-    chooser = np.random.default_rng([seed, len(SPLITS)])
+    chooser = np.random.default_rng([seed, 4])  # beside those of the splits
     return sorted(chooser.permutation(number)[: round(WRONG_SHARE * number)].tolist())
 
 
@@ -89,18 +86,6 @@ def make_scene(
     if wrong_mask:
         mask = _spoil(rng, mask, things)
     return image, mask.astype(np.uint8) * 255
-
-
-def make_texture(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw an image without an object: out of distribution for a model of objects."""
-    field = _texture(rng, size)
-    if rng.random() < 0.6:  # patches of two textures, as in stained or mossy walls
-        patch = np.clip(4 * (clouds(rng, size) - rng.uniform(0.4, 0.6)) + 0.5, 0, 1)
-        field = field * (1 - patch) + _texture(rng, size) * patch
-    ends = colours(rng, (0.05, 0.5))
-    ends[1] = np.clip(ends[1] + rng.normal(0, 0.25, 3), 0, 1)
-    image = _expose(rng, paint(field, ends))
-    return image, np.zeros((size, size), np.uint8)
 
 
 def _texture(rng, size):

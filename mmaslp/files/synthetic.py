@@ -18,7 +18,7 @@ VERSION = 2
 MANIFEST = 'manifest.json'
 # Enough for validation and test that their own sampling error is small beside what
 # is compared.
-NUM_IMAGES = dict(zip(SPLITS, (60, 240, 300, 60)))
+NUM_IMAGES = dict(zip(SPLITS, (60, 240, 300)))
 
 
 def make_synthetic_sod(
@@ -29,10 +29,10 @@ def make_synthetic_sod(
 ) -> list[str]:
     """Write the synthetic salient-object set to ``{out}/{split}``, unless it is there.
 
-    The splits ``train``, ``val`` and ``test`` hold scenes with one salient object,
-    ``ood`` holds textures with empty masks. The outlines of all masks are off by a
-    pixel or two, and a share of the training masks is grossly wrong, as in real
-    annotations. Each image depends only on the seed, its split and its number.
+    The splits ``train``, ``val`` and ``test`` hold scenes with one salient object. The
+    outlines of all masks are off by a pixel or two, and a share of the training masks
+    is grossly wrong, as in real annotations. Each image depends only on the seed, its
+    split and its number.
 
     The set appears in one piece: a killed run leaves no partial set. If several runs
     write it at once, one wins.

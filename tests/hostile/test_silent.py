@@ -18,7 +18,7 @@ REFUSED = [
     ('ProbMapHook', dict(out_dir='x', bits='16'), 'bits must be one of 8, 16'),
     ('LoadBinaryAnnotations', dict(graded='False'), 'graded must be True or'),
     ('RandomCenterCrop', dict(border=2.5), 'border must be an integer'),
-    ('SODDataset', dict(empty_masks='no', lazy_init=True), 'empty_masks'),
+    ('SODDataset', dict(split=3, lazy_init=True), 'split'),
     ('SyntheticSODDataset', dict(size=8, lazy_init=True), 'size must be'),
     ('DilatedFusionNeck', dict(in_channels='48'), 'in_channels'),
 ]
@@ -108,7 +108,7 @@ def test_labels_that_look_like_a_mask_of_0_and_255():
 )
 def test_the_doctor_finds(tmp_path, capsys, monkeypatch, line, said):
     monkeypatch.chdir(tmp_path)
-    data = 'dict(dataset=dict(num_images=dict(train=9, val=2, test=2, ood=1)))'
+    data = 'dict(dataset=dict(num_images=dict(train=9, val=2, test=2)))'
     base = "_base_ = ['mmaslp::demo/bce.py']\n"
     parts = ''.join(f'{s}_dataloader = {data}\n' for s in ('train', 'val', 'test'))
     more = f'{line}\n'

@@ -14,7 +14,6 @@ NAMES = ['c', 'a.1', 'b']
         ('DUT-OMRON', 'DUT-OMRON/DUT-OMRON-image', 'DUT-OMRON/pixelwiseGT-new-PNG'),
         ('PASCAL-S', 'datasets/imgs/pascal', 'datasets/masks/pascal'),
         ('PASCAL-S', 'PASCAL-S/Imgs', 'PASCAL-S/Imgs'),
-        ('DTD-500', 'DTD_Texture_500/images', 'DTD_Texture_500/masks'),
         ('mmseg', 'img_dir', 'ann_dir'),
         ('folder', 'Images', 'GT'),
     ],
@@ -28,12 +27,7 @@ def test_published_layouts(tmp_path, layout, images, masks, write_pairs):
 def test_missing_folder_says_where_it_looked_and_what_to_fetch(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         find_folders(str(tmp_path), 'DUTS-TE')
-    for part in (
-        str(tmp_path),
-        'DUTS-TE/DUTS-TE-Image',
-        'DUTS-TE.zip',
-        'mmaslp prepare',
-    ):
+    for part in (str(tmp_path), 'DUTS-TE/DUTS-TE-Image', 'DUTS-TE.zip'):
         assert part in str(error.value)
     with pytest.raises(FileNotFoundError, match='does not exist'):
         find_folders(str(tmp_path / 'nowhere'))

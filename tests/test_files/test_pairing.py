@@ -39,8 +39,8 @@ def test_names_that_differ_by_their_suffix_only(root, write_image):
     write_image(root / 'images' / 'b.png')
     with pytest.raises(ValueError, match=r'b\.jpg and b\.png'):
         list_stems(str(root / 'images'))
-    images, masks = list_pair(str(root / 'images'), None, '.JPG')
-    assert list(images) == ['a.1', 'b', 'c'] and not masks
+    images, _ = list_pair(str(root / 'images'), str(root / 'masks'), '.JPG')
+    assert list(images) == ['a.1', 'b', 'c']
 
 
 def test_partners():

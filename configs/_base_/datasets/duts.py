@@ -1,5 +1,5 @@
-# DUTS-TR (train 9,553, val 1,000), six test sets and textures without objects.
-# `mmaslp prepare NAME --source PATH --out data` makes each of them.
+# DUTS-TR (train 9,553, val 1,000) and six test sets, unpacked below data_root. The lists
+# are those of `mmaslp prepare data/DUTS-TR --layout DUTS-TR`.
 dataset_type = 'SODDataset'
 data_root = 'data'
 crop_size = (384, 384)
@@ -17,6 +17,11 @@ test_pipeline = [
     dict(type='Resize', scale=crop_size, keep_ratio=False),
     dict(type='LoadBinaryAnnotations'),
     dict(type='PackSegInputs'),
+]
+graded_pipeline = [
+    *test_pipeline[:2],
+    dict(type='LoadBinaryAnnotations', graded=True),
+    *test_pipeline[3:],
 ]
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -90,19 +95,9 @@ test_sets = {
         type=dataset_type,
         data_root=data_root,
         layout=name,
-        pipeline=test_pipeline,
+        # Masks of PASCAL-S are the votes of several people.
+        pipeline=graded_pipeline if name == 'PASCAL-S' else test_pipeline,
         test_mode=True,
     )
     for name in ('DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS')
-}
-# Images without any object: masks are empty.
-ood_sets = {
-    'DTD-500': dict(
-        type=dataset_type,
-        data_root=data_root,
-        layout='DTD-500',
-        empty_masks=True,
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
 }

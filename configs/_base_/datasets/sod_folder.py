@@ -1,5 +1,6 @@
 # Your own set: {train,val,test}/images and {train,val,test}/masks below data_root, or
-# images/{train,val,test} and masks/{train,val,test}.
+# images/{train,val,test} and masks/{train,val,test}, or images, masks and the lists of
+# `mmaslp prepare`.
 dataset_type = 'SODDataset'
 data_root = 'data/sod_folder'
 crop_size = (96, 96)
@@ -84,4 +85,3 @@ test_evaluator = val_evaluator
 
 # Further test sets by name, for mmaslp test.
 test_sets = {}
-ood_sets = {}

@@ -80,12 +80,3 @@ test_evaluator = val_evaluator
 
 # Further test sets by name, for mmaslp test.
 test_sets = {}
-ood_sets = {
-    'synthetic-ood': dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='ood',
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
-}

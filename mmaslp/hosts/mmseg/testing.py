@@ -50,32 +50,30 @@ class TestSet:
 
     name: str
     dataset: dict
-    ood: bool = False
     folders: list[str] = field(default_factory=list)
 
 
 def test_sets(cfg: Config, names: Sequence[str] | None = None) -> list[TestSet]:
-    """List the test sets of a config: the main one, ``test_sets`` and ``ood_sets``."""
+    """List the test sets of a config: the main one, then ``test_sets``."""
     if cfg.get('test_dataloader') is None:
         raise ValueError('the config has no test_dataloader')
     main = cfg.test_dataloader.dataset
     name = main.get('layout') or main.get('split')
     found = [TestSet(name if _is_folder_name(name) else 'test', main)]
-    for key, ood in (('test_sets', False), ('ood_sets', True)):
-        named = cfg.get(key) or {}
-        if not (
-            isinstance(named, dict) and all(isinstance(d, dict) for d in named.values())
-        ):
+    named = cfg.get('test_sets') or {}
+    if not (
+        isinstance(named, dict) and all(isinstance(d, dict) for d in named.values())
+    ):
+        raise ValueError(
+            f'test_sets must be a dict of data sets by name, not {named!r}'
+        )
+    for name, dataset in named.items():
+        if not _is_folder_name(name):
             raise ValueError(
-                f'{key} must be a dict of data sets by name, not {named!r}'
+                f'test_sets: {name!r} cannot be the name of a folder, where the '
+                'results of this set go: name it without "/"'
             )
-        for name in named:
-            if not _is_folder_name(name):
-                raise ValueError(
-                    f'{key}: {name!r} cannot be the name of a folder, where the '
-                    'results of this set go: name it without "/"'
-                )
-        found += [TestSet(name, dataset, ood) for name, dataset in named.items()]
+        found.append(TestSet(name, dataset))
     known = [each.name for each in found]
     if len(set(known)) < len(known):
         raise ValueError(f'two test sets have the same name: {known}')
@@ -144,9 +142,9 @@ def evaluate(
     Returns:
         dict[str, dict]: Per set: ``metrics`` ({name: float}; MMSegmentation's IoUMetric
         gives percentages; undefined ones are nan), ``calibrated`` (the same of
-        calibrated probabilities, empty without a calibrator), ``ood``, ``folder``, and
-        from a ``CalibrationMetric`` ``result``, ``shown`` and, with a calibrator,
-        ``calibrated_result`` (main process only).
+        calibrated probabilities, empty without a calibrator), ``ood`` (whether no mask
+        has foreground), ``folder``, and from a ``CalibrationMetric`` ``result``,
+        ``shown`` and, with a calibrator, ``calibrated_result`` (main process only).
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
@@ -254,23 +252,22 @@ def _test(runner: Runner, test_set: TestSet, folder: str) -> dict[str, Any]:
         for key in [*metrics]
         if key.startswith(before)
     }
-    if test_set.ood and _TWO_CLASSES in metrics:
-        metrics[_TWO_CLASSES] = math.nan
-    entry = dict(
-        metrics=metrics, calibrated=calibrated, ood=test_set.ood, folder=folder
-    )
     own = [
         metric
         for metric in runner.test_loop.evaluator.metrics
         if isinstance(metric, CalibrationMetric)
     ]
+    ood = bool(own) and own[0].has_foreground is False
+    if ood:
+        remedy = 'right for images without an object'
+        report_findings([no_foreground(test_set.name, remedy)])
+        if _TWO_CLASSES in metrics:
+            metrics[_TWO_CLASSES] = math.nan
+    entry = dict(metrics=metrics, calibrated=calibrated, ood=ood, folder=folder)
     if own:
         entry.update(result=own[0].result, shown=own[0].shown)
         if calibrated:
             entry.update(calibrated_result=own[-1].result)
-        if own[0].has_foreground is False and not test_set.ood:
-            remedy = 'config: name this set in ood_sets'
-            report_findings([no_foreground(test_set.name, remedy)])
     return entry
 
 

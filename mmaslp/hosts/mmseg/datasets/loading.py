@@ -1,6 +1,5 @@
 """The loader of binary masks."""
 
-import numpy as np
 from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
@@ -16,7 +15,7 @@ class LoadBinaryAnnotations:
     1-bit, 0/1, 0/255, grey-edged, RGB(A), palette, 16-bit and JPEG masks, and refuses
     files that are not binary (:func:`mmaslp.files.masks.decode_binary_mask`).
 
-    Required keys: ``seg_map_path`` (None makes an all-zero mask of ``ori_shape``).
+    Required keys: ``seg_map_path``.
 
     Added keys: ``gt_seg_map``, ``(H, W)`` uint8 of {0, 1}, with the size of the image
     file, and its name in ``seg_fields``.
@@ -58,16 +57,13 @@ class LoadBinaryAnnotations:
             return results  # only an image, as MMSegmentation's inference APIs pass it
         path = results['seg_map_path']
         shape = results.get('ori_shape')
-        if path is None:
-            mask = np.zeros(shape, dtype=np.uint8)
-        else:
-            mask = decode_binary_mask(
-                fileio.get(path, backend_args=self.backend_args),
-                path,
-                graded=self.graded,
-                grey_edge=self.grey_edge,
-                ignore_index=self.ignore_index,
-            )
+        mask = decode_binary_mask(
+            fileio.get(path, backend_args=self.backend_args),
+            path,
+            graded=self.graded,
+            grey_edge=self.grey_edge,
+            ignore_index=self.ignore_index,
+        )
         if shape is not None and mask.shape != tuple(shape[:2]):
             raise ValueError(
                 f'{path}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its '

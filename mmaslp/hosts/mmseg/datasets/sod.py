@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
-from ....core.argument_checks import check_bool, check_path, check_text, optional
+from ....core.argument_checks import check_path, check_text, optional
 from ....files.images import IMAGE_SUFFIXES
 from ....files.layouts import find_folders, get_layout
 from ....files.map_pairs import refuse
@@ -30,10 +30,11 @@ class SODDataset(BaseDataset):
         data_root (str, optional): The folder that holds the set, or the folder of all
             sets. Defaults to None, the working directory.
         layout (str, optional): How the set is laid out: 'DUTS-TR', 'DUTS-TE',
-            'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS', 'DTD-500', 'mmseg'
+            'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS', 'mmseg'
             (img_dir, ann_dir) or 'folder' (images, masks). Defaults to 'folder'.
         split (str, optional): The part of the set, if each part is a folder
-            (``train/images`` or ``images/train``). Defaults to None.
+            (``train/images`` or ``images/train``) or a list in ``data_root``
+            (``train.txt`` of ``mmaslp prepare``). Defaults to None.
         ann_file (str): A list file, one image name per line, with or without
             suffix. Defaults to '', all images.
         data_prefix (dict, optional): ``img_path`` and ``seg_map_path`` instead of a
@@ -42,8 +43,6 @@ class SODDataset(BaseDataset):
             .jpg .jpeg .png .bmp .tif .tiff.
         seg_map_suffix (str, optional): The suffix of mask names. Defaults to None, any
             of the same.
-        empty_masks (bool): There are no mask files; the loader makes all-zero
-            masks (out-of-distribution images). Defaults to False.
         metainfo (dict, optional): May rename the two classes. Defaults to None.
         **kwargs: Of :class:`mmengine.dataset.BaseDataset`.
 
@@ -71,11 +70,9 @@ class SODDataset(BaseDataset):
         data_prefix: dict[str, str] | None = None,
         img_suffix: str | None = None,
         seg_map_suffix: str | None = None,
-        empty_masks: bool = False,
         metainfo: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        check_bool('empty_masks', empty_masks)
         optional(check_path, 'data_root', data_root or None)
         optional(check_text, 'split', split)
         optional(check_text, 'ann_file', ann_file or None)
@@ -84,16 +81,13 @@ class SODDataset(BaseDataset):
         prefix = {key: value for key, value in (data_prefix or {}).items() if value}
         if prefix and (layout or split):
             raise ValueError('give data_prefix or layout and split, not both')
-        if prefix and 'img_path' not in prefix:
-            raise ValueError('data_prefix needs img_path')
-        if prefix and not empty_masks and 'seg_map_path' not in prefix:
-            raise ValueError('data_prefix needs seg_map_path, or set empty_masks=True')
+        if prefix and not {'img_path', 'seg_map_path'} <= prefix.keys():
+            raise ValueError('data_prefix needs img_path and seg_map_path')
         self.layout = layout or 'folder'
         get_layout(self.layout)
         self.split = split
         self.img_suffix = img_suffix
         self.seg_map_suffix = seg_map_suffix
-        self.empty_masks = empty_masks
         super().__init__(
             data_root=data_root or '',
             ann_file=ann_file,
@@ -111,30 +105,25 @@ class SODDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Pair the images with their masks, as mmseg's datasets list them."""
+        ann_file, split = self.ann_file, self.split
+        if split and not ann_file and not osp.isdir(osp.join(self.data_root, split)):
+            listed = osp.join(self.data_root, f'{split}.txt')
+            ann_file, split = (listed, None) if osp.isfile(listed) else ('', split)
         if self.data_prefix:
-            image_folder = self.data_prefix['img_path']
-            mask_folder = self.data_prefix.get('seg_map_path')
+            folders = self.data_prefix['img_path'], self.data_prefix['seg_map_path']
         else:
-            image_folder, mask_folder = find_folders(
-                self.data_root, self.layout, self.split, not self.empty_masks
-            )
-        images, masks = list_pair(
-            image_folder,
-            None if self.empty_masks else mask_folder,
-            self.img_suffix,
-            self.seg_map_suffix,
-        )
-        if self.ann_file:
+            folders = find_folders(self.data_root, self.layout, split)
+        images, masks = list_pair(*folders, self.img_suffix, self.seg_map_suffix)
+        if ann_file:
             known = filter(None, (self.img_suffix, *IMAGE_SUFFIXES))
-            images = keep_listed(images, self.ann_file, image_folder, [*known])
-        if not self.empty_masks:
-            bad = lonely(images, masks, image_folder, mask_folder)
-            listed = bad.keys() & images.keys() if self.ann_file else bad
-            refuse([bad[stem] for stem in bad if stem in listed], image_folder)
+            images = keep_listed(images, ann_file, folders[0], [*known])
+        bad = lonely(images, masks, *folders)
+        listed = bad.keys() & images.keys() if ann_file else bad
+        refuse([bad[stem] for stem in bad if stem in listed], folders[0])
         return [
             {
-                'img_path': _join(image_folder, name),
-                'seg_map_path': _join(mask_folder, masks[stem]) if masks else None,
+                'img_path': _join(folders[0], name),
+                'seg_map_path': _join(folders[1], masks[stem]),
                 'label_map': None,
                 'reduce_zero_label': False,
                 'seg_fields': [],

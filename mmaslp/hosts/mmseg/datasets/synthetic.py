@@ -15,11 +15,11 @@ class SyntheticSODDataset(SODDataset):
 
     Args:
         data_root (str): Folder of the set. Defaults to 'data/synthetic_sod'.
-        split (str): 'train', 'val', 'test' or 'ood'. Defaults to 'train'.
+        split (str): 'train', 'val' or 'test'. Defaults to 'train'.
         seed (int): Seed of the set. Defaults to 0.
         size (int): Height and width of the images. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
-            60 / 240 / 300 / 60.
+            60 / 240 / 300.
         **kwargs: Arguments of :class:`SODDataset`.
 
     Raises:

@@ -1,5 +1,4 @@
 import os
-import shutil
 
 import pytest
 from mmengine.registry import init_default_scope
@@ -7,13 +6,6 @@ from mmengine.registry import init_default_scope
 from mmaslp.hosts.mmseg.datasets import SODDataset
 
 NAMES = ['c', 'a.1', 'b']
-
-TEST = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(32, 32), keep_ratio=False),
-    dict(type='LoadBinaryAnnotations'),
-    dict(type='PackSegInputs'),
-]
 
 
 @pytest.fixture
@@ -81,14 +73,11 @@ def test_names_without_partner(root, write_image, write_mask):
     assert 'image x8 of ' in message and 'mask spare of ' in message
 
 
-def test_empty_masks(root):
-    shutil.rmtree(root / 'masks')
-    with pytest.raises(FileNotFoundError):
-        SODDataset(str(root))
-    dataset = SODDataset(str(root), empty_masks=True, pipeline=TEST, test_mode=True)
-    label = dataset[0]['data_samples'].gt_sem_seg.data
-    assert label.shape == (1, 14, 20)
-    assert not label.any()
+def test_a_split_by_a_list_of_the_root(root):
+    (root / 'train.txt').write_text('b\nc.jpg\n')
+    assert len(SODDataset(str(root), split='train')) == 2
+    with pytest.raises(FileNotFoundError, match='split val'):
+        SODDataset(str(root), split='val')
 
 
 @pytest.mark.parametrize(
@@ -96,8 +85,7 @@ def test_empty_masks(root):
     [
         (dict(layout='COCO'), 'known are DUTS-TR'),
         (dict(layout='SOD', data_prefix=dict(img_path='x')), 'not both'),
-        (dict(data_prefix=dict(img_path='x')), 'needs seg_map_path'),
-        (dict(data_prefix=dict(seg_map_path='x')), 'needs img_path'),
+        (dict(data_prefix=dict(img_path='x')), 'img_path and seg_map_path'),
     ],
 )
 def test_wrong_arguments(root, arguments, message):
