@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import pickle
 import zipfile
 from argparse import Namespace
 
@@ -200,16 +199,9 @@ def test_a_bomb_costs_a_message(tmp_path, hit, bomb):
 
 
 @pytest.mark.parametrize('name', ['x.pkl', 'x.yaml', 'x.npy'])
-def test_class_weights_are_data(tmp_path, hit, name):
-    evil = payloads(hit)['os.mkdir']
-    if name == 'x.npy':
-        np.save(tmp_path / name, np.array([evil, evil], object), allow_pickle=True)
-    elif name == 'x.pkl':
-        (tmp_path / name).write_bytes(pickle.dumps(evil))
-    else:
-        (tmp_path / name).write_text(f'!!python/object/apply:os.mkdir [{str(hit)!r}]')
-    with pytest.raises(ValueError, match=r'class_weight|allow_pickle'):
-        SCBCELoss(class_weight=str(tmp_path / name))
+def test_class_weights_come_from_no_file(name):
+    with pytest.raises(ValueError, match='class_weight must be two numbers'):
+        SCBCELoss(class_weight=name)
 
 
 @pytest.mark.parametrize('suffix', ['yaml', 'yml', 'json'])

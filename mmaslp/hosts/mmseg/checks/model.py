@@ -100,9 +100,7 @@ def _other_loss(place: str, head: Any, first: Any) -> Finding:
 
 def _channels(place: str, head: Any, model: Any) -> Iterator[Finding]:
     channels = head.out_channels
-    if channels not in (1, 2) and not any(
-        loss.criterion.channels for loss in filter(_is_ours, _losses(head))
-    ):
+    if channels not in (1, 2):
         yield Finding(
             'error',
             f'{place} has {channels} channels, and SCBCELoss is for binary heads',

@@ -1,11 +1,8 @@
 """Self-calibrating binary cross entropy."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +17,6 @@ from ....core.levels import Perturbation, SelfCalibratingBCE
 from ....core.levels.eager import run_eagerly
 from ....core.levels.inputs import check_channels, pair_shapes, split_labels
 from ....core.levels.loss import REDUCTIONS
-from .class_maps import class_maps
 
 _EPS = torch.finfo(torch.float32).eps
 
@@ -38,15 +34,11 @@ class SCBCELoss(nn.Module):
             meaning under ``ASLPHook(levels='border')``. Defaults to 'HI'.
         alpha, deterministic, eps, per_pixel: See there; a hook that learns or has an
             ``alpha`` overrides ``alpha`` and ``eps``.
-        channels (str, optional): ``'independent'`` for heads with C sigmoid channels:
-            C binary maps, of labels ``(N, C, ...)``, or of classes 0 to C - 1,
-            ``(N, ...)``. Defaults to None: one channel, or two for two classes.
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
-        class_weight (Sequence[float] | str, optional): Two weights, of background and
-            of foreground pixels (by the unperturbed label), or a .npy or .json file
-            that holds them. The mean still divides by the number of pixels, where
-            MMSegmentation's softmax loss divides by the sum of the weights. Defaults to
-            None.
+        class_weight (Sequence[float], optional): Two weights, of background and of
+            foreground pixels (by the unperturbed label). The mean still divides by the
+            number of pixels, where MMSegmentation's softmax loss divides by the sum of
+            the weights. Defaults to None.
         loss_weight (float): Factor of the loss, >= 0. Defaults to 1.0.
         loss_name (str): Must hold 'loss' to be trained on. Defaults to
             'loss_sc_bce'.
@@ -73,9 +65,8 @@ class SCBCELoss(nn.Module):
         deterministic: bool = False,
         eps: float | None = None,
         per_pixel: bool = False,
-        channels: str | None = None,
         reduction: str = 'mean',
-        class_weight: Sequence[float] | str | None = None,
+        class_weight: Sequence[float] | None = None,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_sc_bce',
         ignore_index: int = 255,
@@ -99,7 +90,6 @@ class SCBCELoss(nn.Module):
             deterministic=deterministic,
             eps=eps,
             per_pixel=per_pixel,
-            channels=channels,
         )
 
     @property
@@ -152,14 +142,8 @@ class SCBCELoss(nn.Module):
             raise ValueError('avg_factor can not be used with reduction="sum"')
         if ignore_index is None:
             ignore_index = self.ignore_index
-        independent = self.criterion.channels is not None
-        if not independent:
-            check_channels(cls_score)
-        elif label.dim() == cls_score.dim() - 1 and cls_score.size(1) > 1:
-            label = class_maps(label.unsqueeze(1), cls_score.size(1), ignore_index)
-        logits, label = pair_shapes(cls_score, label, independent)
-        if independent and weight is not None and weight.dim() == logits.dim() - 1:
-            weight = weight.unsqueeze(1)
+        check_channels(cls_score)
+        logits, label = pair_shapes(cls_score, label)
         labels, valid = split_labels(label, ignore_index, self.criterion.watch)
         per_image = weight is None and self.class_weight is None and reduction != 'none'
         sample = self.criterion.sample
@@ -185,9 +169,7 @@ class SCBCELoss(nn.Module):
 def _load_class_weight(class_weight: Any) -> tuple[float, float] | None:
     if class_weight is None:
         return None
-    if isinstance(class_weight, str):
-        class_weight = _read_file(class_weight)
-    if not isinstance(class_weight, (Sequence, np.ndarray)) or len(class_weight) != 2:
+    if not isinstance(class_weight, Sequence) or len(class_weight) != 2:
         raise ValueError(
             'class_weight must be two numbers, of background and of foreground, got '
             f'{class_weight!r}'
@@ -199,17 +181,6 @@ def _load_class_weight(class_weight: Any) -> tuple[float, float] | None:
     if not background + foreground:
         raise ValueError('class_weight is 0 twice: nothing would be learned')
     return background, foreground
-
-
-def _read_file(path: str) -> Any:
-    if path.endswith('.npy'):
-        return np.load(path)
-    if path.endswith('.json'):
-        return json.loads(Path(path).read_text(encoding='utf-8'))
-    # MMSegmentation also reads pickles and its YAML, which can run any code.
-    raise ValueError(
-        f'class_weight={path!r}: give two numbers, or a file that ends in .npy or .json'
-    )
 
 
 def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:

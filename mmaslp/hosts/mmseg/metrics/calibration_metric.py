@@ -107,10 +107,9 @@ class CalibrationMetric(StreamingMetric):
         """See :meth:`ImageTable.record`; also offers the image for the report."""
         name = str(sample.get('img_path', len(self.results)))
         bands = None
-        if self.mode == 'top_label' and prob.ndim == label.ndim:
+        if self.mode == 'top_label' and prob.ndim == 2:
             bands = BandTable()
-            maps = (prob, label) if prob.ndim == 2 else (prob[None], label[None])
-            bands.update(*maps, self.ignore_index)
+            bands.update(prob, label, self.ignore_index)
         mask = mask_checksum(label)
         record = ImageTable.record(name, image, self.bins, self.mode, bands, mask)
         if bands is not None:

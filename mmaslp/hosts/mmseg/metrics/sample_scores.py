@@ -10,9 +10,8 @@ from torch import Tensor
 from ....core.argument_checks import check_choice
 from ....core.levels.inputs import at_least_float32
 from ....core.measure.inputs import SUM_TOLERANCE
-from ..losses.class_maps import class_maps
 
-SCORES = ('auto', 'logits', 'probabilities', 'independent')
+SCORES = ('auto', 'logits', 'probabilities')
 
 
 class ScoreReader:
@@ -39,8 +38,6 @@ class ScoreReader:
             )
         prob = self.probability(sample)
         label = sample['gt_sem_seg']['data'].to(prob.device)
-        if self.scores == 'independent' and prob.ndim == 3:
-            return prob, class_maps(label, len(prob), self.ignore_index)
         return prob, label.reshape(label.shape[-2:])
 
     def probability(self, sample: dict[str, Any]) -> Tensor:
@@ -57,8 +54,6 @@ class ScoreReader:
         self.images += 1
         if len(values) == 1:
             return values[0]
-        if self.scores == 'independent':
-            return values.sigmoid()
         scores = self._guess(values) if self.scores == 'auto' else self.scores
         if scores == 'probabilities':
             return values[1] if len(values) == 2 else values

@@ -36,8 +36,7 @@ class StreamingMetric(BaseMetric):
             measured, see :func:`~mmaslp.core.measure.protocol.apply_protocol`. Defaults
             to 'raw'.
         scores (str): What heads with two or more channels give: 'logits',
-            'probabilities' or 'auto' (guess); 'independent' for C sigmoid channels,
-            which are C binary maps. Defaults to 'auto'.
+            'probabilities' or 'auto' (guess). Defaults to 'auto'.
         output_dir (str, optional): Folder for files. Defaults to None: the log
             folder of the run, if there is one.
         keep_results (bool): Accepted because MMSegmentation's ``test.py --out`` sets
@@ -93,8 +92,7 @@ class StreamingMetric(BaseMetric):
             prob, label = self._reader.read(sample)
             if self.calibrator is not None:
                 prob = self.calibrator(prob)
-            binary = prob.ndim == label.ndim  # one map, or one for each channel
-            image = CalibrationHistogram(2 if binary else len(prob))
+            image = CalibrationHistogram(2 if prob.ndim == 2 else len(prob))
             if prob.ndim == 2:
                 same = prob.shape == label.shape  # else refused below
                 valid = label != self.ignore_index if same else None
@@ -117,8 +115,8 @@ class StreamingMetric(BaseMetric):
     ) -> dict:
         """Make the record of one image, of plain values and small arrays.
 
-        ``prob`` is ``(H, W)`` or ``(C, H, W)``, ``label`` ``(H, W)``, of independent
-        channels ``(C, H, W)``, and ``image`` the histogram of this image alone.
+        ``prob`` is ``(H, W)`` or ``(C, H, W)``, ``label`` ``(H, W)``, and ``image`` the
+        histogram of this image alone.
         """
 
     def evaluate(self, size: int) -> dict:

@@ -358,21 +358,6 @@ def test_mosaic_is_refused_for_levels_by_image(toy, tmp_path):
         Runner.from_cfg(cfg).train()
 
 
-def test_three_sigmoid_channels_train_with_levels_by_band(toy, tmp_path):
-    cfg = border(toy, tmp_path / 'run')
-    head = cfg.model.decode_head
-    head.pop('threshold')
-    head.update(num_classes=3, out_channels=3)
-    head.loss_decode.channels = 'independent'
-    cfg.val_evaluator[0].scores = 'independent'
-    tables, runner = Tables(), Runner.from_cfg(cfg)
-    runner.register_hook(tables)
-    runner.train()
-    assert aslp(runner).levels.validations == 10
-    figures = tables.seen[-1][1].compute()
-    assert figures['num_images'] == 5 and tables.seen[-1][1].count == 5 * 3 * 16 * 16
-
-
 def without_validation(cfg):
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     return cfg
