@@ -2,11 +2,9 @@
 
 import argparse
 import os
-import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import register_components
-from ..files.names import nearest
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -15,29 +13,16 @@ if TYPE_CHECKING:
 
 CONFIG_HELP = 'config file, or a config of the package such as mmaslp::demo/bce.py'
 
-# The two shapes of argparse's messages, before and since Python 3.12.
-_CHOICE = re.compile(r"invalid choice: '?(.*?)'? \(choose from (.*)\)")
-_UNKNOWN = 'unrecognized arguments: '
-# Each launcher: the program, and what it sets and MMEngine reads.
+# Each launcher: the program, and one of the variables that it sets.
 _LAUNCHERS = {
-    'pytorch': ('torchrun', ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')),
-    'slurm': ('srun', ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST')),
-    'mpi': (
-        'mpirun -x MASTER_ADDR',
-        (
-            'OMPI_COMM_WORLD_LOCAL_RANK',
-            'OMPI_COMM_WORLD_RANK',
-            'OMPI_COMM_WORLD_SIZE',
-            'MASTER_ADDR',
-        ),
-    ),
+    'pytorch': ('torchrun', 'RANK'),
+    'slurm': ('srun', 'SLURM_PROCID'),
+    'mpi': ('mpirun -x MASTER_ADDR', 'OMPI_COMM_WORLD_RANK'),
 }
-# The ends of the names of those that hold a number.
-_NUMBERS = ('RANK', 'SIZE', 'PORT', 'PROCID', 'NTASKS')
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Ends with one line: what is wrong, the nearest known word, where the help is.
+    """Ends with one line: what is wrong, and where the help is.
 
     Descriptions keep their line breaks. The arguments are those of the base class.
     """
@@ -48,29 +33,13 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
-        self.exit(2, f'error: {message}{self._hint(message)} ({self.prog} --help)\n')
-
-    def _hint(self, message: str) -> str:
-        if choice := _CHOICE.search(message):
-            return nearest(
-                choice[1], [each.strip(" '") for each in choice[2].split(',')]
-            )
-        words = message.removeprefix(_UNKNOWN).split()
-        wrong = next((word for word in words if word.startswith('-')), None)
-        if wrong is None or not message.startswith(_UNKNOWN):
-            return ''
-        known = re.findall(r'(?<![\w-])--[\w-]+', self.format_help())
-        return nearest(wrong.split('=')[0], known)
+        self.exit(2, f'error: {message} ({self.prog} --help)\n')
 
 
 class _Options(argparse.Action):
     """MMEngine's ``key=value``, with a message for words of another form."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        for value in values:
-            key, equals, _ = value.partition('=')
-            if not equals or not key:
-                parser.error(f'{option_string} {value}: write it as key=value')
         from mmengine.config import DictAction
 
         parse = DictAction(self.option_strings, self.dest, nargs='+')
@@ -78,7 +47,7 @@ class _Options(argparse.Action):
             parse(parser, namespace, values, option_string)
         except (ValueError, AssertionError, IndexError) as error:
             given = ' '.join(values)
-            parser.error(f'{option_string} {given}: no value of the config ({error})')
+            parser.error(f'{option_string} {given}: write key=value ({error})')
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -134,15 +103,10 @@ def need_mmseg(what: str) -> None:
 def prepare_launcher(launcher: str, local_rank: int) -> None:
     """Give ``LOCAL_RANK`` to launchers that do not set it."""
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
-    start, variables = _LAUNCHERS.get(launcher, ('', ()))
-    for name in ('LOCAL_RANK', *variables):
-        value = os.environ.get(name, '0')
-        if name.endswith(_NUMBERS) and not value.isdecimal():
-            raise ValueError(f'{name} is {value!r}, not a number: unset or mend it')
-    missing = ', '.join(name for name in variables if name not in os.environ)
-    if missing:
+    start, variable = _LAUNCHERS.get(launcher, ('', 'LOCAL_RANK'))
+    if variable not in os.environ:
         raise ValueError(
-            f'--launcher {launcher}: {missing} is not set: start with `{start} ... -m '
+            f'--launcher {launcher}: {variable} is not set: start with `{start} ... -m '
             f'mmaslp ... --launcher {launcher}`, or leave out --launcher'
         )
 

@@ -1,6 +1,5 @@
 """How a command ends: exit codes, and one message instead of a traceback."""
 
-import errno
 import os
 import re
 import shlex
@@ -11,36 +10,19 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
-from types import CodeType, FrameType
+from types import FrameType
 
 from ..files.names import printable
 
 DONE, FAILED, REFUSED = 0, 1, 2
 
-# Reasons of the operating system, and what to do.
-_REMEDIES = {
-    errno.ENOENT: 'there is no such file or folder',
-    errno.EACCES: 'there is no permission: change it with chmod, or name another place',
-    errno.EPERM: 'it is not permitted: change the owner, or name another place',
-    errno.EROFS: 'the disk is read-only: name another place',
-    errno.ENOSPC: 'the disk is full: free some space, or name another place',
-    errno.EDQUOT: 'the quota is used up: free some space, or name another place',
-    errno.ELOOP: 'its links go in a circle: remove or mend them',
-    errno.EISDIR: 'it is a folder: name a file',
-    errno.ENOTDIR: 'a part of the path is a file: name a folder',
-    errno.ENAMETOOLONG: 'the name is too long: shorten it',
-}
-# The functions of MMEngine that make objects of what a config says, and those that look
-# up what it does not say.
+# The functions of MMEngine that make objects of what a config says.
 _BUILDERS = re.compile(r'build_\w+|from_cfg')
-_LOOK_UPS = ('__missing__', '__getattr__')
 # What a process that loads data raised, in the words of torch.
 _WORKER = re.compile(r'Caught \w+ in \w+ worker process \d+\.')
 _LAST_LINE = re.compile(r'^(?:\w+\.)*\w*(?:Error|Exception|Warning|Interrupt): ', re.M)
-_BOILERPLATE = '. Please check whether the value of'
 _MAX_LENGTH = 500
 _PACKAGE = Path(__file__).resolve().parents[1]
-_CHECKS = _PACKAGE / 'hosts' / 'mmseg' / 'checks'
 
 
 def exit_code_of(
@@ -114,57 +96,31 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     MMSegmentation raises while it builds a part of the config is about the config, and
     what it asserts is about its input.
     """
+    text = _text(error)
     if isinstance(error, OSError) and error.errno is not None:
-        return True, _of_the_system(error)
-    if isinstance(error, UnicodeEncodeError):
-        word = error.object[: error.end].split('\n')[-1].split("'")[-1]
-        return True, f'{word}: a name that is not UTF-8 cannot be written: rename it'
+        given = (error.filename, error.filename2)
+        names = (os.fsdecode(n) for n in given if isinstance(n, (str, bytes, Path)))
+        return True, ': '.join([*names, error.strerror or 'it cannot be used'])
     codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
     inside = bool(codes) and _PACKAGE in PurePath(codes[-1].co_filename).parents
-    building = _building(codes)
+    building = any(_BUILDERS.fullmatch(code.co_name) for code in codes)
     if isinstance(error, (ValueError, OSError, ImportError)) and (
         inside or not building or _WORKER.match(str(error))
     ):
-        return True, _text(error)
-    line = ' '.join(_text(error).split()).split(_BOILERPLATE)[0][:_MAX_LENGTH]
+        return True, text
+    line = ' '.join(text.split())[:_MAX_LENGTH]
     if isinstance(error, AssertionError) and str(error) and not inside:
         return True, f'{line}: MMSegmentation refuses it'
-    text = f'{type(error).__name__}: {line}'
+    line = f'{type(error).__name__}: {line}'
     if building:
-        return True, f'{config or "the config"} cannot be built: {text}'
-    if 'out of memory' in text or "can't allocate memory" in text:
-        text = f'{text}: take a smaller batch_size, or smaller images'
-    return False, text
-
-
-def _of_the_system(error: OSError) -> str:
-    where = ' and '.join(
-        os.fsdecode(name)
-        for name in (error.filename, error.filename2)
-        if isinstance(name, (str, bytes, os.PathLike))
-    )
-    what = _REMEDIES.get(error.errno or 0, error.strerror or 'it cannot be used')
-    return f'{where}: {what}' if where else what
+        return True, f'{config or "the config"} cannot be built: {line}'
+    return False, line
 
 
 def _text(error: Exception) -> str:
     """The message, without the traceback that torch puts into that of a worker."""
-    text = str(error)
-    if isinstance(error, KeyError) and error.args:  # its str() is that of the key
-        text = str(error.args[0])
-        text = f'there is no {text}' if text.isidentifier() else text
+    # The text of a KeyError is that of its key.
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
     if _WORKER.match(text):
         text = _LAST_LINE.split(text)[-1]
     return text.strip() or type(error).__name__
-
-
-def _building(codes: list[CodeType]) -> bool:
-    """Whether MMEngine was building or reading a config, or our checks were."""
-    looked_up = codes and codes[-1].co_name in _LOOK_UPS
-    if looked_up and PurePath(codes[-1].co_filename).match('mmengine/config/*.py'):
-        return True
-    return any(
-        _BUILDERS.fullmatch(code.co_name)
-        or _CHECKS in PurePath(code.co_filename).parents
-        for code in codes
-    )

@@ -160,7 +160,7 @@ def test_configs(ends, name, words):
         ('train_dataloader.dataset.data_root=gone', 'gone'),
         ('train_dataloader.dataset.data_root=image', 'image/images/03.png'),
         ('train_dataloader.dataset.data_root=mask', 'mask/masks/03.png: cannot be'),
-        ('train_dataloader.dataset.data_root=loop', 'loop/masks/03.png: its links go'),
+        ('train_dataloader.dataset.data_root=loop', '03.png: Too many levels'),
     ],
 )
 def test_options_and_data_of_a_training(ends, option, words, tmp_path):
@@ -168,11 +168,6 @@ def test_options_and_data_of_a_training(ends, option, words, tmp_path):
     args = ['train', 'c.py', '--work-dir', str(tmp_path), '--cfg-options', option]
     assert words in ends(args)
     assert not list(tmp_path.glob('*.pth'))
-
-
-def test_a_launcher_whose_variable_is_no_number(ends, monkeypatch):
-    monkeypatch.setenv('LOCAL_RANK', 'abc')
-    assert "LOCAL_RANK is 'abc', not a number" in ends(['train', 'c.py'])
 
 
 @pytest.mark.parametrize(
@@ -243,11 +238,6 @@ def test_names_that_look_alike_are_the_same_name(ends, tmp_path):
     ends(['eval-maps', pred, gt, '--resamples', '0'], code=0)
     maps(tmp_path / 'p', forms[1:])
     assert 'the same name as' in ends(['eval-maps', pred, gt])
-
-
-def test_a_work_directory_whose_name_is_no_text(ends):
-    message = ends(['train', 'c.py', '--work-dir', os.fsdecode(b'run\xff')])
-    assert 'run\\udcff' in message and 'not UTF-8' in message
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])

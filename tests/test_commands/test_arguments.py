@@ -38,7 +38,7 @@ def test_only_a_launcher_needs_variables(monkeypatch):
         prepare_launcher('slurm', 0)
 
 
-@pytest.mark.parametrize('word', ['a', '=1', 'a=[1,(2]'])
+@pytest.mark.parametrize('word', ['a', 'a=[1,(2]'])
 def test_options_that_do_not_parse(word, capsys):
     with pytest.raises(SystemExit):
         parse('--cfg-options', word)

@@ -80,14 +80,12 @@ def build_from_cfg(error):  # named as MMEngine's
 @pytest.mark.parametrize(
     ('error', 'message'),
     [
-        (OSError(errno.ENOSPC, 'x', 'a.json'), 'a.json: the disk is full: free some'),
-        (OSError(errno.ELOOP, 'x', b'a', None, 'b'), 'a and b: its links go in a'),
-        (PermissionError(errno.EACCES, 'x', 'a'), 'a: there is no permission: change'),
+        (OSError(errno.ENOSPC, 'No space left', 'a.json'), 'a.json: No space left'),
+        (OSError(errno.ELOOP, 'A loop', b'a', None, 'b'), 'a: b: A loop'),
         (OSError(errno.EMFILE, 'Too many open files'), 'Too many open files'),
         (OSError(99999, ''), 'it cannot be used'),
         (ValueError('a.png: bad'), 'a.png: bad'),
         (ValueError(), 'ValueError'),
-        (UnicodeEncodeError('utf-8', "b 'a\udcff'", 4, 5, ''), 'a\udcff: a name that'),
     ],
 )
 def test_mistakes(error, message):
@@ -99,11 +97,7 @@ def test_mistakes(error, message):
     ('error', 'message'),
     [
         (RuntimeError('shape\n  mismatch'), 'RuntimeError: shape mismatch'),
-        (
-            RuntimeError('CUDA out of memory.'),
-            'RuntimeError: CUDA out of memory.: take',
-        ),
-        (KeyError('a'), 'KeyError: there is no a'),
+        (KeyError('a'), 'KeyError: a'),
         (AssertionError(), 'AssertionError: AssertionError'),
     ],
 )
@@ -113,7 +107,7 @@ def test_failures(error, message):
 
 
 def test_errors_while_the_host_builds_are_about_the_config():
-    text = 'Foo is not in the x registry. Please check whether the value of `Foo` is'
+    text = 'Foo is not in the x registry'
     error = caught(lambda: build_from_cfg(KeyError(text)))
     expected = 'cannot be built: KeyError: Foo is not in the x registry'
     assert describe(error) == (True, f'the config {expected}')
