@@ -136,9 +136,8 @@ def _finite(value: Any) -> Any:
 def load_results(path: str | Path) -> list[dict[str, Any]]:
     """Read the results of a file.
 
-    What the counts of the images give is computed anew: the figures of a file that was
-    edited are those of its counts. A result without names gets them from
-    ``{model}/eval/{set}/calibration_test.json``, or from the name of the file.
+    A result without names gets them from ``{model}/eval/{set}/calibration_test.json``,
+    or from the name of the file.
 
     Raises:
         ValueError: It cannot be read, is not such a file, or is of another version of
@@ -196,7 +195,7 @@ def image_table(result: dict[str, Any]) -> ImageTable:
 
 
 def _checked(content: Any, path: Path) -> dict[str, Any]:
-    """Check version and types; compute anew what the counts of the images give."""
+    """Check the version, and what is counted, shown and named."""
     if not isinstance(content, dict) or 'images' not in content:
         raise ValueError('it holds something else')
     if content.get('format') != FORMAT:
@@ -204,44 +203,14 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
     check_bins(content['settings']['bins'])
     check_choice('mode', content['settings']['mode'], MODES)
     model, dataset = _place(path, content)
-    images = image_table(content)
-    table = images.table.pooled()
-    total = table.total or math.nan
-    result = {'format': FORMAT, 'model': model, 'dataset': dataset}
-    result |= {
-        key: each if isinstance(each, (list, dict, bool)) else _number(key, each)
-        for key, each in content.items()
-        if key not in ('format', 'model', 'dataset')
-    }
-    given = content.get('bins', {})
-    figures = binned_metrics(table) | images.overlap()
-    result |= {key: float(value) for key, value in figures.items()}
-    result |= {
-        'ece_image': images.mean_ece(),
-        'brier': float(images.brier.sum() / total),
-        'nll': float(images.nll.sum() / total),
-        'num_images': len(images),
-        'num_pixels': int(table.total),
-        'bins': _columns(table),
-        'intervals': {
-            key: [_number(key, low), _number(key, high)]
-            for key, (low, high) in content.get('intervals', {}).items()
-        },
-        'measures': {k: _number(k, v) for k, v in content.get('measures', {}).items()},
-        'pictures': [
-            _picture(each, images.names) for each in content.get('pictures', [])
-        ],
-        'files': [
-            {key: _text(each[key]) for key in ('role', 'name', 'sha256')}
-            for each in content.get('files', [])
-        ],
-    }
-    for key in ('low', 'high'):
-        if len(given.get(key, ())) == len(table.count):
-            result['bins'][key] = [_number(key, value) for value in given[key]]
-    if images.bands is not None:
-        result |= band_result(images.bands)
-    return result
+    image_table(content)
+    for picture in content.get('pictures', []):
+        for panel in picture['panels'].values():
+            # What is not embedded would be an address to fetch.
+            if not _text(panel['source']).startswith('data:image/'):
+                raise ValueError('a picture is not embedded')
+    optional = {'intervals': {}, 'measures': {}, 'pictures': [], 'files': []}
+    return optional | content | {'model': model, 'dataset': dataset}
 
 
 def _place(path: Path, result: dict[str, Any]) -> tuple[str, str]:
@@ -251,29 +220,6 @@ def _place(path: Path, result: dict[str, Any]) -> tuple[str, str]:
     if path.stem.startswith('calibration_') and folder.parent.name.startswith('eval'):
         return model or folder.parent.parent.name, dataset or folder.name
     return model or path.stem, dataset or 'test'
-
-
-def _picture(content: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Check a picture; what is not embedded would be an address to fetch."""
-    panels = {}
-    for kind, panel in content['panels'].items():
-        if not _text(panel['source']).startswith('data:image/'):
-            raise ValueError('a picture is not embedded')
-        panels[kind] = {
-            'source': panel['source'],
-            'alt': _text(panel['alt']),
-            'width': int(panel['width']),
-            'height': int(panel['height']),
-        }
-    if content['name'] not in names:
-        raise ValueError(f'a picture is of {content["name"]!r}, which it does not hold')
-    return {'name': content['name'], 'panels': panels}
-
-
-def _number(key: str, value: Any) -> float | None:
-    if value is not None and not (type(value) in (int, float) and math.isfinite(value)):
-        raise ValueError(f'{key} is not a number but {value!r}')
-    return value
 
 
 def _text(value: Any) -> str:

@@ -126,17 +126,6 @@ def edited(tmp_path, change):
     return load_result(tmp_path / 'r.json')[0]
 
 
-def test_what_the_counts_give_is_computed_anew(tmp_path):
-    result = measured()
-    for key in ('ece', 'oe', 'ue', 'mce', 'acc', 'conf', 'brier', 'nll', 'ece_image'):
-        found = edited(tmp_path, lambda content, key=key: content.update({key: 0.9}))
-        assert found[key] == pytest.approx(result[key]), key
-    found = edited(tmp_path, lambda content: content['bins'].update(right=[1], low=[1]))
-    assert found['bins']['right'] == result['bins']['right']
-    assert 'low' not in found['bins']
-    assert edited(tmp_path, lambda c: c.update(num_images=9))['num_images'] == 2
-
-
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
@@ -146,16 +135,10 @@ def test_what_the_counts_give_is_computed_anew(tmp_path):
         (lambda c: c['settings'].update(bins='10'), 'bins must be an integer'),
         (lambda c: c['settings'].update(mode='x'), 'mode must be one of'),
         (lambda c: c.update(model=3), '3 is not a text'),
-        (lambda c: c.update(ks='0.1'), "ks is not a number but '0.1'"),
-        (lambda c: c.update(ks=float('nan')), 'ks is not a number'),
-        (lambda c: c.update(num_images=10**400), ''),
         (lambda c: c['images']['count'].__setitem__(0, [1]), ''),
         (lambda c: c['images']['names'].__setitem__(0, 7), ''),
         (lambda c: c['images'].update(names=['0']), ''),
-        (lambda c: c['intervals'].update(ece=['a', 1]), 'ece is not a number'),
-        (lambda c: c.update(measures={'mae': 'x'}), 'mae is not a number'),
         (lambda c: c.update(pictures=[{}]), 'it lacks'),
-        (lambda c: c.update(files=[{'role': 'x'}]), "it lacks 'name'"),
     ],
 )
 def test_version_and_types_are_checked(change, words, tmp_path):
