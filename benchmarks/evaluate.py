@@ -267,7 +267,7 @@ def _over(first: dict, second: dict) -> dict[str, np.ndarray]:
 
 
 def _with_interval(values: np.ndarray) -> list[float]:
-    return [round(float(v), 5) for v in (values[0], *percentiles(values[1:], 0.95))]
+    return [round(float(v), 5) for v in (values[0], *percentiles(values[1:]))]
 
 
 def markdown(table: dict[str, Any], part: str) -> str:

@@ -60,8 +60,3 @@ def test_example(name, folder, monkeypatch, capsys):
     for ece, by_band, over, accuracy, nll in figures.values():
         assert 0 <= ece < 1 and 0 <= by_band < 1 and 0 <= over < 1
         assert 0 < accuracy < 1 and nll > 0
-
-
-def test_an_example_fits_on_two_screens():
-    for name in NEEDS:
-        assert len((EXAMPLES / f'{name}.py').read_text().splitlines()) <= 120

@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'one result); of one file of two the first and the second',
     )
     add('--json', metavar='FILE', help='write the comparison')
-    add('--confidence-level', type=float, default=0.95, help='defaults to 0.95')
     add('--resamples', type=int, default=2000, help='defaults to 2000')
-    add('--seed', type=int, default=0, help='defaults to 0')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -46,12 +44,10 @@ def run(args: argparse.Namespace) -> None:
         names=(first, second),
         json=args.json,
         resamples=args.resamples,
-        seed=args.seed,
-        confidence_level=args.confidence_level,
     )
     print(
-        f'{images} images, {args.confidence_level:.0%} intervals over images, without '
-        'the chance of another training; * : the interval excludes 0'
+        f'{images} images, 95% intervals over images, without the chance of another '
+        'training; * : the interval excludes 0'
     )
     if first and second:
         print(f'first: {first}, second: {second}')

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.argument_checks import check_choice
 from ..core.measure import (
     BandTable,
     CalibrationHistogram,
@@ -15,7 +16,7 @@ from ..core.measure import (
     average_precision,
     roc_auc,
 )
-from ..core.measure.protocol import apply_protocol, check_protocol
+from ..core.measure.protocol import PROTOCOLS, apply_protocol
 from .checksum import mask_checksum
 from .map_pairs import count_pairs, pair_files, read_pair
 from .names import shown
@@ -80,7 +81,7 @@ def evaluate_maps(
         ValueError: A folder or file is not usable; the message lists all problems.
         ImportError: ``sod`` without PySODMetrics.
     """
-    check_protocol(protocol)
+    check_choice('protocol', protocol, PROTOCOLS)
     if sod:
         load_library()
     found = count_pairs(

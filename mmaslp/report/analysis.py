@@ -151,5 +151,5 @@ def _mean(members: Sequence[Measured]) -> dict[str, list[float]]:
         if known:
             value = np.mean([each.estimate(key)[0] for each in known])
             drawn = np.mean([each.resamples.drawn[key] for each in known], axis=0)
-            row[key] = [value, *percentiles(drawn, 0.95)]
+            row[key] = [value, *percentiles(drawn)]
     return row

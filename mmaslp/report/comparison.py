@@ -18,8 +18,6 @@ def compare_results(
     *,
     names: tuple[str | None, str | None] = (None, None),
     resamples: int = 2000,
-    seed: int = 0,
-    confidence_level: float = 0.95,
     json: str | None = None,
 ) -> tuple[dict[str, dict[str, Any]], int]:
     """Compare the models of two result files by a paired bootstrap over their images.
@@ -38,8 +36,8 @@ def compare_results(
     problem = other_images((one, tables[0]), (two, tables[1])) or other_masks(*tables)
     if problem:
         raise ValueError(f'{first} and {second}: {problem}')
-    drawn = [resample(table, resamples, seed) for table in tables]
-    metrics = drawn[0].differences(drawn[1], confidence_level)
+    drawn = [resample(table, resamples) for table in tables]
+    metrics = drawn[0].differences(drawn[1])
     if json:
         save_result(json, {'format': 'mmaslp comparison', **metrics})
     return metrics, len(tables[0])

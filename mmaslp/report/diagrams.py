@@ -43,16 +43,8 @@ def reliability_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
     The coloured part of a bar spans accuracy and mean confidence: red where a bin is
     over-confident, blue where it is under-confident. Whiskers are 95 % intervals over
     images, if the result has them. Below, the share of the pixels.
-
-    Args:
-        results (dict[str, dict]): Title to result, as
-            :func:`~mmaslp.files.results.calibration_result` makes them.
-
-    Returns:
-        matplotlib.figure.Figure: Not registered with pyplot.
-
-    Raises:
-        ValueError: ``results`` is empty.
+    ``results`` are those of :func:`~mmaslp.files.results.calibration_result`, by title.
+    The figure is not registered with pyplot.
     """
     figure, axes = _columns(results)
     for (top, bottom), (title, result) in zip(axes.T, results.items()):
@@ -97,8 +89,7 @@ def reliability_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
 def band_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
     """Draw accuracy by distance from the border, as :func:`reliability_figure` does.
 
-    Raises:
-        ValueError: ``results`` is empty, or one of them has no bands.
+    ValueError if a result has no bands.
     """
     figure, axes = _columns(results)
     lowest = 1.0

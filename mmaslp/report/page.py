@@ -38,15 +38,8 @@ def write_report(
 
     Of paths both keep the last part only.
 
-    Args:
-        path (str | Path): Of the page; for the JSON see :func:`json_beside`.
-        results (Sequence[dict]): See :func:`report_html`, also for ``options``.
-        argv (Sequence[str], optional): The command that is noted. Defaults to None:
-            that of this process.
-        **options (Any): ``title``, ``baseline`` and ``pictures``.
-
-    Raises:
-        ValueError: See :func:`report_html`.
+    ``argv`` is the command that is noted, by default that of this process;
+    :func:`report_html` has the rest.
     """
     results = [_private(result) for result in results]
     command = _command(sys.argv if argv is None else argv)

@@ -84,13 +84,11 @@ def test_two_processes_have_the_levels_of_one(tmp_path):
 
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason='needs gloo')
-@pytest.mark.parametrize(('validation', 'world'), [('shares', 2), ('whole', 2)])
-def test_levels_by_band_are_the_same_in_any_number_of_processes(
-    tmp_path, validation, world
-):
+@pytest.mark.parametrize('validation', ['shares', 'whole'])
+def test_levels_by_band_are_those_of_one_process(tmp_path, validation):
     """Each process validates its share, or each the whole set."""
     (one,) = levels(tmp_path, 'one-whole', 1, BANDS)
-    ranks = levels(tmp_path, validation, world, BANDS)
+    ranks = levels(tmp_path, validation, 2, BANDS)
     assert one['levels'][0] > 0
     for rank in ranks:
         assert torch.equal(one['levels'], rank['levels'])

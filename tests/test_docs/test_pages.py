@@ -72,18 +72,6 @@ def test_the_results_of_the_readme_are_those_of_the_page():
     assert not [row for row in figures if row not in [f[: len(row)] for f in found]]
 
 
-# What the pages and the messages do not say any more.
-OLD_WORDS = re.compile(r'\bthe host\b|host\'s|\bregions?\b(?!s? of nnU)|\bprofiles?\b')
-
-
-@pytest.mark.parametrize('path', PAGES, ids=page_id)
-def test_words_of_earlier_versions_are_gone(path):
-    text = path.read_text(encoding='utf-8')
-    if path.name == 'nnunet.md':  # regions are a word of nnU-Net
-        text = re.sub(r'[Rr]egions?', '', text)
-    assert not OLD_WORDS.findall(text)
-
-
 def source_texts():
     """Every string of the package, … for the values that are put into it."""
 

@@ -106,15 +106,7 @@ def fit_tables(
 ) -> Calibrator:
     """Fit a calibrator to the tables of all validation images.
 
-    Args:
-        tables (CalibrationTables): The tables.
-        by (str): See :func:`fit_calibrator`.
-        method (str): As there.
-        target (str): As there.
-        remarks (Sequence[str]): Sentences to keep with the calibrator. Defaults to ().
-
-    Raises:
-        ValueError: See :func:`fit_calibrator`.
+    ``remarks`` are sentences to keep with it; the rest as in :func:`fit_calibrator`.
     """
     check_choice('by', by, BY)
     check_choice('method', method, METHODS)

@@ -59,9 +59,8 @@ class CalibrationTables:
 
         Args:
             prob (Tensor | np.ndarray): ``(H, W)``, or ``(..., H, W)`` for an image of
-                several binary channels or slices; floating point in [0, 1].
-            label (Tensor | np.ndarray): Of {0, 1, ignore_index}; same shape, up to axes
-                of one.
+                several binary channels or slices; as in :func:`fit_calibrator`.
+            label (Tensor | np.ndarray): Same shape, up to axes of one.
             key (int, optional): Number of the image, or of the patient, video or place
                 that it belongs to: images of one key stay in one group. Defaults to
                 None: the number of images so far, which is right in one process only.
@@ -70,9 +69,7 @@ class CalibrationTables:
             logits (bool): Whether ``prob`` holds logits. Defaults to False.
 
         Raises:
-            ValueError: Shapes differ; or ``prob`` holds nan, values outside [0, 1]
-                or no floating point numbers; or the label other values. Then nothing
-                of the image is counted.
+            ValueError: The image cannot be used. Then nothing of it is counted.
         """
         prob, label = as_floats(prob), as_tensor(label, 'label')
         if prob.dim() < 2 or _long_axes(prob) != _long_axes(label):

@@ -160,14 +160,7 @@ class BandTable:
         return int(self.moments[MOMENTS.index('ignored')])
 
     def table(self, border: str = 'predicted') -> BinTable:
-        """Return the ``(5,)`` sums per band of a border, the band at the border first.
-
-        Args:
-            border (str): 'predicted' or 'true'. Defaults to 'predicted'.
-
-        Raises:
-            ValueError: Unknown border.
-        """
+        """Sums per band of a border, 'predicted' or 'true', the band at it first."""
         check_choice('border', border, BORDERS)
         sums = self.sums[BORDERS.index(border)].cpu().numpy()
         return BinTable(sums[:, 0], sums[:, 1], sums[:, 2] / self.UNIT)

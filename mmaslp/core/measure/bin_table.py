@@ -53,12 +53,8 @@ class BinTable:
     def pooled(self, weights: np.ndarray | None = None) -> BinTable:
         """Add up the images of a table of ``(I, ..., B)`` sums.
 
-        Args:
-            weights (np.ndarray, optional): ``(R, I)`` how often each resample holds
-                each image. Defaults to None: every image once.
-
-        Returns:
-            BinTable: Sums of shape ``(..., B)``, or ``(R, ..., B)`` with ``weights``.
+        With ``weights``, ``(R, I)`` how often each resample holds each image, the sums
+        are ``(R, ..., B)``, else ``(..., B)``.
         """
         sums = (self.count, self.correct, self.conf)
         if weights is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..argument_checks import check_integer, check_number
+from ..argument_checks import check_integer
 from .band_table import BAND_ERRORS
 from .bin_table import ratio
 from .binned_metrics import binned_metrics, debiased_l2
@@ -15,6 +15,8 @@ from .image_table import ImageTable
 
 # More resamples move no digit that is printed.
 MAX_RESAMPLES = 100_000
+# Share of the resamples on each side of an interval.
+TAIL = (1 - 0.95) / 2
 # Resamples at a time: bounds the memory of the weights at 100 x images.
 CHUNK = 100
 
@@ -39,28 +41,23 @@ class Resamples:
         """Names of the metrics that are one number."""
         return [key for key in self.values if key != 'bins']
 
-    def interval(self, key: str, confidence_level: float = 0.95) -> np.ndarray:
-        """``(2, ...)`` bounds of one metric; nan with fewer than two images."""
-        return self._bounds(self.drawn[key], confidence_level)
+    def interval(self, key: str) -> np.ndarray:
+        """``(2, ...)`` 95 % bounds of one metric; nan with fewer than two images."""
+        return self._bounds(self.drawn[key])
 
-    def differences(
-        self, second: Resamples, confidence_level: float = 0.95
-    ) -> dict[str, dict[str, Any]]:
+    def differences(self, second: Resamples) -> dict[str, dict[str, Any]]:
         """Compare with another model whose resamples drew the same images.
 
-        An image that is hard for both models cancels out.
-
-        Returns:
-            dict[str, dict]: Per metric that both have ``first``, ``second``, their
-            ``difference`` (second - first), its interval ``low`` and ``high``, and
-            ``differs``: whether 0 lies outside of the interval.
+        An image that is hard for both models cancels out. Per metric that both have:
+        ``first``, ``second``, their ``difference`` (second - first), its interval
+        ``low`` and ``high``, and ``differs``, whether 0 lies outside of the interval.
         """
         comparison = {}
         for key in self.metrics:
             if key not in second.values:
                 continue
             apart = second.drawn[key] - self.drawn[key]
-            low, high = self._bounds(apart, confidence_level)
+            low, high = self._bounds(apart)
             one, two = float(self.values[key]), float(second.values[key])
             comparison[key] = {
                 'first': one,
@@ -72,10 +69,10 @@ class Resamples:
             }
         return comparison
 
-    def _bounds(self, values: np.ndarray, confidence_level: float) -> np.ndarray:
+    def _bounds(self, values: np.ndarray) -> np.ndarray:
         if self.num_images < 2:
             values = np.full_like(values, np.nan)
-        return percentiles(values, confidence_level)
+        return percentiles(values)
 
 
 def check_resamples(resamples: int, least: int = 0) -> int:
@@ -83,13 +80,10 @@ def check_resamples(resamples: int, least: int = 0) -> int:
     return check_integer('resamples', resamples, at_least=least, at_most=MAX_RESAMPLES)
 
 
-def percentiles(values: np.ndarray, confidence_level: float) -> np.ndarray:
-    """Take the two percentiles with the share ``confidence_level`` between them."""
-    hint = ' (a fraction, not per cent)'
-    check_number('confidence_level', confidence_level, above=0, below=1, hint=hint)
-    tail = (1 - confidence_level) / 2
+def percentiles(values: np.ndarray) -> np.ndarray:
+    """Take the two percentiles with 95 % of the values between them."""
     with np.errstate(invalid='ignore'):
-        return np.quantile(values, [tail, 1 - tail], axis=0)
+        return np.quantile(values, [TAIL, 1 - TAIL], axis=0)
 
 
 def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamples:

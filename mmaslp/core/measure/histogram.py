@@ -189,16 +189,9 @@ class CalibrationHistogram:
     def score_table(self, mode: str = 'top_label') -> ScoreTable:
         """List the distinct scores with their outcomes.
 
-        Args:
-            mode (str): 'top_label': the score is max(p, 1 - p) and the outcome whether
-                the prediction p > 0.5 is correct. 'positive': the score is p and the
-                outcome the label. Defaults to 'top_label'.
-
-        Returns:
-            ScoreTable: Empty if there are no pixels.
-
-        Raises:
-            ValueError: Unknown mode, or 'positive' with more than two classes.
+        'top_label': the score is max(p, 1 - p) and the outcome whether the prediction p
+        > 0.5 is correct. 'positive', of two classes only: the score is p and the
+        outcome the label.
         """
         check_choice('mode', mode, MODES)
         if mode == 'positive' and self.num_classes > 2:
@@ -255,14 +248,10 @@ class CalibrationHistogram:
             'ks': ks_error(scores),
             'brier': brier,
             **brier_decomposition(table, brier),
-            'nll': self.mean_nll(count),
+            'nll': int(self.nll) / self.NLL_UNIT / count if count else float('nan'),
             'count': count,
         }
         return {key: float(value) for key, value in metrics.items()}
-
-    def mean_nll(self, count: int) -> float:
-        """Negative log-likelihood per pixel (nat) of ``count`` pixels, nan for none."""
-        return int(self.nll) / self.NLL_UNIT / count if count else float('nan')
 
     def state_dict(self) -> dict[str, Any]:
         """Return the cells that are not empty, as plain tensors and integers."""

@@ -107,23 +107,13 @@ class ImageTable:
         bands: BandTable | None = None,
         mask: int | None = None,
     ) -> dict[str, Any]:
-        """Make the row of one image, of plain values.
+        """Make the row of one image, of plain values, from its own counts.
 
-        Args:
-            name (str): Identity of the image, such as its path.
-            histogram (CalibrationHistogram): Of this image alone.
-            bins (int): Number of equal-width bins. Defaults to 10.
-            mode (str): 'top_label' or 'positive'. Defaults to 'top_label'.
-            bands (BandTable, optional): Of this image alone. Defaults to None:
-                calibration by band is not measured.
-            mask (int, optional): Checksum of the labels. Defaults to None.
-
-        Returns:
-            dict: ``name``; per bin ``count``, number of correct pixels ``right`` and
-            summed ``conf``; ``bands``, None or :attr:`BandTable.sums`; ``foreground``,
-            the number of pixels whose label is 1, or None; ``predicted``, that of
-            pixels with p > 0.5, or None; ``mask``; and the sums of ``nll`` and
-            ``brier``.
+        ``name``; per bin ``count``, number of correct pixels ``right`` and summed
+        ``conf``; ``bands``, None or :attr:`BandTable.sums`; ``foreground``, the number
+        of pixels whose label is 1, or None; ``predicted``, that of pixels with p > 0.5,
+        or None; ``mask``, a checksum of the labels, or None; and the sums of ``nll``
+        and ``brier``.
         """
         scores = histogram.score_table(mode)
         table = equal_width(scores, bins)
@@ -146,12 +136,7 @@ class ImageTable:
         return self.table.total
 
     def per_image(self) -> dict[str, np.ndarray]:
-        """Metrics of every image on its own.
-
-        Returns:
-            dict[str, np.ndarray]: ``(I,)`` each of ``ece``, ``oe``, ``ue``, ``mce``,
-            ``ace``, ``acc``, ``conf``; nan for images without valid pixels.
-        """
+        """Binned metrics of every image on its own, ``(I,)``; nan without pixels."""
         return binned_metrics(self.table)
 
     def mean_ece(self) -> float:
@@ -197,16 +182,7 @@ class ImageTable:
 
     @classmethod
     def from_json(cls, columns: dict[str, Any], bins: int) -> ImageTable:
-        """Rebuild a table from its columns.
-
-        Args:
-            columns (dict): As :meth:`to_json` returned it.
-            bins (int): Number of bins.
-
-        Raises:
-            ValueError: A column is missing, has another length or does not fit the
-                others.
-        """
+        """Rebuild a table of :meth:`to_json`; ValueError if its columns do not fit."""
         given = {
             key: columns[PLURAL.get(key, key)]
             for key in (*REQUIRED, *OPTIONAL)

@@ -6,16 +6,9 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
-from ..argument_checks import check_choice
-
 PROTOCOLS = ('raw', 'released')
 
 Map = TypeVar('Map', Tensor, np.ndarray)
-
-
-def check_protocol(protocol: str) -> None:
-    """Refuse unknown protocols."""
-    check_choice('protocol', protocol, PROTOCOLS)
 
 
 def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:

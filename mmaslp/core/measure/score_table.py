@@ -39,15 +39,7 @@ class ScoreTable:
         return self.score * self.count
 
     def grouped(self, group: np.ndarray, groups: int) -> BinTable:
-        """Sum the scores of each group.
-
-        Args:
-            group (np.ndarray): ``(K,)`` int64 in [0, groups).
-            groups (int): Number of groups.
-
-        Returns:
-            BinTable: Sums of shape ``(groups,)``.
-        """
+        """Sum the scores of each group, ``(K,)`` numbers in [0, groups)."""
         # Integers below 2**53 in float64 weights: the sums are exact.
         count, correct, score = (
             np.bincount(group, weights=each, minlength=groups)

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ...core.argument_checks import check_choice
-from ...core.measure import MODES, CalibrationHistogram, ImageTable, check_bins
+from ...core.measure import MODES, CalibrationHistogram, check_bins
 from .sum_metric import SumMetric
 
 
@@ -64,25 +64,6 @@ class BinaryCalibration(SumMetric[CalibrationHistogram]):
     def histogram(self) -> CalibrationHistogram:
         """CalibrationHistogram: The pixels of this process; it shares the counts."""
         return self.counter()
-
-    def reliability_diagram(self, title: str = '') -> Any:
-        """Draw the reliability diagram, a figure that is not registered with pyplot.
-
-        Every process must call it: it adds up their sums.
-        """
-        from ...files.results import calibration_result
-        from ...report.diagrams import reliability_figure
-
-        bins, mode = self._options
-        with self.sync_context():
-            result = calibration_result(
-                self.histogram,
-                ImageTable([], bins),
-                bins=bins,
-                mode=mode,
-                resamples=0,
-            )
-        return reliability_figure({title: result})
 
     def empty(self) -> CalibrationHistogram:
         """See :meth:`SumMetric.empty`."""

@@ -55,13 +55,6 @@ def test_an_under_confident_network_keeps_levels_at_0():
     assert levels.under_confident_bands == {0: -0.05, 1: -0.02}
 
 
-def test_a_network_that_finds_hardly_any_object():
-    levels = BorderLevels()
-    levels.observe(Table(GAPS, iou=0.001))
-    assert not levels.levels.any()
-    assert 'finds hardly any object' in levels.reason
-
-
 def test_masks_of_0_and_255_are_named_before_a_level_moves():
     prob, label = scene()
     table = BandTable()

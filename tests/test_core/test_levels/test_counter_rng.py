@@ -23,11 +23,6 @@ def test_a_draw_depends_on_seed_iteration_and_image_alone():
         assert (other != whole).all()
 
 
-def test_repeated_images_share_a_draw():
-    first, second = uniform(['a', 'a'], 0, 0)
-    assert first == second
-
-
 @pytest.mark.parametrize('axis', ['image', 'iteration', 'seed'])
 def test_draws_are_uniform_along_every_axis(axis):
     stats = pytest.importorskip('scipy.stats')

@@ -157,6 +157,8 @@ def test_state_of_other_images(caplog):
     'damage',
     [
         lambda s: s.update(alpha=s['alpha'][:3]),
+        lambda s: s.update(alpha=s['alpha'] * float('nan')),
+        lambda s: s.update(alpha=s['alpha'] + 1e6),
         lambda s: s.pop('ids'),
         lambda s: s.pop('seed'),
         lambda s: s.update(version=1),

@@ -1,15 +1,7 @@
 import pytest
 import torch
 
-from mmaslp.core.levels.inputs import binary_logits, split_labels
-
-
-def test_logits_of_one_and_of_two_channels():
-    scores = torch.randn(3, 2, 4, 5)
-    assert torch.equal(binary_logits(scores[:, :1]), scores[:, 0])
-    assert torch.equal(binary_logits(scores), scores[:, 1] - scores[:, 0])
-    points = torch.randn(3, 1, 7)
-    assert binary_logits(points).shape == (3, 7)
+from mmaslp.core.levels.inputs import split_labels
 
 
 @pytest.mark.parametrize('ignore_index', [255, -1, 2, 0])

@@ -158,24 +158,3 @@ def test_figures_of_the_masks():
     residual = t - t.sum() / u.sum() * u
     expected = np.sqrt(9 / 8 * (residual**2).sum()) / u.sum()
     assert found['iou_se'] == pytest.approx(expected, rel=1e-4)
-
-
-def test_errors_over_images_are_those_of_resampling():
-    prob, label = masks(60, 1)
-    tables = [table_of(image) for image in zip(prob, label)]
-    rng, drawn = np.random.default_rng(0), []
-    for _ in range(300):
-        table = BandTable()
-        for row in rng.integers(60, size=60):
-            table.merge(tables[row])
-        drawn.append([table.compute()[key] for key in ('iou', 'acc')])
-    found = table_of((prob, label)).compute()
-    spread = np.std(drawn, 0)
-    assert [found['iou_se'], found['acc_se']] == pytest.approx(spread, rel=0.15)
-
-
-def test_a_table_shows_its_size_and_its_error():
-    table = BandTable()
-    assert repr(table) == 'BandTable(0 pixels, ece_band=nan)'
-    table.update(np.full((40, 40), 0.75), np.ones((40, 40), np.uint8))
-    assert repr(table) == 'BandTable(1,600 pixels, ece_band=0.2500)'

@@ -182,20 +182,6 @@ def test_golden_maps(shared, name):
         assert found[key] == pytest.approx(printed[theirs], abs=1e-5)
 
 
-@pytest.mark.parametrize('bins', [10, 15])
-@pytest.mark.parametrize('data', [smooth, eight_bit])
-def test_torchmetrics_positive_class(data, bins):
-    theirs = pytest.importorskip('torchmetrics.classification')
-    prob, label = data()
-    # There the bins are [lo, hi) and 1.0 is one of its own: leave edges out.
-    near = (prob * bins - (prob * bins).round()).abs() < 1e-4
-    prob, label = prob[~near], label[~near]
-    found = filled(prob, label).compute(bins, 'positive')
-    for norm, key in (('l1', 'ece'), ('max', 'mce')):
-        error = theirs.BinaryCalibrationError(n_bins=bins, norm=norm)(prob, label)
-        assert found[key] == pytest.approx(error.item(), abs=1e-5)
-
-
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_merge_is_exact_in_any_order(data):

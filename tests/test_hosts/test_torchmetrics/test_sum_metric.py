@@ -14,6 +14,7 @@ torchmetrics = pytest.importorskip(
     'torchmetrics', reason='needs the extra [integrations]'
 )
 
+from mmaslp.core import BandTable, CalibrationHistogram  # noqa: E402
 from mmaslp.hosts.torchmetrics import (  # noqa: E402
     BinaryBandCalibration,
     BinaryCalibration,
@@ -39,6 +40,21 @@ def test_update_compute_and_reset(make):
     for batch in batches():
         metric.update(*batch)
     assert equal(metric.compute(), figures)
+
+
+@pytest.mark.parametrize(
+    ('make', 'counter'),
+    [(BinaryCalibration, CalibrationHistogram), (BinaryBandCalibration, BandTable)],
+)
+def test_figures_are_those_of_the_core(make, counter):
+    metric, whole = filled(make).set_dtype(torch.float64), counter()
+    for prob, target in batches():
+        whole.update(prob, target)
+    found, expected = metric.compute(), whole.compute()
+    for name in {*found} & {*expected}:
+        np.testing.assert_equal(found[name].item(), expected[name])
+    assert {'ece', 'ece_band'} & {*found} and not metric.higher_is_better
+    assert make(next(each for each in found if 'acc' in each)).higher_is_better
 
 
 @every_metric

@@ -17,7 +17,7 @@ from ....core.argument_checks import (
 )
 from ....core.calibrators import Calibrator
 from ....core.measure import CalibrationHistogram
-from ....core.measure.protocol import apply_protocol, check_protocol
+from ....core.measure.protocol import PROTOCOLS, apply_protocol
 from ..trackers import is_training
 from .sample_scores import SCORES, ScoreReader, check_scores
 
@@ -71,7 +71,7 @@ class StreamingMetric(BaseMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_protocol(protocol)
+        check_choice('protocol', protocol, PROTOCOLS)
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.protocol = protocol
         self.scores = check_choice('scores', scores, SCORES)
