@@ -25,12 +25,7 @@ TITLES = {
     'under': 'Most under-confident',
     'sample': 'Random sample',
 }
-FIGURES = {
-    'oe': 'over-confidence error',
-    'ue': 'under-confidence error',
-    'acc': 'accuracy',
-    'conf': 'confidence',
-}
+FIGURES = {'conf': 'confidence', 'acc': 'accuracy'}
 
 
 def make_picture(

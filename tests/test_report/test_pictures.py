@@ -64,7 +64,7 @@ def test_models_are_side_by_side_and_each_image_comes_once():
     assert image['why'] == 'among the worst of A, B'
     assert list(image['panels']) == ['mask']
     assert list(image['views'][0]['panels']) == ['probability', 'error']
-    assert image['views'][0]['figures'].startswith('over-confidence error 0.')
+    assert image['views'][0]['figures'].startswith('confidence 0.')
     stems = {name.rsplit('.', 1)[0] for name in names}
     assert all(name in stems for gallery in found for name in gallery['above'])
     # A picture that is there for another reason is not taken for one of the worst.

@@ -82,12 +82,16 @@ class BorderLevels:
         return (self.levels @ torch.tensor(self._shares, dtype=torch.float64)).item()
 
     @property
+    def gaps(self) -> list[float]:
+        """list[float]: Confidence - accuracy of each band in the last validation."""
+        return self._gaps[-1] if self._gaps else []
+
+    @property
     def under_confident_bands(self) -> dict[int, float]:
         """dict[int, float]: Gap below -0.01 of each band that stays at level 0."""
-        gaps = self._gaps[-1] if self._gaps else []
         return {
             band: gap
-            for band, (gap, level) in enumerate(zip(gaps, self.levels.tolist()))
+            for band, (gap, level) in enumerate(zip(self.gaps, self.levels.tolist()))
             if gap < -0.01 and level == 0.0
         }
 

@@ -64,9 +64,13 @@ class BorderTraining:
         """The scalars say it all."""
 
     def summary(self) -> str:
-        """Say where the levels are."""
+        """Say where the levels are, and what they followed."""
         levels = ', '.join(f'{level:.4f}' for level in self.levels.levels.tolist())
-        return f'levels by band, from the border on: {levels}'
+        gaps = ', '.join(f'{gap:+.4f}' for gap in self.levels.gaps)
+        return (
+            f'levels by band, from the border on: {levels}; they follow confidence - '
+            f'accuracy, in the last validation {gaps or "unknown"}'
+        )
 
     def finish(self, runner: Any) -> None:
         """Log the bands that levels cannot help."""
