@@ -68,7 +68,7 @@ def shortened(name: str, longest: int) -> str:
     return name if len(name) <= longest else f'{name[: longest - 1]}…'
 
 
-def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, PDF or SVG, by the suffix of the path, in one piece."""
     kind = Path(path).suffix.lower()
     if kind not in FORMATS:
@@ -76,7 +76,7 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 200) -> None:
     # By its mark a later run knows that the file may be replaced.
     mark = {'Software' if kind == '.png' else 'Creator': 'diagram of mmaslp'}
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=dpi, format=kind[1:], metadata=mark)
+    figure.savefig(buffer, dpi=200, format=kind[1:], metadata=mark)
     atomic_write(path, buffer.getvalue())
 
 

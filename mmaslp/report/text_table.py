@@ -26,11 +26,11 @@ MEAN = 'mean'
 Row = Mapping[str, float | None]
 
 
-def metric_text(value: float | None, digits: int = 4) -> str:
+def metric_text(value: float | None) -> str:
     """Format one number."""
     if value is None or math.isnan(value):
         return '-'
-    return f'{value:.{digits}f}'
+    return f'{value:.4f}'
 
 
 def with_interval(result: Mapping[str, Any], key: str) -> str:

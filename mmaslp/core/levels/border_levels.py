@@ -87,15 +87,6 @@ class BorderLevels:
         return self._gaps[-1] if self._gaps else []
 
     @property
-    def under_confident_bands(self) -> dict[int, float]:
-        """dict[int, float]: Gap below -0.01 of each band that stays at level 0."""
-        return {
-            band: gap
-            for band, (gap, level) in enumerate(zip(self.gaps, self.levels.tolist()))
-            if gap < -0.01 and level == 0.0
-        }
-
-    @property
     def reason(self) -> str | None:
         """str, optional: Why all levels are 0, in a sentence; None if one is not."""
         if self.levels.any():

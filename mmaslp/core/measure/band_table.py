@@ -227,13 +227,11 @@ def _sums(
     """Sums of ``(N, H, W)`` maps per cell of side s: ``(N, H / s, W / s, 3)`` int64."""
     conf = torch.maximum(prob, 1 - prob).mul_(BandTable.UNIT).round_().int()
     if valid is None:
-        count = _cell_sizes(right, cell)
+        valid = torch.ones_like(right)
     else:
         right, conf = right & valid, conf.masked_fill_(~valid, 0)
-        count = _cell_sums(valid.byte(), cell)
-    return torch.stack(
-        [count, _cell_sums(right.byte(), cell), _cell_sums(conf, cell)], -1
-    )
+    parts = (valid.byte(), right.byte(), conf)
+    return torch.stack([_cell_sums(each, cell) for each in parts], -1)
 
 
 def _cell_sums(values: Tensor, cell: int) -> Tensor:
@@ -250,17 +248,3 @@ def _cell_sums(values: Tensor, cell: int) -> Tensor:
     lines = values.view(-1, rows, cell, columns * cell)
     lines = lines.sum(2, dtype=torch.int32 if fits else torch.int64)
     return lines.view(-1, rows, columns, cell).sum(3)
-
-
-def _cell_sizes(values: Tensor, cell: int) -> Tensor:
-    """Number of pixels of each cell: what :func:`_cell_sums` gives for ones."""
-    if cell == 1:
-        return torch.ones_like(values, dtype=torch.int64)
-    heights, widths = (
-        torch.arange(0, side, cell, device=values.device)
-        .neg_()
-        .add_(side)
-        .clamp_(max=cell)
-        for side in values.shape[1:]
-    )
-    return (heights[:, None] * widths).expand(len(values), -1, -1)

@@ -42,7 +42,7 @@ def equal_mass(table: ScoreTable, bins: int) -> BinTable:
     return table.grouped(group, int(group[-1]) + 1)
 
 
-def sweep(table: ScoreTable, max_bins: int = MAX_SWEEP_BINS) -> BinTable:
+def sweep(table: ScoreTable) -> BinTable:
     """Equal mass with the largest number of bins whose accuracies ascend.
 
     As in Roelofs et al. 2022, the number of bins grows from 1 until the accuracies are
@@ -52,16 +52,16 @@ def sweep(table: ScoreTable, max_bins: int = MAX_SWEEP_BINS) -> BinTable:
     """
     if _ascends(table.correct, table.count):
         return table.grouped(np.arange(len(table.count)), len(table.count))
-    return equal_mass(table, _sweep_bins(table, max_bins))
+    return equal_mass(table, _sweep_bins(table))
 
 
-def _sweep_bins(table: ScoreTable, max_bins: int) -> int:
+def _sweep_bins(table: ScoreTable) -> int:
     """Largest number of equal-mass bins before the accuracies fall."""
     before, hits = (
         np.concatenate([[0], np.cumsum(each)]) for each in (table.count, table.correct)
     )
     total = table.total
-    most = min(max_bins, total)
+    most = min(MAX_SWEEP_BINS, total)
     for number in range(2, most + 1):
         rank = -(-np.arange(number + 1) * total // number)
         cut = np.searchsorted(before, rank)

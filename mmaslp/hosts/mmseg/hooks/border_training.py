@@ -73,15 +73,6 @@ class BorderTraining:
         )
 
     def finish(self, runner: Any) -> None:
-        """Log the bands that levels cannot help."""
-        said = [self.levels.reason]
-        gaps = self.levels.under_confident_bands
-        if gaps:
-            listed = ', '.join(f'{band} ({gap:+.3f})' for band, gap in gaps.items())
-            said.append(
-                f'under-confident bands, 0 at the border (confidence - accuracy): '
-                f'{listed}. Levels cannot raise a confidence: fit a calibrator, mmaslp '
-                'fit CONFIG CHECKPOINT --out FILE'
-            )
-        for text in filter(None, said):
-            print_log(f'ASLP: {text}', 'current', logging.WARNING)
+        """Log why levels are still 0."""
+        if self.levels.reason is not None:
+            print_log(f'ASLP: {self.levels.reason}', 'current', logging.WARNING)
