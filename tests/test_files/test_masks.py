@@ -64,16 +64,6 @@ def test_grey_edges_are_cut_at_half(tmp_path):
     assert_reads(save(tmp_path / 'm.png', array), array > 127)
 
 
-def test_grey_edges_can_be_ignored(tmp_path):
-    array = anti_aliased()
-    path = save(tmp_path / 'm.png', array)
-    mask = read_binary_mask(path, grey_edge='ignore')
-    edge = (array > 31) & (array < 224)
-    assert edge.any()
-    assert (mask[edge] == 255).all()
-    np.testing.assert_array_equal(mask[~edge], array[~edge] > 127)
-
-
 @pytest.mark.parametrize(('quality', 'mode'), [(30, 'L'), (75, 'RGB'), (95, 'L')])
 def test_jpeg(tmp_path, quality, mode):
     array = disc((60, 40)).astype(np.uint8) * 255

@@ -3,18 +3,11 @@ import os
 import pytest
 
 from mmaslp.files.names import (
-    missing,
-    nearest,
     printable,
     short_names,
     shown,
     without_folders,
 )
-
-
-def test_nearest():
-    assert nearest('trian', ['test', 'train']) == '; did you mean train?'
-    assert nearest('xyz', ['test', 'train']) == ''
 
 
 @pytest.mark.parametrize(
@@ -34,13 +27,6 @@ def test_shown(name, expected):
 
 def test_printable_keeps_line_breaks():
     assert printable('a\nb\r') == 'a\nb\\r'
-
-
-def test_missing(tmp_path):
-    path = tmp_path / 'a'
-    assert missing(str(path)) == str(path)
-    path.symlink_to('a')
-    assert missing(str(path)) == f'{path}, a link that leads nowhere'
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ import os.path as osp
 import re
 import zipfile
 
-from ...files.names import missing
-from .safe_loading import CodeInCheckpoint, load_safely
+from .safe_loading import load_safely
 
 # torch.save compresses nothing. An archive that unpacks to this many times its size,
 # and to more bytes than these, is a decompression bomb.
@@ -30,13 +29,8 @@ def check_checkpoint(path: str, trust: bool = False) -> None:
         parts = [osp.join(path, name) for name in names]
     for part in parts:
         if not osp.isfile(part):
-            raise FileNotFoundError(f'no checkpoint at {missing(part)}')
-        try:
-            _check_file(part, trust)
-        except CodeInCheckpoint:
-            raise
-        except ValueError as error:
-            raise ValueError(f'{error}; {_advice(path)}') from error
+            raise FileNotFoundError(f'no checkpoint at {osp.abspath(part)}')
+        _check_file(part, trust)
 
 
 def numbered_checkpoints(folder: str) -> list[str]:
@@ -90,15 +84,3 @@ def _is_good(path: str, trust: bool = False) -> bool:
     except (ValueError, OSError):
         return False
     return True
-
-
-def _advice(path: str) -> str:
-    """Name the newest good checkpoint beside a damaged one."""
-    folder = osp.dirname(osp.abspath(path))
-    others = [osp.join(folder, n) for n in os.listdir(folder) if n.endswith('.pth')]
-    others = [n for n in others if n != osp.abspath(path) and osp.isfile(n)]
-    others.sort(key=osp.getmtime, reverse=True)
-    newest = next(filter(_is_good, others), None)
-    if newest is None:
-        return 'there is no whole one beside it'
-    return f'the newest whole one beside it is {newest}'

@@ -16,8 +16,6 @@ from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 from mmseg.registry import RUNNERS
 
-from ...files.names import missing, nearest
-
 _PREFIX = 'mmaslp::'
 
 
@@ -55,12 +53,9 @@ def find_config(name: str) -> str:
     own = folder / name.removeprefix(_PREFIX)
     if own.is_file() and folder.resolve() in own.resolve().parents:
         return str(own)
-    known = (p.relative_to(folder) for p in sorted(folder.rglob('*.py')))
-    names = [p.as_posix() for p in known if p.parts[0] != '_base_']
-    hint = nearest(name.removeprefix(_PREFIX), names)
     if name.startswith(_PREFIX):
-        raise FileNotFoundError(f'the package has no config {name}{hint}')
-    raise FileNotFoundError(f'no config at {missing(path)}{hint}')
+        raise FileNotFoundError(f'the package has no config {name}')
+    raise FileNotFoundError(f'no config at {osp.abspath(path)}')
 
 
 def _read(path: str) -> Config:

@@ -34,7 +34,7 @@ def test_configs_of_the_package(tmp_path, monkeypatch):
     (tmp_path / 'demo' / 'bce.py').touch()
     assert find_config('demo/bce.py') == 'demo/bce.py'
     assert find_config('mmaslp::demo/bce.py') == own
-    with pytest.raises(FileNotFoundError, match=r'did you mean demo/bce\.py'):
+    with pytest.raises(FileNotFoundError, match='no config at'):
         find_config('demo/bec.py')
     for name in ('mmaslp::../README.md', 'mmaslp::demo'):
         with pytest.raises(FileNotFoundError, match='the package has no config'):

@@ -1,6 +1,5 @@
 """Checks of the installed packages; imports none of them."""
 
-import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -15,7 +14,7 @@ _INSTALL = 'pip install "mmaslp[onedl]"'
 def installed_versions() -> dict[str, str]:
     """Versions of the installed packages that matter, by distribution."""
     versions = {}
-    for name in (*ONEDL, *OPENMMLAB, 'torch', 'numpy', 'setuptools'):
+    for name in (*ONEDL, *OPENMMLAB, 'torch', 'numpy'):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
@@ -68,23 +67,6 @@ def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
             'cannot be imported',
             'MMCV_WITH_OPS=1 pip install --no-build-isolation mmcv==2.1.0',
         ),
-        (
-            onedl and _number(versions.get('numpy', '2')) < (2,),
-            'error',
-            f'OneDL needs numpy 2, found {versions.get("numpy")}',
-            'pip install "numpy>=2"',
-        ),
-        (
-            openmmlab and _number(versions.get('setuptools', '0')) >= (82,),
-            'warning',
-            f'setuptools {versions.get("setuptools")} has no pkg_resources, which '
-            "mmengine needs for mim and _base_ = ['mmseg::...']",
-            'pip install "setuptools<82"',
-        ),
     ]
     found = [Finding(level, text, line) for bad, level, text, line in faults if bad]
     return [Finding('ok', f'MMSegmentation: {shown}'), *found]
-
-
-def _number(text: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r'\d+', text.split('+')[0])))

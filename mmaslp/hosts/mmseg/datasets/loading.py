@@ -1,9 +1,9 @@
 """The loader of binary masks."""
 
-from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
-from ....files.masks import check_reading, decode_binary_mask
+from ....core.argument_checks import check_bool
+from ....files.masks import read_binary_mask
 
 
 @TRANSFORMS.register_module()
@@ -13,7 +13,7 @@ class LoadBinaryAnnotations:
     MMSegmentation's loader keeps the value 255 of a 0/255 mask. Its losses and metrics
     ignore 255, and then every metric is 100. This loader reads
     1-bit, 0/1, 0/255, grey-edged, RGB(A), palette, 16-bit and JPEG masks, and refuses
-    files that are not binary (:func:`mmaslp.files.masks.decode_binary_mask`).
+    files that are not binary (:func:`mmaslp.files.masks.read_binary_mask`).
 
     Required keys: ``seg_map_path``.
 
@@ -21,30 +21,16 @@ class LoadBinaryAnnotations:
     file, and its name in ``seg_fields``.
 
     Args:
-        grey_edge (str): 'threshold' cuts grey edges at half, 'ignore' gives them the
-            label ``ignore_index``. Defaults to 'threshold'.
         graded (bool): Accept masks of votes in any grey (first release of PASCAL-S) and
             cut them at half. Defaults to False.
-        ignore_index (int): The label of ignored edges. Defaults to 255.
-        backend_args (dict, optional): mmengine's file backend. Defaults to None.
 
     Raises:
         ValueError: The mask is not binary or of another size than its image; the
             message names the file.
     """
 
-    def __init__(
-        self,
-        grey_edge: str = 'threshold',
-        graded: bool = False,
-        ignore_index: int = 255,
-        backend_args: dict | None = None,
-    ) -> None:
-        check_reading(graded, grey_edge, ignore_index)
-        self.grey_edge = grey_edge
-        self.graded = graded
-        self.ignore_index = ignore_index
-        self.backend_args = backend_args
+    def __init__(self, graded: bool = False) -> None:
+        self.graded = check_bool('graded', graded)
 
     def __call__(self, results: dict) -> dict:
         """Load the mask that belongs to an image."""
@@ -57,13 +43,7 @@ class LoadBinaryAnnotations:
             return results  # only an image, as MMSegmentation's inference APIs pass it
         path = results['seg_map_path']
         shape = results.get('ori_shape')
-        mask = decode_binary_mask(
-            fileio.get(path, backend_args=self.backend_args),
-            path,
-            graded=self.graded,
-            grey_edge=self.grey_edge,
-            ignore_index=self.ignore_index,
-        )
+        mask = read_binary_mask(path, graded=self.graded)
         if shape is not None and mask.shape != tuple(shape[:2]):
             raise ValueError(
                 f'{path}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its '

@@ -4,7 +4,7 @@ import csv
 import io
 import logging
 import os.path as osp
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -56,13 +56,11 @@ class ImageTraining:
         """Make the levels."""
         self._table = osp.join(runner.work_dir, 'alpha.csv')
         check_kind(self._table, 'levels')  # now, and not at the end of the training
-        alphas = [loss.criterion.alpha for loss in losses]
-        level, warnings = start_level(self.alpha, alphas, self.learns)
         self.levels = ImageLevels(
             [*image_ids(dataset_of(runner.train_loop))],
             losses[0].perturbation.beta,
             self.rule,
-            level,
+            self._start_level(losses),
             seed,
             logger=MMLogger.get_current_instance(),
         )
@@ -71,9 +69,21 @@ class ImageTraining:
         self._losses = losses
         if self.learns:
             self._prefix = measuring_metric(runner).prefix
-            warnings.append(self._schedule.too_late())
-        for warning in filter(None, warnings):
-            print_log(f'ASLP: {warning}', 'current', logging.WARNING)
+            warning = self._schedule.too_late()
+            if warning:
+                print_log(f'ASLP: {warning}', 'current', logging.WARNING)
+
+    def _start_level(self, losses: list) -> float:
+        """The hook's alpha; else 0, or that of the losses if nothing learns."""
+        if self.alpha is not None or self.learns:
+            return self.alpha or 0.0
+        known = {loss.criterion.alpha for loss in losses}
+        if len(known) > 1:
+            raise ValueError(
+                'the SCBCELoss modules have different levels alpha '
+                f'{sorted(known)}: give ASLPHook the one alpha for all'
+            )
+        return known.pop()
 
     def before_iter(self, data_batch: Any, step: int) -> None:
         """Draw once per image, for all heads."""
@@ -124,31 +134,3 @@ class ImageTraining:
         # File names may not be UTF-8; Python passes such bytes on as surrogates.
         atomic_write(self._table, table.getvalue().encode(errors='surrogateescape'))
         print_log(f'ASLP: levels of images written to {self._table}', 'current')
-
-
-def start_level(
-    alpha: float | None, of_losses: Sequence[float], learns: bool
-) -> tuple[float, list[str | None]]:
-    """Decide on the level that every image starts with, and what to warn of."""
-    known, warnings = set(of_losses), []
-    level = 0.0 if alpha is None and learns else alpha
-    if level is None:
-        if len(known) > 1:
-            raise ValueError(
-                'the SCBCELoss modules have different levels alpha '
-                f'{sorted(known)}: give ASLPHook the one alpha for all'
-            )
-        (level,) = known
-        if not level:
-            warnings.append(
-                "rule='fixed' with the level 0 perturbs no label; give ASLPHook or "
-                'SCBCELoss an alpha'
-            )
-    unused = sorted(known - {0.0, level})
-    if unused:
-        warnings.append(
-            f'SCBCELoss has the level {unused[0]:g} (alpha, or eps / beta), but under '
-            f'ASLPHook every image starts with {level:g}: give the hook alpha, or take '
-            'it out of the loss'
-        )
-    return level, warnings

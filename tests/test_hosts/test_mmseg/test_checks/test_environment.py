@@ -11,7 +11,6 @@ ONEDL = {
     'onedl-mmengine': '0.10.12',
     'torch': '2.13.0+cpu',
     'numpy': '2.3.4',
-    'setuptools': '84.2.1',
 }
 OPENMMLAB = {
     'mmsegmentation': '1.2.2',
@@ -19,7 +18,6 @@ OPENMMLAB = {
     'mmengine': '0.10.7',
     'torch': '2.5.1',
     'numpy': '1.26.4',
-    'setuptools': '81.0.0',
 }
 
 
@@ -37,17 +35,8 @@ OPENMMLAB = {
             'over each other',
             'pip uninstall -y onedl-mmsegmentation onedl-mmcv onedl-mmengine mmengine',
         ),
-        (ONEDL, {'numpy': '1.26.4'}, True, 'error', 'numpy 2', 'numpy>=2'),
         (ONEDL, {}, False, 'note', 'no compiled operators', 'mim install'),
         (OPENMMLAB, {}, False, 'error', 'no compiled operators', 'MMCV_WITH_OPS'),
-        (
-            OPENMMLAB,
-            {'setuptools': '82.0.0'},
-            True,
-            'warning',
-            'pkg_resources',
-            'setuptools<82',
-        ),
     ],
 )
 def test_installed_packages(versions, changes, ops, level, words, remedy):

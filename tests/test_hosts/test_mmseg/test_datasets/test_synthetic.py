@@ -58,11 +58,11 @@ def test_other_settings_and_foreign_folders_are_refused(tmp_path):
     foreign = tmp_path / 'mine'
     foreign.mkdir()
     (foreign / 'thesis.txt').write_text('x')
-    with pytest.raises(ValueError, match='not a synthetic set'):
+    with pytest.raises(ValueError, match='no manifest'):
         SyntheticSODDataset(str(foreign), **SMALL)
     assert os.listdir(foreign) == ['thesis.txt']
     (tmp_path / 'set' / 'manifest.json').write_text('{"seed"')
-    with pytest.raises(ValueError, match='broken'):
+    with pytest.raises(ValueError, match='no manifest'):
         make_synthetic_sod(str(tmp_path / 'set'), **SMALL)
 
 
