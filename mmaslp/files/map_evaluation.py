@@ -13,8 +13,6 @@ from ..core.measure import (
     BandTable,
     CalibrationHistogram,
     ImageTable,
-    average_precision,
-    roc_auc,
 )
 from ..core.measure.protocol import PROTOCOLS, apply_protocol
 from .checksum import mask_checksum
@@ -107,12 +105,7 @@ def evaluate_maps(
         dataset=set_name(gt_dir),
     )
     if sod:
-        scores = found.total.score_table('positive')
-        result['measures'] = {
-            **sod_metrics(found.sod_records),
-            'ap': average_precision(scores),
-            'auc': roc_auc(scores),
-        }
+        result['measures'] = sod_metrics(found.sod_records, found.total)
     return result
 
 

@@ -86,7 +86,7 @@ def list_files(
         if name.startswith('.') or name in LITTER or _beside_npz(path, npz):
             continue
         suffix = next((s for s in suffixes if name.endswith(s)), None)
-        if _is_folder(path):
+        if path.is_dir():
             problems.append(f'{path}: a folder among the {what}s; name it itself')
         elif suffix is None:
             known = ', '.join(suffixes)
@@ -105,13 +105,6 @@ def _beside_npz(path: Path, npz: set[str]) -> bool:
     if not npz or path.suffix == '.npz':
         return False
     return path.suffix in ('.pkl', '.json') or path.name.split('.')[0] in npz
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a loop of links: reading it gives the error
-        return False
 
 
 def count_pairs(

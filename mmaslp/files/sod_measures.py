@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.measure import CalibrationHistogram, average_precision, roc_auc
+
 # An empty mask has no object, so these are undefined there.
 NEED_FOREGROUND = ('adp_f', 'f_curve', 'weighted_f')
 # What tables show of them.
@@ -71,8 +73,14 @@ def _snapped(prob: np.ndarray) -> np.ndarray:
     return np.where(np.abs(prob * 255 - value) < 1e-4, value / 255, prob)
 
 
-def sod_metrics(records: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Average the records as the field does: curves first, then their maximum."""
+def sod_metrics(
+    records: Sequence[dict[str, Any]], histogram: CalibrationHistogram
+) -> dict[str, float]:
+    """Average the records as the field does: curves first, then their maximum.
+
+    AP and AUC are pooled over all pixels, of the histogram.
+    """
+    scores = histogram.score_table('positive')
 
     def mean(key: str) -> Any:
         rows = [each[key] for each in records if not np.isnan(each[key]).any()]
@@ -89,4 +97,6 @@ def sod_metrics(records: Sequence[dict[str, Any]]) -> dict[str, float]:
         'mean_e': float(np.mean(e_curve)),
         'adp_e': float(mean('adp_e')),
         's': float(mean('s')),
+        'ap': average_precision(scores),
+        'auc': roc_auc(scores),
     }

@@ -9,13 +9,12 @@ NAMES = ['c', 'a.1', 'b']
     ('layout', 'images', 'masks'),
     [
         ('DUTS-TR', 'DUTS-TR/DUTS-TR-Image', 'DUTS-TR/DUTS-TR-Mask'),
-        ('DUTS-TR', 'DUTS/DUTS-TR/DUTS-TR-Image', 'DUTS/DUTS-TR/DUTS-TR-Mask'),
-        ('DUTS-TE', 'DUTS-TE/im', 'DUTS-TE/gt'),
+        ('DUTS-TR', 'DUTS-TR-Image', 'DUTS-TR-Mask'),
+        ('DUTS-TE', 'DUTS-TE/images', 'DUTS-TE/masks'),
         ('DUT-OMRON', 'DUT-OMRON/DUT-OMRON-image', 'DUT-OMRON/pixelwiseGT-new-PNG'),
         ('PASCAL-S', 'datasets/imgs/pascal', 'datasets/masks/pascal'),
-        ('PASCAL-S', 'PASCAL-S/Imgs', 'PASCAL-S/Imgs'),
         ('mmseg', 'img_dir', 'ann_dir'),
-        ('folder', 'Images', 'GT'),
+        ('folder', 'images', 'masks'),
     ],
 )
 def test_published_layouts(tmp_path, layout, images, masks, write_pairs):

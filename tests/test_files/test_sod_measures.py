@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mmaslp.core.measure import CalibrationHistogram
 from mmaslp.files.sod_measures import sod_metrics, sod_record
 
 pytest.importorskip('py_sod_metrics')
@@ -20,7 +21,7 @@ def test_curves_are_averaged_before_their_maximum_and_nan_is_left_out():
     for curve in ([0.2, 0.8], [0.6, 0.4], [np.nan, np.nan]):
         row = dict.fromkeys(('mae', 's', 'weighted_f', 'adp_f', 'adp_e'), curve[0])
         rows.append({**row, 'f_curve': np.array(curve), 'e_curve': np.array(curve)})
-    found = sod_metrics(rows)
+    found = sod_metrics(rows, CalibrationHistogram())
     assert found['max_f'] == found['max_e'] == pytest.approx(0.6)
     assert found['mean_f'] == pytest.approx(0.5)
     assert found['mae'] == found['s'] == pytest.approx(0.4)

@@ -4,7 +4,7 @@ from typing import Any
 
 from mmseg.registry import METRICS
 
-from ....core.measure import CalibrationHistogram, average_precision, roc_auc
+from ....core.measure import CalibrationHistogram
 from ....files.sod_measures import load_library, sod_metrics, sod_record
 from .streaming_metric import StreamingMetric
 
@@ -43,10 +43,5 @@ class SODMetric(StreamingMetric):
 
     def compute_metrics(self, results: list) -> dict:
         """Average the records of the images."""
-        scores = self.histogram().score_table('positive')
-        self.result = {
-            **sod_metrics(results),
-            'ap': average_precision(scores),
-            'auc': roc_auc(scores),
-        }
+        self.result = sod_metrics(results, self.histogram())
         return dict(self.result)
