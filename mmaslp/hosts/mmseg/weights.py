@@ -37,21 +37,13 @@ def load_weights(model: Any, checkpoint: Mapping[str, Any]) -> str:
     }
     # torch knows which names modules have taken over from older versions.
     found = model.load_state_dict(state, strict=False)
-    parts = (
-        (
-            [key for key in found.missing_keys if key not in resized],
-            f'of the {len(own)} weights of the model are not in it',
-        ),
-        ([*resized.values()], 'have another shape'),
-        (found.unexpected_keys, 'of its weights are not in the model'),
-    )
-    said = []
-    for keys, what in parts:
-        names = [key for key in keys if not _NOT_PREDICTING.match(key)]
-        if names:
-            more = ', ...' if len(names) > _MAX_LISTED else ''
-            said.append(f'{len(names)} {what} ({", ".join(names[:_MAX_LISTED])}{more})')
-    return '; '.join(said)
+    misfits = {key: f'{key} is missing' for key in found.missing_keys}
+    misfits |= {key: f'{key} is unknown' for key in found.unexpected_keys}
+    misfits |= resized
+    said = [text for key, text in misfits.items() if not _NOT_PREDICTING.match(key)]
+    more = ', ...' if len(said) > _MAX_LISTED else ''
+    listed = f'{", ".join(said[:_MAX_LISTED])}{more}'
+    return f'{len(said)} of its {len(own)} weights differ: {listed}' if said else ''
 
 
 class WeightsHook(Hook):

@@ -31,8 +31,8 @@ def test_the_hook_refuses_or_warns(monkeypatch):
         hook.after_load_checkpoint(runner, nn.Linear(2, 1).state_dict())
     assert not said
     hook.after_load_checkpoint(runner, {})
-    assert 'weight, bias' in said[0]
-    with pytest.raises(ValueError, match=r'does not fit the model .*weight, bias'):
+    assert 'weight is missing, bias is missing' in said[0]
+    with pytest.raises(ValueError, match=r'does not fit the model .*bias is missing'):
         WeightsHook(True).after_load_checkpoint(runner, {})
 
 
@@ -53,13 +53,13 @@ def renamed(old, new):
 
 
 MISFITS = {
-    'another width': (net(8).state_dict(), 'have another shape .backbone.0.weight'),
+    'another width': (net(8).state_dict(), r'backbone.0.weight: \(8, 3, 1, 1\) for'),
     'two channels for one': (net(channels=2).state_dict(), 'decode_head.weight: .2'),
-    'alien keys': ({'stem.weight': torch.zeros(1)}, 'are not in it'),
-    'another layout': ({'model': net().state_dict()}, '8 of the .* are not in it'),
-    'a part only': (renamed('decode_head', 'head'), '2 of the .* are not in it'),
-    'a deeper network': (net(depth=2).state_dict(), '2 of its weights are not in the'),
-    'nothing': ({}, 'are not in it'),
+    'alien keys': ({'stem.weight': torch.zeros(1)}, 'is missing'),
+    'another layout': ({'model': net().state_dict()}, '8 of its 11 weights differ'),
+    'a part only': (renamed('decode_head', 'head'), '4 of its .* weights differ'),
+    'a deeper network': (net(depth=2).state_dict(), 'backbone.2.weight is unknown'),
+    'nothing': ({}, 'is missing'),
 }
 
 
