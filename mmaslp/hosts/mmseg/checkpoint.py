@@ -4,6 +4,7 @@ import os
 import os.path as osp
 import re
 import zipfile
+from contextlib import suppress
 
 from .safe_loading import load_safely
 
@@ -43,8 +44,11 @@ def numbered_checkpoints(folder: str) -> list[str]:
 
 def newest_checkpoint(folder: str, trust: bool = False) -> str | None:
     """Find the latest checkpoint of a work directory that is whole and runs no code."""
-    paths = numbered_checkpoints(folder)
-    return next((path for path in paths if _is_good(path, trust)), None)
+    for path in numbered_checkpoints(folder):
+        with suppress(ValueError, OSError):
+            _check_file(path, trust)
+            return path
+    return None
 
 
 def _check_file(path: str, trust: bool) -> None:
@@ -76,11 +80,3 @@ def _damage(path: str) -> str | None:
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
         return 'it is cut short'
     return None if broken is None else f'{broken} fails its checksum'
-
-
-def _is_good(path: str, trust: bool = False) -> bool:
-    try:
-        _check_file(path, trust)
-    except (ValueError, OSError):
-        return False
-    return True

@@ -4,8 +4,7 @@ import copy
 import json
 import math
 import os.path as osp
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -42,24 +41,13 @@ _TWO_CLASSES = 'mIoU %'
 CALIBRATED = 'calibrated'
 
 
-@dataclass
-class TestSet:
-    """A named test set, and the folders of its files."""
-
-    __test__ = False  # tells pytest that this is not a test case
-
-    name: str
-    dataset: dict
-    folders: list[str] = field(default_factory=list)
-
-
-def test_sets(cfg: Config, names: Sequence[str] | None = None) -> list[TestSet]:
-    """List the test sets of a config: the main one, then ``test_sets``."""
+def test_sets(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict]:
+    """Data sets of a test by name: the main one of the config, then ``test_sets``."""
     if cfg.get('test_dataloader') is None:
         raise ValueError('the config has no test_dataloader')
     main = cfg.test_dataloader.dataset
     name = main.get('layout') or main.get('split')
-    found = [TestSet(name if _is_folder_name(name) else 'test', main)]
+    found = {name if _is_folder_name(name) else 'test': main}
     named = cfg.get('test_sets') or {}
     if not (
         isinstance(named, dict) and all(isinstance(d, dict) for d in named.values())
@@ -73,17 +61,13 @@ def test_sets(cfg: Config, names: Sequence[str] | None = None) -> list[TestSet]:
                 f'test_sets: {name!r} cannot be the name of a folder, where the '
                 'results of this set go: name it without "/"'
             )
-        found.append(TestSet(name, dataset))
-    known = [each.name for each in found]
-    if len(set(known)) < len(known):
-        raise ValueError(f'two test sets have the same name: {known}')
-    if names:
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise ValueError(f'no test set {unknown}, the config has {known}')
-        found = [each for each in found if each.name in names]
-    _find_files(cfg, found)
-    return found
+        if name in found:
+            raise ValueError(f'two test sets have the same name: {name}')
+        found[name] = dataset
+    unknown = [name for name in names or [] if name not in found]
+    if unknown:
+        raise ValueError(f'no test set {unknown}, the config has {[*found]}')
+    return {name: found[name] for name in found if not names or name in names}
 
 
 test_sets.__test__ = False
@@ -99,18 +83,20 @@ def _is_folder_name(name: Any) -> bool:
     )
 
 
-def _find_files(cfg: Config, sets: list[TestSet]) -> None:
+def _input_folders(cfg: Config, sets: Mapping[str, dict]) -> list[str]:
+    """List the folders of images and masks; name all sets whose files are missing."""
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    missing = {}
-    for each in sets:
+    found, missing = set(), {}
+    for name, dataset in sets.items():
         try:
-            each.folders = data_folders(DATASETS.build(copy.deepcopy(each.dataset)))
+            found.update(data_folders(DATASETS.build(copy.deepcopy(dataset))))
         except (ValueError, FileNotFoundError) as error:
-            missing[each.name] = f'{each.name}: {error}'
+            missing[name] = f'{name}: {error}'
     if missing:
-        others = ' '.join(each.name for each in sets if each.name not in missing)
+        others = ' '.join(name for name in sets if name not in missing)
         hint = f'\nto test the others: mmaslp test --sets {others}' if others else ''
         raise ValueError('\n'.join(missing.values()) + hint)
+    return sorted(found)
 
 
 def results_folder(cfg: Config, tta: bool = False) -> str:
@@ -120,7 +106,7 @@ def results_folder(cfg: Config, tta: bool = False) -> str:
 
 def evaluate(
     cfg: Config,
-    sets: Sequence[TestSet],
+    sets: Mapping[str, dict],
     *,
     evals: Sequence[str] | None = None,
     out: str | None = None,
@@ -155,15 +141,15 @@ def evaluate(
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from, trust_checkpoint)
     several, base = len(sets) > 1, results_folder(cfg, tta)
-    inputs = sorted({folder for each in sets for folder in each.folders})
-    for each in sets:
-        check_folder(_folder_of(out, each, several), inputs, '--out')
-        check_folder(_folder_of(out_prob, each, several), inputs, '--out-prob')
+    inputs = _input_folders(cfg, sets)
+    for name in sets:
+        check_folder(_folder_of(out, name, several), inputs, '--out')
+        check_folder(_folder_of(out_prob, name, several), inputs, '--out-prob')
     results = {}
     with safe_loading(trust_checkpoint):
-        for each in sets:
-            folder = _folder_of(out, each, several) or osp.join(base, each.name)
-            run = _config_of_run(cfg, each, several, tta)
+        for name, dataset in sets.items():
+            folder = _folder_of(out, name, several) or osp.join(base, name)
+            run = _config_of_run(cfg, name, dataset, several, tta)
             run.test_evaluator = _evaluators(cfg, evals, folder, keep_worst)
             if out is not None:
                 for metric in run.test_evaluator:
@@ -176,27 +162,29 @@ def evaluate(
             report_findings(check_run(runner, ('test',)))
             if out_prob is not None:
                 scores = (_calibration_of(run) or {}).get('scores', 'auto')
-                maps = _folder_of(out_prob, each, several)
+                maps = _folder_of(out_prob, name, several)
                 hook = ProbMapHook(maps, prob_bits, scores, calibrator)
                 runner.register_hook(hook)
-            results[each.name] = _test(runner, each, folder)
+            results[name] = _test(runner, name, folder)
     if is_main_process():
         _save(osp.join(base, 'results.json'), results)
     return results
 
 
-def _folder_of(base: str | None, test_set: TestSet, several: bool) -> str | None:
+def _folder_of(base: str | None, name: str, several: bool) -> str | None:
     """Name the folder of one of the test sets."""
-    return osp.join(base, test_set.name) if base and several else base
+    return osp.join(base, name) if base and several else base
 
 
-def _config_of_run(cfg: Config, test_set: TestSet, several: bool, tta: bool) -> Config:
+def _config_of_run(
+    cfg: Config, name: str, dataset: dict, several: bool, tta: bool
+) -> Config:
     run = copy.deepcopy(cfg)
-    name_run(run, test_set.name)
+    name_run(run, name)
     if run.get('visualizer') is not None and run.visualizer.get('save_dir'):
-        show_dir = _folder_of(run.visualizer.save_dir, test_set, several)
+        show_dir = _folder_of(run.visualizer.save_dir, name, several)
         run.visualizer.save_dir = show_dir
-    run.test_dataloader.dataset = test_set.dataset
+    run.test_dataloader.dataset = dataset
     if tta:
         if cfg.get('tta_pipeline') is None or cfg.get('tta_model') is None:
             raise ValueError('--tta needs tta_pipeline and tta_model in the config')
@@ -243,7 +231,7 @@ def _calibrated(run: Config, calibrator: Calibrator, folder: str) -> Calibration
     return CalibrationMetric(prefix=CALIBRATED, calibrator=calibrator, **options)
 
 
-def _test(runner: Runner, test_set: TestSet, folder: str) -> dict[str, Any]:
+def _test(runner: Runner, name: str, folder: str) -> dict[str, Any]:
     """Test on one set, and sort what was measured."""
     metrics = _by_last_name(runner.test())
     before = f'{CALIBRATED}/'
@@ -260,7 +248,7 @@ def _test(runner: Runner, test_set: TestSet, folder: str) -> dict[str, Any]:
     ood = bool(own) and own[0].has_foreground is False
     if ood:
         remedy = 'right for images without an object'
-        report_findings([no_foreground(test_set.name, remedy)])
+        report_findings([no_foreground(name, remedy)])
         if _TWO_CLASSES in metrics:
             metrics[_TWO_CLASSES] = math.nan
     entry = dict(metrics=metrics, calibrated=calibrated, ood=ood, folder=folder)

@@ -101,4 +101,4 @@ def test_named_sets_are_a_dict_of_data_sets(config, given):
     with pytest.raises(ValueError, match='test_sets must be a dict of data sets by na'):
         test_sets(cfg)
     cfg.test_sets = None
-    assert [each.name for each in test_sets(cfg)] == ['test']
+    assert [*test_sets(cfg)] == ['test']
