@@ -44,13 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--bins', type=int, default=10, help='defaults to 10')
     add('--sod', action='store_true', help='F-, E-, S-measure, MAE')
     add('--resamples', type=int, default=1000, help='bootstrap, defaults to 1000')
-    add(
-        '--worst',
-        type=int,
-        default=6,
-        help='pictures in the report: so many of the most over-confident, of the most '
-        'under-confident and of a random sample; defaults to 6',
-    )
     add('--images', help='folder of the photographs, for the report')
 
 
@@ -82,7 +75,6 @@ def run(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse, before the work starts, what cannot be done or must not be written."""
-    from ..core.argument_checks import check_integer
     from ..core.measure import check_bins
     from ..core.measure.bootstrap import check_resamples
     from ..files.outputs import check_outputs
@@ -95,7 +87,6 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError('eval-maps measures probabilities: leave --logits out')
     if args.plot and not args.plot.lower().endswith(FORMATS):
         raise ValueError(f'--plot {args.plot}: write one of {", ".join(FORMATS)}')
-    check_integer('pictures', args.worst, at_least=0, hint=' (--worst)')
     if args.images and not Path(args.images).is_dir():
         raise ValueError(f'--images {args.images}: no such folder')
     check_outputs(
@@ -129,10 +120,9 @@ def _write(args: argparse.Namespace, results: list[dict]) -> None:
         entries = results_of_maps(
             results,
             images=args.images,
-            pictures=args.worst,
             reader=map_reader(args),
         )
-        write_report(args.report, entries, pictures=args.worst)
+        write_report(args.report, entries)
         print(f'report: {shown(args.report)}')
 
 

@@ -18,18 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('-o', '--out', required=True, metavar='FILE', help='the page to write (HTML)')
     add('--name', nargs='+', help='names of the models, one for each file')
     add('--title', default='Calibration report')
-    add(
-        '--baseline',
-        default='',
-        metavar='NAME',
-        help='the model that others are compared with first; defaults to the first one',
-    )
-    add(
-        '--pictures',
-        type=int,
-        default=6,
-        help='how many images to show per set and reason, defaults to 6',
-    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -39,11 +27,6 @@ def run(args: argparse.Namespace) -> None:
     from ..report.page import json_beside, page_outputs, write_report
 
     check_outputs(page_outputs(args.out, '--out'), args.results)
-    write_report(
-        args.out,
-        results_of_files(args.results, args.name),
-        title=args.title,
-        baseline=args.baseline,
-        pictures=args.pictures,
-    )
+    results = results_of_files(args.results, args.name)
+    write_report(args.out, results, title=args.title)
     print(f'report: {args.out}\nits JSON: {json_beside(args.out)}')

@@ -67,8 +67,6 @@ def report_html(
     results: Sequence[dict[str, Any]],
     *,
     title: str = 'Calibration report',
-    baseline: str = '',
-    pictures: int = PICTURES,
     command: str = '',
     created: str = '',
     resamples: int = RESAMPLES,
@@ -79,24 +77,15 @@ def report_html(
         results (Sequence[dict]): One per model and set, see
             :func:`~mmaslp.files.results.calibration_result`; with their names.
         title (str): Defaults to 'Calibration report'.
-        baseline (str): The model that others are compared with. Defaults to '': the
-            first.
-        pictures (int): How many images to show per set and reason. Defaults to 6.
         command (str): How it was made. Defaults to '': not noted.
         created (str): When. Defaults to ''.
         resamples (int): Of the intervals of differences. Defaults to 1000.
 
     Raises:
-        ValueError: There is no result, the baseline is not one of the models, or two
-            results have other masks under the same names.
+        ValueError: There is no result, or two results have other masks under the same
+            names.
     """
     analysis = analyse(results, resamples)
-    baseline = baseline or analysis.models[0]
-    if baseline not in analysis.models:
-        raise ValueError(
-            f'the baseline {baseline!r} is none of the models: '
-            f'{", ".join(analysis.models)}'
-        )
     further = measures(analysis)
     columns = [term(key) for key in analysis.keys]
     columns += further.columns if further else []
@@ -115,10 +104,9 @@ def report_html(
         images=sum(len(group.members[0].images) for group in analysis.sets),
         comparison=comparison(analysis),
         measures=further,
-        differences=differences(analysis, baseline),
+        differences=differences(analysis, analysis.models[0]),
         sets=[
-            _set_view(f'{number}', group, pictures)
-            for number, group in enumerate(analysis.sets)
+            _set_view(f'{number}', group) for number, group in enumerate(analysis.sets)
         ],
         members=analysis.members,
         with_interval=with_interval,
@@ -137,7 +125,7 @@ def _environment() -> Environment:
     )
 
 
-def _set_view(place: str, group: ImageSet, pictures: int) -> dict[str, Any]:
+def _set_view(place: str, group: ImageSet) -> dict[str, Any]:
     """What a page shows of one set: its diagrams and its pictures."""
     diagrams = []
     for row, member in enumerate(group.members):
@@ -151,7 +139,7 @@ def _set_view(place: str, group: ImageSet, pictures: int) -> dict[str, Any]:
     return {
         'name': group.name,
         'diagrams': diagrams,
-        'galleries': galleries(group, pictures),
+        'galleries': galleries(group, PICTURES),
     }
 
 

@@ -76,8 +76,5 @@ def test_damaged_checkpoints(tmp_path):
     data = (tmp_path / 'a.pth').read_bytes()
     path = tmp_path / 'b.pth'
     path.write_bytes(data.replace(b'\x07' * 64, b'\x08' * 64))
-    with pytest.raises(ValueError, match=r'\(.*fails its checksum.*beside it is .*a.p'):
-        check_checkpoint(str(path))
-    (tmp_path / 'a.pth').unlink()
-    with pytest.raises(ValueError, match='no whole one beside it'):
+    with pytest.raises(ValueError, match='fails its checksum'):
         check_checkpoint(str(path))
