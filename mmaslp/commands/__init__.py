@@ -77,11 +77,11 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
 
 
 def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
-    from ..files.progress import showing_progress  # after the help, for its imports
+    from ..files import progress  # after the help, for its imports
 
     # Names are printed whatever the bytes in them.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
-    with showing_progress(not args.quiet):
-        return command.run(args)
+    progress.shown = not args.quiet
+    return command.run(args)

@@ -26,19 +26,16 @@ def make_synthetic_sod(
     seed: int = 0,
     size: int = 64,
     num_images: dict[str, int] | None = None,
-) -> list[str]:
+) -> None:
     """Write the synthetic salient-object set to ``{out}/{split}``, unless it is there.
 
     The splits ``train``, ``val`` and ``test`` hold scenes with one salient object. The
     outlines of all masks are off by a pixel or two, and a share of the training masks
-    is grossly wrong, as in real annotations. Each image depends only on the seed, its
-    split and its number.
+    is grossly wrong, as in real annotations; the manifest lists these. Each image
+    depends only on the seed, its split and its number.
 
     The set appears in one piece: a killed run leaves no partial set. If several runs
     write it at once, one wins.
-
-    Returns:
-        list[str]: Names of the wrong masks in ``train``, which the manifest lists too.
 
     Raises:
         ValueError: ``out`` holds something else, or the set with other settings;
@@ -47,7 +44,8 @@ def make_synthetic_sod(
     settings = check_settings(seed, size, num_images)
     out = osp.normpath(out)
     if osp.isdir(out) and os.listdir(out):
-        return _read_manifest(out, settings)
+        _check_manifest(out, settings)
+        return
     parent = osp.dirname(out) or '.'
     os.makedirs(parent, exist_ok=True)
     work = tempfile.mkdtemp(prefix=f'.{osp.basename(out)}-', dir=parent)
@@ -56,7 +54,7 @@ def make_synthetic_sod(
         os.chmod(work, 0o755)
         with suppress(OSError):  # another process may be faster
             os.rename(work, out)
-        return _read_manifest(out, settings)
+        _check_manifest(out, settings)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -90,18 +88,16 @@ def _write(folder: str, settings: dict[str, Any]) -> None:
         json.dump({**settings, 'wrong_masks': wrong}, file, indent=2)
 
 
-def _read_manifest(out: str, settings: dict[str, Any]) -> list[str]:
-    """Read the manifest of a set; it must have these settings."""
+def _check_manifest(out: str, settings: dict[str, Any]) -> None:
+    """Refuse a folder that is not a set with these settings."""
     try:
         with open(osp.join(out, MANIFEST), encoding='utf-8') as file:
             manifest = json.load(file)
         found = {key: manifest[key] for key in settings}
-        wrong = manifest['wrong_masks']
     except (OSError, ValueError, KeyError, TypeError):
-        found = f'no {MANIFEST} of one'
+        found = f'no whole {MANIFEST}'
     if found != settings:
         raise ValueError(
-            f'{out} holds a synthetic set with other settings: {found}, wanted '
-            f'{settings}. Name another data_root, or remove the folder'
+            f'{out} holds a synthetic set with other settings, or other data: {found}, '
+            f'wanted {settings}. Name another data_root, or remove the folder'
         )
-    return wrong

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from mmaslp.files import progress
-from mmaslp.files.progress import showing_progress, track
+from mmaslp.files.progress import track
 
 
 class Terminal(io.StringIO):
@@ -16,8 +16,9 @@ class Terminal(io.StringIO):
 def terminal(monkeypatch):
     """Make stderr a terminal; in the test itself, before which pytest replaces it."""
 
-    def make():
+    def make(shown):
         monkeypatch.setattr(progress, 'DELAY', 0)
+        monkeypatch.setattr(progress, 'shown', shown)
         monkeypatch.setattr(sys, 'stderr', Terminal())
         return sys.stderr
 
@@ -25,18 +26,15 @@ def terminal(monkeypatch):
 
 
 def test_functions_are_silent(terminal):
-    terminal = terminal()
+    terminal = terminal(shown=False)
     assert list(track([1, 2], 'counting')) == [1, 2]
-    with showing_progress(False):
-        assert list(track([1, 2], 'counting')) == [1, 2]
     assert terminal.getvalue() == ''
 
 
 def test_time_left_and_no_trace(terminal):
-    terminal = terminal()
-    with showing_progress():
-        assert list(track(iter([1, 2]), 'counting', total=2)) == [1, 2]
-        assert list(track({'a': 1}.items(), 'naming')) == [('a', 1)]
+    terminal = terminal(shown=True)
+    assert list(track(iter([1, 2]), 'counting', total=2)) == [1, 2]
+    assert list(track({'a': 1}.items(), 'naming')) == [('a', 1)]
     text = terminal.getvalue()
     assert 'counting' in text and '0/2' in text and '0/1' in text and '<' in text
     assert text.rstrip('\r').endswith(' ')  # the line is wiped

@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 
@@ -23,7 +24,7 @@ def read(folder):
 
 
 def test_splits(tmp_path):
-    assert len(make_synthetic_sod(str(tmp_path / 'set'), **SMALL)) == 1
+    make_synthetic_sod(str(tmp_path / 'set'), **SMALL)
     for split, count in SMALL['num_images'].items():
         dataset = SyntheticSODDataset(str(tmp_path / 'set'), split, **SMALL)
         assert len(dataset) == count
@@ -42,7 +43,10 @@ def test_the_seed_decides_everything(tmp_path):
 
 
 def test_wrong_masks_are_the_listed_ones(tmp_path, monkeypatch):
-    masks = make_synthetic_sod(str(tmp_path / 'wrong'), **SMALL)
+    make_synthetic_sod(str(tmp_path / 'wrong'), **SMALL)
+    manifest = json.loads((tmp_path / 'wrong' / 'manifest.json').read_text())
+    masks = manifest['wrong_masks']
+    assert len(masks) == 1
     monkeypatch.setattr(scenes, 'WRONG_SHARE', 0)
     make_synthetic_sod(str(tmp_path / 'right'), **SMALL)
     right, wrong = read(tmp_path / 'right'), read(tmp_path / 'wrong')
@@ -58,11 +62,11 @@ def test_other_settings_and_foreign_folders_are_refused(tmp_path):
     foreign = tmp_path / 'mine'
     foreign.mkdir()
     (foreign / 'thesis.txt').write_text('x')
-    with pytest.raises(ValueError, match='no manifest'):
+    with pytest.raises(ValueError, match='no whole manifest'):
         SyntheticSODDataset(str(foreign), **SMALL)
     assert os.listdir(foreign) == ['thesis.txt']
     (tmp_path / 'set' / 'manifest.json').write_text('{"seed"')
-    with pytest.raises(ValueError, match='no manifest'):
+    with pytest.raises(ValueError, match='no whole manifest'):
         make_synthetic_sod(str(tmp_path / 'set'), **SMALL)
 
 
