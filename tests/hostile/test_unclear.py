@@ -298,7 +298,6 @@ def test_what_is_no_map(call, odd):
         ImageLevels(['a']).load_state_dict,
         ImageLevels(['a']).update,
         BandTable().merge,
-        BandTable,
         CalibrationHistogram().merge,
         IDENTITY.wrap,
         lambda odd: fit_calibrator(odd, len),
