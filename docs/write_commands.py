@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from mmaslp.commands import COMMANDS
+from mmaslp.commands.arguments import CommandParser
 
 PAGE = Path(__file__).resolve().parent / 'commands.md'
 FIRST = '## mmaslp '
@@ -26,7 +27,7 @@ def page() -> str:
 def section(name: str) -> str:
     """Description, example and arguments of one command."""
     command = import_module(f'mmaslp.commands.{name.replace("-", "_")}')
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = CommandParser(add_help=False)
     command.add_arguments(parser)
     text, _, example = inspect.cleandoc(command.__doc__).partition('\nExample:\n')
     rows = [row(action) for action in parser._actions]

@@ -65,9 +65,7 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
         '--quiet', action='store_true', help='results, warnings and errors only'
     )
     args = parser.parse_args(argv)
-    empty = [k for k, v in vars(args).items() if v == '' != parser.get_default(k)]
-    if empty:
-        parser.error(f'{empty[0]} is empty: name something, or leave it out')
+    parser.check(args)
     kept = getattr(command, 'kept', None)
     return exit_code_of(
         partial(_run, command, args),

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import register_components
@@ -30,6 +31,24 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         options.setdefault('formatter_class', argparse.RawDescriptionHelpFormatter)
         super().__init__(**options)
+        self._idle: list[tuple[str, Callable[[Any], bool], tuple[str, ...]]] = []
+
+    def idle(self, why: str, when: Callable[[Any], bool], *names: str) -> None:
+        """Say when, by the arguments, some of them have no effect, and why."""
+        self._idle.append((why, when, names))
+
+    def check(self, args: argparse.Namespace) -> None:
+        """Refuse an empty value, and what has no effect."""
+        given = {k: v for k, v in vars(args).items() if v != self.get_default(k)}
+        wrong = {}
+        for why, when, names in self._idle:
+            if not given.keys().isdisjoint(names) and when(args):
+                wrong |= dict.fromkeys(names, f'has no effect {why}')
+        wrong |= {name: 'is empty' for name, value in given.items() if value == ''}
+        for each in self._actions:
+            if each.dest in given.keys() & wrong.keys():
+                name = [each.dest, *each.option_strings][-1]
+                self.error(f'{name} {wrong[each.dest]}: change it, or leave it out')
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
@@ -134,9 +153,10 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _processes(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text}: name at least one process')
-    return min(int(text), os.cpu_count() or 1)  # more would only cost memory
+    most = os.cpu_count() or 1  # more would only cost memory
+    if not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f'{text}: name 1 to {most} processes')
+    return int(text)
 
 
 def map_reader(args: argparse.Namespace) -> 'MapReader':

@@ -10,12 +10,12 @@ Example:
 import argparse
 from pathlib import Path
 
-from .arguments import need_mmseg
+from .arguments import CommandParser, need_mmseg
 
 MODELS = ('BCE', 'border levels', 'image levels, MC')
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('--work-dir', default='work_dirs/demo', type=Path, help='where to write')
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add('--maps', action='store_true', help='measure and calibrate built-in maps')
     add('--overwrite', action='store_true', help='replace an earlier demo there')
+    parser.idle('with --maps', lambda args: args.maps, 'epochs', 'models', 'seed')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..files.names import shown
-from .arguments import add_map_options, map_reader
+from .arguments import CommandParser, add_map_options, map_reader
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('pred_dir', nargs='+', help='folder of maps; several: one row per folder')
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--sod', action='store_true', help='F-, E-, S-measure, MAE')
     add('--resamples', type=int, default=1000, help='bootstrap, defaults to 1000')
     add('--images', help='folder of the photographs, for the report')
+    parser.idle('without --report', lambda args: not args.report, 'worst', 'images')
 
 
 def run(args: argparse.Namespace) -> None:

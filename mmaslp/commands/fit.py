@@ -15,12 +15,18 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from .arguments import add_config_options, add_map_options, map_reader, need_mmseg
+from .arguments import (
+    CommandParser,
+    add_config_options,
+    add_map_options,
+    map_reader,
+    need_mmseg,
+)
 
 METHODS = ('auto', 'identity', 'temperature', 'affine', 'isotonic')
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('source', help='folder of maps, or a config')
@@ -52,6 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_map_options(parser)
     add_config_options(parser)
+    options = 'trust_checkpoint', 'cfg_options'
+    parser.idle('with folders', lambda args: Path(args.source).is_dir(), *options)
+    options = 'max_value', 'logits', 'key', 'channel', 'workers'
+    parser.idle('with a config', lambda args: args.source.endswith('.py'), *options)
 
 
 def run(args: argparse.Namespace) -> None:

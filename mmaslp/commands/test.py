@@ -7,12 +7,12 @@ Example:
 import argparse
 import os.path as osp
 
-from .arguments import CONFIG_HELP, add_run_options, config_of_run
+from .arguments import CONFIG_HELP, CommandParser, add_run_options, config_of_run
 
 EVALUATIONS = ('ece', 'sod', 'iou')
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('config', help=CONFIG_HELP)
@@ -45,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'calibrated maps; by default that of the checkpoint, if it holds one',
     )
     add_run_options(parser)
+    parser.idle('without --report', lambda args: not args.report, 'name')
+    parser.idle('without --out-prob', lambda args: not args.out_prob, 'prob_bits')
+    parser.idle('without --show', lambda args: not args.show, 'wait_time')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,14 +1,16 @@
 """Writing calibrated maps, and masks, of a folder of maps."""
 
-import shutil
+import io
+import os
 from pathlib import Path
 
 import joblib
 import numpy as np
 import torch
-from PIL import Image
 
 from ..core.calibrators import Calibrator
+from .atomic_write import atomic_write
+from .images import write_picture
 from .map_pairs import attempt, list_files, one_thread, refuse
 from .names import shown
 from .nnunet_maps import with_foreground
@@ -32,7 +34,7 @@ def apply_calibrator(
 
     ``masks`` also writes masks of 0 and 255 into the folder ``{out}_masks``: 'keep' the
     network's decision, 'accuracy' where the calibrated probability is above 1/2, 'dice'
-    of the largest expected Dice. Maps in ``out`` of the same names are replaced.
+    of the largest expected Dice. Only PNG that mmaslp wrote are replaced.
 
     Returns:
         dict[str, tuple[Path, int]]: Folder and number of 'maps' and, if asked for,
@@ -58,7 +60,7 @@ def apply_calibrator(
         folder.mkdir(parents=True, exist_ok=True)
     for name in ('dataset.json', 'plans.json'):  # of nnU-Net, which say what npz hold
         if (maps / name).is_file():
-            shutil.copyfile(maps / name, out / name)
+            _write_new(out / name, (maps / name).read_bytes())
     run = joblib.Parallel(n_jobs=workers, return_as='generator')
     write = joblib.delayed(_write)
     jobs = (write(calibrator, reader, path, folders, masks) for path in files)
@@ -82,16 +84,18 @@ def _write(
         if logits:
             prob = torch.sigmoid(torch.from_numpy(prob)).numpy()
         mask = masks and calibrator.masks(given, masks, logits)
-    name, target = path.stem, folders['maps']
+    name, target, buffer = path.stem, folders['maps'], io.BytesIO()
     if path.suffix == '.npz' and not logits:
         stored = load_array(path, reader.key)
         dataset = reader.dataset_of(path)
         values = with_foreground(stored, prob, reader.channel, dataset)
         values = values.astype(np.float32)
         key = reader.key or 'probabilities'
-        np.savez_compressed(target / path.name, **{key: values})
+        np.savez_compressed(buffer, **{key: values})
+        _write_new(target / path.name, buffer.getvalue())
     elif path.suffix in ('.npy', '.npz'):
-        np.save(target / f'{name}.npy', prob)
+        np.save(buffer, prob)
+        _write_new(target / f'{name}.npy', buffer.getvalue())
     else:
         kept = given > 0.5 if calibrator.target == 'confidence' else prob > 0.5
         write_prob_map(target / f'{name}.png', _rounded(prob, kept), BITS)
@@ -99,9 +103,17 @@ def _write(
         return
     if mask.ndim == 2:
         pixels = mask.astype(np.uint8) * np.uint8(255)
-        Image.fromarray(pixels).save(folders['masks'] / f'{name}.png')
+        write_picture(folders['masks'] / f'{name}.png', pixels)
     else:
-        np.save(folders['masks'] / f'{name}.npy', mask.astype(np.uint8))
+        np.save(buffer := io.BytesIO(), mask.astype(np.uint8))
+        _write_new(folders['masks'] / f'{name}.npy', buffer.getvalue())
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Write a file that cannot say that it is ours, as PNG can: it replaces none."""
+    if os.path.lexists(path):
+        raise ValueError(f'--out: {path} is there already: remove it, or name another')
+    atomic_write(path, data)
 
 
 def _rounded(prob: np.ndarray, kept: np.ndarray) -> np.ndarray:

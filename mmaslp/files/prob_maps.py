@@ -80,6 +80,7 @@ class MapReader:
         self.key = key
         self.channel = channel
         self._highest: dict[str, tuple[float, Path, float]] = {}
+        self._zipped = False
         self._datasets: dict[Path, NNUNetDataset | None] = {}
 
     def read(self, path: str | Path) -> np.ndarray:
@@ -100,6 +101,7 @@ class MapReader:
         """
         path = Path(path)
         check_plain_file(path)
+        self._zipped |= path.suffix.lower() == '.npz'
         try:
             return self._read(path)
         except ValueError as error:
@@ -162,12 +164,18 @@ class MapReader:
         for kind, seen in other._highest.items():
             if seen[0] > self._highest.get(kind, (-np.inf,))[0]:
                 self._highest[kind] = seen
+        self._zipped |= other._zipped
 
     def problem(self) -> str:
-        """Say, after the last map, why the scale cannot be right; '' if it can."""
+        """Say, after the last map, why the options cannot be right; '' if they can."""
+        for name in ('key', 'channel'):
+            if getattr(self, name) is not None and not (self._zipped or self.logits):
+                return f'--{name} has no effect without .npz maps: leave it out'
         for kind, (high, path, top) in self._highest.items():
             if kind.startswith('float') and 0 < high <= 1 < top:
                 return f'{path}: floats up to {high:g} take no --max-value {top:g}'
+            if self.max_value and 0 < high <= top / 100:
+                return f'{path}: {high:g} is the largest value: no --max-value {top:g}'
             likely = None if self.max_value else _other_top(kind, high)
             if likely is not None:
                 return (

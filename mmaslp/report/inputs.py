@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ..files.checksum import sha256_of
+from ..files.images import IMAGE_SUFFIXES
 from ..files.map_evaluation import read_images
+from ..files.map_pairs import list_files
 from ..files.prob_maps import MapReader
 from ..files.results import image_table, load_results
 from .pictures import make_picture
@@ -29,7 +31,11 @@ def results_of_maps(
     worst = [ranked(image_table(result)) for result in results]
     reasons = chosen(worst, pictures).values()
     stems = list(dict.fromkeys(stem for names in reasons for stem in names))
-    photos = {path.stem: path for path in Path(images).iterdir()} if images else {}
+    photos = {}
+    if images:
+        photos = list_files(Path(images), IMAGE_SUFFIXES, 'photograph', [])
+    if images and stems and photos.keys().isdisjoint(stems):
+        raise ValueError(f'--images {images}: there is none of {stems[0]}')
     found = []
     for result in results:
         maps, masks, protocol = (

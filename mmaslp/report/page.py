@@ -59,6 +59,8 @@ def page_outputs(
     page: str | None, option: str = '--report'
 ) -> dict[str, tuple[str | Path | None, str]]:
     """What a page writes, as :func:`~mmaslp.files.outputs.check_outputs` takes it."""
+    if page and page.lower().endswith('.json'):
+        raise ValueError(f'{option} {page}: a page of HTML, whose JSON lies beside it')
     beside = json_beside(page) if page else None
     return {option: (page, 'report'), f'{option} (JSON)': (beside, 'result')}
 

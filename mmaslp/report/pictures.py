@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from itertools import takewhile
 from pathlib import Path, PurePath
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..files.images import check_plain_file
 from .analysis import ImageSet, Measured
 from .shown_images import chosen, ranked
 from .text_table import metric_text
@@ -68,10 +70,12 @@ def image_panels(
         'error': Image.fromarray(blend.astype(np.uint8)),
     }
     try:
-        with Image.open(image or '') as photo:
-            panels = {'image': photo.convert('RGB'), **panels}
-    except OSError:  # there is none, or it is not a picture
-        pass
+        if image and Path(image).exists():
+            check_plain_file(Path(image))
+            with Image.open(image) as photo:
+                panels = {'image': photo.convert('RGB'), **panels}
+    except (OSError, SyntaxError, ValueError) as error:
+        warnings.warn(f'{image} is not shown: {error}', stacklevel=2)
     for panel in panels.values():
         panel.thumbnail((SIDE, SIDE))  # small maps keep their size
     return panels

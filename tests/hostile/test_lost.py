@@ -16,6 +16,7 @@ from PIL import Image
 
 from mmaslp import Calibrator
 from mmaslp.files.atomic_write import atomic_write
+from mmaslp.files.calibrated_maps import apply_calibrator
 from mmaslp.files.outputs import check_outputs
 from mmaslp.files.prob_maps import write_prob_map
 from mmaslp.files.results import save_result
@@ -45,6 +46,8 @@ KINDS = {
     'diagram': b'\x89PNG\r\n\x1a\n Software\0diagram of mmaslp',
     'picture': b'\x89PNG\r\n\x1a\n Software\0mmaslp',
 }
+
+CALIBRATOR = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
 
 
 def contents(folder):
@@ -112,11 +115,11 @@ def test_an_input_under_another_name(tmp_path, monkeypatch, way):
         ('--json x --report ./x', '--json and --report are the same file'),
         ('--plot x.png --report x_bands.png', 'are the same file'),
         ('--json maps/x.json', 'lies in maps, which is read'),
-        ('--report photos/x.html', 'lies in photos, which is read'),
+        ('--images photos --report photos/x.html', 'lies in photos, which is read'),
         ('--json .', 'is a folder'),
         ('--report nowhere/x.html', 'its folder does not exist'),
         ('--plot x.jpg', 'x.jpg: write one of'),
-        ('--images nowhere', 'no such folder'),
+        ('--images nowhere --report x.html', 'no such folder'),
         ('--json /dev/null --report /dev/null', 'there are no maps in this folder'),
     ],
 )
@@ -124,7 +127,7 @@ def test_outputs_among_each_other(tmp_path, monkeypatch, capsys, options, messag
     monkeypatch.chdir(tmp_path)
     for name in ('maps', 'masks', 'photos'):
         os.mkdir(name)
-    given = ('eval-maps', 'maps', 'masks', '--images', 'photos', *options.split())
+    given = ('eval-maps', 'maps', 'masks', *options.split())
     assert command(*given) == 2
     assert message in capsys.readouterr().err
 
@@ -392,3 +395,38 @@ def test_a_device_stays_a_device(tmp_path):
     assert b'mmaslp calibrator' in os.read(reader, 10**6)
     assert (tmp_path / 'x').is_fifo()
     os.close(reader)
+
+
+@pytest.mark.parametrize('kind', ['file', 'symlink', 'link'])
+@pytest.mark.parametrize('suffix', ['.npy', '.npz', '.json'])
+def test_apply_replaces_no_file_that_may_be_of_the_user(tmp_path, suffix, kind):
+    maps, out = tmp_path / 'maps', tmp_path / 'out'
+    maps.mkdir()
+    out.mkdir()
+    name = f'a{suffix}'
+    if suffix == '.npy':
+        np.save(maps / name, np.full((8, 8), 0.9))
+    else:
+        name = name if suffix == '.npz' else 'dataset.json'
+        np.savez(maps / 'a.npz', probabilities=np.full((8, 8), 0.9))
+        (maps / 'dataset.json').write_text('{"labels": {"background": 0, "a": 1}}')
+    if kind == 'file':
+        (out / name).write_text('mine')
+    else:
+        (os.symlink if kind == 'symlink' else os.link)(maps / name, out / name)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=f'--out: .*{name} is there already'):
+        apply_calibrator(CALIBRATOR, maps, out)
+    assert {key: contents(tmp_path)[key] for key in before} == before
+
+
+def test_apply_keeps_a_mask_of_the_user(tmp_path):
+    maps, mine = tmp_path / 'maps', tmp_path / 'out_masks' / 'a.png'
+    for folder in (maps, mine.parent):
+        folder.mkdir()
+    write_prob_map(maps / 'a.png', np.full((8, 8), 0.9))
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(mine)
+    before = mine.read_bytes()
+    with pytest.raises(ValueError, match='would be lost'):
+        apply_calibrator(CALIBRATOR, maps, tmp_path / 'out', masks='keep')
+    assert mine.read_bytes() == before

@@ -1,14 +1,28 @@
 """What used to change a figure or a training without a word, and has to be refused."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import mmaslp
-from mmaslp import BandTable, CalibrationHistogram
+from mmaslp import (
+    BandTable,
+    BorderLevels,
+    CalibrationHistogram,
+    Calibrator,
+    ImageLevels,
+    SelfCalibratingBCE,
+    fit_calibrator,
+)
 from mmaslp.commands import main
 from mmaslp.hosts.mmseg.testing import evaluate, test_sets
 from mmaslp.hosts.mmseg.training import prepare_training
+from mmaslp.report.pictures import image_panels
+from tests.map_folders import write_set
+
+CALIBRATOR = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
 
 # One mistake in a component of a config each; its other arguments go through the same
 # checks, which tests/test_core/test_argument_checks.py has.
@@ -104,6 +118,7 @@ def test_labels_that_look_like_a_mask_of_0_and_255():
         ('train_cfg = dict(val_interval=0)', 'val_interval is 0'),
         ("tta_model = dict(type='SegTTAModel')", 'applies the sigmoid twice'),
         ("param_scheduler = [dict(type='NopeLR')]", 'NopeLR'),
+        ("load_from = 'nope.pth'", 'load_from: '),
     ],
 )
 def test_the_doctor_finds(tmp_path, capsys, monkeypatch, line, said):
@@ -125,3 +140,100 @@ def test_a_work_directory_keeps_the_config(tmp_path, monkeypatch, capsys):
     assert main(['train', 'c.py', '--work-dir', '.']) == 2
     assert 'holds c.py' in capsys.readouterr().err
     assert len((tmp_path / 'c.py').read_text()) < 50
+
+
+IDLE = {
+    'eval-maps m g --worst 3': '--worst has no effect without --report',
+    'eval-maps m g --images p': '--images has no effect without --report',
+    'test c.py x.pth --name a': '--name has no effect without --report',
+    'test c.py x.pth --prob-bits 8': '--prob-bits has no effect without --out-prob',
+    'test c.py x.pth --wait-time 3': '--wait-time has no effect without --show',
+    'fit c.py x.pth --out c.json --logits': '--logits has no effect with a config',
+    'fit . g --out c.json --cfg-options a=1': '--cfg-options has no effect with fol',
+    'demo --maps --epochs 3': '--epochs has no effect with --maps',
+    'eval-maps m g --workers 100000': '100000: name 1 to',
+}
+
+
+@pytest.mark.parametrize('words', IDLE)
+def test_an_option_without_effect(words, capsys):
+    with pytest.raises(SystemExit):
+        main(words.split())
+    assert IDLE[words] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        ('eval-maps maps masks --key a', '--key has no effect without .npz'),
+        ('fit maps masks --out c.json --channel 1', '--channel has no effect without'),
+        (
+            'eval-maps maps masks --max-value 1e9',
+            'is the largest value: no --max-value 1e+09',
+        ),
+        ('eval-maps maps masks --report r.html --images photos', 'there is none of'),
+        ('report r.json -o p.html --pictures -1', '--pictures must be an integer'),
+        ('report r.json -o p.json', 'a page of HTML'),
+        ('compare r.json r.json --resamples 1', 'resamples must be an integer'),
+    ],
+)
+def test_what_had_no_effect_on_files(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_set(tmp_path, 12)
+    (tmp_path / 'photos').mkdir()
+    Image.new('RGB', (8, 8)).save(tmp_path / 'photos' / 'other.jpg')
+    assert main(['eval-maps', 'maps', 'masks', '--json', 'r.json']) == 0
+    assert main(words.split()) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_photograph_that_is_none_is_said(tmp_path):
+    photo = tmp_path / 'a.jpg'
+    photo.write_text('no')
+    with pytest.warns(UserWarning, match='a.jpg is not shown'):
+        image_panels(np.zeros((8, 8), np.uint16), np.zeros((8, 8)), photo)
+
+
+def observe_twice():
+    label = torch.zeros(32, 32)
+    label[:, 16:] = 1
+    table, levels = BandTable(), BorderLevels()
+    for _ in range(2):
+        table.update(0.1 + 0.8 * label, label)
+        levels.observe(table)
+
+
+SAID = {
+    'the table holds the last validation too': observe_twice,
+    'all logits so far lie in': lambda: SelfCalibratingBCE()(
+        torch.rand(100, 1, 4, 4), torch.ones(100, 4, 4)
+    ),
+    'all logits of a map lie in': lambda: CALIBRATOR.logits(torch.rand(8, 8)),
+}
+
+
+@pytest.mark.parametrize('words', SAID)
+def test_python_that_is_probably_wrong(words):
+    with pytest.warns(UserWarning, match=words):
+        SAID[words]()
+
+
+@pytest.mark.parametrize(
+    ('call', 'words'),
+    [
+        (lambda: SelfCalibratingBCE(ImageLevels(['a']), alpha=0.1), 'leave alpha and'),
+        (lambda: CALIBRATOR.wrap(nn.Conv2d(1, 3, 1))(torch.rand(1, 1, 4, 4)), '3 chan'),
+        (lambda: CALIBRATOR.masks(torch.full((4, 4), 7.0), 'keep'), 'prob must lie'),
+        (lambda: Calibrator.load(None), 'file must be'),
+    ],
+)
+def test_python_that_is_wrong(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_a_fit_to_masks_says_so():
+    label = np.zeros((12, 16, 16))
+    label[:, 4:12, 4:12] = 1
+    found = fit_calibrator(np.roll(label, 1, 1), label)
+    assert 'All probabilities are 0 or 1' in ' '.join(found.summary().split())

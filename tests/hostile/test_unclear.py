@@ -324,10 +324,10 @@ def test_a_pipe_that_nobody_fills(tmp_path, capsys, monkeypatch, words):
 def test_an_option_of_nothing(capsys, option):
     with pytest.raises(SystemExit):
         main(['eval-maps', 'maps', 'masks', option, ''])
-    assert f'{option[2:]} is empty' in capsys.readouterr().err
+    assert f'{option} is empty' in capsys.readouterr().err
 
 
 def test_no_process_at_all(capsys):
     with pytest.raises(SystemExit):
         main(['fit', 'maps', 'masks', '--out', 'x.json', '--workers', '0'])
-    assert 'name at least one process' in capsys.readouterr().err
+    assert 'name 1 to' in capsys.readouterr().err

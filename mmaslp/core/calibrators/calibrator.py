@@ -95,6 +95,7 @@ class Calibrator:
         """
         check_choice('choice', choice, MASKS)
         if choice == 'keep':
+            checked(as_floats(given), logits)
             return given > (0 if logits else 0.5)
         own = self
         if self.mask_maps:
@@ -136,11 +137,12 @@ class Calibrator:
         values = as_floats(given)
         if values.dim() < 2:
             raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
-        values = checked(values.reshape(-1, *values.shape[-2:]), logits)
+        shape = values.shape
+        values = checked(values[None].flatten(0, -3), logits)
         found = values.clone(memory_format=torch.contiguous_format)
         if self.method != 'identity':
             self._calibrate(found, logits)
-        found = found.view(given.shape)
+        found = found.view(shape)
         return found.numpy() if isinstance(given, np.ndarray) else found
 
     def _calibrate(self, values: Tensor, logits: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..argument_checks import check_choice
+from ..argument_checks import check_choice, check_path
 from ..bands import BORDER_EDGES
 from .cells import LIMIT
 from .maps import MAPS, TARGETS, Knots
@@ -51,7 +51,7 @@ def write(arguments: dict[str, Any], file: str | Path) -> None:
 
 def read(file: str | Path, make: Callable[..., T]) -> T:
     """Make a calibrator of what a file holds; ValueError if it is none."""
-    file = Path(file).expanduser()
+    file = Path(check_path('file', file)).expanduser()
     try:
         if file.exists() and not file.is_file() and not file.is_dir():
             raise ValueError('it is not a file')  # a pipe never ends

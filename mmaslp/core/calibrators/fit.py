@@ -191,6 +191,8 @@ def _remarks(
             f'score by {brier}. It moves masks. Take it if objects fill about '
             f'{objects:.0%} of your pixels, as here.'
         )
+    if not counts[:, :, 1:-1].any():
+        yield 'All probabilities are 0 or 1, as of masks: give those before the cut.'
     if right <= max(objects, 1 - objects):
         yield (
             f'Decisions are right for {right:.1%} of the pixels, as many as without a '

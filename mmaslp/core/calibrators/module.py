@@ -47,6 +47,11 @@ class CalibratedModule(nn.Module):
             half = self._calibrated(logit[:, 1] - logit[:, 0]) / 2
             mean = logit.mean(1)
             return torch.stack([mean - half, mean + half], 1)
+        if logit.dim() == 4 and logit.shape[1] > 2 and not self.independent:
+            raise ValueError(
+                f'the module returns {logit.shape[1]} channels: wrap one of 1 or 2, or '
+                'say independent=True if each is a binary map'
+            )
         return self._calibrated(logit)
 
     def _calibrated(self, logit: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """A level per band of distance from the label's border."""
 
 import math
+import warnings
 from copy import copy
 from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..argument_checks import check_integer, check_number
 from ..bands import BORDER_EDGES
@@ -17,6 +19,8 @@ from .label_watch import REMEDY, LabelWatch
 STATE_VERSION = 3
 # What the last validations measured, in a state.
 RECENT = ('gaps', 'shares', 'ious', 'accs', 'held')
+
+_SEEN = 'the table holds the last validation too: make a new BandTable() for each'
 
 
 class BorderLevels:
@@ -69,6 +73,7 @@ class BorderLevels:
         self._accs: list[float] = []
         self._best = Best()
         self._held: str | None = None
+        self._sums: Tensor | None = None  # of the last table
 
     def __repr__(self) -> str:
         levels = ', '.join(f'{level:.4f}' for level in self.levels.tolist())
@@ -128,6 +133,9 @@ class BorderLevels:
                 f'ignored: {REMEDY}'
             )
         self.watch.check(at_least=10)
+        before, self._sums = self._sums, whole.sums.cpu().clone()
+        if before is not None and (self._sums >= before).all():
+            warnings.warn(_SEEN, stacklevel=2)
         self.validations += 1
         if whole.one_class:
             self._held = 'the labels of the validation set hold one class only'
@@ -175,6 +183,8 @@ class BorderLevels:
                 raise ValueError(f'its levels are {levels.tolist()}')
             number = check_integer('validations', state['validations'], at_least=0)
             best, recent = Best(**state['best']), [state[name] for name in RECENT]
+            for value in recent[:-1]:
+                torch.tensor([] if value is None else value, dtype=torch.float64)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'the state of BorderLevels is damaged ({error})'

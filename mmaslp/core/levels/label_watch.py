@@ -1,5 +1,14 @@
 """Masks of 0 and 255 are told from masks of 0 and 1 whose ignored pixels are 255."""
 
+import math
+import warnings
+
+from torch import Tensor
+
+_BOUNDED = (
+    'all logits so far lie in [0, 1], as probabilities do: end the network without a '
+    'sigmoid or softmax'
+)
 REMEDY = (
     'masks of 0 and 255 must become masks of 0 and 1 (mask > 0; in MMSegmentation '
     'LoadBinaryAnnotations)'
@@ -14,6 +23,15 @@ class LabelWatch:
 
     def __init__(self) -> None:
         self.images: int | None = 0
+        self.bounded = 0.0  # images whose logits lie in [0, 1]; inf after another one
+
+    def see_logits(self, logits: Tensor) -> None:
+        """Warn, once, of many logits that look like probabilities."""
+        if self.bounded < MANY:
+            inside = ((logits >= 0) & (logits <= 1)).all()
+            self.bounded += len(logits) if inside else math.inf
+            if MANY <= self.bounded < math.inf:
+                warnings.warn(_BOUNDED, stacklevel=3)
 
     def see(self, num_images: int, has_object: bool, has_ignored: bool) -> None:
         """Take in the labels of a batch."""

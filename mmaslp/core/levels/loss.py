@@ -127,6 +127,11 @@ class SelfCalibratingBCE(nn.Module):
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.channels = check_choice('channels', channels, (None, 'independent'))
         self.sample: Sample | None = None  # where a callback leaves it
+        if isinstance(levels, ImageLevels) and self.alpha:
+            raise ValueError(
+                'ImageLevels hold the level of each image: leave alpha and eps out of '
+                'the loss'
+            )
         self.bind(levels)
 
     def bind(self, levels: BorderLevels | ImageLevels | None) -> None:
@@ -173,6 +178,7 @@ class SelfCalibratingBCE(nn.Module):
                 f'or (N, C, D, H, W), got {tuple(labels.shape)}: use ImageLevels'
             )
         labels, valid = split_labels(labels, self.ignore_index, self.watch)
+        self.watch.see_logits(logits)
         per_image = self.reduction != 'none'
         loss, margin = self.losses(logits, labels, valid, sample, per_image)
         if sample is not None and margin is not None:

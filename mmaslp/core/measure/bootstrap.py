@@ -98,13 +98,13 @@ def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamp
 
     Args:
         images (ImageTable): One row per image.
-        resamples (int): In [1, 100000]. Defaults to 1000.
+        resamples (int): In [2, 100000]. Defaults to 1000.
         seed (int): The same seed gives the same resamples. Defaults to 0.
 
     Raises:
         ValueError: An argument is out of range.
     """
-    check_resamples(resamples, least=1)
+    check_resamples(resamples, least=2)
     rng = np.random.default_rng(check_integer('seed', seed, at_least=0))
     parts = []
     for start in range(0, resamples, CHUNK):

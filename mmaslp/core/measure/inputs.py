@@ -16,6 +16,7 @@ _NEVER_ONE = (
     'labels hold 0 and {} (ignored) and never 1: divide a mask of 0 and 255 by 255, '
     'else its objects are not counted'
 )
+_IN_01 = 'all logits of a map lie in [0, 1]: if they are probabilities, say so'
 # Tolerance for the sum of the probabilities of one pixel; float16 stays within it.
 SUM_TOLERANCE = 1e-2
 
@@ -187,6 +188,8 @@ def checked(prob: Tensor, logits: bool = False) -> Tensor:
             'in the model'
         )
     if logits:
+        if 0 <= low < high <= 1:
+            warnings.warn(_IN_01, stacklevel=4)
         return prob
     if low < -ROUNDING or high > 1 + ROUNDING:
         raise ValueError(

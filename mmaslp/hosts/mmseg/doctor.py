@@ -60,16 +60,21 @@ def _examine_config(config: str) -> list[Finding]:
 
 def build_and_check(cfg: Any, folder: str) -> list[Finding]:
     """Build the parts of a run in a folder that is thrown away, and look at them."""
+    from .checkpoint import check_checkpoint
     from .checks.run import WRONG_TTA, check_run
     from .config import build_runner, name_run
 
-    cfg = copy.deepcopy(cfg)
+    cfg, findings = copy.deepcopy(cfg), []
+    if cfg.get('load_from'):
+        try:
+            check_checkpoint(cfg.load_from, trust=False)
+        except (OSError, ValueError) as error:
+            findings.append(Finding('error', f'load_from: {error}'))
     cfg.update(work_dir=folder, load_from=None, resume=False, log_level='ERROR')
     cfg._format_python_code = False  # formatting takes seconds
     if cfg.get('visualizer'):
         cfg.visualizer.vis_backends = []
     name_run(cfg, 'doctor')
-    findings: list[Finding] = []
     runner = _try('', lambda: build_runner(cfg), findings)
     if runner is None:
         return findings
