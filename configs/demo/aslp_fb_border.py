@@ -1,5 +1,3 @@
 _base_ = './bce.py'
 # The recipe: levels by band while it trains, a calibrator when it ends.
 custom_hooks = [dict(type='ASLPHook', levels='border'), dict(type='CalibratorHook')]
-# Only a validation moves levels by band.
-train_cfg = dict(val_interval=1)

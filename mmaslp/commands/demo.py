@@ -19,7 +19,7 @@ def add_arguments(parser: CommandParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('--work-dir', default='work_dirs/demo', type=Path, help='where to write')
-    add('--epochs', default=100, type=int, help='length of each training')
+    add('--epochs', default=150, type=int, help='length of each training')
     add('--seed', default=0, type=int, help='of the weights and of the order of images')
     add(
         '--models',

@@ -38,7 +38,7 @@ def run_demo(
     work_dir: Path,
     *,
     models: Sequence[str] = ('BCE', 'border levels'),
-    epochs: int = 100,
+    epochs: int = 150,
     seed: int = 0,
     overwrite: bool = False,
     quiet: bool = False,

@@ -19,7 +19,7 @@ class SyntheticSODDataset(SODDataset):
         seed (int): Seed of the set. Defaults to 0.
         size (int): Height and width of the images. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
-            60 / 240 / 300.
+            40 / 480 / 600.
         **kwargs: Arguments of :class:`SODDataset`.
 
     Raises:
