@@ -14,7 +14,7 @@ def test_resuming_checks_the_latest_checkpoint(toy, tmp_path):
     latest = tmp_path / 'run' / 'epoch_3.pth'
     assert prepare_training(cfg, resume=True)._resume
     latest.write_bytes(latest.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r'epoch_3.pth is damaged .*epoch_2.pth'):
+    with pytest.raises(ValueError, match=r'epoch_3.pth is damaged'):
         prepare_training(cfg, resume=True)
     cfg.load_from = str(tmp_path / 'run' / 'epoch_2.pth')
     runner = prepare_training(cfg, resume=True)
