@@ -134,8 +134,10 @@ class BorderLevels:
             )
         self.watch.check(at_least=10)
         before, self._sums = self._sums, whole.sums.cpu().clone()
-        if before is not None and (self._sums >= before).all():
-            warnings.warn(_SEEN, stacklevel=2)
+        if before is not None:
+            more = self._sums - before
+            if (more >= 0).all() and more[:, 0].any():  # pixels in some bands
+                warnings.warn(_SEEN, stacklevel=2)
         self.validations += 1
         if whole.one_class:
             self._held = 'the labels of the validation set hold one class only'
