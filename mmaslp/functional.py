@@ -50,7 +50,6 @@ __all__ = [
     'brier_score',
     'calibration_error',
     'equal_mass_calibration_error',
-    'reliability',
 ]
 
 NORMS = ('l1', 'l2', 'max')
@@ -169,38 +168,6 @@ def brier_score(
     """
     scores = _histogram(prob, label, ignore_index).score_table('positive')
     return float(_brier_score(scores))
-
-
-def reliability(
-    prob: Tensor | np.ndarray,
-    label: Tensor | np.ndarray,
-    n_bins: int = 10,
-    mode: str = 'top_label',
-    ignore_index: int | None = None,
-) -> dict[str, np.ndarray]:
-    """Tabulate what a reliability diagram shows.
-
-    It takes what :func:`calibration_error` does.
-
-    Returns:
-        dict[str, np.ndarray]: ``edges`` ``(n_bins + 1,)``; and ``(n_bins,)`` each:
-        ``count`` of pixels, ``confidence``, ``accuracy`` and ``gap``, confidence -
-        accuracy; nan in a bin without pixels.
-
-    Example:
-        >>> import numpy as np
-        >>> prob, label = np.array([0.9, 0.8, 0.3]), np.array([1, 0, 0])
-        >>> reliability(prob, label, n_bins=2)['accuracy'].round(3)
-        array([  nan, 0.667])
-    """
-    table = _bins(prob, label, n_bins, mode, ignore_index)
-    return {
-        'edges': np.linspace(0, 1, n_bins + 1),
-        'count': table.count,
-        'confidence': table.mean_conf,
-        'accuracy': table.accuracy,
-        'gap': signed_gap(table),
-    }
 
 
 def _histogram(

@@ -12,7 +12,6 @@ from mmaslp.functional import (
     brier_score,
     calibration_error,
     equal_mass_calibration_error,
-    reliability,
 )
 
 
@@ -85,17 +84,3 @@ def test_bands_and_brier_score():
     assert found == computed['ece_band_true']
     expected = ((prob - label) ** 2).mean()
     assert brier_score(prob, label) == pytest.approx(expected, abs=8e-6)
-
-
-def test_the_reliability_table_gives_the_error():
-    prob, label = maps()
-    table = reliability(prob, label, n_bins=12, mode='positive')
-    assert table['edges'].tolist() == np.linspace(0, 1, 13).tolist()
-    assert table['count'].sum() == label.size
-    sums = table['count'] @ np.nan_to_num(table['accuracy'])
-    assert sums == pytest.approx(label.sum())
-    found = table['count'] @ np.nan_to_num(abs(table['gap'])) / label.size
-    expected = calibration_error(prob, label, n_bins=12, mode='positive')
-    assert found == pytest.approx(expected)
-    below = table['edges'][:-1] - 1e-5
-    assert np.nanmin(table['confidence'] - below) >= 0

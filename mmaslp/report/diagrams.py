@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.levels.perturbation import max_alpha
 from ..core.measure import BinTable
+from ..files.names import shown
 from .glossary import BANDS, CONFIDENCE, DISTANCE
 from .style import (
     BAR,
@@ -20,11 +21,9 @@ from .style import (
     OVER,
     TITLE,
     UNDER,
-    WHISKERS,
     clean_axes,
     figure_array,
     new_figure,
-    shortened,
 )
 from .text_table import metric_text, with_interval
 
@@ -59,7 +58,8 @@ def reliability_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
         if 'low' in sums:
             low, high = (np.array(sums[key], float)[filled] for key in ('low', 'high'))
             spread = np.maximum([accuracy - low, high - accuracy], 0)
-            top.errorbar(place, accuracy, spread, fmt='none', ecolor=INK, **WHISKERS)
+            style = {'ecolor': INK, 'elinewidth': 0.9, 'capsize': 2, 'zorder': 4}
+            top.errorbar(place, accuracy, spread, fmt='none', **style)
         first = place.min(initial=1) - side / 2
         start = min(first, 0.5) if first >= 0.4 else 0.0
         if 'positive' in result:  # two classes: below 0.5 there is p = 0.5 alone
@@ -175,8 +175,9 @@ def _draw(
 
 def _add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
     """Write a name above a panel; between them what is seen, and figures."""
-    pad = 8 + 9.5 * len(lines)
-    axes.set_title(shortened(title, LONGEST), pad=pad, fontweight='bold', **TITLE)
+    pad, title = 8 + 9.5 * len(lines), shown(title)
+    title = title if len(title) <= LONGEST else f'{title[: LONGEST - 1]}…'
+    axes.set_title(title, pad=pad, fontweight='bold', **TITLE)
     for row, line in enumerate(reversed(lines)):
         axes.annotate(
             line,

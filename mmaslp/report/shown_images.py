@@ -62,13 +62,9 @@ def chosen(
 class ShownImages:
     """Keep the images that :func:`ranked` puts first, with their maps.
 
-    Args:
-        size (int): How many of each kind; 0 keeps none.
-
-    Attributes:
-        items (dict[str, list[dict]]): By reason, see :data:`REASONS`, the worst first:
-            ``name``, ``index``, ``metrics`` (by name), ``prob`` ``(H, W)`` uint16 in
-            units of 1 / 65535 and ``label`` ``(H, W)`` uint8.
+    ``items`` are at most ``size`` of each of the :data:`REASONS`, the worst first:
+    ``name``, ``index``, ``metrics`` (by name), ``prob`` ``(H, W)`` uint16 in units of 1
+    / 65535 and ``label`` ``(H, W)`` uint8.
     """
 
     def __init__(self, size: int) -> None:

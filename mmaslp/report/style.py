@@ -12,7 +12,6 @@ import numpy as np
 from markupsafe import Markup
 
 from ..files.atomic_write import atomic_write
-from ..files.names import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +25,6 @@ FADED = '66'  # alpha of a filled gap
 LABEL: dict[str, Any] = {'fontsize': 8, 'color': INK}
 # Names of models are no formulas: a $ in them is a $.
 TITLE: dict[str, Any] = {**LABEL, 'fontsize': 9.5, 'parse_math': False}
-WHISKERS: dict[str, Any] = {'elinewidth': 0.9, 'capsize': 2, 'zorder': 4}
 LEGEND: dict[str, Any] = {
     'fontsize': 7,
     'frameon': False,
@@ -60,12 +58,6 @@ def clean_axes(axes: Axes) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side in ('left', 'bottom'))
         spine.set_color(INK)
-
-
-def shortened(name: str, longest: int) -> str:
-    """Cut a long name; escape what cannot be printed."""
-    name = shown(name)
-    return name if len(name) <= longest else f'{name[: longest - 1]}…'
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

@@ -94,15 +94,9 @@ def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamp
     a resample is one matrix product, independent of the image size. Metrics that sort
     all pixels, ``ece_em``, ``ece_sweep`` and ``ks``, are not among them.
 
+    The same seed gives the same resamples, 2 to 100,000.
+
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
-
-    Args:
-        images (ImageTable): One row per image.
-        resamples (int): In [2, 100000]. Defaults to 1000.
-        seed (int): The same seed gives the same resamples. Defaults to 0.
-
-    Raises:
-        ValueError: An argument is out of range.
     """
     check_resamples(resamples, least=2)
     rng = np.random.default_rng(check_integer('seed', seed, at_least=0))

@@ -24,18 +24,13 @@ PLURAL = {'name': 'names', 'mask': 'masks'}
 class ImageTable:
     """Per-image sums per equal-width bin, and per band of distance from a border.
 
-    Its size depends on the number of images and bins, not on the number of pixels. The
-    sum of all rows gives the pooled metrics again.
-
-    Args:
-        records (Sequence[dict]): Rows as :meth:`record` makes them.
-        bins (int): Number of bins. Defaults to 10.
+    The sum of all rows, which :meth:`record` makes, gives the pooled metrics again.
 
     Attributes:
         names (list[str]): Of the I images.
         table (BinTable): ``(I, bins)`` sums.
         nll (np.ndarray): ``(I,)`` sums; also ``brier``.
-        bands (BinTable | None): ``(I, 2, B)`` sums by border and band. None if a row
+        bands (BinTable | None): ``(I, 2, 5)`` sums by border and band. None if a row
             has none: in positive mode and with more classes.
         foreground (np.ndarray | None): ``(I,)`` number of pixels whose label is 1. None
             if a row has none: with more than two classes.
