@@ -31,8 +31,9 @@ def run(args: argparse.Namespace) -> None:
     from ..core.calibrators import Calibrator
     from ..files.calibrated_maps import apply_calibrator
 
+    calibrator = Calibrator.load(args.calibrator)
     folders = apply_calibrator(
-        Calibrator.load(args.calibrator),
+        calibrator,
         args.maps,
         args.out,
         masks=args.masks,
@@ -41,3 +42,5 @@ def run(args: argparse.Namespace) -> None:
     )
     for name, (folder, number) in folders.items():
         print(f'{number} {name} in {folder}')
+    if calibrator.method == 'identity':
+        print('The calibrator is the identity: the maps are those of the network.')

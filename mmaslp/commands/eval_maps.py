@@ -45,7 +45,7 @@ def add_arguments(parser: CommandParser) -> None:
     add('--sod', action='store_true', help='F-, E-, S-measure, MAE')
     add('--resamples', type=int, default=1000, help='bootstrap, defaults to 1000')
     add('--images', help='folder of the photographs, for the report')
-    parser.idle('without --report', lambda args: not args.report, 'worst', 'images')
+    parser.idle('without --report', lambda args: not args.report, 'images')
 
 
 def run(args: argparse.Namespace) -> None:

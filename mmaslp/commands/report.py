@@ -22,12 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read the results and write the page."""
-    from ..core.argument_checks import check_integer
     from ..files.outputs import check_outputs
     from ..report.inputs import results_of_files
     from ..report.page import json_beside, page_outputs, write_report
 
-    check_integer('--pictures', args.pictures, at_least=0)
     check_outputs(page_outputs(args.out, '--out'), args.results)
     results = results_of_files(args.results, args.name)
     write_report(args.out, results, title=args.title)

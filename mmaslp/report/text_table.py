@@ -71,7 +71,11 @@ def in_words(result: Mapping[str, Any]) -> str:
 
 
 def _sure_and_right(confidence: float, accuracy: float) -> str:
-    return f'{confidence:.1%} sure, {accuracy:.1%} right'
+    points = round(100 * (confidence - accuracy), 1)
+    said = f'too sure by {points}' if points > 0 else f'not sure enough by {-points}'
+    return f'{confidence:.1%} sure, {accuracy:.1%} right' + (
+        f' ({said} points)' if points else ''
+    )
 
 
 def format_table(rows: Mapping[str, Row], keys: Sequence[str] = PRINTED_KEYS) -> str:

@@ -143,7 +143,6 @@ def test_a_work_directory_keeps_the_config(tmp_path, monkeypatch, capsys):
 
 
 IDLE = {
-    'eval-maps m g --worst 3': '--worst has no effect without --report',
     'eval-maps m g --images p': '--images has no effect without --report',
     'test c.py x.pth --name a': '--name has no effect without --report',
     'test c.py x.pth --prob-bits 8': '--prob-bits has no effect without --out-prob',
@@ -172,7 +171,6 @@ def test_an_option_without_effect(words, capsys):
             'is the largest value: no --max-value 1e+09',
         ),
         ('eval-maps maps masks --report r.html --images photos', 'there is none of'),
-        ('report r.json -o p.html --pictures -1', '--pictures must be an integer'),
         ('report r.json -o p.json', 'a page of HTML'),
         ('compare r.json r.json --resamples 1', 'resamples must be an integer'),
     ],

@@ -102,7 +102,7 @@ def test_several_methods_are_rows(folders, tmp_path, capsys):
     assert read.endswith('inverted: 3 maps (.png) and 3 masks (.png)')
     assert len(table) == 3
     sure, right = (f'{found[0][key]:.1%}' for key in ('conf', 'acc'))
-    assert words.startswith(f'{sure} sure, {right} right')
+    assert words.startswith(f'{sure} sure, {right} right (')
 
 
 def test_empty_masks_show_a_dash(folders, tmp_path, capsys):

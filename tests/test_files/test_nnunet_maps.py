@@ -110,4 +110,5 @@ def test_pairs_of_a_fold(tmp_path):
     found, label = read_pair(MapReader(), *pairs['case'])
     np.testing.assert_array_equal(found > 0.5, label)
     (labels / 'case.png').unlink()
-    assert 'no mask of this name' in pair_files(maps, labels)[1][0]
+    with pytest.raises(ValueError, match=r'such as case\.npz and other\.png'):
+        pair_files(maps, labels)

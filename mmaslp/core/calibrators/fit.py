@@ -145,8 +145,9 @@ def _chosen(
     if method != 'auto':
         own = [each for each in candidates if each.method == method]
         return simplest(own), 'The method was asked for.'
-    chosen = simplest(candidates)
-    if chosen is not candidates[0] and gains(chosen, candidates[0]):
+    identity, chosen = candidates[0], simplest(candidates)
+    proven = [each for each in candidates[1:] if gains(each, identity)]
+    if chosen in proven:
         return chosen, (
             'The simplest map that is no worse than the best. A test at 95 % shows '
             'that it is better than none (identity).'
@@ -154,7 +155,15 @@ def _chosen(
     number = f'{images.sum()} images'
     if len(images) < min(images.sum(), LEAST_IMAGES):
         number += f' of {len(images)} groups'
-    return candidates[0], f'{number} cannot tell that any map is better than none.'
+    if proven:
+        return simplest(proven), (
+            f'The simplest map that {number} show to be better than none (identity), '
+            'by a test at 95 %. Of the map with the lowest NLL they cannot tell.'
+        )
+    return identity, (
+        f'{number} cannot tell that any map is better than none, so probabilities stay '
+        'as they are. Fit to more images, or name a method to have it without proof.'
+    )
 
 
 def _row(each: Candidate, identity: Candidate, chosen: Candidate) -> dict[str, Any]:
@@ -185,11 +194,14 @@ def _remarks(
     else:
         other = out_of_fold(counts, images, 'isotonic', 'band', 'probability')
         more, error = other.minus(chosen)
-        brier, nll = (f'{d:+.4f} +- {WIDE * e:.4f}' for d, e in zip(more[:2], error))
+        brier, nll = (
+            f'{d:+.4f} [{d - WIDE * e:+.4f}, {d + WIDE * e:+.4f}]'
+            for d, e in zip(more[:2], error)
+        )
         yield (
             f"The target 'probability' would change the NLL by {nll} and the Brier "
-            f'score by {brier}. It moves masks. Take it if objects fill about '
-            f'{objects:.0%} of your pixels, as here.'
+            f'score by {brier}. It moves masks, and it holds only where objects fill '
+            f'about {objects:.0%} of the pixels, as here.'
         )
     if not counts[:, :, 1:-1].any():
         yield 'All probabilities are 0 or 1, as of masks: give those before the cut.'

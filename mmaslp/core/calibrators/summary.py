@@ -19,6 +19,8 @@ def as_text(name: str, record: dict[str, Any]) -> str:
             f'images, {record["pixels"]:,} pixels.',
             'Lower is better; in brackets the 95 % interval of the change from '
             'identity; > is the choice.',
+            'single: one map for all pixels; band: one for each band of distance from '
+            'the border.',
             ' ' * 22 + ''.join(f'{each:<26}' for each in _TITLES.values()).rstrip(),
         ]
         lines += [_line(row) for row in rows]

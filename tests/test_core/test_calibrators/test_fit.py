@@ -8,8 +8,9 @@ from PIL import Image
 from mmaslp.commands.fit import frames_hint
 from mmaslp.core.calibrators import CalibrationTables, fit_calibrator, fit_tables
 from mmaslp.core.calibrators.cells import CENTRES, LIMIT, SIDE
+from mmaslp.core.calibrators.fit import _chosen
 from mmaslp.core.calibrators.maps import affine, fit_maps, isotonic, temperature
-from mmaslp.core.calibrators.selection import FIGURES, figures_of, sums_of
+from mmaslp.core.calibrators.selection import FIGURES, Candidate, figures_of, sums_of
 from tests.test_core.test_calibrators.samples import maps
 
 
@@ -160,3 +161,20 @@ def test_a_network_that_has_learnt_nothing():
     )
     found = calibrator(torch.full((32, 32), 0.4))
     assert float(found[0, 0]) == pytest.approx(0.25, abs=0.01)
+
+
+def test_what_is_proven_is_taken_where_the_best_is_not():
+    def candidate(method, by, nll, spread):
+        figures = np.array([0.1, 0.3 + nll, 0.1, 0.1])
+        noise = np.zeros((20, 4))
+        noise[:, 1] = np.resize([spread, -spread], 20)  # a standard error of 4.4 of it
+        return Candidate(method, by, 'confidence', figures, figures + noise)
+
+    identity = candidate('identity', 'single', 0, 0)
+    proven = candidate('temperature', 'single', -0.01, 1e-5)
+    best = candidate('isotonic', 'band', -0.025, 0.004)
+    images = np.ones(20, int)
+    chosen, reason = _chosen([identity, proven, best], 'auto', images)
+    assert chosen is proven and 'that 20 images show to be better' in reason
+    chosen, reason = _chosen([identity, best], 'auto', images)
+    assert chosen is identity and 'Fit to more images' in reason
