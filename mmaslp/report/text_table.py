@@ -71,7 +71,7 @@ def in_words(result: Mapping[str, Any]) -> str:
 
 
 def _sure_and_right(confidence: float, accuracy: float) -> str:
-    points = round(100 * (confidence - accuracy), 1)
+    points = round(round(100 * confidence, 1) - round(100 * accuracy, 1), 1)
     said = f'too sure by {points}' if points > 0 else f'not sure enough by {-points}'
     return f'{confidence:.1%} sure, {accuracy:.1%} right' + (
         f' ({said} points)' if points else ''

@@ -38,7 +38,7 @@ def _masks(masks: dict[str, Any]) -> str:
     )
     return (
         f'Mean Dice of {masks["images"]} images: {", ".join(found)}; '
-        f'apply --masks {best} gives the highest.'
+        f'apply --masks {best} writes those of the highest Dice beside the maps.'
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
 
 from ...core.argument_checks import check_bool, check_integer, check_text, optional
 from ...core.calibrators import Calibrator
@@ -189,9 +190,11 @@ class ASLPCallback(Callback):
         self.levels.observe(metric.table)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Fit the calibrator; say why levels are still 0."""
+        """Fit the calibrator; say what came of it and of the levels."""
+        levels = ', '.join(f'{level:.3f}' for level in self.levels.levels.tolist())
+        rank_zero_info(f'ASLP: levels by band, from the border on: {levels}')
         if self.calibrator is not None:
-            _logger.info(self.calibrator.summary())
+            rank_zero_info(f'ASLP: {self.calibrator.summary()}')
         if self.levels.reason is not None:
             _logger.warning(self.levels.reason)
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from examples.pairs import BinaryPairs
+from mmaslp import Calibrator
 
 lightning = pytest.importorskip('lightning.pytorch', reason='needs [lightning]')
 
@@ -43,9 +44,12 @@ def test_the_blocks_run_one_after_the_other(monkeypatch, tmp_path):
         images=torch.stack([val[0][0]]),
         loader=DataLoader(train, 4, shuffle=True),
         val_loader=DataLoader(val, 4),
+        test_loader=DataLoader(val, 4),
     )
     for block in re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.DOTALL):
         exec(block, names)
     assert names['callback'].levels.validations == 40
-    assert names['calibrator'].record == names['callback'].calibrator.record
+    saved = Calibrator(**names['saved']['calibrator'])
+    assert saved.record == names['callback'].calibrator.record
+    assert names['calibrator'].record['images'] == 12
     assert (tmp_path / 'calibrator.json').is_file()
