@@ -7,20 +7,8 @@ from typing import Any
 from ..files.names import shown
 from .glossary import term
 
-CALIBRATION_KEYS = (
-    'ece',
-    'ece_band',
-    'oe',
-    'ue',
-    'brier',
-    'nll',
-    'acc',
-    'conf',
-    'dice',
-    'iou',
-)
-# What commands print; files have the others too.
-PRINTED_KEYS = ('ece', 'ece_band', 'brier', 'nll', 'acc', 'conf', 'dice', 'iou')
+# What tables show; files have more.
+CALIBRATION_KEYS = ('ece', 'ece_band', 'brier', 'nll', 'acc', 'conf', 'dice', 'iou')
 MEAN = 'mean'
 
 Row = Mapping[str, float | None]
@@ -78,7 +66,9 @@ def _sure_and_right(confidence: float, accuracy: float) -> str:
     )
 
 
-def format_table(rows: Mapping[str, Row], keys: Sequence[str] = PRINTED_KEYS) -> str:
+def format_table(
+    rows: Mapping[str, Row], keys: Sequence[str] = CALIBRATION_KEYS
+) -> str:
     """Lay out metrics as a text table, under the names that reports have."""
     lines = [['', *(term(key).label for key in keys)]]
     for name, row in rows.items():

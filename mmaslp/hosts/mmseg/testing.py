@@ -17,7 +17,7 @@ from ...core.calibrators import Calibrator
 from ...files.atomic_write import atomic_write
 from ...files.outputs import check_folder
 from ...files.sod_measures import SOD_COLUMNS
-from ...report.text_table import PRINTED_KEYS, format_table, with_mean
+from ...report.text_table import CALIBRATION_KEYS, format_table, with_mean
 from .checkpoint import check_checkpoint
 from .checks.data import no_foreground
 from .checks.findings import report_findings
@@ -31,7 +31,7 @@ from .weights import watch_weights
 
 # The choices of `--eval`: the metric, and the columns that it adds to the table.
 EVALUATIONS = {
-    'ece': (dict(type='CalibrationMetric'), PRINTED_KEYS),
+    'ece': (dict(type='CalibrationMetric'), CALIBRATION_KEYS),
     'sod': (dict(type='SODMetric'), SOD_COLUMNS),
     'iou': (dict(type='IoUMetric', iou_metrics=['mIoU']), ('mIoU %',)),
 }
