@@ -51,10 +51,10 @@ def run(args: argparse.Namespace) -> None:
     )
     if first and second:
         print(f'first: {first}, second: {second}')
-    print(f'{"":<16}{"first":>9}{"second":>9}{"difference":>12}')
+    print(f'{"":<24}{"first":>9}{"second":>9}{"difference":>12}')
     for key, row in metrics.items():
         print(
-            f'{term(key).label:<16}{row["first"]:9.4f}{row["second"]:9.4f}'
+            f'{term(key).label:<24}{row["first"]:9.4f}{row["second"]:9.4f}'
             f'{row["difference"]:+12.4f} [{row["low"]:+.4f}, {row["high"]:+.4f}]'
             f'{" *" if row["differs"] else ""}'
         )
