@@ -23,10 +23,7 @@ _LAUNCHERS = {
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Ends with one line: what is wrong, and where the help is.
-
-    Descriptions keep their line breaks. The arguments are those of the base class.
-    """
+    """Ends with one line: what is wrong, and where the help is."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault('formatter_class', argparse.RawDescriptionHelpFormatter)

@@ -76,7 +76,6 @@ def _write(
     folders: dict[str, Path],
     masks: str | None,
 ) -> None:
-    """Write one map, and its mask."""
     given = reader.read(path)
     logits = reader.logits
     with one_thread():

@@ -200,6 +200,5 @@ def _clear_greys(grey: np.ndarray, noisy: bool) -> np.ndarray:
 
 
 def _some(numbers: np.ndarray, limit: int = 8) -> str:
-    """List a few numbers."""
     text = ', '.join(str(int(number)) for number in numbers[:limit])
     return text + (', ...' if len(numbers) > limit else '')

@@ -113,6 +113,5 @@ def _stem(name: str, suffixes: Sequence[str]) -> str | None:
 
 
 def _some(names: Sequence[str]) -> str:
-    """Join the first few names."""
     more = f', ... ({len(names) - SHOWN} more)' if len(names) > SHOWN else ''
     return ', '.join(names[:SHOWN]) + more

@@ -40,14 +40,11 @@ def make_scene(
     outline_error: float = OUTLINE_ERROR,
     wrong_mask: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw an image with a salient object and its mask.
+    """Draw an image with a salient object and its mask, as an annotator draws it.
 
-    The object is large and lies away from the border. It differs from the background in
-    colour and texture; in some images it differs only a little (camouflage). Smaller
-    things of any colour lie around it, the light is uneven, edges are more or less
-    soft, and the sensor is noisy. So it is not always certain which object is salient.
-    The mask follows the object as closely as an annotator does: its outline is off by
-    a distance that varies along it.
+    Smaller things lie around the object, which sometimes differs only a little from the
+    background, so it is not always certain which object is salient. ``outline_error``
+    is by how much of ``size`` the outline of the mask is off.
     """
     ground = colours(rng)
     image = paint(_texture(rng, size), ground)
@@ -96,7 +93,6 @@ def _texture(rng, size):
 
 
 def _surface(rng, size):
-    """A painted texture in any colour."""
     return paint(_texture(rng, size), colours(rng))
 
 
@@ -156,7 +152,6 @@ def _trace(rng, mask, error):
 
 
 def _spoil(rng, mask, things):
-    """Make a gross annotation error."""
     kind = rng.integers(3)
     if kind == 0 and things:  # the wrong object
         return max(things, key=np.sum) > 0.5
@@ -309,6 +304,5 @@ def _outline(rng, radius, angular):
 
 
 def _stretch(field):
-    """Scale a field to [0, 1], float32."""
     low, high = field.min(), field.max()
     return ((field - low) / max(high - low, 1e-6)).astype(np.float32)

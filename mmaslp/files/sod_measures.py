@@ -64,11 +64,7 @@ def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
 
 
 def _snapped(prob: np.ndarray) -> np.ndarray:
-    """Set values within float32 rounding of k / 255 to k / 255.
-
-    The library truncates ``prob * 255`` to an integer. So an 8-bit value that lost its
-    last bit would fall one threshold lower.
-    """
+    """Set values within rounding of k / 255 to it: the library truncates them."""
     value = np.rint(prob * 255)
     return np.where(np.abs(prob * 255 - value) < 1e-4, value / 255, prob)
 

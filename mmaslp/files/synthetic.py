@@ -73,7 +73,6 @@ def check_settings(
 
 
 def _write(folder: str, settings: dict[str, Any]) -> None:
-    """Write all splits and the manifest."""
     counts, seed = settings['num_images'], settings['seed']
     for split, number in counts.items():
         for kind in ('images', 'masks'):
@@ -89,7 +88,6 @@ def _write(folder: str, settings: dict[str, Any]) -> None:
 
 
 def _check_manifest(out: str, settings: dict[str, Any]) -> None:
-    """Refuse a folder that is not a set with these settings."""
     try:
         with open(osp.join(out, MANIFEST), encoding='utf-8') as file:
             manifest = json.load(file)

@@ -135,7 +135,6 @@ def _shown(group: ImageSet, name: str) -> dict[str, Any]:
 
 
 def _words(prob: np.ndarray, label: np.ndarray) -> dict[str, str]:
-    """Say what each panel shows."""
     valid = label <= 1
     pixels = max(int(valid.sum()), 1)
     mask, predicted = valid & (label == 1), valid & (prob > 0.5)

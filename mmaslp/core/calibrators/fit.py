@@ -242,7 +242,6 @@ def first_seen(keys: Iterable[Hashable]) -> Iterator[int]:
 
 
 def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
-    """Give images one by one."""
     given = (prob,) if label is None else (prob, label)
     lengths = {len(each) for each in given if isinstance(each, Sized)}
     arrays = isinstance(prob, Tensor | np.ndarray)

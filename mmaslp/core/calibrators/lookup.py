@@ -41,10 +41,7 @@ def segments(maps: Sequence[Knots], target: str) -> np.ndarray:
 
 
 def look_up(logit: Tensor, band: Tensor | None, table: Tensor) -> Tensor:
-    """Calibrate logits of any shape by ``(2, B, S)`` segments of their dtype.
-
-    Bands have the same shape, and are None where B is 1.
-    """
+    """Calibrate logits by ``(2, B, S)`` segments; bands are None where B is 1."""
     index = cell_numbers(logit, _HALVES)
     if band is not None:
         index.add_(band.int().mul_(table.shape[2]))

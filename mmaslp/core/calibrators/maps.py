@@ -32,11 +32,7 @@ SLOPES = (2.0**-10, 2.0**10)
 def fit_maps(
     counts: np.ndarray, images: int, method: str, by: str, target: str
 ) -> list[Knots]:
-    """Fit one map, or one of each band, to ``(B, CELLS, 2)`` counts of labels.
-
-    A band is fitted from its own pixels and from ``PRIOR_IMAGES`` mean images of all
-    bands, so that one with few pixels shrinks to the single map.
-    """
+    """Fit one map, or one of each band, to ``(B, CELLS, 2)`` counts of labels."""
     logit, counts = CENTRES, counts.astype(np.float64)
     if target == 'confidence':
         logit = logit[SIDE + 1 :]
@@ -70,11 +66,7 @@ def affine(logit: np.ndarray, counts: np.ndarray) -> Knots:
 
 
 def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
-    """Isotonic regression, linear between the centres of its blocks.
-
-    Of all ascending maps it has the lowest NLL and Brier score. Beyond the last centres
-    it is flat but for ``SLOPE``, since no pixel supports more.
-    """
+    """Isotonic regression, linear between the centres of its blocks."""
     filled = np.flatnonzero(counts.sum(1))
     total = counts[filled].sum(1)
     fit = isotonic_regression(counts[filled, 1] / total, weights=total)

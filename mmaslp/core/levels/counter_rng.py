@@ -1,9 +1,7 @@
-"""Random numbers that depend only on (seed, iteration, image).
+"""Random numbers that depend only on (seed, iteration, image): hashes of these.
 
-Counter-based: a number is a hash of its coordinates. So there is no generator state to
-save. A resumed run, another number of workers or another split over processes gives the
-same draws. The 64-bit mixer is the finaliser of SplitMix64 (Steele et al., OOPSLA
-2014); the 32-bit one for pixels is Wellons' ``lowbias32`` (2018).
+So there is no generator state to save. The 64-bit mixer is the finaliser of SplitMix64
+(Steele et al., OOPSLA 2014); that of pixels is Wellons' ``lowbias32`` (2018).
 """
 
 from collections.abc import Iterable

@@ -9,8 +9,7 @@ import torch
 def run_eagerly(function: Any) -> Any:
     """Keep ``torch.compile`` from tracing a function, as ``torch.compiler.disable``.
 
-    That decorator imports the compiler where it decorates, which takes a second of
-    every process. This one imports it where something is compiled.
+    That decorator takes a second of every process, to import the compiler.
     """
     if not hasattr(torch.compiler, 'is_compiling'):  # torch 2.1
         return torch.compiler.disable(function)

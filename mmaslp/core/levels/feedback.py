@@ -19,17 +19,10 @@ def follow_gaps(
     accuracies: Sequence[float],
     gain: float = 1.0,
 ) -> Tensor:
-    r"""Levels of the bands after a validation.
-
-    .. math:: \epsilon_b \leftarrow \mathrm{clip}(\epsilon_b + 2 \kappa
-              \frac{g_{b-1} + 2 g_b + g_{b+1}}{4}, 0, 2 (1 - A_b))
-
-    :math:`g_b` is the median of the band's last three gaps, :math:`A_b` its accuracy
-    and :math:`\kappa = k / (1 + 2 k)`. Bands with less than 1 % of the pixels share a
-    gap with their neighbour and have no limit (docs/levels.md has the reasons).
+    """Levels of the bands after a validation, by the formula of docs/levels.md.
 
     ``gaps`` are those of up to three validations, the newest last, nan for a band
-    without pixels; ``gain`` is k.
+    without pixels.
     """
     share = torch.tensor(shares, dtype=torch.float64)
     recent = torch.tensor(gaps, dtype=torch.float64).nan_to_num(0.0)
@@ -43,10 +36,7 @@ def follow_gaps(
 
 
 def _spread(gap: Tensor) -> Tensor:
-    """Half of each gap in its band, a quarter in each neighbour, ``(B,)``.
-
-    The smallest eigenvalue is above 0, so that all gaps are 0 where the levels rest.
-    """
+    """Half of each gap in its band, a quarter in each neighbour; no eigenvalue is 0."""
     wide = torch.cat([gap[:1], gap, gap[-1:]])
     return 0.25 * wide[:-2] + 0.5 * gap + 0.25 * wide[2:]
 

@@ -65,16 +65,12 @@ def sc_bce_per_image(
     noise: Tensor | None = None,
     shared_rows: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    r"""Sum of the loss and mean margin of every image, in one pass over the pixels.
-
-    With the signed logit :math:`s = (2 y - 1) z` the loss against the perturbed label
-    is :math:`\mathrm{softplus}(-s) + b s / 2`, and the margin is the mean of s. The
-    forward pass also computes the gradient :math:`\sigma(z) - p(y, b)`, in the memory
-    of s. Without levels the sum has the gradient of torch bit for bit.
+    """Sum of the loss ``(N,)`` and mean margin ``(N,)``, in one pass over the pixels.
 
     The strength b is ``(N,)`` or of the shape of ``logits``; for maps ``(N, H, W)``
     whose s = ``shared_rows`` rows share one, ``(N, ceil(H / s), W)``. ``noise`` is
-    added to the target. The loss, ``(N,)``, is differentiable once, the margin not.
+    added to the target. The loss is differentiable once, the margin not. Without levels
+    the sum has the gradient of torch bit for bit.
     """
     return _PerImage.apply(logits, labels, strength, valid, noise, shared_rows)
 

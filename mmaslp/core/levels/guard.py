@@ -37,12 +37,9 @@ def guarded(
 ) -> tuple[Tensor, str | None]:
     """Levels that a validation allows, and why they do not follow the gaps.
 
-    Levels are 0 below an IoU of 0.2. They halve while IoU or accuracy lies below its
-    best by more than noise. At an IoU of r they are at most r / (1 - r) / 3, since
-    about eps / 2 (FP + FN) / TP of the found pixels are lost (docs/levels.md).
-
     ``stepped`` are levels that follow the gaps, ``iou`` and ``acc`` medians of the last
     three validations, ``best`` those of the best so far, this validation included.
+    docs/levels.md has the rules.
     """
     if not iou >= FLOOR:
         return torch.zeros_like(levels), (

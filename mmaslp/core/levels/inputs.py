@@ -32,10 +32,7 @@ def binary_logits(scores: Tensor) -> Tensor:
 def pair_shapes(
     logits: Tensor, labels: Tensor, independent: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Bring logits and labels to one shape ``(N, ...)``, a binary logit per label.
-
-    With ``independent`` channels, which are binary maps of their own, ``(N, C, ...)``.
-    """
+    """Bring both to one shape, ``(N, ...)``, or ``(N, C, ...)`` where independent."""
     for name, given in (('logits', logits), ('labels', labels)):
         strided = isinstance(given, Tensor) and given.layout == torch.strided
         if not strided or given.is_meta or not given.dim():

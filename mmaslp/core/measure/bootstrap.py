@@ -23,17 +23,10 @@ CHUNK = 100
 
 @dataclass(frozen=True)
 class Resamples:
-    """Metrics of all images and of resamples of them.
+    """Metrics of all images and of R resamples of them."""
 
-    Attributes:
-        values (dict[str, np.ndarray]): Each metric of all images; ``bins``, the
-            accuracy per bin.
-        drawn (dict[str, np.ndarray]): The same of R resamples, ``(R, ...)``.
-        num_images (int): Number of images.
-    """
-
-    values: dict[str, np.ndarray]
-    drawn: dict[str, np.ndarray]
+    values: dict[str, np.ndarray]  # of all images; 'bins' is the accuracy per bin
+    drawn: dict[str, np.ndarray]  # of resamples, (R, ...)
     num_images: int
 
     @property
@@ -46,12 +39,7 @@ class Resamples:
         return self._bounds(self.drawn[key])
 
     def differences(self, second: Resamples) -> dict[str, dict[str, Any]]:
-        """Compare with another model whose resamples drew the same images.
-
-        An image that is hard for both models cancels out. Per metric that both have:
-        ``first``, ``second``, their ``difference`` (second - first), its interval
-        ``low`` and ``high``, and ``differs``, whether 0 lies outside of the interval.
-        """
+        """Compare with another model that drew the same images, metric by metric."""
         comparison = {}
         for key in self.metrics:
             if key not in second.values:
@@ -89,12 +77,9 @@ def percentiles(values: np.ndarray) -> np.ndarray:
 def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamples:
     """Draw images with replacement, the same ones for tables of as many images.
 
-    Pixels of one image depend on each other; images do not. So whole images are drawn,
-    and each resample is pooled over its pixels, as the metrics are. With per-image sums
-    a resample is one matrix product, independent of the image size. Metrics that sort
-    all pixels, ``ece_em``, ``ece_sweep`` and ``ks``, are not among them.
-
-    The same seed gives the same resamples, 2 to 100,000.
+    Pixels of one image depend on each other, so whole images are drawn, and each
+    resample is pooled over its pixels, as the metrics are. Metrics that sort all pixels
+    (``ece_em``, ``ece_sweep``, ``ks``) are not among them.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """

@@ -40,19 +40,15 @@ def image_moments(
 
 
 def image_figures(sums: Tensor) -> dict[str, float]:
-    r"""Compute overlap, accuracy and their standard errors over images.
+    r"""Compute overlap, accuracy and their standard errors over images drawn at random.
 
-    Pixels of one image depend on each other; images do not. So the errors are those
-    of images drawn at random. With :math:`t_i` and :math:`u_i` the shares of the n
-    images that intersection and union of the masks take, the delta method gives for
-    the ratio :math:`R = \sum t_i / \sum u_i`
+    With :math:`t_i` and :math:`u_i` the shares of the n images that intersection and
+    union of the masks take, the delta method gives for :math:`R = \sum t_i / \sum u_i`
 
     .. math::
         se^2 = \frac{n}{n - 1} \sum_i (t_i - R u_i)^2 \Big/ \Big(\sum_i u_i\Big)^2
 
-    Images weigh alike in the errors, and by their valid pixels in the figures. Shares
-    are rounded to :math:`2^{-20}`, so all sums are integers. Source: Cochran, Sampling
-    Techniques, 1977, chapter 6.
+    Source: Cochran, Sampling Techniques, 1977, chapter 6.
     """
     of = dict(zip(MOMENTS, sums.tolist()))
     n, union = of['images'], of['union']

@@ -12,11 +12,10 @@ Map = TypeVar('Map', Tensor, np.ndarray)
 
 
 def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
-    """Prepare one map.
+    """Prepare one map: leave it ('raw'), or do as the released ASLP code ('released').
 
-    'raw' changes nothing. 'released' stretches each image to [0, 1] and rounds to 8
-    bits, as the released ASLP code does. So it changes the probabilities, most of all
-    on an empty scene: use it only to compare with published numbers.
+    That stretches each image to [0, 1] and rounds to 8 bits: only to compare with
+    published numbers.
     """
     if protocol == 'raw':
         return prob

@@ -15,11 +15,7 @@ _logger = logging.getLogger('mmaslp')
 
 
 class ValidationCalibrator:
-    """Counts what a validation updates a metric with, and fits a calibrator to it.
-
-    Args:
-        options (Mapping): Of :func:`~mmaslp.core.calibrators.fit_tables`.
-    """
+    """Counts what a validation updates a metric with, and fits a calibrator to it."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = dict(options)

@@ -90,10 +90,7 @@ def run_demo(
 def _run_all(
     commands: Mapping[str, Sequence[Any]], logs: Mapping[str, Path], epochs: int
 ) -> None:
-    """Run a command of each model; print its validations of ``epochs``, ten of them.
-
-    If one fails or is interrupted, none goes on alone.
-    """
+    """Run commands at once, all or none; print ten validations of ``epochs``."""
     with ExitStack() as stack:
         running, said = {}, {}
         for name, words in commands.items():

@@ -216,7 +216,6 @@ def _evaluators(
 
 
 def _calibration_of(cfg: Config) -> dict | None:
-    """The first CalibrationMetric of a test."""
     metrics = metrics_of(cfg, 'test_evaluator')
     return next((m for m in metrics if is_type(m, 'CalibrationMetric')), None)
 

@@ -74,11 +74,7 @@ def prepare_training(
 
 
 class _KeepOtherBest(Hook):
-    """Forget the best checkpoint of a resumed run if it lies elsewhere.
-
-    MMEngine removes that file as soon as it writes a better one. In a copy of a work
-    directory it is still the file of the original.
-    """
+    """Forget a best checkpoint that lies elsewhere: MMEngine would remove the file."""
 
     priority = 'VERY_HIGH'  # before CheckpointHook reads it
 

@@ -34,10 +34,7 @@ def counted(
 
 
 def images_once(num_images: int) -> int:
-    """Count the images of a batch of this process that are not repeated; the first.
-
-    Where the last batches do not fill up, accelerate repeats images at their end.
-    """
+    """Count the images of a batch, the first, that accelerate does not repeat."""
     gradient = GradientState()
     if not gradient.end_of_dataloader or gradient.remainder <= 0:
         return num_images

@@ -9,11 +9,7 @@ from torch.nn.functional import interpolate
 
 
 def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
-    """Logits ``(N, H, W)`` of the foreground from what a model returns, resized.
-
-    Of two logits per pixel their difference; at least float32. ValueError without one
-    or two logits per pixel.
-    """
+    """Logits ``(N, H, W)`` of the foreground, at least float32, of a given size."""
     logits = outputs
     if isinstance(outputs, Mapping):
         logits = outputs.get('logits')

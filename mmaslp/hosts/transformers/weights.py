@@ -1,8 +1,4 @@
-"""Whether a Trainer has loaded the weights of a checkpoint.
-
-Up to transformers 5.24 it loads only those whose names in the file are those of the
-model, so that SegFormer gets its head and not its encoder: issue 43701.
-"""
+"""Whether a Trainer has loaded the weights of a checkpoint (see ``NOT_LOADED``)."""
 
 import math
 

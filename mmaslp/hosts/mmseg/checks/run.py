@@ -16,11 +16,7 @@ WRONG_TTA = Finding(
 
 
 def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
-    """Look for what does not work in a run, or measures something else.
-
-    The doctor, ``mmaslp train`` and ``mmaslp test`` run it on the runner that they
-    build.
-    """
+    """Look for what does not work in a run, or measures something else."""
     model = unwrap(runner.model)
     if hasattr(model, 'merge_preds'):  # test-time augmentation
         if type(model).__name__ == 'SegTTAModel':
@@ -37,7 +33,6 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
 
 
 def _check_loops(loops: Mapping[str, Any]) -> Iterator[Finding]:
-    """Look for loops that do nothing."""
     for split, loop in loops.items():
         loader = getattr(loop, 'dataloader', None)
         if hasattr(getattr(loader, 'dataset', None), '__len__') and len(loader) == 0:

@@ -6,10 +6,7 @@ from typing import Any
 
 
 def nested(dataset: Any) -> Iterator[tuple[Any, bool]]:
-    """Walk through Concat-, Repeat-, ClassBalanced- and similar wrappers.
-
-    Yields each data set, and whether it wraps no other.
-    """
+    """Yield a data set and all that it wraps, and whether each wraps no other."""
     children = getattr(dataset, 'datasets', None)
     if children is None:
         child = getattr(dataset, 'dataset', None)

@@ -14,10 +14,7 @@ from ..checks.findings import Finding
 
 @dataclass(frozen=True)
 class Schedule:
-    """What the hook must know about the schedule of a run.
-
-    Times are epochs or iterations, as the loop counts.
-    """
+    """Schedule of a run; times are epochs or iterations, as the loop counts."""
 
     loop: Any
     num_images: int
@@ -37,11 +34,7 @@ class Schedule:
 
     @property
     def iters_per_visit(self) -> int:
-        """int: Iterations in which the run visits every image about once.
-
-        ``RepeatDataset`` multiplies the length of the dataset, and an infinite sampler
-        gives the whole set to every process.
-        """
+        """int: Iterations in which the run visits every image about once."""
         loader = self.loop.dataloader
         batch_size = loader.batch_size
         if batch_size is None:
@@ -61,10 +54,7 @@ class Schedule:
 
     @property
     def visits(self) -> float:
-        """float: Visits of an image between two validations at present, at least 1.
-
-        With less than one visit, the visited images take the whole step.
-        """
+        """float: Visits of an image between two validations at present, at least 1."""
         return max(1.0, self._interval(self._now) * self.unit / self.iters_per_visit)
 
     @property
@@ -74,11 +64,7 @@ class Schedule:
         return sum(time * self.unit < self.warmup for time in times)
 
     def validation_is_due(self) -> bool:
-        """Whether the loop validates at its present time.
-
-        A checkpoint is written before the validation of the same moment. So a run
-        resumed from it still has to do that validation.
-        """
+        """Whether the loop validates now; a checkpoint is written before that."""
         now, loop = self._now, self.loop
         if loop.iter != now * self.unit:
             return False  # a checkpoint in the middle of an epoch
@@ -98,10 +84,7 @@ class Schedule:
         )
 
     def too_few_validations(self) -> Iterator[Finding]:
-        """Refuse a schedule under which levels by band cannot arrive.
-
-        They move after validations only, and that at the end moves them in vain.
-        """
+        """Refuse a schedule under which levels by band cannot arrive."""
         steps = sum(time * self.unit >= self.warmup for time in self._validations())
         if steps >= ENOUGH:
             return

@@ -98,11 +98,7 @@ class DilatedSum(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """Two 3x3 convolutions around the *rectified* input.
-
-    The released unit rectifies in place. So it adds back ``relu(input)`` instead of its
-    input.
-    """
+    """Two 3x3 convolutions around the *rectified* input, as the released unit."""
 
     def __init__(self, channels: int):
         super().__init__()
