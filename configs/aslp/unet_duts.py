@@ -1,7 +1,8 @@
 # The reference: U-Net on DUTS-TR (9,553 images, 1,000 more for validation), hard
 # inversion, levels learned by the paper's MC rule; unet_duts_fb.py has the FB rule,
 # unet_duts_fb_border.py levels by band.
-# `mmaslp prepare data/DUTS-TR --layout DUTS-TR` checks and divides the data.
+# `mmaslp prepare data/DUTS-TR --layout DUTS-TR --val-list DUTS-TR-Validation.txt`
+# checks and divides the data.
 _base_ = [
     '../_base_/models/fcn_unet_s5-d16.py',
     '../_base_/datasets/duts.py',

@@ -35,9 +35,11 @@ def run(args: argparse.Namespace) -> None:
     from ..report.glossary import term
 
     first, second = (name or None for name in args.name)
-    if args.second is None and first is None:
+    if args.second is None and (first, second) == (None, None):
         models = [result['model'] for result in load_results(args.first)]
         first, second = models if len(models) == 2 else (None, None)
+    if args.second is None and None in (first, second):
+        raise ValueError(f'name a second file, or two models of {args.first} (--name)')
     metrics, images = compare_results(
         args.first,
         args.second or args.first,

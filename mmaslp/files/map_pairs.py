@@ -59,8 +59,9 @@ def pair_files(
 def said_pairs(pred_dir: str | Path, gt_dir: str | Path) -> str:
     """Say which files of two folders are read."""
     pairs, _ = pair_files(pred_dir, gt_dir)
-    ends = ({path.suffix for path in each} for each in zip(*pairs.values()))
-    maps, masks = (', '.join(sorted(each)) for each in ends)
+    end = [[path.suffix for path in each] for each in zip(*pairs.values())]
+    maps, masks = (', '.join(sorted({*each})) for each in end)
+    masks = masks.replace('.gz', '.nii.gz')
     of = ' of nnU-Net' if '.npz' in maps and find_dataset(pred_dir) else ''
     number = len(pairs)
     return f'{shown(pred_dir)}: {number} maps{of} ({maps}) and {number} masks ({masks})'

@@ -5,17 +5,21 @@ import os.path as osp
 import random
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
 from PIL import ImageOps
 
 from ..core.argument_checks import check_number, optional
 from .atomic_write import atomic_write
-from .images import open_image
+from .images import check_plain_file, open_image
 from .layouts import find_folders
 from .map_pairs import refuse
 from .masks import read_binary_mask
 from .pairing import keep_listed, list_pair, lonely
 from .progress import track
+
+PARTS = ('train', 'val', 'test')
 
 
 def prepare_dataset(
@@ -31,24 +35,9 @@ def prepare_dataset(
     """Check every pair of image and mask, then write lists of train, val and test.
 
     The lists ``train.txt``, ``val.txt`` and ``test.txt`` lie in ``root``, where
-    ``SODDataset(split='train')`` finds them. No other file is written.
-
-    Args:
-        root (str): Folder of the set.
-        layout (str): See ``SODDataset``. Defaults to 'folder'.
-        val_list (str, optional): List file of the validation images. Defaults to None:
-            chosen at random.
-        val_ratio (float): Share of validation images without a list, in [0, 1).
-            Defaults to 0.1.
-        test_ratio (float, optional): Share of test images, in [0, 1). Defaults to None:
-            0.2, but 0 of the published sets.
-        seed (int): Seed of the division. Defaults to 0.
-        skip_bad (bool): Whether to leave bad pairs out of the lists. Defaults to False:
-            they are an error.
-
-    Returns:
-        tuple: The names of each part, and what is wrong with each pair that was left
-        out.
+    ``SODDataset(split='train')`` finds them. No other file is written. Arguments are
+    those of the command. Returns the names of each part, and what is wrong with each
+    pair that was left out.
 
     Raises:
         FileNotFoundError: There is no data; says where it looked and what to fetch.
@@ -59,19 +48,23 @@ def prepare_dataset(
     if test_ratio is None:
         test_ratio = 0.2 if layout in ('folder', 'mmseg') else 0.0
     images, masks = find_folders(root, layout)
+    parts = [part for part in PARTS if osp.isdir(osp.join(images, part))]
+    if parts:
+        raise ValueError(f'{images} is divided already, into {", ".join(parts)}')
     pairs = list_pair(images, masks)
-    bad = lonely(*pairs, images, masks) | _check_pairs(images, masks, *pairs)
+    graded = layout == 'PASCAL-S'  # masks of votes
+    bad = lonely(*pairs, images, masks) | _check_pairs(images, masks, *pairs, graded)
     if not skip_bad:
         refuse([*bad.values()], f'{root} (--skip-bad leaves them out)')
     good = (stem for stem in pairs[0] if stem not in bad)
-    parts = divide(good, bad, val_list or val_ratio, test_ratio, seed)
-    files = {part: osp.join(root, f'{part}.txt') for part in parts}
+    found = divide(good, bad, val_list or val_ratio, test_ratio, seed)
+    files = {part: osp.join(root, f'{part}.txt') for part in found}
     for path in files.values():
         if osp.exists(path):
             raise ValueError(f'{path} is there already: remove it, or use it')
     for part, path in files.items():
-        atomic_write(path, '\n'.join(parts[part]) + '\n')
-    return parts, [*bad.values()]
+        atomic_write(path, '\n'.join(found[part]) + '\n')
+    return found, [*bad.values()]
 
 
 def divide(
@@ -97,14 +90,18 @@ def divide(
     taken = {*chosen}
     rest = [name for name in shuffled if name not in taken]
     count = round(test_ratio * len(names))
-    parts = {'train': rest[count:], 'val': chosen, 'test': rest[:count]}
+    parts = dict(zip(PARTS, (rest[count:], chosen, rest[:count])))
     if not parts['train']:
         raise ValueError('the split leaves no image to train on')
     return {part: sorted(found) for part, found in parts.items() if found}
 
 
 def _check_pairs(
-    image_folder: str, mask_folder: str, images: dict[str, str], masks: dict[str, str]
+    image_folder: str,
+    mask_folder: str,
+    images: dict[str, str],
+    masks: dict[str, str],
+    graded: bool,
 ) -> dict[str, str]:
     """Say which pairs are bad, and why."""
     pairs = {
@@ -113,20 +110,22 @@ def _check_pairs(
         if stem in masks
     }
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = zip(track(pairs, 'checking'), pool.map(_problem, pairs.values()))
+        problems = pool.map(partial(_problem, graded=graded), pairs.values())
+        found = zip(track(pairs, 'checking'), problems)
         return {stem: problem for stem, problem in found if problem}
 
 
-def _problem(pair: tuple[str, str]) -> str:
+def _problem(pair: tuple[str, str], graded: bool) -> str:
     """What is wrong with an image and its mask; '' if nothing is."""
     image, mask = pair
     try:
+        check_plain_file(Path(image))
         # MMSegmentation turns photographs as their EXIF data says.
         width, height = ImageOps.exif_transpose(open_image(image)).size
     except ValueError as error:
         return f'{image}: {error}'
     try:
-        rows, columns = read_binary_mask(mask).shape
+        rows, columns = read_binary_mask(mask, graded=graded).shape
     except (OSError, ValueError) as error:
         return str(error)
     if (rows, columns) == (height, width):

@@ -210,6 +210,17 @@ SAID = {
 }
 
 
+def test_no_object_found_ever_more_surely_is_no_table_observed_twice(recwarn):
+    label, levels = torch.zeros(32, 32), BorderLevels()
+    label[:, 16:] = 1
+    for low in (0.4, 0.3, 0.2):
+        table = BandTable()
+        table.update(torch.full((32, 32), low), label)
+        levels.observe(table)
+    SelfCalibratingBCE()(torch.zeros(100, 1, 4, 4), torch.ones(100, 4, 4))
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize('words', SAID)
 def test_python_that_is_probably_wrong(words):
     with pytest.warns(UserWarning, match=words):

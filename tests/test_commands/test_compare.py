@@ -56,7 +56,8 @@ def test_both_models_of_one_file(folders, tmp_path, capsys):
         assert compare([str(both), *names, '--resamples', '9']) == 0
         _, named, *found = capsys.readouterr().out.splitlines()
         assert named == 'first: pred, second: soft' and found == expected
-    assert compare(files[:1]) == 0  # a model with itself
+    assert compare(files[:1]) == 2
+    assert 'name a second file' in capsys.readouterr().err
     assert compare([str(both), '--name', 'pred', 'other']) == 2
     assert 'name one (--name)' in capsys.readouterr().err
 

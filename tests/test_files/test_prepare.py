@@ -82,3 +82,12 @@ def test_a_list_of_the_user_stays(tmp_path, write_pairs):
         prepare_dataset(str(tmp_path))
     assert (tmp_path / 'val.txt').read_text() == 'mine'
     assert LISTS & {*os.listdir(tmp_path)} == {'val.txt'}
+
+
+def test_a_division_of_the_user_stays(tmp_path, write_pairs):
+    for part in ('train', 'test'):
+        write_pairs(tmp_path, NAMES[:3], f'images/{part}', f'masks/{part}')
+    with pytest.raises(ValueError, match='divided already, into train, test'):
+        prepare_dataset(str(tmp_path))
+    (tmp_path / 'train.txt').write_text('n01\n')
+    assert len(SODDataset(str(tmp_path), split='train')) == 3

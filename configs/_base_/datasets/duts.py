@@ -1,5 +1,6 @@
 # DUTS-TR (train 9,553, val 1,000) and six test sets, unpacked below data_root. The lists
-# are those of `mmaslp prepare data/DUTS-TR --layout DUTS-TR`.
+# are those of
+# `mmaslp prepare data/DUTS-TR --layout DUTS-TR --val-list DUTS-TR-Validation.txt`.
 dataset_type = 'SODDataset'
 data_root = 'data'
 crop_size = (384, 384)

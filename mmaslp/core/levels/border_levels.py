@@ -136,7 +136,7 @@ class BorderLevels:
         before, self._sums = self._sums, whole.sums.cpu().clone()
         if before is not None:
             more = self._sums - before
-            if (more >= 0).all() and more[:, 0].any():  # pixels in some bands
+            if (more >= 0).all() and more[..., 0].any():  # it counts more pixels
                 warnings.warn(_SEEN, stacklevel=2)
         self.validations += 1
         if whole.one_class:

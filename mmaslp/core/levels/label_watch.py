@@ -7,7 +7,7 @@ from torch import Tensor
 
 _BOUNDED = (
     'all logits so far lie in [0, 1], as probabilities do: end the network without a '
-    'sigmoid or softmax'
+    'sigmoid'
 )
 REMEDY = (
     'masks of 0 and 255 must become masks of 0 and 1 (mask > 0; in MMSegmentation '
@@ -27,9 +27,9 @@ class LabelWatch:
 
     def see_logits(self, logits: Tensor) -> None:
         """Warn, once, of many logits that look like probabilities."""
-        if self.bounded < MANY:
-            inside = ((logits >= 0) & (logits <= 1)).all()
-            self.bounded += len(logits) if inside else math.inf
+        if self.bounded < MANY and logits.numel():
+            low, high = logits.detach().aminmax()
+            self.bounded += len(logits) if 0 <= low < high <= 1 else math.inf
             if MANY <= self.bounded < math.inf:
                 warnings.warn(_BOUNDED, stacklevel=3)
 

@@ -65,6 +65,8 @@ class Resamples:
 
 def check_resamples(resamples: int, least: int = 0) -> int:
     """Refuse a number of resamples that is out of range."""
+    if resamples == 1:
+        raise ValueError('resamples must be an integer above 1 (or 0: no intervals)')
     return check_integer('resamples', resamples, at_least=least, at_most=MAX_RESAMPLES)
 
 

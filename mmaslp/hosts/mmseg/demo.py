@@ -54,6 +54,7 @@ def run_demo(
         options: list[Any] = ['--work-dir', folder, '--cfg-options']
         options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.0.end={epochs}']
         options += [f'randomness.seed={seed}']
+        options += [f'train_cfg.val_interval={max(1, epochs // 50)}']
         trainings[name] = ['train', path, *['--overwrite'] * overwrite, *options]
         tests[name] = ['test', path, folder / f'epoch_{epochs}.pth', '--eval']
         tests[name] += ['ece', 'iou', '--report', folder / 'report.html']

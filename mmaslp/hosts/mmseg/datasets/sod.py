@@ -105,14 +105,17 @@ class SODDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Pair the images with their masks, as mmseg's datasets list them."""
-        ann_file, split = self.ann_file, self.split
-        if split and not ann_file and not osp.isdir(osp.join(self.data_root, split)):
-            listed = osp.join(self.data_root, f'{split}.txt')
-            ann_file, split = (listed, None) if osp.isfile(listed) else ('', split)
+        ann_file = self.ann_file
+        listed = osp.join(self.data_root, f'{self.split}.txt')
         if self.data_prefix:
             folders = self.data_prefix['img_path'], self.data_prefix['seg_map_path']
         else:
-            folders = find_folders(self.data_root, self.layout, split)
+            try:
+                folders = find_folders(self.data_root, self.layout, self.split)
+            except FileNotFoundError:
+                if ann_file or not osp.isfile(listed):
+                    raise
+                ann_file, folders = listed, find_folders(self.data_root, self.layout)
         images, masks = list_pair(*folders, self.img_suffix, self.seg_map_suffix)
         if ann_file:
             known = filter(None, (self.img_suffix, *IMAGE_SUFFIXES))
