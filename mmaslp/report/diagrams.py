@@ -52,7 +52,11 @@ def reliability_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
         side, filled = 1 / len(table.count), np.flatnonzero(table.count)
         table, place = table.take(filled), (filled + 0.5) * side
         accuracy, confidence = table.accuracy, table.mean_conf
-        width = 0.94 * side
+        width, first = np.full(len(place), 0.94 * side), place.min(initial=1) - side / 2
+        start = min(first, 0.5) if first >= 0.4 else 0.0
+        if 'positive' in result:  # two classes: below 0.5 there is p = 0.5 alone
+            start = max(start, 0.48)
+            place[place < 0.5], width[place < 0.5] = 0.49, 0.018
         top.bar(place, np.minimum(accuracy, confidence), width, color=BAR, zorder=2)
         _draw((top, bottom), place, width, accuracy, confidence, table.weight)
         if 'low' in sums:
@@ -60,10 +64,6 @@ def reliability_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
             spread = np.maximum([accuracy - low, high - accuracy], 0)
             style = {'ecolor': INK, 'elinewidth': 0.9, 'capsize': 2, 'zorder': 4}
             top.errorbar(place, accuracy, spread, fmt='none', **style)
-        first = place.min(initial=1) - side / 2
-        start = min(first, 0.5) if first >= 0.4 else 0.0
-        if 'positive' in result:  # two classes: below 0.5 there is p = 0.5 alone
-            start = max(start, 0.48)
         top.plot([start, 1], [start, 1], '--', color=INK, linewidth=0.9, zorder=5)
         top.set_xlim(start, 1)
         top.set_ylim(0, 1)
@@ -105,7 +105,8 @@ def band_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
         accuracy, confidence = bands['accuracy'][place], bands['confidence'][place]
         lowest = min([lowest, *accuracy, *confidence])
         shares = bands['share'][place]
-        _draw((top, bottom), place, 0.7, accuracy, confidence, shares)
+        width = np.full(len(place), 0.7)
+        _draw((top, bottom), place, width, accuracy, confidence, shares)
         for values, style in ((accuracy, '-'), (confidence, ':')):
             top.plot(place, values, style, color=INK, marker='o', ms=3, lw=1, zorder=4)
         bottom.set_xticks(range(len(BANDS)), BANDS)
@@ -156,7 +157,7 @@ def _columns(results: Mapping[str, Any]) -> tuple[Figure, np.ndarray]:
 def _draw(
     axes: Sequence[Axes],
     place: np.ndarray,
-    width: float,
+    width: np.ndarray,
     accuracy: np.ndarray,
     confidence: np.ndarray,
     shares: np.ndarray,
@@ -167,7 +168,7 @@ def _draw(
     for part, colour in ((gap > 0, OVER), (gap < 0, UNDER)):
         size, start = np.abs(gap)[part], lower[part]
         style = {'color': colour + FADED, 'edgecolor': colour, 'linewidth': 0.8}
-        top.bar(place[part], size, width, start, zorder=3, **style)
+        top.bar(place[part], size, width[part], start, zorder=3, **style)
     bottom.bar(place, shares * 100, width, color=BAR, zorder=2)
     bottom.set_ylim(0, 100)
     bottom.set_yticks([0, 50, 100])

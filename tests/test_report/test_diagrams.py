@@ -88,6 +88,7 @@ def test_pixels_at_one_half_do_not_widen_the_axis():
     result['bins']['conf'][4] += 3.5
     top = reliability_figure({'a': result}).axes[0]
     assert top.get_xlim() == (0.48, 1)
+    assert min(bar.get_x() for bar in top.patches) >= 0.48
 
 
 def test_a_legend_names_the_marks_that_are_drawn():
