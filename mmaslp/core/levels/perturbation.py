@@ -22,12 +22,12 @@ class Perturbation:
 
 
 def check_beta(beta: float) -> float:
-    """Return ``beta`` as a float; refuse what is not a number in (0, 2]."""
+    """Return ``beta`` as a float; refuse what is not a number in (0, 2], or tiny."""
     hint = (
         " (the paper's strength: 2 inverts the label, 1 makes it 0.5; the released "
         "code's --beta is half of it)"
     )
-    return check_number('beta', beta, above=0, at_most=2, hint=hint)
+    return check_number('beta', beta, at_least=1e-6, at_most=2, hint=hint)
 
 
 PERTURBATIONS = {

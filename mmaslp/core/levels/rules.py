@@ -289,8 +289,9 @@ def update_alpha(
     Raises:
         ValueError: If an argument is out of its range or unknown.
     """
-    if rule not in ('MC', 'ME'):
-        raise ValueError(f'rule must be one of MC, ME, got {rule!r}')
+    check_choice('rule', rule, ('MC', 'ME'))
+    if not alpha.is_floating_point() or ((alpha < 0) | (alpha > 1)).any():
+        raise ValueError('alpha must be floating, in [0, 1]')
     made = make_rule(rule, eta=eta, lam=lam, solver=solver)
     now = Validation(accuracy=accuracy, landmark=landmark)
     return made.step(alpha, margin, beta=beta, validation=now)

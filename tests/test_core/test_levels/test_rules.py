@@ -194,3 +194,12 @@ def test_implicit_feedback_converges_whatever_gain_and_first_order_lag(
         alpha = FB(gain=gain).step(alpha, margin, beta=beta, validation=validation)
     assert confidence == pytest.approx(0.9, abs=1e-3)
     assert alpha.min() >= 0 and alpha.max() <= max_alpha(beta)
+
+
+@pytest.mark.parametrize('alpha', [torch.full((3,), 5.0), torch.zeros(3).long()])
+def test_levels_out_of_range_and_a_tiny_strength(alpha):
+    step = dict(accuracy=0.9, eta=1.0, lam=1.0)
+    with pytest.raises(ValueError, match='alpha must be'):
+        update_alpha(alpha, torch.ones(3), beta=2.0, **step)
+    with pytest.raises(ValueError, match='beta must be'):
+        update_alpha(torch.zeros(3), torch.ones(3), beta=1e-310, **step)
