@@ -22,6 +22,8 @@ def check_plain_file(path: Path) -> None:
 
 def open_image(file: str | Path | IO[bytes]) -> Image.Image:
     """Decode an image completely, so that a cut file fails here."""
+    if isinstance(file, (str, Path)):
+        check_plain_file(Path(file))
     try:
         image = Image.open(file)
         image.load()

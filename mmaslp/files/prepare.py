@@ -6,13 +6,12 @@ import random
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 from PIL import ImageOps
 
 from ..core.argument_checks import check_number, optional
 from .atomic_write import atomic_write
-from .images import check_plain_file, open_image
+from .images import open_image
 from .layouts import find_folders
 from .map_pairs import refuse
 from .masks import read_binary_mask
@@ -119,7 +118,6 @@ def _problem(pair: tuple[str, str], graded: bool) -> str:
     """What is wrong with an image and its mask; '' if nothing is."""
     image, mask = pair
     try:
-        check_plain_file(Path(image))
         # MMSegmentation turns photographs as their EXIF data says.
         width, height = ImageOps.exif_transpose(open_image(image)).size
     except ValueError as error:

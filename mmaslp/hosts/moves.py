@@ -1,6 +1,8 @@
-"""Whether levels by band move often enough in a training."""
+"""How levels by band move in a training: whether often enough, and where they end."""
 
 import logging
+
+from ..core.levels import BorderLevels
 
 # Validations between the warm-up and the end: fewer than the least move the levels
 # nowhere; with enough of them the levels arrive (docs/levels.md).
@@ -24,3 +26,13 @@ def check_moves(moves: int, remedy: str) -> None:
         raise ValueError(message)
     if moves < ENOUGH:
         _logger.warning(message)
+
+
+def where_levels_are(levels: BorderLevels) -> str:
+    """Say where the levels are, and what they followed."""
+    now = ', '.join(f'{level:.4f}' for level in levels.levels.tolist())
+    gaps = ', '.join(f'{gap:+.4f}' for gap in levels.gaps)
+    return (
+        f'levels by band, from the border on: {now}; they follow confidence - '
+        f'accuracy, in the last validation {gaps or "unknown"}'
+    )

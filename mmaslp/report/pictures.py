@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..files.images import check_plain_file
+from ..files.images import open_image
 from .analysis import ImageSet, Measured
 from .shown_images import chosen, ranked
 from .text_table import metric_text
@@ -71,10 +71,8 @@ def image_panels(
     }
     try:
         if image and Path(image).exists():
-            check_plain_file(Path(image))
-            with Image.open(image) as photo:
-                panels = {'image': photo.convert('RGB'), **panels}
-    except (OSError, SyntaxError, ValueError) as error:
+            panels = {'image': open_image(image).convert('RGB'), **panels}
+    except ValueError as error:
         warnings.warn(f'{image} is not shown: {error}', stacklevel=2)
     for panel in panels.values():
         panel.thumbnail((SIDE, SIDE))  # small maps keep their size

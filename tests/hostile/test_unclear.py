@@ -25,6 +25,7 @@ from mmaslp import (
     fit_calibrator,
 )
 from mmaslp.commands import main
+from mmaslp.files.images import open_image
 from tests.toy import Toy
 
 ODD = {
@@ -318,6 +319,12 @@ def test_a_pipe_that_nobody_fills(tmp_path, capsys, monkeypatch, words):
     os.mkfifo('pipe')
     assert main(words.split()) == 2
     assert 'pipe' in capsys.readouterr().err
+
+
+def test_a_pipe_in_place_of_an_image(tmp_path):
+    os.mkfifo(tmp_path / 'a.png')
+    with pytest.raises(ValueError, match='not a file'):
+        open_image(tmp_path / 'a.png')
 
 
 @pytest.mark.parametrize('option', ['--json', '--plot', '--report', '--images'])

@@ -1,14 +1,11 @@
-"""Masks of 0 and 255 are told from masks of 0 and 1 whose ignored pixels are 255."""
+"""What many batches tell: masks of 0 and 255, probabilities in place of logits."""
 
 import math
 import warnings
 
 from torch import Tensor
 
-_BOUNDED = (
-    'all logits so far lie in [0, 1], as probabilities do: end the network without a '
-    'sigmoid'
-)
+_BOUNDED = 'all logits so far lie in [0, 1], as probabilities: leave the sigmoid out'
 REMEDY = (
     'masks of 0 and 255 must become masks of 0 and 1 (mask > 0; in MMSegmentation '
     'LoadBinaryAnnotations)'

@@ -11,7 +11,7 @@ from ...core.argument_checks import check_bool, check_integer, check_text, optio
 from ...core.calibrators import Calibrator
 from ...core.levels import BorderLevels, SelfCalibratingBCE
 from ...core.levels.counter_rng import generator_seed
-from ..moves import check_moves
+from ..moves import check_moves, where_levels_are
 from ..seeding import seed_torch
 from ..torchmetrics import BinaryBandCalibration
 from .calibration import ValidationCalibrator, to_plain
@@ -191,8 +191,7 @@ class ASLPCallback(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Fit the calibrator; say what came of it and of the levels."""
-        levels = ', '.join(f'{level:.3f}' for level in self.levels.levels.tolist())
-        rank_zero_info(f'ASLP: levels by band, from the border on: {levels}')
+        rank_zero_info(f'ASLP: {where_levels_are(self.levels)}')
         if self.calibrator is not None:
             rank_zero_info(f'ASLP: {self.calibrator.summary()}')
         if self.levels.reason is not None:

@@ -106,14 +106,14 @@ class SODDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Pair the images with their masks, as mmseg's datasets list them."""
         ann_file = self.ann_file
-        listed = osp.join(self.data_root, f'{self.split}.txt')
         if self.data_prefix:
             folders = self.data_prefix['img_path'], self.data_prefix['seg_map_path']
         else:
             try:
                 folders = find_folders(self.data_root, self.layout, self.split)
             except FileNotFoundError:
-                if ann_file or not osp.isfile(listed):
+                listed = osp.join(self.data_root, f'{self.split}.txt')
+                if self.split is None or ann_file or not osp.isfile(listed):
                     raise
                 ann_file, folders = listed, find_folders(self.data_root, self.layout)
         images, masks = list_pair(*folders, self.img_suffix, self.seg_map_suffix)
@@ -121,8 +121,8 @@ class SODDataset(BaseDataset):
             known = filter(None, (self.img_suffix, *IMAGE_SUFFIXES))
             images = keep_listed(images, ann_file, folders[0], [*known])
         bad = lonely(images, masks, *folders)
-        listed = bad.keys() & images.keys() if ann_file else bad
-        refuse([bad[stem] for stem in bad if stem in listed], folders[0])
+        wanted = images.keys() if ann_file else bad.keys()
+        refuse([bad[stem] for stem in bad if stem in wanted], folders[0])
         return [
             {
                 'img_path': _join(folders[0], name),

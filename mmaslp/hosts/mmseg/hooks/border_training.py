@@ -8,6 +8,7 @@ from mmengine.dist import broadcast_object_list
 from mmengine.logging import print_log
 
 from ....core.levels import BorderLevels
+from ...moves import where_levels_are
 from ..checks.findings import Finding
 from ..checks.levels import check_validation, measuring_metric
 from .schedule import Schedule
@@ -65,12 +66,7 @@ class BorderTraining:
 
     def summary(self) -> str:
         """Say where the levels are, and what they followed."""
-        levels = ', '.join(f'{level:.4f}' for level in self.levels.levels.tolist())
-        gaps = ', '.join(f'{gap:+.4f}' for gap in self.levels.gaps)
-        return (
-            f'levels by band, from the border on: {levels}; they follow confidence - '
-            f'accuracy, in the last validation {gaps or "unknown"}'
-        )
+        return where_levels_are(self.levels)
 
     def finish(self, runner: Any) -> None:
         """Log why levels are still 0."""
