@@ -54,8 +54,8 @@ MASKS = ('keep', 'accuracy', 'dice')
 TITLES = {
     'ece_band': 'by band', 'ece_band_true': 'true bands', 'ece_em': 'equal mass',
     'ece': 'ECE', 'nll': 'NLL', 'brier': 'Brier', 'acc': 'accuracy',
-    'iou_keep': 'IoU', 'dice_keep': 'Dice', 'dice_accuracy': 'Dice at .5',
-    'dice_dice': 'Dice, best', 'nll_ood': 'NLL ood',
+    'iou_keep': 'IoU', 'miou_keep': 'mIoU', 'dice_keep': 'Dice',
+    'dice_accuracy': 'Dice at .5', 'dice_dice': 'Dice, best', 'nll_ood': 'NLL ood',
 }  # fmt: skip
 
 
@@ -78,54 +78,78 @@ def weights_of(images: int) -> np.ndarray:
 
 
 def mask_figures(masks: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
-    """Pooled IoU and mean Dice of the images, ``(R + 1,)``, all images first.
+    """Pooled IoU, mIoU and mean Dice of the images, ``(R + 1,)``, all images first.
 
-    The Dice of an image without an object, and without one found, is 1.
+    IoU is that of the foreground, mIoU its mean with that of the background. The Dice
+    of an image without an object, and without one found, is 1.
     """
     both = (masks & (labels > 0)).flatten(1).sum(1).double().numpy()
     sizes = masks.flatten(1).sum(1).numpy() + labels.flatten(1).sum(1).numpy()
     weights = weights_of(len(masks))
     dice = np.where(sizes > 0, 2 * both / np.maximum(sizes, 1), 1.0)
-    union = np.maximum(weights @ (sizes - both), 1)
-    return dict(iou=weights @ both / union, dice=weights @ dice / weights.sum(1))
+    union = weights @ (sizes - both)
+    pixels = weights.sum(1) * masks[0].numel()
+    iou = weights @ both / np.maximum(union, 1)
+    background = (pixels - union) / np.maximum(pixels - weights @ both, 1)
+    return dict(
+        iou=iou, miou=(iou + background) / 2, dice=weights @ dice / weights.sum(1)
+    )
+
+
+def chance(gaps: np.ndarray, pixels: int, fitted: int) -> float:
+    """The ECE that is left by chance, where a calibrator is right on average.
+
+    It is fitted to other images than it is measured on, ``fitted`` of them, and each
+    bin's mean gap is a normal variate about 0. ``gaps``, ``(I, bins)``, are the sums of
+    confidence less correct pixels of each image.
+    """
+    apart = gaps.std(0, ddof=1) * np.sqrt(1 / len(gaps) + 1 / fitted)
+    return float(np.sqrt(2 / np.pi) * apart.sum() / pixels)
 
 
 def equal_mass(prob: Tensor, labels: Tensor, bins: int = 10) -> np.ndarray:
-    """Equal-mass ECE, ``(R + 1,)``; the bins are those of all images."""
+    """Gaps ``(I, bins)`` of the equal-mass ECE, as :func:`chance` takes them."""
     confidence = torch.maximum(prob, 1 - prob).flatten(1).double().numpy()
     correct = ((prob > 0.5) == (labels > 0)).flatten(1).numpy()
     edges = np.quantile(confidence, np.arange(1, bins) / bins)
     place = np.searchsorted(edges, confidence)
-    gaps = np.stack(
-        [((place == b) * (confidence - correct)).sum(1) for b in range(bins)]
+    return np.stack(
+        [((place == b) * (confidence - correct)).sum(1) for b in range(bins)], 1
     )
-    weights = weights_of(len(prob))
-    return np.abs(weights @ gaps.T).sum(1) / (weights.sum(1) * confidence.shape[1])
 
 
 def row_figures(
     probs: dict[str, Tensor], kept: Tensor, labels: dict[str, Tensor]
 ) -> dict[str, np.ndarray]:
     """All figures of a row, ``(R + 1,)`` each: of all images, then of resamples."""
-    found = table_figures(probs['test'], labels['test'], FIGURES)
-    prob = probs['test']
-    found['ece_em'] = equal_mass(prob, labels['test'])
+    prob, fitted = probs['test'], len(labels['val'])
+    images, pixels = image_table(prob, labels['test']), prob[0].numel()
+    found = table_figures(images, FIGURES)
+    gaps = dict(
+        ece_em=equal_mass(prob, labels['test']),
+        ece=images.table.conf - images.table.correct,
+        ece_band=(images.bands.conf - images.bands.correct)[:, 0],
+    )
+    weights = weights_of(len(prob))
+    found['ece_em'] = np.abs(weights @ gaps['ece_em']).sum(1) / (
+        weights.sum(1) * pixels
+    )
+    for key, each in gaps.items():
+        found[f'{key}_chance'] = np.full(len(weights), chance(each, pixels, fitted))
     masks = dict(keep=kept, accuracy=prob > 0.5, dice=dice_optimal_mask(prob))
     for name in MASKS:
         for key, values in mask_figures(masks[name], labels['test']).items():
             found[f'{key}_{name}'] = values
     for part, keys in (('ood', ('nll',)), ('shift', ('ece_band', 'ece', 'nll'))):
         if part in probs:
-            more = table_figures(probs[part], labels[part], keys)
+            more = table_figures(image_table(probs[part], labels[part]), keys)
             found.update({f'{key}_{part}': more[key] for key in keys})
     return found
 
 
-def table_figures(
-    prob: Tensor, labels: Tensor, keys: Sequence[str]
-) -> dict[str, np.ndarray]:
+def table_figures(images: ImageTable, keys: Sequence[str]) -> dict[str, np.ndarray]:
     """Figures of the library's table of images, see :func:`row_figures`."""
-    drawn = resample(image_table(prob, labels), RESAMPLES)
+    drawn = resample(images, RESAMPLES)
     return {
         key: np.concatenate([np.atleast_1d(drawn.values[key]), drawn.drawn[key]])
         for key in keys

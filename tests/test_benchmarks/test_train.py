@@ -104,6 +104,25 @@ def test_rows_of_finished_runs(start, data, monkeypatch, capsys):
     assert shipped['iou_keep'] == same['iou_keep'] and shipped['acc'] == same['acc']
 
 
+def test_what_chance_leaves():
+    """The mean ECE of calibrated images, whose offset was fitted to other images."""
+    rng = np.random.default_rng(0)
+    gaps = rng.normal(size=(9000, 40 + 25, 3)) * [1, 2, 5]
+    found = np.abs(gaps[:, :40].mean(1) - gaps[:, 40:].mean(1)).sum(1) / 10
+    expected = np.mean([evaluate.chance(each[:40], 10, 25) for each in gaps])
+    assert found.mean() == pytest.approx(expected, rel=0.02)
+
+
+def test_iou_of_both_classes():
+    masks, labels = torch.zeros(2, 2, 4, 4)
+    masks[0, :2], labels[0, 1:3] = 1, 1
+    found = evaluate.mask_figures(masks > 0, labels)
+    both, union, pixels = 4, 12, 32
+    background = (pixels - union) / (pixels - both)
+    assert found['iou'][0] == both / union
+    assert found['miou'][0] == (both / union + background) / 2
+
+
 def test_svls_blurs_the_border_only():
     labels = torch.zeros(1, 8, 8)
     labels[..., 4:] = 1
