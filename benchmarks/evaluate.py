@@ -45,6 +45,8 @@ CALIBRATORS = {
     'isotonic (probability)': ('single', 'isotonic', 'probability'),
     'isotonic by band (probability)': ('band', 'isotonic', 'probability'),
 }
+# Numbers of validation images, drawn by the seed of the run, to fit the first one to.
+FITTED = (10, 20, 40)
 # All of them correct BCE, these correct what is compared with it.
 FEW = ('calibrator', 'calibrator (probability)', 'temperature', 'temperature by band')
 # Figures of the library's tables of images, then those of masks.
@@ -122,7 +124,7 @@ def row_figures(
     probs: dict[str, Tensor], kept: Tensor, labels: dict[str, Tensor]
 ) -> dict[str, np.ndarray]:
     """All figures of a row, ``(R + 1,)`` each: of all images, then of resamples."""
-    prob, fitted = probs['test'], len(labels['val'])
+    prob = probs['test']
     images, pixels = image_table(prob, labels['test']), prob[0].numel()
     found = table_figures(images, FIGURES)
     gaps = dict(
@@ -135,7 +137,8 @@ def row_figures(
         weights.sum(1) * pixels
     )
     for key, each in gaps.items():
-        found[f'{key}_chance'] = np.full(len(weights), chance(each, pixels, fitted))
+        left = chance(each, pixels, len(labels['val']))
+        found[f'{key}_chance'] = np.full(len(weights), left)
     masks = dict(keep=kept, accuracy=prob > 0.5, dice=dice_optimal_mask(prob))
     for name in MASKS:
         for key, values in mask_figures(masks[name], labels['test']).items():
@@ -168,15 +171,26 @@ def run_rows(
         for kind in ('logits', 'labels')
     )
     rows, chosen = {'': logits}, {}
-    tables = CalibrationTables()
-    for key, (image, label) in enumerate(zip(logits['val'], labels['val'])):
-        tables.update(image, label, key, logits=True)
-    for name, how in CALIBRATORS.items():
-        if method not in ('bce', 'shipped') and name not in FEW:
-            continue
+    order = np.random.default_rng(int(options.get('seed', 0))).permutation(
+        len(labels['val'])
+    )
+
+    def correct(
+        name: str, how: tuple[str, str, str], tables: CalibrationTables
+    ) -> None:
         calibrate = fit_tables(tables, *how)
         rows[name] = {part: calibrate.logits(z) for part, z in logits.items()}
         chosen[name] = f'{calibrate.method}, {calibrate.by}'
+
+    tables, first = CalibrationTables(), method in ('bce', 'shipped')
+    for number, key in enumerate(order):
+        if first and number in FITTED:
+            correct(f'calibrator, {number} images', CALIBRATORS['calibrator'], tables)
+        image, label = logits['val'][key], labels['val'][key]
+        tables.update(image, label, int(key), logits=True)
+    for name, how in CALIBRATORS.items():
+        if first or name in FEW:
+            correct(name, how, tables)
     if local and method == 'bce':
         rows.update(local_rows(logits, labels, options))
     kept, figures = logits['test'] > 0, {}

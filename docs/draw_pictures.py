@@ -1,11 +1,12 @@
 """Draw the pictures of the pages, light and dark.
 
-    sh benchmarks/nnunet.sh ../shared/data/ccp_person  # leaves the maps of ShortDefault
     mmaslp eval-maps test calibrated labelsTs --json eval.json
-    python docs/draw_pictures.py eval.json
+    python docs/draw_pictures.py calibrated_network eval.json 'as trained' 'calibrated'
 
-The file holds two results, of a network as it was trained and of the calibrated one.
-The rooms of the package are drawn too. Fonts are large: phones show pictures small.
+The file holds a result for each title: networks by bands of distance from the border.
+The maps of ``calibrated_network`` are those that ``benchmarks/nnunet.sh`` leaves, of
+ShortDefault. ``python docs/draw_pictures.py`` alone draws the rooms of the package.
+Fonts are large: phones show pictures small.
 """
 
 import json
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from matplotlib.patches import Patch
 
 from mmaslp.report.style import new_figure
 
@@ -22,7 +24,8 @@ THEMES = {
     '': ('#ffffff', '#22282f', '#d9dee4', '#c8442c', '#2b6cb0', '#f4f6f8'),
     '_dark': ('#131416', '#e3e6ea', '#3a4049', '#f08a72', '#7fb2ea', '#22272e'),
 }
-BANDS = ('border', '', '', '', 'far')
+# Ends of the bands, in percent of the side of an image: 1, 2, 4 and 8 of 64 units.
+BANDS = ('0', '1.6', '3', '6', '12')
 # Room, its parts, and what it is.
 ROOMS = (
     ('commands', (), 'what you type: one file for each command'),
@@ -41,12 +44,11 @@ ROOMS = (
 )
 
 
-def draw_bands(results, path, theme):
-    """How sure and how right two results are, by distance from the border."""
+def draw_bands(results, titles, path, theme):
+    """How sure and how right networks are, by distance from the border."""
     paper, ink, grid, over, under, _ = theme
-    figure = new_figure(7.2, 4.6, facecolor=paper)
-    axes = figure.subplots(1, 2, sharey=True)
-    titles = ('as trained', 'after mmaslp fit, apply')
+    figure = new_figure(1.2 + 3 * len(results), 4.6, facecolor=paper)
+    axes = figure.subplots(1, len(results), sharey=True)
     for axis, title, result in zip(axes, titles, results):
         bands = result['bands']['predicted']
         right, sure = (
@@ -58,9 +60,9 @@ def draw_bands(results, path, theme):
         axis.plot(place, right, 'o-', color=ink, label='how often it is right', lw=2)
         axis.plot(place, sure, 'o:', color=ink, label='how sure it is', lw=2)
         axis.set_title(title, fontsize=16, fontweight='bold', color=ink)
-        axis.set_xticks(place, BANDS)
+        axis.set_xticks(place - 0.5, BANDS)
+        axis.set_xlim(-0.5, len(right) - 0.5)
         axis.yaxis.set_major_formatter('{x:.0f} %')
-        axis.set_xlabel('distance from the border', fontsize=14, color=ink)
         axis.tick_params(colors=ink, labelsize=14)
         axis.set_facecolor(paper)
         axis.grid(color=grid)
@@ -68,14 +70,19 @@ def draw_bands(results, path, theme):
         for side in axis.spines.values():
             side.set_color(grid)
     handles, labels = axes[0].get_legend_handles_labels()
-    handles += [axes[0].bar(0, 0, color=each, alpha=0.55) for each in (over, under)]
-    axes[0].set_ylim(68, 101)
+    handles += [Patch(color=each, alpha=0.55) for each in (over, under)]
+    low, _ = axes[0].get_ylim()
+    axes[0].set_ylim(low, 101)
+    figure.text(
+        *(0.5, 0.2, 'distance from the border, in % of the side of the image'),
+        **dict(ha='center', fontsize=14, color=ink),
+    )
     figure.legend(
         *(handles, [*labels, 'too sure', 'not sure enough']),
         **dict(ncols=2, loc='lower center', frameon=False, fontsize=14),
         labelcolor=ink,
     )
-    figure.tight_layout(rect=(0, 0.15, 1, 1))
+    figure.tight_layout(rect=(0, 0.24, 1, 1))
     figure.savefig(path, dpi=150, facecolor=paper)
 
 
@@ -122,13 +129,15 @@ def _box(name, what, place, theme):
     return ''.join([*lines, '</g>'])
 
 
-def main(file):
-    """Draw all."""
-    results = json.loads(Path(file).read_text(encoding='utf-8'))
+def main(name=None, file=None, *titles):
+    """Draw one picture of networks, or that of the rooms."""
     for end, theme in THEMES.items():
-        draw_bands(results, IMAGES / f'calibrated_network{end}.png', theme)
-        draw_rooms(IMAGES / f'architecture{end}.svg', theme)
+        if name is None:
+            draw_rooms(IMAGES / f'architecture{end}.svg', theme)
+        else:
+            results = json.loads(Path(file).read_text(encoding='utf-8'))
+            draw_bands(results, titles, IMAGES / f'{name}{end}.png', theme)
 
 
 if __name__ == '__main__':
-    main(sys.argv[1])
+    main(*sys.argv[1:])

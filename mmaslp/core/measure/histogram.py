@@ -206,7 +206,7 @@ class CalibrationHistogram:
             folded = counts[lowest::-1, ::-1].copy()  # class 0 predicted: 0 is correct
             folded[1:] += counts[lowest + 1 :]
             counts = folded
-        total, correct = counts.sum(1), counts[:, 1]
+        total, correct = counts[:, 0] + counts[:, 1], counts[:, 1]
         filled = np.flatnonzero(total)
         return ScoreTable(
             filled + lowest, total[filled], correct[filled], 2 * self.STEPS
