@@ -45,8 +45,6 @@ CALIBRATORS = {
     'isotonic (probability)': ('single', 'isotonic', 'probability'),
     'isotonic by band (probability)': ('band', 'isotonic', 'probability'),
 }
-# Numbers of validation images, drawn by the seed of the run, to fit the first one to.
-FITTED = (10, 20, 40)
 # All of them correct BCE, these correct what is compared with it.
 FEW = ('calibrator', 'calibrator (probability)', 'temperature', 'temperature by band')
 # Figures of the library's tables of images, then those of masks.
@@ -171,26 +169,15 @@ def run_rows(
         for kind in ('logits', 'labels')
     )
     rows, chosen = {'': logits}, {}
-    order = np.random.default_rng(int(options.get('seed', 0))).permutation(
-        len(labels['val'])
-    )
-
-    def correct(
-        name: str, how: tuple[str, str, str], tables: CalibrationTables
-    ) -> None:
+    tables = CalibrationTables()
+    for key, (image, label) in enumerate(zip(logits['val'], labels['val'])):
+        tables.update(image, label, key, logits=True)
+    for name, how in CALIBRATORS.items():
+        if method not in ('bce', 'shipped') and name not in FEW:
+            continue
         calibrate = fit_tables(tables, *how)
         rows[name] = {part: calibrate.logits(z) for part, z in logits.items()}
         chosen[name] = f'{calibrate.method}, {calibrate.by}'
-
-    tables, first = CalibrationTables(), method in ('bce', 'shipped')
-    for number, key in enumerate(order):
-        if first and number in FITTED:
-            correct(f'calibrator, {number} images', CALIBRATORS['calibrator'], tables)
-        image, label = logits['val'][key], labels['val'][key]
-        tables.update(image, label, int(key), logits=True)
-    for name, how in CALIBRATORS.items():
-        if first or name in FEW:
-            correct(name, how, tables)
     if local and method == 'bce':
         rows.update(local_rows(logits, labels, options))
     kept, figures = logits['test'] > 0, {}
@@ -335,6 +322,17 @@ def _cell(value: list[float] | None, digits: int) -> str:
     return f'{middle} [{low}, {high}]'
 
 
+def worse(table: dict[str, Any]) -> list[str]:
+    """Rows of calibrators that the reference beats on a set, by the interval."""
+    return [
+        f'{row}, {part.removeprefix("ratio, ")}: {key} {_cell(found[key], 2)}'
+        for row, parts in table.items()
+        for part, found in parts.items()
+        for key in ('ece_band', 'ece_em', 'ece', 'nll')
+        if '+' in row and part.startswith('ratio, ') and found[key][1] > 1
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('runs', type=Path)
@@ -368,6 +366,7 @@ def main() -> None:
     args.json.write_text(json.dumps(dict(table=table, runs=records)) + '\n')
     for part in ('mean', 'ratio'):
         print(f'\n{part}\n\n{markdown(table, part)}')
+    print(f'\nworse than {args.reference}', *worse(table), sep='\n')
 
 
 if __name__ == '__main__':

@@ -41,9 +41,10 @@ def fit_calibrator(
     """Fit a calibrator to the validation images of a network.
 
     Every candidate is fitted on four fifths of the images and measured on the fifth,
-    five times. Of those figures a rule picks the simplest that is no worse than the
-    best (:func:`~mmaslp.core.calibrators.selection.simplest`), or leaves probabilities
-    as they are. ``summary()`` of the result says why.
+    five times. Of the candidates that are better than none by more than a standard
+    error a rule picks the simplest that is no worse than the best
+    (:func:`~mmaslp.core.calibrators.selection.simplest`). If there is none, it leaves
+    probabilities as they are. ``summary()`` of the result says why.
 
     Args:
         prob (Tensor | np.ndarray | Iterable): Probabilities, ``(N, H, W)``,
@@ -145,22 +146,16 @@ def _chosen(
     if method != 'auto':
         own = [each for each in candidates if each.method == method]
         return simplest(own), 'The method was asked for.'
-    identity, chosen = candidates[0], simplest(candidates)
-    proven = [each for each in candidates[1:] if gains(each, identity)]
-    if chosen in proven:
-        return chosen, (
-            'The simplest map that is no worse than the best. A test at 95 % shows '
-            'that it is better than none (identity).'
+    better = [each for each in candidates[1:] if gains(each, candidates[0])]
+    if better:
+        return simplest(better), (
+            'Of the maps that are better than none (identity) by more than a standard '
+            'error over images, the simplest that is no worse than the best.'
         )
     number = f'{images.sum()} images'
     if len(images) < min(images.sum(), LEAST_IMAGES):
         number += f' of {len(images)} groups'
-    if proven:
-        return simplest(proven), (
-            f'The simplest map that {number} show to be better than none (identity), '
-            'by a test at 95 %. Of the map with the lowest NLL they cannot tell.'
-        )
-    return identity, (
+    return candidates[0], (
         f'{number} cannot tell that any map is better than none, so probabilities stay '
         'as they are. Fit to more images, or name a method to have it without proof.'
     )
