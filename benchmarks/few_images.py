@@ -112,8 +112,8 @@ def main() -> None:
             for row, each in rows.items()
         }
     args.json.write_text(json.dumps(means) + '\n')
+    keys = ' | '.join((*FIGURES, 'unchanged', 'networks'))
     for group, rows in means.items():
-        keys = ' | '.join(next(iter(rows.values())))
         print(f'\n{group}\n\n| images | calibrator | {keys} |')
         for row, values in rows.items():
             print(f'| {row} |', ' | '.join(f'{v:.4f}' for v in values.values()), '|')

@@ -12,6 +12,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 import evaluate
+import few_images
 import train
 from rival_losses import ML1ACE, SVLS, AdaFocal, CRaC
 
@@ -102,6 +103,25 @@ def test_rows_of_finished_runs(start, data, monkeypatch, capsys):
     )
     shipped = found['table']['bce']['mean']
     assert shipped['iou_keep'] == same['iou_keep'] and shipped['acc'] == same['acc']
+
+
+def test_few_images_correct_what_is_too_sure(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(40, 16, 16)).astype(np.float32)
+    labels = rng.random(logits.shape) < 1 / (1 + np.exp(-logits))
+    folder = tmp_path / 'few' / 'set' / 'bce' / 'seed0'
+    folder.mkdir(parents=True)
+    np.savez(folder / 'maps.npz', val_logits=5 * logits, val_labels=labels)
+    monkeypatch.setattr(few_images, 'DRAWS', 2)
+    file = tmp_path / 'few_images.json'
+    monkeypatch.setattr(sys, 'argv', ['', str(tmp_path), '--json', str(file)])
+    few_images.main()
+    rows = json.loads(file.read_text())['over-fitted']
+    true = np.where(labels, np.logaddexp(0, -logits), np.logaddexp(0, logits)).mean()
+    for number in 10, 20:
+        assert rows[f'{number} | none']['nll'] > 1.5 * true
+        assert rows[f'{number} | fit']['nll'] == pytest.approx(true, rel=0.1)
+        assert rows[f'{number} | fit']['unchanged'] == 0
 
 
 def test_what_chance_leaves():
