@@ -357,7 +357,7 @@ def main() -> None:
             if history and 'levels' in history[-1]:
                 record['levels'] = history[-1]['levels']
             figures = {
-                row: {key: _with_interval(value) for key, value in found.items()}
+                row: {key: round(float(value[0]), 5) for key, value in found.items()}
                 for row, found in rows.items()
             }
             records.append(dict(record, chosen=chosen, rows=figures))

@@ -1,7 +1,7 @@
 """Draw the pictures of the pages, light and dark.
 
     mmaslp eval-maps test calibrated labelsTs --json eval.json
-    python docs/draw_pictures.py calibrated_network eval.json 'as trained' 'calibrated'
+    python docs/draw_pictures.py calibrated_network eval.json 'as trained' 'after fit'
 
 The file holds a result for each title: networks by bands of distance from the border.
 The maps of ``calibrated_network`` are those that ``benchmarks/nnunet.sh`` leaves, of
