@@ -77,15 +77,16 @@ def weights_of(images: int) -> np.ndarray:
     return np.vstack([np.ones(images), counts])
 
 
-def mask_figures(masks: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
-    """Pooled IoU, mIoU and mean Dice of the images, ``(R + 1,)``, all images first.
+def mask_figures(
+    masks: Tensor, labels: Tensor, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Pooled IoU, mIoU and mean Dice of the images, ``(R + 1,)``, by their weights.
 
     IoU is that of the foreground, mIoU its mean with that of the background. The Dice
     of an image without an object, and without one found, is 1.
     """
     both = (masks & (labels > 0)).flatten(1).sum(1).double().numpy()
     sizes = masks.flatten(1).sum(1).numpy() + labels.flatten(1).sum(1).numpy()
-    weights = weights_of(len(masks))
     dice = np.where(sizes > 0, 2 * both / np.maximum(sizes, 1), 1.0)
     union = weights @ (sizes - both)
     pixels = weights.sum(1) * masks[0].numel()
@@ -139,7 +140,7 @@ def row_figures(
         found[f'{key}_chance'] = np.full(len(weights), left)
     masks = dict(keep=kept, accuracy=prob > 0.5, dice=dice_optimal_mask(prob))
     for name in MASKS:
-        for key, values in mask_figures(masks[name], labels['test']).items():
+        for key, values in mask_figures(masks[name], labels['test'], weights).items():
             found[f'{key}_{name}'] = values
     for part, keys in (('ood', ('nll',)), ('shift', ('ece_band', 'ece', 'nll'))):
         if part in probs:

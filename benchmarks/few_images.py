@@ -7,8 +7,8 @@ of the first hundred *validation* images and measured on the rest of them, for t
 of each n. No test image is read. It prints means over the draws, then over runs.
 
 `fit` is the rule of ``fit_calibrator``, which leaves a network as it is unless a gain
-exceeds one standard error. `fit, at 95 %` asks for a test at 95 % instead, and `fit,
-any` for nothing.
+exceeds one standard error. `fit, at 95 %` tests gain and loss at 95 % instead, and
+`fit, any` tests nothing.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from mmaslp.core.calibrators.fit import _chosen
 from mmaslp.core.calibrators.maps import fit_maps
 from mmaslp.core.calibrators.selection import (
     CANDIDATES,
+    FIGURES,
     Candidate,
     figures_of,
     out_of_fold,
@@ -32,8 +33,6 @@ from mmaslp.core.calibrators.selection import (
 )
 
 NUMBERS, DRAWS, MOST = (10, 20, 40, 80), 10, 100
-# The order of figures_of.
-FIGURES = ('brier', 'nll', 'ece_band', 'ece')
 # Groups of networks, by regime and method.
 NETWORKS = {
     'over-fitted': ('few/*/bce',),

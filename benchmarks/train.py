@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 # Size of the images, learning rate and default number of epochs of each network.
 NETWORKS = {'unet': (64, 3e-3, 30), 'pretrained': (192, 1e-3, 12)}
-METHODS = ('bce', 'border', 'dice', 'dice_border', *RIVALS)
+METHODS = ('bce', 'border', *RIVALS)
 BATCH = 16
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
 STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
@@ -64,15 +64,9 @@ def logits_of(network: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([network(normalise(part)) for part in images.split(32)])
 
 
-def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """One minus the soft Dice coefficient of the batch."""
-    prob = torch.sigmoid(logits)
-    return 1 - (2 * (prob * labels).sum() + 1) / (prob.sum() + labels.sum() + 1)
-
-
 def make_levels(method: str, epochs: int) -> Any:
     """The levels of a method, or None."""
-    if 'border' not in method:
+    if method != 'border':
         return None
     from mmaslp import BorderLevels
 
@@ -84,16 +78,10 @@ def make_loss(method: str, levels: Any) -> Any:
     if method in RIVALS:
         return RIVALS[method]()
     if levels is None:
-        cross_entropy = F.binary_cross_entropy_with_logits
-    else:
-        from mmaslp import SelfCalibratingBCE
+        return F.binary_cross_entropy_with_logits
+    from mmaslp import SelfCalibratingBCE
 
-        cross_entropy = SelfCalibratingBCE(levels)
-    if 'dice' not in method:
-        return cross_entropy
-    return lambda logits, labels: (
-        cross_entropy(logits, labels) + dice_loss(logits, labels)
-    )
+    return SelfCalibratingBCE(levels)
 
 
 def observe(levels: Any, logits: Tensor, labels: Tensor) -> None:

@@ -1,12 +1,14 @@
-"""Draw the pictures of the pages, light and dark.
+r"""Draw the pictures of the pages, light and dark.
 
-    mmaslp eval-maps test calibrated labelsTs --json eval.json
-    python docs/draw_pictures.py calibrated_network eval.json 'as trained' 'after fit'
+    python docs/draw_pictures.py architecture
+    python docs/draw_pictures.py calibrated_network EVAL 'as trained' \
+        'after mmaslp fit, apply'
+    python docs/draw_pictures.py published_network EVAL 'as shipped' \
+        'one temperature' 'mmaslp fit'
 
-The file holds a result for each title: networks by bands of distance from the border.
-The maps of ``calibrated_network`` are those that ``benchmarks/nnunet.sh`` leaves, of
-ShortDefault. ``python docs/draw_pictures.py`` alone draws the rooms of the package.
-Fonts are large: phones show pictures small.
+``EVAL``, of ``mmaslp eval-maps MAPS... MASKS --json EVAL``, holds a result for each
+title. The first maps are those of ShortDefault that ``benchmarks/nnunet.sh`` leaves,
+the second MediaPipe's of the results page. Fonts are large: phones show pictures small.
 """
 
 import json
@@ -129,14 +131,14 @@ def _box(name, what, place, theme):
     return ''.join([*lines, '</g>'])
 
 
-def main(name=None, file=None, *titles):
-    """Draw one picture of networks, or that of the rooms."""
+def main(name, file=None, *titles):
+    """Draw one picture, of the rooms or of networks."""
+    results = file and json.loads(Path(file).read_text(encoding='utf-8'))
     for end, theme in THEMES.items():
-        if name is None:
-            draw_rooms(IMAGES / f'architecture{end}.svg', theme)
-        else:
-            results = json.loads(Path(file).read_text(encoding='utf-8'))
+        if results:
             draw_bands(results, titles, IMAGES / f'{name}{end}.png', theme)
+        else:
+            draw_rooms(IMAGES / f'{name}{end}.svg', theme)
 
 
 if __name__ == '__main__':

@@ -107,11 +107,11 @@ def simplest(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def gains(candidate: Candidate, identity: Candidate) -> bool:
-    """Whether Brier score or NLL falls by over a standard error.
+    """Whether Brier score or NLL falls by over a standard error, and neither rises.
 
-    And no interval of 95 % shows that one rises. Tests at 95 % of the gain kept worse
-    probabilities (``benchmarks/few_images.py``). Source of the one standard error:
-    Breiman et al., Classification and Regression Trees, 1984, 3.4.3.
+    A rise counts if its interval of 95 % excludes 0. Tests of the gain at 95 % kept
+    worse probabilities (``benchmarks/few_images.py``). Source of the one standard
+    error: Breiman et al., Classification and Regression Trees, 1984, 3.4.3.
     """
     more, error = (each[:2] for each in candidate.minus(identity))
     return bool((more < -error).any() and not (more > WIDE * error).any())

@@ -164,8 +164,8 @@ def test_a_network_that_has_learnt_nothing():
 
 
 def test_a_gain_above_its_error_is_taken_where_the_lowest_nll_has_none():
-    def candidate(method, by, nll, spread):
-        figures = np.array([0.1, 0.3 + nll, 0.1, 0.1])
+    def candidate(method, by, nll, spread, brier=0.1):
+        figures = np.array([brier, 0.3 + nll, 0.1, 0.1])
         noise = np.zeros((20, 4))
         noise[:, 1] = np.resize([spread, -spread], 20)  # a standard error of 4.4 of it
         return Candidate(method, by, 'confidence', figures, figures + noise)
@@ -178,3 +178,5 @@ def test_a_gain_above_its_error_is_taken_where_the_lowest_nll_has_none():
     assert chosen is better and 'more than a standard error' in reason
     chosen, reason = _chosen([identity, best], 'auto', images)
     assert chosen is identity and 'Fit to more images' in reason
+    worse = candidate('affine', 'single', -0.01, 1e-5, brier=0.11)
+    assert _chosen([identity, worse], 'auto', images)[0] is identity
