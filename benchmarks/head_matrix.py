@@ -27,8 +27,8 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-
 from mmaslp.files.atomic_write import atomic_write
+
 from mmaslp.hosts.mmseg.checks.model import REFUSED
 
 SIZE = 128

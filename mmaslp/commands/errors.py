@@ -82,7 +82,9 @@ def _terminable() -> Iterator[None]:
 def _interrupted(stop: KeyboardInterrupt, kept: Callable[[], str] | None) -> int:
     whole = 'files that were written are whole; the same command starts again'
     _say(f'interrupted: {kept() if kept else whole}')
-    return 128 + (stop.args[0] if stop.args else signal.SIGINT)
+    # A codec puts a text into the interrupt that it was in.
+    numbers = [each for each in stop.args if isinstance(each, int)]
+    return 128 + (numbers[0] if numbers else signal.SIGINT)
 
 
 def _say(text: str) -> None:

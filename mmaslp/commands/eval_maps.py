@@ -78,7 +78,7 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse, before the work starts, what cannot be done or must not be written."""
     from ..core.measure import check_bins
     from ..core.measure.bootstrap import check_resamples
-    from ..files.outputs import check_outputs
+    from ..core.outputs import check_outputs
     from ..report.page import page_outputs
     from ..report.style import FORMATS
 

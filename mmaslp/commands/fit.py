@@ -67,7 +67,7 @@ def add_arguments(parser: CommandParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Fit, print what was chosen and why, write the file."""
     from ..core.calibrators import fit_tables
-    from ..files.outputs import check_outputs
+    from ..core.outputs import check_outputs
 
     inputs = [args.source, args.labels]
     check_outputs({'--out': (args.out, 'calibrator')}, inputs, make_folders=True)

@@ -41,8 +41,9 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--calibrator',
         metavar='FILE',
-        help='file of `mmaslp fit`: also measure calibrated probabilities, and write '
-        'calibrated maps; by default that of the checkpoint, if it holds one',
+        help='file of `mmaslp fit`: also measure calibrated probabilities, and let '
+        '--out-prob write calibrated maps; by default that of the checkpoint, if it '
+        'holds one',
     )
     add_run_options(parser)
     parser.idle('without --report', lambda args: not args.report, 'name')
@@ -55,11 +56,8 @@ def run(args: argparse.Namespace) -> None:
     cfg = config_of_run(args)
     from mmengine.dist import is_main_process
 
-    from ..core.calibrators import Calibrator
-    from ..files.outputs import check_outputs
+    from ..core.outputs import check_outputs
     from ..hosts.mmseg import testing
-    from ..hosts.mmseg.calibration import calibrator_of_checkpoint
-    from ..hosts.mmseg.checkpoint import check_checkpoint
     from ..report.inputs import PICTURES
     from ..report.page import page_outputs
 
@@ -71,12 +69,11 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
     inputs = [cfg.filename, args.checkpoint, args.calibrator]
     check_outputs(page_outputs(args.report), inputs)
-    calibrator = None
-    if args.calibrator is not None:
-        calibrator = Calibrator.load(args.calibrator)
-    elif measured:
-        check_checkpoint(args.checkpoint, args.trust_checkpoint)
-        calibrator = calibrator_of_checkpoint(args.checkpoint, args.trust_checkpoint)
+    calibrator = testing.calibrator_of_test(
+        cfg, args.calibrator, args.checkpoint, args.trust_checkpoint
+    )
+    if args.calibrator and not (measured or args.out_prob):
+        raise ValueError('--calibrator has no effect without --eval ece or --out-prob')
     results = testing.evaluate(
         cfg,
         testing.test_sets(cfg, args.sets),
@@ -106,7 +103,6 @@ def _report(args: argparse.Namespace, config: str, results: dict[str, dict]) -> 
     from ..report.page import write_report
 
     settings = {
-        'calibrator': args.calibrator,
         'test-time augmentation': args.tta,
         'cfg-options': args.cfg_options,
     }

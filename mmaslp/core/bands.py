@@ -42,18 +42,22 @@ def border_bands(mask: Tensor, valid: Tensor | None = None) -> Tensor:
         >>> border_bands(mask)[0, 0, 20:36].tolist()
         [4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 1, 0, 0, 1, 2, 2]
     """
+    height, width = int(mask.shape[1]), int(mask.shape[2])
     cells, cell = border_cells(mask, valid)
-    bands = _widen(cells, cell, mask.shape[2])
-    number, rows, width = bands.shape
-    pixels = bands.unsqueeze(2).expand(number, rows, cell, width)
-    return pixels.reshape(number, rows * cell, width)[:, : mask.shape[1]]
+    bands = _widen(cells, cell, width)
+
+    rows = int(bands.shape[1])
+    pixels = bands.unsqueeze(2).expand(-1, rows, cell, width)
+    return pixels.reshape(-1, rows * cell, width)[:, :height]
 
 
 def border_cells(mask: Tensor, valid: Tensor | None = None) -> tuple[Tensor, int]:
     """Band of every cell of s x s pixels, and s; see :func:`border_bands`."""
     if mask.dim() != 3:
         raise ValueError(f'mask must be (N, H, W), got {tuple(mask.shape)}')
-    side = math.sqrt(mask.shape[1] * mask.shape[2])
+    # Python's integers: an exporter that traces keeps this size, and refuses others.
+    height, width = int(mask.shape[1]), int(mask.shape[2])
+    side = math.sqrt(height * width)
     cell = max(1, int(side / GRID))
     mask = mask.byte()
     # 0: background, 1: foreground; of an ignored pixel 0 for the one, 1 for the other.
@@ -86,24 +90,23 @@ def _widen(cells: Tensor, cell: int, width: int) -> Tensor:
     """Repeat (N, R, C) columns to (N, R, W)."""
     if cell == 1:
         return cells
-    pixels = cells.unsqueeze(3).expand(*cells.shape, cell)
-    number, rows, columns = cells.shape
-    return pixels.reshape(number, rows, columns * cell)[..., :width]
+    rows, columns = int(cells.shape[1]), int(cells.shape[2])
+    pixels = cells.unsqueeze(3).expand(-1, rows, columns, cell)
+    return pixels.reshape(-1, rows, columns * cell)[..., :width]
 
 
 def _cells(values: Tensor, cell: int, largest: int) -> Tensor:
     """Largest (1) or least (0) value in each cell: (N, H, W) to (N, H / s, W / s)."""
     if cell == 1:
         return values
-    height, width = values.shape[1:]
+    height, width = int(values.shape[1]), int(values.shape[2])
     rows, columns = -(-height // cell), -(-width // cell)
     if (rows * cell, columns * cell) != (height, width):
         border = (0, columns * cell - width, 0, rows * cell - height)
         values = torch.nn.functional.pad(values, border, value=1 - largest)
     reduce = torch.amax if largest else torch.amin
-    number = len(values)
-    values = reduce(values.view(number, rows, cell, columns * cell), 2)
-    return reduce(values.view(number, rows, columns, cell), 3)
+    values = reduce(values.view(-1, rows, cell, columns * cell), 2)
+    return reduce(values.view(-1, rows, columns, cell), 3)
 
 
 def _dilate(masks: Tensor, reached: int, radius: int) -> Tensor:
@@ -112,11 +115,21 @@ def _dilate(masks: Tensor, reached: int, radius: int) -> Tensor:
         # Wider steps would leave gaps next to the edge of the image.
         shift = min(radius - reached, reached + 1)
         for axis in (-2, -1):
-            rest = masks.shape[axis] - shift
-            if rest > 0:
-                wide = masks.clone()
-                wide.narrow(axis, shift, rest).logical_or_(masks.narrow(axis, 0, rest))
-                wide.narrow(axis, 0, rest).logical_or_(masks.narrow(axis, shift, rest))
-                masks = wide
+            if masks.shape[axis] > shift:
+                masks = _with_neighbours(masks, axis, shift)
         reached += shift
     return masks
+
+
+def _with_neighbours(masks: Tensor, axis: int, shift: int) -> Tensor:
+    """Each cell, or one of the two that lie ``shift`` cells before and after it."""
+    rest = masks.shape[axis] - shift
+    if torch.jit.is_tracing():  # it loses what is written into a view
+        pair = masks.narrow(axis, 0, rest) | masks.narrow(axis, shift, rest)
+        after = torch.cat([masks.narrow(axis, 0, shift), pair], axis)
+        return after | torch.cat([pair, masks.narrow(axis, rest, shift)], axis)
+
+    wide = masks.clone()
+    wide.narrow(axis, shift, rest).logical_or_(masks.narrow(axis, 0, rest))
+    wide.narrow(axis, 0, rest).logical_or_(masks.narrow(axis, shift, rest))
+    return wide

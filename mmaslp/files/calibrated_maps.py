@@ -1,7 +1,9 @@
 """Writing calibrated maps, and masks, of a folder of maps."""
 
+from __future__ import annotations
+
 import io
-import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
@@ -9,16 +11,17 @@ import numpy as np
 import torch
 
 from ..core.calibrators import Calibrator
-from .atomic_write import atomic_write
+from ..core.outputs import check_folder, write_output
 from .images import write_picture
 from .map_pairs import attempt, list_files, one_thread, refuse
 from .names import shown
 from .nnunet_maps import with_foreground
-from .outputs import check_folder
-from .prob_maps import MAP_SUFFIXES, MapReader, load_array, write_prob_map
+from .prob_maps import MAP_SUFFIXES, MapReader, StoredArray, suffix_of, write_prob_map
 from .progress import track
 
 BITS = 16
+# Of nnU-Net, which say what its npz hold.
+_DESCRIPTIONS = ('dataset.json', 'plans.json')
 
 
 def apply_calibrator(
@@ -34,7 +37,8 @@ def apply_calibrator(
 
     ``masks`` also writes masks of 0 and 255 into the folder ``{out}_masks``: 'keep' the
     network's decision, 'accuracy' where the calibrated probability is above 1/2, 'dice'
-    of the largest expected Dice. Only PNG that mmaslp wrote are replaced.
+    of the largest expected Dice. PNG that mmaslp wrote are replaced. Files that no mark
+    tells apart replace none; an interrupted call that is made again goes on.
 
     Returns:
         dict[str, tuple[Path, int]]: Folder and number of 'maps' and, if asked for,
@@ -44,80 +48,87 @@ def apply_calibrator(
         ValueError: A folder or a file does not serve; or an output is an input. All
             maps are read once before the first is written.
     """
-    maps, out, reader = Path(maps), Path(out), reader or MapReader()
-    folders = {'maps': out}
-    if masks is not None:
-        folders['masks'] = out.with_name(f'{out.name}_masks')
-    for folder in folders.values():
+    maps, reader = Path(maps), reader or MapReader()
+    job = _Job(calibrator, reader, Path(out).expanduser(), masks)
+    for folder in job.folders.values():
         check_folder(folder, [maps], '--out')
+
     problems: list[str] = []
     files = [*list_files(maps, MAP_SUFFIXES, 'map', problems).values()]
     for path in track(files, 'reading'):
         attempt(reader.read, path, problems)
     problems += filter(None, [reader.problem()])
     refuse(problems, shown(maps))
-    for folder in folders.values():
+
+    for folder in job.folders.values():
         folder.mkdir(parents=True, exist_ok=True)
-    for name in ('dataset.json', 'plans.json'):  # of nnU-Net, which say what npz hold
+    for name in _DESCRIPTIONS:
         if (maps / name).is_file():
-            _write_new(out / name, (maps / name).read_bytes())
+            write_output(job.out / name, (maps / name).read_bytes(), None)
+
     run = joblib.Parallel(n_jobs=workers, return_as='generator')
-    write = joblib.delayed(_write)
-    jobs = (write(calibrator, reader, path, folders, masks) for path in files)
+    jobs = (joblib.delayed(job.write)(path) for path in files)
     for _ in track(run(jobs), 'writing', len(files)):
         pass
-    return {name: (folder, len(files)) for name, folder in folders.items()}
+    return {name: (folder, len(files)) for name, folder in job.folders.items()}
 
 
-def _write(
-    calibrator: Calibrator,
-    reader: MapReader,
-    path: Path,
-    folders: dict[str, Path],
-    masks: str | None,
-) -> None:
-    given = reader.read(path)
-    logits = reader.logits
-    with one_thread():
-        prob = calibrator.logits(given) if logits else calibrator(given)
-        if logits:
-            prob = torch.sigmoid(torch.from_numpy(prob)).numpy()
-        mask = masks and calibrator.masks(given, masks, logits)
-    name, target, buffer = path.stem, folders['maps'], io.BytesIO()
-    if path.suffix == '.npz' and not logits:
-        stored = load_array(path, reader.key)
-        dataset = reader.dataset_of(path)
-        values = with_foreground(stored, prob, reader.channel, dataset)
-        values = values.astype(np.float32)
-        key = reader.key or 'probabilities'
-        np.savez_compressed(buffer, **{key: values})
-        _write_new(target / path.name, buffer.getvalue())
-    elif path.suffix in ('.npy', '.npz'):
-        np.save(buffer, prob)
-        _write_new(target / f'{name}.npy', buffer.getvalue())
-    else:
-        kept = given > 0.5 if calibrator.target == 'confidence' else prob > 0.5
-        write_prob_map(target / f'{name}.png', _rounded(prob, kept), BITS)
-    if mask is None:
-        return
-    if mask.ndim == 2:
-        pixels = mask.astype(np.uint8) * np.uint8(255)
-        write_picture(folders['masks'] / f'{name}.png', pixels)
-    else:
+@dataclass(frozen=True)
+class _Job:
+    """What is written of each map, and where."""
+
+    calibrator: Calibrator
+    reader: MapReader
+    out: Path
+    masks: str | None
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """By what they hold."""
+        found = {'maps': self.out}
+        if self.masks is not None:
+            named = Path(self.out.absolute())
+            found['masks'] = named.with_name(f'{named.name}_masks')
+        return found
+
+    def write(self, path: Path) -> None:
+        """Read a map again, and write what was asked for."""
+        given = self.reader.read(path)
+        with one_thread():
+            prob = self._calibrated(given)
+            mask = self.masks and self.calibrator.masks(
+                given, self.masks, self.reader.logits
+            )
+
+        self._write_map(path, prob)
+        if self.masks:
+            self._write_mask(path, mask)
+
+    def _calibrated(self, given: np.ndarray) -> np.ndarray:
+        if not self.reader.logits:
+            return self.calibrator(given)
+        logit = torch.from_numpy(self.calibrator.logits(given))
+        return torch.sigmoid(logit).numpy()
+
+    def _write_map(self, path: Path, prob: np.ndarray) -> None:
+        suffix = suffix_of(path)
+        if suffix not in ('.npy', '.npz'):
+            write_prob_map(self.out / f'{path.stem}.png', prob, BITS)
+            return
+
+        stored = StoredArray.read(path, self.reader.key, with_others=True)
+        if suffix == '.npz' and not self.reader.logits and stored.values.ndim == 4:
+            channels = stored.values / (self.reader.max_value or 1)
+            dataset = self.reader.dataset_of(path)
+            prob = with_foreground(channels, prob, self.reader.channel, dataset)
+        write_output(self.out / path.name, stored.replaced(prob), None)
+
+    def _write_mask(self, path: Path, mask: np.ndarray) -> None:
+        target = self.folders['masks'] / path.stem
+        if mask.ndim == 2:
+            pixels = mask.astype(np.uint8) * np.uint8(255)
+            write_picture(target.with_name(f'{path.stem}.png'), pixels)
+            return
+
         np.save(buffer := io.BytesIO(), mask.astype(np.uint8))
-        _write_new(folders['masks'] / f'{name}.npy', buffer.getvalue())
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    """Write a file that cannot say that it is ours, as PNG can: it replaces none."""
-    if os.path.lexists(path):
-        raise ValueError(f'--out: {path} is there already: remove it, or name another')
-    atomic_write(path, data)
-
-
-def _rounded(prob: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Probabilities that a 16-bit map keeps on their side of 1/2."""
-    top = 2**BITS - 1
-    below, above = (top // 2) / top, (top // 2 + 1) / top  # the values next to 1/2
-    prob = prob.astype(np.float64)
-    return np.where(kept, np.maximum(prob, above), np.minimum(prob, below))
+        write_output(target.with_name(f'{path.stem}.npy'), buffer.getvalue(), None)

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from ..core.outputs import check_output
+from .images import write_picture
 from .prob_maps import write_prob_map
 from .scenes import draw_split
 
@@ -22,8 +23,10 @@ def write_demo_maps(folder: Path, split: str) -> tuple[Path, Path]:
     a factor: the network is over-confident near borders, as trained networks are.
     """
     maps, masks = folder / split / 'maps', folder / split / 'masks'
-    for each in (maps, masks):
-        each.mkdir(parents=True, exist_ok=True)
+    for place in (maps, masks):
+        for k in range(NUMBER):  # before the first is written
+            check_output(place / f'{k:03d}.png', 'picture')
+
     noise = np.random.default_rng(len(split))
     for k, (_, mask) in enumerate(draw_split(split, NUMBER, SIZE)):
         inside = mask > 127
@@ -31,7 +34,6 @@ def write_demo_maps(folder: Path, split: str) -> tuple[Path, Path]:
         smooth = gaussian_filter(noise.normal(size=mask.shape), 4)
         logit = SHARPNESS * 0.5 * (distance + NOISE * smooth / smooth.std())
         write_prob_map(maps / f'{k:03d}.png', 1 / (1 + np.exp(-logit)))
-        Image.fromarray(inside.astype(np.uint8) * np.uint8(255)).save(
-            masks / f'{k:03d}.png'
-        )
+        pixels = inside.astype(np.uint8) * np.uint8(255)
+        write_picture(masks / f'{k:03d}.png', pixels)
     return maps, masks

@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .atomic_write import atomic_write
-from .outputs import MAP_MARK, check_kind
+from ..core.outputs import MAP_MARK, write_output
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
 
@@ -20,8 +19,12 @@ def check_plain_file(path: Path) -> None:
         raise ValueError(f'{path}: not a file (a folder, a pipe or a device)')
 
 
-def open_image(file: str | Path | IO[bytes]) -> Image.Image:
-    """Decode an image completely, so that a cut file fails here."""
+def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image.Image:
+    """Decode an image completely, so that a cut file fails here.
+
+    ``frames`` is the number that it must have, None any: a phone adds previews to its
+    photographs, of which MMSegmentation reads the first frame.
+    """
     if isinstance(file, (str, Path)):
         check_plain_file(Path(file))
     try:
@@ -38,17 +41,16 @@ def open_image(file: str | Path | IO[bytes]) -> Image.Image:
         raise ValueError(
             f'cannot be read as an image ({reason}): write or fetch it again'
         ) from error
+    found = getattr(image, 'n_frames', 1)
+    if frames is not None and found != frames:
+        raise ValueError(f'has {found} frames, and one is read: save each as a file')
     return image
 
 
 def write_picture(path: str | Path, values: np.ndarray) -> None:
-    """Write a PNG that says that it is ours; it replaces none of the user's.
-
-    A link is replaced, not what it points to: it may be an image of the data set.
-    """
-    check_kind(path, 'picture')
+    """Write a PNG that says that it is ours; it replaces none of the user's."""
     info = PngInfo()
     info.add_text(*MAP_MARK)
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, 'PNG', pnginfo=info)
-    atomic_write(path, buffer.getvalue(), follow_links=False)
+    write_output(path, buffer.getvalue(), 'picture')

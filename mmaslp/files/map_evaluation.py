@@ -18,7 +18,7 @@ from ..core.measure.protocol import PROTOCOLS, apply_protocol
 from .checksum import mask_checksum
 from .map_pairs import count_pairs, pair_files, read_pair
 from .names import shown
-from .prob_maps import MapReader
+from .prob_maps import MapReader, quantised
 from .results import calibration_result
 from .sod_measures import load_library, sod_metrics, sod_record
 
@@ -134,7 +134,7 @@ def read_images(
         if prob.ndim == 3:
             prob, label = prob[len(prob) // 2], label[len(label) // 2]
         images[stem] = {
-            'prob': np.rint(prob * 65535).astype(np.uint16),
+            'prob': quantised(prob),
             'label': label.astype(np.uint8),
         }
     return images

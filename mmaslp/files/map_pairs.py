@@ -17,11 +17,13 @@ import torch
 from .images import IMAGE_SUFFIXES
 from .masks import read_binary_mask
 from .names import shown
-from .nnunet_maps import find_dataset, read_label
-from .prob_maps import MAP_SUFFIXES, MapReader
+from .nnunet_maps import LABEL_ENDINGS, find_dataset, read_label
+from .prob_maps import MAP_SUFFIXES, MapReader, suffix_of
 from .progress import track
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', '.nii.gz', '.nii')
+# What nnU-Net writes beside its maps; its masks too, which may be images.
+BESIDE_NPZ = ('.pkl', '.json', '.nii.gz', '.nii')
 # Files of file managers; hidden files are left out too.
 LITTER = ('thumbs.db', 'desktop.ini')
 # Pairs that a process reads before it hands its counts over.
@@ -48,7 +50,7 @@ def pair_files(
         )
     for stem in sorted(preds.keys() - masks.keys()):
         problems.append(f'{preds[stem]}: no mask of this name in {gt_dir}')
-    if any(path.suffix == '.npz' for path in preds.values()):
+    if any(suffix_of(path) == '.npz' for path in preds.values()):
         masks = {stem: masks[stem] for stem in masks if stem in preds}  # of a whole set
     for stem in sorted(masks.keys() - preds.keys()):
         problems.append(f'{masks[stem]}: no map of this name in {pred_dir}')
@@ -59,7 +61,7 @@ def pair_files(
 def said_pairs(pred_dir: str | Path, gt_dir: str | Path) -> str:
     """Say which files of two folders are read."""
     pairs, _ = pair_files(pred_dir, gt_dir)
-    end = [[path.suffix for path in each] for each in zip(*pairs.values())]
+    end = [[suffix_of(path) for path in each] for each in zip(*pairs.values())]
     maps, masks = (', '.join(sorted({*each})) for each in end)
     masks = masks.replace('.gz', '.nii.gz')
     of = ' of nnU-Net' if '.npz' in maps and find_dataset(pred_dir) else ''
@@ -80,12 +82,16 @@ def list_files(
         raise ValueError(
             f'{folder}: the folder of {what}s cannot be listed ({error.strerror})'
         ) from error
-    npz = {path.stem for path in entries if path.suffix == '.npz' and what == 'map'}
+    npz = {path.stem for path in entries if suffix_of(path) == '.npz' and what == 'map'}
+    beside = BESIDE_NPZ + (LABEL_ENDINGS if npz and find_dataset(folder) else ())
     found: dict[str, Path] = {}
     for path in entries:
         name = path.name.lower()
-        if name.startswith('.') or name in LITTER or _beside_npz(path, npz):
+        if name.startswith('.') or name in LITTER:
             continue
+        if npz and name.endswith(beside) and _is_of_nnunet(path, npz):
+            continue
+
         suffix = next((s for s in suffixes if name.endswith(s)), None)
         if path.is_dir():
             problems.append(f'{path}: a folder among the {what}s; name it itself')
@@ -101,11 +107,9 @@ def list_files(
     return found
 
 
-def _beside_npz(path: Path, npz: set[str]) -> bool:
-    """Whether it is what nnU-Net writes beside its ``.npz`` maps."""
-    if not npz or path.suffix == '.npz':
-        return False
-    return path.suffix in ('.pkl', '.json') or path.name.split('.')[0] in npz
+def _is_of_nnunet(path: Path, npz: set[str]) -> bool:
+    """Whether it describes all ``.npz`` maps, or belongs to one of them."""
+    return suffix_of(path) == '.json' or path.name.split('.')[0] in npz
 
 
 def count_pairs(

@@ -63,7 +63,7 @@ def decode_binary_mask(
     try:
         if not data:
             raise ValueError('the mask file is empty')
-        image = open_image(io.BytesIO(data))
+        image = open_image(io.BytesIO(data), frames=1)
         grey = _grey(image)
         lossy = image.format == 'JPEG'
         if not lossy and grey.max() <= 1:
@@ -79,13 +79,13 @@ def _grey(image: Image.Image) -> np.ndarray:
     """Reduce an image of any mode to greys, ``(H, W)`` uint8."""
     if image.mode == '1':
         return np.asarray(image, dtype=np.uint8)
-    if image.mode == 'P':
+    if image.mode == 'P' and not _has_clear_grey(image):
         return _palette_grey(image)
     if image.mode == 'L':
         return np.asarray(image)
     if image.mode.startswith('I'):
         return _deep_grey(np.asarray(image).astype(np.int64))
-    if image.mode in ('LA', 'PA', 'RGBA'):
+    if image.mode in ('LA', 'P', 'PA', 'RGBA'):
         return _opaque_grey(np.asarray(image.convert('RGBA')))
     if image.mode == 'RGB':
         return _channel_grey(np.asarray(image))
@@ -139,12 +139,21 @@ def _channel_grey(colours: np.ndarray) -> np.ndarray:
 def _opaque_grey(pixels: np.ndarray) -> np.ndarray:
     """Drop the alpha channel of ``(H, W, 4)`` if it does not change the mask."""
     grey = _channel_grey(pixels[..., :3])
+    opaque = pixels[..., 3] > 127
     seen = grey.astype(np.uint16) * pixels[..., 3] // 255
-    if not np.array_equal(grey > 127, seen > 127):
+    only_opacity = grey.max() == grey.min() and opaque.any() and not opaque.all()
+    if only_opacity or not np.array_equal(grey > 127, seen > 127):
         raise ValueError(
             f'its transparency and its colours show different masks. {_REWRITE}'
         )
     return grey
+
+
+def _has_clear_grey(image: Image.Image) -> bool:
+    """Whether a palette of greys has a transparent one."""
+    colours = np.asarray(image.convert('RGB'))
+    clear = image.info.get('transparency') is not None
+    return clear and _spread(colours) <= MAX_CHANNEL_SPREAD
 
 
 def _spread(colours: np.ndarray) -> int:

@@ -172,7 +172,7 @@ def _described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDatas
 def _labels(path: Path, reorient: bool) -> np.ndarray:
     """Integers ``(D, H, W)``, in the order of nnU-Net's arrays."""
     if path.name.endswith('.png'):
-        return np.asarray(open_image(path))[None]
+        return np.asarray(open_image(path, frames=1))[None]
     if not path.name.endswith(LABEL_ENDINGS):
         raise ValueError(f'is not one of {", ".join(LABEL_ENDINGS)}')
     try:

@@ -75,7 +75,8 @@ def keep_listed(
             names = [line.strip() for line in file if line.strip()]
     except UnicodeDecodeError as error:
         raise ValueError(f'{list_file}: not a text file ({error})') from error
-    counts = Counter(_stem(name, suffixes) or name for name in names)
+    stems = (name if name in images else _stem(name, suffixes) for name in names)
+    counts = Counter(stem or name for stem, name in zip(stems, names))
     if not counts:
         raise ValueError(f'{list_file}: the list is empty')
     twice = [stem for stem, count in counts.items() if count > 1]

@@ -10,7 +10,7 @@ from functools import partial
 from PIL import ImageOps
 
 from ..core.argument_checks import check_number, optional
-from .atomic_write import atomic_write
+from ..core.outputs import check_output, write_output
 from .images import open_image
 from .layouts import find_folders
 from .map_pairs import refuse
@@ -59,10 +59,9 @@ def prepare_dataset(
     found = divide(good, bad, val_list or val_ratio, test_ratio, seed)
     files = {part: osp.join(root, f'{part}.txt') for part in found}
     for path in files.values():
-        if osp.exists(path):
-            raise ValueError(f'{path} is there already: remove it, or use it')
+        check_output(path, None)
     for part, path in files.items():
-        atomic_write(path, '\n'.join(found[part]) + '\n')
+        write_output(path, '\n'.join(found[part]) + '\n', None)
     return found, [*bad.values()]
 
 

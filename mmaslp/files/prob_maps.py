@@ -1,6 +1,12 @@
 """Probability maps on disk: grey images, npy, npz of nnU-Net; logits as npy and npz."""
 
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 from torch import Tensor
@@ -12,6 +18,8 @@ from .nnunet_maps import NNUNetDataset, find_dataset, foreground
 
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy', '.npz')
 BITS = {8: np.uint8, 16: np.uint16}
+# An array that unpacks to more bytes, and to so many times its size, is a bomb.
+MAX_UNPACKED, MAX_RATIO = 2**31, 200
 
 # The largest value of a whole set that stands for probability 1 in another scale, by
 # the kind of the maps: 0/1 masks, per cent, 8 bits in 16, and 10 to 15 bits.
@@ -24,8 +32,8 @@ _OTHER_TOPS = {
 def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) -> None:
     """Write a probability map, ``(H, W)`` in [0, 1], as grey PNG of 8 or 16 bits.
 
-    The value is rounded to the nearest of 2**bits values. So it is read back within 0.5
-    / (2**bits - 1): 0.002 with 8 bits, 7.7e-6 with 16.
+    See :func:`quantised`: it is read back within 0.5 / (2**bits - 1), 0.002 with 8 bits
+    and 7.7e-6 with 16, and on the same side of 1/2.
 
     Raises:
         ValueError: ``bits``, ``path`` or ``prob`` is not of that kind; or the file that
@@ -42,8 +50,19 @@ def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) 
         _check_range(prob, 1.0)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
-    scaled = np.rint(prob.clip(0, 1) * (2**bits - 1)).astype(BITS[bits])
-    write_picture(path, scaled)
+    write_picture(path, quantised(prob, bits))
+
+
+def quantised(prob: np.ndarray, bits: int = 16) -> np.ndarray:
+    """Round to the nearest of 2**bits grey values on the same side of 1/2.
+
+    p = 1/2 is background, as in the decision p > 1/2, and has no grey value of its own.
+    """
+    top = 2**bits - 1
+    below, above = top // 2, top // 2 + 1
+    rounded = np.rint(np.clip(prob, 0, 1) * top)
+    sided = np.where(prob > 0.5, np.maximum(rounded, above), np.minimum(rounded, below))
+    return sided.astype(BITS[bits])
 
 
 class MapReader:
@@ -101,21 +120,23 @@ class MapReader:
         """
         path = Path(path)
         check_plain_file(path)
-        self._zipped |= path.suffix.lower() == '.npz'
+        self._zipped |= suffix_of(path) == '.npz'
         try:
             return self._read(path)
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from error
 
     def _read(self, path: Path) -> np.ndarray:
-        suffix = path.suffix.lower()
+        suffix = suffix_of(path)
         if suffix in IMAGE_SUFFIXES and not self.logits:
-            return self._scaled(path, *_read_image(path))
+            grey, kind, usual = _read_image(path)
+            _check_shape(grey)
+            return self._scaled(path, grey, kind, usual).clip(0, 1)
         if suffix not in ('.npy', '.npz'):
             known = ', '.join(('.npy', '.npz') if self.logits else MAP_SUFFIXES)
             what = 'logits' if self.logits else 'maps'
             raise ValueError(f'{what} are read from files that end with {known}')
-        values = load_array(path, self.key)
+        values = StoredArray.read(path, self.key).values
         if values.dtype.kind not in 'iuf':
             raise ValueError(
                 f'holds {values.dtype}; maps are floating point in [0, 1], or integers '
@@ -123,19 +144,21 @@ class MapReader:
             )
         if self.logits:
             return _checked_logits(values)
-        if suffix == '.npz':
-            _check_range(values, 1.0)
-            return foreground(values, self.channel, self.dataset_of(path))
+
+        top = 1.0 if values.dtype.kind == 'f' else None
+        values = self._scaled(path, values, str(values.dtype), top)
         if values.ndim == 3 and values.shape[0] == 1:
             values = values[0]
-        top = 1.0 if values.dtype.kind == 'f' else None
-        return self._scaled(path, values, str(values.dtype), top)
+        if suffix == '.npz':
+            return foreground(values, self.channel, self.dataset_of(path))
+        _check_shape(values)
+        values = values.astype(np.promote_types(values.dtype, np.float32))
+        return values.clip(0, 1)
 
     def _scaled(
         self, path: Path, values: np.ndarray, kind: str, usual: float | None
     ) -> np.ndarray:
         """Divide by the value that stands for 1."""
-        _check_shape(values)
         top = self.max_value or usual
         if top is None:
             raise ValueError(
@@ -146,20 +169,22 @@ class MapReader:
         high = float(values.max())
         if high > self._highest.get(kind, (-np.inf,))[0]:
             self._highest[kind] = high, path, top
+        if top == 1:
+            return values
         if values.dtype != np.float64:
             values = values.astype(np.float32)
-        return (values / values.dtype.type(top)).clip(0, 1)
+        return values / values.dtype.type(top)
 
     def dataset_of(self, path: str | Path) -> NNUNetDataset | None:
         """What nnU-Net's ``dataset.json`` says of a .npz map; None without one."""
-        if Path(path).suffix.lower() != '.npz':
+        if suffix_of(path) != '.npz':
             return None
         folder = Path(path).parent
         if folder not in self._datasets:
             self._datasets[folder] = find_dataset(folder)
         return self._datasets[folder]
 
-    def merge(self, other: 'MapReader') -> None:
+    def merge(self, other: MapReader) -> None:
         """Take in what another reader of the same set has seen."""
         for kind, seen in other._highest.items():
             if seen[0] > self._highest.get(kind, (-np.inf,))[0]:
@@ -196,31 +221,78 @@ def _other_top(kind: str, high: float) -> int | None:
     return 255 if kind == '16-bit' and 0 < high <= 255 else None
 
 
-def load_array(path: Path, key: str | None = None) -> np.ndarray:
-    """Load the array of a .npy file, or one of a .npz file."""
-    try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            names = found.files
-            if key is None and 'probabilities' in names:
-                key = 'probabilities'
-            elif key is None and len(names) == 1:
-                key = names[0]
-            if key not in names:
-                raise ValueError(f'it holds {", ".join(names)}: name one with --key')
-            return np.asarray(found[key])  # a member may be text
-    except Exception as error:  # numpy and zipfile raise a dozen types on broken files
-        reason = getattr(error, 'strerror', None) or error
-        raise ValueError(f'cannot be read ({reason})') from error
+def suffix_of(path: str | Path) -> str:
+    """Ending of a file's name in small letters, which says what the file is."""
+    return Path(path).suffix.lower()
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """The array of a .npy file, or one of a .npz file, and how it was stored.
+
+    ``key`` is its name, None in a .npy file; ``others`` are the other arrays.
+    """
+
+    values: np.ndarray
+    key: str | None = None
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls, path: Path, key: str | None = None, with_others: bool = False
+    ) -> StoredArray:
+        """Read a file; ``with_others`` also its other arrays."""
+        try:
+            found = np.load(path, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return cls(found)
+            with found:
+                key = _chosen_key(found.files, key)
+                names = [name for name in found.files if with_others and name != key]
+                _check_unpacked(found.zip, [key, *names])
+                others = {name: found[name] for name in names}
+                return cls(np.asarray(found[key]), key, others)  # a member may be text
+        except Exception as error:  # numpy and zipfile raise a dozen types
+            reason = getattr(error, 'strerror', None) or error
+            raise ValueError(f'cannot be read ({reason})') from error
+
+    def replaced(self, values: np.ndarray) -> bytes:
+        """Bytes of a file with other values in its place, in the shape of the first."""
+        values = values.reshape(self.values.shape)
+        buffer = io.BytesIO()
+        if self.key is None:
+            np.save(buffer, values)
+        else:
+            np.savez_compressed(buffer, **{self.key: values}, **self.others)
+        return buffer.getvalue()
+
+
+def _chosen_key(names: Sequence[str], key: str | None) -> str:
+    """Name of the array that is meant."""
+    if key is None and 'probabilities' in names:
+        return 'probabilities'
+    if key is None and len(names) == 1:
+        return names[0]
+    if key is None or key not in names:
+        raise ValueError(f'it holds {", ".join(names)}: name one with --key')
+    return key
+
+
+def _check_unpacked(archive: ZipFile, keys: Sequence[str]) -> None:
+    """Refuse a decompression bomb before it is unpacked."""
+    members = {each.filename.removesuffix('.npy'): each for each in archive.infolist()}
+    for member in (members[key] for key in keys if key in members):
+        ratio = member.file_size / max(member.compress_size, 1)
+        if member.file_size > MAX_UNPACKED and ratio > MAX_RATIO:
+            raise ValueError(
+                f'it unpacks to {member.file_size:,} bytes, {ratio:.0f} times its '
+                'size, as no map does'
+            )
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, str, float | None]:
     """Grey values, their kind, and the value that stands for 1."""
-    with open_image(path) as image:
-        if getattr(image, 'n_frames', 1) > 1:
-            raise ValueError(f'has {image.n_frames} frames; a map has one')
+    with open_image(path, frames=1) as image:
         mode, kind, values = image.mode, image.format, np.asarray(image)
     if mode == 'L':
         return values, '8-bit', 255

@@ -27,7 +27,7 @@ from ..core.measure import (
     equal_width,
 )
 from ..core.measure.bootstrap import resample
-from .atomic_write import atomic_write
+from ..core.outputs import write_output
 from .images import check_plain_file
 
 # A file of another version is refused: evaluate the model again.
@@ -115,7 +115,7 @@ def save_result(
 
     The folder is made if needed. ``indent`` None gives the shortest file.
     """
-    atomic_write(path, strict_json(content, indent) + '\n')
+    write_output(path, strict_json(content, indent) + '\n', 'result')
 
 
 def strict_json(value: Any, indent: int | None = None) -> str:

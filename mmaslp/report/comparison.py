@@ -8,8 +8,8 @@ import numpy as np
 
 from ..core.measure import ImageTable
 from ..core.measure.bootstrap import resample
-from ..files.outputs import check_outputs
-from ..files.results import image_table, load_result, save_result
+from ..core.outputs import check_outputs, write_output
+from ..files.results import image_table, load_result, strict_json
 
 
 def compare_results(
@@ -39,7 +39,8 @@ def compare_results(
     drawn = [resample(table, resamples) for table in tables]
     metrics = drawn[0].differences(drawn[1])
     if json:
-        save_result(json, {'format': 'mmaslp comparison', **metrics})
+        content = {'format': 'mmaslp comparison', **metrics}
+        write_output(json, strict_json(content, 1) + '\n', 'comparison')
     return metrics, len(tables[0])
 
 

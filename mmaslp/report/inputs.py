@@ -87,8 +87,9 @@ def results_of_test(
         if 'calibrated_result' in section:
             calibrated = {
                 **section['calibrated_result'],
-                **{key: entry[key] for key in ('dataset', 'ood', 'settings', 'files')},
+                **{key: entry[key] for key in ('dataset', 'ood', 'files')},
             }
+            calibrated['settings'] = {**calibrated['settings'], **given}
             name = f'{model}, calibrated'
             found.append({**calibrated, 'model': name, 'measures': {}, 'pictures': []})
     return found

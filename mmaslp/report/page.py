@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..files.atomic_write import atomic_write
+from ..core.outputs import write_output
 from ..files.names import short_names, without_folders
 from ..files.results import save_result
 from ..version import __version__
@@ -46,7 +46,7 @@ def write_report(
     created = datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC')
     page = report_html(results, command=command, created=created, **options)
     # Names that are not UTF-8 are shown escaped.
-    atomic_write(path, page.encode(errors='backslashreplace'))
+    write_output(path, page.encode(errors='backslashreplace'), 'report')
     save_result(json_beside(path), results, indent=None)
 
 
@@ -58,7 +58,7 @@ def json_beside(path: str | Path) -> Path:
 def page_outputs(
     page: str | None, option: str = '--report'
 ) -> dict[str, tuple[str | Path | None, str]]:
-    """What a page writes, as :func:`~mmaslp.files.outputs.check_outputs` takes it."""
+    """What a page writes, as :func:`~mmaslp.core.outputs.check_outputs` takes it."""
     if page and page.lower().endswith('.json'):
         raise ValueError(f'{option} {page}: a page of HTML, whose JSON lies beside it')
     beside = json_beside(page) if page else None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core.measure import ImageTable
+from ..files.prob_maps import quantised
 
 # Why an image is shown; the key of its metrics that decides, the largest first.
 REASONS = {'over': 'oe', 'under': 'ue', 'sample': 'sample'}
@@ -93,7 +94,7 @@ class ShownImages:
         ]
         if wanted:
             prob, label = (np.asarray(torch.as_tensor(e).cpu()) for e in (prob, label))
-            item['prob'] = np.rint(prob * 65535).astype(np.uint16)
+            item['prob'] = quantised(prob)
             item['label'] = label.astype(np.uint8)
             self.extend({why: [item] for why in wanted})
 

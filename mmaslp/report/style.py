@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from ..files.atomic_write import atomic_write
+from ..core.outputs import write_output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     mark = {'Software' if kind == '.png' else 'Creator': 'diagram of mmaslp'}
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=200, format=kind[1:], metadata=mark)
-    atomic_write(path, buffer.getvalue())
+    write_output(path, buffer.getvalue(), 'diagram')
 
 
 def figure_array(figure: Figure, dpi: int = 120) -> np.ndarray:

@@ -134,14 +134,6 @@ def test_the_doctor_finds(tmp_path, capsys, monkeypatch, line, said):
     assert said in capsys.readouterr().out
 
 
-def test_a_work_directory_keeps_the_config(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'c.py').write_text("_base_ = ['mmaslp::demo/bce.py']\n")
-    assert main(['train', 'c.py', '--work-dir', '.']) == 2
-    assert 'holds c.py' in capsys.readouterr().err
-    assert len((tmp_path / 'c.py').read_text()) < 50
-
-
 IDLE = {
     'eval-maps m g --images p': '--images has no effect without --report',
     'test c.py x.pth --name a': '--name has no effect without --report',
@@ -202,7 +194,6 @@ def observe_twice():
 
 
 SAID = {
-    'the table holds the last validation too': observe_twice,
     'all logits so far lie in': lambda: SelfCalibratingBCE()(
         torch.rand(100, 1, 4, 4), torch.ones(100, 4, 4)
     ),
@@ -234,6 +225,20 @@ def test_python_that_is_probably_wrong(words):
         (lambda: CALIBRATOR.wrap(nn.Conv2d(1, 3, 1))(torch.rand(1, 1, 4, 4)), '3 chan'),
         (lambda: CALIBRATOR.masks(torch.full((4, 4), 7.0), 'keep'), 'prob must lie'),
         (lambda: Calibrator.load(None), 'file must be'),
+        (observe_twice, 'the table holds the last validation too'),
+        (lambda: ImageLevels(['a', 'b', 'a']), "ids hold 'a' more than once"),
+        (
+            lambda: CALIBRATOR.wrap(nn.Sequential(nn.Flatten(), nn.Linear(16, 1)))(
+                torch.rand(3, 1, 4, 4)
+            ),
+            'must return maps of logits',
+        ),
+        (
+            lambda: Calibrator.from_dict(
+                CALIBRATOR.to_dict() | dict(target='probability')
+            ),
+            "not those of the target 'probability'",
+        ),
     ],
 )
 def test_python_that_is_wrong(call, words):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.images import write_picture
+from mmaslp.files.images import open_image, write_picture
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
@@ -14,10 +14,19 @@ def test_values_stay(tmp_path, dtype):
     assert np.array_equal(np.asarray(Image.open(tmp_path / 'new' / 'x.png')), values)
 
 
-def test_a_link_is_replaced(tmp_path):
+def test_a_link_stays_what_it_is(tmp_path):
     values = np.zeros((2, 2), np.uint8)
     write_picture(tmp_path / 'x.png', values)
     os.symlink(tmp_path / 'x.png', tmp_path / 'link.png')
-    write_picture(tmp_path / 'link.png', values + 1)
-    assert not (tmp_path / 'link.png').is_symlink()
+    with pytest.raises(ValueError, match='is a link'):
+        write_picture(tmp_path / 'link.png', values + 1)
+    assert (tmp_path / 'link.png').is_symlink()
     assert not np.asarray(Image.open(tmp_path / 'x.png')).any()
+
+
+def test_a_picture_of_several_frames_is_refused_where_one_is_read(tmp_path):
+    frames = [Image.new('L', (4, 4), grey) for grey in (0, 255)]
+    frames[0].save(tmp_path / 'x.gif', save_all=True, append_images=frames[1:])
+    assert open_image(tmp_path / 'x.gif').size == (4, 4)
+    with pytest.raises(ValueError, match='has 2 frames, and one is read'):
+        open_image(tmp_path / 'x.gif', frames=1)

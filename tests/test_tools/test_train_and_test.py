@@ -94,6 +94,7 @@ def test_several_sets_in_one_run(trained):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads((root / 'run' / 'eval' / 'results.json').read_text())
+    assert results.pop('format') == 'mmaslp test 1'
     assert [*results] == ['test', 'empty', 'second']
     assert results['test'] == results['second']
     assert results['empty']['mIoU %'] is None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 from ..argument_checks import check_choice
 from ..bands import border_bands
 from ..measure.inputs import as_floats, checked
+from ..outputs import write_output
 from .cells import LIMIT
-from .file import checked_arguments, read, write
+from .file import checked_arguments, from_plain, read_plain, to_plain
 from .lookup import look_up, segments
 from .maps import Knots
 from .mask_figures import MASK_KIND, MASKS
@@ -30,7 +32,7 @@ Maps = TypeVar('Maps', Tensor, np.ndarray)
 _CHUNK = 2**16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibrator:
     """Calibrated probabilities for the probabilities or logits of one network.
 
@@ -70,6 +72,13 @@ class Calibrator:
             f'images={images})'
         )
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both give the same file."""
+        return isinstance(other, Calibrator) and self._text() == other._text()
+
+    def __hash__(self) -> int:
+        return hash(self._text())
+
     def __call__(self, prob: Maps) -> Maps:
         """Calibrate probabilities."""
         return self._apply(prob, logits=False)
@@ -82,10 +91,12 @@ class Calibrator:
         """Return a mask for each map; the probabilities of :meth:`__call__` stay.
 
         Args:
-            given (Tensor | np.ndarray): Probabilities as the network gives them.
+            given (Tensor | np.ndarray): Probabilities as the network gives them: one
+                image ``(H, W)``, one volume ``(D, H, W)``, or a batch of them,
+                ``(N, C, H, W)`` or ``(N, C, D, H, W)``.
             choice (str): 'keep': the network's decision; 'accuracy': where the
                 probability of label 1 is above 1/2; 'dice': the mask of the largest
-                expected Dice of each image
+                expected Dice of each image or whole volume
                 (:func:`~mmaslp.core.calibrators.masks.dice_optimal_mask`). Defaults to
                 'dice'.
             logits (bool): Whether logits are given. Defaults to False.
@@ -113,14 +124,31 @@ class Calibrator:
         return CalibratedModule(module, self.table, independent)
 
     def save(self, file: str | Path) -> None:
-        """Write it as JSON to a file in a folder that exists."""
-        arguments = {each.name: getattr(self, each.name) for each in fields(self)}
-        write(arguments, file)
+        """Write it as JSON; ValueError if a file of another kind would be lost."""
+        write_output(file, self._text(), 'calibrator')
 
     @classmethod
     def load(cls, file: str | Path) -> Calibrator:
         """Read what :meth:`save` wrote; ValueError if the file is anything else."""
-        return read(file, cls)
+        try:
+            return cls.from_dict(read_plain(file))
+        except ValueError as error:
+            reason = str(error).removeprefix('not a calibrator: ')
+            raise ValueError(
+                f'{file} is not a calibrator: {reason}; make one with mmaslp fit'
+            ) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as numbers, texts, lists and dicts, for any checkpoint."""
+        return to_plain(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Calibrator:
+        """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
+        try:
+            return cls(**from_plain(plain))
+        except ValueError as error:
+            raise ValueError(f'not a calibrator: {error}') from error
 
     def summary(self) -> str:
         """Say what was chosen and why, with a table of the candidates."""
@@ -132,6 +160,9 @@ class Calibrator:
     def table(self) -> Tensor:
         """``(2, B, S)`` float64 segments of the maps."""
         return torch.from_numpy(segments(self.maps, self.target))
+
+    def _text(self) -> str:
+        return json.dumps(to_plain(self), indent=1, allow_nan=False) + '\n'
 
     def _apply(self, given: Maps, logits: bool) -> Maps:
         values = as_floats(given)

@@ -49,10 +49,12 @@ def fit_calibrator(
     Args:
         prob (Tensor | np.ndarray | Iterable): Probabilities, ``(N, H, W)``,
             ``(N, 1, H, W)``, ``(N, C, H, W)`` of C binary channels or
-            ``(N, C, D, H, W)`` of slices; or an iterable of images of any size, or of
-            pairs of an image and its labels.
+            ``(N, C, D, H, W)`` of slices; or an iterable of images of any size,
+            ``(H, W)`` or, of a volume, ``(D, H, W)``. Items of four and more axes, and
+            those of a ``DataLoader``, are batches of images.
         label (Tensor | np.ndarray | Iterable, optional): Labels of {0, 1,
-            ignore_index}, in the same form. Defaults to None: ``prob`` gives pairs.
+            ignore_index}, in the same form. Defaults to None: ``prob`` gives pairs of
+            an image and its labels, or of a batch and its labels.
         by (str): 'band': a map for each band of distance from the border of the
             predicted mask; 'single': one for all. Defaults to 'auto'.
         method (str): 'identity', 'temperature', 'affine' or 'isotonic'. Defaults to
@@ -237,6 +239,7 @@ def first_seen(keys: Iterable[Hashable]) -> Iterator[int]:
 
 
 def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
+    """Pairs of one image and its labels."""
     given = (prob,) if label is None else (prob, label)
     lengths = {len(each) for each in given if isinstance(each, Sized)}
     arrays = isinstance(prob, Tensor | np.ndarray)
@@ -246,7 +249,22 @@ def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
         or (arrays and (label is None or prob.ndim < 3))
     ):
         raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
-    for pair in prob if label is None else zip(prob, label, strict=True):
+    items = prob if label is None else zip(prob, label, strict=True)
+    batched = not arrays and getattr(prob, 'batch_sampler', None) is not None
+    for pair in items:
         if len(pair) != 2:
             raise ValueError('give labels too, or pairs of a map and its labels')
-        yield pair
+        image, mask = pair
+        if not arrays and (batched or getattr(image, 'ndim', 0) > 3):
+            yield from _images_of_batch(image, mask)
+        else:
+            yield image, mask
+
+
+def _images_of_batch(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
+    if len(prob) != len(label):
+        raise ValueError(
+            f'a batch holds {len(prob)} maps but {len(label)} masks: give both as '
+            '(N, ..., H, W)'
+        )
+    yield from zip(prob, label)

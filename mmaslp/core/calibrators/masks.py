@@ -35,10 +35,10 @@ def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
     mean of the denominator; Dinkelbach, On Nonlinear Fractional Programming, 1967.
 
     Args:
-        prob (Tensor | np.ndarray): ``(H, W)``, ``(N, H, W)``, ``(N, C, H, W)`` or, for
-            volumes, ``(N, C, D, H, W)``, floating point in [0, 1], calibrated
-            probability of the foreground. Every channel of every image has its own
-            threshold; a volume has one for all slices.
+        prob (Tensor | np.ndarray): One image ``(H, W)``, one volume ``(D, H, W)``, or a
+            batch of them, ``(N, C, H, W)`` or ``(N, C, D, H, W)``; floating point in
+            [0, 1], calibrated probability of the foreground. Every channel of every
+            image has its own threshold; a volume has one for all slices.
 
     Returns:
         Tensor | np.ndarray: Bool, same kind and shape, True for foreground.
@@ -57,10 +57,10 @@ def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
     values = checked(as_floats(prob))
     if values.dim() not in (2, 3, 4, 5):
         raise ValueError(
-            'prob must be (H, W), (N, H, W), (N, C, H, W) or (N, C, D, H, W), got '
-            f'{tuple(values.shape)}'
+            'prob must be (H, W), a volume (D, H, W), or a batch (N, C, H, W) or '
+            f'(N, C, D, H, W), got {tuple(values.shape)}'
         )
-    pixels = math.prod(values.shape[-3 if values.dim() == 5 else -2 :])
+    pixels = math.prod(values.shape[-3 if values.dim() in (3, 5) else -2 :])
     flat = values.reshape(-1, pixels) if values.numel() else values.flatten(1)
     masks = torch.empty_like(flat, dtype=torch.bool)
     for image, mask in zip(flat, masks):

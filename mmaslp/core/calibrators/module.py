@@ -12,12 +12,15 @@ from .lookup import look_up
 class CalibratedModule(nn.Module):
     """Calibrate the logits that a module returns; made by ``Calibrator.wrap``.
 
-    ``torch.export`` and ONNX keep it. Exported with bands it holds for one height and
-    width, since the width of the bands scales with the image.
+    ``torch.export`` and ``torch.onnx.export`` keep it, with any number of images. A
+    calibrator by band keeps the height and width of the example, since the width of the
+    bands scales with the image: a model of dynamic size is refused by the exporter, or
+    by what runs it.
 
     Args:
-        module (nn.Module): Returns logits ``(N, H, W)``, or ``(N, C, H, W)``: C = 2
-            channels are background and foreground, and keep their mean.
+        module (nn.Module): Returns logits ``(N, H, W)``, or ``(N, C, H, W)``, of
+            volumes ``(N, C, D, H, W)``: C = 2 channels are background and foreground,
+            and keep their mean.
         table (Tensor): That of the calibrator.
         independent (bool): Whether two channels are independent binary ones. Defaults
             to False.
@@ -43,11 +46,17 @@ class CalibratedModule(nn.Module):
                 'the module must return one tensor of logits, not '
                 f'{getattr(logit, "dtype", type(logit).__name__)}: wrap one that does'
             )
-        if logit.dim() == 4 and logit.shape[1] == 2 and not self.independent:
+        if logit.dim() not in (3, 4, 5):
+            raise ValueError(
+                'the module must return maps of logits, (N, H, W), (N, C, H, W) or '
+                f'(N, C, D, H, W), not {tuple(logit.shape)}: wrap one that does'
+            )
+        softmax = logit.dim() > 3 and not self.independent
+        if softmax and logit.shape[1] == 2:
             half = self._calibrated(logit[:, 1] - logit[:, 0]) / 2
             mean = logit.mean(1)
             return torch.stack([mean - half, mean + half], 1)
-        if logit.dim() == 4 and logit.shape[1] > 2 and not self.independent:
+        if softmax and logit.shape[1] > 2:
             raise ValueError(
                 f'the module returns {logit.shape[1]} channels: wrap one of 1 or 2, or '
                 'say independent=True if each is a binary map'

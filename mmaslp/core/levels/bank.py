@@ -21,9 +21,15 @@ class AlphaBank:
     """
 
     def __init__(self, ids: Iterable[str], level: float = 0.0):
-        lines = [*dict.fromkeys(encode_ids(ids))]
+        lines = encode_ids(ids)
         if not lines:
             raise ValueError('ids is empty: the training set has no image')
+        if len({*lines}) < len(lines):
+            twice = next(line for line in lines if lines.count(line) > 1)
+            raise ValueError(
+                f'ids hold {twice.decode(errors=ENCODING_ERRORS)!r} more than once: '
+                'give each training image an id of its own'
+            )
         keys = line_keys(lines)
         order = np.argsort(keys, kind='stable')
         self.keys = keys[order]

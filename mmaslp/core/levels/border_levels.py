@@ -2,12 +2,12 @@
 
 import math
 import warnings
+import weakref
 from copy import copy
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..argument_checks import check_integer, check_number
 from ..bands import BORDER_EDGES
@@ -20,7 +20,12 @@ STATE_VERSION = 3
 # What the last validations measured, in a state.
 RECENT = ('gaps', 'shares', 'ious', 'accs', 'held')
 
-_SEEN = 'the table holds the last validation too: make a new BandTable() for each'
+# Batches without a validation that are worth a warning.
+MANY_BATCHES = 250
+_NEVER = (
+    f'{MANY_BATCHES} batches have passed without observe(table): after a validation '
+    'call it, else the levels stay where they are'
+)
 
 
 class BorderLevels:
@@ -73,7 +78,8 @@ class BorderLevels:
         self._accs: list[float] = []
         self._best = Best()
         self._held: str | None = None
-        self._sums: Tensor | None = None  # of the last table
+        self._observed: Any = None  # reference to the sums of the last table
+        self._batches: float = 0  # since the last validation
 
     def __repr__(self) -> str:
         levels = ', '.join(f'{level:.4f}' for level in self.levels.tolist())
@@ -117,10 +123,15 @@ class BorderLevels:
                 training those of this process, or in each process all.
 
         Raises:
-            ValueError: If it is not a table or is empty, or if the labels look like
-                masks of 0 and 255. Then no level moves.
+            ValueError: If it is not a table, is empty or was observed before, or if the
+                labels look like masks of 0 and 255. Then no level moves.
         """
         whole = _joined(table)
+        if self._observed is not None and self._observed() is table.totals:
+            raise ValueError(
+                'the table holds the last validation too: make a new BandTable() for '
+                'each, or reset it'
+            )
         figures = whole.compute()
         if not whole.count:
             raise ValueError(
@@ -133,11 +144,8 @@ class BorderLevels:
                 f'ignored: {REMEDY}'
             )
         self.watch.check(at_least=10)
-        before, self._sums = self._sums, whole.sums.cpu().clone()
-        if before is not None:
-            more = self._sums - before
-            if (more >= 0).all() and more[..., 0].any():  # it counts more pixels
-                warnings.warn(_SEEN, stacklevel=2)
+        self._observed = weakref.ref(table.totals)
+        self._batches = min(self._batches, 0)  # expected ones stay so
         self.validations += 1
         if whole.one_class:
             self._held = 'the labels of the validation set hold one class only'
@@ -155,6 +163,16 @@ class BorderLevels:
         )
         levels, self._held = guarded(self.levels, stepped, iou, acc, self._best)
         self.levels.copy_(levels)
+
+    def count_batch(self) -> None:
+        """Warn, once, of a training that forgets :meth:`observe`."""
+        self._batches += 1
+        if self._batches == MANY_BATCHES:
+            warnings.warn(_NEVER, stacklevel=4)
+
+    def expect_validations(self) -> None:
+        """Trust that a toolkit calls :meth:`observe`, however long an epoch is."""
+        self._batches = -math.inf
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and lists, loadable with ``weights_only=True``."""
@@ -185,8 +203,7 @@ class BorderLevels:
                 raise ValueError(f'its levels are {levels.tolist()}')
             number = check_integer('validations', state['validations'], at_least=0)
             best, recent = Best(**state['best']), [state[name] for name in RECENT]
-            for value in recent[:-1]:
-                torch.tensor([] if value is None else value, dtype=torch.float64)
+            _check_history(best, *recent)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'the state of BorderLevels is damaged ({error})'
@@ -195,6 +212,21 @@ class BorderLevels:
         self.validations, self._best = number, best
         for name, value in zip(RECENT, recent):
             setattr(self, f'_{name}', copy(value))
+
+
+def _check_history(best: Best, gaps: Any, shares: Any, *others: Any) -> None:
+    """Refuse what the last validations cannot have measured."""
+    bands, (ious, accs, held) = len(BORDER_EDGES) + 1, others
+    rows = [*gaps] if shares is None else [*gaps, shares]
+    same_number = len(gaps) == len(ious) == len(accs)
+    if not same_number or any(len(row) != bands for row in rows):
+        raise ValueError('its gaps, shares and figures do not fit each other')
+
+    numbers = [each for row in rows for each in row] + [*ious, *accs, *astuple(best)]
+    if not all(isinstance(each, (int, float)) for each in numbers):
+        raise ValueError('its figures are not numbers')
+    if not isinstance(held, (str, type(None))):
+        raise ValueError(f'its reason is {held!r}')
 
 
 def _joined(table: Any) -> Any:

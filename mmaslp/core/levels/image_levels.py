@@ -36,7 +36,7 @@ class ImageLevels:
     own object and calls :meth:`update` in every step; it joins the margins of all.
 
     Args:
-        ids (Iterable[str]): One string per training image, such as its path.
+        ids (Iterable[str]): One string per training image, such as its path, each once.
         beta (str | float): Perturbation, as of :class:`SelfCalibratingBCE`. Defaults to
             'HI'.
         rule (str | dict | Rule): ``'MC'``, ``'ME'``, ``'FB'``, ``'fixed'``, or a rule

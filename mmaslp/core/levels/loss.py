@@ -172,6 +172,8 @@ class SelfCalibratingBCE(nn.Module):
         independent = self.channels is not None
         logits, labels = pair_shapes(logits, labels, independent)
         by_band = isinstance(self.levels, BorderLevels)
+        if by_band and self.training and torch.is_grad_enabled():
+            self.levels.count_batch()
         if by_band and labels.dim() < 3 + independent:
             raise ValueError(
                 'BorderLevels need labels with two image axes, (N, H, W), (N, C, H, W) '
@@ -205,6 +207,9 @@ class SelfCalibratingBCE(nn.Module):
         or of the shape of the labels. Points take the mean level of bands.
         """
         shape, rows, noise = labels.shape, 1, None
+        if labels.dim() == 1:  # a pixel of each image
+            logits, labels = logits[:, None], labels[:, None]
+            valid = None if valid is None else valid[:, None]
         by_band = isinstance(self.levels, BorderLevels)
         if by_band:
             if labels.dim() >= 3:

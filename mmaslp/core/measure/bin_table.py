@@ -8,8 +8,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-@dataclass(frozen=True)
-class BinTable:
+class ArrayFields:
+    """Compares dataclasses of arrays by their values."""
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all arrays are equal."""
+        if type(other) is not type(self):
+            return False
+        return all(np.array_equal(a, b) for a, b in zip(_values(self), _values(other)))
+
+    def __hash__(self) -> int:
+        return hash(tuple(np.asarray(each).tobytes() for each in _values(self)))
+
+
+def _values(table: object) -> list[np.ndarray]:
+    return [*vars(table).values()]
+
+
+@dataclass(frozen=True, eq=False)
+class BinTable(ArrayFields):
     """Sums per bin, the input of every binned metric.
 
     The last axis runs over bins. Leading axes, if any, run over images or bootstrap

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bin_table import BinTable
+from .bin_table import ArrayFields, BinTable
 
 
-@dataclass(frozen=True)
-class ScoreTable:
+@dataclass(frozen=True, eq=False)
+class ScoreTable(ArrayFields):
     """Number of pixels and of correct pixels per distinct score.
 
     Args:

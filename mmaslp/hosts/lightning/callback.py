@@ -107,6 +107,7 @@ class ASLPCallback(Callback):
                 f'{type(pl_module).__name__}: make one in its __init__ (self.criterion '
                 '= mmaslp.SelfCalibratingBCE()) and call it in training_step'
             )
+        self.levels.expect_validations()
         for loss in losses:
             loss.bind(self.levels)
         self._metric_of(pl_module)

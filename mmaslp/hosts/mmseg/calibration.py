@@ -1,9 +1,9 @@
 """Fitting a calibrator to a network of MMSegmentation, and keeping it."""
 
 import copy
+import json
 import os
 import os.path as osp
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from .checks.data import check_datasets
 from .checks.findings import report_findings
 from .config import build_runner, is_type, metrics_of, name_run
 from .metrics.sample_scores import ScoreReader
-from .safe_loading import load_safely, safe_loading
+from .safe_loading import load_safely, load_trusted, safe_loading
 from .weights import watch_weights
 
 # From the paths of all images to the number of the group of each.
@@ -107,7 +107,7 @@ def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> N
     if not osp.isfile(path):  # a folder of shards, or none was written
         return
     checkpoint = load_safely(path)
-    checkpoint['calibrator'] = Path(file).read_text(encoding='utf-8')
+    checkpoint['calibrator'] = json.dumps(calibrator.to_dict())
     partial = f'{path}.partial'
     torch.save(checkpoint, partial)
     os.replace(partial, path)
@@ -115,11 +115,16 @@ def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> N
 
 def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | None:
     """Read the calibrator that :func:`keep_in_checkpoint` put into a checkpoint."""
-    checkpoint = None if trust or not osp.isfile(path) else load_safely(path)
+    if not osp.isfile(path):
+        return None
+    checkpoint = load_trusted(path) if trust else load_safely(path)
     text = checkpoint.get('calibrator') if isinstance(checkpoint, dict) else None
     if text is None:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, 'calibrator.json')
-        file.write_text(str(text), encoding='utf-8')
-        return Calibrator.load(file)
+    try:
+        return Calibrator.from_dict(json.loads(text))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f'{path}: the calibrator in it is damaged ({error}): give one with '
+            '--calibrator FILE'
+        ) from error

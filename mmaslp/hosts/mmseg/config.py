@@ -1,6 +1,7 @@
 """Reading a config, and building the runner that it describes."""
 
 import ast
+import copy
 import hashlib
 import os
 import os.path as osp
@@ -15,6 +16,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 from mmseg.registry import RUNNERS
+
+from ...core.outputs import MARKS, check_output, write_output
 
 _PREFIX = 'mmaslp::'
 
@@ -132,13 +135,6 @@ def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:
     elif cfg.get('work_dir') is None:
         name = osp.splitext(osp.basename(config_path))[0]
         cfg.work_dir = osp.join('./work_dirs', name)
-    # A config that MMEngine has left in a work directory names no bases.
-    same = osp.realpath(str(cfg.work_dir)) == osp.realpath(osp.dirname(config_path))
-    if same and '_base_' in Path(config_path).read_text(encoding='utf-8'):
-        raise ValueError(
-            f'--work-dir {cfg.work_dir} holds {config_path}, which MMEngine would '
-            'replace: name another folder'
-        )
 
 
 def name_run(cfg: Config, purpose: str) -> None:
@@ -153,6 +149,34 @@ def name_run(cfg: Config, purpose: str) -> None:
         cfg.visualizer.name = cfg.experiment_name
 
 
-def build_runner(cfg: Config) -> Runner:
+class _RunConfig(Config):
+    """A config whose copy in the work directory obeys the rule of outputs."""
+
+    replaces = True
+
+    def dump(self, file: str | Path | None = None) -> str | None:
+        """Write it, beside a file of the user's that has the name."""
+        if file is None:
+            return super().dump()
+        path = Path(file)
+        try:
+            check_output(path, 'config')
+        except ValueError:
+            path = path.with_name(f'{path.stem}_run{path.suffix}')
+        if self.replaces or not os.path.lexists(path):
+            head = MARKS['config'].decode()
+            write_output(path, f'{head}\n{self.pretty_text}', 'config')
+        return None
+
+
+class _TestConfig(_RunConfig):
+    """A config of a test, which leaves that of the training where it is."""
+
+    replaces = False
+
+
+def build_runner(cfg: Config, trains: bool = False) -> Runner:
     """Build the runner of a config, also one that it names."""
+    cfg = copy.copy(cfg)
+    object.__setattr__(cfg, '__class__', _RunConfig if trains else _TestConfig)
     return (RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg)(cfg)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ...core.calibrators import Calibrator
-from ...files.outputs import check_kind
+from ...core.outputs import check_output
 from ...report.inputs import results_of_files
 from ...report.page import json_beside, write_report
 from ...report.text_table import format_table
+from .work_dir import earlier_training
 
 # From the name in the table to the config below configs/demo.
 MODELS = {
@@ -47,7 +49,8 @@ def run_demo(
     # The layers are so small that more threads make it slower.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     page = work_dir / 'report.html'
-    check_kind(page, 'report')
+    check_output(page, 'report')
+    _check_folders(work_dir, models, overwrite)
     trainings, tests = {}, {}
     for name in models:
         path, folder = f'mmaslp::demo/{MODELS[name]}.py', work_dir / MODELS[name]
@@ -65,6 +68,7 @@ def run_demo(
     rows = {}
     for name, log in logs.items():
         tested = json.loads((log.parent / 'eval' / 'results.json').read_text())
+        del tested['format']
         for test_set, metrics in tested.items():
             for end, before in (('', ''), (' + calibrator', 'calibrated_')):
                 if f'{before}ece' in metrics:
@@ -88,6 +92,18 @@ def run_demo(
         print(f'  {path}')
 
 
+def _check_folders(work_dir: Path, models: Sequence[str], overwrite: bool) -> None:
+    """Refuse, before the first log is emptied, what would be lost."""
+    for folder in (work_dir / MODELS[name] for name in models):
+        for log in ('train.log', 'test.log'):
+            check_output(folder / log, 'log')
+        if earlier_training(str(folder)) and not overwrite:
+            raise ValueError(
+                f'{folder} holds a training already: name another folder with '
+                '--work-dir, or replace it by --overwrite'
+            )
+
+
 def _run_all(
     commands: Mapping[str, Sequence[Any]], logs: Mapping[str, Path], epochs: int
 ) -> None:
@@ -98,6 +114,7 @@ def _run_all(
             logs[name].parent.mkdir(parents=True, exist_ok=True)
             command = [sys.executable, '-m', 'mmaslp', *map(str, words)]
             file = stack.enter_context(open(logs[name], 'w', encoding='utf-8'))
+            print(f'$ mmaslp {shlex.join(command[3:])}', file=file, flush=True)
             running[name] = subprocess.Popen(
                 command, stdout=file, stderr=subprocess.STDOUT
             )

@@ -128,6 +128,13 @@ def load_safely(path: str, map_location: Any = 'cpu', mmap: bool = False) -> Any
     return found
 
 
+def load_trusted(path: str, map_location: Any = 'cpu') -> Any:
+    """Read a checkpoint, and run what is pickled in it."""
+    return torch.load(
+        osp.expanduser(path), map_location=map_location, weights_only=False
+    )
+
+
 def _refusal(path: str, error: Exception) -> Exception:
     """What to raise for a file that could not be read safely."""
     if isinstance(error, OSError) and error.errno:
@@ -152,9 +159,11 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
         path = osp.expanduser(filename)
         if not osp.isfile(path):
             raise FileNotFoundError(f'no checkpoint at {osp.abspath(filename)}')
-        if trust:
-            return torch.load(path, map_location=map_location, weights_only=False)
-        return load_safely(path, map_location)
+        return (
+            load_trusted(path, map_location)
+            if trust
+            else load_safely(path, map_location)
+        )
 
     web = ('http://', 'https://')
     CheckpointLoader.register_scheme('', load, force=True)

@@ -5,6 +5,8 @@ import json
 import math
 import os.path as osp
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from mmengine.config import Config
@@ -14,16 +16,16 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
 from ...core.calibrators import Calibrator
-from ...files.atomic_write import atomic_write
-from ...files.outputs import check_folder
+from ...core.outputs import check_folder, check_output, write_output
 from ...files.sod_measures import SOD_COLUMNS
 from ...report.text_table import CALIBRATION_KEYS, format_table, with_mean
+from .calibration import calibrator_of_checkpoint
 from .checkpoint import check_checkpoint
 from .checks.data import no_foreground
 from .checks.findings import report_findings
 from .checks.run import check_run
 from .config import build_runner, is_type, metrics_of, name_run
-from .datasets.listing import data_folders
+from .datasets.listing import data_files
 from .hooks import ProbMapHook
 from .metrics import CalibrationMetric
 from .safe_loading import safe_loading
@@ -37,6 +39,8 @@ EVALUATIONS = {
 }
 # Undefined on a set without objects.
 _TWO_CLASSES = 'mIoU %'
+# What `results.json` says beside the metrics of every set.
+FORMAT = 'mmaslp test 1'
 # Prefix of the metrics of calibrated probabilities.
 CALIBRATED = 'calibrated'
 
@@ -77,26 +81,64 @@ def _is_folder_name(name: Any) -> bool:
     """Whether a name stays inside of the folder of all sets."""
     return (
         isinstance(name, str)
+        and name != 'format'
         and name == osp.basename(name)
         and name.isprintable()
         and name not in ('', '.', '..')
     )
 
 
-def _input_folders(cfg: Config, sets: Mapping[str, dict]) -> list[str]:
-    """List the folders of images and masks; name all sets whose files are missing."""
+def _input_images(cfg: Config, sets: Mapping[str, dict]) -> dict[str, list[str]]:
+    """List images and masks by set; name all sets whose files are missing."""
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    found, missing = set(), {}
+    found: dict[str, list[str]] = {}
+    missing = {}
     for name, dataset in sets.items():
         try:
-            found.update(data_folders(DATASETS.build(copy.deepcopy(dataset))))
+            found[name] = [*data_files(DATASETS.build(copy.deepcopy(dataset)))]
         except (ValueError, FileNotFoundError) as error:
             missing[name] = f'{name}: {error}'
     if missing:
         others = ' '.join(name for name in sets if name not in missing)
         hint = f'\nto test the others: mmaslp test --sets {others}' if others else ''
         raise ValueError('\n'.join(missing.values()) + hint)
-    return sorted(found)
+    return found
+
+
+def _check_files(folder: str, images: Sequence[str]) -> None:
+    """Refuse to replace what our metrics, or MMSegmentation's IoUMetric, would."""
+    for stage in ('test', f'{CALIBRATED}_test'):
+        check_output(osp.join(folder, f'calibration_{stage}.json'), 'result')
+        for figure in ('reliability', 'bands'):
+            for suffix in ('png', 'pdf'):
+                check_output(osp.join(folder, f'{figure}_{stage}.{suffix}'), 'diagram')
+
+    for image in images:
+        stem = osp.splitext(osp.basename(image))[0]
+        check_output(osp.join(folder, f'{stem}.png'), None, '--out')
+
+
+@dataclass(frozen=True)
+class NamedCalibrator:
+    """A calibrator, and where it is from."""
+
+    calibrator: Calibrator
+    name: str
+
+
+def calibrator_of_test(
+    cfg: Config, file: str | None, checkpoint: str, trust_checkpoint: bool = False
+) -> NamedCalibrator | None:
+    """The calibrator of a file, else of the config's metric, else of the checkpoint."""
+    named = file or (_calibration_of(cfg) or {}).get('calibrator')
+    if named is not None:
+        loaded = named if isinstance(named, Calibrator) else Calibrator.load(named)
+        return NamedCalibrator(loaded, 'the config' if loaded is named else str(named))
+
+    check_checkpoint(checkpoint, trust_checkpoint)
+    stored = calibrator_of_checkpoint(checkpoint, trust_checkpoint)
+    name = f'stored in {osp.basename(checkpoint)}'
+    return None if stored is None else NamedCalibrator(stored, name)
 
 
 def results_folder(cfg: Config, tta: bool = False) -> str:
@@ -114,10 +156,13 @@ def evaluate(
     prob_bits: int = 16,
     tta: bool = False,
     keep_worst: int = 0,
-    calibrator: Calibrator | None = None,
+    calibrator: NamedCalibrator | None = None,
     trust_checkpoint: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Test a model on several sets, one run each.
+
+    With a calibrator calibrated probabilities are measured too, if calibration is, and
+    the maps of ``out_prob`` are calibrated.
 
     ``cfg`` has ``load_from``, ``work_dir`` and ``launcher`` set, ``sets`` come from
     :func:`test_sets`, ``keep_worst`` is that of ``CalibrationMetric``, and the other
@@ -141,10 +186,14 @@ def evaluate(
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from, trust_checkpoint)
     several, base = len(sets) > 1, results_folder(cfg, tta)
-    inputs = _input_folders(cfg, sets)
+    images = _input_images(cfg, sets)
+    inputs = sorted({osp.dirname(path) for path in chain(*images.values())})
     for name in sets:
         check_folder(_folder_of(out, name, several), inputs, '--out')
         check_folder(_folder_of(out_prob, name, several), inputs, '--out-prob')
+        folder = _folder_of(out, name, several) or osp.join(base, name)
+        _check_files(folder, [] if out is None else images[name])
+    check_output(osp.join(base, 'results.json'), 'test')
     results = {}
     with safe_loading(trust_checkpoint):
         for name, dataset in sets.items():
@@ -155,15 +204,17 @@ def evaluate(
                 for metric in run.test_evaluator:
                     metric.update(output_dir=folder, keep_results=True)
             runner = build_runner(run)
-            if calibrator is not None:
-                metric = _calibrated(run, calibrator, folder)
+            measured = _calibration_of(run)
+            if calibrator is not None and measured is not None:
+                metric = _calibrated(measured, calibrator, folder)
                 runner.test_loop.evaluator.metrics.append(metric)
             watch_weights(runner, cfg.get('load_from'), strict=True)
             report_findings(check_run(runner, ('test',)))
             if out_prob is not None:
                 scores = (_calibration_of(run) or {}).get('scores', 'auto')
                 maps = _folder_of(out_prob, name, several)
-                hook = ProbMapHook(maps, prob_bits, scores, calibrator)
+                own = None if calibrator is None else calibrator.calibrator
+                hook = ProbMapHook(maps, prob_bits, scores, own)
                 runner.register_hook(hook)
             results[name] = _test(runner, name, folder)
     if is_main_process():
@@ -210,6 +261,7 @@ def _evaluators(
         )
     for metric in metrics:
         if is_type(metric, 'CalibrationMetric'):
+            metric.pop('calibrator', None)  # its row is raw; another one is calibrated
             metric.setdefault('output_dir', folder)
             metric.setdefault('keep_worst', keep_worst)
     return metrics
@@ -220,14 +272,15 @@ def _calibration_of(cfg: Config) -> dict | None:
     return next((m for m in metrics if is_type(m, 'CalibrationMetric')), None)
 
 
-def _calibrated(run: Config, calibrator: Calibrator, folder: str) -> CalibrationMetric:
+def _calibrated(
+    measured: dict, calibrator: NamedCalibrator, folder: str
+) -> CalibrationMetric:
     """A second CalibrationMetric, of calibrated probabilities."""
-    found = _calibration_of(run)
-    if found is None:
-        raise ValueError('a calibrator needs the metrics of calibration: --eval ece')
-    options = {k: v for k, v in found.items() if k not in ('type', 'prefix')}
-    options.update(output_dir=folder, keep_worst=0)
-    return CalibrationMetric(prefix=CALIBRATED, calibrator=calibrator, **options)
+    options = {k: v for k, v in measured.items() if k not in ('type', 'prefix')}
+    options.update(output_dir=folder, keep_worst=0, calibrator=calibrator.calibrator)
+    metric = CalibrationMetric(prefix=CALIBRATED, **options)
+    metric.calibrator_name = calibrator.name
+    return metric
 
 
 def _test(runner: Runner, name: str, folder: str) -> dict[str, Any]:
@@ -280,7 +333,8 @@ def _save(path: str, results: dict[str, dict]) -> None:
         }
         for name, entry in results.items()
     }
-    atomic_write(path, json.dumps(plain, indent=1, allow_nan=False) + '\n')
+    text = json.dumps({'format': FORMAT, **plain}, indent=1, allow_nan=False)
+    write_output(path, text + '\n', 'test')
 
 
 def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:

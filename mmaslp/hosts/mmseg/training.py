@@ -1,5 +1,6 @@
 """Training: the checks before it, the work directory, and the runner."""
 
+import logging
 import os.path as osp
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -10,11 +11,14 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from .checkpoint import check_checkpoint, newest_checkpoint
-from .checks.findings import report_findings
-from .checks.run import check_run
+from .checkpoint import (
+    check_checkpoint,
+    newest_checkpoint,
+    numbered_checkpoints,
+)
+from .checks.run import check_once
 from .config import build_runner
-from .safe_loading import safe_loading
+from .safe_loading import CodeInCheckpoint, safe_loading
 from .weights import watch_weights
 from .work_dir import earlier_training, locked, process_rank, remove_training
 
@@ -63,8 +67,8 @@ def prepare_training(
     _check_folders(folders, start, resume, overwrite)
     if start is not None:
         check_checkpoint(start, trust_checkpoint)
-    runner = build_runner(cfg)
-    report_findings(check_run(runner, ('train', 'val')))
+    runner = build_runner(cfg, trains=True)
+    check_once(runner, ('train', 'val'))
     runner.register_hook(_KeepOtherBest(folders))
     watch_weights(runner, start, strict=resume)
     if overwrite and process_rank(cfg.get('launcher')) == 0:
@@ -116,9 +120,17 @@ def _latest(folders: Sequence[str], trust: bool) -> str | None:
     except UnicodeDecodeError:
         named = ''
     # The folders may have been moved or copied since.
+    damaged = ''
     for path in (*(osp.join(f, osp.basename(named)) for f in folders), named):
         if osp.isfile(path) or (osp.isdir(path) and path.endswith('.pth')):
-            return path
+            try:
+                check_checkpoint(path, trust)
+                return path
+            except CodeInCheckpoint:
+                raise
+            except ValueError as error:
+                damaged = str(error)
+                break
     newest = next(filter(None, (newest_checkpoint(f, trust) for f in folders)), None)
     found = [path for folder in folders for path in earlier_training(folder)]
     if newest is None and found:
@@ -128,7 +140,8 @@ def _latest(folders: Sequence[str], trust: bool) -> str | None:
             'load_from=FILE, or start anew in another --work-dir or with --overwrite'
         )
     if newest is not None:
-        print_log(f'{folders[0]}/last_checkpoint names no file: resuming from {newest}')
+        reason = damaged or f'{folders[0]}/last_checkpoint names no file'
+        print_log(f'{reason}: resuming from {newest}', 'current', logging.WARNING)
     else:
         print_log(f'{folders[0]} holds no checkpoint: the training starts anew')
     return newest
@@ -146,11 +159,18 @@ def _check_folders(
             'it elsewhere, or name another --work-dir'
         )
     if found and not overwrite and not (resume and own):
-        raise ValueError(
-            f'{folders[0]} holds a training already ({_some(found)}): go on with it '
-            'by --resume, name another folder with --work-dir, or replace it by '
-            '--overwrite'
+        there = f'{folders[0]} holds a training already ({_some(found)})'
+        raise ValueError(f'{there}: {_ways_on(folders)}')
+
+
+def _ways_on(folders: Sequence[str]) -> str:
+    """What to do; where none of its checkpoints is left a training cannot go on."""
+    if any(numbered_checkpoints(folder) for folder in folders):
+        return (
+            'go on with it by --resume, name another folder with --work-dir, or '
+            'replace it by --overwrite'
         )
+    return 'name another folder with --work-dir, or replace it by --overwrite'
 
 
 def _lies_in(path: str, folders: Sequence[str]) -> bool:

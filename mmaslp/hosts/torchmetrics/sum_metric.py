@@ -13,8 +13,9 @@ from ...core.measure.inputs import ROUNDING, as_tensor, matched
 
 Counter = TypeVar('Counter', CalibrationHistogram, BandTable)
 
-# Ends of the names of figures that are not errors.
+# Ends of the names of figures that are not errors: a high one is good; neither is.
 BETTER_IF_HIGH = ('acc', 'brier_resolution')
+NEITHER = ('gap', 'share', 'conf', 'sweep_bins', 'brier_uncertainty', 'count')
 
 
 class SumMetric(Metric, Generic[Counter]):
@@ -52,9 +53,11 @@ class SumMetric(Metric, Generic[Counter]):
             )
 
     @property
-    def higher_is_better(self) -> bool:
-        """Whether a high figure is good; False for the dictionary, of errors mostly."""
-        return self.metric is not None and self.metric.endswith(BETTER_IF_HIGH)
+    def higher_is_better(self) -> bool | None:
+        """Whether a high figure is good; None of the dictionary, or if neither is."""
+        if self.metric is None or self.metric.endswith(NEITHER):
+            return None
+        return self.metric.endswith(BETTER_IF_HIGH)
 
     def empty(self) -> Counter:
         """Make a counter without pixels."""

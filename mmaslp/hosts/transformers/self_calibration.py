@@ -165,6 +165,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 'from_pretrained, then resume'
             )
         if self.levels is not None:
+            self.levels.expect_validations()
             self.levels.warmup = warmup_of(args, state, self._warmup)
             self._restore(saved.get('levels'), state.global_step)
         elif self._fit and args.eval_strategy == 'no':

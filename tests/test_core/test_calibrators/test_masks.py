@@ -41,8 +41,8 @@ def test_every_map_has_its_own_threshold_and_a_volume_has_one():
     maps = np.stack([scene(seed) for seed in range(6)]).reshape(2, 3, 40, 30)
     alone = [[dice_optimal_mask(each) for each in image] for image in maps]
     assert np.array_equal(dice_optimal_mask(maps), alone)
-    assert np.array_equal(dice_optimal_mask(maps[0]), alone[0])
     volume = dice_optimal_mask(maps[:, None])
+    assert np.array_equal(dice_optimal_mask(maps[0]), volume[0, 0])
     assert volume.shape == (2, 1, 3, 40, 30)
     for mask, image in zip(volume[:, 0], maps):
         assert np.array_equal(

@@ -27,7 +27,8 @@ class Table:
             num_images=20,
         )
         self.figures.update(figures)
-        self.sums = torch.zeros(2, 5, 3, dtype=torch.int64)
+        self.totals = torch.zeros(42, dtype=torch.int64)
+        self.sums = self.totals[:30].view(2, 5, 3)
 
     def merge(self, other):
         raise NotImplementedError

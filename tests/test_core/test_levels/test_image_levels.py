@@ -60,7 +60,7 @@ def test_nothing_moves_in_warm_up_or_before_a_validation():
 def test_samples_depend_on_seed_step_and_image_alone():
     one, other = (
         learner(alpha=0.4),
-        ImageLevels(reversed(IDS * 2), alpha=0.4, rule='fixed'),
+        ImageLevels(reversed(IDS), alpha=0.4, rule='fixed'),
     )
     backwards = learner(alpha=0.4)
     drawn = [one.sample(IDS, step).perturbed for step in range(200)]

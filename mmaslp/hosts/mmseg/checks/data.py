@@ -12,6 +12,9 @@ from .findings import Finding
 
 # Masks that are read of each data set, spread over it.
 _SAMPLE = 8
+# Masks that are read until one has an object.
+_MANY = 1000
+_LOADERS = ('LoadAnnotations', 'LoadBinaryAnnotations')
 _OBJECT, _IGNORED = 1, 255
 _MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
 
@@ -28,6 +31,8 @@ def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
         place = f'{split}_dataloader.dataset'
         for part, _ in nested(dataset):
             yield from _ignored_objects(part, place)
+    if 'train' in present:
+        yield from _nothing_to_learn(present['train'])
     ids = {split: _paths(dataset) for split, dataset in present.items()}
     for one, other in (('val', 'train'), ('test', 'train'), ('test', 'val')):
         shared = ids.get(one, set()) & ids.get(other, set())
@@ -77,11 +82,10 @@ def _transforms(step: Any) -> Iterator[Any]:
 
 def _ignored_objects(leaf: Any, place: str) -> Iterator[Finding]:
     """Look for masks of 0 and 255 that MMSegmentation's own loader reads."""
-    steps = _transforms(getattr(leaf, 'pipeline', None))
-    loader = next((s for s in steps if type(s).__name__ == 'LoadAnnotations'), None)
-    if loader is None or not len(leaf):
+    loader = _mask_loader(leaf)
+    if type(loader).__name__ != 'LoadAnnotations' or not len(leaf):
         return
-    chosen = np.unique(np.linspace(0, len(leaf) - 1, _SAMPLE).round().astype(int))
+    chosen = _spread_over(len(leaf), _SAMPLE)
     infos = [leaf.get_data_info(int(i)) for i in chosen]
     if not _lacks_objects(loader(dict(info))['gt_seg_map'] for info in infos):
         return
@@ -96,6 +100,41 @@ def _ignored_objects(leaf: Any, place: str) -> Iterator[Finding]:
         f"{place}.pipeline: dict(type='LoadBinaryAnnotations') in the place of "
         'LoadAnnotations',
     )
+
+
+def _nothing_to_learn(dataset: Any) -> Iterator[Finding]:
+    """Look for a training set without an object, in a sample of each data set."""
+    seen = 0
+    for leaf in (each for each, is_leaf in nested(dataset) if is_leaf):
+        loader = _mask_loader(leaf)
+        if loader is None:
+            return
+        for index in _spread_over(len(leaf), _MANY):
+            label = loader(dict(leaf.get_data_info(int(index)))).get('gt_seg_map')
+            if label is None or (label != 0).any():
+                return
+            seen += 1
+    if seen:
+        yield Finding(
+            'error',
+            f'train_dataloader.dataset: none of {seen} training masks has a pixel of '
+            'foreground, so there is nothing to learn',
+            'train_dataloader.dataset: masks of 0 and 1, or of 0 and 255 with '
+            'LoadBinaryAnnotations',
+        )
+
+
+def _mask_loader(leaf: Any) -> Any:
+    """The transform of a data set that reads its masks."""
+    steps = _transforms(getattr(leaf, 'pipeline', None))
+    return next((s for s in steps if type(s).__name__ in _LOADERS), None)
+
+
+def _spread_over(length: int, number: int) -> np.ndarray:
+    """At most so many indices, spread over a data set."""
+    if not length:
+        return np.zeros(0, int)
+    return np.unique(np.linspace(0, length - 1, number).round().astype(int))
 
 
 def _lacks_objects(labels: Iterable[np.ndarray]) -> bool:

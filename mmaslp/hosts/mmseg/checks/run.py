@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from .data import check_datasets, dataset_of
-from .findings import Finding
+from .findings import Finding, report_findings
 from .model import check_model, unwrap
 
 WRONG_TTA = Finding(
@@ -13,6 +14,17 @@ WRONG_TTA = Finding(
     'hands metrics the last view instead of the mean',
     "tta_model.type = 'BinarySegTTAModel'",
 )
+
+
+# Runs that were checked; a hook checks those that MMSegmentation's own tools start.
+_CHECKED: WeakSet = WeakSet()
+
+
+def check_once(runner: Any, splits: Sequence[str]) -> None:
+    """Report what is found in a run, unless that was done before."""
+    if runner not in _CHECKED:
+        report_findings(check_run(runner, splits))
+        _CHECKED.add(runner)
 
 
 def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
@@ -24,9 +36,10 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
         model = unwrap(model.module)
     yield from check_model(model, 'train' in splits)
     loops = {split: getattr(runner, f'{split}_loop') for split in splits}
-    yield from _check_loops(loops)
+    unusable = [*_check_loops(loops)]
+    yield from unusable
     yield from check_datasets({key: dataset_of(loop) for key, loop in loops.items()})
-    if {'train', 'val'} <= {*splits}:
+    if {'train', 'val'} <= {*splits} and not unusable:
         for hook in runner.hooks:
             if hasattr(hook, 'findings'):
                 yield from hook.findings(runner)

@@ -1,6 +1,5 @@
 """The images of a data set, and those of a batch."""
 
-import os.path as osp
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,12 +41,10 @@ def batch_ids(data_batch: Any) -> list[str]:
         ) from error
 
 
-def data_folders(dataset: Any) -> list[str]:
-    """List the folders in which the images and masks of a data set lie."""
-    found = set()
+def data_files(dataset: Any) -> Iterator[str]:
+    """Yield the paths of the images and masks of a data set."""
     for leaf, is_leaf in nested(dataset):
         for i in range(len(leaf)) if is_leaf and hasattr(leaf, 'get_data_info') else ():
             info = leaf.get_data_info(i)
             paths = (info.get('img_path'), info.get('seg_map_path'))
-            found.update(osp.dirname(path) for path in paths if path)
-    return sorted(found)
+            yield from filter(None, paths)

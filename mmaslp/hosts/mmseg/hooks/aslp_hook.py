@@ -19,9 +19,9 @@ from ....core.argument_checks import (
 from ....core.levels.counter_rng import generator_seed
 from ...seeding import seed_torch
 from ..checks.data import dataset_of
-from ..checks.findings import Finding, report_findings
+from ..checks.findings import Finding
 from ..checks.model import find_losses
-from ..checks.run import check_run
+from ..checks.run import check_once
 from .border_training import BorderTraining
 from .image_training import ImageTraining
 from .schedule import Schedule
@@ -120,7 +120,7 @@ class ASLPHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Check the run, make the levels, restore the state of a resumed run."""
-        report_findings(check_run(runner, ('train', 'val')))
+        check_once(runner, ('train', 'val'))
         # One seed for all ranks, independent of randomness.diff_rank_seed.
         seed = [int(runner.seed if self.seed is None else self.seed)]
         broadcast_object_list(seed)

@@ -40,6 +40,7 @@ class BorderTraining:
         """Give the levels to the losses."""
         self._metric = measuring_metric(runner)
         self.levels = BorderLevels(self.levels.gain, schedule.validations_of_warmup)
+        self.levels.expect_validations()
         for loss in losses:
             loss.criterion.bind(self.levels)
 

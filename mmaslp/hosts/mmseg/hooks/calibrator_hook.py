@@ -1,5 +1,6 @@
 """Fits a calibrator when a training ends."""
 
+import logging
 import os.path as osp
 from collections.abc import Iterator
 from typing import Any
@@ -11,11 +12,15 @@ from mmseg.registry import HOOKS
 
 from ....core.argument_checks import check_choice
 from ....core.calibrators import fit_tables
-from ....core.calibrators.fit import BY, METHODS
+from ....core.calibrators.fit import BY, LEAST_IMAGES, METHODS
 from ....core.calibrators.maps import TARGETS
+from ....core.outputs import check_output
 from ..calibration import collect_tables, keep_in_checkpoint
-from ..checks.findings import Finding, report_findings
+from ..checks.data import dataset_of
+from ..checks.findings import Finding
+from ..checks.run import check_once
 from ..metrics.sample_scores import ScoreReader
+from ..metrics.streaming_metric import StreamingMetric
 
 
 @HOOKS.register_module()
@@ -63,15 +68,26 @@ class CalibratorHook(Hook):
                 "val_cfg = dict(type='ValLoop')\n"
                 "val_evaluator = [dict(type='CalibrationMetric')]",
             )
+            return
+
+        images = len(dataset_of(runner.val_loop))
+        if images < LEAST_IMAGES:
+            yield Finding(
+                'warning',
+                f'the validation set has {images} images, and CalibratorHook fits a '
+                f'calibrator to {LEAST_IMAGES} or, better, a hundred: it will fit none',
+                'val_dataloader.dataset: more images',
+            )
 
     def before_train(self, runner: Any) -> None:
-        """Refuse a run without a validation set."""
-        report_findings(self.findings(runner))
+        """Refuse a run without a validation set, or whose output would be lost."""
+        check_once(runner, ('train', 'val'))
+        check_output(self._file(runner), 'calibrator')
 
     def after_train(self, runner: Any) -> None:
         """Fit, and keep the calibrator with the last checkpoint."""
         metrics = runner.val_loop.evaluator.metrics
-        options = next((m for m in metrics if hasattr(m, 'ignore_index')), None)
+        options = next((m for m in metrics if isinstance(m, StreamingMetric)), None)
         reader = ScoreReader(
             getattr(options, 'scores', 'auto'), getattr(options, 'ignore_index', 255)
         )
@@ -81,10 +97,14 @@ class CalibratorHook(Hook):
         try:
             calibrator = fit_tables(tables, self.by, self.method, self.target)
         except ValueError as error:  # a finished training must not end so
-            print_log(f'CalibratorHook fits nothing: {error}', logger='current')
+            text = f'CalibratorHook fits nothing: {error}'
+            print_log(text, logger='current', level=logging.WARNING)
             return
-        file = osp.join(runner.work_dir, 'calibrator.json')
+        file = self._file(runner)
         keep_in_checkpoint(
             runner.message_hub.get_info('last_ckpt') or '', calibrator, file
         )
         print_log(f'calibrator in {file}\n{calibrator.summary()}', logger='current')
+
+    def _file(self, runner: Any) -> str:
+        return osp.join(runner.work_dir, 'calibrator.json')

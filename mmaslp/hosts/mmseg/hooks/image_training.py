@@ -15,8 +15,7 @@ from mmengine.logging import MMLogger, print_log
 from ....core.argument_checks import check_bool
 from ....core.levels import ImageLevels, Rule, make_rule
 from ....core.levels.perturbation import check_alpha
-from ....files.atomic_write import atomic_write
-from ....files.outputs import check_kind
+from ....core.outputs import check_output, write_output
 from ....report.diagrams import alpha_histogram
 from ..checks.data import dataset_of, mixed_images
 from ..checks.findings import Finding
@@ -55,9 +54,9 @@ class ImageTraining:
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Make the levels."""
         self._table = osp.join(runner.work_dir, 'alpha.csv')
-        check_kind(self._table, 'levels')  # now, and not at the end of the training
+        check_output(self._table, 'levels')  # now, and not at the end of the training
         self.levels = ImageLevels(
-            [*image_ids(dataset_of(runner.train_loop))],
+            dict.fromkeys(image_ids(dataset_of(runner.train_loop))),
             losses[0].perturbation.beta,
             self.rule,
             self._start_level(losses),
@@ -132,5 +131,6 @@ class ImageTraining:
         order = np.argsort(levels, kind='stable')
         writer.writerows((ids[i], f'{levels[i]:.8f}') for i in order)
         # File names may not be UTF-8; Python passes such bytes on as surrogates.
-        atomic_write(self._table, table.getvalue().encode(errors='surrogateescape'))
+        text = table.getvalue().encode(errors='surrogateescape')
+        write_output(self._table, text, 'levels')
         print_log(f'ASLP: levels of images written to {self._table}', 'current')

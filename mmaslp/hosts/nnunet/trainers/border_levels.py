@@ -42,6 +42,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         """Make the levels before the loss that reads them."""
         warmup = ceil(self.warmup * self.num_epochs)
         self.levels = BorderLevels(gain=self.gain, warmup=warmup)
+        self.levels.expect_validations()
         super().initialize()
 
     def _build_loss(self):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmaslp.hosts.mmseg.datasets.listing import batch_ids, data_folders, image_ids
+from mmaslp.hosts.mmseg.datasets.listing import batch_ids, data_files, image_ids
 
 
 class Leaf:
@@ -24,7 +24,8 @@ def test_images_of_wrappers_in_order():
     inner = SimpleNamespace(dataset=first)
     dataset = SimpleNamespace(datasets=[inner, second, first])
     assert [*image_ids(dataset)] == ['a/x', 'a/y', 'c/z', 'a/x']
-    assert data_folders(dataset) == ['a', 'b', 'c'] and data_folders(object()) == []
+    assert [*data_files(dataset)] == ['a/x', 'b/x', 'a/y', 'c/z', 'a/x', 'b/x']
+    assert not [*data_files(object())]
     for bad in (object(), Leaf(dict(path='a'))):
         with pytest.raises(ValueError, match=r"'img_path', which .* does not give"):
             [*image_ids(SimpleNamespace(dataset=bad))]
