@@ -23,10 +23,10 @@ from ..core.measure import (
     band_columns,
     band_scalars,
     binned_metrics,
+    brier_decomposition,
     check_bins,
-    equal_width,
 )
-from ..core.measure.bootstrap import resample
+from ..core.measure.bootstrap import check_resamples, pooled_figures, resample
 from ..core.outputs import write_output
 from .images import check_plain_file
 
@@ -51,31 +51,46 @@ def calibration_result(
 ) -> dict[str, Any]:
     """Collect every metric of an evaluation."""
     metrics = histogram.compute(bins, mode)
-    count = int(metrics.pop('count'))
-    table = equal_width(histogram.score_table(mode), bins)
+    settings = {**(settings or {}), 'bins': bins, 'mode': mode}
+    if resamples:
+        settings['resamples'] = resamples
+
     result: dict[str, Any] = {
         'format': FORMAT,
         'model': model,
         'dataset': dataset,
+        **derived_figures(images, resamples),
         **metrics,
-        'ece_image': images.mean_ece(),
-        **{key: float(value) for key, value in images.overlap().items()},
-        'num_images': len(images),
-        'num_pixels': count,
-        'bins': _columns(table),
+        'num_pixels': int(metrics['count']),
         'images': images.to_json(),
-        'settings': {**(settings or {}), 'bins': bins, 'mode': mode},
+        'settings': settings,
     }
+    del result['count']
     if mode == 'top_label' and histogram.num_classes == 2:
         result['positive'] = histogram.compute(bins, 'positive')
-        if images.bands is not None:
-            result.update(band_result(images.bands))
+    return result
+
+
+def derived_figures(images: ImageTable, resamples: int = 0) -> dict[str, Any]:
+    """Compute what the table of images tells of a result.
+
+    A file stores these figures for people; whoever reads it computes them anew.
+    """
+    table, figures = images.table.pooled(), pooled_figures(images)
+    del figures['bins']
+    found: dict[str, Any] = {key: float(value) for key, value in figures.items()}
+    parts = brier_decomposition(table, found['brier'])
+    found |= {key: float(value) for key, value in parts.items()}
+    found |= dict(num_images=len(images), num_pixels=int(table.total))
+    found['bins'] = _columns(table)
+    if images.bands is not None:
+        found |= band_result(images.bands)
+
     if resamples:
         drawn = resample(images, resamples)
-        result['intervals'] = {k: drawn.interval(k).tolist() for k in drawn.metrics}
-        result['bins']['low'], result['bins']['high'] = drawn.interval('bins').tolist()
-        result['settings']['resamples'] = resamples
-    return result
+        found['intervals'] = {k: drawn.interval(k).tolist() for k in drawn.metrics}
+        found['bins']['low'], found['bins']['high'] = drawn.interval('bins').tolist()
+    return found
 
 
 def band_result(images: BinTable) -> dict[str, Any]:
@@ -203,14 +218,16 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
     check_bins(content['settings']['bins'])
     check_choice('mode', content['settings']['mode'], MODES)
     model, dataset = _place(path, content)
-    image_table(content)
+    resamples = check_resamples(content['settings'].get('resamples', 0))
+    derived = derived_figures(image_table(content), resamples)
     for picture in content.get('pictures', []):
         for panel in picture['panels'].values():
             # What is not embedded would be an address to fetch.
             if not _text(panel['source']).startswith('data:image/'):
                 raise ValueError('a picture is not embedded')
-    optional = {'intervals': {}, 'measures': {}, 'pictures': [], 'files': []}
-    return optional | content | {'model': model, 'dataset': dataset}
+    optional = {'measures': {}, 'pictures': [], 'files': []}
+    stored = {**content, 'intervals': {}}
+    return optional | stored | derived | {'model': model, 'dataset': dataset}
 
 
 def _place(path: Path, result: dict[str, Any]) -> tuple[str, str]:

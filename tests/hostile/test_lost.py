@@ -279,6 +279,21 @@ def test_a_last_checkpoint_that_names_none(begin, last):
     assert begin(resume=True) == 'run/epoch_1.pth'
 
 
+def test_resume_passes_over_a_cut_last_checkpoint(begin):
+    whole('run/epoch_1.pth')
+    cut('run/epoch_2.pth')
+    Path('run/last_checkpoint').write_text('run/epoch_2.pth')
+    assert begin(resume=True) == 'run/epoch_1.pth'
+
+
+def test_a_training_without_a_checkpoint_is_not_said_to_go_on(begin):
+    Path('run').mkdir()
+    Path('run/last_checkpoint').write_text('elsewhere/epoch_2.pth')
+    with pytest.raises(ValueError, match='holds a training already') as refused:
+        begin()
+    assert '--resume' not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ('make', 'name'),
     [(cut, 'epoch_1.pth'), (whole, 'best_x_epoch_3.pth'), (cut, 'last_checkpoint')],

@@ -59,7 +59,7 @@ def test_a_result_goes_around_its_file(tmp_path):
     again, images = load_result(path)
     assert again['ece'] == result['ece'] and again['settings'] == result['settings']
     assert again['intervals']['ece'] == result['intervals']['ece']
-    assert again['bins']['low'][0] is None  # of an empty bin
+    assert np.isnan(again['bins']['low'][0])  # of an empty bin
     assert images.names == ['a', 'b']
     # Keys that files of earlier versions have, and later tools read.
     assert {'count', 'right', 'conf', 'low', 'high'} == set(again['bins'])
@@ -144,6 +144,23 @@ def edited(tmp_path, change):
 def test_version_and_types_are_checked(change, words, tmp_path):
     with pytest.raises(ValueError, match=rf'r\.json: is not a result file .*{words}'):
         edited(tmp_path, change)
+
+
+@pytest.mark.parametrize(
+    'key', ['ece', 'oe', 'acc', 'brier', 'nll', 'dice', 'num_images', 'bins']
+)
+def test_an_edited_figure_is_computed_anew(key, tmp_path):
+    change = {key: {'count': []} if key == 'bins' else 0}
+    found = edited(tmp_path, lambda content: content.update(change))
+    whole = edited(tmp_path, lambda content: None)
+    assert strict_json(found[key]) == strict_json(whole[key])
+    assert strict_json(whole[key]) == strict_json(measured()[key])
+
+
+def test_an_edited_interval_is_computed_anew(tmp_path):
+    change = {'intervals': {'ece': [0.0, 0.0]}}
+    found = edited(tmp_path, lambda content: content.update(change))
+    assert found['intervals'] == measured()['intervals']
 
 
 def test_a_file_may_hold_several_results(tmp_path):

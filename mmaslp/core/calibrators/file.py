@@ -79,7 +79,7 @@ def checked_arguments(content: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for key, numbers in (('maps', (bands,)), ('mask_maps', (0, BANDS))):
         try:
-            found[key] = [_knots(*each, targets[key]) for each in content[key]]
+            found[key] = [_knots(each, targets[key]) for each in content[key]]
         except (OverflowError, TypeError) as error:
             raise ValueError(f'{key} must be pairs of numbers ({error})') from error
         if len(found[key]) not in numbers:
@@ -90,8 +90,8 @@ def checked_arguments(content: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _knots(given: Any, calibrated: Any, target: str) -> Knots:
-    knots, levels = np.array(given, float), np.array(calibrated, float)
+def _knots(given: Any, target: str) -> Knots:
+    knots, levels = (np.array(each, float) for each in given)
     fits = knots.ndim == 1 and knots.shape == levels.shape
     if not fits or not 2 <= len(knots) <= MAX_KNOTS:
         raise ValueError(f'a map must have 2 to {MAX_KNOTS} knots and as many levels')

@@ -46,6 +46,8 @@ def look_up(logit: Tensor, band: Tensor | None, table: Tensor) -> Tensor:
     if band is not None:
         index.add_(band.int().mul_(table.shape[2]))
     index = index.flatten()
-    shift, slope = (each.index_select(0, index) for each in table.flatten(1))
+
+    shifts, slopes = table[0].flatten(), table[1].flatten()
+    shift, slope = shifts.index_select(0, index), slopes.index_select(0, index)
     found = torch.addcmul(shift, slope, logit.clamp(-_MOST, _MOST).flatten())
     return found.view(logit.shape)

@@ -171,9 +171,11 @@ class SelfCalibratingBCE(nn.Module):
             )
         independent = self.channels is not None
         logits, labels = pair_shapes(logits, labels, independent)
-        by_band = isinstance(self.levels, BorderLevels)
-        if by_band and self.training and torch.is_grad_enabled():
-            self.levels.count_batch()
+        by_band = False
+        if isinstance(self.levels, BorderLevels):
+            by_band = True
+            if self.training and torch.is_grad_enabled():
+                self.levels.count_batch()
         if by_band and labels.dim() < 3 + independent:
             raise ValueError(
                 'BorderLevels need labels with two image axes, (N, H, W), (N, C, H, W) '

@@ -90,9 +90,10 @@ def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamp
     parts = []
     for start in range(0, resamples, CHUNK):
         rows = min(CHUNK, resamples - start)
-        parts.append(_pooled(images, _weights(rng, rows, len(images))))
+        weights = _weights(rng, rows, len(images))
+        parts.append(pooled_figures(images, weights))
     drawn = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    return Resamples(_pooled(images), drawn, len(images))
+    return Resamples(pooled_figures(images), drawn, len(images))
 
 
 def _weights(rng: np.random.Generator, resamples: int, images: int) -> np.ndarray:
@@ -105,10 +106,14 @@ def _weights(rng: np.random.Generator, resamples: int, images: int) -> np.ndarra
     return counts.reshape(resamples, images).astype(np.float64)
 
 
-def _pooled(
+def pooled_figures(
     images: ImageTable, weights: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Metrics of the images together, once or per resample."""
+    """Figures of the images together, once or per resample.
+
+    ``weights`` are ``(R, I)``, how often each resample holds each image; the figures
+    are then ``(R,)``, and 'bins', the accuracy per bin, is ``(R, B)``.
+    """
     table = images.table.pooled(weights)
     ece = images.per_image()['ece']
     valid = ~np.isnan(ece)

@@ -94,21 +94,6 @@ def test_wrapped_heads_agree():
     assert torch.equal(channels[0], expected)
 
 
-def test_export(tmp_path):
-    pytest.importorskip('onnx')
-    pytest.importorskip('onnxscript')
-    runtime = pytest.importorskip('onnxruntime')
-    logit = torch.from_numpy(maps(2, 160)[0]).logit()[:, None]
-    module = halving(by='band').wrap(nn.Identity()).eval()
-    program = torch.export.export(module, (logit,))
-    torch.testing.assert_close(program.module()(logit), module(logit))
-    file = tmp_path / 'net.onnx'
-    torch.onnx.export(module, (logit,), file, dynamo=True, verbose=False)
-    session = runtime.InferenceSession(str(file))
-    (found,) = session.run(None, {session.get_inputs()[0].name: logit.numpy()})
-    torch.testing.assert_close(torch.from_numpy(found), module(logit))
-
-
 def test_save_and_load(tmp_path):
     prob, label = maps(20)
     calibrator = fit_calibrator(prob, label)

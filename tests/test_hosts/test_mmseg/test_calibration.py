@@ -10,7 +10,9 @@ from mmengine.runner import Runner
 from mmaslp.commands import run_command
 from mmaslp.core.calibrators import Calibrator
 from mmaslp.files.prob_maps import MapReader
+from mmaslp.files.results import load_results
 from mmaslp.hosts.mmseg.calibration import calibrator_of_checkpoint
+from mmaslp.hosts.mmseg.hooks import calibrator_hook
 from tests.toy import write_images
 
 
@@ -52,6 +54,11 @@ def test_the_checkpoint_holds_the_calibrator(trained, tmp_path, capsys):
     assert results['calibrated_acc'] == pytest.approx(results['acc'])
     assert results['calibrated_ece'] != results['ece']
 
+    # The raw row is raw; the calibrated one names its calibrator.
+    raw, calibrated = load_results(page.with_suffix('.report.json'))
+    assert not raw['settings'].get('calibrator')
+    assert calibrated['settings']['calibrator'] == 'stored in epoch_3.pth'
+
     # The same file comes of a fit to the checkpoint, from the command line.
     again = tmp_path / 'again.json'
     options = ['--method', 'isotonic', '--by', 'single', '--out', str(again)]
@@ -82,3 +89,71 @@ def test_few_images_do_not_spoil_a_training(toy, tmp_path):
     Runner.from_cfg(cfg).train()
     assert not (tmp_path / 'run' / 'calibrator.json').exists()
     assert calibrator_of_checkpoint(str(tmp_path / 'run' / 'epoch_3.pth')) is None
+
+
+def maps_in(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_one_rule_says_which_maps_a_test_writes(trained, tmp_path):
+    """Whatever is measured, and however the checkpoint is read."""
+    _, config, checkpoint = trained
+    written = []
+    for k, options in enumerate(
+        (['--eval', 'ece'], ['--eval', 'iou'], ['--eval', 'ece', '--trust-checkpoint'])
+    ):
+        place = tmp_path / str(k)
+        words = [str(config), str(checkpoint), '--work-dir', str(place / 'run')]
+        words += ['--out-prob', str(place / 'maps'), *options]
+        assert run_command('test', words) == 0
+        written.append(maps_in(place / 'maps'))
+        results = json.loads((place / 'run/eval/results.json').read_text())['test']
+        assert ('calibrated_ece' in results) is ('ece' in options)
+    assert written[0] == written[1] == written[2]
+
+
+def test_a_calibrator_that_the_config_names_gets_a_row_of_its_own(trained, tmp_path):
+    _, config, checkpoint = trained
+    named = tmp_path / 'run' / 'calibrator.json'
+    options = ['--cfg-options', f'test_evaluator.0.calibrator={named}']
+    words = [str(config), str(checkpoint), '--work-dir', str(tmp_path / 'test')]
+    assert run_command('test', [*words, *options]) == 0
+    results = json.loads((tmp_path / 'test/eval/results.json').read_text())['test']
+    assert results['calibrated_ece'] != results['ece']
+
+
+def test_a_damaged_calibrator_names_the_checkpoint(trained, tmp_path, capsys):
+    _, config, checkpoint = trained
+    content = torch.load(checkpoint, weights_only=False)
+    content['calibrator'] = '{"a": 1}'
+    torch.save(content, checkpoint)
+    assert run_command('test', [str(config), str(checkpoint)]) == 2
+    said = capsys.readouterr().err
+    assert f'{checkpoint}: the calibrator in it is damaged' in said
+
+
+def test_the_hook_reads_the_options_of_our_metric(toy, tmp_path):
+    """IoUMetric, before it, has an ignore_index too."""
+    write_images(toy.root / 'more', 12, seed=2)
+    cfg = toy.config(tmp_path / 'run')
+    cfg.val_dataloader.dataset.data_root = str(toy.root / 'more')
+    cfg.val_evaluator = [
+        dict(type='IoUMetric', iou_metrics=['mIoU'], ignore_index=255),
+        dict(type='CalibrationMetric', ignore_index=7),
+    ]
+    cfg.custom_hooks = [dict(type='CalibratorHook')]
+    runner = Runner.from_cfg(cfg)
+    seen = []
+
+    def collect(model, loader, reader):
+        seen.append(reader.ignore_index)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibrator_hook, 'collect_tables', collect)
+        patch.setattr(calibrator_hook, 'fit_tables', refuse_to_fit)
+        runner.train()
+    assert seen == [7]
+
+
+def refuse_to_fit(*args):
+    raise ValueError('nothing')

@@ -1,8 +1,11 @@
 """The doctor builds a config and checks what was built."""
 
 import pytest
+from PIL import Image
 
+from mmaslp.hosts.mmseg.checks import run
 from mmaslp.hosts.mmseg.doctor import build_and_check
+from mmaslp.hosts.mmseg.training import prepare_training
 
 
 def head(**changes):
@@ -46,6 +49,15 @@ CASES = {
     'learning rate': (setting('optim_wrapper.optimizer.lr', '0.1'), 'optim_wrapper: '),
     'batch size': (setting('train_dataloader.batch_size', 0), 'train_dataloader: '),
     'workers': (setting('val_dataloader.num_workers', -1), 'val_dataloader: '),
+    'no validation': (setting('train_cfg.val_interval', 0), 'val_interval is 0'),
+    'a batch above the set': (
+        lambda cfg: cfg.train_dataloader.update(batch_size=99, drop_last=True),
+        'train_dataloader gives no batch',
+    ),
+    'few images for a calibrator': (
+        setting('custom_hooks', [dict(type='CalibratorHook')]),
+        'the validation set has 5 images, and CalibratorHook fits',
+    ),
     'no data': (
         setting('train_dataloader.dataset.data_root', 'nowhere'),
         'train_dataloader: ',
@@ -61,6 +73,47 @@ def test_findings_of_the_doctor(toy, tmp_path, case):
     found = '\n'.join(map(str, build_and_check(cfg, str(tmp_path / 'doctor'))))
     assert expected in found
     assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('levels', ['border', 'image'])
+@pytest.mark.parametrize('case', ['no validation', 'a batch above the set'])
+def test_a_schedule_that_cannot_be_is_one_error(toy, tmp_path, case, levels):
+    change, expected = CASES[case]
+    cfg = toy.config(tmp_path / 'run')
+    cfg.custom_hooks = [dict(type='ASLPHook', levels=levels)]
+    change(cfg)
+    with pytest.raises(ValueError, match=expected):
+        prepare_training(cfg)
+
+
+def test_training_masks_without_an_object(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    masks = sorted((toy.root / 'train' / 'masks').iterdir())
+    for path in masks[:-1]:
+        Image.new('L', (16, 16)).save(path)
+    assert not errors(cfg, tmp_path)
+    Image.new('L', (16, 16)).save(masks[-1])
+    assert 'none of 10 training masks has a pixel of foreground' in errors(
+        cfg, tmp_path
+    )
+    with pytest.raises(ValueError, match='there is nothing to learn'):
+        prepare_training(cfg)
+
+
+def errors(cfg, tmp_path):
+    findings = build_and_check(cfg, str(tmp_path / 'doctor'))
+    return '\n'.join(f.message for f in findings if f.level == 'error')
+
+
+def test_a_training_is_checked_once(toy, tmp_path, monkeypatch):
+    calls = []
+    found = run.check_run
+    monkeypatch.setattr(run, 'check_run', lambda *args: calls.append(1) or found(*args))
+    cfg = toy.config(tmp_path / 'run')
+    cfg.custom_hooks.append(dict(type='CalibratorHook'))
+    cfg.train_cfg.max_epochs = 2
+    prepare_training(cfg).train()
+    assert len(calls) == 1
 
 
 def test_a_good_config(toy, tmp_path):
