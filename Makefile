@@ -6,7 +6,7 @@ VENV_OPENMMLAB ?= .venv-openmmlab
 WORKERS ?= 2
 TEST = -m pytest -n $(WORKERS) --dist worksteal
 # What imports MMSegmentation, whose two distributions differ.
-MMSEG_TESTS = $(addprefix tests/,hostile test_hosts/test_mmseg test_commands test_tools \
+MMSEG_TESTS = $(addprefix tests/,hostile test_integrations/test_mmseg test_commands test_tools \
 	test_configs.py test_doctor.py test_import.py test_registry.py)
 MMCV_WHEEL ?= $(firstword $(wildcard ../shared/wheels/mmcv-2.1.0-*.whl))
 

@@ -27,9 +27,9 @@ from torch import Tensor
 from train import load, normalise
 
 from mmaslp import dice_optimal_mask
-from mmaslp.core.calibrators import CalibrationTables, fit_tables
-from mmaslp.core.measure import BandTable, CalibrationHistogram, ImageTable
-from mmaslp.core.measure.bootstrap import percentiles, resample
+from mmaslp.calibration import CalibrationTables, fit_tables
+from mmaslp.metrics import BandTable, CalibrationHistogram, ImageTable
+from mmaslp.metrics.bootstrap import percentiles, resample
 
 RESAMPLES = 1000
 

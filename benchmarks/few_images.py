@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmaslp.core.calibrators import CalibrationTables
-from mmaslp.core.calibrators.fit import _chosen
-from mmaslp.core.calibrators.maps import fit_maps
-from mmaslp.core.calibrators.selection import (
+from mmaslp.calibration import CalibrationTables
+from mmaslp.calibration.fit import _chosen
+from mmaslp.calibration.maps import fit_maps
+from mmaslp.calibration.selection import (
     CANDIDATES,
     FIGURES,
     Candidate,

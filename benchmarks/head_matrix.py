@@ -27,9 +27,9 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from mmaslp.files.atomic_write import atomic_write
 
-from mmaslp.hosts.mmseg.checks.model import REFUSED
+from mmaslp.common.outputs import write_output
+from mmaslp.integrations.mmseg.checks.run import REFUSED
 
 SIZE = 128
 # If a head pools over a fixed window, images are padded to more.
@@ -225,7 +225,7 @@ def try_model(model, data, ours, evaluate):
     from mmengine.config import Config
     from mmengine.runner import Runner
 
-    from mmaslp.hosts.mmseg.hooks import ASLPHook
+    from mmaslp.integrations.mmseg.engine import ASLPHook
 
     with tempfile.TemporaryDirectory() as work_dir:
         cfg = Config(run_config(model, data, work_dir, ours, evaluate))
@@ -351,7 +351,7 @@ def run(args):
             rows[name] = try_config(path, data, args.limit)
             print(name, [rows[name][f]['status'] for f in FORMS], flush=True)
             record = dict(host=host_versions(), torch=torch.__version__, rows=rows)
-            atomic_write(out, json.dumps(record, indent=1) + '\n')
+            write_output(out, json.dumps(record, indent=1) + '\n', 'result')
 
 
 def cell(row, notes):

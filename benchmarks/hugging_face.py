@@ -21,10 +21,9 @@ from transformers import (
 )
 
 from mmaslp import BandTable, CalibrationHistogram
-from mmaslp.core.measure import ImageTable
-from mmaslp.core.measure.bootstrap import resample
-from mmaslp.hosts.transformers import SelfCalibration
-from mmaslp.hosts.transformers.outputs import foreground_logits
+from mmaslp.integrations.transformers import SelfCalibration, foreground_logits
+from mmaslp.metrics import ImageTable
+from mmaslp.metrics.bootstrap import resample
 
 KEYS = ('ece', 'ece_band', 'nll', 'acc')
 

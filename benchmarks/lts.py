@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmaslp.core.bands import border_bands
+from mmaslp.common.bands import border_bands
 
 __all__ = ['LocalTemperature', 'fit_pixels', 'with_bands']
 

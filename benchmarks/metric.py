@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torchmetrics.classification import BinaryCalibrationError
 
-from mmaslp.core import CalibrationHistogram
+from mmaslp.metrics import CalibrationHistogram
 
 # Pairs of probability and label, each ``(H, W)``.
 Maps = list[tuple[Tensor, Tensor]]

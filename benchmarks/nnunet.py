@@ -24,11 +24,11 @@ import torch
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
 from PIL import Image
 
-from mmaslp.core.bands import border_bands
-from mmaslp.core.levels.guard import Best, guarded, lower_median
-from mmaslp.core.measure import BandTable
+from mmaslp.common.bands import border_bands
 from mmaslp.files.map_pairs import pair_files, read_pair
 from mmaslp.files.prob_maps import MapReader
+from mmaslp.levels.guard import Best, guarded, lower_median
+from mmaslp.metrics import BandTable
 
 DATASET, TOY = 'Dataset501_Person', 'Dataset502_Balls'
 TRAIN, VAL = 120, 60

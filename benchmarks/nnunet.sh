@@ -2,7 +2,7 @@
 # All figures of docs/nnunet.md: sh benchmarks/nnunet.sh DATA, see nnunet.py.
 cd "$(dirname "$0")"
 export OMP_NUM_THREADS=1 nnUNet_def_n_proc=1 PYTHONPATH="$PWD/..:$PYTHONPATH"
-export nnUNet_extTrainer=$(python -m mmaslp.hosts.nnunet):$PWD/nnunet_trainers
+export nnUNet_extTrainer=$(python -m mmaslp.integrations.nnunet):$PWD/nnunet_trainers
 export nnUNet_n_proc_DA=1  # the planner refuses 0
 python nnunet.py layout "$1"
 python nnunet.py toy

@@ -15,15 +15,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mmaslp.core.calibrators import CalibrationTables, Calibrator, fit_tables
-from mmaslp.core.calibrators.maps import TARGETS, fit_maps
-from mmaslp.core.calibrators.selection import (
-    CANDIDATES,
-    FIGURES,
-    WIDE,
-    figures_of,
-    sums_of,
-)
+from mmaslp.calibration import CalibrationTables, Calibrator, fit_tables
+from mmaslp.calibration.maps import TARGETS, fit_maps
+from mmaslp.calibration.selection import CANDIDATES, FIGURES, WIDE, figures_of, sums_of
 
 
 def tables_of(images, logits=False):

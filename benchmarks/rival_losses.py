@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmaslp import BandTable
-from mmaslp.core.bands import border_bands
+from mmaslp.common.bands import border_bands
 
 __all__ = ['RIVALS']
 

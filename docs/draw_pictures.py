@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.patches import Patch
 
-from mmaslp.report.style import new_figure
+from mmaslp.report.diagrams import new_figure
 
 IMAGES = Path(__file__).resolve().parent / 'images'
 # Background, ink, grid, over-confident, under-confident, box.
@@ -32,17 +32,18 @@ BANDS = ('0', '1.6', '3', '6', '12')
 ROOMS = (
     ('commands', (), 'what you type: one file for each command'),
     (
-        'hosts',
-        ('mmseg', 'lightning', 'torchmetrics', 'transformers', 'nnunet'),
+        'integrations',
+        ('mmseg', 'lightning.py', 'torchmetrics.py', 'transformers.py', 'nnunet'),
         'one thin adapter for each toolkit',
     ),
     ('report', (), 'results in, pages and diagrams out'),
-    ('files', (), 'maps, masks, results, data sets, outputs'),
-    (
-        'core',
-        ('levels', 'measure', 'calibrators'),
-        'torch, numpy and scipy only; each part is readable alone',
-    ),
+    ('files', (), 'maps, masks, results, data sets'),
+    ('training', (), 'what a training decides, once for all toolkits'),
+    ('calibration', (), 'calibrators, chosen out of fold'),
+    ('metrics', (), 'figures from counts, and their intervals'),
+    ('levels', (), 'by band and by image: rules, guard'),
+    ('losses', (), 'the criterion, perturbations'),
+    ('common', (), 'bands, arguments, arrays, outputs'),
 )
 
 
@@ -104,8 +105,8 @@ def draw_rooms(path, theme):
     text = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 {0}" '
         'font-family="system-ui, sans-serif" role="img" aria-labelledby="title">\n'
-        '<title id="title">The five rooms of the package mmaslp, from the commands at '
-        'the top down to the core; a room imports from the rooms below it</title>\n'
+        '<title id="title">The ten rooms of mmaslp, from the commands at '
+        'the top to what all share; a room imports from the rooms below it</title>\n'
         '<rect width="520" height="{0}" fill="{1}"/>\n{2}\n</svg>\n'
     )
     path.write_text(text.format(top, paper, '\n'.join(shapes)), encoding='utf-8')
@@ -121,7 +122,7 @@ def _box(name, what, place, theme):
         f'<g data-module="{name}"><rect x="{x}" y="{y}" width="{width}" '
         f'height="{height}" rx="6" fill="{fill}" stroke="{grid}"/>',
         f'<text x="{middle:g}" y="{line}" text-anchor="middle" {said}>'
-        f'{name.rpartition("/")[2]}</text>',
+        f'{name.rpartition("/")[2].removesuffix(".py")}</text>',
     ]
     if what:
         lines.append(

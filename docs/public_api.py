@@ -17,11 +17,14 @@ PACKAGE = 'mmaslp'
 # Headings of the index, and the beginnings of the modules below each; the first one
 # that fits counts, and the rest is for those who change the package.
 GROUPS = {
-    'Plain PyTorch': ('core', 'functional', 'hosts.lightning', 'hosts.torchmetrics'),
-    'Other toolkits': ('hosts.nnunet', 'hosts.transformers'),
+    'Plain PyTorch': ('losses', 'levels', 'metrics', 'calibration', 'functional'),
+    'Other toolkits': tuple(
+        f'integrations.{name}'
+        for name in ('lightning', 'torchmetrics', 'transformers', 'nnunet')
+    ),
     'Components of a config': tuple(
-        f'hosts.mmseg.{part}'
-        for part in ('hooks', 'losses', 'models', 'datasets', 'metrics')
+        f'integrations.mmseg.{part}'
+        for part in ('engine', 'models', 'datasets', 'evaluation')
     ),
     'Files, results and pictures': ('commands', 'files', 'report'),
     'Inside of the package': ('',),

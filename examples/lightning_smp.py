@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
 from mmaslp import SelfCalibratingBCE
-from mmaslp.hosts.lightning import ASLPCallback
-from mmaslp.hosts.torchmetrics import BinaryBandCalibration, BinaryCalibration
+from mmaslp.integrations.lightning import ASLPCallback
+from mmaslp.integrations.torchmetrics import BinaryBandCalibration, BinaryCalibration
 from mmaslp.report.text_table import format_table
 
 COLUMNS = {

@@ -21,12 +21,7 @@ from monai.transforms import (
 from monai.utils import set_determinism
 from pairs import load_splits
 
-from mmaslp import (
-    BandTable,
-    BorderLevels,
-    CalibrationHistogram,
-    SelfCalibratingBCE,
-)
+from mmaslp import BandTable, BorderLevels, CalibrationHistogram, SelfCalibratingBCE
 from mmaslp.report.text_table import format_table
 
 COLUMNS = {

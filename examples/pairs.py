@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from mmaslp.files.masks import read_binary_mask
-from mmaslp.files.scenes import draw_split
+from mmaslp.files.images import read_binary_mask
+from mmaslp.files.synthetic import draw_split
 
 __all__ = ['BinaryPairs', 'load_splits']
 

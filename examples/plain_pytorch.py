@@ -14,12 +14,7 @@ from pairs import load_splits
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmaslp import (
-    BandTable,
-    BorderLevels,
-    CalibrationHistogram,
-    SelfCalibratingBCE,
-)
+from mmaslp import BandTable, BorderLevels, CalibrationHistogram, SelfCalibratingBCE
 from mmaslp.report.text_table import format_table
 
 COLUMNS = {

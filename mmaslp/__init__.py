@@ -1,58 +1,60 @@
 """Calibrated binary segmentation: measure, correct and train probabilities.
 
 With MMSegmentation installed, ``import mmaslp`` registers losses, hooks, metrics, data
-sets, the neck and the model of test-time augmentation with its registries. Without it
-nothing is registered and nothing is said: all other parts work alone.
+sets, the neck and the model of test-time augmentation with its registries: at once if
+MMSegmentation is imported already, else as soon as it is. Without it nothing is
+registered and nothing is said: all other parts work alone.
 """
 
 import sys
 import warnings
 from functools import cache
 from importlib import import_module
+from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
-from pathlib import PurePath
 
 from .version import __version__
 
-# The registered components, and the subpackage of each.
+# The registered components, and the module of each.
 _COMPONENTS = {
-    'ASLPHook': 'hooks',
-    'BinarySegTTAModel': 'models',
-    'CalibrationMetric': 'metrics',
-    'CalibratorHook': 'hooks',
-    'DilatedFusionNeck': 'models',
-    'LoadBinaryAnnotations': 'datasets',
-    'ProbMapHook': 'hooks',
-    'RandomCenterCrop': 'datasets',
-    'SCBCELoss': 'models',
-    'SODDataset': 'datasets',
-    'SODMetric': 'metrics',
-    'SyntheticSODDataset': 'datasets',
+    'ASLPHook': 'engine.aslp_hook',
+    'BinarySegTTAModel': 'models.segmentors',
+    'CalibrationMetric': 'evaluation.metrics',
+    'CalibratorHook': 'engine.calibrator_hook',
+    'DilatedFusionNeck': 'models.necks',
+    'LoadBinaryAnnotations': 'datasets.transforms',
+    'ProbMapHook': 'engine.prob_map_hook',
+    'RandomCenterCrop': 'datasets.transforms',
+    'SCBCELoss': 'models.losses',
+    'SODDataset': 'datasets.sod',
+    'SODMetric': 'evaluation.metrics',
+    'SyntheticSODDataset': 'datasets.sod',
 }
-_HOST = 'mmaslp.hosts.mmseg'
-# The main names of the core, imported when they are asked for.
-_CORE = {
-    'BandTable': 'measure',
+_MMSEG = 'mmaslp.integrations.mmseg'
+_REGISTRY = 'mmseg.registry'
+# The main names of the rooms, imported when they are asked for.
+_ROOMS = {
+    'BandTable': 'metrics',
     'BorderLevels': 'levels',
-    'CalibrationHistogram': 'measure',
-    'Calibrator': 'calibrators',
+    'CalibrationHistogram': 'metrics',
+    'Calibrator': 'calibration',
     'ImageLevels': 'levels',
-    'SelfCalibratingBCE': 'levels',
-    'dice_optimal_mask': 'calibrators.masks',
-    'fit_calibrator': 'calibrators',
+    'SelfCalibratingBCE': 'losses',
+    'dice_optimal_mask': 'calibration',
+    'fit_calibrator': 'calibration',
 }
-__all__ = ['__version__', 'functional', 'register_components', *_CORE]
+__all__ = ['__version__', 'functional', 'register_components', *_ROOMS]
 
 
-def _host_problem() -> str | None:
+def _problem_of_mmseg() -> str | None:
     """Say why nothing can be registered; warn if it is installed but broken."""
     if find_spec('mmseg') is None:
         return (
             'MMSegmentation is not installed: run `pip install "mmaslp[onedl]"` (or '
-            '"mmaslp[openmmlab]"); mmaslp.core works without it'
+            '"mmaslp[openmmlab]"); all but mmaslp.integrations.mmseg works without it'
         )
     try:
-        import_module('mmseg.registry')
+        import_module(_REGISTRY)
     except Exception as error:  # it asserts versions when it is imported
         problem = (
             f'MMSegmentation cannot be imported ({error!r}): `mmaslp doctor` '
@@ -65,46 +67,56 @@ def _host_problem() -> str | None:
 
 @cache
 def register_components() -> str | None:
-    """Register the components with the registries of MMSegmentation."""
-    problem = _host_problem()
+    """Register the components with MMSegmentation; say why where that cannot be."""
+    problem = _problem_of_mmseg()
     if problem is not None:
         return problem
+
     with warnings.catch_warnings():  # MMEngine imports what torch deprecates
         warnings.filterwarnings('ignore', category=DeprecationWarning)
-        for name, package in _COMPONENTS.items():
-            globals()[name] = getattr(import_module(f'{_HOST}.{package}'), name)
-        from .hosts.mmseg.safe_loading import allow_history_buffers
+        for name, module in _COMPONENTS.items():
+            globals()[name] = getattr(import_module(f'{_MMSEG}.{module}'), name)
+        import_module(f'{_MMSEG}.registry')
 
-        allow_history_buffers()
-        import_module(f'{_HOST}.registry')
-    __all__.extend(_COMPONENTS)
+    __all__.extend(name for name in _COMPONENTS if name not in __all__)
     return None
 
 
-def _is_command() -> bool:
-    """Whether this process is the command ``mmaslp`` (or ``python -m mmaslp``)."""
-    program = sys.argv[0] if sys.argv else ''
-    if program not in sys.orig_argv:
-        return False  # a child process of multiprocessing is told its parent's argv
-    if program == '-m':
-        program = sys.orig_argv[sys.orig_argv.index('-m') + 1]
-    return PurePath(program).name in ('mmaslp', 'mmaslp.exe')
+class _WhenMMSegIsImported(MetaPathFinder):
+    """Registers the components once MMSegmentation has made its registries."""
+
+    def find_spec(self, name, path, target=None):
+        if name != _REGISTRY or self not in sys.meta_path:
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        if spec is None or spec.loader is None:
+            return spec
+
+        make = spec.loader.exec_module
+
+        def make_and_register(module):
+            make(module)
+            register_components()
+
+        spec.loader.exec_module = make_and_register
+        return spec
 
 
-# The command registers once it knows what to do: its help does not need MMSegmentation,
-# which takes seconds to import.
-if not _is_command():
+if _REGISTRY in sys.modules:
     register_components()
+else:
+    sys.meta_path.insert(0, _WhenMMSegIsImported())
 
 
 def __getattr__(name):
     if name == 'functional':
         return import_module('.functional', __name__)
-    if name in _CORE:
-        return getattr(import_module(f'mmaslp.core.{_CORE[name]}'), name)
+    if name in _ROOMS:
+        return getattr(import_module(f'mmaslp.{_ROOMS[name]}'), name)
     # Called for a component only if nothing is registered, or not yet.
     if name == 'SCBCELoss':
-        return import_module(f'{_HOST}.losses').SCBCELoss
+        return import_module(f'{_MMSEG}.models.losses').SCBCELoss
     if name in _COMPONENTS:
         problem = register_components()
         if problem is None:

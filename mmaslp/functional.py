@@ -3,8 +3,8 @@
 All take arrays or tensors of any shape: ``prob``, the probability of the foreground,
 and ``label`` of 0 and 1, of the same shape or without the channel of ``(N, 1, ...)``.
 They return Python floats. For data that arrives in batches use
-:class:`~mmaslp.core.CalibrationHistogram` and :class:`~mmaslp.core.BandTable`, which
-these functions fill once and which state the error of float probabilities.
+:class:`~mmaslp.metrics.CalibrationHistogram` and :class:`~mmaslp.metrics.BandTable`,
+which these functions fill once and which state the error of float probabilities.
 
 Like ``torchmetrics.functional.classification.binary_calibration_error``:
 ``ignore_index=None`` by default, ``norm`` and ``n_bins`` by these names, bins of equal
@@ -30,20 +30,18 @@ Example:
 import numpy as np
 from torch import Tensor
 
-from .core.argument_checks import check_choice
-from .core.measure import (
-    BAND_ERRORS,
-    BORDERS,
-    BandTable,
+from .common.arguments import check_choice
+from .metrics.band_table import BAND_ERRORS, BORDERS, BandTable
+from .metrics.bins import (
     BinTable,
-    CalibrationHistogram,
     binned_metrics,
     check_bins,
     equal_mass,
     equal_width,
     signed_gap,
 )
-from .core.measure import brier_score as _brier_score
+from .metrics.bins import brier_score as _brier_score
+from .metrics.histogram import CalibrationHistogram
 
 __all__ = [
     'band_calibration_error',
@@ -127,7 +125,7 @@ def band_calibration_error(
     """Calibration error by band of distance from a border.
 
     The mean over pixels of the absolute gap between top-label confidence and accuracy
-    of their band, see :class:`~mmaslp.core.BandTable`. All images of a call count as
+    of their band, see :class:`~mmaslp.metrics.BandTable`. All images of a call count as
     one set: their bands are pooled.
 
     Args:

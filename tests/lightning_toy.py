@@ -6,8 +6,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmaslp.core import SelfCalibratingBCE
-from mmaslp.hosts.torchmetrics import BinaryBandCalibration
+from mmaslp.integrations.torchmetrics import BinaryBandCalibration
+from mmaslp.losses import SelfCalibratingBCE
 
 
 class Squares(Dataset):

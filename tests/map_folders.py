@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from mmaslp.commands import run_command
-from mmaslp.core import CalibrationHistogram
 from mmaslp.files.prob_maps import MapReader, write_prob_map
+from mmaslp.metrics import CalibrationHistogram
 
 main = partial(run_command, 'eval-maps')
 SIZE = (12, 10)

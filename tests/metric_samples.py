@@ -2,7 +2,7 @@
 
 import torch
 
-from mmaslp.hosts.torchmetrics import BinaryBandCalibration, BinaryCalibration
+from mmaslp.integrations.torchmetrics import BinaryBandCalibration, BinaryCalibration
 
 MAKERS = [BinaryCalibration, BinaryBandCalibration]
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from mmaslp.core import CalibrationHistogram
-from mmaslp.hosts.mmseg.metrics import CalibrationMetric
+from mmaslp.integrations.mmseg.evaluation import CalibrationMetric
+from mmaslp.metrics import CalibrationHistogram
 
 
 def sample(index, channels=1, size=(12, 9), ignore=False):

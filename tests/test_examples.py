@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmaslp.files.scenes import draw_split
+from mmaslp.files.synthetic import draw_split
 
 EXAMPLES = Path(__file__).resolve().parents[1] / 'examples'
 NEEDS = {

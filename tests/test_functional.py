@@ -6,13 +6,13 @@ import torch
 
 import mmaslp
 from mmaslp import functional
-from mmaslp.core import BandTable
 from mmaslp.functional import (
     band_calibration_error,
     brier_score,
     calibration_error,
     equal_mass_calibration_error,
 )
+from mmaslp.metrics import BandTable
 
 
 def maps(seed=0, shape=(3, 40, 30)):

@@ -25,8 +25,8 @@ def test_without_mmsegmentation():
     """The core and the losses work in silence; a component says what to install."""
     code = """
 import torch, mmaslp
-from mmaslp.core import CalibrationHistogram
-from mmaslp.hosts.mmseg import losses
+from mmaslp import CalibrationHistogram
+from mmaslp.integrations.mmseg.models import losses
 z, y = torch.randn(2, 1, 4, 4), torch.ones(2, 4, 4)
 assert losses.SCBCELoss()(z, y).isfinite()
 assert mmaslp.SCBCELoss is losses.SCBCELoss
@@ -49,7 +49,9 @@ for name in ('ASLPHook', 'nothing'):
 def test_a_broken_mmsegmentation_is_warned_of(tmp_path):
     (tmp_path / 'mmseg').mkdir()
     (tmp_path / 'mmseg' / '__init__.py').write_text('assert False, "needs mmcv<2.2"')
-    done = python(f'import sys; sys.path.insert(0, {str(tmp_path)!r}); import mmaslp')
+    code = 'mmaslp.register_components()'
+    path = f'import sys; sys.path.insert(0, {str(tmp_path)!r})'
+    done = python(f'{path}; import mmaslp; {code}')
     assert done.returncode == 0, done.stderr
     assert 'UserWarning: mmaslp registers nothing' in done.stderr
     assert 'needs mmcv<2.2' in done.stderr and 'mmaslp doctor' in done.stderr

@@ -10,8 +10,8 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import METRICS, MODELS
 
 import mmaslp
-from mmaslp.hosts.mmseg.config import load_config
-from mmaslp.hosts.mmseg.registry import REGISTRIES
+from mmaslp.integrations.mmseg.config import load_config
+from mmaslp.integrations.mmseg.registry import REGISTRIES
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from mmaslp import BorderLevels
-from mmaslp.hosts.transformers import SelfCalibration
+from mmaslp.integrations.transformers import SelfCalibration
 
 
 class Squares(Dataset):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from mmaslp.hosts.nnunet.trainers.border_levels import (
+from mmaslp.integrations.nnunet.trainers.border_levels import (
     nnUNetTrainerBorderLevels,
     nnUNetTrainerBorderLevelsNoDice,
 )

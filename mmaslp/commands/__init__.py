@@ -75,7 +75,7 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
 
 
 def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
-    from ..files import progress  # after the help, for its imports
+    from ..files import progress
 
     # Names are printed whatever the bytes in them.
     for stream in (sys.stdout, sys.stderr):

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read every map once, then write them calibrated."""
-    from ..core.calibrators import Calibrator
+    from ..calibration.calibrator import Calibrator
     from ..files.calibrated_maps import apply_calibrator
 
     calibrator = Calibrator.load(args.calibrator)

@@ -98,7 +98,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def config_of_run(args: argparse.Namespace) -> 'Config':
     """Read the config of a command and apply what :func:`add_run_options` added."""
     need_mmseg('this command')
-    from ..hosts.mmseg.config import load_config, set_work_dir
+    from ..integrations.mmseg.config import load_config, set_work_dir
 
     prepare_launcher(args.launcher, args.local_rank)
     cfg = load_config(args.config, args.cfg_options)

@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Compare and print the differences."""
     from ..files.results import load_results
-    from ..report.comparison import compare_results
-    from ..report.glossary import term
+    from ..report.analysis import compare_results
+    from ..report.text_table import term
 
     first, second = (name or None for name in args.name)
     if args.second is None and (first, second) == (None, None):

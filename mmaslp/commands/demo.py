@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> None:
         _show_maps(args.work_dir)
         return
     need_mmseg('mmaslp demo without --maps')
-    from ..core.argument_checks import check_integer
-    from ..hosts.mmseg.demo import run_demo
+    from ..common.arguments import check_integer
+    from ..integrations.mmseg.demo import run_demo
 
     check_integer('--epochs', args.epochs, at_least=1)
     check_integer('--seed', args.seed, at_least=0)
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _show_maps(folder: Path) -> None:
     """Print the three commands of the first door as they run."""
-    from ..files.demo_maps import write_demo_maps
+    from ..files.synthetic import write_demo_maps
     from . import run_command
 
     val, test = (write_demo_maps(folder, split) for split in ('val', 'test'))

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the findings; 1 if there is an error."""
     from .. import register_components
-    from ..hosts.mmseg.doctor import examine
+    from ..integrations.mmseg.doctor import examine
 
     register_components()
     findings = examine(args.config)

@@ -76,11 +76,11 @@ def run(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse, before the work starts, what cannot be done or must not be written."""
-    from ..core.measure import check_bins
-    from ..core.measure.bootstrap import check_resamples
-    from ..core.outputs import check_outputs
+    from ..common.outputs import check_outputs
+    from ..metrics.bins import check_bins
+    from ..metrics.bootstrap import check_resamples
+    from ..report.diagrams import FORMATS
     from ..report.page import page_outputs
-    from ..report.style import FORMATS
 
     check_bins(args.bins)
     check_resamples(args.resamples)
@@ -104,10 +104,9 @@ def _check(args: argparse.Namespace) -> None:
 def _write(args: argparse.Namespace, results: list[dict]) -> None:
     """Write the files that were asked for, and name them."""
     from ..files.results import save_result
-    from ..report.diagrams import band_figure, reliability_figure
+    from ..report.diagrams import band_figure, reliability_figure, save_figure
     from ..report.inputs import results_of_maps
     from ..report.page import write_report
-    from ..report.style import save_figure
 
     if args.json:
         save_result(args.json, results if len(results) > 1 else results[0])

@@ -66,8 +66,8 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit, print what was chosen and why, write the file."""
-    from ..core.calibrators import fit_tables
-    from ..core.outputs import check_outputs
+    from ..calibration.fit import fit_tables
+    from ..common.outputs import check_outputs
 
     inputs = [args.source, args.labels]
     check_outputs({'--out': (args.out, 'calibrator')}, inputs, make_folders=True)
@@ -90,7 +90,7 @@ def group_keys(
     pattern: re.Pattern | None, remarks: list[str], names: Sequence[str]
 ) -> Sequence[int]:
     """Number names by the group that a pattern finds in them."""
-    from ..core.calibrators.fit import first_seen
+    from ..calibration.fit import first_seen
 
     if pattern is None:
         hint = frames_hint([str(Path(name).with_suffix('')) for name in names])
@@ -118,7 +118,7 @@ class _Tables:
     """Counts for the fit, as ``count_pairs`` wants them."""
 
     def __init__(self, logits: bool) -> None:
-        from ..core.calibrators import CalibrationTables
+        from ..calibration.tables import CalibrationTables
 
         self.tables, self.logits = CalibrationTables(), logits
 
@@ -149,8 +149,8 @@ def _of_checkpoint(args: argparse.Namespace, keys):
     if not Path(args.source).exists() and not args.source.startswith('mmaslp::'):
         raise FileNotFoundError(f'{args.source}: neither a folder of maps nor a config')
     need_mmseg(f'{args.source} is a config, which')
-    from ..hosts.mmseg.calibration import tables_of_checkpoint
-    from ..hosts.mmseg.config import load_config, set_work_dir
+    from ..integrations.mmseg.calibration import tables_of_checkpoint
+    from ..integrations.mmseg.config import load_config, set_work_dir
 
     cfg = load_config(args.source, args.cfg_options)
     cfg.launcher, cfg.load_from = 'none', args.labels

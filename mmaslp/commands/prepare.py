@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check, divide, and say how many images each part has."""
-    from ..files.prepare import prepare_dataset
+    from ..files.datasets import prepare_dataset
 
     parts, left_out = prepare_dataset(
         args.root,

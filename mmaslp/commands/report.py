@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read the results and write the page."""
-    from ..core.outputs import check_outputs
+    from ..common.outputs import check_outputs
     from ..report.inputs import results_of_files
     from ..report.page import json_beside, page_outputs, write_report
 

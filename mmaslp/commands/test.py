@@ -56,8 +56,8 @@ def run(args: argparse.Namespace) -> None:
     cfg = config_of_run(args)
     from mmengine.dist import is_main_process
 
-    from ..core.outputs import check_outputs
-    from ..hosts.mmseg import testing
+    from ..common.outputs import check_outputs
+    from ..integrations.mmseg import testing
     from ..report.inputs import PICTURES
     from ..report.page import page_outputs
 

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train."""
     cfg = config_of_run(args)
-    from ..hosts.mmseg.training import run_training
+    from ..integrations.mmseg.training import run_training
 
     args.work_dir = cfg.work_dir  # what `kept` looks into
     run_training(
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
 
 def kept(args: argparse.Namespace) -> str:
     """Say what an interruption leaves and how to go on."""
-    from ..hosts.mmseg.checkpoint import numbered_checkpoints
+    from ..integrations.mmseg.checkpoint import numbered_checkpoints
 
     found = numbered_checkpoints(args.work_dir) if args.work_dir else []
     if not found:

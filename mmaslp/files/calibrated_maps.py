@@ -10,8 +10,8 @@ import joblib
 import numpy as np
 import torch
 
-from ..core.calibrators import Calibrator
-from ..core.outputs import check_folder, write_output
+from ..calibration.calibrator import Calibrator
+from ..common.outputs import check_folder, write_output
 from .images import write_picture
 from .map_pairs import attempt, list_files, one_thread, refuse
 from .names import shown

@@ -14,8 +14,7 @@ import joblib
 import numpy as np
 import torch
 
-from .images import IMAGE_SUFFIXES
-from .masks import read_binary_mask
+from .images import IMAGE_SUFFIXES, read_binary_mask
 from .names import shown
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, read_label
 from .prob_maps import MAP_SUFFIXES, MapReader, suffix_of

@@ -11,8 +11,8 @@ from zipfile import ZipFile
 import numpy as np
 from torch import Tensor
 
-from ..core.argument_checks import check_choice, check_number, optional
-from ..core.measure.inputs import ROUNDING
+from ..common.arguments import check_choice, check_number, optional
+from ..common.arrays import ROUNDING
 from .images import IMAGE_SUFFIXES, check_plain_file, open_image, write_picture
 from .nnunet_maps import NNUNetDataset, find_dataset, foreground
 

@@ -1,34 +1,45 @@
-"""The result of one evaluation as a dictionary and as a JSON file.
+"""Checksums of files and masks."""
 
-The file of a test or of a folder of maps holds one result, that of a report a list of
-results with pictures.
-"""
-
+import hashlib
 import json
 import math
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.argument_checks import check_choice
-from ..core.bands import BORDER_EDGES
-from ..core.measure import (
-    BAND_ERRORS,
-    BORDERS,
-    MODES,
-    BinTable,
-    CalibrationHistogram,
-    ImageTable,
-    band_columns,
-    band_scalars,
-    binned_metrics,
-    brier_decomposition,
-    check_bins,
-)
-from ..core.measure.bootstrap import check_resamples, pooled_figures, resample
-from ..core.outputs import write_output
+import numpy as np
+from torch import Tensor
+
+from ..common.arguments import check_choice
+from ..common.bands import BORDER_EDGES
+from ..common.outputs import write_output
+from ..metrics.band_table import BAND_ERRORS, BORDERS, band_columns, band_scalars
+from ..metrics.bins import BinTable, binned_metrics, brier_decomposition, check_bins
+from ..metrics.bootstrap import check_resamples, pooled_figures, resample
+from ..metrics.histogram import MODES, CalibrationHistogram
+from ..metrics.image_table import ImageTable
 from .images import check_plain_file
+
+
+def mask_checksum(label: np.ndarray | Tensor) -> int:
+    """CRC-32 of a mask: of its size and its labels as bytes."""
+    array = (
+        label.byte().cpu().numpy() if isinstance(label, Tensor) else np.asarray(label)
+    )
+    size = zlib.crc32(str(array.shape).encode())
+    return zlib.crc32(np.ascontiguousarray(array, np.uint8), size)
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
+
 
 # A file of another version is refused: evaluate the model again.
 FORMAT = 'mmaslp result 3'

@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files.checksum import sha256_of
 from ..files.images import IMAGE_SUFFIXES
 from ..files.map_evaluation import read_images
 from ..files.map_pairs import list_files
 from ..files.prob_maps import MapReader
-from ..files.results import image_table, load_results
-from .pictures import make_picture
-from .shown_images import chosen, ranked
+from ..files.results import image_table, load_results, sha256_of
+from .pictures import chosen, make_picture, ranked
 
 # Images to show per set and reason, unless another number is asked for.
 PICTURES = 6

@@ -13,18 +13,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..core.outputs import write_output
+from ..common.outputs import write_output
 from ..files.names import short_names, without_folders
 from ..files.results import save_result
 from ..version import __version__
 from .analysis import RESAMPLES, ImageSet, analyse
-from .diagrams import band_figure, reliability_figure
-from .glossary import term
+from .diagrams import band_figure, figure_svg, reliability_figure
 from .inputs import PICTURES
 from .pictures import galleries
-from .style import figure_svg
 from .tables import comparison, differences, measures
-from .text_table import with_interval
+from .text_table import term, with_interval
 
 
 def write_report(
@@ -58,7 +56,7 @@ def json_beside(path: str | Path) -> Path:
 def page_outputs(
     page: str | None, option: str = '--report'
 ) -> dict[str, tuple[str | Path | None, str]]:
-    """What a page writes, as :func:`~mmaslp.core.outputs.check_outputs` takes it."""
+    """What a page writes, as :func:`~mmaslp.common.outputs.check_outputs` takes it."""
     if page and page.lower().endswith('.json'):
         raise ValueError(f'{option} {page}: a page of HTML, whose JSON lies beside it')
     beside = json_beside(page) if page else None

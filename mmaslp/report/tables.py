@@ -6,8 +6,7 @@ from math import isnan, nan
 from typing import NamedTuple
 
 from .analysis import Analysis, ImageSet
-from .glossary import Term, term
-from .text_table import metric_text
+from .text_table import Term, metric_text, term
 
 
 class Cell(NamedTuple):

@@ -16,16 +16,15 @@ from mmengine.logging import MessageHub
 from PIL import Image
 
 from mmaslp import Calibrator
-from mmaslp.core.outputs import check_outputs, write_output
+from mmaslp.common.outputs import check_outputs, write_output
 from mmaslp.files.calibrated_maps import apply_calibrator
 from mmaslp.files.prob_maps import write_prob_map
 from mmaslp.files.results import save_result
-from mmaslp.hosts.mmseg import training
-from mmaslp.hosts.mmseg.demo import run_demo
-from mmaslp.hosts.mmseg.testing import evaluate, test_sets
-from mmaslp.hosts.mmseg.training import prepare_training
-from mmaslp.hosts.mmseg.work_dir import locked
-from mmaslp.report.style import save_figure
+from mmaslp.integrations.mmseg import training
+from mmaslp.integrations.mmseg.demo import run_demo
+from mmaslp.integrations.mmseg.testing import evaluate, test_sets
+from mmaslp.integrations.mmseg.training import locked, prepare_training
+from mmaslp.report.diagrams import save_figure
 from tests.grids import pairs
 from tests.hostile.evil import command, on_a_full_disk, write_evil
 from tests.map_folders import write_set

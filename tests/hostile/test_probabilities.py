@@ -21,9 +21,9 @@ from mmaslp import (
 )
 from mmaslp.commands import main
 from mmaslp.files.calibrated_maps import apply_calibrator
+from mmaslp.files.datasets import prepare_dataset
+from mmaslp.files.images import read_binary_mask
 from mmaslp.files.map_pairs import pair_files
-from mmaslp.files.masks import read_binary_mask
-from mmaslp.files.prepare import prepare_dataset
 from mmaslp.files.prob_maps import MapReader, quantised, write_prob_map
 from mmaslp.report.text_table import in_words
 from tests.map_folders import write_set
@@ -163,7 +163,7 @@ def test_an_image_whose_name_holds_a_suffix_is_in_one_part(tmp_path):
             picture = Image.fromarray((grey > 0).astype(np.uint8) * 255)
             picture.save(tmp_path / kind / f'{stem}.{suffix}')
     parts, _ = prepare_dataset(str(tmp_path))
-    from mmaslp.files.pairing import keep_listed, list_stems
+    from mmaslp.files.datasets import keep_listed, list_stems
 
     images = list_stems(str(tmp_path / 'images'))
     found = [

@@ -13,12 +13,16 @@ from mmengine.runner import Runner
 
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.results import load_result
-from mmaslp.hosts.mmseg.checkpoint import check_checkpoint
-from mmaslp.hosts.mmseg.config import load_config
-from mmaslp.hosts.mmseg.losses import SCBCELoss
-from mmaslp.hosts.mmseg.safe_loading import CodeInCheckpoint, _Pickle, safe_loading
-from mmaslp.hosts.mmseg.testing import evaluate, test_sets
-from mmaslp.hosts.mmseg.training import run_training
+from mmaslp.integrations.mmseg.checkpoint import (
+    CodeInCheckpoint,
+    _Pickle,
+    check_checkpoint,
+    safe_loading,
+)
+from mmaslp.integrations.mmseg.config import load_config
+from mmaslp.integrations.mmseg.models import SCBCELoss
+from mmaslp.integrations.mmseg.testing import evaluate, test_sets
+from mmaslp.integrations.mmseg.training import run_training
 from tests.grids import pairs
 from tests.hostile.evil import CONTAINERS, LEGACY, command, growth, payloads, write_evil
 

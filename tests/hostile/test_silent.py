@@ -17,15 +17,15 @@ from mmaslp import (
     fit_calibrator,
 )
 from mmaslp.commands import main
-from mmaslp.hosts.mmseg.testing import evaluate, test_sets
-from mmaslp.hosts.mmseg.training import prepare_training
+from mmaslp.integrations.mmseg.testing import evaluate, test_sets
+from mmaslp.integrations.mmseg.training import prepare_training
 from mmaslp.report.pictures import image_panels
 from tests.map_folders import write_set
 
 CALIBRATOR = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
 
 # One mistake in a component of a config each; its other arguments go through the same
-# checks, which tests/test_core/test_argument_checks.py has.
+# checks, which tests/test_common/test_arguments.py has.
 REFUSED = [
     ('SCBCELoss', dict(loss_weight='1'), 'loss_weight .*without quotes'),
     ('CalibrationMetric', dict(bins=10**9), r'bins .*\[1, 4096\]'),

@@ -2,11 +2,7 @@ import os
 
 import pytest
 
-from mmaslp.commands.arguments import (
-    CommandParser,
-    add_run_options,
-    prepare_launcher,
-)
+from mmaslp.commands.arguments import CommandParser, add_run_options, prepare_launcher
 
 
 def parse(*words):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mmaslp.commands import run_command
-from mmaslp.core.measure import BAND_ERRORS
 from mmaslp.files.prob_maps import MapReader, write_prob_map
+from mmaslp.metrics import BAND_ERRORS
 from tests.map_folders import Folders, main
 
 compare = partial(run_command, 'compare')

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmaslp.files.map_evaluation import load_library
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 from mmaslp.files.results import load_result
-from mmaslp.files.sod_measures import load_library
 from tests.map_folders import SIZE, Folders, main, pair, save
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmaslp.calibration import Calibrator
 from mmaslp.commands import run_command
-from mmaslp.core.calibrators import Calibrator
 from mmaslp.files.prob_maps import MapReader
 from tests.map_folders import write_set
 

@@ -122,7 +122,7 @@ def test_a_loop_of_ones_own():
         ('segmentation_models_pytorch', 'segmentation_models_pytorch'),
         ('monai', 'monai'),
         ('torchvision', 'torchvision'),
-        ('mmaslp.hosts.torchmetrics', 'torchmetrics'),
+        ('mmaslp.integrations.torchmetrics', 'torchmetrics'),
     ],
 )
 def test_other_libraries_in_a_loop(word, library):

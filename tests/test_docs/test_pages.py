@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_core.test_layout import ROOMS
+from tests.test_layout import ROOMS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / 'docs'

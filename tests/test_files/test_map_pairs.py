@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from mmaslp.calibration import fit_tables
 from mmaslp.commands.fit import _Tables
-from mmaslp.core.calibrators import fit_tables
 from mmaslp.files import map_pairs
 from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.map_pairs import count_pairs

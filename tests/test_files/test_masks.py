@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
 
-from mmaslp.files.masks import decode_binary_mask, read_binary_mask
+from mmaslp.files.images import decode_binary_mask, read_binary_mask
 
 SIZE = (60, 40)  # width, height
 

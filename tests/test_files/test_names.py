@@ -2,12 +2,7 @@ import os
 
 import pytest
 
-from mmaslp.files.names import (
-    printable,
-    short_names,
-    shown,
-    without_folders,
-)
+from mmaslp.files.names import printable, short_names, shown, without_folders
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from mmaslp.files.pairing import keep_listed, list_pair, list_stems, lonely
+from mmaslp.files.datasets import keep_listed, list_pair, list_stems, lonely
 
 NAMES = ['c', 'a.1', 'b']
 

@@ -3,12 +3,6 @@ import json
 import numpy as np
 import pytest
 
-from mmaslp.core.measure import (
-    BandTable,
-    CalibrationHistogram,
-    ImageTable,
-    band_columns,
-)
 from mmaslp.files import results as module
 from mmaslp.files.results import (
     calibration_result,
@@ -18,6 +12,7 @@ from mmaslp.files.results import (
     scalar_metrics,
     strict_json,
 )
+from mmaslp.metrics import BandTable, CalibrationHistogram, ImageTable, band_columns
 
 
 def test_result_files_of_others_are_refused(tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from mmaslp.core.bands import border_bands
-from mmaslp.files.scenes import make_scene
+from mmaslp.common.bands import border_bands
+from mmaslp.files.synthetic import make_scene
 
 SIZE = 64
 

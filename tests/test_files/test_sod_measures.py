@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mmaslp.core.measure import CalibrationHistogram
-from mmaslp.files.sod_measures import sod_metrics, sod_record
+from mmaslp.files.map_evaluation import sod_metrics, sod_record
+from mmaslp.metrics import CalibrationHistogram
 
 pytest.importorskip('py_sod_metrics')
 

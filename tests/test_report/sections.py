@@ -6,12 +6,9 @@ from functools import cache
 
 import numpy as np
 
-from mmaslp.core import CalibrationHistogram
-from mmaslp.core.measure import BandTable, ImageTable
-from mmaslp.files.checksum import mask_checksum
-from mmaslp.files.results import calibration_result, strict_json
-from mmaslp.report.pictures import make_picture
-from mmaslp.report.shown_images import ShownImages
+from mmaslp.files.results import calibration_result, mask_checksum, strict_json
+from mmaslp.metrics import BandTable, CalibrationHistogram, ImageTable
+from mmaslp.report.pictures import ShownImages, make_picture
 
 
 @cache

@@ -8,13 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mmaslp.core.measure.bootstrap import resample
+from mmaslp.files.map_evaluation import SOD_COLUMNS
 from mmaslp.files.results import image_table
-from mmaslp.files.sod_measures import SOD_COLUMNS
+from mmaslp.metrics.bootstrap import resample
 from mmaslp.report.analysis import analyse
-from mmaslp.report.glossary import term
 from mmaslp.report.tables import comparison, differences
-from mmaslp.report.text_table import CALIBRATION_KEYS, format_table, with_mean
+from mmaslp.report.text_table import CALIBRATION_KEYS, format_table, term, with_mean
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))

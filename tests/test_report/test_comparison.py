@@ -8,7 +8,7 @@ from PIL import Image
 
 from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.results import save_result
-from mmaslp.report.comparison import compare_results, other_images, sorted_images
+from mmaslp.report.analysis import compare_results, other_images, sorted_images
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))

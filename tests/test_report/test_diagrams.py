@@ -7,14 +7,16 @@ import pytest
 from matplotlib.colors import to_hex
 
 from mmaslp.files.results import load_result, save_result
-from mmaslp.report.diagrams import alpha_histogram, band_figure, reliability_figure
-from mmaslp.report.style import (
+from mmaslp.report.diagrams import (
     OVER,
     UNDER,
+    alpha_histogram,
+    band_figure,
     clean_axes,
     figure_array,
     figure_svg,
     new_figure,
+    reliability_figure,
     save_figure,
 )
 from mmaslp.report.text_table import metric_text

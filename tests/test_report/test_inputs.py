@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.checksum import sha256_of
 from mmaslp.files.map_evaluation import evaluate_maps
-from mmaslp.files.results import save_result
+from mmaslp.files.results import save_result, sha256_of
 from mmaslp.report.inputs import results_of_files, results_of_maps, results_of_test
 
 # Not importable by name under pytest's importlib mode.

@@ -8,8 +8,14 @@ import numpy as np
 from PIL import Image
 
 from mmaslp.report.analysis import analyse
-from mmaslp.report.pictures import galleries, image_panels, make_picture
-from mmaslp.report.shown_images import ShownImages, ranked, sample_rank
+from mmaslp.report.pictures import (
+    ShownImages,
+    galleries,
+    image_panels,
+    make_picture,
+    ranked,
+    sample_rank,
+)
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))

@@ -1,0 +1,388 @@
+"""What a calibrator looks like as plain values, and the JSON file of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..common.arguments import check_choice, check_path
+from ..common.arrays import as_floats, checked
+from ..common.bands import BORDER_EDGES, border_bands
+from ..common.outputs import write_output
+from .maps import LIMIT, MAPS, TARGETS, Knots, look_up, segments
+from .masks import MASK_KIND, MASKS, dice_optimal_mask
+from .tables import as_logits
+
+MAX_BYTES = 2**20
+MAX_KNOTS = 1024
+# Largest calibrated logit of a knot; the least temperature gives 16500.
+MAX_LEVEL = 2e4
+BANDS = len(BORDER_EDGES) + 1
+# What plain values always say, and what they may say of the maps.
+_HEAD = dict(format='mmaslp calibrator', version=1, edges=list(BORDER_EDGES))
+_FIELDS = ('method', 'by', 'target', 'maps', 'record', 'mask_maps')
+_CHOICES = dict(method=tuple(MAPS), by=('single', 'band'), target=TARGETS)
+_BROKEN = (AttributeError, KeyError, OverflowError, RecursionError, TypeError)
+
+
+def to_plain(calibrator: Any) -> dict[str, Any]:
+    """Give the arguments of a calibrator as numbers, texts, lists and dicts."""
+    plain = {**_HEAD, **{name: getattr(calibrator, name) for name in _FIELDS}}
+    for key in ('maps', 'mask_maps'):
+        plain[key] = [
+            dict(knots=np.array(knots).tolist(), levels=np.array(levels).tolist())
+            for knots, levels in plain[key]
+        ]
+    return plain
+
+
+def from_plain(plain: Any) -> dict[str, Any]:
+    """Give the arguments that :func:`to_plain` took; ValueError if these are none."""
+    try:
+        content = dict(plain)
+        for key, value in _HEAD.items():
+            if content.pop(key) != value:
+                raise ValueError(f'{key} must be {value!r}')
+        unknown = content.keys() - {*_FIELDS}
+        if unknown:
+            raise ValueError(f'{", ".join(sorted(unknown))} is not known')
+        for key in ('maps', 'mask_maps'):
+            content[key] = [(each['knots'], each['levels']) for each in content[key]]
+        return {name: content[name] for name in _FIELDS}
+    except _BROKEN as error:
+        what = f'it lacks {error}' if isinstance(error, KeyError) else error
+        raise ValueError(str(what)) from error
+
+
+def read_plain(file: str | Path) -> Any:
+    """Read the values of a JSON file; ValueError if it is not one."""
+    file = Path(check_path('file', file)).expanduser()
+    if file.exists() and not file.is_file() and not file.is_dir():
+        raise ValueError('it is not a file')  # a pipe never ends
+
+    with file.open('rb') as stream:
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f'it has more than {MAX_BYTES:,} bytes')
+
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+
+
+def checked_arguments(content: dict[str, Any]) -> dict[str, Any]:
+    """Refuse arguments that make no calibrator; knots become arrays."""
+    for key, choices in _CHOICES.items():
+        check_choice(key, content[key], choices)
+
+    bands = BANDS if content['by'] == 'band' else 1
+    targets = dict(maps=content['target'], mask_maps='probability')
+    found = {}
+    for key, numbers in (('maps', (bands,)), ('mask_maps', (0, BANDS))):
+        try:
+            found[key] = [_knots(each, targets[key]) for each in content[key]]
+        except (OverflowError, TypeError) as error:
+            raise ValueError(f'{key} must be pairs of numbers ({error})') from error
+        if len(found[key]) not in numbers:
+            raise ValueError(f'it needs {numbers[-1]} {key}')
+
+    if not isinstance(content['record'], dict):
+        raise ValueError('it needs a record')
+    return found
+
+
+def _knots(given: Any, target: str) -> Knots:
+    knots, levels = (np.array(each, float) for each in given)
+    fits = knots.ndim == 1 and knots.shape == levels.shape
+    if not fits or not 2 <= len(knots) <= MAX_KNOTS:
+        raise ValueError(f'a map must have 2 to {MAX_KNOTS} knots and as many levels')
+    for values, most in ((knots, LIMIT + 1e-6), (levels, MAX_LEVEL)):
+        if not (np.abs(values) <= most).all() or not (np.diff(values) > 0).all():
+            raise ValueError(f'knots and levels must ascend and lie within {most:.4g}')
+    # The size of a logit is never negative, and the logit itself is.
+    if (knots[0] < 0) != (target == 'probability'):
+        raise ValueError(f'its knots are not those of the target {target!r}')
+    return knots, levels
+
+
+_TITLES = dict(ece='ECE', ece_band='ECE by band', brier='Brier score', nll='NLL')
+_MASKS = dict(
+    keep='masks of the network',
+    accuracy='calibrated probability above 1/2',
+    dice='mask of the largest expected Dice',
+)
+
+
+def as_text(name: str, record: dict[str, Any]) -> str:
+    """Write the reason, the table of candidates and the remarks."""
+    lines = [f'{name}.', *filter(None, [record.get('reason')])]
+    if rows := record.get('candidates'):
+        lines += [
+            f'Measured on images that the map was not fitted to: {record["images"]} '
+            f'images, {record["pixels"]:,} pixels.',
+            'Lower is better; in brackets the 95 % interval of the change from '
+            'identity; > is the choice.',
+            'single: one map for all pixels; band: one for each band of distance from '
+            'the border.',
+            ' ' * 22 + ''.join(f'{each:<26}' for each in _TITLES.values()).rstrip(),
+        ]
+        lines += [_line(row) for row in rows]
+    if masks := record.get('masks'):
+        lines.append(_masks(masks))
+    return '\n'.join([*lines, *record.get('remarks', [])])
+
+
+def _masks(masks: dict[str, Any]) -> str:
+    known = {name: each for name, each in masks.items() if name != 'images'}
+    best = max(known, key=lambda name: known[name]['dice'])
+    found = (
+        f'{_MASKS[name]} {each["dice"]:.4f} (IoU {each["iou"]:.4f})'
+        for name, each in known.items()
+    )
+    return (
+        f'Mean Dice of {masks["images"]} images: {", ".join(found)}; '
+        f'apply --masks {best} writes those of the highest Dice beside the maps.'
+    )
+
+
+def _line(row: dict[str, Any]) -> str:
+    line = f'{">" if row["chosen"] else " "} {row["method"]:<12}{row["by"]:<8}'
+    for key in _TITLES:
+        low, high = row[f'{key}_change']
+        change = f'[{low:+.4f}, {high:+.4f}]' if low or high else ''
+        line += f'{row[key]:.4f} {change:<19}'
+    return line.rstrip()
+
+
+class CalibratedModule(nn.Module):
+    """Calibrate the logits that a module returns; made by ``Calibrator.wrap``.
+
+    ``torch.export`` and ``torch.onnx.export`` keep it, with any number of images. A
+    calibrator by band keeps the height and width of the example, since the width of the
+    bands scales with the image: a model of dynamic size is refused by the exporter, or
+    by what runs it.
+
+    Args:
+        module (nn.Module): Returns logits ``(N, H, W)``, or ``(N, C, H, W)``, of
+            volumes ``(N, C, D, H, W)``: C = 2 channels are background and foreground,
+            and keep their mean.
+        table (Tensor): That of the calibrator.
+        independent (bool): Whether two channels are independent binary ones. Defaults
+            to False.
+    """
+
+    table: Tensor
+
+    def __init__(
+        self, module: nn.Module, table: Tensor, independent: bool = False
+    ) -> None:
+        super().__init__()
+        if not isinstance(module, nn.Module):
+            raise ValueError(f'wrap takes a module, got {module!r}')
+        self.module = module
+        self.independent = independent
+        self.register_buffer('table', table.float())
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Run the module and calibrate what it returns."""
+        logit = self.module(*args, **kwargs)
+        if not isinstance(logit, Tensor) or not logit.is_floating_point():
+            raise ValueError(
+                'the module must return one tensor of logits, not '
+                f'{getattr(logit, "dtype", type(logit).__name__)}: wrap one that does'
+            )
+        if logit.dim() not in (3, 4, 5):
+            raise ValueError(
+                'the module must return maps of logits, (N, H, W), (N, C, H, W) or '
+                f'(N, C, D, H, W), not {tuple(logit.shape)}: wrap one that does'
+            )
+        softmax = logit.dim() > 3 and not self.independent
+        if softmax and logit.shape[1] == 2:
+            half = self._calibrated(logit[:, 1] - logit[:, 0]) / 2
+            mean = logit.mean(1)
+            return torch.stack([mean - half, mean + half], 1)
+        if softmax and logit.shape[1] > 2:
+            raise ValueError(
+                f'the module returns {logit.shape[1]} channels: wrap one of 1 or 2, or '
+                'say independent=True if each is a binary map'
+            )
+        return self._calibrated(logit)
+
+    def _calibrated(self, logit: Tensor) -> Tensor:
+        maps = logit.reshape(-1, *logit.shape[-2:]).float()
+        bands = border_bands(maps > 0) if self.table.shape[1] > 1 else None
+        found = look_up(maps, bands, self.table)
+        return found.view(logit.shape).to(logit.dtype)
+
+
+Maps = TypeVar('Maps', Tensor, np.ndarray)
+# Pixels at a time: the temporaries stay in the cache.
+_CHUNK = 2**16
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrator:
+    """Calibrated probabilities for the probabilities or logits of one network.
+
+    :func:`~mmaslp.calibration.fit_calibrator` makes it.
+
+    Args:
+        method (str): See :func:`fit_calibrator`, but not 'auto'; so ``by``, 'single' or
+            'band', and ``target``.
+        maps (Sequence): Knots of each map, see :mod:`~mmaslp.calibration.maps`.
+        record (dict): What the fit says of itself: candidates, remarks, numbers of
+            images and pixels; plain values.
+        mask_maps (Sequence): Knots of a map by band of target 'probability', which
+            :meth:`masks` cuts. Defaults to none: ``maps``.
+
+    Example:
+        >>> knots = [0, 10], [0, 5]
+        >>> calibrator = Calibrator('temperature', 'single', 'confidence', [knots])
+        >>> calibrator(torch.tensor([[0.5, 0.9]]))  # 0.9 has the odds 9, its root is 3
+        tensor([[0.5000, 0.7500]])
+    """
+
+    method: str
+    by: str
+    target: str
+    maps: Sequence[Knots]
+    record: dict[str, Any] = field(default_factory=dict)
+    mask_maps: Sequence[Knots] = ()
+
+    def __post_init__(self) -> None:
+        for name, value in checked_arguments(vars(self)).items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        images = self.record.get('images', 'unknown')
+        return (
+            f'Calibrator({self.method!r}, by={self.by!r}, target={self.target!r}, '
+            f'images={images})'
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both give the same file."""
+        return isinstance(other, Calibrator) and self._text() == other._text()
+
+    def __hash__(self) -> int:
+        return hash(self._text())
+
+    def __call__(self, prob: Maps) -> Maps:
+        """Calibrate probabilities."""
+        return self._apply(prob, logits=False)
+
+    def logits(self, logit: Maps) -> Maps:
+        """Calibrate logits of the positive class, as :meth:`__call__` probabilities."""
+        return self._apply(logit, logits=True)
+
+    def masks(self, given: Maps, choice: str = 'dice', logits: bool = False) -> Maps:
+        """Return a mask for each map; the probabilities of :meth:`__call__` stay.
+
+        Args:
+            given (Tensor | np.ndarray): Probabilities as the network gives them: one
+                image ``(H, W)``, one volume ``(D, H, W)``, or a batch of them,
+                ``(N, C, H, W)`` or ``(N, C, D, H, W)``.
+            choice (str): 'keep': the network's decision; 'accuracy': where the
+                probability of label 1 is above 1/2; 'dice': the mask of the largest
+                expected Dice of each image or whole volume
+                (:func:`~mmaslp.calibration.dice_optimal_mask`). Defaults to
+                'dice'.
+            logits (bool): Whether logits are given. Defaults to False.
+
+        Returns:
+            Tensor | np.ndarray: Bool, same kind and shape.
+        """
+        check_choice('choice', choice, MASKS)
+        if choice == 'keep':
+            checked(as_floats(given), logits)
+            return given > (0 if logits else 0.5)
+        own = self
+        if self.mask_maps:
+            kind: dict[str, Any] = dict(zip(('method', 'by', 'target'), MASK_KIND))
+            own = replace(self, **kind, maps=self.mask_maps)
+        prob: Any = own.logits(given) if logits else own(given)
+        if logits:
+            prob = torch.as_tensor(prob).sigmoid()
+            prob = prob.numpy() if isinstance(given, np.ndarray) else prob
+        mask: Any = prob > 0.5 if choice == 'accuracy' else dice_optimal_mask(prob)
+        return mask
+
+    def wrap(self, module: nn.Module, independent: bool = False) -> CalibratedModule:
+        """Return a module that gives calibrated logits; see ``CalibratedModule``."""
+        return CalibratedModule(module, self.table, independent)
+
+    def save(self, file: str | Path) -> None:
+        """Write it as JSON; ValueError if a file of another kind would be lost."""
+        write_output(file, self._text(), 'calibrator')
+
+    @classmethod
+    def load(cls, file: str | Path) -> Calibrator:
+        """Read what :meth:`save` wrote; ValueError if the file is anything else."""
+        try:
+            return cls.from_dict(read_plain(file))
+        except ValueError as error:
+            reason = str(error).removeprefix('not a calibrator: ')
+            raise ValueError(
+                f'{file} is not a calibrator: {reason}; make one with mmaslp fit'
+            ) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as numbers, texts, lists and dicts, for any checkpoint."""
+        return to_plain(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Calibrator:
+        """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
+        try:
+            return cls(**from_plain(plain))
+        except ValueError as error:
+            raise ValueError(f'not a calibrator: {error}') from error
+
+    def summary(self) -> str:
+        """Say what was chosen and why, with a table of the candidates."""
+        where = 'by band' if self.by == 'band' else 'for all pixels'
+        masks = 'stay the same' if self.target == 'confidence' else 'may move'
+        return as_text(f'{self.method} {where}; masks {masks}', self.record)
+
+    @cached_property
+    def table(self) -> Tensor:
+        """``(2, B, S)`` float64 segments of the maps."""
+        return torch.from_numpy(segments(self.maps, self.target))
+
+    def _text(self) -> str:
+        return json.dumps(to_plain(self), indent=1, allow_nan=False) + '\n'
+
+    def _apply(self, given: Maps, logits: bool) -> Maps:
+        values = as_floats(given)
+        if values.dim() < 2:
+            raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
+        shape = values.shape
+        values = checked(values[None].flatten(0, -3), logits)
+        found = values.clone(memory_format=torch.contiguous_format)
+        if self.method != 'identity':
+            self._calibrate(found, logits)
+        found = found.view(shape)
+        return found.numpy() if isinstance(given, np.ndarray) else found
+
+    def _calibrate(self, values: Tensor, logits: bool) -> None:
+        """Calibrate ``(M, H, W)`` maps in place, piece by piece."""
+        table, pieces = self.table.to(values), values.flatten().split(_CHUNK)
+        bands: Any = [None] * len(pieces)
+        if self.by == 'band':
+            mask = values > (0 if logits else 0.5)
+            bands = border_bands(mask).flatten().split(_CHUNK)
+        for piece, band in zip(pieces, bands):
+            if logits:
+                piece.copy_(look_up(piece, band, table))
+            else:
+                logit = as_logits(piece).clamp_(-LIMIT, LIMIT)
+                torch.sigmoid(look_up(logit, band, table), out=piece)

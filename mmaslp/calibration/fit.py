@@ -1,0 +1,269 @@
+"""Fitting a calibrator: from images or from their tables, chosen out of fold."""
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence, Sized
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..common.arguments import check_bool, check_choice
+from .calibrator import Calibrator
+from .maps import MAPS, SIDE, TARGETS, fit_maps
+from .masks import MASK_KIND, mask_figures
+from .selection import (
+    CANDIDATES,
+    FIGURES,
+    WIDE,
+    Candidate,
+    gains,
+    out_of_fold,
+    simplest,
+)
+from .tables import CalibrationTables
+
+METHODS = ('auto', *MAPS)
+BY = ('auto', 'single', 'band')
+LEAST_IMAGES = 10
+Map = Tensor | np.ndarray
+
+
+def fit_calibrator(
+    prob: Map | Iterable[Any],
+    label: Map | Iterable[Map] | None = None,
+    by: str = 'auto',
+    method: str = 'auto',
+    target: str = 'confidence',
+    groups: Iterable[Hashable] | None = None,
+    ignore_index: int = 255,
+    logits: bool = False,
+) -> Calibrator:
+    """Fit a calibrator to the validation images of a network.
+
+    Every candidate is fitted on four fifths of the images and measured on the fifth,
+    five times. Of the candidates that are better than none by more than a standard
+    error a rule picks the simplest that is no worse than the best
+    (:func:`~mmaslp.calibration.selection.simplest`). If there is none, it leaves
+    probabilities as they are. ``summary()`` of the result says why.
+
+    Args:
+        prob (Tensor | np.ndarray | Iterable): Probabilities, ``(N, H, W)``,
+            ``(N, 1, H, W)``, ``(N, C, H, W)`` of C binary channels or
+            ``(N, C, D, H, W)`` of slices; or an iterable of images of any size,
+            ``(H, W)`` or, of a volume, ``(D, H, W)``. Items of four and more axes, and
+            those of a ``DataLoader``, are batches of images.
+        label (Tensor | np.ndarray | Iterable, optional): Labels of {0, 1,
+            ignore_index}, in the same form. Defaults to None: ``prob`` gives pairs of
+            an image and its labels, or of a batch and its labels.
+        by (str): 'band': a map for each band of distance from the border of the
+            predicted mask; 'single': one for all. Defaults to 'auto'.
+        method (str): 'identity', 'temperature', 'affine' or 'isotonic'. Defaults to
+            'auto'.
+        target (str): 'confidence' keeps every decision p > 1/2; 'probability' gives the
+            probability of label 1 as on these images, and may move decisions. Defaults
+            to 'confidence'.
+        groups (Iterable[Hashable], optional): Patient, video or place of each image:
+            what belongs together is fitted or measured, never both. Defaults to None:
+            every image is on its own.
+        ignore_index (int): Label of pixels that do not count. Defaults to 255.
+        logits (bool): Whether ``prob`` holds logits. Defaults to False.
+
+    Returns:
+        Calibrator: The calibrator.
+
+    Raises:
+        ValueError: An image cannot be used; there are fewer than ten images, or two
+            groups; or all labels are of one class.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> prob = rng.random((20, 32, 32))
+        >>> label = rng.random(prob.shape) < 1 / (1 + (1 / prob - 1) ** 0.5)
+        >>> calibrator = fit_calibrator(prob, label, method='temperature')
+        >>> calibrator(np.full((32, 32), 0.9))[0, 0].round(2)
+        np.float64(0.75)
+    """
+    check_bool('logits', logits)
+    tables = CalibrationTables()
+    keys = None if groups is None else first_seen(groups)
+    number = -1
+    for number, (image, mask) in enumerate(_pairs(prob, label)):
+        key = number if keys is None else next(keys, None)
+        if key is None:
+            raise ValueError(f'there is no group for image {number}: give one for each')
+        try:
+            tables.update(image, mask, key, ignore_index, logits)
+        except ValueError as error:
+            raise ValueError(f'image {number}: {error}') from error
+    if keys is not None and next(keys, None) is not None:
+        raise ValueError(f'there are more groups than the {number + 1} images')
+    return fit_tables(tables, by, method, target)
+
+
+def fit_tables(
+    tables: CalibrationTables,
+    by: str = 'auto',
+    method: str = 'auto',
+    target: str = 'confidence',
+    remarks: Sequence[str] = (),
+) -> Calibrator:
+    """Fit a calibrator to the tables of all validation images.
+
+    ``remarks`` are sentences to keep with it; the rest as in :func:`fit_calibrator`.
+    """
+    check_choice('by', by, BY)
+    check_choice('method', method, METHODS)
+    check_choice('target', target, TARGETS)
+    used = tables.images.numpy() > 0
+    counts, images = tables.counts.numpy()[used], tables.images.numpy()[used]
+    _check_enough(counts, images)
+    candidates = [
+        out_of_fold(counts, images, *each, target)
+        for each in CANDIDATES
+        if each == CANDIDATES[0]
+        or (method in ('auto', each[0]) and by in ('auto', each[1]))
+    ]
+    chosen, reason = _chosen(candidates, method, images)
+    kind, whole = (chosen.method, chosen.by, target), counts.sum(0)
+    record = dict(
+        reason=reason,
+        remarks=[*remarks, *_remarks(counts, images, chosen)],
+        images=int(images.sum()),
+        groups=len(images),
+        pixels=int(counts.sum()),
+        foreground=float(whole[..., 1].sum() / whole.sum()),
+        candidates=[_row(each, candidates[0], chosen) for each in candidates],
+        masks=mask_figures(counts, images, tables.sample.numpy()[used]),
+    )
+    maps, mask_maps = (
+        fit_maps(whole, images.sum(), *each) for each in (kind, MASK_KIND)
+    )
+    return Calibrator(*kind, maps, record, mask_maps)
+
+
+def _chosen(
+    candidates: Sequence[Candidate], method: str, images: np.ndarray
+) -> tuple[Candidate, str]:
+    """Pick a candidate, and say why."""
+    if method != 'auto':
+        own = [each for each in candidates if each.method == method]
+        return simplest(own), 'The method was asked for.'
+    better = [each for each in candidates[1:] if gains(each, candidates[0])]
+    if better:
+        return simplest(better), (
+            'Of the maps that are better than none (identity) by more than a standard '
+            'error over images, the simplest that is no worse than the best.'
+        )
+    number = f'{images.sum()} images'
+    if len(images) < min(images.sum(), LEAST_IMAGES):
+        number += f' of {len(images)} groups'
+    return candidates[0], (
+        f'{number} cannot tell that any map is better than none, so probabilities stay '
+        'as they are. Fit to more images, or name a method to have it without proof.'
+    )
+
+
+def _row(each: Candidate, identity: Candidate, chosen: Candidate) -> dict[str, Any]:
+    """Figures of a candidate, and intervals of their change from the identity's."""
+    more, error = each.minus(identity)
+    changes = np.stack([more - WIDE * error, more + WIDE * error], 1).tolist()
+    return dict(
+        method=each.method,
+        by=each.by,
+        chosen=each is chosen,
+        **dict(zip(FIGURES, each.figures.tolist())),
+        **{f'{key}_change': change for key, change in zip(FIGURES, changes)},
+    )
+
+
+def _remarks(
+    counts: np.ndarray, images: np.ndarray, chosen: Candidate
+) -> Iterator[str]:
+    """Say what the other target would gain, and what makes the fit doubtful."""
+    low, high = counts[..., : SIDE + 1, :], counts[..., SIDE + 1 :, :]
+    right = (low[..., 0].sum() + high[..., 1].sum()) / counts.sum()
+    objects = counts[..., 1].sum() / counts.sum()
+    if chosen.target == 'probability':
+        yield (
+            f'Its probabilities hold where objects fill about {objects:.0%} of the '
+            'pixels, as here.'
+        )
+    else:
+        other = out_of_fold(counts, images, 'isotonic', 'band', 'probability')
+        more, error = other.minus(chosen)
+        brier, nll = (
+            f'{d:+.4f} [{d - WIDE * e:+.4f}, {d + WIDE * e:+.4f}]'
+            for d, e in zip(more[:2], error)
+        )
+        yield (
+            f"The target 'probability' would change the NLL by {nll} and the Brier "
+            f'score by {brier}. It moves masks, and it holds only where objects fill '
+            f'about {objects:.0%} of the pixels, as here.'
+        )
+    if not counts[:, :, 1:-1].any():
+        yield 'All probabilities are 0 or 1, as of masks: give those before the cut.'
+    if right <= max(objects, 1 - objects):
+        yield (
+            f'Decisions are right for {right:.1%} of the pixels, as many as without a '
+            'network: check that foreground is 1 in maps and masks.'
+        )
+    if len(images) < LEAST_IMAGES:
+        yield f'{len(images)} groups are few: do not trust the intervals.'
+
+
+def _check_enough(counts: np.ndarray, images: np.ndarray) -> None:
+    labels = counts.sum((0, 1, 2))
+    if images.sum() < LEAST_IMAGES:
+        raise ValueError(
+            f'{images.sum()} images are too few: a calibrator takes {LEAST_IMAGES} or, '
+            'better, a hundred'
+        )
+    if len(images) < 2:
+        raise ValueError('all images are of one group: nothing is left to measure on')
+    if not labels.all():
+        name = 'background' if labels[0] else 'foreground'
+        raise ValueError(
+            f'all {labels.sum()} pixels are {name}: check that masks hold 0 and 1, not '
+            '0 and 255'
+        )
+
+
+def first_seen(keys: Iterable[Hashable]) -> Iterator[int]:
+    """Number keys in the order of their first appearance."""
+    numbers: dict[Hashable, int] = {}
+    try:
+        for key in keys:
+            yield numbers.setdefault(key, len(numbers))
+    except TypeError as error:
+        raise ValueError(f'groups must be a name for each image: {error}') from error
+
+
+def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
+    """Pairs of one image and its labels."""
+    given = (prob,) if label is None else (prob, label)
+    lengths = {len(each) for each in given if isinstance(each, Sized)}
+    arrays = isinstance(prob, Tensor | np.ndarray)
+    if (
+        len(lengths) > 1
+        or not all(isinstance(each, Iterable) for each in given)
+        or (arrays and (label is None or prob.ndim < 3))
+    ):
+        raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
+    items = prob if label is None else zip(prob, label, strict=True)
+    batched = not arrays and getattr(prob, 'batch_sampler', None) is not None
+    for pair in items:
+        if len(pair) != 2:
+            raise ValueError('give labels too, or pairs of a map and its labels')
+        image, mask = pair
+        if not arrays and (batched or getattr(image, 'ndim', 0) > 3):
+            yield from _images_of_batch(image, mask)
+        else:
+            yield image, mask
+
+
+def _images_of_batch(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
+    if len(prob) != len(label):
+        raise ValueError(
+            f'a batch holds {len(prob)} maps but {len(label)} masks: give both as '
+            '(N, ..., H, W)'
+        )
+    yield from zip(prob, label)

@@ -1,0 +1,129 @@
+"""The table that calibrators are fitted from: counts by band and narrow cell of p."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..common.arguments import check_integer
+from ..common.arrays import as_floats, as_tensor, checked
+from ..common.bands import BORDER_EDGES, border_bands
+from ..common.processes import gathered
+from .maps import CELLS, cell_numbers
+
+GROUPS = 100
+# Keys times this, by modulo, are in no order.
+_SHUFFLE, _LAST = 0x9E3779B1, 2**31 - 1
+BANDS = len(BORDER_EDGES) + 1
+
+
+class CalibrationTables:
+    """Pixels of both labels by group, band of the predicted border and cell of p.
+
+    Image k belongs to group k mod 100, so that memory (2 MB) grows neither with pixels
+    nor with images, while folds and intervals are made of groups. Up to 100 images are
+    groups of their own. Bands are those of the mask p > 1/2
+    (:func:`~mmaslp.common.bands.border_bands`), cells those of
+    :mod:`~mmaslp.calibration.maps`. All counts are integers, so :meth:`merge` is
+    exact in any order.
+
+    Attributes:
+        counts (Tensor): ``(100, 5, 258, 2)`` int64 per group, band, cell and label.
+        images (Tensor): ``(100,)`` int64, number of images of each group.
+        sample (Tensor): ``counts`` of one image of each group, drawn by its key, int32:
+            masks are judged image by image.
+
+    Example:
+        >>> tables = CalibrationTables()
+        >>> tables.update(torch.full((8, 8), 0.9), torch.ones(8, 8), key=0)
+        >>> int(tables.counts.sum()), int(tables.images.sum())
+        (64, 1)
+    """
+
+    def __init__(self) -> None:
+        self.counts = torch.zeros(GROUPS, BANDS, CELLS, 2, dtype=torch.int64)
+        self.images = torch.zeros(GROUPS, dtype=torch.int64)
+        self.sample = torch.zeros_like(self.counts, dtype=torch.int32)
+        self._rank = torch.full((GROUPS,), _LAST)
+
+    def update(
+        self,
+        prob: Tensor | np.ndarray,
+        label: Tensor | np.ndarray,
+        key: int | None = None,
+        ignore_index: int = 255,
+        logits: bool = False,
+    ) -> None:
+        """Count the pixels of one image.
+
+        Args:
+            prob (Tensor | np.ndarray): ``(H, W)``, or ``(..., H, W)`` for an image of
+                several binary channels or slices; as in :func:`fit_calibrator`.
+            label (Tensor | np.ndarray): Same shape, up to axes of one.
+            key (int, optional): Number of the image, or of the patient, video or place
+                that it belongs to: images of one key stay in one group. Defaults to
+                None: the number of images so far, which is right in one process only.
+            ignore_index (int): Label of pixels that count nowhere, though their
+                probabilities make borders. Defaults to 255.
+            logits (bool): Whether ``prob`` holds logits. Defaults to False.
+
+        Raises:
+            ValueError: The image cannot be used. Then nothing of it is counted.
+        """
+        prob, label = as_floats(prob), as_tensor(label, 'label')
+        if prob.dim() < 2 or _long_axes(prob) != _long_axes(label):
+            raise ValueError(
+                f'the map has shape {tuple(prob.shape)} but the mask '
+                f'{tuple(label.shape)}: give both as (H, W), resized to one size'
+            )
+        label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
+        ignored = label == check_integer('ignore_index', ignore_index)
+        prob = prob.reshape(label.shape)
+        if ignored.any():  # what is ignored may hold anything
+            checked(prob[~ignored], logits)
+        else:
+            checked(prob, logits)
+        logit = prob if logits else as_logits(prob)
+        # 0 and 1 the labels, 2 ignored, 3 something else.
+        kind = (label != 0).byte().mul_(3).sub_((label == 1).byte().mul_(2))
+        code = border_bands(logit > 0).int().mul_(CELLS).add_(cell_numbers(logit))
+        code = code.mul_(4).add_(kind.masked_fill_(ignored, 2)).flatten()
+        found = torch.bincount(code, minlength=BANDS * CELLS * 4).cpu()
+        found = found.view(BANDS, CELLS, 4)
+        if found[..., 3].any():
+            odd = label[kind == 3][0].item()
+            raise ValueError(
+                f'the mask holds {odd}, but labels are 0, 1 and {ignore_index} '
+                '(ignored): divide a mask of 0 and 255 by 255'
+            )
+        key = int(self.images.sum()) if key is None else key
+        group, rank = key % GROUPS, (key + 1) * _SHUFFLE % _LAST
+        if rank < self._rank[group]:
+            self.sample[group], self._rank[group] = found[..., :2], rank
+        self.counts[group] += found[..., :2]
+        self.images[group] += 1
+
+    def merge(self, other: CalibrationTables) -> None:
+        """Add the images of another table, whose keys continue or share those here."""
+        self.counts += other.counts
+        self.images += other.images
+        newer = other._rank < self._rank
+        self.sample[newer], self._rank[newer] = other.sample[newer], other._rank[newer]
+
+
+def joined(tables: CalibrationTables) -> CalibrationTables:
+    """Tables of all processes of torch.distributed, the same in each."""
+    total = CalibrationTables()
+    for part in gathered(tables):
+        total.merge(part)
+    return total
+
+
+def as_logits(prob: Tensor) -> Tensor:
+    """Logits of probabilities, above 0 for all above 1/2, infinite for 0 and 1."""
+    return torch.logit(prob.clamp(0, 1))
+
+
+def _long_axes(values: Tensor) -> list[int]:
+    return [size for size in values.shape if size != 1]

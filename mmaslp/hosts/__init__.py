@@ -1,1 +1,0 @@
-"""Adapters to training toolkits; each imports its own toolkit only."""

@@ -1,1 +1,0 @@
-"""MMSegmentation: the only room that imports mm* packages."""

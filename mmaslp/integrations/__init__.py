@@ -1,0 +1,1 @@
+"""The toolkits that the package plugs into, one module or folder each."""

@@ -1,0 +1,340 @@
+"""Levels by band and a calibrator in a training of Lightning."""
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from ..calibration.calibrator import Calibrator
+from ..calibration.fit import fit_tables
+from ..calibration.tables import CalibrationTables, joined
+from ..common.arguments import check_bool, check_integer, check_text, optional
+from ..common.draws import generator_seed
+from ..levels.border import BorderLevels
+from ..losses.criterion import SelfCalibratingBCE
+from ..training.moves import check_moves, where_levels_are
+from ..training.seeding import seed_torch
+from .torchmetrics import BinaryBandCalibration, SumMetric
+
+__all__ = ['ASLPCallback']
+
+
+def validations(trainer: Any) -> int | None:
+    """Validations of a training, None if nobody knows."""
+    if not trainer.enable_validation:
+        return 0
+    steps, epoch = _batches(trainer), trainer.num_training_batches
+    interval, epochs = trainer.val_check_batch, trainer.check_val_every_n_epoch
+    if math.isinf(steps) or interval is None or math.isinf(interval):
+        return None
+    if epochs is None:
+        return int(steps // interval)
+    return int(steps // epoch // epochs * max(1, epoch // interval))
+
+
+def _batches(trainer: Any) -> float:
+    """Batches of a training, inf if nobody knows."""
+    lengths = [math.inf]
+    if trainer.max_steps is not None and trainer.max_steps >= 0:
+        lengths.append(trainer.max_steps * trainer.accumulate_grad_batches)
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        lengths.append(trainer.max_epochs * trainer.num_training_batches)
+    return min(lengths)
+
+
+class ValidationCalibrator:
+    """Counts what a validation updates a metric with, and fits a calibrator to it."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = dict(options)
+        self._step: int | None = None
+        self._fitted: Calibrator | None = None
+
+    def listen(self, trainer: Trainer, metric: SumMetric) -> None:
+        """Forget the last validation, and count from now on."""
+        self.__init__(self.options)
+        self._tables, images = CalibrationTables(), 0
+
+        def count(prob: Tensor, target: Tensor, ignore_index: int | None) -> None:
+            nonlocal images
+            ignored = -1 if ignore_index is None else ignore_index
+            for image, label in zip(prob, target):
+                # As Lightning's sampler deals images out.
+                key = images * trainer.world_size + trainer.global_rank
+                self._tables.update(image, label, key, ignored)
+                images += 1
+
+        metric.listener = count
+
+    def stop(self, metric: SumMetric, step: int) -> None:
+        """Add up all processes; ``step`` is the number of batches so far."""
+        metric.listener = None
+        self._tables, self._step = joined(self._tables), step
+
+    def fitted(self, step: int) -> Calibrator | None:
+        """Calibrator of the weights after ``step`` batches; None if nobody saw them."""
+        if step != self._step:
+            return None
+        if self._fitted is None:
+            try:
+                self._fitted = fit_tables(self._tables, **self.options)
+            except ValueError as error:  # a training must not end so
+                _logger.warning(f'ASLPCallback fits no calibrator: {error}')
+                self._step = None
+        return self._fitted
+
+    def restore(self, plain: Mapping[str, Any] | None, step: int) -> None:
+        """Take the calibrator of a checkpoint."""
+        if plain is not None:
+            self._fitted, self._step = Calibrator(**plain), step
+
+
+def to_plain(calibrator: Calibrator | None) -> dict[str, Any] | None:
+    """Arguments that make it again, as numbers, lists and strings."""
+    if calibrator is None:
+        return None
+    names = ('method', 'by', 'target', 'maps', 'record', 'mask_maps')
+    plain = {name: getattr(calibrator, name) for name in names}
+    for name in ('maps', 'mask_maps'):
+        plain[name] = [[[*map(float, part)] for part in each] for each in plain[name]]
+    return plain
+
+
+_logger = logging.getLogger('mmaslp')
+
+
+class ASLPCallback(Callback):
+    """Levels by band that adapt the labels of the loss in a training of Lightning.
+
+    After each validation the levels follow what it measured. They are in the
+    checkpoint.
+
+    **What the module needs.** A :class:`~mmaslp.losses.SelfCalibratingBCE` that
+    ``training_step`` calls, and a :class:`~.torchmetrics.BinaryBandCalibration` that
+    ``validation_step`` updates. The callback resets the metric before each validation.
+
+    **A calibrator.** With ``calibrator=True`` every checkpoint also holds a calibrator,
+    fitted to the validation of its weights. At the end of the training it is
+    :attr:`calibrator`; of a checkpoint it is
+    ``Calibrator(**torch.load(path)['callbacks']['ASLPCallback']['calibrator'])``. A
+    checkpoint between two validations holds None.
+
+    **Resuming.** With ``reseed``, torch's generators depend on the seed and the number
+    of the batch. So a run that is resumed from a checkpoint at the end of an epoch ends
+    bit-equal to an uninterrupted one. Exempt are augmentations by the generators of
+    numpy or Python in the main process, and workers that persist.
+
+    **Several processes.** The sums of all processes are added up. Lightning's sampler
+    repeats images to fill the last batch of a validation; they count twice there.
+
+    Args:
+        levels (BorderLevels, optional): Defaults to None: BorderLevels whose warm-up is
+            a third of the validations.
+        metric (str, optional): Name of the metric in the module, such as
+            ``'val_calibration'``. Defaults to None: the only one of its type.
+        seed (int): Seed of torch's generators. Defaults to 0.
+        reseed (bool): See above. Defaults to True.
+        calibrator (bool | Mapping): Whether to fit a calibrator, or options of
+            :func:`~mmaslp.calibration.fit_tables`, such as
+            ``dict(target='probability')``. Defaults to False.
+
+    Attributes:
+        levels (BorderLevels): The levels.
+
+    Raises:
+        ValueError: At once if an argument is out of range. At the beginning of ``fit``
+            if the module has no loss or not one metric as above, or if the levels could
+            not move before its end.
+
+    Example:
+        >>> trainer = Trainer(callbacks=[ASLPCallback()])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        levels: BorderLevels | None = None,
+        metric: str | None = None,
+        seed: int = 0,
+        reseed: bool = True,
+        calibrator: bool | Mapping[str, Any] = False,
+    ) -> None:
+        if not isinstance(levels, (BorderLevels, type(None))):
+            raise ValueError(f'levels must be BorderLevels, got {levels!r}')
+        self._third = levels is None
+        self.levels = BorderLevels() if levels is None else levels
+        self.metric = optional(check_text, 'metric', metric)
+        self.seed = check_integer('seed', seed)
+        self.reseed = check_bool('reseed', reseed)
+        self._calibrator: ValidationCalibrator | None = None
+        if calibrator is not False:
+            options = {} if calibrator is True else calibrator
+            self._calibrator = ValidationCalibrator(options)
+        self._fits = self._loader_seeded = False
+        self._step = 0
+
+    @property
+    def calibrator(self) -> Calibrator | None:
+        """Calibrator, optional: Of the weights as they are; None if not validated."""
+        return self._calibrator and self._calibrator.fitted(self._step)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find loss and metric."""
+        self._fits = stage == 'fit'
+        if not self._fits:
+            return
+        modules = pl_module.modules()
+        losses = [each for each in modules if isinstance(each, SelfCalibratingBCE)]
+        if not losses:
+            raise ValueError(
+                f'ASLPCallback found no SelfCalibratingBCE in '
+                f'{type(pl_module).__name__}: make one in its __init__ (self.criterion '
+                '= mmaslp.SelfCalibratingBCE()) and call it in training_step'
+            )
+        self.levels.expect_validations()
+        for loss in losses:
+            loss.bind(self.levels)
+        self._metric_of(pl_module)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Seed the order of the first epoch, whose loader Lightning starts early."""
+        self._seed_loader(trainer)
+        self._loader_seeded = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse a training in which the levels cannot move."""
+        if trainer.fast_dev_run:
+            return
+        number = validations(trainer)
+        if number == 0:
+            raise ValueError(
+                'ASLPCallback moves levels after validations, and this training has '
+                'none: give fit() a loader of validation images'
+            )
+        if self._third and number is None:
+            raise ValueError(
+                'ASLPCallback warms up for a third of the training, whose length is '
+                'not known: give the Trainer max_epochs, or BorderLevels(warmup=20)'
+            )
+        if self._third:
+            self.levels.warmup = number // 3
+        if number is not None:
+            check_moves(
+                number - self.levels.warmup - 1,  # that at the end moves them in vain
+                'give the Trainer a lower val_check_interval or more max_epochs',
+            )
+
+    def on_train_epoch_start(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> None:
+        """Seed the order of the epoch."""
+        if not self._loader_seeded:
+            self._seed_loader(trainer)
+        self._loader_seeded = False
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed what the batch draws."""
+        self._seed(trainer, self._step)
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """Count the batches."""
+        self._step += 1
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the level of each band."""
+        for band, level in enumerate(self.levels.levels.float()):
+            pl_module.log(f'aslp/level_band{band}', level)
+
+    def on_validation_epoch_start(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> None:
+        """Reset the metric."""
+        if trainer.state.fn == 'fit':
+            metric = self._metric_of(pl_module)
+            metric.reset()
+            if self._calibrator is not None and not trainer.sanity_checking:
+                self._calibrator.listen(trainer, metric)
+
+    def on_validation_epoch_end(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> None:
+        """Move the levels."""
+        if trainer.state.fn != 'fit' or trainer.sanity_checking:
+            return
+        metric = self._metric_of(pl_module)
+        if not metric.update_called:
+            raise ValueError(
+                'ASLPCallback reads a BinaryBandCalibration after each validation, but '
+                'this validation has not updated it: call its update(probability, '
+                'target) in validation_step, and leave the reset to the callback'
+            )
+        if self._calibrator is not None:
+            self._calibrator.stop(metric, self._step)
+        self.levels.observe(metric.table)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Fit the calibrator; say what came of it and of the levels."""
+        rank_zero_info(f'ASLP: {where_levels_are(self.levels)}')
+        if self.calibrator is not None:
+            rank_zero_info(f'ASLP: {self.calibrator.summary()}')
+        if self.levels.reason is not None:
+            _logger.warning(self.levels.reason)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and strings: batches so far, levels, the calibrator."""
+        return dict(
+            step=self._step,
+            levels=self.levels.state_dict(),
+            calibrator=to_plain(self.calibrator),
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the levels of a checkpoint; ValueError if they are damaged."""
+        if not self._fits:
+            return  # a test reads the weights only
+        if 'levels' not in state_dict:
+            raise ValueError(
+                'the checkpoint holds levels of mmaslp 0.2: train on from its weights'
+            )
+        self.levels.load_state_dict(state_dict['levels'])
+        self._step = int(state_dict['step'])
+        if self._calibrator is not None:
+            self._calibrator.restore(state_dict.get('calibrator'), self._step)
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Warn if the checkpoint holds no levels."""
+        if self._fits and self.state_key not in checkpoint['callbacks']:
+            _logger.warning(
+                'ASLP: the checkpoint holds no state of ASLPCallback (it was trained '
+                'without it): all levels start anew'
+            )
+
+    def _seed_loader(self, trainer: Trainer) -> None:
+        self._seed(trainer, -1 - self._step)  # a stream apart from that of the batches
+
+    def _seed(self, trainer: Trainer, number: int) -> None:
+        if self.reseed:
+            seed_torch(generator_seed(self.seed, number, trainer.global_rank))
+
+    def _metric_of(self, pl_module: LightningModule) -> BinaryBandCalibration:
+        """The metric of the module that measures what the levels follow."""
+        kind = BinaryBandCalibration
+        found = {n: m for n, m in pl_module.named_modules() if isinstance(m, kind)}
+        name = self.metric
+        if name is None and len(found) == 1:
+            (name,) = found
+        if name not in found:
+            raise ValueError(
+                'levels follow the BinaryBandCalibration that validation_step updates, '
+                f'but {type(pl_module).__name__} has {", ".join(found) or "none"}: '
+                'make one in its __init__ (self.calibration = BinaryBandCalibration()'
+                "), or name one of several (metric='calibration')"
+            )
+        return found[name]

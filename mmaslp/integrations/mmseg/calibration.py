@@ -1,0 +1,134 @@
+"""Fitting a calibrator to a network of MMSegmentation, and keeping it."""
+
+import copy
+import json
+import os
+import os.path as osp
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_rank, get_world_size
+from torch import nn
+
+from ...calibration.calibrator import Calibrator
+from ...calibration.tables import CalibrationTables, joined
+from ...files.progress import track
+from .checkpoint import (
+    check_checkpoint,
+    load_safely,
+    load_trusted,
+    safe_loading,
+    watch_weights,
+)
+from .checks.data import check_datasets
+from .checks.findings import report_findings
+from .config import build_runner, is_type, metrics_of, name_run
+from .evaluation.metrics import ScoreReader
+
+# From the paths of all images to the number of the group of each.
+Keys = Callable[[Sequence[str]], Sequence[int]]
+
+
+def tables_of_checkpoint(
+    cfg: Config, keys: Keys | None = None, *, trust_checkpoint: bool = False
+) -> CalibrationTables:
+    """Run a checkpoint over its validation set, and count its probabilities.
+
+    ``cfg`` has ``load_from``, ``work_dir``, ``launcher`` and ``val_dataloader`` set and
+    is not changed. Without ``keys`` every image is on its own. The counts are those of
+    all processes.
+    """
+    if cfg.get('val_dataloader') is None:
+        raise ValueError(
+            'the config has no val_dataloader, and a calibrator must not be fitted to '
+            'test images: add one'
+        )
+    check_checkpoint(cfg.load_from, trust_checkpoint)
+    run = copy.deepcopy(cfg)
+    name_run(run, 'fit')
+    run.resume = False
+    sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
+    run.val_dataloader.sampler = sampler
+    metrics = metrics_of(cfg, 'val_evaluator')
+    options = next((m for m in metrics if is_type(m, 'CalibrationMetric')), {})
+    with safe_loading(trust_checkpoint):
+        runner = build_runner(run)
+        watch_weights(runner, cfg.load_from, strict=True)
+        runner.load_or_resume()
+        loader = runner.build_dataloader(run.val_dataloader, seed=runner.seed)
+        report_findings(check_datasets({'val': loader.dataset}))
+        reader = ScoreReader(
+            options.get('scores', 'auto'), options.get('ignore_index', 255)
+        )
+        return collect_tables(runner.model, loader, reader, keys)
+
+
+def collect_tables(
+    model: nn.Module, loader: Any, reader: ScoreReader, keys: Keys | None = None
+) -> CalibrationTables:
+    """Run a model once over a data loader of images with labels, and count.
+
+    Every process sees its part of the images; the counts are those of all.
+    """
+    size, world, seen = len(loader.dataset), get_world_size(), get_rank()
+    numbers: Sequence[int] = range(size)
+    if keys is not None:
+        infos = (loader.dataset.get_data_info(k) for k in range(size))
+        numbers = keys([info['img_path'] for info in infos])
+    tables, training = CalibrationTables(), model.training
+    model.eval()
+    with torch.no_grad():
+        for batch in track(loader, 'calibrating', len(loader)):
+            for sample in model.val_step(batch):
+                if seen < size:  # samplers repeat images to fill the last batch
+                    _count(tables, reader, sample.to_dict(), numbers[seen])
+                seen += world
+    model.train(training)
+    return joined(tables)
+
+
+def _count(
+    tables: CalibrationTables, reader: ScoreReader, sample: dict, key: int
+) -> None:
+    prob, label = reader.read(sample)
+    if prob.ndim != 2:
+        raise ValueError(
+            f'{sample.get("img_path")}: the head gives {len(prob)} classes, and a '
+            'calibrator is for binary heads: one channel (out_channels=1) or two'
+        )
+    try:
+        tables.update(prob.cpu(), label.cpu(), key, reader.ignore_index)
+    except ValueError as error:
+        raise ValueError(f'{sample.get("img_path")}: {error}') from error
+
+
+def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> None:
+    """Write a calibrator to a file, and its text into a checkpoint."""
+    calibrator.save(file)
+    if not osp.isfile(path):  # a folder of shards, or none was written
+        return
+    checkpoint = load_safely(path)
+    checkpoint['calibrator'] = json.dumps(calibrator.to_dict())
+    partial = f'{path}.partial'
+    torch.save(checkpoint, partial)
+    os.replace(partial, path)
+
+
+def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | None:
+    """Read the calibrator that :func:`keep_in_checkpoint` put into a checkpoint."""
+    if not osp.isfile(path):
+        return None
+    checkpoint = load_trusted(path) if trust else load_safely(path)
+    text = checkpoint.get('calibrator') if isinstance(checkpoint, dict) else None
+    if text is None:
+        return None
+    try:
+        return Calibrator.from_dict(json.loads(text))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f'{path}: the calibrator in it is damaged ({error}): give one with '
+            '--calibrator FILE'
+        ) from error

@@ -1,0 +1,105 @@
+"""What a check finds, and the check of the environment; imports no MMEngine."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding."""
+
+    level: str
+    message: str
+    remedy: str = ''
+
+    def __str__(self) -> str:
+        lines = [f'{self.level + ":":9}{self.message}']
+        return '\n'.join(lines + [f'{"":9}-> {x}' for x in self.remedy.splitlines()])
+
+    def sentence(self) -> str:
+        """Return message and remedy on one line."""
+        remedy = '; '.join(self.remedy.splitlines())
+        return f'{self.message} -> {remedy}' if remedy else self.message
+
+
+def report_findings(findings: Iterable[Finding]) -> None:
+    """Log the warnings of a check, and refuse to go on if there is an error."""
+    from mmengine.logging import print_log
+
+    errors = []
+    for finding in findings:
+        if finding.level == 'warning':
+            print_log(finding.sentence(), logger='current', level=logging.WARNING)
+        if finding.level == 'error':
+            errors.append(finding.sentence())
+    if errors:
+        raise ValueError('\n'.join(errors))
+
+
+ONEDL = ('onedl-mmsegmentation', 'onedl-mmcv', 'onedl-mmengine')
+OPENMMLAB = ('mmsegmentation', 'mmcv', 'mmcv-lite', 'mmengine')
+_INSTALL = 'pip install "mmaslp[onedl]"'
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the installed packages that matter, by distribution."""
+    versions = {}
+    for name in (*ONEDL, *OPENMMLAB, 'torch', 'numpy'):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def has_ops() -> bool:
+    """Whether mmcv's compiled operators are installed."""
+    return find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
+
+
+def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
+    """Check a set of packages; what else is wrong MMSegmentation says by itself."""
+    onedl = [name for name in ONEDL if name in versions]
+    openmmlab = [name for name in OPENMMLAB if name in versions]
+    if onedl and openmmlab:
+        names = ' '.join(onedl + openmmlab)
+        return [
+            Finding(
+                'error',
+                'two distributions of MMSegmentation lie over each other '
+                f'({names}): what is imported is a mixture',
+                f'pip uninstall -y {names}\n{_INSTALL}',
+            )
+        ]
+    if not onedl and not openmmlab:
+        text = (
+            'MMSegmentation is not installed; maps, calibrators and PyTorch work, '
+            'training and testing of configs do not'
+        )
+        return [Finding('note', text, _INSTALL)]
+    shown = ', '.join(
+        f'{name} {versions[name]}'
+        for name in (*onedl, *openmmlab, 'torch', 'numpy')
+        if name in versions
+    )
+    faults = [
+        (
+            not ops and bool(onedl),
+            'note',
+            'mmcv has no compiled operators: heads that need them (PointRend, PSANet, '
+            'CCNet, ...) do not work, all others do',
+            'mim install onedl-mmcv  (a wheel with operators, for your torch)',
+        ),
+        (
+            not ops and bool(openmmlab),
+            'error',
+            "mmcv has no compiled operators, without which OpenMMLab's mmseg.models "
+            'cannot be imported',
+            'MMCV_WITH_OPS=1 pip install --no-build-isolation mmcv==2.1.0',
+        ),
+    ]
+    found = [Finding(level, text, line) for bad, level, text, line in faults if bad]
+    return [Finding('ok', f'MMSegmentation: {shown}'), *found]

@@ -1,0 +1,182 @@
+"""Registered data sets: salient-object sets as published, and the built-in one."""
+
+import os.path as osp
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+from mmseg.registry import DATASETS
+
+from ....common.arguments import check_choice, check_path, check_text, optional
+from ....files.datasets import keep_listed, list_pair, lonely
+from ....files.images import IMAGE_SUFFIXES
+from ....files.layouts import find_folders, get_layout
+from ....files.map_pairs import refuse
+from ....files.synthetic import NUM_IMAGES, check_settings, make_synthetic_sod
+
+
+@DATASETS.register_module()
+class SODDataset(BaseDataset):
+    """Images with binary masks: salient objects, or any other single foreground.
+
+    ``layout`` finds the folders in the spellings of the published sets; or
+    ``data_prefix`` gives them. An image and a mask belong together if their names
+    without suffix are equal, in sub-folders too. These are errors when the dataset is
+    built: an image without mask, a mask without image, a listed image that does not
+    exist, a name that occurs twice, an empty folder. Images are sorted by name.
+
+    Load the masks with :class:`LoadBinaryAnnotations`: the ``LoadAnnotations`` of
+    MMSegmentation reads the 255 of a 0/255 mask as "ignore".
+
+    Args:
+        data_root (str, optional): The folder that holds the set, or the folder of all
+            sets. Defaults to None, the working directory.
+        layout (str, optional): How the set is laid out: 'DUTS-TR', 'DUTS-TE',
+            'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS', 'mmseg'
+            (img_dir, ann_dir) or 'folder' (images, masks). Defaults to 'folder'.
+        split (str, optional): The part of the set, if each part is a folder
+            (``train/images`` or ``images/train``) or a list in ``data_root``
+            (``train.txt`` of ``mmaslp prepare``). Defaults to None.
+        ann_file (str): A list file, one image name per line, with or without
+            suffix. Defaults to '', all images.
+        data_prefix (dict, optional): ``img_path`` and ``seg_map_path`` instead of a
+            layout, relative to ``data_root``. Defaults to None.
+        img_suffix (str, optional): The suffix of image names. Defaults to None, any of
+            .jpg .jpeg .png .bmp .tif .tiff.
+        seg_map_suffix (str, optional): The suffix of mask names. Defaults to None, any
+            of the same.
+        metainfo (dict, optional): May rename the two classes. Defaults to None.
+        **kwargs: Of :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        FileNotFoundError: No folder or list file; says where it looked.
+        ValueError: Files that do not fit together, or wrong arguments.
+
+    Example:
+        >>> train = dict(
+        ...     type='SODDataset', data_root='data', layout='DUTS-TR',
+        ...     ann_file='DUTS-TR/train.txt', pipeline=[...])
+    """
+
+    METAINFO = {
+        'classes': ('background', 'foreground'),
+        'palette': [[0, 0, 0], [255, 255, 255]],
+    }
+
+    def __init__(
+        self,
+        data_root: str | None = None,
+        layout: str | None = None,
+        split: str | None = None,
+        ann_file: str = '',
+        data_prefix: dict[str, str] | None = None,
+        img_suffix: str | None = None,
+        seg_map_suffix: str | None = None,
+        metainfo: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        optional(check_path, 'data_root', data_root or None)
+        optional(check_text, 'split', split)
+        optional(check_text, 'ann_file', ann_file or None)
+        optional(check_text, 'img_suffix', img_suffix)
+        optional(check_text, 'seg_map_suffix', seg_map_suffix)
+        prefix = {key: value for key, value in (data_prefix or {}).items() if value}
+        if prefix and (layout or split):
+            raise ValueError('give data_prefix or layout and split, not both')
+        if prefix and not {'img_path', 'seg_map_path'} <= prefix.keys():
+            raise ValueError('data_prefix needs img_path and seg_map_path')
+        self.layout = layout or 'folder'
+        get_layout(self.layout)
+        self.split = split
+        self.img_suffix = img_suffix
+        self.seg_map_suffix = seg_map_suffix
+        super().__init__(
+            data_root=data_root or '',
+            ann_file=ann_file,
+            data_prefix=prefix,
+            metainfo=metainfo,
+            **kwargs,
+        )
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: dict | None = None) -> dict:
+        """Merge the meta information and add the keys of mmseg's datasets."""
+        merged = super()._load_metainfo(metainfo)
+        merged.update(label_map=None, reduce_zero_label=False)
+        return merged
+
+    def load_data_list(self) -> list[dict]:
+        """Pair the images with their masks, as mmseg's datasets list them."""
+        ann_file = self.ann_file
+        if self.data_prefix:
+            folders = self.data_prefix['img_path'], self.data_prefix['seg_map_path']
+        else:
+            try:
+                folders = find_folders(self.data_root, self.layout, self.split)
+            except FileNotFoundError:
+                listed = osp.join(self.data_root, f'{self.split}.txt')
+                if self.split is None or ann_file or not osp.isfile(listed):
+                    raise
+                ann_file, folders = listed, find_folders(self.data_root, self.layout)
+        images, masks = list_pair(*folders, self.img_suffix, self.seg_map_suffix)
+        if ann_file:
+            known = filter(None, (self.img_suffix, *IMAGE_SUFFIXES))
+            images = keep_listed(images, ann_file, folders[0], [*known])
+        bad = lonely(images, masks, *folders)
+        wanted = images.keys() if ann_file else bad.keys()
+        refuse([bad[stem] for stem in bad if stem in wanted], folders[0])
+        return [
+            {
+                'img_path': _join(folders[0], name),
+                'seg_map_path': _join(folders[1], masks[stem]),
+                'label_map': None,
+                'reduce_zero_label': False,
+                'seg_fields': [],
+            }
+            for stem, name in images.items()
+        ]
+
+
+def _join(folder: str, name: str) -> str:
+    """Join a path so that one file has one spelling: the path identifies the image."""
+    path = osp.join(folder, name)
+    return path if '://' in path else osp.normpath(path)
+
+
+@DATASETS.register_module()
+class SyntheticSODDataset(SODDataset):
+    """A split of the built-in data, written to disk when it is first used.
+
+    Args:
+        data_root (str): Folder of the set. Defaults to 'data/synthetic_sod'.
+        split (str): 'train', 'val' or 'test'. Defaults to 'train'.
+        seed (int): Seed of the set. Defaults to 0.
+        size (int): Height and width of the images. Defaults to 64.
+        num_images (dict[str, int], optional): Images of each split. Defaults to None,
+            40 / 480 / 600.
+        **kwargs: Arguments of :class:`SODDataset`.
+
+    Raises:
+        ValueError: See :func:`make_synthetic_sod`; or an unknown split.
+
+    Example:
+        >>> train = dict(type='SyntheticSODDataset', split='train', pipeline=[...])
+    """
+
+    def __init__(
+        self,
+        data_root: str = 'data/synthetic_sod',
+        split: str = 'train',
+        seed: int = 0,
+        size: int = 64,
+        num_images: dict[str, int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check_choice('split', split, tuple(NUM_IMAGES))
+        self.settings = dict(seed=seed, size=size, num_images=num_images)
+        check_settings(**self.settings)
+        super().__init__(data_root=data_root, split=split, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Write the set if needed, then pair images and masks."""
+        make_synthetic_sod(self.data_root, **self.settings)
+        return super().load_data_list()

@@ -1,0 +1,433 @@
+"""Levels by band in a training of MMSegmentation."""
+
+import csv
+import io
+import logging
+import os.path as osp
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from mmengine.dist import (
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger, print_log
+from mmseg.registry import HOOKS
+
+from ....common.arguments import (
+    check_bool,
+    check_choice,
+    check_integer,
+    check_number,
+    optional,
+)
+from ....common.draws import generator_seed
+from ....common.outputs import check_output, write_output
+from ....levels.border import BorderLevels
+from ....levels.image import ImageLevels
+from ....levels.rules import Rule, make_rule
+from ....losses.perturbations import check_alpha
+from ....report.diagrams import alpha_histogram
+from ....training.moves import where_levels_are
+from ....training.seeding import seed_torch
+from ..checks.data import dataset_of, mixed_images
+from ..checks.findings import Finding
+from ..checks.run import (
+    check_once,
+    check_validation,
+    find_losses,
+    measuring_metric,
+    unwrap,
+)
+from ..datasets.listing import batch_ids, image_ids
+from ..evaluation.metrics import send_picture
+from .schedule import Schedule
+
+
+class BorderTraining:
+    """Levels by band: they move after a validation, by its table of bands."""
+
+    learns = True
+    # A third of the training.
+    default_warmup_epochs = None
+
+    def __init__(self, gain: float = 1.0, **others: Any) -> None:
+        if others:
+            raise ValueError(
+                f"ASLPHook(levels='border') has no option {next(iter(others))!r}: it "
+                'takes gain'
+            )
+        self.levels = BorderLevels(gain)
+
+    def findings(
+        self, runner: Any, losses: list, schedule: Schedule
+    ) -> Iterator[Finding]:
+        """Say what does not fit: no table of bands, too few validations."""
+        yield from check_validation(runner)
+        yield from schedule.too_few_validations()
+
+    def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
+        """Give the levels to the losses."""
+        self._metric = measuring_metric(runner)
+        self.levels = BorderLevels(self.levels.gain, schedule.validations_of_warmup)
+        self.levels.expect_validations()
+        for loss in losses:
+            loss.criterion.bind(self.levels)
+
+    def before_iter(self, data_batch: Any, step: int) -> None:
+        """Nothing depends on the images of a batch."""
+
+    def after_iter(self) -> None:
+        """Levels move at validations only."""
+
+    def observe(self, metrics: dict[str, Any]) -> None:
+        """Move the levels by the table that the metric has counted."""
+        table = [self._metric.table]
+        broadcast_object_list(table)
+        self.levels.observe(table[0])
+        if self.levels.reason is not None:
+            print_log(f'ASLP: {self.levels.reason}', 'current')
+
+    def scalars(self) -> dict[str, float]:
+        """Level of every band, the first at the border."""
+        return {f'level_band{k}': v for k, v in enumerate(self.levels.levels.tolist())}
+
+    def show(self) -> None:
+        """The scalars say it all."""
+
+    def summary(self) -> str:
+        """Say where the levels are, and what they followed."""
+        return where_levels_are(self.levels)
+
+    def finish(self, runner: Any) -> None:
+        """Log why levels are still 0."""
+        if self.levels.reason is not None:
+            print_log(f'ASLP: {self.levels.reason}', 'current', logging.WARNING)
+
+
+class ImageTraining:
+    """Levels per image: a sample before every iteration, an update after it."""
+
+    def __init__(
+        self,
+        rule: str | dict | Rule = 'MC',
+        alpha: float | None = None,
+        draw_histogram: bool = True,
+        **rule_options: Any,
+    ) -> None:
+        self.rule = make_rule(rule, **rule_options)
+        self.alpha = None if alpha is None else check_alpha(alpha, 0.0)
+        self.draw_histogram = check_bool('draw_histogram', draw_histogram)
+        self.learns = self.rule.learns
+        self.default_warmup_epochs = 5.0 if self.learns else 0.0
+
+    def findings(
+        self, runner: Any, losses: list, schedule: Schedule
+    ) -> Iterator[Finding]:
+        """Say what does not fit: mixed images, no accuracy."""
+        preprocessor = getattr(unwrap(runner.model), 'data_preprocessor', None)
+        yield from mixed_images(dataset_of(runner.train_loop), preprocessor)
+        if self.learns:
+            yield from check_validation(runner)
+
+    def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
+        """Make the levels."""
+        self._table = osp.join(runner.work_dir, 'alpha.csv')
+        check_output(self._table, 'levels')  # now, and not at the end of the training
+        self.levels = ImageLevels(
+            dict.fromkeys(image_ids(dataset_of(runner.train_loop))),
+            losses[0].perturbation.beta,
+            self.rule,
+            self._start_level(losses),
+            seed,
+            logger=MMLogger.get_current_instance(),
+        )
+        self._schedule = replace(schedule, num_images=len(self.levels.bank))
+        self.levels.warmup = self._schedule.warmup
+        self._losses = losses
+        if self.learns:
+            self._prefix = measuring_metric(runner).prefix
+            warning = self._schedule.too_late()
+            if warning:
+                print_log(f'ASLP: {warning}', 'current', logging.WARNING)
+
+    def _start_level(self, losses: list) -> float:
+        """The hook's alpha; else 0, or that of the losses if nothing learns."""
+        if self.alpha is not None or self.learns:
+            return self.alpha or 0.0
+        known = {loss.criterion.alpha for loss in losses}
+        if len(known) > 1:
+            raise ValueError(
+                'the SCBCELoss modules have different levels alpha '
+                f'{sorted(known)}: give ASLPHook the one alpha for all'
+            )
+        return known.pop()
+
+    def before_iter(self, data_batch: Any, step: int) -> None:
+        """Draw once per image, for all heads."""
+        self._sample = self.levels.sample(batch_ids(data_batch), step)
+        for loss in self._losses:
+            loss.criterion.sample = self._sample
+
+    def after_iter(self) -> None:
+        """Move the levels of the images of the batch."""
+        for loss in self._losses:
+            loss.criterion.sample = None
+        self.levels.visits = self._schedule.visits
+        self.levels.update(self._sample)
+
+    def observe(self, metrics: dict[str, Any]) -> None:
+        """Pass on what the validation reports."""
+        found = (metrics[f'{self._prefix}/{key}'] for key in ('acc', 'conf'))
+        self.levels.observe(*found)
+
+    def scalars(self) -> dict[str, float]:
+        """Mean level of the images, ``alpha``, and its quantiles."""
+        alpha = self.levels.alpha.numpy()
+        names = ('alpha_p05', 'alpha_p50', 'alpha_p95')
+        quantiles = np.quantile(alpha, (0.05, 0.5, 0.95)).tolist()
+        return dict(zip(names, quantiles)) | {'alpha': float(alpha.mean())}
+
+    def show(self) -> None:
+        """Send the histogram to the trackers."""
+        if self.draw_histogram and is_main_process():
+            picture = alpha_histogram(self.levels.alpha.numpy(), self.levels.beta)
+            send_picture('alpha_histogram', picture)
+
+    def summary(self) -> str:
+        """Say where the levels are."""
+        mean = self.levels.alpha.mean().item()
+        return f'levels of {len(self.levels.bank)} images, mean {mean:.4f}'
+
+    def finish(self, runner: Any) -> None:
+        """Write the table of images and levels, lowest level first."""
+        if not is_main_process():
+            return
+        levels, ids = self.levels.alpha.numpy(), self.levels.bank.ids
+        table = io.StringIO(newline='')
+        writer = csv.writer(table)
+        writer.writerow(['img_path', 'alpha'])
+        order = np.argsort(levels, kind='stable')
+        writer.writerows((ids[i], f'{levels[i]:.8f}') for i in order)
+        # File names may not be UTF-8; Python passes such bytes on as surrogates.
+        text = table.getvalue().encode(errors='surrogateescape')
+        write_output(self._table, text, 'levels')
+        print_log(f'ASLP: levels of images written to {self._table}', 'current')
+
+
+LEVELS = {'border': BorderTraining, 'image': ImageTraining}
+
+
+@HOOKS.register_module()
+class ASLPHook(Hook):
+    """Levels that adapt the labels of :class:`SCBCELoss` in a training.
+
+    ``levels='border'``, what we recommend, smooths labels by distance from their
+    border, :class:`~mmaslp.levels.BorderLevels`. After each validation it takes the
+    table of bands that ``CalibrationMetric`` has counted. Any training pipeline goes,
+    Mosaic too.
+
+    ``levels='image'`` is the paper, :class:`~mmaslp.levels.ImageLevels`. Before every
+    iteration it draws which images of the batch get a perturbed label; after it, it
+    moves their levels. Images are told apart by ``img_path``. The end of the training
+    writes the table ``alpha.csv`` of images and levels.
+
+    Either state travels in the checkpoint (in MMEngine's ``MessageHub``). ``resume``
+    restores it, ``load_from`` starts anew.
+
+    Args:
+        levels (str): ``'border'`` or ``'image'``; it must be given.
+        warmup_epochs (float, optional): Epochs (under iteration loops: visits of each
+            image) before the levels begin to move. Defaults to None: a third of the
+            training; for ``'image'`` 5, with ``rule='fixed'`` 0.
+        warmup_iters (float, optional): The warm-up in iterations instead of epochs.
+            Defaults to None.
+        seed (int, optional): Seed. Defaults to None: the runner's.
+        reseed (bool): Seed torch's generators in every iteration from (seed, iteration,
+            rank). So after ``resume`` dropout also continues as in an uninterrupted
+            run. Defaults to True.
+        log_interval (int): Iterations between two records of the levels in the training
+            log. Defaults to 10.
+        **options: For ``'border'`` the ``gain``. For ``'image'`` ``rule`` (``'MC'``,
+            the default, ``'ME'``, ``'FB'`` or ``'fixed'``) and its options (``eta``,
+            ``lam`` and ``solver`` of :class:`~mmaslp.levels.MC` and
+            :class:`~mmaslp.levels.ME`; ``landmark`` of ME; ``gain`` of
+            :class:`~mmaslp.levels.FB`); ``alpha``, the level that every image starts
+            with; ``draw_histogram``, whether to send a histogram of the levels to the
+            visualizers (True).
+
+    Raises:
+        ValueError: At once if an argument is out of range. Before the first iteration
+            if the model, the data, the evaluator or the schedule does not fit.
+
+    Example:
+        >>> custom_imports = dict(imports=['mmaslp'])
+        >>> custom_hooks = [dict(type='ASLPHook', levels='border')]
+
+    Source: `Model Calibration in Dense Classification with Adaptive Label Perturbation
+    <https://arxiv.org/abs/2307.13539>`_; levels by band are ours.
+    """
+
+    # After the hooks that set up an iteration, and before logger (BELOW_NORMAL) and
+    # checkpoint (VERY_LOW), so these see the levels of the same iteration.
+    priority = 'NORMAL'
+    STATE_KEY = 'aslp'
+
+    def __init__(
+        self,
+        levels: str | None = None,
+        warmup_epochs: float | None = None,
+        warmup_iters: float | None = None,
+        seed: int | None = None,
+        reseed: bool = True,
+        log_interval: int = 10,
+        **options: Any,
+    ) -> None:
+        self.kind = check_choice('levels', levels, tuple(LEVELS))
+        self.training = LEVELS[self.kind](**options)
+        if warmup_epochs is not None and warmup_iters is not None:
+            raise ValueError('give either warmup_epochs or warmup_iters, not both')
+        if warmup_epochs is None:
+            warmup_epochs = self.training.default_warmup_epochs
+        self.warmup_epochs = optional(
+            check_number, 'warmup_epochs', warmup_epochs, at_least=0
+        )
+        self.warmup_iters = optional(
+            check_number, 'warmup_iters', warmup_iters, at_least=0
+        )
+        self.seed = optional(check_integer, 'seed', seed, at_least=0)
+        self.reseed = check_bool('reseed', reseed)
+        self.log_interval = check_integer('log_interval', log_interval, at_least=1)
+        self.schedule: Schedule | None = None
+        self._observed_iter: int | None = None
+        self._catch_up = False
+
+    @property
+    def levels(self) -> Any:
+        """BorderLevels | ImageLevels: The levels, from the start of a training on."""
+        return self.training.levels
+
+    def before_train(self, runner: Any) -> None:
+        """Check the run, make the levels, restore the state of a resumed run."""
+        check_once(runner, ('train', 'val'))
+        # One seed for all ranks, independent of randomness.diff_rank_seed.
+        seed = [int(runner.seed if self.seed is None else self.seed)]
+        broadcast_object_list(seed)
+        (self.seed,) = seed
+        self.schedule = self._schedule(runner)
+        losses = find_losses(runner.model)
+        self.training.start(runner, losses, self.schedule, self.seed)
+        self._catch_up = runner.iter > 0
+        if self._catch_up:
+            self._restore(runner.message_hub.get_info(self.STATE_KEY))
+        self._publish_state(runner)
+
+    def findings(self, runner: Any) -> Iterator[Finding]:
+        """Say what in a run does not fit the levels; the doctor asks too."""
+        losses = find_losses(runner.model)
+        if losses:
+            yield from self.training.findings(runner, losses, self._schedule(runner))
+        else:
+            yield Finding(
+                'error',
+                'ASLPHook found no SCBCELoss in the model, without which it has '
+                'nothing to do',
+                "model.decode_head.loss_decode = dict(type='SCBCELoss')",
+            )
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Run the validation that a resumed run has missed."""
+        if not self._catch_up:
+            return
+        self._catch_up = False
+        missing = self._observed_iter != runner.iter
+        if self.training.learns and missing and self.schedule.validation_is_due():
+            print_log(
+                f'ASLP: the checkpoint of iteration {runner.iter} was written before '
+                'the validation of that moment: validating now',
+                'current',
+            )
+            runner.val_loop.run()
+
+    def before_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Draw, and seed torch's generators."""
+        self.training.before_iter(data_batch, runner.iter)
+        if self.reseed:
+            seed_torch(generator_seed(self.seed, runner.iter, get_rank()))
+
+    def after_train_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Move the levels of the images of the batch, and log."""
+        self.training.after_iter()
+        if runner.iter % self.log_interval == 0:
+            for name, value in self.training.scalars().items():
+                runner.message_hub.update_scalar(f'train/{name}', value)
+
+    def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
+        """Pass what the validation has measured to the levels."""
+        if self.schedule is None:
+            return
+        if self.training.learns:
+            self.training.observe(metrics or {})
+            self._observed_iter = runner.iter
+            self._publish_state(runner)
+        self.training.show()
+
+    def after_train(self, runner: Any) -> None:
+        """Report the levels."""
+        print_log(f'ASLP: {self.training.summary()}', 'current')
+        self.training.finish(runner)
+
+    def _schedule(self, runner: Any) -> Schedule:
+        return Schedule(
+            runner.train_loop,
+            len(dataset_of(runner.train_loop)),
+            get_world_size(),
+            self.warmup_epochs,
+            self.warmup_iters,
+        )
+
+    def _publish_state(self, runner: Any) -> None:
+        """Put the state where every strategy saves it."""
+        state = dict(
+            kind=self.kind,
+            seed=self.seed,
+            observed_iter=self._observed_iter,
+            levels=self.levels.state_dict(),
+        )
+        runner.message_hub.update_info(self.STATE_KEY, state)
+
+    def _restore(self, saved: dict | None) -> None:
+        if saved is None:
+            print_log(
+                'the checkpoint holds no state of ASLPHook (it was trained without '
+                'it): all levels start anew',
+                'current',
+                logging.WARNING,
+            )
+            return
+        try:
+            if saved.get('kind') != self.kind:
+                raise ValueError(f'the checkpoint has levels={saved.get("kind")!r}')
+            self.levels.load_state_dict(saved['levels'])
+            seed, observed = saved['seed'], saved['observed_iter']
+            self.seed = check_integer('seed', seed, at_least=0)
+            self._observed_iter = optional(check_integer, 'observed_iter', observed)
+        except (KeyError, ValueError) as error:
+            raise ValueError(
+                f'ASLPHook cannot go on: {error}; resume from another checkpoint, or '
+                'train on from the weights of this one with load_from'
+            ) from error
+        print_log(f'ASLP: resumed {self.training.summary()}', 'current')

@@ -1,0 +1,108 @@
+"""Fits a calibrator when a training ends."""
+
+import logging
+import os.path as osp
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmseg.registry import HOOKS
+
+from ....calibration.fit import BY, LEAST_IMAGES, METHODS, fit_tables
+from ....calibration.maps import TARGETS
+from ....common.arguments import check_choice
+from ....common.outputs import check_output
+from ..calibration import collect_tables, keep_in_checkpoint
+from ..checks.data import dataset_of
+from ..checks.findings import Finding
+from ..checks.run import check_once
+from ..evaluation.metrics import ScoreReader, StreamingMetric
+
+
+@HOOKS.register_module()
+class CalibratorHook(Hook):
+    """Fit a calibrator on the validation set when a training ends.
+
+    Levels can only lower a confidence; a calibrator raises one too. The hook writes it
+    to ``calibrator.json`` in the work directory and into the last checkpoint. There
+    ``mmaslp test`` finds it and prints a raw and a calibrated row. The fit costs one
+    pass over the validation set.
+
+    Args:
+        method (str): See :func:`~mmaslp.calibration.fit_calibrator`. Defaults to
+            'auto'.
+        by (str): See there. Defaults to 'auto'.
+        target (str): See there. Defaults to 'confidence'.
+
+    Raises:
+        ValueError: At once if an argument is unknown; before the training if there is
+            no validation set.
+
+    Example:
+        >>> custom_hooks = [dict(type='CalibratorHook')]
+    """
+
+    priority = 'LOWEST'  # after CheckpointHook
+
+    def __init__(
+        self,
+        method: str = 'auto',
+        by: str = 'auto',
+        target: str = 'confidence',
+    ) -> None:
+        self.method = check_choice('method', method, METHODS)
+        self.by = check_choice('by', by, BY)
+        self.target = check_choice('target', target, TARGETS)
+
+    def findings(self, runner: Any) -> Iterator[Finding]:
+        """Say what in a run leaves nothing to fit on; the doctor asks too."""
+        if runner.val_loop is None:
+            yield Finding(
+                'error',
+                'CalibratorHook fits on the validation set, and there is none',
+                'val_dataloader = dict(...)  (of images that are not trained on)\n'
+                "val_cfg = dict(type='ValLoop')\n"
+                "val_evaluator = [dict(type='CalibrationMetric')]",
+            )
+            return
+
+        images = len(dataset_of(runner.val_loop))
+        if images < LEAST_IMAGES:
+            yield Finding(
+                'warning',
+                f'the validation set has {images} images, and CalibratorHook fits a '
+                f'calibrator to {LEAST_IMAGES} or, better, a hundred: it will fit none',
+                'val_dataloader.dataset: more images',
+            )
+
+    def before_train(self, runner: Any) -> None:
+        """Refuse a run without a validation set, or whose output would be lost."""
+        check_once(runner, ('train', 'val'))
+        check_output(self._file(runner), 'calibrator')
+
+    def after_train(self, runner: Any) -> None:
+        """Fit, and keep the calibrator with the last checkpoint."""
+        metrics = runner.val_loop.evaluator.metrics
+        options = next((m for m in metrics if isinstance(m, StreamingMetric)), None)
+        reader = ScoreReader(
+            getattr(options, 'scores', 'auto'), getattr(options, 'ignore_index', 255)
+        )
+        tables = collect_tables(runner.model, runner.val_loop.dataloader, reader)
+        if not is_main_process():
+            return
+        try:
+            calibrator = fit_tables(tables, self.by, self.method, self.target)
+        except ValueError as error:  # a finished training must not end so
+            text = f'CalibratorHook fits nothing: {error}'
+            print_log(text, logger='current', level=logging.WARNING)
+            return
+        file = self._file(runner)
+        keep_in_checkpoint(
+            runner.message_hub.get_info('last_ckpt') or '', calibrator, file
+        )
+        print_log(f'calibrator in {file}\n{calibrator.summary()}', logger='current')
+
+    def _file(self, runner: Any) -> str:
+        return osp.join(runner.work_dir, 'calibrator.json')

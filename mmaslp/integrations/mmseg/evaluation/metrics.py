@@ -1,0 +1,554 @@
+"""Registered metrics, from one histogram and one small record per image."""
+
+import logging
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import all_gather_object, all_reduce, get_rank, is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MessageHub, MMLogger, print_log
+from mmengine.visualization import (
+    BaseVisBackend,
+    MLflowVisBackend,
+    Visualizer,
+    WandbVisBackend,
+)
+from mmseg.registry import METRICS
+from torch import Tensor
+
+from ....calibration.calibrator import Calibrator
+from ....common.arguments import (
+    check_bool,
+    check_choice,
+    check_integer,
+    check_path,
+    optional,
+)
+from ....common.arrays import PROTOCOLS, SUM_TOLERANCE, apply_protocol, at_least_float32
+from ....files.map_evaluation import load_library, sod_metrics, sod_record
+from ....files.results import (
+    calibration_result,
+    mask_checksum,
+    save_result,
+    scalar_metrics,
+)
+from ....metrics.band_table import BandTable
+from ....metrics.bins import check_bins
+from ....metrics.bootstrap import check_resamples
+from ....metrics.histogram import MODES, CalibrationHistogram
+from ....metrics.image_table import ImageTable
+from ....report.diagrams import (
+    band_figure,
+    figure_array,
+    reliability_figure,
+    save_figure,
+)
+from ....report.pictures import ShownImages
+from ..checks.data import no_foreground
+from ..checks.findings import report_findings
+
+
+def loop_stage() -> str:
+    """Return 'val' or 'test'; 'test' outside of a run."""
+    stage = MessageHub.get_current_instance().get_info('loop_stage')
+    return 'val' if stage in ('val', 'train') else 'test'
+
+
+def is_training() -> bool:
+    """Whether the present evaluation is one of many in a training run."""
+    trains = MessageHub.get_current_instance().get_info('max_iters') is not None
+    return trains and loop_stage() == 'val'
+
+
+def send_picture(name: str, picture: np.ndarray) -> None:
+    """Hand a picture to every backend of the run's visualizer, if there is one.
+
+    MMEngine's own ``Visualizer.add_image`` loses the step in two backends. Here MLflow
+    gets a picture per step, and W&B gets the picture in the row of the scalars that
+    are logged next, which are those of the same validation. A backend that fails costs
+    a warning, not the run.
+    """
+    # Without an instance, get_current_instance() keeps a lock for ever (mmengine 0.10).
+    if not is_main_process() or not Visualizer._instance_dict:
+        return
+    for backend in Visualizer.get_current_instance()._vis_backends.values():
+        try:
+            _send(backend, name, picture, _step())
+        except Exception as error:  # each library has its own errors
+            MMLogger.get_current_instance().warning(
+                f'{type(backend).__name__} did not take {name}, the run goes on '
+                f'without it there: {type(error).__name__}: {error}'
+            )
+
+
+def _send(backend: BaseVisBackend, name: str, picture: np.ndarray, step: int) -> None:
+    if isinstance(backend, MLflowVisBackend):
+        # At once: MLflow's queue may be dropped when the process ends.
+        backend.experiment.log_image(picture, key=name, step=step, synchronous=True)
+    elif isinstance(backend, WandbVisBackend):
+        wandb = backend.experiment
+        wandb.log({name: wandb.Image(picture)}, commit=False)
+    else:
+        backend.add_image(name, picture, step)
+
+
+def _step() -> int:
+    """Step of the scalars of the present evaluation; 0 of a test."""
+    if not is_training():
+        return 0
+    hub = MessageHub.get_current_instance()
+    # MMEngine updates both before it trains, so they lag one behind in a validation.
+    counter = 'epoch' if hub.get_info('max_epochs') > 1 else 'iter'
+    return hub.get_info(counter) + 1
+
+
+SCORES = ('auto', 'logits', 'probabilities')
+
+
+class ScoreReader:
+    """Reads probabilities and labels from the data samples of one evaluation.
+
+    MMSegmentation gives probabilities for heads with one channel and logits for heads
+    with more. Mask2Former, MaskFormer and SAN give sums of products of probabilities,
+    which are never negative. The logits of a single image may by chance be so too, so
+    such scores are refused at the end only.
+    """
+
+    def __init__(self, scores: str = 'auto', ignore_index: int = 255) -> None:
+        self.scores = check_choice('scores', scores, SCORES)
+        self.ignore_index = ignore_index
+        self.images = 0
+        self.doubtful = 0
+
+    def read(self, sample: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Read one data sample."""
+        if 'gt_sem_seg' not in sample:
+            raise ValueError(
+                f'{sample.get("img_path")}: no gt_sem_seg, which the dataset has to '
+                'give: add LoadAnnotations to the test pipeline'
+            )
+        prob = self.probability(sample)
+        label = sample['gt_sem_seg']['data'].to(prob.device)
+        return prob, label.reshape(label.shape[-2:])
+
+    def probability(self, sample: dict[str, Any]) -> Tensor:
+        """Read the probabilities of one data sample, which needs no label."""
+        name = sample.get('img_path')
+        if 'seg_logits' not in sample:
+            raise ValueError(f'{name}: no seg_logits, which the model has to give')
+        values = sample['seg_logits']['data'].detach()
+        if not values.is_floating_point():
+            raise ValueError(
+                f'{name}: seg_logits are {values.dtype}, not floating point'
+            )
+        values = at_least_float32(values)
+        self.images += 1
+        if len(values) == 1:
+            return values[0]
+        scores = self._guess(values) if self.scores == 'auto' else self.scores
+        if scores == 'probabilities':
+            return values[1] if len(values) == 2 else values
+        if len(values) == 2:
+            return torch.sigmoid(values[1] - values[0])
+        return values.softmax(0)
+
+    def _guess(self, values: Tensor) -> str:
+        """Tell logits from probabilities by their sign and sum."""
+        if not values.numel() or not values.min() >= 0:
+            return 'logits'
+        if (values.sum(0) - 1).abs().max() <= SUM_TOLERANCE:
+            return 'probabilities'
+        self.doubtful += 1
+        return 'logits'
+
+
+def check_scores(images: int, doubtful: int, training: bool = False) -> None:
+    """Refuse an evaluation if the scores of every image may be neither."""
+    if not images or doubtful < images:
+        return
+    message = (
+        'seg_logits have no negative value and do not add up to 1 in any image, so '
+        'they may be neither logits nor probabilities (Mask2Former, MaskFormer and '
+        'SAN give such scores, which have no calibration). If they are logits, set '
+        "scores='logits'"
+    )
+    if not training:
+        raise ValueError(message)
+    print_log(message, logger='current', level=logging.WARNING)
+
+
+class StreamingMetric(BaseMetric):
+    """Count the pixels of each image in a histogram and keep a small record of it.
+
+    Distributed: MMSegmentation interleaves the records of the ranks and cuts them to
+    the size of the dataset, so images that the sampler repeated to fill the last batch
+    go. The histograms of the last images are kept separately until then, to leave them
+    out too. All sums are integers: any number of processes gives the same bits.
+
+    Args:
+        ignore_index (int): Label of pixels that do not count. Defaults to 255.
+        protocol (str): 'raw', or 'released' to stretch each map before it is
+            measured, see :func:`~mmaslp.common.arrays.apply_protocol`. Defaults
+            to 'raw'.
+        scores (str): What heads with two or more channels give: 'logits',
+            'probabilities' or 'auto' (guess). Defaults to 'auto'.
+        output_dir (str, optional): Folder for files. Defaults to None: the log
+            folder of the run, if there is one.
+        keep_results (bool): Accepted because MMSegmentation's ``test.py --out`` sets
+            it; :attr:`result` is always kept. Defaults to False.
+        calibrator (str | Calibrator, optional): File of ``mmaslp fit``, to measure
+            calibrated probabilities; of two classes. Defaults to None.
+        **kwargs: ``prefix``, ``collect_device`` and ``collect_dir`` of MMEngine.
+
+    Attributes:
+        result (dict | None): On the main process, the result of the last evaluation.
+        has_foreground (bool | None): Whether a mask of the last evaluation had a pixel
+            of foreground; None without pixels and with more than two classes.
+
+    Raises:
+        ValueError: An argument is out of its range. In an evaluation: an image cannot
+            be measured, the scores were neither logits nor probabilities in any image,
+            or every pixel that is not ignored is background.
+        RuntimeError: A rank saw more repeated images than it can leave out.
+    """
+
+    # Images per rank that a sampler may have repeated at the end; the usual one: 1.
+    PENDING = 4
+
+    def __init__(
+        self,
+        ignore_index: int = 255,
+        protocol: str = 'raw',
+        scores: str = 'auto',
+        output_dir: str | None = None,
+        keep_results: bool = False,
+        calibrator: str | Calibrator | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_choice('protocol', protocol, PROTOCOLS)
+        self.ignore_index = check_integer('ignore_index', ignore_index)
+        self.protocol = protocol
+        self.scores = check_choice('scores', scores, SCORES)
+        self.output_dir = optional(check_path, 'output_dir', output_dir)
+        self.keep_results = check_bool('keep_results', keep_results)
+        self.calibrator_name: str | None = None
+        if calibrator is not None and not isinstance(calibrator, Calibrator):
+            self.calibrator_name = str(calibrator)
+            calibrator = Calibrator.load(calibrator)
+        self.calibrator = calibrator
+        self.result: dict | None = None
+        self.has_foreground: bool | None = None
+        self._reset()
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Take in the images of a batch; sizes may differ."""
+        for sample in data_samples:
+            prob, label = self._reader.read(sample)
+            if self.calibrator is not None:
+                prob = self.calibrator(prob)
+            image = CalibrationHistogram(2 if prob.ndim == 2 else len(prob))
+            if prob.ndim == 2:
+                same = prob.shape == label.shape  # else refused below
+                valid = label != self.ignore_index if same else None
+                prob = apply_protocol(prob, self.protocol, valid)
+            elif self.protocol != 'raw':
+                raise ValueError(f'protocol {self.protocol!r} is for two classes only')
+            try:
+                image.update(prob, label, self.ignore_index)
+            except ValueError as error:
+                raise ValueError(f'{sample.get("img_path")}: {error}') from error
+            self._ignored = self._ignored or image.count < label.numel()
+            self._pending.append(image)
+            if len(self._pending) > self.PENDING:
+                self._merge(self._pending.popleft())
+            self.results.append(self.image_record(sample, prob, label, image))
+
+    @abstractmethod
+    def image_record(
+        self, sample: dict, prob: Any, label: Any, image: CalibrationHistogram
+    ) -> dict:
+        """Make the record of one image, of plain values and small arrays.
+
+        ``prob`` is ``(H, W)`` or ``(C, H, W)``, ``label`` ``(H, W)``, and ``image`` the
+        histogram of this image alone.
+        """
+
+    def evaluate(self, size: int) -> dict:
+        """Compute the metrics of a dataset of ``size`` images and reset."""
+        try:
+            self._drop_repeated(size)
+            return super().evaluate(size)
+        finally:
+            self.results.clear()
+            self._reset()
+
+    def drop_after(self, kept: int) -> None:
+        """Forget what a subclass keeps of this rank's images from ``kept`` on."""
+
+    def histogram(self) -> CalibrationHistogram:
+        """Return the histogram of all images that count, on the CPU."""
+        while self._pending:
+            self._merge(self._pending.popleft())
+        return self._merged or CalibrationHistogram()
+
+    def _reset(self) -> None:
+        self._merged: CalibrationHistogram | None = None
+        self._pending: deque = deque()
+        self._reader = ScoreReader(self.scores, self.ignore_index)
+        self._ignored = False  # whether a pixel was left out
+
+    def _merge(self, image: CalibrationHistogram) -> None:
+        if self._merged is None:
+            self._merged = CalibrationHistogram(image.num_classes)
+        self._merged.merge(image)
+
+    def _drop_repeated(self, size: int) -> None:
+        """Leave out the images that MMSegmentation will cut, and join the ranks."""
+        own_classes = self._pending[0].num_classes if self._pending else 0
+        ranks = all_gather_object(
+            (len(self.results), own_classes, self._reader.doubtful, self._ignored)
+        )
+        lengths, classes, doubtful, ignored = zip(*ranks)
+        check_scores(sum(lengths), sum(doubtful), is_training())
+        kept = kept_per_rank(lengths, size)
+        if any(n - k > self.PENDING for n, k in zip(lengths, kept)):
+            raise RuntimeError(
+                f'{sum(lengths)} images were processed for a dataset of {size}; only '
+                f'{self.PENDING} repeated images per process can be left out. Evaluate '
+                'with a sampler that visits every image once (DefaultSampler)'
+            )
+        for _ in range(lengths[get_rank()] - kept[get_rank()]):
+            self._pending.pop()
+        self.drop_after(kept[get_rank()])
+        merged = CalibrationHistogram(max(2, *classes))
+        if self.results:
+            merged.merge(self.histogram())
+        all_reduce(merged.counts)
+        all_reduce(merged.nll)
+        self._merged = merged
+        self.has_foreground = None
+        if merged.num_classes == 2 and merged.count:
+            positive = merged.score_table('positive').correct
+            self.has_foreground = bool(positive.sum() > 0)
+        if self.has_foreground is False and any(ignored):
+            raise ValueError(
+                'no pixel of the masks is foreground, and some are ignored '
+                f'({self.ignore_index}), as the objects of 0/255 masks are if '
+                'LoadAnnotations reads them: the accuracy would be 1 whatever the '
+                'network does. Read the masks with LoadBinaryAnnotations'
+            )
+
+
+def kept_per_rank(lengths: Sequence[int], size: int) -> list:
+    """How many records of each rank are left after interleaving and cutting."""
+    order = sorted((i, rank) for rank, n in enumerate(lengths) for i in range(n))
+    kept = [rank for _, rank in order[:size]]
+    return [kept.count(rank) for rank in range(len(lengths))]
+
+
+@METRICS.register_module()
+class SODMetric(StreamingMetric):
+    """MAE, F-, weighted F-, E- and S-measure by PySODMetrics, and AP and AUC.
+
+    The measures are means over images; ``ap`` and ``auc`` are pooled over all pixels,
+    from the histogram. If masks are empty (out-of-distribution sets), F, AP and AUC are
+    undefined and nan. ``protocol='released'`` stretches each map first, for MAE too.
+
+    Args:
+        **kwargs: See :class:`StreamingMetric`.
+
+    Raises:
+        ImportError: PySODMetrics is missing; the message says what to install.
+    """
+
+    default_prefix = 'sod'
+
+    def __init__(self, **kwargs: Any) -> None:
+        load_library()
+        super().__init__(**kwargs)
+
+    def image_record(
+        self, sample: dict, prob: Any, label: Any, image: CalibrationHistogram
+    ) -> dict:
+        """See :func:`~mmaslp.files.map_evaluation.sod_record`."""
+        if prob.ndim != 2:
+            raise ValueError('SODMetric is for heads with one or two channels')
+        try:
+            return sod_record(prob.cpu().numpy(), label.cpu().numpy())
+        except ValueError as error:
+            raise ValueError(f'{sample.get("img_path")}: {error}') from error
+
+    def compute_metrics(self, results: list) -> dict:
+        """Average the records of the images."""
+        self.result = sod_metrics(results, self.histogram())
+        return dict(self.result)
+
+
+@METRICS.register_module()
+class CalibrationMetric(StreamingMetric):
+    """Every calibration metric of ``docs/metrics.md``, pooled over pixels.
+
+    For heads with one or two channels (background and foreground) and, with
+    ``mode='top_label'``, for more classes. Memory does not grow with the number of
+    pixels: five histograms of 4 MB, and 2 to 5 KB per image.
+
+    With ``mode='top_label'`` and two classes it also measures by band, see
+    :class:`~mmaslp.metrics.BandTable`: ``ece_band``, ``ece_band_true``
+    and, for each band k of distance from the predicted border (0 is at the border),
+    its ``band{k}_share`` of the pixels and, unless it has none, ``band{k}_gap``,
+    confidence - accuracy, and ``band{k}_acc``, its accuracy.
+
+    Besides the returned metrics, files are written to ``output_dir`` or the run's log
+    folder: ``calibration_{val,test}.json`` (every metric, the table of images for
+    intervals and paired comparisons), ``reliability_{val,test}.png`` and ``.pdf``, and
+    ``bands_{val,test}.png`` and ``.pdf``. The pictures also go to every visualizer
+    backend, at the step of the scalars. Another prefix than 'calib' becomes part of the
+    names.
+
+    Args:
+        bins (int): Number of bins. Defaults to 10.
+        mode (str): 'top_label' (confidence in the prediction) or 'positive'
+            (probability of the foreground). Defaults to 'top_label'.
+        draw (bool, optional): Draw the diagrams and bootstrap intervals (one to
+            three seconds for a thousand images). Defaults to None: in tests and
+            separate validations, but not in the validations of a training run.
+        resamples (int): Bootstrap resamples where intervals are computed.
+            Defaults to 1000.
+        keep_worst (int): How many images to keep for a report, with their maps, in
+            :attr:`shown`: so many of the most over-confident, of the most
+            under-confident and of a random sample. Defaults to 0.
+        **kwargs: See :class:`StreamingMetric`.
+
+    Attributes:
+        result (dict | None): Of the last evaluation, on the main process, see
+            :func:`~mmaslp.files.results.calibration_result`.
+        table (BandTable | None): The bands of the last evaluation, on the main process;
+            None without them.
+        shown (dict[str, list[dict]]): Of the last evaluation, see
+            :class:`~mmaslp.report.pictures.ShownImages`.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> val_evaluator = [dict(type='CalibrationMetric'), dict(type='IoUMetric')]
+        >>> # logs calib/ece, calib/oe, ..., calib/acc, calib/conf
+    """
+
+    default_prefix = 'calib'
+
+    def __init__(
+        self,
+        bins: int = 10,
+        mode: str = 'top_label',
+        draw: bool | None = None,
+        resamples: int = 1000,
+        keep_worst: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        check_bins(bins)
+        self.bins = bins
+        self.mode = check_choice('mode', mode, MODES)
+        self.draw = optional(check_bool, 'draw', draw)
+        self.resamples = check_resamples(resamples)
+        self.keep_worst = check_integer('keep_worst', keep_worst, at_least=0)
+        self.shown: dict[str, list] = {}
+        self.table: BandTable | None = None
+        super().__init__(**kwargs)
+
+    def image_record(
+        self, sample: dict, prob: Any, label: Any, image: CalibrationHistogram
+    ) -> dict:
+        """See :meth:`ImageTable.record`; also offers the image for the report."""
+        name = str(sample.get('img_path', len(self.results)))
+        bands = None
+        if self.mode == 'top_label' and prob.ndim == 2:
+            bands = BandTable()
+            bands.update(prob, label, self.ignore_index)
+        mask = mask_checksum(label)
+        record = ImageTable.record(name, image, self.bins, self.mode, bands, mask)
+        if bands is not None:
+            record['band_totals'] = bands.totals.tolist()
+        if self.keep_worst and prob.ndim == 2:
+            metrics = ImageTable([dict(record)], self.bins).per_image()
+            own = {key: float(value[0]) for key, value in metrics.items()}
+            self._shown.push(name, len(self.results), own, prob, label)
+        return record
+
+    def drop_after(self, kept: int) -> None:
+        """Forget repeated images among those of the report; join those of the ranks."""
+        self._shown.drop_after(kept)
+        joined = ShownImages(self.keep_worst)
+        for items in all_gather_object(self._shown.items):
+            joined.extend(items)
+        self.shown = joined.items
+
+    def compute_metrics(self, results: list) -> dict:
+        """Compute the metrics of all images and write the files; undefined is nan."""
+        if self.has_foreground is False and loop_stage() == 'val':
+            remedy = 'masks with 1 (or 255, with LoadBinaryAnnotations)'
+            report_findings([no_foreground('val_dataloader.dataset', remedy)])
+        totals = [each.pop('band_totals', None) for each in results]
+        self.table = None
+        if totals and totals[0] is not None:
+            self.table = BandTable()
+            self.table.totals = torch.tensor(totals).sum(0)
+        draw = not is_training() if self.draw is None else self.draw
+        self.result = calibration_result(
+            self.histogram(),
+            ImageTable(results, self.bins),
+            bins=self.bins,
+            mode=self.mode,
+            resamples=self.resamples if draw else 0,
+            settings={
+                'protocol': self.protocol,
+                'ignore_index': self.ignore_index,
+                'calibrator': self.calibrator_name,
+                'dataset': dict(self.dataset_meta or {}).get('dataset_name'),
+            },
+        )
+        self._write(draw)
+        return scalar_metrics(self.result)
+
+    def _reset(self) -> None:
+        super()._reset()
+        # Some of them may turn out to be repeated images.
+        spare = self.PENDING if self.keep_worst else 0
+        self._shown = ShownImages(self.keep_worst + spare)
+
+    def _write(self, draw: bool) -> None:
+        """Write the JSON file and the diagrams, and show the diagrams."""
+        stage = loop_stage()
+        if self.prefix != self.default_prefix:
+            stage = f'{self.prefix.replace("/", "_")}_{stage}'
+        folder = Path(self.output_dir) if self.output_dir else _log_dir()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_result(folder / f'calibration_{stage}.json', self.result)
+        if not draw:
+            return
+        figures = {'reliability': reliability_figure({self.prefix: self.result})}
+        if 'bands' in self.result:
+            figures['bands'] = band_figure({self.prefix: self.result})
+        for name, figure in figures.items():
+            if folder is not None:
+                for suffix in ('png', 'pdf'):
+                    save_figure(figure, folder / f'{name}_{stage}.{suffix}')
+                MMLogger.get_current_instance().info(
+                    f'{name} diagram: {folder / f"{name}_{stage}.png"}'
+                )
+            send_picture(f'{name}_{stage}', figure_array(figure))
+
+
+def _log_dir() -> Path | None:
+    """Folder of the run's log file, None outside of a run."""
+    for handler in MMLogger.get_current_instance().handlers:
+        if isinstance(handler, logging.FileHandler):
+            return Path(handler.baseFilename).parent
+    return None

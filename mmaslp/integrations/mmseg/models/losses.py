@@ -1,0 +1,197 @@
+"""Self-calibrating binary cross entropy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ....common.arguments import (
+    check_bool,
+    check_choice,
+    check_integer,
+    check_number,
+    check_text,
+)
+from ....common.arrays import check_channels, pair_shapes, split_labels
+from ....losses.criterion import REDUCTIONS, SelfCalibratingBCE, run_eagerly
+from ....losses.perturbations import Perturbation
+
+_EPS = torch.finfo(torch.float32).eps
+
+
+class SCBCELoss(nn.Module):
+    """Self-Calibrating Binary Cross Entropy for the heads of MMSegmentation.
+
+    :class:`~mmaslp.losses.SelfCalibratingBCE` with the arguments that the heads of
+    MMSegmentation pass. With :class:`ASLPHook` in ``custom_hooks``, the hook gives the
+    levels, for all heads together. **Without the hook every call of the loss draws for
+    itself** with the fixed ``alpha``, from torch's global generator.
+
+    Args:
+        beta (str | float): See :class:`~mmaslp.losses.SelfCalibratingBCE`; without
+            meaning under ``ASLPHook(levels='border')``. Defaults to 'HI'.
+        alpha, deterministic, eps, per_pixel: See there; a hook that learns or has an
+            ``alpha`` overrides ``alpha`` and ``eps``.
+        reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
+        class_weight (Sequence[float], optional): Two weights, of background and of
+            foreground pixels (by the unperturbed label). The mean still divides by the
+            number of pixels, where MMSegmentation's softmax loss divides by the sum of
+            the weights. Defaults to None.
+        loss_weight (float): Factor of the loss, >= 0. Defaults to 1.0.
+        loss_name (str): Must hold 'loss' to be trained on. Defaults to
+            'loss_sc_bce'.
+        ignore_index (int): Label of pixels without a label, used if the head passes
+            none. Defaults to 255.
+        avg_non_ignore (bool): Average over the valid pixels only. False divides by all
+            pixels, as the losses of MMSegmentation do by default. Defaults to True.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> # in a config; the head needs out_channels=1 or num_classes=2
+        >>> loss_decode = dict(type='SCBCELoss', loss_weight=1.0)
+
+    Source: `Model Calibration in Dense Classification with Adaptive Label Perturbation
+    <https://arxiv.org/abs/2307.13539>`_.
+    """
+
+    def __init__(
+        self,
+        beta: str | float = 'HI',
+        alpha: float = 0.0,
+        deterministic: bool = False,
+        eps: float | None = None,
+        per_pixel: bool = False,
+        reduction: str = 'mean',
+        class_weight: Sequence[float] | None = None,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_sc_bce',
+        ignore_index: int = 255,
+        avg_non_ignore: bool = True,
+    ) -> None:
+        super().__init__()
+        self.reduction = check_choice('reduction', reduction, REDUCTIONS)
+        self.class_weight = _load_class_weight(class_weight)
+        self.loss_weight = check_number('loss_weight', loss_weight, at_least=0)
+        self.ignore_index = check_integer('ignore_index', ignore_index)
+        self.avg_non_ignore = check_bool('avg_non_ignore', avg_non_ignore)
+        if 'loss' not in check_text('loss_name', loss_name):
+            raise ValueError(
+                f"loss_name must hold 'loss', got {loss_name!r}: MMSegmentation adds "
+                f"up these values of a head only, take 'loss_{loss_name}'"
+            )
+        self.loss_name = loss_name
+        self.criterion = SelfCalibratingBCE(
+            beta=beta,
+            alpha=alpha,
+            deterministic=deterministic,
+            eps=eps,
+            per_pixel=per_pixel,
+        )
+
+    @property
+    def perturbation(self) -> Perturbation:
+        """Perturbation: What a perturbed label becomes."""
+        return self.criterion.perturbation
+
+    # The check of the labels reads values, which a compiled train_step (cfg.compile)
+    # cannot trace. It skips this call instead of failing.
+    @run_eagerly
+    def forward(
+        self,
+        cls_score: Tensor,
+        label: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+        ignore_index: int | None = None,
+        **kwargs,
+    ) -> Tensor:
+        """Compute the loss and leave the margins for the hook.
+
+        Args:
+            cls_score (Tensor): Logits: ``(N, 1, H, W)``, ``(N, 2, H, W)`` or points
+                ``(N, 1 | 2, P)``; half precision is computed in float32.
+            label (Tensor): Labels in {0, 1, ignore_index}, ``(N, H, W)`` or ``(N, P)``,
+                a channel axis of size 1 is allowed.
+            weight (Tensor, optional): Weight per pixel, of the shape of ``label`` or
+                broadcasting with it. Defaults to None.
+            avg_factor (float, optional): Divisor of the sum, with reduction 'mean'.
+                Defaults to None.
+            reduction_override (str, optional): 'none', 'mean' or 'sum'. Defaults to
+                None.
+            ignore_index (int, optional): Overrides that of the constructor. Defaults to
+                None.
+            **kwargs: Ignored, for heads that pass more.
+
+        Returns:
+            Tensor: Scalar, or of the shape ``(N, H, W)`` / ``(N, P)`` with reduction
+            'none'. Ignored pixels give 0; a batch with only such pixels gives 0.
+
+        Raises:
+            ValueError: If shapes do not fit, there are more than two channels, a label
+                is outside {0, 1, ignore_index}, or the hook's sample is for another
+                batch.
+        """
+        reduction = reduction_override or self.reduction
+        check_choice('reduction_override', reduction, REDUCTIONS)
+        if avg_factor is not None and reduction == 'sum':
+            raise ValueError('avg_factor can not be used with reduction="sum"')
+        if ignore_index is None:
+            ignore_index = self.ignore_index
+        check_channels(cls_score)
+        logits, label = pair_shapes(cls_score, label)
+        labels, valid = split_labels(label, ignore_index, self.criterion.watch)
+        per_image = weight is None and self.class_weight is None and reduction != 'none'
+        sample = self.criterion.sample
+        loss, margin = self.criterion.losses(logits, labels, valid, sample, per_image)
+        if sample is not None and margin is not None:
+            sample.record(margin, self.loss_weight)
+        if self.class_weight is not None:
+            background, foreground = self.class_weight
+            loss = loss * torch.where(labels > 0, foreground, background)
+        if weight is not None:
+            loss = loss * _fit_weight(weight, loss, valid)
+        if reduction != 'none':
+            loss = loss.sum()
+        if reduction == 'mean' and avg_factor is not None:
+            loss = loss / (avg_factor + _EPS)
+        elif reduction == 'mean' and valid is not None and self.avg_non_ignore:
+            loss = loss / valid.sum().clamp_min(1)
+        elif reduction == 'mean':
+            loss = loss / max(logits.numel(), 1)
+        return self.loss_weight * loss
+
+
+def _load_class_weight(class_weight: Any) -> tuple[float, float] | None:
+    if class_weight is None:
+        return None
+    if not isinstance(class_weight, Sequence) or len(class_weight) != 2:
+        raise ValueError(
+            'class_weight must be two numbers, of background and of foreground, got '
+            f'{class_weight!r}'
+        )
+    background, foreground = (
+        check_number(f'class_weight of the {name}', weight, at_least=0)
+        for name, weight in zip(('background', 'foreground'), class_weight)
+    )
+    if not background + foreground:
+        raise ValueError('class_weight is 0 twice: nothing would be learned')
+    return background, foreground
+
+
+def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
+    """Give every pixel of a loss ``(N, ...)`` its weight; 0 where it is not valid."""
+    weight = weight.float()
+    if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
+        weight = weight.squeeze(1)
+    try:
+        weight = weight.expand_as(loss)
+    except RuntimeError as error:
+        raise ValueError(
+            f'weight of shape {tuple(weight.shape)} does not fit the labels of shape '
+            f'{tuple(loss.shape)}'
+        ) from error
+    return weight if valid is None else weight.masked_fill(~valid, 0.0)

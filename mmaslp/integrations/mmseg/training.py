@@ -1,0 +1,261 @@
+"""The work directory of a training: who uses it, and what it holds already."""
+
+import logging
+import os
+import os.path as osp
+import re
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from .checkpoint import (
+    CodeInCheckpoint,
+    check_checkpoint,
+    newest_checkpoint,
+    numbered_checkpoints,
+    safe_loading,
+    watch_weights,
+)
+from .checks.run import check_once
+from .config import build_runner
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = '.mmaslp.lock'
+# What a training of MMEngine leaves, and a later one would replace or take for its own.
+_CHECKPOINT = re.compile(r'((epoch|iter)_\d+|best_.+)\.pth|last_checkpoint')
+# The number of a process where the launcher sets one, before MMEngine has started.
+_RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
+
+
+def process_rank(launcher: str | None) -> int:
+    """Return the number of this process among those of a distributed training."""
+    number = os.environ.get(_RANKS.get(launcher or 'none', ''), '')
+    return int(number) if number.isdigit() else get_rank()
+
+
+@contextmanager
+def locked(folder: str) -> Iterator[None]:
+    """Keep a work directory for this process; made if needed.
+
+    The lock is on the file ``.mmaslp.lock`` and ends with the process, also if it is
+    killed. Processes that it starts do not hold it.
+    """
+    path = osp.join(folder, LOCK)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        file = open(path, 'a+', encoding='utf-8')  # noqa: SIM115
+    except OSError as error:
+        raise ValueError(
+            f'{folder} cannot be the work directory ({error.strerror}): name another '
+            'one with --work-dir'
+        ) from error
+    with file:
+        if fcntl is not None:
+            _lock(file, folder)
+        yield
+
+
+def _lock(file, folder: str) -> None:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.seek(0)
+        raise ValueError(
+            f'{folder} is the work directory of a training that is running '
+            f'({file.read().strip() or "of an unknown process"}): wait for its end, or '
+            'name another one with --work-dir'
+        ) from None
+    except OSError as error:
+        print_log(f'{folder} is not locked: {error.strerror}', logger='current')
+        return
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
+    file.flush()
+
+
+def earlier_training(folder: str) -> list[str]:
+    """List what an earlier training left that another one would replace."""
+    names = os.listdir(folder) if osp.isdir(folder) else []
+    return [osp.join(folder, n) for n in sorted(names) if _CHECKPOINT.fullmatch(n)]
+
+
+def remove_training(folder: str) -> None:
+    """Remove the checkpoints of an earlier training, and nothing else."""
+    for path in earlier_training(folder):
+        # Sharded checkpoints are folders.
+        if osp.isdir(path) and not osp.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.remove(path)
+
+
+def run_training(
+    cfg: Config, *, trust_checkpoint: bool = False, **options: Any
+) -> Runner:
+    """Train, in a work directory that no other training uses.
+
+    ``cfg`` has ``work_dir`` and ``launcher`` set; the options are those of
+    :func:`prepare_training`. Of a distributed training the first process keeps the work
+    directory for all.
+
+    Raises:
+        FileNotFoundError: A file of the data, or the checkpoint, does not exist.
+        ValueError: Another training uses the work directory, a checkpoint is damaged or
+            asks for code, or the config does not serve.
+    """
+    first = process_rank(cfg.get('launcher')) == 0
+    lock = locked(cfg.work_dir) if first else nullcontext()
+    with lock, safe_loading(trust_checkpoint):
+        runner = prepare_training(cfg, trust_checkpoint=trust_checkpoint, **options)
+        runner.train()
+    return runner
+
+
+def prepare_training(
+    cfg: Config,
+    *,
+    resume: bool = False,
+    amp: bool = False,
+    overwrite: bool = False,
+    trust_checkpoint: bool = False,
+) -> Runner:
+    """Build the runner of a config and its data sets, ready to train."""
+    if amp:
+        _use_amp(cfg)
+    resume = cfg.resume = resume or bool(cfg.get('resume'))
+    start, folders = cfg.get('load_from'), _folders(cfg)
+    if start is None and resume:
+        if overwrite:
+            raise ValueError(
+                '--resume goes on with a training and --overwrite removes it: give one'
+            )
+        start = cfg.load_from = _latest(folders, trust_checkpoint)
+    _check_folders(folders, start, resume, overwrite)
+    if start is not None:
+        check_checkpoint(start, trust_checkpoint)
+    runner = build_runner(cfg, trains=True)
+    check_once(runner, ('train', 'val'))
+    runner.register_hook(_KeepOtherBest(folders))
+    watch_weights(runner, start, strict=resume)
+    if overwrite and process_rank(cfg.get('launcher')) == 0:
+        for folder in folders:
+            remove_training(folder)
+    return runner
+
+
+class _KeepOtherBest(Hook):
+    """Forget a best checkpoint that lies elsewhere: MMEngine would remove the file."""
+
+    priority = 'VERY_HIGH'  # before CheckpointHook reads it
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self.folders = folders
+
+    def before_train(self, runner: Runner) -> None:
+        hub = runner.message_hub
+        for key in [k for k in hub.runtime_info if k.startswith('best_ckpt')]:
+            path = hub.get_info(key)
+            if path and not _lies_in(path, self.folders):
+                hub.pop_info(key)
+
+
+def _use_amp(cfg: Config) -> None:
+    kind = cfg.optim_wrapper.type
+    if kind not in ('AmpOptimWrapper', 'OptimWrapper'):
+        raise ValueError(
+            f'--amp needs an optim_wrapper of type OptimWrapper, not {kind}'
+        )
+    if kind == 'OptimWrapper':
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+
+
+def _folders(cfg: Config) -> list[str]:
+    """Work directory, and the folder of the checkpoints if it is another one."""
+    folders = [cfg.work_dir]
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    if hook.get('out_dir'):
+        name = osp.basename(cfg.work_dir.rstrip(osp.sep))
+        folders.append(osp.join(hook['out_dir'], name))
+    return folders
+
+
+def _latest(folders: Sequence[str], trust: bool) -> str | None:
+    """Find what to resume from; None where there is nothing to lose."""
+    try:
+        named = find_latest_checkpoint(folders[0]) or ''
+    except UnicodeDecodeError:
+        named = ''
+    # The folders may have been moved or copied since.
+    damaged = ''
+    for path in (*(osp.join(f, osp.basename(named)) for f in folders), named):
+        if osp.isfile(path) or (osp.isdir(path) and path.endswith('.pth')):
+            try:
+                check_checkpoint(path, trust)
+                return path
+            except CodeInCheckpoint:
+                raise
+            except ValueError as error:
+                damaged = str(error)
+                break
+    newest = next(filter(None, (newest_checkpoint(f, trust) for f in folders)), None)
+    found = [path for folder in folders for path in earlier_training(folder)]
+    if newest is None and found:
+        raise ValueError(
+            f'there is nothing to resume from in {folders[0]}: no whole checkpoint of '
+            f'an epoch or iteration, but {_some(found)}. Name one with --cfg-options '
+            'load_from=FILE, or start anew in another --work-dir or with --overwrite'
+        )
+    if newest is not None:
+        reason = damaged or f'{folders[0]}/last_checkpoint names no file'
+        print_log(f'{reason}: resuming from {newest}', 'current', logging.WARNING)
+    else:
+        print_log(f'{folders[0]} holds no checkpoint: the training starts anew')
+    return newest
+
+
+def _check_folders(
+    folders: Sequence[str], start: str | None, resume: bool, overwrite: bool
+) -> None:
+    """Refuse to mix two trainings, and to remove what this one starts from."""
+    found = [path for folder in folders for path in earlier_training(folder)]
+    own = start is not None and _lies_in(start, folders)
+    if found and overwrite and own:
+        raise ValueError(
+            f'--overwrite would remove {start}, from which the training starts: move '
+            'it elsewhere, or name another --work-dir'
+        )
+    if found and not overwrite and not (resume and own):
+        there = f'{folders[0]} holds a training already ({_some(found)})'
+        raise ValueError(f'{there}: {_ways_on(folders)}')
+
+
+def _ways_on(folders: Sequence[str]) -> str:
+    """What to do; where none of its checkpoints is left a training cannot go on."""
+    if any(numbered_checkpoints(folder) for folder in folders):
+        return (
+            'go on with it by --resume, name another folder with --work-dir, or '
+            'replace it by --overwrite'
+        )
+    return 'name another folder with --work-dir, or replace it by --overwrite'
+
+
+def _lies_in(path: str, folders: Sequence[str]) -> bool:
+    real = osp.realpath(osp.expanduser(path))
+    return any(real.startswith(osp.join(osp.realpath(f), '')) for f in folders)
+
+
+def _some(paths: list[str]) -> str:
+    names = [osp.basename(path) for path in paths]
+    return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if names[3:] else '')

@@ -1,0 +1,1 @@
+"""nnU-Net v2: ``python -m mmaslp.integrations.nnunet`` prints where trainers lie."""

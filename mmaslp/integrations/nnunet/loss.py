@@ -1,0 +1,94 @@
+"""Loss and validation patches of the trainers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class FixedPatches:
+    """Repeats the first batches of a loader of nnU-Net, which draws with numpy.
+
+    With new patches in every epoch, the best of many validations is the luckiest draw,
+    and levels that guard the masks against it step back without a cause. Each process
+    has patches of its own.
+    """
+
+    def __init__(self, loader: Any, batches: int, rank: int) -> None:
+        self.loader, self.batches, self.rank = loader, batches, rank
+        self.drawn = 0
+
+    def set_thread_id(self, thread_id: int) -> None:
+        """Be a loader to batchgenerators."""
+
+    def __next__(self) -> dict[str, Any]:
+        state = np.random.get_state()
+        np.random.seed(self.rank * self.batches + self.drawn % self.batches)
+        self.drawn += 1
+        try:
+            return next(self.loader)
+        finally:
+            np.random.set_state(state)
+
+
+IGNORED = 255
+
+
+class Targets:
+    """How nnU-Net lays out targets: one label map, or a channel for each region.
+
+    With regions the last channel of a target marks the pixels without a label, if there
+    is an ``ignore_label``.
+    """
+
+    def __init__(self, regions: bool, ignore_label: int | None = None) -> None:
+        self.regions = regions
+        self.ignore_label = ignore_label
+
+    def known(self, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Split a target into labels, 0 where ignored, and where labels are known.
+
+        ``(N, 1, ...)`` labels, or ``(N, C, ...)`` regions and, with an ignore label,
+        one channel more; known is ``(N, 1, ...)`` bool, or None where all are.
+        """
+        if self.ignore_label is None:
+            return target, None
+        if self.regions:
+            return target[:, :-1], target[:, -1:] == 0
+        known = target != self.ignore_label
+        return torch.where(known, target, 0), known
+
+    def binary(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and uint8 labels of {0, 1, 255} of every foreground on its own.
+
+        Two logits of a softmax become one, their difference; those of regions stay.
+        """
+        if not self.regions:
+            logits = logits[:, 1:] - logits[:, :1]
+        labels, known = self.known(target)
+        labels = labels.to(torch.uint8)
+        if known is not None:
+            labels = labels.masked_fill(~known, IGNORED)
+        return logits, labels
+
+
+class SelfCalibratingLoss(nn.Module):
+    """SC-BCE, and nnU-Net's Dice loss, if given, beside it with the same weight."""
+
+    def __init__(
+        self, criterion: nn.Module, targets: Targets, dice: Callable | None = None
+    ) -> None:
+        super().__init__()
+        self.criterion = criterion
+        self.targets = targets
+        self.dice = dice
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of one scale of the deep supervision."""
+        loss = self.criterion(*self.targets.binary(output, target))
+        if self.dice is None:
+            return loss
+        labels, known = self.targets.known(target)
+        return loss + self.dice(output, labels, loss_mask=known)

@@ -1,0 +1,143 @@
+"""Trainers for ``nnUNetv2_train -tr``, found through ``nnUNet_extTrainer``."""
+
+import os
+from math import ceil
+
+import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
+    NonDetMultiThreadedAugmenter,
+)
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from ....levels.border import BorderLevels
+from ....losses.criterion import SelfCalibratingBCE
+from ....metrics.band_table import BandTable
+from ..loss import FixedPatches, SelfCalibratingLoss, Targets
+
+STATE = 'mmaslp_border_levels'
+
+
+class nnUNetTrainerBorderLevels(nnUNetTrainer):
+    """Dice + SC-BCE with a label smoothing for each band of distance from the border.
+
+    The validation of every epoch measures the gap of each band, confidence minus
+    accuracy, and moves the levels. Its patches are drawn once, so that the gaps and
+    nnU-Net's pseudo Dice of two epochs compare. The levels are in the checkpoints.
+
+    Subclass it to change what follows; ``__init__`` must repeat its arguments, as
+    nnU-Net demands of every trainer.
+
+    Attributes:
+        gain (float): See :class:`~mmaslp.BorderLevels`. Defaults to 1.
+        warmup (float): Share of the epochs before the levels move. Defaults to 1 / 3.
+        with_dice (bool): Whether the Dice loss stands beside SC-BCE. Defaults to True.
+    """
+
+    gain = 1.0
+    warmup = 1 / 3
+    with_dice = True
+
+    def initialize(self) -> None:
+        """Make the levels before the loss that reads them."""
+        warmup = ceil(self.warmup * self.num_epochs)
+        self.levels = BorderLevels(gain=self.gain, warmup=warmup)
+        self.levels.expect_validations()
+        super().initialize()
+
+    def _build_loss(self):
+        """Replace nnU-Net's cross entropy; keep its Dice and its deep supervision."""
+        manager = self.label_manager
+        if not manager.has_regions and manager.num_segmentation_heads != 2:
+            raise ValueError(
+                f'{type(self).__name__} trains one foreground label, or regions, but '
+                f'dataset.json has {manager.num_segmentation_heads - 1} labels: write '
+                "them as regions, e.g. 'tumour': [1, 2], with 'regions_class_order'"
+            )
+        self.targets = Targets(manager.has_regions, manager.ignore_label)
+        loss = super()._build_loss()
+        deep = isinstance(loss, DeepSupervisionWrapper)
+        dice = (loss.loss if deep else loss).dc if self.with_dice else None
+        criterion = SelfCalibratingBCE(self.levels, channels='independent')
+        ours = SelfCalibratingLoss(criterion, self.targets, dice)
+        if not deep:
+            return ours
+        loss.loss = ours
+        return loss
+
+    def get_dataloaders(self):
+        """Let every validation see the same patches."""
+        train, val = super().get_dataloaders()
+        kept = self.num_val_iterations_per_epoch, self.local_rank
+        if isinstance(val, NonDetMultiThreadedAugmenter):
+            val._finish()
+            val.num_processes = 1  # several would mix up the order
+            val.generator = FixedPatches(val.generator, *kept)
+        else:
+            val.data_loader = FixedPatches(val.data_loader, *kept)
+        return train, val
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the table of the epoch."""
+        super().on_validation_epoch_start()
+        self.table = BandTable()
+
+    def validation_step(self, batch: dict) -> dict:
+        """Fill the table with what nnU-Net hands to its loss."""
+        loss = self.loss
+
+        def measured_loss(output, target):
+            finest = (output, target)
+            if self.enable_deep_supervision:
+                finest = (output[0], target[0])
+            logits, labels = self.targets.binary(*finest)
+            self.table.update(logits.float().sigmoid(), labels)
+            return loss(output, target)
+
+        self.loss = measured_loss
+        try:
+            return super().validation_step(batch)
+        finally:
+            self.loss = loss
+
+    def on_validation_epoch_end(self, val_outputs: list[dict]) -> None:
+        """Move the levels."""
+        super().on_validation_epoch_end(val_outputs)
+        self.levels.observe(self.table)
+        shown = ' '.join(f'{level:.4f}' for level in self.levels.levels.tolist())
+        reason = f' ({self.levels.reason})' if self.levels.reason else ''
+        self.print_to_log_file(f'Levels by band, border first: {shown}{reason}')
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Add the levels to nnU-Net's checkpoint, which appears when it is whole."""
+        if self.local_rank or self.disable_checkpointing:
+            return
+        part = f'{filename}.part'
+        super().save_checkpoint(part)
+        checkpoint = torch.load(part, map_location='cpu', weights_only=False)
+        checkpoint[STATE] = self.levels.state_dict()
+        # The network is that of a trainer of nnU-Net, which predicts without mmaslp.
+        checkpoint['trainer_name'] = next(
+            each.__name__
+            for each in type(self).__mro__
+            if 'build_network_architecture' in vars(each)
+        )
+        torch.save(checkpoint, part)
+        os.replace(part, filename)
+
+    def load_checkpoint(self, filename_or_checkpoint: str) -> None:
+        """Go on with the levels of the checkpoint."""
+        super().load_checkpoint(filename_or_checkpoint)
+        checkpoint = torch.load(
+            filename_or_checkpoint, map_location='cpu', weights_only=False
+        )
+        if STATE in checkpoint:
+            self.levels.load_state_dict(checkpoint[STATE])
+        else:
+            self.print_to_log_file('The checkpoint has no levels: they start at 0')
+
+
+class nnUNetTrainerBorderLevelsNoDice(nnUNetTrainerBorderLevels):
+    """SC-BCE alone, with a label smoothing for each band."""
+
+    with_dice = False

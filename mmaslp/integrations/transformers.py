@@ -1,0 +1,480 @@
+"""Levels by band and a calibrator in a training of Hugging Face's ``Trainer``."""
+
+import logging
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+try:
+    from accelerate.state import GradientState, PartialState
+    from accelerate.utils import reduce
+    from transformers.trainer import TRAINER_STATE_NAME
+    from transformers.trainer_callback import (
+        ExportableState,
+        TrainerCallback,
+        TrainerState,
+    )
+except ImportError as error:
+    raise ImportError(
+        f'mmaslp.integrations.transformers needs {error.name}, which is not installed: '
+        'run `pip install "mmaslp[transformers]"`'
+    ) from error
+
+from ..calibration.calibrator import Calibrator
+from ..calibration.fit import fit_tables
+from ..calibration.tables import CalibrationTables, joined
+from ..levels.border import BorderLevels
+from ..losses.criterion import SelfCalibratingBCE
+from ..metrics.band_table import BandTable
+from ..training.moves import ENOUGH, check_moves
+
+__all__ = ['SelfCalibration', 'calibrated']
+
+
+def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
+    """Logits ``(N, H, W)`` of the foreground, at least float32, of a given size."""
+    logits = outputs
+    if isinstance(outputs, Mapping):
+        logits = outputs.get('logits')
+    elif isinstance(outputs, tuple | list):
+        logits = outputs[0]
+    if not isinstance(logits, Tensor) or logits.dim() != 4 or logits.size(1) > 2:
+        is_tensor = isinstance(logits, Tensor)
+        got = tuple(logits.shape) if is_tensor else type(outputs).__name__
+        raise ValueError(
+            'SelfCalibration needs one or two logits per pixel, (N, 1, H, W) or '
+            f'(N, 2, H, W), but the model returns {got}: load a model for semantic '
+            'segmentation with num_labels=2'
+        )
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = logits[:, 1:] - logits[:, :1] if logits.size(1) == 2 else logits
+    return resized(logits, size).squeeze(1)
+
+
+def resized(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize ``(N, C, h, w)`` bilinearly, as transformers does for its own losses."""
+    if tuple(logits.shape[-2:]) == tuple(size):
+        return logits
+    return interpolate(logits, size=tuple(size), mode='bilinear', align_corners=False)
+
+
+def class_maps(labels: Tensor) -> Tensor:
+    """Labels ``(N, H, W)`` or ``(N, 1, H, W)`` as the former."""
+    return labels.squeeze(1) if labels.dim() == 4 else labels
+
+
+@torch.no_grad()
+def counted(
+    model: nn.Module, loader: Iterable[dict[str, Any]], ignore_index: int
+) -> CalibrationTables:
+    """Count an evaluation set, which several processes share, for a calibrator."""
+    tables, process = CalibrationTables(), PartialState()
+    seen = 0
+    model.eval()
+    for batch in loader:
+        labels = class_maps(batch['labels'])
+        inputs = {key: value for key, value in batch.items() if key != 'labels'}
+        logits = foreground_logits(model(**inputs), labels.shape[-2:])
+        first = seen + process.process_index * len(labels)
+        for image in range(images_once(len(labels))):
+            key = first + image
+            tables.update(logits[image], labels[image], key, ignore_index, logits=True)
+        seen += process.num_processes * len(labels)
+    return joined(tables)
+
+
+def images_once(num_images: int) -> int:
+    """Count the images of a batch, the first, that accelerate does not repeat."""
+    gradient = GradientState()
+    if not gradient.end_of_dataloader or gradient.remainder <= 0:
+        return num_images
+    before = PartialState().process_index * num_images
+    return min(max(gradient.remainder - before, 0), num_images)
+
+
+def added_up(sums: Tensor) -> Tensor:
+    """Sum of a tensor over all processes, on the CPU."""
+    return reduce(sums.to(PartialState().device), 'sum').cpu()
+
+
+def evaluations_before_end(args: Any, state: Any) -> int:
+    """Count the evaluations that training steps follow."""
+    on_start = int(args.eval_on_start)
+    if args.eval_strategy == 'steps':
+        steps = range(int(state.eval_steps), state.max_steps, int(state.eval_steps))
+        return on_start + sum(step >= args.eval_delay for step in steps)
+    if args.eval_strategy != 'epoch':
+        return on_start
+    if state.num_train_epochs == sys.maxsize:
+        raise ValueError(
+            'the epochs of a training set without a length cannot be counted: give '
+            f'TrainingArguments {_line(state.max_steps, 0)}'
+        )
+    first = max(1, math.ceil(args.eval_delay))
+    return on_start + max(0, state.num_train_epochs - first)
+
+
+def warmup_of(args: Any, state: Any, given: int | None) -> int:
+    """Evaluations before the levels move: ``given``, or None for a third of them."""
+    found = evaluations_before_end(args, state)
+    warmup = found // 3 if given is None else given
+    line = _line(state.max_steps, given)
+    remedy = f'give TrainingArguments {line}, or SelfCalibration levels=None'
+    check_moves(found - warmup, remedy)
+    return warmup
+
+
+def _line(max_steps: int, warmup: int | None) -> str:
+    """Arguments that evaluate often enough."""
+    wanted = ENOUGH + (ENOUGH // 2 if warmup is None else warmup)
+    steps = max_steps // (wanted + 1)
+    longer = '' if steps else f'max_steps={wanted + 1}, '
+    return f"{longer}eval_strategy='steps', eval_steps={max(1, steps)}"
+
+
+NOT_LOADED = (
+    'the Trainer has not loaded all weights of the checkpoint, as names in the file '
+    'differ (huggingface/transformers issue 43701)'
+)
+
+
+def trace_of(model: nn.Module) -> float | None:
+    """Sum of squares of the trained weights; None where they are sharded."""
+    weights = [each.data for each in model.parameters() if each.requires_grad]
+    if any(type(each) is not Tensor for each in weights):
+        return None
+    return math.fsum(each.double().square().sum().item() for each in weights)
+
+
+def is_loaded(model: nn.Module, trace: float | None) -> bool:
+    """Whether the weights are those of the trace; True if that is not known."""
+    found = trace_of(model)
+    return None in (trace, found) or math.isclose(trace, found, rel_tol=1e-9)
+
+
+CALIBRATOR_FILE = 'calibrator.json'
+Model = TypeVar('Model', bound=nn.Module)
+
+
+def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
+    """Let a model return calibrated logits, of the size of its input.
+
+    The model, with one or two logits per pixel, is changed in place and stays of its
+    class, so that ``pipeline`` and ``post_process_semantic_segmentation`` take it.
+    Bands of distance are those of the mask at the size of the input.
+
+    Args:
+        model (PreTrainedModel): The model, which is returned.
+        calibrator (Calibrator | str | Path): The calibrator, its file, or the folder
+            where the training has saved it.
+
+    Raises:
+        ValueError: If it is calibrated already; or, when it is called, if it returns no
+            logits per pixel.
+
+    Example:
+        >>> model = calibrated(model, 'out')  # doctest: +SKIP
+        >>> prob = model(pixel_values).logits.softmax(1)[:, 1]  # doctest: +SKIP
+    """
+    if getattr(model, '_mmaslp_calibrated', False):
+        raise ValueError('the model is calibrated already: load it anew')
+    if not isinstance(calibrator, Calibrator):
+        file = Path(calibrator).expanduser()
+        calibrator = Calibrator.load(file / CALIBRATOR_FILE if file.is_dir() else file)
+    calibrate = calibrator.wrap(nn.Identity())
+
+    def hook(module: nn.Module, args: tuple, kwargs: dict[str, Any], outputs: Any):
+        logits = getattr(outputs, 'logits', None)
+        if logits is None or logits.dim() != 4 or logits.size(1) > 2:
+            raise ValueError(
+                'a calibrated model must return an output with one or two logits per '
+                'pixel: call it with return_dict=True, and load it with num_labels=2'
+            )
+        pixels = kwargs['pixel_values'] if 'pixel_values' in kwargs else args[0]
+        logits = resized(logits, pixels.shape[-2:])
+        outputs.logits = calibrate.to(logits.device)(logits)
+        return outputs
+
+    model.register_forward_hook(hook, with_kwargs=True)
+    model._mmaslp_calibrated = True
+    return model
+
+
+FIGURES = ('ece_band', 'ece_band_true', 'acc', 'conf', 'iou')
+_logger = logging.getLogger('mmaslp')
+
+
+class SelfCalibration(TrainerCallback, ExportableState):
+    """Levels by band in a training of ``Trainer``, and a calibrator at its end.
+
+    The Trainer calls :meth:`loss`: in training it is
+    :class:`~mmaslp.SelfCalibratingBCE`, in evaluation BCE that also counts the pixels
+    in a :class:`~mmaslp.BandTable`. So an evaluation keeps no logits in memory, and
+    needs no ``compute_metrics``. After every evaluation the levels follow the table.
+    When the training ends, one more pass over the evaluation set fits a calibrator to
+    the model that the Trainer keeps, and saves it as ``calibrator.json`` in
+    ``output_dir``.
+
+    **Models** have one or two logits per pixel, which are resized to the labels. A
+    Trainer does not give auxiliary heads to ``compute_loss_func``: they are not
+    trained.
+
+    **Figures.** ``evaluate()``, ``predict()`` and the log have ``ece_band``,
+    ``ece_band_true``, ``acc``, ``conf`` and ``iou``, and in a training with levels
+    ``level_band0`` (at the border) to ``level_band4``, with the prefix of the
+    evaluation. Several processes count each image once.
+
+    **Resuming.** The levels are in ``trainer_state.json`` of every checkpoint, so
+    ``train(resume_from_checkpoint=...)`` goes on with them. Without a checkpoint,
+    ``train()`` starts them anew.
+
+    Args:
+        levels (str | BorderLevels | None): ``'border'``, levels that warm up for a
+            third of the evaluations; levels of your own; or None for plain BCE, which
+            has figures and a calibrator too. Defaults to 'border'.
+        calibrator (bool | Mapping): Whether to fit a calibrator, or options of
+            :func:`~mmaslp.calibration.fit_tables`, such as
+            ``dict(target='probability')``. Defaults to True.
+        ignore_index (int): Label of pixels without a label. Defaults to 255.
+        evaluation (str): Prefix of the evaluation that moves the levels. With a
+            dictionary of evaluation sets it is ``'eval_'`` and the name of one.
+            Defaults to 'eval'.
+
+    Attributes:
+        levels (BorderLevels | None): The levels.
+        calibrator (Calibrator | None): The calibrator, once a training has ended.
+
+    Raises:
+        ValueError: At the beginning of the training, if levels could not follow the
+            gaps. In the training, if the model or the labels are not binary.
+
+    Example:
+        >>> calibration = SelfCalibration()
+        >>> trainer = Trainer(  # doctest: +SKIP
+        ...     compute_loss_func=calibration.loss, callbacks=[calibration], ...
+        ... )
+    """
+
+    def __init__(
+        self,
+        levels: str | BorderLevels | None = 'border',
+        calibrator: bool | Mapping[str, Any] = True,
+        ignore_index: int = 255,
+        evaluation: str = 'eval',
+    ) -> None:
+        if levels not in ('border', None) and not isinstance(levels, BorderLevels):
+            raise ValueError(
+                f"levels must be 'border', BorderLevels or None, got {levels!r}"
+            )
+        own = isinstance(levels, BorderLevels)
+        self.levels = BorderLevels() if levels == 'border' else levels
+        self.calibrator: Calibrator | None = None
+        self.ignore_index = ignore_index
+        self._warmup = levels.warmup if own else None
+        self._first = None if self.levels is None else self.levels.state_dict()
+        self._fit = calibrator
+        self._evaluation = evaluation
+        self._criterion = SelfCalibratingBCE(self.levels, ignore_index=ignore_index)
+        self._nll = SelfCalibratingBCE(ignore_index=ignore_index)
+        self._table: BandTable | None = None
+        self._loader: Any = None
+        self._model: nn.Module | None = None
+        self._training = self._called = False
+
+    def loss(
+        self,
+        outputs: Any,
+        labels: Tensor,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """Compute the loss of a batch; the ``compute_loss_func`` of the Trainer.
+
+        Args:
+            outputs (Any): What the model returns.
+            labels (Tensor): ``(N, H, W)`` of {0, 1, ignore_index}.
+            num_items_in_batch (Tensor | int, optional): Labels of all the batches whose
+                gradients add up, this one included.
+
+        Returns:
+            Tensor: Mean over the valid pixels, times the batch's share of these labels.
+        """
+        self._called = True
+        share: Tensor | float = 1.0
+        if num_items_in_batch is not None:
+            # As the Trainer counts, on one device or (DataParallel) for each.
+            share = labels.ne(-100).sum() / torch.as_tensor(num_items_in_batch).sum()
+        labels = class_maps(labels)
+        logits = foreground_logits(outputs, labels.shape[-2:])
+        trains = torch.is_grad_enabled()
+        with _hint():
+            loss = (self._criterion if trains else self._nll)(logits, labels)
+        if not trains:
+            self._table = self._table or BandTable()
+            own = images_once(len(labels))
+            self._table.update(logits[:own].sigmoid(), labels[:own], self.ignore_index)
+        return loss * share
+
+    def state(self) -> dict[str, Any]:
+        """What goes into ``trainer_state.json``: levels, and a trace of the weights."""
+        saved = None
+        if self.levels is not None:
+            saved = self.levels.state_dict()
+            saved['levels'] = saved['levels'].tolist()
+        trace = None if self._model is None else trace_of(self._model)
+        return {'args': {}, 'attributes': {'levels': saved, 'trace': trace}}
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
+        """Check the schedule; take the levels from the checkpoint, if there is one."""
+        if args.restore_callback_states_from_checkpoint:
+            raise ValueError(
+                'restore_callback_states_from_checkpoint=True replaces SelfCalibration '
+                'by another one, whose loss the Trainer does not call: leave it out, '
+                'the levels are restored without it'
+            )
+        self._table, self._training, self._called = None, True, False
+        self._model = model
+        own = type(self).__name__
+        saved = state.stateful_callbacks.get(own, {}).get('attributes', {})
+        if state.global_step and not is_loaded(model, saved.get('trace')):
+            raise ValueError(
+                f'{NOT_LOADED}: load the model from the checkpoint with '
+                'from_pretrained, then resume'
+            )
+        if self.levels is not None:
+            self.levels.expect_validations()
+            self.levels.warmup = warmup_of(args, state, self._warmup)
+            self._restore(saved.get('levels'), state.global_step)
+        elif self._fit and args.eval_strategy == 'no':
+            raise ValueError(
+                'a calibrator is fitted to the evaluation set: give TrainingArguments '
+                "eval_strategy='epoch', or SelfCalibration calibrator=False"
+            )
+        state.stateful_callbacks.setdefault(own, self.state())
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        """Refuse a Trainer that does not call the loss."""
+        if not self._called:
+            raise ValueError(
+                'the Trainer does not call the loss of SelfCalibration: give it '
+                'compute_loss_func=calibration.loss, and a dataset with labels'
+            )
+
+    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+        """Add the figures of an evaluation to its log."""
+        prefix = _prefix(logs or {})
+        if self._table is None or prefix is None:
+            return
+        figures = self._figures(prefix)
+        logs.update(figures)
+        state.log_history[-1].update(figures)
+
+    def on_evaluate(self, args, state, control, metrics, **kwargs) -> None:
+        """Move the levels."""
+        table, self._table = self._table, None
+        if not self._training or not self._chosen(_prefix(metrics)):
+            return
+        if table is None:
+            raise ValueError(
+                'the evaluation did not call the loss of SelfCalibration: the '
+                "evaluation set must return 'labels'"
+            )
+        self._loader = kwargs['eval_dataloader']
+        with _hint():
+            self._criterion.watch.check(at_least=10)
+            if self.levels is not None:
+                self.levels.observe(table)
+
+    def on_predict(self, args, state, control, metrics, **kwargs) -> None:
+        """Add the figures of a prediction, which is not logged."""
+        if self._table is not None:
+            metrics.update(self._figures(_prefix(metrics) or 'test'))
+        self._table = None
+
+    def on_train_end(self, args, state, control, model=None, **kwargs) -> None:
+        """Fit the calibrator and save it; say if the levels have not moved."""
+        self._training = False
+        if self.levels is not None and self.levels.reason:
+            _logger.warning(f'SelfCalibration: {self.levels.reason}')
+        if args.load_best_model_at_end and state.best_model_checkpoint:
+            self._keep_best(model, state.best_model_checkpoint)
+        if not self._fit or self._loader is None:
+            return
+        options = self._fit if isinstance(self._fit, Mapping) else {}
+        tables = counted(model, self._loader, self.ignore_index)
+        try:
+            self.calibrator = fit_tables(tables, **options)
+        except ValueError as error:  # the training is done: keep it
+            _logger.warning(f'SelfCalibration fitted no calibrator: {error}')
+            return
+        _logger.info(self.calibrator.summary())
+        if state.is_world_process_zero:
+            self.calibrator.save(Path(args.output_dir) / CALIBRATOR_FILE)
+
+    def _keep_best(self, model: nn.Module, checkpoint: str) -> None:
+        """Load the best weights, if the Trainer has not."""
+        saved = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
+        own = saved.stateful_callbacks[type(self).__name__]['attributes']
+        if not is_loaded(model, own['trace']):
+            _logger.warning(f'{NOT_LOADED} {checkpoint}: SelfCalibration loads them')
+            model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
+
+    def _restore(self, levels: dict[str, Any] | None, step: int) -> None:
+        """Levels of the checkpoint of this step, or those of the beginning."""
+        if not step:
+            self.levels.load_state_dict(self._first)
+            return
+        if not levels:
+            raise ValueError(
+                'the checkpoint holds no levels, for it was trained without '
+                'SelfCalibration or with levels=None: train on from its weights '
+                'instead of resuming'
+            )
+        as_tensor = torch.tensor(levels['levels'], dtype=torch.float64)
+        self.levels.load_state_dict({**levels, 'levels': as_tensor})
+
+    def _chosen(self, prefix: str | None) -> bool:
+        """Whether the levels follow the evaluation of this prefix."""
+        if self._evaluation == 'eval' and str(prefix).startswith('eval_'):
+            raise ValueError(
+                'there are several evaluation sets: say which one moves the levels, '
+                f'such as SelfCalibration(evaluation={prefix!r})'
+            )
+        return prefix == self._evaluation
+
+    def _figures(self, prefix: str) -> dict[str, float]:
+        """Figures of the evaluation; the table becomes that of all processes."""
+        self._table.totals = added_up(self._table.totals)
+        found = self._table.compute()
+        figures = {f'{prefix}_{name}': found[name] for name in FIGURES}
+        if self.levels is not None and self._training:
+            for band, level in enumerate(self.levels.levels.tolist()):
+                figures[f'{prefix}_level_band{band}'] = level
+        return figures
+
+
+@contextmanager
+def _hint() -> Iterator[None]:
+    """Say how to return labels where they are refused."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f'{error}; the dataset or the data_collator must return labels=(mask > '
+            '0).long(), and an image processor must have do_reduce_labels=False'
+        ) from error
+
+
+def _prefix(metrics: Mapping[str, Any]) -> str | None:
+    """Prefix of the figures of an evaluation; None for those of a training."""
+    for key in metrics:
+        prefix = key.removesuffix('_loss')
+        if prefix != key and f'{prefix}_runtime' in metrics:
+            return prefix
+    return None

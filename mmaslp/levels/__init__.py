@@ -1,0 +1,20 @@
+"""Levels that move the targets of the criterion: by band or by image; pure torch."""
+
+from .border import BorderLevels
+from .image import AlphaBank, ImageLevels
+from .rules import FB, MC, ME, RULES, Fixed, Rule, Validation, make_rule, update_alpha
+
+__all__ = [
+    'FB',
+    'MC',
+    'ME',
+    'RULES',
+    'AlphaBank',
+    'BorderLevels',
+    'Fixed',
+    'ImageLevels',
+    'Rule',
+    'Validation',
+    'make_rule',
+    'update_alpha',
+]

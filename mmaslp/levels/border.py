@@ -1,0 +1,297 @@
+"""How the levels of the bands follow the gaps that validations measure."""
+
+import math
+import warnings
+import weakref
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import asdict, astuple
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..common.arguments import check_integer, check_number
+from ..common.arrays import REMEDY, LabelWatch
+from ..common.bands import BORDER_EDGES
+from ..common.processes import gathered
+from ..losses.criterion import Levels
+from .guard import Best, guarded, lower_median
+
+# The expected label keeps its side: half of this is below 1/2.
+MAX_LEVEL = 0.98
+# Bands with a smaller share of the pixels have no gap and no limit of their own.
+THIN = 0.01
+
+
+def follow_gaps(
+    levels: Tensor,
+    gaps: Sequence[Sequence[float]],
+    shares: Sequence[float],
+    accuracies: Sequence[float],
+    gain: float = 1.0,
+) -> Tensor:
+    """Levels of the bands after a validation, by the formula of docs/levels.md.
+
+    ``gaps`` are those of up to three validations, the newest last, nan for a band
+    without pixels.
+    """
+    share = torch.tensor(shares, dtype=torch.float64)
+    recent = torch.tensor(gaps, dtype=torch.float64).nan_to_num(0.0)
+    gap = _spread(_pool_thin_bands(recent.quantile(0.5, 0), share))
+    stepped = levels + gain / (1.0 + 2.0 * gain) * 2.0 * gap
+    # A network that predicts nothing for one validation has all pixels in the last
+    # band, whose accuracy must not wipe out the levels at the border.
+    accuracy = torch.tensor(accuracies, dtype=torch.float64)
+    limit = 2.0 * (1.0 - accuracy.where(share >= THIN, math.nan))
+    return torch.fmin(stepped, limit).clamp_(0.0, MAX_LEVEL)  # nan limits nothing
+
+
+def _spread(gap: Tensor) -> Tensor:
+    """Half of each gap in its band, a quarter in each neighbour; no eigenvalue is 0."""
+    wide = torch.cat([gap[:1], gap, gap[-1:]])
+    return 0.25 * wide[:-2] + 0.5 * gap + 0.25 * wide[2:]
+
+
+def _pool_thin_bands(gap: Tensor, share: Tensor) -> Tensor:
+    """Give neighbouring bands one gap until they hold 1 % of the pixels together."""
+    groups: list[list[int]] = [[]]
+    for band in range(len(gap)):
+        groups[-1].append(band)
+        if share[groups[-1]].sum() >= THIN:
+            groups.append([])
+    rest = groups.pop()
+    if groups:
+        groups[-1] += rest
+    pooled = gap.clone()
+    for group in groups:
+        pooled[group] = (gap * share)[group].sum() / share[group].sum()
+    return pooled
+
+
+STATE_VERSION = 3
+# What the last validations measured, in a state.
+RECENT = ('gaps', 'shares', 'ious', 'accs', 'held')
+
+# Batches without a validation that are worth a warning.
+MANY_BATCHES = 250
+_NEVER = (
+    f'{MANY_BATCHES} batches have passed without observe(table): after a validation '
+    'call it, else the levels stay where they are'
+)
+
+
+class BorderLevels(Levels):
+    r"""Label smoothing per band of distance from the label's border, fed back.
+
+    :class:`SelfCalibratingBCE` trains on the expected target :math:`(1 - \epsilon_b) y
+    + \epsilon_b / 2`, where b is the band of the pixel in the label
+    (:func:`~mmaslp.common.bands.border_bands`). After a validation, each level
+    :math:`\epsilon_b` follows the gap, confidence - accuracy, that was measured in the
+    same band of the predicted border. So the network's confidence meets its accuracy in
+    every band.
+
+    A guard keeps levels from costing objects
+    (:func:`~mmaslp.levels.guard.guarded`). Save :meth:`state_dict` beside that of
+    the optimizer. In a distributed training every process makes its own levels and
+    calls :meth:`observe` with its table.
+
+    Args:
+        gain (float): Gain of the feedback, > 0; stable for every value. Defaults to 1.
+        warmup (int): Validations before the levels begin to move, >= 0. Defaults to 0.
+
+    Attributes:
+        levels (Tensor): Smoothing of each band, ``(5,)``, float64, in [0, 0.98], the
+            band at the border first. :meth:`observe` moves it in place.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> from mmaslp.metrics import BandTable
+        >>> label = torch.zeros(64, 64)
+        >>> label[:, 32:] = 1
+        >>> table = BandTable()
+        >>> table.update(0.01 + 0.98 * label.roll(2, 1), label)  # wrong at the border
+        >>> levels = BorderLevels()
+        >>> levels.observe(table)
+        >>> bool(levels.levels[0] > 0)
+        True
+    """
+
+    by_band = True
+
+    def __init__(self, gain: float = 1.0, warmup: int = 0) -> None:
+        self.gain = check_number('gain', gain, above=0)
+        self.warmup = check_integer('warmup', warmup, at_least=0)
+        self.levels = torch.zeros(len(BORDER_EDGES) + 1, dtype=torch.float64)
+        self.validations = 0
+        self.watch = LabelWatch()
+        self._gaps: list[list[float]] = []
+        self._shares: list[float] | None = None
+        self._ious: list[float] = []
+        self._accs: list[float] = []
+        self._best = Best()
+        self._held: str | None = None
+        self._observed: Any = None  # reference to the sums of the last table
+        self._batches: float = 0  # since the last validation
+
+    def __repr__(self) -> str:
+        levels = ', '.join(f'{level:.4f}' for level in self.levels.tolist())
+        return f'BorderLevels(validations={self.validations}, levels=[{levels}])'
+
+    @property
+    def mean_level(self) -> float:
+        """float: Level of all pixels, for labels without a border, such as points."""
+        if self._shares is None:
+            return self.levels.mean().item()
+        return (self.levels @ torch.tensor(self._shares, dtype=torch.float64)).item()
+
+    @property
+    def gaps(self) -> list[float]:
+        """list[float]: Confidence - accuracy of each band in the last validation."""
+        return self._gaps[-1] if self._gaps else []
+
+    @property
+    def reason(self) -> str | None:
+        """str, optional: Why all levels are 0, in a sentence; None if one is not."""
+        if self.levels.any():
+            return None
+        why = self._held or (
+            'the network is not over-confident, and a level only lowers a confidence; '
+            'fit a calibrator instead'
+        )
+        if not self.validations:
+            why = 'observe(table) has not seen a validation yet'
+        elif self.validations <= self.warmup:
+            why = (
+                f'they begin to move after the warm-up of {self.warmup} validations, '
+                f'{self.validations} are done'
+            )
+        return f'levels are 0: {why}'
+
+    def observe(self, table: Any) -> None:
+        """Move the levels after a validation.
+
+        Args:
+            table (BandTable): The pixels of the validation set; in a distributed
+                training those of this process, or in each process all.
+
+        Raises:
+            ValueError: If it is not a table, is empty or was observed before, or if the
+                labels look like masks of 0 and 255. Then no level moves.
+        """
+        whole = _joined(table)
+        if self._observed is not None and self._observed() is table.totals:
+            raise ValueError(
+                'the table holds the last validation too: make a new BandTable() for '
+                'each, or reset it'
+            )
+        figures = whole.compute()
+        if not whole.count:
+            raise ValueError(
+                'the table of the validation holds no pixel: call update(prob, label) '
+                'for every image, then observe(table)'
+            )
+        if math.isnan(figures['recall']) and whole.ignored:
+            raise ValueError(
+                f'no label of the validation set is 1, and {whole.ignored} pixels are '
+                f'ignored: {REMEDY}'
+            )
+        self.watch.check(at_least=10)
+        self._observed = weakref.ref(table.totals)
+        self._batches = min(self._batches, 0)  # expected ones stay so
+        self.validations += 1
+        if whole.one_class:
+            self._held = 'the labels of the validation set hold one class only'
+            return
+        self._gaps = [*self._gaps, figures['gaps']][-3:]
+        self._shares = figures['shares']
+        self._ious = [*self._ious, figures['iou']][-3:]
+        self._accs = [*self._accs, figures['acc']][-3:]
+        iou, acc = lower_median(self._ious), lower_median(self._accs)
+        self._best = self._best.after(iou, figures['iou_se'], acc, figures['acc_se'])
+        if self.validations <= self.warmup:
+            return
+        stepped = follow_gaps(
+            self.levels, self._gaps, self._shares, figures['accuracies'], self.gain
+        )
+        levels, self._held = guarded(self.levels, stepped, iou, acc, self._best)
+        self.levels.copy_(levels)
+
+    def count_batch(self) -> None:
+        """Warn, once, of a training that forgets :meth:`observe`."""
+        self._batches += 1
+        if self._batches == MANY_BATCHES:
+            warnings.warn(_NEVER, stacklevel=4)
+
+    def expect_validations(self) -> None:
+        """Trust that a toolkit calls :meth:`observe`, however long an epoch is."""
+        self._batches = -math.inf
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and lists, loadable with ``weights_only=True``."""
+        return dict(
+            version=STATE_VERSION,
+            levels=self.levels.clone(),
+            validations=self.validations,
+            best=asdict(self._best),
+            **{name: copy(getattr(self, f'_{name}')) for name in RECENT},
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state; ``gain`` and ``warmup`` stay as given.
+
+        Raises:
+            ValueError: If it is damaged, or of another version; then nothing changes.
+        """
+        state = state if isinstance(state, dict) else {}
+        if state.get('version') != STATE_VERSION or 'ids' in state:
+            raise ValueError(
+                'the state is not one of BorderLevels, or of mmaslp 0.2: train on from '
+                'the weights, with levels that start at 0'
+            )
+        try:
+            levels = state['levels'].cpu().double()
+            inside = ((levels >= 0) & (levels <= MAX_LEVEL)).all()
+            if levels.shape != self.levels.shape or not inside:
+                raise ValueError(f'its levels are {levels.tolist()}')
+            number = check_integer('validations', state['validations'], at_least=0)
+            best, recent = Best(**state['best']), [state[name] for name in RECENT]
+            _check_history(best, *recent)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f'the state of BorderLevels is damaged ({error})'
+            ) from error
+        self.levels.copy_(levels)
+        self.validations, self._best = number, best
+        for name, value in zip(RECENT, recent):
+            setattr(self, f'_{name}', copy(value))
+
+
+def _check_history(best: Best, gaps: Any, shares: Any, *others: Any) -> None:
+    """Refuse what the last validations cannot have measured."""
+    bands, (ious, accs, held) = len(BORDER_EDGES) + 1, others
+    rows = [*gaps] if shares is None else [*gaps, shares]
+    same_number = len(gaps) == len(ious) == len(accs)
+    if not same_number or any(len(row) != bands for row in rows):
+        raise ValueError('its gaps, shares and figures do not fit each other')
+
+    numbers = [each for row in rows for each in row] + [*ious, *accs, *astuple(best)]
+    if not all(isinstance(each, (int, float)) for each in numbers):
+        raise ValueError('its figures are not numbers')
+    if not isinstance(held, (str, type(None))):
+        raise ValueError(f'its reason is {held!r}')
+
+
+def _joined(table: Any) -> Any:
+    """Table of the whole validation: processes give their shares, or each all of it."""
+    if not hasattr(table, 'one_class'):
+        raise ValueError(
+            f'observe takes a BandTable of the validation, got {type(table).__name__}'
+        )
+    first, *others = gathered(table)
+    if not all(torch.equal(first.sums.cpu(), other.sums.cpu()) for other in others):
+        for other in others:
+            first.merge(other)
+    return first

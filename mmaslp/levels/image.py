@@ -1,0 +1,416 @@
+"""The table of levels, one per training image."""
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..common.arguments import check_integer, check_number
+from ..common.arrays import LabelWatch
+from ..common.draws import (
+    ENCODING_ERRORS,
+    encode_ids,
+    image_keys,
+    image_uniform,
+    iteration_keys,
+    line_keys,
+)
+from ..common.processes import gathered
+from ..losses.criterion import Levels
+from ..losses.perturbations import Perturbation, check_alpha, resolve_perturbation
+from ..losses.sample import Sample
+from .rules import Rule, Validation, make_rule
+
+# The released solver lets levels of a weak perturbation rise above 1.
+_MAX_LEVEL = 100.0
+
+
+class AlphaBank:
+    """Levels keyed by image id.
+
+    Rows are sorted by the 64-bit hash of the id, and binary search finds the rows of a
+    batch: the cost hardly depends on the number of images. Ids are kept as one block of
+    bytes, without a Python object per path. :attr:`alpha` is updated in place.
+    """
+
+    def __init__(self, ids: Iterable[str], level: float = 0.0):
+        lines = encode_ids(ids)
+        if not lines:
+            raise ValueError('ids is empty: the training set has no image')
+        if len({*lines}) < len(lines):
+            twice = next(line for line in lines if lines.count(line) > 1)
+            raise ValueError(
+                f'ids hold {twice.decode(errors=ENCODING_ERRORS)!r} more than once: '
+                'give each training image an id of its own'
+            )
+        keys = line_keys(lines)
+        order = np.argsort(keys, kind='stable')
+        self.keys = keys[order]
+        text = b'\n'.join([lines[i] for i in order])
+        if text.count(b'\n') != len(lines) - 1:
+            raise ValueError('an id holds a line break: rename the file')
+        self._text = torch.from_numpy(np.frombuffer(bytearray(text), np.uint8))
+        self.alpha = torch.full((len(lines),), float(level), dtype=torch.float64)
+        same = np.flatnonzero(self.keys[1:] == self.keys[:-1])
+        if len(same):
+            pair = self.ids[same[0] : same[0] + 2]
+            raise ValueError(f'the ids {pair} have one 64-bit hash: rename a file')
+
+    def __len__(self) -> int:
+        return self.alpha.numel()
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids in row order, decoded anew at each call."""
+        text = self._text.numpy().tobytes()
+        return text.decode(errors=ENCODING_ERRORS).split('\n')
+
+    def rows(self, keys: np.ndarray) -> np.ndarray:
+        """Rows of the images of some keys, ``(N,)``; -1 for one not in the bank."""
+        rows = np.searchsorted(self.keys, keys)
+        rows[rows == len(self.keys)] = 0
+        return np.where(self.keys[rows] == keys, rows, -1)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """``ids`` (uint8, UTF-8 lines) and ``alpha`` (float64), the live tensor."""
+        return dict(ids=self._text, alpha=self.alpha)
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> int:
+        """Take over the levels of the images that are in both banks; count them."""
+        try:
+            # A resumed state arrives on the device of the run.
+            text, alpha = state['ids'].cpu(), state['alpha'].cpu().double()
+            keys = line_keys(text.numpy().tobytes().split(b'\n'))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f'damaged levels of images: {error!r}') from error
+        inside = ((alpha >= 0) & (alpha <= _MAX_LEVEL)).all()
+        if alpha.shape != keys.shape or not inside:
+            raise ValueError(f'damaged levels of images, {len(keys)} ids: {alpha}')
+        rows = self.rows(keys)
+        known = rows >= 0
+        self.alpha[torch.from_numpy(rows[known])] = alpha[torch.from_numpy(known)]
+        return int(known.sum())
+
+
+STATE_VERSION = 3
+# Visits of every image without a validation that are worth a warning.
+MANY_VISITS = 10
+
+
+class ImageLevels(Levels):
+    r"""Adaptive Stochastic Label Perturbation, with a level per training image.
+
+    A level :math:`\alpha_i` is the probability with which image i gets a perturbed
+    label. A rule moves the levels by the margins that :class:`SelfCalibratingBCE`
+    leaves in the sample of a batch, and by what the last validation measured.
+
+    A sample depends only on the seed, the step and the image: a resumed run goes on
+    exactly as an uninterrupted run. In a distributed training every process makes its
+    own object and calls :meth:`update` in every step; it joins the margins of all.
+
+    Args:
+        ids (Iterable[str]): One string per training image, such as its path, each once.
+        beta (str | float): Perturbation, as of :class:`SelfCalibratingBCE`. Defaults to
+            'HI'.
+        rule (str | dict | Rule): ``'MC'``, ``'ME'``, ``'FB'``, ``'fixed'``, or a rule
+            with its options, such as ``FB(gain=0.5)``. Defaults to 'MC'.
+        alpha (float): Level that every image starts with, in [0, 1], with
+            ``alpha * beta < 1``. Defaults to 0.
+        seed (int): Seed of the samples. Defaults to 0.
+        warmup (float): Steps before the levels begin to move, >= 0. Defaults to 0.
+        visits (float): Visits of an image between two validations, > 0. Defaults to 1.
+        logger (logging.Logger, optional): Where warnings go. Defaults to None: the
+            logger 'mmaslp'.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> from mmaslp.losses import SelfCalibratingBCE
+        >>> levels = ImageLevels(['a.png', 'b.png'], rule='MC')
+        >>> criterion = SelfCalibratingBCE(levels)
+        >>> sample = levels.sample(['b.png'], step=0)
+        >>> loss = criterion(torch.zeros(1, 1, 4, 4), torch.ones(1, 4, 4), sample)
+        >>> levels.update(sample)  # after loss.backward()
+        >>> levels.observe(accuracy=0.9)  # after a validation
+    """
+
+    by_band = False
+
+    def __init__(
+        self,
+        ids: Iterable[str],
+        beta: str | float | Perturbation = 'HI',
+        rule: str | dict[str, Any] | Rule = 'MC',
+        alpha: float = 0.0,
+        seed: int = 0,
+        warmup: float = 0,
+        *,
+        visits: float = 1.0,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.rule = make_rule(rule)
+        self.perturbation = resolve_perturbation(beta)
+        self.beta = self.perturbation.beta
+        self.start = check_alpha(alpha, self.beta)
+        self.warmup = check_number('warmup', warmup, at_least=0)
+        self.visits = check_number('visits', visits, above=0)
+        self.seed = check_integer('seed', seed)
+        self.bank = AlphaBank(ids, self.start)
+        self.alpha = self.bank.alpha  # live, (num_images,), float64, by hash of the id
+        self.validation: Validation | None = None
+        self.watch = LabelWatch()
+        self._logger = logger or logging.getLogger('mmaslp')
+        self._steps = torch.zeros((), dtype=torch.int64)
+        self._last: Sample | None = None
+        self._heard = False
+        self._said: set[str] = set()
+        self._unobserved = 0  # images of samples since the last validation
+        unstable = self.rule.instability_warning(self.beta)
+        if unstable is not None:
+            self._warn(unstable)
+
+    def __repr__(self) -> str:
+        return f'ImageLevels({len(self.bank)} images, rule={self.rule})'
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """dict[str, float]: Level of every image, made anew at each call."""
+        return dict(zip(self.bank.ids, self.alpha.tolist()))
+
+    @property
+    def steps(self) -> int:
+        """int: Step of the last sample plus 1; 0 before the first."""
+        return int(self._steps)
+
+    def sample(self, names: Sequence[str], step: int) -> Sample:
+        """Draw once per image of a batch, for all losses together.
+
+        Args:
+            names (Sequence[str]): Ids of the N images, in the order of the batch.
+            step (int): Iteration of the training, >= 0; a resumed run counts on.
+
+        Raises:
+            ValueError: If an id is not known, or ``step`` does not count up.
+        """
+        step = check_integer('step', step, at_least=0)
+        if step < self.steps:
+            raise ValueError(
+                f'step={step} comes after step={self.steps - 1}, but samples depend on '
+                'the step: count the iterations of the whole training, as epoch * '
+                'len(loader) + i'
+            )
+        if self.rule.learns:
+            self._check_calls()
+        hashes = image_keys(names)
+        rows = self.bank.rows(hashes)
+        if (rows < 0).any():
+            raise ValueError(
+                f'the batch holds {names[int(np.argmin(rows))]!r}, which is not an '
+                f'image of the training set: ImageLevels were given {len(self.bank)} '
+                f'ids, such as {self.bank.ids[0]!r}; batches must name images alike'
+            )
+        keys = iteration_keys(hashes, self.seed, step)
+        alpha = self.alpha.numpy()[rows]
+        perturbed = torch.from_numpy(image_uniform(keys) < alpha)
+        alpha = torch.from_numpy(alpha.astype(np.float32))
+        self._last = Sample(alpha, perturbed, keys, rows, self.beta, step)
+        self._steps.fill_(step + 1)
+        self._unobserved += len(rows)
+        return self._last
+
+    def update(self, sample: Sample) -> None:
+        """Move the levels of the images of a batch, after the backward pass.
+
+        Not in warm-up and before the first :meth:`observe`. The level of an image that
+        came twice moves once, by the mean of its margins. Levels of images whose logits
+        are not finite stay, and a warning names the images.
+
+        Raises:
+            ValueError: If no loss has left a margin so far, or the sample was used.
+        """
+        if not isinstance(sample, Sample):
+            raise ValueError(f'update takes what sample() returned, got {sample!r}')
+        if sample.used:
+            raise ValueError(
+                f'the sample of step {sample.step} was given to update before: call '
+                'update once for every sample(names, step)'
+            )
+        margin = sample.margin
+        if margin is None and not self._heard:
+            raise ValueError(
+                'no loss has left its margins in the sample: pass it on, as '
+                'criterion(logits, labels, sample), before update(sample)'
+            )
+        self._heard = sample.used = True
+        if not self.rule.learns or self.validation is None:
+            return
+        if sample.step is None or sample.step < self.warmup:
+            return
+        rows, values = np.empty(0, np.int64), np.empty(0)
+        if sample.rows is not None and margin is not None:
+            rows, values = sample.rows, margin.double().cpu().numpy()
+        parts = gathered((rows, values))
+        rows, values = (np.concatenate(each) for each in zip(*parts))
+        finite = np.isfinite(values)
+        if not finite.all():
+            self._name_left_out(rows[~finite])
+        rows, values = rows[finite], values[finite]
+        if len(set(rows.tolist())) < len(rows):
+            rows, inverse = np.unique(rows, return_inverse=True)
+            values = np.bincount(inverse, values) / np.bincount(inverse)
+        if len(rows):
+            levels = self.alpha.numpy()
+            levels[rows] = self.rule.step(
+                torch.from_numpy(levels[rows]),
+                torch.from_numpy(values),
+                beta=self.beta,
+                validation=replace(self.validation, visits=self.visits),
+            ).numpy()
+
+    def observe(self, accuracy: float, confidence: float | None = None) -> None:
+        """Take in what a validation has measured.
+
+        Args:
+            accuracy (float): Pixel accuracy at threshold 0.5, in [0, 1].
+            confidence (float, optional): Mean confidence, max(p, 1 - p), in [0, 1];
+                ``FB`` needs it. Defaults to None.
+
+        Raises:
+            ValueError: If a value that the rule needs is missing or out of its range,
+                or the training labels look like masks of 0 and 255. After a nan the
+                rule keeps the previous values, and a warning says so.
+        """
+        self.watch.check(at_least=10)
+        given = dict(accuracy=accuracy, confidence=confidence)
+        for name in filter(None, ('accuracy', self.rule.required_field)):
+            value = given[name]
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise ValueError(
+                    f'rule={self.rule.name!r} needs {name} of the validation, a number,'
+                    f' got {value!r}'
+                )
+            if not math.isfinite(value):
+                self._warn(
+                    f'the validation measured {name}={value}: the levels go on with '
+                    f'{self.validation}'
+                )
+                return
+        before = getattr(self.validation, 'landmark', None)
+        landmark = self.rule.next_landmark(
+            before, float(accuracy), self.steps <= self.warmup
+        )
+        if confidence is not None:
+            confidence = None if confidence != confidence else float(confidence)
+        self.validation = Validation(float(accuracy), confidence, landmark)
+        self._unobserved = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Live tensors, numbers and strings, loadable with ``weights_only=True``."""
+        return dict(
+            **self.bank.state_dict(),
+            steps=self._steps,
+            version=STATE_VERSION,
+            settings=self._settings(),
+            seed=self.seed,
+            validation=self.validation and asdict(self.validation),
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> int:
+        """Take over the seed and the levels of the images that both know; count them.
+
+        Warnings name changed settings, images without a partner, and levels that are
+        lowered to the limit of the strength.
+
+        Raises:
+            ValueError: If the state is damaged or of another version; then nothing
+                changes.
+        """
+        state = state if isinstance(state, dict) else {}
+        if state.get('version') != STATE_VERSION or 'ids' not in state:
+            raise ValueError(
+                'the state is not one of ImageLevels, or of mmaslp 0.2: train on from '
+                'the weights, with levels that start anew'
+            )
+        try:
+            seed = check_integer('seed', state['seed'])
+            settings = dict(state['settings'])
+            steps = check_integer('steps', int(state['steps']), at_least=0)
+            seen = state['validation']
+            validation = seen and Validation(**seen)
+            found = self.bank.load_state_dict(state)
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(
+                f'the state of ImageLevels is damaged ({error})'
+            ) from error
+        field = self.rule.required_field
+        enough = field is None or getattr(validation, field, None) is not None
+        self.validation = validation if enough else None
+        self._compare(dict(settings, seed=seed))
+        saved = state['alpha'].numel()
+        if found < max(len(self.bank), saved):
+            self._warn(
+                f'{found} of the {len(self.bank)} training images are among the '
+                f'{saved} of the state and keep their level; the others start anew'
+            )
+        self.seed = seed
+        self._steps.fill_(steps)
+        return found
+
+    def _settings(self) -> dict[str, Any]:
+        return dict(self.rule.settings(), beta=self.beta, alpha=self.start)
+
+    def _compare(self, saved: dict[str, Any]) -> None:
+        """Warn of settings other than those of a state; keep levels below the limit."""
+        now = dict(self._settings(), seed=self.seed)
+        if now != saved:
+            self._warn(
+                f'resumed with other settings: {saved} -> {now}. The seed of the state '
+                'stays; to draw anew, start a new training'
+            )
+        limit = self.rule.max_level(self.beta)
+        beyond = int((self.alpha > limit).sum())
+        if beyond:
+            self.alpha.clamp_(max=limit)
+            self._warn(
+                f'{beyond} resumed levels would flip the expected label at beta '
+                f'{self.beta:g} and were lowered to {limit:.4g}'
+            )
+
+    def _check_calls(self) -> None:
+        """Warn, once each, of a loop that forgets ``update`` or ``observe``."""
+        last = self._last
+        if last is not None and not last.used:
+            self._warn(
+                f'the sample of step {last.step} was not given to update(sample): the '
+                'levels of its images stay',
+                once='update',
+            )
+        late = self.steps > self.warmup
+        if late and self._unobserved > MANY_VISITS * len(self.bank):
+            self._warn(
+                f'every image came {MANY_VISITS} times without observe(accuracy): the '
+                f'levels follow {self.validation}',
+                once='observe',
+            )
+
+    def _name_left_out(self, rows: np.ndarray) -> None:
+        ids = self.bank.ids
+        names = sorted({ids[row] for row in rows})
+        self._warn(
+            f'logits that are not finite in {len(names)} image(s) of the batch, whose '
+            f'levels stay: {", ".join(names[:3])}'
+        )
+
+    def _warn(self, message: str, once: str = '') -> None:
+        if once in self._said:
+            return
+        self._said |= {once} - {''}
+        # Formatted here: MMEngine's logger drops warnings of one template as repeated.
+        self._logger.warning(f'ASLP: {message}')

@@ -1,0 +1,297 @@
+"""The rules that move the levels of images: the paper's MC and ME, and our FB."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..common.arguments import check_choice, check_number, optional
+from ..losses.perturbations import check_beta, max_alpha
+
+SOLVERS = ('implicit', 'explicit', 'released')
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the last validation measured; fractions."""
+
+    accuracy: float
+    confidence: float | None = None
+    landmark: float | None = None  # accuracy that ME keeps
+    visits: float = 1.0  # of an image between two validations
+
+    def __post_init__(self) -> None:
+        limits = dict(at_least=0, at_most=1, hint=' (a fraction, not per cent)')
+        check_number('accuracy', self.accuracy, **limits)  # type: ignore[arg-type]
+        optional(check_number, 'confidence', self.confidence, **limits)
+        optional(check_number, 'landmark', self.landmark, **limits)
+        check_number('visits', self.visits, above=0)
+
+
+class Rule(ABC):
+    """Moves the levels of the images of a batch; its fields are its options."""
+
+    name: ClassVar[str]  # in configs and states
+    learns: ClassVar[bool] = True
+    required_field: ClassVar[str | None] = None  # besides the accuracy
+
+    def settings(self) -> dict[str, Any]:
+        """Name and options, as plain values for a checkpoint."""
+        return {'rule': self.name, **asdict(self)}  # type: ignore[call-overload]
+
+    def next_landmark(
+        self, landmark: float | None, accuracy: float, warming_up: bool
+    ) -> float | None:
+        """Landmark after a validation; None for rules without one."""
+        return None
+
+    def max_level(self, beta: float) -> float:
+        """Highest level that the rule gives at strength ``beta``."""
+        return max_alpha(beta)
+
+    def instability_warning(self, beta: float) -> str | None:
+        """Why the levels will oscillate; None if they do not."""
+        return None
+
+    def step(
+        self, alpha: Tensor, margin: Tensor, *, beta: float, validation: Validation
+    ) -> Tensor:
+        """Levels of the images of one batch after a step, within :meth:`max_level`.
+
+        ``margin`` is that of :func:`~mmaslp.losses.image_margin`, ``(N,)`` as
+        ``alpha``. Levels keep the dtype of ``alpha`` and are computed in float64.
+        """
+        beta = check_beta(beta)
+        if alpha.shape != margin.shape or alpha.dim() != 1:
+            raise ValueError('alpha and margin must both have the shape (N,)')
+        stepped = self._step(alpha.double(), margin.double(), beta, validation)
+        if not math.isfinite(stepped.sum()):  # levels are small: finite if all are
+            raise ValueError(
+                'alpha or margin is not finite: leave images with nan logits out'
+            )
+        return stepped.clamp_(0.0, self.max_level(beta)).to(alpha.dtype)
+
+    @abstractmethod
+    def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
+        """Levels before they are clipped, ``(N,)``, float64."""
+
+    def _require(self, validation: Validation, name: str) -> float:
+        value = getattr(validation, name)
+        if value is None:
+            raise ValueError(f'rule={self.name!r} needs {name} of the validation')
+        return float(value)
+
+
+@dataclass(frozen=True)
+class Fixed(Rule):
+    """Every image keeps its first level: stochastic label perturbation (SLP)."""
+
+    name = 'fixed'
+    learns = False
+
+    def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
+        return alpha.clone()
+
+
+@dataclass(frozen=True)
+class PenaltyRule(Rule):
+    r"""The gradient of the expected loss, balanced by a penalty.
+
+    .. math:: \alpha_i \leftarrow \mathrm{clip}(\alpha_i +
+              \eta (\tfrac{\beta}{2} m_i + \lambda \min(0, a - b \alpha_i)), 0,
+              \alpha_{max})
+
+    with the margin :math:`m_i` and :math:`\alpha_{max} = \min(1, 1/\beta - 0.01)`. A
+    subclass gives the intercept a and the slope b.
+    """
+
+    eta: float = 0.002
+    lam: float = 2000.0
+    solver: str = 'implicit'
+
+    def __post_init__(self) -> None:
+        check_number('eta', self.eta, above=0)
+        check_number('lam', self.lam, at_least=0)
+        check_choice('solver', self.solver, SOLVERS)
+
+    @abstractmethod
+    def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:
+        """Intercept and slope of the penalty."""
+
+    def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
+        intercept, slope = self._penalty(beta, now)
+        gradient = 0.5 * beta * margin
+        if self.solver == 'implicit':
+            # Backward Euler in the penalty: stable for every eta, lam > 0.
+            free, pull = alpha + self.eta * gradient, self.eta * self.lam
+            bound = (free + pull * intercept) / (1.0 + pull * slope)
+            return torch.where(intercept - slope * free >= 0, free, bound)
+        if self.solver == 'released':
+            # The official script divides the gradient by its beta (half of the paper's)
+            # where the formula multiplies.
+            gradient = margin / (0.5 * beta)
+        penalty = (intercept - slope * alpha).clamp_max(0.0)
+        free = alpha + self.eta * (gradient + self.lam * penalty)
+        if self.solver == 'explicit':
+            return free
+        return torch.where(free >= 1.0 / beta, 1.0 / beta - 0.01, free)
+
+    def max_level(self, beta: float) -> float:
+        """See :meth:`Rule.max_level`; the released code allows higher levels."""
+        return 1.0 / beta if self.solver == 'released' else super().max_level(beta)
+
+
+@dataclass(frozen=True)
+class MC(PenaltyRule):
+    r"""Model calibration: the target's expected confidence meets the accuracy A.
+
+    :class:`PenaltyRule` with the penalty :math:`\min(0, 1 - \beta \alpha_i / 2 - A)`.
+    """
+
+    name = 'MC'
+
+    def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:
+        return 1.0 - now.accuracy, 0.5 * beta
+
+    def instability_warning(self, beta: float) -> str | None:
+        """See :class:`Rule`: explicit steps oscillate from eta lam beta / 2 = 2 on."""
+        limit = 4 / (self.eta * beta)
+        if self.solver == 'implicit' or self.lam < limit:
+            return None
+        return f"levels oscillate: take lam below {limit:g}, or solver='implicit'"
+
+
+@dataclass(frozen=True)
+class ME(PenaltyRule):
+    r"""Maximum entropy: the levels rise while the accuracy A keeps its landmark.
+
+    :class:`PenaltyRule` with the penalty :math:`\min(0, A - A_{lm})`.
+
+    Args:
+        landmark (str): ``'best'``: the best accuracy so far; ``'warmup'``: that at the
+            end of warm-up. Defaults to 'best'.
+    """
+
+    name = 'ME'
+    landmark: str = 'best'
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice('landmark', self.landmark, ('best', 'warmup'))
+
+    def next_landmark(
+        self, landmark: float | None, accuracy: float, warming_up: bool
+    ) -> float | None:
+        """See :meth:`Rule.next_landmark`."""
+        if landmark is None or (self.landmark == 'warmup' and warming_up):
+            return accuracy
+        return max(accuracy, landmark) if self.landmark == 'best' else landmark
+
+    def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:
+        return now.accuracy - self._require(now, 'landmark'), 0.0
+
+
+@dataclass(frozen=True)
+class FB(Rule):
+    r"""Feedback: the network's own confidence meets its accuracy.
+
+    .. math:: \alpha_i \leftarrow \mathrm{clip}(\alpha_i + \frac{k}{V}
+              \frac{2}{\beta}\, g\, w_i, 0, \alpha_{max}), \qquad
+              k = \frac{gain}{1 + gain}
+
+    with the gap g, mean confidence - accuracy, and V visits of an image between two
+    validations. The weights :math:`w_i` have a mean of 1 over the images given. They
+    are proportional to the positive part of the margin while g > 0, and to the level
+    while g < 0. So the mean target confidence moves by -k g from one validation to the
+    next, which is stable for every gain.
+
+    Args:
+        gain (float): Of the implicit step, > 0. Defaults to 1.
+
+    Source: ours; docs/levels.md derives it.
+    """
+
+    name = 'FB'
+    required_field = 'confidence'
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number('gain', self.gain, above=0)
+
+    def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
+        gap = self._require(now, 'confidence') - now.accuracy
+        # Implicit: the gap that is left after the step, g' = g - beta / 2 * mean step.
+        gain = self.gain / (1.0 + self.gain)
+        # Rising levels share the step by margin, falling ones by level. The shares of a
+        # batch have a mean of 1, so the mean level moves by a known amount.
+        share = margin.clamp_min(0.0) if gap > 0 else alpha
+        mean = share.mean()
+        share = share / mean if mean > 0 else torch.zeros_like(share)
+        return alpha + gain / now.visits * (2.0 / beta) * gap * share
+
+
+RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (MC, ME, FB, Fixed)}
+
+
+def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
+    """Make a rule from a name in :data:`RULES` and options, or from a dictionary."""
+    if options and not isinstance(rule, str):
+        raise ValueError(f'give {", ".join(options)} inside of rule, not beside it')
+    if isinstance(rule, Rule):
+        return rule
+    name: Any = rule
+    if isinstance(rule, dict):
+        options = dict(rule)
+        name = options.pop('type', None)
+    kind = RULES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ValueError(f'rule must be one of {", ".join(RULES)}, got {name!r}')
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for key in options:
+        if key not in known:
+            takes = ', '.join(known) or 'none'
+            raise ValueError(f'rule {name!r} has no option {key!r}: it takes {takes}')
+    return kind(**options)
+
+
+def update_alpha(
+    alpha: Tensor,
+    margin: Tensor,
+    *,
+    accuracy: float,
+    beta: float,
+    eta: float,
+    lam: float,
+    rule: str = 'MC',
+    landmark: float | None = None,
+    solver: str = 'implicit',
+) -> Tensor:
+    """One step of the levels of images by a rule of the paper, see :class:`MC`.
+
+    Args:
+        alpha (Tensor): Levels, ``(N,)``, floating, in [0, 1].
+        margin (Tensor): Margins of the same images
+            (:func:`~mmaslp.losses.image_margin`), ``(N,)``.
+        accuracy (float): Pixel accuracy on the validation set, in [0, 1].
+        beta (float): The paper's strength in (0, 2], for every solver.
+        eta (float): Step size, > 0.
+        lam (float): Weight of the penalty, >= 0.
+        rule (str): ``'MC'`` or ``'ME'``. Defaults to 'MC'.
+        landmark (float, optional): Accuracy that ``'ME'`` keeps. Defaults to None.
+        solver (str): See :class:`PenaltyRule`. Defaults to 'implicit'.
+
+    Returns:
+        Tensor: New levels, ``(N,)``, in the dtype of ``alpha`` (computed in float64).
+
+    Raises:
+        ValueError: If an argument is out of its range or unknown.
+    """
+    check_choice('rule', rule, ('MC', 'ME'))
+    if not alpha.is_floating_point() or ((alpha < 0) | (alpha > 1)).any():
+        raise ValueError('alpha must be floating, in [0, 1]')
+    made = make_rule(rule, eta=eta, lam=lam, solver=solver)
+    now = Validation(accuracy=accuracy, landmark=landmark)
+    return made.step(alpha, margin, beta=beta, validation=now)

@@ -1,0 +1,17 @@
+"""The criterion, and the perturbations of the labels that it trains on; pure torch."""
+
+from .criterion import Levels, SelfCalibratingBCE
+from .functional import image_margin, sc_bce
+from .perturbations import Perturbation, max_alpha, perturb_target
+from .sample import Sample
+
+__all__ = [
+    'Levels',
+    'Perturbation',
+    'Sample',
+    'SelfCalibratingBCE',
+    'image_margin',
+    'max_alpha',
+    'perturb_target',
+    'sc_bce',
+]

@@ -1,0 +1,178 @@
+"""Self-calibrating BCE and the per-image margin, as functions of tensors."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ..common.arrays import at_least_float32
+
+
+def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+    r"""Binary cross entropy against soft targets: :math:`\mathrm{softplus}(z) - t z`.
+
+    Args:
+        logits (Tensor): Logits z, shape ``(N, ...)``.
+        target (Tensor): Targets t, same shape; may be soft, or outside [0, 1].
+        valid (Tensor, optional): Same shape; pixels that are False give a loss and a
+            gradient of 0 for any logit. Defaults to None.
+
+    Returns:
+        Tensor: Loss in nats, shape ``(N, ...)``, at least float32.
+    """
+    _check_shapes(logits, target, valid)
+    logits = at_least_float32(logits)
+    if valid is not None:
+        valid = valid.bool()
+        logits = torch.where(valid, logits, torch.zeros_like(logits))
+    target = target.to(logits.dtype)
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
+    return loss if valid is None else torch.where(valid, loss, torch.zeros_like(loss))
+
+
+def image_margin(logits: Tensor, labels: Tensor, valid: Tensor | None = None) -> Tensor:
+    r"""Mean signed margin of every image.
+
+    .. math:: m_i = \frac{1}{|V_i|} \sum_{j \in V_i} (2 y_{ij} - 1) z_{ij}
+
+    The expected loss has the gradient :math:`\beta / 2 \cdot m_i` with respect to the
+    perturbation level of image i, exactly.
+
+    Args:
+        logits (Tensor): Logits z, shape ``(N, ...)``.
+        labels (Tensor): Labels in {0, 1}, same shape.
+        valid (Tensor, optional): Bool mask, same shape. Defaults to None.
+
+    Returns:
+        Tensor: Shape ``(N,)``, detached, at least float32; 0 without a valid pixel.
+    """
+    _check_shapes(logits, labels, valid)
+    logits = at_least_float32(logits.detach())
+    signed = (2 * labels.to(logits.dtype) - 1) * logits
+    valid = torch.ones_like(signed) if valid is None else valid
+    valid = valid.bool().view(*valid.shape, 1)  # also one pixel per image: (N,)
+    signed = torch.where(valid, signed[..., None], signed.new_zeros(()))
+    return signed.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp_min(1)
+
+
+def sc_bce_per_image(
+    logits: Tensor,
+    labels: Tensor,
+    strength: Tensor,
+    valid: Tensor | None = None,
+    noise: Tensor | None = None,
+    shared_rows: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """Sum of the loss ``(N,)`` and mean margin ``(N,)``, in one pass over the pixels.
+
+    The strength b is ``(N,)`` or of the shape of ``logits``; for maps ``(N, H, W)``
+    whose s = ``shared_rows`` rows share one, ``(N, ceil(H / s), W)``. ``noise`` is
+    added to the target. The loss is differentiable once, the margin not. Without levels
+    the sum has the gradient of torch bit for bit.
+    """
+    return _PerImage.apply(logits, labels, strength, valid, noise, shared_rows)
+
+
+class _PerImage(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        logits: Tensor,
+        labels: Tensor,
+        strength: Tensor,
+        valid: Tensor | None,
+        noise: Tensor | None,
+        shared_rows: int,
+    ) -> tuple[Tensor, Tensor]:
+        z = at_least_float32(logits)
+        half = (0.5 * strength).to(z.dtype)
+        if half.dim() == 1:
+            half = half.view(len(half), *[1] * (z.dim() - 1))
+        if valid is not None:
+            z = torch.where(valid, z, torch.zeros_like(z))
+        # A copy of its own: one temporary less than 2 * labels - 1 costs.
+        sign = labels.to(z.dtype, copy=True).mul_(2).sub_(1)
+        signed = sign * z
+        hard = F.softplus(signed, beta=-1)  # -softplus(-s)
+        if valid is not None:
+            hard.mul_(valid)
+        loss = -hard.flatten(1).sum(1)  # while it is in the cache
+        pieces = _pieces(signed, half, shared_rows)
+        moderation, margin = _sums(signed, half, pieces)
+        loss = loss + moderation
+        if valid is None:
+            margin /= max(signed.shape[1:].numel(), 1)
+        else:
+            margin /= valid.flatten(1).sum(1).clamp_min(1)
+        torch.sigmoid(z, out=signed)
+        grad = signed.sub_(_target(sign, half, shared_rows))
+        if noise is not None:
+            loss = loss - (noise * z).flatten(1).sum(1)
+            grad.sub_(noise)
+        if valid is not None:
+            grad.mul_(valid)
+        ctx.save_for_backward(grad)
+        ctx.dtype = logits.dtype
+        ctx.mark_non_differentiable(margin)
+        return loss, margin
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (grad,) = ctx.saved_tensors
+        grad = grad * grad_loss.view(len(grad), *[1] * (grad.dim() - 1))
+        return grad.to(ctx.dtype), None, None, None, None, None
+
+
+def _sums(signed: Tensor, half: Tensor, pieces: list) -> tuple[Tensor, Tensor]:
+    """Sums of b s / 2 and of s over the pixels of each image, ``(N,)`` each."""
+    if pieces:
+        rows = [(part, _sum_of_rows(each)) for each, part in pieces]
+        total = torch.stack([x.flatten(1).sum(1) for _, x in rows]).sum(0)
+        parts = [(part * x).flatten(1).sum(1) for part, x in rows]
+        return torch.stack(parts).sum(0), total
+    total = signed.flatten(1).sum(1)
+    if half.numel() == half.shape[0]:
+        return half.flatten() * total, total
+    return (half * signed).flatten(1).sum(1), total
+
+
+def _target(sign: Tensor, half: Tensor, shared_rows: int) -> Tensor:
+    """1/2 + (2 y - 1) (1 - b) / 2, in place of the sign; without b exactly y."""
+    pieces = _pieces(sign, half, shared_rows)
+    for rows, part in pieces:
+        rows.mul_((0.5 - part).unsqueeze(2))
+    return (sign if pieces else sign.mul_(0.5 - half)).add_(0.5)
+
+
+def _pieces(signed: Tensor, half: Tensor, shared_rows: int) -> list:
+    """Views (N, R, s, W) of the pixels beside the strengths (N, R, W) of their rows."""
+    if shared_rows == 1 or half.dim() != 3 or half.shape[1:] == (1, 1):
+        return []
+    full = signed.shape[1] // shared_rows
+    ranges = [
+        (0, full * shared_rows, 0, full),
+        (full * shared_rows, signed.shape[1], full, half.shape[1]),
+    ]
+    return [
+        (signed[:, a:b].unflatten(1, (d - c, -1)), half[:, c:d])
+        for a, b, c, d in ranges
+        if a < b
+    ]
+
+
+def _sum_of_rows(values: Tensor) -> Tensor:
+    """Sum over axis 2 of (N, R, s, W), slice by slice: faster than a reduction."""
+    total = values[:, :, 0].clone()
+    for row in range(1, values.shape[2]):
+        total += values[:, :, row]
+    return total
+
+
+def _check_shapes(logits: Tensor, *others: Tensor | None) -> None:
+    for other in others:
+        if other is not None and other.shape != logits.shape:
+            shapes = f'{tuple(logits.shape)} and {tuple(other.shape)}'
+            raise ValueError(f'all tensors must have one shape, got {shapes}')

@@ -1,0 +1,322 @@
+"""Overlap and accuracy of masks over images, with their errors over images."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..common.arguments import check_choice
+from ..common.arrays import CHUNK, binary_maps
+from ..common.bands import BORDER_EDGES, border_cells
+from .bins import BinTable, binned_metrics, signed_gap
+
+# Sums over images, whole numbers all: pixels, then shares of an image's valid pixels
+# in units of 1 / SHARE and their products.
+MOMENTS = (
+    *('images', 'ignored', 'tp', 'fp', 'fn'),
+    *('hit', 'union', 'hit_hit', 'hit_union', 'union_union', 'right', 'right_right'),
+)
+SHARE = 2**20
+
+
+def image_moments(
+    size: int,
+    predicted: np.ndarray,
+    label: np.ndarray,
+    correct: np.ndarray,
+    valid: np.ndarray | None = None,
+) -> np.ndarray:
+    """Add up what every image tells of its mask."""
+    count = np.full_like(correct, size) if valid is None else valid
+    # Every wrong pixel is in one of the masks only.
+    tp = (predicted + label - (count - correct)) // 2
+    fp, fn = predicted - tp, label - tp
+    some = count.clip(min=1)
+    hit, union, right = (
+        (pixels * SHARE + some // 2) // some for pixels in (tp, tp + fp + fn, correct)
+    )
+    values = [
+        *(count > 0, size - count, tp, fp, fn),
+        *(hit, union, hit * hit, hit * union, union * union, right, right * right),
+    ]
+    return np.array(values, np.int64).sum(1)
+
+
+def image_figures(sums: Tensor) -> dict[str, float]:
+    r"""Compute overlap, accuracy and their standard errors over images drawn at random.
+
+    With :math:`t_i` and :math:`u_i` the shares of the n images that intersection and
+    union of the masks take, the delta method gives for :math:`R = \sum t_i / \sum u_i`
+
+    .. math::
+        se^2 = \frac{n}{n - 1} \sum_i (t_i - R u_i)^2 \Big/ \Big(\sum_i u_i\Big)^2
+
+    Source: Cochran, Sampling Techniques, 1977, chapter 6.
+    """
+    of = dict(zip(MOMENTS, sums.tolist()))
+    n, union = of['images'], of['union']
+    found = dict(
+        iou=_ratio(of['tp'], of['tp'] + of['fp'] + of['fn']),
+        iou_se=math.nan,
+        recall=_ratio(of['tp'], of['tp'] + of['fn']),
+        acc_se=math.nan,
+        num_images=n,
+    )
+    if n < 2:
+        return found
+    # Whole numbers until the end: no digit is lost where all images are alike.
+    spread = n * of['right_right'] - of['right'] ** 2
+    found['acc_se'] = math.sqrt(spread / (n * n * (n - 1))) / SHARE
+    if union:
+        residual = (
+            union**2 * of['hit_hit']
+            - 2 * union * of['hit'] * of['hit_union']
+            + of['hit'] ** 2 * of['union_union']
+        )
+        found['iou_se'] = math.sqrt(n / (n - 1) * (residual / union**4))
+    return found
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan
+
+
+# Whose border: the mask that the map predicts, or that of the labels.
+BORDERS = ('predicted', 'true')
+# The metric of each border.
+BAND_ERRORS = ('ece_band', 'ece_band_true')
+
+
+class BandTable:
+    r"""Pixels, correct ones and summed confidence per band of distance from a border.
+
+    For two classes and the top label: the prediction is :math:`p > 0.5`, its confidence
+    :math:`\max(p, 1 - p)`. Every valid pixel counts twice: in its band of the
+    *predicted* border, that of the mask :math:`p > 0.5` over all pixels of the map, and
+    in its band of the *true* border, that of the labels, where ignored pixels make no
+    border. Both are bands of :func:`~mmaslp.common.bands.border_bands`: they scale with
+    the image, and images without a border are in the last one.
+
+    With :math:`n_k` pixels, confidence :math:`c_k` and accuracy :math:`a_k` in band k
+    of N pixels, over all images:
+
+    .. math::
+        ece\_band = \sum_k \frac{n_k}{N} |c_k - a_k|
+
+    Confidences are summed in units of :math:`2^{-24}`, which moves each, and the error,
+    by at most 3e-8. All sums are integers, so :meth:`merge` is exact, associative and
+    commutative bit by bit. The table also holds what the mask p > 0.5 is worth, and how
+    much that varies over images.
+
+    Border bands in calibration: `Ding et al. 2021
+    <https://arxiv.org/abs/2008.05105>`_ report the error in a fixed border band.
+
+    Attributes:
+        totals (Tensor): ``(42,)`` int64, all sums: :attr:`sums`, flat, then
+            :attr:`moments`. Tables of several processes add up by adding their totals.
+
+    Example:
+        >>> import torch
+        >>> label = torch.zeros(64, 64)
+        >>> label[:, 32:] = 1
+        >>> table = BandTable()
+        >>> table.update(0.1 + 0.8 * label, label)
+        >>> [round(share, 3) for share in table.compute()['shares']]
+        [0.031, 0.031, 0.062, 0.125, 0.75]
+    """
+
+    UNIT = 2**24
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def __repr__(self) -> str:
+        error = self.compute()['ece_band']
+        return f'BandTable({self.count:,} pixels, ece_band={error:.4f})'
+
+    def reset(self) -> None:
+        """Forget all pixels."""
+        size = len(BORDERS) * (len(BORDER_EDGES) + 1) * 3 + len(MOMENTS)
+        self.totals = torch.zeros(size, dtype=torch.int64)
+
+    @property
+    def sums(self) -> Tensor:
+        """``(2, 5, 3)`` view of the sums per border of ``BORDERS`` and band.
+
+        Number of pixels, of correct ones, summed confidence in units of 1 / ``UNIT``.
+        """
+        return self.totals[: -len(MOMENTS)].view(len(BORDERS), -1, 3)
+
+    @property
+    def moments(self) -> Tensor:
+        """``(12,)`` view, see :func:`~.image_moments.image_moments`."""
+        return self.totals[-len(MOMENTS) :]
+
+    def update(
+        self,
+        prob: Tensor | np.ndarray,
+        label: Tensor | np.ndarray,
+        ignore_index: int | None = 255,
+    ) -> None:
+        """Count the pixels of one image, or of a batch of images of one size.
+
+        Bands lie in the plane of the last two axes: those of a volume in the plane of a
+        slice. C channels are C independent binary maps, with bands of their own.
+
+        Args:
+            prob (Tensor | np.ndarray): ``(H, W)``, ``(N, H, W)``, ``(N, C, H, W)``,
+                ``(N, D, H, W)`` or ``(N, C, D, H, W)``, floating point in [0, 1],
+                probability of the foreground. Values up to 1e-6 outside are clamped;
+                float16 and bfloat16 are cast up. All channels and slices of one of N
+                are one image.
+            label (Tensor | np.ndarray): Same shape, or without the channel of
+                ``(N, 1, ...)``; of {0, 1, ignore_index}.
+            ignore_index (int, optional): Pixels with this label count nowhere. What is
+                predicted there still makes the predicted border; NaN predicts
+                background. None ignores nothing. Defaults to 255.
+
+        Raises:
+            ValueError: Shapes do not fit or are not maps, ``prob`` is no floating point
+                type, has NaN or values outside [0, 1], or ``label`` has other values.
+                Nothing of the call has been counted then.
+        """
+        prob, label, valid = binary_maps(prob, label, ignore_index)
+        if not prob.numel():
+            return
+        images, size = len(prob), prob[0].numel()
+        prob, label = prob.flatten(0, 1), label.flatten(0, 1)
+        predicted = prob > 0.5
+        known = None
+        if valid is not None:
+            valid = valid.flatten(0, 1)
+            known = torch.cat([torch.ones_like(valid), valid])
+        # Both borders at once: small maps pay by the call.
+        bands, cell = border_cells(torch.cat([predicted, label]), known)
+        # In strips of cells whose temporaries stay in the cache.
+        rows = max(CHUNK // (prob[:, 0].numel() * cell), 1) * cell
+        maps = [prob, predicted == label] + ([] if valid is None else [valid])
+        strips = zip(*(each.split(rows, 1) for each in maps))
+        sums = torch.cat([_sums(cell, *strip) for strip in strips], 1)
+        self.totals = self.totals.to(prob.device)
+        for own, band in zip(self.sums, bands.chunk(len(BORDERS))):
+            own.index_add_(0, band.flatten().long(), sums.view(-1, 3))
+        masks = [predicted, label, maps[1]] + ([] if valid is None else [valid])
+        areas = (_areas(mask, valid, images) for mask in masks)
+        moments = image_moments(size, *areas)
+        self.moments.add_(torch.from_numpy(moments).to(prob.device))
+
+    def merge(self, other: BandTable) -> None:
+        """Add the pixels of another table."""
+        if not isinstance(other, BandTable):
+            raise ValueError(f'merge takes a BandTable, not {type(other).__name__}')
+        self.totals += other.totals.to(self.totals.device)
+
+    @property
+    def count(self) -> int:
+        """Number of valid pixels."""
+        return int(self.sums[0, :, 0].sum())
+
+    @property
+    def one_class(self) -> bool:
+        """Whether no label, or none but background, or none but foreground occurred."""
+        of = dict(zip(MOMENTS, self.moments.tolist()))
+        return of['tp'] + of['fn'] in (0, self.count)
+
+    @property
+    def ignored(self) -> int:
+        """Number of ignored pixels."""
+        return int(self.moments[MOMENTS.index('ignored')])
+
+    def table(self, border: str = 'predicted') -> BinTable:
+        """Sums per band of a border, 'predicted' or 'true', the band at it first."""
+        check_choice('border', border, BORDERS)
+        sums = self.sums[BORDERS.index(border)].cpu().numpy()
+        return BinTable(sums[:, 0], sums[:, 1], sums[:, 2] / self.UNIT)
+
+    def compute(self) -> dict[str, Any]:
+        """Compute the calibration by band and what the predicted masks are worth.
+
+        Returns:
+            dict: ``ece_band`` and ``ece_band_true``, the mean over pixels of the
+            absolute gap of their band of the predicted and of the true border; lists
+            over the 5 bands of the predicted border, that at the border first:
+            ``shares`` of the pixels, ``accuracies``, ``confidences`` and signed
+            ``gaps``, confidence - accuracy; ``acc`` and ``conf`` of all pixels; and
+            ``iou``, ``recall``, ``iou_se``, ``acc_se``, ``num_images`` of
+            :func:`~.image_moments.image_figures`. nan where there is no pixel.
+        """
+        table = self.table()
+        whole, columns = binned_metrics(table), band_columns(table)
+        return {
+            'ece_band': float(whole['ece']),
+            'ece_band_true': float(binned_metrics(self.table('true'))['ece']),
+            'shares': columns['share'],
+            'accuracies': columns['accuracy'],
+            'confidences': columns['confidence'],
+            'gaps': columns['gap'],
+            'acc': float(whole['acc']),
+            'conf': float(whole['conf']),
+            **image_figures(self.moments),
+        }
+
+
+def band_columns(table: BinTable) -> dict[str, list[float]]:
+    """List ``share``, ``accuracy``, ``confidence`` and ``gap`` of bands for a file."""
+    return {
+        'share': table.weight.tolist(),
+        'accuracy': table.accuracy.tolist(),
+        'confidence': table.mean_conf.tolist(),
+        'gap': signed_gap(table).tolist(),
+    }
+
+
+def band_scalars(table: BinTable) -> dict[str, float]:
+    """Name ``band{k}_gap``, ``band{k}_share`` and ``band{k}_acc`` of every band k."""
+    columns = band_columns(table)
+    return {
+        f'band{band}_{name}': value
+        for name, key in (('gap', 'gap'), ('share', 'share'), ('acc', 'accuracy'))
+        for band, value in enumerate(columns[key])
+    }
+
+
+def _areas(mask: Tensor, valid: Tensor | None, images: int) -> np.ndarray:
+    """``(N,)`` int64, number of valid pixels of the bool mask in each image."""
+    mask = (mask if valid is None else mask & valid).reshape(images, -1)
+    if mask.device.type != 'cpu':
+        return mask.sum(1).cpu().numpy()
+    # On the CPU numpy's is twenty times as fast as torch's.
+    return np.array([np.count_nonzero(each) for each in mask.numpy()], np.int64)
+
+
+def _sums(
+    cell: int, prob: Tensor, right: Tensor, valid: Tensor | None = None
+) -> Tensor:
+    """Sums of ``(N, H, W)`` maps per cell of side s: ``(N, H / s, W / s, 3)`` int64."""
+    conf = torch.maximum(prob, 1 - prob).mul_(BandTable.UNIT).round_().int()
+    if valid is None:
+        valid = torch.ones_like(right)
+    else:
+        right, conf = right & valid, conf.masked_fill_(~valid, 0)
+    parts = (valid.byte(), right.byte(), conf)
+    return torch.stack([_cell_sums(each, cell) for each in parts], -1)
+
+
+def _cell_sums(values: Tensor, cell: int) -> Tensor:
+    """Add up the pixels of each cell."""
+    if cell == 1:
+        return values.long()
+    height, width = values.shape[1:]
+    rows, columns = -(-height // cell), -(-width // cell)
+    if (rows * cell, columns * cell) != (height, width):
+        beyond = (0, columns * cell - width, 0, rows * cell - height)
+        values = torch.nn.functional.pad(values, beyond)
+    # Columns of a cell in 32 bits, three times as fast, as long as their sums fit.
+    fits = cell * BandTable.UNIT < 2**31
+    lines = values.view(-1, rows, cell, columns * cell)
+    lines = lines.sum(2, dtype=torch.int32 if fits else torch.int64)
+    return lines.view(-1, rows, columns, cell).sum(3)

@@ -1,0 +1,134 @@
+"""Confidence intervals of the metrics by resampling images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..common.arguments import check_integer
+from .band_table import BAND_ERRORS
+from .bins import binned_metrics, debiased_l2, ratio
+from .image_table import ImageTable
+
+# More resamples move no digit that is printed.
+MAX_RESAMPLES = 100_000
+# Share of the resamples on each side of an interval.
+TAIL = (1 - 0.95) / 2
+# Resamples at a time: bounds the memory of the weights at 100 x images.
+CHUNK = 100
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Metrics of all images and of R resamples of them."""
+
+    values: dict[str, np.ndarray]  # of all images; 'bins' is the accuracy per bin
+    drawn: dict[str, np.ndarray]  # of resamples, (R, ...)
+    num_images: int
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that are one number."""
+        return [key for key in self.values if key != 'bins']
+
+    def interval(self, key: str) -> np.ndarray:
+        """``(2, ...)`` 95 % bounds of one metric; nan with fewer than two images."""
+        return self._bounds(self.drawn[key])
+
+    def differences(self, second: Resamples) -> dict[str, dict[str, Any]]:
+        """Compare with another model that drew the same images, metric by metric."""
+        comparison = {}
+        for key in self.metrics:
+            if key not in second.values:
+                continue
+            apart = second.drawn[key] - self.drawn[key]
+            low, high = self._bounds(apart)
+            one, two = float(self.values[key]), float(second.values[key])
+            comparison[key] = {
+                'first': one,
+                'second': two,
+                'difference': two - one,
+                'low': float(low),
+                'high': float(high),
+                'differs': bool(low > 0 or high < 0),
+            }
+        return comparison
+
+    def _bounds(self, values: np.ndarray) -> np.ndarray:
+        if self.num_images < 2:
+            values = np.full_like(values, np.nan)
+        return percentiles(values)
+
+
+def check_resamples(resamples: int, least: int = 0) -> int:
+    """Refuse a number of resamples that is out of range."""
+    if resamples == 1:
+        raise ValueError('resamples must be an integer above 1 (or 0: no intervals)')
+    return check_integer('resamples', resamples, at_least=least, at_most=MAX_RESAMPLES)
+
+
+def percentiles(values: np.ndarray) -> np.ndarray:
+    """Take the two percentiles with 95 % of the values between them."""
+    with np.errstate(invalid='ignore'):
+        return np.quantile(values, [TAIL, 1 - TAIL], axis=0)
+
+
+def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamples:
+    """Draw images with replacement, the same ones for tables of as many images.
+
+    Pixels of one image depend on each other, so whole images are drawn, and each
+    resample is pooled over its pixels, as the metrics are. Metrics that sort all pixels
+    (``ece_em``, ``ece_sweep``, ``ks``) are not among them.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+    """
+    check_resamples(resamples, least=2)
+    rng = np.random.default_rng(check_integer('seed', seed, at_least=0))
+    parts = []
+    for start in range(0, resamples, CHUNK):
+        rows = min(CHUNK, resamples - start)
+        weights = _weights(rng, rows, len(images))
+        parts.append(pooled_figures(images, weights))
+    drawn = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    return Resamples(pooled_figures(images), drawn, len(images))
+
+
+def _weights(rng: np.random.Generator, resamples: int, images: int) -> np.ndarray:
+    """``(R, I)`` how often each resample draws each image."""
+    if not images:
+        return np.zeros((resamples, 0))
+    drawn = rng.integers(images, size=(resamples, images))
+    drawn += np.arange(resamples)[:, None] * images
+    counts = np.bincount(drawn.ravel(), minlength=resamples * images)
+    return counts.reshape(resamples, images).astype(np.float64)
+
+
+def pooled_figures(
+    images: ImageTable, weights: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Figures of the images together, once or per resample.
+
+    ``weights`` are ``(R, I)``, how often each resample holds each image; the figures
+    are then ``(R,)``, and 'bins', the accuracy per bin, is ``(R, B)``.
+    """
+    table = images.table.pooled(weights)
+    ece = images.per_image()['ece']
+    valid = ~np.isnan(ece)
+    ece = np.where(valid, ece, 0)
+    banded = {}
+    if images.bands is not None:
+        errors = binned_metrics(images.bands.pooled(weights))['ece']
+        banded = dict(zip(BAND_ERRORS, np.moveaxis(errors, -1, 0)))
+    weights = np.ones(len(images)) if weights is None else weights
+    return {
+        **binned_metrics(table),
+        **banded,
+        'ece_debiased': debiased_l2(table),
+        'ece_image': ratio(weights @ ece, weights @ valid),
+        'brier': ratio(weights @ images.brier, table.total),
+        'nll': ratio(weights @ images.nll, table.total),
+        **images.overlap(weights),
+        'bins': table.accuracy,
+    }

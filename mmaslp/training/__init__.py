@@ -1,0 +1,1 @@
+"""What a training with levels or a calibrator decides, once for all toolkits."""

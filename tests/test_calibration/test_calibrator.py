@@ -1,0 +1,141 @@
+"""Applying, wrapping and keeping a calibrator."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mmaslp.calibration import Calibrator, fit_calibrator
+from mmaslp.calibration.maps import LIMIT
+from mmaslp.common.bands import border_bands
+from tests.test_calibration.samples import maps
+
+TARGETS = ('confidence', 'probability')
+
+
+def halving(target='confidence', by='single'):
+    """A temperature of 2, by band 1 to 5."""
+    size = 1 if by == 'single' else 5
+    start = 0.0 if target == 'confidence' else -LIMIT
+    knots = np.array([start, LIMIT])
+    scale = [0.5] if by == 'single' else 1 / np.arange(1.0, 6.0)
+    return Calibrator(
+        'temperature', by, target, [(knots, knots * scale[k]) for k in range(size)]
+    )
+
+
+def test_a_calibrator_shows_its_kind():
+    shown = repr(halving('confidence', 'band'))
+    assert shown == (
+        "Calibrator('temperature', by='band', target='confidence', images=unknown)"
+    )
+
+
+@pytest.mark.parametrize('target', TARGETS)
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_apply_by_band(target, dtype):
+    prob = torch.from_numpy(maps(3)[0]).to(dtype)
+    logit = prob.logit()
+    bands = border_bands(prob > 0.5)
+    expected = torch.sigmoid(logit.clamp(-LIMIT, LIMIT) / (bands + 1))
+    found = halving(target, 'band')(prob)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, expected, atol=3e-5, rtol=0)
+    found = halving(target, 'band').logits(logit)
+    torch.testing.assert_close(found, logit / (bands + 1), atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    'shape', [(48, 48), (4, 48, 48), (4, 1, 48, 48), (2, 2, 48, 48)]
+)
+def test_kinds_and_shapes(shape):
+    prob = maps(4)[0][: np.prod(shape[:-2], dtype=int)].reshape(shape)
+    calibrator = halving(by='band')
+    found = calibrator(prob)
+    assert isinstance(found, np.ndarray)
+    assert found.shape == shape and found.dtype == np.float32
+    assert found is not prob and np.shares_memory(found, prob) is False
+    tensor = calibrator(torch.from_numpy(prob))
+    assert torch.equal(tensor, torch.from_numpy(found))
+    turned = torch.from_numpy(prob).mT
+    assert torch.equal(calibrator(turned), calibrator(turned.contiguous()))
+    one_by_one = [calibrator(each) for each in prob.reshape(-1, 48, 48)]
+    assert np.array_equal(np.stack(one_by_one).reshape(shape), found)
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+@pytest.mark.parametrize('method', ['temperature', 'affine', 'isotonic'])
+def test_confidence_keeps_every_decision_and_the_order(method, dtype):
+    prob, label = maps(20)
+    calibrator = fit_calibrator(prob, label, by='single', method=method)
+    half = np.array(0.5, dtype)
+    near = [np.nextafter(half, dtype(0)), half, np.nextafter(half, dtype(1))]
+    steps = np.concatenate([[0, 1e-9], np.linspace(0.001, 0.999, 509), [1], *[near]])
+    prob = np.sort(steps).astype(dtype).reshape(1, -1)
+    found = calibrator(prob)
+    assert np.array_equal(found > 0.5, prob > 0.5)
+    assert (np.diff(found[0, 2:-2].astype(np.float64)) > 0).mean() > 0.99
+    assert (np.diff(found[0]) >= 0).all()
+
+
+def test_wrapped_heads_agree():
+    logit = torch.from_numpy(maps(2)[0]).logit()
+    calibrator = halving(by='band')
+    module = calibrator.wrap(nn.Identity())
+    expected = calibrator.logits(logit)
+    assert torch.equal(module(logit), expected)
+    assert torch.equal(module(logit[:, None])[:, 0], expected)
+    both = module(torch.stack([3 - logit / 2, 3 + logit / 2], 1))
+    torch.testing.assert_close(both[:, 1] - both[:, 0], expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(both.mean(1), torch.full_like(logit, 3.0))
+    channels = calibrator.wrap(nn.Identity(), independent=True)(logit[None])
+    assert torch.equal(channels[0], expected)
+
+
+def test_save_and_load(tmp_path):
+    prob, label = maps(20)
+    calibrator = fit_calibrator(prob, label)
+    calibrator.save(tmp_path / 'cal.json')
+    loaded = Calibrator.load(tmp_path / 'cal.json')
+    assert np.array_equal(loaded(prob), calibrator(prob))
+    assert loaded.summary() == calibrator.summary()
+    assert [file.name for file in tmp_path.iterdir()] == ['cal.json']
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(version=2), 'version'),
+        (dict(target='both'), 'target'),
+        (dict(maps=[]), 'maps'),
+        (dict(maps=[dict(knots=[0, 1], levels=[0, float('nan')])]), 'ascend'),
+        (dict(maps=[dict(knots=[1, 0], levels=[0, 1])]), 'ascend'),
+        (dict(maps=[dict(knots=[0, 1e9], levels=[0, 1])]), 'within'),
+        (dict(maps='x'), 'not a calibrator'),
+    ],
+)
+def test_edited_files_are_refused(tmp_path, change, message):
+    file = tmp_path / 'cal.json'
+    halving().save(file)
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(ValueError, match=message):
+        Calibrator.load(file)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('{"temperature": 2.0, "maps": "x"}', "lacks 'format'; make one.*mmaslp fit"),
+        ('[1]', 'not a calibrator'),
+        ('[' * 100000, 'not a calibrator'),
+        (' ' * 2**20 + '1', 'bytes'),
+        ('x', 'not a calibrator'),
+    ],
+)
+def test_other_files_are_refused(tmp_path, text, message):
+    file = tmp_path / 'cal.json'
+    file.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        Calibrator.load(file)

@@ -1,0 +1,189 @@
+"""Fitting: maps, candidates, the rule and bad input."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmaslp.calibration import CalibrationTables, fit_calibrator, fit_tables
+from mmaslp.calibration.fit import _chosen
+from mmaslp.calibration.maps import (
+    CENTRES,
+    LIMIT,
+    SIDE,
+    affine,
+    fit_maps,
+    isotonic,
+    temperature,
+)
+from mmaslp.calibration.selection import FIGURES, Candidate, figures_of, sums_of
+from mmaslp.commands.fit import frames_hint
+from tests.test_calibration.samples import maps
+
+
+def counts_of(slope, shift, z=CENTRES[SIDE + 1 :]):
+    right = 1 / (1 + np.exp(-slope * z - shift))
+    return z, np.stack([1 - right, right], 1) * 1e4
+
+
+def test_parametric_maps_recover_themselves():
+    _, level = temperature(*counts_of(0.5, 0))
+    assert level[-1] == pytest.approx(0.5 * CENTRES[-1], rel=1e-3)
+    knots, level = affine(*counts_of(0.4, 1.5))
+    assert level == pytest.approx(0.4 * knots + 1.5, rel=1e-3)
+
+
+def test_isotonic_interpolates_between_blocks():
+    z = np.array([0.5, 1.0, 2.0, 4.0])
+    counts = np.array([[50, 50], [20, 80], [30, 70], [0, 0]], float)
+    knots, level = isotonic(z, counts)
+    # 80 and 70 of 100 pool to 75 %, at the mean of 1 and 2.
+    assert np.interp(1.5, knots, level) == pytest.approx(np.log(3), abs=0.01)
+    assert np.interp(1.0, knots, level) == pytest.approx(np.log(3) / 2, abs=0.01)
+    assert (np.diff(level) > 0).all()
+
+
+def test_an_empty_band_takes_the_single_map():
+    counts = np.zeros((5, len(CENTRES), 2))
+    counts[0] = np.stack([0.7 + 0 * CENTRES, 1 + 0 * CENTRES], 1)
+    (single,) = fit_maps(counts, 10, 'temperature', 'single', 'confidence')
+    bands = fit_maps(counts, 10, 'temperature', 'band', 'confidence')
+    for _, level in bands:
+        assert level == pytest.approx(single[1], rel=1e-4)
+
+
+def test_overconfident_maps_are_mended_and_masks_stay():
+    calibrator = fit_calibrator(*maps(60))
+    assert calibrator.method != 'identity'
+    prob, label = maps(60, seed=1)
+    found = calibrator(prob)
+    assert np.array_equal(found > 0.5, prob > 0.5)
+    assert (
+        abs(np.maximum(found, 1 - found).mean() - ((prob > 0.5) == label).mean()) < 0.01
+    )
+    assert ((found - label) ** 2).mean() < ((prob - label) ** 2).mean()
+
+
+def test_calibrated_maps_stay_as_they_are():
+    prob, label = maps(30, sharp=1.0)
+    calibrator = fit_calibrator(prob, label)
+    assert calibrator.method == 'identity'
+    assert '30 images cannot tell' in calibrator.summary()
+    assert np.array_equal(calibrator(prob), prob)
+
+
+def test_inputs_agree():
+    prob, label = maps(20)
+    first = fit_calibrator(prob, label)
+    tensors = torch.from_numpy(prob)[:, None], torch.from_numpy(label)
+    others = [
+        fit_calibrator(*tensors),
+        fit_calibrator(zip(prob, label)),
+        fit_calibrator(list(prob), list(label)),
+        fit_calibrator(prob, label, groups=[f'patient {k}' for k in range(20)]),
+    ]
+    for other in others:
+        assert other.record == first.record
+    logits = fit_calibrator(torch.logit(tensors[0].double()), label, logits=True)
+    assert logits.method == first.method
+
+
+def test_groups_stay_together():
+    prob, label = maps(20)
+    calibrator = fit_calibrator(prob, label, groups=np.arange(20) // 4)
+    assert calibrator.record['groups'] == 5
+    assert 'groups' in calibrator.summary()
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda p, y: (p[:9], y[:9]), '9 images are too few'),
+        (lambda p, y: (p, y * 0), 'all .* background.*255'),
+        (lambda p, y: (p, y * 255), 'all .* background.*255'),
+        (lambda p, y: (p * 9 - 3, y), 'image 0: .*logits'),
+        (
+            lambda p, y: (np.where(np.arange(20) == 7, np.nan, p.T).T, y),
+            'image 7: .*NaN',
+        ),
+        (lambda p, y: (p, y[:, 1:]), 'image 0: .*shape'),
+        (lambda p, y: (p, y[1:]), 'as many labels'),
+    ],
+)
+def test_bad_input(change, message):
+    with pytest.raises(ValueError, match=message):
+        fit_calibrator(*change(*maps(20)))
+
+
+def test_frames_of_videos_are_noticed():
+    frames = [f'{video}_{k:05}' for video in ('swan', 'bus') for k in range(0, 90, 10)]
+    assert 'frames of 2 videos' in frames_hint(frames)
+    assert frames_hint([f'{k:04}' for k in range(50)]) is None
+    assert frames_hint([f'photo{k}' for k in range(50)]) is None
+
+
+def test_masks_upside_down_are_noticed():
+    prob, label = maps(20)
+    assert 'as many as without' not in fit_calibrator(prob, label).summary()
+    assert 'as many as without' in fit_calibrator(prob, 1 - label).summary()
+
+
+def png_images(folder):
+    for file in sorted((folder / 'maps').iterdir()):
+        mask = np.asarray(Image.open(folder / 'masks' / file.name).convert('L')) > 127
+        yield np.asarray(Image.open(file)) / np.float32(65535), mask
+
+
+def test_a_published_network(shared):
+    """Goals by target: ECE by band, ECE, NLL, Brier score."""
+    goals = dict(
+        confidence=dict(ece_band=0.0028, ece=0.0040, nll=0.0610, brier=0.0158),
+        probability=dict(nll=0.0590, brier=0.0154),
+    )
+    folder = shared / 'data' / 'product_maps' / 'mediapipe_selfie_on_ccp_person'
+    tables = CalibrationTables()
+    for image in png_images(folder / 'val'):
+        tables.update(*image)
+    test = list(png_images(folder / 'test'))
+    own = [(np.array([-LIMIT, LIMIT]),) * 2]
+    for target, most in goals.items():
+        calibrator = fit_tables(tables, target=target)
+        assert (calibrator.method, calibrator.by) == ('isotonic', 'band')
+        measured = CalibrationTables()
+        for prob, mask in test:
+            found = calibrator(prob)
+            moved = ((found > 0.5) != (prob > 0.5)).any()
+            assert target == 'probability' or not moved
+            measured.update(found, mask)
+        sums = sums_of(measured.counts.numpy(), own, 'probability').sum(0)
+        figures = dict(zip(FIGURES, figures_of(sums)))
+        assert all(figures[key] <= value for key, value in most.items()), figures
+
+
+def test_a_network_that_has_learnt_nothing():
+    label = torch.zeros(11, 32, 32)
+    label[:, 8:24, 8:24] = 1  # a quarter
+    calibrator = fit_calibrator(
+        torch.full((11, 32, 32), 0.4), label, target='probability'
+    )
+    found = calibrator(torch.full((32, 32), 0.4))
+    assert float(found[0, 0]) == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_gain_above_its_error_is_taken_where_the_lowest_nll_has_none():
+    def candidate(method, by, nll, spread, brier=0.1):
+        figures = np.array([brier, 0.3 + nll, 0.1, 0.1])
+        noise = np.zeros((20, 4))
+        noise[:, 1] = np.resize([spread, -spread], 20)  # a standard error of 4.4 of it
+        return Candidate(method, by, 'confidence', figures, figures + noise)
+
+    identity = candidate('identity', 'single', 0, 0)
+    better = candidate('temperature', 'single', -0.001, 1e-5)
+    best = candidate('isotonic', 'band', -0.015, 0.004)
+    images = np.ones(20, int)
+    chosen, reason = _chosen([identity, better, best], 'auto', images)
+    assert chosen is better and 'more than a standard error' in reason
+    chosen, reason = _chosen([identity, best], 'auto', images)
+    assert chosen is identity and 'Fit to more images' in reason
+    worse = candidate('affine', 'single', -0.01, 1e-5, brier=0.11)
+    assert _chosen([identity, worse], 'auto', images)[0] is identity

@@ -1,0 +1,229 @@
+"""Trainings of a tiny module with the real library."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip('lightning', reason='needs the extra [lightning]')
+
+from lightning.pytorch import Callback
+from lightning.pytorch.strategies import DDPStrategy
+from torch.utils.data import DataLoader, DistributedSampler
+
+import tests.lightning_toy as toy
+from mmaslp.calibration import Calibrator, fit_calibrator
+from mmaslp.integrations.lightning import ASLPCallback, to_plain
+from mmaslp.integrations.torchmetrics import BinaryBandCalibration
+from mmaslp.levels import BorderLevels
+
+pytestmark = pytest.mark.filterwarnings('ignore')
+EPOCHS = 8
+
+
+def run(folder, epochs=EPOCHS, checkpoint=None):
+    callback = ASLPCallback(BorderLevels())
+    toy.train(folder, epochs, callback, checkpoint)
+    return callback
+
+
+def content(path):
+    return torch.load(path, weights_only=True)
+
+
+def assert_bit_equal(one, other):
+    """Weights, optimiser and levels of two checkpoints."""
+    for key in ('state_dict', 'optimizer_states', 'callbacks'):
+        left, right = (
+            torch.utils._pytree.tree_leaves(
+                {k: v for k, v in each[key].items() if 'Checkpoint' not in k}
+                if key == 'callbacks'
+                else each[key]
+            )
+            for each in (one, other)
+        )
+        assert len(left) == len(right) > 1
+        for a, b in zip(left, right):
+            same = isinstance(a, torch.Tensor) and torch.equal(a, b)
+            assert same or repr(a) == repr(b)  # nan too
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """Folder of a training that nothing interrupted."""
+    folder = tmp_path_factory.mktemp('whole')
+    callback = run(folder)
+    assert callback.levels.validations == EPOCHS and callback.levels.levels.any()
+    return folder
+
+
+def test_a_resumed_run_ends_bit_equal(whole, tmp_path):
+    run(tmp_path, EPOCHS, whole / 'epoch=4.ckpt')
+    ends = [content(f / f'epoch={EPOCHS - 1}.ckpt') for f in (whole, tmp_path)]
+    assert_bit_equal(*ends)
+    assert not [key for key in ends[0]['state_dict'] if 'criterion' in key]
+    with pytest.raises(AssertionError):
+        assert_bit_equal(ends[0], content(whole / 'epoch=4.ckpt'))
+
+
+def test_a_killed_run_resumes_bit_equal(whole, tmp_path):
+    process = multiprocessing.get_context('fork').Process(
+        target=run, args=(tmp_path / 'killed', 1000)
+    )
+    process.start()
+    checkpoint = tmp_path / 'killed' / 'epoch=1.ckpt'
+    deadline = time.monotonic() + 120
+    # When there is a later one, this one is whole.
+    while not checkpoint.with_name('epoch=2.ckpt').exists():
+        assert process.is_alive() and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    run(tmp_path / 'then', EPOCHS, checkpoint)
+    ends = [content(f / f'epoch={EPOCHS - 1}.ckpt') for f in (whole, tmp_path / 'then')]
+    assert_bit_equal(*ends)
+
+
+class Shared(toy.Segmenter):
+    """Weights stay as they are; the processes share the validation set."""
+
+    def __init__(self, folder):
+        super().__init__(lr=0.0)
+        self.folder = folder
+
+    def val_dataloader(self):
+        places = dict(num_replicas=self.trainer.world_size, rank=self.global_rank)
+        data = toy.Squares(12, seed=1, noise=0.0)
+        sampler = DistributedSampler(data, **places, shuffle=False)
+        return DataLoader(data, 2, sampler=sampler)
+
+    def on_train_end(self):
+        (callback,) = (c for c in self.trainer.callbacks if isinstance(c, ASLPCallback))
+        found = to_plain(callback.calibrator), callback.levels.levels
+        torch.save(found, self.folder / f'{self.global_rank}')
+
+
+def test_two_processes_have_the_levels_and_the_calibrator_of_one(tmp_path):
+    two = DDPStrategy(start_method='fork', process_group_backend='gloo')
+    found = []
+    for options in (dict(devices=1), dict(devices=2, strategy=two)):
+        folder = tmp_path / str(options['devices'])
+        folder.mkdir()
+        options['use_distributed_sampler'] = False
+        callback = ASLPCallback(BorderLevels(), calibrator=dict(method='temperature'))
+        data = [DataLoader(toy.Squares(), 2)]
+        toy.train(folder, 6, callback, model=Shared(folder), data=data, **options)
+        found += [torch.load(file) for file in sorted(folder.glob('[01]'))]
+    (one, levels), *others = found
+    assert levels.any() and len(others) == 2
+    for other, same in others:
+        assert torch.equal(same, levels)
+        assert other['record']['images'] == one['record']['images'] == 12
+        np.testing.assert_allclose(other['maps'], one['maps'])
+
+
+def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
+    callback = ASLPCallback(BorderLevels(), calibrator=dict(method='temperature'))
+    val = toy.Squares(12, seed=1, noise=0.0)
+    model = toy.train(tmp_path, 6, callback, data=toy.loaders(val)).eval()
+    saved = [
+        content(tmp_path / f'epoch={k}.ckpt')['callbacks']['ASLPCallback']['calibrator']
+        for k in range(6)
+    ]
+    with torch.no_grad():
+        logits = model(val.images)
+    wanted = fit_calibrator(logits, val.masks, method='temperature', logits=True)
+    assert saved[-1]['record']['images'] == 12
+    assert saved[0]['maps'] != saved[-1]['maps']
+    for found in (callback.calibrator, Calibrator(**saved[-1])):
+        assert (found.method, found.by) == (wanted.method, wanted.by)
+        np.testing.assert_allclose(found.maps, wanted.maps, rtol=1e-3)
+    assert model.calibration.listener is None
+
+
+def test_too_few_images_for_a_calibrator_are_told_of(tmp_path, caplog):
+    callback = ASLPCallback(BorderLevels(), calibrator=True)
+    toy.train(tmp_path, 6, callback)
+    assert callback.calibrator is None and 'too few' in caplog.text
+
+
+def test_the_warm_up_by_default_is_a_third_of_the_validations(tmp_path):
+    callback = ASLPCallback()
+    toy.train(tmp_path, 9, callback)
+    assert callback.levels.warmup == 3
+    with pytest.raises(ValueError, match='length is not known: give the Trainer max_e'):
+        toy.train(tmp_path, -1, ASLPCallback(), max_time='00:00:00:09')
+
+
+@pytest.mark.parametrize(
+    ('levels', 'epochs', 'options', 'match'),
+    [
+        (None, 9, dict(limit_val_batches=0), 'and this training has none'),
+        (None, 6, {}, '3 lie between the end of the warm-up'),
+        (None, 40, dict(check_val_every_n_epoch=10), 'a lower val_check_interval'),
+        (BorderLevels(warmup=50), 20, {}, ' 0 lie between'),
+    ],
+)
+def test_levels_that_cannot_move_are_an_error(tmp_path, levels, epochs, options, match):
+    with pytest.raises(ValueError, match=match):
+        toy.train(tmp_path, epochs, ASLPCallback(levels), **options)
+
+
+def test_a_checkpoint_without_levels_is_told_of(tmp_path, caplog):
+    toy.train(tmp_path, 1, Callback())
+    toy.train(tmp_path, 7, ASLPCallback(BorderLevels()), tmp_path / 'epoch=0.ckpt')
+    assert 'holds no state of ASLPCallback' in caplog.text
+
+
+class OtherLoss(toy.Segmenter):
+    def __init__(self):
+        super().__init__()
+        self.criterion = nn.BCEWithLogitsLoss()
+
+
+class NoMetric(toy.Segmenter):
+    def __init__(self):
+        super().__init__()
+        del self.calibration
+
+
+class TwoMetrics(toy.Segmenter):
+    def __init__(self):
+        super().__init__()
+        self.train_calibration = BinaryBandCalibration()
+
+
+class Silent(toy.Segmenter):
+    def validation_step(self, batch, batch_idx):
+        pass
+
+
+class Masks(toy.Segmenter):
+    def training_step(self, batch, batch_idx):
+        return super().training_step(dict(batch, mask=255 * batch['mask']), 0)
+
+    def validation_step(self, batch, batch_idx):
+        super().validation_step(dict(batch, mask=255 * batch['mask']), 0)
+
+
+@pytest.mark.parametrize(
+    ('model', 'options', 'message'),
+    [
+        (OtherLoss, {}, 'found no SelfCalibratingBCE in OtherLoss: make one'),
+        (NoMetric, {}, r'BinaryBandCalibration .* NoMetric has none: make one'),
+        (TwoMetrics, {}, 'calibration, train_calibration: .*name one of several'),
+        (TwoMetrics, dict(metric='valid'), 'name one of several'),
+        (Silent, {}, 'has not updated it'),
+        (Masks, {}, 'map 0/255 masks to 0/1 first'),
+    ],
+)
+def test_what_cannot_train_says_what_to_do(tmp_path, model, options, message):
+    callback = ASLPCallback(BorderLevels(), **options)
+    with pytest.raises(ValueError, match=message):
+        toy.train(tmp_path, 6, callback, model=model(), fast_dev_run=model is not Masks)

@@ -1,0 +1,40 @@
+import math
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip('lightning', reason='needs the extra [integrations]')
+
+from mmaslp.integrations.lightning import validations
+
+
+def trainer(**options):
+    """A training of 6 epochs with 4 batches each and a validation after each."""
+    defaults = dict(
+        max_epochs=6,
+        max_steps=-1,
+        accumulate_grad_batches=1,
+        num_training_batches=4,
+        val_check_batch=4,
+        check_val_every_n_epoch=1,
+        enable_validation=True,
+    )
+    return SimpleNamespace(**{**defaults, **options})
+
+
+@pytest.mark.parametrize(
+    ('options', 'number'),
+    [
+        ({}, 6),
+        (dict(check_val_every_n_epoch=2), 3),
+        (dict(val_check_batch=2), 12),
+        (dict(val_check_batch=10, check_val_every_n_epoch=None), 2),
+        (dict(max_steps=5, accumulate_grad_batches=2), 2),
+        (dict(max_epochs=None, max_steps=8), 2),
+        (dict(max_epochs=-1), None),
+        (dict(num_training_batches=math.inf, val_check_batch=math.inf), None),
+        (dict(enable_validation=False), 0),
+    ],
+)
+def test_number_of_validations(options, number):
+    assert validations(trainer(**options)) == number

@@ -1,0 +1,159 @@
+"""From a training of MMSegmentation to calibrated rows."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from mmaslp.calibration import Calibrator
+from mmaslp.commands import run_command
+from mmaslp.files.prob_maps import MapReader
+from mmaslp.files.results import load_results
+from mmaslp.integrations.mmseg.calibration import calibrator_of_checkpoint
+from mmaslp.integrations.mmseg.engine import calibrator_hook
+from tests.toy import write_images
+
+
+def text(calibrator):
+    return [calibrator.method, calibrator.summary(), str(calibrator.maps)]
+
+
+@pytest.fixture
+def trained(toy, tmp_path):
+    """A toy training that ends with CalibratorHook."""
+    write_images(toy.root / 'more', 12, seed=2)
+    cfg = toy.config(tmp_path / 'run')
+    cfg.val_dataloader.dataset.data_root = str(toy.root / 'more')
+    cfg.custom_hooks = [dict(type='CalibratorHook', method='isotonic', by='single')]
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    path = tmp_path / 'config.py'
+    cfg.dump(path)
+    return runner, path, tmp_path / 'run' / 'epoch_3.pth'
+
+
+def test_the_checkpoint_holds_the_calibrator(trained, tmp_path, capsys):
+    runner, config, checkpoint = trained
+    found = calibrator_of_checkpoint(str(checkpoint))
+    file = Path(runner.work_dir, 'calibrator.json')
+    assert text(found) == text(Calibrator.load(file)) and found.method == 'isotonic'
+    assert torch.load(checkpoint, weights_only=False)['state_dict']
+
+    args = [str(config), str(checkpoint), '--work-dir', str(tmp_path / 'test')]
+    page = tmp_path / 'report.html'
+    args += ['--out-prob', str(tmp_path / 'maps'), '--report', str(page)]
+    assert run_command('test', args) == 0
+    assert 'config, calibrated' in page.read_text()
+    assert [MapReader().read(m).shape for m in (tmp_path / 'maps').iterdir()] == [
+        (16, 16)
+    ] * 5
+    assert ', calibrated' in capsys.readouterr().out
+    results = json.loads((tmp_path / 'test/eval/results.json').read_text())['test']
+    assert results['calibrated_acc'] == pytest.approx(results['acc'])
+    assert results['calibrated_ece'] != results['ece']
+
+    # The raw row is raw; the calibrated one names its calibrator.
+    raw, calibrated = load_results(page.with_suffix('.report.json'))
+    assert not raw['settings'].get('calibrator')
+    assert calibrated['settings']['calibrator'] == 'stored in epoch_3.pth'
+
+    # The same file comes of a fit to the checkpoint, from the command line.
+    again = tmp_path / 'again.json'
+    options = ['--method', 'isotonic', '--by', 'single', '--out', str(again)]
+    assert run_command('fit', [str(config), str(checkpoint), *options]) == 0
+    assert text(Calibrator.load(again)) == text(found)
+
+
+def test_a_fit_refuses_masks_of_0_and_255(trained, tmp_path, capsys):
+    _, config, checkpoint = trained
+    config.write_text(config.read_text().replace('LoadBinaryAnn', 'LoadAnn'))
+    args = [str(config), str(checkpoint), '--out', str(tmp_path / 'c.json')]
+    assert run_command('fit', args) == 2
+    remedy = "val_dataloader.dataset.pipeline: dict(type='LoadBinaryAnnotations')"
+    assert remedy in capsys.readouterr().err
+
+
+def test_a_training_without_validation_is_refused(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.custom_hooks = [dict(type='CalibratorHook')]
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    with pytest.raises(ValueError, match='CalibratorHook fits on the validation set'):
+        Runner.from_cfg(cfg).train()
+
+
+def test_few_images_do_not_spoil_a_training(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')  # five validation images
+    cfg.custom_hooks = [dict(type='CalibratorHook')]
+    Runner.from_cfg(cfg).train()
+    assert not (tmp_path / 'run' / 'calibrator.json').exists()
+    assert calibrator_of_checkpoint(str(tmp_path / 'run' / 'epoch_3.pth')) is None
+
+
+def maps_in(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_one_rule_says_which_maps_a_test_writes(trained, tmp_path):
+    """Whatever is measured, and however the checkpoint is read."""
+    _, config, checkpoint = trained
+    written = []
+    for k, options in enumerate(
+        (['--eval', 'ece'], ['--eval', 'iou'], ['--eval', 'ece', '--trust-checkpoint'])
+    ):
+        place = tmp_path / str(k)
+        words = [str(config), str(checkpoint), '--work-dir', str(place / 'run')]
+        words += ['--out-prob', str(place / 'maps'), *options]
+        assert run_command('test', words) == 0
+        written.append(maps_in(place / 'maps'))
+        results = json.loads((place / 'run/eval/results.json').read_text())['test']
+        assert ('calibrated_ece' in results) is ('ece' in options)
+    assert written[0] == written[1] == written[2]
+
+
+def test_a_calibrator_that_the_config_names_gets_a_row_of_its_own(trained, tmp_path):
+    _, config, checkpoint = trained
+    named = tmp_path / 'run' / 'calibrator.json'
+    options = ['--cfg-options', f'test_evaluator.0.calibrator={named}']
+    words = [str(config), str(checkpoint), '--work-dir', str(tmp_path / 'test')]
+    assert run_command('test', [*words, *options]) == 0
+    results = json.loads((tmp_path / 'test/eval/results.json').read_text())['test']
+    assert results['calibrated_ece'] != results['ece']
+
+
+def test_a_damaged_calibrator_names_the_checkpoint(trained, tmp_path, capsys):
+    _, config, checkpoint = trained
+    content = torch.load(checkpoint, weights_only=False)
+    content['calibrator'] = '{"a": 1}'
+    torch.save(content, checkpoint)
+    assert run_command('test', [str(config), str(checkpoint)]) == 2
+    said = capsys.readouterr().err
+    assert f'{checkpoint}: the calibrator in it is damaged' in said
+
+
+def test_the_hook_reads_the_options_of_our_metric(toy, tmp_path):
+    """IoUMetric, before it, has an ignore_index too."""
+    write_images(toy.root / 'more', 12, seed=2)
+    cfg = toy.config(tmp_path / 'run')
+    cfg.val_dataloader.dataset.data_root = str(toy.root / 'more')
+    cfg.val_evaluator = [
+        dict(type='IoUMetric', iou_metrics=['mIoU'], ignore_index=255),
+        dict(type='CalibrationMetric', ignore_index=7),
+    ]
+    cfg.custom_hooks = [dict(type='CalibratorHook')]
+    runner = Runner.from_cfg(cfg)
+    seen = []
+
+    def collect(model, loader, reader):
+        seen.append(reader.ignore_index)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibrator_hook, 'collect_tables', collect)
+        patch.setattr(calibrator_hook, 'fit_tables', refuse_to_fit)
+        runner.train()
+    assert seen == [7]
+
+
+def refuse_to_fit(*args):
+    raise ValueError('nothing')

@@ -1,0 +1,59 @@
+"""Built datasets; tests/hostile/test_silent.py trains and tests on wrong ones."""
+
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS, TRANSFORMS
+from PIL import Image
+
+from mmaslp.integrations.mmseg.checks.data import check_datasets
+
+
+@TRANSFORMS.register_module()
+class HalvesMask:
+    """As a user's own transform behind LoadAnnotations."""
+
+    def __call__(self, results):
+        results['gt_seg_map'] = (results['gt_seg_map'] > 127).astype(np.uint8)
+        return results
+
+
+@pytest.fixture
+def build(tmp_path, image_folder):
+    init_default_scope('mmseg')
+    image_folder(tmp_path / 'a', 3, seed=0)
+    image_folder(tmp_path / 'b', 2, seed=1)
+
+    def make(folder, *loaders):
+        steps = ['LoadImageFromFile', *loaders, 'PackSegInputs']
+        cfg = dict(
+            type='SODDataset',
+            data_root=str(tmp_path / folder),
+            pipeline=[dict(type=step) for step in steps],
+        )
+        return DATASETS.build(cfg)
+
+    return make
+
+
+def test_ignored_objects(build, tmp_path):
+    def found(dataset):
+        return [f.message for f in check_datasets(dict(train=dataset, val=None))]
+
+    (message,) = found(build('a', 'LoadAnnotations'))
+    assert message.startswith('train_dataloader.dataset: LoadAnnotations keeps')
+    wrapped = type('Wrapper', (), {'dataset': build('a', 'LoadAnnotations')})()
+    assert len(found(wrapped)) == 1
+    for loaders in (['LoadBinaryAnnotations'], ['LoadAnnotations', 'HalvesMask'], []):
+        assert not found(build('a', *loaders))
+    # One object is enough to show that the masks are label maps.
+    Image.fromarray(np.eye(16, dtype=np.uint8)).save(tmp_path / 'a/masks/01.png')
+    assert not found(build('a', 'LoadAnnotations'))
+
+
+def test_shared_images(build):
+    a, b = build('a', 'LoadBinaryAnnotations'), build('b', 'LoadBinaryAnnotations')
+    assert not [*check_datasets(dict(train=a, val=b, test=None))]
+    (finding,) = check_datasets(dict(train=a, val=b, test=b))
+    assert finding.level == 'warning'
+    assert finding.message.startswith('2 of the 2 test images are val images')

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mmaslp.integrations.mmseg.checkpoint import check_checkpoint
+from mmaslp.integrations.mmseg.config import (
+    build_runner,
+    find_config,
+    load_config,
+    name_run,
+)
+
+
+@pytest.mark.parametrize(
+    'imports', ["'mmaslp'", "['mmaslp']", "dict(imports=['mmaslp'])"]
+)
+def test_imports_in_any_form(tmp_path, imports):
+    path = tmp_path / 'config.py'
+    path.write_text(f'custom_imports = {imports}\nmodel = dict(depth=1)\n')
+    cfg = load_config(str(path), {'model.depth': 2})
+    assert cfg.custom_imports == dict(imports=['mmaslp'])
+    assert cfg.model.depth == 2
+    with pytest.raises(ImportError, match='nowhere'):
+        load_config(str(path), {'custom_imports': ['nowhere']})
+
+
+def test_configs_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = find_config('mmaslp::demo/bce.py')
+    assert find_config('demo/bce.py') == own and own.endswith('configs/demo/bce.py')
+    (tmp_path / 'demo').mkdir()
+    (tmp_path / 'demo' / 'bce.py').touch()
+    assert find_config('demo/bce.py') == 'demo/bce.py'
+    assert find_config('mmaslp::demo/bce.py') == own
+    with pytest.raises(FileNotFoundError, match='no config at'):
+        find_config('demo/bec.py')
+    for name in ('mmaslp::../README.md', 'mmaslp::demo'):
+        with pytest.raises(FileNotFoundError, match='the package has no config'):
+            find_config(name)
+
+
+def test_names_of_runs_differ_by_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = []
+    for work_dir in ('a/run', 'b/run', 'b/run/', tmp_path / 'b/run'):
+        cfg = Config(dict(work_dir=str(work_dir), visualizer=dict(type='x')))
+        name_run(cfg, 'test')
+        assert cfg.visualizer.name == cfg.experiment_name
+        names.append(cfg.experiment_name)
+    assert names[0] != names[1] == names[2] == names[3]
+    assert names[0].startswith('run_') and names[0].endswith('_test')
+
+
+def test_a_runner_that_a_config_names(toy, tmp_path):
+    @RUNNERS.register_module(force=True)
+    class OwnRunner(Runner):
+        """As a user registers one."""
+
+    cfg = toy.config(tmp_path / 'run', runner_type='OwnRunner')
+    assert isinstance(build_runner(cfg), OwnRunner)
+
+
+def test_whole_checkpoints_pass(tmp_path):
+    torch.save({'a': torch.zeros(3)}, tmp_path / 'new.pth')
+    torch.save({}, tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
+    for path in (tmp_path / 'new.pth', tmp_path / 'old.pth', tmp_path):
+        check_checkpoint(str(path))
+    check_checkpoint('torchvision://resnet50')
+
+
+def test_damaged_checkpoints(tmp_path):
+    """tests/hostile/test_unclear.py has files of other kinds."""
+    torch.save({'a': torch.full((99,), 7, dtype=torch.uint8)}, tmp_path / 'a.pth')
+    data = (tmp_path / 'a.pth').read_bytes()
+    path = tmp_path / 'b.pth'
+    path.write_bytes(data.replace(b'\x07' * 64, b'\x08' * 64))
+    with pytest.raises(ValueError, match='fails its checksum'):
+        check_checkpoint(str(path))

@@ -1,0 +1,42 @@
+import subprocess
+
+import pytest
+
+from mmaslp.integrations.mmseg import demo
+from mmaslp.integrations.mmseg.demo import run_demo
+
+
+@pytest.mark.release
+def test_a_training_that_fails_ends_the_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(demo.MODELS, 'BCE', 'bcee')
+    started = []
+
+    class Process(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    monkeypatch.setattr(demo.subprocess, 'Popen', Process)
+    with pytest.raises(SystemExit, match=r'BCE: .* failed'):
+        run_demo(tmp_path, models=['image levels, MC', 'BCE'], epochs=100)
+    assert all(process.poll() is not None for process in started)
+    assert not list(tmp_path.glob('**/epoch_*.pth'))
+
+
+def test_a_page_of_the_user_stays(tmp_path):
+    (tmp_path / 'report.html').write_bytes(b'mine')
+    with pytest.raises(ValueError, match='would be lost'):
+        run_demo(tmp_path, models=['BCE'], epochs=1)
+
+
+@pytest.mark.release
+def test_the_demo_says_what_came_of_levels(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_demo(tmp_path, models=['border levels'], epochs=32, seed=1)
+    printed = capsys.readouterr().out
+    assert '[border levels] epoch 3/32  validation ECE 0.' in printed
+    assert 'levels, test' in printed
+    assert 'border levels, calibrator: ' in printed
+    assert (tmp_path / 'report.html').stat().st_size > 1000
+    assert (tmp_path / 'aslp_fb_border' / 'report.html').is_file()

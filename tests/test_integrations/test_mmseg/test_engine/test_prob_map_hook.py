@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmaslp.files.prob_maps import MapReader
+from mmaslp.integrations.mmseg.engine import ProbMapHook
+
+
+def output(path, scores):
+    sample = SegDataSample(metainfo=dict(img_path=path))
+    sample.seg_logits = PixelData(data=scores)
+    return sample
+
+
+def run(hook, *samples):
+    hook.before_test_epoch(runner=None)
+    hook.after_test_iter(None, 0, outputs=samples)
+    hook.after_test_epoch(None)
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+def test_maps_are_written_by_the_name_of_their_image(tmp_path, bits):
+    prob = torch.rand(1, 5, 4, generator=torch.Generator().manual_seed(0))
+    logits = torch.cat([torch.zeros_like(prob), torch.logit(prob)])
+    hook = ProbMapHook(str(tmp_path / 'maps'), bits=bits)
+    run(hook, output('x/one.jpg', prob), output('x/two.jpg', logits))
+    assert sorted(p.name for p in (tmp_path / 'maps').iterdir()) == [
+        'one.png',
+        'two.png',
+    ]
+    for name in ('one', 'two'):
+        found = MapReader().read(tmp_path / 'maps' / f'{name}.png')
+        assert np.abs(found - prob[0].numpy()).max() <= 0.51 / (2**bits - 1)
+
+
+def test_equal_names_and_more_classes_are_refused(tmp_path):
+    hook = ProbMapHook(str(tmp_path))
+    prob = torch.full((1, 2, 2), 0.5)
+    with pytest.raises(ValueError, match=r'a/x\.jpg and b/x\.png would both'):
+        run(hook, output('a/x.jpg', prob), output('b/x.png', prob))
+    with pytest.raises(ValueError, match='maps of 3 classes'):
+        run(hook, output('y.jpg', torch.randn(3, 2, 2)))
+    run(hook, output('b/x.png', prob))  # another run begins anew
+
+
+def test_scores_that_are_no_probabilities_are_refused(tmp_path):
+    scores = torch.rand(2, 3, 3) * 0.4
+    with pytest.raises(ValueError, match='not add up to 1'):
+        run(ProbMapHook(str(tmp_path)), output('x.jpg', scores))
+    with pytest.raises(ValueError, match='bits'):
+        ProbMapHook(str(tmp_path), bits=12)

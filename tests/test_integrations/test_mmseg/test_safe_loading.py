@@ -1,0 +1,49 @@
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+
+from mmaslp.integrations.mmseg.checkpoint import (
+    CodeInCheckpoint,
+    allow_history_buffers,
+    load_safely,
+    safe_loading,
+)
+
+
+def test_tensors_and_the_log_of_a_run_are_read(tmp_path):
+    content = {'w': torch.arange(4.0), 'log': HistoryBuffer([1.0, 3.0], [1, 1])}
+    torch.save(content, tmp_path / 'x.pth')
+    allow_history_buffers()  # as `import mmaslp` does; twice does no harm
+    for read in (
+        load_safely(str(tmp_path / 'x.pth'), mmap=True),
+        torch.load(tmp_path / 'x.pth', weights_only=True),
+    ):
+        assert torch.equal(read['w'], content['w'])
+        assert read['log'].mean() == 2 and read['log'].max() == 3
+
+
+def test_the_host_loads_safely_for_a_while(tmp_path):
+    path = str(tmp_path / 'x.pth')
+    torch.save({'x': print}, path)
+    before = CheckpointLoader._get_checkpoint_loader(path)
+    with safe_loading(), pytest.raises(CodeInCheckpoint, match='asks for print'):
+        CheckpointLoader.load_checkpoint(path)
+    with safe_loading(trust=True):
+        assert CheckpointLoader.load_checkpoint(path) == {'x': print}
+    with safe_loading(), pytest.raises(FileNotFoundError, match='no checkpoint at'):
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'y.pth'))
+    assert CheckpointLoader._get_checkpoint_loader(path) is before
+
+
+def test_downloads_are_read_safely_too(tmp_path, monkeypatch):
+    """From the cache, so nothing is fetched."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    folder = tmp_path / 'hub' / 'checkpoints'
+    folder.mkdir(parents=True)
+    torch.save({'x': print}, folder / 'x.pth')
+    torch.save({'x': 1}, folder / 'y.pth')
+    with safe_loading():
+        assert CheckpointLoader.load_checkpoint('https://a.b/y.pth') == {'x': 1}
+        with pytest.raises(CodeInCheckpoint, match='asks for print'):
+            CheckpointLoader.load_checkpoint('https://a.b/x.pth')

@@ -1,0 +1,104 @@
+"""Several evaluations in one process."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+from mmengine.runner import Runner
+
+import mmaslp  # noqa: F401
+from mmaslp.files.prob_maps import MapReader
+from mmaslp.integrations.mmseg.engine import ProbMapHook
+from mmaslp.integrations.mmseg.evaluation import CalibrationMetric
+from mmaslp.integrations.mmseg.testing import (
+    evaluate,
+    measures_calibration,
+    summary_table,
+    test_sets,
+)
+
+
+@pytest.fixture
+def config(toy, tmp_path):
+    """Make the config of an untrained network that is to be tested."""
+
+    def make(work_dir):
+        cfg = toy.config(tmp_path / work_dir, custom_hooks=[])
+        path = tmp_path / 'x.pth'
+        if not path.is_file():
+            Runner.from_cfg(cfg).save_checkpoint(
+                str(tmp_path), path.name, save_optimizer=False
+            )
+        cfg.load_from = str(path)
+        return cfg
+
+    return make
+
+
+def test_equal_names_of_work_dirs_do_not_share(config):
+    hubs = []
+    for work_dir in ('a/run', 'b/run'):
+        cfg = config(work_dir)
+        cfg.visualizer = dict(
+            type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+        )
+        evaluate(cfg, test_sets(cfg))
+        # The log file and the picture of the diagram lie in the run's own folder.
+        assert list(Path(cfg.work_dir).rglob('*.log'))
+        assert list(Path(cfg.work_dir).rglob('vis_image/reliability*.png'))
+        hubs.append(MessageHub.get_current_instance())
+    assert hubs[0] is not hubs[1]
+
+
+def test_evaluators_in_any_form(config, monkeypatch):
+    cfg = config('run')
+    metric = dict(type='mmseg.CalibrationMetric', bins=15, draw=False, resamples=0)
+    cfg.test_evaluator = [metric]
+    assert measures_calibration(cfg, None)
+    for evals in (['ece', 'ece'], None):
+        result = evaluate(cfg, test_sets(cfg), evals=evals)['test']
+        assert result['result']['settings']['bins'] == 15
+    # A class cannot be dumped on OpenMMLab, so that only the look-up is tested.
+    assert measures_calibration({'test_evaluator': dict(type=CalibrationMetric)}, None)
+    cfg.test_evaluator = None
+    assert not measures_calibration(cfg, None)
+    with pytest.raises(ValueError, match='nothing to measure: give --eval'):
+        evaluate(cfg, test_sets(cfg))
+
+
+def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', channels=2, custom_hooks=[])
+    runner = Runner.from_cfg(cfg)
+    torch.nn.init.constant_(runner.model.decode_head.conv_seg.weight, 0.0)
+    torch.nn.init.constant_(runner.model.decode_head.conv_seg.bias, 3.0)
+    runner.save_checkpoint(str(tmp_path), 'x.pth', save_optimizer=False)
+    cfg.load_from = str(tmp_path / 'x.pth')
+    cfg.test_evaluator = dict(type='CalibrationMetric', scores='logits')
+    maps = tmp_path / 'maps'
+    evaluate(cfg, test_sets(cfg), out_prob=str(maps))
+    assert all(abs(MapReader().read(m) - 0.5).max() < 1e-4 for m in maps.iterdir())
+    with pytest.raises(ValueError, match='bits must be one of 8, 16, got 12'):
+        ProbMapHook(str(maps), bits=12)
+
+
+def test_sets_without_objects_stay_out_of_the_mean():
+    results = {
+        'a': dict(metrics=dict(ece=0.1, acc=0.9), calibrated={}, ood=False),
+        'b': dict(metrics=dict(ece=0.3, acc=0.9), calibrated={}, ood=False),
+        'c': dict(metrics=dict(ece=0.9, acc=0.9), calibrated={}, ood=True),
+    }
+    lines = [line.split() for line in summary_table(results, ['ece']).splitlines()]
+    assert lines[0][:2] == ['ECE', 'accuracy']
+    assert [line[0] for line in lines[1:]] == ['a', 'b', 'mean', 'c']
+    assert float(lines[3][1]) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize('given', ['{}', ['a'], dict(a='folder')], ids=str)
+def test_named_sets_are_a_dict_of_data_sets(config, given):
+    cfg = config('a')
+    cfg.test_sets = given
+    with pytest.raises(ValueError, match='test_sets must be a dict of data sets by na'):
+        test_sets(cfg)
+    cfg.test_sets = None
+    assert [*test_sets(cfg)] == ['test']

@@ -1,0 +1,27 @@
+import pytest
+import torch
+
+from mmaslp.integrations.mmseg.training import prepare_training
+
+
+def test_resuming_checks_the_latest_checkpoint(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    prepare_training(cfg).train()
+    with pytest.raises(ValueError, match='not ApexOptimWrapper'):
+        cfg.optim_wrapper.type = 'ApexOptimWrapper'
+        prepare_training(cfg, amp=True)
+    cfg.optim_wrapper.type = 'OptimWrapper'
+    latest = tmp_path / 'run' / 'epoch_3.pth'
+    assert prepare_training(cfg, resume=True)._resume
+    latest.write_bytes(latest.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r'epoch_3.pth is damaged'):
+        prepare_training(cfg, resume=True)
+    cfg.load_from = str(tmp_path / 'run' / 'epoch_2.pth')
+    runner = prepare_training(cfg, resume=True)
+    runner.load_or_resume()
+    assert (
+        runner.epoch == 2
+        and torch.isfinite(
+            torch.cat([p.flatten() for p in runner.model.parameters()])
+        ).all()
+    )

@@ -1,0 +1,83 @@
+"""Which weights fit a model."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from mmaslp.integrations.mmseg import checkpoint as weights
+from mmaslp.integrations.mmseg.checkpoint import WeightsHook, load_weights
+from mmaslp.integrations.mmseg.models.segmentors import BinarySegTTAModel
+
+
+def test_what_fits_is_loaded():
+    one, other = nn.Linear(2, 1), nn.Linear(2, 1)
+    assert not load_weights(one, other.state_dict())
+    assert one.weight.equal(other.weight)
+    tta = BinarySegTTAModel.__new__(BinarySegTTAModel)
+    nn.Module.__init__(tta)
+    tta.module = one
+    assert not load_weights(tta, other.state_dict())
+
+
+def test_the_hook_refuses_or_warns(monkeypatch):
+    said = []
+    monkeypatch.setattr(weights, 'print_log', lambda text, **_: said.append(text))
+    runner = SimpleNamespace(model=nn.Linear(2, 1))
+    for strict in (True, False):
+        hook = WeightsHook(strict)
+        hook.after_load_checkpoint(runner, nn.Linear(2, 1).state_dict())
+    assert not said
+    hook.after_load_checkpoint(runner, {})
+    assert 'weight is missing, bias is missing' in said[0]
+    with pytest.raises(ValueError, match=r'does not fit the model .*bias is missing'):
+        WeightsHook(True).after_load_checkpoint(runner, {})
+
+
+def net(width=4, channels=1, depth=1):
+    model = nn.Module()
+    layers = [nn.Conv2d(3, width, 1), nn.BatchNorm2d(width)]
+    layers += [nn.Conv2d(width, width, 1) for _ in range(depth - 1)]
+    model.backbone = nn.Sequential(*layers)
+    model.decode_head = nn.Conv2d(width, channels, 1)
+    model.auxiliary_head = nn.Conv2d(width, channels, 1)
+    return model
+
+
+def renamed(old, new):
+    return {
+        key.replace(old, new, 1): value for key, value in net().state_dict().items()
+    }
+
+
+MISFITS = {
+    'another width': (net(8).state_dict(), r'backbone.0.weight: \(8, 3, 1, 1\) for'),
+    'two channels for one': (net(channels=2).state_dict(), 'decode_head.weight: .2'),
+    'alien keys': ({'stem.weight': torch.zeros(1)}, 'is missing'),
+    'another layout': ({'model': net().state_dict()}, '8 of its 11 weights differ'),
+    'a part only': (renamed('decode_head', 'head'), '4 of its .* weights differ'),
+    'a deeper network': (net(depth=2).state_dict(), 'backbone.2.weight is unknown'),
+    'nothing': ({}, 'is missing'),
+}
+
+
+@pytest.mark.parametrize('case', MISFITS)
+def test_weights_that_do_not_fit(case):
+    state, words = MISFITS[case]
+    for content in (state, {'state_dict': state, 'meta': {}}):
+        assert re.search(words, load_weights(net(), content))
+
+
+def test_weights_that_fit():
+    own = net().state_dict()
+    for content in (
+        own,
+        {'state_dict': own, 'ema_state_dict': {}},
+        {f'module.{k}': v for k, v in own.items()},
+        {k: v for k, v in own.items() if 'num_batches_tracked' not in k},
+        {k: v for k, v in own.items() if 'auxiliary' not in k},
+        {**own, 'decode_head.loss_decode.x': own['decode_head.bias']},
+    ):
+        assert not load_weights(net(), content)

@@ -1,0 +1,26 @@
+import pytest
+
+torchmetrics = pytest.importorskip(
+    'torchmetrics', reason='needs the extra [integrations]'
+)
+
+from mmaslp.integrations.torchmetrics import BinaryCalibration  # noqa: E402
+from tests.metric_samples import batches, filled  # noqa: E402
+
+
+def test_a_collection_counts_once_for_metrics_of_the_same_sums():
+    collection = torchmetrics.MetricCollection(
+        dict(
+            all=BinaryCalibration(ignore_index=255),
+            ks=BinaryCalibration('ks', ignore_index=255),
+        ),
+        prefix='val_',
+    )
+    for preds, target in batches():
+        collection.update(preds, target)
+    assert len(collection.compute_groups) == 1
+    figures = collection.compute()
+    expected = filled(BinaryCalibration).compute()
+    # TorchMetrics puts the name of the metric before figures that come twice.
+    assert figures['val_all_ece'] == expected['ece']
+    assert figures['val_ks'] == figures['val_all_ks'] == expected['ks']

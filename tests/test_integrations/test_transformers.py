@@ -1,0 +1,244 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
+
+pytest.importorskip('transformers')
+pytest.importorskip('accelerate')
+
+from transformers import (
+    SegformerForSemanticSegmentation,
+    SegformerImageProcessor,
+    pipeline,
+)
+
+from mmaslp import BorderLevels
+from mmaslp.calibration import Calibrator
+from mmaslp.integrations import transformers as calibrated
+from mmaslp.integrations.transformers import (
+    SelfCalibration,
+    foreground_logits,
+    warmup_of,
+)
+from mmaslp.metrics import BandTable
+from tests.transformers_toy import Squares, segformer, trainer
+
+
+def test_loss_is_bce_of_the_resized_logits():
+    logits = torch.randn(2, 2, 8, 8)
+    labels = torch.randint(0, 2, (2, 32, 32))
+    labels[0, :9] = 255
+    z = interpolate(logits, size=(32, 32), mode='bilinear', align_corners=False)
+    z, valid = z[:, 1] - z[:, 0], labels != 255
+    wanted = binary_cross_entropy_with_logits(z[valid], labels[valid].float())
+    loss = SelfCalibration(levels=None).loss
+    for outputs in ({'logits': logits}, (logits,)):
+        torch.testing.assert_close(loss(outputs, labels), wanted)
+
+
+def test_evaluation_measures_without_keeping_logits(tmp_path):
+    one = trainer(tmp_path, SelfCalibration(levels=None), val=Squares(10, seed=3))
+    found = one.evaluate()
+    with torch.no_grad():
+        logits = one.model.eval()(one.eval_dataset.images).logits
+    table, labels = BandTable(), one.eval_dataset.labels
+    table.update(foreground_logits((logits,), (32, 32)).sigmoid(), labels)
+    wanted = table.compute()
+    for name in ('acc', 'iou', 'ece_band', 'ece_band_true'):
+        assert found[f'eval_{name}'] == pytest.approx(wanted[name], abs=1e-6)
+    logged = one.state.log_history[-1]
+    assert logged['eval_ece_band'] == found['eval_ece_band']
+    kept = one.evaluation_loop(one.get_eval_dataloader(), 'test', True)
+    assert kept.predictions is None
+
+
+def test_levels_move_and_the_calibrator_is_saved(tmp_path):
+    calibration = SelfCalibration()
+    one = trainer(tmp_path, calibration, num_train_epochs=8)
+    one.train()
+    assert calibration.levels.warmup == 7  # of 23 evaluations before the end
+    assert calibration.levels.validations == 24
+    first, *_, last = [log for log in one.state.log_history if 'eval_acc' in log]
+    assert first['eval_level_band0'] == 0.0 < last['eval_level_band0']
+    assert Calibrator.load(tmp_path / 'calibrator.json').record['images'] == 11
+
+
+def test_calibrated_model_returns_what_the_calibrator_gives(tmp_path):
+    calibration = SelfCalibration(BorderLevels(), dict(method='temperature'))
+    one = trainer(tmp_path, calibration)
+    one.train()
+    images = one.eval_dataset.images
+    shipped = one.evaluate()['eval_ece_band']
+    with torch.no_grad():
+        raw = foreground_logits(one.model(images), (32, 32))
+        model = calibrated(one.model, tmp_path)
+        found = model(pixel_values=images).logits
+    assert found.shape == (11, 2, 32, 32)
+    wanted = calibration.calibrator.logits(raw).sigmoid()
+    torch.testing.assert_close(found.softmax(1)[:, 1], wanted, atol=1e-4, rtol=0)
+    assert one.evaluate()['eval_ece_band'] < shipped
+    with pytest.raises(ValueError, match='already'):
+        calibrated(model, tmp_path)
+
+
+def test_processor_and_pipeline_take_a_calibrated_model():
+    pytest.importorskip('torchvision')
+    size = dict(height=32, width=32)
+    processor = SegformerImageProcessor(size=size)
+    image = Image.fromarray(
+        np.random.default_rng(0).integers(0, 255, (48, 40, 3), 'u1')
+    )
+    halve = Calibrator('temperature', 'single', 'confidence', [([0, 1], [0, 0.5])])
+    inputs = processor(image, return_tensors='pt')
+    with torch.no_grad():
+        raw = segformer().eval()(**inputs).logits
+        model = calibrated(segformer().eval(), halve)
+        outputs = model(**inputs)
+    raw = interpolate(raw, size=(32, 32), mode='bilinear')
+    logit, wanted = (z[:, 1] - z[:, 0] for z in (outputs.logits, raw / 2))
+    torch.testing.assert_close(logit, wanted, atol=2e-4, rtol=0)
+    (mask,) = processor.post_process_semantic_segmentation(outputs, [(48, 40)])
+    assert mask.shape == (48, 40)
+    masks = pipeline('image-segmentation', model=model, image_processor=processor)(
+        image
+    )
+    assert masks[0]['mask'].size == (40, 48)
+
+
+def test_resumed_run_ends_as_the_whole_one(tmp_path):
+    ends = []
+    for stop in (None, tmp_path / 'checkpoint-25'):  # levels move from step 18 on
+        calibration = SelfCalibration(BorderLevels())
+        model = stop and SegformerForSemanticSegmentation.from_pretrained(stop)
+        options = dict(model=model, save_strategy='steps', save_steps=25)
+        one = trainer(tmp_path, calibration, **options)
+        one.train(resume_from_checkpoint=stop and str(stop))
+        ends.append([*one.model.state_dict().values(), calibration.levels.levels])
+    saved = json.loads((stop / 'trainer_state.json').read_text())
+    assert any(
+        saved['stateful_callbacks']['SelfCalibration']['attributes']['levels']['levels']
+    )
+    assert all(map(torch.equal, *ends))
+
+
+def test_weights_that_the_trainer_did_not_load_are_named(tmp_path, monkeypatch):
+    options = dict(save_strategy='steps', save_steps=10, eval_steps=1, max_steps=20)
+    trainer(tmp_path, SelfCalibration(), **options).train()
+    one = trainer(tmp_path, SelfCalibration(), **options)
+    whole = SegformerForSemanticSegmentation.from_pretrained(tmp_path / 'checkpoint-10')
+    head = whole.decode_head.state_dict()  # all that transformers 5.24 finds
+    monkeypatch.setattr(
+        one,
+        '_load_from_checkpoint',
+        lambda _: one.model.decode_head.load_state_dict(head),
+    )
+    with pytest.raises(ValueError, match='from_pretrained'):
+        one.train(resume_from_checkpoint=str(tmp_path / 'checkpoint-10'))
+
+
+@pytest.mark.release
+def test_best_model_is_kept(tmp_path):
+    calibration = SelfCalibration(BorderLevels())
+    one = trainer(
+        tmp_path,
+        calibration,
+        save_strategy='steps',
+        save_steps=2,
+        load_best_model_at_end=True,
+        metric_for_best_model='eval_iou',
+        greater_is_better=False,
+    )
+    one.train()
+    best = Path(one.state.best_model_checkpoint)
+    assert best.name != 'checkpoint-36'
+    wanted = SegformerForSemanticSegmentation.from_pretrained(best).state_dict()
+    assert all(map(torch.equal, one.model.state_dict().values(), wanted.values()))
+    assert calibration.calibrator is not None
+
+
+def test_checkpoint_without_levels_is_refused(tmp_path):
+    plain = SelfCalibration(levels=None, calibrator=False)
+    options = dict(save_strategy='epoch', num_train_epochs=1)
+    trainer(tmp_path, plain, **options).train()
+    model = SegformerForSemanticSegmentation.from_pretrained(tmp_path / 'checkpoint-6')
+    resumed = trainer(tmp_path, SelfCalibration(BorderLevels()), model=model)
+    with pytest.raises(ValueError, match='holds no levels'):
+        resumed.train(resume_from_checkpoint=True)
+
+
+def schedule(strategy='steps', steps=4, epochs=10, delay=0, max_steps=100):
+    return (
+        SimpleNamespace(eval_strategy=strategy, eval_delay=delay, eval_on_start=False),
+        SimpleNamespace(eval_steps=steps, num_train_epochs=epochs, max_steps=max_steps),
+    )
+
+
+def test_warmup_is_a_third_of_the_evaluations():
+    assert warmup_of(*schedule(), None) == 8  # of 24: the last moves nothing
+    assert warmup_of(*schedule('epoch', epochs=31), None) == 10
+    assert warmup_of(*schedule(), 14) == 14
+
+
+@pytest.mark.parametrize(
+    'given, warmup, line',
+    [
+        (schedule('no'), None, 'eval_steps=3'),
+        (schedule('epoch', epochs=7), None, 'eval_steps=3'),
+        (schedule('epoch', epochs=sys.maxsize), None, 'eval_steps=4'),
+        (schedule(steps=100), 0, 'eval_steps=4'),
+        (schedule(), 20, 'eval_steps=2'),
+        (schedule(delay=84), 0, 'eval_steps=4'),
+        (schedule(), 200, 'max_steps=221, .*eval_steps=1'),
+    ],
+)
+def test_levels_that_cannot_move_are_refused(given, warmup, line):
+    with pytest.raises(ValueError, match=line):
+        warmup_of(*given, warmup)
+
+
+@pytest.mark.parametrize(
+    'value, offset', [(255, 0), (1, -1)], ids=['0/255', 'do_reduce_labels']
+)
+def test_masks_that_hold_no_object_are_named(tmp_path, value, offset):
+    data = [Squares(12, value=value), Squares(11, seed=1, value=value)]
+    for each in data:
+        each.labels = (each.labels + offset) % 256
+    one = trainer(tmp_path, SelfCalibration(BorderLevels()), *data)
+    with pytest.raises(ValueError, match=r'mask > 0.*data_collator.*do_reduce_labels'):
+        one.train()
+    assert one.state.global_step <= 6  # the first epoch
+
+
+@pytest.mark.release
+def test_two_processes_measure_what_one_does(tmp_path):
+    root = Path(__file__).parents[2]
+    script = root / 'tests' / 'transformers_toy.py'
+    run = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
+    run += ['--master_port=0', '--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0']
+    environment = {**os.environ, 'PYTHONPATH': str(root), 'OMP_NUM_THREADS': '1'}
+    subprocess.run([*run, script, tmp_path], check=True, env=environment)
+    first, second = (torch.load(tmp_path / f'rank{k}.pt') for k in (0, 1))
+    alone = trainer(tmp_path, SelfCalibration(levels=None)).evaluate()
+    for name in ('acc', 'iou', 'ece_band', 'ece_band_true'):
+        assert first['untrained'][f'eval_{name}'] == alone[f'eval_{name}']
+    assert torch.equal(first['weights'], second['weights'])
+    assert torch.equal(first['levels'], second['levels'])
+    assert first['images'] == second['images'] == 11  # the repeated one counts once
+    assert first['levels'].any()
+
+
+def test_missing_transformers_is_named():
+    code = (
+        "import sys; sys.modules['transformers'] = None\n"
+        'import mmaslp\nimport mmaslp.integrations.transformers'
+    )
+    found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert 'pip install "mmaslp[transformers]"' in found.stderr

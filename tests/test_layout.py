@@ -1,0 +1,82 @@
+"""Who imports whom: read from the source, so that MMSegmentation is not needed."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1] / 'mmaslp'
+MODULES = sorted(ROOT.rglob('*.py'))
+# A room imports from itself and from the rooms before it.
+ROOMS = [
+    *('common', 'losses', 'levels', 'metrics', 'calibration', 'training'),
+    *('files', 'report', 'integrations', 'commands'),
+]
+# Rooms that can be read and used alone, and what each may import of the others.
+PURE = {
+    'common': (),
+    'losses': ('common',),
+    'levels': ('common', 'losses'),
+    'metrics': ('common',),
+    'calibration': ('common',),
+}
+MM = {'mmcv', 'mmengine', 'mmseg'}
+
+
+def imports(path):
+    """Full dotted names of all that a module imports, also inside of functions."""
+    parent = ('mmaslp', *path.relative_to(ROOT).parts[:-1])
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            found.update(name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = parent[: len(parent) + 1 - node.level] if node.level else ()
+            stem = '.'.join([*base, *filter(None, [node.module])])
+            found.update(f'{stem}.{name.name}' for name in node.names)
+    return found
+
+
+def within(folder):
+    """Path, relative to the package, and imports of the modules of a folder."""
+    found = [path for path in MODULES if ROOT / folder in path.parents]
+    assert found, f'no module in {folder}'
+    return {str(path.relative_to(ROOT)): imports(path) for path in found}
+
+
+def test_relative_imports_are_resolved():
+    names = imports(ROOT / 'metrics' / 'histogram.py')
+    assert {'numpy', 'mmaslp.common.arrays.CHUNK'} <= names
+
+
+@pytest.mark.parametrize('room', PURE)
+def test_a_pure_room_is_readable_alone(room):
+    known = tuple(f'mmaslp.{each}' for each in (room, *PURE[room]))
+    for path, names in within(room).items():
+        odd = [n for n in names if n.startswith('mmaslp') and not n.startswith(known)]
+        assert not odd, f'{path} imports {odd}'
+
+
+@pytest.mark.parametrize('room', PURE)
+def test_a_pure_room_needs_torch_numpy_and_scipy_only(room):
+    known = {'mmaslp', 'numpy', 'scipy', 'torch', *sys.stdlib_module_names}
+    for path, names in within(room).items():
+        odd = {name for name in names if name.split('.')[0] not in known}
+        assert not odd, f'{path} imports {odd}'
+
+
+@pytest.mark.parametrize('room', ROOMS)
+def test_a_room_imports_from_the_rooms_before_it(room):
+    later = tuple(f'mmaslp.{each}' for each in ROOMS[ROOMS.index(room) + 1 :])
+    for path, names in within(room).items():
+        odd = [name for name in names if later and name.startswith(later)]
+        assert not odd, f'{path} imports {odd}'
+
+
+def test_only_the_room_of_mmsegmentation_imports_it():
+    for path in MODULES:
+        place = path.relative_to(ROOT).parts
+        if place[:2] != ('integrations', 'mmseg') and place[0] != 'commands':
+            odd = [name for name in imports(path) if name.split('.')[0] in MM]
+            assert not odd, f'{path} imports {odd}'

@@ -1,0 +1,107 @@
+import io
+import math
+
+import pytest
+import torch
+
+from mmaslp.levels import BorderLevels, ImageLevels
+from mmaslp.levels.border import follow_gaps
+from mmaslp.metrics import BandTable
+
+from .tables import Table
+
+GAPS = [0.1, 0.08, 0.05, 0.02, 0.01]
+
+
+def scene(shift=2):
+    label = torch.zeros(64, 64)
+    label[:, 20:50] = 1
+    return 0.01 + 0.98 * label.roll(shift, 1), label
+
+
+def test_levels_follow_the_table_of_a_validation():
+    table = BandTable()
+    table.update(*scene())
+    figures = table.compute()
+    levels = BorderLevels()
+    live = levels.levels
+    levels.observe(table)
+    zero = torch.zeros(5, dtype=torch.float64)
+    expected = follow_gaps(
+        zero, [figures['gaps']], figures['shares'], figures['accuracies']
+    )
+    assert torch.equal(levels.levels, expected) and levels.levels[0] > 0
+    assert live is levels.levels and levels.reason is None
+    mean = (levels.levels @ torch.tensor(figures['shares']).double()).item()
+    assert levels.mean_level == pytest.approx(mean)
+
+
+def test_levels_rest_in_the_warm_up_and_say_so():
+    levels = BorderLevels(warmup=2)
+    assert 'has not seen a validation yet' in levels.reason
+    for number in (1, 2):
+        levels.observe(Table(GAPS))
+        assert not levels.levels.any()
+        assert f'warm-up of 2 validations, {number} are done' in levels.reason
+    levels.observe(Table(GAPS))
+    assert levels.levels[0] > 0 and levels.reason is None
+    assert 'validations=3, levels=[0.0' in repr(levels)
+
+
+def test_an_under_confident_network_keeps_levels_at_0():
+    levels = BorderLevels()
+    levels.observe(Table([-0.05, -0.02, 0.0, -0.001, math.nan]))
+    assert not levels.levels.any()
+    assert 'fit a calibrator' in levels.reason and levels.gaps[0] == -0.05
+
+
+def test_masks_of_0_and_255_are_named_before_a_level_moves():
+    prob, label = scene()
+    table = BandTable()
+    table.update(prob, label * 255)
+    levels = BorderLevels()
+    with pytest.raises(ValueError, match=r'masks of 0 and 255 .*mask > 0'):
+        levels.observe(table)
+    assert not levels.levels.any() and not levels.validations
+    levels.watch.see(12, has_object=False, has_ignored=True)
+    with pytest.raises(ValueError, match='all 12 training images'):
+        levels.observe(Table(GAPS))
+
+
+def test_a_resumed_run_is_the_uninterrupted_one():
+    tables = [Table([gap * k for gap in GAPS], iou=0.6 + 0.01 * k) for k in range(6)]
+    whole, first, second = (BorderLevels(warmup=1) for _ in range(3))
+    for table in tables:
+        whole.observe(table)
+    for table in tables[:3]:
+        first.observe(table)
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    assert repr(second) == repr(first) and second.reason == first.reason
+    for table in tables[3:]:
+        second.observe(table)
+    assert torch.equal(whole.levels, second.levels)
+    one, other = whole.state_dict(), second.state_dict()
+    assert torch.equal(one.pop('levels'), other.pop('levels')) and one == other
+
+
+@pytest.mark.parametrize(
+    ('damage', 'match'),
+    [
+        (lambda s: s.pop('gaps'), 'is damaged'),
+        (lambda s: s.update(levels=torch.full((5,), 2.0)), 'its levels are'),
+        (lambda s: s.update(levels=torch.zeros(4)), 'its levels are'),
+        (lambda s: s.update(version=2), 'or of mmaslp 0.2'),
+        (lambda s: s.update(ImageLevels(['a']).state_dict()), 'not one of BorderL'),
+    ],
+)
+def test_states_that_do_not_fit_change_nothing(damage, match):
+    source, levels = BorderLevels(), BorderLevels()
+    source.observe(Table(GAPS))
+    state = source.state_dict()
+    damage(state)
+    with pytest.raises(ValueError, match=match):
+        levels.load_state_dict(state)
+    assert not levels.levels.any() and not levels.validations

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+
+from mmaslp.metrics import BAND_ERRORS, BandTable, CalibrationHistogram, ImageTable
+from mmaslp.metrics.bins import binned_metrics
+from mmaslp.metrics.bootstrap import resample
+from tests.test_metrics.pixels import images
+from tests.test_metrics.scenes import scene
+
+
+def test_intervals_cover_about_as_often_as_they_say():
+    # 100 independent sets of 40 images with a known mean accuracy of 0.7.
+    rng, covered = np.random.default_rng(0), 0
+    for seed in range(100):
+        right = rng.binomial(50, rng.beta(7, 3, 40))
+        rows = [
+            {
+                'name': str(i),
+                'count': [50],
+                'right': [r],
+                'conf': [40],
+                'nll': 0,
+                'brier': 0,
+            }
+            for i, r in enumerate(right)
+        ]
+        low, high = resample(ImageTable(rows, 1), 200, seed).interval('acc')
+        covered += low <= 0.7 <= high
+    assert 86 <= covered <= 99
+
+
+def test_pairs_cancel_what_images_share():
+    calm, sharp = images(30)[0], images(30, gain=1.5)[0]
+    drawn = resample(calm, 300)
+    found = drawn.differences(resample(sharp, 300))
+    assert found['ece']['differs'] and found['ece']['difference'] > 0
+    assert found['nll']['differs']
+    assert not found['acc']['differs'] and found['acc']['difference'] == 0
+    own = drawn.interval('nll')
+    paired = found['nll']['high'] - found['nll']['low']
+    assert paired < own[1] - own[0]
+
+
+def banded(number, gain=1.0):
+    """A table of images of two sizes, and the bands of each."""
+    records, tables = [], []
+    for i in range(number):
+        prob, label = scene(32 + 8 * (i % 2), 40, seed=i)
+        prob = torch.sigmoid(gain * torch.logit(prob, 1e-6))
+        histogram, table = CalibrationHistogram(), BandTable()
+        histogram.update(prob, label)
+        table.update(prob, label)
+        records.append(ImageTable.record(f'{i}', histogram, bands=table))
+        tables.append(table)
+    return ImageTable(records), tables
+
+
+def test_intervals_equal_resampling_by_hand():
+    table, tables = banded(6)
+    drawn = resample(table, 120, seed=5)
+    rng, values = np.random.default_rng(5), []
+    for rows in (100, 20):  # drawn in chunks of 100
+        for row in rng.integers(6, size=(rows, 6)):
+            merged = BandTable()
+            for i in row:
+                merged.merge(tables[i])
+            ece = binned_metrics(table.take(row).table.pooled())['ece']
+            values.append([ece, *(merged.compute()[key] for key in BAND_ERRORS)])
+    expected = np.quantile(values, [0.025, 0.975], axis=0).T
+    for key, bounds in zip(('ece', *BAND_ERRORS), expected):
+        assert drawn.interval(key) == pytest.approx(bounds)

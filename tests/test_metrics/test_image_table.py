@@ -1,0 +1,116 @@
+import json
+
+import numpy as np
+import pytest
+
+from mmaslp.metrics import BandTable, CalibrationHistogram, ImageTable
+from mmaslp.metrics.bins import binned_metrics
+from tests.test_metrics.pixels import filled, images, smooth
+from tests.test_metrics.scenes import scene
+
+
+@pytest.mark.parametrize('bins', [5, 10, 15])
+@pytest.mark.parametrize('mode', ['top_label', 'positive'])
+def test_rows_add_up_to_the_histogram(bins, mode):
+    table, total = images(6, bins=bins, mode=mode)
+    found, expected = binned_metrics(table.table.pooled()), total.compute(bins, mode)
+    for key, value in found.items():
+        assert float(value) == pytest.approx(expected[key], abs=1e-12), key
+    assert table.nll.sum() / total.count == pytest.approx(expected['nll'])
+    assert table.brier.sum() / total.count == pytest.approx(expected['brier'])
+    assert table.num_pixels.sum() == total.count
+
+
+def test_image_without_valid_pixels_is_left_out_of_the_mean():
+    table, _ = images(3)
+    empty = ImageTable.record('empty', CalibrationHistogram())
+    assert ImageTable([*table.records, empty]).mean_ece() == pytest.approx(
+        table.mean_ece()
+    )
+    assert np.isnan(ImageTable([empty]).mean_ece())
+    assert np.isnan(ImageTable([]).mean_ece())
+
+
+def test_table_goes_around_json():
+    table, _ = images(4)
+    again = ImageTable.from_json(table.to_json(), 10)
+    assert again.names == table.names
+    assert np.array_equal(again.table.conf, table.table.conf)
+    with pytest.raises(
+        ValueError, match='count of the image table must be 15 integers'
+    ):
+        ImageTable.from_json(table.to_json(), 15)
+    broken = table.to_json()
+    broken['nll'] = broken['nll'][1:]
+    with pytest.raises(ValueError, match='differ in length'):
+        ImageTable.from_json(broken, 10)
+    del broken['nll']
+    with pytest.raises(ValueError, match='lacks nll'):
+        ImageTable.from_json(broken, 10)
+
+
+def test_overlap_of_masks_is_that_of_the_bands():
+    records, bands = [], BandTable()
+    for seed in range(3):
+        image, histogram = scene(30 + seed, 40, seed), CalibrationHistogram()
+        histogram.update(*image)
+        bands.update(*image)
+        records.append(ImageTable.record(str(seed), histogram))
+    table = ImageTable(records)
+    found = table.overlap()
+    iou = bands.compute()['iou']
+    assert found['iou'] == pytest.approx(iou) and 0 < iou < 1
+    assert found['dice'] == pytest.approx(2 * iou / (1 + iou))
+    assert table.overlap(np.array([[1, 1, 1], [0, 2, 0]]))['iou'][0] == found['iou']
+    assert ImageTable.record('a', histogram, mode='positive')['predicted'] is None
+    nothing = [{**each, 'foreground': 0} for each in records]
+    assert ImageTable(nothing).overlap() == {}
+
+
+def banded(number=4):
+    records = []
+    for seed in range(number):
+        image, histogram, bands = scene(30 + seed, 40, seed), *measures()
+        histogram.update(*image)
+        bands.update(*image)
+        records.append(ImageTable.record(str(seed), histogram, bands=bands))
+    return records
+
+
+def measures():
+    return CalibrationHistogram(), BandTable()
+
+
+def test_bands_of_all_images_or_of_none():
+    records = banded()
+    table = ImageTable(records)
+    again = ImageTable.from_json(table.to_json(), 10)
+    assert np.array_equal(again.bands.conf, table.bands.conf)
+    rows = [2, 0]
+    assert np.array_equal(table.take(rows).bands.count, table.bands.count[rows])
+    empty, nothing = measures()
+    assert ImageTable([*records, ImageTable.record('x', empty, bands=nothing)])
+    assert ImageTable([*records, ImageTable.record('x', empty)]).bands is None
+    odd = ImageTable.record('a', filled(*smooth(9)), bands=nothing)
+    with pytest.raises(ValueError, match='a: its bands and its bins hold other numbe'):
+        ImageTable([odd])
+
+
+@pytest.mark.parametrize(
+    ('damage', 'words'),
+    [
+        (lambda c: c['bands']['edges'].pop(), 'other edges'),
+        (lambda c: c['bands']['sums'][0][0].pop(), 'bands of the image table must be'),
+        (lambda c: c['bands']['sums'][0].pop(), 'bands of the image table must be'),
+        (lambda c: c['bands']['sums'][0][1][4].__setitem__(0, 0.5), 'integers a row'),
+        (lambda c: c['bands']['sums'][0][1][4].__setitem__(0, 7), 'of pixels'),
+        (lambda c: c['count'][0].__setitem__(0, 0.5), 'integers a row'),
+        (lambda c: c['names'].__setitem__(0, 3), 'not a text'),
+        (lambda c: c['foreground'].__setitem__(0, 10**6), 'more foreground'),
+    ],
+)
+def test_damaged_tables_are_refused(damage, words):
+    content = json.loads(json.dumps(ImageTable(banded()).to_json()))
+    damage(content)
+    with pytest.raises(ValueError, match=words):
+        ImageTable.from_json(content, 10)
