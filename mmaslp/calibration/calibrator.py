@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..common.arguments import check_choice, check_path
-from ..common.arrays import as_floats, checked
+from ..common.arrays import as_floats, checked, one_logit
 from ..common.bands import BORDER_EDGES, border_bands
 from ..common.outputs import write_output
 from .maps import LIMIT, MAPS, TARGETS, Knots, look_up, segments
@@ -207,7 +207,7 @@ class CalibratedModule(nn.Module):
             )
         softmax = logit.dim() > 3 and not self.independent
         if softmax and logit.shape[1] == 2:
-            half = self._calibrated(logit[:, 1] - logit[:, 0]) / 2
+            half = self._calibrated(one_logit(logit)) / 2
             mean = logit.mean(1)
             return torch.stack([mean - half, mean + half], 1)
         if softmax and logit.shape[1] > 2:

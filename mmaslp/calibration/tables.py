@@ -9,7 +9,6 @@ from torch import Tensor
 from ..common.arguments import check_integer
 from ..common.arrays import as_floats, as_tensor, checked
 from ..common.bands import BORDER_EDGES, border_bands
-from ..common.processes import gathered
 from .maps import CELLS, cell_numbers
 
 GROUPS = 100
@@ -110,14 +109,6 @@ class CalibrationTables:
         self.images += other.images
         newer = other._rank < self._rank
         self.sample[newer], self._rank[newer] = other.sample[newer], other._rank[newer]
-
-
-def joined(tables: CalibrationTables) -> CalibrationTables:
-    """Tables of all processes of torch.distributed, the same in each."""
-    total = CalibrationTables()
-    for part in gathered(tables):
-        total.merge(part)
-    return total
 
 
 def as_logits(prob: Tensor) -> Tensor:

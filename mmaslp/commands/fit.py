@@ -114,35 +114,14 @@ def frames_hint(names: Sequence[str]) -> str | None:
     )
 
 
-class _Tables:
-    """Counts for the fit, as ``count_pairs`` wants them."""
-
-    def __init__(self, logits: bool) -> None:
-        from ..calibration.tables import CalibrationTables
-
-        self.tables, self.logits = CalibrationTables(), logits
-
-    def add(self, name: str, key: int, prob, label) -> None:
-        self.tables.update(prob, label, key, logits=self.logits)
-
-    def merge(self, other: '_Tables') -> None:
-        self.tables.merge(other.tables)
-
-
 def _of_maps(args: argparse.Namespace, keys):
-    from ..files.map_pairs import count_pairs, said_pairs
+    from ..files.map_pairs import count_tables, said_pairs
 
-    counted = count_pairs(
-        args.source,
-        args.labels,
-        partial(_Tables, args.logits),
-        map_reader(args),
-        keys=keys,
-        workers=args.workers,
-        what='fitting',
+    tables = count_tables(
+        args.source, args.labels, map_reader(args), keys=keys, workers=args.workers
     )
     print(said_pairs(args.source, args.labels))
-    return counted.tables
+    return tables
 
 
 def _of_checkpoint(args: argparse.Namespace, keys):

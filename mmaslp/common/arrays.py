@@ -263,8 +263,13 @@ def check_channels(scores: Tensor) -> None:
 def binary_logits(scores: Tensor) -> Tensor:
     """Reduce ``(N, 1, ...)`` to z, ``(N, 2, ...)`` to z1 - z0, at least float32."""
     check_channels(scores)
-    scores = at_least_float32(scores)
-    return scores.squeeze(1) if scores.size(1) == 1 else scores[:, 1] - scores[:, 0]
+    return one_logit(at_least_float32(scores))
+
+
+def one_logit(scores: Tensor, axis: int = 1) -> Tensor:
+    """Reduce an axis of one or two channels to z, or z1 - z0: softmax as sigmoid."""
+    first = scores.select(axis, 0)
+    return first if scores.size(axis) == 1 else scores.select(axis, 1) - first
 
 
 def pair_shapes(

@@ -15,3 +15,11 @@ def gathered(part: Part) -> list[Part]:
     if len(parts) > 1:
         dist.all_gather_object(parts, part)
     return parts
+
+
+def joined(part: Part) -> Part:
+    """Sum of what the processes have counted, the same in each, by ``merge``."""
+    whole, *others = gathered(part)
+    for other in others:
+        whole.merge(other)  # type: ignore[attr-defined]
+    return whole

@@ -14,6 +14,7 @@ import joblib
 import numpy as np
 import torch
 
+from ..calibration.tables import CalibrationTables
 from .images import IMAGE_SUFFIXES, read_binary_mask
 from .names import shown
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, read_label
@@ -180,6 +181,35 @@ def _count(
                 text = str(error)
                 problems.append(text if str(pred) in text else f'{pred}: {text}')
     return counter, reader, problems
+
+
+def count_tables(
+    pred_dir: str | Path,
+    gt_dir: str | Path,
+    reader: MapReader | None = None,
+    **options: Any,
+) -> CalibrationTables:
+    """Count the maps of a folder for a calibrator; options as :func:`count_pairs`."""
+    logits = reader is not None and reader.logits
+    new_counter = partial(_TablesOfMaps, logits)
+    counted = count_pairs(
+        pred_dir, gt_dir, new_counter, reader, what='fitting', **options
+    )
+    return counted.tables
+
+
+class _TablesOfMaps:
+    """Tables, as :func:`count_pairs` fills them."""
+
+    def __init__(self, logits: bool) -> None:
+        self.tables = CalibrationTables()
+        self.logits = logits
+
+    def add(self, name: str, key: int, prob: np.ndarray, label: np.ndarray) -> None:
+        self.tables.update(prob, label, key, logits=self.logits)
+
+    def merge(self, other: _TablesOfMaps) -> None:
+        self.tables.merge(other.tables)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -10,15 +10,13 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from ..calibration.calibrator import Calibrator
-from ..calibration.fit import fit_tables
-from ..calibration.tables import CalibrationTables, joined
 from ..common.arguments import check_bool, check_integer, check_text, optional
 from ..common.draws import generator_seed
 from ..levels.border import BorderLevels
 from ..losses.criterion import SelfCalibratingBCE
-from ..training.moves import check_moves, where_levels_are
 from ..training.seeding import seed_torch
-from .torchmetrics import BinaryBandCalibration, SumMetric
+from ..training.session import Session
+from .torchmetrics import BinaryBandCalibration
 
 __all__ = ['ASLPCallback']
 
@@ -46,64 +44,6 @@ def _batches(trainer: Any) -> float:
     return min(lengths)
 
 
-class ValidationCalibrator:
-    """Counts what a validation updates a metric with, and fits a calibrator to it."""
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self.options = dict(options)
-        self._step: int | None = None
-        self._fitted: Calibrator | None = None
-
-    def listen(self, trainer: Trainer, metric: SumMetric) -> None:
-        """Forget the last validation, and count from now on."""
-        self.__init__(self.options)
-        self._tables, images = CalibrationTables(), 0
-
-        def count(prob: Tensor, target: Tensor, ignore_index: int | None) -> None:
-            nonlocal images
-            ignored = -1 if ignore_index is None else ignore_index
-            for image, label in zip(prob, target):
-                # As Lightning's sampler deals images out.
-                key = images * trainer.world_size + trainer.global_rank
-                self._tables.update(image, label, key, ignored)
-                images += 1
-
-        metric.listener = count
-
-    def stop(self, metric: SumMetric, step: int) -> None:
-        """Add up all processes; ``step`` is the number of batches so far."""
-        metric.listener = None
-        self._tables, self._step = joined(self._tables), step
-
-    def fitted(self, step: int) -> Calibrator | None:
-        """Calibrator of the weights after ``step`` batches; None if nobody saw them."""
-        if step != self._step:
-            return None
-        if self._fitted is None:
-            try:
-                self._fitted = fit_tables(self._tables, **self.options)
-            except ValueError as error:  # a training must not end so
-                _logger.warning(f'ASLPCallback fits no calibrator: {error}')
-                self._step = None
-        return self._fitted
-
-    def restore(self, plain: Mapping[str, Any] | None, step: int) -> None:
-        """Take the calibrator of a checkpoint."""
-        if plain is not None:
-            self._fitted, self._step = Calibrator(**plain), step
-
-
-def to_plain(calibrator: Calibrator | None) -> dict[str, Any] | None:
-    """Arguments that make it again, as numbers, lists and strings."""
-    if calibrator is None:
-        return None
-    names = ('method', 'by', 'target', 'maps', 'record', 'mask_maps')
-    plain = {name: getattr(calibrator, name) for name in names}
-    for name in ('maps', 'mask_maps'):
-        plain[name] = [[[*map(float, part)] for part in each] for each in plain[name]]
-    return plain
-
-
 _logger = logging.getLogger('mmaslp')
 
 
@@ -120,8 +60,9 @@ class ASLPCallback(Callback):
     **A calibrator.** With ``calibrator=True`` every checkpoint also holds a calibrator,
     fitted to the validation of its weights. At the end of the training it is
     :attr:`calibrator`; of a checkpoint it is
-    ``Calibrator(**torch.load(path)['callbacks']['ASLPCallback']['calibrator'])``. A
-    checkpoint between two validations holds None.
+    ``Calibrator.from_dict(state['calibrator'])`` with
+    ``state = torch.load(path)['callbacks']['ASLPCallback']['session']``. A checkpoint
+    between two validations holds None.
 
     **Resuming.** With ``reseed``, torch's generators depend on the seed and the number
     of the batch. So a run that is resumed from a checkpoint at the end of an epoch ends
@@ -142,9 +83,6 @@ class ASLPCallback(Callback):
             :func:`~mmaslp.calibration.fit_tables`, such as
             ``dict(target='probability')``. Defaults to False.
 
-    Attributes:
-        levels (BorderLevels): The levels.
-
     Raises:
         ValueError: At once if an argument is out of range. At the beginning of ``fit``
             if the module has no loss or not one metric as above, or if the levels could
@@ -164,22 +102,22 @@ class ASLPCallback(Callback):
     ) -> None:
         if not isinstance(levels, (BorderLevels, type(None))):
             raise ValueError(f'levels must be BorderLevels, got {levels!r}')
-        self._third = levels is None
-        self.levels = BorderLevels() if levels is None else levels
+        self.session = Session('border' if levels is None else levels, calibrator)
         self.metric = optional(check_text, 'metric', metric)
         self.seed = check_integer('seed', seed)
         self.reseed = check_bool('reseed', reseed)
-        self._calibrator: ValidationCalibrator | None = None
-        if calibrator is not False:
-            options = {} if calibrator is True else calibrator
-            self._calibrator = ValidationCalibrator(options)
         self._fits = self._loader_seeded = False
         self._step = 0
 
     @property
     def calibrator(self) -> Calibrator | None:
         """Calibrator, optional: Of the weights as they are; None if not validated."""
-        return self._calibrator and self._calibrator.fitted(self._step)
+        return self.session.calibrator
+
+    @property
+    def levels(self) -> BorderLevels:
+        """BorderLevels: The levels."""
+        return self.session.levels
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find loss and metric."""
@@ -194,7 +132,6 @@ class ASLPCallback(Callback):
                 f'{type(pl_module).__name__}: make one in its __init__ (self.criterion '
                 '= mmaslp.SelfCalibratingBCE()) and call it in training_step'
             )
-        self.levels.expect_validations()
         for loss in losses:
             loss.bind(self.levels)
         self._metric_of(pl_module)
@@ -214,18 +151,9 @@ class ASLPCallback(Callback):
                 'ASLPCallback moves levels after validations, and this training has '
                 'none: give fit() a loader of validation images'
             )
-        if self._third and number is None:
-            raise ValueError(
-                'ASLPCallback warms up for a third of the training, whose length is '
-                'not known: give the Trainer max_epochs, or BorderLevels(warmup=20)'
-            )
-        if self._third:
-            self.levels.warmup = number // 3
-        if number is not None:
-            check_moves(
-                number - self.levels.warmup - 1,  # that at the end moves them in vain
-                'give the Trainer a lower val_check_interval or more max_epochs',
-            )
+        remedy = 'give the Trainer a lower val_check_interval or more max_epochs'
+        # The last validation moves levels in vain.
+        self.session.plan(None if number is None else number - 1, remedy=remedy)
 
     def on_train_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
@@ -244,11 +172,12 @@ class ASLPCallback(Callback):
     def on_train_batch_end(self, *args: Any) -> None:
         """Count the batches."""
         self._step += 1
+        self.session.train_step()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the level of each band."""
-        for band, level in enumerate(self.levels.levels.float()):
-            pl_module.log(f'aslp/level_band{band}', level)
+        for name, level in self.session.scalars().items():
+            pl_module.log(name, level)
 
     def on_validation_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
@@ -257,8 +186,9 @@ class ASLPCallback(Callback):
         if trainer.state.fn == 'fit':
             metric = self._metric_of(pl_module)
             metric.reset()
-            if self._calibrator is not None and not trainer.sanity_checking:
-                self._calibrator.listen(trainer, metric)
+            if self.session.fits and not trainer.sanity_checking:
+                self.session.start_validation()
+                metric.listener = self._counter(trainer)
 
     def on_validation_epoch_end(
         self, trainer: Trainer, pl_module: LightningModule
@@ -273,38 +203,24 @@ class ASLPCallback(Callback):
                 'this validation has not updated it: call its update(probability, '
                 'target) in validation_step, and leave the reset to the callback'
             )
-        if self._calibrator is not None:
-            self._calibrator.stop(metric, self._step)
-        self.levels.observe(metric.table)
+        metric.listener = None
+        self.session.end_validation(metric.table)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Fit the calibrator; say what came of it and of the levels."""
-        rank_zero_info(f'ASLP: {where_levels_are(self.levels)}')
-        if self.calibrator is not None:
-            rank_zero_info(f'ASLP: {self.calibrator.summary()}')
-        if self.levels.reason is not None:
-            _logger.warning(self.levels.reason)
+        self.session.end_training()
+        rank_zero_info(self.session.summary())
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and strings: batches so far, levels, the calibrator."""
-        return dict(
-            step=self._step,
-            levels=self.levels.state_dict(),
-            calibrator=to_plain(self.calibrator),
-        )
+        return dict(step=self._step, session=self.session.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the levels of a checkpoint; ValueError if they are damaged."""
         if not self._fits:
             return  # a test reads the weights only
-        if 'levels' not in state_dict:
-            raise ValueError(
-                'the checkpoint holds levels of mmaslp 0.2: train on from its weights'
-            )
-        self.levels.load_state_dict(state_dict['levels'])
+        self.session.load_state_dict(state_dict.get('session', {}))
         self._step = int(state_dict['step'])
-        if self._calibrator is not None:
-            self._calibrator.restore(state_dict.get('calibrator'), self._step)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -315,6 +231,21 @@ class ASLPCallback(Callback):
                 'ASLP: the checkpoint holds no state of ASLPCallback (it was trained '
                 'without it): all levels start anew'
             )
+
+    def _counter(self, trainer: Trainer) -> Callable[..., None]:
+        """What hands each batch that the metric counts to the session."""
+        images = 0
+
+        def count(prob: Tensor, target: Tensor, ignore_index: int | None) -> None:
+            nonlocal images
+            ignored = -1 if ignore_index is None else ignore_index
+            # As Lightning's sampler deals images out.
+            world, rank = trainer.world_size, trainer.global_rank
+            keys = [(images + row) * world + rank for row in range(len(prob))]
+            self.session.count_for_calibrator(prob, target, keys, ignore_index=ignored)
+            images += len(prob)
+
+        return count
 
     def _seed_loader(self, trainer: Trainer) -> None:
         self._seed(trainer, -1 - self._step)  # a stream apart from that of the batches

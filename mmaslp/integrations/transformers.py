@@ -14,7 +14,6 @@ from torch.nn.functional import interpolate
 
 try:
     from accelerate.state import GradientState, PartialState
-    from accelerate.utils import reduce
     from transformers.trainer import TRAINER_STATE_NAME
     from transformers.trainer_callback import (
         ExportableState,
@@ -28,12 +27,12 @@ except ImportError as error:
     ) from error
 
 from ..calibration.calibrator import Calibrator
-from ..calibration.fit import fit_tables
-from ..calibration.tables import CalibrationTables, joined
+from ..common.arrays import one_logit
+from ..common.processes import joined
 from ..levels.border import BorderLevels
 from ..losses.criterion import SelfCalibratingBCE
 from ..metrics.band_table import BandTable
-from ..training.moves import ENOUGH, check_moves
+from ..training.session import ENOUGH, FIGURES, Session
 
 __all__ = ['SelfCalibration', 'calibrated']
 
@@ -54,8 +53,7 @@ def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
             'segmentation with num_labels=2'
         )
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    logits = logits[:, 1:] - logits[:, :1] if logits.size(1) == 2 else logits
-    return resized(logits, size).squeeze(1)
+    return resized(one_logit(logits).unsqueeze(1), size).squeeze(1)
 
 
 def resized(logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -71,23 +69,22 @@ def class_maps(labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def counted(
-    model: nn.Module, loader: Iterable[dict[str, Any]], ignore_index: int
-) -> CalibrationTables:
-    """Count an evaluation set, which several processes share, for a calibrator."""
-    tables, process = CalibrationTables(), PartialState()
-    seen = 0
+def count_set(session: Session, model: nn.Module, loader: Iterable[dict]) -> None:
+    """Hand an evaluation set, which several processes share, to a session."""
+    process, seen = PartialState(), 0
+    session.start_validation()
     model.eval()
     for batch in loader:
         labels = class_maps(batch['labels'])
         inputs = {key: value for key, value in batch.items() if key != 'labels'}
         logits = foreground_logits(model(**inputs), labels.shape[-2:])
+
         first = seen + process.process_index * len(labels)
-        for image in range(images_once(len(labels))):
-            key = first + image
-            tables.update(logits[image], labels[image], key, ignore_index, logits=True)
+        once = images_once(len(labels))
+        keys = range(first, first + once)
+        session.update(logits[:once], labels[:once], keys, logits=True)
         seen += process.num_processes * len(labels)
-    return joined(tables)
+    session.end_validation()
 
 
 def images_once(num_images: int) -> int:
@@ -97,11 +94,6 @@ def images_once(num_images: int) -> int:
         return num_images
     before = PartialState().process_index * num_images
     return min(max(gradient.remainder - before, 0), num_images)
-
-
-def added_up(sums: Tensor) -> Tensor:
-    """Sum of a tensor over all processes, on the CPU."""
-    return reduce(sums.to(PartialState().device), 'sum').cpu()
 
 
 def evaluations_before_end(args: Any, state: Any) -> int:
@@ -115,25 +107,15 @@ def evaluations_before_end(args: Any, state: Any) -> int:
     if state.num_train_epochs == sys.maxsize:
         raise ValueError(
             'the epochs of a training set without a length cannot be counted: give '
-            f'TrainingArguments {_line(state.max_steps, 0)}'
+            f'TrainingArguments {_line(state.max_steps)}'
         )
     first = max(1, math.ceil(args.eval_delay))
     return on_start + max(0, state.num_train_epochs - first)
 
 
-def warmup_of(args: Any, state: Any, given: int | None) -> int:
-    """Evaluations before the levels move: ``given``, or None for a third of them."""
-    found = evaluations_before_end(args, state)
-    warmup = found // 3 if given is None else given
-    line = _line(state.max_steps, given)
-    remedy = f'give TrainingArguments {line}, or SelfCalibration levels=None'
-    check_moves(found - warmup, remedy)
-    return warmup
-
-
-def _line(max_steps: int, warmup: int | None) -> str:
-    """Arguments that evaluate often enough."""
-    wanted = ENOUGH + (ENOUGH // 2 if warmup is None else warmup)
+def _line(max_steps: int, levels: BorderLevels | None = None) -> str:
+    """Arguments that evaluate often enough; levels that are given have a warm-up."""
+    wanted = ENOUGH + (ENOUGH // 2 if levels is None else levels.warmup)
     steps = max_steps // (wanted + 1)
     longer = '' if steps else f'max_steps={wanted + 1}, '
     return f"{longer}eval_strategy='steps', eval_steps={max(1, steps)}"
@@ -207,7 +189,6 @@ def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
     return model
 
 
-FIGURES = ('ece_band', 'ece_band_true', 'acc', 'conf', 'iou')
 _logger = logging.getLogger('mmaslp')
 
 
@@ -269,17 +250,12 @@ class SelfCalibration(TrainerCallback, ExportableState):
         ignore_index: int = 255,
         evaluation: str = 'eval',
     ) -> None:
-        if levels not in ('border', None) and not isinstance(levels, BorderLevels):
-            raise ValueError(
-                f"levels must be 'border', BorderLevels or None, got {levels!r}"
-            )
-        own = isinstance(levels, BorderLevels)
-        self.levels = BorderLevels() if levels == 'border' else levels
+        self.session = Session(levels, ignore_index=ignore_index)
+        self.levels = self.session.levels
         self.calibrator: Calibrator | None = None
-        self.ignore_index = ignore_index
-        self._warmup = levels.warmup if own else None
-        self._first = None if self.levels is None else self.levels.state_dict()
-        self._fit = calibrator
+        self._given = levels if isinstance(levels, BorderLevels) else None
+        self._first = self.session.state_dict()
+        self._final = Session(None, calibrator, ignore_index)
         self._evaluation = evaluation
         self._criterion = SelfCalibratingBCE(self.levels, ignore_index=ignore_index)
         self._nll = SelfCalibratingBCE(ignore_index=ignore_index)
@@ -318,17 +294,18 @@ class SelfCalibration(TrainerCallback, ExportableState):
         if not trains:
             self._table = self._table or BandTable()
             own = images_once(len(labels))
-            self._table.update(logits[:own].sigmoid(), labels[:own], self.ignore_index)
+            self._table.update(
+                logits[:own].sigmoid(), labels[:own], self.session.ignore_index
+            )
         return loss * share
 
     def state(self) -> dict[str, Any]:
         """What goes into ``trainer_state.json``: levels, and a trace of the weights."""
-        saved = None
-        if self.levels is not None:
-            saved = self.levels.state_dict()
-            saved['levels'] = saved['levels'].tolist()
+        saved = self.session.state_dict()
+        if saved['levels'] is not None:
+            saved['levels']['levels'] = saved['levels']['levels'].tolist()
         trace = None if self._model is None else trace_of(self._model)
-        return {'args': {}, 'attributes': {'levels': saved, 'trace': trace}}
+        return {'args': {}, 'attributes': {'session': saved, 'trace': trace}}
 
     def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
         """Check the schedule; take the levels from the checkpoint, if there is one."""
@@ -348,10 +325,10 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 'from_pretrained, then resume'
             )
         if self.levels is not None:
-            self.levels.expect_validations()
-            self.levels.warmup = warmup_of(args, state, self._warmup)
-            self._restore(saved.get('levels'), state.global_step)
-        elif self._fit and args.eval_strategy == 'no':
+            self._plan(args, state)
+            begun = saved.get('session', {}) if state.global_step else self._first
+            self.session.load_state_dict(begun)
+        elif self._final.fits and args.eval_strategy == 'no':
             raise ValueError(
                 'a calibrator is fitted to the evaluation set: give TrainingArguments '
                 "eval_strategy='epoch', or SelfCalibration calibrator=False"
@@ -388,8 +365,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._loader = kwargs['eval_dataloader']
         with _hint():
             self._criterion.watch.check(at_least=10)
-            if self.levels is not None:
-                self.levels.observe(table)
+            self.session.end_validation(table)
 
     def on_predict(self, args, state, control, metrics, **kwargs) -> None:
         """Add the figures of a prediction, which is not logged."""
@@ -400,22 +376,22 @@ class SelfCalibration(TrainerCallback, ExportableState):
     def on_train_end(self, args, state, control, model=None, **kwargs) -> None:
         """Fit the calibrator and save it; say if the levels have not moved."""
         self._training = False
-        if self.levels is not None and self.levels.reason:
-            _logger.warning(f'SelfCalibration: {self.levels.reason}')
+        self.session.end_training()
         if args.load_best_model_at_end and state.best_model_checkpoint:
             self._keep_best(model, state.best_model_checkpoint)
-        if not self._fit or self._loader is None:
+        if not self._final.fits or self._loader is None:
             return
-        options = self._fit if isinstance(self._fit, Mapping) else {}
-        tables = counted(model, self._loader, self.ignore_index)
-        try:
-            self.calibrator = fit_tables(tables, **options)
-        except ValueError as error:  # the training is done: keep it
-            _logger.warning(f'SelfCalibration fitted no calibrator: {error}')
-            return
-        _logger.info(self.calibrator.summary())
-        if state.is_world_process_zero:
+
+        count_set(self._final, model, self._loader)
+        self.calibrator = self._final.end_training()
+        if self.calibrator is not None and state.is_world_process_zero:
+            _logger.info(self._final.summary())
             self.calibrator.save(Path(args.output_dir) / CALIBRATOR_FILE)
+
+    def _plan(self, args: Any, state: Any) -> None:
+        line = _line(state.max_steps, self._given)
+        remedy = f'give TrainingArguments {line}, or SelfCalibration levels=None'
+        self.session.plan(evaluations_before_end(args, state), remedy=remedy)
 
     def _keep_best(self, model: nn.Module, checkpoint: str) -> None:
         """Load the best weights, if the Trainer has not."""
@@ -424,20 +400,6 @@ class SelfCalibration(TrainerCallback, ExportableState):
         if not is_loaded(model, own['trace']):
             _logger.warning(f'{NOT_LOADED} {checkpoint}: SelfCalibration loads them')
             model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
-
-    def _restore(self, levels: dict[str, Any] | None, step: int) -> None:
-        """Levels of the checkpoint of this step, or those of the beginning."""
-        if not step:
-            self.levels.load_state_dict(self._first)
-            return
-        if not levels:
-            raise ValueError(
-                'the checkpoint holds no levels, for it was trained without '
-                'SelfCalibration or with levels=None: train on from its weights '
-                'instead of resuming'
-            )
-        as_tensor = torch.tensor(levels['levels'], dtype=torch.float64)
-        self.levels.load_state_dict({**levels, 'levels': as_tensor})
 
     def _chosen(self, prefix: str | None) -> bool:
         """Whether the levels follow the evaluation of this prefix."""
@@ -450,13 +412,12 @@ class SelfCalibration(TrainerCallback, ExportableState):
 
     def _figures(self, prefix: str) -> dict[str, float]:
         """Figures of the evaluation; the table becomes that of all processes."""
-        self._table.totals = added_up(self._table.totals)
-        found = self._table.compute()
-        figures = {f'{prefix}_{name}': found[name] for name in FIGURES}
-        if self.levels is not None and self._training:
-            for band, level in enumerate(self.levels.levels.tolist()):
-                figures[f'{prefix}_level_band{band}'] = level
-        return figures
+        self._table = joined(self._table)
+        computed = self._table.compute()
+        figures = {name: computed[name] for name in FIGURES}
+        if self._training:
+            figures |= self.session.scalars()
+        return {f'{prefix}_{name}': value for name, value in figures.items()}
 
 
 @contextmanager

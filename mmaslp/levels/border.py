@@ -14,7 +14,7 @@ from torch import Tensor
 from ..common.arguments import check_integer, check_number
 from ..common.arrays import REMEDY, LabelWatch
 from ..common.bands import BORDER_EDGES
-from ..common.processes import gathered
+from ..common.processes import gathered, joined
 from ..losses.criterion import Levels
 from .guard import Best, guarded, lower_median
 
@@ -103,6 +103,8 @@ class BorderLevels(Levels):
     Attributes:
         levels (Tensor): Smoothing of each band, ``(5,)``, float64, in [0, 0.98], the
             band at the border first. :meth:`observe` moves it in place.
+        figures (dict): Of the last validation, see
+            :meth:`~mmaslp.metrics.BandTable.compute`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -132,6 +134,7 @@ class BorderLevels(Levels):
         self._ious: list[float] = []
         self._accs: list[float] = []
         self._best = Best()
+        self.figures: dict[str, Any] = {}
         self._held: str | None = None
         self._observed: Any = None  # reference to the sums of the last table
         self._batches: float = 0  # since the last validation
@@ -187,7 +190,7 @@ class BorderLevels(Levels):
                 'the table holds the last validation too: make a new BandTable() for '
                 'each, or reset it'
             )
-        figures = whole.compute()
+        self.figures = figures = whole.compute()
         if not whole.count:
             raise ValueError(
                 'the table of the validation holds no pixel: call update(prob, label) '
@@ -224,6 +227,10 @@ class BorderLevels(Levels):
         self._batches += 1
         if self._batches == MANY_BATCHES:
             warnings.warn(_NEVER, stacklevel=4)
+
+    def set_warmup(self, warmup: int) -> None:
+        """Let so many validations pass before the levels begin to move."""
+        self.warmup = check_integer('warmup', warmup, at_least=0)
 
     def expect_validations(self) -> None:
         """Trust that a toolkit calls :meth:`observe`, however long an epoch is."""
@@ -291,7 +298,6 @@ def _joined(table: Any) -> Any:
             f'observe takes a BandTable of the validation, got {type(table).__name__}'
         )
     first, *others = gathered(table)
-    if not all(torch.equal(first.sums.cpu(), other.sums.cpu()) for other in others):
-        for other in others:
-            first.merge(other)
-    return first
+    if all(torch.equal(first.sums.cpu(), other.sums.cpu()) for other in others):
+        return first
+    return joined(table)

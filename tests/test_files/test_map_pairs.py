@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmaslp.calibration import fit_tables
-from mmaslp.commands.fit import _Tables
+from mmaslp.files.map_pairs import _TablesOfMaps
 from mmaslp.files import map_pairs
 from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.map_pairs import count_pairs
@@ -74,9 +74,9 @@ def test_logits_of_npz_and_npy(tmp_path):
         else:
             np.savez(path.with_suffix('.npz'), logits=logit)
         path.unlink()
-    counted = count_pairs(maps, masks, partial(_Tables, True), MapReader(logits=True))
+    counted = count_pairs(maps, masks, partial(_TablesOfMaps, True), MapReader(logits=True))
     again = write_set(tmp_path / 'again', 12)
-    plain = count_pairs(*again, partial(_Tables, False))
+    plain = count_pairs(*again, partial(_TablesOfMaps, False))
     assert fit_tables(counted.tables).method == fit_tables(plain.tables).method
     found, wanted = (each.tables.counts.sum(2) for each in (counted, plain))
     assert torch.equal(found, wanted)  # by band and label
@@ -86,7 +86,7 @@ def test_logits_of_npz_and_npy(tmp_path):
 def test_a_cluster_gives_the_same_table(folders):
     distributed = pytest.importorskip('distributed')
     options = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    new = partial(_Tables, False)
+    new = partial(_TablesOfMaps, False)
     one = count_pairs(*folders, new).tables
     with (
         distributed.LocalCluster(**options) as cluster,

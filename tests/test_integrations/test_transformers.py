@@ -22,11 +22,10 @@ from transformers import (
 
 from mmaslp import BorderLevels
 from mmaslp.calibration import Calibrator
-from mmaslp.integrations import transformers as calibrated
 from mmaslp.integrations.transformers import (
     SelfCalibration,
+    calibrated,
     foreground_logits,
-    warmup_of,
 )
 from mmaslp.metrics import BandTable
 from tests.transformers_toy import Squares, segformer, trainer
@@ -124,7 +123,9 @@ def test_resumed_run_ends_as_the_whole_one(tmp_path):
         ends.append([*one.model.state_dict().values(), calibration.levels.levels])
     saved = json.loads((stop / 'trainer_state.json').read_text())
     assert any(
-        saved['stateful_callbacks']['SelfCalibration']['attributes']['levels']['levels']
+        saved['stateful_callbacks']['SelfCalibration']['attributes']['session'][
+            'levels'
+        ]['levels']
     )
     assert all(map(torch.equal, *ends))
 
@@ -181,10 +182,17 @@ def schedule(strategy='steps', steps=4, epochs=10, delay=0, max_steps=100):
     )
 
 
+def planned(args, state, warmup=None):
+    levels = 'border' if warmup is None else BorderLevels(warmup=warmup)
+    calibration = SelfCalibration(levels)
+    calibration._plan(args, state)
+    return calibration.levels.warmup
+
+
 def test_warmup_is_a_third_of_the_evaluations():
-    assert warmup_of(*schedule(), None) == 8  # of 24: the last moves nothing
-    assert warmup_of(*schedule('epoch', epochs=31), None) == 10
-    assert warmup_of(*schedule(), 14) == 14
+    assert planned(*schedule()) == 8  # of 24: the last moves nothing
+    assert planned(*schedule('epoch', epochs=31)) == 10
+    assert planned(*schedule(), warmup=14) == 14
 
 
 @pytest.mark.parametrize(
@@ -192,7 +200,7 @@ def test_warmup_is_a_third_of_the_evaluations():
     [
         (schedule('no'), None, 'eval_steps=3'),
         (schedule('epoch', epochs=7), None, 'eval_steps=3'),
-        (schedule('epoch', epochs=sys.maxsize), None, 'eval_steps=4'),
+        (schedule('epoch', epochs=sys.maxsize), None, 'eval_steps=3'),
         (schedule(steps=100), 0, 'eval_steps=4'),
         (schedule(), 20, 'eval_steps=2'),
         (schedule(delay=84), 0, 'eval_steps=4'),
@@ -201,7 +209,7 @@ def test_warmup_is_a_third_of_the_evaluations():
 )
 def test_levels_that_cannot_move_are_refused(given, warmup, line):
     with pytest.raises(ValueError, match=line):
-        warmup_of(*given, warmup)
+        planned(*given, warmup=warmup)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from mmengine.dist import get_rank, get_world_size
 from torch import nn
 
 from ...calibration.calibrator import Calibrator
-from ...calibration.tables import CalibrationTables, joined
+from ...calibration.tables import CalibrationTables
+from ...common.processes import joined
 from ...files.progress import track
 from .checkpoint import (
     check_checkpoint,

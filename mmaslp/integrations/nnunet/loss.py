@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...common.arrays import one_logit
+
 
 class FixedPatches:
     """Repeats the first batches of a loader of nnU-Net, which draws with numpy.
@@ -66,7 +68,7 @@ class Targets:
         Two logits of a softmax become one, their difference; those of regions stay.
         """
         if not self.regions:
-            logits = logits[:, 1:] - logits[:, :1]
+            logits = one_logit(logits).unsqueeze(1)
         labels, known = self.known(target)
         labels = labels.to(torch.uint8)
         if known is not None:

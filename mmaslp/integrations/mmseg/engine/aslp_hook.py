@@ -33,8 +33,8 @@ from ....levels.image import ImageLevels
 from ....levels.rules import Rule, make_rule
 from ....losses.perturbations import check_alpha
 from ....report.diagrams import alpha_histogram
-from ....training.moves import where_levels_are
 from ....training.seeding import seed_torch
+from ....training.session import Session
 from ..checks.data import dataset_of, mixed_images
 from ..checks.findings import Finding
 from ..checks.run import (
@@ -62,7 +62,13 @@ class BorderTraining:
                 f"ASLPHook(levels='border') has no option {next(iter(others))!r}: it "
                 'takes gain'
             )
-        self.levels = BorderLevels(gain)
+        self.gain = gain
+        self.session = Session(BorderLevels(gain))
+
+    @property
+    def levels(self) -> BorderLevels:
+        """BorderLevels: The levels."""
+        return self.session.levels
 
     def findings(
         self, runner: Any, losses: list, schedule: Schedule
@@ -74,8 +80,9 @@ class BorderTraining:
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Give the levels to the losses."""
         self._metric = measuring_metric(runner)
-        self.levels = BorderLevels(self.levels.gain, schedule.validations_of_warmup)
-        self.levels.expect_validations()
+        logger = MMLogger.get_current_instance()
+        self.session = Session(BorderLevels(self.gain), logger=logger)
+        self.session.plan(schedule.validations, schedule.validations_of_warmup)
         for loss in losses:
             loss.criterion.bind(self.levels)
 
@@ -89,25 +96,24 @@ class BorderTraining:
         """Move the levels by the table that the metric has counted."""
         table = [self._metric.table]
         broadcast_object_list(table)
-        self.levels.observe(table[0])
+        self.session.end_validation(table[0])
         if self.levels.reason is not None:
             print_log(f'ASLP: {self.levels.reason}', 'current')
 
     def scalars(self) -> dict[str, float]:
         """Level of every band, the first at the border."""
-        return {f'level_band{k}': v for k, v in enumerate(self.levels.levels.tolist())}
+        return self.session.scalars()
 
     def show(self) -> None:
         """The scalars say it all."""
 
     def summary(self) -> str:
         """Say where the levels are, and what they followed."""
-        return where_levels_are(self.levels)
+        return self.session.summary().removeprefix('ASLP: ')
 
     def finish(self, runner: Any) -> None:
         """Log why levels are still 0."""
-        if self.levels.reason is not None:
-            print_log(f'ASLP: {self.levels.reason}', 'current', logging.WARNING)
+        self.session.end_training()
 
 
 class ImageTraining:

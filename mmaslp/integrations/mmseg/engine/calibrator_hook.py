@@ -1,19 +1,19 @@
 """Fits a calibrator when a training ends."""
 
-import logging
 import os.path as osp
 from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
-from ....calibration.fit import BY, LEAST_IMAGES, METHODS, fit_tables
+from ....calibration.fit import BY, LEAST_IMAGES, METHODS
 from ....calibration.maps import TARGETS
 from ....common.arguments import check_choice
 from ....common.outputs import check_output
+from ....training.session import Session
 from ..calibration import collect_tables, keep_in_checkpoint
 from ..checks.data import dataset_of
 from ..checks.findings import Finding
@@ -89,14 +89,12 @@ class CalibratorHook(Hook):
         reader = ScoreReader(
             getattr(options, 'scores', 'auto'), getattr(options, 'ignore_index', 255)
         )
-        tables = collect_tables(runner.model, runner.val_loop.dataloader, reader)
-        if not is_main_process():
-            return
-        try:
-            calibrator = fit_tables(tables, self.by, self.method, self.target)
-        except ValueError as error:  # a finished training must not end so
-            text = f'CalibratorHook fits nothing: {error}'
-            print_log(text, logger='current', level=logging.WARNING)
+        options = dict(by=self.by, method=self.method, target=self.target)
+        session = Session(None, options, logger=MMLogger.get_current_instance())
+        loader = runner.val_loop.dataloader
+        session.take(lambda: collect_tables(runner.model, loader, reader))
+        calibrator = session.end_training() if is_main_process() else None
+        if calibrator is None:
             return
         file = self._file(runner)
         keep_in_checkpoint(

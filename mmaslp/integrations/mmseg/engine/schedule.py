@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.runner import IterBasedTrainLoop
 
-from ....training.moves import ENOUGH, LEAST, too_few
+from ....training.session import ENOUGH, LEAST, WARMUP, too_few
 from ..checks.findings import Finding
 
 
@@ -47,7 +47,7 @@ class Schedule:
         if self.warmup_iters is not None:
             return self.warmup_iters
         if self.warmup_epochs is None:
-            return self.loop.max_iters // 3
+            return self.loop.max_iters // WARMUP
         return self.warmup_epochs * (
             self.unit if self.by_epoch else self.iters_per_visit
         )
@@ -56,6 +56,11 @@ class Schedule:
     def visits(self) -> float:
         """float: Visits of an image between two validations at present, at least 1."""
         return max(1.0, self._interval(self._now) * self.unit / self.iters_per_visit)
+
+    @property
+    def validations(self) -> int:
+        """int: Validations that training steps follow."""
+        return sum(1 for _ in self._validations())
 
     @property
     def validations_of_warmup(self) -> int:

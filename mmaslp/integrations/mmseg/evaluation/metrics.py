@@ -29,7 +29,13 @@ from ....common.arguments import (
     check_path,
     optional,
 )
-from ....common.arrays import PROTOCOLS, SUM_TOLERANCE, apply_protocol, at_least_float32
+from ....common.arrays import (
+    PROTOCOLS,
+    SUM_TOLERANCE,
+    apply_protocol,
+    at_least_float32,
+    one_logit,
+)
 from ....files.map_evaluation import load_library, sod_metrics, sod_record
 from ....files.results import (
     calibration_result,
@@ -154,7 +160,7 @@ class ScoreReader:
         if scores == 'probabilities':
             return values[1] if len(values) == 2 else values
         if len(values) == 2:
-            return torch.sigmoid(values[1] - values[0])
+            return torch.sigmoid(one_logit(values, axis=0))
         return values.softmax(0)
 
     def _guess(self, values: Tensor) -> str:

@@ -1,7 +1,7 @@
 """Trainers for ``nnUNetv2_train -tr``, found through ``nnUNet_extTrainer``."""
 
 import os
-from math import ceil
+from pathlib import Path
 
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
@@ -10,12 +10,14 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from ....levels.border import BorderLevels
-from ....losses.criterion import SelfCalibratingBCE
-from ....metrics.band_table import BandTable
-from ..loss import FixedPatches, SelfCalibratingLoss, Targets
+from mmaslp.files.map_pairs import count_tables
+from mmaslp.integrations.nnunet.loss import FixedPatches, SelfCalibratingLoss, Targets
+from mmaslp.levels import BorderLevels
+from mmaslp.losses import SelfCalibratingBCE
+from mmaslp.training.session import Session
 
 STATE = 'mmaslp_border_levels'
+CALIBRATOR = 'calibrator.json'
 
 
 class nnUNetTrainerBorderLevels(nnUNetTrainer):
@@ -23,26 +25,33 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
 
     The validation of every epoch measures the gap of each band, confidence minus
     accuracy, and moves the levels. Its patches are drawn once, so that the gaps and
-    nnU-Net's pseudo Dice of two epochs compare. The levels are in the checkpoints.
+    nnU-Net's pseudo Dice of two epochs compare. The levels are in the checkpoints. With
+    ``--npz`` a calibrator is fitted to the maps of the whole validation cases, and
+    saved as ``calibrator.json`` beside them.
 
     Subclass it to change what follows; ``__init__`` must repeat its arguments, as
     nnU-Net demands of every trainer.
 
     Attributes:
         gain (float): See :class:`~mmaslp.BorderLevels`. Defaults to 1.
-        warmup (float): Share of the epochs before the levels move. Defaults to 1 / 3.
+        warmup (float, optional): Share of the epochs before the levels move. Defaults
+            to None: a third.
         with_dice (bool): Whether the Dice loss stands beside SC-BCE. Defaults to True.
     """
 
     gain = 1.0
-    warmup = 1 / 3
+    warmup: float | None = None
     with_dice = True
 
     def initialize(self) -> None:
         """Make the levels before the loss that reads them."""
-        warmup = ceil(self.warmup * self.num_epochs)
-        self.levels = BorderLevels(gain=self.gain, warmup=warmup)
-        self.levels.expect_validations()
+        self.session = Session(BorderLevels(gain=self.gain))
+        self.levels = self.session.levels
+        share = 1 / 3 if self.warmup is None else self.warmup
+        # The validation of the last epoch moves levels in vain.
+        validations = self.num_epochs - 1
+        remedy = 'train for more epochs'
+        self.session.plan(validations, int(share * validations), remedy)
         super().initialize()
 
     def _build_loss(self):
@@ -80,7 +89,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
     def on_validation_epoch_start(self) -> None:
         """Start the table of the epoch."""
         super().on_validation_epoch_start()
-        self.table = BandTable()
+        self.session.start_validation()
 
     def validation_step(self, batch: dict) -> dict:
         """Fill the table with what nnU-Net hands to its loss."""
@@ -91,7 +100,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
             if self.enable_deep_supervision:
                 finest = (output[0], target[0])
             logits, labels = self.targets.binary(*finest)
-            self.table.update(logits.float().sigmoid(), labels)
+            self.session.update(logits.float(), labels, logits=True)
             return loss(output, target)
 
         self.loss = measured_loss
@@ -103,10 +112,25 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
     def on_validation_epoch_end(self, val_outputs: list[dict]) -> None:
         """Move the levels."""
         super().on_validation_epoch_end(val_outputs)
-        self.levels.observe(self.table)
+        self.session.end_validation()
         shown = ' '.join(f'{level:.4f}' for level in self.levels.levels.tolist())
         reason = f' ({self.levels.reason})' if self.levels.reason else ''
         self.print_to_log_file(f'Levels by band, border first: {shown}{reason}')
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Fit a calibrator to the maps that nnU-Net writes with ``--npz``."""
+        super().perform_actual_validation(save_probabilities)
+        if not save_probabilities or self.local_rank:
+            return
+
+        maps = Path(self.output_folder, 'validation')
+        labels = Path(self.preprocessed_dataset_folder_base, 'gt_segmentations')
+        session = Session(calibrator=True)
+        session.take(lambda: count_tables(maps, labels))
+        calibrator = session.end_training()
+        if calibrator is not None:
+            calibrator.save(Path(self.output_folder, CALIBRATOR))
+            self.print_to_log_file(session.summary())
 
     def save_checkpoint(self, filename: str) -> None:
         """Add the levels to nnU-Net's checkpoint, which appears when it is whole."""
@@ -115,7 +139,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         part = f'{filename}.part'
         super().save_checkpoint(part)
         checkpoint = torch.load(part, map_location='cpu', weights_only=False)
-        checkpoint[STATE] = self.levels.state_dict()
+        checkpoint[STATE] = self.session.state_dict()
         # The network is that of a trainer of nnU-Net, which predicts without mmaslp.
         checkpoint['trainer_name'] = next(
             each.__name__
@@ -132,7 +156,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
             filename_or_checkpoint, map_location='cpu', weights_only=False
         )
         if STATE in checkpoint:
-            self.levels.load_state_dict(checkpoint[STATE])
+            self.session.load_state_dict(checkpoint[STATE])
         else:
             self.print_to_log_file('The checkpoint has no levels: they start at 0')
 
