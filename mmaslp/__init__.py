@@ -53,6 +53,7 @@ def _problem_of_mmseg() -> str | None:
             'MMSegmentation is not installed: run `pip install "mmaslp[onedl]"` (or '
             '"mmaslp[openmmlab]"); all but mmaslp.integrations.mmseg works without it'
         )
+
     try:
         import_module(_REGISTRY)
     except Exception as error:  # it asserts versions when it is imported
@@ -62,6 +63,7 @@ def _problem_of_mmseg() -> str | None:
         )
         warnings.warn(f'mmaslp registers nothing: {problem}', stacklevel=4)
         return problem
+
     return None
 
 

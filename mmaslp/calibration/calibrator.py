@@ -136,6 +136,7 @@ def as_text(name: str, record: dict[str, Any]) -> str:
             ' ' * 22 + ''.join(f'{each:<26}' for each in _TITLES.values()).rstrip(),
         ]
         lines += [_line(row) for row in rows]
+
     if masks := record.get('masks'):
         lines.append(_masks(masks))
     return '\n'.join([*lines, *record.get('remarks', [])])
@@ -200,21 +201,25 @@ class CalibratedModule(nn.Module):
                 'the module must return one tensor of logits, not '
                 f'{getattr(logit, "dtype", type(logit).__name__)}: wrap one that does'
             )
+
         if logit.dim() not in (3, 4, 5):
             raise ValueError(
                 'the module must return maps of logits, (N, H, W), (N, C, H, W) or '
                 f'(N, C, D, H, W), not {tuple(logit.shape)}: wrap one that does'
             )
+
         softmax = logit.dim() > 3 and not self.independent
         if softmax and logit.shape[1] == 2:
             half = self._calibrated(one_logit(logit)) / 2
             mean = logit.mean(1)
             return torch.stack([mean - half, mean + half], 1)
+
         if softmax and logit.shape[1] > 2:
             raise ValueError(
                 f'the module returns {logit.shape[1]} channels: wrap one of 1 or 2, or '
                 'say independent=True if each is a binary map'
             )
+
         return self._calibrated(logit)
 
     def _calibrated(self, logit: Tensor) -> Tensor:
@@ -375,7 +380,8 @@ class Calibrator:
 
     def _calibrate(self, values: Tensor, logits: bool) -> None:
         """Calibrate ``(M, H, W)`` maps in place, piece by piece."""
-        table, pieces = self.table.to(values), values.flatten().split(_CHUNK)
+        table = self.table.to(values)
+        pieces = values.flatten().split(_CHUNK)
         bands: Any = [None] * len(pieces)
         if self.by == 'band':
             mask = values > (0 if logits else 0.5)

@@ -94,6 +94,7 @@ def fit_calibrator(
             tables.update(image, mask, key, ignore_index, logits)
         except ValueError as error:
             raise ValueError(f'image {number}: {error}') from error
+
     if keys is not None and next(keys, None) is not None:
         raise ValueError(f'there are more groups than the {number + 1} images')
     return fit_tables(tables, by, method, target)
@@ -114,7 +115,8 @@ def fit_tables(
     check_choice('method', method, METHODS)
     check_choice('target', target, TARGETS)
     used = tables.images.numpy() > 0
-    counts, images = tables.counts.numpy()[used], tables.images.numpy()[used]
+    counts = tables.counts.numpy()[used]
+    images = tables.images.numpy()[used]
     _check_enough(counts, images)
     candidates = [
         out_of_fold(counts, images, *each, target)
@@ -123,7 +125,8 @@ def fit_tables(
         or (method in ('auto', each[0]) and by in ('auto', each[1]))
     ]
     chosen, reason = _chosen(candidates, method, images)
-    kind, whole = (chosen.method, chosen.by, target), counts.sum(0)
+    kind = (chosen.method, chosen.by, target)
+    whole = counts.sum(0)
     record = dict(
         reason=reason,
         remarks=[*remarks, *_remarks(counts, images, chosen)],
@@ -137,6 +140,7 @@ def fit_tables(
     maps, mask_maps = (
         fit_maps(whole, images.sum(), *each) for each in (kind, MASK_KIND)
     )
+
     return Calibrator(*kind, maps, record, mask_maps)
 
 
@@ -147,15 +151,18 @@ def _chosen(
     if method != 'auto':
         own = [each for each in candidates if each.method == method]
         return simplest(own), 'The method was asked for.'
+
     better = [each for each in candidates[1:] if gains(each, candidates[0])]
     if better:
         return simplest(better), (
             'Of the maps that are better than none (identity) by more than a standard '
             'error over images, the simplest that is no worse than the best.'
         )
+
     number = f'{images.sum()} images'
     if len(images) < min(images.sum(), LEAST_IMAGES):
         number += f' of {len(images)} groups'
+
     return candidates[0], (
         f'{number} cannot tell that any map is better than none, so probabilities stay '
         'as they are. Fit to more images, or name a method to have it without proof.'
@@ -179,7 +186,8 @@ def _remarks(
     counts: np.ndarray, images: np.ndarray, chosen: Candidate
 ) -> Iterator[str]:
     """Say what the other target would gain, and what makes the fit doubtful."""
-    low, high = counts[..., : SIDE + 1, :], counts[..., SIDE + 1 :, :]
+    low = counts[..., : SIDE + 1, :]
+    high = counts[..., SIDE + 1 :, :]
     right = (low[..., 0].sum() + high[..., 1].sum()) / counts.sum()
     objects = counts[..., 1].sum() / counts.sum()
     if chosen.target == 'probability':
@@ -199,6 +207,7 @@ def _remarks(
             f'score by {brier}. It moves masks, and it holds only where objects fill '
             f'about {objects:.0%} of the pixels, as here.'
         )
+
     if not counts[:, :, 1:-1].any():
         yield 'All probabilities are 0 or 1, as of masks: give those before the cut.'
     if right <= max(objects, 1 - objects):
@@ -206,6 +215,7 @@ def _remarks(
             f'Decisions are right for {right:.1%} of the pixels, as many as without a '
             'network: check that foreground is 1 in maps and masks.'
         )
+
     if len(images) < LEAST_IMAGES:
         yield f'{len(images)} groups are few: do not trust the intervals.'
 
@@ -248,6 +258,7 @@ def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
         or (arrays and (label is None or prob.ndim < 3))
     ):
         raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
+
     items = prob if label is None else zip(prob, label, strict=True)
     batched = not arrays and getattr(prob, 'batch_sampler', None) is not None
     for pair in items:

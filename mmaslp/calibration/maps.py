@@ -63,7 +63,8 @@ def fit_maps(
     counts: np.ndarray, images: int, method: str, by: str, target: str
 ) -> list[Knots]:
     """Fit one map, or one of each band, to ``(B, CELLS, 2)`` counts of labels."""
-    logit, counts = CENTRES, counts.astype(np.float64)
+    logit = CENTRES
+    counts = counts.astype(np.float64)
     if target == 'confidence':
         logit = logit[SIDE + 1 :]
         counts = counts[:, SIDE::-1, ::-1] + counts[:, SIDE + 1 :]
@@ -123,7 +124,8 @@ def _line(logit: np.ndarray, slope: float, shift: float) -> Knots:
 
 def _lowest_nll(inputs: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Weights w of the lowest NLL of sigmoid(inputs @ w), by Newton's method."""
-    total, right = counts.sum(1), counts[:, 1]
+    total = counts.sum(1)
+    right = counts[:, 1]
     weights = np.zeros(inputs.shape[1])
 
     def loss(tried: np.ndarray) -> float:
@@ -181,7 +183,9 @@ def look_up(logit: Tensor, band: Tensor | None, table: Tensor) -> Tensor:
         index.add_(band.int().mul_(table.shape[2]))
     index = index.flatten()
 
-    shifts, slopes = table[0].flatten(), table[1].flatten()
-    shift, slope = shifts.index_select(0, index), slopes.index_select(0, index)
+    shifts = table[0].flatten()
+    slopes = table[1].flatten()
+    shift = shifts.index_select(0, index)
+    slope = slopes.index_select(0, index)
     found = torch.addcmul(shift, slope, logit.clamp(-_MOST, _MOST).flatten())
     return found.view(logit.shape)

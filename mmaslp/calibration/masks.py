@@ -77,7 +77,8 @@ def _threshold(prob: Tensor) -> float:
     total = prob.sum(dtype=torch.float64).item()
     if not total:
         return 1.0
-    best, inside = 2 * total / (len(prob) + total), prob
+    best = 2 * total / (len(prob) + total)
+    inside = prob
     while True:
         inside = inside[inside > best / 2]
         hit = inside.sum(dtype=torch.float64).item()
@@ -85,7 +86,9 @@ def _threshold(prob: Tensor) -> float:
         if value <= best:
             break
         best = value
-    full, none = 1 - prob.max().item(), math.exp(-total)
+
+    full = 1 - prob.max().item()
+    none = math.exp(-total)
     if (full + none) / 2 > best:  # as the product below is not above exp(-S)
         none = torch.log1p(-prob).sum(dtype=torch.float64).exp().item()
     return 1.0 if (full + none) / 2 > best else best / 2
@@ -101,7 +104,8 @@ def mask_figures(
     counts: np.ndarray, images: np.ndarray, sample: np.ndarray
 ) -> dict[str, Any]:
     """Measure masks of ``(G, B, CELLS, 2)`` sampled images, calibrated out of fold."""
-    fold, found = np.arange(len(counts)) % FOLDS, []
+    fold = np.arange(len(counts)) % FOLDS
+    found = []
     for number in np.unique(fold):
         own = fold == number
         maps = fit_maps(counts[~own].sum(0), images[~own].sum(), *MASK_KIND)
@@ -117,11 +121,13 @@ def mask_figures(
 def _figures(image: np.ndarray, prob: np.ndarray) -> list[tuple[float, float]]:
     """Dice and IoU of an image under each mask."""
     kept = np.arange(prob.shape[1]) > SIDE
-    total, one = image.sum(-1), image[..., 1]
+    total = image.sum(-1)
+    one = image[..., 1]
     masks = (kept, prob > 0.5, prob > _threshold_of_counts(total, prob))
     figures = []
     for mask in masks:
-        hit, size = (one * mask).sum(), (total * mask).sum() + one.sum()
+        hit = (one * mask).sum()
+        size = (total * mask).sum() + one.sum()
         figures.append((2 * hit / size, hit / (size - hit)) if size else (1.0, 1.0))
     return figures
 
@@ -129,12 +135,14 @@ def _figures(image: np.ndarray, prob: np.ndarray) -> list[tuple[float, float]]:
 def _threshold_of_counts(total: np.ndarray, prob: np.ndarray) -> float:
     """Of ``dice_optimal_mask``, from the counts of an image."""
     mass = (total * prob).sum()
-    best, inside = 0.0, np.ones_like(prob, bool)
+    best = 0.0
+    inside = np.ones_like(prob, bool)
     while True:
         value = 2 * (total * prob * inside).sum() / ((total * inside).sum() + mass)
         if value <= best:
             break
-        best, inside = value, prob > value / 2
+        best = value
+        inside = prob > value / 2
     seen = prob[total > 0]
     none = math.exp((total[total > 0] * np.log1p(-seen.clip(0, 1 - 1e-12))).sum())
     return 1.0 if (1 - seen.max() + none) / 2 > best else best / 2

@@ -68,7 +68,8 @@ def sums_of(counts: np.ndarray, maps: Sequence[Knots], target: str) -> np.ndarra
     """
     logit = evaluate(maps, CENTRES, target)
     prob = 1 / (1 + np.exp(-logit))
-    zero, one = counts[..., 0], counts[..., 1]
+    zero = counts[..., 0]
+    one = counts[..., 1]
     total = zero + one
     brier = zero * prob**2 + one * (1 - prob) ** 2
     nll = zero * np.logaddexp(0, logit) + one * np.logaddexp(0, -logit)
@@ -77,6 +78,7 @@ def sums_of(counts: np.ndarray, maps: Sequence[Knots], target: str) -> np.ndarra
     bins = np.clip(np.ceil(conf * 2 * BINS) - BINS - 1, 0, BINS - 1)
     by_bin = (np.where(bins == each, gap, 0) for each in range(BINS))
     scores = [each.sum((1, 2)) for each in (total, brier, nll, *by_bin)]
+
     return np.concatenate(
         [np.stack(scores[:3], 1), gap.sum(2), np.stack(scores[3:], 1)], 1
     )
@@ -84,7 +86,8 @@ def sums_of(counts: np.ndarray, maps: Sequence[Knots], target: str) -> np.ndarra
 
 def figures_of(sums: np.ndarray) -> np.ndarray:
     """``(..., 4)`` figures of ``(..., 3 + B + BINS)`` sums."""
-    bands, bins = sums[..., 3:-BINS], sums[..., -BINS:]
+    bands = sums[..., 3:-BINS]
+    bins = sums[..., -BINS:]
     errors = (np.abs(each).sum(-1) for each in (bands, bins))
     return np.stack([sums[..., 1], sums[..., 2], *errors], -1) / sums[..., :1]
 

@@ -13,7 +13,8 @@ from .maps import CELLS, cell_numbers
 
 GROUPS = 100
 # Keys times this, by modulo, are in no order.
-_SHUFFLE, _LAST = 0x9E3779B1, 2**31 - 1
+_SHUFFLE = 0x9E3779B1
+_LAST = 2**31 - 1
 BANDS = len(BORDER_EDGES) + 1
 
 
@@ -70,12 +71,14 @@ class CalibrationTables:
         Raises:
             ValueError: The image cannot be used. Then nothing of it is counted.
         """
-        prob, label = as_floats(prob), as_tensor(label, 'label')
+        prob = as_floats(prob)
+        label = as_tensor(label, 'label')
         if prob.dim() < 2 or _long_axes(prob) != _long_axes(label):
             raise ValueError(
                 f'the map has shape {tuple(prob.shape)} but the mask '
                 f'{tuple(label.shape)}: give both as (H, W), resized to one size'
             )
+
         label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
         ignored = label == check_integer('ignore_index', ignore_index)
         prob = prob.reshape(label.shape)
@@ -83,6 +86,7 @@ class CalibrationTables:
             checked(prob[~ignored], logits)
         else:
             checked(prob, logits)
+
         logit = prob if logits else as_logits(prob)
         # 0 and 1 the labels, 2 ignored, 3 something else.
         kind = (label != 0).byte().mul_(3).sub_((label == 1).byte().mul_(2))
@@ -96,10 +100,14 @@ class CalibrationTables:
                 f'the mask holds {odd}, but labels are 0, 1 and {ignore_index} '
                 '(ignored): divide a mask of 0 and 255 by 255'
             )
+
         key = int(self.images.sum()) if key is None else key
-        group, rank = key % GROUPS, (key + 1) * _SHUFFLE % _LAST
+        group = key % GROUPS
+        rank = (key + 1) * _SHUFFLE % _LAST
         if rank < self._rank[group]:
-            self.sample[group], self._rank[group] = found[..., :2], rank
+            self.sample[group] = found[..., :2]
+            self._rank[group] = rank
+
         self.counts[group] += found[..., :2]
         self.images[group] += 1
 

@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     group = parser.add_subparsers(
         metavar='COMMAND', dest='command', required=True, title='commands'
     )
+
     for name, summary in COMMANDS.items():
         group.add_parser(name, help=summary)
     return run_command(parser.parse_args(argv).command, [])

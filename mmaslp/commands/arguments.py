@@ -137,6 +137,7 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
         help='the stored value that stands for probability 1 (100 for per cent), if it '
         'is not 255, 65535 or, for floats, 1',
     )
+
     add('--logits', action='store_true', help='.npy and .npz of logits')
     add('--key', help='name of the array in .npz files')
     add('--channel', help='name or number of the foreground in nnU-Net maps of several')

@@ -60,7 +60,8 @@ def _show_maps(folder: Path) -> None:
     from . import run_command
 
     val, test = (write_demo_maps(folder, split) for split in ('val', 'test'))
-    calibrator, out = folder / 'calibrator.json', folder / 'test' / 'calibrated'
+    calibrator = folder / 'calibrator.json'
+    out = folder / 'test' / 'calibrated'
     for words in (
         ('fit', *val, '--out', calibrator),
         ('apply', calibrator, test[0], '--out', out),

@@ -14,7 +14,9 @@ from types import FrameType
 
 from ..files.names import printable
 
-DONE, FAILED, REFUSED = 0, 1, 2
+DONE = 0
+FAILED = 1
+REFUSED = 2
 
 # The functions of MMEngine that make objects of what a config says.
 _BUILDERS = re.compile(r'build_\w+|from_cfg')
@@ -103,6 +105,7 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
         given = (error.filename, error.filename2)
         names = (os.fsdecode(n) for n in given if isinstance(n, (str, bytes, Path)))
         return True, ': '.join([*names, error.strerror or 'it cannot be used'])
+
     codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
     inside = bool(codes) and _PACKAGE in PurePath(codes[-1].co_filename).parents
     building = any(_BUILDERS.fullmatch(code.co_name) for code in codes)
@@ -110,6 +113,7 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
         inside or not building or _WORKER.match(str(error))
     ):
         return True, text
+
     line = ' '.join(text.split())[:_MAX_LENGTH]
     if isinstance(error, AssertionError) and str(error) and not inside:
         return True, f'{line}: MMSegmentation refuses it'

@@ -33,6 +33,7 @@ def add_arguments(parser: CommandParser) -> None:
         metavar='FILE',
         help='write an HTML report, and beside it the JSON file of its results',
     )
+
     add(
         '--protocol',
         choices=('raw', 'released'),

@@ -44,6 +44,7 @@ def add_arguments(parser: CommandParser) -> None:
         default='auto',
         help='one map for all pixels, or one for each band of distance from the border',
     )
+
     add(
         '--target',
         choices=('confidence', 'probability'),
@@ -132,7 +133,8 @@ def _of_checkpoint(args: argparse.Namespace, keys):
     from ..integrations.mmseg.config import load_config, set_work_dir
 
     cfg = load_config(args.source, args.cfg_options)
-    cfg.launcher, cfg.load_from = 'none', args.labels
+    cfg.launcher = 'none'
+    cfg.load_from = args.labels
     if args.quiet:
         cfg.log_level = 'WARNING'
     set_work_dir(cfg, args.source, None)

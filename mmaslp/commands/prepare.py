@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='which published set it is; by default a folder of images and one of '
         'masks',
     )
+
     split = parser.add_mutually_exclusive_group().add_argument
     split('--val-list', help='list file of the validation images, one name per line')
     split('--val-ratio', type=float, default=0.1, help='share of validation images')

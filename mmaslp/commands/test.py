@@ -32,6 +32,7 @@ def add_arguments(parser: CommandParser) -> None:
         metavar='FILE',
         help='write an HTML report, and beside it the JSON file of its results',
     )
+
     add('--name', help='of the model in the report; else the config')
     add('--out', help='folder that the metrics write predictions to')
     add('--show', action='store_true', help='show predictions')
@@ -61,7 +62,8 @@ def run(args: argparse.Namespace) -> None:
     from ..report.inputs import PICTURES
     from ..report.page import page_outputs
 
-    cfg.load_from, cfg.resume = args.checkpoint, False
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
     if args.show or args.show_dir:
         testing.draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
     measured = testing.measures_calibration(cfg, args.eval)

@@ -53,7 +53,8 @@ def binary_scores(
 ) -> tuple[Tensor, Tensor]:
     """Flatten the valid pixels of a two-class map."""
     prob, label = _pair(prob, label)
-    prob, label = matched(prob, label).flatten(), label.flatten()
+    prob = matched(prob, label).flatten()
+    label = label.flatten()
     label, valid = _valid_labels(label, ignore_index, 2)
     prob = checked(prob if valid is None else prob[valid])
     return prob, label
@@ -64,7 +65,8 @@ def binary_maps(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Check two-class maps whose pixels keep their places."""
     prob, label = _pair(prob, label)
-    prob, label = as_maps(matched(prob, label)), as_maps(label, 'label')
+    prob = as_maps(matched(prob, label))
+    label = as_maps(label, 'label')
     _, valid = _valid_labels(label.flatten(), ignore_index, 2)
     valid = None if valid is None else valid.view(label.shape)
     if valid is None:
@@ -88,7 +90,9 @@ def top_label_scores(
             f'labels of shape {tuple(label.shape)} need '
             f'{(num_classes, *label.shape)}'
         )
-    prob, label = prob.flatten(1), label.flatten()
+
+    prob = prob.flatten(1)
+    label = label.flatten()
     label, valid = _valid_labels(label, ignore_index, num_classes)
     prob = checked(prob if valid is None else prob[:, valid])
     off = (prob.sum(0) - 1).abs()
@@ -97,6 +101,7 @@ def top_label_scores(
             'the probabilities of a pixel must add up to 1, but are off by up to '
             f'{off.max().item():.3g}: apply softmax to logits first'
         )
+
     top, predicted = prob.max(0)
     label = label.long()
     return top, (predicted == label).long(), prob.gather(0, label[None])[0]
@@ -128,6 +133,7 @@ def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
         # Unsigned integers of more than 8 bits: torch does not compute with them.
         wide = native.dtype.kind == 'u' and native.itemsize > 1
         values = np.require(native, np.int64 if wide else None, ('C', 'W'))
+
     try:
         values = torch.as_tensor(values).detach()
         if values.is_meta or values.layout != torch.strided:
@@ -136,6 +142,7 @@ def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
         raise ValueError(
             f'{name} must be an array or a tensor of numbers, got {given} ({error})'
         ) from error
+
     short = values.is_floating_point() or values.element_size() == 1
     return values if short else values.long()
 
@@ -163,6 +170,7 @@ def _valid_labels(
     ):
         valid = label != ignore_index
         label = label[valid]
+
     odd = None if inside else (label < 0) | (label >= num_classes)
     if label.is_floating_point():
         odd = ~torch.isin(label, torch.arange(num_classes, device=label.device))
@@ -173,6 +181,7 @@ def _valid_labels(
             f'{ignore_index}}}, but holds {found}: map 0/255 masks to 0/1 first, '
             'or set ignore_index'
         )
+
     ignored = valid is not None and 0 < len(label) < len(valid)
     if ignored and num_classes == 2 and not label.any():
         warnings.warn(_NEVER_ONE.format(ignore_index), stacklevel=5)
@@ -189,16 +198,19 @@ def checked(prob: Tensor, logits: bool = False) -> Tensor:
             f'prob has {int(prob.isnan().sum())} NaN values: look for an overflow '
             'in the model'
         )
+
     if logits:
         if 0 <= low < high <= 1:
             warnings.warn(_IN_01, stacklevel=4)
         return prob
+
     if low < -ROUNDING or high > 1 + ROUNDING:
         raise ValueError(
             f'prob must lie in [0, 1], but lies in [{low:.6g}, {high:.6g}]: apply '
             'sigmoid (one channel) or softmax to logits first; divide pixel values by '
             'their largest'
         )
+
     return prob.clamp(0, 1) if low < 0 or high > 1 else prob
 
 
@@ -281,6 +293,7 @@ def pair_shapes(
         if not strided or given.is_meta or not given.dim():
             kind = type(given).__name__
             raise ValueError(f'{name} must be a tensor (N, ...) of values, got {kind}')
+
     if not logits.is_floating_point():
         raise ValueError(f'logits must be floating point, not {logits.dtype}')
     without_channel = labels.dim() == logits.dim() - 1
@@ -297,12 +310,14 @@ def pair_shapes(
             'or two binary maps: give labels without a channel axis for the former, '
             "channels='independent' for the latter"
         )
+
     if logits.shape != labels.shape:
         raise ValueError(
             f'labels of shape {tuple(labels.shape)} do not fit logits of shape '
             f'{tuple(logits.shape)}: give (N, H, W) labels to (N, 1 | 2, H, W) logits, '
             "or (N, C, H, W) labels and channels='independent' to C sigmoid channels"
         )
+
     return logits, labels
 
 
@@ -321,10 +336,12 @@ def split_labels(
         if watch is not None:
             watch.see(len(labels), high == 1, has_ignored=False)
         return labels, None
+
     if labels.dtype == torch.uint8 and not 0 <= ignore_index <= 255:
         valid = torch.ones_like(labels, dtype=torch.bool)  # torch compares modulo 256
     else:
         valid = labels != ignore_index
+
     objects = (labels == 1) & valid
     known = (labels == 0) | objects | ~valid
     facts = torch.stack([known.all(), valid.all(), objects.any()])
@@ -335,6 +352,7 @@ def split_labels(
             f'label holds the values {other}, only 0, 1 and ignore_index='
             f'{ignore_index} are allowed: {REMEDY}'
         )
+
     if watch is not None:
         watch.see(len(labels), any_object, not all_valid)
     return labels.masked_fill(~valid, 0), None if all_valid else valid
@@ -361,5 +379,6 @@ def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
     seen = prob if valid is None else prob[valid]
     if not math.prod(seen.shape):
         return prob
-    low, high = seen.min(), seen.max()
+    low = seen.min()
+    high = seen.max()
     return ((prob - low) / (high - low + 1e-8) * 255).round() / 255

@@ -42,7 +42,8 @@ def border_bands(mask: Tensor, valid: Tensor | None = None) -> Tensor:
         >>> border_bands(mask)[0, 0, 20:36].tolist()
         [4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 1, 0, 0, 1, 2, 2]
     """
-    height, width = int(mask.shape[1]), int(mask.shape[2])
+    height = int(mask.shape[1])
+    width = int(mask.shape[2])
     cells, cell = border_cells(mask, valid)
     bands = _widen(cells, cell, width)
 
@@ -56,7 +57,8 @@ def border_cells(mask: Tensor, valid: Tensor | None = None) -> tuple[Tensor, int
     if mask.dim() != 3:
         raise ValueError(f'mask must be (N, H, W), got {tuple(mask.shape)}')
     # Python's integers: an exporter that traces keeps this size, and refuses others.
-    height, width = int(mask.shape[1]), int(mask.shape[2])
+    height = int(mask.shape[1])
+    width = int(mask.shape[2])
     side = math.sqrt(height * width)
     cell = max(1, int(side / GRID))
     mask = mask.byte()
@@ -72,6 +74,7 @@ def border_cells(mask: Tensor, valid: Tensor | None = None) -> tuple[Tensor, int
         near = _dilate(near, reached, radius)
         reached = max(reached, radius)
         band -= (near[0] & near[1]).byte()
+
     return band, cell
 
 
@@ -90,7 +93,8 @@ def _widen(cells: Tensor, cell: int, width: int) -> Tensor:
     """Repeat (N, R, C) columns to (N, R, W)."""
     if cell == 1:
         return cells
-    rows, columns = int(cells.shape[1]), int(cells.shape[2])
+    rows = int(cells.shape[1])
+    columns = int(cells.shape[2])
     pixels = cells.unsqueeze(3).expand(-1, rows, columns, cell)
     return pixels.reshape(-1, rows, columns * cell)[..., :width]
 
@@ -99,8 +103,10 @@ def _cells(values: Tensor, cell: int, largest: int) -> Tensor:
     """Largest (1) or least (0) value in each cell: (N, H, W) to (N, H / s, W / s)."""
     if cell == 1:
         return values
-    height, width = int(values.shape[1]), int(values.shape[2])
-    rows, columns = -(-height // cell), -(-width // cell)
+    height = int(values.shape[1])
+    width = int(values.shape[2])
+    rows = -(-height // cell)
+    columns = -(-width // cell)
     if (rows * cell, columns * cell) != (height, width):
         border = (0, columns * cell - width, 0, rows * cell - height)
         values = torch.nn.functional.pad(values, border, value=1 - largest)

@@ -48,7 +48,8 @@ def apply_calibrator(
         ValueError: A folder or a file does not serve; or an output is an input. All
             maps are read once before the first is written.
     """
-    maps, reader = Path(maps), reader or MapReader()
+    maps = Path(maps)
+    reader = reader or MapReader()
     job = _Job(calibrator, reader, Path(out).expanduser(), masks)
     for folder in job.folders.values():
         check_folder(folder, [maps], '--out')

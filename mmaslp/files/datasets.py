@@ -51,6 +51,7 @@ def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[st
         for name in entries
         if not name.startswith('.')
     )
+
     for name in sorted(names):
         stem = _stem(name, suffixes)
         if stem is None:
@@ -58,11 +59,13 @@ def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[st
         if stem in found:
             twice.append(f'{found[stem]} and {name}')
         found[stem] = name
+
     if twice:
         raise ValueError(
             f'{folder}: names that differ by their suffix only: {_some(twice)}. '
             'Remove one of each, or set the suffix'
         )
+
     if not found:
         raise ValueError(f'{folder}: holds no image ({" ".join(suffixes)})')
     return dict(sorted(found.items()))
@@ -85,6 +88,7 @@ def keep_listed(
             names = [line.strip() for line in file if line.strip()]
     except UnicodeDecodeError as error:
         raise ValueError(f'{list_file}: not a text file ({error})') from error
+
     stems = (name if name in images else _stem(name, suffixes) for name in names)
     counts = Counter(stem or name for stem, name in zip(stems, names))
     if not counts:
@@ -98,6 +102,7 @@ def keep_listed(
             f'{list_file}: {len(missing)} of {len(counts)} listed images are not in '
             f'{folder}: {_some(missing)}'
         )
+
     return {stem: images[stem] for stem in sorted(counts)}
 
 
@@ -162,6 +167,7 @@ def prepare_dataset(
         raise ValueError(f'{images} is divided already, into {", ".join(parts)}')
     pairs = list_pair(images, masks)
     graded = layout == 'PASCAL-S'  # masks of votes
+
     bad = lonely(*pairs, images, masks) | _check_pairs(images, masks, *pairs, graded)
     if not skip_bad:
         refuse([*bad.values()], f'{root} (--skip-bad leaves them out)')
@@ -195,6 +201,7 @@ def divide(
         chosen = [name for name in shuffled if name in listed]
     else:
         chosen = shuffled[: round(val * len(names))]
+
     taken = {*chosen}
     rest = [name for name in shuffled if name not in taken]
     count = round(test_ratio * len(names))
@@ -231,12 +238,15 @@ def _problem(pair: tuple[str, str], graded: bool) -> str:
         width, height = ImageOps.exif_transpose(open_image(image)).size
     except ValueError as error:
         return f'{image}: {error}'
+
     try:
         rows, columns = read_binary_mask(mask, graded=graded).shape
     except (OSError, ValueError) as error:
         return str(error)
+
     if (rows, columns) == (height, width):
         return ''
+
     return (
         f'{mask}: the mask is {columns} x {rows} pixels, its image {image} is '
         f'{width} x {height}'

@@ -41,6 +41,7 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
         raise ValueError(
             f'cannot be read as an image ({reason}): write or fetch it again'
         ) from error
+
     found = getattr(image, 'n_frames', 1)
     if frames is not None and found != frames:
         raise ValueError(f'has {found} frames, and one is read: save each as a file')
@@ -57,7 +58,8 @@ def write_picture(path: str | Path, values: np.ndarray) -> None:
 
 
 # The greys of a mask lie at the two ends; those between belong to edges.
-LOW_END, HIGH_END = 31, 224
+LOW_END = 31
+HIGH_END = 224
 # Largest share of the pixels that the edges of a mask may cover.
 MAX_EDGE_SHARE = 0.25
 # Share of the pixels that flat areas of one grey must cover to be a clear grey.
@@ -131,6 +133,7 @@ def _grey(image: Image.Image) -> np.ndarray:
         return _palette_grey(image)
     if image.mode == 'L':
         return np.asarray(image)
+
     if image.mode.startswith('I'):
         return _deep_grey(np.asarray(image).astype(np.int64))
     if image.mode in ('LA', 'P', 'PA', 'RGBA'):
@@ -213,7 +216,8 @@ def _check_grey(grey: np.ndarray, lossy: bool) -> None:
     """Refuse greys that do not lie at the two ends of the range."""
     counts = np.bincount(grey.ravel(), minlength=256)
     levels = np.flatnonzero(counts)
-    low, high = int(levels[0]), int(levels[-1])
+    low = int(levels[0])
+    high = int(levels[-1])
     if len(levels) <= 2 and {low, high} <= {0, 255}:
         return
     clear = _clear_greys(grey, noisy=lossy or len(levels) > MAX_LABELS)
@@ -236,6 +240,7 @@ def _check_grey(grey: np.ndarray, lossy: bool) -> None:
         found = f'{edges:.0%} of its pixels are neither dark nor bright'
     else:
         return
+
     raise ValueError(
         f'not a binary mask: {found}. {_REWRITE}; if its levels are votes (PASCAL-S), '
         'read it with graded=True'

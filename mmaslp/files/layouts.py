@@ -83,6 +83,7 @@ def find_folders(
                 if osp.isdir(images) and osp.isdir(masks):
                     return images, masks
                 tried.append(' + '.join(wanted))
+
     state = '' if osp.isdir(root or '.') else ' (this folder does not exist)'
     raise FileNotFoundError(
         f'no {layout} data{f", split {split}," if split else ""} in '

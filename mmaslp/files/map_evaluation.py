@@ -46,6 +46,7 @@ def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
             'salient-object measures look at whole images: they cannot leave ignored '
             f'pixels out, but the mask holds {np.unique(mask).tolist()}'
         )
+
     handler = library.FmeasureHandler(beta=0.3, with_adaptive=True, with_dynamic=True)
     measures = (
         library.MAE(),
@@ -54,11 +55,13 @@ def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
         library.WeightedFmeasure(),
         library.FmeasureV2({'fm': handler}),
     )
-    prob, mask = _snapped(np.clip(prob, 0, 1).astype(np.float64)), mask.astype(bool)
+    prob = _snapped(np.clip(prob, 0, 1).astype(np.float64))
+    mask = mask.astype(bool)
     found = {}
     for measure in measures:
         measure.step(prob, mask, normalize=False)
         found.update(measure.get_results())
+
     record = {
         'mae': float(found['mae']),
         's': float(found['sm']),
@@ -94,7 +97,8 @@ def sod_metrics(
         rows = [each[key] for each in records if not np.isnan(each[key]).any()]
         return np.mean(rows, axis=0) if rows else np.nan
 
-    f_curve, e_curve = mean('f_curve'), mean('e_curve')
+    f_curve = mean('f_curve')
+    e_curve = mean('e_curve')
     return {
         'mae': float(mean('mae')),
         'max_f': float(np.max(f_curve)),
@@ -118,14 +122,17 @@ class _Measure:
     """Histogram of all pixels, and one small row for each image."""
 
     def __init__(self, bins: int, protocol: str, sod: bool) -> None:
-        self.bins, self.protocol, self.sod = bins, protocol, sod
+        self.bins = bins
+        self.protocol = protocol
+        self.sod = sod
         self.total = CalibrationHistogram()
         self.records: list[dict[str, Any]] = []
         self.sod_records: list[Any] = []
 
     def add(self, name: str, key: int, prob: np.ndarray, label: np.ndarray) -> None:
         prob = apply_protocol(prob, self.protocol)
-        image, bands = CalibrationHistogram(), BandTable()
+        image = CalibrationHistogram()
+        bands = BandTable()
         image.update(prob, label)
         bands.update(prob[None], label[None])
         self.total.merge(image)
@@ -178,6 +185,7 @@ def evaluate_maps(
         workers=workers,
         what=f'measuring {shown(pred_dir)}',
     )
+
     result = calibration_result(
         found.total,
         ImageTable(found.records, bins),
@@ -213,16 +221,19 @@ def read_images(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Read some maps of a folder again, with their masks."""
     pairs, _ = pair_files(pred_dir, gt_dir)
-    reader, images = reader or MapReader(), {}
+    reader = reader or MapReader()
+    images = {}
     for stem in stems:
         if stem not in pairs:
             raise ValueError(f'{stem}: neither {pred_dir} nor {gt_dir} may change')
         prob, label = read_pair(reader, *pairs[stem])
         prob = np.asarray(apply_protocol(prob, protocol))
         if prob.ndim == 3:
-            prob, label = prob[len(prob) // 2], label[len(label) // 2]
+            prob = prob[len(prob) // 2]
+            label = label[len(label) // 2]
         images[stem] = {
             'prob': quantised(prob),
             'label': label.astype(np.uint8),
         }
+
     return images

@@ -36,7 +36,8 @@ def pair_files(
     pred_dir: str | Path, gt_dir: str | Path
 ) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
     """Match the files of two folders by stem; say which do not match."""
-    pred_dir, gt_dir = Path(pred_dir), Path(gt_dir)
+    pred_dir = Path(pred_dir)
+    gt_dir = Path(gt_dir)
     problems: list[str] = []
     preds = list_files(pred_dir, MAP_SUFFIXES, 'map', problems)
     masks = list_files(gt_dir, MASK_SUFFIXES, 'mask', problems)
@@ -48,6 +49,7 @@ def pair_files(
             f'{pred_dir} and {gt_dir}: no name matches at all, such as {one} and '
             f'{other}: is it the right folder?'
         )
+
     for stem in sorted(preds.keys() - masks.keys()):
         problems.append(f'{preds[stem]}: no mask of this name in {gt_dir}')
     if any(suffix_of(path) == '.npz' for path in preds.values()):
@@ -147,14 +149,17 @@ def count_pairs(
     numbers = range(len(pairs)) if keys is None else keys([*pairs])
     items = [(name, key, *pair) for (name, pair), key in zip(pairs.items(), numbers)]
     chunks = [items[k : k + CHUNK] for k in range(0, len(items), CHUNK)]
-    counter, seen = new_counter(), copy.deepcopy(reader or MapReader())
-    empty, count = copy.deepcopy(seen), joblib.delayed(_count)
+    counter = new_counter()
+    seen = copy.deepcopy(reader or MapReader())
+    empty = copy.deepcopy(seen)
+    count = joblib.delayed(_count)
     jobs = (count(new_counter(), copy.deepcopy(empty), chunk) for chunk in chunks)
     run = joblib.Parallel(n_jobs=workers, return_as='generator')
     for part, its_reader, its_problems in track(run(jobs), what, len(chunks)):
         counter.merge(part)
         seen.merge(its_reader)
         problems += its_problems
+
     if not problems and seen.problem():
         problems.append(seen.problem())
     refuse(problems, f'{shown(pred_dir)} and {shown(gt_dir)}')
@@ -180,6 +185,7 @@ def _count(
             except ValueError as error:
                 text = str(error)
                 problems.append(text if str(pred) in text else f'{pred}: {text}')
+
     return counter, reader, problems
 
 
@@ -247,7 +253,8 @@ def refuse(problems: list[str], where: str) -> None:
 
 def read_pair(reader: MapReader, pred: Path, gt: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read a map and its mask."""
-    prob, label = reader.read(pred), _read_label(reader, pred, gt)
+    prob = reader.read(pred)
+    label = _read_label(reader, pred, gt)
     _check_sizes(pred, prob, gt, label)
     return prob, label
 

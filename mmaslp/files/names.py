@@ -37,7 +37,8 @@ def short_names(names: Sequence[str]) -> list[str]:
     last = [own[-1] for own in parts]
     if len(set(last)) == len(last):
         return last
-    shared, most = 0, min(map(len, parts)) - 1
+    shared = 0
+    most = min(map(len, parts)) - 1
     while shared < most and len({own[shared] for own in parts}) == 1:
         shared += 1
     return ['/'.join(own[shared:]) for own in parts]

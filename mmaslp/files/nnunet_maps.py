@@ -69,6 +69,7 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
         raise ValueError(
             f'the dataset.json or plans.json in {found} is not of nnU-Net ({error!r})'
         ) from error
+
     regions = any(len(each) > 1 for each in values.values())
     kept = ((name, each) for name, each in values.items() if not regions or any(each))
     channels = kept if regions else sorted(kept, key=lambda item: item[1])
@@ -135,7 +136,8 @@ def read_label(
             default one of 0 and 1, does not describe.
         ImportError: A NIfTI file without nibabel.
     """
-    path, found = Path(path), dataset or NNUNetDataset()
+    path = Path(path)
+    found = dataset or NNUNetDataset()
     try:
         labels = _labels(path, found.reorient)
         known = {value for _, values in found.channels for value in values} | {0}
@@ -148,6 +150,7 @@ def read_label(
         values = found.channels[found.channel(channel)][1]
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
+
     binary = np.isin(labels, values).astype(np.uint8)
     if found.ignore is not None:
         binary[labels == found.ignore] = IGNORED
@@ -181,6 +184,7 @@ def _labels(path: Path, reorient: bool) -> np.ndarray:
         raise ImportError(
             f'{path}: NIfTI files need nibabel: pip install "mmaslp[nnunet]"'
         ) from error
+
     image = nibabel.load(path)
     if reorient:
         image = image.as_reoriented(nibabel.orientations.io_orientation(image.affine))

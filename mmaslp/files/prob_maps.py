@@ -19,7 +19,8 @@ from .nnunet_maps import NNUNetDataset, find_dataset, foreground
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy', '.npz')
 BITS = {8: np.uint8, 16: np.uint16}
 # An array that unpacks to more bytes, and to so many times its size, is a bomb.
-MAX_UNPACKED, MAX_RATIO = 2**31, 200
+MAX_UNPACKED = 2**31
+MAX_RATIO = 200
 
 # The largest value of a whole set that stands for probability 1 in another scale, by
 # the kind of the maps: 0/1 masks, per cent, 8 bits in 16, and 10 to 15 bits.
@@ -59,7 +60,8 @@ def quantised(prob: np.ndarray, bits: int = 16) -> np.ndarray:
     p = 1/2 is background, as in the decision p > 1/2, and has no grey value of its own.
     """
     top = 2**bits - 1
-    below, above = top // 2, top // 2 + 1
+    below = top // 2
+    above = top // 2 + 1
     rounded = np.rint(np.clip(prob, 0, 1) * top)
     sided = np.where(prob > 0.5, np.maximum(rounded, above), np.minimum(rounded, below))
     return sided.astype(BITS[bits])
@@ -165,6 +167,7 @@ class MapReader:
                 f'holds {kind} integers up to {values.max(initial=0)}: state with '
                 '--max-value which of them stands for probability 1'
             )
+
         _check_range(values, top)
         high = float(values.max())
         if high > self._highest.get(kind, (-np.inf,))[0]:
@@ -196,6 +199,7 @@ class MapReader:
         for name in ('key', 'channel'):
             if getattr(self, name) is not None and not (self._zipped or self.logits):
                 return f'--{name} has no effect without .npz maps: leave it out'
+
         for kind, (high, path, top) in self._highest.items():
             if kind.startswith('float') and 0 < high <= 1 < top:
                 return f'{path}: floats up to {high:g} take no --max-value {top:g}'
@@ -210,6 +214,7 @@ class MapReader:
                     f'--max-value {likely}, or --max-value {top:g} if the maps are '
                     'right so'
                 )
+
         return ''
 
 
@@ -293,7 +298,10 @@ def _check_unpacked(archive: ZipFile, keys: Sequence[str]) -> None:
 def _read_image(path: Path) -> tuple[np.ndarray, str, float | None]:
     """Grey values, their kind, and the value that stands for 1."""
     with open_image(path, frames=1) as image:
-        mode, kind, values = image.mode, image.format, np.asarray(image)
+        mode = image.mode
+        kind = image.format
+        values = np.asarray(image)
+
     if mode == 'L':
         return values, '8-bit', 255
     # Pillow before 10 reads 16-bit PNG as 'I', of 32 bits.
@@ -329,7 +337,8 @@ def _check_range(values: np.ndarray, top: float) -> None:
     """Refuse NaN and values beyond [0, top] by more than rounding."""
     if not values.size:
         raise ValueError(f'has no pixels, its shape is {values.shape}')
-    low, high = values.min(), values.max()
+    low = values.min()
+    high = values.max()
     if np.isnan(low):
         raise ValueError(f'has {int(np.isnan(values).sum())} NaN values')
     rounding = top * ROUNDING
@@ -341,6 +350,7 @@ def _check_range(values: np.ndarray, top: float) -> None:
             'apply sigmoid if they are logits; if they are per cent, say --max-value '
             '100, else which value stands for probability 1'
         )
+
     raise ValueError(
         f'values lie in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: {advice}'
     )

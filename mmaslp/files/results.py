@@ -87,7 +87,8 @@ def derived_figures(images: ImageTable, resamples: int = 0) -> dict[str, Any]:
 
     A file stores these figures for people; whoever reads it computes them anew.
     """
-    table, figures = images.table.pooled(), pooled_figures(images)
+    table = images.table.pooled()
+    figures = pooled_figures(images)
     del figures['bins']
     found: dict[str, Any] = {key: float(value) for key, value in figures.items()}
     parts = brier_decomposition(table, found['brier'])
@@ -173,6 +174,7 @@ def load_results(path: str | Path) -> list[dict[str, Any]]:
         check_plain_file(Path(path))
         if os.path.getsize(path) > MAX_BYTES:
             raise ValueError(f'larger than {MAX_BYTES:,} bytes')
+
         content = json.loads(Path(path).read_bytes())
         results = content if isinstance(content, list) else [content]
         if not results:
@@ -236,6 +238,7 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
             # What is not embedded would be an address to fetch.
             if not _text(panel['source']).startswith('data:image/'):
                 raise ValueError('a picture is not embedded')
+
     optional = {'measures': {}, 'pictures': [], 'files': []}
     stored = {**content, 'intervals': {}}
     return optional | stored | derived | {'model': model, 'dataset': dataset}
@@ -243,7 +246,8 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
 
 def _place(path: Path, result: dict[str, Any]) -> tuple[str, str]:
     """Name model and set: as the result does, or by its place."""
-    model, dataset = _text(result['model']), _text(result['dataset'])
+    model = _text(result['model'])
+    dataset = _text(result['dataset'])
     folder = path.parent
     if path.stem.startswith('calibration_') and folder.parent.name.startswith('eval'):
         return model or folder.parent.parent.name, dataset or folder.name

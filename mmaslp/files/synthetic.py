@@ -88,9 +88,11 @@ def make_scene(
     hidden = shape * (1 - front)
     if rng.random() < 0.3 and hidden.sum() > 0.7 * shape.sum():  # partly hidden
         cover = paint(_texture(rng, size), colours(rng, (0.05, 0.6)))
-        image, shape = _over(image, cover, front), hidden
+        image = _over(image, cover, front)
+        shape = hidden
 
-    image, mask = _expose(rng, image), shape > 0.5
+    image = _expose(rng, image)
+    mask = shape > 0.5
     # The mask is drawn last: the image stays the same.
     if outline_error:
         mask = _trace(rng, mask, outline_error * size)
@@ -177,6 +179,7 @@ def _spoil(rng, mask, things):
         else:
             kept[:, : int(np.median(x))] = False
         return kept
+
     room = len(mask) // 6
     shift = rng.choice([-1, 1], 2) * rng.uniform(0.5, 1, 2) * room
     moved = np.roll(np.pad(mask, room), tuple(shift.astype(int)), (0, 1))
@@ -206,7 +209,8 @@ def clouds(
 def waves(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw bent stripes, or two crossing sets of them (weave, checks)."""
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
-    angle, frequency = rng.uniform(0, np.pi), rng.uniform(4, 16)
+    angle = rng.uniform(0, np.pi)
+    frequency = rng.uniform(4, 16)
     bend = rng.uniform(0, 1.2) * clouds(rng, size, OCTAVES[:2])
     along = frequency * (x * np.cos(angle) + y * np.sin(angle)) + bend
     field = np.sin(2 * np.pi * along)
@@ -234,11 +238,13 @@ def specks(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw spots and short strokes: grains, grass, fur."""
     canvas = Image.new('L', (size, size), int(rng.integers(60, 120)))
     draw = ImageDraw.Draw(canvas)
-    angle, length = rng.uniform(0, np.pi), rng.uniform(0.01, 0.09) * size
+    angle = rng.uniform(0, np.pi)
+    length = rng.uniform(0.01, 0.09) * size
     for _ in range(int(rng.integers(60, 260))):
         x, y = rng.uniform(0, size, 2)
         turn = angle + rng.normal(0, 0.3)
-        dx, dy = length * np.cos(turn), length * np.sin(turn)
+        dx = length * np.cos(turn)
+        dy = length * np.sin(turn)
         draw.line((x, y, x + dx, y + dy), int(rng.integers(0, 256)), width=2)
     return smooth(np.asarray(canvas, np.float32) / 255, rng.uniform(0.3, 1))
 
@@ -293,10 +299,12 @@ def blob(
         end = middle + step
         draw.line((*start, *end), fill=255, width=width)
         draw.ellipse((*(end - width / 2), *(end + width / 2)), fill=255)
+
     if rng.random() < 0.1:
         hole = middle + rng.normal(0, 0.2, 2) * radius * scale
         half = rng.uniform(0.2, 0.35) * radius * scale
         draw.ellipse((*(hole - half), *(hole + half)), fill=0)
+
     return np.asarray(canvas.resize((size, size), Image.BOX), np.float32) / 255
 
 
@@ -318,7 +326,8 @@ def _outline(rng, radius, angular):
 
 
 def _stretch(field):
-    low, high = field.min(), field.max()
+    low = field.min()
+    high = field.max()
     return ((field - low) / max(high - low, 1e-6)).astype(np.float32)
 
 
@@ -355,6 +364,7 @@ def make_synthetic_sod(
     if osp.isdir(out) and os.listdir(out):
         _check_manifest(out, settings)
         return
+
     parent = osp.dirname(out) or '.'
     os.makedirs(parent, exist_ok=True)
     work = tempfile.mkdtemp(prefix=f'.{osp.basename(out)}-', dir=parent)
@@ -382,7 +392,8 @@ def check_settings(
 
 
 def _write(folder: str, settings: dict[str, Any]) -> None:
-    counts, seed = settings['num_images'], settings['seed']
+    counts = settings['num_images']
+    seed = settings['seed']
     for split, number in counts.items():
         for kind in ('images', 'masks'):
             os.makedirs(osp.join(folder, split, kind))
@@ -413,7 +424,8 @@ def _check_manifest(out: str, settings: dict[str, Any]) -> None:
 NUMBER = 80
 SIZE = 96
 # Noise of the network's outlines in pixels, and how much too sharp its logits are.
-NOISE, SHARPNESS = 3.0, 2.5
+NOISE = 3.0
+SHARPNESS = 2.5
 
 
 def write_demo_maps(folder: Path, split: str) -> tuple[Path, Path]:
@@ -422,7 +434,8 @@ def write_demo_maps(folder: Path, split: str) -> tuple[Path, Path]:
     The logit of a pixel is its signed distance from the border plus smooth noise, times
     a factor: the network is over-confident near borders, as trained networks are.
     """
-    maps, masks = folder / split / 'maps', folder / split / 'masks'
+    maps = folder / split / 'maps'
+    masks = folder / split / 'masks'
     for place in (maps, masks):
         for k in range(NUMBER):  # before the first is written
             check_output(place / f'{k:03d}.png', 'picture')

@@ -25,8 +25,10 @@ def validations(trainer: Any) -> int | None:
     """Validations of a training, None if nobody knows."""
     if not trainer.enable_validation:
         return 0
-    steps, epoch = _batches(trainer), trainer.num_training_batches
-    interval, epochs = trainer.val_check_batch, trainer.check_val_every_n_epoch
+    steps = _batches(trainer)
+    epoch = trainer.num_training_batches
+    interval = trainer.val_check_batch
+    epochs = trainer.check_val_every_n_epoch
     if math.isinf(steps) or interval is None or math.isinf(interval):
         return None
     if epochs is None:
@@ -240,7 +242,8 @@ class ASLPCallback(Callback):
             nonlocal images
             ignored = -1 if ignore_index is None else ignore_index
             # As Lightning's sampler deals images out.
-            world, rank = trainer.world_size, trainer.global_rank
+            world = trainer.world_size
+            rank = trainer.global_rank
             keys = [(images + row) * world + rank for row in range(len(prob))]
             self.session.count_for_calibrator(prob, target, keys, ignore_index=ignored)
             images += len(prob)

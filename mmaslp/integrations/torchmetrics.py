@@ -54,6 +54,7 @@ class SumMetric(Metric, Generic[Counter]):
         # Told of every update, while a callback wants to know more than the sums.
         self.listener: Callable[[Tensor, Tensor, int | None], None] | None = None
         empty = self.empty()
+
         for name in self.STATES:
             self.add_state(name, getattr(empty, name), dist_reduce_fx='sum')
         names = self.figures_of(empty)
@@ -93,7 +94,8 @@ class SumMetric(Metric, Generic[Counter]):
         and ``ignore_index``, or of another shape.
         """
         counter = self.counter()
-        preds, target = as_tensor(preds, 'preds'), as_tensor(target, 'target')
+        preds = as_tensor(preds, 'preds')
+        target = as_tensor(target, 'target')
         preds = matched(preds, target, 'preds')
         prob = _probabilities(preds, target, self.ignore_index)
         counter.update(prob, target, self.ignore_index)

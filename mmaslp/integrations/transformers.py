@@ -44,6 +44,7 @@ def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
         logits = outputs.get('logits')
     elif isinstance(outputs, tuple | list):
         logits = outputs[0]
+
     if not isinstance(logits, Tensor) or logits.dim() != 4 or logits.size(1) > 2:
         is_tensor = isinstance(logits, Tensor)
         got = tuple(logits.shape) if is_tensor else type(outputs).__name__
@@ -52,6 +53,7 @@ def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
             f'(N, 2, H, W), but the model returns {got}: load a model for semantic '
             'segmentation with num_labels=2'
         )
+
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return resized(one_logit(logits).unsqueeze(1), size).squeeze(1)
 
@@ -71,7 +73,8 @@ def class_maps(labels: Tensor) -> Tensor:
 @torch.no_grad()
 def count_set(session: Session, model: nn.Module, loader: Iterable[dict]) -> None:
     """Hand an evaluation set, which several processes share, to a session."""
-    process, seen = PartialState(), 0
+    process = PartialState()
+    seen = 0
     session.start_validation()
     model.eval()
     for batch in loader:
@@ -127,7 +130,7 @@ NOT_LOADED = (
 )
 
 
-def trace_of(model: nn.Module) -> float | None:
+def fingerprint_of(model: nn.Module) -> float | None:
     """Sum of squares of the trained weights; None where they are sharded."""
     weights = [each.data for each in model.parameters() if each.requires_grad]
     if any(type(each) is not Tensor for each in weights):
@@ -135,10 +138,10 @@ def trace_of(model: nn.Module) -> float | None:
     return math.fsum(each.double().square().sum().item() for each in weights)
 
 
-def is_loaded(model: nn.Module, trace: float | None) -> bool:
-    """Whether the weights are those of the trace; True if that is not known."""
-    found = trace_of(model)
-    return None in (trace, found) or math.isclose(trace, found, rel_tol=1e-9)
+def is_loaded(model: nn.Module, saved: float | None) -> bool:
+    """Whether the weights are those of a fingerprint; True if that is not known."""
+    found = fingerprint_of(model)
+    return None in (saved, found) or math.isclose(saved, found, rel_tol=1e-9)
 
 
 CALIBRATOR_FILE = 'calibrator.json'
@@ -286,6 +289,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         if num_items_in_batch is not None:
             # As the Trainer counts, on one device or (DataParallel) for each.
             share = labels.ne(-100).sum() / torch.as_tensor(num_items_in_batch).sum()
+
         labels = class_maps(labels)
         logits = foreground_logits(outputs, labels.shape[-2:])
         trains = torch.is_grad_enabled()
@@ -297,15 +301,19 @@ class SelfCalibration(TrainerCallback, ExportableState):
             self._table.update(
                 logits[:own].sigmoid(), labels[:own], self.session.ignore_index
             )
+
         return loss * share
 
     def state(self) -> dict[str, Any]:
-        """What goes into ``trainer_state.json``: levels, and a trace of the weights."""
+        """What goes into ``trainer_state.json``: levels, and a fingerprint of the weights."""
         saved = self.session.state_dict()
         if saved['levels'] is not None:
             saved['levels']['levels'] = saved['levels']['levels'].tolist()
-        trace = None if self._model is None else trace_of(self._model)
-        return {'args': {}, 'attributes': {'session': saved, 'trace': trace}}
+        fingerprint = None if self._model is None else fingerprint_of(self._model)
+        return {
+            'args': {},
+            'attributes': {'session': saved, 'fingerprint': fingerprint},
+        }
 
     def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
         """Check the schedule; take the levels from the checkpoint, if there is one."""
@@ -315,15 +323,19 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 'by another one, whose loss the Trainer does not call: leave it out, '
                 'the levels are restored without it'
             )
-        self._table, self._training, self._called = None, True, False
+
+        self._table = None
+        self._training = True
+        self._called = False
         self._model = model
         own = type(self).__name__
         saved = state.stateful_callbacks.get(own, {}).get('attributes', {})
-        if state.global_step and not is_loaded(model, saved.get('trace')):
+        if state.global_step and not is_loaded(model, saved.get('fingerprint')):
             raise ValueError(
                 f'{NOT_LOADED}: load the model from the checkpoint with '
                 'from_pretrained, then resume'
             )
+
         if self.levels is not None:
             self._plan(args, state)
             begun = saved.get('session', {}) if state.global_step else self._first
@@ -333,6 +345,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 'a calibrator is fitted to the evaluation set: give TrainingArguments '
                 "eval_strategy='epoch', or SelfCalibration calibrator=False"
             )
+
         state.stateful_callbacks.setdefault(own, self.state())
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
@@ -354,7 +367,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
 
     def on_evaluate(self, args, state, control, metrics, **kwargs) -> None:
         """Move the levels."""
-        table, self._table = self._table, None
+        table = self._table
+        self._table = None
         if not self._training or not self._chosen(_prefix(metrics)):
             return
         if table is None:
@@ -397,7 +411,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         """Load the best weights, if the Trainer has not."""
         saved = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
         own = saved.stateful_callbacks[type(self).__name__]['attributes']
-        if not is_loaded(model, own['trace']):
+        if not is_loaded(model, own['fingerprint']):
             _logger.warning(f'{NOT_LOADED} {checkpoint}: SelfCalibration loads them')
             model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
 

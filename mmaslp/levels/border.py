@@ -190,17 +190,20 @@ class BorderLevels(Levels):
                 'the table holds the last validation too: make a new BandTable() for '
                 'each, or reset it'
             )
+
         self.figures = figures = whole.compute()
         if not whole.count:
             raise ValueError(
                 'the table of the validation holds no pixel: call update(prob, label) '
                 'for every image, then observe(table)'
             )
+
         if math.isnan(figures['recall']) and whole.ignored:
             raise ValueError(
                 f'no label of the validation set is 1, and {whole.ignored} pixels are '
                 f'ignored: {REMEDY}'
             )
+
         self.watch.check(at_least=10)
         self._observed = weakref.ref(table.totals)
         self._batches = min(self._batches, 0)  # expected ones stay so
@@ -208,11 +211,13 @@ class BorderLevels(Levels):
         if whole.one_class:
             self._held = 'the labels of the validation set hold one class only'
             return
+
         self._gaps = [*self._gaps, figures['gaps']][-3:]
         self._shares = figures['shares']
         self._ious = [*self._ious, figures['iou']][-3:]
         self._accs = [*self._accs, figures['acc']][-3:]
-        iou, acc = lower_median(self._ious), lower_median(self._accs)
+        iou = lower_median(self._ious)
+        acc = lower_median(self._accs)
         self._best = self._best.after(iou, figures['iou_se'], acc, figures['acc_se'])
         if self.validations <= self.warmup:
             return
@@ -258,27 +263,32 @@ class BorderLevels(Levels):
                 'the state is not one of BorderLevels, or of mmaslp 0.2: train on from '
                 'the weights, with levels that start at 0'
             )
+
         try:
             levels = state['levels'].cpu().double()
             inside = ((levels >= 0) & (levels <= MAX_LEVEL)).all()
             if levels.shape != self.levels.shape or not inside:
                 raise ValueError(f'its levels are {levels.tolist()}')
             number = check_integer('validations', state['validations'], at_least=0)
-            best, recent = Best(**state['best']), [state[name] for name in RECENT]
+            best = Best(**state['best'])
+            recent = [state[name] for name in RECENT]
             _check_history(best, *recent)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'the state of BorderLevels is damaged ({error})'
             ) from error
+
         self.levels.copy_(levels)
-        self.validations, self._best = number, best
+        self.validations = number
+        self._best = best
         for name, value in zip(RECENT, recent):
             setattr(self, f'_{name}', copy(value))
 
 
 def _check_history(best: Best, gaps: Any, shares: Any, *others: Any) -> None:
     """Refuse what the last validations cannot have measured."""
-    bands, (ious, accs, held) = len(BORDER_EDGES) + 1, others
+    bands = len(BORDER_EDGES) + 1
+    (ious, accs, held) = others
     rows = [*gaps] if shares is None else [*gaps, shares]
     same_number = len(gaps) == len(ious) == len(accs)
     if not same_number or any(len(row) != bands for row in rows):

@@ -49,6 +49,7 @@ class AlphaBank:
                 f'ids hold {twice.decode(errors=ENCODING_ERRORS)!r} more than once: '
                 'give each training image an id of its own'
             )
+
         keys = line_keys(lines)
         order = np.argsort(keys, kind='stable')
         self.keys = keys[order]
@@ -85,7 +86,8 @@ class AlphaBank:
         """Take over the levels of the images that are in both banks; count them."""
         try:
             # A resumed state arrives on the device of the run.
-            text, alpha = state['ids'].cpu(), state['alpha'].cpu().double()
+            text = state['ids'].cpu()
+            alpha = state['alpha'].cpu().double()
             keys = line_keys(text.numpy().tobytes().split(b'\n'))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f'damaged levels of images: {error!r}') from error
@@ -164,6 +166,7 @@ class ImageLevels(Levels):
         self.seed = check_integer('seed', seed)
         self.bank = AlphaBank(ids, self.start)
         self.alpha = self.bank.alpha  # live, (num_images,), float64, by hash of the id
+
         self.validation: Validation | None = None
         self.watch = LabelWatch()
         self._logger = logger or logging.getLogger('mmaslp')
@@ -206,6 +209,7 @@ class ImageLevels(Levels):
                 'the step: count the iterations of the whole training, as epoch * '
                 'len(loader) + i'
             )
+
         if self.rule.learns:
             self._check_calls()
         hashes = image_keys(names)
@@ -216,6 +220,7 @@ class ImageLevels(Levels):
                 f'image of the training set: ImageLevels were given {len(self.bank)} '
                 f'ids, such as {self.bank.ids[0]!r}; batches must name images alike'
             )
+
         keys = iteration_keys(hashes, self.seed, step)
         alpha = self.alpha.numpy()[rows]
         perturbed = torch.from_numpy(image_uniform(keys) < alpha)
@@ -242,29 +247,36 @@ class ImageLevels(Levels):
                 f'the sample of step {sample.step} was given to update before: call '
                 'update once for every sample(names, step)'
             )
+
         margin = sample.margin
         if margin is None and not self._heard:
             raise ValueError(
                 'no loss has left its margins in the sample: pass it on, as '
                 'criterion(logits, labels, sample), before update(sample)'
             )
+
         self._heard = sample.used = True
         if not self.rule.learns or self.validation is None:
             return
         if sample.step is None or sample.step < self.warmup:
             return
-        rows, values = np.empty(0, np.int64), np.empty(0)
+        rows = np.empty(0, np.int64)
+        values = np.empty(0)
         if sample.rows is not None and margin is not None:
-            rows, values = sample.rows, margin.double().cpu().numpy()
+            rows = sample.rows
+            values = margin.double().cpu().numpy()
+
         parts = gathered((rows, values))
         rows, values = (np.concatenate(each) for each in zip(*parts))
         finite = np.isfinite(values)
         if not finite.all():
             self._name_left_out(rows[~finite])
-        rows, values = rows[finite], values[finite]
+        rows = rows[finite]
+        values = values[finite]
         if len(set(rows.tolist())) < len(rows):
             rows, inverse = np.unique(rows, return_inverse=True)
             values = np.bincount(inverse, values) / np.bincount(inverse)
+
         if len(rows):
             levels = self.alpha.numpy()
             levels[rows] = self.rule.step(
@@ -302,6 +314,7 @@ class ImageLevels(Levels):
                     f'{self.validation}'
                 )
                 return
+
         before = getattr(self.validation, 'landmark', None)
         landmark = self.rule.next_landmark(
             before, float(accuracy), self.steps <= self.warmup
@@ -338,6 +351,7 @@ class ImageLevels(Levels):
                 'the state is not one of ImageLevels, or of mmaslp 0.2: train on from '
                 'the weights, with levels that start anew'
             )
+
         try:
             seed = check_integer('seed', state['seed'])
             settings = dict(state['settings'])
@@ -349,6 +363,7 @@ class ImageLevels(Levels):
             raise ValueError(
                 f'the state of ImageLevels is damaged ({error})'
             ) from error
+
         field = self.rule.required_field
         enough = field is None or getattr(validation, field, None) is not None
         self.validation = validation if enough else None
@@ -359,6 +374,7 @@ class ImageLevels(Levels):
                 f'{found} of the {len(self.bank)} training images are among the '
                 f'{saved} of the state and keep their level; the others start anew'
             )
+
         self.seed = seed
         self._steps.fill_(steps)
         return found

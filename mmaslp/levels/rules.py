@@ -126,13 +126,16 @@ class PenaltyRule(Rule):
         gradient = 0.5 * beta * margin
         if self.solver == 'implicit':
             # Backward Euler in the penalty: stable for every eta, lam > 0.
-            free, pull = alpha + self.eta * gradient, self.eta * self.lam
+            free = alpha + self.eta * gradient
+            pull = self.eta * self.lam
             bound = (free + pull * intercept) / (1.0 + pull * slope)
             return torch.where(intercept - slope * free >= 0, free, bound)
+
         if self.solver == 'released':
             # The official script divides the gradient by its beta (half of the paper's)
             # where the formula multiplies.
             gradient = margin / (0.5 * beta)
+
         penalty = (intercept - slope * alpha).clamp_max(0.0)
         free = alpha + self.eta * (gradient + self.lam * penalty)
         if self.solver == 'explicit':
@@ -246,6 +249,7 @@ def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
     if isinstance(rule, dict):
         options = dict(rule)
         name = options.pop('type', None)
+
     kind = RULES.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueError(f'rule must be one of {", ".join(RULES)}, got {name!r}')
@@ -254,6 +258,7 @@ def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
         if key not in known:
             takes = ', '.join(known) or 'none'
             raise ValueError(f'rule {name!r} has no option {key!r}: it takes {takes}')
+
     return kind(**options)
 
 

@@ -148,7 +148,9 @@ class SelfCalibratingBCE(nn.Module):
                     f'eps = {eps!r} is more than beta = {self.perturbation.beta:g}, '
                     'which gives a smoothing of at most that: leave beta out'
                 )
-            deterministic, alpha = True, eps / self.perturbation.beta
+            deterministic = True
+            alpha = eps / self.perturbation.beta
+
         self.alpha = check_alpha(alpha, self.perturbation.beta)
         self.deterministic = check_bool('deterministic', deterministic)
         self.per_pixel = check_bool('per_pixel', per_pixel)
@@ -156,6 +158,7 @@ class SelfCalibratingBCE(nn.Module):
             raise ValueError(
                 'per_pixel=True draws and deterministic=True does not: set one of them'
             )
+
         self.reduction = check_choice('reduction', reduction, REDUCTIONS)
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.channels = check_choice('channels', channels, (None, 'independent'))
@@ -165,6 +168,7 @@ class SelfCalibratingBCE(nn.Module):
                 'ImageLevels hold the level of each image: leave alpha and eps out of '
                 'the loss'
             )
+
         self.bind(levels)
 
     def bind(self, levels: Levels | None) -> None:
@@ -203,6 +207,7 @@ class SelfCalibratingBCE(nn.Module):
                 'levels.sample(names, step)); for a validation loss use '
                 'SelfCalibratingBCE()'
             )
+
         independent = self.channels is not None
         logits, labels = pair_shapes(logits, labels, independent)
         if self.levels is not None and self.training and torch.is_grad_enabled():
@@ -212,6 +217,7 @@ class SelfCalibratingBCE(nn.Module):
                 'BorderLevels need labels with two image axes, (N, H, W), (N, C, H, W) '
                 f'or (N, C, D, H, W), got {tuple(labels.shape)}: use ImageLevels'
             )
+
         labels, valid = split_labels(labels, self.ignore_index, self.watch)
         self.watch.see_logits(logits)
         per_image = self.reduction != 'none'
@@ -239,24 +245,31 @@ class SelfCalibratingBCE(nn.Module):
         Losses are per image (by band: per slice) and made in one pass over the pixels,
         or of the shape of the labels. Points take the mean level of bands.
         """
-        shape, rows, noise = labels.shape, 1, None
+        shape = labels.shape
+        rows = 1
+        noise = None
         if labels.dim() == 1:  # a pixel of each image
-            logits, labels = logits[:, None], labels[:, None]
+            logits = logits[:, None]
+            labels = labels[:, None]
             valid = None if valid is None else valid[:, None]
+
         by_band = self.levels is not None and self.levels.by_band
         if by_band:
             if labels.dim() >= 3:
                 size = (-1, *shape[-2:])
-                logits, labels = logits.reshape(size), labels.reshape(size)
+                logits = logits.reshape(size)
+                labels = labels.reshape(size)
                 valid = None if valid is None else valid.reshape(size)
             strength, rows = self._smooth(labels, valid)
         else:
             strength, noise = self._perturb(sample, labels)
+
         if per_image:
             loss, margin = sc_bce_per_image(
                 logits, labels, strength, valid, noise, rows
             )
             return loss, None if by_band else margin
+
         if rows > 1:
             strength = strength.repeat_interleave(rows, 1)[:, : labels.shape[1]]
         target = perturb_target(labels, _like_pixels(strength, labels), noise)
@@ -285,14 +298,18 @@ class SelfCalibratingBCE(nn.Module):
                 f'called with {len(labels)}: use another loss in heads that split, '
                 'drop or mix images'
             )
+
         if sample.beta not in (None, self.perturbation.beta):
             raise ValueError(
                 f'the sample is for the strength beta={sample.beta:g} but the loss has '
                 f'beta={self.perturbation.beta:g}: give ImageLevels and every loss the '
                 'same beta'
             )
-        beta, bound = self.perturbation.beta, self.perturbation.noise
-        shape, device = labels.shape[1:], labels.device
+
+        beta = self.perturbation.beta
+        bound = self.perturbation.noise
+        shape = labels.shape[1:]
+        device = labels.device
         alpha = sample.alpha.to(device, non_blocking=True)
         if self.deterministic:
             return beta * alpha, None
@@ -302,6 +319,7 @@ class SelfCalibratingBCE(nn.Module):
             chosen = (0.5 * (uniform + 1) < _like_pixels(alpha, labels)).float()
         else:
             chosen = sample.perturbed.float().to(device, non_blocking=True)
+
         if not bound or not (self.per_pixel or sample.perturbed.any()):
             return chosen * beta, None
         noise = truncated_normal(pixel_uniform(sample.keys, shape, device), bound)

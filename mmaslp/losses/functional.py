@@ -106,11 +106,13 @@ class _PerImage(torch.autograd.Function):
             margin /= max(signed.shape[1:].numel(), 1)
         else:
             margin /= valid.flatten(1).sum(1).clamp_min(1)
+
         torch.sigmoid(z, out=signed)
         grad = signed.sub_(_target(sign, half, shared_rows))
         if noise is not None:
             loss = loss - (noise * z).flatten(1).sum(1)
             grad.sub_(noise)
+
         if valid is not None:
             grad.mul_(valid)
         ctx.save_for_backward(grad)

@@ -34,7 +34,8 @@ def image_moments(
     count = np.full_like(correct, size) if valid is None else valid
     # Every wrong pixel is in one of the masks only.
     tp = (predicted + label - (count - correct)) // 2
-    fp, fn = predicted - tp, label - tp
+    fp = predicted - tp
+    fn = label - tp
     some = count.clip(min=1)
     hit, union, right = (
         (pixels * SHARE + some // 2) // some for pixels in (tp, tp + fp + fn, correct)
@@ -58,7 +59,8 @@ def image_figures(sums: Tensor) -> dict[str, float]:
     Source: Cochran, Sampling Techniques, 1977, chapter 6.
     """
     of = dict(zip(MOMENTS, sums.tolist()))
-    n, union = of['images'], of['union']
+    n = of['images']
+    union = of['union']
     found = dict(
         iou=_ratio(of['tp'], of['tp'] + of['fp'] + of['fn']),
         iou_se=math.nan,
@@ -78,6 +80,7 @@ def image_figures(sums: Tensor) -> dict[str, float]:
             + of['hit'] ** 2 * of['union_union']
         )
         found['iou_se'] = math.sqrt(n / (n - 1) * (residual / union**4))
+
     return found
 
 
@@ -187,13 +190,16 @@ class BandTable:
         prob, label, valid = binary_maps(prob, label, ignore_index)
         if not prob.numel():
             return
-        images, size = len(prob), prob[0].numel()
-        prob, label = prob.flatten(0, 1), label.flatten(0, 1)
+        images = len(prob)
+        size = prob[0].numel()
+        prob = prob.flatten(0, 1)
+        label = label.flatten(0, 1)
         predicted = prob > 0.5
         known = None
         if valid is not None:
             valid = valid.flatten(0, 1)
             known = torch.cat([torch.ones_like(valid), valid])
+
         # Both borders at once: small maps pay by the call.
         bands, cell = border_cells(torch.cat([predicted, label]), known)
         # In strips of cells whose temporaries stay in the cache.
@@ -250,7 +256,8 @@ class BandTable:
             :func:`~.image_moments.image_figures`. nan where there is no pixel.
         """
         table = self.table()
-        whole, columns = binned_metrics(table), band_columns(table)
+        whole = binned_metrics(table)
+        columns = band_columns(table)
         return {
             'ece_band': float(whole['ece']),
             'ece_band_true': float(binned_metrics(self.table('true'))['ece']),
@@ -301,7 +308,8 @@ def _sums(
     if valid is None:
         valid = torch.ones_like(right)
     else:
-        right, conf = right & valid, conf.masked_fill_(~valid, 0)
+        right = right & valid
+        conf = conf.masked_fill_(~valid, 0)
     parts = (valid.byte(), right.byte(), conf)
     return torch.stack([_cell_sums(each, cell) for each in parts], -1)
 
@@ -311,7 +319,8 @@ def _cell_sums(values: Tensor, cell: int) -> Tensor:
     if cell == 1:
         return values.long()
     height, width = values.shape[1:]
-    rows, columns = -(-height // cell), -(-width // cell)
+    rows = -(-height // cell)
+    columns = -(-width // cell)
     if (rows * cell, columns * cell) != (height, width):
         beyond = (0, columns * cell - width, 0, rows * cell - height)
         values = torch.nn.functional.pad(values, beyond)

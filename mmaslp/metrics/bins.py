@@ -223,7 +223,9 @@ def binned_metrics(table: BinTable) -> dict[str, np.ndarray]:
     Zisserman and Vedaldi, Relaxed Softmax, 2018, and for segmentation
     `Barfoot et al. <https://arxiv.org/abs/2403.06759>`_, MONAI's ``AVERAGE``.
     """
-    conf, gap, weight = table.mean_conf, signed_gap(table), table.weight
+    conf = table.mean_conf
+    gap = signed_gap(table)
+    weight = table.weight
     size = np.abs(gap)
     weighted = weight * size
     filled = np.asarray(table.count) > 0
@@ -236,6 +238,7 @@ def binned_metrics(table: BinTable) -> dict[str, np.ndarray]:
         'acc': ratio(table.correct.sum(-1), table.total),
         'conf': ratio(table.conf.sum(-1), table.total),
     }
+
     return {
         key: np.where(table.total > 0, value, np.nan) for key, value in metrics.items()
     }
@@ -314,7 +317,8 @@ def brier_score(table: ScoreTable) -> float:
 
     For two classes it is the same for the top label and the positive class.
     """
-    conf, wrong = table.conf, table.count - table.correct
+    conf = table.conf
+    wrong = table.count - table.correct
     squares = table.correct * (1 - conf) ** 2 + wrong * conf**2
     return float(ratio(squares.sum(), table.total))
 

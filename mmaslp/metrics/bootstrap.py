@@ -45,7 +45,8 @@ class Resamples:
                 continue
             apart = second.drawn[key] - self.drawn[key]
             low, high = self._bounds(apart)
-            one, two = float(self.values[key]), float(second.values[key])
+            one = float(self.values[key])
+            two = float(second.values[key])
             comparison[key] = {
                 'first': one,
                 'second': two,
@@ -54,6 +55,7 @@ class Resamples:
                 'high': float(high),
                 'differs': bool(low > 0 or high < 0),
             }
+
         return comparison
 
     def _bounds(self, values: np.ndarray) -> np.ndarray:
@@ -121,7 +123,9 @@ def pooled_figures(
     if images.bands is not None:
         errors = binned_metrics(images.bands.pooled(weights))['ece']
         banded = dict(zip(BAND_ERRORS, np.moveaxis(errors, -1, 0)))
+
     weights = np.ones(len(images)) if weights is None else weights
+
     return {
         **binned_metrics(table),
         **banded,

@@ -128,8 +128,10 @@ class CalibrationHistogram:
             scores = binary_scores(prob, label, ignore_index)
         else:
             scores = top_label_scores(prob, label, ignore_index, self.num_classes)
+
         device = scores[0].device
-        self.counts, self.nll = self.counts.to(device), self.nll.to(device)
+        self.counts = self.counts.to(device)
+        self.nll = self.nll.to(device)
         half = slice(2 * self.STEPS, 2 * self.STEPS + 2)
         before = self.counts[half].clone()
         work = _Buffers(min(CHUNK, len(scores[0])), scores[0])
@@ -147,6 +149,7 @@ class CalibrationHistogram:
                 likelihood = low.copy_(rest[1])
             surprise = _log_(likelihood.clamp_(min=self._NLL_CLAMP))
             self.nll -= whole.copy_(surprise.mul_(self.NLL_UNIT)).sum()
+
         if not torch.equal(before, self.counts[half]):
             self._split_half(*scores[:2])
 
@@ -207,6 +210,7 @@ class CalibrationHistogram:
                 f"mode 'positive' needs two classes, not {self.num_classes}: use "
                 "'top_label'"
             )
+
         counts = self.counts.cpu().numpy().reshape(-1, 2)
         lowest = 0
         if mode == 'top_label' and self.num_classes == 2:
@@ -214,8 +218,11 @@ class CalibrationHistogram:
             folded = counts[lowest::-1, ::-1].copy()  # class 0 predicted: 0 is correct
             folded[1:] += counts[lowest + 1 :]
             counts = folded
-        total, correct = counts[:, 0] + counts[:, 1], counts[:, 1]
+
+        total = counts[:, 0] + counts[:, 1]
+        correct = counts[:, 1]
         filled = np.flatnonzero(total)
+
         return ScoreTable(
             filled + lowest, total[filled], correct[filled], 2 * self.STEPS
         )
@@ -259,6 +266,7 @@ class CalibrationHistogram:
             'nll': int(self.nll) / self.NLL_UNIT / count if count else float('nan'),
             'count': count,
         }
+
         return {key: float(value) for key, value in metrics.items()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -281,6 +289,7 @@ class CalibrationHistogram:
         for key, own in (('levels', self.STEPS), ('num_classes', self.num_classes)):
             if state[key] != own:
                 raise ValueError(f'histogram state has {key} = {state[key]}, not {own}')
+
         cells, rows = (as_tensor(state[key], key) for key in ('cells', 'counts'))
         nll = as_tensor(state['nll'], 'nll')
         if (
@@ -291,6 +300,7 @@ class CalibrationHistogram:
             or nll < 0
         ):
             raise ValueError('histogram state is broken: cells and counts do not fit')
+
         counts = torch.zeros(self.CELLS, 2, dtype=torch.int64)
         counts[cells.long()] = rows.to(torch.int64)
         self.counts = counts.flatten()

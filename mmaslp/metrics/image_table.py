@@ -42,7 +42,8 @@ class ImageTable:
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], bins: int = 10) -> None:
-        self.records, self.bins = list(records), bins
+        self.records = list(records)
+        self.bins = bins
         self.names: list[str] = [record['name'] for record in records]
         if not all(isinstance(name, str) for name in self.names):
             raise ValueError('a name of the image table is not a text')
@@ -57,6 +58,7 @@ class ImageTable:
             and not ((self.foreground >= 0) & (self.foreground <= pixels)).all()
         ):
             raise ValueError('an image has more foreground than pixels')
+
         self.bands: BinTable | None = None
         sums = self._column('bands', *BandTable().sums.shape)
         if sums is not None:
@@ -79,15 +81,18 @@ class ImageTable:
             if key in REQUIRED:
                 raise ValueError(f'the image table lacks {key}')
             return None
+
         try:
             values = np.array(rows or np.zeros((0, *shape), kind))
         except ValueError:  # rows of several lengths
             values = np.array('')
+
         kinds = 'iu' if kind is int else 'iuf'
         if values.shape != (len(rows), *shape) or values.dtype.kind not in kinds:
             what = 'integers' if kind is int else 'numbers'
             size = ' x '.join(map(str, shape or (1,)))
             raise ValueError(f'{key} of the image table must be {size} {what} a row')
+
         return values.astype(np.int64 if kind is int else np.float64)
 
     @staticmethod

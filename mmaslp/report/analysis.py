@@ -77,7 +77,8 @@ def other_images(
     one: tuple[dict[str, Any], ImageTable], other: tuple[dict[str, Any], ImageTable]
 ) -> str:
     """Say which settings or images two results do not share; '' if they share all."""
-    (first, images), (second, others) = one, other
+    (first, images) = one
+    (second, others) = other
     for key in ('bins', 'mode', 'protocol'):
         pair = [each['settings'].get(key) for each in (first, second)]
         if pair[0] != pair[1]:
@@ -182,11 +183,13 @@ def analyse(results: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> An
             for model, (result, images) in zip(models, group)
         )
         sets.append(ImageSet(name, tuple(found)))
+
     every = [member for group in sets for member in group.members]
     with_objects = [member for member in every if not member.result.get('ood')]
     models = tuple(dict.fromkeys(member.model for member in every))
     known = {key for member in every for key in member.result}
     means = {m: _mean([own for own in with_objects if own.model == m]) for m in models}
+
     return Analysis(
         sets=tuple(sets),
         models=models,
@@ -203,7 +206,8 @@ def _grouped(results: Sequence[dict[str, Any]]) -> list[list[Member]]:
     for result in results:
         member = result, sorted_images(result)
         for group in groups:
-            first, same_set = group[0], result['dataset'] == group[0][0]['dataset']
+            first = group[0]
+            same_set = result['dataset'] == group[0][0]['dataset']
             if other_images(first, member):
                 continue
             masks = other_masks(first[1], member[1])
@@ -219,6 +223,7 @@ def _grouped(results: Sequence[dict[str, Any]]) -> list[list[Member]]:
                 break
         else:
             groups.append([member])
+
     return groups
 
 
@@ -226,9 +231,11 @@ def _distinct(names: Sequence[str]) -> list[str]:
     """Number the names that repeat."""
     found: list[str] = []
     for name in names:
-        count, own = 2, name
+        count = 2
+        own = name
         while own in found:
-            own, count = f'{name} ({count})', count + 1
+            own = f'{name} ({count})'
+            count = count + 1
         found.append(own)
     return found
 

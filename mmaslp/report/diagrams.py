@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 FORMATS = ('.png', '.pdf', '.svg')
 # Over-confident, under-confident, and bars without a sign.
-OVER, UNDER, BAR = '#c8442c', '#2b6cb0', '#b8c7da'
-INK, GRID = '#22282f', '#d9dee4'
+OVER = '#c8442c'
+UNDER = '#2b6cb0'
+BAR = '#b8c7da'
+INK = '#22282f'
+GRID = '#d9dee4'
 FADED = '66'  # alpha of a filled gap
 LABEL: dict[str, Any] = {'fontsize': 8, 'color': INK}
 # Names of models are no formulas: a $ in them is a $.
@@ -124,7 +127,8 @@ def _variable(found: re.Match[str]) -> str:
     return found[0] if name is None else f'{found[1]}var(--{name})'
 
 
-WIDTH, HEIGHT = 3.4, 4.4  # of a column, in inches
+WIDTH = 3.4  # of a column, in inches
+HEIGHT = 4.4
 MEANS = {'accuracy': 'acc', 'confidence': 'conf'}
 LONGEST = 30  # letters of a name
 
@@ -140,16 +144,22 @@ def reliability_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
     """
     figure, axes = _columns(results)
     for (top, bottom), (title, result) in zip(axes.T, results.items()):
-        sums, mode = result['bins'], result['settings']['mode']
+        sums = result['bins']
+        mode = result['settings']['mode']
         table = BinTable(*(np.array(sums[key]) for key in ('count', 'right', 'conf')))
-        side, filled = 1 / len(table.count), np.flatnonzero(table.count)
-        table, place = table.take(filled), (filled + 0.5) * side
-        accuracy, confidence = table.accuracy, table.mean_conf
-        width, first = np.full(len(place), 0.94 * side), place.min(initial=1) - side / 2
+        side = 1 / len(table.count)
+        filled = np.flatnonzero(table.count)
+        table = table.take(filled)
+        place = (filled + 0.5) * side
+        accuracy = table.accuracy
+        confidence = table.mean_conf
+        width = np.full(len(place), 0.94 * side)
+        first = place.min(initial=1) - side / 2
         start = min(first, 0.5) if first >= 0.4 else 0.0
         if 'positive' in result:  # two classes: below 0.5 there is p = 0.5 alone
             start = max(start, 0.48)
-            place[place < 0.5], width[place < 0.5] = 0.49, 0.018
+            place[place < 0.5] = 0.49
+            width[place < 0.5] = 0.018
         top.bar(place, np.minimum(accuracy, confidence), width, color=BAR, zorder=2)
         _draw((top, bottom), place, width, accuracy, confidence, table.weight)
         if 'low' in sums:
@@ -168,6 +178,7 @@ def reliability_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
         figures = (f'{word} {metric_text(result[key])}' for word, key in MEANS.items())
         lines = [f'ECE {with_interval(result, "ece")}{images}', ', '.join(figures)]
         _add_title(top, title, ['accuracy by confidence', *lines])
+
     outcome = 'accuracy (share of right pixels)'
     outcome = outcome if mode == 'top_label' else 'share of foreground'
     axes[0, 0].set_ylabel(outcome, **LABEL)
@@ -195,7 +206,8 @@ def band_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
         columns = result['bands']['predicted'].items()
         bands = {key: np.array(values, float) for key, values in columns}
         place = np.flatnonzero(bands['count'])
-        accuracy, confidence = bands['accuracy'][place], bands['confidence'][place]
+        accuracy = bands['accuracy'][place]
+        confidence = bands['confidence'][place]
         lowest = min([lowest, *accuracy, *confidence])
         shares = bands['share'][place]
         width = np.full(len(place), 0.7)
@@ -207,6 +219,7 @@ def band_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
         bottom.set_xlabel(DISTANCE, **LABEL)
         by_band = f'ECE by band {with_interval(result, "ece_band")}'
         _add_title(top, title, ['accuracy by distance from the border', by_band])
+
     # The axis begins at the twentieth below all that is drawn.
     start = max(np.floor(lowest * 20 - 0.2) / 20, 0)
     for top in axes[0]:
@@ -257,9 +270,11 @@ def _draw(
 ) -> None:
     """Span accuracy and confidence, red above it and blue below; shares underneath."""
     top, bottom = axes
-    gap, lower = confidence - accuracy, np.minimum(accuracy, confidence)
+    gap = confidence - accuracy
+    lower = np.minimum(accuracy, confidence)
     for part, colour in ((gap > 0, OVER), (gap < 0, UNDER)):
-        size, start = np.abs(gap)[part], lower[part]
+        size = np.abs(gap)[part]
+        start = lower[part]
         style = {'color': colour + FADED, 'edgecolor': colour, 'linewidth': 0.8}
         top.bar(place[part], size, width[part], start, zorder=3, **style)
     bottom.bar(place, shares * 100, width, color=BAR, zorder=2)
@@ -269,7 +284,8 @@ def _draw(
 
 def _add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
     """Write a name above a panel; between them what is seen, and figures."""
-    pad, title = 8 + 9.5 * len(lines), shown(title)
+    pad = 8 + 9.5 * len(lines)
+    title = shown(title)
     title = title if len(title) <= LONGEST else f'{title[: LONGEST - 1]}…'
     axes.set_title(title, pad=pad, fontweight='bold', **TITLE)
     for row, line in enumerate(reversed(lines)):

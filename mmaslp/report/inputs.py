@@ -44,6 +44,7 @@ def results_of_maps(
             make_picture(stem, **read[stem], image=photos.get(stem)) for stem in stems
         ]
         found.append({**result, 'pictures': shown})
+
     return found
 
 
@@ -65,7 +66,8 @@ def results_of_test(
     for name, section in tested.items():
         if 'result' not in section:
             continue
-        result, metrics = section['result'], section['metrics']
+        result = section['result']
+        metrics = section['metrics']
         kept = section.get('shown', {}).values()
         shown = {item['name']: item for own in kept for item in own}
         entry = {
@@ -90,6 +92,7 @@ def results_of_test(
             calibrated['settings'] = {**calibrated['settings'], **given}
             name = f'{model}, calibrated'
             found.append({**calibrated, 'model': name, 'measures': {}, 'pictures': []})
+
     return found
 
 
@@ -101,6 +104,7 @@ def results_of_files(
         raise ValueError(
             f'--name: {len(names)} names for {len(files)} files; give one per file'
         )
+
     found = []
     for number, path in enumerate(files):
         results = load_results(path)
@@ -113,4 +117,5 @@ def results_of_files(
         for result in results:
             model = result['model'] if names is None else names[number]
             found.append({**result, 'model': model})
+
     return found

@@ -91,6 +91,7 @@ def report_html(
     columns += further.columns if further else []
     environment = _environment()
     script = environment.get_template('report.js').render()
+
     return environment.get_template('report.html.j2').render(
         title=title,
         command=command,
@@ -129,13 +130,15 @@ def _set_view(place: str, group: ImageSet) -> dict[str, Any]:
     """What a page shows of one set: its diagrams and its pictures."""
     diagrams = []
     for row, member in enumerate(group.members):
-        own, name = {member.model: member.result}, f'{member.model} on {group.name}'
+        own = {member.model: member.result}
+        name = f'{member.model} on {group.name}'
         label = f'Reliability of {name}'
         pair = [figure_svg(reliability_figure(own), label, f'r{place}-{row}')]
         if 'bands' in member.result:
             label = f'Accuracy and confidence by distance from the border, {name}'
             pair.append(figure_svg(band_figure(own), label, f'b{place}-{row}'))
         diagrams.append(pair)
+
     return {
         'name': group.name,
         'diagrams': diagrams,
@@ -152,6 +155,7 @@ def _private(result: dict[str, Any]) -> dict[str, Any]:
         key: without_folders(value) if isinstance(value, str) else value
         for key, value in result['settings'].items()
     }
+
     return {
         **result,
         'model': without_folders(result['model']),

@@ -131,9 +131,12 @@ class ShownImages:
 
 # Colours of the error: p above the label, and p below it. Not those of over- and
 # under-confidence: an object that is missed with confidence lies below its label.
-ABOVE, BELOW, IGNORED = (123, 50, 148), (27, 120, 55), (150, 150, 150)
+ABOVE = (123, 50, 148)
+BELOW = (27, 120, 55)
+IGNORED = (150, 150, 150)
 # Longest side in pixels, and quality of the WebP.
-SIDE, QUALITY = 240, 80
+SIDE = 240
+QUALITY = 80
 TITLES = {
     'over': 'Most over-confident',
     'under': 'Most under-confident',
@@ -170,7 +173,8 @@ def image_panels(
     ``prob`` is uint16 in units of 1 / 65535; labels above 1 are ignored. The error is
     white where p equals the label, purple where p is above it and green below.
     """
-    prob, ignored = prob / 65535, label > 1
+    prob = prob / 65535
+    ignored = label > 1
     mask = np.repeat(np.where(ignored, 0, label * 255)[..., None], 3, -1)
     error = prob - label
     colour = np.where((error > 0)[..., None], ABOVE, BELOW)
@@ -181,11 +185,13 @@ def image_panels(
         'probability': Image.fromarray(np.rint(prob * 255).astype(np.uint8)),
         'error': Image.fromarray(blend.astype(np.uint8)),
     }
+
     try:
         if image and Path(image).exists():
             panels = {'image': open_image(image).convert('RGB'), **panels}
     except ValueError as error:
         warnings.warn(f'{image} is not shown: {error}', stacklevel=2)
+
     for panel in panels.values():
         panel.thumbnail((SIDE, SIDE))  # small maps keep their size
     return panels
@@ -198,7 +204,8 @@ def galleries(group: ImageSet, number: int) -> list[dict[str, Any]]:
     ``images`` with ``name``, ``why``, ``panels`` of the image and, by model, ``views``.
     """
     worst = [_with_pictures(member, number) for member in group.members]
-    found, seen = [], set()
+    found = []
+    seen = set()
     for why, names in chosen(worst, number).items():
         images = []
         for name in names:
@@ -212,6 +219,7 @@ def galleries(group: ImageSet, number: int) -> list[dict[str, Any]]:
             above = [name for name in names if name in seen]
             found.append({'title': TITLES[why], 'above': above, 'images': images})
         seen.update(names)
+
     return found
 
 
@@ -229,13 +237,16 @@ def _shown(group: ImageSet, name: str) -> dict[str, Any]:
     panels = [member.pictures[name]['panels'] for member in own]
     views = []
     for member, each in zip(own, panels):
-        metrics, row = member.images.per_image(), member.images.names.index(name)
+        metrics = member.images.per_image()
+        row = member.images.names.index(name)
         figures = (f'{w} {metric_text(metrics[k][row])}' for k, w in FIGURES.items())
         parts = {kind: each[kind] for kind in ('probability', 'error')}
         views.append(
             {'model': member.model, 'figures': ', '.join(figures), 'panels': parts}
         )
+
     most = max(panels, key=len)
+
     return {
         'name': PurePath(own[0].pictures[name]['name'].replace('\\', '/')).name,
         'why': '',
@@ -247,10 +258,12 @@ def _shown(group: ImageSet, name: str) -> dict[str, Any]:
 def _words(prob: np.ndarray, label: np.ndarray) -> dict[str, str]:
     valid = label <= 1
     pixels = max(int(valid.sum()), 1)
-    mask, predicted = valid & (label == 1), valid & (prob > 0.5)
+    mask = valid & (label == 1)
+    predicted = valid & (prob > 0.5)
     error = np.where(valid, prob - mask, 0)
     above, below = (np.maximum(sign * error, 0).sum() / pixels for sign in (1, -1))
     ignored = '' if valid.all() else f', {1 - pixels / label.size:.0%} are ignored'
+
     return {
         'image': 'photograph',
         'mask': f'mask: {mask.sum() / pixels:.1%} of the pixels are object{ignored}',

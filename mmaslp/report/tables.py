@@ -48,9 +48,11 @@ def comparison(analysis: Analysis) -> Table:
             rows.append(
                 Row((member.model, group.name, f'{len(member.images):,}'), cells)
             )
+
     for model, row in analysis.means.items():
         cells = [_cell(*row.get(key, ())) for key in analysis.keys]
         rows.append(Row((model, analysis.mean_name, ''), cells, 'mean'))
+
     return Table(
         'Calibration of every model on every set, with 95 % intervals over images',
         ('model', 'set', 'images'),
@@ -119,7 +121,8 @@ def _cell(
 def _change(change: dict | None, key: str) -> Cell:
     if change is None:
         return Cell('-')
-    mark, better = '', term(key).better
+    mark = ''
+    better = term(key).better
     if better and change['differs']:
         mark = (
             'better' if (change['difference'] < 0) == (better == 'lower') else 'worse'

@@ -134,16 +134,19 @@ def in_words(result: Mapping[str, Any]) -> str:
     if bands and bands['count'][0]:
         border = _sure_and_right(bands['confidence'][0], bands['accuracy'][0])
         text += f'; at the border of its masks {border}'
+
     if result['conf'] == 1:
         text += (
             '. All probabilities are 0 or 1, as of masks: give the maps before the '
             'cut, and the folder of masks last'
         )
+
     objects = result['positive']['acc']
     if objects in (0, 1):
         text += f'. All masks are {"full" if objects else "empty"}'
     elif result['acc'] <= max(objects, 1 - objects):
         text += ', no more than without a network: see that foreground is 1 in masks'
+
     return f'{text}.'
 
 

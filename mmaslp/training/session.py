@@ -18,7 +18,8 @@ from ..metrics.band_table import BandTable
 
 # Validations between the warm-up and the end: fewer than the least move the levels
 # nowhere; with enough of them the levels arrive (docs/levels.md).
-LEAST, ENOUGH = 5, 20
+LEAST = 5
+ENOUGH = 20
 # One in so many validations comes before the levels move.
 WARMUP = 3
 # Of the table of a validation, what toolkits log beside the levels.
@@ -186,7 +187,8 @@ class Session:
             ValueError: See :meth:`~mmaslp.levels.BorderLevels.observe`.
         """
         self._tables = joined(self._tables)
-        self._validated, self._calibrator = True, None
+        self._validated = True
+        self._calibrator = None
         if self.levels is None:
             return {}
 
@@ -203,12 +205,14 @@ class Session:
 
     def train_step(self) -> None:
         """Take notice of a step: what was validated are other weights now."""
-        self._validated, self._calibrator = False, None
+        self._validated = False
+        self._calibrator = None
 
     def take(self, count: Callable[[], CalibrationTables]) -> None:
         """Count a validation elsewhere; a failure costs a warning, not the training."""
         try:
-            self._tables, self._validated = count(), True
+            self._tables = count()
+            self._validated = True
         except ValueError as error:
             self.logger.warning(f'{_NO_CALIBRATOR}: {error}')
 

@@ -5,14 +5,12 @@ import signal
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
-from mmengine.logging import MessageHub
 from PIL import Image
 
 from mmaslp import Calibrator
@@ -322,16 +320,6 @@ def test_overwrite_removes_the_earlier_training_only(toy):
     prepare_training(toy.config('run'), overwrite=True)
     assert {p.name for p in Path('run').iterdir() if p.suffix == '.pth'} == {'mine.pth'}
     assert {'mine.pth', 'deep'} <= set(os.listdir('run'))
-
-
-@pytest.mark.parametrize(('place', 'kept'), [('run', True), ('original', False)])
-def test_the_best_checkpoint_of_another_run_is_not_removed(tmp_path, place, kept):
-    """MMEngine removes the file that ``best_ckpt`` names when it finds a better one."""
-    hub = MessageHub.get_instance(f'best of {place} in {tmp_path}')
-    hub.update_info('best_ckpt', str(tmp_path / place / 'best_x.pth'))
-    hook = training._KeepOtherBest([str(tmp_path / 'run')])
-    hook.before_train(SimpleNamespace(message_hub=hub))
-    assert ('best_ckpt' in hub.runtime_info) == kept
 
 
 # The lock.

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from mmaslp.calibration import fit_tables
-from mmaslp.files.map_pairs import _TablesOfMaps
 from mmaslp.files import map_pairs
 from mmaslp.files.map_evaluation import evaluate_maps
-from mmaslp.files.map_pairs import count_pairs
+from mmaslp.files.map_pairs import _TablesOfMaps, count_pairs
 from mmaslp.files.prob_maps import MapReader
 from tests.map_folders import write_set
 
@@ -74,7 +73,9 @@ def test_logits_of_npz_and_npy(tmp_path):
         else:
             np.savez(path.with_suffix('.npz'), logits=logit)
         path.unlink()
-    counted = count_pairs(maps, masks, partial(_TablesOfMaps, True), MapReader(logits=True))
+    counted = count_pairs(
+        maps, masks, partial(_TablesOfMaps, True), MapReader(logits=True)
+    )
     again = write_set(tmp_path / 'again', 12)
     plain = count_pairs(*again, partial(_TablesOfMaps, False))
     assert fit_tables(counted.tables).method == fit_tables(plain.tables).method

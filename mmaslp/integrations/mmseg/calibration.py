@@ -47,6 +47,7 @@ def tables_of_checkpoint(
             'the config has no val_dataloader, and a calibrator must not be fitted to '
             'test images: add one'
         )
+
     check_checkpoint(cfg.load_from, trust_checkpoint)
     run = copy.deepcopy(cfg)
     name_run(run, 'fit')
@@ -74,12 +75,16 @@ def collect_tables(
 
     Every process sees its part of the images; the counts are those of all.
     """
-    size, world, seen = len(loader.dataset), get_world_size(), get_rank()
+    size = len(loader.dataset)
+    world = get_world_size()
+    seen = get_rank()
     numbers: Sequence[int] = range(size)
     if keys is not None:
         infos = (loader.dataset.get_data_info(k) for k in range(size))
         numbers = keys([info['img_path'] for info in infos])
-    tables, training = CalibrationTables(), model.training
+
+    tables = CalibrationTables()
+    training = model.training
     model.eval()
     with torch.no_grad():
         for batch in track(loader, 'calibrating', len(loader)):
@@ -87,6 +92,7 @@ def collect_tables(
                 if seen < size:  # samplers repeat images to fill the last batch
                     _count(tables, reader, sample.to_dict(), numbers[seen])
                 seen += world
+
     model.train(training)
     return joined(tables)
 

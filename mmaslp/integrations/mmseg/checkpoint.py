@@ -128,6 +128,7 @@ def load_safely(path: str, map_location: Any = 'cpu', mmap: bool = False) -> Any
             )
     except Exception as error:  # torch and pickle raise a dozen types on foreign files
         raise _refusal(path, error) from None
+
     meta = found.get('meta') if isinstance(found, dict) else None
     if isinstance(meta, dict):
         meta.pop('config', None)
@@ -270,6 +271,7 @@ def _damage(path: str) -> str | None:
             broken = archive.testzip()
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
         return 'it is cut short'
+
     return None if broken is None else f'{broken} fails its checksum'
 
 
@@ -292,6 +294,7 @@ def load_weights(model: Any, checkpoint: Mapping[str, Any]) -> str:
         if isinstance(value, Tensor)
     }
     own = model.state_dict()
+
     resized = {
         key: f'{key}: {tuple(state.pop(key).shape)} for {tuple(value.shape)}'
         for key, value in own.items()

@@ -51,9 +51,11 @@ def run_demo(
     page = work_dir / 'report.html'
     check_output(page, 'report')
     _check_folders(work_dir, models, overwrite)
-    trainings, tests = {}, {}
+    trainings = {}
+    tests = {}
     for name in models:
-        path, folder = f'mmaslp::demo/{MODELS[name]}.py', work_dir / MODELS[name]
+        path = f'mmaslp::demo/{MODELS[name]}.py'
+        folder = work_dir / MODELS[name]
         options: list[Any] = ['--work-dir', folder, '--cfg-options']
         options += [f'train_cfg.max_epochs={epochs}', f'param_scheduler.0.end={epochs}']
         options += [f'randomness.seed={seed}']
@@ -62,6 +64,7 @@ def run_demo(
         tests[name] = ['test', path, folder / f'epoch_{epochs}.pth', '--eval']
         tests[name] += ['ece', 'iou', '--report', folder / 'report.html']
         tests[name] += ['--name', name, *options]
+
     logs = {name: work_dir / MODELS[name] / 'train.log' for name in models}
     _run_all(trainings, logs, 0 if quiet else epochs)
     _run_all(tests, {name: log.with_name('test.log') for name, log in logs.items()}, 0)
@@ -76,6 +79,7 @@ def run_demo(
                         label: metrics.get(before + key)
                         for key, label in COLUMNS.items()
                     }
+
     print(f'\n{format_table(rows, list(COLUMNS.values()))}\n')
     for name, log in logs.items():
         for line in log.read_text(encoding='utf-8').splitlines():
@@ -85,6 +89,7 @@ def run_demo(
         if file.is_file():
             reason = Calibrator.load(file).record['reason']
             print(f'{name}, calibrator: {reason}\n')
+
     pages = [log.parent / 'report.html' for log in logs.values()]
     write_report(page, results_of_files([*map(json_beside, pages)]), title='Demo')
     print('reports, with diagrams and pictures:')
@@ -109,7 +114,8 @@ def _run_all(
 ) -> None:
     """Run commands at once, all or none; print ten validations of ``epochs``."""
     with ExitStack() as stack:
-        running, said = {}, {}
+        running = {}
+        said = {}
         for name, words in commands.items():
             logs[name].parent.mkdir(parents=True, exist_ok=True)
             command = [sys.executable, '-m', 'mmaslp', *map(str, words)]
@@ -121,6 +127,7 @@ def _run_all(
             stack.callback(running[name].wait)
             stack.callback(running[name].terminate)
             said[name] = stack.enter_context(open(logs[name], encoding='utf-8'))
+
         while running:
             time.sleep(0.5)
             for name, process in [*running.items()]:

@@ -20,11 +20,13 @@ def examine(config: str | None) -> list[Finding]:
         except Exception as error:
             text = f'MMSegmentation cannot be imported: {error!r}'
             findings.append(Finding('error', text))
+
     if config is None:
         return findings
     if _has_error(findings):
         text = f'{config} was not read: mend the environment first'
         return [*findings, Finding('note', text)]
+
     return findings + _examine_config(config)
 
 
@@ -63,7 +65,8 @@ def build_and_check(cfg: Any, folder: str) -> list[Finding]:
     from .checks.run import WRONG_TTA, check_run
     from .config import build_runner, name_run
 
-    cfg, findings = copy.deepcopy(cfg), []
+    cfg = copy.deepcopy(cfg)
+    findings = []
     if cfg.get('load_from'):
         try:
             check_checkpoint(cfg.load_from, trust=False)
@@ -79,7 +82,8 @@ def build_and_check(cfg: Any, folder: str) -> list[Finding]:
         return findings
     built = []
     for split in ('train', 'val', 'test'):
-        place, loop = f'{split}_dataloader', f'{split}_loop'
+        place = f'{split}_dataloader'
+        loop = f'{split}_loop'
         if cfg.get(place) is None:
             built += ['val'] if split == 'val' else []
         elif _try(place, lambda name=loop: getattr(runner, name), findings) is not None:
@@ -88,7 +92,8 @@ def build_and_check(cfg: Any, folder: str) -> list[Finding]:
         optim = _try('optim_wrapper', lambda: _build_optimizer(runner), findings)
         steps = cfg.get('param_scheduler')
         if optim is not None and steps is not None:
-            runner.optim_wrapper, build = optim, runner.build_param_scheduler
+            runner.optim_wrapper = optim
+            build = runner.build_param_scheduler
             _try('param_scheduler', lambda: build(steps), findings)
     if (cfg.get('tta_model') or {}).get('type') == 'SegTTAModel':
         findings.append(WRONG_TTA)

@@ -57,6 +57,7 @@ def test_sets(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict
         raise ValueError(
             f'test_sets must be a dict of data sets by name, not {named!r}'
         )
+
     for name, dataset in named.items():
         if not _is_folder_name(name):
             raise ValueError(
@@ -66,6 +67,7 @@ def test_sets(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict
         if name in found:
             raise ValueError(f'two test sets have the same name: {name}')
         found[name] = dataset
+
     unknown = [name for name in names or [] if name not in found]
     if unknown:
         raise ValueError(f'no test set {unknown}, the config has {[*found]}')
@@ -183,7 +185,8 @@ def evaluate(
     """
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from, trust_checkpoint)
-    several, base = len(sets) > 1, results_folder(cfg, tta)
+    several = len(sets) > 1
+    base = results_folder(cfg, tta)
     images = _input_images(cfg, sets)
     inputs = sorted({osp.dirname(path) for path in chain(*images.values())})
     for name in sets:
@@ -191,6 +194,7 @@ def evaluate(
         check_folder(_folder_of(out_prob, name, several), inputs, '--out-prob')
         folder = _folder_of(out, name, several) or osp.join(base, name)
         _check_files(folder, [] if out is None else images[name])
+
     check_output(osp.join(base, 'results.json'), 'test')
     results = {}
     with safe_loading(trust_checkpoint):
@@ -215,6 +219,7 @@ def evaluate(
                 hook = ProbMapHook(maps, prob_bits, scores, own)
                 runner.register_hook(hook)
             results[name] = _test(runner, name, folder)
+
     if is_main_process():
         _save(osp.join(base, 'results.json'), results)
     return results
@@ -253,15 +258,18 @@ def _evaluators(
         for wanted in (EVALUATIONS[e][0] for e in dict.fromkeys(evals)):
             same = [m for m in given if is_type(m, wanted['type'])]
             metrics += same or [copy.deepcopy(wanted)]
+
     if not metrics:
         raise ValueError(
             'nothing to measure: give --eval, or a test_evaluator in the config'
         )
+
     for metric in metrics:
         if is_type(metric, 'CalibrationMetric'):
             metric.pop('calibrator', None)  # its row is raw; another one is calibrated
             metric.setdefault('output_dir', folder)
             metric.setdefault('keep_worst', keep_worst)
+
     return metrics
 
 
@@ -301,11 +309,13 @@ def _test(runner: Runner, name: str, folder: str) -> dict[str, Any]:
         report_findings([no_foreground(name, remedy)])
         if _TWO_CLASSES in metrics:
             metrics[_TWO_CLASSES] = math.nan
+
     entry = dict(metrics=metrics, calibrated=calibrated, ood=ood, folder=folder)
     if own:
         entry.update(result=own[0].result, shown=own[0].shown)
         if calibrated:
             entry.update(calibrated_result=own[-1].result)
+
     return entry
 
 
@@ -340,7 +350,8 @@ def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
     columns = [c for e in (evals or EVALUATIONS) for c in EVALUATIONS[e][1]]
     measured = {k for entry in results.values() for k in entry['metrics']}
     columns = [c for c in columns if c in measured] or sorted(measured)
-    rows, apart = {}, []
+    rows = {}
+    apart = []
     for name, entry in results.items():
         row = f'{name} (no object)' if entry['ood'] else name
         rows[row] = entry['metrics']

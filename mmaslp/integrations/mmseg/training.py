@@ -12,7 +12,6 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import get_rank
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
@@ -80,6 +79,7 @@ def _lock(file, folder: str) -> None:
     except OSError as error:
         print_log(f'{folder} is not locked: {error.strerror}', logger='current')
         return
+
     file.truncate(0)
     file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
     file.flush()
@@ -135,40 +135,26 @@ def prepare_training(
     if amp:
         _use_amp(cfg)
     resume = cfg.resume = resume or bool(cfg.get('resume'))
-    start, folders = cfg.get('load_from'), _folders(cfg)
+    start = cfg.get('load_from')
+    folders = _folders(cfg)
     if start is None and resume:
         if overwrite:
             raise ValueError(
                 '--resume goes on with a training and --overwrite removes it: give one'
             )
         start = cfg.load_from = _latest(folders, trust_checkpoint)
+
     _check_folders(folders, start, resume, overwrite)
     if start is not None:
         check_checkpoint(start, trust_checkpoint)
     runner = build_runner(cfg, trains=True)
     check_once(runner, ('train', 'val'))
-    runner.register_hook(_KeepOtherBest(folders))
     watch_weights(runner, start, strict=resume)
     if overwrite and process_rank(cfg.get('launcher')) == 0:
         for folder in folders:
             remove_training(folder)
+
     return runner
-
-
-class _KeepOtherBest(Hook):
-    """Forget a best checkpoint that lies elsewhere: MMEngine would remove the file."""
-
-    priority = 'VERY_HIGH'  # before CheckpointHook reads it
-
-    def __init__(self, folders: Sequence[str]) -> None:
-        self.folders = folders
-
-    def before_train(self, runner: Runner) -> None:
-        hub = runner.message_hub
-        for key in [k for k in hub.runtime_info if k.startswith('best_ckpt')]:
-            path = hub.get_info(key)
-            if path and not _lies_in(path, self.folders):
-                hub.pop_info(key)
 
 
 def _use_amp(cfg: Config) -> None:
@@ -197,6 +183,7 @@ def _latest(folders: Sequence[str], trust: bool) -> str | None:
         named = find_latest_checkpoint(folders[0]) or ''
     except UnicodeDecodeError:
         named = ''
+
     # The folders may have been moved or copied since.
     damaged = ''
     for path in (*(osp.join(f, osp.basename(named)) for f in folders), named):
@@ -209,6 +196,7 @@ def _latest(folders: Sequence[str], trust: bool) -> str | None:
             except ValueError as error:
                 damaged = str(error)
                 break
+
     newest = next(filter(None, (newest_checkpoint(f, trust) for f in folders)), None)
     found = [path for folder in folders for path in earlier_training(folder)]
     if newest is None and found:
@@ -217,11 +205,13 @@ def _latest(folders: Sequence[str], trust: bool) -> str | None:
             f'an epoch or iteration, but {_some(found)}. Name one with --cfg-options '
             'load_from=FILE, or start anew in another --work-dir or with --overwrite'
         )
+
     if newest is not None:
         reason = damaged or f'{folders[0]}/last_checkpoint names no file'
         print_log(f'{reason}: resuming from {newest}', 'current', logging.WARNING)
     else:
         print_log(f'{folders[0]} holds no checkpoint: the training starts anew')
+
     return newest
 
 

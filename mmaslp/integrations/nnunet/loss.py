@@ -19,7 +19,9 @@ class FixedPatches:
     """
 
     def __init__(self, loader: Any, batches: int, rank: int) -> None:
-        self.loader, self.batches, self.rank = loader, batches, rank
+        self.loader = loader
+        self.batches = batches
+        self.rank = rank
         self.drawn = 0
 
     def set_thread_id(self, thread_id: int) -> None:

@@ -15,7 +15,8 @@ _SAMPLE = 8
 # Masks that are read until one has an object.
 _MANY = 1000
 _LOADERS = ('LoadAnnotations', 'LoadBinaryAnnotations')
-_OBJECT, _IGNORED = 1, 255
+_OBJECT = 1
+_IGNORED = 255
 _MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
 
 
@@ -31,6 +32,7 @@ def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
         place = f'{split}_dataloader.dataset'
         for part, _ in nested(dataset):
             yield from _ignored_objects(part, place)
+
     if 'train' in present:
         yield from _nothing_to_learn(present['train'])
     ids = {split: _paths(dataset) for split, dataset in present.items()}
@@ -89,6 +91,7 @@ def _ignored_objects(leaf: Any, place: str) -> Iterator[Finding]:
     infos = [leaf.get_data_info(int(i)) for i in chosen]
     if not _lacks_objects(loader(dict(info))['gt_seg_map'] for info in infos):
         return
+
     # Another transform may map 255 to 1.
     if not _lacks_objects(_final_labels(leaf[int(i)]) for i in chosen):
         return
@@ -114,6 +117,7 @@ def _nothing_to_learn(dataset: Any) -> Iterator[Finding]:
             if label is None or (label != 0).any():
                 return
             seen += 1
+
     if seen:
         yield Finding(
             'error',

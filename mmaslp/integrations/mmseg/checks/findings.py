@@ -74,12 +74,14 @@ def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
                 f'pip uninstall -y {names}\n{_INSTALL}',
             )
         ]
+
     if not onedl and not openmmlab:
         text = (
             'MMSegmentation is not installed; maps, calibrators and PyTorch work, '
             'training and testing of configs do not'
         )
         return [Finding('note', text, _INSTALL)]
+
     shown = ', '.join(
         f'{name} {versions[name]}'
         for name in (*onedl, *openmmlab, 'torch', 'numpy')

@@ -90,6 +90,7 @@ def check_model(model: Any, training: bool = True) -> Iterator[Finding]:
                 f"{place} = dict(type='...')",
             )
             return
+
     heads = [*_heads(model)]
     ours = [place for place, head in heads if any(map(_is_ours, _losses(head)))]
     if not training:
@@ -100,6 +101,7 @@ def check_model(model: Any, training: bool = True) -> Iterator[Finding]:
             'no head trains with SCBCELoss: levels need it; test and fit do not',
             "model.decode_head.loss_decode = dict(type='SCBCELoss')",
         )
+
     for place, head in heads:
         if place in ours:
             yield from _channels(place, head, model)
@@ -150,6 +152,7 @@ def _channels(place: str, head: Any, model: Any) -> Iterator[Finding]:
             f'{place} has {channels} channels, and SCBCELoss is for binary heads',
             f'{place}.num_classes = 2\n{place}.out_channels = 1  (or 2)',
         )
+
     if channels != 1:
         return
     if 'decode_head' in place and head.threshold != 0.5:
@@ -159,6 +162,7 @@ def _channels(place: str, head: Any, model: Any) -> Iterator[Finding]:
             "(MMSegmentation's default is 0.3), the metrics count at 0.5",
             f'{place}.threshold = 0.5',
         )
+
     reason = _needs_two_channels(head, model)
     if reason is not None:
         yield Finding(

@@ -84,6 +84,7 @@ class SODDataset(BaseDataset):
             raise ValueError('give data_prefix or layout and split, not both')
         if prefix and not {'img_path', 'seg_map_path'} <= prefix.keys():
             raise ValueError('data_prefix needs img_path and seg_map_path')
+
         self.layout = layout or 'folder'
         get_layout(self.layout)
         self.split = split
@@ -116,14 +117,18 @@ class SODDataset(BaseDataset):
                 listed = osp.join(self.data_root, f'{self.split}.txt')
                 if self.split is None or ann_file or not osp.isfile(listed):
                     raise
-                ann_file, folders = listed, find_folders(self.data_root, self.layout)
+                ann_file = listed
+                folders = find_folders(self.data_root, self.layout)
+
         images, masks = list_pair(*folders, self.img_suffix, self.seg_map_suffix)
         if ann_file:
             known = filter(None, (self.img_suffix, *IMAGE_SUFFIXES))
             images = keep_listed(images, ann_file, folders[0], [*known])
+
         bad = lonely(images, masks, *folders)
         wanted = images.keys() if ann_file else bad.keys()
         refuse([bad[stem] for stem in bad if stem in wanted], folders[0])
+
         return [
             {
                 'img_path': _join(folders[0], name),

@@ -40,6 +40,7 @@ class LoadBinaryAnnotations:
                 f'{results.get("img_path")}: the dataset gives no seg_map_path: set '
                 'data_prefix=dict(img_path=..., seg_map_path=...)'
             )
+
         if 'seg_map_path' not in results:
             return results  # only an image, as MMSegmentation's inference APIs pass it
         path = results['seg_map_path']
@@ -50,6 +51,7 @@ class LoadBinaryAnnotations:
                 f'{path}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its '
                 f'image {results["img_path"]} is {shape[1]} x {shape[0]}'
             )
+
         results['gt_seg_map'] = mask
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results

@@ -153,6 +153,7 @@ class ImageTraining:
             seed,
             logger=MMLogger.get_current_instance(),
         )
+
         self._schedule = replace(schedule, num_images=len(self.levels.bank))
         self.levels.warmup = self._schedule.warmup
         self._losses = losses
@@ -214,7 +215,8 @@ class ImageTraining:
         """Write the table of images and levels, lowest level first."""
         if not is_main_process():
             return
-        levels, ids = self.levels.alpha.numpy(), self.levels.bank.ids
+        levels = self.levels.alpha.numpy()
+        ids = self.levels.bank.ids
         table = io.StringIO(newline='')
         writer = csv.writer(table)
         writer.writerow(['img_path', 'alpha'])
@@ -303,6 +305,7 @@ class ASLPHook(Hook):
         self.warmup_epochs = optional(
             check_number, 'warmup_epochs', warmup_epochs, at_least=0
         )
+
         self.warmup_iters = optional(
             check_number, 'warmup_iters', warmup_iters, at_least=0
         )
@@ -424,11 +427,13 @@ class ASLPHook(Hook):
                 logging.WARNING,
             )
             return
+
         try:
             if saved.get('kind') != self.kind:
                 raise ValueError(f'the checkpoint has levels={saved.get("kind")!r}')
             self.levels.load_state_dict(saved['levels'])
-            seed, observed = saved['seed'], saved['observed_iter']
+            seed = saved['seed']
+            observed = saved['observed_iter']
             self.seed = check_integer('seed', seed, at_least=0)
             self._observed_iter = optional(check_integer, 'observed_iter', observed)
         except (KeyError, ValueError) as error:
@@ -436,4 +441,5 @@ class ASLPHook(Hook):
                 f'ASLPHook cannot go on: {error}; resume from another checkpoint, or '
                 'train on from the weights of this one with load_from'
             ) from error
+
         print_log(f'ASLP: resumed {self.training.summary()}', 'current')

@@ -92,6 +92,7 @@ class CalibratorHook(Hook):
         options = dict(by=self.by, method=self.method, target=self.target)
         session = Session(None, options, logger=MMLogger.get_current_instance())
         loader = runner.val_loop.dataloader
+
         session.take(lambda: collect_tables(runner.model, loader, reader))
         calibrator = session.end_training() if is_main_process() else None
         if calibrator is None:

@@ -70,6 +70,7 @@ class ProbMapHook(Hook):
                     f'{self._sources[stem]} and {path} would both be written as '
                     f'{stem}.png: test folders with equal names one at a time'
                 )
+
             prob = self._reader.probability(sample.to_dict())
             if prob.ndim != 2:
                 raise ValueError(

@@ -70,7 +70,8 @@ class Schedule:
 
     def validation_is_due(self) -> bool:
         """Whether the loop validates now; a checkpoint is written before that."""
-        now, loop = self._now, self.loop
+        now = self._now
+        loop = self.loop
         if loop.iter != now * self.unit:
             return False  # a checkpoint in the middle of an epoch
         due = now % self._interval(now) == 0 or now == self._end
@@ -102,6 +103,7 @@ class Schedule:
             if self.warmup_epochs is None and self.warmup_iters is None:
                 end = math.ceil(1.5 * (ENOUGH + 1))  # a third is warm-up
             line = f'train_cfg.max_{unit} = {end}, {line}'
+
         yield Finding(
             'error' if steps < LEAST else 'warning',
             too_few(steps),

@@ -12,12 +12,7 @@ import torch
 from mmengine.dist import all_gather_object, all_reduce, get_rank, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MessageHub, MMLogger, print_log
-from mmengine.visualization import (
-    BaseVisBackend,
-    MLflowVisBackend,
-    Visualizer,
-    WandbVisBackend,
-)
+from mmengine.visualization import Visualizer
 from mmseg.registry import METRICS
 from torch import Tensor
 
@@ -72,35 +67,20 @@ def is_training() -> bool:
 
 
 def send_picture(name: str, picture: np.ndarray) -> None:
-    """Hand a picture to every backend of the run's visualizer, if there is one.
+    """Hand a picture to the run's visualizer, if there is one, for all its backends.
 
-    MMEngine's own ``Visualizer.add_image`` loses the step in two backends. Here MLflow
-    gets a picture per step, and W&B gets the picture in the row of the scalars that
-    are logged next, which are those of the same validation. A backend that fails costs
-    a warning, not the run.
+    A backend that fails costs a warning, not the run.
     """
     # Without an instance, get_current_instance() keeps a lock for ever (mmengine 0.10).
     if not is_main_process() or not Visualizer._instance_dict:
         return
-    for backend in Visualizer.get_current_instance()._vis_backends.values():
-        try:
-            _send(backend, name, picture, _step())
-        except Exception as error:  # each library has its own errors
-            MMLogger.get_current_instance().warning(
-                f'{type(backend).__name__} did not take {name}, the run goes on '
-                f'without it there: {type(error).__name__}: {error}'
-            )
-
-
-def _send(backend: BaseVisBackend, name: str, picture: np.ndarray, step: int) -> None:
-    if isinstance(backend, MLflowVisBackend):
-        # At once: MLflow's queue may be dropped when the process ends.
-        backend.experiment.log_image(picture, key=name, step=step, synchronous=True)
-    elif isinstance(backend, WandbVisBackend):
-        wandb = backend.experiment
-        wandb.log({name: wandb.Image(picture)}, commit=False)
-    else:
-        backend.add_image(name, picture, step)
+    try:
+        Visualizer.get_current_instance().add_image(name, picture, _step())
+    except Exception as error:  # each library has its own errors
+        MMLogger.get_current_instance().warning(
+            f'{name} was not sent to all trackers, the run goes on: '
+            f'{type(error).__name__}: {error}'
+        )
 
 
 def _step() -> int:
@@ -152,6 +132,7 @@ class ScoreReader:
             raise ValueError(
                 f'{name}: seg_logits are {values.dtype}, not floating point'
             )
+
         values = at_least_float32(values)
         self.images += 1
         if len(values) == 1:
@@ -247,6 +228,7 @@ class StreamingMetric(BaseMetric):
         if calibrator is not None and not isinstance(calibrator, Calibrator):
             self.calibrator_name = str(calibrator)
             calibrator = Calibrator.load(calibrator)
+
         self.calibrator = calibrator
         self.result: dict | None = None
         self.has_foreground: bool | None = None
@@ -265,6 +247,7 @@ class StreamingMetric(BaseMetric):
                 prob = apply_protocol(prob, self.protocol, valid)
             elif self.protocol != 'raw':
                 raise ValueError(f'protocol {self.protocol!r} is for two classes only')
+
             try:
                 image.update(prob, label, self.ignore_index)
             except ValueError as error:
@@ -329,6 +312,7 @@ class StreamingMetric(BaseMetric):
                 f'{self.PENDING} repeated images per process can be left out. Evaluate '
                 'with a sampler that visits every image once (DefaultSampler)'
             )
+
         for _ in range(lengths[get_rank()] - kept[get_rank()]):
             self._pending.pop()
         self.drop_after(kept[get_rank()])
@@ -342,6 +326,7 @@ class StreamingMetric(BaseMetric):
         if merged.num_classes == 2 and merged.count:
             positive = merged.score_table('positive').correct
             self.has_foreground = bool(positive.sum() > 0)
+
         if self.has_foreground is False and any(ignored):
             raise ValueError(
                 'no pixel of the masks is foreground, and some are ignored '
@@ -500,11 +485,13 @@ class CalibrationMetric(StreamingMetric):
         if self.has_foreground is False and loop_stage() == 'val':
             remedy = 'masks with 1 (or 255, with LoadBinaryAnnotations)'
             report_findings([no_foreground('val_dataloader.dataset', remedy)])
+
         totals = [each.pop('band_totals', None) for each in results]
         self.table = None
         if totals and totals[0] is not None:
             self.table = BandTable()
             self.table.totals = torch.tensor(totals).sum(0)
+
         draw = not is_training() if self.draw is None else self.draw
         self.result = calibration_result(
             self.histogram(),
@@ -537,6 +524,7 @@ class CalibrationMetric(StreamingMetric):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             save_result(folder / f'calibration_{stage}.json', self.result)
+
         if not draw:
             return
         figures = {'reliability': reliability_figure({self.prefix: self.result})}

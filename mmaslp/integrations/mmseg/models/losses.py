@@ -82,6 +82,7 @@ class SCBCELoss(nn.Module):
                 f"loss_name must hold 'loss', got {loss_name!r}: MMSegmentation adds "
                 f"up these values of a head only, take 'loss_{loss_name}'"
             )
+
         self.loss_name = loss_name
         self.criterion = SelfCalibratingBCE(
             beta=beta,
@@ -152,6 +153,7 @@ class SCBCELoss(nn.Module):
         if self.class_weight is not None:
             background, foreground = self.class_weight
             loss = loss * torch.where(labels > 0, foreground, background)
+
         if weight is not None:
             loss = loss * _fit_weight(weight, loss, valid)
         if reduction != 'none':
@@ -162,6 +164,7 @@ class SCBCELoss(nn.Module):
             loss = loss / valid.sum().clamp_min(1)
         elif reduction == 'mean':
             loss = loss / max(logits.numel(), 1)
+
         return self.loss_weight * loss
 
 

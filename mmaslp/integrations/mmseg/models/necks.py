@@ -68,6 +68,7 @@ class DilatedFusionNeck(BaseModule):
                 f'DilatedFusionNeck has {len(self.laterals)} in_channels, but the '
                 f"backbone gives {len(inputs)} maps: set the backbone's out_indices"
             )
+
         skips = [lateral(x) for lateral, x in zip(self.laterals, inputs)]
         x = self.units[-1](skips[-1])
         for i in reversed(range(len(skips) - 1)):
@@ -75,6 +76,7 @@ class DilatedFusionNeck(BaseModule):
                 x, size=skips[i].shape[-2:], mode='bilinear', align_corners=True
             )
             x = self.units[i](x + self.skip_units[i](skips[i]))
+
         x = interpolate(x, scale_factor=2, mode='bilinear', align_corners=True)
         x = interpolate(self.mid_conv(x), scale_factor=2, mode='bilinear')
         return (relu(self.out_conv(x)),)

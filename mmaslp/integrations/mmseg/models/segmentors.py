@@ -36,6 +36,7 @@ class BinarySegTTAModel(BaseTTAModel):
                 f'{[tuple(score.shape) for score in scores]}: the transforms of '
                 'tta_pipeline must be ones that the segmentor undoes (resize, flip)'
             )
+
         one_channel = len(scores[0]) == 1
         total = sum(
             score.float() if one_channel else score.float().softmax(dim=0)
@@ -49,7 +50,9 @@ class BinarySegTTAModel(BaseTTAModel):
         else:
             pred = prob.argmax(dim=0, keepdim=True)
             merged = prob.clamp_min(torch.finfo(prob.dtype).tiny).log()
+
         sample.set_data(
             dict(seg_logits=PixelData(data=merged), pred_sem_seg=PixelData(data=pred))
         )
+
         return sample

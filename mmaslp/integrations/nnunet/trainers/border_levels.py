@@ -63,6 +63,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
                 f'dataset.json has {manager.num_segmentation_heads - 1} labels: write '
                 "them as regions, e.g. 'tumour': [1, 2], with 'regions_class_order'"
             )
+
         self.targets = Targets(manager.has_regions, manager.ignore_label)
         loss = super()._build_loss()
         deep = isinstance(loss, DeepSupervisionWrapper)
