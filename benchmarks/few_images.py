@@ -26,7 +26,6 @@ from mmaslp.calibration.selection import (
     CANDIDATES,
     FIGURES,
     Candidate,
-    figures_of,
     out_of_fold,
     simplest,
     sums_of,
@@ -84,7 +83,7 @@ def draws(folder: Path) -> dict[str, list[list[float]]]:
                 kind = rule(candidates)
                 how = kind.method, kind.by, 'confidence'
                 maps = fit_maps(counts[own].sum(0), images[own].sum(), *how)
-                figures = figures_of(sums_of(counts[rest], maps, how[2]).sum(0))
+                figures = sums_of(counts[rest], maps, how[2]).total.figures
                 found[f'{number} | {name}'].append(
                     [*figures.tolist(), kind.method == 'identity']
                 )

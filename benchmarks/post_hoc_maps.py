@@ -17,7 +17,7 @@ from PIL import Image
 
 from mmaslp.calibration import CalibrationTables, Calibrator, fit_tables
 from mmaslp.calibration.maps import TARGETS, fit_maps
-from mmaslp.calibration.selection import CANDIDATES, FIGURES, WIDE, figures_of, sums_of
+from mmaslp.calibration.selection import CANDIDATES, FIGURES, WIDE, sums_of
 
 
 def tables_of(images, logits=False):
@@ -69,8 +69,9 @@ def show(path):
 
 def described(sums, before):
     """Figures, and the 95 % interval of the change of Brier score and NLL."""
-    figures = ' '.join(f'{k} {v:.4f}' for k, v in zip(FIGURES, figures_of(sums.sum(0))))
-    change = (sums - before)[:, 1:3] / sums[:, :1].mean()
+    figures = ' '.join(f'{k} {v:.4f}' for k, v in zip(FIGURES, sums.total.figures))
+    change = np.stack([sums.brier - before.brier, sums.nll - before.nll], 1)
+    change = change / sums.pixels.mean()
     middle, wide = change.mean(0), WIDE * change.std(0, ddof=1) / len(change) ** 0.5
     ends = np.stack([middle - wide, middle + wide], 1)
     names = ('Brier', 'NLL')

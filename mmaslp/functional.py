@@ -31,16 +31,16 @@ import numpy as np
 from torch import Tensor
 
 from .common.arguments import check_choice
-from .metrics.band_table import BAND_ERRORS, BORDERS, BandTable
+from .metrics.band_table import BORDERS, BandTable
 from .metrics.bins import (
     BinTable,
-    binned_metrics,
     check_bins,
     equal_mass,
     equal_width,
     signed_gap,
 )
-from .metrics.bins import brier_score as _brier_score
+from .metrics.figures import BAND_ERRORS, binned_error, largest_gap
+from .metrics.figures import brier_score as _brier_score
 from .metrics.histogram import CalibrationHistogram
 
 __all__ = [
@@ -192,4 +192,4 @@ def _error(table: BinTable, norm: str) -> float:
     if norm == 'l2':
         square = np.nansum(table.weight * signed_gap(table) ** 2)
         return float(np.sqrt(square)) if table.total else float('nan')
-    return float(binned_metrics(table)['ece' if norm == 'l1' else 'mce'])
+    return float(binned_error(table) if norm == 'l1' else largest_gap(table))

@@ -8,6 +8,7 @@ belongs to the background, as in the decision p > 1/2.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -59,6 +60,31 @@ SLOPE = 1e-3
 SLOPES = (2.0**-10, 2.0**10)
 
 
+# A function that fits a map to logits and counts.
+Fit = Callable[[np.ndarray, np.ndarray], Knots]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to fit a map, and how many numbers it chooses: the fewer, the simpler."""
+
+    fit: Fit
+    parameters: int
+
+
+MAPS: dict[str, Method] = {}
+
+
+def calibration_method(parameters: int) -> Callable[[Fit], Fit]:
+    """Let ``fit`` compare the map that a function fits; it has the function's name."""
+
+    def register(fit: Fit) -> Fit:
+        MAPS[fit.__name__] = Method(fit, parameters)
+        return fit
+
+    return register
+
+
 def fit_maps(
     counts: np.ndarray, images: int, method: str, by: str, target: str
 ) -> list[Knots]:
@@ -76,19 +102,22 @@ def fit_maps(
     parts[:, -1, 0] += doubt
     if target == 'probability':
         parts[:, 0, 1] += doubt
-    return [MAPS[method](logit, part) for part in parts]
+    return [MAPS[method].fit(logit, part) for part in parts]
 
 
+@calibration_method(parameters=0)
 def identity(logit: np.ndarray, counts: np.ndarray) -> Knots:
     """Leave every logit as it is."""
     return _line(logit, 1.0, 0.0)
 
 
+@calibration_method(parameters=1)
 def temperature(logit: np.ndarray, counts: np.ndarray) -> Knots:
     r"""Divide by the T of the lowest NLL: :math:`z / T`."""
     return _line(logit, _lowest_nll(logit[:, None], counts)[0], 0.0)
 
 
+@calibration_method(parameters=2)
 def affine(logit: np.ndarray, counts: np.ndarray) -> Knots:
     """Scale and shift, :math:`a z + c`, at the lowest NLL."""
     inputs = np.stack([logit, np.ones_like(logit)], 1)
@@ -96,6 +125,7 @@ def affine(logit: np.ndarray, counts: np.ndarray) -> Knots:
     return _line(logit, slope, shift)
 
 
+@calibration_method(parameters=6)
 def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
     """Isotonic regression, linear between the centres of its blocks."""
     filled = np.flatnonzero(counts.sum(1))
@@ -110,11 +140,6 @@ def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
     level = np.concatenate([level[:1], level, level[-1:]])
     knots, once = np.unique(knots, return_index=True)
     return knots, level[once] + SLOPE * knots
-
-
-MAPS: dict[str, Callable[[np.ndarray, np.ndarray], Knots]] = dict(
-    identity=identity, temperature=temperature, affine=affine, isotonic=isotonic
-)
 
 
 def _line(logit: np.ndarray, slope: float, shift: float) -> Knots:
@@ -134,9 +159,9 @@ def _lowest_nll(inputs: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
     for _ in range(50):
         prob = 1 / (1 + np.exp(-inputs @ weights))
-        bend = inputs.T @ (inputs * (total * prob * (1 - prob))[:, None])
-        slant = inputs.T @ (total * prob - right)
-        step = np.linalg.lstsq(bend, slant, rcond=None)[0]  # it may be singular
+        hessian = inputs.T @ (inputs * (total * prob * (1 - prob))[:, None])
+        gradient = inputs.T @ (total * prob - right)
+        step = np.linalg.lstsq(hessian, gradient, rcond=None)[0]  # it may be singular
         while loss(weights - step) > loss(weights) and np.abs(step).max() > 1e-9:
             step /= 2
         weights = weights - step

@@ -7,18 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .maps import CENTRES, Knots, evaluate, fit_maps
+from ..common.bands import BORDER_EDGES
+from .maps import CENTRES, MAPS, Knots, evaluate, fit_maps
 
-# From the simplest on.
-CANDIDATES = (
-    ('identity', 'single'),
-    ('temperature', 'single'),
-    ('affine', 'single'),
-    ('temperature', 'band'),
-    ('isotonic', 'single'),
-    ('affine', 'band'),
-    ('isotonic', 'band'),
-)
+BANDS = len(BORDER_EDGES) + 1
+
+
+def _candidates() -> tuple[tuple[str, str], ...]:
+    """Methods and 'single' or 'band', from the simplest on."""
+    numbers = {}
+    for name, method in MAPS.items():
+        numbers[name, 'single'] = method.parameters
+        if method.parameters:
+            numbers[name, 'band'] = method.parameters * BANDS
+    return tuple(sorted(numbers, key=lambda candidate: numbers[candidate]))
+
+
+CANDIDATES = _candidates()
 FIGURES = ('brier', 'nll', 'ece_band', 'ece')
 FOLDS = 5
 BINS = 5  # the upper half of ten equal bins on [0, 1], where confidences lie
@@ -46,26 +51,61 @@ class Candidate:
         return self.figures - other.figures, error
 
 
+@dataclass(frozen=True)
+class GroupSums:
+    """Sums over the pixels of each of G groups, or of all of them together."""
+
+    pixels: np.ndarray  # (G,)
+    brier: np.ndarray  # (G,)
+    nll: np.ndarray  # (G,)
+    band_gaps: np.ndarray  # (G, B) confidence less correct pixels of each band
+    bin_gaps: np.ndarray  # (G, BINS) and of each bin of the confidence
+
+    @property
+    def total(self) -> GroupSums:
+        """Of all groups together."""
+        # Group by group, so that every field is added up in the same order.
+        return GroupSums(*(np.cumsum(each, 0)[-1] for each in vars(self).values()))
+
+    @property
+    def without_each(self) -> GroupSums:
+        """Of all groups but one, for each."""
+        whole = vars(self.total).values()
+        return GroupSums(*(a - b for a, b in zip(whole, vars(self).values())))
+
+    @property
+    def figures(self) -> np.ndarray:
+        """``(..., 4)`` figures, see :data:`FIGURES`."""
+        by_band = np.abs(self.band_gaps).sum(-1)
+        by_bin = np.abs(self.bin_gaps).sum(-1)
+        sums = np.stack([self.brier, self.nll, by_band, by_bin], -1)
+        return sums / np.expand_dims(self.pixels, -1)
+
+    @classmethod
+    def joined(cls, parts: Sequence[GroupSums], order: np.ndarray) -> GroupSums:
+        """Groups of several parts, in an order."""
+        columns = zip(*(vars(part).values() for part in parts))
+        return cls(*(np.concatenate(column)[order] for column in columns))
+
+
 def out_of_fold(
     counts: np.ndarray, images: np.ndarray, method: str, by: str, target: str
 ) -> Candidate:
     """Fit to four fifths of ``(G, B, CELLS, 2)``, measure on the rest, five times."""
     fold = np.arange(len(images)) % FOLDS
-    sums = np.empty((len(images), 3 + counts.shape[1] + BINS))
+    parts = []
     for number in np.unique(fold):
         own = fold == number
         maps = fit_maps(counts[~own].sum(0), images[~own].sum(), method, by, target)
-        sums[own] = sums_of(counts[own], maps, target)
-    whole = sums.sum(0)
-    return Candidate(method, by, target, figures_of(whole), figures_of(whole - sums))
+        parts.append(sums_of(counts[own], maps, target))
+
+    place = np.argsort(np.argsort(fold, kind='stable'), kind='stable')
+    sums = GroupSums.joined(parts, place)
+    return Candidate(method, by, target, sums.total.figures, sums.without_each.figures)
 
 
-def sums_of(counts: np.ndarray, maps: Sequence[Knots], target: str) -> np.ndarray:
-    """``(G, 3 + B + BINS)`` sums over the pixels of calibrated ``(G, B, CELLS, 2)``.
-
-    They are the pixels, Brier score, NLL, and the confidence less the correct pixels of
-    each band and of each bin of the confidence.
-    """
+def sums_of(counts: np.ndarray, maps: Sequence[Knots], target: str) -> GroupSums:
+    """Sums over the pixels of calibrated ``(G, B, CELLS, 2)``."""
     logit = evaluate(maps, CENTRES, target)
     prob = 1 / (1 + np.exp(-logit))
     zero = counts[..., 0]
@@ -73,23 +113,20 @@ def sums_of(counts: np.ndarray, maps: Sequence[Knots], target: str) -> np.ndarra
     total = zero + one
     brier = zero * prob**2 + one * (1 - prob) ** 2
     nll = zero * np.logaddexp(0, logit) + one * np.logaddexp(0, -logit)
-    conf = np.maximum(prob, 1 - prob)
-    gap = conf * total - np.where(logit > 0, one, zero)
-    bins = np.clip(np.ceil(conf * 2 * BINS) - BINS - 1, 0, BINS - 1)
-    by_bin = (np.where(bins == each, gap, 0) for each in range(BINS))
-    scores = [each.sum((1, 2)) for each in (total, brier, nll, *by_bin)]
 
-    return np.concatenate(
-        [np.stack(scores[:3], 1), gap.sum(2), np.stack(scores[3:], 1)], 1
+    confidence = np.maximum(prob, 1 - prob)
+    gap = confidence * total - np.where(logit > 0, one, zero)
+    bin_of_cell = np.clip(np.ceil(confidence * 2 * BINS) - BINS - 1, 0, BINS - 1)
+    gap_of_bin = [
+        np.where(bin_of_cell == number, gap, 0).sum((1, 2)) for number in range(BINS)
+    ]
+    return GroupSums(
+        pixels=total.sum((1, 2)),
+        brier=brier.sum((1, 2)),
+        nll=nll.sum((1, 2)),
+        band_gaps=gap.sum(2),
+        bin_gaps=np.stack(gap_of_bin, 1),
     )
-
-
-def figures_of(sums: np.ndarray) -> np.ndarray:
-    """``(..., 4)`` figures of ``(..., 3 + B + BINS)`` sums."""
-    bands = sums[..., 3:-BINS]
-    bins = sums[..., -BINS:]
-    errors = (np.abs(each).sum(-1) for each in (bands, bins))
-    return np.stack([sums[..., 1], sums[..., 2], *errors], -1) / sums[..., :1]
 
 
 def simplest(candidates: Sequence[Candidate]) -> Candidate:

@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Compare and print the differences."""
     from ..files.results import load_results
+    from ..metrics.figures import metric_of
     from ..report.analysis import compare_results
-    from ..report.text_table import term
 
     first, second = (name or None for name in args.name)
     if args.second is None and (first, second) == (None, None):
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
     print(f'{"":<24}{"first":>9}{"second":>9}{"difference":>12}')
     for key, row in metrics.items():
         print(
-            f'{term(key).label:<24}{row["first"]:9.4f}{row["second"]:9.4f}'
+            f'{metric_of(key).label:<24}{row["first"]:9.4f}{row["second"]:9.4f}'
             f'{row["difference"]:+12.4f} [{row["low"]:+.4f}, {row["high"]:+.4f}]'
             f'{" *" if row["differs"] else ""}'
         )

@@ -23,8 +23,6 @@ from .arguments import (
     need_mmseg,
 )
 
-METHODS = ('auto', 'identity', 'temperature', 'affine', 'isotonic')
-
 
 def add_arguments(parser: CommandParser) -> None:
     """Add the arguments of this command."""
@@ -34,9 +32,10 @@ def add_arguments(parser: CommandParser) -> None:
     add('--out', required=True, metavar='FILE', help='where to (JSON)')
     add(
         '--method',
-        choices=METHODS,
+        metavar='NAME',
         default='auto',
-        help='by default chosen out of fold',
+        help='identity, temperature, affine, isotonic or one of your own; by default '
+        'chosen out of fold',
     )
     add(
         '--by',
@@ -67,9 +66,11 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit, print what was chosen and why, write the file."""
-    from ..calibration.fit import fit_tables
+    from ..calibration.fit import METHODS, fit_tables
+    from ..common.arguments import check_choice
     from ..common.outputs import check_outputs
 
+    check_choice('--method', args.method, METHODS)
     inputs = [args.source, args.labels]
     check_outputs({'--out': (args.out, 'calibrator')}, inputs, make_folders=True)
     try:

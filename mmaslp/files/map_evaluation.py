@@ -12,7 +12,7 @@ import numpy as np
 from ..common.arguments import check_choice
 from ..common.arrays import PROTOCOLS, apply_protocol
 from ..metrics.band_table import BandTable
-from ..metrics.bins import average_precision, roc_auc
+from ..metrics.figures import average_precision, roc_auc
 from ..metrics.histogram import CalibrationHistogram
 from ..metrics.image_table import ImageTable
 from .map_pairs import count_pairs, pair_files, read_pair

@@ -15,9 +15,15 @@ from torch import Tensor
 from ..common.arguments import check_choice
 from ..common.bands import BORDER_EDGES
 from ..common.outputs import write_output
-from ..metrics.band_table import BAND_ERRORS, BORDERS, band_columns, band_scalars
-from ..metrics.bins import BinTable, binned_metrics, brier_decomposition, check_bins
-from ..metrics.bootstrap import check_resamples, pooled_figures, resample
+from ..metrics.band_table import BORDERS, band_columns, band_scalars
+from ..metrics.bins import BinTable, check_bins
+from ..metrics.bootstrap import check_resamples, resample
+from ..metrics.figures import (
+    BAND_ERRORS,
+    binned_error,
+    brier_decomposition,
+    figures_of_images,
+)
 from ..metrics.histogram import MODES, CalibrationHistogram
 from ..metrics.image_table import ImageTable
 from .images import check_plain_file
@@ -88,8 +94,7 @@ def derived_figures(images: ImageTable, resamples: int = 0) -> dict[str, Any]:
     A file stores these figures for people; whoever reads it computes them anew.
     """
     table = images.table.pooled()
-    figures = pooled_figures(images)
-    del figures['bins']
+    figures = figures_of_images(images)
     found: dict[str, Any] = {key: float(value) for key, value in figures.items()}
     parts = brier_decomposition(table, found['brier'])
     found |= {key: float(value) for key, value in parts.items()}
@@ -109,8 +114,7 @@ def band_result(images: BinTable) -> dict[str, Any]:
     """Put calibration by band together, pooled over all images."""
     tables = [images.pooled().take(border) for border in range(len(BORDERS))]
     result: dict[str, Any] = {
-        key: float(binned_metrics(table)['ece'])
-        for key, table in zip(BAND_ERRORS, tables)
+        key: float(binned_error(table)) for key, table in zip(BAND_ERRORS, tables)
     }
     scalars = band_scalars(tables[0])
     result.update((k, value) for k, value in scalars.items() if not math.isnan(value))

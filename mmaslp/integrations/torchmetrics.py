@@ -16,17 +16,14 @@ except ImportError as error:
 
 from ..common.arguments import check_choice, check_integer, optional
 from ..common.arrays import ROUNDING, as_tensor, matched
-from ..metrics.band_table import BAND_ERRORS, BandTable, band_scalars
+from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import check_bins
+from ..metrics.figures import BAND_ERRORS, metric_of
 from ..metrics.histogram import MODES, CalibrationHistogram
 
 __all__ = ['BinaryBandCalibration', 'BinaryCalibration']
 
 Counter = TypeVar('Counter', CalibrationHistogram, BandTable)
-
-# Ends of the names of figures that are not errors: a high one is good; neither is.
-BETTER_IF_HIGH = ('acc', 'brier_resolution')
-NEITHER = ('gap', 'share', 'conf', 'sweep_bins', 'brier_uncertainty', 'count')
 
 
 class SumMetric(Metric, Generic[Counter]):
@@ -67,9 +64,8 @@ class SumMetric(Metric, Generic[Counter]):
     @property
     def higher_is_better(self) -> bool | None:
         """Whether a high figure is good; None of the dictionary, or if neither is."""
-        if self.metric is None or self.metric.endswith(NEITHER):
-            return None
-        return self.metric.endswith(BETTER_IF_HIGH)
+        better = '' if self.metric is None else metric_of(self.metric).better
+        return {'higher': True, 'lower': False}.get(better)
 
     def empty(self) -> Counter:
         """Make a counter without pixels."""

@@ -305,7 +305,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         return loss * share
 
     def state(self) -> dict[str, Any]:
-        """What goes into ``trainer_state.json``: levels, and a fingerprint of the weights."""
+        """What goes into ``trainer_state.json``: levels, fingerprint of the weights."""
         saved = self.session.state_dict()
         if saved['levels'] is not None:
             saved['levels']['levels'] = saved['levels']['levels'].tolist()

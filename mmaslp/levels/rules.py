@@ -1,5 +1,7 @@
 """The rules that move the levels of images: the paper's MC and ME, and our FB."""
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
@@ -31,12 +33,22 @@ class Validation:
         check_number('visits', self.visits, above=0)
 
 
+RULES: dict[str, type[Rule]] = {}
+
+
 class Rule(ABC):
-    """Moves the levels of the images of a batch; its fields are its options."""
+    """Moves the levels of the images of a batch; its fields are its options.
+
+    A subclass with a ``name`` is known by it.
+    """
 
     name: ClassVar[str]  # in configs and states
     learns: ClassVar[bool] = True
     required_field: ClassVar[str | None] = None  # besides the accuracy
+
+    def __init_subclass__(cls) -> None:
+        if 'name' in vars(cls):
+            RULES[cls.name] = cls
 
     def settings(self) -> dict[str, Any]:
         """Name and options, as plain values for a checkpoint."""
@@ -234,9 +246,6 @@ class FB(Rule):
         mean = share.mean()
         share = share / mean if mean > 0 else torch.zeros_like(share)
         return alpha + gain / now.visits * (2.0 / beta) * gap * share
-
-
-RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (MC, ME, FB, Fixed)}
 
 
 def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:

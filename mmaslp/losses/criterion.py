@@ -110,7 +110,7 @@ class SelfCalibratingBCE(nn.Module):
         - labels: ``(N, ...)`` or ``(N, 1, ...)``, for independent channels
           ``(N, C, ...)``, of {0, 1, ignore_index}, any dtype.
         - ``...``: ``H, W``; ``D, H, W`` for volumes, whose bands lie in the plane of a
-          slice; or, without :class:`BorderLevels`, anything else, such as points.
+          slice; or anything else, such as points, which take the mean level of bands.
         - output: scalar; with 'none' the shape of the labels.
 
     Example:
@@ -162,7 +162,6 @@ class SelfCalibratingBCE(nn.Module):
         self.reduction = check_choice('reduction', reduction, REDUCTIONS)
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.channels = check_choice('channels', channels, (None, 'independent'))
-        self.sample: Sample | None = None  # where a callback leaves it
         if levels is not None and not levels.by_band and self.alpha:
             raise ValueError(
                 'ImageLevels hold the level of each image: leave alpha and eps out of '
@@ -196,10 +195,39 @@ class SelfCalibratingBCE(nn.Module):
     # cannot trace this call. It skips the call instead of failing.
     @run_eagerly
     def forward(
-        self, logits: Tensor, labels: Tensor, sample: Sample | None = None
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        sample: Sample | None = None,
+        *,
+        pixel_weight: Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction: str | None = None,
+        ignore_index: int | None = None,
+        margin_weight: float = 1.0,
     ) -> Tensor:
-        """Compute the loss and leave the margins in the sample; see above."""
-        sample = self.sample if sample is None else sample
+        """Compute the loss and leave the margins in the sample; see above.
+
+        Args:
+            logits (Tensor): See above.
+            labels (Tensor): See above.
+            sample (Sample, optional): That of the batch, of :class:`ImageLevels`.
+                Defaults to None.
+            pixel_weight (Tensor, optional): Weight of each pixel, of the shape of the
+                labels or broadcasting with it. Defaults to None: 1.
+            avg_factor (float, optional): Divisor of the sum, with reduction 'mean'.
+                Defaults to None: the number of valid pixels.
+            reduction (str, optional): In place of that of the constructor.
+            ignore_index (int, optional): In place of that of the constructor.
+            margin_weight (float): Of these margins among those of several heads.
+                Defaults to 1.
+
+        Returns:
+            Tensor: See above.
+        """
+        reduction = self.reduction if reduction is None else reduction
+        if ignore_index is None:
+            ignore_index = self.ignore_index
         by_band = self.levels is not None and self.levels.by_band
         if sample is None and self.levels is not None and not by_band:
             raise ValueError(
@@ -208,27 +236,26 @@ class SelfCalibratingBCE(nn.Module):
                 'SelfCalibratingBCE()'
             )
 
-        independent = self.channels is not None
-        logits, labels = pair_shapes(logits, labels, independent)
+        logits, labels = pair_shapes(logits, labels, self.channels is not None)
         if self.levels is not None and self.training and torch.is_grad_enabled():
             self.levels.count_batch()
-        if by_band and labels.dim() < 3 + independent:
-            raise ValueError(
-                'BorderLevels need labels with two image axes, (N, H, W), (N, C, H, W) '
-                f'or (N, C, D, H, W), got {tuple(labels.shape)}: use ImageLevels'
-            )
-
-        labels, valid = split_labels(labels, self.ignore_index, self.watch)
+        labels, valid = split_labels(labels, ignore_index, self.watch)
         self.watch.see_logits(logits)
-        per_image = self.reduction != 'none'
+
+        per_image = pixel_weight is None and reduction != 'none'
         loss, margin = self.losses(logits, labels, valid, sample, per_image)
         if sample is not None and margin is not None:
-            sample.record(margin)
-        if self.reduction == 'none':
+            sample.record(margin, margin_weight)
+        if pixel_weight is not None:
+            loss = loss * _fit_weight(pixel_weight, loss, valid)
+
+        if reduction == 'none':
             return loss
         loss = loss.sum()
-        if self.reduction == 'sum':
+        if reduction == 'sum':
             return loss
+        if avg_factor is not None:
+            return loss / avg_factor
         count = labels.numel() if valid is None else valid.sum()
         return loss / torch.as_tensor(count).clamp_min(1)
 
@@ -329,3 +356,18 @@ class SelfCalibratingBCE(nn.Module):
 def _like_pixels(values: Tensor, labels: Tensor) -> Tensor:
     """Values per image, ``(N,)``, so that they broadcast with the labels."""
     return values.view(*values.shape, *[1] * (labels.dim() - values.dim()))
+
+
+def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
+    """Give every pixel of a loss ``(N, ...)`` its weight; 0 where it is not valid."""
+    weight = weight.float()
+    if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
+        weight = weight.squeeze(1)
+    try:
+        weight = weight.expand_as(loss)
+    except RuntimeError as error:
+        raise ValueError(
+            f'weight of shape {tuple(weight.shape)} does not fit the labels of shape '
+            f'{tuple(loss.shape)}'
+        ) from error
+    return weight if valid is None else weight.masked_fill(~valid, 0.0)

@@ -6,22 +6,27 @@ from, in numpy, for one set of pixels or for many images and resamples at once. 
 :class:`BandTable` holds the sums per band of distance from a border.
 """
 
-from .band_table import BAND_ERRORS, BORDERS, BandTable, band_columns, band_scalars
+from .band_table import BORDERS, BandTable, band_columns, band_scalars
 from .bins import (
     BinTable,
     ScoreTable,
+    check_bins,
+    equal_mass,
+    equal_width,
+    signed_gap,
+    sweep,
+)
+from .figures import (
+    BAND_ERRORS,
+    METRICS,
+    Metric,
     average_precision,
     binned_metrics,
     brier_decomposition,
     brier_score,
-    check_bins,
     debiased_l2,
-    equal_mass,
-    equal_width,
     ks_error,
     roc_auc,
-    signed_gap,
-    sweep,
 )
 from .histogram import MODES, CalibrationHistogram
 from .image_table import ImageTable
@@ -29,11 +34,13 @@ from .image_table import ImageTable
 __all__ = [
     'BAND_ERRORS',
     'BORDERS',
+    'METRICS',
     'MODES',
     'BandTable',
     'BinTable',
     'CalibrationHistogram',
     'ImageTable',
+    'Metric',
     'ScoreTable',
     'average_precision',
     'band_columns',

@@ -12,7 +12,8 @@ from torch import Tensor
 from ..common.arguments import check_choice
 from ..common.arrays import CHUNK, binary_maps
 from ..common.bands import BORDER_EDGES, border_cells
-from .bins import BinTable, binned_metrics, signed_gap
+from .bins import BinTable, signed_gap
+from .figures import accuracy, binned_error, confidence
 
 # Sums over images, whole numbers all: pixels, then shares of an image's valid pixels
 # in units of 1 / SHARE and their products.
@@ -90,8 +91,6 @@ def _ratio(part: int, whole: int) -> float:
 
 # Whose border: the mask that the map predicts, or that of the labels.
 BORDERS = ('predicted', 'true')
-# The metric of each border.
-BAND_ERRORS = ('ece_band', 'ece_band_true')
 
 
 class BandTable:
@@ -256,17 +255,16 @@ class BandTable:
             :func:`~.image_moments.image_figures`. nan where there is no pixel.
         """
         table = self.table()
-        whole = binned_metrics(table)
         columns = band_columns(table)
         return {
-            'ece_band': float(whole['ece']),
-            'ece_band_true': float(binned_metrics(self.table('true'))['ece']),
+            'ece_band': float(binned_error(table)),
+            'ece_band_true': float(binned_error(self.table('true'))),
             'shares': columns['share'],
             'accuracies': columns['accuracy'],
             'confidences': columns['confidence'],
             'gaps': columns['gap'],
-            'acc': float(whole['acc']),
-            'conf': float(whole['conf']),
+            'acc': float(accuracy(table)),
+            'conf': float(confidence(table)),
             **image_figures(self.moments),
         }
 

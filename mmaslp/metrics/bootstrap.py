@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..common.arguments import check_integer
-from .band_table import BAND_ERRORS
-from .bins import binned_metrics, debiased_l2, ratio
+from .figures import figures_of_images
 from .image_table import ImageTable
 
 # More resamples move no digit that is printed.
@@ -91,10 +90,9 @@ def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamp
     parts = []
     for start in range(0, resamples, CHUNK):
         rows = min(CHUNK, resamples - start)
-        weights = _weights(rng, rows, len(images))
-        parts.append(pooled_figures(images, weights))
+        parts.append(_drawn(images, _weights(rng, rows, len(images))))
     drawn = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    return Resamples(pooled_figures(images), drawn, len(images))
+    return Resamples(_drawn(images), drawn, len(images))
 
 
 def _weights(rng: np.random.Generator, resamples: int, images: int) -> np.ndarray:
@@ -107,32 +105,9 @@ def _weights(rng: np.random.Generator, resamples: int, images: int) -> np.ndarra
     return counts.reshape(resamples, images).astype(np.float64)
 
 
-def pooled_figures(
+def _drawn(
     images: ImageTable, weights: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Figures of the images together, once or per resample.
-
-    ``weights`` are ``(R, I)``, how often each resample holds each image; the figures
-    are then ``(R,)``, and 'bins', the accuracy per bin, is ``(R, B)``.
-    """
-    table = images.table.pooled(weights)
-    ece = images.per_image()['ece']
-    valid = ~np.isnan(ece)
-    ece = np.where(valid, ece, 0)
-    banded = {}
-    if images.bands is not None:
-        errors = binned_metrics(images.bands.pooled(weights))['ece']
-        banded = dict(zip(BAND_ERRORS, np.moveaxis(errors, -1, 0)))
-
-    weights = np.ones(len(images)) if weights is None else weights
-
-    return {
-        **binned_metrics(table),
-        **banded,
-        'ece_debiased': debiased_l2(table),
-        'ece_image': ratio(weights @ ece, weights @ valid),
-        'brier': ratio(weights @ images.brier, table.total),
-        'nll': ratio(weights @ images.nll, table.total),
-        **images.overlap(weights),
-        'bins': table.accuracy,
-    }
+    """Figures of the images together, and 'bins', the accuracy per bin."""
+    figures = figures_of_images(images, weights)
+    return {**figures, 'bins': images.table.pooled(weights).accuracy}

@@ -10,18 +10,8 @@ from torch import Tensor
 
 from ..common.arguments import check_choice, check_integer
 from ..common.arrays import CHUNK, as_tensor, binary_scores, top_label_scores
-from .bins import (
-    ScoreTable,
-    binned_metrics,
-    brier_decomposition,
-    brier_score,
-    check_bins,
-    debiased_l2,
-    equal_mass,
-    equal_width,
-    ks_error,
-    sweep,
-)
+from .bins import ScoreTable, check_bins
+from .figures import Pixels, figures_of_pixels
 
 MODES = ('top_label', 'positive')
 
@@ -235,39 +225,18 @@ class CalibrationHistogram:
             mode (str): See :meth:`score_table`. Defaults to 'top_label'.
 
         Returns:
-            dict[str, float]: ``ece``, ``oe``, ``ue``, ``mce``, ``ace``, ``acc``,
-            ``conf`` (:func:`~.binned_metrics.binned_metrics`), ``ece_em`` and
-            ``ece_sweep`` with ``sweep_bins`` (:mod:`~.binning`), ``ece_debiased``
-            (:func:`~.binned_metrics.debiased_l2`), ``ks``
-            (:func:`~.score_metrics.ks_error`), ``brier`` with ``brier_reliability``,
-            ``brier_resolution`` and ``brier_uncertainty``
-            (:func:`~.binned_metrics.brier_decomposition`), ``nll`` and ``count``. In
-            positive mode ``acc`` is the share of foreground. Without pixels ``count``
-            is 0 and all else nan.
+            dict[str, float]: Every figure of :data:`~mmaslp.metrics.figures.METRICS`
+            that needs no images, and ``count``. In positive mode ``acc`` is the share
+            of foreground. Without pixels ``count`` is 0 and all else nan.
 
         Raises:
             ValueError: ``bins`` is not in [1, 4096], or the mode does not fit.
         """
         check_bins(bins)
         scores = self.score_table(mode)
-        count = scores.total
-        table = equal_width(scores, bins)
-        swept = sweep(scores)
-        brier = brier_score(scores)
-        metrics = {
-            **binned_metrics(table),
-            'ece_em': binned_metrics(equal_mass(scores, bins))['ece'],
-            'ece_sweep': binned_metrics(swept)['ece'],
-            'sweep_bins': len(swept.count) if count else float('nan'),
-            'ece_debiased': debiased_l2(table),
-            'ks': ks_error(scores),
-            'brier': brier,
-            **brier_decomposition(table, brier),
-            'nll': int(self.nll) / self.NLL_UNIT / count if count else float('nan'),
-            'count': count,
-        }
-
-        return {key: float(value) for key, value in metrics.items()}
+        nll = int(self.nll) / self.NLL_UNIT
+        figures = figures_of_pixels(Pixels(scores, nll, bins))
+        return {**figures, 'count': float(scores.total)}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the cells that are not empty, as plain tensors and integers."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..common.bands import BORDER_EDGES
 from .band_table import BandTable
-from .bins import BinTable, binned_metrics, brier_score, equal_width, ratio
+from .bins import BinTable, equal_width, ratio
+from .figures import binned_metrics, brier_score
 from .histogram import CalibrationHistogram
 
 REQUIRED = ('name', 'count', 'right', 'conf', 'nll', 'brier')

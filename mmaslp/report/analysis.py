@@ -14,8 +14,8 @@ import numpy as np
 from ..common.outputs import check_outputs, write_output
 from ..files.results import image_table, load_result, strict_json
 from ..metrics.bootstrap import Resamples, percentiles, resample
+from ..metrics.figures import SHOWN
 from ..metrics.image_table import ImageTable
-from .text_table import CALIBRATION_KEYS
 
 
 def compare_results(
@@ -193,7 +193,7 @@ def analyse(results: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> An
     return Analysis(
         sets=tuple(sets),
         models=models,
-        keys=tuple(key for key in CALIBRATION_KEYS if key in known),
+        keys=tuple(key for key in SHOWN if key in known),
         means={model: row for model, row in means.items() if row},
         mean_name='mean of sets'
         + (' with objects' if len(with_objects) < len(every) else ''),
@@ -243,7 +243,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 def _mean(members: Sequence[Measured]) -> dict[str, list[float]]:
     """Take means over two or more sets, which were resampled independently."""
     row = {}
-    for key in CALIBRATION_KEYS if len(members) > 1 else ():
+    for key in SHOWN if len(members) > 1 else ():
         known = [each for each in members if not np.isnan(each.estimate(key)[0])]
         if known:
             value = np.mean([each.estimate(key)[0] for each in known])

@@ -16,13 +16,14 @@ from markupsafe import Markup
 from ..common.outputs import write_output
 from ..files.names import short_names, without_folders
 from ..files.results import save_result
+from ..metrics.figures import metric_of
 from ..version import __version__
 from .analysis import RESAMPLES, ImageSet, analyse
 from .diagrams import band_figure, figure_svg, reliability_figure
 from .inputs import PICTURES
 from .pictures import galleries
 from .tables import comparison, differences, measures
-from .text_table import term, with_interval
+from .text_table import with_interval
 
 
 def write_report(
@@ -87,7 +88,7 @@ def report_html(
     """
     analysis = analyse(results, resamples)
     further = measures(analysis)
-    columns = [term(key) for key in analysis.keys]
+    columns = [metric_of(key) for key in analysis.keys]
     columns += further.columns if further else []
     environment = _environment()
     script = environment.get_template('report.js').render()

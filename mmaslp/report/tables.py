@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import isnan, nan
 from typing import NamedTuple
 
+from ..metrics.figures import Metric, metric_of
 from .analysis import Analysis, ImageSet
-from .text_table import Term, metric_text, term
+from .text_table import metric_text
 
 
 class Cell(NamedTuple):
@@ -31,7 +32,7 @@ class Table(NamedTuple):
 
     caption: str
     heads: tuple[str, ...]
-    columns: list[Term]
+    columns: list[Metric]
     rows: list[Row]
 
 
@@ -56,14 +57,14 @@ def comparison(analysis: Analysis) -> Table:
     return Table(
         'Calibration of every model on every set, with 95 % intervals over images',
         ('model', 'set', 'images'),
-        [*map(term, analysis.keys)],
+        [*map(metric_of, analysis.keys)],
         rows,
     )
 
 
 def _marks(group: ImageSet, key: str) -> dict[str, str]:
     """Which model is best, or which ones the images do not tell apart from the best."""
-    better = term(key).better
+    better = metric_of(key).better
     values = {member.model: member.estimate(key)[0] for member in group.members}
     values = {model: value for model, value in values.items() if not isnan(value)}
     if not better or len(values) < 2:
@@ -83,7 +84,7 @@ def differences(analysis: Analysis, baseline: str) -> Table | None:
             cells = [_change(found.get(key), key) for key in analysis.keys]
             rows.append(Row((member.model, group.name), cells))
     caption = f'Model minus {baseline} on the same images, with 95 % intervals'
-    columns = [*map(term, analysis.keys)]
+    columns = [*map(metric_of, analysis.keys)]
     return Table(caption, ('model', 'set'), columns, rows) if rows else None
 
 
@@ -99,7 +100,11 @@ def measures(analysis: Analysis) -> Table | None:
         for heads, own in every.items()
     ]
     caption = 'Further measures, which have no intervals'
-    return Table(caption, ('model', 'set'), [*map(term, keys)], rows) if keys else None
+    return (
+        Table(caption, ('model', 'set'), [*map(metric_of, keys)], rows)
+        if keys
+        else None
+    )
 
 
 def _cell(
@@ -122,7 +127,7 @@ def _change(change: dict | None, key: str) -> Cell:
     if change is None:
         return Cell('-')
     mark = ''
-    better = term(key).better
+    better = metric_of(key).better
     if better and change['differs']:
         mark = (
             'better' if (change['difference'] < 0) == (better == 'lower') else 'worse'

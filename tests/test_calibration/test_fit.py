@@ -16,7 +16,7 @@ from mmaslp.calibration.maps import (
     isotonic,
     temperature,
 )
-from mmaslp.calibration.selection import FIGURES, Candidate, figures_of, sums_of
+from mmaslp.calibration.selection import FIGURES, Candidate, sums_of
 from mmaslp.commands.fit import frames_hint
 from tests.test_calibration.samples import maps
 
@@ -155,8 +155,8 @@ def test_a_published_network(shared):
             moved = ((found > 0.5) != (prob > 0.5)).any()
             assert target == 'probability' or not moved
             measured.update(found, mask)
-        sums = sums_of(measured.counts.numpy(), own, 'probability').sum(0)
-        figures = dict(zip(FIGURES, figures_of(sums)))
+        sums = sums_of(measured.counts.numpy(), own, 'probability')
+        figures = dict(zip(FIGURES, sums.total.figures))
         assert all(figures[key] <= value for key, value in most.items()), figures
 
 

@@ -42,7 +42,7 @@ def test_comparison(folders, tmp_path, capsys):
     assert found['conf']['differs'] and found['conf']['high'] < 0
     printed = capsys.readouterr().out
     assert '3 images' in printed
-    assert all(name in printed for name in ('ECE by band', 'ece_band_true', 'IoU'))
+    assert all(name in printed for name in ('ECE by band', 'ECE by true band', 'IoU'))
 
 
 def test_both_models_of_one_file(folders, tmp_path, capsys):

@@ -188,7 +188,6 @@ def test_volumes_have_their_bands_in_the_plane_of_a_slice():
 @pytest.mark.parametrize(
     ('levels', 'logits', 'labels', 'match'),
     [
-        (border_levels(), (2, 1, 7), (2, 7), 'need labels with two image axes'),
         (None, (2, 3, 8, 8), (2, 8, 8), 'cls_score must be'),
         (ImageLevels(IDS), (2, 8, 8), (2, 8, 8), 'need the sample of the batch'),
     ],

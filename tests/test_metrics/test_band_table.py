@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.metrics import BandTable, CalibrationHistogram
-from mmaslp.metrics.bins import binned_metrics
+from mmaslp.metrics import BandTable, CalibrationHistogram, binned_metrics
 from tests.test_metrics import band_reference as reference
 from tests.test_metrics.scenes import scene
 

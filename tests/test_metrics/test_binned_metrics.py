@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from mmaslp.metrics import BinTable
-from mmaslp.metrics.bins import binned_metrics
+from mmaslp.metrics import BinTable, binned_metrics
 from tests.test_metrics.pixels import filled
 
 

@@ -2,8 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.metrics import BAND_ERRORS, BandTable, CalibrationHistogram, ImageTable
-from mmaslp.metrics.bins import binned_metrics
+from mmaslp.metrics import (
+    BAND_ERRORS,
+    BandTable,
+    CalibrationHistogram,
+    ImageTable,
+    binned_metrics,
+)
 from mmaslp.metrics.bootstrap import resample
 from tests.test_metrics.pixels import images
 from tests.test_metrics.scenes import scene

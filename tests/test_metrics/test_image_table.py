@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mmaslp.metrics import BandTable, CalibrationHistogram, ImageTable
-from mmaslp.metrics.bins import binned_metrics
+from mmaslp.metrics import BandTable, CalibrationHistogram, ImageTable, binned_metrics
 from tests.test_metrics.pixels import filled, images, smooth
 from tests.test_metrics.scenes import scene
 

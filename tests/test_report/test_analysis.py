@@ -11,9 +11,10 @@ import pytest
 from mmaslp.files.map_evaluation import SOD_COLUMNS
 from mmaslp.files.results import image_table
 from mmaslp.metrics.bootstrap import resample
+from mmaslp.metrics.figures import SHOWN, metric_of
 from mmaslp.report.analysis import analyse
 from mmaslp.report.tables import comparison, differences
-from mmaslp.report.text_table import CALIBRATION_KEYS, format_table, term, with_mean
+from mmaslp.report.text_table import format_table, with_mean
 
 # Not importable by name under pytest's importlib mode.
 helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
@@ -84,11 +85,11 @@ def test_means_leave_out_sets_without_objects():
 
 
 def test_every_column_of_a_table_is_explained():
-    for key in [*CALIBRATION_KEYS, *SOD_COLUMNS, 'mIoU %', 'aAcc %', 'mAcc %']:
-        found = term(key)
-        assert found.sentence.endswith('.') and 'docs/' not in found.sentence
+    for key in [*SHOWN, *SOD_COLUMNS, 'mIoU %', 'aAcc %', 'mAcc %']:
+        found = metric_of(key)
+        assert found.text.endswith('.') and 'docs/' not in found.text
         assert bool(found.arrow) == (key != 'conf')
-    assert (term('new').label, term('new').arrow) == ('new', '')
+    assert (metric_of('new').label, metric_of('new').arrow) == ('new', '')
 
 
 def test_text_table_and_its_mean():

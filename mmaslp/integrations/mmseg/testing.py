@@ -18,7 +18,8 @@ from mmseg.registry import DATASETS
 from ...calibration.calibrator import Calibrator
 from ...common.outputs import check_folder, check_output, write_output
 from ...files.map_evaluation import SOD_COLUMNS
-from ...report.text_table import CALIBRATION_KEYS, format_table, with_mean
+from ...metrics.figures import SHOWN
+from ...report.text_table import format_table, with_mean
 from .calibration import calibrator_of_checkpoint
 from .checkpoint import check_checkpoint, safe_loading, watch_weights
 from .checks.data import no_foreground
@@ -31,7 +32,7 @@ from .evaluation.metrics import CalibrationMetric
 
 # The choices of `--eval`: the metric, and the columns that it adds to the table.
 EVALUATIONS = {
-    'ece': (dict(type='CalibrationMetric'), CALIBRATION_KEYS),
+    'ece': (dict(type='CalibrationMetric'), SHOWN),
     'sod': (dict(type='SODMetric'), SOD_COLUMNS),
     'iou': (dict(type='IoUMetric', iou_metrics=['mIoU']), ('mIoU %',)),
 }

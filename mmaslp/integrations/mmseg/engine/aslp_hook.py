@@ -179,12 +179,12 @@ class ImageTraining:
         """Draw once per image, for all heads."""
         self._sample = self.levels.sample(batch_ids(data_batch), step)
         for loss in self._losses:
-            loss.criterion.sample = self._sample
+            loss.sample = self._sample
 
     def after_iter(self) -> None:
         """Move the levels of the images of the batch."""
         for loss in self._losses:
-            loss.criterion.sample = None
+            loss.sample = None
         self.levels.visits = self._schedule.visits
         self.levels.update(self._sample)
 

@@ -13,9 +13,10 @@ from ....common.arguments import (
     check_number,
     check_text,
 )
-from ....common.arrays import check_channels, pair_shapes, split_labels
+from ....common.arrays import check_channels
 from ....losses.criterion import REDUCTIONS, SelfCalibratingBCE, run_eagerly
 from ....losses.perturbations import Perturbation
+from ....losses.sample import Sample
 
 _EPS = torch.finfo(torch.float32).eps
 
@@ -84,6 +85,7 @@ class SCBCELoss(nn.Module):
             )
 
         self.loss_name = loss_name
+        self.sample: Sample | None = None  # of the batch, from ASLPHook
         self.criterion = SelfCalibratingBCE(
             beta=beta,
             alpha=alpha,
@@ -140,32 +142,30 @@ class SCBCELoss(nn.Module):
         check_choice('reduction_override', reduction, REDUCTIONS)
         if avg_factor is not None and reduction == 'sum':
             raise ValueError('avg_factor can not be used with reduction="sum"')
-        if ignore_index is None:
-            ignore_index = self.ignore_index
         check_channels(cls_score)
-        logits, label = pair_shapes(cls_score, label)
-        labels, valid = split_labels(label, ignore_index, self.criterion.watch)
-        per_image = weight is None and self.class_weight is None and reduction != 'none'
-        sample = self.criterion.sample
-        loss, margin = self.criterion.losses(logits, labels, valid, sample, per_image)
-        if sample is not None and margin is not None:
-            sample.record(margin, self.loss_weight)
         if self.class_weight is not None:
-            background, foreground = self.class_weight
-            loss = loss * torch.where(labels > 0, foreground, background)
+            weight = self._class_weights(label) * (1.0 if weight is None else weight)
+        if avg_factor is not None:
+            avg_factor = avg_factor + _EPS
+        elif not self.avg_non_ignore:
+            avg_factor = max(label.numel(), 1)
 
-        if weight is not None:
-            loss = loss * _fit_weight(weight, loss, valid)
-        if reduction != 'none':
-            loss = loss.sum()
-        if reduction == 'mean' and avg_factor is not None:
-            loss = loss / (avg_factor + _EPS)
-        elif reduction == 'mean' and valid is not None and self.avg_non_ignore:
-            loss = loss / valid.sum().clamp_min(1)
-        elif reduction == 'mean':
-            loss = loss / max(logits.numel(), 1)
-
+        loss = self.criterion(
+            cls_score,
+            label,
+            self.sample,
+            pixel_weight=weight,
+            avg_factor=avg_factor,
+            reduction=reduction,
+            ignore_index=self.ignore_index if ignore_index is None else ignore_index,
+            margin_weight=self.loss_weight,
+        )
         return self.loss_weight * loss
+
+    def _class_weights(self, label: Tensor) -> Tensor:
+        """Weight of each pixel, by its unperturbed label."""
+        background, foreground = self.class_weight
+        return torch.where(label == 1, foreground, background)
 
 
 def _load_class_weight(class_weight: Any) -> tuple[float, float] | None:
@@ -183,18 +183,3 @@ def _load_class_weight(class_weight: Any) -> tuple[float, float] | None:
     if not background + foreground:
         raise ValueError('class_weight is 0 twice: nothing would be learned')
     return background, foreground
-
-
-def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
-    """Give every pixel of a loss ``(N, ...)`` its weight; 0 where it is not valid."""
-    weight = weight.float()
-    if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
-        weight = weight.squeeze(1)
-    try:
-        weight = weight.expand_as(loss)
-    except RuntimeError as error:
-        raise ValueError(
-            f'weight of shape {tuple(weight.shape)} does not fit the labels of shape '
-            f'{tuple(loss.shape)}'
-        ) from error
-    return weight if valid is None else weight.masked_fill(~valid, 0.0)

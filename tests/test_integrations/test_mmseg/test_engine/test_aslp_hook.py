@@ -44,7 +44,7 @@ class Recorder(Hook):
         logits, labels = args[:2]
         signed = (2 * labels - 1) * logits.detach().squeeze(1)
         self.iters[-1]['margins'].append(signed.flatten(1).mean(1))
-        sample = loss.criterion.sample
+        sample = loss.sample
         if sample is not None:
             self.iters[-1]['drawn'].append(sample.perturbed.tolist())
 

@@ -29,12 +29,12 @@ def batch(channels=1, ignore=False, points=False, dtype=torch.float32):
 def managed(loss, perturbed, alpha=0.3, iteration=0):
     """Leave a sample in a loss, as the hook does."""
     names = [str(i) for i in range(len(perturbed))]
-    loss.criterion.sample = Sample(
+    loss.sample = Sample(
         alpha=torch.full((len(perturbed),), alpha),
         perturbed=torch.tensor(perturbed),
         keys=iteration_keys(image_keys(names), 0, iteration),
     )
-    return loss.criterion.sample
+    return loss.sample
 
 
 def z_of(logits):
@@ -107,7 +107,7 @@ def test_margins_are_recorded_with_the_weight_of_the_loss():
     logits, labels = batch(ignore=True)
     main, aux = SCBCELoss(), SCBCELoss(loss_weight=0.4)
     sample = managed(main, [False] * 4)
-    aux.criterion.sample = sample
+    aux.sample = sample
     main(logits, labels)
     aux(-3 * logits, labels)
     valid = labels != 255

@@ -1,0 +1,644 @@
+"""The figures: one entry each, from which files, tables, intervals and toolkits follow.
+
+A new figure is a function and an entry in :data:`METRICS`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .bins import (
+    BinTable,
+    ScoreTable,
+    equal_mass,
+    equal_width,
+    ratio,
+    signed_gap,
+    sweep,
+)
+
+if TYPE_CHECKING:
+    from .image_table import ImageTable
+
+# The figure of each border of a band table, see :class:`~.band_table.BandTable`.
+BAND_ERRORS = ('ece_band', 'ece_band_true')
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure.
+
+    Args:
+        key (str): Its name in results and files.
+        function (Callable, optional): Computes it from what it ``needs``; None of a
+            figure that another library computes.
+        needs (str): 'bins': a :class:`BinTable`, ``(..., B)`` for many resamples at
+            once, so the figure has intervals; 'pixels': :class:`Pixels`; 'images': an
+            :class:`ImageTable` and weights ``(R, I)`` or None, and None where it is not
+            defined.
+        better (str): 'lower', 'higher' or '' where neither is better.
+        label (str): Its name for people.
+        text (str): What it means, in a sentence.
+        shown (bool): Whether tables show it; files have all. Defaults to False.
+        of_images (Callable, optional): Of a figure of pixels, as of 'images', for its
+            intervals. Defaults to None: it has none.
+    """
+
+    key: str
+    function: Callable[..., Any] | None
+    needs: str
+    better: str
+    label: str
+    text: str
+    shown: bool = False
+    of_images: Callable[[ImageTable, np.ndarray | None], Any] | None = None
+
+    @property
+    def arrow(self) -> str:
+        """The direction as a sign."""
+        return {'lower': '↓', 'higher': '↑'}.get(self.better, '')
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """All pixels of a histogram: their scores, their summed NLL, a number of bins."""
+
+    scores: ScoreTable
+    nll: float
+    n_bins: int
+
+    @cached_property
+    def bins(self) -> BinTable:
+        """Bins of equal width."""
+        return equal_width(self.scores, self.n_bins)
+
+    @cached_property
+    def swept(self) -> BinTable:
+        """Bins of equal mass whose accuracies ascend."""
+        return sweep(self.scores)
+
+
+def binned_error(table: BinTable) -> np.ndarray:
+    r"""Calibration error :math:`\sum_b \frac{n_b}{N} |c_b - a_b|`.
+
+    With n_b pixels, confidence c_b and accuracy a_b in bin b of N pixels. Source: `Guo
+    et al. <https://arxiv.org/abs/1706.04599>`_.
+    """
+    return _where_known(table, _sum(_weighted_gap(table), _filled(table)))
+
+
+def over_confidence(table: BinTable) -> np.ndarray:
+    r"""Error of over-confident bins.
+
+    .. math:: \sum_{b: c_b > a_b} \frac{n_b}{N} c_b |c_b - a_b|
+
+    Source: `Thulasidasan et al. <https://arxiv.org/abs/1905.11001>`_.
+    """
+    weighted = _weighted_gap(table) * table.mean_conf
+    return _where_known(table, _sum(weighted, _filled(table) & (signed_gap(table) > 0)))
+
+
+def under_confidence(table: BinTable) -> np.ndarray:
+    """Error of under-confident bins, see :func:`over_confidence`."""
+    weighted = _weighted_gap(table) * table.mean_conf
+    return _where_known(table, _sum(weighted, _filled(table) & (signed_gap(table) < 0)))
+
+
+def largest_gap(table: BinTable) -> np.ndarray:
+    """Maximum of the gaps of the bins that are not empty."""
+    gaps = np.where(_filled(table), np.abs(signed_gap(table)), 0)
+    return _where_known(table, gaps.max(-1, initial=0))
+
+
+def average_gap(table: BinTable) -> np.ndarray:
+    """Unweighted mean of the gaps: a bin of few pixels counts as much as any other.
+
+    This is the *average* calibration error, and not the *adaptive* calibration error of
+    Nixon et al., which has bins of equal mass and is ``ece_em``. Sources: Neumann,
+    Zisserman and Vedaldi, Relaxed Softmax, 2018, and for segmentation
+    `Barfoot et al. <https://arxiv.org/abs/2403.06759>`_, MONAI's ``AVERAGE``.
+    """
+    filled = _filled(table)
+    gaps = _sum(np.abs(signed_gap(table)), filled)
+    return _where_known(table, ratio(gaps, filled.sum(-1)))
+
+
+def accuracy(table: BinTable) -> np.ndarray:
+    """Share of correct pixels; in positive mode of foreground."""
+    return _where_known(table, ratio(table.correct.sum(-1), table.total))
+
+
+def confidence(table: BinTable) -> np.ndarray:
+    """Mean confidence of all pixels."""
+    return _where_known(table, ratio(table.conf.sum(-1), table.total))
+
+
+def debiased_l2(table: BinTable) -> np.ndarray:
+    r"""De-biased L2 calibration error, root taken.
+
+    .. math::
+        \sqrt{\max\Big(0, \sum_b \frac{n_b}{N}
+        \Big((c_b - a_b)^2 - \frac{a_b (1 - a_b)}{n_b - 1}\Big)\Big)}
+
+    The correction removes the part of the squared gap that comes from sampling n_b
+    outcomes. A bin with one pixel allows no such estimate and counts as 0, as in the
+    authors' library.
+    """
+    accuracy = table.accuracy
+    noise = ratio(accuracy * (1 - accuracy), np.asarray(table.count) - 1)
+    squared = table.weight * (signed_gap(table) ** 2 - noise)
+    square = _sum(squared, np.asarray(table.count) > 1)
+    return np.where(table.total > 0, np.sqrt(np.maximum(square, 0)), np.nan)
+
+
+def brier_decomposition(
+    table: BinTable, brier: float | np.ndarray
+) -> dict[str, np.ndarray]:
+    r"""Split the Brier score into reliability, resolution and uncertainty.
+
+    .. math::
+        reliability = \sum_b \frac{n_b}{N} (c_b - a_b)^2 \qquad
+        uncertainty = \bar a (1 - \bar a) \qquad
+        brier = reliability - resolution + uncertainty
+
+    The three add up exactly. So this is the generalised resolution: Murphy's
+    :math:`\sum_b n_b (a_b - \bar a)^2 / N` plus what the spread of the scores inside
+    the bins explains; both agree when every bin holds one score.
+    """
+    filled = np.asarray(table.count) > 0
+    reliability = _sum(table.weight * signed_gap(table) ** 2, filled)
+    accuracy = ratio(table.correct.sum(-1), table.total)
+    uncertainty = accuracy * (1 - accuracy)
+    return {
+        'brier_reliability': np.where(table.total > 0, reliability, np.nan),
+        'brier_resolution': reliability + uncertainty - brier,
+        'brier_uncertainty': uncertainty,
+    }
+
+
+def ks_error(table: ScoreTable) -> float:
+    r"""Kolmogorov-Smirnov calibration error.
+
+    .. math::
+        \max_s \Big| \frac1N \sum_{i: c_i \le s} (c_i - r_i) \Big|
+
+    This is the largest difference between the two cumulative sums. Equal scores enter
+    together.
+    """
+    if not len(table.count):
+        return float('nan')
+    running = np.cumsum(table.conf_sum - table.unit * table.correct)
+    return float(np.abs(running).max() / table.unit / table.total)
+
+
+def brier_score(table: ScoreTable) -> float:
+    r"""Mean squared difference :math:`\frac1N \sum_i (c_i - r_i)^2`, nan for none.
+
+    For two classes it is the same for the top label and the positive class.
+    """
+    conf = table.conf
+    wrong = table.count - table.correct
+    squares = table.correct * (1 - conf) ** 2 + wrong * conf**2
+    return float(ratio(squares.sum(), table.total))
+
+
+def average_precision(table: ScoreTable) -> float:
+    r"""Area under the precision-recall curve as a step function.
+
+    :math:`\sum_n (R_n - R_{n-1}) P_n` over the thresholds from high to low, as
+    scikit-learn's ``average_precision_score``. For scores of the positive class.
+    """
+    hits = np.cumsum(table.correct[::-1])
+    named = np.cumsum(table.count[::-1])
+    if not len(hits) or hits[-1] == 0:
+        return float('nan')
+    return float((table.correct[::-1] * (hits / named)).sum() / hits[-1])
+
+
+def roc_auc(table: ScoreTable) -> float:
+    """Area under the ROC curve: P(score of a positive > score of a negative).
+
+    Ties count one half, as in scikit-learn's ``roc_auc_score``. For scores of the
+    positive class.
+    """
+    positive = table.correct.astype(np.float64)
+    negative = (table.count - table.correct).astype(np.float64)
+    below = np.cumsum(negative) - negative
+    pairs = positive.sum() * negative.sum()
+    return float(ratio((positive * (below + negative / 2)).sum(), pairs))
+
+
+def _weighted_gap(table: BinTable) -> np.ndarray:
+    return table.weight * np.abs(signed_gap(table))
+
+
+def _filled(table: BinTable) -> np.ndarray:
+    return np.asarray(table.count) > 0
+
+
+def _where_known(table: BinTable, values: np.ndarray) -> np.ndarray:
+    """Values, nan where there is no pixel."""
+    return np.where(table.total > 0, values, np.nan)
+
+
+def _sum(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Sum over the bins that are named; others may be nan."""
+    return np.where(where, values, 0).sum(-1)
+
+
+def _weights(images: ImageTable, weights: np.ndarray | None) -> np.ndarray:
+    return np.ones(len(images)) if weights is None else weights
+
+
+def _per_pixel(key: str) -> Callable[[ImageTable, np.ndarray | None], Any]:
+    """Mean over pixels of what the table sums for every image."""
+
+    def mean(images: ImageTable, weights: np.ndarray | None = None) -> Any:
+        total = images.table.pooled(weights).total
+        return ratio(_weights(images, weights) @ getattr(images, key), total)
+
+    return mean
+
+
+def _per_image(images: ImageTable, weights: np.ndarray | None = None) -> Any:
+    """Mean over images of their own ECE."""
+    errors = binned_error(images.table)
+    known = ~np.isnan(errors)
+    drawn = _weights(images, weights)
+    return ratio(drawn @ np.where(known, errors, 0), drawn @ known)
+
+
+def _by_band(key: str) -> Callable[[ImageTable, np.ndarray | None], Any]:
+    """Error over the bands of one border."""
+    border = BAND_ERRORS.index(key)
+
+    def error(images: ImageTable, weights: np.ndarray | None = None) -> Any:
+        if images.bands is None:
+            return None
+        return binned_error(images.bands.pooled(weights))[..., border]
+
+    return error
+
+
+def _overlap(key: str) -> Callable[[ImageTable, np.ndarray | None], Any]:
+    def overlap(images: ImageTable, weights: np.ndarray | None = None) -> Any:
+        return images.overlap(weights).get(key)
+
+    return overlap
+
+
+def _part_of_brier(key: str) -> Callable[[Pixels], Any]:
+    def part(pixels: Pixels) -> Any:
+        return brier_decomposition(pixels.bins, brier_score(pixels.scores))[key]
+
+    return part
+
+
+def _mean_nll(pixels: Pixels) -> float:
+    return float(ratio(pixels.nll, pixels.scores.total))
+
+
+def _number_of_swept_bins(pixels: Pixels) -> float:
+    return len(pixels.swept.count) if pixels.scores.total else float('nan')
+
+
+def _elsewhere(key: str, better: str, label: str, text: str) -> Metric:
+    """A figure that another library computes."""
+    return Metric(key, None, '', better, label, text)
+
+
+METRICS = (
+    Metric(
+        'ece',
+        binned_error,
+        'bins',
+        'lower',
+        'ECE',
+        'Expected calibration error: the mean distance between confidence and accuracy '
+        'over all pixels, in bins of equal width.',
+        shown=True,
+    ),
+    Metric(
+        'ece_band',
+        _by_band('ece_band'),
+        'images',
+        'lower',
+        'ECE by band',
+        'The mean distance between confidence and accuracy over bands of distance from '
+        'the predicted border. Errors of opposite sign near the border and far from it '
+        'do not offset.',
+        shown=True,
+    ),
+    Metric(
+        'ece_band_true',
+        _by_band('ece_band_true'),
+        'images',
+        'lower',
+        'ECE by true band',
+        'The same over bands of distance from the border of the mask.',
+    ),
+    Metric(
+        'oe',
+        over_confidence,
+        'bins',
+        'lower',
+        'over-confidence error',
+        'The part of the ECE in bins whose confidence is above the accuracy, each gap '
+        'weighted by its confidence (OE).',
+    ),
+    Metric(
+        'ue',
+        under_confidence,
+        'bins',
+        'lower',
+        'under-confidence error',
+        'The same for bins whose confidence is below the accuracy (UE).',
+    ),
+    Metric(
+        'mce',
+        largest_gap,
+        'bins',
+        'lower',
+        'MCE',
+        'Maximum calibration error: the largest gap of all bins.',
+    ),
+    Metric(
+        'ace',
+        average_gap,
+        'bins',
+        'lower',
+        'average calibration error',
+        'The mean gap of all bins that are not empty.',
+    ),
+    Metric(
+        'ece_em',
+        lambda pixels: binned_error(equal_mass(pixels.scores, pixels.n_bins)),
+        'pixels',
+        'lower',
+        'ECE in bins of equal mass',
+        'The ECE in bins of equally many pixels.',
+    ),
+    Metric(
+        'ece_sweep',
+        lambda pixels: binned_error(pixels.swept),
+        'pixels',
+        'lower',
+        'ECE sweep',
+        'The ECE in the most bins of equal mass whose accuracies ascend.',
+    ),
+    Metric(
+        'sweep_bins',
+        _number_of_swept_bins,
+        'pixels',
+        '',
+        'bins of the sweep',
+        'How many bins the sweep has.',
+    ),
+    Metric(
+        'ece_debiased',
+        debiased_l2,
+        'bins',
+        'lower',
+        'de-biased error',
+        'The root of the mean squared gap, less what sampling alone gives.',
+    ),
+    Metric(
+        'ks',
+        lambda pixels: ks_error(pixels.scores),
+        'pixels',
+        'lower',
+        'KS error',
+        'The largest sum of confidence less accuracy up to any score.',
+    ),
+    Metric(
+        'ece_image',
+        _per_image,
+        'images',
+        'lower',
+        'ECE per image',
+        'The mean over images of the ECE of each image alone.',
+    ),
+    Metric(
+        'brier',
+        lambda pixels: brier_score(pixels.scores),
+        'pixels',
+        'lower',
+        'Brier score',
+        'The mean squared distance between probability and mask. It also falls with '
+        'better accuracy.',
+        shown=True,
+        of_images=_per_pixel('brier'),
+    ),
+    Metric(
+        'brier_reliability',
+        _part_of_brier('brier_reliability'),
+        'pixels',
+        'lower',
+        'Brier, reliability',
+        'The mean squared gap of the bins.',
+    ),
+    Metric(
+        'brier_resolution',
+        _part_of_brier('brier_resolution'),
+        'pixels',
+        'higher',
+        'Brier, resolution',
+        'How far the accuracies of the bins lie apart.',
+    ),
+    Metric(
+        'brier_uncertainty',
+        _part_of_brier('brier_uncertainty'),
+        'pixels',
+        '',
+        'Brier, uncertainty',
+        'The Brier score of the mean accuracy.',
+    ),
+    Metric(
+        'nll',
+        _mean_nll,
+        'pixels',
+        'lower',
+        'NLL',
+        'The mean negative logarithm of the probability of the true class. Confident '
+        'mistakes cost most.',
+        shown=True,
+        of_images=_per_pixel('nll'),
+    ),
+    Metric(
+        'acc',
+        accuracy,
+        'bins',
+        'higher',
+        'accuracy',
+        'The share of pixels whose class is right.',
+        shown=True,
+    ),
+    Metric(
+        'conf',
+        confidence,
+        'bins',
+        '',
+        'confidence',
+        'The mean confidence of all pixels. Above the accuracy, the model is '
+        'over-confident on the whole.',
+        shown=True,
+    ),
+    Metric(
+        'dice',
+        _overlap('dice'),
+        'images',
+        'higher',
+        'Dice',
+        'Twice the pixels that the predicted and the true masks share, over the pixels '
+        'of both, over all images together.',
+        shown=True,
+    ),
+    Metric(
+        'iou',
+        _overlap('iou'),
+        'images',
+        'higher',
+        'IoU',
+        'Intersection over union of the predicted and the true masks, over all images '
+        'together.',
+        shown=True,
+    ),
+    _elsewhere(
+        'mae',
+        'lower',
+        'MAE',
+        'The mean absolute distance between probability and mask, over images.',
+    ),
+    _elsewhere(
+        'max_f',
+        'higher',
+        'max F',
+        'The largest F-measure over all thresholds of the map.',
+    ),
+    _elsewhere(
+        'mean_f',
+        'higher',
+        'mean F',
+        'The mean F-measure over all thresholds.',
+    ),
+    _elsewhere(
+        'adp_f',
+        'higher',
+        'adaptive F',
+        'The F-measure at twice the mean of the map.',
+    ),
+    _elsewhere(
+        'mean_e',
+        'higher',
+        'mean E',
+        'The mean enhanced-alignment measure over all thresholds.',
+    ),
+    _elsewhere(
+        'adp_e',
+        'higher',
+        'adaptive E',
+        'The enhanced-alignment measure at twice the mean of the map.',
+    ),
+    _elsewhere(
+        'weighted_f',
+        'higher',
+        'weighted F',
+        'An F-measure of the map itself that weighs errors by where they lie.',
+    ),
+    _elsewhere(
+        'max_e',
+        'higher',
+        'max E',
+        'The largest enhanced-alignment measure over all thresholds.',
+    ),
+    _elsewhere(
+        's',
+        'higher',
+        'S',
+        'Structure measure: how alike the structures of map and mask are.',
+    ),
+    _elsewhere(
+        'ap',
+        'higher',
+        'AP',
+        'Average precision of the foreground over all thresholds.',
+    ),
+    _elsewhere(
+        'auc',
+        'higher',
+        'AUC',
+        'Area under the ROC curve: how often a foreground pixel has a larger '
+        'probability than one of the background.',
+    ),
+    _elsewhere(
+        'mIoU %',
+        'higher',
+        'mIoU %',
+        'Mean intersection over union of both classes, in per cent.',
+    ),
+    _elsewhere(
+        'aAcc %',
+        'higher',
+        'pixel accuracy %',
+        'The share of pixels whose class is right.',
+    ),
+    _elsewhere(
+        'mAcc %',
+        'higher',
+        'class accuracy %',
+        'The share of right pixels of a class, averaged over both classes.',
+    ),
+    _elsewhere('gap', '', 'gap', 'Confidence less accuracy.'),
+    _elsewhere('share', '', 'share', 'Share of the pixels.'),
+)
+_BY_KEY = {metric.key: metric for metric in METRICS}
+# What tables show; files have more.
+SHOWN = tuple(metric.key for metric in METRICS if metric.shown)
+
+
+def metric_of(key: str) -> Metric:
+    """Look a figure up, also that of a band; an unknown one keeps its name."""
+    name = re.sub(r'^band\d+_', '', key)
+    if name in _BY_KEY:
+        return _BY_KEY[name]
+    return _elsewhere(key, '', key, 'See the page of metrics in the documentation.')
+
+
+def binned_metrics(table: BinTable) -> dict[str, np.ndarray]:
+    """Compute every figure that needs only the sums per bin, ``(...)`` each."""
+    return {
+        metric.key: metric.function(table)
+        for metric in METRICS
+        if metric.function is not None and metric.needs == 'bins'
+    }
+
+
+def figures_of_pixels(pixels: Pixels) -> dict[str, float]:
+    """Compute every figure that needs no images."""
+    found = binned_metrics(pixels.bins)
+    for metric in METRICS:
+        if metric.function is not None and metric.needs == 'pixels':
+            found[metric.key] = metric.function(pixels)
+    return {key: float(value) for key, value in found.items()}
+
+
+def figures_of_images(
+    images: ImageTable, weights: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Compute every figure that has intervals, of the images together.
+
+    ``weights`` are ``(R, I)``, how often each resample holds each image; the figures
+    are then ``(R,)``.
+    """
+    found = binned_metrics(images.table.pooled(weights))
+    for metric in METRICS:
+        of_images = metric.function if metric.needs == 'images' else metric.of_images
+        if of_images is not None:
+            found[metric.key] = of_images(images, weights)
+    return {key: value for key, value in found.items() if value is not None}
