@@ -1,4 +1,4 @@
-"""What a calibrator looks like as plain values, and the JSON file of them."""
+"""A fitted calibrator: its maps, the module that wraps a network, and its file."""
 
 from __future__ import annotations
 

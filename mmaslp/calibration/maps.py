@@ -1,4 +1,4 @@
-r"""Cells of the logit: the one grid for counts and for tabulated maps.
+r"""The monotone maps of a logit that calibrators choose from, on one grid of cells.
 
 Cells have one width in :math:`v = z / (1 + |z| / 4)`: .025 of a logit at p = 1/2, .13
 at |z| = 5 and .6 at the ends, :math:`p = 10^{-7}` and :math:`1 - 10^{-7}`. Logits

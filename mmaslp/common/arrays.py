@@ -280,8 +280,9 @@ def binary_logits(scores: Tensor) -> Tensor:
 
 def one_logit(scores: Tensor, axis: int = 1) -> Tensor:
     """Reduce an axis of one or two channels to z, or z1 - z0: softmax as sigmoid."""
-    first = scores.select(axis, 0)
-    return first if scores.size(axis) == 1 else scores.select(axis, 1) - first
+    if scores.size(axis) == 1:
+        return scores.squeeze(axis)  # select's gradient would fill a map with zeros
+    return scores.select(axis, 1) - scores.select(axis, 0)
 
 
 def pair_shapes(

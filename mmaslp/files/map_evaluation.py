@@ -1,4 +1,4 @@
-"""Salient-object measures through PySODMetrics, one small record per image."""
+"""Measuring a folder of maps against a folder of masks."""
 
 import re
 from collections.abc import Collection, Sequence

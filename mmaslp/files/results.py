@@ -1,4 +1,4 @@
-"""Checksums of files and masks."""
+"""The result of an evaluation, and the JSON file of one or several."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def sha256_of(path: str | Path) -> str:
 
 # A file of another version is refused: evaluate the model again.
 FORMAT = 'mmaslp result 3'
-# What the edges of bands count in, see `core.bands`.
+# What the edges of bands count in, see :mod:`mmaslp.common.bands`.
 BAND_UNIT = 'sqrt(height * width) / 64 pixels'
 # Largest result file that is read: 2 to 5 KB per image.
 MAX_BYTES = 2**28

@@ -1,4 +1,4 @@
-"""How the levels of the bands follow the gaps that validations measure."""
+"""Levels by band of distance from the border, which follow measured gaps."""
 
 import math
 import warnings

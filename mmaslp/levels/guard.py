@@ -1,4 +1,4 @@
-"""The guard keeps levels from costing objects."""
+"""The guard: it keeps levels from costing objects."""
 
 import math
 from dataclasses import dataclass

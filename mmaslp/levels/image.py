@@ -1,4 +1,4 @@
-"""The table of levels, one per training image."""
+"""Levels of images: one each, as in the paper."""
 
 import logging
 import math

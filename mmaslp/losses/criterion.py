@@ -1,4 +1,4 @@
-"""Calls that ``torch.compile`` leaves alone."""
+"""The criterion: binary cross entropy against labels that levels smooth or perturb."""
 
 from functools import wraps
 from typing import Any, ClassVar
@@ -137,6 +137,7 @@ class SelfCalibratingBCE(nn.Module):
         per_pixel: bool = False,
     ) -> None:
         super().__init__()
+        _check_levels(levels)
         beta = getattr(levels, 'perturbation', 'HI') if beta is None else beta
         self.perturbation = resolve_perturbation(beta)
         if eps is not None:
@@ -172,10 +173,7 @@ class SelfCalibratingBCE(nn.Module):
 
     def bind(self, levels: Levels | None) -> None:
         """Take levels in the place of the present ones."""
-        if not isinstance(levels, (Levels, type(None))):
-            raise ValueError(
-                f'levels must be BorderLevels or ImageLevels, got {levels!r}'
-            )
+        _check_levels(levels)
         by_band = levels is not None and levels.by_band
         if by_band and (self.alpha or self.deterministic or self.per_pixel):
             raise ValueError(
@@ -351,6 +349,11 @@ class SelfCalibratingBCE(nn.Module):
             return chosen * beta, None
         noise = truncated_normal(pixel_uniform(sample.keys, shape, device), bound)
         return chosen * beta, noise * _like_pixels(chosen, labels)
+
+
+def _check_levels(levels: Any) -> None:
+    if not isinstance(levels, (Levels, type(None))):
+        raise ValueError(f'levels must be BorderLevels or ImageLevels, got {levels!r}')
 
 
 def _like_pixels(values: Tensor, labels: Tensor) -> Tensor:

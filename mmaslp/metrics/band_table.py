@@ -1,4 +1,4 @@
-"""Overlap and accuracy of masks over images, with their errors over images."""
+"""Calibration by band of distance from a border, and the masks of the images."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Results in, pages and diagrams out, without a host.
+"""Results in, pages and diagrams out, without MMSegmentation.
 
-``diagrams`` draws; ``analysis``, ``breakdowns`` and ``tables`` compute what a page
+``diagrams`` draws; ``analysis`` and ``tables`` compute what a page
 shows; ``page`` writes it.
 """

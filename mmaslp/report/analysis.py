@@ -1,4 +1,4 @@
-"""Comparing two models on the same images."""
+"""The figures of a page, and the comparison of two models on the same images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What diagrams look like, and how they are written: a file, pixels, part of a page."""
+"""Reliability diagrams and diagrams by band: drawn, and written as files or SVG."""
 
 from __future__ import annotations
 

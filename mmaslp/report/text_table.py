@@ -1,4 +1,4 @@
-"""Words and rows of figures: what each means, and text tables."""
+"""Figures as sentences and as text tables."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence

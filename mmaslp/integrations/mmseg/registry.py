@@ -14,7 +14,7 @@ from mmengine.registry import Registry
 from .checkpoint import allow_history_buffers
 from .models.losses import SCBCELoss
 
-# What to import before a component of the host can be found.
+# What to import before a component of MMSegmentation can be found.
 _LOCATIONS = ('datasets', 'engine', 'evaluation', 'models', 'visualization')
 
 #: The registries of the scope, by the name of their parent in ``mmseg.registry``.

@@ -1,4 +1,4 @@
-"""The loss as the heads of MMSegmentation call theirs; in pure torch."""
+"""Registered models: the loss, the released decoder, test-time augmentation."""
 
 from .losses import SCBCELoss
 
