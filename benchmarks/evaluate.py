@@ -28,7 +28,7 @@ from train import load, normalise
 
 from mmaslp import dice_optimal_mask
 from mmaslp.calibration import CalibrationTables, fit_tables
-from mmaslp.metrics import BandTable, CalibrationHistogram, ImageTable
+from mmaslp.metrics import BandTable, CalibrationHistogram, ImageRow, ImageTable
 from mmaslp.metrics.bootstrap import percentiles, resample
 
 RESAMPLES = 1000
@@ -66,8 +66,8 @@ def image_table(prob: Tensor, labels: Tensor) -> ImageTable:
         histogram, bands = CalibrationHistogram(), BandTable()
         histogram.update(image, label)
         bands.update(image, label)
-        rows.append(ImageTable.record(str(key), histogram, bands=bands))
-    return ImageTable(rows)
+        rows.append(ImageRow.of(str(key), histogram, bands=bands))
+    return ImageTable.of_rows(rows)
 
 
 def weights_of(images: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from transformers import (
 
 from mmaslp import BandTable, CalibrationHistogram
 from mmaslp.integrations.transformers import SelfCalibration, foreground_logits
-from mmaslp.metrics import ImageTable
+from mmaslp.metrics import ImageRow, ImageTable
 from mmaslp.metrics.bootstrap import resample
 
 KEYS = ('ece', 'ece_band', 'nll', 'acc')
@@ -109,11 +109,11 @@ def measure(
         histogram, table = CalibrationHistogram(), BandTable()
         histogram.update(prob, label)
         table.update(prob, label)
-        records.append(ImageTable.record(str(number), histogram, bands=table))
+        records.append(ImageRow.of(str(number), histogram, bands=table))
         pooled.merge(histogram)
         bands.merge(table)
     figures = {**pooled.compute(), **bands.compute()}
-    drawn = resample(ImageTable(records), num_resamples)
+    drawn = resample(ImageTable.of_rows(records), num_resamples)
     rows = {key: (figures[key], *drawn.interval(key)) for key in KEYS}
     rows['iou'] = iou(probs > 0.5, labels == 1, num_resamples)
     return rows

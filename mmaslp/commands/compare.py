@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
 
     first, second = (name or None for name in args.name)
     if args.second is None and (first, second) == (None, None):
-        models = [result['model'] for result in load_results(args.first)]
+        models = [result.model for result in load_results(args.first)]
         first, second = models if len(models) == 2 else (None, None)
     if args.second is None and None in (first, second):
         raise ValueError(f'name a second file, or two models of {args.first} (--name)')
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
     print(f'{"":<24}{"first":>9}{"second":>9}{"difference":>12}')
     for key, row in metrics.items():
         print(
-            f'{metric_of(key).label:<24}{row["first"]:9.4f}{row["second"]:9.4f}'
-            f'{row["difference"]:+12.4f} [{row["low"]:+.4f}, {row["high"]:+.4f}]'
-            f'{" *" if row["differs"] else ""}'
+            f'{metric_of(key).label:<24}{row.first:9.4f}{row.second:9.4f}'
+            f'{row.difference:+12.4f} [{row.low:+.4f}, {row.high:+.4f}]'
+            f'{" *" if row.differs else ""}'
         )

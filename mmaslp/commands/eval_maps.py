@@ -8,12 +8,18 @@ Example:
     mmaslp eval-maps maps/ISNet masks --json isnet.json --plot isnet.pdf
 """
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..files.names import shown
 from .arguments import CommandParser, add_map_options, map_reader
+
+if TYPE_CHECKING:
+    from ..files.results import Result
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -102,7 +108,7 @@ def _check(args: argparse.Namespace) -> None:
     )
 
 
-def _write(args: argparse.Namespace, results: list[dict]) -> None:
+def _write(args: argparse.Namespace, results: list[Result]) -> None:
     """Write the files that were asked for, and name them."""
     from ..files.results import save_result
     from ..report.diagrams import band_figure, reliability_figure, save_figure
@@ -113,7 +119,7 @@ def _write(args: argparse.Namespace, results: list[dict]) -> None:
         save_result(args.json, results if len(results) > 1 else results[0])
         print(f'metrics: {shown(args.json)}')
     if args.plot:
-        named = {result['model']: result for result in results}
+        named = {result.model: result for result in results}
         save_figure(reliability_figure(named), args.plot)
         save_figure(band_figure(named), _beside(args.plot))
         print(f'diagrams: {shown(args.plot)}, {shown(_beside(args.plot))}')
@@ -127,12 +133,12 @@ def _write(args: argparse.Namespace, results: list[dict]) -> None:
         print(f'report: {shown(args.report)}')
 
 
-def _print(results: list[dict]) -> None:
+def _print(results: list[Result]) -> None:
     from ..report.text_table import format_table, in_words
 
-    print(format_table({result['model']: result for result in results}))
+    print(format_table({result.model: result.figures for result in results}))
     print('\n' + '\n'.join(map(in_words, results)))
-    measures = {result['model']: result.get('measures', {}) for result in results}
+    measures = {result.model: result.measures for result in results}
     if any(measures.values()):
         keys = list(next(iter(measures.values())))
         print('\n' + format_table(measures, keys))

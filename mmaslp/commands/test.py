@@ -4,10 +4,16 @@ Example:
     mmaslp test CONFIG work_dirs/run/epoch_30.pth --eval ece iou --report run.html
 """
 
+from __future__ import annotations
+
 import argparse
 import os.path as osp
+from typing import TYPE_CHECKING
 
 from .arguments import CONFIG_HELP, CommandParser, add_run_options, config_of_run
+
+if TYPE_CHECKING:
+    from ..files.results import Tested
 
 EVALUATIONS = ('ece', 'sod', 'iou')
 
@@ -93,13 +99,13 @@ def run(args: argparse.Namespace) -> None:
     print(f'\n{testing.summary_table(results, args.eval)}\n')
     print(f'metrics: {osp.join(testing.results_folder(cfg, args.tta), "results.json")}')
     for name, entry in results.items():
-        if 'result' in entry:
-            print(f'{name}: {osp.join(entry["folder"], "reliability_test.png")}')
+        if entry.result is not None:
+            print(f'{name}: {osp.join(entry.folder, "reliability_test.png")}')
     if args.report:
         _report(args, cfg.filename, results)
 
 
-def _report(args: argparse.Namespace, config: str, results: dict[str, dict]) -> None:
+def _report(args: argparse.Namespace, config: str, results: dict[str, Tested]) -> None:
     """Write the page, and name it."""
     from ..report.inputs import results_of_test
     from ..report.page import write_report

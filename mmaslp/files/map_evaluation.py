@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -14,11 +15,11 @@ from ..common.arrays import PROTOCOLS, apply_protocol
 from ..metrics.band_table import BandTable
 from ..metrics.figures import average_precision, roc_auc
 from ..metrics.histogram import CalibrationHistogram
-from ..metrics.image_table import ImageTable
+from ..metrics.image_table import ImageRow, ImageTable
 from .map_pairs import count_pairs, pair_files, read_pair
 from .names import shown
 from .prob_maps import MapReader, quantised
-from .results import calibration_result, mask_checksum
+from .results import Result, calibration_result, mask_checksum
 
 # An empty mask has no object, so these are undefined there.
 NEED_FOREGROUND = ('adp_f', 'f_curve', 'weighted_f')
@@ -126,7 +127,7 @@ class _Measure:
         self.protocol = protocol
         self.sod = sod
         self.total = CalibrationHistogram()
-        self.records: list[dict[str, Any]] = []
+        self.rows: list[ImageRow] = []
         self.sod_records: list[Any] = []
 
     def add(self, name: str, key: int, prob: np.ndarray, label: np.ndarray) -> None:
@@ -137,14 +138,13 @@ class _Measure:
         bands.update(prob[None], label[None])
         self.total.merge(image)
         mask = mask_checksum(label)
-        record = ImageTable.record(name, image, self.bins, bands=bands, mask=mask)
-        self.records.append(record)
+        self.rows.append(ImageRow.of(name, image, self.bins, bands=bands, mask=mask))
         if self.sod:
             self.sod_records.append(sod_record(prob, label))
 
     def merge(self, other: '_Measure') -> None:
         self.total.merge(other.total)
-        self.records += other.records
+        self.rows += other.rows
         self.sod_records += other.sod_records
 
 
@@ -159,7 +159,7 @@ def evaluate_maps(
     reader: MapReader | None = None,
     workers: int | None = 1,
     model: str | None = None,
-) -> dict[str, Any]:
+) -> Result:
     """Measure every map of a folder against the mask of its name.
 
     ``protocol`` is 'raw' or 'released', ``sod`` adds the salient-object measures, for
@@ -167,8 +167,7 @@ def evaluate_maps(
     model's name is by default that of the folder of maps.
 
     Returns:
-        dict: The result, see :func:`~mmaslp.files.results.calibration_result`, with the
-        SOD measures as ``measures``.
+        Result: With the SOD measures as ``measures``.
 
     Raises:
         ValueError: A folder or file is not usable; the message lists all problems.
@@ -188,7 +187,7 @@ def evaluate_maps(
 
     result = calibration_result(
         found.total,
-        ImageTable(found.records, bins),
+        ImageTable.of_rows(found.rows, bins),
         bins=bins,
         resamples=resamples,
         settings={
@@ -200,9 +199,9 @@ def evaluate_maps(
         model=model or Path(pred_dir).resolve().name,
         dataset=set_name(gt_dir),
     )
-    if sod:
-        result['measures'] = sod_metrics(found.sod_records, found.total)
-    return result
+    if not sod:
+        return result
+    return replace(result, measures=sod_metrics(found.sod_records, found.total))
 
 
 def set_name(gt_dir: str | Path) -> str:

@@ -1,11 +1,15 @@
 """The result of an evaluation, and the JSON file of one or several."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
 import os
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +22,7 @@ from ..common.outputs import write_output
 from ..metrics.band_table import BORDERS, band_columns, band_scalars
 from ..metrics.bins import BinTable, check_bins
 from ..metrics.bootstrap import check_resamples, resample
-from ..metrics.figures import (
-    BAND_ERRORS,
-    binned_error,
-    brier_decomposition,
-    figures_of_images,
-)
+from ..metrics.figures import METRICS, brier_decomposition, figures_of_images
 from ..metrics.histogram import MODES, CalibrationHistogram
 from ..metrics.image_table import ImageTable
 from .images import check_plain_file
@@ -55,6 +54,188 @@ BAND_UNIT = 'sqrt(height * width) / 64 pixels'
 MAX_BYTES = 2**28
 
 
+@dataclass(frozen=True)
+class Result:
+    """What the evaluation of one model on one set found.
+
+    The metric makes it, files hold it, pages and comparisons read it.
+
+    Attributes:
+        images (ImageTable): The sums of every image.
+        settings (dict): How it was measured: ``bins`` and ``mode`` of the confidence,
+            ``resamples`` of the intervals, ``protocol`` and others.
+        figures (dict[str, float]): By the key of its :class:`~.figures.Metric`, and of
+            single bands, see ``docs/metrics.md``; nan where undefined.
+        intervals (dict[str, list[float]]): 95 % bounds of figures over images.
+        bin_intervals (list[list[float]]): Those of the accuracy per bin, low and high;
+            empty without resamples.
+        positive (dict[str, float]): The figures in mode 'positive'; empty unless the
+            mode is 'top_label' and there are two classes.
+        model (str): Name of the model.
+        dataset (str): Name of the set.
+        ood (bool): Whether the set holds no object, so that means leave it out.
+        measures (dict[str, float]): Figures of other libraries.
+        pictures (list[dict]): See :func:`~mmaslp.report.pictures.make_picture`.
+        files (list[dict]): Role, name and SHA-256 of what was evaluated.
+    """
+
+    images: ImageTable
+    settings: dict[str, Any]
+    figures: dict[str, float]
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    bin_intervals: list[list[float]] = field(default_factory=list)
+    positive: dict[str, float] = field(default_factory=dict)
+    model: str = ''
+    dataset: str = ''
+    ood: bool = False
+    measures: dict[str, float] = field(default_factory=dict)
+    pictures: list[dict[str, Any]] = field(default_factory=list)
+    files: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def num_images(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    @property
+    def num_pixels(self) -> int:
+        """Number of valid pixels."""
+        return int(self.images.num_pixels.sum())
+
+    @cached_property
+    def bins(self) -> BinTable:
+        """``(bins,)`` sums per bin, pooled over all images."""
+        return self.images.table.pooled()
+
+    @cached_property
+    def bands(self) -> dict[str, BinTable]:
+        """``(5,)`` sums per band, by border of ``BORDERS``; empty without bands."""
+        if self.images.bands is None:
+            return {}
+        pooled = self.images.bands.pooled()
+        return {border: pooled.take(row) for row, border in enumerate(BORDERS)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Lay the result out as its file does: figures at the top, for people."""
+        content: dict[str, Any] = {
+            'format': FORMAT,
+            'model': self.model,
+            'dataset': self.dataset,
+            'ood': self.ood,
+            **self.figures,
+            'num_images': self.num_images,
+            'num_pixels': self.num_pixels,
+            'bins': _columns(self.bins),
+        }
+        if self.bands:
+            content['bands'] = {'edges': list(BORDER_EDGES), 'unit': BAND_UNIT}
+        for border, table in self.bands.items():
+            content['bands'][border] = {**_columns(table), **band_columns(table)}
+        if self.bin_intervals:
+            content['intervals'] = self.intervals
+            content['bins']['low'], content['bins']['high'] = self.bin_intervals
+        if self.positive:
+            content['positive'] = self.positive
+
+        content |= {'images': self.images.to_json(), 'settings': self.settings}
+        for key in ('measures', 'pictures', 'files'):
+            if getattr(self, key):
+                content[key] = getattr(self, key)
+        return content
+
+    @classmethod
+    def from_json(cls, content: Any) -> Result:
+        """Rebuild a result, and compute anew what its table of images tells.
+
+        Raises:
+            ValueError: It is of another version, or a part does not fit; also KeyError
+                and TypeError.
+        """
+        if not isinstance(content, dict) or 'images' not in content:
+            raise ValueError('it holds something else')
+        if content.get('format') != FORMAT:
+            raise ValueError(
+                'it was written by another version: evaluate the model again'
+            )
+        settings = content['settings']
+        check_bins(settings['bins'])
+        check_choice('mode', settings['mode'], MODES)
+        check_resamples(settings.get('resamples', 0))
+        images = ImageTable.from_json(content['images'], settings['bins'])
+        pictures = content.get('pictures', [])
+        for picture in pictures:
+            for panel in picture['panels'].values():
+                # What is not embedded would be an address to fetch.
+                if not _text(panel['source']).startswith('data:image/'):
+                    raise ValueError('a picture is not embedded')
+
+        stored = {
+            metric.key: _number(content[metric.key])
+            for metric in METRICS
+            if metric.needs and metric.key in content
+        }
+        positive = content.get('positive', {})
+        found = cls(
+            images,
+            settings,
+            {},
+            positive={key: _number(value) for key, value in positive.items()},
+            model=_text(content['model']),
+            dataset=_text(content['dataset']),
+            ood=bool(content.get('ood')),
+            measures={k: _number(v) for k, v in content.get('measures', {}).items()},
+            pictures=pictures,
+            files=content.get('files', []),
+        ).with_figures_of_images()
+        return replace(found, figures={**stored, **found.figures})
+
+    def with_figures_of_images(self) -> Result:
+        """Add the figures that the table of images tells, and their intervals."""
+        found = figures_of_images(self.images)
+        found |= brier_decomposition(self.bins, found['brier'])
+        figures = {key: float(value) for key, value in found.items()}
+        if self.bands:
+            scalars = band_scalars(self.bands[BORDERS[0]])
+            figures |= {k: v for k, v in scalars.items() if not math.isnan(v)}
+        figures |= self.figures
+
+        resamples = self.settings.get('resamples', 0)
+        if not resamples:
+            return replace(self, figures=figures)
+        drawn = resample(self.images, resamples)
+        return replace(
+            self,
+            figures=figures,
+            intervals={key: drawn.interval(key).tolist() for key in drawn.metrics},
+            bin_intervals=drawn.interval('bins').tolist(),
+        )
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a test of a network on one set gave.
+
+    Attributes:
+        folder (str): Where its files lie.
+        metrics (dict[str, float]): By last name; nan where undefined. The IoUMetric of
+            MMSegmentation gives percentages.
+        calibrated (dict[str, float]): The same of calibrated probabilities; empty
+            without a calibrator.
+        ood (bool): Whether no mask has foreground.
+        result (Result | None): Of a CalibrationMetric, on the main process.
+        calibrated_result (Result | None): The same of calibrated probabilities.
+        shown (dict[str, list]): See :class:`~mmaslp.report.pictures.ShownImages`.
+    """
+
+    folder: str
+    metrics: dict[str, float]
+    calibrated: dict[str, float] = field(default_factory=dict)
+    ood: bool = False
+    result: Result | None = None
+    calibrated_result: Result | None = None
+    shown: dict[str, list] = field(default_factory=dict)
+
+
 def calibration_result(
     histogram: CalibrationHistogram,
     images: ImageTable,
@@ -65,63 +246,26 @@ def calibration_result(
     settings: dict[str, Any] | None = None,
     model: str = '',
     dataset: str = '',
-) -> dict[str, Any]:
+) -> Result:
     """Collect every metric of an evaluation."""
-    metrics = histogram.compute(bins, mode)
     settings = {**(settings or {}), 'bins': bins, 'mode': mode}
     if resamples:
         settings['resamples'] = resamples
-
-    result: dict[str, Any] = {
-        'format': FORMAT,
-        'model': model,
-        'dataset': dataset,
-        **derived_figures(images, resamples),
-        **metrics,
-        'num_pixels': int(metrics['count']),
-        'images': images.to_json(),
-        'settings': settings,
-    }
-    del result['count']
+    figures = histogram.compute(bins, mode)
+    positive = {}
     if mode == 'top_label' and histogram.num_classes == 2:
-        result['positive'] = histogram.compute(bins, 'positive')
-    return result
+        positive = histogram.compute(bins, 'positive')
+    del figures['count']
 
-
-def derived_figures(images: ImageTable, resamples: int = 0) -> dict[str, Any]:
-    """Compute what the table of images tells of a result.
-
-    A file stores these figures for people; whoever reads it computes them anew.
-    """
-    table = images.table.pooled()
-    figures = figures_of_images(images)
-    found: dict[str, Any] = {key: float(value) for key, value in figures.items()}
-    parts = brier_decomposition(table, found['brier'])
-    found |= {key: float(value) for key, value in parts.items()}
-    found |= dict(num_images=len(images), num_pixels=int(table.total))
-    found['bins'] = _columns(table)
-    if images.bands is not None:
-        found |= band_result(images.bands)
-
-    if resamples:
-        drawn = resample(images, resamples)
-        found['intervals'] = {k: drawn.interval(k).tolist() for k in drawn.metrics}
-        found['bins']['low'], found['bins']['high'] = drawn.interval('bins').tolist()
-    return found
-
-
-def band_result(images: BinTable) -> dict[str, Any]:
-    """Put calibration by band together, pooled over all images."""
-    tables = [images.pooled().take(border) for border in range(len(BORDERS))]
-    result: dict[str, Any] = {
-        key: float(binned_error(table)) for key, table in zip(BAND_ERRORS, tables)
-    }
-    scalars = band_scalars(tables[0])
-    result.update((k, value) for k, value in scalars.items() if not math.isnan(value))
-    result['bands'] = {'edges': list(BORDER_EDGES), 'unit': BAND_UNIT}
-    for border, table in zip(BORDERS, tables):
-        result['bands'][border] = {**_columns(table), **band_columns(table)}
-    return result
+    found = Result(
+        images,
+        settings,
+        figures,
+        positive=positive,
+        model=model,
+        dataset=dataset,
+    )
+    return found.with_figures_of_images()
 
 
 def _columns(table: BinTable) -> dict[str, list]:
@@ -132,20 +276,20 @@ def _columns(table: BinTable) -> dict[str, list]:
     }
 
 
-def scalar_metrics(result: dict[str, Any]) -> dict[str, float]:
-    """Return the metrics at top level, {name: float}."""
-    return {key: value for key, value in result.items() if isinstance(value, float)}
+def _number(value: Any) -> float:
+    """A figure of a file, in which null is nan."""
+    return math.nan if value is None else float(value)
 
 
 def save_result(
-    path: str | Path,
-    content: dict[str, Any] | Sequence[dict[str, Any]],
-    indent: int | None = 1,
+    path: str | Path, result: Result | Sequence[Result], indent: int | None = 1
 ) -> None:
     """Write a result, or a list of them, as strict JSON in one step; nan becomes null.
 
     The folder is made if needed. ``indent`` None gives the shortest file.
     """
+    several = not isinstance(result, Result)
+    content = [each.to_json() for each in result] if several else result.to_json()
     write_output(path, strict_json(content, indent) + '\n', 'result')
 
 
@@ -164,7 +308,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def load_results(path: str | Path) -> list[dict[str, Any]]:
+def load_results(path: str | Path) -> list[Result]:
     """Read the results of a file.
 
     A result without names gets them from ``{model}/eval/{set}/calibration_test.json``,
@@ -180,10 +324,11 @@ def load_results(path: str | Path) -> list[dict[str, Any]]:
             raise ValueError(f'larger than {MAX_BYTES:,} bytes')
 
         content = json.loads(Path(path).read_bytes())
-        results = content if isinstance(content, list) else [content]
-        if not results:
+        contents = content if isinstance(content, list) else [content]
+        if not contents:
             raise ValueError('it is empty')
-        return [_checked(each, Path(path).absolute()) for each in results]
+        place = Path(path).absolute()
+        return [_named(Result.from_json(each), place) for each in contents]
     except OSError as error:
         raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
     except (
@@ -201,61 +346,34 @@ def load_results(path: str | Path) -> list[dict[str, Any]]:
         ) from error
 
 
-def load_result(
-    path: str | Path, model: str | None = None
-) -> tuple[dict[str, Any], ImageTable]:
-    """Read one result and its table of images; of several, that of a model.
+def load_result(path: str | Path, model: str | None = None) -> Result:
+    """Read one result of a file; of several, that of a model.
 
     Raises:
         ValueError: See :func:`load_results`; or there are several results, or none of
             this model.
     """
     results = load_results(path)
-    found = [each for each in results if model in (None, each['model'])]
+    found = [result for result in results if model in (None, result.model)]
     if len(found) != 1:
-        known = ', '.join(repr(each['model']) for each in results)
+        known = ', '.join(repr(result.model) for result in results)
         raise ValueError(
             f'{path}: holds {len(results)} result(s), of {known}: name one (--name)'
         )
-    (result,) = found
-    return result, image_table(result)
+    return found[0]
 
 
-def image_table(result: dict[str, Any]) -> ImageTable:
-    """Take the table of images out of a result."""
-    return ImageTable.from_json(result['images'], result['settings']['bins'])
-
-
-def _checked(content: Any, path: Path) -> dict[str, Any]:
-    """Check the version, and what is counted, shown and named."""
-    if not isinstance(content, dict) or 'images' not in content:
-        raise ValueError('it holds something else')
-    if content.get('format') != FORMAT:
-        raise ValueError('it was written by another version: evaluate the model again')
-    check_bins(content['settings']['bins'])
-    check_choice('mode', content['settings']['mode'], MODES)
-    model, dataset = _place(path, content)
-    resamples = check_resamples(content['settings'].get('resamples', 0))
-    derived = derived_figures(image_table(content), resamples)
-    for picture in content.get('pictures', []):
-        for panel in picture['panels'].values():
-            # What is not embedded would be an address to fetch.
-            if not _text(panel['source']).startswith('data:image/'):
-                raise ValueError('a picture is not embedded')
-
-    optional = {'measures': {}, 'pictures': [], 'files': []}
-    stored = {**content, 'intervals': {}}
-    return optional | stored | derived | {'model': model, 'dataset': dataset}
-
-
-def _place(path: Path, result: dict[str, Any]) -> tuple[str, str]:
-    """Name model and set: as the result does, or by its place."""
-    model = _text(result['model'])
-    dataset = _text(result['dataset'])
+def _named(result: Result, path: Path) -> Result:
+    """Name model and set: as the result does, or by the place of its file."""
     folder = path.parent
+    model = path.stem
+    dataset = 'test'
     if path.stem.startswith('calibration_') and folder.parent.name.startswith('eval'):
-        return model or folder.parent.parent.name, dataset or folder.name
-    return model or path.stem, dataset or 'test'
+        model = folder.parent.parent.name
+        dataset = folder.name
+    return replace(
+        result, model=result.model or model, dataset=result.dataset or dataset
+    )
 
 
 def _text(value: Any) -> str:

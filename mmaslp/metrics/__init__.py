@@ -29,7 +29,7 @@ from .figures import (
     roc_auc,
 )
 from .histogram import MODES, CalibrationHistogram
-from .image_table import ImageTable
+from .image_table import ImageRow, ImageTable
 
 __all__ = [
     'BAND_ERRORS',
@@ -39,6 +39,7 @@ __all__ = [
     'BandTable',
     'BinTable',
     'CalibrationHistogram',
+    'ImageRow',
     'ImageTable',
     'Metric',
     'ScoreTable',

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,25 @@ MAX_RESAMPLES = 100_000
 TAIL = (1 - 0.95) / 2
 # Resamples at a time: bounds the memory of the weights at 100 x images.
 CHUNK = 100
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of two models on the same images.
+
+    Attributes:
+        first (float): That of the first model; also ``second``.
+        difference (float): Second minus first.
+        low (float): Lower 95 % bound of the difference; also ``high``.
+        differs (bool): Whether the interval excludes 0.
+    """
+
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    differs: bool
 
 
 @dataclass(frozen=True)
@@ -36,7 +54,7 @@ class Resamples:
         """``(2, ...)`` 95 % bounds of one metric; nan with fewer than two images."""
         return self._bounds(self.drawn[key])
 
-    def differences(self, second: Resamples) -> dict[str, dict[str, Any]]:
+    def differences(self, second: Resamples) -> dict[str, Difference]:
         """Compare with another model that drew the same images, metric by metric."""
         comparison = {}
         for key in self.metrics:
@@ -46,14 +64,10 @@ class Resamples:
             low, high = self._bounds(apart)
             one = float(self.values[key])
             two = float(second.values[key])
-            comparison[key] = {
-                'first': one,
-                'second': two,
-                'difference': two - one,
-                'low': float(low),
-                'high': float(high),
-                'differs': bool(low > 0 or high < 0),
-            }
+            differs = bool(low > 0 or high < 0)
+            comparison[key] = Difference(
+                one, two, two - one, float(low), float(high), differs
+            )
 
         return comparison
 

@@ -1,8 +1,10 @@
-"""One small row per image: what per-image metrics and the bootstrap need."""
+"""The sums of every image: what figures per image and the bootstrap need."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,46 +15,87 @@ from .bins import BinTable, equal_width, ratio
 from .figures import binned_metrics, brier_score
 from .histogram import CalibrationHistogram
 
-REQUIRED = ('name', 'count', 'right', 'conf', 'nll', 'brier')
-OPTIONAL = ('foreground', 'predicted', 'mask')
-# Columns of result files are named as the values of a row, but for two.
-PLURAL = {'name': 'names', 'mask': 'masks'}
 
-
-class ImageTable:
-    """Per-image sums per equal-width bin, and per band of distance from a border.
-
-    The sum of all rows, which :meth:`record` makes, gives the pooled metrics again.
+@dataclass(frozen=True)
+class ImageRow:
+    """The sums of one image, which processes can send each other.
 
     Attributes:
-        names (list[str]): Of the I images.
-        table (BinTable): ``(I, bins)`` sums.
-        nll (np.ndarray): ``(I,)`` sums; also ``brier``.
-        bands (BinTable | None): ``(I, 2, 5)`` sums by border and band. None if a row
-            has none: in positive mode and with more classes.
-        foreground (np.ndarray | None): ``(I,)`` number of pixels whose label is 1. None
-            if a row has none: with more than two classes.
-        predicted (np.ndarray | None): ``(I,)`` number of pixels with p > 0.5. None if a
-            row has none: also in positive mode.
-        masks (np.ndarray | None): ``(I,)`` checksums of the labels, which tell whether
-            two results were measured with the same masks. None if a row has none.
-
-    Raises:
-        ValueError: A row has another number of bins, values of another type, or parts
-            that do not hold the same pixels.
+        name (str): Of the image.
+        table (BinTable): ``(bins,)`` sums per bin of equal width.
+        nll (float): Sum over the pixels; also ``brier``.
+        bands (np.ndarray | None): ``(42,)`` int64, :attr:`BandTable.totals`. None in
+            positive mode and with more than two classes.
+        foreground (int | None): Number of pixels whose label is 1. None with more than
+            two classes.
+        predicted (int | None): Number of pixels with p > 0.5. None also in positive
+            mode.
+        mask (int | None): Checksum of the labels, which tells whether two results were
+            measured with the same masks.
     """
 
-    def __init__(self, records: Sequence[dict[str, Any]], bins: int = 10) -> None:
-        self.records = list(records)
-        self.bins = bins
-        self.names: list[str] = [record['name'] for record in records]
+    name: str
+    table: BinTable
+    nll: float
+    brier: float
+    bands: np.ndarray | None = None
+    foreground: int | None = None
+    predicted: int | None = None
+    mask: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        histogram: CalibrationHistogram,
+        bins: int = 10,
+        mode: str = 'top_label',
+        bands: BandTable | None = None,
+        mask: int | None = None,
+    ) -> ImageRow:
+        """Make the row of an image from its own counts."""
+        scores = histogram.score_table(mode)
+        return cls(
+            name=name,
+            table=equal_width(scores, bins),
+            nll=int(histogram.nll) / histogram.NLL_UNIT,
+            brier=brier_score(scores) * scores.total if scores.total else 0.0,
+            bands=None if bands is None else bands.totals.cpu().numpy(),
+            foreground=histogram.foreground,
+            predicted=histogram.predicted if mode == 'top_label' else None,
+            mask=mask,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTable:
+    """The sums of I images; those of all rows give the pooled figures again.
+
+    Attributes:
+        names (list[str]): Of the images.
+        table (BinTable): ``(I, bins)`` sums per bin of equal width.
+        nll (np.ndarray): ``(I,)`` sums; also ``brier``.
+        band_sums (np.ndarray | None): ``(I, 2, 5, 3)`` int64, :attr:`BandTable.sums`.
+            None if a row has none.
+        foreground (np.ndarray | None): ``(I,)``, see :class:`ImageRow`; also
+            ``predicted`` and ``masks``. None if a row has none.
+
+    Raises:
+        ValueError: A name is not a text, or parts do not hold the same pixels.
+    """
+
+    names: list[str]
+    table: BinTable
+    nll: np.ndarray
+    brier: np.ndarray
+    band_sums: np.ndarray | None = None
+    foreground: np.ndarray | None = None
+    predicted: np.ndarray | None = None
+    masks: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
         if not all(isinstance(name, str) for name in self.names):
             raise ValueError('a name of the image table is not a text')
-        count, right = (self._column(key, bins) for key in ('count', 'right'))
-        self.table = BinTable(count, right, self._column('conf', bins, kind=float))
-        self.nll = self._column('nll', kind=float)
-        self.brier = self._column('brier', kind=float)
-        self.foreground, self.predicted, self.masks = map(self._column, OPTIONAL)
         pixels = self.num_pixels
         if (
             self.foreground is not None
@@ -60,11 +103,7 @@ class ImageTable:
         ):
             raise ValueError('an image has more foreground than pixels')
 
-        self.bands: BinTable | None = None
-        sums = self._column('bands', *BandTable().sums.shape)
-        if sums is not None:
-            own = sums[..., 0], sums[..., 1], sums[..., 2] / BandTable.UNIT
-            self.bands = BinTable(*own)
+        if self.bands is not None:
             odd = np.flatnonzero((self.bands.total != pixels[:, None]).any(1))
             if len(odd):
                 raise ValueError(
@@ -72,61 +111,45 @@ class ImageTable:
                     'of pixels: update both with the same image'
                 )
 
+    @classmethod
+    def of_rows(cls, rows: Sequence[ImageRow], bins: int = 10) -> ImageTable:
+        """Stack rows, whose tables have so many ``bins``."""
+
+        def stacked(values: Sequence[Any], shape: tuple[int, ...], kind: type) -> Any:
+            if any(value is None for value in values):
+                return None
+            return np.array(values, kind).reshape(len(rows), *shape)
+
+        sums = BandTable().sums
+        totals = stacked([row.bands for row in rows], (-1,) if rows else (0,), np.int64)
+        tables = [row.table for row in rows]
+        return cls(
+            names=[row.name for row in rows],
+            table=BinTable(
+                stacked([each.count for each in tables], (bins,), np.int64),
+                stacked([each.correct for each in tables], (bins,), np.int64),
+                stacked([each.conf for each in tables], (bins,), np.float64),
+            ),
+            nll=stacked([row.nll for row in rows], (), np.float64),
+            brier=stacked([row.brier for row in rows], (), np.float64),
+            band_sums=None
+            if totals is None
+            else totals[:, : sums.numel()].reshape(-1, *sums.shape),
+            foreground=stacked([row.foreground for row in rows], (), np.int64),
+            predicted=stacked([row.predicted for row in rows], (), np.int64),
+            masks=stacked([row.mask for row in rows], (), np.int64),
+        )
+
     def __len__(self) -> int:
         return len(self.names)
 
-    def _column(self, key: str, *shape: int, kind: type = int) -> Any:
-        """``(I, *shape)`` values of all rows; None if a row lacks an optional one."""
-        rows = [record.get(key) for record in self.records]
-        if any(row is None for row in rows):
-            if key in REQUIRED:
-                raise ValueError(f'the image table lacks {key}')
+    @cached_property
+    def bands(self) -> BinTable | None:
+        """``(I, 2, 5)`` sums by border and band."""
+        sums = self.band_sums
+        if sums is None:
             return None
-
-        try:
-            values = np.array(rows or np.zeros((0, *shape), kind))
-        except ValueError:  # rows of several lengths
-            values = np.array('')
-
-        kinds = 'iu' if kind is int else 'iuf'
-        if values.shape != (len(rows), *shape) or values.dtype.kind not in kinds:
-            what = 'integers' if kind is int else 'numbers'
-            size = ' x '.join(map(str, shape or (1,)))
-            raise ValueError(f'{key} of the image table must be {size} {what} a row')
-
-        return values.astype(np.int64 if kind is int else np.float64)
-
-    @staticmethod
-    def record(
-        name: str,
-        histogram: CalibrationHistogram,
-        bins: int = 10,
-        mode: str = 'top_label',
-        bands: BandTable | None = None,
-        mask: int | None = None,
-    ) -> dict[str, Any]:
-        """Make the row of one image, of plain values, from its own counts.
-
-        ``name``; per bin ``count``, number of correct pixels ``right`` and summed
-        ``conf``; ``bands``, None or :attr:`BandTable.sums`; ``foreground``, the number
-        of pixels whose label is 1, or None; ``predicted``, that of pixels with p > 0.5,
-        or None; ``mask``, a checksum of the labels, or None; and the sums of ``nll``
-        and ``brier``.
-        """
-        scores = histogram.score_table(mode)
-        table = equal_width(scores, bins)
-        return {
-            'name': name,
-            'count': table.count.tolist(),
-            'right': table.correct.tolist(),
-            'conf': table.conf.tolist(),
-            'bands': None if bands is None else bands.sums.tolist(),
-            'foreground': histogram.foreground,
-            'predicted': histogram.predicted if mode == 'top_label' else None,
-            'mask': mask,
-            'nll': int(histogram.nll) / histogram.NLL_UNIT,
-            'brier': brier_score(scores) * scores.total if scores.total else 0.0,
-        }
+        return BinTable(sums[..., 0], sums[..., 1], sums[..., 2] / BandTable.UNIT)
 
     @property
     def num_pixels(self) -> np.ndarray:
@@ -162,35 +185,84 @@ class ImageTable:
         return {'dice': ratio(common, sizes), 'iou': ratio(common, sizes + wrong)}
 
     def take(self, rows: Sequence[int] | np.ndarray) -> ImageTable:
-        """Return the table of some rows, in the given order."""
-        return ImageTable([self.records[row] for row in rows], self.bins)
+        """Return the table of some images, in the given order."""
+        rows = np.asarray(rows, np.int64)
+        parts = {
+            key: getattr(self, key)[rows]
+            for key in ('nll', 'brier', *_OPTIONAL)
+            if getattr(self, key) is not None
+        }
+        names = [self.names[row] for row in rows]
+        return replace(self, names=names, table=self.table.take(rows), **parts)
 
     def to_json(self) -> dict[str, Any]:
         """Return the table by columns, as JSON can hold it."""
-        known = [self._column(key) is not None for key in OPTIONAL]
-        keys = [*REQUIRED, *(key for key, each in zip(OPTIONAL, known) if each)]
         columns: dict[str, Any] = {
-            PLURAL.get(key, key): [record[key] for record in self.records]
-            for key in keys
+            'names': self.names,
+            'count': self.table.count.tolist(),
+            'right': self.table.correct.tolist(),
+            'conf': self.table.conf.tolist(),
+            'nll': self.nll.tolist(),
+            'brier': self.brier.tolist(),
         }
-        if self.bands is not None:
-            sums = [record['bands'] for record in self.records]
-            columns['bands'] = {'edges': list(BORDER_EDGES), 'sums': sums}
+        for key in ('foreground', 'predicted', 'masks'):
+            if getattr(self, key) is not None:
+                columns[key] = getattr(self, key).tolist()
+        if self.band_sums is not None:
+            columns['bands'] = {
+                'edges': list(BORDER_EDGES),
+                'sums': self.band_sums.tolist(),
+            }
         return columns
 
     @classmethod
     def from_json(cls, columns: dict[str, Any], bins: int) -> ImageTable:
         """Rebuild a table of :meth:`to_json`; ValueError if its columns do not fit."""
-        given = {
-            key: columns[PLURAL.get(key, key)]
-            for key in (*REQUIRED, *OPTIONAL)
-            if PLURAL.get(key, key) in columns
-        }
-        if 'bands' in columns:
-            given['bands'] = columns['bands']['sums']
-            if tuple(columns['bands']['edges']) != BORDER_EDGES:
-                raise ValueError('the bands of the image table have other edges')
-        if len({len(column) for column in given.values()}) != 1:
-            raise ValueError('the columns of the image table differ in length')
-        rows = zip(*given.values())
-        return cls([dict(zip(given, row)) for row in rows], bins)
+        lacking = [key for key in _REQUIRED if key not in columns]
+        if lacking:
+            raise ValueError(f'the image table lacks {lacking[0]}')
+        names = list(columns['names'])
+        bands = columns.get('bands')
+        if bands and tuple(bands['edges']) != BORDER_EDGES:
+            raise ValueError('the bands of the image table have other edges')
+
+        def column(key: str, *shape: int, kind: type = np.int64) -> np.ndarray:
+            values = bands['sums'] if key == 'bands' and bands else columns[key]
+            return _column(key, values, (len(names), *shape), kind)
+
+        known = {key: column(key) for key in _OPTIONAL if key in columns}
+        if bands:
+            known['band_sums'] = column('bands', *BandTable().sums.shape)
+        return cls(
+            names=names,
+            table=BinTable(
+                column('count', bins),
+                column('right', bins),
+                column('conf', bins, kind=np.float64),
+            ),
+            nll=column('nll', kind=np.float64),
+            brier=column('brier', kind=np.float64),
+            **known,
+        )
+
+
+# Columns of a file that every table has.
+_REQUIRED = ('names', 'count', 'right', 'conf', 'nll', 'brier')
+_OPTIONAL = ('band_sums', 'foreground', 'predicted', 'masks')
+
+
+def _column(key: str, values: Any, shape: tuple[int, ...], kind: type) -> np.ndarray:
+    """Read a column of a file: an array of ``shape`` of integers or numbers."""
+    if len(values) != shape[0]:
+        raise ValueError('the columns of the image table differ in length')
+    try:
+        found = np.array(values or np.zeros(shape, kind))
+    except ValueError:  # rows of several lengths
+        found = np.array('')
+
+    kinds = 'iu' if kind is np.int64 else 'iuf'
+    if found.shape != shape or found.dtype.kind not in kinds:
+        what = 'integers' if kind is np.int64 else 'numbers'
+        size = ' x '.join(map(str, shape[1:] or (1,)))
+        raise ValueError(f'{key} of the image table must be {size} {what} a row')
+    return found.astype(kind)

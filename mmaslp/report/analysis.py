@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import permutations
+from math import nan
 from pathlib import PurePath
-from typing import Any
 
 import numpy as np
 
 from ..common.outputs import check_outputs, write_output
-from ..files.results import image_table, load_result, strict_json
-from ..metrics.bootstrap import Resamples, percentiles, resample
+from ..files.results import Result, load_result, strict_json
+from ..metrics.bootstrap import Difference, Resamples, percentiles, resample
 from ..metrics.figures import SHOWN
 from ..metrics.image_table import ImageTable
 
@@ -25,7 +25,7 @@ def compare_results(
     names: tuple[str | None, str | None] = (None, None),
     resamples: int = 2000,
     json: str | None = None,
-) -> tuple[dict[str, dict[str, Any]], int]:
+) -> tuple[dict[str, Difference], int]:
     """Compare the models of two result files by a paired bootstrap over their images.
 
     ``names`` choose of files with several models. Returns the metrics, see
@@ -37,7 +37,7 @@ def compare_results(
             or ``json`` is one of them or a file of another kind.
     """
     check_outputs({'--json': (json, 'comparison')}, [first, second])
-    one, two = (load_result(*each)[0] for each in zip((first, second), names))
+    one, two = (load_result(*each) for each in zip((first, second), names))
     tables = [sorted_images(each, path) for each, path in ((one, first), (two, second))]
     problem = other_images((one, tables[0]), (two, tables[1])) or other_masks(*tables)
     if problem:
@@ -45,7 +45,8 @@ def compare_results(
     drawn = [resample(table, resamples) for table in tables]
     metrics = drawn[0].differences(drawn[1])
     if json:
-        content = {'format': 'mmaslp comparison', **metrics}
+        found = {key: asdict(difference) for key, difference in metrics.items()}
+        content = {'format': 'mmaslp comparison', **found}
         write_output(json, strict_json(content, 1) + '\n', 'comparison')
     return metrics, len(tables[0])
 
@@ -60,27 +61,26 @@ def rows_by_name(names: Sequence[str]) -> dict[str, int]:
     return {name: row for row, name in enumerate(names)}
 
 
-def sorted_images(result: dict[str, Any], place: str = '') -> ImageTable:
+def sorted_images(result: Result, place: str = '') -> ImageTable:
     """Take the images of a result, sorted by stem, or by path if stems repeat."""
-    images = image_table(result)
+    images = result.images
     try:
         rows = rows_by_name(images.names)
     except ValueError as error:
-        place = place or f'{result["model"]}, {result["dataset"]}'
+        place = place or f'{result.model}, {result.dataset}'
         raise ValueError(f'{place}: {error}') from error
     order = sorted(rows)
-    records = [{**images.records[rows[name]], 'name': name} for name in order]
-    return ImageTable(records, images.bins)
+    return replace(images.take([rows[name] for name in order]), names=order)
 
 
 def other_images(
-    one: tuple[dict[str, Any], ImageTable], other: tuple[dict[str, Any], ImageTable]
+    one: tuple[Result, ImageTable], other: tuple[Result, ImageTable]
 ) -> str:
     """Say which settings or images two results do not share; '' if they share all."""
     (first, images) = one
     (second, others) = other
     for key in ('bins', 'mode', 'protocol'):
-        pair = [each['settings'].get(key) for each in (first, second)]
+        pair = [each.settings.get(key) for each in (first, second)]
         if pair[0] != pair[1]:
             return f'{key} is {pair[0]!r} in the first but {pair[1]!r} in the second'
     odd = sorted(set(images.names) ^ set(others.names))
@@ -114,24 +114,24 @@ class Measured:
     """One result, and what was computed of its images, sorted by name."""
 
     model: str
-    result: dict[str, Any]
+    result: Result
     images: ImageTable
     resamples: Resamples
 
     def estimate(self, key: str) -> list[float]:
         """A metric and the bounds of its 95 % interval, nan where undefined."""
-        given = self.result.get('intervals', {}).get(key)
+        given = self.result.intervals.get(key)
         if given is None:
             known = key in self.resamples.values
-            given = self.resamples.interval(key) if known else (None, None)
-        return np.array([self.result.get(key), *given], float).tolist()  # null is nan
+            given = self.resamples.interval(key) if known else (nan, nan)
+        return [float(each) for each in (self.result.figures.get(key, nan), *given)]
 
     @cached_property
-    def pictures(self) -> dict[str, dict[str, Any]]:
+    def pictures(self) -> dict[str, dict]:
         """Pictures by the name of the image in ``images``."""
-        names = self.result['images']['names']
+        names = self.result.images.names
         own = {names[row]: name for name, row in rows_by_name(names).items()}
-        return {own[each['name']]: each for each in self.result.get('pictures', [])}
+        return {own[each['name']]: each for each in self.result.pictures}
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class ImageSet:
     members: tuple[Measured, ...]
 
     @cached_property
-    def differences(self) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
+    def differences(self) -> dict[tuple[str, str], dict[str, Difference]]:
         """By (model, baseline): model minus baseline on the same images, per metric."""
         return {
             (model.model, base.model): base.resamples.differences(model.resamples)
@@ -166,18 +166,18 @@ class Analysis:
         return [(group, member) for group in self.sets for member in group.members]
 
 
-Member = tuple[dict[str, Any], ImageTable]
+Member = tuple[Result, ImageTable]
 
 
-def analyse(results: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> Analysis:
+def analyse(results: Sequence[Result], resamples: int = RESAMPLES) -> Analysis:
     """Compute the figures of a page."""
     if not results:
         raise ValueError('a report needs at least one result')
     groups = _grouped(results)
-    names = _distinct([group[0][0]['dataset'] for group in groups])
+    names = _distinct([group[0][0].dataset for group in groups])
     sets = []
     for seed, (name, group) in enumerate(zip(names, groups)):
-        models = _distinct([result['model'] for result, _ in group])
+        models = _distinct([result.model for result, _ in group])
         found = (
             Measured(model, result, images, resample(images, resamples, seed))
             for model, (result, images) in zip(models, group)
@@ -185,9 +185,9 @@ def analyse(results: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> An
         sets.append(ImageSet(name, tuple(found)))
 
     every = [member for group in sets for member in group.members]
-    with_objects = [member for member in every if not member.result.get('ood')]
+    with_objects = [member for member in every if not member.result.ood]
     models = tuple(dict.fromkeys(member.model for member in every))
-    known = {key for member in every for key in member.result}
+    known = {key for member in every for key in member.result.figures}
     means = {m: _mean([own for own in with_objects if own.model == m]) for m in models}
 
     return Analysis(
@@ -200,24 +200,23 @@ def analyse(results: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> An
     )
 
 
-def _grouped(results: Sequence[dict[str, Any]]) -> list[list[Member]]:
+def _grouped(results: Sequence[Result]) -> list[list[Member]]:
     """Put results of the same images together, but not one model on two sets."""
     groups: list[list[Member]] = []
     for result in results:
         member = result, sorted_images(result)
         for group in groups:
             first = group[0]
-            same_set = result['dataset'] == group[0][0]['dataset']
+            same_set = result.dataset == first[0].dataset
             if other_images(first, member):
                 continue
             masks = other_masks(first[1], member[1])
             if masks and same_set:
                 raise ValueError(
-                    f'{first[0]["model"]} and {result["model"]} on '
-                    f'{result["dataset"]}: {masks}'
+                    f'{first[0].model} and {result.model} on {result.dataset}: {masks}'
                 )
             # Without any image nothing tells two sets apart but their names.
-            twice = result['model'] in [each['model'] for each, _ in group]
+            twice = result.model in [each.model for each, _ in group]
             if not masks and (same_set or (len(member[1]) and not twice)):
                 group.append(member)
                 break

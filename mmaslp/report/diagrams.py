@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from ..common.outputs import write_output
 from ..files.names import shown
+from ..files.results import Result
 from ..losses.perturbations import max_alpha
-from ..metrics.bins import BinTable
 from .text_table import BANDS, CONFIDENCE, DISTANCE, metric_text, with_interval
 
 if TYPE_CHECKING:
@@ -133,37 +133,34 @@ MEANS = {'accuracy': 'acc', 'confidence': 'conf'}
 LONGEST = 30  # letters of a name
 
 
-def reliability_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
+def reliability_figure(results: Mapping[str, Result]) -> Figure:
     """Draw accuracy by confidence, a column per result.
 
     The coloured part of a bar spans accuracy and mean confidence: red where a bin is
     over-confident, blue where it is under-confident. Whiskers are 95 % intervals over
     images, if the result has them. Below, the share of the pixels.
-    ``results`` are those of :func:`~mmaslp.files.results.calibration_result`, by title.
-    The figure is not registered with pyplot.
+    ``results`` are by title. The figure is not registered with pyplot.
     """
     figure, axes = _columns(results)
     for (top, bottom), (title, result) in zip(axes.T, results.items()):
-        sums = result['bins']
-        mode = result['settings']['mode']
-        table = BinTable(*(np.array(sums[key]) for key in ('count', 'right', 'conf')))
-        side = 1 / len(table.count)
-        filled = np.flatnonzero(table.count)
-        table = table.take(filled)
+        mode = result.settings['mode']
+        side = 1 / len(result.bins.count)
+        filled = np.flatnonzero(result.bins.count)
+        table = result.bins.take(filled)
         place = (filled + 0.5) * side
         accuracy = table.accuracy
         confidence = table.mean_conf
         width = np.full(len(place), 0.94 * side)
         first = place.min(initial=1) - side / 2
         start = min(first, 0.5) if first >= 0.4 else 0.0
-        if 'positive' in result:  # two classes: below 0.5 there is p = 0.5 alone
+        if result.positive:  # two classes: below 0.5 there is p = 0.5 alone
             start = max(start, 0.48)
             place[place < 0.5] = 0.49
             width[place < 0.5] = 0.018
         top.bar(place, np.minimum(accuracy, confidence), width, color=BAR, zorder=2)
         _draw((top, bottom), place, width, accuracy, confidence, table.weight)
-        if 'low' in sums:
-            low, high = (np.array(sums[key], float)[filled] for key in ('low', 'high'))
+        if result.bin_intervals:
+            low, high = np.array(result.bin_intervals)[:, filled]
             spread = np.maximum([accuracy - low, high - accuracy], 0)
             style = {'ecolor': INK, 'elinewidth': 0.9, 'capsize': 2, 'zorder': 4}
             top.errorbar(place, accuracy, spread, fmt='none', **style)
@@ -171,11 +168,14 @@ def reliability_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
         top.set_xlim(start, 1)
         top.set_ylim(0, 1)
         for key, style in zip(MEANS.values(), '-:'):
-            if metric_text(result[key]) != '-':
-                bottom.axvline(result[key], color=INK, linestyle=style, linewidth=1)
+            mean = result.figures[key]
+            if metric_text(mean) != '-':
+                bottom.axvline(mean, color=INK, linestyle=style, linewidth=1)
         bottom.set_xlabel(CONFIDENCE[mode], **LABEL)
-        images = f', {result["num_images"]:,} images' if result['num_images'] else ''
-        figures = (f'{word} {metric_text(result[key])}' for word, key in MEANS.items())
+        images = f', {result.num_images:,} images' if result.num_images else ''
+        figures = (
+            f'{word} {metric_text(result.figures[key])}' for word, key in MEANS.items()
+        )
         lines = [f'ECE {with_interval(result, "ece")}{images}', ', '.join(figures)]
         _add_title(top, title, ['accuracy by confidence', *lines])
 
@@ -183,14 +183,14 @@ def reliability_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
     outcome = outcome if mode == 'top_label' else 'share of foreground'
     axes[0, 0].set_ylabel(outcome, **LABEL)
     marks = [_line('perfect', '--'), _patch(outcome.split(' (')[0], BAR)]
-    if any('low' in each['bins'] for each in results.values()):
+    if any(result.bin_intervals for result in results.values()):
         marks.append(_line('95 % interval', '', '|', 8))
     marks += [_line('mean accuracy'), _line('mean confidence', ':')]
     _add_legend(figure, marks, len(results))
     return figure
 
 
-def band_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
+def band_figure(results: Mapping[str, Result]) -> Figure:
     """Draw accuracy by distance from the border, as :func:`reliability_figure` does.
 
     ValueError if a result has no bands.
@@ -198,18 +198,17 @@ def band_figure(results: Mapping[str, dict[str, Any]]) -> Figure:
     figure, axes = _columns(results)
     lowest = 1.0
     for (top, bottom), (title, result) in zip(axes.T, results.items()):
-        if 'bands' not in result:
+        if not result.bands:
             raise ValueError(
                 f'{title} has no bands: they are measured for two classes in '
                 'top-label mode'
             )
-        columns = result['bands']['predicted'].items()
-        bands = {key: np.array(values, float) for key, values in columns}
-        place = np.flatnonzero(bands['count'])
-        accuracy = bands['accuracy'][place]
-        confidence = bands['confidence'][place]
+        bands = result.bands['predicted']
+        place = np.flatnonzero(bands.count)
+        accuracy = bands.accuracy[place]
+        confidence = bands.mean_conf[place]
         lowest = min([lowest, *accuracy, *confidence])
-        shares = bands['share'][place]
+        shares = bands.weight[place]
         width = np.full(len(place), 0.7)
         _draw((top, bottom), place, width, accuracy, confidence, shares)
         for values, style in ((accuracy, '-'), (confidence, ':')):

@@ -1,6 +1,7 @@
 """What a report is made of: folders of maps, a test, files of results."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from ..files.images import IMAGE_SUFFIXES
 from ..files.map_evaluation import read_images
 from ..files.map_pairs import list_files
 from ..files.prob_maps import MapReader
-from ..files.results import image_table, load_results, sha256_of
+from ..files.results import Result, Tested, load_results, sha256_of
 from .pictures import chosen, make_picture, ranked
 
 # Images to show per set and reason, unless another number is asked for.
@@ -16,17 +17,17 @@ PICTURES = 6
 
 
 def results_of_maps(
-    results: Sequence[Mapping[str, Any]],
+    results: Sequence[Result],
     *,
     images: str | None = None,
     pictures: int = PICTURES,
     reader: MapReader | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Result]:
     """Add pictures to results of folders against the same masks.
 
     The maps of the images that are shown, so many per reason, are read again.
     """
-    worst = [ranked(image_table(result)) for result in results]
+    worst = [ranked(result.images) for result in results]
     reasons = chosen(worst, pictures).values()
     stems = list(dict.fromkeys(stem for names in reasons for stem in names))
     photos = {}
@@ -37,24 +38,24 @@ def results_of_maps(
     found = []
     for result in results:
         maps, masks, protocol = (
-            result['settings'][key] for key in ('pred_dir', 'gt_dir', 'protocol')
+            result.settings[key] for key in ('pred_dir', 'gt_dir', 'protocol')
         )
         read = read_images(maps, masks, stems, protocol, reader)
         shown = [
             make_picture(stem, **read[stem], image=photos.get(stem)) for stem in stems
         ]
-        found.append({**result, 'pictures': shown})
+        found.append(replace(result, pictures=shown))
 
     return found
 
 
 def results_of_test(
-    tested: Mapping[str, Mapping[str, Any]],
+    tested: Mapping[str, Tested],
     model: str,
     *,
     files: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Result]:
     """Add names, measures, pictures and checksums to the results of a test."""
     used = [
         {'role': role, 'name': Path(path).name, 'sha256': sha256_of(path)}
@@ -64,41 +65,40 @@ def results_of_test(
     given = {key: str(value) for key, value in (settings or {}).items() if value}
     found = []
     for name, section in tested.items():
-        if 'result' not in section:
+        if section.result is None:
             continue
-        result = section['result']
-        metrics = section['metrics']
-        kept = section.get('shown', {}).values()
-        shown = {item['name']: item for own in kept for item in own}
-        entry = {
-            **result,
-            'model': model,
-            'dataset': name,
-            'ood': section['ood'],
-            'measures': {k: v for k, v in metrics.items() if k not in result},
-            'settings': {**result['settings'], **given},
-            'pictures': [
-                make_picture(image, item['prob'], item['label'], image)
-                for image, item in shown.items()
-            ],
-            'files': used,
-        }
-        found.append(entry)
-        if 'calibrated_result' in section:
-            calibrated = {
-                **section['calibrated_result'],
-                **{key: entry[key] for key in ('dataset', 'ood', 'files')},
-            }
-            calibrated['settings'] = {**calibrated['settings'], **given}
-            name = f'{model}, calibrated'
-            found.append({**calibrated, 'model': name, 'measures': {}, 'pictures': []})
+        shown = {item['name']: item for own in section.shown.values() for item in own}
+        common = {'dataset': name, 'ood': section.ood, 'files': used}
+        figures = section.result.figures
+        found.append(
+            replace(
+                section.result,
+                model=model,
+                measures={k: v for k, v in section.metrics.items() if k not in figures},
+                settings={**section.result.settings, **given},
+                pictures=[
+                    make_picture(image, item['prob'], item['label'], image)
+                    for image, item in shown.items()
+                ],
+                **common,
+            )
+        )
+        if section.calibrated_result is not None:
+            calibrated = section.calibrated_result
+            calibrated = replace(
+                calibrated,
+                model=f'{model}, calibrated',
+                settings={**calibrated.settings, **given},
+                **common,
+            )
+            found.append(calibrated)
 
     return found
 
 
 def results_of_files(
     files: Sequence[str | Path], names: Sequence[str] | None = None
-) -> list[dict[str, Any]]:
+) -> list[Result]:
     """Read results that were written at different times."""
     if names is not None and len(names) != len(files):
         raise ValueError(
@@ -108,14 +108,14 @@ def results_of_files(
     found = []
     for number, path in enumerate(files):
         results = load_results(path)
-        models = list(dict.fromkeys(result['model'] for result in results))
+        models = list(dict.fromkeys(result.model for result in results))
         if names is not None and len(models) > 1:
             raise ValueError(
                 f'{path}: holds {len(models)} models ({", ".join(models)}), one name '
                 'does not fit them: leave out --name'
             )
         for result in results:
-            model = result['model'] if names is None else names[number]
-            found.append({**result, 'model': model})
+            model = result.model if names is None else names[number]
+            found.append(replace(result, model=model))
 
     return found

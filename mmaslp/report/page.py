@@ -4,6 +4,7 @@ import base64
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cache
 from hashlib import sha256
@@ -15,7 +16,7 @@ from markupsafe import Markup
 
 from ..common.outputs import write_output
 from ..files.names import short_names, without_folders
-from ..files.results import save_result
+from ..files.results import Result, save_result
 from ..metrics.figures import metric_of
 from ..version import __version__
 from .analysis import RESAMPLES, ImageSet, analyse
@@ -28,7 +29,7 @@ from .text_table import with_interval
 
 def write_report(
     path: str | Path,
-    results: Sequence[dict[str, Any]],
+    results: Sequence[Result],
     *,
     argv: Sequence[str] | None = None,
     **options: Any,
@@ -65,7 +66,7 @@ def page_outputs(
 
 
 def report_html(
-    results: Sequence[dict[str, Any]],
+    results: Sequence[Result],
     *,
     title: str = 'Calibration report',
     command: str = '',
@@ -75,8 +76,7 @@ def report_html(
     """Make the page of one or more results; the same arguments give the same page.
 
     Args:
-        results (Sequence[dict]): One per model and set, see
-            :func:`~mmaslp.files.results.calibration_result`; with their names.
+        results (Sequence[Result]): One per model and set, with their names.
         title (str): Defaults to 'Calibration report'.
         command (str): How it was made. Defaults to '': not noted.
         created (str): When. Defaults to ''.
@@ -135,7 +135,7 @@ def _set_view(place: str, group: ImageSet) -> dict[str, Any]:
         name = f'{member.model} on {group.name}'
         label = f'Reliability of {name}'
         pair = [figure_svg(reliability_figure(own), label, f'r{place}-{row}')]
-        if 'bands' in member.result:
+        if member.result.bands:
             label = f'Accuracy and confidence by distance from the border, {name}'
             pair.append(figure_svg(band_figure(own), label, f'b{place}-{row}'))
         diagrams.append(pair)
@@ -147,25 +147,21 @@ def _set_view(place: str, group: ImageSet) -> dict[str, Any]:
     }
 
 
-def _private(result: dict[str, Any]) -> dict[str, Any]:
+def _private(result: Result) -> Result:
     """Leave the folders of this machine out of names and settings."""
-    names = result['images']['names']
-    own = short_names(names)
-    short = dict(zip(names, own))
+    names = result.images.names
+    short = dict(zip(names, short_names(names)))
     settings = {
         key: without_folders(value) if isinstance(value, str) else value
-        for key, value in result['settings'].items()
+        for key, value in result.settings.items()
     }
-
-    return {
-        **result,
-        'model': without_folders(result['model']),
-        'images': {**result['images'], 'names': own},
-        'pictures': [
-            {**each, 'name': short[each['name']]} for each in result.get('pictures', [])
-        ],
-        'settings': settings,
-    }
+    return replace(
+        result,
+        model=without_folders(result.model),
+        images=replace(result.images, names=[*short.values()]),
+        pictures=[{**each, 'name': short[each['name']]} for each in result.pictures],
+        settings=settings,
+    )
 
 
 def _command(argv: Sequence[str]) -> str:

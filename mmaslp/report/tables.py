@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isnan, nan
 from typing import NamedTuple
 
+from ..metrics.bootstrap import Difference
 from ..metrics.figures import Metric, metric_of
 from .analysis import Analysis, ImageSet
 from .text_table import metric_text
@@ -71,7 +72,7 @@ def _marks(group: ImageSet, key: str) -> dict[str, str]:
         return {}
     best = (min if better == 'lower' else max)(values, key=values.__getitem__)
     apart = {m: group.differences[m, best][key] for m in values if m != best}
-    tied = [m for m, d in apart.items() if not isnan(d['low']) and not d['differs']]
+    tied = [m for m, d in apart.items() if not isnan(d.low) and not d.differs]
     return dict.fromkeys([best, *tied], 'tied') if tied else {best: 'best'}
 
 
@@ -91,7 +92,7 @@ def differences(analysis: Analysis, baseline: str) -> Table | None:
 def measures(analysis: Analysis) -> Table | None:
     """Further measures, which were not kept per image and so have no intervals."""
     every = {
-        (member.model, group.name): member.result.get('measures', {})
+        (member.model, group.name): member.result.measures
         for group, member in analysis.members
     }
     keys = list(dict.fromkeys(key for own in every.values() for key in own))
@@ -123,13 +124,11 @@ def _cell(
     return Cell(f'{shown:{form}}', interval, f'{value:.9g}', mark or '')
 
 
-def _change(change: dict | None, key: str) -> Cell:
+def _change(change: Difference | None, key: str) -> Cell:
     if change is None:
         return Cell('-')
     mark = ''
     better = metric_of(key).better
-    if better and change['differs']:
-        mark = (
-            'better' if (change['difference'] < 0) == (better == 'lower') else 'worse'
-        )
-    return _cell(change['difference'], change['low'], change['high'], mark, signed=True)
+    if better and change.differs:
+        mark = 'better' if (change.difference < 0) == (better == 'lower') else 'worse'
+    return _cell(change.difference, change.low, change.high, mark, signed=True)

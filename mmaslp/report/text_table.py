@@ -3,10 +3,10 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 from ..common.bands import BORDER_EDGES
 from ..files.names import shown
+from ..files.results import Result
 from ..metrics.figures import SHOWN, metric_of
 
 # Axes of the diagrams, the first by mode.
@@ -34,11 +34,11 @@ def metric_text(value: float | None) -> str:
     return f'{value:.4f}'
 
 
-def with_interval(result: Mapping[str, Any], key: str) -> str:
+def with_interval(result: Result, key: str) -> str:
     """Format a metric of a result and its interval, if there is one."""
-    ends = [metric_text(end) for end in result.get('intervals', {}).get(key, ())]
+    ends = [metric_text(end) for end in result.intervals.get(key, ())]
     interval = f' [{", ".join(ends)}]' if ends and '-' not in ends else ''
-    return metric_text(result.get(key)) + interval
+    return metric_text(result.figures.get(key)) + interval
 
 
 def with_mean(rows: Mapping[str, Row], apart: Collection[str] = ()) -> dict[str, Row]:
@@ -56,24 +56,26 @@ def with_mean(rows: Mapping[str, Row], apart: Collection[str] = ()) -> dict[str,
     return {**rows, MEAN: mean, **left_out}
 
 
-def in_words(result: Mapping[str, Any]) -> str:
+def in_words(result: Result) -> str:
     """Say how sure and how right a network is, on all pixels and at the border."""
-    text = f'{shown(result["model"])}: {_sure_and_right(result["conf"], result["acc"])}'
-    bands = result.get('bands', {}).get('predicted')
-    if bands and bands['count'][0]:
-        border = _sure_and_right(bands['confidence'][0], bands['accuracy'][0])
+    confidence = result.figures['conf']
+    accuracy = result.figures['acc']
+    text = f'{shown(result.model)}: {_sure_and_right(confidence, accuracy)}'
+    bands = result.bands.get('predicted')
+    if bands is not None and bands.count[0]:
+        border = _sure_and_right(bands.mean_conf[0], bands.accuracy[0])
         text += f'; at the border of its masks {border}'
 
-    if result['conf'] == 1:
+    if confidence == 1:
         text += (
             '. All probabilities are 0 or 1, as of masks: give the maps before the '
             'cut, and the folder of masks last'
         )
 
-    objects = result['positive']['acc']
+    objects = result.positive['acc']
     if objects in (0, 1):
         text += f'. All masks are {"full" if objects else "empty"}'
-    elif result['acc'] <= max(objects, 1 - objects):
+    elif accuracy <= max(objects, 1 - objects):
         text += ', no more than without a network: see that foreground is 1 in masks'
 
     return f'{text}.'

@@ -17,11 +17,12 @@ from mmaslp import Calibrator
 from mmaslp.common.outputs import check_outputs, write_output
 from mmaslp.files.calibrated_maps import apply_calibrator
 from mmaslp.files.prob_maps import write_prob_map
-from mmaslp.files.results import save_result
+from mmaslp.files.results import calibration_result, save_result
 from mmaslp.integrations.mmseg import training
 from mmaslp.integrations.mmseg.demo import run_demo
 from mmaslp.integrations.mmseg.testing import evaluate, test_sets
 from mmaslp.integrations.mmseg.training import locked, prepare_training
+from mmaslp.metrics import CalibrationHistogram, ImageTable
 from mmaslp.report.diagrams import save_figure
 from tests.grids import pairs
 from tests.hostile.evil import command, on_a_full_disk, write_evil
@@ -372,7 +373,7 @@ def a_figure():
 
 WRITERS = {
     'result.json': lambda path: save_result(
-        path, {'format': 'mmaslp result 3', 'x': 'y' * 200}
+        path, calibration_result(CalibrationHistogram(), ImageTable.of_rows([]))
     ),
     'text.csv': lambda path: write_output(path, 'img_path,alpha' + 'x' * 200, 'levels'),
     'map.png': lambda path: write_prob_map(

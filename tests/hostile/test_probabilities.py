@@ -25,6 +25,8 @@ from mmaslp.files.datasets import prepare_dataset
 from mmaslp.files.images import read_binary_mask
 from mmaslp.files.map_pairs import pair_files
 from mmaslp.files.prob_maps import MapReader, quantised, write_prob_map
+from mmaslp.files.results import Result
+from mmaslp.metrics import ImageTable
 from mmaslp.report.text_table import in_words
 from tests.map_folders import write_set
 
@@ -150,7 +152,9 @@ def test_masks_in_the_place_of_maps_are_said(tmp_path, capsys):
 
 
 def test_words_of_maps_do_not_speak_of_masks():
-    result = dict(model='x', conf=0.9, acc=0.8, positive=dict(acc=0.3))
+    figures = {'conf': 0.9, 'acc': 0.8}
+    images = ImageTable.of_rows([])
+    result = Result(images, {}, figures, positive={'acc': 0.3}, model='x')
     assert 'as of masks' not in in_words(result)
 
 

@@ -149,7 +149,7 @@ def test_an_old_file_of_ones_own_is_tested(toy, tmp_path):
         evaluate(cfg, test_sets(cfg), evals=['ece'])
     cfg.load_from = 'old.pth'
     results = evaluate(cfg, test_sets(cfg), evals=['ece'], trust_checkpoint=True)
-    assert 0 <= results['test']['metrics']['acc'] <= 1
+    assert 0 <= results['test'].metrics['acc'] <= 1
 
 
 # Each writes a file, and gives what reads it. A bomb costs a message, and no memory.

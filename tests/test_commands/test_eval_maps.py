@@ -21,13 +21,13 @@ def test_metrics_of_good_folders(folders, tmp_path, capsys):
     (folders.gt / 'Thumbs.db').write_bytes(b'x')
     assert folders.run('--json', tmp_path / 'r.json') == 0
     (folders.pred / '.DS_Store').unlink()
-    result, images = load_result(tmp_path / 'r.json')
+    result = load_result(tmp_path / 'r.json')
     expected = folders.histogram().compute()
     for key, value in expected.items():
         if key != 'count':
-            assert result[key] == pytest.approx(value, rel=1e-9), key
-    assert result['num_images'] == len(images) == 3
-    assert result['num_pixels'] == 3 * SIZE[0] * SIZE[1]
+            assert result.figures[key] == pytest.approx(value, rel=1e-9), key
+    assert result.num_images == 3
+    assert result.num_pixels == 3 * SIZE[0] * SIZE[1]
     assert f'{expected["ece"]:.4f}' in capsys.readouterr().out
 
 

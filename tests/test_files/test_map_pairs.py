@@ -1,4 +1,3 @@
-import json
 from functools import partial
 
 import joblib
@@ -11,6 +10,7 @@ from mmaslp.files import map_pairs
 from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.map_pairs import _TablesOfMaps, count_pairs
 from mmaslp.files.prob_maps import MapReader
+from mmaslp.files.results import strict_json
 from tests.map_folders import write_set
 
 
@@ -46,7 +46,7 @@ def test_processes_change_nothing(folders, monkeypatch, workers):
     one = evaluate_maps(*folders, resamples=50)
     with joblib.parallel_config('threading', n_jobs=2):
         several = evaluate_maps(*folders, resamples=50, workers=workers)
-    assert json.dumps(one) == json.dumps(several)
+    assert strict_json(one.to_json()) == strict_json(several.to_json())
 
 
 def test_all_problems_come_in_one_message(folders, tmp_path):

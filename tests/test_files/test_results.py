@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,15 @@ from mmaslp.files.results import (
     load_result,
     load_results,
     save_result,
-    scalar_metrics,
     strict_json,
 )
-from mmaslp.metrics import BandTable, CalibrationHistogram, ImageTable, band_columns
+from mmaslp.metrics import (
+    BandTable,
+    CalibrationHistogram,
+    ImageRow,
+    ImageTable,
+    band_columns,
+)
 
 
 def test_result_files_of_others_are_refused(tmp_path, monkeypatch):
@@ -43,23 +49,27 @@ def measured(**kwargs):
         image = CalibrationHistogram()
         image.update(rng.random(50), rng.random(50) < 0.5)
         histogram.merge(image)
-        records.append(ImageTable.record(name, image))
-    return calibration_result(histogram, ImageTable(records), resamples=20, **kwargs)
+        records.append(ImageRow.of(name, image))
+    return calibration_result(
+        histogram, ImageTable.of_rows(records), resamples=20, **kwargs
+    )
 
 
 def test_a_result_goes_around_its_file(tmp_path):
     result = measured(settings={'protocol': 'raw'})
     path = tmp_path / 'new' / 'r.json'  # the folder is made
     save_result(path, result)
-    again, images = load_result(path)
-    assert again['ece'] == result['ece'] and again['settings'] == result['settings']
-    assert again['intervals']['ece'] == result['intervals']['ece']
-    assert np.isnan(again['bins']['low'][0])  # of an empty bin
-    assert images.names == ['a', 'b']
+    again = load_result(path)
+    assert again.figures['ece'] == pytest.approx(result.figures['ece'], abs=1e-12)
+    assert again.settings == result.settings
+    assert again.intervals['ece'] == result.intervals['ece']
+    assert np.isnan(again.bin_intervals[0][0])  # of an empty bin
+    assert again.images.names == ['a', 'b']
     # Keys that files of earlier versions have, and later tools read.
-    assert {'count', 'right', 'conf', 'low', 'high'} == set(again['bins'])
-    assert {'names', 'count', 'right', 'conf'} < set(again['images'])
-    assert set(scalar_metrics(result)) == {
+    content = json.loads(path.read_text())
+    assert {'count', 'right', 'conf', 'low', 'high'} == set(content['bins'])
+    assert {'names', 'count', 'right', 'conf'} < set(content['images'])
+    assert {key for key in content if isinstance(content[key], float)} == {
         *CalibrationHistogram().compute(),
         *('ece_image', 'dice', 'iou'),
     } - {'count'}
@@ -67,11 +77,14 @@ def test_a_result_goes_around_its_file(tmp_path):
 
 def test_a_file_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / 'r.json'
-    save_result(path, {'ece': 0.5, 'ks': float('nan'), 'bins': [float('inf'), 1.0]})
+    odd = {'nan': float('nan'), 'inf': float('inf'), 'one': 1.0}
+    result = measured(settings=odd)
+    save_result(path, result)
     kept = path.read_text()
-    assert json.loads(kept) == {'ece': 0.5, 'ks': None, 'bins': [None, 1.0]}
+    found = json.loads(kept)['settings']
+    assert [found[key] for key in odd] == [None, None, 1.0]
     with pytest.raises(TypeError):
-        save_result(path, {'ece': object()})
+        save_result(path, replace(result, settings={'bins': object()}))
     assert path.read_text() == kept
     assert [each.name for each in tmp_path.iterdir()] == ['r.json']
 
@@ -87,17 +100,20 @@ def test_bands_of_a_result(tmp_path):
             each.update(prob, label)
         histogram.merge(image)
         whole.merge(bands)
-        records.append(ImageTable.record(name, image, bands=bands))
-    result = calibration_result(histogram, ImageTable(records), resamples=20)
-    computed, scalars = whole.compute(), scalar_metrics(result)
+        records.append(ImageRow.of(name, image, bands=bands))
+    result = calibration_result(histogram, ImageTable.of_rows(records), resamples=20)
+    computed, scalars = whole.compute(), result.figures
     for key in ('ece_band', 'ece_band_true'):
         assert scalars[key] == computed[key]
-        assert len(result['intervals'][key]) == 2
+        assert len(result.intervals[key]) == 2
     gaps = [scalars.get(f'band{k}_gap', np.nan) for k in range(5)]
     assert gaps == pytest.approx(computed['gaps'], nan_ok=True)
     save_result(tmp_path / 'r.json', result)
-    again, images = load_result(tmp_path / 'r.json')
-    assert images.bands.pooled().count.tolist() == whole.sums[..., 0].tolist()
+    again = load_result(tmp_path / 'r.json').to_json()
+    assert (
+        load_result(tmp_path / 'r.json').images.bands.pooled().count.tolist()
+        == whole.sums[..., 0].tolist()
+    )
     assert again['bands']['edges'] == [1, 2, 4, 8]
     assert again['bands']['unit'] == 'sqrt(height * width) / 64 pixels'
     for border in ('predicted', 'true'):
@@ -107,18 +123,17 @@ def test_bands_of_a_result(tmp_path):
         assert columns['conf'] == table.conf.tolist()
         assert set(columns) == {*('count', 'right', 'conf'), *band_columns(table)}
     # Images of other heads.
-    for record in records:
-        del record['bands']
-    older = calibration_result(histogram, ImageTable(records), resamples=20)
-    assert not [key for key in (*older, *older['intervals']) if 'band' in key]
+    records = [replace(row, bands=None) for row in records]
+    older = calibration_result(histogram, ImageTable.of_rows(records), resamples=20)
+    assert not [key for key in (*older.to_json(), *older.intervals) if 'band' in key]
 
 
 def edited(tmp_path, change):
     """Read a result whose file was changed."""
-    content = json.loads(strict_json(measured()))
+    content = json.loads(strict_json(measured().to_json()))
     change(content)
     (tmp_path / 'r.json').write_text(json.dumps(content))
-    return load_result(tmp_path / 'r.json')[0]
+    return load_result(tmp_path / 'r.json').to_json()
 
 
 @pytest.mark.parametrize(
@@ -149,13 +164,13 @@ def test_an_edited_figure_is_computed_anew(key, tmp_path):
     found = edited(tmp_path, lambda content: content.update(change))
     whole = edited(tmp_path, lambda content: None)
     assert strict_json(found[key]) == strict_json(whole[key])
-    assert strict_json(whole[key]) == strict_json(measured()[key])
+    assert strict_json(whole[key]) == strict_json(measured().to_json()[key])
 
 
 def test_an_edited_interval_is_computed_anew(tmp_path):
     change = {'intervals': {'ece': [0.0, 0.0]}}
     found = edited(tmp_path, lambda content: content.update(change))
-    assert found['intervals'] == measured()['intervals']
+    assert strict_json(found['intervals']) == strict_json(measured().intervals)
 
 
 def test_a_file_may_hold_several_results(tmp_path):
@@ -163,11 +178,11 @@ def test_a_file_may_hold_several_results(tmp_path):
     path = tmp_path / 'both.json'
     save_result(path, [one, two])
     found = load_results(path)
-    assert [(each['model'], each['dataset']) for each in found] == [
+    assert [(each.model, each.dataset) for each in found] == [
         ('A', 'x'),
         ('B', 'test'),
     ]
-    assert load_result(path, 'B')[0]['model'] == 'B'
+    assert load_result(path, 'B').model == 'B'
     with pytest.raises(ValueError, match=r"2 result\(s\), of 'A', 'B': name one"):
         load_result(path)
     with pytest.raises(ValueError, match='name one'):

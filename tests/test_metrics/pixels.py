@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mmaslp.metrics import CalibrationHistogram, ImageTable
+from mmaslp.metrics import CalibrationHistogram, ImageRow, ImageTable
 
 
 def filled(prob, label, **kwargs):
@@ -43,5 +43,5 @@ def images(number, seed=0, gain=1.0, size=200, bins=10, mode='top_label'):
         image = CalibrationHistogram()
         image.update(1 / (1 + np.exp(-gain * logit)), label)
         total.merge(image)
-        records.append(ImageTable.record(f'{i}.png', image, bins, mode))
-    return ImageTable(records, bins), total
+        records.append(ImageRow.of(f'{i}.png', image, bins, mode))
+    return ImageTable.of_rows(records, bins), total

@@ -5,7 +5,9 @@ import torch
 from mmaslp.metrics import (
     BAND_ERRORS,
     BandTable,
+    BinTable,
     CalibrationHistogram,
+    ImageRow,
     ImageTable,
     binned_metrics,
 )
@@ -20,17 +22,10 @@ def test_intervals_cover_about_as_often_as_they_say():
     for seed in range(100):
         right = rng.binomial(50, rng.beta(7, 3, 40))
         rows = [
-            {
-                'name': str(i),
-                'count': [50],
-                'right': [r],
-                'conf': [40],
-                'nll': 0,
-                'brier': 0,
-            }
+            ImageRow(f'{i}', BinTable(*np.array([[50], [r], [40]])), nll=0.0, brier=0.0)
             for i, r in enumerate(right)
         ]
-        low, high = resample(ImageTable(rows, 1), 200, seed).interval('acc')
+        low, high = resample(ImageTable.of_rows(rows, 1), 200, seed).interval('acc')
         covered += low <= 0.7 <= high
     assert 86 <= covered <= 99
 
@@ -39,11 +34,11 @@ def test_pairs_cancel_what_images_share():
     calm, sharp = images(30)[0], images(30, gain=1.5)[0]
     drawn = resample(calm, 300)
     found = drawn.differences(resample(sharp, 300))
-    assert found['ece']['differs'] and found['ece']['difference'] > 0
-    assert found['nll']['differs']
-    assert not found['acc']['differs'] and found['acc']['difference'] == 0
+    assert found['ece'].differs and found['ece'].difference > 0
+    assert found['nll'].differs
+    assert not found['acc'].differs and found['acc'].difference == 0
     own = drawn.interval('nll')
-    paired = found['nll']['high'] - found['nll']['low']
+    paired = found['nll'].high - found['nll'].low
     assert paired < own[1] - own[0]
 
 
@@ -56,9 +51,9 @@ def banded(number, gain=1.0):
         histogram, table = CalibrationHistogram(), BandTable()
         histogram.update(prob, label)
         table.update(prob, label)
-        records.append(ImageTable.record(f'{i}', histogram, bands=table))
+        records.append(ImageRow.of(f'{i}', histogram, bands=table))
         tables.append(table)
-    return ImageTable(records), tables
+    return ImageTable.of_rows(records), tables
 
 
 def test_intervals_equal_resampling_by_hand():

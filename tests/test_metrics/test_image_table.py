@@ -1,9 +1,16 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from mmaslp.metrics import BandTable, CalibrationHistogram, ImageTable, binned_metrics
+from mmaslp.metrics import (
+    BandTable,
+    CalibrationHistogram,
+    ImageRow,
+    ImageTable,
+    binned_metrics,
+)
 from tests.test_metrics.pixels import filled, images, smooth
 from tests.test_metrics.scenes import scene
 
@@ -21,13 +28,12 @@ def test_rows_add_up_to_the_histogram(bins, mode):
 
 
 def test_image_without_valid_pixels_is_left_out_of_the_mean():
-    table, _ = images(3)
-    empty = ImageTable.record('empty', CalibrationHistogram())
-    assert ImageTable([*table.records, empty]).mean_ece() == pytest.approx(
-        table.mean_ece()
-    )
-    assert np.isnan(ImageTable([empty]).mean_ece())
-    assert np.isnan(ImageTable([]).mean_ece())
+    empty = ImageRow.of('empty', CalibrationHistogram())
+    own = [ImageRow.of(str(k), filled(*smooth(k))) for k in range(3)]
+    three = ImageTable.of_rows(own).mean_ece()
+    assert ImageTable.of_rows([*own, empty]).mean_ece() == pytest.approx(three)
+    assert np.isnan(ImageTable.of_rows([empty]).mean_ece())
+    assert np.isnan(ImageTable.of_rows([]).mean_ece())
 
 
 def test_table_goes_around_json():
@@ -54,16 +60,16 @@ def test_overlap_of_masks_is_that_of_the_bands():
         image, histogram = scene(30 + seed, 40, seed), CalibrationHistogram()
         histogram.update(*image)
         bands.update(*image)
-        records.append(ImageTable.record(str(seed), histogram))
-    table = ImageTable(records)
+        records.append(ImageRow.of(str(seed), histogram))
+    table = ImageTable.of_rows(records)
     found = table.overlap()
     iou = bands.compute()['iou']
     assert found['iou'] == pytest.approx(iou) and 0 < iou < 1
     assert found['dice'] == pytest.approx(2 * iou / (1 + iou))
     assert table.overlap(np.array([[1, 1, 1], [0, 2, 0]]))['iou'][0] == found['iou']
-    assert ImageTable.record('a', histogram, mode='positive')['predicted'] is None
-    nothing = [{**each, 'foreground': 0} for each in records]
-    assert ImageTable(nothing).overlap() == {}
+    assert ImageRow.of('a', histogram, mode='positive').predicted is None
+    nothing = [replace(row, foreground=0) for row in records]
+    assert ImageTable.of_rows(nothing).overlap() == {}
 
 
 def banded(number=4):
@@ -72,7 +78,7 @@ def banded(number=4):
         image, histogram, bands = scene(30 + seed, 40, seed), *measures()
         histogram.update(*image)
         bands.update(*image)
-        records.append(ImageTable.record(str(seed), histogram, bands=bands))
+        records.append(ImageRow.of(str(seed), histogram, bands=bands))
     return records
 
 
@@ -82,17 +88,17 @@ def measures():
 
 def test_bands_of_all_images_or_of_none():
     records = banded()
-    table = ImageTable(records)
+    table = ImageTable.of_rows(records)
     again = ImageTable.from_json(table.to_json(), 10)
     assert np.array_equal(again.bands.conf, table.bands.conf)
     rows = [2, 0]
     assert np.array_equal(table.take(rows).bands.count, table.bands.count[rows])
     empty, nothing = measures()
-    assert ImageTable([*records, ImageTable.record('x', empty, bands=nothing)])
-    assert ImageTable([*records, ImageTable.record('x', empty)]).bands is None
-    odd = ImageTable.record('a', filled(*smooth(9)), bands=nothing)
+    assert ImageTable.of_rows([*records, ImageRow.of('x', empty, bands=nothing)])
+    assert ImageTable.of_rows([*records, ImageRow.of('x', empty)]).bands is None
+    odd = ImageRow.of('a', filled(*smooth(9)), bands=nothing)
     with pytest.raises(ValueError, match='a: its bands and its bins hold other numbe'):
-        ImageTable([odd])
+        ImageTable.of_rows([odd])
 
 
 @pytest.mark.parametrize(
@@ -109,7 +115,7 @@ def test_bands_of_all_images_or_of_none():
     ],
 )
 def test_damaged_tables_are_refused(damage, words):
-    content = json.loads(json.dumps(ImageTable(banded()).to_json()))
+    content = json.loads(json.dumps(ImageTable.of_rows(banded()).to_json()))
     damage(content)
     with pytest.raises(ValueError, match=words):
         ImageTable.from_json(content, 10)

@@ -1,13 +1,12 @@
 """Results of a few small images."""
 
-import json
-from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
-from mmaslp.files.results import calibration_result, mask_checksum, strict_json
-from mmaslp.metrics import BandTable, CalibrationHistogram, ImageTable
+from mmaslp.files.results import calibration_result, mask_checksum
+from mmaslp.metrics import BandTable, CalibrationHistogram, ImageRow, ImageTable
 from mmaslp.report.pictures import ShownImages, make_picture
 
 
@@ -27,34 +26,33 @@ def section(gain=1.5, number=4, mode='top_label', resamples=20, seed=0):
         if bands is not None:
             bands.update(prob, label)
         mask = mask_checksum(label)
-        record = ImageTable.record(f'<{i}>.png', image, 10, mode, bands, mask)
+        record = ImageRow.of(f'<{i}>.png', image, 10, mode, bands, mask)
         records.append(record)
-        own = ImageTable(records[-1:]).per_image()
+        own = ImageTable.of_rows(records[-1:]).per_image()
         metrics = {key: float(own[key][0]) for key in ('oe', 'ue')}
         shown.push(f'<{i}>.png', i, metrics, prob, label)
     result = calibration_result(
-        total, ImageTable(records), mode=mode, resamples=resamples
+        total, ImageTable.of_rows(records), mode=mode, resamples=resamples
     )
     return {'result': result, 'shown': shown.items}
 
 
 def result(model='A', dataset='test', with_pictures=False, **options):
     """A result as its file has it."""
-    found = deepcopy(_plain(tuple(sorted(options.items()))))
-    found.update(model=model, dataset=dataset, files=[])
+    kept = section(**options)
+    pictures = []
     if with_pictures:
-        kept = section(**options)['shown'].values()
-        items = {item['name']: item for own in kept for item in own}
-        found['pictures'] = [
+        items = {item['name']: item for own in kept['shown'].values() for item in own}
+        pictures = [
             make_picture(name, item['prob'], item['label'])
             for name, item in items.items()
         ]
-    return found
+    return replace(kept['result'], model=model, dataset=dataset, pictures=pictures)
 
 
-@cache
-def _plain(options):
-    return json.loads(strict_json(section(**dict(options))['result']))
+def renamed(given, names):
+    """The same result of images of other names."""
+    return replace(given, images=replace(given.images, names=names))
 
 
 def two_models(**options):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from mmaslp.files.map_evaluation import SOD_COLUMNS
-from mmaslp.files.results import image_table
 from mmaslp.metrics.bootstrap import resample
 from mmaslp.metrics.figures import SHOWN, metric_of
 from mmaslp.report.analysis import analyse
@@ -37,8 +36,8 @@ def test_a_cell_is_a_figure_of_the_result_with_its_interval(analysis):
     assert [row.heads for row in table.rows] == [('A', 'test', '4'), ('B', 'test', '4')]
     one = analysis.sets[0].members[0].result
     for key in analysis.keys:
-        low, high = one['intervals'][key]
-        assert column(table, key)[0].value == f'{one[key]:.4f}'
+        low, high = one.intervals[key]
+        assert column(table, key)[0].value == f'{one.figures[key]:.4f}'
         assert column(table, key)[0].interval == f'[{low:.4f}, {high:.4f}]'
 
 
@@ -56,29 +55,31 @@ def test_best_is_marked_in_its_direction(analysis):
 
 def test_differences_are_paired(analysis):
     (cell,) = column(differences(analysis, 'A'), 'oe')  # B is over-confident
-    one, two = (resample(image_table(each), 50) for each in helper.two_models())
+    one, two = (resample(each.images, 50) for each in helper.two_models())
     expected = one.differences(two)['oe']
-    assert cell.value == f'{expected["difference"]:+.4f}' and cell.mark == 'worse'
-    assert cell.interval == f'[{expected["low"]:+.4f}, {expected["high"]:+.4f}]'
+    assert cell.value == f'{expected.difference:+.4f}' and cell.mark == 'worse'
+    assert cell.interval == f'[{expected.low:+.4f}, {expected.high:+.4f}]'
     assert column(differences(analysis, 'B'), 'oe')[0].mark == 'better'
     assert differences(analyse([result()], 5), 'A') is None
 
 
 def test_other_masks_under_the_same_names():
     one, two = result('A'), result('B')
-    two['images']['masks'][2] += 1
+    masks = two.images.masks + np.array([0, 0, 1, 0])
+    two = replace(two, images=replace(two.images, masks=masks))
     with pytest.raises(ValueError, match=r"A and B on test: 1 images .*'<2>'"):
         analyse([one, two], 5)
-    two['dataset'] = 'other'  # another set whose files happen to be named alike
+    # Another set whose files happen to be named alike.
+    two = replace(two, dataset='other')
     assert len(analyse([one, two], 5).sets) == 2
 
 
 def test_means_leave_out_sets_without_objects():
     sets = [result('A', 'x'), result('A', 'y', seed=1), result('A', 'z', seed=2)]
-    sets[2]['ood'] = True
+    sets[2] = replace(sets[2], ood=True)
     analysis = analyse(sets, 20)
     value, low, high = analysis.means['A']['ece']
-    assert value == pytest.approx(np.mean([each['ece'] for each in sets[:2]]))
+    assert value == pytest.approx(np.mean([each.figures['ece'] for each in sets[:2]]))
     assert low < value < high
     assert analysis.mean_name == 'mean of sets with objects'
     assert not analyse(sets[1:], 5).means

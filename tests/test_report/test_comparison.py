@@ -1,4 +1,5 @@
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,9 +39,9 @@ def files(tmp_path):
 def test_over_confidence_is_told_apart(files):
     metrics, images = compare_results(*files, resamples=200)
     row = metrics['ece']
-    assert images == 12 and metrics['ece_band']['differs']
-    assert row['difference'] == pytest.approx(row['second'] - row['first'])
-    assert row['differs'] and 0 < row['low'] < row['difference'] < row['high']
+    assert images == 12 and metrics['ece_band'].differs
+    assert row.difference == pytest.approx(row.second - row.first)
+    assert row.differs and 0 < row.low < row.difference < row.high
     assert compare_results(*files, resamples=200)[0] == metrics
     assert compare_results(*files, resamples=199)[0] != metrics
 
@@ -64,29 +65,31 @@ def test_other_masks_under_the_same_names_are_refused(files, change, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
-        (lambda one: None, ''),
-        (lambda one: one['settings'].update(mode='positive'), "mode is 'positive' in"),
+        (lambda one: one, ''),
         (
-            lambda one: one['images']['names'].__setitem__(0, 'new'),
+            lambda one: replace(one, settings={**one.settings, 'mode': 'positive'}),
+            "mode is 'positive' in",
+        ),
+        (
+            lambda one: helper.renamed(one, ['new', *one.images.names[1:]]),
             "2 images are in one of them only, such as ['<0>', 'new']",
         ),
     ],
 )
 def test_what_cannot_be_compared_is_named(change, words):
-    one, other = helper.result(), helper.result(gain=0.5)
-    change(one)
+    one, other = change(helper.result()), helper.result(gain=0.5)
     found = other_images((one, sorted_images(one)), (other, sorted_images(other)))
     assert found.startswith(words) and bool(found) == bool(words)
 
 
 def test_images_are_sorted_by_what_tells_them_apart():
-    one = helper.result()
-    one['images']['names'] = ['b/1.png', 'c/2.png', 'a/0.jpg', 'd/3.png']
+    given = helper.result()
+    one = helper.renamed(given, ['b/1.png', 'c/2.png', 'a/0.jpg', 'd/3.png'])
     images = sorted_images(one)
     assert images.names == ['0', '1', '2', '3']
-    assert images.table.count[0].tolist() == one['images']['count'][2]
-    one['images']['names'] = ['b/1.png', 'a/1.png', 'a/0.png', 'b/0.png']
+    assert images.table.count[0].tolist() == given.images.table.count[2].tolist()
+    one = helper.renamed(given, ['b/1.png', 'a/1.png', 'a/0.png', 'b/0.png'])
     assert sorted_images(one).names == ['a/0.png', 'a/1.png', 'b/0.png', 'b/1.png']
-    one['images']['names'] = ['a', 'a', 'b', 'c']
+    one = helper.renamed(given, ['a', 'a', 'b', 'c'])
     with pytest.raises(ValueError, match=r'x\.json: the same image is in it more'):
         sorted_images(one, 'x.json')

@@ -1,4 +1,5 @@
 import runpy
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from mmaslp.files.results import load_result, save_result
+from mmaslp.metrics import band_columns
 from mmaslp.report.diagrams import (
     OVER,
     UNDER,
@@ -30,9 +32,8 @@ section = helper.section
 def test_bars_reach_the_accuracy_and_gaps_have_their_colour(gain, colour):
     result = section(gain, 60)['result']
     top, bottom = reliability_figure({'a': result}).axes
-    count, right, conf = (
-        np.array(result['bins'][key], float) for key in ('count', 'right', 'conf')
-    )
+    bins = result.bins
+    count, right, conf = bins.count, bins.correct, bins.conf
     filled = count > 0
     accuracy, confidence = right[filled] / count[filled], conf[filled] / count[filled]
     bars, gaps = top.containers[0], top.patches[filled.sum() :]
@@ -49,12 +50,10 @@ def test_bars_reach_the_accuracy_and_gaps_have_their_colour(gain, colour):
 @pytest.mark.parametrize(('gain', 'colour'), [(4.0, OVER), (0.3, UNDER)])
 def test_bands_have_the_colour_of_their_side(gain, colour, tmp_path):
     save_result(tmp_path / 'r.json', section(gain, 30)['result'])
-    result = load_result(tmp_path / 'r.json')[0]
+    result = load_result(tmp_path / 'r.json')
     top, bottom = band_figure({'a': result}).axes
-    columns = result['bands']['predicted']
-    known = {
-        key: [v for v in columns[key] if v is not None and v == v] for key in columns
-    }
+    columns = band_columns(result.bands['predicted'])
+    known = {key: [v for v in columns[key] if v == v] for key in columns}
     assert len(known['gap']) < len(columns['gap'])  # a band without pixels
     assert {to_hex(bar.get_edgecolor()) for bar in top.patches} == {colour}
     heights = [bar.get_height() for bar in top.patches]
@@ -80,14 +79,15 @@ def test_diagrams_of_any_size(draw, key, mode, number):
     two = figure_array(draw(dict.fromkeys('ab', result)), 60)
     assert one.dtype == np.uint8 and abs(two.shape[1] - 2 * one.shape[1]) <= 3
     text = ' '.join(t.get_text() for t in draw({'a': result}).axes[0].texts)
-    assert metric_text(result[key]) in text
+    assert metric_text(result.figures[key]) in text
     assert ('[0' in text) == (number > 1)
 
 
 def test_pixels_at_one_half_do_not_widen_the_axis():
-    result = section()['result']
-    result['bins']['count'][4] += 7  # the bin (0.4, 0.5]
-    result['bins']['conf'][4] += 3.5
+    result = deepcopy(section()['result'])
+    table = result.images.table
+    table.count[0, 4] += 7  # the bin (0.4, 0.5]
+    table.conf[0, 4] += 3.5
     top = reliability_figure({'a': result}).axes[0]
     assert top.get_xlim() == (0.48, 1)
     assert min(bar.get_x() for bar in top.patches) >= 0.48

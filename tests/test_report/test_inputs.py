@@ -1,5 +1,6 @@
 import math
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mmaslp.files.map_evaluation import evaluate_maps
-from mmaslp.files.results import save_result, sha256_of
+from mmaslp.files.results import Tested, save_result, sha256_of
 from mmaslp.report.inputs import results_of_files, results_of_maps, results_of_test
 
 # Not importable by name under pytest's importlib mode.
@@ -40,26 +41,26 @@ def results(folder):
 
 def test_all_maps_show_the_same_images(folder, results):
     found = results_of_maps(results, images=str(folder / 'photos'), pictures=2)
-    names = [[picture['name'] for picture in each['pictures']] for each in found]
+    names = [[picture['name'] for picture in each.pictures] for each in found]
     assert names[0] == names[1]
-    first = found[0]['pictures'][0]
+    first = found[0].pictures[0]
     assert list(first['panels']) == ['image', 'mask', 'probability', 'error']
     assert 2 <= len(names[0]) <= 4
-    assert results_of_maps(results, pictures=0)[0]['pictures'] == []
+    assert results_of_maps(results, pictures=0)[0].pictures == []
 
 
 def test_results_of_different_times_are_joined(results, tmp_path):
-    unnamed = {**results[1], 'model': '', 'dataset': ''}
+    unnamed = replace(results[1], model='', dataset='')
     run = tmp_path / 'bce' / 'eval' / 'second'
     save_result(run / 'calibration_test.json', unnamed)
-    save_result(tmp_path / 'isnet.json', {**results[0], 'model': ''})
+    save_result(tmp_path / 'isnet.json', replace(results[0], model=''))
     save_result(tmp_path / 'both.json', results)
     files = [run / 'calibration_test.json', tmp_path / 'isnet.json']
     found = results_of_files([*files, tmp_path / 'both.json'])
-    assert [each['model'] for each in found] == ['bce', 'isnet', '<A>', 'B']
-    assert [each['dataset'] for each in found] == ['second', 'set', 'set', 'set']
+    assert [each.model for each in found] == ['bce', 'isnet', '<A>', 'B']
+    assert [each.dataset for each in found] == ['second', 'set', 'set', 'set']
     named = results_of_files(files, ['x', 'y'])
-    assert [each['model'] for each in named] == ['x', 'y']
+    assert [each.model for each in named] == ['x', 'y']
     with pytest.raises(ValueError, match='--name: 1 names for 2 files'):
         results_of_files(files, ['x'])
     with pytest.raises(ValueError, match='holds 2 models'):
@@ -69,23 +70,24 @@ def test_results_of_different_times_are_joined(results, tmp_path):
 def test_sets_of_a_test(tmp_path):
     section = helper.section()
     result = section['result']
-    entry = dict(section, ood=False, folder=str(tmp_path))
+    kept = {'result': result, 'shown': section['shown']}
+    metrics = {'ece': result.figures['ece'], 'mae': math.nan}
     tested = {
-        'a': dict(entry, metrics=dict(ece=result['ece'], mae=math.nan)),
-        'b': dict(entry, metrics={}, ood=True),
-        'c': dict(metrics=dict(mae=0.2), ood=False, folder='y'),
+        'a': Tested(str(tmp_path), metrics, **kept),
+        'b': Tested(str(tmp_path), {}, ood=True, **kept),
+        'c': Tested('y', {'mae': 0.2}),
     }
     (tmp_path / 'x.pth').write_bytes(b'1')
     files = {'checkpoint': str(tmp_path / 'x.pth'), 'config': 'none.py'}
     found = results_of_test(tested, 'BCE', files=files, settings={'t': 1, 'n': None})
-    assert [(each['model'], each['dataset'], each['ood']) for each in found] == [
+    assert [(each.model, each.dataset, each.ood) for each in found] == [
         ('BCE', 'a', False),
         ('BCE', 'b', True),
     ]
-    assert list(found[0]['measures']) == ['mae'] and found[0]['settings']['t'] == '1'
-    assert found[0]['files'] == [
+    assert list(found[0].measures) == ['mae'] and found[0].settings['t'] == '1'
+    assert found[0].files == [
         dict(role='checkpoint', name='x.pth', sha256=sha256_of(tmp_path / 'x.pth'))
     ]
-    assert {picture['name'] for picture in found[0]['pictures']} == {
+    assert {picture['name'] for picture in found[0].pictures} == {
         item['name'] for own in section['shown'].values() for item in own
     }

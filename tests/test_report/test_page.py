@@ -1,6 +1,7 @@
 import argparse
 import re
 import runpy
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,13 +57,15 @@ def page():
     """Two models with pictures, one of them with evil names; one on two sets."""
     options = dict(with_pictures=True, number=3)
     one = helper.result(EVIL, EVIL, gain=0.6, **options)
-    one['settings'][EVIL] = EVIL
-    one['measures'] = {EVIL: 0.5}
-    one['files'] = [{'role': EVIL, 'name': EVIL, 'sha256': EVIL}]
+    one = replace(
+        one,
+        settings={**one.settings, EVIL: EVIL},
+        measures={EVIL: 0.5},
+        files=[{'role': EVIL, 'name': EVIL, 'sha256': EVIL}],
+    )
     two = helper.result('B', gain=2.0, **options)
     three = helper.result('B', 'positive', mode='positive')
     four = helper.result('B', 'empty', number=0)
-    del four['files']  # as an evaluation returns it
     results = [one, two, three, four]
     return report_html(results, title=EVIL, command=EVIL, created=EVIL, resamples=5)
 
@@ -97,8 +100,9 @@ def test_ids_and_headings(page):
 
 def test_page_and_json_name_no_folder_of_this_machine(tmp_path):
     result = helper.result('/home/me/maps', number=2)
-    result['images']['names'] = ['/home/me/x/1.png', '/home/me/x/2.png']
-    result['settings']['gt_dir'] = '/home/me/masks'
+    result = helper.renamed(result, ['/home/me/x/1.png', '/home/me/x/2.png'])
+    settings = {**result.settings, 'gt_dir': '/home/me/masks'}
+    result = replace(result, settings=settings)
     path = tmp_path / 'x.html'
     argv = ['/usr/bin/x.py', '/home/me/maps', "root='/home/me/d'"]
     write_report(path, [result], argv=argv)
@@ -121,6 +125,6 @@ def test_command_reads_the_json_beside_a_page(tmp_path, capsys):
     run(parser.parse_args([*given, '--name', 'Mine', '--title', 'T']))
     assert '<h1>T</h1>' in out.read_text() and str(out) in capsys.readouterr().out
     (again,) = load_results(json_beside(out))
-    assert again['model'] == 'Mine' and again['pictures'] == one['pictures']
+    assert (again.model, again.pictures) == ('Mine', one.pictures)
     with pytest.raises(ValueError, match='is an input'):
         run(parser.parse_args([str(out), '-o', str(out)]))

@@ -1,6 +1,7 @@
 import base64
 import io
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -75,8 +76,12 @@ def test_models_are_side_by_side_and_each_image_comes_once():
     assert all(name in stems for gallery in found for name in gallery['above'])
     # A picture that is there for another reason is not taken for one of the worst.
     worst = ranked(group.members[0].images)['over'][0]
-    for each in results:
-        each['pictures'] = [p for p in each['pictures'] if p['name'] != f'{worst}.png']
+    results = [
+        replace(
+            each, pictures=[p for p in each.pictures if p['name'] != f'{worst}.png']
+        )
+        for each in results
+    ]
     titles = [each['title'] for each in galleries(analyse(results, 5).sets[0], 2)]
     assert 'Most over-confident' not in titles
 

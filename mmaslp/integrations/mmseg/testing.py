@@ -1,7 +1,6 @@
 """Evaluating one model on one or several test sets."""
 
 import copy
-import json
 import math
 import os.path as osp
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from mmseg.registry import DATASETS
 from ...calibration.calibrator import Calibrator
 from ...common.outputs import check_folder, check_output, write_output
 from ...files.map_evaluation import SOD_COLUMNS
+from ...files.results import Tested, strict_json
 from ...metrics.figures import SHOWN
 from ...report.text_table import format_table, with_mean
 from .calibration import calibrator_of_checkpoint
@@ -159,7 +159,7 @@ def evaluate(
     keep_worst: int = 0,
     calibrator: NamedCalibrator | None = None,
     trust_checkpoint: bool = False,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Tested]:
     """Test a model on several sets, one run each.
 
     With a calibrator calibrated probabilities are measured too, if calibration is, and
@@ -172,11 +172,7 @@ def evaluate(
     ``results.json`` beside these folders.
 
     Returns:
-        dict[str, dict]: Per set: ``metrics`` ({name: float}; MMSegmentation's IoUMetric
-        gives percentages; undefined ones are nan), ``calibrated`` (the same of
-        calibrated probabilities, empty without a calibrator), ``ood`` (whether no mask
-        has foreground), ``folder``, and from a ``CalibrationMetric`` ``result``,
-        ``shown`` and, with a calibrator, ``calibrated_result`` (main process only).
+        dict[str, Tested]: By set.
 
     Raises:
         FileNotFoundError: The checkpoint does not exist.
@@ -290,7 +286,7 @@ def _calibrated(
     return metric
 
 
-def _test(runner: Runner, name: str, folder: str) -> dict[str, Any]:
+def _test(runner: Runner, name: str, folder: str) -> Tested:
     """Test on one set, and sort what was measured."""
     metrics = _by_last_name(runner.test())
     before = f'{CALIBRATED}/'
@@ -311,13 +307,15 @@ def _test(runner: Runner, name: str, folder: str) -> dict[str, Any]:
         if _TWO_CLASSES in metrics:
             metrics[_TWO_CLASSES] = math.nan
 
-    entry = dict(metrics=metrics, calibrated=calibrated, ood=ood, folder=folder)
-    if own:
-        entry.update(result=own[0].result, shown=own[0].shown)
-        if calibrated:
-            entry.update(calibrated_result=own[-1].result)
-
-    return entry
+    return Tested(
+        folder,
+        metrics,
+        calibrated,
+        ood,
+        result=own[0].result if own else None,
+        calibrated_result=own[-1].result if calibrated else None,
+        shown=own[0].shown if own else {},
+    )
 
 
 def _by_last_name(metrics: dict[str, Any]) -> dict[str, float]:
@@ -333,32 +331,31 @@ def _by_last_name(metrics: dict[str, Any]) -> dict[str, float]:
     return named
 
 
-def _save(path: str, results: dict[str, dict]) -> None:
+def _save(path: str, results: dict[str, Tested]) -> None:
     plain = {
         name: {
-            f'{before}{key}': None if math.isnan(value) else value
-            for part, before in (('metrics', ''), ('calibrated', 'calibrated_'))
-            for key, value in entry[part].items()
+            **tested.metrics,
+            **{f'calibrated_{key}': v for key, v in tested.calibrated.items()},
         }
-        for name, entry in results.items()
+        for name, tested in results.items()
     }
-    text = json.dumps({'format': FORMAT, **plain}, indent=1, allow_nan=False)
+    text = strict_json({'format': FORMAT, **plain}, indent=1)
     write_output(path, text + '\n', 'test')
 
 
-def summary_table(results: dict[str, dict], evals: Sequence[str] | None) -> str:
+def summary_table(results: dict[str, Tested], evals: Sequence[str] | None) -> str:
     """Lay out the metrics of all sets; the mean leaves out sets without objects."""
     columns = [c for e in (evals or EVALUATIONS) for c in EVALUATIONS[e][1]]
-    measured = {k for entry in results.values() for k in entry['metrics']}
+    measured = {key for tested in results.values() for key in tested.metrics}
     columns = [c for c in columns if c in measured] or sorted(measured)
     rows = {}
     apart = []
-    for name, entry in results.items():
-        row = f'{name} (no object)' if entry['ood'] else name
-        rows[row] = entry['metrics']
-        apart += [row] if entry['ood'] else []
-        if entry['calibrated']:
-            rows[f'{row}, calibrated'] = entry['calibrated']
+    for name, tested in results.items():
+        row = f'{name} (no object)' if tested.ood else name
+        rows[row] = tested.metrics
+        apart += [row] if tested.ood else []
+        if tested.calibrated:
+            rows[f'{row}, calibrated'] = tested.calibrated
             apart.append(f'{row}, calibrated')
     return format_table(with_mean(rows, apart), columns)
 

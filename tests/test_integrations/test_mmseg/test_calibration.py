@@ -56,8 +56,8 @@ def test_the_checkpoint_holds_the_calibrator(trained, tmp_path, capsys):
 
     # The raw row is raw; the calibrated one names its calibrator.
     raw, calibrated = load_results(page.with_suffix('.report.json'))
-    assert not raw['settings'].get('calibrator')
-    assert calibrated['settings']['calibrator'] == 'stored in epoch_3.pth'
+    assert not raw.settings['calibrator']
+    assert calibrated.settings['calibrator'] == 'stored in epoch_3.pth'
 
     # The same file comes of a fit to the checkpoint, from the command line.
     again = tmp_path / 'again.json'

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 import mmaslp  # noqa: F401
 from mmaslp.files.prob_maps import MapReader
+from mmaslp.files.results import Tested
 from mmaslp.integrations.mmseg.engine import ProbMapHook
 from mmaslp.integrations.mmseg.evaluation import CalibrationMetric
 from mmaslp.integrations.mmseg.testing import (
@@ -58,7 +59,7 @@ def test_evaluators_in_any_form(config, monkeypatch):
     assert measures_calibration(cfg, None)
     for evals in (['ece', 'ece'], None):
         result = evaluate(cfg, test_sets(cfg), evals=evals)['test']
-        assert result['result']['settings']['bins'] == 15
+        assert result.result.settings['bins'] == 15
     # A class cannot be dumped on OpenMMLab, so that only the look-up is tested.
     assert measures_calibration({'test_evaluator': dict(type=CalibrationMetric)}, None)
     cfg.test_evaluator = None
@@ -84,9 +85,9 @@ def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
 
 def test_sets_without_objects_stay_out_of_the_mean():
     results = {
-        'a': dict(metrics=dict(ece=0.1, acc=0.9), calibrated={}, ood=False),
-        'b': dict(metrics=dict(ece=0.3, acc=0.9), calibrated={}, ood=False),
-        'c': dict(metrics=dict(ece=0.9, acc=0.9), calibrated={}, ood=True),
+        'a': Tested('a', {'ece': 0.1, 'acc': 0.9}),
+        'b': Tested('b', {'ece': 0.3, 'acc': 0.9}),
+        'c': Tested('c', {'ece': 0.9, 'acc': 0.9}, ood=True),
     }
     lines = [line.split() for line in summary_table(results, ['ece']).splitlines()]
     assert lines[0][:2] == ['ECE', 'accuracy']

@@ -33,16 +33,17 @@ from ....common.arrays import (
 )
 from ....files.map_evaluation import load_library, sod_metrics, sod_record
 from ....files.results import (
+    Result,
     calibration_result,
     mask_checksum,
     save_result,
-    scalar_metrics,
 )
 from ....metrics.band_table import BandTable
 from ....metrics.bins import check_bins
 from ....metrics.bootstrap import check_resamples
+from ....metrics.figures import binned_metrics
 from ....metrics.histogram import MODES, CalibrationHistogram
-from ....metrics.image_table import ImageTable
+from ....metrics.image_table import ImageRow, ImageTable
 from ....report.diagrams import (
     band_figure,
     figure_array,
@@ -230,7 +231,7 @@ class StreamingMetric(BaseMetric):
             calibrator = Calibrator.load(calibrator)
 
         self.calibrator = calibrator
-        self.result: dict | None = None
+        self.result: Any = None
         self.has_foreground: bool | None = None
         self._reset()
 
@@ -261,7 +262,7 @@ class StreamingMetric(BaseMetric):
     @abstractmethod
     def image_record(
         self, sample: dict, prob: Any, label: Any, image: CalibrationHistogram
-    ) -> dict:
+    ) -> Any:
         """Make the record of one image, of plain values and small arrays.
 
         ``prob`` is ``(H, W)`` or ``(C, H, W)``, ``label`` ``(H, W)``, and ``image`` the
@@ -417,8 +418,8 @@ class CalibrationMetric(StreamingMetric):
         **kwargs: See :class:`StreamingMetric`.
 
     Attributes:
-        result (dict | None): Of the last evaluation, on the main process, see
-            :func:`~mmaslp.files.results.calibration_result`.
+        result (Result | None): Of the last evaluation, on the main process, see
+            :class:`~mmaslp.files.results.Result`.
         table (BandTable | None): The bands of the last evaluation, on the main process;
             None without them.
         shown (dict[str, list[dict]]): Of the last evaluation, see
@@ -455,22 +456,19 @@ class CalibrationMetric(StreamingMetric):
 
     def image_record(
         self, sample: dict, prob: Any, label: Any, image: CalibrationHistogram
-    ) -> dict:
-        """See :meth:`ImageTable.record`; also offers the image for the report."""
+    ) -> ImageRow:
+        """Make the row of an image; also offer the image for the report."""
         name = str(sample.get('img_path', len(self.results)))
         bands = None
         if self.mode == 'top_label' and prob.ndim == 2:
             bands = BandTable()
             bands.update(prob, label, self.ignore_index)
         mask = mask_checksum(label)
-        record = ImageTable.record(name, image, self.bins, self.mode, bands, mask)
-        if bands is not None:
-            record['band_totals'] = bands.totals.tolist()
+        row = ImageRow.of(name, image, self.bins, self.mode, bands, mask)
         if self.keep_worst and prob.ndim == 2:
-            metrics = ImageTable([dict(record)], self.bins).per_image()
-            own = {key: float(value[0]) for key, value in metrics.items()}
+            own = {k: float(value) for k, value in binned_metrics(row.table).items()}
             self._shown.push(name, len(self.results), own, prob, label)
-        return record
+        return row
 
     def drop_after(self, kept: int) -> None:
         """Forget repeated images among those of the report; join those of the ranks."""
@@ -486,16 +484,16 @@ class CalibrationMetric(StreamingMetric):
             remedy = 'masks with 1 (or 255, with LoadBinaryAnnotations)'
             report_findings([no_foreground('val_dataloader.dataset', remedy)])
 
-        totals = [each.pop('band_totals', None) for each in results]
+        totals = [row.bands for row in results]
         self.table = None
         if totals and totals[0] is not None:
             self.table = BandTable()
-            self.table.totals = torch.tensor(totals).sum(0)
+            self.table.totals = torch.from_numpy(np.sum(totals, axis=0))
 
         draw = not is_training() if self.draw is None else self.draw
         self.result = calibration_result(
             self.histogram(),
-            ImageTable(results, self.bins),
+            ImageTable.of_rows(results, self.bins),
             bins=self.bins,
             mode=self.mode,
             resamples=self.resamples if draw else 0,
@@ -506,8 +504,8 @@ class CalibrationMetric(StreamingMetric):
                 'dataset': dict(self.dataset_meta or {}).get('dataset_name'),
             },
         )
-        self._write(draw)
-        return scalar_metrics(self.result)
+        self._write(self.result, draw)
+        return dict(self.result.figures)
 
     def _reset(self) -> None:
         super()._reset()
@@ -515,7 +513,7 @@ class CalibrationMetric(StreamingMetric):
         spare = self.PENDING if self.keep_worst else 0
         self._shown = ShownImages(self.keep_worst + spare)
 
-    def _write(self, draw: bool) -> None:
+    def _write(self, result: Result, draw: bool) -> None:
         """Write the JSON file and the diagrams, and show the diagrams."""
         stage = loop_stage()
         if self.prefix != self.default_prefix:
@@ -523,13 +521,13 @@ class CalibrationMetric(StreamingMetric):
         folder = Path(self.output_dir) if self.output_dir else _log_dir()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            save_result(folder / f'calibration_{stage}.json', self.result)
+            save_result(folder / f'calibration_{stage}.json', result)
 
         if not draw:
             return
-        figures = {'reliability': reliability_figure({self.prefix: self.result})}
-        if 'bands' in self.result:
-            figures['bands'] = band_figure({self.prefix: self.result})
+        figures = {'reliability': reliability_figure({self.prefix: result})}
+        if result.bands:
+            figures['bands'] = band_figure({self.prefix: result})
         for name, figure in figures.items():
             if folder is not None:
                 for suffix in ('png', 'pdf'):

@@ -16,8 +16,8 @@ def test_metrics_are_those_of_all_pixels():
     assert all(type(value) is float for value in found.values())
     each = [pooled([s])['ece'] for s in samples]
     assert found['calib/ece_image'] == pytest.approx(np.mean(each))
-    assert metric.result['num_images'] == 7
-    assert metric.result['num_pixels'] == pooled(samples)['count']
+    assert metric.result.num_images == 7
+    assert metric.result.num_pixels == pooled(samples)['count']
 
 
 def test_two_channels_are_logits():
@@ -73,7 +73,7 @@ def test_bands_are_those_of_all_images():
     assert found['calib/band0_share'] == 0 < found['calib/band2_share']
     assert 'calib/band0_gap' not in found and 'calib/band2_gap' in found
     shares = table.table('true').weight.tolist()
-    assert metric.result['bands']['true']['share'] == shares
+    assert metric.result.bands['true'].weight.tolist() == shares
 
 
 # ---- files and the host ----
@@ -87,13 +87,13 @@ def test_files(tmp_path):
         keep_results=True,
         resamples=20,
     )
-    result, images = load_result(tmp_path / 'calibration_test.json')
-    assert {f'calib/{k}' for k in result} >= set(found)
-    assert len(set(images.masks)) == 3
-    assert result['ece'] == pytest.approx(found['calib/ece'], abs=1e-12)
-    assert result['num_images'] == len(images) == 3
+    result = load_result(tmp_path / 'calibration_test.json')
+    assert {f'calib/{k}' for k in result.figures} >= set(found)
+    assert len(set(result.images.masks)) == 3
+    assert result.figures['ece'] == pytest.approx(found['calib/ece'], abs=1e-12)
+    assert result.num_images == 3
     for key in ('ece', 'ece_band'):
-        low, high = result['intervals'][key]
+        low, high = result.intervals[key]
         assert 0 <= low < high <= 1
     for suffix in ('png', 'pdf'):
         for name in ('reliability', 'bands'):
@@ -115,6 +115,6 @@ def test_runner_trains_validates_and_tests(toy, tmp_path):
     assert (logs / 'bands_test.png').exists()
     for name in ('reliability', 'bands'):
         assert len(list(logs.rglob(f'vis_image/{name}_test*.png'))) == 1
-    result, images = load_result(logs / 'calibration_test.json')
-    assert len(images) == 5 and result['num_pixels'] == 5 * 16 * 16
-    assert all(name.endswith('.png') for name in images.names)
+    result = load_result(logs / 'calibration_test.json')
+    assert (result.num_images, result.num_pixels) == (5, 5 * 16 * 16)
+    assert all(name.endswith('.png') for name in result.images.names)
