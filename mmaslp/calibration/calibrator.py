@@ -13,11 +13,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..common.arguments import check_choice, check_path
+from ..common.arguments import check_choice, check_number, check_path
 from ..common.arrays import as_floats, checked, one_logit
 from ..common.bands import BORDER_EDGES, border_bands
 from ..common.outputs import write_output
-from .maps import LIMIT, MAPS, TARGETS, Knots, look_up, segments
+from .contents import CODES, Contents, contents_of
+from .decisions import (
+    Decisions,
+    ImageEstimate,
+    ObjectTable,
+    decisions_in_words,
+    estimate_image,
+    probabilities,
+    table_of_objects,
+)
+from .maps import (
+    CELLS,
+    LIMIT,
+    MAPS,
+    TARGETS,
+    Knots,
+    cell_numbers,
+    look_up,
+    segments,
+)
 from .masks import MASK_KIND, MASKS, dice_optimal_mask
 from .tables import as_logits
 
@@ -36,6 +55,8 @@ _BROKEN = (AttributeError, KeyError, OverflowError, RecursionError, TypeError)
 def to_plain(calibrator: Any) -> dict[str, Any]:
     """Give the arguments of a calibrator as numbers, texts, lists and dicts."""
     plain = {**_HEAD, **{name: getattr(calibrator, name) for name in _FIELDS}}
+    if calibrator.decisions is not None:
+        plain['decisions'] = calibrator.decisions.to_dict()
     for key in ('maps', 'mask_maps'):
         plain[key] = [
             dict(knots=np.array(knots).tolist(), levels=np.array(levels).tolist())
@@ -51,12 +72,15 @@ def from_plain(plain: Any) -> dict[str, Any]:
         for key, value in _HEAD.items():
             if content.pop(key) != value:
                 raise ValueError(f'{key} must be {value!r}')
+        decisions = content.pop('decisions', None)
         unknown = content.keys() - {*_FIELDS}
         if unknown:
             raise ValueError(f'{", ".join(sorted(unknown))} is not known')
         for key in ('maps', 'mask_maps'):
             content[key] = [(each['knots'], each['levels']) for each in content[key]]
-        return {name: content[name] for name in _FIELDS}
+        if decisions is not None:
+            decisions = Decisions.from_dict(decisions)
+        return {**{name: content[name] for name in _FIELDS}, 'decisions': decisions}
     except _BROKEN as error:
         what = f'it lacks {error}' if isinstance(error, KeyError) else error
         raise ValueError(str(what)) from error
@@ -248,6 +272,8 @@ class Calibrator:
             images and pixels; plain values.
         mask_maps (Sequence): Knots of a map by band of target 'probability', which
             :meth:`masks` cuts. Defaults to none: ``maps``.
+        decisions (Decisions, optional): What :meth:`objects` and :meth:`image` know.
+            Defaults to None: nothing.
 
     Example:
         >>> knots = [0, 10], [0, 5]
@@ -262,6 +288,7 @@ class Calibrator:
     maps: Sequence[Knots]
     record: dict[str, Any] = field(default_factory=dict)
     mask_maps: Sequence[Knots] = ()
+    decisions: Decisions | None = None
 
     def __post_init__(self) -> None:
         for name, value in checked_arguments(vars(self)).items():
@@ -321,6 +348,44 @@ class Calibrator:
         mask: Any = prob > 0.5 if choice == 'accuracy' else dice_optimal_mask(prob)
         return mask
 
+    def objects(self, given: Maps, logits: bool = False) -> ObjectTable:
+        """Find the objects of one image, and how probable it is that each is real.
+
+        An object is a connected component of the mask p > 1/2, see
+        :func:`~mmaslp.calibration.contents.find_objects`. It is real if more than half
+        of its pixels are foreground.
+
+        Args:
+            given (Tensor | np.ndarray): Probabilities as the network gives them: one
+                image ``(H, W)`` or one volume ``(D, H, W)``, on any device.
+            logits (bool): Whether logits are given. Defaults to False.
+
+        Raises:
+            ValueError: The map cannot be used, or the calibrator was fitted without
+                objects.
+        """
+        return table_of_objects(*self._judged(given, logits))
+
+    def image(
+        self, given: Maps, logits: bool = False, level: float = 0.9
+    ) -> ImageEstimate:
+        """Say what to expect of the mask p > 1/2 of one image; see :meth:`objects`.
+
+        ``level`` in (0, 1) is the share of images that a bound holds for.
+        """
+        check_number('level', level, above=0, below=1)
+        decisions, contents, prob, _ = self._judged(given, logits)
+        return estimate_image(decisions, contents, prob, level)
+
+    def judge(
+        self, given: Maps, logits: bool = False, level: float = 0.9
+    ) -> tuple[ImageEstimate, ObjectTable]:
+        """Give :meth:`image` and :meth:`objects` in one pass."""
+        check_number('level', level, above=0, below=1)
+        decisions, contents, prob, labels = self._judged(given, logits)
+        estimate = estimate_image(decisions, contents, prob, level)
+        return estimate, table_of_objects(decisions, contents, prob, labels)
+
     def wrap(self, module: nn.Module, independent: bool = False) -> CalibratedModule:
         """Return a module that gives calibrated logits; see ``CalibratedModule``."""
         return CalibratedModule(module, self.table, independent)
@@ -356,12 +421,52 @@ class Calibrator:
         """Say what was chosen and why, with a table of the candidates."""
         where = 'by band' if self.by == 'band' else 'for all pixels'
         masks = 'stay the same' if self.target == 'confidence' else 'may move'
-        return as_text(f'{self.method} {where}; masks {masks}', self.record)
+        text = as_text(f'{self.method} {where}; masks {masks}', self.record)
+        if self.decisions is None:
+            return text
+        return '\n'.join([text, *decisions_in_words(self.decisions)])
 
     @cached_property
     def table(self) -> Tensor:
         """``(2, B, S)`` float64 segments of the maps."""
         return torch.from_numpy(segments(self.maps, self.target))
+
+    def need_decisions(self) -> Decisions:
+        """Return what is known of objects and images; ValueError if that is nothing."""
+        if self.decisions is None or not self.mask_maps:
+            raise ValueError(
+                'this calibrator knows nothing of objects and images, as those of '
+                'mmaslp 0.3 and of trainings: fit it again with `mmaslp fit` or '
+                'fit_calibrator'
+            )
+        return self.decisions
+
+    def check_objects(self) -> None:
+        """Refuse to judge objects where the validation images could not tell."""
+        if self.need_decisions().objects is None:
+            raise ValueError(
+                'this calibrator cannot tell which objects are real: fit it with '
+                '`mmaslp fit` to images with five objects of either kind or more'
+            )
+
+    def _judged(
+        self, given: Maps, logits: bool
+    ) -> tuple[Decisions, Contents, np.ndarray, np.ndarray]:
+        """What is known, the counts of an image, their probabilities, its objects."""
+        decisions = self.need_decisions()
+        values = checked(as_floats(given), logits)
+        if values.dim() not in (2, 3) or not values.numel():
+            raise ValueError(
+                'give one image (H, W) or one volume (D, H, W), not '
+                f'{tuple(values.shape)}'
+            )
+        logit = values if logits else as_logits(values)
+        mask = logit > 0
+        bands = border_bands(mask.reshape(-1, *mask.shape[-2:])).view(mask.shape)
+        mixed = bands.int().mul_(CELLS).add_(cell_numbers(logit)).mul_(4).cpu().numpy()
+        counts = np.bincount(mixed.ravel(), minlength=4 * CODES).reshape(CODES, 4)
+        contents, labels = contents_of(mixed, mask.cpu().numpy(), counts)
+        return decisions, contents, probabilities(self.mask_maps), labels
 
     def _text(self) -> str:
         return json.dumps(to_plain(self), indent=1, allow_nan=False) + '\n'

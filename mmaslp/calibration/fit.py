@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..common.arguments import check_bool, check_choice
 from .calibrator import Calibrator
+from .decisions import fit_decisions
 from .maps import MAPS, SIDE, TARGETS, fit_maps
 from .masks import MASK_KIND, mask_figures
 from .selection import (
@@ -83,7 +84,7 @@ def fit_calibrator(
         np.float64(0.75)
     """
     check_bool('logits', logits)
-    tables = CalibrationTables()
+    tables = CalibrationTables(with_contents=True)
     keys = None if groups is None else first_seen(groups)
     number = -1
     for number, (image, mask) in enumerate(_pairs(prob, label)):
@@ -141,7 +142,8 @@ def fit_tables(
         fit_maps(whole, images.sum(), *each) for each in (kind, MASK_KIND)
     )
 
-    return Calibrator(*kind, maps, record, mask_maps)
+    decisions = fit_decisions(tables.contents) if tables.contents else None
+    return Calibrator(*kind, maps, record, mask_maps, decisions)
 
 
 def _chosen(

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..common.arguments import check_integer
 from ..common.arrays import as_floats, as_tensor, checked
 from ..common.bands import BORDER_EDGES, border_bands
+from .contents import Contents, contents_of
 from .maps import CELLS, cell_numbers
 
 GROUPS = 100
@@ -33,6 +34,11 @@ class CalibrationTables:
         images (Tensor): ``(100,)`` int64, number of images of each group.
         sample (Tensor): ``counts`` of one image of each group, drawn by its key, int32:
             masks are judged image by image.
+        contents (list[Contents] | None): What each image holds, for the decisions about
+            objects and images; up to 16 KB an image and an object. None: not counted.
+
+    Args:
+        with_contents (bool): Whether to count ``contents``. Defaults to False.
 
     Example:
         >>> tables = CalibrationTables()
@@ -41,10 +47,11 @@ class CalibrationTables:
         (64, 1)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, with_contents: bool = False) -> None:
         self.counts = torch.zeros(GROUPS, BANDS, CELLS, 2, dtype=torch.int64)
         self.images = torch.zeros(GROUPS, dtype=torch.int64)
         self.sample = torch.zeros_like(self.counts, dtype=torch.int32)
+        self.contents: list[Contents] | None = [] if with_contents else None
         self._rank = torch.full((GROUPS,), _LAST)
 
     def update(
@@ -90,9 +97,11 @@ class CalibrationTables:
         logit = prob if logits else as_logits(prob)
         # 0 and 1 the labels, 2 ignored, 3 something else.
         kind = (label != 0).byte().mul_(3).sub_((label == 1).byte().mul_(2))
-        code = border_bands(logit > 0).int().mul_(CELLS).add_(cell_numbers(logit))
-        code = code.mul_(4).add_(kind.masked_fill_(ignored, 2)).flatten()
-        found = torch.bincount(code, minlength=BANDS * CELLS * 4).cpu()
+        kind.masked_fill_(ignored, 2)
+        mask = logit > 0
+        code = border_bands(mask).int().mul_(CELLS).add_(cell_numbers(logit))
+        code.mul_(4).add_(kind)
+        found = torch.bincount(code.flatten(), minlength=BANDS * CELLS * 4).cpu()
         found = found.view(BANDS, CELLS, 4)
         if found[..., 3].any():
             odd = label[kind == 3][0].item()
@@ -108,6 +117,11 @@ class CalibrationTables:
             self.sample[group] = found[..., :2]
             self._rank[group] = rank
 
+        if self.contents is not None:
+            mixed, masks = (each.squeeze(0).cpu().numpy() for each in (code, mask))
+            counts = found.view(-1, 4).numpy()
+            self.contents.append(contents_of(mixed, masks, counts, group)[0])
+
         self.counts[group] += found[..., :2]
         self.images[group] += 1
 
@@ -115,6 +129,8 @@ class CalibrationTables:
         """Add the images of another table, whose keys continue or share those here."""
         self.counts += other.counts
         self.images += other.images
+        if self.contents is not None and other.contents is not None:
+            self.contents += other.contents
         newer = other._rank < self._rank
         self.sample[newer], self._rank[newer] = other.sample[newer], other._rank[newer]
 

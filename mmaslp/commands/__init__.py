@@ -30,6 +30,7 @@ COMMANDS = {
     'report': 'one page of several results: tables, diagrams, pictures',
     'fit': 'fit a calibrator to maps on disk, or to a checkpoint',
     'apply': 'apply a calibrator to maps on disk, write masks',
+    'review': 'say which masks and objects to trust, the most doubtful first',
     'prepare': 'check the images and masks of a set, and divide it',
     'demo': 'train with BCE and with ASLP on built-in data, and compare',
     'doctor': 'say whether the environment, or a config, works',

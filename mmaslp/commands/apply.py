@@ -23,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--masks', choices=MASKS, help='write masks too, into the folder DIR_masks'
     )
+    parser.add_argument(
+        '--least-object',
+        type=float,
+        metavar='P',
+        help='with --masks keep: leave out objects that are real with a smaller '
+        'probability; `mmaslp fit` says what .5 does',
+    )
     add_map_options(parser)
 
 
@@ -37,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
         args.maps,
         args.out,
         masks=args.masks,
+        least_object=args.least_object,
         reader=map_reader(args),
         workers=args.workers,
     )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..calibration.calibrator import Calibrator
+from ..common.arguments import check_number
 from ..common.outputs import check_folder, write_output
 from .images import write_picture
 from .map_pairs import attempt, list_files, one_thread, refuse
@@ -30,6 +31,7 @@ def apply_calibrator(
     out: str | Path,
     *,
     masks: str | None = None,
+    least_object: float | None = None,
     reader: MapReader | None = None,
     workers: int | None = 1,
 ) -> dict[str, tuple[Path, int]]:
@@ -37,20 +39,31 @@ def apply_calibrator(
 
     ``masks`` also writes masks of 0 and 255 into the folder ``{out}_masks``: 'keep' the
     network's decision, 'accuracy' where the calibrated probability is above 1/2, 'dice'
-    of the largest expected Dice. PNG that mmaslp wrote are replaced. Files that no mark
-    tells apart replace none; an interrupted call that is made again goes on.
+    of the largest expected Dice. ``least_object`` leaves objects out of 'keep' that are
+    real with a smaller probability. PNG that mmaslp wrote are replaced. Files that no
+    mark tells apart replace none; an interrupted call that is made again goes on.
 
     Returns:
         dict[str, tuple[Path, int]]: Folder and number of 'maps' and, if asked for,
         'masks'.
 
     Raises:
-        ValueError: A folder or a file does not serve; or an output is an input. All
-            maps are read once before the first is written.
+        ValueError: A folder or a file does not serve; or an output is an input; or the
+            calibrator cannot tell which objects are real. All maps are read once before
+            the first is written.
     """
+    if least_object is not None:
+        check_number('least_object', least_object, at_least=0, at_most=1)
+        calibrator.check_objects()
+        if masks != 'keep':
+            raise ValueError(
+                '--least-object leaves objects out of the masks of the network: give '
+                '--masks keep'
+            )
+
     maps = Path(maps)
     reader = reader or MapReader()
-    job = _Job(calibrator, reader, Path(out).expanduser(), masks)
+    job = _Job(calibrator, reader, Path(out).expanduser(), masks, least_object)
     for folder in job.folders.values():
         check_folder(folder, [maps], '--out')
 
@@ -82,6 +95,7 @@ class _Job:
     reader: MapReader
     out: Path
     masks: str | None
+    least_object: float | None
 
     @property
     def folders(self) -> dict[str, Path]:
@@ -97,13 +111,20 @@ class _Job:
         given = self.reader.read(path)
         with one_thread():
             prob = self._calibrated(given)
-            mask = self.masks and self.calibrator.masks(
-                given, self.masks, self.reader.logits
-            )
+            mask = self._mask(given) if self.masks else None
 
         self._write_map(path, prob)
         if self.masks:
             self._write_mask(path, mask)
+
+    def _mask(self, given: np.ndarray) -> np.ndarray:
+        logits = self.reader.logits
+        mask = self.calibrator.masks(given, self.masks or 'keep', logits)
+        if self.least_object is None:
+            return mask
+        objects = self.calibrator.objects(np.squeeze(given), logits)
+        improbable = objects.label[objects.probability < self.least_object]
+        return mask & ~np.isin(objects.labels, improbable).reshape(mask.shape)
 
     def _calibrated(self, given: np.ndarray) -> np.ndarray:
         if not self.reader.logits:

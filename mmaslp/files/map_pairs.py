@@ -208,7 +208,7 @@ class _TablesOfMaps:
     """Tables, as :func:`count_pairs` fills them."""
 
     def __init__(self, logits: bool) -> None:
-        self.tables = CalibrationTables()
+        self.tables = CalibrationTables(with_contents=True)
         self.logits = logits
 
     def add(self, name: str, key: int, prob: np.ndarray, label: np.ndarray) -> None:

@@ -83,7 +83,7 @@ def collect_tables(
         infos = (loader.dataset.get_data_info(k) for k in range(size))
         numbers = keys([info['img_path'] for info in infos])
 
-    tables = CalibrationTables()
+    tables = CalibrationTables(with_contents=True)
     training = model.training
     model.eval()
     with torch.no_grad():

@@ -1,0 +1,778 @@
+"""Which masks to trust: the probability that an object is real, the Dice of an image.
+
+Pixels of one object are right or wrong together, so calibrated pixels do not make
+calibrated objects. Small models of a few figures of the object, or of the image, are
+chosen out of fold: for objects and areas the simplest that is no worse, for images the
+one of the least error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+from scipy.optimize import isotonic_regression, minimize
+
+from .contents import BANDS, CELLS, CODES, Contents
+from .maps import CENTRES, Knots, evaluate, fit_maps
+from .masks import MASK_KIND
+from .selection import FOLDS, TIE
+
+# An object is real if more than this share of its pixels is foreground.
+MIN_OVERLAP = 0.5
+# Objects of either kind, images with a mask, and empty masks that a choice needs.
+LEAST_OBJECTS = 5
+LEAST_IMAGES = 10
+LEAST_EMPTY = 5
+# Weight of the squared coefficients of standardised features.
+RIDGE = 3.0
+LOGISTIC = 1.0
+# Dice and probabilities stay so far from 0 and 1 where their logit is taken.
+EDGE = 0.005
+# Levels of the intervals that a file can give.
+LEVELS = np.linspace(0, 1, 201)
+OBJECT_FEATURES = (
+    'logit of the mean probability',
+    'logit of the largest probability',
+    'log of the share of the image',
+    'deepest band',
+    'log of the share of all objects',
+    'log of the number of objects',
+)
+IMAGE_FEATURES = (
+    'logit of the expected Dice',
+    'logit of the mean probability of the mask',
+    'logit of the mean confidence',
+)
+_SHIPPED = np.tile(1 / (1 + np.exp(-CENTRES)), BANDS)
+_BAND_OF_CODE = np.repeat(np.arange(BANDS), CELLS)
+
+
+def logit(values: np.ndarray, edge: float = 1e-6) -> np.ndarray:
+    """Logits of probabilities, which stay so far from 0 and 1."""
+    values = np.clip(values, edge, 1 - edge)
+    return np.log(values / (1 - values))
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    """Probabilities of logits."""
+    return 1 / (1 + np.exp(-np.clip(values, -500, 500)))
+
+
+def probabilities(maps: Sequence[Knots]) -> np.ndarray:
+    """``(CODES,)`` calibrated probability of each code, by maps of a target."""
+    return sigmoid(evaluate(maps, CENTRES, MASK_KIND[-1])).ravel()
+
+
+def expected_dice(contents: Contents, prob: np.ndarray) -> float:
+    r"""Soft Dice Confidence, :math:`2 \sum_{mask} p / (|mask| + \sum p)`; nan if empty.
+
+    Source: `Borges et al. <https://arxiv.org/abs/2402.10665>`_.
+    """
+    mass = contents.pixels * prob[contents.codes]
+    size = contents.pixels[contents.in_mask].sum()
+    return (
+        float(2 * mass[contents.in_mask].sum() / (size + mass.sum()))
+        if size
+        else np.nan
+    )
+
+
+def object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
+    """``(O, 6)`` features of objects, see :data:`OBJECT_FEATURES`."""
+    if not contents.num_objects:
+        return np.zeros((0, len(OBJECT_FEATURES)))
+    area = contents.sums_of_objects(np.ones(CODES))
+    largest = np.zeros(contents.num_objects)
+    deepest = np.zeros(contents.num_objects)
+    np.maximum.at(largest, contents.owners, prob[contents.object_codes])
+    np.maximum.at(deepest, contents.owners, _BAND_OF_CODE[contents.object_codes])
+    return np.stack(
+        [
+            logit(contents.sums_of_objects(prob) / area),
+            logit(largest),
+            np.log(area / contents.pixels.sum()),
+            deepest,
+            np.log(area / area.sum()),
+            np.full(len(area), np.log(len(area))),
+        ],
+        1,
+    )
+
+
+def image_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
+    """``(3,)`` features of an image with a mask, see :data:`IMAGE_FEATURES`."""
+    own = prob[contents.codes]
+    pixels = contents.pixels
+    mask = contents.in_mask
+    mean = (pixels * own)[mask].sum() / pixels[mask].sum()
+    confidence = (pixels * np.where(mask, own, 1 - own)).sum() / pixels.sum()
+    values = np.array([expected_dice(contents, prob), mean, confidence])
+    return logit(values, 1e-4)
+
+
+def true_dice(contents: Contents) -> float:
+    """Dice of the mask p > 1/2 over the pixels that are not ignored; 1 if both lack."""
+    mask = contents.counts[contents.in_mask]
+    size = mask[:, :2].sum() + contents.counts[:, 1].sum()
+    return float(2 * mask[:, 1].sum() / size) if size else 1.0
+
+
+# ---- models: a name, and plain numbers ----
+
+
+@dataclass(frozen=True)
+class Model:
+    """A prediction from features: a name, and the numbers that it was fitted to.
+
+    Attributes:
+        name (str): One of the candidates of what is predicted.
+        weights (list[float]): Of a regression: the intercept, then one per feature.
+        knots (list[float]): Of an isotonic regression: the feature; also ``levels``.
+        edge (float): A probability stays so far from 0 and 1: nothing is certain.
+    """
+
+    name: str
+    weights: list[float] = field(default_factory=list)
+    knots: list[float] = field(default_factory=list)
+    levels: list[float] = field(default_factory=list)
+    edge: float = 0.0
+
+    def linear(self, features: np.ndarray) -> np.ndarray:
+        """``(N,)`` scores of ``(N, F)`` features."""
+        return self.weights[0] + features @ np.array(self.weights[1:])
+
+    def isotonic(self, feature: np.ndarray) -> np.ndarray:
+        """``(N,)`` values of one feature, linear between the knots."""
+        return np.interp(feature, self.knots, self.levels)
+
+
+def fit_logistic(features: np.ndarray, real: np.ndarray) -> list[float]:
+    """Weights of a logistic regression on standardised features, in plain units.
+
+    The first feature is a logit. Slopes are drawn towards 1 for it and 0 for others: a
+    few objects leave the probability as it is.
+    """
+    mean = features.mean(0)
+    scale = features.std(0) + 1e-9
+    inputs = (features - mean) / scale
+    prior = np.zeros(features.shape[1])
+    prior[0] = scale[0]
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        score = weights[0] + inputs @ weights[1:]
+        wrong = sigmoid(score) - real
+        value = (np.logaddexp(0, score) - real * score).sum()
+        value += LOGISTIC / 2 * ((weights[1:] - prior) ** 2).sum()
+        slope = inputs.T @ wrong + LOGISTIC * (weights[1:] - prior)
+        return float(value), np.concatenate([[wrong.sum()], slope])
+
+    start = np.zeros(features.shape[1] + 1)
+    found = minimize(loss, start, jac=True, method='L-BFGS-B').x
+    slopes = found[1:] / scale
+    return [float(found[0] - slopes @ mean), *slopes.tolist()]
+
+
+def fit_ridge(features: np.ndarray, target: np.ndarray) -> list[float]:
+    """Weights of a ridge regression on standardised features, in plain units."""
+    mean = features.mean(0)
+    scale = features.std(0) + 1e-9
+    inputs = (features - mean) / scale
+    square = inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1])
+    slopes = np.linalg.solve(square, inputs.T @ (target - target.mean())) / scale
+    return [float(target.mean() - slopes @ mean), *slopes.tolist()]
+
+
+def fit_object_model(name: str, features: np.ndarray, real: np.ndarray) -> Model:
+    """Fit a candidate of objects to ``(O, 7)`` features, the shipped mean last."""
+    edge = 1 / (len(real) + 2)
+    if name == 'logistic':
+        return Model(name, fit_logistic(features[:, :1], real), edge=edge)
+    if name == 'features':
+        return Model(name, fit_logistic(features[:, :-1], real), edge=edge)
+    if name == 'isotonic':
+        order = np.argsort(features[:, 0], kind='stable')
+        fit = isotonic_regression(real[order].astype(float))
+        first = fit.blocks[:-1]
+        number = np.diff(fit.blocks)
+        knots = np.add.reduceat(features[order, 0], first) / number
+        # One object of either kind more: nothing is certain.
+        levels = (fit.x[first] * number + real.mean()) / (number + 1)
+        return Model(name, [], *_ascending(knots, levels))
+    return Model(name)
+
+
+def _ascending(knots: np.ndarray, levels: np.ndarray) -> tuple[list, list]:
+    knots, once = np.unique(knots, return_index=True)
+    keep = np.unique(np.linspace(0, len(knots) - 1, 200).astype(int))
+    levels = np.maximum.accumulate(levels[once])
+    return knots[keep].tolist(), levels[keep].tolist()
+
+
+def predict_objects(model: Model, features: np.ndarray) -> np.ndarray:
+    """``(O,)`` probability that an object is real."""
+    if model.name == 'shipped':
+        return sigmoid(features[:, -1])
+    if model.name == 'calibrated':
+        return sigmoid(features[:, 0])
+    if model.name == 'isotonic':
+        return model.isotonic(features[:, 0])
+    used = features[:, :1] if model.name == 'logistic' else features[:, :-1]
+    return np.clip(sigmoid(model.linear(used)), model.edge, 1 - model.edge)
+
+
+def fit_image_model(name: str, features: np.ndarray, dice: np.ndarray) -> Model:
+    """Fit a candidate of images to ``(I, 4)`` features, the shipped Dice last."""
+    if name == 'median':
+        return Model(name, [float(np.median(dice))])
+    if name == 'ridge':
+        return Model(name, fit_ridge(features[:, :-1], logit(dice, EDGE)))
+    return Model(name)
+
+
+def predict_images(model: Model, features: np.ndarray) -> np.ndarray:
+    """``(I,)`` expected Dice of images with a mask."""
+    if model.name == 'shipped':
+        return sigmoid(features[:, -1])
+    if model.name == 'calibrated':
+        return sigmoid(features[:, 0])
+    if model.name == 'median':
+        return np.full(len(features), model.weights[0])
+    return sigmoid(model.linear(features[:, :-1]))
+
+
+# From the simplest on. Networks are too sure of their objects as a rule, so what
+# corrects the mean probability comes before what does not.
+OBJECT_MODELS = ('logistic', 'features', 'isotonic', 'calibrated', 'shipped')
+IMAGE_MODELS = ('shipped', 'calibrated', 'median', 'ridge')
+SCORES = ('shipped', 'calibrated', 'ridge')
+
+
+def all_object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
+    """``(O, 7)``: calibrated features, then the logit of the shipped mean."""
+    shipped = object_features(contents, _SHIPPED)[:, :1]
+    return np.concatenate([object_features(contents, prob), shipped], 1)
+
+
+def all_image_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
+    """``(4,)``: calibrated features, then the logit of the shipped expected Dice."""
+    shipped = logit(np.array([expected_dice(contents, _SHIPPED)]), 1e-4)
+    return np.concatenate([image_features(contents, prob), shipped])
+
+
+# ---- what is fitted ----
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What a fit learned about objects and images; plain values.
+
+    Attributes:
+        objects (Model | None): Probability that an object is real. None: the validation
+            images cannot tell, and ``record['objects']`` says why.
+        image (Model | None): Expected Dice of an image with a mask, or None.
+        score (Model | None): What orders images, the most doubtful first, or None.
+        low (list[float]): Quantiles of Dice minus the expected Dice, out of fold, at
+            :data:`LEVELS`.
+        in_logits (bool): Whether ``low`` are differences of logits.
+        area (str): 'count' of the mask, or 'mass', the sum of the probabilities.
+        area_errors (list[float]): Quantiles of the true less the expected area, as a
+            share of the image, at :data:`LEVELS`.
+        empty (list[int]): Images with an empty mask, and those of them that hold
+            nothing.
+        record (dict): What the fit says of itself.
+    """
+
+    objects: Model | None = None
+    image: Model | None = None
+    score: Model | None = None
+    low: list[float] = field(default_factory=list)
+    in_logits: bool = False
+    area: str = 'count'
+    area_errors: list[float] = field(default_factory=list)
+    empty: list[int] = field(default_factory=lambda: [0, 0])
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as numbers, texts, lists and dicts."""
+        plain = dict(vars(self))
+        for key in ('objects', 'image', 'score'):
+            model = plain[key]
+            plain[key] = None if model is None else dict(vars(model))
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Decisions:
+        """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
+        content = dict(plain)
+        names = {'objects': OBJECT_MODELS, 'image': IMAGE_MODELS, 'score': SCORES}
+        try:
+            for key, known in names.items():
+                if content[key] is not None:
+                    content[key] = _checked_model(Model(**content[key]), key, known)
+            found = cls(**content)
+            numbers = [*found.low, *found.area_errors]
+            sizes = {len(found.low), len(found.area_errors)} - {0}
+            if not np.isfinite(np.array(numbers, float)).all() or sizes - {len(LEVELS)}:
+                raise ValueError(f'quantiles must be {len(LEVELS)} numbers')
+            nothing, images = found.empty[1], found.empty[0]
+            if found.area not in ('count', 'mass') or not 0 <= nothing <= images:
+                raise ValueError('area or empty is not known')
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ValueError(f'decisions: {error!r}') from error
+        return found
+
+
+def _checked_model(model: Model, key: str, names: Sequence[str]) -> Model:
+    weights = {'logistic': 2, 'features': 7, 'median': 1, 'ridge': 4}
+    numbers = np.array([*model.weights, *model.knots, *model.levels, model.edge], float)
+    if (
+        model.name not in names
+        or len(model.weights) != weights.get(model.name, 0)
+        or len(model.knots) != len(model.levels)
+        or bool(len(model.knots)) != (model.name == 'isotonic')
+        or not np.isfinite(numbers).all()
+        or not 0 <= model.edge < 0.5
+        or (np.diff(model.knots) <= 0).any()
+    ):
+        raise ValueError(f'{key} is not a model of decisions')
+    return model
+
+
+def fit_decisions(contents: Sequence[Contents]) -> Decisions:
+    """Learn from validation images; :class:`Decisions` says what cannot be told.
+
+    Groups go to five folds, as those of calibrators. Features of a fold come of a
+    calibrator that was fitted to the others.
+    """
+    images = sorted(contents, key=lambda each: (each.group, each.counts.tobytes()))
+    groups = np.unique([each.group for each in images], return_inverse=True)[1]
+    folds = groups % FOLDS
+    probs = [_probabilities_without(images, folds, fold) for fold in range(FOLDS)]
+    own = [probs[fold] for fold in folds]
+    record: dict[str, Any] = {}
+    objects = _fit_objects(images, own, groups, folds, record)
+    parts = _fit_images(images, own, groups, folds, record)
+    area, errors = _fit_area(images, own, groups)
+
+    empty = [each for each in images if not each.in_mask.any()]
+    nothing = sum(not each.counts[:, 1].any() for each in empty)
+    return Decisions(
+        objects,
+        *parts,
+        area=area,
+        area_errors=errors,
+        empty=[len(empty), nothing],
+        record=record,
+    )
+
+
+def _probabilities_without(
+    images: Sequence[Contents], folds: np.ndarray, fold: int
+) -> np.ndarray:
+    counts = np.zeros((BANDS, CELLS, 2), np.int64)
+    number = 0
+    for image, own in zip(images, folds):
+        if own != fold:
+            counts += image.labels
+            number += 1
+    if not counts[..., 1].any():
+        return _SHIPPED
+    return probabilities(fit_maps(counts, number, *MASK_KIND))
+
+
+def _fit_objects(
+    images: Sequence[Contents],
+    probs: Sequence[np.ndarray],
+    groups: np.ndarray,
+    folds: np.ndarray,
+    record: dict[str, Any],
+) -> Model | None:
+    features = [all_object_features(*each) for each in zip(images, probs)]
+    labels = np.concatenate([each.labels_of_objects() for each in images])
+    numbers = [len(each) for each in features]
+    inputs = np.concatenate(features)
+    known = labels.sum(1) > 0
+    real = labels[:, 1] > MIN_OVERLAP * labels.sum(1)
+    own_groups = np.repeat(groups, numbers)[known]
+    own_folds = np.repeat(folds, numbers)[known]
+    inputs = inputs[known]
+    real = real[known]
+    record['objects'] = {'number': len(real), 'real': int(real.sum())}
+    if min(real.sum(), (~real).sum()) < LEAST_OBJECTS:
+        return None
+
+    found = {}
+    expected = {}
+    for name in OBJECT_MODELS:
+        prob = np.zeros(len(real))
+        for fold in np.unique(own_folds):
+            rest = own_folds != fold
+            if len({*real[rest].tolist()}) < 2:
+                return None
+            model = fit_object_model(name, inputs[rest], real[rest])
+            prob[~rest] = predict_objects(model, inputs[~rest])
+        expected[name] = prob
+        prob = np.clip(prob, 1e-6, 1 - 1e-6)
+        nll = -np.log(np.where(real, prob, 1 - prob))
+        found[name] = np.stack([nll, (prob - real) ** 2], 1)
+
+    chosen = _simplest(found, own_groups)
+    sure = np.ones(len(known))
+    sure[known] = expected[chosen]
+    record['objects'] |= {
+        'chosen': chosen,
+        'nll': {name: float(each[:, 0].mean()) for name, each in found.items()},
+        'left_out': _left_out(images, labels, sure >= 0.5, known),
+    }
+    return fit_object_model(chosen, inputs, real)
+
+
+def _left_out(
+    images: Sequence[Contents], labels: np.ndarray, kept: np.ndarray, known: np.ndarray
+) -> dict[str, float]:
+    """What leaving out improbable objects does to the Dice and to false objects."""
+    false = known & (labels[:, 1] <= MIN_OVERLAP * labels.sum(1))
+    before: list[float] = []
+    after: list[float] = []
+    start = 0
+    for image in images:
+        own = slice(start, start + image.num_objects)
+        start = own.stop
+        gone = labels[own][~kept[own]].sum(0)
+        mask = image.counts[image.in_mask][:, :2].sum(0)
+        foreground = image.counts[:, 1].sum()
+        for found, pixels in ((before, mask), (after, mask - gone)):
+            size = pixels.sum() + foreground
+            found.append(2 * pixels[1] / size if size else 1.0)
+
+    return {
+        'dice_before': float(np.mean(before)),
+        'dice': float(np.mean(after)),
+        'false_before': int(false.sum()),
+        'false': int((false & kept).sum()),
+    }
+
+
+def _fit_images(
+    images: Sequence[Contents],
+    probs: Sequence[np.ndarray],
+    groups: np.ndarray,
+    folds: np.ndarray,
+    record: dict[str, Any],
+) -> tuple[Model | None, Model | None, list[float], bool]:
+    masked = np.array([bool(each.in_mask.any()) for each in images])
+    record['images'] = {'number': len(images), 'with_mask': int(masked.sum())}
+    if masked.sum() < LEAST_IMAGES or len(np.unique(folds[masked])) < 2:
+        return None, None, [], False
+
+    rows = np.flatnonzero(masked)
+    inputs = np.stack([all_image_features(images[row], probs[row]) for row in rows])
+    dice = np.array([true_dice(images[row]) for row in rows])
+    found = {}
+    for name in IMAGE_MODELS:
+        expected = np.zeros(len(rows))
+        for fold in np.unique(folds[rows]):
+            rest = folds[rows] != fold
+            model = fit_image_model(name, inputs[rest], dice[rest])
+            expected[~rest] = predict_images(model, inputs[~rest])
+        found[name] = expected
+
+    errors = {name: np.abs(each - dice) for name, each in found.items()}
+    chosen = min(errors, key=lambda name: errors[name].mean())
+    risks = {name: aurc(found[name], 1 - dice) for name in SCORES}
+    score = min(SCORES, key=risks.__getitem__)
+    record['images'] |= {
+        'chosen': chosen,
+        'score': score,
+        'error': {name: float(each.mean()) for name, each in errors.items()},
+        'aurc': risks,
+    }
+    low, in_logits = _lower_bounds(found[chosen], dice)
+    model, order = (fit_image_model(name, inputs, dice) for name in (chosen, score))
+    return model, order, low, in_logits
+
+
+def _lower_bounds(expected: np.ndarray, dice: np.ndarray) -> tuple[list[float], bool]:
+    """Quantiles of the difference, of Dice or of its logit: the narrower at 90 %."""
+    ways = {}
+    for in_logits in (False, True):
+        quantiles = _quantiles(_moved(dice, in_logits) - _moved(expected, in_logits))
+        low = _lowered(expected, quantiles, in_logits, 0.9)
+        ways[in_logits] = (float((expected - low).mean()), quantiles)
+    best = min(ways, key=lambda way: ways[way][0])
+    return ways[best][1], best
+
+
+def _moved(values: np.ndarray, in_logits: bool) -> np.ndarray:
+    return logit(values, EDGE) if in_logits else values
+
+
+def _lowered(
+    expected: np.ndarray, quantiles: Sequence[float], in_logits: bool, level: float
+) -> np.ndarray:
+    """Lower bound of Dice that a share ``level`` of the images is above."""
+    shift = np.interp(1 - level, LEVELS, quantiles)
+    moved = _moved(expected, in_logits) + shift
+    low = sigmoid(moved) if in_logits else moved
+    return np.clip(low, 0, expected)
+
+
+def _quantiles(values: np.ndarray) -> list[float]:
+    """Quantiles at :data:`LEVELS`, a place further out for the image that comes."""
+    values = np.sort(values)
+    place = np.clip(LEVELS * (len(values) + 1) - 1, 0, len(values) - 1)
+    return np.interp(place, np.arange(len(values)), values).tolist()
+
+
+def _fit_area(
+    images: Sequence[Contents], probs: Sequence[np.ndarray], groups: np.ndarray
+) -> tuple[str, list[float]]:
+    """Which area is nearer to the true one, and quantiles of what it lacks."""
+    truth = np.array([each.counts[:, 1].sum() for each in images], float)
+    size = np.array([each.counts[:, :2].sum() for each in images], float)
+    found = {
+        name: np.array([area_of(*each, name, True) for each in zip(images, probs)])
+        for name in ('count', 'mass')
+    }
+    lacks = {name: (truth - each) / np.maximum(size, 1) for name, each in found.items()}
+    errors = {name: np.abs(each)[:, None] for name, each in lacks.items()}
+    chosen = _simplest(errors, groups)
+    return chosen, _quantiles(lacks[chosen])
+
+
+def area_of(
+    contents: Contents, prob: np.ndarray, name: str, valid: bool = False
+) -> float:
+    """Pixels of foreground: those of the mask, or the sum of the probabilities."""
+    pixels = contents.counts[:, :2].sum(1) if valid else contents.pixels
+    if name == 'count':
+        return float(pixels[contents.in_mask].sum())
+    return float((pixels * prob[contents.codes]).sum())
+
+
+def _simplest(losses: dict[str, np.ndarray], groups: np.ndarray) -> str:
+    """First candidate whose losses ``(N, L)`` are all no worse than the best's.
+
+    The best has the lowest mean of the first loss. No worse: the mean of no loss is
+    more than half a standard error of the paired difference above the best's.
+    """
+    best = min(losses, key=lambda name: losses[name][:, 0].mean())
+    for name, own in losses.items():
+        more = own - losses[best]
+        sums = np.stack([np.bincount(groups, column) for column in more.T], 1)
+        number = np.bincount(groups)
+        rest = (sums.sum(0) - sums) / np.maximum(number.sum() - number, 1)[:, None]
+        rest = rest[number > 0]
+        spread = ((rest - rest.mean(0)) ** 2).sum(0)
+        error = np.sqrt(spread * (len(rest) - 1) / len(rest))
+        if (more.mean(0) <= TIE * error).all():
+            return name
+    return best
+
+
+def aurc(score: np.ndarray, risk: np.ndarray) -> float:
+    """Area under the risk-coverage curve: mean risk of the surest images, averaged.
+
+    Source: `Geifman et al. <https://arxiv.org/abs/1805.08206>`_.
+    """
+    order = np.argsort(-np.asarray(score), kind='stable')
+    number = np.arange(1, len(order) + 1)
+    return float((np.cumsum(np.asarray(risk)[order]) / number).mean())
+
+
+# ---- what is told of an image ----
+
+
+@dataclass(frozen=True)
+class ImageEstimate:
+    """What to expect of the mask p > 1/2 of one image; nan where nothing can be told.
+
+    Attributes:
+        dice (float): Expected Dice. Of an empty mask: the probability that the image
+            holds nothing.
+        dice_low (float): A share ``level`` of such images has a larger Dice.
+        iou (float): Expected IoU; also ``iou_low``.
+        accuracy (float): Expected share of right pixels.
+        area (float): Expected foreground, in pixels; with an interval of the level,
+            ``area_low`` and ``area_high``.
+        objects (int): Number of objects found.
+        score (float): Orders images: the most doubtful have the least.
+        level (float): Of the bounds.
+    """
+
+    dice: float
+    dice_low: float
+    iou: float
+    iou_low: float
+    accuracy: float
+    area: float
+    area_low: float
+    area_high: float
+    objects: int
+    score: float
+    level: float
+
+
+def estimate_image(
+    decisions: Decisions, contents: Contents, prob: np.ndarray, level: float = 0.9
+) -> ImageEstimate:
+    """Say what to expect of an image, by ``(CODES,)`` calibrated probabilities."""
+    size = contents.pixels.sum()
+    own = np.where(contents.in_mask, prob[contents.codes], 1 - prob[contents.codes])
+    dice, low, score = _expected(decisions, contents, prob, level)
+    area = area_of(contents, prob, decisions.area)
+    ends = (area, area)
+    if decisions.area_errors:
+        tails = [(1 - level) / 2, (1 + level) / 2]
+        moved = np.interp(tails, LEVELS, decisions.area_errors) * size + area
+        ends = tuple(np.clip(moved, 0, size).tolist())
+    return ImageEstimate(
+        dice=dice,
+        dice_low=low,
+        iou=dice / (2 - dice),
+        iou_low=low / (2 - low),
+        accuracy=float((contents.pixels * own).sum() / size),
+        area=area,
+        area_low=ends[0],
+        area_high=ends[1],
+        objects=contents.num_objects,
+        score=score,
+        level=level,
+    )
+
+
+def _expected(
+    decisions: Decisions, contents: Contents, prob: np.ndarray, level: float
+) -> tuple[float, float, float]:
+    """Expected Dice, its lower bound and the score."""
+    if not contents.in_mask.any():
+        images, nothing = decisions.empty
+        if images < LEAST_EMPTY:
+            return np.nan, np.nan, np.nan
+        chance = (nothing + 0.5) / (images + 1)
+        return chance, float(chance >= level) * chance, chance
+    if decisions.image is None or decisions.score is None:
+        return np.nan, np.nan, expected_dice(contents, prob)
+    features = all_image_features(contents, prob)[None]
+    expected = predict_images(decisions.image, features)
+    low = _lowered(expected, decisions.low, decisions.in_logits, level)
+    score = predict_images(decisions.score, features)
+    return float(expected[0]), float(low[0]), float(score[0])
+
+
+@dataclass(frozen=True)
+class ObjectTable:
+    """The objects of one image with D axes.
+
+    Attributes:
+        labels (np.ndarray): int32 map of the image: 0, or the label of the object.
+        label (np.ndarray): ``(O,)`` 1 to O.
+        probability (np.ndarray): ``(O,)`` that the object is real; nan where the
+            validation images could not tell.
+        area (np.ndarray): ``(O,)`` pixels, of a volume voxels.
+        box (np.ndarray): ``(O, D, 2)`` first and last place along each axis, inclusive.
+        centre (np.ndarray): ``(O, D)`` centre of mass, in pixels.
+        mean (np.ndarray): ``(O,)`` mean calibrated probability of the pixels.
+    """
+
+    labels: np.ndarray
+    label: np.ndarray
+    probability: np.ndarray
+    area: np.ndarray
+    box: np.ndarray
+    centre: np.ndarray
+    mean: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def without_labels(self) -> ObjectTable:
+        """Leave the map out, for processes that send the table."""
+        return replace(self, labels=np.zeros((0,) * self.labels.ndim, np.int32))
+
+
+def table_of_objects(
+    decisions: Decisions, contents: Contents, prob: np.ndarray, labels: np.ndarray
+) -> ObjectTable:
+    """Put the objects of an image together, by ``(CODES,)`` probabilities."""
+    number = contents.num_objects
+    features = all_object_features(contents, prob)
+    probability = np.full(number, np.nan)
+    if decisions.objects is not None and number:
+        probability = predict_objects(decisions.objects, features)
+
+    boxes = np.zeros((number, labels.ndim, 2), np.int64)
+    centres = np.zeros((number, labels.ndim))
+    for row, box in enumerate(ndimage.find_objects(labels, number)):
+        boxes[row] = [(side.start, side.stop - 1) for side in box]
+        own = np.argwhere(labels[box] == row + 1)
+        centres[row] = own.mean(0) + boxes[row, :, 0]
+
+    area = contents.sums_of_objects(np.ones(CODES))
+    return ObjectTable(
+        labels=labels,
+        label=np.arange(1, number + 1),
+        probability=probability,
+        area=area.astype(np.int64),
+        box=boxes,
+        centre=centres,
+        mean=contents.sums_of_objects(prob) / np.maximum(area, 1),
+    )
+
+
+_OBJECTS = {
+    'shipped': 'the mean probability as it is',
+    'calibrated': 'the mean calibrated probability',
+    'logistic': 'a logistic regression of the mean probability',
+    'isotonic': 'an isotonic regression of the mean probability',
+    'features': f'a logistic regression of {len(OBJECT_FEATURES)} features',
+}
+_IMAGES = {
+    'shipped': 'the probabilities as they are',
+    'calibrated': 'the calibrated probabilities',
+    'median': 'the median of the images',
+    'ridge': f'a ridge regression of {len(IMAGE_FEATURES)} features',
+}
+
+
+def decisions_in_words(decisions: Decisions) -> list[str]:
+    """Say what was learned of objects and images, and what cannot be told."""
+    objects = decisions.record.get('objects', {})
+    images = decisions.record.get('images', {})
+    number = (
+        f'{objects.get("number", 0)} objects, {objects.get("real", 0)} of them real'
+    )
+    if decisions.objects is None:
+        lines = [f'Objects: {number}: they cannot tell which objects are real.']
+    else:
+        chosen = objects['chosen']
+        left = objects['left_out']
+        lines = [
+            f'Objects: {number}. Whether one is real: {_OBJECTS[chosen]} '
+            f'(NLL {objects["nll"][chosen]:.3f}; as shipped '
+            f'{objects["nll"]["shipped"]:.3f}).',
+            f'apply --least-object 0.5 would leave {left["false"]} of '
+            f'{left["false_before"]} false objects, and move the mean Dice from '
+            f'{left["dice_before"]:.4f} to {left["dice"]:.4f}.',
+        ]
+
+    number = f'{images.get("with_mask", 0)} images with an object found'
+    if decisions.image is None:
+        lines.append(f'Images: {number}: they cannot tell the Dice of an image.')
+    else:
+        chosen = images['chosen']
+        lines.append(
+            f'Images: {number}. Expected Dice: {_IMAGES[chosen]} (mean error '
+            f'{images["error"][chosen]:.3f}; as shipped '
+            f'{images["error"]["shipped"]:.3f}; one value for all '
+            f'{images["error"]["median"]:.3f}).'
+        )
+
+    empty, nothing = decisions.empty
+    found = f'{empty} images without an object found, {nothing} of them hold none'
+    known = '' if empty >= LEAST_EMPTY else ': they cannot tell about such images'
+    return [*lines, f'Empty masks: {found}{known}.']

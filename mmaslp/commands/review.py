@@ -1,0 +1,91 @@
+"""Say which masks to trust: what to expect of each image, the most doubtful first.
+
+The calibrator is one of `mmaslp fit`. A row of the review says what Dice, IoU, accuracy
+and area to expect of the mask p > 1/2 of an image, with bounds. --objects writes the
+probability that each object is real. --truth measures both against masks.
+
+Example:
+    mmaslp review test_maps --calibrator calibrator.json --out review.csv
+"""
+
+import argparse
+
+from .arguments import add_map_options, map_reader
+
+TITLES = {
+    'ece_object': 'ECE of objects',
+    'nll_object': 'NLL of objects',
+    'auroc_object': 'AUROC of objects',
+    'dice_error': 'error of the expected Dice',
+    'covered': 'images above the lower bound',
+    'aurc': 'AURC of this order',
+    'aurc_confidence': 'AURC of the mean confidence',
+    'aurc_perfect': 'AURC of a perfect order',
+    'area_error': 'error of the area',
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    add = parser.add_argument
+    add('maps', help='folder of maps')
+    add('--calibrator', required=True, metavar='FILE', help='file of `mmaslp fit`')
+    add('--out', required=True, metavar='FILE', help='the review (CSV)')
+    add('--objects', metavar='FILE', help='write a row for each object too (CSV)')
+    add('--truth', metavar='DIR', help='folder of masks: measure the review')
+    add(
+        '--level',
+        type=float,
+        default=0.9,
+        help='share of images that a bound holds for; defaults to 0.9',
+    )
+    add_map_options(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Review every map, write the files, say what is doubtful."""
+    from ..calibration.calibrator import Calibrator
+    from ..common.outputs import check_outputs
+    from ..files.names import shown
+    from ..files.review import proof, review_maps, write_objects, write_review
+
+    check_outputs(
+        {'--out': (args.out, 'review'), '--objects': (args.objects, 'objects')},
+        [args.maps, args.truth, args.calibrator],
+    )
+    rows = review_maps(
+        Calibrator.load(args.calibrator),
+        args.maps,
+        args.truth,
+        reader=map_reader(args),
+        level=args.level,
+        workers=args.workers,
+    )
+    write_review(args.out, rows)
+    print(f'{"most doubtful images":<32}{"Dice":>8}{"at least":>10}{"objects":>9}')
+    for row in rows[:10]:
+        told = row.estimate
+        print(
+            f'{shown(row.name):<32}{_number(told.dice):>8}'
+            f'{_number(told.dice_low):>10}{told.objects:>9}'
+        )
+    silent = sum(told.estimate.dice != told.estimate.dice for told in rows)
+    if silent:
+        print(
+            f'{silent} of {len(rows)} images: the validation images cannot tell, see '
+            'what `mmaslp fit` said'
+        )
+
+    if args.truth:
+        print(f'\n{"measured against the masks":<32}{"":>8} 95 % interval')
+        for key, (value, low, high) in proof(rows).items():
+            interval = f'[{_number(low)}, {_number(high)}]'
+            print(f'{TITLES[key]:<32}{_number(value):>8} {interval}')
+    print(f'\nreview: {shown(args.out)}')
+    if args.objects:
+        write_objects(args.objects, rows)
+        print(f'objects: {shown(args.objects)}')
+
+
+def _number(value: float) -> str:
+    return '-' if value != value else f'{value:.3f}'

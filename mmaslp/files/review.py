@@ -1,0 +1,322 @@
+"""Reviewing a folder of maps: what to expect of each image, and of its objects."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+from ..calibration.calibrator import Calibrator
+from ..calibration.decisions import MIN_OVERLAP, ImageEstimate, ObjectTable, aurc
+from ..common.outputs import write_output
+from ..metrics.bins import BinTable
+from ..metrics.bootstrap import percentiles
+from ..metrics.figures import binned_error
+from .map_pairs import attempt, list_files, one_thread, pair_files, read_pair, refuse
+from .names import shown
+from .prob_maps import MAP_SUFFIXES, MapReader
+from .progress import track
+
+RESAMPLES = 1000
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the mask says of an image and of its objects.
+
+    Attributes:
+        dice (float): Dice of the mask p > 1/2; 1 if both are empty.
+        real (np.ndarray): ``(O,)`` whether each object is real.
+        known (np.ndarray): ``(O,)`` whether it has a pixel that is not ignored.
+        pixels (int): Pixels of foreground.
+    """
+
+    dice: float
+    real: np.ndarray
+    known: np.ndarray
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """An image, what to expect of it, and what is true if masks were given.
+
+    Attributes:
+        name (str): Stem of its file.
+        estimate (ImageEstimate): See there.
+        objects (ObjectTable): Without the map of labels.
+        size (int): Number of pixels.
+        confidence (float): Mean confidence of the map as shipped.
+        voxel (float | None): Volume of a voxel in mm3, if a NIfTI file beside the map
+            gives a spacing.
+        truth (Truth | None): Of its mask.
+    """
+
+    name: str
+    estimate: ImageEstimate
+    objects: ObjectTable
+    size: int
+    confidence: float
+    voxel: float | None = None
+    truth: Truth | None = None
+
+
+def review_maps(
+    calibrator: Calibrator,
+    maps: str | Path,
+    truth: str | Path | None = None,
+    *,
+    reader: MapReader | None = None,
+    level: float = 0.9,
+    workers: int | None = 1,
+) -> list[Reviewed]:
+    """Review the maps of a folder, the most doubtful image first.
+
+    Args:
+        calibrator (Calibrator): One that `mmaslp fit` made.
+        maps (str | Path): Folder of maps.
+        truth (str | Path, optional): Folder of masks of the same names. Defaults to
+            None.
+        reader (MapReader, optional): How maps are read. Defaults to the usual way.
+        level (float): Of the bounds, in (0, 1). Defaults to 0.9.
+        workers (int, optional): Processes. None takes the backend of
+            ``joblib.parallel_config``, such as Dask. Defaults to 1.
+
+    Raises:
+        ValueError: The calibrator knows no objects, or a folder or a file is not
+            usable; the message lists all problems.
+    """
+    calibrator.need_decisions()
+    problems: list[str] = []
+    if truth is None:
+        files = list_files(Path(maps), MAP_SUFFIXES, 'map', problems)
+        pairs = {name: (path, None) for name, path in files.items()}
+    else:
+        pairs, problems = pair_files(maps, truth)
+    refuse(problems, shown(maps))
+
+    reader = reader or MapReader()
+    seen = copy.deepcopy(reader)
+    job = partial(_reviewed, calibrator, reader, level)
+    run = joblib.Parallel(n_jobs=workers, return_as='generator')
+    jobs = (joblib.delayed(job)(name, *pair) for name, pair in pairs.items())
+    rows = []
+    for row, its_reader, own in track(run(jobs), 'reviewing', len(pairs)):
+        rows += [] if row is None else [row]
+        seen.merge(its_reader)
+        problems += own
+    if not problems and seen.problem():
+        problems.append(seen.problem())
+    refuse(problems, shown(maps))
+    # Of what nothing can be told comes first.
+    return sorted(rows, key=lambda row: np.nan_to_num(row.estimate.score, nan=-1.0))
+
+
+def _reviewed(
+    calibrator: Calibrator,
+    reader: MapReader,
+    level: float,
+    name: str,
+    path: Path,
+    mask: Path | None,
+) -> tuple[Reviewed | None, MapReader, list[str]]:
+    """Review one map, in this process or in another one."""
+    problems: list[str] = []
+    reader = copy.deepcopy(reader)
+    with one_thread():
+        if mask is None:
+            prob, label = attempt(reader.read, path, problems), None
+        else:
+            pair = attempt(partial(read_pair, reader, path), mask, problems)
+            prob, label = pair if pair is not None else (None, None)
+        if prob is None:
+            return None, reader, problems
+
+        prob = np.squeeze(prob)
+        try:
+            estimate, objects = calibrator.judge(prob, reader.logits, level)
+        except ValueError as error:
+            return None, reader, [f'{path}: {error}']
+
+    p = 1 / (1 + np.exp(-np.clip(prob, -500, 500))) if reader.logits else prob
+    row = Reviewed(
+        name,
+        estimate,
+        objects.without_labels(),
+        size=prob.size,
+        confidence=float(np.maximum(p, 1 - p).mean()),
+        voxel=_voxel(path),
+        truth=None if label is None else _truth(p > 0.5, label, objects),
+    )
+    return row, reader, problems
+
+
+def _truth(mask: np.ndarray, label: np.ndarray, objects: ObjectTable) -> Truth:
+    label = np.asarray(label).reshape(mask.shape)
+    valid = label <= 1
+    foreground = label == 1
+    size = (mask & valid).sum() + foreground.sum()
+    hits = np.bincount(objects.labels[foreground], minlength=len(objects) + 1)[1:]
+    areas = np.bincount(objects.labels[valid], minlength=len(objects) + 1)[1:]
+    return Truth(
+        dice=float(2 * (mask & foreground).sum() / size) if size else 1.0,
+        real=hits > MIN_OVERLAP * areas,
+        known=areas > 0,
+        pixels=int(foreground.sum()),
+    )
+
+
+def _voxel(path: Path) -> float | None:
+    """Volume of a voxel by the NIfTI file that nnU-Net writes beside its map."""
+    beside = path.with_name(f'{path.stem}.nii.gz')
+    if not beside.is_file():
+        return None
+    import nibabel
+
+    return float(np.prod(nibabel.load(beside).header.get_zooms()[:3]))
+
+
+# ---- the files ----
+
+
+_NUMBERS = (
+    'score',
+    'dice',
+    'dice_low',
+    'iou',
+    'iou_low',
+    'accuracy',
+    'area',
+    'area_low',
+    'area_high',
+    'objects',
+)
+
+
+def write_review(path: str | Path, rows: Sequence[Reviewed]) -> None:
+    """Write a row an image, in the order of the review; empty where nothing is told."""
+    volumes = any(row.voxel is not None for row in rows)
+    truth = any(row.truth is not None for row in rows)
+    header = ['name', *_NUMBERS]
+    header += ['volume_mm3', 'volume_mm3_low', 'volume_mm3_high'] if volumes else []
+    header += ['true_dice', 'true_area'] if truth else []
+    lines: list[list] = [header]
+    for row in rows:
+        line = [row.name, *(_text(getattr(row.estimate, key)) for key in _NUMBERS)]
+        if volumes:
+            voxel = np.nan if row.voxel is None else row.voxel
+            ends = (row.estimate.area_low, row.estimate.area_high)
+            line += [_text(each * voxel) for each in (row.estimate.area, *ends)]
+        if row.truth is not None:
+            line += [_text(row.truth.dice), row.truth.pixels]
+        lines.append(line)
+    _write_csv(path, lines, 'review')
+
+
+def write_objects(path: str | Path, rows: Sequence[Reviewed]) -> None:
+    """Write a row an object, images in the order of the review."""
+    axes = max((row.objects.box.shape[1] for row in rows), default=2)
+    names = ('z', 'y', 'x')[-axes:]
+    header = ['name', 'label', 'probability', 'area', 'mean_p']
+    header += [f'{name}_{end}' for name in names for end in ('first', 'last')]
+    header += [f'{name}_centre' for name in names]
+    truth = any(row.truth is not None for row in rows)
+    lines: list[list] = [header + (['real'] if truth else [])]
+    for row in rows:
+        table = row.objects
+        for k in range(len(table)):
+            line = [row.name, table.label[k], _text(table.probability[k])]
+            line += [table.area[k], _text(table.mean[k])]
+            line += [*table.box[k].ravel(), *map(_text, table.centre[k])]
+            if row.truth is not None:
+                line.append(int(row.truth.real[k]) if row.truth.known[k] else '')
+            lines.append(line)
+    _write_csv(path, lines, 'objects')
+
+
+def _text(value: float) -> str:
+    return '' if np.isnan(value) else f'{value:.6g}'
+
+
+def _write_csv(path: str | Path, lines: Sequence[Sequence], kind: str) -> None:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator='\n').writerows(lines)
+    write_output(path, buffer.getvalue().encode(errors='surrogateescape'), kind)
+
+
+# ---- the proof ----
+
+
+def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...]]:
+    """Measure a review against its masks: each figure with its 95 % interval.
+
+    Images are drawn with replacement, objects with their images. Figures:
+    ``ece_object``, ``nll_object`` and ``auroc_object`` of the probability that an
+    object is real, ``dice_error``, the mean error of the expected Dice, ``covered``,
+    the share of images above the lower bound, ``aurc`` of the order of the review, of
+    the mean confidence and of a perfect order, and ``area_error`` as a share of the
+    image.
+    """
+    rng = np.random.default_rng(seed)
+    draws = [np.arange(len(rows))]
+    draws += [rng.integers(len(rows), size=len(rows)) for _ in range(RESAMPLES)]
+    found = [_figures([rows[k] for k in draw]) for draw in draws]
+    return {
+        key: (found[0][key], *percentiles([each[key] for each in found[1:]]).tolist())
+        for key in found[0]
+    }
+
+
+def _figures(rows: Sequence[Reviewed]) -> dict[str, float]:
+    told = [row for row in rows if not np.isnan(row.estimate.dice)]
+    dice = np.array([row.truth.dice for row in told if row.truth])
+    expected = np.array([row.estimate.dice for row in told])
+    low = np.array([row.estimate.dice_low for row in told])
+    score = np.array([row.estimate.score for row in told])
+    confidence = np.array([row.confidence for row in told])
+    areas = [
+        abs(row.estimate.area - row.truth.pixels) / row.size
+        for row in rows
+        if row.truth
+    ]
+    known = [row.truth.known for row in rows if row.truth]
+    real = [row.truth.real for row in rows if row.truth]
+    prob = np.concatenate([row.objects.probability for row in rows] or [[]])
+    outcome = np.concatenate(real or [[]]).astype(bool)
+    used = np.concatenate(known or [[]]).astype(bool) & ~np.isnan(prob)
+    found = object_figures(prob[used], outcome[used])
+    if len(told):
+        found |= {
+            'dice_error': float(np.abs(expected - dice).mean()),
+            'covered': float((dice >= low).mean()),
+            'aurc': aurc(score, 1 - dice),
+            'aurc_confidence': aurc(confidence, 1 - dice),
+            'aurc_perfect': aurc(dice, 1 - dice),
+        }
+    return {**found, 'area_error': float(np.mean(areas))}
+
+
+def object_figures(prob: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    """ECE in ten bins, NLL and AUROC of the probability that objects are real."""
+    number = np.clip(np.ceil(prob * BINS) - 1, 0, BINS - 1).astype(int)
+    count, correct, conf = (
+        np.bincount(number, weights, BINS) for weights in (None, real, prob)
+    )
+    inside = np.clip(prob, 1e-6, 1 - 1e-6)
+    nll = -np.log(np.where(real, inside, 1 - inside))
+    above = np.searchsorted(np.sort(prob[~real]), prob[real], 'left').sum()
+    above = above + np.searchsorted(np.sort(prob[~real]), prob[real], 'right').sum()
+    pairs = 2 * real.sum() * (~real).sum()
+    return {
+        'ece_object': float(binned_error(BinTable(count, correct, conf))),
+        'nll_object': float(nll.mean()) if len(nll) else np.nan,
+        'auroc_object': float(above / pairs) if pairs else np.nan,
+    }

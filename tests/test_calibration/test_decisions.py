@@ -1,0 +1,245 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mmaslp.calibration import CalibrationTables, Calibrator, fit_calibrator, fit_tables
+from mmaslp.calibration.decisions import (
+    LEVELS,
+    Decisions,
+    all_object_features,
+    aurc,
+    expected_dice,
+    fit_decisions,
+    image_features,
+    logit,
+    true_dice,
+)
+from mmaslp.files.review import object_figures
+from tests.test_calibration.object_scenes import discs
+
+
+def fitted(images=60, **options):
+    scenes = [discs(k, **options) for k in range(images)]
+    return fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])
+
+
+@pytest.fixture(scope='module')
+def calibrator():
+    return fitted()
+
+
+def test_features_are_their_definitions():
+    prob, mask = discs(3)
+    tables = CalibrationTables(with_contents=True)
+    tables.update(prob, mask, 0)
+    contents = tables.contents[0]
+    codes = np.linspace(0, 1, 5 * 258)  # any probabilities
+    own = codes[contents.codes]
+    inside = contents.in_mask
+    pixels = contents.pixels
+    soft = 2 * (pixels * own)[inside].sum()
+    soft /= pixels[inside].sum() + (pixels * own).sum()
+    assert expected_dice(contents, codes) == pytest.approx(soft)
+    assert logit(np.array([soft]), 1e-4) == pytest.approx(
+        image_features(contents, codes)[0]
+    )
+    hit = ((prob > 0.5) & (mask == 1)).sum()
+    dice = 2 * hit / ((prob > 0.5).sum() + mask.sum())
+    assert true_dice(contents) == pytest.approx(dice)
+    rows = all_object_features(contents, codes)
+    area = contents.sums_of_objects(np.ones(len(codes)))
+    assert rows[:, 2] == pytest.approx(np.log(area / prob.size))
+    assert rows[:, 4] == pytest.approx(np.log(area / area.sum()))
+    assert rows[:, 5] == pytest.approx(np.log(len(area)))
+
+
+def test_objects_are_as_probable_as_they_are_real(calibrator):
+    shipped, ours, real = [], [], []
+    for k in range(100, 200):
+        prob, mask = discs(k)
+        table = calibrator.objects(prob)
+        for label in table.label:
+            own = table.labels == label
+            shipped.append(prob[own].mean())
+            real.append(mask[own].mean() > 0.5)
+        ours += table.probability.tolist()
+    before = object_figures(np.array(shipped), np.array(real))
+    after = object_figures(np.array(ours), np.array(real))
+    assert after['ece_object'] < 0.35 * before['ece_object']
+    assert after['nll_object'] < 0.7 * before['nll_object']
+    assert after['auroc_object'] > before['auroc_object'] - 0.02
+
+
+def test_the_dice_of_an_image_is_expected_within_its_bound(calibrator):
+    errors, plain, covered = [], [], []
+    for k in range(100, 200):
+        prob, mask = discs(k)
+        told = calibrator.image(prob)
+        found = prob > 0.5
+        size = found.sum() + mask.sum()
+        dice = 2 * (found & (mask == 1)).sum() / size
+        errors.append(abs(told.dice - dice))
+        plain.append(abs(2 * prob[found].sum() / (found.sum() + prob.sum()) - dice))
+        covered.append(dice >= told.dice_low)
+    assert np.mean(errors) < np.mean(plain)
+    assert 0.8 <= np.mean(covered) <= 0.99
+
+
+def test_a_table_says_where_objects_are(calibrator):
+    prob = np.full((40, 40), 0.01)
+    prob[3:13, 5:25] = 0.9
+    prob[30:38, 20:30] = 0.8
+    table = calibrator.objects(prob)
+    assert table.area.tolist() == [200, 80]
+    assert table.box.tolist() == [[[3, 12], [5, 24]], [[30, 37], [20, 29]]]
+    assert table.centre.tolist() == [[7.5, 14.5], [33.5, 24.5]]
+    assert np.array_equal(np.unique(table.labels), [0, 1, 2])
+    assert ((table.probability > 0) & (table.probability < 1)).all()
+    logits = calibrator.objects(np.log(prob / (1 - prob)), logits=True)
+    assert logits.probability == pytest.approx(table.probability, abs=1e-6)
+    estimate, both = calibrator.judge(prob)
+    assert estimate == calibrator.image(prob)
+    assert estimate.objects == 2
+    assert np.array_equal(both.probability, table.probability)
+
+
+def test_volumes_are_judged_as_a_whole():
+    calibrator = fitted(40, depth=6, size=32)
+    prob, _ = discs(99, depth=6, size=32)
+    table = calibrator.objects(prob)
+    assert table.box.shape == (len(table), 3, 2)
+    assert len(table) >= 2
+    assert 0 < calibrator.image(prob).dice < 1
+
+
+def test_levels_widen_the_bounds(calibrator):
+    prob, _ = discs(5)
+    lows = [calibrator.image(prob, level=level).dice_low for level in (0.5, 0.8, 0.95)]
+    assert lows == sorted(lows, reverse=True)
+    wide, narrow = (calibrator.image(prob, level=level) for level in (0.95, 0.5))
+    assert wide.area_low <= narrow.area_low <= narrow.area_high <= wide.area_high
+    for level in (0, 1, 2):
+        with pytest.raises(ValueError, match='level must be'):
+            calibrator.image(prob, level=level)
+
+
+def all_real():
+    return [discs(k, share_real=1.0) for k in range(20)]
+
+
+def none_real():
+    scenes = [discs(k, share_real=0.0) for k in range(20)]
+    scenes[0][1][0, :3] = 1  # missed
+    return scenes
+
+
+def nothing_found():
+    return [(np.minimum(prob, 0.4), mask) for prob, mask in all_real()]
+
+
+@pytest.mark.parametrize('scenes', [all_real, none_real, nothing_found])
+def test_what_cannot_be_told_is_said(scenes):
+    prob, label = zip(*scenes())
+    found = fit_calibrator(prob, label)
+    assert 'cannot tell which objects are real' in found.summary()
+    assert np.isnan(found.objects(discs(50)[0]).probability).all()
+    with pytest.raises(ValueError, match='cannot tell which objects are real'):
+        found.check_objects()
+    told = found.image(discs(50)[0])
+    assert np.isnan(told.dice) == (scenes is nothing_found)
+
+
+def test_an_empty_mask_is_told_by_others_like_it():
+    nothing = np.full((48, 48), 0.1)
+    assert np.isnan(fitted(20).image(nothing).dice)
+    scenes = [discs(k) for k in range(20)]
+    scenes += [(nothing + 0.001 * k, np.zeros((48, 48), np.uint8)) for k in range(7)]
+    missed = np.zeros((48, 48), np.uint8)
+    missed[:4, :4] = 1
+    scenes.append((nothing, missed))
+    found = fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])
+    assert found.decisions.empty == [8, 7]
+    assert found.image(nothing).dice == pytest.approx(7.5 / 9)
+    assert '8 images without an object found, 7 of them hold none' in found.summary()
+
+
+def test_a_file_carries_what_was_learned(calibrator, tmp_path):
+    calibrator.save(tmp_path / 'c.json')
+    again = Calibrator.load(tmp_path / 'c.json')
+    assert again == calibrator
+    prob, _ = discs(7)
+    assert again.image(prob) == calibrator.image(prob)
+
+
+def test_a_calibrator_without_decisions_asks_for_a_new_fit(calibrator):
+    plain = calibrator.to_dict()
+    del plain['decisions']  # as of version 0.3
+    older = Calibrator.from_dict(plain)
+    for call in (older.objects, older.image):
+        with pytest.raises(ValueError, match='fit it again with `mmaslp fit`'):
+            call(discs(1)[0])
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda plain: plain.pop('objects'),
+        lambda plain: plain['objects'].update(name='x'),
+        lambda plain: plain['objects'].update(weights=[1.0]),
+        lambda plain: plain['image'].update(weights=[float('nan')] * 4),
+        lambda plain: plain.update(low=[0.0]),
+        lambda plain: plain.update(area='x'),
+        lambda plain: plain.update(empty=[1, 2]),
+        lambda plain: plain.update(other=1),
+    ],
+)
+def test_damaged_decisions_are_refused(calibrator, damage):
+    plain = json.loads(json.dumps(calibrator.to_dict()))
+    damage(plain['decisions'])
+    with pytest.raises(ValueError, match='not a calibrator'):
+        Calibrator.from_dict(plain)
+
+
+def test_the_order_of_images_changes_nothing():
+    parts = [CalibrationTables(with_contents=True) for _ in range(3)]
+    whole = CalibrationTables(with_contents=True)
+    for k in range(30):
+        prob, mask = discs(k)
+        parts[k % 3].update(prob, mask, k)
+        whole.update(prob, mask, k)
+    joined = CalibrationTables(with_contents=True)
+    for part in reversed(parts):
+        joined.merge(part)
+    assert fit_tables(joined) == fit_tables(whole)
+    mixed = [whole.contents[k] for k in np.random.default_rng(0).permutation(30)]
+    assert fit_decisions(mixed) == fit_decisions(whole.contents)
+
+
+@pytest.mark.parametrize(
+    ('given', 'words'),
+    [
+        (np.full((8, 8), np.nan), 'NaN'),
+        (np.full((8, 8), 2.0), 'in \\[0, 1\\]'),
+        (np.full((2, 1, 8, 8), 0.5), r'one image \(H, W\) or one volume'),
+    ],
+)
+def test_maps_that_cannot_be_judged(calibrator, given, words):
+    with pytest.raises(ValueError, match=f'(?i){words}'):
+        calibrator.objects(given)
+
+
+def test_aurc_is_the_mean_of_mean_risks():
+    risk = np.array([0.1, 0.5, 0.3])
+    score = np.array([0.9, 0.2, 0.5])
+    expected = np.mean([0.1, (0.1 + 0.3) / 2, (0.1 + 0.3 + 0.5) / 3])
+    assert aurc(score, risk) == pytest.approx(expected)
+
+
+def test_quantiles_are_at_the_levels(calibrator):
+    found = calibrator.decisions
+    assert len(found.low) == len(found.area_errors) == len(LEVELS)
+    assert (np.diff(found.low) >= 0).all()
+    assert Decisions.from_dict(found.to_dict()) == found
+    assert replace(found, area='count') != replace(found, area='mass')

@@ -1,0 +1,141 @@
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmaslp.calibration import Calibrator
+from mmaslp.commands import run_command
+from tests.test_calibration.object_scenes import write_scenes
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+    """Maps, masks and a calibrator of other ones."""
+    root = tmp_path_factory.mktemp('review')
+    val = write_scenes(root / 'val', 40)
+    file = root / 'c.json'
+    assert run_command('fit', [*map(str, val), '--out', str(file)]) == 0
+    return (*write_scenes(root / 'test', 20, first=500), file)
+
+
+def rows_of(path):
+    with open(path, newline='') as file:
+        return [*csv.DictReader(file)]
+
+
+def test_the_most_doubtful_image_is_first(folders, tmp_path, capsys):
+    maps, masks, file = folders
+    out, objects = tmp_path / 'r.csv', tmp_path / 'o.csv'
+    args = [str(maps), '--calibrator', str(file), '--out', str(out)]
+    args += ['--objects', str(objects), '--truth', str(masks)]
+    assert run_command('review', args) == 0
+    rows = rows_of(out)
+    scores = [float(row['score']) for row in rows]
+    assert scores == sorted(scores)
+    assert {row['name'] for row in rows} == {path.stem for path in maps.iterdir()}
+    calibrator = Calibrator.load(file)
+    for row in rows[:3]:
+        prob = np.asarray(Image.open(maps / f'{row["name"]}.png')) / 65535
+        told, table = calibrator.judge(prob)
+        assert float(row['dice']) == pytest.approx(told.dice, abs=1e-5)
+        assert int(row['objects']) == len(table)
+        own = [each for each in rows_of(objects) if each['name'] == row['name']]
+        assert [float(each['probability']) for each in own] == pytest.approx(
+            table.probability.tolist(), abs=1e-5
+        )
+    real = [int(each['real']) for each in rows_of(objects)]
+    assert 0 < np.mean(real) < 1
+    said = capsys.readouterr().out
+    assert f'review: {out}' in said
+    assert 'ECE of objects' in said
+
+
+def test_processes_change_nothing(folders, tmp_path):
+    maps, _, file = folders
+    written = []
+    for workers in ('1', '2'):
+        out = tmp_path / f'{workers}.csv'
+        args = [str(maps), '--calibrator', str(file), '--out', str(out)]
+        assert run_command('review', [*args, '--workers', workers]) == 0
+        written.append(out.read_bytes())
+    assert written[0] == written[1]
+
+
+def test_files_of_others_stay(folders, tmp_path, capsys):
+    maps, _, file = folders
+    own = tmp_path / 'own.csv'
+    own.write_text('name,mark\na,1\n')
+    args = [str(maps), '--calibrator', str(file), '--out', str(own)]
+    assert run_command('review', args) == 2
+    assert own.read_text() == 'name,mark\na,1\n'
+    assert str(own) in capsys.readouterr().err
+
+
+def test_improbable_objects_are_left_out(folders, tmp_path):
+    maps, _, file = folders
+    args = [str(file), str(maps), '--masks', 'keep', '--out']
+    assert run_command('apply', [*args, str(tmp_path / 'all')]) == 0
+    less = [*args, str(tmp_path / 'less'), '--least-object', '0.5']
+    assert run_command('apply', less) == 0
+    calibrator = Calibrator.load(file)
+    gone = 0
+    for path in sorted(maps.iterdir()):
+        prob = np.asarray(Image.open(path)) / 65535
+        before, after = (
+            np.asarray(Image.open(tmp_path / f'{name}_masks' / path.name)) > 0
+            for name in ('all', 'less')
+        )
+        assert np.array_equal(before, prob > 0.5)
+        table = calibrator.objects(prob)
+        kept = table.label[table.probability >= 0.5]
+        assert np.array_equal(after, np.isin(table.labels, kept))
+        gone += len(table) - len(kept)
+    assert gone
+
+
+def test_objects_are_left_out_of_the_masks_of_the_network(folders, tmp_path, capsys):
+    maps, _, file = folders
+    args = [str(file), str(maps), '--out', str(tmp_path / 'x'), '--least-object', '.5']
+    for masks in ([], ['--masks', 'dice']):
+        assert run_command('apply', [*args, *masks]) == 2
+        assert '--masks keep' in capsys.readouterr().err
+
+
+def test_a_calibrator_of_an_older_version_is_named(folders, tmp_path, capsys):
+    maps, _, file = folders
+    plain = Calibrator.load(file).to_dict()
+    del plain['decisions']
+    Calibrator.from_dict(plain).save(tmp_path / 'old.json')
+    args = [str(maps), '--calibrator', str(tmp_path / 'old.json')]
+    assert run_command('review', [*args, '--out', str(tmp_path / 'r.csv')]) == 2
+    said = capsys.readouterr().err
+    assert 'fit it again with `mmaslp fit`' in said
+    assert said.count('fit it again') == 1
+    assert not (tmp_path / 'r.csv').exists()
+
+
+def test_volumes_from_fit_to_masks(tmp_path):
+    nibabel = pytest.importorskip('nibabel')
+    val = write_scenes(tmp_path / 'val', 30, depth=6, size=32)
+    maps, masks = write_scenes(tmp_path / 'test', 6, first=300, depth=6, size=32)
+    for path in masks.iterdir():  # nnU-Net writes its masks beside its maps
+        own = nibabel.load(path)
+        own.header.set_zooms((0.5, 0.5, 2))
+        nibabel.save(own, maps / path.name)
+    file = tmp_path / 'c.json'
+    assert run_command('fit', [*map(str, val), '--out', str(file)]) == 0
+    out = tmp_path / 'r.csv'
+    args = [str(maps), '--calibrator', str(file), '--out', str(out)]
+    objects = tmp_path / 'o.csv'
+    args += ['--truth', str(masks), '--objects', str(objects)]
+    assert run_command('review', args) == 0
+    assert len(rows_of(out)) == 6
+    for row in rows_of(out):
+        volume = float(row['area']) * 0.5
+        assert float(row['volume_mm3']) == pytest.approx(volume, rel=1e-4)
+    assert {'z_first', 'y_last', 'x_centre'} <= set(rows_of(objects)[0])
+    args = [str(file), str(maps), '--masks', 'keep', '--least-object', '0.5']
+    assert run_command('apply', [*args, '--out', str(tmp_path / 'out')]) == 0
+    mask = np.load(next((tmp_path / 'out_masks').iterdir()))
+    assert mask.shape == (6, 32, 32)
