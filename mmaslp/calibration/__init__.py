@@ -5,6 +5,7 @@ keeps it. Everything is fitted from :class:`CalibrationTables`.
 """
 
 from .calibrator import CalibratedModule, Calibrator
+from .decisions import Decisions, ImageEstimate, ObjectTable
 from .fit import fit_calibrator, fit_tables
 from .masks import dice_optimal_mask
 from .tables import CalibrationTables
@@ -13,6 +14,9 @@ __all__ = [
     'CalibratedModule',
     'CalibrationTables',
     'Calibrator',
+    'Decisions',
+    'ImageEstimate',
+    'ObjectTable',
     'dice_optimal_mask',
     'fit_calibrator',
     'fit_tables',

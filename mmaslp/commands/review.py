@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--calibrator', required=True, metavar='FILE', help='file of `mmaslp fit`')
     add('--out', required=True, metavar='FILE', help='the review (CSV)')
     add('--objects', metavar='FILE', help='write a row for each object too (CSV)')
+    add('--report', metavar='FILE', help='write a page with thumbnails too (HTML)')
+    add('--images', metavar='DIR', help='photographs of the same names, for the page')
     add('--truth', metavar='DIR', help='folder of masks: measure the review')
     add(
         '--level',
@@ -49,12 +51,19 @@ def run(args: argparse.Namespace) -> None:
     from ..files.names import shown
     from ..files.review import proof, review_maps, write_objects, write_review
 
+    if args.images and not args.report:
+        raise ValueError('--images are for a page: name it by --report')
     check_outputs(
-        {'--out': (args.out, 'review'), '--objects': (args.objects, 'objects')},
-        [args.maps, args.truth, args.calibrator],
+        {
+            '--out': (args.out, 'review'),
+            '--objects': (args.objects, 'objects'),
+            '--report': (args.report, 'report'),
+        },
+        [args.maps, args.truth, args.calibrator, args.images],
     )
+    calibrator = Calibrator.load(args.calibrator)
     rows = review_maps(
-        Calibrator.load(args.calibrator),
+        calibrator,
         args.maps,
         args.truth,
         reader=map_reader(args),
@@ -85,6 +94,19 @@ def run(args: argparse.Namespace) -> None:
     if args.objects:
         write_objects(args.objects, rows)
         print(f'objects: {shown(args.objects)}')
+    if args.report:
+        from ..report.review_page import write_review_page
+
+        write_review_page(
+            args.report,
+            rows,
+            calibrator,
+            args.maps,
+            images=args.images,
+            reader=map_reader(args),
+            workers=args.workers,
+        )
+        print(f'report: {shown(args.report)}')
 
 
 def _number(value: float) -> str:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..common.outputs import write_output
@@ -114,6 +114,11 @@ def report_html(
         with_interval=with_interval,
         glossary=list(dict.fromkeys(columns)),
     )
+
+
+def page_template(name: str) -> Template:
+    """One of the templates of pages, which escapes what it is given."""
+    return _environment().get_template(name)
 
 
 @cache

@@ -1,4 +1,8 @@
+import base64
 import csv
+import html
+import io
+import re
 
 import numpy as np
 import pytest
@@ -6,6 +10,9 @@ from PIL import Image
 
 from mmaslp.calibration import Calibrator
 from mmaslp.commands import run_command
+from mmaslp.files.prob_maps import MapReader
+from mmaslp.files.review import review_maps
+from mmaslp.report.review_page import _picture, efforts
 from tests.test_calibration.object_scenes import write_scenes
 
 
@@ -139,3 +146,53 @@ def test_volumes_from_fit_to_masks(tmp_path):
     assert run_command('apply', [*args, '--out', str(tmp_path / 'out')]) == 0
     mask = np.load(next((tmp_path / 'out_masks').iterdir()))
     assert mask.shape == (6, 32, 32)
+
+
+def test_a_page_shows_every_image_and_escapes_names(folders, tmp_path):
+    maps, _, file = folders
+    odd, photos = tmp_path / 'odd', tmp_path / 'photos'
+    odd.mkdir()
+    photos.mkdir()
+    for k, path in enumerate(sorted(maps.iterdir())[:4]):
+        name = f'<b>&{k}.png' if k == 0 else path.name
+        (odd / name).write_bytes(path.read_bytes())
+        Image.new('RGB', (96, 96), (k, 90, 90)).save(photos / name)
+    page = tmp_path / 'page.html'
+    args = [str(odd), '--calibrator', str(file), '--out', str(tmp_path / 'r.csv')]
+    args += ['--report', str(page), '--images', str(photos)]
+    assert run_command('review', args) == 0
+    text = page.read_text()
+    assert text.count('<img ') == text.count('data:image/webp') == 4
+    assert '<b>' not in text.split('<main', 1)[1]
+    assert '&lt;b&gt;&amp;0' in text
+    assert 'script' not in text
+    assert not re.search(r'url\(|@import|<link|https?://', text)
+    names = re.findall(r'<h3>\d+\. (.*)</h3>', text)
+    assert len(names) == 4
+    assert names == [html.escape(row['name']) for row in rows_of(tmp_path / 'r.csv')]
+
+
+def test_outlines_have_the_colour_of_the_probability(folders):
+    maps, _, file = folders
+    calibrator = Calibrator.load(file)
+    for path in sorted(maps.iterdir())[:4]:
+        drawn = _picture(calibrator, MapReader(), path, None)
+        data = base64.b64decode(drawn['source'].split(',')[1])
+        pixels = np.asarray(Image.open(io.BytesIO(data)).convert('RGB')).astype(int)
+        assert pixels.shape == (48, 48, 3)
+        blue = pixels[..., 2] - pixels[..., 0] > 40
+        sure = calibrator.objects(MapReader().read(path)).probability >= 0.8
+        assert blue.any() == sure.any()
+
+
+def test_looking_at_more_images_leaves_better_ones(folders):
+    maps, masks, file = folders
+    rows = review_maps(Calibrator.load(file), maps, masks)
+    found = efforts(rows)
+    assert [each.number for each in found] == [0, 1, 2, 4, 10]
+    expected = [row.estimate.dice for row in rows]
+    assert found[3].rest == pytest.approx(np.mean(expected[4:]))
+    assert found[0].true_rest == pytest.approx(
+        np.mean([row.truth.dice for row in rows])
+    )
+    assert found[-1].rest > found[0].rest

@@ -1,0 +1,242 @@
+r"""Compare what is told of objects and images with what people use today.
+
+    python benchmarks/decisions.py --maps NAME=FOLDER ... --runs NAME=maps.npz ... \\
+        --out benchmarks/results/decisions.json
+
+``FOLDER`` holds ``{val,test}/{maps,masks}``; ``maps.npz`` is of train.py. A calibrator
+is fitted to val and measured on test. Rivals: of objects the mean probability, as
+shipped and calibrated; of images the median of val, the Soft Dice Confidence as shipped
+and calibrated; of the order of images the mean confidence and the Soft Dice Confidence
+as shipped, and the mean entropy of the pixels of the mask. Intervals of 95 % are over
+images, of differences they are paired.
+"""
+
+import argparse
+import json
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmaslp.calibration import Calibrator, fit_calibrator
+from mmaslp.calibration.decisions import aurc
+from mmaslp.files.map_pairs import pair_files, read_pair
+from mmaslp.files.prob_maps import MapReader
+from mmaslp.files.review import object_figures
+
+RESAMPLES = 1000
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Image:
+    """What each way says of a test image, and what is true."""
+
+    dice: float
+    told: dict[str, float]  # expected Dice, by way
+    order: dict[str, float]  # what orders images, the surest last
+    low: float
+    areas: dict[str, float]  # by way, and 'true', as shares of the image
+    objects: dict[str, np.ndarray]  # probability that each is real, by way
+    real: np.ndarray
+
+
+def soft_dice(prob: np.ndarray, mask: np.ndarray) -> float:
+    """Soft Dice Confidence of a mask."""
+    return float(2 * prob[mask].sum() / (mask.sum() + prob.sum()))
+
+
+def measure(calibrator: Calibrator, median: float, prob: np.ndarray, label: Any):
+    """Measure one test image; None if its mask is empty."""
+    mask = prob > 0.5
+    foreground = np.asarray(label) == 1
+    if not mask.any():
+        return None
+    told, table = calibrator.judge(prob)
+    calibrated = np.asarray(calibrator(prob))
+    names = [table.labels == label for label in table.label]
+    inside = np.clip(prob[mask], 1e-7, 1 - 1e-7)
+    entropy = -(inside * np.log(inside) + (1 - inside) * np.log(1 - inside))
+    return Image(
+        dice=2 * (mask & foreground).sum() / (mask.sum() + foreground.sum()),
+        told={
+            'ours': told.dice,
+            'shipped': soft_dice(prob, mask),
+            'calibrated': soft_dice(calibrated, mask),
+            'median': median,
+        },
+        order={
+            'ours': told.score,
+            'shipped': soft_dice(prob, mask),
+            'confidence': float(np.maximum(prob, 1 - prob).mean()),
+            'entropy': -float(entropy.mean()),
+        },
+        low=told.dice_low,
+        areas={
+            'ours': told.area / mask.size,
+            'count': mask.mean(),
+            'true': foreground.mean(),
+        },
+        objects={
+            'ours': table.probability,
+            'shipped': np.array([prob[own].mean() for own in names]),
+            'calibrated': np.array([calibrated[own].mean() for own in names]),
+        },
+        real=np.array([foreground[own].mean() > 0.5 for own in names], bool),
+    )
+
+
+def figures(images: Sequence[Image]) -> dict[str, float]:
+    """All figures of some images."""
+    dice = np.array([image.dice for image in images])
+    told = np.array([image.told['ours'] for image in images])
+    low = np.array([image.low for image in images])
+    true_area = np.array([image.areas['true'] for image in images])
+    found = {'covered': (dice >= low).mean(), 'width': (told - low).mean()}
+    for way in images[0].told:
+        expected = np.array([image.told[way] for image in images])
+        found[f'dice_error {way}'] = np.abs(expected - dice).mean()
+    for way in images[0].order:
+        score = np.array([image.order[way] for image in images])
+        found[f'aurc {way}'] = aurc(score, 1 - dice)
+    for way in ('ours', 'count'):
+        area = np.array([image.areas[way] for image in images])
+        found[f'area_error {way}'] = np.abs(area - true_area).mean()
+        found[f'area_bias {way}'] = (area - true_area).mean()
+    real = np.concatenate([image.real for image in images]).astype(bool)
+    for way in images[0].objects:
+        prob = np.concatenate([image.objects[way] for image in images])
+        if not np.isnan(prob).any():
+            own = object_figures(prob, real)
+            found |= {f'{key} {way}': value for key, value in own.items()}
+    return {key: float(value) for key, value in found.items()}
+
+
+def of_folder(folder: Path) -> tuple[list[Pair], list[Pair]]:
+    """Pairs of val and test of a folder."""
+
+    def read(part: str) -> Iterator[Pair]:
+        pairs, _ = pair_files(folder / part / 'maps', folder / part / 'masks')
+        for paths in pairs.values():
+            yield read_pair(MapReader(), *paths)
+
+    return [*read('val')], [*read('test')]
+
+
+def of_run(path: Path) -> tuple[list[Pair], list[Pair]]:
+    """Pairs of val and test of a run of train.py."""
+    held = np.load(path)
+
+    def read(part: str) -> list[Pair]:
+        prob = 1 / (1 + np.exp(-held[f'{part}_logits'].astype(np.float64)))
+        return [*zip(prob, held[f'{part}_labels'])]
+
+    return read('val'), read('test')
+
+
+def measured(val: Sequence[Pair], test: Sequence[Pair]) -> dict[str, Any] | None:
+    """Fit to val, measure on test; None where no image has a mask."""
+    calibrator = fit_calibrator(*zip(*val))
+    dice = []
+    for prob, label in val:
+        mask = prob > 0.5
+        if mask.any():
+            both = mask.sum() + (label == 1).sum()
+            dice.append(2 * (mask & (label == 1)).sum() / both)
+    if not dice:
+        return None
+    found = [measure(calibrator, float(np.median(dice)), *pair) for pair in test]
+    images = [each for each in found if each is not None]
+    rng = np.random.default_rng(0)
+    drawn = [
+        figures([images[k] for k in rng.integers(len(images), size=len(images))])
+        for _ in range(RESAMPLES)
+    ]
+    values = figures(images)
+    return {
+        'images': len(images),
+        'empty_masks': len(found) - len(images),
+        'objects': int(sum(len(image.real) for image in images)),
+        'real': float(np.concatenate([image.real for image in images]).mean()),
+        'chosen': calibrator.decisions.record,
+        'figures': {
+            key: [
+                value,
+                *np.quantile([each.get(key, np.nan) for each in drawn], [0.025, 0.975]),
+            ]
+            for key, value in values.items()
+        },
+        'worse': worse(values, drawn),
+    }
+
+
+def worse(values: dict[str, float], drawn: Sequence[dict[str, float]]) -> list[str]:
+    """Where ours is worse than a rival by more than the interval."""
+    found = []
+    for key in values:
+        name, _, way = key.partition(' ')
+        own = f'{name} ours'
+        if way in ('', 'ours') or name == 'area_bias' or own not in values:
+            continue
+        sign = -1 if name == 'auroc_object' else 1
+        apart = [sign * (each[own] - each[key]) for each in drawn]
+        if np.quantile(apart, 0.025) > 0:
+            found.append(f'{own} {values[own]:.4f}, {way} {values[key]:.4f}')
+    return found
+
+
+COLUMNS = {
+    'ECE of objects': ('ece_object ours', 'ece_object shipped'),
+    'NLL of objects': ('nll_object ours', 'nll_object shipped'),
+    'AUROC of objects': ('auroc_object ours', 'auroc_object shipped'),
+    'error of Dice': ('dice_error ours', 'dice_error shipped', 'dice_error median'),
+    'above bound': ('covered',),
+    'AURC': ('aurc ours', 'aurc shipped', 'aurc confidence'),
+    'error of area': ('area_error ours', 'area_error count'),
+}
+
+
+def main() -> None:
+    """Measure every set, write the JSON, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--maps', nargs='*', default=[], metavar='NAME=FOLDER')
+    parser.add_argument('--runs', nargs='*', default=[], metavar='NAME=FILE')
+    parser.add_argument('--out', required=True, type=Path)
+    args = parser.parse_args()
+    found: dict[str, Any] = {
+        'machine': platform.processor() or platform.machine(),
+        'date': datetime.now(timezone.utc).strftime('%Y-%m-%d'),
+        'sets': {},
+    }
+    for given, read in ((args.maps, of_folder), (args.runs, of_run)):
+        for each in given:
+            name, _, path = each.partition('=')
+            own = measured(*read(Path(path)))
+            if own is None:
+                print(f'{name}: no mask of val holds anything')
+                continue
+            found['sets'][name] = own
+            args.out.write_text(json.dumps(found, indent=1) + '\n')
+
+    print('| |' + '|'.join(COLUMNS) + '|')
+    print('|---|' + '---|' * len(COLUMNS))
+    for name, own in found['sets'].items():
+        cells = [
+            ' / '.join(
+                f'{own["figures"][key][0]:.3f}' if key in own['figures'] else '-'
+                for key in keys
+            )
+            for keys in COLUMNS.values()
+        ]
+        print(f'| {name} |' + '|'.join(cells) + '|')
+    for name, own in found['sets'].items():
+        for line in own['worse']:
+            print(f'worse: {name}: {line}')
+
+
+if __name__ == '__main__':
+    main()
