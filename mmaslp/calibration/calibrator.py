@@ -17,7 +17,7 @@ from ..common.arguments import check_choice, check_number, check_path
 from ..common.arrays import as_floats, checked, one_logit
 from ..common.bands import BORDER_EDGES, border_bands
 from ..common.outputs import write_output
-from .contents import CODES, Contents, contents_of
+from .contents import Contents, contents_of
 from .decisions import (
     Decisions,
     ImageEstimate,
@@ -28,17 +28,15 @@ from .decisions import (
     table_of_objects,
 )
 from .maps import (
-    CELLS,
     LIMIT,
     MAPS,
     TARGETS,
     Knots,
-    cell_numbers,
     look_up,
     segments,
 )
 from .masks import MASK_KIND, MASKS, dice_optimal_mask
-from .tables import as_logits
+from .tables import as_logits, count_pixels
 
 MAX_BYTES = 2**20
 MAX_KNOTS = 1024
@@ -436,8 +434,8 @@ class Calibrator:
         if self.decisions is None or not self.mask_maps:
             raise ValueError(
                 'this calibrator knows nothing of objects and images, as those of '
-                'mmaslp 0.3 and of trainings: fit it again with `mmaslp fit` or '
-                'fit_calibrator'
+                'mmaslp 0.3 and those of several channels: fit it again with `mmaslp '
+                'fit` or fit_calibrator'
             )
         return self.decisions
 
@@ -460,12 +458,10 @@ class Calibrator:
                 'give one image (H, W) or one volume (D, H, W), not '
                 f'{tuple(values.shape)}'
             )
-        logit = values if logits else as_logits(values)
-        mask = logit > 0
-        bands = border_bands(mask.reshape(-1, *mask.shape[-2:])).view(mask.shape)
-        mixed = bands.int().mul_(CELLS).add_(cell_numbers(logit)).mul_(4).cpu().numpy()
-        counts = np.bincount(mixed.ravel(), minlength=4 * CODES).reshape(CODES, 4)
-        contents, labels = contents_of(mixed, mask.cpu().numpy(), counts)
+        maps = values.reshape(-1, *values.shape[-2:])
+        mixed, counts = count_pixels(maps, logits)
+        pixels = mixed.view(values.shape).cpu().numpy()
+        contents, labels = contents_of(pixels, counts.numpy())
         return decisions, contents, probabilities(self.mask_maps), labels
 
     def _text(self) -> str:

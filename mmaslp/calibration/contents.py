@@ -95,7 +95,8 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
     found, number = ndimage.label(mask, output=np.int32)
     inside = np.flatnonzero(found)
     area = np.bincount(found.ravel()[inside], minlength=number + 1)
-    large = area >= LEAST_SHARE[mask.ndim] * mask.size
+    axes = 2 if len(mask) == 1 else mask.ndim
+    large = area >= LEAST_SHARE[axes] * mask.size
     large[0] = False
     if not large[1:].all():
         names = np.where(large, np.cumsum(large), 0).astype(np.int32)
@@ -104,14 +105,15 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def contents_of(
-    mixed: np.ndarray, mask: np.ndarray, counts: np.ndarray, group: int = 0
+    mixed: np.ndarray, counts: np.ndarray, group: int = 0
 ) -> tuple[Contents, np.ndarray]:
     """Count the objects of an image; also give the map of their labels.
 
-    ``mixed``, of the shape of the mask, is 4 times the code of a pixel plus its kind: 0
-    and 1 the labels, 2 ignored. ``counts`` ``(CODES, 4)`` is how often each occurs.
+    ``mixed``, of the shape of the image, is 4 times the code of a pixel plus its kind:
+    0 and 1 the labels, 2 ignored. ``counts`` ``(CODES, 4)`` is how often each occurs.
     """
-    labels, number = find_objects(mask)
+    in_mask = np.arange(4 * CODES) // 4 % CELLS > SIDE
+    labels, number = find_objects(in_mask[mixed])
     codes = np.flatnonzero(counts.any(1))
     inside = np.flatnonzero(labels)
     owner = labels.ravel()[inside].astype(np.int64) - 1

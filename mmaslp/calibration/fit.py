@@ -84,7 +84,9 @@ def fit_calibrator(
         np.float64(0.75)
     """
     check_bool('logits', logits)
-    tables = CalibrationTables(with_contents=True)
+    # Objects of several binary channels are not one another's slices.
+    channels = getattr(prob, 'ndim', 0) > 3 and prob.shape[1] > 1  # type: ignore[union-attr]
+    tables = CalibrationTables(with_contents=not channels)
     keys = None if groups is None else first_seen(groups)
     number = -1
     for number, (image, mask) in enumerate(_pairs(prob, label)):

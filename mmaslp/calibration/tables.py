@@ -17,6 +17,8 @@ GROUPS = 100
 _SHUFFLE = 0x9E3779B1
 _LAST = 2**31 - 1
 BANDS = len(BORDER_EDGES) + 1
+# Pixels of slices that are coded at a time.
+_PIECE = 2**18
 
 
 class CalibrationTables:
@@ -94,15 +96,11 @@ class CalibrationTables:
         else:
             checked(prob, logits)
 
-        logit = prob if logits else as_logits(prob)
         # 0 and 1 the labels, 2 ignored, 3 something else.
         kind = (label != 0).byte().mul_(3).sub_((label == 1).byte().mul_(2))
         kind.masked_fill_(ignored, 2)
-        mask = logit > 0
-        code = border_bands(mask).int().mul_(CELLS).add_(cell_numbers(logit))
-        code.mul_(4).add_(kind)
-        found = torch.bincount(code.flatten(), minlength=BANDS * CELLS * 4).cpu()
-        found = found.view(BANDS, CELLS, 4)
+        mixed, counts = count_pixels(prob, logits, kind)
+        found = counts.view(BANDS, CELLS, 4)
         if found[..., 3].any():
             odd = label[kind == 3][0].item()
             raise ValueError(
@@ -118,9 +116,8 @@ class CalibrationTables:
             self._rank[group] = rank
 
         if self.contents is not None:
-            mixed, masks = (each.squeeze(0).cpu().numpy() for each in (code, mask))
-            counts = found.view(-1, 4).numpy()
-            self.contents.append(contents_of(mixed, masks, counts, group)[0])
+            pixels = mixed.squeeze(0).cpu().numpy()
+            self.contents.append(contents_of(pixels, counts.numpy(), group)[0])
 
         self.counts[group] += found[..., :2]
         self.images[group] += 1
@@ -133,6 +130,30 @@ class CalibrationTables:
             self.contents += other.contents
         newer = other._rank < self._rank
         self.sample[newer], self._rank[newer] = other.sample[newer], other._rank[newer]
+
+
+def count_pixels(
+    values: Tensor, logits: bool, kind: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Code every pixel of ``(M, H, W)`` maps by band, cell and kind, and count codes.
+
+    Returns:
+        tuple[Tensor, Tensor]: ``(M, H, W)`` int32, 4 times the code plus the kind, by
+        default 0; and on the CPU ``(BANDS * CELLS, 4)`` how often each occurs.
+    """
+    mixed = torch.empty(values.shape, dtype=torch.int32, device=values.device)
+    counts = torch.zeros(4 * BANDS * CELLS, dtype=torch.int64)
+    step = max(1, _PIECE // max(1, values[0].numel()))
+    for start in range(0, len(values), step):  # slice by slice, to bound the memory
+        piece = slice(start, start + step)
+        logit = values[piece] if logits else as_logits(values[piece])
+        code = border_bands(logit > 0).int().mul_(CELLS).add_(cell_numbers(logit))
+        code.mul_(4)
+        if kind is not None:
+            code.add_(kind[piece])
+        mixed[piece] = code
+        counts += torch.bincount(code.flatten(), minlength=len(counts)).cpu()
+    return mixed, counts.view(-1, 4)
 
 
 def as_logits(prob: Tensor) -> Tensor:

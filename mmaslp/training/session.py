@@ -127,7 +127,7 @@ class Session:
     def start_validation(self) -> None:
         """Forget the validation before."""
         self.table = BandTable()
-        self._tables = CalibrationTables()
+        self._tables = CalibrationTables(with_contents=self.fits)
         self._validated = False
 
     def update(
@@ -168,6 +168,8 @@ class Session:
     ) -> None:
         """Count a batch for the calibrator alone, see :meth:`update`."""
         ignored = self.ignore_index if ignore_index is None else ignore_index
+        if prob.dim() > 3 and prob.shape[1] > 1:
+            self._tables.contents = None  # channels are not slices of an object
         for row, (image, label) in enumerate(zip(prob, labels)):
             key = None if keys is None else keys[row]
             self._tables.update(image, label, key, ignored, logits)

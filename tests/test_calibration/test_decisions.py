@@ -17,6 +17,7 @@ from mmaslp.calibration.decisions import (
     true_dice,
 )
 from mmaslp.files.review import object_figures
+from tests.hostile.evil import growth
 from tests.test_calibration.object_scenes import discs
 
 
@@ -178,7 +179,7 @@ def test_a_calibrator_without_decisions_asks_for_a_new_fit(calibrator):
     del plain['decisions']  # as of version 0.3
     older = Calibrator.from_dict(plain)
     for call in (older.objects, older.image):
-        with pytest.raises(ValueError, match='fit it again with `mmaslp fit`'):
+        with pytest.raises(ValueError, match='fit it again with `mmaslp fit'):
             call(discs(1)[0])
 
 
@@ -243,3 +244,20 @@ def test_quantiles_are_at_the_levels(calibrator):
     assert (np.diff(found.low) >= 0).all()
     assert Decisions.from_dict(found.to_dict()) == found
     assert replace(found, area='count') != replace(found, area='mass')
+
+
+def test_channels_are_not_slices():
+    prob, label = (np.stack(each) for each in zip(*(discs(k) for k in range(20))))
+    pairs = prob.reshape(10, 2, 48, 48), label.reshape(10, 2, 48, 48)
+    assert fit_calibrator(*pairs).decisions is None
+    assert fit_calibrator(prob[:, None], label[:, None]).decisions is not None
+
+
+def test_a_volume_costs_little_more_than_itself():
+    rng = np.random.default_rng(0)
+    prob = rng.random((60, 256, 256), dtype=np.float32) * 0.1
+    prob[10:20, 50:90, 50:90] = 0.9
+    calibrator = fitted(12)
+    message, peak = growth(calibrator.judge, prob)
+    assert message is None
+    assert peak < 4 * prob.nbytes
