@@ -459,9 +459,9 @@ class Calibrator:
                 f'{tuple(values.shape)}'
             )
         maps = values.reshape(-1, *values.shape[-2:])
-        mixed, counts = count_pixels(maps, logits)
-        pixels = mixed.view(values.shape).cpu().numpy()
-        contents, labels = contents_of(pixels, counts.numpy())
+        mixed, mask, counts = count_pixels(maps, logits)
+        parts = [each.view(values.shape).cpu().numpy() for each in (mixed, mask)]
+        contents, labels = contents_of(parts[0], parts[1], counts.numpy())
         return decisions, contents, probabilities(self.mask_maps), labels
 
     def _text(self) -> str:

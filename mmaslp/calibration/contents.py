@@ -7,6 +7,7 @@ fitted anew in each fold without reading an image twice.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -50,12 +51,12 @@ class Contents:
     object_counts: np.ndarray
     num_objects: int
 
-    @property
+    @cached_property
     def pixels(self) -> np.ndarray:
         """``(K,)`` all pixels by code, also those that are ignored."""
         return self.counts.sum(1)
 
-    @property
+    @cached_property
     def in_mask(self) -> np.ndarray:
         """``(K,)`` whether the pixels of a code lie in the mask p > 1/2."""
         return self.codes % CELLS > SIDE
@@ -93,8 +94,7 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
         objects.
     """
     found, number = ndimage.label(mask, output=np.int32)
-    inside = np.flatnonzero(found)
-    area = np.bincount(found.ravel()[inside], minlength=number + 1)
+    area = np.bincount(found[mask], minlength=number + 1)
     axes = 2 if len(mask) == 1 else mask.ndim
     large = area >= LEAST_SHARE[axes] * mask.size
     large[0] = False
@@ -105,22 +105,26 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def contents_of(
-    mixed: np.ndarray, counts: np.ndarray, group: int = 0
+    mixed: np.ndarray, mask: np.ndarray, counts: np.ndarray, group: int = 0
 ) -> tuple[Contents, np.ndarray]:
     """Count the objects of an image; also give the map of their labels.
 
-    ``mixed``, of the shape of the image, is 4 times the code of a pixel plus its kind:
-    0 and 1 the labels, 2 ignored. ``counts`` ``(CODES, 4)`` is how often each occurs.
+    ``mixed``, of the shape of the mask, is 4 times the code of a pixel plus its kind: 0
+    and 1 the labels, 2 ignored. ``counts`` ``(CODES, 4)`` is how often each occurs.
     """
-    in_mask = np.arange(4 * CODES) // 4 % CELLS > SIDE
-    labels, number = find_objects(in_mask[mixed])
+    labels, number = find_objects(mask)
     codes = np.flatnonzero(counts.any(1))
-    inside = np.flatnonzero(labels)
-    owner = labels.ravel()[inside].astype(np.int64) - 1
-    entries, object_counts = _sparse(
-        owner * (4 * CODES) + mixed.ravel()[inside], number
-    )
-    owners, object_codes = np.divmod(entries, CODES)
+    inside = codes[codes % CELLS > SIDE]
+    if number == 1 and counts[inside].sum() == np.count_nonzero(labels):
+        owners = np.zeros(len(inside), np.int64)  # the object is the mask
+        object_codes = inside
+        object_counts = counts[inside]
+    else:
+        places = np.flatnonzero(labels)
+        owner = labels.ravel()[places].astype(np.int64) - 1
+        keys = owner * (4 * CODES) + mixed.ravel()[places]
+        entries, object_counts = _sparse(keys, number)
+        owners, object_codes = np.divmod(entries, CODES)
     found = Contents(
         group,
         codes,

@@ -351,7 +351,7 @@ def fit_decisions(contents: Sequence[Contents]) -> Decisions:
     images = sorted(contents, key=lambda each: (each.group, each.counts.tobytes()))
     groups = np.unique([each.group for each in images], return_inverse=True)[1]
     folds = groups % FOLDS
-    probs = [_probabilities_without(images, folds, fold) for fold in range(FOLDS)]
+    probs = _probabilities_without(images, folds)
     own = [probs[fold] for fold in folds]
     record: dict[str, Any] = {}
     objects = _fit_objects(images, own, groups, folds, record)
@@ -371,17 +371,21 @@ def fit_decisions(contents: Sequence[Contents]) -> Decisions:
 
 
 def _probabilities_without(
-    images: Sequence[Contents], folds: np.ndarray, fold: int
-) -> np.ndarray:
-    counts = np.zeros((BANDS, CELLS, 2), np.int64)
-    number = 0
-    for image, own in zip(images, folds):
-        if own != fold:
-            counts += image.labels
-            number += 1
-    if not counts[..., 1].any():
-        return _SHIPPED
-    return probabilities(fit_maps(counts, number, *MASK_KIND))
+    images: Sequence[Contents], folds: np.ndarray
+) -> list[np.ndarray]:
+    """``(CODES,)`` probabilities by a calibrator of the other folds, for each fold."""
+    counts = np.zeros((FOLDS, BANDS, CELLS, 2), np.int64)
+    for image, fold in zip(images, folds):
+        counts[fold] += image.labels
+    numbers = np.bincount(folds, minlength=FOLDS)
+    found = []
+    for fold in range(FOLDS):
+        others = counts.sum(0) - counts[fold]
+        number = len(images) - numbers[fold]
+        known = others[..., 1].any()
+        maps = fit_maps(others, number, *MASK_KIND) if known else None
+        found.append(_SHIPPED if maps is None else probabilities(maps))
+    return found
 
 
 def _fit_objects(

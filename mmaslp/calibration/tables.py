@@ -99,7 +99,7 @@ class CalibrationTables:
         # 0 and 1 the labels, 2 ignored, 3 something else.
         kind = (label != 0).byte().mul_(3).sub_((label == 1).byte().mul_(2))
         kind.masked_fill_(ignored, 2)
-        mixed, counts = count_pixels(prob, logits, kind)
+        mixed, mask, counts = count_pixels(prob, logits, kind)
         found = counts.view(BANDS, CELLS, 4)
         if found[..., 3].any():
             odd = label[kind == 3][0].item()
@@ -117,7 +117,9 @@ class CalibrationTables:
 
         if self.contents is not None:
             pixels = mixed.squeeze(0).cpu().numpy()
-            self.contents.append(contents_of(pixels, counts.numpy(), group)[0])
+            inside = mask.squeeze(0).cpu().numpy()
+            own, _ = contents_of(pixels, inside, counts.numpy(), group)
+            self.contents.append(own)
 
         self.counts[group] += found[..., :2]
         self.images[group] += 1
@@ -134,26 +136,37 @@ class CalibrationTables:
 
 def count_pixels(
     values: Tensor, logits: bool, kind: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Code every pixel of ``(M, H, W)`` maps by band, cell and kind, and count codes.
 
     Returns:
-        tuple[Tensor, Tensor]: ``(M, H, W)`` int32, 4 times the code plus the kind, by
-        default 0; and on the CPU ``(BANDS * CELLS, 4)`` how often each occurs.
+        tuple[Tensor, Tensor, Tensor]: ``(M, H, W)`` int32, 4 times the code plus the
+        kind, by default 0; the mask p > 1/2; and on the CPU ``(BANDS * CELLS, 4)`` how
+        often each code and kind occurs.
     """
-    mixed = torch.empty(values.shape, dtype=torch.int32, device=values.device)
-    counts = torch.zeros(4 * BANDS * CELLS, dtype=torch.int64)
     step = max(1, _PIECE // max(1, values[0].numel()))
-    for start in range(0, len(values), step):  # slice by slice, to bound the memory
-        piece = slice(start, start + step)
-        logit = values[piece] if logits else as_logits(values[piece])
-        code = border_bands(logit > 0).int().mul_(CELLS).add_(cell_numbers(logit))
-        code.mul_(4)
-        if kind is not None:
-            code.add_(kind[piece])
-        mixed[piece] = code
-        counts += torch.bincount(code.flatten(), minlength=len(counts)).cpu()
-    return mixed, counts.view(-1, 4)
+    if len(values) <= step:
+        mixed, mask = _codes(values, logits, kind)
+        found = torch.bincount(mixed.flatten(), minlength=4 * BANDS * CELLS).cpu()
+        return mixed, mask, found.view(-1, 4)
+
+    # Slice by slice, to bound the memory.
+    mixed = torch.empty(values.shape, dtype=torch.int32, device=values.device)
+    mask = torch.empty(values.shape, dtype=torch.bool, device=values.device)
+    counts = torch.zeros(BANDS * CELLS, 4, dtype=torch.int64)
+    for start in range(0, len(values), step):
+        own = slice(start, start + step)
+        parts = count_pixels(values[own], logits, None if kind is None else kind[own])
+        mixed[own], mask[own] = parts[:2]
+        counts += parts[2]
+    return mixed, mask, counts
+
+
+def _codes(values: Tensor, logits: bool, kind: Tensor | None) -> tuple[Tensor, Tensor]:
+    logit = values if logits else as_logits(values)
+    mask = logit > 0
+    code = border_bands(mask).int().mul_(CELLS).add_(cell_numbers(logit)).mul_(4)
+    return code if kind is None else code.add_(kind), mask
 
 
 def as_logits(prob: Tensor) -> Tensor:

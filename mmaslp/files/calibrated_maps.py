@@ -54,12 +54,12 @@ def apply_calibrator(
     """
     if least_object is not None:
         check_number('least_object', least_object, at_least=0, at_most=1)
-        calibrator.check_objects()
         if masks != 'keep':
             raise ValueError(
                 '--least-object leaves objects out of the masks of the network: give '
                 '--masks keep'
             )
+        calibrator.check_objects()
 
     maps = Path(maps)
     reader = reader or MapReader()
