@@ -283,6 +283,8 @@ class Decisions:
             share of the image, at :data:`LEVELS`.
         empty (list[int]): Images with an empty mask, and those of them that hold
             nothing.
+        seen (list[list[float]]): Least and largest of each of :func:`traits` of the
+            validation images with a mask; empty without any.
         record (dict): What the fit says of itself.
     """
 
@@ -294,6 +296,7 @@ class Decisions:
     area: str = 'count'
     area_errors: list[float] = field(default_factory=list)
     empty: list[int] = field(default_factory=lambda: [0, 0])
+    seen: list[list[float]] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -318,7 +321,10 @@ class Decisions:
             sizes = {len(found.low), len(found.area_errors)} - {0}
             if not np.isfinite(np.array(numbers, float)).all() or sizes - {len(LEVELS)}:
                 raise ValueError(f'quantiles must be {len(LEVELS)} numbers')
-            nothing, images = found.empty[1], found.empty[0]
+            ranges = np.array(found.seen, float).reshape(-1, 2)
+            if len(ranges) not in (0, 4) or not (ranges[:, 0] <= ranges[:, 1]).all():
+                raise ValueError('seen must be four ranges')
+            images, nothing = found.empty
             if found.area not in ('count', 'mass') or not 0 <= nothing <= images:
                 raise ValueError('area or empty is not known')
         except (AttributeError, IndexError, KeyError, TypeError) as error:
@@ -366,6 +372,7 @@ def fit_decisions(contents: Sequence[Contents]) -> Decisions:
         area=area,
         area_errors=errors,
         empty=[len(empty), nothing],
+        seen=_seen(images, own),
         record=record,
     )
 
@@ -532,6 +539,19 @@ def _quantiles(values: np.ndarray) -> list[float]:
     return np.interp(place, np.arange(len(values)), values).tolist()
 
 
+def traits(contents: Contents, prob: np.ndarray) -> np.ndarray:
+    """``(4,)``: the features of an image with a mask, and the logit of its share."""
+    share = contents.pixels[contents.in_mask].sum() / contents.pixels.sum()
+    return np.append(image_features(contents, prob), logit(np.array([share]), 1e-6))
+
+
+def _seen(images: Sequence[Contents], probs: Sequence[np.ndarray]) -> list[list[float]]:
+    found = [
+        traits(image, prob) for image, prob in zip(images, probs) if image.in_mask.any()
+    ]
+    return np.stack([np.min(found, 0), np.max(found, 0)], 1).tolist() if found else []
+
+
 def _fit_area(
     images: Sequence[Contents], probs: Sequence[np.ndarray], groups: np.ndarray
 ) -> tuple[str, list[float]]:
@@ -606,6 +626,8 @@ class ImageEstimate:
         objects (int): Number of objects found.
         score (float): Orders images: the most doubtful have the least.
         level (float): Of the bounds.
+        unlike (bool): Whether the image lies outside of what the fit has seen, by half
+            of the range: do not trust the numbers then.
     """
 
     dice: float
@@ -619,6 +641,7 @@ class ImageEstimate:
     objects: int
     score: float
     level: float
+    unlike: bool
 
 
 def estimate_image(
@@ -646,7 +669,19 @@ def estimate_image(
         objects=contents.num_objects,
         score=score,
         level=level,
+        unlike=_unlike(decisions, contents, prob),
     )
+
+
+def _unlike(decisions: Decisions, contents: Contents, prob: np.ndarray) -> bool:
+    if not contents.in_mask.any():
+        return not decisions.empty[0]
+    if not decisions.seen:
+        return True
+    low, high = np.array(decisions.seen).T
+    margin = (high - low) / 2
+    own = traits(contents, prob)
+    return bool(((own < low - margin) | (own > high + margin)).any())
 
 
 def _expected(

@@ -12,6 +12,8 @@ import argparse
 
 from .arguments import add_map_options, map_reader
 
+# Share of images unlike those of the fit above which the command says so.
+MOST_UNLIKE = 0.1
 TITLES = {
     'ece_object': 'ECE of objects',
     'nll_object': 'NLL of objects',
@@ -83,6 +85,13 @@ def run(args: argparse.Namespace) -> None:
         print(
             f'{silent} of {len(rows)} images: the validation images cannot tell, see '
             'what `mmaslp fit` said'
+        )
+
+    unlike = sum(row.estimate.unlike for row in rows)
+    if unlike > MOST_UNLIKE * len(rows):
+        print(
+            f'{unlike} of {len(rows)} images are unlike those of the fit: do not trust '
+            'these numbers, and fit to images like these'
         )
 
     if args.truth:

@@ -207,7 +207,7 @@ def write_review(path: str | Path, rows: Sequence[Reviewed]) -> None:
     truth = any(row.truth is not None for row in rows)
     header = ['name', *_NUMBERS]
     header += ['volume_mm3', 'volume_mm3_low', 'volume_mm3_high'] if volumes else []
-    header += ['true_dice', 'true_area'] if truth else []
+    header += ['unlike', *(['true_dice', 'true_area'] if truth else [])]
     lines: list[list] = [header]
     for row in rows:
         line = [row.name, *(_text(getattr(row.estimate, key)) for key in _NUMBERS)]
@@ -215,6 +215,7 @@ def write_review(path: str | Path, rows: Sequence[Reviewed]) -> None:
             voxel = np.nan if row.voxel is None else row.voxel
             ends = (row.estimate.area_low, row.estimate.area_high)
             line += [_text(each * voxel) for each in (row.estimate.area, *ends)]
+        line.append(int(row.estimate.unlike))
         if row.truth is not None:
             line += [_text(row.truth.dice), row.truth.pixels]
         lines.append(line)

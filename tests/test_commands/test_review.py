@@ -196,3 +196,24 @@ def test_looking_at_more_images_leaves_better_ones(folders):
         np.mean([row.truth.dice for row in rows])
     )
     assert found[-1].rest > found[0].rest
+
+
+@pytest.mark.parametrize('kind', ['full', 'empty', 'like'])
+def test_maps_of_another_kind_are_said(folders, tmp_path, capsys, kind):
+    maps, _, file = folders
+    other = tmp_path / 'other'
+    other.mkdir()
+    for path in sorted(maps.iterdir())[:5]:
+        value = {'full': 65535, 'empty': 0}.get(kind)
+        pixels = np.asarray(Image.open(path)).copy()
+        Image.fromarray(pixels if value is None else pixels * 0 + value).save(
+            other / path.name
+        )
+    args = [str(other), '--calibrator', str(file), '--out', str(tmp_path / 'r.csv')]
+    assert run_command('review', args) == 0
+    said = capsys.readouterr().out
+    assert ('unlike those of the fit' in said) == (kind != 'like')
+    assert ('cannot tell' in said) == (kind == 'empty')
+    assert {row['unlike'] for row in rows_of(tmp_path / 'r.csv')} == {
+        '0' if kind == 'like' else '1'
+    }
