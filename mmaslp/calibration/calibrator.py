@@ -245,10 +245,11 @@ class CalibratedModule(nn.Module):
         return self._calibrated(logit)
 
     def _calibrated(self, logit: Tensor) -> Tensor:
-        maps = logit.reshape(-1, *logit.shape[-2:]).float()
-        bands = border_bands(maps > 0) if self.table.shape[1] > 1 else None
-        found = look_up(maps, bands, self.table)
-        return found.view(logit.shape).to(logit.dtype)
+        bands = None
+        if self.table.shape[1] > 1:
+            maps = logit.reshape(-1, *logit.shape[-2:])
+            bands = border_bands(maps > 0).view(logit.shape)
+        return look_up(logit.float(), bands, self.table).to(logit.dtype)
 
 
 Maps = TypeVar('Maps', Tensor, np.ndarray)

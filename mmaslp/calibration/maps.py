@@ -210,7 +210,7 @@ def look_up(logit: Tensor, band: Tensor | None, table: Tensor) -> Tensor:
 
     shifts = table[0].flatten()
     slopes = table[1].flatten()
-    shift = shifts.index_select(0, index)
-    slope = slopes.index_select(0, index)
-    found = torch.addcmul(shift, slope, logit.clamp(-_MOST, _MOST).flatten())
-    return found.view(logit.shape)
+    # An exported view has one size: the sum below refuses logits of another.
+    shift = shifts.index_select(0, index).view(logit.shape)
+    slope = slopes.index_select(0, index).view(logit.shape)
+    return torch.addcmul(shift, slope, logit.clamp(-_MOST, _MOST))
