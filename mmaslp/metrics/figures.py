@@ -293,6 +293,25 @@ def _overlap(key: str) -> Callable[[ImageTable, np.ndarray | None], Any]:
     return overlap
 
 
+def _of_empty(found: Callable[[np.ndarray], np.ndarray]) -> Callable[..., Any]:
+    """Mean over the images without foreground; None if there is none.
+
+    ``found`` maps the shares of the pixels with p > 1/2, ``(I,)``, to what is meant.
+    """
+
+    def mean(images: ImageTable, weights: np.ndarray | None = None) -> Any:
+        if images.predicted is None or images.foreground is None:
+            return None
+        empty = (images.foreground == 0) & (images.num_pixels > 0)
+        if not empty.any():
+            return None
+        share = np.nan_to_num(ratio(images.predicted, images.num_pixels))
+        drawn = _weights(images, weights)
+        return ratio(drawn @ np.where(empty, found(share), 0), drawn @ empty)
+
+    return mean
+
+
 def _part_of_brier(key: str) -> Callable[[Pixels], Any]:
     def part(pixels: Pixels) -> Any:
         return brier_decomposition(pixels.bins, brier_score(pixels.scores))[key]
@@ -508,6 +527,23 @@ METRICS = (
         'Intersection over union of the predicted and the true masks, over all images '
         'together.',
         shown=True,
+    ),
+    Metric(
+        'empty_found',
+        _of_empty(lambda share: share > 0),
+        'images',
+        'lower',
+        'found in empty images',
+        'Of the images without foreground, the share in which the network finds some.',
+    ),
+    Metric(
+        'empty_area',
+        _of_empty(lambda share: share),
+        'images',
+        'lower',
+        'area in empty images',
+        'The mean share of the pixels that the network finds in images without '
+        'foreground.',
     ),
     _elsewhere(
         'mae',

@@ -11,6 +11,7 @@ from mmaslp.metrics import (
     ImageTable,
     binned_metrics,
 )
+from mmaslp.metrics.figures import figures_of_images
 from tests.test_metrics.pixels import filled, images, smooth
 from tests.test_metrics.scenes import scene
 
@@ -119,3 +120,25 @@ def test_damaged_tables_are_refused(damage, words):
     damage(content)
     with pytest.raises(ValueError, match=words):
         ImageTable.from_json(content, 10)
+
+
+def test_what_is_found_where_nothing_is():
+    rows = []
+    shares = (0.0, 0.25, 0.5)
+    for number, share in enumerate(shares):
+        prob = np.full((8, 8), 0.1)
+        prob[: round(8 * share)] = 0.9
+        histogram = CalibrationHistogram()
+        histogram.update(prob, np.zeros((8, 8), np.uint8))
+        rows.append(ImageRow.of(str(number), histogram))
+    objects = CalibrationHistogram()
+    objects.update(np.full((8, 8), 0.9), np.ones((8, 8), np.uint8))
+    rows.append(ImageRow.of('with an object', objects))
+    table = ImageTable.of_rows(rows)
+    found = figures_of_images(table)
+    assert found['empty_found'] == pytest.approx(2 / 3)
+    assert found['empty_area'] == pytest.approx(np.mean(shares))
+    drawn = figures_of_images(table, np.array([[3, 1, 0, 2], [0, 0, 0, 4]]))
+    assert drawn['empty_found'] == pytest.approx([0.25, np.nan], nan_ok=True)
+    assert drawn['empty_area'] == pytest.approx([0.0625, np.nan], nan_ok=True)
+    assert 'empty_found' not in figures_of_images(table.take([3]))
