@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..common.arguments import check_choice, check_number, check_path
 from ..common.arrays import as_floats, checked, one_logit
-from ..common.bands import BORDER_EDGES, border_bands
+from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.outputs import write_output
 from .contents import Contents, contents_of
 from .decisions import (
@@ -42,7 +42,6 @@ MAX_BYTES = 2**20
 MAX_KNOTS = 1024
 # Largest calibrated logit of a knot; the least temperature gives 16500.
 MAX_LEVEL = 2e4
-BANDS = len(BORDER_EDGES) + 1
 # What plain values always say, and what they may say of the maps.
 _HEAD = dict(format='mmaslp calibrator', version=1, edges=list(BORDER_EDGES))
 _FIELDS = ('method', 'by', 'target', 'maps', 'record', 'mask_maps')
@@ -106,10 +105,10 @@ def checked_arguments(content: dict[str, Any]) -> dict[str, Any]:
     for key, choices in _CHOICES.items():
         check_choice(key, content[key], choices)
 
-    bands = BANDS if content['by'] == 'band' else 1
+    bands = NUM_BANDS if content['by'] == 'band' else 1
     targets = dict(maps=content['target'], mask_maps='probability')
     found = {}
-    for key, numbers in (('maps', (bands,)), ('mask_maps', (0, BANDS))):
+    for key, numbers in (('maps', (bands,)), ('mask_maps', (0, NUM_BANDS))):
         try:
             found[key] = [_knots(each, targets[key]) for each in content[key]]
         except (OverflowError, TypeError) as error:
@@ -463,7 +462,11 @@ class Calibrator:
         mixed, mask, counts = count_pixels(maps, logits)
         parts = [each.view(values.shape).cpu().numpy() for each in (mixed, mask)]
         contents, labels = contents_of(parts[0], parts[1], counts.numpy())
-        return decisions, contents, probabilities(self.mask_maps), labels
+        return decisions, contents, self._code_probabilities, labels
+
+    @cached_property
+    def _code_probabilities(self) -> np.ndarray:
+        return probabilities(self.mask_maps)
 
     def _text(self) -> str:
         return json.dumps(to_plain(self), indent=1, allow_nan=False) + '\n'

@@ -12,11 +12,10 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from ..common.bands import BORDER_EDGES
+from ..common.bands import NUM_BANDS
 from .maps import CELLS, SIDE
 
-BANDS = len(BORDER_EDGES) + 1
-CODES = BANDS * CELLS
+CODES = NUM_BANDS * CELLS
 # Least share of the image that an object has, of an image and of a volume. What is
 # smaller stays in the mask and is not judged.
 LEAST_SHARE = {2: 1e-3, 3: 1e-6}
@@ -63,10 +62,10 @@ class Contents:
 
     @property
     def labels(self) -> np.ndarray:
-        """``(BANDS, CELLS, 2)`` int64 pixels of both labels."""
+        """``(NUM_BANDS, CELLS, 2)`` int64 pixels of both labels."""
         whole = np.zeros((CODES, 2), np.int64)
         whole[self.codes] = self.counts[:, :2]
-        return whole.reshape(BANDS, CELLS, 2)
+        return whole.reshape(NUM_BANDS, CELLS, 2)
 
     def sums_of_objects(self, values: np.ndarray) -> np.ndarray:
         """``(O,)`` sum over the pixels of each object of ``(CODES,)`` values."""

@@ -16,10 +16,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.optimize import isotonic_regression, minimize
 
-from .contents import BANDS, CELLS, CODES, Contents
-from .maps import CENTRES, Knots, evaluate, fit_maps
+from ..common.bands import NUM_BANDS
+from .contents import CODES, Contents
+from .maps import CELLS, CENTRES, Knots, evaluate, fit_maps
 from .masks import MASK_KIND
-from .selection import FOLDS, TIE
+from .selection import FOLDS, TIE, jackknife_error
 
 # An object is real if more than this share of its pixels is foreground.
 MIN_OVERLAP = 0.5
@@ -47,8 +48,8 @@ IMAGE_FEATURES = (
     'logit of the mean probability of the mask',
     'logit of the mean confidence',
 )
-_SHIPPED = np.tile(1 / (1 + np.exp(-CENTRES)), BANDS)
-_BAND_OF_CODE = np.repeat(np.arange(BANDS), CELLS)
+_SHIPPED = np.tile(1 / (1 + np.exp(-CENTRES)), NUM_BANDS)
+_BAND_OF_CODE = np.repeat(np.arange(NUM_BANDS), CELLS)
 
 
 def logit(values: np.ndarray, edge: float = 1e-6) -> np.ndarray:
@@ -74,11 +75,9 @@ def expected_dice(contents: Contents, prob: np.ndarray) -> float:
     """
     mass = contents.pixels * prob[contents.codes]
     size = contents.pixels[contents.in_mask].sum()
-    return (
-        float(2 * mass[contents.in_mask].sum() / (size + mass.sum()))
-        if size
-        else np.nan
-    )
+    if not size:
+        return np.nan
+    return float(2 * mass[contents.in_mask].sum() / (size + mass.sum()))
 
 
 def object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
@@ -361,18 +360,17 @@ def fit_decisions(contents: Sequence[Contents]) -> Decisions:
     own = [probs[fold] for fold in folds]
     record: dict[str, Any] = {}
     objects = _fit_objects(images, own, groups, folds, record)
-    parts = _fit_images(images, own, groups, folds, record)
+    of_images = _fit_images(images, own, folds, record)
     area, errors = _fit_area(images, own, groups)
 
     empty = [each for each in images if not each.in_mask.any()]
     nothing = sum(not each.counts[:, 1].any() for each in empty)
     return Decisions(
         objects,
-        *parts,
+        **of_images,
         area=area,
         area_errors=errors,
         empty=[len(empty), nothing],
-        seen=_seen(images, own),
         record=record,
     )
 
@@ -381,7 +379,7 @@ def _probabilities_without(
     images: Sequence[Contents], folds: np.ndarray
 ) -> list[np.ndarray]:
     """``(CODES,)`` probabilities by a calibrator of the other folds, for each fold."""
-    counts = np.zeros((FOLDS, BANDS, CELLS, 2), np.int64)
+    counts = np.zeros((FOLDS, NUM_BANDS, CELLS, 2), np.int64)
     for image, fold in zip(images, folds):
         counts[fold] += image.labels
     numbers = np.bincount(folds, minlength=FOLDS)
@@ -471,17 +469,21 @@ def _left_out(
 def _fit_images(
     images: Sequence[Contents],
     probs: Sequence[np.ndarray],
-    groups: np.ndarray,
     folds: np.ndarray,
     record: dict[str, Any],
-) -> tuple[Model | None, Model | None, list[float], bool]:
+) -> dict[str, Any]:
+    """Fields of :class:`Decisions` about images; those of none are left out."""
     masked = np.array([bool(each.in_mask.any()) for each in images])
     record['images'] = {'number': len(images), 'with_mask': int(masked.sum())}
-    if masked.sum() < LEAST_IMAGES or len(np.unique(folds[masked])) < 2:
-        return None, None, [], False
-
+    if not masked.any():
+        return {}
     rows = np.flatnonzero(masked)
     inputs = np.stack([all_image_features(images[row], probs[row]) for row in rows])
+    own = [traits(images[row], features) for row, features in zip(rows, inputs)]
+    seen = np.stack([np.min(own, 0), np.max(own, 0)], 1).tolist()
+    if masked.sum() < LEAST_IMAGES or len(np.unique(folds[masked])) < 2:
+        return {'seen': seen}
+
     dice = np.array([true_dice(images[row]) for row in rows])
     found = {}
     for name in IMAGE_MODELS:
@@ -503,8 +505,13 @@ def _fit_images(
         'aurc': risks,
     }
     low, in_logits = _lower_bounds(found[chosen], dice)
-    model, order = (fit_image_model(name, inputs, dice) for name in (chosen, score))
-    return model, order, low, in_logits
+    return {
+        'image': fit_image_model(chosen, inputs, dice),
+        'score': fit_image_model(score, inputs, dice),
+        'low': low,
+        'in_logits': in_logits,
+        'seen': seen,
+    }
 
 
 def _lower_bounds(expected: np.ndarray, dice: np.ndarray) -> tuple[list[float], bool]:
@@ -539,17 +546,10 @@ def _quantiles(values: np.ndarray) -> list[float]:
     return np.interp(place, np.arange(len(values)), values).tolist()
 
 
-def traits(contents: Contents, prob: np.ndarray) -> np.ndarray:
-    """``(4,)``: the features of an image with a mask, and the logit of its share."""
+def traits(contents: Contents, features: np.ndarray) -> np.ndarray:
+    """``(4,)``: calibrated features of an image, and the logit of its mask's share."""
     share = contents.pixels[contents.in_mask].sum() / contents.pixels.sum()
-    return np.append(image_features(contents, prob), logit(np.array([share]), 1e-6))
-
-
-def _seen(images: Sequence[Contents], probs: Sequence[np.ndarray]) -> list[list[float]]:
-    found = [
-        traits(image, prob) for image, prob in zip(images, probs) if image.in_mask.any()
-    ]
-    return np.stack([np.min(found, 0), np.max(found, 0)], 1).tolist() if found else []
+    return np.append(features[:-1], logit(np.array([share]), 1e-6))
 
 
 def _fit_area(
@@ -590,10 +590,7 @@ def _simplest(losses: dict[str, np.ndarray], groups: np.ndarray) -> str:
         sums = np.stack([np.bincount(groups, column) for column in more.T], 1)
         number = np.bincount(groups)
         rest = (sums.sum(0) - sums) / np.maximum(number.sum() - number, 1)[:, None]
-        rest = rest[number > 0]
-        spread = ((rest - rest.mean(0)) ** 2).sum(0)
-        error = np.sqrt(spread * (len(rest) - 1) / len(rest))
-        if (more.mean(0) <= TIE * error).all():
+        if (more.mean(0) <= TIE * jackknife_error(rest[number > 0])).all():
             return name
     return best
 
@@ -650,7 +647,16 @@ def estimate_image(
     """Say what to expect of an image, by ``(CODES,)`` calibrated probabilities."""
     size = contents.pixels.sum()
     own = np.where(contents.in_mask, prob[contents.codes], 1 - prob[contents.codes])
-    dice, low, score = _expected(decisions, contents, prob, level)
+    if contents.in_mask.any():
+        features = all_image_features(contents, prob)
+        dice, low, score = _expected(decisions, features, level)
+        if np.isnan(score):  # an order holds also where no Dice can be told
+            score = expected_dice(contents, prob)
+        unlike = _unlike(decisions, traits(contents, features))
+    else:
+        dice, low, score = _expected_of_empty(decisions, level)
+        unlike = not decisions.empty[0]
+
     area = area_of(contents, prob, decisions.area)
     ends = (area, area)
     if decisions.area_errors:
@@ -669,38 +675,39 @@ def estimate_image(
         objects=contents.num_objects,
         score=score,
         level=level,
-        unlike=_unlike(decisions, contents, prob),
+        unlike=unlike,
     )
 
 
-def _unlike(decisions: Decisions, contents: Contents, prob: np.ndarray) -> bool:
-    if not contents.in_mask.any():
-        return not decisions.empty[0]
+def _unlike(decisions: Decisions, own: np.ndarray) -> bool:
     if not decisions.seen:
         return True
     low, high = np.array(decisions.seen).T
     margin = (high - low) / 2
-    own = traits(contents, prob)
     return bool(((own < low - margin) | (own > high + margin)).any())
 
 
 def _expected(
-    decisions: Decisions, contents: Contents, prob: np.ndarray, level: float
+    decisions: Decisions, features: np.ndarray, level: float
 ) -> tuple[float, float, float]:
-    """Expected Dice, its lower bound and the score."""
-    if not contents.in_mask.any():
-        images, nothing = decisions.empty
-        if images < LEAST_EMPTY:
-            return np.nan, np.nan, np.nan
-        chance = (nothing + 0.5) / (images + 1)
-        return chance, float(chance >= level) * chance, chance
+    """Expected Dice of an image with a mask, its lower bound and the score."""
     if decisions.image is None or decisions.score is None:
-        return np.nan, np.nan, expected_dice(contents, prob)
-    features = all_image_features(contents, prob)[None]
-    expected = predict_images(decisions.image, features)
+        return np.nan, np.nan, np.nan
+    expected = predict_images(decisions.image, features[None])
     low = _lowered(expected, decisions.low, decisions.in_logits, level)
-    score = predict_images(decisions.score, features)
+    score = predict_images(decisions.score, features[None])
     return float(expected[0]), float(low[0]), float(score[0])
+
+
+def _expected_of_empty(
+    decisions: Decisions, level: float
+) -> tuple[float, float, float]:
+    """The same of an image with an empty mask: it is right if nothing is there."""
+    images, nothing = decisions.empty
+    if images < LEAST_EMPTY:
+        return np.nan, np.nan, np.nan
+    chance = (nothing + 0.5) / (images + 1)
+    return chance, float(chance >= level) * chance, chance
 
 
 @dataclass(frozen=True)

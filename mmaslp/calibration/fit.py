@@ -20,7 +20,7 @@ from .selection import (
     out_of_fold,
     simplest,
 )
-from .tables import CalibrationTables
+from .tables import CalibrationTables, has_channels
 
 METHODS = ('auto', *MAPS)
 BY = ('auto', 'single', 'band')
@@ -84,9 +84,8 @@ def fit_calibrator(
         np.float64(0.75)
     """
     check_bool('logits', logits)
-    # Objects of several binary channels are not one another's slices.
-    channels = getattr(prob, 'ndim', 0) > 3 and prob.shape[1] > 1  # type: ignore[union-attr]
-    tables = CalibrationTables(with_contents=not channels)
+    channels = has_channels(prob)
+    tables = CalibrationTables(with_contents=True)
     keys = None if groups is None else first_seen(groups)
     number = -1
     for number, (image, mask) in enumerate(_pairs(prob, label)):
@@ -94,7 +93,7 @@ def fit_calibrator(
         if key is None:
             raise ValueError(f'there is no group for image {number}: give one for each')
         try:
-            tables.update(image, mask, key, ignore_index, logits)
+            tables.update(image, mask, key, ignore_index, logits, channels)
         except ValueError as error:
             raise ValueError(f'image {number}: {error}') from error
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..common.bands import BORDER_EDGES
+from ..common.bands import NUM_BANDS
 from .maps import CENTRES, MAPS, Knots, evaluate, fit_maps
-
-BANDS = len(BORDER_EDGES) + 1
 
 
 def _candidates() -> tuple[tuple[str, str], ...]:
@@ -19,7 +17,7 @@ def _candidates() -> tuple[tuple[str, str], ...]:
     for name, method in MAPS.items():
         numbers[name, 'single'] = method.parameters
         if method.parameters:
-            numbers[name, 'band'] = method.parameters * BANDS
+            numbers[name, 'band'] = method.parameters * NUM_BANDS
     return tuple(sorted(numbers, key=lambda candidate: numbers[candidate]))
 
 
@@ -45,10 +43,14 @@ class Candidate:
 
     def minus(self, other: Candidate) -> tuple[np.ndarray, np.ndarray]:
         """``(4,)`` differences of the figures, and their jackknife standard errors."""
-        rest = self.without - other.without
-        spread = ((rest - rest.mean(0)) ** 2).sum(0)
-        error = np.sqrt(spread * (len(rest) - 1) / len(rest))
+        error = jackknife_error(self.without - other.without)
         return self.figures - other.figures, error
+
+
+def jackknife_error(without: np.ndarray) -> np.ndarray:
+    """``(F,)`` standard errors of figures by ``(G, F)``, those without each group."""
+    spread = ((without - without.mean(0)) ** 2).sum(0)
+    return np.sqrt(spread * (len(without) - 1) / len(without))
 
 
 @dataclass(frozen=True)

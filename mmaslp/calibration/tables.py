@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.arguments import check_integer
 from ..common.arrays import as_floats, as_tensor, checked
-from ..common.bands import BORDER_EDGES, border_bands
+from ..common.bands import NUM_BANDS, border_bands
 from .contents import Contents, contents_of
 from .maps import CELLS, cell_numbers
 
@@ -16,7 +18,6 @@ GROUPS = 100
 # Keys times this, by modulo, are in no order.
 _SHUFFLE = 0x9E3779B1
 _LAST = 2**31 - 1
-BANDS = len(BORDER_EDGES) + 1
 # Pixels of slices that are coded at a time.
 _PIECE = 2**18
 
@@ -50,7 +51,7 @@ class CalibrationTables:
     """
 
     def __init__(self, with_contents: bool = False) -> None:
-        self.counts = torch.zeros(GROUPS, BANDS, CELLS, 2, dtype=torch.int64)
+        self.counts = torch.zeros(GROUPS, NUM_BANDS, CELLS, 2, dtype=torch.int64)
         self.images = torch.zeros(GROUPS, dtype=torch.int64)
         self.sample = torch.zeros_like(self.counts, dtype=torch.int32)
         self.contents: list[Contents] | None = [] if with_contents else None
@@ -63,6 +64,7 @@ class CalibrationTables:
         key: int | None = None,
         ignore_index: int = 255,
         logits: bool = False,
+        channels: bool = False,
     ) -> None:
         """Count the pixels of one image.
 
@@ -76,6 +78,9 @@ class CalibrationTables:
             ignore_index (int): Label of pixels that count nowhere, though their
                 probabilities make borders. Defaults to 255.
             logits (bool): Whether ``prob`` holds logits. Defaults to False.
+            channels (bool): Whether there are several binary channels, see
+                :func:`has_channels`: their objects are not one another's slices, and
+                ``contents`` are not kept. Defaults to False.
 
         Raises:
             ValueError: The image cannot be used. Then nothing of it is counted.
@@ -100,7 +105,7 @@ class CalibrationTables:
         kind = (label != 0).byte().mul_(3).sub_((label == 1).byte().mul_(2))
         kind.masked_fill_(ignored, 2)
         mixed, mask, counts = count_pixels(prob, logits, kind)
-        found = counts.view(BANDS, CELLS, 4)
+        found = counts.view(NUM_BANDS, CELLS, 4)
         if found[..., 3].any():
             odd = label[kind == 3][0].item()
             raise ValueError(
@@ -115,6 +120,8 @@ class CalibrationTables:
             self.sample[group] = found[..., :2]
             self._rank[group] = rank
 
+        if channels:
+            self.contents = None
         if self.contents is not None:
             pixels = mixed.squeeze(0).cpu().numpy()
             inside = mask.squeeze(0).cpu().numpy()
@@ -134,6 +141,11 @@ class CalibrationTables:
         self.sample[newer], self._rank[newer] = other.sample[newer], other._rank[newer]
 
 
+def has_channels(batch: Any) -> bool:
+    """Whether an array or tensor ``(N, C, ..., H, W)`` holds several channels."""
+    return getattr(batch, 'ndim', 0) > 3 and batch.shape[1] > 1
+
+
 def count_pixels(
     values: Tensor, logits: bool, kind: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -141,19 +153,19 @@ def count_pixels(
 
     Returns:
         tuple[Tensor, Tensor, Tensor]: ``(M, H, W)`` int32, 4 times the code plus the
-        kind, by default 0; the mask p > 1/2; and on the CPU ``(BANDS * CELLS, 4)`` how
-        often each code and kind occurs.
+        kind, by default 0; the mask p > 1/2; and on the CPU ``(NUM_BANDS * CELLS, 4)``
+        how often each code and kind occurs.
     """
     step = max(1, _PIECE // max(1, values[0].numel()))
     if len(values) <= step:
         mixed, mask = _codes(values, logits, kind)
-        found = torch.bincount(mixed.flatten(), minlength=4 * BANDS * CELLS).cpu()
+        found = torch.bincount(mixed.flatten(), minlength=4 * NUM_BANDS * CELLS).cpu()
         return mixed, mask, found.view(-1, 4)
 
     # Slice by slice, to bound the memory.
     mixed = torch.empty(values.shape, dtype=torch.int32, device=values.device)
     mask = torch.empty(values.shape, dtype=torch.bool, device=values.device)
-    counts = torch.zeros(BANDS * CELLS, 4, dtype=torch.int64)
+    counts = torch.zeros(NUM_BANDS * CELLS, 4, dtype=torch.int64)
     for start in range(0, len(values), step):
         own = slice(start, start + step)
         parts = count_pixels(values[own], logits, None if kind is None else kind[own])

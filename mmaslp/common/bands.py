@@ -9,6 +9,7 @@ from torch import Tensor
 GRID = 64
 # Upper edges of all bands but the last: 1/64 to 1/8 of the side of the image.
 BORDER_EDGES = (1.0, 2.0, 4.0, 8.0)
+NUM_BANDS = len(BORDER_EDGES) + 1
 
 
 def border_bands(mask: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -14,11 +14,17 @@ import joblib
 import numpy as np
 
 from ..calibration.calibrator import Calibrator
-from ..calibration.decisions import MIN_OVERLAP, ImageEstimate, ObjectTable, aurc
+from ..calibration.decisions import (
+    MIN_OVERLAP,
+    ImageEstimate,
+    ObjectTable,
+    aurc,
+    sigmoid,
+)
 from ..common.outputs import write_output
-from ..metrics.bins import BinTable
+from ..metrics.bins import BinTable, ScoreTable
 from ..metrics.bootstrap import percentiles
-from ..metrics.figures import binned_error
+from ..metrics.figures import binned_error, roc_auc
 from .map_pairs import attempt, list_files, one_thread, pair_files, read_pair, refuse
 from .names import shown
 from .prob_maps import MAP_SUFFIXES, MapReader
@@ -146,7 +152,7 @@ def _reviewed(
         except ValueError as error:
             return None, reader, [f'{path}: {error}']
 
-    p = 1 / (1 + np.exp(-np.clip(prob, -500, 500))) if reader.logits else prob
+    p = sigmoid(prob) if reader.logits else prob
     row = Reviewed(
         name,
         estimate,
@@ -313,11 +319,12 @@ def object_figures(prob: np.ndarray, real: np.ndarray) -> dict[str, float]:
     )
     inside = np.clip(prob, 1e-6, 1 - 1e-6)
     nll = -np.log(np.where(real, inside, 1 - inside))
-    above = np.searchsorted(np.sort(prob[~real]), prob[real], 'left').sum()
-    above = above + np.searchsorted(np.sort(prob[~real]), prob[real], 'right').sum()
-    pairs = 2 * real.sum() * (~real).sum()
+    levels, place = np.unique(prob, return_inverse=True)
+    score = np.arange(len(levels))
+    objects, hits = (np.bincount(place, w, len(score)) for w in (None, real))
+    ranks = ScoreTable(score, objects, hits.astype(np.int64), unit=1)
     return {
         'ece_object': float(binned_error(BinTable(count, correct, conf))),
         'nll_object': float(nll.mean()) if len(nll) else np.nan,
-        'auroc_object': float(above / pairs) if pairs else np.nan,
+        'auroc_object': roc_auc(ranks),
     }

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..common.arguments import check_integer, check_number
 from ..common.arrays import REMEDY, LabelWatch
-from ..common.bands import BORDER_EDGES
+from ..common.bands import NUM_BANDS
 from ..common.processes import gathered, joined
 from ..losses.criterion import Levels
 from .guard import Best, guarded, lower_median
@@ -126,7 +126,7 @@ class BorderLevels(Levels):
     def __init__(self, gain: float = 1.0, warmup: int = 0) -> None:
         self.gain = check_number('gain', gain, above=0)
         self.warmup = check_integer('warmup', warmup, at_least=0)
-        self.levels = torch.zeros(len(BORDER_EDGES) + 1, dtype=torch.float64)
+        self.levels = torch.zeros(NUM_BANDS, dtype=torch.float64)
         self.validations = 0
         self.watch = LabelWatch()
         self._gaps: list[list[float]] = []
@@ -287,7 +287,7 @@ class BorderLevels(Levels):
 
 def _check_history(best: Best, gaps: Any, shares: Any, *others: Any) -> None:
     """Refuse what the last validations cannot have measured."""
-    bands = len(BORDER_EDGES) + 1
+    bands = NUM_BANDS
     (ious, accs, held) = others
     rows = [*gaps] if shares is None else [*gaps, shares]
     same_number = len(gaps) == len(ious) == len(accs)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..common.arguments import check_choice
 from ..common.arrays import CHUNK, binary_maps
-from ..common.bands import BORDER_EDGES, border_cells
+from ..common.bands import NUM_BANDS, border_cells
 from .bins import BinTable, signed_gap
 from .figures import accuracy, binned_error, confidence
 
@@ -142,7 +142,7 @@ class BandTable:
 
     def reset(self) -> None:
         """Forget all pixels."""
-        size = len(BORDERS) * (len(BORDER_EDGES) + 1) * 3 + len(MOMENTS)
+        size = len(BORDERS) * NUM_BANDS * 3 + len(MOMENTS)
         self.totals = torch.zeros(size, dtype=torch.int64)
 
     @property

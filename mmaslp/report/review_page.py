@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..calibration.calibrator import Calibrator
+from ..calibration.decisions import sigmoid
 from ..common.outputs import write_output
 from ..files.images import IMAGE_SUFFIXES, open_image
 from ..files.map_pairs import list_files, one_thread
@@ -174,7 +175,7 @@ def _picture(
         labels = labels[number]
 
     if reader.logits:
-        prob = 1 / (1 + np.exp(-np.clip(prob, -500, 500)))
+        prob = sigmoid(prob)
     grey = np.rint(np.clip(prob, 0, 1) * 255).astype(np.uint8)
     picture = Image.fromarray(grey).convert('RGB')
     if photo is not None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..calibration.calibrator import Calibrator
 from ..calibration.fit import fit_tables
-from ..calibration.tables import CalibrationTables
+from ..calibration.tables import CalibrationTables, has_channels
 from ..common.processes import joined
 from ..levels.border import BorderLevels
 from ..metrics.band_table import BandTable
@@ -168,11 +168,10 @@ class Session:
     ) -> None:
         """Count a batch for the calibrator alone, see :meth:`update`."""
         ignored = self.ignore_index if ignore_index is None else ignore_index
-        if prob.dim() > 3 and prob.shape[1] > 1:
-            self._tables.contents = None  # channels are not slices of an object
+        channels = has_channels(prob)
         for row, (image, label) in enumerate(zip(prob, labels)):
             key = None if keys is None else keys[row]
-            self._tables.update(image, label, key, ignored, logits)
+            self._tables.update(image, label, key, ignored, logits, channels)
 
     def end_validation(self, table: BandTable | None = None) -> dict[str, float]:
         """Move the levels.

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from mmaslp.calibration import CalibrationTables, contents
-from mmaslp.calibration.contents import BANDS, CODES, find_objects
+from mmaslp.calibration.contents import CODES, find_objects
 from mmaslp.calibration.maps import CELLS, SIDE, cell_numbers
-from mmaslp.common.bands import border_bands
+from mmaslp.common.bands import NUM_BANDS, border_bands
 from tests.test_calibration.object_scenes import discs
 
 
@@ -82,7 +82,7 @@ def test_small_components_are_no_objects():
 
 
 def test_codes_are_bands_and_cells():
-    assert CODES == BANDS * CELLS
+    assert CODES == NUM_BANDS * CELLS
     found = counted(np.full((8, 8), 0.5), np.zeros((8, 8)))
     assert (found.codes % CELLS <= SIDE).all()  # p = 1/2 is background
     assert found.num_objects == 0
