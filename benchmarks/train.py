@@ -4,9 +4,11 @@
 
 ``DATA`` holds ``{train,val,test}/{images,masks}``. A run that was killed goes on; one
 that is finished ends at once. ``OUT/maps.npz`` holds ``<set>_logits`` (float32),
-``<set>_labels`` (uint8) and ``<set>_names`` of val, test, ood and shift (corrupted test
-images), at the size of the network; ``OUT/run.json`` holds the options, the levels and
-the history. evaluate.py reads both, so that another calibrator needs no training.
+``<set>_labels`` (uint8) and ``<set>_names`` of val, test, ood (textures), other (images
+of another set), windows (object-free windows of the test images), val_windows, and
+shift (corrupted test images), at the size of the network; ``OUT/run.json`` holds the
+options, the levels and the history. evaluate.py reads both, so that another calibrator
+needs no training.
 """
 
 import argparse
@@ -26,9 +28,13 @@ from PIL import Image
 from rival_losses import RIVALS
 from torch import Tensor, nn
 
+from mmaslp.training.windows import find_window
+
 # Size of the images, learning rate and default number of epochs of each network.
 NETWORKS = {'unet': (64, 3e-3, 30), 'pretrained': (192, 1e-3, 12)}
-METHODS = ('bce', 'border', *RIVALS)
+METHODS = ('bce', 'border', 'mc', 'me', 'fb', 'slp', 'smoothing', *RIVALS)
+# Level of the images of SLP, and label smoothing of the same strength (beta 2).
+ALPHA = 0.05
 BATCH = 16
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
 STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
@@ -64,23 +70,50 @@ def logits_of(network: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([network(normalise(part)) for part in images.split(32)])
 
 
-def make_levels(method: str, epochs: int) -> Any:
-    """The levels of a method, or None."""
-    if method != 'border':
-        return None
-    from mmaslp import BorderLevels
+def cut(image: Tensor, window: Any, size: int) -> Tensor:
+    """A window of an image ``(3, S, S)``, uint8, at the size of the network."""
+    rows, columns = window.slices
+    part = image[None, :, rows, columns].float()
+    part = F.interpolate(part, (size, size), mode='bilinear', align_corners=False)
+    return part[0].round().byte()
 
-    return BorderLevels(warmup=epochs // 3)
+
+def object_free(part: dict[str, Any], size: int, smallest: float) -> dict[str, Any]:
+    """A window of every image that has room for one, always the same."""
+    rng = np.random.default_rng(0)
+    images, names = [], []
+    for image, label, name in zip(part['images'], part['labels'], part['names']):
+        window = find_window(label.numpy(), smallest, rng)
+        if window is not None:
+            images.append(cut(image, window, size))
+            names.append(name)
+    labels = torch.zeros(len(images), size, size, dtype=torch.uint8)
+    return dict(images=torch.stack(images), labels=labels, names=names)
+
+
+def make_levels(method: str, epochs: int, names: list[str], steps: int) -> Any:
+    """The levels of a method, or None."""
+    from mmaslp import BorderLevels, ImageLevels
+
+    if method == 'border':
+        return BorderLevels(warmup=epochs // 3)
+    if method in ('mc', 'me', 'fb'):
+        return ImageLevels(names, rule=method.upper(), warmup=5 * steps)
+    return None
 
 
 def make_loss(method: str, levels: Any) -> Any:
     """The function of logits and labels that a method minimises."""
     if method in RIVALS:
         return RIVALS[method]()
-    if levels is None:
+    if method == 'bce':
         return F.binary_cross_entropy_with_logits
     from mmaslp import SelfCalibratingBCE
 
+    if method == 'slp':
+        return SelfCalibratingBCE(beta='HI', alpha=ALPHA)
+    if method == 'smoothing':
+        return SelfCalibratingBCE(eps=2 * ALPHA)
     return SelfCalibratingBCE(levels)
 
 
@@ -90,7 +123,11 @@ def observe(levels: Any, logits: Tensor, labels: Tensor) -> None:
 
     table = BandTable()
     table.update(torch.sigmoid(logits), labels)
-    levels.observe(table)
+    if levels.by_band:
+        levels.observe(table)
+    else:
+        figures = table.compute()
+        levels.observe(figures['acc'], figures['conf'])
 
 
 def figures(logits: Tensor, labels: Tensor) -> dict[str, float]:
@@ -107,8 +144,8 @@ def figures(logits: Tensor, labels: Tensor) -> dict[str, float]:
 class Run:
     """One training run that can be killed and goes on."""
 
-    def __init__(self, args: argparse.Namespace, levels: Any, loss: Any) -> None:
-        self.args, self.levels, self.loss = args, levels, loss
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
         self.size, rate, epochs = NETWORKS[args.network]
         self.epochs = args.epochs or epochs
         held = ('test', 'val') if args.swap else ('val', 'test')
@@ -122,6 +159,10 @@ class Run:
         self.network = network.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(network.parameters(), lr=rate)
         self.steps = len(self.train['images']) // BATCH
+        self.levels = make_levels(
+            args.method, self.epochs, self.train['names'], self.steps
+        )
+        self.loss = make_loss(args.method, self.levels)
         self.schedule = torch.optim.lr_scheduler.PolynomialLR(
             self.optimizer, self.epochs * self.steps, 0.9
         )
@@ -190,14 +231,45 @@ class Run:
         """Train on every image once."""
         self.network.train()
         order = torch.randperm(len(self.train['images']))
-        for chosen in order[: self.steps * BATCH].split(BATCH):
-            images, labels = (self.train[name][chosen] for name in ('images', 'labels'))
-            flip = torch.rand(len(chosen)) < 0.5
-            images[flip], labels[flip] = images[flip].flip(-1), labels[flip].flip(-1)
+        by_image = self.levels is not None and not self.levels.by_band
+        for step, chosen in enumerate(order[: self.steps * BATCH].split(BATCH)):
+            images, labels = self.batch(chosen)
             self.optimizer.zero_grad()
-            self.loss(self.network(normalise(images)), labels.float()).backward()
+            inputs = [self.network(normalise(images)), labels.float()]
+            if by_image:
+                names = [self.train['names'][i] for i in chosen.tolist()]
+                inputs.append(self.levels.sample(names, self.done * self.steps + step))
+            self.loss(*inputs).backward()
+            if by_image:
+                self.levels.update(inputs[-1])
             self.optimizer.step()
             self.schedule.step()
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Images and labels, some flipped, some replaced by object-free windows."""
+        images, labels = (self.train[name][chosen] for name in ('images', 'labels'))
+        flip = torch.rand(len(chosen)) < 0.5
+        images[flip], labels[flip] = images[flip].flip(-1), labels[flip].flip(-1)
+        if self.args.replace:
+            for row in (torch.rand(len(chosen)) < self.args.replace).nonzero()[:, 0]:
+                images[row], labels[row] = self.window(), 0
+        if self.args.add:
+            windows = torch.stack([self.window() for _ in range(self.args.add)])
+            images = torch.cat([images, windows])
+            labels = torch.cat(
+                [labels, labels.new_zeros(len(windows), *labels[0].shape)]
+            )
+        return images, labels
+
+    def window(self) -> Tensor:
+        """An object-free window of any training image that has room for one."""
+        rng = np.random.default_rng(int(torch.randint(2**31, ())))
+        while True:
+            row = int(rng.integers(len(self.train['images'])))
+            label = self.train['labels'][row].numpy()
+            window = find_window(label, self.args.smallest, rng)
+            if window is not None:
+                return cut(self.train['images'][row], window, self.size)
 
     def validate(self) -> None:
         """Keep figures of the validation, which move the levels, if there are any."""
@@ -207,7 +279,9 @@ class Run:
         line.update(figures(logits, val['labels']))
         if self.levels is not None:
             observe(self.levels, logits, val['labels'])
-            line['levels'] = [round(float(e), 5) for e in self.levels.levels]
+            by_band = self.levels.by_band
+            levels = self.levels.levels if by_band else [self.levels.alpha.mean()]
+            line['levels'] = [round(float(level), 5) for level in levels]
             line['reason'] = getattr(self.levels, 'reason', None)
         elif self.learns:
             self.loss.observe(logits, val['labels'])
@@ -217,6 +291,12 @@ class Run:
         """Write maps and record; the record last, because it says that all is done."""
         if self.args.ood:
             self.sets['ood'] = load(self.args.ood / 'test', self.size)
+        if self.args.other:
+            self.sets['other'] = load(self.args.other / 'test', self.size)
+            self.sets['other']['labels'].zero_()
+            for name in ('val', 'test'):
+                windows = object_free(self.sets[name], self.size, self.args.smallest)
+                self.sets['windows' if name == 'test' else 'val_windows'] = windows
         if self.args.shift:
             test = self.sets['test']
             images = corrupted(test['images'], test['names'])
@@ -245,6 +325,16 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--data', type=Path, required=True)
     parser.add_argument('--ood', type=Path, help='a folder with test/ without objects')
+    parser.add_argument(
+        '--other', type=Path, help='a set without objects of this one, test/ is used'
+    )
+    parser.add_argument(
+        '--replace', type=float, help='share of samples that become windows'
+    )
+    parser.add_argument('--add', type=int, help='windows added to each batch')
+    parser.add_argument(
+        '--smallest', type=float, default=0.25, help='side of a window, as a share'
+    )
     parser.add_argument('--shift', action='store_true', help='corrupted test images')
     parser.add_argument('--method', choices=METHODS, default='bce')
     parser.add_argument('--network', choices=sorted(NETWORKS), default='unet')
@@ -262,9 +352,7 @@ def main() -> None:
         return
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    epochs = args.epochs or NETWORKS[args.network][2]
-    levels = make_levels(args.method, epochs)
-    run = Run(args, levels, make_loss(args.method, levels))
+    run = Run(args)
     run.fit()
     run.finish()
 
