@@ -39,7 +39,6 @@ from .masks import MASK_KIND, MASKS, dice_optimal_mask
 from .tables import as_logits, count_pixels
 
 MAX_BYTES = 2**20
-MAX_KNOTS = 1024
 # Largest calibrated logit of a knot; the least temperature gives 16500.
 MAX_LEVEL = 2e4
 # What plain values always say, and what they may say of the maps.
@@ -74,7 +73,7 @@ def from_plain(plain: Any) -> dict[str, Any]:
         if unknown:
             raise ValueError(f'{", ".join(sorted(unknown))} is not known')
         for key in ('maps', 'mask_maps'):
-            content[key] = [(each['knots'], each['levels']) for each in content[key]]
+            content[key] = [(curve['knots'], curve['levels']) for curve in content[key]]
         if decisions is not None:
             decisions = Decisions.from_dict(decisions)
         return {**{name: content[name] for name in _FIELDS}, 'decisions': decisions}
@@ -110,7 +109,7 @@ def checked_arguments(content: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for key, numbers in (('maps', (bands,)), ('mask_maps', (0, NUM_BANDS))):
         try:
-            found[key] = [_knots(each, targets[key]) for each in content[key]]
+            found[key] = [_knots(curve, targets[key]) for curve in content[key]]
         except (OverflowError, TypeError) as error:
             raise ValueError(f'{key} must be pairs of numbers ({error})') from error
         if len(found[key]) not in numbers:
@@ -122,10 +121,10 @@ def checked_arguments(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _knots(given: Any, target: str) -> Knots:
-    knots, levels = (np.array(each, float) for each in given)
+    knots, levels = (np.array(values, float) for values in given)
     fits = knots.ndim == 1 and knots.shape == levels.shape
-    if not fits or not 2 <= len(knots) <= MAX_KNOTS:
-        raise ValueError(f'a map must have 2 to {MAX_KNOTS} knots and as many levels')
+    if not fits or len(knots) < 2:
+        raise ValueError('a map must have two knots or more and as many levels')
     for values, most in ((knots, LIMIT + 1e-6), (levels, MAX_LEVEL)):
         if not (np.abs(values) <= most).all() or not (np.diff(values) > 0).all():
             raise ValueError(f'knots and levels must ascend and lie within {most:.4g}')
@@ -154,7 +153,7 @@ def as_text(name: str, record: dict[str, Any]) -> str:
             'identity; > is the choice.',
             'single: one map for all pixels; band: one for each band of distance from '
             'the border.',
-            ' ' * 22 + ''.join(f'{each:<26}' for each in _TITLES.values()).rstrip(),
+            ' ' * 22 + ''.join(f'{title:<26}' for title in _TITLES.values()).rstrip(),
         ]
         lines += [_line(row) for row in rows]
 
@@ -164,11 +163,11 @@ def as_text(name: str, record: dict[str, Any]) -> str:
 
 
 def _masks(masks: dict[str, Any]) -> str:
-    known = {name: each for name, each in masks.items() if name != 'images'}
+    known = {name: gain for name, gain in masks.items() if name != 'images'}
     best = max(known, key=lambda name: known[name]['dice'])
     found = (
-        f'{_MASKS[name]} {each["dice"]:.4f} (IoU {each["iou"]:.4f})'
-        for name, each in known.items()
+        f'{_MASKS[name]} {gain["dice"]:.4f} (IoU {gain["iou"]:.4f})'
+        for name, gain in known.items()
     )
     return (
         f'Mean Dice of {masks["images"]} images: {", ".join(found)}; '
@@ -460,7 +459,7 @@ class Calibrator:
             )
         maps = values.reshape(-1, *values.shape[-2:])
         mixed, mask, counts = count_pixels(maps, logits)
-        parts = [each.view(values.shape).cpu().numpy() for each in (mixed, mask)]
+        parts = [part.view(values.shape).cpu().numpy() for part in (mixed, mask)]
         contents, labels = contents_of(parts[0], parts[1], counts.numpy())
         return decisions, contents, self._code_probabilities, labels
 

@@ -353,8 +353,8 @@ def fit_decisions(contents: Sequence[Contents]) -> Decisions:
     Groups go to five folds, as those of calibrators. Features of a fold come of a
     calibrator that was fitted to the others.
     """
-    images = sorted(contents, key=lambda each: (each.group, each.counts.tobytes()))
-    groups = np.unique([each.group for each in images], return_inverse=True)[1]
+    images = sorted(contents, key=lambda image: (image.group, image.counts.tobytes()))
+    groups = np.unique([image.group for image in images], return_inverse=True)[1]
     folds = groups % FOLDS
     probs = _probabilities_without(images, folds)
     own = [probs[fold] for fold in folds]
@@ -363,8 +363,8 @@ def fit_decisions(contents: Sequence[Contents]) -> Decisions:
     of_images = _fit_images(images, own, folds, record)
     area, errors = _fit_area(images, own, groups)
 
-    empty = [each for each in images if not each.in_mask.any()]
-    nothing = sum(not each.counts[:, 1].any() for each in empty)
+    empty = [image for image in images if not image.in_mask.any()]
+    nothing = sum(not image.counts[:, 1].any() for image in empty)
     return Decisions(
         objects,
         **of_images,
@@ -400,9 +400,9 @@ def _fit_objects(
     folds: np.ndarray,
     record: dict[str, Any],
 ) -> Model | None:
-    features = [all_object_features(*each) for each in zip(images, probs)]
-    labels = np.concatenate([each.labels_of_objects() for each in images])
-    numbers = [len(each) for each in features]
+    features = [all_object_features(*pair) for pair in zip(images, probs)]
+    labels = np.concatenate([image.labels_of_objects() for image in images])
+    numbers = [len(rows) for rows in features]
     inputs = np.concatenate(features)
     known = labels.sum(1) > 0
     real = labels[:, 1] > MIN_OVERLAP * labels.sum(1)
@@ -434,7 +434,7 @@ def _fit_objects(
     sure[known] = expected[chosen]
     record['objects'] |= {
         'chosen': chosen,
-        'nll': {name: float(each[:, 0].mean()) for name, each in found.items()},
+        'nll': {name: float(losses[:, 0].mean()) for name, losses in found.items()},
         'left_out': _left_out(images, labels, sure >= 0.5, known),
     }
     return fit_object_model(chosen, inputs, real)
@@ -473,7 +473,7 @@ def _fit_images(
     record: dict[str, Any],
 ) -> dict[str, Any]:
     """Fields of :class:`Decisions` about images; those of none are left out."""
-    masked = np.array([bool(each.in_mask.any()) for each in images])
+    masked = np.array([bool(image.in_mask.any()) for image in images])
     record['images'] = {'number': len(images), 'with_mask': int(masked.sum())}
     if not masked.any():
         return {}
@@ -494,14 +494,14 @@ def _fit_images(
             expected[~rest] = predict_images(model, inputs[~rest])
         found[name] = expected
 
-    errors = {name: np.abs(each - dice) for name, each in found.items()}
+    errors = {name: np.abs(estimate - dice) for name, estimate in found.items()}
     chosen = min(errors, key=lambda name: errors[name].mean())
     risks = {name: aurc(found[name], 1 - dice) for name in SCORES}
     score = min(SCORES, key=risks.__getitem__)
     record['images'] |= {
         'chosen': chosen,
         'score': score,
-        'error': {name: float(each.mean()) for name, each in errors.items()},
+        'error': {name: float(error.mean()) for name, error in errors.items()},
         'aurc': risks,
     }
     low, in_logits = _lower_bounds(found[chosen], dice)
@@ -556,14 +556,14 @@ def _fit_area(
     images: Sequence[Contents], probs: Sequence[np.ndarray], groups: np.ndarray
 ) -> tuple[str, list[float]]:
     """Which area is nearer to the true one, and quantiles of what it lacks."""
-    truth = np.array([each.counts[:, 1].sum() for each in images], float)
-    size = np.array([each.counts[:, :2].sum() for each in images], float)
+    truth = np.array([image.counts[:, 1].sum() for image in images], float)
+    size = np.array([image.counts[:, :2].sum() for image in images], float)
     found = {
-        name: np.array([area_of(*each, name, True) for each in zip(images, probs)])
+        name: np.array([area_of(*pair, name, True) for pair in zip(images, probs)])
         for name in ('count', 'mass')
     }
-    lacks = {name: (truth - each) / np.maximum(size, 1) for name, each in found.items()}
-    errors = {name: np.abs(each)[:, None] for name, each in lacks.items()}
+    lacks = {name: (truth - area) / np.maximum(size, 1) for name, area in found.items()}
+    errors = {name: np.abs(lack)[:, None] for name, lack in lacks.items()}
     chosen = _simplest(errors, groups)
     return chosen, _quantiles(lacks[chosen])
 

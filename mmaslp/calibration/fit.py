@@ -86,7 +86,7 @@ def fit_calibrator(
     check_bool('logits', logits)
     channels = has_channels(prob)
     tables = CalibrationTables(with_contents=True)
-    keys = None if groups is None else first_seen(groups)
+    keys = None if groups is None else numbers_of(groups)
     number = -1
     for number, (image, mask) in enumerate(_pairs(prob, label)):
         key = number if keys is None else next(keys, None)
@@ -121,10 +121,10 @@ def fit_tables(
     images = tables.images.numpy()[used]
     _check_enough(counts, images)
     candidates = [
-        out_of_fold(counts, images, *each, target)
-        for each in CANDIDATES
-        if each == CANDIDATES[0]
-        or (method in ('auto', each[0]) and by in ('auto', each[1]))
+        out_of_fold(counts, images, *kind, target)
+        for kind in CANDIDATES
+        if kind == CANDIDATES[0]
+        or (method in ('auto', kind[0]) and by in ('auto', kind[1]))
     ]
     chosen, reason = _chosen(candidates, method, images)
     kind = (chosen.method, chosen.by, target)
@@ -136,11 +136,11 @@ def fit_tables(
         groups=len(images),
         pixels=int(counts.sum()),
         foreground=float(whole[..., 1].sum() / whole.sum()),
-        candidates=[_row(each, candidates[0], chosen) for each in candidates],
+        candidates=[_row(candidate, candidates[0], chosen) for candidate in candidates],
         masks=mask_figures(counts, images, tables.sample.numpy()[used]),
     )
     maps, mask_maps = (
-        fit_maps(whole, images.sum(), *each) for each in (kind, MASK_KIND)
+        fit_maps(whole, images.sum(), *wanted) for wanted in (kind, MASK_KIND)
     )
 
     decisions = fit_decisions(tables.contents) if tables.contents else None
@@ -152,10 +152,12 @@ def _chosen(
 ) -> tuple[Candidate, str]:
     """Pick a candidate, and say why."""
     if method != 'auto':
-        own = [each for each in candidates if each.method == method]
+        own = [candidate for candidate in candidates if candidate.method == method]
         return simplest(own), 'The method was asked for.'
 
-    better = [each for each in candidates[1:] if gains(each, candidates[0])]
+    better = [
+        candidate for candidate in candidates[1:] if gains(candidate, candidates[0])
+    ]
     if better:
         return simplest(better), (
             'Of the maps that are better than none (identity) by more than a standard '
@@ -172,15 +174,17 @@ def _chosen(
     )
 
 
-def _row(each: Candidate, identity: Candidate, chosen: Candidate) -> dict[str, Any]:
+def _row(
+    candidate: Candidate, identity: Candidate, chosen: Candidate
+) -> dict[str, Any]:
     """Figures of a candidate, and intervals of their change from the identity's."""
-    more, error = each.minus(identity)
+    more, error = candidate.minus(identity)
     changes = np.stack([more - WIDE * error, more + WIDE * error], 1).tolist()
     return dict(
-        method=each.method,
-        by=each.by,
-        chosen=each is chosen,
-        **dict(zip(FIGURES, each.figures.tolist())),
+        method=candidate.method,
+        by=candidate.by,
+        chosen=candidate is chosen,
+        **dict(zip(FIGURES, candidate.figures.tolist())),
         **{f'{key}_change': change for key, change in zip(FIGURES, changes)},
     )
 
@@ -191,7 +195,7 @@ def _remarks(
     """Say what the other target would gain, and what makes the fit doubtful."""
     low = counts[..., : SIDE + 1, :]
     high = counts[..., SIDE + 1 :, :]
-    right = (low[..., 0].sum() + high[..., 1].sum()) / counts.sum()
+    correct = (low[..., 0].sum() + high[..., 1].sum()) / counts.sum()
     objects = counts[..., 1].sum() / counts.sum()
     if chosen.target == 'probability':
         yield (
@@ -213,10 +217,10 @@ def _remarks(
 
     if not counts[:, :, 1:-1].any():
         yield 'All probabilities are 0 or 1, as of masks: give those before the cut.'
-    if right <= max(objects, 1 - objects):
+    if correct <= max(objects, 1 - objects):
         yield (
-            f'Decisions are right for {right:.1%} of the pixels, as many as without a '
-            'network: check that foreground is 1 in maps and masks.'
+            f'Decisions are right for {correct:.1%} of the pixels, as many as without '
+            'a network: check that foreground is 1 in maps and masks.'
         )
 
     if len(images) < LEAST_IMAGES:
@@ -240,7 +244,7 @@ def _check_enough(counts: np.ndarray, images: np.ndarray) -> None:
         )
 
 
-def first_seen(keys: Iterable[Hashable]) -> Iterator[int]:
+def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
     """Number keys in the order of their first appearance."""
     numbers: dict[Hashable, int] = {}
     try:
@@ -253,11 +257,11 @@ def first_seen(keys: Iterable[Hashable]) -> Iterator[int]:
 def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
     """Pairs of one image and its labels."""
     given = (prob,) if label is None else (prob, label)
-    lengths = {len(each) for each in given if isinstance(each, Sized)}
+    lengths = {len(values) for values in given if isinstance(values, Sized)}
     arrays = isinstance(prob, Tensor | np.ndarray)
     if (
         len(lengths) > 1
-        or not all(isinstance(each, Iterable) for each in given)
+        or not all(isinstance(values, Iterable) for values in given)
         or (arrays and (label is None or prob.ndim < 3))
     ):
         raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')

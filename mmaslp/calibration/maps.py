@@ -98,10 +98,10 @@ def fit_maps(
     parts = (
         counts + PRIOR_IMAGES / images * whole if by == 'band' else whole[None].copy()
     )
-    doubt = DOUBT_IMAGES / images * whole.sum()
-    parts[:, -1, 0] += doubt
+    pseudo_count = DOUBT_IMAGES / images * whole.sum()
+    parts[:, -1, 0] += pseudo_count
     if target == 'probability':
-        parts[:, 0, 1] += doubt
+        parts[:, 0, 1] += pseudo_count
     return [MAPS[method].fit(logit, part) for part in parts]
 
 
@@ -150,17 +150,17 @@ def _line(logit: np.ndarray, slope: float, shift: float) -> Knots:
 def _lowest_nll(inputs: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Weights w of the lowest NLL of sigmoid(inputs @ w), by Newton's method."""
     total = counts.sum(1)
-    right = counts[:, 1]
+    positives = counts[:, 1]
     weights = np.zeros(inputs.shape[1])
 
     def loss(tried: np.ndarray) -> float:
         score = inputs @ tried
-        return total @ np.logaddexp(0, score) - right @ score
+        return total @ np.logaddexp(0, score) - positives @ score
 
     for _ in range(50):
         prob = 1 / (1 + np.exp(-inputs @ weights))
         hessian = inputs.T @ (inputs * (total * prob * (1 - prob))[:, None])
-        gradient = inputs.T @ (total * prob - right)
+        gradient = inputs.T @ (total * prob - positives)
         step = np.linalg.lstsq(hessian, gradient, rcond=None)[0]  # it may be singular
         while loss(weights - step) > loss(weights) and np.abs(step).max() > 1e-9:
             step /= 2
@@ -181,9 +181,9 @@ _LEAST = 1e-4
 def evaluate(maps: Sequence[Knots], logit: np.ndarray, target: str) -> np.ndarray:
     """``(B, K)`` calibrated logits of ``(K,)`` by B maps; 0 counts as positive."""
     if target == 'probability':
-        return np.stack([np.interp(logit, *each) for each in maps])
+        return np.stack([np.interp(logit, *curve) for curve in maps])
     size = np.abs(logit)
-    level = np.stack([np.interp(size, *each) for each in maps])
+    level = np.stack([np.interp(size, *curve) for curve in maps])
     return np.where(logit < 0, -1, 1) * np.maximum(level, _LEAST * (1 + size))
 
 

@@ -120,10 +120,10 @@ def mask_figures(
 
 def _figures(image: np.ndarray, prob: np.ndarray) -> list[tuple[float, float]]:
     """Dice and IoU of an image under each mask."""
-    kept = np.arange(prob.shape[1]) > SIDE
+    shipped = np.arange(prob.shape[1]) > SIDE
     total = image.sum(-1)
     one = image[..., 1]
-    masks = (kept, prob > 0.5, prob > _threshold_of_counts(total, prob))
+    masks = (shipped, prob > 0.5, prob > _threshold_of_counts(total, prob))
     figures = []
     for mask in masks:
         hit = (one * mask).sum()

@@ -67,7 +67,7 @@ class GroupSums:
     def total(self) -> GroupSums:
         """Of all groups together."""
         # Group by group, so that every field is added up in the same order.
-        return GroupSums(*(np.cumsum(each, 0)[-1] for each in vars(self).values()))
+        return GroupSums(*(np.cumsum(sums, 0)[-1] for sums in vars(self).values()))
 
     @property
     def without_each(self) -> GroupSums:
@@ -138,7 +138,9 @@ def simplest(candidates: Sequence[Candidate]) -> Candidate:
     at most half a standard error of their paired difference above the best's. On
     validation images a looser tie, or the best by Brier score, was worse on the others.
     """
-    best = min(candidates, key=lambda each: each.figures[FIGURES.index('nll')])
+    best = min(
+        candidates, key=lambda candidate: candidate.figures[FIGURES.index('nll')]
+    )
     for candidate in candidates:
         more, error = candidate.minus(best)
         if (more <= TIE * error)[:3].all():
@@ -153,5 +155,5 @@ def gains(candidate: Candidate, identity: Candidate) -> bool:
     worse probabilities (``benchmarks/few_images.py``). Source of the one standard
     error: Breiman et al., Classification and Regression Trees, 1984, 3.4.3.
     """
-    more, error = (each[:2] for each in candidate.minus(identity))
+    more, error = (values[:2] for values in candidate.minus(identity))
     return bool((more < -error).any() and not (more > WIDE * error).any())

@@ -3,8 +3,9 @@
 A subcommand is a line in :data:`COMMANDS` and a module of that name (with ``_`` for
 ``-``). Its docstring is the description in ``--help``, with an example. It offers
 ``add_arguments(parser)`` and ``run(args)``, which returns an exit code or None for 0.
-It may offer ``kept(args)``: what an interruption leaves and how to go on. Importing it
-and ``add_arguments`` import neither torch nor MMSegmentation: help is there at once.
+It may offer ``after_interrupt(args)``: what an interruption leaves and how to go on.
+Importing it and ``add_arguments`` import neither torch nor MMSegmentation: help is
+there at once.
 """
 
 import argparse
@@ -68,11 +69,11 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     parser.check(args)
-    kept = getattr(command, 'kept', None)
+    after_interrupt = getattr(command, 'after_interrupt', None)
     return exit_code_of(
         partial(_run, command, args),
         config=getattr(args, 'config', None),
-        kept=kept and partial(kept, args),
+        after_interrupt=after_interrupt and partial(after_interrupt, args),
     )
 
 
@@ -83,5 +84,5 @@ def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
-    progress.shown = not args.quiet
+    progress.enabled = not args.quiet
     return command.run(args)

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import register_components
@@ -28,24 +27,13 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         options.setdefault('formatter_class', argparse.RawDescriptionHelpFormatter)
         super().__init__(**options)
-        self._idle: list[tuple[str, Callable[[Any], bool], tuple[str, ...]]] = []
-
-    def idle(self, why: str, when: Callable[[Any], bool], *names: str) -> None:
-        """Say when, by the arguments, some of them have no effect, and why."""
-        self._idle.append((why, when, names))
 
     def check(self, args: argparse.Namespace) -> None:
-        """Refuse an empty value, and what has no effect."""
-        given = {k: v for k, v in vars(args).items() if v != self.get_default(k)}
-        wrong = {}
-        for why, when, names in self._idle:
-            if not given.keys().isdisjoint(names) and when(args):
-                wrong |= dict.fromkeys(names, f'has no effect {why}')
-        wrong |= {name: 'is empty' for name, value in given.items() if value == ''}
-        for each in self._actions:
-            if each.dest in given.keys() & wrong.keys():
-                name = [each.dest, *each.option_strings][-1]
-                self.error(f'{name} {wrong[each.dest]}: change it, or leave it out')
+        """Refuse an empty value, such as that of a variable that a script forgot."""
+        for action in self._actions:
+            if getattr(args, action.dest, None) == '':
+                name = [action.dest, *action.option_strings][-1]
+                self.error(f'{name} is empty: change it, or leave it out')
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""

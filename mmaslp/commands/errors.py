@@ -31,7 +31,7 @@ def exit_code_of(
     work: Callable[[], int | None],
     *,
     config: str | None = None,
-    kept: Callable[[], str] | None = None,
+    after_interrupt: Callable[[], str] | None = None,
 ) -> int:
     """Run a command; print one message if it raises; return the exit code.
 
@@ -43,7 +43,7 @@ def exit_code_of(
         with _terminable():
             return work() or DONE
     except KeyboardInterrupt as stop:
-        return _interrupted(stop, kept)
+        return _interrupted(stop, after_interrupt)
     except BrokenPipeError:  # `mmaslp ... | head`: nobody reads any more
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -51,7 +51,7 @@ def exit_code_of(
     except Exception as error:
         stop = error.__context__  # MMEngine takes an interrupt for a bad config
         if isinstance(stop, KeyboardInterrupt):
-            return _interrupted(stop, kept)
+            return _interrupted(stop, after_interrupt)
         if os.environ.get('MMASLP_TRACEBACK'):
             traceback.print_exception(error)
         mistake, text = describe(error, config)
@@ -81,11 +81,13 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _interrupted(stop: KeyboardInterrupt, kept: Callable[[], str] | None) -> int:
+def _interrupted(
+    stop: KeyboardInterrupt, after_interrupt: Callable[[], str] | None
+) -> int:
     whole = 'files that were written are whole; the same command starts again'
-    _say(f'interrupted: {kept() if kept else whole}')
+    _say(f'interrupted: {after_interrupt() if after_interrupt else whole}')
     # A codec puts a text into the interrupt that it was in.
-    numbers = [each for each in stop.args if isinstance(each, int)]
+    numbers = [value for value in stop.args if isinstance(value, int)]
     return 128 + (numbers[0] if numbers else signal.SIGINT)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files.names import shown
+from ..files.names import display_name
 from .arguments import CommandParser, add_map_options, map_reader
 
 if TYPE_CHECKING:
@@ -52,13 +52,12 @@ def add_arguments(parser: CommandParser) -> None:
     add('--sod', action='store_true', help='F-, E-, S-measure, MAE')
     add('--resamples', type=int, default=1000, help='bootstrap, defaults to 1000')
     add('--images', help='folder of the photographs, for the report')
-    parser.idle('without --report', lambda args: not args.report, 'images')
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table, write what was asked for."""
     from ..files.map_evaluation import evaluate_maps
-    from ..files.map_pairs import said_pairs
+    from ..files.map_pairs import describe_pairs
 
     _check(args)
     results = [
@@ -76,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
         for name, folder in _names(args.pred_dir).items()
     ]
     for folder in args.pred_dir:
-        print(said_pairs(folder, args.gt_dir))
+        print(describe_pairs(folder, args.gt_dir))
     _print(results)
     _write(args, results)
 
@@ -117,12 +116,14 @@ def _write(args: argparse.Namespace, results: list[Result]) -> None:
 
     if args.json:
         save_result(args.json, results if len(results) > 1 else results[0])
-        print(f'metrics: {shown(args.json)}')
+        print(f'metrics: {display_name(args.json)}')
     if args.plot:
         named = {result.model: result for result in results}
         save_figure(reliability_figure(named), args.plot)
         save_figure(band_figure(named), _beside(args.plot))
-        print(f'diagrams: {shown(args.plot)}, {shown(_beside(args.plot))}')
+        print(
+            f'diagrams: {display_name(args.plot)}, {display_name(_beside(args.plot))}'
+        )
     if args.report:
         entries = results_of_maps(
             results,
@@ -130,7 +131,7 @@ def _write(args: argparse.Namespace, results: list[Result]) -> None:
             reader=map_reader(args),
         )
         write_report(args.report, entries)
-        print(f'report: {shown(args.report)}')
+        print(f'report: {display_name(args.report)}')
 
 
 def _print(results: list[Result]) -> None:

@@ -8,12 +8,15 @@ Example:
     mmaslp fit CONFIG CHECKPOINT --out calibrator.json
 """
 
+from __future__ import annotations
+
 import argparse
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .arguments import (
     CommandParser,
@@ -22,6 +25,13 @@ from .arguments import (
     map_reader,
     need_mmseg,
 )
+
+if TYPE_CHECKING:
+    from ..calibration.tables import CalibrationTables
+
+    # From names to the number of the group of each; and what was counted, with names.
+    Group = Callable[[Sequence[str]], Sequence[int]]
+    Counted = tuple[CalibrationTables, Sequence[str]]
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -58,10 +68,6 @@ def add_arguments(parser: CommandParser) -> None:
     )
     add_map_options(parser)
     add_config_options(parser)
-    options = 'trust_checkpoint', 'cfg_options'
-    parser.idle('with folders', lambda args: Path(args.source).is_dir(), *options)
-    options = 'max_value', 'logits', 'key', 'channel', 'workers'
-    parser.idle('with a config', lambda args: args.source.endswith('.py'), *options)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -77,37 +83,36 @@ def run(args: argparse.Namespace) -> None:
         pattern = None if args.groups is None else re.compile(args.groups)
     except re.error as error:
         raise ValueError(f'--groups {args.groups}: not a pattern ({error})') from error
-    remarks: list[str] = []
-    keys = partial(group_keys, pattern, remarks)
-    folder = Path(args.source).is_dir()
-    tables = _of_maps(args, keys) if folder else _of_checkpoint(args, keys)
-    calibrator = fit_tables(tables, args.by, args.method, args.target, remarks)
+
+    count = _count_maps if Path(args.source).is_dir() else _count_checkpoint
+    counted, names = count(args, partial(group_numbers, pattern))
+    hint = None if pattern else frames_hint(names)
+    remarks = [] if hint is None else [hint]
+    calibrator = fit_tables(counted, args.by, args.method, args.target, remarks)
+
     print(calibrator.summary())
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     calibrator.save(args.out)
     print(f'\ncalibrator: {args.out}')
 
 
-def group_keys(
-    pattern: re.Pattern | None, remarks: list[str], names: Sequence[str]
-) -> Sequence[int]:
+def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[int]:
     """Number names by the group that a pattern finds in them."""
-    from ..calibration.fit import first_seen
+    from ..calibration.fit import numbers_of
 
     if pattern is None:
-        hint = frames_hint([str(Path(name).with_suffix('')) for name in names])
-        remarks += [hint] if hint else []
         return range(len(names))
     found = {name: pattern.search(Path(name).name) for name in names}
     for name in names:
         if found[name] is None:
             raise ValueError(f'--groups {pattern.pattern}: matches nothing in {name}')
-    return list(first_seen([found[name].group() for name in names]))
+    return list(numbers_of([found[name].group() for name in names]))
 
 
 def frames_hint(names: Sequence[str]) -> str | None:
     """Return a sentence if images look like frames of a few videos, by their names."""
-    stems = Counter(re.sub(r'[\W_]*\d+$', '', name) for name in names)
+    without_suffix = [str(Path(name).with_suffix('')) for name in names]
+    stems = Counter(re.sub(r'[\W_]*\d+$', '', name) for name in without_suffix)
     if not 1 < len(stems) <= len(names) / 3 or '' in stems:
         return None
     return (
@@ -116,17 +121,18 @@ def frames_hint(names: Sequence[str]) -> str | None:
     )
 
 
-def _of_maps(args: argparse.Namespace, keys):
-    from ..files.map_pairs import count_tables, said_pairs
+def _count_maps(args: argparse.Namespace, group: Group) -> Counted:
+    from ..files.map_pairs import count_tables, describe_pairs, pair_files
 
     tables = count_tables(
-        args.source, args.labels, map_reader(args), keys=keys, workers=args.workers
+        args.source, args.labels, map_reader(args), keys=group, workers=args.workers
     )
-    print(said_pairs(args.source, args.labels))
-    return tables
+    print(describe_pairs(args.source, args.labels))
+    pairs, _ = pair_files(args.source, args.labels)
+    return tables, [*pairs]
 
 
-def _of_checkpoint(args: argparse.Namespace, keys):
+def _count_checkpoint(args: argparse.Namespace, group: Group) -> Counted:
     if not Path(args.source).exists() and not args.source.startswith('mmaslp::'):
         raise FileNotFoundError(f'{args.source}: neither a folder of maps nor a config')
     need_mmseg(f'{args.source} is a config, which')
@@ -139,4 +145,4 @@ def _of_checkpoint(args: argparse.Namespace, keys):
     if args.quiet:
         cfg.log_level = 'WARNING'
     set_work_dir(cfg, args.source, None)
-    return tables_of_checkpoint(cfg, keys, trust_checkpoint=args.trust_checkpoint)
+    return tables_of_checkpoint(cfg, group, trust_checkpoint=args.trust_checkpoint)

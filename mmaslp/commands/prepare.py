@@ -11,7 +11,7 @@ Example:
 import argparse
 
 from ..files.layouts import LAYOUTS
-from ..files.names import shown
+from ..files.names import display_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +52,6 @@ def run(args: argparse.Namespace) -> None:
         skip_bad=args.skip_bad,
     )
     for problem in left_out:
-        print(f'left out: {shown(problem)}')
+        print(f'left out: {display_name(problem)}')
     for part, names in parts.items():
         print(f'{len(names)} images in {args.root}/{part}.txt')

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     """Review every map, write the files, say what is doubtful."""
     from ..calibration.calibrator import Calibrator
     from ..common.outputs import check_outputs
-    from ..files.names import shown
+    from ..files.names import display_name
     from ..files.review import proof, review_maps, write_objects, write_review
 
     if args.images and not args.report:
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     for row in rows[:10]:
         told = row.estimate
         print(
-            f'{shown(row.name):<32}{_number(told.dice):>8}'
+            f'{display_name(row.name):<32}{_number(told.dice):>8}'
             f'{_number(told.dice_low):>10}{told.objects:>9}'
         )
     silent = sum(told.estimate.dice != told.estimate.dice for told in rows)
@@ -99,10 +99,10 @@ def run(args: argparse.Namespace) -> None:
         for key, (value, low, high) in proof(rows).items():
             interval = f'[{_number(low)}, {_number(high)}]'
             print(f'{TITLES[key]:<32}{_number(value):>8} {interval}')
-    print(f'\nreview: {shown(args.out)}')
+    print(f'\nreview: {display_name(args.out)}')
     if args.objects:
         write_objects(args.objects, rows)
-        print(f'objects: {shown(args.objects)}')
+        print(f'objects: {display_name(args.objects)}')
     if args.report:
         from ..report.review_page import write_review_page
 
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> None:
             reader=map_reader(args),
             workers=args.workers,
         )
-        print(f'report: {shown(args.report)}')
+        print(f'report: {display_name(args.report)}')
 
 
 def _number(value: float) -> str:

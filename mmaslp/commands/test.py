@@ -53,9 +53,6 @@ def add_arguments(parser: CommandParser) -> None:
         'holds one',
     )
     add_run_options(parser)
-    parser.idle('without --report', lambda args: not args.report, 'name')
-    parser.idle('without --out-prob', lambda args: not args.out_prob, 'prob_bits')
-    parser.idle('without --show', lambda args: not args.show, 'wait_time')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -116,6 +113,6 @@ def _report(args: argparse.Namespace, config: str, results: dict[str, Tested]) -
     }
     files = {'checkpoint': args.checkpoint, 'config': config}
     model = args.name or osp.splitext(osp.basename(args.config))[0]
-    shown = results_of_test(results, model, files=files, settings=settings)
-    write_report(args.report, shown)
+    entries = results_of_test(results, model, files=files, settings=settings)
+    write_report(args.report, entries)
     print(f'report: {args.report}')

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def kept(args: argparse.Namespace) -> str:
+def after_interrupt(args: argparse.Namespace) -> str:
     """Say what an interruption leaves and how to go on."""
     from ..integrations.mmseg.checkpoint import numbered_checkpoints
 

@@ -40,7 +40,7 @@ def check_bool(name: str, value: Any) -> bool:
 def check_choice(name: str, value: T, choices: Collection[T]) -> T:
     """Refuse an argument that is not one of the choices, of the same type."""
     # Compared one by one: the value may be a list, which has no hash.
-    if not any(type(value) is type(each) and value == each for each in choices):
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
         one_of = ', '.join(map(str, choices))
         raise _refusal(name, f'one of {one_of}', value)
     return value
@@ -69,7 +69,7 @@ def _checked(
     name: str, value: Any, kind: type, wanted: str, limits: dict[str, float], hint: str
 ) -> Any:
     fits = isinstance(value, kind) and not isinstance(value, bool) and _is_finite(value)
-    if not fits or not all(_LIMITS[key](value, each) for key, each in limits.items()):
+    if not fits or not all(_LIMITS[key](value, limit) for key, limit in limits.items()):
         raise _refusal(name, f'{wanted}{_range(**limits)}', value, hint)
     return value
 
@@ -92,8 +92,8 @@ def _range(
     high = below if at_most is None else at_most
     if low is not None and high is not None:
         left = '(' if at_least is None else '['
-        right = ')' if at_most is None else ']'
-        return f' in {left}{low:g}, {high:g}{right}'
+        bracket = ')' if at_most is None else ']'
+        return f' in {left}{low:g}, {high:g}{bracket}'
     if low is not None:
         return f' above {low:g}' if at_least is None else f' of at least {low:g}'
     if high is not None:
@@ -102,9 +102,9 @@ def _range(
 
 
 def _refusal(name: str, wanted: str, value: Any, hint: str = '') -> ValueError:
-    shown = repr(value)
-    if len(shown) > _MAX_SHOWN:
-        shown = f'{shown[:_MAX_SHOWN]}...'
+    text = repr(value)
+    if len(text) > _MAX_SHOWN:
+        text = f'{text[:_MAX_SHOWN]}...'
     quoted = isinstance(value, str) and not wanted.startswith(('one of', 'a text'))
-    shown += ' (a text: write it without quotes)' if quoted else ''
-    return ValueError(f'{name} must be {wanted}, got {shown}{hint}')
+    text += ' (a text: write it without quotes)' if quoted else ''
+    return ValueError(f'{name} must be {wanted}, got {text}{hint}')

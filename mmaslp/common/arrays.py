@@ -151,7 +151,7 @@ def _bounds(values: Tensor) -> tuple[float, float]:
     """Least and largest value as Python numbers; nan if there is one."""
     # In pieces so small that torch starts no threads, which would cost more than they
     # save.
-    lows, highs = zip(*(each.aminmax() for each in values.flatten().split(2**15)))
+    lows, highs = zip(*(part.aminmax() for part in values.flatten().split(2**15)))
     return torch.stack(lows).min().item(), torch.stack(highs).max().item()
 
 

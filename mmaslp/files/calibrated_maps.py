@@ -14,8 +14,8 @@ from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_number
 from ..common.outputs import check_folder, write_output
 from .images import write_picture
-from .map_pairs import attempt, list_files, one_thread, refuse
-from .names import shown
+from .map_pairs import list_files, one_thread, raise_problems, read_or_note
+from .names import display_name
 from .nnunet_maps import with_foreground
 from .prob_maps import MAP_SUFFIXES, MapReader, StoredArray, suffix_of, write_prob_map
 from .progress import track
@@ -70,9 +70,9 @@ def apply_calibrator(
     problems: list[str] = []
     files = [*list_files(maps, MAP_SUFFIXES, 'map', problems).values()]
     for path in track(files, 'reading'):
-        attempt(reader.read, path, problems)
+        read_or_note(reader.read, path, problems)
     problems += filter(None, [reader.problem()])
-    refuse(problems, shown(maps))
+    raise_problems(problems, display_name(maps))
 
     for folder in job.folders.values():
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from ..common.arguments import check_number, optional
 from ..common.outputs import check_output, write_output
 from .images import IMAGE_SUFFIXES, open_image, read_binary_mask
 from .layouts import find_folders
-from .map_pairs import refuse
+from .map_pairs import raise_problems
 from .progress import track
 
 SHOWN = 5
@@ -31,7 +31,8 @@ def list_pair(
     If both lie in one folder, photographs are .jpg, .jpeg or .bmp and masks .png.
     """
     images, masks = (
-        (each,) if each else IMAGE_SUFFIXES for each in (image_suffix, mask_suffix)
+        (suffix,) if suffix else IMAGE_SUFFIXES
+        for suffix in (image_suffix, mask_suffix)
     )
     if image_folder == mask_folder:
         images = images if image_suffix else ('.jpg', '.jpeg', '.bmp')
@@ -106,7 +107,7 @@ def keep_listed(
     return {stem: images[stem] for stem in sorted(counts)}
 
 
-def lonely(
+def unpaired_files(
     images: Collection[str], masks: Collection[str], image_folder: str, mask_folder: str
 ) -> dict[str, str]:
     """Say which images have no mask, and which masks no image, by stem."""
@@ -168,9 +169,11 @@ def prepare_dataset(
     pairs = list_pair(images, masks)
     graded = layout == 'PASCAL-S'  # masks of votes
 
-    bad = lonely(*pairs, images, masks) | _check_pairs(images, masks, *pairs, graded)
+    bad = unpaired_files(*pairs, images, masks) | _check_pairs(
+        images, masks, *pairs, graded
+    )
     if not skip_bad:
-        refuse([*bad.values()], f'{root} (--skip-bad leaves them out)')
+        raise_problems([*bad.values()], f'{root} (--skip-bad leaves them out)')
     good = (stem for stem in pairs[0] if stem not in bad)
     found = divide(good, bad, val_list or val_ratio, test_ratio, seed)
     files = {part: osp.join(root, f'{part}.txt') for part in found}

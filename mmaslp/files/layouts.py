@@ -79,7 +79,9 @@ def find_folders(
                 ways += [(f'{image}/{split}', f'{mask}/{split}')]
             for way in ways:
                 wanted = [osp.join(home, part) for part in way]
-                images, masks = (osp.normpath(osp.join(root, each)) for each in wanted)
+                images, masks = (
+                    osp.normpath(osp.join(root, folder)) for folder in wanted
+                )
                 if osp.isdir(images) and osp.isdir(masks):
                     return images, masks
                 tried.append(' + '.join(wanted))

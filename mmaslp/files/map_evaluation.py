@@ -17,7 +17,7 @@ from ..metrics.figures import average_precision, roc_auc
 from ..metrics.histogram import CalibrationHistogram
 from ..metrics.image_table import ImageRow, ImageTable
 from .map_pairs import count_pairs, pair_files, read_pair
-from .names import shown
+from .names import display_name
 from .prob_maps import MapReader, quantised
 from .results import Result, calibration_result, mask_checksum
 
@@ -95,7 +95,7 @@ def sod_metrics(
     scores = histogram.score_table('positive')
 
     def mean(key: str) -> Any:
-        rows = [each[key] for each in records if not np.isnan(each[key]).any()]
+        rows = [record[key] for record in records if not np.isnan(record[key]).any()]
         return np.mean(rows, axis=0) if rows else np.nan
 
     f_curve = mean('f_curve')
@@ -182,7 +182,7 @@ def evaluate_maps(
         partial(_Measure, bins, protocol, sod),
         reader,
         workers=workers,
-        what=f'measuring {shown(pred_dir)}',
+        what=f'measuring {display_name(pred_dir)}',
     )
 
     result = calibration_result(
@@ -207,7 +207,7 @@ def evaluate_maps(
 def set_name(gt_dir: str | Path) -> str:
     """Name a set by its folder of masks; by the one above if that just says masks."""
     folder = Path(gt_dir).resolve()
-    named = [each.name for each in (folder, *folder.parents) if each.name]
+    named = [parent.name for parent in (folder, *folder.parents) if parent.name]
     return next((name for name in named if not _MASKS.fullmatch(name)), folder.name)
 
 

@@ -16,7 +16,7 @@ import torch
 
 from ..calibration.tables import CalibrationTables
 from .images import IMAGE_SUFFIXES, read_binary_mask
-from .names import shown
+from .names import display_name
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, read_label
 from .prob_maps import MAP_SUFFIXES, MapReader, suffix_of
 from .progress import track
@@ -44,7 +44,7 @@ def pair_files(
     if pred_dir.resolve() == gt_dir.resolve():
         raise ValueError(f'{pred_dir} and {gt_dir} are the same folder')
     if preds and masks and preds.keys().isdisjoint(masks):
-        one, other = (next(iter(each.values())).name for each in (preds, masks))
+        one, other = (next(iter(files.values())).name for files in (preds, masks))
         raise ValueError(
             f'{pred_dir} and {gt_dir}: no name matches at all, such as {one} and '
             f'{other}: is it the right folder?'
@@ -60,15 +60,16 @@ def pair_files(
     return {stem: (preds[stem], masks[stem]) for stem in both}, problems
 
 
-def said_pairs(pred_dir: str | Path, gt_dir: str | Path) -> str:
+def describe_pairs(pred_dir: str | Path, gt_dir: str | Path) -> str:
     """Say which files of two folders are read."""
     pairs, _ = pair_files(pred_dir, gt_dir)
-    end = [[suffix_of(path) for path in each] for each in zip(*pairs.values())]
-    maps, masks = (', '.join(sorted({*each})) for each in end)
+    end = [[suffix_of(path) for path in paths] for paths in zip(*pairs.values())]
+    maps, masks = (', '.join(sorted({*found})) for found in end)
     masks = masks.replace('.gz', '.nii.gz')
     of = ' of nnU-Net' if '.npz' in maps and find_dataset(pred_dir) else ''
     number = len(pairs)
-    return f'{shown(pred_dir)}: {number} maps{of} ({maps}) and {number} masks ({masks})'
+    folder = display_name(pred_dir)
+    return f'{folder}: {number} maps{of} ({maps}) and {number} masks ({masks})'
 
 
 def list_files(
@@ -162,7 +163,7 @@ def count_pairs(
 
     if not problems and seen.problem():
         problems.append(seen.problem())
-    refuse(problems, f'{shown(pred_dir)} and {shown(gt_dir)}')
+    raise_problems(problems, f'{display_name(pred_dir)} and {display_name(gt_dir)}')
     return counter
 
 
@@ -174,8 +175,8 @@ def _count(
     for name, key, pred, gt in items:
         before = len(problems)
         with one_thread():
-            prob = attempt(reader.read, pred, problems)
-            label = attempt(partial(_read_label, reader, pred), gt, problems)
+            prob = read_or_note(reader.read, pred, problems)
+            label = read_or_note(partial(_read_label, reader, pred), gt, problems)
             if len(problems) > before:
                 continue
             try:
@@ -229,7 +230,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def attempt(read: Callable[[Path], Any], path: Path, problems: list[str]) -> Any:
+def read_or_note(read: Callable[[Path], Any], path: Path, problems: list[str]) -> Any:
     """Read a file, or add what is wrong with it to the problems."""
     try:
         return read(path)
@@ -240,12 +241,12 @@ def attempt(read: Callable[[Path], Any], path: Path, problems: list[str]) -> Any
     return None
 
 
-def refuse(problems: list[str], where: str) -> None:
+def raise_problems(problems: list[str], where: str) -> None:
     """Raise one error for all problems, if there are any."""
     if not problems:
         return
     lines = [f'{len(problems)} problem(s) with {where}:']
-    lines += [f'  - {shown(problem)}' for problem in problems[:MAX_LISTED]]
+    lines += [f'  - {display_name(problem)}' for problem in problems[:MAX_LISTED]]
     if len(problems) > MAX_LISTED:
         lines.append(f'  ... and {len(problems) - MAX_LISTED} more')
     raise ValueError('\n'.join(lines))

@@ -10,7 +10,7 @@ _ABSOLUTE = re.compile(
 )
 
 
-def shown(name: object) -> str:
+def display_name(name: object) -> str:
     r"""Escape what cannot be printed, such as a line break as ``\n``."""
     text = str(name)
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
@@ -18,7 +18,7 @@ def shown(name: object) -> str:
 
 def printable(text: str) -> str:
     """Escape names in a text of several lines, see :func:`shown`."""
-    return '\n'.join(map(shown, text.split('\n')))
+    return '\n'.join(map(display_name, text.split('\n')))
 
 
 def without_folders(text: str) -> str:

@@ -50,7 +50,9 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
     """
     folder = Path(folder).resolve()
     places = (folder, *folder.parents[:2])
-    found = next((each for each in places if (each / 'dataset.json').is_file()), None)
+    found = next(
+        (place for place in places if (place / 'dataset.json').is_file()), None
+    )
     if found is None:
         return None
     try:
@@ -70,8 +72,10 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
             f'the dataset.json or plans.json in {found} is not of nnU-Net ({error!r})'
         ) from error
 
-    regions = any(len(each) > 1 for each in values.values())
-    kept = ((name, each) for name, each in values.items() if not regions or any(each))
+    regions = any(len(label) > 1 for label in values.values())
+    kept = (
+        (name, label) for name, label in values.items() if not regions or any(label)
+    )
     channels = kept if regions else sorted(kept, key=lambda item: item[1])
     return NNUNetDataset(tuple(channels), regions, ignore, reorient)
 

@@ -285,7 +285,9 @@ def _chosen_key(names: Sequence[str], key: str | None) -> str:
 
 def _check_unpacked(archive: ZipFile, keys: Sequence[str]) -> None:
     """Refuse a decompression bomb before it is unpacked."""
-    members = {each.filename.removesuffix('.npy'): each for each in archive.infolist()}
+    members = {
+        member.filename.removesuffix('.npy'): member for member in archive.infolist()
+    }
     for member in (members[key] for key in keys if key in members):
         ratio = member.file_size / max(member.compress_size, 1)
         if member.file_size > MAX_UNPACKED and ratio > MAX_RATIO:

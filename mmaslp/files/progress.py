@@ -10,7 +10,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 DELAY = 2.0  # seconds
-shown = False  # whether there are bars, if stderr is a terminal
+enabled = False  # whether there are bars, if stderr is a terminal
 
 _Item = TypeVar('_Item')
 
@@ -27,6 +27,6 @@ def track(
         leave=False,
         dynamic_ncols=True,
         file=sys.stderr,
-        disable=not (shown and sys.stderr.isatty()),
+        disable=not (enabled and sys.stderr.isatty()),
     ) as bar:
         yield from bar

@@ -289,7 +289,7 @@ def save_result(
     The folder is made if needed. ``indent`` None gives the shortest file.
     """
     several = not isinstance(result, Result)
-    content = [each.to_json() for each in result] if several else result.to_json()
+    content = [entry.to_json() for entry in result] if several else result.to_json()
     write_output(path, strict_json(content, indent) + '\n', 'result')
 
 
@@ -302,9 +302,9 @@ def strict_json(value: Any, indent: int | None = None) -> str:
 
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: _finite(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
+        return [_finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -328,7 +328,7 @@ def load_results(path: str | Path) -> list[Result]:
         if not contents:
             raise ValueError('it is empty')
         place = Path(path).absolute()
-        return [_named(Result.from_json(each), place) for each in contents]
+        return [_named(Result.from_json(content), place) for content in contents]
     except OSError as error:
         raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
     except (

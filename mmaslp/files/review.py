@@ -25,8 +25,15 @@ from ..common.outputs import write_output
 from ..metrics.bins import BinTable, ScoreTable
 from ..metrics.bootstrap import percentiles
 from ..metrics.figures import binned_error, roc_auc
-from .map_pairs import attempt, list_files, one_thread, pair_files, read_pair, refuse
-from .names import shown
+from .map_pairs import (
+    list_files,
+    one_thread,
+    pair_files,
+    raise_problems,
+    read_or_note,
+    read_pair,
+)
+from .names import display_name
 from .prob_maps import MAP_SUFFIXES, MapReader
 from .progress import track
 
@@ -107,7 +114,7 @@ def review_maps(
         pairs = {name: (path, None) for name, path in files.items()}
     else:
         pairs, problems = pair_files(maps, truth)
-    refuse(problems, shown(maps))
+    raise_problems(problems, display_name(maps))
 
     reader = reader or MapReader()
     seen = copy.deepcopy(reader)
@@ -121,7 +128,7 @@ def review_maps(
         problems += own
     if not problems and seen.problem():
         problems.append(seen.problem())
-    refuse(problems, shown(maps))
+    raise_problems(problems, display_name(maps))
     # Of what nothing can be told comes first.
     return sorted(rows, key=lambda row: np.nan_to_num(row.estimate.score, nan=-1.0))
 
@@ -139,9 +146,9 @@ def _reviewed(
     reader = copy.deepcopy(reader)
     with one_thread():
         if mask is None:
-            prob, label = attempt(reader.read, path, problems), None
+            prob, label = read_or_note(reader.read, path, problems), None
         else:
-            pair = attempt(partial(read_pair, reader, path), mask, problems)
+            pair = read_or_note(partial(read_pair, reader, path), mask, problems)
             prob, label = pair if pair is not None else (None, None)
         if prob is None:
             return None, reader, problems
@@ -220,7 +227,7 @@ def write_review(path: str | Path, rows: Sequence[Reviewed]) -> None:
         if volumes:
             voxel = np.nan if row.voxel is None else row.voxel
             ends = (row.estimate.area_low, row.estimate.area_high)
-            line += [_text(each * voxel) for each in (row.estimate.area, *ends)]
+            line += [_text(area * voxel) for area in (row.estimate.area, *ends)]
         line.append(int(row.estimate.unlike))
         if row.truth is not None:
             line += [_text(row.truth.dice), row.truth.pixels]
@@ -277,7 +284,10 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     draws += [rng.integers(len(rows), size=len(rows)) for _ in range(RESAMPLES)]
     found = [_figures([rows[k] for k in draw]) for draw in draws]
     return {
-        key: (found[0][key], *percentiles([each[key] for each in found[1:]]).tolist())
+        key: (
+            found[0][key],
+            *percentiles([figures[key] for figures in found[1:]]).tolist(),
+        )
         for key in found[0]
     }
 

@@ -173,12 +173,12 @@ def _spoil(rng, mask, things):
         return max(things, key=np.sum) > 0.5
     if kind == 1:  # half of the object
         y, x = np.nonzero(mask)
-        kept = mask.copy()
+        half = mask.copy()
         if rng.random() < 0.5:
-            kept[: int(np.median(y))] = False
+            half[: int(np.median(y))] = False
         else:
-            kept[:, : int(np.median(x))] = False
-        return kept
+            half[:, : int(np.median(x))] = False
+        return half
 
     room = len(mask) // 6
     shift = rng.choice([-1, 1], 2) * rng.uniform(0.5, 1, 2) * room

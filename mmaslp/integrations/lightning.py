@@ -127,7 +127,9 @@ class ASLPCallback(Callback):
         if not self._fits:
             return
         modules = pl_module.modules()
-        losses = [each for each in modules if isinstance(each, SelfCalibratingBCE)]
+        losses = [
+            module for module in modules if isinstance(module, SelfCalibratingBCE)
+        ]
         if not losses:
             raise ValueError(
                 f'ASLPCallback found no SelfCalibratingBCE in '

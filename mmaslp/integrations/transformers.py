@@ -132,10 +132,10 @@ NOT_LOADED = (
 
 def fingerprint_of(model: nn.Module) -> float | None:
     """Sum of squares of the trained weights; None where they are sharded."""
-    weights = [each.data for each in model.parameters() if each.requires_grad]
-    if any(type(each) is not Tensor for each in weights):
+    weights = [weight.data for weight in model.parameters() if weight.requires_grad]
+    if any(type(weight) is not Tensor for weight in weights):
         return None
-    return math.fsum(each.double().square().sum().item() for each in weights)
+    return math.fsum(weight.double().square().sum().item() for weight in weights)
 
 
 def is_loaded(model: nn.Module, saved: float | None) -> bool:

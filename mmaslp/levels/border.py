@@ -5,7 +5,7 @@ import warnings
 import weakref
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,8 @@ from ..common.arrays import REMEDY, LabelWatch
 from ..common.bands import NUM_BANDS
 from ..common.processes import gathered, joined
 from ..losses.criterion import Levels
-from .guard import Best, guarded, lower_median
+from ..metrics.band_table import BandTable
+from .guard import Best, apply_guard, lower_median
 
 # The expected label keeps its side: half of this is below 1/2.
 MAX_LEVEL = 0.98
@@ -70,8 +71,42 @@ def _pool_thin_bands(gap: Tensor, share: Tensor) -> Tensor:
 
 
 STATE_VERSION = 3
-# What the last validations measured, in a state.
-RECENT = ('gaps', 'shares', 'ious', 'accs', 'held')
+
+
+@dataclass(frozen=True)
+class History:
+    """What the last three validations measured, the newest last."""
+
+    gaps: list[list[float]] = field(default_factory=list)
+    shares: list[float] | None = None  # of the pixels, of the last validation
+    ious: list[float] = field(default_factory=list)
+    accs: list[float] = field(default_factory=list)
+    held: str | None = None  # why the levels do not follow the gaps
+
+    def after(self, figures: dict[str, Any]) -> 'History':
+        """The history once a validation has come."""
+        return History(
+            gaps=[*self.gaps, figures['gaps']][-3:],
+            shares=figures['shares'],
+            ious=[*self.ious, figures['iou']][-3:],
+            accs=[*self.accs, figures['acc']][-3:],
+            held=self.held,
+        )
+
+    def check(self) -> None:
+        """Refuse what no validation can have measured."""
+        same_number = len(self.gaps) == len(self.ious) == len(self.accs)
+        rows = [*self.gaps] if self.shares is None else [*self.gaps, self.shares]
+        if not same_number or any(len(row) != NUM_BANDS for row in rows):
+            raise ValueError('its gaps, shares and figures do not fit each other')
+
+        flat = [number for row in rows for number in row]
+        numbers = [*flat, *self.ious, *self.accs]
+        if not all(isinstance(number, (int, float)) for number in numbers):
+            raise ValueError(f'its figures are {numbers}')
+        if not isinstance(self.held, (str, type(None))):
+            raise ValueError(f'its reason is {self.held!r}')
+
 
 # Batches without a validation that are worth a warning.
 MANY_BATCHES = 250
@@ -92,7 +127,7 @@ class BorderLevels(Levels):
     every band.
 
     A guard keeps levels from costing objects
-    (:func:`~mmaslp.levels.guard.guarded`). Save :meth:`state_dict` beside that of
+    (:func:`~mmaslp.levels.guard.apply_guard`). Save :meth:`state_dict` beside that of
     the optimizer. In a distributed training every process makes its own levels and
     calls :meth:`observe` with its table.
 
@@ -129,13 +164,9 @@ class BorderLevels(Levels):
         self.levels = torch.zeros(NUM_BANDS, dtype=torch.float64)
         self.validations = 0
         self.watch = LabelWatch()
-        self._gaps: list[list[float]] = []
-        self._shares: list[float] | None = None
-        self._ious: list[float] = []
-        self._accs: list[float] = []
+        self._recent = History()
         self._best = Best()
         self.figures: dict[str, Any] = {}
-        self._held: str | None = None
         self._observed: Any = None  # reference to the sums of the last table
         self._batches: float = 0  # since the last validation
 
@@ -146,21 +177,22 @@ class BorderLevels(Levels):
     @property
     def mean_level(self) -> float:
         """float: Level of all pixels, for labels without a border, such as points."""
-        if self._shares is None:
+        shares = self._recent.shares
+        if shares is None:
             return self.levels.mean().item()
-        return (self.levels @ torch.tensor(self._shares, dtype=torch.float64)).item()
+        return (self.levels @ torch.tensor(shares, dtype=torch.float64)).item()
 
     @property
     def gaps(self) -> list[float]:
         """list[float]: Confidence - accuracy of each band in the last validation."""
-        return self._gaps[-1] if self._gaps else []
+        return self._recent.gaps[-1] if self._recent.gaps else []
 
     @property
     def reason(self) -> str | None:
         """str, optional: Why all levels are 0, in a sentence; None if one is not."""
         if self.levels.any():
             return None
-        why = self._held or (
+        why = self._recent.held or (
             'the network is not over-confident, and a level only lowers a confidence; '
             'fit a calibrator instead'
         )
@@ -173,7 +205,7 @@ class BorderLevels(Levels):
             )
         return f'levels are 0: {why}'
 
-    def observe(self, table: Any) -> None:
+    def observe(self, table: BandTable) -> None:
         """Move the levels after a validation.
 
         Args:
@@ -209,22 +241,26 @@ class BorderLevels(Levels):
         self._batches = min(self._batches, 0)  # expected ones stay so
         self.validations += 1
         if whole.one_class:
-            self._held = 'the labels of the validation set hold one class only'
+            one_class = 'the labels of the validation set hold one class only'
+            self._recent = replace(self._recent, held=one_class)
             return
 
-        self._gaps = [*self._gaps, figures['gaps']][-3:]
-        self._shares = figures['shares']
-        self._ious = [*self._ious, figures['iou']][-3:]
-        self._accs = [*self._accs, figures['acc']][-3:]
-        iou = lower_median(self._ious)
-        acc = lower_median(self._accs)
+        self._recent = recent = self._recent.after(figures)
+        iou = lower_median(recent.ious)
+        acc = lower_median(recent.accs)
         self._best = self._best.after(iou, figures['iou_se'], acc, figures['acc_se'])
         if self.validations <= self.warmup:
             return
+
         stepped = follow_gaps(
-            self.levels, self._gaps, self._shares, figures['accuracies'], self.gain
+            self.levels,
+            recent.gaps,
+            figures['shares'],
+            figures['accuracies'],
+            self.gain,
         )
-        levels, self._held = guarded(self.levels, stepped, iou, acc, self._best)
+        levels, held = apply_guard(self.levels, stepped, iou, acc, self._best)
+        self._recent = replace(recent, held=held)
         self.levels.copy_(levels)
 
     def count_batch(self) -> None:
@@ -248,7 +284,7 @@ class BorderLevels(Levels):
             levels=self.levels.clone(),
             validations=self.validations,
             best=asdict(self._best),
-            **{name: copy(getattr(self, f'_{name}')) for name in RECENT},
+            **asdict(self._recent),
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -271,8 +307,11 @@ class BorderLevels(Levels):
                 raise ValueError(f'its levels are {levels.tolist()}')
             number = check_integer('validations', state['validations'], at_least=0)
             best = Best(**state['best'])
-            recent = [state[name] for name in RECENT]
-            _check_history(best, *recent)
+            if not all(isinstance(number, (int, float)) for number in astuple(best)):
+                raise ValueError(f'its best figures are {best}')
+            named = {item.name: copy(state[item.name]) for item in fields(History)}
+            recent = History(**named)
+            recent.check()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'the state of BorderLevels is damaged ({error})'
@@ -281,29 +320,12 @@ class BorderLevels(Levels):
         self.levels.copy_(levels)
         self.validations = number
         self._best = best
-        for name, value in zip(RECENT, recent):
-            setattr(self, f'_{name}', copy(value))
+        self._recent = recent
 
 
-def _check_history(best: Best, gaps: Any, shares: Any, *others: Any) -> None:
-    """Refuse what the last validations cannot have measured."""
-    bands = NUM_BANDS
-    (ious, accs, held) = others
-    rows = [*gaps] if shares is None else [*gaps, shares]
-    same_number = len(gaps) == len(ious) == len(accs)
-    if not same_number or any(len(row) != bands for row in rows):
-        raise ValueError('its gaps, shares and figures do not fit each other')
-
-    numbers = [each for row in rows for each in row] + [*ious, *accs, *astuple(best)]
-    if not all(isinstance(each, (int, float)) for each in numbers):
-        raise ValueError('its figures are not numbers')
-    if not isinstance(held, (str, type(None))):
-        raise ValueError(f'its reason is {held!r}')
-
-
-def _joined(table: Any) -> Any:
+def _joined(table: BandTable) -> BandTable:
     """Table of the whole validation: processes give their shares, or each all of it."""
-    if not hasattr(table, 'one_class'):
+    if not isinstance(table, BandTable):
         raise ValueError(
             f'observe takes a BandTable of the validation, got {type(table).__name__}'
         )

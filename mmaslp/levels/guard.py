@@ -32,7 +32,7 @@ class Best:
         return Best(*by_iou, *by_acc)
 
 
-def guarded(
+def apply_guard(
     levels: Tensor, stepped: Tensor, iou: float, acc: float, best: Best
 ) -> tuple[Tensor, str | None]:
     """Levels that a validation allows, and why they do not follow the gaps.

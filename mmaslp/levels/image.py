@@ -172,8 +172,8 @@ class ImageLevels(Levels):
         self._logger = logger or logging.getLogger('mmaslp')
         self._steps = torch.zeros((), dtype=torch.int64)
         self._last: Sample | None = None
-        self._heard = False
-        self._said: set[str] = set()
+        self._has_margins = False
+        self._warned: set[str] = set()
         self._unobserved = 0  # images of samples since the last validation
         unstable = self.rule.instability_warning(self.beta)
         if unstable is not None:
@@ -249,13 +249,13 @@ class ImageLevels(Levels):
             )
 
         margin = sample.margin
-        if margin is None and not self._heard:
+        if margin is None and not self._has_margins:
             raise ValueError(
                 'no loss has left its margins in the sample: pass it on, as '
                 'criterion(logits, labels, sample), before update(sample)'
             )
 
-        self._heard = sample.used = True
+        self._has_margins = sample.used = True
         if not self.rule.learns or self.validation is None:
             return
         if sample.step is None or sample.step < self.warmup:
@@ -267,7 +267,7 @@ class ImageLevels(Levels):
             values = margin.double().cpu().numpy()
 
         parts = gathered((rows, values))
-        rows, values = (np.concatenate(each) for each in zip(*parts))
+        rows, values = (np.concatenate(arrays) for arrays in zip(*parts))
         finite = np.isfinite(values)
         if not finite.all():
             self._name_left_out(rows[~finite])
@@ -425,8 +425,8 @@ class ImageLevels(Levels):
         )
 
     def _warn(self, message: str, once: str = '') -> None:
-        if once in self._said:
+        if once in self._warned:
             return
-        self._said |= {once} - {''}
+        self._warned |= {once} - {''}
         # Formatted here: MMEngine's logger drops warnings of one template as repeated.
         self._logger.warning(f'ASLP: {message}')

@@ -131,7 +131,7 @@ class _PerImage(torch.autograd.Function):
 def _sums(signed: Tensor, half: Tensor, pieces: list) -> tuple[Tensor, Tensor]:
     """Sums of b s / 2 and of s over the pixels of each image, ``(N,)`` each."""
     if pieces:
-        rows = [(part, _sum_of_rows(each)) for each, part in pieces]
+        rows = [(part, _sum_of_rows(values)) for values, part in pieces]
         total = torch.stack([x.flatten(1).sum(1) for _, x in rows]).sum(0)
         parts = [(part * x).flatten(1).sum(1) for part, x in rows]
         return torch.stack(parts).sum(0), total

@@ -38,12 +38,13 @@ def image_moments(
     fp = predicted - tp
     fn = label - tp
     some = count.clip(min=1)
-    hit, union, right = (
+    hit, union, correct = (
         (pixels * SHARE + some // 2) // some for pixels in (tp, tp + fp + fn, correct)
     )
     values = [
         *(count > 0, size - count, tp, fp, fn),
-        *(hit, union, hit * hit, hit * union, union * union, right, right * right),
+        *(hit, union, hit * hit, hit * union, union * union),
+        *(correct, correct * correct),
     ]
     return np.array(values, np.int64).sum(1)
 
@@ -204,7 +205,7 @@ class BandTable:
         # In strips of cells whose temporaries stay in the cache.
         rows = max(CHUNK // (prob[:, 0].numel() * cell), 1) * cell
         maps = [prob, predicted == label] + ([] if valid is None else [valid])
-        strips = zip(*(each.split(rows, 1) for each in maps))
+        strips = zip(*(values.split(rows, 1) for values in maps))
         sums = torch.cat([_sums(cell, *strip) for strip in strips], 1)
         self.totals = self.totals.to(prob.device)
         for own, band in zip(self.sums, bands.chunk(len(BORDERS))):
@@ -295,21 +296,21 @@ def _areas(mask: Tensor, valid: Tensor | None, images: int) -> np.ndarray:
     if mask.device.type != 'cpu':
         return mask.sum(1).cpu().numpy()
     # On the CPU numpy's is twenty times as fast as torch's.
-    return np.array([np.count_nonzero(each) for each in mask.numpy()], np.int64)
+    return np.array([np.count_nonzero(row) for row in mask.numpy()], np.int64)
 
 
 def _sums(
-    cell: int, prob: Tensor, right: Tensor, valid: Tensor | None = None
+    cell: int, prob: Tensor, correct: Tensor, valid: Tensor | None = None
 ) -> Tensor:
     """Sums of ``(N, H, W)`` maps per cell of side s: ``(N, H / s, W / s, 3)`` int64."""
     conf = torch.maximum(prob, 1 - prob).mul_(BandTable.UNIT).round_().int()
     if valid is None:
-        valid = torch.ones_like(right)
+        valid = torch.ones_like(correct)
     else:
-        right = right & valid
+        correct = correct & valid
         conf = conf.masked_fill_(~valid, 0)
-    parts = (valid.byte(), right.byte(), conf)
-    return torch.stack([_cell_sums(each, cell) for each in parts], -1)
+    parts = (valid.byte(), correct.byte(), conf)
+    return torch.stack([_cell_sums(part, cell) for part in parts], -1)
 
 
 def _cell_sums(values: Tensor, cell: int) -> Tensor:

@@ -20,7 +20,7 @@ class ArrayFields:
         return all(np.array_equal(a, b) for a, b in zip(_values(self), _values(other)))
 
     def __hash__(self) -> int:
-        return hash(tuple(np.asarray(each).tobytes() for each in _values(self)))
+        return hash(tuple(np.asarray(column).tobytes() for column in _values(self)))
 
 
 def _values(table: object) -> list[np.ndarray]:
@@ -77,8 +77,8 @@ class BinTable(ArrayFields):
         """
         sums = (self.count, self.correct, self.conf)
         if weights is None:
-            return BinTable(*(each.sum(0) for each in sums))
-        return BinTable(*(np.tensordot(weights, each, 1) for each in sums))
+            return BinTable(*(column.sum(0) for column in sums))
+        return BinTable(*(np.tensordot(weights, column, 1) for column in sums))
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
@@ -123,8 +123,8 @@ class ScoreTable(ArrayFields):
         """Sum the scores of each group, ``(K,)`` numbers in [0, groups)."""
         # Integers below 2**53 in float64 weights: the sums are exact.
         count, correct, score = (
-            np.bincount(group, weights=each, minlength=groups)
-            for each in (self.count, self.correct, self.conf_sum)
+            np.bincount(group, weights=column, minlength=groups)
+            for column in (self.count, self.correct, self.conf_sum)
         )
         return BinTable(
             count.astype(np.int64), correct.astype(np.int64), score / self.unit
@@ -183,7 +183,8 @@ def sweep(table: ScoreTable) -> BinTable:
 def _sweep_bins(table: ScoreTable) -> int:
     """Largest number of equal-mass bins before the accuracies fall."""
     before, hits = (
-        np.concatenate([[0], np.cumsum(each)]) for each in (table.count, table.correct)
+        np.concatenate([[0], np.cumsum(column)])
+        for column in (table.count, table.correct)
     )
     total = table.total
     most = min(MAX_SWEEP_BINS, total)

@@ -10,8 +10,6 @@ from ..common.arguments import check_integer
 from .figures import figures_of_images
 from .image_table import ImageTable
 
-# More resamples move no digit that is printed.
-MAX_RESAMPLES = 100_000
 # Share of the resamples on each side of an interval.
 TAIL = (1 - 0.95) / 2
 # Resamples at a time: bounds the memory of the weights at 100 x images.
@@ -81,7 +79,7 @@ def check_resamples(resamples: int, least: int = 0) -> int:
     """Refuse a number of resamples that is out of range."""
     if resamples == 1:
         raise ValueError('resamples must be an integer above 1 (or 0: no intervals)')
-    return check_integer('resamples', resamples, at_least=least, at_most=MAX_RESAMPLES)
+    return check_integer('resamples', resamples, at_least=least)
 
 
 def percentiles(values: np.ndarray) -> np.ndarray:

@@ -56,7 +56,7 @@ class Metric:
     better: str
     label: str
     text: str
-    shown: bool = False
+    in_summary: bool = False
     of_images: Callable[[ImageTable, np.ndarray | None], Any] | None = None
 
     @property
@@ -341,7 +341,7 @@ METRICS = (
         'ECE',
         'Expected calibration error: the mean distance between confidence and accuracy '
         'over all pixels, in bins of equal width.',
-        shown=True,
+        in_summary=True,
     ),
     Metric(
         'ece_band',
@@ -352,7 +352,7 @@ METRICS = (
         'The mean distance between confidence and accuracy over bands of distance from '
         'the predicted border. Errors of opposite sign near the border and far from it '
         'do not offset.',
-        shown=True,
+        in_summary=True,
     ),
     Metric(
         'ece_band_true',
@@ -451,7 +451,7 @@ METRICS = (
         'Brier score',
         'The mean squared distance between probability and mask. It also falls with '
         'better accuracy.',
-        shown=True,
+        in_summary=True,
         of_images=_per_pixel('brier'),
     ),
     Metric(
@@ -486,7 +486,7 @@ METRICS = (
         'NLL',
         'The mean negative logarithm of the probability of the true class. Confident '
         'mistakes cost most.',
-        shown=True,
+        in_summary=True,
         of_images=_per_pixel('nll'),
     ),
     Metric(
@@ -496,7 +496,7 @@ METRICS = (
         'higher',
         'accuracy',
         'The share of pixels whose class is right.',
-        shown=True,
+        in_summary=True,
     ),
     Metric(
         'conf',
@@ -506,7 +506,7 @@ METRICS = (
         'confidence',
         'The mean confidence of all pixels. Above the accuracy, the model is '
         'over-confident on the whole.',
-        shown=True,
+        in_summary=True,
     ),
     Metric(
         'dice',
@@ -516,7 +516,7 @@ METRICS = (
         'Dice',
         'Twice the pixels that the predicted and the true masks share, over the pixels '
         'of both, over all images together.',
-        shown=True,
+        in_summary=True,
     ),
     Metric(
         'iou',
@@ -526,7 +526,7 @@ METRICS = (
         'IoU',
         'Intersection over union of the predicted and the true masks, over all images '
         'together.',
-        shown=True,
+        in_summary=True,
     ),
     Metric(
         'empty_found',
@@ -635,7 +635,7 @@ METRICS = (
 )
 _BY_KEY = {metric.key: metric for metric in METRICS}
 # What tables show; files have more.
-SHOWN = tuple(metric.key for metric in METRICS if metric.shown)
+SHOWN = tuple(metric.key for metric in METRICS if metric.in_summary)
 
 
 def metric_of(key: str) -> Metric:

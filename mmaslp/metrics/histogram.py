@@ -125,7 +125,7 @@ class CalibrationHistogram:
         half = slice(2 * self.STEPS, 2 * self.STEPS + 2)
         before = self.counts[half].clone()
         work = _Buffers(min(CHUNK, len(scores[0])), scores[0])
-        for score, *rest in zip(*(each.split(CHUNK) for each in scores)):
+        for score, *rest in zip(*(values.split(CHUNK) for values in scores)):
             low, high, outcome, whole, index, ones = work.first(len(score))
             outcome.copy_(rest[0])
             # To int64 through int32, which is faster than in one step.
@@ -289,7 +289,7 @@ class _Buffers:
 
     def first(self, number: int) -> tuple[Tensor, ...]:
         """Take the first ``number`` elements of each."""
-        return tuple(each[:number] for each in self._all)
+        return tuple(buffer[:number] for buffer in self._all)
 
 
 def _log_(values: Tensor) -> Tensor:

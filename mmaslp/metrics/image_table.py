@@ -126,9 +126,9 @@ class ImageTable:
         return cls(
             names=[row.name for row in rows],
             table=BinTable(
-                stacked([each.count for each in tables], (bins,), np.int64),
-                stacked([each.correct for each in tables], (bins,), np.int64),
-                stacked([each.conf for each in tables], (bins,), np.float64),
+                stacked([table.count for table in tables], (bins,), np.int64),
+                stacked([table.correct for table in tables], (bins,), np.int64),
+                stacked([table.conf for table in tables], (bins,), np.float64),
             ),
             nll=stacked([row.nll for row in rows], (), np.float64),
             brier=stacked([row.brier for row in rows], (), np.float64),

@@ -37,8 +37,10 @@ def compare_results(
             or ``json`` is one of them or a file of another kind.
     """
     check_outputs({'--json': (json, 'comparison')}, [first, second])
-    one, two = (load_result(*each) for each in zip((first, second), names))
-    tables = [sorted_images(each, path) for each, path in ((one, first), (two, second))]
+    one, two = (load_result(*named) for named in zip((first, second), names))
+    tables = [
+        sorted_images(result, path) for result, path in ((one, first), (two, second))
+    ]
     problem = other_images((one, tables[0]), (two, tables[1])) or other_masks(*tables)
     if problem:
         raise ValueError(f'{first} and {second}: {problem}')
@@ -80,7 +82,7 @@ def other_images(
     (first, images) = one
     (second, others) = other
     for key in ('bins', 'mode', 'protocol'):
-        pair = [each.settings.get(key) for each in (first, second)]
+        pair = [result.settings.get(key) for result in (first, second)]
         if pair[0] != pair[1]:
             return f'{key} is {pair[0]!r} in the first but {pair[1]!r} in the second'
     odd = sorted(set(images.names) ^ set(others.names))
@@ -124,14 +126,14 @@ class Measured:
         if given is None:
             known = key in self.resamples.values
             given = self.resamples.interval(key) if known else (nan, nan)
-        return [float(each) for each in (self.result.figures.get(key, nan), *given)]
+        return [float(value) for value in (self.result.figures.get(key, nan), *given)]
 
     @cached_property
     def pictures(self) -> dict[str, dict]:
         """Pictures by the name of the image in ``images``."""
         names = self.result.images.names
         own = {names[row]: name for name, row in rows_by_name(names).items()}
-        return {own[each['name']]: each for each in self.result.pictures}
+        return {own[picture['name']]: picture for picture in self.result.pictures}
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def _grouped(results: Sequence[Result]) -> list[list[Member]]:
                     f'{first[0].model} and {result.model} on {result.dataset}: {masks}'
                 )
             # Without any image nothing tells two sets apart but their names.
-            twice = result.model in [each.model for each, _ in group]
+            twice = result.model in [other.model for other, _ in group]
             if not masks and (same_set or (len(member[1]) and not twice)):
                 group.append(member)
                 break
@@ -243,9 +245,9 @@ def _mean(members: Sequence[Measured]) -> dict[str, list[float]]:
     """Take means over two or more sets, which were resampled independently."""
     row = {}
     for key in SHOWN if len(members) > 1 else ():
-        known = [each for each in members if not np.isnan(each.estimate(key)[0])]
+        known = [member for member in members if not np.isnan(member.estimate(key)[0])]
         if known:
-            value = np.mean([each.estimate(key)[0] for each in known])
-            drawn = np.mean([each.resamples.drawn[key] for each in known], axis=0)
+            value = np.mean([member.estimate(key)[0] for member in known])
+            drawn = np.mean([member.resamples.drawn[key] for member in known], axis=0)
             row[key] = [value, *percentiles(drawn)]
     return row

@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..common.outputs import write_output
-from ..files.names import shown
+from ..files.names import display_name
 from ..files.results import Result
 from ..losses.perturbations import max_alpha
 from .text_table import BANDS, CONFIDENCE, DISTANCE, metric_text, with_interval
@@ -253,8 +253,8 @@ def _columns(results: Mapping[str, Any]) -> tuple[Figure, np.ndarray]:
     axes = figure.subplots(
         2, len(results), squeeze=False, height_ratios=(3.2, 1), sharex='col'
     )
-    for each in axes.flat:
-        clean_axes(each)
+    for axis in axes.flat:
+        clean_axes(axis)
     axes[1, 0].set_ylabel('% of pixels', **LABEL)
     return figure, axes
 
@@ -284,7 +284,7 @@ def _draw(
 def _add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
     """Write a name above a panel; between them what is seen, and figures."""
     pad = 8 + 9.5 * len(lines)
-    title = shown(title)
+    title = display_name(title)
     title = title if len(title) <= LONGEST else f'{title[: LONGEST - 1]}…'
     axes.set_title(title, pad=pad, fontweight='bold', **TITLE)
     for row, line in enumerate(reversed(lines)):

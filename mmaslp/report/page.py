@@ -164,7 +164,9 @@ def _private(result: Result) -> Result:
         result,
         model=without_folders(result.model),
         images=replace(result.images, names=[*short.values()]),
-        pictures=[{**each, 'name': short[each['name']]} for each in result.pictures],
+        pictures=[
+            {**picture, 'name': short[picture['name']]} for picture in result.pictures
+        ],
         settings=settings,
     )
 

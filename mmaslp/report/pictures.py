@@ -236,11 +236,11 @@ def _shown(group: ImageSet, name: str) -> dict[str, Any]:
     own = [member for member in group.members if name in member.pictures]
     panels = [member.pictures[name]['panels'] for member in own]
     views = []
-    for member, each in zip(own, panels):
+    for member, panel in zip(own, panels):
         metrics = member.images.per_image()
         row = member.images.names.index(name)
         figures = (f'{w} {metric_text(metrics[k][row])}' for k, w in FIGURES.items())
-        parts = {kind: each[kind] for kind in ('probability', 'error')}
+        parts = {kind: panel[kind] for kind in ('probability', 'error')}
         views.append(
             {'model': member.model, 'figures': ', '.join(figures), 'panels': parts}
         )

@@ -120,8 +120,8 @@ def _cell(
         return Cell('-')
     form = f'{"+" if signed else ""}.{digits}f'
     interval = '' if isnan(low + high) else f'[{low:{form}}, {high:{form}}]'
-    shown = round(value, digits) + 0.0  # what rounds to 0 has no sign of its own
-    return Cell(f'{shown:{form}}', interval, f'{value:.9g}', mark or '')
+    rounded = round(value, digits) + 0.0  # what rounds to 0 has no sign of its own
+    return Cell(f'{rounded:{form}}', interval, f'{value:.9g}', mark or '')
 
 
 def _change(change: Difference | None, key: str) -> Cell:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 from ..common.bands import BORDER_EDGES
-from ..files.names import shown
+from ..files.names import display_name
 from ..files.results import Result
 from ..metrics.figures import SHOWN, metric_of
 
@@ -60,7 +60,7 @@ def in_words(result: Result) -> str:
     """Say how sure and how right a network is, on all pixels and at the border."""
     confidence = result.figures['conf']
     accuracy = result.figures['acc']
-    text = f'{shown(result.model)}: {_sure_and_right(confidence, accuracy)}'
+    text = f'{display_name(result.model)}: {_sure_and_right(confidence, accuracy)}'
     bands = result.bands.get('predicted')
     if bands is not None and bands.count[0]:
         border = _sure_and_right(bands.mean_conf[0], bands.accuracy[0])
@@ -83,9 +83,9 @@ def in_words(result: Result) -> str:
 
 def _sure_and_right(confidence: float, accuracy: float) -> str:
     points = round(round(100 * confidence, 1) - round(100 * accuracy, 1), 1)
-    said = f'too sure by {points}' if points > 0 else f'not sure enough by {-points}'
+    verdict = f'too sure by {points}' if points > 0 else f'not sure enough by {-points}'
     return f'{confidence:.1%} sure, {accuracy:.1%} right' + (
-        f' ({said} points)' if points else ''
+        f' ({verdict} points)' if points else ''
     )
 
 
@@ -93,7 +93,7 @@ def format_table(rows: Mapping[str, Row], keys: Sequence[str] = SHOWN) -> str:
     """Lay out metrics as a text table, under the names that reports have."""
     lines = [['', *(metric_of(key).label for key in keys)]]
     for name, row in rows.items():
-        lines.append([shown(name), *(metric_text(row.get(key)) for key in keys)])
+        lines.append([display_name(name), *(metric_text(row.get(key)) for key in keys)])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return '\n'.join(
         '  '.join(

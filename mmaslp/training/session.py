@@ -48,8 +48,8 @@ class Session:
 
     Attributes:
         levels (BorderLevels | None): The levels.
-        moves (int | None): Validations after the warm-up that training steps follow;
-            None before :meth:`plan`.
+        validations_left (int | None): Validations after the warm-up that training
+            steps follow; None before :meth:`plan`.
 
     Raises:
         ValueError: ``levels`` is something else.
@@ -81,7 +81,7 @@ class Session:
         self.options = dict(calibrator) if isinstance(calibrator, Mapping) else {}
         self.ignore_index = ignore_index
         self.logger = logger or logging.getLogger('mmaslp')
-        self.moves: int | None = None
+        self.validations_left: int | None = None
         self._calibrator: Calibrator | None = None
         self.start_validation()
 
@@ -116,12 +116,12 @@ class Session:
 
         warmup = validations // WARMUP if warmup is None else warmup
         self.levels.set_warmup(warmup)
-        self.moves = validations - warmup
+        self.validations_left = validations - warmup
 
-        message = f'{too_few(self.moves)}; {remedy}'
-        if remedy and self.moves < LEAST:
+        message = f'{too_few(self.validations_left)}; {remedy}'
+        if remedy and self.validations_left < LEAST:
             raise ValueError(message)
-        if remedy and self.moves < ENOUGH:
+        if remedy and self.validations_left < ENOUGH:
             self.logger.warning(message)
 
     def start_validation(self) -> None:
@@ -236,12 +236,12 @@ class Session:
 
     def summary(self) -> str:
         """Say where the levels are, and what calibrator was fitted and why."""
-        said = []
+        lines = []
         if self.levels is not None:
-            said.append(f'ASLP: {where_levels_are(self.levels)}')
+            lines.append(f'ASLP: {describe_levels(self.levels)}')
         if self.calibrator is not None:
-            said.append(f'ASLP: {self.calibrator.summary()}')
-        return '\n'.join(said)
+            lines.append(f'ASLP: {self.calibrator.summary()}')
+        return '\n'.join(lines)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers, texts, lists and dicts for a checkpoint."""
@@ -269,16 +269,16 @@ class Session:
             self._calibrator = Calibrator.from_dict(state['calibrator'])
 
 
-def too_few(moves: int) -> str:
+def too_few(validations_left: int) -> str:
     """Say how often levels by band move, and how often they must."""
     return (
-        f'levels by band move after validations only: {max(0, moves)} lie between the '
-        'end of the warm-up and that of the training, and the levels take about '
-        f'{ENOUGH} to arrive'
+        f'levels by band move after validations only: {max(0, validations_left)} lie '
+        'between the end of the warm-up and that of the training, and the levels take '
+        f'about {ENOUGH} to arrive'
     )
 
 
-def where_levels_are(levels: BorderLevels) -> str:
+def describe_levels(levels: BorderLevels) -> str:
     """Say where the levels are, and what they followed."""
     now = ', '.join(f'{level:.4f}' for level in levels.levels.tolist())
     gaps = ', '.join(f'{gap:+.4f}' for gap in levels.gaps)

@@ -1,18 +1,14 @@
 """Object-free windows of training images: a network learns that there may be nothing.
 
-Pipelines that resize whole images show a network no image without an object, where every
-image of the set has one. What it then finds in such images is anybody's guess.
+Pipelines that resize whole images never show an image without an object to a network,
+if every image of the set has one. What it finds in such images is then left to chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 # Shortest window, as a share of the image's sides, and how often one takes the place of
 # a sample: docs/windows.md has the measurements.

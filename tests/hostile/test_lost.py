@@ -1,8 +1,6 @@
 """Hostile places: no file of the user is replaced or cut."""
 
 import os
-import signal
-import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,14 +12,14 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmaslp import Calibrator
+from mmaslp.commands.demo import run_demo
 from mmaslp.common.outputs import check_outputs, write_output
 from mmaslp.files.calibrated_maps import apply_calibrator
 from mmaslp.files.prob_maps import write_prob_map
 from mmaslp.files.results import calibration_result, save_result
 from mmaslp.integrations.mmseg import training
-from mmaslp.integrations.mmseg.demo import run_demo
 from mmaslp.integrations.mmseg.testing import evaluate, test_sets
-from mmaslp.integrations.mmseg.training import locked, prepare_training
+from mmaslp.integrations.mmseg.training import prepare_training
 from mmaslp.metrics import CalibrationHistogram, ImageTable
 from mmaslp.report.diagrams import save_figure
 from tests.grids import pairs
@@ -321,45 +319,6 @@ def test_overwrite_removes_the_earlier_training_only(toy):
     prepare_training(toy.config('run'), overwrite=True)
     assert {p.name for p in Path('run').iterdir() if p.suffix == '.pth'} == {'mine.pth'}
     assert {'mine.pth', 'deep'} <= set(os.listdir('run'))
-
-
-# The lock.
-
-
-@pytest.fixture
-def holder(tmp_path):
-    """A process, with a child, that trains in ``run``."""
-    read, ready = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        with locked(str(tmp_path / 'run')):
-            if os.fork() != 0:
-                os.write(ready, b'x')
-            time.sleep(60)
-        os._exit(0)
-    os.read(read, 1)
-    yield pid
-    os.killpg(pid, signal.SIGKILL)
-    os.close(read)
-    os.close(ready)
-
-
-def test_two_trainings_do_not_share_a_work_directory(tmp_path, holder):
-    with (
-        pytest.raises(ValueError, match=rf'running \(process {holder} on '),
-        locked(str(tmp_path / 'run')),
-    ):
-        pass
-    with locked(str(tmp_path / 'other')):
-        pass
-
-
-def test_a_killed_training_leaves_no_lock(tmp_path, holder):
-    os.kill(holder, signal.SIGKILL)
-    os.waitpid(holder, 0)
-    with locked(str(tmp_path / 'run')):  # its child lives on
-        pass
 
 
 # A full disk.

@@ -215,9 +215,7 @@ def test_a_config_that_looks_like_data_is_refused(tmp_path, hit, suffix, named):
     if named:  # MMEngine calls it with the other keys
         evil = json.dumps(dict(type='os.mkdir', path=str(hit)))
     (tmp_path / f'e.{suffix}').write_text(f'{{"model": {evil}}}\n')
-    (tmp_path / 'own.py').write_text(f"_base_ = ['e.{suffix}']\n")
-    for name in (f'e.{suffix}', 'own.py'):
-        with pytest.raises(ValueError, match=rf'e\.{suffix}: a config is a Python'):
-            load_config(str(tmp_path / name))
+    with pytest.raises(ValueError, match=rf'e\.{suffix}: a config is a Python'):
+        load_config(str(tmp_path / f'e.{suffix}'))
     assert command('doctor', str(tmp_path / f'e.{suffix}')) == 1
     assert not hit.exists()

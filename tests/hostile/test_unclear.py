@@ -129,8 +129,8 @@ def ends(folder, monkeypatch, capsys):
     [
         ('syntax.py', 'syntax.py cannot be read as a config: SyntaxError'),
         ('name.py', "name.py, line 2: NameError: name 'undefined'"),
-        ('circle.py', '(circle.py -> circle2.py -> circle.py)'),
-        ('itself.py', '(itself.py -> itself.py)'),
+        ('circle.py', 'its bases name each other'),
+        ('itself.py', 'its bases name each other'),
         ('base.py', 'gone.py'),
         ('exit.py', 'SystemExit'),
         ('import.py', 'nowhere_at_all'),

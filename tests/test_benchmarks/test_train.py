@@ -39,16 +39,15 @@ def data(tmp_path):
 def start(data, monkeypatch):
     monkeypatch.setitem(train.NETWORKS, 'unet', (16, 3e-3, 4))
 
-    def make(method='bce', name='out', epochs=4):
+    def make(method='bce', name='out', epochs=4, replace=None, add=None):
         out = data / name
         out.mkdir(parents=True, exist_ok=True)
         args = argparse.Namespace(
-            data=data, ood=None, shift=False, method=method, network='unet',
-            train_images=None,
+            data=data, ood=None, other=None, shift=False, method=method, network='unet',
+            train_images=None, replace=replace, add=add, smallest=0.25,
             epochs=epochs, seed=0, swap=False, out=out,
         )  # fmt: skip
-        levels = train.make_levels(method, epochs)
-        return train.Run(args, levels, train.make_loss(method, levels))
+        return train.Run(args)
 
     return make
 
@@ -80,6 +79,15 @@ def test_every_method_trains_and_leaves_maps(start, method):
         assert np.isfinite(maps['val_logits']).all()
     record = json.loads((run.args.out / 'run.json').read_text())
     assert record['options']['method'] == method
+
+
+@pytest.mark.parametrize('how', [dict(replace=0.5), dict(add=2)])
+def test_windows_come_into_every_batch(start, how):
+    run = start(**how)
+    _, labels = run.batch(torch.arange(16))
+    empty = ~labels.flatten(1).any(1)
+    assert len(labels) == 16 + how.get('add', 0)
+    assert 2 <= empty.sum() < 16
 
 
 def test_rows_of_finished_runs(start, data, monkeypatch, capsys):

@@ -42,7 +42,7 @@ def test_signals(capsys, number):
         for _ in range(1000):
             time.sleep(0.01)
 
-    assert exit_code_of(work, kept=lambda: 'all is kept') == 128 + number
+    assert exit_code_of(work, after_interrupt=lambda: 'all is kept') == 128 + number
     assert capsys.readouterr().err == 'interrupted: all is kept\n'
     assert exit_code_of(work) == 128 + number
     assert 'the same command starts again' in capsys.readouterr().err
@@ -56,7 +56,7 @@ def test_an_interrupt_that_mmengine_takes_for_a_bad_config(capsys):
         except BaseException:
             raise SyntaxError('Failed to format the config file')  # noqa: B904
 
-    assert exit_code_of(dump, kept=lambda: 'all is kept') == 130
+    assert exit_code_of(dump, after_interrupt=lambda: 'all is kept') == 130
     assert capsys.readouterr().err == 'interrupted: all is kept\n'
 
 

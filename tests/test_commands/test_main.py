@@ -26,10 +26,8 @@ def test_help_has_an_example_of_the_command(name, capsys):
 
 def test_choices_are_those_of_the_package():
     """The commands write them out, so that their help imports nothing."""
-    from mmaslp.integrations.mmseg.demo import MODELS
     from mmaslp.integrations.mmseg.testing import EVALUATIONS
 
-    assert tuple(MODELS) == commands.demo.MODELS
     assert tuple(EVALUATIONS) == commands.test.EVALUATIONS
 
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from mmaslp.files.names import printable, short_names, shown, without_folders
+from mmaslp.files.names import display_name, printable, short_names, without_folders
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from mmaslp.files.names import printable, short_names, shown, without_folders
     ],
 )
 def test_shown(name, expected):
-    assert shown(name) == expected
+    assert display_name(name) == expected
 
 
 def test_printable_keeps_line_breaks():

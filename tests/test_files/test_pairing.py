@@ -1,6 +1,6 @@
 import pytest
 
-from mmaslp.files.datasets import keep_listed, list_pair, list_stems, lonely
+from mmaslp.files.datasets import keep_listed, list_pair, list_stems, unpaired_files
 
 NAMES = ['c', 'a.1', 'b']
 
@@ -44,8 +44,8 @@ def test_names_that_differ_by_their_suffix_only(root, write_image):
 
 
 def test_partners():
-    assert not lonely('ab', 'ab', 'x', 'y')
-    assert lonely('ab', 'ac', 'x', 'y') == {
+    assert not unpaired_files('ab', 'ab', 'x', 'y')
+    assert unpaired_files('ab', 'ac', 'x', 'y') == {
         'b': 'image b of x has no mask in y',
         'c': 'mask c of y has no image in x',
     }

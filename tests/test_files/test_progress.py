@@ -18,7 +18,7 @@ def terminal(monkeypatch):
 
     def make(shown):
         monkeypatch.setattr(progress, 'DELAY', 0)
-        monkeypatch.setattr(progress, 'shown', shown)
+        monkeypatch.setattr(progress, 'enabled', shown)
         monkeypatch.setattr(sys, 'stderr', Terminal())
         return sys.stderr
 

@@ -2,12 +2,12 @@
 
 import math
 
-import torch
+from mmaslp.metrics import BandTable
 
 SHARES = [0.02, 0.07, 0.15, 0.2, 0.56]
 
 
-class Table:
+class Table(BandTable):
     """What BorderLevels read of a BandTable."""
 
     ignored = 0
@@ -15,6 +15,7 @@ class Table:
     count = 100
 
     def __init__(self, gaps, **figures):
+        super().__init__()
         self.figures = dict(
             gaps=list(gaps),
             shares=SHARES,
@@ -27,11 +28,6 @@ class Table:
             num_images=20,
         )
         self.figures.update(figures)
-        self.totals = torch.zeros(42, dtype=torch.int64)
-        self.sums = self.totals[:30].view(2, 5, 3)
-
-    def merge(self, other):
-        raise NotImplementedError
 
     def compute(self):
         return self.figures

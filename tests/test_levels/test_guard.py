@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mmaslp.levels.guard import Best, guarded, lower_median
+from mmaslp.levels.guard import Best, apply_guard, lower_median
 
 BEST = Best(iou=0.7, iou_se=0.01, acc=0.9, acc_se=0.02)
 LEVELS = torch.full((5,), 0.4, dtype=torch.float64)
@@ -21,25 +21,25 @@ STEPPED = torch.full((5,), 0.5, dtype=torch.float64)
     ],
 )
 def test_it_rests_within_the_noise_of_the_best(iou, acc, best):
-    levels, reason = guarded(LEVELS, STEPPED, iou, acc, best)
+    levels, reason = apply_guard(LEVELS, STEPPED, iou, acc, best)
     assert torch.equal(levels, STEPPED) and reason is None
 
 
 @pytest.mark.parametrize(('iou', 'acc'), [(0.679, 0.9), (0.7, 0.859)])
 def test_levels_halve_below_the_best(iou, acc):
-    levels, reason = guarded(LEVELS, STEPPED, iou, acc, BEST)
+    levels, reason = apply_guard(LEVELS, STEPPED, iou, acc, BEST)
     assert levels.tolist() == [0.2] * 5 and 'below its best' in reason
 
 
 @pytest.mark.parametrize('iou', [0.0, 0.19, math.nan])
 def test_a_network_that_finds_hardly_any_object_has_no_levels(iou):
-    levels, reason = guarded(LEVELS, STEPPED, iou, 0.9, BEST)
+    levels, reason = apply_guard(LEVELS, STEPPED, iou, 0.9, BEST)
     assert not levels.any() and 'hardly any object' in reason
 
 
 def test_levels_of_a_weak_network_are_limited_by_its_odds():
     best = Best(0.3, 0.1, 0.9, 0.02)
-    levels, reason = guarded(LEVELS, STEPPED, 0.3, 0.9, best)
+    levels, reason = apply_guard(LEVELS, STEPPED, 0.3, 0.9, best)
     assert levels.tolist() == pytest.approx([0.3 / 0.7 / 3] * 5) and reason is None
 
 

@@ -27,19 +27,20 @@ from .checkpoint import (
 from .checks.data import check_datasets
 from .checks.findings import report_findings
 from .config import build_runner, is_type, metrics_of, name_run
+from .datasets.listing import image_ids
 from .evaluation.metrics import ScoreReader
 
 # From the paths of all images to the number of the group of each.
-Keys = Callable[[Sequence[str]], Sequence[int]]
+Group = Callable[[Sequence[str]], Sequence[int]]
 
 
 def tables_of_checkpoint(
-    cfg: Config, keys: Keys | None = None, *, trust_checkpoint: bool = False
-) -> CalibrationTables:
-    """Run a checkpoint over its validation set, and count its probabilities.
+    cfg: Config, group: Group, *, trust_checkpoint: bool = False
+) -> tuple[CalibrationTables, list[str]]:
+    """Run a checkpoint over its validation set; count, and list the images.
 
     ``cfg`` has ``load_from``, ``work_dir``, ``launcher`` and ``val_dataloader`` set and
-    is not changed. Without ``keys`` every image is on its own. The counts are those of
+    is not changed. The counts are those of
     all processes.
     """
     if cfg.get('val_dataloader') is None:
@@ -65,23 +66,25 @@ def tables_of_checkpoint(
         reader = ScoreReader(
             options.get('scores', 'auto'), options.get('ignore_index', 255)
         )
-        return collect_tables(runner.model, loader, reader, keys)
+        paths = [*image_ids(loader.dataset)]
+        return collect_tables(runner.model, loader, reader, group(paths)), paths
 
 
 def collect_tables(
-    model: nn.Module, loader: Any, reader: ScoreReader, keys: Keys | None = None
+    model: nn.Module,
+    loader: Any,
+    reader: ScoreReader,
+    numbers: Sequence[int] | None = None,
 ) -> CalibrationTables:
     """Run a model once over a data loader of images with labels, and count.
 
-    Every process sees its part of the images; the counts are those of all.
+    Every process sees its part of the images; the counts are those of all. ``numbers``
+    are those of the groups of the images; by default every image is on its own.
     """
     size = len(loader.dataset)
     world = get_world_size()
     seen = get_rank()
-    numbers: Sequence[int] = range(size)
-    if keys is not None:
-        infos = (loader.dataset.get_data_info(k) for k in range(size))
-        numbers = keys([info['img_path'] for info in infos])
+    numbers = range(size) if numbers is None else numbers
 
     tables = CalibrationTables(with_contents=True)
     training = model.training

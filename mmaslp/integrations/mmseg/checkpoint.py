@@ -305,10 +305,16 @@ def load_weights(model: Any, checkpoint: Mapping[str, Any]) -> str:
     misfits = {key: f'{key} is missing' for key in found.missing_keys}
     misfits |= {key: f'{key} is unknown' for key in found.unexpected_keys}
     misfits |= resized
-    said = [text for key, text in misfits.items() if not _NOT_PREDICTING.match(key)]
-    more = ', ...' if len(said) > _MAX_LISTED else ''
-    listed = f'{", ".join(said[:_MAX_LISTED])}{more}'
-    return f'{len(said)} of its {len(own)} weights differ: {listed}' if said else ''
+    differing = [
+        text for key, text in misfits.items() if not _NOT_PREDICTING.match(key)
+    ]
+    more = ', ...' if len(differing) > _MAX_LISTED else ''
+    listed = f'{", ".join(differing[:_MAX_LISTED])}{more}'
+    return (
+        f'{len(differing)} of its {len(own)} weights differ: {listed}'
+        if differing
+        else ''
+    )
 
 
 class WeightsHook(Hook):

@@ -1,6 +1,5 @@
 """Reading a config, and building the runner that it describes."""
 
-import ast
 import copy
 import hashlib
 import os
@@ -63,9 +62,17 @@ def find_config(name: str) -> str:
 
 def _read(path: str) -> Config:
     """Read a config; whatever its code raises is an error of this file."""
-    _check_bases(path)
+    if not path.endswith('.py'):
+        # YAML and JSON look like data and are not: MMEngine imports and calls what a
+        # `type` in them names, such as os.system.
+        raise ValueError(f'{path}: a config is a Python file, .py')
     try:
         return Config.fromfile(path, import_custom_modules=False)
+    except RecursionError as error:
+        raise ValueError(
+            f'{path} cannot be read as a config: its bases name each other: take one '
+            'of these lines out of _base_'
+        ) from error
     except (Exception, SystemExit) as error:
         # The top level of a file is called <module> in a traceback.
         frames = traceback.extract_tb(error.__traceback__)
@@ -76,41 +83,6 @@ def _read(path: str) -> Config:
         raise ValueError(
             f'{path} cannot be read as a config: {place}{reason}'
         ) from error
-
-
-def _check_bases(path: str, above: tuple[str, ...] = ()) -> None:
-    """Refuse bases that name each other, which MMEngine would read for ever.
-
-    Python runs, and its readers know that. YAML and JSON look like data and are not:
-    MMEngine imports and calls what a ``type`` in them names, such as os.system.
-    """
-    if osp.isfile(path) and not path.endswith('.py'):
-        raise ValueError(f'{path}: a config is a Python file, .py')
-    own = osp.realpath(path)
-    if own in above:
-        chain = ' -> '.join(osp.basename(each) for each in (*above, own))
-        raise ValueError(
-            f'{above[0]} cannot be read as a config: its bases name each other '
-            f'({chain}): take one of these lines out of _base_'
-        )
-    for base in _bases(own):
-        _check_bases(osp.join(osp.dirname(own), base), (*above, own))
-
-
-def _bases(path: str) -> list[str]:
-    try:
-        tree = ast.parse(Path(path).read_text(encoding='utf-8'))
-        values = [
-            ast.literal_eval(node.value)
-            for node in tree.body
-            if isinstance(node, ast.Assign)
-            and any(isinstance(t, ast.Name) and t.id == '_base_' for t in node.targets)
-        ]
-    except (OSError, ValueError, SyntaxError):
-        return []  # MMSegmentation says what is wrong
-    bases = values[-1] if values else []
-    bases = [bases] if isinstance(bases, str) else bases
-    return [base for base in bases if '::' not in str(base)]
 
 
 def is_type(part: Any, name: str) -> bool:

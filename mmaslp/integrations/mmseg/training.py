@@ -1,13 +1,11 @@
-"""The work directory of a training: who uses it, and what it holds already."""
+"""The work directory of a training, and what it holds already."""
 
 import logging
 import os
 import os.path as osp
 import re
 import shutil
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -26,12 +24,6 @@ from .checkpoint import (
 from .checks.run import check_once
 from .config import build_runner
 
-try:
-    import fcntl
-except ImportError:  # Windows: nothing is locked
-    fcntl = None  # type: ignore[assignment]
-
-LOCK = '.mmaslp.lock'
 # What a training of MMEngine leaves, and a later one would replace or take for its own.
 _CHECKPOINT = re.compile(r'((epoch|iter)_\d+|best_.+)\.pth|last_checkpoint')
 # The number of a process where the launcher sets one, before MMEngine has started.
@@ -42,47 +34,6 @@ def process_rank(launcher: str | None) -> int:
     """Return the number of this process among those of a distributed training."""
     number = os.environ.get(_RANKS.get(launcher or 'none', ''), '')
     return int(number) if number.isdigit() else get_rank()
-
-
-@contextmanager
-def locked(folder: str) -> Iterator[None]:
-    """Keep a work directory for this process; made if needed.
-
-    The lock is on the file ``.mmaslp.lock`` and ends with the process, also if it is
-    killed. Processes that it starts do not hold it.
-    """
-    path = osp.join(folder, LOCK)
-    try:
-        os.makedirs(folder, exist_ok=True)
-        file = open(path, 'a+', encoding='utf-8')  # noqa: SIM115
-    except OSError as error:
-        raise ValueError(
-            f'{folder} cannot be the work directory ({error.strerror}): name another '
-            'one with --work-dir'
-        ) from error
-    with file:
-        if fcntl is not None:
-            _lock(file, folder)
-        yield
-
-
-def _lock(file, folder: str) -> None:
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        file.seek(0)
-        raise ValueError(
-            f'{folder} is the work directory of a training that is running '
-            f'({file.read().strip() or "of an unknown process"}): wait for its end, or '
-            'name another one with --work-dir'
-        ) from None
-    except OSError as error:
-        print_log(f'{folder} is not locked: {error.strerror}', logger='current')
-        return
-
-    file.truncate(0)
-    file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
-    file.flush()
 
 
 def earlier_training(folder: str) -> list[str]:
@@ -104,20 +55,16 @@ def remove_training(folder: str) -> None:
 def run_training(
     cfg: Config, *, trust_checkpoint: bool = False, **options: Any
 ) -> Runner:
-    """Train, in a work directory that no other training uses.
+    """Train; ``cfg`` has ``work_dir`` and ``launcher`` set.
 
-    ``cfg`` has ``work_dir`` and ``launcher`` set; the options are those of
-    :func:`prepare_training`. Of a distributed training the first process keeps the work
-    directory for all.
+    The options are those of :func:`prepare_training`.
 
     Raises:
         FileNotFoundError: A file of the data, or the checkpoint, does not exist.
-        ValueError: Another training uses the work directory, a checkpoint is damaged or
-            asks for code, or the config does not serve.
+        ValueError: The work directory holds another training, a checkpoint is damaged
+            or asks for code, or the config does not serve.
     """
-    first = process_rank(cfg.get('launcher')) == 0
-    lock = locked(cfg.work_dir) if first else nullcontext()
-    with lock, safe_loading(trust_checkpoint):
+    with safe_loading(trust_checkpoint):
         runner = prepare_training(cfg, trust_checkpoint=trust_checkpoint, **options)
         runner.train()
     return runner

@@ -2,8 +2,8 @@ import subprocess
 
 import pytest
 
-from mmaslp.integrations.mmseg import demo
-from mmaslp.integrations.mmseg.demo import run_demo
+from mmaslp.commands import demo
+from mmaslp.commands.demo import run_demo
 
 
 @pytest.mark.release

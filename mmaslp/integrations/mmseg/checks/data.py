@@ -27,7 +27,7 @@ def dataset_of(loop: Any) -> Any:
 
 def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
     """Look at the masks of data sets, and for images in two of them."""
-    present = {key: each for key, each in datasets.items() if each is not None}
+    present = {key: dataset for key, dataset in datasets.items() if dataset is not None}
     for split, dataset in present.items():
         place = f'{split}_dataloader.dataset'
         for part, _ in nested(dataset):
@@ -75,8 +75,8 @@ def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
 def _transforms(step: Any) -> Iterator[Any]:
     """Go through a transform, or a list, and the transforms that it holds."""
     if isinstance(step, (list, tuple)):
-        for each in step:
-            yield from _transforms(each)
+        for inner in step:
+            yield from _transforms(inner)
     elif step is not None:
         yield step
         yield from _transforms(getattr(step, 'transforms', None))
@@ -108,7 +108,7 @@ def _ignored_objects(leaf: Any, place: str) -> Iterator[Finding]:
 def _nothing_to_learn(dataset: Any) -> Iterator[Finding]:
     """Look for a training set without an object, in a sample of each data set."""
     seen = 0
-    for leaf in (each for each, is_leaf in nested(dataset) if is_leaf):
+    for leaf in (part for part, is_leaf in nested(dataset) if is_leaf):
         loader = _mask_loader(leaf)
         if loader is None:
             return

@@ -82,7 +82,7 @@ def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
         )
         return [Finding('note', text, _INSTALL)]
 
-    shown = ', '.join(
+    packages = ', '.join(
         f'{name} {versions[name]}'
         for name in (*onedl, *openmmlab, 'torch', 'numpy')
         if name in versions
@@ -104,4 +104,4 @@ def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
         ),
     ]
     found = [Finding(level, text, line) for bad, level, text, line in faults if bad]
-    return [Finding('ok', f'MMSegmentation: {shown}'), *found]
+    return [Finding('ok', f'MMSegmentation: {packages}'), *found]

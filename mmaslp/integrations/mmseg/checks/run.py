@@ -43,7 +43,7 @@ def check_validation(runner: Any) -> Iterator[Finding]:
             _VALIDATION,
         )
     elif measuring_metric(runner) is None:
-        names = [type(each).__name__ for each in runner.val_loop.evaluator.metrics]
+        names = [type(metric).__name__ for metric in runner.val_loop.evaluator.metrics]
         yield Finding(
             'error',
             'the levels of ASLPHook follow what a validation measures, which none '

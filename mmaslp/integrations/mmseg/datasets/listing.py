@@ -17,13 +17,13 @@ def nested(dataset: Any) -> Iterator[tuple[Any, bool]]:
 
 def image_ids(dataset: Any) -> Iterator[str]:
     """Yield the ``img_path`` of every image of a training set."""
-    for leaf in (each for each, is_leaf in nested(dataset) if is_leaf):
+    for leaf in (part for part, is_leaf in nested(dataset) if is_leaf):
         try:
             for i in range(len(leaf)):
                 yield leaf.get_data_info(i)['img_path']
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(
-                f"ASLPHook tells images apart by 'img_path', which "
+                f"images are told apart by 'img_path', which "
                 f'{type(leaf).__name__} does not give in get_data_info(): derive it '
                 'from mmengine.dataset.BaseDataset'
             ) from error

@@ -7,10 +7,10 @@ from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
 from ....common.arguments import check_choice, check_path, check_text, optional
-from ....files.datasets import keep_listed, list_pair, lonely
+from ....files.datasets import keep_listed, list_pair, unpaired_files
 from ....files.images import IMAGE_SUFFIXES
 from ....files.layouts import find_folders, get_layout
-from ....files.map_pairs import refuse
+from ....files.map_pairs import raise_problems
 from ....files.synthetic import NUM_IMAGES, check_settings, make_synthetic_sod
 
 
@@ -125,9 +125,9 @@ class SODDataset(BaseDataset):
             known = filter(None, (self.img_suffix, *IMAGE_SUFFIXES))
             images = keep_listed(images, ann_file, folders[0], [*known])
 
-        bad = lonely(images, masks, *folders)
+        bad = unpaired_files(images, masks, *folders)
         wanted = images.keys() if ann_file else bad.keys()
-        refuse([bad[stem] for stem in bad if stem in wanted], folders[0])
+        raise_problems([bad[stem] for stem in bad if stem in wanted], folders[0])
 
         return [
             {

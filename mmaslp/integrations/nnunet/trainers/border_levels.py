@@ -78,13 +78,13 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
     def get_dataloaders(self):
         """Let every validation see the same patches."""
         train, val = super().get_dataloaders()
-        kept = self.num_val_iterations_per_epoch, self.local_rank
+        patches = self.num_val_iterations_per_epoch, self.local_rank
         if isinstance(val, NonDetMultiThreadedAugmenter):
             val._finish()
             val.num_processes = 1  # several would mix up the order
-            val.generator = FixedPatches(val.generator, *kept)
+            val.generator = FixedPatches(val.generator, *patches)
         else:
-            val.data_loader = FixedPatches(val.data_loader, *kept)
+            val.data_loader = FixedPatches(val.data_loader, *patches)
         return train, val
 
     def on_validation_epoch_start(self) -> None:
@@ -114,9 +114,9 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         """Move the levels."""
         super().on_validation_epoch_end(val_outputs)
         self.session.end_validation()
-        shown = ' '.join(f'{level:.4f}' for level in self.levels.levels.tolist())
+        levels = ' '.join(f'{level:.4f}' for level in self.levels.levels.tolist())
         reason = f' ({self.levels.reason})' if self.levels.reason else ''
-        self.print_to_log_file(f'Levels by band, border first: {shown}{reason}')
+        self.print_to_log_file(f'Levels by band, border first: {levels}{reason}')
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Fit a calibrator to the maps that nnU-Net writes with ``--npz``."""
@@ -143,9 +143,9 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         checkpoint[STATE] = self.session.state_dict()
         # The network is that of a trainer of nnU-Net, which predicts without mmaslp.
         checkpoint['trainer_name'] = next(
-            each.__name__
-            for each in type(self).__mro__
-            if 'build_network_architecture' in vars(each)
+            kind.__name__
+            for kind in type(self).__mro__
+            if 'build_network_architecture' in vars(kind)
         )
         torch.save(checkpoint, part)
         os.replace(part, filename)
