@@ -39,7 +39,8 @@ def one_of_each_network():
 
 @pytest.mark.parametrize('path', one_of_each_network())
 def test_config_builds(path):
-    assert depth(path) <= 3 and 'mmseg::' not in path.read_text()
+    assert depth(path) <= 3
+    assert 'mmseg::' not in path.read_text()
     cfg = load_config(str(path))
     init_default_scope(cfg.default_scope)
     cfg.model.pretrained = None
@@ -86,7 +87,8 @@ def test_the_reference_by_region_validates_after_every_epoch():
     )
     paper.pop('custom_hooks')
     hook = dict(type='ASLPHook', levels='border')
-    assert ours.pop('custom_hooks') == [hook] and ours.train_cfg.val_interval == 1
+    assert ours.pop('custom_hooks') == [hook]
+    assert ours.train_cfg.val_interval == 1
     assert paper.to_dict() == ours.to_dict()
 
 

@@ -14,12 +14,14 @@ def test_command_line(toy, tmp_path, capsys):
     cfg.dump(path)
     assert run_command('doctor', [str(path)]) == 0
     out = capsys.readouterr().out
-    assert 'test images are val images' in out and out.endswith('0 errors\n')
+    assert 'test images are val images' in out
+    assert out.endswith('0 errors\n')
     cfg.model.decode_head.update(out_channels=7, num_classes=7)
     cfg.dump(path)
     assert run_command('doctor', [str(path)]) == 1
     out = capsys.readouterr().out
-    assert 'model.decode_head has 7 channels' in out and out.endswith('1 error\n')
+    assert 'model.decode_head has 7 channels' in out
+    assert out.endswith('1 error\n')
     path.write_text('model = (')
     assert run_command('doctor', [str(path)]) == 1
     assert 'cannot be read' in capsys.readouterr().out

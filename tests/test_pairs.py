@@ -29,8 +29,10 @@ def test_a_folder(tmp_path):
     assert list(data) == ['train', 'val', 'test']
     assert data['val'].names == ['val/a', 'val/b']
     item = data['train'][1]
-    assert item['image'].shape == (3, 16, 16) and item['image'].dtype == torch.float32
-    assert item['image'].min() >= -1 and item['image'].max() <= 1
+    assert item['image'].shape == (3, 16, 16)
+    assert item['image'].dtype == torch.float32
+    assert item['image'].min() >= -1
+    assert item['image'].max() <= 1
     assert item['mask'].unique().tolist() == [0, 1]
     assert item['mask'].mean() == pytest.approx(0.3, abs=0.07)
 
@@ -42,4 +44,5 @@ def test_a_folder_without_images(tmp_path):
 
 def test_examples():
     found = doctest.testmod(module)
-    assert found.attempted > 1 and not found.failed
+    assert found.attempted > 1
+    assert not found.failed

@@ -67,7 +67,8 @@ def test_a_workflow_runs_targets_that_exist(path):
     assert workflow['permissions'] == {'contents': 'read'}
     assert all('timeout-minutes' in job for job in workflow['jobs'].values())
     used = re.findall(r'\bmake ([a-z-]+)', commands(workflow))
-    assert used and set(used) <= TARGETS
+    assert used
+    assert set(used) <= TARGETS
 
 
 def test_the_tests_run_on_every_python_that_is_promised():

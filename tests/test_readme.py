@@ -122,7 +122,8 @@ def test_the_loop_of_the_readme_moves_levels_as_the_hook_does(recorded):
     assert len(levels) == len(batches.levels) == EPOCHS
     for ours, theirs in zip(levels, batches.levels):
         assert ours == pytest.approx(theirs, abs=1e-9)
-    assert not any(levels[WARMUP - 1]) and min(levels[WARMUP]) > 0
+    assert not any(levels[WARMUP - 1])
+    assert min(levels[WARMUP]) > 0
 
 
 def test_the_loop_resumes_bit_by_bit(recorded):

@@ -178,7 +178,8 @@ def test_a_map_over_an_image(tmp_path, way):
     refused = r'out\.png( is a link|: the file that is there)'
     with pytest.raises(ValueError, match=refused):
         write_prob_map(place, np.zeros((8, 8)))
-    assert image.read_bytes() == before and len(os.listdir(tmp_path)) == 2
+    assert image.read_bytes() == before
+    assert len(os.listdir(tmp_path)) == 2
 
 
 # The work directory. What is there, how the training is called, and what happens.
@@ -350,7 +351,8 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, name, there):
         (tmp_path / name).write_bytes(there)
     before = contents(tmp_path)
     said = on_a_full_disk(WRITERS[name], tmp_path / name)
-    assert 'cannot be written (File too large)' in said and str(tmp_path / name) in said
+    assert 'cannot be written (File too large)' in said
+    assert str(tmp_path / name) in said
     assert contents(tmp_path) == before
 
 

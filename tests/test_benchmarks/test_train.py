@@ -101,16 +101,14 @@ def test_rows_of_finished_runs(start, data, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', [*map(str, options)])
     evaluate.main()
     found = json.loads(file.read_text())
-    assert (
-        len(found['runs']) == 2
-        and '| bce + isotonic by band | 2 |' in capsys.readouterr().out
-    )
+    assert len(found['runs']) == 2
+    assert '| bce + isotonic by band | 2 |' in capsys.readouterr().out
     same, ratio = (found['table']['bce + temperature'][k] for k in ('mean', 'ratio'))
-    assert (
-        ratio['nll'] == [1, 1, 1] and same['nll'][1] <= same['nll'][0] <= same['nll'][2]
-    )
+    assert ratio['nll'] == [1, 1, 1]
+    assert same['nll'][1] <= same['nll'][0] <= same['nll'][2]
     shipped = found['table']['bce']['mean']
-    assert shipped['iou_keep'] == same['iou_keep'] and shipped['acc'] == same['acc']
+    assert shipped['iou_keep'] == same['iou_keep']
+    assert shipped['acc'] == same['acc']
 
 
 def test_few_images_correct_what_is_too_sure(tmp_path, monkeypatch):

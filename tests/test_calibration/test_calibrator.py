@@ -55,8 +55,10 @@ def test_kinds_and_shapes(shape):
     calibrator = halving(by='band')
     found = calibrator(prob)
     assert isinstance(found, np.ndarray)
-    assert found.shape == shape and found.dtype == np.float32
-    assert found is not prob and np.shares_memory(found, prob) is False
+    assert found.shape == shape
+    assert found.dtype == np.float32
+    assert found is not prob
+    assert np.shares_memory(found, prob) is False
     tensor = calibrator(torch.from_numpy(prob))
     assert torch.equal(tensor, torch.from_numpy(found))
     turned = torch.from_numpy(prob).mT

@@ -182,8 +182,10 @@ def test_a_gain_above_its_error_is_taken_where_the_lowest_nll_has_none():
     best = candidate('isotonic', 'band', -0.015, 0.004)
     images = np.ones(20, int)
     chosen, reason = _chosen([identity, better, best], 'auto', images)
-    assert chosen is better and 'more than a standard error' in reason
+    assert chosen is better
+    assert 'more than a standard error' in reason
     chosen, reason = _chosen([identity, best], 'auto', images)
-    assert chosen is identity and 'Fit to more images' in reason
+    assert chosen is identity
+    assert 'Fit to more images' in reason
     worse = candidate('affine', 'single', -0.01, 1e-5, brier=0.11)
     assert _chosen([identity, worse], 'auto', images)[0] is identity

@@ -53,9 +53,11 @@ def test_every_map_has_its_own_threshold_and_a_volume_has_one():
 def test_kinds_and_types():
     prob = scene(0)
     expected = dice_optimal_mask(prob)
-    assert isinstance(expected, np.ndarray) and expected.dtype == bool
+    assert isinstance(expected, np.ndarray)
+    assert expected.dtype == bool
     found = dice_optimal_mask(torch.from_numpy(prob).T)
-    assert found.dtype == torch.bool and np.array_equal(found.T, expected)
+    assert found.dtype == torch.bool
+    assert np.array_equal(found.T, expected)
     for dtype in (torch.float16, torch.float32):
         found = dice_optimal_mask(torch.from_numpy(prob).to(dtype))
         assert (found.numpy() != expected).mean() < 1e-2

@@ -85,7 +85,8 @@ def test_bad_values_count_nothing(value, to, message):
     tables = CalibrationTables()
     with pytest.raises(ValueError, match=message):
         tables.update(prob, label)
-    assert not tables.counts.any() and not tables.images.any()
+    assert not tables.counts.any()
+    assert not tables.images.any()
     if to == 'prob':
         label[4, 5] = 255
         tables.update(prob, label)

@@ -39,7 +39,8 @@ def test_comparison(folders, tmp_path, capsys):
         assert found[key]['difference'] == pytest.approx(
             results[1][key] - results[0][key]
         )
-    assert found['conf']['differs'] and found['conf']['high'] < 0
+    assert found['conf']['differs']
+    assert found['conf']['high'] < 0
     printed = capsys.readouterr().out
     assert '3 images' in printed
     assert all(name in printed for name in ('ECE by band', 'ECE by true band', 'IoU'))
@@ -55,7 +56,8 @@ def test_both_models_of_one_file(folders, tmp_path, capsys):
     for names in ([], ['--name', 'pred', 'soft']):
         assert compare([str(both), *names, '--resamples', '9']) == 0
         _, named, *found = capsys.readouterr().out.splitlines()
-        assert named == 'first: pred, second: soft' and found == expected
+        assert named == 'first: pred, second: soft'
+        assert found == expected
     assert compare(files[:1]) == 2
     assert 'name a second file' in capsys.readouterr().err
     assert compare([str(both), '--name', 'pred', 'other']) == 2

@@ -19,7 +19,8 @@ def test_what_the_user_can_mend_is_a_message(capsys, monkeypatch, kind):
     assert code == 2
     first, second = capsys.readouterr().err.splitlines()
     assert first == 'error: no such thing'
-    assert "`mmaslp doctor 'my config.py'`" in second and 'MMASLP_TRACEBACK=1' in second
+    assert "`mmaslp doctor 'my config.py'`" in second
+    assert 'MMASLP_TRACEBACK=1' in second
     monkeypatch.setenv('MMASLP_TRACEBACK', '1')
     assert exit_code_of(lambda: fail(kind('no such thing'))) == 2
     assert 'Traceback (most recent call last)' in capsys.readouterr().err
@@ -90,7 +91,8 @@ def build_from_cfg(error):  # named as MMEngine's
 )
 def test_mistakes(error, message):
     mistake, text = describe(caught(lambda: fail(error)))
-    assert mistake and text.startswith(message)
+    assert mistake
+    assert text.startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,8 @@ def test_mistakes(error, message):
 )
 def test_failures(error, message):
     mistake, text = describe(caught(lambda: fail(error)), 'c.py')
-    assert not mistake and text.startswith(message)
+    assert not mistake
+    assert text.startswith(message)
 
 
 def test_errors_while_the_host_builds_are_about_the_config():
@@ -124,4 +127,6 @@ def test_errors_of_a_process_that_loads_data(kind):
         (type(error), error, error.__traceback__), 'in DataLoader worker process 0'
     )
     mistake, text = describe(caught(wrapper.reraise))
-    assert mistake and text.startswith('a.png: bad') and 'Traceback' not in text
+    assert mistake
+    assert text.startswith('a.png: bad')
+    assert 'Traceback' not in text

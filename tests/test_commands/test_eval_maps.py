@@ -113,7 +113,8 @@ def test_empty_masks_show_a_dash(folders, tmp_path, capsys):
     found = json.loads((tmp_path / 'r.json').read_text())
     for key in ('max_f', 'mean_f', 'adp_f', 'weighted_f', 'ap', 'auc'):
         assert found['measures'][key] is None, key
-    assert found['measures']['mae'] > 0 and found['ece'] is not None
+    assert found['measures']['mae'] > 0
+    assert found['ece'] is not None
     assert ' - ' in capsys.readouterr().out
 
 
@@ -196,8 +197,10 @@ def test_bad_input_is_named_and_nothing_is_written(folders, tmp_path, capsys, ki
     options = zip(('--json', '--plot', '--report'), out)
     code = folders.run(*(each for option in options for each in option))
     found = capsys.readouterr()
-    assert code == 2 and found.out == ''
-    assert found.err.startswith('error: ') and 'Traceback' not in found.err
+    assert code == 2
+    assert found.out == ''
+    assert found.err.startswith('error: ')
+    assert 'Traceback' not in found.err
     assert re.search(words, found.err)
     assert not any(path.exists() for path in out)
 
@@ -210,7 +213,8 @@ def test_all_problems_are_in_one_message(folders, capsys):
         save(folders.pred / f'more{i}.png', GREY)
     assert folders.run() == 2
     error = capsys.readouterr().err
-    assert '103 problem(s)' in error and 'and 63 more' in error
+    assert '103 problem(s)' in error
+    assert 'and 63 more' in error
 
 
 def test_folders_that_do_not_belong_together(folders, capsys):

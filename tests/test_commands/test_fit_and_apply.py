@@ -67,7 +67,8 @@ def test_what_is_asked_for_is_fitted(folders, tmp_path, capsys):
     assert run_command('fit', [*args, *options, '--groups', r'^\d\d']) == 0
     found = Calibrator.load(tmp_path / 'cal.json')
     assert (found.method, found.by, found.target) == ('affine', 'single', 'probability')
-    assert found.record['groups'] == 4 and found.record['images'] == 40
+    assert found.record['groups'] == 4
+    assert found.record['images'] == 40
     assert '40 images' in capsys.readouterr().out
 
 

@@ -46,7 +46,8 @@ def test_unknown_words(argv, message, capsys):
         main(argv)
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith('error: ') and message in line
+    assert line.startswith('error: ')
+    assert message in line
     assert line.endswith('--help)')
 
 

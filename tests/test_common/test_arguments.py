@@ -39,14 +39,16 @@ def test_numbers(limits, right, wrong, words):
 def test_integers():
     for value in (2, np.int64(2), np.uint8(2)):
         found = check_integer('n', value, at_least=2, at_most=2)
-        assert found == 2 and type(found) is int
+        assert found == 2
+        assert type(found) is int
     for value in (2.0, True, '2', None, 1, 3, np.float64(2)):
         with pytest.raises(ValueError, match=r'^n must be an integer in \[2, 2\], got'):
             check_integer('n', value, at_least=2, at_most=2)
 
 
 def test_bools():
-    assert check_bool('b', True) is True and check_bool('b', np.False_) is False
+    assert check_bool('b', True) is True
+    assert check_bool('b', np.False_) is False
     for value in ('no', 'False', 0, 1, None, []):
         with pytest.raises(ValueError, match=r'^b must be True or False, got'):
             check_bool('b', value)
@@ -77,4 +79,5 @@ def test_optional_arguments():
 def test_messages_are_short_and_say_what_to_do():
     with pytest.raises(ValueError, match='without quotes') as error:
         check_number('x', '5' * 999, hint=' and that is it')
-    assert str(error.value).endswith('and that is it') and len(str(error.value)) < 200
+    assert str(error.value).endswith('and that is it')
+    assert len(str(error.value)) < 200

@@ -57,4 +57,5 @@ def test_bad_input_says_what_and_counts_nothing(prob, label, words):
     histogram = CalibrationHistogram()
     with pytest.raises(ValueError, match=f'(?s){words}'):
         histogram.update(torch.tensor(prob), torch.tensor(label))
-    assert histogram.count == 0 and int(histogram.nll) == 0
+    assert histogram.count == 0
+    assert int(histogram.nll) == 0

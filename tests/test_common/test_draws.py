@@ -32,6 +32,7 @@ def test_draws_are_uniform_along_every_axis(axis):
         keys = image_keys(['a'])
         values = [image_uniform(iteration_keys(keys, i, 0))[0] for i in range(n)]
     values = np.asarray(values)
-    assert values.min() >= 0 and values.max() < 1
+    assert values.min() >= 0
+    assert values.max() < 1
     assert stats.kstest(values, 'uniform').pvalue > 1e-3
     assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < 0.03

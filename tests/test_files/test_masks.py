@@ -32,7 +32,8 @@ def save(path, array, mode=None, palette=None, **kwargs):
 
 def assert_reads(path, expected):
     mask = read_binary_mask(path)
-    assert mask.dtype == np.uint8 and mask.flags.writeable
+    assert mask.dtype == np.uint8
+    assert mask.flags.writeable
     np.testing.assert_array_equal(mask, expected)
 
 

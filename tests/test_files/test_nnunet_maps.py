@@ -106,7 +106,8 @@ def test_pairs_of_a_fold(tmp_path):
     for case in ('case', 'other'):
         Image.fromarray((prob[0] > 0.5).astype(np.uint8)).save(labels / f'{case}.png')
     pairs, problems = pair_files(maps, labels)
-    assert [*pairs] == ['case'] and not problems
+    assert [*pairs] == ['case']
+    assert not problems
     found, label = read_pair(MapReader(), *pairs['case'])
     np.testing.assert_array_equal(found > 0.5, label)
     (labels / 'case.png').unlink()

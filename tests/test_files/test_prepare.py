@@ -25,7 +25,8 @@ def test_a_published_set(tmp_path, write_pairs):
         'train.txt',
         'val.txt',
     }
-    assert parts['val'] == ['n03', 'n11'] and not left_out
+    assert parts['val'] == ['n03', 'n11']
+    assert not left_out
     sets = [
         SODDataset(
             str(tmp_path / 'data'), layout='DUTS-TR', ann_file=f'DUTS-TR/{part}.txt'
@@ -70,7 +71,8 @@ def test_all_problems_in_one_message(tmp_path, write_pairs):
         assert part in message
     assert not LISTS & {*os.listdir(tmp_path)}
     parts, left_out = prepare_dataset(str(tmp_path), skip_bad=True)
-    assert len(left_out) == 6 and sum(map(len, parts.values())) == 14
+    assert len(left_out) == 6
+    assert sum(map(len, parts.values())) == 14
     for part, names in parts.items():
         assert len(SODDataset(str(tmp_path), split=part)) == len(names)
 

@@ -36,5 +36,8 @@ def test_time_left_and_no_trace(terminal):
     assert list(track(iter([1, 2]), 'counting', total=2)) == [1, 2]
     assert list(track({'a': 1}.items(), 'naming')) == [('a', 1)]
     text = terminal.getvalue()
-    assert 'counting' in text and '0/2' in text and '0/1' in text and '<' in text
+    assert 'counting' in text
+    assert '0/2' in text
+    assert '0/1' in text
+    assert '<' in text
     assert text.rstrip('\r').endswith(' ')  # the line is wiped

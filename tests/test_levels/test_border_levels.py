@@ -30,8 +30,10 @@ def test_levels_follow_the_table_of_a_validation():
     expected = follow_gaps(
         zero, [figures['gaps']], figures['shares'], figures['accuracies']
     )
-    assert torch.equal(levels.levels, expected) and levels.levels[0] > 0
-    assert live is levels.levels and levels.reason is None
+    assert torch.equal(levels.levels, expected)
+    assert levels.levels[0] > 0
+    assert live is levels.levels
+    assert levels.reason is None
     mean = (levels.levels @ torch.tensor(figures['shares']).double()).item()
     assert levels.mean_level == pytest.approx(mean)
 
@@ -44,7 +46,8 @@ def test_levels_rest_in_the_warm_up_and_say_so():
         assert not levels.levels.any()
         assert f'warm-up of 2 validations, {number} are done' in levels.reason
     levels.observe(Table(GAPS))
-    assert levels.levels[0] > 0 and levels.reason is None
+    assert levels.levels[0] > 0
+    assert levels.reason is None
     assert 'validations=3, levels=[0.0' in repr(levels)
 
 
@@ -52,7 +55,8 @@ def test_an_under_confident_network_keeps_levels_at_0():
     levels = BorderLevels()
     levels.observe(Table([-0.05, -0.02, 0.0, -0.001, math.nan]))
     assert not levels.levels.any()
-    assert 'fit a calibrator' in levels.reason and levels.gaps[0] == -0.05
+    assert 'fit a calibrator' in levels.reason
+    assert levels.gaps[0] == -0.05
 
 
 def test_masks_of_0_and_255_are_named_before_a_level_moves():
@@ -62,7 +66,8 @@ def test_masks_of_0_and_255_are_named_before_a_level_moves():
     levels = BorderLevels()
     with pytest.raises(ValueError, match=r'masks of 0 and 255 .*mask > 0'):
         levels.observe(table)
-    assert not levels.levels.any() and not levels.validations
+    assert not levels.levels.any()
+    assert not levels.validations
     levels.watch.see(12, has_object=False, has_ignored=True)
     with pytest.raises(ValueError, match='all 12 training images'):
         levels.observe(Table(GAPS))
@@ -79,12 +84,14 @@ def test_a_resumed_run_is_the_uninterrupted_one():
     torch.save(first.state_dict(), file)
     file.seek(0)
     second.load_state_dict(torch.load(file, weights_only=True))
-    assert repr(second) == repr(first) and second.reason == first.reason
+    assert repr(second) == repr(first)
+    assert second.reason == first.reason
     for table in tables[3:]:
         second.observe(table)
     assert torch.equal(whole.levels, second.levels)
     one, other = whole.state_dict(), second.state_dict()
-    assert torch.equal(one.pop('levels'), other.pop('levels')) and one == other
+    assert torch.equal(one.pop('levels'), other.pop('levels'))
+    assert one == other
 
 
 @pytest.mark.parametrize(
@@ -104,4 +111,5 @@ def test_states_that_do_not_fit_change_nothing(damage, match):
     damage(state)
     with pytest.raises(ValueError, match=match):
         levels.load_state_dict(state)
-    assert not levels.levels.any() and not levels.validations
+    assert not levels.levels.any()
+    assert not levels.validations

@@ -65,7 +65,8 @@ def test_the_expected_target_is_not_below_the_accuracy():
     # A network that predicts nothing for once has all pixels in the last band.
     share, accuracy = (0.0, 0.005, 0.005, 0.99), (NAN, 0.999, 0.999, 0.98)
     found = moved([0.2] * 4, [(0.3,) * 4], share, accuracy, gain=9.0)
-    assert min(found[:3]) > 0.4 and found[3] == pytest.approx(0.04)
+    assert min(found[:3]) > 0.4
+    assert found[3] == pytest.approx(0.04)
 
 
 @pytest.mark.parametrize('gain', [0.1, 1.0, 1e6])

@@ -22,25 +22,29 @@ STEPPED = torch.full((5,), 0.5, dtype=torch.float64)
 )
 def test_it_rests_within_the_noise_of_the_best(iou, acc, best):
     levels, reason = apply_guard(LEVELS, STEPPED, iou, acc, best)
-    assert torch.equal(levels, STEPPED) and reason is None
+    assert torch.equal(levels, STEPPED)
+    assert reason is None
 
 
 @pytest.mark.parametrize(('iou', 'acc'), [(0.679, 0.9), (0.7, 0.859)])
 def test_levels_halve_below_the_best(iou, acc):
     levels, reason = apply_guard(LEVELS, STEPPED, iou, acc, BEST)
-    assert levels.tolist() == [0.2] * 5 and 'below its best' in reason
+    assert levels.tolist() == [0.2] * 5
+    assert 'below its best' in reason
 
 
 @pytest.mark.parametrize('iou', [0.0, 0.19, math.nan])
 def test_a_network_that_finds_hardly_any_object_has_no_levels(iou):
     levels, reason = apply_guard(LEVELS, STEPPED, iou, 0.9, BEST)
-    assert not levels.any() and 'hardly any object' in reason
+    assert not levels.any()
+    assert 'hardly any object' in reason
 
 
 def test_levels_of_a_weak_network_are_limited_by_its_odds():
     best = Best(0.3, 0.1, 0.9, 0.02)
     levels, reason = apply_guard(LEVELS, STEPPED, 0.3, 0.9, best)
-    assert levels.tolist() == pytest.approx([0.3 / 0.7 / 3] * 5) and reason is None
+    assert levels.tolist() == pytest.approx([0.3 / 0.7 / 3] * 5)
+    assert reason is None
 
 
 def test_the_best_so_far():

@@ -171,7 +171,8 @@ def test_a_damaged_state_changes_nothing(damage):
     with pytest.raises(ValueError, match='the state'):
         levels.load_state_dict(state)
     assert set(levels.levels.values()) == {0.1}
-    assert levels.seed == 7 and levels.validation is None
+    assert levels.seed == 7
+    assert levels.validation is None
 
 
 def test_an_update_twice_or_with_the_last_sample():

@@ -53,13 +53,15 @@ def test_a_rule_of_ones_own_is_one_class_and_one_line(monkeypatch):
     rule = make_rule('halve', share=0.25)
     alpha = torch.tensor([0.4])
     moved = rule.step(alpha, torch.ones(1), beta=2.0, validation=Validation(0.9))
-    assert moved.tolist() == pytest.approx([0.1]) and moved.dtype == torch.float32
+    assert moved.tolist() == pytest.approx([0.1])
+    assert moved.dtype == torch.float32
     assert rule.settings() == {'rule': 'halve', 'share': 0.25}
 
 
 def test_fixed_levels_stay():
     assert step(Fixed(), [0.1, 0.2], [1.0, 1.0]) == [0.1, 0.2]
-    assert not Fixed.learns and Fixed().settings() == {'rule': 'fixed'}
+    assert not Fixed.learns
+    assert Fixed().settings() == {'rule': 'fixed'}
 
 
 def test_golden_figures(shared):
@@ -191,7 +193,8 @@ def test_implicit_feedback_converges_whatever_gain_and_first_order_lag(
         validation = Validation(accuracy=0.9, confidence=confidence)
         alpha = FB(gain=gain).step(alpha, margin, beta=beta, validation=validation)
     assert confidence == pytest.approx(0.9, abs=1e-3)
-    assert alpha.min() >= 0 and alpha.max() <= max_alpha(beta)
+    assert alpha.min() >= 0
+    assert alpha.max() <= max_alpha(beta)
 
 
 @pytest.mark.parametrize('alpha', [torch.full((3,), 5.0), torch.zeros(3).long()])

@@ -71,7 +71,8 @@ def test_only_ignored_pixels_give_zero():
     logits = LOGITS.clone().requires_grad_()
     loss = SelfCalibratingBCE()(logits, torch.full_like(LABELS, 255))
     loss.backward()
-    assert loss.item() == 0 and not logits.grad.any()
+    assert loss.item() == 0
+    assert not logits.grad.any()
 
 
 def test_half_precision_is_computed_in_float32():

@@ -27,9 +27,11 @@ def test_sc_bce_ignores_invalid_pixels_whatever_they_hold():
     logits[~valid] = float('nan')
     logits.requires_grad_()
     loss = sc_bce(logits, labels, valid)
-    assert (loss[~valid] == 0).all() and torch.isfinite(loss).all()
+    assert (loss[~valid] == 0).all()
+    assert torch.isfinite(loss).all()
     loss.sum().backward()
-    assert (logits.grad[~valid] == 0).all() and torch.isfinite(logits.grad).all()
+    assert (logits.grad[~valid] == 0).all()
+    assert torch.isfinite(logits.grad).all()
 
 
 @given(st.integers(0, 1000), st.floats(0.05, 2.0))

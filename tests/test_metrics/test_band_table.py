@@ -59,7 +59,8 @@ def test_ignored_pixels_count_nowhere_but_may_make_the_predicted_border():
     table = table_of((prob, label))
     assert table.count == 64 * 32
     predicted, true = table.sums[..., 0].tolist()
-    assert predicted == [64, 64, 128, 256, 1536] and true == [0, 0, 0, 0, 2048]
+    assert predicted == [64, 64, 128, 256, 1536]
+    assert true == [0, 0, 0, 0, 2048]
     prob[:, 32:] = float('nan')
     assert table_of((prob, label)).sums[0, -1, 0] == 64 * 32
     label[:] = 255

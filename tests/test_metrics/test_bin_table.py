@@ -31,5 +31,6 @@ def test_pooled_adds_images_as_often_as_the_weights_say():
 
 def test_no_pixel_is_nan_without_a_warning(recwarn):
     empty = BinTable(*np.zeros((3, 5)))
-    assert np.isnan(empty.weight).all() and np.isnan(ratio(1, 0))
+    assert np.isnan(empty.weight).all()
+    assert np.isnan(ratio(1, 0))
     assert not recwarn.list

@@ -65,7 +65,8 @@ def test_overlap_of_masks_is_that_of_the_bands():
     table = ImageTable.of_rows(records)
     found = table.overlap()
     iou = bands.compute()['iou']
-    assert found['iou'] == pytest.approx(iou) and 0 < iou < 1
+    assert found['iou'] == pytest.approx(iou)
+    assert 0 < iou < 1
     assert found['dice'] == pytest.approx(2 * iou / (1 + iou))
     assert table.overlap(np.array([[1, 1, 1], [0, 2, 0]]))['iou'][0] == found['iou']
     assert ImageRow.of('a', histogram, mode='positive').predicted is None

@@ -1,9 +1,6 @@
 """What a page computes: estimates and tables."""
 
-import runpy
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +12,8 @@ from mmaslp.report.analysis import analyse
 from mmaslp.report.tables import comparison, differences
 from mmaslp.report.text_table import format_table, with_mean
 
-# Not importable by name under pytest's importlib mode.
-helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
+from . import sections as helper
+
 result = helper.result
 
 
@@ -57,7 +54,8 @@ def test_differences_are_paired(analysis):
     (cell,) = column(differences(analysis, 'A'), 'oe')  # B is over-confident
     one, two = (resample(each.images, 50) for each in helper.two_models())
     expected = one.differences(two)['oe']
-    assert cell.value == f'{expected.difference:+.4f}' and cell.mark == 'worse'
+    assert cell.value == f'{expected.difference:+.4f}'
+    assert cell.mark == 'worse'
     assert cell.interval == f'[{expected.low:+.4f}, {expected.high:+.4f}]'
     assert column(differences(analysis, 'B'), 'oe')[0].mark == 'better'
     assert differences(analyse([result()], 5), 'A') is None
@@ -88,7 +86,8 @@ def test_means_leave_out_sets_without_objects():
 def test_every_column_of_a_table_is_explained():
     for key in [*SHOWN, *SOD_COLUMNS, 'mIoU %', 'aAcc %', 'mAcc %']:
         found = metric_of(key)
-        assert found.text.endswith('.') and 'docs/' not in found.text
+        assert found.text.endswith('.')
+        assert 'docs/' not in found.text
         assert bool(found.arrow) == (key != 'conf')
     assert (metric_of('new').label, metric_of('new').arrow) == ('new', '')
 

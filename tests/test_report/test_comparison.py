@@ -1,7 +1,4 @@
-import runpy
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +8,7 @@ from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.results import save_result
 from mmaslp.report.analysis import compare_results, other_images, sorted_images
 
-# Not importable by name under pytest's importlib mode.
-helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
+from . import sections as helper
 
 
 @pytest.fixture
@@ -39,9 +35,11 @@ def files(tmp_path):
 def test_over_confidence_is_told_apart(files):
     metrics, images = compare_results(*files, resamples=200)
     row = metrics['ece']
-    assert images == 12 and metrics['ece_band'].differs
+    assert images == 12
+    assert metrics['ece_band'].differs
     assert row.difference == pytest.approx(row.second - row.first)
-    assert row.differs and 0 < row.low < row.difference < row.high
+    assert row.differs
+    assert 0 < row.low < row.difference < row.high
     assert compare_results(*files, resamples=200)[0] == metrics
     assert compare_results(*files, resamples=199)[0] != metrics
 
@@ -79,7 +77,8 @@ def test_other_masks_under_the_same_names_are_refused(files, change, tmp_path):
 def test_what_cannot_be_compared_is_named(change, words):
     one, other = change(helper.result()), helper.result(gain=0.5)
     found = other_images((one, sorted_images(one)), (other, sorted_images(other)))
-    assert found.startswith(words) and bool(found) == bool(words)
+    assert found.startswith(words)
+    assert bool(found) == bool(words)
 
 
 def test_images_are_sorted_by_what_tells_them_apart():

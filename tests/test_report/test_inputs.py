@@ -1,8 +1,5 @@
 import math
-import runpy
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +9,7 @@ from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.results import Tested, save_result, sha256_of
 from mmaslp.report.inputs import results_of_files, results_of_maps, results_of_test
 
-# Not importable by name under pytest's importlib mode.
-helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
+from . import sections as helper
 
 
 @pytest.fixture(scope='module')
@@ -84,7 +80,8 @@ def test_sets_of_a_test(tmp_path):
         ('BCE', 'a', False),
         ('BCE', 'b', True),
     ]
-    assert list(found[0].measures) == ['mae'] and found[0].settings['t'] == '1'
+    assert list(found[0].measures) == ['mae']
+    assert found[0].settings['t'] == '1'
     assert found[0].files == [
         dict(role='checkpoint', name='x.pth', sha256=sha256_of(tmp_path / 'x.pth'))
     ]

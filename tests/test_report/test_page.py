@@ -1,10 +1,8 @@
 import argparse
 import re
-import runpy
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,8 +10,8 @@ from mmaslp.commands.report import add_arguments, run
 from mmaslp.files.results import load_results
 from mmaslp.report.page import json_beside, report_html, write_report
 
-# Not importable by name under pytest's importlib mode.
-helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
+from . import sections as helper
+
 EVIL = '<script>alert("1")</script>&\'{{ 7*7 }}'
 VOID = {'img', 'meta', 'br', 'rect', 'path', 'line', 'polyline', 'use'}
 
@@ -75,7 +73,8 @@ def test_page_needs_nothing_else(page):
     parsed = Page(page)
     assert not parsed.stack
     own = [link for link in parsed.links if link.startswith('#')]
-    assert {link[1:] for link in own} <= set(parsed.ids) and len(own) >= 8
+    assert {link[1:] for link in own} <= set(parsed.ids)
+    assert len(own) >= 8
     assert all(link.startswith('data:') for link in parsed.links if link not in own)
     assert not re.search(r'url\(|@import|<link|https?://', page)
     assert "default-src 'none'" in page
@@ -84,16 +83,19 @@ def test_page_needs_nothing_else(page):
 
 def test_names_are_data(page):
     parsed = Page(page)
-    assert parsed.scripts == 1 and '<script>alert' not in page
+    assert parsed.scripts == 1
+    assert '<script>alert' not in page
     shown = ''.join(parsed.texts)
-    assert shown.count(EVIL) > 10 and '49' not in parsed.texts
+    assert shown.count(EVIL) > 10
+    assert '49' not in parsed.texts
 
 
 def test_ids_and_headings(page):
     parsed = Page(page)
     assert len(set(parsed.ids)) == len(parsed.ids)
     assert set(parsed.described) <= set(parsed.ids)
-    assert parsed.levels[0] == 1 and parsed.levels.count(1) == 1
+    assert parsed.levels[0] == 1
+    assert parsed.levels.count(1) == 1
     for before, after in zip(parsed.levels, parsed.levels[1:]):
         assert after <= before + 1
 
@@ -107,7 +109,8 @@ def test_page_and_json_name_no_folder_of_this_machine(tmp_path):
     argv = ['/usr/bin/x.py', '/home/me/maps', "root='/home/me/d'"]
     write_report(path, [result], argv=argv)
     written = path.read_text() + json_beside(path).read_text()
-    assert '/home/me' not in written and '/usr/bin' not in written
+    assert '/home/me' not in written
+    assert '/usr/bin' not in written
     assert '<code>x.py maps ' in written
     assert json_beside('a/b.html') == Path('a/b.report.json')
 
@@ -123,7 +126,8 @@ def test_command_reads_the_json_beside_a_page(tmp_path, capsys):
     out = tmp_path / 'page.html'
     given = [str(json_beside(first)), '-o', str(out)]
     run(parser.parse_args([*given, '--name', 'Mine', '--title', 'T']))
-    assert '<h1>T</h1>' in out.read_text() and str(out) in capsys.readouterr().out
+    assert '<h1>T</h1>' in out.read_text()
+    assert str(out) in capsys.readouterr().out
     (again,) = load_results(json_beside(out))
     assert (again.model, again.pictures) == ('Mine', one.pictures)
     with pytest.raises(ValueError, match='is an input'):

@@ -1,9 +1,6 @@
 import base64
 import io
-import runpy
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
@@ -18,8 +15,8 @@ from mmaslp.report.pictures import (
     sample_rank,
 )
 
-# Not importable by name under pytest's importlib mode.
-helper = SimpleNamespace(**runpy.run_path(Path(__file__).with_name('sections.py')))
+from . import sections as helper
+
 MAP = np.zeros((2, 2))
 
 
@@ -27,8 +24,10 @@ def test_error_is_purple_above_and_green_below_the_mask():
     prob = np.array([[65535, 0, 65535, 30000]], np.uint16)
     panels = image_panels(prob, np.array([[0, 1, 1, 255]], np.uint8))
     error = np.asarray(panels['error'])[0].astype(int)
-    assert error[0, 0] > error[0, 1] and error[1, 1] > error[1, 0]
-    assert error[2].tolist() == [255] * 3 and len(set(error[3].tolist())) == 1
+    assert error[0, 0] > error[0, 1]
+    assert error[1, 1] > error[1, 0]
+    assert error[2].tolist() == [255] * 3
+    assert len(set(error[3].tolist())) == 1
     assert np.asarray(panels['mask'])[0, 1].tolist() == [255] * 3
     assert list(panels) == ['mask', 'probability', 'error']
 
@@ -64,7 +63,8 @@ def test_models_are_side_by_side_and_each_image_comes_once():
         'Random sample',
     ]
     names = [image['name'] for gallery in found for image in gallery['images']]
-    assert len(names) == len(set(names)) and len(found[0]['images']) == 2
+    assert len(names) == len(set(names))
+    assert len(found[0]['images']) == 2
     image = found[0]['images'][0]
     assert image['name'] == f'{ranked(group.members[0].images)["over"][0]}.png'
     assert [view['model'] for view in image['views']] == ['A', 'B']

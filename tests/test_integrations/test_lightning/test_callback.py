@@ -58,7 +58,8 @@ def whole(tmp_path_factory):
     """Folder of a training that nothing interrupted."""
     folder = tmp_path_factory.mktemp('whole')
     callback = run(folder)
-    assert callback.levels.validations == EPOCHS and callback.levels.levels.any()
+    assert callback.levels.validations == EPOCHS
+    assert callback.levels.levels.any()
     return folder
 
 
@@ -80,7 +81,8 @@ def test_a_killed_run_resumes_bit_equal(whole, tmp_path):
     deadline = time.monotonic() + 120
     # When there is a later one, this one is whole.
     while not checkpoint.with_name('epoch=2.ckpt').exists():
-        assert process.is_alive() and time.monotonic() < deadline
+        assert process.is_alive()
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
@@ -121,7 +123,8 @@ def test_two_processes_have_the_levels_and_the_calibrator_of_one(tmp_path):
         toy.train(folder, 6, callback, model=Shared(folder), data=data, **options)
         found += [torch.load(file) for file in sorted(folder.glob('[01]'))]
     (one, levels), *others = found
-    assert levels.any() and len(others) == 2
+    assert levels.any()
+    assert len(others) == 2
     for other, same in others:
         assert torch.equal(same, levels)
         assert other['record']['images'] == one['record']['images'] == 12
@@ -151,7 +154,8 @@ def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
 def test_too_few_images_for_a_calibrator_are_told_of(tmp_path, caplog):
     callback = ASLPCallback(BorderLevels(), calibrator=True)
     toy.train(tmp_path, 6, callback)
-    assert callback.calibrator is None and 'too few' in caplog.text
+    assert callback.calibrator is None
+    assert 'too few' in caplog.text
 
 
 def test_the_warm_up_by_default_is_a_third_of_the_validations(tmp_path):

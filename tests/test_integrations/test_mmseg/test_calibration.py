@@ -38,7 +38,8 @@ def test_the_checkpoint_holds_the_calibrator(trained, tmp_path, capsys):
     runner, config, checkpoint = trained
     found = calibrator_of_checkpoint(str(checkpoint))
     file = Path(runner.work_dir, 'calibrator.json')
-    assert text(found) == text(Calibrator.load(file)) and found.method == 'isotonic'
+    assert text(found) == text(Calibrator.load(file))
+    assert found.method == 'isotonic'
     assert torch.load(checkpoint, weights_only=False)['state_dict']
 
     args = [str(config), str(checkpoint), '--work-dir', str(tmp_path / 'test')]

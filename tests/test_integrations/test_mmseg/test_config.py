@@ -29,7 +29,8 @@ def test_imports_in_any_form(tmp_path, imports):
 def test_configs_of_the_package(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = find_config('mmaslp::demo/bce.py')
-    assert find_config('demo/bce.py') == own and own.endswith('configs/demo/bce.py')
+    assert find_config('demo/bce.py') == own
+    assert own.endswith('configs/demo/bce.py')
     (tmp_path / 'demo').mkdir()
     (tmp_path / 'demo' / 'bce.py').touch()
     assert find_config('demo/bce.py') == 'demo/bce.py'
@@ -50,7 +51,8 @@ def test_names_of_runs_differ_by_folder(tmp_path, monkeypatch):
         assert cfg.visualizer.name == cfg.experiment_name
         names.append(cfg.experiment_name)
     assert names[0] != names[1] == names[2] == names[3]
-    assert names[0].startswith('run_') and names[0].endswith('_test')
+    assert names[0].startswith('run_')
+    assert names[0].endswith('_test')
 
 
 def test_a_runner_that_a_config_names(toy, tmp_path):

@@ -20,7 +20,8 @@ def test_tensors_and_the_log_of_a_run_are_read(tmp_path):
         torch.load(tmp_path / 'x.pth', weights_only=True),
     ):
         assert torch.equal(read['w'], content['w'])
-        assert read['log'].mean() == 2 and read['log'].max() == 3
+        assert read['log'].mean() == 2
+        assert read['log'].max() == 3
 
 
 def test_the_host_loads_safely_for_a_while(tmp_path):

@@ -47,7 +47,8 @@ def test_installed_packages(versions, changes, ops, level, words, remedy):
     findings = [finding for finding in found if finding.level != 'ok']
     assert [finding.level for finding in findings] == ([level] if level else [])
     for finding in findings:
-        assert words in finding.message and remedy in finding.remedy
+        assert words in finding.message
+        assert remedy in finding.remedy
 
 
 def test_findings_are_shown_raised_or_logged():

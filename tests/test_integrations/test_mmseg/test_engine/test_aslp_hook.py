@@ -238,7 +238,8 @@ def test_killed_and_resumed_equals_uninterrupted(toy, tmp_path, kind):
     assert resumed_steps.levels == whole_steps.levels[10:]
     one, other = (dict(state_of(each)) for each in (whole, resumed))
     ours, theirs = dict(one.pop('levels')), dict(other.pop('levels'))
-    assert one == other and one['kind'] == kind
+    assert one == other
+    assert one['kind'] == kind
     assert ours.keys() == theirs.keys()
     for key, value in ours.items():
         if isinstance(value, torch.Tensor):
@@ -306,7 +307,8 @@ def test_nan_in_one_image_costs_only_that_image_its_step(toy, tmp_path):
     assert recorder.levels[7][other] != recorder.levels[6][other]
     assert np.isfinite(list(recorder.levels[-1].values())).all()
     log = log_of(tmp_path / 'run')
-    assert 'not finite' in log and name in log
+    assert 'not finite' in log
+    assert name in log
 
 
 def test_logs_pictures_and_table(toy, tmp_path):
@@ -326,7 +328,8 @@ def test_logs_pictures_and_table(toy, tmp_path):
     with open(tmp_path / 'run' / 'alpha.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     levels = [float(row['alpha']) for row in rows]
-    assert levels == sorted(levels) and len(rows) == 10
+    assert levels == sorted(levels)
+    assert len(rows) == 10
     by_name = dict(zip(aslp(runner).levels.bank.ids, alpha))
     for row, level in zip(rows, levels):
         assert level == pytest.approx(by_name[row['img_path']], abs=1e-6)

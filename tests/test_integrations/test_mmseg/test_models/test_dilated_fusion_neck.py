@@ -29,7 +29,8 @@ def test_result_has_four_times_the_finest_size(sizes):
     (out,) = make(out_channels=8)(features(*sizes))
     height, width = sizes[0]
     assert out.shape == (2, 8, 4 * height, 4 * width)
-    assert (out >= 0).all() and out.any()
+    assert (out >= 0).all()
+    assert out.any()
 
 
 def test_forward_by_its_formula():

@@ -155,7 +155,8 @@ def test_a_config_without_hook_and_validation_trains(toy, tmp_path, loss):
     before = [p.clone() for p in runner.model.parameters()]
     runner.train()
     assert not any(map(torch.equal, before, runner.model.parameters()))
-    assert len(values) == 15 and sum(values[-5:]) < sum(values[:5])
+    assert len(values) == 15
+    assert sum(values[-5:]) < sum(values[:5])
 
 
 def test_ohem_asks_for_the_loss_of_every_pixel(toy, tmp_path):

@@ -142,9 +142,11 @@ def test_ignored_pixels_have_no_effect(channels):
         torch.testing.assert_close(actual, expected)
         actual.backward()
         assert (broken.grad[invalid.expand_as(broken)] == 0).all()
-        assert torch.isfinite(broken.grad).all() and broken.grad.abs().sum() > 0
+        assert torch.isfinite(broken.grad).all()
+        assert broken.grad.abs().sum() > 0
     none = loss(broken, labels, reduction_override='none')
-    assert none.shape == labels.shape and (none[labels == 255] == 0).all()
+    assert none.shape == labels.shape
+    assert (none[labels == 255] == 0).all()
     assert loss(logits, torch.full_like(labels, 255)) == 0
 
 
@@ -199,7 +201,8 @@ def test_half_precision_is_computed_in_float32(channels, dtype):
     assert actual.dtype == torch.float32
     torch.testing.assert_close(actual, loss(half.float(), labels))
     actual.backward()
-    assert half.grad.dtype == dtype and torch.isfinite(half.grad).all()
+    assert half.grad.dtype == dtype
+    assert torch.isfinite(half.grad).all()
 
 
 def test_under_torch_compile():
@@ -241,9 +244,11 @@ def test_is_registered_and_copies():
             class_weight=[1, 3],
         )
     )
-    assert loss.loss_name == 'loss_x' and loss.class_weight == (1.0, 3.0)
+    assert loss.loss_name == 'loss_x'
+    assert loss.class_weight == (1.0, 3.0)
     assert 'beta=1.5' in repr(loss)
-    assert not list(loss.parameters()) and not loss.state_dict()
+    assert not list(loss.parameters())
+    assert not loss.state_dict()
     logits, labels = batch()
     torch.testing.assert_close(
         copy.deepcopy(loss)(logits, labels), loss(logits, labels)
