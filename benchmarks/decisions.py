@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from mmaslp.calibration import Calibrator, fit_calibrator
-from mmaslp.calibration.decisions import aurc
 from mmaslp.files.map_pairs import pair_files, read_pair
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.files.review import object_figures
+from mmaslp.metrics.figures import binned_error
+from mmaslp.metrics.objects import MaskTable, aurc, object_auroc, object_nll
 
 RESAMPLES = 1000
 Pair = tuple[np.ndarray, np.ndarray]
@@ -88,6 +88,17 @@ def measure(calibrator: Calibrator, median: float, prob: np.ndarray, label: Any)
         },
         real=np.array([foreground[own].mean() > 0.5 for own in names], bool),
     )
+
+
+def object_figures(prob: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    """ECE, NLL and AUROC of objects."""
+    nothing = np.full(1, np.nan)
+    table = MaskTable([np.column_stack([prob, real])], nothing, nothing, nothing)
+    return {
+        'ece_object': float(binned_error(table.bins.pooled())),
+        'nll_object': float(object_nll(table)),
+        'auroc_object': float(object_auroc(table)),
+    }
 
 
 def figures(images: Sequence[Image]) -> dict[str, float]:

@@ -27,6 +27,8 @@ Example:
     0.2467
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor
 
@@ -42,12 +44,27 @@ from .metrics.bins import (
 from .metrics.figures import BAND_ERRORS, binned_error, largest_gap
 from .metrics.figures import brier_score as _brier_score
 from .metrics.histogram import CalibrationHistogram
+from .metrics.objects import (
+    MaskTable,
+    aurc_of,
+    images_of,
+    known_pixels,
+    mask_scores,
+)
+from .metrics.objects import dice_error as _dice_error
+from .metrics.objects import object_auroc as _object_auroc
 
 __all__ = [
+    'aurc',
     'band_calibration_error',
     'brier_score',
     'calibration_error',
+    'dice_error',
+    'empty_area',
+    'empty_found',
     'equal_mass_calibration_error',
+    'object_auroc',
+    'object_calibration_error',
 ]
 
 NORMS = ('l1', 'l2', 'max')
@@ -166,6 +183,132 @@ def brier_score(
     """
     scores = _histogram(prob, label, ignore_index).score_table('positive')
     return float(_brier_score(scores))
+
+
+def object_calibration_error(
+    prob: Tensor | np.ndarray,
+    label: Tensor | np.ndarray,
+    ignore_index: int | None = None,
+) -> float:
+    """Calibration error of objects, in ten bins of equal width.
+
+    An object is a connected component of the mask p > 0.5 of 0.1 % of the image or more
+    (of a volume, a millionth). The mean p of its pixels is taken for the probability
+    that more than half of them are foreground.
+
+    Args:
+        prob (Tensor | np.ndarray): Maps, ``(H, W)``, ``(N, H, W)``, ``(N, 1, H, W)`` or
+            of volumes ``(N, 1, D, H, W)``, floating point in [0, 1].
+        label (Tensor | np.ndarray): Of {0, 1, ignore_index}, of the same shape or
+            without the channel.
+        ignore_index (int, optional): Label of pixels to leave out. Defaults to None.
+
+    Returns:
+        float: In [0, 1]; nan without objects.
+
+    Raises:
+        ValueError: See :func:`band_calibration_error`; or there are several channels.
+
+    Example:
+        >>> import numpy as np
+        >>> label = np.zeros((1, 32, 32))
+        >>> label[:, :8, :8] = 1
+        >>> prob = 0.1 + 0.8 * np.maximum(label, label[:, ::-1])  # a second object
+        >>> round(object_calibration_error(prob, label), 4)
+        0.4
+    """
+    return float(binned_error(_masks(prob, label, ignore_index).bins.pooled()))
+
+
+def object_auroc(
+    prob: Tensor | np.ndarray,
+    label: Tensor | np.ndarray,
+    ignore_index: int | None = None,
+) -> float:
+    """How often a real object has a larger mean p than another one; a tie is half.
+
+    It takes what :func:`object_calibration_error` does; nan without objects of either
+    kind.
+    """
+    return float(_object_auroc(_masks(prob, label, ignore_index)))
+
+
+def dice_error(
+    prob: Tensor | np.ndarray,
+    label: Tensor | np.ndarray,
+    ignore_index: int | None = None,
+) -> float:
+    r"""Mean over images of the distance between the expected and the true Dice.
+
+    What is expected is the Soft Dice Confidence, :math:`2 \sum_{mask} p / (|mask| +
+    \sum p)`; images with an empty mask are left out. Source: `Borges et al.
+    <https://arxiv.org/abs/2402.10665>`_.
+
+    It takes what :func:`object_calibration_error` does; nan without an image.
+    """
+    return float(_dice_error(_masks(prob, label, ignore_index)))
+
+
+def aurc(
+    prob: Tensor | np.ndarray,
+    label: Tensor | np.ndarray,
+    ignore_index: int | None = None,
+) -> float:
+    """Area under the risk-coverage curve of images: their risk is 1 - Dice.
+
+    Images are kept in the order of the Soft Dice Confidence, see :func:`dice_error`.
+    Source: `Geifman et al. <https://arxiv.org/abs/1805.08206>`_.
+
+    It takes what :func:`object_calibration_error` does; nan without an image.
+    """
+    return float(aurc_of(_masks(prob, label, ignore_index)))
+
+
+def empty_found(
+    prob: Tensor | np.ndarray,
+    label: Tensor | np.ndarray,
+    ignore_index: int | None = None,
+) -> float:
+    """Share of the images without foreground in which some is found.
+
+    It takes what :func:`object_calibration_error` does; nan without such an image.
+    """
+    return _mean([share > 0 for share in _empty_shares(prob, label, ignore_index)])
+
+
+def empty_area(
+    prob: Tensor | np.ndarray,
+    label: Tensor | np.ndarray,
+    ignore_index: int | None = None,
+) -> float:
+    """Mean share of the pixels that are found in images without foreground.
+
+    It takes what :func:`object_calibration_error` does; nan without such an image.
+    """
+    return _mean(_empty_shares(prob, label, ignore_index))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else float('nan')
+
+
+def _masks(
+    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
+) -> MaskTable:
+    images = images_of(prob, label, ignore_index)
+    rows = [mask_scores(*image, ignore_index) for image in images]
+    return MaskTable.of(rows)
+
+
+def _empty_shares(
+    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
+) -> list[float]:
+    shares = []
+    for image, labels in images_of(prob, label, ignore_index):
+        valid = known_pixels(labels, ignore_index)
+        if valid.any() and not (labels == 1).any():
+            shares.append(float((image[valid] > 0.5).float().mean()))
+    return shares
 
 
 def _histogram(

@@ -19,7 +19,7 @@ PURE = {
     'losses': ('common',),
     'levels': ('common', 'losses', 'metrics'),
     'metrics': ('common',),
-    'calibration': ('common',),
+    'calibration': ('common', 'metrics'),
 }
 MM = {'mmcv', 'mmengine', 'mmseg'}
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from ..common.arguments import check_choice, check_number, check_path
-from ..common.arrays import as_floats, checked, one_logit
+from ..common.arrays import as_floats, as_tensor, checked, one_logit
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.outputs import write_output
+from ..metrics.objects import MaskScores, MaskTruth
 from .contents import Contents, contents_of
 from .decisions import (
     Decisions,
@@ -382,6 +383,22 @@ class Calibrator:
         decisions, contents, prob, labels = self._judged(given, logits)
         estimate = estimate_image(decisions, contents, prob, level)
         return estimate, table_of_objects(decisions, contents, prob, labels)
+
+    def scores(
+        self,
+        given: Maps,
+        label: Maps,
+        ignore_index: int | None = 255,
+        logits: bool = False,
+    ) -> MaskScores:
+        """Say what :meth:`judge` says of one image, beside what is true."""
+        estimate, objects = self.judge(given, logits)
+        labels = np.asarray(as_tensor(label, 'label').cpu())
+        mask = np.asarray(as_floats(given).cpu()) > (0 if logits else 0.5)
+        numbers = objects.labels.reshape(mask.shape)
+        truth = MaskTruth.of(mask, labels, numbers, len(objects), ignore_index)
+        said = truth.pairs(objects.probability)
+        return MaskScores(said, truth.dice, estimate.dice, estimate.score)
 
     def wrap(self, module: nn.Module, independent: bool = False) -> CalibratedModule:
         """Return a module that gives calibrated logits; see ``CalibratedModule``."""

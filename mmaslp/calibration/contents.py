@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage
 
 from ..common.bands import NUM_BANDS
+from ..common.components import find_objects
 from .maps import CELLS, SIDE
 
 CODES = NUM_BANDS * CELLS
-# Least share of the image that an object has, of an image and of a volume. What is
-# smaller stays in the mask and is not judged.
-LEAST_SHARE = {2: 1e-3, 3: 1e-6}
 # Objects of an image that are counted by a table; more by sorting their pixels.
 _DENSE = 64
 
@@ -81,26 +78,6 @@ class Contents:
             ],
             1,
         )
-
-
-def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Number the objects of a mask ``(H, W)`` or ``(D, H, W)``, from 1 on.
-
-    Components of less than the least share of the image are 0, as the background.
-
-    Returns:
-        tuple[np.ndarray, int]: int32 of the shape of the mask, and the number of
-        objects.
-    """
-    found, number = ndimage.label(mask, output=np.int32)
-    area = np.bincount(found[mask], minlength=number + 1)
-    axes = 2 if len(mask) == 1 else mask.ndim
-    large = area >= LEAST_SHARE[axes] * mask.size
-    large[0] = False
-    if not large[1:].all():
-        names = np.where(large, np.cumsum(large), 0).astype(np.int32)
-        found = names[found]
-    return found, int(large.sum())
 
 
 def contents_of(

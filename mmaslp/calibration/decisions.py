@@ -8,7 +8,7 @@ one of the least error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,20 +17,22 @@ from scipy import ndimage
 from scipy.optimize import isotonic_regression, minimize
 
 from ..common.bands import NUM_BANDS
+from ..common.components import is_real
+from ..metrics.objects import aurc
 from .contents import CODES, Contents
 from .maps import CELLS, CENTRES, Knots, evaluate, fit_maps
 from .masks import MASK_KIND
 from .selection import FOLDS, TIE, jackknife_error
 
-# An object is real if more than this share of its pixels is foreground.
-MIN_OVERLAP = 0.5
 # Objects of either kind, images with a mask, and empty masks that a choice needs.
 LEAST_OBJECTS = 5
 LEAST_IMAGES = 10
 LEAST_EMPTY = 5
-# Weight of the squared coefficients of standardised features.
-RIDGE = 3.0
-LOGISTIC = 1.0
+# Weight of the squared distance of coefficients, of standardised features, from those
+# that leave a probability as it is.
+PENALTY = 3.0
+# Residuals of a logit above this count by their size, below by their square.
+ROUND = 0.1
 # Dice and probabilities stay so far from 0 and 1 where their logit is taken.
 EDGE = 0.005
 # Levels of the intervals that a file can give.
@@ -47,6 +49,7 @@ IMAGE_FEATURES = (
     'logit of the expected Dice',
     'logit of the mean probability of the mask',
     'logit of the mean confidence',
+    'logit of the expected Dice as shipped',
 )
 _SHIPPED = np.tile(1 / (1 + np.exp(-CENTRES)), NUM_BANDS)
 _BAND_OF_CODE = np.repeat(np.arange(NUM_BANDS), CELLS)
@@ -103,14 +106,14 @@ def object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
 
 
 def image_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
-    """``(3,)`` features of an image with a mask, see :data:`IMAGE_FEATURES`."""
+    """``(4,)`` features of an image with a mask, see :data:`IMAGE_FEATURES`."""
     own = prob[contents.codes]
     pixels = contents.pixels
     mask = contents.in_mask
     mean = (pixels * own)[mask].sum() / pixels[mask].sum()
     confidence = (pixels * np.where(mask, own, 1 - own)).sum() / pixels.sum()
-    values = np.array([expected_dice(contents, prob), mean, confidence])
-    return logit(values, 1e-4)
+    first, shipped = (expected_dice(contents, given) for given in (prob, _SHIPPED))
+    return logit(np.array([first, mean, confidence, shipped]), 1e-4)
 
 
 def true_dice(contents: Contents) -> float:
@@ -149,25 +152,30 @@ class Model:
         return np.interp(feature, self.knots, self.levels)
 
 
-def fit_logistic(features: np.ndarray, real: np.ndarray) -> list[float]:
-    """Weights of a logistic regression on standardised features, in plain units.
+def fit_linear(
+    features: np.ndarray,
+    target: np.ndarray,
+    losses: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    like: int,
+) -> list[float]:
+    """Intercept and slopes of a score of features that make the least loss.
 
-    The first feature is a logit. Slopes are drawn towards 1 for it and 0 for others: a
-    few objects leave the probability as it is.
+    ``losses`` gives the loss of each score and its derivative. The feature ``like`` is
+    a logit of what is predicted. Slopes are drawn towards 1 for it and 0 for others: a
+    few images or objects leave it as it is.
     """
     mean = features.mean(0)
     scale = features.std(0) + 1e-9
     inputs = (features - mean) / scale
-    prior = np.zeros(features.shape[1])
-    prior[0] = scale[0]
+    usual = np.zeros(features.shape[1])
+    usual[like] = scale[like]
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        score = weights[0] + inputs @ weights[1:]
-        wrong = sigmoid(score) - real
-        value = (np.logaddexp(0, score) - real * score).sum()
-        value += LOGISTIC / 2 * ((weights[1:] - prior) ** 2).sum()
-        slope = inputs.T @ wrong + LOGISTIC * (weights[1:] - prior)
-        return float(value), np.concatenate([[wrong.sum()], slope])
+        value, derivative = losses(weights[0] + inputs @ weights[1:], target)
+        apart = weights[1:] - usual
+        slopes = inputs.T @ derivative + PENALTY * apart
+        total = value.sum() + PENALTY / 2 * (apart**2).sum()
+        return float(total), np.concatenate([[derivative.sum()], slopes])
 
     start = np.zeros(features.shape[1] + 1)
     found = minimize(loss, start, jac=True, method='L-BFGS-B').x
@@ -175,23 +183,33 @@ def fit_logistic(features: np.ndarray, real: np.ndarray) -> list[float]:
     return [float(found[0] - slopes @ mean), *slopes.tolist()]
 
 
-def fit_ridge(features: np.ndarray, target: np.ndarray) -> list[float]:
-    """Weights of a ridge regression on standardised features, in plain units."""
-    mean = features.mean(0)
-    scale = features.std(0) + 1e-9
-    inputs = (features - mean) / scale
-    square = inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1])
-    slopes = np.linalg.solve(square, inputs.T @ (target - target.mean())) / scale
-    return [float(target.mean() - slopes @ mean), *slopes.tolist()]
+def logistic_losses(
+    score: np.ndarray, real: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """NLL of a logit and its derivative."""
+    return np.logaddexp(0, score) - real * score, sigmoid(score) - real
+
+
+def absolute_losses(
+    score: np.ndarray, target: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Absolute error, round near 0, and its derivative: what it fits are medians."""
+    apart = (score - target) / ROUND
+    length = np.sqrt(1 + apart**2)
+    return ROUND * (length - 1), apart / length
 
 
 def fit_object_model(name: str, features: np.ndarray, real: np.ndarray) -> Model:
     """Fit a candidate of objects to ``(O, 7)`` features, the shipped mean last."""
     edge = 1 / (len(real) + 2)
     if name == 'logistic':
-        return Model(name, fit_logistic(features[:, :1], real), edge=edge)
+        return Model(
+            name, fit_linear(features[:, :1], real, logistic_losses, 0), edge=edge
+        )
     if name == 'features':
-        return Model(name, fit_logistic(features[:, :-1], real), edge=edge)
+        return Model(
+            name, fit_linear(features[:, :-1], real, logistic_losses, 0), edge=edge
+        )
     if name == 'isotonic':
         order = np.argsort(features[:, 0], kind='stable')
         fit = isotonic_regression(real[order].astype(float))
@@ -224,11 +242,12 @@ def predict_objects(model: Model, features: np.ndarray) -> np.ndarray:
 
 
 def fit_image_model(name: str, features: np.ndarray, dice: np.ndarray) -> Model:
-    """Fit a candidate of images to ``(I, 4)`` features, the shipped Dice last."""
+    """Fit a candidate of images to ``(I, 4)`` features."""
     if name == 'median':
         return Model(name, [float(np.median(dice))])
-    if name == 'ridge':
-        return Model(name, fit_ridge(features[:, :-1], logit(dice, EDGE)))
+    if name == 'regression':
+        target = logit(dice, EDGE)
+        return Model(name, fit_linear(features, target, absolute_losses, -1))
     return Model(name)
 
 
@@ -240,26 +259,20 @@ def predict_images(model: Model, features: np.ndarray) -> np.ndarray:
         return sigmoid(features[:, 0])
     if model.name == 'median':
         return np.full(len(features), model.weights[0])
-    return sigmoid(model.linear(features[:, :-1]))
+    return sigmoid(model.linear(features))
 
 
 # From the simplest on. Networks are too sure of their objects as a rule, so what
 # corrects the mean probability comes before what does not.
 OBJECT_MODELS = ('logistic', 'features', 'isotonic', 'calibrated', 'shipped')
-IMAGE_MODELS = ('shipped', 'calibrated', 'median', 'ridge')
-SCORES = ('shipped', 'calibrated', 'ridge')
+IMAGE_MODELS = ('shipped', 'calibrated', 'median', 'regression')
+SCORES = ('shipped', 'calibrated', 'regression')
 
 
 def all_object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
     """``(O, 7)``: calibrated features, then the logit of the shipped mean."""
     shipped = object_features(contents, _SHIPPED)[:, :1]
     return np.concatenate([object_features(contents, prob), shipped], 1)
-
-
-def all_image_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
-    """``(4,)``: calibrated features, then the logit of the shipped expected Dice."""
-    shipped = logit(np.array([expected_dice(contents, _SHIPPED)]), 1e-4)
-    return np.concatenate([image_features(contents, prob), shipped])
 
 
 # ---- what is fitted ----
@@ -332,7 +345,7 @@ class Decisions:
 
 
 def _checked_model(model: Model, key: str, names: Sequence[str]) -> Model:
-    weights = {'logistic': 2, 'features': 7, 'median': 1, 'ridge': 4}
+    weights = {'logistic': 2, 'features': 7, 'median': 1, 'regression': 5}
     numbers = np.array([*model.weights, *model.knots, *model.levels, model.edge], float)
     if (
         model.name not in names
@@ -405,7 +418,7 @@ def _fit_objects(
     numbers = [len(rows) for rows in features]
     inputs = np.concatenate(features)
     known = labels.sum(1) > 0
-    real = labels[:, 1] > MIN_OVERLAP * labels.sum(1)
+    real = is_real(labels[:, 1], labels.sum(1))
     own_groups = np.repeat(groups, numbers)[known]
     own_folds = np.repeat(folds, numbers)[known]
     inputs = inputs[known]
@@ -444,7 +457,7 @@ def _left_out(
     images: Sequence[Contents], labels: np.ndarray, kept: np.ndarray, known: np.ndarray
 ) -> dict[str, float]:
     """What leaving out improbable objects does to the Dice and to false objects."""
-    false = known & (labels[:, 1] <= MIN_OVERLAP * labels.sum(1))
+    false = known & ~is_real(labels[:, 1], labels.sum(1))
     before: list[float] = []
     after: list[float] = []
     start = 0
@@ -478,7 +491,7 @@ def _fit_images(
     if not masked.any():
         return {}
     rows = np.flatnonzero(masked)
-    inputs = np.stack([all_image_features(images[row], probs[row]) for row in rows])
+    inputs = np.stack([image_features(images[row], probs[row]) for row in rows])
     own = [traits(images[row], features) for row, features in zip(rows, inputs)]
     seen = np.stack([np.min(own, 0), np.max(own, 0)], 1).tolist()
     if masked.sum() < LEAST_IMAGES or len(np.unique(folds[masked])) < 2:
@@ -595,16 +608,6 @@ def _simplest(losses: dict[str, np.ndarray], groups: np.ndarray) -> str:
     return best
 
 
-def aurc(score: np.ndarray, risk: np.ndarray) -> float:
-    """Area under the risk-coverage curve: mean risk of the surest images, averaged.
-
-    Source: `Geifman et al. <https://arxiv.org/abs/1805.08206>`_.
-    """
-    order = np.argsort(-np.asarray(score), kind='stable')
-    number = np.arange(1, len(order) + 1)
-    return float((np.cumsum(np.asarray(risk)[order]) / number).mean())
-
-
 # ---- what is told of an image ----
 
 
@@ -648,7 +651,7 @@ def estimate_image(
     size = contents.pixels.sum()
     own = np.where(contents.in_mask, prob[contents.codes], 1 - prob[contents.codes])
     if contents.in_mask.any():
-        features = all_image_features(contents, prob)
+        features = image_features(contents, prob)
         dice, low, score = _expected(decisions, features, level)
         if np.isnan(score):  # an order holds also where no Dice can be told
             score = expected_dice(contents, prob)
@@ -781,7 +784,7 @@ _IMAGES = {
     'shipped': 'the probabilities as they are',
     'calibrated': 'the calibrated probabilities',
     'median': 'the median of the images',
-    'ridge': f'a ridge regression of {len(IMAGE_FEATURES)} features',
+    'regression': f'a regression of {len(IMAGE_FEATURES)} features',
 }
 
 

@@ -14,13 +14,10 @@ from .arguments import add_map_options, map_reader
 
 # Share of images unlike those of the fit above which the command says so.
 MOST_UNLIKE = 0.1
+# Figures that only a review has; the others are those of all results.
 TITLES = {
-    'ece_object': 'ECE of objects',
     'nll_object': 'NLL of objects',
-    'auroc_object': 'AUROC of objects',
-    'dice_error': 'error of the expected Dice',
     'covered': 'images above the lower bound',
-    'aurc': 'AURC of this order',
     'aurc_confidence': 'AURC of the mean confidence',
     'aurc_perfect': 'AURC of a perfect order',
     'area_error': 'error of the area',
@@ -52,6 +49,7 @@ def run(args: argparse.Namespace) -> None:
     from ..common.outputs import check_outputs
     from ..files.names import display_name
     from ..files.review import proof, review_maps, write_objects, write_review
+    from ..metrics.figures import metric_of
 
     if args.images and not args.report:
         raise ValueError('--images are for a page: name it by --report')
@@ -98,7 +96,8 @@ def run(args: argparse.Namespace) -> None:
         print(f'\n{"measured against the masks":<32}{"":>8} 95 % interval')
         for key, (value, low, high) in proof(rows).items():
             interval = f'[{_number(low)}, {_number(high)}]'
-            print(f'{TITLES[key]:<32}{_number(value):>8} {interval}')
+            title = TITLES.get(key) or metric_of(key).label
+            print(f'{title:<32}{_number(value):>8} {interval}')
     print(f'\nreview: {display_name(args.out)}')
     if args.objects:
         write_objects(args.objects, rows)

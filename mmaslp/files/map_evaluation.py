@@ -16,6 +16,7 @@ from ..metrics.band_table import BandTable
 from ..metrics.figures import average_precision, roc_auc
 from ..metrics.histogram import CalibrationHistogram
 from ..metrics.image_table import ImageRow, ImageTable
+from ..metrics.objects import mask_scores
 from .map_pairs import count_pairs, pair_files, read_pair
 from .names import display_name
 from .prob_maps import MapReader, quantised
@@ -137,8 +138,15 @@ class _Measure:
         image.update(prob, label)
         bands.update(prob[None], label[None])
         self.total.merge(image)
-        mask = mask_checksum(label)
-        self.rows.append(ImageRow.of(name, image, self.bins, bands=bands, mask=mask))
+        row = ImageRow.of(
+            name,
+            image,
+            self.bins,
+            bands=bands,
+            mask=mask_checksum(label),
+            scores=mask_scores(prob, label),
+        )
+        self.rows.append(row)
         if self.sod:
             self.sod_records.append(sod_record(prob, label))
 

@@ -5,26 +5,29 @@ from __future__ import annotations
 import copy
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 
 from ..calibration.calibrator import Calibrator
-from ..calibration.decisions import (
-    MIN_OVERLAP,
-    ImageEstimate,
-    ObjectTable,
-    aurc,
-    sigmoid,
-)
+from ..calibration.decisions import ImageEstimate, ObjectTable, sigmoid
 from ..common.outputs import write_output
-from ..metrics.bins import BinTable, ScoreTable
-from ..metrics.bootstrap import percentiles
-from ..metrics.figures import binned_error, roc_auc
+from ..metrics.bins import ratio
+from ..metrics.bootstrap import draw_weights, percentiles
+from ..metrics.figures import binned_error
+from ..metrics.objects import (
+    MaskTable,
+    MaskTruth,
+    aurc_of,
+    dice_error,
+    object_auroc,
+    object_nll,
+)
 from .map_pairs import (
     list_files,
     one_thread,
@@ -38,24 +41,6 @@ from .prob_maps import MAP_SUFFIXES, MapReader
 from .progress import track
 
 RESAMPLES = 1000
-BINS = 10
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What the mask says of an image and of its objects.
-
-    Attributes:
-        dice (float): Dice of the mask p > 1/2; 1 if both are empty.
-        real (np.ndarray): ``(O,)`` whether each object is real.
-        known (np.ndarray): ``(O,)`` whether it has a pixel that is not ignored.
-        pixels (int): Pixels of foreground.
-    """
-
-    dice: float
-    real: np.ndarray
-    known: np.ndarray
-    pixels: int
 
 
 @dataclass(frozen=True)
@@ -70,7 +55,7 @@ class Reviewed:
         confidence (float): Mean confidence of the map as shipped.
         voxel (float | None): Volume of a voxel in mm3, if a NIfTI file beside the map
             gives a spacing.
-        truth (Truth | None): Of its mask.
+        truth (MaskTruth | None): Of its mask.
     """
 
     name: str
@@ -79,7 +64,12 @@ class Reviewed:
     size: int
     confidence: float
     voxel: float | None = None
-    truth: Truth | None = None
+    truth: MaskTruth | None = None
+
+    @property
+    def least_object(self) -> float:
+        """float: Probability of its least probable object; nan without one."""
+        return float(min(self.objects.probability, default=np.nan))
 
 
 def review_maps(
@@ -167,24 +157,11 @@ def _reviewed(
         size=prob.size,
         confidence=float(np.maximum(p, 1 - p).mean()),
         voxel=_voxel(path),
-        truth=None if label is None else _truth(p > 0.5, label, objects),
+        truth=None
+        if label is None
+        else MaskTruth.of(p > 0.5, np.asarray(label), objects.labels, len(objects)),
     )
     return row, reader, problems
-
-
-def _truth(mask: np.ndarray, label: np.ndarray, objects: ObjectTable) -> Truth:
-    label = np.asarray(label).reshape(mask.shape)
-    valid = label <= 1
-    foreground = label == 1
-    size = (mask & valid).sum() + foreground.sum()
-    hits = np.bincount(objects.labels[foreground], minlength=len(objects) + 1)[1:]
-    areas = np.bincount(objects.labels[valid], minlength=len(objects) + 1)[1:]
-    return Truth(
-        dice=float(2 * (mask & foreground).sum() / size) if size else 1.0,
-        real=hits > MIN_OVERLAP * areas,
-        known=areas > 0,
-        pixels=int(foreground.sum()),
-    )
 
 
 def _voxel(path: Path) -> float | None:
@@ -201,16 +178,8 @@ def _voxel(path: Path) -> float | None:
 
 
 _NUMBERS = (
-    'score',
-    'dice',
-    'dice_low',
-    'iou',
-    'iou_low',
-    'accuracy',
-    'area',
-    'area_low',
-    'area_high',
-    'objects',
+    *('score', 'dice', 'dice_low', 'iou', 'iou_low', 'accuracy'),
+    *('area', 'area_low', 'area_high', 'objects'),
 )
 
 
@@ -218,12 +187,13 @@ def write_review(path: str | Path, rows: Sequence[Reviewed]) -> None:
     """Write a row an image, in the order of the review; empty where nothing is told."""
     volumes = any(row.voxel is not None for row in rows)
     truth = any(row.truth is not None for row in rows)
-    header = ['name', *_NUMBERS]
+    header = ['image', *_NUMBERS, 'least_object', 'pixels']
     header += ['volume_mm3', 'volume_mm3_low', 'volume_mm3_high'] if volumes else []
     header += ['unlike', *(['true_dice', 'true_area'] if truth else [])]
     lines: list[list] = [header]
     for row in rows:
         line = [row.name, *(_text(getattr(row.estimate, key)) for key in _NUMBERS)]
+        line += [_text(row.least_object), row.size]
         if volumes:
             voxel = np.nan if row.voxel is None else row.voxel
             ends = (row.estimate.area_low, row.estimate.area_high)
@@ -239,9 +209,11 @@ def write_objects(path: str | Path, rows: Sequence[Reviewed]) -> None:
     """Write a row an object, images in the order of the review."""
     axes = max((row.objects.box.shape[1] for row in rows), default=2)
     names = ('z', 'y', 'x')[-axes:]
-    header = ['name', 'label', 'probability', 'area', 'mean_p']
+    header = ['image', 'object', 'probability', 'area', 'mean_p']
     header += [f'{name}_{end}' for name in names for end in ('first', 'last')]
     header += [f'{name}_centre' for name in names]
+    volumes = any(row.voxel is not None for row in rows)
+    header += ['volume_mm3'] if volumes else []
     truth = any(row.truth is not None for row in rows)
     lines: list[list] = [header + (['real'] if truth else [])]
     for row in rows:
@@ -250,6 +222,9 @@ def write_objects(path: str | Path, rows: Sequence[Reviewed]) -> None:
             line = [row.name, table.label[k], _text(table.probability[k])]
             line += [table.area[k], _text(table.mean[k])]
             line += [*table.box[k].ravel(), *map(_text, table.centre[k])]
+            if volumes:
+                voxel = np.nan if row.voxel is None else row.voxel
+                line.append(_text(table.area[k] * voxel))
             if row.truth is not None:
                 line.append(int(row.truth.real[k]) if row.truth.known[k] else '')
             lines.append(line)
@@ -279,62 +254,38 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     the mean confidence and of a perfect order, and ``area_error`` as a share of the
     image.
     """
-    rng = np.random.default_rng(seed)
-    draws = [np.arange(len(rows))]
-    draws += [rng.integers(len(rows), size=len(rows)) for _ in range(RESAMPLES)]
-    found = [_figures([rows[k] for k in draw]) for draw in draws]
-    return {
-        key: (
-            found[0][key],
-            *percentiles([figures[key] for figures in found[1:]]).tolist(),
-        )
-        for key in found[0]
-    }
-
-
-def _figures(rows: Sequence[Reviewed]) -> dict[str, float]:
-    told = [row for row in rows if not np.isnan(row.estimate.dice)]
-    dice = np.array([row.truth.dice for row in told if row.truth])
-    expected = np.array([row.estimate.dice for row in told])
-    low = np.array([row.estimate.dice_low for row in told])
-    score = np.array([row.estimate.score for row in told])
-    confidence = np.array([row.confidence for row in told])
-    areas = [
-        abs(row.estimate.area - row.truth.pixels) / row.size
-        for row in rows
-        if row.truth
-    ]
-    known = [row.truth.known for row in rows if row.truth]
-    real = [row.truth.real for row in rows if row.truth]
-    prob = np.concatenate([row.objects.probability for row in rows] or [[]])
-    outcome = np.concatenate(real or [[]]).astype(bool)
-    used = np.concatenate(known or [[]]).astype(bool) & ~np.isnan(prob)
-    found = object_figures(prob[used], outcome[used])
-    if len(told):
-        found |= {
-            'dice_error': float(np.abs(expected - dice).mean()),
-            'covered': float((dice >= low).mean()),
-            'aurc': aurc(score, 1 - dice),
-            'aurc_confidence': aurc(confidence, 1 - dice),
-            'aurc_perfect': aurc(dice, 1 - dice),
-        }
-    return {**found, 'area_error': float(np.mean(areas))}
-
-
-def object_figures(prob: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """ECE in ten bins, NLL and AUROC of the probability that objects are real."""
-    number = np.clip(np.ceil(prob * BINS) - 1, 0, BINS - 1).astype(int)
-    count, correct, conf = (
-        np.bincount(number, weights, BINS) for weights in (None, real, prob)
+    weights = draw_weights(len(rows), RESAMPLES, np.random.default_rng(seed))
+    truths = [row.truth for row in rows if row.truth is not None]
+    said = MaskTable(
+        [truth.pairs(row.objects.probability) for truth, row in zip(truths, rows)],
+        np.array([truth.dice for truth in truths]),
+        np.array([row.estimate.dice for row in rows]),
+        np.array([row.estimate.score for row in rows]),
     )
-    inside = np.clip(prob, 1e-6, 1 - 1e-6)
-    nll = -np.log(np.where(real, inside, 1 - inside))
-    levels, place = np.unique(prob, return_inverse=True)
-    score = np.arange(len(levels))
-    objects, hits = (np.bincount(place, w, len(score)) for w in (None, real))
-    ranks = ScoreTable(score, objects, hits.astype(np.int64), unit=1)
+    above = said.dice >= np.array([row.estimate.dice_low for row in rows])
+    size = np.array([row.size for row in rows])
+    pixels = np.array([truth.pixels for truth in truths])
+    area = np.array([row.estimate.area for row in rows])
+    by_confidence = replace(said, score=np.array([row.confidence for row in rows]))
+    by_truth = replace(said, score=said.dice)
+
+    def mean(values: np.ndarray, drawn: np.ndarray | None) -> np.ndarray:
+        drawn = np.ones(len(rows)) if drawn is None else drawn
+        known = ~np.isnan(values)
+        return ratio(drawn @ np.where(known, values, 0), drawn @ known)
+
+    figures: dict[str, Callable[[np.ndarray | None], Any]] = {
+        'ece_object': lambda drawn: binned_error(said.bins.pooled(drawn)),
+        'nll_object': partial(object_nll, said),
+        'auroc_object': partial(object_auroc, said),
+        'dice_error': partial(dice_error, said),
+        'covered': partial(mean, np.where(said.told, above, np.nan)),
+        'aurc': partial(aurc_of, said),
+        'aurc_confidence': partial(aurc_of, by_confidence),
+        'aurc_perfect': partial(aurc_of, by_truth),
+        'area_error': partial(mean, np.abs(area - pixels) / size),
+    }
     return {
-        'ece_object': float(binned_error(BinTable(count, correct, conf))),
-        'nll_object': float(nll.mean()) if len(nll) else np.nan,
-        'auroc_object': roc_auc(ranks),
+        key: (float(figure(None)), *percentiles(figure(weights)).tolist())
+        for key, figure in figures.items()
     }

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,14 +15,24 @@ except ImportError as error:
         'run `pip install "mmaslp[torchmetrics]"`'
     ) from error
 
+from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_choice, check_integer, optional
 from ..common.arrays import ROUNDING, as_tensor, matched
 from ..metrics.band_table import BandTable, band_scalars
-from ..metrics.bins import check_bins
-from ..metrics.figures import BAND_ERRORS, metric_of
+from ..metrics.bins import check_bins, ratio
+from ..metrics.figures import BAND_ERRORS, binned_error, metric_of
 from ..metrics.histogram import MODES, CalibrationHistogram
+from ..metrics.objects import (
+    MaskTable,
+    aurc_of,
+    dice_error,
+    images_of,
+    known_pixels,
+    mask_scores,
+    object_auroc,
+)
 
-__all__ = ['BinaryBandCalibration', 'BinaryCalibration']
+__all__ = ['BinaryBandCalibration', 'BinaryCalibration', 'BinaryDecisions']
 
 Counter = TypeVar('Counter', CalibrationHistogram, BandTable)
 
@@ -259,3 +270,119 @@ class BinaryCalibration(SumMetric[CalibrationHistogram]):
     def figures_of(self, counter: CalibrationHistogram) -> dict[str, float]:
         """See :meth:`SumMetric.figures_of`."""
         return counter.compute(*self._options)
+
+
+class BinaryDecisions(Metric):
+    r"""What maps say of objects and images, see :class:`~mmaslp.metrics.MaskScores`.
+
+    The figures are ``ece_object``, ``auroc_object``, ``dice_error`` and ``aurc``, and
+    of images without foreground ``empty_found`` and ``empty_area``; nan where there is
+    nothing to measure. As functions: :mod:`mmaslp.functional`. The states are a few
+    numbers for each image and each object, which processes put together.
+
+    Args:
+        metric (str, optional): One figure. Defaults to None: a dictionary of all.
+        calibrator (Calibrator, optional): Asked instead of the probabilities, which
+            must be as the network gives them. Defaults to None.
+        ignore_index (int, optional): Target of the pixels to leave out. Defaults to
+            None.
+        **kwargs (Any): Of ``torchmetrics.Metric``.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Shape:
+        - preds: ``(N, H, W)`` or ``(N, 1, H, W)``, of volumes ``(N, 1, D, H, W)``,
+          probabilities of the foreground or logits.
+        - target: same shape, or without the channel, of {0, 1, ignore_index}.
+
+    Example:
+        >>> import torch
+        >>> target = torch.zeros(1, 32, 32)
+        >>> target[:, :8, :8] = 1
+        >>> metric = BinaryDecisions('ece_object')
+        >>> metric.update(0.1 + 0.8 * target.maximum(target.flip(1)), target)
+        >>> metric.compute()
+        tensor(0.4000)
+    """
+
+    FIGURES = (
+        *('ece_object', 'auroc_object', 'dice_error', 'aurc'),
+        *('empty_found', 'empty_area'),
+    )
+    is_differentiable = False
+    full_state_update = False
+    objects: list[Tensor]
+    images: list[Tensor]
+
+    def __init__(
+        self,
+        metric: str | None = None,
+        calibrator: Calibrator | None = None,
+        ignore_index: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.metric = optional(check_choice, 'metric', metric, choices=self.FIGURES)
+        self.calibrator = calibrator
+        self.ignore_index = optional(check_integer, 'ignore_index', ignore_index)
+        # Probability and outcome of each object. Of each image its number of objects,
+        # Dice, expected Dice and score, pixels of foreground, found pixels, pixels.
+        self.add_state('objects', [], dist_reduce_fx='cat')
+        self.add_state('images', [], dist_reduce_fx='cat')
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Count the images of a batch; logits as in :class:`BinaryCalibration`."""
+        preds = as_tensor(preds, 'preds')
+        target = as_tensor(target, 'target')
+        preds = _probabilities(preds, target, self.ignore_index)
+        for image, label in images_of(preds, target, self.ignore_index):
+            if self.calibrator is None:
+                said = mask_scores(image, label, self.ignore_index)
+            else:
+                said = self.calibrator.scores(image, label, self.ignore_index)
+            known = known_pixels(label, self.ignore_index)
+            counts = (label == 1, (image > 0.5) & known, known)
+            row = [len(said.objects), said.dice, said.expected, said.score]
+            row += [float(count.sum()) for count in counts]
+            options = {'dtype': torch.float64, 'device': self.device}
+            self.images.append(torch.tensor([row], **options))
+            self.objects.append(torch.as_tensor(said.objects, **options))
+
+    def compute(self) -> Tensor | dict[str, Tensor]:
+        """Compute the figure ``metric`` of all images since the reset, or all."""
+        rows = _stacked(self.images, 7)
+        ends = np.cumsum(rows[:, 0].astype(int))[:-1]
+        objects = np.split(_stacked(self.objects, 2), ends) if len(rows) else []
+        masks = MaskTable(objects, *rows[:, 1:4].T)
+        foreground, found, pixels = rows[:, 4:].T
+        empty = (foreground == 0) & (pixels > 0)
+        values = (
+            binned_error(masks.bins.pooled()),
+            object_auroc(masks),
+            dice_error(masks),
+            aurc_of(masks),
+            ratio((found[empty] > 0).sum(), empty.sum()),
+            ratio((found[empty] / pixels[empty]).sum(), empty.sum()),
+        )
+        figures = {
+            name: torch.tensor(float(value), device=self.device)
+            for name, value in zip(self.FIGURES, values)
+        }
+        return figures if self.metric is None else figures[self.metric]
+
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """Plot a result, by default that of now, or several over time; figure, axes."""
+        return self._plot(val, ax)
+
+
+def _stacked(state: list[Tensor] | Tensor, columns: int) -> np.ndarray:
+    """Rows of a state; a list before the processes have put it together."""
+    if isinstance(state, list):
+        state = torch.cat(
+            [
+                torch.zeros(0, columns, dtype=torch.float64),
+                *(part.cpu() for part in state),
+            ]
+        )
+    return state.cpu().numpy()

@@ -102,12 +102,12 @@ def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamp
     parts = []
     for start in range(0, resamples, CHUNK):
         rows = min(CHUNK, resamples - start)
-        parts.append(_drawn(images, _weights(rng, rows, len(images))))
+        parts.append(_drawn(images, draw_weights(len(images), rows, rng)))
     drawn = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Resamples(_drawn(images), drawn, len(images))
 
 
-def _weights(rng: np.random.Generator, resamples: int, images: int) -> np.ndarray:
+def draw_weights(images: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """``(R, I)`` how often each resample draws each image."""
     if not images:
         return np.zeros((resamples, 0))

@@ -22,6 +22,7 @@ from .bins import (
     signed_gap,
     sweep,
 )
+from .objects import aurc_of, dice_error, object_auroc
 
 if TYPE_CHECKING:
     from .image_table import ImageTable
@@ -293,6 +294,20 @@ def _overlap(key: str) -> Callable[[ImageTable, np.ndarray | None], Any]:
     return overlap
 
 
+def _of_masks(found: Callable[..., Any]) -> Callable[..., Any]:
+    """What was said of masks; None where nothing was, or the figure is not defined."""
+
+    def figure(images: ImageTable, weights: np.ndarray | None = None) -> Any:
+        if images.scores is None:
+            return None
+        value = found(images.scores, None)
+        if np.isnan(value):
+            return None
+        return value if weights is None else found(images.scores, weights)
+
+    return figure
+
+
 def _of_empty(found: Callable[[np.ndarray], np.ndarray]) -> Callable[..., Any]:
     """Mean over the images without foreground; None if there is none.
 
@@ -544,6 +559,44 @@ METRICS = (
         'area in empty images',
         'The mean share of the pixels that the network finds in images without '
         'foreground.',
+    ),
+    Metric(
+        'ece_object',
+        _of_masks(lambda masks, weights: binned_error(masks.bins.pooled(weights))),
+        'images',
+        'lower',
+        'ECE of objects',
+        'The mean distance, in ten bins, between the probability that an object is '
+        'real and how often such objects are. Without a calibrator the probability is '
+        'the mean of the pixels of the object.',
+        in_summary=True,
+    ),
+    Metric(
+        'auroc_object',
+        _of_masks(object_auroc),
+        'images',
+        'higher',
+        'AUROC of objects',
+        'How often a real object has a larger probability than one that is not.',
+    ),
+    Metric(
+        'dice_error',
+        _of_masks(dice_error),
+        'images',
+        'lower',
+        'error of the expected Dice',
+        'The mean distance between the Dice that is expected of an image and its true '
+        'Dice. Without a calibrator the Soft Dice Confidence is expected.',
+        in_summary=True,
+    ),
+    Metric(
+        'aurc',
+        _of_masks(aurc_of),
+        'images',
+        'lower',
+        'AURC',
+        'Area under the risk-coverage curve: 1 - Dice of the surest images, averaged '
+        'over how many images are kept.',
     ),
     _elsewhere(
         'mae',

@@ -14,6 +14,7 @@ from .band_table import BandTable
 from .bins import BinTable, equal_width, ratio
 from .figures import binned_metrics, brier_score
 from .histogram import CalibrationHistogram
+from .objects import MaskScores, MaskTable
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class ImageRow:
             mode.
         mask (int | None): Checksum of the labels, which tells whether two results were
             measured with the same masks.
+        scores (MaskScores | None): What was said of the mask and its objects. None also
+            in positive mode.
     """
 
     name: str
@@ -42,6 +45,7 @@ class ImageRow:
     foreground: int | None = None
     predicted: int | None = None
     mask: int | None = None
+    scores: MaskScores | None = None
 
     @classmethod
     def of(
@@ -52,18 +56,20 @@ class ImageRow:
         mode: str = 'top_label',
         bands: BandTable | None = None,
         mask: int | None = None,
+        scores: MaskScores | None = None,
     ) -> ImageRow:
         """Make the row of an image from its own counts."""
-        scores = histogram.score_table(mode)
+        pixels = histogram.score_table(mode)
         return cls(
             name=name,
-            table=equal_width(scores, bins),
+            table=equal_width(pixels, bins),
             nll=int(histogram.nll) / histogram.NLL_UNIT,
-            brier=brier_score(scores) * scores.total if scores.total else 0.0,
+            brier=brier_score(pixels) * pixels.total if pixels.total else 0.0,
             bands=None if bands is None else bands.totals.cpu().numpy(),
             foreground=histogram.foreground,
             predicted=histogram.predicted if mode == 'top_label' else None,
             mask=mask,
+            scores=scores,
         )
 
 
@@ -79,6 +85,7 @@ class ImageTable:
             None if a row has none.
         foreground (np.ndarray | None): ``(I,)``, see :class:`ImageRow`; also
             ``predicted`` and ``masks``. None if a row has none.
+        scores (MaskTable | None): What was said of masks and objects, likewise.
 
     Raises:
         ValueError: A name is not a text, or parts do not hold the same pixels.
@@ -92,6 +99,7 @@ class ImageTable:
     foreground: np.ndarray | None = None
     predicted: np.ndarray | None = None
     masks: np.ndarray | None = None
+    scores: MaskTable | None = None
 
     def __post_init__(self) -> None:
         if not all(isinstance(name, str) for name in self.names):
@@ -123,6 +131,7 @@ class ImageTable:
         sums = BandTable().sums
         totals = stacked([row.bands for row in rows], (-1,) if rows else (0,), np.int64)
         tables = [row.table for row in rows]
+        scores = [row.scores for row in rows if row.scores is not None]
         return cls(
             names=[row.name for row in rows],
             table=BinTable(
@@ -138,6 +147,7 @@ class ImageTable:
             foreground=stacked([row.foreground for row in rows], (), np.int64),
             predicted=stacked([row.predicted for row in rows], (), np.int64),
             masks=stacked([row.mask for row in rows], (), np.int64),
+            scores=MaskTable.of(scores) if len(scores) == len(rows) else None,
         )
 
     def __len__(self) -> int:
@@ -192,6 +202,8 @@ class ImageTable:
             for key in ('nll', 'brier', *_OPTIONAL)
             if getattr(self, key) is not None
         }
+        if self.scores is not None:
+            parts['scores'] = self.scores.take(rows)
         names = [self.names[row] for row in rows]
         return replace(self, names=names, table=self.table.take(rows), **parts)
 
@@ -208,6 +220,8 @@ class ImageTable:
         for key in ('foreground', 'predicted', 'masks'):
             if getattr(self, key) is not None:
                 columns[key] = getattr(self, key).tolist()
+        if self.scores is not None:
+            columns['scores'] = self.scores.to_json()
         if self.band_sums is not None:
             columns['bands'] = {
                 'edges': list(BORDER_EDGES),
@@ -230,9 +244,13 @@ class ImageTable:
             values = bands['sums'] if key == 'bands' and bands else columns[key]
             return _column(key, values, (len(names), *shape), kind)
 
-        known = {key: column(key) for key in _OPTIONAL if key in columns}
+        known: dict[str, Any] = {
+            key: column(key) for key in _OPTIONAL if key in columns
+        }
         if bands:
             known['band_sums'] = column('bands', *BandTable().sums.shape)
+        if 'scores' in columns:
+            known['scores'] = MaskTable.from_json(columns['scores'], len(names))
         return cls(
             names=names,
             table=BinTable(

@@ -4,6 +4,8 @@ import numpy as np
 from PIL import Image
 
 from mmaslp.files.prob_maps import write_prob_map
+from mmaslp.metrics.figures import binned_error
+from mmaslp.metrics.objects import MaskTable, object_auroc, object_nll
 
 
 def discs(seed, size=48, depth=None, share_real=0.5, number=3):
@@ -50,3 +52,14 @@ def write_scenes(root, number, first=0, **options):
             write_prob_map(maps / f'{k:03}.png', prob, bits=16)
             Image.fromarray(mask * np.uint8(255)).save(masks / f'{k:03}.png')
     return maps, masks
+
+
+def object_figures(prob, real):
+    """ECE, NLL and AUROC of objects, by their probability and outcome."""
+    nothing = np.full(1, np.nan)
+    table = MaskTable([np.column_stack([prob, real])], nothing, nothing, nothing)
+    return {
+        'ece_object': float(binned_error(table.bins.pooled())),
+        'nll_object': float(object_nll(table)),
+        'auroc_object': object_auroc(table),
+    }

@@ -9,16 +9,15 @@ from mmaslp.calibration.decisions import (
     LEVELS,
     Decisions,
     all_object_features,
-    aurc,
     expected_dice,
     fit_decisions,
     image_features,
     logit,
     true_dice,
 )
-from mmaslp.files.review import object_figures
+from mmaslp.metrics.objects import aurc
 from tests.hostile.evil import growth
-from tests.test_calibration.object_scenes import discs
+from tests.test_calibration.object_scenes import discs, object_figures
 
 
 def fitted(images=60, **options):

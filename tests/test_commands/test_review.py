@@ -40,14 +40,14 @@ def test_the_most_doubtful_image_is_first(folders, tmp_path, capsys):
     rows = rows_of(out)
     scores = [float(row['score']) for row in rows]
     assert scores == sorted(scores)
-    assert {row['name'] for row in rows} == {path.stem for path in maps.iterdir()}
+    assert {row['image'] for row in rows} == {path.stem for path in maps.iterdir()}
     calibrator = Calibrator.load(file)
     for row in rows[:3]:
-        prob = np.asarray(Image.open(maps / f'{row["name"]}.png')) / 65535
+        prob = np.asarray(Image.open(maps / f'{row["image"]}.png')) / 65535
         told, table = calibrator.judge(prob)
         assert float(row['dice']) == pytest.approx(told.dice, abs=1e-5)
         assert int(row['objects']) == len(table)
-        own = [each for each in rows_of(objects) if each['name'] == row['name']]
+        own = [each for each in rows_of(objects) if each['image'] == row['image']]
         assert [float(each['probability']) for each in own] == pytest.approx(
             table.probability.tolist(), abs=1e-5
         )
@@ -169,7 +169,7 @@ def test_a_page_shows_every_image_and_escapes_names(folders, tmp_path):
     assert not re.search(r'url\(|@import|<link|https?://', text)
     names = re.findall(r'<h3>\d+\. (.*)</h3>', text)
     assert len(names) == 4
-    assert names == [html.escape(row['name']) for row in rows_of(tmp_path / 'r.csv')]
+    assert names == [html.escape(row['image']) for row in rows_of(tmp_path / 'r.csv')]
 
 
 def test_outlines_have_the_colour_of_the_probability(folders):

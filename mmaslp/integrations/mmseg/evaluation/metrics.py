@@ -44,6 +44,7 @@ from ....metrics.bootstrap import check_resamples
 from ....metrics.figures import binned_metrics
 from ....metrics.histogram import MODES, CalibrationHistogram
 from ....metrics.image_table import ImageRow, ImageTable
+from ....metrics.objects import mask_scores
 from ....report.diagrams import (
     band_figure,
     figure_array,
@@ -239,6 +240,7 @@ class StreamingMetric(BaseMetric):
         """Take in the images of a batch; sizes may differ."""
         for sample in data_samples:
             prob, label = self._reader.read(sample)
+            shipped = prob
             if self.calibrator is not None:
                 prob = self.calibrator(prob)
             image = CalibrationHistogram(2 if prob.ndim == 2 else len(prob))
@@ -257,16 +259,23 @@ class StreamingMetric(BaseMetric):
             self._pending.append(image)
             if len(self._pending) > self.PENDING:
                 self._merge(self._pending.popleft())
-            self.results.append(self.image_record(sample, prob, label, image))
+            record = self.image_record(sample, prob, label, image, shipped)
+            self.results.append(record)
 
     @abstractmethod
     def image_record(
-        self, sample: dict, prob: Any, label: Any, image: CalibrationHistogram
+        self,
+        sample: dict,
+        prob: Any,
+        label: Any,
+        image: CalibrationHistogram,
+        shipped: Any,
     ) -> Any:
         """Make the record of one image, of plain values and small arrays.
 
-        ``prob`` is ``(H, W)`` or ``(C, H, W)``, ``label`` ``(H, W)``, and ``image`` the
-        histogram of this image alone.
+        ``prob`` is ``(H, W)`` or ``(C, H, W)``, ``label`` ``(H, W)``, ``image`` the
+        histogram of this image alone, and ``shipped`` what ``prob`` was before a
+        calibrator and the protocol.
         """
 
     def evaluate(self, size: int) -> dict:
@@ -366,7 +375,12 @@ class SODMetric(StreamingMetric):
         super().__init__(**kwargs)
 
     def image_record(
-        self, sample: dict, prob: Any, label: Any, image: CalibrationHistogram
+        self,
+        sample: dict,
+        prob: Any,
+        label: Any,
+        image: CalibrationHistogram,
+        shipped: Any,
     ) -> dict:
         """See :func:`~mmaslp.files.map_evaluation.sod_record`."""
         if prob.ndim != 2:
@@ -455,16 +469,25 @@ class CalibrationMetric(StreamingMetric):
         super().__init__(**kwargs)
 
     def image_record(
-        self, sample: dict, prob: Any, label: Any, image: CalibrationHistogram
+        self,
+        sample: dict,
+        prob: Any,
+        label: Any,
+        image: CalibrationHistogram,
+        shipped: Any,
     ) -> ImageRow:
         """Make the row of an image; also offer the image for the report."""
         name = str(sample.get('img_path', len(self.results)))
         bands = None
+        scores = None
         if self.mode == 'top_label' and prob.ndim == 2:
             bands = BandTable()
             bands.update(prob, label, self.ignore_index)
+            scores = mask_scores(prob, label, self.ignore_index)
+            if self.calibrator is not None and self.calibrator.decisions is not None:
+                scores = self.calibrator.scores(shipped, label, self.ignore_index)
         mask = mask_checksum(label)
-        row = ImageRow.of(name, image, self.bins, self.mode, bands, mask)
+        row = ImageRow.of(name, image, self.bins, self.mode, bands, mask, scores)
         if self.keep_worst and prob.ndim == 2:
             own = {k: float(value) for k, value in binned_metrics(row.table).items()}
             self._shown.push(name, len(self.results), own, prob, label)

@@ -1,0 +1,145 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from mmaslp import Calibrator, fit_calibrator, functional
+from mmaslp.common.components import LEAST_SHARE
+from mmaslp.metrics import CalibrationHistogram, ImageRow, ImageTable
+from mmaslp.metrics.bootstrap import resample
+from mmaslp.metrics.figures import figures_of_images
+from mmaslp.metrics.objects import mask_scores
+from tests.test_calibration.object_scenes import discs
+
+
+def scenes(number=24, **options):
+    prob, label = zip(*(discs(k, **options) for k in range(number)))
+    prob, label = np.stack(prob), np.stack(label)
+    label[::3, ..., 4:7] = 255
+    prob[3] = 0.2  # nothing is found
+    label[5] = 0  # nothing is there
+    return prob, label
+
+
+def defined(prob, label):
+    """All figures by loops over objects and images, in float64."""
+    objects, images, empty = [], [], []
+    for p, y in zip(prob, label):
+        valid = y != 255
+        mask = p > 0.5
+        if not (y == 1).any():
+            empty.append(mask[valid].mean())
+        found, number = ndimage.label(mask)
+        for name in range(1, number + 1):
+            own = found == name
+            if own.mean() >= LEAST_SHARE[p.ndim] and (own & valid).any():
+                objects.append((p[own].mean(), (y[own & valid] == 1).mean() > 0.5))
+        if (mask & valid).any():
+            size = (mask & valid).sum()
+            dice = 2 * (mask & (y == 1)).sum() / (size + (y == 1).sum())
+            said = 2 * p[mask & valid].sum() / (size + p[valid].sum())
+            images.append((dice, said))
+    error = 0
+    for low in np.arange(10) / 10:
+        own = [o for o in objects if low < o[0] <= low + 0.1]
+        error += abs(sum(p for p, _ in own) - sum(r for _, r in own)) / len(objects)
+    pairs = [
+        (one > two) + (one == two) / 2
+        for (one, real), (two, other) in itertools.product(objects, objects)
+        if real and not other
+    ]
+    images.sort(key=lambda pair: -pair[1])
+    risks = [np.mean([1 - d for d, _ in images[: k + 1]]) for k in range(len(images))]
+    return {
+        'ece_object': error,
+        'auroc_object': np.mean(pairs),
+        'dice_error': np.mean([abs(d - s) for d, s in images]),
+        'aurc': np.mean(risks),
+        'empty_found': np.mean([share > 0 for share in empty]),
+        'empty_area': np.mean(empty),
+    }
+
+
+def rows_of(prob, label, said=mask_scores):
+    rows = []
+    for k, (p, y) in enumerate(zip(prob, label)):
+        image = CalibrationHistogram()
+        image.update(p, y)
+        rows.append(ImageRow.of(str(k), image, scores=said(p, y)))
+    return rows
+
+
+@pytest.mark.parametrize('options', [{}, dict(depth=5, size=32)])
+def test_figures_are_their_definitions(options):
+    prob, label = scenes(**options)
+    expected = defined(prob, label)
+    found = figures_of_images(ImageTable.of_rows(rows_of(prob, label)))
+    for key, value in expected.items():
+        assert float(found[key]) == pytest.approx(value, abs=1e-9), key
+
+    maps = (prob[:, None], label[:, None])
+    names = ('object_calibration_error', 'object_auroc', 'dice_error', 'aurc')
+    for name, value in zip((*names, 'empty_found', 'empty_area'), expected.values()):
+        got = getattr(functional, name)(*maps, ignore_index=255)
+        assert got == pytest.approx(value, abs=1e-6), name
+
+
+def test_a_resample_is_a_set_of_its_images():
+    table = ImageTable.of_rows(rows_of(*scenes()))
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(len(table), size=(4, len(table)))
+    weights = np.stack([np.bincount(row, minlength=len(table)) for row in chosen])
+    drawn = figures_of_images(table, weights)
+    for row, own in zip(range(4), chosen):
+        expected = figures_of_images(table.take(own))
+        for key in ('ece_object', 'auroc_object', 'dice_error', 'aurc'):
+            assert drawn[key][row] == pytest.approx(float(expected[key])), key
+
+
+def test_a_file_holds_what_was_said():
+    table = ImageTable.of_rows(rows_of(*scenes()))
+    again = ImageTable.from_json(table.to_json(), 10)
+    one, two = (resample(t, 20).drawn for t in (table, again))
+    for key in ('ece_object', 'auroc_object', 'dice_error', 'aurc'):
+        assert np.array_equal(one[key], two[key])
+    columns = table.to_json()
+    columns['scores']['dice'][0] = 2.0
+    with pytest.raises(ValueError, match='scores of the image table'):
+        ImageTable.from_json(columns, 10)
+
+
+def test_a_calibrator_is_asked_about_its_objects():
+    calibrator = fit_calibrator(*zip(*(discs(k) for k in range(40))))
+    assert isinstance(calibrator, Calibrator)
+    prob, label = zip(*(discs(k) for k in range(100, 140)))
+    before, after = (
+        figures_of_images(ImageTable.of_rows(rows_of(prob, label, said)))
+        for said in (mask_scores, calibrator.scores)
+    )
+    assert after['ece_object'] < 0.5 * before['ece_object']
+    assert after['dice_error'] < before['dice_error']
+    told, objects = calibrator.judge(prob[0])
+    said = calibrator.scores(prob[0], label[0])
+    assert said.expected == told.dice
+    assert said.objects[:, 0].tolist() == objects.probability.tolist()
+
+
+def test_without_anything_to_measure_figures_are_nan():
+    nothing = np.full((2, 8, 8), 0.1)
+    label = np.ones((2, 8, 8))
+    for name in functional.__all__:
+        if name.startswith(('object', 'dice', 'aurc', 'empty')):
+            assert np.isnan(getattr(functional, name)(nothing, label)), name
+    found = figures_of_images(ImageTable.of_rows(rows_of(nothing, label)))
+    assert not {'ece_object', 'dice_error', 'aurc'} & found.keys()
+
+
+@pytest.mark.parametrize(
+    ('shape', 'words'),
+    [((4, 3, 8, 8), 'maps of one channel'), ((5,), 'maps of one channel')],
+)
+def test_what_has_no_objects_is_refused(shape, words):
+    with pytest.raises(ValueError, match=words):
+        functional.object_auroc(torch.zeros(shape), torch.zeros(shape))
