@@ -25,6 +25,7 @@ _COMPONENTS = {
     'LoadBinaryAnnotations': 'datasets.transforms',
     'ProbMapHook': 'engine.prob_map_hook',
     'RandomCenterCrop': 'datasets.transforms',
+    'ReviewHook': 'engine.review_hook',
     'SCBCELoss': 'models.losses',
     'SODDataset': 'datasets.sod',
     'SODMetric': 'evaluation.metrics',

@@ -52,6 +52,12 @@ def add_arguments(parser: CommandParser) -> None:
         '--out-prob write calibrated maps; by default that of the checkpoint, if it '
         'holds one',
     )
+    add(
+        '--review',
+        metavar='FILE',
+        help='write which masks to trust, as `mmaslp review` does (CSV); needs a '
+        'calibrator',
+    )
     add_run_options(parser)
 
 
@@ -77,8 +83,14 @@ def run(args: argparse.Namespace) -> None:
     calibrator = testing.calibrator_of_test(
         cfg, args.calibrator, args.checkpoint, args.trust_checkpoint
     )
-    if args.calibrator and not (measured or args.out_prob):
-        raise ValueError('--calibrator has no effect without --eval ece or --out-prob')
+    if args.calibrator and not (measured or args.out_prob or args.review):
+        raise ValueError(
+            '--calibrator has no effect without --eval ece, --out-prob or --review'
+        )
+    if args.review:
+        if calibrator is None:
+            raise ValueError('--review needs a calibrator: add --calibrator FILE')
+        calibrator.calibrator.need_decisions()
     results = testing.evaluate(
         cfg,
         testing.test_sets(cfg, args.sets),
@@ -89,6 +101,7 @@ def run(args: argparse.Namespace) -> None:
         tta=args.tta,
         keep_worst=PICTURES if args.report else 0,
         calibrator=calibrator,
+        review=args.review,
         trust_checkpoint=args.trust_checkpoint,
     )
     if not is_main_process():
@@ -98,6 +111,8 @@ def run(args: argparse.Namespace) -> None:
     for name, entry in results.items():
         if entry.result is not None:
             print(f'{name}: {osp.join(entry.folder, "reliability_test.png")}')
+    if args.review:
+        print(f'review: {args.review}')
     if args.report:
         _report(args, cfg.filename, results)
 

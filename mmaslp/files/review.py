@@ -119,8 +119,7 @@ def review_maps(
     if not problems and seen.problem():
         problems.append(seen.problem())
     raise_problems(problems, display_name(maps))
-    # Of what nothing can be told comes first.
-    return sorted(rows, key=lambda row: np.nan_to_num(row.estimate.score, nan=-1.0))
+    return most_doubtful_first(rows)
 
 
 def _reviewed(
@@ -143,25 +142,45 @@ def _reviewed(
         if prob is None:
             return None, reader, problems
 
-        prob = np.squeeze(prob)
         try:
-            estimate, objects = calibrator.judge(prob, reader.logits, level)
+            row = review_image(calibrator, name, prob, label, reader.logits, level)
         except ValueError as error:
             return None, reader, [f'{path}: {error}']
 
-    p = sigmoid(prob) if reader.logits else prob
-    row = Reviewed(
+    return replace(row, voxel=_voxel(path)), reader, problems
+
+
+def review_image(
+    calibrator: Calibrator,
+    name: str,
+    prob: np.ndarray,
+    label: np.ndarray | None = None,
+    logits: bool = False,
+    level: float = 0.9,
+    ignore_index: int = 255,
+) -> Reviewed:
+    """Review one map ``(H, W)`` or ``(D, H, W)``, with its mask if there is one."""
+    prob = np.squeeze(prob)
+    estimate, objects = calibrator.judge(prob, logits, level)
+    p = sigmoid(prob) if logits else prob
+    truth = None
+    if label is not None:
+        labels = np.asarray(label)
+        number = len(objects)
+        truth = MaskTruth.of(p > 0.5, labels, objects.labels, number, ignore_index)
+    return Reviewed(
         name,
         estimate,
         objects.without_labels(),
         size=prob.size,
         confidence=float(np.maximum(p, 1 - p).mean()),
-        voxel=_voxel(path),
-        truth=None
-        if label is None
-        else MaskTruth.of(p > 0.5, np.asarray(label), objects.labels, len(objects)),
+        truth=truth,
     )
-    return row, reader, problems
+
+
+def most_doubtful_first(rows: Sequence[Reviewed]) -> list[Reviewed]:
+    """Sort rows; those of which nothing can be told come first."""
+    return sorted(rows, key=lambda row: np.nan_to_num(row.estimate.score, nan=-1.0))
 
 
 def _voxel(path: Path) -> float | None:

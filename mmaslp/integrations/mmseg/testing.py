@@ -28,6 +28,7 @@ from .checks.run import check_run
 from .config import build_runner, is_type, metrics_of, name_run
 from .datasets.listing import data_files
 from .engine.prob_map_hook import ProbMapHook
+from .engine.review_hook import ReviewHook
 from .evaluation.metrics import CalibrationMetric
 
 # The choices of `--eval`: the metric, and the columns that it adds to the table.
@@ -158,12 +159,14 @@ def evaluate(
     tta: bool = False,
     keep_worst: int = 0,
     calibrator: NamedCalibrator | None = None,
+    review: str | None = None,
     trust_checkpoint: bool = False,
 ) -> dict[str, Tested]:
     """Test a model on several sets, one run each.
 
-    With a calibrator calibrated probabilities are measured too, if calibration is, and
-    the maps of ``out_prob`` are calibrated.
+    With a calibrator calibrated probabilities are measured too, if calibration is, the
+    maps of ``out_prob`` are calibrated, and ``review`` is the file that says which
+    masks to trust, with the name of the set in it if there are several.
 
     ``cfg`` has ``load_from``, ``work_dir`` and ``launcher`` set, ``sets`` come from
     :func:`test_sets`, ``keep_worst`` is that of ``CalibrationMetric``, and the other
@@ -192,6 +195,9 @@ def evaluate(
         folder = _folder_of(out, name, several) or osp.join(base, name)
         _check_files(folder, [] if out is None else images[name])
 
+        if review is not None:
+            check_output(_file_of(review, name, several), 'review')
+
     check_output(osp.join(base, 'results.json'), 'test')
     results = {}
     with safe_loading(trust_checkpoint):
@@ -215,6 +221,11 @@ def evaluate(
                 own = None if calibrator is None else calibrator.calibrator
                 hook = ProbMapHook(maps, prob_bits, scores, own)
                 runner.register_hook(hook)
+            if review is not None and calibrator is not None:
+                file = _file_of(review, name, several)
+                scores = (_calibration_of(run) or {}).get('scores', 'auto')
+                own = calibrator.calibrator
+                runner.register_hook(ReviewHook(file, own, scores=scores))
             results[name] = _test(runner, name, folder)
 
     if is_main_process():
@@ -225,6 +236,12 @@ def evaluate(
 def _folder_of(base: str | None, name: str, several: bool) -> str | None:
     """Name the folder of one of the test sets."""
     return osp.join(base, name) if base and several else base
+
+
+def _file_of(file: str, name: str, several: bool) -> str:
+    """Name the file of one of the test sets."""
+    stem, suffix = osp.splitext(file)
+    return f'{stem}_{name}{suffix}' if several else file
 
 
 def _config_of_run(

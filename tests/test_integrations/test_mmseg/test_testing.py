@@ -1,5 +1,6 @@
 """Several evaluations in one process."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,16 +9,20 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 import mmaslp  # noqa: F401
+from mmaslp import fit_calibrator
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.results import Tested
-from mmaslp.integrations.mmseg.engine import ProbMapHook
+from mmaslp.files.review import review_maps
+from mmaslp.integrations.mmseg.engine import ProbMapHook, ReviewHook
 from mmaslp.integrations.mmseg.evaluation import CalibrationMetric
 from mmaslp.integrations.mmseg.testing import (
+    NamedCalibrator,
     evaluate,
     measures_calibration,
     summary_table,
     test_sets,
 )
+from tests.test_calibration.object_scenes import discs
 
 
 @pytest.fixture
@@ -103,3 +108,26 @@ def test_named_sets_are_a_dict_of_data_sets(config, given):
         test_sets(cfg)
     cfg.test_sets = None
     assert [*test_sets(cfg)] == ['test']
+
+
+def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path):
+    scenes = [discs(k) for k in range(20)]
+    calibrator = fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])
+    cfg = config('run')
+    evaluate(cfg, test_sets(cfg), out_prob=str(tmp_path / 'maps'))
+    named = NamedCalibrator(calibrator, 'own')
+    file = tmp_path / 'r.csv'
+    evaluate(cfg, test_sets(cfg), calibrator=named, review=str(file))
+    lines = file.read_text().splitlines()
+    assert lines[0].startswith('image,score,dice,dice_low')
+    expected = review_maps(calibrator, tmp_path / 'maps')
+    found = {line.split(',')[0] for line in lines[1:]}
+    assert found == {row.name for row in expected}
+    assert 'true_dice' in lines[0]
+
+    file.write_text('mine')
+    with pytest.raises(ValueError, match='would be lost'):
+        evaluate(cfg, test_sets(cfg), calibrator=named, review=str(file))
+    old = replace(calibrator, decisions=None)
+    with pytest.raises(ValueError, match='fit it again'):
+        ReviewHook(str(tmp_path / 'x.csv'), old)

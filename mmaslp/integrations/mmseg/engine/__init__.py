@@ -3,5 +3,6 @@
 from .aslp_hook import ASLPHook
 from .calibrator_hook import CalibratorHook
 from .prob_map_hook import ProbMapHook
+from .review_hook import ReviewHook
 
-__all__ = ['ASLPHook', 'CalibratorHook', 'ProbMapHook']
+__all__ = ['ASLPHook', 'CalibratorHook', 'ProbMapHook', 'ReviewHook']

@@ -1,0 +1,99 @@
+"""Says which masks of a test run to trust."""
+
+import os.path as osp
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import all_gather_object, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmseg.registry import HOOKS
+
+from ....calibration.calibrator import Calibrator
+from ....common.arguments import check_number, check_path
+from ....common.outputs import check_output
+from ....files.review import (
+    Reviewed,
+    most_doubtful_first,
+    review_image,
+    write_review,
+)
+from ..evaluation.metrics import ScoreReader, check_scores
+
+
+@HOOKS.register_module()
+class ReviewHook(Hook):
+    """Write what to expect of the mask of every test image, most doubtful first.
+
+    The file is that of ``mmaslp review``. Masks of the test set, if it gives them, are
+    written beside what was expected.
+
+    Args:
+        out (str): The file, ``.csv``.
+        calibrator (str | Calibrator): File of ``mmaslp fit``.
+        level (float): Share of images that a bound holds for, in (0, 1). Defaults to
+            0.9.
+        scores (str): See ``ScoreReader``. Defaults to 'auto'.
+
+    Raises:
+        ValueError: An argument is out of its range, the calibrator knows nothing of
+            objects, the file is one of somebody else, or a head has more than two
+            classes.
+    """
+
+    def __init__(
+        self,
+        out: str,
+        calibrator: str | Calibrator,
+        level: float = 0.9,
+        scores: str = 'auto',
+    ) -> None:
+        self.out = Path(check_path('out', out))
+        check_output(self.out, 'review')
+        if not isinstance(calibrator, Calibrator):
+            calibrator = Calibrator.load(calibrator)
+        calibrator.need_decisions()
+        self.calibrator = calibrator
+        self.level = check_number('level', level, above=0, below=1)
+        self.scores = scores
+        ScoreReader(scores)  # refuses other values now
+
+    def before_test_epoch(self, runner: Any) -> None:
+        """Forget an earlier run."""
+        self._reader = ScoreReader(self.scores)
+        self._rows: dict[str, Reviewed] = {}
+
+    def after_test_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Review the images of a batch."""
+        for output in outputs or []:
+            sample = output.to_dict()
+            path = output.img_path
+            prob = self._reader.probability(sample)
+            if prob.ndim != 2:
+                raise ValueError(f'{path}: a review is for heads of one or two classes')
+            label = None
+            if 'gt_sem_seg' in sample:
+                label = sample['gt_sem_seg']['data'].cpu().numpy()
+            stem = osp.splitext(osp.basename(path))[0]
+            values = prob.cpu().numpy()
+            self._rows[path] = review_image(
+                self.calibrator, stem, values, label, level=self.level
+            )
+
+    def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
+        """Write the images of all processes, each once."""
+        check_scores(self._reader.images, self._reader.doubtful)
+        rows: dict[str, Reviewed] = {}
+        for own in all_gather_object(self._rows):
+            rows |= own
+        if is_main_process():
+            ordered = [rows[path] for path in sorted(rows)]
+            write_review(self.out, most_doubtful_first(ordered))
+            print_log(f'review: {self.out}', 'current')
