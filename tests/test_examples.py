@@ -63,3 +63,16 @@ def test_example(name, folder, monkeypatch, capsys):
         assert 0 <= over < 1
         assert 0 < accuracy < 1
         assert nll > 0
+
+
+def test_a_threshold_keeps_its_promise(monkeypatch, capsys):
+    pytest.importorskip('mapie', reason='needs the extra [guarantee]')
+    monkeypatch.setattr(sys, 'argv', ['guarantee', '--missed', '0.2'])
+    runpy.run_path(str(EXAMPLES / 'guarantee.py'), run_name='__main__')
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == 'promised: at most 0.200 of the foreground is missed'
+    for line in lines[-2:]:
+        threshold, missed, taken = map(float, line.split()[-3:])
+        assert 0 < threshold < 1
+        assert 0.1 < missed < 0.23  # a mean of 33 images varies by some .01
+        assert 0 < taken < 0.5
