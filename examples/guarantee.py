@@ -60,7 +60,9 @@ def threshold_of(maps, masks, missed):
 
 def measure(maps, masks, threshold):
     """Mean share of the foreground that is missed, and of the image that is taken."""
-    missed = [(prob <= threshold)[label == 1].mean() for prob, label in zip(maps, masks)]
+    missed = [
+        (prob <= threshold)[label == 1].mean() for prob, label in zip(maps, masks)
+    ]
     taken = [(prob > threshold).mean() for prob in maps]
     return {'missed': float(np.mean(missed)), 'taken': float(np.mean(taken))}
 

@@ -384,6 +384,23 @@ class Calibrator:
         estimate = estimate_image(decisions, contents, prob, level)
         return estimate, table_of_objects(decisions, contents, prob, labels)
 
+    def judge_batch(
+        self, given: Maps, logits: bool = False, level: float = 0.9
+    ) -> list[tuple[ImageEstimate, ObjectTable]]:
+        """Give :meth:`judge` of every image of a batch, on any device.
+
+        ``given`` is ``(N, 1, H, W)``, of volumes ``(N, 1, D, H, W)``; or the two logits
+        of a softmax, ``(N, 2, ...)``.
+        """
+        values = as_floats(given)
+        channels = values.shape[1] if values.dim() > 3 else 0
+        if channels not in ((1, 2) if logits else (1,)):
+            raise ValueError(
+                'give a batch (N, 1, H, W) or (N, 1, D, H, W), or two logits, not '
+                f'{tuple(values.shape)}'
+            )
+        return [self.judge(image, logits, level) for image in one_logit(values)]
+
     def scores(
         self,
         given: Maps,

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from mmaslp.calibration import CalibrationTables, Calibrator, fit_calibrator, fit_tables
 from mmaslp.calibration.decisions import (
@@ -103,6 +104,22 @@ def test_a_table_says_where_objects_are(calibrator):
     assert estimate == calibrator.image(prob)
     assert estimate.objects == 2
     assert np.array_equal(both.probability, table.probability)
+
+
+def test_a_batch_is_judged_image_by_image(calibrator):
+    maps = torch.stack([torch.as_tensor(discs(k)[0]) for k in range(3)])
+    logit = torch.logit(maps)
+    two = torch.stack([-logit / 2, logit / 2], 1)
+    for batch, logits in ((maps[:, None], False), (logit[:, None], True), (two, True)):
+        found = calibrator.judge_batch(batch, logits=logits)
+        assert len(found) == 3
+        for (told, table), prob in zip(found, maps):
+            expected, objects = calibrator.judge(prob)
+            assert told.dice == pytest.approx(expected.dice, abs=1e-6)
+            assert np.array_equal(table.labels, objects.labels)
+    for wrong in (maps, torch.stack([maps, maps], 1)):
+        with pytest.raises(ValueError, match=r'give a batch \(N, 1, H, W\)'):
+            calibrator.judge_batch(wrong)
 
 
 def test_volumes_are_judged_as_a_whole():

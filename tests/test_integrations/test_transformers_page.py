@@ -32,9 +32,10 @@ def test_the_blocks_run_one_after_the_other(tmp_path, monkeypatch):
         TrainingArguments=transformers.TrainingArguments,
         SegformerForSemanticSegmentation=transformers.SegformerForSemanticSegmentation,
     )
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     for block in BLOCKS:
         exec(block, names)
     assert names['calibration'].levels.validations == 50
     assert names['probability'].shape == (1, 32, 32)
     assert names['probability_at_full_size'].shape == (48, 40)
+    assert names['objects'].labels.shape == (48, 40)
