@@ -6,9 +6,13 @@ r"""Compare what is told of objects and images with what people use today.
 ``FOLDER`` holds ``{val,test}/{maps,masks}``; ``maps.npz`` is of train.py. A calibrator
 is fitted to val and measured on test. Rivals: of objects the mean probability, as
 shipped and calibrated; of images the median of val, the Soft Dice Confidence as shipped
-and calibrated; of the order of images the mean confidence and the Soft Dice Confidence
-as shipped, and the mean entropy of the pixels of the mask. Intervals of 95 % are over
-images, of differences they are paired.
+and calibrated, and MOVAL; of the order of images the mean confidence, the Soft Dice
+Confidence as shipped, MOVAL, the mean p of the mask, and the entropy of all pixels by
+the area of the mask. Intervals of 95 % are over images, of differences they are paired.
+
+MOVAL (Li et al., https://arxiv.org/abs/2207.09957) scales the logits of a class until
+the Dice that their probabilities expect is the true one on val. It estimates the Dice
+of a whole set; here it is asked about each image.
 """
 
 import argparse
@@ -21,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 
 from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.files.map_pairs import pair_files, read_pair
@@ -29,6 +34,8 @@ from mmaslp.metrics.figures import binned_error
 from mmaslp.metrics.objects import MaskTable, aurc, object_auroc, object_nll
 
 RESAMPLES = 1000
+# Figures of which neither side is better.
+SIGNED = ('area_bias', 'width')
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -40,6 +47,7 @@ class Image:
     told: dict[str, float]  # expected Dice, by way
     order: dict[str, float]  # what orders images, the surest last
     low: float
+    shipped_low: float  # bound of the same level from residuals of the shipped Dice
     areas: dict[str, float]  # by way, and 'true', as shares of the image
     objects: dict[str, np.ndarray]  # probability that each is real, by way
     real: np.ndarray
@@ -50,7 +58,33 @@ def soft_dice(prob: np.ndarray, mask: np.ndarray) -> float:
     return float(2 * prob[mask].sum() / (mask.sum() + prob.sum()))
 
 
-def measure(calibrator: Calibrator, median: float, prob: np.ndarray, label: Any):
+def scaled(prob: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities of logits that are divided by a temperature."""
+    inside = np.clip(prob.astype(np.float64), 1e-7, 1 - 1e-7)
+    return 1 / (1 + ((1 - inside) / inside) ** (1 / temperature))
+
+
+def moval_temperature(val: Sequence[Pair], dice: float) -> float:
+    """The temperature at which the expected Dice of val is the true one, in the mean.
+
+    The class that decides is the foreground, so one temperature is sought.
+    """
+    masked = [(prob, prob > 0.5) for prob, _ in val if (prob > 0.5).any()]
+
+    def apart(log_temperature: float) -> float:
+        temperature = np.exp(log_temperature)
+        told = [soft_dice(scaled(prob, temperature), mask) for prob, mask in masked]
+        return float(np.mean(told)) - dice
+
+    ends = (-4.0, 4.0)
+    if apart(ends[0]) * apart(ends[1]) > 0:  # no temperature reaches it
+        return float(np.exp(min(ends, key=lambda end: abs(apart(end)))))
+    return float(np.exp(brentq(apart, *ends, xtol=1e-3)))
+
+
+def measure(
+    calibrator: Calibrator, fixed: 'Fixed', prob: np.ndarray, label: np.ndarray
+) -> Image | None:
     """Measure one test image; None if its mask is empty."""
     mask = prob > 0.5
     foreground = np.asarray(label) == 1
@@ -59,23 +93,28 @@ def measure(calibrator: Calibrator, median: float, prob: np.ndarray, label: Any)
     told, table = calibrator.judge(prob)
     calibrated = np.asarray(calibrator(prob))
     names = [table.labels == label for label in table.label]
-    inside = np.clip(prob[mask], 1e-7, 1 - 1e-7)
+    inside = np.clip(prob, 1e-7, 1 - 1e-7)
     entropy = -(inside * np.log(inside) + (1 - inside) * np.log(1 - inside))
+    moval = soft_dice(scaled(prob, fixed.temperature), mask)
     return Image(
         dice=2 * (mask & foreground).sum() / (mask.sum() + foreground.sum()),
         told={
             'ours': told.dice,
             'shipped': soft_dice(prob, mask),
             'calibrated': soft_dice(calibrated, mask),
-            'median': median,
+            'median': fixed.median,
+            'moval': moval,
         },
         order={
             'ours': told.score,
             'shipped': soft_dice(prob, mask),
             'confidence': float(np.maximum(prob, 1 - prob).mean()),
-            'entropy': -float(entropy.mean()),
+            'moval': moval,
+            'mean p': float(prob[mask].mean()),
+            'entropy': -float(entropy.sum() / mask.sum()),
         },
         low=told.dice_low,
+        shipped_low=max(0.0, soft_dice(prob, mask) + fixed.residual),
         areas={
             'ours': told.area / mask.size,
             'count': mask.mean(),
@@ -101,13 +140,28 @@ def object_figures(prob: np.ndarray, real: np.ndarray) -> dict[str, float]:
     }
 
 
+@dataclass(frozen=True)
+class Fixed:
+    """What rivals take from val."""
+
+    median: float
+    temperature: float
+    residual: float  # tenth part of true less shipped Dice
+
+
 def figures(images: Sequence[Image]) -> dict[str, float]:
     """All figures of some images."""
     dice = np.array([image.dice for image in images])
     told = np.array([image.told['ours'] for image in images])
     low = np.array([image.low for image in images])
     true_area = np.array([image.areas['true'] for image in images])
-    found = {'covered': (dice >= low).mean(), 'width': (told - low).mean()}
+    shipped_low = np.array([image.shipped_low for image in images])
+    shipped = np.array([image.told['shipped'] for image in images])
+    found = {
+        'covered': (dice >= low).mean(),
+        'width ours': (told - low).mean(),
+        'width shipped': (shipped - shipped_low).mean(),
+    }
     for way in images[0].told:
         expected = np.array([image.told[way] for image in images])
         found[f'dice_error {way}'] = np.abs(expected - dice).mean()
@@ -153,14 +207,21 @@ def measured(val: Sequence[Pair], test: Sequence[Pair]) -> dict[str, Any] | None
     """Fit to val, measure on test; None where no image has a mask."""
     calibrator = fit_calibrator(*zip(*val))
     dice = []
+    told = []
     for prob, label in val:
         mask = prob > 0.5
         if mask.any():
             both = mask.sum() + (label == 1).sum()
             dice.append(2 * (mask & (label == 1)).sum() / both)
-    if not dice:
+            told.append(soft_dice(prob, mask))
+    if len(dice) < 10:
         return None
-    found = [measure(calibrator, float(np.median(dice)), *pair) for pair in test]
+    fixed = Fixed(
+        float(np.median(dice)),
+        moval_temperature(val, float(np.mean(dice))),
+        float(np.quantile(np.array(dice) - told, 0.1)),
+    )
+    found = [measure(calibrator, fixed, *pair) for pair in test]
     images = [each for each in found if each is not None]
     rng = np.random.default_rng(0)
     drawn = [
@@ -191,7 +252,7 @@ def worse(values: dict[str, float], drawn: Sequence[dict[str, float]]) -> list[s
     for key in values:
         name, _, way = key.partition(' ')
         own = f'{name} ours'
-        if way in ('', 'ours') or name == 'area_bias' or own not in values:
+        if way in ('', 'ours') or name in SIGNED or own not in values:
             continue
         sign = -1 if name == 'auroc_object' else 1
         apart = [sign * (each[own] - each[key]) for each in drawn]
@@ -204,9 +265,15 @@ COLUMNS = {
     'ECE of objects': ('ece_object ours', 'ece_object shipped'),
     'NLL of objects': ('nll_object ours', 'nll_object shipped'),
     'AUROC of objects': ('auroc_object ours', 'auroc_object shipped'),
-    'error of Dice': ('dice_error ours', 'dice_error shipped', 'dice_error median'),
+    'error of Dice': (
+        'dice_error ours',
+        'dice_error shipped',
+        'dice_error median',
+        'dice_error moval',
+    ),
     'above bound': ('covered',),
-    'AURC': ('aurc ours', 'aurc shipped', 'aurc confidence'),
+    'width of bound': ('width ours', 'width shipped'),
+    'AURC': ('aurc ours', 'aurc shipped', 'aurc confidence', 'aurc moval'),
     'error of area': ('area_error ours', 'area_error count'),
 }
 

@@ -289,7 +289,10 @@ class Decisions:
         score (Model | None): What orders images, the most doubtful first, or None.
         low (list[float]): Quantiles of Dice minus the expected Dice, out of fold, at
             :data:`LEVELS`.
-        in_logits (bool): Whether ``low`` are differences of logits.
+        relative (bool): Whether ``low`` are shares of what the expected Dice lacks to
+            1, see :func:`unit_of_bound`.
+        bias (float): Mean of Dice minus the expected Dice, out of fold: what is
+            expected of an image is the median, means of many images lie lower.
         area (str): 'count' of the mask, or 'mass', the sum of the probabilities.
         area_errors (list[float]): Quantiles of the true less the expected area, as a
             share of the image, at :data:`LEVELS`.
@@ -304,7 +307,8 @@ class Decisions:
     image: Model | None = None
     score: Model | None = None
     low: list[float] = field(default_factory=list)
-    in_logits: bool = False
+    relative: bool = False
+    bias: float = 0.0
     area: str = 'count'
     area_errors: list[float] = field(default_factory=list)
     empty: list[int] = field(default_factory=lambda: [0, 0])
@@ -329,7 +333,7 @@ class Decisions:
                 if content[key] is not None:
                     content[key] = _checked_model(Model(**content[key]), key, known)
             found = cls(**content)
-            numbers = [*found.low, *found.area_errors]
+            numbers = [*found.low, *found.area_errors, found.bias]
             sizes = {len(found.low), len(found.area_errors)} - {0}
             if not np.isfinite(np.array(numbers, float)).all() or sizes - {len(LEVELS)}:
                 raise ValueError(f'quantiles must be {len(LEVELS)} numbers')
@@ -517,39 +521,40 @@ def _fit_images(
         'error': {name: float(error.mean()) for name, error in errors.items()},
         'aurc': risks,
     }
-    low, in_logits = _lower_bounds(found[chosen], dice)
+    low, relative = _lower_bounds(found[chosen], dice)
     return {
         'image': fit_image_model(chosen, inputs, dice),
         'score': fit_image_model(score, inputs, dice),
         'low': low,
-        'in_logits': in_logits,
+        'relative': relative,
+        'bias': float((dice - found[chosen]).mean()),
         'seen': seen,
     }
 
 
 def _lower_bounds(expected: np.ndarray, dice: np.ndarray) -> tuple[list[float], bool]:
-    """Quantiles of the difference, of Dice or of its logit: the narrower at 90 %."""
+    """Quantiles of the difference, as it is or relative: the narrower at 90 %."""
     ways = {}
-    for in_logits in (False, True):
-        quantiles = _quantiles(_moved(dice, in_logits) - _moved(expected, in_logits))
-        low = _lowered(expected, quantiles, in_logits, 0.9)
-        ways[in_logits] = (float((expected - low).mean()), quantiles)
+    for relative in (False, True):
+        quantiles = _quantiles((dice - expected) / unit_of_bound(expected, relative))
+        low = _lowered(expected, quantiles, relative, 0.9)
+        ways[relative] = (float((expected - low).mean()), quantiles)
     best = min(ways, key=lambda way: ways[way][0])
     return ways[best][1], best
 
 
-def _moved(values: np.ndarray, in_logits: bool) -> np.ndarray:
-    return logit(values, EDGE) if in_logits else values
+def unit_of_bound(expected: np.ndarray, relative: bool) -> np.ndarray:
+    """What differences of Dice count in: 1, or what the expected Dice lacks to 1.02."""
+    return 1.02 - expected if relative else np.ones_like(expected)
 
 
 def _lowered(
-    expected: np.ndarray, quantiles: Sequence[float], in_logits: bool, level: float
+    expected: np.ndarray, quantiles: Sequence[float], relative: bool, level: float
 ) -> np.ndarray:
     """Lower bound of Dice that a share ``level`` of the images is above."""
     shift = np.interp(1 - level, LEVELS, quantiles)
-    moved = _moved(expected, in_logits) + shift
-    low = sigmoid(moved) if in_logits else moved
-    return np.clip(low, 0, expected)
+    moved = expected + shift * unit_of_bound(expected, relative)
+    return np.clip(moved, 0, expected)
 
 
 def _quantiles(values: np.ndarray) -> list[float]:
@@ -697,7 +702,7 @@ def _expected(
     if decisions.image is None or decisions.score is None:
         return np.nan, np.nan, np.nan
     expected = predict_images(decisions.image, features[None])
-    low = _lowered(expected, decisions.low, decisions.in_logits, level)
+    low = _lowered(expected, decisions.low, decisions.relative, level)
     score = predict_images(decisions.score, features[None])
     return float(expected[0]), float(low[0]), float(score[0])
 

@@ -52,9 +52,12 @@ class Effort:
     true_rest: float
 
 
-def efforts(rows: Sequence[Reviewed]) -> list[Effort]:
-    """Say what looking at a part of the images leaves; images in order of review."""
-    expected = np.array([row.estimate.dice for row in rows])
+def efforts(rows: Sequence[Reviewed], bias: float = 0.0) -> list[Effort]:
+    """Say what looking at a part of the images leaves; images in order of review.
+
+    ``bias`` is that of the :class:`~mmaslp.calibration.decisions.Decisions`.
+    """
+    expected = np.array([row.estimate.dice for row in rows]) + bias
     truth = np.array([row.truth.dice if row.truth else np.nan for row in rows])
     numbers = dict.fromkeys([0, *(round(share * len(rows)) for share in SHARES)])
     return [
@@ -120,7 +123,7 @@ def write_review_page(
         title=title,
         version=__version__,
         cards=cards,
-        efforts=efforts(rows),
+        efforts=efforts(rows, calibrator.need_decisions().bias),
         level=rows[0].estimate.level,
         with_truth=any(row.truth is not None for row in rows),
         silent=sum(np.isnan(row.estimate.dice) for row in rows),
