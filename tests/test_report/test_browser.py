@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from mmaslp import fit_calibrator
+from mmaslp.files.review import review_maps
 from mmaslp.report.page import report_html
+from mmaslp.report.review_page import write_review_page
+from tests.test_calibration.object_scenes import discs, write_scenes
 
 from . import sections as helper
 
@@ -50,10 +54,25 @@ def browser():
         opened.close()
 
 
+@pytest.fixture(scope='module')
+def review(tmp_path_factory):
+    root = tmp_path_factory.mktemp('review')
+    scenes = [discs(k) for k in range(40)]
+    calibrator = fit_calibrator(*zip(*scenes))
+    maps, masks = write_scenes(root / 'test', 12, first=500)
+    (maps / '<b>odd.png').write_bytes((maps / '500.png').read_bytes())
+    (masks / '<b>odd.png').write_bytes((masks / '500.png').read_bytes())
+    rows = review_maps(calibrator, maps, masks)
+    write_review_page(root / 'review.html', rows, calibrator, maps)
+    return f'file://{root / "review.html"}'
+
+
+@pytest.mark.parametrize('name', ['address', 'review'])
 @pytest.mark.parametrize(('width', 'scheme'), [(1440, 'light'), (390, 'dark')])
 def test_no_violation_no_error_no_request_no_sideways_scrolling(
-    browser, address, width, scheme
+    browser, request, name, width, scheme
 ):
+    address = request.getfixturevalue(name)
     size = {'width': width, 'height': 900}
     page = browser.new_page(viewport=size, color_scheme=scheme, bypass_csp=True)
     errors, asked = [], set()
@@ -66,6 +85,23 @@ def test_no_violation_no_error_no_request_no_sideways_scrolling(
     assert page.evaluate('document.documentElement.scrollWidth - innerWidth') <= 0
     assert errors == []
     assert asked <= {'file:', 'data:'}
+
+
+def test_a_review_is_read_with_the_keyboard(browser, review):
+    page = browser.new_page(viewport={'width': 390, 'height': 700})
+    page.goto(review)
+    page.keyboard.press('Tab')
+    assert page.evaluate('document.activeElement.textContent') == 'Skip to the images'
+    links = [link.inner_text() for link in page.query_selector_all('#efforts a')]
+    assert links[0] == '1 of 13'
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press('Tab')
+        reached.add(page.evaluate('document.activeElement.getAttribute("aria-label")'))
+        if page.evaluate('document.activeElement.textContent') == '1 of 13':
+            page.keyboard.press('Enter')
+            assert page.url.endswith('#image-2')
+    assert 'Objects of image 2' in reached  # a table that scrolls
 
 
 def test_keyboard_and_policy(browser, address):
