@@ -1,0 +1,209 @@
+"""Compare trainings on images with an object and without one.
+
+    python benchmarks/windows.py RUNS --regime few --json windows.json
+
+``RUNS/<regime>/<set>/<training>/seed<k>`` are folders of train.py that were given
+``--ood`` and ``--other``. After each training comes the default calibrator, fitted to
+the validation images. Measured are the test images, and images without an object:
+textures, images of another set, and object-free windows of the test images. The shares
+in which something is found are those of such images.
+
+Figures are means over seeds. Intervals of 95 % are over images, the same ones for all
+trainings of a set. Ratios to ``--reference`` are means over sets; a set counts if it
+has both. ``--part val`` measures validation images instead of test images: by it
+choices are made.
+"""
+
+import argparse
+import json
+import platform
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmaslp import fit_calibrator
+
+RESAMPLES = 1000
+# What is measured on images without an object, and its name in maps.npz.
+EMPTY = {'textures': 'ood', 'other': 'other', 'windows': 'windows'}
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums of every image of a part, ``(I, ...)``."""
+
+    nll: np.ndarray
+    pixels: np.ndarray
+    right: np.ndarray
+    hits: np.ndarray  # pixels that are foreground and found
+    found: np.ndarray
+    true: np.ndarray
+    gaps: np.ndarray  # (I, 10) confidence less right, by bin of the confidence
+
+
+def sums_of(logits: np.ndarray, labels: np.ndarray) -> Sums:
+    """Sums of images ``(I, H, W)``."""
+    flat = logits.reshape(len(logits), -1).astype(np.float64)
+    true = labels.reshape(len(labels), -1) == 1
+    nll = np.logaddexp(0, np.where(true, -flat, flat))
+    mask = flat > 0
+    confidence = 1 / (1 + np.exp(-np.abs(flat)))
+    number = np.clip(np.ceil(confidence * 10) - 1, 0, 9).astype(int)
+    gap = confidence - (mask == true)
+    gaps = np.stack([np.bincount(bins, own, 10) for bins, own in zip(number, gap)])
+    return Sums(
+        nll.sum(1),
+        np.full(len(flat), flat.shape[1]),
+        (mask == true).sum(1),
+        (mask & true).sum(1),
+        mask.sum(1),
+        true.sum(1),
+        gaps,
+    )
+
+
+def figures(sums: Sums, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Figures of resamples, ``(R,)`` each."""
+    pixels = weights @ sums.pixels
+    hits = weights @ sums.hits
+    union = weights @ (sums.found + sums.true - sums.hits)
+    background = (pixels - union) / np.maximum(pixels - hits, 1)
+    found = {
+        'nll': weights @ sums.nll / pixels,
+        'ece': np.abs(weights @ sums.gaps).sum(1) / pixels,
+        'found': weights @ (sums.found > 0) / weights.sum(1),
+    }
+    if sums.true.any():
+        found['accuracy'] = weights @ sums.right / pixels
+        found['miou'] = (hits / np.maximum(union, 1) + background) / 2
+    return found
+
+
+def weights_of(images: int) -> np.ndarray:
+    """How often each resample holds each image; the first holds each once."""
+    drawn = np.random.default_rng(0).integers(images, size=(RESAMPLES, images))
+    counts = np.stack([np.bincount(row, minlength=images) for row in drawn])
+    return np.vstack([np.ones(images), counts])
+
+
+def measure(folder: Path, part: str) -> dict[str, dict[str, np.ndarray]]:
+    """Figures of a run: raw and calibrated, by part."""
+    with np.load(folder / 'maps.npz') as file:
+        maps = {key: file[key] for key in file if 'names' not in key}
+    calibrator = fit_calibrator(maps['val_logits'], maps['val_labels'], logits=True)
+    parts = {part: part, **(EMPTY if part == 'test' else {'windows': 'val_windows'})}
+    rows: dict[str, dict[str, np.ndarray]] = {'raw': {}, 'calibrated': {}}
+    for name, key in parts.items():
+        if f'{key}_logits' not in maps:
+            continue
+        logits, labels = maps[f'{key}_logits'], maps[f'{key}_labels']
+        for row, given in (('raw', logits), ('calibrated', calibrator.logits(logits))):
+            own = figures(sums_of(given, labels), weights_of(len(logits)))
+            end = '' if name == part else f'_{name}'
+            rows[row] |= {f'{key}{end}': values for key, values in own.items()}
+    return rows
+
+
+def interval(values: np.ndarray) -> list[float]:
+    """The value of all images, and its 95 % interval."""
+    low, high = np.quantile(values[1:], [0.025, 0.975])
+    return [round(float(value), 6) for value in (values[0], low, high)]
+
+
+def table(
+    runs: dict[tuple[str, str], list[dict]], reference: str, row: str
+) -> dict[str, Any]:
+    """Means over seeds by training and set, and ratios or differences to BCE."""
+    found: dict[str, Any] = defaultdict(dict)
+    for (name, training), seeds in sorted(runs.items()):
+        own = {
+            key: np.mean([seed[row][key] for seed in seeds], 0) for key in seeds[0][row]
+        }
+        entry = {key: interval(values) for key, values in own.items()}
+        base = runs.get((name, reference))
+        if base and training != reference:
+            plain = {
+                key: np.mean([seed[row][key] for seed in base], 0)
+                for key in base[0][row]
+            }
+            change = {
+                key: values - plain[key]
+                if key in ('accuracy', 'miou')
+                else values / np.maximum(plain[key], 1e-9)
+                for key, values in own.items()
+                if key in plain
+            }
+            entry['change'] = {k: interval(v) for k, v in change.items()}
+        entry['seeds'] = len(seeds)
+        found[training][name] = entry
+    for sets in found.values():
+        changes = [entry['change'] for entry in sets.values() if 'change' in entry]
+        if changes:
+            keys = [key for key in changes[0] if all(key in own for own in changes)]
+            sets['mean'] = {
+                key: round(float(np.mean([own[key][0] for own in changes])), 5)
+                for key in keys
+            }
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('runs', type=Path)
+    parser.add_argument('--regime', default='few')
+    parser.add_argument('--reference', default='bce')
+    parser.add_argument('--part', choices=('val', 'test'), default='test')
+    parser.add_argument('--json', type=Path)
+    args = parser.parse_args()
+    runs: dict[tuple[str, str], list[dict]] = defaultdict(list)
+    for record in sorted((args.runs / args.regime).glob('*/*/seed*/run.json')):
+        name, training = record.parts[-4:-2]
+        kept = record.parent / f'windows_{args.part}.npz'
+        if not kept.is_file():
+            rows = measure(record.parent, args.part)
+            arrays = {f'{r}|{k}': v for r, own in rows.items() for k, v in own.items()}
+            np.savez_compressed(kept, **arrays)
+        rows = defaultdict(dict)
+        with np.load(kept) as file:
+            for key in file:
+                row, _, figure = key.partition('|')
+                rows[row][figure] = file[key]
+        runs[name, training].append(rows)
+
+    found = {row: table(runs, args.reference, row) for row in ('raw', 'calibrated')}
+    show(found['calibrated'], args.reference)
+    if args.json:
+        head = {
+            'machine': platform.processor() or platform.machine(),
+            'date': time.strftime('%Y-%m-%d'),
+            'regime': args.regime,
+            'part': args.part,
+        }
+        args.json.write_text(json.dumps({**head, **found}) + '\n')
+
+
+def show(rows: dict[str, Any], reference: str) -> None:
+    """Print each training by set, and the mean of its changes."""
+    keys = ['nll', 'accuracy', 'miou', *(f'nll_{name}' for name in EMPTY)]
+    keys += [f'found_{name}' for name in EMPTY]
+    print('| training | set | seeds | ' + ' | '.join(keys) + ' |')
+    print('|---' * (len(keys) + 3) + '|')
+    for training, sets in rows.items():
+        for name, entry in sets.items():
+            if name != 'mean':
+                line = [f'{entry[key][0]:.4f}' if key in entry else '' for key in keys]
+                print(
+                    f'| {training} | {name} | {entry["seeds"]} | {" | ".join(line)} |'
+                )
+        if 'mean' in sets:
+            mean = sets['mean']
+            line = [f'{mean[key]:+.4f}' if key in mean else '' for key in keys]
+            print(f'| {training} over {reference} | | | {" | ".join(line)} |')
+
+
+if __name__ == '__main__':
+    main()
