@@ -6,14 +6,24 @@ if every image of the set has one. What it finds in such images is then left to 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import deque
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..common.arguments import check_number
 
 # Shortest window, as a share of the image's sides, and how often one takes the place of
-# a sample: docs/windows.md has the measurements.
+# a sample: chosen on validation images, see docs/windows.md.
 SMALLEST = 0.25
 PROB = 0.125
+# Windows that are kept for images that are full of objects.
+POOL = 32
+
+Array = TypeVar('Array', np.ndarray, Tensor)
 
 
 class Window(NamedTuple):
@@ -27,10 +37,8 @@ class Window(NamedTuple):
     @property
     def slices(self) -> tuple[slice, slice]:
         """Rows and columns."""
-        return (
-            slice(self.top, self.top + self.height),
-            slice(self.left, self.left + self.width),
-        )
+        rows = slice(self.top, self.top + self.height)
+        return rows, slice(self.left, self.left + self.width)
 
 
 def find_window(
@@ -51,12 +59,13 @@ def find_window(
 
     Returns:
         Window, optional: None if the mask leaves no room for the smallest window.
+
+    Raises:
+        ValueError: The mask is not ``(H, W)``, or ``smallest`` is out of its range.
     """
-    if mask.ndim != 2 or not 0 < smallest <= 1:
-        raise ValueError(
-            f'a mask must be (H, W) and `smallest` in (0, 1], got {mask.shape} and '
-            f'{smallest!r}'
-        )
+    smallest = _check_smallest(smallest)
+    if mask.ndim != 2 or not mask.size:
+        raise ValueError(f'a mask must be (H, W), got {mask.shape}')
     rng = rng or np.random.default_rng()
     occupied = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
     occupied[1:, 1:] = (mask != 0).cumsum(0).cumsum(1)
@@ -64,7 +73,8 @@ def find_window(
     # A window that fits has a smaller one inside: halve the range of sizes.
     shorter = min(mask.shape)
     least = max(1, int(np.ceil(smallest * shorter)))
-    largest, too_large = least - 1, shorter + 1
+    largest = least - 1
+    too_large = shorter + 1
     while too_large - largest > 1:
         middle = (largest + too_large) // 2
         if _free_places(occupied, middle / shorter).any():
@@ -75,9 +85,11 @@ def find_window(
         return None
 
     share = rng.integers(least, largest + 1) / shorter
-    free = _free_places(occupied, share)
-    top, left = np.argwhere(free)[rng.integers(np.count_nonzero(free))]
-    return Window(int(top), int(left), *_sides(occupied, share))
+    places = np.flatnonzero(_free_places(occupied, share))
+    height, width = _sides(occupied, share)
+    columns = occupied.shape[1] - width
+    top, left = divmod(int(places[rng.integers(len(places))]), columns)
+    return Window(top, left, height, width)
 
 
 def _sides(occupied: np.ndarray, share: float) -> tuple[int, int]:
@@ -88,7 +100,136 @@ def _sides(occupied: np.ndarray, share: float) -> tuple[int, int]:
 def _free_places(occupied: np.ndarray, share: float) -> np.ndarray:
     """Whether a window with its upper left corner here is free, from summed areas."""
     height, width = _sides(occupied, share)
-    return (
-        occupied[height:, width:] - occupied[:-height, width:]
-        == occupied[height:, :-width] - occupied[:-height, :-width]
+    below = occupied[height:, width:] - occupied[height:, :-width]
+    above = occupied[:-height, width:] - occupied[:-height, :-width]
+    return below == above
+
+
+def _channels(image: np.ndarray | Tensor) -> tuple[int, ...]:
+    shape = tuple(image.shape)
+    return shape[:-2] if isinstance(image, Tensor) else shape[2:]
+
+
+def _check_smallest(smallest: float) -> float:
+    return check_number('smallest', smallest, above=0, at_most=1)
+
+
+def resized(image: Array, height: int, width: int) -> Array:
+    """Resize bilinearly, as F.interpolate does; integers are rounded.
+
+    Arrays are ``(H, W)`` or ``(H, W, C)``, tensors ``(..., H, W)``.
+    """
+    if isinstance(image, Tensor):
+        flat = image.reshape(1, -1, *image.shape[-2:]).to(
+            torch.promote_types(image.dtype, torch.float32)
+        )
+        found = F.interpolate(flat, (height, width), mode='bilinear')
+        found = found.reshape(*image.shape[:-2], height, width)
+        return (
+            found.to(image.dtype)
+            if image.is_floating_point()
+            else (found.round().to(image.dtype))
+        )
+
+    wide = np.float64 if image.dtype == np.float64 else np.float32
+    planes = torch.from_numpy(
+        np.ascontiguousarray(image, wide).reshape(*image.shape[:2], -1)
     )
+    found = resized(planes.permute(2, 0, 1), height, width).permute(1, 2, 0).numpy()
+    found = found.reshape(height, width, *image.shape[2:])
+    if np.issubdtype(image.dtype, np.integer):
+        found = np.rint(found)
+    return found.astype(image.dtype)
+
+
+class ObjectFreeWindows:
+    """Now and then replaces an image by a window of it without an object.
+
+    The window is resized to the image, and its mask is 0 everywhere. An image that is
+    full of objects, or ignored, is replaced by a window of an earlier image; it stays
+    as it is if there was none.
+
+    Args:
+        prob (float): How often, in [0, 1]. Defaults to 0.125.
+        smallest (float): Least side of a window, as a share of the image's, in (0, 1].
+            Defaults to 0.25.
+        seed (int, optional): Defaults to None: numpy's global generator, which loaders
+            seed in each worker.
+
+    Raises:
+        ValueError: An argument is out of its range; in a call, image and mask differ in
+            size.
+
+    Shape:
+        - image: array ``(H, W)`` or ``(H, W, C)``, or tensor ``(..., H, W)``.
+        - mask: array or tensor ``(H, W)`` or ``(1, H, W)``, 0 in the background.
+
+    Example:
+        >>> windows = ObjectFreeWindows(prob=1.0, seed=0)
+        >>> image, mask = np.arange(64.0).reshape(8, 8), np.zeros((8, 8))
+        >>> mask[:, 4:] = 1
+        >>> window, nothing = windows(image, mask)
+        >>> window.shape, nothing.any()
+        ((8, 8), np.False_)
+    """
+
+    def __init__(
+        self, prob: float = PROB, smallest: float = SMALLEST, seed: int | None = None
+    ) -> None:
+        self.prob = check_number('prob', prob, at_least=0, at_most=1)
+        self.smallest = _check_smallest(smallest)
+        self._rng = None if seed is None else np.random.default_rng(seed)
+        self._pool: deque = deque(maxlen=POOL)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(prob={self.prob}, smallest={self.smallest})'
+
+    def __call__(self, image: Array, mask: Array) -> tuple[Array, Array]:
+        """Give the image and its mask, or a window and a mask of 0."""
+        rng = self._generator()
+        if rng.random() >= self.prob:
+            return image, mask
+        window = self.window(image, mask, rng)
+        if window is None:
+            return image, mask
+        zeros_like = torch.zeros_like if isinstance(mask, Tensor) else np.zeros_like
+        return window, zeros_like(mask)
+
+    def batch(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for ``(N, C, H, W)`` and ``(N, H, W)`` or ``(N, 1, H, W)``.
+
+        They may lie on any device, and stay there.
+        """
+        pairs = [self(image, mask) for image, mask in zip(images, masks)]
+        found, labels = zip(*pairs)
+        return torch.stack(found), torch.stack(labels)
+
+    def window(
+        self, image: Array, mask: Array, rng: np.random.Generator
+    ) -> Array | None:
+        """A window of the image, else of an earlier one, of the size of the image."""
+        labels = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask
+        labels = labels.reshape(labels.shape[-2:])
+        size = image.shape[-2:] if isinstance(image, Tensor) else image.shape[:2]
+        if tuple(size) != labels.shape:
+            raise ValueError(f'image {tuple(size)} and mask {labels.shape} differ')
+
+        place = find_window(labels, self.smallest, rng)
+        if place is not None:
+            rows, columns = place.slices
+            part = image[rows, columns]
+            if isinstance(image, Tensor):
+                part = image[..., rows, columns]
+            self._pool.append(part.clone() if isinstance(part, Tensor) else part.copy())
+            return resized(part, *labels.shape)
+
+        channels = _channels(image)
+        others = [part for part in self._pool if _channels(part) == channels]
+        if not others:
+            return None
+        return resized(others[rng.integers(len(others))], *labels.shape)
+
+    def _generator(self) -> np.random.Generator:
+        if self._rng is not None:
+            return self._rng
+        return np.random.default_rng(np.random.randint(2**31))

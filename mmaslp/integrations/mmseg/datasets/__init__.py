@@ -1,10 +1,11 @@
 """Registered data sets and transforms."""
 
 from .sod import SODDataset, SyntheticSODDataset
-from .transforms import LoadBinaryAnnotations, RandomCenterCrop
+from .transforms import LoadBinaryAnnotations, ObjectFreeCrop, RandomCenterCrop
 
 __all__ = [
     'LoadBinaryAnnotations',
+    'ObjectFreeCrop',
     'RandomCenterCrop',
     'SODDataset',
     'SyntheticSODDataset',

@@ -1,10 +1,11 @@
-"""Registered transforms: the loader of binary masks, the crop of the paper."""
+"""Registered transforms: the loader of binary masks, and crops."""
 
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
 from ....common.arguments import check_bool, check_integer
 from ....files.images import read_binary_mask
+from ....training.windows import PROB, SMALLEST, ObjectFreeWindows
 
 
 @TRANSFORMS.register_module()
@@ -96,3 +97,59 @@ class RandomCenterCrop:
         kept = np.random.randint(side - self.border, side)
         start = (side - kept) // 2
         return slice(start, start + kept)
+
+
+@TRANSFORMS.register_module()
+class ObjectFreeCrop:
+    """Now and then replace a sample by an object-free window of its image.
+
+    The window, of random size and place, has no pixel of foreground and none that is
+    ignored. It is resized to the image, and its mask is 0 everywhere. So a network
+    learns that there may be nothing, where every image of the set holds an object. A
+    sample without room for a window is replaced by a window of an earlier one, and
+    stays as it is if there was none. It goes anywhere after the image and mask are
+    loaded, before or after they are resized.
+
+    Required and changed keys: ``img``, and the masks of ``seg_fields``, of which
+    ``gt_seg_map`` says where objects are.
+
+    Args:
+        prob (float): How often, in [0, 1]. Defaults to 0.125.
+        smallest (float): Least side of a window, as a share of the image's, in (0, 1].
+            Defaults to 0.25.
+
+    Raises:
+        ValueError: An argument is out of its range; there is no ``gt_seg_map``, or it
+            has another size than the image.
+
+    Example:
+        >>> train_pipeline = [
+        ...     dict(type='LoadImageFromFile'), dict(type='LoadBinaryAnnotations'),
+        ...     dict(type='ObjectFreeCrop'), dict(type='Resize', scale=(320, 320)),
+        ...     dict(type='PackSegInputs')]
+    """
+
+    def __init__(self, prob: float = PROB, smallest: float = SMALLEST) -> None:
+        self._windows = ObjectFreeWindows(prob, smallest)
+
+    def __repr__(self) -> str:
+        prob = self._windows.prob
+        return f'ObjectFreeCrop(prob={prob}, smallest={self._windows.smallest})'
+
+    def __call__(self, results: dict) -> dict:
+        """Replace the image and its masks, or leave them."""
+        if 'gt_seg_map' not in results:
+            raise ValueError(
+                f'{results.get("img_path")}: ObjectFreeCrop needs gt_seg_map: put it '
+                'after LoadBinaryAnnotations'
+            )
+        try:
+            image, mask = self._windows(results['img'], results['gt_seg_map'])
+        except ValueError as error:
+            raise ValueError(f'{results.get("img_path")}: {error}') from error
+        if mask is results['gt_seg_map']:
+            return results
+        results['img'] = image
+        for key in results['seg_fields']:
+            results[key] = np.zeros_like(results[key])
+        return results
