@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     """Check, divide, and say how many images each part has."""
     from ..files.datasets import prepare_dataset
 
-    parts, left_out = prepare_dataset(
+    found = prepare_dataset(
         args.root,
         args.layout,
         val_list=args.val_list,
@@ -51,7 +51,17 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         skip_bad=args.skip_bad,
     )
-    for problem in left_out:
+    for problem in found.left_out:
         print(f'left out: {display_name(problem)}')
-    for part, names in parts.items():
+    number = 0
+    for part, names in found.parts.items():
         print(f'{len(names)} images in {args.root}/{part}.txt')
+        number += len(names)
+
+    if found.without_object:
+        print(f'{found.without_object} of {number} images hold no object')
+    else:
+        print(
+            f'all {number} images hold an object: if the network will be asked about '
+            'images without one, train with ObjectFreeCrop (docs/windows.md)'
+        )

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 from PIL import ImageOps
@@ -137,6 +138,29 @@ def _some(names: Sequence[str]) -> str:
 PARTS = ('train', 'val', 'test')
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A set that is checked and divided.
+
+    Attributes:
+        parts (dict[str, list[str]]): Names of the images of each part.
+        left_out (list[str]): What is wrong with each pair that was left out.
+        without_object (int): Images of all parts whose mask has no foreground.
+    """
+
+    parts: dict[str, list[str]]
+    left_out: list[str]
+    without_object: int
+
+
+@dataclass(frozen=True)
+class CheckedPair:
+    """What is wrong with an image and its mask, '' if nothing is."""
+
+    problem: str = ''
+    has_object: bool = False
+
+
 def prepare_dataset(
     root: str,
     layout: str = 'folder',
@@ -146,13 +170,12 @@ def prepare_dataset(
     test_ratio: float | None = None,
     seed: int = 0,
     skip_bad: bool = False,
-) -> tuple[dict[str, list[str]], list[str]]:
+) -> Prepared:
     """Check every pair of image and mask, then write lists of train, val and test.
 
     The lists ``train.txt``, ``val.txt`` and ``test.txt`` lie in ``root``, where
     ``SODDataset(split='train')`` finds them. No other file is written. Arguments are
-    those of the command. Returns the names of each part, and what is wrong with each
-    pair that was left out.
+    those of the command.
 
     Raises:
         FileNotFoundError: There is no data; says where it looked and what to fetch.
@@ -169,19 +192,20 @@ def prepare_dataset(
     pairs = list_pair(images, masks)
     graded = layout == 'PASCAL-S'  # masks of votes
 
-    bad = unpaired_files(*pairs, images, masks) | _check_pairs(
-        images, masks, *pairs, graded
-    )
+    checked = _check_pairs(images, masks, *pairs, graded)
+    bad = unpaired_files(*pairs, images, masks)
+    bad |= {stem: pair.problem for stem, pair in checked.items() if pair.problem}
     if not skip_bad:
         raise_problems([*bad.values()], f'{root} (--skip-bad leaves them out)')
-    good = (stem for stem in pairs[0] if stem not in bad)
+    good = [stem for stem in pairs[0] if stem not in bad]
     found = divide(good, bad, val_list or val_ratio, test_ratio, seed)
     files = {part: osp.join(root, f'{part}.txt') for part in found}
     for path in files.values():
         check_output(path, None)
     for part, path in files.items():
         write_output(path, '\n'.join(found[part]) + '\n', None)
-    return found, [*bad.values()]
+    empty = sum(not checked[stem].has_object for stem in good)
+    return Prepared(found, [*bad.values()], empty)
 
 
 def divide(
@@ -220,37 +244,36 @@ def _check_pairs(
     images: dict[str, str],
     masks: dict[str, str],
     graded: bool,
-) -> dict[str, str]:
-    """Say which pairs are bad, and why."""
+) -> dict[str, CheckedPair]:
+    """Look at every pair."""
     pairs = {
         stem: (osp.join(image_folder, images[stem]), osp.join(mask_folder, masks[stem]))
         for stem in images
         if stem in masks
     }
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        problems = pool.map(partial(_problem, graded=graded), pairs.values())
-        found = zip(track(pairs, 'checking'), problems)
-        return {stem: problem for stem, problem in found if problem}
+        checked = pool.map(partial(_checked_pair, graded=graded), pairs.values())
+        return dict(zip(track(pairs, 'checking'), checked))
 
 
-def _problem(pair: tuple[str, str], graded: bool) -> str:
-    """What is wrong with an image and its mask; '' if nothing is."""
+def _checked_pair(pair: tuple[str, str], graded: bool) -> CheckedPair:
     image, mask = pair
     try:
         # MMSegmentation turns photographs as their EXIF data says.
         width, height = ImageOps.exif_transpose(open_image(image)).size
     except ValueError as error:
-        return f'{image}: {error}'
+        return CheckedPair(f'{image}: {error}')
 
     try:
-        rows, columns = read_binary_mask(mask, graded=graded).shape
+        labels = read_binary_mask(mask, graded=graded)
     except (OSError, ValueError) as error:
-        return str(error)
+        return CheckedPair(str(error))
 
+    rows, columns = labels.shape
     if (rows, columns) == (height, width):
-        return ''
+        return CheckedPair(has_object=bool(labels.any()))
 
-    return (
+    return CheckedPair(
         f'{mask}: the mask is {columns} x {rows} pixels, its image {image} is '
         f'{width} x {height}'
     )

@@ -166,7 +166,7 @@ def test_an_image_whose_name_holds_a_suffix_is_in_one_part(tmp_path):
             grey = np.full((4, 4), k, np.uint8) if kind == 'images' else np.eye(4)
             picture = Image.fromarray((grey > 0).astype(np.uint8) * 255)
             picture.save(tmp_path / kind / f'{stem}.{suffix}')
-    parts, _ = prepare_dataset(str(tmp_path))
+    parts = prepare_dataset(str(tmp_path)).parts
     from mmaslp.files.datasets import keep_listed, list_stems
 
     images = list_stems(str(tmp_path / 'images'))

@@ -17,7 +17,8 @@ def test_a_published_set(tmp_path, write_pairs):
     (tmp_path / 'val.txt').write_text('n03.jpg\r\nn11.jpg\r\n')
     before = {path: path.stat().st_mtime_ns for path in folder.rglob('*.???')}
     val_list = str(tmp_path / 'val.txt')
-    parts, left_out = prepare_dataset(str(folder), 'DUTS-TR', val_list=val_list)
+    found = prepare_dataset(str(folder), 'DUTS-TR', val_list=val_list)
+    parts, left_out = found.parts, found.left_out
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert {*os.listdir(folder)} == {
         'DUTS-TR-Image',
@@ -70,7 +71,8 @@ def test_all_problems_in_one_message(tmp_path, write_pairs):
     ):
         assert part in message
     assert not LISTS & {*os.listdir(tmp_path)}
-    parts, left_out = prepare_dataset(str(tmp_path), skip_bad=True)
+    found = prepare_dataset(str(tmp_path), skip_bad=True)
+    parts, left_out = found.parts, found.left_out
     assert len(left_out) == 6
     assert sum(map(len, parts.values())) == 14
     for part, names in parts.items():

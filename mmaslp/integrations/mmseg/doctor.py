@@ -62,6 +62,7 @@ def _examine_config(config: str) -> list[Finding]:
 def build_and_check(cfg: Any, folder: str) -> list[Finding]:
     """Build the parts of a run in a folder that is thrown away, and look at them."""
     from .checkpoint import check_checkpoint
+    from .checks.data import dataset_of, every_image_has_an_object
     from .checks.run import WRONG_TTA, check_run
     from .config import build_runner, name_run
 
@@ -98,6 +99,8 @@ def build_and_check(cfg: Any, folder: str) -> list[Finding]:
     if (cfg.get('tta_model') or {}).get('type') == 'SegTTAModel':
         findings.append(WRONG_TTA)
     findings += check_run(runner, built)
+    if 'train' in built:
+        findings += every_image_has_an_object(dataset_of(runner.train_loop))
     return findings
 
 

@@ -17,6 +17,8 @@ _MANY = 1000
 _LOADERS = ('LoadAnnotations', 'LoadBinaryAnnotations')
 _OBJECT = 1
 _IGNORED = 255
+# Transforms whose result may hold no object of an image that has one.
+_PART = re.compile('ObjectFreeCrop|RandomCrop|RandomCutOut')
 _MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
 
 
@@ -125,6 +127,30 @@ def _nothing_to_learn(dataset: Any) -> Iterator[Finding]:
             'foreground, so there is nothing to learn',
             'train_dataloader.dataset: masks of 0 and 1, or of 0 and 255 with '
             'LoadBinaryAnnotations',
+        )
+
+
+def every_image_has_an_object(dataset: Any) -> Iterator[Finding]:
+    """Say so, unless a crop shows parts of images; it reads many masks."""
+    seen = 0
+    for leaf in (part for part, is_leaf in nested(dataset) if is_leaf):
+        loader = _mask_loader(leaf)
+        steps = [type(step).__name__ for step in _transforms(leaf.pipeline)]
+        if loader is None or any(_PART.fullmatch(name) for name in steps):
+            return
+        for index in _spread_over(len(leaf), _MANY):
+            label = loader(dict(leaf.get_data_info(int(index)))).get('gt_seg_map')
+            if label is None or not (label == _OBJECT).any():
+                return
+            seen += 1
+
+    if seen:
+        yield Finding(
+            'note',
+            f'all {seen:,} training images hold an object: what the network finds in '
+            'images without one is left to chance',
+            "train_dataloader.dataset.pipeline: dict(type='ObjectFreeCrop') after the "
+            'masks are loaded, if it will be asked about such images',
         )
 
 
