@@ -31,6 +31,7 @@ _COMPONENTS = {
     'SODDataset': 'datasets.sod',
     'SODMetric': 'evaluation.metrics',
     'SyntheticSODDataset': 'datasets.sod',
+    'WindowsHook': 'engine.windows_hook',
 }
 _MMSEG = 'mmaslp.integrations.mmseg'
 _REGISTRY = 'mmseg.registry'

@@ -364,8 +364,12 @@ def _checked_model(model: Model, key: str, names: Sequence[str]) -> Model:
     return model
 
 
-def fit_decisions(contents: Sequence[Contents]) -> Decisions:
+def fit_decisions(
+    contents: Sequence[Contents], windows: Sequence[Contents] = ()
+) -> Decisions:
     """Learn from validation images; :class:`Decisions` says what cannot be told.
+
+    ``windows`` are windows of them without an object, which tell about empty masks.
 
     Groups go to five folds, as those of calibrators. Features of a fold come of a
     calibrator that was fitted to the others.
@@ -380,7 +384,11 @@ def fit_decisions(contents: Sequence[Contents]) -> Decisions:
     of_images = _fit_images(images, own, folds, record)
     area, errors = _fit_area(images, own, groups)
 
-    empty = [image for image in images if not image.in_mask.any()]
+    found = sum(bool(window.in_mask.any()) for window in windows)
+    if windows:
+        record['windows'] = {'number': len(windows), 'found': found}
+    seen = [*images, *windows]
+    empty = [image for image in seen if not image.in_mask.any()]
     nothing = sum(not image.counts[:, 1].any() for image in empty)
     return Decisions(
         objects,
@@ -829,4 +837,10 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
     empty, nothing = decisions.empty
     found = f'{empty} images without an object found, {nothing} of them hold none'
     known = '' if empty >= LEAST_EMPTY else ': they cannot tell about such images'
-    return [*lines, f'Empty masks: {found}{known}.']
+    lines.append(f'Empty masks: {found}{known}.')
+    if windows := decisions.record.get('windows'):
+        lines.append(
+            f'Windows without an object: {windows["number"]}, something is found in '
+            f'{windows["found"]}.'
+        )
+    return lines

@@ -143,7 +143,9 @@ def fit_tables(
         fit_maps(whole, images.sum(), *wanted) for wanted in (kind, MASK_KIND)
     )
 
-    decisions = fit_decisions(tables.contents) if tables.contents else None
+    decisions = None
+    if tables.contents:
+        decisions = fit_decisions(tables.contents, tables.windows)
     return Calibrator(*kind, maps, record, mask_maps, decisions)
 
 

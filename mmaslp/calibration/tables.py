@@ -39,6 +39,7 @@ class CalibrationTables:
             masks are judged image by image.
         contents (list[Contents] | None): What each image holds, for the decisions about
             objects and images; up to 16 KB an image and an object. None: not counted.
+        windows (list[Contents]): What was found in windows that hold no object.
 
     Args:
         with_contents (bool): Whether to count ``contents``. Defaults to False.
@@ -55,6 +56,7 @@ class CalibrationTables:
         self.images = torch.zeros(GROUPS, dtype=torch.int64)
         self.sample = torch.zeros_like(self.counts, dtype=torch.int32)
         self.contents: list[Contents] | None = [] if with_contents else None
+        self.windows: list[Contents] = []
         self._rank = torch.full((GROUPS,), _LAST)
 
     def update(
@@ -131,12 +133,21 @@ class CalibrationTables:
         self.counts[group] += found[..., :2]
         self.images[group] += 1
 
+    def add_window(self, prob: Tensor | np.ndarray, logits: bool = False) -> None:
+        """Count a window ``(H, W)`` without an object, for decisions only."""
+        values = checked(as_floats(prob), logits)[None]
+        mixed, mask, counts = count_pixels(values, logits)
+        pixels, inside = (part[0].cpu().numpy() for part in (mixed, mask))
+        found, _ = contents_of(pixels, inside, counts.numpy())
+        self.windows.append(found)
+
     def merge(self, other: CalibrationTables) -> None:
         """Add the images of another table, whose keys continue or share those here."""
         self.counts += other.counts
         self.images += other.images
         if self.contents is not None and other.contents is not None:
             self.contents += other.contents
+        self.windows += other.windows
         newer = other._rank < self._rank
         self.sample[newer], self._rank[newer] = other.sample[newer], other._rank[newer]
 

@@ -66,6 +66,12 @@ def add_arguments(parser: CommandParser) -> None:
         help='regular expression of the part of a name that images of one patient, '
         "video or place share, such as '^[^_]+'",
     )
+    add(
+        '--windows',
+        action='store_true',
+        help='with a config: learn from object-free windows of the validation images '
+        'when an empty mask is right',
+    )
     add_map_options(parser)
     add_config_options(parser)
 
@@ -84,6 +90,11 @@ def run(args: argparse.Namespace) -> None:
     except re.error as error:
         raise ValueError(f'--groups {args.groups}: not a pattern ({error})') from error
 
+    if args.windows and Path(args.source).is_dir():
+        raise ValueError(
+            '--windows runs the network: give a config and a checkpoint, or leave it '
+            'out'
+        )
     count = _count_maps if Path(args.source).is_dir() else _count_checkpoint
     counted, names = count(args, partial(group_numbers, pattern))
     hint = None if pattern else frames_hint(names)
@@ -145,4 +156,9 @@ def _count_checkpoint(args: argparse.Namespace, group: Group) -> Counted:
     if args.quiet:
         cfg.log_level = 'WARNING'
     set_work_dir(cfg, args.source, None)
-    return tables_of_checkpoint(cfg, group, trust_checkpoint=args.trust_checkpoint)
+    return tables_of_checkpoint(
+        cfg,
+        group,
+        windows=args.windows,
+        trust_checkpoint=args.trust_checkpoint,
+    )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
@@ -29,19 +30,20 @@ from .checks.findings import report_findings
 from .config import build_runner, is_type, metrics_of, name_run
 from .datasets.listing import image_ids
 from .evaluation.metrics import ScoreReader
+from .windows import windows_of
 
 # From the paths of all images to the number of the group of each.
 Group = Callable[[Sequence[str]], Sequence[int]]
 
 
 def tables_of_checkpoint(
-    cfg: Config, group: Group, *, trust_checkpoint: bool = False
+    cfg: Config, group: Group, *, windows: bool = False, trust_checkpoint: bool = False
 ) -> tuple[CalibrationTables, list[str]]:
     """Run a checkpoint over its validation set; count, and list the images.
 
     ``cfg`` has ``load_from``, ``work_dir``, ``launcher`` and ``val_dataloader`` set and
-    is not changed. The counts are those of
-    all processes.
+    is not changed. ``windows`` is that of :func:`collect_tables`. The counts are those
+    of all processes.
     """
     if cfg.get('val_dataloader') is None:
         raise ValueError(
@@ -67,7 +69,9 @@ def tables_of_checkpoint(
             options.get('scores', 'auto'), options.get('ignore_index', 255)
         )
         paths = [*image_ids(loader.dataset)]
-        return collect_tables(runner.model, loader, reader, group(paths)), paths
+        numbers = group(paths)
+        tables = collect_tables(runner.model, loader, reader, numbers, windows)
+        return tables, paths
 
 
 def collect_tables(
@@ -75,11 +79,14 @@ def collect_tables(
     loader: Any,
     reader: ScoreReader,
     numbers: Sequence[int] | None = None,
+    windows: bool = False,
 ) -> CalibrationTables:
     """Run a model once over a data loader of images with labels, and count.
 
     Every process sees its part of the images; the counts are those of all. ``numbers``
-    are those of the groups of the images; by default every image is on its own.
+    are those of the groups of the images; by default every image is on its own. With
+    ``windows`` the decision that nothing is there is learned from an object-free window
+    of each image too.
     """
     size = len(loader.dataset)
     world = get_world_size()
@@ -87,6 +94,7 @@ def collect_tables(
     numbers = range(size) if numbers is None else numbers
 
     tables = CalibrationTables(with_contents=True)
+    rng = np.random.default_rng(0)
     training = model.training
     model.eval()
     with torch.no_grad():
@@ -95,6 +103,10 @@ def collect_tables(
                 if seen < size:  # samplers repeat images to fill the last batch
                     _count(tables, reader, sample.to_dict(), numbers[seen])
                 seen += world
+            more = windows_of(batch, rng) if windows else None
+            for sample in () if more is None else model.val_step(more):
+                prob, _ = reader.read(sample.to_dict())
+                tables.add_window(prob.cpu())
 
     model.train(training)
     return joined(tables)

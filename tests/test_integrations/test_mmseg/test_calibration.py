@@ -3,16 +3,25 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 
 from mmaslp.calibration import Calibrator
+from mmaslp.calibration.decisions import decisions_in_words, fit_decisions
 from mmaslp.commands import run_command
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.results import load_results
-from mmaslp.integrations.mmseg.calibration import calibrator_of_checkpoint
+from mmaslp.integrations.mmseg.calibration import (
+    calibrator_of_checkpoint,
+    collect_tables,
+)
 from mmaslp.integrations.mmseg.engine import calibrator_hook
+from mmaslp.integrations.mmseg.evaluation.metrics import ScoreReader
+from mmaslp.integrations.mmseg.windows import windows_of
 from tests.toy import write_images
 
 
@@ -154,3 +163,55 @@ def test_the_hook_reads_the_options_of_our_metric(toy, tmp_path):
         patch.setattr(calibrator_hook, 'collect_tables', collect)
         runner.train()
     assert seen == [7]
+
+
+def test_windows_tell_when_an_empty_mask_is_right(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[])
+    runner = Runner.from_cfg(cfg)
+    torch.nn.init.constant_(runner.model.decode_head.conv_seg.bias, -9.0)  # nothing
+    loader = runner.build_dataloader(cfg.val_dataloader, seed=0)
+    plain, more = (
+        collect_tables(runner.model, loader, ScoreReader(), windows=windows)
+        for windows in (False, True)
+    )
+    assert torch.equal(plain.counts, more.counts)
+    assert len(plain.contents) == len(more.contents) == 5
+    assert not plain.windows
+    assert 1 <= len(more.windows) <= 5
+    decisions = fit_decisions(more.contents, more.windows)
+    assert decisions.empty == [5 + len(more.windows), len(more.windows)]
+    assert f'{len(more.windows)} of them hold none' in '\n'.join(
+        decisions_in_words(decisions)
+    )
+
+
+def test_windows_are_cut_where_the_mask_says():
+    label = torch.zeros(1, 8, 8)
+    label[:, :, 4:] = 1
+    sample = SegDataSample(metainfo=dict(img_path='a.png', ori_shape=(8, 8)))
+    sample.gt_sem_seg = PixelData(data=label)
+    image = torch.arange(16.0).expand(3, 16, 16)  # of twice the size of the mask
+    full = SegDataSample(metainfo=dict(img_path='b.png'))
+    full.gt_sem_seg = PixelData(data=torch.ones(1, 8, 8))
+    batch = dict(inputs=[image, image], data_samples=[sample, full])
+    found = windows_of(batch, np.random.default_rng(0))
+    assert len(found['inputs']) == len(found['data_samples']) == 1
+    assert found['inputs'][0].shape == image.shape
+    assert found['inputs'][0].max() <= 7
+    own = found['data_samples'][0]
+    assert own.ori_shape == (8, 8)
+    assert not own.gt_sem_seg.data.any()
+    assert windows_of(dict(inputs=[image], data_samples=[full]), None) is None
+
+
+def test_a_validation_logs_windows(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[dict(type='WindowsHook')])
+    runner = Runner.from_cfg(cfg)
+    runner.val()
+    hub = runner.message_hub
+    found = hub.get_scalar('val/windows/empty_found').current()
+    nll = hub.get_scalar('val/windows/nll_windows').current()
+    assert 0 <= found <= 1
+    assert 0 < nll < 5
+    runner.val()
+    assert hub.get_scalar('val/windows/nll_windows').current() == nll
