@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,43 @@ def count_pairs(
         ValueError: A folder or a file is not usable; the message lists all problems.
     """
     pairs, problems = pair_files(pred_dir, gt_dir)
-    numbers = range(len(pairs)) if keys is None else keys([*pairs])
-    items = [(name, key, *pair) for (name, pair), key in zip(pairs.items(), numbers)]
+    where = f'{display_name(pred_dir)} and {display_name(gt_dir)}'
+    files = MapFiles(pairs, where, problems)
+    return count_files(
+        files, new_counter, reader, keys=keys, workers=workers, what=what
+    )
+
+
+@dataclass(frozen=True)
+class MapFiles:
+    """Maps to read.
+
+    Attributes:
+        pairs (dict): By name the map and its mask, or None without one.
+        where (str): Names the folders, in the message about problems.
+        problems (list[str]): What was wrong with the folders.
+    """
+
+    pairs: Mapping[str, tuple[Path, Path | None]]
+    where: str
+    problems: list[str]
+
+
+def count_files(
+    files: MapFiles,
+    new_counter: Callable[[], Any],
+    reader: MapReader | None = None,
+    *,
+    keys: Callable[[Sequence[str]], Sequence[int]] | None = None,
+    workers: int | None = 1,
+    what: str = 'reading',
+) -> Any:
+    """Count maps, see :func:`count_pairs`; without masks the label is None."""
+    names = [*files.pairs]
+    numbers = range(len(names)) if keys is None else keys(names)
+    items = [(name, key, *files.pairs[name]) for name, key in zip(names, numbers)]
     chunks = [items[k : k + CHUNK] for k in range(0, len(items), CHUNK)]
+    problems = [*files.problems]
     counter = new_counter()
     seen = copy.deepcopy(reader or MapReader())
     empty = copy.deepcopy(seen)
@@ -163,7 +198,7 @@ def count_pairs(
 
     if not problems and seen.problem():
         problems.append(seen.problem())
-    raise_problems(problems, f'{display_name(pred_dir)} and {display_name(gt_dir)}')
+    raise_problems(problems, files.where)
     return counter
 
 
@@ -176,11 +211,14 @@ def _count(
         before = len(problems)
         with one_thread():
             prob = read_or_note(reader.read, pred, problems)
-            label = read_or_note(partial(_read_label, reader, pred), gt, problems)
+            label = None
+            if gt is not None:
+                label = read_or_note(partial(_read_label, reader, pred), gt, problems)
             if len(problems) > before:
                 continue
             try:
-                _check_sizes(pred, prob, gt, label)
+                if gt is not None:
+                    _check_sizes(pred, prob, gt, label)
                 if not problems:  # else only look for more problems
                     counter.add(name, key, prob, label)
             except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import csv
 import io
 from collections.abc import Callable, Sequence
@@ -11,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 
 from ..calibration.calibrator import Calibrator
@@ -28,17 +26,9 @@ from ..metrics.objects import (
     object_auroc,
     object_nll,
 )
-from .map_pairs import (
-    list_files,
-    one_thread,
-    pair_files,
-    raise_problems,
-    read_or_note,
-    read_pair,
-)
+from .map_pairs import MapFiles, count_files, list_files, pair_files
 from .names import display_name
 from .prob_maps import MAP_SUFFIXES, MapReader
-from .progress import track
 
 RESAMPLES = 1000
 
@@ -99,55 +89,39 @@ def review_maps(
     """
     calibrator.need_decisions()
     problems: list[str] = []
+    pairs: dict[str, tuple[Path, Path | None]]
     if truth is None:
-        files = list_files(Path(maps), MAP_SUFFIXES, 'map', problems)
-        pairs = {name: (path, None) for name, path in files.items()}
+        found = list_files(Path(maps), MAP_SUFFIXES, 'map', problems)
+        pairs = {name: (path, None) for name, path in found.items()}
     else:
-        pairs, problems = pair_files(maps, truth)
-    raise_problems(problems, display_name(maps))
+        matched, problems = pair_files(maps, truth)
+        pairs = {**matched}
 
     reader = reader or MapReader()
-    seen = copy.deepcopy(reader)
-    job = partial(_reviewed, calibrator, reader, level)
-    run = joblib.Parallel(n_jobs=workers, return_as='generator')
-    jobs = (joblib.delayed(job)(name, *pair) for name, pair in pairs.items())
-    rows = []
-    for row, its_reader, own in track(run(jobs), 'reviewing', len(pairs)):
-        rows += [] if row is None else [row]
-        seen.merge(its_reader)
-        problems += own
-    if not problems and seen.problem():
-        problems.append(seen.problem())
-    raise_problems(problems, display_name(maps))
+    new_reviews = partial(_Reviews, calibrator, reader.logits, level)
+    files = MapFiles(pairs, display_name(maps), problems)
+    reviews = count_files(files, new_reviews, reader, workers=workers, what='reviewing')
+    rows = [replace(row, voxel=_voxel(pairs[row.name][0])) for row in reviews.rows]
     return most_doubtful_first(rows)
 
 
-def _reviewed(
-    calibrator: Calibrator,
-    reader: MapReader,
-    level: float,
-    name: str,
-    path: Path,
-    mask: Path | None,
-) -> tuple[Reviewed | None, MapReader, list[str]]:
-    """Review one map, in this process or in another one."""
-    problems: list[str] = []
-    reader = copy.deepcopy(reader)
-    with one_thread():
-        if mask is None:
-            prob, label = read_or_note(reader.read, path, problems), None
-        else:
-            pair = read_or_note(partial(read_pair, reader, path), mask, problems)
-            prob, label = pair if pair is not None else (None, None)
-        if prob is None:
-            return None, reader, problems
+class _Reviews:
+    """Rows, as :func:`~mmaslp.files.map_pairs.count_files` fills them."""
 
-        try:
-            row = review_image(calibrator, name, prob, label, reader.logits, level)
-        except ValueError as error:
-            return None, reader, [f'{path}: {error}']
+    def __init__(self, calibrator: Calibrator, logits: bool, level: float) -> None:
+        self.calibrator = calibrator
+        self.logits = logits
+        self.level = level
+        self.rows: list[Reviewed] = []
 
-    return replace(row, voxel=_voxel(path)), reader, problems
+    def add(
+        self, name: str, key: int, prob: np.ndarray, label: np.ndarray | None
+    ) -> None:
+        row = review_image(self.calibrator, name, prob, label, self.logits, self.level)
+        self.rows.append(row)
+
+    def merge(self, other: _Reviews) -> None:
+        self.rows += other.rows
 
 
 def review_image(
