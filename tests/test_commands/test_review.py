@@ -7,13 +7,14 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
-from mmaslp.calibration import Calibrator
+from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.commands import run_command
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.files.review import review_maps
+from mmaslp.files.review import proof, review_maps
 from mmaslp.report.review_page import _picture, efforts
-from tests.test_calibration.object_scenes import write_scenes
+from tests.test_calibration.object_scenes import discs, write_scenes
 
 
 @pytest.fixture(scope='module')
@@ -146,6 +147,53 @@ def test_volumes_from_fit_to_masks(tmp_path):
     assert run_command('apply', [*args, '--out', str(tmp_path / 'out')]) == 0
     mask = np.load(next((tmp_path / 'out_masks').iterdir()))
     assert mask.shape == (6, 32, 32)
+
+
+@pytest.mark.parametrize('options', [{}, dict(depth=6, size=32)])
+def test_the_proof_is_that_of_loops(tmp_path, options):
+    pytest.importorskip('nibabel')
+    scenes = [discs(k, **options) for k in range(40)]
+    calibrator = fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])
+    maps, masks = write_scenes(tmp_path, 24, first=300, **options)
+    rows = review_maps(calibrator, maps, masks)
+    objects, images = [], []
+    for row in rows:
+        prob, label = discs(int(row.name), **options)
+        found, number = ndimage.label(prob > 0.5)
+        least = 1e-6 if options else 1e-3
+        own = [found == k for k in range(1, number + 1)]
+        own = [mask for mask in own if mask.mean() >= least]
+        assert len(own) == len(row.objects)
+        for mask, probability in zip(own, row.objects.probability):
+            objects.append((probability, label[mask].mean() > 0.5))
+        size = (prob > 0.5).sum() + label.sum()
+        dice = 2 * ((prob > 0.5) & (label == 1)).sum() / size
+        area = abs(row.estimate.area - label.sum()) / label.size
+        told = row.estimate
+        images.append((told.score, dice, told.dice, told.dice_low, area))
+
+    measured = {key: values[0] for key, values in proof(rows).items()}
+    ece = 0
+    for low in np.arange(10) / 10:
+        bin_ = [o for o in objects if low < o[0] <= low + 0.1]
+        ece += abs(sum(p - real for p, real in bin_)) / len(objects)
+    assert measured['ece_object'] == pytest.approx(ece)
+    pairs = [
+        (p > q) + (p == q) / 2
+        for p, real in objects
+        for q, other in objects
+        if real and not other
+    ]
+    assert measured['auroc_object'] == pytest.approx(np.mean(pairs))
+    nll = [-np.log(p if real else 1 - p) for p, real in objects]
+    assert measured['nll_object'] == pytest.approx(np.mean(nll))
+    images.sort(key=lambda image: -image[0])
+    _, dice, told, low, area = np.array(images).T
+    risks = [np.mean(1 - dice[: k + 1]) for k in range(len(dice))]
+    assert measured['aurc'] == pytest.approx(np.mean(risks), rel=1e-5)
+    assert measured['dice_error'] == pytest.approx(np.abs(told - dice).mean(), rel=1e-4)
+    assert measured['covered'] == pytest.approx((dice >= low).mean())
+    assert measured['area_error'] == pytest.approx(area.mean(), rel=1e-4)
 
 
 def test_a_page_shows_every_image_and_escapes_names(folders, tmp_path):
