@@ -91,6 +91,7 @@ def contents_of(
     labels, number = find_objects(mask)
     codes = np.flatnonzero(counts.any(1))
     inside = codes[codes % CELLS > SIDE]
+
     if number == 1 and counts[inside].sum() == np.count_nonzero(labels):
         owners = np.zeros(len(inside), np.int64)  # the object is the mask
         object_codes = inside
@@ -101,6 +102,7 @@ def contents_of(
         keys = owner * (4 * CODES) + mixed.ravel()[places]
         entries, object_counts = _sparse(keys, number)
         owners, object_codes = np.divmod(entries, CODES)
+
     found = Contents(
         group,
         codes,

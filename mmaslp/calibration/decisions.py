@@ -92,6 +92,7 @@ def object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
     deepest = np.zeros(contents.num_objects)
     np.maximum.at(largest, contents.owners, prob[contents.object_codes])
     np.maximum.at(deepest, contents.owners, _BAND_OF_CODE[contents.object_codes])
+
     return np.stack(
         [
             logit(contents.sums_of_objects(prob) / area),
@@ -210,6 +211,7 @@ def fit_object_model(name: str, features: np.ndarray, real: np.ndarray) -> Model
         return Model(
             name, fit_linear(features[:, :-1], real, logistic_losses, 0), edge=edge
         )
+
     if name == 'isotonic':
         order = np.argsort(features[:, 0], kind='stable')
         fit = isotonic_regression(real[order].astype(float))
@@ -333,6 +335,7 @@ class Decisions:
                 if content[key] is not None:
                     content[key] = _checked_model(Model(**content[key]), key, known)
             found = cls(**content)
+
             numbers = [*found.low, *found.area_errors, found.bias]
             sizes = {len(found.low), len(found.area_errors)} - {0}
             if not np.isfinite(np.array(numbers, float)).all() or sizes - {len(LEVELS)}:

@@ -138,6 +138,7 @@ class _Measure:
         image.update(prob, label)
         bands.update(prob[None], label[None])
         self.total.merge(image)
+
         row = ImageRow.of(
             name,
             image,

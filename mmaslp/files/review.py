@@ -137,6 +137,7 @@ def review_image(
     prob = np.squeeze(prob)
     estimate, objects = calibrator.judge(prob, logits, level)
     p = sigmoid(prob) if logits else prob
+
     truth = None
     if label is not None:
         labels = np.asarray(label)
@@ -183,6 +184,7 @@ def write_review(path: str | Path, rows: Sequence[Reviewed]) -> None:
     header = ['image', *_NUMBERS, 'least_object', 'pixels']
     header += ['volume_mm3', 'volume_mm3_low', 'volume_mm3_high'] if volumes else []
     header += ['unlike', *(['true_dice', 'true_area'] if truth else [])]
+
     lines: list[list] = [header]
     for row in rows:
         line = [row.name, *(_text(getattr(row.estimate, key)) for key in _NUMBERS)]
@@ -205,10 +207,12 @@ def write_objects(path: str | Path, rows: Sequence[Reviewed]) -> None:
     header = ['image', 'object', 'probability', 'area', 'mean_p']
     header += [f'{name}_{end}' for name in names for end in ('first', 'last')]
     header += [f'{name}_centre' for name in names]
+
     volumes = any(row.voxel is not None for row in rows)
     header += ['volume_mm3'] if volumes else []
     truth = any(row.truth is not None for row in rows)
     lines: list[list] = [header + (['real'] if truth else [])]
+
     for row in rows:
         table = row.objects
         for k in range(len(table)):

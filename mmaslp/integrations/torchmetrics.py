@@ -341,6 +341,7 @@ class BinaryDecisions(Metric):
                 said = mask_scores(image, label, self.ignore_index)
             else:
                 said = self.calibrator.scores(image, label, self.ignore_index)
+
             known = known_pixels(label, self.ignore_index)
             counts = (label == 1, (image > 0.5) & known, known)
             row = [len(said.objects), said.dice, said.expected, said.score]
@@ -355,6 +356,7 @@ class BinaryDecisions(Metric):
         ends = np.cumsum(rows[:, 0].astype(int))[:-1]
         objects = np.split(_stacked(self.objects, 2), ends) if len(rows) else []
         masks = MaskTable(objects, *rows[:, 1:4].T)
+
         foreground, found, pixels = rows[:, 4:].T
         empty = (foreground == 0) & (pixels > 0)
         values = (
@@ -365,6 +367,7 @@ class BinaryDecisions(Metric):
             ratio((found[empty] > 0).sum(), empty.sum()),
             ratio((found[empty] / pixels[empty]).sum(), empty.sum()),
         )
+
         figures = {
             name: torch.tensor(float(value), device=self.device)
             for name, value in zip(self.FIGURES, values)

@@ -217,6 +217,7 @@ class ImageTable:
             'nll': self.nll.tolist(),
             'brier': self.brier.tolist(),
         }
+
         for key in ('foreground', 'predicted', 'masks'):
             if getattr(self, key) is not None:
                 columns[key] = getattr(self, key).tolist()

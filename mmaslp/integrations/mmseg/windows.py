@@ -30,6 +30,7 @@ def windows_of(
                 window.slices, label.shape[-2:], image.shape[-2:]
             )
         )
+
         inputs.append(resized(image[:, rows, columns], *image.shape[-2:]))
         own = SegDataSample(metainfo=sample.metainfo)
         own.gt_sem_seg = PixelData(data=torch.zeros_like(label))

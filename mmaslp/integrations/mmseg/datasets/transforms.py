@@ -149,6 +149,7 @@ class ObjectFreeCrop:
             raise ValueError(f'{results.get("img_path")}: {error}') from error
         if mask is results['gt_seg_map']:
             return results
+
         results['img'] = image
         for key in results['seg_fields']:
             results[key] = np.zeros_like(results[key])

@@ -486,6 +486,7 @@ class CalibrationMetric(StreamingMetric):
             scores = mask_scores(prob, label, self.ignore_index)
             if self.calibrator is not None and self.calibrator.decisions is not None:
                 scores = self.calibrator.scores(shipped, label, self.ignore_index)
+
         mask = mask_checksum(label)
         row = ImageRow.of(name, image, self.bins, self.mode, bands, mask, scores)
         if self.keep_worst and prob.ndim == 2:
