@@ -584,7 +584,7 @@ METRICS = (
         _of_masks(dice_error),
         'images',
         'lower',
-        'error of the expected Dice',
+        'Dice error',
         'The mean distance between the Dice that is expected of an image and its true '
         'Dice. Without a calibrator the Soft Dice Confidence is expected.',
         in_summary=True,
