@@ -261,6 +261,28 @@ def worse(values: dict[str, float], drawn: Sequence[dict[str, float]]) -> list[s
     return found
 
 
+def means(sets: dict[str, Any]) -> dict[str, float]:
+    """Ratios of our figures to those of rivals: of the means over all sets."""
+    figures = [own['figures'] for own in sets.values()]
+    found = {}
+    for keys in COLUMNS.values():
+        for key in keys[1:]:
+            both = [own for own in figures if keys[0] in own and key in own]
+            ours, others = (
+                np.mean([own[name][0] for own in both]) for name in (keys[0], key)
+            )
+            found[f'{keys[0]} / {key.partition(" ")[2]}'] = float(ours / others)
+    images = [own['images'] for own in sets.values()]
+    covered = [own['covered'][0] for own in figures]
+    found['covered, of all images'] = float(np.average(covered, weights=images))
+    biases = [
+        np.mean([abs(own[f'area_bias {way}'][0]) for own in figures])
+        for way in ('ours', 'count')
+    ]
+    found['area_bias ours / count'] = float(biases[0] / biases[1])
+    return found
+
+
 COLUMNS = {
     'ECE of objects': ('ece_object ours', 'ece_object shipped'),
     'NLL of objects': ('nll_object ours', 'nll_object shipped'),
@@ -311,6 +333,10 @@ def main() -> None:
             for keys in COLUMNS.values()
         ]
         print(f'| {name} |' + '|'.join(cells) + '|')
+    found['means'] = means(found['sets'])
+    args.out.write_text(json.dumps(found, indent=1) + '\n')
+    for name, value in found['means'].items():
+        print(f'{name}: {value:.3f}')
     for name, own in found['sets'].items():
         for line in own['worse']:
             print(f'worse: {name}: {line}')

@@ -477,7 +477,7 @@ class Calibrator:
         if self.need_decisions().objects is None:
             raise ValueError(
                 'this calibrator cannot tell which objects are real: fit it with '
-                '`mmaslp fit` to images with five objects of either kind or more'
+                '`mmaslp fit` to images with fifty objects or more, five of either kind'
             )
 
     def _judged(

@@ -24,8 +24,10 @@ from .maps import CELLS, CENTRES, Knots, evaluate, fit_maps
 from .masks import MASK_KIND
 from .selection import FOLDS, TIE, jackknife_error
 
-# Objects of either kind, images with a mask, and empty masks that a choice needs.
-LEAST_OBJECTS = 5
+# Objects in all, of either kind, images with a mask, and empty masks that a choice
+# needs.
+LEAST_OBJECTS = 50
+LEAST_OF_A_KIND = 5
 LEAST_IMAGES = 10
 LEAST_EMPTY = 5
 # Weight of the squared distance of coefficients, of standardised features, from those
@@ -439,7 +441,8 @@ def _fit_objects(
     inputs = inputs[known]
     real = real[known]
     record['objects'] = {'number': len(real), 'real': int(real.sum())}
-    if min(real.sum(), (~real).sum()) < LEAST_OBJECTS:
+    of_a_kind = min(real.sum(), (~real).sum())
+    if len(real) < LEAST_OBJECTS or of_a_kind < LEAST_OF_A_KIND:
         return None
 
     found = {}
