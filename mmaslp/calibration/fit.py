@@ -126,7 +126,7 @@ def fit_tables(
         if kind == CANDIDATES[0]
         or (method in ('auto', kind[0]) and by in ('auto', kind[1]))
     ]
-    chosen, reason = _chosen(candidates, method, images)
+    chosen, reason = choose(candidates, method, images)
     kind = (chosen.method, chosen.by, target)
     whole = counts.sum(0)
     record = dict(
@@ -149,7 +149,7 @@ def fit_tables(
     return Calibrator(*kind, maps, record, mask_maps, decisions)
 
 
-def _chosen(
+def choose(
     candidates: Sequence[Candidate], method: str, images: np.ndarray
 ) -> tuple[Candidate, str]:
     """Pick a candidate, and say why."""

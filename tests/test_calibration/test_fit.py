@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from mmaslp.calibration import CalibrationTables, fit_calibrator, fit_tables
-from mmaslp.calibration.fit import _chosen
+from mmaslp.calibration.fit import choose
 from mmaslp.calibration.maps import (
     CENTRES,
     LIMIT,
@@ -181,11 +181,11 @@ def test_a_gain_above_its_error_is_taken_where_the_lowest_nll_has_none():
     better = candidate('temperature', 'single', -0.001, 1e-5)
     best = candidate('isotonic', 'band', -0.015, 0.004)
     images = np.ones(20, int)
-    chosen, reason = _chosen([identity, better, best], 'auto', images)
+    chosen, reason = choose([identity, better, best], 'auto', images)
     assert chosen is better
     assert 'more than a standard error' in reason
-    chosen, reason = _chosen([identity, best], 'auto', images)
+    chosen, reason = choose([identity, best], 'auto', images)
     assert chosen is identity
     assert 'Fit to more images' in reason
     worse = candidate('affine', 'single', -0.01, 1e-5, brier=0.11)
-    assert _chosen([identity, worse], 'auto', images)[0] is identity
+    assert choose([identity, worse], 'auto', images)[0] is identity
