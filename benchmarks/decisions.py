@@ -3,7 +3,8 @@ r"""Compare what is told of objects and images with what people use today.
     python benchmarks/decisions.py --maps NAME=FOLDER ... --runs NAME=maps.npz ... \\
         --out benchmarks/results/decisions.json
 
-``FOLDER`` holds ``{val,test}/{maps,masks}``; ``maps.npz`` is of train.py. A calibrator
+``FOLDER`` holds ``{val,test}/{maps,masks}``; ``maps.npz`` is of train.py, and seeds
+of a set are named ``SET/SEED``: the table has their means. A calibrator
 is fitted to val and measured on test. Rivals: of objects the mean probability, as
 shipped and calibrated; of images the median of val, the Soft Dice Confidence as shipped
 and calibrated, and MOVAL; of the order of images the mean confidence, the Soft Dice
@@ -300,6 +301,11 @@ COLUMNS = {
 }
 
 
+def _mean_of(seeds: Sequence[dict[str, list[float]]], key: str) -> str:
+    known = [own[key][0] for own in seeds if key in own]
+    return f'{np.mean(known):.3f}' if known else '-'
+
+
 def main() -> None:
     """Measure every set, write the JSON, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -324,12 +330,14 @@ def main() -> None:
 
     print('| |' + '|'.join(COLUMNS) + '|')
     print('|---|' + '---|' * len(COLUMNS))
-    for name, own in found['sets'].items():
+    for name in dict.fromkeys(name.partition('/')[0] for name in found['sets']):
+        seeds = [
+            own['figures']
+            for other, own in found['sets'].items()
+            if other.partition('/')[0] == name
+        ]
         cells = [
-            ' / '.join(
-                f'{own["figures"][key][0]:.3f}' if key in own['figures'] else '-'
-                for key in keys
-            )
+            ' / '.join(_mean_of(seeds, key) for key in keys)
             for keys in COLUMNS.values()
         ]
         print(f'| {name} |' + '|'.join(cells) + '|')
