@@ -111,8 +111,9 @@ def run(args: argparse.Namespace) -> None:
     for name, entry in results.items():
         if entry.result is not None:
             print(f'{name}: {osp.join(entry.folder, "reliability_test.png")}')
-    if args.review:
-        print(f'review: {args.review}')
+    for name in results if args.review else ():
+        file = testing.review_file(args.review, name, len(results) > 1)
+        print(f'review: {file}')
     if args.report:
         _report(args, cfg.filename, results)
 

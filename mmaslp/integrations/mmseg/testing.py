@@ -196,7 +196,7 @@ def evaluate(
         _check_files(folder, [] if out is None else images[name])
 
         if review is not None:
-            check_output(_file_of(review, name, several), 'review')
+            check_output(review_file(review, name, several), 'review')
 
     check_output(osp.join(base, 'results.json'), 'test')
     results = {}
@@ -222,7 +222,7 @@ def evaluate(
                 hook = ProbMapHook(maps, prob_bits, scores, own)
                 runner.register_hook(hook)
             if review is not None and calibrator is not None:
-                file = _file_of(review, name, several)
+                file = review_file(review, name, several)
                 scores = (_calibration_of(run) or {}).get('scores', 'auto')
                 own = calibrator.calibrator
                 runner.register_hook(ReviewHook(file, own, scores=scores))
@@ -238,8 +238,8 @@ def _folder_of(base: str | None, name: str, several: bool) -> str | None:
     return osp.join(base, name) if base and several else base
 
 
-def _file_of(file: str, name: str, several: bool) -> str:
-    """Name the file of one of the test sets."""
+def review_file(file: str, name: str, several: bool) -> str:
+    """Name the review of one of the test sets."""
     stem, suffix = osp.splitext(file)
     return f'{stem}_{name}{suffix}' if several else file
 
