@@ -23,8 +23,8 @@ MARKS = {
     'diagram': b'diagram of mmaslp',
     'picture': b'\0'.join(part.encode() for part in MAP_MARK),
     'levels': b'img_path,alpha',
-    'review': b'name,score,dice,dice_low',
-    'objects': b'name,label,probability,area',
+    'review': b'image,score,dice,dice_low',
+    'objects': b'image,object,probability,area',
     'log': b'$ mmaslp ',
     'config': b'# Config of a run of mmaslp',
 }
