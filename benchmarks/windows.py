@@ -19,6 +19,7 @@ import json
 import platform
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,40 +115,48 @@ def interval(values: np.ndarray) -> list[float]:
     return [round(float(value), 6) for value in (values[0], low, high)]
 
 
-def table(
-    runs: dict[tuple[str, str], list[dict]], reference: str, row: str
-) -> dict[str, Any]:
-    """Means over seeds by training and set, and ratios or differences to BCE."""
+Seeds = dict[str, dict[str, dict[str, np.ndarray]]]
+
+
+def mean_of(seeds: Seeds, numbers: Sequence[str], row: str) -> dict[str, np.ndarray]:
+    """Means over some seeds of a training."""
+    keys = seeds[numbers[0]][row]
+    return {key: np.mean([seeds[k][row][key] for k in numbers], 0) for key in keys}
+
+
+def change_of(
+    own: dict[str, np.ndarray], plain: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Ratios to the reference, of accuracy and mIoU differences."""
+    return {
+        key: own[key] - plain[key]
+        if key in ('accuracy', 'miou')
+        else own[key] / np.maximum(plain[key], 1e-9)
+        for key in own.keys() & plain.keys()
+    }
+
+
+def table(runs: dict[tuple[str, str], Seeds], reference: str, row: str) -> Any:
+    """Means over seeds by training and set, and changes to BCE of the same seeds."""
     found: dict[str, Any] = defaultdict(dict)
+    changes: dict[str, list[dict[str, np.ndarray]]] = defaultdict(list)
     for (name, training), seeds in sorted(runs.items()):
-        own = {
-            key: np.mean([seed[row][key] for seed in seeds], 0) for key in seeds[0][row]
-        }
-        entry = {key: interval(values) for key, values in own.items()}
-        base = runs.get((name, reference))
-        if base and training != reference:
-            plain = {
-                key: np.mean([seed[row][key] for seed in base], 0)
-                for key in base[0][row]
-            }
-            change = {
-                key: values - plain[key]
-                if key in ('accuracy', 'miou')
-                else values / np.maximum(plain[key], 1e-9)
-                for key, values in own.items()
-                if key in plain
-            }
-            entry['change'] = {k: interval(v) for k, v in change.items()}
+        own = mean_of(seeds, sorted(seeds), row)
+        entry: dict[str, Any] = {key: interval(values) for key, values in own.items()}
         entry['seeds'] = len(seeds)
+        base = runs.get((name, reference), {})
+        both = sorted(seeds.keys() & base.keys())
+        if both and training != reference:
+            change = change_of(mean_of(seeds, both, row), mean_of(base, both, row))
+            entry['change'] = {key: interval(value) for key, value in change.items()}
+            changes[training].append(change)
         found[training][name] = entry
-    for sets in found.values():
-        changes = [entry['change'] for entry in sets.values() if 'change' in entry]
-        if changes:
-            keys = [key for key in changes[0] if all(key in own for own in changes)]
-            sets['mean'] = {
-                key: round(float(np.mean([own[key][0] for own in changes])), 5)
-                for key in keys
-            }
+
+    for training, sets in changes.items():
+        keys = [key for key in sets[0] if all(key in own for own in sets)]
+        found[training]['mean'] = {
+            key: interval(np.mean([own[key] for own in sets], 0)) for key in keys
+        }
     return found
 
 
@@ -159,7 +168,7 @@ def main() -> None:
     parser.add_argument('--part', choices=('val', 'test'), default='test')
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
-    runs: dict[tuple[str, str], list[dict]] = defaultdict(list)
+    runs: dict[tuple[str, str], Seeds] = defaultdict(dict)
     for record in sorted((args.runs / args.regime).glob('*/*/seed*/run.json')):
         name, training = record.parts[-4:-2]
         kept = record.parent / f'windows_{args.part}.npz'
@@ -172,7 +181,7 @@ def main() -> None:
             for key in file:
                 row, _, figure = key.partition('|')
                 rows[row][figure] = file[key]
-        runs[name, training].append(rows)
+        runs[name, training][record.parent.name] = rows
 
     found = {row: table(runs, args.reference, row) for row in ('raw', 'calibrated')}
     show(found['calibrated'], args.reference)
@@ -201,7 +210,10 @@ def show(rows: dict[str, Any], reference: str) -> None:
                 )
         if 'mean' in sets:
             mean = sets['mean']
-            line = [f'{mean[key]:+.4f}' if key in mean else '' for key in keys]
+            line = [
+                '{:+.4f} [{:+.4f}, {:+.4f}]'.format(*mean[key]) if key in mean else ''
+                for key in keys
+            ]
             print(f'| {training} over {reference} | | | {" | ".join(line)} |')
 
 

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 import evaluate
 import few_images
 import train
+import windows
 from rival_losses import ML1ACE, SVLS, AdaFocal, CRaC
 
 
@@ -88,6 +89,37 @@ def test_windows_come_into_every_batch(start, how):
     empty = ~labels.flatten(1).any(1)
     assert len(labels) == 16 + how.get('add', 0)
     assert 2 <= empty.sum() < 16
+
+
+def test_trainings_are_compared_on_images_without_an_object(
+    start, data, monkeypatch, capsys
+):
+    for training, replace in (('bce', None), ('bce_windows', 0.5)):
+        for seed in range(2):
+            name = f'runs/few/set/{training}/seed{seed}'
+            run = start(name=name, epochs=1, replace=replace)
+            run.args.other = data
+            run.fit()
+            run.finish()
+    monkeypatch.setattr(windows, 'RESAMPLES', 20)
+    file = data / 'windows.json'
+    options = ['windows.py', data / 'runs', '--json', file]
+    monkeypatch.setattr(sys, 'argv', [*map(str, options)])
+    windows.main()
+    found = json.loads(file.read_text())
+    own = found['calibrated']['bce_windows']['set']
+    plain = found['calibrated']['bce']['set']
+    assert own['seeds'] == 2
+    for key in ('nll', 'nll_other', 'nll_windows'):
+        low, high = own['change'][key][1:]
+        assert low <= own['change'][key][0] <= high
+        assert own['change'][key][0] == pytest.approx(
+            own[key][0] / plain[key][0], rel=1e-3
+        )
+    assert own['change']['miou'][0] == pytest.approx(
+        own['miou'][0] - plain['miou'][0], abs=1e-5
+    )
+    assert '| bce_windows over bce |' in capsys.readouterr().out
 
 
 def test_rows_of_finished_runs(start, data, monkeypatch, capsys):
