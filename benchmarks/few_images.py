@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from mmaslp.calibration import CalibrationTables
-from mmaslp.calibration.fit import _chosen
+from mmaslp.calibration.fit import choose
 from mmaslp.calibration.maps import fit_maps
 from mmaslp.calibration.selection import (
     CANDIDATES,
@@ -53,7 +53,7 @@ def at_95(candidates: list[Candidate]) -> Candidate:
 RULES = {
     'none': lambda candidates: candidates[0],
     'one temperature': lambda candidates: candidates[1],
-    'fit': lambda candidates: _chosen(candidates, 'auto', np.ones(MOST))[0],
+    'fit': lambda candidates: choose(candidates, 'auto', np.ones(MOST))[0],
     'fit, at 95 %': at_95,
     'fit, any': simplest,
 }
