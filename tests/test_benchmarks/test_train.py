@@ -86,7 +86,7 @@ def test_every_method_trains_and_leaves_maps(start, method):
 def test_windows_come_into_every_batch(start, how):
     run = start(**how)
     _, labels = run.batch(torch.arange(16))
-    empty = ~labels.flatten(1).any(1)
+    empty = ~labels.bool().flatten(1).any(1)
     assert len(labels) == 16 + how.get('add', 0)
     assert 2 <= empty.sum() < 16
 
