@@ -17,7 +17,7 @@ from ..common.arguments import check_choice, check_number, check_path
 from ..common.arrays import as_floats, as_tensor, checked, one_logit
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.outputs import write_output
-from ..metrics.objects import MaskScores, MaskTruth
+from ..metrics.objects import MaskScores, MaskTruth, known_pixels, mended
 from .contents import Contents, contents_of
 from .decisions import (
     Decisions,
@@ -409,11 +409,14 @@ class Calibrator:
         logits: bool = False,
     ) -> MaskScores:
         """Say what :meth:`judge` says of one image, beside what is true."""
-        estimate, objects = self.judge(given, logits)
-        labels = np.asarray(as_tensor(label, 'label').cpu())
-        mask = np.asarray(as_floats(given).cpu()) > (0 if logits else 0.5)
-        numbers = objects.labels.reshape(mask.shape)
-        truth = MaskTruth.of(mask, labels, numbers, len(objects), ignore_index)
+        values = as_floats(given)
+        labels = as_tensor(label, 'label').to(values.device).reshape(values.shape)
+        values = mended(values, known_pixels(labels, ignore_index), logits)
+        estimate, objects = self.judge(values, logits)
+
+        mask = (values > (0 if logits else 0.5)).cpu().numpy()
+        masks = (mask, labels.cpu().numpy(), objects.labels)
+        truth = MaskTruth.of(*masks, len(objects), ignore_index)
         said = truth.pairs(objects.probability)
         return MaskScores(said, truth.dice, estimate.dice, estimate.score)
 

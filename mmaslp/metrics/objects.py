@@ -47,6 +47,12 @@ def known_pixels(label: Tensor, ignore_index: int | None) -> Tensor:
     return label != ignore_index
 
 
+def mended(values: Tensor, known: Tensor, logits: bool = False) -> Tensor:
+    """Put 0 where a pixel is ignored and its value cannot be used."""
+    usable = ~values.isnan() if logits else (values >= 0) & (values <= 1)
+    return values.masked_fill(~(usable | known), 0.0)
+
+
 def images_of(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -77,9 +83,11 @@ def mask_scores(
     orders images, is the Soft Dice Confidence, which says nothing of an empty mask.
     Source: `Borges et al. <https://arxiv.org/abs/2402.10665>`_.
     """
-    values = np.asarray(checked(as_floats(prob)).cpu(), np.float64)
-    labels = as_tensor(label, 'label').cpu().reshape(values.shape)
-    valid = known_pixels(labels, ignore_index).numpy()
+    given = as_floats(prob).cpu()
+    labels = as_tensor(label, 'label').cpu().reshape(given.shape)
+    known = known_pixels(labels, ignore_index)
+    values = checked(mended(given, known)).double().numpy()
+    valid = known.numpy()
     mask = values > 0.5
     found, number = find_objects(mask)
     pixels = np.bincount(found.ravel(), minlength=number + 1)[1:]

@@ -126,6 +126,21 @@ def test_a_calibrator_is_asked_about_its_objects():
     assert said.objects[:, 0].tolist() == objects.probability.tolist()
 
 
+def test_what_is_ignored_may_hold_anything():
+    calibrator = fit_calibrator(*zip(*(discs(k) for k in range(40))))
+    prob, label = discs(100)
+    label[:3] = 255
+    prob[:3] = 0
+    odd = prob.copy()
+    odd[0], odd[1], odd[2] = np.nan, 7, -np.inf
+    for said in (mask_scores, calibrator.scores):
+        one, two = said(prob, label), said(odd, label)
+        assert np.array_equal(one.objects, two.objects)
+        assert (one.dice, one.expected) == (two.dice, two.expected)
+        with pytest.raises(ValueError, match='NaN'):
+            said(odd, np.zeros_like(label))
+
+
 def test_without_anything_to_measure_figures_are_nan():
     nothing = np.full((2, 8, 8), 0.1)
     label = np.ones((2, 8, 8))
