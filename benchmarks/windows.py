@@ -11,7 +11,9 @@ in which something is found are those of such images.
 Figures are means over seeds. Intervals of 95 % are over images, the same ones for all
 trainings of a set. Ratios to ``--reference`` are means over sets; a set counts if it
 has both. ``--part val`` measures validation images instead of test images: by it
-choices are made.
+choices are made. So is that of "where needed": windows are left out if the network
+trained without them finds something in fewer than 5 % of the object-free windows of
+the validation images.
 """
 
 import argparse
@@ -29,6 +31,9 @@ import numpy as np
 from mmaslp import fit_calibrator
 
 RESAMPLES = 1000
+# Share of object-free windows of validation images in which a network that was trained
+# without windows finds something, from which on windows are needed.
+NEEDED = 0.05
 # What is measured on images without an object, and its name in maps.npz.
 EMPTY = {'textures': 'ood', 'other': 'other', 'windows': 'windows'}
 
@@ -160,6 +165,51 @@ def table(runs: dict[tuple[str, str], Seeds], reference: str, row: str) -> Any:
     return found
 
 
+def rows_of(folder: Path, part: str) -> dict[tuple[str, str], Seeds]:
+    """Rows of all runs of a regime; they are kept beside the maps."""
+    runs: dict[tuple[str, str], Seeds] = defaultdict(dict)
+    for record in sorted(folder.glob('*/*/seed*/run.json')):
+        name, training = record.parts[-4:-2]
+        kept = record.parent / f'windows_{part}.npz'
+        if not kept.is_file():
+            measured = measure(record.parent, part)
+            arrays = {
+                f'{row}|{key}': values
+                for row, own in measured.items()
+                for key, values in own.items()
+            }
+            np.savez_compressed(kept, **arrays)
+
+        rows: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
+        with np.load(kept) as file:
+            for key in file:
+                row, _, figure = key.partition('|')
+                rows[row][figure] = file[key]
+        runs[name, training][record.parent.name] = rows
+    return runs
+
+
+def where_needed(
+    runs: dict[tuple[str, str], Seeds],
+    val: dict[tuple[str, str], Seeds],
+    reference: str,
+) -> dict[tuple[str, str], Seeds]:
+    """Trainings with windows only where the reference finds something in windows.
+
+    The windows are those of the validation images, so the choice sees no test image.
+    """
+    found = {}
+    for (name, training), seeds in runs.items():
+        if 'windows' not in training or (name, reference) not in val:
+            continue
+        own = val[name, reference]
+        share = np.mean([seed['raw']['found_windows'][0] for seed in own.values()])
+        plain = runs[name, reference]
+        kept = {number: plain[number] for number in seeds.keys() & plain.keys()}
+        found[name, f'{training} where needed'] = seeds if share >= NEEDED else kept
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('runs', type=Path)
@@ -168,21 +218,9 @@ def main() -> None:
     parser.add_argument('--part', choices=('val', 'test'), default='test')
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
-    runs: dict[tuple[str, str], Seeds] = defaultdict(dict)
-    for record in sorted((args.runs / args.regime).glob('*/*/seed*/run.json')):
-        name, training = record.parts[-4:-2]
-        kept = record.parent / f'windows_{args.part}.npz'
-        if not kept.is_file():
-            rows = measure(record.parent, args.part)
-            arrays = {f'{r}|{k}': v for r, own in rows.items() for k, v in own.items()}
-            np.savez_compressed(kept, **arrays)
-        rows = defaultdict(dict)
-        with np.load(kept) as file:
-            for key in file:
-                row, _, figure = key.partition('|')
-                rows[row][figure] = file[key]
-        runs[name, training][record.parent.name] = rows
-
+    folder = args.runs / args.regime
+    runs = rows_of(folder, args.part)
+    runs |= where_needed(runs, rows_of(folder, 'val'), args.reference)
     found = {row: table(runs, args.reference, row) for row in ('raw', 'calibrated')}
     show(found['calibrated'], args.reference)
     if args.json:

@@ -30,6 +30,9 @@ LEAST_OBJECTS = 50
 LEAST_OF_A_KIND = 5
 LEAST_IMAGES = 10
 LEAST_EMPTY = 5
+# Share of object-free windows in which something is found, from which on a training
+# with such windows pays: docs/windows.md has the measurements.
+WINDOWS_NEEDED = 0.05
 # Weight of the squared distance of coefficients, of standardised features, from those
 # that leave a probability as it is.
 PENALTY = 3.0
@@ -845,8 +848,12 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
     known = '' if empty >= LEAST_EMPTY else ': they cannot tell about such images'
     lines.append(f'Empty masks: {found}{known}.')
     if windows := decisions.record.get('windows'):
+        number = windows['number']
+        advice = 'object-free windows in the training would not change that'
+        if windows['found'] >= WINDOWS_NEEDED * number:
+            advice = 'train with ObjectFreeCrop to change that (docs/windows.md)'
         lines.append(
-            f'Windows without an object: {windows["number"]}, something is found in '
-            f'{windows["found"]}.'
+            f'Windows without an object: {number}, something is found in '
+            f'{windows["found"]} of them; {advice}.'
         )
     return lines
