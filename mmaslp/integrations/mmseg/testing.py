@@ -215,16 +215,13 @@ def evaluate(
                 runner.test_loop.evaluator.metrics.append(metric)
             watch_weights(runner, cfg.get('load_from'), strict=True)
             report_findings(check_run(runner, ('test',)))
+            own = None if calibrator is None else calibrator.calibrator
+            scores = (measured or {}).get('scores', 'auto')
             if out_prob is not None:
-                scores = (_calibration_of(run) or {}).get('scores', 'auto')
                 maps = _folder_of(out_prob, name, several)
-                own = None if calibrator is None else calibrator.calibrator
-                hook = ProbMapHook(maps, prob_bits, scores, own)
-                runner.register_hook(hook)
-            if review is not None and calibrator is not None:
+                runner.register_hook(ProbMapHook(maps, prob_bits, scores, own))
+            if review is not None and own is not None:
                 file = review_file(review, name, several)
-                scores = (_calibration_of(run) or {}).get('scores', 'auto')
-                own = calibrator.calibrator
                 runner.register_hook(ReviewHook(file, own, scores=scores))
             results[name] = _test(runner, name, folder)
 

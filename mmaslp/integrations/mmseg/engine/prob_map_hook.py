@@ -1,21 +1,18 @@
 """Writes the probability maps of a test run."""
 
-import os.path as osp
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from mmengine.hooks import Hook
+import numpy as np
 from mmseg.registry import HOOKS
 
 from ....calibration.calibrator import Calibrator
 from ....common.arguments import check_choice, check_path
 from ....files.prob_maps import BITS, write_prob_map
-from ..evaluation.metrics import ScoreReader, check_scores
+from .scores_hook import ScoresHook
 
 
 @HOOKS.register_module()
-class ProbMapHook(Hook):
+class ProbMapHook(ScoresHook):
     """Write the foreground probability of every test image as a grey PNG.
 
     ``mmaslp eval-maps`` gives the same metrics from the maps, within half a step of
@@ -40,46 +37,27 @@ class ProbMapHook(Hook):
         scores: str = 'auto',
         calibrator: str | Calibrator | None = None,
     ) -> None:
+        super().__init__(scores)
         self.out_dir = Path(check_path('out_dir', out_dir))
         self.bits = check_choice('bits', bits, BITS)
-        self.scores = scores
         if calibrator is not None and not isinstance(calibrator, Calibrator):
             calibrator = Calibrator.load(calibrator)
         self.calibrator = calibrator
-        ScoreReader(scores)  # refuses other values now
 
-    def before_test_epoch(self, runner: Any) -> None:
+    def begin(self) -> None:
         """Make the folder and forget the names of an earlier run."""
         self.out_dir.mkdir(parents=True, exist_ok=True)
-        self._sources = {}
-        self._reader = ScoreReader(self.scores)
+        self._sources: dict[str, str] = {}
 
-    def after_test_iter(
-        self,
-        runner: Any,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence | None = None,
-    ) -> None:
-        """Write the maps of a batch."""
-        for sample in outputs or []:
-            path = sample.img_path
-            stem = osp.splitext(osp.basename(path))[0]
-            if self._sources.setdefault(stem, path) != path:
-                raise ValueError(
-                    f'{self._sources[stem]} and {path} would both be written as '
-                    f'{stem}.png: test folders with equal names one at a time'
-                )
+    def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
+        """Write a map."""
+        if self._sources.setdefault(stem, path) != path:
+            raise ValueError(
+                f'{self._sources[stem]} and {path} would both be written as '
+                f'{stem}.png: test folders with equal names one at a time'
+            )
+        prob = prob if self.calibrator is None else self.calibrator(prob)
+        write_prob_map(self.out_dir / f'{stem}.png', prob, self.bits)
 
-            prob = self._reader.probability(sample.to_dict())
-            if prob.ndim != 2:
-                raise ValueError(
-                    f'{path}: maps of {len(prob)} classes cannot be written as one '
-                    'grey picture; probability maps are for binary heads'
-                )
-            prob = prob if self.calibrator is None else self.calibrator(prob)
-            write_prob_map(self.out_dir / f'{stem}.png', prob.cpu(), self.bits)
-
-    def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
-        """Refuse scores that were not probabilities in any image."""
-        check_scores(self._reader.images, self._reader.doubtful)
+    def end(self) -> None:
+        """All maps are written."""

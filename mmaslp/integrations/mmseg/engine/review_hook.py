@@ -1,12 +1,9 @@
 """Says which masks of a test run to trust."""
 
-import os.path as osp
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from mmengine.dist import all_gather_object, is_main_process
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmseg.registry import HOOKS
 
@@ -19,11 +16,11 @@ from ....files.review import (
     review_image,
     write_review,
 )
-from ..evaluation.metrics import ScoreReader, check_scores
+from .scores_hook import ScoresHook
 
 
 @HOOKS.register_module()
-class ReviewHook(Hook):
+class ReviewHook(ScoresHook):
     """Write what to expect of the mask of every test image, most doubtful first.
 
     The file is that of ``mmaslp review``. Masks of the test set, if it gives them, are
@@ -49,6 +46,7 @@ class ReviewHook(Hook):
         level: float = 0.9,
         scores: str = 'auto',
     ) -> None:
+        super().__init__(scores)
         self.out = Path(check_path('out', out))
         check_output(self.out, 'review')
         if not isinstance(calibrator, Calibrator):
@@ -56,40 +54,22 @@ class ReviewHook(Hook):
         calibrator.need_decisions()
         self.calibrator = calibrator
         self.level = check_number('level', level, above=0, below=1)
-        self.scores = scores
-        ScoreReader(scores)  # refuses other values now
 
-    def before_test_epoch(self, runner: Any) -> None:
+    def begin(self) -> None:
         """Forget an earlier run."""
-        self._reader = ScoreReader(self.scores)
         self._rows: dict[str, Reviewed] = {}
 
-    def after_test_iter(
-        self,
-        runner: Any,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence | None = None,
-    ) -> None:
-        """Review the images of a batch."""
-        for output in outputs or []:
-            sample = output.to_dict()
-            path = output.img_path
-            prob = self._reader.probability(sample)
-            if prob.ndim != 2:
-                raise ValueError(f'{path}: a review is for heads of one or two classes')
-            label = None
-            if 'gt_sem_seg' in sample:
-                label = sample['gt_sem_seg']['data'].cpu().numpy()
-            stem = osp.splitext(osp.basename(path))[0]
-            values = prob.cpu().numpy()
-            self._rows[path] = review_image(
-                self.calibrator, stem, values, label, level=self.level
-            )
+    def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
+        """Review an image."""
+        label = None
+        if 'gt_sem_seg' in sample:
+            label = sample['gt_sem_seg']['data'].cpu().numpy()
+        self._rows[path] = review_image(
+            self.calibrator, stem, prob, label, level=self.level
+        )
 
-    def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
+    def end(self) -> None:
         """Write the images of all processes, each once."""
-        check_scores(self._reader.images, self._reader.doubtful)
         rows: dict[str, Reviewed] = {}
         for own in all_gather_object(self._rows):
             rows |= own
