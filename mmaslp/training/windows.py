@@ -142,6 +142,50 @@ def resized(image: Array, height: int, width: int) -> Array:
     return found.astype(image.dtype)
 
 
+def cut_window(
+    image: Array, mask: Array, smallest: float, rng: np.random.Generator | None
+) -> Array | None:
+    """A copy of a window as :func:`find_window` draws it; None without room."""
+    labels = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask
+    labels = labels.reshape(labels.shape[-2:])
+    if _size(image) != labels.shape:
+        raise ValueError(f'image {_size(image)} and mask {labels.shape} differ')
+    window = find_window(labels, smallest, rng)
+    if window is None:
+        return None
+    rows, columns = window.slices
+    if isinstance(image, Tensor):
+        return image[..., rows, columns].clone()
+    return image[rows, columns].copy()
+
+
+def object_free_window(
+    image: Array,
+    mask: Array,
+    smallest: float = SMALLEST,
+    rng: np.random.Generator | None = None,
+) -> tuple[Array, Array]:
+    """Give a window without an object, of the size of the image, and a mask of 0.
+
+    Arguments are those of :func:`find_window` and :class:`ObjectFreeWindows`. Image and
+    mask stay as they are if the mask leaves no room.
+    """
+    part = cut_window(image, mask, smallest, rng)
+    if part is None:
+        return image, mask
+    return resized(part, *_size(image)), _nothing(mask)
+
+
+def _size(image: np.ndarray | Tensor) -> tuple[int, ...]:
+    shape = tuple(image.shape)
+    return shape[-2:] if isinstance(image, Tensor) else shape[:2]
+
+
+def _nothing(mask: Array) -> Array:
+    """A mask without an object."""
+    return torch.zeros_like(mask) if isinstance(mask, Tensor) else np.zeros_like(mask)
+
+
 class ObjectFreeWindows:
     """Now and then replaces an image by a window of it without an object.
 
@@ -189,11 +233,8 @@ class ObjectFreeWindows:
         rng = self._generator()
         if rng.random() >= self.prob:
             return image, mask
-        window = self.window(image, mask, rng)
-        if window is None:
-            return image, mask
-        zeros_like = torch.zeros_like if isinstance(mask, Tensor) else np.zeros_like
-        return window, zeros_like(mask)
+        window = self._window(image, mask, rng)
+        return (image, mask) if window is None else (window, _nothing(mask))
 
     def batch(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """The same for ``(N, C, H, W)`` and ``(N, H, W)`` or ``(N, 1, H, W)``.
@@ -204,30 +245,20 @@ class ObjectFreeWindows:
         found, labels = zip(*pairs)
         return torch.stack(found), torch.stack(labels)
 
-    def window(
+    def _window(
         self, image: Array, mask: Array, rng: np.random.Generator
     ) -> Array | None:
         """A window of the image, else of an earlier one, of the size of the image."""
-        labels = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask
-        labels = labels.reshape(labels.shape[-2:])
-        size = image.shape[-2:] if isinstance(image, Tensor) else image.shape[:2]
-        if tuple(size) != labels.shape:
-            raise ValueError(f'image {tuple(size)} and mask {labels.shape} differ')
-
-        place = find_window(labels, self.smallest, rng)
-        if place is not None:
-            rows, columns = place.slices
-            part = image[rows, columns]
-            if isinstance(image, Tensor):
-                part = image[..., rows, columns]
-            self._pool.append(part.clone() if isinstance(part, Tensor) else part.copy())
-            return resized(part, *labels.shape)
+        part = cut_window(image, mask, self.smallest, rng)
+        if part is not None:
+            self._pool.append(part)
+            return resized(part, *_size(image))
 
         channels = _channels(image)
         others = [part for part in self._pool if _channels(part) == channels]
         if not others:
             return None
-        return resized(others[rng.integers(len(others))], *labels.shape)
+        return resized(others[rng.integers(len(others))], *_size(image))
 
     def _generator(self) -> np.random.Generator:
         if self._rng is not None:
