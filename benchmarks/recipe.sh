@@ -7,17 +7,31 @@ few='--train-images 120 --epochs 100'
 line() { # regime, set, method, seed, out of distribution, more options
     echo "$1/$2/$3/seed$4 --data $data/$2 --ood $data/$5 --method $3 --seed $4 $6"
 }
+empty() { # regime, set, training, method, seed, more options; for windows.py
+    other=ccp_person
+    case $2 in ccp_person*) other=kvasir_seg_320 ;; esac
+    echo "$1/$2/$3/seed$5 --data $data/$2 --ood $data/dtd_ood --other $data/$other" \
+        "--method $4 --seed $5 $6"
+}
 sets='ccp_person dsb2018_nuclei sd_saliency_900 mt_defect kvasir_seg_320'
 for seed in 0 1 2; do
     for method in bce border; do
         for set in $sets; do
-            line few "$set" $method $seed dtd_ood "$few --shift"
+            empty few "$set" $method $method $seed "$few --shift"
             line few_swap "$set" $method $seed dtd_ood "$few --swap"
-            line all "$set" $method $seed dtd_ood --shift
+            empty all "$set" $method $method $seed --shift
         done
         for set in kvasir_seg_320 ccp_person_320; do
             line pretrained "$set" $method $seed dtd_ood_320 '--network pretrained --shift'
         done
+    done
+    for set in $sets; do
+        empty few "$set" bce_windows bce $seed "$few --replace .125"
+        empty few "$set" border_windows border $seed "$few --replace .125"
+        for method in mc me fb slp smoothing; do
+            empty few "$set" $method $method $seed "$few"
+        done
+        empty all "$set" bce_windows16 bce $seed '--replace .0625'
     done
     for set in $sets; do
         for method in svls crac ml1_ace_band adafocal adafocal_band; do
