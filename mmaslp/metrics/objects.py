@@ -86,19 +86,24 @@ def mask_scores(
     given = as_floats(prob).cpu()
     labels = as_tensor(label, 'label').cpu().reshape(given.shape)
     known = known_pixels(labels, ignore_index)
-    values = checked(mended(given, known)).double().numpy()
+    values = checked(mended(given, known)).numpy()
     valid = known.numpy()
     mask = values > 0.5
     found, number = find_objects(mask)
-    pixels = np.bincount(found.ravel(), minlength=number + 1)[1:]
-    mass = np.bincount(found.ravel(), values.ravel(), number + 1)[1:]
+
+    places = np.flatnonzero(found)  # few of a volume
+    owner = found.ravel()[places]
+    pixels = np.bincount(owner, minlength=number + 1)[1:]
+    mass = np.bincount(owner, values.ravel()[places], number + 1)[1:]
+
     size = np.count_nonzero(mask & valid)
     expected = np.nan
     if size:
-        total = size + values[valid].sum()
-        expected = float(2 * values[mask & valid].sum() / total)
+        own = values.sum(where=mask & valid, dtype=np.float64)
+        expected = 2 * own / (size + values.sum(where=valid, dtype=np.float64))
     truth = MaskTruth.of(mask, labels.numpy(), found, number, ignore_index)
-    return MaskScores(truth.pairs(mass / pixels), truth.dice, expected, expected)
+    said = float(expected)
+    return MaskScores(truth.pairs(mass / pixels), truth.dice, said, said)
 
 
 @dataclass(frozen=True)
