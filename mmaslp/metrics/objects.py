@@ -49,6 +49,8 @@ def known_pixels(label: Tensor, ignore_index: int | None) -> Tensor:
 
 def mended(values: Tensor, known: Tensor, logits: bool = False) -> Tensor:
     """Put 0 where a pixel is ignored and its value cannot be used."""
+    if known.all():
+        return values
     usable = ~values.isnan() if logits else (values >= 0) & (values <= 1)
     return values.masked_fill(~(usable | known), 0.0)
 
@@ -137,8 +139,13 @@ class MaskTruth:
         foreground = labels == 1
         both = np.count_nonzero(mask & foreground)
         size = np.count_nonzero(mask & valid) + np.count_nonzero(foreground)
-        hits = np.bincount(objects[foreground], minlength=number + 1)[1:]
-        pixels = np.bincount(objects[valid], minlength=number + 1)[1:]
+
+        places = np.flatnonzero(objects)  # few of a volume
+        owner = objects.ravel()[places]
+        hits, pixels = (
+            np.bincount(owner[kind.ravel()[places]], minlength=number + 1)[1:]
+            for kind in (foreground, valid)
+        )
         return cls(
             2 * both / size if size else 1.0,
             is_real(hits, pixels),
