@@ -136,7 +136,10 @@ def test_other_libraries_in_a_loop(word, library):
     names['criterion'] = SelfCalibratingBCE(BorderLevels())
     names['images'], names['labels'] = next(iter(names['loader']))
     exec(block, names)
-    assert 'loss' not in names or torch.isfinite(names['loss'])
+    if word == 'mmaslp.integrations.torchmetrics':
+        assert 0 <= names['figures']['val_ece'] <= 1
+    else:
+        assert 0 < names['loss'].item() < 10
 
 
 def test_the_config(toy, tmp_path):
