@@ -80,3 +80,20 @@ def test_only_the_room_of_mmsegmentation_imports_it():
         if place[:2] != ('integrations', 'mmseg') and place[0] != 'commands':
             odd = [name for name in imports(path) if name.split('.')[0] in MM]
             assert not odd, f'{path} imports {odd}'
+
+
+def test_only_registries_of_mmsegmentation_are_imported_with_the_package():
+    """Anything else would go round in a circle while mmseg is being imported."""
+    for path in (path for path in MODULES if 'mmseg' in path.parts):
+        tree = ast.parse(path.read_text(encoding='utf-8'))
+        names = [
+            node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+            for node in tree.body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        odd = [
+            name
+            for name in names
+            if str(name).split('.')[0] == 'mmseg' and name != 'mmseg.registry'
+        ]
+        assert not odd, f'{path} imports {odd}'

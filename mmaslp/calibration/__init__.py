@@ -5,7 +5,8 @@ keeps it. Everything is fitted from :class:`CalibrationTables`.
 """
 
 from .calibrator import CalibratedModule, Calibrator
-from .decisions import Decisions, ImageEstimate, ObjectTable
+from .decisions import Decisions
+from .estimates import ImageEstimate, ObjectTable
 from .fit import fit_calibrator, fit_tables
 from .masks import dice_optimal_mask
 from .tables import CalibrationTables

@@ -19,15 +19,15 @@ from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.outputs import write_output
 from ..metrics.objects import MaskScores, MaskTruth, known_pixels, mended
 from .contents import Contents, contents_of
-from .decisions import (
-    Decisions,
+from .decisions import Decisions
+from .estimates import (
     ImageEstimate,
     ObjectTable,
     decisions_in_words,
     estimate_image,
-    probabilities,
     table_of_objects,
 )
+from .features import probabilities
 from .maps import (
     LIMIT,
     MAPS,

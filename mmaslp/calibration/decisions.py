@@ -8,20 +8,37 @@ one of the least error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
-from scipy.optimize import isotonic_regression, minimize
 
 from ..common.bands import NUM_BANDS
 from ..common.components import is_real
 from ..metrics.objects import aurc
-from .contents import CODES, Contents
-from .maps import CELLS, CENTRES, Knots, evaluate, fit_maps
+from .contents import Contents
+from .features import (
+    SHIPPED,
+    all_object_features,
+    area_of,
+    image_features,
+    probabilities,
+    traits,
+    true_dice,
+)
+from .maps import CELLS, fit_maps
 from .masks import MASK_KIND
+from .models import (
+    IMAGE_MODELS,
+    OBJECT_MODELS,
+    SCORES,
+    Model,
+    fit_image_model,
+    fit_object_model,
+    predict_images,
+    predict_objects,
+)
 from .selection import FOLDS, TIE, jackknife_error
 
 # Objects in all, of either kind, images with a mask, and empty masks that a choice
@@ -30,259 +47,8 @@ LEAST_OBJECTS = 50
 LEAST_OF_A_KIND = 5
 LEAST_IMAGES = 10
 LEAST_EMPTY = 5
-# Share of object-free windows in which something is found, from which on a training
-# with such windows pays: docs/windows.md has the measurements.
-WINDOWS_NEEDED = 0.05
-# Weight of the squared distance of coefficients, of standardised features, from those
-# that leave a probability as it is.
-PENALTY = 3.0
-# Residuals of a logit above this count by their size, below by their square.
-ROUND = 0.1
-# Dice and probabilities stay so far from 0 and 1 where their logit is taken.
-EDGE = 0.005
 # Levels of the intervals that a file can give.
 LEVELS = np.linspace(0, 1, 201)
-OBJECT_FEATURES = (
-    'logit of the mean probability',
-    'logit of the largest probability',
-    'log of the share of the image',
-    'deepest band',
-    'log of the share of all objects',
-    'log of the number of objects',
-)
-IMAGE_FEATURES = (
-    'logit of the expected Dice',
-    'logit of the mean probability of the mask',
-    'logit of the mean confidence',
-    'logit of the expected Dice as shipped',
-)
-_SHIPPED = np.tile(1 / (1 + np.exp(-CENTRES)), NUM_BANDS)
-_BAND_OF_CODE = np.repeat(np.arange(NUM_BANDS), CELLS)
-
-
-def logit(values: np.ndarray, edge: float = 1e-6) -> np.ndarray:
-    """Logits of probabilities, which stay so far from 0 and 1."""
-    values = np.clip(values, edge, 1 - edge)
-    return np.log(values / (1 - values))
-
-
-def sigmoid(values: np.ndarray) -> np.ndarray:
-    """Probabilities of logits."""
-    return 1 / (1 + np.exp(-np.clip(values, -500, 500)))
-
-
-def probabilities(maps: Sequence[Knots]) -> np.ndarray:
-    """``(CODES,)`` calibrated probability of each code, by maps of a target."""
-    return sigmoid(evaluate(maps, CENTRES, MASK_KIND[-1])).ravel()
-
-
-def expected_dice(contents: Contents, prob: np.ndarray) -> float:
-    r"""Soft Dice Confidence, :math:`2 \sum_{mask} p / (|mask| + \sum p)`; nan if empty.
-
-    Source: `Borges et al. <https://arxiv.org/abs/2402.10665>`_.
-    """
-    mass = contents.pixels * prob[contents.codes]
-    size = contents.pixels[contents.in_mask].sum()
-    if not size:
-        return np.nan
-    return float(2 * mass[contents.in_mask].sum() / (size + mass.sum()))
-
-
-def object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
-    """``(O, 6)`` features of objects, see :data:`OBJECT_FEATURES`."""
-    if not contents.num_objects:
-        return np.zeros((0, len(OBJECT_FEATURES)))
-    area = contents.sums_of_objects(np.ones(CODES))
-    largest = np.zeros(contents.num_objects)
-    deepest = np.zeros(contents.num_objects)
-    np.maximum.at(largest, contents.owners, prob[contents.object_codes])
-    np.maximum.at(deepest, contents.owners, _BAND_OF_CODE[contents.object_codes])
-
-    return np.stack(
-        [
-            logit(contents.sums_of_objects(prob) / area),
-            logit(largest),
-            np.log(area / contents.pixels.sum()),
-            deepest,
-            np.log(area / area.sum()),
-            np.full(len(area), np.log(len(area))),
-        ],
-        1,
-    )
-
-
-def image_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
-    """``(4,)`` features of an image with a mask, see :data:`IMAGE_FEATURES`."""
-    own = prob[contents.codes]
-    pixels = contents.pixels
-    mask = contents.in_mask
-    mean = (pixels * own)[mask].sum() / pixels[mask].sum()
-    confidence = (pixels * np.where(mask, own, 1 - own)).sum() / pixels.sum()
-    first, shipped = (expected_dice(contents, given) for given in (prob, _SHIPPED))
-    return logit(np.array([first, mean, confidence, shipped]), 1e-4)
-
-
-def true_dice(contents: Contents) -> float:
-    """Dice of the mask p > 1/2 over the pixels that are not ignored; 1 if both lack."""
-    mask = contents.counts[contents.in_mask]
-    size = mask[:, :2].sum() + contents.counts[:, 1].sum()
-    return float(2 * mask[:, 1].sum() / size) if size else 1.0
-
-
-# ---- models: a name, and plain numbers ----
-
-
-@dataclass(frozen=True)
-class Model:
-    """A prediction from features: a name, and the numbers that it was fitted to.
-
-    Attributes:
-        name (str): One of the candidates of what is predicted.
-        weights (list[float]): Of a regression: the intercept, then one per feature.
-        knots (list[float]): Of an isotonic regression: the feature; also ``levels``.
-        edge (float): A probability stays so far from 0 and 1: nothing is certain.
-    """
-
-    name: str
-    weights: list[float] = field(default_factory=list)
-    knots: list[float] = field(default_factory=list)
-    levels: list[float] = field(default_factory=list)
-    edge: float = 0.0
-
-    def linear(self, features: np.ndarray) -> np.ndarray:
-        """``(N,)`` scores of ``(N, F)`` features."""
-        return self.weights[0] + features @ np.array(self.weights[1:])
-
-    def isotonic(self, feature: np.ndarray) -> np.ndarray:
-        """``(N,)`` values of one feature, linear between the knots."""
-        return np.interp(feature, self.knots, self.levels)
-
-
-def fit_linear(
-    features: np.ndarray,
-    target: np.ndarray,
-    losses: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
-    like: int,
-) -> list[float]:
-    """Intercept and slopes of a score of features that make the least loss.
-
-    ``losses`` gives the loss of each score and its derivative. The feature ``like`` is
-    a logit of what is predicted. Slopes are drawn towards 1 for it and 0 for others: a
-    few images or objects leave it as it is.
-    """
-    mean = features.mean(0)
-    scale = features.std(0) + 1e-9
-    inputs = (features - mean) / scale
-    usual = np.zeros(features.shape[1])
-    usual[like] = scale[like]
-
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        value, derivative = losses(weights[0] + inputs @ weights[1:], target)
-        apart = weights[1:] - usual
-        slopes = inputs.T @ derivative + PENALTY * apart
-        total = value.sum() + PENALTY / 2 * (apart**2).sum()
-        return float(total), np.concatenate([[derivative.sum()], slopes])
-
-    start = np.zeros(features.shape[1] + 1)
-    found = minimize(loss, start, jac=True, method='L-BFGS-B').x
-    slopes = found[1:] / scale
-    return [float(found[0] - slopes @ mean), *slopes.tolist()]
-
-
-def logistic_losses(
-    score: np.ndarray, real: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """NLL of a logit and its derivative."""
-    return np.logaddexp(0, score) - real * score, sigmoid(score) - real
-
-
-def absolute_losses(
-    score: np.ndarray, target: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Absolute error, round near 0, and its derivative: what it fits are medians."""
-    apart = (score - target) / ROUND
-    length = np.sqrt(1 + apart**2)
-    return ROUND * (length - 1), apart / length
-
-
-def fit_object_model(name: str, features: np.ndarray, real: np.ndarray) -> Model:
-    """Fit a candidate of objects to ``(O, 7)`` features, the shipped mean last."""
-    edge = 1 / (len(real) + 2)
-    if name == 'logistic':
-        return Model(
-            name, fit_linear(features[:, :1], real, logistic_losses, 0), edge=edge
-        )
-    if name == 'features':
-        return Model(
-            name, fit_linear(features[:, :-1], real, logistic_losses, 0), edge=edge
-        )
-
-    if name == 'isotonic':
-        order = np.argsort(features[:, 0], kind='stable')
-        fit = isotonic_regression(real[order].astype(float))
-        first = fit.blocks[:-1]
-        number = np.diff(fit.blocks)
-        knots = np.add.reduceat(features[order, 0], first) / number
-        # One object of either kind more: nothing is certain.
-        levels = (fit.x[first] * number + real.mean()) / (number + 1)
-        return Model(name, [], *_ascending(knots, levels))
-    return Model(name)
-
-
-def _ascending(knots: np.ndarray, levels: np.ndarray) -> tuple[list, list]:
-    knots, once = np.unique(knots, return_index=True)
-    keep = np.unique(np.linspace(0, len(knots) - 1, 200).astype(int))
-    levels = np.maximum.accumulate(levels[once])
-    return knots[keep].tolist(), levels[keep].tolist()
-
-
-def predict_objects(model: Model, features: np.ndarray) -> np.ndarray:
-    """``(O,)`` probability that an object is real."""
-    if model.name == 'shipped':
-        return sigmoid(features[:, -1])
-    if model.name == 'calibrated':
-        return sigmoid(features[:, 0])
-    if model.name == 'isotonic':
-        return model.isotonic(features[:, 0])
-    used = features[:, :1] if model.name == 'logistic' else features[:, :-1]
-    return np.clip(sigmoid(model.linear(used)), model.edge, 1 - model.edge)
-
-
-def fit_image_model(name: str, features: np.ndarray, dice: np.ndarray) -> Model:
-    """Fit a candidate of images to ``(I, 4)`` features."""
-    if name == 'median':
-        return Model(name, [float(np.median(dice))])
-    if name == 'regression':
-        target = logit(dice, EDGE)
-        return Model(name, fit_linear(features, target, absolute_losses, -1))
-    return Model(name)
-
-
-def predict_images(model: Model, features: np.ndarray) -> np.ndarray:
-    """``(I,)`` expected Dice of images with a mask."""
-    if model.name == 'shipped':
-        return sigmoid(features[:, -1])
-    if model.name == 'calibrated':
-        return sigmoid(features[:, 0])
-    if model.name == 'median':
-        return np.full(len(features), model.weights[0])
-    return sigmoid(model.linear(features))
-
-
-# From the simplest on. Networks are too sure of their objects as a rule, so what
-# corrects the mean probability comes before what does not.
-OBJECT_MODELS = ('logistic', 'features', 'isotonic', 'calibrated', 'shipped')
-IMAGE_MODELS = ('shipped', 'calibrated', 'median', 'regression')
-SCORES = ('shipped', 'calibrated', 'regression')
-
-
-def all_object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
-    """``(O, 7)``: calibrated features, then the logit of the shipped mean."""
-    shipped = object_features(contents, _SHIPPED)[:, :1]
-    return np.concatenate([object_features(contents, prob), shipped], 1)
-
-
-# ---- what is fitted ----
 
 
 @dataclass(frozen=True)
@@ -422,7 +188,7 @@ def _probabilities_without(
         number = len(images) - numbers[fold]
         known = others[..., 1].any()
         maps = fit_maps(others, number, *MASK_KIND) if known else None
-        found.append(_SHIPPED if maps is None else probabilities(maps))
+        found.append(SHIPPED if maps is None else probabilities(maps))
     return found
 
 
@@ -554,7 +320,7 @@ def _lower_bounds(expected: np.ndarray, dice: np.ndarray) -> tuple[list[float], 
     ways = {}
     for relative in (False, True):
         quantiles = _quantiles((dice - expected) / unit_of_bound(expected, relative))
-        low = _lowered(expected, quantiles, relative, 0.9)
+        low = lowered(expected, quantiles, relative, 0.9)
         ways[relative] = (float((expected - low).mean()), quantiles)
     best = min(ways, key=lambda way: ways[way][0])
     return ways[best][1], best
@@ -565,7 +331,7 @@ def unit_of_bound(expected: np.ndarray, relative: bool) -> np.ndarray:
     return 1.02 - expected if relative else np.ones_like(expected)
 
 
-def _lowered(
+def lowered(
     expected: np.ndarray, quantiles: Sequence[float], relative: bool, level: float
 ) -> np.ndarray:
     """Lower bound of Dice that a share ``level`` of the images is above."""
@@ -579,12 +345,6 @@ def _quantiles(values: np.ndarray) -> list[float]:
     values = np.sort(values)
     place = np.clip(LEVELS * (len(values) + 1) - 1, 0, len(values) - 1)
     return np.interp(place, np.arange(len(values)), values).tolist()
-
-
-def traits(contents: Contents, features: np.ndarray) -> np.ndarray:
-    """``(4,)``: calibrated features of an image, and the logit of its mask's share."""
-    share = contents.pixels[contents.in_mask].sum() / contents.pixels.sum()
-    return np.append(features[:-1], logit(np.array([share]), 1e-6))
 
 
 def _fit_area(
@@ -603,16 +363,6 @@ def _fit_area(
     return chosen, _quantiles(lacks[chosen])
 
 
-def area_of(
-    contents: Contents, prob: np.ndarray, name: str, valid: bool = False
-) -> float:
-    """Pixels of foreground: those of the mask, or the sum of the probabilities."""
-    pixels = contents.counts[:, :2].sum(1) if valid else contents.pixels
-    if name == 'count':
-        return float(pixels[contents.in_mask].sum())
-    return float((pixels * prob[contents.codes]).sum())
-
-
 def _simplest(losses: dict[str, np.ndarray], groups: np.ndarray) -> str:
     """First candidate whose losses ``(N, L)`` are all no worse than the best's.
 
@@ -628,232 +378,3 @@ def _simplest(losses: dict[str, np.ndarray], groups: np.ndarray) -> str:
         if (more.mean(0) <= TIE * jackknife_error(rest[number > 0])).all():
             return name
     return best
-
-
-# ---- what is told of an image ----
-
-
-@dataclass(frozen=True)
-class ImageEstimate:
-    """What to expect of the mask p > 1/2 of one image; nan where nothing can be told.
-
-    Attributes:
-        dice (float): Expected Dice. Of an empty mask: the probability that the image
-            holds nothing.
-        dice_low (float): A share ``level`` of such images has a larger Dice.
-        iou (float): Expected IoU; also ``iou_low``.
-        accuracy (float): Expected share of right pixels.
-        area (float): Expected foreground, in pixels; with an interval of the level,
-            ``area_low`` and ``area_high``.
-        objects (int): Number of objects found.
-        score (float): Orders images: the most doubtful have the least.
-        level (float): Of the bounds.
-        unlike (bool): Whether the image lies outside of what the fit has seen, by half
-            of the range: do not trust the numbers then.
-    """
-
-    dice: float
-    dice_low: float
-    iou: float
-    iou_low: float
-    accuracy: float
-    area: float
-    area_low: float
-    area_high: float
-    objects: int
-    score: float
-    level: float
-    unlike: bool
-
-
-def estimate_image(
-    decisions: Decisions, contents: Contents, prob: np.ndarray, level: float = 0.9
-) -> ImageEstimate:
-    """Say what to expect of an image, by ``(CODES,)`` calibrated probabilities."""
-    size = contents.pixels.sum()
-    own = np.where(contents.in_mask, prob[contents.codes], 1 - prob[contents.codes])
-    if contents.in_mask.any():
-        features = image_features(contents, prob)
-        dice, low, score = _expected(decisions, features, level)
-        if np.isnan(score):  # an order holds also where no Dice can be told
-            score = expected_dice(contents, prob)
-        unlike = _unlike(decisions, traits(contents, features))
-    else:
-        dice, low, score = _expected_of_empty(decisions, level)
-        unlike = not decisions.empty[0]
-
-    area = area_of(contents, prob, decisions.area)
-    ends = (area, area)
-    if decisions.area_errors:
-        tails = [(1 - level) / 2, (1 + level) / 2]
-        moved = np.interp(tails, LEVELS, decisions.area_errors) * size + area
-        ends = tuple(np.clip(moved, 0, size).tolist())
-    return ImageEstimate(
-        dice=dice,
-        dice_low=low,
-        iou=dice / (2 - dice),
-        iou_low=low / (2 - low),
-        accuracy=float((contents.pixels * own).sum() / size),
-        area=area,
-        area_low=ends[0],
-        area_high=ends[1],
-        objects=contents.num_objects,
-        score=score,
-        level=level,
-        unlike=unlike,
-    )
-
-
-def _unlike(decisions: Decisions, own: np.ndarray) -> bool:
-    if not decisions.seen:
-        return True
-    low, high = np.array(decisions.seen).T
-    margin = (high - low) / 2
-    return bool(((own < low - margin) | (own > high + margin)).any())
-
-
-def _expected(
-    decisions: Decisions, features: np.ndarray, level: float
-) -> tuple[float, float, float]:
-    """Expected Dice of an image with a mask, its lower bound and the score."""
-    if decisions.image is None or decisions.score is None:
-        return np.nan, np.nan, np.nan
-    expected = predict_images(decisions.image, features[None])
-    low = _lowered(expected, decisions.low, decisions.relative, level)
-    score = predict_images(decisions.score, features[None])
-    return float(expected[0]), float(low[0]), float(score[0])
-
-
-def _expected_of_empty(
-    decisions: Decisions, level: float
-) -> tuple[float, float, float]:
-    """The same of an image with an empty mask: it is right if nothing is there."""
-    images, nothing = decisions.empty
-    if images < LEAST_EMPTY:
-        return np.nan, np.nan, np.nan
-    chance = (nothing + 0.5) / (images + 1)
-    return chance, float(chance >= level) * chance, chance
-
-
-@dataclass(frozen=True)
-class ObjectTable:
-    """The objects of one image with D axes.
-
-    Attributes:
-        labels (np.ndarray): int32 map of the image: 0, or the label of the object.
-        label (np.ndarray): ``(O,)`` 1 to O.
-        probability (np.ndarray): ``(O,)`` that the object is real; nan where the
-            validation images could not tell.
-        area (np.ndarray): ``(O,)`` pixels, of a volume voxels.
-        box (np.ndarray): ``(O, D, 2)`` first and last place along each axis, inclusive.
-        centre (np.ndarray): ``(O, D)`` centre of mass, in pixels.
-        mean (np.ndarray): ``(O,)`` mean calibrated probability of the pixels.
-    """
-
-    labels: np.ndarray
-    label: np.ndarray
-    probability: np.ndarray
-    area: np.ndarray
-    box: np.ndarray
-    centre: np.ndarray
-    mean: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def without_labels(self) -> ObjectTable:
-        """Leave the map out, for processes that send the table."""
-        return replace(self, labels=np.zeros((0,) * self.labels.ndim, np.int32))
-
-
-def table_of_objects(
-    decisions: Decisions, contents: Contents, prob: np.ndarray, labels: np.ndarray
-) -> ObjectTable:
-    """Put the objects of an image together, by ``(CODES,)`` probabilities."""
-    number = contents.num_objects
-    features = all_object_features(contents, prob)
-    probability = np.full(number, np.nan)
-    if decisions.objects is not None and number:
-        probability = predict_objects(decisions.objects, features)
-
-    boxes = np.zeros((number, labels.ndim, 2), np.int64)
-    centres = np.zeros((number, labels.ndim))
-    for row, box in enumerate(ndimage.find_objects(labels, number)):
-        boxes[row] = [(side.start, side.stop - 1) for side in box]
-        own = np.argwhere(labels[box] == row + 1)
-        centres[row] = own.mean(0) + boxes[row, :, 0]
-
-    area = contents.sums_of_objects(np.ones(CODES))
-    return ObjectTable(
-        labels=labels,
-        label=np.arange(1, number + 1),
-        probability=probability,
-        area=area.astype(np.int64),
-        box=boxes,
-        centre=centres,
-        mean=contents.sums_of_objects(prob) / np.maximum(area, 1),
-    )
-
-
-_OBJECTS = {
-    'shipped': 'the mean probability as it is',
-    'calibrated': 'the mean calibrated probability',
-    'logistic': 'a logistic regression of the mean probability',
-    'isotonic': 'an isotonic regression of the mean probability',
-    'features': f'a logistic regression of {len(OBJECT_FEATURES)} features',
-}
-_IMAGES = {
-    'shipped': 'the probabilities as they are',
-    'calibrated': 'the calibrated probabilities',
-    'median': 'the median of the images',
-    'regression': f'a regression of {len(IMAGE_FEATURES)} features',
-}
-
-
-def decisions_in_words(decisions: Decisions) -> list[str]:
-    """Say what was learned of objects and images, and what cannot be told."""
-    objects = decisions.record.get('objects', {})
-    images = decisions.record.get('images', {})
-    number = (
-        f'{objects.get("number", 0)} objects, {objects.get("real", 0)} of them real'
-    )
-    if decisions.objects is None:
-        lines = [f'Objects: {number}: they cannot tell which objects are real.']
-    else:
-        chosen = objects['chosen']
-        left = objects['left_out']
-        lines = [
-            f'Objects: {number}. Whether one is real: {_OBJECTS[chosen]} '
-            f'(NLL {objects["nll"][chosen]:.3f}; as shipped '
-            f'{objects["nll"]["shipped"]:.3f}).',
-            f'apply --least-object 0.5 would leave {left["false"]} of '
-            f'{left["false_before"]} false objects, and move the mean Dice from '
-            f'{left["dice_before"]:.4f} to {left["dice"]:.4f}.',
-        ]
-
-    number = f'{images.get("with_mask", 0)} images with an object found'
-    if decisions.image is None:
-        lines.append(f'Images: {number}: they cannot tell the Dice of an image.')
-    else:
-        chosen = images['chosen']
-        lines.append(
-            f'Images: {number}. Expected Dice: {_IMAGES[chosen]} (mean error '
-            f'{images["error"][chosen]:.3f}; as shipped '
-            f'{images["error"]["shipped"]:.3f}; one value for all '
-            f'{images["error"]["median"]:.3f}).'
-        )
-
-    empty, nothing = decisions.empty
-    found = f'{empty} images without an object found, {nothing} of them hold none'
-    known = '' if empty >= LEAST_EMPTY else ': they cannot tell about such images'
-    lines.append(f'Empty masks: {found}{known}.')
-    if windows := decisions.record.get('windows'):
-        number = windows['number']
-        advice = 'object-free windows in the training would not change that'
-        if windows['found'] >= WINDOWS_NEEDED * number:
-            advice = 'train with ObjectFreeCrop to change that (docs/windows.md)'
-        lines.append(
-            f'Windows without an object: {number}, something is found in '
-            f'{windows["found"]} of them; {advice}.'
-        )
-    return lines

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..calibration.calibrator import Calibrator
-from ..calibration.decisions import ImageEstimate, ObjectTable, sigmoid
+from ..calibration.estimates import ImageEstimate, ObjectTable
+from ..calibration.features import sigmoid
 from ..common.outputs import write_output
 from ..metrics.bins import ratio
 from ..metrics.bootstrap import draw_weights, percentiles

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..calibration.calibrator import Calibrator
-from ..calibration.decisions import sigmoid
+from ..calibration.features import sigmoid
 from ..common.outputs import write_output
 from ..files.images import IMAGE_SUFFIXES, open_image
 from ..files.map_pairs import list_files, one_thread

@@ -6,12 +6,10 @@ import pytest
 import torch
 
 from mmaslp.calibration import CalibrationTables, Calibrator, fit_calibrator, fit_tables
-from mmaslp.calibration.decisions import (
-    LEVELS,
-    Decisions,
+from mmaslp.calibration.decisions import LEVELS, Decisions, fit_decisions
+from mmaslp.calibration.features import (
     all_object_features,
     expected_dice,
-    fit_decisions,
     image_features,
     logit,
     true_dice,

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.structures import PixelData
-from mmseg.structures import SegDataSample
 
 from ...training.windows import SMALLEST, find_window, resized
 
@@ -17,6 +16,8 @@ def windows_of(
 
     The masks of a validation may have another size than the images.
     """
+    from mmseg.structures import SegDataSample  # after its registries are made
+
     inputs = []
     samples = []
     for image, sample in zip(batch['inputs'], batch['data_samples']):

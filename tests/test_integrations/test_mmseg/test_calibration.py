@@ -11,7 +11,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmaslp.calibration import Calibrator
-from mmaslp.calibration.decisions import decisions_in_words, fit_decisions
+from mmaslp.calibration.decisions import fit_decisions
+from mmaslp.calibration.estimates import decisions_in_words
 from mmaslp.commands import run_command
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.results import load_results
