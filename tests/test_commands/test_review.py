@@ -267,8 +267,11 @@ def test_maps_of_another_kind_are_said(folders, tmp_path, capsys, kind):
         Image.fromarray(pixels if value is None else pixels * 0 + value).save(
             other / path.name
         )
+    page = tmp_path / 'page.html'
     args = [str(other), '--calibrator', str(file), '--out', str(tmp_path / 'r.csv')]
+    args += ['--report', str(page)]
     assert run_command('review', args) == 0
+    assert ('do not trust these numbers' in page.read_text()) == (kind != 'like')
     said = capsys.readouterr().out
     assert ('unlike those of the fit' in said) == (kind != 'like')
     assert ('cannot tell' in said) == (kind == 'empty')
