@@ -20,11 +20,13 @@ from ..metrics.objects import aurc
 from .contents import Contents
 from .features import (
     SHIPPED,
+    accuracy_of,
     all_object_features,
     area_of,
     image_features,
     probabilities,
     traits,
+    true_accuracy,
     true_dice,
 )
 from .maps import CELLS, fit_maps
@@ -69,6 +71,8 @@ class Decisions:
         area (str): 'count' of the mask, or 'mass', the sum of the probabilities.
         area_errors (list[float]): Quantiles of the true less the expected area, as a
             share of the image, at :data:`LEVELS`.
+        accuracy_errors (list[float]): Quantiles of the true less the expected accuracy,
+            at :data:`LEVELS`.
         empty (list[int]): Images with an empty mask, and those of them that hold
             nothing.
         seen (list[list[float]]): Least and largest of each of :func:`traits` of the
@@ -84,6 +88,7 @@ class Decisions:
     bias: float = 0.0
     area: str = 'count'
     area_errors: list[float] = field(default_factory=list)
+    accuracy_errors: list[float] = field(default_factory=list)
     empty: list[int] = field(default_factory=lambda: [0, 0])
     seen: list[list[float]] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
@@ -107,8 +112,9 @@ class Decisions:
                     content[key] = _checked_model(Model(**content[key]), key, known)
             found = cls(**content)
 
-            numbers = [*found.low, *found.area_errors, found.bias]
-            sizes = {len(found.low), len(found.area_errors)} - {0}
+            quantiles = (found.low, found.area_errors, found.accuracy_errors)
+            numbers = [found.bias, *np.concatenate([np.zeros(0), *quantiles])]
+            sizes = {*map(len, quantiles)} - {0}
             if not np.isfinite(np.array(numbers, float)).all() or sizes - {len(LEVELS)}:
                 raise ValueError(f'quantiles must be {len(LEVELS)} numbers')
             ranges = np.array(found.seen, float).reshape(-1, 2)
@@ -157,6 +163,12 @@ def fit_decisions(
     objects = _fit_objects(images, own, groups, folds, record)
     of_images = _fit_images(images, own, folds, record)
     area, errors = _fit_area(images, own, groups)
+    accuracy = np.array(
+        [
+            true_accuracy(image) - accuracy_of(image, prob, valid=True)
+            for image, prob in zip(images, own)
+        ]
+    )
 
     found = sum(bool(window.in_mask.any()) for window in windows)
     if windows:
@@ -169,6 +181,7 @@ def fit_decisions(
         **of_images,
         area=area,
         area_errors=errors,
+        accuracy_errors=_quantiles(accuracy[~np.isnan(accuracy)]),
         empty=[len(empty), nothing],
         record=record,
     )
@@ -342,6 +355,8 @@ def lowered(
 
 def _quantiles(values: np.ndarray) -> list[float]:
     """Quantiles at :data:`LEVELS`, a place further out for the image that comes."""
+    if not len(values):
+        return []
     values = np.sort(values)
     place = np.clip(LEVELS * (len(values) + 1) - 1, 0, len(values) - 1)
     return np.interp(place, np.arange(len(values)), values).tolist()

@@ -12,6 +12,7 @@ from .decisions import LEAST_EMPTY, LEVELS, Decisions, lowered
 from .features import (
     IMAGE_FEATURES,
     OBJECT_FEATURES,
+    accuracy_of,
     all_object_features,
     area_of,
     expected_dice,
@@ -47,7 +48,7 @@ class ImageEstimate:
             holds nothing.
         dice_low (float): A share ``level`` of such images has a larger Dice.
         iou (float): Expected IoU; also ``iou_low``.
-        accuracy (float): Expected share of right pixels.
+        accuracy (float): Expected share of right pixels; also ``accuracy_low``.
         area (float): Expected foreground, in pixels; with an interval of the level,
             ``area_low`` and ``area_high``.
         objects (int): Number of objects found.
@@ -62,6 +63,7 @@ class ImageEstimate:
     iou: float
     iou_low: float
     accuracy: float
+    accuracy_low: float
     area: float
     area_low: float
     area_high: float
@@ -76,7 +78,6 @@ def estimate_image(
 ) -> ImageEstimate:
     """Say what to expect of an image, by ``(CODES,)`` calibrated probabilities."""
     size = contents.pixels.sum()
-    own = np.where(contents.in_mask, prob[contents.codes], 1 - prob[contents.codes])
     if contents.in_mask.any():
         features = image_features(contents, prob)
         dice, low, score = _expected(decisions, features, level)
@@ -86,6 +87,11 @@ def estimate_image(
     else:
         dice, low, score = _expected_of_empty(decisions, level)
         unlike = not decisions.empty[0]
+
+    accuracy = accuracy_of(contents, prob)
+    lower = np.nan
+    if decisions.accuracy_errors:
+        lower = np.interp(1 - level, LEVELS, decisions.accuracy_errors)
 
     area = area_of(contents, prob, decisions.area)
     ends = (area, area)
@@ -98,7 +104,8 @@ def estimate_image(
         dice_low=low,
         iou=dice / (2 - dice),
         iou_low=low / (2 - low),
-        accuracy=float((contents.pixels * own).sum() / size),
+        accuracy=accuracy,
+        accuracy_low=float(np.clip(accuracy + lower, 0, accuracy)),
         area=area,
         area_low=ends[0],
         area_high=ends[1],

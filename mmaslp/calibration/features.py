@@ -104,6 +104,21 @@ def true_dice(contents: Contents) -> float:
     return float(2 * mask[:, 1].sum() / size) if size else 1.0
 
 
+def accuracy_of(contents: Contents, prob: np.ndarray, valid: bool = False) -> float:
+    """Expected share of right pixels of the mask p > 1/2; nan without pixels."""
+    pixels = contents.counts[:, :2].sum(1) if valid else contents.pixels
+    own = prob[contents.codes]
+    right = pixels * np.where(contents.in_mask, own, 1 - own)
+    return float(right.sum() / pixels.sum()) if pixels.any() else np.nan
+
+
+def true_accuracy(contents: Contents) -> float:
+    """Share of right pixels among those that are not ignored; nan without any."""
+    labels = contents.counts[:, :2]
+    right = np.where(contents.in_mask, labels[:, 1], labels[:, 0])
+    return float(right.sum() / labels.sum()) if labels.any() else np.nan
+
+
 def traits(contents: Contents, features: np.ndarray) -> np.ndarray:
     """``(4,)``: calibrated features of an image, and the logit of its mask's share."""
     share = contents.pixels[contents.in_mask].sum() / contents.pixels.sum()

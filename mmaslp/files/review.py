@@ -173,7 +173,7 @@ def _voxel(path: Path) -> float | None:
 
 
 _NUMBERS = (
-    *('score', 'dice', 'dice_low', 'iou', 'iou_low', 'accuracy'),
+    *('score', 'dice', 'dice_low', 'iou', 'iou_low', 'accuracy', 'accuracy_low'),
     *('area', 'area_low', 'area_high', 'objects'),
 )
 

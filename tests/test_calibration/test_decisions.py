@@ -86,6 +86,19 @@ def test_the_dice_of_an_image_is_expected_within_its_bound(calibrator):
     assert 0.8 <= np.mean(covered) <= 0.99
 
 
+def test_the_accuracy_of_an_image_is_expected_within_its_bound(calibrator):
+    errors, covered = [], []
+    for k in range(100, 200):
+        prob, mask = discs(k)
+        told = calibrator.image(prob)
+        true = ((prob > 0.5) == (mask == 1)).mean()
+        errors.append(told.accuracy - true)
+        covered.append(true >= told.accuracy_low)
+        assert told.accuracy_low <= told.accuracy
+    assert np.abs(np.mean(errors)) < 0.01
+    assert 0.8 <= np.mean(covered) <= 0.99
+
+
 def test_a_table_says_where_objects_are(calibrator):
     prob = np.full((40, 40), 0.01)
     prob[3:13, 5:25] = 0.9
@@ -205,6 +218,7 @@ def test_a_calibrator_without_decisions_asks_for_a_new_fit(calibrator):
         lambda plain: plain['objects'].update(weights=[1.0]),
         lambda plain: plain['image'].update(weights=[float('nan')] * 4),
         lambda plain: plain.update(low=[0.0]),
+        lambda plain: plain.update(accuracy_errors=[0.0]),
         lambda plain: plain.update(area='x'),
         lambda plain: plain.update(empty=[1, 2]),
         lambda plain: plain.update(other=1),
