@@ -229,6 +229,23 @@ def band_figure(results: Mapping[str, Result]) -> Figure:
     return figure
 
 
+def risk_coverage_figure(curves: Mapping[str, np.ndarray]) -> Figure:
+    """Draw mean risks ``(I,)`` of the surest images, by the name of their order."""
+    figure = new_figure(4.6, 3.2, layout='constrained')
+    axes = figure.subplots()
+    for (name, risk), style in zip(curves.items(), ('-', '--', ':')):
+        coverage = 100 * np.arange(1, len(risk) + 1) / len(risk)
+        axes.plot(coverage, risk, color=INK, lw=1.4, ls=style, label=name)
+
+    axes.set_xlabel('% of the images kept, the surest first', **LABEL)
+    axes.set_ylabel('mean of 1 - Dice', **LABEL)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0)
+    axes.legend(**LEGEND)
+    clean_axes(axes)
+    return figure
+
+
 def alpha_histogram(alpha: np.ndarray, beta: float) -> np.ndarray:
     """Draw how many images have which level: ``(H, W, 3)`` pixels."""
     figure = new_figure(5, 3, layout='constrained')

@@ -11,6 +11,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+from markupsafe import Markup
 from PIL import Image, ImageDraw
 
 from ..calibration.calibrator import Calibrator
@@ -23,6 +24,7 @@ from ..files.prob_maps import MAP_SUFFIXES, MapReader
 from ..files.progress import track
 from ..files.review import Reviewed
 from ..version import __version__
+from .diagrams import figure_svg, risk_coverage_figure
 from .page import page_template
 from .text_table import metric_text
 
@@ -64,6 +66,26 @@ def efforts(rows: Sequence[Reviewed], bias: float = 0.0) -> list[Effort]:
         Effort(number, _mean(expected[number:]), _mean(truth[number:]))
         for number in numbers
     ]
+
+
+def risk_coverage(rows: Sequence[Reviewed]) -> Markup | None:
+    """Diagram of what is left in three orders; None without masks."""
+    told = [row for row in rows if row.truth and not np.isnan(row.estimate.dice)]
+    if len(told) < 2:
+        return None
+    risk = np.array([1 - row.truth.dice for row in told if row.truth])
+    orders = {
+        'this review': [row.estimate.score for row in told],
+        'mean confidence': [row.confidence for row in told],
+        'perfect order': -risk,
+    }
+    curves = {}
+    for name, score in orders.items():
+        kept = risk[np.argsort(-np.array(score), kind='stable')]
+        curves[name] = np.cumsum(kept) / np.arange(1, len(kept) + 1)
+
+    label = 'Mean of 1 - Dice of the images that are kept, in three orders'
+    return figure_svg(risk_coverage_figure(curves), label, 'risk')
 
 
 def _mean(values: np.ndarray) -> float:
@@ -126,6 +148,7 @@ def write_review_page(
         efforts=efforts(rows, calibrator.need_decisions().bias),
         level=rows[0].estimate.level,
         with_truth=any(row.truth is not None for row in rows),
+        curve=risk_coverage(rows),
         silent=sum(np.isnan(row.estimate.dice) for row in rows),
         text=metric_text,
         legend=_LEGEND,
