@@ -31,6 +31,7 @@ import numpy as np
 from mmaslp import fit_calibrator
 
 RESAMPLES = 1000
+FLOOR = 0.001
 # Share of object-free windows of validation images in which a network that was trained
 # without windows finds something, from which on windows are needed.
 NEEDED = 0.05
@@ -132,11 +133,14 @@ def mean_of(seeds: Seeds, numbers: Sequence[str], row: str) -> dict[str, np.ndar
 def change_of(
     own: dict[str, np.ndarray], plain: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Ratios to the reference, of accuracy and mIoU differences."""
+    """Ratios to the reference, of accuracy, mIoU and ECE differences.
+
+    Figures below FLOOR count as FLOOR: shares of 0 have a ratio of 1.
+    """
     return {
         key: own[key] - plain[key]
-        if key in ('accuracy', 'miou')
-        else own[key] / np.maximum(plain[key], 1e-9)
+        if key in ('accuracy', 'miou', 'ece')
+        else np.maximum(own[key], FLOOR) / np.maximum(plain[key], FLOOR)
         for key in own.keys() & plain.keys()
     }
 

@@ -36,6 +36,11 @@ COLUMNS = {
     'mIoU %': 'mIoU %',
     'nll': 'NLL',
 }
+RECIPE = (
+    'for your network: fit a calibrator, always. Add object-free windows if the '
+    'network will meet images without an object. Levels are for networks that no '
+    'calibrator can follow.'
+)
 _VALIDATION = re.compile(r'Epoch\(val\)\s+\[(\d+)\].*?calib/ece: ([\d.]+)')
 
 
@@ -154,6 +159,7 @@ def run_demo(
             reason = Calibrator.load(file).record['reason']
             print(f'{name}, calibrator: {reason}\n')
 
+    print(f'{RECIPE}\n')
     pages = [log.parent / 'report.html' for log in logs.values()]
     write_report(page, results_of_files([*map(json_beside, pages)]), title='Demo')
     print('reports, with diagrams and pictures:')
