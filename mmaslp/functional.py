@@ -33,6 +33,7 @@ import numpy as np
 from torch import Tensor
 
 from .common.arguments import check_choice
+from .common.arrays import known_pixels
 from .metrics.band_table import BORDERS, BandTable
 from .metrics.bins import (
     BinTable,
@@ -48,7 +49,6 @@ from .metrics.objects import (
     MaskTable,
     aurc_of,
     images_of,
-    known_pixels,
     mask_scores,
 )
 from .metrics.objects import dice_error as _dice_error

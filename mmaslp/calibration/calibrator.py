@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from ..common.arguments import check_choice, check_number, check_path
-from ..common.arrays import as_floats, as_tensor, checked, one_logit
+from ..common.arrays import as_floats, as_tensor, checked, known_pixels, one_logit
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.outputs import write_output
-from ..metrics.objects import MaskScores, MaskTruth, known_pixels, mended
+from ..metrics.objects import MaskScores, MaskTruth, mended
 from .contents import Contents, contents_of
 from .decisions import Decisions
 from .estimates import (
@@ -28,14 +28,7 @@ from .estimates import (
     table_of_objects,
 )
 from .features import probabilities
-from .maps import (
-    LIMIT,
-    MAPS,
-    TARGETS,
-    Knots,
-    look_up,
-    segments,
-)
+from .maps import LIMIT, MAPS, TARGETS, Knots, look_up, segments
 from .masks import MASK_KIND, MASKS, dice_optimal_mask
 from .tables import as_logits, count_pixels
 
@@ -350,7 +343,7 @@ class Calibrator:
         """Find the objects of one image, and how probable it is that each is real.
 
         An object is a connected component of the mask p > 1/2, see
-        :func:`~mmaslp.calibration.contents.find_objects`. It is real if more than half
+        :func:`~mmaslp.common.components.find_objects`. It is real if more than half
         of its pixels are foreground.
 
         Args:

@@ -322,6 +322,15 @@ def pair_shapes(
     return logits, labels
 
 
+def known_pixels(labels: Tensor, ignore_index: int | None) -> Tensor:
+    """Where labels are not ignored."""
+    # torch compares bytes modulo 256
+    outside = labels.dtype == torch.uint8 and ignore_index not in range(256)
+    if ignore_index is None or outside:
+        return torch.ones_like(labels, dtype=torch.bool)
+    return labels != ignore_index
+
+
 def split_labels(
     labels: Tensor, ignore_index: int, watch: LabelWatch | None = None
 ) -> tuple[Tensor, Tensor | None]:
@@ -338,11 +347,7 @@ def split_labels(
             watch.see(len(labels), high == 1, has_ignored=False)
         return labels, None
 
-    if labels.dtype == torch.uint8 and not 0 <= ignore_index <= 255:
-        valid = torch.ones_like(labels, dtype=torch.bool)  # torch compares modulo 256
-    else:
-        valid = labels != ignore_index
-
+    valid = known_pixels(labels, ignore_index)
     objects = (labels == 1) & valid
     known = (labels == 0) | objects | ~valid
     facts = torch.stack([known.all(), valid.all(), objects.any()])

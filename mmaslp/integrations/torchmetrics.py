@@ -17,7 +17,7 @@ except ImportError as error:
 
 from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_choice, check_integer, optional
-from ..common.arrays import ROUNDING, as_tensor, matched
+from ..common.arrays import ROUNDING, as_tensor, known_pixels, matched
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import check_bins, ratio
 from ..metrics.figures import BAND_ERRORS, binned_error, metric_of
@@ -27,7 +27,6 @@ from ..metrics.objects import (
     aurc_of,
     dice_error,
     images_of,
-    known_pixels,
     mask_scores,
     object_auroc,
 )
@@ -142,7 +141,7 @@ def _probabilities(preds: Tensor, target: Tensor, ignore_index: int | None) -> T
     if not preds.is_floating_point() or not preds.numel() or _inside(preds):
         return preds
     if ignore_index is not None:
-        valid = preds[target != ignore_index]
+        valid = preds[known_pixels(target, ignore_index)]
         if not valid.numel() or _inside(valid):
             return preds
     return preds.sigmoid()

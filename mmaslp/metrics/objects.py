@@ -12,7 +12,14 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from ..common.arrays import as_floats, as_tensor, checked, matched, split_labels
+from ..common.arrays import (
+    as_floats,
+    as_tensor,
+    checked,
+    known_pixels,
+    matched,
+    split_labels,
+)
 from ..common.components import find_objects, is_real
 from .bins import BinTable, ratio
 
@@ -38,13 +45,6 @@ class MaskScores:
     dice: float
     expected: float
     score: float
-
-
-def known_pixels(label: Tensor, ignore_index: int | None) -> Tensor:
-    """Where labels are not ignored."""
-    if ignore_index is None:
-        return torch.ones_like(label, dtype=torch.bool)
-    return label != ignore_index
 
 
 def mended(values: Tensor, known: Tensor, logits: bool = False) -> Tensor:

@@ -141,6 +141,15 @@ def test_what_is_ignored_may_hold_anything():
             said(odd, np.zeros_like(label))
 
 
+def test_a_byte_is_not_ignored_by_another_number_modulo_256():
+    prob, label = scenes()
+    label = np.where(label == 255, 0, label).astype(np.uint8)
+
+    said = functional.dice_error(prob, label, ignore_index=256)
+
+    assert said == functional.dice_error(prob, label)
+
+
 def test_without_anything_to_measure_figures_are_nan():
     nothing = np.full((2, 8, 8), 0.1)
     label = np.ones((2, 8, 8))
