@@ -69,7 +69,7 @@ def object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
 
     return np.stack(
         [
-            logit(contents.sums_of_objects(prob) / area),
+            _mean_logits(contents, prob),
             logit(largest),
             np.log(area / contents.pixels.sum()),
             deepest,
@@ -80,10 +80,15 @@ def object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
     )
 
 
+def _mean_logits(contents: Contents, prob: np.ndarray) -> np.ndarray:
+    area = contents.sums_of_objects(np.ones(CODES))
+    return logit(contents.sums_of_objects(prob) / area)
+
+
 def all_object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
     """``(O, 7)``: calibrated features, then the logit of the shipped mean."""
-    shipped = object_features(contents, SHIPPED)[:, :1]
-    return np.concatenate([object_features(contents, prob), shipped], 1)
+    shipped = _mean_logits(contents, SHIPPED)
+    return np.column_stack([object_features(contents, prob), shipped])
 
 
 def image_features(contents: Contents, prob: np.ndarray) -> np.ndarray:

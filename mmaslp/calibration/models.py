@@ -100,14 +100,9 @@ def absolute_losses(
 def fit_object_model(name: str, features: np.ndarray, real: np.ndarray) -> Model:
     """Fit a candidate of objects to ``(O, 7)`` features, the shipped mean last."""
     edge = 1 / (len(real) + 2)
-    if name == 'logistic':
-        return Model(
-            name, fit_linear(features[:, :1], real, logistic_losses, 0), edge=edge
-        )
-    if name == 'features':
-        return Model(
-            name, fit_linear(features[:, :-1], real, logistic_losses, 0), edge=edge
-        )
+    if name in ('logistic', 'features'):
+        weights = fit_linear(_used(name, features), real, logistic_losses, 0)
+        return Model(name, weights, edge=edge)
 
     if name == 'isotonic':
         order = np.argsort(features[:, 0], kind='stable')
@@ -136,8 +131,13 @@ def predict_objects(model: Model, features: np.ndarray) -> np.ndarray:
         return sigmoid(features[:, 0])
     if model.name == 'isotonic':
         return model.isotonic(features[:, 0])
-    used = features[:, :1] if model.name == 'logistic' else features[:, :-1]
-    return np.clip(sigmoid(model.linear(used)), model.edge, 1 - model.edge)
+    prob = sigmoid(model.linear(_used(model.name, features)))
+    return np.clip(prob, model.edge, 1 - model.edge)
+
+
+def _used(name: str, features: np.ndarray) -> np.ndarray:
+    """Those that a regression of this name sees; none sees the shipped mean."""
+    return features[:, :1] if name == 'logistic' else features[:, :-1]
 
 
 def fit_image_model(name: str, features: np.ndarray, dice: np.ndarray) -> Model:

@@ -9,6 +9,7 @@ Example:
 """
 
 import argparse
+import math
 
 from .arguments import add_map_options, map_reader
 
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
             f'{display_name(row.name):<32}{_number(told.dice):>8}'
             f'{_number(told.dice_low):>10}{told.objects:>9}'
         )
-    silent = sum(told.estimate.dice != told.estimate.dice for told in rows)
+    silent = sum(math.isnan(row.estimate.dice) for row in rows)
     if silent:
         print(
             f'{silent} of {len(rows)} images: the validation images cannot tell, see '
@@ -118,4 +119,4 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _number(value: float) -> str:
-    return '-' if value != value else f'{value:.3f}'
+    return '-' if math.isnan(value) else f'{value:.3f}'

@@ -125,11 +125,9 @@ def resized(image: Array, height: int, width: int) -> Array:
         )
         found = F.interpolate(flat, (height, width), mode='bilinear')
         found = found.reshape(*image.shape[:-2], height, width)
-        return (
-            found.to(image.dtype)
-            if image.is_floating_point()
-            else (found.round().to(image.dtype))
-        )
+        if not image.is_floating_point():
+            found = found.round()
+        return found.to(image.dtype)
 
     wide = np.float64 if image.dtype == np.float64 else np.float32
     planes = torch.from_numpy(

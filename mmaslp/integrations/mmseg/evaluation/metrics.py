@@ -483,9 +483,10 @@ class CalibrationMetric(StreamingMetric):
         if self.mode == 'top_label' and prob.ndim == 2:
             bands = BandTable()
             bands.update(prob, label, self.ignore_index)
-            scores = mask_scores(prob, label, self.ignore_index)
             if self.calibrator is not None and self.calibrator.decisions is not None:
                 scores = self.calibrator.scores(shipped, label, self.ignore_index)
+            else:
+                scores = mask_scores(prob, label, self.ignore_index)
 
         mask = mask_checksum(label)
         row = ImageRow.of(name, image, self.bins, self.mode, bands, mask, scores)
