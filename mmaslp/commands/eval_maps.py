@@ -1,7 +1,7 @@
 """Measure the calibration of probability maps on disk, from any model.
 
-Maps are 8-bit and 16-bit images (value / 255, value / 65535), .npy and .npz of floats
-in [0, 1], and nnU-Net's .npz. They are matched to binary masks by name. Lower is better
+Maps are 8-bit and 16-bit images (value / 255, value / 65535), .npy, .npz and NIfTI
+files of floats in [0, 1], and nnU-Net's .npz. They are matched to binary masks by name. Lower is better
 but for acc, the accuracy, and conf, the mean confidence.
 
 Example:
@@ -60,22 +60,22 @@ def run(args: argparse.Namespace) -> None:
     from ..files.map_pairs import describe_pairs
 
     _check(args)
-    results = [
-        evaluate_maps(
+    results = []
+    for name, folder in _names(args.pred_dir).items():
+        reader = map_reader(args)
+        result = evaluate_maps(
             folder,
             args.gt_dir,
             bins=args.bins,
             protocol=args.protocol,
             sod=args.sod,
             resamples=args.resamples,
-            reader=map_reader(args),
+            reader=reader,
             workers=args.workers,
             model=name,
         )
-        for name, folder in _names(args.pred_dir).items()
-    ]
-    for folder in args.pred_dir:
-        print(describe_pairs(folder, args.gt_dir))
+        results.append(result)
+        print(describe_pairs(folder, args.gt_dir, reader))
     _print(results)
     _write(args, results)
 

@@ -135,10 +135,11 @@ def frames_hint(names: Sequence[str]) -> str | None:
 def _count_maps(args: argparse.Namespace, group: Group) -> Counted:
     from ..files.map_pairs import count_tables, describe_pairs, pair_files
 
+    reader = map_reader(args)
     tables = count_tables(
-        args.source, args.labels, map_reader(args), keys=group, workers=args.workers
+        args.source, args.labels, reader, keys=group, workers=args.workers
     )
-    print(describe_pairs(args.source, args.labels))
+    print(describe_pairs(args.source, args.labels, reader))
     pairs, _ = pair_files(args.source, args.labels)
     return tables, [*pairs]
 

@@ -17,8 +17,17 @@ from .images import write_picture
 from .map_pairs import list_files, one_thread, raise_problems, read_or_note
 from .names import display_name
 from .nnunet_maps import with_foreground
-from .prob_maps import MAP_SUFFIXES, MapReader, StoredArray, suffix_of, write_prob_map
+from .prob_maps import (
+    ARRAY_SUFFIXES,
+    MAP_SUFFIXES,
+    MapReader,
+    StoredArray,
+    nifti_of,
+    suffix_of,
+    write_prob_map,
+)
 from .progress import track
+from .volumes import is_nifti, nifti_like, stem_of
 
 BITS = 16
 # Of nnU-Net, which say what its npz hold.
@@ -35,9 +44,11 @@ def apply_calibrator(
     reader: MapReader | None = None,
     workers: int | None = 1,
 ) -> dict[str, tuple[Path, int]]:
-    """Write the calibrated maps of a folder: PNG of 16 bits, or npz and npy as read.
+    """Write the calibrated maps of a folder: PNG of 16 bits, or npz, npy and NIfTI as
+    read.
 
-    ``masks`` also writes masks of 0 and 255 into the folder ``{out}_masks``: 'keep' the
+    ``masks`` also writes masks into the folder ``{out}_masks``, PNG of 0 and 255, of
+    volumes and for nnU-Net of 0 and 1: 'keep' the
     network's decision, 'accuracy' where the calibrated probability is above 1/2, 'dice'
     of the largest expected Dice. ``least_object`` leaves objects out of 'keep' that are
     real with a smaller probability. PNG that mmaslp wrote are replaced. Files that no
@@ -134,10 +145,15 @@ class _Job:
 
     def _write_map(self, path: Path, prob: np.ndarray) -> None:
         suffix = suffix_of(path)
-        if suffix not in ('.npy', '.npz'):
+        if suffix not in ARRAY_SUFFIXES:
             write_prob_map(self.out / f'{path.stem}.png', prob, BITS)
             return
 
+        prob = self._as_stored(path, prob)
+        if is_nifti(path):
+            content = nifti_like(path, prob.astype(np.float32))
+            write_output(self.out / path.name, content, None)
+            return
         stored = StoredArray.read(path, self.reader.key, with_others=True)
         if suffix == '.npz' and not self.reader.logits and stored.values.ndim == 4:
             channels = stored.values / (self.reader.max_value or 1)
@@ -146,11 +162,27 @@ class _Job:
         write_output(self.out / path.name, stored.replaced(prob), None)
 
     def _write_mask(self, path: Path, mask: np.ndarray) -> None:
-        target = self.folders['masks'] / path.stem
-        if mask.ndim == 2:
-            pixels = mask.astype(np.uint8) * np.uint8(255)
-            write_picture(target.with_name(f'{path.stem}.png'), pixels)
-            return
+        """Write a mask as PNG, a volume as NIfTI where its map has one, else as npy."""
+        stem = stem_of(path)
+        folder = self.folders['masks']
+        dataset = self.reader.dataset_of(path)
+        pixels = self._as_stored(path, mask).astype(np.uint8)
+        grid = nifti_of(path)
+        if grid is not None:
+            reorient = dataset is not None and dataset.reorient
+            content = nifti_like(grid, pixels, reorient)
+            suffix = suffix_of(grid)
+            write_output(folder / f'{stem}{suffix}', content, None)
+        elif mask.ndim == 2:
+            # nnU-Net reads its labels as they are.
+            top = np.uint8(255 if dataset is None else 1)
+            write_picture(folder / f'{stem}.png', pixels * top)
+        else:
+            np.save(buffer := io.BytesIO(), pixels)
+            write_output(folder / f'{stem}.npy', buffer.getvalue(), None)
 
-        np.save(buffer := io.BytesIO(), mask.astype(np.uint8))
-        write_output(target.with_name(f'{path.stem}.npy'), buffer.getvalue(), None)
+    def _as_stored(self, path: Path, values: np.ndarray) -> np.ndarray:
+        """Put the axis of the slices back where the file has it."""
+        if values.ndim < 3:
+            return values
+        return np.moveaxis(values, 0, self.reader.slice_axis(path))

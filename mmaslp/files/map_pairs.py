@@ -18,11 +18,18 @@ import torch
 from ..calibration.tables import CalibrationTables
 from .images import IMAGE_SUFFIXES, read_binary_mask
 from .names import display_name
-from .nnunet_maps import LABEL_ENDINGS, find_dataset, read_label
-from .prob_maps import MAP_SUFFIXES, MapReader, suffix_of
+from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
+from .prob_maps import (
+    ARRAY_SUFFIXES,
+    MAP_SUFFIXES,
+    MapReader,
+    StoredArray,
+    suffix_of,
+)
 from .progress import track
+from .volumes import check_same_orientation, is_nifti, read_nifti
 
-MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', '.nii.gz', '.nii')
+MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', *ARRAY_SUFFIXES)
 # What nnU-Net writes beside its maps; its masks too, which may be images.
 BESIDE_NPZ = ('.pkl', '.json', '.nii.gz', '.nii')
 # Files of file managers; hidden files are left out too.
@@ -61,16 +68,21 @@ def pair_files(
     return {stem: (preds[stem], masks[stem]) for stem in both}, problems
 
 
-def describe_pairs(pred_dir: str | Path, gt_dir: str | Path) -> str:
-    """Say which files of two folders are read."""
+def describe_pairs(
+    pred_dir: str | Path, gt_dir: str | Path, reader: MapReader | None = None
+) -> str:
+    """Say which files of two folders are read, and how volumes lie in them."""
     pairs, _ = pair_files(pred_dir, gt_dir)
     end = [[suffix_of(path) for path in paths] for paths in zip(*pairs.values())]
     maps, masks = (', '.join(sorted({*found})) for found in end)
-    masks = masks.replace('.gz', '.nii.gz')
     of = ' of nnU-Net' if '.npz' in maps and find_dataset(pred_dir) else ''
     number = len(pairs)
     folder = display_name(pred_dir)
-    return f'{folder}: {number} maps{of} ({maps}) and {number} masks ({masks})'
+    text = f'{folder}: {number} maps{of} ({maps}) and {number} masks ({masks})'
+    if reader is not None and reader.planes:
+        axes = ' or '.join(sorted(reader.planes))
+        text += f'; bands of distance lie in the slices along {axes}'
+    return text
 
 
 def list_files(
@@ -199,6 +211,8 @@ def count_files(
     if not problems and seen.problem():
         problems.append(seen.problem())
     raise_problems(problems, files.where)
+    if reader is not None:
+        reader.planes |= seen.planes
     return counter
 
 
@@ -299,16 +313,56 @@ def read_pair(reader: MapReader, pred: Path, gt: Path) -> tuple[np.ndarray, np.n
 
 
 def _read_label(reader: MapReader, pred: Path, gt: Path) -> np.ndarray:
+    """Read a mask, its slices first as those of its map."""
     dataset = reader.dataset_of(pred)
-    if dataset is not None or gt.name.endswith(('.nii', '.nii.gz')):
-        return read_label(gt, reader.channel, dataset)
-    return read_binary_mask(gt)
+    if dataset is not None:
+        label = read_label(gt, reader.channel, dataset)
+    elif suffix_of(gt) in ARRAY_SUFFIXES:
+        check_same_orientation(pred, gt)
+        label = read_binary_array(gt)
+    else:
+        label = read_binary_mask(gt)
+    return reader.slices_first(label, pred)
+
+
+def read_binary_array(path: Path) -> np.ndarray:
+    """Read a mask of 0 and 1, or of 0 and 255, from a NIfTI, .npy or .npz file.
+
+    Returns:
+        np.ndarray: ``(H, W)`` or ``(D, H, W)`` uint8 of {0, 1}.
+
+    Raises:
+        ValueError: It holds something else; the message names it.
+    """
+    try:
+        values = read_nifti(path) if is_nifti(path) else StoredArray.read(path).values
+        if values.ndim == 3 and len(values) == 1:
+            values = values[0]
+        if values.ndim not in (2, 3) or values.dtype.kind not in 'biuf':
+            raise ValueError(
+                f'a mask is (H, W) or (D, H, W) of numbers, not {values.dtype} of '
+                f'{values.shape}'
+            )
+        found = sorted(labels_in(values))
+        if not {*found} <= {0, 1} and not {*found} <= {0, 255}:
+            some = ', '.join(f'{value:g}' for value in found[:8])
+            raise ValueError(
+                f'holds {some}{", ..." if len(found) > 8 else ""}: a mask holds 0 and '
+                '1, or 0 and 255'
+            )
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+    return (values > 0).astype(np.uint8)
 
 
 def _check_sizes(pred: Path, prob: np.ndarray, gt: Path, label: np.ndarray) -> None:
-    if prob.shape != label.shape:
-        size, of_mask = (' x '.join(map(str, a.shape[::-1])) for a in (prob, label))
-        raise ValueError(
-            f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: resize the '
-            'probabilities to the size of the mask'
+    if prob.shape == label.shape:
+        return
+    size, of_mask = (' x '.join(map(str, a.shape[::-1])) for a in (prob, label))
+    advice = 'resize the probabilities to the size of the mask'
+    if sorted(prob.shape) == sorted(label.shape):
+        advice = (
+            'its axes lie in another order. Arrays are read as (D, H, W), as nnU-Net '
+            'has them, and nibabel gives (W, H, D): transpose one of them'
         )
+    raise ValueError(f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: {advice}')

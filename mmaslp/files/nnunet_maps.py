@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from .images import open_image
+from .volumes import NIFTI_SUFFIXES, read_nifti
 
 IGNORED = 255
-LABEL_ENDINGS = ('.nii.gz', '.nii', '.png')
+LABEL_ENDINGS = (*NIFTI_SUFFIXES, '.png')
 # Softmaxes in float16 stay within it.
 SUM_TOLERANCE = 1e-2
 
@@ -25,6 +26,7 @@ class NNUNetDataset:
     regions: bool = False
     ignore: int | None = None
     reorient: bool = False
+    slice_axis: int | None = None
 
     def channel(self, channel: int | str | None) -> int:
         """Index of the channel that is meant."""
@@ -57,16 +59,16 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
         return None
     try:
         labels = json.loads((found / 'dataset.json').read_text())['labels']
-        plans = found / 'plans.json'
-        reader = (
-            plans.is_file() and json.loads(plans.read_text())['image_reader_writer']
-        )
+        file = found / 'plans.json'
+        plans = json.loads(file.read_text()) if file.is_file() else {}
+        order = plans.get('transpose_forward')
         ignore = labels.pop('ignore', None)
         values = {
             name: tuple(map(int, value if isinstance(value, list) else [value]))
             for name, value in labels.items()
         }
-        reorient = reader == 'NibabelIOWithReorient'
+        reorient = plans.get('image_reader_writer') == 'NibabelIOWithReorient'
+        slice_axis = None if order is None else int(order[0])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'the dataset.json or plans.json in {found} is not of nnU-Net ({error!r})'
@@ -77,7 +79,7 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
         (name, label) for name, label in values.items() if not regions or any(label)
     )
     channels = kept if regions else sorted(kept, key=lambda item: item[1])
-    return NNUNetDataset(tuple(channels), regions, ignore, reorient)
+    return NNUNetDataset(tuple(channels), regions, ignore, reorient, slice_axis)
 
 
 def foreground(
@@ -85,18 +87,12 @@ def foreground(
 ) -> np.ndarray:
     """Take the foreground's probability out of a ``.npz`` map.
 
-    ``(H, W)``, or ``(C, D, H, W)`` as ``nnUNetv2_predict --save_probabilities`` writes
-    it, becomes ``(D, H, W)`` float32, or ``(H, W)`` if D is 1. Without a dataset two
-    channels that add up to 1 are background and foreground.
+    ``(C, D, H, W)``, as ``nnUNetv2_predict --save_probabilities`` writes it, becomes
+    ``(D, H, W)``, or ``(H, W)`` if D is 1. Without a dataset two channels that add up
+    to 1 are background and foreground.
     """
-    if values.ndim not in (2, 4):
-        raise ValueError(
-            f'has the shape {values.shape}; a map of nnU-Net is (C, D, H, W)'
-        )
-    if values.ndim == 4:
-        values = values[_described(values, dataset).channel(channel)]
-        values = values[0] if len(values) == 1 else values
-    return values.astype(np.float32).clip(0, 1)
+    values = values[_described(values, dataset).channel(channel)]
+    return values[0] if len(values) == 1 else values
 
 
 def with_foreground(
@@ -109,8 +105,6 @@ def with_foreground(
 
     The background of two channels becomes ``1 - prob``; other regions stay.
     """
-    if values.ndim == 2:
-        return prob
     found = _described(values, dataset)
     index = found.channel(channel)
     if not found.regions and len(values) != 2:
@@ -126,8 +120,8 @@ def with_foreground(
 
 def read_label(
     path: str | Path,
-    channel: int | str | None = None,
-    dataset: NNUNetDataset | None = None,
+    channel: int | str | None,
+    found: NNUNetDataset,
 ) -> np.ndarray:
     """Read a label file of nnU-Net as one foreground.
 
@@ -136,16 +130,15 @@ def read_label(
         of the maps; ``(H, W)`` if D is 1.
 
     Raises:
-        ValueError: The file is of another kind, or has labels that the dataset, by
-            default one of 0 and 1, does not describe.
+        ValueError: The file is of another kind, or has labels that the dataset does not
+            describe.
         ImportError: A NIfTI file without nibabel.
     """
     path = Path(path)
-    found = dataset or NNUNetDataset()
     try:
         labels = _labels(path, found.reorient)
         known = {value for _, values in found.channels for value in values} | {0}
-        strange = set(np.unique(labels).tolist()) - known - {found.ignore}
+        strange = labels_in(labels) - known - {found.ignore}
         if strange:
             raise ValueError(
                 f'has the labels {sorted(strange)}, which no dataset.json beside the '
@@ -182,17 +175,13 @@ def _labels(path: Path, reorient: bool) -> np.ndarray:
         return np.asarray(open_image(path, frames=1))[None]
     if not path.name.endswith(LABEL_ENDINGS):
         raise ValueError(f'is not one of {", ".join(LABEL_ENDINGS)}')
-    try:
-        import nibabel
-    except ImportError as error:
-        raise ImportError(
-            f'{path}: NIfTI files need nibabel: pip install "mmaslp[nnunet]"'
-        ) from error
+    values = read_nifti(path, reorient)
+    if values.dtype.kind == 'f':
+        values = np.rint(values).astype(np.int64)
+    return values[None] if values.ndim == 2 else values
 
-    image = nibabel.load(path)
-    if reorient:
-        image = image.as_reoriented(nibabel.orientations.io_orientation(image.affine))
-    values = np.asanyarray(image.dataobj)
-    if values.ndim == 2:
-        values = values[..., None]
-    return np.rint(values).astype(np.int64).transpose(2, 1, 0)
+
+def labels_in(values: np.ndarray) -> set[int | float]:
+    """Values that occur, slice by slice to bound the memory."""
+    slices = values.reshape(-1, *values.shape[-2:])
+    return set().union(*(np.unique(plane).tolist() for plane in slices))

@@ -1,4 +1,4 @@
-"""Probability maps on disk: grey images, npy, npz of nnU-Net; logits as npy and npz."""
+"""Probability maps on disk: grey images, npy, npz, NIfTI; logits but as images."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from torch import Tensor
 from ..common.arguments import check_choice, check_number, optional
 from ..common.arrays import ROUNDING
 from .images import IMAGE_SUFFIXES, check_plain_file, open_image, write_picture
-from .nnunet_maps import NNUNetDataset, find_dataset, foreground
+from .nnunet_maps import SUM_TOLERANCE, NNUNetDataset, find_dataset, foreground
+from .volumes import (
+    AXES,
+    MAX_RATIO,
+    MAX_UNPACKED,
+    NIFTI_SUFFIXES,
+    Grid,
+    grid_of,
+    is_nifti,
+    read_nifti,
+    stem_of,
+)
 
-MAP_SUFFIXES = (*IMAGE_SUFFIXES, '.npy', '.npz')
+ARRAY_SUFFIXES = ('.npy', '.npz', *NIFTI_SUFFIXES)
+MAP_SUFFIXES = (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES)
 BITS = {8: np.uint8, 16: np.uint16}
-# An array that unpacks to more bytes, and to so many times its size, is a bomb.
-MAX_UNPACKED = 2**31
-MAX_RATIO = 200
 
 # The largest value of a whole set that stands for probability 1 in another scale, by
 # the kind of the maps: 0/1 masks, per cent, 8 bits in 16, and 10 to 15 bits.
@@ -74,6 +83,10 @@ class MapReader:
     only the largest value of the whole set says that the scale is another one. Nothing
     but that value is kept.
 
+    Attributes:
+        planes (set[str]): Names of the axes that slices of the volumes are stacked
+            along, 'z', 'y' or 'x'.
+
     Args:
         max_value (float, optional): The value that stands for probability 1, > 0; with
             it, 32-bit images and .npy files of integers or of another range are read
@@ -101,6 +114,7 @@ class MapReader:
         self.key = key
         self.channel = channel
         self._highest: dict[str, tuple[float, Path, float]] = {}
+        self.planes: set[str] = set()
         self._zipped = False
         self._datasets: dict[Path, NNUNetDataset | None] = {}
 
@@ -109,13 +123,14 @@ class MapReader:
 
         Args:
             path (str | Path): A grey 8-bit or 16-bit image (value / 255 or / 65535); a
-                .npy file of floating point values in [0, 1], ``(H, W)`` or
-                ``(1, H, W)``; a .npz file of them or of nnU-Net, ``(C, D, H, W)``; or,
-                if asked for, logits, ``(H, W)`` or ``(D, H, W)``.
+                .npy, .npz or NIfTI file of floating point values in [0, 1], ``(H, W)``
+                or ``(D, H, W)``; a .npz file of nnU-Net, ``(C, D, H, W)``; or, if asked
+                for, logits, ``(H, W)`` or ``(D, H, W)``.
 
         Returns:
             np.ndarray: Probabilities in [0, 1], float32 or float64, or logits;
-            ``(H, W)``, or ``(D, H, W)`` of volumes.
+            ``(H, W)``, or ``(D, H, W)`` of volumes, their slices first, see
+            :meth:`slice_axis`.
 
         Raises:
             ValueError: It is not such a file; the message names it and what to do.
@@ -124,9 +139,38 @@ class MapReader:
         check_plain_file(path)
         self._zipped |= suffix_of(path) == '.npz'
         try:
-            return self._read(path)
+            values = self._read(path)
+            return self.slices_first(values, path)
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from error
+
+    def slices_first(self, values: np.ndarray, path: str | Path) -> np.ndarray:
+        """Put the axis of the slices of a map first, of its values or of its mask."""
+        if values.ndim < 3:
+            return values
+        axis = self.slice_axis(path)
+        self.planes.add(AXES[axis])
+        return np.ascontiguousarray(np.moveaxis(values, axis, 0)) if axis else values
+
+    def slice_axis(self, path: str | Path) -> int:
+        """Axis of a volume that its slices are stacked along, as it is stored.
+
+        Bands of distance lie in slices. nnU-Net's plan names the axis; without a plan
+        it is that of the largest spacing, by the NIfTI file itself or one beside it;
+        else the first.
+        """
+        dataset = self.dataset_of(path)
+        if dataset is not None and dataset.slice_axis is not None:
+            return dataset.slice_axis
+        grid = self.grid_of(path)
+        return 0 if grid is None else grid.slice_axis
+
+    def grid_of(self, path: str | Path) -> Grid | None:
+        """Grid of a map, by its NIfTI file or one beside it; None without one."""
+        file = nifti_of(path)
+        dataset = self.dataset_of(path)
+        reorient = dataset is not None and dataset.reorient
+        return None if file is None else grid_of(file, reorient)
 
     def _read(self, path: Path) -> np.ndarray:
         suffix = suffix_of(path)
@@ -134,12 +178,12 @@ class MapReader:
             grey, kind, usual = _read_image(path)
             _check_shape(grey)
             return self._scaled(path, grey, kind, usual).clip(0, 1)
-        if suffix not in ('.npy', '.npz'):
-            known = ', '.join(('.npy', '.npz') if self.logits else MAP_SUFFIXES)
+        if suffix not in ARRAY_SUFFIXES:
+            known = ', '.join(ARRAY_SUFFIXES if self.logits else MAP_SUFFIXES)
             what = 'logits' if self.logits else 'maps'
             raise ValueError(f'{what} are read from files that end with {known}')
-        values = StoredArray.read(path, self.key).values
-        if values.dtype.kind not in 'iuf':
+        values = _read_array(path, self.key)
+        if values.dtype.kind not in 'biuf':
             raise ValueError(
                 f'holds {values.dtype}; maps are floating point in [0, 1], or integers '
                 'whose scale you state with --max-value'
@@ -147,15 +191,16 @@ class MapReader:
         if self.logits:
             return _checked_logits(values)
 
-        top = 1.0 if values.dtype.kind == 'f' else None
+        is_mask = values.dtype.kind != 'f' and values.max(initial=0) <= 1
+        top = 1.0 if values.dtype.kind == 'f' or is_mask else None
         values = self._scaled(path, values, str(values.dtype), top)
         if values.ndim == 3 and values.shape[0] == 1:
             values = values[0]
-        if suffix == '.npz':
-            return foreground(values, self.channel, self.dataset_of(path))
-        _check_shape(values)
-        values = values.astype(np.promote_types(values.dtype, np.float32))
-        return values.clip(0, 1)
+        if suffix == '.npz' and values.ndim == 4:
+            values = foreground(values, self.channel, self.dataset_of(path))
+        _check_volume(values)
+        kind = np.promote_types(values.dtype, np.float32)
+        return np.clip(values, 0, 1, dtype=kind)
 
     def _scaled(
         self, path: Path, values: np.ndarray, kind: str, usual: float | None
@@ -189,6 +234,7 @@ class MapReader:
 
     def merge(self, other: MapReader) -> None:
         """Take in what another reader of the same set has seen."""
+        self.planes |= other.planes
         for kind, seen in other._highest.items():
             if seen[0] > self._highest.get(kind, (-np.inf,))[0]:
                 self._highest[kind] = seen
@@ -228,7 +274,24 @@ def _other_top(kind: str, high: float) -> int | None:
 
 def suffix_of(path: str | Path) -> str:
     """Ending of a file's name in small letters, which says what the file is."""
-    return Path(path).suffix.lower()
+    suffix = Path(path).suffix.lower()
+    return '.nii.gz' if suffix == '.gz' and is_nifti(path) else suffix
+
+
+def nifti_of(path: str | Path) -> Path | None:
+    """The NIfTI file that a map is or that lies beside it, as nnU-Net writes one."""
+    path = Path(path)
+    if is_nifti(path):
+        return path
+    stem = stem_of(path)
+    beside = (path.with_name(f'{stem}{suffix}') for suffix in NIFTI_SUFFIXES)
+    return next((file for file in beside if file.is_file()), None)
+
+
+def _read_array(path: Path, key: str | None) -> np.ndarray:
+    if is_nifti(path):
+        return read_nifti(path)
+    return StoredArray.read(path, key).values
 
 
 @dataclass(frozen=True)
@@ -333,6 +396,19 @@ def _checked_logits(values: np.ndarray) -> np.ndarray:
 def _check_shape(values: np.ndarray) -> None:
     if values.ndim != 2:
         raise ValueError(f'a map has shape (H, W), not {values.shape}')
+
+
+def _check_volume(values: np.ndarray) -> None:
+    """Refuse other shapes, and two planes that are a softmax rather than slices."""
+    if values.ndim not in (2, 3):
+        raise ValueError(f'a map has shape (H, W) or (D, H, W), not {values.shape}')
+    if values.ndim == 3 and len(values) == 2:
+        total = values.sum(0, dtype=np.float64)
+        if np.abs(total - 1).max() < SUM_TOLERANCE:
+            raise ValueError(
+                f'its shape is {values.shape} and its two planes add up to 1, as '
+                'background and foreground do: save the foreground alone, as (H, W)'
+            )
 
 
 def _check_range(values: np.ndarray, top: float) -> None:

@@ -102,7 +102,7 @@ def review_maps(
     new_reviews = partial(_Reviews, calibrator, reader.logits, level)
     files = MapFiles(pairs, display_name(maps), problems)
     reviews = count_files(files, new_reviews, reader, workers=workers, what='reviewing')
-    rows = [replace(row, voxel=_voxel(pairs[row.name][0])) for row in reviews.rows]
+    rows = [_as_stored(row, reader, pairs[row.name][0]) for row in reviews.rows]
     return most_doubtful_first(rows)
 
 
@@ -159,14 +159,17 @@ def most_doubtful_first(rows: Sequence[Reviewed]) -> list[Reviewed]:
     return sorted(rows, key=lambda row: np.nan_to_num(row.estimate.score, nan=-1.0))
 
 
-def _voxel(path: Path) -> float | None:
-    """Volume of a voxel by the NIfTI file that nnU-Net writes beside its map."""
-    beside = path.with_name(f'{path.stem}.nii.gz')
-    if not beside.is_file():
-        return None
-    import nibabel
-
-    return float(np.prod(nibabel.load(beside).header.get_zooms()[:3]))
+def _as_stored(row: Reviewed, reader: MapReader, path: Path) -> Reviewed:
+    """Give the size of a voxel, and places of objects by the axes of the file."""
+    grid = reader.grid_of(path)
+    objects = row.objects
+    if objects.box.shape[1] == 3:
+        axis = reader.slice_axis(path)
+        order = np.argsort([axis, *(other for other in range(3) if other != axis)])
+        objects = replace(
+            objects, box=objects.box[:, order], centre=objects.centre[:, order]
+        )
+    return replace(row, objects=objects, voxel=None if grid is None else grid.voxel)
 
 
 # ---- the files ----

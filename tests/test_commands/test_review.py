@@ -155,8 +155,10 @@ def test_volumes_from_fit_to_masks(tmp_path):
     assert {'z_first', 'y_last', 'x_centre'} <= set(rows_of(objects)[0])
     args = [str(file), str(maps), '--masks', 'keep', '--least-object', '0.5']
     assert run_command('apply', [*args, '--out', str(tmp_path / 'out')]) == 0
-    mask = np.load(next((tmp_path / 'out_masks').iterdir()))
-    assert mask.shape == (6, 32, 32)
+    # On the grid of the file that nnU-Net wrote beside the map.
+    mask = nibabel.load(next((tmp_path / 'out_masks').iterdir()))
+    assert mask.shape == (32, 32, 6)
+    assert mask.header.get_zooms() == (0.5, 0.5, 2)
 
 
 @pytest.mark.parametrize('options', [{}, dict(depth=6, size=32)])

@@ -1,0 +1,211 @@
+"""Volumes as .npy, .npz, .nii and .nii.gz, through the commands and back."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mmaslp import Calibrator, fit_calibrator
+from mmaslp.commands import run_command
+from mmaslp.files.map_evaluation import evaluate_maps
+from mmaslp.files.prob_maps import MapReader
+from mmaslp.files.volumes import grid_of, read_nifti
+from mmaslp.metrics import CalibrationHistogram
+from tests.test_calibration.object_scenes import discs
+
+nibabel = pytest.importorskip('nibabel')
+
+ENDINGS = ('.npy', '.npz', '.nii', '.nii.gz')
+SHAPE = dict(depth=6, size=32)
+
+
+def write(path, values, affine=None, zooms=(1, 1, 3)):
+    """Write an array (D, H, W) as a file of its ending."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == '.npy':
+        np.save(path, values)
+    elif path.suffix == '.npz':
+        np.savez_compressed(path, values)
+    else:
+        affine = np.diag([*zooms, 1]) if affine is None else affine
+        nibabel.save(nibabel.Nifti1Image(values.T, affine), path)
+
+
+def write_volumes(root, number=12, ending='.nii.gz', first=0):
+    """Folders of maps and masks, and their arrays."""
+    arrays = [discs(k, **SHAPE) for k in range(first, first + number)]
+    arrays = [(prob.astype(np.float32), mask) for prob, mask in arrays]
+    for k, (prob, mask) in enumerate(arrays):
+        write(root / f'maps/{k:02}{ending}', prob)
+        write(root / f'masks/{k:02}{ending}', mask)
+    return root / 'maps', root / 'masks', arrays
+
+
+@pytest.mark.parametrize('ending', ENDINGS)
+def test_files_give_the_figures_of_the_arrays(tmp_path, ending):
+    maps, masks, arrays = write_volumes(tmp_path, ending=ending)
+    histogram = CalibrationHistogram()
+    for prob, mask in arrays:
+        histogram.update(prob, mask)
+    result = evaluate_maps(maps, masks, resamples=0)
+    for key, value in histogram.compute().items():
+        if key in result.figures:
+            assert result.figures[key] == pytest.approx(value, abs=1e-12, nan_ok=True)
+    file = tmp_path / 'c.json'
+    assert run_command('fit', [str(maps), str(masks), '--out', str(file)]) == 0
+    expected = fit_calibrator([p for p, _ in arrays], [m for _, m in arrays])
+    found = Calibrator.load(file)
+    np.testing.assert_array_equal(found.table, expected.table)
+    assert found.decisions.to_dict() == expected.decisions.to_dict()
+
+
+@pytest.mark.parametrize('ending', ENDINGS)
+def test_maps_and_masks_are_written_as_they_came(tmp_path, ending):
+    maps, masks, arrays = write_volumes(tmp_path, ending=ending)
+    calibrator = fit_calibrator([p for p, _ in arrays], [m for _, m in arrays])
+    calibrator.save(tmp_path / 'c.json')
+    out = tmp_path / 'out'
+    args = [str(tmp_path / 'c.json'), str(maps), '--out', str(out), '--masks', 'dice']
+    assert run_command('apply', args) == 0
+    reader = MapReader()
+    for k, (prob, _) in enumerate(arrays):
+        path = out / f'{k:02}{ending}'
+        np.testing.assert_allclose(reader.read(path), calibrator(prob), atol=1e-6)
+        if 'nii' in ending:
+            given, written = (nibabel.load(p) for p in (maps / path.name, path))
+            np.testing.assert_array_equal(given.affine, written.affine)
+            assert given.header.get_zooms() == written.header.get_zooms()
+            assert given.header['qform_code'] == written.header['qform_code']
+    # What was written is read back, as maps and as masks.
+    written = tmp_path / 'out_masks'
+    suffix = ending if 'nii' in ending else '.npy'
+    assert {path.name for path in written.iterdir()} == {
+        f'{k:02}{suffix}' for k in range(12)
+    }
+    same = shutil.copytree(written, tmp_path / 'same')
+    for gt in (masks, same):
+        result = evaluate_maps(written, gt, resamples=0)
+        assert result.figures['conf'] == 1
+    assert result.figures['acc'] == 1
+    assert run_command('apply', args) == 0  # the same bytes again
+
+
+def test_the_review_of_a_volume(tmp_path):
+    maps, masks, arrays = write_volumes(tmp_path, number=30)
+    calibrator = fit_calibrator([p for p, _ in arrays], [m for _, m in arrays])
+    calibrator.save(tmp_path / 'c.json')
+    args = [str(maps), '--calibrator', str(tmp_path / 'c.json'), '--truth', str(masks)]
+    args += ['--out', str(tmp_path / 'r.csv'), '--objects', str(tmp_path / 'o.csv')]
+    assert run_command('review', [*args, '--report', str(tmp_path / 'r.html')]) == 0
+    rows = list(csv.DictReader((tmp_path / 'r.csv').open()))
+    for row in rows:
+        expected = calibrator.image(arrays[int(row['image'])][0])
+        assert float(row['dice']) == pytest.approx(expected.dice, rel=1e-4)
+        assert float(row['volume_mm3']) == pytest.approx(expected.area * 3, rel=1e-4)
+
+
+@pytest.mark.parametrize('axis', [0, 1, 2])
+def test_slices_lie_across_the_coarsest_axis(tmp_path, axis):
+    # The same volumes, stored with the axis of the slices elsewhere.
+    arrays = [discs(k, **SHAPE) for k in range(12)]
+    zooms = np.roll([3.0, 1.0, 1.0], axis)
+    for k, (prob, mask) in enumerate(arrays):
+        for name, values in (('maps', prob.astype(np.float32)), ('masks', mask)):
+            moved = np.moveaxis(values, 0, axis)
+            write(tmp_path / name / f'{k:02}.nii.gz', moved, zooms=zooms[::-1])
+    maps, masks = tmp_path / 'maps', tmp_path / 'masks'
+    reader = MapReader()
+    result = evaluate_maps(maps, masks, resamples=0, reader=reader)
+    assert reader.planes == {'zyx'[axis]}
+    straight = write_volumes(tmp_path / 'straight')
+    expected = evaluate_maps(*straight[:2], resamples=0)
+    assert result.figures == expected.figures
+
+    # Places of objects and written files are those of the file.
+    calibrator = fit_calibrator(*zip(*arrays))
+    calibrator.save(tmp_path / 'c.json')
+    file = str(tmp_path / 'c.json')
+    args = [str(maps), '--calibrator', file, '--out', str(tmp_path / 'r.csv')]
+    args += ['--objects', str(tmp_path / 'o.csv')]
+    assert run_command('review', args) == 0
+    values = read_nifti(maps / '00.nii.gz')
+    rows = csv.DictReader((tmp_path / 'o.csv').open())
+    for row in rows:
+        if row['image'] == '00':
+            box = tuple(
+                slice(int(row[f'{name}_first']), int(row[f'{name}_last']) + 1)
+                for name in 'zyx'
+            )
+            assert (values[box] > 0.5).sum() >= int(row['area'])
+    out = tmp_path / 'out'
+    args = [file, str(maps), '--out', str(out), '--masks', 'keep']
+    assert run_command('apply', args) == 0
+    mask = read_nifti(tmp_path / 'out_masks/00.nii.gz')
+    np.testing.assert_array_equal(mask, values > 0.5)
+    assert grid_of(out / '00.nii.gz') == grid_of(maps / '00.nii.gz')
+
+
+def test_the_plan_of_nnunet_names_the_slices(tmp_path):
+    prob = discs(0, **SHAPE)[0].astype(np.float32)
+    moved = np.moveaxis(prob, 0, 2)
+    np.savez(tmp_path / 'a.npz', probabilities=np.stack([1 - moved, moved]))
+    labels = {'labels': {'background': 0, 'lesion': 1}}
+    (tmp_path / 'dataset.json').write_text(json.dumps(labels))
+    plans = {'image_reader_writer': 'SimpleITKIO', 'transpose_forward': [2, 0, 1]}
+    (tmp_path / 'plans.json').write_text(json.dumps(plans))
+    reader = MapReader()
+    np.testing.assert_array_equal(reader.read(tmp_path / 'a.npz'), prob)
+    assert reader.planes == {'x'}
+
+
+def test_a_transposed_mask_is_named(tmp_path, capsys):
+    maps, masks, arrays = write_volumes(tmp_path, number=2, ending='.npy')
+    np.save(masks / '00.npy', arrays[0][1].T)
+    assert run_command('eval-maps', [str(maps), str(masks)]) == 2
+    said = capsys.readouterr().err
+    assert 'its axes lie in another order' in said
+    assert 'transpose' in said
+
+
+def test_a_mirrored_mask_is_named(tmp_path, capsys):
+    maps, masks, arrays = write_volumes(tmp_path, number=2)
+    write(masks / '00.nii.gz', arrays[0][1], affine=np.diag([-1, -1, 3, 1]))
+    assert run_command('eval-maps', [str(maps), str(masks)]) == 2
+    assert 'lead to RAS, those of its mask' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        (np.array([[0, 1], [2, 1]]), 'holds 0, 1, 2'),
+        (np.array([[0, 1], [255, 1]]), 'holds 0, 1, 255'),
+        (np.array([[0, 0.5], [1, 1]]), r'holds 0, 0\.5, 1'),
+        (np.zeros((2, 2, 2, 2)), r'a mask is \(H, W\) or \(D, H, W\)'),
+    ],
+)
+def test_other_masks_are_refused(tmp_path, capsys, values, message):
+    write(tmp_path / 'maps/a.npy', np.full(values.shape[:2], 0.5))
+    write(tmp_path / 'masks/a.npy', values)
+    args = [str(tmp_path / 'maps'), str(tmp_path / 'masks')]
+    with pytest.raises(ValueError, match=message):
+        evaluate_maps(*args, resamples=0)
+
+
+def test_damaged_and_odd_files_are_named(tmp_path):
+    write(tmp_path / 'a.nii.gz', np.full((2, 4, 4), 0.5, np.float32))
+    whole = (tmp_path / 'a.nii.gz').read_bytes()
+    (tmp_path / 'b.nii.gz').write_bytes(whole[: len(whole) // 2])
+    (tmp_path / 'c.nii').write_bytes(b'not a volume')
+    four = nibabel.Nifti1Image(np.full((4, 4, 2, 3), 0.5, np.float32), np.eye(4))
+    nibabel.save(four, tmp_path / 'd.nii')
+    nibabel.save(
+        nibabel.Nifti1Image(np.full((4, 4, 2), 7, np.uint8), np.eye(4)),
+        tmp_path / 'e.nii',
+    )
+    cases = dict(b='cannot be read', c='NIfTI', d='one volume', e='--max-value')
+    for name, words in cases.items():
+        path = next(tmp_path.glob(f'{name}.nii*'))
+        with pytest.raises(ValueError, match=rf'{path.name}: .*{words}'):
+            MapReader().read(path)
