@@ -141,8 +141,9 @@ def as_text(name: str, record: dict[str, Any]) -> str:
     lines = [f'{name}.', *filter(None, [record.get('reason')])]
     if rows := record.get('candidates'):
         lines += [
-            f'Measured on images that the map was not fitted to: {record["images"]} '
-            f'images, {record["pixels"]:,} pixels.',
+            'Measured on images that the map was not fitted to: '
+            f'{cases_in_words(record["images"], record["groups"])}, '
+            f'{record["pixels"]:,} pixels.',
             'Lower is better; in brackets the 95 % interval of the change from '
             'identity; > is the choice.',
             'single: one map for all pixels; band: one for each band of distance from '
@@ -152,11 +153,19 @@ def as_text(name: str, record: dict[str, Any]) -> str:
         lines += [_line(row) for row in rows]
 
     if masks := record.get('masks'):
-        lines.append(_masks(masks))
+        lines.append(_masks(masks, record))
     return '\n'.join([*lines, *record.get('remarks', [])])
 
 
-def _masks(masks: dict[str, Any]) -> str:
+def cases_in_words(images: int, cases: int) -> str:
+    """Say how many images there are, and of how many groups if they are fewer."""
+    return f'{images} images' + (f' of {cases} groups' if cases < images else '')
+
+
+def _masks(masks: dict[str, Any], record: dict[str, Any]) -> str:
+    what = 'images' if record['groups'] == record['images'] else 'groups'
+    drawn = masks['images']
+    of = '' if drawn == record['groups'] else f' drawn from {record["groups"]}'
     known = {name: gain for name, gain in masks.items() if name != 'images'}
     best = max(known, key=lambda name: known[name]['dice'])
     found = (
@@ -164,7 +173,7 @@ def _masks(masks: dict[str, Any]) -> str:
         for name, gain in known.items()
     )
     return (
-        f'Mean Dice of {masks["images"]} images: {", ".join(found)}; '
+        f'Mean Dice of {drawn} {what}{of}: {", ".join(found)}; '
         f'apply --masks {best} writes those of the highest Dice beside the maps.'
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from ..common.arguments import check_bool, check_choice
-from .calibrator import Calibrator
+from .calibrator import Calibrator, cases_in_words
 from .decisions import fit_decisions
 from .maps import MAPS, SIDE, TARGETS, fit_maps
 from .masks import MASK_KIND, mask_figures
@@ -24,7 +24,10 @@ from .tables import CalibrationTables, has_channels
 
 METHODS = ('auto', *MAPS)
 BY = ('auto', 'single', 'band')
-LEAST_IMAGES = 10
+# Images, volumes or groups: each of the five folds needs one.
+LEAST_CASES = 5
+# Fewer are said to be few.
+FEW_CASES = 10
 Map = Tensor | np.ndarray
 
 
@@ -51,7 +54,10 @@ def fit_calibrator(
             ``(N, 1, H, W)``, ``(N, C, H, W)`` of C binary channels or
             ``(N, C, D, H, W)`` of slices; or an iterable of images of any size,
             ``(H, W)`` or, of a volume, ``(D, H, W)``. Items of four and more axes, and
-            those of a ``DataLoader``, are batches of images.
+            those of a ``DataLoader``, are batches of images. Give volumes as a list:
+            each is one case, and its axes are in numpy's order, not in nibabel's. With
+            ``logits``, two channels whose labels have one are background and
+            foreground, as :meth:`Calibrator.wrap` takes them.
         label (Tensor | np.ndarray | Iterable, optional): Labels of {0, 1,
             ignore_index}, in the same form. Defaults to None: ``prob`` gives pairs of
             an image and its labels, or of a batch and its labels.
@@ -72,7 +78,7 @@ def fit_calibrator(
         Calibrator: The calibrator.
 
     Raises:
-        ValueError: An image cannot be used; there are fewer than ten images, or two
+        ValueError: An image cannot be used; there are fewer than five images, or
             groups; or all labels are of one class.
 
     Example:
@@ -85,6 +91,7 @@ def fit_calibrator(
     """
     check_bool('logits', logits)
     channels = has_channels(prob)
+    remarks = set()
     tables = CalibrationTables(with_contents=True)
     keys = None if groups is None else numbers_of(groups)
     number = -1
@@ -96,10 +103,27 @@ def fit_calibrator(
             tables.update(image, mask, key, ignore_index, logits, channels)
         except ValueError as error:
             raise ValueError(f'image {number}: {error}') from error
+        remarks.add(axes_in_doubt(image, channels))
 
     if keys is not None and next(keys, None) is not None:
         raise ValueError(f'there are more groups than the {number + 1} images')
-    return fit_tables(tables, by, method, target)
+    return fit_tables(tables, by, method, target, sorted(remarks - {''}))
+
+
+def axes_in_doubt(image: Map, channels: bool) -> str:
+    """Say how an image was read, where volumes are often meant otherwise; else ''."""
+    shape = tuple(image.shape)
+    if channels and shape[0] > 2:
+        return (
+            f'Arrays of {shape} were read as images of {shape[0]} binary channels, '
+            'whose objects are not judged: give volumes as a list of (D, H, W).'
+        )
+    if not channels and len(shape) == 3 and 1 < 2 * shape[2] <= min(shape[:2]):
+        return (
+            f'Volumes of {shape} have few columns: axes are (D, H, W), as numpy and '
+            'nnU-Net have them. Transpose what nibabel gives, which is (W, H, D).'
+        )
+    return ''
 
 
 def fit_tables(
@@ -116,31 +140,34 @@ def fit_tables(
     check_choice('by', by, BY)
     check_choice('method', method, METHODS)
     check_choice('target', target, TARGETS)
-    used = tables.images.numpy() > 0
+    cases = tables.cases.numpy()
+    used = cases > 0
     counts = tables.counts.numpy()[used]
-    images = tables.images.numpy()[used]
-    _check_enough(counts, images)
+    cases = cases[used]
+    images = int(tables.images.sum())
+    number = cases_in_words(images, int(cases.sum()))
+    _check_enough(counts, int(cases.sum()), number)
     candidates = [
-        out_of_fold(counts, images, *kind, target)
+        out_of_fold(counts, cases, *kind, target)
         for kind in CANDIDATES
         if kind == CANDIDATES[0]
         or (method in ('auto', kind[0]) and by in ('auto', kind[1]))
     ]
-    chosen, reason = choose(candidates, method, images)
+    chosen, reason = choose(candidates, method, number)
     kind = (chosen.method, chosen.by, target)
     whole = counts.sum(0)
     record = dict(
         reason=reason,
-        remarks=[*remarks, *_remarks(counts, images, chosen)],
-        images=int(images.sum()),
-        groups=len(images),
+        remarks=[*remarks, *_remarks(counts, cases, chosen)],
+        images=images,
+        groups=int(cases.sum()),
         pixels=int(counts.sum()),
         foreground=float(whole[..., 1].sum() / whole.sum()),
         candidates=[_row(candidate, candidates[0], chosen) for candidate in candidates],
-        masks=mask_figures(counts, images, tables.sample.numpy()[used]),
+        masks=mask_figures(counts, cases, tables.sample.numpy()[used]),
     )
     maps, mask_maps = (
-        fit_maps(whole, images.sum(), *wanted) for wanted in (kind, MASK_KIND)
+        fit_maps(whole, cases.sum(), *wanted) for wanted in (kind, MASK_KIND)
     )
 
     decisions = None
@@ -150,7 +177,7 @@ def fit_tables(
 
 
 def choose(
-    candidates: Sequence[Candidate], method: str, images: np.ndarray
+    candidates: Sequence[Candidate], method: str, number: str
 ) -> tuple[Candidate, str]:
     """Pick a candidate, and say why."""
     if method != 'auto':
@@ -165,10 +192,6 @@ def choose(
             'Of the maps that are better than none (identity) by more than a standard '
             'error over images, the simplest that is no worse than the best.'
         )
-
-    number = f'{images.sum()} images'
-    if len(images) < min(images.sum(), LEAST_IMAGES):
-        number += f' of {len(images)} groups'
 
     return candidates[0], (
         f'{number} cannot tell that any map is better than none, so probabilities stay '
@@ -192,7 +215,7 @@ def _row(
 
 
 def _remarks(
-    counts: np.ndarray, images: np.ndarray, chosen: Candidate
+    counts: np.ndarray, cases: np.ndarray, chosen: Candidate
 ) -> Iterator[str]:
     """Say what the other target would gain, and what makes the fit doubtful."""
     low = counts[..., : SIDE + 1, :]
@@ -205,7 +228,7 @@ def _remarks(
             'pixels, as here.'
         )
     else:
-        other = out_of_fold(counts, images, 'isotonic', 'band', 'probability')
+        other = out_of_fold(counts, cases, 'isotonic', 'band', 'probability')
         more, error = other.minus(chosen)
         brier, nll = (
             f'{d:+.4f} [{d - WIDE * e:+.4f}, {d + WIDE * e:+.4f}]'
@@ -225,19 +248,20 @@ def _remarks(
             'a network: check that foreground is 1 in maps and masks.'
         )
 
-    if len(images) < LEAST_IMAGES:
-        yield f'{len(images)} groups are few: do not trust the intervals.'
-
-
-def _check_enough(counts: np.ndarray, images: np.ndarray) -> None:
-    labels = counts.sum((0, 1, 2))
-    if images.sum() < LEAST_IMAGES:
-        raise ValueError(
-            f'{images.sum()} images are too few: a calibrator takes {LEAST_IMAGES} or, '
-            'better, a hundred'
+    if cases.sum() < FEW_CASES:
+        yield (
+            f'{cases.sum()} images or groups are few: do not trust the intervals, and '
+            'fit to more.'
         )
-    if len(images) < 2:
-        raise ValueError('all images are of one group: nothing is left to measure on')
+
+
+def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
+    labels = counts.sum((0, 1, 2))
+    if cases < LEAST_CASES:
+        raise ValueError(
+            f'{number} are too few: a calibrator takes {LEAST_CASES} images, volumes '
+            'or groups or, better, a hundred'
+        )
     if not labels.all():
         name = 'background' if labels[0] else 'foreground'
         raise ValueError(

@@ -25,9 +25,10 @@ _PIECE = 2**18
 class CalibrationTables:
     """Pixels of both labels by group, band of the predicted border and cell of p.
 
-    Image k belongs to group k mod 100, so that memory (2 MB) grows neither with pixels
-    nor with images, while folds and intervals are made of groups. Up to 100 images are
-    groups of their own. Bands are those of the mask p > 1/2
+    A case is what has one key: an image, a volume, or all images of a patient. Case k
+    belongs to group k mod 100, so that memory (2 MB) grows neither with pixels nor with
+    images, while folds and intervals are made of groups. Up to 100 cases are groups of
+    their own. Bands are those of the mask p > 1/2
     (:func:`~mmaslp.common.bands.border_bands`), cells those of
     :mod:`~mmaslp.calibration.maps`. All counts are integers, so :meth:`merge` is
     exact in any order.
@@ -35,8 +36,9 @@ class CalibrationTables:
     Attributes:
         counts (Tensor): ``(100, 5, 258, 2)`` int64 per group, band, cell and label.
         images (Tensor): ``(100,)`` int64, number of images of each group.
-        sample (Tensor): ``counts`` of one image of each group, drawn by its key, int32:
-            masks are judged image by image.
+        keys (set[int]): Those of all cases.
+        sample (Tensor): ``counts`` of one case of each group, drawn by its key: masks
+            are judged case by case.
         contents (list[Contents] | None): What each image holds, for the decisions about
             objects and images; up to 16 KB an image and an object. None: not counted.
         windows (list[Contents]): What was found in windows that hold no object.
@@ -54,7 +56,8 @@ class CalibrationTables:
     def __init__(self, with_contents: bool = False) -> None:
         self.counts = torch.zeros(GROUPS, NUM_BANDS, CELLS, 2, dtype=torch.int64)
         self.images = torch.zeros(GROUPS, dtype=torch.int64)
-        self.sample = torch.zeros_like(self.counts, dtype=torch.int32)
+        self.keys: set[int] = set()
+        self.sample = torch.zeros_like(self.counts)
         self.contents: list[Contents] | None = [] if with_contents else None
         self.windows: list[Contents] = []
         self._rank = torch.full((GROUPS,), _LAST)
@@ -79,7 +82,8 @@ class CalibrationTables:
                 None: the number of images so far, which is right in one process only.
             ignore_index (int): Label of pixels that count nowhere, though their
                 probabilities make borders. Defaults to 255.
-            logits (bool): Whether ``prob`` holds logits. Defaults to False.
+            logits (bool): Whether ``prob`` holds logits, of the foreground or, (2, ...),
+                of background and foreground. Defaults to False.
             channels (bool): Whether there are several binary channels, see
                 :func:`has_channels`: their objects are not one another's slices, and
                 ``contents`` are not kept. Defaults to False.
@@ -89,6 +93,9 @@ class CalibrationTables:
         """
         prob = as_floats(prob)
         label = as_tensor(label, 'label')
+        if logits and _is_softmax(prob, label):
+            prob = prob[1] - prob[0]
+            channels = False
         if prob.dim() < 2 or _long_axes(prob) != _long_axes(label):
             raise ValueError(
                 f'the map has shape {tuple(prob.shape)} but the mask '
@@ -119,8 +126,11 @@ class CalibrationTables:
         group = key % GROUPS
         rank = (key + 1) * _SHUFFLE % _LAST
         if rank < self._rank[group]:
-            self.sample[group] = found[..., :2]
+            self.sample[group] = 0
             self._rank[group] = rank
+        if rank == self._rank[group]:
+            self.sample[group] += found[..., :2]
+        self.keys.add(key)
 
         if channels:
             self.contents = None
@@ -141,20 +151,35 @@ class CalibrationTables:
         found, _ = contents_of(pixels, inside, counts.numpy())
         self.windows.append(found)
 
+    @property
+    def cases(self) -> Tensor:
+        """``(100,)`` int64, number of cases of each group."""
+        groups = torch.tensor([key % GROUPS for key in self.keys], dtype=torch.int64)
+        return torch.bincount(groups, minlength=GROUPS)
+
     def merge(self, other: CalibrationTables) -> None:
         """Add the images of another table, whose keys continue or share those here."""
+        self.keys |= other.keys
         self.counts += other.counts
         self.images += other.images
         if self.contents is not None and other.contents is not None:
             self.contents += other.contents
         self.windows += other.windows
-        newer = other._rank < self._rank
-        self.sample[newer], self._rank[newer] = other.sample[newer], other._rank[newer]
+        self.sample[other._rank < self._rank] = 0
+        drawn = other._rank <= self._rank
+        self.sample[drawn] += other.sample[drawn]
+        self._rank[drawn] = other._rank[drawn]
 
 
 def has_channels(batch: Any) -> bool:
     """Whether an array or tensor ``(N, C, ..., H, W)`` holds several channels."""
     return getattr(batch, 'ndim', 0) > 3 and batch.shape[1] > 1
+
+
+def _is_softmax(logit: Tensor, label: Tensor) -> bool:
+    """Whether logits are of background and foreground, for one map of labels."""
+    two = logit.dim() > 2 and len(logit) == 2
+    return two and _long_axes(logit[0]) == _long_axes(label)
 
 
 def count_pixels(

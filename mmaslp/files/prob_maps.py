@@ -200,7 +200,9 @@ class MapReader:
             values = foreground(values, self.channel, self.dataset_of(path))
         _check_volume(values)
         kind = np.promote_types(values.dtype, np.float32)
-        return np.clip(values, 0, 1, dtype=kind)
+        values = values.astype(kind, copy=False)
+        rounding = values.min() < 0 or values.max() > 1
+        return values.clip(0, 1) if rounding else values
 
     def _scaled(
         self, path: Path, values: np.ndarray, kind: str, usual: float | None

@@ -22,6 +22,8 @@ MOMENTS = (
     *('hit', 'union', 'hit_hit', 'hit_union', 'union_union', 'right', 'right_right'),
 )
 SHARE = 2**20
+# Pixels of maps that are counted at a time.
+PIECE = 2**24
 
 
 def image_moments(
@@ -192,14 +194,23 @@ class BandTable:
             return
         images = len(prob)
         size = prob[0].numel()
-        prob = prob.flatten(0, 1)
-        label = label.flatten(0, 1)
-        predicted = prob > 0.5
-        known = None
-        if valid is not None:
-            valid = valid.flatten(0, 1)
-            known = torch.cat([torch.ones_like(valid), valid])
+        maps = [prob, label] + ([] if valid is None else [valid])
+        maps = [values.flatten(0, 1) for values in maps]
+        self.totals = self.totals.to(prob.device)
+        # Some slices of a volume at a time, to bound the memory.
+        step = max(1, PIECE // max(1, maps[0][0].numel()))
+        pieces = zip(*(values.split(step) for values in maps))
+        areas = np.concatenate([self._count(*piece) for piece in pieces], 1)
+        areas = areas.reshape(len(areas), images, -1).sum(2)
+        moments = image_moments(size, *areas)
+        self.moments.add_(torch.from_numpy(moments).to(prob.device))
 
+    def _count(
+        self, prob: Tensor, label: Tensor, valid: Tensor | None = None
+    ) -> np.ndarray:
+        """Count ``(M, H, W)`` maps; return ``(3 or 4, M)`` areas for the moments."""
+        predicted = prob > 0.5
+        known = None if valid is None else torch.cat([torch.ones_like(valid), valid])
         # Both borders at once: small maps pay by the call.
         bands, cell = border_cells(torch.cat([predicted, label]), known)
         # In strips of cells whose temporaries stay in the cache.
@@ -207,13 +218,10 @@ class BandTable:
         maps = [prob, predicted == label] + ([] if valid is None else [valid])
         strips = zip(*(values.split(rows, 1) for values in maps))
         sums = torch.cat([_sums(cell, *strip) for strip in strips], 1)
-        self.totals = self.totals.to(prob.device)
         for own, band in zip(self.sums, bands.chunk(len(BORDERS))):
             own.index_add_(0, band.flatten().long(), sums.view(-1, 3))
         masks = [predicted, label, maps[1]] + ([] if valid is None else [valid])
-        areas = (_areas(mask, valid, images) for mask in masks)
-        moments = image_moments(size, *areas)
-        self.moments.add_(torch.from_numpy(moments).to(prob.device))
+        return np.stack([_areas(mask, valid) for mask in masks])
 
     def merge(self, other: BandTable) -> None:
         """Add the pixels of another table."""
@@ -290,9 +298,9 @@ def band_scalars(table: BinTable) -> dict[str, float]:
     }
 
 
-def _areas(mask: Tensor, valid: Tensor | None, images: int) -> np.ndarray:
-    """``(N,)`` int64, number of valid pixels of the bool mask in each image."""
-    mask = (mask if valid is None else mask & valid).reshape(images, -1)
+def _areas(mask: Tensor, valid: Tensor | None) -> np.ndarray:
+    """``(M,)`` int64, number of valid pixels of each bool mask ``(M, H, W)``."""
+    mask = (mask if valid is None else mask & valid).flatten(1)
     if mask.device.type != 'cpu':
         return mask.sum(1).cpu().numpy()
     # On the CPU numpy's is twenty times as fast as torch's.

@@ -93,16 +93,19 @@ def mask_scores(
     mask = values > 0.5
     found, number = find_objects(mask)
 
-    places = np.flatnonzero(found)  # few of a volume
-    owner = found.ravel()[places]
+    # Few pixels of a volume are in its mask.
+    inside = values[mask]
+    owner = found[mask]
     pixels = np.bincount(owner, minlength=number + 1)[1:]
-    mass = np.bincount(owner, values.ravel()[places], number + 1)[1:]
+    mass = np.bincount(owner, inside, number + 1)[1:]
 
-    size = np.count_nonzero(mask & valid)
+    valid_inside = valid[mask]
+    size = np.count_nonzero(valid_inside)
     expected = np.nan
     if size:
-        own = values.sum(where=mask & valid, dtype=np.float64)
+        own = inside.sum(where=valid_inside, dtype=np.float64)
         expected = 2 * own / (size + values.sum(where=valid, dtype=np.float64))
+    del valid, known
     truth = MaskTruth.of(mask, labels.numpy(), found, number, ignore_index)
     said = float(expected)
     return MaskScores(truth.pairs(mass / pixels), truth.dice, said, said)
@@ -135,22 +138,23 @@ class MaskTruth:
     ) -> MaskTruth:
         """Compare a mask, and its objects that are numbered from 1 on, with labels."""
         labels = labels.reshape(mask.shape)
-        valid = known_pixels(torch.from_numpy(labels), ignore_index).numpy()
-        foreground = labels == 1
-        both = np.count_nonzero(mask & foreground)
-        size = np.count_nonzero(mask & valid) + np.count_nonzero(foreground)
+        foreground = np.count_nonzero(labels == 1)
+        # Few pixels of a volume are in its mask.
+        inside = labels[mask]
+        valid = known_pixels(torch.from_numpy(inside), ignore_index).numpy()
+        both = np.count_nonzero(inside == 1)
+        size = np.count_nonzero(valid) + foreground
 
-        places = np.flatnonzero(objects)  # few of a volume
-        owner = objects.ravel()[places]
+        owner = objects[mask]
         hits, pixels = (
-            np.bincount(owner[kind.ravel()[places]], minlength=number + 1)[1:]
-            for kind in (foreground, valid)
+            np.bincount(owner[kind], minlength=number + 1)[1:]
+            for kind in (inside == 1, valid)
         )
         return cls(
             2 * both / size if size else 1.0,
             is_real(hits, pixels),
             pixels > 0,
-            int(np.count_nonzero(foreground)),
+            int(foreground),
         )
 
     def pairs(self, prob: np.ndarray) -> np.ndarray:

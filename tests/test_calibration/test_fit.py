@@ -98,7 +98,7 @@ def test_groups_stay_together():
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda p, y: (p[:9], y[:9]), '9 images are too few'),
+        (lambda p, y: (p[:4], y[:4]), '4 images are too few'),
         (lambda p, y: (p, y * 0), 'all .* background.*255'),
         (lambda p, y: (p, y * 255), 'all .* background.*255'),
         (lambda p, y: (p * 9 - 3, y), 'image 0: .*logits'),
@@ -189,3 +189,60 @@ def test_a_gain_above_its_error_is_taken_where_the_lowest_nll_has_none():
     assert 'Fit to more images' in reason
     worse = candidate('affine', 'single', -0.01, 1e-5, brier=0.11)
     assert choose([identity, worse], 'auto', images)[0] is identity
+
+
+def test_volumes_and_slices_of_patients_meet_one_rule():
+    rng = np.random.default_rng(0)
+    truth = rng.random((6, 8, 24, 24))
+    labels = (rng.random(truth.shape) < truth).astype(np.uint8)
+    odds = (truth / (1 - truth)) ** 2
+    prob = odds / (1 + odds)
+    volumes = fit_calibrator(list(prob), list(labels))
+    slices = fit_calibrator(
+        prob.reshape(48, 24, 24),
+        labels.reshape(48, 24, 24),
+        groups=np.arange(48) // 8,
+    )
+    np.testing.assert_array_equal(volumes.table, slices.table)
+    assert volumes.record['candidates'] == slices.record['candidates']
+    assert volumes.record['masks'] == slices.record['masks']
+    hit = (prob > 0.5) & (labels == 1)
+    dice = 2 * hit.sum((1, 2, 3)) / ((prob > 0.5) + labels).sum((1, 2, 3))
+    assert volumes.record['masks']['keep']['dice'] == pytest.approx(dice.mean())
+    for calibrator, text in ((volumes, '6 images,'), (slices, '48 images of 6 groups')):
+        assert text in calibrator.summary()
+        assert '6 images or groups are few' in calibrator.summary()
+
+
+def test_a_draw_from_many_images_is_said():
+    prob, label = maps(120)
+    assert 'Mean Dice of 100 images drawn from 120' in str(
+        fit_calibrator(prob, label).summary()
+    )
+
+
+@pytest.mark.parametrize('batched', [False, True])
+def test_two_channels_of_logits_are_taken_as_wrap_takes_them(batched):
+    prob, label = maps(20)
+    logit = torch.logit(torch.from_numpy(prob))
+    both = torch.stack([-logit / 2, logit / 2], 1)
+    one = fit_calibrator(logit, label, logits=True)
+    pairs = zip(both.split(4), torch.from_numpy(label).split(4))
+    two = fit_calibrator(pairs, logits=True)
+    if not batched:
+        two = fit_calibrator(both, label, logits=True)
+    assert two.record == one.record
+    assert two.decisions.to_dict() == one.decisions.to_dict()
+
+
+def test_axes_that_are_often_mistaken_are_said():
+    prob, label = maps(20)
+    stacked = [np.stack([values] * 6, -1) for values in (prob, label)]
+    assert 'Transpose what nibabel gives' in fit_calibrator(
+        *map(list, stacked)
+    ).summary()
+    channels = [np.moveaxis(values, -1, 1) for values in stacked]
+    assert '6 binary channels' in fit_calibrator(*channels).summary()
+    volumes = fit_calibrator(*map(list, channels))
+    assert 'Transpose' not in volumes.summary()
+    assert 'channels' not in volumes.summary()

@@ -64,12 +64,16 @@ def test_what_is_asked_for_is_fitted(folders, tmp_path, capsys):
     _, val, _ = folders
     args = [*map(str, val), '--out', str(tmp_path / 'cal.json')]
     options = ['--method', 'affine', '--by', 'single', '--target', 'probability']
-    assert run_command('fit', [*args, *options, '--groups', r'^\d\d']) == 0
+    assert run_command('fit', [*args, *options, '--groups', r'^\d\d']) == 2
+    assert '40 images of 4 groups are too few' in capsys.readouterr().err
+    assert run_command('fit', [*args, *options, '--groups', r'\d$']) == 0
     found = Calibrator.load(tmp_path / 'cal.json')
     assert (found.method, found.by, found.target) == ('affine', 'single', 'probability')
-    assert found.record['groups'] == 4
+    assert found.record['groups'] == 10
     assert found.record['images'] == 40
-    assert '40 images' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert '40 images of 10 groups' in said
+    assert 'Mean Dice of 10 groups' in said
 
 
 def test_frames_of_few_videos_are_named(tmp_path, capsys):

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
-from ....calibration.fit import BY, LEAST_IMAGES, METHODS
+from ....calibration.fit import BY, LEAST_CASES, METHODS
 from ....calibration.maps import TARGETS
 from ....common.arguments import check_choice
 from ....common.outputs import check_output
@@ -69,11 +69,11 @@ class CalibratorHook(Hook):
             return
 
         images = len(dataset_of(runner.val_loop))
-        if images < LEAST_IMAGES:
+        if images < LEAST_CASES:
             yield Finding(
                 'warning',
                 f'the validation set has {images} images, and CalibratorHook fits a '
-                f'calibrator to {LEAST_IMAGES} or, better, a hundred: it will fit none',
+                f'calibrator to {LEAST_CASES} or, better, a hundred: it will fit none',
                 'val_dataloader.dataset: more images',
             )
 
