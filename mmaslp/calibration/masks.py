@@ -11,6 +11,8 @@ from ..common.arrays import as_floats, checked
 from .maps import CENTRES, SIDE, evaluate, fit_maps
 from .selection import FOLDS
 
+PIECE = 2**20  # pixels that are summed up at a time
+
 
 def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
     r"""Cut each image at the threshold that maximises its expected Dice.
@@ -74,14 +76,14 @@ def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
 
 def _threshold(prob: Tensor) -> float:
     """Threshold of one image of ``(P,)`` probabilities; 1 for an empty mask."""
-    total = prob.sum(dtype=torch.float64).item()
+    total = _total(prob)
     if not total:
         return 1.0
     best = 2 * total / (len(prob) + total)
     inside = prob
     while True:
         inside = inside[inside > best / 2]
-        hit = inside.sum(dtype=torch.float64).item()
+        hit = _total(inside)
         value = 2 * hit / (len(inside) + total)
         if value <= best:
             break
@@ -92,6 +94,12 @@ def _threshold(prob: Tensor) -> float:
     if (full + none) / 2 > best:  # as the product below is not above exp(-S)
         none = torch.log1p(-prob).sum(dtype=torch.float64).exp().item()
     return 1.0 if (full + none) / 2 > best else best / 2
+
+
+def _total(prob: Tensor) -> float:
+    """Sum in float64, piece by piece: torch would copy the whole first."""
+    pieces = prob.split(PIECE)
+    return sum(piece.sum(dtype=torch.float64).item() for piece in pieces)
 
 
 # The network's decision; p > 1/2; the largest expected Dice of each image.

@@ -188,7 +188,7 @@ def count_pixels(
     """Code every pixel of ``(M, H, W)`` maps by band, cell and kind, and count codes.
 
     Returns:
-        tuple[Tensor, Tensor, Tensor]: ``(M, H, W)`` int32, 4 times the code plus the
+        tuple[Tensor, Tensor, Tensor]: ``(M, H, W)`` int16, 4 times the code plus the
         kind, by default 0; the mask p > 1/2; and on the CPU ``(NUM_BANDS * CELLS, 4)``
         how often each code and kind occurs.
     """
@@ -196,10 +196,10 @@ def count_pixels(
     if len(values) <= step:
         mixed, mask = _codes(values, logits, kind)
         found = torch.bincount(mixed.flatten(), minlength=4 * NUM_BANDS * CELLS).cpu()
-        return mixed, mask, found.view(-1, 4)
+        return mixed.short(), mask, found.view(-1, 4)
 
     # Slice by slice, to bound the memory.
-    mixed = torch.empty(values.shape, dtype=torch.int32, device=values.device)
+    mixed = torch.empty(values.shape, dtype=torch.int16, device=values.device)
     mask = torch.empty(values.shape, dtype=torch.bool, device=values.device)
     counts = torch.zeros(NUM_BANDS * CELLS, 4, dtype=torch.int64)
     for start in range(0, len(values), step):

@@ -118,7 +118,9 @@ def check_output(path: str | Path, kind: str | None, name: str = '') -> None:
         )
 
 
-def write_output(path: str | Path, content: str | bytes, kind: str | None) -> None:
+def write_output(
+    path: str | Path, content: str | bytes | memoryview, kind: str | None
+) -> None:
     """Write a file in one step; ValueError if it would replace one of another kind.
 
     It is written under another name beside it, then renamed. If the process ends before
@@ -142,7 +144,7 @@ def write_output(path: str | Path, content: str | bytes, kind: str | None) -> No
         raise OSError(error.errno, reason, str(path)) from error
 
 
-def _replace(target: Path, data: bytes) -> None:
+def _replace(target: Path, data: bytes | memoryview) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # Hidden, so that no part that a killed process leaves counts as a map.
     part = target.with_name(f'.mmaslp.{os.getpid()}.{threading.get_ident()}.part')
@@ -153,7 +155,7 @@ def _replace(target: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _holds(path: Path, data: bytes) -> bool:
+def _holds(path: Path, data: bytes | memoryview) -> bool:
     """Whether a file holds these bytes; a link does not."""
     same_size = path.is_file() and path.stat().st_size == len(data)
     return same_size and not path.is_symlink() and path.read_bytes() == data

@@ -121,12 +121,10 @@ class _Job:
         """Read a map again, and write what was asked for."""
         given = self.reader.read(path)
         with one_thread():
-            prob = self._calibrated(given)
-            mask = self._mask(given) if self.masks else None
-
-        self._write_map(path, prob)
-        if self.masks:
-            self._write_mask(path, mask)
+            if self.masks:
+                self._write_mask(path, self._mask(given))
+            given = self._calibrated(given)
+        self._write_map(path, given)
 
     def _mask(self, given: np.ndarray) -> np.ndarray:
         logits = self.reader.logits
@@ -151,7 +149,7 @@ class _Job:
 
         prob = self._as_stored(path, prob)
         if is_nifti(path):
-            content = nifti_like(path, prob.astype(np.float32))
+            content = nifti_like(path, prob.astype(np.float32, copy=False))
             write_output(self.out / path.name, content, None)
             return
         stored = StoredArray.read(path, self.reader.key, with_others=True)

@@ -313,7 +313,9 @@ class StoredArray:
     ) -> StoredArray:
         """Read a file; ``with_others`` also its other arrays."""
         try:
-            found = np.load(path, allow_pickle=False)
+            # Of a .npy file nothing else is kept, so that its values may stay there.
+            lazily = 'r' if with_others and suffix_of(path) == '.npy' else None
+            found = np.load(path, mmap_mode=lazily, allow_pickle=False)
             if isinstance(found, np.ndarray):
                 return cls(found)
             with found:
@@ -326,7 +328,7 @@ class StoredArray:
             reason = getattr(error, 'strerror', None) or error
             raise ValueError(f'cannot be read ({reason})') from error
 
-    def replaced(self, values: np.ndarray) -> bytes:
+    def replaced(self, values: np.ndarray) -> memoryview:
         """Bytes of a file with other values in its place, in the shape of the first."""
         values = values.reshape(self.values.shape)
         buffer = io.BytesIO()
@@ -334,7 +336,7 @@ class StoredArray:
             np.save(buffer, values)
         else:
             np.savez_compressed(buffer, **{self.key: values}, **self.others)
-        return buffer.getvalue()
+        return buffer.getbuffer()
 
 
 def _chosen_key(names: Sequence[str], key: str | None) -> str:

@@ -149,9 +149,16 @@ def review_image(
         estimate,
         objects.without_labels(),
         size=prob.size,
-        confidence=float(np.maximum(p, 1 - p).mean()),
+        confidence=mean_confidence(p),
         truth=truth,
     )
+
+
+def mean_confidence(prob: np.ndarray) -> float:
+    """Mean of max(p, 1 - p), slice by slice to bound the memory."""
+    slices = prob.reshape(-1, *prob.shape[-2:])
+    total = sum(np.maximum(own, 1 - own).sum(dtype=np.float64) for own in slices)
+    return float(total / prob.size)
 
 
 def most_doubtful_first(rows: Sequence[Reviewed]) -> list[Reviewed]:

@@ -5,6 +5,7 @@ voxels is ``(Z, Y, X)``, as nnU-Net and SimpleITK have it.
 """
 
 import gzip
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,9 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
     return values[0] if values.ndim == 3 and len(values) == 1 else values
 
 
-def nifti_like(path: str | Path, values: np.ndarray, reorient: bool = False) -> bytes:
+def nifti_like(
+    path: str | Path, values: np.ndarray, reorient: bool = False
+) -> memoryview:
     """Bytes of a NIfTI file of other values on the grid of one, compressed as it is.
 
     ``values`` lie as :func:`read_nifti` gave them. Header and affine stay, but for the
@@ -117,9 +120,14 @@ def nifti_like(path: str | Path, values: np.ndarray, reorient: bool = False) -> 
     header['descrip'] = _MARK
     data = squeezed.reshape(image.shape, order='F')
     written = type(image)(data, image.affine, header)
-    content = written.to_bytes()
-    # Without the time, so that a second call gives the same bytes.
-    return gzip.compress(content, 6, mtime=0) if path.suffix == '.gz' else content
+    buffer = io.BytesIO()
+    if path.suffix == '.gz':
+        # Without the time, so that a second call gives the same bytes.
+        with gzip.GzipFile('', 'wb', 1, buffer, mtime=0) as stream:
+            written.to_stream(stream)
+    else:
+        written.to_stream(buffer)
+    return buffer.getbuffer()
 
 
 def check_same_orientation(one: Path, other: Path) -> None:

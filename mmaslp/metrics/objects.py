@@ -89,7 +89,8 @@ def mask_scores(
     labels = as_tensor(label, 'label').cpu().reshape(given.shape)
     known = known_pixels(labels, ignore_index)
     values = checked(mended(given, known)).numpy()
-    valid = known.numpy()
+    valid = True if known.all() else known.numpy()
+    del known  # of a volume it is large
     mask = values > 0.5
     found, number = find_objects(mask)
 
@@ -99,13 +100,12 @@ def mask_scores(
     pixels = np.bincount(owner, minlength=number + 1)[1:]
     mass = np.bincount(owner, inside, number + 1)[1:]
 
-    valid_inside = valid[mask]
+    valid_inside = np.broadcast_to(valid, mask.shape)[mask]
     size = np.count_nonzero(valid_inside)
     expected = np.nan
     if size:
         own = inside.sum(where=valid_inside, dtype=np.float64)
         expected = 2 * own / (size + values.sum(where=valid, dtype=np.float64))
-    del valid, known
     truth = MaskTruth.of(mask, labels.numpy(), found, number, ignore_index)
     said = float(expected)
     return MaskScores(truth.pairs(mass / pixels), truth.dice, said, said)
