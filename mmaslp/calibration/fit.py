@@ -214,9 +214,7 @@ def _row(
     )
 
 
-def _remarks(
-    counts: np.ndarray, cases: np.ndarray, chosen: Candidate
-) -> Iterator[str]:
+def _remarks(counts: np.ndarray, cases: np.ndarray, chosen: Candidate) -> Iterator[str]:
     """Say what the other target would gain, and what makes the fit doubtful."""
     low = counts[..., : SIDE + 1, :]
     high = counts[..., SIDE + 1 :, :]

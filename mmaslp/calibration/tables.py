@@ -82,7 +82,7 @@ class CalibrationTables:
                 None: the number of images so far, which is right in one process only.
             ignore_index (int): Label of pixels that count nowhere, though their
                 probabilities make borders. Defaults to 255.
-            logits (bool): Whether ``prob`` holds logits, of the foreground or, (2, ...),
+            logits (bool): Whether ``prob`` holds logits: of the foreground, or (2, ...)
                 of background and foreground. Defaults to False.
             channels (bool): Whether there are several binary channels, see
                 :func:`has_channels`: their objects are not one another's slices, and

@@ -1,8 +1,8 @@
 """Measure the calibration of probability maps on disk, from any model.
 
 Maps are 8-bit and 16-bit images (value / 255, value / 65535), .npy, .npz and NIfTI
-files of floats in [0, 1], and nnU-Net's .npz. They are matched to binary masks by name. Lower is better
-but for acc, the accuracy, and conf, the mean confidence.
+files of floats in [0, 1], and nnU-Net's .npz. They are matched to binary masks by name.
+Lower is better but for acc, the accuracy, and conf, the mean confidence.
 
 Example:
     mmaslp eval-maps maps/ISNet masks --json isnet.json --plot isnet.pdf
@@ -11,7 +11,8 @@ Example:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,14 +53,22 @@ def add_arguments(parser: CommandParser) -> None:
     add('--sod', action='store_true', help='F-, E-, S-measure, MAE')
     add('--resamples', type=int, default=1000, help='bootstrap, defaults to 1000')
     add('--images', help='folder of the photographs, for the report')
+    add(
+        '--limit',
+        nargs='+',
+        metavar='FIGURE=VALUE',
+        help='end with 1 if a figure is beyond its limit, such as ece_band=.01 nll=.1 '
+        'dice=.8; keys as in the JSON file',
+    )
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     """Measure, print the table, write what was asked for."""
     from ..files.map_evaluation import evaluate_maps
     from ..files.map_pairs import describe_pairs
 
     _check(args)
+    limits = read_limits(args.limit or ())
     results = []
     for name, folder in _names(args.pred_dir).items():
         reader = map_reader(args)
@@ -78,6 +87,46 @@ def run(args: argparse.Namespace) -> None:
         print(describe_pairs(folder, args.gt_dir, reader))
     _print(results)
     _write(args, results)
+    beyond = [text for result in results for text in beyond_limits(result, limits)]
+    if limits:
+        print('\n' + ('\n'.join(beyond) or 'within all limits'))
+    return 1 if beyond else 0
+
+
+def read_limits(given: Sequence[str]) -> dict[str, float]:
+    """Read limits by key, as ``ece_band=.01``."""
+    from ..metrics.figures import METRICS
+
+    known = [metric.key for metric in METRICS if metric.better]
+    limits = {}
+    for text in given:
+        key, _, value = text.partition('=')
+        if key not in known:
+            raise ValueError(
+                f'--limit {text}: {key!r} is not a figure that can be worse; known are '
+                f'{", ".join(known)}'
+            )
+        try:
+            limits[key] = float(value)
+        except ValueError as error:
+            raise ValueError(f'--limit {text}: write {key}=NUMBER') from error
+    return limits
+
+
+def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
+    """Say which figures are beyond their limits; one that is undefined is."""
+    from ..metrics.figures import metric_of
+
+    found = []
+    for key, limit in limits.items():
+        value = {**result.measures, **result.figures}.get(key, math.nan)
+        lower = metric_of(key).better == 'lower'
+        if not (value <= limit if lower else value >= limit):
+            side = 'above' if lower else 'below'
+            how = f'{value:.6g}, {side} its limit {limit:g}'
+            how = 'undefined here' if math.isnan(value) else how
+            found.append(f'{display_name(result.model)}: {key} is {how}')
+    return found
 
 
 def _check(args: argparse.Namespace) -> None:

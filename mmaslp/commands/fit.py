@@ -101,9 +101,9 @@ def run(args: argparse.Namespace) -> None:
     remarks = [] if hint is None else [hint]
     calibrator = fit_tables(counted, args.by, args.method, args.target, remarks)
 
-    print(calibrator.summary())
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    calibrator.save(args.out)
+    calibrator.save(args.out)  # before what a closed pipe would end
+    print(calibrator.summary())
     print(f'\ncalibrator: {args.out}')
 
 

@@ -107,6 +107,8 @@ def run(args: argparse.Namespace) -> None:
     if not is_main_process():
         return
     print(f'\n{testing.summary_table(results, args.eval)}\n')
+    for sentence in testing.in_words(results):
+        print(f'{sentence}\n')
     print(f'metrics: {osp.join(testing.results_folder(cfg, args.tta), "results.json")}')
     for name, entry in results.items():
         if entry.result is not None:

@@ -44,13 +44,12 @@ def apply_calibrator(
     reader: MapReader | None = None,
     workers: int | None = 1,
 ) -> dict[str, tuple[Path, int]]:
-    """Write the calibrated maps of a folder: PNG of 16 bits, or npz, npy and NIfTI as
-    read.
+    """Write the calibrated maps of a folder: 16-bit PNG of images, others as read.
 
-    ``masks`` also writes masks into the folder ``{out}_masks``, PNG of 0 and 255, of
-    volumes and for nnU-Net of 0 and 1: 'keep' the
-    network's decision, 'accuracy' where the calibrated probability is above 1/2, 'dice'
-    of the largest expected Dice. ``least_object`` leaves objects out of 'keep' that are
+    ``masks`` also writes masks into the folder ``{out}_masks``, of images as PNG of 0
+    and 255, of volumes and for nnU-Net of 0 and 1: 'keep' the network's decision,
+    'accuracy' where the calibrated probability is above 1/2, 'dice' of the largest
+    expected Dice. ``least_object`` leaves objects out of 'keep' that are
     real with a smaller probability. PNG that mmaslp wrote are replaced. Files that no
     mark tells apart replace none; an interrupted call that is made again goes on.
 

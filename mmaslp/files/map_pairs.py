@@ -365,4 +365,6 @@ def _check_sizes(pred: Path, prob: np.ndarray, gt: Path, label: np.ndarray) -> N
             'its axes lie in another order. Arrays are read as (D, H, W), as nnU-Net '
             'has them, and nibabel gives (W, H, D): transpose one of them'
         )
-    raise ValueError(f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: {advice}')
+    raise ValueError(
+        f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: {advice}'
+    )

@@ -88,8 +88,8 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
     size = math.prod(shape) * image.get_data_dtype().itemsize
     if size > MAX_UNPACKED and size > MAX_RATIO * path.stat().st_size:
         raise ValueError(
-            f'it unpacks to {size:,} bytes, more than {MAX_RATIO} times its size, as no '
-            'map does'
+            f'it unpacks to {size:,} bytes, more than {MAX_RATIO} times its size, as '
+            'no map does'
         )
     try:
         values = np.asanyarray(image.dataobj).reshape(shape, order='F')
@@ -108,7 +108,6 @@ def nifti_like(
     type of the values.
     """
     path = Path(path)
-    nibabel = _nibabel(path)
     image = _load(path, reorient)
     shape = tuple(size for size in image.shape if size > 1)
     squeezed = values.squeeze().T

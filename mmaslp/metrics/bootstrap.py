@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from ..common.arguments import check_integer
 from .figures import figures_of_images
@@ -25,6 +27,9 @@ class Difference:
         difference (float): Second minus first.
         low (float): Lower 95 % bound of the difference; also ``high``.
         differs (bool): Whether the interval excludes 0.
+        unbiased (float): The difference, without what the bootstrap shows to come from
+            the number of images, as an ECE of few images is too high.
+        error (float): Its standard error.
     """
 
     first: float
@@ -33,6 +38,8 @@ class Difference:
     low: float
     high: float
     differs: bool
+    unbiased: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -54,25 +61,65 @@ class Resamples:
 
     def differences(self, second: Resamples) -> dict[str, Difference]:
         """Compare with another model that drew the same images, metric by metric."""
-        comparison = {}
-        for key in self.metrics:
-            if key not in second.values:
-                continue
-            apart = second.drawn[key] - self.drawn[key]
-            low, high = self._bounds(apart)
-            one = float(self.values[key])
-            two = float(second.values[key])
-            differs = bool(low > 0 or high < 0)
-            comparison[key] = Difference(
-                one, two, two - one, float(low), float(high), differs
-            )
-
-        return comparison
+        return differences([self], [second])
 
     def _bounds(self, values: np.ndarray) -> np.ndarray:
         if self.num_images < 2:
             values = np.full_like(values, np.nan)
         return percentiles(values)
+
+
+def differences(
+    firsts: Sequence[Resamples], seconds: Sequence[Resamples]
+) -> dict[str, Difference]:
+    """Compare trainings of two models, second minus first, metric by metric.
+
+    All have as many resamples, of the same images where they are to be paired. With T
+    trainings of each the variance is that over images plus that over trainings,
+    divided by T, and the interval is Student's with the degrees of freedom of Welch and
+    Satterthwaite (`1946 <https://doi.org/10.2307/3002019>`_).
+    """
+    comparison = {}
+    every = [*firsts, *seconds]
+    for key in firsts[0].metrics:
+        if any(key not in own.values for own in every):
+            continue
+        one, two = (
+            np.array([float(own.values[key]) for own in side])
+            for side in (firsts, seconds)
+        )
+        drawn = np.mean([own.drawn[key] for own in seconds], 0)
+        drawn = drawn - np.mean([own.drawn[key] for own in firsts], 0)
+        if min(own.num_images for own in every) < 2:
+            drawn = np.full_like(drawn, np.nan)
+        change = two.mean() - one.mean()
+        low, high, error = _interval(two - one, drawn)
+        comparison[key] = Difference(
+            float(one.mean()),
+            float(two.mean()),
+            float(change),
+            low,
+            high,
+            bool(low > 0 or high < 0),
+            unbiased=float(2 * change - drawn.mean()),
+            error=error,
+        )
+    return comparison
+
+
+def _interval(changes: np.ndarray, drawn: np.ndarray) -> tuple[float, float, float]:
+    """95 % bounds and the standard error of the mean of changes."""
+    images = drawn.var()
+    trainings = len(changes)
+    if trainings == 1:
+        low, high = percentiles(drawn)
+        return float(low), float(high), float(np.sqrt(images))
+    chance = changes.var(ddof=1) / trainings
+    error = np.sqrt(images + chance)
+    # A variance of 0 has as many degrees of freedom as one likes.
+    freedom = (trainings - 1) * (error**2 / chance) ** 2 if chance else np.inf
+    width = stats.t.isf(TAIL, freedom) * error
+    return float(changes.mean() - width), float(changes.mean() + width), float(error)
 
 
 def check_resamples(resamples: int, least: int = 0) -> int:

@@ -5,6 +5,7 @@ A new figure is a function and an entry in :data:`METRICS`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -689,6 +690,17 @@ METRICS = (
 _BY_KEY = {metric.key: metric for metric in METRICS}
 # What tables show; files have more.
 SHOWN = tuple(metric.key for metric in METRICS if metric.in_summary)
+
+
+def mean_iou(images: ImageTable) -> float:
+    """Mean of the IoU of foreground and of background, pooled over images."""
+    if images.foreground is None or images.predicted is None:
+        return math.nan
+    right = int(images.table.correct.sum())
+    wrong = int(images.num_pixels.sum()) - right
+    inside = (int(images.foreground.sum()) + int(images.predicted.sum()) - wrong) // 2
+    parts = (inside, right - inside)
+    return float(np.mean([part / max(part + wrong, 1) for part in parts]))
 
 
 def metric_of(key: str) -> Metric:

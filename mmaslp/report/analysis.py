@@ -1,112 +1,29 @@
-"""The figures of a page, and the comparison of two models on the same images."""
+"""The figures of a page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
 from math import nan
-from pathlib import PurePath
 
 import numpy as np
 
-from ..common.outputs import check_outputs, write_output
-from ..files.results import Result, load_result, strict_json
+from ..files.results import Result
 from ..metrics.bootstrap import Difference, Resamples, percentiles, resample
 from ..metrics.figures import SHOWN
 from ..metrics.image_table import ImageTable
-
-
-def compare_results(
-    first: str,
-    second: str,
-    *,
-    names: tuple[str | None, str | None] = (None, None),
-    resamples: int = 2000,
-    json: str | None = None,
-) -> tuple[dict[str, Difference], int]:
-    """Compare the models of two result files by a paired bootstrap over their images.
-
-    ``names`` choose of files with several models. Returns the metrics, see
-    :meth:`~mmaslp.metrics.bootstrap.Resamples.differences`, and the number of
-    images.
-
-    Raises:
-        ValueError: A file is not a result file, their images, masks or settings differ,
-            or ``json`` is one of them or a file of another kind.
-    """
-    check_outputs({'--json': (json, 'comparison')}, [first, second])
-    one, two = (load_result(*named) for named in zip((first, second), names))
-    tables = [
-        sorted_images(result, path) for result, path in ((one, first), (two, second))
-    ]
-    problem = other_images((one, tables[0]), (two, tables[1])) or other_masks(*tables)
-    if problem:
-        raise ValueError(f'{first} and {second}: {problem}')
-    drawn = [resample(table, resamples) for table in tables]
-    metrics = drawn[0].differences(drawn[1])
-    if json:
-        found = {key: asdict(difference) for key, difference in metrics.items()}
-        content = {'format': 'mmaslp comparison', **found}
-        write_output(json, strict_json(content, 1) + '\n', 'comparison')
-    return metrics, len(tables[0])
-
-
-def rows_by_name(names: Sequence[str]) -> dict[str, int]:
-    """Find the row of each image by its stem, or by its path if stems repeat."""
-    stems = [PurePath(name).stem for name in names]
-    if len(set(stems)) == len(stems):
-        names = stems
-    if len(set(names)) < len(names):
-        raise ValueError('the same image is in it more than once')
-    return {name: row for row, name in enumerate(names)}
-
-
-def sorted_images(result: Result, place: str = '') -> ImageTable:
-    """Take the images of a result, sorted by stem, or by path if stems repeat."""
-    images = result.images
-    try:
-        rows = rows_by_name(images.names)
-    except ValueError as error:
-        place = place or f'{result.model}, {result.dataset}'
-        raise ValueError(f'{place}: {error}') from error
-    order = sorted(rows)
-    return replace(images.take([rows[name] for name in order]), names=order)
-
-
-def other_images(
-    one: tuple[Result, ImageTable], other: tuple[Result, ImageTable]
-) -> str:
-    """Say which settings or images two results do not share; '' if they share all."""
-    (first, images) = one
-    (second, others) = other
-    for key in ('bins', 'mode', 'protocol'):
-        pair = [result.settings.get(key) for result in (first, second)]
-        if pair[0] != pair[1]:
-            return f'{key} is {pair[0]!r} in the first but {pair[1]!r} in the second'
-    odd = sorted(set(images.names) ^ set(others.names))
-    if odd:
-        return (
-            f'{len(odd)} images are in one of them only, such as {odd[:3]}: evaluate '
-            'both models on the same images'
-        )
-    return ''
-
-
-def other_masks(one: ImageTable, other: ImageTable) -> str:
-    """Say which masks of images of the same names differ; '' if none does."""
-    differ = one.num_pixels != other.num_pixels
-    if one.masks is not None and other.masks is not None:
-        differ = differ | (one.masks != other.masks)
-    if not differ.any():
-        return ''
-    name = one.names[int(np.argmax(differ))]
-    return (
-        f'{int(differ.sum())} images have other masks in each result, such as '
-        f'{name!r}: evaluate both models with the same masks'
-    )
-
+from .comparison import (
+    Comparison,
+    is_calibrated,
+    other_images,
+    other_masks,
+    rows_by_name,
+    seeded,
+    sorted_images,
+    worse_figures,
+)
 
 RESAMPLES = 1000
 
@@ -150,6 +67,39 @@ class ImageSet:
             (model.model, base.model): base.resamples.differences(model.resamples)
             for base, model in permutations(self.members, 2)
         }
+
+    def baseline(self, member: Measured) -> Measured | None:
+        """Compare with the first model of the same kind, raw or calibrated.
+
+        The first calibrated one is compared with the raw one that it is of.
+        """
+        calibrated = is_calibrated(member.result)
+        kinds = [is_calibrated(own.result) for own in self.members]
+        first = self.members[kinds.index(calibrated)]
+        if first is not member:
+            return first
+        raw = [own for own, kind in zip(self.members, kinds) if not kind]
+        if not calibrated or not raw:
+            return None
+        own = [base for base in raw if member.model.startswith(base.model)]
+        return (own or raw)[0]
+
+    def comparison(self, base: Measured, member: Measured) -> Comparison:
+        """Two members, compared image by image."""
+        figures = self.differences[member.model, base.model]
+        results = base.result, member.result
+        return Comparison(
+            base.model,
+            member.model,
+            self.name,
+            calibrated=all(map(is_calibrated, results)),
+            images=(len(base.images), len(member.images)),
+            paired=True,
+            seeds=1,
+            seeded=seeded(results),
+            figures=figures,
+            worse=worse_figures(figures),
+        )
 
 
 @dataclass(frozen=True)

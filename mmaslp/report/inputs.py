@@ -88,6 +88,11 @@ def results_of_test(
             calibrated = replace(
                 calibrated,
                 model=f'{model}, calibrated',
+                measures={
+                    key: value
+                    for key, value in section.calibrated.items()
+                    if key not in calibrated.figures
+                },
                 settings={**calibrated.settings, **given},
                 **common,
             )

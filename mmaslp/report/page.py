@@ -23,7 +23,7 @@ from .analysis import RESAMPLES, ImageSet, analyse
 from .diagrams import band_figure, figure_svg, reliability_figure
 from .inputs import PICTURES
 from .pictures import galleries
-from .tables import comparison, differences, measures
+from .tables import comparison, differences, measures, sentences
 from .text_table import with_interval
 
 
@@ -106,7 +106,8 @@ def report_html(
         images=sum(len(group.members[0].images) for group in analysis.sets),
         comparison=comparison(analysis),
         measures=further,
-        differences=differences(analysis, analysis.models[0]),
+        differences=differences(analysis),
+        sentences=sentences(analysis),
         sets=[
             _set_view(f'{number}', group) for number, group in enumerate(analysis.sets)
         ],

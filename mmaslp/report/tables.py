@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..metrics.bootstrap import Difference
 from ..metrics.figures import Metric, metric_of
 from .analysis import Analysis, ImageSet
+from .comparison import in_a_sentence
 from .text_table import metric_text
 
 
@@ -76,17 +77,29 @@ def _marks(group: ImageSet, key: str) -> dict[str, str]:
     return dict.fromkeys([best, *tied], 'tied') if tied else {best: 'best'}
 
 
-def differences(analysis: Analysis, baseline: str) -> Table | None:
-    """Model minus baseline, on the sets that have both."""
+def differences(analysis: Analysis) -> Table | None:
+    """Model minus its baseline, like with like, see :meth:`ImageSet.baseline`."""
     rows = []
     for group, member in analysis.members:
-        found = group.differences.get((member.model, baseline))
-        if found is not None:
+        base = group.baseline(member)
+        if base is not None:
+            found = group.differences[member.model, base.model]
             cells = [_change(found.get(key), key) for key in analysis.keys]
-            rows.append(Row((member.model, group.name), cells))
-    caption = f'Model minus {baseline} on the same images, with 95 % intervals'
+            rows.append(Row((member.model, base.model, group.name), cells))
+    caption = 'Model minus baseline on the same images, with 95 % intervals'
     columns = [*map(metric_of, analysis.keys)]
-    return Table(caption, ('model', 'set'), columns, rows) if rows else None
+    return Table(caption, ('model', 'minus', 'set'), columns, rows) if rows else None
+
+
+def sentences(analysis: Analysis) -> list[str]:
+    """Say of each row of the differences what differs beyond chance."""
+    found = []
+    for group, member in analysis.members:
+        base = group.baseline(member)
+        if base is not None:
+            text = in_a_sentence(group.comparison(base, member))
+            found.append(f'{group.name}: {text}' if len(analysis.sets) > 1 else text)
+    return found
 
 
 def measures(analysis: Analysis) -> Table | None:

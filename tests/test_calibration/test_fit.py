@@ -238,9 +238,9 @@ def test_two_channels_of_logits_are_taken_as_wrap_takes_them(batched):
 def test_axes_that_are_often_mistaken_are_said():
     prob, label = maps(20)
     stacked = [np.stack([values] * 6, -1) for values in (prob, label)]
-    assert 'Transpose what nibabel gives' in fit_calibrator(
-        *map(list, stacked)
-    ).summary()
+    assert (
+        'Transpose what nibabel gives' in fit_calibrator(*map(list, stacked)).summary()
+    )
     channels = [np.moveaxis(values, -1, 1) for values in stacked]
     assert '6 binary channels' in fit_calibrator(*channels).summary()
     volumes = fit_calibrator(*map(list, channels))

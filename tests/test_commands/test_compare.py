@@ -7,7 +7,7 @@ import pytest
 from mmaslp.commands import run_command
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 from mmaslp.metrics import BAND_ERRORS
-from tests.map_folders import Folders, main
+from tests.map_folders import Folders, main, write_set
 
 compare = partial(run_command, 'compare')
 
@@ -32,7 +32,8 @@ def test_comparison(folders, tmp_path, capsys):
     files = result_files(folders, tmp_path)
     path = tmp_path / 'c.json'
     assert compare([*files, '--json', str(path), '--resamples', '100']) == 0
-    found = json.loads(path.read_text())
+    [comparison] = json.loads(path.read_text())['comparisons']
+    found = comparison['figures']
     results = [json.loads(Path(f).read_text()) for f in files]
     for key in ('ece', 'nll', 'brier', 'conf', 'ece_image', *BAND_ERRORS):
         assert found[key]['first'] == pytest.approx(results[0][key])
@@ -52,16 +53,15 @@ def test_both_models_of_one_file(folders, tmp_path, capsys):
     both.write_text(json.dumps([json.loads(Path(f).read_text()) for f in files]))
     capsys.readouterr()
     assert compare([*files, '--resamples', '9']) == 0
-    expected = capsys.readouterr().out.splitlines()[1:]
+    expected = capsys.readouterr().out.splitlines()
     for names in ([], ['--name', 'pred', 'soft']):
         assert compare([str(both), *names, '--resamples', '9']) == 0
-        _, named, *found = capsys.readouterr().out.splitlines()
-        assert named == 'first: pred, second: soft'
-        assert found == expected
+        assert capsys.readouterr().out.splitlines() == expected
+    assert expected[1] == 'first: pred, second: soft'
     assert compare(files[:1]) == 2
     assert 'name a second file' in capsys.readouterr().err
     assert compare([str(both), '--name', 'pred', 'other']) == 2
-    assert 'name one (--name)' in capsys.readouterr().err
+    assert "not of 'other' (--name)" in capsys.readouterr().err
 
 
 def test_comparison_of_other_settings_is_refused(folders, tmp_path, capsys):
@@ -72,3 +72,80 @@ def test_comparison_of_other_settings_is_refused(folders, tmp_path, capsys):
     folders.run('--json', files[1], '--protocol', 'released')
     assert compare(files) == 2
     assert 'protocol' in capsys.readouterr().err
+
+
+def kinds(folders, tmp_path):
+    """Files of two networks, each with a raw and a calibrated row."""
+    files = result_files(folders, tmp_path)
+    plain = [json.loads(Path(f).read_text()) for f in files]
+    paths = []
+    for name, rows in (('one', plain), ('two', plain[::-1])):
+        raw, calibrated = (json.loads(json.dumps(row)) for row in rows)
+        raw['model'] = name
+        calibrated |= {'model': f'{name}, calibrated'}
+        calibrated['settings']['calibrator'] = 'c.json'
+        for row in (raw, calibrated):
+            row['settings']['training_seed'] = None if name == 'two' else 0
+        paths.append(tmp_path / f'{name}.json')
+        paths[-1].write_text(json.dumps([raw, calibrated]))
+    return [str(path) for path in paths]
+
+
+def test_rows_are_compared_like_with_like(folders, tmp_path, capsys):
+    files = kinds(folders, tmp_path)
+    capsys.readouterr()
+    assert compare([*files, '--resamples', '100']) == 0
+    said = capsys.readouterr().out
+    assert 'first: one, second: two on' in said
+    assert 'first: one, calibrated, second: two, calibrated on' in said
+    assert 'With a calibrator, two, calibrated against one, calibrated:' in said
+    assert said.count('The trainings were not seeded') == 2
+
+
+def test_several_trainings(folders, tmp_path, capsys):
+    sharp, soft = result_files(folders, tmp_path)
+    capsys.readouterr()
+    path = tmp_path / 'c.json'
+    both = [sharp, sharp, '--with', soft, soft, '--resamples', '100']
+    assert compare([*both, '--json', str(path)]) == 0
+    said = capsys.readouterr().out
+    assert '3 images, 95% intervals over images and 2 trainings;' in said
+    assert 'in the mean of 2 trainings' in said
+    [found] = json.loads(path.read_text())['comparisons']
+    assert found['seeds'] == 2
+    assert compare([sharp, sharp, '--with', soft]) == 2
+    assert '2 trainings of the first model and 1' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('figures', [[], ['conf'], ['ece_band', 'nonsense']])
+def test_a_status_for_products(tmp_path, capsys, figures):
+    folders = [tmp_path / name for name in ('base', 'hot', 'new')]
+    files = []
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        maps, masks = write_set(folder, 40, seed=number // 2)
+        if folder.name == 'hot':  # logits times 1.6
+            for path in maps.iterdir():
+                odds = MapReader().read(path).clip(1e-5, 1 - 1e-5)
+                odds = (odds / (1 - odds)) ** 1.6
+                write_prob_map(path, odds / (1 + odds))
+        if folder.name == 'new':
+            for file in (*maps.iterdir(), *masks.iterdir()):
+                file.rename(file.with_name(f'new{file.name}'))
+        files.append(str(tmp_path / f'{folder.name}.json'))
+        assert main([str(maps), str(masks), '--json', files[-1]]) == 0
+    capsys.readouterr()
+    base, hot, new = files
+    fail = ['--fail-if-worse', *figures]
+    if figures:
+        assert compare([base, hot, *fail]) == 2
+        assert 'can be worse; known are ece' in capsys.readouterr().err
+        return
+    assert compare([base, base, *fail]) == 0
+    assert 'not worse beyond chance' in capsys.readouterr().out
+    assert compare([base, new, *fail]) == 0
+    assert 'unpaired: the images are not the same' in capsys.readouterr().out
+    for first in (base, new):
+        assert compare([first, hot, *fail]) == 1
+        assert 'worse: ece_band of maps' in capsys.readouterr().out
+        assert compare([hot, first, *fail]) == 0

@@ -9,7 +9,7 @@ from mmaslp.files.map_evaluation import SOD_COLUMNS
 from mmaslp.metrics.bootstrap import resample
 from mmaslp.metrics.figures import SHOWN, metric_of
 from mmaslp.report.analysis import analyse
-from mmaslp.report.tables import comparison, differences
+from mmaslp.report.tables import comparison, differences, sentences
 from mmaslp.report.text_table import format_table, with_mean
 
 from . import sections as helper
@@ -49,14 +49,39 @@ def test_best_is_marked_in_its_direction(analysis):
 
 
 def test_differences_are_paired(analysis):
-    (cell,) = column(differences(analysis, 'A'), 'oe')  # B is over-confident
+    table = differences(analysis)
+    assert [row.heads for row in table.rows] == [('B', 'A', 'test')]
+    (cell,) = column(table, 'oe')  # B is over-confident
     one, two = (resample(each.images, 50) for each in helper.two_models())
     expected = one.differences(two)['oe']
     assert cell.value == f'{expected.difference:+.4f}'
     assert cell.mark == 'worse'
     assert cell.interval == f'[{expected.low:+.4f}, {expected.high:+.4f}]'
-    assert column(differences(analysis, 'B'), 'oe')[0].mark == 'better'
-    assert differences(analyse([result()], 5), 'A') is None
+    [sentence] = sentences(analysis)
+    assert sentence.startswith('B against A: ')
+    other = analyse(helper.two_models()[::-1], 50)
+    other = replace(other, keys=('oe', *other.keys))
+    assert column(differences(other), 'oe')[0].mark == 'better'
+    assert differences(analyse([result()], 5)) is None
+
+
+def test_differences_are_like_with_like():
+    raw = helper.two_models()
+    calibrated = [
+        replace(own, model=f'{own.model}, calibrated', settings=settings)
+        for own in raw
+        for settings in [{**own.settings, 'calibrator': 'c.json'}]
+    ]
+    found = analyse([raw[0], calibrated[0], raw[1], calibrated[1]], 50)
+    pairs = [row.heads[:2] for row in differences(found).rows]
+    assert pairs == [
+        ('A, calibrated', 'A'),
+        ('B', 'A'),
+        ('B, calibrated', 'A, calibrated'),
+    ]
+    text = sentences(found)
+    assert text[2].startswith('With a calibrator, B, calibrated against A, calibrated:')
+    assert not text[0].startswith('With a calibrator')
 
 
 def test_other_masks_under_the_same_names():

@@ -6,7 +6,13 @@ from PIL import Image
 
 from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.results import save_result
-from mmaslp.report.analysis import compare_results, other_images, sorted_images
+from mmaslp.report.comparison import (
+    compare_results,
+    in_a_sentence,
+    other_images,
+    sorted_images,
+    worse_figures,
+)
 
 from . import sections as helper
 
@@ -33,15 +39,22 @@ def files(tmp_path):
 
 
 def test_over_confidence_is_told_apart(files):
-    metrics, images = compare_results(*files, resamples=200)
-    row = metrics['ece']
-    assert images == 12
-    assert metrics['ece_band'].differs
+    [found] = compare_results(files[:1], files[1:], resamples=200)
+    row = found.figures['ece']
+    assert found.images == (12, 12)
+    assert found.paired
+    assert found.figures['ece_band'].differs
     assert row.difference == pytest.approx(row.second - row.first)
     assert row.differs
     assert 0 < row.low < row.difference < row.high
-    assert compare_results(*files, resamples=200)[0] == metrics
-    assert compare_results(*files, resamples=199)[0] != metrics
+    assert 'its ECE by band is' in in_a_sentence(found)
+    assert {'ece', 'ece_band', 'nll'} <= found.worse.keys()
+    assert not worse_figures(found.figures, ['dice'])
+    again, other = (
+        compare_results(files[:1], files[1:], resamples=number) for number in (200, 199)
+    )
+    assert again == [found]
+    assert other != [found]
 
 
 @pytest.mark.parametrize('change', ['rolled', 'resized'])
@@ -57,7 +70,7 @@ def test_other_masks_under_the_same_names_are_refused(files, change, tmp_path):
     with pytest.raises(
         ValueError, match=r'good\.json and .*over\.json: 12 images have oth'
     ):
-        compare_results(*files)
+        compare_results(files[:1], files[1:])
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,9 @@ _TORCH = re.compile(
     r'torch\.(Size|device|(storage\.)?[A-Za-z]*Storage|b?float\d*|half|double|u?int\d+|'
     r'long|short|bool|complex\d+)|_codecs\.encode'
 )
+# What the text of a config says of its seed.
+_RANDOMNESS = re.compile(r'^randomness = dict\(.*?\)$', re.DOTALL | re.MULTILINE)
+_SEED = re.compile(r'(?<![a-z_])seed=(\d+)')
 _NAMED = re.compile(r'GLOBAL ([\w.]+)')
 
 
@@ -133,6 +136,25 @@ def load_safely(path: str, map_location: Any = 'cpu', mmap: bool = False) -> Any
     if isinstance(meta, dict):
         meta.pop('config', None)
     return found
+
+
+def seed_of_training(path: str | None) -> dict[str, int | None]:
+    """Seed of the training that a checkpoint is of, as settings of a result.
+
+    None if its config sets none, so that it was drawn; empty if that is not known.
+    """
+    if path is None or not osp.isfile(path):
+        return {}
+    try:
+        meta = load_safely(path, mmap=True).get('meta')
+    except (AttributeError, RuntimeError, ValueError):
+        return {}  # asks for code, or is none of MMEngine
+    text = meta.get('cfg') if isinstance(meta, dict) else None
+    if not isinstance(text, str):
+        return {}
+    part = _RANDOMNESS.search(text)
+    found = part and _SEED.search(part[0])
+    return {'training_seed': int(found[1]) if found else None}
 
 
 def load_trusted(path: str, map_location: Any = 'cpu') -> Any:

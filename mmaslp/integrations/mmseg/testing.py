@@ -4,7 +4,7 @@ import copy
 import math
 import os.path as osp
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -18,10 +18,16 @@ from ...calibration.calibrator import Calibrator
 from ...common.outputs import check_folder, check_output, write_output
 from ...files.map_evaluation import SOD_COLUMNS
 from ...files.results import Tested, strict_json
-from ...metrics.figures import SHOWN
+from ...metrics.figures import SHOWN, mean_iou
+from ...report.comparison import compare, in_a_sentence
 from ...report.text_table import format_table, with_mean
 from .calibration import calibrator_of_checkpoint
-from .checkpoint import check_checkpoint, safe_loading, watch_weights
+from .checkpoint import (
+    check_checkpoint,
+    safe_loading,
+    seed_of_training,
+    watch_weights,
+)
 from .checks.data import no_foreground
 from .checks.findings import report_findings
 from .checks.run import check_run
@@ -199,6 +205,7 @@ def evaluate(
             check_output(review_file(review, name, several), 'review')
 
     check_output(osp.join(base, 'results.json'), 'test')
+    seed = seed_of_training(cfg.get('load_from'))
     results = {}
     with safe_loading(trust_checkpoint):
         for name, dataset in sets.items():
@@ -213,6 +220,9 @@ def evaluate(
             if calibrator is not None and measured is not None:
                 metric = _calibrated(measured, calibrator, folder)
                 runner.test_loop.evaluator.metrics.append(metric)
+            for metric in runner.test_loop.evaluator.metrics:
+                if isinstance(metric, CalibrationMetric):
+                    metric.training = seed
             watch_weights(runner, cfg.get('load_from'), strict=True)
             report_findings(check_run(runner, ('test',)))
             own = None if calibrator is None else calibrator.calibrator
@@ -315,11 +325,14 @@ def _test(runner: Runner, name: str, folder: str) -> Tested:
         if isinstance(metric, CalibrationMetric)
     ]
     ood = bool(own) and own[0].has_foreground is False
+    if calibrated and own[-1].result is not None and _TWO_CLASSES in metrics:
+        calibrated[_TWO_CLASSES] = 100 * mean_iou(own[-1].result.images)
     if ood:
         remedy = 'right for images without an object'
         report_findings([no_foreground(name, remedy)])
-        if _TWO_CLASSES in metrics:
-            metrics[_TWO_CLASSES] = math.nan
+        for row in (metrics, calibrated):
+            if _TWO_CLASSES in row:
+                row[_TWO_CLASSES] = math.nan
 
     return Tested(
         folder,
@@ -372,6 +385,21 @@ def summary_table(results: dict[str, Tested], evals: Sequence[str] | None) -> st
             rows[f'{row}, calibrated'] = tested.calibrated
             apart.append(f'{row}, calibrated')
     return format_table(with_mean(rows, apart), columns)
+
+
+def in_words(results: dict[str, Tested], resamples: int = 1000) -> list[str]:
+    """Say of each set what the calibrator changed beyond chance."""
+    found = []
+    for name, tested in results.items():
+        if tested.result is None or tested.calibrated_result is None:
+            continue
+        raw = replace(tested.result, model='without', dataset=name)
+        calibrated = replace(
+            tested.calibrated_result, model='The calibrator', dataset=name
+        )
+        sentence = in_a_sentence(compare([raw], [calibrated], resamples))
+        found.append(f'{name}: {sentence}' if len(results) > 1 else sentence)
+    return found
 
 
 def draw_predictions(

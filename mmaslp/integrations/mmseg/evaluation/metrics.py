@@ -227,6 +227,7 @@ class StreamingMetric(BaseMetric):
         self.output_dir = optional(check_path, 'output_dir', output_dir)
         self.keep_results = check_bool('keep_results', keep_results)
         self.calibrator_name: str | None = None
+        self.training: dict[str, Any] = {}  # what is known of the training
         if calibrator is not None and not isinstance(calibrator, Calibrator):
             self.calibrator_name = str(calibrator)
             calibrator = Calibrator.load(calibrator)
@@ -527,6 +528,7 @@ class CalibrationMetric(StreamingMetric):
                 'ignore_index': self.ignore_index,
                 'calibrator': self.calibrator_name,
                 'dataset': dict(self.dataset_meta or {}).get('dataset_name'),
+                **self.training,
             },
         )
         self._write(self.result, draw)

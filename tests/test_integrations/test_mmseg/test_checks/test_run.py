@@ -55,8 +55,13 @@ CASES = {
         'train_dataloader gives no batch',
     ),
     'few images for a calibrator': (
-        setting('custom_hooks', [dict(type='CalibratorHook')]),
-        'the validation set has 5 images, and CalibratorHook fits',
+        lambda cfg: cfg.merge_from_dict(
+            {
+                'custom_hooks': [dict(type='CalibratorHook')],
+                'val_dataloader.dataset.indices': 4,
+            }
+        ),
+        'the validation set has 4 images, and CalibratorHook fits',
     ),
     'no data': (
         setting('train_dataloader.dataset.data_root', 'nowhere'),

@@ -1,0 +1,95 @@
+"""How often a check of products raises a false alarm, and whether it sees drift.
+
+    python benchmarks/alarms.py MAPS MASKS --json benchmarks/results/alarms.json
+
+The maps are divided at random into a base and a new set, so often as asked for. The
+same network on other images must not raise an alarm; with its logits times 1.6, on
+other images and on the same ones, it must. Both checks are measured: `compare
+--fail-if-worse` with masks, and `drift` without.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from mmaslp.files.drift import FIGURES, _test, figures_of_map
+from mmaslp.files.map_evaluation import evaluate_maps
+from mmaslp.files.prob_maps import MapReader
+from mmaslp.metrics.bootstrap import differences, resample
+from mmaslp.report.comparison import sorted_images, worse_figures
+
+FACTOR = 1.6  # of the logits
+
+
+def sharpened(maps: Path, out: Path) -> None:
+    """Write the maps with their logits times FACTOR."""
+    reader = MapReader()
+    for path in sorted(maps.iterdir()):
+        prob = reader.read(path).astype(np.float64).clip(1e-7, 1 - 1e-7)
+        odds = (prob / (1 - prob)) ** FACTOR
+        np.save(out / f'{path.stem}.npy', odds / (1 + odds))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('maps', type=Path)
+    parser.add_argument('masks', type=Path)
+    parser.add_argument('--draws', type=int, default=100)
+    parser.add_argument('--resamples', type=int, default=1000)
+    parser.add_argument('--json', type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        hot = Path(folder) / 'hot'
+        hot.mkdir()
+        sharpened(args.maps, hot)
+        places = {'base': args.maps, 'hot': hot}
+        tables, alone = {}, {}
+        for name, place in places.items():
+            result = evaluate_maps(place, args.masks, resamples=0)
+            tables[name] = sorted_images(result)
+            reader = MapReader()
+            alone[name] = np.array(
+                [figures_of_map(reader.read(path)) for path in sorted(place.iterdir())]
+            )
+
+    number = len(tables['base'].names)
+    alarms = {
+        check: dict.fromkeys(('same network, new images', 'hot, new', 'hot, same'), 0)
+        for check in ('compare', 'drift')
+    }
+    for draw in range(args.draws):
+        order = np.random.default_rng(draw).permutation(number)
+        first, second = order[: number // 2], order[number // 2 :]
+        cases = {
+            'same network, new images': ('base', second, False),
+            'hot, new': ('hot', second, False),
+            'hot, same': ('hot', first, True),
+        }
+        base = resample(tables['base'].take(first), args.resamples)
+        for case, (name, rows, paired) in cases.items():
+            new = resample(
+                tables[name].take(rows), args.resamples, seed=int(not paired)
+            )
+            worse = worse_figures(differences([base], [new]))
+            alarms['compare'][case] += bool(worse)
+            pairs = zip(alone['base'][first].T, alone[name][rows].T)
+            drifts = [_test(one, other, paired).drifts for one, other in pairs]
+            alarms['drift'][case] += any(drifts)
+    found = dict(
+        maps=args.maps.name,
+        images=number,
+        draws=args.draws,
+        factor=FACTOR,
+        alarms=alarms,
+        figures=list(FIGURES),
+    )
+    print(json.dumps(found, indent=1))
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()
