@@ -8,6 +8,7 @@ Example:
 """
 
 import argparse
+from collections import Counter
 
 from .arguments import CONFIG_HELP
 
@@ -25,6 +26,11 @@ def run(args: argparse.Namespace) -> int:
     register_components()
     findings = examine(args.config)
     print(*findings, sep='\n')
-    errors = sum(finding.level == 'error' for finding in findings)
-    print(f'{errors} error{"" if errors == 1 else "s"}')
-    return 1 if errors else 0
+    counts = Counter(finding.level for finding in findings)
+    numbers = [
+        f'{counts[level]} {level}{"" if counts[level] == 1 else "s"}'
+        for level in ('error', 'warning', 'note')
+        if counts[level] or level == 'error'
+    ]
+    print(f'{", ".join(numbers)}; nothing was trained')
+    return 1 if counts['error'] else 0

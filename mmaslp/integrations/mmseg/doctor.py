@@ -55,7 +55,8 @@ def _examine_config(config: str) -> list[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         findings += build_and_check(cfg, folder)
     if all(finding.level not in ('error', 'warning') for finding in findings):
-        findings.append(Finding('ok', f'what was built of {config} works'))
+        text = f'model, data, optimizer and hooks of {config} can be built'
+        findings.append(Finding('ok', text))
     return findings
 
 
@@ -101,7 +102,58 @@ def build_and_check(cfg: Any, folder: str) -> list[Finding]:
     findings += check_run(runner, built)
     if 'train' in built:
         findings += every_image_has_an_object(dataset_of(runner.train_loop))
+        findings += unseen_chances(runner)
     return findings
+
+
+# In a trial 600 iterations from scratch found no object, and 1,200 did.
+FEW_ITERATIONS = 1000
+
+
+def unseen_chances(runner: Any) -> list[Finding]:
+    """Say what makes two trainings differ, and what may find nothing at all."""
+    from .checks.run import find_losses, unwrap
+
+    findings = []
+    if (runner.cfg.get('randomness') or {}).get('seed') is None:
+        text = (
+            'each training draws a seed of its own, so that two of them differ by '
+            'chance too'
+        )
+        findings.append(Finding('note', text, 'randomness = dict(seed=0)'))
+    iterations = runner.train_loop.max_iters
+    if iterations < FEW_ITERATIONS:
+        text = (
+            f'{iterations} iterations are few: from scratch a network may find no '
+            'object yet, and levels stay 0 until the IoU is .2'
+        )
+        remedy = 'train_cfg: more iterations, or load_from = pretrained weights'
+        findings.append(Finding('note', text, remedy))
+    losses = find_losses(unwrap(runner.model))
+    levels = any(type(hook).__name__ == 'ASLPHook' for hook in runner.hooks)
+    if losses and not levels:
+        findings.append(
+            Finding(
+                'note',
+                f'SCBCELoss without ASLPHook: {perturbation_in_words(losses[0])}',
+                "custom_hooks = [dict(type='ASLPHook', levels='border')]",
+            )
+        )
+    return findings
+
+
+def perturbation_in_words(loss: Any) -> str:
+    """Say what a loss makes of its labels without levels."""
+    criterion = loss.criterion
+    if not criterion.alpha:
+        return 'its alpha is 0, so it is binary cross entropy'
+    if criterion.deterministic:
+        eps = criterion.alpha * loss.perturbation.beta
+        return f'label smoothing with eps = {eps:g}'
+    return (
+        f'a label is perturbed with the probability {criterion.alpha:g} and the '
+        f'strength beta = {loss.perturbation.beta:g}'
+    )
 
 
 def _try(place: str, build: Callable[[], Any], findings: list[Finding]) -> Any:

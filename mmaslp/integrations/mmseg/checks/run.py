@@ -77,8 +77,10 @@ def find_losses(model: Any) -> list[SCBCELoss]:
     return [module for module in model.modules() if isinstance(module, SCBCELoss)]
 
 
-def check_model(model: Any, training: bool = True) -> Iterator[Finding]:
-    """Look at a segmentor."""
+def check_model(
+    model: Any, training: bool = True, config: Mapping[str, Any] | None = None
+) -> Iterator[Finding]:
+    """Look at a segmentor, and at the ``model`` of its config for lines to paste."""
     for name, module in model.named_modules():
         kind = type(module).__name__
         if kind in REFUSED and training:
@@ -102,12 +104,15 @@ def check_model(model: Any, training: bool = True) -> Iterator[Finding]:
             "model.decode_head.loss_decode = dict(type='SCBCELoss')",
         )
 
+    others = {}
     for place, head in heads:
         if place in ours:
             yield from _channels(place, head, model)
         elif ours and training and type(head).__name__ != 'STDCHead':
             # Labels of an STDCHead are boundaries.
-            yield _other_loss(place, head, model.decode_head)
+            others[place] = head
+    if others:
+        yield _other_losses(others, model.decode_head, config or {})
 
 
 def _heads(model: Any) -> Iterator[tuple[str, Any]]:
@@ -131,17 +136,54 @@ def _is_ours(loss: Any) -> bool:
     return isinstance(loss, SCBCELoss)
 
 
-def _other_loss(place: str, head: Any, first: Any) -> Finding:
-    names = ', '.join(type(loss).__name__ for loss in _losses(head))
-    weight = next((loss.loss_weight for loss in _losses(head)), 1.0)
+def _other_losses(
+    heads: Mapping[str, Any], first: Any, config: Mapping[str, Any]
+) -> Finding:
+    """Say which heads train with another loss, and how the config would be right."""
     first = first[-1] if hasattr(first, '__len__') else first
-    one = 'out_channels=1, threshold=0.5, ' if first.out_channels == 1 else ''
+    changes = {}
+    for place, head in heads.items():
+        weight = next((loss.loss_weight for loss in _losses(head)), 1.0)
+        one = dict(out_channels=1, threshold=0.5) if first.out_channels == 1 else {}
+        loss = dict(type='SCBCELoss', loss_weight=weight)
+        changes[place] = dict(num_classes=2, **one, loss_decode=loss)
+
+    lines = []
+    for key in ('decode_head', 'auxiliary_head'):
+        given = config.get(key)
+        if isinstance(given, Sequence):
+            # MMEngine replaces a list as a whole.
+            places = [f'model.{key}[{index}]' for index in range(len(given))]
+            if changes.keys() & set(places):
+                parts = [
+                    {**own, **changes.get(place, {})}
+                    for own, place in zip(given, places)
+                ]
+                lines.append(f'model = dict({key}={_as_code(parts)})')
+        elif f'model.{key}' in changes:
+            change = changes[f'model.{key}']
+            change['loss_decode'] = dict(_delete_=True, **change['loss_decode'])
+            lines.append(f'model = dict({key}={_as_code(change)})')
+
+    losses = {type(loss).__name__ for head in heads.values() for loss in _losses(head)}
     return Finding(
         'note',
-        f'{place} trains with {names or "no loss"}, which knows of no levels',
-        f'{place} = dict(num_classes=2, {one}'
-        f"loss_decode=dict(_delete_=True, type='SCBCELoss', loss_weight={weight:g}))",
+        f'{", ".join(heads)}: trains with {", ".join(sorted(losses)) or "no loss"}, '
+        'which knows of no levels',
+        '\n'.join(lines),
     )
+
+
+def _as_code(value: Any) -> str:
+    """Write a part of a config as it is written in one."""
+    if isinstance(value, Mapping):
+        parts = (f'{key}={_as_code(part)}' for key, part in value.items())
+        return f'dict({", ".join(parts)})'
+    if isinstance(value, list):
+        return f'[{", ".join(map(_as_code, value))}]'
+    if isinstance(value, tuple):
+        return f'({"".join(f"{_as_code(part)}, " for part in value).rstrip()})'
+    return repr(value)
 
 
 def _channels(place: str, head: Any, model: Any) -> Iterator[Finding]:
@@ -214,7 +256,7 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
         if type(model).__name__ == 'SegTTAModel':
             yield WRONG_TTA
         model = unwrap(model.module)
-    yield from check_model(model, 'train' in splits)
+    yield from check_model(model, 'train' in splits, runner.cfg.get('model'))
     loops = {split: getattr(runner, f'{split}_loop') for split in splits}
     unusable = [*_check_loops(loops)]
     yield from unusable

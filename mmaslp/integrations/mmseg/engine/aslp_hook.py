@@ -74,6 +74,11 @@ class BorderTraining:
         self, runner: Any, losses: list, schedule: Schedule
     ) -> Iterator[Finding]:
         """Say what does not fit: no table of bands, too few validations."""
+        yield Finding(
+            'ok',
+            'SCBCELoss smooths labels by their distance from the border, as strongly '
+            'as the validation shows over-confidence there',
+        )
         yield from check_validation(runner)
         yield from schedule.too_few_validations()
 
@@ -136,6 +141,12 @@ class ImageTraining:
         self, runner: Any, losses: list, schedule: Schedule
     ) -> Iterator[Finding]:
         """Say what does not fit: mixed images, no accuracy."""
+        beta = losses[0].perturbation.beta
+        yield Finding(
+            'ok',
+            f'SCBCELoss perturbs the label of an image with the strength {beta:g}, as '
+            f'often as {type(self.rule).__name__ if self.learns else "alpha"} says',
+        )
         preprocessor = getattr(unwrap(runner.model), 'data_preprocessor', None)
         yield from mixed_images(dataset_of(runner.train_loop), preprocessor)
         if self.learns:

@@ -124,7 +124,7 @@ def test_a_training_is_checked_once(toy, tmp_path, monkeypatch):
 def test_a_good_config(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', auxiliary=True)
     findings = build_and_check(cfg, str(tmp_path / 'doctor'))
-    assert {f.level for f in findings} <= {'note', 'warning'}
+    assert {f.level for f in findings} <= {'ok', 'note', 'warning'}
     assert [f.message for f in findings if f.level == 'warning'] == [
         '5 of the 5 test images are val images, such as '
         f'{toy.root.resolve()}/val/images/00.png: what is measured on them is not what '
@@ -134,12 +134,42 @@ def test_a_good_config(toy, tmp_path):
         type='CrossEntropyLoss', use_sigmoid=True, loss_weight=0.4
     )
     notes = build_and_check(cfg, str(tmp_path / 'doctor'))
-    first, note = (f for f in notes if f.level == 'note')
-    if 'hold an object' in note.message:
-        first, note = note, first
-    assert 'all 10 training images hold an object' in first.message
-    assert note.message.startswith('model.auxiliary_head trains with CrossEntropyLoss')
+    notes = [f for f in notes if f.level == 'note']
+    assert any('all 10 training images hold an object' in f.message for f in notes)
+    [note] = [f for f in notes if 'knows of no levels' in f.message]
+    assert note.message.startswith('model.auxiliary_head: trains with CrossEntropyLoss')
     assert note.remedy == (
-        'model.auxiliary_head = dict(num_classes=2, out_channels=1, threshold=0.5, '
-        "loss_decode=dict(_delete_=True, type='SCBCELoss', loss_weight=0.4))"
+        'model = dict(auxiliary_head=dict(num_classes=2, out_channels=1, '
+        "threshold=0.5, loss_decode=dict(_delete_=True, type='SCBCELoss', "
+        'loss_weight=0.4)))'
     )
+
+
+def test_lines_of_a_list_of_heads_can_be_pasted(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', channels=1)
+    head = cfg.model.decode_head
+    plain = dict(loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4))
+    cfg.model.auxiliary_head = [{**head, **plain, 'num_classes': 2} for _ in range(2)]
+    [found] = [f for f in build_and_check(cfg, str(tmp_path)) if 'knows of' in str(f)]
+    assert found.message.startswith('model.auxiliary_head[0], model.auxiliary_head[1]:')
+    pasted = {}
+    exec(found.remedy, pasted)
+    cfg.merge_from_dict({'model': pasted['model']})
+    findings = build_and_check(cfg, str(tmp_path))
+    assert not [f for f in findings if 'knows of no levels' in f.message]
+
+
+def test_what_chance_and_few_iterations_do_is_said(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.randomness = dict(seed=None)
+    cfg.custom_hooks = []
+    said = ' '.join(map(str, build_and_check(cfg, str(tmp_path))))
+    assert 'draws a seed of its own' in said
+    assert 'iterations are few' in said
+    assert 'its alpha is 0, so it is binary cross entropy' in said
+    cfg.randomness = dict(seed=0)
+    cfg.custom_hooks = [dict(type='ASLPHook', levels='image')]
+    cfg.model.decode_head.loss_decode = dict(type='SCBCELoss', beta='SI')
+    said = ' '.join(map(str, build_and_check(cfg, str(tmp_path))))
+    assert 'draws a seed' not in said
+    assert 'with the strength 1.5, as often as MC says' in said
