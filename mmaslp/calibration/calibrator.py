@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +18,7 @@ from ..common.arguments import check_choice, check_number, check_path
 from ..common.arrays import as_floats, as_tensor, checked, known_pixels, one_logit
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.outputs import write_output
+from ..common.weights import same_weights
 from ..metrics.objects import MaskScores, MaskTruth, mended
 from .contents import Contents, contents_of
 from .decisions import Decisions
@@ -423,8 +425,25 @@ class Calibrator:
         return MaskScores(said, truth.dice, estimate.dice, estimate.score)
 
     def wrap(self, module: nn.Module, independent: bool = False) -> CalibratedModule:
-        """Return a module that gives calibrated logits; see ``CalibratedModule``."""
+        """Return a module that gives calibrated logits; see ``CalibratedModule``.
+
+        It warns if the calibrator was fitted to a network of other weights.
+        """
+        self.check_network(module)
         return CalibratedModule(module, self.table, independent)
+
+    def check_network(self, network: nn.Module) -> bool:
+        """Warn if the calibrator is known to be fitted to other weights."""
+        saved = self.record.get('network')
+        same = not isinstance(network, nn.Module) or same_weights(network, saved)
+        if not same:
+            warnings.warn(
+                'the calibrator was fitted to a network of other weights, or of '
+                'another precision: a calibrator belongs to one set of weights, so fit '
+                'it again',
+                stacklevel=3,
+            )
+        return same
 
     def save(self, file: str | Path) -> None:
         """Write it as JSON; ValueError if a file of another kind would be lost."""

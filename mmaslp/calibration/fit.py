@@ -4,9 +4,10 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence, Sized
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..common.arguments import check_bool, check_choice
+from ..common.weights import fingerprint_of
 from .calibrator import Calibrator, cases_in_words
 from .decisions import fit_decisions
 from .maps import MAPS, SIDE, TARGETS, fit_maps
@@ -40,6 +41,7 @@ def fit_calibrator(
     groups: Iterable[Hashable] | None = None,
     ignore_index: int = 255,
     logits: bool = False,
+    network: nn.Module | None = None,
 ) -> Calibrator:
     """Fit a calibrator to the validation images of a network.
 
@@ -73,6 +75,9 @@ def fit_calibrator(
             every image is on its own.
         ignore_index (int): Label of pixels that do not count. Defaults to 255.
         logits (bool): Whether ``prob`` holds logits. Defaults to False.
+        network (nn.Module, optional): The network that gave them. The calibrator keeps
+            a fingerprint of its weights and warns when it wraps another one. Defaults
+            to None.
 
     Returns:
         Calibrator: The calibrator.
@@ -93,6 +98,7 @@ def fit_calibrator(
     channels = has_channels(prob)
     remarks = set()
     tables = CalibrationTables(with_contents=True)
+    tables.network = None if network is None else fingerprint_of(network)
     keys = None if groups is None else numbers_of(groups)
     number = -1
     for number, (image, mask) in enumerate(_pairs(prob, label)):
@@ -162,6 +168,7 @@ def fit_tables(
         images=images,
         groups=int(cases.sum()),
         pixels=int(counts.sum()),
+        network=tables.network,
         foreground=float(whole[..., 1].sum() / whole.sum()),
         candidates=[_row(candidate, candidates[0], chosen) for candidate in candidates],
         masks=mask_figures(counts, cases, tables.sample.numpy()[used]),

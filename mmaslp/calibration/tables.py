@@ -42,6 +42,7 @@ class CalibrationTables:
         contents (list[Contents] | None): What each image holds, for the decisions about
             objects and images; up to 16 KB an image and an object. None: not counted.
         windows (list[Contents]): What was found in windows that hold no object.
+        network (float | None): Fingerprint of the network that gave the maps.
 
     Args:
         with_contents (bool): Whether to count ``contents``. Defaults to False.
@@ -60,6 +61,7 @@ class CalibrationTables:
         self.sample = torch.zeros_like(self.counts)
         self.contents: list[Contents] | None = [] if with_contents else None
         self.windows: list[Contents] = []
+        self.network: float | None = None
         self._rank = torch.full((GROUPS,), _LAST)
 
     def update(

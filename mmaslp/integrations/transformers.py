@@ -29,6 +29,7 @@ except ImportError as error:
 from ..calibration.calibrator import Calibrator
 from ..common.arrays import one_logit
 from ..common.processes import joined
+from ..common.weights import fingerprint_of, same_weights
 from ..levels.border import BorderLevels
 from ..losses.criterion import SelfCalibratingBCE
 from ..metrics.band_table import BandTable
@@ -130,20 +131,6 @@ NOT_LOADED = (
 )
 
 
-def fingerprint_of(model: nn.Module) -> float | None:
-    """Sum of squares of the trained weights; None where they are sharded."""
-    weights = [weight.data for weight in model.parameters() if weight.requires_grad]
-    if any(type(weight) is not Tensor for weight in weights):
-        return None
-    return math.fsum(weight.double().square().sum().item() for weight in weights)
-
-
-def is_loaded(model: nn.Module, saved: float | None) -> bool:
-    """Whether the weights are those of a fingerprint; True if that is not known."""
-    found = fingerprint_of(model)
-    return None in (saved, found) or math.isclose(saved, found, rel_tol=1e-9)
-
-
 CALIBRATOR_FILE = 'calibrator.json'
 Model = TypeVar('Model', bound=nn.Module)
 
@@ -173,6 +160,7 @@ def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
     if not isinstance(calibrator, Calibrator):
         file = Path(calibrator).expanduser()
         calibrator = Calibrator.load(file / CALIBRATOR_FILE if file.is_dir() else file)
+    calibrator.check_network(model)
     calibrate = calibrator.wrap(nn.Identity())
 
     def hook(module: nn.Module, args: tuple, kwargs: dict[str, Any], outputs: Any):
@@ -330,7 +318,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._model = model
         own = type(self).__name__
         saved = state.stateful_callbacks.get(own, {}).get('attributes', {})
-        if state.global_step and not is_loaded(model, saved.get('fingerprint')):
+        if state.global_step and not same_weights(model, saved.get('fingerprint')):
             raise ValueError(
                 f'{NOT_LOADED}: load the model from the checkpoint with '
                 'from_pretrained, then resume'
@@ -411,7 +399,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         """Load the best weights, if the Trainer has not."""
         saved = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
         own = saved.stateful_callbacks[type(self).__name__]['attributes']
-        if not is_loaded(model, own['fingerprint']):
+        if not same_weights(model, own['fingerprint']):
             _logger.warning(f'{NOT_LOADED} {checkpoint}: SelfCalibration loads them')
             model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
 

@@ -1,6 +1,7 @@
 """Applying, wrapping and keeping a calibrator."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -141,3 +142,18 @@ def test_other_files_are_refused(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(ValueError, match=message):
         Calibrator.load(file)
+
+
+def test_another_network_than_that_of_the_fit_is_told(tmp_path):
+    prob, label = maps(20)
+    network = nn.Conv2d(1, 1, 1)
+    calibrator = fit_calibrator(prob, label, network=network)
+    calibrator.save(tmp_path / 'c.json')
+    calibrator = Calibrator.load(tmp_path / 'c.json')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        calibrator.wrap(network)
+        calibrator.wrap(nn.Identity())
+        fit_calibrator(prob, label).wrap(network)
+    with pytest.warns(UserWarning, match='a network of other weights'):
+        calibrator.wrap(nn.Conv2d(1, 1, 1))

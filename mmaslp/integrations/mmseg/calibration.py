@@ -17,6 +17,7 @@ from torch import nn
 from ...calibration.calibrator import Calibrator
 from ...calibration.tables import CalibrationTables
 from ...common.processes import joined
+from ...common.weights import fingerprint_of
 from ...files.progress import track
 from .checkpoint import (
     check_checkpoint,
@@ -94,6 +95,7 @@ def collect_tables(
     numbers = range(size) if numbers is None else numbers
 
     tables = CalibrationTables(with_contents=True)
+    tables.network = fingerprint_of(model)
     rng = np.random.default_rng(0)
     training = model.training
     model.eval()

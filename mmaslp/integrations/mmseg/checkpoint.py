@@ -31,8 +31,9 @@ _TORCH = re.compile(
     r'long|short|bool|complex\d+)|_codecs\.encode'
 )
 # What the text of a config says of its seed.
-_RANDOMNESS = re.compile(r'^randomness = dict\(.*?\)$', re.DOTALL | re.MULTILINE)
-_SEED = re.compile(r'(?<![a-z_])seed=(\d+)')
+_RANDOMNESS = re.compile(
+    r'^randomness *= *dict\((?:[^()]*[\s,])?seed=(\d+)', re.MULTILINE
+)
 _NAMED = re.compile(r'GLOBAL ([\w.]+)')
 
 
@@ -152,8 +153,7 @@ def seed_of_training(path: str | None) -> dict[str, int | None]:
     text = meta.get('cfg') if isinstance(meta, dict) else None
     if not isinstance(text, str):
         return {}
-    part = _RANDOMNESS.search(text)
-    found = part and _SEED.search(part[0])
+    found = _RANDOMNESS.search(text)
     return {'training_seed': int(found[1]) if found else None}
 
 

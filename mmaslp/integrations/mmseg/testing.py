@@ -33,6 +33,7 @@ from .checks.findings import report_findings
 from .checks.run import check_run
 from .config import build_runner, is_type, metrics_of, name_run
 from .datasets.listing import data_files
+from .engine.network_check_hook import NetworkCheckHook
 from .engine.prob_map_hook import ProbMapHook
 from .engine.review_hook import ReviewHook
 from .evaluation.metrics import CalibrationMetric
@@ -226,6 +227,8 @@ def evaluate(
             watch_weights(runner, cfg.get('load_from'), strict=True)
             report_findings(check_run(runner, ('test',)))
             own = None if calibrator is None else calibrator.calibrator
+            if own is not None:
+                runner.register_hook(NetworkCheckHook(own))
             scores = (measured or {}).get('scores', 'auto')
             if out_prob is not None:
                 maps = _folder_of(out_prob, name, several)

@@ -217,3 +217,22 @@ def test_a_validation_logs_windows(toy, tmp_path):
     assert 0 < nll < 5
     runner.val()
     assert hub.get_scalar('val/windows/nll_windows').current() == nll
+
+
+def test_a_calibrator_of_another_checkpoint_is_told(trained, tmp_path, capsys):
+    _, config, checkpoint = trained
+    named = tmp_path / 'run' / 'calibrator.json'
+    words = [str(config), str(checkpoint), '--calibrator', str(named), '--eval', 'ece']
+    assert run_command('test', [*words, '--work-dir', str(tmp_path / 'one')]) == 0
+    out = capsys.readouterr()
+    assert 'was fitted to another network' not in out.out + out.err
+    assert 'The calibrator against without' in out.out
+    content = torch.load(checkpoint, weights_only=False)
+    name = next(key for key in content['state_dict'] if key.endswith('weight'))
+    content['state_dict'][name] *= 1.01
+    torch.save(content, checkpoint)
+    assert run_command('test', [*words, '--work-dir', str(tmp_path / 'two')]) == 0
+    out = capsys.readouterr()
+    assert 'was fitted to another network' in out.out + out.err
+    report = json.loads((tmp_path / 'two/eval/test/calibration_test.json').read_text())
+    assert report['settings']['training_seed'] == 0
