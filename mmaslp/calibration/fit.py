@@ -197,7 +197,8 @@ def choose(
     if better:
         return simplest(better), (
             'Of the maps that are better than none (identity) by more than a standard '
-            'error over images, the simplest that is no worse than the best.'
+            'error over images, which is half an interval in brackets, the simplest '
+            'that is no worse than the best.'
         )
 
     return candidates[0], (

@@ -34,8 +34,11 @@ MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', *ARRAY_SUFFIXES)
 BESIDE_NPZ = ('.pkl', '.json', '.nii.gz', '.nii')
 # Files of file managers; hidden files are left out too.
 LITTER = ('thumbs.db', 'desktop.ini')
-# Pairs that a process reads before it hands its counts over.
+# Pairs that a process reads before it hands its counts over, which costs as much as a
+# few small maps; and more of many maps. The number of processes changes nothing.
 CHUNK = 16
+MAX_CHUNK = 256
+CHUNKS = 64
 # How many problems one message lists; it only counts the others.
 MAX_LISTED = 40
 
@@ -195,13 +198,14 @@ def count_files(
     names = [*files.pairs]
     numbers = range(len(names)) if keys is None else keys(names)
     items = [(name, key, *files.pairs[name]) for name, key in zip(names, numbers)]
-    chunks = [items[k : k + CHUNK] for k in range(0, len(items), CHUNK)]
+    size = min(max(CHUNK, len(items) // CHUNKS), MAX_CHUNK)
+    chunks = [items[k : k + size] for k in range(0, len(items), size)]
     problems = [*files.problems]
     counter = new_counter()
     seen = copy.deepcopy(reader or MapReader())
     empty = copy.deepcopy(seen)
     count = joblib.delayed(_count)
-    jobs = (count(new_counter(), copy.deepcopy(empty), chunk) for chunk in chunks)
+    jobs = (count(new_counter, copy.deepcopy(empty), chunk) for chunk in chunks)
     run = joblib.Parallel(n_jobs=workers, return_as='generator')
     for part, its_reader, its_problems in track(run(jobs), what, len(chunks)):
         counter.merge(part)
@@ -217,9 +221,10 @@ def count_files(
 
 
 def _count(
-    counter: Any, reader: MapReader, items: list[tuple]
+    new_counter: Callable[[], Any], reader: MapReader, items: list[tuple]
 ) -> tuple[Any, MapReader, list[str]]:
     """Count some pairs, in this process or in another one."""
+    counter = new_counter()
     problems: list[str] = []
     for name, key, pred, gt in items:
         before = len(problems)

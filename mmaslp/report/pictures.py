@@ -37,9 +37,19 @@ def sample_rank(name: str) -> float:
     return (int.from_bytes(digest[:6], 'big') + 1) / 2**48
 
 
+def on_their_side(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Put 0 for the over-confidence of an image that is under-confident as a whole.
+
+    Some bins of an image can be over-confident and others under-confident.
+    """
+    gap = metrics['conf'] - metrics['acc']
+    over = metrics['oe'] * (gap > 0)
+    return {**metrics, 'oe': over, 'ue': metrics['ue'] * (gap < 0)}
+
+
 def ranked(images: ImageTable) -> dict[str, list[str]]:
     """By reason, names of the images, the worst first, as `ShownImages` keeps them."""
-    metrics = images.per_image()
+    metrics = on_their_side(images.per_image())
     ranks = np.array([sample_rank(name) for name in images.names])
     metrics['sample'] = np.where(np.isnan(metrics['oe']), np.nan, ranks)
     found = {}
@@ -96,7 +106,8 @@ class ShownImages:
         pixels, which has nothing to show.
         """
         rank = sample_rank(name) if metrics['oe'] == metrics['oe'] else 0.0
-        item = {'name': name, 'index': index, 'metrics': {**metrics, 'sample': rank}}
+        metrics = {**on_their_side(metrics), 'sample': rank}
+        item = {'name': name, 'index': index, 'metrics': metrics}
         wanted = [
             why
             for why, key in REASONS.items()
