@@ -1,5 +1,6 @@
 """Fixtures; what needs a host stands in ``toy.py``, so that the core runs without."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -60,3 +61,11 @@ def image_folder():
     from tests.toy import write_images
 
     return write_images
+
+
+@pytest.fixture(autouse=True)
+def local_rank(monkeypatch):
+    """Commands set it for launchers, and accelerate would then look for a group."""
+    monkeypatch.delenv('LOCAL_RANK', raising=False)
+    yield
+    os.environ.pop('LOCAL_RANK', None)

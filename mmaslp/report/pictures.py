@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..files.images import open_image
 from ..files.prob_maps import quantised
+from ..metrics.figures import accuracy, confidence
 from ..metrics.image_table import ImageTable
 from .analysis import ImageSet, Measured
 from .text_table import metric_text
@@ -40,16 +41,18 @@ def sample_rank(name: str) -> float:
 def on_their_side(metrics: dict[str, Any]) -> dict[str, Any]:
     """Put 0 for the over-confidence of an image that is under-confident as a whole.
 
-    Some bins of an image can be over-confident and others under-confident.
+    Some bins of an image can be over-confident and others under-confident. ``gap`` is
+    confidence minus accuracy of the image.
     """
-    gap = metrics['conf'] - metrics['acc']
+    gap = metrics['gap'] if 'gap' in metrics else metrics['oe'] - metrics['ue']
     over = metrics['oe'] * (gap > 0)
     return {**metrics, 'oe': over, 'ue': metrics['ue'] * (gap < 0)}
 
 
 def ranked(images: ImageTable) -> dict[str, list[str]]:
     """By reason, names of the images, the worst first, as `ShownImages` keeps them."""
-    metrics = on_their_side(images.per_image())
+    gap = confidence(images.table) - accuracy(images.table)
+    metrics = on_their_side({**images.per_image(), 'gap': gap})
     ranks = np.array([sample_rank(name) for name in images.names])
     metrics['sample'] = np.where(np.isnan(metrics['oe']), np.nan, ranks)
     found = {}

@@ -54,7 +54,11 @@ def test_panels_are_embedded_and_described():
 
 
 def test_models_are_side_by_side_and_each_image_comes_once():
-    results = [helper.result(name, with_pictures=True) for name in 'AB']
+    kinds = dict(A=0.6, B=2.0)  # under- and over-confident
+    results = [
+        helper.result(name, gain=gain, with_pictures=True)
+        for name, gain in kinds.items()
+    ]
     group = analyse(results, 5).sets[0]
     found = galleries(group, 2)
     assert [each['title'] for each in found] == [
@@ -66,16 +70,16 @@ def test_models_are_side_by_side_and_each_image_comes_once():
     assert len(names) == len(set(names))
     assert len(found[0]['images']) == 2
     image = found[0]['images'][0]
-    assert image['name'] == f'{ranked(group.members[0].images)["over"][0]}.png'
+    assert image['name'] == f'{ranked(group.members[1].images)["over"][0]}.png'
     assert [view['model'] for view in image['views']] == ['A', 'B']
-    assert image['why'] == 'among the worst of A, B'
+    assert image['why'] == 'among the worst of B'
     assert list(image['panels']) == ['mask']
     assert list(image['views'][0]['panels']) == ['probability', 'error']
     assert image['views'][0]['figures'].startswith('confidence 0.')
     stems = {name.rsplit('.', 1)[0] for name in names}
     assert all(name in stems for gallery in found for name in gallery['above'])
     # A picture that is there for another reason is not taken for one of the worst.
-    worst = ranked(group.members[0].images)['over'][0]
+    worst = ranked(group.members[1].images)['over'][0]
     results = [
         replace(
             each, pictures=[p for p in each.pictures if p['name'] != f'{worst}.png']
@@ -114,7 +118,7 @@ def test_sample_depends_on_the_file_names_alone():
 def test_processes_join_and_repeated_images_go():
     shown, other = ShownImages(2), ShownImages(2)
     for index, name in enumerate('abc'):
-        shown.push(name, index, {'oe': index / 10, 'ue': 0.2}, MAP, MAP)
+        shown.push(name, index, {'oe': index / 10, 'ue': 0.2, 'gap': 0.1}, MAP, MAP)
     other.push('d', 0, {'oe': 0.05, 'ue': 0.0}, MAP, MAP)
     shown.drop_after(2)
     joined = ShownImages(2)

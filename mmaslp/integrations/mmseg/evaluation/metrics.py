@@ -41,7 +41,7 @@ from ....files.results import (
 from ....metrics.band_table import BandTable
 from ....metrics.bins import check_bins
 from ....metrics.bootstrap import check_resamples
-from ....metrics.figures import binned_metrics
+from ....metrics.figures import accuracy, binned_metrics, confidence
 from ....metrics.histogram import MODES, CalibrationHistogram
 from ....metrics.image_table import ImageRow, ImageTable
 from ....metrics.objects import mask_scores
@@ -493,6 +493,7 @@ class CalibrationMetric(StreamingMetric):
         row = ImageRow.of(name, image, self.bins, self.mode, bands, mask, scores)
         if self.keep_worst and prob.ndim == 2:
             own = {k: float(value) for k, value in binned_metrics(row.table).items()}
+            own['gap'] = float(confidence(row.table) - accuracy(row.table))
             self._shown.push(name, len(self.results), own, prob, label)
         return row
 
