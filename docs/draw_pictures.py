@@ -5,6 +5,7 @@ r"""Draw the pictures of the pages, light and dark.
         'after mmaslp fit, apply'
     python docs/draw_pictures.py published_network EVAL 'as shipped' \
         'one temperature' 'mmaslp fit'
+    mmaslp demo && python docs/draw_pictures.py review work_dirs/demo/bce
 
 ``EVAL``, of ``mmaslp eval-maps MAPS... MASKS --json EVAL``, holds a result for each
 title. The first maps are those of ShortDefault that ``benchmarks/nnunet.sh`` leaves,
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.patches import Patch
 
+from mmaslp import Calibrator
 from mmaslp.report.diagrams import new_figure
 
 IMAGES = Path(__file__).resolve().parent / 'images'
@@ -89,6 +91,69 @@ def draw_bands(results, titles, path, theme):
     figure.savefig(path, dpi=150, facecolor=paper)
 
 
+# Which images the strip shows, from the most doubtful, 0, to the surest, 1.
+SHOWN = (0, 0.04, 0.15, 0.5, 1)
+
+
+def reviewed(folder):
+    """Photograph, estimate, objects and true Dice of the test images of a demo."""
+    from mmaslp import register_components
+
+    register_components()
+    from mmseg.apis import inference_model, init_model
+    from PIL import Image
+
+    from mmaslp.files.synthetic import draw_split
+
+    folder = Path(folder)
+    config = next(folder.glob('*.py'))
+    checkpoint = sorted(folder.glob('epoch_*.pth'))[-1]
+    model = init_model(str(config), str(checkpoint), device='cpu')
+    calibrator = Calibrator.load(folder / 'calibrator.json')
+    found = []
+    for image, mask in draw_split('test', 160, 64):
+        pixels = np.asarray(Image.fromarray(image))[..., ::-1].copy()  # BGR
+        prob = inference_model(model, pixels).seg_logits.data[0].numpy()
+        estimate, objects = calibrator.judge(prob)
+        inside = prob > 0.5
+        label = mask > 127
+        dice = 2 * (inside & label).sum() / max(1, inside.sum() + label.sum())
+        found.append((image, estimate, objects, dice))
+    found = [row for row in found if len(row[2])]  # in which something is found
+    return sorted(found, key=lambda row: row[1].score)
+
+
+def draw_review(found, path, theme):
+    """Test images, the most doubtful first: expected and true Dice, objects."""
+    from matplotlib import colormaps
+
+    paper, ink, *_ = theme
+    colours = colormaps['RdYlBu']
+    figure = new_figure(9.2, 3.1, facecolor=paper)
+    axes = figure.subplots(1, len(SHOWN))
+    for axis, place in zip(axes, SHOWN):
+        image, estimate, objects, dice = found[round(place * (len(found) - 1))]
+        axis.imshow(image)
+        for label, p in zip(objects.label, objects.probability):
+            own = objects.labels == label
+            axis.contourf(own, [0.5, 1.5], colors=[colours(p)], alpha=0.45)
+            axis.contour(own, [0.5], colors=[colours(p)], linewidths=2.5)
+        text = f'expected {estimate.dice:.2f}\ntrue {dice:.2f}'
+        axis.set_title(text, fontsize=14, color=ink)
+        axis.axis('off')
+    bar = figure.add_axes((0.25, 0.13, 0.5, 0.045))
+    bar.imshow(np.linspace(0, 1, 256)[None], aspect='auto', cmap=colours)
+    bar.set_xticks([0, 127.5, 255], ['0', '1/2', '1'])
+    bar.set_yticks([])
+    bar.tick_params(colors=ink, labelsize=12)
+    figure.text(
+        *(0.5, 0.19, 'probability that the object is real'),
+        **dict(ha='center', fontsize=13, color=ink),
+    )
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.8, bottom=0.27, wspace=0.05)
+    figure.savefig(path, dpi=150, facecolor=paper)
+
+
 def draw_rooms(path, theme):
     """The rooms of the package; imports go down."""
     paper = theme[0]
@@ -133,7 +198,12 @@ def _box(name, what, place, theme):
 
 
 def main(name, file=None, *titles):
-    """Draw one picture, of the rooms or of networks."""
+    """Draw one picture: of the rooms, of networks, or of a review."""
+    if name == 'review':
+        found = reviewed(file)
+        for end, theme in THEMES.items():
+            draw_review(found, IMAGES / f'{name}{end}.png', theme)
+        return
     results = file and json.loads(Path(file).read_text(encoding='utf-8'))
     for end, theme in THEMES.items():
         if results:

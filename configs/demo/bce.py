@@ -1,4 +1,4 @@
-# Plain BCE: SCBCELoss with its default alpha of 0 and no hook.
+# Plain BCE: SCBCELoss with its default alpha of 0; a calibrator when it ends.
 _base_ = [
     '../_base_/models/fcn_unet_s4-d8_small.py',
     '../_base_/datasets/synthetic_sod.py',
@@ -19,3 +19,4 @@ model = dict(
         ),
     )
 )
+custom_hooks = [dict(type='CalibratorHook')]

@@ -78,5 +78,13 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-# Further test sets by name, for mmaslp test.
-test_sets = {}
+# Further test sets by name, for mmaslp test: scenes without an object.
+test_sets = dict(
+    empty=dict(
+        type=dataset_type,
+        data_root=data_root,
+        split='empty',
+        pipeline=test_pipeline,
+        test_mode=True,
+    )
+)

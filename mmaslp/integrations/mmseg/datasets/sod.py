@@ -153,11 +153,11 @@ class SyntheticSODDataset(SODDataset):
 
     Args:
         data_root (str): Folder of the set. Defaults to 'data/synthetic_sod'.
-        split (str): 'train', 'val' or 'test'. Defaults to 'train'.
+        split (str): 'train', 'val', 'test' or 'empty'. Defaults to 'train'.
         seed (int): Seed of the set. Defaults to 0.
         size (int): Height and width of the images. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
-            40 / 480 / 600.
+            40 / 72 / 160 / 80.
         **kwargs: Arguments of :class:`SODDataset`.
 
     Raises:
