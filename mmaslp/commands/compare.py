@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='RESULT',
         help='files of the second model, one for each training of the first',
     )
+
     add(
         '--name',
         nargs=2,
@@ -69,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
     )
     for own in found:
         _print(own, several=len(found) > 1)
+    several = len({own.dataset for own in found}) > 1
     for own in found:
-        print(in_a_sentence(own))
+        print((f'{own.dataset}: ' if several else '') + in_a_sentence(own))
 
     if args.fail_if_worse is None:
         return 0

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--objects', metavar='FILE', help='write a row for each object too (CSV)')
     add('--report', metavar='FILE', help='write a page with thumbnails too (HTML)')
     add('--images', metavar='DIR', help='photographs of the same names, for the page')
+
     add('--truth', metavar='DIR', help='folder of masks: measure the review')
     add(
         '--level',

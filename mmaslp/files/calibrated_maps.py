@@ -165,6 +165,7 @@ class _Job:
         dataset = self.reader.dataset_of(path)
         pixels = self._as_stored(path, mask).astype(np.uint8)
         grid = nifti_of(path)
+
         if grid is not None:
             reorient = dataset is not None and dataset.reorient
             content = nifti_like(grid, pixels, reorient)

@@ -143,10 +143,12 @@ def figures_of_map(
     border = np.maximum(near, 1 - near).mean(dtype=np.float64) if near.size else np.nan
     if calibrator is None:
         said = mask_scores(p, mask.astype(np.uint8))
-        objects, expected = len(said.objects), said.expected
+        objects = len(said.objects)
+        expected = said.expected
     else:
         estimate, _ = calibrator.judge(prob, logits)
-        objects, expected = estimate.objects, estimate.dice
+        objects = estimate.objects
+        expected = estimate.dice
     return [float(mask.mean()), mean_confidence(p), border, objects, expected]
 
 
@@ -156,6 +158,7 @@ def _test(base: np.ndarray, new: np.ndarray, paired: bool) -> Drift:
         means = (float(own.mean()) if len(own) else np.nan for own in known)
         return Drift(*means, np.nan, False)
     one, other = known
+
     if paired:
         both = ~np.isnan(base) & ~np.isnan(new)
         changed = (new - base)[both]

@@ -357,6 +357,7 @@ def read_binary_array(path: Path) -> np.ndarray:
             )
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
+
     return (values > 0).astype(np.uint8)
 
 

@@ -86,6 +86,7 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
     if len(shape) not in (2, 3):
         raise ValueError(f'has the shape {image.shape}: keep one volume in a file')
     size = math.prod(shape) * image.get_data_dtype().itemsize
+
     if size > MAX_UNPACKED and size > MAX_RATIO * path.stat().st_size:
         raise ValueError(
             f'it unpacks to {size:,} bytes, more than {MAX_RATIO} times its size, as '
@@ -116,6 +117,7 @@ def nifti_like(
     header = image.header.copy()
     header.set_data_dtype(values.dtype)
     header.set_slope_inter(1, 0)
+
     header['descrip'] = _MARK
     data = squeezed.reshape(image.shape, order='F')
     written = type(image)(data, image.affine, header)

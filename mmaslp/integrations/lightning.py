@@ -130,6 +130,7 @@ class ASLPCallback(Callback):
         losses = [
             module for module in modules if isinstance(module, SelfCalibratingBCE)
         ]
+
         if not losses:
             raise ValueError(
                 f'ASLPCallback found no SelfCalibratingBCE in '

@@ -40,6 +40,7 @@ def image_moments(
     fp = predicted - tp
     fn = label - tp
     some = count.clip(min=1)
+
     hit, union, correct = (
         (pixels * SHARE + some // 2) // some for pixels in (tp, tp + fp + fn, correct)
     )
@@ -196,6 +197,7 @@ class BandTable:
         size = prob[0].numel()
         maps = [prob, label] + ([] if valid is None else [valid])
         maps = [values.flatten(0, 1) for values in maps]
+
         self.totals = self.totals.to(prob.device)
         # Some slices of a volume at a time, to bound the memory.
         step = max(1, PIECE // max(1, maps[0][0].numel()))

@@ -81,6 +81,7 @@ def differences(
     """
     comparison = {}
     every = [*firsts, *seconds]
+
     for key in firsts[0].metrics:
         if any(key not in own.values for own in every):
             continue

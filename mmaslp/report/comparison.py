@@ -100,6 +100,7 @@ def compare_results(
         key for key in rows[0][0] if all(key in own for own in (*rows[0], *rows[1]))
     ]
     single = all(len(own) == 1 for own in (*rows[0], *rows[1]))
+
     if not keys and not single:
         raise ValueError(
             f'{firsts[0]} and {seconds[0]}: no row of the one has the set of a row of '
@@ -140,7 +141,8 @@ def compare(
         if problem:
             raise ValueError(f'{base[0].model} and {result.model}: {problem}')
 
-    one, other = tables[0][0], tables[1][0]
+    one = tables[0][0]
+    other = tables[1][0]
     paired = one.names == other.names
     if paired and (problem := other_masks(one, other)):
         raise ValueError(problem)
@@ -183,6 +185,7 @@ def worse_figures(
     }
     least = stats.norm.isf(ALARM / max(1, len(tested)))
     found = {}
+
     for key, own in tested.items():
         sign = 1 if metric_of(key).better == 'lower' else -1
         change = sign * own.unbiased
@@ -196,7 +199,8 @@ def worse_figures(
 
 def in_a_sentence(found: Comparison) -> str:
     """Say what differs beyond chance and what does not."""
-    apart, equal = [], []
+    apart = []
+    equal = []
     known = [key for key in SPOKEN if key in found.figures]
     if 'ece_band' in known:
         known.remove('ece')
@@ -210,10 +214,14 @@ def in_a_sentence(found: Comparison) -> str:
             apart.append(f'its {label} is {abs(own.difference):.4f} {side}')
         else:
             equal.append(label)
+
     means = f'in the mean of {found.seeds} trainings ' if found.seeds > 1 else ''
     start = 'With a calibrator, ' if found.calibrated else ''
+    names = (found.second, found.first)
+    if found.calibrated:
+        names = tuple(name.removesuffix(', calibrated') for name in names)
     where = '' if found.paired else ' on other images'
-    text = f'{start}{found.second} against {found.first}{where} {means}'.strip() + ': '
+    text = f'{start}{names[0]} against {names[1]}{where} {means}'.strip() + ': '
     parts = [', '.join(apart)] if apart else []
     if equal:
         parts.append(f'differs by less than chance in {_and(equal)}')

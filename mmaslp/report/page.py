@@ -161,6 +161,7 @@ def _private(result: Result) -> Result:
         key: without_folders(value) if isinstance(value, str) else value
         for key, value in result.settings.items()
     }
+
     return replace(
         result,
         model=without_folders(result.model),

@@ -114,6 +114,7 @@ def measures(analysis: Analysis) -> Table | None:
         for heads, own in every.items()
     ]
     caption = 'Further measures, which have no intervals'
+
     return (
         Table(caption, ('model', 'set'), [*map(metric_of, keys)], rows)
         if keys

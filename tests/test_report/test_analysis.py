@@ -80,7 +80,7 @@ def test_differences_are_like_with_like():
         ('B, calibrated', 'A, calibrated'),
     ]
     text = sentences(found)
-    assert text[2].startswith('With a calibrator, B, calibrated against A, calibrated:')
+    assert text[2].startswith('With a calibrator, B against A:')
     assert not text[0].startswith('With a calibrator')
 
 

@@ -66,6 +66,7 @@ def _read(path: str) -> Config:
         # YAML and JSON look like data and are not: MMEngine imports and calls what a
         # `type` in them names, such as os.system.
         raise ValueError(f'{path}: a config is a Python file, .py')
+
     try:
         return Config.fromfile(path, import_custom_modules=False)
     except RecursionError as error:
