@@ -22,10 +22,23 @@ for seed in 0 1 2; do
             empty all "$set" $method $method $seed --shift
         done
         for set in kvasir_seg_320 ccp_person_320; do
+            [ $method = bce ] && continue # below, with another domain
             line pretrained "$set" $method $seed dtd_ood_320 '--network pretrained --shift'
         done
     done
+    for set in kvasir_seg_320 ccp_person_320; do
+        other=ccp_person_320
+        [ "$set" = ccp_person_320 ] && other=kvasir_seg_320
+        for kind in bce bce_windows; do
+            more=--shift
+            [ $kind = bce_windows ] && more='--replace .125'
+            echo "pretrained/$set/$kind/seed$seed --data $data/$set" \
+                "--ood $data/dtd_ood_320 --other $data/$other --method bce" \
+                "--seed $seed --network pretrained $more"
+        done
+    done
     for set in $sets; do
+        empty few "$set" monai_patches bce $seed "$few --patches"
         empty few "$set" bce_windows bce $seed "$few --replace .125"
         empty few "$set" border_windows border $seed "$few --replace .125"
         for method in mc me fb slp smoothing; do

@@ -70,6 +70,26 @@ def logits_of(network: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([network(normalise(part)) for part in images.split(32)])
 
 
+def patches(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """MONAI's patches of 3/4 of the side, an eighth of them around background."""
+    from monai.transforms import RandCropByPosNegLabeld
+
+    size = images.shape[-1]
+    crop = RandCropByPosNegLabeld(
+        ['image', 'label'], 'label', (size * 3 // 4,) * 2, pos=7, neg=1, num_samples=1
+    )
+    crop.set_random_state(int(torch.randint(2**31, ())))
+    found = [
+        crop({'image': image, 'label': label[None]})[0]
+        for image, label in zip(images, labels)
+    ]
+    parts = [torch.stack([one[key].as_tensor() for one in found]) for key in found[0]]
+    parts = [part.float() for part in parts[:2]]
+    image = nn.functional.interpolate(parts[0], (size, size), mode='bilinear')
+    label = nn.functional.interpolate(parts[1], (size, size), mode='nearest')
+    return image.round().to(images.dtype), label[:, 0].to(labels.dtype)
+
+
 def cut(image: Tensor, window: Any, size: int) -> Tensor:
     """A window of an image ``(3, S, S)``, uint8, at the size of the network."""
     rows, columns = window.slices
@@ -250,6 +270,8 @@ class Run:
         images, labels = (self.train[name][chosen] for name in ('images', 'labels'))
         flip = torch.rand(len(chosen)) < 0.5
         images[flip], labels[flip] = images[flip].flip(-1), labels[flip].flip(-1)
+        if self.args.patches:
+            images, labels = patches(images, labels)
         if self.args.replace:
             for row in (torch.rand(len(chosen)) < self.args.replace).nonzero()[:, 0]:
                 images[row], labels[row] = self.window(), 0
@@ -330,6 +352,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         '--replace', type=float, help='share of samples that become windows'
+    )
+    parser.add_argument(
+        '--patches', action='store_true', help="MONAI's RandCropByPosNegLabeld"
     )
     parser.add_argument('--add', type=int, help='windows added to each batch')
     parser.add_argument(
