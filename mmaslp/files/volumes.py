@@ -65,7 +65,9 @@ def grid_of(path: str | Path, reorient: bool = False) -> Grid:
     image = _load(Path(path), reorient)
     spacing = [float(size) for size in image.header.get_zooms()[:3]]
     spacing += [1.0] * (3 - len(spacing))
-    codes = _nibabel(path).aff2axcodes(image.affine)
+    codes: tuple[str | None, ...] = (None,) * 3
+    if np.isfinite(image.affine).all():
+        codes = _nibabel(path).aff2axcodes(image.affine)
     return Grid(tuple(spacing[::-1]), ''.join(code or '?' for code in codes))
 
 
