@@ -123,6 +123,7 @@ class CalibrationTables:
                 f'the mask holds {odd}, but labels are 0, 1 and {ignore_index} '
                 '(ignored): divide a mask of 0 and 255 by 255'
             )
+        del kind, ignored, label  # of a volume they are large
 
         key = int(self.images.sum()) if key is None else key
         group = key % GROUPS
