@@ -85,8 +85,9 @@ def run(args: argparse.Namespace) -> int:
         )
         results.append(result)
         print(describe_pairs(folder, args.gt_dir, reader))
+    written = _write(args, results)  # before what a closed pipe would end
     _print(results)
-    _write(args, results)
+    print(*written, sep='\n', end='\n' if written else '')
     beyond = [text for result in results for text in beyond_limits(result, limits)]
     if limits:
         print('\n' + ('\n'.join(beyond) or 'within all limits'))
@@ -156,21 +157,22 @@ def _check(args: argparse.Namespace) -> None:
     )
 
 
-def _write(args: argparse.Namespace, results: list[Result]) -> None:
-    """Write the files that were asked for, and name them."""
+def _write(args: argparse.Namespace, results: list[Result]) -> list[str]:
+    """Write the files that were asked for; return a line that names each."""
     from ..files.results import save_result
     from ..report.diagrams import band_figure, reliability_figure, save_figure
     from ..report.inputs import results_of_maps
     from ..report.page import write_report
 
+    lines = []
     if args.json:
         save_result(args.json, results if len(results) > 1 else results[0])
-        print(f'metrics: {display_name(args.json)}')
+        lines.append(f'metrics: {display_name(args.json)}')
     if args.plot:
         named = {result.model: result for result in results}
         save_figure(reliability_figure(named), args.plot)
         save_figure(band_figure(named), _beside(args.plot))
-        print(
+        lines.append(
             f'diagrams: {display_name(args.plot)}, {display_name(_beside(args.plot))}'
         )
     if args.report:
@@ -180,7 +182,8 @@ def _write(args: argparse.Namespace, results: list[Result]) -> None:
             reader=map_reader(args),
         )
         write_report(args.report, entries)
-        print(f'report: {display_name(args.report)}')
+        lines.append(f'report: {display_name(args.report)}')
+    return lines
 
 
 def _print(results: list[Result]) -> None:
