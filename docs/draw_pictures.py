@@ -111,7 +111,7 @@ def reviewed(folder):
     model = init_model(str(config), str(checkpoint), device='cpu')
     calibrator = Calibrator.load(folder / 'calibrator.json')
     found = []
-    for image, mask in draw_split('test', 160, 64):
+    for image, mask in draw_split('test', 120, 64):
         pixels = np.asarray(Image.fromarray(image))[..., ::-1].copy()  # BGR
         prob = inference_model(model, pixels).seg_logits.data[0].numpy()
         estimate, objects = calibrator.judge(prob)

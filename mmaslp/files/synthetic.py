@@ -339,7 +339,7 @@ def _stretch(field):
 VERSION = 4
 MANIFEST = 'manifest.json'
 # Enough for a comparison that is larger than chance, in a demo of three minutes.
-NUM_IMAGES = dict(zip(SPLITS, (40, 72, 160, 80)))
+NUM_IMAGES = dict(zip(SPLITS, (36, 72, 120, 60)))
 
 
 def make_synthetic_sod(

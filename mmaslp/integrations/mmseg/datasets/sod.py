@@ -157,7 +157,7 @@ class SyntheticSODDataset(SODDataset):
         seed (int): Seed of the set. Defaults to 0.
         size (int): Height and width of the images. Defaults to 64.
         num_images (dict[str, int], optional): Images of each split. Defaults to None,
-            40 / 72 / 160 / 80.
+            36 / 72 / 120 / 60.
         **kwargs: Arguments of :class:`SODDataset`.
 
     Raises:
