@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 from typing import Any
@@ -93,27 +93,13 @@ def compare_results(
             'second: give as many of each, in the order of their seeds'
         )
     rows = [
-        [_rows(path, name) for path in files]
+        [_results(path, name) for path in files]
         for files, name in zip((firsts, seconds), names)
     ]
-    keys = [
-        key for key in rows[0][0] if all(key in own for own in (*rows[0], *rows[1]))
-    ]
-    single = all(len(own) == 1 for own in (*rows[0], *rows[1]))
-
-    if not keys and not single:
-        raise ValueError(
-            f'{firsts[0]} and {seconds[0]}: no row of the one has the set of a row of '
-            f'the other; they hold {_listed(rows[0][0])}, and {_listed(rows[1][0])}'
-        )
     found = []
-    for key in keys or [None]:
-        pairs = (
-            [own[key] if key else next(iter(own.values())) for own in side]
-            for side in rows
-        )
+    for pair in _matched(*rows):
         try:
-            found.append(compare(*pairs, resamples=resamples))
+            found.append(compare(*pair, resamples=resamples))
         except ValueError as error:
             raise ValueError(f'{firsts[0]} and {seconds[0]}: {error}') from error
     if json:
@@ -127,19 +113,15 @@ def compare(
 ) -> Comparison:
     """Compare results of two models, one result a training, on one set each."""
     tables = [[sorted_images(result) for result in side] for side in (firsts, seconds)]
-    pairs = [
-        *zip(firsts, tables[0]),
-        *zip(seconds, tables[1]),
-    ]
-    for pair in pairs[1:]:
-        problem = other_settings(pairs[0][0], pair[0])
-        if problem:
-            raise ValueError(problem)
-    for result, images in pairs:
-        base = pairs[0] if result in firsts else pairs[len(firsts)]
-        problem = other_images(base, (result, images)) or other_masks(base[1], images)
-        if problem:
-            raise ValueError(f'{base[0].model} and {result.model}: {problem}')
+    for side, own in zip((firsts, seconds), tables):
+        for result, images in zip(side, own):
+            problem = (
+                other_settings(firsts[0], result)
+                or other_images((side[0], own[0]), (result, images))
+                or other_masks(own[0], images)
+            )
+            if problem:
+                raise ValueError(f'{side[0].model} and {result.model}: {problem}')
 
     one = tables[0][0]
     other = tables[1][0]
@@ -240,26 +222,62 @@ def _and(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f'{", ".join(words[:-1])} and {words[-1]}'
 
 
-def _rows(path: str, name: str | None) -> dict[tuple[str, bool], Result]:
-    """Results of a file by set and by whether they are calibrated."""
-    results = [own for own in load_results(path) if name in (None, own.model)]
+def _results(path: str, name: str | None) -> list[Result]:
+    """Results of a file, or those of one of its models."""
+    every = load_results(path)
+    results = [own for own in every if name in (None, own.model)]
     if not results:
-        known = ', '.join(repr(own.model) for own in load_results(path))
+        known = ', '.join(repr(own.model) for own in every)
         raise ValueError(f'{path}: holds results of {known}, not of {name!r} (--name)')
-    found: dict[tuple[str, bool], Result] = {}
-    for result in results:
-        key = result.dataset, is_calibrated(result)
-        if key in found:
-            raise ValueError(
-                f'{path}: holds {len(results)} results, two of {result.dataset}: '
-                f'{found[key].model!r} and {result.model!r}; name one (--name)'
-            )
-        found[key] = result
-    return found
+    return results
 
 
-def _listed(rows: Mapping[tuple[str, bool], Result]) -> str:
-    return ', '.join(f'{own.model} on {own.dataset}' for own in rows.values())
+def _by_set_and_kind(result: Result) -> tuple:
+    return result.dataset, is_calibrated(result)
+
+
+def _by_set_and_model(result: Result) -> tuple:
+    return result.dataset, result.model
+
+
+# Ways to tell which rows belong together, the first that fits: a set is named by its
+# folder, which is another one for other images.
+MATCHES: tuple[Callable[[Result], Any], ...] = (
+    _by_set_and_kind,
+    is_calibrated,
+    _by_set_and_model,
+    lambda result: result.model,
+)
+
+
+def _matched(
+    firsts: Sequence[list[Result]], seconds: Sequence[list[Result]]
+) -> list[tuple[list[Result], list[Result]]]:
+    """Pairs of rows of every training that belong together."""
+    every = [*firsts, *seconds]
+    for key in MATCHES:
+        rows = [{key(own): own for own in results} for results in every]
+        unique = all(len(own) == len(results) for own, results in zip(rows, every))
+        shared = [name for name in rows[0] if all(name in own for own in rows)]
+        if unique and shared:
+            number = len(firsts)
+            return [
+                (
+                    [own[name] for own in rows[:number]],
+                    [own[name] for own in rows[number:]],
+                )
+                for name in shared
+            ]
+    if all(len(results) == 1 for results in every):
+        return [([own[0] for own in firsts], [own[0] for own in seconds])]
+    listed = (
+        ', '.join(f'{own.model} on {own.dataset}' for own in results)
+        for results in (firsts[0], seconds[0])
+    )
+    raise ValueError(
+        f'it is not clear which rows belong together: {" / ".join(listed)}; name one '
+        'of each (--name)'
+    )
 
 
 def seeded(results: Sequence[Result]) -> bool | None:

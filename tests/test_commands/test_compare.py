@@ -149,3 +149,26 @@ def test_a_status_for_products(tmp_path, capsys, figures):
         assert compare([first, hot, *fail]) == 1
         assert 'worse: ece_band of maps' in capsys.readouterr().out
         assert compare([hot, first, *fail]) == 0
+
+
+def test_rows_that_belong_together(folders, tmp_path, capsys):
+    sharp, soft = (
+        json.loads(Path(f).read_text()) for f in result_files(folders, tmp_path)
+    )
+    named = [
+        [{**sharp, 'model': 'maps'}, {**soft, 'model': 'calibrated'}],
+        [{**soft, 'model': 'maps'}, {**sharp, 'model': 'calibrated'}],
+    ]
+    files = [str(tmp_path / f'{name}.json') for name in ('base', 'new')]
+    for file, rows in zip(files, named):
+        Path(file).write_text(json.dumps(rows))
+    capsys.readouterr()
+    assert compare([*files, '--resamples', '9']) == 0
+    said = capsys.readouterr().out
+    assert 'first: maps, second: maps on' in said
+    assert 'first: calibrated, second: calibrated on' in said
+    named[1][0]['model'] = 'other'
+    named[1][1]['model'] = 'another'
+    Path(files[1]).write_text(json.dumps(named[1]))
+    assert compare(files) == 2
+    assert 'not clear which rows belong together' in capsys.readouterr().err
