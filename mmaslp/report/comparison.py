@@ -97,6 +97,7 @@ def compare_results(
         for files, name in zip((firsts, seconds), names)
     ]
     found = []
+
     for pair in _matched(*rows):
         try:
             found.append(compare(*pair, resamples=resamples))
@@ -268,6 +269,7 @@ def _matched(
                 )
                 for name in shared
             ]
+
     if all(len(results) == 1 for results in every):
         return [([own[0] for own in firsts], [own[0] for own in seconds])]
     listed = (
