@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmaslp.files.drift import FIGURES, _test, figures_of_map
+from mmaslp.files.drift import FIGURES, compare_values, figures_of_map
 from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.metrics.bootstrap import differences, resample
@@ -76,7 +76,7 @@ def main() -> None:
             worse = worse_figures(differences([base], [new]))
             alarms['compare'][case] += bool(worse)
             pairs = zip(alone['base'][first].T, alone[name][rows].T)
-            drifts = [_test(one, other, paired).drifts for one, other in pairs]
+            drifts = [compare_values(one, other, paired).drifts for one, other in pairs]
             alarms['drift'][case] += any(drifts)
     found = dict(
         maps=args.maps.name,

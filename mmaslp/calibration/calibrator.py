@@ -432,18 +432,19 @@ class Calibrator:
         self.check_network(module)
         return CalibratedModule(module, self.table, independent)
 
-    def check_network(self, network: nn.Module) -> bool:
+    def is_fitted_to(self, network: nn.Module) -> bool:
+        """Whether the weights are those of the fit; True if that is not known."""
+        return same_weights(network, self.record.get('network'))
+
+    def check_network(self, network: nn.Module) -> None:
         """Warn if the calibrator is known to be fitted to other weights."""
-        saved = self.record.get('network')
-        same = not isinstance(network, nn.Module) or same_weights(network, saved)
-        if not same:
+        if isinstance(network, nn.Module) and not self.is_fitted_to(network):
             warnings.warn(
                 'the calibrator was fitted to a network of other weights, or of '
                 'another precision: a calibrator belongs to one set of weights, so fit '
                 'it again',
                 stacklevel=3,
             )
-        return same
 
     def save(self, file: str | Path) -> None:
         """Write it as JSON; ValueError if a file of another kind would be lost."""

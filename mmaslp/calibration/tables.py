@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..common.arguments import check_integer
-from ..common.arrays import as_floats, as_tensor, checked
+from ..common.arrays import as_floats, as_tensor, checked, one_logit
 from ..common.bands import NUM_BANDS, border_bands
 from .contents import Contents, contents_of
 from .maps import CELLS, cell_numbers
@@ -96,7 +96,7 @@ class CalibrationTables:
         prob = as_floats(prob)
         label = as_tensor(label, 'label')
         if logits and _is_softmax(prob, label):
-            prob = prob[1] - prob[0]
+            prob = one_logit(prob, axis=0)
             channels = False
         if prob.dim() < 2 or _long_axes(prob) != _long_axes(label):
             raise ValueError(

@@ -34,7 +34,7 @@ COMMANDS = {
     'review': 'say which masks and objects to trust, the most doubtful first',
     'drift': 'compare two sets of maps without masks, for a check each night',
     'prepare': 'check the images and masks of a set, and divide it',
-    'demo': 'train with BCE and with ASLP on built-in data, and compare',
+    'demo': 'train with BCE, windows and levels on built-in data, and compare',
     'doctor': 'say whether the environment, or a config, works',
 }
 

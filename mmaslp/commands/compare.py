@@ -61,10 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare and print the differences."""
+    from ..metrics.figures import check_can_be_worse
     from ..report.comparison import compare_results, in_a_sentence, worse_figures
 
     firsts, seconds, names = _sides(args)
-    _check_figures(args.fail_if_worse)
+    for key in args.fail_if_worse or ():
+        check_can_be_worse(key, f'--fail-if-worse {key}')
     found = compare_results(
         firsts, seconds, names=names, json=args.json, resamples=args.resamples
     )
@@ -115,18 +117,6 @@ def _sides(
     if None in (first, second):
         raise ValueError(f'name a second file, or two models of {file} (--name)')
     return [file], [file], (first, second)
-
-
-def _check_figures(keys: Sequence[str] | None) -> None:
-    from ..metrics.figures import METRICS
-
-    known = [metric.key for metric in METRICS if metric.better]
-    for key in keys or ():
-        if key not in known:
-            raise ValueError(
-                f'--fail-if-worse {key}: not a figure that can be worse; known are '
-                f'{", ".join(known)}'
-            )
 
 
 def _print(found: Comparison, several: bool) -> None:

@@ -36,6 +36,8 @@ MODELS = {
     'windows and levels': 'windows_aslp_fb_border',
     'image levels, MC': 'aslp_mc',
 }
+EPOCHS = 60
+VALIDATIONS = 30
 DEFAULT = ('BCE', 'windows', 'levels')
 # What the table shows of the test images: a figure, and what it is of.
 COLUMNS = {
@@ -79,10 +81,6 @@ def add_arguments(parser: CommandParser) -> None:
     )
     add('--maps', action='store_true', help='measure and calibrate built-in maps')
     add('--overwrite', action='store_true', help='replace an earlier demo there')
-
-
-EPOCHS = 60
-VALIDATIONS = 30
 
 
 def run(args: argparse.Namespace) -> None:

@@ -96,17 +96,12 @@ def run(args: argparse.Namespace) -> int:
 
 def read_limits(given: Sequence[str]) -> dict[str, float]:
     """Read limits by key, as ``ece_band=.01``."""
-    from ..metrics.figures import METRICS
+    from ..metrics.figures import check_can_be_worse
 
-    known = [metric.key for metric in METRICS if metric.better]
     limits = {}
     for text in given:
         key, _, value = text.partition('=')
-        if key not in known:
-            raise ValueError(
-                f'--limit {text}: {key!r} is not a figure that can be worse; known are '
-                f'{", ".join(known)}'
-            )
+        check_can_be_worse(key, f'--limit {text}')
         try:
             limits[key] = float(value)
         except ValueError as error:

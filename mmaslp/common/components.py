@@ -25,7 +25,7 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
     found = np.zeros(mask.shape, np.int32)
     if not mask.any():
         return found, 0
-    box = _bounding_box(mask)  # most of a volume is outside
+    [box] = ndimage.find_objects(mask.view(np.uint8))  # most of a volume is outside
     number = ndimage.label(mask[box], output=found[box])
     area = np.bincount(found[mask], minlength=number + 1)
     axes = 2 if len(mask) == 1 else mask.ndim
@@ -35,16 +35,6 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
         names = np.where(large, np.cumsum(large), 0).astype(np.int32)
         found[mask] = names[found[mask]]
     return found, int(large.sum())
-
-
-def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
-    """Smallest box that holds all that is True."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        places = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(places[0], places[-1] + 1))
-    return tuple(box)
 
 
 def is_real(foreground: np.ndarray, known: np.ndarray) -> np.ndarray:

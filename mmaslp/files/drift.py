@@ -11,11 +11,12 @@ import torch
 from scipy import stats
 
 from ..calibration.calibrator import Calibrator
+from ..calibration.features import sigmoid
 from ..common.bands import border_bands
+from ..metrics.bootstrap import ALARM
 from ..metrics.objects import mask_scores
-from .map_pairs import MapFiles, count_files, list_files
-from .names import display_name
-from .prob_maps import MAP_SUFFIXES, MapReader
+from .map_pairs import MapFiles, count_files
+from .prob_maps import MapReader
 from .review import mean_confidence
 
 # What is compared, and its name for people.
@@ -26,8 +27,8 @@ FIGURES = {
     'objects': 'objects found',
     'expected_dice': 'expected Dice',
 }
-# Share of comparisons of equal sets that may be called drift, all figures together.
-ALARM = 1e-3
+# Fewer images in a set tell no drift.
+LEAST_IMAGES = 10
 # A change of the mean of less than so much of the spread over images is no drift, as
 # of a library that rounds in another way.
 LEAST_CHANGE = 0.1
@@ -85,14 +86,8 @@ def compare_maps(
         calibrator.need_decisions()
     tables = []
     for folder in (base, new):
-        problems: list[str] = []
-        files = list_files(Path(folder), MAP_SUFFIXES, 'map', problems)
         counted = count_files(
-            MapFiles(
-                {name: (path, None) for name, path in files.items()},
-                display_name(folder),
-                problems,
-            ),
+            MapFiles.of(folder),
             partial(_Rows, calibrator, reader is not None and reader.logits),
             reader,
             workers=workers,
@@ -108,13 +103,10 @@ def compare_maps(
     paired = tables[0].keys() == tables[1].keys()
     values = [np.array([own[name] for name in sorted(own)]) for own in tables]
     figures = {
-        key: _test(values[0][:, column], values[1][:, column], paired)
+        key: compare_values(values[0][:, column], values[1][:, column], paired)
         for column, key in enumerate(FIGURES)
     }
     return Drifts(figures, (len(tables[0]), len(tables[1])), paired)
-
-
-LEAST_IMAGES = 10
 
 
 class _Rows:
@@ -136,7 +128,7 @@ def figures_of_map(
     prob: np.ndarray, calibrator: Calibrator | None = None, logits: bool = False
 ) -> list[float]:
     """Give the figures of one map, in the order of :data:`FIGURES`."""
-    p = 1 / (1 + np.exp(-prob.astype(np.float64))) if logits else prob
+    p = sigmoid(prob.astype(np.float64)) if logits else prob
     mask = p > 0.5
     bands = border_bands(torch.from_numpy(mask.reshape(-1, *mask.shape[-2:])))
     near = p[bands.numpy().reshape(p.shape) == 0]
@@ -152,7 +144,8 @@ def figures_of_map(
     return [float(mask.mean()), mean_confidence(p), border, objects, expected]
 
 
-def _test(base: np.ndarray, new: np.ndarray, paired: bool) -> Drift:
+def compare_values(base: np.ndarray, new: np.ndarray, paired: bool) -> Drift:
+    """Test one figure, ``(I,)`` in each set; nan where an image has none."""
     known = [own[~np.isnan(own)] for own in (base, new)]
     if min(map(len, known)) < LEAST_IMAGES:
         means = (float(own.mean()) if len(own) else np.nan for own in known)

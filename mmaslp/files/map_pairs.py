@@ -184,6 +184,20 @@ class MapFiles:
     where: str
     problems: list[str]
 
+    @classmethod
+    def of(cls, maps: str | Path, masks: str | Path | None = None) -> MapFiles:
+        """List a folder of maps, and match it with one of masks if there is one."""
+        if masks is not None:
+            pairs, problems = pair_files(maps, masks)
+            return cls(pairs, display_name(maps), problems)
+        alone: list[str] = []
+        found = list_files(Path(maps), MAP_SUFFIXES, 'map', alone)
+        return cls(
+            {key: (path, None) for key, path in found.items()},
+            display_name(maps),
+            alone,
+        )
+
 
 def count_files(
     files: MapFiles,

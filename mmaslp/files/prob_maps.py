@@ -17,10 +17,9 @@ from .images import IMAGE_SUFFIXES, check_plain_file, open_image, write_picture
 from .nnunet_maps import SUM_TOLERANCE, NNUNetDataset, find_dataset, foreground
 from .volumes import (
     AXES,
-    MAX_RATIO,
-    MAX_UNPACKED,
     NIFTI_SUFFIXES,
     Grid,
+    check_unpacked,
     grid_of,
     is_nifti,
     read_nifti,
@@ -356,12 +355,7 @@ def _check_unpacked(archive: ZipFile, keys: Sequence[str]) -> None:
         member.filename.removesuffix('.npy'): member for member in archive.infolist()
     }
     for member in (members[key] for key in keys if key in members):
-        ratio = member.file_size / max(member.compress_size, 1)
-        if member.file_size > MAX_UNPACKED and ratio > MAX_RATIO:
-            raise ValueError(
-                f'it unpacks to {member.file_size:,} bytes, {ratio:.0f} times its '
-                'size, as no map does'
-            )
+        check_unpacked(member.file_size, member.compress_size)
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, str, float | None]:

@@ -27,9 +27,8 @@ from ..metrics.objects import (
     object_auroc,
     object_nll,
 )
-from .map_pairs import MapFiles, count_files, list_files, pair_files
-from .names import display_name
-from .prob_maps import MAP_SUFFIXES, MapReader
+from .map_pairs import MapFiles, count_files
+from .prob_maps import MapReader
 
 RESAMPLES = 1000
 
@@ -89,20 +88,11 @@ def review_maps(
             usable; the message lists all problems.
     """
     calibrator.need_decisions()
-    problems: list[str] = []
-    pairs: dict[str, tuple[Path, Path | None]]
-    if truth is None:
-        found = list_files(Path(maps), MAP_SUFFIXES, 'map', problems)
-        pairs = {name: (path, None) for name, path in found.items()}
-    else:
-        matched, problems = pair_files(maps, truth)
-        pairs = {**matched}
-
+    files = MapFiles.of(maps, truth)
     reader = reader or MapReader()
     new_reviews = partial(_Reviews, calibrator, reader.logits, level)
-    files = MapFiles(pairs, display_name(maps), problems)
     reviews = count_files(files, new_reviews, reader, workers=workers, what='reviewing')
-    rows = [_as_stored(row, reader, pairs[row.name][0]) for row in reviews.rows]
+    rows = [_as_stored(row, reader, files.pairs[row.name][0]) for row in reviews.rows]
     return most_doubtful_first(rows)
 
 

@@ -88,18 +88,23 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
     if len(shape) not in (2, 3):
         raise ValueError(f'has the shape {image.shape}: keep one volume in a file')
     size = math.prod(shape) * image.get_data_dtype().itemsize
+    check_unpacked(size, path.stat().st_size)
 
-    if size > MAX_UNPACKED and size > MAX_RATIO * path.stat().st_size:
-        raise ValueError(
-            f'it unpacks to {size:,} bytes, more than {MAX_RATIO} times its size, as '
-            'no map does'
-        )
     try:
         values = np.asanyarray(image.dataobj).reshape(shape, order='F')
     except Exception as error:  # gzip, zlib and numpy raise a dozen types
         raise ValueError(f'cannot be read ({error})') from error
     values = values.T  # z, y, x
     return values[0] if values.ndim == 3 and len(values) == 1 else values
+
+
+def check_unpacked(size: int, packed: int) -> None:
+    """Refuse a decompression bomb before it is unpacked, by its bytes."""
+    ratio = size / max(packed, 1)
+    if size > MAX_UNPACKED and ratio > MAX_RATIO:
+        raise ValueError(
+            f'it unpacks to {size:,} bytes, {ratio:.0f} times its size, as no map does'
+        )
 
 
 def nifti_like(

@@ -14,6 +14,8 @@ from .image_table import ImageTable
 
 # Share of the resamples on each side of an interval.
 TAIL = (1 - 0.95) / 2
+# Share of checks of equal networks that may raise an alarm, all figures together.
+ALARM = 1e-3
 # Resamples at a time: bounds the memory of the weights at 100 x images.
 CHUNK = 100
 

@@ -22,7 +22,6 @@ from .comparison import (
     rows_by_name,
     seeded,
     sorted_images,
-    worse_figures,
 )
 
 RESAMPLES = 1000
@@ -86,7 +85,6 @@ class ImageSet:
 
     def comparison(self, base: Measured, member: Measured) -> Comparison:
         """Two members, compared image by image."""
-        figures = self.differences[member.model, base.model]
         results = base.result, member.result
         return Comparison(
             base.model,
@@ -97,8 +95,7 @@ class ImageSet:
             paired=True,
             seeds=1,
             seeded=seeded(results),
-            figures=figures,
-            worse=worse_figures(figures),
+            figures=self.differences[member.model, base.model],
         )
 
 

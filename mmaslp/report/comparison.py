@@ -12,17 +12,15 @@ from scipy import stats
 
 from ..common.outputs import check_outputs, write_output
 from ..files.results import Result, load_results, strict_json
-from ..metrics.bootstrap import Difference, differences, resample
+from ..metrics.bootstrap import ALARM, Difference, differences, resample
 from ..metrics.figures import SHOWN, metric_of
 from ..metrics.image_table import ImageTable
 
 RESAMPLES = 2000
-# Share of comparisons of equal networks that may be called worse, all figures together.
-ALARM = 1e-3
 # Figures that are tested by default: over-confidence alone shows drift more surely.
 TESTED = (*SHOWN, 'oe', 'ue')
 # What a sentence speaks of, if it was measured.
-SPOKEN = ('ece_band', 'ece', 'nll', 'accuracy', 'acc', 'dice')
+SPOKEN = ('ece_band', 'ece', 'nll', 'acc', 'dice')
 FORMAT = 'mmaslp comparison 2'
 
 
@@ -39,8 +37,6 @@ class Comparison:
         seeds (int): Trainings of each model.
         seeded (bool | None): Whether all trainings were seeded; None if not known.
         figures (dict[str, Difference]): Second minus first.
-        worse (dict[str, float]): Figures of the second that are worse beyond chance,
-            and by how many standard errors.
     """
 
     first: str
@@ -52,11 +48,16 @@ class Comparison:
     seeds: int
     seeded: bool | None
     figures: dict[str, Difference]
-    worse: dict[str, float]
+
+    @property
+    def worse(self) -> dict[str, float]:
+        """dict[str, float]: Those of :func:`worse_figures`, by default."""
+        return worse_figures(self.figures)
 
     def to_json(self) -> dict[str, Any]:
         """Lay it out as its file does."""
-        return {**asdict(self), 'sentence': in_a_sentence(self)}
+        sentence = in_a_sentence(self)
+        return {**asdict(self), 'worse': self.worse, 'sentence': sentence}
 
 
 def compare_results(
@@ -133,7 +134,6 @@ def compare(
         [resample(images, resamples, seed=0 if paired else side) for images in own]
         for side, own in enumerate(tables)
     ]
-    figures = differences(*drawn)
     return Comparison(
         first=firsts[0].model,
         second=seconds[0].model,
@@ -143,8 +143,7 @@ def compare(
         paired=paired,
         seeds=len(firsts),
         seeded=seeded([*firsts, *seconds]),
-        figures=figures,
-        worse=worse_figures(figures),
+        figures=differences(*drawn),
     )
 
 

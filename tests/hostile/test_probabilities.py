@@ -262,7 +262,7 @@ def test_equal_tables_are_equal():
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     path = tmp_path / 'x.npz'
     np.savez_compressed(path, prob=np.zeros((1000, 1000)))
-    monkeypatch.setattr('mmaslp.files.prob_maps.MAX_UNPACKED', 10**6)
+    monkeypatch.setattr('mmaslp.files.volumes.MAX_UNPACKED', 10**6)
     monkeypatch.setattr(zipfile.ZipExtFile, 'read', lambda *_: pytest.fail('unpacked'))
     with pytest.raises(ValueError, match=r'unpacks to 8,000,128 bytes'):
         MapReader().read(path)

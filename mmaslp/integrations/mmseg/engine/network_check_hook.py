@@ -1,6 +1,5 @@
 """Say when a calibrator was fitted to another network than the one that is tested."""
 
-import warnings
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -17,10 +16,7 @@ class NetworkCheckHook(Hook):
 
     def before_test(self, runner: Any) -> None:
         """Log a warning if the weights are other ones."""
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            same = self.calibrator.check_network(runner.model)
-        if not same:
+        if not self.calibrator.is_fitted_to(runner.model):
             text = 'the calibrator was fitted to another network than this checkpoint'
             remedy = 'mmaslp fit CONFIG CHECKPOINT --out FILE, for this checkpoint'
             report_findings([Finding('warning', text, remedy)])
