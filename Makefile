@@ -53,6 +53,9 @@ docs: $(VENV)/.dev
 	@echo "build/docs/index.html"
 
 # The stamps are written last, so that an interrupted installation is taken up again.
+# MMEngine's yapf writes a cache when it is first imported: once, and not by all workers of
+# a test run at a time, of which one would read half of it.
+WARM = -c 'import mmengine'
 $(VENV)/.host: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --progress-bar off -e '.[onedl]'
@@ -60,6 +63,7 @@ $(VENV)/.host: pyproject.toml setup.py
 
 $(VENV)/.dev: $(VENV)/.host
 	$(VENV)/bin/python -m pip install --progress-bar off -e '.[onedl,dev,trackers,docs]'
+	$(VENV)/bin/python $(WARM)
 	@touch $@
 
 # mmcv 2.1.0 with compiled operators is no wheel on the package index: take the wheel that
@@ -69,6 +73,7 @@ $(VENV_OPENMMLAB)/.dev: pyproject.toml setup.py
 	$(VENV_OPENMMLAB)/bin/python -m pip install --progress-bar off 'setuptools<82' wheel torch torchvision
 	MMCV_WITH_OPS=1 $(VENV_OPENMMLAB)/bin/python -m pip install --progress-bar off --no-build-isolation $(or $(MMCV_WHEEL),mmcv==2.1.0)
 	$(VENV_OPENMMLAB)/bin/python -m pip install --progress-bar off -e '.[openmmlab,dev]'
+	$(VENV_OPENMMLAB)/bin/python $(WARM)
 	@touch $@
 
 clean:
