@@ -351,7 +351,7 @@ def run(args):
             rows[name] = try_config(path, data, args.limit)
             print(name, [rows[name][f]['status'] for f in FORMS], flush=True)
             record = dict(host=host_versions(), torch=torch.__version__, rows=rows)
-            write_output(out, json.dumps(record, indent=1) + '\n', 'result')
+            write_output(out, json.dumps(record, indent=1) + '\n', overwrite=True)
 
 
 def cell(row, notes):

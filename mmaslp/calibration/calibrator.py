@@ -446,9 +446,9 @@ class Calibrator:
                 stacklevel=3,
             )
 
-    def save(self, file: str | Path) -> None:
-        """Write it as JSON; ValueError if a file of another kind would be lost."""
-        write_output(file, self._text(), 'calibrator')
+    def save(self, file: str | Path, overwrite: bool = False) -> None:
+        """Write it as JSON; FileExistsError if a file is there already."""
+        write_output(file, self._text(), overwrite)
 
     @classmethod
     def load(cls, file: str | Path) -> Calibrator:

@@ -10,7 +10,7 @@ Example:
 
 import argparse
 
-from .arguments import add_map_options, map_reader
+from .arguments import add_map_options, add_overwrite, map_reader
 
 MASKS = ('keep', 'accuracy', 'dice')
 
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='with --masks keep: leave out objects that are real with a smaller '
         'probability; `mmaslp fit` says what .5 does',
     )
+    add_overwrite(parser)
     add_map_options(parser)
 
 
@@ -47,6 +48,7 @@ def run(args: argparse.Namespace) -> None:
         least_object=args.least_object,
         reader=map_reader(args),
         workers=args.workers,
+        overwrite=args.overwrite,
     )
     for name, (folder, number) in folders.items():
         print(f'{number} {name} in {folder}')

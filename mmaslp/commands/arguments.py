@@ -97,6 +97,15 @@ def config_of_run(args: argparse.Namespace) -> 'Config':
     return cfg
 
 
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """Add the option without which no command replaces a file."""
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace outputs that are there already',
+    )
+
+
 def need_mmseg(what: str) -> None:
     """Register what a config can name, or say that MMSegmentation is missing."""
     problem = register_components()

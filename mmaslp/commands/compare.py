@@ -19,6 +19,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .arguments import add_overwrite
+
 if TYPE_CHECKING:
     from ..report.comparison import Comparison
 
@@ -56,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'tables, oe or ue; keys as in the JSON file, such as ece_band and nll',
     )
     add('--json', metavar='FILE', help='write the comparison')
+    add_overwrite(parser)
     add('--resamples', type=int, default=2000, help='defaults to 2000')
 
 
@@ -68,7 +71,12 @@ def run(args: argparse.Namespace) -> int:
     for key in args.fail_if_worse or ():
         check_can_be_worse(key, f'--fail-if-worse {key}')
     found = compare_results(
-        firsts, seconds, names=names, json=args.json, resamples=args.resamples
+        firsts,
+        seconds,
+        names=names,
+        resamples=args.resamples,
+        json=args.json,
+        overwrite=args.overwrite,
     )
     for own in found:
         _print(own, several=len(found) > 1)

@@ -86,7 +86,7 @@ def add_arguments(parser: CommandParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run the demo."""
     if args.maps:
-        _show_maps(args.work_dir)
+        _show_maps(args.work_dir, args.overwrite)
         return
     need_mmseg('mmaslp demo without --maps')
     from ..common.arguments import check_integer
@@ -103,21 +103,28 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def _show_maps(folder: Path) -> None:
+def _show_maps(folder: Path, overwrite: bool) -> None:
     """Print the three commands of the first door as they run."""
-    from ..files.synthetic import write_demo_maps
+    from ..common.outputs import check_outputs
+    from ..files.synthetic import NUMBER, write_demo_maps
     from . import run_command
 
-    val, test = (write_demo_maps(folder, split) for split in ('val', 'test'))
     calibrator = folder / 'calibrator.json'
     out = folder / 'test' / 'calibrated'
+    folders = [folder / s / kind for s in ('val', 'test') for kind in ('maps', 'masks')]
+    files = [p / f'{k:03d}.png' for p in (*folders, out) for k in range(NUMBER)]
+    files += [calibrator, folder / 'maps.png', folder / 'maps_bands.png']
+    check_outputs({'--work-dir': files}, overwrite=overwrite)
+
+    val, test = (write_demo_maps(folder, s, overwrite) for s in ('val', 'test'))
     for words in (
         ('fit', *val, '--out', calibrator),
         ('apply', calibrator, test[0], '--out', out),
         ('eval-maps', test[0], out, test[1], '--plot', folder / 'maps.png'),
     ):
-        print(f'\n$ mmaslp {" ".join(map(str, words))}')
-        if run_command(words[0], [*map(str, words[1:])]):
+        given = [*map(str, words), *['--overwrite'] * overwrite]
+        print(f'\n$ mmaslp {" ".join(given)}')
+        if run_command(given[0], given[1:]):
             raise ValueError(f'mmaslp {words[0]} ended with an error, see above')
 
 
@@ -131,7 +138,7 @@ def run_demo(
     quiet: bool = False,
 ) -> None:
     """Train and test models, all at once; print a table and the files."""
-    from ..common.outputs import check_output
+    from ..common.outputs import check_outputs
     from ..files.synthetic import make_synthetic_sod
     from ..report.inputs import results_of_files
     from ..report.page import json_beside, write_report
@@ -140,7 +147,10 @@ def run_demo(
     # The layers are so small that more threads make it slower.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     page = work_dir / 'report.html'
-    check_output(page, 'report')
+    logs = {name: work_dir / MODELS[name] / 'train.log' for name in models}
+    pages = [log.parent / 'report.html' for log in logs.values()]
+    written = [*logs.values(), *pages, page, *map(json_beside, [*pages, page])]
+    check_outputs({'--work-dir': written}, overwrite=overwrite)
     _check_folders(work_dir, models, overwrite)
     make_synthetic_sod('data/synthetic_sod')
     chains = {}
@@ -155,9 +165,9 @@ def run_demo(
         test = ['test', path, folder / f'epoch_{epochs}.pth', '--eval', 'ece', 'iou']
         test += ['--report', folder / 'report.html', '--name', name, *options]
         test += ['test_evaluator.0.draw=False']  # the page has the diagrams
+        test += ['--overwrite'] * overwrite
         chains[name] = [train, test]
 
-    logs = {name: work_dir / MODELS[name] / 'train.log' for name in models}
     _run_all(chains, logs, 0 if quiet else epochs)
     rows = {}
     for name, log in logs.items():
@@ -171,8 +181,8 @@ def run_demo(
                 print(f'{name}: {line.split("ASLP: ")[1]}\n')
 
     print(f'{RECIPE}\n')
-    pages = [log.parent / 'report.html' for log in logs.values()]
-    write_report(page, results_of_files([*map(json_beside, pages)]), title='Demo')
+    results = results_of_files([*map(json_beside, pages)])
+    write_report(page, results, overwrite=overwrite, title='Demo')
     print('reports, with diagrams and pictures:')
     for path in (*pages, page):
         print(f'  {path}')
@@ -211,11 +221,9 @@ def believed(empty: Result) -> float:
 
 def _check_folders(work_dir: Path, models: Sequence[str], overwrite: bool) -> None:
     """Refuse, before the first log is emptied, what would be lost."""
-    from ..common.outputs import check_output
     from ..integrations.mmseg.training import earlier_training
 
     for folder in (work_dir / MODELS[name] for name in models):
-        check_output(folder / 'train.log', 'log')
         if earlier_training(str(folder)) and not overwrite:
             raise ValueError(
                 f'{folder} holds a training already: name another folder with '

@@ -11,7 +11,7 @@ Example:
 
 import argparse
 
-from .arguments import add_map_options, map_reader
+from .arguments import add_map_options, add_overwrite, map_reader
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='file of `mmaslp fit`, for the expected Dice',
     )
     add('--json', metavar='FILE', help='write the comparison')
+    add_overwrite(parser)
     add_map_options(parser)
 
 
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from ..files.results import strict_json
 
     inputs = [args.base, args.new, args.calibrator]
-    check_outputs({'--json': (args.json, 'drift')}, inputs)
+    check_outputs({'--json': args.json}, inputs, args.overwrite)
     calibrator = Calibrator.load(args.calibrator) if args.calibrator else None
     found = compare_maps(
         args.base,
@@ -60,6 +61,6 @@ def run(args: argparse.Namespace) -> int:
     print(f'drift in {", ".join(found.found)}' if found.found else 'nothing drifts')
     if args.json:
         content = {'format': 'mmaslp drift 1', 'drifts': found.found, **asdict(found)}
-        write_output(args.json, strict_json(content, 1) + '\n', 'drift')
+        write_output(args.json, strict_json(content, 1) + '\n', args.overwrite)
         print(f'comparison: {args.json}')
     return 1 if found.found else 0

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name
-from .arguments import CommandParser, add_map_options, map_reader
+from .arguments import CommandParser, add_map_options, add_overwrite, map_reader
 
 if TYPE_CHECKING:
     from ..files.results import Result
@@ -48,6 +48,7 @@ def add_arguments(parser: CommandParser) -> None:
         help="'released' stretches every map to [0, 1] first, as published numbers "
         'are computed; it changes the probabilities that are measured',
     )
+    add_overwrite(parser)
     add_map_options(parser)
     add('--bins', type=int, default=10, help='defaults to 10')
     add('--sod', action='store_true', help='F-, E-, S-measure, MAE')
@@ -143,12 +144,13 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f'--images {args.images}: no such folder')
     check_outputs(
         {
-            '--json': (args.json, 'result'),
-            '--plot': (args.plot, 'diagram'),
-            '--plot (bands)': (args.plot and _beside(args.plot), 'diagram'),
+            '--json': args.json,
+            '--plot': args.plot,
+            '--plot (bands)': args.plot and _beside(args.plot),
             **page_outputs(args.report),
         },
         [*args.pred_dir, args.gt_dir, args.images],
+        args.overwrite,
     )
 
 
@@ -161,12 +163,13 @@ def _write(args: argparse.Namespace, results: list[Result]) -> list[str]:
 
     lines = []
     if args.json:
-        save_result(args.json, results if len(results) > 1 else results[0])
+        content = results if len(results) > 1 else results[0]
+        save_result(args.json, content, overwrite=args.overwrite)
         lines.append(f'metrics: {display_name(args.json)}')
     if args.plot:
         named = {result.model: result for result in results}
-        save_figure(reliability_figure(named), args.plot)
-        save_figure(band_figure(named), _beside(args.plot))
+        save_figure(reliability_figure(named), args.plot, args.overwrite)
+        save_figure(band_figure(named), _beside(args.plot), args.overwrite)
         lines.append(
             f'diagrams: {display_name(args.plot)}, {display_name(_beside(args.plot))}'
         )
@@ -176,7 +179,7 @@ def _write(args: argparse.Namespace, results: list[Result]) -> list[str]:
             images=args.images,
             reader=map_reader(args),
         )
-        write_report(args.report, entries)
+        write_report(args.report, entries, overwrite=args.overwrite)
         lines.append(f'report: {display_name(args.report)}')
     return lines
 

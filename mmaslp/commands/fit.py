@@ -22,6 +22,7 @@ from .arguments import (
     CommandParser,
     add_config_options,
     add_map_options,
+    add_overwrite,
     map_reader,
     need_mmseg,
 )
@@ -72,6 +73,7 @@ def add_arguments(parser: CommandParser) -> None:
         help='with a config: learn from object-free windows of the validation images '
         'when an empty mask is right',
     )
+    add_overwrite(parser)
     add_map_options(parser)
     add_config_options(parser)
 
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
 
     check_choice('--method', args.method, METHODS)
     inputs = [args.source, args.labels]
-    check_outputs({'--out': (args.out, 'calibrator')}, inputs, make_folders=True)
+    check_outputs({'--out': args.out}, inputs, args.overwrite)
     try:
         pattern = None if args.groups is None else re.compile(args.groups)
     except re.error as error:
@@ -101,8 +103,7 @@ def run(args: argparse.Namespace) -> None:
     remarks = [] if hint is None else [hint]
     calibrator = fit_tables(counted, args.by, args.method, args.target, remarks)
 
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    calibrator.save(args.out)  # before what a closed pipe would end
+    calibrator.save(args.out, args.overwrite)  # before what a closed pipe would end
     print(calibrator.summary())
     print(f'\ncalibrator: {args.out}')
 

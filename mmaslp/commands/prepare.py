@@ -12,6 +12,7 @@ import argparse
 
 from ..files.layouts import LAYOUTS
 from ..files.names import display_name
+from .arguments import add_overwrite
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add('--seed', type=int, default=0, help='of the random split')
     add('--skip-bad', action='store_true', help='leave bad pairs out; do not stop')
+    add_overwrite(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
         test_ratio=args.test_ratio,
         seed=args.seed,
         skip_bad=args.skip_bad,
+        overwrite=args.overwrite,
     )
     for problem in found.left_out:
         print(f'left out: {display_name(problem)}')

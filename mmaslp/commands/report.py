@@ -10,6 +10,8 @@ Example:
 
 import argparse
 
+from .arguments import add_overwrite
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
@@ -18,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('-o', '--out', required=True, metavar='FILE', help='the page to write (HTML)')
     add('--name', nargs='+', help='names of the models, one for each file')
     add('--title', default='Calibration report')
+    add_overwrite(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -26,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
     from ..report.inputs import results_of_files
     from ..report.page import json_beside, page_outputs, write_report
 
-    check_outputs(page_outputs(args.out, '--out'), args.results)
+    check_outputs(page_outputs(args.out, '--out'), args.results, args.overwrite)
     results = results_of_files(args.results, args.name)
-    write_report(args.out, results, title=args.title)
+    write_report(args.out, results, overwrite=args.overwrite, title=args.title)
     print(f'report: {args.out}\nits JSON: {json_beside(args.out)}')

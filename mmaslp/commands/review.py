@@ -11,7 +11,7 @@ Example:
 import argparse
 import math
 
-from .arguments import add_map_options, map_reader
+from .arguments import add_map_options, add_overwrite, map_reader
 
 # Share of images unlike those of the fit above which the command says so.
 MOST_UNLIKE = 0.1
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.9,
         help='share of images that a bound holds for; defaults to 0.9',
     )
+    add_overwrite(parser)
     add_map_options(parser)
 
 
@@ -57,11 +58,12 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError('--images are for a page: name it by --report')
     check_outputs(
         {
-            '--out': (args.out, 'review'),
-            '--objects': (args.objects, 'objects'),
-            '--report': (args.report, 'report'),
+            '--out': args.out,
+            '--objects': args.objects,
+            '--report': args.report,
         },
         [args.maps, args.truth, args.calibrator, args.images],
+        args.overwrite,
     )
     calibrator = Calibrator.load(args.calibrator)
     rows = review_maps(
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
         level=args.level,
         workers=args.workers,
     )
-    write_review(args.out, rows)
+    write_review(args.out, rows, args.overwrite)
     print(f'{"most doubtful images":<32}{"Dice":>8}{"at least":>10}{"objects":>9}')
     for row in rows[:10]:
         told = row.estimate
@@ -102,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
             print(f'{title:<32}{_number(value):>8} {interval}')
     print(f'\nreview: {display_name(args.out)}')
     if args.objects:
-        write_objects(args.objects, rows)
+        write_objects(args.objects, rows, args.overwrite)
         print(f'objects: {display_name(args.objects)}')
     if args.report:
         from ..report.review_page import write_review_page
@@ -115,6 +117,7 @@ def run(args: argparse.Namespace) -> None:
             images=args.images,
             reader=map_reader(args),
             workers=args.workers,
+            overwrite=args.overwrite,
         )
         print(f'report: {display_name(args.report)}')
 

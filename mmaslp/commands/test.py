@@ -10,7 +10,13 @@ import argparse
 import os.path as osp
 from typing import TYPE_CHECKING
 
-from .arguments import CONFIG_HELP, CommandParser, add_run_options, config_of_run
+from .arguments import (
+    CONFIG_HELP,
+    CommandParser,
+    add_overwrite,
+    add_run_options,
+    config_of_run,
+)
 
 if TYPE_CHECKING:
     from ..files.results import Tested
@@ -58,6 +64,7 @@ def add_arguments(parser: CommandParser) -> None:
         help='write which masks to trust, as `mmaslp review` does (CSV); needs a '
         'calibrator',
     )
+    add_overwrite(parser)
     add_run_options(parser)
 
 
@@ -79,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
     if args.report and not measured:
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
     inputs = [cfg.filename, args.checkpoint, args.calibrator]
-    check_outputs(page_outputs(args.report), inputs)
+    check_outputs(page_outputs(args.report), inputs, args.overwrite)
     calibrator = testing.calibrator_of_test(
         cfg, args.calibrator, args.checkpoint, args.trust_checkpoint
     )
@@ -103,6 +110,7 @@ def run(args: argparse.Namespace) -> None:
         calibrator=calibrator,
         review=args.review,
         trust_checkpoint=args.trust_checkpoint,
+        overwrite=args.overwrite,
     )
     if not is_main_process():
         return
@@ -132,5 +140,5 @@ def _report(args: argparse.Namespace, config: str, results: dict[str, Tested]) -
     files = {'checkpoint': args.checkpoint, 'config': config}
     model = args.name or osp.splitext(osp.basename(args.config))[0]
     entries = results_of_test(results, model, files=files, settings=settings)
-    write_report(args.report, entries)
+    write_report(args.report, entries, overwrite=args.overwrite)
     print(f'report: {args.report}')

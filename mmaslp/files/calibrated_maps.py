@@ -12,7 +12,7 @@ import torch
 
 from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_number
-from ..common.outputs import check_folder, write_output
+from ..common.outputs import check_outputs, write_output
 from .images import write_picture
 from .map_pairs import list_files, one_thread, raise_problems, read_or_note
 from .names import display_name
@@ -43,6 +43,7 @@ def apply_calibrator(
     least_object: float | None = None,
     reader: MapReader | None = None,
     workers: int | None = 1,
+    overwrite: bool = False,
 ) -> dict[str, tuple[Path, int]]:
     """Write the calibrated maps of a folder: 16-bit PNG of images, others as read.
 
@@ -50,14 +51,15 @@ def apply_calibrator(
     and 255, of volumes and for nnU-Net of 0 and 1: 'keep' the network's decision,
     'accuracy' where the calibrated probability is above 1/2, 'dice' of the largest
     expected Dice. ``least_object`` leaves objects out of 'keep' that are
-    real with a smaller probability. PNG that mmaslp wrote are replaced. Files that no
-    mark tells apart replace none; an interrupted call that is made again goes on.
+    real with a smaller probability. Existing files are replaced with ``overwrite``
+    only.
 
     Returns:
         dict[str, tuple[Path, int]]: Folder and number of 'maps' and, if asked for,
         'masks'.
 
     Raises:
+        FileExistsError: An output is there already, and ``overwrite`` is False.
         ValueError: A folder or a file does not serve; or an output is an input; or the
             calibrator cannot tell which objects are real. All maps are read once before
             the first is written.
@@ -73,22 +75,27 @@ def apply_calibrator(
 
     maps = Path(maps)
     reader = reader or MapReader()
-    job = _Job(calibrator, reader, Path(out).expanduser(), masks, least_object)
-    for folder in job.folders.values():
-        check_folder(folder, [maps], '--out')
+    out = Path(out).expanduser()
+    job = _Job(calibrator, reader, out, masks, least_object, overwrite)
 
     problems: list[str] = []
     files = [*list_files(maps, MAP_SUFFIXES, 'map', problems).values()]
+    outputs = [job.map_file(path) for path in files]
+    outputs += [out / name for name in _DESCRIPTIONS if (maps / name).is_file()]
+    check_outputs({'--out': outputs}, [maps], overwrite)
+
+    outputs = []
     for path in track(files, 'reading'):
-        read_or_note(reader.read, path, problems)
+        values = read_or_note(reader.read, path, problems)
+        if masks is not None and values is not None:
+            outputs.append(job.mask_file(path, values.ndim))
+    check_outputs({'--masks': outputs}, [maps], overwrite)
     problems += filter(None, [reader.problem()])
     raise_problems(problems, display_name(maps))
 
-    for folder in job.folders.values():
-        folder.mkdir(parents=True, exist_ok=True)
     for name in _DESCRIPTIONS:
         if (maps / name).is_file():
-            write_output(job.out / name, (maps / name).read_bytes(), None)
+            write_output(out / name, (maps / name).read_bytes(), overwrite)
 
     run = joblib.Parallel(n_jobs=workers, return_as='generator')
     jobs = (joblib.delayed(job.write)(path) for path in files)
@@ -106,6 +113,7 @@ class _Job:
     out: Path
     masks: str | None
     least_object: float | None
+    overwrite: bool
 
     @property
     def folders(self) -> dict[str, Path]:
@@ -115,6 +123,18 @@ class _Job:
             named = Path(self.out.absolute())
             found['masks'] = named.with_name(f'{named.name}_masks')
         return found
+
+    def map_file(self, path: Path) -> Path:
+        """Where the calibrated map goes."""
+        is_array = suffix_of(path) in ARRAY_SUFFIXES
+        return self.out / (path.name if is_array else f'{path.stem}.png')
+
+    def mask_file(self, path: Path, axes: int) -> Path:
+        """Where the mask goes: NIfTI where the map has one, a volume else as npy."""
+        grid = nifti_of(path)
+        suffix = '.png' if axes == 2 else '.npy'
+        suffix = suffix if grid is None else suffix_of(grid)
+        return self.folders['masks'] / f'{stem_of(path)}{suffix}'
 
     def write(self, path: Path) -> None:
         """Read a map again, and write what was asked for."""
@@ -142,26 +162,25 @@ class _Job:
 
     def _write_map(self, path: Path, prob: np.ndarray) -> None:
         suffix = suffix_of(path)
+        file = self.map_file(path)
         if suffix not in ARRAY_SUFFIXES:
-            write_prob_map(self.out / f'{path.stem}.png', prob, BITS)
+            write_prob_map(file, prob, BITS, self.overwrite)
             return
 
         prob = self._as_stored(path, prob)
         if is_nifti(path):
             content = nifti_like(path, prob.astype(np.float32, copy=False))
-            write_output(self.out / path.name, content, None)
+            write_output(file, content, self.overwrite)
             return
         stored = StoredArray.read(path, self.reader.key, with_others=True)
         if suffix == '.npz' and not self.reader.logits and stored.values.ndim == 4:
             channels = stored.values / (self.reader.max_value or 1)
             dataset = self.reader.dataset_of(path)
             prob = with_foreground(channels, prob, self.reader.channel, dataset)
-        write_output(self.out / path.name, stored.replaced(prob), None)
+        write_output(file, stored.replaced(prob), self.overwrite)
 
     def _write_mask(self, path: Path, mask: np.ndarray) -> None:
-        """Write a mask as PNG, a volume as NIfTI where its map has one, else as npy."""
-        stem = stem_of(path)
-        folder = self.folders['masks']
+        file = self.mask_file(path, mask.ndim)
         dataset = self.reader.dataset_of(path)
         pixels = self._as_stored(path, mask).astype(np.uint8)
         grid = nifti_of(path)
@@ -169,15 +188,14 @@ class _Job:
         if grid is not None:
             reorient = dataset is not None and dataset.reorient
             content = nifti_like(grid, pixels, reorient)
-            suffix = suffix_of(grid)
-            write_output(folder / f'{stem}{suffix}', content, None)
+            write_output(file, content, self.overwrite)
         elif mask.ndim == 2:
             # nnU-Net reads its labels as they are.
             top = np.uint8(255 if dataset is None else 1)
-            write_picture(folder / f'{stem}.png', pixels * top)
+            write_picture(file, pixels * top, self.overwrite)
         else:
             np.save(buffer := io.BytesIO(), pixels)
-            write_output(folder / f'{stem}.npy', buffer.getvalue(), None)
+            write_output(file, buffer.getvalue(), self.overwrite)
 
     def _as_stored(self, path: Path, values: np.ndarray) -> np.ndarray:
         """Put the axis of the slices back where the file has it."""

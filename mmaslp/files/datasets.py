@@ -12,7 +12,7 @@ from functools import partial
 from PIL import ImageOps
 
 from ..common.arguments import check_number, optional
-from ..common.outputs import check_output, write_output
+from ..common.outputs import check_outputs, write_output
 from .images import IMAGE_SUFFIXES, open_image, read_binary_mask
 from .layouts import find_folders
 from .map_pairs import raise_problems
@@ -170,6 +170,7 @@ def prepare_dataset(
     test_ratio: float | None = None,
     seed: int = 0,
     skip_bad: bool = False,
+    overwrite: bool = False,
 ) -> Prepared:
     """Check every pair of image and mask, then write lists of train, val and test.
 
@@ -200,10 +201,9 @@ def prepare_dataset(
     good = [stem for stem in pairs[0] if stem not in bad]
     found = divide(good, bad, val_list or val_ratio, test_ratio, seed)
     files = {part: osp.join(root, f'{part}.txt') for part in found}
-    for path in files.values():
-        check_output(path, None)
+    check_outputs({'': files.values()}, [val_list], overwrite)
     for part, path in files.items():
-        write_output(path, '\n'.join(found[part]) + '\n', None)
+        write_output(path, '\n'.join(found[part]) + '\n', overwrite)
     empty = sum(not checked[stem].has_object for stem in good)
     return Prepared(found, [*bad.values()], empty)
 

@@ -1,4 +1,4 @@
-"""Images and binary masks on disk, and pictures that say they are ours."""
+"""Images and binary masks on disk."""
 
 import io
 from pathlib import Path
@@ -6,9 +6,8 @@ from typing import IO
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from ..common.outputs import MAP_MARK, write_output
+from ..common.outputs import write_output
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
 
@@ -48,13 +47,13 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
     return image
 
 
-def write_picture(path: str | Path, values: np.ndarray) -> None:
-    """Write a PNG that says that it is ours; it replaces none of the user's."""
-    info = PngInfo()
-    info.add_text(*MAP_MARK)
+def write_picture(
+    path: str | Path, values: np.ndarray, overwrite: bool = False
+) -> None:
+    """Write a PNG."""
     buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, 'PNG', pnginfo=info)
-    write_output(path, buffer.getvalue(), 'picture')
+    Image.fromarray(values).save(buffer, 'PNG')
+    write_output(path, buffer.getvalue(), overwrite)
 
 
 # The greys of a mask lie at the two ends; those between belong to edges.

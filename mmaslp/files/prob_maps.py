@@ -38,15 +38,20 @@ _OTHER_TOPS = {
 }
 
 
-def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) -> None:
+def write_prob_map(
+    path: str | Path,
+    prob: Tensor | np.ndarray,
+    bits: int = 16,
+    overwrite: bool = False,
+) -> None:
     """Write a probability map, ``(H, W)`` in [0, 1], as grey PNG of 8 or 16 bits.
 
     See :func:`quantised`: it is read back within 0.5 / (2**bits - 1), 0.002 with 8 bits
     and 7.7e-6 with 16, and on the same side of 1/2.
 
     Raises:
-        ValueError: ``bits``, ``path`` or ``prob`` is not of that kind; or the file that
-            is there is not a map or picture of mmaslp.
+        ValueError: ``bits``, ``path`` or ``prob`` is not of that kind.
+        FileExistsError: The file is there already, and ``overwrite`` is False.
         OSError: It cannot be written; names the file.
     """
     check_choice('bits', bits, BITS)
@@ -59,7 +64,7 @@ def write_prob_map(path: str | Path, prob: Tensor | np.ndarray, bits: int = 16) 
         _check_range(prob, 1.0)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
-    write_picture(path, quantised(prob, bits))
+    write_picture(path, quantised(prob, bits), overwrite)
 
 
 def quantised(prob: np.ndarray, bits: int = 16) -> np.ndarray:

@@ -282,7 +282,10 @@ def _number(value: Any) -> float:
 
 
 def save_result(
-    path: str | Path, result: Result | Sequence[Result], indent: int | None = 1
+    path: str | Path,
+    result: Result | Sequence[Result],
+    indent: int | None = 1,
+    overwrite: bool = False,
 ) -> None:
     """Write a result, or a list of them, as strict JSON in one step; nan becomes null.
 
@@ -290,7 +293,7 @@ def save_result(
     """
     several = not isinstance(result, Result)
     content = [entry.to_json() for entry in result] if several else result.to_json()
-    write_output(path, strict_json(content, indent) + '\n', 'result')
+    write_output(path, strict_json(content, indent) + '\n', overwrite)
 
 
 def strict_json(value: Any, indent: int | None = None) -> str:

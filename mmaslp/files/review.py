@@ -178,7 +178,9 @@ _NUMBERS = (
 )
 
 
-def write_review(path: str | Path, rows: Sequence[Reviewed]) -> None:
+def write_review(
+    path: str | Path, rows: Sequence[Reviewed], overwrite: bool = False
+) -> None:
     """Write a row an image, in the order of the review; empty where nothing is told."""
     volumes = any(row.voxel is not None for row in rows)
     truth = any(row.truth is not None for row in rows)
@@ -198,10 +200,12 @@ def write_review(path: str | Path, rows: Sequence[Reviewed]) -> None:
         if row.truth is not None:
             line += [_text(row.truth.dice), row.truth.pixels]
         lines.append(line)
-    _write_csv(path, lines, 'review')
+    _write_csv(path, lines, overwrite)
 
 
-def write_objects(path: str | Path, rows: Sequence[Reviewed]) -> None:
+def write_objects(
+    path: str | Path, rows: Sequence[Reviewed], overwrite: bool = False
+) -> None:
     """Write a row an object, images in the order of the review."""
     axes = max((row.objects.box.shape[1] for row in rows), default=2)
     names = ('z', 'y', 'x')[-axes:]
@@ -226,17 +230,17 @@ def write_objects(path: str | Path, rows: Sequence[Reviewed]) -> None:
             if row.truth is not None:
                 line.append(int(row.truth.real[k]) if row.truth.known[k] else '')
             lines.append(line)
-    _write_csv(path, lines, 'objects')
+    _write_csv(path, lines, overwrite)
 
 
 def _text(value: float) -> str:
     return '' if np.isnan(value) else f'{value:.6g}'
 
 
-def _write_csv(path: str | Path, lines: Sequence[Sequence], kind: str) -> None:
+def _write_csv(path: str | Path, lines: Sequence[Sequence], overwrite: bool) -> None:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator='\n').writerows(lines)
-    write_output(path, buffer.getvalue().encode(errors='surrogateescape'), kind)
+    write_output(path, buffer.getvalue().encode(errors='surrogateescape'), overwrite)
 
 
 # ---- the proof ----

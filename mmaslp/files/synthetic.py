@@ -16,7 +16,6 @@ from PIL import Image, ImageDraw, ImageFilter
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from ..common.arguments import check_choice, check_integer
-from ..common.outputs import check_output
 from .images import write_picture
 from .prob_maps import write_prob_map
 
@@ -431,7 +430,9 @@ NOISE = 3.0
 SHARPNESS = 2.5
 
 
-def write_demo_maps(folder: Path, split: str) -> tuple[Path, Path]:
+def write_demo_maps(
+    folder: Path, split: str, overwrite: bool = False
+) -> tuple[Path, Path]:
     """Write maps and masks of a split, 'val' or 'test', as PNG.
 
     The logit of a pixel is its signed distance from the border plus smooth noise, times
@@ -439,17 +440,15 @@ def write_demo_maps(folder: Path, split: str) -> tuple[Path, Path]:
     """
     maps = folder / split / 'maps'
     masks = folder / split / 'masks'
-    for place in (maps, masks):
-        for k in range(NUMBER):  # before the first is written
-            check_output(place / f'{k:03d}.png', 'picture')
+    names = [f'{k:03d}.png' for k in range(NUMBER)]
 
     noise = np.random.default_rng(len(split))
-    for k, (_, mask) in enumerate(draw_split(split, NUMBER, SIZE)):
+    for name, (_, mask) in zip(names, draw_split(split, NUMBER, SIZE)):
         inside = mask > 127
         distance = distance_transform_edt(inside) - distance_transform_edt(~inside)
         smooth = gaussian_filter(noise.normal(size=mask.shape), 4)
         logit = SHARPNESS * 0.5 * (distance + NOISE * smooth / smooth.std())
-        write_prob_map(maps / f'{k:03d}.png', 1 / (1 + np.exp(-logit)))
+        write_prob_map(maps / name, 1 / (1 + np.exp(-logit)), overwrite=overwrite)
         pixels = inside.astype(np.uint8) * np.uint8(255)
-        write_picture(masks / f'{k:03d}.png', pixels)
+        write_picture(masks / name, pixels, overwrite)
     return maps, masks

@@ -21,7 +21,6 @@ COARSER = 1.1
 # An array that unpacks to more bytes, and to so many times its size, is a bomb.
 MAX_UNPACKED = 2**31
 MAX_RATIO = 200
-_MARK = b'mmaslp'
 
 
 def is_nifti(path: str | Path) -> bool:
@@ -125,7 +124,6 @@ def nifti_like(
     header.set_data_dtype(values.dtype)
     header.set_slope_inter(1, 0)
 
-    header['descrip'] = _MARK
     data = squeezed.reshape(image.shape, order='F')
     written = type(image)(data, image.affine, header)
     buffer = io.BytesIO()

@@ -388,7 +388,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self.calibrator = self._final.end_training()
         if self.calibrator is not None and state.is_world_process_zero:
             _logger.info(self._final.summary())
-            self.calibrator.save(Path(args.output_dir) / CALIBRATOR_FILE)
+            file = Path(args.output_dir) / CALIBRATOR_FILE
+            self.calibrator.save(file, overwrite=True)
 
     def _plan(self, args: Any, state: Any) -> None:
         line = _line(state.max_steps, self._given)

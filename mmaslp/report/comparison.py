@@ -67,6 +67,7 @@ def compare_results(
     names: tuple[str | None, str | None] = (None, None),
     resamples: int = RESAMPLES,
     json: str | None = None,
+    overwrite: bool = False,
 ) -> list[Comparison]:
     """Compare the models of result files by a bootstrap over their images.
 
@@ -81,13 +82,14 @@ def compare_results(
         names (tuple): Which model to take of files that hold several. Defaults to all.
         resamples (int): Defaults to 2000.
         json (str, optional): File to write. Defaults to None.
+        overwrite (bool): Replace a file that is there. Defaults to False.
 
     Raises:
         ValueError: A file is not a result file, their settings differ, images of one
             name have other masks, no rows match, or ``json`` is one of the files or a
             file of another kind.
     """
-    check_outputs({'--json': (json, 'comparison')}, [*firsts, *seconds])
+    check_outputs({'--json': json}, [*firsts, *seconds], overwrite)
     if len(firsts) != len(seconds):
         raise ValueError(
             f'{len(firsts)} trainings of the first model and {len(seconds)} of the '
@@ -106,7 +108,7 @@ def compare_results(
             raise ValueError(f'{firsts[0]} and {seconds[0]}: {error}') from error
     if json:
         content = {'format': FORMAT, 'comparisons': [own.to_json() for own in found]}
-        write_output(json, strict_json(content, 1) + '\n', 'comparison')
+        write_output(json, strict_json(content, 1) + '\n', overwrite)
     return found
 
 

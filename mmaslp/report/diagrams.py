@@ -69,16 +69,14 @@ def clean_axes(axes: Axes) -> None:
         spine.set_color(INK)
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
+def save_figure(figure: Figure, path: str | Path, overwrite: bool = False) -> None:
     """Write a figure as PNG, PDF or SVG, by the suffix of the path, in one piece."""
     kind = Path(path).suffix.lower()
     if kind not in FORMATS:
         raise ValueError(f'{path}: diagrams are written as {", ".join(FORMATS)}')
-    # By its mark a later run knows that the file may be replaced.
-    mark = {'Software' if kind == '.png' else 'Creator': 'diagram of mmaslp'}
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=200, format=kind[1:], metadata=mark)
-    write_output(path, buffer.getvalue(), 'diagram')
+    figure.savefig(buffer, dpi=200, format=kind[1:])
+    write_output(path, buffer.getvalue(), overwrite)
 
 
 def figure_array(figure: Figure, dpi: int = 120) -> np.ndarray:

@@ -32,6 +32,7 @@ def write_report(
     results: Sequence[Result],
     *,
     argv: Sequence[str] | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> None:
     """Write the page, and beside it the JSON file of its results and pictures.
@@ -46,8 +47,8 @@ def write_report(
     created = datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC')
     page = report_html(results, command=command, created=created, **options)
     # Names that are not UTF-8 are shown escaped.
-    write_output(path, page.encode(errors='backslashreplace'), 'report')
-    save_result(json_beside(path), results, indent=None)
+    write_output(path, page.encode(errors='backslashreplace'), overwrite)
+    save_result(json_beside(path), results, indent=None, overwrite=overwrite)
 
 
 def json_beside(path: str | Path) -> Path:
@@ -57,12 +58,12 @@ def json_beside(path: str | Path) -> Path:
 
 def page_outputs(
     page: str | None, option: str = '--report'
-) -> dict[str, tuple[str | Path | None, str]]:
+) -> dict[str, str | Path | None]:
     """What a page writes, as :func:`~mmaslp.common.outputs.check_outputs` takes it."""
     if page and page.lower().endswith('.json'):
         raise ValueError(f'{option} {page}: a page of HTML, whose JSON lies beside it')
     beside = json_beside(page) if page else None
-    return {option: (page, 'report'), f'{option} (JSON)': (beside, 'result')}
+    return {option: page, f'{option} (JSON)': beside}
 
 
 def report_html(

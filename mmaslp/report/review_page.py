@@ -103,6 +103,7 @@ def write_review_page(
     reader: MapReader | None = None,
     workers: int | None = 1,
     title: str = 'Review',
+    overwrite: bool = False,
 ) -> None:
     """Write the page; it needs no other file. Maps are read again for the pictures.
 
@@ -116,6 +117,7 @@ def write_review_page(
         reader (MapReader, optional): How maps are read. Defaults to the usual way.
         workers (int, optional): Processes. Defaults to 1.
         title (str): Defaults to 'Review'.
+        overwrite (bool): Replace a file that is there. Defaults to False.
     """
     files = list_files(Path(maps), MAP_SUFFIXES, 'map', [])
     photos: dict[str, Path] = {}
@@ -153,7 +155,7 @@ def write_review_page(
         text=metric_text,
         legend=_LEGEND,
     )
-    write_output(path, page.encode(errors='backslashreplace'), 'report')
+    write_output(path, page.encode(errors='backslashreplace'), overwrite)
 
 
 _LEGEND = (

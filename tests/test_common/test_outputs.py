@@ -1,96 +1,152 @@
 import os
+import stat
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mmaslp.common.outputs import (
-    MARKS,
-    check_folder,
-    check_output,
-    check_outputs,
-    write_output,
+from mmaslp.common.outputs import check_outputs, write_output
+
+# What is at the place of an output, made from a file of the user beside it.
+PLACES = {
+    'nothing': lambda place, mine: None,
+    'empty': lambda place, mine: place.touch(),
+    'file': lambda place, mine: place.write_text('there'),
+    'link': lambda place, mine: place.symlink_to(mine),
+    'hard link': lambda place, mine: os.link(mine, place),
+    'dangling': lambda place, mine: place.symlink_to(mine.with_name('gone')),
+    'loop': lambda place, mine: place.symlink_to(place),
+    'folder': lambda place, mine: place.mkdir(),
+}
+
+
+def contents(folder):
+    """Bytes of all files, and where links lead."""
+    found = {}
+    for path in sorted(Path(folder).rglob('*')):
+        held = os.readlink(path) if path.is_symlink() else None
+        found[path.name] = held or (path.is_file() and path.read_bytes())
+    return found
+
+
+def spelled(path, how):
+    """Write the path of a file in another way."""
+    ways = {
+        'as it is': path,
+        'dotted': path.parent / '..' / path.parent.name / path.name,
+        'relative': os.path.relpath(path),
+    }
+    return ways[how]
+
+
+@given(
+    there=st.sampled_from(list(PLACES)),
+    role=st.sampled_from(['none', 'mine', 'place', 'folder']),
+    how=st.sampled_from(['as it is', 'dotted', 'relative']),
+    overwrite=st.booleans(),
 )
+def test_a_file_is_lost_only_on_purpose_and_an_input_never(there, role, how, overwrite):
+    with TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        mine = folder / 'mine'
+        place = folder / 'place'
+        mine.write_text('mine')
+        PLACES[there](place, mine)
+        before = contents(folder)
+        inputs = {'none': [], 'mine': [mine], 'place': [place], 'folder': [folder]}
+        try:
+            check_outputs({'--out': spelled(place, how)}, inputs[role], overwrite)
+            write_output(place, 'new', overwrite)
+        except (ValueError, FileExistsError) as error:
+            assert str(place.name) in str(error)
+            assert contents(folder) == before
+            return
+
+        assert there in ('nothing', 'empty') or overwrite
+        assert role == 'none' or (role == 'mine' and not there.endswith('link'))
+        assert place.read_text() == 'new'
+        assert there == 'link' or mine.read_text() == 'mine'
+        assert not list(folder.glob('.mmaslp*'))
 
 
-def test_a_loop_of_links_is_refused_as_a_link(tmp_path):
-    os.symlink('b', tmp_path / 'a')
-    os.symlink('a', tmp_path / 'b')
-    with pytest.raises(ValueError, match='is a link: name a file'):
-        check_outputs({'--json': (tmp_path / 'a', 'result')}, [tmp_path / 'c'])
+@given(
+    st.lists(st.sampled_from(['a', './a', 'b/../a', 'b/a', 'link/a']), min_size=2),
+    st.booleans(),
+)
+def test_two_outputs_are_two_files(names, overwrite):
+    with TemporaryDirectory() as name:
+        Path(name, 'b').mkdir()
+        Path(name, 'link').symlink_to('b')
+        paths = [os.path.join(name, each) for each in names]
+        different = {os.path.realpath(path) for path in paths}
+        outputs = {f'--{number}': path for number, path in enumerate(paths)}
+        if len(different) == len(paths):
+            check_outputs(outputs, overwrite=overwrite)
+            return
+        with pytest.raises(ValueError, match='are the same file'):
+            check_outputs(outputs, overwrite=overwrite)
 
 
-def test_folders(tmp_path):
-    (tmp_path / 'file').write_text('x')
-    check_folder(None, [tmp_path], '--out')
-    check_folder(tmp_path / 'new', [tmp_path / 'other'], '--out')
-    with pytest.raises(ValueError, match='is a file'):
-        check_folder(tmp_path / 'file', [], '--out')
-    with pytest.raises(ValueError, match='is the folder of the inputs'):
-        check_folder(f'{tmp_path}/x/..', [tmp_path], '--out')
-    with pytest.raises(ValueError, match=r'lies in .*, which is read'):
-        check_folder(tmp_path / 'a' / 'b', [tmp_path], '--out')
+def test_all_files_are_checked_before_the_first_is_written(tmp_path):
+    last = tmp_path / '9.png'
+    last.write_text('mine')
+    files = [tmp_path / f'{number}.png' for number in range(10)]
+    with pytest.raises(FileExistsError, match=r'^--out .*9\.png .*--overwrite'):
+        check_outputs({'--out': files, '--json': None})
 
 
-def test_the_message_names_option_and_file(tmp_path):
-    (tmp_path / 'x').write_text('mine')
-    with pytest.raises(
-        ValueError, match=r'^--out .*x: .* not a report of this version'
-    ):
-        check_output(tmp_path / 'x', 'report', '--out')
-    with pytest.raises(ValueError, match=r'^/'):
-        check_output(tmp_path / 'x', 'report')
+@pytest.mark.parametrize('place', ['file/x', 'file/deep/x', 'maps/x', 'maps/deep/x'])
+def test_a_folder_that_is_none_or_is_read(tmp_path, place):
+    (tmp_path / 'file').write_text('mine')
+    (tmp_path / 'maps').mkdir()
+    with pytest.raises(ValueError, match=r'--out .*x'):
+        check_outputs({'--out': tmp_path / place}, [tmp_path / 'maps'], True)
 
 
-def test_a_mark_at_either_end_of_a_large_file_is_found(tmp_path):
-    path, filling = tmp_path / 'x', b'x' * 10**6
-    for content in (MARKS['diagram'] + filling, filling + MARKS['diagram']):
-        path.write_bytes(content)
-        check_output(path, 'diagram')
+def test_mode_and_link_of_a_replaced_file_stay(tmp_path):
+    path, link = tmp_path / 'x', tmp_path / 'link'
+    path.write_text('old')
+    path.chmod(0o640)
+    link.symlink_to('x')
+    write_output(link, 'new', overwrite=True)
+    assert link.is_symlink()
+    assert path.read_text() == 'new'
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize('mask', [0o022, 0o077])
+def test_a_new_file_has_the_usual_mode(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write_output(tmp_path / 'new' / 'x', b'')
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / 'new' / 'x').stat().st_mode) == 0o666 & ~mask
 
 
 def test_an_open_file_stays_whole(tmp_path):
     """Whoever has the old file open, here under a second name, goes on reading it."""
-    path = tmp_path / 'new' / 't.json'
-    write_output(path, '"mmaslp result one"', 'result')
-    before = path.read_text()
+    path = tmp_path / 'x'
+    write_output(path, 'one')
     os.link(path, tmp_path / 'open')
-    write_output(path, '"mmaslp result two"', 'result')
-    assert (tmp_path / 'open').read_text() == before != path.read_text()
-    assert [p.name for p in path.parent.iterdir()] == ['t.json']
+    write_output(path, 'two', overwrite=True)
+    assert (tmp_path / 'open').read_text() == 'one'
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
     path = tmp_path / 'x.txt'
-    write_output(path, 'old', None)
+    write_output(path, 'old')
     with pytest.raises(UnicodeEncodeError):
-        write_output(path, 'new \udc80', None)
-    assert path.read_text() == 'old'
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_without_a_mark_is_not_replaced(tmp_path):
-    path = tmp_path / 'a.npz'
-    write_output(path, b'maps', None)
-    write_output(path, b'maps', None)
-    with pytest.raises(ValueError, match='is there already and would be lost'):
-        write_output(path, b'others', None)
-    assert path.read_bytes() == b'maps'
-
-
-@pytest.mark.parametrize('kind', [*MARKS, None])
-def test_a_link_is_neither_followed_nor_replaced(tmp_path, kind):
-    path, link = tmp_path / 'x.txt', tmp_path / 'link'
-    content = b'x' if kind is None else MARKS[kind]
-    path.write_bytes(content)
-    link.symlink_to(path)
-    with pytest.raises(ValueError, match='is a link: name a file'):
-        write_output(link, content, kind)
-    assert link.is_symlink()
-    assert path.read_bytes() == content
+        write_output(path, 'new \udc80', overwrite=True)
+    assert contents(tmp_path) == {'x.txt': b'old'}
 
 
 def test_a_pipe_is_written_to():
     read, write = os.pipe()
-    write_output(f'/dev/fd/{write}', 'piped', 'result')
+    check_outputs({'--out': f'/dev/fd/{write}'})
+    write_output(f'/dev/fd/{write}', 'piped')
     os.close(write)
     with open(read, encoding='utf-8') as file:
         assert file.read() == 'piped'

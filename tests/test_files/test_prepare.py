@@ -82,7 +82,7 @@ def test_all_problems_in_one_message(tmp_path, write_pairs):
 def test_a_list_of_the_user_stays(tmp_path, write_pairs):
     write_pairs(tmp_path, NAMES, 'images', 'masks')
     (tmp_path / 'val.txt').write_text('mine')
-    with pytest.raises(ValueError, match=r'val\.txt is there already'):
+    with pytest.raises(FileExistsError, match=r'val\.txt'):
         prepare_dataset(str(tmp_path))
     assert (tmp_path / 'val.txt').read_text() == 'mine'
     assert LISTS & {*os.listdir(tmp_path)} == {'val.txt'}

@@ -131,7 +131,7 @@ def _count(
 
 def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> None:
     """Write a calibrator to a file, and its text into a checkpoint."""
-    calibrator.save(file)
+    calibrator.save(file, overwrite=True)
     if not osp.isfile(path):  # a folder of shards, or none was written
         return
     checkpoint = load_safely(path)

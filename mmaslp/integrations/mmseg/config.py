@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 from mmseg.registry import RUNNERS
 
-from ...common.outputs import MARKS, check_output, write_output
+from ...common.outputs import write_output
 
 _PREFIX = 'mmaslp::'
 
@@ -123,22 +123,17 @@ def name_run(cfg: Config, purpose: str) -> None:
 
 
 class _RunConfig(Config):
-    """A config whose copy in the work directory obeys the rule of outputs."""
+    """A config whose copy in the work directory replaces no file that would be lost."""
 
     replaces = True
 
     def dump(self, file: str | Path | None = None) -> str | None:
-        """Write it, beside a file of the user's that has the name."""
+        """Write it, unless a file of the user's has the name."""
         if file is None:
             return super().dump()
         path = Path(file)
-        try:
-            check_output(path, 'config')
-        except ValueError:
-            path = path.with_name(f'{path.stem}_run{path.suffix}')
-        if self.replaces or not os.path.lexists(path):
-            head = MARKS['config'].decode()
-            write_output(path, f'{head}\n{self.pretty_text}', 'config')
+        if not os.path.lexists(path) or (self.replaces and _is_copied(path)):
+            write_output(path, self.pretty_text, overwrite=True)
         return None
 
 
@@ -146,6 +141,12 @@ class _TestConfig(_RunConfig):
     """A config of a test, which leaves that of the training where it is."""
 
     replaces = False
+
+
+def _is_copied(path: Path) -> bool:
+    """Whether it is the config of an earlier run, which MMEngine kept twice."""
+    copies = path.parent.glob(f'*/vis_data/config{path.suffix}')
+    return any(copy.read_bytes() == path.read_bytes() for copy in copies)
 
 
 def build_runner(cfg: Config, trains: bool = False) -> Runner:

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
 from ...calibration.calibrator import Calibrator
-from ...common.outputs import check_folder, check_output, write_output
+from ...common.outputs import check_outputs, write_output
 from ...files.map_evaluation import SOD_COLUMNS
 from ...files.results import Tested, strict_json
 from ...metrics.figures import SHOWN, mean_iou
@@ -114,17 +114,20 @@ def _input_images(cfg: Config, sets: Mapping[str, dict]) -> dict[str, list[str]]
     return found
 
 
-def _check_files(folder: str, images: Sequence[str]) -> None:
-    """Refuse to replace what our metrics, or MMSegmentation's IoUMetric, would."""
-    for stage in ('test', f'{CALIBRATED}_test'):
-        check_output(osp.join(folder, f'calibration_{stage}.json'), 'result')
-        for figure in ('reliability', 'bands'):
-            for suffix in ('png', 'pdf'):
-                check_output(osp.join(folder, f'{figure}_{stage}.{suffix}'), 'diagram')
+def _files_of_metric(folder: str) -> list[str]:
+    """List what our metrics write."""
+    names = ['calibration_{}.json']
+    names += [f'{f}_{{}}.{s}' for f in ('reliability', 'bands') for s in ('png', 'pdf')]
+    stages = ('test', f'{CALIBRATED}_test')
+    return [osp.join(folder, name.format(stage)) for name in names for stage in stages]
 
-    for image in images:
-        stem = osp.splitext(osp.basename(image))[0]
-        check_output(osp.join(folder, f'{stem}.png'), None, '--out')
+
+def _files_of_images(folder: str | None, images: Sequence[str]) -> list[str]:
+    """List the maps, or what MMSegmentation's IoUMetric writes."""
+    if folder is None:
+        return []
+    stems = {osp.splitext(osp.basename(image))[0] for image in images}
+    return [osp.join(folder, f'{stem}.png') for stem in sorted(stems)]
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,7 @@ def evaluate(
     calibrator: NamedCalibrator | None = None,
     review: str | None = None,
     trust_checkpoint: bool = False,
+    overwrite: bool = False,
 ) -> dict[str, Tested]:
     """Test a model on several sets, one run each.
 
@@ -189,6 +193,7 @@ def evaluate(
         ValueError: It is damaged, asks for code or does not fit the model, config or
             masks do not serve, nothing is measured, or a folder of outputs holds images
             or masks of the data.
+        FileExistsError: An output is there already, and ``overwrite`` is False.
     """
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from, trust_checkpoint)
@@ -196,23 +201,25 @@ def evaluate(
     base = results_folder(cfg, tta)
     images = _input_images(cfg, sets)
     inputs = sorted({osp.dirname(path) for path in chain(*images.values())})
+    outputs: dict[str, list[str]] = {'--out': [], '--out-prob': [], '--review': []}
+    outputs['--work-dir'] = [osp.join(base, 'results.json')]
     for name in sets:
-        check_folder(_folder_of(out, name, several), inputs, '--out')
-        check_folder(_folder_of(out_prob, name, several), inputs, '--out-prob')
-        folder = _folder_of(out, name, several) or osp.join(base, name)
-        _check_files(folder, [] if out is None else images[name])
+        folder = _folder_of(out, name, several)
+        outputs['--out'] += _files_of_images(folder, images[name])
+        outputs['--work-dir'] += _files_of_metric(folder or osp.join(base, name))
 
-        if review is not None:
-            check_output(review_file(review, name, several), 'review')
+        folder = _folder_of(out_prob, name, several)
+        outputs['--out-prob'] += _files_of_images(folder, images[name])
+        outputs['--review'] += [review_file(review, name, several)] if review else []
 
-    check_output(osp.join(base, 'results.json'), 'test')
+    check_outputs(outputs, inputs, overwrite)
     seed = seed_of_training(cfg.get('load_from'))
     results = {}
     with safe_loading(trust_checkpoint):
         for name, dataset in sets.items():
             folder = _folder_of(out, name, several) or osp.join(base, name)
             run = _config_of_run(cfg, name, dataset, several, tta)
-            run.test_evaluator = _evaluators(cfg, evals, folder, keep_worst)
+            run.test_evaluator = _evaluators(cfg, evals, folder, keep_worst, overwrite)
             if out is not None:
                 for metric in run.test_evaluator:
                     metric.update(output_dir=folder, keep_results=True)
@@ -232,14 +239,17 @@ def evaluate(
             scores = (measured or {}).get('scores', 'auto')
             if out_prob is not None:
                 maps = _folder_of(out_prob, name, several)
-                runner.register_hook(ProbMapHook(maps, prob_bits, scores, own))
+                runner.register_hook(
+                    ProbMapHook(maps, prob_bits, scores, own, overwrite)
+                )
             if review is not None and own is not None:
                 file = review_file(review, name, several)
-                runner.register_hook(ReviewHook(file, own, scores=scores))
+                hook = ReviewHook(file, own, scores=scores, overwrite=overwrite)
+                runner.register_hook(hook)
             results[name] = _test(runner, name, folder)
 
     if is_main_process():
-        _save(osp.join(base, 'results.json'), results)
+        _save(osp.join(base, 'results.json'), results, overwrite)
     return results
 
 
@@ -273,7 +283,11 @@ def _config_of_run(
 
 
 def _evaluators(
-    cfg: Config, evals: Sequence[str] | None, folder: str, keep_worst: int
+    cfg: Config,
+    evals: Sequence[str] | None,
+    folder: str,
+    keep_worst: int,
+    overwrite: bool,
 ) -> list[dict]:
     given = copy.deepcopy(metrics_of(cfg, 'test_evaluator'))
     metrics = given
@@ -293,6 +307,7 @@ def _evaluators(
             metric.pop('calibrator', None)  # its row is raw; another one is calibrated
             metric.setdefault('output_dir', folder)
             metric.setdefault('keep_worst', keep_worst)
+            metric['overwrite'] = overwrite
 
     return metrics
 
@@ -361,7 +376,7 @@ def _by_last_name(metrics: dict[str, Any]) -> dict[str, float]:
     return named
 
 
-def _save(path: str, results: dict[str, Tested]) -> None:
+def _save(path: str, results: dict[str, Tested], overwrite: bool) -> None:
     plain = {
         name: {
             **tested.metrics,
@@ -370,7 +385,7 @@ def _save(path: str, results: dict[str, Tested]) -> None:
         for name, tested in results.items()
     }
     text = strict_json({'format': FORMAT, **plain}, indent=1)
-    write_output(path, text + '\n', 'test')
+    write_output(path, text + '\n', overwrite)
 
 
 def summary_table(results: dict[str, Tested], evals: Sequence[str] | None) -> str:

@@ -24,8 +24,10 @@ from .checkpoint import (
 from .checks.run import check_once
 from .config import build_runner
 
-# What a training of MMEngine leaves, and a later one would replace or take for its own.
-_CHECKPOINT = re.compile(r'((epoch|iter)_\d+|best_.+)\.pth|last_checkpoint')
+# What a training leaves, and a later one would replace or take for its own.
+_REPLACED = re.compile(
+    r'((epoch|iter)_\d+|best_.+)\.pth|last_checkpoint|alpha\.csv|calibrator\.json'
+)
 # The number of a process where the launcher sets one, before MMEngine has started.
 _RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
 
@@ -39,11 +41,16 @@ def process_rank(launcher: str | None) -> int:
 def earlier_training(folder: str) -> list[str]:
     """List what an earlier training left that another one would replace."""
     names = os.listdir(folder) if osp.isdir(folder) else []
-    return [osp.join(folder, n) for n in sorted(names) if _CHECKPOINT.fullmatch(n)]
+    return [osp.join(folder, n) for n in sorted(names) if _REPLACED.fullmatch(n)]
+
+
+def was_trained(folder: str) -> bool:
+    """Whether a folder is the work directory of a training that saved a checkpoint."""
+    return osp.isfile(osp.join(folder, 'last_checkpoint'))
 
 
 def remove_training(folder: str) -> None:
-    """Remove the checkpoints of an earlier training, and nothing else."""
+    """Remove what an earlier training left, and nothing else."""
     for path in earlier_training(folder):
         # Sharded checkpoints are folders.
         if osp.isdir(path) and not osp.islink(path):

@@ -26,7 +26,7 @@ def test_a_training_that_fails_ends_the_others(tmp_path, monkeypatch):
 
 def test_a_page_of_the_user_stays(tmp_path):
     (tmp_path / 'report.html').write_bytes(b'mine')
-    with pytest.raises(ValueError, match='would be lost'):
+    with pytest.raises(FileExistsError, match=r'report\.html'):
         run_demo(tmp_path, models=['BCE'], epochs=1)
 
 

@@ -117,7 +117,8 @@ def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path):
     evaluate(cfg, test_sets(cfg), out_prob=str(tmp_path / 'maps'))
     named = NamedCalibrator(calibrator, 'own')
     file = tmp_path / 'r.csv'
-    evaluate(cfg, test_sets(cfg), calibrator=named, review=str(file))
+    options = dict(calibrator=named, review=str(file))
+    evaluate(cfg, test_sets(cfg), overwrite=True, **options)
     lines = file.read_text().splitlines()
     assert lines[0].startswith('image,score,dice,dice_low')
     expected = review_maps(calibrator, tmp_path / 'maps')
@@ -126,8 +127,8 @@ def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path):
     assert 'true_dice' in lines[0]
 
     file.write_text('mine')
-    with pytest.raises(ValueError, match='would be lost'):
-        evaluate(cfg, test_sets(cfg), calibrator=named, review=str(file))
+    with pytest.raises(FileExistsError, match=r'r\.csv'):
+        evaluate(cfg, test_sets(cfg), **options)
     old = replace(calibrator, decisions=None)
     with pytest.raises(ValueError, match='fit it again'):
         ReviewHook(str(tmp_path / 'x.csv'), old)

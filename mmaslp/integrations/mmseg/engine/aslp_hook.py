@@ -46,6 +46,7 @@ from ..checks.run import (
 )
 from ..datasets.listing import batch_ids, image_ids
 from ..evaluation.metrics import send_picture
+from ..training import was_trained
 from .schedule import Schedule
 
 
@@ -155,7 +156,8 @@ class ImageTraining:
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Make the levels."""
         self._table = osp.join(runner.work_dir, 'alpha.csv')
-        check_output(self._table, 'levels')  # now, and not at the end of the training
+        # Now, and not at the end of the training.
+        check_output(self._table, was_trained(runner.work_dir))
         self.levels = ImageLevels(
             dict.fromkeys(image_ids(dataset_of(runner.train_loop))),
             losses[0].perturbation.beta,
@@ -235,7 +237,7 @@ class ImageTraining:
         writer.writerows((ids[i], f'{levels[i]:.8f}') for i in order)
         # File names may not be UTF-8; Python passes such bytes on as surrogates.
         text = table.getvalue().encode(errors='surrogateescape')
-        write_output(self._table, text, 'levels')
+        write_output(self._table, text, overwrite=True)
         print_log(f'ASLP: levels of images written to {self._table}', 'current')
 
 

@@ -19,6 +19,7 @@ from ..checks.data import dataset_of
 from ..checks.findings import Finding
 from ..checks.run import check_once
 from ..evaluation.metrics import ScoreReader, StreamingMetric
+from ..training import was_trained
 
 
 @HOOKS.register_module()
@@ -80,7 +81,7 @@ class CalibratorHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Refuse a run without a validation set, or whose output would be lost."""
         check_once(runner, ('train', 'val'))
-        check_output(self._file(runner), 'calibrator')
+        check_output(self._file(runner), was_trained(runner.work_dir))
 
     def after_train(self, runner: Any) -> None:
         """Fit, and keep the calibrator with the last checkpoint."""

@@ -1,13 +1,19 @@
 """Writes the probability maps of a test run."""
 
+import os.path as osp
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from mmengine.dist import barrier
 from mmseg.registry import HOOKS
 
 from ....calibration.calibrator import Calibrator
-from ....common.arguments import check_choice, check_path
+from ....common.arguments import check_bool, check_choice, check_path
+from ....common.outputs import check_outputs
 from ....files.prob_maps import BITS, write_prob_map
+from ..checks.data import dataset_of
+from ..datasets.listing import image_ids
 from .scores_hook import ScoresHook
 
 
@@ -24,6 +30,7 @@ class ProbMapHook(ScoresHook):
         scores (str): See ``ScoreReader``. Defaults to 'auto'.
         calibrator (str, optional): File of ``mmaslp fit``, to write calibrated maps.
             Defaults to None.
+        overwrite (bool): Replace maps that are there. Defaults to False.
 
     Raises:
         ValueError: If ``bits`` or ``scores`` has another value, two images have the
@@ -36,17 +43,23 @@ class ProbMapHook(ScoresHook):
         bits: int = 16,
         scores: str = 'auto',
         calibrator: str | Calibrator | None = None,
+        overwrite: bool = False,
     ) -> None:
         super().__init__(scores)
         self.out_dir = Path(check_path('out_dir', out_dir))
+        self.overwrite = check_bool('overwrite', overwrite)
         self.bits = check_choice('bits', bits, BITS)
         if calibrator is not None and not isinstance(calibrator, Calibrator):
             calibrator = Calibrator.load(calibrator)
         self.calibrator = calibrator
 
-    def begin(self) -> None:
-        """Make the folder and forget the names of an earlier run."""
-        self.out_dir.mkdir(parents=True, exist_ok=True)
+    def begin(self, runner: Any) -> None:
+        """Refuse to replace maps, before the first is written by any process."""
+        images = image_ids(dataset_of(runner.test_loop))
+        stems = {osp.splitext(osp.basename(image))[0] for image in images}
+        files = [self.out_dir / f'{stem}.png' for stem in stems]
+        check_outputs({'out_dir': files}, overwrite=self.overwrite)
+        barrier()
         self._sources: dict[str, str] = {}
 
     def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
@@ -57,7 +70,8 @@ class ProbMapHook(ScoresHook):
                 f'{stem}.png: test folders with equal names one at a time'
             )
         prob = prob if self.calibrator is None else self.calibrator(prob)
-        write_prob_map(self.out_dir / f'{stem}.png', prob, self.bits)
+        # A sampler may give an image to two processes.
+        write_prob_map(self.out_dir / f'{stem}.png', prob, self.bits, overwrite=True)
 
     def end(self) -> None:
         """All maps are written."""

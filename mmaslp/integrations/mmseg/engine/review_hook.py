@@ -1,6 +1,7 @@
 """Says which masks of a test run to trust."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.dist import all_gather_object, is_main_process
@@ -8,7 +9,7 @@ from mmengine.logging import print_log
 from mmseg.registry import HOOKS
 
 from ....calibration.calibrator import Calibrator
-from ....common.arguments import check_number, check_path
+from ....common.arguments import check_bool, check_number, check_path
 from ....common.outputs import check_output
 from ....files.review import (
     Reviewed,
@@ -32,11 +33,12 @@ class ReviewHook(ScoresHook):
         level (float): Share of images that a bound holds for, in (0, 1). Defaults to
             0.9.
         scores (str): See ``ScoreReader``. Defaults to 'auto'.
+        overwrite (bool): Replace a file that is there. Defaults to False.
 
     Raises:
         ValueError: An argument is out of its range, the calibrator knows nothing of
-            objects, the file is one of somebody else, or a head has more than two
-            classes.
+            objects, or a head has more than two classes.
+        FileExistsError: The file is there already, and ``overwrite`` is False.
     """
 
     def __init__(
@@ -45,17 +47,19 @@ class ReviewHook(ScoresHook):
         calibrator: str | Calibrator,
         level: float = 0.9,
         scores: str = 'auto',
+        overwrite: bool = False,
     ) -> None:
         super().__init__(scores)
         self.out = Path(check_path('out', out))
-        check_output(self.out, 'review')
+        self.overwrite = check_bool('overwrite', overwrite)
+        check_output(self.out, overwrite)
         if not isinstance(calibrator, Calibrator):
             calibrator = Calibrator.load(calibrator)
         calibrator.need_decisions()
         self.calibrator = calibrator
         self.level = check_number('level', level, above=0, below=1)
 
-    def begin(self) -> None:
+    def begin(self, runner: Any) -> None:
         """Forget an earlier run."""
         self._rows: dict[str, Reviewed] = {}
 
@@ -75,5 +79,5 @@ class ReviewHook(ScoresHook):
             rows |= own
         if is_main_process():
             ordered = [rows[path] for path in sorted(rows)]
-            write_review(self.out, most_doubtful_first(ordered))
+            write_review(self.out, most_doubtful_first(ordered), self.overwrite)
             print_log(f'review: {self.out}', 'current')

@@ -27,7 +27,7 @@ class ScoresHook(Hook):
         ScoreReader(scores)  # refuses other values now
 
     @abstractmethod
-    def begin(self) -> None:
+    def begin(self, runner: Any) -> None:
         """Forget an earlier run."""
 
     @abstractmethod
@@ -41,7 +41,7 @@ class ScoresHook(Hook):
     def before_test_epoch(self, runner: Any) -> None:
         """Begin anew."""
         self._reader = ScoreReader(self.scores)
-        self.begin()
+        self.begin(runner)
 
     def after_test_iter(
         self,

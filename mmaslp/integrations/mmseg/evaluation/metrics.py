@@ -430,6 +430,8 @@ class CalibrationMetric(StreamingMetric):
         keep_worst (int): How many images to keep for a report, with their maps, in
             :attr:`shown`: so many of the most over-confident, of the most
             under-confident and of a random sample. Defaults to 0.
+        overwrite (bool): Replace files that are in ``output_dir`` before the first
+            evaluation. Validations of a training run always do. Defaults to False.
         **kwargs: See :class:`StreamingMetric`.
 
     Attributes:
@@ -457,6 +459,7 @@ class CalibrationMetric(StreamingMetric):
         draw: bool | None = None,
         resamples: int = 1000,
         keep_worst: int = 0,
+        overwrite: bool = False,
         **kwargs: Any,
     ) -> None:
         check_bins(bins)
@@ -465,6 +468,7 @@ class CalibrationMetric(StreamingMetric):
         self.draw = optional(check_bool, 'draw', draw)
         self.resamples = check_resamples(resamples)
         self.keep_worst = check_integer('keep_worst', keep_worst, at_least=0)
+        self.overwrite = check_bool('overwrite', overwrite)
         self.shown: dict[str, list] = {}
         self.table: BandTable | None = None
         super().__init__(**kwargs)
@@ -547,9 +551,10 @@ class CalibrationMetric(StreamingMetric):
         if self.prefix != self.default_prefix:
             stage = f'{self.prefix.replace("/", "_")}_{stage}'
         folder = Path(self.output_dir) if self.output_dir else _log_dir()
+        overwrite = self.overwrite or is_training() or not self.output_dir
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            save_result(folder / f'calibration_{stage}.json', result)
+            file = folder / f'calibration_{stage}.json'
+            save_result(file, result, overwrite=overwrite)
 
         if not draw:
             return
@@ -559,11 +564,13 @@ class CalibrationMetric(StreamingMetric):
         for name, figure in figures.items():
             if folder is not None:
                 for suffix in ('png', 'pdf'):
-                    save_figure(figure, folder / f'{name}_{stage}.{suffix}')
+                    file = folder / f'{name}_{stage}.{suffix}'
+                    save_figure(figure, file, overwrite)
                 MMLogger.get_current_instance().info(
                     f'{name} diagram: {folder / f"{name}_{stage}.png"}'
                 )
             send_picture(f'{name}_{stage}', figure_array(figure))
+        self.overwrite = True  # the next evaluation replaces the files of this one
 
 
 def _log_dir() -> Path | None:

@@ -130,7 +130,8 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         session.take(lambda: count_tables(maps, labels))
         calibrator = session.end_training()
         if calibrator is not None:
-            calibrator.save(Path(self.output_folder, CALIBRATOR))
+            file = Path(self.output_folder, CALIBRATOR)
+            calibrator.save(file, overwrite=True)
             self.print_to_log_file(session.summary())
 
     def save_checkpoint(self, filename: str) -> None:
