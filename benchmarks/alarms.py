@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.files.drift import FIGURES, compare_values, figures_of_map
-from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.metrics.bootstrap import differences, resample
 from mmaslp.report.comparison import sorted_images, worse_figures

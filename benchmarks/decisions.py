@@ -31,7 +31,7 @@ from scipy.optimize import brentq
 from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.files.map_pairs import pair_files, read_pair
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.metrics.figures import binned_error
+from mmaslp.metrics.errors import binned_error
 from mmaslp.metrics.objects import MaskTable, aurc, object_auroc, object_nll
 
 RESAMPLES = 1000

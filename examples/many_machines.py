@@ -15,9 +15,9 @@ import joblib
 from dask.distributed import Client, LocalCluster
 
 from mmaslp.calibration.fit import fit_tables
-from mmaslp.files.map_evaluation import evaluate_maps
+from mmaslp.evaluation.map_folders import evaluate_maps
+from mmaslp.evaluation.result_files import save_result
 from mmaslp.files.map_pairs import count_tables
-from mmaslp.files.results import save_result
 from mmaslp.files.review import review_maps, write_review
 
 

@@ -42,8 +42,9 @@ from .metrics.bins import (
     equal_width,
     signed_gap,
 )
-from .metrics.figures import BAND_ERRORS, binned_error, largest_gap
-from .metrics.figures import brier_score as _brier_score
+from .metrics.catalogue import BAND_ERRORS
+from .metrics.errors import binned_error, largest_gap
+from .metrics.errors import brier_score as _brier_score
 from .metrics.histogram import CalibrationHistogram
 from .metrics.objects import (
     MaskTable,

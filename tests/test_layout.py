@@ -11,7 +11,7 @@ MODULES = sorted(ROOT.rglob('*.py'))
 # A room imports from itself and from the rooms before it.
 ROOMS = [
     *('common', 'losses', 'metrics', 'levels', 'calibration', 'training'),
-    *('files', 'report', 'integrations', 'commands'),
+    *('files', 'evaluation', 'report', 'integrations', 'commands'),
 ]
 # Rooms that can be read and used alone, and what each may import of the others.
 PURE = {

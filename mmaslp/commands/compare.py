@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare and print the differences."""
-    from ..metrics.figures import check_can_be_worse
+    from ..metrics.catalogue import check_can_be_worse
     from ..report.comparison import compare_results, in_a_sentence, worse_figures
 
     firsts, seconds, names = _sides(args)
@@ -107,7 +107,7 @@ def _sides(
     args: argparse.Namespace,
 ) -> tuple[Sequence[str], Sequence[str], tuple[str | None, str | None]]:
     """Files of both models, and the names to take of them."""
-    from ..files.results import load_results
+    from ..evaluation.result_files import load_results
 
     first, second = (name or None for name in args.name)
     if args.second:
@@ -128,7 +128,7 @@ def _sides(
 
 
 def _print(found: Comparison, several: bool) -> None:
-    from ..metrics.figures import metric_of
+    from ..metrics.catalogue import metric_of
 
     one, other = found.images
     images = f'{one} images' if found.paired else f'{one} images and {other} others'

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import CommandParser, need_mmseg
 
 if TYPE_CHECKING:
-    from ..files.results import Result
+    from ..evaluation.result import Result
 
 # From the name in the table to the config below configs/demo.
 MODELS = {
@@ -190,7 +190,7 @@ def run_demo(
 
 def _row(folder: Path, kind: str) -> dict[str, float] | None:
     """Figures of a network, raw or 'calibrated_'; None without a calibrator."""
-    from ..files.results import load_result
+    from ..evaluation.result_files import load_result
 
     files = [
         folder / 'eval' / test_set / f'calibration_{kind}test.json'
@@ -199,8 +199,8 @@ def _row(folder: Path, kind: str) -> dict[str, float] | None:
     if not files[0].is_file():
         return None
     test, empty = map(load_result, files)
-    row = {label: test.figures.get(key, float('nan')) for key, label in COLUMNS.items()}
-    return row | {BELIEVED: believed(empty), EMPTY_NLL: empty.figures['nll']}
+    row = {label: test.metrics.get(key, float('nan')) for key, label in COLUMNS.items()}
+    return row | {BELIEVED: believed(empty), EMPTY_NLL: empty.metrics['nll']}
 
 
 def believed(empty: Result) -> float:
@@ -214,7 +214,7 @@ def believed(empty: Result) -> float:
     said = [
         len(objects) > 0 and objects[:, 0].max() >= 0.5 for objects in scores.objects
     ]
-    found = empty.figures.get('empty_found', 0)
+    found = empty.metrics.get('empty_found', 0)
     told = any(map(len, scores.objects)) or not found
     return sum(said) / max(len(said), 1) if told else float('nan')
 

@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
 
     from ..calibration.calibrator import Calibrator
     from ..common.outputs import check_outputs, write_output
+    from ..evaluation.result_files import strict_json
     from ..files.drift import FIGURES, compare_maps
-    from ..files.results import strict_json
 
     inputs = [args.base, args.new, args.calibrator]
     check_outputs({'--json': args.json}, inputs, args.overwrite)

@@ -20,7 +20,7 @@ from ..files.names import display_name
 from .arguments import CommandParser, add_map_options, add_overwrite, map_reader
 
 if TYPE_CHECKING:
-    from ..files.results import Result
+    from ..evaluation.result import Result
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -65,7 +65,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table, write what was asked for."""
-    from ..files.map_evaluation import evaluate_maps
+    from ..evaluation.map_folders import evaluate_maps
     from ..files.map_pairs import describe_pairs
 
     _check(args)
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 def read_limits(given: Sequence[str]) -> dict[str, float]:
     """Read limits by key, as ``ece_band=.01``."""
-    from ..metrics.figures import check_can_be_worse
+    from ..metrics.catalogue import check_can_be_worse
 
     limits = {}
     for text in given:
@@ -112,11 +112,11 @@ def read_limits(given: Sequence[str]) -> dict[str, float]:
 
 def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
     """Say which figures are beyond their limits; one that is undefined is."""
-    from ..metrics.figures import metric_of
+    from ..metrics.catalogue import metric_of
 
     found = []
     for key, limit in limits.items():
-        value = {**result.measures, **result.figures}.get(key, math.nan)
+        value = {**result.measures, **result.metrics}.get(key, math.nan)
         lower = metric_of(key).better == 'lower'
         if not (value <= limit if lower else value >= limit):
             side = 'above' if lower else 'below'
@@ -156,7 +156,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _write(args: argparse.Namespace, results: list[Result]) -> list[str]:
     """Write the files that were asked for; return a line that names each."""
-    from ..files.results import save_result
+    from ..evaluation.result_files import save_result
     from ..report.diagrams import band_figure, reliability_figure, save_figure
     from ..report.inputs import results_of_maps
     from ..report.page import write_report
@@ -187,7 +187,7 @@ def _write(args: argparse.Namespace, results: list[Result]) -> list[str]:
 def _print(results: list[Result]) -> None:
     from ..report.text_table import format_table, in_words
 
-    print(format_table({result.model: result.figures for result in results}))
+    print(format_table({result.model: result.metrics for result in results}))
     print('\n' + '\n'.join(map(in_words, results)))
     measures = {result.model: result.measures for result in results}
     if any(measures.values()):

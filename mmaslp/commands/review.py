@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     from ..common.outputs import check_outputs
     from ..files.names import display_name
     from ..files.review import proof, review_maps, write_objects, write_review
-    from ..metrics.figures import metric_of
+    from ..metrics.catalogue import metric_of
 
     if args.images and not args.report:
         raise ValueError('--images are for a page: name it by --report')

@@ -19,7 +19,7 @@ from .arguments import (
 )
 
 if TYPE_CHECKING:
-    from ..files.results import Tested
+    from ..evaluation.result import Tested
 
 EVALUATIONS = ('ece', 'sod', 'iou')
 

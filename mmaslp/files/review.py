@@ -18,7 +18,7 @@ from ..calibration.features import sigmoid
 from ..common.outputs import write_output
 from ..metrics.bins import ratio
 from ..metrics.bootstrap import draw_weights, percentiles
-from ..metrics.figures import binned_error
+from ..metrics.errors import binned_error
 from ..metrics.objects import (
     MaskTable,
     MaskTruth,

@@ -20,7 +20,8 @@ from ..common.arguments import check_choice, check_integer, optional
 from ..common.arrays import ROUNDING, as_tensor, known_pixels, matched
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import check_bins, ratio
-from ..metrics.figures import BAND_ERRORS, binned_error, metric_of
+from ..metrics.catalogue import BAND_ERRORS, metric_of
+from ..metrics.errors import binned_error
 from ..metrics.histogram import MODES, CalibrationHistogram
 from ..metrics.objects import (
     MaskTable,

@@ -16,12 +16,9 @@ from .bins import (
     signed_gap,
     sweep,
 )
-from .figures import (
-    BAND_ERRORS,
-    METRICS,
-    Metric,
+from .catalogue import BAND_ERRORS, METRICS, Metric, binned_metrics
+from .errors import (
     average_precision,
-    binned_metrics,
     brier_decomposition,
     brier_score,
     debiased_l2,

@@ -13,7 +13,7 @@ from ..common.arguments import check_choice
 from ..common.arrays import CHUNK, binary_maps
 from ..common.bands import NUM_BANDS, border_cells
 from .bins import BinTable, signed_gap
-from .figures import accuracy, binned_error, confidence
+from .errors import accuracy, binned_error, confidence
 
 # Sums over images, whole numbers all: pixels, then shares of an image's valid pixels
 # in units of 1 / SHARE and their products.

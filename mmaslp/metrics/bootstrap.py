@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from ..common.arguments import check_integer
-from .figures import figures_of_images
+from .catalogue import figures_of_images
 from .image_table import ImageTable
 
 # Share of the resamples on each side of an interval.

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..common.arguments import check_choice, check_integer
 from ..common.arrays import CHUNK, as_tensor, binary_scores, top_label_scores
 from .bins import ScoreTable, check_bins
-from .figures import Pixels, figures_of_pixels
+from .catalogue import Pixels, figures_of_pixels
 
 MODES = ('top_label', 'positive')
 
@@ -225,7 +225,7 @@ class CalibrationHistogram:
             mode (str): See :meth:`score_table`. Defaults to 'top_label'.
 
         Returns:
-            dict[str, float]: Every figure of :data:`~mmaslp.metrics.figures.METRICS`
+            dict[str, float]: Every figure of :data:`~mmaslp.metrics.catalogue.METRICS`
             that needs no images, and ``count``. In positive mode ``acc`` is the share
             of foreground. Without pixels ``count`` is 0 and all else nan.
 

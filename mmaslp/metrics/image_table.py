@@ -12,7 +12,8 @@ import numpy as np
 from ..common.bands import BORDER_EDGES
 from .band_table import BandTable
 from .bins import BinTable, equal_width, ratio
-from .figures import binned_metrics, brier_score
+from .catalogue import binned_metrics
+from .errors import brier_score
 from .histogram import CalibrationHistogram
 from .objects import MaskScores, MaskTable
 

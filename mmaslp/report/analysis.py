@@ -10,9 +10,9 @@ from math import nan
 
 import numpy as np
 
-from ..files.results import Result
+from ..evaluation.result import Result
 from ..metrics.bootstrap import Difference, Resamples, percentiles, resample
-from ..metrics.figures import SHOWN
+from ..metrics.catalogue import SHOWN
 from ..metrics.image_table import ImageTable
 from .comparison import (
     Comparison,
@@ -42,7 +42,7 @@ class Measured:
         if given is None:
             known = key in self.resamples.values
             given = self.resamples.interval(key) if known else (nan, nan)
-        return [float(value) for value in (self.result.figures.get(key, nan), *given)]
+        return [float(value) for value in (self.result.metrics.get(key, nan), *given)]
 
     @cached_property
     def pictures(self) -> dict[str, dict]:
@@ -134,9 +134,9 @@ def analyse(results: Sequence[Result], resamples: int = RESAMPLES) -> Analysis:
         sets.append(ImageSet(name, tuple(found)))
 
     every = [member for group in sets for member in group.members]
-    with_objects = [member for member in every if not member.result.ood]
+    with_objects = [member for member in every if not member.result.no_foreground]
     models = tuple(dict.fromkeys(member.model for member in every))
-    known = {key for member in every for key in member.result.figures}
+    known = {key for member in every for key in member.result.metrics}
     means = {m: _mean([own for own in with_objects if own.model == m]) for m in models}
 
     return Analysis(

@@ -11,9 +11,10 @@ import numpy as np
 from scipy import stats
 
 from ..common.outputs import check_outputs, write_output
-from ..files.results import Result, load_results, strict_json
+from ..evaluation.result import Result
+from ..evaluation.result_files import load_results, strict_json
 from ..metrics.bootstrap import ALARM, Difference, differences, resample
-from ..metrics.figures import SHOWN, metric_of
+from ..metrics.catalogue import SHOWN, metric_of
 from ..metrics.image_table import ImageTable
 
 RESAMPLES = 2000

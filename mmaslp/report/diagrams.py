@@ -14,8 +14,8 @@ import numpy as np
 from markupsafe import Markup
 
 from ..common.outputs import write_output
+from ..evaluation.result import Result
 from ..files.names import display_name
-from ..files.results import Result
 from ..losses.perturbations import max_alpha
 from .text_table import BANDS, CONFIDENCE, DISTANCE, metric_text, with_interval
 
@@ -166,13 +166,13 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
         top.set_xlim(start, 1)
         top.set_ylim(0, 1)
         for key, style in zip(MEANS.values(), '-:'):
-            mean = result.figures[key]
+            mean = result.metrics[key]
             if metric_text(mean) != '-':
                 bottom.axvline(mean, color=INK, linestyle=style, linewidth=1)
         bottom.set_xlabel(CONFIDENCE[mode], **LABEL)
         images = f', {result.num_images:,} images' if result.num_images else ''
         figures = (
-            f'{word} {metric_text(result.figures[key])}' for word, key in MEANS.items()
+            f'{word} {metric_text(result.metrics[key])}' for word, key in MEANS.items()
         )
         lines = [f'ECE {with_interval(result, "ece")}{images}', ', '.join(figures)]
         _add_title(top, title, ['accuracy by confidence', *lines])

@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..evaluation.map_folders import read_images
+from ..evaluation.result import Result, Tested
+from ..evaluation.result_files import load_results, sha256_of
 from ..files.images import IMAGE_SUFFIXES
-from ..files.map_evaluation import read_images
 from ..files.map_pairs import list_files
 from ..files.prob_maps import MapReader
-from ..files.results import Result, Tested, load_results, sha256_of
 from .pictures import chosen, make_picture, ranked
 
 # Images to show per set and reason, unless another number is asked for.
@@ -68,8 +69,12 @@ def results_of_test(
         if section.result is None:
             continue
         shown = {item['name']: item for own in section.shown.values() for item in own}
-        common = {'dataset': name, 'ood': section.ood, 'files': used}
-        figures = section.result.figures
+        common = {
+            'dataset': name,
+            'no_foreground': section.no_foreground,
+            'files': used,
+        }
+        figures = section.result.metrics
         found.append(
             replace(
                 section.result,
@@ -91,7 +96,7 @@ def results_of_test(
                 measures={
                     key: value
                     for key, value in section.calibrated.items()
-                    if key not in calibrated.figures
+                    if key not in calibrated.metrics
                 },
                 settings={**calibrated.settings, **given},
                 **common,

@@ -15,9 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..common.outputs import write_output
+from ..evaluation.result import Result
+from ..evaluation.result_files import save_result
 from ..files.names import short_names, without_folders
-from ..files.results import Result, save_result
-from ..metrics.figures import metric_of
+from ..metrics.catalogue import metric_of
 from ..version import __version__
 from .analysis import RESAMPLES, ImageSet, analyse
 from .diagrams import band_figure, figure_svg, reliability_figure

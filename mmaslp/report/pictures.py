@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..files.images import open_image
 from ..files.prob_maps import quantised
-from ..metrics.figures import accuracy, confidence
+from ..metrics.errors import accuracy, confidence
 from ..metrics.image_table import ImageTable
 from .analysis import ImageSet, Measured
 from .text_table import metric_text

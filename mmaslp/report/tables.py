@@ -6,7 +6,7 @@ from math import isnan, nan
 from typing import NamedTuple
 
 from ..metrics.bootstrap import Difference
-from ..metrics.figures import Metric, metric_of
+from ..metrics.catalogue import Metric, metric_of
 from .analysis import Analysis, ImageSet
 from .comparison import in_a_sentence
 from .text_table import metric_text

@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 from ..common.bands import BORDER_EDGES
+from ..evaluation.result import Result
 from ..files.names import display_name
-from ..files.results import Result
-from ..metrics.figures import SHOWN, metric_of
+from ..metrics.catalogue import SHOWN, metric_of
 
 # Axes of the diagrams, the first by mode.
 CONFIDENCE = {
@@ -38,7 +38,7 @@ def with_interval(result: Result, key: str) -> str:
     """Format a metric of a result and its interval, if there is one."""
     ends = [metric_text(end) for end in result.intervals.get(key, ())]
     interval = f' [{", ".join(ends)}]' if ends and '-' not in ends else ''
-    return metric_text(result.figures.get(key)) + interval
+    return metric_text(result.metrics.get(key)) + interval
 
 
 def with_mean(rows: Mapping[str, Row], apart: Collection[str] = ()) -> dict[str, Row]:
@@ -58,8 +58,8 @@ def with_mean(rows: Mapping[str, Row], apart: Collection[str] = ()) -> dict[str,
 
 def in_words(result: Result) -> str:
     """Say how sure and how right a network is, on all pixels and at the border."""
-    confidence = result.figures['conf']
-    accuracy = result.figures['acc']
+    confidence = result.metrics['conf']
+    accuracy = result.metrics['acc']
     text = f'{display_name(result.model)}: {_sure_and_right(confidence, accuracy)}'
     bands = result.bands.get('predicted')
     if bands is not None and bands.count[0]:

@@ -15,8 +15,9 @@ from mmengine.config import Config
 from mmaslp import Calibrator
 from mmaslp.commands import COMMANDS
 from mmaslp.common.outputs import write_output
+from mmaslp.evaluation.result import calibration_result
+from mmaslp.evaluation.result_files import save_result
 from mmaslp.files.prob_maps import write_prob_map
-from mmaslp.files.results import calibration_result, save_result
 from mmaslp.integrations.mmseg import training
 from mmaslp.integrations.mmseg.testing import evaluate, test_sets
 from mmaslp.integrations.mmseg.training import prepare_training

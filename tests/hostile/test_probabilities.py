@@ -20,12 +20,12 @@ from mmaslp import (
     fit_calibrator,
 )
 from mmaslp.commands import main
+from mmaslp.evaluation.result import Result
 from mmaslp.files.calibrated_maps import apply_calibrator
 from mmaslp.files.datasets import prepare_dataset
 from mmaslp.files.images import read_binary_mask
 from mmaslp.files.map_pairs import pair_files
 from mmaslp.files.prob_maps import MapReader, quantised, write_prob_map
-from mmaslp.files.results import Result
 from mmaslp.metrics import ImageTable
 from mmaslp.report.text_table import in_words
 from tests.map_folders import write_set

@@ -11,8 +11,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+from mmaslp.evaluation.result_files import load_result
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.files.results import load_result
 from mmaslp.integrations.mmseg.checkpoint import (
     CodeInCheckpoint,
     _Pickle,

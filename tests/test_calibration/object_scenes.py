@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from mmaslp.files.prob_maps import write_prob_map
-from mmaslp.metrics.figures import binned_error
+from mmaslp.metrics.errors import binned_error
 from mmaslp.metrics.objects import MaskTable, object_auroc, object_nll
 
 

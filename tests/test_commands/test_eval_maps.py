@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.map_evaluation import load_library
+from mmaslp.evaluation.map_folders import load_library
+from mmaslp.evaluation.result_files import load_result
 from mmaslp.files.prob_maps import MapReader, write_prob_map
-from mmaslp.files.results import load_result
 from tests.map_folders import SIZE, Folders, main, pair, save
 
 
@@ -25,7 +25,7 @@ def test_metrics_of_good_folders(folders, tmp_path, capsys):
     expected = folders.histogram().compute()
     for key, value in expected.items():
         if key != 'count':
-            assert result.figures[key] == pytest.approx(value, rel=1e-9), key
+            assert result.metrics[key] == pytest.approx(value, rel=1e-9), key
     assert result.num_images == 3
     assert result.num_pixels == 3 * SIZE[0] * SIZE[1]
     assert f'{expected["ece"]:.4f}' in capsys.readouterr().out

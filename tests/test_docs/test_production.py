@@ -133,7 +133,7 @@ def test_many_machines_give_the_files_of_one(tmp_path, monkeypatch):
 
 
 def test_the_versions_of_files_are_those_of_the_code():
-    from mmaslp.files.results import FORMAT
+    from mmaslp.evaluation.result import FORMAT
     from mmaslp.report.comparison import FORMAT as COMPARISON
 
     text = Path(ROOT / PAGE).read_text(encoding='utf-8')

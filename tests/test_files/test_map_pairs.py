@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from mmaslp.calibration import fit_tables
+from mmaslp.evaluation.map_folders import evaluate_maps
+from mmaslp.evaluation.result_files import strict_json
 from mmaslp.files import map_pairs
-from mmaslp.files.map_evaluation import evaluate_maps
 from mmaslp.files.map_pairs import _TablesOfMaps, count_pairs
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.files.results import strict_json
 from tests.map_folders import write_set
 
 

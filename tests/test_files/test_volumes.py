@@ -9,7 +9,7 @@ import pytest
 
 from mmaslp import Calibrator, fit_calibrator
 from mmaslp.commands import run_command
-from mmaslp.files.map_evaluation import evaluate_maps
+from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.volumes import grid_of, read_nifti
 from mmaslp.metrics import CalibrationHistogram
@@ -51,8 +51,8 @@ def test_files_give_the_figures_of_the_arrays(tmp_path, ending):
         histogram.update(prob, mask)
     result = evaluate_maps(maps, masks, resamples=0)
     for key, value in histogram.compute().items():
-        if key in result.figures:
-            assert result.figures[key] == pytest.approx(value, abs=1e-12, nan_ok=True)
+        if key in result.metrics:
+            assert result.metrics[key] == pytest.approx(value, abs=1e-12, nan_ok=True)
     file = tmp_path / 'c.json'
     assert run_command('fit', [str(maps), str(masks), '--out', str(file)]) == 0
     expected = fit_calibrator([p for p, _ in arrays], [m for _, m in arrays])
@@ -87,8 +87,8 @@ def test_maps_and_masks_are_written_as_they_came(tmp_path, ending):
     same = shutil.copytree(written, tmp_path / 'same')
     for gt in (masks, same):
         result = evaluate_maps(written, gt, resamples=0)
-        assert result.figures['conf'] == 1
-    assert result.figures['acc'] == 1
+        assert result.metrics['conf'] == 1
+    assert result.metrics['acc'] == 1
     assert run_command('apply', args) == 0  # the same bytes again
 
 
@@ -121,7 +121,7 @@ def test_slices_lie_across_the_coarsest_axis(tmp_path, axis):
     assert reader.planes == {'zyx'[axis]}
     straight = write_volumes(tmp_path / 'straight')
     expected = evaluate_maps(*straight[:2], resamples=0)
-    assert result.figures == expected.figures
+    assert result.metrics == expected.metrics
 
     # Places of objects and written files are those of the file.
     calibrator = fit_calibrator(*zip(*arrays))

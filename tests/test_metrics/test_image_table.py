@@ -11,7 +11,7 @@ from mmaslp.metrics import (
     ImageTable,
     binned_metrics,
 )
-from mmaslp.metrics.figures import figures_of_images
+from mmaslp.metrics.catalogue import figures_of_images
 from tests.test_metrics.pixels import filled, images, smooth
 from tests.test_metrics.scenes import scene
 

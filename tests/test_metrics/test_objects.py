@@ -9,7 +9,7 @@ from mmaslp import Calibrator, fit_calibrator, functional
 from mmaslp.common.components import LEAST_SHARE
 from mmaslp.metrics import CalibrationHistogram, ImageRow, ImageTable
 from mmaslp.metrics.bootstrap import resample
-from mmaslp.metrics.figures import figures_of_images
+from mmaslp.metrics.catalogue import figures_of_images
 from mmaslp.metrics.objects import mask_scores
 from tests.test_calibration.object_scenes import discs
 

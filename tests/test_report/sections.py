@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from mmaslp.files.results import calibration_result, mask_checksum
+from mmaslp.evaluation.result import calibration_result, mask_checksum
 from mmaslp.metrics import BandTable, CalibrationHistogram, ImageRow, ImageTable
 from mmaslp.report.pictures import ShownImages, make_picture
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmaslp.files.map_evaluation import SOD_COLUMNS
+from mmaslp.evaluation.map_folders import SOD_COLUMNS
 from mmaslp.metrics.bootstrap import resample
-from mmaslp.metrics.figures import SHOWN, metric_of
+from mmaslp.metrics.catalogue import SHOWN, metric_of
 from mmaslp.report.analysis import analyse
 from mmaslp.report.tables import comparison, differences, sentences
 from mmaslp.report.text_table import format_table, with_mean
@@ -34,7 +34,7 @@ def test_a_cell_is_a_figure_of_the_result_with_its_interval(analysis):
     one = analysis.sets[0].members[0].result
     for key in analysis.keys:
         low, high = one.intervals[key]
-        assert column(table, key)[0].value == f'{one.figures[key]:.4f}'
+        assert column(table, key)[0].value == f'{one.metrics[key]:.4f}'
         assert column(table, key)[0].interval == f'[{low:.4f}, {high:.4f}]'
 
 
@@ -97,10 +97,10 @@ def test_other_masks_under_the_same_names():
 
 def test_means_leave_out_sets_without_objects():
     sets = [result('A', 'x'), result('A', 'y', seed=1), result('A', 'z', seed=2)]
-    sets[2] = replace(sets[2], ood=True)
+    sets[2] = replace(sets[2], no_foreground=True)
     analysis = analyse(sets, 20)
     value, low, high = analysis.means['A']['ece']
-    assert value == pytest.approx(np.mean([each.figures['ece'] for each in sets[:2]]))
+    assert value == pytest.approx(np.mean([each.metrics['ece'] for each in sets[:2]]))
     assert low < value < high
     assert analysis.mean_name == 'mean of sets with objects'
     assert not analyse(sets[1:], 5).means

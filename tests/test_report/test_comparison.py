@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.map_evaluation import evaluate_maps
-from mmaslp.files.results import save_result
+from mmaslp.evaluation.map_folders import evaluate_maps
+from mmaslp.evaluation.result_files import save_result
 from mmaslp.report.comparison import (
     compare_results,
     in_a_sentence,

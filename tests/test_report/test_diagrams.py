@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from mmaslp.files.results import load_result, save_result
+from mmaslp.evaluation.result_files import load_result, save_result
 from mmaslp.metrics import band_columns
 from mmaslp.report.diagrams import (
     OVER,
@@ -77,7 +77,7 @@ def test_diagrams_of_any_size(draw, key, mode, number):
     assert one.dtype == np.uint8
     assert abs(two.shape[1] - 2 * one.shape[1]) <= 3
     text = ' '.join(t.get_text() for t in draw({'a': result}).axes[0].texts)
-    assert metric_text(result.figures[key]) in text
+    assert metric_text(result.metrics[key]) in text
     assert ('[0' in text) == (number > 1)
 
 

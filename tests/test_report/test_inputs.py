@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.map_evaluation import evaluate_maps
-from mmaslp.files.results import Tested, save_result, sha256_of
+from mmaslp.evaluation.map_folders import evaluate_maps
+from mmaslp.evaluation.result import Tested
+from mmaslp.evaluation.result_files import save_result, sha256_of
 from mmaslp.report.inputs import results_of_files, results_of_maps, results_of_test
 
 from . import sections as helper
@@ -67,16 +68,16 @@ def test_sets_of_a_test(tmp_path):
     section = helper.section()
     result = section['result']
     kept = {'result': result, 'shown': section['shown']}
-    metrics = {'ece': result.figures['ece'], 'mae': math.nan}
+    metrics = {'ece': result.metrics['ece'], 'mae': math.nan}
     tested = {
         'a': Tested(str(tmp_path), metrics, **kept),
-        'b': Tested(str(tmp_path), {}, ood=True, **kept),
+        'b': Tested(str(tmp_path), {}, no_foreground=True, **kept),
         'c': Tested('y', {'mae': 0.2}),
     }
     (tmp_path / 'x.pth').write_bytes(b'1')
     files = {'checkpoint': str(tmp_path / 'x.pth'), 'config': 'none.py'}
     found = results_of_test(tested, 'BCE', files=files, settings={'t': 1, 'n': None})
-    assert [(each.model, each.dataset, each.ood) for each in found] == [
+    assert [(each.model, each.dataset, each.no_foreground) for each in found] == [
         ('BCE', 'a', False),
         ('BCE', 'b', True),
     ]

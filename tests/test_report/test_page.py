@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmaslp.commands.report import add_arguments, run
-from mmaslp.files.results import load_results
+from mmaslp.evaluation.result_files import load_results
 from mmaslp.report.page import json_beside, report_html, write_report
 
 from . import sections as helper

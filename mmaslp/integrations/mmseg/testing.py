@@ -16,9 +16,10 @@ from mmseg.registry import DATASETS
 
 from ...calibration.calibrator import Calibrator
 from ...common.outputs import check_outputs, write_output
-from ...files.map_evaluation import SOD_COLUMNS
-from ...files.results import Tested, strict_json
-from ...metrics.figures import SHOWN, mean_iou
+from ...evaluation.map_folders import SOD_COLUMNS
+from ...evaluation.result import Tested
+from ...evaluation.result_files import strict_json
+from ...metrics.catalogue import SHOWN, mean_iou
 from ...report.comparison import compare, in_a_sentence
 from ...report.text_table import format_table, with_mean
 from .calibration import calibrator_of_checkpoint
@@ -342,10 +343,10 @@ def _test(runner: Runner, name: str, folder: str) -> Tested:
         for metric in runner.test_loop.evaluator.metrics
         if isinstance(metric, CalibrationMetric)
     ]
-    ood = bool(own) and own[0].has_foreground is False
+    no_objects = bool(own) and own[0].has_foreground is False
     if calibrated and own[-1].result is not None and _TWO_CLASSES in metrics:
         calibrated[_TWO_CLASSES] = 100 * mean_iou(own[-1].result.images)
-    if ood:
+    if no_objects:
         remedy = 'right for images without an object'
         report_findings([no_foreground(name, remedy)])
         for row in (metrics, calibrated):
@@ -356,7 +357,7 @@ def _test(runner: Runner, name: str, folder: str) -> Tested:
         folder,
         metrics,
         calibrated,
-        ood,
+        no_objects,
         result=own[0].result if own else None,
         calibrated_result=own[-1].result if calibrated else None,
         shown=own[0].shown if own else {},
@@ -396,9 +397,9 @@ def summary_table(results: dict[str, Tested], evals: Sequence[str] | None) -> st
     rows = {}
     apart = []
     for name, tested in results.items():
-        row = f'{name} (no object)' if tested.ood else name
+        row = f'{name} (no object)' if tested.no_foreground else name
         rows[row] = tested.metrics
-        apart += [row] if tested.ood else []
+        apart += [row] if tested.no_foreground else []
         if tested.calibrated:
             rows[f'{row}, calibrated'] = tested.calibrated
             apart.append(f'{row}, calibrated')

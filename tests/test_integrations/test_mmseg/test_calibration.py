@@ -14,8 +14,8 @@ from mmaslp.calibration import Calibrator
 from mmaslp.calibration.decisions import fit_decisions
 from mmaslp.calibration.estimates import decisions_in_words
 from mmaslp.commands import run_command
+from mmaslp.evaluation.result_files import load_results
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.files.results import load_results
 from mmaslp.integrations.mmseg.calibration import (
     calibrator_of_checkpoint,
     collect_tables,

@@ -10,8 +10,8 @@ from mmengine.runner import Runner
 
 import mmaslp  # noqa: F401
 from mmaslp import fit_calibrator
+from mmaslp.evaluation.result import Tested
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.files.results import Tested
 from mmaslp.files.review import review_maps
 from mmaslp.integrations.mmseg.engine import ProbMapHook, ReviewHook
 from mmaslp.integrations.mmseg.evaluation import CalibrationMetric
@@ -92,7 +92,7 @@ def test_sets_without_objects_stay_out_of_the_mean():
     results = {
         'a': Tested('a', {'ece': 0.1, 'acc': 0.9}),
         'b': Tested('b', {'ece': 0.3, 'acc': 0.9}),
-        'c': Tested('c', {'ece': 0.9, 'acc': 0.9}, ood=True),
+        'c': Tested('c', {'ece': 0.9, 'acc': 0.9}, no_foreground=True),
     }
     lines = [line.split() for line in summary_table(results, ['ece']).splitlines()]
     assert lines[0][:2] == ['ECE', 'accuracy']

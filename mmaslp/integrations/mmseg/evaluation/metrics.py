@@ -31,17 +31,14 @@ from ....common.arrays import (
     at_least_float32,
     one_logit,
 )
-from ....files.map_evaluation import load_library, sod_metrics, sod_record
-from ....files.results import (
-    Result,
-    calibration_result,
-    mask_checksum,
-    save_result,
-)
+from ....evaluation.map_folders import load_library, sod_metrics, sod_record
+from ....evaluation.result import Result, calibration_result, mask_checksum
+from ....evaluation.result_files import save_result
 from ....metrics.band_table import BandTable
 from ....metrics.bins import check_bins
 from ....metrics.bootstrap import check_resamples
-from ....metrics.figures import accuracy, binned_metrics, confidence
+from ....metrics.catalogue import binned_metrics
+from ....metrics.errors import accuracy, confidence
 from ....metrics.histogram import MODES, CalibrationHistogram
 from ....metrics.image_table import ImageRow, ImageTable
 from ....metrics.objects import mask_scores
@@ -383,7 +380,7 @@ class SODMetric(StreamingMetric):
         image: CalibrationHistogram,
         shipped: Any,
     ) -> dict:
-        """See :func:`~mmaslp.files.map_evaluation.sod_record`."""
+        """See :func:`~mmaslp.evaluation.map_folders.sod_record`."""
         if prob.ndim != 2:
             raise ValueError('SODMetric is for heads with one or two channels')
         try:
@@ -436,7 +433,7 @@ class CalibrationMetric(StreamingMetric):
 
     Attributes:
         result (Result | None): Of the last evaluation, on the main process, see
-            :class:`~mmaslp.files.results.Result`.
+            :class:`~mmaslp.evaluation.result.Result`.
         table (BandTable | None): The bands of the last evaluation, on the main process;
             None without them.
         shown (dict[str, list[dict]]): Of the last evaluation, see
@@ -537,7 +534,7 @@ class CalibrationMetric(StreamingMetric):
             },
         )
         self._write(self.result, draw)
-        return dict(self.result.figures)
+        return dict(self.result.metrics)
 
     def _reset(self) -> None:
         super()._reset()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mmengine.runner import Runner
 
-from mmaslp.files.results import load_result
+from mmaslp.evaluation.result_files import load_result
 from mmaslp.metrics import BandTable
 from tests.segmentor_samples import measured, pooled, sample
 
@@ -89,9 +89,9 @@ def test_files(tmp_path):
         resamples=20,
     )
     result = load_result(tmp_path / 'calibration_test.json')
-    assert {f'calib/{k}' for k in result.figures} >= set(found)
+    assert {f'calib/{k}' for k in result.metrics} >= set(found)
     assert len(set(result.images.masks)) == 3
-    assert result.figures['ece'] == pytest.approx(found['calib/ece'], abs=1e-12)
+    assert result.metrics['ece'] == pytest.approx(found['calib/ece'], abs=1e-12)
     assert result.num_images == 3
     for key in ('ece', 'ece_band'):
         low, high = result.intervals[key]

@@ -1,16 +1,11 @@
-"""The result of an evaluation, and the JSON file of one or several."""
+"""The result of an evaluation."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +13,13 @@ from torch import Tensor
 
 from ..common.arguments import check_choice
 from ..common.bands import BORDER_EDGES
-from ..common.outputs import write_output
 from ..metrics.band_table import BORDERS, band_columns, band_scalars
 from ..metrics.bins import BinTable, check_bins
 from ..metrics.bootstrap import check_resamples, resample
-from ..metrics.figures import METRICS, brier_decomposition, figures_of_images
+from ..metrics.catalogue import METRICS, figures_of_images
+from ..metrics.errors import brier_decomposition
 from ..metrics.histogram import MODES, CalibrationHistogram
 from ..metrics.image_table import ImageTable
-from .images import check_plain_file
 
 
 def mask_checksum(label: np.ndarray | Tensor) -> int:
@@ -37,21 +31,10 @@ def mask_checksum(label: np.ndarray | Tensor) -> int:
     return zlib.crc32(np.ascontiguousarray(array, np.uint8), size)
 
 
-def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 # A file of another version is refused: evaluate the model again.
-FORMAT = 'mmaslp result 3'
+FORMAT = 'mmaslp result 4'
 # What the edges of bands count in, see :mod:`mmaslp.common.bands`.
 BAND_UNIT = 'sqrt(height * width) / 64 pixels'
-# Largest result file that is read: 2 to 5 KB per image.
-MAX_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -64,16 +47,16 @@ class Result:
         images (ImageTable): The sums of every image.
         settings (dict): How it was measured: ``bins`` and ``mode`` of the confidence,
             ``resamples`` of the intervals, ``protocol`` and others.
-        figures (dict[str, float]): By the key of its :class:`~.figures.Metric`, and of
+        metrics (dict[str, float]): By the key of its :class:`~.figures.Metric`, and of
             single bands, see ``docs/metrics.md``; nan where undefined.
-        intervals (dict[str, list[float]]): 95 % bounds of figures over images.
+        intervals (dict[str, list[float]]): 95 % bounds of metrics over images.
         bin_intervals (list[list[float]]): Those of the accuracy per bin, low and high;
             empty without resamples.
-        positive (dict[str, float]): The figures in mode 'positive'; empty unless the
+        positive (dict[str, float]): The metrics in mode 'positive'; empty unless the
             mode is 'top_label' and there are two classes.
         model (str): Name of the model.
         dataset (str): Name of the set.
-        ood (bool): Whether the set holds no object, so that means leave it out.
+        no_foreground (bool): Whether no mask holds an object; means leave it out then.
         measures (dict[str, float]): Figures of other libraries.
         pictures (list[dict]): See :func:`~mmaslp.report.pictures.make_picture`.
         files (list[dict]): Role, name and SHA-256 of what was evaluated.
@@ -81,13 +64,13 @@ class Result:
 
     images: ImageTable
     settings: dict[str, Any]
-    figures: dict[str, float]
+    metrics: dict[str, float]
     intervals: dict[str, list[float]] = field(default_factory=dict)
     bin_intervals: list[list[float]] = field(default_factory=list)
     positive: dict[str, float] = field(default_factory=dict)
     model: str = ''
     dataset: str = ''
-    ood: bool = False
+    no_foreground: bool = False
     measures: dict[str, float] = field(default_factory=dict)
     pictures: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, str]] = field(default_factory=list)
@@ -121,8 +104,8 @@ class Result:
             'format': FORMAT,
             'model': self.model,
             'dataset': self.dataset,
-            'ood': self.ood,
-            **self.figures,
+            'no_foreground': self.no_foreground,
+            **self.metrics,
             'num_images': self.num_images,
             'num_pixels': self.num_pixels,
             'bins': _columns(self.bins),
@@ -182,12 +165,12 @@ class Result:
             positive={key: _number(value) for key, value in positive.items()},
             model=_text(content['model']),
             dataset=_text(content['dataset']),
-            ood=bool(content.get('ood')),
+            no_foreground=bool(content.get('no_foreground')),
             measures={k: _number(v) for k, v in content.get('measures', {}).items()},
             pictures=pictures,
             files=content.get('files', []),
         ).with_figures_of_images()
-        return replace(found, figures={**stored, **found.figures})
+        return replace(found, metrics={**stored, **found.metrics})
 
     def with_figures_of_images(self) -> Result:
         """Add the figures that the table of images tells, and their intervals."""
@@ -197,15 +180,15 @@ class Result:
         if self.bands:
             scalars = band_scalars(self.bands[BORDERS[0]])
             figures |= {k: v for k, v in scalars.items() if not math.isnan(v)}
-        figures |= self.figures
+        figures |= self.metrics
 
         resamples = self.settings.get('resamples', 0)
         if not resamples:
-            return replace(self, figures=figures)
+            return replace(self, metrics=figures)
         drawn = resample(self.images, resamples)
         return replace(
             self,
-            figures=figures,
+            metrics=figures,
             intervals={key: drawn.interval(key).tolist() for key in drawn.metrics},
             bin_intervals=drawn.interval('bins').tolist(),
         )
@@ -221,7 +204,7 @@ class Tested:
             MMSegmentation gives percentages.
         calibrated (dict[str, float]): The same of calibrated probabilities; empty
             without a calibrator.
-        ood (bool): Whether no mask has foreground.
+        no_foreground (bool): Whether no mask has foreground.
         result (Result | None): Of a CalibrationMetric, on the main process.
         calibrated_result (Result | None): The same of calibrated probabilities.
         shown (dict[str, list]): See :class:`~mmaslp.report.pictures.ShownImages`.
@@ -230,7 +213,7 @@ class Tested:
     folder: str
     metrics: dict[str, float]
     calibrated: dict[str, float] = field(default_factory=dict)
-    ood: bool = False
+    no_foreground: bool = False
     result: Result | None = None
     calibrated_result: Result | None = None
     shown: dict[str, list] = field(default_factory=dict)
@@ -279,104 +262,6 @@ def _columns(table: BinTable) -> dict[str, list]:
 def _number(value: Any) -> float:
     """A figure of a file, in which null is nan."""
     return math.nan if value is None else float(value)
-
-
-def save_result(
-    path: str | Path,
-    result: Result | Sequence[Result],
-    indent: int | None = 1,
-    overwrite: bool = False,
-) -> None:
-    """Write a result, or a list of them, as strict JSON in one step; nan becomes null.
-
-    The folder is made if needed. ``indent`` None gives the shortest file.
-    """
-    several = not isinstance(result, Result)
-    content = [entry.to_json() for entry in result] if several else result.to_json()
-    write_output(path, strict_json(content, indent) + '\n', overwrite)
-
-
-def strict_json(value: Any, indent: int | None = None) -> str:
-    """Write a value as JSON; numbers that are not finite become null."""
-    separators = (',', ':') if indent is None else None
-    value = _finite(value)
-    return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def load_results(path: str | Path) -> list[Result]:
-    """Read the results of a file.
-
-    A result without names gets them from ``{model}/eval/{set}/calibration_test.json``,
-    or from the name of the file.
-
-    Raises:
-        ValueError: It cannot be read, is not such a file, or is of another version of
-            the format. The message names the file.
-    """
-    try:
-        check_plain_file(Path(path))
-        if os.path.getsize(path) > MAX_BYTES:
-            raise ValueError(f'larger than {MAX_BYTES:,} bytes')
-
-        content = json.loads(Path(path).read_bytes())
-        contents = content if isinstance(content, list) else [content]
-        if not contents:
-            raise ValueError('it is empty')
-        place = Path(path).absolute()
-        return [_named(Result.from_json(content), place) for content in contents]
-    except OSError as error:
-        raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
-    except (
-        AttributeError,
-        KeyError,
-        OverflowError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
-        what = f'it lacks {error}' if isinstance(error, KeyError) else error
-        raise ValueError(
-            f'{path}: is not a result file of mmaslp ({what}); make one with '
-            '`mmaslp test` or `mmaslp eval-maps --json`'
-        ) from error
-
-
-def load_result(path: str | Path, model: str | None = None) -> Result:
-    """Read one result of a file; of several, that of a model.
-
-    Raises:
-        ValueError: See :func:`load_results`; or there are several results, or none of
-            this model.
-    """
-    results = load_results(path)
-    found = [result for result in results if model in (None, result.model)]
-    if len(found) != 1:
-        known = ', '.join(repr(result.model) for result in results)
-        raise ValueError(
-            f'{path}: holds {len(results)} result(s), of {known}: name one (--name)'
-        )
-    return found[0]
-
-
-def _named(result: Result, path: Path) -> Result:
-    """Name model and set: as the result does, or by the place of its file."""
-    folder = path.parent
-    model = path.stem
-    dataset = 'test'
-    if path.stem.startswith('calibration_') and folder.parent.name.startswith('eval'):
-        model = folder.parent.parent.name
-        dataset = folder.name
-    return replace(
-        result, model=result.model or model, dataset=result.dataset or dataset
-    )
 
 
 def _text(value: Any) -> str:

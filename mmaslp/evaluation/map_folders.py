@@ -12,15 +12,15 @@ import numpy as np
 
 from ..common.arguments import check_choice
 from ..common.arrays import PROTOCOLS, apply_protocol
+from ..files.map_pairs import count_pairs, pair_files, read_pair
+from ..files.names import display_name
+from ..files.prob_maps import MapReader, quantised
 from ..metrics.band_table import BandTable
-from ..metrics.figures import average_precision, roc_auc
+from ..metrics.errors import average_precision, roc_auc
 from ..metrics.histogram import CalibrationHistogram
 from ..metrics.image_table import ImageRow, ImageTable
 from ..metrics.objects import mask_scores
-from .map_pairs import count_pairs, pair_files, read_pair
-from .names import display_name
-from .prob_maps import MapReader, quantised
-from .results import Result, calibration_result, mask_checksum
+from .result import Result, calibration_result, mask_checksum
 
 # An empty mask has no object, so these are undefined there.
 NEED_FOREGROUND = ('adp_f', 'f_curve', 'weighted_f')

@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .bins import (
-    BinTable,
-    ScoreTable,
-    equal_mass,
-    equal_width,
-    ratio,
-    signed_gap,
-    sweep,
+from .bins import BinTable, ScoreTable, equal_mass, equal_width, ratio, sweep
+from .errors import (
+    accuracy,
+    average_gap,
+    binned_error,
+    brier_decomposition,
+    brier_score,
+    confidence,
+    debiased_l2,
+    ks_error,
+    largest_gap,
+    over_confidence,
+    under_confidence,
 )
 from .objects import aurc_of, dice_error, object_auroc
 
@@ -84,174 +89,6 @@ class Pixels:
     def swept(self) -> BinTable:
         """Bins of equal mass whose accuracies ascend."""
         return sweep(self.scores)
-
-
-def binned_error(table: BinTable) -> np.ndarray:
-    r"""Calibration error :math:`\sum_b \frac{n_b}{N} |c_b - a_b|`.
-
-    With n_b pixels, confidence c_b and accuracy a_b in bin b of N pixels. Source: `Guo
-    et al. <https://arxiv.org/abs/1706.04599>`_.
-    """
-    return _where_known(table, _sum(_weighted_gap(table), _filled(table)))
-
-
-def over_confidence(table: BinTable) -> np.ndarray:
-    r"""Error of over-confident bins.
-
-    .. math:: \sum_{b: c_b > a_b} \frac{n_b}{N} c_b |c_b - a_b|
-
-    Source: `Thulasidasan et al. <https://arxiv.org/abs/1905.11001>`_.
-    """
-    weighted = _weighted_gap(table) * table.mean_conf
-    return _where_known(table, _sum(weighted, _filled(table) & (signed_gap(table) > 0)))
-
-
-def under_confidence(table: BinTable) -> np.ndarray:
-    """Error of under-confident bins, see :func:`over_confidence`."""
-    weighted = _weighted_gap(table) * table.mean_conf
-    return _where_known(table, _sum(weighted, _filled(table) & (signed_gap(table) < 0)))
-
-
-def largest_gap(table: BinTable) -> np.ndarray:
-    """Maximum of the gaps of the bins that are not empty."""
-    gaps = np.where(_filled(table), np.abs(signed_gap(table)), 0)
-    return _where_known(table, gaps.max(-1, initial=0))
-
-
-def average_gap(table: BinTable) -> np.ndarray:
-    """Unweighted mean of the gaps: a bin of few pixels counts as much as any other.
-
-    This is the *average* calibration error, and not the *adaptive* calibration error of
-    Nixon et al., which has bins of equal mass and is ``ece_em``. Sources: Neumann,
-    Zisserman and Vedaldi, Relaxed Softmax, 2018, and for segmentation
-    `Barfoot et al. <https://arxiv.org/abs/2403.06759>`_, MONAI's ``AVERAGE``.
-    """
-    filled = _filled(table)
-    gaps = _sum(np.abs(signed_gap(table)), filled)
-    return _where_known(table, ratio(gaps, filled.sum(-1)))
-
-
-def accuracy(table: BinTable) -> np.ndarray:
-    """Share of correct pixels; in positive mode of foreground."""
-    return _where_known(table, ratio(table.correct.sum(-1), table.total))
-
-
-def confidence(table: BinTable) -> np.ndarray:
-    """Mean confidence of all pixels."""
-    return _where_known(table, ratio(table.conf.sum(-1), table.total))
-
-
-def debiased_l2(table: BinTable) -> np.ndarray:
-    r"""De-biased L2 calibration error, root taken.
-
-    .. math::
-        \sqrt{\max\Big(0, \sum_b \frac{n_b}{N}
-        \Big((c_b - a_b)^2 - \frac{a_b (1 - a_b)}{n_b - 1}\Big)\Big)}
-
-    The correction removes the part of the squared gap that comes from sampling n_b
-    outcomes. A bin with one pixel allows no such estimate and counts as 0, as in the
-    authors' library.
-    """
-    accuracy = table.accuracy
-    noise = ratio(accuracy * (1 - accuracy), np.asarray(table.count) - 1)
-    squared = table.weight * (signed_gap(table) ** 2 - noise)
-    square = _sum(squared, np.asarray(table.count) > 1)
-    return np.where(table.total > 0, np.sqrt(np.maximum(square, 0)), np.nan)
-
-
-def brier_decomposition(
-    table: BinTable, brier: float | np.ndarray
-) -> dict[str, np.ndarray]:
-    r"""Split the Brier score into reliability, resolution and uncertainty.
-
-    .. math::
-        reliability = \sum_b \frac{n_b}{N} (c_b - a_b)^2 \qquad
-        uncertainty = \bar a (1 - \bar a) \qquad
-        brier = reliability - resolution + uncertainty
-
-    The three add up exactly. So this is the generalised resolution: Murphy's
-    :math:`\sum_b n_b (a_b - \bar a)^2 / N` plus what the spread of the scores inside
-    the bins explains; both agree when every bin holds one score.
-    """
-    filled = np.asarray(table.count) > 0
-    reliability = _sum(table.weight * signed_gap(table) ** 2, filled)
-    accuracy = ratio(table.correct.sum(-1), table.total)
-    uncertainty = accuracy * (1 - accuracy)
-    return {
-        'brier_reliability': np.where(table.total > 0, reliability, np.nan),
-        'brier_resolution': reliability + uncertainty - brier,
-        'brier_uncertainty': uncertainty,
-    }
-
-
-def ks_error(table: ScoreTable) -> float:
-    r"""Kolmogorov-Smirnov calibration error.
-
-    .. math::
-        \max_s \Big| \frac1N \sum_{i: c_i \le s} (c_i - r_i) \Big|
-
-    This is the largest difference between the two cumulative sums. Equal scores enter
-    together.
-    """
-    if not len(table.count):
-        return float('nan')
-    running = np.cumsum(table.conf_sum - table.unit * table.correct)
-    return float(np.abs(running).max() / table.unit / table.total)
-
-
-def brier_score(table: ScoreTable) -> float:
-    r"""Mean squared difference :math:`\frac1N \sum_i (c_i - r_i)^2`, nan for none.
-
-    For two classes it is the same for the top label and the positive class.
-    """
-    conf = table.conf
-    wrong = table.count - table.correct
-    squares = table.correct * (1 - conf) ** 2 + wrong * conf**2
-    return float(ratio(squares.sum(), table.total))
-
-
-def average_precision(table: ScoreTable) -> float:
-    r"""Area under the precision-recall curve as a step function.
-
-    :math:`\sum_n (R_n - R_{n-1}) P_n` over the thresholds from high to low, as
-    scikit-learn's ``average_precision_score``. For scores of the positive class.
-    """
-    hits = np.cumsum(table.correct[::-1])
-    named = np.cumsum(table.count[::-1])
-    if not len(hits) or hits[-1] == 0:
-        return float('nan')
-    return float((table.correct[::-1] * (hits / named)).sum() / hits[-1])
-
-
-def roc_auc(table: ScoreTable) -> float:
-    """Area under the ROC curve: P(score of a positive > score of a negative).
-
-    Ties count one half, as in scikit-learn's ``roc_auc_score``. For scores of the
-    positive class.
-    """
-    positive = table.correct.astype(np.float64)
-    negative = (table.count - table.correct).astype(np.float64)
-    below = np.cumsum(negative) - negative
-    pairs = positive.sum() * negative.sum()
-    return float(ratio((positive * (below + negative / 2)).sum(), pairs))
-
-
-def _weighted_gap(table: BinTable) -> np.ndarray:
-    return table.weight * np.abs(signed_gap(table))
-
-
-def _filled(table: BinTable) -> np.ndarray:
-    return np.asarray(table.count) > 0
-
-
-def _where_known(table: BinTable, values: np.ndarray) -> np.ndarray:
-    """Values, nan where there is no pixel."""
-    return np.where(table.total > 0, values, np.nan)
-
-
-def _sum(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Sum over the bins that are named; others may be nan."""
-    return np.where(where, values, 0).sum(-1)
 
 
 def _weights(images: ImageTable, weights: np.ndarray | None) -> np.ndarray:

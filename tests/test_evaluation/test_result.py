@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmaslp.files import results as module
-from mmaslp.files.results import (
-    calibration_result,
+from mmaslp.evaluation import result_files as module
+from mmaslp.evaluation.result import calibration_result
+from mmaslp.evaluation.result_files import (
     load_result,
     load_results,
     save_result,
@@ -60,7 +60,7 @@ def test_a_result_goes_around_its_file(tmp_path):
     path = tmp_path / 'new' / 'r.json'  # the folder is made
     save_result(path, result)
     again = load_result(path)
-    assert again.figures['ece'] == pytest.approx(result.figures['ece'], abs=1e-12)
+    assert again.metrics['ece'] == pytest.approx(result.metrics['ece'], abs=1e-12)
     assert again.settings == result.settings
     assert again.intervals['ece'] == result.intervals['ece']
     assert np.isnan(again.bin_intervals[0][0])  # of an empty bin
@@ -102,7 +102,7 @@ def test_bands_of_a_result(tmp_path):
         whole.merge(bands)
         records.append(ImageRow.of(name, image, bands=bands))
     result = calibration_result(histogram, ImageTable.of_rows(records), resamples=20)
-    computed, scalars = whole.compute(), result.figures
+    computed, scalars = whole.compute(), result.metrics
     for key in ('ece_band', 'ece_band_true'):
         assert scalars[key] == computed[key]
         assert len(result.intervals[key]) == 2
@@ -140,7 +140,7 @@ def edited(tmp_path, change):
     ('change', 'words'),
     [
         (lambda c: c.pop('format'), 'another version: evaluate the model again'),
-        (lambda c: c.update(format='mmaslp result 4'), 'another version'),
+        (lambda c: c.update(format='mmaslp result 5'), 'another version'),
         (lambda c: c.pop('settings'), "it lacks 'settings'"),
         (lambda c: c['settings'].update(bins='10'), 'bins must be an integer'),
         (lambda c: c['settings'].update(mode='x'), 'mode must be one of'),

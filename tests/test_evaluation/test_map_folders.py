@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.map_evaluation import read_images, set_name
+from mmaslp.evaluation.map_folders import read_images, set_name
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 
 

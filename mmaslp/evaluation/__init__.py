@@ -1,0 +1,1 @@
+"""One evaluator, its result, and the files of results."""

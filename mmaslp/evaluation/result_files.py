@@ -1,0 +1,126 @@
+"""JSON files of one result or several."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..common.outputs import write_output
+from ..files.images import check_plain_file
+from .result import Result
+
+# Largest result file that is read: 2 to 5 KB per image.
+MAX_BYTES = 2**28
+
+
+def save_result(
+    path: str | Path,
+    result: Result | Sequence[Result],
+    indent: int | None = 1,
+    overwrite: bool = False,
+) -> None:
+    """Write a result, or a list of them, as strict JSON in one step; nan becomes null.
+
+    The folder is made if needed. ``indent`` None gives the shortest file.
+    """
+    several = not isinstance(result, Result)
+    content = [entry.to_json() for entry in result] if several else result.to_json()
+    write_output(path, strict_json(content, indent) + '\n', overwrite)
+
+
+def strict_json(value: Any, indent: int | None = None) -> str:
+    """Write a value as JSON; numbers that are not finite become null."""
+    separators = (',', ':') if indent is None else None
+    value = _finite(value)
+    return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def load_results(path: str | Path) -> list[Result]:
+    """Read the results of a file.
+
+    A result without names gets them from ``{model}/eval/{set}/calibration_test.json``,
+    or from the name of the file.
+
+    Raises:
+        ValueError: It cannot be read, is not such a file, or is of another version of
+            the format. The message names the file.
+    """
+    try:
+        check_plain_file(Path(path))
+        if os.path.getsize(path) > MAX_BYTES:
+            raise ValueError(f'larger than {MAX_BYTES:,} bytes')
+
+        content = json.loads(Path(path).read_bytes())
+        contents = content if isinstance(content, list) else [content]
+        if not contents:
+            raise ValueError('it is empty')
+        place = Path(path).absolute()
+        return [_named(Result.from_json(content), place) for content in contents]
+    except OSError as error:
+        raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
+    except (
+        AttributeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        what = f'it lacks {error}' if isinstance(error, KeyError) else error
+        raise ValueError(
+            f'{path}: is not a result file of mmaslp ({what}); make one with '
+            '`mmaslp test` or `mmaslp eval-maps --json`'
+        ) from error
+
+
+def load_result(path: str | Path, model: str | None = None) -> Result:
+    """Read one result of a file; of several, that of a model.
+
+    Raises:
+        ValueError: See :func:`load_results`; or there are several results, or none of
+            this model.
+    """
+    results = load_results(path)
+    found = [result for result in results if model in (None, result.model)]
+    if len(found) != 1:
+        known = ', '.join(repr(result.model) for result in results)
+        raise ValueError(
+            f'{path}: holds {len(results)} result(s), of {known}: name one (--name)'
+        )
+    return found[0]
+
+
+def _named(result: Result, path: Path) -> Result:
+    """Name model and set: as the result does, or by the place of its file."""
+    folder = path.parent
+    model = path.stem
+    dataset = 'test'
+    if path.stem.startswith('calibration_') and folder.parent.name.startswith('eval'):
+        model = folder.parent.parent.name
+        dataset = folder.name
+    return replace(
+        result, model=result.model or model, dataset=result.dataset or dataset
+    )
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
