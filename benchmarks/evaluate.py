@@ -39,7 +39,7 @@ CALIBRATORS = {
     'calibrator (probability)': ('auto', 'auto', 'probability'),
     **{
         f'{method}{where}': (by, method, 'confidence')
-        for method in ('temperature', 'affine', 'isotonic')
+        for method in ('temperature', 'platt', 'isotonic')
         for by, where in (('single', ''), ('band', ' by band'))
     },
     'isotonic (probability)': ('single', 'isotonic', 'probability'),

@@ -20,16 +20,17 @@ import numpy as np
 import torch
 
 from mmaslp.calibration import CalibrationTables
-from mmaslp.calibration.fit import choose
-from mmaslp.calibration.maps import fit_maps
-from mmaslp.calibration.selection import (
-    CANDIDATES,
-    FIGURES,
-    Candidate,
+from mmaslp.calibration.fitting.fit import choose
+from mmaslp.calibration.fitting.methods import fit_maps
+from mmaslp.calibration.fitting.selection import (
+    METRICS,
+    GroupSums,
+    OutOfFold,
+    candidates,
     out_of_fold,
     simplest,
-    sums_of,
 )
+from mmaslp.calibration.maps import CENTRES, evaluate
 
 NUMBERS, DRAWS, MOST = (10, 20, 40, 80), 10, 100
 # Groups of networks, by regime and method.
@@ -40,20 +41,24 @@ NETWORKS = {
 }
 
 
-def at_95(candidates: list[Candidate]) -> Candidate:
+IDENTITY = ('identity', 'single')
+Measured = dict[tuple[str, str], OutOfFold]
+
+
+def at_95(measured: Measured) -> tuple[str, str]:
     """The choice if a test at 95 % has to show a gain, and none a loss."""
-    better = []
-    for each in candidates[1:]:
-        more, error = (values[:2] for values in each.minus(candidates[0]))
+    better = {}
+    for kind, each in measured.items():
+        more, error = (values[:2] for values in each.minus(measured[IDENTITY]))
         if (more < -1.645 * error).any() and not (more > 1.645 * error).any():
-            better.append(each)
-    return simplest(better or candidates[:1])
+            better[kind] = each
+    return simplest(better) if better else IDENTITY
 
 
 RULES = {
-    'none': lambda candidates: candidates[0],
-    'one temperature': lambda candidates: candidates[1],
-    'fit': lambda candidates: choose(candidates, 'auto', np.ones(MOST))[0],
+    'none': lambda measured: IDENTITY,
+    'one temperature': lambda measured: ('temperature', 'single'),
+    'fit': lambda measured: choose(measured, 'auto', '')[0],
     'fit, at 95 %': at_95,
     'fit, any': simplest,
 }
@@ -75,17 +80,18 @@ def draws(folder: Path) -> dict[str, list[list[float]]]:
             own, rest = np.sort(order[:number]), order[number:]
             if not counts[own].sum((0, 1, 2)).all():
                 continue  # all of one class, which fit_calibrator refuses
-            candidates = [
-                out_of_fold(counts[own], images[own], *each, 'confidence')
-                for each in CANDIDATES
-            ]
+            measured = {
+                kind: out_of_fold(counts[own], images[own], *kind, 'confidence')
+                for kind in candidates()
+            }
             for name, rule in RULES.items():
-                kind = rule(candidates)
-                how = kind.method, kind.by, 'confidence'
+                how = (*rule(measured), 'confidence')
                 maps = fit_maps(counts[own].sum(0), images[own].sum(), *how)
-                figures = sums_of(counts[rest], maps, how[2]).total.figures
+                logit = evaluate(maps, CENTRES, how[2])
+                logit = np.broadcast_to(logit, counts[rest].shape[:-1])
+                metrics = GroupSums.of(counts[rest], logit).total.metrics
                 found[f'{number} | {name}'].append(
-                    [*figures.tolist(), kind.method == 'identity']
+                    [*metrics.tolist(), how[0] == 'identity']
                 )
     return found
 
@@ -105,12 +111,12 @@ def main() -> None:
                 for row, figures in draws(folder).items():
                     rows[row].append(np.mean(figures, 0))
         means[group] = {
-            row: dict(zip((*FIGURES, 'unchanged'), np.mean(each, 0).round(5).tolist()))
+            row: dict(zip((*METRICS, 'unchanged'), np.mean(each, 0).round(5).tolist()))
             | dict(networks=len(each))
             for row, each in rows.items()
         }
     args.json.write_text(json.dumps(means) + '\n')
-    keys = ' | '.join((*FIGURES, 'unchanged', 'networks'))
+    keys = ' | '.join((*METRICS, 'unchanged', 'networks'))
     for group, rows in means.items():
         print(f'\n{group}\n\n| images | calibrator | {keys} |')
         for row, values in rows.items():

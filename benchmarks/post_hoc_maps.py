@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 
 from mmaslp.calibration import CalibrationTables, Calibrator, fit_tables
-from mmaslp.calibration.maps import TARGETS, fit_maps
-from mmaslp.calibration.selection import CANDIDATES, FIGURES, WIDE, sums_of
+from mmaslp.calibration.fitting.methods import fit_maps
+from mmaslp.calibration.fitting.selection import METRICS, WIDE, GroupSums, candidates
+from mmaslp.calibration.maps import CENTRES, TARGETS, evaluate
 
 
 def tables_of(images, logits=False):
@@ -56,20 +57,23 @@ def show(path):
     for target in TARGETS:
         chosen = fit_tables(val, target=target)
         counts, images = val.counts.sum(0).numpy(), int(val.images.sum())
-        for kind in CANDIDATES:
+        for kind in candidates():
             maps = fit_maps(counts, images, *kind, target)
             mark = '>' if kind == (chosen.method, chosen.by) else ' '
             print(f'{mark} {target:<12}{kind[0]:<12}{kind[1]}')
             for part, tables in parts.items():
                 used = tables.images > 0
-                sums = sums_of(tables.counts[used].numpy(), maps, target)
+                of_part = tables.counts[used].numpy()
+                logit = evaluate(maps, CENTRES, target)
+                logit = np.broadcast_to(logit, of_part.shape[:-1])
+                sums = GroupSums.of(of_part, logit)
                 before = shipped.setdefault(part, sums)
                 print(f'    {part:<5}{described(sums, before)}')
 
 
 def described(sums, before):
     """Figures, and the 95 % interval of the change of Brier score and NLL."""
-    figures = ' '.join(f'{k} {v:.4f}' for k, v in zip(FIGURES, sums.total.figures))
+    figures = ' '.join(f'{k} {v:.4f}' for k, v in zip(METRICS, sums.total.metrics))
     change = np.stack([sums.brier - before.brier, sums.nll - before.nll], 1)
     change = change / sums.pixels.mean()
     middle, wide = change.mean(0), WIDE * change.std(0, ddof=1) / len(change) ** 0.5
@@ -88,7 +92,7 @@ def timing():
     prob, label = logit.sigmoid(), (logit > 1).byte()
     ends = np.array([0.0, 16.0])
     by_band = [(ends, 0.2 + ends * each / 6) for each in range(1, 6)]
-    calibrator = Calibrator('affine', 'band', 'confidence', by_band)
+    calibrator = Calibrator('platt', 'band', 'confidence', by_band)
     tables = CalibrationTables()
     for name, call in (
         ('apply', lambda: calibrator(prob)),

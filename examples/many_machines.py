@@ -14,7 +14,7 @@ from pathlib import Path
 import joblib
 from dask.distributed import Client, LocalCluster
 
-from mmaslp.calibration.fit import fit_tables
+from mmaslp.calibration.fitting.fit import fit_tables
 from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.evaluation.result_files import save_result
 from mmaslp.files.map_pairs import count_tables

@@ -1,15 +1,20 @@
 """Calibrators: monotone maps of a finished network's output, chosen out of fold.
 
-:func:`fit_calibrator` fits one to validation images, :class:`Calibrator` applies and
-keeps it. Everything is fitted from :class:`CalibrationTables`.
+:class:`Calibrator` applies and keeps one. What fits one lies in
+:mod:`mmaslp.calibration.fitting` and is imported when it is asked for:
+:func:`fit_calibrator` fits to validation images.
 """
 
-from .calibrator import CalibratedModule, Calibrator
+from importlib import import_module
+from typing import Any
+
+from .calibrator import Calibrator
 from .decisions import Decisions
 from .estimates import ImageEstimate, ObjectTable
-from .fit import fit_calibrator, fit_tables
 from .masks import dice_optimal_mask
-from .tables import CalibrationTables
+from .module import CalibratedModule
+
+_FITTING = ('CalibrationTables', 'fit_calibrator', 'fit_tables')
 
 __all__ = [
     'CalibratedModule',
@@ -22,3 +27,9 @@ __all__ = [
     'fit_calibrator',
     'fit_tables',
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FITTING:
+        return getattr(import_module('.fitting', __name__), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

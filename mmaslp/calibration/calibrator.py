@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,106 +20,36 @@ from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.outputs import write_output
 from ..common.weights import same_weights
 from ..metrics.objects import MaskScores, MaskTruth, mended
-from .contents import Contents, contents_of
+from .counts import ImageCounts, count_objects, count_pixels
 from .decisions import Decisions
-from .estimates import (
-    ImageEstimate,
-    ObjectTable,
-    decisions_in_words,
-    estimate_image,
-    table_of_objects,
-)
+from .estimates import ImageEstimate, ObjectTable, estimate_image, table_of_objects
 from .features import probabilities
-from .maps import LIMIT, MAPS, TARGETS, Knots, look_up, segments
+from .maps import LIMIT, TARGETS, Knots, as_logits, look_up, segments
 from .masks import MASK_KIND, MASKS, dice_optimal_mask
-from .tables import as_logits, count_pixels
+from .module import CalibratedModule
 
 MAX_BYTES = 2**20
 # Largest calibrated logit of a knot; the least temperature gives 16500.
 MAX_LEVEL = 2e4
-# What plain values always say, and what they may say of the maps.
-_HEAD = dict(format='mmaslp calibrator', version=1, edges=list(BORDER_EDGES))
-_FIELDS = ('method', 'by', 'target', 'maps', 'record', 'mask_maps')
-_CHOICES = dict(method=tuple(MAPS), by=('single', 'band'), target=TARGETS)
-_BROKEN = (AttributeError, KeyError, OverflowError, RecursionError, TypeError)
+# What the values of a file always hold, beside the arguments of a calibrator.
+_HEAD = dict(format='mmaslp calibrator', version=2, edges=list(BORDER_EDGES))
 
 
-def to_plain(calibrator: Any) -> dict[str, Any]:
-    """Give the arguments of a calibrator as numbers, texts, lists and dicts."""
-    plain = {**_HEAD, **{name: getattr(calibrator, name) for name in _FIELDS}}
-    if calibrator.decisions is not None:
-        plain['decisions'] = calibrator.decisions.to_dict()
-    for key in ('maps', 'mask_maps'):
-        plain[key] = [
-            dict(knots=np.array(knots).tolist(), levels=np.array(levels).tolist())
-            for knots, levels in plain[key]
-        ]
-    return plain
-
-
-def from_plain(plain: Any) -> dict[str, Any]:
-    """Give the arguments that :func:`to_plain` took; ValueError if these are none."""
+def _checked_knots(given: Any, key: str, target: str, numbers: Sequence[int]) -> list:
+    """Maps as pairs of arrays; ValueError if one is not ascending or not finite."""
     try:
-        content = dict(plain)
-        for key, value in _HEAD.items():
-            if content.pop(key) != value:
-                raise ValueError(f'{key} must be {value!r}')
-        decisions = content.pop('decisions', None)
-        unknown = content.keys() - {*_FIELDS}
-        if unknown:
-            raise ValueError(f'{", ".join(sorted(unknown))} is not known')
-        for key in ('maps', 'mask_maps'):
-            content[key] = [(curve['knots'], curve['levels']) for curve in content[key]]
-        if decisions is not None:
-            decisions = Decisions.from_dict(decisions)
-        return {**{name: content[name] for name in _FIELDS}, 'decisions': decisions}
-    except _BROKEN as error:
-        what = f'it lacks {error}' if isinstance(error, KeyError) else error
-        raise ValueError(str(what)) from error
+        maps = [tuple(np.array(values, float) for values in pair) for pair in given]
+        for knots, levels in maps:
+            _check_curve(knots, levels, target)
+    except (OverflowError, TypeError) as error:
+        raise ValueError(f'{key} must be pairs of numbers ({error})') from error
+    if len(maps) not in numbers:
+        raise ValueError(f'it needs {numbers[-1]} {key}')
+    return maps
 
 
-def read_plain(file: str | Path) -> Any:
-    """Read the values of a JSON file; ValueError if it is not one."""
-    file = Path(check_path('file', file)).expanduser()
-    if file.exists() and not file.is_file() and not file.is_dir():
-        raise ValueError('it is not a file')  # a pipe never ends
-
-    with file.open('rb') as stream:
-        data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f'it has more than {MAX_BYTES:,} bytes')
-
-    try:
-        return json.loads(data)
-    except RecursionError as error:
-        raise ValueError(str(error)) from error
-
-
-def checked_arguments(content: dict[str, Any]) -> dict[str, Any]:
-    """Refuse arguments that make no calibrator; knots become arrays."""
-    for key, choices in _CHOICES.items():
-        check_choice(key, content[key], choices)
-
-    bands = NUM_BANDS if content['by'] == 'band' else 1
-    targets = dict(maps=content['target'], mask_maps='probability')
-    found = {}
-    for key, numbers in (('maps', (bands,)), ('mask_maps', (0, NUM_BANDS))):
-        try:
-            found[key] = [_knots(curve, targets[key]) for curve in content[key]]
-        except (OverflowError, TypeError) as error:
-            raise ValueError(f'{key} must be pairs of numbers ({error})') from error
-        if len(found[key]) not in numbers:
-            raise ValueError(f'it needs {numbers[-1]} {key}')
-
-    if not isinstance(content['record'], dict):
-        raise ValueError('it needs a record')
-    return found
-
-
-def _knots(given: Any, target: str) -> Knots:
-    knots, levels = (np.array(values, float) for values in given)
-    fits = knots.ndim == 1 and knots.shape == levels.shape
-    if not fits or len(knots) < 2:
+def _check_curve(knots: np.ndarray, levels: np.ndarray, target: str) -> None:
+    if knots.ndim != 1 or knots.shape != levels.shape or len(knots) < 2:
         raise ValueError('a map must have two knots or more and as many levels')
     for values, most in ((knots, LIMIT + 1e-6), (levels, MAX_LEVEL)):
         if not (np.abs(values) <= most).all() or not (np.diff(values) > 0).all():
@@ -127,132 +57,12 @@ def _knots(given: Any, target: str) -> Knots:
     # The size of a logit is never negative, and the logit itself is.
     if (knots[0] < 0) != (target == 'probability'):
         raise ValueError(f'its knots are not those of the target {target!r}')
-    return knots, levels
 
 
-_TITLES = dict(ece='ECE', ece_band='ECE by band', brier='Brier score', nll='NLL')
-_MASKS = dict(
-    keep='masks of the network',
-    accuracy='calibrated probability above 1/2',
-    dice='mask of the largest expected Dice',
-)
-
-
-def as_text(name: str, record: dict[str, Any]) -> str:
-    """Write the reason, the table of candidates and the remarks."""
-    lines = [f'{name}.', *filter(None, [record.get('reason')])]
-    if rows := record.get('candidates'):
-        lines += [
-            'Measured on images that the map was not fitted to: '
-            f'{cases_in_words(record["images"], record["groups"])}, '
-            f'{record["pixels"]:,} pixels.',
-            'Lower is better; in brackets the 95 % interval of the change from '
-            'identity; > is the choice.',
-            'single: one map for all pixels; band: one for each band of distance from '
-            'the border.',
-            ' ' * 22 + ''.join(f'{title:<26}' for title in _TITLES.values()).rstrip(),
-        ]
-        lines += [_line(row) for row in rows]
-
-    if masks := record.get('masks'):
-        lines.append(_masks(masks, record))
-    return '\n'.join([*lines, *record.get('remarks', [])])
-
-
-def cases_in_words(images: int, cases: int) -> str:
-    """Say how many images there are, and of how many groups if they are fewer."""
-    return f'{images} images' + (f' of {cases} groups' if cases < images else '')
-
-
-def _masks(masks: dict[str, Any], record: dict[str, Any]) -> str:
-    what = 'images' if record['groups'] == record['images'] else 'groups'
-    drawn = masks['images']
-    of = '' if drawn == record['groups'] else f' drawn from {record["groups"]}'
-    known = {name: gain for name, gain in masks.items() if name != 'images'}
-    best = max(known, key=lambda name: known[name]['dice'])
-    found = (
-        f'{_MASKS[name]} {gain["dice"]:.4f} (IoU {gain["iou"]:.4f})'
-        for name, gain in known.items()
-    )
-    return (
-        f'Mean Dice of {drawn} {what}{of}: {", ".join(found)}; '
-        f'apply --masks {best} writes those of the highest Dice beside the maps.'
-    )
-
-
-def _line(row: dict[str, Any]) -> str:
-    line = f'{">" if row["chosen"] else " "} {row["method"]:<12}{row["by"]:<8}'
-    for key in _TITLES:
-        low, high = row[f'{key}_change']
-        change = f'[{low:+.4f}, {high:+.4f}]' if low or high else ''
-        line += f'{row[key]:.4f} {change:<19}'
-    return line.rstrip()
-
-
-class CalibratedModule(nn.Module):
-    """Calibrate the logits that a module returns; made by ``Calibrator.wrap``.
-
-    ``torch.export`` and ``torch.onnx.export`` keep it, with any number of images. A
-    calibrator by band keeps the height and width of the example, since the width of the
-    bands scales with the image: a model of dynamic size is refused by the exporter, or
-    by what runs it.
-
-    Args:
-        module (nn.Module): Returns logits ``(N, H, W)``, or ``(N, C, H, W)``, of
-            volumes ``(N, C, D, H, W)``: C = 2 channels are background and foreground,
-            and keep their mean.
-        table (Tensor): That of the calibrator.
-        independent (bool): Whether two channels are independent binary ones. Defaults
-            to False.
-    """
-
-    table: Tensor
-
-    def __init__(
-        self, module: nn.Module, table: Tensor, independent: bool = False
-    ) -> None:
-        super().__init__()
-        if not isinstance(module, nn.Module):
-            raise ValueError(f'wrap takes a module, got {module!r}')
-        self.module = module
-        self.independent = independent
-        self.register_buffer('table', table.float())
-
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Run the module and calibrate what it returns."""
-        logit = self.module(*args, **kwargs)
-        if not isinstance(logit, Tensor) or not logit.is_floating_point():
-            raise ValueError(
-                'the module must return one tensor of logits, not '
-                f'{getattr(logit, "dtype", type(logit).__name__)}: wrap one that does'
-            )
-
-        if logit.dim() not in (3, 4, 5):
-            raise ValueError(
-                'the module must return maps of logits, (N, H, W), (N, C, H, W) or '
-                f'(N, C, D, H, W), not {tuple(logit.shape)}: wrap one that does'
-            )
-
-        softmax = logit.dim() > 3 and not self.independent
-        if softmax and logit.shape[1] == 2:
-            half = self._calibrated(one_logit(logit)) / 2
-            mean = logit.mean(1)
-            return torch.stack([mean - half, mean + half], 1)
-
-        if softmax and logit.shape[1] > 2:
-            raise ValueError(
-                f'the module returns {logit.shape[1]} channels: wrap one of 1 or 2, or '
-                'say independent=True if each is a binary map'
-            )
-
-        return self._calibrated(logit)
-
-    def _calibrated(self, logit: Tensor) -> Tensor:
-        bands = None
-        if self.table.shape[1] > 1:
-            maps = logit.reshape(-1, *logit.shape[-2:])
-            bands = border_bands(maps > 0).view(logit.shape)
-        return look_up(logit.float(), bands, self.table).to(logit.dtype)
+def _plain_maps(maps: Sequence[Knots]) -> list[dict[str, list[float]]]:
+    return [
+        dict(knots=knots.tolist(), levels=levels.tolist()) for knots, levels in maps
+    ]
 
 
 Maps = TypeVar('Maps', Tensor, np.ndarray)
@@ -293,8 +103,15 @@ class Calibrator:
     decisions: Decisions | None = None
 
     def __post_init__(self) -> None:
-        for name, value in checked_arguments(vars(self)).items():
-            object.__setattr__(self, name, value)
+        check_choice('by', self.by, ('single', 'band'))
+        check_choice('target', self.target, TARGETS)
+        if not isinstance(self.method, str) or not isinstance(self.record, dict):
+            raise ValueError('it needs the name of a method, and a record')
+        bands = NUM_BANDS if self.by == 'band' else 1
+        maps = _checked_knots(self.maps, 'maps', self.target, [bands])
+        object.__setattr__(self, 'maps', maps)
+        of_masks = (self.mask_maps, 'mask_maps', 'probability', [0, NUM_BANDS])
+        object.__setattr__(self, 'mask_maps', _checked_knots(*of_masks))
 
     def __repr__(self) -> str:
         images = self.record.get('images', 'unknown')
@@ -453,9 +270,16 @@ class Calibrator:
     @classmethod
     def load(cls, file: str | Path) -> Calibrator:
         """Read what :meth:`save` wrote; ValueError if the file is anything else."""
+        path = Path(check_path('file', file)).expanduser()
         try:
-            return cls.from_dict(read_plain(file))
-        except ValueError as error:
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise ValueError('it is not a file')  # a pipe never ends
+            with path.open('rb') as stream:
+                data = stream.read(MAX_BYTES + 1)
+            if len(data) > MAX_BYTES:
+                raise ValueError(f'it has more than {MAX_BYTES:,} bytes')
+            return cls.from_dict(json.loads(data))
+        except (ValueError, RecursionError) as error:
             reason = str(error).removeprefix('not a calibrator: ')
             raise ValueError(
                 f'{file} is not a calibrator: {reason}; make one with mmaslp fit'
@@ -463,24 +287,38 @@ class Calibrator:
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as numbers, texts, lists and dicts, for any checkpoint."""
-        return to_plain(self)
+        decisions = self.decisions
+        changed = dict(
+            maps=_plain_maps(self.maps),
+            mask_maps=_plain_maps(self.mask_maps),
+            decisions=None if decisions is None else decisions.to_dict(),
+        )
+        names = [each.name for each in fields(self)]
+        return _HEAD | {name: getattr(self, name) for name in names} | changed
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Calibrator:
         """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
         try:
-            return cls(**from_plain(plain))
-        except ValueError as error:
+            content = dict(plain)
+            for key, value in _HEAD.items():
+                if content.pop(key) != value:
+                    raise ValueError(f'{key} must be {value!r}')
+            for key in ('maps', 'mask_maps'):
+                content[key] = [
+                    (curve['knots'], curve['levels']) for curve in content[key]
+                ]
+            if content['decisions'] is not None:
+                content['decisions'] = Decisions.from_dict(content['decisions'])
+            return cls(**content)
+        except KeyError as error:
+            raise ValueError(f'not a calibrator: it lacks {error}') from error
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f'not a calibrator: {error}') from error
 
     def summary(self) -> str:
-        """Say what was chosen and why, with a table of the candidates."""
-        where = 'by band' if self.by == 'band' else 'for all pixels'
-        masks = 'stay the same' if self.target == 'confidence' else 'may move'
-        text = as_text(f'{self.method} {where}; masks {masks}', self.record)
-        if self.decisions is None:
-            return text
-        return '\n'.join([text, *decisions_in_words(self.decisions)])
+        """Say what the fit chose and why, with a table of the candidates."""
+        return str(self.record.get('summary', self))
 
     @cached_property
     def table(self) -> Tensor:
@@ -507,7 +345,7 @@ class Calibrator:
 
     def _judged(
         self, given: Maps, logits: bool
-    ) -> tuple[Decisions, Contents, np.ndarray, np.ndarray]:
+    ) -> tuple[Decisions, ImageCounts, np.ndarray, np.ndarray]:
         """What is known, the counts of an image, their probabilities, its objects."""
         decisions = self.need_decisions()
         values = checked(as_floats(given), logits)
@@ -518,16 +356,16 @@ class Calibrator:
             )
         maps = values.reshape(-1, *values.shape[-2:])
         mixed, mask, counts = count_pixels(maps, logits)
-        parts = [part.view(values.shape).cpu().numpy() for part in (mixed, mask)]
-        contents, labels = contents_of(parts[0], parts[1], counts.numpy())
-        return decisions, contents, self._code_probabilities, labels
+        mixed = mixed.reshape(values.shape)
+        image, labels = count_objects(mixed, mask.reshape(values.shape), counts)
+        return decisions, image, self._code_probabilities, labels
 
     @cached_property
     def _code_probabilities(self) -> np.ndarray:
         return probabilities(self.mask_maps)
 
     def _text(self) -> str:
-        return json.dumps(to_plain(self), indent=1, allow_nan=False) + '\n'
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False) + '\n'
 
     def _apply(self, given: Maps, logits: bool) -> Maps:
         values = as_floats(given)

@@ -1,4 +1,4 @@
-"""What is told of an image and its objects, and in words of what was learned."""
+"""What to expect of an image and its objects."""
 
 from __future__ import annotations
 
@@ -7,36 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from .contents import CODES, Contents
+from .counts import CODES, ImageCounts
 from .decisions import LEAST_EMPTY, LEVELS, Decisions, lowered
 from .features import (
-    IMAGE_FEATURES,
-    OBJECT_FEATURES,
     accuracy_of,
-    all_object_features,
     area_of,
     expected_dice,
     image_features,
+    object_features,
     traits,
 )
-from .models import predict_images, predict_objects
-
-_OBJECTS = {
-    'shipped': 'the mean probability as it is',
-    'calibrated': 'the mean calibrated probability',
-    'logistic': 'a logistic regression of the mean probability',
-    'isotonic': 'an isotonic regression of the mean probability',
-    'features': f'a logistic regression of {len(OBJECT_FEATURES)} features',
-}
-_IMAGES = {
-    'shipped': 'the probabilities as they are',
-    'calibrated': 'the calibrated probabilities',
-    'median': 'the median of the images',
-    'regression': f'a regression of {len(IMAGE_FEATURES)} features',
-}
-# Share of object-free windows in which something is found, from which on a training
-# with such windows pays: docs/windows.md has the measurements.
-WINDOWS_NEEDED = 0.05
 
 
 @dataclass(frozen=True)
@@ -74,26 +54,26 @@ class ImageEstimate:
 
 
 def estimate_image(
-    decisions: Decisions, contents: Contents, prob: np.ndarray, level: float = 0.9
+    decisions: Decisions, image: ImageCounts, prob: np.ndarray, level: float = 0.9
 ) -> ImageEstimate:
     """Say what to expect of an image, by ``(CODES,)`` calibrated probabilities."""
-    size = contents.pixels.sum()
-    if contents.in_mask.any():
-        features = image_features(contents, prob)
+    size = image.pixels.sum()
+    if image.in_mask.any():
+        features = image_features(image, prob)
         dice, low, score = _expected(decisions, features, level)
         if np.isnan(score):  # an order holds also where no Dice can be told
-            score = expected_dice(contents, prob)
-        unlike = _unlike(decisions, traits(contents, features))
+            score = expected_dice(image, prob)
+        unlike = _unlike(decisions, traits(image, features))
     else:
         dice, low, score = _expected_of_empty(decisions, level)
         unlike = not decisions.empty[0]
 
-    accuracy = accuracy_of(contents, prob)
+    accuracy = accuracy_of(image, prob)
     lower = np.nan
     if decisions.accuracy_errors:
         lower = np.interp(1 - level, LEVELS, decisions.accuracy_errors)
 
-    area = area_of(contents, prob, decisions.area)
+    area = area_of(image, prob, decisions.area)
     ends = (area, area)
     if decisions.area_errors:
         tails = [(1 - level) / 2, (1 + level) / 2]
@@ -109,7 +89,7 @@ def estimate_image(
         area=area,
         area_low=ends[0],
         area_high=ends[1],
-        objects=contents.num_objects,
+        objects=image.num_objects,
         score=score,
         level=level,
         unlike=unlike,
@@ -130,9 +110,9 @@ def _expected(
     """Expected Dice of an image with a mask, its lower bound and the score."""
     if decisions.image is None or decisions.score is None:
         return np.nan, np.nan, np.nan
-    expected = predict_images(decisions.image, features[None])
+    expected = decisions.image(features[None])
     low = lowered(expected, decisions.low, decisions.relative, level)
-    score = predict_images(decisions.score, features[None])
+    score = decisions.score(features[None])
     return float(expected[0]), float(low[0]), float(score[0])
 
 
@@ -179,14 +159,14 @@ class ObjectTable:
 
 
 def table_of_objects(
-    decisions: Decisions, contents: Contents, prob: np.ndarray, labels: np.ndarray
+    decisions: Decisions, image: ImageCounts, prob: np.ndarray, labels: np.ndarray
 ) -> ObjectTable:
     """Put the objects of an image together, by ``(CODES,)`` probabilities."""
-    number = contents.num_objects
-    features = all_object_features(contents, prob)
+    number = image.num_objects
+    features = object_features(image, prob)
     probability = np.full(number, np.nan)
     if decisions.objects is not None and number:
-        probability = predict_objects(decisions.objects, features)
+        probability = decisions.objects(features)
 
     boxes = np.zeros((number, labels.ndim, 2), np.int64)
     centres = np.zeros((number, labels.ndim))
@@ -195,7 +175,7 @@ def table_of_objects(
         own = np.argwhere(labels[box] == row + 1)
         centres[row] = own.mean(0) + boxes[row, :, 0]
 
-    area = contents.sums_of_objects(np.ones(CODES))
+    area = image.sums_of_objects(np.ones(CODES))
     return ObjectTable(
         labels=labels,
         label=np.arange(1, number + 1),
@@ -203,54 +183,5 @@ def table_of_objects(
         area=area.astype(np.int64),
         box=boxes,
         centre=centres,
-        mean=contents.sums_of_objects(prob) / np.maximum(area, 1),
+        mean=image.sums_of_objects(prob) / np.maximum(area, 1),
     )
-
-
-def decisions_in_words(decisions: Decisions) -> list[str]:
-    """Say what was learned of objects and images, and what cannot be told."""
-    objects = decisions.record.get('objects', {})
-    images = decisions.record.get('images', {})
-    number = (
-        f'{objects.get("number", 0)} objects, {objects.get("real", 0)} of them real'
-    )
-    if decisions.objects is None:
-        lines = [f'Objects: {number}: they cannot tell which objects are real.']
-    else:
-        chosen = objects['chosen']
-        left = objects['left_out']
-        lines = [
-            f'Objects: {number}. Whether one is real: {_OBJECTS[chosen]} '
-            f'(NLL {objects["nll"][chosen]:.3f}; as shipped '
-            f'{objects["nll"]["shipped"]:.3f}).',
-            f'apply --least-object 0.5 would leave {left["false"]} of '
-            f'{left["false_before"]} false objects, and move the mean Dice from '
-            f'{left["dice_before"]:.4f} to {left["dice"]:.4f}.',
-        ]
-
-    number = f'{images.get("with_mask", 0)} images with an object found'
-    if decisions.image is None:
-        lines.append(f'Images: {number}: they cannot tell the Dice of an image.')
-    else:
-        chosen = images['chosen']
-        lines.append(
-            f'Images: {number}. Expected Dice: {_IMAGES[chosen]} (mean error '
-            f'{images["error"][chosen]:.3f}; as shipped '
-            f'{images["error"]["shipped"]:.3f}; one value for all '
-            f'{images["error"]["median"]:.3f}).'
-        )
-
-    empty, nothing = decisions.empty
-    found = f'{empty} images without an object found, {nothing} of them hold none'
-    known = '' if empty >= LEAST_EMPTY else ': they cannot tell about such images'
-    lines.append(f'Empty masks: {found}{known}.')
-    if windows := decisions.record.get('windows'):
-        number = windows['number']
-        advice = 'object-free windows in the training would not change that'
-        if windows['found'] >= WINDOWS_NEEDED * number:
-            advice = 'train with ObjectFreeCrop to change that (docs/windows.md)'
-        lines.append(
-            f'Windows without an object: {number}, something is found in '
-            f'{windows["found"]} of them; {advice}.'
-        )
-    return lines

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import special
 
 from ..common.bands import NUM_BANDS
-from .contents import CODES, Contents
+from .counts import CODES, ImageCounts
 from .maps import CELLS, CENTRES, Knots, evaluate
 from .masks import MASK_KIND
 
@@ -18,123 +19,105 @@ OBJECT_FEATURES = (
     'deepest band',
     'log of the share of all objects',
     'log of the number of objects',
+    'logit of the uncalibrated mean probability',
 )
 IMAGE_FEATURES = (
     'logit of the expected Dice',
     'logit of the mean probability of the mask',
     'logit of the mean confidence',
-    'logit of the expected Dice as shipped',
+    'logit of the uncalibrated expected Dice',
 )
-SHIPPED = np.tile(1 / (1 + np.exp(-CENTRES)), NUM_BANDS)
+UNCALIBRATED = np.tile(special.expit(CENTRES), NUM_BANDS)
 _BAND_OF_CODE = np.repeat(np.arange(NUM_BANDS), CELLS)
 
 
 def logit(values: np.ndarray, edge: float = 1e-6) -> np.ndarray:
     """Logits of probabilities, which stay so far from 0 and 1."""
-    values = np.clip(values, edge, 1 - edge)
-    return np.log(values / (1 - values))
-
-
-def sigmoid(values: np.ndarray) -> np.ndarray:
-    """Probabilities of logits."""
-    return 1 / (1 + np.exp(-np.clip(values, -500, 500)))
+    return special.logit(np.clip(values, edge, 1 - edge))
 
 
 def probabilities(maps: Sequence[Knots]) -> np.ndarray:
     """``(CODES,)`` calibrated probability of each code, by maps of a target."""
-    return sigmoid(evaluate(maps, CENTRES, MASK_KIND[-1])).ravel()
+    return special.expit(evaluate(maps, CENTRES, MASK_KIND[-1])).ravel()
 
 
-def expected_dice(contents: Contents, prob: np.ndarray) -> float:
+def expected_dice(image: ImageCounts, prob: np.ndarray) -> float:
     r"""Soft Dice Confidence, :math:`2 \sum_{mask} p / (|mask| + \sum p)`; nan if empty.
 
     Source: `Borges et al. <https://arxiv.org/abs/2402.10665>`_.
     """
-    mass = contents.pixels * prob[contents.codes]
-    size = contents.pixels[contents.in_mask].sum()
+    mass = image.pixels * prob[image.codes]
+    size = image.pixels[image.in_mask].sum()
     if not size:
         return np.nan
-    return float(2 * mass[contents.in_mask].sum() / (size + mass.sum()))
+    return float(2 * mass[image.in_mask].sum() / (size + mass.sum()))
 
 
-def object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
-    """``(O, 6)`` features of objects, see :data:`OBJECT_FEATURES`."""
-    if not contents.num_objects:
-        return np.zeros((0, len(OBJECT_FEATURES)))
-    area = contents.sums_of_objects(np.ones(CODES))
-    largest = np.zeros(contents.num_objects)
-    deepest = np.zeros(contents.num_objects)
-    np.maximum.at(largest, contents.owners, prob[contents.object_codes])
-    np.maximum.at(deepest, contents.owners, _BAND_OF_CODE[contents.object_codes])
+def object_features(image: ImageCounts, prob: np.ndarray) -> np.ndarray:
+    """``(O, 7)`` features of objects, see :data:`OBJECT_FEATURES`."""
+    number = image.num_objects
+    area = image.sums_of_objects(np.ones(CODES))
+    largest = np.zeros(number)
+    deepest = np.zeros(number)
+    np.maximum.at(largest, image.owners, prob[image.object_codes])
+    np.maximum.at(deepest, image.owners, _BAND_OF_CODE[image.object_codes])
 
-    return np.stack(
-        [
-            _mean_logits(contents, prob),
-            logit(largest),
-            np.log(area / contents.pixels.sum()),
-            deepest,
-            np.log(area / area.sum()),
-            np.full(len(area), np.log(len(area))),
-        ],
-        1,
-    )
+    columns = [
+        logit(image.sums_of_objects(prob) / area),
+        logit(largest),
+        np.log(area / image.pixels.sum()),
+        deepest,
+        np.log(area / area.sum()),
+        np.full(number, np.log(max(1, number))),
+        logit(image.sums_of_objects(UNCALIBRATED) / area),
+    ]
+    return np.stack(columns, 1)
 
 
-def _mean_logits(contents: Contents, prob: np.ndarray) -> np.ndarray:
-    area = contents.sums_of_objects(np.ones(CODES))
-    return logit(contents.sums_of_objects(prob) / area)
-
-
-def all_object_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
-    """``(O, 7)``: calibrated features, then the logit of the shipped mean."""
-    shipped = _mean_logits(contents, SHIPPED)
-    return np.column_stack([object_features(contents, prob), shipped])
-
-
-def image_features(contents: Contents, prob: np.ndarray) -> np.ndarray:
+def image_features(image: ImageCounts, prob: np.ndarray) -> np.ndarray:
     """``(4,)`` features of an image with a mask, see :data:`IMAGE_FEATURES`."""
-    own = prob[contents.codes]
-    pixels = contents.pixels
-    mask = contents.in_mask
+    own = prob[image.codes]
+    pixels = image.pixels
+    mask = image.in_mask
     mean = (pixels * own)[mask].sum() / pixels[mask].sum()
     confidence = (pixels * np.where(mask, own, 1 - own)).sum() / pixels.sum()
-    first, shipped = (expected_dice(contents, given) for given in (prob, SHIPPED))
+    first, shipped = (expected_dice(image, given) for given in (prob, UNCALIBRATED))
     return logit(np.array([first, mean, confidence, shipped]), 1e-4)
 
 
-def true_dice(contents: Contents) -> float:
+def true_dice(image: ImageCounts) -> float:
     """Dice of the mask p > 1/2 over the pixels that are not ignored; 1 if both lack."""
-    mask = contents.counts[contents.in_mask]
-    size = mask[:, :2].sum() + contents.counts[:, 1].sum()
+    mask = image.counts[image.in_mask]
+    size = mask[:, :2].sum() + image.counts[:, 1].sum()
     return float(2 * mask[:, 1].sum() / size) if size else 1.0
 
 
-def accuracy_of(contents: Contents, prob: np.ndarray, valid: bool = False) -> float:
+def accuracy_of(image: ImageCounts, prob: np.ndarray, valid: bool = False) -> float:
     """Expected share of right pixels of the mask p > 1/2; nan without pixels."""
-    pixels = contents.counts[:, :2].sum(1) if valid else contents.pixels
-    own = prob[contents.codes]
-    right = pixels * np.where(contents.in_mask, own, 1 - own)
+    pixels = image.counts[:, :2].sum(1) if valid else image.pixels
+    own = prob[image.codes]
+    right = pixels * np.where(image.in_mask, own, 1 - own)
     return float(right.sum() / pixels.sum()) if pixels.any() else np.nan
 
 
-def true_accuracy(contents: Contents) -> float:
+def true_accuracy(image: ImageCounts) -> float:
     """Share of right pixels among those that are not ignored; nan without any."""
-    labels = contents.counts[:, :2]
-    right = np.where(contents.in_mask, labels[:, 1], labels[:, 0])
+    labels = image.counts[:, :2]
+    right = np.where(image.in_mask, labels[:, 1], labels[:, 0])
     return float(right.sum() / labels.sum()) if labels.any() else np.nan
 
 
-def traits(contents: Contents, features: np.ndarray) -> np.ndarray:
+def traits(image: ImageCounts, features: np.ndarray) -> np.ndarray:
     """``(4,)``: calibrated features of an image, and the logit of its mask's share."""
-    share = contents.pixels[contents.in_mask].sum() / contents.pixels.sum()
+    share = image.pixels[image.in_mask].sum() / image.pixels.sum()
     return np.append(features[:-1], logit(np.array([share]), 1e-6))
 
 
 def area_of(
-    contents: Contents, prob: np.ndarray, name: str, valid: bool = False
+    image: ImageCounts, prob: np.ndarray, name: str, valid: bool = False
 ) -> float:
     """Pixels of foreground: those of the mask, or the sum of the probabilities."""
-    pixels = contents.counts[:, :2].sum(1) if valid else contents.pixels
+    pixels = image.counts[:, :2].sum(1) if valid else image.pixels
     if name == 'count':
-        return float(pixels[contents.in_mask].sum())
-    return float((pixels * prob[contents.codes]).sum())
+        return float(pixels[image.in_mask].sum())
+    return float((pixels * prob[image.codes]).sum())

@@ -1,15 +1,12 @@
 """Masks from probabilities: the one with the highest expected Dice."""
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.arrays import as_floats, checked
-from .maps import CENTRES, SIDE, evaluate, fit_maps
-from .selection import FOLDS
 
 PIECE = 2**20  # pixels that are summed up at a time
 
@@ -69,36 +66,44 @@ def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
     flat = values.reshape(-1, pixels) if values.numel() else values.flatten(1)
     masks = torch.empty_like(flat, dtype=torch.bool)
     for image, mask in zip(flat, masks):
-        torch.gt(image, _threshold(image), out=mask)
+        torch.gt(image, dice_threshold(image), out=mask)
     masks = masks.view(values.shape)
     return masks.numpy() if isinstance(prob, np.ndarray) else masks
 
 
-def _threshold(prob: Tensor) -> float:
-    """Threshold of one image of ``(P,)`` probabilities; 1 for an empty mask."""
-    total = _total(prob)
+def dice_threshold(prob: Tensor, pixels: Tensor | None = None) -> float:
+    """Threshold of one image of ``(P,)`` probabilities; 1 for an empty mask.
+
+    ``pixels`` are how many pixels have each probability, by default one.
+    """
+    total = _total(prob, pixels)
     if not total:
         return 1.0
-    best = 2 * total / (len(prob) + total)
+
+    best = 0.0
     inside = prob
+    weight = pixels
     while True:
-        inside = inside[inside > best / 2]
-        hit = _total(inside)
-        value = 2 * hit / (len(inside) + total)
+        size = len(inside) if weight is None else weight.sum().item()
+        value = 2 * _total(inside, weight) / (size + total)
         if value <= best:
             break
         best = value
+        keep = inside > best / 2
+        inside = inside[keep]
+        weight = None if weight is None else weight[keep]
 
     full = 1 - prob.max().item()
     none = math.exp(-total)
     if (full + none) / 2 > best:  # as the product below is not above exp(-S)
-        none = torch.log1p(-prob).sum(dtype=torch.float64).exp().item()
+        none = math.exp(_total(torch.log1p(-prob), pixels))
     return 1.0 if (full + none) / 2 > best else best / 2
 
 
-def _total(prob: Tensor) -> float:
+def _total(values: Tensor, pixels: Tensor | None) -> float:
     """Sum in float64, piece by piece: torch would copy the whole first."""
-    pieces = prob.split(PIECE)
+    values = values if pixels is None else values * pixels
+    pieces = values.split(PIECE)
     return sum(piece.sum(dtype=torch.float64).item() for piece in pieces)
 
 
@@ -106,51 +111,3 @@ def _total(prob: Tensor) -> float:
 MASKS = ('keep', 'accuracy', 'dice')
 # The calibrator that they are cut from, whatever the probabilities are made by.
 MASK_KIND = ('isotonic', 'band', 'probability')
-
-
-def mask_figures(
-    counts: np.ndarray, images: np.ndarray, sample: np.ndarray
-) -> dict[str, Any]:
-    """Measure masks of ``(G, B, CELLS, 2)`` sampled images, calibrated out of fold."""
-    fold = np.arange(len(counts)) % FOLDS
-    found = []
-    for number in np.unique(fold):
-        own = fold == number
-        maps = fit_maps(counts[~own].sum(0), images[~own].sum(), *MASK_KIND)
-        prob = 1 / (1 + np.exp(-evaluate(maps, CENTRES, MASK_KIND[-1])))
-        prob = np.broadcast_to(prob, counts.shape[1:3])
-        found += [_figures(image, prob) for image in sample[own] if image.any()]
-    figures: dict[str, Any] = dict(images=len(found))
-    for name, (dice, iou) in zip(MASKS, np.mean(found, 0).tolist()):
-        figures[name] = dict(dice=dice, iou=iou)
-    return figures
-
-
-def _figures(image: np.ndarray, prob: np.ndarray) -> list[tuple[float, float]]:
-    """Dice and IoU of an image under each mask."""
-    shipped = np.arange(prob.shape[1]) > SIDE
-    total = image.sum(-1)
-    one = image[..., 1]
-    masks = (shipped, prob > 0.5, prob > _threshold_of_counts(total, prob))
-    figures = []
-    for mask in masks:
-        hit = (one * mask).sum()
-        size = (total * mask).sum() + one.sum()
-        figures.append((2 * hit / size, hit / (size - hit)) if size else (1.0, 1.0))
-    return figures
-
-
-def _threshold_of_counts(total: np.ndarray, prob: np.ndarray) -> float:
-    """Of ``dice_optimal_mask``, from the counts of an image."""
-    mass = (total * prob).sum()
-    best = 0.0
-    inside = np.ones_like(prob, bool)
-    while True:
-        value = 2 * (total * prob * inside).sum() / ((total * inside).sum() + mass)
-        if value <= best:
-            break
-        best = value
-        inside = prob > value / 2
-    seen = prob[total > 0]
-    none = math.exp((total[total > 0] * np.log1p(-seen.clip(0, 1 - 1e-12))).sum())
-    return 1.0 if (1 - seen.max() + none) / 2 > best else best / 2

@@ -28,7 +28,7 @@ from .arguments import (
 )
 
 if TYPE_CHECKING:
-    from ..calibration.tables import CalibrationTables
+    from ..calibration.fitting.tables import CalibrationTables
 
     # From names to the number of the group of each; and what was counted, with names.
     Group = Callable[[Sequence[str]], Sequence[int]]
@@ -45,7 +45,7 @@ def add_arguments(parser: CommandParser) -> None:
         '--method',
         metavar='NAME',
         default='auto',
-        help='identity, temperature, affine, isotonic or one of your own; by default '
+        help='identity, temperature, platt, isotonic or one of your own; by default '
         'chosen out of fold',
     )
     add(
@@ -80,7 +80,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit, print what was chosen and why, write the file."""
-    from ..calibration.fit import METHODS, fit_tables
+    from ..calibration.fitting.fit import METHODS, fit_tables
     from ..common.arguments import check_choice
     from ..common.outputs import check_outputs
 
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
 
 def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[int]:
     """Number names by the group that a pattern finds in them."""
-    from ..calibration.fit import numbers_of
+    from ..calibration.fitting.fit import numbers_of
 
     if pattern is None:
         return range(len(names))

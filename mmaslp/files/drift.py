@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy import stats
+from scipy.special import expit
 
 from ..calibration.calibrator import Calibrator
-from ..calibration.features import sigmoid
 from ..common.bands import border_bands
 from ..metrics.bootstrap import ALARM
 from ..metrics.objects import mask_scores
@@ -128,7 +128,7 @@ def figures_of_map(
     prob: np.ndarray, calibrator: Calibrator | None = None, logits: bool = False
 ) -> list[float]:
     """Give the figures of one map, in the order of :data:`FIGURES`."""
-    p = sigmoid(prob.astype(np.float64)) if logits else prob
+    p = expit(prob.astype(np.float64)) if logits else prob
     mask = p > 0.5
     bands = border_bands(torch.from_numpy(mask.reshape(-1, *mask.shape[-2:])))
     near = p[bands.numpy().reshape(p.shape) == 0]

@@ -15,7 +15,7 @@ import joblib
 import numpy as np
 import torch
 
-from ..calibration.tables import CalibrationTables
+from ..calibration.fitting.tables import CalibrationTables
 from .images import IMAGE_SUFFIXES, read_binary_mask
 from .names import display_name
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from ..calibration.calibrator import Calibrator
 from ..calibration.estimates import ImageEstimate, ObjectTable
-from ..calibration.features import sigmoid
 from ..common.outputs import write_output
 from ..metrics.bins import ratio
 from ..metrics.bootstrap import draw_weights, percentiles
@@ -127,7 +127,7 @@ def review_image(
     """Review one map ``(H, W)`` or ``(D, H, W)``, with its mask if there is one."""
     prob = np.squeeze(prob)
     estimate, objects = calibrator.judge(prob, logits, level)
-    p = sigmoid(prob) if logits else prob
+    p = expit(prob) if logits else prob
 
     truth = None
     if label is not None:

@@ -13,9 +13,9 @@ import joblib
 import numpy as np
 from markupsafe import Markup
 from PIL import Image, ImageDraw
+from scipy.special import expit
 
 from ..calibration.calibrator import Calibrator
-from ..calibration.features import sigmoid
 from ..common.outputs import write_output
 from ..files.images import IMAGE_SUFFIXES, open_image
 from ..files.map_pairs import list_files, one_thread
@@ -203,7 +203,7 @@ def _picture(
         labels = labels[number]
 
     if reader.logits:
-        prob = sigmoid(prob)
+        prob = expit(prob)
     grey = np.rint(np.clip(prob, 0, 1) * 255).astype(np.uint8)
     picture = Image.fromarray(grey).convert('RGB')
     if photo is not None:

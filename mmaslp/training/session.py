@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..calibration.calibrator import Calibrator
-from ..calibration.fit import fit_tables
-from ..calibration.tables import CalibrationTables, has_channels
+from ..calibration.fitting.fit import fit_tables
+from ..calibration.fitting.tables import CalibrationTables, has_channels
 from ..common.processes import joined
 from ..levels.border import BorderLevels
 from ..metrics.band_table import BandTable

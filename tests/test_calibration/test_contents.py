@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.calibration import CalibrationTables, contents
-from mmaslp.calibration.contents import CODES
+from mmaslp.calibration import CalibrationTables
+from mmaslp.calibration.counts import CODES
 from mmaslp.calibration.maps import CELLS, SIDE, cell_numbers
 from mmaslp.common import components
 from mmaslp.common.bands import NUM_BANDS, border_bands
@@ -40,9 +40,7 @@ def flood(mask):
 
 
 @pytest.mark.parametrize('depth', [None, 6])
-@pytest.mark.parametrize('dense', [0, 64])
-def test_objects_and_their_counts_are_those_of_a_loop(depth, dense, monkeypatch):
-    monkeypatch.setattr(contents, '_DENSE', dense)
+def test_objects_and_their_counts_are_those_of_a_loop(depth, monkeypatch):
     monkeypatch.setitem(components.LEAST_SHARE, 3, 1e-3)
     prob, label = discs(0, size=32, depth=depth)
     label[..., 3] = 255

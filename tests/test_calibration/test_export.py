@@ -19,7 +19,7 @@ runtime = pytest.importorskip('onnxruntime')
 LINE = ([0.0, 16.0], [0.1, 5.0])
 BENT = ([0.0, 1.0, 16.0], [0.01, 0.4, 6.0])
 CALIBRATORS = {
-    'one': Calibrator('affine', 'single', 'confidence', [LINE]),
+    'one': Calibrator('platt', 'single', 'confidence', [LINE]),
     'by band': Calibrator(
         'isotonic', 'band', 'confidence', [BENT, LINE, BENT, LINE, BENT]
     ),

@@ -5,18 +5,16 @@ import pytest
 import torch
 from PIL import Image
 
-from mmaslp.calibration import CalibrationTables, fit_calibrator, fit_tables
-from mmaslp.calibration.fit import choose
-from mmaslp.calibration.maps import (
-    CENTRES,
-    LIMIT,
-    SIDE,
-    affine,
-    fit_maps,
-    isotonic,
-    temperature,
+from mmaslp.calibration import (
+    CalibrationTables,
+    Calibrator,
+    fit_calibrator,
+    fit_tables,
 )
-from mmaslp.calibration.selection import FIGURES, Candidate, sums_of
+from mmaslp.calibration.fitting.fit import choose
+from mmaslp.calibration.fitting.methods import fit_maps, isotonic, platt, temperature
+from mmaslp.calibration.fitting.selection import METRICS, GroupSums, OutOfFold
+from mmaslp.calibration.maps import CENTRES, LIMIT, SIDE
 from mmaslp.commands.fit import frames_hint
 from tests.test_calibration.samples import maps
 
@@ -29,7 +27,7 @@ def counts_of(slope, shift, z=CENTRES[SIDE + 1 :]):
 def test_parametric_maps_recover_themselves():
     _, level = temperature(*counts_of(0.5, 0))
     assert level[-1] == pytest.approx(0.5 * CENTRES[-1], rel=1e-3)
-    knots, level = affine(*counts_of(0.4, 1.5))
+    knots, level = platt(*counts_of(0.4, 1.5))
     assert level == pytest.approx(0.4 * knots + 1.5, rel=1e-3)
 
 
@@ -145,7 +143,6 @@ def test_a_published_network(shared):
     for image in png_images(folder / 'val'):
         tables.update(*image)
     test = list(png_images(folder / 'test'))
-    own = [(np.array([-LIMIT, LIMIT]),) * 2]
     for target, most in goals.items():
         calibrator = fit_tables(tables, target=target)
         assert (calibrator.method, calibrator.by) == ('isotonic', 'band')
@@ -155,8 +152,9 @@ def test_a_published_network(shared):
             moved = ((found > 0.5) != (prob > 0.5)).any()
             assert target == 'probability' or not moved
             measured.update(found, mask)
-        sums = sums_of(measured.counts.numpy(), own, 'probability')
-        figures = dict(zip(FIGURES, sums.total.figures))
+        counts = measured.counts.numpy()
+        sums = GroupSums.of(counts, np.broadcast_to(CENTRES, counts.shape[:-1]))
+        figures = dict(zip(METRICS, sums.total.metrics))
         assert all(figures[key] <= value for key, value in most.items()), figures
 
 
@@ -171,24 +169,32 @@ def test_a_network_that_has_learnt_nothing():
 
 
 def test_a_gain_above_its_error_is_taken_where_the_lowest_nll_has_none():
-    def candidate(method, by, nll, spread, brier=0.1):
-        figures = np.array([brier, 0.3 + nll, 0.1, 0.1])
+    def candidate(nll, spread, brier=0.1):
+        metrics = np.array([0.3 + nll, brier, 0.1, 0.1])
         noise = np.zeros((20, 4))
-        noise[:, 1] = np.resize([spread, -spread], 20)  # a standard error of 4.4 of it
-        return Candidate(method, by, 'confidence', figures, figures + noise)
+        noise[:, 0] = np.resize([spread, -spread], 20)  # a standard error of 4.4 of it
+        return OutOfFold(metrics, metrics + noise)
 
-    identity = candidate('identity', 'single', 0, 0)
-    better = candidate('temperature', 'single', -0.001, 1e-5)
-    best = candidate('isotonic', 'band', -0.015, 0.004)
-    images = np.ones(20, int)
-    chosen, reason = choose([identity, better, best], 'auto', images)
-    assert chosen is better
+    identity = {('identity', 'single'): candidate(0, 0)}
+    better = {('temperature', 'single'): candidate(-0.001, 1e-5)}
+    best = {('isotonic', 'band'): candidate(-0.015, 0.004)}
+    chosen, reason = choose(identity | better | best, 'auto', '20 images')
+    assert chosen == ('temperature', 'single')
     assert 'more than a standard error' in reason
-    chosen, reason = choose([identity, best], 'auto', images)
-    assert chosen is identity
+    chosen, reason = choose(identity | best, 'auto', '20 images')
+    assert chosen == ('identity', 'single')
     assert 'Fit to more images' in reason
-    worse = candidate('affine', 'single', -0.01, 1e-5, brier=0.11)
-    assert choose([identity, worse], 'auto', images)[0] is identity
+    worse = {('platt', 'single'): candidate(-0.01, 1e-5, brier=0.11)}
+    assert choose(identity | worse, 'auto', '20 images')[0] == ('identity', 'single')
+
+
+def test_knots_of_one_place_are_merged():
+    """Rounding puts the centre of a block next to the end, or to another one."""
+    z = np.array([0.5, 1.0, LIMIT - 3.6e-15])
+    knots, levels = isotonic(z, np.array([[5, 5], [2, 8], [1, 9]], float))
+    assert (np.diff(knots) > 1e-9).all()
+    assert (np.diff(levels) > 0).all()
+    Calibrator('isotonic', 'single', 'confidence', [(knots, levels)])
 
 
 def test_volumes_and_slices_of_patients_meet_one_rule():

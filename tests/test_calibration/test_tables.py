@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mmaslp.calibration import CalibrationTables
+from mmaslp.calibration.fitting.tables import GROUPS
 from mmaslp.calibration.maps import CELLS, CENTRES, LIMIT, SIDE, cell_numbers
-from mmaslp.calibration.tables import GROUPS
 from mmaslp.common.bands import border_bands
 from tests.test_calibration.samples import maps
 

@@ -63,12 +63,12 @@ def test_two_processes_write_the_same(folders, tmp_path):
 def test_what_is_asked_for_is_fitted(folders, tmp_path, capsys):
     _, val, _ = folders
     args = [*map(str, val), '--out', str(tmp_path / 'cal.json')]
-    options = ['--method', 'affine', '--by', 'single', '--target', 'probability']
+    options = ['--method', 'platt', '--by', 'single', '--target', 'probability']
     assert run_command('fit', [*args, *options, '--groups', r'^\d\d']) == 2
     assert '40 images of 4 groups are too few' in capsys.readouterr().err
     assert run_command('fit', [*args, *options, '--groups', r'\d$']) == 0
     found = Calibrator.load(tmp_path / 'cal.json')
-    assert (found.method, found.by, found.target) == ('affine', 'single', 'probability')
+    assert (found.method, found.by, found.target) == ('platt', 'single', 'probability')
     assert found.record['groups'] == 10
     assert found.record['images'] == 40
     said = capsys.readouterr().out

@@ -15,7 +15,7 @@ from mmengine.dist import get_rank, get_world_size
 from torch import nn
 
 from ...calibration.calibrator import Calibrator
-from ...calibration.tables import CalibrationTables
+from ...calibration.fitting.tables import CalibrationTables
 from ...common.processes import joined
 from ...common.weights import fingerprint_of
 from ...files.progress import track
@@ -108,7 +108,7 @@ def collect_tables(
             more = windows_of(batch, rng) if windows else None
             for sample in () if more is None else model.val_step(more):
                 prob, _ = reader.read(sample.to_dict())
-                tables.add_window(prob.cpu())
+                tables.add_negative_crop(prob.cpu())
 
     model.train(training)
     return joined(tables)

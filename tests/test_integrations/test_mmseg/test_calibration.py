@@ -11,8 +11,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmaslp.calibration import Calibrator
-from mmaslp.calibration.decisions import fit_decisions
-from mmaslp.calibration.estimates import decisions_in_words
+from mmaslp.calibration.fitting.decisions import fit_decisions
+from mmaslp.calibration.fitting.summary import decisions_in_words
 from mmaslp.commands import run_command
 from mmaslp.evaluation.result_files import load_results
 from mmaslp.files.prob_maps import MapReader
@@ -178,11 +178,11 @@ def test_windows_tell_when_an_empty_mask_is_right(toy, tmp_path):
     )
     assert torch.equal(plain.counts, more.counts)
     assert len(plain.contents) == len(more.contents) == 5
-    assert not plain.windows
-    assert 1 <= len(more.windows) <= 5
-    decisions = fit_decisions(more.contents, more.windows)
-    assert decisions.empty == [5 + len(more.windows), len(more.windows)]
-    assert f'{len(more.windows)} of them hold none' in '\n'.join(
+    assert not plain.negative_crops
+    assert 1 <= len(more.negative_crops) <= 5
+    decisions = fit_decisions(more.contents, more.negative_crops)
+    assert decisions.empty == [5 + len(more.negative_crops), len(more.negative_crops)]
+    assert f'{len(more.negative_crops)} of them hold none' in '\n'.join(
         decisions_in_words(decisions)
     )
 

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
-from ....calibration.fit import BY, LEAST_CASES, METHODS
+from ....calibration.fitting.fit import BY, LEAST_CASES, METHODS
 from ....calibration.maps import TARGETS
 from ....common.arguments import check_choice
 from ....common.outputs import check_output

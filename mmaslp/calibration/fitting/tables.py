@@ -8,18 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.arguments import check_integer
-from ..common.arrays import as_floats, as_tensor, checked, one_logit
-from ..common.bands import NUM_BANDS, border_bands
-from .contents import Contents, contents_of
-from .maps import CELLS, cell_numbers
+from ...common.arguments import check_integer
+from ...common.arrays import as_floats, as_tensor, checked, one_logit
+from ...common.bands import NUM_BANDS
+from ..counts import ImageCounts, count_objects, count_pixels
+from ..maps import CELLS
 
 GROUPS = 100
 # Keys times this, by modulo, are in no order.
 _SHUFFLE = 0x9E3779B1
 _LAST = 2**31 - 1
-# Pixels of slices that are coded at a time.
-_PIECE = 2**18
 
 
 class CalibrationTables:
@@ -39,9 +37,10 @@ class CalibrationTables:
         keys (set[int]): Those of all cases.
         sample (Tensor): ``counts`` of one case of each group, drawn by its key: masks
             are judged case by case.
-        contents (list[Contents] | None): What each image holds, for the decisions about
-            objects and images; up to 16 KB an image and an object. None: not counted.
-        windows (list[Contents]): What was found in windows that hold no object.
+        contents (list[ImageCounts] | None): What each image holds, for the decisions
+            about objects and images; up to 16 KB an image and an object. None: not
+            counted.
+        negative_crops (list[ImageCounts]): The same of crops without an object.
         network (float | None): Fingerprint of the network that gave the maps.
 
     Args:
@@ -59,8 +58,8 @@ class CalibrationTables:
         self.images = torch.zeros(GROUPS, dtype=torch.int64)
         self.keys: set[int] = set()
         self.sample = torch.zeros_like(self.counts)
-        self.contents: list[Contents] | None = [] if with_contents else None
-        self.windows: list[Contents] = []
+        self.contents: list[ImageCounts] | None = [] if with_contents else None
+        self.negative_crops: list[ImageCounts] = []
         self.network: float | None = None
         self._rank = torch.full((GROUPS,), _LAST)
 
@@ -107,23 +106,22 @@ class CalibrationTables:
         label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
         ignored = label == check_integer('ignore_index', ignore_index)
         prob = prob.reshape(label.shape)
-        if ignored.any():  # what is ignored may hold anything
-            checked(prob[~ignored], logits)
-        else:
-            checked(prob, logits)
+        # What is ignored may hold anything.
+        checked(prob[~ignored] if ignored.any() else prob, logits)
 
-        # 0 and 1 the labels, 2 ignored, 3 something else.
-        kind = (label != 0).byte().mul_(3).sub_((label == 1).byte().mul_(2))
+        kind = torch.full_like(label, 3, dtype=torch.uint8)  # neither label nor ignored
+        kind.masked_fill_(label == 0, 0)
+        kind.masked_fill_(label == 1, 1)
         kind.masked_fill_(ignored, 2)
-        mixed, mask, counts = count_pixels(prob, logits, kind)
-        found = counts.view(NUM_BANDS, CELLS, 4)
-        if found[..., 3].any():
+        if (kind == 3).any():
             odd = label[kind == 3][0].item()
             raise ValueError(
                 f'the mask holds {odd}, but labels are 0, 1 and {ignore_index} '
                 '(ignored): divide a mask of 0 and 255 by 255'
             )
-        del kind, ignored, label  # of a volume they are large
+        del ignored, label  # of a volume they are large
+        mixed, mask, by_code = count_pixels(prob, logits, kind)
+        counts = torch.from_numpy(by_code[:, :2]).view(NUM_BANDS, CELLS, 2)
 
         key = int(self.images.sum()) if key is None else key
         group = key % GROUPS
@@ -132,27 +130,26 @@ class CalibrationTables:
             self.sample[group] = 0
             self._rank[group] = rank
         if rank == self._rank[group]:
-            self.sample[group] += found[..., :2]
+            self.sample[group] += counts
         self.keys.add(key)
+        self.counts[group] += counts
+        self.images[group] += 1
 
         if channels:
             self.contents = None
         if self.contents is not None:
-            pixels = mixed.squeeze(0).cpu().numpy()
-            inside = mask.squeeze(0).cpu().numpy()
-            own, _ = contents_of(pixels, inside, counts.numpy(), group)
-            self.contents.append(own)
+            whole = (mixed[0], mask[0]) if len(mixed) == 1 else (mixed, mask)
+            image, _ = count_objects(*whole, by_code, group)
+            self.contents.append(image)
 
-        self.counts[group] += found[..., :2]
-        self.images[group] += 1
-
-    def add_window(self, prob: Tensor | np.ndarray, logits: bool = False) -> None:
-        """Count a window ``(H, W)`` without an object, for decisions only."""
+    def add_negative_crop(
+        self, prob: Tensor | np.ndarray, logits: bool = False
+    ) -> None:
+        """Count a crop ``(H, W)`` without an object, for decisions only."""
         values = checked(as_floats(prob), logits)[None]
-        mixed, mask, counts = count_pixels(values, logits)
-        pixels, inside = (part[0].cpu().numpy() for part in (mixed, mask))
-        found, _ = contents_of(pixels, inside, counts.numpy())
-        self.windows.append(found)
+        mixed, mask, by_code = count_pixels(values, logits)
+        crop, _ = count_objects(mixed[0], mask[0], by_code)
+        self.negative_crops.append(crop)
 
     @property
     def cases(self) -> Tensor:
@@ -167,7 +164,7 @@ class CalibrationTables:
         self.images += other.images
         if self.contents is not None and other.contents is not None:
             self.contents += other.contents
-        self.windows += other.windows
+        self.negative_crops += other.negative_crops
         self.sample[other._rank < self._rank] = 0
         drawn = other._rank <= self._rank
         self.sample[drawn] += other.sample[drawn]
@@ -183,46 +180,6 @@ def _is_softmax(logit: Tensor, label: Tensor) -> bool:
     """Whether logits are of background and foreground, for one map of labels."""
     two = logit.dim() > 2 and len(logit) == 2
     return two and _long_axes(logit[0]) == _long_axes(label)
-
-
-def count_pixels(
-    values: Tensor, logits: bool, kind: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Code every pixel of ``(M, H, W)`` maps by band, cell and kind, and count codes.
-
-    Returns:
-        tuple[Tensor, Tensor, Tensor]: ``(M, H, W)`` int16, 4 times the code plus the
-        kind, by default 0; the mask p > 1/2; and on the CPU ``(NUM_BANDS * CELLS, 4)``
-        how often each code and kind occurs.
-    """
-    step = max(1, _PIECE // max(1, values[0].numel()))
-    if len(values) <= step:
-        mixed, mask = _codes(values, logits, kind)
-        found = torch.bincount(mixed.flatten(), minlength=4 * NUM_BANDS * CELLS).cpu()
-        return mixed.short(), mask, found.view(-1, 4)
-
-    # Slice by slice, to bound the memory.
-    mixed = torch.empty(values.shape, dtype=torch.int16, device=values.device)
-    mask = torch.empty(values.shape, dtype=torch.bool, device=values.device)
-    counts = torch.zeros(NUM_BANDS * CELLS, 4, dtype=torch.int64)
-    for start in range(0, len(values), step):
-        own = slice(start, start + step)
-        parts = count_pixels(values[own], logits, None if kind is None else kind[own])
-        mixed[own], mask[own] = parts[:2]
-        counts += parts[2]
-    return mixed, mask, counts
-
-
-def _codes(values: Tensor, logits: bool, kind: Tensor | None) -> tuple[Tensor, Tensor]:
-    logit = values if logits else as_logits(values)
-    mask = logit > 0
-    code = border_bands(mask).int().mul_(CELLS).add_(cell_numbers(logit)).mul_(4)
-    return code if kind is None else code.add_(kind), mask
-
-
-def as_logits(prob: Tensor) -> Tensor:
-    """Logits of probabilities, above 0 for all above 1/2, infinite for 0 and 1."""
-    return torch.logit(prob.clamp(0, 1))
 
 
 def _long_axes(values: Tensor) -> list[int]:

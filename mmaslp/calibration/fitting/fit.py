@@ -6,21 +6,24 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ..common.arguments import check_bool, check_choice
-from ..common.weights import fingerprint_of
-from .calibrator import Calibrator, cases_in_words
+from ...common.arguments import check_bool, check_choice
+from ...common.weights import fingerprint_of
+from ..calibrator import Calibrator
+from ..maps import SIDE, TARGETS
+from ..masks import MASK_KIND
 from .decisions import fit_decisions
-from .maps import MAPS, SIDE, TARGETS, fit_maps
-from .masks import MASK_KIND, mask_figures
+from .masks import measure_masks
+from .methods import MAPS, fit_maps
 from .selection import (
-    CANDIDATES,
-    FIGURES,
+    METRICS,
     WIDE,
-    Candidate,
+    OutOfFold,
+    candidates,
     gains,
     out_of_fold,
     simplest,
 )
+from .summary import cases_in_words, summarize
 from .tables import CalibrationTables, has_channels
 
 METHODS = ('auto', *MAPS)
@@ -65,7 +68,7 @@ def fit_calibrator(
             an image and its labels, or of a batch and its labels.
         by (str): 'band': a map for each band of distance from the border of the
             predicted mask; 'single': one for all. Defaults to 'auto'.
-        method (str): 'identity', 'temperature', 'affine' or 'isotonic'. Defaults to
+        method (str): 'identity', 'temperature', 'platt' or 'isotonic'. Defaults to
             'auto'.
         target (str): 'confidence' keeps every decision p > 1/2; 'probability' gives the
             probability of label 1 as on these images, and may move decisions. Defaults
@@ -153,82 +156,84 @@ def fit_tables(
     images = int(tables.images.sum())
     number = cases_in_words(images, int(cases.sum()))
     _check_enough(counts, int(cases.sum()), number)
-    candidates = [
-        out_of_fold(counts, cases, *kind, target)
-        for kind in CANDIDATES
-        if kind == CANDIDATES[0]
+    measured = {
+        kind: out_of_fold(counts, cases, *kind, target)
+        for kind in candidates()
+        if kind[0] == 'identity'
         or (method in ('auto', kind[0]) and by in ('auto', kind[1]))
-    ]
-    chosen, reason = choose(candidates, method, number)
-    kind = (chosen.method, chosen.by, target)
+    }
+    chosen, reason = choose(measured, method, number)
+    kind = (*chosen, target)
     whole = counts.sum(0)
+    maps, mask_maps = (
+        fit_maps(whole, cases.sum(), *wanted) for wanted in (kind, MASK_KIND)
+    )
+    decisions = None
+    if tables.contents:
+        decisions = fit_decisions(tables.contents, tables.negative_crops)
+
     record = dict(
-        reason=reason,
-        remarks=[*remarks, *_remarks(counts, cases, chosen)],
         images=images,
         groups=int(cases.sum()),
         pixels=int(counts.sum()),
         network=tables.network,
         foreground=float(whole[..., 1].sum() / whole.sum()),
-        candidates=[_row(candidate, candidates[0], chosen) for candidate in candidates],
-        masks=mask_figures(counts, cases, tables.sample.numpy()[used]),
+        candidates=_rows(measured, chosen),
+        masks=measure_masks(counts, cases, tables.sample.numpy()[used]),
     )
-    maps, mask_maps = (
-        fit_maps(whole, cases.sum(), *wanted) for wanted in (kind, MASK_KIND)
-    )
-
-    decisions = None
-    if tables.contents:
-        decisions = fit_decisions(tables.contents, tables.windows)
+    remarks = [*remarks, *_remarks(counts, cases, measured[chosen], target)]
+    record['summary'] = summarize(kind, reason, record, decisions, remarks)
     return Calibrator(*kind, maps, record, mask_maps, decisions)
 
 
-def choose(
-    candidates: Sequence[Candidate], method: str, number: str
-) -> tuple[Candidate, str]:
-    """Pick a candidate, and say why."""
-    if method != 'auto':
-        own = [candidate for candidate in candidates if candidate.method == method]
-        return simplest(own), 'The method was asked for.'
+Kind = tuple[str, str]
 
-    better = [
-        candidate for candidate in candidates[1:] if gains(candidate, candidates[0])
-    ]
+
+def choose(
+    measured: dict[Kind, OutOfFold], method: str, number: str
+) -> tuple[Kind, str]:
+    """Pick a candidate, and say why."""
+    identity = measured['identity', 'single']
+    if method != 'auto':
+        named = {kind: own for kind, own in measured.items() if kind[0] == method}
+        return simplest(named, 3), 'The method was asked for.'
+
+    better = {kind: own for kind, own in measured.items() if gains(own, identity)}
     if better:
-        return simplest(better), (
+        return simplest(better, 3), (
             'Of the maps that are better than none (identity) by more than a standard '
             'error over images, which is half an interval in brackets, the simplest '
             'that is no worse than the best.'
         )
 
-    return candidates[0], (
+    return ('identity', 'single'), (
         f'{number} cannot tell that any map is better than none, so probabilities stay '
         'as they are. Fit to more images, or name a method to have it without proof.'
     )
 
 
-def _row(
-    candidate: Candidate, identity: Candidate, chosen: Candidate
-) -> dict[str, Any]:
-    """Figures of a candidate, and intervals of their change from the identity's."""
-    more, error = candidate.minus(identity)
-    changes = np.stack([more - WIDE * error, more + WIDE * error], 1).tolist()
-    return dict(
-        method=candidate.method,
-        by=candidate.by,
-        chosen=candidate is chosen,
-        **dict(zip(FIGURES, candidate.figures.tolist())),
-        **{f'{key}_change': change for key, change in zip(FIGURES, changes)},
-    )
+def _rows(measured: dict[Kind, OutOfFold], chosen: Kind) -> list[dict[str, Any]]:
+    """Metrics of the candidates, and intervals of their change from the identity's."""
+    rows = []
+    for kind, candidate in measured.items():
+        more, error = candidate.minus(measured['identity', 'single'])
+        changes = np.stack([more - WIDE * error, more + WIDE * error], 1).tolist()
+        row = dict(method=kind[0], by=kind[1], chosen=kind == chosen)
+        row |= dict(zip(METRICS, candidate.metrics.tolist()))
+        row |= {f'{key}_change': change for key, change in zip(METRICS, changes)}
+        rows.append(row)
+    return rows
 
 
-def _remarks(counts: np.ndarray, cases: np.ndarray, chosen: Candidate) -> Iterator[str]:
+def _remarks(
+    counts: np.ndarray, cases: np.ndarray, chosen: OutOfFold, target: str
+) -> Iterator[str]:
     """Say what the other target would gain, and what makes the fit doubtful."""
     low = counts[..., : SIDE + 1, :]
     high = counts[..., SIDE + 1 :, :]
     correct = (low[..., 0].sum() + high[..., 1].sum()) / counts.sum()
     objects = counts[..., 1].sum() / counts.sum()
-    if chosen.target == 'probability':
+    if target == 'probability':
         yield (
             f'Its probabilities hold where objects fill about {objects:.0%} of the '
             'pixels, as here.'
@@ -236,7 +241,7 @@ def _remarks(counts: np.ndarray, cases: np.ndarray, chosen: Candidate) -> Iterat
     else:
         other = out_of_fold(counts, cases, 'isotonic', 'band', 'probability')
         more, error = other.minus(chosen)
-        brier, nll = (
+        nll, brier = (
             f'{d:+.4f} [{d - WIDE * e:+.4f}, {d + WIDE * e:+.4f}]'
             for d, e in zip(more[:2], error)
         )

@@ -1,0 +1,103 @@
+"""Fitting the small predictions of objects and images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.optimize import isotonic_regression, minimize
+from scipy.special import expit
+
+from ..features import logit
+from ..predictors import Predictor
+
+# Weight of the squared distance of coefficients, of standardised features, from those
+# that leave a probability as it is.
+PENALTY = 3.0
+# Residuals of a logit above this count by their size, below by their square.
+ROUND = 0.1
+# Dice stays so far from 0 and 1 where its logit is taken.
+EDGE = 0.005
+
+
+def fit_linear(
+    features: np.ndarray,
+    target: np.ndarray,
+    losses: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    like: int,
+) -> list[float]:
+    """Intercept and slopes of a score of features that make the least loss.
+
+    ``losses`` gives the loss of each score and its derivative. The feature ``like`` is
+    a logit of what is predicted. Slopes are drawn towards 1 for it and 0 for others: a
+    few images or objects leave it as it is.
+    """
+    mean = features.mean(0)
+    scale = features.std(0) + 1e-9
+    inputs = (features - mean) / scale
+    usual = np.zeros(features.shape[1])
+    usual[like] = scale[like]
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        value, derivative = losses(weights[0] + inputs @ weights[1:], target)
+        apart = weights[1:] - usual
+        slopes = inputs.T @ derivative + PENALTY * apart
+        total = value.sum() + PENALTY / 2 * (apart**2).sum()
+        return float(total), np.concatenate([[derivative.sum()], slopes])
+
+    start = np.zeros(features.shape[1] + 1)
+    weights = minimize(loss, start, jac=True, method='L-BFGS-B').x
+    slopes = weights[1:] / scale
+    return [float(weights[0] - slopes @ mean), *slopes.tolist()]
+
+
+def logistic_losses(
+    score: np.ndarray, outcome: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """NLL of a logit and its derivative."""
+    return np.logaddexp(0, score) - outcome * score, expit(score) - outcome
+
+
+def absolute_losses(
+    score: np.ndarray, target: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Absolute error, round near 0, and its derivative: what it fits are medians."""
+    apart = (score - target) / ROUND
+    length = np.sqrt(1 + apart**2)
+    return ROUND * (length - 1), apart / length
+
+
+def fit_object_predictor(
+    name: str, features: np.ndarray, true: np.ndarray
+) -> Predictor:
+    """Fit a candidate of objects to ``(O, 7)`` features, the uncalibrated mean last."""
+    if name in ('logistic', 'features'):
+        used = features[:, :1] if name == 'logistic' else features[:, :-1]
+        weights = fit_linear(used, true, logistic_losses, 0)
+        return Predictor(name, weights, edge=1 / (len(true) + 2))
+
+    if name == 'isotonic':
+        order = np.argsort(features[:, 0], kind='stable')
+        fit = isotonic_regression(true[order].astype(float))
+        first = fit.blocks[:-1]
+        number = np.diff(fit.blocks)
+        knots = np.add.reduceat(features[order, 0], first) / number
+        # One object of either kind more: nothing is certain.
+        levels = (fit.x[first] * number + true.mean()) / (number + 1)
+        return Predictor(name, [], *_ascending(knots, levels))
+    return Predictor(name)
+
+
+def _ascending(knots: np.ndarray, levels: np.ndarray) -> tuple[list, list]:
+    knots, once = np.unique(knots, return_index=True)
+    keep = np.unique(np.linspace(0, len(knots) - 1, 200).astype(int))
+    levels = np.maximum.accumulate(levels[once])
+    return knots[keep].tolist(), levels[keep].tolist()
+
+
+def fit_image_predictor(name: str, features: np.ndarray, dice: np.ndarray) -> Predictor:
+    """Fit a candidate of images to ``(I, 4)`` features."""
+    if name == 'regression':
+        weights = fit_linear(features, logit(dice, EDGE), absolute_losses, -1)
+        return Predictor(name, weights)
+    return Predictor(name)

@@ -1,0 +1,151 @@
+"""Which candidate: metrics out of fold of every one, and the rule that picks one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from ..maps import CENTRES, evaluate
+from .methods import MAPS, fit_maps
+
+METRICS = ('nll', 'brier', 'ece_band', 'ece')
+FOLDS = 5
+BINS = 5  # the upper half of ten equal bins on [0, 1], where confidences lie
+# Standard errors of half an interval of 95 %.
+WIDE = 1.96
+# Standard errors within which a candidate is as good as the best.
+TIE = 0.5
+
+Name = TypeVar('Name')
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """``(M,)`` metrics out of fold, and ``(G, M)`` without each group."""
+
+    metrics: np.ndarray
+    without: np.ndarray
+
+    @classmethod
+    def of_losses(cls, losses: np.ndarray, groups: np.ndarray) -> OutOfFold:
+        """Means of ``(N, M)`` losses of cases of ``(N,)`` groups."""
+        sums = np.stack([np.bincount(groups, column) for column in losses.T], 1)
+        number = np.bincount(groups)
+        rest = (sums.sum(0) - sums) / np.maximum(number.sum() - number, 1)[:, None]
+        return cls(losses.mean(0), rest[number > 0])
+
+    def minus(self, other: OutOfFold) -> tuple[np.ndarray, np.ndarray]:
+        """``(M,)`` differences of the metrics, and their jackknife standard errors."""
+        apart = self.without - other.without
+        spread = ((apart - apart.mean(0)) ** 2).sum(0)
+        error = np.sqrt(spread * (len(apart) - 1) / len(apart))
+        return self.metrics - other.metrics, error
+
+
+def candidates() -> list[tuple[str, str]]:
+    """Methods and 'single' or 'band', from the simplest on."""
+    bands = dict(single=1, band=5)
+    kinds = [('identity', 'single')]
+    kinds += [(method, by) for method in MAPS if method != 'identity' for by in bands]
+    return sorted(kinds, key=lambda kind: MAPS[kind[0]].parameters * bands[kind[1]])
+
+
+@dataclass(frozen=True)
+class GroupSums:
+    """Sums over the pixels of each of G groups, or of all of them together."""
+
+    pixels: np.ndarray  # (G,)
+    brier: np.ndarray  # (G,)
+    nll: np.ndarray  # (G,)
+    band_gaps: np.ndarray  # (G, B) confidence less correct pixels of each band
+    bin_gaps: np.ndarray  # (G, BINS) and of each bin of the confidence
+
+    @classmethod
+    def of(cls, counts: np.ndarray, logit: np.ndarray) -> GroupSums:
+        """Of the pixels of ``(G, B, CELLS, 2)``, whose logits are ``(G, B, CELLS)``."""
+        prob = 1 / (1 + np.exp(-logit))
+        zero = counts[..., 0]
+        one = counts[..., 1]
+        total = zero + one
+        brier = zero * prob**2 + one * (1 - prob) ** 2
+        nll = zero * np.logaddexp(0, logit) + one * np.logaddexp(0, -logit)
+
+        confidence = np.maximum(prob, 1 - prob)
+        gap = confidence * total - np.where(logit > 0, one, zero)
+        bin_of_cell = np.clip(np.ceil(confidence * 2 * BINS) - BINS - 1, 0, BINS - 1)
+        gap_of_bin = [
+            np.where(bin_of_cell == number, gap, 0).sum((1, 2))
+            for number in range(BINS)
+        ]
+        return cls(
+            pixels=total.sum((1, 2)),
+            brier=brier.sum((1, 2)),
+            nll=nll.sum((1, 2)),
+            band_gaps=gap.sum(2),
+            bin_gaps=np.stack(gap_of_bin, 1),
+        )
+
+    @property
+    def total(self) -> GroupSums:
+        """Of all groups together."""
+        # Group by group, so that every field is added up in the same order.
+        return GroupSums(*(np.cumsum(sums, 0)[-1] for sums in vars(self).values()))
+
+    @property
+    def without_each(self) -> GroupSums:
+        """Of all groups but one, for each."""
+        whole = vars(self.total).values()
+        return GroupSums(*(a - b for a, b in zip(whole, vars(self).values())))
+
+    @property
+    def metrics(self) -> np.ndarray:
+        """``(..., 4)`` metrics, see :data:`METRICS`."""
+        by_band = np.abs(self.band_gaps).sum(-1)
+        by_bin = np.abs(self.bin_gaps).sum(-1)
+        sums = np.stack([self.nll, self.brier, by_band, by_bin], -1)
+        return sums / np.expand_dims(self.pixels, -1)
+
+
+def out_of_fold(
+    counts: np.ndarray, images: np.ndarray, method: str, by: str, target: str
+) -> OutOfFold:
+    """Fit to four fifths of ``(G, B, CELLS, 2)``, measure on the rest, five times."""
+    fold = np.arange(len(images)) % FOLDS
+    logit = np.zeros(counts.shape[:-1])
+    for number in np.unique(fold):
+        rest = fold != number
+        maps = fit_maps(counts[rest].sum(0), images[rest].sum(), method, by, target)
+        logit[~rest] = evaluate(maps, CENTRES, target)
+
+    sums = GroupSums.of(counts, logit)
+    return OutOfFold(sums.total.metrics, sums.without_each.metrics)
+
+
+def simplest(candidates: Mapping[Name, OutOfFold], compared: int | None = None) -> Name:
+    """Pick the first candidate, from the simplest on, that is no worse than the best.
+
+    The best has the lowest first metric (NLL). No worse means: each of the first
+    ``compared`` metrics is at most half a standard error of its paired difference above
+    the best's. On validation images a looser tie, or the best by Brier score, was worse
+    on the others.
+    """
+    best = min(candidates, key=lambda name: candidates[name].metrics[0])
+    for name, candidate in candidates.items():
+        more, error = candidate.minus(candidates[best])
+        if (more <= TIE * error)[:compared].all():
+            return name
+    return best
+
+
+def gains(candidate: OutOfFold, identity: OutOfFold) -> bool:
+    """Whether Brier score or NLL falls by over a standard error, and neither rises.
+
+    A rise counts if its interval of 95 % excludes 0. Tests of the gain at 95 % kept
+    worse probabilities (``benchmarks/few_images.py``). Source of the one standard
+    error: Breiman et al., Classification and Regression Trees, 1984, 3.4.3.
+    """
+    more, error = (values[:2] for values in candidate.minus(identity))
+    return bool((more < -error).any() and not (more > WIDE * error).any())

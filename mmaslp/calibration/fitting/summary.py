@@ -1,0 +1,140 @@
+"""What a fit says of itself, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..decisions import LEAST_EMPTY, Decisions
+from ..features import IMAGE_FEATURES, OBJECT_FEATURES
+
+_TITLES = dict(ece='ECE', ece_band='ECE by band', brier='Brier score', nll='NLL')
+_MASKS = dict(
+    keep='masks of the network',
+    accuracy='calibrated probability above 1/2',
+    dice='mask of the largest expected Dice',
+)
+
+
+def summarize(
+    kind: tuple[str, str, str],
+    reason: str,
+    record: dict[str, Any],
+    decisions: Decisions | None,
+    remarks: Sequence[str],
+) -> str:
+    """Write the choice, the reason, the table of candidates and the remarks."""
+    method, by, target = kind
+    where = 'by band' if by == 'band' else 'for all pixels'
+    masks = 'stay the same' if target == 'confidence' else 'may move'
+    lines = [
+        f'{method} {where}; masks {masks}.',
+        reason,
+        'Measured on images that the map was not fitted to: '
+        f'{cases_in_words(record["images"], record["groups"])}, '
+        f'{record["pixels"]:,} pixels.',
+        'Lower is better; in brackets the 95 % interval of the change from '
+        'identity; > is the choice.',
+        'single: one map for all pixels; band: one for each band of distance from '
+        'the border.',
+        ' ' * 22 + ''.join(f'{title:<26}' for title in _TITLES.values()).rstrip(),
+        *(_line(row) for row in record['candidates']),
+        _masks(record['masks'], record),
+        *remarks,
+    ]
+    if decisions is not None:
+        lines += decisions_in_words(decisions)
+    return '\n'.join(lines)
+
+
+def cases_in_words(images: int, cases: int) -> str:
+    """Say how many images there are, and of how many groups if they are fewer."""
+    return f'{images} images' + (f' of {cases} groups' if cases < images else '')
+
+
+def _masks(masks: dict[str, Any], record: dict[str, Any]) -> str:
+    what = 'images' if record['groups'] == record['images'] else 'groups'
+    drawn = masks['images']
+    of = '' if drawn == record['groups'] else f' drawn from {record["groups"]}'
+    best = max(_MASKS, key=lambda name: masks[name]['dice'])
+    gains = (
+        f'{title} {masks[name]["dice"]:.4f} (IoU {masks[name]["iou"]:.4f})'
+        for name, title in _MASKS.items()
+    )
+    return (
+        f'Mean Dice of {drawn} {what}{of}: {", ".join(gains)}; '
+        f'apply --masks {best} writes those of the highest Dice beside the maps.'
+    )
+
+
+def _line(row: dict[str, Any]) -> str:
+    line = f'{">" if row["chosen"] else " "} {row["method"]:<12}{row["by"]:<8}'
+    for key in _TITLES:
+        low, high = row[f'{key}_change']
+        change = f'[{low:+.4f}, {high:+.4f}]' if low or high else ''
+        line += f'{row[key]:.4f} {change:<19}'
+    return line.rstrip()
+
+
+_OBJECTS = {
+    'uncalibrated': 'the mean probability as it is',
+    'logistic': 'a logistic regression of the mean probability',
+    'isotonic': 'an isotonic regression of the mean probability',
+    'features': f'a logistic regression of {len(OBJECT_FEATURES) - 1} features',
+}
+_IMAGES = {
+    'uncalibrated': 'the probabilities as they are',
+    'calibrated': 'the calibrated probabilities',
+    'regression': f'a regression of {len(IMAGE_FEATURES)} features',
+}
+# Share of object-free windows in which something is found, from which on a training
+# with such windows pays: docs/windows.md has the measurements.
+WINDOWS_NEEDED = 0.05
+
+
+def decisions_in_words(decisions: Decisions) -> list[str]:
+    """Say what was learned of objects and images, and what cannot be told."""
+    objects = decisions.record.get('objects', {})
+    images = decisions.record.get('images', {})
+    number = (
+        f'{objects.get("number", 0)} objects, {objects.get("real", 0)} of them real'
+    )
+    if decisions.objects is None:
+        lines = [f'Objects: {number}: they cannot tell which objects are real.']
+    else:
+        chosen = objects['chosen']
+        left = objects['left_out']
+        lines = [
+            f'Objects: {number}. Whether one is real: {_OBJECTS[chosen]} '
+            f'(NLL {objects["nll"][chosen]:.3f}; uncalibrated '
+            f'{objects["nll"]["uncalibrated"]:.3f}).',
+            f'apply --least-object 0.5 would leave {left["false"]} of '
+            f'{left["false_before"]} false objects, and move the mean Dice from '
+            f'{left["dice_before"]:.4f} to {left["dice"]:.4f}.',
+        ]
+
+    number = f'{images.get("with_mask", 0)} images with an object found'
+    if decisions.image is None:
+        lines.append(f'Images: {number}: they cannot tell the Dice of an image.')
+    else:
+        chosen = images['chosen']
+        lines.append(
+            f'Images: {number}. Expected Dice: {_IMAGES[chosen]} (mean error '
+            f'{images["error"][chosen]:.3f}; uncalibrated '
+            f'{images["error"]["uncalibrated"]:.3f}).'
+        )
+
+    empty, nothing = decisions.empty
+    found = f'{empty} images without an object found, {nothing} of them hold none'
+    known = '' if empty >= LEAST_EMPTY else ': they cannot tell about such images'
+    lines.append(f'Empty masks: {found}{known}.')
+    if windows := decisions.record.get('windows'):
+        number = windows['number']
+        advice = 'object-free windows in the training would not change that'
+        if windows['found'] >= WINDOWS_NEEDED * number:
+            advice = 'train with ObjectFreeCrop to change that (docs/windows.md)'
+        lines.append(
+            f'Windows without an object: {number}, something is found in '
+            f'{windows["found"]} of them; {advice}.'
+        )
+    return lines

@@ -1,0 +1,78 @@
+"""A network that gives calibrated logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..common.arrays import one_logit
+from ..common.bands import border_bands
+from .maps import look_up
+
+
+class CalibratedModule(nn.Module):
+    """Calibrate the logits that a module returns; made by ``Calibrator.wrap``.
+
+    ``torch.export`` and ``torch.onnx.export`` keep it, with any number of images. A
+    calibrator by band keeps the height and width of the example, since the width of the
+    bands scales with the image: a model of dynamic size is refused by the exporter, or
+    by what runs it.
+
+    Args:
+        module (nn.Module): Returns logits ``(N, H, W)``, or ``(N, C, H, W)``, of
+            volumes ``(N, C, D, H, W)``: C = 2 channels are background and foreground,
+            and keep their mean.
+        table (Tensor): That of the calibrator.
+        independent (bool): Whether two channels are independent binary ones. Defaults
+            to False.
+    """
+
+    table: Tensor
+
+    def __init__(
+        self, module: nn.Module, table: Tensor, independent: bool = False
+    ) -> None:
+        super().__init__()
+        if not isinstance(module, nn.Module):
+            raise ValueError(f'wrap takes a module, got {module!r}')
+        self.module = module
+        self.independent = independent
+        self.register_buffer('table', table.float())
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Run the module and calibrate what it returns."""
+        logit = self.module(*args, **kwargs)
+        if not isinstance(logit, Tensor) or not logit.is_floating_point():
+            raise ValueError(
+                'the module must return one tensor of logits, not '
+                f'{getattr(logit, "dtype", type(logit).__name__)}: wrap one that does'
+            )
+
+        if logit.dim() not in (3, 4, 5):
+            raise ValueError(
+                'the module must return maps of logits, (N, H, W), (N, C, H, W) or '
+                f'(N, C, D, H, W), not {tuple(logit.shape)}: wrap one that does'
+            )
+
+        softmax = logit.dim() > 3 and not self.independent
+        if softmax and logit.shape[1] == 2:
+            half = self._calibrated(one_logit(logit)) / 2
+            mean = logit.mean(1)
+            return torch.stack([mean - half, mean + half], 1)
+
+        if softmax and logit.shape[1] > 2:
+            raise ValueError(
+                f'the module returns {logit.shape[1]} channels: wrap one of 1 or 2, or '
+                'say independent=True if each is a binary map'
+            )
+
+        return self._calibrated(logit)
+
+    def _calibrated(self, logit: Tensor) -> Tensor:
+        bands = None
+        if self.table.shape[1] > 1:
+            maps = logit.reshape(-1, *logit.shape[-2:])
+            bands = border_bands(maps > 0).view(logit.shape)
+        return look_up(logit.float(), bands, self.table).to(logit.dtype)
