@@ -28,7 +28,7 @@ from PIL import Image
 from rival_losses import RIVALS
 from torch import Tensor, nn
 
-from mmaslp.training.windows import find_window
+from mmaslp.augmentation.windows import find_window
 
 # Size of the images, learning rate and default number of epochs of each network.
 NETWORKS = {'unet': (64, 3e-3, 30), 'pretrained': (192, 1e-3, 12)}

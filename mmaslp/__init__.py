@@ -42,7 +42,7 @@ _ROOMS = {
     'CalibrationHistogram': 'metrics',
     'Calibrator': 'calibration',
     'ImageLevels': 'levels',
-    'ObjectFreeWindows': 'training.windows',
+    'ObjectFreeWindows': 'augmentation.windows',
     'SelfCalibratingBCE': 'losses',
     'dice_optimal_mask': 'calibration',
     'fit_calibrator': 'calibration',

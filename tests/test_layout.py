@@ -10,12 +10,13 @@ ROOT = Path(__file__).resolve().parents[1] / 'mmaslp'
 MODULES = sorted(ROOT.rglob('*.py'))
 # A room imports from itself and from the rooms before it.
 ROOMS = [
-    *('common', 'losses', 'metrics', 'levels', 'calibration', 'training'),
-    *('files', 'evaluation', 'report', 'integrations', 'commands'),
+    *('common', 'augmentation', 'losses', 'metrics', 'levels', 'calibration'),
+    *('training', 'files', 'evaluation', 'report', 'integrations', 'commands'),
 ]
 # Rooms that can be read and used alone, and what each may import of the others.
 PURE = {
     'common': (),
+    'augmentation': ('common',),
     'losses': ('common',),
     'levels': ('common', 'losses', 'metrics'),
     'metrics': ('common',),

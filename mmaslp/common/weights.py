@@ -1,24 +1,33 @@
-"""A fingerprint of weights: a number that tells whether a network is another one."""
+"""A fingerprint of a network: a text that tells whether its weights are others."""
 
-import math
+from hashlib import blake2b
 
+import torch
 from torch import Tensor, nn
 
-# Sums of squares of the same weights agree within it, in the same precision.
-TOLERANCE = 1e-9
 
+def fingerprint_of(network: nn.Module) -> str | None:
+    """Hash of the weights and saved buffers, in their order.
 
-def fingerprint_of(network: nn.Module) -> float | None:
-    """Sum of squares of the weights; None without any, or where they are sharded."""
-    weights = [weight.data for weight in network.parameters()]
-    if not weights or any(type(weight) is not Tensor for weight in weights):
+    None of a network without weights, and where they are sharded: no process has all.
+    """
+    weights = list(network.parameters())
+    if not weights or any(type(weight.data) is not Tensor for weight in weights):
         return None
-    return math.fsum(weight.double().square().sum().item() for weight in weights)
+    digest = blake2b(digest_size=8)
+    for value in network.state_dict().values():
+        if isinstance(value, Tensor):
+            plain = value.detach().cpu().contiguous().flatten()
+            digest.update(plain.view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def same_weights(network: nn.Module, saved: object) -> bool:
-    """Whether weights are those of a fingerprint; True if that is not known."""
-    if not isinstance(saved, float):  # a file may hold anything
+    """Whether weights are those of a fingerprint; True if that is not known.
+
+    Files of version 0.5 hold a number, which says nothing of order, sign and buffers.
+    """
+    if not isinstance(saved, str):  # a file may hold anything
         return True
-    found = fingerprint_of(network)
-    return found is None or math.isclose(saved, found, rel_tol=TOLERANCE)
+    fingerprint = fingerprint_of(network)
+    return fingerprint is None or fingerprint == saved

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from mmengine.structures import PixelData
 
-from ...training.windows import SMALLEST, find_window, resized
+from ...augmentation.windows import SMALLEST, find_window, resized
 
 
 def windows_of(

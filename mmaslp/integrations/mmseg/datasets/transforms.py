@@ -3,9 +3,9 @@
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
+from ....augmentation.windows import PROB, SMALLEST, ObjectFreeWindows
 from ....common.arguments import check_bool, check_integer
 from ....files.images import read_binary_mask
-from ....training.windows import PROB, SMALLEST, ObjectFreeWindows
 
 
 @TRANSFORMS.register_module()

@@ -9,8 +9,8 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch.nn.functional import binary_cross_entropy
 
+from ....augmentation.windows import SMALLEST
 from ....common.arguments import check_number
-from ....training.windows import SMALLEST
 from ..evaluation.metrics import ScoreReader
 from ..windows import windows_of
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mmaslp import ObjectFreeWindows
-from mmaslp.training.windows import find_window, object_free_window, resized
+from mmaslp.augmentation.windows import find_window, object_free_window, resized
 
 
 def generator(seed=0):

@@ -1,0 +1,1 @@
+"""What changes training images and their masks; plain numpy and torch."""
