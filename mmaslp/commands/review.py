@@ -10,9 +10,16 @@ Example:
 
 import argparse
 import math
+from typing import TYPE_CHECKING
 
 from .arguments import add_map_options, add_overwrite, map_reader
 
+if TYPE_CHECKING:
+    from ..files.map_pairs import MapFiles
+    from ..files.review import Extra
+
+# Most images whose pictures a page has, the most doubtful ones.
+MOST_PICTURES = 500
 # Share of images unlike those of the fit above which the command says so.
 MOST_UNLIKE = 0.1
 # Figures that only a review has; the others are those of all results.
@@ -50,6 +57,7 @@ def run(args: argparse.Namespace) -> None:
     """Review every map, write the files, say what is doubtful."""
     from ..calibration.calibrator import Calibrator
     from ..common.outputs import check_outputs
+    from ..files.map_pairs import MapFiles
     from ..files.names import display_name
     from ..files.review import proof, review_maps, write_objects, write_review
     from ..metrics.catalogue import metric_of
@@ -66,12 +74,14 @@ def run(args: argparse.Namespace) -> None:
         args.overwrite,
     )
     calibrator = Calibrator.load(args.calibrator)
+    files = MapFiles.of(args.maps, args.truth)
     rows = review_maps(
         calibrator,
-        args.maps,
-        args.truth,
+        files,
         reader=map_reader(args),
         level=args.level,
+        extras=_extras(args, files),
+        keep={'views': MOST_PICTURES},
         workers=args.workers,
     )
     write_review(args.out, rows, args.overwrite)
@@ -113,13 +123,19 @@ def run(args: argparse.Namespace) -> None:
             args.report,
             rows,
             calibrator,
-            args.maps,
-            images=args.images,
-            reader=map_reader(args),
-            workers=args.workers,
+            calibrator_file=args.calibrator,
             overwrite=args.overwrite,
         )
         print(f'report: {display_name(args.report)}')
+
+
+def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
+    """What else the options ask for of each image."""
+    from ..report.review_page import find_photos
+    from ..report.views import Painter
+
+    photos = find_photos(args.images, files.pairs) if args.images else {}
+    return {'views': Painter(photos)} if args.report else {}
 
 
 def _number(value: float) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,34 @@ from ..metrics.objects import (
 )
 from .map_pairs import MapFiles, count_files
 from .prob_maps import MapReader
+from .volumes import Grid
 
 RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An image while it is at hand, for what is made of it in the same pass.
+
+    Attributes:
+        name (str): Stem of its file.
+        prob (np.ndarray): ``(H, W)`` or ``(D, H, W)`` probabilities as shipped.
+        objects (ObjectTable): With the map of labels.
+        label (np.ndarray | None): Its mask, of the same shape.
+        grid (Grid | None): Of its file.
+        slice_axis (int): Axis of the file that became the first one of the array.
+    """
+
+    name: str
+    prob: np.ndarray
+    objects: ObjectTable
+    label: np.ndarray | None = None
+    grid: Grid | None = None
+    slice_axis: int = 0
+
+
+# Makes something of an image in the same pass; it is sent to other processes.
+Extra = Callable[[Judged], Any]
 
 
 @dataclass(frozen=True)
@@ -40,46 +67,73 @@ class Reviewed:
     Attributes:
         name (str): Stem of its file.
         estimate (ImageEstimate): See there.
-        objects (ObjectTable): Without the map of labels.
+        objects (ObjectTable): Without the map of labels; places by the axes of the
+            file.
         size (int): Number of pixels.
+        mask_area (int): Pixels of the mask p > 1/2.
         confidence (float): Mean confidence of the map as shipped.
-        voxel (float | None): Volume of a voxel in mm3, if a NIfTI file beside the map
-            gives a spacing.
+        grid (Grid | None): Of a NIfTI file, which the map is or which lies beside it.
         truth (MaskTruth | None): Of its mask.
+        extras (dict[str, Any]): What was made of it in the same pass, by name.
     """
 
     name: str
     estimate: ImageEstimate
     objects: ObjectTable
     size: int
+    mask_area: int
     confidence: float
-    voxel: float | None = None
+    grid: Grid | None = None
     truth: MaskTruth | None = None
+    extras: dict[str, Any] = field(default_factory=dict)
 
     @property
     def least_object(self) -> float:
         """float: Probability of its least probable object; nan without one."""
         return float(min(self.objects.probability, default=np.nan))
 
+    @property
+    def voxel(self) -> float:
+        """float: Volume of a voxel in mm3; nan where it is not known."""
+        return np.nan if self.grid is None else self.grid.voxel
+
+    @property
+    def centres_mm(self) -> np.ndarray:
+        """``(O, 3)`` mm towards right, front and head; nan where not known."""
+        centre = self.objects.centre
+        if self.grid is None or centre.shape[1] != 3:
+            return np.full((len(centre), 3), np.nan)
+        places = np.column_stack([centre[:, ::-1], np.ones(len(centre))])
+        return places @ np.array(self.grid.affine)[:3].T
+
 
 def review_maps(
     calibrator: Calibrator,
-    maps: str | Path,
+    maps: str | Path | MapFiles,
     truth: str | Path | None = None,
     *,
     reader: MapReader | None = None,
     level: float = 0.9,
+    smallest: float = 0.0,
+    extras: Mapping[str, Extra] | None = None,
+    keep: Mapping[str, int] | None = None,
     workers: int | None = 1,
 ) -> list[Reviewed]:
     """Review the maps of a folder, the most doubtful image first.
 
     Args:
         calibrator (Calibrator): One that `mmaslp fit` made.
-        maps (str | Path): Folder of maps.
+        maps (str | Path | MapFiles): Folder of maps, or those that were listed.
         truth (str | Path, optional): Folder of masks of the same names. Defaults to
             None.
         reader (MapReader, optional): How maps are read. Defaults to the usual way.
         level (float): Of the bounds, in (0, 1). Defaults to 0.9.
+        smallest (float): Least size of an object, in pixels; of a volume with a
+            spacing, in mm3. Defaults to 0.0.
+        extras (Mapping, optional): What else is made of each image, by name. Defaults
+            to None.
+        keep (Mapping, optional): Of some extras, of how many of the most doubtful
+            images they are kept. Defaults to None: of all.
         workers (int, optional): Processes. None takes the backend of
             ``joblib.parallel_config``, such as Dask. Defaults to 1.
 
@@ -88,31 +142,51 @@ def review_maps(
             usable; the message lists all problems.
     """
     calibrator.need_decisions()
-    files = MapFiles.of(maps, truth)
+    files = maps if isinstance(maps, MapFiles) else MapFiles.of(maps, truth)
     reader = reader or MapReader()
-    new_reviews = partial(_Reviews, calibrator, reader.logits, level)
+    review = partial(
+        review_image,
+        calibrator,
+        logits=reader.logits,
+        level=level,
+        smallest=smallest,
+        extras=extras or {},
+    )
+    paths = {name: path for name, (path, _) in files.pairs.items()}
+    new_reviews = partial(_Reviews, review, copy.deepcopy(reader), paths, keep or {})
     reviews = count_files(files, new_reviews, reader, workers=workers, what='reviewing')
-    rows = [_as_stored(row, reader, files.pairs[row.name][0]) for row in reviews.rows]
-    return most_doubtful_first(rows)
+    return most_doubtful_first(reviews.rows)
 
 
 class _Reviews:
     """Rows, as :func:`~mmaslp.files.map_pairs.count_files` fills them."""
 
-    def __init__(self, calibrator: Calibrator, logits: bool, level: float) -> None:
-        self.calibrator = calibrator
-        self.logits = logits
-        self.level = level
+    def __init__(
+        self,
+        review: Callable[..., Reviewed],
+        reader: MapReader,
+        paths: Mapping[str, Path],
+        keep: Mapping[str, int],
+    ) -> None:
+        self.review = review
+        self.reader = reader
+        self.paths = paths
+        self.keep = keep
         self.rows: list[Reviewed] = []
 
     def add(
         self, name: str, key: int, prob: np.ndarray, label: np.ndarray | None
     ) -> None:
-        row = review_image(self.calibrator, name, prob, label, self.logits, self.level)
+        grid = self.reader.grid_of(self.paths[name])
+        axis = self.reader.slice_axis(self.paths[name]) if prob.ndim == 3 else 0
+        row = self.review(name, prob, label, grid=grid, slice_axis=axis)
         self.rows.append(row)
 
     def merge(self, other: _Reviews) -> None:
         self.rows += other.rows
+        for extra, number in self.keep.items():
+            for row in most_doubtful_first(self.rows)[number:]:
+                row.extras.pop(extra, None)
 
 
 def review_image(
@@ -120,28 +194,60 @@ def review_image(
     name: str,
     prob: np.ndarray,
     label: np.ndarray | None = None,
+    *,
     logits: bool = False,
     level: float = 0.9,
     ignore_index: int = 255,
+    grid: Grid | None = None,
+    slice_axis: int = 0,
+    smallest: float = 0.0,
+    extras: Mapping[str, Extra] | None = None,
 ) -> Reviewed:
     """Review one map ``(H, W)`` or ``(D, H, W)``, with its mask if there is one."""
-    prob = np.squeeze(prob)
     estimate, objects = calibrator.judge(prob, logits, level)
-    p = expit(prob) if logits else prob
+    if smallest:
+        voxel = 1.0 if grid is None or prob.ndim == 2 else grid.voxel
+        objects = _without_small(objects, smallest / voxel)
+        estimate = replace(estimate, objects=len(objects))
 
+    p = expit(prob) if logits else prob
     truth = None
     if label is not None:
-        labels = np.asarray(label)
+        label = np.reshape(label, p.shape)
         number = len(objects)
-        truth = MaskTruth.of(p > 0.5, labels, objects.labels, number, ignore_index)
+        truth = MaskTruth.of(p > 0.5, label, objects.labels, number, ignore_index)
+
+    image = Judged(name, p, objects, label, grid, slice_axis)
     return Reviewed(
         name,
         estimate,
-        objects.without_labels(),
+        _as_stored(objects.without_labels(), slice_axis),
         size=prob.size,
+        mask_area=int(np.count_nonzero(p > 0.5)),
         confidence=mean_confidence(p),
+        grid=grid,
         truth=truth,
+        extras={key: make(image) for key, make in (extras or {}).items()},
     )
+
+
+def _without_small(objects: ObjectTable, least: float) -> ObjectTable:
+    """Leave out objects of less than ``least`` pixels, and number the others anew."""
+    kept = objects.area >= least
+    numbers = np.append(0, np.where(kept, np.cumsum(kept), 0)).astype(np.int32)
+    columns = {
+        key: values[kept] for key, values in vars(objects).items() if key != 'labels'
+    }
+    columns['label'] = np.arange(1, kept.sum() + 1)
+    return ObjectTable(labels=numbers[objects.labels], **columns)
+
+
+def _as_stored(objects: ObjectTable, slice_axis: int) -> ObjectTable:
+    """Give places of objects by the axes of the file."""
+    if objects.box.shape[1] != 3:
+        return objects
+    order = np.argsort([slice_axis, *(k for k in range(3) if k != slice_axis)])
+    return replace(objects, box=objects.box[:, order], centre=objects.centre[:, order])
 
 
 def mean_confidence(prob: np.ndarray) -> float:
@@ -154,19 +260,6 @@ def mean_confidence(prob: np.ndarray) -> float:
 def most_doubtful_first(rows: Sequence[Reviewed]) -> list[Reviewed]:
     """Sort rows; those of which nothing can be told come first."""
     return sorted(rows, key=lambda row: np.nan_to_num(row.estimate.score, nan=-1.0))
-
-
-def _as_stored(row: Reviewed, reader: MapReader, path: Path) -> Reviewed:
-    """Give the size of a voxel, and places of objects by the axes of the file."""
-    grid = reader.grid_of(path)
-    objects = row.objects
-    if objects.box.shape[1] == 3:
-        axis = reader.slice_axis(path)
-        order = np.argsort([axis, *(other for other in range(3) if other != axis)])
-        objects = replace(
-            objects, box=objects.box[:, order], centre=objects.centre[:, order]
-        )
-    return replace(row, objects=objects, voxel=None if grid is None else grid.voxel)
 
 
 # ---- the files ----
@@ -182,20 +275,19 @@ def write_review(
     path: str | Path, rows: Sequence[Reviewed], overwrite: bool = False
 ) -> None:
     """Write a row an image, in the order of the review; empty where nothing is told."""
-    volumes = any(row.voxel is not None for row in rows)
+    volumes = any(row.grid is not None for row in rows)
     truth = any(row.truth is not None for row in rows)
-    header = ['image', *_NUMBERS, 'least_object', 'pixels']
+    header = ['image', *_NUMBERS, 'least_object', 'mask_area', 'pixels']
     header += ['volume_mm3', 'volume_mm3_low', 'volume_mm3_high'] if volumes else []
     header += ['unlike', *(['true_dice', 'true_area'] if truth else [])]
 
     lines: list[list] = [header]
     for row in rows:
         line = [row.name, *(_text(getattr(row.estimate, key)) for key in _NUMBERS)]
-        line += [_text(row.least_object), row.size]
+        line += [_text(row.least_object), row.mask_area, row.size]
         if volumes:
-            voxel = np.nan if row.voxel is None else row.voxel
             ends = (row.estimate.area_low, row.estimate.area_high)
-            line += [_text(area * voxel) for area in (row.estimate.area, *ends)]
+            line += [_text(area * row.voxel) for area in (row.estimate.area, *ends)]
         line.append(int(row.estimate.unlike))
         if row.truth is not None:
             line += [_text(row.truth.dice), row.truth.pixels]
@@ -213,8 +305,8 @@ def write_objects(
     header += [f'{name}_{end}' for name in names for end in ('first', 'last')]
     header += [f'{name}_centre' for name in names]
 
-    volumes = any(row.voxel is not None for row in rows)
-    header += ['volume_mm3'] if volumes else []
+    volumes = any(row.grid is not None for row in rows)
+    header += ['volume_mm3', 'right_mm', 'front_mm', 'head_mm'] if volumes else []
     truth = any(row.truth is not None for row in rows)
     lines: list[list] = [header + (['real'] if truth else [])]
 
@@ -225,8 +317,7 @@ def write_objects(
             line += [table.area[k], _text(table.mean[k])]
             line += [*table.box[k].ravel(), *map(_text, table.centre[k])]
             if volumes:
-                voxel = np.nan if row.voxel is None else row.voxel
-                line.append(_text(table.area[k] * voxel))
+                line += map(_text, [table.area[k] * row.voxel, *row.centres_mm[k]])
             if row.truth is not None:
                 line.append(int(row.truth.real[k]) if row.truth.known[k] else '')
             lines.append(line)

@@ -42,10 +42,13 @@ class Grid:
     Attributes:
         spacing (tuple[float, ...]): In mm along z, y, x.
         orientation (str): Where x, y and z lead to, such as ``'RAS'``.
+        affine (tuple[tuple[float, ...], ...]): 4 x 4, from places along x, y, z to mm
+            towards the patient's right, front and head.
     """
 
     spacing: tuple[float, ...]
     orientation: str
+    affine: tuple[tuple[float, ...], ...]
 
     @property
     def slice_axis(self) -> int:
@@ -67,7 +70,9 @@ def grid_of(path: str | Path, reorient: bool = False) -> Grid:
     codes: tuple[str | None, ...] = (None,) * 3
     if np.isfinite(image.affine).all():
         codes = _nibabel(path).aff2axcodes(image.affine)
-    return Grid(tuple(spacing[::-1]), ''.join(code or '?' for code in codes))
+    orientation = ''.join(code or '?' for code in codes)
+    affine = tuple(map(tuple, image.affine.tolist()))
+    return Grid(tuple(spacing[::-1]), orientation, affine)
 
 
 def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:

@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import base64
-import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 from markupsafe import Markup
-from PIL import Image, ImageDraw
-from scipy.special import expit
 
 from ..calibration.calibrator import Calibrator
 from ..common.outputs import write_output
-from ..files.images import IMAGE_SUFFIXES, open_image
-from ..files.map_pairs import list_files, one_thread
+from ..files.images import IMAGE_SUFFIXES
+from ..files.map_pairs import list_files
 from ..files.names import short_names
-from ..files.prob_maps import MAP_SUFFIXES, MapReader
-from ..files.progress import track
+from ..files.placement import place_text
 from ..files.review import Reviewed
+from ..files.volumes import NIFTI_SUFFIXES
 from ..version import __version__
 from .diagrams import figure_svg, risk_coverage_figure
 from .page import page_template
 from .text_table import metric_text
+from .views import COLOURS, UNKNOWN, doubtful_objects
 
-# Longest side of a thumbnail in pixels, and quality of the WebP.
-SIDE = 320
-QUALITY = 75
-# Outline of an object by its probability, and without one. Told apart without colour
-# by the number in the object and the list below the picture.
-COLOURS = ((0.8, (43, 108, 176)), (0.5, (214, 158, 46)), (0.0, (200, 68, 44)))
-UNKNOWN = (150, 150, 150)
 # Shares of the images that a person may have time for.
 SHARES = (0.05, 0.1, 0.2, 0.5)
+# Most objects in the list of all images.
+MOST_OBJECTS = 2000
+# nnU-Net numbers the channels of a scan; the first one is shown.
+FIRST_CHANNEL = '_0000'
 
 
 @dataclass(frozen=True)
@@ -61,6 +57,7 @@ def efforts(rows: Sequence[Reviewed], bias: float = 0.0) -> list[Effort]:
     """
     expected = np.array([row.estimate.dice for row in rows]) + bias
     truth = np.array([row.truth.dice if row.truth else np.nan for row in rows])
+    truth[np.isnan(expected)] = np.nan  # means of the same images
     numbers = dict.fromkeys([0, *(round(share * len(rows)) for share in SHARES)])
     return [
         Effort(number, _mean(expected[number:]), _mean(truth[number:]))
@@ -93,65 +90,87 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
+def find_photos(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
+    """Find the photograph or the scan of each map, by its name.
+
+    Raises:
+        ValueError: There is none of any map.
+    """
+    suffixes = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES)
+    there = list_files(Path(folder), suffixes, 'photograph', [])
+    found = {
+        name: there[stem]
+        for name in names
+        for stem in (name + FIRST_CHANNEL, name)
+        if stem in there
+    }
+    if not found:
+        raise ValueError(f'--images {folder}: there is none of {next(iter(names))}')
+    return found
+
+
 def write_review_page(
     path: str | Path,
     rows: Sequence[Reviewed],
     calibrator: Calibrator,
-    maps: str | Path,
     *,
-    images: str | Path | None = None,
-    reader: MapReader | None = None,
-    workers: int | None = 1,
+    calibrator_file: str | Path | None = None,
+    notices: Sequence[str] = (),
     title: str = 'Review',
     overwrite: bool = False,
 ) -> None:
-    """Write the page; it needs no other file. Maps are read again for the pictures.
+    """Write the page; it needs no other file.
 
     Args:
         path (str | Path): Where to.
-        rows (Sequence[Reviewed]): Of :func:`~mmaslp.files.review.review_maps`.
+        rows (Sequence[Reviewed]): Of :func:`~mmaslp.files.review.review_maps`, with
+            :class:`~mmaslp.report.views.Painter` as the extra ``'views'``.
         calibrator (Calibrator): That of the review.
-        maps (str | Path): Folder of its maps.
-        images (str | Path, optional): Folder of photographs of the same names. Defaults
-            to None: the maps are shown in grey.
-        reader (MapReader, optional): How maps are read. Defaults to the usual way.
-        workers (int, optional): Processes. Defaults to 1.
+        calibrator_file (str | Path, optional): Its file, which is named. Defaults to
+            None.
+        notices (Sequence[str]): What is said before all. Defaults to ().
         title (str): Defaults to 'Review'.
         overwrite (bool): Replace a file that is there. Defaults to False.
     """
-    files = list_files(Path(maps), MAP_SUFFIXES, 'map', [])
-    photos: dict[str, Path] = {}
-    if images is not None:
-        photos = list_files(Path(images), IMAGE_SUFFIXES, 'photograph', [])
-        if photos.keys().isdisjoint(files):
-            raise ValueError(f'--images {images}: there is none of {next(iter(files))}')
-
     names = short_names([row.name for row in rows])
-    draw = joblib.delayed(_picture)
-    run = joblib.Parallel(n_jobs=workers, return_as='generator')
-    jobs = (
-        draw(calibrator, reader or MapReader(), files[row.name], photos.get(row.name))
-        for row in rows
-    )
-    pictures = list(track(run(jobs), 'drawing', len(rows)))
     cards = [
         {
             'name': name,
             'row': row,
-            'picture': picture,
+            'views': row.extras['views'],
             'objects': _objects(row),
         }
-        for name, row, picture in zip(names, rows, pictures)
+        for name, row in zip(names, rows)
+        if 'views' in row.extras
     ]
+    scripts = ('report.js', 'review.js')
+    script = ''.join(page_template(name).render() for name in scripts)
+    listed = [
+        {'image': number, 'name': card['name'], **each}
+        for number, card in enumerate(cards, 1)
+        for each in card['objects']
+    ]
+    listed.sort(key=lambda each: np.nan_to_num(each['probability'], nan=-1.0))
     page = page_template('review.html.j2').render(
         title=title,
         version=__version__,
+        created=datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
+        script=Markup(script),
+        script_hash=base64.b64encode(sha256(script.encode()).digest()).decode(),
+        notices=notices,
         cards=cards,
+        number=len(rows),
+        objects=listed[:MOST_OBJECTS],
+        number_of_objects=len(listed),
         efforts=efforts(rows, calibrator.need_decisions().bias),
         level=rows[0].estimate.level,
         with_truth=any(row.truth is not None for row in rows),
+        with_volumes=any(row.grid is not None for row in rows),
+        with_slices=any(row.objects.box.shape[1] == 3 for row in rows),
         curve=risk_coverage(rows),
         silent=sum(np.isnan(row.estimate.dice) for row in rows),
+        calibrator=_provenance(calibrator, calibrator_file),
+        measured=calibrator.summary(),
         text=metric_text,
         legend=_LEGEND,
     )
@@ -166,78 +185,31 @@ _LEGEND = (
 )
 
 
-def _colour(probability: float) -> tuple[int, int, int]:
-    if np.isnan(probability):
-        return UNKNOWN
-    return next(colour for least, colour in COLOURS if probability >= least)
+def _provenance(calibrator: Calibrator, file: str | Path | None) -> dict[str, str]:
+    """Say which calibrator this is, and of how many images."""
+    facts = {}
+    if file is not None:
+        changed = datetime.fromtimestamp(Path(file).stat().st_mtime, timezone.utc)
+        facts['file'] = f'{Path(file).name}, written on {changed:%Y-%m-%d}'
+    if 'images' in calibrator.record:
+        facts['validation images'] = f'{calibrator.record["images"]:,}'
+    return facts
 
 
 def _objects(row: Reviewed) -> list[dict[str, Any]]:
     """Objects of an image, the least probable first."""
     table = row.objects
-    order = np.argsort(np.nan_to_num(table.probability, nan=-1.0), kind='stable')
+    mm = row.centres_mm
     return [
         {
             'label': int(table.label[k]),
             'probability': float(table.probability[k]),
             'area': int(table.area[k]),
+            'ml': float(table.area[k] * row.voxel / 1000),
+            'place': '' if np.isnan(mm[k]).any() else place_text(mm[k]),
             'real': None
             if row.truth is None or not row.truth.known[k]
             else bool(row.truth.real[k]),
         }
-        for k in order
+        for k in doubtful_objects(table.probability)
     ]
-
-
-def _picture(
-    calibrator: Calibrator, reader: MapReader, path: Path, photo: Path | None
-) -> dict[str, Any]:
-    """Draw the objects of an image onto its photograph or its map."""
-    prob = np.squeeze(reader.read(path))
-    with one_thread():
-        table = calibrator.objects(prob, reader.logits)
-    labels = table.labels
-    if prob.ndim == 3:  # the slice with the most objects' pixels
-        number = int((labels > 0).sum((1, 2)).argmax())
-        prob = prob[number]
-        labels = labels[number]
-
-    if reader.logits:
-        prob = expit(prob)
-    grey = np.rint(np.clip(prob, 0, 1) * 255).astype(np.uint8)
-    picture = Image.fromarray(grey).convert('RGB')
-    if photo is not None:
-        picture = open_image(photo).convert('RGB')
-    picture.thumbnail((SIDE, SIDE))
-    small = Image.fromarray(labels).resize(picture.size, Image.Resampling.NEAREST)
-    names = np.asarray(small)
-    pixels = np.asarray(picture).copy()
-    edge = _edges(names)
-    for label in np.unique(names[edge]):
-        pixels[edge & (names == label)] = _colour(table.probability[label - 1])
-
-    picture = Image.fromarray(pixels)
-    pen = ImageDraw.Draw(picture)
-    for label in np.unique(names[names > 0]):
-        y, x = np.argwhere(names == label).mean(0)
-        style = {'stroke_width': 1, 'stroke_fill': 'black', 'anchor': 'mm'}
-        pen.text((x, y), str(label), fill='white', **style)
-
-    buffer = io.BytesIO()
-    picture.save(buffer, 'WEBP', quality=QUALITY)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return {
-        'source': f'data:image/webp;base64,{data}',
-        'width': picture.width,
-        'height': picture.height,
-    }
-
-
-def _edges(labels: np.ndarray) -> np.ndarray:
-    """Pixels of objects within two of another label or of the border of the picture."""
-    edge = np.zeros(labels.shape, bool)
-    padded = np.pad(labels, 2)
-    rows, columns = labels.shape
-    for down, right in ((0, 2), (4, 2), (2, 0), (2, 4), (1, 2), (3, 2), (2, 1), (2, 3)):
-        edge |= padded[down : down + rows, right : right + columns] != labels
-    return edge & (labels > 0)
