@@ -20,6 +20,7 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from mmaslp import Calibrator
+from mmaslp.files.layouts import NUCLEI
 from mmaslp.report.diagrams import new_figure
 
 IMAGES = Path(__file__).resolve().parent / 'images'
@@ -103,20 +104,20 @@ def reviewed(folder):
     from mmseg.apis import inference_model, init_model
     from PIL import Image
 
-    from mmaslp.files.synthetic import draw_split
-
     folder = Path(folder)
     config = next(folder.glob('*.py'))
     checkpoint = sorted(folder.glob('epoch_*.pth'))[-1]
     model = init_model(str(config), str(checkpoint), device='cpu')
     calibrator = Calibrator.load(folder / 'calibrator.json')
     found = []
-    for image, mask in draw_split('test', 120, 64):
-        pixels = np.asarray(Image.fromarray(image))[..., ::-1].copy()  # BGR
+    for path in sorted((NUCLEI / 'test' / 'images').iterdir()):
+        image = np.asarray(Image.open(path).convert('RGB'))
+        mask = np.asarray(Image.open(NUCLEI / 'test' / 'masks' / f'{path.stem}.png'))
+        pixels = image[..., ::-1].copy()  # BGR
         prob = inference_model(model, pixels).seg_logits.data[0].numpy()
         estimate, objects = calibrator.judge(prob)
         inside = prob > 0.5
-        label = mask > 127
+        label = mask > 0
         dice = 2 * (inside & label).sum() / max(1, inside.sum() + label.sum())
         found.append((image, estimate, objects, dice))
     found = [row for row in found if len(row[2])]  # in which something is found

@@ -5,8 +5,7 @@ set do three things: a calibrator is fitted to the first, the threshold is chose
 second, and the promise is measured on the third.
 
     pip install ".[guarantee]"
-    python examples/guarantee.py                              # built-in maps
-    python examples/guarantee.py --maps MAPS --masks MASKS
+    python examples/guarantee.py MAPS MASKS
 
 What is promised: in the mean over images like those of the second part, the share of
 the foreground that is missed is at most the stated one. Nothing is promised for a
@@ -14,7 +13,6 @@ single image, for images of another kind, or about what is found beside the fore
 """
 
 import argparse
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -24,7 +22,6 @@ from mapie.risk_control import SemanticSegmentationController
 from mmaslp import fit_calibrator
 from mmaslp.files.map_pairs import pair_files, read_pair
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.files.synthetic import write_demo_maps
 from mmaslp.report.text_table import format_table
 
 # MAPIE's own grid, 0 to 0.99 by 0.01, is too coarse where most pixels lie near 0.
@@ -69,15 +66,11 @@ def measure(maps, masks, threshold):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--maps', type=Path)
-    parser.add_argument('--masks', type=Path)
+    parser.add_argument('maps', type=Path)
+    parser.add_argument('masks', type=Path)
     parser.add_argument('--missed', type=float, default=0.1)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        given = (args.maps, args.masks)
-        if args.maps is None:
-            given = write_demo_maps(Path(folder), 'test')
-        first, second, third = read(*given)
+    first, second, third = read(args.maps, args.masks)
 
     calibrator = fit_calibrator(*zip(*first))
     rows = {}

@@ -2,7 +2,7 @@
 
 It needs lightning and segmentation-models-pytorch:
 
-    python examples/lightning_smp.py                 # built-in data
+    python examples/lightning_smp.py                 # nuclei
     python examples/lightning_smp.py --data FOLDER   # {train,val,test}/{images,masks}
 """
 
@@ -89,7 +89,7 @@ def train(name, by_band, data, args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('--data', help='a folder; left out: built-in data')
+    parser.add_argument('--data', help='a folder; left out: the nuclei of the package')
     parser.add_argument('--epochs', type=int, default=30)
     parser.add_argument('--size', type=int, default=64, help='a multiple of 16')
     parser.add_argument('--work-dir', default='work_dirs/lightning_smp')

@@ -2,7 +2,7 @@
 
 It needs monai:
 
-    python examples/monai_2d.py                 # built-in data
+    python examples/monai_2d.py                 # nuclei
     python examples/monai_2d.py --data FOLDER   # {train,val,test}/{images,masks}
 """
 
@@ -80,7 +80,7 @@ def train(name, data, epochs, levels):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('--data', help='a folder; left out: built-in data')
+    parser.add_argument('--data', help='a folder; left out: the nuclei of the package')
     parser.add_argument('--epochs', type=int, default=80)
     parser.add_argument('--size', type=int, default=64, help='a multiple of 8')
     args = parser.parse_args()

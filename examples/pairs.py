@@ -10,12 +10,11 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from mmaslp.files.images import read_binary_mask
-from mmaslp.files.synthetic import draw_split
+from mmaslp.files.layouts import NUCLEI
 
 __all__ = ['BinaryPairs', 'load_splits']
 
-# So few training images that a network over-fits them within a minute.
-_NUM_IMAGES = {'train': 24, 'val': 60, 'test': 100}
+_SPLITS = ('train', 'val', 'test')
 
 
 class BinaryPairs(Dataset):
@@ -29,9 +28,9 @@ class BinaryPairs(Dataset):
         names (list[str]): The ids of the images.
 
     Example:
-        >>> pairs = BinaryPairs.built_in('train', number=2, size=32)
+        >>> pairs = BinaryPairs.from_folder(NUCLEI / 'train', size=32)
         >>> pairs[1]['name'], pairs[1]['image'].shape, pairs[1]['mask'].shape
-        ('train/00001', torch.Size([3, 32, 32]), torch.Size([1, 32, 32]))
+        ('train/fluorescent_0b0d57', torch.Size([3, 32, 32]), torch.Size([1, 32, 32]))
     """
 
     def __init__(self, items: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> None:
@@ -39,26 +38,6 @@ class BinaryPairs(Dataset):
         self.names = list(names)
         self.images = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
         self.masks = torch.from_numpy(np.stack(masks)).unsqueeze(1)
-
-    @classmethod
-    def built_in(
-        cls, split: str, number: int | None = None, size: int = 64, seed: int = 0
-    ) -> 'BinaryPairs':
-        """Draw a split of the built-in set.
-
-        Args:
-            split (str): 'train', 'val' or 'test'.
-            number (int, optional): Number of images. Defaults to None: 24, 60 or 100.
-            size (int): Height and width in pixels, >= 32. Defaults to 64.
-            seed (int): Seed of the set. Defaults to 0.
-        """
-        if number is None:
-            number = _NUM_IMAGES[split]
-        drawn = draw_split(split, number, size, seed)
-        return cls(
-            (f'{split}/{i:05d}', image, mask // 255)
-            for i, (image, mask) in enumerate(drawn)
-        )
 
     @classmethod
     def from_folder(cls, folder: str | Path, size: int = 64) -> 'BinaryPairs':
@@ -123,17 +102,16 @@ def load_splits(
 
     Args:
         folder (str | Path, optional): Holds a folder per split, see
-            :meth:`BinaryPairs.from_folder`. Defaults to None: the built-in set.
+            :meth:`BinaryPairs.from_folder`. Defaults to None: the nuclei that come
+            with the package.
         size (int): Height and width in pixels. Defaults to 64.
 
     Returns:
         dict[str, BinaryPairs]: By the name of the split.
     """
-    if folder is None:
-        return {split: BinaryPairs.built_in(split, size=size) for split in _NUM_IMAGES}
     return {
-        split: BinaryPairs.from_folder(Path(folder) / split, size)
-        for split in _NUM_IMAGES
+        split: BinaryPairs.from_folder(Path(folder or NUCLEI) / split, size)
+        for split in _SPLITS
     }
 
 

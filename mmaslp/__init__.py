@@ -23,6 +23,7 @@ _COMPONENTS = {
     'CalibratorHook': 'engine.calibrator_hook',
     'DilatedFusionNeck': 'models.necks',
     'LoadBinaryAnnotations': 'datasets.transforms',
+    'NucleiDataset': 'datasets.sod',
     'ObjectFreeCrop': 'datasets.transforms',
     'ProbMapHook': 'engine.prob_map_hook',
     'RandomCenterCrop': 'datasets.transforms',
@@ -30,7 +31,6 @@ _COMPONENTS = {
     'SCBCELoss': 'models.losses',
     'SODDataset': 'datasets.sod',
     'SODMetric': 'evaluation.metrics',
-    'SyntheticSODDataset': 'datasets.sod',
     'WindowsHook': 'engine.windows_hook',
 }
 _MMSEG = 'mmaslp.integrations.mmseg'

@@ -1,7 +1,7 @@
 # Plain BCE: SCBCELoss with its default alpha of 0; a calibrator when it ends.
 _base_ = [
     '../_base_/models/fcn_unet_s4-d8_small.py',
-    '../_base_/datasets/synthetic_sod.py',
+    '../_base_/datasets/nuclei.py',
     '../_base_/schedules/schedule_demo.py',
     '../_base_/default_runtime.py',
 ]

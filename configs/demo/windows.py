@@ -6,7 +6,8 @@ train_dataloader = dict(
             dict(type='LoadImageFromFile'),
             dict(type='LoadBinaryAnnotations'),
             dict(type='ObjectFreeCrop'),
-            dict(type='Resize', scale=(64, 64), keep_ratio=False),
+            dict(type='Resize', scale=(128, 128)),
+            dict(type='RandomCrop', crop_size=(64, 64)),
             dict(type='RandomFlip', prob=0.5),
             dict(type='PackSegInputs'),
         ]

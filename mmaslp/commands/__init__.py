@@ -34,7 +34,7 @@ COMMANDS = {
     'review': 'say which masks and objects to trust, the most doubtful first',
     'drift': 'compare two sets of maps without masks, for a check each night',
     'prepare': 'check the images and masks of a set, and divide it',
-    'demo': 'train with BCE, windows and levels on built-in data, and compare',
+    'demo': 'train with BCE and ASLP on cell nuclei, calibrate, and compare',
     'doctor': 'say whether the environment, or a config, works',
 }
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog='mmaslp',
         description='Calibrated binary segmentation: train, measure, compare.',
         epilog='`mmaslp COMMAND --help` shows the arguments of a command with an '
-        'example. Start with `mmaslp demo --maps`.',
+        'example. Start with `mmaslp demo`.',
     )
     parser.add_argument('--version', action='version', version=f'mmaslp {__version__}')
     group = parser.add_subparsers(

@@ -2,7 +2,10 @@
 
 import os.path as osp
 from dataclasses import dataclass
+from pathlib import Path
 
+# The set of the demo, which comes with the package.
+NUCLEI = Path(__file__).with_name('nuclei')
 # Every set may have these instead of its own.
 FOLDERS = ('images', 'masks')
 

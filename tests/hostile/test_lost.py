@@ -53,13 +53,10 @@ WRITES = {
     'report': ('a.json -o p.html', 'p.html p.report.json'),
     'drift': ('maps maps2 --json d.json', 'd.json'),
     'prepare': ('set --test-ratio .3', 'set/train.txt set/val.txt set/test.txt'),
-    'demo': (
-        '--maps --work-dir demo',
-        'demo/val/masks/000.png demo/calibrator.json demo/test/calibrated/009.png',
-    ),
 }
-# A training has a work directory, a test is below, and the doctor writes nothing.
-ELSEWHERE = {'train', 'test', 'doctor'}
+# A training has a work directory, a test is below, the demo has tests of its own, and
+# the doctor writes nothing.
+ELSEWHERE = {'train', 'test', 'demo', 'doctor'}
 
 
 @pytest.fixture(scope='module')

@@ -33,7 +33,6 @@ REFUSED = [
     ('LoadBinaryAnnotations', dict(graded='False'), 'graded must be True or'),
     ('RandomCenterCrop', dict(border=2.5), 'border must be an integer'),
     ('SODDataset', dict(split=3, lazy_init=True), 'split'),
-    ('SyntheticSODDataset', dict(size=8, lazy_init=True), 'size must be'),
     ('DilatedFusionNeck', dict(in_channels='48'), 'in_channels'),
 ]
 

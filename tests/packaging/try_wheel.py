@@ -21,8 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # A config of one's own that inherits one of the package.
 CONFIG = """
-_base_ = ['mmaslp::demo/aslp_fb.py']
+_base_ = ['mmaslp::demo/bce.py']
 train_cfg = dict(max_epochs=1)
+custom_hooks = []
 """
 
 
@@ -108,10 +109,11 @@ def use(binaries, folder):
     (folder / 'mine.py').write_text(CONFIG)
     mmaslp('train', 'mine.py')
     checkpoint = 'work_dirs/mine/epoch_1.pth'
-    test = ('test', 'mmaslp::demo/aslp_fb.py', checkpoint, '--eval', 'ece')
+    test = ('test', 'mmaslp::demo/bce.py', checkpoint, '--eval', 'ece')
     mmaslp(*test, '--sets', 'test', '--out-prob', 'maps')
     maps = next((folder / 'maps').rglob('*.png')).parent
-    masks = folder / 'data' / 'synthetic_sod' / 'test' / 'masks'
+    package = Path(where.strip()).parent
+    masks = package / 'files' / 'nuclei' / 'test' / 'masks'
     mmaslp('eval-maps', maps, masks, '--json', 'maps.json')
     tested = json.loads(next(folder.rglob('calibration_test.json')).read_text())
     mapped = json.loads((folder / 'maps.json').read_text())

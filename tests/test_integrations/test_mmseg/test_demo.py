@@ -19,7 +19,7 @@ def test_a_training_that_fails_ends_the_others(tmp_path, monkeypatch):
 
     monkeypatch.setattr(demo.subprocess, 'Popen', Process)
     with pytest.raises(SystemExit, match=r'BCE: .* failed'):
-        run_demo(tmp_path, models=['image levels, MC', 'BCE'], epochs=100)
+        run_demo(tmp_path, models=['ASLP', 'BCE'], epochs=100)
     assert all(process.poll() is not None for process in started)
     assert not list(tmp_path.glob('**/epoch_*.pth'))
 
@@ -33,10 +33,10 @@ def test_a_page_of_the_user_stays(tmp_path):
 @pytest.mark.release
 def test_the_demo_says_what_came_of_levels(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run_demo(tmp_path, models=['border levels'], epochs=32, seed=1)
+    run_demo(tmp_path, models=['levels'], epochs=20, seed=1)
     printed = capsys.readouterr().out
-    assert '[border levels] epoch 3/32  validation ECE 0.' in printed
+    assert '[levels] epoch 4/20  validation ECE 0.' in printed
     assert 'levels, test' in printed
-    assert 'border levels, calibrator: ' in printed
+    assert 'levels + calibrator: ' in printed
     assert (tmp_path / 'report.html').stat().st_size > 1000
     assert (tmp_path / 'aslp_fb_border' / 'report.html').is_file()

@@ -1,12 +1,12 @@
 """Registered data sets and transforms."""
 
-from .sod import SODDataset, SyntheticSODDataset
+from .sod import NucleiDataset, SODDataset
 from .transforms import LoadBinaryAnnotations, ObjectFreeCrop, RandomCenterCrop
 
 __all__ = [
     'LoadBinaryAnnotations',
+    'NucleiDataset',
     'ObjectFreeCrop',
     'RandomCenterCrop',
     'SODDataset',
-    'SyntheticSODDataset',
 ]

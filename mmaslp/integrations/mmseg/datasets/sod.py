@@ -1,4 +1,4 @@
-"""Registered data sets: salient-object sets as published, and the built-in one."""
+"""Registered data sets: salient-object sets as published, and the one of the demo."""
 
 import os.path as osp
 from typing import Any
@@ -6,12 +6,11 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
-from ....common.arguments import check_choice, check_path, check_text, optional
+from ....common.arguments import check_path, check_text, optional
 from ....files.datasets import keep_listed, list_pair, unpaired_files
 from ....files.images import IMAGE_SUFFIXES
-from ....files.layouts import find_folders, get_layout
+from ....files.layouts import NUCLEI, find_folders, get_layout
 from ....files.map_pairs import raise_problems
-from ....files.synthetic import NUM_IMAGES, check_settings, make_synthetic_sod
 
 
 @DATASETS.register_module()
@@ -148,40 +147,20 @@ def _join(folder: str, name: str) -> str:
 
 
 @DATASETS.register_module()
-class SyntheticSODDataset(SODDataset):
-    """A split of the built-in data, written to disk when it is first used.
+class NucleiDataset(SODDataset):
+    """Cell nuclei of the 2018 Data Science Bowl (BBBC038), a part of the package.
+
+    140 crops of 256 pixels of stained tissue, fluorescence and smears, and 30 windows
+    of 96 pixels without a nucleus. ``mmaslp/files/nuclei/README.md`` has source and
+    licence.
 
     Args:
-        data_root (str): Folder of the set. Defaults to 'data/synthetic_sod'.
         split (str): 'train', 'val', 'test' or 'empty'. Defaults to 'train'.
-        seed (int): Seed of the set. Defaults to 0.
-        size (int): Height and width of the images. Defaults to 64.
-        num_images (dict[str, int], optional): Images of each split. Defaults to None,
-            36 / 72 / 120 / 60.
         **kwargs: Arguments of :class:`SODDataset`.
 
-    Raises:
-        ValueError: See :func:`make_synthetic_sod`; or an unknown split.
-
     Example:
-        >>> train = dict(type='SyntheticSODDataset', split='train', pipeline=[...])
+        >>> train = dict(type='NucleiDataset', split='train', pipeline=[...])
     """
 
-    def __init__(
-        self,
-        data_root: str = 'data/synthetic_sod',
-        split: str = 'train',
-        seed: int = 0,
-        size: int = 64,
-        num_images: dict[str, int] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        check_choice('split', split, tuple(NUM_IMAGES))
-        self.settings = dict(seed=seed, size=size, num_images=num_images)
-        check_settings(**self.settings)
-        super().__init__(data_root=data_root, split=split, **kwargs)
-
-    def load_data_list(self) -> list[dict]:
-        """Write the set if needed, then pair images and masks."""
-        make_synthetic_sod(self.data_root, **self.settings)
-        return super().load_data_list()
+    def __init__(self, split: str = 'train', **kwargs: Any) -> None:
+        super().__init__(data_root=str(NUCLEI), split=split, **kwargs)

@@ -1,0 +1,73 @@
+# Nuclei of the 2018 Data Science Bowl, part of the package: nothing to download.
+dataset_type = 'NucleiDataset'
+# Half the size of the files: a training takes a minute on one core.
+scale = (128, 128)
+crop_size = (64, 64)
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadBinaryAnnotations'),
+    dict(type='Resize', scale=scale),
+    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+# The mask comes after Resize: metrics compare at the size of the file.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale_factor=0.5, keep_ratio=True),
+    dict(type='LoadBinaryAnnotations'),
+    dict(type='PackSegInputs'),
+]
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale_factor=scale, keep_ratio=True)
+                for scale in (0.4, 0.5, 0.6)
+            ],
+            [
+                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
+                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
+            ],
+            [dict(type='LoadBinaryAnnotations')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(type=dataset_type, split='train', pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type, split='val', pipeline=test_pipeline, test_mode=True
+    ),
+)
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type, split='test', pipeline=test_pipeline, test_mode=True
+    ),
+)
+
+val_evaluator = [
+    dict(type='CalibrationMetric'),
+    dict(type='IoUMetric', iou_metrics=['mIoU']),
+]
+test_evaluator = val_evaluator
+
+# Further test sets by name, for mmaslp test: windows without a nucleus.
+test_sets = dict(
+    empty=dict(type=dataset_type, split='empty', pipeline=test_pipeline, test_mode=True)
+)

@@ -1,2 +1,0 @@
-_base_ = './bce.py'
-custom_hooks = [dict(type='ASLPHook', levels='image', rule='FB', warmup_epochs=5)]
