@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.outputs import write_output
-from ..files.images import check_plain_file
+from ..common.inputs import check_file
 from .result import Result
 
 # Largest result file that is read: 2 to 5 KB per image.
@@ -60,10 +60,7 @@ def load_results(path: str | Path) -> list[Result]:
             the format. The message names the file.
     """
     try:
-        check_plain_file(Path(path))
-        if os.path.getsize(path) > MAX_BYTES:
-            raise ValueError(f'larger than {MAX_BYTES:,} bytes')
-
+        check_file(path, MAX_BYTES)
         content = json.loads(Path(path).read_bytes())
         contents = content if isinstance(content, list) else [content]
         if not contents:

@@ -2,17 +2,20 @@
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from ..common.arrays import SUM_TOLERANCE
+from ..common.inputs import Stamp, check_file, stamp
 from .images import open_image
 from .volumes import NIFTI_SUFFIXES, read_nifti
 
 IGNORED = 255
 LABEL_ENDINGS = (*NIFTI_SUFFIXES, '.png')
-# Softmaxes in float16 stay within it.
-SUM_TOLERANCE = 1e-2
+# Most bytes of a dataset.json or plans.json.
+MOST_TEXT = 2**24
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,18 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
     )
     if found is None:
         return None
+    plans = found / 'plans.json'
+    return _dataset(
+        stamp(found / 'dataset.json'), stamp(plans) if plans.is_file() else None
+    )
+
+
+@lru_cache(8)
+def _dataset(description: Stamp, plan: Stamp | None) -> NNUNetDataset:
+    """Read what two files say, once while they stay the same."""
     try:
-        labels = json.loads((found / 'dataset.json').read_text())['labels']
-        file = found / 'plans.json'
-        plans = json.loads(file.read_text()) if file.is_file() else {}
+        labels = _json(description)['labels']
+        plans = {} if plan is None else _json(plan)
         order = plans.get('transpose_forward')
         ignore = labels.pop('ignore', None)
         values = {
@@ -69,9 +80,10 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
         }
         reorient = plans.get('image_reader_writer') == 'NibabelIOWithReorient'
         slice_axis = None if order is None else int(order[0])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
-            f'the dataset.json or plans.json in {found} is not of nnU-Net ({error!r})'
+            f'{description[0]} or the plans.json beside it is not of nnU-Net '
+            f'({error!r})'
         ) from error
 
     regions = any(len(label) > 1 for label in values.values())
@@ -80,6 +92,11 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
     )
     channels = kept if regions else sorted(kept, key=lambda item: item[1])
     return NNUNetDataset(tuple(channels), regions, ignore, reorient, slice_axis)
+
+
+def _json(file: Stamp) -> dict:
+    check_file(file[0], MOST_TEXT)
+    return json.loads(Path(file[0]).read_text(encoding='utf-8'))
 
 
 def foreground(

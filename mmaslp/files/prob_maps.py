@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 from zipfile import ZipFile
 
 import numpy as np
@@ -13,13 +15,12 @@ from torch import Tensor
 
 from ..common.arguments import check_choice, check_number, optional
 from ..common.arrays import ROUNDING
-from .images import IMAGE_SUFFIXES, check_plain_file, open_image, write_picture
+from ..common.inputs import check_file, check_unpacked
+from .images import IMAGE_SUFFIXES, open_image, write_picture
 from .nnunet_maps import SUM_TOLERANCE, NNUNetDataset, find_dataset, foreground
 from .volumes import (
-    AXES,
     NIFTI_SUFFIXES,
     Grid,
-    check_unpacked,
     grid_of,
     is_nifti,
     read_nifti,
@@ -30,8 +31,8 @@ ARRAY_SUFFIXES = ('.npy', '.npz', *NIFTI_SUFFIXES)
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES)
 BITS = {8: np.uint8, 16: np.uint16}
 
-# The largest value of a whole set that stands for probability 1 in another scale, by
-# the kind of the maps: 0/1 masks, per cent, 8 bits in 16, and 10 to 15 bits.
+# Largest values of a whole set that stand for probability 1 in another scale, by the
+# kind of the maps: 0/1 masks, per cent, 8 bits in 16, and 10 to 15 bits.
 _OTHER_TOPS = {
     '8-bit': (1, 100),
     '16-bit': (1, 100, 255, 1000, 1023, 4095, 10000, 16383, 32767),
@@ -60,7 +61,8 @@ def write_prob_map(
         raise ValueError(f'{path}: probability maps are written as .png')
     prob = np.asarray(prob, dtype=np.float64)
     try:
-        _check_shape(prob)
+        if prob.ndim != 2:
+            raise ValueError(f'an image has shape (H, W), not {prob.shape}')
         _check_range(prob, 1.0)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
@@ -80,16 +82,61 @@ def quantised(prob: np.ndarray, bits: int = 16) -> np.ndarray:
     return sided.astype(BITS[bits])
 
 
-class MapReader:
-    """Reads the maps of one set and remembers how far their values go.
+@dataclass(frozen=True)
+class Scale:
+    """How far the values of a map go.
 
-    A dark map may be right: a network that is sure of an empty scene gives one. So
-    only the largest value of the whole set says that the scale is another one. Nothing
-    but that value is kept.
+    A dark map may be right: a network that is sure of an empty scene gives one. So only
+    the largest value of a whole set says that its scale is another one.
 
     Attributes:
-        planes (set[str]): Names of the axes that slices of the volumes are stacked
-            along, 'z', 'y' or 'x'.
+        kind (str): Of the file, such as '8-bit'.
+        high (float): Largest value in the file.
+        top (float): The value that stands for probability 1.
+        path (Path): The file.
+    """
+
+    kind: str
+    high: float
+    top: float
+    path: Path
+
+    def problem(self, max_value: float | None) -> str:
+        """Say why the scale of a set with this largest value is not right, or ''."""
+        if max_value is not None:
+            least = max(max_value / 100, float(self.kind.startswith('float')))
+            wrong = 0 < self.high <= least < max_value
+            advice = f'no --max-value {max_value:g}'
+        else:
+            tops = _OTHER_TOPS.get(self.kind, ())
+            low = self.kind == '16-bit' and 0 < self.high <= 255
+            wrong = low or self.high in tops
+            likely = 255 if low and self.high not in tops else self.high
+            advice = (
+                f'--max-value {likely:g} if that stands for probability 1, or '
+                f'--max-value {self.top:g} if the maps are right so'
+            )
+        what = f'{self.high:g} is the largest value of all {self.kind} maps'
+        return f'{self.path}: {what}: give {advice}' if wrong else ''
+
+
+@dataclass(frozen=True)
+class StoredMap:
+    """A map as it was read.
+
+    Attributes:
+        values (np.ndarray): Probabilities in [0, 1] or logits, float32 or float64;
+            ``(H, W)``, or ``(D, H, W)`` of volumes, their slices first.
+        scale (Scale | None): Of the file; None of logits.
+    """
+
+    values: np.ndarray
+    scale: Scale | None
+
+
+@dataclass(frozen=True)
+class MapReader:
+    """Reads maps.
 
     Args:
         max_value (float, optional): The value that stands for probability 1, > 0; with
@@ -106,23 +153,19 @@ class MapReader:
         ValueError: ``max_value`` is not a number above 0.
     """
 
-    def __init__(
-        self,
-        max_value: float | None = None,
-        logits: bool = False,
-        key: str | None = None,
-        channel: int | str | None = None,
-    ) -> None:
-        self.max_value = optional(check_number, 'max_value', max_value, above=0)
-        self.logits = logits
-        self.key = key
-        self.channel = channel
-        self._highest: dict[str, tuple[float, Path, float]] = {}
-        self.planes: set[str] = set()
-        self._zipped = False
-        self._datasets: dict[Path, NNUNetDataset | None] = {}
+    max_value: float | None = None
+    logits: bool = False
+    key: str | None = None
+    channel: int | str | None = None
+
+    def __post_init__(self) -> None:
+        optional(check_number, 'max_value', self.max_value, above=0)
 
     def read(self, path: str | Path) -> np.ndarray:
+        """Read the values of one map, see :meth:`read_map`."""
+        return self.read_map(path).values
+
+    def read_map(self, path: str | Path) -> StoredMap:
         """Read one map.
 
         Args:
@@ -131,29 +174,32 @@ class MapReader:
                 or ``(D, H, W)``; a .npz file of nnU-Net, ``(C, D, H, W)``; or, if asked
                 for, logits, ``(H, W)`` or ``(D, H, W)``.
 
-        Returns:
-            np.ndarray: Probabilities in [0, 1], float32 or float64, or logits;
-            ``(H, W)``, or ``(D, H, W)`` of volumes, their slices first, see
-            :meth:`slice_axis`.
-
         Raises:
             ValueError: It is not such a file; the message names it and what to do.
         """
         path = Path(path)
-        check_plain_file(path)
-        self._zipped |= suffix_of(path) == '.npz'
         try:
-            values = self._read(path)
-            return self.slices_first(values, path)
+            values, scale = self._read(path)
+            return StoredMap(self.slices_first(values, path), scale)
         except ValueError as error:
-            raise ValueError(f'{path}: {error}') from error
+            text = str(error)
+            named = text.startswith(f'{path}: ')
+            raise ValueError(text if named else f'{path}: {text}') from error
+
+    def check_options(self, paths: Iterable[Path]) -> None:
+        """Refuse options that have no effect on these files."""
+        zipped = any(suffix_of(path) == '.npz' for path in paths)
+        for name in ('key', 'channel'):
+            if getattr(self, name) is not None and not (zipped or self.logits):
+                raise ValueError(
+                    f'--{name} has no effect without .npz maps: leave it out'
+                )
 
     def slices_first(self, values: np.ndarray, path: str | Path) -> np.ndarray:
         """Put the axis of the slices of a map first, of its values or of its mask."""
         if values.ndim < 3:
             return values
         axis = self.slice_axis(path)
-        self.planes.add(AXES[axis])
         return np.ascontiguousarray(np.moveaxis(values, axis, 0)) if axis else values
 
     def slice_axis(self, path: str | Path) -> int:
@@ -176,16 +222,22 @@ class MapReader:
         reorient = dataset is not None and dataset.reorient
         return None if file is None else grid_of(file, reorient)
 
-    def _read(self, path: Path) -> np.ndarray:
+    def dataset_of(self, path: str | Path) -> NNUNetDataset | None:
+        """What nnU-Net's ``dataset.json`` says of a .npz map; None without one."""
+        return find_dataset(Path(path).parent) if suffix_of(path) == '.npz' else None
+
+    def _read(self, path: Path) -> tuple[np.ndarray, Scale | None]:
+        check_file(path)
         suffix = suffix_of(path)
         if suffix in IMAGE_SUFFIXES and not self.logits:
             grey, kind, usual = _read_image(path)
-            _check_shape(grey)
-            return self._scaled(path, grey, kind, usual).clip(0, 1)
+            values, scale = self._scaled(path, grey, kind, usual)
+            return values.clip(0, 1), scale
         if suffix not in ARRAY_SUFFIXES:
             known = ', '.join(ARRAY_SUFFIXES if self.logits else MAP_SUFFIXES)
             what = 'logits' if self.logits else 'maps'
             raise ValueError(f'{what} are read from files that end with {known}')
+
         values = _read_array(path, self.key)
         if values.dtype.kind not in 'biuf':
             raise ValueError(
@@ -193,24 +245,22 @@ class MapReader:
                 'whose scale you state with --max-value'
             )
         if self.logits:
-            return _checked_logits(values)
+            return _checked_logits(values), None
 
         is_mask = values.dtype.kind != 'f' and values.max(initial=0) <= 1
         top = 1.0 if values.dtype.kind == 'f' or is_mask else None
-        values = self._scaled(path, values, str(values.dtype), top)
-        if values.ndim == 3 and values.shape[0] == 1:
-            values = values[0]
+        values, scale = self._scaled(path, values, str(values.dtype), top)
         if suffix == '.npz' and values.ndim == 4:
             values = foreground(values, self.channel, self.dataset_of(path))
-        _check_volume(values)
+        values = _checked_rank(values)
         kind = np.promote_types(values.dtype, np.float32)
         values = values.astype(kind, copy=False)
         rounding = values.min() < 0 or values.max() > 1
-        return values.clip(0, 1) if rounding else values
+        return values.clip(0, 1) if rounding else values, scale
 
     def _scaled(
         self, path: Path, values: np.ndarray, kind: str, usual: float | None
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, Scale]:
         """Divide by the value that stands for 1."""
         top = self.max_value or usual
         if top is None:
@@ -220,62 +270,21 @@ class MapReader:
             )
 
         _check_range(values, top)
-        high = float(values.max())
-        if high > self._highest.get(kind, (-np.inf,))[0]:
-            self._highest[kind] = high, path, top
+        scale = Scale(kind, float(values.max()), top, path)
         if top == 1:
-            return values
+            return values, scale
         if values.dtype != np.float64:
             values = values.astype(np.float32)
-        return values / values.dtype.type(top)
-
-    def dataset_of(self, path: str | Path) -> NNUNetDataset | None:
-        """What nnU-Net's ``dataset.json`` says of a .npz map; None without one."""
-        if suffix_of(path) != '.npz':
-            return None
-        folder = Path(path).parent
-        if folder not in self._datasets:
-            self._datasets[folder] = find_dataset(folder)
-        return self._datasets[folder]
-
-    def merge(self, other: MapReader) -> None:
-        """Take in what another reader of the same set has seen."""
-        self.planes |= other.planes
-        for kind, seen in other._highest.items():
-            if seen[0] > self._highest.get(kind, (-np.inf,))[0]:
-                self._highest[kind] = seen
-        self._zipped |= other._zipped
-
-    def problem(self) -> str:
-        """Say, after the last map, why the options cannot be right; '' if they can."""
-        for name in ('key', 'channel'):
-            if getattr(self, name) is not None and not (self._zipped or self.logits):
-                return f'--{name} has no effect without .npz maps: leave it out'
-
-        for kind, (high, path, top) in self._highest.items():
-            if kind.startswith('float') and 0 < high <= 1 < top:
-                return f'{path}: floats up to {high:g} take no --max-value {top:g}'
-            if self.max_value and 0 < high <= top / 100:
-                return f'{path}: {high:g} is the largest value: no --max-value {top:g}'
-            likely = None if self.max_value else _other_top(kind, high)
-            if likely is not None:
-                return (
-                    f'{path}: its {high:g} is the largest value of all {kind} maps, so '
-                    f'no probability would be above {high / top:.2g}: their scale is '
-                    'another one. State which value stands for probability 1: '
-                    f'--max-value {likely}, or --max-value {top:g} if the maps are '
-                    'right so'
-                )
-
-        return ''
+        return values / values.dtype.type(top), scale
 
 
-def _other_top(kind: str, high: float) -> int | None:
-    """The value that stands for 1 in maps that end at ``high``; None if all is well."""
-    if high in _OTHER_TOPS.get(kind, ()):
-        return int(high)
-    # 16-bit maps that end at or below 255 hold 8 bits.
-    return 255 if kind == '16-bit' and 0 < high <= 255 else None
+def highest(scales: Iterable[Scale]) -> list[Scale]:
+    """The scale of the largest value of each kind, the first of equals."""
+    found: dict[str, Scale] = {}
+    for scale in scales:
+        if scale.kind not in found or scale.high > found[scale.kind].high:
+            found[scale.kind] = scale
+    return [*found.values()]
 
 
 def suffix_of(path: str | Path) -> str:
@@ -325,7 +334,7 @@ class StoredArray:
             with found:
                 key = _chosen_key(found.files, key)
                 names = [name for name in found.files if with_others and name != key]
-                _check_unpacked(found.zip, [key, *names])
+                _check_members(found.zip, [key, *names])
                 others = {name: found[name] for name in names}
                 return cls(np.asarray(found[key]), key, others)  # a member may be text
         except Exception as error:  # numpy and zipfile raise a dozen types
@@ -354,13 +363,25 @@ def _chosen_key(names: Sequence[str], key: str | None) -> str:
     return key
 
 
-def _check_unpacked(archive: ZipFile, keys: Sequence[str]) -> None:
+def _check_members(archive: ZipFile, keys: Sequence[str]) -> None:
     """Refuse a decompression bomb before it is unpacked."""
     members = {
         member.filename.removesuffix('.npy'): member for member in archive.infolist()
     }
     for member in (members[key] for key in keys if key in members):
-        check_unpacked(member.file_size, member.compress_size)
+        with archive.open(member) as stream:
+            shape, dtype = _array_header(stream)
+        check_unpacked(math.prod(shape), dtype.itemsize, member.compress_size)
+
+
+def _array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of the array of a .npy stream."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0
+    if version != (1, 0):
+        read = np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    return shape, dtype
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, str, float | None]:
@@ -384,34 +405,31 @@ def _read_image(path: Path) -> tuple[np.ndarray, str, float | None]:
 
 
 def _checked_logits(values: np.ndarray) -> np.ndarray:
-    if values.ndim > 2 and len(values) == 1:
-        values = values[0]
-    if values.ndim not in (2, 3) or not np.issubdtype(values.dtype, np.floating):
-        raise ValueError(
-            'a map of logits is floating point, (H, W) or (D, H, W), not '
-            f'{values.dtype} of {values.shape}'
-        )
+    if not np.issubdtype(values.dtype, np.floating):
+        raise ValueError(f'a map of logits is floating point, not {values.dtype}')
     if np.isnan(values).any():
         raise ValueError(f'has {int(np.isnan(values).sum())} NaN values')
-    return values
+    return _checked_rank(values)
 
 
-def _check_shape(values: np.ndarray) -> None:
-    if values.ndim != 2:
-        raise ValueError(f'a map has shape (H, W), not {values.shape}')
-
-
-def _check_volume(values: np.ndarray) -> None:
-    """Refuse other shapes, and two planes that are a softmax rather than slices."""
+def _checked_rank(values: np.ndarray) -> np.ndarray:
+    """Take ``(H, W)`` or ``(D, H, W)``, an image if D is 1, and no softmax."""
     if values.ndim not in (2, 3):
         raise ValueError(f'a map has shape (H, W) or (D, H, W), not {values.shape}')
-    if values.ndim == 3 and len(values) == 2:
-        total = values.sum(0, dtype=np.float64)
-        if np.abs(total - 1).max() < SUM_TOLERANCE:
+    if values.ndim == 2:
+        return values
+    for axis in (0, 2):
+        if values.shape[axis] == 2 and _adds_up(values, axis):
             raise ValueError(
-                f'its shape is {values.shape} and its two planes add up to 1, as '
+                f'its shape is {values.shape} and two planes of it add up to 1, as '
                 'background and foreground do: save the foreground alone, as (H, W)'
             )
+    return values[0] if len(values) == 1 else values
+
+
+def _adds_up(values: np.ndarray, axis: int) -> bool:
+    total = values.sum(axis, dtype=np.float64)
+    return bool(np.abs(total - 1).max(initial=0) < SUM_TOLERANCE)
 
 
 def _check_range(values: np.ndarray, top: float) -> None:

@@ -7,20 +7,24 @@ voxels is ``(Z, Y, X)``, as nnU-Net and SimpleITK have it.
 import gzip
 import io
 import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from ..common.inputs import check_file, check_unpacked, stamp
+
 NIFTI_SUFFIXES = ('.nii.gz', '.nii')
 AXES = ('z', 'y', 'x')
 # An axis is the coarsest if its spacing is larger than the others' by this factor.
 COARSER = 1.1
-# An array that unpacks to more bytes, and to so many times its size, is a bomb.
-MAX_UNPACKED = 2**31
-MAX_RATIO = 200
+# A unit of NIfTI in mm.
+UNITS = {'meter': 1000.0, 'micron': 0.001}
 
 
 def is_nifti(path: str | Path) -> bool:
@@ -41,7 +45,8 @@ class Grid:
 
     Attributes:
         spacing (tuple[float, ...]): In mm along z, y, x.
-        orientation (str): Where x, y and z lead to, such as ``'RAS'``.
+        orientation (str): Where x, y and z lead to, such as ``'RAS'``, or ``'???'`` if
+            the file does not say so.
         affine (tuple[tuple[float, ...], ...]): 4 x 4, from places along x, y, z to mm
             towards the patient's right, front and head.
     """
@@ -59,20 +64,33 @@ class Grid:
     @property
     def voxel(self) -> float:
         """float: Volume of a voxel in mm3."""
-        return math.prod(self.spacing)
+        return float(abs(np.linalg.det(np.array(self.affine)[:3, :3])))
+
+    def place(self, shape: Sequence[int]) -> np.ndarray:
+        """``(2, 3)`` mm of the first and the last voxel of an array of a shape."""
+        last = [*(size - 1 for size in shape[::-1]), 0, 0][:3]
+        corners = np.array([[0, 0, 0, 1], [*last, 1]])
+        return corners @ np.array(self.affine)[:3].T
 
 
 def grid_of(path: str | Path, reorient: bool = False) -> Grid:
-    """Read the header of a NIfTI file."""
-    image = _load(Path(path), reorient)
-    spacing = [float(size) for size in image.header.get_zooms()[:3]]
-    spacing += [1.0] * (3 - len(spacing))
-    codes: tuple[str | None, ...] = (None,) * 3
-    if np.isfinite(image.affine).all():
-        codes = _nibabel(path).aff2axcodes(image.affine)
-    orientation = ''.join(code or '?' for code in codes)
-    affine = tuple(map(tuple, image.affine.tolist()))
-    return Grid(tuple(spacing[::-1]), orientation, affine)
+    """Read the header of a NIfTI file; ``reorient`` as in :func:`read_nifti`."""
+    image = _load(path)
+    affine = np.array(image.affine)
+    if reorient:
+        tools = _nibabel(path).orientations
+        turn = tools.io_orientation(affine)
+        affine = affine @ tools.inv_ornt_aff(turn, image.shape[:3])
+
+    affine[:3] *= UNITS.get(image.header.get_xyzt_units()[0], 1.0)
+    orientation = '???'
+    if np.isfinite(affine).all() and np.linalg.det(affine[:3, :3]):
+        orientation = ''.join(_nibabel(path).aff2axcodes(affine))
+    else:
+        sizes = [*map(float, image.header.get_zooms()[:3]), 1.0, 1.0]
+        affine = np.diag([*sizes[:3], 1.0])
+    spacing = np.sqrt((affine[:3, :3] ** 2).sum(0))
+    return Grid(tuple(spacing[::-1].tolist()), orientation, _frozen(affine))
 
 
 def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
@@ -85,30 +103,36 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
         ImportError: nibabel is not installed.
     """
     path = Path(path)
-    image = _load(path, reorient)
-    shape = image.shape
-    if len(shape) > 3 and math.prod(shape[3:]) == 1:
-        shape = shape[:3]
-    if len(shape) not in (2, 3):
-        raise ValueError(f'has the shape {image.shape}: keep one volume in a file')
-    size = math.prod(shape) * image.get_data_dtype().itemsize
-    check_unpacked(size, path.stat().st_size)
-
+    image = _load(path)
+    shape = _shape(image)
+    scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
+    itemsize = 8 if scaled else image.get_data_dtype().itemsize
+    check_unpacked(math.prod(shape), itemsize, path.stat().st_size)
     try:
-        values = np.asanyarray(image.dataobj).reshape(shape, order='F')
+        with _stream(path) as stream:
+            if stream is not None:
+                image = type(image).from_stream(stream)
+            if reorient:
+                image = _turned(path, image)
+            values = np.asanyarray(image.dataobj)
+            if stream is not None:
+                stream.read()  # to the checksum at the end
     except Exception as error:  # gzip, zlib and numpy raise a dozen types
         raise ValueError(f'cannot be read ({error})') from error
-    values = values.T  # z, y, x
+
+    values = values.reshape(_shape(image), order='F').T  # z, y, x
     return values[0] if values.ndim == 3 and len(values) == 1 else values
 
 
-def check_unpacked(size: int, packed: int) -> None:
-    """Refuse a decompression bomb before it is unpacked, by its bytes."""
-    ratio = size / max(packed, 1)
-    if size > MAX_UNPACKED and ratio > MAX_RATIO:
-        raise ValueError(
-            f'it unpacks to {size:,} bytes, {ratio:.0f} times its size, as no map does'
-        )
+def _stream(path: Path) -> AbstractContextManager:
+    """The unpacked bytes of a compressed file, else None."""
+    return gzip.open(path) if path.suffix.lower() == '.gz' else nullcontext()
+
+
+def _turned(path: Path, image: Any) -> Any:
+    """Turn an image to RAS."""
+    turn = _nibabel(path).orientations.io_orientation(image.affine)
+    return image.as_reoriented(turn)
 
 
 def nifti_like(
@@ -120,16 +144,19 @@ def nifti_like(
     type of the values.
     """
     path = Path(path)
-    image = _load(path, reorient)
-    shape = tuple(size for size in image.shape if size > 1)
-    squeezed = values.squeeze().T
-    if squeezed.shape != shape:
+    image = _load(path)
+    if reorient:
+        image = _turned(path, image)
+    stored = values.T
+    if stored.shape != image.shape[: stored.ndim] or stored.size != math.prod(
+        image.shape
+    ):
         raise ValueError(f'{path}: has the shape {image.shape}, not that of the map')
     header = image.header.copy()
     header.set_data_dtype(values.dtype)
     header.set_slope_inter(1, 0)
 
-    data = squeezed.reshape(image.shape, order='F')
+    data = stored.reshape(image.shape, order='F')
     written = type(image)(data, image.affine, header)
     buffer = io.BytesIO()
     if path.suffix == '.gz':
@@ -141,29 +168,50 @@ def nifti_like(
     return buffer.getbuffer()
 
 
-def check_same_orientation(one: Path, other: Path) -> None:
-    """Refuse two NIfTI files whose axes lead to other sides: one would be mirrored."""
-    if not (is_nifti(one) and is_nifti(other)):
-        return
-    first, second = (grid_of(path).orientation for path in (one, other))
+def check_same_place(
+    path: Path, grid: Grid, mask: Path, other: Grid, shape: Sequence[int]
+) -> None:
+    """Refuse a map and a mask of one shape that lie elsewhere in the patient."""
+    first, second = grid.orientation, other.orientation
     if first != second:
         raise ValueError(
-            f'{one}: its axes lead to {first}, those of its mask {other} to {second}, '
+            f'{path}: its axes lead to {first}, those of its mask {mask} to {second}, '
             'so one of them would be mirrored: save both with the affine of their image'
+        )
+    apart = np.linalg.norm(grid.place(shape) - other.place(shape), axis=1).max()
+    if apart > min(grid.spacing) / 2:
+        raise ValueError(
+            f'{path}: its voxels lie up to {apart:.3g} mm from those of its mask '
+            f'{mask}: save both with the affine of their image'
         )
 
 
-def _load(path: Path, reorient: bool = False) -> Any:
-    nibabel = _nibabel(path)
+def _shape(image: Any) -> tuple[int, ...]:
+    """Shape along x, y, z, without the axes of size 1 behind."""
+    shape = image.shape
+    if len(shape) < 2 or math.prod(shape[3:]) != 1:
+        raise ValueError(f'has the shape {shape}: keep one volume in a file')
+    return shape[:3]
+
+
+def _frozen(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, matrix.tolist()))
+
+
+def _load(path: str | Path) -> Any:
+    """Open a NIfTI file; its header is read once."""
+    check_file(path)
+    return _loaded(*stamp(path))
+
+
+@lru_cache(8)
+def _loaded(path: str, time: int, size: int) -> Any:
     try:
-        image = nibabel.load(path)
+        return _nibabel(path).load(path)
     except OSError:
         raise
     except Exception as error:  # nibabel raises its own types
         raise ValueError(f'cannot be read as NIfTI ({error})') from error
-    if reorient:
-        image = image.as_reoriented(nibabel.orientations.io_orientation(image.affine))
-    return image
 
 
 def _nibabel(path: str | Path) -> ModuleType:

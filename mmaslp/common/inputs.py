@@ -1,0 +1,43 @@
+"""Files that are read: nothing waits for a pipe, and a size is looked at before."""
+
+import os
+from pathlib import Path
+
+# Most bytes of a file, or of what it unpacks to; larger maps are cut into several.
+MAX_BYTES = 2**31
+# What unpacks to more times its size is a bomb, if it also has more bytes than that.
+MAX_RATIO = 200
+
+
+# Path, time and size of a file: the key under which what it says may be kept.
+Stamp = tuple[str, int, int]
+
+
+def check_file(path: str | Path, most: int = MAX_BYTES) -> None:
+    """Refuse a folder, a pipe or a device, and a file of more than ``most`` bytes."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f'{path}: not a file (a folder, a pipe or a device)')
+    if os.path.exists(path) and os.path.getsize(path) > most:
+        raise ValueError(f'{path}: has more than {most:,} bytes')
+
+
+def check_unpacked(values: int, itemsize: int, packed: int) -> None:
+    """Refuse a decompression bomb before it is unpacked.
+
+    Args:
+        values (int): Number of values.
+        itemsize (int): Bytes of each; they become float32 if they have fewer.
+        packed (int): Bytes in the file.
+    """
+    size = values * max(itemsize, 4)
+    ratio = size / max(packed, 1)
+    if size > MAX_BYTES and ratio > MAX_RATIO:
+        raise ValueError(
+            f'it unpacks to {size:,} bytes, {ratio:.0f} times its size, as no map does'
+        )
+
+
+def stamp(path: str | Path) -> Stamp:
+    """Say when a file was written, see :data:`Stamp`."""
+    status = os.stat(path)
+    return str(path), status.st_mtime_ns, status.st_size
