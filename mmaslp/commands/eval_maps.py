@@ -66,7 +66,7 @@ def add_arguments(parser: CommandParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table, write what was asked for."""
     from ..evaluation.map_folders import evaluate_maps
-    from ..files.map_pairs import describe_pairs
+    from ..files.map_pairs import MapFiles
 
     _check(args)
     limits = read_limits(args.limit or ())
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             model=name,
         )
         results.append(result)
-        print(describe_pairs(folder, args.gt_dir, reader))
+        print(MapFiles.of(folder, args.gt_dir))
     written = _write(args, results)  # before what a closed pipe would end
     _print(results)
     print(*written, sep='\n', end='\n' if written else '')

@@ -134,15 +134,12 @@ def frames_hint(names: Sequence[str]) -> str | None:
 
 
 def _count_maps(args: argparse.Namespace, group: Group) -> Counted:
-    from ..files.map_pairs import count_tables, describe_pairs, pair_files
+    from ..files.map_pairs import MapFiles, count_tables
 
-    reader = map_reader(args)
-    tables = count_tables(
-        args.source, args.labels, reader, keys=group, workers=args.workers
-    )
-    print(describe_pairs(args.source, args.labels, reader))
-    pairs, _ = pair_files(args.source, args.labels)
-    return tables, [*pairs]
+    files = MapFiles.of(args.source, args.labels)
+    tables = count_tables(files, map_reader(args), keys=group, workers=args.workers)
+    print(files)
+    return tables, [*files.pairs]
 
 
 def _count_checkpoint(args: argparse.Namespace, group: Group) -> Counted:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..common.arguments import check_choice
 from ..common.arrays import PROTOCOLS, apply_protocol
-from ..files.map_pairs import count_pairs, pair_files, read_pair
+from ..files.map_pairs import MapFiles, count_files, pair_files, read_pair
 from ..files.names import display_name
 from ..files.prob_maps import MapReader, quantised
 from ..metrics.band_table import BandTable
@@ -172,7 +172,7 @@ def evaluate_maps(
     """Measure every map of a folder against the mask of its name.
 
     ``protocol`` is 'raw' or 'released', ``sod`` adds the salient-object measures, for
-    ``reader`` and ``workers`` see :func:`~mmaslp.files.map_pairs.count_pairs`. The
+    ``reader`` and ``workers`` see :func:`~mmaslp.files.map_pairs.count_files`. The
     model's name is by default that of the folder of maps.
 
     Returns:
@@ -185,9 +185,8 @@ def evaluate_maps(
     check_choice('protocol', protocol, PROTOCOLS)
     if sod:
         load_library()
-    found = count_pairs(
-        pred_dir,
-        gt_dir,
+    found = count_files(
+        MapFiles.of(pred_dir, gt_dir),
         partial(_Measure, bins, protocol, sod),
         reader,
         workers=workers,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..common.outputs import write_output
 from ..common.inputs import check_file
+from ..common.outputs import write_output
 from .result import Result
 
 # Largest result file that is read: 2 to 5 KB per image.

@@ -22,6 +22,7 @@ from .prob_maps import (
     MAP_SUFFIXES,
     MapReader,
     StoredArray,
+    highest,
     nifti_of,
     suffix_of,
     write_prob_map,
@@ -80,17 +81,22 @@ def apply_calibrator(
 
     problems: list[str] = []
     files = [*list_files(maps, MAP_SUFFIXES, 'map', problems).values()]
+    reader.check_options(files)
     outputs = [job.map_file(path) for path in files]
     outputs += [out / name for name in _DESCRIPTIONS if (maps / name).is_file()]
     check_outputs({'--out': outputs}, [maps], overwrite)
 
     outputs = []
+    scales = []
     for path in track(files, 'reading'):
-        values = read_or_note(reader.read, path, problems)
-        if masks is not None and values is not None:
-            outputs.append(job.mask_file(path, values.ndim))
+        stored = read_or_note(reader.read_map, path, problems)
+        if masks is not None and stored is not None:
+            outputs.append(job.mask_file(path, stored.values.ndim))
+        if stored is not None and stored.scale is not None:
+            scales.append(stored.scale)
     check_outputs({'--masks': outputs}, [maps], overwrite)
-    problems += filter(None, [reader.problem()])
+    problems += [each.problem(reader.max_value) for each in highest(scales)]
+    problems = [*filter(None, problems)]
     raise_problems(problems, display_name(maps))
 
     for name in _DESCRIPTIONS:
@@ -150,7 +156,7 @@ class _Job:
         mask = self.calibrator.masks(given, self.masks or 'keep', logits)
         if self.least_object is None:
             return mask
-        objects = self.calibrator.objects(np.squeeze(given), logits)
+        objects = self.calibrator.objects(given, logits)
         improbable = objects.label[objects.probability < self.least_object]
         return mask & ~np.isin(objects.labels, improbable).reshape(mask.shape)
 

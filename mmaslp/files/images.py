@@ -155,9 +155,7 @@ def _grey(values: np.ndarray) -> np.ndarray:
     """Scale 16-bit values to 8 bits; files that use only 8 bits stay unchanged."""
     low, high = values.min(), values.max()
     if low < 0 or high > 65535:
-        raise ValueError(
-            f'values {low} to {high} do not fit into 16 bits. {_REWRITE}'
-        )
+        raise ValueError(f'values {low} to {high} do not fit into 16 bits. {_REWRITE}')
     if high > 255:
         values = (values.astype(np.int32) + 128) // 257
     return values.astype(np.uint8)

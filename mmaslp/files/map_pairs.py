@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from ..calibration.fitting.tables import CalibrationTables
+from ..common.inputs import check_file
 from .images import IMAGE_SUFFIXES, read_binary_mask
 from .names import display_name
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
@@ -23,11 +23,13 @@ from .prob_maps import (
     ARRAY_SUFFIXES,
     MAP_SUFFIXES,
     MapReader,
+    Scale,
     StoredArray,
+    highest,
     suffix_of,
 )
 from .progress import track
-from .volumes import check_same_orientation, is_nifti, read_nifti
+from .volumes import check_same_place, grid_of, is_nifti, read_nifti
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', *ARRAY_SUFFIXES)
 # What nnU-Net writes beside its maps; its masks too, which may be images.
@@ -69,23 +71,6 @@ def pair_files(
         problems.append(f'{masks[stem]}: no map of this name in {pred_dir}')
     both = sorted(preds.keys() & masks.keys())
     return {stem: (preds[stem], masks[stem]) for stem in both}, problems
-
-
-def describe_pairs(
-    pred_dir: str | Path, gt_dir: str | Path, reader: MapReader | None = None
-) -> str:
-    """Say which files of two folders are read, and how volumes lie in them."""
-    pairs, _ = pair_files(pred_dir, gt_dir)
-    end = [[suffix_of(path) for path in paths] for paths in zip(*pairs.values())]
-    maps, masks = (', '.join(sorted({*found})) for found in end)
-    of = ' of nnU-Net' if '.npz' in maps and find_dataset(pred_dir) else ''
-    number = len(pairs)
-    folder = display_name(pred_dir)
-    text = f'{folder}: {number} maps{of} ({maps}) and {number} masks ({masks})'
-    if reader is not None and reader.planes:
-        axes = ' or '.join(sorted(reader.planes))
-        text += f'; bands of distance lie in the slices along {axes}'
-    return text
 
 
 def list_files(
@@ -131,45 +116,6 @@ def _is_of_nnunet(path: Path, npz: set[str]) -> bool:
     return suffix_of(path) == '.json' or path.name.split('.')[0] in npz
 
 
-def count_pairs(
-    pred_dir: str | Path,
-    gt_dir: str | Path,
-    new_counter: Callable[[], Any],
-    reader: MapReader | None = None,
-    *,
-    keys: Callable[[Sequence[str]], Sequence[int]] | None = None,
-    workers: int | None = 1,
-    what: str = 'reading',
-) -> Any:
-    """Count every map of a folder against the mask of its name.
-
-    The result is the same, bit by bit, for any number of processes: the parts merge in
-    the order of the names.
-
-    Args:
-        pred_dir (str | Path): Folder of maps.
-        gt_dir (str | Path): Folder of masks of the same names.
-        new_counter (Callable): Makes an empty counter, for several processes a
-            picklable one. Its ``add(name, key, prob, label)`` counts an image, its
-            ``merge(other)`` adds the images of another one, which come later.
-        reader (MapReader, optional): How maps are read. Defaults to the usual way.
-        keys (Callable, optional): From the sorted names to a number for each, such as
-            that of its group. Defaults to 0, 1, 2, ...
-        workers (int, optional): Processes. None takes the backend of
-            ``joblib.parallel_config``, such as Dask. Defaults to 1.
-        what (str): What is going on, for the progress bar.
-
-    Raises:
-        ValueError: A folder or a file is not usable; the message lists all problems.
-    """
-    pairs, problems = pair_files(pred_dir, gt_dir)
-    where = f'{display_name(pred_dir)} and {display_name(gt_dir)}'
-    files = MapFiles(pairs, where, problems)
-    return count_files(
-        files, new_counter, reader, keys=keys, workers=workers, what=what
-    )
-
-
 @dataclass(frozen=True)
 class MapFiles:
     """Maps to read.
@@ -189,7 +135,8 @@ class MapFiles:
         """List a folder of maps, and match it with one of masks if there is one."""
         if masks is not None:
             pairs, problems = pair_files(maps, masks)
-            return cls(pairs, display_name(maps), problems)
+            where = f'{display_name(maps)} and {display_name(masks)}'
+            return cls(pairs, where, problems)
         alone: list[str] = []
         found = list_files(Path(maps), MAP_SUFFIXES, 'map', alone)
         return cls(
@@ -197,6 +144,16 @@ class MapFiles:
             display_name(maps),
             alone,
         )
+
+    def __str__(self) -> str:
+        """Say which files are read."""
+        suffixes = [[suffix_of(file) for file in pair] for pair in self.pairs.values()]
+        maps, masks = (', '.join(sorted({*each})) for each in zip(*suffixes))
+        first = next(path for path, _ in self.pairs.values())
+        of = ' of nnU-Net' if MapReader().dataset_of(first) else ''
+        number = len(self.pairs)
+        folder = display_name(first.parent)
+        return f'{folder}: {number} maps{of} ({maps}) and {number} masks ({masks})'
 
 
 def count_files(
@@ -208,76 +165,107 @@ def count_files(
     workers: int | None = 1,
     what: str = 'reading',
 ) -> Any:
-    """Count maps, see :func:`count_pairs`; without masks the label is None."""
+    """Count every map against its mask, if there is one; each file is read once.
+
+    The result is the same, bit by bit, for any number of processes: the parts merge in
+    the order of the names.
+
+    Args:
+        files (MapFiles): The maps.
+        new_counter (Callable): Makes an empty counter, for several processes a
+            picklable one. Its ``add(name, key, prob, label)`` counts an image, whose
+            label is None without a mask, its ``merge(other)`` adds the images of
+            another one, which come later.
+        reader (MapReader, optional): How maps are read. Defaults to the usual way.
+        keys (Callable, optional): From the sorted names to a number for each, such as
+            that of its group. Defaults to 0, 1, 2, ...
+        workers (int, optional): Processes. None takes the backend of
+            ``joblib.parallel_config``, such as Dask. Defaults to 1.
+        what (str): What is going on, for the progress bar.
+
+    Raises:
+        ValueError: A folder or a file is not usable, images and volumes are mixed, or
+            an option of the reader cannot be right; the message lists all problems.
+    """
+    reader = reader or MapReader()
+    reader.check_options(path for path, _ in files.pairs.values())
     names = [*files.pairs]
     numbers = range(len(names)) if keys is None else keys(names)
     items = [(name, key, *files.pairs[name]) for name, key in zip(names, numbers)]
     size = min(max(CHUNK, len(items) // CHUNKS), MAX_CHUNK)
     chunks = [items[k : k + size] for k in range(0, len(items), size)]
-    problems = [*files.problems]
-    counter = new_counter()
-    seen = copy.deepcopy(reader or MapReader())
-    empty = copy.deepcopy(seen)
-    count = joblib.delayed(_count)
-    jobs = (count(new_counter, copy.deepcopy(empty), chunk) for chunk in chunks)
-    run = joblib.Parallel(n_jobs=workers, return_as='generator')
-    for part, its_reader, its_problems in track(run(jobs), what, len(chunks)):
-        counter.merge(part)
-        seen.merge(its_reader)
-        problems += its_problems
 
-    if not problems and seen.problem():
-        problems.append(seen.problem())
+    whole = _Counted(new_counter(), [*files.problems])
+    count = joblib.delayed(_count)
+    jobs = (count(new_counter, reader, chunk) for chunk in chunks)
+    run = joblib.Parallel(n_jobs=workers, return_as='generator')
+    for part in track(run(jobs), what, len(chunks)):
+        whole.counter.merge(part.counter)
+        whole.problems += part.problems
+        whole.scales += part.scales
+        whole.first_of_rank |= {**part.first_of_rank, **whole.first_of_rank}
+
+    problems = whole.problems
+    if not problems:
+        scales = highest(whole.scales)
+        problems = [*filter(None, (each.problem(reader.max_value) for each in scales))]
+    if len(whole.first_of_rank) > 1:
+        image, volume = (whole.first_of_rank[rank] for rank in (2, 3))
+        problems.append(f'{image} is an image and {volume} a volume: keep them apart')
     raise_problems(problems, files.where)
-    if reader is not None:
-        reader.planes |= seen.planes
-    return counter
+    return whole.counter
+
+
+@dataclass
+class _Counted:
+    """What was counted of some maps, and what all maps of a set must agree in."""
+
+    counter: Any
+    problems: list[str] = field(default_factory=list)
+    scales: list[Scale] = field(default_factory=list)
+    first_of_rank: dict[int, Path] = field(default_factory=dict)
 
 
 def _count(
     new_counter: Callable[[], Any], reader: MapReader, items: list[tuple]
-) -> tuple[Any, MapReader, list[str]]:
+) -> _Counted:
     """Count some pairs, in this process or in another one."""
-    counter = new_counter()
-    problems: list[str] = []
+    found = _Counted(new_counter())
     for name, key, pred, gt in items:
-        before = len(problems)
         with one_thread():
-            prob = read_or_note(reader.read, pred, problems)
-            label = None
-            if gt is not None:
-                label = read_or_note(partial(_read_label, reader, pred), gt, problems)
-            if len(problems) > before:
+            stored = read_or_note(reader.read_map, pred, found.problems)
+            read = partial(_read_mask, reader, pred)
+            label = None if gt is None else read_or_note(read, gt, found.problems)
+            if stored is None or (gt is not None and label is None):
                 continue
+
+            found.scales += [] if stored.scale is None else [stored.scale]
+            found.first_of_rank.setdefault(stored.values.ndim, pred)
             try:
                 if gt is not None:
-                    _check_sizes(pred, prob, gt, label)
-                if not problems:  # else only look for more problems
-                    counter.add(name, key, prob, label)
+                    label = _matched(reader, pred, stored.values, gt, label)
+                if not found.problems:  # else only look for more problems
+                    found.counter.add(name, key, stored.values, label)
             except ValueError as error:
                 text = str(error)
-                problems.append(text if str(pred) in text else f'{pred}: {text}')
+                named = str(pred) in text
+                found.problems.append(text if named else f'{pred}: {text}')
 
-    return counter, reader, problems
+    found.scales = highest(found.scales)
+    return found
 
 
 def count_tables(
-    pred_dir: str | Path,
-    gt_dir: str | Path,
-    reader: MapReader | None = None,
-    **options: Any,
+    files: MapFiles, reader: MapReader | None = None, **options: Any
 ) -> CalibrationTables:
-    """Count the maps of a folder for a calibrator; options as :func:`count_pairs`."""
-    logits = reader is not None and reader.logits
-    new_counter = partial(_TablesOfMaps, logits)
-    counted = count_pairs(
-        pred_dir, gt_dir, new_counter, reader, what='fitting', **options
-    )
+    """Count maps for a calibrator; options as those of :func:`count_files`."""
+    new_counter = partial(_TablesOfMaps, reader is not None and reader.logits)
+    counted = count_files(files, new_counter, reader, what='fitting', **options)
     return counted.tables
 
 
 class _TablesOfMaps:
-    """Tables, as :func:`count_pairs` fills them."""
+    """Tables, as :func:`count_files` fills them."""
 
     def __init__(self, logits: bool) -> None:
         self.tables = CalibrationTables(with_contents=True)
@@ -326,22 +314,30 @@ def raise_problems(problems: list[str], where: str) -> None:
 def read_pair(reader: MapReader, pred: Path, gt: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read a map and its mask."""
     prob = reader.read(pred)
-    label = _read_label(reader, pred, gt)
-    _check_sizes(pred, prob, gt, label)
-    return prob, label
+    return prob, _matched(reader, pred, prob, gt, _read_mask(reader, pred, gt))
 
 
-def _read_label(reader: MapReader, pred: Path, gt: Path) -> np.ndarray:
-    """Read a mask, its slices first as those of its map."""
+def _read_mask(reader: MapReader, pred: Path, gt: Path) -> np.ndarray:
+    """Read a mask as it lies in its file."""
     dataset = reader.dataset_of(pred)
     if dataset is not None:
-        label = read_label(gt, reader.channel, dataset)
-    elif suffix_of(gt) in ARRAY_SUFFIXES:
-        check_same_orientation(pred, gt)
-        label = read_binary_array(gt)
-    else:
-        label = read_binary_mask(gt)
-    return reader.slices_first(label, pred)
+        return read_label(gt, reader.channel, dataset)
+    is_array = suffix_of(gt) in ARRAY_SUFFIXES
+    return read_binary_array(gt) if is_array else read_binary_mask(gt)
+
+
+def _matched(
+    reader: MapReader, pred: Path, prob: np.ndarray, gt: Path, label: np.ndarray
+) -> np.ndarray:
+    """Put the slices of a mask first, as those of its map; refuse another place."""
+    slices = reader.slices_first(label, pred)
+    _check_sizes(pred, prob, gt, slices)
+    grid = reader.grid_of(pred)
+    if grid is not None and is_nifti(gt):
+        dataset = reader.dataset_of(pred)
+        other = grid_of(gt, dataset is not None and dataset.reorient)
+        check_same_place(pred, grid, gt, other, label.shape)
+    return slices
 
 
 def read_binary_array(path: Path) -> np.ndarray:
@@ -354,6 +350,7 @@ def read_binary_array(path: Path) -> np.ndarray:
         ValueError: It holds something else; the message names it.
     """
     try:
+        check_file(path)
         values = read_nifti(path) if is_nifti(path) else StoredArray.read(path).values
         if values.ndim == 3 and len(values) == 1:
             values = values[0]

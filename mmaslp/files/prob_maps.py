@@ -325,6 +325,7 @@ class StoredArray:
         cls, path: Path, key: str | None = None, with_others: bool = False
     ) -> StoredArray:
         """Read a file; ``with_others`` also its other arrays."""
+        check_file(path)
         try:
             # Of a .npy file nothing else is kept, so that its values may stay there.
             lazily = 'r' if with_others and suffix_of(path) == '.npy' else None

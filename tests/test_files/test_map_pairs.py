@@ -1,15 +1,20 @@
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import joblib
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from mmaslp.calibration import fit_tables
 from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.evaluation.result_files import strict_json
 from mmaslp.files import map_pairs
-from mmaslp.files.map_pairs import _TablesOfMaps, count_pairs
+from mmaslp.files.map_pairs import MapFiles, _TablesOfMaps, count_files, read_pair
 from mmaslp.files.prob_maps import MapReader
 from tests.map_folders import write_set
 
@@ -33,10 +38,12 @@ class Names:
 
 
 def test_names_and_numbers_come_in_order(folders):
-    seen = count_pairs(*folders, Names).seen
+    seen = count_files(MapFiles.of(*folders), Names).seen
     assert [name for name, _, _ in seen] == [f'{k:03d}' for k in range(40)]
     assert [key for _, key, _ in seen] == [*range(40)]
-    halves = count_pairs(*folders, Names, keys=lambda names: [0] * len(names)).seen
+    halves = count_files(
+        MapFiles.of(*folders), Names, keys=lambda names: [0] * len(names)
+    ).seen
     assert {key for _, key, _ in halves} == {0}
 
 
@@ -58,7 +65,7 @@ def test_all_problems_come_in_one_message(folders, tmp_path):
     np.save(maps / '008.npy', np.zeros((5, 6)))
     (maps / '008.png').unlink()
     with pytest.raises(ValueError, match=r'4 problem\(s\)') as error:
-        count_pairs(maps, masks, Names)
+        count_files(MapFiles.of(maps, masks), Names)
     for part in ('003.npy: has 576 NaN', '004.png: cannot be read', '007', '6 x 5'):
         assert part in str(error.value)
 
@@ -73,11 +80,10 @@ def test_logits_of_npz_and_npy(tmp_path):
         else:
             np.savez(path.with_suffix('.npz'), logits=logit)
         path.unlink()
-    counted = count_pairs(
-        maps, masks, partial(_TablesOfMaps, True), MapReader(logits=True)
-    )
+    new = partial(_TablesOfMaps, True)
+    counted = count_files(MapFiles.of(maps, masks), new, MapReader(logits=True))
     again = write_set(tmp_path / 'again', 12)
-    plain = count_pairs(*again, partial(_TablesOfMaps, False))
+    plain = count_files(MapFiles.of(*again), partial(_TablesOfMaps, False))
     assert fit_tables(counted.tables).method == fit_tables(plain.tables).method
     found, wanted = (each.tables.counts.sum(2) for each in (counted, plain))
     assert torch.equal(found, wanted)  # by band and label
@@ -88,12 +94,58 @@ def test_a_cluster_gives_the_same_table(folders):
     distributed = pytest.importorskip('distributed')
     options = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
     new = partial(_TablesOfMaps, False)
-    one = count_pairs(*folders, new).tables
+    one = count_files(MapFiles.of(*folders), new).tables
     with (
         distributed.LocalCluster(**options) as cluster,
         distributed.Client(cluster),
         joblib.parallel_config('dask'),
     ):
-        many = count_pairs(*folders, new, workers=None).tables
+        many = count_files(MapFiles.of(*folders), new, workers=None).tables
     assert torch.equal(one.counts, many.counts)
     assert fit_tables(one).summary() == fit_tables(many).summary()
+
+
+def test_images_and_volumes_are_not_mixed(tmp_path):
+    maps, masks = write_set(tmp_path, 12)
+    np.save(maps / 'volume.npy', np.full((3, 4, 4), 0.5))
+    np.save(masks / 'volume.npy', np.ones((3, 4, 4), np.uint8))
+    with pytest.raises(ValueError, match=r'000\.png is an image and .*volume\.npy'):
+        count_files(MapFiles.of(maps, masks), Names)
+
+
+def without_one_slice(shape):
+    return shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
+
+
+def write_array(path, values):
+    if path.suffix == '.npy':
+        np.save(path, values)
+    elif path.suffix == '.npz':
+        np.savez(path, values)
+    else:
+        nibabel = pytest.importorskip('nibabel')
+        nibabel.save(nibabel.Nifti1Image(values.T, np.eye(4)), path)
+
+
+@given(
+    ending=st.sampled_from(['.npy', '.npz', '.nii', '.nii.gz']),
+    shape=hnp.array_shapes(min_dims=2, max_dims=3, max_side=4),
+    other=hnp.array_shapes(min_dims=2, max_dims=3, max_side=4),
+)
+@settings(deadline=None)
+def test_rank_and_shape_travel_with_a_map(ending, shape, other):
+    """Only an array of one slice is an image; another shape of mask is refused."""
+    with TemporaryDirectory() as name:
+        pred, gt = (Path(name, f'{kind}{ending}') for kind in ('map', 'mask'))
+        prob = np.random.default_rng(0).uniform(0.1, 0.4, shape).astype(np.float32)
+        write_array(pred, prob)
+        write_array(gt, np.zeros(other, np.uint8))
+        image, mask = map(without_one_slice, (shape, other))
+        found = MapReader().read(pred)
+        assert found.shape == image
+        np.testing.assert_array_equal(found, prob.reshape(image))
+        if image == mask:
+            assert read_pair(MapReader(), pred, gt)[1].shape == mask
+            return
+        with pytest.raises(ValueError, match='map'):
+            read_pair(MapReader(), pred, gt)

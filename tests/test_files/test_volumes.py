@@ -89,7 +89,9 @@ def test_maps_and_masks_are_written_as_they_came(tmp_path, ending):
         result = evaluate_maps(written, gt, resamples=0)
         assert result.metrics['conf'] == 1
     assert result.metrics['acc'] == 1
-    assert run_command('apply', args) == 0  # the same bytes again
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    assert run_command('apply', [*args, '--overwrite']) == 0
+    assert before == {path: path.read_bytes() for path in out.iterdir()}
 
 
 def test_the_review_of_a_volume(tmp_path):
@@ -118,7 +120,7 @@ def test_slices_lie_across_the_coarsest_axis(tmp_path, axis):
     maps, masks = tmp_path / 'maps', tmp_path / 'masks'
     reader = MapReader()
     result = evaluate_maps(maps, masks, resamples=0, reader=reader)
-    assert reader.planes == {'zyx'[axis]}
+    assert reader.slice_axis(maps / '00.nii.gz') == axis
     straight = write_volumes(tmp_path / 'straight')
     expected = evaluate_maps(*straight[:2], resamples=0)
     assert result.metrics == expected.metrics
@@ -157,7 +159,7 @@ def test_the_plan_of_nnunet_names_the_slices(tmp_path):
     (tmp_path / 'plans.json').write_text(json.dumps(plans))
     reader = MapReader()
     np.testing.assert_array_equal(reader.read(tmp_path / 'a.npz'), prob)
-    assert reader.planes == {'x'}
+    assert reader.slice_axis(tmp_path / 'a.npz') == 2
 
 
 def test_a_transposed_mask_is_named(tmp_path, capsys):
@@ -169,11 +171,47 @@ def test_a_transposed_mask_is_named(tmp_path, capsys):
     assert 'transpose' in said
 
 
-def test_a_mirrored_mask_is_named(tmp_path, capsys):
+ELSEWHERE = {
+    'mirrored': np.diag([-1, -1, 3, 1]),
+    'transposed': np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1]]),
+    '30 mm off': np.array([[1, 0, 0, 30], [0, 1, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1]]),
+    'another spacing': np.diag([1, 1, 2, 1]),
+}
+
+
+@pytest.mark.parametrize('case', ELSEWHERE)
+def test_a_mask_that_lies_elsewhere_is_one_problem(tmp_path, capsys, case):
     maps, masks, arrays = write_volumes(tmp_path, number=2)
-    write(masks / '00.nii.gz', arrays[0][1], affine=np.diag([-1, -1, 3, 1]))
+    write(masks / '00.nii.gz', arrays[0][1], affine=ELSEWHERE[case])
     assert run_command('eval-maps', [str(maps), str(masks)]) == 2
-    assert 'lead to RAS, those of its mask' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert '1 problem(s)' in said
+    assert str(maps / '00.nii.gz') in said
+
+
+@pytest.mark.parametrize('name', ['maps', 'masks'])
+@pytest.mark.parametrize('place', [2, 40, -200, -6])
+def test_a_corrupt_gzip_is_one_problem(tmp_path, capsys, name, place):
+    """Its header, a value, and the checksum at its end."""
+    maps, masks, _ = write_volumes(tmp_path, number=2)
+    path = tmp_path / name / '00.nii.gz'
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x55
+    path.write_bytes(data)
+    assert run_command('eval-maps', [str(maps), str(masks)]) == 2
+    said = capsys.readouterr().err
+    assert '1 problem(s)' in said
+    assert str(path) in said
+
+
+@pytest.mark.parametrize(('unit', 'size'), [('micron', 1000), ('meter', 0.001)])
+def test_units_and_affine_give_the_size_of_a_voxel(tmp_path, unit, size):
+    affine = np.diag([2 * size, 2 * size, 3 * size, 1])
+    affine[0, 1] = size  # sheared: the volume stays
+    image = nibabel.Nifti1Image(np.zeros((4, 4, 4), np.float32), affine)
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, tmp_path / 'a.nii')
+    assert grid_of(tmp_path / 'a.nii').voxel == pytest.approx(12)
 
 
 @pytest.mark.parametrize(
