@@ -77,18 +77,18 @@ def grid_of(path: str | Path, reorient: bool = False) -> Grid:
     """Read the header of a NIfTI file; ``reorient`` as in :func:`read_nifti`."""
     image = _load(path)
     affine = np.array(image.affine)
-    if reorient:
-        tools = _nibabel(path).orientations
-        turn = tools.io_orientation(affine)
-        affine = affine @ tools.inv_ornt_aff(turn, image.shape[:3])
-
-    affine[:3] *= UNITS.get(image.header.get_xyzt_units()[0], 1.0)
     orientation = '???'
     if np.isfinite(affine).all() and np.linalg.det(affine[:3, :3]):
+        if reorient:
+            tools = _nibabel(path).orientations
+            turn = tools.io_orientation(affine)
+            affine = affine @ tools.inv_ornt_aff(turn, image.shape[:3])
         orientation = ''.join(_nibabel(path).aff2axcodes(affine))
     else:
         sizes = [*map(float, image.header.get_zooms()[:3]), 1.0, 1.0]
         affine = np.diag([*sizes[:3], 1.0])
+
+    affine[:3] *= UNITS.get(image.header.get_xyzt_units()[0], 1.0)
     spacing = np.sqrt((affine[:3, :3] ** 2).sum(0))
     return Grid(tuple(spacing[::-1].tolist()), orientation, _frozen(affine))
 
