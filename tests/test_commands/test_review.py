@@ -65,16 +65,6 @@ def test_the_most_doubtful_image_is_first(folders, tmp_path, capsys):
     assert 'ECE of objects' in said
 
 
-def test_a_review_replaces_an_older_one(folders, tmp_path):
-    maps, _, file = folders
-    out, objects = tmp_path / 'r.csv', tmp_path / 'o.csv'
-    args = [str(maps), '--calibrator', str(file), '--out', str(out)]
-    args += ['--objects', str(objects)]
-    for _ in range(2):
-        assert run_command('review', args) == 0
-    assert len(rows_of(out)) == 20
-
-
 def test_processes_change_nothing(folders, tmp_path):
     maps, _, file = folders
     written = []
