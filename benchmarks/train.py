@@ -33,8 +33,6 @@ from mmaslp.augmentation.windows import find_window
 # Size of the images, learning rate and default number of epochs of each network.
 NETWORKS = {'unet': (64, 3e-3, 30), 'pretrained': (192, 1e-3, 12)}
 METHODS = ('bce', 'border', 'mc', 'me', 'fb', 'slp', 'smoothing', *RIVALS)
-# Level of the images of SLP, and label smoothing of the same strength (beta 2).
-ALPHA = 0.05
 BATCH = 16
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
 STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
@@ -111,18 +109,20 @@ def object_free(part: dict[str, Any], size: int, smallest: float) -> dict[str, A
     return dict(images=torch.stack(images), labels=labels, names=names)
 
 
-def make_levels(method: str, epochs: int, names: list[str], steps: int) -> Any:
+def make_levels(
+    method: str, beta: str, epochs: int, names: list[str], steps: int
+) -> Any:
     """The levels of a method, or None."""
     from mmaslp import BorderLevels, ImageLevels
 
     if method == 'border':
         return BorderLevels(warmup=epochs // 3)
     if method in ('mc', 'me', 'fb'):
-        return ImageLevels(names, rule=method.upper(), warmup=5 * steps)
+        return ImageLevels(names, beta, method.upper(), warmup=5 * steps)
     return None
 
 
-def make_loss(method: str, levels: Any) -> Any:
+def make_loss(method: str, levels: Any, beta: str, alpha: float) -> Any:
     """The function of logits and labels that a method minimises."""
     if method in RIVALS:
         return RIVALS[method]()
@@ -131,9 +131,9 @@ def make_loss(method: str, levels: Any) -> Any:
     from mmaslp import SelfCalibratingBCE
 
     if method == 'slp':
-        return SelfCalibratingBCE(beta='HI', alpha=ALPHA)
+        return SelfCalibratingBCE(beta=beta, alpha=alpha)
     if method == 'smoothing':
-        return SelfCalibratingBCE(eps=2 * ALPHA)
+        return SelfCalibratingBCE(eps=2 * alpha)
     return SelfCalibratingBCE(levels)
 
 
@@ -180,9 +180,9 @@ class Run:
         self.optimizer = torch.optim.Adam(network.parameters(), lr=rate)
         self.steps = len(self.train['images']) // BATCH
         self.levels = make_levels(
-            args.method, self.epochs, self.train['names'], self.steps
+            args.method, args.beta, self.epochs, self.train['names'], self.steps
         )
-        self.loss = make_loss(args.method, self.levels)
+        self.loss = make_loss(args.method, self.levels, args.beta, args.alpha)
         self.schedule = torch.optim.lr_scheduler.PolynomialLR(
             self.optimizer, self.epochs * self.steps, 0.9
         )
@@ -362,6 +362,13 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument('--shift', action='store_true', help='corrupted test images')
     parser.add_argument('--method', choices=METHODS, default='bce')
+    parser.add_argument('--beta', default='HI', help='perturbation: HI, SI, M, DM')
+    parser.add_argument(
+        '--alpha',
+        type=float,
+        default=0.05,
+        help='level of SLP; label smoothing has the strength of HI at this level',
+    )
     parser.add_argument('--network', choices=sorted(NETWORKS), default='unet')
     parser.add_argument('--train-images', type=int, help='only the first ones')
     parser.add_argument('--epochs', type=int)
