@@ -55,6 +55,18 @@ def load(folder: Path, size: int, first: int | None = None) -> dict[str, Any]:
     )
 
 
+def load_full(folder: Path, first: int | None = None) -> dict[str, Any]:
+    """The same images at the size they came in, as lists."""
+    images = []
+    labels = []
+    for file in sorted((folder / 'images').iterdir())[:first]:
+        image = np.asarray(Image.open(file).convert('RGB'))
+        mask = Image.open(folder / 'masks' / f'{file.stem}.png').convert('L')
+        images.append(torch.from_numpy(image.copy()).permute(2, 0, 1))
+        labels.append(torch.from_numpy(np.asarray(mask) > 127).byte())
+    return dict(images=images, labels=labels)
+
+
 def normalise(images: Tensor) -> Tensor:
     """To the mean and deviation of ImageNet, in the layout that a CPU prefers."""
     scaled = (images.float() - MEAN) / STD
@@ -92,8 +104,29 @@ def cut(image: Tensor, window: Any, size: int) -> Tensor:
     """A window of an image ``(3, S, S)``, uint8, at the size of the network."""
     rows, columns = window.slices
     part = image[None, :, rows, columns].float()
-    part = F.interpolate(part, (size, size), mode='bilinear', align_corners=False)
-    return part[0].round().byte()
+    part = F.interpolate(part, (size, size), mode='bilinear', antialias=True)
+    return part[0].round().clamp(0, 255).byte()
+
+
+def disturbed(image: Tensor) -> Tensor:
+    """An image ``(3, S, S)``, uint8, slightly blurred, noisy, darker or paler."""
+    kind = int(torch.randint(4, ()))
+    strength = float(torch.rand(()))
+    pixels = image.float()
+
+    if kind == 0:
+        size = image.shape[-1]
+        small = max(1, round(size / (1.25 + strength)))
+        pixels = F.interpolate(pixels[None], (small, small), mode='area')
+        pixels = F.interpolate(pixels, (size, size), mode='bilinear')[0]
+    elif kind == 1:
+        pixels = pixels + (4 + 12 * strength) * torch.randn(pixels.shape)
+    elif kind == 2:
+        pixels = pixels * (0.7 + 0.6 * strength)
+    else:
+        mean = pixels.mean((1, 2), keepdim=True)
+        pixels = mean + (pixels - mean) * (0.5 + 0.7 * strength)
+    return pixels.round().clamp(0, 255).byte()
 
 
 def object_free(part: dict[str, Any], size: int, smallest: float) -> dict[str, Any]:
@@ -174,6 +207,8 @@ class Run:
             for name, folder in zip(('val', 'test'), held)
         }
         self.train = load(args.data / 'train', self.size, args.train_images)
+        if args.full:
+            self.full = load_full(args.data / 'train', args.train_images)
         torch.manual_seed(args.seed)
         network = UNet() if args.network == 'unet' else PretrainedFPN()
         self.network = network.to(memory_format=torch.channels_last)
@@ -268,13 +303,21 @@ class Run:
     def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Images and labels, some flipped, some replaced by object-free windows."""
         images, labels = (self.train[name][chosen] for name in ('images', 'labels'))
+        is_window = torch.zeros(len(chosen), dtype=torch.bool)
         flip = torch.rand(len(chosen)) < 0.5
         images[flip], labels[flip] = images[flip].flip(-1), labels[flip].flip(-1)
         if self.args.patches:
             images, labels = patches(images, labels)
         if self.args.replace:
-            for row in (torch.rand(len(chosen)) < self.args.replace).nonzero()[:, 0]:
+            is_window = torch.rand(len(chosen)) < self.args.replace
+            for row in is_window.nonzero()[:, 0]:
                 images[row], labels[row] = self.window(), 0
+        if self.args.disturb:
+            rows = torch.rand(len(chosen)) < self.args.disturb
+            if self.args.disturb_objects:
+                rows &= ~is_window
+            for row in rows.nonzero()[:, 0]:
+                images[row] = disturbed(images[row])
         if self.args.add:
             windows = torch.stack([self.window() for _ in range(self.args.add)])
             images = torch.cat([images, windows])
@@ -288,10 +331,12 @@ class Run:
         rng = np.random.default_rng(int(torch.randint(2**31, ())))
         while True:
             row = int(rng.integers(len(self.train['images'])))
-            label = self.train['labels'][row].numpy()
-            window = find_window(label, self.args.smallest, rng)
+            source = self.full if self.args.full else self.train
+            window = find_window(
+                source['labels'][row].numpy(), self.args.smallest, rng
+            )
             if window is not None:
-                return cut(self.train['images'][row], window, self.size)
+                return cut(source['images'][row], window, self.size)
 
     def validate(self) -> None:
         """Keep figures of the validation, which move the levels, if there are any."""
@@ -320,9 +365,10 @@ class Run:
                 windows = object_free(self.sets[name], self.size, self.args.smallest)
                 self.sets['windows' if name == 'test' else 'val_windows'] = windows
         if self.args.shift:
-            test = self.sets['test']
-            images = corrupted(test['images'], test['names'])
-            self.sets['shift'] = dict(test, images=images)
+            for name, source in (('shift', 'test'), ('val_shift', 'val')):
+                part = self.sets[source]
+                images = corrupted(part['images'], part['names'])
+                self.sets[name] = dict(part, images=images)
         arrays: dict[str, np.ndarray] = {}
         for name, part in self.sets.items():
             arrays[f'{name}_logits'] = logits_of(self.network, part['images']).numpy()
@@ -359,6 +405,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--add', type=int, help='windows added to each batch')
     parser.add_argument(
         '--smallest', type=float, default=0.25, help='side of a window, as a share'
+    )
+    parser.add_argument(
+        '--full', action='store_true', help='cut windows from images at full size'
+    )
+    parser.add_argument(
+        '--disturb', type=float, help='share of samples that are slightly corrupted'
+    )
+    parser.add_argument(
+        '--disturb-objects', action='store_true', help='never disturb windows'
     )
     parser.add_argument('--shift', action='store_true', help='corrupted test images')
     parser.add_argument('--method', choices=METHODS, default='bce')
