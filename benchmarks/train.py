@@ -332,9 +332,7 @@ class Run:
         while True:
             row = int(rng.integers(len(self.train['images'])))
             source = self.full if self.args.full else self.train
-            window = find_window(
-                source['labels'][row].numpy(), self.args.smallest, rng
-            )
+            window = find_window(source['labels'][row].numpy(), self.args.smallest, rng)
             if window is not None:
                 return cut(source['images'][row], window, self.size)
 
