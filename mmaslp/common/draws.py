@@ -29,15 +29,11 @@ def encode_ids(ids: Iterable[str]) -> list[bytes]:
         ) from error
 
 
-def line_keys(lines: Iterable[bytes]) -> np.ndarray:
-    """Hash encoded ids to ``(N,)`` uint64, the same on every machine."""
+def image_keys(ids: Iterable[str]) -> np.ndarray:
+    """Hash ids to ``(N,)`` uint64, the same on every machine."""
+    lines = encode_ids(ids)
     digests = b''.join([blake2b(line, digest_size=8).digest() for line in lines])
     return np.frombuffer(digests, dtype='<u8')
-
-
-def image_keys(ids: Iterable[str]) -> np.ndarray:
-    """Hash ids, see :func:`line_keys`."""
-    return line_keys(encode_ids(ids))
 
 
 def iteration_keys(keys: np.ndarray, seed: int, iteration: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Levels that move the targets of the criterion: by band or by image; pure torch."""
 
 from .border import BorderLevels
-from .image import AlphaBank, ImageLevels
+from .image import ImageLevels
 from .rules import FB, MC, ME, RULES, Fixed, Rule, Validation, make_rule, update_alpha
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     'MC',
     'ME',
     'RULES',
-    'AlphaBank',
     'BorderLevels',
     'Fixed',
     'ImageLevels',

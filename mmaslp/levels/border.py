@@ -2,7 +2,6 @@
 
 import math
 import warnings
-import weakref
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import asdict, astuple, dataclass, field, fields, replace
@@ -14,8 +13,8 @@ from torch import Tensor
 from ..common.arguments import check_integer, check_number
 from ..common.arrays import REMEDY, LabelWatch
 from ..common.bands import NUM_BANDS
-from ..common.processes import gathered, joined
-from ..losses.criterion import Levels
+from ..common.processes import joined
+from ..losses.targets import Levels, PerturbedByImage, SmoothedByBand, Target
 from ..metrics.band_table import BandTable
 from .guard import Best, apply_guard, lower_median
 
@@ -156,8 +155,6 @@ class BorderLevels(Levels):
         True
     """
 
-    by_band = True
-
     def __init__(self, gain: float = 1.0, warmup: int = 0) -> None:
         self.gain = check_number('gain', gain, above=0)
         self.warmup = check_integer('warmup', warmup, at_least=0)
@@ -167,12 +164,21 @@ class BorderLevels(Levels):
         self._recent = History()
         self._best = Best()
         self.figures: dict[str, Any] = {}
-        self._observed: Any = None  # reference to the sums of the last table
+        self._observed: Tensor | None = None  # sums of the last table
         self._batches: float = 0  # since the last validation
 
     def __repr__(self) -> str:
         levels = ', '.join(f'{level:.4f}' for level in self.levels.tolist())
         return f'BorderLevels(validations={self.validations}, levels=[{levels}])'
+
+    def target(self, perturbed: PerturbedByImage) -> Target:
+        """See :class:`~mmaslp.losses.Levels`."""
+        if perturbed.alpha or perturbed.deterministic or perturbed.per_pixel:
+            raise ValueError(
+                'BorderLevels give the smoothing of every band: leave alpha, eps, '
+                'deterministic and per_pixel out of the loss'
+            )
+        return SmoothedByBand(self)
 
     @property
     def mean_level(self) -> float:
@@ -205,42 +211,50 @@ class BorderLevels(Levels):
             )
         return f'levels are 0: {why}'
 
-    def observe(self, table: BandTable) -> None:
+    def observe(self, table: BandTable, whole: bool = False) -> None:
         """Move the levels after a validation.
 
         Args:
             table (BandTable): The pixels of the validation set; in a distributed
-                training those of this process, or in each process all.
+                training those of this process.
+            whole (bool): Whether the table holds the pixels of all processes already.
+                Defaults to False.
 
         Raises:
             ValueError: If it is not a table, is empty or was observed before, or if the
                 labels look like masks of 0 and 255. Then no level moves.
         """
-        whole = _joined(table)
-        if self._observed is not None and self._observed() is table.totals:
+        if not isinstance(table, BandTable):
+            raise ValueError(
+                f'observe takes a BandTable of the validation, got '
+                f'{type(table).__name__}'
+            )
+        if self._observed is table.totals:
             raise ValueError(
                 'the table holds the last validation too: make a new BandTable() for '
                 'each, or reset it'
             )
 
-        self.figures = figures = whole.compute()
-        if not whole.count:
+        observed = table.totals
+        table = table if whole else joined(table)
+        self.figures = figures = table.compute()
+        if not table.count:
             raise ValueError(
                 'the table of the validation holds no pixel: call update(prob, label) '
                 'for every image, then observe(table)'
             )
 
-        if math.isnan(figures['recall']) and whole.ignored:
+        if math.isnan(figures['recall']) and table.ignored:
             raise ValueError(
-                f'no label of the validation set is 1, and {whole.ignored} pixels are '
+                f'no label of the validation set is 1, and {table.ignored} pixels are '
                 f'ignored: {REMEDY}'
             )
 
         self.watch.check(at_least=10)
-        self._observed = weakref.ref(table.totals)
+        self._observed = observed
         self._batches = min(self._batches, 0)  # expected ones stay so
         self.validations += 1
-        if whole.one_class:
+        if table.one_class:
             one_class = 'the labels of the validation set hold one class only'
             self._recent = replace(self._recent, held=one_class)
             return
@@ -321,15 +335,3 @@ class BorderLevels(Levels):
         self.validations = number
         self._best = best
         self._recent = recent
-
-
-def _joined(table: BandTable) -> BandTable:
-    """Table of the whole validation: processes give their shares, or each all of it."""
-    if not isinstance(table, BandTable):
-        raise ValueError(
-            f'observe takes a BandTable of the validation, got {type(table).__name__}'
-        )
-    first, *others = gathered(table)
-    if all(torch.equal(first.sums.cpu(), other.sums.cpu()) for other in others):
-        return first
-    return joined(table)

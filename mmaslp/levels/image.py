@@ -15,91 +15,18 @@ from ..common.arguments import check_integer, check_number
 from ..common.arrays import LabelWatch
 from ..common.draws import (
     ENCODING_ERRORS,
-    encode_ids,
     image_keys,
     image_uniform,
     iteration_keys,
-    line_keys,
 )
 from ..common.processes import gathered
-from ..losses.criterion import Levels
 from ..losses.perturbations import Perturbation, check_alpha, resolve_perturbation
 from ..losses.sample import Sample
+from ..losses.targets import Levels, PerturbedByImage, Target
 from .rules import Rule, Validation, make_rule
 
 # The released solver lets levels of a weak perturbation rise above 1.
 _MAX_LEVEL = 100.0
-
-
-class AlphaBank:
-    """Levels keyed by image id.
-
-    Rows are sorted by the 64-bit hash of the id, and binary search finds the rows of a
-    batch: the cost hardly depends on the number of images. Ids are kept as one block of
-    bytes, without a Python object per path. :attr:`alpha` is updated in place.
-    """
-
-    def __init__(self, ids: Iterable[str], level: float = 0.0):
-        lines = encode_ids(ids)
-        if not lines:
-            raise ValueError('ids is empty: the training set has no image')
-        if len({*lines}) < len(lines):
-            twice = next(line for line in lines if lines.count(line) > 1)
-            raise ValueError(
-                f'ids hold {twice.decode(errors=ENCODING_ERRORS)!r} more than once: '
-                'give each training image an id of its own'
-            )
-
-        keys = line_keys(lines)
-        order = np.argsort(keys, kind='stable')
-        self.keys = keys[order]
-        text = b'\n'.join([lines[i] for i in order])
-        if text.count(b'\n') != len(lines) - 1:
-            raise ValueError('an id holds a line break: rename the file')
-        self._text = torch.from_numpy(np.frombuffer(bytearray(text), np.uint8))
-        self.alpha = torch.full((len(lines),), float(level), dtype=torch.float64)
-        same = np.flatnonzero(self.keys[1:] == self.keys[:-1])
-        if len(same):
-            pair = self.ids[same[0] : same[0] + 2]
-            raise ValueError(f'the ids {pair} have one 64-bit hash: rename a file')
-
-    def __len__(self) -> int:
-        return self.alpha.numel()
-
-    @property
-    def ids(self) -> list[str]:
-        """Ids in row order, decoded anew at each call."""
-        text = self._text.numpy().tobytes()
-        return text.decode(errors=ENCODING_ERRORS).split('\n')
-
-    def rows(self, keys: np.ndarray) -> np.ndarray:
-        """Rows of the images of some keys, ``(N,)``; -1 for one not in the bank."""
-        rows = np.searchsorted(self.keys, keys)
-        rows[rows == len(self.keys)] = 0
-        return np.where(self.keys[rows] == keys, rows, -1)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """``ids`` (uint8, UTF-8 lines) and ``alpha`` (float64), the live tensor."""
-        return dict(ids=self._text, alpha=self.alpha)
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> int:
-        """Take over the levels of the images that are in both banks; count them."""
-        try:
-            # A resumed state arrives on the device of the run.
-            text = state['ids'].cpu()
-            alpha = state['alpha'].cpu().double()
-            keys = line_keys(text.numpy().tobytes().split(b'\n'))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f'damaged levels of images: {error!r}') from error
-        inside = ((alpha >= 0) & (alpha <= _MAX_LEVEL)).all()
-        if alpha.shape != keys.shape or not inside:
-            raise ValueError(f'damaged levels of images, {len(keys)} ids: {alpha}')
-        rows = self.rows(keys)
-        known = rows >= 0
-        self.alpha[torch.from_numpy(rows[known])] = alpha[torch.from_numpy(known)]
-        return int(known.sum())
-
-
 STATE_VERSION = 3
 # Visits of every image without a validation that are worth a warning.
 MANY_VISITS = 10
@@ -126,9 +53,15 @@ class ImageLevels(Levels):
             ``alpha * beta < 1``. Defaults to 0.
         seed (int): Seed of the samples. Defaults to 0.
         warmup (float): Steps before the levels begin to move, >= 0. Defaults to 0.
-        visits (float): Visits of an image between two validations, > 0. Defaults to 1.
         logger (logging.Logger, optional): Where warnings go. Defaults to None: the
             logger 'mmaslp'.
+
+    Attributes:
+        ids (list[str]): Those of the images, in the order of the levels.
+        alpha (Tensor): Their levels, ``(num_images,)``, float64. :meth:`update` moves
+            them in place.
+        pending (Sample | None): The last sample, until :meth:`update` takes it; losses
+            that hold these levels read it.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -143,8 +76,6 @@ class ImageLevels(Levels):
         >>> levels.observe(accuracy=0.9)  # after a validation
     """
 
-    by_band = False
-
     def __init__(
         self,
         ids: Iterable[str],
@@ -154,7 +85,6 @@ class ImageLevels(Levels):
         seed: int = 0,
         warmup: float = 0,
         *,
-        visits: float = 1.0,
         logger: logging.Logger | None = None,
     ) -> None:
         self.rule = make_rule(rule)
@@ -162,16 +92,24 @@ class ImageLevels(Levels):
         self.beta = self.perturbation.beta
         self.start = check_alpha(alpha, self.beta)
         self.warmup = check_number('warmup', warmup, at_least=0)
-        self.visits = check_number('visits', visits, above=0)
         self.seed = check_integer('seed', seed)
-        self.bank = AlphaBank(ids, self.start)
-        self.alpha = self.bank.alpha  # live, (num_images,), float64, by hash of the id
+        self.ids = _by_hash(ids)
+        self._row_of = {name: row for row, name in enumerate(self.ids)}
+        if not self.ids:
+            raise ValueError('ids is empty: the training set has no image')
+        if len(self._row_of) < len(self.ids):
+            twice = next(name for name in self.ids if self.ids.count(name) > 1)
+            raise ValueError(
+                f'ids hold {twice!r} more than once: give each training image an id '
+                'of its own'
+            )
 
+        self.alpha = torch.full((len(self.ids),), self.start, dtype=torch.float64)
+        self.pending: Sample | None = None
         self.validation: Validation | None = None
         self.watch = LabelWatch()
         self._logger = logger or logging.getLogger('mmaslp')
         self._steps = torch.zeros((), dtype=torch.int64)
-        self._last: Sample | None = None
         self._has_margins = False
         self._warned: set[str] = set()
         self._unobserved = 0  # images of samples since the last validation
@@ -180,12 +118,16 @@ class ImageLevels(Levels):
             self._warn(unstable)
 
     def __repr__(self) -> str:
-        return f'ImageLevels({len(self.bank)} images, rule={self.rule})'
+        return f'ImageLevels({len(self.ids)} images, rule={self.rule})'
+
+    def target(self, perturbed: PerturbedByImage) -> Target:
+        """See :class:`~mmaslp.losses.Levels`."""
+        return replace(perturbed, levels=self)
 
     @property
     def levels(self) -> dict[str, float]:
         """dict[str, float]: Level of every image, made anew at each call."""
-        return dict(zip(self.bank.ids, self.alpha.tolist()))
+        return dict(zip(self.ids, self.alpha.tolist()))
 
     @property
     def steps(self) -> int:
@@ -213,29 +155,35 @@ class ImageLevels(Levels):
         if self.rule.learns:
             self._check_calls()
         hashes = image_keys(names)
-        rows = self.bank.rows(hashes)
-        if (rows < 0).any():
-            raise ValueError(
-                f'the batch holds {names[int(np.argmin(rows))]!r}, which is not an '
-                f'image of the training set: ImageLevels were given {len(self.bank)} '
-                f'ids, such as {self.bank.ids[0]!r}; batches must name images alike'
-            )
+        for name in names:
+            if name not in self._row_of:
+                raise ValueError(
+                    f'the batch holds {name!r}, which is not an image of the training '
+                    f'set: ImageLevels were given {len(self.ids)} ids, such as '
+                    f'{self.ids[0]!r}; batches must name images alike'
+                )
 
+        rows = np.array([self._row_of[name] for name in names], np.int64)
         keys = iteration_keys(hashes, self.seed, step)
         alpha = self.alpha.numpy()[rows]
         perturbed = torch.from_numpy(image_uniform(keys) < alpha)
         alpha = torch.from_numpy(alpha.astype(np.float32))
-        self._last = Sample(alpha, perturbed, keys, rows, self.beta, step)
+        self.pending = Sample(alpha, perturbed, keys, rows, self.beta, step)
         self._steps.fill_(step + 1)
         self._unobserved += len(rows)
-        return self._last
+        return self.pending
 
-    def update(self, sample: Sample) -> None:
+    def update(self, sample: Sample, visits: float = 1.0) -> None:
         """Move the levels of the images of a batch, after the backward pass.
 
         Not in warm-up and before the first :meth:`observe`. The level of an image that
         came twice moves once, by the mean of its margins. Levels of images whose logits
         are not finite stay, and a warning names the images.
+
+        Args:
+            sample (Sample): What :meth:`sample` returned for the batch.
+            visits (float): Visits of an image between two validations, > 0, for
+                ``FB``. Defaults to 1.
 
         Raises:
             ValueError: If no loss has left a margin so far, or the sample was used.
@@ -255,7 +203,10 @@ class ImageLevels(Levels):
                 'criterion(logits, labels, sample), before update(sample)'
             )
 
-        self._has_margins = sample.used = True
+        self._has_margins = True
+        sample.used = True
+        if self.pending is sample:
+            self.pending = None
         if not self.rule.learns or self.validation is None:
             return
         if sample.step is None or sample.step < self.warmup:
@@ -283,7 +234,7 @@ class ImageLevels(Levels):
                 torch.from_numpy(levels[rows]),
                 torch.from_numpy(values),
                 beta=self.beta,
-                validation=replace(self.validation, visits=self.visits),
+                validation=replace(self.validation, visits=visits),
             ).numpy()
 
     def observe(self, accuracy: float, confidence: float | None = None) -> None:
@@ -327,7 +278,8 @@ class ImageLevels(Levels):
     def state_dict(self) -> dict[str, Any]:
         """Live tensors, numbers and strings, loadable with ``weights_only=True``."""
         return dict(
-            **self.bank.state_dict(),
+            ids=self.ids,
+            alpha=self.alpha,
             steps=self._steps,
             version=STATE_VERSION,
             settings=self._settings(),
@@ -358,26 +310,28 @@ class ImageLevels(Levels):
             steps = check_integer('steps', int(state['steps']), at_least=0)
             seen = state['validation']
             validation = seen and Validation(**seen)
-            found = self.bank.load_state_dict(state)
-        except (KeyError, ValueError, TypeError) as error:
+            saved = _read_levels(state)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'the state of ImageLevels is damaged ({error})'
             ) from error
 
+        shared = [name for name in self.ids if name in saved]
+        for name in shared:
+            self.alpha[self._row_of[name]] = saved[name]
         field = self.rule.required_field
         enough = field is None or getattr(validation, field, None) is not None
         self.validation = validation if enough else None
         self._compare(dict(settings, seed=seed))
-        saved = state['alpha'].numel()
-        if found < max(len(self.bank), saved):
+        if len(shared) < max(len(self.ids), len(saved)):
             self._warn(
-                f'{found} of the {len(self.bank)} training images are among the '
-                f'{saved} of the state and keep their level; the others start anew'
+                f'{len(shared)} of the {len(self.ids)} training images are among the '
+                f'{len(saved)} of the state and keep their level; the others start anew'
             )
 
         self.seed = seed
         self._steps.fill_(steps)
-        return found
+        return len(shared)
 
     def _settings(self) -> dict[str, Any]:
         return dict(self.rule.settings(), beta=self.beta, alpha=self.start)
@@ -401,15 +355,14 @@ class ImageLevels(Levels):
 
     def _check_calls(self) -> None:
         """Warn, once each, of a loop that forgets ``update`` or ``observe``."""
-        last = self._last
-        if last is not None and not last.used:
+        if self.pending is not None:
             self._warn(
-                f'the sample of step {last.step} was not given to update(sample): the '
+                f'the sample of step {self.pending.step} was not given to update(sample): the '
                 'levels of its images stay',
                 once='update',
             )
         late = self.steps > self.warmup
-        if late and self._unobserved > MANY_VISITS * len(self.bank):
+        if late and self._unobserved > MANY_VISITS * len(self.ids):
             self._warn(
                 f'every image came {MANY_VISITS} times without observe(accuracy): the '
                 f'levels follow {self.validation}',
@@ -417,8 +370,7 @@ class ImageLevels(Levels):
             )
 
     def _name_left_out(self, rows: np.ndarray) -> None:
-        ids = self.bank.ids
-        names = sorted({ids[row] for row in rows})
+        names = sorted({self.ids[row] for row in rows})
         self._warn(
             f'logits that are not finite in {len(names)} image(s) of the batch, whose '
             f'levels stay: {", ".join(names[:3])}'
@@ -430,3 +382,22 @@ class ImageLevels(Levels):
         self._warned |= {once} - {''}
         # Formatted here: MMEngine's logger drops warnings of one template as repeated.
         self._logger.warning(f'ASLP: {message}')
+
+
+def _by_hash(ids: Iterable[str]) -> list[str]:
+    """Ids in the order of their hashes, whatever the order of the data set."""
+    names = ids if isinstance(ids, (str, bytes)) else [*ids]
+    return [names[row] for row in np.argsort(image_keys(names), kind='stable')]
+
+
+def _read_levels(state: dict[str, Any]) -> dict[str, float]:
+    """Level of every image of a state."""
+    ids = state['ids']
+    if isinstance(ids, Tensor):  # of version 0.5: lines of UTF-8
+        text = ids.cpu().numpy().tobytes()
+        ids = text.decode(errors=ENCODING_ERRORS).split('\n')
+    alpha = state['alpha'].cpu().double()
+    inside = ((alpha >= 0) & (alpha <= _MAX_LEVEL)).all()
+    if alpha.shape != (len(ids),) or not inside:
+        raise ValueError(f'levels of {len(ids)} images: {alpha}')
+    return dict(zip(ids, alpha.tolist()))

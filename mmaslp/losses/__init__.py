@@ -1,9 +1,10 @@
 """The criterion, and the perturbations of the labels that it trains on; pure torch."""
 
-from .criterion import Levels, SelfCalibratingBCE
+from .criterion import SelfCalibratingBCE
 from .functional import image_margin, sc_bce
 from .perturbations import Perturbation, max_alpha, perturb_target
 from .sample import Sample
+from .targets import Levels
 
 __all__ = [
     'Levels',

@@ -1,24 +1,17 @@
 """The criterion: binary cross entropy against labels that levels smooth or perturb."""
 
 from functools import wraps
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..common.arguments import check_bool, check_choice, check_integer, check_number
+from ..common.arguments import check_choice, check_integer, check_number
 from ..common.arrays import LabelWatch, pair_shapes, split_labels
-from ..common.bands import border_row_values
-from ..common.draws import pixel_uniform
 from .functional import image_margin, sc_bce, sc_bce_per_image
-from .perturbations import (
-    Perturbation,
-    check_alpha,
-    perturb_target,
-    resolve_perturbation,
-    truncated_normal,
-)
-from .sample import Sample, independent_sample
+from .perturbations import Perturbation, perturb_target, resolve_perturbation
+from .sample import Sample
+from .targets import Levels, PerturbedByImage, Target, like_pixels
 
 
 def run_eagerly(function: Any) -> Any:
@@ -26,8 +19,6 @@ def run_eagerly(function: Any) -> Any:
 
     That decorator takes a second of every process, to import the compiler.
     """
-    if not hasattr(torch.compiler, 'is_compiling'):  # torch 2.1
-        return torch.compiler.disable(function)
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -39,23 +30,6 @@ def run_eagerly(function: Any) -> Any:
 
 
 REDUCTIONS = ('none', 'mean', 'sum')
-
-
-class Levels:
-    """What moves the targets of a criterion: :mod:`mmaslp.levels` has the two kinds.
-
-    Attributes:
-        by_band (bool): Whether ``levels`` is the smoothing of each band of distance
-            from the label's border; else a sample says which images are perturbed.
-        watch (LabelWatch): Counts the labels that the criterion sees.
-    """
-
-    by_band: ClassVar[bool]
-    levels: Any
-    watch: LabelWatch
-
-    def count_batch(self) -> None:
-        """Take notice of a batch of the training."""
 
 
 class SelfCalibratingBCE(nn.Module):
@@ -138,48 +112,49 @@ class SelfCalibratingBCE(nn.Module):
     ) -> None:
         super().__init__()
         _check_levels(levels)
-        beta = getattr(levels, 'perturbation', 'HI') if beta is None else beta
+        if beta is None:
+            beta = getattr(levels, 'perturbation', None) or 'HI'
         self.perturbation = resolve_perturbation(beta)
         if eps is not None:
             if alpha:
                 raise ValueError('give either eps (label smoothing) or alpha, not both')
-            eps = check_number('eps', eps, at_least=0, below=1)
-            if eps > self.perturbation.beta:
-                raise ValueError(
-                    f'eps = {eps!r} is more than beta = {self.perturbation.beta:g}, '
-                    'which gives a smoothing of at most that: leave beta out'
-                )
+            alpha = self._alpha_of(eps)
             deterministic = True
-            alpha = eps / self.perturbation.beta
-
-        self.alpha = check_alpha(alpha, self.perturbation.beta)
-        self.deterministic = check_bool('deterministic', deterministic)
-        self.per_pixel = check_bool('per_pixel', per_pixel)
-        if deterministic and per_pixel:
+        if levels is not None and alpha:
             raise ValueError(
-                'per_pixel=True draws and deterministic=True does not: set one of them'
+                f'{type(levels).__name__} say how strongly labels are perturbed: leave '
+                'alpha and eps out of the loss'
             )
 
+        self.alpha = alpha
+        self._perturbed = PerturbedByImage(
+            self.perturbation, alpha, deterministic, per_pixel
+        )
         self.reduction = check_choice('reduction', reduction, REDUCTIONS)
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.channels = check_choice('channels', channels, (None, 'independent'))
-        if levels is not None and not levels.by_band and self.alpha:
-            raise ValueError(
-                'ImageLevels hold the level of each image: leave alpha and eps out of '
-                'the loss'
-            )
-
         self.bind(levels)
 
-    def bind(self, levels: Levels | None) -> None:
-        """Take levels in the place of the present ones."""
-        _check_levels(levels)
-        by_band = levels is not None and levels.by_band
-        if by_band and (self.alpha or self.deterministic or self.per_pixel):
+    def _alpha_of(self, eps: float) -> float:
+        """Level whose expected label is smoothed by eps."""
+        eps = check_number('eps', eps, at_least=0, below=1)
+        beta = self.perturbation.beta
+        if eps > beta:
             raise ValueError(
-                'BorderLevels give the smoothing of every band: leave alpha, eps, '
-                'deterministic and per_pixel out of the loss'
+                f'eps = {eps!r} is more than beta = {beta:g}, which gives a smoothing '
+                'of at most that: leave beta out'
             )
+        return eps / beta
+
+    def bind(self, levels: Levels | None) -> None:
+        """Take levels in the place of the present ones, or of ``alpha``.
+
+        Raises:
+            ValueError: They do not fit the other arguments of the loss.
+        """
+        _check_levels(levels)
+        perturbed = self._perturbed
+        self.target: Target = perturbed if levels is None else levels.target(perturbed)
         self.levels = levels
         self.watch = LabelWatch() if levels is None else levels.watch
 
@@ -210,7 +185,8 @@ class SelfCalibratingBCE(nn.Module):
             logits (Tensor): See above.
             labels (Tensor): See above.
             sample (Sample, optional): That of the batch, of :class:`ImageLevels`.
-                Defaults to None.
+                Defaults to None: the last one that was not given to ``update``; after
+                ``eval()``, without one, nothing is perturbed.
             pixel_weight (Tensor, optional): Weight of each pixel, of the shape of the
                 labels or broadcasting with it. Defaults to None: 1.
             avg_factor (float, optional): Divisor of the sum, with reduction 'mean'.
@@ -226,14 +202,6 @@ class SelfCalibratingBCE(nn.Module):
         reduction = self.reduction if reduction is None else reduction
         if ignore_index is None:
             ignore_index = self.ignore_index
-        by_band = self.levels is not None and self.levels.by_band
-        if sample is None and self.levels is not None and not by_band:
-            raise ValueError(
-                'ImageLevels need the sample of the batch: criterion(logits, labels, '
-                'levels.sample(names, step)); for a validation loss use '
-                'SelfCalibratingBCE()'
-            )
-
         logits, labels = pair_shapes(logits, labels, self.channels is not None)
         if self.levels is not None and self.training and torch.is_grad_enabled():
             self.levels.count_batch()
@@ -241,7 +209,7 @@ class SelfCalibratingBCE(nn.Module):
         self.watch.see_logits(logits)
 
         per_image = pixel_weight is None and reduction != 'none'
-        loss, margin = self.losses(logits, labels, valid, sample, per_image)
+        loss, margin, sample = self._losses(logits, labels, valid, sample, per_image)
         if sample is not None and margin is not None:
             sample.record(margin, margin_weight)
         if pixel_weight is not None:
@@ -257,108 +225,40 @@ class SelfCalibratingBCE(nn.Module):
         count = labels.numel() if valid is None else valid.sum()
         return loss / torch.as_tensor(count).clamp_min(1)
 
-    def losses(
+    def _losses(
         self,
         logits: Tensor,
         labels: Tensor,
         valid: Tensor | None,
         sample: Sample | None,
         per_image: bool,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Losses and margins ``(N,)`` of inputs ``(N, ...)`` that are checked.
+    ) -> tuple[Tensor, Tensor | None, Sample | None]:
+        """Losses, and the margins ``(N,)`` with the sample that takes them, if any.
 
         Losses are per image (by band: per slice) and made in one pass over the pixels,
-        or of the shape of the labels. Points take the mean level of bands.
+        or of the shape of the labels.
         """
         shape = labels.shape
-        rows = 1
-        noise = None
-        if labels.dim() == 1:  # a pixel of each image
-            logits = logits[:, None]
-            labels = labels[:, None]
-            valid = None if valid is None else valid[:, None]
-
-        by_band = self.levels is not None and self.levels.by_band
-        if by_band:
-            if labels.dim() >= 3:
-                size = (-1, *shape[-2:])
-                logits = logits.reshape(size)
-                labels = labels.reshape(size)
-                valid = None if valid is None else valid.reshape(size)
-            strength, rows = self._smooth(labels, valid)
-        else:
-            strength, noise = self._perturb(sample, labels)
-
+        logits = self.target.as_maps(logits)
+        labels = self.target.as_maps(labels)
+        valid = None if valid is None else self.target.as_maps(valid)
+        strength = self.target.strength(labels, valid, sample, self.training)
+        values, rows, noise, sample = strength
         if per_image:
-            loss, margin = sc_bce_per_image(
-                logits, labels, strength, valid, noise, rows
-            )
-            return loss, None if by_band else margin
+            loss, margin = sc_bce_per_image(logits, labels, values, valid, noise, rows)
+            return loss, margin, sample
 
         if rows > 1:
-            strength = strength.repeat_interleave(rows, 1)[:, : labels.shape[1]]
-        target = perturb_target(labels, _like_pixels(strength, labels), noise)
+            values = values.repeat_interleave(rows, 1)[:, : labels.shape[1]]
+        target = perturb_target(labels, like_pixels(values, labels), noise)
         loss = sc_bce(logits, target, valid).view(shape)
-        return loss, None if by_band else image_margin(logits, labels, valid)
-
-    def _smooth(self, labels: Tensor, valid: Tensor | None) -> tuple[Tensor, int]:
-        """Smoothing of each map or pixel, and how many rows of pixels share one."""
-        levels: Any = self.levels
-        if not (self.training and levels.levels.any()):
-            return torch.zeros(len(labels), device=labels.device), 1
-        if labels.dim() < 3:
-            return torch.full((len(labels),), levels.mean_level).to(labels.device), 1
-        eps = levels.levels.float().to(labels.device, non_blocking=True)
-        return border_row_values(labels, eps, valid)
-
-    def _perturb(
-        self, sample: Sample | None, labels: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Strength, ``(N,)`` or per pixel, and noise or None."""
-        if sample is None:
-            sample = independent_sample(self.alpha, len(labels))
-        if len(sample) != len(labels):
-            raise ValueError(
-                f'the sample is for a batch of {len(sample)} images but the loss is '
-                f'called with {len(labels)}: use another loss in heads that split, '
-                'drop or mix images'
-            )
-
-        if sample.beta not in (None, self.perturbation.beta):
-            raise ValueError(
-                f'the sample is for the strength beta={sample.beta:g} but the loss has '
-                f'beta={self.perturbation.beta:g}: give ImageLevels and every loss the '
-                'same beta'
-            )
-
-        beta = self.perturbation.beta
-        bound = self.perturbation.noise
-        shape = labels.shape[1:]
-        device = labels.device
-        alpha = sample.alpha.to(device, non_blocking=True)
-        if self.deterministic:
-            return beta * alpha, None
-        if self.per_pixel:
-            # The negated keys are a stream apart from that of the noise below.
-            uniform = pixel_uniform(~sample.keys, shape, device)
-            chosen = (0.5 * (uniform + 1) < _like_pixels(alpha, labels)).float()
-        else:
-            chosen = sample.perturbed.float().to(device, non_blocking=True)
-
-        if not bound or not (self.per_pixel or sample.perturbed.any()):
-            return chosen * beta, None
-        noise = truncated_normal(pixel_uniform(sample.keys, shape, device), bound)
-        return chosen * beta, noise * _like_pixels(chosen, labels)
+        margin = None if sample is None else image_margin(logits, labels, valid)
+        return loss, margin, sample
 
 
 def _check_levels(levels: Any) -> None:
     if not isinstance(levels, (Levels, type(None))):
         raise ValueError(f'levels must be BorderLevels or ImageLevels, got {levels!r}')
-
-
-def _like_pixels(values: Tensor, labels: Tensor) -> Tensor:
-    """Values per image, ``(N,)``, so that they broadcast with the labels."""
-    return values.view(*values.shape, *[1] * (labels.dim() - values.dim()))
 
 
 def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:

@@ -1,5 +1,6 @@
 """Self-calibrating BCE and the per-image margin, as functions of tensors."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -99,8 +100,7 @@ class _PerImage(torch.autograd.Function):
         if valid is not None:
             hard.mul_(valid)
         loss = -hard.flatten(1).sum(1)  # while it is in the cache
-        pieces = _pieces(signed, half, shared_rows)
-        moderation, margin = _sums(signed, half, pieces)
+        moderation, margin = _sums(signed, half, shared_rows)
         loss = loss + moderation
         if valid is None:
             margin /= max(signed.shape[1:].numel(), 1)
@@ -128,41 +128,44 @@ class _PerImage(torch.autograd.Function):
         return grad.to(ctx.dtype), None, None, None, None, None
 
 
-def _sums(signed: Tensor, half: Tensor, pieces: list) -> tuple[Tensor, Tensor]:
+def _sums(signed: Tensor, half: Tensor, shared_rows: int) -> tuple[Tensor, Tensor]:
     """Sums of b s / 2 and of s over the pixels of each image, ``(N,)`` each."""
-    if pieces:
-        rows = [(part, _sum_of_rows(values)) for values, part in pieces]
-        total = torch.stack([x.flatten(1).sum(1) for _, x in rows]).sum(0)
-        parts = [(part * x).flatten(1).sum(1) for part, x in rows]
-        return torch.stack(parts).sum(0), total
-    total = signed.flatten(1).sum(1)
-    if half.numel() == half.shape[0]:
-        return half.flatten() * total, total
-    return (half * signed).flatten(1).sum(1), total
+    if shared_rows == 1:
+        total = signed.flatten(1).sum(1)
+        if half.numel() == len(half):
+            return half.flatten() * total, total
+        return (half * signed).flatten(1).sum(1), total
+
+    moderation = []
+    total = []
+    for rows, strength in _rows_of_cells(signed, half, shared_rows):
+        lines = _sum_of_rows(rows)
+        total.append(lines.flatten(1).sum(1))
+        moderation.append((strength * lines).flatten(1).sum(1))
+    return torch.stack(moderation).sum(0), torch.stack(total).sum(0)
 
 
 def _target(sign: Tensor, half: Tensor, shared_rows: int) -> Tensor:
     """1/2 + (2 y - 1) (1 - b) / 2, in place of the sign; without b exactly y."""
-    pieces = _pieces(sign, half, shared_rows)
-    for rows, part in pieces:
-        rows.mul_((0.5 - part).unsqueeze(2))
-    return (sign if pieces else sign.mul_(0.5 - half)).add_(0.5)
+    if shared_rows == 1:
+        return sign.mul_(0.5 - half).add_(0.5)
+    for rows, strength in _rows_of_cells(sign, half, shared_rows):
+        rows.mul_((0.5 - strength).unsqueeze(2))
+    return sign.add_(0.5)
 
 
-def _pieces(signed: Tensor, half: Tensor, shared_rows: int) -> list:
-    """Views (N, R, s, W) of the pixels beside the strengths (N, R, W) of their rows."""
-    if shared_rows == 1 or half.dim() != 3 or half.shape[1:] == (1, 1):
-        return []
-    full = signed.shape[1] // shared_rows
-    ranges = [
-        (0, full * shared_rows, 0, full),
-        (full * shared_rows, signed.shape[1], full, half.shape[1]),
-    ]
-    return [
-        (signed[:, a:b].unflatten(1, (d - c, -1)), half[:, c:d])
-        for a, b, c, d in ranges
-        if a < b
-    ]
+def _rows_of_cells(
+    pixels: Tensor, strength: Tensor, size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Views (N, R, size, W) of pixels beside the strengths (N, R, W) that they share.
+
+    With a strength for each pixel the loss would take 1.7 times as long.
+    """
+    full = pixels.shape[1] // size
+    if full:
+        yield pixels[:, : full * size].unflatten(1, (full, size)), strength[:, :full]
+    if full < strength.shape[1]:  # the last row of cells is cut off
+        yield pixels[:, full * size :].unsqueeze(1), strength[:, full:]
 
 
 def _sum_of_rows(values: Tensor) -> Tensor:

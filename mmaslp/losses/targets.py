@@ -1,0 +1,198 @@
+"""What the criterion trains on: labels smoothed by band, or perturbed by image."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..common.arguments import check_bool
+from ..common.arrays import LabelWatch
+from ..common.bands import border_row_values
+from ..common.draws import pixel_uniform
+from .perturbations import (
+    Perturbation,
+    check_alpha,
+    truncated_normal,
+)
+from .sample import Sample, independent_sample
+
+
+class Strength(NamedTuple):
+    """How strongly the labels of a batch are perturbed, see ``perturb_target``."""
+
+    values: Tensor  # of each map (N,), of each pixel, or of each row of cells (N, R, W)
+    shared_rows: int = 1  # rows of pixels in a row of cells
+    noise: Tensor | None = None  # of the shape of the labels
+    sample: Sample | None = None  # takes the margins
+
+
+class Target(ABC):
+    """How labels become the target of a loss."""
+
+    def as_maps(self, pixels: Tensor) -> Tensor:
+        """Bring pixels ``(N, ...)`` into the shape that :meth:`strength` takes."""
+        return pixels[:, None] if pixels.dim() == 1 else pixels
+
+    @abstractmethod
+    def strength(
+        self,
+        labels: Tensor,
+        valid: Tensor | None,
+        sample: Sample | None,
+        training: bool,
+    ) -> Strength:
+        """Say how strongly the labels of a batch are perturbed."""
+
+
+class Levels(ABC):
+    """What moves a target: :mod:`mmaslp.levels` has the two kinds.
+
+    Attributes:
+        watch (LabelWatch): Counts the labels that the criterion sees.
+        perturbation (Perturbation | None): What a perturbed label becomes, if the
+            levels know it.
+    """
+
+    watch: LabelWatch
+    perturbation: Perturbation | None = None
+
+    @abstractmethod
+    def target(self, perturbed: PerturbedByImage) -> Target:
+        """Make the target of a loss whose other arguments are those of ``perturbed``.
+
+        Raises:
+            ValueError: They do not fit the levels.
+        """
+
+    def count_batch(self) -> None:
+        """Take notice of a batch of the training."""
+
+
+class SmoothedByBand(Target):
+    """Labels smoothed by the level of their band; after ``eval()`` by none.
+
+    Bands lie in the plane of the last two axes. Labels without a plane, such as points,
+    take the mean level.
+    """
+
+    def __init__(self, levels: Any) -> None:
+        self.levels = levels  # BorderLevels
+
+    def as_maps(self, pixels: Tensor) -> Tensor:
+        """See :meth:`Target.as_maps`: slices of volumes are maps of their own."""
+        if pixels.dim() < 3:
+            return super().as_maps(pixels)
+        return pixels.reshape(-1, *pixels.shape[-2:])
+
+    def strength(
+        self,
+        labels: Tensor,
+        valid: Tensor | None,
+        sample: Sample | None,
+        training: bool,
+    ) -> Strength:
+        """See :meth:`Target.strength`."""
+        levels = self.levels.levels
+        if not (training and levels.any()):
+            return Strength(torch.zeros(len(labels), device=labels.device))
+        if labels.dim() < 3:
+            mean = torch.full((len(labels),), self.levels.mean_level)
+            return Strength(mean.to(labels.device))
+        eps = levels.float().to(labels.device, non_blocking=True)
+        return Strength(*border_row_values(labels, eps, valid))
+
+
+@dataclass(frozen=True)
+class PerturbedByImage(Target):
+    """Labels of an image that are perturbed as a whole, with a probability.
+
+    Args:
+        perturbation (Perturbation): What a perturbed label becomes.
+        alpha (float): Probability, of a target without levels.
+        deterministic (bool): Whether to take the expected label instead of drawing.
+        per_pixel (bool): Whether to draw for every pixel.
+        levels (ImageLevels, optional): Where samples come from.
+    """
+
+    perturbation: Perturbation
+    alpha: float = 0.0
+    deterministic: bool = False
+    per_pixel: bool = False
+    levels: Any = None
+
+    def __post_init__(self) -> None:
+        check_alpha(self.alpha, self.perturbation.beta)
+        check_bool('deterministic', self.deterministic)
+        check_bool('per_pixel', self.per_pixel)
+        if self.deterministic and self.per_pixel:
+            raise ValueError(
+                'per_pixel=True draws and deterministic=True does not: set one of them'
+            )
+
+    def strength(
+        self,
+        labels: Tensor,
+        valid: Tensor | None,
+        sample: Sample | None,
+        training: bool,
+    ) -> Strength:
+        """See :meth:`Target.strength`."""
+        if sample is None:
+            sample = self._sample(len(labels), training)
+        self._check(sample, len(labels))
+        beta = self.perturbation.beta
+        bound = self.perturbation.noise
+        shape = labels.shape[1:]
+        device = labels.device
+        alpha = sample.alpha.to(device, non_blocking=True)
+        if self.deterministic:
+            return Strength(beta * alpha, sample=sample)
+
+        if self.per_pixel:
+            # The negated keys are a stream apart from that of the noise below.
+            uniform = pixel_uniform(~sample.keys, shape, device)
+            chosen = (0.5 * (uniform + 1) < like_pixels(alpha, labels)).float()
+        else:
+            chosen = sample.perturbed.float().to(device, non_blocking=True)
+
+        noise = None
+        if bound and (self.per_pixel or sample.perturbed.any()):
+            noise = truncated_normal(pixel_uniform(sample.keys, shape, device), bound)
+            noise = noise * like_pixels(chosen, labels)
+        return Strength(chosen * beta, noise=noise, sample=sample)
+
+    def _sample(self, num_images: int, training: bool) -> Sample:
+        """Sample of the batch that the levels hold, or one without levels."""
+        if self.levels is None:
+            return independent_sample(self.alpha, num_images)
+        if self.levels.pending is not None:
+            return self.levels.pending
+        if training:
+            raise ValueError(
+                'ImageLevels need the sample of the batch: call levels.sample(names, '
+                'step) before the loss'
+            )
+        return independent_sample(0.0, num_images)
+
+    def _check(self, sample: Sample, num_images: int) -> None:
+        beta = self.perturbation.beta
+        if len(sample) != num_images:
+            raise ValueError(
+                f'the sample is for a batch of {len(sample)} images but the loss is '
+                f'called with {num_images}: use another loss in heads that split, '
+                'drop or mix images'
+            )
+        if sample.beta not in (None, beta):
+            raise ValueError(
+                f'the sample is for the strength beta={sample.beta:g} but the loss has '
+                f'beta={beta:g}: give ImageLevels and every loss the same beta'
+            )
+
+
+def like_pixels(values: Tensor, labels: Tensor) -> Tensor:
+    """Values per image, ``(N,)``, so that they broadcast with the labels."""
+    return values.view(*values.shape, *[1] * (labels.dim() - values.dim()))
