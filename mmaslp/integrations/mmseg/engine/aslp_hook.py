@@ -1,4 +1,4 @@
-"""Levels by band in a training of MMSegmentation."""
+"""Levels by band, or by image as in the paper, in a training of MMSegmentation."""
 
 import csv
 import io
@@ -26,15 +26,14 @@ from ....common.arguments import (
     check_number,
     optional,
 )
-from ....common.draws import generator_seed
 from ....common.outputs import check_output, write_output
 from ....levels.border import BorderLevels
 from ....levels.image import ImageLevels
 from ....levels.rules import Rule, make_rule
 from ....losses.perturbations import check_alpha
 from ....report.diagrams import alpha_histogram
+from ....training.levels import LevelsSession
 from ....training.seeding import seed_torch
-from ....training.session import Session
 from ..checks.data import dataset_of, mixed_images
 from ..checks.findings import Finding
 from ..checks.run import (
@@ -50,10 +49,25 @@ from ..training import was_trained
 from .schedule import Schedule
 
 
-class BorderTraining:
+class Training:
+    """What :class:`ASLPHook` does for one kind of levels."""
+
+    levels: BorderLevels | ImageLevels
+    learns = True
+
+    def before_iter(self, data_batch: Any, step: int) -> None:
+        """Prepare the losses for a batch."""
+
+    def after_iter(self) -> None:
+        """Take in what the losses have left."""
+
+    def show(self) -> None:
+        """Send pictures to the trackers."""
+
+
+class BorderTraining(Training):
     """Levels by band: they move after a validation, by its table of bands."""
 
-    learns = True
     # A third of the training.
     default_warmup_epochs = None
 
@@ -63,13 +77,7 @@ class BorderTraining:
                 f"ASLPHook(levels='border') has no option {next(iter(others))!r}: it "
                 'takes gain'
             )
-        self.gain = gain
-        self.session = Session(BorderLevels(gain))
-
-    @property
-    def levels(self) -> BorderLevels:
-        """BorderLevels: The levels."""
-        return self.session.levels
+        self.gain = check_number('gain', gain, above=0)
 
     def findings(
         self, runner: Any, losses: list, schedule: Schedule
@@ -81,28 +89,23 @@ class BorderTraining:
             'as the validation shows over-confidence there',
         )
         yield from check_validation(runner)
-        yield from schedule.too_few_validations()
+        yield from schedule.findings()
 
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Give the levels to the losses."""
         self._metric = measuring_metric(runner)
+        self.levels = BorderLevels(self.gain)
         logger = MMLogger.get_current_instance()
-        self.session = Session(BorderLevels(self.gain), logger=logger)
-        self.session.plan(schedule.validations, schedule.validations_of_warmup)
+        self.session = LevelsSession(self.levels, logger=logger)
+        self.session.plan(schedule.plan.validations, schedule.plan.warmup)
         for loss in losses:
             loss.criterion.bind(self.levels)
-
-    def before_iter(self, data_batch: Any, step: int) -> None:
-        """Nothing depends on the images of a batch."""
-
-    def after_iter(self) -> None:
-        """Levels move at validations only."""
 
     def observe(self, metrics: dict[str, Any]) -> None:
         """Move the levels by the table that the metric has counted."""
         table = [self._metric.table]
         broadcast_object_list(table)
-        self.session.end_validation(table[0])
+        self.session.end_validation(table[0], whole=True)
         if self.levels.reason is not None:
             print_log(f'ASLP: {self.levels.reason}', 'current')
 
@@ -110,19 +113,16 @@ class BorderTraining:
         """Level of every band, the first at the border."""
         return self.session.scalars()
 
-    def show(self) -> None:
-        """The scalars say it all."""
-
     def summary(self) -> str:
         """Say where the levels are, and what they followed."""
-        return self.session.summary().removeprefix('ASLP: ')
+        return self.session.summary()
 
     def finish(self, runner: Any) -> None:
         """Log why levels are still 0."""
         self.session.end_training()
 
 
-class ImageTraining:
+class ImageTraining(Training):
     """Levels per image: a sample before every iteration, an update after it."""
 
     def __init__(
@@ -158,18 +158,20 @@ class ImageTraining:
         self._table = osp.join(runner.work_dir, 'alpha.csv')
         # Now, and not at the end of the training.
         check_output(self._table, was_trained(runner.work_dir))
+        ids = [*dict.fromkeys(image_ids(dataset_of(runner.train_loop)))]
+        self._schedule = replace(schedule, num_images=len(ids))
         self.levels = ImageLevels(
-            dict.fromkeys(image_ids(dataset_of(runner.train_loop))),
+            ids,
             losses[0].perturbation.beta,
             self.rule,
             self._start_level(losses),
             seed,
+            self._schedule.warmup,
             logger=MMLogger.get_current_instance(),
         )
 
-        self._schedule = replace(schedule, num_images=len(self.levels.bank))
-        self.levels.warmup = self._schedule.warmup
-        self._losses = losses
+        for loss in losses:
+            loss.criterion.bind(self.levels)
         if self.learns:
             self._prefix = measuring_metric(runner).prefix
             warning = self._schedule.too_late()
@@ -180,31 +182,26 @@ class ImageTraining:
         """The hook's alpha; else 0, or that of the losses if nothing learns."""
         if self.alpha is not None or self.learns:
             return self.alpha or 0.0
-        known = {loss.criterion.alpha for loss in losses}
-        if len(known) > 1:
+        levels = {loss.criterion.alpha for loss in losses}
+        if len(levels) > 1:
             raise ValueError(
                 'the SCBCELoss modules have different levels alpha '
-                f'{sorted(known)}: give ASLPHook the one alpha for all'
+                f'{sorted(levels)}: give ASLPHook the one alpha for all'
             )
-        return known.pop()
+        return levels.pop()
 
     def before_iter(self, data_batch: Any, step: int) -> None:
         """Draw once per image, for all heads."""
         self._sample = self.levels.sample(batch_ids(data_batch), step)
-        for loss in self._losses:
-            loss.sample = self._sample
 
     def after_iter(self) -> None:
         """Move the levels of the images of the batch."""
-        for loss in self._losses:
-            loss.sample = None
-        self.levels.visits = self._schedule.visits
-        self.levels.update(self._sample)
+        self.levels.update(self._sample, self._schedule.visits)
 
     def observe(self, metrics: dict[str, Any]) -> None:
         """Pass on what the validation reports."""
-        found = (metrics[f'{self._prefix}/{key}'] for key in ('acc', 'conf'))
-        self.levels.observe(*found)
+        accuracy = metrics[f'{self._prefix}/acc']
+        self.levels.observe(accuracy, metrics[f'{self._prefix}/conf'])
 
     def scalars(self) -> dict[str, float]:
         """Mean level of the images, ``alpha``, and its quantiles."""
@@ -222,14 +219,14 @@ class ImageTraining:
     def summary(self) -> str:
         """Say where the levels are."""
         mean = self.levels.alpha.mean().item()
-        return f'levels of {len(self.levels.bank)} images, mean {mean:.4f}'
+        return f'levels of {len(self.levels.ids)} images, mean {mean:.4f}'
 
     def finish(self, runner: Any) -> None:
         """Write the table of images and levels, lowest level first."""
         if not is_main_process():
             return
         levels = self.levels.alpha.numpy()
-        ids = self.levels.bank.ids
+        ids = self.levels.ids
         table = io.StringIO(newline='')
         writer = csv.writer(table)
         writer.writerow(['img_path', 'alpha'])
@@ -382,7 +379,7 @@ class ASLPHook(Hook):
         """Draw, and seed torch's generators."""
         self.training.before_iter(data_batch, runner.iter)
         if self.reseed:
-            seed_torch(generator_seed(self.seed, runner.iter, get_rank()))
+            seed_torch(self.seed, runner.iter, get_rank())
 
     def after_train_iter(
         self,

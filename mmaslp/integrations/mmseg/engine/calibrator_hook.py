@@ -9,11 +9,9 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
-from ....calibration.fitting.fit import BY, LEAST_CASES, METHODS
-from ....calibration.maps import TARGETS
-from ....common.arguments import check_choice
+from ....calibration.fitting.fit import LEAST_CASES
 from ....common.outputs import check_output
-from ....training.session import Session
+from ....training.calibrator import CALIBRATOR_FILE, CalibratorSession
 from ..calibration import collect_tables, keep_in_checkpoint
 from ..checks.data import dataset_of
 from ..checks.findings import Finding
@@ -53,9 +51,8 @@ class CalibratorHook(Hook):
         by: str = 'auto',
         target: str = 'confidence',
     ) -> None:
-        self.method = check_choice('method', method, METHODS)
-        self.by = check_choice('by', by, BY)
-        self.target = check_choice('target', target, TARGETS)
+        logger = MMLogger.get_current_instance()
+        self.session = CalibratorSession(by, method, target, logger=logger)
 
     def findings(self, runner: Any) -> Iterator[Finding]:
         """Say what in a run leaves nothing to fit on; the doctor asks too."""
@@ -90,12 +87,10 @@ class CalibratorHook(Hook):
         reader = ScoreReader(
             getattr(options, 'scores', 'auto'), getattr(options, 'ignore_index', 255)
         )
-        options = dict(by=self.by, method=self.method, target=self.target)
-        session = Session(None, options, logger=MMLogger.get_current_instance())
         loader = runner.val_loop.dataloader
 
-        session.take(lambda: collect_tables(runner.model, loader, reader))
-        calibrator = session.end_training() if is_main_process() else None
+        self.session.take(lambda: collect_tables(runner.model, loader, reader))
+        calibrator = self.session.calibrator if is_main_process() else None
         if calibrator is None:
             return
         file = self._file(runner)
@@ -105,4 +100,4 @@ class CalibratorHook(Hook):
         print_log(f'calibrator in {file}\n{calibrator.summary()}', logger='current')
 
     def _file(self, runner: Any) -> str:
-        return osp.join(runner.work_dir, 'calibrator.json')
+        return osp.join(runner.work_dir, CALIBRATOR_FILE)

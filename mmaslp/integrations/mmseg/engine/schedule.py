@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.runner import IterBasedTrainLoop
 
-from ....training.session import ENOUGH, LEAST, WARMUP, too_few
+from ....training.levels import ENOUGH, WARMUP, Plan
 from ..checks.findings import Finding
 
 
@@ -58,15 +58,10 @@ class Schedule:
         return max(1.0, self._interval(self._now) * self.unit / self.iters_per_visit)
 
     @property
-    def validations(self) -> int:
-        """int: Validations that training steps follow."""
-        return sum(1 for _ in self._validations())
-
-    @property
-    def validations_of_warmup(self) -> int:
-        """int: Validations that come before the warm-up has ended."""
-        times = [*self._validations(), self._end]
-        return sum(time * self.unit < self.warmup for time in times)
+    def plan(self) -> Plan:
+        """Plan: When levels by band move."""
+        times = [*self._validations()]
+        return Plan(len(times), sum(time * self.unit < self.warmup for time in times))
 
     def validation_is_due(self) -> bool:
         """Whether the loop validates now; a checkpoint is written before that."""
@@ -89,10 +84,10 @@ class Schedule:
             f'{self.loop.max_iters}; lower warmup_epochs or val_interval'
         )
 
-    def too_few_validations(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Finding]:
         """Refuse a schedule under which levels by band cannot arrive."""
-        steps = sum(time * self.unit >= self.warmup for time in self._validations())
-        if steps >= ENOUGH:
+        plan = self.plan
+        if plan.problem is None:
             return
         warmup = math.ceil(self.warmup / self.unit)
         left = self._end - warmup
@@ -104,11 +99,8 @@ class Schedule:
                 end = math.ceil(1.5 * (ENOUGH + 1))  # a third is warm-up
             line = f'train_cfg.max_{unit} = {end}, {line}'
 
-        yield Finding(
-            'error' if steps < LEAST else 'warning',
-            too_few(steps),
-            f'{line}  (or a lower warmup_epochs of ASLPHook)',
-        )
+        remedy = f'{line}  (or a lower warmup_epochs of ASLPHook)'
+        yield Finding(plan.problem, str(plan), remedy)
 
     @property
     def _now(self) -> int:

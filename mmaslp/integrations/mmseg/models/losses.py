@@ -16,7 +16,6 @@ from ....common.arguments import (
 from ....common.arrays import check_channels
 from ....losses.criterion import REDUCTIONS, SelfCalibratingBCE, run_eagerly
 from ....losses.perturbations import Perturbation
-from ....losses.sample import Sample
 
 _EPS = torch.finfo(torch.float32).eps
 
@@ -85,7 +84,6 @@ class SCBCELoss(nn.Module):
             )
 
         self.loss_name = loss_name
-        self.sample: Sample | None = None  # of the batch, from ASLPHook
         self.criterion = SelfCalibratingBCE(
             beta=beta,
             alpha=alpha,
@@ -153,7 +151,6 @@ class SCBCELoss(nn.Module):
         loss = self.criterion(
             cls_score,
             label,
-            self.sample,
             pixel_weight=weight,
             avg_factor=avg_factor,
             reduction=reduction,
