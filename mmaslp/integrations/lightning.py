@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_bool, check_integer, check_text, optional
-from ..common.draws import generator_seed
 from ..levels.border import BorderLevels
 from ..losses.criterion import SelfCalibratingBCE
+from ..training.calibrator import CalibratorSession
+from ..training.levels import LevelsSession
 from ..training.seeding import seed_torch
-from ..training.session import Session
 from .torchmetrics import BinaryBandCalibration
 
 __all__ = ['ASLPCallback']
@@ -63,8 +63,8 @@ class ASLPCallback(Callback):
     fitted to the validation of its weights. At the end of the training it is
     :attr:`calibrator`; of a checkpoint it is
     ``Calibrator.from_dict(state['calibrator'])`` with
-    ``state = torch.load(path)['callbacks']['ASLPCallback']['session']``. A checkpoint
-    between two validations holds None.
+    ``state = torch.load(path)['callbacks']['ASLPCallback']``. A checkpoint between two
+    validations holds None.
 
     **Resuming.** With ``reseed``, torch's generators depend on the seed and the number
     of the batch. So a run that is resumed from a checkpoint at the end of an epoch ends
@@ -102,19 +102,19 @@ class ASLPCallback(Callback):
         reseed: bool = True,
         calibrator: bool | Mapping[str, Any] = False,
     ) -> None:
-        if not isinstance(levels, (BorderLevels, type(None))):
-            raise ValueError(f'levels must be BorderLevels, got {levels!r}')
-        self.session = Session('border' if levels is None else levels, calibrator)
+        self.session = LevelsSession(levels or 'border')
+        self.calibrators = CalibratorSession.of(calibrator)
         self.metric = optional(check_text, 'metric', metric)
         self.seed = check_integer('seed', seed)
         self.reseed = check_bool('reseed', reseed)
-        self._fits = self._loader_seeded = False
+        self._fits = False
+        self._loader_seeded = False
         self._step = 0
 
     @property
     def calibrator(self) -> Calibrator | None:
         """Calibrator, optional: Of the weights as they are; None if not validated."""
-        return self.session.calibrator
+        return None if self.calibrators is None else self.calibrators.calibrator
 
     @property
     def levels(self) -> BorderLevels:
@@ -157,8 +157,14 @@ class ASLPCallback(Callback):
                 'none: give fit() a loader of validation images'
             )
         remedy = 'give the Trainer a lower val_check_interval or more max_epochs'
-        # The last validation moves levels in vain.
-        self.session.plan(None if number is None else number - 1, remedy=remedy)
+        if number is not None:
+            # The last validation moves levels in vain.
+            self.session.plan(number - 1).check(remedy, _logger)
+        elif self.session.warmup is None:
+            raise ValueError(
+                'levels warm up for a third of the training, whose length is not '
+                f'known: {remedy}, or give BorderLevels(warmup=20)'
+            )
 
     def on_train_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
@@ -177,7 +183,8 @@ class ASLPCallback(Callback):
     def on_train_batch_end(self, *args: Any) -> None:
         """Count the batches."""
         self._step += 1
-        self.session.train_step()
+        if self.calibrators is not None:
+            self.calibrators.train_step()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the level of each band."""
@@ -191,9 +198,9 @@ class ASLPCallback(Callback):
         if trainer.state.fn == 'fit':
             metric = self._metric_of(pl_module)
             metric.reset()
-            if self.session.fits and not trainer.sanity_checking:
-                self.session.start_validation()
-                metric.listener = self._counter(trainer)
+            if self.calibrators is not None and not trainer.sanity_checking:
+                self.calibrators.start_validation()
+                metric.listener = self._counter(trainer, self.calibrators)
 
     def on_validation_epoch_end(
         self, trainer: Trainer, pl_module: LightningModule
@@ -210,21 +217,29 @@ class ASLPCallback(Callback):
             )
         metric.listener = None
         self.session.end_validation(metric.table)
+        if self.calibrators is not None:
+            self.calibrators.end_validation()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Fit the calibrator; say what came of it and of the levels."""
         self.session.end_training()
-        rank_zero_info(self.session.summary())
+        rank_zero_info(f'ASLP: {self.session.summary()}')
+        if self.calibrator is not None:
+            rank_zero_info(f'ASLP: {self.calibrator.summary()}')
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and strings: batches so far, levels, the calibrator."""
-        return dict(step=self._step, session=self.session.state_dict())
+        calibrator = {} if self.calibrators is None else self.calibrators.state_dict()
+        return {'step': self._step, **self.session.state_dict(), **calibrator}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the levels of a checkpoint; ValueError if they are damaged."""
         if not self._fits:
             return  # a test reads the weights only
-        self.session.load_state_dict(state_dict.get('session', {}))
+        state = state_dict.get('session', state_dict)  # as 0.5 has it
+        self.session.load_state_dict(state)
+        if self.calibrators is not None:
+            self.calibrators.load_state_dict(state)
         self._step = int(state_dict['step'])
 
     def on_load_checkpoint(
@@ -237,7 +252,9 @@ class ASLPCallback(Callback):
                 'without it): all levels start anew'
             )
 
-    def _counter(self, trainer: Trainer) -> Callable[..., None]:
+    def _counter(
+        self, trainer: Trainer, session: CalibratorSession
+    ) -> Callable[..., None]:
         """What hands each batch that the metric counts to the session."""
         images = 0
 
@@ -248,7 +265,7 @@ class ASLPCallback(Callback):
             world = trainer.world_size
             rank = trainer.global_rank
             keys = [(images + row) * world + rank for row in range(len(prob))]
-            self.session.count_for_calibrator(prob, target, keys, ignore_index=ignored)
+            session.update(prob, target, keys, ignore_index=ignored)
             images += len(prob)
 
         return count
@@ -258,20 +275,20 @@ class ASLPCallback(Callback):
 
     def _seed(self, trainer: Trainer, number: int) -> None:
         if self.reseed:
-            seed_torch(generator_seed(self.seed, number, trainer.global_rank))
+            seed_torch(self.seed, number, trainer.global_rank)
 
     def _metric_of(self, pl_module: LightningModule) -> BinaryBandCalibration:
         """The metric of the module that measures what the levels follow."""
         kind = BinaryBandCalibration
-        found = {n: m for n, m in pl_module.named_modules() if isinstance(m, kind)}
+        metrics = {n: m for n, m in pl_module.named_modules() if isinstance(m, kind)}
         name = self.metric
-        if name is None and len(found) == 1:
-            (name,) = found
-        if name not in found:
+        if name is None and len(metrics) == 1:
+            (name,) = metrics
+        if name not in metrics:
             raise ValueError(
                 'levels follow the BinaryBandCalibration that validation_step updates, '
-                f'but {type(pl_module).__name__} has {", ".join(found) or "none"}: '
+                f'but {type(pl_module).__name__} has {", ".join(metrics) or "none"}: '
                 'make one in its __init__ (self.calibration = BinaryBandCalibration()'
                 "), or name one of several (metric='calibration')"
             )
-        return found[name]
+        return metrics[name]

@@ -27,13 +27,15 @@ except ImportError as error:
     ) from error
 
 from ..calibration.calibrator import Calibrator
+from ..common.arguments import check_integer
 from ..common.arrays import one_logit
 from ..common.processes import joined
 from ..common.weights import fingerprint_of, same_weights
 from ..levels.border import BorderLevels
 from ..losses.criterion import SelfCalibratingBCE
 from ..metrics.band_table import BandTable
-from ..training.session import ENOUGH, FIGURES, Session
+from ..training.calibrator import CALIBRATOR_FILE, CalibratorSession
+from ..training.levels import ENOUGH, METRICS, LevelsSession
 
 __all__ = ['SelfCalibration', 'calibrated']
 
@@ -72,7 +74,9 @@ def class_maps(labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def count_set(session: Session, model: nn.Module, loader: Iterable[dict]) -> None:
+def count_set(
+    session: CalibratorSession, model: nn.Module, loader: Iterable[dict]
+) -> None:
     """Hand an evaluation set, which several processes share, to a session."""
     process = PartialState()
     seen = 0
@@ -131,7 +135,6 @@ NOT_LOADED = (
 )
 
 
-CALIBRATOR_FILE = 'calibrator.json'
 Model = TypeVar('Model', bound=nn.Module)
 
 
@@ -241,12 +244,12 @@ class SelfCalibration(TrainerCallback, ExportableState):
         ignore_index: int = 255,
         evaluation: str = 'eval',
     ) -> None:
-        self.session = Session(levels, ignore_index=ignore_index)
-        self.levels = self.session.levels
+        self.session = None if levels is None else LevelsSession(levels, ignore_index)
+        self.levels = None if self.session is None else self.session.levels
+        self.ignore_index = check_integer('ignore_index', ignore_index)
         self.calibrator: Calibrator | None = None
-        self._given = levels if isinstance(levels, BorderLevels) else None
-        self._first = self.session.state_dict()
-        self._final = Session(None, calibrator, ignore_index)
+        self._calibrators = CalibratorSession.of(calibrator, ignore_index)
+        self._first = self._levels_state()
         self._evaluation = evaluation
         self._criterion = SelfCalibratingBCE(self.levels, ignore_index=ignore_index)
         self._nll = SelfCalibratingBCE(ignore_index=ignore_index)
@@ -286,22 +289,22 @@ class SelfCalibration(TrainerCallback, ExportableState):
         if not trains:
             self._table = self._table or BandTable()
             own = images_once(len(labels))
-            self._table.update(
-                logits[:own].sigmoid(), labels[:own], self.session.ignore_index
-            )
+            self._table.update(logits[:own].sigmoid(), labels[:own], self.ignore_index)
 
         return loss * share
 
     def state(self) -> dict[str, Any]:
         """What goes into ``trainer_state.json``: levels, fingerprint of the weights."""
-        saved = self.session.state_dict()
-        if saved['levels'] is not None:
-            saved['levels']['levels'] = saved['levels']['levels'].tolist()
         fingerprint = None if self._model is None else fingerprint_of(self._model)
-        return {
-            'args': {},
-            'attributes': {'session': saved, 'fingerprint': fingerprint},
-        }
+        attributes = {**self._levels_state(), 'fingerprint': fingerprint}
+        return {'args': {}, 'attributes': attributes}
+
+    def _levels_state(self) -> dict[str, Any]:
+        """Levels as JSON keeps them."""
+        if self.session is None:
+            return {}
+        levels = self.session.state_dict()['levels']
+        return {'levels': {**levels, 'levels': levels['levels'].tolist()}}
 
     def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
         """Check the schedule; take the levels from the checkpoint, if there is one."""
@@ -324,11 +327,14 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 'from_pretrained, then resume'
             )
 
-        if self.levels is not None:
-            self._plan(args, state)
-            begun = saved.get('session', {}) if state.global_step else self._first
-            self.session.load_state_dict(begun)
-        elif self._final.fits and args.eval_strategy == 'no':
+        if self.session is not None:
+            line = _line(state.max_steps, self.session.given)
+            remedy = f'give TrainingArguments {line}, or SelfCalibration levels=None'
+            plan = self.session.plan(evaluations_before_end(args, state))
+            plan.check(remedy, _logger)
+            begun = saved.get('session', saved) if state.global_step else self._first
+            self.session.load_state_dict(begun)  # 'session' as 0.5 has it
+        elif self._calibrators is not None and args.eval_strategy == 'no':
             raise ValueError(
                 'a calibrator is fitted to the evaluation set: give TrainingArguments '
                 "eval_strategy='epoch', or SelfCalibration calibrator=False"
@@ -367,7 +373,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._loader = kwargs['eval_dataloader']
         with _hint():
             self._criterion.watch.check(at_least=10)
-            self.session.end_validation(table)
+            if self.session is not None:
+                self.session.end_validation(table, whole=True)
 
     def on_predict(self, args, state, control, metrics, **kwargs) -> None:
         """Add the figures of a prediction, which is not logged."""
@@ -378,23 +385,19 @@ class SelfCalibration(TrainerCallback, ExportableState):
     def on_train_end(self, args, state, control, model=None, **kwargs) -> None:
         """Fit the calibrator and save it; say if the levels have not moved."""
         self._training = False
-        self.session.end_training()
+        if self.session is not None:
+            self.session.end_training()
         if args.load_best_model_at_end and state.best_model_checkpoint:
             self._keep_best(model, state.best_model_checkpoint)
-        if not self._final.fits or self._loader is None:
+        if self._calibrators is None or self._loader is None:
             return
 
-        count_set(self._final, model, self._loader)
-        self.calibrator = self._final.end_training()
+        count_set(self._calibrators, model, self._loader)
+        self.calibrator = self._calibrators.calibrator
         if self.calibrator is not None and state.is_world_process_zero:
-            _logger.info(self._final.summary())
+            _logger.info(f'ASLP: {self.calibrator.summary()}')
             file = Path(args.output_dir) / CALIBRATOR_FILE
             self.calibrator.save(file, overwrite=True)
-
-    def _plan(self, args: Any, state: Any) -> None:
-        line = _line(state.max_steps, self._given)
-        remedy = f'give TrainingArguments {line}, or SelfCalibration levels=None'
-        self.session.plan(evaluations_before_end(args, state), remedy=remedy)
 
     def _keep_best(self, model: nn.Module, checkpoint: str) -> None:
         """Load the best weights, if the Trainer has not."""
@@ -417,10 +420,10 @@ class SelfCalibration(TrainerCallback, ExportableState):
         """Figures of the evaluation; the table becomes that of all processes."""
         self._table = joined(self._table)
         computed = self._table.compute()
-        figures = {name: computed[name] for name in FIGURES}
-        if self._training:
-            figures |= self.session.scalars()
-        return {f'{prefix}_{name}': value for name, value in figures.items()}
+        values = {name: computed[name] for name in METRICS}
+        if self._training and self.session is not None:
+            values |= self.session.scalars()
+        return {f'{prefix}_{name}': value for name, value in values.items()}
 
 
 @contextmanager

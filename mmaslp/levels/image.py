@@ -357,8 +357,8 @@ class ImageLevels(Levels):
         """Warn, once each, of a loop that forgets ``update`` or ``observe``."""
         if self.pending is not None:
             self._warn(
-                f'the sample of step {self.pending.step} was not given to update(sample): the '
-                'levels of its images stay',
+                f'the sample of step {self.pending.step} was not given to '
+                'update(sample): the levels of its images stay',
                 once='update',
             )
         late = self.steps > self.warmup

@@ -68,8 +68,8 @@ class Levels(ABC):
             ValueError: They do not fit the levels.
         """
 
-    def count_batch(self) -> None:
-        """Take notice of a batch of the training."""
+    def count_batch(self) -> None:  # noqa: B027
+        """Take notice of a batch of the training, if that is of interest."""
 
 
 class SmoothedByBand(Target):

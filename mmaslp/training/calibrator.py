@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..calibration.calibrator import Calibrator
 from ..calibration.fitting.fit import BY, METHODS, fit_tables
-from ..calibration.maps import TARGETS
 from ..calibration.fitting.tables import CalibrationTables, has_channels
+from ..calibration.maps import TARGETS
 from ..common.arguments import check_choice, check_integer
 from ..common.processes import joined
 

@@ -46,7 +46,7 @@ for shift in (1, 2, 3, 2):
     table = BandTable()
     for own in label[share]:
         table.update(0.01 + 0.98 * own.roll(shift, 1), own)
-    levels.observe(table)
+    levels.observe(table, whole='whole' in out)
 """
 
 

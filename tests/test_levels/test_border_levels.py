@@ -1,10 +1,13 @@
+import copy
 import io
 import math
+import pickle
 
 import pytest
 import torch
 
 from mmaslp.levels import BorderLevels, ImageLevels
+from mmaslp.losses import SelfCalibratingBCE
 from mmaslp.metrics import BandTable
 
 from .tables import Table
@@ -114,3 +117,19 @@ def test_states_that_do_not_fit_change_nothing(damage, match):
         levels.load_state_dict(state)
     assert not levels.levels.any()
     assert not levels.validations
+
+
+@pytest.mark.parametrize(
+    'copied', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_levels_and_losses_are_copied_after_a_validation(copied):
+    levels = BorderLevels()
+    table = BandTable()
+    table.update(*scene())
+    levels.observe(table)
+    loss = copied(SelfCalibratingBCE(levels))
+    assert loss.levels is not levels
+    assert torch.equal(loss.levels.levels, levels.levels)
+    assert loss.target.levels is loss.levels
+    with pytest.raises(ValueError, match='holds the last validation too'):
+        levels.observe(table)

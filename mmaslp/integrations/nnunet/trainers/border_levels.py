@@ -14,10 +14,10 @@ from mmaslp.files.map_pairs import count_tables
 from mmaslp.integrations.nnunet.loss import FixedPatches, SelfCalibratingLoss, Targets
 from mmaslp.levels import BorderLevels
 from mmaslp.losses import SelfCalibratingBCE
-from mmaslp.training.session import Session
+from mmaslp.training.calibrator import CALIBRATOR_FILE, CalibratorSession
+from mmaslp.training.levels import LevelsSession
 
 STATE = 'mmaslp_border_levels'
-CALIBRATOR = 'calibrator.json'
 
 
 class nnUNetTrainerBorderLevels(nnUNetTrainer):
@@ -45,13 +45,13 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
 
     def initialize(self) -> None:
         """Make the levels before the loss that reads them."""
-        self.session = Session(BorderLevels(gain=self.gain))
+        self.session = LevelsSession(BorderLevels(gain=self.gain))
         self.levels = self.session.levels
         share = 1 / 3 if self.warmup is None else self.warmup
         # The validation of the last epoch moves levels in vain.
         validations = self.num_epochs - 1
-        remedy = 'train for more epochs'
-        self.session.plan(validations, int(share * validations), remedy)
+        plan = self.session.plan(validations, int(share * validations))
+        plan.check('train for more epochs', self.session.logger)
         super().initialize()
 
     def _build_loss(self):
@@ -126,13 +126,12 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
 
         maps = Path(self.output_folder, 'validation')
         labels = Path(self.preprocessed_dataset_folder_base, 'gt_segmentations')
-        session = Session(calibrator=True)
+        session = CalibratorSession()
         session.take(lambda: count_tables(maps, labels))
-        calibrator = session.end_training()
-        if calibrator is not None:
-            file = Path(self.output_folder, CALIBRATOR)
-            calibrator.save(file, overwrite=True)
-            self.print_to_log_file(session.summary())
+        if session.calibrator is not None:
+            file = Path(self.output_folder, CALIBRATOR_FILE)
+            session.calibrator.save(file, overwrite=True)
+            self.print_to_log_file(session.calibrator.summary())
 
     def save_checkpoint(self, filename: str) -> None:
         """Add the levels to nnU-Net's checkpoint, which appears when it is whole."""

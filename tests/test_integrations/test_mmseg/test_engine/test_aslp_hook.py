@@ -44,7 +44,7 @@ class Recorder(Hook):
         logits, labels = args[:2]
         signed = (2 * labels - 1) * logits.detach().squeeze(1)
         self.iters[-1]['margins'].append(signed.flatten(1).mean(1))
-        sample = loss.sample
+        sample = getattr(loss.criterion.levels, 'pending', None)
         if sample is not None:
             self.iters[-1]['drawn'].append(sample.perturbed.tolist())
 
@@ -175,7 +175,7 @@ def test_fixed_rule_takes_the_level_of_the_loss_and_needs_no_validation(toy, tmp
     assert set(recorder.levels[0].values()) == {0.25}
     drawn = np.concatenate([step['drawn'][0] for step in recorder.iters])
     assert 0 < drawn.sum() < len(drawn)
-    assert len(aslp(runner).levels.bank) == 10
+    assert len(aslp(runner).levels.ids) == 10
 
 
 RESUMED = """
@@ -330,7 +330,7 @@ def test_logs_pictures_and_table(toy, tmp_path):
     levels = [float(row['alpha']) for row in rows]
     assert levels == sorted(levels)
     assert len(rows) == 10
-    by_name = dict(zip(aslp(runner).levels.bank.ids, alpha))
+    by_name = dict(zip(aslp(runner).levels.ids, alpha))
     for row, level in zip(rows, levels):
         assert level == pytest.approx(by_name[row['img_path']], abs=1e-6)
 

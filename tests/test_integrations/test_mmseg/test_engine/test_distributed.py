@@ -57,7 +57,7 @@ class Recorder(Hook):
         self.steps.append(dict(ids=names, draws=[]))
 
     def before_loss(self, loss, args):
-        self.steps[-1]['draws'].append(loss.sample.perturbed.tolist())
+        self.steps[-1]['draws'].append(loss.criterion.levels.pending.perturbed.tolist())
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.steps[-1]['alpha'] = self.hook.levels.alpha.clone()

@@ -87,9 +87,9 @@ LONG = dict(max_epochs=60, max_iters=300)
     ],
 )
 def test_too_few_validations_for_levels_by_band(loop, warmup, level, steps, line):
-    found = schedule(loop, warmup_epochs=warmup)
-    assert found.validations_of_warmup == len([*found._validations()]) - steps
-    findings = [*found.too_few_validations()]
+    timed = schedule(loop, warmup_epochs=warmup)
+    assert timed.plan.left == steps
+    findings = [*timed.findings()]
     assert [finding.level for finding in findings] == ([level] if level else [])
     for finding in findings:
         assert f'only: {steps} lie between' in finding.message

@@ -13,9 +13,8 @@ def train(cfg):
     """Train; return the levels by file name."""
     runner = Runner.from_cfg(cfg)
     runner.train()
-    bank = next(h for h in runner.hooks if isinstance(h, ASLPHook)).levels.bank
-    names = [name.rsplit('/', 1)[-1] for name in bank.ids]
-    return dict(zip(names, bank.alpha.tolist()))
+    levels = next(h for h in runner.hooks if isinstance(h, ASLPHook)).levels.levels
+    return {name.rsplit('/', 1)[-1]: level for name, level in levels.items()}
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from mmaslp.common.draws import image_keys, iteration_keys
 from mmaslp.integrations.mmseg.checks.run import find_losses
 from mmaslp.integrations.mmseg.models import SCBCELoss
-from mmaslp.levels import BorderLevels
+from mmaslp.levels import BorderLevels, ImageLevels
 from mmaslp.losses import Sample, SelfCalibratingBCE
 
 CHANNELS = pytest.mark.parametrize('channels', [1, 2])
@@ -27,14 +27,16 @@ def batch(channels=1, ignore=False, points=False, dtype=torch.float32):
 
 
 def managed(loss, perturbed, alpha=0.3, iteration=0):
-    """Leave a sample in a loss, as the hook does."""
+    """Give a loss levels with a sample, as the hook does."""
     names = [str(i) for i in range(len(perturbed))]
-    loss.sample = Sample(
+    levels = ImageLevels(names, loss.perturbation)
+    levels.pending = Sample(
         alpha=torch.full((len(perturbed),), alpha),
         perturbed=torch.tensor(perturbed),
         keys=iteration_keys(image_keys(names), 0, iteration),
     )
-    return loss.sample
+    loss.criterion.bind(levels)
+    return levels.pending
 
 
 def z_of(logits):
@@ -107,7 +109,7 @@ def test_margins_are_recorded_with_the_weight_of_the_loss():
     logits, labels = batch(ignore=True)
     main, aux = SCBCELoss(), SCBCELoss(loss_weight=0.4)
     sample = managed(main, [False] * 4)
-    aux.sample = sample
+    aux.criterion.bind(main.criterion.levels)
     main(logits, labels)
     aux(-3 * logits, labels)
     valid = labels != 255
