@@ -7,10 +7,11 @@ from copy import copy
 from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.arguments import check_integer, check_number
+from ..common.arguments import check_integer, check_number, check_text, optional
 from ..common.arrays import REMEDY, LabelWatch
 from ..common.bands import NUM_BANDS
 from ..common.processes import joined
@@ -94,17 +95,12 @@ class History:
 
     def check(self) -> None:
         """Refuse what no validation can have measured."""
-        same_number = len(self.gaps) == len(self.ious) == len(self.accs)
-        rows = [*self.gaps] if self.shares is None else [*self.gaps, self.shares]
-        if not same_number or any(len(row) != NUM_BANDS for row in rows):
+        shares = [] if self.shares is None else [self.shares]
+        rows = np.array([*self.gaps, *shares, [0.0] * NUM_BANDS], np.float64)
+        if rows.ndim != 2 or not len(self.gaps) == len(self.ious) == len(self.accs):
             raise ValueError('its gaps, shares and figures do not fit each other')
-
-        flat = [number for row in rows for number in row]
-        numbers = [*flat, *self.ious, *self.accs]
-        if not all(isinstance(number, (int, float)) for number in numbers):
-            raise ValueError(f'its figures are {numbers}')
-        if not isinstance(self.held, (str, type(None))):
-            raise ValueError(f'its reason is {self.held!r}')
+        np.array([self.ious, self.accs], np.float64)
+        optional(check_text, 'held', self.held)
 
 
 # Batches without a validation that are worth a warning.
@@ -321,10 +317,10 @@ class BorderLevels(Levels):
                 raise ValueError(f'its levels are {levels.tolist()}')
             number = check_integer('validations', state['validations'], at_least=0)
             best = Best(**state['best'])
-            if not all(isinstance(number, (int, float)) for number in astuple(best)):
-                raise ValueError(f'its best figures are {best}')
-            named = {item.name: copy(state[item.name]) for item in fields(History)}
-            recent = History(**named)
+            np.array(astuple(best), np.float64)
+            recent = History(
+                **{item.name: copy(state[item.name]) for item in fields(History)}
+            )
             recent.check()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(

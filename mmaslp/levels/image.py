@@ -1,17 +1,15 @@
 """Levels of images: one each, as in the paper."""
 
 import logging
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.arguments import check_integer, check_number
+from ..common.arguments import check_integer, check_number, optional
 from ..common.arrays import LabelWatch
 from ..common.draws import (
     ENCODING_ERRORS,
@@ -251,28 +249,28 @@ class ImageLevels(Levels):
                 rule keeps the previous values, and a warning says so.
         """
         self.watch.check(at_least=10)
-        given = dict(accuracy=accuracy, confidence=confidence)
-        for name in filter(None, ('accuracy', self.rule.required_field)):
-            value = given[name]
-            if isinstance(value, bool) or not isinstance(value, Real):
-                raise ValueError(
-                    f'rule={self.rule.name!r} needs {name} of the validation, a number,'
-                    f' got {value!r}'
-                )
-            if not math.isfinite(value):
-                self._warn(
-                    f'the validation measured {name}={value}: the levels go on with '
-                    f'{self.validation}'
-                )
-                return
+        measured = dict(accuracy=accuracy, confidence=confidence)
+        needed = (
+            [accuracy] if self.rule.required_field is None else [*measured.values()]
+        )
+        if None in needed:
+            raise ValueError(f'rule={self.rule.name!r} needs the confidence too')
+        if any(value != value for value in needed):  # nan
+            self._warn(
+                f'the validation measured {measured}: the levels go on with '
+                f'{self.validation}'
+            )
+            return
 
+        accuracy = check_number('accuracy', accuracy)
+        if confidence != confidence:
+            confidence = None
         before = getattr(self.validation, 'landmark', None)
         landmark = self.rule.next_landmark(
-            before, float(accuracy), self.steps <= self.warmup
+            before, accuracy, warming_up=self.steps <= self.warmup
         )
-        if confidence is not None:
-            confidence = None if confidence != confidence else float(confidence)
-        self.validation = Validation(float(accuracy), confidence, landmark)
+        confidence = optional(check_number, 'confidence', confidence)
+        self.validation = Validation(accuracy, confidence, landmark)
         self._unobserved = 0
 
     def state_dict(self) -> dict[str, Any]:

@@ -262,12 +262,9 @@ def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
     kind = RULES.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueError(f'rule must be one of {", ".join(RULES)}, got {name!r}')
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for key in options:
-        if key not in known:
-            takes = ', '.join(known) or 'none'
-            raise ValueError(f'rule {name!r} has no option {key!r}: it takes {takes}')
-
+        check_choice(f'an option of rule {name!r}', key, names)
     return kind(**options)
 
 

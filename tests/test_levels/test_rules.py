@@ -36,7 +36,7 @@ def test_rules_by_name_dictionary_and_object():
     for one in (rule, dict(type='MC')):
         with pytest.raises(ValueError, match='give lam inside of rule'):
             make_rule(one, lam=3.0)
-    with pytest.raises(ValueError, match="no option 'gap': it takes gain"):
+    with pytest.raises(ValueError, match="an option of rule 'FB' must be one of gain"):
         make_rule('FB', gap='median')
 
 
