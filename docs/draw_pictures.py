@@ -40,12 +40,14 @@ ROOMS = (
         'one thin adapter for each toolkit',
     ),
     ('report', (), 'results in, pages and diagrams out'),
-    ('files', (), 'maps, masks, results, data sets'),
+    ('evaluation', (), 'results, measured on maps or in a test'),
+    ('files', (), 'maps, masks, volumes, data sets'),
     ('training', (), 'what a training decides, once for all toolkits'),
     ('calibration', (), 'calibrators, chosen out of fold'),
-    ('metrics', (), 'figures from counts, and their intervals'),
     ('levels', (), 'by band and by image: rules, guard'),
-    ('losses', (), 'the criterion, perturbations'),
+    ('metrics', (), 'metrics from counts, and their intervals'),
+    ('losses', (), 'the criterion, its targets, perturbations'),
+    ('augmentation', (), 'windows without an object'),
     ('common', (), 'bands, arguments, arrays, outputs'),
 )
 
@@ -171,7 +173,7 @@ def draw_rooms(path, theme):
     text = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 {0}" '
         'font-family="system-ui, sans-serif" role="img" aria-labelledby="title">\n'
-        '<title id="title">The ten rooms of mmaslp, from the commands at '
+        '<title id="title">The rooms of mmaslp, from the commands at '
         'the top to what all share; a room imports from the rooms below it</title>\n'
         '<rect width="520" height="{0}" fill="{1}"/>\n{2}\n</svg>\n'
     )
