@@ -118,6 +118,10 @@ class ImageLevels(Levels):
     def __repr__(self) -> str:
         return f'ImageLevels({len(self.ids)} images, rule={self.rule})'
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies warn by the logger 'mmaslp': one of MMEngine cannot be copied."""
+        return {**vars(self), '_logger': logging.getLogger('mmaslp')}
+
     def target(self, perturbed: PerturbedByImage) -> Target:
         """See :class:`~mmaslp.losses.Levels`."""
         return replace(perturbed, levels=self)

@@ -1,3 +1,4 @@
+import copy
 import io
 import logging
 
@@ -160,6 +161,15 @@ def test_a_loss_takes_the_sample_that_waits_for_its_update():
     with pytest.raises(ValueError, match='need the sample of the batch'):
         criterion(*batch)
     assert criterion.eval()(*batch) == bce
+
+
+def test_a_loss_is_copied_with_its_levels():
+    levels = learner(alpha=0.4, logger=logging.Logger('of a run'))
+    levels.sample(IDS[:2], 2)
+    copied = copy.deepcopy(SelfCalibratingBCE(levels))
+    batch = torch.ones(2, 1, 4, 4), torch.ones(2, 4, 4)
+    assert copied(*batch) == SelfCalibratingBCE(levels)(*batch)
+    assert copied.levels.pending is not levels.pending
 
 
 def test_state_of_other_images(caplog):

@@ -1,0 +1,75 @@
+"""What toolkits leave to the sessions."""
+
+import logging
+
+import pytest
+import torch
+
+from mmaslp.levels import BorderLevels
+from mmaslp.training.calibrator import CalibratorSession
+from mmaslp.training.levels import LevelsSession, Plan
+
+LOGGER = logging.getLogger('mmaslp')
+
+
+@pytest.mark.parametrize(
+    ('make', 'match'),
+    [
+        (lambda: CalibratorSession.of(dict(metod=1)), 'must be one of by, method, tar'),
+        (lambda: CalibratorSession.of(dict(method='x')), 'method must be one of'),
+        (lambda: CalibratorSession.of(None), 'calibrator must be True, False or'),
+        (lambda: CalibratorSession(ignore_index='255'), 'ignore_index must be an int'),
+        (lambda: LevelsSession(ignore_index='255'), 'ignore_index must be an integer'),
+        (lambda: LevelsSession('image'), "levels must be 'border' or BorderLevels"),
+    ],
+)
+def test_options_are_checked_at_once(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+def test_an_option_of_a_toolkit():
+    assert CalibratorSession.of(False) is None
+    assert CalibratorSession.of(True).options['target'] == 'confidence'
+    session = CalibratorSession.of(dict(target='probability'), ignore_index=7)
+    assert (session.options['target'], session.ignore_index) == ('probability', 7)
+
+
+def test_warm_up_is_a_third_or_that_of_given_levels():
+    assert LevelsSession().plan(60) == Plan(60, 20)
+    assert LevelsSession(BorderLevels(warmup=7)).plan(60) == Plan(60, 7)
+    session = LevelsSession(BorderLevels(warmup=7))
+    assert session.plan(60, warmup=3).warmup == session.levels.warmup == 3
+
+
+def test_too_few_validations_are_refused_and_few_are_said(caplog):
+    Plan(30, 10).check('train on', LOGGER)
+    assert not caplog.text
+    Plan(29, 10).check('train on', LOGGER)
+    assert '19 lie between' in caplog.text
+    for plan in (Plan(14, 10), Plan(3, 10)):
+        with pytest.raises(ValueError, match=f'{plan.left} lie between.*; train on'):
+            plan.check('train on', LOGGER)
+
+
+def test_a_calibrator_belongs_to_the_weights_of_the_last_validation(caplog):
+    torch.manual_seed(0)
+    labels = torch.randint(0, 2, (6, 8, 8))
+    logits = 4 * (labels - 0.5) + 3 * torch.randn(6, 8, 8)
+    session = CalibratorSession(method='temperature')
+    assert session.calibrator is None
+    session.update(logits, labels, logits=True)
+    session.end_validation()
+    fitted = session.calibrator
+    assert fitted.record['images'] == 6
+    other = CalibratorSession()
+    other.load_state_dict(session.state_dict())
+    assert other.calibrator.to_dict() == fitted.to_dict()
+
+    session.train_step()
+    assert session.state_dict() == {'calibrator': None}
+    session.start_validation()
+    session.update(logits[:2], labels[:2], logits=True)
+    session.end_validation()
+    assert session.calibrator is None
+    assert 'no calibrator is fitted' in caplog.text
