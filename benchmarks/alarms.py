@@ -11,15 +11,17 @@ other images and on the same ones, it must. Both checks are measured: `compare
 import argparse
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from mmaslp.evaluation.alarms import worse_metrics
+from mmaslp.evaluation.comparison import Measured, compare
 from mmaslp.evaluation.map_folders import evaluate_maps
+from mmaslp.evaluation.result import Result
 from mmaslp.files.drift import FIGURES, compare_values, figures_of_map
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.metrics.bootstrap import differences, resample
-from mmaslp.report.comparison import sorted_images, worse_figures
 
 FACTOR = 1.6  # of the logits
 
@@ -31,6 +33,10 @@ def sharpened(maps: Path, out: Path) -> None:
         prob = reader.read(path).astype(np.float64).clip(1e-7, 1 - 1e-7)
         odds = (prob / (1 - prob)) ** FACTOR
         np.save(out / f'{path.stem}.npy', odds / (1 + odds))
+
+
+def part_of(result: Result, rows: np.ndarray, resamples: int) -> Measured:
+    return Measured(replace(result, images=result.images.take(rows)), resamples)
 
 
 def main() -> None:
@@ -46,16 +52,16 @@ def main() -> None:
         hot.mkdir()
         sharpened(args.maps, hot)
         places = {'base': args.maps, 'hot': hot}
-        tables, alone = {}, {}
+        results, alone = {}, {}
         for name, place in places.items():
             result = evaluate_maps(place, args.masks, resamples=0)
-            tables[name] = sorted_images(result)
+            results[name] = replace(result, images=Measured(result).images)
             reader = MapReader()
             alone[name] = np.array(
                 [figures_of_map(reader.read(path)) for path in sorted(place.iterdir())]
             )
 
-    number = len(tables['base'].names)
+    number = results['base'].num_images
     alarms = {
         check: dict.fromkeys(('same network, new images', 'hot, new', 'hot, same'), 0)
         for check in ('compare', 'drift')
@@ -68,12 +74,10 @@ def main() -> None:
             'hot, new': ('hot', second, False),
             'hot, same': ('hot', first, True),
         }
-        base = resample(tables['base'].take(first), args.resamples)
+        base = part_of(results['base'], first, args.resamples)
         for case, (name, rows, paired) in cases.items():
-            new = resample(
-                tables[name].take(rows), args.resamples, seed=int(not paired)
-            )
-            worse = worse_figures(differences([base], [new]))
+            new = part_of(results[name], rows, args.resamples)
+            worse = worse_metrics(compare([base], [new]))
             alarms['compare'][case] += bool(worse)
             pairs = zip(alone['base'][first].T, alone[name][rows].T)
             drifts = [compare_values(one, other, paired).drifts for one, other in pairs]

@@ -22,7 +22,7 @@ from mapie.risk_control import SemanticSegmentationController
 from mmaslp import fit_calibrator
 from mmaslp.files.map_pairs import pair_files, read_pair
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.report.text_table import format_table
+from mmaslp.report.tables import format_table
 
 # MAPIE's own grid, 0 to 0.99 by 0.01, is too coarse where most pixels lie near 0.
 THRESHOLDS = 1 / (1 + np.exp(-np.linspace(-12, 6, 600)))

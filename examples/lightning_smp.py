@@ -19,7 +19,7 @@ from torchmetrics import MetricCollection
 from mmaslp import SelfCalibratingBCE
 from mmaslp.integrations.lightning import ASLPCallback
 from mmaslp.integrations.torchmetrics import BinaryBandCalibration, BinaryCalibration
-from mmaslp.report.text_table import format_table
+from mmaslp.report.tables import format_table
 
 COLUMNS = {
     'ece': 'ECE',

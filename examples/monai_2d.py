@@ -22,7 +22,7 @@ from monai.utils import set_determinism
 from pairs import load_splits
 
 from mmaslp import BandTable, BorderLevels, CalibrationHistogram, SelfCalibratingBCE
-from mmaslp.report.text_table import format_table
+from mmaslp.report.tables import format_table
 
 COLUMNS = {
     'ece': 'ECE',

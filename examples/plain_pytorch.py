@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmaslp import BandTable, BorderLevels, CalibrationHistogram, SelfCalibratingBCE
-from mmaslp.report.text_table import format_table
+from mmaslp.report.tables import format_table
 
 COLUMNS = {
     'ece': 'ECE',

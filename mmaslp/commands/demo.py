@@ -108,9 +108,11 @@ def run_demo(
 ) -> None:
     """Train and test models, all at once; print a table and the files."""
     from ..common.outputs import check_outputs
+    from ..evaluation.comparison import Measured, by_images
+    from ..evaluation.verdict import main_set, overall_verdict
     from ..report.inputs import results_of_files
     from ..report.page import json_beside, write_report
-    from ..report.text_table import format_table
+    from ..report.tables import format_table
 
     # The layers are so small that more threads make it slower.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -138,8 +140,8 @@ def run_demo(
     _run_all(chains, logs, 0 if quiet else epochs)
     rows = {}
     for name, log in logs.items():
-        for end, kind in (('', ''), (' + calibrator', 'calibrated_')):
-            if (row := _row(log.parent, kind)) is not None:
+        for place, end in enumerate(('', ' + calibrator')):
+            if (row := _row(log.parent, place)) is not None:
                 rows[f'{name}{end}'] = row
     print(f'\n{format_table(rows, [*COLUMNS.values(), BELIEVED, EMPTY_NLL])}\n')
     for name, log in logs.items():
@@ -149,23 +151,25 @@ def run_demo(
 
     print(f'{RECIPE}\n')
     results = results_of_files([*map(json_beside, pages)])
+    members = main_set(by_images([Measured(result) for result in results]))
+    print(f'{overall_verdict(members)}\n')
     write_report(page, results, overwrite=overwrite, title='Demo')
     print('reports, with diagrams and pictures:')
     for path in (*pages, page):
         print(f'  {path}')
 
 
-def _row(folder: Path, kind: str) -> dict[str, float] | None:
-    """Figures of a network, raw or 'calibrated_'; None without a calibrator."""
-    from ..evaluation.result_files import load_result
+def _row(folder: Path, place: int) -> dict[str, float] | None:
+    """Metrics of a network, raw (0) or calibrated (1); None without a calibrator."""
+    from ..evaluation.result_files import load_results
 
-    files = [
-        folder / 'eval' / test_set / f'calibration_{kind}test.json'
+    rows = [
+        load_results(folder / 'eval' / test_set / 'calibration_test.json')
         for test_set in ('test', 'empty')
     ]
-    if not files[0].is_file():
+    if len(rows[0]) <= place:
         return None
-    test, empty = map(load_result, files)
+    test, empty = (results[place] for results in rows)
     row = {label: test.metrics.get(key, float('nan')) for key, label in COLUMNS.items()}
     return row | {BELIEVED: believed(empty), EMPTY_NLL: empty.metrics['nll']}
 

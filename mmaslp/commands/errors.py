@@ -55,12 +55,11 @@ def exit_code_of(
         if os.environ.get('MMASLP_TRACEBACK'):
             traceback.print_exception(error)
         mistake, text = describe(error, config)
-        doctor = f'mmaslp doctor {shlex.quote(config)}' if config else 'mmaslp doctor'
+        doctor = ''
+        if config:
+            doctor = f'`mmaslp doctor {shlex.quote(config)}` looks for causes; '
         _say(f'{"error" if mistake else "failed"}: {text}')
-        _say(
-            f'(`{doctor}` looks for causes; MMASLP_TRACEBACK=1 shows where it was '
-            'raised)'
-        )
+        _say(f'({doctor}MMASLP_TRACEBACK=1 shows where it was raised)')
         return REFUSED if mistake else FAILED
 
 

@@ -11,8 +11,7 @@ Example:
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,14 +56,15 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--limit',
         nargs='+',
-        metavar='FIGURE=VALUE',
-        help='end with 1 if a figure is beyond its limit, such as ece_band=.01 nll=.1 '
+        metavar='METRIC=VALUE',
+        help='end with 1 if a metric is beyond its limit, such as ece_band=.01 nll=.1 '
         'dice=.8; keys as in the JSON file',
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table, write what was asked for."""
+    from ..evaluation.alarms import beyond_limits, read_limits
     from ..evaluation.map_folders import evaluate_maps
     from ..files.map_pairs import MapFiles
 
@@ -93,37 +93,6 @@ def run(args: argparse.Namespace) -> int:
     if limits:
         print('\n' + ('\n'.join(beyond) or 'within all limits'))
     return 1 if beyond else 0
-
-
-def read_limits(given: Sequence[str]) -> dict[str, float]:
-    """Read limits by key, as ``ece_band=.01``."""
-    from ..metrics.catalogue import check_can_be_worse
-
-    limits = {}
-    for text in given:
-        key, _, value = text.partition('=')
-        check_can_be_worse(key, f'--limit {text}')
-        try:
-            limits[key] = float(value)
-        except ValueError as error:
-            raise ValueError(f'--limit {text}: write {key}=NUMBER') from error
-    return limits
-
-
-def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
-    """Say which figures are beyond their limits; one that is undefined is."""
-    from ..metrics.catalogue import metric_of
-
-    found = []
-    for key, limit in limits.items():
-        value = {**result.measures, **result.metrics}.get(key, math.nan)
-        lower = metric_of(key).better == 'lower'
-        if not (value <= limit if lower else value >= limit):
-            side = 'above' if lower else 'below'
-            how = f'{value:.6g}, {side} its limit {limit:g}'
-            how = 'undefined here' if math.isnan(value) else how
-            found.append(f'{display_name(result.model)}: {key} is {how}')
-    return found
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -185,14 +154,14 @@ def _write(args: argparse.Namespace, results: list[Result]) -> list[str]:
 
 
 def _print(results: list[Result]) -> None:
-    from ..report.text_table import format_table, in_words
+    from ..evaluation.verdict import describe
+    from ..report.tables import format_table
 
     print(format_table({result.model: result.metrics for result in results}))
-    print('\n' + '\n'.join(map(in_words, results)))
+    print('\n' + '\n'.join(display_name(describe(result)) for result in results))
     measures = {result.model: result.measures for result in results}
-    if any(measures.values()):
-        keys = list(next(iter(measures.values())))
-        print('\n' + format_table(measures, keys))
+    if results[0].measures:
+        print('\n' + format_table(measures, [*results[0].measures]))
 
 
 def _beside(plot: str) -> Path:

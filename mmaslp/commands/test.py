@@ -19,7 +19,7 @@ from .arguments import (
 )
 
 if TYPE_CHECKING:
-    from ..evaluation.result import Tested
+    from ..integrations.mmseg.testing import NamedCalibrator
 
 EVALUATIONS = ('ece', 'sod', 'iou')
 
@@ -69,27 +69,67 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Test, then print the table and where the files are."""
+    """Test, then print the table, what came of it and where the files are."""
     cfg = config_of_run(args)
     from mmengine.dist import is_main_process
 
     from ..common.outputs import check_outputs
     from ..integrations.mmseg import testing
-    from ..report.inputs import PICTURES
-    from ..report.page import page_outputs
+    from ..report.page import page_outputs, write_report
 
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.show or args.show_dir:
         testing.draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
-    measured = testing.measures_calibration(cfg, args.eval)
-    if args.report and not measured:
-        raise ValueError('--report needs the metrics of calibration: add --eval ece')
-    inputs = [cfg.filename, args.checkpoint, args.calibrator]
-    check_outputs(page_outputs(args.report), inputs, args.overwrite)
+    check_outputs(
+        page_outputs(args.report),
+        [cfg.filename, args.checkpoint, args.calibrator],
+        args.overwrite,
+    )
     calibrator = testing.calibrator_of_test(
         cfg, args.calibrator, args.checkpoint, args.trust_checkpoint
     )
+    _check(args, testing.measures_calibration(cfg, args.eval), calibrator)
+    settings = {'test-time augmentation': args.tta, 'cfg-options': args.cfg_options}
+    options = testing.TestOptions(
+        evals=args.eval or (),
+        model=args.name or osp.splitext(osp.basename(args.config))[0],
+        out=args.out,
+        out_prob=args.out_prob,
+        prob_bits=args.prob_bits,
+        tta=args.tta,
+        calibrator=calibrator,
+        review=args.review,
+        pictures=args.report is not None,
+        settings={key: str(value) for key, value in settings.items() if value},
+        trust_checkpoint=args.trust_checkpoint,
+        overwrite=args.overwrite,
+    )
+    results = testing.evaluate(cfg, testing.test_sets(cfg, args.sets), options)
+    if not is_main_process():
+        return
+
+    print(f'\n{testing.summary_table(results, options.evals)}\n')
+    for sentence in testing.verdicts(results):
+        print(f'{sentence}\n')
+    print(f'metrics: {osp.join(testing.results_folder(cfg, args.tta), "results.json")}')
+    for name, tested in results.items():
+        if tested.results:
+            print(f'{name}: {osp.join(tested.places.folder, "reliability_test.png")}')
+        if tested.places.review:
+            print(f'review: {tested.places.review}')
+    if args.report:
+        rows = [row for tested in results.values() for row in tested.results]
+        write_report(args.report, rows, overwrite=args.overwrite)
+        print(f'report: {args.report}')
+
+
+def _check(
+    args: argparse.Namespace, measured: bool, calibrator: NamedCalibrator | None
+) -> None:
+    """Refuse options that would have no effect."""
+    if args.report and not measured:
+        raise ValueError('--report needs the metrics of calibration: add --eval ece')
     if args.calibrator and not (measured or args.out_prob or args.review):
         raise ValueError(
             '--calibrator has no effect without --eval ece, --out-prob or --review'
@@ -98,47 +138,3 @@ def run(args: argparse.Namespace) -> None:
         if calibrator is None:
             raise ValueError('--review needs a calibrator: add --calibrator FILE')
         calibrator.calibrator.need_decisions()
-    results = testing.evaluate(
-        cfg,
-        testing.test_sets(cfg, args.sets),
-        evals=args.eval,
-        out=args.out,
-        out_prob=args.out_prob,
-        prob_bits=args.prob_bits,
-        tta=args.tta,
-        keep_worst=PICTURES if args.report else 0,
-        calibrator=calibrator,
-        review=args.review,
-        trust_checkpoint=args.trust_checkpoint,
-        overwrite=args.overwrite,
-    )
-    if not is_main_process():
-        return
-    print(f'\n{testing.summary_table(results, args.eval)}\n')
-    for sentence in testing.in_words(results):
-        print(f'{sentence}\n')
-    print(f'metrics: {osp.join(testing.results_folder(cfg, args.tta), "results.json")}')
-    for name, entry in results.items():
-        if entry.result is not None:
-            print(f'{name}: {osp.join(entry.folder, "reliability_test.png")}')
-    for name in results if args.review else ():
-        file = testing.review_file(args.review, name, len(results) > 1)
-        print(f'review: {file}')
-    if args.report:
-        _report(args, cfg.filename, results)
-
-
-def _report(args: argparse.Namespace, config: str, results: dict[str, Tested]) -> None:
-    """Write the page, and name it."""
-    from ..report.inputs import results_of_test
-    from ..report.page import write_report
-
-    settings = {
-        'test-time augmentation': args.tta,
-        'cfg-options': args.cfg_options,
-    }
-    files = {'checkpoint': args.checkpoint, 'config': config}
-    model = args.name or osp.splitext(osp.basename(args.config))[0]
-    entries = results_of_test(results, model, files=files, settings=settings)
-    write_report(args.report, entries, overwrite=args.overwrite)
-    print(f'report: {args.report}')

@@ -14,7 +14,7 @@ from ..common.arguments import check_choice
 from ..common.arrays import PROTOCOLS, apply_protocol
 from ..files.map_pairs import MapFiles, count_files, pair_files, read_pair
 from ..files.names import display_name
-from ..files.prob_maps import MapReader, quantised
+from ..files.prob_maps import MapReader
 from ..metrics.band_table import BandTable
 from ..metrics.errors import average_precision, roc_auc
 from ..metrics.histogram import CalibrationHistogram
@@ -236,11 +236,14 @@ def read_images(
         prob, label = read_pair(reader, *pairs[stem])
         prob = np.asarray(apply_protocol(prob, protocol))
         if prob.ndim == 3:
-            prob = prob[len(prob) // 2]
-            label = label[len(label) // 2]
-        images[stem] = {
-            'prob': quantised(prob),
-            'label': label.astype(np.uint8),
-        }
-
+            place = _worst_slice(prob, label)
+            prob = prob[place]
+            label = label[place]
+        images[stem] = {'prob': prob, 'label': label.astype(np.uint8)}
     return images
+
+
+def _worst_slice(prob: np.ndarray, label: np.ndarray) -> int:
+    """The slice ``(D, ...)`` of the largest summed error."""
+    error = np.where(label <= 1, np.abs(prob - label), 0)
+    return int(error.reshape(len(error), -1).sum(1).argmax())

@@ -194,31 +194,6 @@ class Result:
         )
 
 
-@dataclass(frozen=True)
-class Tested:
-    """What a test of a network on one set gave.
-
-    Attributes:
-        folder (str): Where its files lie.
-        metrics (dict[str, float]): By last name; nan where undefined. The IoUMetric of
-            MMSegmentation gives percentages.
-        calibrated (dict[str, float]): The same of calibrated probabilities; empty
-            without a calibrator.
-        no_foreground (bool): Whether no mask has foreground.
-        result (Result | None): Of a CalibrationMetric, on the main process.
-        calibrated_result (Result | None): The same of calibrated probabilities.
-        shown (dict[str, list]): See :class:`~mmaslp.report.pictures.ShownImages`.
-    """
-
-    folder: str
-    metrics: dict[str, float]
-    calibrated: dict[str, float] = field(default_factory=dict)
-    no_foreground: bool = False
-    result: Result | None = None
-    calibrated_result: Result | None = None
-    shown: dict[str, list] = field(default_factory=dict)
-
-
 def calibration_result(
     histogram: CalibrationHistogram,
     images: ImageTable,

@@ -540,20 +540,6 @@ def mean_iou(images: ImageTable) -> float:
     return float(np.mean([part / max(part + wrong, 1) for part in parts]))
 
 
-def check_can_be_worse(key: str, option: str) -> str:
-    """Return a key; refuse one of a figure of which neither side is better.
-
-    ``option`` is what was typed, for the message.
-    """
-    known = [metric.key for metric in METRICS if metric.better]
-    if key not in known:
-        raise ValueError(
-            f'{option}: {key!r} is not a figure that can be worse; known are '
-            f'{", ".join(known)}'
-        )
-    return key
-
-
 def metric_of(key: str) -> Metric:
     """Look a figure up, also that of a band; an unknown one keeps its name."""
     name = re.sub(r'^band\d+_', '', key)

@@ -7,23 +7,36 @@ import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 
+from ..common.bands import BORDER_EDGES
 from ..common.outputs import write_output
+from ..common.table import cell, number_text
 from ..evaluation.result import Result
 from ..files.names import display_name
 from ..losses.perturbations import max_alpha
-from .text_table import BANDS, CONFIDENCE, DISTANCE, metric_text, with_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FORMATS = ('.png', '.pdf', '.svg')
+# Axes of the diagrams, the first by mode.
+CONFIDENCE = {
+    'top_label': 'confidence in the prediction',
+    'positive': 'probability of foreground',
+}
+DISTANCE = 'distance from the predicted border\n(1/64 of the side of the image)'
+# Names of the bands, that at the border first.
+BANDS = (
+    *(f'{low:g}–{high:g}' for low, high in pairwise([0, *BORDER_EDGES])),
+    f'above {BORDER_EDGES[-1]:g}',
+)
 # Over-confident, under-confident, and bars without a sign.
 OVER = '#c8442c'
 UNDER = '#2b6cb0'
@@ -167,14 +180,14 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
         top.set_ylim(0, 1)
         for key, style in zip(MEANS.values(), '-:'):
             mean = result.metrics[key]
-            if metric_text(mean) != '-':
+            if number_text(mean) != '-':
                 bottom.axvline(mean, color=INK, linestyle=style, linewidth=1)
         bottom.set_xlabel(CONFIDENCE[mode], **LABEL)
         images = f', {result.num_images:,} images' if result.num_images else ''
         figures = (
-            f'{word} {metric_text(result.metrics[key])}' for word, key in MEANS.items()
+            f'{word} {number_text(result.metrics[key])}' for word, key in MEANS.items()
         )
-        lines = [f'ECE {with_interval(result, "ece")}{images}', ', '.join(figures)]
+        lines = [f'ECE {_with_interval(result, "ece")}{images}', ', '.join(figures)]
         _add_title(top, title, ['accuracy by confidence', *lines])
 
     outcome = 'accuracy (share of right pixels)'
@@ -214,7 +227,7 @@ def band_figure(results: Mapping[str, Result]) -> Figure:
         bottom.set_xticks(range(len(BANDS)), BANDS)
         bottom.set_xlim(-0.5, len(BANDS) - 0.5)
         bottom.set_xlabel(DISTANCE, **LABEL)
-        by_band = f'ECE by band {with_interval(result, "ece_band")}'
+        by_band = f'ECE by band {_with_interval(result, "ece_band")}'
         _add_title(top, title, ['accuracy by distance from the border', by_band])
 
     # The axis begins at the twentieth below all that is drawn.
@@ -225,6 +238,12 @@ def band_figure(results: Mapping[str, Result]) -> Figure:
     marks = [_line('accuracy', '-', 'o'), _line('confidence', ':', 'o')]
     _add_legend(figure, marks, len(results))
     return figure
+
+
+def _with_interval(result: Result, key: str) -> str:
+    bounds = result.intervals.get(key, (math.nan, math.nan))
+    shown = cell(result.metrics.get(key), *bounds)
+    return f'{shown.text} {shown.interval}'.strip()
 
 
 def risk_coverage_figure(curves: Mapping[str, np.ndarray]) -> Figure:

@@ -15,17 +15,26 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..common.outputs import write_output
+from ..evaluation.comparison import (
+    RESAMPLES,
+    Comparison,
+    Measured,
+    by_images,
+    compare_within,
+)
 from ..evaluation.result import Result
 from ..evaluation.result_files import save_result
+from ..evaluation.verdict import best_of, main_set, overall_verdict, verdict
 from ..files.names import short_names, without_folders
-from ..metrics.catalogue import metric_of
+from ..metrics.catalogue import SHOWN, metric_of
 from ..version import __version__
-from .analysis import RESAMPLES, ImageSet, analyse
 from .diagrams import band_figure, figure_svg, reliability_figure
-from .inputs import PICTURES
 from .pictures import galleries
-from .tables import comparison, differences, measures, sentences
-from .text_table import with_interval
+from .tables import ImageSet, difference_table, estimate, model_table
+
+# The columns that decide, and how many columns fit a page beside the names.
+DECIDING = ('ece', 'ece_band', 'nll', 'acc', 'dice')
+COLUMNS = 6
 
 
 def write_report(
@@ -88,10 +97,10 @@ def report_html(
         ValueError: There is no result, or two results have other masks under the same
             names.
     """
-    analysis = analyse(results, resamples)
-    further = measures(analysis)
-    columns = [metric_of(key) for key in analysis.keys]
-    columns += further.columns if further else []
+    if not results:
+        raise ValueError('a report needs at least one result')
+    sets = _sets([Measured(result, resamples) for result in results])
+    keys = _keys(results)
     environment = _environment()
     script = environment.get_template('report.js').render()
 
@@ -104,18 +113,18 @@ def report_html(
         script=Markup(script),
         # The page admits this script and no other.
         script_hash=base64.b64encode(sha256(script.encode()).digest()).decode(),
-        models=analysis.models,
-        images=sum(len(group.members[0].images) for group in analysis.sets),
-        comparison=comparison(analysis),
-        measures=further,
-        differences=differences(analysis),
-        sentences=sentences(analysis),
-        sets=[
-            _set_view(f'{number}', group) for number, group in enumerate(analysis.sets)
+        headline=_headline(sets),
+        table_of_models=model_table(sets, keys[0], 'With 95 % intervals over images'),
+        further=[model_table(sets, part, 'Further metrics') for part in keys[1:]],
+        comparisons=[
+            (verdict(each), difference_table(each, _shown(each)))
+            for group in sets
+            for each in compare_within(group.members)
         ],
-        members=analysis.members,
-        with_interval=with_interval,
-        glossary=list(dict.fromkeys(columns)),
+        sets=[_set_view(place, group) for place, group in enumerate(sets)],
+        members=[(group.name, member) for group in sets for member in group.members],
+        estimate=estimate,
+        glossary=[metric_of(key) for part in keys for key in part],
     )
 
 
@@ -135,24 +144,78 @@ def _environment() -> Environment:
     )
 
 
-def _set_view(place: str, group: ImageSet) -> dict[str, Any]:
+def _sets(rows: Sequence[Measured]) -> list[ImageSet]:
+    """Group results of the same images; number the names that repeat."""
+    groups = by_images(rows)
+    names = _distinct([group[0].result.dataset for group in groups])
+    return [ImageSet(name, group) for name, group in zip(names, groups)]
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Number the names that repeat."""
+    distinct: list[str] = []
+    for name in names:
+        count = 2
+        numbered = name
+        while numbered in distinct:
+            numbered = f'{name} ({count})'
+            count += 1
+        distinct.append(numbered)
+    return distinct
+
+
+def _keys(results: Sequence[Result]) -> list[list[str]]:
+    """Metrics that some result has, by table: first the columns that decide."""
+    measured = {key for result in results for key in result.metrics}
+    shown = [key for key in SHOWN if key in measured and key not in DECIDING]
+    others = dict.fromkeys(key for result in results for key in result.measures)
+    rest = [*shown, *(key for key in others if key not in measured)]
+    parts = [rest[start : start + COLUMNS] for start in range(0, len(rest), COLUMNS)]
+    return [[key for key in DECIDING if key in measured], *parts]
+
+
+def _shown(comparison: Comparison) -> list[str]:
+    return [key for key in (*DECIDING, *SHOWN) if key in comparison.metrics]
+
+
+def _headline(sets: Sequence[ImageSet]) -> dict[str, Any]:
+    """The verdict on the first set with objects, and one picture of it."""
+    members = main_set([group.members for group in sets])
+    best = best_of(members)
+    shown = members[:1] if best is None else [members[0], best]
+    return {
+        'verdict': overall_verdict(members),
+        'set': members[0].result.dataset,
+        'charts': [
+            _reliability(member, f'h{place}') for place, member in enumerate(shown)
+        ],
+    }
+
+
+def _set_view(place: int, group: ImageSet) -> dict[str, Any]:
     """What a page shows of one set: its diagrams and its pictures."""
     diagrams = []
     for row, member in enumerate(group.members):
-        own = {member.model: member.result}
-        name = f'{member.model} on {group.name}'
-        label = f'Reliability of {name}'
-        pair = [figure_svg(reliability_figure(own), label, f'r{place}-{row}')]
+        charts = [_reliability(member, f'r{place}-{row}')]
         if member.result.bands:
+            name = f'{member.result.model} on {group.name}'
             label = f'Accuracy and confidence by distance from the border, {name}'
-            pair.append(figure_svg(band_figure(own), label, f'b{place}-{row}'))
-        diagrams.append(pair)
+            figure = band_figure({member.result.model: member.result})
+            charts.append(figure_svg(figure, label, f'b{place}-{row}'))
+        diagrams.append(charts)
 
     return {
         'name': group.name,
         'diagrams': diagrams,
-        'galleries': galleries(group, PICTURES),
+        'galleries': galleries(group.members),
     }
+
+
+def _reliability(member: Measured, place: str) -> Markup:
+    result = member.result
+    figure = reliability_figure({result.model: result})
+    label = f'Reliability of {result.model} on {result.dataset}'
+    return figure_svg(figure, label, place)
 
 
 def _private(result: Result) -> Result:

@@ -7,24 +7,54 @@ import io
 import warnings
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from itertools import takewhile
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
+from ..common.table import number_text
+from ..evaluation.comparison import Measured, image_names
 from ..files.images import open_image
-from ..files.prob_maps import quantised
 from ..metrics.errors import accuracy, confidence
 from ..metrics.image_table import ImageTable
-from .analysis import ImageSet, Measured
-from .text_table import metric_text
 
-# Why an image is shown; the key of its metrics that decides, the largest first.
-REASONS = {'over': 'oe', 'under': 'ue', 'sample': 'sample'}
+# Images to show per set and reason.
+PICTURES = 6
+# Why an image is shown.
+TITLES = {
+    'over': 'Most over-confident',
+    'under': 'Most under-confident',
+    'sample': 'Random sample',
+}
+# Colours of the error: p above the label, and p below it. Not those of over- and
+# under-confidence: an object that is missed with confidence lies below its label.
+ABOVE = (123, 50, 148)
+BELOW = (27, 120, 55)
+IGNORED = (150, 150, 150)
+# Longest side in pixels, and quality of the WebP.
+SIDE = 240
+QUALITY = 80
+
+
+def ranked(images: ImageTable) -> dict[str, list[str]]:
+    """By the keys of :data:`TITLES`, the images that it suits, the first first.
+
+    Some bins of an image can be over-confident and others under-confident: it is shown
+    for the side that its mean confidence is on.
+    """
+    gap = confidence(images.table) - accuracy(images.table)
+    metrics = images.per_image()
+    size = {
+        'over': metrics['oe'] * (gap > 0),
+        'under': metrics['ue'] * (gap < 0),
+        'sample': np.where(np.isnan(gap), 0, [*map(sample_rank, images.names)]),
+    }
+    names = np.array(images.names, object)
+    return {
+        why: [names[row] for row in np.lexsort((names, -sizes)) if sizes[row] > 0]
+        for why, sizes in size.items()
+    }
 
 
 def sample_rank(name: str) -> float:
@@ -38,132 +68,30 @@ def sample_rank(name: str) -> float:
     return (int.from_bytes(digest[:6], 'big') + 1) / 2**48
 
 
-def on_their_side(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Put 0 for the over-confidence of an image that is under-confident as a whole.
-
-    Some bins of an image can be over-confident and others under-confident. ``gap`` is
-    confidence minus accuracy of the image.
-    """
-    gap = metrics['gap'] if 'gap' in metrics else metrics['oe'] - metrics['ue']
-    over = metrics['oe'] * (gap > 0)
-    return {**metrics, 'oe': over, 'ue': metrics['ue'] * (gap < 0)}
-
-
-def ranked(images: ImageTable) -> dict[str, list[str]]:
-    """By reason, names of the images, the worst first, as `ShownImages` keeps them."""
-    gap = confidence(images.table) - accuracy(images.table)
-    metrics = on_their_side({**images.per_image(), 'gap': gap})
-    ranks = np.array([sample_rank(name) for name in images.names])
-    metrics['sample'] = np.where(np.isnan(metrics['oe']), np.nan, ranks)
-    found = {}
-    for why, key in REASONS.items():
-        rows = np.flatnonzero(metrics[key] > 0)
-        order = sorted(rows, key=lambda r: (-metrics[key][r], images.names[r]))
-        found[why] = [images.names[row] for row in order]
-    return found
-
-
 def chosen(
-    worst: Sequence[Mapping[str, Sequence[str]]], number: int
+    tables: Sequence[ImageTable], number: int = PICTURES
 ) -> dict[str, list[str]]:
     """Choose images that are shown for all models, ``number`` per reason.
 
-    ``worst`` holds, by model and reason, names of images, the worst first. The models
-    take turns; each gets one at least.
+    The models take turns; each gets one at least.
     """
-    found: dict[str, list[str]] = {}
-    for why in REASONS:
-        names = found.setdefault(why, [])
-        lists = [own[why] for own in worst]
-        for turn in range(max(map(len, lists)) if number else 0):
-            for own in lists:
-                wanted = turn < len(own) and own[turn] not in names
+    ranks = [ranked(images) for images in tables]
+    choice: dict[str, list[str]] = {}
+    for why in TITLES:
+        names = choice.setdefault(why, [])
+        for turn in range(number):
+            for rank in ranks:
+                wanted = rank[why][turn : turn + 1]
                 if wanted and (not turn or len(names) < number):
-                    names.append(own[turn])
-    return found
-
-
-class ShownImages:
-    """Keep the images that :func:`ranked` puts first, with their maps.
-
-    ``items`` are at most ``size`` of each of the :data:`REASONS`, the worst first:
-    ``name``, ``index``, ``metrics`` (by name), ``prob`` ``(H, W)`` uint16 in units of 1
-    / 65535 and ``label`` ``(H, W)`` uint8.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.items: dict[str, list[dict[str, Any]]] = {why: [] for why in REASONS}
-
-    def push(
-        self,
-        name: str,
-        index: int,
-        metrics: dict[str, float],
-        prob: Tensor | np.ndarray,
-        label: Tensor | np.ndarray,
-    ) -> None:
-        """Offer an image, the ``index``-th of this process, with ``(H, W)`` maps.
-
-        ``metrics`` are its ``oe``, ``ue`` and others; nan of an image without valid
-        pixels, which has nothing to show.
-        """
-        rank = sample_rank(name) if metrics['oe'] == metrics['oe'] else 0.0
-        metrics = {**on_their_side(metrics), 'sample': rank}
-        item = {'name': name, 'index': index, 'metrics': metrics}
-        wanted = [
-            why
-            for why, key in REASONS.items()
-            if item['metrics'][key] > self._least(why, key)
-        ]
-        if wanted:
-            prob, label = (np.asarray(torch.as_tensor(e).cpu()) for e in (prob, label))
-            item['prob'] = quantised(prob)
-            item['label'] = label.astype(np.uint8)
-            self.extend({why: [item] for why in wanted})
-
-    def _least(self, why: str, key: str) -> float:
-        """What an image must surpass."""
-        if not self.size:
-            return np.inf
-        kept = self.items[why]
-        return kept[-1]['metrics'][key] if len(kept) == self.size else 0.0
-
-    def extend(self, items: dict[str, Sequence[dict[str, Any]]]) -> None:
-        """Join items, such as those of another process; the name decides ties."""
-        for why, own in items.items():
-            key = REASONS[why]
-            joined = [*self.items[why], *own]
-            joined.sort(key=lambda item: (-item['metrics'][key], item['name']))
-            self.items[why] = joined[: self.size]
-
-    def drop_after(self, kept: int) -> None:
-        """Forget images whose index is ``kept`` or above."""
-        for why, own in self.items.items():
-            self.items[why] = [item for item in own if item['index'] < kept]
-
-
-# Colours of the error: p above the label, and p below it. Not those of over- and
-# under-confidence: an object that is missed with confidence lies below its label.
-ABOVE = (123, 50, 148)
-BELOW = (27, 120, 55)
-IGNORED = (150, 150, 150)
-# Longest side in pixels, and quality of the WebP.
-SIDE = 240
-QUALITY = 80
-TITLES = {
-    'over': 'Most over-confident',
-    'under': 'Most under-confident',
-    'sample': 'Random sample',
-}
-FIGURES = {'conf': 'confidence', 'acc': 'accuracy'}
+                    names += [name for name in wanted if name not in names]
+    return choice
 
 
 def make_picture(
     name: str, prob: np.ndarray, label: np.ndarray, image: str | Path | None = None
 ) -> dict[str, Any]:
     """Make what a result holds of one image, see :func:`image_panels`."""
-    words = _words(prob / 65535, label)
+    words = _words(prob, label)
     panels = {}
     for kind, panel in image_panels(prob, label, image).items():
         buffer = io.BytesIO()
@@ -184,16 +112,16 @@ def image_panels(
 ) -> dict[str, Image.Image]:
     """Draw photograph (if there is one), mask, probability and error of an image.
 
-    ``prob`` is uint16 in units of 1 / 65535; labels above 1 are ignored. The error is
-    white where p equals the label, purple where p is above it and green below.
+    ``prob`` is ``(H, W)`` in [0, 1]; labels above 1 are ignored. The error is white
+    where p equals the label, purple where p is above it and green below.
     """
-    prob = prob / 65535
     ignored = label > 1
     mask = np.repeat(np.where(ignored, 0, label * 255)[..., None], 3, -1)
-    error = prob - label
+    error = prob.astype(np.float64) - label
     colour = np.where((error > 0)[..., None], ABOVE, BELOW)
     blend = np.rint(255 + (colour - 255.0) * np.minimum(np.abs(error), 1)[..., None])
-    mask[ignored] = blend[ignored] = IGNORED
+    mask[ignored] = IGNORED
+    blend[ignored] = IGNORED
     panels = {
         'mask': Image.fromarray(mask.astype(np.uint8)),
         'probability': Image.fromarray(np.rint(prob * 255).astype(np.uint8)),
@@ -211,62 +139,58 @@ def image_panels(
     return panels
 
 
-def galleries(group: ImageSet, number: int) -> list[dict[str, Any]]:
-    """Lay out the pictures of one set, ``number`` per reason.
+def galleries(
+    members: Sequence[Measured], number: int = PICTURES
+) -> list[dict[str, Any]]:
+    """Lay out the pictures of one set, each image once.
 
-    Per reason: ``title``, ``above`` (images that an earlier reason shows) and
-    ``images`` with ``name``, ``why``, ``panels`` of the image and, by model, ``views``.
+    Per reason: ``title`` and ``images`` with ``name``, ``panels`` of the image and
+    ``views``, one for each model.
     """
-    worst = [_with_pictures(member, number) for member in group.members]
+    pictures = [_by_name(member) for member in members]
     found = []
-    seen = set()
-    for why, names in chosen(worst, number).items():
-        images = []
-        for name in names:
-            if name not in seen:
-                owners = zip(group.members, worst)
-                images.append(_shown(group, name))
-                blamed = [m.model for m, own in owners if name in own[why]]
-                if why != 'sample' and len(group.members) > 1:
-                    images[-1]['why'] = f'among the worst of {", ".join(blamed)}'
-        if names:
-            above = [name for name in names if name in seen]
-            found.append({'title': TITLES[why], 'above': above, 'images': images})
-        seen.update(names)
-
+    seen: set[str] = set()
+    for why, names in chosen([member.images for member in members], number).items():
+        new = [
+            name
+            for name in names
+            if name not in seen and any(name in own for own in pictures)
+        ]
+        seen.update(new)
+        if new:
+            images = [_image(name, members, pictures) for name in new]
+            found.append({'title': TITLES[why], 'images': images})
     return found
 
 
-def _with_pictures(member: Measured, number: int) -> dict[str, list[str]]:
-    """By reason, the worst images of a model, as far as it has pictures of them."""
-    return {
-        why: [*takewhile(member.pictures.__contains__, names)][:number]
-        for why, names in ranked(member.images).items()
-    }
+def _by_name(member: Measured) -> dict[str, dict[str, Any]]:
+    """Pictures by the name of the image in the table of the result."""
+    paths = member.result.images.names
+    names = dict(zip(paths, image_names(paths)))
+    return {names[picture['name']]: picture for picture in member.result.pictures}
 
 
-def _shown(group: ImageSet, name: str) -> dict[str, Any]:
+def _image(
+    name: str, members: Sequence[Measured], pictures: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """An image, its mask, and what each model made of it."""
-    own = [member for member in group.members if name in member.pictures]
-    panels = [member.pictures[name]['panels'] for member in own]
     views = []
-    for member, panel in zip(own, panels):
-        metrics = member.images.per_image()
-        row = member.images.names.index(name)
-        figures = (f'{w} {metric_text(metrics[k][row])}' for k, w in FIGURES.items())
-        parts = {kind: panel[kind] for kind in ('probability', 'error')}
+    panels: dict[str, Any] = {}
+    for member, own in zip(members, pictures):
+        if name not in own:
+            continue
+        panels |= own[name]['panels']
+        row = member.images.table.take([member.images.names.index(name)])
         views.append(
-            {'model': member.model, 'figures': ', '.join(figures), 'panels': parts}
+            {
+                'model': member.result.model,
+                'metrics': f'confidence {number_text(float(confidence(row)[0]))}, '
+                f'accuracy {number_text(float(accuracy(row)[0]))}',
+                'panels': {k: own[name]['panels'][k] for k in ('probability', 'error')},
+            }
         )
-
-    most = max(panels, key=len)
-
-    return {
-        'name': PurePath(own[0].pictures[name]['name'].replace('\\', '/')).name,
-        'why': '',
-        'panels': {kind: most[kind] for kind in ('image', 'mask') if kind in most},
-        'views': views,
-    }
+    shared = {kind: panels[kind] for kind in ('image', 'mask') if kind in panels}
+    return {'name': name, 'panels': shared, 'views': views}
 
 
 def _words(prob: np.ndarray, label: np.ndarray) -> dict[str, str]:

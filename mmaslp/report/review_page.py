@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from ..calibration.calibrator import Calibrator
 from ..common.outputs import write_output
+from ..common.table import number_text
 from ..files.images import IMAGE_SUFFIXES
 from ..files.map_pairs import list_files
 from ..files.names import short_names
@@ -24,7 +25,6 @@ from ..files.volumes import NIFTI_SUFFIXES
 from ..version import __version__
 from .diagrams import figure_svg, risk_coverage_figure
 from .page import page_template
-from .text_table import metric_text
 from .views import COLOURS, UNKNOWN, doubtful_objects
 
 # Shares of the images that a person may have time for.
@@ -171,7 +171,7 @@ def write_review_page(
         silent=sum(np.isnan(row.estimate.dice) for row in rows),
         calibrator=_provenance(calibrator, calibrator_file),
         measured=calibrator.summary(),
-        text=metric_text,
+        text=number_text,
         legend=_LEGEND,
     )
     write_output(path, page.encode(errors='backslashreplace'), overwrite)

@@ -1,148 +1,144 @@
-"""The tables of a page: comparison, differences, further measures."""
+"""Tables of models and of differences, for terminals and pages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import isnan, nan
-from typing import NamedTuple
 
+from ..common.table import Cell, Column, Row, Table, as_text, cell
+from ..evaluation.comparison import Comparison, Measured
+from ..evaluation.verdict import is_better
+from ..files.names import display_name
 from ..metrics.bootstrap import Difference
-from ..metrics.catalogue import Metric, metric_of
-from .analysis import Analysis, ImageSet
-from .comparison import in_a_sentence
-from .text_table import metric_text
+from ..metrics.catalogue import SHOWN, metric_of
 
 
-class Cell(NamedTuple):
-    """A figure as text; ``mark`` is 'best', 'tied', 'better', 'worse' or ''."""
+@dataclass(frozen=True)
+class ImageSet:
+    """The models that were measured on the same images."""
 
-    value: str
-    interval: str = ''
-    sort: str = ''
-    mark: str = ''
-
-
-class Row(NamedTuple):
-    """A row: its names, and a cell per column; ``kind`` is 'mean' or ''."""
-
-    heads: tuple[str, ...]
-    cells: list[Cell]
-    kind: str = ''
+    name: str
+    members: Sequence[Measured]
 
 
-class Table(NamedTuple):
-    """A table: headings of the names and of the figures, and the rows."""
-
-    caption: str
-    heads: tuple[str, ...]
-    columns: list[Metric]
-    rows: list[Row]
+def column_of(key: str) -> Column:
+    """The column of a metric."""
+    metric = metric_of(key)
+    return Column(metric.label, key, metric.arrow, metric.text)
 
 
-def comparison(analysis: Analysis) -> Table:
-    """All models and sets, with intervals; the best of each set is marked."""
-    rows = []
-    for group in analysis.sets:
-        marks = {key: _marks(group, key) for key in analysis.keys}
-        for member in group.members:
-            cells = [
-                _cell(*member.estimate(key), mark=marks[key].get(member.model))
-                for key in analysis.keys
-            ]
-            rows.append(
-                Row((member.model, group.name, f'{len(member.images):,}'), cells)
+def format_table(
+    rows: Mapping[str, Mapping[str, float]], keys: Sequence[str] = SHOWN
+) -> str:
+    """Lay out metrics by the name of their row, for a terminal."""
+    table = Table(
+        caption='',
+        heads=('',),
+        columns=[column_of(key) for key in keys],
+        rows=[
+            Row(
+                (display_name(name),),
+                [cell(values.get(key), digits=_digits(key)) for key in keys],
             )
+            for name, values in rows.items()
+        ],
+    )
+    return as_text(table)
 
-    for model, row in analysis.means.items():
-        cells = [_cell(*row.get(key, ())) for key in analysis.keys]
-        rows.append(Row((model, analysis.mean_name, ''), cells, 'mean'))
 
+def mean_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each metric over the rows where it is defined; none of a single row."""
+    means = {}
+    for key in dict.fromkeys(key for row in rows for key in row if len(rows) > 1):
+        values = [row[key] for row in rows if not isnan(row.get(key, nan))]
+        means[key] = sum(values) / len(values) if values else nan
+    return means
+
+
+def model_table(sets: Sequence[ImageSet], keys: Sequence[str], caption: str) -> Table:
+    """All models and sets; the best of each set is marked.
+
+    A mean leaves out sets without an object.
+    """
+    rows = []
+    for group in sets:
+        marks = {key: _marks(group.members, key) for key in keys}
+        for place, member in enumerate(group.members):
+            names = (member.result.model, group.name, f'{len(member.images):,}')
+            cells = [_measured(member, key, marks[key].get(place, '')) for key in keys]
+            rows.append(Row(names, cells))
+
+    members = [member for group in sets for member in group.members]
+    for model in dict.fromkeys(member.result.model for member in members):
+        means = mean_of(
+            [
+                values_of(member)
+                for member in members
+                if member.result.model == model and not member.result.no_foreground
+            ]
+        )
+        if means:
+            cells = [cell(means.get(key), digits=_digits(key)) for key in keys]
+            rows.append(Row((model, 'mean of sets', ''), cells, is_mean=True))
+
+    columns = [column_of(key) for key in keys]
+    return Table(caption, ('model', 'set', 'images'), columns, rows)
+
+
+def difference_table(comparison: Comparison, keys: Iterable[str] = ()) -> Table:
+    """Lay out a comparison, a row for each metric."""
+    first, second = comparison.titles
+    rows = []
+    for key in keys or comparison.metrics:
+        change = comparison.metrics[key]
+        cells = [cell(change.first), cell(change.second), _change(key, change)]
+        rows.append(Row((metric_of(key).label,), cells))
     return Table(
-        'Calibration of every model on every set, with 95 % intervals over images',
-        ('model', 'set', 'images'),
-        [*map(metric_of, analysis.keys)],
-        rows,
+        caption=f'{second} minus {first} on {comparison.dataset}',
+        heads=('',),
+        columns=[Column(first), Column(second), Column('difference, 95 % interval')],
+        rows=rows,
     )
 
 
-def _marks(group: ImageSet, key: str) -> dict[str, str]:
+def values_of(member: Measured) -> dict[str, float]:
+    """All metrics of a result, those of other libraries too."""
+    return {**member.result.measures, **member.result.metrics}
+
+
+def estimate(member: Measured, key: str) -> Cell:
+    """A metric of a result and its interval, if there is one."""
+    return _measured(member, key, '')
+
+
+def _measured(member: Measured, key: str, mark: str) -> Cell:
+    value = values_of(member).get(key)
+    return cell(value, *member.interval(key), mark=mark, digits=_digits(key))
+
+
+def _marks(members: Sequence[Measured], key: str) -> dict[int, str]:
     """Which model is best, or which ones the images do not tell apart from the best."""
     better = metric_of(key).better
-    values = {member.model: member.estimate(key)[0] for member in group.members}
-    values = {model: value for model, value in values.items() if not isnan(value)}
-    if not better or len(values) < 2:
+    values = [values_of(member).get(key, nan) for member in members]
+    places = [place for place, value in enumerate(values) if not isnan(value)]
+    if not better or len(places) < 2 or key not in members[0].drawn.values:
         return {}
-    best = (min if better == 'lower' else max)(values, key=values.__getitem__)
-    apart = {m: group.differences[m, best][key] for m in values if m != best}
-    tied = [m for m, d in apart.items() if not isnan(d.low) and not d.differs]
+    best = (min if better == 'lower' else max)(places, key=values.__getitem__)
+    tied = []
+    for place in places:
+        change = members[best].drawn.differences(members[place].drawn).get(key)
+        if place != best and change and not (isnan(change.low) or change.differs):
+            tied.append(place)
     return dict.fromkeys([best, *tied], 'tied') if tied else {best: 'best'}
 
 
-def differences(analysis: Analysis) -> Table | None:
-    """Model minus its baseline, like with like, see :meth:`ImageSet.baseline`."""
-    rows = []
-    for group, member in analysis.members:
-        base = group.baseline(member)
-        if base is not None:
-            found = group.differences[member.model, base.model]
-            cells = [_change(found.get(key), key) for key in analysis.keys]
-            rows.append(Row((member.model, base.model, group.name), cells))
-    caption = 'Model minus baseline on the same images, with 95 % intervals'
-    columns = [*map(metric_of, analysis.keys)]
-    return Table(caption, ('model', 'minus', 'set'), columns, rows) if rows else None
-
-
-def sentences(analysis: Analysis) -> list[str]:
-    """Say of each row of the differences what differs beyond chance."""
-    found = []
-    for group, member in analysis.members:
-        base = group.baseline(member)
-        if base is not None:
-            text = in_a_sentence(group.comparison(base, member))
-            found.append(f'{group.name}: {text}' if len(analysis.sets) > 1 else text)
-    return found
-
-
-def measures(analysis: Analysis) -> Table | None:
-    """Further measures, which were not kept per image and so have no intervals."""
-    every = {
-        (member.model, group.name): member.result.measures
-        for group, member in analysis.members
-    }
-    keys = list(dict.fromkeys(key for own in every.values() for key in own))
-    rows = [
-        Row(heads, [_cell(own.get(key), digits=2 if '%' in key else 4) for key in keys])
-        for heads, own in every.items()
-    ]
-    caption = 'Further measures, which have no intervals'
-
-    return (
-        Table(caption, ('model', 'set'), [*map(metric_of, keys)], rows)
-        if keys
-        else None
-    )
-
-
-def _cell(
-    value: float | None = None,
-    low: float = nan,
-    high: float = nan,
-    mark: str | None = '',
-    signed: bool = False,
-    digits: int = 4,
-) -> Cell:
-    if metric_text(value) == '-':
-        return Cell('-')
-    form = f'{"+" if signed else ""}.{digits}f'
-    interval = '' if isnan(low + high) else f'[{low:{form}}, {high:{form}}]'
-    rounded = round(value, digits) + 0.0  # what rounds to 0 has no sign of its own
-    return Cell(f'{rounded:{form}}', interval, f'{value:.9g}', mark or '')
-
-
-def _change(change: Difference | None, key: str) -> Cell:
-    if change is None:
-        return Cell('-')
+def _change(key: str, change: Difference) -> Cell:
     mark = ''
-    better = metric_of(key).better
-    if better and change.differs:
-        mark = 'better' if (change.difference < 0) == (better == 'lower') else 'worse'
-    return _cell(change.difference, change.low, change.high, mark, signed=True)
+    if metric_of(key).better and change.differs:
+        mark = 'better' if is_better(key, change) else 'worse'
+    return cell(change.difference, change.low, change.high, mark=mark, signed=True)
+
+
+def _digits(key: str) -> int:
+    return 2 if '%' in key else 4

@@ -19,7 +19,7 @@ from mmaslp.evaluation.result import calibration_result
 from mmaslp.evaluation.result_files import save_result
 from mmaslp.files.prob_maps import write_prob_map
 from mmaslp.integrations.mmseg import training
-from mmaslp.integrations.mmseg.testing import evaluate, test_sets
+from mmaslp.integrations.mmseg.testing import TestOptions, evaluate, test_sets
 from mmaslp.integrations.mmseg.training import prepare_training
 from mmaslp.metrics import CalibrationHistogram, ImageTable
 from mmaslp.report.diagrams import save_figure
@@ -163,7 +163,8 @@ def test_a_test_into_the_data(checkpoint, option, place):
     os.symlink(os.path.join(root, 'images'), 'link')
     place = place if place == 'link' else os.path.join(root, place)
     with pytest.raises(ValueError, match='which is read'):
-        evaluate(checkpoint, test_sets(checkpoint), overwrite=True, **{option: place})
+        options = TestOptions(overwrite=True, **{option: place})
+        evaluate(checkpoint, test_sets(checkpoint), options)
 
 
 @pytest.mark.parametrize('name', ['../../x', '/tmp/x', 'a/b', '..', '', 'a\nb', 3])

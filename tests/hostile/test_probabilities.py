@@ -21,13 +21,13 @@ from mmaslp import (
 )
 from mmaslp.commands import main
 from mmaslp.evaluation.result import Result
+from mmaslp.evaluation.verdict import describe
 from mmaslp.files.calibrated_maps import apply_calibrator
 from mmaslp.files.datasets import prepare_dataset
 from mmaslp.files.images import read_binary_mask
 from mmaslp.files.map_pairs import pair_files
 from mmaslp.files.prob_maps import MapReader, quantised, write_prob_map
 from mmaslp.metrics import ImageTable
-from mmaslp.report.text_table import in_words
 from tests.map_folders import write_set
 
 HALVING = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
@@ -155,7 +155,7 @@ def test_words_of_maps_do_not_speak_of_masks():
     figures = {'conf': 0.9, 'acc': 0.8}
     images = ImageTable.of_rows([])
     result = Result(images, {}, figures, positive={'acc': 0.3}, model='x')
-    assert 'as of masks' not in in_words(result)
+    assert 'as of masks' not in describe(result)
 
 
 def test_an_image_whose_name_holds_a_suffix_is_in_one_part(tmp_path):

@@ -21,7 +21,7 @@ from mmaslp.integrations.mmseg.checkpoint import (
 )
 from mmaslp.integrations.mmseg.config import load_config
 from mmaslp.integrations.mmseg.models import SCBCELoss
-from mmaslp.integrations.mmseg.testing import evaluate, test_sets
+from mmaslp.integrations.mmseg.testing import TestOptions, evaluate, test_sets
 from mmaslp.integrations.mmseg.training import run_training
 from tests.grids import pairs
 from tests.hostile.evil import CONTAINERS, LEGACY, command, growth, payloads, write_evil
@@ -146,9 +146,10 @@ def test_an_old_file_of_ones_own_is_tested(toy, tmp_path):
     torch.save(content, 'old.pth')
     cfg.load_from = 'old.pth'
     with pytest.raises(CodeInCheckpoint, match=r'argparse\.Namespace'):
-        evaluate(cfg, test_sets(cfg), evals=['ece'])
+        evaluate(cfg, test_sets(cfg), TestOptions(evals=['ece']))
     cfg.load_from = 'old.pth'
-    results = evaluate(cfg, test_sets(cfg), evals=['ece'], trust_checkpoint=True)
+    options = TestOptions(evals=['ece'], trust_checkpoint=True)
+    results = evaluate(cfg, test_sets(cfg), options)
     assert 0 <= results['test'].metrics['acc'] <= 1
 
 

@@ -117,7 +117,7 @@ def ends(folder, monkeypatch, capsys):
         *text, last = capsys.readouterr().err.splitlines() or ['']
         assert found == code, text
         assert not [line for line in text if 'Traceback' in line]
-        if code and 'mmaslp doctor' in last:
+        if code and 'MMASLP_TRACEBACK' in last:
             last = text[-1]
         return '\n'.join([*text, last]) if code == 0 else last
 

@@ -33,7 +33,7 @@ def test_comparison(folders, tmp_path, capsys):
     path = tmp_path / 'c.json'
     assert compare([*files, '--json', str(path), '--resamples', '100']) == 0
     [comparison] = json.loads(path.read_text())['comparisons']
-    found = comparison['figures']
+    found = comparison['metrics']
     results = [json.loads(Path(f).read_text()) for f in files]
     for key in ('ece', 'nll', 'brier', 'conf', 'ece_image', *BAND_ERRORS):
         assert found[key]['first'] == pytest.approx(results[0][key])
@@ -43,6 +43,7 @@ def test_comparison(folders, tmp_path, capsys):
     assert found['conf']['differs']
     assert found['conf']['high'] < 0
     printed = capsys.readouterr().out
+    assert printed.splitlines().count(comparison['verdict']) == 1
     assert '3 images' in printed
     assert all(name in printed for name in ('ECE by band', 'ECE by true band', 'IoU'))
 
@@ -54,10 +55,11 @@ def test_both_models_of_one_file(folders, tmp_path, capsys):
     capsys.readouterr()
     assert compare([*files, '--resamples', '9']) == 0
     expected = capsys.readouterr().out.splitlines()
+    assert not any('nan' in line for line in expected)
     for names in ([], ['--name', 'pred', 'soft']):
         assert compare([str(both), *names, '--resamples', '9']) == 0
         assert capsys.readouterr().out.splitlines() == expected
-    assert expected[1] == 'first: pred, second: soft'
+    assert any(line.startswith('soft minus pred on') for line in expected)
     assert compare(files[:1]) == 2
     assert 'name a second file' in capsys.readouterr().err
     assert compare([str(both), '--name', 'pred', 'other']) == 2
@@ -66,10 +68,10 @@ def test_both_models_of_one_file(folders, tmp_path, capsys):
 
 def test_comparison_of_other_settings_is_refused(folders, tmp_path, capsys):
     files = result_files(folders, tmp_path)
-    folders.run('--json', files[1], '--bins', '15')
+    folders.run('--json', files[1], '--bins', '15', '--overwrite')
     assert compare(files) == 2
     assert 'bins is 10' in capsys.readouterr().err
-    folders.run('--json', files[1], '--protocol', 'released')
+    folders.run('--json', files[1], '--protocol', 'released', '--overwrite')
     assert compare(files) == 2
     assert 'protocol' in capsys.readouterr().err
 
@@ -96,10 +98,26 @@ def test_rows_are_compared_like_with_like(folders, tmp_path, capsys):
     capsys.readouterr()
     assert compare([*files, '--resamples', '100']) == 0
     said = capsys.readouterr().out
-    assert 'first: one, second: two on' in said
-    assert 'first: one, calibrated, second: two, calibrated on' in said
-    assert 'With a calibrator, two against one:' in said
-    assert said.count('The trainings were not seeded') == 2
+    assert 'two minus one on' in said
+    assert 'two, calibrated minus one, calibrated on' in said
+    assert 'Only ' not in said
+    for row in files:  # one file: the calibrated row against its raw one
+        assert compare([row, '--resamples', '100']) == 0
+    said = capsys.readouterr().out
+    assert 'one, calibrated minus one on' in said
+    assert 'two, calibrated minus two on' in said
+
+
+def test_raw_with_calibrated_is_said(folders, tmp_path, capsys):
+    files = kinds(folders, tmp_path)
+    for place, file in enumerate(files):
+        rows = json.loads(Path(file).read_text())
+        Path(file).write_text(json.dumps(rows[place]))
+    capsys.readouterr()
+    assert compare([*files, '--resamples', '100']) == 0
+    said = capsys.readouterr().out
+    assert 'two, calibrated minus one on' in said
+    assert said.startswith('Only one is without a calibrator')
 
 
 def test_several_trainings(folders, tmp_path, capsys):
@@ -109,10 +127,9 @@ def test_several_trainings(folders, tmp_path, capsys):
     both = [sharp, sharp, '--with', soft, soft, '--resamples', '100']
     assert compare([*both, '--json', str(path)]) == 0
     said = capsys.readouterr().out
-    assert '3 images, 95% intervals over images and 2 trainings;' in said
-    assert 'in the mean of 2 trainings' in said
+    assert '3 images, 95 % intervals over images and 2 trainings;' in said
     [found] = json.loads(path.read_text())['comparisons']
-    assert found['seeds'] == 2
+    assert found['trainings'] == 2
     assert compare([sharp, sharp, '--with', soft]) == 2
     assert '2 trainings of the first model and 1' in capsys.readouterr().err
 
@@ -128,7 +145,7 @@ def test_a_status_for_products(tmp_path, capsys, figures):
             for path in maps.iterdir():
                 odds = MapReader().read(path).clip(1e-5, 1 - 1e-5)
                 odds = (odds / (1 - odds)) ** 1.6
-                write_prob_map(path, odds / (1 + odds))
+                write_prob_map(path, odds / (1 + odds), overwrite=True)
         if folder.name == 'new':
             for file in (*maps.iterdir(), *masks.iterdir()):
                 file.rename(file.with_name(f'new{file.name}'))
@@ -139,10 +156,13 @@ def test_a_status_for_products(tmp_path, capsys, figures):
     fail = ['--fail-if-worse', *figures]
     if figures:
         assert compare([base, hot, *fail]) == 2
-        assert 'can be worse; known are ece' in capsys.readouterr().err
+        assert 'can be worse; take one of ece' in capsys.readouterr().err
         return
     assert compare([base, base, *fail]) == 0
     assert 'not worse beyond chance' in capsys.readouterr().out
+    for key in ('ks', 'ece_em', 'mae'):  # no interval, or no value
+        assert compare([base, hot, '--fail-if-worse', key]) == 2
+        assert 'the alarm cannot ring' in capsys.readouterr().err
     assert compare([base, new, *fail]) == 0
     assert 'unpaired: the images are not the same' in capsys.readouterr().out
     for first in (base, new):
@@ -165,8 +185,8 @@ def test_rows_that_belong_together(folders, tmp_path, capsys):
     capsys.readouterr()
     assert compare([*files, '--resamples', '9']) == 0
     said = capsys.readouterr().out
-    assert 'first: maps, second: maps on' in said
-    assert 'first: calibrated, second: calibrated on' in said
+    assert 'maps (2) minus maps (1) on' in said
+    assert 'calibrated (2) minus calibrated (1) on' in said
     named[1][0]['model'] = 'other'
     named[1][1]['model'] = 'another'
     Path(files[1]).write_text(json.dumps(named[1]))

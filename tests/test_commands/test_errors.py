@@ -30,6 +30,7 @@ def test_what_nobody_expected_is_a_short_message_too(capsys):
     assert exit_code_of(lambda: 1 / 0) == 1
     found = capsys.readouterr().err
     assert found.startswith('failed: ZeroDivisionError: division by zero\n')
+    assert 'mmaslp doctor' not in found  # there is no config to look at
     assert 'Traceback' not in found
 
 

@@ -233,13 +233,13 @@ def test_the_same_folder_twice(folders, capsys):
 
 
 def test_limits_end_with_a_status(folders, capsys):
-    assert folders.run('--limit', 'ece=1', 'dice=.01') == 0
+    assert folders.run('--limit', 'ece=.99', 'dice=.01') == 0
     assert capsys.readouterr().out.endswith('within all limits\n')
     assert folders.run('--limit', 'ece=1e-6', 'dice=.999') == 1
     said = capsys.readouterr().out
     assert 'pred: ece is 0.' in said
     assert ', above its limit 1e-06' in said
     assert ', below its limit 0.999' in said
-    for limit, words in (('nonsense=1', 'not a figure'), ('ece', 'write ece=NUMBER')):
+    for limit, words in (('nonsense=1', 'not a metric'), ('ece', 'write ece=NUMBER')):
         assert folders.run('--limit', limit) == 2
         assert words in capsys.readouterr().err

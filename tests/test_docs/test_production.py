@@ -133,8 +133,8 @@ def test_many_machines_give_the_files_of_one(tmp_path, monkeypatch):
 
 
 def test_the_versions_of_files_are_those_of_the_code():
+    from mmaslp.commands.compare import FORMAT as COMPARISON
     from mmaslp.evaluation.result import FORMAT
-    from mmaslp.report.comparison import FORMAT as COMPARISON
 
     text = Path(ROOT / PAGE).read_text(encoding='utf-8')
     for version in (FORMAT, COMPARISON):

@@ -5,49 +5,62 @@ from functools import cache
 
 import numpy as np
 
+from mmaslp.evaluation.comparison import Measured
 from mmaslp.evaluation.result import calibration_result, mask_checksum
 from mmaslp.metrics import BandTable, CalibrationHistogram, ImageRow, ImageTable
-from mmaslp.report.pictures import ShownImages, make_picture
+from mmaslp.metrics.objects import mask_scores
+from mmaslp.report.pictures import chosen, make_picture
+
+
+@cache
+def images(gain=1.5, number=4, seed=0):
+    """Probabilities and masks by name."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for i in range(number):
+        logit = rng.normal(0, 2, (14, 10))
+        label = (rng.random(logit.shape) < 1 / (1 + np.exp(-logit))).astype(np.uint8)
+        found[f'<{i}>.png'] = 1 / (1 + np.exp(-gain * logit)), label
+    return found
 
 
 @cache
 def section(gain=1.5, number=4, mode='top_label', resamples=20, seed=0):
-    """A result as an evaluation makes it, and the images that it keeps."""
-    rng = np.random.default_rng(seed)
-    total, records, shown = CalibrationHistogram(), [], ShownImages(2)
-    for i in range(number):
-        logit = rng.normal(0, 2, (14, 10))
-        label = (rng.random(logit.shape) < 1 / (1 + np.exp(-logit))).astype(np.uint8)
-        prob = 1 / (1 + np.exp(-gain * logit))
+    """A result as an evaluation makes it."""
+    total = CalibrationHistogram()
+    rows = []
+    for name, (prob, label) in images(gain, number, seed).items():
         image = CalibrationHistogram()
         image.update(prob, label)
         total.merge(image)
-        bands = BandTable() if mode == 'top_label' else None
-        if bands is not None:
+        bands = None
+        scores = None
+        if mode == 'top_label':
+            bands = BandTable()
             bands.update(prob, label)
+            scores = mask_scores(prob, label)
         mask = mask_checksum(label)
-        record = ImageRow.of(f'<{i}>.png', image, 10, mode, bands, mask)
-        records.append(record)
-        own = ImageTable.of_rows(records[-1:]).per_image()
-        metrics = {key: float(own[key][0]) for key in ('oe', 'ue')}
-        shown.push(f'<{i}>.png', i, metrics, prob, label)
-    result = calibration_result(
-        total, ImageTable.of_rows(records), mode=mode, resamples=resamples
-    )
-    return {'result': result, 'shown': shown.items}
+        rows.append(ImageRow.of(name, image, 10, mode, bands, mask, scores))
+    table = ImageTable.of_rows(rows)
+    return calibration_result(total, table, mode=mode, resamples=resamples)
 
 
-def result(model='A', dataset='test', with_pictures=False, **options):
+def result(model='A', dataset='test', with_pictures=False, calibrator=None, **options):
     """A result as its file has it."""
-    kept = section(**options)
+    made = section(**options)
     pictures = []
     if with_pictures:
-        items = {item['name']: item for own in kept['shown'].values() for item in own}
+        size = {key: options[key] for key in ('gain', 'number') if key in options}
+        known = {name.removesuffix('.png'): name for name in images(**size)}
+        names = chosen([Measured(made).images], 2).values()
         pictures = [
-            make_picture(name, item['prob'], item['label'])
-            for name, item in items.items()
+            make_picture(known[stem], *images(**size)[known[stem]])
+            for stem in dict.fromkeys(stem for own in names for stem in own)
         ]
-    return replace(kept['result'], model=model, dataset=dataset, pictures=pictures)
+    settings = {**made.settings, 'calibrator': calibrator}
+    return replace(
+        made, model=model, dataset=dataset, pictures=pictures, settings=settings
+    )
 
 
 def renamed(given, names):

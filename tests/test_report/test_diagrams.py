@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from mmaslp.common.table import number_text
 from mmaslp.evaluation.result_files import load_result, save_result
 from mmaslp.metrics import band_columns
 from mmaslp.report.diagrams import (
@@ -18,7 +19,6 @@ from mmaslp.report.diagrams import (
     reliability_figure,
     save_figure,
 )
-from mmaslp.report.text_table import metric_text
 
 from . import sections as helper
 
@@ -27,7 +27,7 @@ section = helper.section
 
 @pytest.mark.parametrize(('gain', 'colour'), [(4.0, OVER), (0.3, UNDER)])
 def test_bars_reach_the_accuracy_and_gaps_have_their_colour(gain, colour):
-    result = section(gain, 60)['result']
+    result = section(gain, 60)
     top, bottom = reliability_figure({'a': result}).axes
     bins = result.bins
     count, right, conf = bins.count, bins.correct, bins.conf
@@ -46,7 +46,7 @@ def test_bars_reach_the_accuracy_and_gaps_have_their_colour(gain, colour):
 
 @pytest.mark.parametrize(('gain', 'colour'), [(4.0, OVER), (0.3, UNDER)])
 def test_bands_have_the_colour_of_their_side(gain, colour, tmp_path):
-    save_result(tmp_path / 'r.json', section(gain, 30)['result'])
+    save_result(tmp_path / 'r.json', section(gain, 30))
     result = load_result(tmp_path / 'r.json')
     top, bottom = band_figure({'a': result}).axes
     columns = band_columns(result.bands['predicted'])
@@ -71,18 +71,18 @@ def test_bands_have_the_colour_of_their_side(gain, colour, tmp_path):
 )
 @pytest.mark.parametrize('number', [0, 1, 4])
 def test_diagrams_of_any_size(draw, key, mode, number):
-    result = section(number=number, mode=mode)['result']
+    result = section(number=number, mode=mode)
     one = figure_array(draw({'a': result}), 60)
     two = figure_array(draw(dict.fromkeys('ab', result)), 60)
     assert one.dtype == np.uint8
     assert abs(two.shape[1] - 2 * one.shape[1]) <= 3
     text = ' '.join(t.get_text() for t in draw({'a': result}).axes[0].texts)
-    assert metric_text(result.metrics[key]) in text
+    assert number_text(result.metrics[key]) in text
     assert ('[0' in text) == (number > 1)
 
 
 def test_pixels_at_one_half_do_not_widen_the_axis():
-    result = deepcopy(section()['result'])
+    result = deepcopy(section())
     table = result.images.table
     table.count[0, 4] += 7  # the bin (0.4, 0.5]
     table.conf[0, 4] += 3.5
@@ -93,7 +93,7 @@ def test_pixels_at_one_half_do_not_widen_the_axis():
 
 def test_a_legend_names_the_marks_that_are_drawn():
     def legend(*sections):
-        results = {str(i): each['result'] for i, each in enumerate(sections)}
+        results = {str(i): each for i, each in enumerate(sections)}
         return [t.get_text() for t in reliability_figure(results).legends[0].texts]
 
     without, both = section(resamples=0), section()
@@ -135,12 +135,11 @@ def test_a_page_gets_its_own_colours_and_font():
         assert word not in svg, word
 
 
-def test_files_by_their_ending_bear_our_mark(tmp_path):
+def test_files_by_their_ending(tmp_path):
     heads = {'png': b'\x89PNG', 'PDF': b'%PDF', 'svg': b'<?xml'}
     for suffix, head in heads.items():
         save_figure(drawn(), tmp_path / f'x.{suffix}')
         content = (tmp_path / f'x.{suffix}').read_bytes()
         assert content.startswith(head)
-        assert b'diagram of mmaslp' in content
     with pytest.raises(ValueError, match=r'x\.jpg'):
         save_figure(drawn(), tmp_path / 'x.jpg')

@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -6,11 +5,8 @@ import pytest
 from PIL import Image
 
 from mmaslp.evaluation.map_folders import evaluate_maps
-from mmaslp.evaluation.result import Tested
-from mmaslp.evaluation.result_files import save_result, sha256_of
-from mmaslp.report.inputs import results_of_files, results_of_maps, results_of_test
-
-from . import sections as helper
+from mmaslp.evaluation.result_files import save_result
+from mmaslp.report.inputs import results_of_files, results_of_maps
 
 
 @pytest.fixture(scope='module')
@@ -62,30 +58,3 @@ def test_results_of_different_times_are_joined(results, tmp_path):
         results_of_files(files, ['x'])
     with pytest.raises(ValueError, match='holds 2 models'):
         results_of_files([tmp_path / 'both.json'], ['x'])
-
-
-def test_sets_of_a_test(tmp_path):
-    section = helper.section()
-    result = section['result']
-    kept = {'result': result, 'shown': section['shown']}
-    metrics = {'ece': result.metrics['ece'], 'mae': math.nan}
-    tested = {
-        'a': Tested(str(tmp_path), metrics, **kept),
-        'b': Tested(str(tmp_path), {}, no_foreground=True, **kept),
-        'c': Tested('y', {'mae': 0.2}),
-    }
-    (tmp_path / 'x.pth').write_bytes(b'1')
-    files = {'checkpoint': str(tmp_path / 'x.pth'), 'config': 'none.py'}
-    found = results_of_test(tested, 'BCE', files=files, settings={'t': 1, 'n': None})
-    assert [(each.model, each.dataset, each.no_foreground) for each in found] == [
-        ('BCE', 'a', False),
-        ('BCE', 'b', True),
-    ]
-    assert list(found[0].measures) == ['mae']
-    assert found[0].settings['t'] == '1'
-    assert found[0].files == [
-        dict(role='checkpoint', name='x.pth', sha256=sha256_of(tmp_path / 'x.pth'))
-    ]
-    assert {picture['name'] for picture in found[0].pictures} == {
-        item['name'] for own in section['shown'].values() for item in own
-    }

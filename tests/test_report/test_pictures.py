@@ -1,13 +1,13 @@
 import base64
 import io
-from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
-from mmaslp.report.analysis import analyse
+from mmaslp.evaluation.comparison import Measured
+from mmaslp.metrics.errors import accuracy, confidence
 from mmaslp.report.pictures import (
-    ShownImages,
+    chosen,
     galleries,
     image_panels,
     make_picture,
@@ -17,11 +17,9 @@ from mmaslp.report.pictures import (
 
 from . import sections as helper
 
-MAP = np.zeros((2, 2))
-
 
 def test_error_is_purple_above_and_green_below_the_mask():
-    prob = np.array([[65535, 0, 65535, 30000]], np.uint16)
+    prob = np.array([[1, 0, 1, 0.4]], np.float32)
     panels = image_panels(prob, np.array([[0, 1, 1, 255]], np.uint8))
     error = np.asarray(panels['error'])[0].astype(int)
     assert error[0, 0] > error[0, 1]
@@ -33,8 +31,8 @@ def test_error_is_purple_above_and_green_below_the_mask():
 
 
 def test_panels_are_embedded_and_described():
-    prob = np.zeros((8, 8), np.uint16)
-    prob[:2, :2] = 65535
+    prob = np.zeros((8, 8), np.float32)
+    prob[:2, :2] = 1
     label = np.zeros((8, 8), np.uint8)
     label[:2, :4], label[7] = 1, 255
     picture = make_picture('x.jpg', prob, label)
@@ -55,73 +53,52 @@ def test_panels_are_embedded_and_described():
 
 def test_models_are_side_by_side_and_each_image_comes_once():
     kinds = dict(A=0.6, B=2.0)  # under- and over-confident
-    results = [
-        helper.result(name, gain=gain, with_pictures=True)
+    rows = [
+        Measured(helper.result(name, gain=gain, with_pictures=True))
         for name, gain in kinds.items()
     ]
-    group = analyse(results, 5).sets[0]
-    found = galleries(group, 2)
-    assert [each['title'] for each in found] == [
-        'Most over-confident',
-        'Most under-confident',
-        'Random sample',
-    ]
+    found = galleries(rows, 2)
+    assert found[0]['title'] == 'Most over-confident'
     names = [image['name'] for gallery in found for image in gallery['images']]
     assert len(names) == len(set(names))
-    assert len(found[0]['images']) == 2
     image = found[0]['images'][0]
-    assert image['name'] == f'{ranked(group.members[1].images)["over"][0]}.png'
-    assert [view['model'] for view in image['views']] == ['A', 'B']
-    assert image['why'] == 'among the worst of B'
+    assert image['name'] == ranked(rows[1].images)['over'][0]
     assert list(image['panels']) == ['mask']
-    assert list(image['views'][0]['panels']) == ['probability', 'error']
-    assert image['views'][0]['figures'].startswith('confidence 0.')
-    stems = {name.rsplit('.', 1)[0] for name in names}
-    assert all(name in stems for gallery in found for name in gallery['above'])
-    # A picture that is there for another reason is not taken for one of the worst.
-    worst = ranked(group.members[1].images)['over'][0]
-    results = [
-        replace(
-            each, pictures=[p for p in each.pictures if p['name'] != f'{worst}.png']
-        )
-        for each in results
-    ]
-    titles = [each['title'] for each in galleries(analyse(results, 5).sets[0], 2)]
-    assert 'Most over-confident' not in titles
-
-
-def kept(names, size=2):
-    shown = ShownImages(size)
-    for index, name in enumerate(names):
-        metrics = {'oe': index / 10, 'ue': 0.0 if index else 0.2}
-        shown.push(name, index, metrics, MAP, MAP)
-    return {why: [item['name'] for item in own] for why, own in shown.items.items()}
+    assert list(image['views'][-1]['panels']) == ['probability', 'error']
+    assert image['views'][-1]['model'] == 'B'
+    assert image['views'][-1]['metrics'].startswith('confidence 0.')
+    assert galleries([Measured(helper.result())], 2) == []
 
 
 def test_worst_both_ways_and_a_sample():
-    found = kept(['a', 'b', 'c', 'd'])
-    assert found['over'] == ['d', 'c']
-    assert found['under'] == ['a']  # the others are not under-confident at all
-    assert found['sample'] == sorted('abcd', key=sample_rank, reverse=True)[:2]
-    shown, images = helper.section()['shown'], analyse([helper.result()], 5)
-    for why, names in ranked(images.sets[0].members[0].images).items():
-        assert [f'{name}.png' for name in names[:2]] == [i['name'] for i in shown[why]]
+    images = Measured(helper.result(gain=2.0, number=9)).images
+    metrics = images.per_image()
+    gap = confidence(images.table) - accuracy(images.table)
+    found = ranked(images)
+    assert found['over']
+    for why, key, sign in (('over', 'oe', 1), ('under', 'ue', -1)):
+        rows = [images.names.index(name) for name in found[why]]
+        sizes = metrics[key][rows]
+        assert (np.diff(sizes) <= 0).all()
+        assert sorted(rows) == np.flatnonzero(sign * gap > 0).tolist()
+    ranks = [sample_rank(name) for name in found['sample']]
+    assert ranks == sorted(ranks, reverse=True)
+    assert len(ranks) == 9
+
+
+def test_models_take_turns():
+    tables = [
+        Measured(helper.result(gain=gain, number=9)).images for gain in (2.0, 3.0)
+    ]
+    found = chosen(tables, 3)['over']
+    first, second = (ranked(table)['over'] for table in tables)
+    assert found[0] == first[0]
+    assert set(found) <= {*first, *second}
+    assert len(found) == 3
+    assert chosen(tables, 0) == {'over': [], 'under': [], 'sample': []}
 
 
 def test_sample_depends_on_the_file_names_alone():
     names = [f'{i}.jpg' for i in range(9)]
-    other = kept([f'/x/{name}' for name in reversed(names)])['sample']
-    assert [name.split('/')[-1] for name in other] == kept(names)['sample']
+    assert [sample_rank(f'/x/{name}') for name in names] == [*map(sample_rank, names)]
     assert all(0 < sample_rank(name) <= 1 for name in names)
-
-
-def test_processes_join_and_repeated_images_go():
-    shown, other = ShownImages(2), ShownImages(2)
-    for index, name in enumerate('abc'):
-        shown.push(name, index, {'oe': index / 10, 'ue': 0.2, 'gap': 0.1}, MAP, MAP)
-    other.push('d', 0, {'oe': 0.05, 'ue': 0.0}, MAP, MAP)
-    shown.drop_after(2)
-    joined = ShownImages(2)
-    for each in (shown, other):
-        joined.extend(each.items)
-    assert [item['name'] for item in joined.items['over']] == ['b', 'd']

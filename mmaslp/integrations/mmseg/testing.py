@@ -1,13 +1,14 @@
 """Evaluating one model on one or several test sets."""
 
 import copy
-import math
 import os.path as osp
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from math import nan
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
@@ -16,12 +17,14 @@ from mmseg.registry import DATASETS
 
 from ...calibration.calibrator import Calibrator
 from ...common.outputs import check_outputs, write_output
+from ...evaluation.comparison import CALIBRATED, Measured, compare, image_names
 from ...evaluation.map_folders import SOD_COLUMNS
-from ...evaluation.result import Tested
-from ...evaluation.result_files import strict_json
+from ...evaluation.result import Result
+from ...evaluation.result_files import save_result, sha256_of, strict_json
+from ...evaluation.verdict import verdict
 from ...metrics.catalogue import SHOWN, mean_iou
-from ...report.comparison import compare, in_a_sentence
-from ...report.text_table import format_table, with_mean
+from ...report.pictures import chosen, make_picture
+from ...report.tables import format_table, mean_of
 from .calibration import calibrator_of_checkpoint
 from .checkpoint import (
     check_checkpoint,
@@ -37,7 +40,7 @@ from .datasets.listing import data_files
 from .engine.network_check_hook import NetworkCheckHook
 from .engine.prob_map_hook import ProbMapHook
 from .engine.review_hook import ReviewHook
-from .evaluation.metrics import CalibrationMetric
+from .evaluation.metrics import CalibrationMetric, ScoreReader
 
 # The choices of `--eval`: the metric, and the columns that it adds to the table.
 EVALUATIONS = {
@@ -45,12 +48,97 @@ EVALUATIONS = {
     'sod': (dict(type='SODMetric'), SOD_COLUMNS),
     'iou': (dict(type='IoUMetric', iou_metrics=['mIoU']), ('mIoU %',)),
 }
-# Undefined on a set without objects.
-_TWO_CLASSES = 'mIoU %'
+# What IoUMetric gives in per cent, rounded to two digits. The accuracy of all pixels is
+# left out where CalibrationMetric gives it.
+PERCENT = ('mIoU', 'aAcc', 'mAcc')
+MEAN_IOU = 'mIoU %'
+# Holds the raw and the calibrated result of a set.
+FILE = 'calibration_test.json'
 # What `results.json` says beside the metrics of every set.
 FORMAT = 'mmaslp test 1'
 # Prefix of the metrics of calibrated probabilities.
-CALIBRATED = 'calibrated'
+PREFIX = 'calibrated'
+
+
+@dataclass(frozen=True)
+class NamedCalibrator:
+    """A calibrator, and where it is from."""
+
+    calibrator: Calibrator
+    name: str
+
+
+@dataclass(frozen=True)
+class TestOptions:
+    """How a network is tested; the options of ``mmaslp test``.
+
+    Attributes:
+        evals (Sequence[str]): Of :data:`EVALUATIONS`; empty: those of the config.
+        model (str): Name of the network in results.
+        out (str | None): Folder that the metrics write predictions to.
+        out_prob (str | None): Folder for probability maps, of ``prob_bits`` bits.
+        tta (bool): Whether to average over the views of ``tta_pipeline``.
+        calibrator (NamedCalibrator | None): Measured beside the network as it is.
+        review (str | None): File that says which masks to trust.
+        pictures (bool): Whether results have pictures, for a report.
+        settings (dict): Noted in the results.
+        trust_checkpoint (bool): Whether a checkpoint may run code.
+        overwrite (bool): Whether files that are there may be replaced.
+    """
+
+    __test__ = False
+
+    evals: Sequence[str] = ()
+    model: str = 'model'
+    out: str | None = None
+    out_prob: str | None = None
+    prob_bits: int = 16
+    tta: bool = False
+    calibrator: NamedCalibrator | None = None
+    review: str | None = None
+    pictures: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    trust_checkpoint: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the files of the test of one set go; None where they were not asked for.
+
+    Attributes:
+        folder (str): Of the metrics.
+        out (str | None): Of predictions.
+        maps (str | None): Of probability maps.
+        review (str | None): A file.
+    """
+
+    folder: str
+    out: str | None
+    maps: str | None
+    review: str | None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a test of a network on one set gave.
+
+    Attributes:
+        places (Places): Where its files lie.
+        metrics (dict[str, float]): By last name; nan where undefined. The IoUMetric of
+            MMSegmentation gives percentages.
+        calibrated (dict[str, float]): The same of calibrated probabilities; empty
+            without a calibrator.
+        no_foreground (bool): Whether no mask has foreground.
+        results (list[Result]): Of a CalibrationMetric on the main process: that of the
+            network as it is, then with its calibrator.
+    """
+
+    places: Places
+    metrics: dict[str, float]
+    calibrated: dict[str, float] = field(default_factory=dict)
+    no_foreground: bool = False
+    results: list[Result] = field(default_factory=list)
 
 
 def test_sets(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict]:
@@ -115,30 +203,6 @@ def _input_images(cfg: Config, sets: Mapping[str, dict]) -> dict[str, list[str]]
     return found
 
 
-def _files_of_metric(folder: str) -> list[str]:
-    """List what our metrics write."""
-    names = ['calibration_{}.json']
-    names += [f'{f}_{{}}.{s}' for f in ('reliability', 'bands') for s in ('png', 'pdf')]
-    stages = ('test', f'{CALIBRATED}_test')
-    return [osp.join(folder, name.format(stage)) for name in names for stage in stages]
-
-
-def _files_of_images(folder: str | None, images: Sequence[str]) -> list[str]:
-    """List the maps, or what MMSegmentation's IoUMetric writes."""
-    if folder is None:
-        return []
-    stems = {osp.splitext(osp.basename(image))[0] for image in images}
-    return [osp.join(folder, f'{stem}.png') for stem in sorted(stems)]
-
-
-@dataclass(frozen=True)
-class NamedCalibrator:
-    """A calibrator, and where it is from."""
-
-    calibrator: Calibrator
-    name: str
-
-
 def calibrator_of_test(
     cfg: Config, file: str | None, checkpoint: str, trust_checkpoint: bool = False
 ) -> NamedCalibrator | None:
@@ -160,31 +224,15 @@ def results_folder(cfg: Config, tta: bool = False) -> str:
 
 
 def evaluate(
-    cfg: Config,
-    sets: Mapping[str, dict],
-    *,
-    evals: Sequence[str] | None = None,
-    out: str | None = None,
-    out_prob: str | None = None,
-    prob_bits: int = 16,
-    tta: bool = False,
-    keep_worst: int = 0,
-    calibrator: NamedCalibrator | None = None,
-    review: str | None = None,
-    trust_checkpoint: bool = False,
-    overwrite: bool = False,
+    cfg: Config, sets: Mapping[str, dict], options: TestOptions = TestOptions()
 ) -> dict[str, Tested]:
     """Test a model on several sets, one run each.
 
-    With a calibrator calibrated probabilities are measured too, if calibration is, the
-    maps of ``out_prob`` are calibrated, and ``review`` is the file that says which
-    masks to trust, with the name of the set in it if there are several.
-
     ``cfg`` has ``load_from``, ``work_dir`` and ``launcher`` set, ``sets`` come from
-    :func:`test_sets`, ``keep_worst`` is that of ``CalibrationMetric``, and the other
-    options are those of ``mmaslp test``. Files of a set go to
-    ``{results_folder(cfg, tta)}/{name}``, the metrics of all of them to
-    ``results.json`` beside these folders.
+    :func:`test_sets`. Files of a set go to ``{results_folder(cfg, tta)}/{name}``, the
+    metrics of all of them to ``results.json`` beside these folders. With a calibrator
+    calibrated probabilities are measured too, if calibration is, and maps are
+    calibrated.
 
     Returns:
         dict[str, Tested]: By set.
@@ -197,119 +245,99 @@ def evaluate(
         FileExistsError: An output is there already, and ``overwrite`` is False.
     """
     if cfg.get('load_from'):
-        check_checkpoint(cfg.load_from, trust_checkpoint)
+        check_checkpoint(cfg.load_from, options.trust_checkpoint)
+    summary = osp.join(results_folder(cfg, options.tta), 'results.json')
     several = len(sets) > 1
-    base = results_folder(cfg, tta)
-    images = _input_images(cfg, sets)
-    inputs = sorted({osp.dirname(path) for path in chain(*images.values())})
-    outputs: dict[str, list[str]] = {'--out': [], '--out-prob': [], '--review': []}
-    outputs['--work-dir'] = [osp.join(base, 'results.json')]
-    for name in sets:
-        folder = _folder_of(out, name, several)
-        outputs['--out'] += _files_of_images(folder, images[name])
-        outputs['--work-dir'] += _files_of_metric(folder or osp.join(base, name))
-
-        folder = _folder_of(out_prob, name, several)
-        outputs['--out-prob'] += _files_of_images(folder, images[name])
-        outputs['--review'] += [review_file(review, name, several)] if review else []
-
-    check_outputs(outputs, inputs, overwrite)
-    seed = seed_of_training(cfg.get('load_from'))
+    places = {name: _places(cfg, options, name, several) for name in sets}
+    _check_outputs(summary, places, _input_images(cfg, sets), options.overwrite)
     results = {}
-    with safe_loading(trust_checkpoint):
+    with safe_loading(options.trust_checkpoint):
         for name, dataset in sets.items():
-            folder = _folder_of(out, name, several) or osp.join(base, name)
-            run = _config_of_run(cfg, name, dataset, several, tta)
-            run.test_evaluator = _evaluators(cfg, evals, folder, keep_worst, overwrite)
-            if out is not None:
-                for metric in run.test_evaluator:
-                    metric.update(output_dir=folder, keep_results=True)
-            runner = build_runner(run)
-            measured = _calibration_of(run)
-            if calibrator is not None and measured is not None:
-                metric = _calibrated(measured, calibrator, folder)
-                runner.test_loop.evaluator.metrics.append(metric)
-            for metric in runner.test_loop.evaluator.metrics:
-                if isinstance(metric, CalibrationMetric):
-                    metric.training = seed
-            watch_weights(runner, cfg.get('load_from'), strict=True)
-            report_findings(check_run(runner, ('test',)))
-            own = None if calibrator is None else calibrator.calibrator
-            if own is not None:
-                runner.register_hook(NetworkCheckHook(own))
-            scores = (measured or {}).get('scores', 'auto')
-            if out_prob is not None:
-                maps = _folder_of(out_prob, name, several)
-                runner.register_hook(
-                    ProbMapHook(maps, prob_bits, scores, own, overwrite)
-                )
-            if review is not None and own is not None:
-                file = review_file(review, name, several)
-                hook = ReviewHook(file, own, scores=scores, overwrite=overwrite)
-                runner.register_hook(hook)
-            results[name] = _test(runner, name, folder)
+            run = _config_of_run(cfg, name, dataset, places[name], options)
+            results[name] = _test(run, name, places[name], options)
 
     if is_main_process():
-        _save(osp.join(base, 'results.json'), results, overwrite)
+        rows = {
+            name: tested.metrics
+            | {f'calibrated_{key}': value for key, value in tested.calibrated.items()}
+            for name, tested in results.items()
+        }
+        text = strict_json({'format': FORMAT, **rows}, indent=1)
+        write_output(summary, text + '\n', options.overwrite)
     return results
 
 
-def _folder_of(base: str | None, name: str, several: bool) -> str | None:
-    """Name the folder of one of the test sets."""
-    return osp.join(base, name) if base and several else base
+def _places(cfg: Config, options: TestOptions, name: str, several: bool) -> Places:
+    """Name the files of one set: with several sets each has a folder of its own."""
+
+    def place(base: str | None) -> str | None:
+        return osp.join(base, name) if base and several else base
+
+    out = place(options.out)
+    review = options.review
+    if review and several:
+        review = f'_{name}'.join(osp.splitext(review))
+    folder = out or osp.join(results_folder(cfg, options.tta), name)
+    return Places(folder, out, place(options.out_prob), review)
 
 
-def review_file(file: str, name: str, several: bool) -> str:
-    """Name the review of one of the test sets."""
-    stem, suffix = osp.splitext(file)
-    return f'{stem}_{name}{suffix}' if several else file
+def _check_outputs(
+    summary: str,
+    places: Mapping[str, Places],
+    images: Mapping[str, Sequence[str]],
+    overwrite: bool,
+) -> None:
+    """Refuse outputs that would cost the user a file."""
+    outputs: dict[str, list[str]] = {'--out': [], '--out-prob': [], '--review': []}
+    outputs['--work-dir'] = [summary]
+    for name, place in places.items():
+        outputs['--work-dir'].append(osp.join(place.folder, FILE))
+        outputs['--review'] += [place.review] if place.review else []
+        stems = {osp.splitext(osp.basename(image))[0] for image in images[name]}
+        for option, folder in (('--out', place.out), ('--out-prob', place.maps)):
+            if folder:
+                outputs[option] += [osp.join(folder, f'{stem}.png') for stem in stems]
+
+    inputs = {osp.dirname(path) for path in chain(*images.values())}
+    check_outputs(outputs, sorted(inputs), overwrite)
 
 
 def _config_of_run(
-    cfg: Config, name: str, dataset: dict, several: bool, tta: bool
+    cfg: Config, name: str, dataset: dict, places: Places, options: TestOptions
 ) -> Config:
+    """The config of the test of one set, with the metrics and their folder."""
     run = copy.deepcopy(cfg)
     name_run(run, name)
     if run.get('visualizer') is not None and run.visualizer.get('save_dir'):
-        show_dir = _folder_of(run.visualizer.save_dir, name, several)
-        run.visualizer.save_dir = show_dir
+        run.visualizer.save_dir = osp.join(run.visualizer.save_dir, name)
     run.test_dataloader.dataset = dataset
-    if tta:
+    if options.tta:
         if cfg.get('tta_pipeline') is None or cfg.get('tta_model') is None:
             raise ValueError('--tta needs tta_pipeline and tta_model in the config')
         run.test_dataloader.dataset.pipeline = run.tta_pipeline
         run.tta_model.module = run.model
         run.model = run.tta_model
+
+    run.test_evaluator = _evaluators(cfg, options.evals)
+    for metric in run.test_evaluator:
+        if places.out is not None:
+            metric.update(output_dir=places.out, keep_results=True)
+        if is_type(metric, 'CalibrationMetric'):
+            metric.pop('calibrator', None)  # its row is raw; another one is calibrated
+            metric.update(output_dir=places.folder, overwrite=options.overwrite)
     return run
 
 
-def _evaluators(
-    cfg: Config,
-    evals: Sequence[str] | None,
-    folder: str,
-    keep_worst: int,
-    overwrite: bool,
-) -> list[dict]:
+def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
     given = copy.deepcopy(metrics_of(cfg, 'test_evaluator'))
-    metrics = given
-    if evals:
-        metrics = []
-        for wanted in (EVALUATIONS[e][0] for e in dict.fromkeys(evals)):
-            same = [m for m in given if is_type(m, wanted['type'])]
-            metrics += same or [copy.deepcopy(wanted)]
-
+    metrics = [] if evals else given
+    for wanted in (EVALUATIONS[name][0] for name in dict.fromkeys(evals)):
+        same = [metric for metric in given if is_type(metric, wanted['type'])]
+        metrics += same or [copy.deepcopy(wanted)]
     if not metrics:
         raise ValueError(
             'nothing to measure: give --eval, or a test_evaluator in the config'
         )
-
-    for metric in metrics:
-        if is_type(metric, 'CalibrationMetric'):
-            metric.pop('calibrator', None)  # its row is raw; another one is calibrated
-            metric.setdefault('output_dir', folder)
-            metric.setdefault('keep_worst', keep_worst)
-            metric['overwrite'] = overwrite
-
     return metrics
 
 
@@ -318,107 +346,181 @@ def _calibration_of(cfg: Config) -> dict | None:
     return next((m for m in metrics if is_type(m, 'CalibrationMetric')), None)
 
 
-def _calibrated(
-    measured: dict, calibrator: NamedCalibrator, folder: str
-) -> CalibrationMetric:
-    """A second CalibrationMetric, of calibrated probabilities."""
-    options = {k: v for k, v in measured.items() if k not in ('type', 'prefix')}
-    options.update(output_dir=folder, keep_worst=0, calibrator=calibrator.calibrator)
-    metric = CalibrationMetric(prefix=CALIBRATED, **options)
-    metric.calibrator_name = calibrator.name
-    return metric
-
-
-def _test(runner: Runner, name: str, folder: str) -> Tested:
+def _test(run: Config, name: str, places: Places, options: TestOptions) -> Tested:
     """Test on one set, and sort what was measured."""
-    metrics = _by_last_name(runner.test())
-    before = f'{CALIBRATED}/'
-    calibrated = {
-        key.removeprefix(before): metrics.pop(key)
-        for key in [*metrics]
-        if key.startswith(before)
-    }
-    own = [
-        metric
-        for metric in runner.test_loop.evaluator.metrics
-        if isinstance(metric, CalibrationMetric)
-    ]
+    runner = build_runner(run)
+    evaluator = runner.test_loop.evaluator
+    measured = _calibration_of(run)
+    if measured is not None and options.calibrator is not None:
+        evaluator.metrics.append(_calibrated(measured, options.calibrator))
+    own = [each for each in evaluator.metrics if isinstance(each, CalibrationMetric)]
+    for metric in own:
+        metric.training = seed_of_training(run.get('load_from'))
+
+    watch_weights(runner, run.get('load_from'), strict=True)
+    report_findings(check_run(runner, ('test',)))
+    evaluators = metrics_of(run, 'test_evaluator')
+    if own and any(is_type(each, 'IoUMetric') for each in evaluators):
+        check_threshold(runner.model)
+    reader = ScoreReader((measured or {}).get('scores', 'auto'))
+    _register_hooks(runner, places, options, reader.scores)
+    metrics, calibrated = _sorted(runner.test())
+
+    results = [metric.result for metric in own if metric.result is not None]
+    if calibrated and results and MEAN_IOU in metrics:
+        calibrated[MEAN_IOU] = round(100 * mean_iou(results[-1].images), 2)
     no_objects = bool(own) and own[0].has_foreground is False
-    if calibrated and own[-1].result is not None and _TWO_CLASSES in metrics:
-        calibrated[_TWO_CLASSES] = 100 * mean_iou(own[-1].result.images)
     if no_objects:
         remedy = 'right for images without an object'
         report_findings([no_foreground(name, remedy)])
         for row in (metrics, calibrated):
-            if _TWO_CLASSES in row:
-                row[_TWO_CLASSES] = math.nan
+            if MEAN_IOU in row:
+                row[MEAN_IOU] = nan
 
-    return Tested(
-        folder,
-        metrics,
-        calibrated,
-        no_objects,
-        result=own[0].result if own else None,
-        calibrated_result=own[-1].result if calibrated else None,
-        shown=own[0].shown if own else {},
+    tested = Tested(places, metrics, calibrated, no_objects)
+    for result, row in zip(results, (metrics, calibrated)):
+        complete = replace(result, dataset=name, no_foreground=no_objects)
+        tested.results.append(_complete(complete, row, run, options))
+    if results:
+        if options.pictures:
+            tested.results[0] = _with_pictures(tested.results[0], runner, reader)
+        # The metric has written the first one.
+        save_result(osp.join(places.folder, FILE), tested.results, overwrite=True)
+    return tested
+
+
+def _calibrated(measured: dict, calibrator: NamedCalibrator) -> CalibrationMetric:
+    """A second CalibrationMetric, of calibrated probabilities."""
+    options = {k: v for k, v in measured.items() if k not in ('type', 'prefix')}
+    metric = CalibrationMetric(
+        **options, prefix=PREFIX, calibrator=calibrator.calibrator
+    )
+    metric.calibrator_name = calibrator.name
+    return metric
+
+
+def check_threshold(model: Any) -> None:
+    """Refuse masks that are cut elsewhere than where calibration is measured.
+
+    Raises:
+        ValueError: The head has one channel and another threshold than 0.5.
+    """
+    while hasattr(model, 'module'):
+        model = model.module
+    head = getattr(model, 'decode_head', None)
+    head = head[-1] if isinstance(head, torch.nn.ModuleList) else head
+    threshold = getattr(head, 'threshold', None)
+    if threshold not in (None, 0.5):
+        raise ValueError(
+            f'model.decode_head cuts masks at {threshold} (0.3 is what MMSegmentation '
+            'takes where a config names no threshold), but accuracy, Dice and every '
+            'calibrator cut at 0.5, so that mIoU would be of other masks: add '
+            '`model = dict(decode_head=dict(threshold=0.5))` to the config, or '
+            '--cfg-options model.decode_head.threshold=0.5'
+        )
+
+
+def _register_hooks(
+    runner: Runner, places: Places, options: TestOptions, scores: str
+) -> None:
+    given = dict(scores=scores, overwrite=options.overwrite, calibrator=None)
+    if options.calibrator is not None:
+        given['calibrator'] = options.calibrator.calibrator
+        runner.register_hook(NetworkCheckHook(options.calibrator.calibrator))
+    if places.maps is not None:
+        runner.register_hook(ProbMapHook(places.maps, options.prob_bits, **given))
+    if places.review is not None:
+        runner.register_hook(ReviewHook(places.review, **given))
+
+
+def _complete(
+    result: Result, row: Mapping[str, float], run: Config, options: TestOptions
+) -> Result:
+    """Name the model of a result, and add what other metrics measured."""
+    files = {'checkpoint': run.get('load_from'), 'config': run.filename}
+    is_calibrated = result.settings.get('calibrator') is not None
+    same = ['aAcc %'] if result.settings['mode'] == 'top_label' else []
+    return replace(
+        result,
+        model=options.model + CALIBRATED * is_calibrated,
+        measures={k: v for k, v in row.items() if k not in (*result.metrics, *same)},
+        settings={**result.settings, **options.settings},
+        files=[
+            {'role': role, 'name': osp.basename(path), 'sha256': sha256_of(path)}
+            for role, path in files.items()
+            if path and osp.isfile(path)
+        ],
     )
 
 
-def _by_last_name(metrics: dict[str, Any]) -> dict[str, float]:
-    """Metrics by their last name, or by the whole name if that is taken."""
-    named: dict[str, float] = {}
+def _with_pictures(result: Result, runner: Runner, reader: ScoreReader) -> Result:
+    """Run the network again on the images that a report shows."""
+    paths = result.images.names
+    by_name = dict(zip(image_names(paths), paths))
+    names = chain(*chosen([Measured(result).images]).values())
+    wanted = {by_name[name] for name in names}
+    loader = runner.test_dataloader
+    pictures = []
+
+    for index in range(len(loader.dataset)):
+        path = loader.dataset.get_data_info(index)['img_path']
+        if path not in wanted:
+            continue
+        batch = loader.collate_fn([loader.dataset[index]])
+        with torch.no_grad():
+            [sample] = runner.model.test_step(batch)
+        prob, label = (each.cpu().numpy() for each in reader.read(sample.to_dict()))
+        if prob.ndim == 2:
+            pictures.append(make_picture(path, prob, label, path))
+    return replace(result, pictures=pictures)
+
+
+def _sorted(metrics: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """Raw and calibrated metrics by last name, or by the whole if that is taken."""
+    raw: dict[str, float] = {}
+    calibrated: dict[str, float] = {}
     for key, value in metrics.items():
         if not isinstance(value, (int, float)) and not hasattr(value, 'item'):
             continue
-        name = key.rsplit('/', 1)[-1]
-        name = key if name in named or key.startswith(CALIBRATED) else name
-        percent = name in ('mIoU', 'aAcc', 'mAcc')
-        named[f'{name} %' if percent else name] = float(value)
-    return named
+        prefix, _, name = key.rpartition('/')
+        row = calibrated if prefix == PREFIX else raw
+        if name in PERCENT:
+            row[f'{name} %'] = round(float(value), 2)  # some of them are float32
+        else:
+            row[key if name in row else name] = float(value)
+    return raw, calibrated
 
 
-def _save(path: str, results: dict[str, Tested], overwrite: bool) -> None:
-    plain = {
-        name: {
-            **tested.metrics,
-            **{f'calibrated_{key}': v for key, v in tested.calibrated.items()},
-        }
-        for name, tested in results.items()
-    }
-    text = strict_json({'format': FORMAT, **plain}, indent=1)
-    write_output(path, text + '\n', overwrite)
-
-
-def summary_table(results: dict[str, Tested], evals: Sequence[str] | None) -> str:
+def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> str:
     """Lay out the metrics of all sets; the mean leaves out sets without objects."""
-    columns = [c for e in (evals or EVALUATIONS) for c in EVALUATIONS[e][1]]
+    columns = [key for name in evals or EVALUATIONS for key in EVALUATIONS[name][1]]
     measured = {key for tested in results.values() for key in tested.metrics}
-    columns = [c for c in columns if c in measured] or sorted(measured)
+    columns = [key for key in columns if key in measured] or sorted(measured)
     rows = {}
-    apart = []
     for name, tested in results.items():
-        row = f'{name} (no object)' if tested.no_foreground else name
-        rows[row] = tested.metrics
-        apart += [row] if tested.no_foreground else []
+        title = f'{name} (no object)' if tested.no_foreground else name
+        rows[title] = tested.metrics
         if tested.calibrated:
-            rows[f'{row}, calibrated'] = tested.calibrated
-            apart.append(f'{row}, calibrated')
-    return format_table(with_mean(rows, apart), columns)
+            rows[title + CALIBRATED] = tested.calibrated
+
+    counted = [tested for tested in results.values() if not tested.no_foreground]
+    means = {
+        'mean': mean_of([tested.metrics for tested in counted]),
+        f'mean{CALIBRATED}': mean_of([tested.calibrated for tested in counted]),
+    }
+    rows |= {title: mean for title, mean in means.items() if mean}
+    return format_table(rows, columns)
 
 
-def in_words(results: dict[str, Tested], resamples: int = 1000) -> list[str]:
-    """Say of each set what the calibrator changed beyond chance."""
-    found = []
+def verdicts(results: Mapping[str, Tested]) -> list[str]:
+    """Say of each set what the calibrator changed."""
+    sentences = []
     for name, tested in results.items():
-        if tested.result is None or tested.calibrated_result is None:
-            continue
-        raw = replace(tested.result, model='without', dataset=name)
-        calibrated = replace(
-            tested.calibrated_result, model='The calibrator', dataset=name
-        )
-        sentence = in_a_sentence(compare([raw], [calibrated], resamples))
-        found.append(f'{name}: {sentence}' if len(results) > 1 else sentence)
-    return found
+        if len(tested.results) == 2:
+            raw, calibrated = map(Measured, tested.results)
+            sentence = verdict(compare([raw], [calibrated]))
+            sentences.append(f'{name}: {sentence}' if len(results) > 1 else sentence)
+    return sentences
 
 
 def draw_predictions(
@@ -436,6 +538,6 @@ def draw_predictions(
         cfg.visualizer['save_dir'] = show_dir
 
 
-def measures_calibration(cfg: Config, evals: Sequence[str] | None) -> bool:
+def measures_calibration(cfg: Config, evals: Sequence[str] = ()) -> bool:
     """Whether the evaluation includes a ``CalibrationMetric``."""
     return 'ece' in evals if evals else _calibration_of(cfg) is not None

@@ -1,27 +1,40 @@
 """Several evaluations in one process."""
 
+import base64
+import copy
+import io
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
+from PIL import Image
 
 import mmaslp  # noqa: F401
 from mmaslp import fit_calibrator
-from mmaslp.evaluation.result import Tested
+from mmaslp.evaluation.comparison import compare_files
+from mmaslp.evaluation.result_files import load_results
+from mmaslp.evaluation.verdict import verdict
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.review import review_maps
 from mmaslp.integrations.mmseg.engine import ProbMapHook, ReviewHook
 from mmaslp.integrations.mmseg.evaluation import CalibrationMetric
 from mmaslp.integrations.mmseg.testing import (
     NamedCalibrator,
+    Places,
+    Tested,
+    TestOptions,
     evaluate,
     measures_calibration,
     summary_table,
     test_sets,
+    verdicts,
 )
+from mmaslp.report.page import report_html
+from mmaslp.report.pictures import make_picture
 from tests.test_calibration.object_scenes import discs
 
 
@@ -61,16 +74,17 @@ def test_evaluators_in_any_form(config, monkeypatch):
     cfg = config('run')
     metric = dict(type='mmseg.CalibrationMetric', bins=15, draw=False, resamples=0)
     cfg.test_evaluator = [metric]
-    assert measures_calibration(cfg, None)
-    for evals in (['ece', 'ece'], None):
-        result = evaluate(cfg, test_sets(cfg), evals=evals)['test']
-        assert result.result.settings['bins'] == 15
+    assert measures_calibration(cfg)
+    for evals in (['ece', 'ece'], ()):
+        options = TestOptions(evals=evals, overwrite=True)
+        [result] = evaluate(cfg, test_sets(cfg), options)['test'].results
+        assert result.settings['bins'] == 15
     # A class cannot be dumped on OpenMMLab, so that only the look-up is tested.
-    assert measures_calibration({'test_evaluator': dict(type=CalibrationMetric)}, None)
+    assert measures_calibration({'test_evaluator': dict(type=CalibrationMetric)})
     cfg.test_evaluator = None
-    assert not measures_calibration(cfg, None)
+    assert not measures_calibration(cfg)
     with pytest.raises(ValueError, match='nothing to measure: give --eval'):
-        evaluate(cfg, test_sets(cfg))
+        evaluate(cfg, test_sets(cfg), TestOptions(overwrite=True))
 
 
 def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
@@ -82,22 +96,23 @@ def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
     cfg.load_from = str(tmp_path / 'x.pth')
     cfg.test_evaluator = dict(type='CalibrationMetric', scores='logits')
     maps = tmp_path / 'maps'
-    evaluate(cfg, test_sets(cfg), out_prob=str(maps))
+    evaluate(cfg, test_sets(cfg), TestOptions(out_prob=str(maps)))
     assert all(abs(MapReader().read(m) - 0.5).max() < 1e-4 for m in maps.iterdir())
     with pytest.raises(ValueError, match='bits must be one of 8, 16, got 12'):
         ProbMapHook(str(maps), bits=12)
 
 
 def test_sets_without_objects_stay_out_of_the_mean():
+    places = Places('folder', None, None, None)
     results = {
-        'a': Tested('a', {'ece': 0.1, 'acc': 0.9}),
-        'b': Tested('b', {'ece': 0.3, 'acc': 0.9}),
-        'c': Tested('c', {'ece': 0.9, 'acc': 0.9}, no_foreground=True),
+        'a': Tested(places, {'ece': 0.1, 'acc': 0.9}),
+        'b': Tested(places, {'ece': 0.3, 'acc': 0.9}),
+        'c': Tested(places, {'ece': 0.9, 'acc': 0.9}, no_foreground=True),
     }
     lines = [line.split() for line in summary_table(results, ['ece']).splitlines()]
     assert lines[0][:2] == ['ECE', 'accuracy']
-    assert [line[0] for line in lines[1:]] == ['a', 'b', 'mean', 'c']
-    assert float(lines[3][1]) == pytest.approx(0.2)
+    assert [line[0] for line in lines[1:]] == ['a', 'b', 'c', 'mean']
+    assert float(lines[4][1]) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize('given', ['{}', ['a'], dict(a='folder')], ids=str)
@@ -114,11 +129,11 @@ def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path):
     scenes = [discs(k) for k in range(20)]
     calibrator = fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])
     cfg = config('run')
-    evaluate(cfg, test_sets(cfg), out_prob=str(tmp_path / 'maps'))
+    evaluate(cfg, test_sets(cfg), TestOptions(out_prob=str(tmp_path / 'maps')))
     named = NamedCalibrator(calibrator, 'own')
     file = tmp_path / 'r.csv'
-    options = dict(calibrator=named, review=str(file))
-    evaluate(cfg, test_sets(cfg), overwrite=True, **options)
+    options = TestOptions(calibrator=named, review=str(file))
+    evaluate(cfg, test_sets(cfg), replace(options, overwrite=True))
     lines = file.read_text().splitlines()
     assert lines[0].startswith('image,score,dice,dice_low')
     expected = review_maps(calibrator, tmp_path / 'maps')
@@ -128,7 +143,73 @@ def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path):
 
     file.write_text('mine')
     with pytest.raises(FileExistsError, match=r'r\.csv'):
-        evaluate(cfg, test_sets(cfg), **options)
+        evaluate(cfg, test_sets(cfg), options)
     old = replace(calibrator, decisions=None)
     with pytest.raises(ValueError, match='fit it again'):
         ReviewHook(str(tmp_path / 'x.csv'), old)
+
+
+@pytest.fixture(scope='module')
+def sharp():
+    """Default calibrator of discs: it keeps masks."""
+    return fit_calibrator(*zip(*(discs(k) for k in range(20))))
+
+
+def test_rows_are_cut_at_one_threshold(config, sharp):
+    cfg = config('run')
+    cfg.test_evaluator = [
+        dict(type='CalibrationMetric'),
+        dict(type='IoUMetric', iou_metrics=['mIoU']),
+    ]
+    options = TestOptions(
+        model='net', calibrator=NamedCalibrator(sharp, 'own'), pictures=True
+    )
+    unset = copy.deepcopy(cfg)
+    del unset.model.decode_head['threshold']
+    with pytest.raises(ValueError, match=r'0\.3.*decode_head=dict\(threshold=0\.5\)'):
+        evaluate(unset, test_sets(unset), options)
+    # IoU alone is that of the masks of the network, wherever it cuts them.
+    alone = TestOptions(evals=['iou'])
+    assert 'mIoU %' in evaluate(unset, test_sets(unset), alone)['test'].metrics
+
+    found = evaluate(cfg, test_sets(cfg), replace(options, overwrite=True))
+    tested = found['test']
+    raw, calibrated = tested.results
+    assert [raw.model, calibrated.model] == ['net', 'net, calibrated']
+    assert raw.metrics['nll'] != calibrated.metrics['nll']
+    assert tested.metrics['mIoU %'] == tested.calibrated['mIoU %']
+    for key in ('acc', 'dice', 'iou'):
+        assert raw.metrics[key] == calibrated.metrics[key]
+    # The share of correct pixels is one number, under one name.
+    assert tested.metrics['aAcc %'] == round(100 * raw.metrics['acc'], 2)
+    assert 'aAcc %' not in raw.measures
+    assert [file['role'] for file in raw.files] == ['checkpoint']
+
+    file = Path(cfg.work_dir, 'eval', 'test', 'calibration_test.json')
+    [comparison] = compare_files([str(file)])
+    assert comparison.of_calibrator
+    assert verdict(comparison) == verdicts(found)[0]
+    page = report_html(load_results(file))
+    assert verdict(comparison) in page
+
+
+def test_pictures_are_those_of_the_maps(config, tmp_path):
+    cfg = config('run')
+    maps = tmp_path / 'maps'
+    options = TestOptions(out_prob=str(maps), pictures=True)
+    [result] = evaluate(cfg, test_sets(cfg), options)['test'].results
+    assert 1 <= len(result.pictures) <= 5
+    for picture in result.pictures:
+        path = Path(picture['name'])
+        prob = MapReader().read(maps / f'{path.stem}.png')
+        label = np.asarray(Image.open(path.parents[1] / 'masks' / path.name)) // 255
+        expected = make_picture(picture['name'], prob, label, path)
+        assert picture['panels'].keys() == expected['panels'].keys()
+        for key in ('mask', 'image'):
+            assert picture['panels'][key] == expected['panels'][key]
+        shown, drawn = (
+            np.asarray(Image.open(io.BytesIO(base64.b64decode(data))), float)
+            for each in (picture, expected)
+            for data in [each['panels']['probability']['source'].split(',')[1]]
+        )
+        assert np.abs(shown - drawn).max() < 3

@@ -37,8 +37,6 @@ from ....evaluation.result_files import save_result
 from ....metrics.band_table import BandTable
 from ....metrics.bins import check_bins
 from ....metrics.bootstrap import check_resamples
-from ....metrics.catalogue import binned_metrics
-from ....metrics.errors import accuracy, confidence
 from ....metrics.histogram import MODES, CalibrationHistogram
 from ....metrics.image_table import ImageRow, ImageTable
 from ....metrics.objects import mask_scores
@@ -48,7 +46,6 @@ from ....report.diagrams import (
     reliability_figure,
     save_figure,
 )
-from ....report.pictures import ShownImages
 from ..checks.data import no_foreground
 from ..checks.findings import report_findings
 
@@ -285,9 +282,6 @@ class StreamingMetric(BaseMetric):
             self.results.clear()
             self._reset()
 
-    def drop_after(self, kept: int) -> None:
-        """Forget what a subclass keeps of this rank's images from ``kept`` on."""
-
     def histogram(self) -> CalibrationHistogram:
         """Return the histogram of all images that count, on the CPU."""
         while self._pending:
@@ -323,7 +317,6 @@ class StreamingMetric(BaseMetric):
 
         for _ in range(lengths[get_rank()] - kept[get_rank()]):
             self._pending.pop()
-        self.drop_after(kept[get_rank()])
         merged = CalibrationHistogram(max(2, *classes))
         if self.results:
             merged.merge(self.histogram())
@@ -424,9 +417,6 @@ class CalibrationMetric(StreamingMetric):
             separate validations, but not in the validations of a training run.
         resamples (int): Bootstrap resamples where intervals are computed.
             Defaults to 1000.
-        keep_worst (int): How many images to keep for a report, with their maps, in
-            :attr:`shown`: so many of the most over-confident, of the most
-            under-confident and of a random sample. Defaults to 0.
         overwrite (bool): Replace files that are in ``output_dir`` before the first
             evaluation. Validations of a training run always do. Defaults to False.
         **kwargs: See :class:`StreamingMetric`.
@@ -436,8 +426,6 @@ class CalibrationMetric(StreamingMetric):
             :class:`~mmaslp.evaluation.result.Result`.
         table (BandTable | None): The bands of the last evaluation, on the main process;
             None without them.
-        shown (dict[str, list[dict]]): Of the last evaluation, see
-            :class:`~mmaslp.report.pictures.ShownImages`.
 
     Raises:
         ValueError: An argument is out of range.
@@ -455,7 +443,6 @@ class CalibrationMetric(StreamingMetric):
         mode: str = 'top_label',
         draw: bool | None = None,
         resamples: int = 1000,
-        keep_worst: int = 0,
         overwrite: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -464,9 +451,7 @@ class CalibrationMetric(StreamingMetric):
         self.mode = check_choice('mode', mode, MODES)
         self.draw = optional(check_bool, 'draw', draw)
         self.resamples = check_resamples(resamples)
-        self.keep_worst = check_integer('keep_worst', keep_worst, at_least=0)
         self.overwrite = check_bool('overwrite', overwrite)
-        self.shown: dict[str, list] = {}
         self.table: BandTable | None = None
         super().__init__(**kwargs)
 
@@ -478,7 +463,7 @@ class CalibrationMetric(StreamingMetric):
         image: CalibrationHistogram,
         shipped: Any,
     ) -> ImageRow:
-        """Make the row of an image; also offer the image for the report."""
+        """Make the row of an image."""
         name = str(sample.get('img_path', len(self.results)))
         bands = None
         scores = None
@@ -491,20 +476,7 @@ class CalibrationMetric(StreamingMetric):
                 scores = mask_scores(prob, label, self.ignore_index)
 
         mask = mask_checksum(label)
-        row = ImageRow.of(name, image, self.bins, self.mode, bands, mask, scores)
-        if self.keep_worst and prob.ndim == 2:
-            own = {k: float(value) for k, value in binned_metrics(row.table).items()}
-            own['gap'] = float(confidence(row.table) - accuracy(row.table))
-            self._shown.push(name, len(self.results), own, prob, label)
-        return row
-
-    def drop_after(self, kept: int) -> None:
-        """Forget repeated images among those of the report; join those of the ranks."""
-        self._shown.drop_after(kept)
-        joined = ShownImages(self.keep_worst)
-        for items in all_gather_object(self._shown.items):
-            joined.extend(items)
-        self.shown = joined.items
+        return ImageRow.of(name, image, self.bins, self.mode, bands, mask, scores)
 
     def compute_metrics(self, results: list) -> dict:
         """Compute the metrics of all images and write the files; undefined is nan."""
@@ -535,12 +507,6 @@ class CalibrationMetric(StreamingMetric):
         )
         self._write(self.result, draw)
         return dict(self.result.metrics)
-
-    def _reset(self) -> None:
-        super()._reset()
-        # Some of them may turn out to be repeated images.
-        spare = self.PENDING if self.keep_worst else 0
-        self._shown = ShownImages(self.keep_worst + spare)
 
     def _write(self, result: Result, draw: bool) -> None:
         """Write the JSON file and the diagrams, and show the diagrams."""

@@ -1,0 +1,146 @@
+"""Alarms of products: a metric that is worse beyond chance, or beyond its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil, comb, isnan, log2
+
+from scipy import stats
+
+from ..metrics.bootstrap import ALARM, Difference
+from ..metrics.catalogue import METRICS, SHOWN, metric_of
+from .comparison import Comparison
+from .result import Result
+
+# Metrics that are tested by default: over-confidence alone shows drift more surely.
+TESTED = (*SHOWN, 'oe', 'ue')
+# NLL is the one metric that does not lie in [0, 1]; it clamps p at 1e-7.
+LARGEST_NLL = 16.2
+
+
+def check_can_be_worse(key: str, option: str) -> str:
+    """Return a key; refuse one of a metric of which neither side is better.
+
+    ``option`` is what was typed, for the message.
+    """
+    keys = [metric.key for metric in METRICS if metric.better]
+    if key not in keys:
+        raise ValueError(
+            f'{option}: {key!r} is not a metric that can be worse; take one of '
+            f'{", ".join(keys)}'
+        )
+    return key
+
+
+def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str, float]:
+    """Metrics of the second model that are worse beyond chance, in standard errors.
+
+    Of two equal networks at most a share :data:`ALARM` has such a metric, by the rule
+    of Bonferroni.
+
+    Args:
+        comparison (Comparison): Of the two models.
+        keys (Sequence[str]): What to test. Defaults to those of :data:`TESTED` that
+            were measured.
+
+    Raises:
+        ValueError: The alarm could not ring: a key has no value or no interval, or
+            there are fewer images than a test at this level needs.
+    """
+    changes = {
+        key: change
+        for key, change in comparison.metrics.items()
+        if metric_of(key).better and not isnan(change.low + change.unbiased)
+    }
+    for key in keys:
+        if key not in changes:
+            raise ValueError(
+                f'--fail-if-worse {key}: it has no value with an interval in both '
+                f'results, so that the alarm cannot ring; take one of '
+                f'{", ".join(changes) or "more images"}'
+            )
+    tested = [key for key in keys or TESTED if key in changes]
+    _check_images(comparison, len(tested))
+
+    least = stats.norm.isf(ALARM / len(tested))
+    sizes = {key: _standard_errors(key, changes[key]) for key in tested}
+    return {key: size for key, size in sizes.items() if size > least}
+
+
+def _standard_errors(key: str, change: Difference) -> float:
+    """How much worse the second is, in standard errors; at most 1e6."""
+    worse = change.unbiased if metric_of(key).better == 'lower' else -change.unbiased
+    if worse <= 0:
+        return 0.0
+    return min(worse / change.error, 1e6) if change.error > 0 else 1e6
+
+
+def _check_images(comparison: Comparison, tests: int) -> None:
+    """Refuse fewer images than any test needs to reach the level of the alarm.
+
+    The least p is reached where every image is worse: 2 ** -n of n pairs (the sign
+    test), one order of all of n and m images (the test of Wilcoxon, Mann and Whitney).
+    """
+    one, other = comparison.images
+    least = 0.5**one if comparison.paired else 1 / comb(one + other, one)
+    if tests == 0 or least > ALARM / tests:
+        needed = ceil(log2(max(tests, 1) / ALARM))
+        raise ValueError(
+            f'--fail-if-worse: {one} and {other} images cannot show that one of '
+            f'{tests} metrics is worse at a level of {ALARM:g}, so that the alarm '
+            f'cannot ring; take {needed} images or more'
+        )
+
+
+def read_limits(texts: Sequence[str]) -> dict[str, float]:
+    """Read limits by key, such as ``ece_band=.01``.
+
+    Raises:
+        ValueError: A metric is unknown or has two limits, or a limit is not a number
+            that some result keeps and another one does not.
+    """
+    limits: dict[str, float] = {}
+    for text in texts:
+        key, _, value = text.partition('=')
+        option = f'--limit {text}'
+        metric = metric_of(check_can_be_worse(key, option))
+        if key in limits:
+            raise ValueError(f'{option}: {key} has a limit already')
+        try:
+            limit = float(value)
+        except ValueError as error:
+            raise ValueError(f'{option}: write {key}=NUMBER') from error
+
+        largest = LARGEST_NLL if key == 'nll' else 1.0
+        lower = metric.better == 'lower'
+        if not (0 <= limit < largest if lower else 0 < limit <= largest):
+            raise ValueError(
+                f'{option}: {metric.label} lies between 0 and {largest:g}, so that '
+                'this limit would tell nothing'
+            )
+        limits[key] = limit
+    return limits
+
+
+def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
+    """Say which metrics are beyond their limits.
+
+    Raises:
+        ValueError: A metric has no value.
+    """
+    values = {**result.measures, **result.metrics}
+    beyond = []
+    for key, limit in limits.items():
+        value = values.get(key)
+        if value is None or isnan(value):
+            raise ValueError(
+                f'--limit {key}={limit:g}: {result.model} has no value of it here, so '
+                'that the limit cannot be checked'
+            )
+        lower = metric_of(key).better == 'lower'
+        if value > limit if lower else value < limit:
+            side = 'above' if lower else 'below'
+            beyond.append(
+                f'{result.model}: {key} is {value:.6g}, {side} its limit {limit:g}'
+            )
+    return beyond

@@ -1,0 +1,172 @@
+"""What a comparison says: which is better, by how much, is it chance, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isnan, nan
+
+from ..metrics.bootstrap import Difference
+from ..metrics.catalogue import metric_of
+from .comparison import Comparison, Measured, compare
+from .result import Result
+
+# The verdict names the largest relative change of these.
+CALIBRATION = ('ece', 'ece_band', 'nll')
+# A change of these to the other side is named too.
+MASKS = ('acc', 'dice')
+
+
+def verdict(comparison: Comparison) -> str:
+    """Say which of two models is better calibrated, whether by chance, what to do.
+
+    It names the largest relative change of :data:`CALIBRATION` beyond chance (the 95 %
+    interval excludes 0), and what else changed to the other side.
+    """
+    first, second = _names(comparison)
+    changes = {
+        key: comparison.metrics[key]
+        for key in (*CALIBRATION, *MASKS)
+        if key in comparison.metrics and not isnan(comparison.metrics[key].low)
+    }
+    named = [key for key in CALIBRATION if key in changes]
+    if not named:
+        return f'There are too few images to compare {second} with {first}.'
+
+    certain = [key for key in changes if changes[key].differs]
+    gains = [key for key in certain if is_better(key, changes[key])]
+    losses = [key for key in certain if key not in gains]
+    candidates = [key for key in named if key in certain] or named
+    key = max(candidates, key=lambda each: _relative(changes[each]))
+    change = changes[key]
+    interval = f'difference {change.low:+.4f} to {change.high:+.4f}'
+    largest = f'{_values([key], changes)} ({interval})'
+
+    if change.differs:
+        other = 'without it' if comparison.of_calibrator else first
+        sides = ('better', 'worse') if key in gains else ('worse', 'better')
+        text = f'{second} is {sides[0]} than {other}: {largest}, '
+        text += 'more than chance explains.'
+        if against := losses if key in gains else gains:
+            text += f' But it is {sides[1]} in {_values(against, changes)}.'
+    else:
+        text = f'The calibration of {second} and {first} cannot be told apart: '
+        text += f'the largest change, {largest}, may be chance.'
+        if certain:
+            text += f' But the masks differ: {_values(certain, changes)}.'
+    return f'{_warning(comparison)}{text} {_advice(comparison, gains, losses)}'
+
+
+def main_set(groups: Sequence[Sequence[Measured]]) -> Sequence[Measured]:
+    """The models of the first set that holds an object, else of the first."""
+    with_objects = [group for group in groups if not group[0].result.no_foreground]
+    return (with_objects or groups)[0]
+
+
+def overall_verdict(members: Sequence[Measured]) -> str:
+    """Compare the first model of a set with :func:`best_of` the others.
+
+    Of one model alone it says how sure and how right it is.
+    """
+    best = best_of(members)
+    if best is not None:
+        return verdict(compare(members[:1], [best]))
+    remedy = ''
+    if not members[0].is_calibrated:
+        remedy = ' Fit a calibrator to validation images, and compare (mmaslp fit).'
+    return describe(members[0].result) + remedy
+
+
+def best_of(members: Sequence[Measured]) -> Measured | None:
+    """The model of the smallest NLL, a proper score, of all but the first."""
+    others = [row for row in members[1:] if not isnan(row.result.metrics['nll'])]
+    return min(others, key=lambda row: row.result.metrics['nll'], default=None)
+
+
+def describe(result: Result) -> str:
+    """Say how sure and how right a network is, on all pixels and at the border."""
+    confidence = result.metrics['conf']
+    accuracy = result.metrics['acc']
+    if isnan(accuracy):
+        return f'{result.model}: there is no pixel to measure.'
+    text = f'{result.model}: {_sure_and_right(confidence, accuracy)}'
+    bands = result.bands.get('predicted')
+    if bands is not None and bands.count[0]:
+        border = _sure_and_right(bands.mean_conf[0], bands.accuracy[0])
+        text += f'; at the border of its masks {border}'
+
+    if confidence == 1:
+        text += (
+            '. All probabilities are 0 or 1, as of masks: give the maps before the '
+            'cut, and the folder of masks last'
+        )
+    objects = result.positive.get('acc', nan)
+    if objects in (0, 1):
+        text += f'. All masks are {"full" if objects else "empty"}'
+    elif accuracy <= max(objects, 1 - objects):
+        text += ', no more than without a network: see that foreground is 1 in masks'
+    return f'{text}.'
+
+
+def _sure_and_right(confidence: float, accuracy: float) -> str:
+    points = round(round(100 * confidence, 1) - round(100 * accuracy, 1), 1)
+    amount = f'too sure by {points}' if points > 0 else f'not sure enough by {-points}'
+    difference = f' ({amount} points)' if points else ''
+    return f'{confidence:.1%} sure, {accuracy:.1%} right{difference}'
+
+
+def is_better(key: str, change: Difference) -> bool:
+    """Whether the second model of a difference is the better one."""
+    return (change.difference < 0) == (metric_of(key).better == 'lower')
+
+
+def _names(comparison: Comparison) -> tuple[str, str]:
+    if comparison.of_calibrator:
+        network = comparison.second
+        return f'{network} without it', f'{network} with its calibrator'
+    return comparison.titles
+
+
+def _relative(change: Difference) -> float:
+    """Size of a change in [0, 1], the same both ways."""
+    largest = max(abs(change.first), abs(change.second))
+    return abs(change.difference) / largest if largest else 0.0
+
+
+def _values(keys: Sequence[str], changes: Mapping[str, Difference]) -> str:
+    rows = [(metric_of(key).label, changes[key]) for key in keys]
+    return _and([f'{name} {c.second:.4f} instead of {c.first:.4f}' for name, c in rows])
+
+
+def _warning(comparison: Comparison) -> str:
+    """Say what is compared with what, if it is not like with like."""
+    one, other = comparison.calibrated
+    if one == other or comparison.of_calibrator:
+        return ''
+    raw = comparison.second if one else comparison.first
+    return (
+        f'Only {raw} is without a calibrator, which may explain the difference: '
+        'compare raw with raw. '
+    )
+
+
+def _advice(comparison: Comparison, gains: Sequence[str], losses: Sequence[str]) -> str:
+    first, second = _names(comparison)
+    if gains and losses:
+        labels = [_and([metric_of(k).label for k in keys]) for keys in (gains, losses)]
+        return f'Take {second} for {labels[0]}, {first} for {labels[1]}.'
+    if not gains and not losses:
+        return f'Keep {first}, or measure more images.'
+    if comparison.of_calibrator:
+        remedy = 'Leave the calibrator out, or fit it to more validation images.'
+        return 'Use the calibrator.' if gains else remedy
+
+    advice = f'Take {second}' if gains else f'Keep {first}'
+    if comparison.trainings == 1:
+        advice += ' if another training of each agrees'
+    if comparison.seeded is False:
+        advice += ' (these had no seed: set randomness = dict(seed=0))'
+    return f'{advice}.'
+
+
+def _and(words: Sequence[str]) -> str:
+    return ' and '.join(filter(None, [', '.join(words[:-1]), *words[-1:]]))

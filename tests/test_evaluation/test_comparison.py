@@ -1,0 +1,149 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmaslp.evaluation import comparison as module
+from mmaslp.evaluation.comparison import (
+    Measured,
+    by_images,
+    compare,
+    compare_files,
+    compare_within,
+)
+from mmaslp.evaluation.map_folders import evaluate_maps
+from mmaslp.evaluation.result_files import save_result
+from tests.test_report import sections as helper
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Results of a calibrated and of an over-confident model on twelve images."""
+    rng = np.random.default_rng(1)
+    for folder in ('good', 'over', 'masks'):
+        (tmp_path / folder).mkdir()
+    for i in range(12):
+        prob = rng.random((16, 16))
+        mask = rng.random((16, 16)) < prob
+        Image.fromarray(mask * np.uint8(255)).save(tmp_path / 'masks' / f'{i}.png')
+        np.save(tmp_path / 'good' / f'{i}.npy', prob)
+        over = prob**3 / (prob**3 + (1 - prob) ** 3)
+        np.save(tmp_path / 'over' / f'{i}.npy', over)
+    paths = []
+    for name in ('good', 'over'):
+        result = evaluate_maps(tmp_path / name, tmp_path / 'masks', resamples=0)
+        paths.append(str(tmp_path / f'{name}.json'))
+        save_result(paths[-1], result)
+    return paths
+
+
+def test_over_confidence_is_told_apart(files):
+    [found] = compare_files(files[:1], files[1:], resamples=200)
+    row = found.metrics['ece']
+    assert found.images == (12, 12)
+    assert found.paired
+    assert found.metrics['ece_band'].differs
+    assert row.difference == pytest.approx(row.second - row.first)
+    assert row.differs
+    assert 0 < row.low < row.difference < row.high
+    again, other = (
+        compare_files(files[:1], files[1:], resamples=number) for number in (200, 199)
+    )
+    assert again == [found]
+    assert other != [found]
+
+
+@pytest.mark.parametrize('change', ['rolled', 'resized'])
+def test_other_masks_under_the_same_names_are_refused(files, change, tmp_path):
+    for path in (tmp_path / 'masks').iterdir():
+        mask = np.roll(np.asarray(Image.open(path)), 3, 1)
+        Image.fromarray(mask if change == 'rolled' else mask[:8]).save(path)
+        if change == 'resized':
+            maps = tmp_path / 'over' / f'{path.stem}.npy'
+            np.save(maps, np.load(maps)[:8])
+    result = evaluate_maps(tmp_path / 'over', tmp_path / 'masks', resamples=0)
+    save_result(files[1], result, overwrite=True)
+    with pytest.raises(
+        ValueError, match=r'good\.json and .*over\.json: 12 images have oth'
+    ):
+        compare_files(files[:1], files[1:])
+
+
+def test_trainings_are_measured_alike():
+    one = helper.result()
+    positive = replace(one, settings={**one.settings, 'mode': 'positive'})
+    with pytest.raises(ValueError, match="mode is 'top_label' in the first but 'posit"):
+        compare([Measured(one)], [Measured(positive)])
+    other = helper.renamed(one, ['new', *one.images.names[1:]])
+    with pytest.raises(ValueError, match=r'2 images are in one of them only, such as'):
+        compare([Measured(one), Measured(other)], [Measured(one), Measured(one)])
+    assert not compare([Measured(one)], [Measured(other)]).paired
+
+
+def test_images_are_sorted_by_what_tells_them_apart():
+    given = helper.result()
+    images = Measured(
+        helper.renamed(given, ['b/1.png', 'c/2.png', 'a/0.jpg', 'd/3.png'])
+    ).images
+    assert images.names == ['0', '1', '2', '3']
+    assert images.table.count[0].tolist() == given.images.table.count[2].tolist()
+    one = helper.renamed(given, ['b/1.png', 'a/1.png', 'a/0.png', 'b/0.png'])
+    names = ['a/0.png', 'a/1.png', 'b/0.png', 'b/1.png']
+    assert Measured(one).images.names == names
+    with pytest.raises(ValueError, match='A, test: the same image is in it more'):
+        Measured(helper.renamed(given, ['a', 'a', 'b', 'c'])).images  # noqa: B018
+
+
+def test_rows_of_one_set_are_compared_like_with_like():
+    rows = [
+        Measured(helper.result(f'{name}{end}', gain=gain, calibrator=calibrator))
+        for name, gain in (('A', 0.6), ('B', 2.0))
+        for end, calibrator in (('', None), (', calibrated', 'c.json'))
+    ]
+    found = compare_within(rows)
+    assert [each.titles for each in found] == [
+        ('A', 'A, calibrated'),
+        ('A', 'B'),
+        ('A, calibrated', 'B, calibrated'),
+        ('B', 'B, calibrated'),
+    ]
+    assert [each.of_calibrator for each in found] == [True, False, False, True]
+
+
+def test_sets_are_told_apart_by_their_images():
+    one, two = helper.two_models()
+    three = helper.result('A', 'other', seed=1)
+    blurred = replace(one, dataset='blurred')  # other images, the same masks
+    rows = [Measured(each) for each in (one, two, three, blurred)]
+    groups = [[row.result.dataset for row in group] for group in by_images(rows)]
+    assert groups == [['test', 'test'], ['other'], ['blurred']]
+
+    masks = two.images.masks + np.array([0, 0, 1, 0])
+    two = replace(two, images=replace(two.images, masks=masks))
+    with pytest.raises(ValueError, match=r"A and B on test: 1 images .*'<2>'"):
+        by_images([Measured(one), Measured(two)])
+    # Another set whose files happen to be named alike.
+    two = replace(two, dataset='other')
+    assert len(by_images([Measured(one), Measured(two)])) == 2
+
+
+def test_a_file_of_several_models_is_read_and_drawn_once(tmp_path, monkeypatch):
+    path = tmp_path / 'calibration_test.json'
+    raw = helper.result('net', gain=2.0)
+    calibrated = helper.result('net, calibrated', gain=1.0, calibrator='c.json')
+    save_result(path, [raw, calibrated])
+    read, drawn = [], []
+    load, draw = module.load_results, module.resample
+    monkeypatch.setattr(
+        module, 'load_results', lambda path: read.append(path) or load(path)
+    )
+    monkeypatch.setattr(
+        module, 'resample', lambda *given: drawn.append(given) or draw(*given)
+    )
+    [found] = compare_files([str(path)], resamples=50)
+    assert found.of_calibrator
+    assert (len(read), len(drawn)) == (1, 2)
+    save_result(path, raw, overwrite=True)
+    with pytest.raises(ValueError, match='holds one model: name a second file'):
+        compare_files([str(path)])

@@ -1,0 +1,118 @@
+"""Sentences of a comparison: what is named, what is chance, what to do."""
+
+from math import nan
+
+import pytest
+
+from mmaslp.evaluation.comparison import Comparison, Measured
+from mmaslp.evaluation.verdict import best_of, describe, overall_verdict, verdict
+from mmaslp.metrics.bootstrap import Difference
+from tests.test_report import sections as helper
+
+
+def change(first, second, error):
+    """A difference whose interval has a half width of two standard errors."""
+    size = second - first
+    low = size - 2 * error
+    high = size + 2 * error
+    return Difference(first, second, size, low, high, low > 0 or high < 0, size, error)
+
+
+def comparison(metrics, first='A', second='B', calibrated=(False, False), **options):
+    defaults = dict(images=(40, 40), paired=True, trainings=1, seeded=True)
+    return Comparison(
+        first, second, 'set', calibrated, metrics=metrics, **{**defaults, **options}
+    )
+
+
+BETTER = {
+    'ece': change(0.1493, 0.0095, 0.01),
+    'ece_band': change(0.03, 0.02, 0.001),
+    'nll': change(0.3, 0.25, 0.01),
+}
+
+
+def test_the_largest_change_beyond_chance_is_named():
+    said = verdict(comparison(BETTER, 'net', 'net', (False, True)))
+    assert said == (
+        'net with its calibrator is better than without it: ECE 0.0095 instead of '
+        '0.1493 (difference -0.1598 to -0.1198), more than chance explains. Use the '
+        'calibrator.'
+    )
+    uncertain = {**BETTER, 'ece': change(0.1493, 0.0095, 0.2)}
+    assert 'ECE by band 0.0200 instead of 0.0300' in verdict(comparison(uncertain))
+    assert verdict(comparison(BETTER)).endswith(
+        'Take B if another training of each agrees.'
+    )
+    assert verdict(comparison(BETTER, trainings=2)).endswith('Take B.')
+    assert 'randomness = dict(seed=0)' in verdict(comparison(BETTER, seeded=False))
+
+
+def test_a_change_that_may_be_chance_is_no_reason():
+    metrics = {key: change(0.2, 0.21, 0.1) for key in BETTER}
+    said = verdict(comparison(metrics))
+    assert said.startswith('The calibration of B and A cannot be told apart: the la')
+    assert said.endswith('may be chance. Keep A, or measure more images.')
+    said = verdict(comparison({**metrics, 'dice': change(0.8, 0.7, 0.01)}))
+    assert said.endswith(
+        'the masks differ: Dice 0.7000 instead of 0.8000. Keep A '
+        'if another training of each agrees.'
+    )
+    metrics = {key: change(0.2, 0.21, nan) for key in BETTER}
+    assert verdict(comparison(metrics)).startswith('There are too few images')
+
+
+@pytest.mark.parametrize(
+    ('metrics', 'words'),
+    [
+        ({'nll': change(0.2, 0.3, 0.01)}, 'Take B for ECE and ECE by band, A for NLL.'),
+        ({'dice': change(0.8, 0.7, 0.01)}, 'But it is worse in Dice 0.7000 instead of'),
+        (
+            {'ece': change(0.1, 0.2, 0.01), 'acc': change(0.8, 0.9, 0.01)},
+            'A for ECE',
+        ),
+    ],
+)
+def test_what_changes_to_the_other_side_is_named(metrics, words):
+    if words.startswith('A for'):
+        metrics['nll'] = change(0.3, 0.4, 0.01)
+        metrics['ece_band'] = change(0.3, 0.4, 0.01)
+        said = verdict(comparison(metrics))
+        assert said.startswith('B is worse than A: ECE')
+        assert said.endswith('Take B for accuracy, A for ECE, ECE by band and NLL.')
+        return
+    assert words in verdict(comparison({**BETTER, **metrics}))
+
+
+def test_worse_is_said_and_kept():
+    metrics = {'ece': change(0.01, 0.2, 0.01)}
+    assert verdict(comparison(metrics)).endswith(
+        'Keep A if another training of each agrees.'
+    )
+    said = verdict(comparison(metrics, 'net', 'net', (False, True)))
+    assert said.endswith('or fit it to more validation images.')
+
+
+def test_raw_against_calibrated_is_said():
+    said = verdict(comparison(BETTER, 'A', 'B', (False, True)))
+    assert said.startswith('Only A is without a calibrator')
+    assert 'B, calibrated is better than A:' in said
+    same = verdict(comparison(BETTER, 'A', 'B', (True, True)))
+    assert same.startswith('B, calibrated is better than A, calibrated:')
+
+
+def test_the_verdict_on_a_set_is_that_on_the_smallest_nll():
+    rows = [
+        Measured(helper.result(name, gain=gain, number=12), 100)
+        for name, gain in (('A', 4.0), ('B', 0.5), ('C', 1.0))
+    ]
+    assert best_of(rows).result.model == 'C'
+    assert overall_verdict(rows).startswith('C is better than A:')
+    alone = overall_verdict(rows[:1])
+    assert alone.startswith('A: 9')
+    assert 'too sure by' in alone
+    assert 'mmaslp fit' in alone
+
+
+def test_without_pixels_nothing_is_claimed():
+    assert describe(helper.result(number=0)) == 'A: there is no pixel to measure.'
