@@ -105,9 +105,11 @@ def _free_places(occupied: np.ndarray, share: float) -> np.ndarray:
     return below == above
 
 
-def _channels(image: np.ndarray | Tensor) -> tuple[int, ...]:
-    shape = tuple(image.shape)
-    return shape[:-2] if isinstance(image, Tensor) else shape[2:]
+def _kind(image: np.ndarray | Tensor) -> tuple:
+    """What a window has in common with the images that it may replace."""
+    if isinstance(image, Tensor):
+        return Tensor, image.dtype, image.device, image.shape[:-2]
+    return np.ndarray, image.dtype, image.shape[2:]
 
 
 def _check_smallest(smallest: float) -> float:
@@ -120,16 +122,17 @@ def resized(image: Array, height: int, width: int) -> Array:
     Arrays are ``(H, W)`` or ``(H, W, C)``, tensors ``(..., H, W)``.
     """
     if isinstance(image, Tensor):
-        flat = image.reshape(1, -1, *image.shape[-2:]).to(
-            torch.promote_types(image.dtype, torch.float32)
-        )
+        wide = torch.promote_types(image.dtype, torch.float32)
+        if image.dtype in (torch.int32, torch.int64):
+            wide = torch.float64
+        flat = image.reshape(1, -1, *image.shape[-2:]).to(wide)
         found = F.interpolate(flat, (height, width), mode='bilinear')
         found = found.reshape(*image.shape[:-2], height, width)
         if not image.is_floating_point():
             found = found.round()
         return found.to(image.dtype)
 
-    wide = np.float64 if image.dtype == np.float64 else np.float32
+    wide = np.promote_types(image.dtype, np.float32)  # float64 of int32
     planes = torch.from_numpy(
         np.ascontiguousarray(image, wide).reshape(*image.shape[:2], -1)
     )
@@ -252,8 +255,8 @@ class ObjectFreeWindows:
             self._pool.append(part)
             return resized(part, *_size(image))
 
-        channels = _channels(image)
-        others = [part for part in self._pool if _channels(part) == channels]
+        kind = _kind(image)
+        others = [part for part in self._pool if _kind(part) == kind]
         if not others:
             return None
         return resized(others[rng.integers(len(others))], *_size(image))

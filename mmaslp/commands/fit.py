@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from .arguments import (
@@ -26,6 +30,9 @@ from .arguments import (
     map_reader,
     need_mmseg,
 )
+
+# A pattern such as '(p+)+$' may not end before the universe does.
+MOST_SECONDS = 10
 
 if TYPE_CHECKING:
     from ..calibration.fitting.tables import CalibrationTables
@@ -114,11 +121,32 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
 
     if pattern is None:
         return range(len(names))
-    found = {name: pattern.search(Path(name).name) for name in names}
+    late = f'--groups {pattern.pattern}: takes more than {MOST_SECONDS} s to match'
+    with _time_limit(MOST_SECONDS, late):
+        found = {name: pattern.search(Path(name).name) for name in names}
     for name in names:
         if found[name] is None:
             raise ValueError(f'--groups {pattern.pattern}: matches nothing in {name}')
     return list(numbers_of([found[name].group() for name in names]))
+
+
+@contextmanager
+def _time_limit(seconds: int, message: str) -> Iterator[None]:
+    """Raise a ValueError after a while, where the system and the thread allow it."""
+    if not hasattr(signal, 'SIGALRM') or current_thread() is not main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise ValueError(message)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def frames_hint(names: Sequence[str]) -> str | None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 # Most bytes of a file, or of what it unpacks to; larger maps are cut into several.
 MAX_BYTES = 2**31
+# Most bytes of a text: a config, a list of names, a description.
+MOST_TEXT = 2**24
 # What unpacks to more times its size is a bomb, if it also has more bytes than that.
 MAX_RATIO = 200
 

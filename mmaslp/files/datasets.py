@@ -12,6 +12,7 @@ from functools import partial
 from PIL import ImageOps
 
 from ..common.arguments import check_number, optional
+from ..common.inputs import MOST_TEXT, check_file
 from ..common.outputs import check_outputs, write_output
 from .images import IMAGE_SUFFIXES, open_image, read_binary_mask
 from .layouts import find_folders
@@ -85,6 +86,7 @@ def keep_listed(
     """
     if not osp.isfile(list_file):
         raise FileNotFoundError(f'no such list file: {osp.abspath(list_file)}')
+    check_file(list_file, MOST_TEXT)
     try:
         with open(list_file, encoding='utf-8-sig') as file:
             names = [line.strip() for line in file if line.strip()]

@@ -1,12 +1,11 @@
 """Images and binary masks on disk."""
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from ..common.inputs import check_file
@@ -51,22 +50,6 @@ def write_picture(
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, 'PNG')
     write_output(path, buffer.getvalue(), overwrite)
-
-
-def open_photograph(path: str | Path, size: Sequence[int] | None = None) -> Image.Image:
-    """Open a photograph as RGB, turned as a camera noted it (EXIF).
-
-    ``size`` is the width and height of its map, whose shape it must have.
-    """
-    image = ImageOps.exif_transpose(open_image(path)).convert('RGB')
-    if size is not None:
-        wide, high = (given * other for given, other in zip(image.size, size[::-1]))
-        if abs(wide - high) > max(*image.size, *size):  # more than a pixel of rounding
-            raise ValueError(
-                f'{path}: the photograph has {image.width} x {image.height} pixels, '
-                f'and its map {size[0]} x {size[1]}, which is another shape'
-            )
-    return image
 
 
 # The greys of a mask lie at the two ends; those between belong to edges.

@@ -8,14 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from ..common.arrays import SUM_TOLERANCE
-from ..common.inputs import Stamp, check_file, stamp
+from ..common.inputs import MOST_TEXT, Stamp, check_file, stamp
 from .images import open_image
 from .volumes import NIFTI_SUFFIXES, read_nifti
 
 IGNORED = 255
 LABEL_ENDINGS = (*NIFTI_SUFFIXES, '.png')
-# Most bytes of a dataset.json or plans.json.
-MOST_TEXT = 2**24
 
 
 @dataclass(frozen=True)

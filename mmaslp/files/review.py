@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +14,6 @@ from scipy.special import expit
 
 from ..calibration.calibrator import Calibrator
 from ..calibration.estimates import ImageEstimate, ObjectTable
-from ..common.outputs import write_output
 from ..metrics.bins import ratio
 from ..metrics.bootstrap import draw_weights, percentiles
 from ..metrics.errors import binned_error
@@ -28,6 +25,7 @@ from ..metrics.objects import (
     object_auroc,
     object_nll,
 )
+from .csv_tables import write_csv
 from .map_pairs import MapFiles, count_files
 from .prob_maps import MapReader
 from .volumes import Grid
@@ -292,7 +290,7 @@ def write_review(
         if row.truth is not None:
             line += [_text(row.truth.dice), row.truth.pixels]
         lines.append(line)
-    _write_csv(path, lines, overwrite)
+    write_csv(path, lines, overwrite)
 
 
 def write_objects(
@@ -321,17 +319,11 @@ def write_objects(
             if row.truth is not None:
                 line.append(int(row.truth.real[k]) if row.truth.known[k] else '')
             lines.append(line)
-    _write_csv(path, lines, overwrite)
+    write_csv(path, lines, overwrite)
 
 
 def _text(value: float) -> str:
     return '' if np.isnan(value) else f'{value:.6g}'
-
-
-def _write_csv(path: str | Path, lines: Sequence[Sequence], overwrite: bool) -> None:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator='\n').writerows(lines)
-    write_output(path, buffer.getvalue().encode(errors='surrogateescape'), overwrite)
 
 
 # ---- the proof ----

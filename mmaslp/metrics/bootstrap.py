@@ -16,6 +16,8 @@ from .image_table import ImageTable
 TAIL = (1 - 0.95) / 2
 # Share of checks of equal networks that may raise an alarm, all figures together.
 ALARM = 1e-3
+# More would take hours and change no digit that is shown.
+MOST_RESAMPLES = 100_000
 # Resamples at a time: bounds the memory of the weights at 100 x images.
 CHUNK = 100
 
@@ -129,7 +131,7 @@ def check_resamples(resamples: int, least: int = 0) -> int:
     """Refuse a number of resamples that is out of range."""
     if resamples == 1:
         raise ValueError('resamples must be an integer above 1 (or 0: no intervals)')
-    return check_integer('resamples', resamples, at_least=least)
+    return check_integer('resamples', resamples, at_least=least, at_most=MOST_RESAMPLES)
 
 
 def percentiles(values: np.ndarray) -> np.ndarray:

@@ -15,9 +15,9 @@ from PIL import Image
 
 from ..common.table import number_text
 from ..evaluation.comparison import Measured, image_names
-from ..files.images import open_image
 from ..metrics.errors import accuracy, confidence
 from ..metrics.image_table import ImageTable
+from .views import upright
 
 # Images to show per set and reason.
 PICTURES = 6
@@ -130,7 +130,7 @@ def image_panels(
 
     try:
         if image and Path(image).exists():
-            panels = {'image': open_image(image).convert('RGB'), **panels}
+            panels = {'image': upright(Path(image), prob.shape)[0], **panels}
     except ValueError as error:
         warnings.warn(f'{image} is not shown: {error}', stacklevel=2)
 

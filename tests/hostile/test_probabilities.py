@@ -2,7 +2,6 @@
 
 import io
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -257,15 +256,6 @@ def test_equal_tables_are_equal():
     assert hash(table.table()) == hash(other.table())
     other.update(torch.full((8, 8), 0.7), torch.ones(8, 8))
     assert table.table() != other.table()
-
-
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    path = tmp_path / 'x.npz'
-    np.savez_compressed(path, prob=np.zeros((1000, 1000)))
-    monkeypatch.setattr('mmaslp.files.volumes.MAX_UNPACKED', 10**6)
-    monkeypatch.setattr(zipfile.ZipExtFile, 'read', lambda *_: pytest.fail('unpacked'))
-    with pytest.raises(ValueError, match=r'unpacks to 8,000,128 bytes'):
-        MapReader().read(path)
 
 
 def test_a_pixel_of_each_image_has_a_loss():

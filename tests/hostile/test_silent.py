@@ -24,22 +24,22 @@ from tests.map_folders import write_set
 
 CALIBRATOR = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
 
-# One mistake in a component of a config each; its other arguments go through the same
-# checks, which tests/test_common/test_arguments.py has.
+# One mistake in a component of a config each, in its first argument; the others go
+# through the same checks, which tests/test_common/test_arguments.py has.
 REFUSED = [
-    ('SCBCELoss', dict(loss_weight='1'), 'loss_weight .*without quotes'),
-    ('CalibrationMetric', dict(bins=10**9), r'bins .*\[1, 4096\]'),
-    ('ProbMapHook', dict(out_dir='x', bits='16'), 'bits must be one of 8, 16'),
-    ('LoadBinaryAnnotations', dict(graded='False'), 'graded must be True or'),
-    ('RandomCenterCrop', dict(border=2.5), 'border must be an integer'),
-    ('SODDataset', dict(split=3, lazy_init=True), 'split'),
-    ('DilatedFusionNeck', dict(in_channels='48'), 'in_channels'),
+    ('SCBCELoss', dict(loss_weight='1')),
+    ('CalibrationMetric', dict(bins=10**9)),
+    ('ProbMapHook', dict(bits='16', out_dir='x')),
+    ('LoadBinaryAnnotations', dict(graded='False')),
+    ('RandomCenterCrop', dict(border=2.5)),
+    ('SODDataset', dict(split=3, lazy_init=True)),
+    ('DilatedFusionNeck', dict(in_channels='48')),
 ]
 
 
-@pytest.mark.parametrize(('name', 'options', 'words'), REFUSED)
-def test_arguments(name, options, words):
-    with pytest.raises(ValueError, match=words):
+@pytest.mark.parametrize(('name', 'options'), REFUSED)
+def test_arguments(name, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
         getattr(mmaslp, name)(**options)
 
 
@@ -140,33 +140,30 @@ def test_more_workers_than_processors(capsys):
 
 
 @pytest.mark.parametrize(
-    ('words', 'said'),
+    ('words', 'culprit'),
     [
-        ('eval-maps maps masks --key a', '--key has no effect without .npz'),
-        ('fit maps masks --out c.json --channel 1', '--channel has no effect without'),
-        (
-            'eval-maps maps masks --max-value 1e9',
-            'is the largest value: no --max-value 1e+09',
-        ),
-        ('eval-maps maps masks --report r.html --images photos', 'there is none of'),
-        ('report r.json -o p.json', 'a page of HTML'),
-        ('compare r.json r.json --resamples 1', 'resamples must be an integer'),
+        ('eval-maps maps masks --key a', '--key'),
+        ('fit maps masks --out c.json --channel 1', '--channel'),
+        ('eval-maps maps masks --max-value 1e9', '--max-value'),
+        ('eval-maps maps masks --report r.html --images photos', '--images'),
+        ('report r.json -o p.json', 'p.json'),
+        ('compare r.json r.json --resamples 1', 'resamples'),
     ],
 )
-def test_what_had_no_effect_on_files(words, said, tmp_path, monkeypatch, capsys):
+def test_what_had_no_effect_on_files(words, culprit, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_set(tmp_path, 12)
     (tmp_path / 'photos').mkdir()
     Image.new('RGB', (8, 8)).save(tmp_path / 'photos' / 'other.jpg')
     assert main(['eval-maps', 'maps', 'masks', '--json', 'r.json']) == 0
     assert main(words.split()) == 2
-    assert said in capsys.readouterr().err
+    assert culprit in capsys.readouterr().err
 
 
 def test_a_photograph_that_is_none_is_said(tmp_path):
     photo = tmp_path / 'a.jpg'
     photo.write_text('no')
-    with pytest.warns(UserWarning, match='a.jpg is not shown'):
+    with pytest.warns(UserWarning, match='a.jpg'):
         image_panels(np.zeros((8, 8), np.uint16), np.zeros((8, 8)), photo)
 
 

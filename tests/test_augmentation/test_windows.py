@@ -196,3 +196,21 @@ def test_wrong_arguments(arguments, words):
 def test_image_and_mask_of_two_sizes():
     with pytest.raises(ValueError, match='differ'):
         ObjectFreeWindows(prob=1.0)(np.zeros((8, 8)), np.zeros((8, 9)))
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int32, np.float16, np.float64])
+@pytest.mark.parametrize('as_tensor', [False, True])
+def test_a_window_has_the_kind_of_its_image(dtype, as_tensor):
+    """An earlier window of another type does not take its place; none is rounded."""
+    make = torch.from_numpy if as_tensor else np.asarray
+    windows = ObjectFreeWindows(prob=1.0, seed=0)
+    free, full = np.zeros((8, 8), np.uint8), np.ones((8, 8), np.uint8)
+    for other in (np.uint16, np.float32, dtype):
+        windows(np.full((8, 8), 7, other), free)
+    large = 2**25 + 1 if dtype in (np.int32, np.float64) else 9
+    image = make(np.full((8, 8), large, dtype))
+    windows(image, make(free))
+    found, _ = windows(image, make(full))
+    assert type(found) is type(image)
+    assert found.dtype == image.dtype
+    assert (found == image).all()

@@ -5,8 +5,8 @@ import hashlib
 import os
 import os.path as osp
 import traceback
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 from mmseg.registry import RUNNERS
 
+from ...common.inputs import MOST_TEXT, check_file
 from ...common.outputs import write_output
 
 _PREFIX = 'mmaslp::'
@@ -62,13 +63,10 @@ def find_config(name: str) -> str:
 
 def _read(path: str) -> Config:
     """Read a config; whatever its code raises is an error of this file."""
-    if not path.endswith('.py'):
-        # YAML and JSON look like data and are not: MMEngine imports and calls what a
-        # `type` in them names, such as os.system.
-        raise ValueError(f'{path}: a config is a Python file, .py')
-
+    check_file(path, MOST_TEXT)
     try:
-        return Config.fromfile(path, import_custom_modules=False)
+        with _python_only():
+            return Config.fromfile(path, import_custom_modules=False)
     except RecursionError as error:
         raise ValueError(
             f'{path} cannot be read as a config: its bases name each other: take one '
@@ -84,6 +82,28 @@ def _read(path: str) -> Config:
         raise ValueError(
             f'{path} cannot be read as a config: {place}{reason}'
         ) from error
+
+
+@contextmanager
+def _python_only() -> Iterator[None]:
+    """Let MMEngine read Python files only, also as bases of bases.
+
+    YAML and JSON look like data and are not: MMEngine imports and calls what a `type`
+    or a tag in them names, such as os.system.
+    """
+    read = Config._file2dict
+
+    def read_python(filename: str, *args: Any, **options: Any) -> tuple:
+        if not str(filename).endswith('.py'):
+            raise ValueError(f'{filename}: a config is a Python file, .py')
+        check_file(filename, MOST_TEXT)
+        return read(filename, *args, **options)
+
+    Config._file2dict = staticmethod(read_python)
+    try:
+        yield
+    finally:
+        Config._file2dict = staticmethod(read)
 
 
 def is_type(part: Any, name: str) -> bool:

@@ -1,7 +1,5 @@
 """Levels by band, or by image as in the paper, in a training of MMSegmentation."""
 
-import csv
-import io
 import logging
 import os.path as osp
 from collections.abc import Iterator
@@ -26,7 +24,8 @@ from ....common.arguments import (
     check_number,
     optional,
 )
-from ....common.outputs import check_output, write_output
+from ....common.outputs import check_output
+from ....files.csv_tables import write_csv
 from ....levels.border import BorderLevels
 from ....levels.image import ImageLevels
 from ....levels.rules import Rule, make_rule
@@ -227,14 +226,9 @@ class ImageTraining(Training):
             return
         levels = self.levels.alpha.numpy()
         ids = self.levels.ids
-        table = io.StringIO(newline='')
-        writer = csv.writer(table)
-        writer.writerow(['img_path', 'alpha'])
         order = np.argsort(levels, kind='stable')
-        writer.writerows((ids[i], f'{levels[i]:.8f}') for i in order)
-        # File names may not be UTF-8; Python passes such bytes on as surrogates.
-        text = table.getvalue().encode(errors='surrogateescape')
-        write_output(self._table, text, overwrite=True)
+        rows = [(ids[i], f'{levels[i]:.8f}') for i in order]
+        write_csv(self._table, [('img_path', 'alpha'), *rows], overwrite=True)
         print_log(f'ASLP: levels of images written to {self._table}', 'current')
 
 

@@ -1,0 +1,38 @@
+"""Tables as CSV, which a spreadsheet shows as they are."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ..common.outputs import write_output
+
+# What some program takes for the end of a line or of a cell.
+_ENDS = re.compile('[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]')
+_FORMULA = ('=', '+', '-', '@')
+
+
+def write_csv(
+    path: str | Path, rows: Iterable[Sequence], overwrite: bool = False
+) -> None:
+    r"""Write rows of texts and numbers.
+
+    A text that a spreadsheet would compute gets an apostrophe in front, and ends of
+    lines are written as ``\n``. Names of files that are not UTF-8 keep their bytes.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator='\n')
+    writer.writerows([safe_cell(cell) for cell in row] for row in rows)
+    # Python passes bytes that are not UTF-8 on as surrogates.
+    write_output(path, buffer.getvalue().encode(errors='surrogateescape'), overwrite)
+
+
+def safe_cell(cell: object) -> str:
+    """Write a cell so that it is one, and no formula."""
+    text = _ENDS.sub(lambda end: ascii(end[0])[1:-1], str(cell))
+    with suppress(ValueError):
+        float(text)
+        return text
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,29 @@
+import csv
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmaslp.files.csv_tables import safe_cell, write_csv
+
+ODD = st.sampled_from(['=1+1', '+a', '-a', '@x', '-1', '\r=a', 'a\u2028b', '\tx', "'"])
+TEXTS = st.one_of(ODD, st.text(st.characters(codec='utf-8')))
+
+
+@given(st.lists(st.tuples(TEXTS, st.floats(allow_nan=False)), min_size=1))
+def test_any_name_is_one_cell_and_no_formula(tmp_path_factory, rows):
+    path = tmp_path_factory.getbasetemp() / 'x.csv'
+    write_csv(path, rows, overwrite=True)
+    text = path.read_bytes().decode()
+    assert len(text.splitlines()) == len(rows)  # by every rule that Python knows
+    for (name, number), cells in zip(rows, csv.reader(io.StringIO(text))):
+        assert cells == [safe_cell(name), str(number)]
+        formula = cells[0].startswith(('=', '+', '-', '@'))
+        assert not formula or float(cells[0]) == float(name)
+
+
+def test_names_stay_as_they_are(tmp_path):
+    names = ['a b', 'Fuß', 'a,b', 'a"b', "it's", 'lat\udcff']
+    write_csv(tmp_path / 'x.csv', [[name] for name in names])
+    with open(tmp_path / 'x.csv', errors='surrogateescape', newline='') as file:
+        assert [row for [row] in csv.reader(file)] == names
