@@ -74,7 +74,9 @@ def here(tmp_path, monkeypatch):
     for path in (tmp_path / 'maps').iterdir():
         Image.open(path).convert('L').save(tmp_path / 'set' / 'images' / path.name)
     (tmp_path / 'nnunet').mkdir()
-    np.savez(tmp_path / 'nnunet' / '000.npz', probabilities=np.full((2, 1, 16, 16), 0.5))
+    np.savez(
+        tmp_path / 'nnunet' / '000.npz', probabilities=np.full((2, 1, 16, 16), 0.5)
+    )
     (tmp_path / 'c.py').write_text("_base_ = ['x.py']\n")
     return tmp_path
 
