@@ -134,7 +134,7 @@ def test_several_sets_in_one_run(trained):
 
 def test_test_time_augmentation(trained):
     root, path = trained
-    args = ('run/epoch_3.pth', '--sets', 'test', '--eval', 'ece')
+    args = ('run/epoch_3.pth', '--sets', 'test', '--eval', 'ece', '--overwrite')
     figures = []
     for extra in ([], ['--tta']):
         done = tool('test.py', path, *args, *extra, cwd=root)
@@ -149,7 +149,7 @@ def test_test_time_augmentation(trained):
 def test_out_with_a_list_of_evaluators(trained):
     root, path = trained
     args = ('run/epoch_3.pth', '--sets', 'test', 'empty', '--out', 'out')
-    done = tool('test.py', path, *args, '--show-dir', 'shown', cwd=root)
+    done = tool('test.py', path, *args, '--show-dir', 'shown', '--overwrite', cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
     figures = [
         json.loads((root / 'out' / name / 'calibration_test.json').read_text())
