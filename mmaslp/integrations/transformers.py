@@ -308,13 +308,6 @@ class SelfCalibration(TrainerCallback, ExportableState):
 
     def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
         """Check the schedule; take the levels from the checkpoint, if there is one."""
-        if args.restore_callback_states_from_checkpoint:
-            raise ValueError(
-                'restore_callback_states_from_checkpoint=True replaces SelfCalibration '
-                'by another one, whose loss the Trainer does not call: leave it out, '
-                'the levels are restored without it'
-            )
-
         self._table = None
         self._training = True
         self._called = False

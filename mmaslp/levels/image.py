@@ -26,8 +26,6 @@ from .rules import Rule, Validation, make_rule
 # The released solver lets levels of a weak perturbation rise above 1.
 _MAX_LEVEL = 100.0
 STATE_VERSION = 3
-# Visits of every image without a validation that are worth a warning.
-MANY_VISITS = 10
 
 
 class ImageLevels(Levels):
@@ -109,11 +107,6 @@ class ImageLevels(Levels):
         self._logger = logger or logging.getLogger('mmaslp')
         self._steps = torch.zeros((), dtype=torch.int64)
         self._has_margins = False
-        self._warned: set[str] = set()
-        self._unobserved = 0  # images of samples since the last validation
-        unstable = self.rule.instability_warning(self.beta)
-        if unstable is not None:
-            self._warn(unstable)
 
     def __repr__(self) -> str:
         return f'ImageLevels({len(self.ids)} images, rule={self.rule})'
@@ -154,8 +147,6 @@ class ImageLevels(Levels):
                 'len(loader) + i'
             )
 
-        if self.rule.learns:
-            self._check_calls()
         hashes = image_keys(names)
         for name in names:
             if name not in self._row_of:
@@ -172,7 +163,6 @@ class ImageLevels(Levels):
         alpha = torch.from_numpy(alpha.astype(np.float32))
         self.pending = Sample(alpha, perturbed, keys, rows, self.beta, step)
         self._steps.fill_(step + 1)
-        self._unobserved += len(rows)
         return self.pending
 
     def update(self, sample: Sample, visits: float = 1.0) -> None:
@@ -275,7 +265,6 @@ class ImageLevels(Levels):
         )
         confidence = optional(check_number, 'confidence', confidence)
         self.validation = Validation(accuracy, confidence, landmark)
-        self._unobserved = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Live tensors, numbers and strings, loadable with ``weights_only=True``."""
@@ -284,7 +273,6 @@ class ImageLevels(Levels):
             alpha=self.alpha,
             steps=self._steps,
             version=STATE_VERSION,
-            settings=self._settings(),
             seed=self.seed,
             validation=self.validation and asdict(self.validation),
         )
@@ -292,8 +280,8 @@ class ImageLevels(Levels):
     def load_state_dict(self, state: dict[str, Any]) -> int:
         """Take over the seed and the levels of the images that both know; count them.
 
-        Warnings name changed settings, images without a partner, and levels that are
-        lowered to the limit of the strength.
+        The rule and the strength stay as given; levels above their limit are lowered to
+        it. A warning names the number of images without a partner.
 
         Raises:
             ValueError: If the state is damaged or of another version; then nothing
@@ -308,7 +296,6 @@ class ImageLevels(Levels):
 
         try:
             seed = check_integer('seed', state['seed'])
-            settings = dict(state['settings'])
             steps = check_integer('steps', int(state['steps']), at_least=0)
             seen = state['validation']
             validation = seen and Validation(**seen)
@@ -324,7 +311,8 @@ class ImageLevels(Levels):
         field = self.rule.required_field
         enough = field is None or getattr(validation, field, None) is not None
         self.validation = validation if enough else None
-        self._compare(dict(settings, seed=seed))
+        # A rule or strength that was changed on purpose may have another limit.
+        self.alpha.clamp_(max=self.rule.max_level(self.beta))
         if len(shared) < max(len(self.ids), len(saved)):
             self._warn(
                 f'{len(shared)} of the {len(self.ids)} training images are among the '
@@ -335,42 +323,6 @@ class ImageLevels(Levels):
         self._steps.fill_(steps)
         return len(shared)
 
-    def _settings(self) -> dict[str, Any]:
-        return dict(self.rule.settings(), beta=self.beta, alpha=self.start)
-
-    def _compare(self, saved: dict[str, Any]) -> None:
-        """Warn of settings other than those of a state; keep levels below the limit."""
-        now = dict(self._settings(), seed=self.seed)
-        if now != saved:
-            self._warn(
-                f'resumed with other settings: {saved} -> {now}. The seed of the state '
-                'stays; to draw anew, start a new training'
-            )
-        limit = self.rule.max_level(self.beta)
-        beyond = int((self.alpha > limit).sum())
-        if beyond:
-            self.alpha.clamp_(max=limit)
-            self._warn(
-                f'{beyond} resumed levels would flip the expected label at beta '
-                f'{self.beta:g} and were lowered to {limit:.4g}'
-            )
-
-    def _check_calls(self) -> None:
-        """Warn, once each, of a loop that forgets ``update`` or ``observe``."""
-        if self.pending is not None:
-            self._warn(
-                f'the sample of step {self.pending.step} was not given to '
-                'update(sample): the levels of its images stay',
-                once='update',
-            )
-        late = self.steps > self.warmup
-        if late and self._unobserved > MANY_VISITS * len(self.ids):
-            self._warn(
-                f'every image came {MANY_VISITS} times without observe(accuracy): the '
-                f'levels follow {self.validation}',
-                once='observe',
-            )
-
     def _name_left_out(self, rows: np.ndarray) -> None:
         names = sorted({self.ids[row] for row in rows})
         self._warn(
@@ -378,10 +330,7 @@ class ImageLevels(Levels):
             f'levels stay: {", ".join(names[:3])}'
         )
 
-    def _warn(self, message: str, once: str = '') -> None:
-        if once in self._warned:
-            return
-        self._warned |= {once} - {''}
+    def _warn(self, message: str) -> None:
         # Formatted here: MMEngine's logger drops warnings of one template as repeated.
         self._logger.warning(f'ASLP: {message}')
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import torch
@@ -50,10 +50,6 @@ class Rule(ABC):
         if 'name' in vars(cls):
             RULES[cls.name] = cls
 
-    def settings(self) -> dict[str, Any]:
-        """Name and options, as plain values for a checkpoint."""
-        return {'rule': self.name, **asdict(self)}  # type: ignore[call-overload]
-
     def next_landmark(
         self, landmark: float | None, accuracy: float, warming_up: bool
     ) -> float | None:
@@ -63,10 +59,6 @@ class Rule(ABC):
     def max_level(self, beta: float) -> float:
         """Highest level that the rule gives at strength ``beta``."""
         return max_alpha(beta)
-
-    def instability_warning(self, beta: float) -> str | None:
-        """Why the levels will oscillate; None if they do not."""
-        return None
 
     def step(
         self, alpha: Tensor, margin: Tensor, *, beta: float, validation: Validation
@@ -170,13 +162,6 @@ class MC(PenaltyRule):
 
     def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:
         return 1.0 - now.accuracy, 0.5 * beta
-
-    def instability_warning(self, beta: float) -> str | None:
-        """See :class:`Rule`: explicit steps oscillate from eta lam beta / 2 = 2 on."""
-        limit = 4 / (self.eta * beta)
-        if self.solver == 'implicit' or self.lam < limit:
-            return None
-        return f"levels oscillate: take lam below {limit:g}, or solver='implicit'"
 
 
 @dataclass(frozen=True)

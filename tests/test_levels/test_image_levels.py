@@ -229,13 +229,3 @@ def test_a_step_that_does_not_count_up(step):
     resumed.load_state_dict(levels.state_dict())
     with pytest.raises(ValueError, match='comes after step=3'):
         resumed.sample(IDS[:1], step)
-
-
-def test_a_forgotten_update_or_observe_is_said_once(caplog):
-    levels = learner()
-    for step in range(200):
-        sample = margins(levels.sample(IDS[:1], step), [1.0])
-        if step > 100:
-            levels.update(sample)
-    assert caplog.text.count('step 0 was not given to update(sample)') == 1
-    assert caplog.text.count('without observe(accuracy)') == 1
