@@ -17,7 +17,7 @@ from dask.distributed import Client, LocalCluster
 from mmaslp.calibration.fitting.fit import fit_tables
 from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.evaluation.result_files import save_result
-from mmaslp.files.map_pairs import count_tables
+from mmaslp.files.map_pairs import MapFiles, count_tables
 from mmaslp.files.review import review_maps, write_review
 
 
@@ -26,7 +26,9 @@ def work(val_maps: str, val_masks: str, test_maps: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     result = evaluate_maps(val_maps, val_masks, workers=None)
     save_result(out / 'result.json', result)
-    calibrator = fit_tables(count_tables(val_maps, val_masks, workers=None))
+    calibrator = fit_tables(
+        count_tables(MapFiles.of(val_maps, val_masks), workers=None)
+    )
     calibrator.save(out / 'calibrator.json')
     rows = review_maps(calibrator, test_maps, workers=None)
     write_review(out / 'review.csv', rows)

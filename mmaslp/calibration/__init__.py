@@ -10,6 +10,7 @@ from typing import Any
 
 from .calibrator import Calibrator
 from .decisions import Decisions
+from .elsewhere import SetComparison
 from .estimates import ImageEstimate, ObjectTable
 from .masks import dice_optimal_mask
 from .module import CalibratedModule
@@ -23,6 +24,7 @@ __all__ = [
     'Decisions',
     'ImageEstimate',
     'ObjectTable',
+    'SetComparison',
     'dice_optimal_mask',
     'fit_calibrator',
     'fit_tables',

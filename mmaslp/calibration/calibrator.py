@@ -22,6 +22,7 @@ from ..common.weights import same_weights
 from ..metrics.objects import MaskScores, MaskTruth, mended
 from .counts import ImageCounts, count_objects, count_pixels
 from .decisions import Decisions
+from .elsewhere import SetComparison, compare_set
 from .estimates import ImageEstimate, ObjectTable, estimate_image, table_of_objects
 from .features import probabilities
 from .maps import LIMIT, TARGETS, Knots, as_logits, look_up, segments
@@ -222,6 +223,16 @@ class Calibrator:
             )
         return [self.judge(image, logits, level) for image in one_logit(values)]
 
+    def compare_set(
+        self, estimates: Sequence[ImageEstimate]
+    ) -> tuple[SetComparison, list[ImageEstimate]]:
+        """Compare a whole set of judged images with the images of the fit.
+
+        Returns what differs, and the estimates with the bounds that hold then; see
+        :func:`~mmaslp.calibration.elsewhere.compare_set`.
+        """
+        return compare_set(self.need_decisions(), estimates)
+
     def scores(
         self,
         given: Maps,
@@ -330,8 +341,7 @@ class Calibrator:
         if self.decisions is None or not self.mask_maps:
             raise ValueError(
                 'this calibrator knows nothing of objects and images, as those of '
-                'mmaslp 0.3 and those of several channels: fit it again with `mmaslp '
-                'fit` or fit_calibrator'
+                'several channels: fit it again with `mmaslp fit` or fit_calibrator'
             )
         return self.decisions
 
@@ -340,7 +350,7 @@ class Calibrator:
         if self.need_decisions().objects is None:
             raise ValueError(
                 'this calibrator cannot tell which objects are real: fit it with '
-                '`mmaslp fit` to images with fifty objects or more, five of either kind'
+                '`mmaslp fit` to images with five objects or more of either kind'
             )
 
     def _judged(

@@ -1,25 +1,30 @@
-"""Which masks to trust: the probability that an object is real, the Dice of an image.
+"""Which masks to trust: what a fit keeps to answer it.
 
 Pixels of one object are right or wrong together, so calibrated pixels do not make
-calibrated objects. Small models of a few figures of the object, or of the image, are
-chosen out of fold: for objects and areas the simplest that is no worse, for images the
-one of the least error.
+calibrated objects. Of each image of the fit a few features and residuals are kept,
+without names: bounds are quantiles of the residuals, and new images are compared with
+the features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from .predictors import IMAGE_PREDICTORS, OBJECT_PREDICTORS, Predictor
+from .features import AREAS, DOMAIN_FEATURES, domain_inputs
+from .predictors import FEW_OBJECTS, IMAGE_PREDICTORS, OBJECT_PREDICTORS, Predictor
 
 # Empty masks that tell what another one is worth.
 LEAST_EMPTY = 5
-# Levels of the intervals that a file can give.
-LEVELS = np.linspace(0, 1, 201)
+# How far outside of the range of the fit an image may be, in widths of the range.
+MARGIN = 0.5
+# Least width of a range, of logits and logs.
+LEAST_WIDTH = 0.5
+_COLUMNS = ('expected', 'dice', 'area_errors', 'accuracy_errors')
 
 
 @dataclass(frozen=True)
@@ -31,35 +36,39 @@ class Decisions:
             validation images cannot tell, and ``record['objects']`` says why.
         image (Predictor | None): Expected Dice of an image with a mask, or None.
         score (Predictor | None): What orders images, the most doubtful first, or None.
-        low (list[float]): Quantiles of Dice minus the expected Dice, out of fold, at
-            :data:`LEVELS`.
-        relative (bool): Whether ``low`` are shares of what the expected Dice lacks to
-            1, see :func:`unit_of_bound`.
-        bias (float): Mean of Dice minus the expected Dice, out of fold: what is
-            expected of an image is the median, means of many images lie lower.
+        present (Predictor | None): Probability that an image with a mask holds
+            anything at all, or None.
+        features (list[list[float]]): Domain features of each of I images of the fit.
+        expected (list[float | None]): Dice that was expected of each out of fold, None
+            without a mask; also ``dice``, the true one.
+        area_errors (list[float]): True less expected area of each, out of fold, in
+            units of ``area_unit``.
+        accuracy_errors (list[float | None]): True less expected accuracy of each.
+        relative (bool): Whether errors of Dice count in what the expected Dice lacks to
+            1, see :func:`unit_of_dice`.
         area (str): 'count' of the mask, or 'mass', the sum of the probabilities.
-        area_errors (list[float]): Quantiles of the true less the expected area, as a
-            share of the image, at :data:`LEVELS`.
-        accuracy_errors (list[float]): Quantiles of the true less the expected accuracy,
-            at :data:`LEVELS`.
+        area_unit (str): One of :data:`~mmaslp.calibration.features.AREAS`.
         empty (list[int]): Images with an empty mask, and those of them that hold
             nothing.
-        seen (list[list[float]]): Least and largest of each of :func:`traits` of the
-            validation images with a mask; empty without any.
+        cuts (list[list[float]]): For ascending least probabilities of an object: the
+            share of real objects kept, false objects left per image, mean Dice.
         record (dict): What the fit says of itself.
     """
 
     objects: Predictor | None = None
     image: Predictor | None = None
     score: Predictor | None = None
-    low: list[float] = field(default_factory=list)
-    relative: bool = False
-    bias: float = 0.0
-    area: str = 'count'
+    present: Predictor | None = None
+    features: list[list[float]] = field(default_factory=list)
+    expected: list[float | None] = field(default_factory=list)
+    dice: list[float | None] = field(default_factory=list)
     area_errors: list[float] = field(default_factory=list)
-    accuracy_errors: list[float] = field(default_factory=list)
+    accuracy_errors: list[float | None] = field(default_factory=list)
+    relative: bool = False
+    area: str = 'count'
+    area_unit: str = 'image'
     empty: list[int] = field(default_factory=lambda: [0, 0])
-    seen: list[list[float]] = field(default_factory=list)
+    cuts: list[list[float]] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,9 +80,10 @@ class Decisions:
         """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
         content = dict(plain)
         names = dict(
-            objects=(OBJECT_PREDICTORS, 6),
+            objects=((*OBJECT_PREDICTORS, FEW_OBJECTS), 7),
             image=(IMAGE_PREDICTORS, 4),
             score=(IMAGE_PREDICTORS, 4),
+            present=(('regression',), 4),
         )
         try:
             for key, allowed in names.items():
@@ -83,33 +93,124 @@ class Decisions:
 
             decisions = cls(**content)
             decisions._check()
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f'decisions: {error!r}') from error
         return decisions
 
     def _check(self) -> None:
-        quantiles = (self.low, self.area_errors, self.accuracy_errors)
-        numbers = [self.bias, *np.concatenate([np.zeros(0), *quantiles])]
-        sizes = {*map(len, quantiles)} - {0}
-        if not np.isfinite(np.array(numbers, float)).all() or sizes - {len(LEVELS)}:
-            raise ValueError(f'quantiles must be {len(LEVELS)} numbers')
-        ranges = np.array(self.seen, float).reshape(-1, 2)
-        if len(ranges) not in (0, 4) or not (ranges[:, 0] <= ranges[:, 1]).all():
-            raise ValueError('seen must be four ranges')
+        columns = np.array([getattr(self, name) for name in _COLUMNS], float)
+        features = np.array(self.features, float)
+        if columns.shape[1] != len(self.features) or np.isinf(columns).any():
+            raise ValueError('the images of the fit do not fit together')
+        if not ((features >= 0).all() and (features[..., :-1] <= 1).all()):
+            raise ValueError('features must be shares')
+        if features.shape[1:] not in ((), (len(DOMAIN_FEATURES),)):
+            raise ValueError(f'an image has {len(DOMAIN_FEATURES)} features')
+        cuts = np.array(self.cuts, float)
+        if not (cuts >= 0).all() or cuts.shape[1:] not in ((), (4,)):
+            raise ValueError('cuts must be rows of four numbers')
         images, nothing = self.empty
-        if self.area not in ('count', 'mass') or not 0 <= nothing <= images:
+        if (
+            self.area not in ('count', 'mass')
+            or self.area_unit not in AREAS
+            or not 0 <= nothing <= images
+        ):
             raise ValueError('area or empty is not known')
 
+    @cached_property
+    def errors(self) -> dict[str, np.ndarray]:
+        """Columns of the images of the fit as arrays, None as nan."""
+        return {name: np.array(getattr(self, name), float) for name in _COLUMNS}
 
-def unit_of_bound(expected: np.ndarray, relative: bool) -> np.ndarray:
-    """What differences of Dice count in: 1, or what the expected Dice lacks to 1.02."""
-    return 1.02 - expected if relative else np.ones_like(expected)
+    @cached_property
+    def inputs(self) -> np.ndarray:
+        """``(I, 7)`` inputs of the images of the fit, see :func:`domain_inputs`."""
+        features = np.array(self.features, float).reshape(-1, len(DOMAIN_FEATURES))
+        return domain_inputs(features)
+
+    def least_probability(
+        self, keep_real: float | None = None, max_false: float | None = None
+    ) -> float:
+        """Pick the least probability of an object from the table of costs.
+
+        ``keep_real`` is the share of real objects that must stay, ``max_false`` how
+        many false ones an image may have left; ValueError if neither can be reached.
+        """
+        if keep_real is not None:
+            cuts = [cut for cut, kept, _, _ in self.cuts if kept >= keep_real]
+            return max(cuts, default=0.0)
+        cuts = [cut for cut, _, false, _ in self.cuts if false <= max_false]
+        if not cuts:
+            least = min((row[2] for row in self.cuts), default=np.nan)
+            raise ValueError(
+                f'no least probability leaves {max_false:g} false objects an image: '
+                f'the least is {least:g}'
+            )
+        return min(cuts)
+
+    def distance(self, features: Sequence[float]) -> float:
+        """How far an image is outside of the range of the fit, in widths of the range.
+
+        Images with a mask are compared with images with a mask. 0 is inside; infinite
+        if the fit saw no such image.
+        """
+        new = domain_inputs(np.array(features))
+        masked = np.array(self.features, float).reshape(-1, len(new))[:, 2] > 0
+        alike = self.inputs[masked == (features[2] > 0)]
+        if not len(alike):
+            return np.inf
+        low = alike.min(0)
+        high = alike.max(0)
+        width = np.maximum(high - low, LEAST_WIDTH)
+        return float((np.maximum(low - new, new - high).clip(0) / width).max())
+
+    def bias(self, weights: np.ndarray | None = None) -> float:
+        """Weighted mean of Dice less the expected Dice, out of fold; 0 without any.
+
+        What is expected of an image is a median: means of many images lie lower.
+        """
+        apart = self.errors['dice'] - self.errors['expected']
+        weights = np.ones(len(apart)) if weights is None else weights
+        known = ~np.isnan(apart)
+        total = weights[known].sum()
+        return float(weights[known] @ apart[known] / total) if total else 0.0
+
+    def lower_dice(
+        self, expected: float, level: float, weights: np.ndarray | None = None
+    ) -> float:
+        """Lower bound of Dice that a share ``level`` of the images is above.
+
+        With weights it is the lower one of the bounds by absolute and by relative
+        residuals.
+        """
+        apart = self.errors['dice'] - self.errors['expected']
+        ways = (self.relative,) if weights is None else (False, True)
+        bounds = []
+        for relative in ways:
+            unit = unit_of_dice(self.errors['expected'], relative)
+            shift = weighted_quantile(apart / unit, 1 - level, weights)
+            bounds.append(expected + shift * unit_of_dice(expected, relative))
+        return float(np.clip(min(bounds), 0, expected))
 
 
-def lowered(
-    expected: np.ndarray, quantiles: Sequence[float], relative: bool, level: float
-) -> np.ndarray:
-    """Lower bound of Dice that a share ``level`` of the images is above."""
-    shift = np.interp(1 - level, LEVELS, quantiles)
-    moved = expected + shift * unit_of_bound(expected, relative)
-    return np.clip(moved, 0, expected)
+def unit_of_dice(expected: Any, relative: bool) -> Any:
+    """What errors of Dice count in: 1, or what the expected Dice lacks to 1.02."""
+    return 1.02 - expected if relative else 1.0
+
+
+def weighted_quantile(
+    values: np.ndarray, level: float, weights: np.ndarray | None = None
+) -> float:
+    """Quantile of ``(I,)`` residuals, a place further out for the image that comes.
+
+    nan values are left out; nan without any. Source of the weights: `Tibshirani et al.,
+    Conformal prediction under covariate shift <https://arxiv.org/abs/1904.06019>`_.
+    """
+    known = ~np.isnan(values)
+    if not known.any():
+        return np.nan
+    weights = np.ones(len(values)) if weights is None else weights
+    order = np.argsort(values[known])
+    weights = weights[known][order]
+    share = np.cumsum(weights) / (weights.sum() + weights.mean())
+    return float(np.interp(level, share, values[known][order]))

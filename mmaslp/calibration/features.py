@@ -27,6 +27,20 @@ IMAGE_FEATURES = (
     'logit of the mean confidence',
     'logit of the uncalibrated expected Dice',
 )
+# Units of the error of an area: the pixels of the image, the expected area, the pixels
+# expected on the wrong side, and the mean of the last two.
+AREAS = ('image', 'mass', 'doubt', 'mixed')
+# Uncertainty is 1 - |2 p - 1|: unsure are the pixels with p in [0.1, 0.9].
+UNSURE = 0.2
+DOMAIN_FEATURES = (
+    'Soft Dice Confidence',
+    'uncertainty of as many pixels as the mask has',
+    'share of the mask',
+    'mean probability',
+    'share of unsure pixels',
+    'mean confidence',
+    'objects',
+)
 UNCALIBRATED = np.tile(special.expit(CENTRES), NUM_BANDS)
 _BAND_OF_CODE = np.repeat(np.arange(NUM_BANDS), CELLS)
 
@@ -107,17 +121,49 @@ def true_accuracy(image: ImageCounts) -> float:
     return float(right.sum() / labels.sum()) if labels.any() else np.nan
 
 
-def traits(image: ImageCounts, features: np.ndarray) -> np.ndarray:
-    """``(4,)``: calibrated features of an image, and the logit of its mask's share."""
-    share = image.pixels[image.in_mask].sum() / image.pixels.sum()
-    return np.append(features[:-1], logit(np.array([share]), 1e-6))
+def domain_features(image: ImageCounts) -> list[float]:
+    """Say what kind of map it is, by :data:`DOMAIN_FEATURES`, without a calibrator."""
+    prob = UNCALIBRATED[image.codes]
+    pixels = image.pixels
+    mask = image.in_mask
+    size = pixels[mask].sum()
+    uncertainty = 1 - np.abs(2 * prob - 1)
+
+    order = np.argsort(-uncertainty, kind='stable')
+    before = np.cumsum(pixels[order]) - pixels[order]
+    top = np.clip(max(1, size) - before, 0, pixels[order])
+
+    sums = [
+        size,
+        (pixels * prob).sum(),
+        pixels[uncertainty > UNSURE].sum(),
+        (pixels * np.where(mask, prob, 1 - prob)).sum(),
+    ]
+    return [
+        expected_dice(image, UNCALIBRATED) if size else 0.5,
+        float(top @ uncertainty[order] / top.sum()),
+        *(float(total / pixels.sum()) for total in sums),
+        float(image.num_objects),
+    ]
+
+
+def domain_inputs(features: np.ndarray) -> np.ndarray:
+    """Logits of the shares of ``(..., 7)`` domain features, log of the objects."""
+    objects = np.log1p(features[..., -1:])
+    return np.concatenate([logit(features[..., :-1], 1e-5), objects], -1)
 
 
 def area_of(
     image: ImageCounts, prob: np.ndarray, name: str, valid: bool = False
 ) -> float:
-    """Pixels of foreground: those of the mask, or the sum of the probabilities."""
+    """Pixels of the mask ('count'), or of a unit of :data:`AREAS`."""
     pixels = image.counts[:, :2].sum(1) if valid else image.pixels
+    own = prob[image.codes]
+    if name == 'image':
+        return float(pixels.sum())
     if name == 'count':
         return float(pixels[image.in_mask].sum())
-    return float((pixels * prob[image.codes]).sum())
+    if name == 'mass':
+        return float(pixels @ own)
+    doubt = float(pixels @ np.minimum(own, 1 - own))
+    return doubt if name == 'doubt' else float(np.sqrt(doubt * (pixels @ own)))

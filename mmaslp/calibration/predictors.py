@@ -9,8 +9,12 @@ from scipy.special import expit
 
 # From the simplest on. Networks are too sure of their objects as a rule, so what
 # corrects the mean probability comes before what does not.
-OBJECT_PREDICTORS = ('logistic', 'features', 'isotonic', 'uncalibrated')
+OBJECT_PREDICTORS = ('logistic', 'features', 'uncalibrated')
+# Of few objects: the uncalibrated mean with an intercept and a slope.
+FEW_OBJECTS = 'drawn'
 IMAGE_PREDICTORS = ('uncalibrated', 'calibrated', 'regression')
+# Standard errors of half an interval of 90 %.
+WIDE = 1.645
 
 
 @dataclass(frozen=True)
@@ -20,14 +24,13 @@ class Predictor:
     Attributes:
         name (str): One of the candidates of what is predicted.
         weights (list[float]): Of a regression: the intercept, then one per feature.
-        knots (list[float]): Of an isotonic regression: the feature; also ``levels``.
+        covariance (list[list[float]]): Of the weights, where few cases tell them.
         edge (float): A probability stays so far from 0 and 1: nothing is certain.
     """
 
     name: str
     weights: list[float] = field(default_factory=list)
-    knots: list[float] = field(default_factory=list)
-    levels: list[float] = field(default_factory=list)
+    covariance: list[list[float]] = field(default_factory=list)
     edge: float = 0.0
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
@@ -36,26 +39,38 @@ class Predictor:
         The first feature is the logit of the calibrated value, the last that of the
         uncalibrated one.
         """
-        if self.name == 'isotonic':
-            return np.interp(features[:, 0], self.knots, self.levels)
         if self.name == 'uncalibrated':
             return expit(features[:, -1])
         if self.name == 'calibrated':
             return expit(features[:, 0])
-        slopes = np.array(self.weights[1:])
-        value = expit(self.weights[0] + features[:, : len(slopes)] @ slopes)
+        value = expit(self._inputs(features) @ self.weights)
         return np.clip(value, self.edge, 1 - self.edge)
+
+    def range(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of an interval of 90 % of each value; nan without a covariance."""
+        if not self.covariance:
+            return (np.full(len(features), np.nan),) * 2
+        inputs = self._inputs(features)
+        error = np.sqrt(((inputs @ self.covariance) * inputs).sum(1))
+        score = inputs @ self.weights
+        return expit(score - WIDE * error), expit(score + WIDE * error)
+
+    def _inputs(self, features: np.ndarray) -> np.ndarray:
+        used = features[:, : len(self.weights) - 1]
+        return np.column_stack([np.ones(len(used)), used])
 
     def check(self, names: tuple[str, ...], features: int) -> None:
         """Refuse numbers that make none of the candidates; ValueError."""
-        numbers = [*self.weights, *self.knots, *self.levels, self.edge]
-        usable = self.name in names and np.isfinite(np.array(numbers, float)).all()
-        curve = len(self.knots) == len(self.levels) and (np.diff(self.knots) > 0).all()
+        size = len(self.weights)
+        numbers = np.array([*self.weights, self.edge], float)
+        covariance = np.array(self.covariance, float)
+        fixed = self.name in ('uncalibrated', 'calibrated')
         if (
-            not (usable and curve and 0 <= self.edge < 0.5)
-            or len(self.weights) > features + 1
-            or (self.name == 'isotonic') != bool(self.knots)
-            or (self.name in ('logistic', 'features', 'regression'))
-            != bool(self.weights)
+            self.name not in names
+            or fixed != (size == 0)
+            or size > features + 1
+            or covariance.shape not in ((0,), (size, size))
+            or not (np.isfinite(numbers).all() and np.isfinite(covariance).all())
+            or not 0 <= self.edge < 0.5
         ):
             raise ValueError(f'{self.name} is not a prediction of {", ".join(names)}')

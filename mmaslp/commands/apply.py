@@ -23,12 +23,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--masks', choices=MASKS, help='write masks too, into the folder DIR_masks'
     )
-    parser.add_argument(
-        '--least-object',
+    add = parser.add_mutually_exclusive_group().add_argument
+    add(
+        '--min-object-prob',
         type=float,
         metavar='P',
         help='with --masks keep: leave out objects that are real with a smaller '
-        'probability; `mmaslp fit` says what .5 does',
+        'probability; `mmaslp fit` says what that costs',
+    )
+    add(
+        '--keep-real',
+        type=float,
+        metavar='SHARE',
+        help='choose that probability so that this share of real objects stays',
+    )
+    add(
+        '--max-false',
+        type=float,
+        metavar='N',
+        help='choose it so that an image has so many false objects left, in the mean',
     )
     add_overwrite(parser)
     add_map_options(parser)
@@ -40,12 +53,18 @@ def run(args: argparse.Namespace) -> None:
     from ..files.calibrated_maps import apply_calibrator
 
     calibrator = Calibrator.load(args.calibrator)
+    least = args.min_object_prob
+    if args.keep_real is not None or args.max_false is not None:
+        calibrator.check_objects()
+        decisions = calibrator.need_decisions()
+        least = decisions.least_probability(args.keep_real, args.max_false)
+        print(f'objects below a probability of {least:g} are left out')
     folders = apply_calibrator(
         calibrator,
         args.maps,
         args.out,
         masks=args.masks,
-        least_object=args.least_object,
+        min_object_prob=least,
         reader=map_reader(args),
         workers=args.workers,
         overwrite=args.overwrite,

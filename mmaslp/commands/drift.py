@@ -1,12 +1,11 @@
-"""Compare two sets of maps without masks: does the network see the same world?
+"""Compare new maps with the images of a fit, without masks: are they alike?
 
-Compared are the share of the mask, the confidence, the objects and the expected Dice
-of each image. The command ends with 1 if one of them drifts, else with 0. Of two sets
-that are alike at most one comparison in a thousand ends with 1. The same names are the
-same images, which are compared pair by pair.
+A classifier tries to tell the new images from those that the calibrator was fitted to.
+The command ends with 1 if it can, else with 0. Of sets that are alike at most one in a
+thousand ends with 1.
 
 Example:
-    mmaslp drift maps_of_march maps_of_today --calibrator calibrator.json
+    mmaslp drift maps_of_today --calibrator calibrator.json
 """
 
 import argparse
@@ -17,50 +16,35 @@ from .arguments import add_map_options, add_overwrite, map_reader
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
-    add('base', help='folder of maps')
-    add('new', help='folder of maps, of the same or of other images')
-    add(
-        '--calibrator',
-        metavar='FILE',
-        help='file of `mmaslp fit`, for the expected Dice',
-    )
+    add('maps', help='folder of maps, as the network gives them')
+    add('--calibrator', required=True, metavar='FILE', help='file of `mmaslp fit`')
     add('--json', metavar='FILE', help='write the comparison')
     add_overwrite(parser)
     add_map_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare, print a row for each figure, say what drifts."""
+    """Compare, print a row for each feature, say whether they differ."""
     from dataclasses import asdict
 
     from ..calibration.calibrator import Calibrator
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.result_files import strict_json
-    from ..files.drift import FIGURES, compare_maps
+    from ..files.review import review_maps
 
-    inputs = [args.base, args.new, args.calibrator]
+    inputs = [args.maps, args.calibrator]
     check_outputs({'--json': args.json}, inputs, args.overwrite)
-    calibrator = Calibrator.load(args.calibrator) if args.calibrator else None
-    found = compare_maps(
-        args.base,
-        args.new,
-        calibrator=calibrator,
-        reader=map_reader(args),
-        workers=args.workers,
-    )
-    one, other = found.images
-    same = 'the same images' if found.paired else 'other images'
-    print(f'{one} maps and {other} of {same}')
-    print(f'{"":<44}{"base":>10}{"new":>10}{"p":>10}')
-    for key, own in found.figures.items():
-        mark = '  drifts' if own.drifts else ''
-        print(
-            f'{FIGURES[key]:<44}{own.base:10.4f}{own.new:10.4f}{own.p_value:10.2g}'
-            f'{mark}'
-        )
-    print(f'drift in {", ".join(found.found)}' if found.found else 'nothing drifts')
+    calibrator = Calibrator.load(args.calibrator)
+    reader = map_reader(args)
+    rows = review_maps(calibrator, args.maps, reader=reader, workers=args.workers)
+    comparison, _ = calibrator.compare_set([row.estimate for row in rows])
+
+    print(f'{"mean over images":<48}{"fit":>10}{"new":>10}')
+    for name, (of_fit, new) in comparison.means.items():
+        print(f'{name:<48}{of_fit:10.4f}{new:10.4f}')
+    print(comparison)
     if args.json:
-        content = {'format': 'mmaslp drift 1', 'drifts': found.found, **asdict(found)}
+        content = {'format': 'mmaslp drift 2', **asdict(comparison)}
         write_output(args.json, strict_json(content, 1) + '\n', args.overwrite)
         print(f'comparison: {args.json}')
-    return 1 if found.found else 0
+    return int(comparison.differs)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 # Most images whose pictures a page has, the most doubtful ones.
 MOST_PICTURES = 500
-# Share of images unlike those of the fit above which the command says so.
-MOST_UNLIKE = 0.1
 # Figures that only a review has; the others are those of all results.
 TITLES = {
     'nll_object': 'NLL of objects',
@@ -59,7 +57,13 @@ def run(args: argparse.Namespace) -> None:
     from ..common.outputs import check_outputs
     from ..files.map_pairs import MapFiles
     from ..files.names import display_name
-    from ..files.review import proof, review_maps, write_objects, write_review
+    from ..files.review import (
+        compare_review,
+        proof,
+        review_maps,
+        write_objects,
+        write_review,
+    )
     from ..metrics.catalogue import metric_of
 
     if args.images and not args.report:
@@ -84,7 +88,9 @@ def run(args: argparse.Namespace) -> None:
         keep={'views': MOST_PICTURES},
         workers=args.workers,
     )
+    comparison, rows = compare_review(calibrator, rows)
     write_review(args.out, rows, args.overwrite)
+    print(comparison or f'{len(rows)} images are too few to compare them with the fit.')
     print(f'{"most doubtful images":<32}{"Dice":>8}{"at least":>10}{"objects":>9}')
     for row in rows[:10]:
         told = row.estimate
@@ -99,11 +105,11 @@ def run(args: argparse.Namespace) -> None:
             'what `mmaslp fit` said'
         )
 
-    unlike = sum(row.estimate.unlike for row in rows)
-    if unlike > MOST_UNLIKE * len(rows):
+    outside = sum(row.estimate.out_of_range for row in rows)
+    if outside:
         print(
-            f'{unlike} of {len(rows)} images are unlike those of the fit: do not trust '
-            'these numbers, and fit to images like these'
+            f'{outside} of {len(rows)} images are outside of the range of the fit: '
+            'they come first and have no bounds'
         )
 
     if args.truth:
@@ -124,6 +130,7 @@ def run(args: argparse.Namespace) -> None:
             rows,
             calibrator,
             calibrator_file=args.calibrator,
+            notices=[str(comparison)] if comparison and comparison.differs else [],
             overwrite=args.overwrite,
         )
         print(f'report: {display_name(args.report)}')

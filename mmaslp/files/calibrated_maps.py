@@ -41,7 +41,7 @@ def apply_calibrator(
     out: str | Path,
     *,
     masks: str | None = None,
-    least_object: float | None = None,
+    min_object_prob: float | None = None,
     reader: MapReader | None = None,
     workers: int | None = 1,
     overwrite: bool = False,
@@ -51,7 +51,7 @@ def apply_calibrator(
     ``masks`` also writes masks into the folder ``{out}_masks``, of images as PNG of 0
     and 255, of volumes and for nnU-Net of 0 and 1: 'keep' the network's decision,
     'accuracy' where the calibrated probability is above 1/2, 'dice' of the largest
-    expected Dice. ``least_object`` leaves objects out of 'keep' that are
+    expected Dice. ``min_object_prob`` leaves objects out of 'keep' that are
     real with a smaller probability. Existing files are replaced with ``overwrite``
     only.
 
@@ -65,19 +65,19 @@ def apply_calibrator(
             calibrator cannot tell which objects are real. All maps are read once before
             the first is written.
     """
-    if least_object is not None:
-        check_number('least_object', least_object, at_least=0, at_most=1)
+    if min_object_prob is not None:
+        check_number('min_object_prob', min_object_prob, at_least=0, at_most=1)
         if masks != 'keep':
             raise ValueError(
-                '--least-object leaves objects out of the masks of the network: give '
-                '--masks keep'
+                '--min-object-prob leaves objects out of the masks of the network: '
+                'give --masks keep'
             )
         calibrator.check_objects()
 
     maps = Path(maps)
     reader = reader or MapReader()
     out = Path(out).expanduser()
-    job = _Job(calibrator, reader, out, masks, least_object, overwrite)
+    job = _Job(calibrator, reader, out, masks, min_object_prob, overwrite)
 
     problems: list[str] = []
     files = [*list_files(maps, MAP_SUFFIXES, 'map', problems).values()]
@@ -118,7 +118,7 @@ class _Job:
     reader: MapReader
     out: Path
     masks: str | None
-    least_object: float | None
+    min_object_prob: float | None
     overwrite: bool
 
     @property
@@ -154,10 +154,10 @@ class _Job:
     def _mask(self, given: np.ndarray) -> np.ndarray:
         logits = self.reader.logits
         mask = self.calibrator.masks(given, self.masks or 'keep', logits)
-        if self.least_object is None:
+        if self.min_object_prob is None:
             return mask
         objects = self.calibrator.objects(given, logits)
-        improbable = objects.label[objects.probability < self.least_object]
+        improbable = objects.label[objects.probability < self.min_object_prob]
         return mask & ~np.isin(objects.labels, improbable).reshape(mask.shape)
 
     def _calibrated(self, given: np.ndarray) -> np.ndarray:

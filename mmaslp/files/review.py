@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from ..calibration.calibrator import Calibrator
+from ..calibration.elsewhere import SetComparison, TooFewImages
 from ..calibration.estimates import ImageEstimate, ObjectTable
 from ..metrics.bins import ratio
 from ..metrics.bootstrap import draw_weights, percentiles
@@ -248,6 +249,21 @@ def _as_stored(objects: ObjectTable, slice_axis: int) -> ObjectTable:
     return replace(objects, box=objects.box[:, order], centre=objects.centre[:, order])
 
 
+def compare_review(
+    calibrator: Calibrator, rows: Sequence[Reviewed]
+) -> tuple[SetComparison | None, list[Reviewed]]:
+    """Compare the images as a set with those of the fit, and give the bounds that hold.
+
+    None says that there are too few images to tell.
+    """
+    try:
+        comparison, estimates = calibrator.compare_set([row.estimate for row in rows])
+    except TooFewImages:
+        return None, list(rows)
+    pairs = zip(rows, estimates)
+    return comparison, [replace(row, estimate=estimate) for row, estimate in pairs]
+
+
 def mean_confidence(prob: np.ndarray) -> float:
     """Mean of max(p, 1 - p), slice by slice to bound the memory."""
     slices = prob.reshape(-1, *prob.shape[-2:])
@@ -277,7 +293,7 @@ def write_review(
     truth = any(row.truth is not None for row in rows)
     header = ['image', *_NUMBERS, 'least_object', 'mask_area', 'pixels']
     header += ['volume_mm3', 'volume_mm3_low', 'volume_mm3_high'] if volumes else []
-    header += ['unlike', *(['true_dice', 'true_area'] if truth else [])]
+    header += ['out_of_range', *(['true_dice', 'true_area'] if truth else [])]
 
     lines: list[list] = [header]
     for row in rows:
@@ -286,7 +302,7 @@ def write_review(
         if volumes:
             ends = (row.estimate.area_low, row.estimate.area_high)
             line += [_text(area * row.voxel) for area in (row.estimate.area, *ends)]
-        line.append(int(row.estimate.unlike))
+        line.append(int(row.estimate.out_of_range))
         if row.truth is not None:
             line += [_text(row.truth.dice), row.truth.pixels]
         lines.append(line)

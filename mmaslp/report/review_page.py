@@ -162,7 +162,7 @@ def write_review_page(
         number=len(rows),
         objects=listed[:MOST_OBJECTS],
         number_of_objects=len(listed),
-        efforts=efforts(rows, calibrator.need_decisions().bias),
+        efforts=efforts(rows, calibrator.need_decisions().bias()),
         level=rows[0].estimate.level,
         with_truth=any(row.truth is not None for row in rows),
         with_volumes=any(row.grid is not None for row in rows),

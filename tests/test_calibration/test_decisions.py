@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmaslp.calibration import CalibrationTables, Calibrator, fit_calibrator, fit_tables
-from mmaslp.calibration.decisions import LEVELS, Decisions
+from mmaslp.calibration.decisions import Decisions
 from mmaslp.calibration.features import (
     expected_dice,
     image_features,
@@ -214,11 +214,14 @@ def test_a_calibrator_without_decisions_asks_for_a_new_fit(calibrator):
     [
         lambda plain: plain.pop('objects'),
         lambda plain: plain['objects'].update(name='x'),
-        lambda plain: plain['objects'].update(weights=[1.0]),
-        lambda plain: plain['image'].update(weights=[float('nan')] * 4),
-        lambda plain: plain.update(low=[0.0]),
-        lambda plain: plain.update(accuracy_errors=[0.0]),
+        lambda plain: plain['objects'].update(weights=[]),
+        lambda plain: plain['image'].update(weights=[float('nan')] * 5),
+        lambda plain: plain.update(dice=[0.0]),
+        lambda plain: plain['features'][0].pop(),
+        lambda plain: plain['features'][0].__setitem__(0, 7),
+        lambda plain: plain.update(cuts=[[1.0]]),
         lambda plain: plain.update(area='x'),
+        lambda plain: plain.update(area_unit='x'),
         lambda plain: plain.update(empty=[1, 2]),
         lambda plain: plain.update(other=1),
     ],
@@ -265,12 +268,96 @@ def test_aurc_is_the_mean_of_mean_risks():
     assert aurc(score, risk) == pytest.approx(expected)
 
 
-def test_quantiles_are_at_the_levels(calibrator):
+def test_decisions_survive_a_file(calibrator):
     found = calibrator.decisions
-    assert len(found.low) == len(found.area_errors) == len(LEVELS)
-    assert (np.diff(found.low) >= 0).all()
-    assert Decisions.from_dict(found.to_dict()) == found
+    assert len(found.features) == len(found.dice) == len(found.area_errors) == 60
+    assert Decisions.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     assert replace(found, area='count') != replace(found, area='mass')
+
+
+def test_what_a_cut_costs_is_told_and_chosen(calibrator):
+    cuts = np.array(calibrator.decisions.cuts)
+    assert cuts[0, :2].tolist() == [0, 1]
+    assert (np.diff(cuts[:, 1]) <= 0).all()
+    assert (np.diff(cuts[:, 2]) <= 0).all()
+    kept = calibrator.decisions.least_probability(keep_real=0.9)
+    rows = {row[0]: row for row in cuts.tolist()}
+    assert rows[kept][1] >= 0.9
+    assert all(row[1] < 0.9 for cut, row in rows.items() if cut > kept)
+    few = calibrator.decisions.least_probability(max_false=0.5)
+    assert rows[few][2] <= 0.5 < cuts[0, 2]
+    with pytest.raises(ValueError, match='the least is'):
+        calibrator.decisions.least_probability(max_false=-1.0)
+    assert 'What apply --min-object-prob costs' in calibrator.summary()
+
+    # What the table says of the fit holds on other images.
+    kept, false = [], []
+    for k in range(100, 200):
+        prob, mask = discs(k)
+        table = calibrator.objects(prob)
+        for label, value in zip(table.label, table.probability):
+            real = mask[table.labels == label].mean() > 0.5
+            (kept if real else false).append(value >= 0.5)
+    assert np.mean(kept) == pytest.approx(rows[0.5][1], abs=0.12)
+    assert np.sum(false) / 100 == pytest.approx(rows[0.5][2], abs=0.25)
+
+
+def test_few_objects_are_told_with_a_range():
+    few = fitted(12)  # 36 objects
+    assert few.decisions.objects.name == 'drawn'
+    truth, ours, shipped = [], [], []
+    for k in range(100, 150):
+        prob, mask = discs(k)
+        table = few.objects(prob)
+        assert (table.low < table.probability).all()
+        assert (table.probability < table.high).all()
+        ours += table.probability.tolist()
+        for label in table.label:
+            own = table.labels == label
+            shipped.append(prob[own].mean())
+            truth.append(mask[own].mean() > 0.5)
+    before = object_figures(np.array(shipped), np.array(truth))
+    after = object_figures(np.array(ours), np.array(truth))
+    assert after['nll_object'] < before['nll_object']
+    assert np.isnan(fitted(30).objects(discs(1)[0]).low).all()
+
+
+def test_the_interval_of_an_area_grows_with_the_area(calibrator):
+    widths, inside = [], []
+    for k in range(100, 200):
+        prob, mask = discs(k, number=1 + k % 3)
+        told = calibrator.image(prob)
+        if not told.out_of_range:
+            widths.append((told.area, told.area_high - told.area_low))
+            inside.append(told.area_low <= mask.sum() <= told.area_high)
+    area, width = np.array(widths).T
+    assert np.corrcoef(area, width)[0, 1] > 0.5
+    assert 0.8 <= np.mean(inside) <= 1
+
+
+def certain(k):
+    """Discs of every size that are there, and a network that is right to be sure."""
+    rows, columns = np.indices((48, 48)) - 24
+    mask = np.hypot(rows, columns) < 4 + k % 15
+    return np.where(mask, 0.995, 0.005), mask.astype(np.uint8)
+
+
+def test_the_area_of_a_certain_object_never_starts_at_nothing():
+    found = fit_calibrator(*zip(*(certain(k) for k in range(40))))
+    for k in range(15):
+        prob, mask = certain(k)
+        told = found.image(prob)
+        assert 0.5 * mask.sum() < told.area_low <= told.area_high < 1.5 * mask.sum()
+
+
+def test_whether_an_image_holds_anything_is_told_where_none_did():
+    assert np.isnan(fitted(20).image(discs(50)[0]).present)
+    scenes = [discs(k, share_real=1.0) for k in range(20)]
+    scenes += [discs(k, share_real=0.0, number=1) for k in range(20, 40)]
+    found = fit_calibrator(*zip(*scenes))
+    some = found.image(discs(60, share_real=1.0)[0]).present
+    none = found.image(discs(61, share_real=0.0, number=1)[0]).present
+    assert none < 0.5 < some
 
 
 def test_channels_are_not_slices():

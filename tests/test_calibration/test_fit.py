@@ -13,7 +13,7 @@ from mmaslp.calibration import (
 )
 from mmaslp.calibration.fitting.fit import choose
 from mmaslp.calibration.fitting.methods import fit_maps, isotonic, platt, temperature
-from mmaslp.calibration.fitting.selection import METRICS, GroupSums, OutOfFold
+from mmaslp.calibration.fitting.selection import METRICS, GroupSums, OutOfFold, gains
 from mmaslp.calibration.maps import CENTRES, LIMIT, SIDE
 from mmaslp.commands.fit import frames_hint
 from tests.test_calibration.samples import maps
@@ -186,6 +186,22 @@ def test_a_gain_above_its_error_is_taken_where_the_lowest_nll_has_none():
     assert 'Fit to more images' in reason
     worse = {('platt', 'single'): candidate(-0.01, 1e-5, brier=0.11)}
     assert choose(identity | worse, 'auto', '20 images')[0] == ('identity', 'single')
+
+
+@pytest.mark.parametrize('metric', range(4))
+def test_no_metric_may_become_worse(metric):
+    rng = np.random.default_rng(0)
+    metrics = np.full(4, 0.1)
+    identity = OutOfFold(metrics, np.tile(metrics, (15, 1)))
+    change = np.full(4, -0.01)
+    change[metric] = 0.001
+    noise = 1e-4 * rng.normal(size=(15, 4))
+    noise -= noise.mean(0)
+    other = OutOfFold(metrics + change, metrics + change + noise)
+    assert not gains(other, identity)
+    change[metric] = 0
+    other = OutOfFold(metrics + change, metrics + change + noise)
+    assert gains(other, identity)
 
 
 def test_knots_of_one_place_are_merged():

@@ -1,3 +1,4 @@
+import csv
 import json
 from functools import partial
 
@@ -5,55 +6,61 @@ import pytest
 
 from mmaslp.commands import run_command
 from mmaslp.files.prob_maps import MapReader, write_prob_map
-from tests.map_folders import write_set
+from tests.test_calibration.object_scenes import write_scenes
 
 drift = partial(run_command, 'drift')
 
 
-def changed(maps, out, power=1.0, prefix=''):
-    """Write maps again, their logits times a factor, under other names."""
-    out.mkdir()
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+    """A calibrator, maps like those of its fit, and maps that are too sure."""
+    root = tmp_path_factory.mktemp('drift')
+    file = root / 'c.json'
+    val = write_scenes(root / 'val', 40)
+    assert run_command('fit', [*map(str, val), '--out', str(file)]) == 0
+    maps, _ = write_scenes(root / 'new', 40, first=500)
+    (root / 'hot').mkdir()
     for path in maps.iterdir():
         odds = MapReader().read(path).clip(1e-5, 1 - 1e-5)
-        odds = (odds / (1 - odds)) ** power
-        write_prob_map(out / f'{prefix}{path.name}', odds / (1 + odds))
-    return out
+        odds = (odds / (1 - odds)) ** 1.6
+        write_prob_map(root / 'hot' / path.name, odds / (1 + odds))
+    return file, maps, root / 'hot'
 
 
-@pytest.fixture
-def maps(tmp_path):
-    return write_set(tmp_path / 'base', 60)
+def test_maps_like_those_of_the_fit_do_not_drift(folders, capsys):
+    file, maps, _ = folders
+    assert drift([str(maps), '--calibrator', str(file)]) == 0
+    assert 'The 40 images are like the 40 of the fit' in capsys.readouterr().out
 
 
-def test_the_same_network_does_not_drift(maps, tmp_path, capsys):
-    base, _ = maps
-    again = changed(base, tmp_path / 'again')
-    other, _ = write_set(tmp_path / 'other', 60, seed=1)
-    other = changed(other, tmp_path / 'renamed', prefix='new')
-    assert drift([str(base), str(again)]) == 0
-    assert '60 maps and 60 of the same images' in capsys.readouterr().out
-    assert drift([str(base), str(other)]) == 0
-    assert 'of other images' in capsys.readouterr().out
-
-
-def test_an_over_confident_network_drifts(maps, tmp_path, capsys):
-    base, _ = maps
-    file = tmp_path / 'c.json'
-    assert run_command('fit', [*map(str, maps), '--out', str(file)]) == 0
-    hot = changed(base, tmp_path / 'hot', 1.6)
-    other, _ = write_set(tmp_path / 'other', 60, seed=1)
-    new = changed(other, tmp_path / 'new', 1.6, 'new')
+def test_maps_that_are_too_sure_drift(folders, tmp_path, capsys):
+    file, _, hot = folders
     path = tmp_path / 'd.json'
-    for folder in (hot, new):
-        args = [str(base), str(folder), '--calibrator', str(file)]
-        assert drift([*args, '--json', str(path)]) == 1
-        assert 'mean confidence at the border' in capsys.readouterr().out
-        found = json.loads(path.read_text())
-        assert 'confidence' in found['drifts']
-        assert found['figures']['foreground']['drifts'] is False
+    assert drift([str(hot), '--calibrator', str(file), '--json', str(path)]) == 1
+    assert 'The 40 images differ from the 40 of the fit' in capsys.readouterr().out
+    found = json.loads(path.read_text())
+    assert found['differs'] is True
+    assert found['p_value'] <= 0.001
+    before, now = found['means']['share of unsure pixels']
+    assert now < before
 
 
-def test_too_few_maps_are_named(maps, tmp_path, capsys):
-    few, _ = write_set(tmp_path / 'few', 5)
-    assert drift([str(maps[0]), str(few)]) == 2
-    assert '5 maps are too few' in capsys.readouterr().err
+def test_a_review_says_it_first_and_withholds_bounds(folders, tmp_path, capsys):
+    file, _, hot = folders
+    out, page = tmp_path / 'r.csv', tmp_path / 'page.html'
+    args = [str(hot), '--calibrator', str(file), '--out', str(out)]
+    assert run_command('review', [*args, '--report', str(page)]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith('The 40 images differ from the 40 of the fit')
+    assert first.split(':')[0] in page.read_text()
+    with open(out, newline='') as stream:
+        rows = [*csv.DictReader(stream)]
+    assert {row['dice_low'] for row in rows} == {''}
+    assert all(row['dice'] for row in rows)
+
+
+def test_an_alarm_that_cannot_ring_is_refused(folders, tmp_path, capsys):
+    file = folders[0]
+    few, _ = write_scenes(tmp_path / 'few', 4, first=500)
+    assert drift([str(few), '--calibrator', str(file)]) == 2
+    assert '4 images beside 40 of the fit are too few' in capsys.readouterr().err

@@ -90,7 +90,7 @@ def test_improbable_objects_are_left_out(folders, tmp_path):
     maps, _, file = folders
     args = [str(file), str(maps), '--masks', 'keep', '--out']
     assert run_command('apply', [*args, str(tmp_path / 'all')]) == 0
-    less = [*args, str(tmp_path / 'less'), '--least-object', '0.5']
+    less = [*args, str(tmp_path / 'less'), '--min-object-prob', '0.5']
     assert run_command('apply', less) == 0
     calibrator = Calibrator.load(file)
     gone = 0
@@ -108,9 +108,30 @@ def test_improbable_objects_are_left_out(folders, tmp_path):
     assert gone
 
 
+@pytest.mark.parametrize('option', ['--keep-real', '--max-false'])
+def test_the_least_probability_is_chosen_by_what_it_costs(
+    folders, tmp_path, capsys, option
+):
+    maps, _, file = folders
+    args = [str(file), str(maps), '--masks', 'keep', '--out', str(tmp_path / 'x')]
+    assert run_command('apply', [*args, option, '0.5']) == 0
+    decisions = Calibrator.load(file).decisions
+    name = option.strip('-').replace('-', '_')
+    least = decisions.least_probability(**{name: 0.5})
+    assert 0 < least < 1
+    assert f'below a probability of {least:g} are left out' in capsys.readouterr().out
+
+
 def test_objects_are_left_out_of_the_masks_of_the_network(folders, tmp_path, capsys):
     maps, _, file = folders
-    args = [str(file), str(maps), '--out', str(tmp_path / 'x'), '--least-object', '.5']
+    args = [
+        str(file),
+        str(maps),
+        '--out',
+        str(tmp_path / 'x'),
+        '--min-object-prob',
+        '.5',
+    ]
     for masks in ([], ['--masks', 'dice']):
         assert run_command('apply', [*args, *masks]) == 2
         assert '--masks keep' in capsys.readouterr().err
@@ -118,8 +139,7 @@ def test_objects_are_left_out_of_the_masks_of_the_network(folders, tmp_path, cap
 
 def test_a_calibrator_of_an_older_version_is_named(folders, tmp_path, capsys):
     maps, _, file = folders
-    plain = Calibrator.load(file).to_dict()
-    del plain['decisions']
+    plain = {**Calibrator.load(file).to_dict(), 'decisions': None}
     Calibrator.from_dict(plain).save(tmp_path / 'old.json')
     args = [str(maps), '--calibrator', str(tmp_path / 'old.json')]
     assert run_command('review', [*args, '--out', str(tmp_path / 'r.csv')]) == 2
@@ -149,7 +169,7 @@ def test_volumes_from_fit_to_masks(tmp_path):
         volume = float(row['area']) * 0.5
         assert float(row['volume_mm3']) == pytest.approx(volume, rel=1e-4)
     assert {'z_first', 'y_last', 'x_centre'} <= set(rows_of(objects)[0])
-    args = [str(file), str(maps), '--masks', 'keep', '--least-object', '0.5']
+    args = [str(file), str(maps), '--masks', 'keep', '--min-object-prob', '0.5']
     assert run_command('apply', [*args, '--out', str(tmp_path / 'out')]) == 0
     # On the grid of the file that nnU-Net wrote beside the map.
     mask = nibabel.load(next((tmp_path / 'out_masks').iterdir()))
@@ -269,10 +289,10 @@ def test_maps_of_another_kind_are_said(folders, tmp_path, capsys, kind):
     args = [str(other), '--calibrator', str(file), '--out', str(tmp_path / 'r.csv')]
     args += ['--report', str(page)]
     assert run_command('review', args) == 0
-    assert ('do not trust these numbers' in page.read_text()) == (kind != 'like')
+    assert ('no bound is given' in page.read_text()) == (kind != 'like')
     said = capsys.readouterr().out
-    assert ('unlike those of the fit' in said) == (kind != 'like')
+    assert ('outside of the range of the fit' in said) == (kind != 'like')
     assert ('cannot tell' in said) == (kind == 'empty')
-    assert {row['unlike'] for row in rows_of(tmp_path / 'r.csv')} == {
+    assert {row['out_of_range'] for row in rows_of(tmp_path / 'r.csv')} == {
         '0' if kind == 'like' else '1'
     }

@@ -16,7 +16,6 @@ from .masks import measure_masks
 from .methods import MAPS, fit_maps
 from .selection import (
     METRICS,
-    WIDE,
     OutOfFold,
     candidates,
     gains,
@@ -196,19 +195,20 @@ def choose(
     identity = measured['identity', 'single']
     if method != 'auto':
         named = {kind: own for kind, own in measured.items() if kind[0] == method}
-        return simplest(named, 3), 'The method was asked for.'
+        return simplest(named), 'The method was asked for.'
 
     better = {kind: own for kind, own in measured.items() if gains(own, identity)}
     if better:
-        return simplest(better, 3), (
-            'Of the maps that are better than none (identity) by more than a standard '
-            'error over images, which is half an interval in brackets, the simplest '
-            'that is no worse than the best.'
+        return simplest(better), (
+            'Of the maps whose NLL or Brier score is better than that of none '
+            '(identity) by more than a standard error, and which make nothing worse, '
+            'the simplest that is no worse than the best.'
         )
 
     return ('identity', 'single'), (
-        f'{number} cannot tell that any map is better than none, so probabilities stay '
-        'as they are. Fit to more images, or name a method to have it without proof.'
+        f'{number} cannot tell that any map is better than none and makes nothing '
+        'worse, so probabilities stay as they are. Fit to more images, or name a '
+        'method to have it without proof.'
     )
 
 
@@ -217,7 +217,8 @@ def _rows(measured: dict[Kind, OutOfFold], chosen: Kind) -> list[dict[str, Any]]
     rows = []
     for kind, candidate in measured.items():
         more, error = candidate.minus(measured['identity', 'single'])
-        changes = np.stack([more - WIDE * error, more + WIDE * error], 1).tolist()
+        wide = candidate.t_value(0.975) * error
+        changes = np.stack([more - wide, more + wide], 1).tolist()
         row = dict(method=kind[0], by=kind[1], chosen=kind == chosen)
         row |= dict(zip(METRICS, candidate.metrics.tolist()))
         row |= {f'{key}_change': change for key, change in zip(METRICS, changes)}
@@ -241,9 +242,9 @@ def _remarks(
     else:
         other = out_of_fold(counts, cases, 'isotonic', 'band', 'probability')
         more, error = other.minus(chosen)
+        wide = other.t_value(0.975) * error
         nll, brier = (
-            f'{d:+.4f} [{d - WIDE * e:+.4f}, {d + WIDE * e:+.4f}]'
-            for d, e in zip(more[:2], error)
+            f'{d:+.4f} [{d - w:+.4f}, {d + w:+.4f}]' for d, w in zip(more[:2], wide)
         )
         yield (
             f"The target 'probability' would change the NLL by {nll} and the Brier "

@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import isotonic_regression, minimize
+from scipy.optimize import minimize
 from scipy.special import expit
 
 from ..features import logit
-from ..predictors import Predictor
+from ..predictors import FEW_OBJECTS, Predictor
 
 # Weight of the squared distance of coefficients, of standardised features, from those
 # that leave a probability as it is.
 PENALTY = 3.0
+# The same of few objects, for the intercept and the slope.
+FEW_PENALTY = 2.0
 # Residuals of a logit above this count by their size, below by their square.
 ROUND = 0.1
 # Dice stays so far from 0 and 1 where its logit is taken.
 EDGE = 0.005
 
+Losses = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
 
 def fit_linear(
-    features: np.ndarray,
-    target: np.ndarray,
-    losses: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
-    like: int,
+    features: np.ndarray, target: np.ndarray, losses: Losses, like: int | None = None
 ) -> list[float]:
     """Intercept and slopes of a score of features that make the least loss.
 
@@ -36,7 +37,8 @@ def fit_linear(
     scale = features.std(0) + 1e-9
     inputs = (features - mean) / scale
     usual = np.zeros(features.shape[1])
-    usual[like] = scale[like]
+    if like is not None:
+        usual[like] = scale[like]
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         value, derivative = losses(weights[0] + inputs @ weights[1:], target)
@@ -71,28 +73,35 @@ def fit_object_predictor(
     name: str, features: np.ndarray, true: np.ndarray
 ) -> Predictor:
     """Fit a candidate of objects to ``(O, 7)`` features, the uncalibrated mean last."""
-    if name in ('logistic', 'features'):
-        used = features[:, :1] if name == 'logistic' else features[:, :-1]
-        weights = fit_linear(used, true, logistic_losses, 0)
-        return Predictor(name, weights, edge=1 / (len(true) + 2))
-
-    if name == 'isotonic':
-        order = np.argsort(features[:, 0], kind='stable')
-        fit = isotonic_regression(true[order].astype(float))
-        first = fit.blocks[:-1]
-        number = np.diff(fit.blocks)
-        knots = np.add.reduceat(features[order, 0], first) / number
-        # One object of either kind more: nothing is certain.
-        levels = (fit.x[first] * number + true.mean()) / (number + 1)
-        return Predictor(name, [], *_ascending(knots, levels))
-    return Predictor(name)
+    if name == 'uncalibrated':
+        return Predictor(name)
+    used = features[:, :1] if name == 'logistic' else features[:, :-1]
+    weights = fit_linear(used, true, logistic_losses, 0)
+    return Predictor(name, weights, edge=1 / (len(true) + 2))
 
 
-def _ascending(knots: np.ndarray, levels: np.ndarray) -> tuple[list, list]:
-    knots, once = np.unique(knots, return_index=True)
-    keep = np.unique(np.linspace(0, len(knots) - 1, 200).astype(int))
-    levels = np.maximum.accumulate(levels[once])
-    return knots[keep].tolist(), levels[keep].tolist()
+def fit_few_objects(features: np.ndarray, true: np.ndarray) -> Predictor:
+    """Fit intercept and slope of the uncalibrated mean, drawn to what leaves it."""
+    score = features[:, -1]
+    inputs = np.column_stack([np.ones(len(true)), score])
+    usual = np.array([0.0, 1.0])
+    penalty = FEW_PENALTY * np.diag([1.0, score.var()])
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        value, derivative = logistic_losses(inputs @ weights, true)
+        apart = weights - usual
+        total = value.sum() + apart @ penalty @ apart / 2
+        return float(total), inputs.T @ derivative + penalty @ apart
+
+    used = [0, features.shape[1]]  # of the intercept and all slopes
+    weights = np.zeros(features.shape[1] + 1)
+    weights[used] = minimize(loss, usual, jac=True, method='L-BFGS-B').x
+    prob = expit(inputs @ weights[used])
+    curvature = inputs.T @ (inputs * (prob * (1 - prob))[:, None]) + penalty
+    covariance = np.zeros((len(weights), len(weights)))
+    covariance[np.ix_(used, used)] = np.linalg.pinv(curvature)
+    edge = 1 / (len(true) + 2)
+    return Predictor(FEW_OBJECTS, weights.tolist(), covariance.tolist(), edge)
 
 
 def fit_image_predictor(name: str, features: np.ndarray, dice: np.ndarray) -> Predictor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from scipy.special import stdtrit
 
 from ..maps import CENTRES, evaluate
 from .methods import MAPS, fit_maps
@@ -14,8 +15,8 @@ from .methods import MAPS, fit_maps
 METRICS = ('nll', 'brier', 'ece_band', 'ece')
 FOLDS = 5
 BINS = 5  # the upper half of ten equal bins on [0, 1], where confidences lie
-# Standard errors of half an interval of 95 %.
-WIDE = 1.96
+# Probability of a normal value to lie less than one standard error above its mean.
+ONE_ERROR = 0.8413
 # Standard errors within which a candidate is as good as the best.
 TIE = 0.5
 
@@ -43,6 +44,15 @@ class OutOfFold:
         spread = ((apart - apart.mean(0)) ** 2).sum(0)
         error = np.sqrt(spread * (len(apart) - 1) / len(apart))
         return self.metrics - other.metrics, error
+
+    def is_worse(self, other: OutOfFold) -> bool:
+        """Whether any metric is more than half a standard error above the other's."""
+        more, error = self.minus(other)
+        return bool((more > TIE * error).any())
+
+    def t_value(self, probability: float) -> float:
+        """Standard errors that a difference lies below with this probability."""
+        return float(stdtrit(len(self.without) - 1, probability))
 
 
 def candidates() -> list[tuple[str, str]]:
@@ -124,28 +134,27 @@ def out_of_fold(
     return OutOfFold(sums.total.metrics, sums.without_each.metrics)
 
 
-def simplest(candidates: Mapping[Name, OutOfFold], compared: int | None = None) -> Name:
+def simplest(candidates: Mapping[Name, OutOfFold]) -> Name:
     """Pick the first candidate, from the simplest on, that is no worse than the best.
 
-    The best has the lowest first metric (NLL). No worse means: each of the first
-    ``compared`` metrics is at most half a standard error of its paired difference above
-    the best's. On validation images a looser tie, or the best by Brier score, was worse
-    on the others.
+    The best has the lowest first metric. No worse means: no metric is more than half a
+    standard error of the paired difference above the best's. On validation images a
+    looser tie, or the best by Brier score, was worse on the others.
     """
     best = min(candidates, key=lambda name: candidates[name].metrics[0])
     for name, candidate in candidates.items():
-        more, error = candidate.minus(candidates[best])
-        if (more <= TIE * error)[:compared].all():
+        if not candidate.is_worse(candidates[best]):
             return name
     return best
 
 
 def gains(candidate: OutOfFold, identity: OutOfFold) -> bool:
-    """Whether Brier score or NLL falls by over a standard error, and neither rises.
+    """Whether NLL or Brier score falls by over a standard error, and nothing rises.
 
-    A rise counts if its interval of 95 % excludes 0. Tests of the gain at 95 % kept
-    worse probabilities (``benchmarks/few_images.py``). Source of the one standard
-    error: Breiman et al., Classification and Regression Trees, 1984, 3.4.3.
+    The standard error is that of Student's t, which is honest for few groups. Source of
+    the one standard error: Breiman et al., Classification and Regression Trees, 1984,
+    3.4.3.
     """
-    more, error = (values[:2] for values in candidate.minus(identity))
-    return bool((more < -error).any() and not (more > WIDE * error).any())
+    more, error = candidate.minus(identity)
+    falls = more < -candidate.t_value(ONE_ERROR) * error
+    return bool(falls[:2].any()) and not candidate.is_worse(identity)

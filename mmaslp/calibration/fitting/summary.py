@@ -78,8 +78,8 @@ def _line(row: dict[str, Any]) -> str:
 
 _OBJECTS = {
     'uncalibrated': 'the mean probability as it is',
+    'drawn': 'the mean probability, corrected as far as few objects tell',
     'logistic': 'a logistic regression of the mean probability',
-    'isotonic': 'an isotonic regression of the mean probability',
     'features': f'a logistic regression of {len(OBJECT_FEATURES) - 1} features',
 }
 _IMAGES = {
@@ -87,54 +87,60 @@ _IMAGES = {
     'calibrated': 'the calibrated probabilities',
     'regression': f'a regression of {len(IMAGE_FEATURES)} features',
 }
-# Share of object-free windows in which something is found, from which on a training
-# with such windows pays: docs/windows.md has the measurements.
-WINDOWS_NEEDED = 0.05
+# Share of negative crops in which something is found, from which on a training with
+# such crops pays: docs/windows.md has the measurements.
+CROPS_NEEDED = 0.05
+# Rows of the table of costs that are printed.
+SHOWN = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def decisions_in_words(decisions: Decisions) -> list[str]:
     """Say what was learned of objects and images, and what cannot be told."""
-    objects = decisions.record.get('objects', {})
-    images = decisions.record.get('images', {})
-    number = (
-        f'{objects.get("number", 0)} objects, {objects.get("real", 0)} of them real'
-    )
+    objects = decisions.record['objects']
+    number = f'{objects["number"]} objects, {objects["real"]} of them real'
     if decisions.objects is None:
         lines = [f'Objects: {number}: they cannot tell which objects are real.']
     else:
-        chosen = objects['chosen']
-        left = objects['left_out']
         lines = [
-            f'Objects: {number}. Whether one is real: {_OBJECTS[chosen]} '
-            f'(NLL {objects["nll"][chosen]:.3f}; uncalibrated '
-            f'{objects["nll"]["uncalibrated"]:.3f}).',
-            f'apply --least-object 0.5 would leave {left["false"]} of '
-            f'{left["false_before"]} false objects, and move the mean Dice from '
-            f'{left["dice_before"]:.4f} to {left["dice"]:.4f}.',
+            f'Objects: {number}. Whether one is real: {_OBJECTS[objects["chosen"]]} '
+            f'({_against(objects, "nll", "NLL")}).',
+            'What apply --min-object-prob costs, on images that it was not fitted to:',
+            '  least probability   real objects kept   false ones left an image   Dice',
+        ]
+        lines += [
+            f'  {cut:<20.2f}{kept:<20.3f}{false:<27.2f}{dice:.4f}'
+            for cut, kept, false, dice in decisions.cuts
+            if cut in SHOWN
         ]
 
-    number = f'{images.get("with_mask", 0)} images with an object found'
+    images = decisions.record['images']
+    number = f'{images["with_mask"]} images with an object found'
     if decisions.image is None:
         lines.append(f'Images: {number}: they cannot tell the Dice of an image.')
     else:
-        chosen = images['chosen']
         lines.append(
-            f'Images: {number}. Expected Dice: {_IMAGES[chosen]} (mean error '
-            f'{images["error"][chosen]:.3f}; uncalibrated '
-            f'{images["error"]["uncalibrated"]:.3f}).'
+            f'Images: {number}. Expected Dice: {_IMAGES[images["chosen"]]} '
+            f'({_against(images, "error", "mean error")}).'
         )
 
     empty, nothing = decisions.empty
-    found = f'{empty} images without an object found, {nothing} of them hold none'
-    known = '' if empty >= LEAST_EMPTY else ': they cannot tell about such images'
-    lines.append(f'Empty masks: {found}{known}.')
-    if windows := decisions.record.get('windows'):
-        number = windows['number']
-        advice = 'object-free windows in the training would not change that'
-        if windows['found'] >= WINDOWS_NEEDED * number:
+    hidden = '' if empty >= LEAST_EMPTY else ': they cannot tell about such images'
+    lines.append(
+        f'Empty masks: {empty} images without an object found, {nothing} of them hold '
+        f'none{hidden}.'
+    )
+    if crops := decisions.record.get('negative_crops'):
+        advice = 'negative crops in the training would not change that'
+        if crops['found'] >= CROPS_NEEDED * crops['number']:
             advice = 'train with ObjectFreeCrop to change that (docs/windows.md)'
         lines.append(
-            f'Windows without an object: {number}, something is found in '
-            f'{windows["found"]} of them; {advice}.'
+            f'Crops without an object: {crops["number"]}, something is found in '
+            f'{crops["found"]} of them; {advice}.'
         )
     return lines
+
+
+def _against(record: dict[str, Any], key: str, title: str) -> str:
+    values = record[key]
+    chosen = values[record['chosen']]
+    return f'{title} {chosen:.3f}; uncalibrated {values["uncalibrated"]:.3f}'

@@ -13,6 +13,7 @@ from ....common.arguments import check_bool, check_number, check_path
 from ....common.outputs import check_output
 from ....files.review import (
     Reviewed,
+    compare_review,
     most_doubtful_first,
     review_image,
     write_review,
@@ -78,6 +79,9 @@ class ReviewHook(ScoresHook):
         for own in all_gather_object(self._rows):
             rows |= own
         if is_main_process():
-            ordered = [rows[path] for path in sorted(rows)]
-            write_review(self.out, most_doubtful_first(ordered), self.overwrite)
+            ordered = most_doubtful_first([rows[path] for path in sorted(rows)])
+            comparison, ordered = compare_review(self.calibrator, ordered)
+            write_review(self.out, ordered, self.overwrite)
+            if comparison is not None:
+                print_log(str(comparison), 'current')
             print_log(f'review: {self.out}', 'current')

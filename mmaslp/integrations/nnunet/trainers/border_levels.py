@@ -10,7 +10,7 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from mmaslp.files.map_pairs import count_tables
+from mmaslp.files.map_pairs import MapFiles, count_tables
 from mmaslp.integrations.nnunet.loss import FixedPatches, SelfCalibratingLoss, Targets
 from mmaslp.levels import BorderLevels
 from mmaslp.losses import SelfCalibratingBCE
@@ -127,7 +127,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         maps = Path(self.output_folder, 'validation')
         labels = Path(self.preprocessed_dataset_folder_base, 'gt_segmentations')
         session = CalibratorSession()
-        session.take(lambda: count_tables(maps, labels))
+        session.take(lambda: count_tables(MapFiles.of(maps, labels)))
         if session.calibrator is not None:
             file = Path(self.output_folder, CALIBRATOR_FILE)
             session.calibrator.save(file, overwrite=True)

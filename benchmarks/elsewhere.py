@@ -1,0 +1,122 @@
+r"""What a review says of images unlike those of the fit, and how often it rings.
+
+    python benchmarks/elsewhere.py --maps NAME=FOLDER ... --runs NAME=maps.npz ... \\
+        --out benchmarks/results/elsewhere.json
+
+``FOLDER`` holds ``{val,test}/{maps,masks}``, ``maps.npz`` is of train.py. A calibrator
+is fitted to val and measured on test, on test maps that are sharper (logits times 1.6),
+noisier (normal noise of 1 on each logit) or both, and on what else a run holds. Each
+row says whether the alarm rang, the share of images above the bound where one was
+given, how many had one, and of how many draws of half of the images it rang.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit, logit
+
+from mmaslp.calibration import Calibrator, fit_calibrator
+from mmaslp.files.map_pairs import pair_files, read_pair
+from mmaslp.files.prob_maps import MapReader
+from mmaslp.metrics.objects import aurc, mask_scores
+
+Pair = tuple[np.ndarray, np.ndarray]
+OTHERS = ('shift', 'other', 'ood')
+TOP = 10
+
+
+def of_folder(folder: Path) -> dict[str, list[Pair]]:
+    """Maps and masks of val and test."""
+    parts = {}
+    for part in ('val', 'test'):
+        pairs, _ = pair_files(folder / part / 'maps', folder / part / 'masks')
+        parts[part] = [read_pair(MapReader(), *paths) for paths in pairs.values()]
+    return parts
+
+
+def of_run(path: Path) -> dict[str, list[Pair]]:
+    """Those of a run of train.py, and what it held beside them."""
+    with np.load(path) as held:
+        names = [name for name in held.files if name.endswith('_logits')]
+        parts = [name.removesuffix('_logits') for name in names]
+        return {
+            part: [
+                (expit(np.squeeze(z).astype(np.float64)), np.squeeze(label))
+                for z, label in zip(held[f'{part}_logits'], held[f'{part}_labels'])
+            ]
+            for part in parts
+            if part in ('val', 'test', *OTHERS)
+        }
+
+
+def changed(pairs: list[Pair], factor: float, noise: float) -> Iterator[Pair]:
+    """Maps with other logits, and their masks."""
+    rng = np.random.default_rng(0)
+    for prob, label in pairs:
+        z = factor * logit(np.clip(prob.astype(np.float64), 1e-5, 1 - 1e-5))
+        yield expit(z + noise * rng.normal(size=z.shape)), label
+
+
+def measure(calibrator: Calibrator, pairs: list[Pair], draws: int) -> dict:
+    """Measure a set, and halves of it."""
+    estimates = [calibrator.image(prob) for prob, _ in pairs]
+    comparison, bounded = calibrator.compare_set(estimates)
+    scores = [mask_scores(*pair) for pair in pairs]
+    dice = np.array([each.dice for each in scores])
+    told = np.array([each.dice for each in estimates])
+    low = np.array([each.dice_low for each in bounded])
+    order = np.nan_to_num([each.score for each in estimates], nan=-1.0)
+    soft = np.nan_to_num([each.expected for each in scores])
+    surest = np.argsort(-order, kind='stable')[:TOP]
+
+    rings = 0
+    for draw in range(draws):
+        half = np.random.default_rng(draw).permutation(len(pairs))[: len(pairs) // 2]
+        rings += calibrator.compare_set([estimates[k] for k in half])[0].differs
+    given = ~np.isnan(low)
+    return {
+        **asdict(comparison),
+        'withheld': comparison.withheld,
+        'rings': [int(rings), draws],
+        'out_of_range': float(np.mean([each.out_of_range for each in estimates])),
+        'above_bound': float((dice >= low)[given].mean()) if given.any() else None,
+        'bounds_given': float(given.mean()),
+        'width': float((told - low)[given].mean()) if given.any() else None,
+        'dice_error': float(np.nanmean(np.abs(told - dice))),
+        'true_dice': float(dice.mean()),
+        'aurc': aurc(order, 1 - dice),
+        'aurc_soft_dice': aurc(soft, 1 - dice),
+        'most_over_expected_of_surest': float(np.nanmax((told - dice)[surest])),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--maps', nargs='*', default=[], metavar='NAME=FOLDER')
+    parser.add_argument('--runs', nargs='*', default=[], metavar='NAME=FILE')
+    parser.add_argument('--draws', type=int, default=20)
+    parser.add_argument('--out', required=True, type=Path)
+    args = parser.parse_args()
+    found = {}
+    for given, read in ((args.maps, of_folder), (args.runs, of_run)):
+        for each in given:
+            name, _, path = each.partition('=')
+            parts = read(Path(path))
+            calibrator = fit_calibrator(*zip(*parts.pop('val')))
+            test = parts['test']
+            parts['sharper'] = [*changed(test, 1.6, 0.0)]
+            parts['noisier'] = [*changed(test, 1.0, 1.0)]
+            parts['both'] = [*changed(test, 1.6, 0.5)]
+            found[name] = {}
+            for part, pairs in parts.items():
+                found[name][part] = row = measure(calibrator, pairs, args.draws)
+                print(name, part, json.dumps(row), flush=True)
+                args.out.write_text(json.dumps(found, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()

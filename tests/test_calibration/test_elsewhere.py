@@ -1,0 +1,132 @@
+"""Images and sets that are not like those of the fit: nothing is called sure."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+
+from mmaslp.calibration import fit_calibrator
+from mmaslp.calibration.elsewhere import (
+    TooFewImages,
+    _permutation_test,
+    compare_set,
+    least_images,
+)
+from tests.test_calibration.object_scenes import discs
+
+
+@pytest.fixture(scope='module')
+def calibrator():
+    return fit_calibrator(*zip(*(discs(k) for k in range(60))))
+
+
+def small():
+    prob = discs(3)[0].clip(0, 0.1)
+    prob[20:22, 20:22] = 0.97
+    return prob
+
+
+def nearly_full():
+    prob = discs(3)[0].clip(0.9, 0.95)
+    prob[:2] = 0.1
+    return prob
+
+
+def nothing():
+    return discs(3)[0].clip(0, 0.1)
+
+
+@pytest.mark.parametrize('make', [small, nearly_full, nothing])
+def test_no_image_outside_of_the_range_is_called_sure(calibrator, make):
+    prob = make()
+    told = calibrator.image(prob)
+    inside = [calibrator.image(discs(k)[0]) for k in range(100, 120)]
+    assert told.out_of_range
+    assert told.distance > 0.5
+    assert not any(image.out_of_range for image in inside)
+    score = np.nan_to_num(told.score, nan=-1)
+    assert score < min(image.score for image in inside)
+    for bound in (told.dice_low, told.iou_low, told.accuracy_low, told.area_low):
+        assert np.isnan(bound)
+    mask = prob > 0.5
+    if mask.any():
+        assert told.dice <= 2 * prob[mask].sum() / (mask.sum() + prob.sum()) + 1e-3
+
+
+def changed(prob, factor, noise=0.0):
+    rng = np.random.default_rng(0)
+    z = factor * logit(prob.clip(1e-5, 1 - 1e-5))
+    return expit(z + noise * rng.normal(size=prob.shape))
+
+
+def judged(calibrator, number, change=lambda prob: prob):
+    maps = [change(discs(k)[0]) for k in range(100, 100 + number)]
+    return [calibrator.image(prob) for prob in maps]
+
+
+def test_a_set_like_the_fit_keeps_its_bounds(calibrator):
+    estimates = judged(calibrator, 40)
+    comparison, same = calibrator.compare_set(estimates)
+    assert not comparison.differs
+    assert same == estimates
+    assert 'are like the 60 of the fit' in str(comparison)
+
+
+def test_a_set_that_is_far_away_is_said_and_has_no_bounds(calibrator):
+    estimates = judged(calibrator, 40, lambda prob: changed(prob, 1.6))
+    comparison, weighted = calibrator.compare_set(estimates)
+    assert comparison.differs
+    assert comparison.withheld
+    assert comparison.auc > 0.9
+    assert all(np.isnan(image.dice_low) for image in weighted)
+    assert 'bounds are withheld' in str(comparison)
+    first = next(iter(comparison.means))
+    assert 'objects' not in first
+
+
+def test_a_set_that_is_near_has_weighted_bounds(calibrator):
+    """Features that overlap: those of the fit that are like the new ones count more."""
+    rng = np.random.default_rng(0)
+    decisions = calibrator.decisions
+    features = np.array(decisions.features)
+    features[:, 1:6] = rng.uniform(0.2, 0.8, (60, 5))
+    worse = features[:, 1] > 0.5
+    expected = np.full(60, 0.9)
+    moved = replace(
+        decisions,
+        features=np.tile(features, (4, 1)).tolist(),
+        expected=np.tile(expected, 4).tolist(),
+        dice=np.tile(expected - 0.3 * worse, 4).tolist(),
+        area_errors=[0.0] * 240,
+        accuracy_errors=[0.0] * 240,
+    )
+    rows = np.tile(features, (4, 1))[np.tile(worse, 4) | (rng.random(240) < 0.25)]
+    estimate = judged(calibrator, 1)[0]
+    new = [replace(estimate, dice=0.9, features=tuple(row)) for row in rows]
+    comparison, weighted = compare_set(moved, new)
+    assert comparison.differs
+    assert not comparison.withheld
+    assert 20 < comparison.effective < 240
+    assert comparison.dice < 0.9 - 0.3 * worse.mean()
+    assert all(image.dice_low <= 0.6 for image in weighted)
+    assert 'bounds are weighted' in str(comparison)
+
+
+def test_an_alarm_that_cannot_ring_is_refused(calibrator):
+    least = least_images(60)
+    with pytest.raises(TooFewImages, match=f'take {least} or'):
+        calibrator.compare_set(judged(calibrator, least - 1))
+    far = judged(calibrator, least, lambda prob: changed(prob, 3.0))
+    assert calibrator.compare_set(far)[0].differs
+    assert least_images(5) > least
+
+
+def test_equal_sets_ring_as_seldom_as_promised():
+    rng = np.random.default_rng(0)
+    values = [
+        _permutation_test(rng.normal(size=(60, 7)), np.arange(60) < 30)[1]
+        for _ in range(40)
+    ]
+    assert min(values) > 0.001
+    assert 0.25 < np.mean(values) < 0.75
