@@ -47,13 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     add(
-        '--name',
-        nargs=2,
-        metavar=('FIRST', 'SECOND'),
-        default=('', ''),
-        help="which model to take of files that hold several ('' for all rows)",
-    )
-    add(
         '--fail-if-worse',
         nargs='*',
         metavar='METRIC',
@@ -85,8 +78,7 @@ def run(args: argparse.Namespace) -> int:
         )
     check_outputs({'--json': args.json}, [*firsts, *seconds], args.overwrite)
 
-    names = args.name[0] or None, args.name[1] or None
-    comparisons = compare_files(firsts, seconds, names=names, resamples=args.resamples)
+    comparisons = compare_files(firsts, seconds, args.resamples)
     worse = []
     for comparison in comparisons:
         print(f'{display_name(verdict(comparison))}\n')

@@ -14,7 +14,7 @@ class Cell:
     Attributes:
         text (str): The number; '-' where it is undefined.
         interval (str): Its 95 % interval in brackets, or ''.
-        mark (str): 'best', 'tied', 'better', 'worse' or ''.
+        mark (str): 'better', 'worse' or ''.
         sort (str): What a page sorts by.
     """
 
@@ -43,11 +43,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its names, and a cell per column; ``is_mean`` of a row of means."""
+    """A row: its names, and a cell per column."""
 
     names: tuple[str, ...]
     cells: Sequence[Cell]
-    is_mean: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,5 +109,5 @@ def as_text(table: Table) -> str:
 def _as_text(each: Cell) -> str:
     if not each.interval:
         return each.text
-    sign = '*' if each.mark in ('better', 'worse') else ' '
+    sign = '*' if each.mark else ' '
     return f'{each.text} {each.interval} {sign}'

@@ -183,11 +183,7 @@ def baselines(measured: Measured, group: Sequence[Measured]) -> list[Measured]:
 
 
 def compare_files(
-    firsts: Sequence[str],
-    seconds: Sequence[str] = (),
-    *,
-    names: tuple[str | None, str | None] = (None, None),
-    resamples: int = RESAMPLES,
+    firsts: Sequence[str], seconds: Sequence[str] = (), resamples: int = RESAMPLES
 ) -> list[Comparison]:
     """Compare the models of result files by a bootstrap over their images.
 
@@ -195,54 +191,32 @@ def compare_files(
         firsts (Sequence[str]): Files of the first model, one for each training.
         seconds (Sequence[str]): Those of the second, in the same order. Defaults to
             none: the models of the first file are compared with each other.
-        names (tuple): Which model to take of files that hold several. Defaults to all.
         resamples (int): Defaults to 1000.
 
     Raises:
         ValueError: A file is not a result file, its results cannot be compared, or it
             is not clear which rows belong together.
     """
-    first, second = names
-    if not seconds and None in names:
-        return _compare_file(firsts[0], resamples)
+    rows, others = (
+        [[Measured(row, resamples) for row in load_results(path)] for path in files]
+        for files in (firsts, seconds)
+    )
+    if not others:
+        groups = by_images(rows[0])
+        comparisons = [each for group in groups for each in compare_within(group)]
+        if not comparisons:
+            raise ValueError(f'{firsts[0]} holds one model: name a second file')
+        return comparisons
 
-    rows = [_load(path, resamples) for path in firsts]
-    others = [_load(path, resamples) for path in seconds] or rows
     if len(rows) != len(others):
         raise ValueError(
             f'{len(rows)} trainings of the first model and {len(others)} of the '
             'second: give as many of each, in the order of their seeds'
         )
-    rows = [_of_model(side, first) for side in rows]
-    others = [_of_model(side, second) for side in others]
     try:
         return [compare(*pair) for pair in match(rows, others)]
     except ValueError as error:
-        files = ' and '.join(dict.fromkeys([firsts[0], *seconds[:1]]))
-        raise ValueError(f'{files}: {error}') from error
-
-
-def _compare_file(path: str, resamples: int) -> list[Comparison]:
-    comparisons = [
-        comparison
-        for group in by_images(_load(path, resamples))
-        for comparison in compare_within(group)
-    ]
-    if not comparisons:
-        raise ValueError(f'{path} holds one model: name a second file')
-    return comparisons
-
-
-def _load(path: str, resamples: int) -> list[Measured]:
-    return [Measured(result, resamples) for result in load_results(path)]
-
-
-def _of_model(rows: list[Measured], name: str | None) -> list[Measured]:
-    named = [row for row in rows if name in (None, row.result.model)]
-    if not named:
-        models = ', '.join(repr(row.result.model) for row in rows)
-        raise ValueError(f'results of {models}, not of {name!r} (--name)')
-    return named
+        raise ValueError(f'{firsts[0]} and {seconds[0]}: {error}') from error
 
 
 # What tells which rows of two files belong together, the first that does: a set is
@@ -275,8 +249,8 @@ def match(
         for rows in (firsts[0], seconds[0])
     )
     raise ValueError(
-        f'it is not clear which rows belong together: {" / ".join(listed)}; name one '
-        'of each (--name)'
+        f'it is not clear which rows belong together: {" / ".join(listed)}; give files '
+        'of one model each'
     )
 
 

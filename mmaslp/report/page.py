@@ -145,23 +145,8 @@ def _environment() -> Environment:
 
 
 def _sets(rows: Sequence[Measured]) -> list[ImageSet]:
-    """Group results of the same images; number the names that repeat."""
-    groups = by_images(rows)
-    names = _distinct([group[0].result.dataset for group in groups])
-    return [ImageSet(name, group) for name, group in zip(names, groups)]
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Number the names that repeat."""
-    distinct: list[str] = []
-    for name in names:
-        count = 2
-        numbered = name
-        while numbered in distinct:
-            numbered = f'{name} ({count})'
-            count += 1
-        distinct.append(numbered)
-    return distinct
+    """Group results of the same images."""
+    return [ImageSet(group[0].result.dataset, group) for group in by_images(rows)]
 
 
 def _keys(results: Sequence[Result]) -> list[list[str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan, nan
 
 from ..common.table import Cell, Column, Row, Table, as_text, cell
 from ..evaluation.comparison import Comparison, Measured
@@ -47,41 +46,16 @@ def format_table(
     return as_text(table)
 
 
-def mean_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean of each metric over the rows where it is defined; none of a single row."""
-    means = {}
-    for key in dict.fromkeys(key for row in rows for key in row if len(rows) > 1):
-        values = [row[key] for row in rows if not isnan(row.get(key, nan))]
-        means[key] = sum(values) / len(values) if values else nan
-    return means
-
-
 def model_table(sets: Sequence[ImageSet], keys: Sequence[str], caption: str) -> Table:
-    """All models and sets; the best of each set is marked.
-
-    A mean leaves out sets without an object.
-    """
-    rows = []
-    for group in sets:
-        marks = {key: _marks(group.members, key) for key in keys}
-        for place, member in enumerate(group.members):
-            names = (member.result.model, group.name, f'{len(member.images):,}')
-            cells = [_measured(member, key, marks[key].get(place, '')) for key in keys]
-            rows.append(Row(names, cells))
-
-    members = [member for group in sets for member in group.members]
-    for model in dict.fromkeys(member.result.model for member in members):
-        means = mean_of(
-            [
-                values_of(member)
-                for member in members
-                if member.result.model == model and not member.result.no_foreground
-            ]
+    """All models and sets, a row each."""
+    rows = [
+        Row(
+            (member.result.model, group.name, f'{len(member.images):,}'),
+            [estimate(member, key) for key in keys],
         )
-        if means:
-            cells = [cell(means.get(key), digits=_digits(key)) for key in keys]
-            rows.append(Row((model, 'mean of sets', ''), cells, is_mean=True))
-
+        for group in sets
+        for member in group.members
+    ]
     columns = [column_of(key) for key in keys]
     return Table(caption, ('model', 'set', 'images'), columns, rows)
 
@@ -102,35 +76,10 @@ def difference_table(comparison: Comparison, keys: Iterable[str] = ()) -> Table:
     )
 
 
-def values_of(member: Measured) -> dict[str, float]:
-    """All metrics of a result, those of other libraries too."""
-    return {**member.result.measures, **member.result.metrics}
-
-
 def estimate(member: Measured, key: str) -> Cell:
     """A metric of a result and its interval, if there is one."""
-    return _measured(member, key, '')
-
-
-def _measured(member: Measured, key: str, mark: str) -> Cell:
-    value = values_of(member).get(key)
-    return cell(value, *member.interval(key), mark=mark, digits=_digits(key))
-
-
-def _marks(members: Sequence[Measured], key: str) -> dict[int, str]:
-    """Which model is best, or which ones the images do not tell apart from the best."""
-    better = metric_of(key).better
-    values = [values_of(member).get(key, nan) for member in members]
-    places = [place for place, value in enumerate(values) if not isnan(value)]
-    if not better or len(places) < 2 or key not in members[0].drawn.values:
-        return {}
-    best = (min if better == 'lower' else max)(places, key=values.__getitem__)
-    tied = []
-    for place in places:
-        change = members[best].drawn.differences(members[place].drawn).get(key)
-        if place != best and change and not (isnan(change.low) or change.differs):
-            tied.append(place)
-    return dict.fromkeys([best, *tied], 'tied') if tied else {best: 'best'}
+    value = {**member.result.measures, **member.result.metrics}.get(key)
+    return cell(value, *member.interval(key), digits=_digits(key))
 
 
 def _change(key: str, change: Difference) -> Cell:

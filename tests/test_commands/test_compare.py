@@ -56,14 +56,11 @@ def test_both_models_of_one_file(folders, tmp_path, capsys):
     assert compare([*files, '--resamples', '9']) == 0
     expected = capsys.readouterr().out.splitlines()
     assert not any('nan' in line for line in expected)
-    for names in ([], ['--name', 'pred', 'soft']):
-        assert compare([str(both), *names, '--resamples', '9']) == 0
-        assert capsys.readouterr().out.splitlines() == expected
+    assert compare([str(both), '--resamples', '9']) == 0
+    assert capsys.readouterr().out.splitlines() == expected
     assert any(line.startswith('soft minus pred on') for line in expected)
     assert compare(files[:1]) == 2
     assert 'name a second file' in capsys.readouterr().err
-    assert compare([str(both), '--name', 'pred', 'other']) == 2
-    assert "not of 'other' (--name)" in capsys.readouterr().err
 
 
 def test_comparison_of_other_settings_is_refused(folders, tmp_path, capsys):

@@ -24,7 +24,7 @@ from ...evaluation.result_files import save_result, sha256_of, strict_json
 from ...evaluation.verdict import verdict
 from ...metrics.catalogue import SHOWN, mean_iou
 from ...report.pictures import chosen, make_picture
-from ...report.tables import format_table, mean_of
+from ...report.tables import format_table
 from .calibration import calibrator_of_checkpoint
 from .checkpoint import (
     check_checkpoint,
@@ -33,11 +33,10 @@ from .checkpoint import (
     watch_weights,
 )
 from .checks.data import no_foreground
-from .checks.findings import report_findings
+from .checks.findings import Finding, report_findings
 from .checks.run import check_run
 from .config import build_runner, is_type, metrics_of, name_run
 from .datasets.listing import data_files
-from .engine.network_check_hook import NetworkCheckHook
 from .engine.prob_map_hook import ProbMapHook
 from .engine.review_hook import ReviewHook
 from .evaluation.metrics import CalibrationMetric, ScoreReader
@@ -56,6 +55,11 @@ MEAN_IOU = 'mIoU %'
 FILE = 'calibration_test.json'
 # What `results.json` says beside the metrics of every set.
 FORMAT = 'mmaslp test 1'
+OTHER_NETWORK = Finding(
+    'warning',
+    'the calibrator was fitted to another network than this checkpoint',
+    'mmaslp fit CONFIG CHECKPOINT --out FILE, for this checkpoint',
+)
 # Prefix of the metrics of calibrated probabilities.
 PREFIX = 'calibrated'
 
@@ -149,21 +153,16 @@ def test_sets(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict
     name = main.get('layout') or main.get('split')
     found = {name if _is_folder_name(name) else 'test': main}
     named = cfg.get('test_sets') or {}
-    if not (
-        isinstance(named, dict) and all(isinstance(d, dict) for d in named.values())
-    ):
+    if not isinstance(named, dict):
         raise ValueError(
             f'test_sets must be a dict of data sets by name, not {named!r}'
         )
-
     for name, dataset in named.items():
-        if not _is_folder_name(name):
+        if not _is_folder_name(name) or not isinstance(dataset, dict) or name in found:
             raise ValueError(
-                f'test_sets: {name!r} cannot be the name of a folder, where the '
-                'results of this set go: name it without "/"'
+                f'test_sets: {name!r} must be the name of a folder, where the results '
+                'of this set go, and of one data set, a dict'
             )
-        if name in found:
-            raise ValueError(f'two test sets have the same name: {name}')
         found[name] = dataset
 
     unknown = [name for name in names or [] if name not in found]
@@ -184,23 +183,6 @@ def _is_folder_name(name: Any) -> bool:
         and name.isprintable()
         and name not in ('', '.', '..')
     )
-
-
-def _input_images(cfg: Config, sets: Mapping[str, dict]) -> dict[str, list[str]]:
-    """List images and masks by set; name all sets whose files are missing."""
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
-    found: dict[str, list[str]] = {}
-    missing = {}
-    for name, dataset in sets.items():
-        try:
-            found[name] = [*data_files(DATASETS.build(copy.deepcopy(dataset)))]
-        except (ValueError, FileNotFoundError) as error:
-            missing[name] = f'{name}: {error}'
-    if missing:
-        others = ' '.join(name for name in sets if name not in missing)
-        hint = f'\nto test the others: mmaslp test --sets {others}' if others else ''
-        raise ValueError('\n'.join(missing.values()) + hint)
-    return found
 
 
 def calibrator_of_test(
@@ -249,7 +231,12 @@ def evaluate(
     summary = osp.join(results_folder(cfg, options.tta), 'results.json')
     several = len(sets) > 1
     places = {name: _places(cfg, options, name, several) for name in sets}
-    _check_outputs(summary, places, _input_images(cfg, sets), options.overwrite)
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    images = {
+        name: [*data_files(DATASETS.build(copy.deepcopy(dataset)))]
+        for name, dataset in sets.items()
+    }
+    _check_outputs(summary, places, images, options.overwrite)
     results = {}
     with safe_loading(options.trust_checkpoint):
         for name, dataset in sets.items():
@@ -365,6 +352,10 @@ def _test(run: Config, name: str, places: Places, options: TestOptions) -> Teste
     reader = ScoreReader((measured or {}).get('scores', 'auto'))
     _register_hooks(runner, places, options, reader.scores)
     metrics, calibrated = _sorted(runner.test())
+    if options.calibrator and not options.calibrator.calibrator.is_fitted_to(
+        runner.model
+    ):
+        report_findings([OTHER_NETWORK])
 
     results = [metric.result for metric in own if metric.result is not None]
     if calibrated and results and MEAN_IOU in metrics:
@@ -426,7 +417,6 @@ def _register_hooks(
     given = dict(scores=scores, overwrite=options.overwrite, calibrator=None)
     if options.calibrator is not None:
         given['calibrator'] = options.calibrator.calibrator
-        runner.register_hook(NetworkCheckHook(options.calibrator.calibrator))
     if places.maps is not None:
         runner.register_hook(ProbMapHook(places.maps, options.prob_bits, **given))
     if places.review is not None:
@@ -455,23 +445,24 @@ def _complete(
 
 def _with_pictures(result: Result, runner: Runner, reader: ScoreReader) -> Result:
     """Run the network again on the images that a report shows."""
+    shown = {
+        name for names in chosen([Measured(result).images]).values() for name in names
+    }
     paths = result.images.names
-    by_name = dict(zip(image_names(paths), paths))
-    names = chain(*chosen([Measured(result).images]).values())
-    wanted = {by_name[name] for name in names}
+    wanted = {path for name, path in zip(image_names(paths), paths) if name in shown}
     loader = runner.test_dataloader
     pictures = []
-
     for index in range(len(loader.dataset)):
         path = loader.dataset.get_data_info(index)['img_path']
         if path not in wanted:
             continue
-        batch = loader.collate_fn([loader.dataset[index]])
         with torch.no_grad():
+            batch = loader.collate_fn([loader.dataset[index]])
             [sample] = runner.model.test_step(batch)
-        prob, label = (each.cpu().numpy() for each in reader.read(sample.to_dict()))
+        prob, label = reader.read(sample.to_dict())
         if prob.ndim == 2:
-            pictures.append(make_picture(path, prob, label, path))
+            arrays = prob.cpu().numpy(), label.cpu().numpy()
+            pictures.append(make_picture(path, *arrays, path))
     return replace(result, pictures=pictures)
 
 
@@ -492,7 +483,7 @@ def _sorted(metrics: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, flo
 
 
 def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> str:
-    """Lay out the metrics of all sets; the mean leaves out sets without objects."""
+    """Lay out the metrics of all sets."""
     columns = [key for name in evals or EVALUATIONS for key in EVALUATIONS[name][1]]
     measured = {key for tested in results.values() for key in tested.metrics}
     columns = [key for key in columns if key in measured] or sorted(measured)
@@ -502,24 +493,16 @@ def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> s
         rows[title] = tested.metrics
         if tested.calibrated:
             rows[title + CALIBRATED] = tested.calibrated
-
-    counted = [tested for tested in results.values() if not tested.no_foreground]
-    means = {
-        'mean': mean_of([tested.metrics for tested in counted]),
-        f'mean{CALIBRATED}': mean_of([tested.calibrated for tested in counted]),
-    }
-    rows |= {title: mean for title, mean in means.items() if mean}
     return format_table(rows, columns)
 
 
 def verdicts(results: Mapping[str, Tested]) -> list[str]:
     """Say of each set what the calibrator changed."""
+    pairs = [tested.results for tested in results.values() if len(tested.results) == 2]
     sentences = []
-    for name, tested in results.items():
-        if len(tested.results) == 2:
-            raw, calibrated = map(Measured, tested.results)
-            sentence = verdict(compare([raw], [calibrated]))
-            sentences.append(f'{name}: {sentence}' if len(results) > 1 else sentence)
+    for raw, calibrated in pairs:
+        sentence = verdict(compare([Measured(raw)], [Measured(calibrated)]))
+        sentences.append(f'{raw.dataset}: {sentence}' if len(pairs) > 1 else sentence)
     return sentences
 
 

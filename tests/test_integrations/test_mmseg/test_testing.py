@@ -102,17 +102,16 @@ def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
         ProbMapHook(str(maps), bits=12)
 
 
-def test_sets_without_objects_stay_out_of_the_mean():
+def test_a_set_without_objects_says_so():
     places = Places('folder', None, None, None)
     results = {
-        'a': Tested(places, {'ece': 0.1, 'acc': 0.9}),
-        'b': Tested(places, {'ece': 0.3, 'acc': 0.9}),
-        'c': Tested(places, {'ece': 0.9, 'acc': 0.9}, no_foreground=True),
+        'a': Tested(places, {'ece': 0.1, 'acc': 0.9}, {'ece': 0.05, 'acc': 0.9}),
+        'b': Tested(places, {'ece': 0.9, 'acc': 0.9}, no_foreground=True),
     }
     lines = [line.split() for line in summary_table(results, ['ece']).splitlines()]
     assert lines[0][:2] == ['ECE', 'accuracy']
-    assert [line[0] for line in lines[1:]] == ['a', 'b', 'c', 'mean']
-    assert float(lines[4][1]) == pytest.approx(0.2)
+    assert [line[0] for line in lines[1:]] == ['a', 'a,', 'b']
+    assert lines[3][1:] == ['(no', 'object)', '0.9000', '0.9000']
 
 
 @pytest.mark.parametrize('given', ['{}', ['a'], dict(a='folder')], ids=str)
