@@ -56,7 +56,7 @@ class Result:
             mode is 'top_label' and there are two classes.
         model (str): Name of the model.
         dataset (str): Name of the set.
-        no_foreground (bool): Whether no mask holds an object; means leave it out then.
+        no_foreground (bool): Whether no mask holds an object.
         measures (dict[str, float]): Figures of other libraries.
         pictures (list[dict]): See :func:`~mmaslp.report.pictures.make_picture`.
         files (list[dict]): Role, name and SHA-256 of what was evaluated.

@@ -29,7 +29,7 @@ def test_what_rounds_to_zero_has_no_sign_of_its_own():
 def test_layout_for_a_terminal():
     rows = [
         Row(('a long name',), [cell(0.1), cell(0.2, 0.1, 0.3, mark='worse')]),
-        Row(('b',), [cell(10.0), cell(0.2, 0.1, 0.3, mark='best')]),
+        Row(('b',), [cell(10.0), cell(0.2, 0.1, 0.3)]),
     ]
     text = as_text(Table('', ('',), [Column('x'), Column('difference')], rows))
     assert text.splitlines() == [
