@@ -63,7 +63,7 @@ def test_kinds_of_maps_agree(tmp_path):
             array = array[None] if kind == 'channel' else array
             np.save(tmp_path / kind / f'{i}.npy', array)
         args = [str(tmp_path / kind), str(tmp_path / 'gt'), '--json']
-        assert main([*args, str(tmp_path / 'r.json')]) == 0
+        assert main([*args, str(tmp_path / 'r.json'), '--overwrite']) == 0
         found.append(json.loads((tmp_path / 'r.json').read_text()))
     for key in ('ece', 'oe', 'acc', 'ks', 'ece_em', 'num_pixels'):
         for other in found[1:]:

@@ -101,7 +101,7 @@ def test_the_check_of_each_night(tmp_path, monkeypatch, state):
     for path in hot:
         odds = MapReader().read(path).clip(1e-5, 1 - 1e-5)
         odds = (odds / (1 - odds)) ** 1.6
-        write_prob_map(path, odds / (1 + odds))
+        write_prob_map(path, odds / (1 + odds), overwrite=True)
     if state != 'the same':
         for path in [*new.iterdir(), *(tmp_path / 'tonight/masks').iterdir()]:
             path.rename(path.with_name(f'new{path.name}'))
