@@ -1,0 +1,103 @@
+"""A training of `mmaslp demo`, and its test."""
+
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from ...evaluation.result import Result
+from .checkpoint import safe_loading
+from .config import load_config
+from .testing import TestOptions, calibrator_of_test, evaluate, test_sets
+from .training import prepare_training
+
+# Of a training: enough for levels to move, and for a person to see that it goes on.
+VALIDATIONS = 10
+
+
+class Progress(Hook):
+    """Prints a line after each validation, past the log that takes all else."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
+        """Print it."""
+        values = metrics or {}
+        line = f'[{self.name}] epoch {runner.epoch}/{runner.max_epochs}'
+        line += f'  validation ECE {values["calib/ece"]:.3f}'
+        line += f'  Dice {values["calib/dice"]:.3f}'
+        print(line, file=sys.__stdout__, flush=True)
+
+
+def train_and_test(
+    name: str,
+    config: str,
+    folder: Path,
+    *,
+    epochs: int,
+    seed: int,
+    quiet: bool,
+    write_maps: bool,
+) -> list[Result]:
+    """Train a network with a calibrator, and test it; an earlier one is replaced.
+
+    Args:
+        name (str): Of the network in results.
+        config (str): Of the configs below ``configs/demo``.
+        folder (Path): The work directory. ``train.log`` takes all that is printed.
+        epochs (int): Length of the training.
+        seed (int): Of the weights and of the order of images.
+        quiet (bool): Do not print how far it is.
+        write_maps (bool): Write raw maps of the test images to ``maps``.
+
+    Returns:
+        list[Result]: Raw and calibrated, of the test images and of empty windows.
+    """
+    settings = {
+        'train_cfg.max_epochs': epochs,
+        'train_cfg.val_interval': max(1, epochs // VALIDATIONS),
+        'param_scheduler.0.end': epochs,
+        'randomness.seed': seed,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+
+    with open(folder / 'train.log', 'w', encoding='utf-8') as log:
+        with redirect_stdout(log), redirect_stderr(log):
+            cfg = _read(config, settings, folder)
+            runner = prepare_training(cfg, overwrite=True)
+            if not quiet:
+                runner.register_hook(Progress(name))
+            with safe_loading():
+                runner.train()
+
+            cfg = _read(config, settings, folder)
+            cfg.load_from = runner.message_hub.get_info('last_ckpt')
+            return _test(cfg, name, str(folder / 'maps') if write_maps else None)
+
+
+def _read(config: str, settings: dict[str, Any], folder: Path) -> Config:
+    cfg = load_config(f'mmaslp::demo/{config}.py', settings)
+    cfg.work_dir = str(folder)
+    cfg.launcher = 'none'
+    return cfg
+
+
+def _test(cfg: Config, name: str, maps: str | None) -> list[Result]:
+    """Measure raw and calibrated probabilities; write raw maps before."""
+    sets = test_sets(cfg)
+    if maps:
+        options = TestOptions(evals=('iou',), out_prob=maps, overwrite=True)
+        evaluate(cfg, {'test': sets['test']}, options)
+
+    options = TestOptions(
+        model=name,
+        calibrator=calibrator_of_test(cfg, None, cfg.load_from),
+        pictures=True,
+        overwrite=True,
+    )
+    tested = evaluate(cfg, sets, options)
+    return [result for each in tested.values() for result in each.results]
