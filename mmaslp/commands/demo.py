@@ -123,12 +123,13 @@ def _table(results: Sequence[Result]) -> str:
 
 
 def _verdicts(results: Sequence[Result]) -> list[str]:
-    """What the calibrator of the first network changes, and the second network."""
-    from ..evaluation.comparison import Measured, compare
+    """What the calibrator of the first network changes, and what other networks do."""
+    from ..evaluation.comparison import Measured, compare_within
     from ..evaluation.verdict import verdict
 
     rows = [Measured(result) for result in results if not result.no_foreground]
-    raw = [row for row in rows if not row.is_calibrated]
-    calibrated = [row for row in rows if row.is_calibrated]
-    pairs = [(raw[0], calibrated[0]), *zip(calibrated, calibrated[1:2])]
-    return [verdict(compare([one], [other])) for one, other in pairs]
+    return [
+        verdict(comparison)
+        for comparison in compare_within(rows)
+        if comparison.first == rows[0].network and comparison.calibrated[1]
+    ]

@@ -65,18 +65,21 @@ def train_and_test(
     }
     folder.mkdir(parents=True, exist_ok=True)
 
-    with open(folder / 'train.log', 'w', encoding='utf-8') as log:
-        with redirect_stdout(log), redirect_stderr(log):
-            cfg = _read(config, settings, folder)
-            runner = prepare_training(cfg, overwrite=True)
-            if not quiet:
-                runner.register_hook(Progress(name))
-            with safe_loading():
-                runner.train()
+    with (
+        open(folder / 'train.log', 'w', encoding='utf-8') as log,
+        redirect_stdout(log),
+        redirect_stderr(log),
+    ):
+        cfg = _read(config, settings, folder)
+        runner = prepare_training(cfg, overwrite=True)
+        if not quiet:
+            runner.register_hook(Progress(name))
+        with safe_loading():
+            runner.train()
 
-            cfg = _read(config, settings, folder)
-            cfg.load_from = runner.message_hub.get_info('last_ckpt')
-            return _test(cfg, name, str(folder / 'maps') if write_maps else None)
+        cfg = _read(config, settings, folder)
+        cfg.load_from = runner.message_hub.get_info('last_ckpt')
+        return _test(cfg, name, str(folder / 'maps') if write_maps else None)
 
 
 def _read(config: str, settings: dict[str, Any], folder: Path) -> Config:

@@ -1,42 +1,43 @@
-import subprocess
-
 import pytest
 
 from mmaslp.commands import demo
-from mmaslp.commands.demo import run_demo
+from mmaslp.commands.arguments import CommandParser
+
+
+def run(folder, *words):
+    parser = CommandParser()
+    demo.add_arguments(parser)
+    parser.add_argument('--quiet', action='store_true')
+    demo.run(parser.parse_args(['--work-dir', str(folder), *words]))
+
+
+@pytest.mark.parametrize('name', ['report.html', 'review.csv', 'bce/last_checkpoint'])
+def test_a_file_that_is_there_stays(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('mine')
+    with pytest.raises(FileExistsError, match=path.name):
+        run(tmp_path)
+    assert path.read_text() == 'mine'
+    assert [file for file in tmp_path.rglob('*') if file.is_file()] == [path]
+
+
+def test_a_training_that_fails_ends_the_demo(tmp_path, monkeypatch):
+    (tmp_path / 'bce').write_text('no folder')
+    with pytest.raises(FileExistsError, match='bce'):
+        run(tmp_path, '--models', 'BCE')
+    assert not (tmp_path / 'report.html').exists()
 
 
 @pytest.mark.release
-def test_a_training_that_fails_ends_the_others(tmp_path, monkeypatch):
+def test_the_demo(tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(demo.MODELS, 'BCE', 'bcee')
-    started = []
-
-    class Process(subprocess.Popen):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            started.append(self)
-
-    monkeypatch.setattr(demo.subprocess, 'Popen', Process)
-    with pytest.raises(SystemExit, match=r'BCE: .* failed'):
-        run_demo(tmp_path, models=['ASLP', 'BCE'], epochs=100)
-    assert all(process.poll() is not None for process in started)
-    assert not list(tmp_path.glob('**/epoch_*.pth'))
-
-
-def test_a_page_of_the_user_stays(tmp_path):
-    (tmp_path / 'report.html').write_bytes(b'mine')
-    with pytest.raises(FileExistsError, match=r'report\.html'):
-        run_demo(tmp_path, models=['BCE'], epochs=1)
-
-
-@pytest.mark.release
-def test_the_demo_says_what_came_of_levels(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    run_demo(tmp_path, models=['levels'], epochs=20, seed=1)
-    printed = capsys.readouterr().out
-    assert '[levels] epoch 4/20  validation ECE 0.' in printed
-    assert 'levels, test' in printed
-    assert 'levels + calibrator: ' in printed
-    assert (tmp_path / 'report.html').stat().st_size > 1000
-    assert (tmp_path / 'aslp_fb_border' / 'report.html').is_file()
+    run(tmp_path / 'demo', '--models', 'BCE', 'ASLP', '--epochs', '20', '--seed', '1')
+    printed = capfd.readouterr().out
+    assert '[ASLP] epoch 2/20  validation ECE 0.' in printed
+    rows = [line for line in printed.splitlines() if line.startswith(('BCE', 'ASLP'))]
+    assert len(rows) >= 4
+    assert 'BCE with its calibrator' in printed
+    for name in ('report.html', 'review.html', 'review.csv', 'aslp_mc/train.log'):
+        assert (tmp_path / 'demo' / name).stat().st_size > 1000
+    assert len(list((tmp_path / 'demo' / 'bce' / 'maps').iterdir())) == 65
