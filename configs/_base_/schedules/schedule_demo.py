@@ -1,9 +1,9 @@
 # Long enough for a small network to over-fit a small training set.
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=2e-3))
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-2))
 param_scheduler = [
     dict(type='PolyLR', power=0.9, eta_min=1e-5, begin=0, end=40, by_epoch=True)
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=40, val_interval=4)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=40, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(

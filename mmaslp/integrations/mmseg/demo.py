@@ -15,7 +15,7 @@ from .testing import TestOptions, calibrator_of_test, evaluate, test_sets
 from .training import prepare_training
 
 # Of a training: enough for levels to move, and for a person to see that it goes on.
-VALIDATIONS = 10
+VALIDATIONS = 8
 
 
 class Progress(Hook):
@@ -62,6 +62,7 @@ def train_and_test(
         'train_cfg.val_interval': max(1, epochs // VALIDATIONS),
         'param_scheduler.0.end': epochs,
         'randomness.seed': seed,
+        'test_evaluator.0.draw': False,  # the page has the diagrams
     }
     folder.mkdir(parents=True, exist_ok=True)
 
