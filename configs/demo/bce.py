@@ -19,4 +19,5 @@ model = dict(
         ),
     )
 )
+optim_wrapper = dict(optimizer=dict(lr=1e-2))
 custom_hooks = [dict(type='CalibratorHook')]

@@ -5,7 +5,4 @@ _base_ = [
     '../_base_/schedules/schedule_demo.py',
     '../_base_/default_runtime.py',
 ]
-train_cfg = dict(max_epochs=40, val_interval=1)
-param_scheduler = [
-    dict(type='PolyLR', power=0.9, eta_min=1e-5, begin=0, end=40, by_epoch=True)
-]
+train_cfg = dict(val_interval=1)

@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
 
     from ..common.arguments import check_integer
     from ..common.outputs import check_outputs
+    from ..report.diagrams import band_figure, save_figure
     from ..report.page import page_outputs, write_report
 
     check_integer('--epochs', args.epochs, at_least=1)
@@ -67,8 +68,9 @@ def run(args: argparse.Namespace) -> None:
     folders = [args.work_dir / MODELS[name] for name in names]
     page = args.work_dir / 'report.html'
     review = args.work_dir / 'review.html'
+    picture = args.work_dir / 'bands.png'
     trainings = [folder / 'last_checkpoint' for folder in folders]
-    written = {'--work-dir': [review, review.with_suffix('.csv'), *trainings]}
+    written = {'--work-dir': [review, review.with_suffix('.csv'), picture, *trainings]}
     check_outputs(written | page_outputs(str(page)), overwrite=args.overwrite)
 
     print(f'training {", ".join(names)}; logs: {args.work_dir}/*/train.log', flush=True)
@@ -80,12 +82,15 @@ def run(args: argparse.Namespace) -> None:
     )
     results = [result for of_one in rows for result in of_one]
     write_report(page, results, title='Demo', overwrite=True)
+    named = {row.model: row for row in results if not row.no_foreground}
+    save_figure(band_figure(named), picture, overwrite=True)
 
     _review(folders[0], review)
-    print(f'\n{_table(results)}\n')
+    print()
     for sentence in _verdicts(results):
         print(f'{sentence}\n')
-    print(f'comparison: {page}\nreview of {names[0]}: {review}')
+    print(f'{_table(results)}\n')
+    print(f'comparison: {page}\nreview of {names[0]}: {review}\npicture: {picture}')
 
 
 def _train_and_test(name: str, folder: Path, **options: object) -> list[Result]:

@@ -1,5 +1,5 @@
 # Long enough for a small network to over-fit a small training set.
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-2))
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=2e-3))
 param_scheduler = [
     dict(type='PolyLR', power=0.9, eta_min=1e-5, begin=0, end=40, by_epoch=True)
 ]

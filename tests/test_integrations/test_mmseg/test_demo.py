@@ -22,11 +22,12 @@ def test_a_file_that_is_there_stays(tmp_path, name):
     assert [file for file in tmp_path.rglob('*') if file.is_file()] == [path]
 
 
-def test_a_training_that_fails_ends_the_demo(tmp_path, monkeypatch):
-    (tmp_path / 'bce').write_text('no folder')
-    with pytest.raises(FileExistsError, match='bce'):
-        run(tmp_path, '--models', 'BCE')
-    assert not (tmp_path / 'report.html').exists()
+@pytest.mark.release
+def test_a_training_that_fails_ends_the_demo(tmp_path):
+    (tmp_path / 'aslp_mc' / 'train.log').mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match='aslp_mc'):
+        run(tmp_path, '--models', 'BCE', 'ASLP')
+    assert not list(tmp_path.rglob('*.pth'))
 
 
 @pytest.mark.release
