@@ -142,13 +142,24 @@ def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
     with torch.no_grad():
         logits = model(val.images)
     wanted = fit_calibrator(logits, val.masks, method='temperature', logits=True)
-    saved = [each['session']['calibrator'] for each in saved]
+    saved = [each['calibrator'] for each in saved]
     assert saved[-1]['record']['images'] == 12
     assert saved[0]['maps'] != saved[-1]['maps']
     for found in (callback.calibrator, Calibrator.from_dict(saved[-1])):
         assert (found.method, found.by) == (wanted.method, wanted.by)
         np.testing.assert_allclose(found.maps, wanted.maps, rtol=1e-3)
     assert model.calibration.listener is None
+
+
+def test_a_checkpoint_of_version_0_5_is_read():
+    levels = BorderLevels()
+    levels.levels.fill_(0.25)
+    state = dict(step=7, session=dict(levels=levels.state_dict(), calibrator=None))
+    callback = ASLPCallback(calibrator=True)
+    callback._fits = True
+    callback.load_state_dict(state)
+    assert torch.equal(callback.levels.levels, levels.levels)
+    assert callback.state_dict()['step'] == 7
 
 
 def test_too_few_images_for_a_calibrator_are_told_of(tmp_path, caplog):
