@@ -288,8 +288,10 @@ class SelfCalibration(TrainerCallback, ExportableState):
             loss = (self._criterion if trains else self._nll)(logits, labels)
         if not trains:
             self._table = self._table or BandTable()
-            own = images_once(len(labels))
-            self._table.update(logits[:own].sigmoid(), labels[:own], self.ignore_index)
+            unique = images_once(len(labels))
+            self._table.update(
+                logits[:unique].sigmoid(), labels[:unique], self.ignore_index
+            )
 
         return loss * share
 
@@ -312,8 +314,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._training = True
         self._called = False
         self._model = model
-        own = type(self).__name__
-        saved = state.stateful_callbacks.get(own, {}).get('attributes', {})
+        name = type(self).__name__
+        saved = state.stateful_callbacks.get(name, {}).get('attributes', {})
         if state.global_step and not same_weights(model, saved.get('fingerprint')):
             raise ValueError(
                 f'{NOT_LOADED}: load the model from the checkpoint with '
@@ -333,7 +335,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 "eval_strategy='epoch', or SelfCalibration calibrator=False"
             )
 
-        state.stateful_callbacks.setdefault(own, self.state())
+        state.stateful_callbacks.setdefault(name, self.state())
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         """Refuse a Trainer that does not call the loss."""
@@ -395,8 +397,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
     def _keep_best(self, model: nn.Module, checkpoint: str) -> None:
         """Load the best weights, if the Trainer has not."""
         saved = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
-        own = saved.stateful_callbacks[type(self).__name__]['attributes']
-        if not same_weights(model, own['fingerprint']):
+        state = saved.stateful_callbacks[type(self).__name__]['attributes']
+        if not same_weights(model, state['fingerprint']):
             _logger.warning(f'{NOT_LOADED} {checkpoint}: SelfCalibration loads them')
             model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
 

@@ -58,5 +58,5 @@ def apply_guard(
 
 def lower_median(values: list[float]) -> float:
     """Median, the lower one of two; nan counts as 0."""
-    known = sorted(0.0 if math.isnan(value) else value for value in values)
-    return known[(len(known) - 1) // 2]
+    ordered = sorted(0.0 if math.isnan(value) else value for value in values)
+    return ordered[(len(ordered) - 1) // 2]

@@ -45,8 +45,8 @@ def resolve_perturbation(beta: str | float | Perturbation) -> Perturbation:
     if not isinstance(beta, str):
         return Perturbation(check_beta(beta))
     if beta not in PERTURBATIONS:
-        known = ', '.join(PERTURBATIONS)
-        raise ValueError(f'beta must be {known} or a number in (0, 2], got {beta!r}')
+        names = ', '.join(PERTURBATIONS)
+        raise ValueError(f'beta must be {names} or a number in (0, 2], got {beta!r}')
     return PERTURBATIONS[beta]
 
 

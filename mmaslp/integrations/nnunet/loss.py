@@ -51,18 +51,18 @@ class Targets:
         self.regions = regions
         self.ignore_label = ignore_label
 
-    def known(self, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Split a target into labels, 0 where ignored, and where labels are known.
+    def labelled(self, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Split a target into labels, 0 where ignored, and where there is a label.
 
         ``(N, 1, ...)`` labels, or ``(N, C, ...)`` regions and, with an ignore label,
-        one channel more; known is ``(N, 1, ...)`` bool, or None where all are.
+        one channel more; the mask is ``(N, 1, ...)`` bool, or None where all are.
         """
         if self.ignore_label is None:
             return target, None
         if self.regions:
             return target[:, :-1], target[:, -1:] == 0
-        known = target != self.ignore_label
-        return torch.where(known, target, 0), known
+        mask = target != self.ignore_label
+        return torch.where(mask, target, 0), mask
 
     def binary(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and uint8 labels of {0, 1, 255} of every foreground on its own.
@@ -71,10 +71,10 @@ class Targets:
         """
         if not self.regions:
             logits = one_logit(logits).unsqueeze(1)
-        labels, known = self.known(target)
+        labels, mask = self.labelled(target)
         labels = labels.to(torch.uint8)
-        if known is not None:
-            labels = labels.masked_fill(~known, IGNORED)
+        if mask is not None:
+            labels = labels.masked_fill(~mask, IGNORED)
         return logits, labels
 
 
@@ -94,5 +94,5 @@ class SelfCalibratingLoss(nn.Module):
         loss = self.criterion(*self.targets.binary(output, target))
         if self.dice is None:
             return loss
-        labels, known = self.targets.known(target)
-        return loss + self.dice(output, labels, loss_mask=known)
+        labels, mask = self.targets.labelled(target)
+        return loss + self.dice(output, labels, loss_mask=mask)
