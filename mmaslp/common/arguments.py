@@ -70,7 +70,7 @@ def _checked(
 ) -> Any:
     fits = isinstance(value, kind) and not isinstance(value, bool) and _is_finite(value)
     if not fits or not all(_LIMITS[key](value, limit) for key, limit in limits.items()):
-        raise _refusal(name, f'{wanted}{_range(**limits)}', value, hint)
+        raise _refusal(name, f'{wanted}{_range(limits)}', value, hint)
     return value
 
 
@@ -81,24 +81,10 @@ def _is_finite(value: Any) -> bool:
         return False
 
 
-def _range(
-    above: float | None = None,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-) -> str:
-    """Say a range: ' in (0, 1]', ' above 0', ' of at least 1', or ''."""
-    low = above if at_least is None else at_least
-    high = below if at_most is None else at_most
-    if low is not None and high is not None:
-        left = '(' if at_least is None else '['
-        bracket = ')' if at_most is None else ']'
-        return f' in {left}{low:g}, {high:g}{bracket}'
-    if low is not None:
-        return f' above {low:g}' if at_least is None else f' of at least {low:g}'
-    if high is not None:
-        return f' below {high:g}' if at_most is None else f' of at most {high:g}'
-    return ''
+def _range(limits: dict[str, float]) -> str:
+    """Say a range, such as ', above 0 and at most 1', or ''."""
+    texts = [f'{key.replace("_", " ")} {limit:g}' for key, limit in limits.items()]
+    return f', {" and ".join(texts)}' if texts else ''
 
 
 def _refusal(name: str, wanted: str, value: Any, hint: str = '') -> ValueError:

@@ -23,15 +23,8 @@ def check_file(path: str | Path, most: int = MAX_BYTES) -> None:
         raise ValueError(f'{path}: has more than {most:,} bytes')
 
 
-def check_unpacked(values: int, itemsize: int, packed: int) -> None:
-    """Refuse a decompression bomb before it is unpacked.
-
-    Args:
-        values (int): Number of values.
-        itemsize (int): Bytes of each; they become float32 if they have fewer.
-        packed (int): Bytes in the file.
-    """
-    size = values * max(itemsize, 4)
+def check_unpacked(size: int, packed: int) -> None:
+    """Refuse a decompression bomb, by its bytes, before it is unpacked."""
     ratio = size / max(packed, 1)
     if size > MAX_BYTES and ratio > MAX_RATIO:
         raise ValueError(

@@ -22,7 +22,6 @@ from .prob_maps import (
     MAP_SUFFIXES,
     MapReader,
     StoredArray,
-    highest,
     nifti_of,
     suffix_of,
     write_prob_map,
@@ -87,17 +86,17 @@ def apply_calibrator(
     check_outputs({'--out': outputs}, [maps], overwrite)
 
     outputs = []
-    scales = []
+    highest = 0.0
     for path in track(files, 'reading'):
-        stored = read_or_note(reader.read_map, path, problems)
-        if masks is not None and stored is not None:
-            outputs.append(job.mask_file(path, stored.values.ndim))
-        if stored is not None and stored.scale is not None:
-            scales.append(stored.scale)
+        prob = read_or_note(reader.read, path, problems)
+        if prob is None:
+            continue
+        highest = max(highest, float(prob.max(initial=0)))
+        if masks is not None:
+            outputs.append(job.mask_file(path, prob.ndim))
     check_outputs({'--masks': outputs}, [maps], overwrite)
-    problems += [each.problem(reader.max_value) for each in highest(scales)]
-    problems = [*filter(None, problems)]
     raise_problems(problems, display_name(maps))
+    reader.check_highest(highest, files)
 
     for name in _DESCRIPTIONS:
         if (maps / name).is_file():

@@ -23,9 +23,7 @@ from .prob_maps import (
     ARRAY_SUFFIXES,
     MAP_SUFFIXES,
     MapReader,
-    Scale,
     StoredArray,
-    highest,
     suffix_of,
 )
 from .progress import track
@@ -188,7 +186,8 @@ def count_files(
             an option of the reader cannot be right; the message lists all problems.
     """
     reader = reader or MapReader()
-    reader.check_options(path for path, _ in files.pairs.values())
+    paths = [path for path, _ in files.pairs.values()]
+    reader.check_options(paths)
     names = [*files.pairs]
     numbers = range(len(names)) if keys is None else keys(names)
     items = [(name, key, *files.pairs[name]) for name, key in zip(names, numbers)]
@@ -202,17 +201,16 @@ def count_files(
     for part in track(run(jobs), what, len(chunks)):
         whole.counter.merge(part.counter)
         whole.problems += part.problems
-        whole.scales += part.scales
+        whole.highest = max(whole.highest, part.highest)
         whole.first_of_rank |= {**part.first_of_rank, **whole.first_of_rank}
 
-    problems = whole.problems
-    if not problems:
-        scales = highest(whole.scales)
-        problems = [*filter(None, (each.problem(reader.max_value) for each in scales))]
     if len(whole.first_of_rank) > 1:
         image, volume = (whole.first_of_rank[rank] for rank in (2, 3))
-        problems.append(f'{image} is an image and {volume} a volume: keep them apart')
-    raise_problems(problems, files.where)
+        whole.problems.append(
+            f'{image} is an image and {volume} a volume: keep them apart'
+        )
+    raise_problems(whole.problems, files.where)
+    reader.check_highest(whole.highest, paths)
     return whole.counter
 
 
@@ -222,7 +220,7 @@ class _Counted:
 
     counter: Any
     problems: list[str] = field(default_factory=list)
-    scales: list[Scale] = field(default_factory=list)
+    highest: float = 0.0
     first_of_rank: dict[int, Path] = field(default_factory=dict)
 
 
@@ -233,25 +231,24 @@ def _count(
     found = _Counted(new_counter())
     for name, key, pred, gt in items:
         with one_thread():
-            stored = read_or_note(reader.read_map, pred, found.problems)
+            prob = read_or_note(reader.read, pred, found.problems)
             read = partial(_read_mask, reader, pred)
             label = None if gt is None else read_or_note(read, gt, found.problems)
-            if stored is None or (gt is not None and label is None):
+            if prob is None or (gt is not None and label is None):
                 continue
 
-            found.scales += [] if stored.scale is None else [stored.scale]
-            found.first_of_rank.setdefault(stored.values.ndim, pred)
+            found.highest = max(found.highest, float(prob.max(initial=0)))
+            found.first_of_rank.setdefault(prob.ndim, pred)
             try:
                 if gt is not None:
-                    label = _matched(reader, pred, stored.values, gt, label)
+                    label = _matched(reader, pred, prob, gt, label)
                 if not found.problems:  # else only look for more problems
-                    found.counter.add(name, key, stored.values, label)
+                    found.counter.add(name, key, prob, label)
             except ValueError as error:
                 text = str(error)
                 named = str(pred) in text
                 found.problems.append(text if named else f'{pred}: {text}')
 
-    found.scales = highest(found.scales)
     return found
 
 

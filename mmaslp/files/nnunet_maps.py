@@ -2,13 +2,12 @@
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from ..common.arrays import SUM_TOLERANCE
-from ..common.inputs import MOST_TEXT, Stamp, check_file, stamp
+from ..common.inputs import MOST_TEXT, check_file
 from .images import open_image
 from .volumes import NIFTI_SUFFIXES, read_nifti
 
@@ -58,18 +57,10 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
     )
     if found is None:
         return None
-    plans = found / 'plans.json'
-    return _dataset(
-        stamp(found / 'dataset.json'), stamp(plans) if plans.is_file() else None
-    )
-
-
-@lru_cache(8)
-def _dataset(description: Stamp, plan: Stamp | None) -> NNUNetDataset:
-    """Read what two files say, once while they stay the same."""
     try:
-        labels = _json(description)['labels']
-        plans = {} if plan is None else _json(plan)
+        labels = _json(found / 'dataset.json')['labels']
+        file = found / 'plans.json'
+        plans = _json(file) if file.is_file() else {}
         order = plans.get('transpose_forward')
         ignore = labels.pop('ignore', None)
         values = {
@@ -80,8 +71,7 @@ def _dataset(description: Stamp, plan: Stamp | None) -> NNUNetDataset:
         slice_axis = None if order is None else int(order[0])
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
-            f'{description[0]} or the plans.json beside it is not of nnU-Net '
-            f'({error!r})'
+            f'the dataset.json or plans.json in {found} is not of nnU-Net ({error!r})'
         ) from error
 
     regions = any(len(label) > 1 for label in values.values())
@@ -92,9 +82,9 @@ def _dataset(description: Stamp, plan: Stamp | None) -> NNUNetDataset:
     return NNUNetDataset(tuple(channels), regions, ignore, reorient, slice_axis)
 
 
-def _json(file: Stamp) -> dict:
-    check_file(file[0], MOST_TEXT)
-    return json.loads(Path(file[0]).read_text(encoding='utf-8'))
+def _json(file: Path) -> dict:
+    check_file(file, MOST_TEXT)
+    return json.loads(file.read_text(encoding='utf-8'))
 
 
 def foreground(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 from zipfile import ZipFile
 
 import numpy as np
@@ -30,13 +28,6 @@ from .volumes import (
 ARRAY_SUFFIXES = ('.npy', '.npz', *NIFTI_SUFFIXES)
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES)
 BITS = {8: np.uint8, 16: np.uint16}
-
-# Largest values of a whole set that stand for probability 1 in another scale, by the
-# kind of the maps: 0/1 masks, per cent, 8 bits in 16, and 10 to 15 bits.
-_OTHER_TOPS = {
-    '8-bit': (1, 100),
-    '16-bit': (1, 100, 255, 1000, 1023, 4095, 10000, 16383, 32767),
-}
 
 
 def write_prob_map(
@@ -83,58 +74,6 @@ def quantised(prob: np.ndarray, bits: int = 16) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Scale:
-    """How far the values of a map go.
-
-    A dark map may be right: a network that is sure of an empty scene gives one. So only
-    the largest value of a whole set says that its scale is another one.
-
-    Attributes:
-        kind (str): Of the file, such as '8-bit'.
-        high (float): Largest value in the file.
-        top (float): The value that stands for probability 1.
-        path (Path): The file.
-    """
-
-    kind: str
-    high: float
-    top: float
-    path: Path
-
-    def problem(self, max_value: float | None) -> str:
-        """Say why the scale of a set with this largest value is not right, or ''."""
-        if max_value is not None:
-            least = max(max_value / 100, float(self.kind.startswith('float')))
-            wrong = 0 < self.high <= least < max_value
-            advice = f'no --max-value {max_value:g}'
-        else:
-            tops = _OTHER_TOPS.get(self.kind, ())
-            low = self.kind == '16-bit' and 0 < self.high <= 255
-            wrong = low or self.high in tops
-            likely = 255 if low and self.high not in tops else self.high
-            advice = (
-                f'--max-value {likely:g} if that stands for probability 1, or '
-                f'--max-value {self.top:g} if the maps are right so'
-            )
-        what = f'{self.high:g} is the largest value of all {self.kind} maps'
-        return f'{self.path}: {what}: give {advice}' if wrong else ''
-
-
-@dataclass(frozen=True)
-class StoredMap:
-    """A map as it was read.
-
-    Attributes:
-        values (np.ndarray): Probabilities in [0, 1] or logits, float32 or float64;
-            ``(H, W)``, or ``(D, H, W)`` of volumes, their slices first.
-        scale (Scale | None): Of the file; None of logits.
-    """
-
-    values: np.ndarray
-    scale: Scale | None
-
-
-@dataclass(frozen=True)
 class MapReader:
     """Reads maps.
 
@@ -162,10 +101,6 @@ class MapReader:
         optional(check_number, 'max_value', self.max_value, above=0)
 
     def read(self, path: str | Path) -> np.ndarray:
-        """Read the values of one map, see :meth:`read_map`."""
-        return self.read_map(path).values
-
-    def read_map(self, path: str | Path) -> StoredMap:
         """Read one map.
 
         Args:
@@ -174,13 +109,17 @@ class MapReader:
                 or ``(D, H, W)``; a .npz file of nnU-Net, ``(C, D, H, W)``; or, if asked
                 for, logits, ``(H, W)`` or ``(D, H, W)``.
 
+        Returns:
+            np.ndarray: Probabilities in [0, 1] or logits, float32 or float64;
+            ``(H, W)``, or ``(D, H, W)`` of volumes, their slices first.
+
         Raises:
             ValueError: It is not such a file; the message names it and what to do.
         """
         path = Path(path)
         try:
-            values, scale = self._read(path)
-            return StoredMap(self.slices_first(values, path), scale)
+            check_file(path)
+            return self.slices_first(self._read(path), path)
         except ValueError as error:
             text = str(error)
             named = text.startswith(f'{path}: ')
@@ -188,12 +127,28 @@ class MapReader:
 
     def check_options(self, paths: Iterable[Path]) -> None:
         """Refuse options that have no effect on these files."""
-        zipped = any(suffix_of(path) == '.npz' for path in paths)
+        if any(suffix_of(path) == '.npz' for path in paths) or self.logits:
+            return
         for name in ('key', 'channel'):
-            if getattr(self, name) is not None and not (zipped or self.logits):
+            if getattr(self, name) is not None:
                 raise ValueError(
                     f'--{name} has no effect without .npz maps: leave it out'
                 )
+
+    def check_highest(self, highest: float, paths: Iterable[Path]) -> None:
+        """Refuse the largest value of a set that shows another scale.
+
+        A dark map may be right: a network that is sure of an empty scene gives one. So
+        the whole set decides.
+        """
+        images = all(suffix_of(path) in IMAGE_SUFFIXES for path in paths)
+        least = 0.5 if images and self.max_value is None else 0.01
+        if not self.logits and 0 < highest <= least:
+            raise ValueError(
+                f'the largest probability of all maps is {highest:.3g}: give by '
+                '--max-value the stored value that stands for probability 1 (255 of 8 '
+                'bits, 65535 of 16 bits, if the maps are right so)'
+            )
 
     def slices_first(self, values: np.ndarray, path: str | Path) -> np.ndarray:
         """Put the axis of the slices of a map first, of its values or of its mask."""
@@ -226,13 +181,11 @@ class MapReader:
         """What nnU-Net's ``dataset.json`` says of a .npz map; None without one."""
         return find_dataset(Path(path).parent) if suffix_of(path) == '.npz' else None
 
-    def _read(self, path: Path) -> tuple[np.ndarray, Scale | None]:
-        check_file(path)
+    def _read(self, path: Path) -> np.ndarray:
         suffix = suffix_of(path)
         if suffix in IMAGE_SUFFIXES and not self.logits:
-            grey, kind, usual = _read_image(path)
-            values, scale = self._scaled(path, grey, kind, usual)
-            return values.clip(0, 1), scale
+            grey, usual = _read_image(path)
+            return self._scaled(grey, usual).clip(0, 1)
         if suffix not in ARRAY_SUFFIXES:
             known = ', '.join(ARRAY_SUFFIXES if self.logits else MAP_SUFFIXES)
             what = 'logits' if self.logits else 'maps'
@@ -245,46 +198,34 @@ class MapReader:
                 'whose scale you state with --max-value'
             )
         if self.logits:
-            return _checked_logits(values), None
+            return _checked_logits(values)
 
         is_mask = values.dtype.kind != 'f' and values.max(initial=0) <= 1
         top = 1.0 if values.dtype.kind == 'f' or is_mask else None
-        values, scale = self._scaled(path, values, str(values.dtype), top)
+        values = self._scaled(values, top)
         if suffix == '.npz' and values.ndim == 4:
             values = foreground(values, self.channel, self.dataset_of(path))
         values = _checked_rank(values)
         kind = np.promote_types(values.dtype, np.float32)
         values = values.astype(kind, copy=False)
         rounding = values.min() < 0 or values.max() > 1
-        return values.clip(0, 1) if rounding else values, scale
+        return values.clip(0, 1) if rounding else values
 
-    def _scaled(
-        self, path: Path, values: np.ndarray, kind: str, usual: float | None
-    ) -> tuple[np.ndarray, Scale]:
+    def _scaled(self, values: np.ndarray, usual: float | None) -> np.ndarray:
         """Divide by the value that stands for 1."""
         top = self.max_value or usual
         if top is None:
             raise ValueError(
-                f'holds {kind} integers up to {values.max(initial=0)}: state with '
+                f'holds {values.dtype} up to {values.max(initial=0)}: state with '
                 '--max-value which of them stands for probability 1'
             )
 
         _check_range(values, top)
-        scale = Scale(kind, float(values.max()), top, path)
         if top == 1:
-            return values, scale
+            return values
         if values.dtype != np.float64:
             values = values.astype(np.float32)
-        return values / values.dtype.type(top), scale
-
-
-def highest(scales: Iterable[Scale]) -> list[Scale]:
-    """The scale of the largest value of each kind, the first of equals."""
-    found: dict[str, Scale] = {}
-    for scale in scales:
-        if scale.kind not in found or scale.high > found[scale.kind].high:
-            found[scale.kind] = scale
-    return [*found.values()]
+        return values / values.dtype.type(top)
 
 
 def suffix_of(path: str | Path) -> str:
@@ -366,39 +307,25 @@ def _chosen_key(names: Sequence[str], key: str | None) -> str:
 
 def _check_members(archive: ZipFile, keys: Sequence[str]) -> None:
     """Refuse a decompression bomb before it is unpacked."""
-    members = {
-        member.filename.removesuffix('.npy'): member for member in archive.infolist()
-    }
-    for member in (members[key] for key in keys if key in members):
-        with archive.open(member) as stream:
-            shape, dtype = _array_header(stream)
-        check_unpacked(math.prod(shape), dtype.itemsize, member.compress_size)
+    for member in archive.infolist():
+        if member.filename.removesuffix('.npy') in keys:
+            check_unpacked(member.file_size, member.compress_size)
 
 
-def _array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type of the array of a .npy stream."""
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0
-    if version != (1, 0):
-        read = np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
-    return shape, dtype
-
-
-def _read_image(path: Path) -> tuple[np.ndarray, str, float | None]:
-    """Grey values, their kind, and the value that stands for 1."""
+def _read_image(path: Path) -> tuple[np.ndarray, float | None]:
+    """Grey values, and the value that stands for 1."""
     with open_image(path, frames=1) as image:
         mode = image.mode
         kind = image.format
         values = np.asarray(image)
 
     if mode == 'L':
-        return values, '8-bit', 255
+        return values, 255
     # Pillow before 10 reads 16-bit PNG as 'I', of 32 bits.
     if mode.startswith('I;16') or (mode == 'I' and kind == 'PNG'):
-        return values, '16-bit', 65535
+        return values, 65535
     if mode == 'I':
-        return values, '32-bit', None
+        return values, None
     raise ValueError(
         f'an image of mode {mode!r} is not a probability map: save one grey channel of '
         "8 or 16 bits (PIL modes 'L' and 'I;16')"

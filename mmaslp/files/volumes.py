@@ -107,7 +107,7 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
     shape = _shape(image)
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
     itemsize = 8 if scaled else image.get_data_dtype().itemsize
-    check_unpacked(math.prod(shape), itemsize, path.stat().st_size)
+    check_unpacked(math.prod(shape) * itemsize, path.stat().st_size)
     try:
         with _stream(path) as stream:
             if stream is not None:
