@@ -100,7 +100,7 @@ def test_it_is_refused_by_name(here, capsys, kind, attack):
     before = {*here.rglob('*')}
     assert command(*words) == 2
     said = capsys.readouterr().err
-    assert path.name in said
+    assert (path.stem if kind == 'an image' else path.name) in said
     assert 'Traceback' not in said
     assert {*here.rglob('*')} == before
 
@@ -118,7 +118,9 @@ def test_a_bomb_is_refused_before_it_is_unpacked(here, capsys, monkeypatch, suff
         nibabel = pytest.importorskip('nibabel')
         nibabel.save(nibabel.Nifti1Image(zeros, np.eye(4)), path)
     assert command(*MAPS) == 2
-    assert f'{path.name}: it unpacks to 4,194' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert path.name in said
+    assert 'unpacks to 4,194' in said
 
 
 def test_a_pattern_that_does_not_end(here, capsys, monkeypatch):

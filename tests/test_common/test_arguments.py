@@ -52,9 +52,8 @@ def test_integers():
         assert found == 2
         assert type(found) is int
     for value in (2.0, True, '2', None, 1, 3, np.float64(2)):
-        with pytest.raises(
-            ValueError, match='^n must be an integer, at least 2 and at most 2, got'
-        ):
+        message = r'^n must be an integer, at least 2 and at most 2, got'
+        with pytest.raises(ValueError, match=message):
             check_integer('n', value, at_least=2, at_most=2)
 
 
