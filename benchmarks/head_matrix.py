@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from mmaslp.common.outputs import write_output
-from mmaslp.integrations.mmseg.checks.run import REFUSED
+from mmaslp.integrations.mmseg.checks.settings import REFUSED
 
 SIZE = 128
 # If a head pools over a fixed window, images are padded to more.

@@ -50,8 +50,9 @@ _ROOMS = {
 __all__ = ['__version__', 'functional', 'register_components', *_ROOMS]
 
 
-def _problem_of_mmseg() -> str | None:
-    """Say why nothing can be registered; warn if it is installed but broken."""
+@cache
+def register_components() -> str | None:
+    """Register the components with MMSegmentation; say why where that cannot be."""
     if find_spec('mmseg') is None:
         return (
             'MMSegmentation is not installed: run `pip install "mmaslp[onedl]"` (or '
@@ -65,17 +66,7 @@ def _problem_of_mmseg() -> str | None:
             f'MMSegmentation cannot be imported ({error!r}): `mmaslp doctor` '
             'says what to install'
         )
-        warnings.warn(f'mmaslp registers nothing: {problem}', stacklevel=4)
-        return problem
-
-    return None
-
-
-@cache
-def register_components() -> str | None:
-    """Register the components with MMSegmentation; say why where that cannot be."""
-    problem = _problem_of_mmseg()
-    if problem is not None:
+        warnings.warn(f'mmaslp registers nothing: {problem}', stacklevel=3)
         return problem
 
     with warnings.catch_warnings():  # MMEngine imports what torch deprecates
@@ -89,24 +80,17 @@ def register_components() -> str | None:
 
 
 class _WhenMMSegIsImported(MetaPathFinder):
-    """Registers the components once MMSegmentation has made its registries."""
+    """Registers the components before anything that builds them is imported.
 
-    def find_spec(self, name, path, target=None):
-        if name != _REGISTRY or self not in sys.meta_path:
-            return None
-        sys.meta_path.remove(self)
-        spec = find_spec(name)
-        if spec is None or spec.loader is None:
-            return spec
+    A script that imports mmaslp first would otherwise find none of its types: MMEngine
+    imports what ``custom_imports`` names only once.
+    """
 
-        make = spec.loader.exec_module
-
-        def make_and_register(module):
-            make(module)
+    def find_spec(self, name, path=None, target=None):
+        made = name.startswith('mmseg.') and not name.startswith(_REGISTRY)
+        if made and _REGISTRY in sys.modules and self in sys.meta_path:
+            sys.meta_path.remove(self)
             register_components()
-
-        spec.loader.exec_module = make_and_register
-        return spec
 
 
 if _REGISTRY in sys.modules:

@@ -6,7 +6,7 @@ from functools import partial
 
 from mmaslp.commands import run_command
 
-main = partial(run_command, 'test')
+main = partial(run_command, 'test', prog='python tools/test.py')
 
 if __name__ == '__main__':
     sys.exit(main())

@@ -6,7 +6,7 @@ from functools import partial
 
 from mmaslp.commands import run_command
 
-main = partial(run_command, 'train')
+main = partial(run_command, 'train', prog='python tools/train.py')
 
 if __name__ == '__main__':
     sys.exit(main())

@@ -60,10 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(parser.parse_args(argv).command, [])
 
 
-def run_command(name: str, argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand."""
+def run_command(
+    name: str, argv: Sequence[str] | None = None, prog: str | None = None
+) -> int:
+    """Run one subcommand, under the name that its help shows."""
     command = import_module(f'.{name.replace("-", "_")}', __name__)
-    parser = CommandParser(prog=f'mmaslp {name}', description=command.__doc__)
+    parser = CommandParser(prog=prog or f'mmaslp {name}', description=command.__doc__)
     command.add_arguments(parser)
     parser.add_argument(
         '--quiet', action='store_true', help='results, warnings and errors only'

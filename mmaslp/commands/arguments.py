@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import register_components
@@ -74,6 +75,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of MMSegmentation's own tools."""
     add_config_options(parser)
     parser.add_argument('--work-dir', help='where to put logs, checkpoints and results')
+    add_data_option(parser)
     parser.add_argument(
         '--launcher', choices=['none', *_LAUNCHERS], default='none', help='of processes'
     )
@@ -83,13 +85,32 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def config_of_run(args: argparse.Namespace) -> 'Config':
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names other images and masks than those of a config."""
+    parser.add_argument(
+        '--data',
+        metavar='FOLDER',
+        help='images and masks (or img_dir and ann_dir) in place of those of the '
+        'config; a folder that is not divided is checked and divided first',
+    )
+
+
+def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
     """Read the config of a command and apply what :func:`add_run_options` added."""
-    need_mmseg('this command')
-    from ..integrations.mmseg.config import load_config, set_work_dir
+    if find_spec('mmseg') is None:
+        need_mmseg('this command')
+    from ..integrations.mmseg.config import import_modules, read_config, set_work_dir
+    from ..integrations.mmseg.data import check_data, use_folder
 
     prepare_launcher(args.launcher, args.local_rank)
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
+    if args.data:
+        print(use_folder(cfg, args.data))
+    if trains:
+        check_data(cfg)  # before what takes seconds to import
+
+    need_mmseg('this command')
+    import_modules(cfg)
     cfg.launcher = args.launcher
     if args.quiet:
         cfg.log_level = 'WARNING'

@@ -1,36 +1,68 @@
 """Say whether mmaslp will work here: MMSegmentation, versions, known faults.
 
-With a config also what does not work or is measured wrongly. Each finding comes with
-the command to run or the line to change. The exit code is 1 if there is an error.
+With a config also what does not work or is measured wrongly, and one patch to paste at
+its end. A config without ASLP gets that of the paper. The exit code is 1 if there is an
+error.
 
 Example:
-    mmaslp doctor mmaslp::demo/aslp_mc.py
+    mmaslp doctor CONFIG --data FOLDER --patch aslp.py
 """
 
 import argparse
+import os
+import warnings
 from collections import Counter
+from pathlib import Path
 
-from .arguments import CONFIG_HELP
+from .arguments import CONFIG_HELP, add_data_option
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument('config', nargs='?', help=CONFIG_HELP)
+    add_data_option(parser)
+    parser.add_argument(
+        '--patch',
+        metavar='FILE',
+        help='write the patch, as a config that has CONFIG as its base',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the findings; 1 if there is an error."""
+    """Print the findings and the patch; 1 if there is an error."""
     from .. import register_components
     from ..integrations.mmseg.doctor import examine
 
+    warnings.simplefilter('ignore')  # of MMSegmentation, while it builds
+    if args.patch and os.path.lexists(args.patch):
+        raise ValueError(f'--patch {args.patch} is there already: name another file')
     register_components()
-    findings = examine(args.config)
-    print(*findings, sep='\n')
-    counts = Counter(finding.level for finding in findings)
+    diagnosis = examine(args.config, args.data)
+    print(*diagnosis.findings, sep='\n')
+    changed = bool(diagnosis.mended) and diagnosis.mended != diagnosis.original
+    if changed:
+        _give_patch(args.config, args.patch, diagnosis.original, diagnosis.mended)
+
+    counts = Counter(finding.level for finding in diagnosis.findings)
     numbers = [
         f'{counts[level]} {level}{"" if counts[level] == 1 else "s"}'
         for level in ('error', 'warning', 'note')
         if counts[level] or level == 'error'
     ]
     print(f'{", ".join(numbers)}; nothing was trained')
-    return 1 if counts['error'] else 0
+    return 1 if diagnosis.has('error') else 0
+
+
+def _give_patch(config: str, file: str | None, original: dict, mended: dict) -> None:
+    """Write the patch to a file, or print it."""
+    from ..integrations.mmseg.config import find_config
+    from ..integrations.mmseg.patch import child_config, pasted
+
+    if file is None:
+        print(f'\n# Paste at the end of {config}, or add --patch FILE:')
+        print(pasted(config, original, mended) + '\n')
+        return
+    folder = os.path.dirname(os.path.abspath(file))
+    base = os.path.relpath(find_config(config), folder)
+    Path(file).write_text(child_config(base, original, mended), encoding='utf-8')
+    print(f'\n{file} is {config} with the patch: train with it')

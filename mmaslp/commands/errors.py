@@ -20,9 +20,6 @@ REFUSED = 2
 
 # The functions of MMEngine that make objects of what a config says.
 _BUILDERS = re.compile(r'build_\w+|from_cfg')
-# What a process that loads data raised, in the words of torch.
-_WORKER = re.compile(r'Caught \w+ in \w+ worker process \d+\.')
-_LAST_LINE = re.compile(r'^(?:\w+\.)*\w*(?:Error|Exception|Warning|Interrupt): ', re.M)
 _MAX_LENGTH = 500
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -55,11 +52,11 @@ def exit_code_of(
         if os.environ.get('MMASLP_TRACEBACK'):
             traceback.print_exception(error)
         mistake, text = describe(error, config)
-        doctor = ''
-        if config:
-            doctor = f'`mmaslp doctor {shlex.quote(config)}` looks for causes; '
         _say(f'{"error" if mistake else "failed"}: {text}')
-        _say(f'({doctor}MMASLP_TRACEBACK=1 shows where it was raised)')
+        if config and mistake:
+            _say(f'(`mmaslp doctor {shlex.quote(config)}` looks for causes)')
+        if not mistake:
+            _say('(MMASLP_TRACEBACK=1 shows where it was raised)')
         return REFUSED if mistake else FAILED
 
 
@@ -101,7 +98,9 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     MMSegmentation raises while it builds a part of the config is about the config, and
     what it asserts is about its input.
     """
-    text = _text(error)
+    # The text of a KeyError is that of its key.
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    text = text.strip() or type(error).__name__
     if isinstance(error, OSError) and error.errno is not None:
         given = (error.filename, error.filename2)
         names = (os.fsdecode(n) for n in given if isinstance(n, (str, bytes, Path)))
@@ -110,9 +109,8 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
     inside = bool(codes) and _PACKAGE in PurePath(codes[-1].co_filename).parents
     building = any(_BUILDERS.fullmatch(code.co_name) for code in codes)
-    if isinstance(error, (ValueError, OSError, ImportError)) and (
-        inside or not building or _WORKER.match(str(error))
-    ):
+    refused = isinstance(error, (ValueError, OSError, ImportError))
+    if refused and (inside or not building):
         return True, text
 
     line = ' '.join(text.split())[:_MAX_LENGTH]
@@ -122,12 +120,3 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     if building:
         return True, f'{config or "the config"} cannot be built: {line}'
     return False, line
-
-
-def _text(error: Exception) -> str:
-    """The message, without the traceback that torch puts into that of a worker."""
-    # The text of a KeyError is that of its key.
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    if _WORKER.match(text):
-        text = _LAST_LINE.split(text)[-1]
-    return text.strip() or type(error).__name__

@@ -2,7 +2,8 @@
 
 Every image and mask is decoded and compared. All problems come in one message. Then the
 lists train.txt, val.txt and test.txt are written into the folder of the set. Images and
-masks stay where they are.
+masks stay where they are. Of a set that is divided already (train/images, images/train,
+or such lists), each part is checked and nothing is written.
 
 Example:
     mmaslp prepare data/DUTS-TR --layout DUTS-TR
@@ -22,9 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--layout',
         choices=LAYOUTS,
-        default='folder',
-        help='which published set it is; by default a folder of images and one of '
-        'masks',
+        help='which published set it is; by default the names of the folders tell',
     )
 
     split = parser.add_mutually_exclusive_group().add_argument
@@ -56,11 +55,11 @@ def run(args: argparse.Namespace) -> None:
     )
     for problem in found.left_out:
         print(f'left out: {display_name(problem)}')
-    number = 0
+    written = 'written to' if found.lists else 'divided already, below'
     for part, names in found.parts.items():
-        print(f'{len(names)} images in {args.root}/{part}.txt')
-        number += len(names)
+        print(f'{part}: {len(names)} images ({written} {args.root}/{part})')
 
+    number = sum(map(len, found.parts.values()))
     if found.without_object:
         print(f'{found.without_object} of {number} images hold no object')
     else:

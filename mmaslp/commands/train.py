@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train."""
-    cfg = config_of_run(args)
+    cfg = config_of_run(args, trains=True)
     from ..integrations.mmseg.training import run_training
 
     args.work_dir = cfg.work_dir  # what `kept` looks into

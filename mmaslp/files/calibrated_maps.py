@@ -14,8 +14,8 @@ from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_number
 from ..common.outputs import check_outputs, write_output
 from .images import write_picture
-from .map_pairs import list_files, one_thread, raise_problems, read_or_note
-from .names import display_name
+from .map_pairs import list_files, one_thread, read_or_note
+from .names import display_name, raise_problems
 from .nnunet_maps import with_foreground
 from .prob_maps import (
     ARRAY_SUFFIXES,

@@ -4,8 +4,9 @@ import os
 import os.path as osp
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,31 +16,93 @@ from ..common.arguments import check_number, optional
 from ..common.inputs import MOST_TEXT, check_file
 from ..common.outputs import check_outputs, write_output
 from .images import IMAGE_SUFFIXES, open_image, read_binary_mask
-from .layouts import find_folders
-from .map_pairs import raise_problems
+from .layouts import LAYOUTS, find_folders
+from .names import raise_problems
 from .progress import track
 
 SHOWN = 5
 
 
-def list_pair(
-    image_folder: str,
-    mask_folder: str,
+@dataclass(frozen=True)
+class Pairs:
+    """Images and masks that belong together by their names without suffix.
+
+    Attributes:
+        folders (tuple[str, str]): Where the images lie, and where the masks.
+        images (dict[str, str]): Path of each image below its folder, by stem.
+        masks (dict[str, str]): Path of each mask below its folder, by stem.
+    """
+
+    folders: tuple[str, str]
+    images: dict[str, str]
+    masks: dict[str, str]
+
+    def unpaired(self) -> dict[str, str]:
+        """Say which images have no mask, and which masks no image, by stem."""
+        images, masks = self.folders
+        bad = {
+            stem: f'image {stem} of {images} has no mask in {masks}'
+            for stem in sorted(self.images.keys() - self.masks.keys())
+        }
+        return bad | {
+            stem: f'mask {stem} of {masks} has no image in {images}'
+            for stem in sorted(self.masks.keys() - self.images.keys())
+        }
+
+    def paths(self) -> dict[str, tuple[str, str]]:
+        """Paths of image and mask of each whole pair, by stem."""
+        images, masks = self.folders
+        return {
+            stem: (_join(images, name), _join(masks, self.masks[stem]))
+            for stem, name in self.images.items()
+            if stem in self.masks
+        }
+
+
+def _join(folder: str, name: str) -> str:
+    """Join a path so that one file has one spelling: the path identifies the image."""
+    path = osp.join(folder, name)
+    return path if '://' in path else osp.normpath(path)
+
+
+def list_pairs(
+    folders: tuple[str, str],
     image_suffix: str | None = None,
     mask_suffix: str | None = None,
-) -> tuple[dict[str, str], dict[str, str]]:
-    """List the images of a folder, and its masks, as {stem: relative path}.
+    list_file: str = '',
+) -> Pairs:
+    """List the images of a folder and the masks of another one, all or those of a list.
 
     If both lie in one folder, photographs are .jpg, .jpeg or .bmp and masks .png.
     """
-    images, masks = (
-        (suffix,) if suffix else IMAGE_SUFFIXES
-        for suffix in (image_suffix, mask_suffix)
-    )
-    if image_folder == mask_folder:
-        images = images if image_suffix else ('.jpg', '.jpeg', '.bmp')
-        masks = masks if mask_suffix else ('.png',)
-    return list_stems(image_folder, images), list_stems(mask_folder, masks)
+    together = folders[0] == folders[1]
+    photographs = ('.jpg', '.jpeg', '.bmp') if together else IMAGE_SUFFIXES
+    suffixes = (image_suffix,) if image_suffix else photographs
+    images = list_stems(folders[0], suffixes)
+    of_masks = ('.png',) if together else IMAGE_SUFFIXES
+    masks = list_stems(folders[1], (mask_suffix,) if mask_suffix else of_masks)
+    if list_file:
+        known = (*suffixes, *IMAGE_SUFFIXES)
+        images = keep_listed(images, list_file, folders[0], known)
+        masks = {stem: masks[stem] for stem in images if stem in masks}
+    return Pairs(folders, images, masks)
+
+
+def locate(
+    root: str, layout: str | None = None, split: str | None = None
+) -> tuple[tuple[str, str], str]:
+    """Find the folders of a set, or of a part of it, and the list of its images.
+
+    A part is a folder (``train/images``, ``images/train``), or else what the list
+    ``{split}.txt`` of the root names. Without a list the second value is ''.
+    """
+    try:
+        return find_folders(root, layout, split), ''
+    except FileNotFoundError:
+        list_file = osp.join(root, f'{split}.txt')
+        if split is None or not osp.isfile(list_file):
+            raise
+    return find_folders(root, layout), list_file
 
 
 def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[str, str]:
@@ -110,20 +173,6 @@ def keep_listed(
     return {stem: images[stem] for stem in sorted(counts)}
 
 
-def unpaired_files(
-    images: Collection[str], masks: Collection[str], image_folder: str, mask_folder: str
-) -> dict[str, str]:
-    """Say which images have no mask, and which masks no image, by stem."""
-    bad = {
-        stem: f'image {stem} of {image_folder} has no mask in {mask_folder}'
-        for stem in sorted({*images} - {*masks})
-    }
-    return bad | {
-        stem: f'mask {stem} of {mask_folder} has no image in {image_folder}'
-        for stem in sorted({*masks} - {*images})
-    }
-
-
 def _stem(name: str, suffixes: Sequence[str]) -> str | None:
     """Cut the first of some suffixes that a name ends with, without case."""
     for suffix in suffixes:
@@ -148,11 +197,14 @@ class Prepared:
         parts (dict[str, list[str]]): Names of the images of each part.
         left_out (list[str]): What is wrong with each pair that was left out.
         without_object (int): Images of all parts whose mask has no foreground.
+        lists (list[str]): The list files that were written; none if the set was divided
+            before.
     """
 
     parts: dict[str, list[str]]
     left_out: list[str]
     without_object: int
+    lists: list[str]
 
 
 @dataclass(frozen=True)
@@ -165,7 +217,7 @@ class CheckedPair:
 
 def prepare_dataset(
     root: str,
-    layout: str = 'folder',
+    layout: str | None = None,
     *,
     val_list: str | None = None,
     val_ratio: float = 0.1,
@@ -174,40 +226,67 @@ def prepare_dataset(
     skip_bad: bool = False,
     overwrite: bool = False,
 ) -> Prepared:
-    """Check every pair of image and mask, then write lists of train, val and test.
+    """Check every pair of image and mask, and divide a set that is not divided.
 
     The lists ``train.txt``, ``val.txt`` and ``test.txt`` lie in ``root``, where
-    ``SODDataset(split='train')`` finds them. No other file is written. Arguments are
-    those of the command.
+    ``SODDataset(split='train')`` finds them. No other file is written. Of a set that is
+    divided, into folders or by such lists, nothing is written. Arguments are those of
+    the command.
 
     Raises:
         FileNotFoundError: There is no data; says where it looked and what to fetch.
-        ValueError: The data has problems, all of which are listed; or a list is there.
+        ValueError: The data has problems, all of which are listed.
     """
     check_number('--val-ratio', val_ratio, at_least=0, below=1)
     optional(check_number, '--test-ratio', test_ratio, at_least=0, below=1)
     if test_ratio is None:
-        test_ratio = 0.2 if layout in ('folder', 'mmseg') else 0.0
-    images, masks = find_folders(root, layout)
-    parts = [part for part in PARTS if osp.isdir(osp.join(images, part))]
-    if parts:
-        raise ValueError(f'{images} is divided already, into {", ".join(parts)}')
-    pairs = list_pair(images, masks)
-    graded = layout == 'PASCAL-S'  # masks of votes
+        test_ratio = 0.0 if LAYOUTS.get(layout, LAYOUTS['folder']).home else 0.2
 
-    checked = _check_pairs(images, masks, *pairs, graded)
-    bad = unpaired_files(*pairs, images, masks)
-    bad |= {stem: pair.problem for stem, pair in checked.items() if pair.problem}
-    if not skip_bad:
-        raise_problems([*bad.values()], f'{root} (--skip-bad leaves them out)')
-    good = [stem for stem in pairs[0] if stem not in bad]
-    found = divide(good, bad, val_list or val_ratio, test_ratio, seed)
-    files = {part: osp.join(root, f'{part}.txt') for part in found}
-    check_outputs({'': files.values()}, [val_list], overwrite)
-    for part, path in files.items():
-        write_output(path, '\n'.join(found[part]) + '\n', overwrite)
-    empty = sum(not checked[stem].has_object for stem in good)
-    return Prepared(found, [*bad.values()], empty)
+    located = {
+        part: place
+        for part, place in divided_parts(root, layout).items()
+        if not (overwrite and place[1])  # what a list divides is divided anew
+    }
+    if located and 'train' not in located:
+        raise ValueError(
+            f'{root} has {" and ".join(located)} and nothing to train on: name one '
+            'part train, or remove this division'
+        )
+
+    whole = {} if located else {'': (find_folders(root, layout), '')}
+    graded = layout == 'PASCAL-S'  # masks of votes
+    checked = {
+        part: check_pairs(list_pairs(folders, list_file=list_file), graded)
+        for part, (folders, list_file) in (located or whole).items()
+    }
+    problems = [text for part in checked.values() for text in part.problems.values()]
+    if not skip_bad or located:
+        raise_problems(problems, f'{root} (--skip-bad leaves them out)')
+
+    parts = {part: found.good for part, found in checked.items()}
+    lists = []
+    if not located:
+        val = val_list or val_ratio
+        bad = checked[''].problems
+        parts = divide(parts[''], bad, val, test_ratio, seed)
+        lists = [osp.join(root, f'{part}.txt') for part in parts]
+        check_outputs({'': lists}, [val_list], overwrite)
+        for path, names in zip(lists, parts.values()):
+            write_output(path, '\n'.join(names) + '\n', overwrite)
+
+    empty = sum(part.without_object for part in checked.values())
+    return Prepared(parts, problems, empty, lists)
+
+
+def divided_parts(
+    root: str, layout: str | None = None
+) -> dict[str, tuple[tuple[str, str], str]]:
+    """Locate the parts of a set; none if it is not divided."""
+    parts = {}
+    for part in PARTS:
+        with suppress(FileNotFoundError):
+            parts[part] = locate(root, layout, part)
+    return parts
 
 
 def divide(
@@ -225,8 +304,7 @@ def divide(
     names = sorted(names)
     shuffled = random.Random(seed).sample(names, len(names))
     if isinstance(val, str):
-        known = dict.fromkeys([*names, *left_out])
-        listed = keep_listed(known, val, 'the set')
+        listed = keep_listed(dict.fromkeys([*names, *left_out], ''), val, 'the set')
         chosen = [name for name in shuffled if name in listed]
     else:
         chosen = shuffled[: round(val * len(names))]
@@ -237,45 +315,58 @@ def divide(
     parts = dict(zip(PARTS, (rest[count:], chosen, rest[:count])))
     if not parts['train']:
         raise ValueError('the split leaves no image to train on')
-    return {part: sorted(found) for part, found in parts.items() if found}
+    return {part: sorted(names) for part, names in parts.items() if names}
 
 
-def _check_pairs(
-    image_folder: str,
-    mask_folder: str,
-    images: dict[str, str],
-    masks: dict[str, str],
-    graded: bool,
-) -> dict[str, CheckedPair]:
-    """Look at every pair."""
-    pairs = {
-        stem: (osp.join(image_folder, images[stem]), osp.join(mask_folder, masks[stem]))
-        for stem in images
-        if stem in masks
-    }
+@dataclass(frozen=True)
+class CheckedPairs:
+    """The images and masks of a part, looked at.
+
+    Attributes:
+        good (list[str]): Stems of the pairs that can be used.
+        problems (dict[str, str]): What is wrong with each of the others.
+        without_object (int): Good pairs whose mask has no foreground.
+    """
+
+    good: list[str]
+    problems: dict[str, str]
+    without_object: int
+
+
+def check_pairs(pairs: Pairs, graded: bool = False) -> CheckedPairs:
+    """Decode every image and mask, and compare their sizes."""
+    paths = pairs.paths()
+    problems = pairs.unpaired()
+    empty = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        checked = pool.map(partial(_checked_pair, graded=graded), pairs.values())
-        return dict(zip(track(pairs, 'checking'), checked))
+        results = pool.map(partial(_has_object, graded=graded), *zip(*paths.values()))
+        for stem, result in zip(track(paths, 'checking'), results):
+            if isinstance(result, str):
+                problems[stem] = result
+            else:
+                empty += not result
+
+    good = [stem for stem in paths if stem not in problems]
+    return CheckedPairs(good, problems, empty)
 
 
-def _checked_pair(pair: tuple[str, str], graded: bool) -> CheckedPair:
-    image, mask = pair
+def _has_object(image: str, mask: str, graded: bool) -> bool | str:
+    """Whether the mask has foreground, or what is wrong with the pair."""
     try:
         # MMSegmentation turns photographs as their EXIF data says.
         width, height = ImageOps.exif_transpose(open_image(image)).size
     except ValueError as error:
-        return CheckedPair(f'{image}: {error}')
+        return f'{image}: {error}'
 
     try:
         labels = read_binary_mask(mask, graded=graded)
     except (OSError, ValueError) as error:
-        return CheckedPair(str(error))
+        return str(error)
 
     rows, columns = labels.shape
-    if (rows, columns) == (height, width):
-        return CheckedPair(has_object=bool(labels.any()))
-
-    return CheckedPair(
-        f'{mask}: the mask is {columns} x {rows} pixels, its image {image} is '
-        f'{width} x {height}'
-    )
+    if (rows, columns) != (height, width):
+        return (
+            f'{mask}: the mask is {columns} x {rows} pixels, its image {image} is '
+            f'{width} x {height}'
+        )
+    return bool(labels.any())

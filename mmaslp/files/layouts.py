@@ -1,6 +1,7 @@
 """The folder layouts in which salient-object sets are published."""
 
 import os.path as osp
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from pathlib import Path
 NUCLEI = Path(__file__).with_name('nuclei')
 # Every set may have these instead of its own.
 FOLDERS = ('images', 'masks')
+_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,11 @@ class Layout:
 
 
 LAYOUTS = {
+    'folder': Layout('your images and masks, in two folders of those names'),
+    'mmseg': Layout(
+        'your data in the layout of mmseg (img_dir/train and ann_dir/train)',
+        ('img_dir', 'ann_dir'),
+    ),
     'DUTS-TR': Layout(
         'DUTS-TR.zip, the training archive of the DUTS saliency data set',
         ('DUTS-TR-Image', 'DUTS-TR-Mask'),
@@ -53,11 +60,6 @@ LAYOUTS = {
         ('imgs', 'gt'),
         'HKU-IS',
     ),
-    'folder': Layout('your images and masks, in two folders of those names'),
-    'mmseg': Layout(
-        'your data in the layout of mmseg (img_dir/train and ann_dir/train)',
-        ('img_dir', 'ann_dir'),
-    ),
 }
 
 
@@ -69,30 +71,43 @@ def get_layout(name: str) -> Layout:
 
 
 def find_folders(
-    root: str, layout: str = 'folder', split: str | None = None
+    root: str, layout: str | None = None, split: str | None = None
 ) -> tuple[str, str]:
-    """Find the image and the mask folder of a set on the local disk."""
-    spec = get_layout(layout)
-    tried = []
-    for home in dict.fromkeys((spec.home, '')):
-        for image, mask in dict.fromkeys((spec.folders, FOLDERS)):
-            ways = [(image, mask)]
-            if split is not None:
-                ways = [(f'{split}/{image}', f'{split}/{mask}')]
-                ways += [(f'{image}/{split}', f'{mask}/{split}')]
-            for way in ways:
-                wanted = [osp.join(home, part) for part in way]
-                images, masks = (
-                    osp.normpath(osp.join(root, folder)) for folder in wanted
-                )
-                if osp.isdir(images) and osp.isdir(masks):
-                    return images, masks
-                tried.append(' + '.join(wanted))
+    """Find the image and the mask folder of a set on the local disk.
 
-    state = '' if osp.isdir(root or '.') else ' (this folder does not exist)'
+    Without a layout they may have the names of any of them, in ``root`` itself.
+    """
+    tried = []
+    for images, masks in _candidates(layout, split):
+        if osp.isdir(osp.join(root, images)) and osp.isdir(osp.join(root, masks)):
+            return tuple(osp.normpath(osp.join(root, f)) for f in (images, masks))
+        tried.append(f'{images} + {masks}')
+
+    where = osp.abspath(root or '.')
+    state = '' if osp.isdir(where) else ', a folder that does not exist'
+    part = '' if split is None else f', split {split},'
+    needed = '' if layout is None else f'\nneeded: {get_layout(layout).fetch}'
+    more = ', ...' if tried[_SHOWN:] else ''
     raise FileNotFoundError(
-        f'no {layout} data{f", split {split}," if split else ""} in '
-        f'{osp.abspath(root or ".")}{state}. Looked there for {", ".join(tried)}. '
-        f'Needed: {spec.fetch}. Unpack it there, or name the folders: '
-        'data_prefix=dict(img_path=..., seg_map_path=...)'
+        f'no {layout or "images and masks"}{part} in {where}{state}\n'
+        f'looked there for {", ".join(tried[:_SHOWN])}{more}{needed}'
     )
+
+
+def _candidates(layout: str | None, split: str | None) -> Iterator[tuple[str, str]]:
+    """Folders of images and masks that are looked for, relative to the root."""
+    if layout is None:
+        pairs = dict.fromkeys(spec.folders for spec in LAYOUTS.values())
+        homes = ['']
+    else:
+        spec = get_layout(layout)
+        pairs = dict.fromkeys((spec.folders, FOLDERS))
+        homes = dict.fromkeys((spec.home, ''))
+
+    for home in homes:
+        for images, masks in pairs:
+            if split is None:
+                yield osp.join(home, images), osp.join(home, masks)
+            else:
+                yield osp.join(home, split, images), osp.join(home, split, masks)
+                yield osp.join(home, images, split), osp.join(home, masks, split)

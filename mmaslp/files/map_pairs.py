@@ -17,7 +17,7 @@ import torch
 from ..calibration.fitting.tables import CalibrationTables
 from ..common.inputs import check_file
 from .images import IMAGE_SUFFIXES, read_binary_mask
-from .names import display_name
+from .names import display_name, raise_problems
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
 from .prob_maps import (
     ARRAY_SUFFIXES,
@@ -40,7 +40,6 @@ CHUNK = 16
 MAX_CHUNK = 256
 CHUNKS = 64
 # How many problems one message lists; it only counts the others.
-MAX_LISTED = 40
 
 
 def pair_files(
@@ -295,17 +294,6 @@ def read_or_note(read: Callable[[Path], Any], path: Path, problems: list[str]) -
     except ValueError as error:
         problems.append(str(error))
     return None
-
-
-def raise_problems(problems: list[str], where: str) -> None:
-    """Raise one error for all problems, if there are any."""
-    if not problems:
-        return
-    lines = [f'{len(problems)} problem(s) with {where}:']
-    lines += [f'  - {display_name(problem)}' for problem in problems[:MAX_LISTED]]
-    if len(problems) > MAX_LISTED:
-        lines.append(f'  ... and {len(problems) - MAX_LISTED} more')
-    raise ValueError('\n'.join(lines))
 
 
 def read_pair(reader: MapReader, pred: Path, gt: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+# Problems that one error lists.
+MAX_LISTED = 40
 # An absolute path, or one below a home, that begins a word or follows a sign. What
 # follows a colon may be the rest of an address.
 _ABSOLUTE = re.compile(
@@ -14,6 +16,17 @@ def display_name(name: object) -> str:
     r"""Escape what cannot be printed, such as a line break as ``\n``."""
     text = str(name)
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def raise_problems(problems: list[str], where: str) -> None:
+    """Raise one error for all problems, if there are any."""
+    if not problems:
+        return
+    lines = [f'{len(problems)} problem(s) with {where}:']
+    lines += [f'  - {display_name(problem)}' for problem in problems[:MAX_LISTED]]
+    if len(problems) > MAX_LISTED:
+        lines.append(f'  ... and {len(problems) - MAX_LISTED} more')
+    raise ValueError('\n'.join(lines))
 
 
 def printable(text: str) -> str:

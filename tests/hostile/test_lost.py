@@ -245,7 +245,7 @@ def begin(tmp_path, monkeypatch):
     """What a training would start from: call, with the work directory ``run``."""
     monkeypatch.chdir(tmp_path)
 
-    def build(cfg, trains):
+    def build(cfg):
         raise Built(cfg.get('load_from'))
 
     monkeypatch.setattr(training, 'build_runner', build)
@@ -286,48 +286,50 @@ def test_a_used_work_directory_stops(begin, make, there):
         begin(resume=True, cfg=dict(load_from='other/epoch_9.pth'))
 
 
-RESUMED = {
-    'the newest': ([(whole, 'epoch_2.pth'), (whole, 'epoch_10.pth')], 'epoch_10.pth'),
-    'iterations': ([(whole, 'iter_900.pth'), (whole, 'iter_1000.pth')], 'iter_1000'),
-    'the newest is cut': ([(whole, 'epoch_2.pth'), (cut, 'epoch_3.pth')], 'epoch_2'),
-    'the best does not count': (
-        [(whole, 'epoch_2.pth'), (whole, 'best_x_epoch_3.pth')],
-        'epoch_2.pth',
-    ),
-    'nothing': ([], None),
-}
+def last(content):
+    Path('run').mkdir(exist_ok=True)
+    Path('run/last_checkpoint').write_text(content)
 
 
-@pytest.mark.parametrize('case', RESUMED)
-def test_resume_without_last_checkpoint(begin, case):
-    files, expected = RESUMED[case]
-    for make, name in files:
-        make(f'run/{name}')
-    start = begin(resume=True)
-    assert start is None if expected is None else expected in start
-
-
-@pytest.mark.parametrize(
-    'last', [b'', b'nowhere/epoch_9.pth', b'\xff\xfe', b'/dev/null', b'run']
-)
-def test_resume_passes_over_code_and_a_last_checkpoint_of_none(begin, tmp_path, last):
+def test_resume_takes_the_last_checkpoint(begin):
     whole('run/epoch_1.pth')
-    write_evil('run/epoch_2.pth', tmp_path / 'hit')
-    Path('run/last_checkpoint').write_bytes(last)
+    whole('run/epoch_2.pth')
+    last('run/epoch_1.pth')
     assert begin(resume=True) == 'run/epoch_1.pth'
-    assert not (tmp_path / 'hit').exists()
+
+
+def test_resume_in_a_folder_that_was_moved(begin):
+    whole('run/epoch_1.pth')
+    last('/nowhere/run/epoch_1.pth')
+    assert begin(resume=True) == 'run/epoch_1.pth'
+
+
+def test_resume_where_nothing_is_lost_starts_anew(begin):
+    assert begin(resume=True) is None
 
 
 @pytest.mark.parametrize(
-    ('make', 'name'),
-    [(cut, 'epoch_1.pth'), (whole, 'best_x_epoch_3.pth'), (cut, 'last_checkpoint')],
+    ('make', 'name', 'words'),
+    [
+        (cut, 'epoch_1.pth', 'epoch_1.pth is damaged'),
+        (write_evil, 'epoch_1.pth', 'asks for'),
+        (None, 'epoch_1.pth', 'no checkpoint at'),
+        (whole, 'best_x_epoch_3.pth', 'there is nothing to resume from'),
+    ],
 )
-def test_resume_stops_where_nothing_is_whole(begin, make, name):
-    make(f'run/{name}')
+def test_resume_stops_where_the_last_is_not_whole(begin, tmp_path, make, name, words):
+    if make is write_evil:
+        os.makedirs('run')
+        write_evil(f'run/{name}', tmp_path / 'hit')
+    elif make:
+        make(f'run/{name}')
+    if name == 'epoch_1.pth':
+        last(f'run/{name}')
     before = contents('run')
-    with pytest.raises(ValueError, match='run'):
+    with pytest.raises((ValueError, FileNotFoundError), match=words):
         begin(resume=True)
     assert contents('run') == before
+    assert not (tmp_path / 'hit').exists()
 
 
 def test_overwrite_removes_nothing_before_all_is_checked(begin):

@@ -4,7 +4,6 @@ import signal
 import time
 
 import pytest
-from torch._utils import ExceptionWrapper
 
 from mmaslp.commands.errors import describe, exit_code_of
 
@@ -20,10 +19,14 @@ def test_what_the_user_can_mend_is_a_message(capsys, monkeypatch, kind):
     first, second = capsys.readouterr().err.splitlines()
     assert first == 'error: no such thing'
     assert "`mmaslp doctor 'my config.py'`" in second
-    assert 'MMASLP_TRACEBACK=1' in second
     monkeypatch.setenv('MMASLP_TRACEBACK', '1')
     assert exit_code_of(lambda: fail(kind('no such thing'))) == 2
     assert 'Traceback (most recent call last)' in capsys.readouterr().err
+
+
+def test_the_doctor_is_not_named_where_there_is_no_config(capsys):
+    assert exit_code_of(lambda: fail(ValueError('other images'))) == 2
+    assert capsys.readouterr().err == 'error: other images\n'
 
 
 def test_what_nobody_expected_is_a_short_message_too(capsys):
@@ -31,6 +34,7 @@ def test_what_nobody_expected_is_a_short_message_too(capsys):
     found = capsys.readouterr().err
     assert found.startswith('failed: ZeroDivisionError: division by zero\n')
     assert 'mmaslp doctor' not in found  # there is no config to look at
+    assert 'MMASLP_TRACEBACK=1' in found
     assert 'Traceback' not in found
 
 
@@ -119,15 +123,3 @@ def test_errors_while_the_host_builds_are_about_the_config():
     error = caught(lambda: build_from_cfg(ValueError('invalid literal')))
     expected = 'cannot be built: ValueError: invalid literal'
     assert describe(error, 'c.py') == (True, f'c.py {expected}')
-
-
-@pytest.mark.parametrize('kind', [ValueError, AssertionError])
-def test_errors_of_a_process_that_loads_data(kind):
-    error = caught(lambda: fail(kind('a.png: bad\n(worse: b)')))
-    wrapper = ExceptionWrapper(
-        (type(error), error, error.__traceback__), 'in DataLoader worker process 0'
-    )
-    mistake, text = describe(caught(wrapper.reraise))
-    assert mistake
-    assert text.startswith('a.png: bad')
-    assert 'Traceback' not in text

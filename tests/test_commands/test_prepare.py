@@ -11,11 +11,11 @@ def test_every_option_reaches_the_package(tmp_path, capsys):
     assert run_command('prepare', [str(root), *options, '--skip-bad']) == 0
     printed = capsys.readouterr().out
     assert '00.png: the mask file is empty' in printed
-    assert f'4 images in {root}/test.txt' in printed
+    assert f'test: 4 images (written to {root}/test.txt)' in printed
     sizes = [len(SODDataset(str(root), split=s)) for s in ('train', 'val', 'test')]
     assert sizes == [3, 2, 4]
 
 
 def test_problems_are_messages(tmp_path, capsys):
     assert run_command('prepare', [str(tmp_path), '--layout', 'HKU-IS']) == 2
-    assert 'error: no HKU-IS data' in capsys.readouterr().err
+    assert 'error: no HKU-IS in' in capsys.readouterr().err

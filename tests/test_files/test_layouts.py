@@ -15,6 +15,9 @@ NAMES = ['c', 'a.1', 'b']
         ('PASCAL-S', 'datasets/imgs/pascal', 'datasets/masks/pascal'),
         ('mmseg', 'img_dir', 'ann_dir'),
         ('folder', 'images', 'masks'),
+        (None, 'images', 'masks'),
+        (None, 'img_dir', 'ann_dir'),
+        (None, 'DUTS-TR-Image', 'DUTS-TR-Mask'),
     ],
 )
 def test_published_layouts(tmp_path, layout, images, masks, write_pairs):
@@ -28,5 +31,5 @@ def test_missing_folder_says_where_it_looked_and_what_to_fetch(tmp_path):
         find_folders(str(tmp_path), 'DUTS-TE')
     for part in (str(tmp_path), 'DUTS-TE/DUTS-TE-Image', 'DUTS-TE.zip'):
         assert part in str(error.value)
-    with pytest.raises(FileNotFoundError, match='does not exist'):
+    with pytest.raises(FileNotFoundError, match='folder that does not exist'):
         find_folders(str(tmp_path / 'nowhere'))

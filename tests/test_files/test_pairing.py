@@ -1,6 +1,6 @@
 import pytest
 
-from mmaslp.files.datasets import keep_listed, list_pair, list_stems, unpaired_files
+from mmaslp.files.datasets import Pairs, keep_listed, list_pairs, list_stems
 
 NAMES = ['c', 'a.1', 'b']
 
@@ -39,13 +39,18 @@ def test_names_that_differ_by_their_suffix_only(root, write_image):
     write_image(root / 'images' / 'b.png')
     with pytest.raises(ValueError, match=r'b\.jpg and b\.png'):
         list_stems(str(root / 'images'))
-    images, _ = list_pair(str(root / 'images'), str(root / 'masks'), '.JPG')
-    assert list(images) == ['a.1', 'b', 'c']
+    pairs = list_pairs((str(root / 'images'), str(root / 'masks')), '.JPG')
+    assert list(pairs.images) == ['a.1', 'b', 'c']
 
 
 def test_partners():
-    assert not unpaired_files('ab', 'ab', 'x', 'y')
-    assert unpaired_files('ab', 'ac', 'x', 'y') == {
+    folders = ('x', 'y')
+    whole = Pairs(folders, {'a': 'a.jpg'}, {'a': 'a.png'})
+    assert not whole.unpaired()
+    assert whole.paths() == {'a': ('x/a.jpg', 'y/a.png')}
+    torn = Pairs(folders, dict.fromkeys('ab', '1'), dict.fromkeys('ac', '2'))
+    assert [*torn.paths()] == ['a']
+    assert torn.unpaired() == {
         'b': 'image b of x has no mask in y',
         'c': 'mask c of y has no image in x',
     }

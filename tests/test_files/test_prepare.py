@@ -82,16 +82,42 @@ def test_all_problems_in_one_message(tmp_path, write_pairs):
 def test_a_list_of_the_user_stays(tmp_path, write_pairs):
     write_pairs(tmp_path, NAMES, 'images', 'masks')
     (tmp_path / 'val.txt').write_text('mine')
-    with pytest.raises(FileExistsError, match=r'val\.txt'):
+    with pytest.raises(ValueError, match='has val and nothing to train on'):
         prepare_dataset(str(tmp_path))
     assert (tmp_path / 'val.txt').read_text() == 'mine'
     assert LISTS & {*os.listdir(tmp_path)} == {'val.txt'}
 
 
-def test_a_division_of_the_user_stays(tmp_path, write_pairs):
-    for part in ('train', 'test'):
-        write_pairs(tmp_path, NAMES[:3], f'images/{part}', f'masks/{part}')
-    with pytest.raises(ValueError, match='divided already, into train, test'):
-        prepare_dataset(str(tmp_path))
-    (tmp_path / 'train.txt').write_text('n01\n')
-    assert len(SODDataset(str(tmp_path), split='train')) == 3
+@pytest.mark.parametrize('way', ['images/{}', '{}/images', 'img_dir/{}', 'lists'])
+def test_divided_data_are_checked_part_by_part(tmp_path, write_pairs, way):
+    masks = way.replace('images', 'masks').replace('img_dir', 'ann_dir')
+    for number, part in enumerate(('train', 'val')):
+        names = [f'{part}{i}' for i in range(2 + number)]
+        if way == 'lists':
+            write_pairs(tmp_path, names)
+            (tmp_path / f'{part}.txt').write_text('\n'.join(names))
+        else:
+            write_pairs(tmp_path, names, way.format(part), masks.format(part))
+    before = sorted(tmp_path.rglob('*'))
+    found = prepare_dataset(str(tmp_path))
+    assert {part: len(names) for part, names in found.parts.items()} == {
+        'train': 2,
+        'val': 3,
+    }
+    assert not found.lists
+    assert sorted(tmp_path.rglob('*')) == before
+    assert len(SODDataset(str(tmp_path), split='val')) == 3
+
+    mask = next(tmp_path.rglob('val1.png'))
+    Image.new('L', (5, 5)).save(mask)
+    with pytest.raises(ValueError, match=r'val1\.png: the mask is 5 x 5'):
+        prepare_dataset(str(tmp_path), skip_bad=True)
+
+
+def test_what_a_list_divides_is_divided_anew_on_request(tmp_path, write_pairs):
+    write_pairs(tmp_path, NAMES)
+    prepare_dataset(str(tmp_path), val_ratio=0.2)
+    assert not prepare_dataset(str(tmp_path), val_ratio=0.5).lists
+    again = prepare_dataset(str(tmp_path), val_ratio=0.5, overwrite=True)
+    assert len(again.parts['val']) == 10
+    assert len(again.lists) == 3

@@ -1,39 +1,27 @@
 """Checkpoints: reading them safely, whole and damaged ones, and their weights."""
 
+import ast
 import logging
 import os
 import os.path as osp
-import pickle
 import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import IO, Any
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import barrier, get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
-from mmengine.runner.checkpoint import load_from_http, load_from_local
+from mmengine.runner.checkpoint import load_from_local
 from torch import Tensor
 
-# Whether this torch can admit an object under another name.
-_BY_NAME = torch.torch_version.TorchVersion(torch.__version__) >= '2.6'
 _STATISTICS = ('min', 'max', 'mean', 'current')
-# What torch < 2.6 admits of torch itself; later versions have a list of their own.
-_TORCH = re.compile(
-    r'torch\._utils\._rebuild_(tensor|tensor_v2|parameter)|collections\.OrderedDict|'
-    r'torch\.(Size|device|(storage\.)?[A-Za-z]*Storage|b?float\d*|half|double|u?int\d+|'
-    r'long|short|bool|complex\d+)|_codecs\.encode'
-)
-# What the text of a config says of its seed.
-_RANDOMNESS = re.compile(
-    r'^randomness *= *dict\((?:[^()]*[\s,])?seed=(\d+)', re.MULTILINE
-)
+# What the message of torch names of a pickle that it refuses.
 _NAMED = re.compile(r'GLOBAL ([\w.]+)')
 
 
@@ -81,38 +69,15 @@ def allow_history_buffers() -> None:
     """Let ``torch.load(weights_only=True)`` read the log that MMEngine saves.
 
     OpenMMLab's MMEngine 0.10.7 stores ``HistoryBuffer`` objects in every checkpoint and
-    loads with torch's default. Since torch 2.6 this default admits only tensors and
-    plain values, so neither ``--resume`` nor a test run can read the run's own file.
-    This admits that class, what NumPy needs to rebuild an array of numbers, and a
-    look-up of four statistics. (OneDL's MMEngine falls back to ``weights_only=False``:
-    see :func:`safe_loading`, which our commands use.)
+    loads with torch's default, which admits only tensors and plain values. So neither
+    ``--resume`` nor a test run can read the run's own file. This admits that class,
+    what NumPy needs to rebuild an array of numbers, and a look-up of four statistics.
+    (OneDL's MMEngine falls back to ``weights_only=False``: see :func:`safe_loading`,
+    which our commands use.)
     """
-    if _BY_NAME:
-        admitted = [(found, name) for name, found in _ADMITTED.items()]
-        torch.serialization.add_safe_globals(admitted)
-
-
-class _Unpickler(pickle.Unpickler):
-    """Finds the admitted names only, for torch < 2.6."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        full = f'{module}.{name}'
-        if full in _ADMITTED:
-            return _ADMITTED[full]
-        if _TORCH.fullmatch(full):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f'unsupported GLOBAL {full}')
-
-
-class _Pickle:
-    """What ``torch.load`` takes as ``pickle_module``."""
-
-    Unpickler = _Unpickler
-    UnpicklingError = pickle.UnpicklingError
-
-    @staticmethod
-    def load(file: IO[bytes], **options: Any) -> Any:
-        return _Unpickler(file, **options).load()
+    torch.serialization.add_safe_globals(
+        [(value, name) for name, value in _ADMITTED.items()]
+    )
 
 
 def load_safely(path: str, map_location: Any = 'cpu', mmap: bool = False) -> Any:
@@ -120,23 +85,20 @@ def load_safely(path: str, map_location: Any = 'cpu', mmap: bool = False) -> Any
 
     The text ``meta.config`` is left out: MMEngine would execute it in a resumed run.
     """
-    how: dict[str, Any] = dict(weights_only=True)
-    if not _BY_NAME:
-        how = dict(weights_only=False, pickle_module=_Pickle)
     path = osp.expanduser(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of unusual protocols of the pickle
-            found = torch.load(
-                path, map_location=map_location, mmap=mmap or None, **how
+            checkpoint = torch.load(
+                path, map_location=map_location, mmap=mmap or None, weights_only=True
             )
     except Exception as error:  # torch and pickle raise a dozen types on foreign files
         raise _refusal(path, error) from None
 
-    meta = found.get('meta') if isinstance(found, dict) else None
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     if isinstance(meta, dict):
         meta.pop('config', None)
-    return found
+    return checkpoint
 
 
 def seed_of_training(path: str | None) -> dict[str, int | None]:
@@ -147,14 +109,16 @@ def seed_of_training(path: str | None) -> dict[str, int | None]:
     if path is None or not osp.isfile(path):
         return {}
     try:
-        meta = load_safely(path, mmap=True).get('meta')
-    except (AttributeError, RuntimeError, ValueError):
+        meta = load_safely(path, mmap=True)['meta']
+        nodes = ast.walk(ast.parse(meta['cfg']))
+    except (KeyError, RuntimeError, SyntaxError, TypeError, ValueError):
         return {}  # asks for code, or is none of MMEngine
-    text = meta.get('cfg') if isinstance(meta, dict) else None
-    if not isinstance(text, str):
-        return {}
-    found = _RANDOMNESS.search(text)
-    return {'training_seed': int(found[1]) if found else None}
+    seeds = [
+        node.value.value
+        for node in nodes
+        if isinstance(node, ast.keyword) and node.arg == 'seed'
+    ]
+    return {'training_seed': seeds[0] if seeds else None}
 
 
 def load_trusted(path: str, map_location: Any = 'cpu') -> Any:
@@ -178,48 +142,24 @@ def _refusal(path: str, error: Exception) -> Exception:
 
 @contextmanager
 def safe_loading(trust: bool = False) -> Iterator[None]:
-    """Let MMEngine read all checkpoints by :func:`load_safely` for a while.
+    """Let MMEngine read local checkpoints by :func:`load_safely` for a while.
 
-    Of local files and of ``http(s)``; so also those of ``init_cfg``. MMEngine's own
-    loader runs what is pickled in a file if the safe way of reading it fails.
+    So also those of ``init_cfg``. MMEngine's own loader runs what is pickled in a file
+    if the safe way of reading it fails.
     """
 
     def load(filename: str, map_location: Any = None) -> Any:
         path = osp.expanduser(filename)
         if not osp.isfile(path):
             raise FileNotFoundError(f'no checkpoint at {osp.abspath(filename)}')
-        return (
-            load_trusted(path, map_location)
-            if trust
-            else load_safely(path, map_location)
-        )
+        read = load_trusted if trust else load_safely
+        return read(path, map_location)
 
-    web = ('http://', 'https://')
     CheckpointLoader.register_scheme('', load, force=True)
-    if not trust:
-        CheckpointLoader.register_scheme(web, _download_safely, force=True)
     try:
         yield
     finally:
         CheckpointLoader.register_scheme('', load_from_local, force=True)
-        CheckpointLoader.register_scheme(web, load_from_http, force=True)
-
-
-def _download_safely(
-    filename: str, map_location: Any = None, model_dir: str | None = None
-) -> Any:
-    # The first process downloads; the others find the file in the cache.
-    def load() -> Any:
-        try:
-            return torch.hub.load_state_dict_from_url(
-                filename, model_dir, map_location, weights_only=True
-            )
-        except Exception as error:
-            raise _refusal(filename, error) from None
-
-    checkpoint = load() if get_rank() == 0 else None
-    barrier()
-    return load() if checkpoint is None else checkpoint
 
 
 # torch.save compresses nothing. An archive that unpacks to this many times its size,
@@ -254,15 +194,6 @@ def numbered_checkpoints(folder: str) -> list[str]:
     found = [match for match in map(_NUMBERED.fullmatch, names) if match]
     found.sort(key=lambda match: int(match[1]), reverse=True)
     return [osp.join(folder, match[0]) for match in found]
-
-
-def newest_checkpoint(folder: str, trust: bool = False) -> str | None:
-    """Find the latest checkpoint of a work directory that is whole and runs no code."""
-    for path in numbered_checkpoints(folder):
-        with suppress(ValueError, OSError):
-            _check_file(path, trust)
-            return path
-    return None
 
 
 def _check_file(path: str, trust: bool) -> None:

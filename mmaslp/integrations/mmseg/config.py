@@ -7,26 +7,47 @@ import os.path as osp
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from importlib.metadata import distributions
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.utils import import_modules_from_strings
-from mmseg.registry import RUNNERS
 
 from ...common.inputs import MOST_TEXT, check_file
-from ...common.outputs import write_output
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 _PREFIX = 'mmaslp::'
+# MMEngine reads a prefix only if it knows the distribution that it stands for.
+MODULE2PACKAGE.setdefault('mmaslp', 'mmaslp')
+# It does not know OneDL's distribution, and would find no mmseg:: base.
+if any(distributions(name='onedl-mmsegmentation')):
+    MODULE2PACKAGE['mmseg'] = 'onedl-mmsegmentation'
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
-    """Read a config, import its ``custom_imports``, also in the form ``['mmaslp']``."""
-    with redirect_stdout(StringIO()):  # it prints of a library that nobody has
-        import mmseg.datasets  # noqa: F401
+    """Read a config, and import its ``custom_imports``."""
+    cfg = read_config(path, options)
+    import_modules(cfg)
+    return cfg
 
+
+def import_modules(cfg: Config) -> None:
+    """Import the ``custom_imports`` of a config, also in the form ``['mmaslp']``."""
+    imports = cfg.get('custom_imports')
+    if isinstance(imports, (str, list, tuple)):
+        names = [imports] if isinstance(imports, str) else list(imports)
+        cfg.custom_imports = imports = dict(imports=names)
+    if imports:
+        import_modules_from_strings(**imports)
+
+
+def read_config(path: str, options: dict | None = None) -> Config:
+    """Read a config as it is, and override settings by ``key.key`` and value."""
     cfg = _read(find_config(path))
     if options:
         try:
@@ -35,12 +56,6 @@ def load_config(path: str, options: dict | None = None) -> Config:
             raise ValueError(
                 f'--cfg-options {" ".join(options)}: does not fit {path} ({error})'
             ) from error
-    imports = cfg.get('custom_imports')
-    if isinstance(imports, (str, list, tuple)):
-        names = [imports] if isinstance(imports, str) else list(imports)
-        cfg.custom_imports = imports = dict(imports=names)
-    if imports:
-        import_modules_from_strings(**imports)
     return cfg
 
 
@@ -145,35 +160,22 @@ def name_run(cfg: Config, purpose: str) -> None:
         cfg.visualizer.name = cfg.experiment_name
 
 
-class _RunConfig(Config):
-    """A config whose copy in the work directory replaces no file that would be lost."""
-
-    replaces = True
-
-    def dump(self, file: str | Path | None = None) -> str | None:
-        """Write it, unless a file of the user's has the name."""
-        if file is None:
-            return super().dump()
-        path = Path(file)
-        if not os.path.lexists(path) or (self.replaces and _is_copied(path)):
-            write_output(path, self.pretty_text, overwrite=True)
-        return None
+def import_mmseg() -> None:
+    """Import what a config can name, quietly."""
+    with redirect_stdout(StringIO()):  # it prints of a library that nobody has
+        import mmseg.datasets
+        import mmseg.models  # noqa: F401
 
 
-class _TestConfig(_RunConfig):
-    """A config of a test, which leaves that of the training where it is."""
-
-    replaces = False
-
-
-def _is_copied(path: Path) -> bool:
-    """Whether it is the config of an earlier run, which MMEngine kept twice."""
-    copies = path.parent.glob(f'*/vis_data/config{path.suffix}')
-    return any(copy.read_bytes() == path.read_bytes() for copy in copies)
-
-
-def build_runner(cfg: Config, trains: bool = False) -> Runner:
+def build_runner(cfg: Config) -> 'Runner':
     """Build the runner of a config, also one that it names."""
-    cfg = copy.copy(cfg)
-    object.__setattr__(cfg, '__class__', _RunConfig if trains else _TestConfig)
+    import_mmseg()
+    from mmengine.runner import Runner
+    from mmseg.registry import RUNNERS
+
+    folder = Path(cfg.work_dir).resolve()
+    if cfg.filename and Path(cfg.filename).resolve().parent == folder:
+        # The copy that MMEngine writes there would replace it.
+        cfg = copy.copy(cfg)
+        object.__setattr__(cfg, '_filename', None)
     return (RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg)(cfg)

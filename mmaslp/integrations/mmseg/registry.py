@@ -5,12 +5,10 @@ one below each of MMSegmentation's, which hold the components. It holds nothing,
 takes all from the one above.
 """
 
-from importlib.metadata import distributions
-
 import mmseg.registry as host
-from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry
 
+from . import config  # noqa: F401 - makes the prefixes of bases known
 from .checkpoint import allow_history_buffers
 from .models.losses import SCBCELoss
 
@@ -28,12 +26,6 @@ REGISTRIES = {
     for name, parent in vars(host).items()
     if isinstance(parent, Registry)
 }
-
-# MMEngine reads a prefix only if it knows the distribution that it stands for.
-MODULE2PACKAGE.setdefault('mmaslp', 'mmaslp')
-# MMEngine does not know OneDL's distribution, and would find no mmseg:: base.
-if any(distributions(name='onedl-mmsegmentation')):
-    MODULE2PACKAGE['mmseg'] = 'onedl-mmsegmentation'
 
 # The loss itself imports no MMSegmentation.
 host.MODELS.register_module(module=SCBCELoss)

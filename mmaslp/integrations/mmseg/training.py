@@ -1,6 +1,5 @@
 """The work directory of a training, and what it holds already."""
 
-import logging
 import os
 import os.path as osp
 import re
@@ -13,14 +12,7 @@ from mmengine.dist import get_rank
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from .checkpoint import (
-    CodeInCheckpoint,
-    check_checkpoint,
-    newest_checkpoint,
-    numbered_checkpoints,
-    safe_loading,
-    watch_weights,
-)
+from .checkpoint import check_checkpoint, safe_loading, watch_weights
 from .checks.run import check_once
 from .config import build_runner
 
@@ -96,12 +88,12 @@ def prepare_training(
             raise ValueError(
                 '--resume goes on with a training and --overwrite removes it: give one'
             )
-        start = cfg.load_from = _latest(folders, trust_checkpoint)
+        start = cfg.load_from = _latest(folders)
 
     _check_folders(folders, start, resume, overwrite)
     if start is not None:
         check_checkpoint(start, trust_checkpoint)
-    runner = build_runner(cfg, trains=True)
+    runner = build_runner(cfg)
     check_once(runner, ('train', 'val'))
     watch_weights(runner, start, strict=resume)
     if overwrite and process_rank(cfg.get('launcher')) == 0:
@@ -131,42 +123,23 @@ def _folders(cfg: Config) -> list[str]:
     return folders
 
 
-def _latest(folders: Sequence[str], trust: bool) -> str | None:
-    """Find what to resume from; None where there is nothing to lose."""
-    try:
-        named = find_latest_checkpoint(folders[0]) or ''
-    except UnicodeDecodeError:
-        named = ''
+def _latest(folders: Sequence[str]) -> str | None:
+    """The checkpoint that MMEngine would resume from; None where nothing is lost."""
+    latest = next(filter(None, map(find_latest_checkpoint, folders)), None)
+    if latest is not None and not osp.exists(latest):
+        # The folder was moved or copied.
+        latest = osp.join(folders[0], osp.basename(latest))
 
-    # The folders may have been moved or copied since.
-    damaged = ''
-    for path in (*(osp.join(f, osp.basename(named)) for f in folders), named):
-        if osp.isfile(path) or (osp.isdir(path) and path.endswith('.pth')):
-            try:
-                check_checkpoint(path, trust)
-                return path
-            except CodeInCheckpoint:
-                raise
-            except ValueError as error:
-                damaged = str(error)
-                break
-
-    newest = next(filter(None, (newest_checkpoint(f, trust) for f in folders)), None)
-    found = [path for folder in folders for path in earlier_training(folder)]
-    if newest is None and found:
+    left = [path for folder in folders for path in earlier_training(folder)]
+    if latest is None and left:
         raise ValueError(
-            f'there is nothing to resume from in {folders[0]}: no whole checkpoint of '
-            f'an epoch or iteration, but {_some(found)}. Name one with --cfg-options '
+            f'there is nothing to resume from in {folders[0]}: it has no '
+            f'last_checkpoint, but {_some(left)}. Name one with --cfg-options '
             'load_from=FILE, or start anew in another --work-dir or with --overwrite'
         )
-
-    if newest is not None:
-        reason = damaged or f'{folders[0]}/last_checkpoint names no file'
-        print_log(f'{reason}: resuming from {newest}', 'current', logging.WARNING)
-    else:
+    if latest is None:
         print_log(f'{folders[0]} holds no checkpoint: the training starts anew')
-
-    return newest
+    return latest
 
 
 def _check_folders(
@@ -181,18 +154,11 @@ def _check_folders(
             'it elsewhere, or name another --work-dir'
         )
     if found and not overwrite and not (resume and own):
-        there = f'{folders[0]} holds a training already ({_some(found)})'
-        raise ValueError(f'{there}: {_ways_on(folders)}')
-
-
-def _ways_on(folders: Sequence[str]) -> str:
-    """What to do; where none of its checkpoints is left a training cannot go on."""
-    if any(numbered_checkpoints(folder) for folder in folders):
-        return (
-            'go on with it by --resume, name another folder with --work-dir, or '
-            'replace it by --overwrite'
+        raise ValueError(
+            f'{folders[0]} holds a training already ({_some(found)}): go on with it by '
+            '--resume, name another folder with --work-dir, or replace it by '
+            '--overwrite'
         )
-    return 'name another folder with --work-dir, or replace it by --overwrite'
 
 
 def _lies_in(path: str, folders: Sequence[str]) -> bool:

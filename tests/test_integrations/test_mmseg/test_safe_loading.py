@@ -35,16 +35,3 @@ def test_the_host_loads_safely_for_a_while(tmp_path):
     with safe_loading(), pytest.raises(FileNotFoundError, match='no checkpoint at'):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'y.pth'))
     assert CheckpointLoader._get_checkpoint_loader(path) is before
-
-
-def test_downloads_are_read_safely_too(tmp_path, monkeypatch):
-    """From the cache, so nothing is fetched."""
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    folder = tmp_path / 'hub' / 'checkpoints'
-    folder.mkdir(parents=True)
-    torch.save({'x': print}, folder / 'x.pth')
-    torch.save({'x': 1}, folder / 'y.pth')
-    with safe_loading():
-        assert CheckpointLoader.load_checkpoint('https://a.b/y.pth') == {'x': 1}
-        with pytest.raises(CodeInCheckpoint, match='asks for print'):
-            CheckpointLoader.load_checkpoint('https://a.b/x.pth')

@@ -2,17 +2,18 @@
 
 import os.path as osp
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..datasets.listing import image_ids, nested
-from .findings import Finding
+from .findings import PATCH, Finding
 
-# Masks that are read of each data set, spread over it.
+# Masks of each data set that a run reads when it starts,
 _SAMPLE = 8
-# Masks that are read until one has an object.
+# and those of a training set as long as none has an object.
 _MANY = 1000
 _LOADERS = ('LoadAnnotations', 'LoadBinaryAnnotations')
 _OBJECT = 1
@@ -31,13 +32,13 @@ def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
     """Look at the masks of data sets, and for images in two of them."""
     present = {key: dataset for key, dataset in datasets.items() if dataset is not None}
     for split, dataset in present.items():
-        place = f'{split}_dataloader.dataset'
-        for part, _ in nested(dataset):
-            yield from _ignored_objects(part, place)
+        yield from check_masks(split, dataset)
+    yield from shared_images(present)
 
-    if 'train' in present:
-        yield from _nothing_to_learn(present['train'])
-    ids = {split: _paths(dataset) for split, dataset in present.items()}
+
+def shared_images(datasets: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look for images that are in two data sets."""
+    ids = {split: _paths(dataset) for split, dataset in datasets.items()}
     for one, other in (('val', 'train'), ('test', 'train'), ('test', 'val')):
         shared = ids.get(one, set()) & ids.get(other, set())
         if shared:
@@ -84,73 +85,87 @@ def _transforms(step: Any) -> Iterator[Any]:
         yield from _transforms(getattr(step, 'transforms', None))
 
 
-def _ignored_objects(leaf: Any, place: str) -> Iterator[Finding]:
-    """Look for masks of 0 and 255 that MMSegmentation's own loader reads."""
+@dataclass
+class MaskScan:
+    """What the labels of a sample of masks hold.
+
+    Attributes:
+        masks (int): How many were read.
+        with_object (int): How many of them have a pixel of label 1.
+        with_ignored (int): How many have a pixel of label 255.
+        blank (int): How many have nothing but 0.
+        path (str): One of the masks.
+    """
+
+    masks: int = 0
+    with_object: int = 0
+    with_ignored: int = 0
+    blank: int = 0
+    path: str = ''
+
+
+def scan_masks(leaf: Any, enough: int, most: int) -> MaskScan:
+    """Read masks of a data set, in random order, as its loader does.
+
+    It ends after ``most``, or earlier: when one has an object, and one has none or
+    ``enough`` were read.
+    """
+    scan = MaskScan()
     loader = _mask_loader(leaf)
-    if type(loader).__name__ != 'LoadAnnotations' or not len(leaf):
-        return
-    chosen = _spread_over(len(leaf), _SAMPLE)
-    infos = [leaf.get_data_info(int(i)) for i in chosen]
-    if not _lacks_objects(loader(dict(info))['gt_seg_map'] for info in infos):
-        return
-
-    # Another transform may map 255 to 1.
-    if not _lacks_objects(_final_labels(leaf[int(i)]) for i in chosen):
-        return
-    yield Finding(
-        'error',
-        f'{place}: LoadAnnotations keeps the values 0 and 255 of the masks '
-        f'({infos[0].get("seg_map_path")}), and 255 means "ignore": all objects '
-        'are left out of losses and metrics, and the accuracy would be 1',
-        f"{place}.pipeline: dict(type='LoadBinaryAnnotations') in the place of "
-        'LoadAnnotations',
-    )
+    order = [] if loader is None else np.random.default_rng(0).permutation(len(leaf))
+    for index in order[:most]:
+        info = leaf.get_data_info(int(index))
+        label = loader(dict(info)).get('gt_seg_map')
+        if label is None:
+            break
+        scan.path = info.get('seg_map_path')
+        scan.masks += 1
+        scan.with_object += bool((label == _OBJECT).any())
+        scan.with_ignored += bool((label == _IGNORED).any())
+        scan.blank += not label.any()
+        some_without = scan.with_object < scan.masks
+        if scan.with_object and (some_without or scan.masks >= enough):
+            break
+    return scan
 
 
-def _nothing_to_learn(dataset: Any) -> Iterator[Finding]:
-    """Look for a training set without an object, in a sample of each data set."""
-    seen = 0
-    for leaf in (part for part, is_leaf in nested(dataset) if is_leaf):
-        loader = _mask_loader(leaf)
-        if loader is None:
+def check_masks(split: str, dataset: Any, thorough: bool = False) -> Iterator[Finding]:
+    """Look for masks whose objects are ignored, and for what a training set lacks."""
+    place = f'{split}_dataloader.dataset'
+    enough = _MANY if thorough else _SAMPLE
+    most = _MANY if split == 'train' else _SAMPLE
+    leaves = [part for part, is_leaf in nested(dataset) if is_leaf]
+    scans = [scan_masks(leaf, enough, most) for leaf in leaves]
+    for leaf, scan in zip(leaves, scans):
+        if scan.with_ignored and not scan.with_object and _stay_ignored(leaf):
+            yield Finding(
+                'error',
+                f'{place}: {type(_mask_loader(leaf)).__name__} keeps the values 0 and '
+                f'255 of the masks ({scan.path}), and 255 means "ignore": all objects '
+                'are left out of losses and metrics, and the accuracy would be 1. '
+                'LoadBinaryAnnotations reads them',
+                PATCH,
+            )
             return
-        for index in _spread_over(len(leaf), _MANY):
-            label = loader(dict(leaf.get_data_info(int(index)))).get('gt_seg_map')
-            if label is None or (label != 0).any():
-                return
-            seen += 1
 
-    if seen:
+    masks = sum(scan.masks for scan in scans)
+    if split != 'train' or not masks or 0 in [scan.masks for scan in scans]:
+        return
+    if sum(scan.blank for scan in scans) == masks:
         yield Finding(
             'error',
-            f'train_dataloader.dataset: none of {seen} training masks has a pixel of '
-            'foreground, so there is nothing to learn',
-            'train_dataloader.dataset: masks of 0 and 1, or of 0 and 255 with '
-            'LoadBinaryAnnotations',
+            f'{place}: none of {masks} training masks has a pixel of foreground, so '
+            'there is nothing to learn',
+            f'{place}: masks of 0 and 1, or of 0 and 255 with LoadBinaryAnnotations',
         )
-
-
-def every_image_has_an_object(dataset: Any) -> Iterator[Finding]:
-    """Say so, unless a crop shows parts of images; it reads many masks."""
-    seen = 0
-    for leaf in (part for part, is_leaf in nested(dataset) if is_leaf):
-        loader = _mask_loader(leaf)
-        steps = [type(step).__name__ for step in _transforms(leaf.pipeline)]
-        if loader is None or any(_PART.fullmatch(name) for name in steps):
-            return
-        for index in _spread_over(len(leaf), _MANY):
-            label = loader(dict(leaf.get_data_info(int(index)))).get('gt_seg_map')
-            if label is None or not (label == _OBJECT).any():
-                return
-            seen += 1
-
-    if seen:
+    whole = not any(_shows_parts(leaf) for leaf in leaves)
+    if thorough and whole and sum(scan.with_object for scan in scans) == masks:
         yield Finding(
             'note',
-            f'all {seen:,} training images hold an object: what the network finds in '
+            f'all {masks:,} training images hold an object: what the network finds in '
             'images without one is left to chance',
-            "train_dataloader.dataset.pipeline: dict(type='ObjectFreeCrop') after the "
-            'masks are loaded, if it will be asked about such images',
+            f"{place}.pipeline: dict(type='ObjectFreeCrop') after the masks are "
+            'loaded, if it will be asked about such images',
         )
 
 
@@ -160,27 +175,19 @@ def _mask_loader(leaf: Any) -> Any:
     return next((s for s in steps if type(s).__name__ in _LOADERS), None)
 
 
-def _spread_over(length: int, number: int) -> np.ndarray:
-    """At most so many indices, spread over a data set."""
-    if not length:
-        return np.zeros(0, int)
-    return np.unique(np.linspace(0, length - 1, number).round().astype(int))
+def _shows_parts(leaf: Any) -> bool:
+    """Whether a training image may be a part of an image."""
+    return any(_PART.fullmatch(type(s).__name__) for s in _transforms(leaf.pipeline))
 
 
-def _lacks_objects(labels: Iterable[np.ndarray]) -> bool:
-    """Whether labels hold 255 and no 1, all of them together."""
-    ignored = False
-    for label in labels:
-        if (label == _OBJECT).any():
+def _stay_ignored(leaf: Any) -> bool:
+    """Whether no transform behind the loader maps 255 to 1."""
+    for index in range(min(len(leaf), _SAMPLE)):
+        packed = leaf[index]['data_samples']
+        first = packed[0] if isinstance(packed, list) else packed  # views of one image
+        if (first.gt_sem_seg.data == _OBJECT).any():
             return False
-        ignored = ignored or bool((label == _IGNORED).any())
-    return ignored
-
-
-def _final_labels(sample: dict) -> np.ndarray:
-    packed = sample['data_samples']
-    first = packed[0] if isinstance(packed, list) else packed  # views of one image
-    return first.gt_sem_seg.data.numpy()
+    return True
 
 
 def _paths(dataset: Any) -> set[str]:

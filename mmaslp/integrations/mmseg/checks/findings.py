@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+# The remedy of what the doctor's patch puts right.
+PATCH = '`mmaslp doctor CONFIG` prints the lines to paste'
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -16,8 +19,10 @@ class Finding:
     remedy: str = ''
 
     def __str__(self) -> str:
-        lines = [f'{self.level + ":":9}{self.message}']
-        return '\n'.join(lines + [f'{"":9}-> {x}' for x in self.remedy.splitlines()])
+        remedy = 'in the patch below' if self.remedy == PATCH else self.remedy
+        first, *more = self.message.splitlines()
+        lines = [f'{self.level + ":":9}{first}', *(f'{"":9}{line}' for line in more)]
+        return '\n'.join(lines + [f'{"":9}-> {x}' for x in remedy.splitlines()])
 
     def sentence(self) -> str:
         """Return message and remedy on one line."""

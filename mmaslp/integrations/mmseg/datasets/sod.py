@@ -1,16 +1,14 @@
 """Registered data sets: salient-object sets as published, and the one of the demo."""
 
-import os.path as osp
 from typing import Any
 
 from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
 from ....common.arguments import check_path, check_text, optional
-from ....files.datasets import keep_listed, list_pair, unpaired_files
-from ....files.images import IMAGE_SUFFIXES
-from ....files.layouts import NUCLEI, find_folders, get_layout
-from ....files.map_pairs import raise_problems
+from ....files.datasets import list_pairs, locate
+from ....files.layouts import NUCLEI, get_layout
+from ....files.names import raise_problems
 
 
 @DATASETS.register_module()
@@ -31,7 +29,8 @@ class SODDataset(BaseDataset):
             sets. Defaults to None, the working directory.
         layout (str, optional): How the set is laid out: 'DUTS-TR', 'DUTS-TE',
             'DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS', 'mmseg'
-            (img_dir, ann_dir) or 'folder' (images, masks). Defaults to 'folder'.
+            (img_dir, ann_dir) or 'folder' (images, masks). Defaults to None: the
+            folders of any of these, in ``data_root`` itself.
         split (str, optional): The part of the set, if each part is a folder
             (``train/images`` or ``images/train``) or a list in ``data_root``
             (``train.txt`` of ``mmaslp prepare``). Defaults to None.
@@ -84,8 +83,9 @@ class SODDataset(BaseDataset):
         if prefix and not {'img_path', 'seg_map_path'} <= prefix.keys():
             raise ValueError('data_prefix needs img_path and seg_map_path')
 
-        self.layout = layout or 'folder'
-        get_layout(self.layout)
+        self.layout = layout
+        if layout is not None:
+            get_layout(layout)
         self.split = split
         self.img_suffix = img_suffix
         self.seg_map_suffix = seg_map_suffix
@@ -106,44 +106,27 @@ class SODDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Pair the images with their masks, as mmseg's datasets list them."""
-        ann_file = self.ann_file
         if self.data_prefix:
             folders = self.data_prefix['img_path'], self.data_prefix['seg_map_path']
+            list_file = ''
         else:
-            try:
-                folders = find_folders(self.data_root, self.layout, self.split)
-            except FileNotFoundError:
-                listed = osp.join(self.data_root, f'{self.split}.txt')
-                if self.split is None or ann_file or not osp.isfile(listed):
-                    raise
-                ann_file = listed
-                folders = find_folders(self.data_root, self.layout)
+            folders, list_file = locate(self.data_root, self.layout, self.split)
 
-        images, masks = list_pair(*folders, self.img_suffix, self.seg_map_suffix)
-        if ann_file:
-            known = filter(None, (self.img_suffix, *IMAGE_SUFFIXES))
-            images = keep_listed(images, ann_file, folders[0], [*known])
-
-        bad = unpaired_files(images, masks, *folders)
-        wanted = images.keys() if ann_file else bad.keys()
-        raise_problems([bad[stem] for stem in bad if stem in wanted], folders[0])
+        pairs = list_pairs(
+            folders, self.img_suffix, self.seg_map_suffix, self.ann_file or list_file
+        )
+        raise_problems([*pairs.unpaired().values()], folders[0])
 
         return [
             {
-                'img_path': _join(folders[0], name),
-                'seg_map_path': _join(folders[1], masks[stem]),
+                'img_path': image,
+                'seg_map_path': mask,
                 'label_map': None,
                 'reduce_zero_label': False,
                 'seg_fields': [],
             }
-            for stem, name in images.items()
+            for image, mask in pairs.paths().values()
         ]
-
-
-def _join(folder: str, name: str) -> str:
-    """Join a path so that one file has one spelling: the path identifies the image."""
-    path = osp.join(folder, name)
-    return path if '://' in path else osp.normpath(path)
 
 
 @DATASETS.register_module()

@@ -1,0 +1,292 @@
+"""Checks of what a config says. Each of them also puts right what it finds.
+
+They change the config that they get, and take a copy where that is not wanted. What
+they change is the patch of the doctor.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmseg.registry import DATASETS
+
+from ..config import is_type, metrics_of
+from ..data import leaves, with_binary_masks
+from ..models.losses import SCBCELoss
+from .findings import PATCH, Finding
+
+_QUERIES = 'compares queries with matched masks, not each pixel with its label'
+# Type of the head or segmentor -> what it does instead.
+REFUSED = {
+    'Mask2FormerHead': _QUERIES,
+    'MaskFormerHead': _QUERIES,
+    'SideAdapterCLIPHead': _QUERIES,
+    'MultimodalEncoderDecoder': _QUERIES,
+    'VPDDepthHead': 'estimates depth and has no mask',
+    'DepthEstimator': 'estimates depth and has no mask',
+}
+# Losses of regions: they have no target for each pixel.
+_OF_REGIONS = ('DiceLoss', 'HuasdorffDisstanceLoss', 'LovaszLoss', 'TverskyLoss')
+_THE_PAPER = dict(levels='image', rule='MC')
+
+
+def check_settings(cfg: Config) -> Iterator[Finding]:
+    """Look through a whole config."""
+    yield from _check_imports(cfg)
+    classes = _classes(cfg)
+    if classes is not None and len(classes) != 2:
+        yield Finding(
+            'note',
+            f'the data have {len(classes)} classes; ASLP is for one foreground and a '
+            'background',
+            'mmaslp doctor CONFIG --data FOLDER, with your images and masks',
+        )
+        return
+
+    if isinstance(cfg.get('model'), Mapping):
+        yield from _check_aslp(cfg)
+        yield from check_heads(cfg.model)
+    yield from _check_zero_labels(cfg)
+    if is_type(cfg.get('tta_model'), 'SegTTAModel'):
+        cfg.tta_model.type = 'BinarySegTTAModel'
+        yield Finding('note', f'with --tta: {WRONG_TTA}', PATCH)
+
+
+WRONG_TTA = (
+    "MMSegmentation's SegTTAModel applies the sigmoid twice to one-channel heads and "
+    'hands metrics the last view instead of the mean'
+)
+
+
+def _check_imports(cfg: Config) -> Iterator[Finding]:
+    given = cfg.get('custom_imports') or []
+    names = given.get('imports', []) if isinstance(given, Mapping) else given
+    names = [names] if isinstance(names, str) else [*names]
+    if given and not isinstance(given, Mapping):
+        yield Finding(
+            'warning',
+            f"custom_imports = {given!r}: MMSegmentation's own tools end with a "
+            'TypeError; they read dict(imports=[...])',
+            PATCH,
+        )
+    if not any(name.split('.')[0] == 'mmaslp' for name in names):
+        yield Finding(
+            'note',
+            'the config does not import the plugin: the commands of mmaslp do, '
+            "MMSegmentation's own tools do not know its types",
+            PATCH,
+        )
+        names.append('mmaslp')
+    if names != given:
+        imports = given if isinstance(given, Mapping) else {}
+        cfg.custom_imports = {**imports, 'imports': names}
+
+
+def _classes(cfg: Config) -> Any:
+    """Names of the classes of the data; None if they are not known."""
+    for split in ('train', 'val', 'test'):
+        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
+        if dataset:
+            leaf = next(leaves(dataset))
+            kind = DATASETS.get(leaf.type) if isinstance(leaf.type, str) else leaf.type
+            given = leaf.get('metainfo') or {}
+            return given.get('classes', getattr(kind, 'METAINFO', {}).get('classes'))
+    return None
+
+
+def _check_aslp(cfg: Config) -> Iterator[Finding]:
+    """Look for the hook and the metric that ASLP needs."""
+    hooks = [h for h in cfg.get('custom_hooks') or [] if is_type(h, 'ASLPHook')]
+    losses = [loss for _, head in heads_of(cfg.model) for loss in losses_of(head)]
+    if not hooks and any(is_type(loss, 'SCBCELoss') for loss in losses):
+        yield Finding(
+            'note',
+            'SCBCELoss without ASLPHook perturbs labels by its own arguments; without '
+            'any it is binary cross entropy',
+            f"custom_hooks = [dict(type='ASLPHook', {_as_arguments(_THE_PAPER)})]",
+        )
+        return
+
+    for hook in hooks:
+        if hook.get('levels') not in ('border', 'image'):
+            yield Finding(
+                'error',
+                f"ASLPHook(levels={hook.get('levels')!r}): levels are 'image', as in "
+                "the paper, or 'border'",
+                PATCH,
+            )
+            hook.update(_THE_PAPER)
+    if not hooks:
+        yield Finding('note', 'trains without ASLP; the patch adds the paper', PATCH)
+        hook = dict(type='ASLPHook', **_THE_PAPER)
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+
+    blind = []
+    for name in ('val_evaluator', 'test_evaluator'):
+        metrics = metrics_of(cfg, name)
+        if metrics and not any(is_type(m, 'CalibrationMetric') for m in metrics):
+            blind.append(name)
+            cfg[name] = [dict(type='CalibrationMetric'), *metrics]
+    if blind:
+        yield Finding(
+            'error' if hooks and 'val_evaluator' in blind else 'note',
+            f'no CalibrationMetric in {" and ".join(blind)}: it measures what levels '
+            'follow',
+            PATCH,
+        )
+
+
+def _as_arguments(options: Mapping[str, Any]) -> str:
+    return ', '.join(f'{name}={value!r}' for name, value in options.items())
+
+
+def heads_of(model: Mapping[str, Any]) -> Iterator[tuple[str, ConfigDict]]:
+    """Yield the place and the settings of each head."""
+    for key in ('decode_head', 'auxiliary_head'):
+        heads = model.get(key) or []
+        several = not isinstance(heads, Mapping)
+        for index, head in enumerate(heads if several else [heads]):
+            place = f'model.{key}[{index}]' if several else f'model.{key}'
+            # K-Net trains by the losses of its first head.
+            yield place, head.get('kernel_generate_head', head)
+
+
+def losses_of(head: Mapping[str, Any]) -> list[Any]:
+    """List the losses of a head."""
+    losses = head.get('loss_decode') or []
+    return [losses] if isinstance(losses, Mapping) else list(losses)
+
+
+def check_heads(model: Mapping[str, Any], training: bool = True) -> Iterator[Finding]:
+    """Look at the heads of a segmentor, as a config describes it."""
+    heads = dict(heads_of(model))
+    for place, part in {'model': model, **heads}.items():
+        kind = str(part.get('type'))
+        if kind in REFUSED and training:
+            yield Finding(
+                'error',
+                f'{kind} {REFUSED[kind]}, so SCBCELoss cannot perturb its labels: use '
+                'a head that predicts every pixel (FCNHead, UPerHead, ...)',
+                f"{place} = dict(type='...')",
+            )
+            return
+
+    reason = _why_two_channels(model, heads)
+    for place, head in heads.items():
+        # Auxiliary heads predict nothing, and the labels of an STDCHead are boundaries.
+        if is_type(head, 'STDCHead') or (not training and 'auxiliary' in place):
+            continue
+        yield from _check_channels(place, head, reason)
+        if training:
+            yield from _check_losses(place, head)
+
+
+def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict]) -> str:
+    """Say why a segmentor cannot work with one channel; '' if it can."""
+    if any(is_type(head, 'PointHead') for head in heads.values()):
+        return 'PointRend looks for uncertain points between the two best channels'
+    stages = isinstance(model.get('decode_head'), Mapping) and model['decode_head'].get(
+        'kernel_generate_head'
+    )
+    if is_type(model, 'CascadeEncoderDecoder') or stages:
+        return 'cascades and K-Net look for a threshold that they do not have'
+    samplers = [head.get('sampler') or {} for head in heads.values()]
+    if any(is_type(s, 'OHEMPixelSampler') and s.get('thresh') for s in samplers):
+        return 'OHEMPixelSampler with thresh takes a softmax over the channels'
+    return ''
+
+
+def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Finding]:
+    channels = head.get('out_channels') or head.get('num_classes')
+    losses = losses_of(head)
+    threshold = head.get('threshold') or 0.3
+    by_softmax = [
+        loss
+        for loss in losses
+        if is_type(loss, 'CrossEntropyLoss') and not loss.get('use_sigmoid')
+    ]
+    if channels == 1 and reason:
+        text = f'{place} cannot work with one channel: {reason}'
+        yield Finding('error', text, PATCH)
+    elif channels == 1 and by_softmax:
+        text = f'{place} takes a softmax over one channel, which is 1 everywhere'
+        yield Finding('error', text, PATCH)
+    elif channels == 1 and 'decode_head' in place and threshold != 0.5:
+        yield Finding(
+            'warning',
+            f'{place} calls a pixel foreground above {threshold} '
+            "(MMSegmentation's default is 0.3), the metrics count at 0.5",
+            PATCH,
+        )
+    elif channels == 2 and any(loss.get('use_sigmoid') for loss in losses):
+        yield Finding(
+            'warning',
+            f'{place} has two channels without a background: each has a sigmoid of its '
+            'own, and metrics take the softmax of both',
+            PATCH,
+        )
+    elif channels not in (1, 2):
+        ours = any(is_type(loss, 'SCBCELoss') for loss in losses)
+        text = f'{place} has {channels} channels, and SCBCELoss is for binary heads'
+        yield Finding('error' if ours else 'note', text, PATCH)
+
+    head.num_classes = 2
+    if reason:
+        head.out_channels = 2
+    elif channels != 2:
+        head.update(out_channels=1, threshold=0.5)
+
+
+def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
+    arguments = inspect.signature(SCBCELoss).parameters.keys() | {'type'}
+    changed = []
+    kinds = set()
+    for loss in losses_of(head):
+        kind = loss.type if isinstance(loss.type, str) else loss.type.__name__
+        if is_type(loss, 'SCBCELoss'):
+            unknown = ', '.join(sorted(loss.keys() - arguments))
+            if unknown:
+                yield Finding(
+                    'error',
+                    f'{place}.loss_decode: SCBCELoss has no {unknown}, which the base '
+                    'gives to its loss',
+                    PATCH,
+                )
+            changed.append({k: v for k, v in loss.items() if k in arguments})
+            continue
+        kinds.add(kind)
+        if is_type(loss, 'BoundaryLoss'):
+            changed.append(loss)
+        elif kind not in _OF_REGIONS:
+            weight = loss.get('loss_weight', 1.0)
+            weighted = {} if weight == 1 else {'loss_weight': weight}
+            changed.append(dict(type='SCBCELoss', **weighted))
+
+    if kinds - {'BoundaryLoss'} or not changed:
+        yield Finding(
+            'note',
+            f'{place} trains with {", ".join(sorted(kinds)) or "no loss"}, which '
+            'follows no levels',
+            PATCH,
+        )
+    changed = changed or [dict(type='SCBCELoss')]
+    head.loss_decode = changed if len(changed) > 1 else changed[0]
+
+
+def _check_zero_labels(cfg: Config) -> Iterator[Finding]:
+    """Look for a background that becomes 'ignore'."""
+    for split in ('train', 'val', 'test'):
+        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
+        for leaf in leaves(dataset):
+            steps = [leaf, *leaf.get('pipeline', [])]
+            if not any(step.get('reduce_zero_label') for step in steps):
+                continue
+            yield Finding(
+                'error',
+                f'{split}_dataloader.dataset: reduce_zero_label leaves the background '
+                'out of losses and metrics',
+                PATCH,
+            )
+            leaf.pop('reduce_zero_label', None)
+            leaf.pipeline = with_binary_masks(leaf.pipeline)

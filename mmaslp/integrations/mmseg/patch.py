@@ -1,0 +1,114 @@
+"""What the doctor changes in a config, as the lines of a config."""
+
+import ast
+import os.path as osp
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .config import find_config, read_config
+
+_WIDTH = 88
+
+
+def pasted(path: str, original: dict, mended: dict) -> str:
+    """Lines that change a config when they stand at its end.
+
+    MMEngine merges what a file says into what its bases say. An assignment in a file
+    replaces an earlier one in the same file, so a name that the file itself sets keeps
+    what it holds: ``model = dict(model, ...)``.
+    """
+    file = find_config(path)
+    tree = ast.parse(Path(file).read_text(encoding='utf-8'))
+    values = {
+        node.targets[0].id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    base = _read_bases(file, values.get('_base_'))
+
+    lines = []
+    for name in _changed(original, mended):
+        value = mended[name]
+        before = original.get(name)
+        if name in values and isinstance(value, dict) and isinstance(before, dict):
+            parts = {
+                key: _change(base.get(name) or {}, value, key)
+                for key in _changed(before, value)
+            }
+            lines.append(f'{name} = {as_code(parts, column=len(name), first=name)}')
+        else:
+            lines.append(f'{name} = {as_code(_change(base, mended, name))}')
+    return '\n'.join(lines)
+
+
+def child_config(base: str, original: dict, mended: dict) -> str:
+    """A config that has another one as its base, and changes it."""
+    lines = [
+        f'{name} = {as_code(_change(original, mended, name))}'
+        for name in _changed(original, mended)
+    ]
+    return '\n'.join([f'_base_ = {base!r}', *lines, ''])
+
+
+def _changed(before: dict, after: dict) -> list[str]:
+    return [name for name in after if name not in before or before[name] != after[name]]
+
+
+def _change(before: dict, after: dict, name: str) -> Any:
+    """What MMEngine has to merge into ``before[name]`` to get ``after[name]``."""
+    value = after[name]
+    if name not in before or not isinstance(value, dict):
+        return value
+    base = before[name]
+    if not isinstance(base, dict) or base.keys() - value.keys():
+        return {'_delete_': True, **value}
+    return {key: _change(base, value, key) for key in _changed(base, value)}
+
+
+def _read_bases(file: str, node: ast.expr | None) -> dict:
+    """Read what the bases of a config say, without the config."""
+    if node is None:
+        return {}
+    names = ast.literal_eval(node)
+    folder = osp.dirname(osp.abspath(file))
+    paths = [
+        name if '::' in name else osp.join(folder, name)
+        for name in ([names] if isinstance(names, str) else names)
+    ]
+    with tempfile.TemporaryDirectory() as place:
+        child = Path(place) / 'bases.py'
+        child.write_text(f'_base_ = {paths!r}\n', encoding='utf-8')
+        return read_config(str(child)).to_dict()
+
+
+def as_code(value: Any, indent: int = 0, column: int = 8, first: str = '') -> str:
+    """Write a value as a config has it, in lines of at most 88 characters.
+
+    Args:
+        value (Any): Of strings, numbers, None, dicts, lists and tuples.
+        indent (int): Blanks before the line. Defaults to 0.
+        column (int): Where in the line the value begins. Defaults to 8.
+        first (str): Name of the dict that this one starts from. Defaults to ''.
+    """
+    inner = indent + 4
+    if isinstance(value, dict):
+        plain = all(str(key).isidentifier() for key in value)
+        names = [f'{key}=' if plain else f'{key!r}: ' for key in value]
+        parts = [
+            name + as_code(part, inner, inner + len(name))
+            for name, part in zip(names, value.values())
+        ]
+        parts = [first, *parts] if first else parts
+        start, end = ('dict(', ')') if plain else ('{', '}')
+    elif isinstance(value, list):
+        parts = [as_code(part, inner, inner) for part in value]
+        start, end = '[', ']'
+    else:
+        return repr(value)
+
+    line = f'{start}{", ".join(parts)}{end}'
+    if '\n' not in line and column + len(line) < _WIDTH:
+        return line
+    margin = '\n' + ' ' * inner
+    return f'{start}{margin}{f",{margin}".join(parts)},\n{" " * indent}{end}'
