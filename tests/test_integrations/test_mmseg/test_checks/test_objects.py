@@ -5,14 +5,14 @@ import pytest
 from PIL import Image
 
 from mmaslp.commands import main
-from mmaslp.integrations.mmseg.checks.data import every_image_has_an_object
-from mmaslp.integrations.mmseg.doctor import build_and_check
+from mmaslp.integrations.mmseg.checks.building import check_images
+from mmaslp.integrations.mmseg.checks.data import scan_masks
 
 
 def said(toy, tmp_path, pipeline=()):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
     cfg.train_dataloader.dataset.pipeline[2:2] = list(pipeline)
-    return '\n'.join(map(str, build_and_check(cfg, str(tmp_path / 'work'))))
+    return '\n'.join(map(str, check_images(cfg)))
 
 
 def masks_of(toy):
@@ -30,28 +30,39 @@ def test_an_image_has_none(toy, tmp_path):
     assert 'hold an object' not in said(toy, tmp_path)
 
 
-@pytest.mark.parametrize('empty', [False, True])
-def test_borders_that_are_ignored_are_no_objects(empty):
-    class Leaf:
-        def __init__(self):
-            self.pipeline = [LoadAnnotations()]
+class Leaf:
+    """A data set of masks that are given."""
 
-        def __len__(self):
-            return 4
+    def __init__(self, labels):
+        self.labels = labels
+        self.pipeline = [LoadAnnotations()]
+        self.read = 0
 
-        def get_data_info(self, index):
-            return dict(index=index)
+    def __len__(self):
+        return len(self.labels)
 
-    class LoadAnnotations:
-        def __call__(self, results):
-            label = np.zeros((8, 8), np.uint8)
-            label[0] = 255
-            if results['index'] or not empty:
-                label[4, 4] = 1
-            return dict(results, gt_seg_map=label)
+    def get_data_info(self, index):
+        self.read += 1
+        return dict(label=self.labels[index])
 
-    found = [*every_image_has_an_object(Leaf())]
-    assert len(found) == (not empty)
+
+class LoadAnnotations:
+    def __call__(self, results):
+        return dict(gt_seg_map=np.array(results['label'], np.uint8))
+
+
+def test_a_scan_counts_what_masks_hold():
+    scan = scan_masks(Leaf([[0, 255], [0, 0]]), enough=8, most=9)
+    assert (scan.masks, scan.with_object, scan.with_ignored, scan.blank) == (2, 0, 1, 1)
+
+
+def test_a_scan_ends_as_soon_as_it_knows():
+    some = Leaf([[0, 1]] * 50)
+    assert scan_masks(some, enough=8, most=50).masks == some.read == 8
+    assert scan_masks(Leaf([[0, 1]] * 50), enough=99, most=40).with_object == 40
+    mixed = Leaf([[0, 1], [0, 0]] * 25)
+    assert scan_masks(mixed, enough=99, most=50).masks < 10
+    assert scan_masks(Leaf([[0, 0]] * 50), enough=8, most=40).masks == 40
 
 
 def test_a_crop_shows_parts(toy, tmp_path):

@@ -1,11 +1,26 @@
-"""The doctor builds a config and checks what was built."""
+"""The doctor builds a config and checks what was built; so does a training."""
+
+import copy
 
 import pytest
 from PIL import Image
 
 from mmaslp.integrations.mmseg.checks import run
-from mmaslp.integrations.mmseg.doctor import build_and_check
+from mmaslp.integrations.mmseg.checks.building import check_images, check_parts
+from mmaslp.integrations.mmseg.checks.settings import check_settings
 from mmaslp.integrations.mmseg.training import prepare_training
+
+
+def findings_of(cfg):
+    """What the doctor finds in a config, and the config as its patch makes it."""
+    mended = copy.deepcopy(cfg)
+    findings = [*check_settings(mended), *check_images(mended), *check_parts(mended)]
+    return findings, mended
+
+
+def words_of(cfg, *levels):
+    findings, _ = findings_of(cfg)
+    return '\n'.join(str(f) for f in findings if not levels or f.level in levels)
 
 
 def head(**changes):
@@ -22,21 +37,162 @@ def setting(path, value):
     return change
 
 
-def point_head(cfg):
-    cfg.model.decode_head.sampler = dict(type='OHEMPixelSampler', thresh=0.7)
+CHANNELS = dict(out_channels=1, num_classes=2, threshold=0.5)
+THRESHOLD = dict(type='OHEMPixelSampler', thresh=0.7)
+CROSS_ENTROPY = dict(type='CrossEntropyLoss')
+SIGMOID = dict(type='CrossEntropyLoss', use_sigmoid=True)
+
+# What the patch puts right: the level, the words, and the head that comes out.
+MENDED = {
+    'channels': (
+        head(out_channels=7, num_classes=7),
+        'error',
+        'model.decode_head has 7 channels',
+        CHANNELS,
+    ),
+    'threshold': (
+        head(threshold=0.3),
+        'warning',
+        'calls a pixel foreground above 0.3',
+        CHANNELS,
+    ),
+    'no threshold': (
+        head(threshold=None),
+        'warning',
+        'calls a pixel foreground above 0.3',
+        CHANNELS,
+    ),
+    'a threshold, without ASLP': (
+        head(threshold=None, loss_decode=SIGMOID),
+        'warning',
+        'calls a pixel foreground above 0.3',
+        CHANNELS,
+    ),
+    'a softmax of one channel': (
+        head(loss_decode=CROSS_ENTROPY),
+        'error',
+        'takes a softmax over one channel',
+        {'loss_decode': dict(type='SCBCELoss')},
+    ),
+    'two sigmoids': (
+        head(out_channels=2, loss_decode=SIGMOID),
+        'warning',
+        'has two channels without a background',
+        {'loss_decode': dict(type='SCBCELoss')},
+    ),
+    'sampler': (
+        head(sampler=THRESHOLD),
+        'error',
+        'takes a softmax over the channels',
+        dict(out_channels=2),
+    ),
+    'other loss': (
+        head(loss_decode=[SIGMOID, dict(type='DiceLoss', loss_weight=3.0)]),
+        'note',
+        'model.decode_head trains with CrossEntropyLoss, DiceLoss',
+        {'loss_decode': dict(type='SCBCELoss')},
+    ),
+    'an argument of the loss of the base': (
+        setting('model.decode_head.loss_decode.use_sigmoid', False),
+        'error',
+        'SCBCELoss has no use_sigmoid',
+        {'loss_decode': dict(type='SCBCELoss')},
+    ),
+}
+
+
+@pytest.mark.parametrize('case', MENDED)
+def test_what_the_patch_puts_right(toy, tmp_path, case):
+    change, level, words, expected = MENDED[case]
+    cfg = toy.config(tmp_path / 'run')
+    change(cfg)
+    before = copy.deepcopy(cfg.to_dict())
+    assert words in words_of(cfg, level)
+    findings, mended = findings_of(cfg)
+    assert cfg.to_dict() == before
+    for key, value in expected.items():
+        assert mended.model.decode_head.get(key) == value
+    assert words_of(mended, level) == words_of(toy.config(tmp_path / 'run'), level)
+
+
+def test_levels_of_none_and_no_metric_are_put_right(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.custom_hooks = [dict(type='ASLPHook', levels=None)]
+    cfg.val_evaluator = dict(type='IoUMetric')
+    found = words_of(cfg, 'error')
+    assert "ASLPHook(levels=None): levels are 'image'" in found
+    assert 'no CalibrationMetric in val_evaluator' in found
+    _, mended = findings_of(cfg)
+    assert not words_of(mended, 'error')
+    assert mended.custom_hooks[0].rule == 'MC'
+    assert [m.type for m in mended.val_evaluator] == ['CalibrationMetric', 'IoUMetric']
+
+
+def test_a_config_without_aslp_gets_the_paper(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', auxiliary=True)
+    cfg.custom_hooks = []
+    cfg.model.decode_head.loss_decode = SIGMOID
+    cfg.model.auxiliary_head.loss_decode = dict(SIGMOID, loss_weight=0.4)
+    assert 'trains without ASLP; the patch adds the paper' in words_of(cfg)
+    _, mended = findings_of(cfg)
+    assert mended.custom_hooks == [dict(type='ASLPHook', levels='image', rule='MC')]
+    assert mended.model.auxiliary_head.loss_decode == dict(
+        type='SCBCELoss', loss_weight=0.4
+    )
+
+
+def test_a_background_that_is_left_out(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.val_dataloader.dataset.pipeline[1] = dict(
+        type='LoadAnnotations', reduce_zero_label=True
+    )
+    found = words_of(cfg, 'error')
+    assert 'val_dataloader.dataset: reduce_zero_label leaves the background' in found
+    assert 'test_dataloader' not in found
+    assert not words_of(findings_of(cfg)[1], 'error')
+
+
+def test_masks_of_0_and_255(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    for split in ('train', 'val', 'test'):
+        pipeline = cfg[f'{split}_dataloader'].dataset.pipeline
+        pipeline[1] = dict(type='LoadAnnotations')
+    assert words_of(cfg, 'error').count('all objects are left out of losses') == 3
+    assert not words_of(findings_of(cfg)[1], 'error')
+
+
+def test_data_of_more_classes_are_left_alone(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[])
+    cfg.train_dataloader.dataset.metainfo = dict(classes=('a', 'b', 'c'))
+    cfg.model.decode_head.update(out_channels=3, num_classes=3, loss_decode=SIGMOID)
+    before = cfg.to_dict()
+    mended = copy.deepcopy(cfg)
+    (finding,) = check_settings(mended)
+    assert 'the data have 3 classes' in finding.message
+    assert mended.to_dict() == before
+
+
+def test_what_a_run_does_not_use_is_no_error(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', tta_model=dict(type='SegTTAModel'))
+    assert not words_of(cfg, 'error')
+    assert 'applies the sigmoid twice' in words_of(cfg, 'note')
+    assert findings_of(cfg)[1].tta_model.type == 'BinarySegTTAModel'
+
+
+@pytest.mark.parametrize('imports', [['mmaslp'], 'mmaslp'])
+def test_imports_that_only_we_can_read(toy, tmp_path, imports):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.custom_imports = imports
+    assert "MMSegmentation's own tools end with a TypeError" in words_of(cfg, 'warning')
+    assert findings_of(cfg)[1].custom_imports == dict(imports=['mmaslp'])
+
+
+def without_validation(cfg):
+    for part in ('dataloader', 'cfg', 'evaluator'):
+        cfg.pop(f'val_{part}')
 
 
 CASES = {
-    'channels': (
-        head(out_channels=7, num_classes=7),
-        'model.decode_head has 7 channels',
-    ),
-    'threshold': (head(threshold=0.3), 'calls a pixel foreground above 0.3'),
-    'sampler': (point_head, 'takes a softmax over the channels'),
-    'other loss': (
-        head(loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True)),
-        'no head trains with SCBCELoss',
-    ),
     'argument of a loss': (
         setting('model.decode_head.loss_decode.beta', 'XX'),
         'beta',
@@ -45,7 +201,6 @@ CASES = {
         setting('custom_hooks.0.type', 'ASLPHok'),
         'ASLPHok is not in the',
     ),
-    'optimizer': (setting('optim_wrapper.optimizer.type', 'Adm'), 'Adm is not in'),
     'learning rate': (setting('optim_wrapper.optimizer.lr', '0.1'), 'optim_wrapper: '),
     'batch size': (setting('train_dataloader.batch_size', 0), 'train_dataloader: '),
     'workers': (setting('val_dataloader.num_workers', -1), 'val_dataloader: '),
@@ -65,18 +220,23 @@ CASES = {
     ),
     'no data': (
         setting('train_dataloader.dataset.data_root', 'nowhere'),
-        'train_dataloader: ',
+        'train_dataloader.dataset: there is no ',
+    ),
+    'no validation at all': (
+        lambda cfg: [
+            cfg.pop(f'val_{key}') for key in ('dataloader', 'cfg', 'evaluator')
+        ],
+        'the levels of ASLPHook follow a validation',
     ),
 }
 
 
 @pytest.mark.parametrize('case', CASES)
-def test_findings_of_the_doctor(toy, tmp_path, case):
+def test_what_the_user_has_to_put_right(toy, tmp_path, case):
     change, expected = CASES[case]
     cfg = toy.config(tmp_path / 'run')
     change(cfg)
-    found = '\n'.join(map(str, build_and_check(cfg, str(tmp_path / 'doctor'))))
-    assert expected in found
+    assert expected in words_of(cfg, 'error')
     assert not (tmp_path / 'run').exists()
 
 
@@ -96,18 +256,12 @@ def test_training_masks_without_an_object(toy, tmp_path):
     masks = sorted((toy.root / 'train' / 'masks').iterdir())
     for path in masks[:-1]:
         Image.new('L', (16, 16)).save(path)
-    assert not errors(cfg, tmp_path)
+    assert not words_of(cfg, 'error')
     Image.new('L', (16, 16)).save(masks[-1])
-    assert 'none of 10 training masks has a pixel of foreground' in errors(
-        cfg, tmp_path
-    )
+    expected = 'none of 10 training masks has a pixel of foreground'
+    assert expected in words_of(cfg, 'error')
     with pytest.raises(ValueError, match='there is nothing to learn'):
         prepare_training(cfg)
-
-
-def errors(cfg, tmp_path):
-    findings = build_and_check(cfg, str(tmp_path / 'doctor'))
-    return '\n'.join(f.message for f in findings if f.level == 'error')
 
 
 def test_a_training_is_checked_once(toy, tmp_path, monkeypatch):
@@ -123,53 +277,19 @@ def test_a_training_is_checked_once(toy, tmp_path, monkeypatch):
 
 def test_a_good_config(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', auxiliary=True)
-    findings = build_and_check(cfg, str(tmp_path / 'doctor'))
+    findings, mended = findings_of(cfg)
     assert {f.level for f in findings} <= {'ok', 'note', 'warning'}
     assert [f.message for f in findings if f.level == 'warning'] == [
         '5 of the 5 test images are val images, such as '
         f'{toy.root.resolve()}/val/images/00.png: what is measured on them is not what '
         'the network does on unseen images'
     ]
-    cfg.model.auxiliary_head.loss_decode = dict(
-        type='CrossEntropyLoss', use_sigmoid=True, loss_weight=0.4
-    )
-    notes = build_and_check(cfg, str(tmp_path / 'doctor'))
-    notes = [f for f in notes if f.level == 'note']
-    assert any('all 10 training images hold an object' in f.message for f in notes)
-    [note] = [f for f in notes if 'knows of no levels' in f.message]
-    assert note.message.startswith('model.auxiliary_head: trains with CrossEntropyLoss')
-    assert note.remedy == (
-        'model = dict(auxiliary_head=dict(num_classes=2, out_channels=1, '
-        "threshold=0.5, loss_decode=dict(_delete_=True, type='SCBCELoss', "
-        'loss_weight=0.4)))'
-    )
+    assert mended.to_dict() == cfg.to_dict()
 
 
-def test_lines_of_a_list_of_heads_can_be_pasted(toy, tmp_path):
-    cfg = toy.config(tmp_path / 'run', channels=1)
-    head = cfg.model.decode_head
-    plain = dict(loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4))
-    cfg.model.auxiliary_head = [{**head, **plain, 'num_classes': 2} for _ in range(2)]
-    [found] = [f for f in build_and_check(cfg, str(tmp_path)) if 'knows of' in str(f)]
-    assert found.message.startswith('model.auxiliary_head[0], model.auxiliary_head[1]:')
-    pasted = {}
-    exec(found.remedy, pasted)
-    cfg.merge_from_dict({'model': pasted['model']})
-    findings = build_and_check(cfg, str(tmp_path))
-    assert not [f for f in findings if 'knows of no levels' in f.message]
-
-
-def test_what_chance_and_few_iterations_do_is_said(toy, tmp_path):
-    cfg = toy.config(tmp_path / 'run')
-    cfg.randomness = dict(seed=None)
-    cfg.custom_hooks = []
-    said = ' '.join(map(str, build_and_check(cfg, str(tmp_path))))
-    assert 'draws a seed of its own' in said
-    assert 'iterations are few' in said
-    assert 'its alpha is 0, so it is binary cross entropy' in said
-    cfg.randomness = dict(seed=0)
+def test_a_loss_without_a_hook_is_said(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[])
+    assert 'SCBCELoss without ASLPHook' in words_of(cfg, 'note')
     cfg.custom_hooks = [dict(type='ASLPHook', levels='image')]
     cfg.model.decode_head.loss_decode = dict(type='SCBCELoss', beta='SI')
-    said = ' '.join(map(str, build_and_check(cfg, str(tmp_path))))
-    assert 'draws a seed' not in said
-    assert 'with the strength 1.5, as often as MC says' in said
+    assert 'with the strength 1.5, as often as MC says' in words_of(cfg)
