@@ -20,7 +20,7 @@ STOCK = Path(mmseg.__path__[0]) / '.mim' / 'configs'
 @pytest.fixture
 def two_files(tmp_path):
     (tmp_path / 'base.py').write_text(
-        "model = dict(depth=3, head=dict(type='A', size=1, loss=dict(type='CE', w=2)))\n"
+        "model = dict(depth=3, head=dict(size=1, loss=dict(type='CE', w=2)))\n"
         "hooks = [dict(type='H')]\nnothing = None\nval = dict(a=1)\n"
     )
     child = tmp_path / 'child.py'

@@ -108,7 +108,7 @@ def test_what_the_patch_puts_right(toy, tmp_path, case):
     change(cfg)
     before = copy.deepcopy(cfg.to_dict())
     assert words in words_of(cfg, level)
-    findings, mended = findings_of(cfg)
+    _, mended = findings_of(cfg)
     assert cfg.to_dict() == before
     for key, value in expected.items():
         assert mended.model.decode_head.get(key) == value
