@@ -1,4 +1,4 @@
-"""``python tools/train.py configs/aslp/unet_duts.py``: without data, and on a folder."""
+"""``python tools/train.py configs/aslp/unet_duts.py``: without data, on a folder."""
 
 import shutil
 from pathlib import Path

@@ -37,9 +37,9 @@ def run(args: argparse.Namespace) -> None:
 
 def after_interrupt(args: argparse.Namespace) -> str:
     """Say what an interruption leaves and how to go on."""
-    from ..integrations.mmseg.checkpoint import numbered_checkpoints
+    from mmengine.runner import find_latest_checkpoint
 
-    found = numbered_checkpoints(args.work_dir) if args.work_dir else []
-    if not found:
+    latest = find_latest_checkpoint(args.work_dir) if args.work_dir else None
+    if latest is None:
         return 'no checkpoint was written yet; the same command starts anew'
-    return f'{found[0]} is kept; the same command goes on from it with --resume'
+    return f'{latest} is kept; the same command goes on from it with --resume'

@@ -3,12 +3,12 @@
 import os
 import os.path as osp
 import random
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from PIL import ImageOps
 
@@ -150,35 +150,23 @@ def keep_listed(
     if not osp.isfile(list_file):
         raise FileNotFoundError(f'no such list file: {osp.abspath(list_file)}')
     check_file(list_file, MOST_TEXT)
-    try:
-        with open(list_file, encoding='utf-8-sig') as file:
-            names = [line.strip() for line in file if line.strip()]
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{list_file}: not a text file ({error})') from error
-
-    stems = (name if name in images else _stem(name, suffixes) for name in names)
-    counts = Counter(stem or name for stem, name in zip(stems, names))
-    if not counts:
-        raise ValueError(f'{list_file}: the list is empty')
-    twice = [stem for stem, count in counts.items() if count > 1]
-    if twice:
-        raise ValueError(f'{list_file}: names listed twice: {_some(twice)}')
-    missing = [stem for stem in counts if stem not in images]
-    if missing:
+    lines = Path(list_file).read_text('utf-8-sig', errors='replace').splitlines()
+    names = [*filter(None, map(str.strip, lines))]
+    stems = {n if n in images else _stem(n, suffixes) or n for n in names}
+    missing = sorted(stems - images.keys())
+    if missing or not stems:
         raise ValueError(
-            f'{list_file}: {len(missing)} of {len(counts)} listed images are not in '
+            f'{list_file}: {len(missing)} of {len(stems)} listed images are not in '
             f'{folder}: {_some(missing)}'
         )
-
-    return {stem: images[stem] for stem in sorted(counts)}
+    return {stem: images[stem] for stem in sorted(stems)}
 
 
 def _stem(name: str, suffixes: Sequence[str]) -> str | None:
     """Cut the first of some suffixes that a name ends with, without case."""
-    for suffix in suffixes:
-        if name.lower().endswith(suffix.lower()):
-            return name[: len(name) - len(suffix)]
-    return None
+    fitting = (x for x in suffixes if name.lower().endswith(x.lower()))
+    suffix = next(fitting, None)
+    return None if suffix is None else name[: len(name) - len(suffix)]
 
 
 def _some(names: Sequence[str]) -> str:
@@ -205,14 +193,6 @@ class Prepared:
     left_out: list[str]
     without_object: int
     lists: list[str]
-
-
-@dataclass(frozen=True)
-class CheckedPair:
-    """What is wrong with an image and its mask, '' if nothing is."""
-
-    problem: str = ''
-    has_object: bool = False
 
 
 def prepare_dataset(

