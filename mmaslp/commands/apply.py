@@ -1,8 +1,8 @@
 """Apply a calibrator to probability maps on disk, of any network.
 
 The maps are written as 16-bit PNG, or in the form of .npz and .npy maps. With --masks
-also masks: 'keep' is the network's decision, 'accuracy' cuts calibrated maps at 1/2,
-'dice' takes for each image the mask of the largest expected Dice.
+also masks: 'keep' is the network's decision, 'accuracy' the more probable class of each
+pixel, 'dice' for each image the mask of the largest expected Dice.
 
 Example:
     mmaslp apply calibrator.json test_maps --out calibrated --masks dice
@@ -71,5 +71,10 @@ def run(args: argparse.Namespace) -> None:
     )
     for name, (folder, number) in folders.items():
         print(f'{number} {name} in {folder}')
+    if args.masks in ('accuracy', 'dice') and calibrator.target == 'confidence':
+        print(
+            'The maps keep the decisions of the network: cut at 1/2 they give the '
+            f'masks of --masks keep, not those of --masks {args.masks}.'
+        )
     if calibrator.method == 'identity':
         print('The calibrator is the identity: the maps are those of the network.')

@@ -2,7 +2,8 @@
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mmengine.registry import init_default_scope
@@ -18,9 +19,21 @@ from .run import check_hooks, check_loops
 SPLITS = ('train', 'val', 'test')
 
 
-def check_images(cfg: Any) -> Iterator[Finding]:
+@contextmanager
+def noted(place: str, findings: list[Finding]) -> Iterator[None]:
+    """Make a finding of what is raised."""
+    try:
+        yield
+    except Exception as error:  # parts of others raise what they like
+        plain = not isinstance(error, OSError) and error.args
+        text = str(error.args[0]) if plain else str(error) or repr(error)
+        findings.append(Finding('error', f'{place}: {text}' if place else text))
+
+
+def check_images(cfg: Any) -> list[Finding]:
     """Look at the images and masks of a config; put right how masks are read."""
     init_default_scope(cfg.get('default_scope') or 'mmseg')
+    findings: list[Finding] = []
     datasets = {}
     for split in SPLITS:
         settings = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
@@ -30,79 +43,59 @@ def check_images(cfg: Any) -> Iterator[Finding]:
         missing, *ways_on = missing_data(cfg, split)
         if missing:
             level = 'note' if split == 'test' else 'error'
-            yield Finding(level, f'{place}: {missing}', '\n'.join(ways_on))
+            text = f'{place}: {missing}'
+            findings.append(Finding(level, text, '\n'.join(ways_on)))
             continue
 
-        try:
+        of_masks = []
+        with noted(place, findings):
             datasets[split] = DATASETS.build(copy.deepcopy(settings))
-            findings = [*check_masks(split, datasets[split], thorough=True)]
-        except Exception as error:  # parts of others raise what they like
-            yield failure(place, error)
-            continue
-        yield from findings
-        if any(finding.remedy == PATCH for finding in findings):
+            of_masks = [*check_masks(split, datasets[split], thorough=True)]
+        findings += of_masks
+        if any(finding.remedy == PATCH for finding in of_masks):
             for leaf in leaves(settings):
                 leaf.pipeline = with_binary_masks(leaf.pipeline)
 
-    yield from shared_images(datasets)
+    return [*findings, *shared_images(datasets)]
 
 
-def check_parts(cfg: Any) -> Iterator[Finding]:
+def check_parts(cfg: Any) -> list[Finding]:
     """Build the runner, its hooks and loops, and ask them what does not fit."""
+    findings: list[Finding] = []
     if cfg.get('load_from'):
-        try:
+        with noted('load_from', findings):
             check_checkpoint(cfg.load_from)
-        except (OSError, ValueError) as error:
-            yield failure('load_from', error)
 
-    with tempfile.TemporaryDirectory() as folder:
-        cfg = copy.deepcopy(cfg)
-        hooks = cfg.get('custom_hooks') or []
-        cfg.update(work_dir=folder, load_from=None, resume=False, log_level='ERROR')
-        cfg.custom_hooks = []
-        cfg._format_python_code = False  # formatting takes seconds
-        if cfg.get('visualizer'):
-            cfg.visualizer.vis_backends = []
+    cfg = copy.deepcopy(cfg)
+    hooks = cfg.get('custom_hooks') or []
+    cfg.update(custom_hooks=[], load_from=None, resume=False, log_level='ERROR')
+    cfg._format_python_code = False  # formatting takes seconds
+    if cfg.get('visualizer'):
+        cfg.visualizer.vis_backends = []
+    with tempfile.TemporaryDirectory() as folder, noted('', findings):
+        cfg.work_dir = folder
         name_run(cfg, 'doctor')
-        try:
-            runner = build_runner(cfg)
-        except Exception as error:
-            yield failure('', error)
-            return
-        yield from _check_runner(runner, cfg, hooks)
+        runner = build_runner(cfg)
+        for hook in hooks:
+            with noted('custom_hooks', findings):
+                runner.register_hook(hook)
+        with noted('optim_wrapper', findings):
+            if cfg.get('optim_wrapper'):
+                runner.build_optim_wrapper(cfg.optim_wrapper)
+        findings += _check_loops_and_hooks(runner)
+    return findings
 
 
-def _check_runner(runner: Any, cfg: Any, hooks: list) -> Iterator[Finding]:
+def _check_loops_and_hooks(runner: Any) -> list[Finding]:
+    findings: list[Finding] = []
     loops = {}
-    for place, build in _parts(runner, cfg, hooks):
-        try:
-            loops[place] = build()
-        except Exception as error:
-            yield failure(place, error)
-
-    loops = {key.partition('_')[0]: loops[key] for key in loops if 'loader' in key}
-    unusable = [*check_loops(loops)]
-    yield from unusable
-    if not unusable and 'train' in loops:
-        yield from check_hooks(runner, ('train', 'val'))
-
-
-def _parts(
-    runner: Any, cfg: Any, hooks: list
-) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield the place of each part and what builds it."""
-    for hook in hooks:
-        yield 'custom_hooks', lambda hook=hook: runner.register_hook(hook)
     for split in SPLITS:
         place = f'{split}_dataloader'
-        if cfg.get(place) is not None and not missing_data(cfg, split)[0]:
-            yield place, lambda split=split: getattr(runner, f'{split}_loop')
-    if cfg.get('optim_wrapper'):
-        yield 'optim_wrapper', lambda: runner.build_optim_wrapper(cfg.optim_wrapper)
+        if runner.cfg.get(place) and not missing_data(runner.cfg, split)[0]:
+            with noted(place, findings):
+                loops[split] = getattr(runner, f'{split}_loop')
 
-
-def failure(place: str, error: Exception) -> Finding:
-    """What a part raises that cannot be built."""
-    plain = not isinstance(error, OSError) and error.args
-    text = str(error.args[0]) if plain else str(error) or repr(error)
-    return Finding('error', f'{place}: {text}' if place else text)
+    unusable = [*check_loops(loops)]
+    if not unusable and 'train' in loops:
+        findings += check_hooks(runner, ('train', 'val'))
+    return findings + unusable

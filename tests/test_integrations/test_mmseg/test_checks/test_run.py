@@ -3,8 +3,10 @@
 import copy
 
 import pytest
+import torch
 from PIL import Image
 
+from mmaslp.commands import run_command
 from mmaslp.integrations.mmseg.checks import run
 from mmaslp.integrations.mmseg.checks.building import check_images, check_parts
 from mmaslp.integrations.mmseg.checks.settings import check_settings
@@ -285,6 +287,18 @@ def test_a_good_config(toy, tmp_path):
         'the network does on unseen images'
     ]
     assert mended.to_dict() == cfg.to_dict()
+
+
+def test_few_iterations_are_said_where_nothing_is_loaded(toy, tmp_path, capsys):
+    cfg = toy.config(tmp_path / 'run', by_epoch=False)
+    cfg.dump('few.py')
+    run_command('doctor', ['few.py'])
+    assert '15 iterations are few' in capsys.readouterr().out
+    torch.save({'state_dict': {}}, 'weights.pth')
+    cfg.load_from = 'weights.pth'
+    cfg.dump('tuned.py')
+    run_command('doctor', ['tuned.py'])
+    assert 'iterations are few' not in capsys.readouterr().out
 
 
 def test_a_loss_without_a_hook_is_said(toy, tmp_path):
