@@ -55,6 +55,8 @@ def check_images(cfg: Any) -> list[Finding]:
         if any(finding.remedy == PATCH for finding in of_masks):
             for leaf in leaves(settings):
                 leaf.pipeline = with_binary_masks(leaf.pipeline)
+            if cfg.get('tta_pipeline'):
+                cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
 
     return [*findings, *shared_images(datasets)]
 
