@@ -182,9 +182,7 @@ def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict])
     """Say why a segmentor cannot work with one channel; '' if it can."""
     if any(is_type(head, 'PointHead') for head in heads.values()):
         return 'PointRend looks for uncertain points between the two best channels'
-    stages = isinstance(model.get('decode_head'), Mapping) and model['decode_head'].get(
-        'kernel_generate_head'
-    )
+    stages = is_type(model.get('decode_head'), 'IterativeDecodeHead')
     if is_type(model, 'CascadeEncoderDecoder') or stages:
         return 'cascades and K-Net look for a threshold that they do not have'
     samplers = [head.get('sampler') or {} for head in heads.values()]
@@ -197,16 +195,14 @@ def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Findi
     channels = head.get('out_channels') or head.get('num_classes')
     losses = losses_of(head)
     threshold = head.get('threshold') or 0.3
-    by_softmax = any(
-        is_type(loss, 'CrossEntropyLoss') and not loss.get('use_sigmoid')
-        for loss in losses
-    )
+    entropies = [loss for loss in losses if is_type(loss, 'CrossEntropyLoss')]
+    sigmoids = [bool(loss.get('use_sigmoid')) for loss in entropies]
     ours = any(is_type(loss, 'SCBCELoss') for loss in losses)
 
     level, text = 'error', ''
     if channels == 1 and reason:
         text = f'cannot work with one channel: {reason}'
-    elif channels == 1 and by_softmax:
+    elif channels == 1 and False in sigmoids:
         text = 'takes a softmax over one channel, which is 1 everywhere'
     elif channels == 1 and 'decode_head' in place and threshold != 0.5:
         level = 'warning'
@@ -214,7 +210,7 @@ def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Findi
             f"calls a pixel foreground above {threshold} (MMSegmentation's default is "
             '0.3), the metrics count at 0.5'
         )
-    elif channels == 2 and any(loss.get('use_sigmoid') for loss in losses):
+    elif channels == 2 and True in sigmoids:
         level = 'warning'
         text = (
             'has two channels without a background: each has a sigmoid of its own, and '
@@ -226,17 +222,18 @@ def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Findi
     if text:
         yield Finding(level, f'{place} {text}', PATCH)
 
-    head.num_classes = 2
-    if reason:
-        head.out_channels = 2
-    elif channels != 2:
-        head.update(out_channels=1, threshold=0.5)
+    if channels not in (1, 2):
+        head.update(num_classes=2, out_channels=1, threshold=0.5)
+    if reason and channels != 2:
+        head.update(num_classes=2, out_channels=2)
+    elif channels == 1 and 'decode_head' in place:
+        head.threshold = 0.5
 
 
 def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
     arguments = inspect.signature(SCBCELoss).parameters.keys() | {'type'}
     changed = []
-    kinds = set()
+    kinds = []
     for loss in losses_of(head):
         kind = loss.type if isinstance(loss.type, str) else loss.type.__name__
         if is_type(loss, 'SCBCELoss'):
@@ -250,23 +247,21 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
                 )
             changed.append({k: v for k, v in loss.items() if k in arguments})
             continue
-        kinds.add(kind)
         if is_type(loss, 'BoundaryLoss'):
             changed.append(loss)
-        elif kind not in _OF_REGIONS:
+            continue
+        kinds.append(kind)
+        if kind not in _OF_REGIONS:
             weight = loss.get('loss_weight', 1.0)
             weighted = {} if weight == 1 else {'loss_weight': weight}
             changed.append(dict(type='SCBCELoss', **weighted))
 
-    if kinds - {'BoundaryLoss'} or not changed:
-        yield Finding(
-            'note',
-            f'{place} trains with {", ".join(sorted(kinds)) or "no loss"}, which '
-            'follows no levels',
-            PATCH,
-        )
+    if kinds:
+        text = f'{place} trains with {", ".join(kinds)}, which follows no levels'
+        yield Finding('note', text, PATCH)
     changed = changed or [dict(type='SCBCELoss')]
-    head.loss_decode = changed if len(changed) > 1 else changed[0]
+    if changed != losses_of(head):
+        head.loss_decode = changed if len(changed) > 1 else changed[0]
 
 
 def _check_zero_labels(cfg: Config) -> Iterator[Finding]:
