@@ -27,6 +27,7 @@ def test_without_data_it_says_how_to_go_on(tmp_path):
         'mmaslp demo',
     ):
         assert words in done.stderr
+    assert 'doctor' not in done.stderr  # which would say the same
     assert not [*tmp_path.iterdir()]  # no log, no work directory
 
 

@@ -53,7 +53,7 @@ def exit_code_of(
             traceback.print_exception(error)
         mistake, text = describe(error, config)
         _say(f'{"error" if mistake else "failed"}: {text}')
-        if config and mistake:
+        if config and mistake and not isinstance(error, FileNotFoundError):
             _say(f'(`mmaslp doctor {shlex.quote(config)}` looks for causes)')
         if not mistake:
             _say('(MMASLP_TRACEBACK=1 shows where it was raised)')
