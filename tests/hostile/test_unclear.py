@@ -165,7 +165,7 @@ def test_options_of_a_training(ends, option, tmp_path):
     ('root', 'culprit'),
     [
         ('pair', 'pair/masks'),
-        ('gone', 'gone'),
+        ('gone', 'mmaslp demo'),
         ('image', 'image/images/03.png'),
         ('mask', 'mask/masks/03.png'),
         ('loop', '03.png'),
