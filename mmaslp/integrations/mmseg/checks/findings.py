@@ -19,7 +19,7 @@ class Finding:
     remedy: str = ''
 
     def __str__(self) -> str:
-        remedy = 'in the patch below' if self.remedy == PATCH else self.remedy
+        remedy = 'in the patch' if self.remedy == PATCH else self.remedy
         first, *more = self.message.splitlines()
         lines = [f'{self.level + ":":9}{first}', *(f'{"":9}{line}' for line in more)]
         return '\n'.join(lines + [f'{"":9}-> {x}' for x in remedy.splitlines()])
