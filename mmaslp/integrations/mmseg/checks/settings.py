@@ -78,8 +78,8 @@ def _check_imports(cfg: Config) -> Iterator[Finding]:
             PATCH,
         )
         names.append('mmaslp')
-    if names != given:
-        imports = given if isinstance(given, Mapping) else {}
+    imports = given if isinstance(given, Mapping) else {}
+    if {**imports, 'imports': names} != given:
         cfg.custom_imports = {**imports, 'imports': names}
 
 
