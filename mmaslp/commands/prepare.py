@@ -55,9 +55,9 @@ def run(args: argparse.Namespace) -> None:
     )
     for problem in found.left_out:
         print(f'left out: {display_name(problem)}')
-    written = 'written to' if found.lists else 'divided already, below'
     for part, names in found.parts.items():
-        print(f'{part}: {len(names)} images ({written} {args.root}/{part})')
+        listed = f'listed in {args.root}/{part}.txt'
+        print(f'{part}: {len(names)} images, {listed if found.lists else "as divided"}')
 
     number = sum(map(len, found.parts.values()))
     if found.without_object:

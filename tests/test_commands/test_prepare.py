@@ -11,7 +11,7 @@ def test_every_option_reaches_the_package(tmp_path, capsys):
     assert run_command('prepare', [str(root), *options, '--skip-bad']) == 0
     printed = capsys.readouterr().out
     assert '00.png: the mask file is empty' in printed
-    assert f'test: 4 images (written to {root}/test.txt)' in printed
+    assert f'test: 4 images, listed in {root}/test.txt' in printed
     sizes = [len(SODDataset(str(root), split=s)) for s in ('train', 'val', 'test')]
     assert sizes == [3, 2, 4]
 

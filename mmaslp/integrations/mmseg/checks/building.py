@@ -97,7 +97,7 @@ def _check_loops_and_hooks(runner: Any) -> list[Finding]:
             with noted(place, findings):
                 loops[split] = getattr(runner, f'{split}_loop')
 
-    unusable = [*check_loops(loops)]
-    if not unusable and 'train' in loops:
+    findings += check_loops(loops)
+    if not findings and 'train' in loops:
         findings += check_hooks(runner, ('train', 'val'))
-    return findings + unusable
+    return findings

@@ -238,7 +238,7 @@ def test_what_the_user_has_to_put_right(toy, tmp_path, case):
     change, expected = CASES[case]
     cfg = toy.config(tmp_path / 'run')
     change(cfg)
-    assert expected in words_of(cfg, 'error')
+    assert expected in words_of(cfg, 'error', 'warning')
     assert not (tmp_path / 'run').exists()
 
 
