@@ -36,19 +36,23 @@ def pasted(path: str, original: dict, mended: dict) -> str:
                 key: _change(base.get(name) or {}, value, key)
                 for key in _changed(before, value)
             }
-            lines.append(f'{name} = {as_code(parts, column=len(name), first=name)}')
+            lines.append(_assignment(name, parts, first=name))
         else:
-            lines.append(f'{name} = {as_code(_change(base, mended, name))}')
+            lines.append(_assignment(name, _change(base, mended, name)))
     return '\n'.join(lines)
 
 
 def child_config(base: str, original: dict, mended: dict) -> str:
     """A config that has another one as its base, and changes it."""
     lines = [
-        f'{name} = {as_code(_change(original, mended, name))}'
+        _assignment(name, _change(original, mended, name))
         for name in _changed(original, mended)
     ]
     return '\n'.join([f'_base_ = {base!r}', *lines, ''])
+
+
+def _assignment(name: str, value: Any, first: str = '') -> str:
+    return f'{name} = {as_code(value, column=len(name) + 3, first=first)}'
 
 
 def _changed(before: dict, after: dict) -> list[str]:
@@ -82,13 +86,13 @@ def _read_bases(file: str, node: ast.expr | None) -> dict:
         return read_config(str(child)).to_dict()
 
 
-def as_code(value: Any, indent: int = 0, column: int = 8, first: str = '') -> str:
+def as_code(value: Any, indent: int = 0, column: int = 0, first: str = '') -> str:
     """Write a value as a config has it, in lines of at most 88 characters.
 
     Args:
         value (Any): Of strings, numbers, None, dicts, lists and tuples.
         indent (int): Blanks before the line. Defaults to 0.
-        column (int): Where in the line the value begins. Defaults to 8.
+        column (int): Where in the line the value begins. Defaults to 0.
         first (str): Name of the dict that this one starts from. Defaults to ''.
     """
     inner = indent + 4
