@@ -68,7 +68,7 @@ def test_what_is_written_to_a_file_gives_what_is_wanted(two_files):
 
 def test_code():
     value = {
-        'a': [dict(type='x', long='y' * 70), (1, 2)],
+        'a': [dict(type='x', long='y' * 60), (1, 2)],
         'b': {'not-a-name': None},
         'c': 0.5,
     }
