@@ -61,13 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare, say what came of it, and print the differences."""
     from ..common.outputs import check_outputs, write_output
-    from ..evaluation.alarms import check_can_be_worse, worse_metrics
+    from ..evaluation.alarms import worse_metrics
     from ..evaluation.comparison import compare_files
     from ..evaluation.result_files import strict_json
     from ..evaluation.verdict import verdict
 
-    for key in args.fail_if_worse or ():
-        check_can_be_worse(key, f'--fail-if-worse {key}')
     firsts = args.results
     seconds = args.second or ()
     if len(firsts) == 2 and not seconds:

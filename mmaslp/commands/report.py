@@ -18,7 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('results', nargs='+', help='files of results, or of reports')
     add('-o', '--out', required=True, metavar='FILE', help='the page to write (HTML)')
-    add('--name', nargs='+', help='names of the models, one for each file')
     add('--title', default='Calibration report')
     add_overwrite(parser)
 
@@ -26,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read the results and write the page."""
     from ..common.outputs import check_outputs
-    from ..report.inputs import results_of_files
+    from ..evaluation.result_files import load_results
     from ..report.page import json_beside, page_outputs, write_report
 
     check_outputs(page_outputs(args.out, '--out'), args.results, args.overwrite)
-    results = results_of_files(args.results, args.name)
+    results = [result for file in args.results for result in load_results(file)]
     write_report(args.out, results, overwrite=args.overwrite, title=args.title)
     print(f'report: {args.out}\nits JSON: {json_beside(args.out)}')

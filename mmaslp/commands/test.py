@@ -130,10 +130,6 @@ def _check(
     """Refuse options that would have no effect."""
     if args.report and not measured:
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
-    if args.calibrator and not (measured or args.out_prob or args.review):
-        raise ValueError(
-            '--calibrator has no effect without --eval ece, --out-prob or --review'
-        )
     if args.review:
         if calibrator is None:
             raise ValueError('--review needs a calibrator: add --calibrator FILE')

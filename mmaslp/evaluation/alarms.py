@@ -18,20 +18,6 @@ TESTED = (*SHOWN, 'oe', 'ue')
 LARGEST_NLL = 16.2
 
 
-def check_can_be_worse(key: str, option: str) -> str:
-    """Return a key; refuse one of a metric of which neither side is better.
-
-    ``option`` is what was typed, for the message.
-    """
-    keys = [metric.key for metric in METRICS if metric.better]
-    if key not in keys:
-        raise ValueError(
-            f'{option}: {key!r} is not a metric that can be worse; take one of '
-            f'{", ".join(keys)}'
-        )
-    return key
-
-
 def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str, float]:
     """Metrics of the second model that are worse beyond chance, in standard errors.
 
@@ -56,7 +42,8 @@ def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str,
         if key not in changes:
             raise ValueError(
                 f'--fail-if-worse {key}: it has no value with an interval in both '
-                f'results, so that the alarm cannot ring; take one of '
+                'results, or neither side is better, so that the alarm cannot ring; '
+                'take one of '
                 f'{", ".join(changes) or "more images"}'
             )
     tested = [key for key in keys or TESTED if key in changes]
@@ -103,7 +90,10 @@ def read_limits(texts: Sequence[str]) -> dict[str, float]:
     for text in texts:
         key, _, value = text.partition('=')
         option = f'--limit {text}'
-        metric = metric_of(check_can_be_worse(key, option))
+        metric = metric_of(key)
+        if not metric.better:
+            keys = ', '.join(each.key for each in METRICS if each.better)
+            raise ValueError(f'{option}: name a metric that can be worse, of {keys}')
         if key in limits:
             raise ValueError(f'{option}: {key} has a limit already')
         try:

@@ -1,4 +1,4 @@
-"""What a report is made of: folders of maps, files of results."""
+"""Pictures for the results of folders of maps."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,6 @@ from pathlib import Path
 from ..evaluation.comparison import Measured
 from ..evaluation.map_folders import read_images
 from ..evaluation.result import Result
-from ..evaluation.result_files import load_results
 from ..files.images import IMAGE_SUFFIXES
 from ..files.map_pairs import list_files
 from ..files.prob_maps import MapReader
@@ -44,27 +43,3 @@ def results_of_maps(
         ]
         illustrated.append(replace(result, pictures=shown))
     return illustrated
-
-
-def results_of_files(
-    files: Sequence[str | Path], names: Sequence[str] | None = None
-) -> list[Result]:
-    """Read results that were written at different times."""
-    if names is not None and len(names) != len(files):
-        raise ValueError(
-            f'--name: {len(names)} names for {len(files)} files; give one per file'
-        )
-
-    results = []
-    for place, path in enumerate(files):
-        rows = load_results(path)
-        models = list(dict.fromkeys(row.model for row in rows))
-        if names is not None and len(models) > 1:
-            raise ValueError(
-                f'{path}: holds {len(models)} models ({", ".join(models)}), one name '
-                'does not fit them: leave out --name'
-            )
-        results += [
-            row if names is None else replace(row, model=names[place]) for row in rows
-        ]
-    return results

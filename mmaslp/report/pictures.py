@@ -71,20 +71,16 @@ def sample_rank(name: str) -> float:
 def chosen(
     tables: Sequence[ImageTable], number: int = PICTURES
 ) -> dict[str, list[str]]:
-    """Choose images that are shown for all models, ``number`` per reason.
+    """Choose images that are shown for all models, about ``number`` per reason.
 
-    The models take turns; each gets one at least.
+    Each model gives its first ones, one at least.
     """
+    share = -(-number // len(tables))
     ranks = [ranked(images) for images in tables]
-    choice: dict[str, list[str]] = {}
-    for why in TITLES:
-        names = choice.setdefault(why, [])
-        for turn in range(number):
-            for rank in ranks:
-                wanted = rank[why][turn : turn + 1]
-                if wanted and (not turn or len(names) < number):
-                    names += [name for name in wanted if name not in names]
-    return choice
+    return {
+        why: list(dict.fromkeys(name for rank in ranks for name in rank[why][:share]))
+        for why in TITLES
+    }
 
 
 def make_picture(

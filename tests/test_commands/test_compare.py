@@ -153,7 +153,7 @@ def test_a_status_for_products(tmp_path, capsys, figures):
     fail = ['--fail-if-worse', *figures]
     if figures:
         assert compare([base, hot, *fail]) == 2
-        assert 'can be worse; take one of ece' in capsys.readouterr().err
+        assert 'cannot ring; take one of ece' in capsys.readouterr().err
         return
     assert compare([base, base, *fail]) == 0
     assert 'not worse beyond chance' in capsys.readouterr().out

@@ -98,8 +98,8 @@ def test_limits_ring_and_stay_silent():
         (['nll=17'], 'would tell nothing'),
         (['ece'], 'write ece=NUMBER'),
         (['ece=high'], 'write ece=NUMBER'),
-        (['conf=.5'], 'not a metric that can be worse'),
-        (['nonsense=.5'], 'not a metric that can be worse'),
+        (['conf=.5'], 'name a metric that can be worse'),
+        (['nonsense=.5'], 'name a metric that can be worse'),
     ],
 )
 def test_a_limit_that_tells_nothing_is_refused(texts, words):

@@ -1,12 +1,10 @@
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mmaslp.evaluation.map_folders import evaluate_maps
-from mmaslp.evaluation.result_files import save_result
-from mmaslp.report.inputs import results_of_files, results_of_maps
+from mmaslp.report.inputs import results_of_maps
 
 
 @pytest.fixture(scope='module')
@@ -40,21 +38,3 @@ def test_all_maps_show_the_same_images(folder, results):
     assert list(first['panels']) == ['image', 'mask', 'probability', 'error']
     assert 2 <= len(names[0]) <= 4
     assert results_of_maps(results, pictures=0)[0].pictures == []
-
-
-def test_results_of_different_times_are_joined(results, tmp_path):
-    unnamed = replace(results[1], model='', dataset='')
-    run = tmp_path / 'bce' / 'eval' / 'second'
-    save_result(run / 'calibration_test.json', unnamed)
-    save_result(tmp_path / 'isnet.json', replace(results[0], model=''))
-    save_result(tmp_path / 'both.json', results)
-    files = [run / 'calibration_test.json', tmp_path / 'isnet.json']
-    found = results_of_files([*files, tmp_path / 'both.json'])
-    assert [each.model for each in found] == ['bce', 'isnet', '<A>', 'B']
-    assert [each.dataset for each in found] == ['second', 'set', 'set', 'set']
-    named = results_of_files(files, ['x', 'y'])
-    assert [each.model for each in named] == ['x', 'y']
-    with pytest.raises(ValueError, match='--name: 1 names for 2 files'):
-        results_of_files(files, ['x'])
-    with pytest.raises(ValueError, match='holds 2 models'):
-        results_of_files([tmp_path / 'both.json'], ['x'])

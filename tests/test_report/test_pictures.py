@@ -86,15 +86,13 @@ def test_worst_both_ways_and_a_sample():
     assert len(ranks) == 9
 
 
-def test_models_take_turns():
+def test_each_model_gives_its_worst():
     tables = [
         Measured(helper.result(gain=gain, number=9)).images for gain in (2.0, 3.0)
     ]
     found = chosen(tables, 3)['over']
     first, second = (ranked(table)['over'] for table in tables)
-    assert found[0] == first[0]
-    assert set(found) <= {*first, *second}
-    assert len(found) == 3
+    assert found == list(dict.fromkeys([*first[:2], *second[:2]]))
     assert chosen(tables, 0) == {'over': [], 'under': [], 'sample': []}
 
 
