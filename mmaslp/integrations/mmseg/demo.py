@@ -15,7 +15,7 @@ from .testing import TestOptions, calibrator_of_test, evaluate, test_sets
 from .training import prepare_training
 
 # Of a training: enough for levels to move, and for a person to see that it goes on.
-VALIDATIONS = 8
+VALIDATIONS = 5
 
 
 class Progress(Hook):
