@@ -20,7 +20,7 @@ from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.outputs import write_output
 from ..common.weights import same_weights
 from ..metrics.objects import MaskScores, MaskTruth, mended
-from .counts import ImageCounts, count_objects, count_pixels
+from .counts import count_objects, count_pixels
 from .decisions import Decisions
 from .elsewhere import SetComparison, compare_set
 from .estimates import ImageEstimate, ObjectTable, estimate_image, table_of_objects
@@ -184,7 +184,7 @@ class Calibrator:
             ValueError: The map cannot be used, or the calibrator was fitted without
                 objects.
         """
-        return table_of_objects(*self._judged(given, logits))
+        return self.judge(given, logits)[1]
 
     def image(
         self, given: Maps, logits: bool = False, level: float = 0.9
@@ -193,18 +193,27 @@ class Calibrator:
 
         ``level`` in (0, 1) is the share of images that a bound holds for.
         """
-        check_number('level', level, above=0, below=1)
-        decisions, contents, prob, _ = self._judged(given, logits)
-        return estimate_image(decisions, contents, prob, level)
+        return self.judge(given, logits, level)[0]
 
     def judge(
         self, given: Maps, logits: bool = False, level: float = 0.9
     ) -> tuple[ImageEstimate, ObjectTable]:
         """Give :meth:`image` and :meth:`objects` in one pass."""
         check_number('level', level, above=0, below=1)
-        decisions, contents, prob, labels = self._judged(given, logits)
-        estimate = estimate_image(decisions, contents, prob, level)
-        return estimate, table_of_objects(decisions, contents, prob, labels)
+        decisions = self.need_decisions()
+        values = checked(as_floats(given), logits)
+        if values.dim() not in (2, 3) or not values.numel():
+            raise ValueError(
+                'give one image (H, W) or one volume (D, H, W), not '
+                f'{tuple(values.shape)}'
+            )
+        maps = values.reshape(-1, *values.shape[-2:])
+        mixed, mask, counts = count_pixels(maps, logits)
+        mixed = mixed.reshape(values.shape)
+        image, labels = count_objects(mixed, mask.reshape(values.shape), counts)
+        prob = self._code_probabilities
+        estimate = estimate_image(decisions, image, prob, level)
+        return estimate, table_of_objects(decisions, image, prob, labels)
 
     def judge_batch(
         self, given: Maps, logits: bool = False, level: float = 0.9
@@ -352,23 +361,6 @@ class Calibrator:
                 'this calibrator cannot tell which objects are real: fit it with '
                 '`mmaslp fit` to images with five objects or more of either kind'
             )
-
-    def _judged(
-        self, given: Maps, logits: bool
-    ) -> tuple[Decisions, ImageCounts, np.ndarray, np.ndarray]:
-        """What is known, the counts of an image, their probabilities, its objects."""
-        decisions = self.need_decisions()
-        values = checked(as_floats(given), logits)
-        if values.dim() not in (2, 3) or not values.numel():
-            raise ValueError(
-                'give one image (H, W) or one volume (D, H, W), not '
-                f'{tuple(values.shape)}'
-            )
-        maps = values.reshape(-1, *values.shape[-2:])
-        mixed, mask, counts = count_pixels(maps, logits)
-        mixed = mixed.reshape(values.shape)
-        image, labels = count_objects(mixed, mask.reshape(values.shape), counts)
-        return decisions, image, self._code_probabilities, labels
 
     @cached_property
     def _code_probabilities(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .features import AREAS, DOMAIN_FEATURES, domain_inputs
+from .features import DOMAIN_FEATURES, UNITS, domain_inputs
 from .predictors import FEW_OBJECTS, IMAGE_PREDICTORS, OBJECT_PREDICTORS, Predictor
 
 # Empty masks that tell what another one is worth.
@@ -46,8 +46,7 @@ class Decisions:
         accuracy_errors (list[float | None]): True less expected accuracy of each.
         relative (bool): Whether errors of Dice count in what the expected Dice lacks to
             1, see :func:`unit_of_dice`.
-        area (str): 'count' of the mask, or 'mass', the sum of the probabilities.
-        area_unit (str): One of :data:`~mmaslp.calibration.features.AREAS`.
+        area_unit (str): One of :data:`~mmaslp.calibration.features.UNITS`.
         empty (list[int]): Images with an empty mask, and those of them that hold
             nothing.
         cuts (list[list[float]]): For ascending least probabilities of an object: the
@@ -65,7 +64,6 @@ class Decisions:
     area_errors: list[float] = field(default_factory=list)
     accuracy_errors: list[float | None] = field(default_factory=list)
     relative: bool = False
-    area: str = 'count'
     area_unit: str = 'image'
     empty: list[int] = field(default_factory=lambda: [0, 0])
     cuts: list[list[float]] = field(default_factory=list)
@@ -78,44 +76,34 @@ class Decisions:
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Decisions:
         """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
-        content = dict(plain)
         names = dict(
-            objects=((*OBJECT_PREDICTORS, FEW_OBJECTS), 7),
-            image=(IMAGE_PREDICTORS, 4),
-            score=(IMAGE_PREDICTORS, 4),
-            present=(('regression',), 4),
+            objects=(*OBJECT_PREDICTORS, FEW_OBJECTS),
+            image=IMAGE_PREDICTORS,
+            score=IMAGE_PREDICTORS,
+            present=('regression',),
         )
         try:
+            content = dict(plain)
             for key, allowed in names.items():
                 if content[key] is not None:
                     content[key] = Predictor(**content[key])
-                    content[key].check(*allowed)
+                    content[key].check(allowed, 7 if key == 'objects' else 4)
 
             decisions = cls(**content)
-            decisions._check()
-        except (AttributeError, KeyError, TypeError) as error:
+            numbers = [decisions.inputs, *decisions.errors.values()]
+            sizes = {len(values) for values in numbers}
+            cuts = np.array(decisions.cuts, float).reshape(-1, 4)
+            images, nothing = decisions.empty
+            if (
+                len(sizes) > 1
+                or np.isinf(np.concatenate([*numbers[1:], cuts.ravel()])).any()
+                or not 0 <= nothing <= images
+                or decisions.area_unit not in UNITS
+            ):
+                raise ValueError('the numbers do not fit together')
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f'decisions: {error!r}') from error
         return decisions
-
-    def _check(self) -> None:
-        columns = np.array([getattr(self, name) for name in _COLUMNS], float)
-        features = np.array(self.features, float)
-        if columns.shape[1] != len(self.features) or np.isinf(columns).any():
-            raise ValueError('the images of the fit do not fit together')
-        if not ((features >= 0).all() and (features[..., :-1] <= 1).all()):
-            raise ValueError('features must be shares')
-        if features.shape[1:] not in ((), (len(DOMAIN_FEATURES),)):
-            raise ValueError(f'an image has {len(DOMAIN_FEATURES)} features')
-        cuts = np.array(self.cuts, float)
-        if not (cuts >= 0).all() or cuts.shape[1:] not in ((), (4,)):
-            raise ValueError('cuts must be rows of four numbers')
-        images, nothing = self.empty
-        if (
-            self.area not in ('count', 'mass')
-            or self.area_unit not in AREAS
-            or not 0 <= nothing <= images
-        ):
-            raise ValueError('area or empty is not known')
 
     @cached_property
     def errors(self) -> dict[str, np.ndarray]:

@@ -84,7 +84,7 @@ def estimate_image(
         iou_low=np.nan,
         accuracy=accuracy_of(image, prob),
         accuracy_low=np.nan,
-        area=area_of(image, prob, decisions.area),
+        area=area_of(image, prob),
         area_low=np.nan,
         area_high=np.nan,
         area_unit=area_of(image, prob, decisions.area_unit),

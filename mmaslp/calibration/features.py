@@ -27,9 +27,9 @@ IMAGE_FEATURES = (
     'logit of the mean confidence',
     'logit of the uncalibrated expected Dice',
 )
-# Units of the error of an area: the pixels of the image, the expected area, the pixels
-# expected on the wrong side, and the mean of the last two.
-AREAS = ('image', 'mass', 'doubt', 'mixed')
+# Units of the error of an area: the pixels of the image, or those that are expected on
+# the wrong side.
+UNITS = ('image', 'doubt')
 # Uncertainty is 1 - |2 p - 1|: unsure are the pixels with p in [0.1, 0.9].
 UNSURE = 0.2
 DOMAIN_FEATURES = (
@@ -99,9 +99,12 @@ def image_features(image: ImageCounts, prob: np.ndarray) -> np.ndarray:
     return logit(np.array([first, mean, confidence, shipped]), 1e-4)
 
 
-def true_dice(image: ImageCounts) -> float:
-    """Dice of the mask p > 1/2 over the pixels that are not ignored; 1 if both lack."""
-    mask = image.counts[image.in_mask]
+def true_dice(image: ImageCounts, inside: np.ndarray | None = None) -> float:
+    """Dice of a mask of codes, by default p > 1/2, over pixels that are not ignored.
+
+    It is 1 if nothing is there and nothing is found.
+    """
+    mask = image.counts[image.in_mask if inside is None else inside]
     size = mask[:, :2].sum() + image.counts[:, 1].sum()
     return float(2 * mask[:, 1].sum() / size) if size else 1.0
 
@@ -154,16 +157,14 @@ def domain_inputs(features: np.ndarray) -> np.ndarray:
 
 
 def area_of(
-    image: ImageCounts, prob: np.ndarray, name: str, valid: bool = False
+    image: ImageCounts, prob: np.ndarray, name: str = 'area', valid: bool = False
 ) -> float:
-    """Pixels of the mask ('count'), or of a unit of :data:`AREAS`."""
+    """Expected pixels of foreground, or what its error counts in: see :data:`UNITS`."""
     pixels = image.counts[:, :2].sum(1) if valid else image.pixels
     own = prob[image.codes]
-    if name == 'image':
-        return float(pixels.sum())
-    if name == 'count':
-        return float(pixels[image.in_mask].sum())
-    if name == 'mass':
-        return float(pixels @ own)
-    doubt = float(pixels @ np.minimum(own, 1 - own))
-    return doubt if name == 'doubt' else float(np.sqrt(doubt * (pixels @ own)))
+    values = {
+        'area': own,
+        'image': np.ones_like(own),
+        'doubt': np.minimum(own, 1 - own),
+    }
+    return float(pixels @ values[name])

@@ -60,17 +60,9 @@ class Predictor:
         return np.column_stack([np.ones(len(used)), used])
 
     def check(self, names: tuple[str, ...], features: int) -> None:
-        """Refuse numbers that make none of the candidates; ValueError."""
-        size = len(self.weights)
-        numbers = np.array([*self.weights, self.edge], float)
-        covariance = np.array(self.covariance, float)
-        fixed = self.name in ('uncalibrated', 'calibrated')
-        if (
-            self.name not in names
-            or fixed != (size == 0)
-            or size > features + 1
-            or covariance.shape not in ((0,), (size, size))
-            or not (np.isfinite(numbers).all() and np.isfinite(covariance).all())
-            or not 0 <= self.edge < 0.5
-        ):
+        """Refuse what is none of the candidates, or gives no number; ValueError."""
+        probe = np.zeros((1, features))
+        values = [self(probe), np.array(self.covariance, float).ravel()]
+        if self.name not in names or not np.isfinite(np.concatenate(values)).all():
             raise ValueError(f'{self.name} is not a prediction of {", ".join(names)}')
+        self.range(probe)

@@ -264,7 +264,7 @@ class _TablesOfMaps:
     """Tables, as :func:`count_files` fills them."""
 
     def __init__(self, logits: bool) -> None:
-        self.tables = CalibrationTables(with_contents=True)
+        self.tables = CalibrationTables()
         self.logits = logits
 
     def add(self, name: str, key: int, prob: np.ndarray, label: np.ndarray) -> None:

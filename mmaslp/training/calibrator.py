@@ -79,7 +79,7 @@ class CalibratorSession:
 
     def start_validation(self) -> None:
         """Forget the validation before."""
-        self._tables = CalibrationTables(with_contents=True)
+        self._tables = CalibrationTables()
         self._validated = False
 
     def update(

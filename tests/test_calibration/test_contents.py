@@ -12,7 +12,7 @@ from tests.test_calibration.object_scenes import discs
 
 
 def counted(prob, label, group=0):
-    tables = CalibrationTables(with_contents=True)
+    tables = CalibrationTables()
     tables.update(prob, label, group)
     return tables.contents[0]
 

@@ -227,20 +227,14 @@ def test_volumes_and_slices_of_patients_meet_one_rule():
     )
     np.testing.assert_array_equal(volumes.table, slices.table)
     assert volumes.record['candidates'] == slices.record['candidates']
-    assert volumes.record['masks'] == slices.record['masks']
     hit = (prob > 0.5) & (labels == 1)
     dice = 2 * hit.sum((1, 2, 3)) / ((prob > 0.5) + labels).sum((1, 2, 3))
-    assert volumes.record['masks']['keep']['dice'] == pytest.approx(dice.mean())
+    masks = volumes.decisions.record['masks']
+    assert masks['keep'] == pytest.approx(dice.mean())
+    assert masks['dice'] > masks['keep']
     for calibrator, text in ((volumes, '6 images,'), (slices, '48 images of 6 groups')):
         assert text in calibrator.summary()
         assert '6 images or groups are few' in calibrator.summary()
-
-
-def test_a_draw_from_many_images_is_said():
-    prob, label = maps(120)
-    assert 'Mean Dice of 100 images drawn from 120' in str(
-        fit_calibrator(prob, label).summary()
-    )
 
 
 @pytest.mark.parametrize('batched', [False, True])
@@ -255,16 +249,3 @@ def test_two_channels_of_logits_are_taken_as_wrap_takes_them(batched):
         two = fit_calibrator(both, label, logits=True)
     assert two.record == one.record
     assert two.decisions.to_dict() == one.decisions.to_dict()
-
-
-def test_axes_that_are_often_mistaken_are_said():
-    prob, label = maps(20)
-    stacked = [np.stack([values] * 6, -1) for values in (prob, label)]
-    assert (
-        'Transpose what nibabel gives' in fit_calibrator(*map(list, stacked)).summary()
-    )
-    channels = [np.moveaxis(values, -1, 1) for values in stacked]
-    assert '6 binary channels' in fit_calibrator(*channels).summary()
-    volumes = fit_calibrator(*map(list, channels))
-    assert 'Transpose' not in volumes.summary()
-    assert 'channels' not in volumes.summary()

@@ -83,7 +83,7 @@ def test_what_is_asked_for_is_fitted(folders, tmp_path, capsys):
     assert found.record['images'] == 40
     said = capsys.readouterr().out
     assert '40 images of 10 groups' in said
-    assert 'Mean Dice of 10 groups' in said
+    assert 'Mean Dice: masks of the network' in said
 
 
 def test_frames_of_few_videos_are_named(tmp_path, capsys):

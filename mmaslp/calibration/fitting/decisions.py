@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...common.bands import NUM_BANDS
 from ...common.components import is_real
@@ -18,8 +19,8 @@ from ...metrics.objects import aurc
 from ..counts import ImageCounts
 from ..decisions import Decisions, unit_of_dice, weighted_quantile
 from ..features import (
-    AREAS,
     UNCALIBRATED,
+    UNITS,
     accuracy_of,
     area_of,
     domain_features,
@@ -30,7 +31,7 @@ from ..features import (
     true_dice,
 )
 from ..maps import CELLS
-from ..masks import MASK_KIND
+from ..masks import MASK_KIND, MASKS, dice_threshold
 from ..predictors import IMAGE_PREDICTORS, OBJECT_PREDICTORS, Predictor
 from .methods import fit_maps
 from .regressions import (
@@ -72,7 +73,8 @@ def fit_decisions(
     record: dict[str, Any] = {}
     objects, cuts = _fit_objects(pairs, groups, folds, record)
     of_images = _fit_images(pairs, groups, folds, record)
-    area, unit, area_errors = _fit_area(pairs, groups)
+    unit, area_errors = _fit_area(pairs)
+    record['masks'] = _dice_of_masks(pairs)
 
     if negative_crops:
         hits = sum(bool(crop.in_mask.any()) for crop in negative_crops)
@@ -95,7 +97,6 @@ def fit_decisions(
         objects,
         **of_images,
         **{name: [_short(column[k]) for k in kept] for name, column in columns.items()},
-        area=area,
         area_unit=unit,
         empty=[len(empty), nothing],
         cuts=cuts,
@@ -288,31 +289,35 @@ def _is_relative(expected: np.ndarray, dice: np.ndarray) -> bool:
     return bool(widths[1] < widths[0])
 
 
-def _fit_area(pairs: Pairs, groups: np.ndarray) -> tuple[str, str, list[float]]:
-    """Which area is nearer to the true one, the unit of its errors, and the errors.
+def _fit_area(pairs: Pairs) -> tuple[str, list[float]]:
+    """The unit of the errors of the expected area, and the errors.
 
-    The unit is the one whose interval of 90 % is narrowest in the mean of logs: of
-    units of one shape the smallest, and else the one that the errors grow with.
+    The unit is the one whose interval of 90 % is narrowest in the mean of logs: what
+    the errors grow with.
     """
-    truth = np.array([image.counts[:, 1].sum() for image, _ in pairs], float)
-    size = np.array([image.counts[:, :2].sum() for image, _ in pairs], float)
-    areas = {
-        name: np.array([area_of(*pair, name, True) for pair in pairs])
-        for name in ('count', 'mass')
-    }
-    measured = {}
-    for name, area in areas.items():
-        share = np.abs(truth - area) / np.maximum(size, 1)
-        measured[name] = OutOfFold.of_losses(share[:, None], groups)
-    chosen = simplest(measured)
-
+    apart = np.array(
+        [
+            image.counts[:, 1].sum() - area_of(image, prob, 'area', True)
+            for image, prob in pairs
+        ]
+    )
     errors = {}
     widths = {}
-    for unit in AREAS:
-        scale = np.array([area_of(*pair, unit, True) for pair in pairs])
-        scale = np.maximum(scale, 1e-3)
-        errors[unit] = (truth - areas[chosen]) / scale
+    for unit in UNITS:
+        scale = np.array([area_of(*pair, unit, True) for pair in pairs]).clip(1e-3)
+        errors[unit] = apart / scale
         ends = [weighted_quantile(errors[unit], tail) for tail in (0.05, 0.95)]
         widths[unit] = np.log(scale).mean() + np.log(max(ends[1] - ends[0], 1e-9))
     unit = min(widths, key=widths.__getitem__)
-    return chosen, unit, errors[unit].tolist()
+    return unit, errors[unit].tolist()
+
+
+def _dice_of_masks(pairs: Pairs) -> dict[str, float]:
+    """Mean Dice of each way to cut a mask, calibrated out of fold."""
+    rows = []
+    for image, prob in pairs:
+        own = prob[image.codes]
+        best = dice_threshold(torch.from_numpy(own), torch.from_numpy(image.pixels))
+        masks = (image.in_mask, own > 0.5, own > best)
+        rows.append([true_dice(image, mask) for mask in masks])
+    return dict(zip(MASKS, np.mean(rows, 0).tolist()))

@@ -1,6 +1,6 @@
 """Fitting a calibrator: from images or from their tables, chosen out of fold."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from ..calibrator import Calibrator
 from ..maps import SIDE, TARGETS
 from ..masks import MASK_KIND
 from .decisions import fit_decisions
-from .masks import measure_masks
 from .methods import MAPS, fit_maps
 from .selection import (
     METRICS,
@@ -98,8 +97,7 @@ def fit_calibrator(
     """
     check_bool('logits', logits)
     channels = has_channels(prob)
-    remarks = set()
-    tables = CalibrationTables(with_contents=True)
+    tables = CalibrationTables()
     tables.network = None if network is None else fingerprint_of(network)
     keys = None if groups is None else numbers_of(groups)
     number = -1
@@ -111,27 +109,10 @@ def fit_calibrator(
             tables.update(image, mask, key, ignore_index, logits, channels)
         except ValueError as error:
             raise ValueError(f'image {number}: {error}') from error
-        remarks.add(axes_in_doubt(image, channels))
 
     if keys is not None and next(keys, None) is not None:
         raise ValueError(f'there are more groups than the {number + 1} images')
-    return fit_tables(tables, by, method, target, sorted(remarks - {''}))
-
-
-def axes_in_doubt(image: Map, channels: bool) -> str:
-    """Say how an image was read, where volumes are often meant otherwise; else ''."""
-    shape = tuple(image.shape)
-    if channels and shape[0] > 2:
-        return (
-            f'Arrays of {shape} were read as images of {shape[0]} binary channels, '
-            'whose objects are not judged: give volumes as a list of (D, H, W).'
-        )
-    if not channels and len(shape) == 3 and 1 < 2 * shape[2] <= min(shape[:2]):
-        return (
-            f'Volumes of {shape} have few columns: axes are (D, H, W), as numpy and '
-            'nnU-Net have them. Transpose what nibabel gives, which is (W, H, D).'
-        )
-    return ''
+    return fit_tables(tables, by, method, target)
 
 
 def fit_tables(
@@ -178,7 +159,6 @@ def fit_tables(
         network=tables.network,
         foreground=float(whole[..., 1].sum() / whole.sum()),
         candidates=_rows(measured, chosen),
-        masks=measure_masks(counts, cases, tables.sample.numpy()[used]),
     )
     remarks = [*remarks, *_remarks(counts, cases, measured[chosen], target)]
     record['summary'] = summarize(kind, reason, record, decisions, remarks)
@@ -294,14 +274,8 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
 
 def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
     """Pairs of one image and its labels."""
-    given = (prob,) if label is None else (prob, label)
-    lengths = {len(values) for values in given if isinstance(values, Sized)}
     arrays = isinstance(prob, Tensor | np.ndarray)
-    if (
-        len(lengths) > 1
-        or not all(isinstance(values, Iterable) for values in given)
-        or (arrays and (label is None or prob.ndim < 3))
-    ):
+    if arrays and (prob.ndim < 3 or label is None or len(prob) != len(label)):
         raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
 
     items = prob if label is None else zip(prob, label, strict=True)

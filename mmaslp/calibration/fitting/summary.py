@@ -39,7 +39,6 @@ def summarize(
         'the border.',
         ' ' * 22 + ''.join(f'{title:<26}' for title in _TITLES.values()).rstrip(),
         *(_line(row) for row in record['candidates']),
-        _masks(record['masks'], record),
         *remarks,
     ]
     if decisions is not None:
@@ -50,21 +49,6 @@ def summarize(
 def cases_in_words(images: int, cases: int) -> str:
     """Say how many images there are, and of how many groups if they are fewer."""
     return f'{images} images' + (f' of {cases} groups' if cases < images else '')
-
-
-def _masks(masks: dict[str, Any], record: dict[str, Any]) -> str:
-    what = 'images' if record['groups'] == record['images'] else 'groups'
-    drawn = masks['images']
-    of = '' if drawn == record['groups'] else f' drawn from {record["groups"]}'
-    best = max(_MASKS, key=lambda name: masks[name]['dice'])
-    gains = (
-        f'{title} {masks[name]["dice"]:.4f} (IoU {masks[name]["iou"]:.4f})'
-        for name, title in _MASKS.items()
-    )
-    return (
-        f'Mean Dice of {drawn} {what}{of}: {", ".join(gains)}; '
-        f'apply --masks {best} writes those of the highest Dice beside the maps.'
-    )
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -122,6 +106,11 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
             f'Images: {number}. Expected Dice: {_IMAGES[images["chosen"]]} '
             f'({_against(images, "error", "mean error")}).'
         )
+
+    masks = decisions.record['masks']
+    best = max(masks, key=masks.__getitem__)
+    dice = ', '.join(f'{_MASKS[name]} {value:.4f}' for name, value in masks.items())
+    lines.append(f'Mean Dice: {dice}; apply --masks {best} writes the best ones.')
 
     empty, nothing = decisions.empty
     hidden = '' if empty >= LEAST_EMPTY else ': they cannot tell about such images'

@@ -15,9 +15,6 @@ from ..counts import ImageCounts, count_objects, count_pixels
 from ..maps import CELLS
 
 GROUPS = 100
-# Keys times this, by modulo, are in no order.
-_SHUFFLE = 0x9E3779B1
-_LAST = 2**31 - 1
 
 
 class CalibrationTables:
@@ -35,16 +32,11 @@ class CalibrationTables:
         counts (Tensor): ``(100, 5, 258, 2)`` int64 per group, band, cell and label.
         images (Tensor): ``(100,)`` int64, number of images of each group.
         keys (set[int]): Those of all cases.
-        sample (Tensor): ``counts`` of one case of each group, drawn by its key: masks
-            are judged case by case.
         contents (list[ImageCounts] | None): What each image holds, for the decisions
-            about objects and images; up to 16 KB an image and an object. None: not
-            counted.
+            about objects and images; up to 16 KB an image and an object. None: of
+            several channels.
         negative_crops (list[ImageCounts]): The same of crops without an object.
         network (float | None): Fingerprint of the network that gave the maps.
-
-    Args:
-        with_contents (bool): Whether to count ``contents``. Defaults to False.
 
     Example:
         >>> tables = CalibrationTables()
@@ -53,15 +45,13 @@ class CalibrationTables:
         (64, 1)
     """
 
-    def __init__(self, with_contents: bool = False) -> None:
+    def __init__(self) -> None:
         self.counts = torch.zeros(GROUPS, NUM_BANDS, CELLS, 2, dtype=torch.int64)
         self.images = torch.zeros(GROUPS, dtype=torch.int64)
         self.keys: set[int] = set()
-        self.sample = torch.zeros_like(self.counts)
-        self.contents: list[ImageCounts] | None = [] if with_contents else None
+        self.contents: list[ImageCounts] | None = []
         self.negative_crops: list[ImageCounts] = []
         self.network: float | None = None
-        self._rank = torch.full((GROUPS,), _LAST)
 
     def update(
         self,
@@ -125,12 +115,6 @@ class CalibrationTables:
 
         key = int(self.images.sum()) if key is None else key
         group = key % GROUPS
-        rank = (key + 1) * _SHUFFLE % _LAST
-        if rank < self._rank[group]:
-            self.sample[group] = 0
-            self._rank[group] = rank
-        if rank == self._rank[group]:
-            self.sample[group] += counts
         self.keys.add(key)
         self.counts[group] += counts
         self.images[group] += 1
@@ -165,10 +149,6 @@ class CalibrationTables:
         if self.contents is not None and other.contents is not None:
             self.contents += other.contents
         self.negative_crops += other.negative_crops
-        self.sample[other._rank < self._rank] = 0
-        drawn = other._rank <= self._rank
-        self.sample[drawn] += other.sample[drawn]
-        self._rank[drawn] = other._rank[drawn]
 
 
 def has_channels(batch: Any) -> bool:

@@ -94,7 +94,7 @@ def collect_tables(
     seen = get_rank()
     numbers = range(size) if numbers is None else numbers
 
-    tables = CalibrationTables(with_contents=True)
+    tables = CalibrationTables()
     tables.network = fingerprint_of(model)
     rng = np.random.default_rng(0)
     training = model.training
