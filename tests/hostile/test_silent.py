@@ -114,7 +114,6 @@ def test_labels_that_look_like_a_mask_of_0_and_255():
     'line, said',
     [
         ('train_dataloader = dict(batch_size=99, drop_last=True)', 'gives no batch'),
-        ('train_cfg = dict(val_interval=0)', 'val_interval is 0'),
         ("load_from = 'nope.pth'", 'load_from: '),
     ],
 )

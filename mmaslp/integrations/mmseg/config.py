@@ -4,7 +4,6 @@ import copy
 import hashlib
 import os
 import os.path as osp
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import distributions
@@ -82,21 +81,9 @@ def _read(path: str) -> Config:
     try:
         with _python_only():
             return Config.fromfile(path, import_custom_modules=False)
-    except RecursionError as error:
-        raise ValueError(
-            f'{path} cannot be read as a config: its bases name each other: take one '
-            'of these lines out of _base_'
-        ) from error
     except (Exception, SystemExit) as error:
-        # The top level of a file is called <module> in a traceback.
-        frames = traceback.extract_tb(error.__traceback__)
-        frames = [frame for frame in frames if frame.name == '<module>']
-        lines = [f'{frame.filename}, line {frame.lineno}' for frame in frames]
-        place = f'{lines[-1]}: ' if lines and not isinstance(error, SyntaxError) else ''
         reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
-        raise ValueError(
-            f'{path} cannot be read as a config: {place}{reason}'
-        ) from error
+        raise ValueError(f'{path} cannot be read as a config: {reason}') from error
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from .checks.findings import (
     Finding,
@@ -13,9 +12,6 @@ from .checks.findings import (
     has_ops,
     installed_versions,
 )
-
-# In a trial 600 iterations from scratch found no object, and 1,200 did.
-FEW_ITERATIONS = 1000
 
 
 @dataclass
@@ -80,7 +76,6 @@ def _examine_config(config: str, data: str | None, found: Diagnosis) -> None:
         found.findings.append(Finding('error', f'{config} cannot be read: {error}'))
         return
 
-    found.findings += _chances(cfg)
     found.findings += check_images(cfg)
     found.mended = cfg.to_dict()
     found.findings += check_parts(cfg)
@@ -101,21 +96,3 @@ def _foreign_bases(file: str) -> Iterator[Finding]:
                 'with an error',
                 'for those name the file by its path in _base_',
             )
-
-
-def _chances(cfg: Any) -> Iterator[Finding]:
-    """Say what makes two trainings differ, and what may find nothing at all."""
-    if (cfg.get('randomness') or {}).get('seed') is None:
-        text = (
-            'each training draws a seed of its own, so that two of them differ by '
-            'chance too'
-        )
-        yield Finding('note', text, 'randomness = dict(seed=0)')
-    iterations = (cfg.get('train_cfg') or {}).get('max_iters', FEW_ITERATIONS)
-    if iterations < FEW_ITERATIONS and not cfg.get('load_from'):
-        text = (
-            f'{iterations} iterations are few: from scratch a network may find no '
-            'object yet, and levels stay 0 until the IoU is .2'
-        )
-        remedy = 'train_cfg: more iterations, or load_from = pretrained weights'
-        yield Finding('note', text, remedy)

@@ -4,12 +4,10 @@ import os
 import os.path as osp
 import re
 import shutil
-from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import get_rank
-from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from .checkpoint import check_checkpoint, safe_loading, watch_weights
@@ -74,24 +72,21 @@ def prepare_training(
         _use_amp(cfg)
     resume = cfg.resume = resume or bool(cfg.get('resume'))
     start = cfg.get('load_from')
-    folders = _folders(cfg)
     if start is None and resume:
         if overwrite:
             raise ValueError(
                 '--resume goes on with a training and --overwrite removes it: give one'
             )
-        start = cfg.load_from = _latest(folders)
+        start = cfg.load_from = _latest(cfg.work_dir)
 
-    _check_folders(folders, start, resume, overwrite)
+    _check_folder(cfg.work_dir, start, resume, overwrite)
     if start is not None:
         check_checkpoint(start, trust_checkpoint)
     runner = build_runner(cfg)
     check_once(runner, ('train', 'val'))
     watch_weights(runner, start, strict=resume)
     if overwrite and get_rank() == 0:
-        for folder in folders:
-            remove_training(folder)
-
+        remove_training(cfg.work_dir)
     return runner
 
 
@@ -105,57 +100,41 @@ def _use_amp(cfg: Config) -> None:
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
 
 
-def _folders(cfg: Config) -> list[str]:
-    """Work directory, and the folder of the checkpoints if it is another one."""
-    folders = [cfg.work_dir]
-    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    if hook.get('out_dir'):
-        name = osp.basename(cfg.work_dir.rstrip(osp.sep))
-        folders.append(osp.join(hook['out_dir'], name))
-    return folders
-
-
-def _latest(folders: Sequence[str]) -> str | None:
+def _latest(folder: str) -> str | None:
     """The checkpoint that MMEngine would resume from; None where nothing is lost."""
-    latest = next(filter(None, map(find_latest_checkpoint, folders)), None)
+    latest = find_latest_checkpoint(folder)
     if latest is not None and not osp.exists(latest):
         # The folder was moved or copied.
-        latest = osp.join(folders[0], osp.basename(latest))
+        latest = osp.join(folder, osp.basename(latest))
 
-    left = [path for folder in folders for path in earlier_training(folder)]
+    left = earlier_training(folder)
     if latest is None and left:
         raise ValueError(
-            f'there is nothing to resume from in {folders[0]}: it has no '
-            f'last_checkpoint, but {_some(left)}. Name one with --cfg-options '
-            'load_from=FILE, or start anew in another --work-dir or with --overwrite'
+            f'there is nothing to resume from in {folder}: it has no last_checkpoint, '
+            f'but {_some(left)}. Name one with --cfg-options load_from=FILE, or start '
+            'anew in another --work-dir or with --overwrite'
         )
-    if latest is None:
-        print_log(f'{folders[0]} holds no checkpoint: the training starts anew')
     return latest
 
 
-def _check_folders(
-    folders: Sequence[str], start: str | None, resume: bool, overwrite: bool
+def _check_folder(
+    folder: str, start: str | None, resume: bool, overwrite: bool
 ) -> None:
     """Refuse to mix two trainings, and to remove what this one starts from."""
-    found = [path for folder in folders for path in earlier_training(folder)]
-    own = start is not None and _lies_in(start, folders)
-    if found and overwrite and own:
+    left = earlier_training(folder)
+    real = osp.realpath(osp.expanduser(start or ''))
+    from_here = real.startswith(osp.join(osp.realpath(folder), ''))
+    if left and overwrite and start and from_here:
         raise ValueError(
             f'--overwrite would remove {start}, from which the training starts: move '
             'it elsewhere, or name another --work-dir'
         )
-    if found and not overwrite and not (resume and own):
+    if left and not overwrite and not (resume and start and from_here):
         raise ValueError(
-            f'{folders[0]} holds a training already ({_some(found)}): go on with it by '
+            f'{folder} holds a training already ({_some(left)}): go on with it by '
             '--resume, name another folder with --work-dir, or replace it by '
             '--overwrite'
         )
-
-
-def _lies_in(path: str, folders: Sequence[str]) -> bool:
-    real = osp.realpath(osp.expanduser(path))
-    return any(real.startswith(osp.join(osp.realpath(f), '')) for f in folders)
 
 
 def _some(paths: list[str]) -> str:

@@ -109,7 +109,3 @@ def check_loops(loops: Mapping[str, Any]) -> Iterator[Finding]:
         if hasattr(getattr(loader, 'dataset', None), '__len__') and len(loader) == 0:
             text = f'{split}_dataloader gives no batch: batch_size is above its images'
             yield Finding('error', text, f'{split}_dataloader.drop_last = False')
-    for name in ('max_epochs', 'val_interval'):
-        value = getattr(loops.get('train'), name, 1)
-        if value < 1:
-            yield Finding('error', f'train_cfg.{name} is {value}, below 1')

@@ -12,7 +12,7 @@ from mmengine.config import Config, ConfigDict
 from mmseg.registry import DATASETS
 
 from ..config import is_type, metrics_of
-from ..data import leaves, with_binary_masks
+from ..data import leaves
 from ..models.losses import SCBCELoss
 from .findings import PATCH, Finding
 
@@ -28,7 +28,6 @@ REFUSED = {
 }
 # Losses of regions: they have no target for each pixel.
 _OF_REGIONS = ('DiceLoss', 'HuasdorffDisstanceLoss', 'LovaszLoss', 'TverskyLoss')
-_THE_PAPER = dict(levels='image', rule='MC')
 
 
 def check_settings(cfg: Config) -> Iterator[Finding]:
@@ -47,7 +46,6 @@ def check_settings(cfg: Config) -> Iterator[Finding]:
     if isinstance(cfg.get('model'), Mapping):
         yield from _check_aslp(cfg)
         yield from check_heads(cfg.model)
-    yield from _check_zero_labels(cfg)
     if is_type(cfg.get('tta_model'), 'SegTTAModel'):
         cfg.tta_model.type = 'BinarySegTTAModel'
         yield Finding('note', f'with --tta: {WRONG_TTA}', PATCH)
@@ -108,18 +106,9 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
         )
         return
 
-    for hook in hooks:
-        if hook.get('levels') not in ('border', 'image'):
-            yield Finding(
-                'error',
-                f"ASLPHook(levels={hook.get('levels')!r}): levels are 'image', as in "
-                "the paper, or 'border'",
-                PATCH,
-            )
-            hook.update(_THE_PAPER)
     if not hooks:
         yield Finding('note', 'trains without ASLP; the patch adds the paper', PATCH)
-        hook = dict(type='ASLPHook', **_THE_PAPER)
+        hook = dict(type='ASLPHook', levels='image', rule='MC')
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
 
     blind = []
@@ -262,21 +251,3 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
     changed = changed or [dict(type='SCBCELoss')]
     if changed != losses_of(head):
         head.loss_decode = changed if len(changed) > 1 else changed[0]
-
-
-def _check_zero_labels(cfg: Config) -> Iterator[Finding]:
-    """Look for a background that becomes 'ignore'."""
-    for split in ('train', 'val', 'test'):
-        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
-        for leaf in leaves(dataset):
-            steps = [leaf, *leaf.get('pipeline', [])]
-            if not any(step.get('reduce_zero_label') for step in steps):
-                continue
-            yield Finding(
-                'error',
-                f'{split}_dataloader.dataset: reduce_zero_label leaves the background '
-                'out of losses and metrics',
-                PATCH,
-            )
-            leaf.pop('reduce_zero_label', None)
-            leaf.pipeline = with_binary_masks(leaf.pipeline)

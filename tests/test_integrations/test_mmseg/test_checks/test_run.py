@@ -3,10 +3,8 @@
 import copy
 
 import pytest
-import torch
 from PIL import Image
 
-from mmaslp.commands import run_command
 from mmaslp.integrations.mmseg.checks import run
 from mmaslp.integrations.mmseg.checks.building import check_images, check_parts
 from mmaslp.integrations.mmseg.checks.settings import check_settings
@@ -117,16 +115,14 @@ def test_what_the_patch_puts_right(toy, tmp_path, case):
     assert words_of(mended, level) == words_of(toy.config(tmp_path / 'run'), level)
 
 
-def test_levels_of_none_and_no_metric_are_put_right(toy, tmp_path):
+def test_levels_of_none_end_no_doctor_and_a_metric_is_added(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
     cfg.custom_hooks = [dict(type='ASLPHook', levels=None)]
     cfg.val_evaluator = dict(type='IoUMetric')
     found = words_of(cfg, 'error')
-    assert "ASLPHook(levels=None): levels are 'image'" in found
+    assert 'custom_hooks: levels' in found
     assert 'no CalibrationMetric in val_evaluator' in found
     _, mended = findings_of(cfg)
-    assert not words_of(mended, 'error')
-    assert mended.custom_hooks[0].rule == 'MC'
     assert [m.type for m in mended.val_evaluator] == ['CalibrationMetric', 'IoUMetric']
 
 
@@ -141,17 +137,6 @@ def test_a_config_without_aslp_gets_the_paper(toy, tmp_path):
     assert mended.model.auxiliary_head.loss_decode == dict(
         type='SCBCELoss', loss_weight=0.4
     )
-
-
-def test_a_background_that_is_left_out(toy, tmp_path):
-    cfg = toy.config(tmp_path / 'run')
-    cfg.val_dataloader.dataset.pipeline[1] = dict(
-        type='LoadAnnotations', reduce_zero_label=True
-    )
-    found = words_of(cfg, 'error')
-    assert 'val_dataloader.dataset: reduce_zero_label leaves the background' in found
-    assert 'test_dataloader' not in found
-    assert not words_of(findings_of(cfg)[1], 'error')
 
 
 def test_masks_of_0_and_255(toy, tmp_path):
@@ -206,7 +191,6 @@ CASES = {
     'learning rate': (setting('optim_wrapper.optimizer.lr', '0.1'), 'optim_wrapper: '),
     'batch size': (setting('train_dataloader.batch_size', 0), 'train_dataloader: '),
     'workers': (setting('val_dataloader.num_workers', -1), 'val_dataloader: '),
-    'no validation': (setting('train_cfg.val_interval', 0), 'val_interval is 0'),
     'a batch above the set': (
         lambda cfg: cfg.train_dataloader.update(batch_size=99, drop_last=True),
         'train_dataloader gives no batch',
@@ -243,9 +227,8 @@ def test_what_the_user_has_to_put_right(toy, tmp_path, case):
 
 
 @pytest.mark.parametrize('levels', ['border', 'image'])
-@pytest.mark.parametrize('case', ['no validation', 'a batch above the set'])
-def test_a_schedule_that_cannot_be_is_one_error(toy, tmp_path, case, levels):
-    change, expected = CASES[case]
+def test_a_schedule_that_cannot_be_is_one_error(toy, tmp_path, levels):
+    change, expected = CASES['a batch above the set']
     cfg = toy.config(tmp_path / 'run')
     cfg.custom_hooks = [dict(type='ASLPHook', levels=levels)]
     change(cfg)
@@ -289,16 +272,8 @@ def test_a_good_config(toy, tmp_path):
     assert mended.to_dict() == cfg.to_dict()
 
 
-def test_few_iterations_are_said_where_nothing_is_loaded(toy, tmp_path, capsys):
-    cfg = toy.config(tmp_path / 'run', by_epoch=False)
-    cfg.dump('few.py')
-    run_command('doctor', ['few.py'])
-    assert '15 iterations are few' in capsys.readouterr().out
-    torch.save({'state_dict': {}}, 'weights.pth')
-    cfg.load_from = 'weights.pth'
-    cfg.dump('tuned.py')
-    run_command('doctor', ['tuned.py'])
-    assert 'iterations are few' not in capsys.readouterr().out
+def test_nothing_is_said_of_few_iterations(toy, tmp_path):
+    assert 'iterations' not in words_of(toy.config(tmp_path / 'run', by_epoch=False))
 
 
 def test_a_loss_without_a_hook_is_said(toy, tmp_path):
