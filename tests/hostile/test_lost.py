@@ -51,7 +51,7 @@ WRITES = {
     ),
     'compare': ('a.json a.json --json c.json', 'c.json'),
     'report': ('a.json -o p.html', 'p.html p.report.json'),
-    'drift': ('maps maps2 --json d.json', 'd.json'),
+    'drift': ('maps2 --calibrator cal.json --json d.json', 'd.json'),
     'prepare': ('set --test-ratio .3', 'set/train.txt set/val.txt set/test.txt'),
 }
 # A training has a work directory, a test is below, the demo has tests of its own, and

@@ -128,8 +128,8 @@ def two_frames(path):
 @pytest.mark.parametrize(
     ('write', 'said'),
     [
-        (object_in_alpha, 'its transparency and its colours'),
-        (object_in_transparent_palette, 'its transparency and its colours'),
+        (object_in_alpha, 'transparent'),
+        (object_in_transparent_palette, 'transparent'),
         (two_frames, 'has 2 frames'),
     ],
 )

@@ -228,7 +228,7 @@ def test_odd_names_work_and_are_shown_escaped(ends, kind, tmp_path, capsys):
     assert all(os.path.getsize(path) for path in out if path in args)
     assert main(['compare', out[0], out[0], '--resamples', '2']) == 0
     (tmp_path / 'gt' / f'{name}.png').unlink()
-    message = ends(args)
+    message = ends([*args, '--overwrite'])
     assert (f'{name}.png' in message) is not shown
 
 
