@@ -27,7 +27,7 @@ from .estimates import ImageEstimate, ObjectTable, estimate_image, table_of_obje
 from .features import probabilities
 from .maps import LIMIT, TARGETS, Knots, as_logits, look_up, segments
 from .masks import MASK_KIND, MASKS, dice_optimal_mask
-from .module import CalibratedModule
+from .module import CalibratedModule, marked
 
 MAX_BYTES = 2**20
 # Largest calibrated logit of a knot; the least temperature gives 16500.
@@ -64,6 +64,14 @@ def _plain_maps(maps: Sequence[Knots]) -> list[dict[str, list[float]]]:
     return [
         dict(knots=knots.tolist(), levels=levels.tolist()) for knots, levels in maps
     ]
+
+
+def _refuse_calibrated(given: Any) -> None:
+    if getattr(given, 'is_calibrated', False):
+        raise ValueError(
+            'these maps are calibrated: give those of the network, such as the first '
+            'output of wrap(network, with_raw=True)'
+        )
 
 
 Maps = TypeVar('Maps', Tensor, np.ndarray)
@@ -201,6 +209,7 @@ class Calibrator:
         """Give :meth:`image` and :meth:`objects` in one pass."""
         check_number('level', level, above=0, below=1)
         decisions = self.need_decisions()
+        _refuse_calibrated(given)
         values = checked(as_floats(given), logits)
         if values.dim() not in (2, 3) or not values.numel():
             raise ValueError(
@@ -223,6 +232,7 @@ class Calibrator:
         ``given`` is ``(N, 1, H, W)``, of volumes ``(N, 1, D, H, W)``; or the two logits
         of a softmax, ``(N, 2, ...)``.
         """
+        _refuse_calibrated(given)
         values = as_floats(given)
         channels = values.shape[1] if values.dim() > 3 else 0
         if channels not in ((1, 2) if logits else (1,)):
@@ -261,13 +271,17 @@ class Calibrator:
         said = truth.pairs(objects.probability)
         return MaskScores(said, truth.dice, estimate.dice, estimate.score)
 
-    def wrap(self, module: nn.Module, independent: bool = False) -> CalibratedModule:
+    def wrap(
+        self, module: nn.Module, independent: bool = False, with_raw: bool = False
+    ) -> CalibratedModule:
         """Return a module that gives calibrated logits; see ``CalibratedModule``.
 
-        It warns if the calibrator was fitted to a network of other weights.
+        With ``with_raw`` it gives the logits of the network and the calibrated ones:
+        one export then serves a review too. It warns if the calibrator was fitted to a
+        network of other weights.
         """
         self.check_network(module)
-        return CalibratedModule(module, self.table, independent)
+        return CalibratedModule(module, self.table, independent, with_raw)
 
     def is_fitted_to(self, network: nn.Module) -> bool:
         """Whether the weights are those of the fit; True if that is not known."""
@@ -379,7 +393,7 @@ class Calibrator:
         if self.method != 'identity':
             self._calibrate(found, logits)
         found = found.view(shape)
-        return found.numpy() if isinstance(given, np.ndarray) else found
+        return found.numpy() if isinstance(given, np.ndarray) else marked(found)
 
     def _calibrate(self, values: Tensor, logits: bool) -> None:
         """Calibrate ``(M, H, W)`` maps in place, piece by piece."""

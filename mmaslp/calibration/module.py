@@ -12,6 +12,13 @@ from ..common.bands import border_bands
 from .maps import look_up
 
 
+def marked(calibrated: Tensor) -> Tensor:
+    """Let a tensor say that it is calibrated, where nothing is being compiled."""
+    if not torch.compiler.is_compiling():
+        calibrated.is_calibrated = True  # type: ignore[attr-defined]
+    return calibrated
+
+
 class CalibratedModule(nn.Module):
     """Calibrate the logits that a module returns; made by ``Calibrator.wrap``.
 
@@ -27,23 +34,34 @@ class CalibratedModule(nn.Module):
         table (Tensor): That of the calibrator.
         independent (bool): Whether two channels are independent binary ones. Defaults
             to False.
+        with_raw (bool): Whether to return the logits of the module too, before the
+            calibrated ones: a review takes those. Defaults to False.
     """
 
     table: Tensor
 
     def __init__(
-        self, module: nn.Module, table: Tensor, independent: bool = False
+        self,
+        module: nn.Module,
+        table: Tensor,
+        independent: bool = False,
+        with_raw: bool = False,
     ) -> None:
         super().__init__()
         if not isinstance(module, nn.Module):
             raise ValueError(f'wrap takes a module, got {module!r}')
         self.module = module
         self.independent = independent
+        self.with_raw = with_raw
         self.register_buffer('table', table.float())
 
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, Tensor]:
         """Run the module and calibrate what it returns."""
         logit = self.module(*args, **kwargs)
+        calibrated = self._calibrate_channels(logit)
+        return (logit, calibrated) if self.with_raw else calibrated
+
+    def _calibrate_channels(self, logit: Tensor) -> Tensor:
         if not isinstance(logit, Tensor) or not logit.is_floating_point():
             raise ValueError(
                 'the module must return one tensor of logits, not '
@@ -60,7 +78,7 @@ class CalibratedModule(nn.Module):
         if softmax and logit.shape[1] == 2:
             half = self._calibrated(one_logit(logit)) / 2
             mean = logit.mean(1)
-            return torch.stack([mean - half, mean + half], 1)
+            return marked(torch.stack([mean - half, mean + half], 1))
 
         if softmax and logit.shape[1] > 2:
             raise ValueError(
@@ -68,7 +86,7 @@ class CalibratedModule(nn.Module):
                 'say independent=True if each is a binary map'
             )
 
-        return self._calibrated(logit)
+        return marked(self._calibrated(logit))
 
     def _calibrated(self, logit: Tensor) -> Tensor:
         bands = None

@@ -4,6 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
+from torch import nn
 
 from mmaslp.calibration import CalibrationTables, Calibrator, fit_calibrator, fit_tables
 from mmaslp.calibration.decisions import Decisions
@@ -132,6 +134,47 @@ def test_a_batch_is_judged_image_by_image(calibrator):
     for wrong in (maps, torch.stack([maps, maps], 1)):
         with pytest.raises(ValueError, match=r'give a batch \(N, 1, H, W\)'):
             calibrator.judge_batch(wrong)
+
+
+def test_calibrated_maps_are_not_judged(calibrator):
+    prob = torch.as_tensor(discs(1)[0])
+    logit = torch.logit(prob)[None, None]
+    raw, calibrated = calibrator.wrap(nn.Identity(), with_raw=True)(logit)
+    assert raw is logit
+    assert torch.equal(calibrated, calibrator.wrap(nn.Identity())(logit))
+    assert calibrator.judge_batch(raw, logits=True)
+    for call in (
+        lambda: calibrator.judge_batch(calibrated, logits=True),
+        lambda: calibrator.image(calibrator(prob)),
+    ):
+        with pytest.raises(ValueError, match='give those of the network'):
+            call()
+
+
+def test_members_are_averaged_before_they_are_reviewed():
+    """The mean of maps whose errors differ has better masks, and a better review."""
+    rng = np.random.default_rng(0)
+
+    def members(k):
+        prob, mask = discs(k, share_real=1.0)
+        noise = gaussian_filter(rng.normal(size=(3, 48, 48)), (0, 2, 2)) * 8
+        logits = logit(prob, 1e-3) / 3 + noise
+        return 1 / (1 + np.exp(-logits)), mask
+
+    fit = [members(k) for k in range(40)]
+    new = [members(k) for k in range(100, 130)]
+    error, dice = {}, {}
+    for name, take in (('one', lambda maps: maps[0]), ('mean', lambda m: m.mean(0))):
+        own = fit_calibrator([take(maps) for maps, _ in fit], [m for _, m in fit])
+        true = []
+        for maps, mask in new:
+            found = take(maps) > 0.5
+            true.append(2 * (found & (mask == 1)).sum() / (found.sum() + mask.sum()))
+        told = [own.image(take(maps)).dice for maps, _ in new]
+        dice[name] = np.mean(true)
+        error[name] = np.mean(np.abs(np.array(told) - true))
+    assert dice['mean'] > dice['one'] + 0.02
+    assert error['mean'] < error['one']
 
 
 def test_volumes_are_judged_as_a_whole():

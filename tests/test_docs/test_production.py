@@ -65,15 +65,31 @@ def test_any_number_and_any_size(tmp_path, monkeypatch):
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def night(root):
+def test_the_file_for_github_actions_is_the_script_of_the_page():
+    yaml = pytest.importorskip('yaml')
+    text = (ROOT / 'examples/nightly.yml').read_text(encoding='utf-8')
+    steps = yaml.safe_load(text)['jobs']['check']['steps']
+    commands = [step.get('run', '') for step in steps]
+    base, *nightly = [line for line in commands if line.startswith('mmaslp ')]
+    assert base == 'mmaslp eval-maps tonight/maps tonight/masks --json base.json'
+    page = [line for line in script().splitlines() if line.startswith('mmaslp')]
+    assert nightly == page
+
+
+def script():
     """The script of the page."""
     text = (ROOT / PAGE).read_text(encoding='utf-8')
-    script = text.split('```sh\n')[1].split('```')[0].replace('dice=.8', 'dice=.5')
+    return text.split('```sh\n')[1].split('```')[0]
+
+
+def night(root):
+    """Run the script of the page."""
+    text = script().replace('dice=.8', 'dice=.5')
     program = f'"{sys.executable}" -m mmaslp'
-    script = script.replace('\nmmaslp', f'\n{program}')
+    text = text.replace('\nmmaslp', f'\n{program}')
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     return subprocess.run(
-        ['sh', '-c', script], cwd=root, capture_output=True, text=True, env=environment
+        ['sh', '-c', text], cwd=root, capture_output=True, text=True, env=environment
     )
 
 
