@@ -31,8 +31,8 @@ from scipy.optimize import brentq
 from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.files.map_pairs import pair_files, read_pair
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.metrics.errors import binned_error
-from mmaslp.metrics.objects import MaskTable, aurc, object_auroc, object_nll
+from mmaslp.metrics.image_metrics import aurc, object_auroc, object_ece, object_nll
+from mmaslp.metrics.objects import MaskTable
 
 RESAMPLES = 1000
 # Figures of which neither side is better.
@@ -135,7 +135,7 @@ def object_figures(prob: np.ndarray, real: np.ndarray) -> dict[str, float]:
     nothing = np.full(1, np.nan)
     table = MaskTable([np.column_stack([prob, real])], nothing, nothing, nothing)
     return {
-        'ece_object': float(binned_error(table.bins.pooled())),
+        'ece_object': float(object_ece(table)),
         'nll_object': float(object_nll(table)),
         'auroc_object': float(object_auroc(table)),
     }

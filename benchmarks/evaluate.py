@@ -28,7 +28,8 @@ from train import load, normalise
 
 from mmaslp import dice_optimal_mask
 from mmaslp.calibration import CalibrationTables, fit_tables
-from mmaslp.metrics import BandTable, CalibrationHistogram, ImageRow, ImageTable
+from mmaslp.evaluation.evaluator import Evaluator
+from mmaslp.metrics import ImageTable
 from mmaslp.metrics.bootstrap import percentiles, resample
 
 RESAMPLES = 1000
@@ -61,13 +62,10 @@ TITLES = {
 
 def image_table(prob: Tensor, labels: Tensor) -> ImageTable:
     """One row per image."""
-    rows = []
+    evaluator = Evaluator()
     for key, (image, label) in enumerate(zip(prob, labels)):
-        histogram, bands = CalibrationHistogram(), BandTable()
-        histogram.update(image, label)
-        bands.update(image, label)
-        rows.append(ImageRow.of(str(key), histogram, bands=bands))
-    return ImageTable.of_rows(rows)
+        evaluator.add(str(key), image, label)
+    return evaluator.result('', '', resamples=0).images
 
 
 def weights_of(images: int) -> np.ndarray:

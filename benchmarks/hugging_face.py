@@ -20,10 +20,8 @@ from transformers import (
     set_seed,
 )
 
-from mmaslp import BandTable, CalibrationHistogram
+from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.integrations.transformers import SelfCalibration, foreground_logits
-from mmaslp.metrics import ImageRow, ImageTable
-from mmaslp.metrics.bootstrap import resample
 
 KEYS = ('ece', 'ece_band', 'nll', 'acc')
 
@@ -104,17 +102,11 @@ def measure(
     probs: Tensor, labels: Tensor, num_resamples: int = 1000
 ) -> dict[str, tuple[float, float, float]]:
     """Figures of the test images, each with its interval over images."""
-    pooled, bands, records = CalibrationHistogram(), BandTable(), []
+    evaluator = Evaluator()
     for number, (prob, label) in enumerate(zip(probs, labels)):
-        histogram, table = CalibrationHistogram(), BandTable()
-        histogram.update(prob, label)
-        table.update(prob, label)
-        records.append(ImageRow.of(str(number), histogram, bands=table))
-        pooled.merge(histogram)
-        bands.merge(table)
-    figures = {**pooled.compute(), **bands.compute()}
-    drawn = resample(ImageTable.of_rows(records), num_resamples)
-    rows = {key: (figures[key], *drawn.interval(key)) for key in KEYS}
+        evaluator.add(str(number), prob, label)
+    result = evaluator.result('', '', resamples=num_resamples)
+    rows = {key: (result.metrics[key], *result.intervals[key]) for key in KEYS}
     rows['iou'] = iou(probs > 0.5, labels == 1, num_resamples)
     return rows
 

@@ -27,33 +27,30 @@ Example:
     0.2467
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from .calibration.uncalibrated import mask_estimates
 from .common.arguments import check_choice
-from .common.arrays import known_pixels
+from .common.arrays import as_floats, as_tensor, matched, split_labels
 from .metrics.band_table import BORDERS, BandTable
-from .metrics.bins import (
-    BinTable,
-    check_bins,
-    equal_mass,
-    equal_width,
-    signed_gap,
-)
-from .metrics.catalogue import BAND_ERRORS
+from .metrics.bins import BinTable, check_bins, equal_mass, equal_width, signed_gap
 from .metrics.errors import binned_error, largest_gap
 from .metrics.errors import brier_score as _brier_score
-from .metrics.histogram import CalibrationHistogram
-from .metrics.objects import (
-    MaskTable,
+from .metrics.histogram import PixelCounts
+from .metrics.image_metrics import (
+    BAND_ERRORS,
+    area_in_empty,
     aurc_of,
-    images_of,
-    mask_scores,
+    found_in_empty,
+    object_ece,
 )
-from .metrics.objects import dice_error as _dice_error
-from .metrics.objects import object_auroc as _object_auroc
+from .metrics.image_metrics import dice_error as _dice_error
+from .metrics.image_metrics import object_auroc as _object_auroc
+from .metrics.objects import MaskTable
 
 __all__ = [
     'aurc',
@@ -103,7 +100,9 @@ def calibration_error(
         ValueError: An argument is out of range, or the shapes differ.
     """
     check_choice('norm', norm, NORMS)
-    return _error(_bins(prob, label, n_bins, mode, ignore_index), norm)
+    check_bins(n_bins)
+    scores = PixelCounts.of(prob, label, ignore_index).score_table(mode)
+    return _error(equal_width(scores, n_bins), norm)
 
 
 def equal_mass_calibration_error(
@@ -130,8 +129,8 @@ def equal_mass_calibration_error(
     """
     check_choice('norm', norm, NORMS)
     check_bins(n_bins)
-    histogram = _histogram(prob, label, ignore_index)
-    return _error(equal_mass(histogram.score_table(mode), n_bins), norm)
+    scores = PixelCounts.of(prob, label, ignore_index).score_table(mode)
+    return _error(equal_mass(scores, n_bins), norm)
 
 
 def band_calibration_error(
@@ -182,8 +181,7 @@ def brier_score(
 
     It takes and returns what :func:`calibration_error` does.
     """
-    scores = _histogram(prob, label, ignore_index).score_table('positive')
-    return float(_brier_score(scores))
+    return float(_brier_score(PixelCounts.of(prob, label, ignore_index).scores))
 
 
 def object_calibration_error(
@@ -218,7 +216,7 @@ def object_calibration_error(
         >>> round(object_calibration_error(prob, label), 4)
         0.4
     """
-    return float(binned_error(_masks(prob, label, ignore_index).bins.pooled()))
+    return _of_masks(object_ece, prob, label, ignore_index)
 
 
 def object_auroc(
@@ -231,7 +229,7 @@ def object_auroc(
     It takes what :func:`object_calibration_error` does; nan without objects of either
     kind.
     """
-    return float(_object_auroc(_masks(prob, label, ignore_index)))
+    return _of_masks(_object_auroc, prob, label, ignore_index)
 
 
 def dice_error(
@@ -247,7 +245,7 @@ def dice_error(
 
     It takes what :func:`object_calibration_error` does; nan without an image.
     """
-    return float(_dice_error(_masks(prob, label, ignore_index)))
+    return _of_masks(_dice_error, prob, label, ignore_index)
 
 
 def aurc(
@@ -262,7 +260,7 @@ def aurc(
 
     It takes what :func:`object_calibration_error` does; nan without an image.
     """
-    return float(aurc_of(_masks(prob, label, ignore_index)))
+    return _of_masks(aurc_of, prob, label, ignore_index)
 
 
 def empty_found(
@@ -274,7 +272,7 @@ def empty_found(
 
     It takes what :func:`object_calibration_error` does; nan without such an image.
     """
-    return _mean([share > 0 for share in _empty_shares(prob, label, ignore_index)])
+    return _of_masks(found_in_empty, prob, label, ignore_index)
 
 
 def empty_area(
@@ -286,50 +284,38 @@ def empty_area(
 
     It takes what :func:`object_calibration_error` does; nan without such an image.
     """
-    return _mean(_empty_shares(prob, label, ignore_index))
+    return _of_masks(area_in_empty, prob, label, ignore_index)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else float('nan')
-
-
-def _masks(
+def images_of(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
-) -> MaskTable:
-    images = images_of(prob, label, ignore_index)
-    rows = [mask_scores(*image, ignore_index) for image in images]
-    return MaskTable.of(rows)
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Maps and labels, image by image; ValueError if they are none of one channel."""
+    maps = as_floats(prob)
+    labels = as_tensor(label, 'label')
+    maps = matched(maps, labels)
+    split_labels(labels, -1 if ignore_index is None else ignore_index)
+    has_channel = maps.dim() > 3 and maps.shape == prob.shape
+    if maps.dim() not in (2, 3, 4, 5) or (has_channel and maps.shape[1] != 1):
+        raise ValueError(
+            'give maps of one channel, (N, H, W), (N, 1, H, W) or (N, 1, D, H, W), not '
+            f'{tuple(prob.shape)}'
+        )
+    if has_channel:
+        return zip(maps[:, 0], labels[:, 0])
+    return zip(maps[None], labels[None]) if maps.dim() == 2 else zip(maps, labels)
 
 
-def _empty_shares(
-    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
-) -> list[float]:
-    shares = []
-    for image, labels in images_of(prob, label, ignore_index):
-        valid = known_pixels(labels, ignore_index)
-        if valid.any() and not (labels == 1).any():
-            shares.append(float((image[valid] > 0.5).float().mean()))
-    return shares
-
-
-def _histogram(
-    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
-) -> CalibrationHistogram:
-    histogram = CalibrationHistogram()
-    histogram.update(prob, label, ignore_index)
-    return histogram
-
-
-def _bins(
+def _of_masks(
+    metric: Callable[[MaskTable], Any],
     prob: Tensor | np.ndarray,
     label: Tensor | np.ndarray,
-    n_bins: int,
-    mode: str,
     ignore_index: int | None,
-) -> BinTable:
-    check_bins(n_bins)
-    histogram = _histogram(prob, label, ignore_index)
-    return equal_width(histogram.score_table(mode), n_bins)
+) -> float:
+    """Compute a metric of masks and objects of a batch."""
+    images = images_of(prob, label, ignore_index)
+    rows = [mask_estimates(*image, ignore_index) for image in images]
+    return float(metric(MaskTable.join(rows))) if rows else float('nan')
 
 
 def _error(table: BinTable, norm: str) -> float:

@@ -15,11 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from ..common.arguments import check_choice, check_number, check_path
-from ..common.arrays import as_floats, as_tensor, checked, known_pixels, one_logit
+from ..common.arrays import (
+    as_floats,
+    as_tensor,
+    checked,
+    fill_ignored,
+    known_pixels,
+    one_logit,
+)
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.outputs import write_output
 from ..common.weights import same_weights
-from ..metrics.objects import MaskScores, MaskTruth, mended
+from ..metrics.objects import MaskTable, MaskTruth
 from .counts import count_objects, count_pixels
 from .decisions import Decisions
 from .elsewhere import SetComparison, compare_set
@@ -258,18 +265,19 @@ class Calibrator:
         label: Maps,
         ignore_index: int | None = 255,
         logits: bool = False,
-    ) -> MaskScores:
+    ) -> MaskTable:
         """Say what :meth:`judge` says of one image, beside what is true."""
         values = as_floats(given)
         labels = as_tensor(label, 'label').to(values.device).reshape(values.shape)
-        values = mended(values, known_pixels(labels, ignore_index), logits)
+        values = fill_ignored(values, known_pixels(labels, ignore_index), logits)
         estimate, objects = self.judge(values, logits)
 
         mask = (values > (0 if logits else 0.5)).cpu().numpy()
         masks = (mask, labels.cpu().numpy(), objects.labels)
         truth = MaskTruth.of(*masks, len(objects), ignore_index)
-        said = truth.pairs(objects.probability)
-        return MaskScores(said, truth.dice, estimate.dice, estimate.score)
+        return MaskTable.of_image(
+            truth, objects.probability, estimate.dice, estimate.score
+        )
 
     def wrap(
         self, module: nn.Module, independent: bool = False, with_raw: bool = False

@@ -331,6 +331,14 @@ def known_pixels(labels: Tensor, ignore_index: int | None) -> Tensor:
     return labels != ignore_index
 
 
+def fill_ignored(values: Tensor, known: Tensor, logits: bool = False) -> Tensor:
+    """Put 0 where a pixel is ignored and its value cannot be used."""
+    if known.all():
+        return values
+    usable = ~values.isnan() if logits else (values >= 0) & (values <= 1)
+    return values.masked_fill(~(usable | known), 0.0)
+
+
 def split_labels(
     labels: Tensor, ignore_index: int, watch: LabelWatch | None = None
 ) -> tuple[Tensor, Tensor | None]:

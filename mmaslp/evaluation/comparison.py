@@ -64,7 +64,7 @@ class Measured:
         """tuple: Equal if settings, images and masks are the same."""
         images = self.images
         settings = [self.result.settings.get(key) for key in SETTINGS]
-        masks = images.num_pixels if images.masks is None else images.masks
+        masks = images.num_pixels if images.checksums is None else images.checksums
         return (*settings, *images.names, masks.tobytes())
 
     @property
@@ -316,8 +316,8 @@ def _other_masks(first: Measured, second: Measured) -> str:
     one = first.images
     other = second.images
     differ = one.num_pixels != other.num_pixels
-    if one.masks is not None and other.masks is not None:
-        differ = differ | (one.masks != other.masks)
+    if one.checksums is not None and other.checksums is not None:
+        differ = differ | (one.checksums != other.checksums)
     if not differ.any():
         return ''
     return (

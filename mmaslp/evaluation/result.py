@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import math
-import zlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
 from ..common.arguments import check_choice
 from ..common.bands import BORDER_EDGES
-from ..metrics.band_table import BORDERS, band_columns, band_scalars
+from ..metrics.band_table import BORDERS, band_columns
 from ..metrics.bins import BinTable, check_bins
-from ..metrics.bootstrap import check_resamples, resample
-from ..metrics.catalogue import METRICS, figures_of_images
-from ..metrics.errors import brier_decomposition
-from ..metrics.histogram import MODES, CalibrationHistogram
+from ..metrics.bootstrap import check_resamples
+from ..metrics.histogram import MODES
 from ..metrics.image_table import ImageTable
-
-
-def mask_checksum(label: np.ndarray | Tensor) -> int:
-    """CRC-32 of a mask: of its size and its labels as bytes."""
-    array = (
-        label.byte().cpu().numpy() if isinstance(label, Tensor) else np.asarray(label)
-    )
-    size = zlib.crc32(str(array.shape).encode())
-    return zlib.crc32(np.ascontiguousarray(array, np.uint8), size)
-
 
 # A file of another version is refused: evaluate the model again.
 FORMAT = 'mmaslp result 4'
@@ -99,36 +83,31 @@ class Result:
         return {border: pooled.take(row) for row, border in enumerate(BORDERS)}
 
     def to_json(self) -> dict[str, Any]:
-        """Lay the result out as its file does: figures at the top, for people."""
+        """Lay the result out as its file does."""
         content: dict[str, Any] = {
             'format': FORMAT,
             'model': self.model,
             'dataset': self.dataset,
             'no_foreground': self.no_foreground,
-            **self.metrics,
             'num_images': self.num_images,
             'num_pixels': self.num_pixels,
+            'metrics': self.metrics,
             'bins': _columns(self.bins),
         }
         if self.bands:
             content['bands'] = {'edges': list(BORDER_EDGES), 'unit': BAND_UNIT}
         for border, table in self.bands.items():
             content['bands'][border] = {**_columns(table), **band_columns(table)}
-        if self.bin_intervals:
-            content['intervals'] = self.intervals
-            content['bins']['low'], content['bins']['high'] = self.bin_intervals
-        if self.positive:
-            content['positive'] = self.positive
 
         content |= {'images': self.images.to_json(), 'settings': self.settings}
-        for key in ('measures', 'pictures', 'files'):
+        for key in ('intervals', 'bin_intervals', 'positive', *_PARTS):
             if getattr(self, key):
                 content[key] = getattr(self, key)
         return content
 
     @classmethod
     def from_json(cls, content: Any) -> Result:
-        """Rebuild a result, and compute anew what its table of images tells.
+        """Rebuild a result of :meth:`to_json`; nothing is computed anew.
 
         Raises:
             ValueError: It is of another version, or a part does not fit; also KeyError
@@ -141,102 +120,64 @@ class Result:
                 'it was written by another version: evaluate the model again'
             )
         settings = content['settings']
-        check_bins(settings['bins'])
+        bins = settings['bins']
+        check_bins(bins)
         check_choice('mode', settings['mode'], MODES)
         check_resamples(settings.get('resamples', 0))
-        images = ImageTable.from_json(content['images'], settings['bins'])
-        pictures = content.get('pictures', [])
-        for picture in pictures:
+
+        for picture in content.get('pictures', []):
             for panel in picture['panels'].values():
                 # What is not embedded would be an address to fetch.
                 if not _text(panel['source']).startswith('data:image/'):
                     raise ValueError('a picture is not embedded')
-
-        stored = {
-            metric.key: _number(content[metric.key])
-            for metric in METRICS
-            if metric.needs and metric.key in content
-        }
-        positive = content.get('positive', {})
-        found = cls(
-            images,
+        intervals = content.get('intervals', {})
+        bin_intervals = content.get('bin_intervals', [])
+        return cls(
+            ImageTable.from_json(content['images'], bins),
             settings,
-            {},
-            positive={key: _number(value) for key, value in positive.items()},
+            _numbers(content['metrics']),
+            intervals={key: _row(values, 2) for key, values in intervals.items()},
+            bin_intervals=[_row(values, bins) for values in bin_intervals],
+            positive=_numbers(content.get('positive', {})),
             model=_text(content['model']),
             dataset=_text(content['dataset']),
-            no_foreground=bool(content.get('no_foreground')),
-            measures={k: _number(v) for k, v in content.get('measures', {}).items()},
-            pictures=pictures,
+            no_foreground=bool(content['no_foreground']),
+            measures=_numbers(content.get('measures', {})),
+            pictures=content.get('pictures', []),
             files=content.get('files', []),
-        ).with_figures_of_images()
-        return replace(found, metrics={**stored, **found.metrics})
-
-    def with_figures_of_images(self) -> Result:
-        """Add the figures that the table of images tells, and their intervals."""
-        found = figures_of_images(self.images)
-        found |= brier_decomposition(self.bins, found['brier'])
-        figures = {key: float(value) for key, value in found.items()}
-        if self.bands:
-            scalars = band_scalars(self.bands[BORDERS[0]])
-            figures |= {k: v for k, v in scalars.items() if not math.isnan(v)}
-        figures |= self.metrics
-
-        resamples = self.settings.get('resamples', 0)
-        if not resamples:
-            return replace(self, metrics=figures)
-        drawn = resample(self.images, resamples)
-        return replace(
-            self,
-            metrics=figures,
-            intervals={key: drawn.interval(key).tolist() for key in drawn.metrics},
-            bin_intervals=drawn.interval('bins').tolist(),
         )
 
 
-def calibration_result(
-    histogram: CalibrationHistogram,
-    images: ImageTable,
-    *,
-    bins: int = 10,
-    mode: str = 'top_label',
-    resamples: int = 1000,
-    settings: dict[str, Any] | None = None,
-    model: str = '',
-    dataset: str = '',
-) -> Result:
-    """Collect every metric of an evaluation."""
-    settings = {**(settings or {}), 'bins': bins, 'mode': mode}
-    if resamples:
-        settings['resamples'] = resamples
-    figures = histogram.compute(bins, mode)
-    positive = {}
-    if mode == 'top_label' and histogram.num_classes == 2:
-        positive = histogram.compute(bins, 'positive')
-    del figures['count']
-
-    found = Result(
-        images,
-        settings,
-        figures,
-        positive=positive,
-        model=model,
-        dataset=dataset,
-    )
-    return found.with_figures_of_images()
+_PARTS = ('measures', 'pictures', 'files')
 
 
 def _columns(table: BinTable) -> dict[str, list]:
     return {
         'count': table.count.tolist(),
-        'right': table.correct.tolist(),
+        'correct': table.correct.tolist(),
         'conf': table.conf.tolist(),
     }
 
 
 def _number(value: Any) -> float:
-    """A figure of a file, in which null is nan."""
-    return math.nan if value is None else float(value)
+    """Read a number of a file, in which null is nan."""
+    number = math.nan if value is None else value
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise TypeError(f'{value!r} is not a number')
+    if math.isinf(number):
+        raise ValueError('a number is infinite')
+    return float(number)
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, float]:
+    return {_text(key): _number(value) for key, value in values.items()}
+
+
+def _row(values: Any, size: int) -> list[float]:
+    row = [_number(value) for value in values]
+    if len(row) != size:
+        raise ValueError(f'a row holds {len(row)} numbers in place of {size}')
+    return row
 
 
 def _text(value: Any) -> str:

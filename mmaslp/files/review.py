@@ -18,14 +18,8 @@ from ..calibration.estimates import ImageEstimate, ObjectTable
 from ..metrics.bins import ratio
 from ..metrics.bootstrap import draw_weights, percentiles
 from ..metrics.errors import binned_error
-from ..metrics.objects import (
-    MaskTable,
-    MaskTruth,
-    aurc_of,
-    dice_error,
-    object_auroc,
-    object_nll,
-)
+from ..metrics.image_metrics import aurc_of, dice_error, object_auroc, object_nll
+from ..metrics.objects import MaskTable, MaskTruth
 from .csv_tables import write_csv
 from .map_pairs import MapFiles, count_files
 from .prob_maps import MapReader
@@ -380,7 +374,7 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
         'nll_object': partial(object_nll, said),
         'auroc_object': partial(object_auroc, said),
         'dice_error': partial(dice_error, said),
-        'covered': partial(mean, np.where(said.told, above, np.nan)),
+        'covered': partial(mean, np.where(said.has_estimate, above, np.nan)),
         'aurc': partial(aurc_of, said),
         'aurc_confidence': partial(aurc_of, by_confidence),
         'aurc_perfect': partial(aurc_of, by_truth),

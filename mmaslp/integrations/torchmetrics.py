@@ -1,6 +1,7 @@
 """Calibration of binary segmentation as metrics of TorchMetrics."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -16,21 +17,16 @@ except ImportError as error:
     ) from error
 
 from ..calibration.calibrator import Calibrator
+from ..calibration.uncalibrated import mask_estimates
 from ..common.arguments import check_choice, check_integer, optional
 from ..common.arrays import ROUNDING, as_tensor, known_pixels, matched
+from ..functional import images_of
 from ..metrics.band_table import BandTable, band_scalars
-from ..metrics.bins import check_bins, ratio
-from ..metrics.catalogue import BAND_ERRORS, metric_of
-from ..metrics.errors import binned_error
+from ..metrics.bins import check_bins
+from ..metrics.catalogue import metric_of
 from ..metrics.histogram import MODES, CalibrationHistogram
-from ..metrics.objects import (
-    MaskTable,
-    aurc_of,
-    dice_error,
-    images_of,
-    mask_scores,
-    object_auroc,
-)
+from ..metrics.image_metrics import BAND_ERRORS, MASK_METRICS
+from ..metrics.objects import MaskTable
 
 __all__ = ['BinaryBandCalibration', 'BinaryCalibration', 'BinaryDecisions']
 
@@ -42,7 +38,7 @@ class SumMetric(Metric, Generic[Counter]):
 
     The sum over processes is that of the whole, so the result of several processes is
     that of one, bit by bit. A subclass gives ``STATES``, :meth:`empty` and
-    :meth:`figures_of`.
+    :meth:`metrics_of`.
     """
 
     STATES: ClassVar[tuple[str, ...]]
@@ -65,7 +61,7 @@ class SumMetric(Metric, Generic[Counter]):
 
         for name in self.STATES:
             self.add_state(name, getattr(empty, name), dist_reduce_fx='sum')
-        names = self.figures_of(empty)
+        names = self.metrics_of(empty)
         if metric is not None and metric not in names:
             raise ValueError(
                 f'metric must be one of {", ".join(names)}, or None for all, not '
@@ -74,7 +70,7 @@ class SumMetric(Metric, Generic[Counter]):
 
     @property
     def higher_is_better(self) -> bool | None:
-        """Whether a high figure is good; None of the dictionary, or if neither is."""
+        """Whether a high metric is good; None of the dictionary, or if neither is."""
         better = '' if self.metric is None else metric_of(self.metric).better
         return {'higher': True, 'lower': False}.get(better)
 
@@ -82,8 +78,8 @@ class SumMetric(Metric, Generic[Counter]):
         """Make a counter without pixels."""
         raise NotImplementedError
 
-    def figures_of(self, counter: Counter) -> dict[str, float]:
-        """All figures by name, in float64; without pixels nan."""
+    def metrics_of(self, counter: Counter) -> dict[str, float]:
+        """All metrics by name, in float64; without pixels nan."""
         raise NotImplementedError
 
     def counter(self) -> Counter:
@@ -112,15 +108,15 @@ class SumMetric(Metric, Generic[Counter]):
             setattr(self, name, getattr(counter, name))
 
     def compute(self) -> Tensor | dict[str, Tensor]:
-        """Compute the figure ``metric`` of all pixels since the reset, or all by name.
+        """Compute the metric ``metric`` of all pixels since the reset, or all by name.
 
         Scalars, computed in float64 and rounded to float32 (see :meth:`set_dtype`); nan
         where there is no pixel.
         """
-        figures = self.figures_of(self.counter())
+        metrics = self.metrics_of(self.counter())
         if self.metric is not None:
-            return self._scalar(figures[self.metric])
-        return {name: self._scalar(value) for name, value in figures.items()}
+            return self._scalar(metrics[self.metric])
+        return {name: self._scalar(value) for name, value in metrics.items()}
 
     def set_dtype(self, dst_type: str | torch.dtype) -> Metric:
         """Choose the type of the results from now on; the sums stay integers."""
@@ -156,7 +152,7 @@ def _inside(preds: Tensor) -> bool:
 class BinaryBandCalibration(SumMetric[BandTable]):
     r"""Calibration by distance from the border, see :class:`~mmaslp.metrics.BandTable`.
 
-    The figures are ``ece_band`` (by the predicted border), ``ece_band_true`` (by
+    The metrics are ``ece_band`` (by the predicted border), ``ece_band_true`` (by
     the border of the target) and, for each band k of distance from the predicted
     border (0 is at the border), its ``band{k}_share`` of the pixels,
     ``band{k}_gap``, confidence - accuracy, and ``band{k}_acc``, its accuracy; the
@@ -164,7 +160,7 @@ class BinaryBandCalibration(SumMetric[BandTable]):
     :func:`mmaslp.functional.band_calibration_error`.
 
     Args:
-        metric (str, optional): One figure. Defaults to None: a dictionary of all.
+        metric (str, optional): One metric. Defaults to None: a dictionary of all.
         ignore_index (int, optional): Target of the pixels to leave out. Defaults to
             None.
         **kwargs (Any): Of ``torchmetrics.Metric``.
@@ -200,23 +196,23 @@ class BinaryBandCalibration(SumMetric[BandTable]):
         """See :meth:`SumMetric.empty`."""
         return BandTable()
 
-    def figures_of(self, counter: BandTable) -> dict[str, float]:
-        """See :meth:`SumMetric.figures_of`."""
+    def metrics_of(self, counter: BandTable) -> dict[str, float]:
+        """See :meth:`SumMetric.metrics_of`."""
         computed = counter.compute()
-        figures = {name: computed[name] for name in BAND_ERRORS}
-        return {**figures, **band_scalars(counter.table())}
+        metrics = {name: computed[name] for name in BAND_ERRORS}
+        return {**metrics, **band_scalars(counter.table())}
 
 
 class BinaryCalibration(SumMetric[CalibrationHistogram]):
-    """Every calibration figure of :class:`~mmaslp.metrics.CalibrationHistogram`.
+    """Every calibration metric of :class:`~mmaslp.metrics.CalibrationHistogram`.
 
     Pixels are counted in 262,141 cells of the probability, 4 MB for any number of
     pixels. The errors against float64 are stated there; ``docs/metrics.md`` explains
-    the figures. As a function: :func:`mmaslp.functional.calibration_error`, whose
+    the metrics. As a function: :func:`mmaslp.functional.calibration_error`, whose
     docstring says where both differ from TorchMetrics' ``BinaryCalibrationError``.
 
     Args:
-        metric (str, optional): One figure, such as ``'ece'``, ``'oe'``, ``'ks'`` or
+        metric (str, optional): One metric, such as ``'ece'``, ``'oe'``, ``'ks'`` or
             ``'brier'``. Defaults to None: a dictionary of all.
         n_bins (int): Number of bins. Defaults to 10.
         mode (str): 'top_label' (confidence max(p, 1 - p), outcome: correct) or
@@ -267,21 +263,26 @@ class BinaryCalibration(SumMetric[CalibrationHistogram]):
         """See :meth:`SumMetric.empty`."""
         return CalibrationHistogram()
 
-    def figures_of(self, counter: CalibrationHistogram) -> dict[str, float]:
-        """See :meth:`SumMetric.figures_of`."""
+    def metrics_of(self, counter: CalibrationHistogram) -> dict[str, float]:
+        """See :meth:`SumMetric.metrics_of`."""
         return counter.compute(*self._options)
 
 
-class BinaryDecisions(Metric):
-    r"""What maps say of objects and images, see :class:`~mmaslp.metrics.MaskScores`.
+_METRICS = {metric.key: metric.function for metric in MASK_METRICS}
+# Columns of a table of masks, but the objects.
+_COLUMNS = tuple(column.name for column in fields(MaskTable))[1:]
 
-    The figures are ``ece_object``, ``auroc_object``, ``dice_error`` and ``aurc``, and
+
+class BinaryDecisions(Metric):
+    r"""Estimates of objects and images, see :class:`~mmaslp.metrics.objects.MaskTable`.
+
+    The metrics are ``ece_object``, ``auroc_object``, ``dice_error`` and ``aurc``, and
     of images without foreground ``empty_found`` and ``empty_area``; nan where there is
     nothing to measure. As functions: :mod:`mmaslp.functional`. The states are a few
     numbers for each image and each object, which processes put together.
 
     Args:
-        metric (str, optional): One figure. Defaults to None: a dictionary of all.
+        metric (str, optional): One metric. Defaults to None: a dictionary of all.
         calibrator (Calibrator, optional): Asked instead of the probabilities, which
             must be as the network gives them. Defaults to None.
         ignore_index (int, optional): Target of the pixels to leave out. Defaults to
@@ -306,10 +307,6 @@ class BinaryDecisions(Metric):
         tensor(0.4000)
     """
 
-    FIGURES = (
-        *('ece_object', 'auroc_object', 'dice_error', 'aurc'),
-        *('empty_found', 'empty_area'),
-    )
     is_differentiable = False
     full_state_update = False
     objects: list[Tensor]
@@ -323,11 +320,11 @@ class BinaryDecisions(Metric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.metric = optional(check_choice, 'metric', metric, choices=self.FIGURES)
+        self.metric = optional(check_choice, 'metric', metric, choices=_METRICS)
         self.calibrator = calibrator
         self.ignore_index = optional(check_integer, 'ignore_index', ignore_index)
-        # Probability and outcome of each object. Of each image its number of objects,
-        # Dice, expected Dice and score, pixels of foreground, found pixels, pixels.
+        # Probability and outcome of each object; and of each image its number of
+        # objects, and the columns of its table.
         self.add_state('objects', [], dist_reduce_fx='cat')
         self.add_state('images', [], dist_reduce_fx='cat')
 
@@ -336,43 +333,31 @@ class BinaryDecisions(Metric):
         preds = as_tensor(preds, 'preds')
         target = as_tensor(target, 'target')
         preds = _probabilities(preds, target, self.ignore_index)
-        for image, label in images_of(preds, target, self.ignore_index):
-            if self.calibrator is None:
-                said = mask_scores(image, label, self.ignore_index)
-            else:
-                said = self.calibrator.scores(image, label, self.ignore_index)
+        estimate = mask_estimates
+        if self.calibrator is not None:
+            estimate = self.calibrator.scores
 
-            known = known_pixels(label, self.ignore_index)
-            counts = (label == 1, (image > 0.5) & known, known)
-            row = [len(said.objects), said.dice, said.expected, said.score]
-            row += [float(count.sum()) for count in counts]
+        for image, label in images_of(preds, target, self.ignore_index):
+            masks = estimate(image, label, self.ignore_index)
+            [objects] = masks.objects
+            columns = [getattr(masks, key) for key in _COLUMNS]
+            row = np.stack([[len(objects)], *columns], 1)
             options = {'dtype': torch.float64, 'device': self.device}
-            self.images.append(torch.tensor([row], **options))
-            self.objects.append(torch.as_tensor(said.objects, **options))
+            self.images.append(torch.as_tensor(row, **options))
+            self.objects.append(torch.as_tensor(objects, **options))
 
     def compute(self) -> Tensor | dict[str, Tensor]:
-        """Compute the figure ``metric`` of all images since the reset, or all."""
-        rows = _stacked(self.images, 7)
+        """Compute the metric ``metric`` of all images since the reset, or all."""
+        rows = _stacked(self.images, 1 + len(_COLUMNS))
         ends = np.cumsum(rows[:, 0].astype(int))[:-1]
         objects = np.split(_stacked(self.objects, 2), ends) if len(rows) else []
-        masks = MaskTable(objects, *rows[:, 1:4].T)
+        masks = MaskTable(objects, *rows[:, 1:].T)
 
-        foreground, found, pixels = rows[:, 4:].T
-        empty = (foreground == 0) & (pixels > 0)
-        values = (
-            binned_error(masks.bins.pooled()),
-            object_auroc(masks),
-            dice_error(masks),
-            aurc_of(masks),
-            ratio((found[empty] > 0).sum(), empty.sum()),
-            ratio((found[empty] / pixels[empty]).sum(), empty.sum()),
-        )
-
-        figures = {
-            name: torch.tensor(float(value), device=self.device)
-            for name, value in zip(self.FIGURES, values)
+        values = {
+            name: torch.tensor(float(metric(masks)), device=self.device)
+            for name, metric in _METRICS.items()
         }
-        return figures if self.metric is None else figures[self.metric]
+        return values if self.metric is None else values[self.metric]
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Plot a result, by default that of now, or several over time; figure, axes."""

@@ -1,9 +1,10 @@
-"""Calibration figures from counts, and their intervals.
+"""Calibration metrics from counts, and their intervals.
 
 A :class:`CalibrationHistogram` counts pixels. Its :class:`ScoreTable` (outcomes per
-distinct score) and :class:`BinTable` (sums per bin) are what every figure is computed
-from, in numpy, for one set of pixels or for many images and resamples at once. A
-:class:`BandTable` holds the sums per band of distance from a border.
+distinct score) and :class:`BinTable` (sums per bin) are what every metric of pixels is
+computed from, in numpy, for one set of pixels or for many images and resamples at once.
+A :class:`BandTable` holds the sums per band of distance from a border, an
+:class:`ImageTable` those of every image.
 """
 
 from .band_table import BORDERS, BandTable, band_columns, band_scalars
@@ -16,17 +17,19 @@ from .bins import (
     signed_gap,
     sweep,
 )
-from .catalogue import BAND_ERRORS, METRICS, Metric, binned_metrics
+from .catalogue import METRICS, Metric
 from .errors import (
     average_precision,
+    binned_metrics,
     brier_decomposition,
     brier_score,
     debiased_l2,
     ks_error,
     roc_auc,
 )
-from .histogram import MODES, CalibrationHistogram
-from .image_table import ImageRow, ImageTable
+from .histogram import MODES, CalibrationHistogram, PixelCounts
+from .image_metrics import BAND_ERRORS
+from .image_table import ImageTable
 
 __all__ = [
     'BAND_ERRORS',
@@ -36,9 +39,9 @@ __all__ = [
     'BandTable',
     'BinTable',
     'CalibrationHistogram',
-    'ImageRow',
     'ImageTable',
     'Metric',
+    'PixelCounts',
     'ScoreTable',
     'average_precision',
     'band_columns',

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..common.arguments import check_integer
 
-
-class ArrayFields:
-    """Compares dataclasses of arrays by their values."""
-
-    def __eq__(self, other: object) -> bool:
-        """Whether all arrays are equal."""
-        if type(other) is not type(self):
-            return False
-        return all(np.array_equal(a, b) for a, b in zip(_values(self), _values(other)))
-
-    def __hash__(self) -> int:
-        return hash(tuple(np.asarray(column).tobytes() for column in _values(self)))
+Table = TypeVar('Table', bound='Columns')
 
 
-def _values(table: object) -> list[np.ndarray]:
-    return [*vars(table).values()]
+class Columns:
+    """Base of dataclasses whose fields are columns, with a row for each image or bin.
+
+    A column is an array, a list, another table, or None if the table lacks it.
+    """
+
+    def take(self: Table, rows: Any) -> Table:
+        """Return some rows, in the given order."""
+        return type(self)(*(_taken(column, rows) for column in self._columns()))
+
+    @classmethod
+    def join(cls: type[Table], tables: Sequence[Table]) -> Table:
+        """Put the rows of one table or more below each other."""
+        columns = zip(*(table._columns() for table in tables))
+        return cls(*(_joined(parts) for parts in columns))
+
+    def _columns(self) -> list[Any]:
+        return [getattr(self, field.name) for field in fields(self)]  # type: ignore
+
+
+def _taken(column: Any, rows: Any) -> Any:
+    if isinstance(column, list):
+        return [column[row] for row in rows]
+    if isinstance(column, Columns):
+        return column.take(rows)
+    return None if column is None else column[rows]
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    if any(part is None for part in parts):
+        return None
+    if isinstance(parts[0], list):
+        return [*chain(*parts)]
+    if isinstance(parts[0], Columns):
+        return type(parts[0]).join(parts)
+    return np.concatenate(parts)
 
 
 @dataclass(frozen=True, eq=False)
-class BinTable(ArrayFields):
+class BinTable(Columns):
     """Sums per bin, the input of every binned metric.
 
     The last axis runs over bins. Leading axes, if any, run over images or bootstrap
@@ -65,10 +91,6 @@ class BinTable(ArrayFields):
         """``(..., B)`` share of the pixels, nan if there is none."""
         return ratio(self.count, np.expand_dims(self.total, -1))
 
-    def take(self, rows: int | np.ndarray) -> BinTable:
-        """Return the table of some images or resamples, in the given order."""
-        return BinTable(self.count[rows], self.correct[rows], self.conf[rows])
-
     def pooled(self, weights: np.ndarray | None = None) -> BinTable:
         """Add up the images of a table of ``(I, ..., B)`` sums.
 
@@ -89,7 +111,7 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreTable(ArrayFields):
+class ScoreTable:
     """Number of pixels and of correct pixels per distinct score.
 
     Args:
@@ -118,6 +140,24 @@ class ScoreTable(ArrayFields):
     def conf_sum(self) -> np.ndarray:
         """``(K,)`` int64, the sum over the pixels of each score, in ``1 / unit``."""
         return self.score * self.count
+
+    def top_label(self) -> ScoreTable:
+        """Turn scores p of the positive class into those of the top label.
+
+        The score is max(p, 1 - p), and the outcome whether the class p > 1/2 is that of
+        the label.
+        """
+        negative = 2 * self.score <= self.unit
+        score = np.where(negative, self.unit - self.score, self.score)
+        correct = np.where(negative, self.count - self.correct, self.correct)
+
+        score, place = np.unique(score, return_inverse=True)
+        # Integers below 2**53 in float64 weights: the sums are exact.
+        sums = [
+            np.bincount(place, column, len(score)).astype(np.int64)
+            for column in (self.count, correct)
+        ]
+        return ScoreTable(score, *sums, self.unit)
 
     def grouped(self, group: np.ndarray, groups: int) -> BinTable:
         """Sum the scores of each group, ``(K,)`` numbers in [0, groups)."""

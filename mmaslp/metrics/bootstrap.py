@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from ..common.arguments import check_integer
-from .catalogue import figures_of_images
+from .image_metrics import image_metrics
 from .image_table import ImageTable
 
 # Share of the resamples on each side of an interval.
@@ -172,6 +172,6 @@ def draw_weights(images: int, resamples: int, rng: np.random.Generator) -> np.nd
 def _drawn(
     images: ImageTable, weights: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Figures of the images together, and 'bins', the accuracy per bin."""
-    figures = figures_of_images(images, weights)
-    return {**figures, 'bins': images.table.pooled(weights).accuracy}
+    """Metrics of the images together, and 'bins', the accuracy per bin."""
+    metrics = image_metrics(images, weights)
+    return {**metrics, 'bins': images.table.pooled(weights).accuracy}

@@ -1,10 +1,22 @@
-"""Errors of tables of bins and of scores: pure functions of counts."""
+"""Errors of tables of bins and of scores, and the metrics that need only these."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
-from .bins import BinTable, ScoreTable, ratio, signed_gap
+from .bins import (
+    BinTable,
+    ScoreTable,
+    equal_mass,
+    equal_width,
+    ratio,
+    signed_gap,
+    sweep,
+)
+from .metric import Metric
 
 
 def binned_error(table: BinTable) -> np.ndarray:
@@ -150,11 +162,19 @@ def roc_auc(table: ScoreTable) -> float:
     Ties count one half, as in scikit-learn's ``roc_auc_score``. For scores of the
     positive class.
     """
-    positive = table.correct.astype(np.float64)
-    negative = (table.count - table.correct).astype(np.float64)
-    below = np.cumsum(negative) - negative
-    pairs = positive.sum() * negative.sum()
-    return float(ratio((positive * (below + negative / 2)).sum(), pairs))
+    return float(ordered_pairs(table.correct, table.count - table.correct))
+
+
+def ordered_pairs(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """Share of the pairs in which the positive has the larger score; a tie is half.
+
+    ``positive`` and ``negative`` count ``(..., K)`` cases by ascending score.
+    """
+    positive = np.asarray(positive, float)
+    negative = np.asarray(negative, float)
+    below = np.cumsum(negative, -1) - negative
+    pairs = positive.sum(-1) * negative.sum(-1)
+    return ratio((positive * (below + negative / 2)).sum(-1), pairs)
 
 
 def _weighted_gap(table: BinTable) -> np.ndarray:
@@ -173,3 +193,176 @@ def _where_known(table: BinTable, values: np.ndarray) -> np.ndarray:
 def _sum(values: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Sum over the bins that are named; others may be nan."""
     return np.where(where, values, 0).sum(-1)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """All pixels of a set: their scores, their summed NLL, a number of bins."""
+
+    scores: ScoreTable
+    nll: float
+    n_bins: int
+
+    @cached_property
+    def bins(self) -> BinTable:
+        """Bins of equal width."""
+        return equal_width(self.scores, self.n_bins)
+
+    @cached_property
+    def swept(self) -> BinTable:
+        """Bins of equal mass whose accuracies ascend."""
+        return sweep(self.scores)
+
+    @cached_property
+    def brier(self) -> dict[str, np.ndarray]:
+        """Parts of the Brier score."""
+        return brier_decomposition(self.bins, brier_score(self.scores))
+
+
+def _number_of_swept_bins(pixels: Pixels) -> float:
+    return len(pixels.swept.count) if pixels.scores.total else float('nan')
+
+
+# Metrics of a :class:`BinTable`, ``(..., B)``: of many resamples at once.
+BIN_METRICS = (
+    Metric(
+        'ece',
+        binned_error,
+        'lower',
+        'ECE',
+        'Expected calibration error: the mean distance between confidence and accuracy '
+        'over all pixels, in bins of equal width.',
+    ),
+    Metric(
+        'oe',
+        over_confidence,
+        'lower',
+        'over-confidence error',
+        'The part of the ECE in bins whose confidence is above the accuracy, each gap '
+        'weighted by its confidence (OE).',
+    ),
+    Metric(
+        'ue',
+        under_confidence,
+        'lower',
+        'under-confidence error',
+        'The same for bins whose confidence is below the accuracy (UE).',
+    ),
+    Metric(
+        'mce',
+        largest_gap,
+        'lower',
+        'MCE',
+        'Maximum calibration error: the largest gap of all bins.',
+    ),
+    Metric(
+        'ace',
+        average_gap,
+        'lower',
+        'average calibration error',
+        'The mean gap of all bins that are not empty.',
+    ),
+    Metric(
+        'ece_debiased',
+        debiased_l2,
+        'lower',
+        'de-biased error',
+        'The root of the mean squared gap, less what sampling alone gives.',
+    ),
+    Metric(
+        'acc',
+        accuracy,
+        'higher',
+        'accuracy',
+        'The share of pixels whose class is right.',
+    ),
+    Metric(
+        'conf',
+        confidence,
+        '',
+        'confidence',
+        'The mean confidence of all pixels. Above the accuracy, the model is '
+        'over-confident on the whole.',
+    ),
+)
+
+# Metrics of :class:`Pixels`: what needs every score.
+PIXEL_METRICS = (
+    Metric(
+        'ece_em',
+        lambda pixels: binned_error(equal_mass(pixels.scores, pixels.n_bins)),
+        'lower',
+        'ECE in bins of equal mass',
+        'The ECE in bins of equally many pixels.',
+    ),
+    Metric(
+        'ece_sweep',
+        lambda pixels: binned_error(pixels.swept),
+        'lower',
+        'ECE sweep',
+        'The ECE in the most bins of equal mass whose accuracies ascend.',
+    ),
+    Metric(
+        'sweep_bins',
+        _number_of_swept_bins,
+        '',
+        'bins of the sweep',
+        'How many bins the sweep has.',
+    ),
+    Metric(
+        'ks',
+        lambda pixels: ks_error(pixels.scores),
+        'lower',
+        'KS error',
+        'The largest sum of confidence less accuracy up to any score.',
+    ),
+    Metric(
+        'brier',
+        lambda pixels: brier_score(pixels.scores),
+        'lower',
+        'Brier score',
+        'The mean squared distance between probability and mask. It also falls with '
+        'better accuracy.',
+    ),
+    Metric(
+        'brier_reliability',
+        lambda pixels: pixels.brier['brier_reliability'],
+        'lower',
+        'Brier, reliability',
+        'The mean squared gap of the bins.',
+    ),
+    Metric(
+        'brier_resolution',
+        lambda pixels: pixels.brier['brier_resolution'],
+        'higher',
+        'Brier, resolution',
+        'How far the accuracies of the bins lie apart.',
+    ),
+    Metric(
+        'brier_uncertainty',
+        lambda pixels: pixels.brier['brier_uncertainty'],
+        '',
+        'Brier, uncertainty',
+        'The Brier score of the mean accuracy.',
+    ),
+    Metric(
+        'nll',
+        lambda pixels: ratio(pixels.nll, pixels.scores.total),
+        'lower',
+        'NLL',
+        'The mean negative logarithm of the probability of the true class. Confident '
+        'mistakes cost most.',
+    ),
+)
+
+
+def binned_metrics(table: BinTable) -> dict[str, np.ndarray]:
+    """Compute every metric of the sums per bin, ``(...)`` each."""
+    return {metric.key: metric.function(table) for metric in BIN_METRICS}
+
+
+def pixel_metrics(pixels: Pixels) -> dict[str, float]:
+    """Compute every metric that needs no images."""
+    values = binned_metrics(pixels.bins)
+    values |= {metric.key: metric.function(pixels) for metric in PIXEL_METRICS}
+    return {key: float(value) for key, value in values.items()}

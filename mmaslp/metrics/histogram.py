@@ -2,18 +2,134 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.arguments import check_choice, check_integer
-from ..common.arrays import CHUNK, as_tensor, binary_scores, top_label_scores
+from ..common.arrays import CHUNK, binary_scores, top_label_scores
 from .bins import ScoreTable, check_bins
-from .catalogue import Pixels, figures_of_pixels
+from .errors import Pixels, pixel_metrics
 
 MODES = ('top_label', 'positive')
+
+
+# Points of the probability, and cells: a point each, and one between two points.
+STEPS = 131070
+CELLS = 2 * STEPS + 1
+NLL_UNIT = 2**24
+_TOLERANCE = 1 / 32  # of a step: on the point, up to float32 rounding
+_NLL_CLAMP = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class PixelCounts:
+    """The cells of a histogram that are not empty.
+
+    Attributes:
+        scores (ScoreTable): Two classes: p of the positive class, the outcome is the
+            label. More: the top confidence, the outcome whether its class is correct.
+        nll (int): Summed over the pixels, in units of 1 / ``NLL_UNIT``.
+        num_classes (int): Number of classes.
+    """
+
+    scores: ScoreTable
+    nll: int
+    num_classes: int = 2
+
+    @classmethod
+    def of(
+        cls,
+        prob: Tensor | np.ndarray,
+        label: Tensor | np.ndarray,
+        ignore_index: int | None = 255,
+        num_classes: int = 2,
+    ) -> PixelCounts:
+        """Count one image, see :meth:`CalibrationHistogram.update`.
+
+        A small image needs no histogram of all cells.
+        """
+        scores = _valid_scores(prob, label, ignore_index, num_classes)
+        if len(scores[0]) > CHUNK:
+            histogram = CalibrationHistogram(num_classes)
+            histogram.count_scores(scores)
+            return histogram.pixels()
+
+        [(codes, nll)] = _coded(scores)
+        code, number = np.unique(codes.cpu().numpy(), return_counts=True)
+        cell, place = np.unique(code // 2, return_inverse=True)
+        counts = np.zeros((len(cell), 2), np.int64)
+        counts[place, code % 2] = number
+        return cls(_score_table(cell, counts), int(nll), num_classes)
+
+    @property
+    def foreground(self) -> int | None:
+        """Number of pixels whose label is 1; None with more than two classes."""
+        return int(self.scores.correct.sum()) if self.num_classes == 2 else None
+
+    def score_table(self, mode: str = 'top_label') -> ScoreTable:
+        """See :meth:`CalibrationHistogram.score_table`."""
+        check_choice('mode', mode, MODES)
+        if self.num_classes == 2:
+            return self.scores if mode == 'positive' else self.scores.top_label()
+        if mode == 'positive':
+            raise ValueError(
+                f"mode 'positive' needs two classes, not {self.num_classes}: use "
+                "'top_label'"
+            )
+        return self.scores
+
+    def compute(self, bins: int = 10, mode: str = 'top_label') -> dict[str, float]:
+        """Compute every metric that needs no images."""
+        check_bins(bins)
+        nll = self.nll / NLL_UNIT
+        return pixel_metrics(Pixels(self.score_table(mode), nll, bins))
+
+
+def _score_table(cells: np.ndarray, counts: np.ndarray) -> ScoreTable:
+    """Of cells ``(K,)`` and their numbers of both outcomes, ``(K, 2)``."""
+    return ScoreTable(cells.astype(np.int64), counts.sum(1), counts[:, 1], 2 * STEPS)
+
+
+def _valid_scores(
+    prob: Tensor | np.ndarray,
+    label: Tensor | np.ndarray,
+    ignore_index: int | None,
+    num_classes: int,
+) -> tuple[Tensor, ...]:
+    """Scores, outcomes and, of more than two classes, p of the true class."""
+    if num_classes == 2:
+        return binary_scores(prob, label, ignore_index)
+    return top_label_scores(prob, label, ignore_index, num_classes)
+
+
+def _coded(scores: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Number pixels by cell and outcome, and sum their NLL, a chunk at a time."""
+    for score, outcome, *likelihood in zip(*(part.split(CHUNK) for part in scores)):
+        codes = cells_of(score).mul_(2).add_(outcome.int())
+        # y - 1 first: p + y would round a small p away.
+        true = likelihood[0] if likelihood else (outcome.to(score) - 1 + score).abs()
+        loss = _log(true.clamp(min=_NLL_CLAMP)) * -NLL_UNIT
+        yield codes, loss.int().sum()
+
+
+def cells_of(score: Tensor) -> Tensor:
+    """Cell of each score, int32: 2 i on point i, 2 i + 1 between i and i + 1."""
+    scaled = score * STEPS
+    last = torch.floor(scaled + _TOLERANCE)
+    cell = torch.ceil(scaled - _TOLERANCE).add_(last).int()
+    # There is no tolerance at 0.5: every value above it predicts class 1.
+    return cell.add_((cell == STEPS) & (score > 0.5))
+
+
+def _log(values: Tensor) -> Tensor:
+    """Logarithm; on the CPU numpy's is more than twice as fast as torch's."""
+    if values.device.type != 'cpu':
+        return values.log()
+    return torch.from_numpy(np.log(values.numpy()))
 
 
 class CalibrationHistogram:
@@ -70,13 +186,6 @@ class CalibrationHistogram:
         0.4
     """
 
-    STEPS = 131070
-    CELLS = 2 * STEPS + 1
-    NLL_UNIT = 2**24
-
-    _TOLERANCE = 1 / 32  # of a step: on the point, up to float32 rounding
-    _NLL_CLAMP = 1e-7
-
     def __init__(self, num_classes: int = 2) -> None:
         hint = ': a one-channel head has the two classes background and foreground'
         self.num_classes = check_integer(
@@ -86,7 +195,7 @@ class CalibrationHistogram:
 
     def reset(self) -> None:
         """Forget all pixels."""
-        self.counts = torch.zeros(2 * self.CELLS, dtype=torch.int64)
+        self.counts = torch.zeros(2 * CELLS, dtype=torch.int64)
         self.nll = torch.zeros((), dtype=torch.int64)
 
     def update(
@@ -113,54 +222,19 @@ class CalibrationHistogram:
                 or values outside [0, 1], or ``label`` has other values. Then nothing of
                 the call is counted.
         """
-        scores: tuple[Tensor, ...]
-        if self.num_classes == 2:
-            scores = binary_scores(prob, label, ignore_index)
-        else:
-            scores = top_label_scores(prob, label, ignore_index, self.num_classes)
+        scores = _valid_scores(prob, label, ignore_index, self.num_classes)
+        self.count_scores(scores)
 
-        device = scores[0].device
-        self.counts = self.counts.to(device)
-        self.nll = self.nll.to(device)
-        half = slice(2 * self.STEPS, 2 * self.STEPS + 2)
-        before = self.counts[half].clone()
-        work = _Buffers(min(CHUNK, len(scores[0])), scores[0])
-        for score, *rest in zip(*(values.split(CHUNK) for values in scores)):
-            low, high, outcome, whole, index, ones = work.first(len(score))
-            outcome.copy_(rest[0])
-            # To int64 through int32, which is faster than in one step.
-            whole.copy_(self._cells(score, low, high))
-            index.copy_(torch.add(outcome, whole, alpha=2, out=whole))
-            self.counts.scatter_add_(0, index, ones)
-            if self.num_classes == 2:
-                # y - 1 first: p + y would round a small p away.
-                likelihood = low.copy_(outcome).sub_(1).add_(score).abs_()
-            else:
-                likelihood = low.copy_(rest[1])
-            surprise = _log_(likelihood.clamp_(min=self._NLL_CLAMP))
-            self.nll -= whole.copy_(surprise.mul_(self.NLL_UNIT)).sum()
+    def count_scores(self, scores: tuple[Tensor, ...]) -> None:
+        """Count pixels that were checked."""
+        self.counts = self.counts.to(scores[0].device)
+        self.nll = self.nll.to(scores[0].device)
+        for codes, nll in _coded(scores):
+            places = codes.long()
+            self.counts.scatter_add_(0, places, torch.ones_like(places))
+            self.nll += nll
 
-        if not torch.equal(before, self.counts[half]):
-            self._split_half(*scores[:2])
-
-    @classmethod
-    def _cells(
-        cls, score: Tensor, low: Tensor | None = None, high: Tensor | None = None
-    ) -> Tensor:
-        """Cell of each score: 2 i on point i, 2 i + 1 between i and i + 1."""
-        low = torch.mul(score, cls.STEPS, out=low)
-        high = torch.sub(low, cls._TOLERANCE, out=high).ceil_()
-        return low.add_(cls._TOLERANCE).floor_().add_(high)
-
-    def _split_half(self, score: Tensor, outcome: Tensor) -> None:
-        """Move values just above 0.5 out of its cell: there is no tolerance at 0.5."""
-        above = (self._cells(score) == self.STEPS) & (score > 0.5)
-        beyond = outcome[above].long()
-        ones = torch.ones_like(beyond)
-        self.counts.scatter_add_(0, 2 * self.STEPS + beyond, -ones)
-        self.counts.scatter_add_(0, 2 * self.STEPS + 2 + beyond, ones)
-
-    def merge(self, other: CalibrationHistogram) -> None:
+    def merge(self, other: CalibrationHistogram | PixelCounts) -> None:
         """Add the pixels of another histogram; ValueError if it has other classes."""
         number = getattr(other, 'num_classes', type(other).__name__)
         if number != self.num_classes:
@@ -168,24 +242,29 @@ class CalibrationHistogram:
                 f'cannot merge a histogram of {number} classes into one of '
                 f'{self.num_classes}'
             )
-        self.counts += other.counts.to(self.counts.device)
-        self.nll += other.nll.to(self.nll.device)
+        if isinstance(other, CalibrationHistogram):
+            self.counts += other.counts.to(self.counts.device)
+            self.nll += other.nll.to(self.nll.device)
+            return
+        correct = other.scores.correct
+        counts = np.stack([other.scores.count - correct, correct], 1)
+        rows = torch.from_numpy(other.scores.score).to(self.counts.device)
+        # Each cell is named once.
+        self.counts.view(-1, 2)[rows] += torch.from_numpy(counts).to(rows.device)
+        self.nll += other.nll
 
     @property
     def count(self) -> int:
         """Number of pixels."""
         return int(self.counts.sum())
 
-    @property
-    def foreground(self) -> int | None:
-        """Number of pixels whose label is 1; None with more than two classes."""
-        return int(self.counts[1::2].sum()) if self.num_classes == 2 else None
-
-    @property
-    def predicted(self) -> int | None:
-        """Number of pixels with p > 0.5; None with more than two classes."""
-        above = self.counts[2 * self.STEPS + 2 :]
-        return int(above.sum()) if self.num_classes == 2 else None
+    def pixels(self) -> PixelCounts:
+        """Return the cells that are not empty."""
+        counts = self.counts.cpu().numpy().reshape(-1, 2)
+        cells = np.flatnonzero(counts.any(1))
+        return PixelCounts(
+            _score_table(cells, counts[cells]), int(self.nll), self.num_classes
+        )
 
     def score_table(self, mode: str = 'top_label') -> ScoreTable:
         """List the distinct scores with their outcomes.
@@ -194,28 +273,7 @@ class CalibrationHistogram:
         > 0.5 is correct. 'positive', of two classes only: the score is p and the
         outcome the label.
         """
-        check_choice('mode', mode, MODES)
-        if mode == 'positive' and self.num_classes > 2:
-            raise ValueError(
-                f"mode 'positive' needs two classes, not {self.num_classes}: use "
-                "'top_label'"
-            )
-
-        counts = self.counts.cpu().numpy().reshape(-1, 2)
-        lowest = 0
-        if mode == 'top_label' and self.num_classes == 2:
-            lowest = self.STEPS  # the cell of p = 0.5
-            folded = counts[lowest::-1, ::-1].copy()  # class 0 predicted: 0 is correct
-            folded[1:] += counts[lowest + 1 :]
-            counts = folded
-
-        total = counts[:, 0] + counts[:, 1]
-        correct = counts[:, 1]
-        filled = np.flatnonzero(total)
-
-        return ScoreTable(
-            filled + lowest, total[filled], correct[filled], 2 * self.STEPS
-        )
+        return self.pixels().score_table(mode)
 
     def compute(self, bins: int = 10, mode: str = 'top_label') -> dict[str, float]:
         """Compute every metric.
@@ -225,77 +283,11 @@ class CalibrationHistogram:
             mode (str): See :meth:`score_table`. Defaults to 'top_label'.
 
         Returns:
-            dict[str, float]: Every figure of :data:`~mmaslp.metrics.catalogue.METRICS`
-            that needs no images, and ``count``. In positive mode ``acc`` is the share
-            of foreground. Without pixels ``count`` is 0 and all else nan.
+            dict[str, float]: Every metric of :mod:`~mmaslp.metrics.errors`, and
+            ``count``. In positive mode ``acc`` is the share of foreground. Without
+            pixels ``count`` is 0 and all else nan.
 
         Raises:
             ValueError: ``bins`` is not in [1, 4096], or the mode does not fit.
         """
-        check_bins(bins)
-        scores = self.score_table(mode)
-        nll = int(self.nll) / self.NLL_UNIT
-        figures = figures_of_pixels(Pixels(scores, nll, bins))
-        return {**figures, 'count': float(scores.total)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the cells that are not empty, as plain tensors and integers."""
-        counts = self.counts.cpu().view(-1, 2)
-        cells = counts.sum(1).nonzero().flatten()
-        return {
-            'cells': cells,
-            'counts': counts[cells],
-            'nll': int(self.nll),
-            'levels': self.STEPS,
-            'num_classes': self.num_classes,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Replace the state by one of :meth:`state_dict`; ValueError if none is."""
-        missing = {'cells', 'counts', 'nll', 'levels', 'num_classes'} - set(state)
-        if missing:
-            raise ValueError(f'histogram state lacks {sorted(missing)}')
-        for key, own in (('levels', self.STEPS), ('num_classes', self.num_classes)):
-            if state[key] != own:
-                raise ValueError(f'histogram state has {key} = {state[key]}, not {own}')
-
-        cells, rows = (as_tensor(state[key], key) for key in ('cells', 'counts'))
-        nll = as_tensor(state['nll'], 'nll')
-        if (
-            rows.shape != (cells.numel(), 2)
-            or (rows < 0).any()
-            or ((cells < 0) | (cells >= self.CELLS)).any()
-            or nll.numel() != 1
-            or nll < 0
-        ):
-            raise ValueError('histogram state is broken: cells and counts do not fit')
-
-        counts = torch.zeros(self.CELLS, 2, dtype=torch.int64)
-        counts[cells.long()] = rows.to(torch.int64)
-        self.counts = counts.flatten()
-        self.nll = nll.long().reshape(())
-
-
-class _Buffers:
-    """Memory for the steps of one update, so no step allocates its own."""
-
-    def __init__(self, size: int, like: Tensor) -> None:
-        self._all = (
-            *like.new_empty(2, size),
-            *torch.empty(2, size, dtype=torch.int32, device=like.device),
-            torch.empty(size, dtype=torch.int64, device=like.device),
-            torch.ones(size, dtype=torch.int64, device=like.device),
-        )
-
-    def first(self, number: int) -> tuple[Tensor, ...]:
-        """Take the first ``number`` elements of each."""
-        return tuple(buffer[:number] for buffer in self._all)
-
-
-def _log_(values: Tensor) -> Tensor:
-    """Logarithm in place; on the CPU numpy's is more than twice as fast as torch's."""
-    if values.device.type != 'cpu':
-        return values.log_()
-    array = values.numpy()
-    np.log(array, out=array)
-    return values
+        return {**self.pixels().compute(bins, mode), 'count': float(self.count)}

@@ -152,7 +152,7 @@ def test_masks_in_the_place_of_maps_are_said(tmp_path, capsys):
 
 def test_words_of_maps_do_not_speak_of_masks():
     figures = {'conf': 0.9, 'acc': 0.8}
-    images = ImageTable.of_rows([])
+    images = ImageTable.empty()
     result = Result(images, {}, figures, positive={'acc': 0.3}, model='x')
     assert 'as of masks' not in describe(result)
 

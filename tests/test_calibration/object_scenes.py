@@ -4,8 +4,8 @@ import numpy as np
 from PIL import Image
 
 from mmaslp.files.prob_maps import write_prob_map
-from mmaslp.metrics.errors import binned_error
-from mmaslp.metrics.objects import MaskTable, object_auroc, object_nll
+from mmaslp.metrics.image_metrics import object_auroc, object_ece, object_nll
+from mmaslp.metrics.objects import MaskTable
 
 
 def discs(seed, size=48, depth=None, share_real=0.5, number=3):
@@ -59,7 +59,7 @@ def object_figures(prob, real):
     nothing = np.full(1, np.nan)
     table = MaskTable([np.column_stack([prob, real])], nothing, nothing, nothing)
     return {
-        'ece_object': float(binned_error(table.bins.pooled())),
+        'ece_object': float(object_ece(table)),
         'nll_object': float(object_nll(table)),
         'auroc_object': object_auroc(table),
     }

@@ -17,7 +17,7 @@ from mmaslp.calibration.features import (
     true_dice,
 )
 from mmaslp.calibration.fitting.decisions import fit_decisions
-from mmaslp.metrics.objects import aurc
+from mmaslp.metrics.image_metrics import aurc
 from tests.hostile.evil import growth
 from tests.test_calibration.object_scenes import discs, object_figures
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.evaluation.map_folders import load_library
 from mmaslp.evaluation.result_files import load_result
+from mmaslp.evaluation.sod import load_library
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 from tests.map_folders import SIZE, Folders, main, pair, save
 

@@ -119,8 +119,8 @@ def test_sets_are_told_apart_by_their_images():
     groups = [[row.result.dataset for row in group] for group in by_images(rows)]
     assert groups == [['test', 'test'], ['other'], ['blurred']]
 
-    masks = two.images.masks + np.array([0, 0, 1, 0])
-    two = replace(two, images=replace(two.images, masks=masks))
+    checksums = two.images.checksums + np.array([0, 0, 1, 0])
+    two = replace(two, images=replace(two.images, checksums=checksums))
     with pytest.raises(ValueError, match=r"A and B on test: 1 images .*'<2>'"):
         by_images([Measured(one), Measured(two)])
     # Another set whose files happen to be named alike.

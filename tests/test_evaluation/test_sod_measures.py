@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmaslp.evaluation.map_folders import sod_metrics, sod_record
+from mmaslp.evaluation.sod import sod_metrics, sod_record
 from mmaslp.metrics import CalibrationHistogram
 
 pytest.importorskip('py_sod_metrics')

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from mmaslp.metrics import CalibrationHistogram, ImageRow, ImageTable
+from mmaslp.evaluation.evaluator import Evaluator
+from mmaslp.metrics import CalibrationHistogram
 
 
 def filled(prob, label, **kwargs):
@@ -26,22 +27,23 @@ def eight_bit(n=20000, seed=0):
 
 
 def same(one, two):
-    one, two = one.state_dict(), two.state_dict()
-    return all(
-        torch.equal(one[k], two[k]) if torch.is_tensor(one[k]) else one[k] == two[k]
-        for k in one
-    )
+    return torch.equal(one.counts, two.counts) and one.nll == two.nll
 
 
 def images(number, seed=0, gain=1.0, size=200, bins=10, mode='top_label'):
-    """Records of images of different sizes, and the histogram of all."""
+    """Table of images of different sizes, and the histogram of all."""
     rng = np.random.default_rng(seed)
-    total, records = CalibrationHistogram(), []
+    evaluator = Evaluator(bins, mode)
     for i in range(number):
-        logit = rng.normal(rng.normal(0, 1), 2, size + 10 * i)
+        logit = rng.normal(rng.normal(0, 1), 2, (10, size // 10 + i))
         label = rng.random(logit.shape) < 1 / (1 + np.exp(-logit))
-        image = CalibrationHistogram()
-        image.update(1 / (1 + np.exp(-gain * logit)), label)
-        total.merge(image)
-        records.append(ImageRow.of(f'{i}.png', image, bins, mode))
-    return ImageTable.of_rows(records, bins), total
+        evaluator.add(f'{i}.png', 1 / (1 + np.exp(-gain * logit)), label)
+    return evaluator.result('', '', resamples=0).images, evaluator.raw.histogram
+
+
+def table_of(*images, **options):
+    """Table of images, each a probability and a label."""
+    evaluator = Evaluator(**options)
+    for number, image in enumerate(images):
+        evaluator.add(str(number), *image)
+    return evaluator.result('', '', resamples=0).images

@@ -6,13 +6,11 @@ from mmaslp.metrics import (
     BAND_ERRORS,
     BandTable,
     BinTable,
-    CalibrationHistogram,
-    ImageRow,
     ImageTable,
     binned_metrics,
 )
 from mmaslp.metrics.bootstrap import resample
-from tests.test_metrics.pixels import images
+from tests.test_metrics.pixels import images, table_of
 from tests.test_metrics.scenes import scene
 
 
@@ -21,11 +19,11 @@ def test_intervals_cover_about_as_often_as_they_say():
     rng, covered = np.random.default_rng(0), 0
     for seed in range(100):
         right = rng.binomial(50, rng.beta(7, 3, 40))
-        rows = [
-            ImageRow(f'{i}', BinTable(*np.array([[50], [r], [40]])), nll=0.0, brier=0.0)
-            for i, r in enumerate(right)
-        ]
-        low, high = resample(ImageTable.of_rows(rows, 1), 200, seed).interval('acc')
+        sums = [np.full((40, 1), value) for value in (50, 0, 40.0)]
+        sums[1] = right[:, None]
+        names = [str(i) for i in range(40)]
+        table = ImageTable(names, BinTable(*sums), np.zeros(40), np.zeros(40))
+        low, high = resample(table, 200, seed).interval('acc')
         covered += low <= 0.7 <= high
     assert 86 <= covered <= 99
 
@@ -46,16 +44,15 @@ def test_pairs_cancel_what_images_share():
 
 def banded(number, gain=1.0):
     """A table of images of two sizes, and the bands of each."""
-    records, tables = [], []
+    scenes, tables = [], []
     for i in range(number):
         prob, label = scene(32 + 8 * (i % 2), 40, seed=i)
         prob = torch.sigmoid(gain * torch.logit(prob, 1e-6))
-        histogram, table = CalibrationHistogram(), BandTable()
-        histogram.update(prob, label)
+        table = BandTable()
         table.update(prob, label)
-        records.append(ImageRow.of(f'{i}', histogram, bands=table))
+        scenes.append((prob, label))
         tables.append(table)
-    return ImageTable.of_rows(records), tables
+    return table_of(*scenes), tables
 
 
 def test_intervals_equal_resampling_by_hand():

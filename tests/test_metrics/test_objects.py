@@ -6,11 +6,12 @@ import torch
 from scipy import ndimage
 
 from mmaslp import Calibrator, fit_calibrator, functional
+from mmaslp.calibration.uncalibrated import mask_estimates
 from mmaslp.common.components import LEAST_SHARE
-from mmaslp.metrics import CalibrationHistogram, ImageRow, ImageTable
+from mmaslp.evaluation.evaluator import Evaluator
+from mmaslp.metrics import ImageTable
 from mmaslp.metrics.bootstrap import resample
-from mmaslp.metrics.catalogue import figures_of_images
-from mmaslp.metrics.objects import mask_scores
+from mmaslp.metrics.image_metrics import image_metrics
 from tests.test_calibration.object_scenes import discs
 
 
@@ -62,20 +63,18 @@ def defined(prob, label):
     }
 
 
-def rows_of(prob, label, said=mask_scores):
-    rows = []
+def table_of(prob, label, estimate=mask_estimates):
+    evaluator = Evaluator()
     for k, (p, y) in enumerate(zip(prob, label)):
-        image = CalibrationHistogram()
-        image.update(p, y)
-        rows.append(ImageRow.of(str(k), image, scores=said(p, y)))
-    return rows
+        evaluator.add(str(k), p, y, p, estimate(p, y))
+    return evaluator.result('', '', calibrated=True, resamples=0).images
 
 
 @pytest.mark.parametrize('options', [{}, dict(depth=5, size=32)])
-def test_figures_are_their_definitions(options):
+def test_metrics_are_their_definitions(options):
     prob, label = scenes(**options)
     expected = defined(prob, label)
-    found = figures_of_images(ImageTable.of_rows(rows_of(prob, label)))
+    found = image_metrics(table_of(prob, label))
     for key, value in expected.items():
         assert float(found[key]) == pytest.approx(value, abs=1e-9), key
 
@@ -87,26 +86,26 @@ def test_figures_are_their_definitions(options):
 
 
 def test_a_resample_is_a_set_of_its_images():
-    table = ImageTable.of_rows(rows_of(*scenes()))
+    table = table_of(*scenes())
     rng = np.random.default_rng(0)
     chosen = rng.integers(len(table), size=(4, len(table)))
     weights = np.stack([np.bincount(row, minlength=len(table)) for row in chosen])
-    drawn = figures_of_images(table, weights)
+    drawn = image_metrics(table, weights)
     for row, own in zip(range(4), chosen):
-        expected = figures_of_images(table.take(own))
+        expected = image_metrics(table.take(own))
         for key in ('ece_object', 'auroc_object', 'dice_error', 'aurc'):
             assert drawn[key][row] == pytest.approx(float(expected[key])), key
 
 
-def test_a_file_holds_what_was_said():
-    table = ImageTable.of_rows(rows_of(*scenes()))
+def test_a_file_holds_the_estimates():
+    table = table_of(*scenes())
     again = ImageTable.from_json(table.to_json(), 10)
     one, two = (resample(t, 20).drawn for t in (table, again))
     for key in ('ece_object', 'auroc_object', 'dice_error', 'aurc'):
         assert np.array_equal(one[key], two[key])
     columns = table.to_json()
-    columns['scores']['dice'][0] = 2.0
-    with pytest.raises(ValueError, match='scores of the image table'):
+    columns['masks']['dice'][0] = 2.0
+    with pytest.raises(ValueError, match='masks of the image table'):
         ImageTable.from_json(columns, 10)
 
 
@@ -115,15 +114,15 @@ def test_a_calibrator_is_asked_about_its_objects():
     assert isinstance(calibrator, Calibrator)
     prob, label = zip(*(discs(k) for k in range(100, 140)))
     before, after = (
-        figures_of_images(ImageTable.of_rows(rows_of(prob, label, said)))
-        for said in (mask_scores, calibrator.scores)
+        image_metrics(table_of(prob, label, estimate))
+        for estimate in (mask_estimates, calibrator.scores)
     )
     assert after['ece_object'] < 0.5 * before['ece_object']
     assert after['dice_error'] < before['dice_error']
-    told, objects = calibrator.judge(prob[0])
-    said = calibrator.scores(prob[0], label[0])
-    assert said.expected == told.dice
-    assert said.objects[:, 0].tolist() == objects.probability.tolist()
+    estimate, objects = calibrator.judge(prob[0])
+    scores = calibrator.scores(prob[0], label[0])
+    assert scores.expected.tolist() == [estimate.dice]
+    assert scores.objects[0][:, 0].tolist() == objects.probability.tolist()
 
 
 def test_what_is_ignored_may_hold_anything():
@@ -133,12 +132,12 @@ def test_what_is_ignored_may_hold_anything():
     prob[:3] = 0
     odd = prob.copy()
     odd[0], odd[1], odd[2] = np.nan, 7, -np.inf
-    for said in (mask_scores, calibrator.scores):
-        one, two = said(prob, label), said(odd, label)
+    for estimate in (mask_estimates, calibrator.scores):
+        one, two = estimate(prob, label), estimate(odd, label)
         assert np.array_equal(one.objects, two.objects)
         assert (one.dice, one.expected) == (two.dice, two.expected)
         with pytest.raises(ValueError, match='NaN'):
-            said(odd, np.zeros_like(label))
+            estimate(odd, np.zeros_like(label))
 
 
 def test_a_byte_is_not_ignored_by_another_number_modulo_256():
@@ -150,13 +149,13 @@ def test_a_byte_is_not_ignored_by_another_number_modulo_256():
     assert said == functional.dice_error(prob, label)
 
 
-def test_without_anything_to_measure_figures_are_nan():
+def test_without_anything_to_measure_metrics_are_nan():
     nothing = np.full((2, 8, 8), 0.1)
     label = np.ones((2, 8, 8))
     for name in functional.__all__:
         if name.startswith(('object', 'dice', 'aurc', 'empty')):
             assert np.isnan(getattr(functional, name)(nothing, label)), name
-    found = figures_of_images(ImageTable.of_rows(rows_of(nothing, label)))
+    found = image_metrics(table_of(nothing, label))
     assert not {'ece_object', 'dice_error', 'aurc'} & found.keys()
 
 

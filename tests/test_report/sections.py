@@ -6,9 +6,7 @@ from functools import cache
 import numpy as np
 
 from mmaslp.evaluation.comparison import Measured
-from mmaslp.evaluation.result import calibration_result, mask_checksum
-from mmaslp.metrics import BandTable, CalibrationHistogram, ImageRow, ImageTable
-from mmaslp.metrics.objects import mask_scores
+from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.report.pictures import chosen, make_picture
 
 
@@ -27,22 +25,10 @@ def images(gain=1.5, number=4, seed=0):
 @cache
 def section(gain=1.5, number=4, mode='top_label', resamples=20, seed=0):
     """A result as an evaluation makes it."""
-    total = CalibrationHistogram()
-    rows = []
+    evaluator = Evaluator(mode=mode)
     for name, (prob, label) in images(gain, number, seed).items():
-        image = CalibrationHistogram()
-        image.update(prob, label)
-        total.merge(image)
-        bands = None
-        scores = None
-        if mode == 'top_label':
-            bands = BandTable()
-            bands.update(prob, label)
-            scores = mask_scores(prob, label)
-        mask = mask_checksum(label)
-        rows.append(ImageRow.of(name, image, 10, mode, bands, mask, scores))
-    table = ImageTable.of_rows(rows)
-    return calibration_result(total, table, mode=mode, resamples=resamples)
+        evaluator.add(name, prob, label)
+    return evaluator.result('', '', resamples=resamples)
 
 
 def result(model='A', dataset='test', with_pictures=False, calibrator=None, **options):

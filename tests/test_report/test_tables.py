@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mmaslp.evaluation.comparison import Measured, compare
-from mmaslp.evaluation.map_folders import SOD_COLUMNS
+from mmaslp.evaluation.sod import SOD_COLUMNS
 from mmaslp.metrics.catalogue import SHOWN, metric_of
 from mmaslp.report.tables import (
     ImageSet,

@@ -15,7 +15,7 @@ import torch
 
 from ...common.bands import NUM_BANDS
 from ...common.components import is_real
-from ...metrics.objects import aurc
+from ...metrics.image_metrics import aurc
 from ..counts import ImageCounts
 from ..decisions import Decisions, unit_of_dice, weighted_quantile
 from ..features import (

@@ -18,11 +18,12 @@ from mmseg.registry import DATASETS
 from ...calibration.calibrator import Calibrator
 from ...common.outputs import check_outputs, write_output
 from ...evaluation.comparison import CALIBRATED, Measured, compare, image_names
-from ...evaluation.map_folders import SOD_COLUMNS
 from ...evaluation.result import Result
 from ...evaluation.result_files import save_result, sha256_of, strict_json
+from ...evaluation.sod import SOD_COLUMNS
 from ...evaluation.verdict import verdict
-from ...metrics.catalogue import SHOWN, mean_iou
+from ...metrics.catalogue import SHOWN
+from ...metrics.image_metrics import mean_iou
 from ...report.pictures import chosen, make_picture
 from ...report.tables import format_table
 from .calibration import calibrator_of_checkpoint

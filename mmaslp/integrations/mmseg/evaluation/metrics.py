@@ -31,15 +31,14 @@ from ....common.arrays import (
     at_least_float32,
     one_logit,
 )
-from ....evaluation.map_folders import load_library, sod_metrics, sod_record
-from ....evaluation.result import Result, calibration_result, mask_checksum
+from ....evaluation.evaluator import Evaluator, ImageSet, evaluate_image
+from ....evaluation.result import Result
 from ....evaluation.result_files import save_result
+from ....evaluation.sod import load_library, sod_metrics, sod_record
 from ....metrics.band_table import BandTable
 from ....metrics.bins import check_bins
 from ....metrics.bootstrap import check_resamples
-from ....metrics.histogram import MODES, CalibrationHistogram
-from ....metrics.image_table import ImageRow, ImageTable
-from ....metrics.objects import mask_scores
+from ....metrics.histogram import MODES, CalibrationHistogram, PixelCounts
 from ....report.diagrams import (
     band_figure,
     figure_array,
@@ -235,43 +234,34 @@ class StreamingMetric(BaseMetric):
         """Take in the images of a batch; sizes may differ."""
         for sample in data_samples:
             prob, label = self._reader.read(sample)
-            shipped = prob
-            if self.calibrator is not None:
-                prob = self.calibrator(prob)
-            image = CalibrationHistogram(2 if prob.ndim == 2 else len(prob))
-            if prob.ndim == 2:
-                same = prob.shape == label.shape  # else refused below
-                valid = label != self.ignore_index if same else None
-                prob = apply_protocol(prob, self.protocol, valid)
-            elif self.protocol != 'raw':
-                raise ValueError(f'protocol {self.protocol!r} is for two classes only')
-
-            try:
-                image.update(prob, label, self.ignore_index)
-            except ValueError as error:
-                raise ValueError(f'{sample.get("img_path")}: {error}') from error
-            self._ignored = self._ignored or image.count < label.numel()
-            self._pending.append(image)
+            pixels, record = self.measure(sample, prob, label)
+            self._ignored = self._ignored or pixels.scores.total < label.numel()
+            self._pending.append(pixels)
             if len(self._pending) > self.PENDING:
                 self._merge(self._pending.popleft())
-            record = self.image_record(sample, prob, label, image, shipped)
             self.results.append(record)
 
     @abstractmethod
-    def image_record(
-        self,
-        sample: dict,
-        prob: Any,
-        label: Any,
-        image: CalibrationHistogram,
-        shipped: Any,
-    ) -> Any:
-        """Make the record of one image, of plain values and small arrays.
+    def measure(
+        self, sample: dict, prob: Tensor, label: Tensor
+    ) -> tuple[PixelCounts, Any]:
+        """Count one image, and make its record of plain values and small arrays.
 
-        ``prob`` is ``(H, W)`` or ``(C, H, W)``, ``label`` ``(H, W)``, ``image`` the
-        histogram of this image alone, and ``shipped`` what ``prob`` was before a
-        calibrator and the protocol.
+        ``prob`` is ``(H, W)`` or ``(C, H, W)``, as the network gives it, and ``label``
+        ``(H, W)``.
         """
+
+    def measured_map(self, prob: Tensor, label: Tensor) -> Tensor:
+        """Calibrate a map and stretch it, as far as the options say."""
+        if self.calibrator is not None:
+            prob = self.calibrator(prob)
+        if prob.ndim == 2:
+            same = prob.shape == label.shape  # else refused later
+            valid = label != self.ignore_index if same else None
+            return apply_protocol(prob, self.protocol, valid)
+        if self.protocol != 'raw':
+            raise ValueError(f'protocol {self.protocol!r} is for two classes only')
+        return prob
 
     def evaluate(self, size: int) -> dict:
         """Compute the metrics of a dataset of ``size`` images and reset."""
@@ -294,7 +284,7 @@ class StreamingMetric(BaseMetric):
         self._reader = ScoreReader(self.scores, self.ignore_index)
         self._ignored = False  # whether a pixel was left out
 
-    def _merge(self, image: CalibrationHistogram) -> None:
+    def _merge(self, image: PixelCounts) -> None:
         if self._merged is None:
             self._merged = CalibrationHistogram(image.num_classes)
         self._merged.merge(image)
@@ -365,19 +355,16 @@ class SODMetric(StreamingMetric):
         load_library()
         super().__init__(**kwargs)
 
-    def image_record(
-        self,
-        sample: dict,
-        prob: Any,
-        label: Any,
-        image: CalibrationHistogram,
-        shipped: Any,
-    ) -> dict:
-        """See :func:`~mmaslp.evaluation.map_folders.sod_record`."""
+    def measure(
+        self, sample: dict, prob: Tensor, label: Tensor
+    ) -> tuple[PixelCounts, dict]:
+        """See :func:`~mmaslp.evaluation.sod.sod_record`."""
         if prob.ndim != 2:
             raise ValueError('SODMetric is for heads with one or two channels')
+        prob = self.measured_map(prob, label)
         try:
-            return sod_record(prob.cpu().numpy(), label.cpu().numpy())
+            pixels = PixelCounts.of(prob, label, self.ignore_index)
+            return pixels, sod_record(prob.cpu().numpy(), label.cpu().numpy())
         except ValueError as error:
             raise ValueError(f'{sample.get("img_path")}: {error}') from error
 
@@ -455,28 +442,31 @@ class CalibrationMetric(StreamingMetric):
         self.table: BandTable | None = None
         super().__init__(**kwargs)
 
-    def image_record(
-        self,
-        sample: dict,
-        prob: Any,
-        label: Any,
-        image: CalibrationHistogram,
-        shipped: Any,
-    ) -> ImageRow:
-        """Make the row of an image."""
+    def measure(
+        self, sample: dict, prob: Tensor, label: Tensor
+    ) -> tuple[PixelCounts, tuple]:
+        """Count an image."""
         name = str(sample.get('img_path', len(self.results)))
-        bands = None
-        scores = None
-        if self.mode == 'top_label' and prob.ndim == 2:
-            bands = BandTable()
-            bands.update(prob, label, self.ignore_index)
-            if self.calibrator is not None and self.calibrator.decisions is not None:
-                scores = self.calibrator.scores(shipped, label, self.ignore_index)
-            else:
-                scores = mask_scores(prob, label, self.ignore_index)
+        two_classes = prob.ndim == 2
+        estimates = None
+        if two_classes and self.calibrator is not None and self.calibrator.decisions:
+            estimates = self.calibrator.scores(prob, label, self.ignore_index)
+        prob = self.measured_map(prob, label)
+        try:
+            image = evaluate_image(
+                name,
+                prob,
+                label,
+                bins=self.bins,
+                mode=self.mode,
+                ignore_index=self.ignore_index,
+                num_classes=2 if two_classes else len(prob),
+                estimates=estimates,
+            )
+        except ValueError as error:
+            raise ValueError(f'{name}: {error}') from error
 
-        mask = mask_checksum(label)
-        return ImageRow.of(name, image, self.bins, self.mode, bands, mask, scores)
+        return image.pixels, (image.row, image.bands)
 
     def compute_metrics(self, results: list) -> dict:
         """Compute the metrics of all images and write the files; undefined is nan."""
@@ -484,18 +474,19 @@ class CalibrationMetric(StreamingMetric):
             remedy = 'masks with 1 (or 255, with LoadBinaryAnnotations)'
             report_findings([no_foreground('val_dataloader.dataset', remedy)])
 
-        totals = [row.bands for row in results]
+        rows = [row for row, _ in results]
+        totals = [bands for _, bands in results]
         self.table = None
         if totals and totals[0] is not None:
             self.table = BandTable()
             self.table.totals = torch.from_numpy(np.sum(totals, axis=0))
 
         draw = not is_training() if self.draw is None else self.draw
-        self.result = calibration_result(
-            self.histogram(),
-            ImageTable.of_rows(results, self.bins),
-            bins=self.bins,
-            mode=self.mode,
+        evaluator = Evaluator(self.bins, self.mode)
+        evaluator.raw = ImageSet(self.histogram(), rows)
+        self.result = evaluator.result(
+            '',
+            '',
             resamples=self.resamples if draw else 0,
             settings={
                 'protocol': self.protocol,

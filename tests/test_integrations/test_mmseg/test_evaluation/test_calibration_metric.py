@@ -77,7 +77,7 @@ def test_files(tmp_path):
     )
     result = load_result(tmp_path / 'calibration_test.json')
     assert {f'calib/{k}' for k in result.metrics} >= set(found)
-    assert len(set(result.images.masks)) == 3
+    assert len(set(result.images.checksums)) == 3
     assert result.metrics['ece'] == pytest.approx(found['calib/ece'], abs=1e-12)
     assert result.num_images == 3
     for key in ('ece', 'ece_band'):

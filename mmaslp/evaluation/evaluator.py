@@ -1,0 +1,264 @@
+"""The one evaluator: images in, a result out, raw and calibrated in one pass."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..calibration.uncalibrated import mask_estimates
+from ..common.arguments import check_choice
+from ..metrics.band_table import BandTable, band_scalars
+from ..metrics.bins import BinTable, check_bins, equal_width
+from ..metrics.bootstrap import check_resamples, resample
+from ..metrics.errors import brier_score
+from ..metrics.histogram import MODES, NLL_UNIT, CalibrationHistogram, PixelCounts
+from ..metrics.image_metrics import image_metrics
+from ..metrics.image_table import ImageTable
+from ..metrics.objects import MaskTable
+from .result import Result
+
+
+def mask_checksum(label: np.ndarray | Tensor) -> int:
+    """CRC-32 of a mask: of its size and its labels as bytes."""
+    array = (
+        label.byte().cpu().numpy() if isinstance(label, Tensor) else np.asarray(label)
+    )
+    size = zlib.crc32(str(array.shape).encode())
+    return zlib.crc32(np.ascontiguousarray(array, np.uint8), size)
+
+
+@dataclass(frozen=True)
+class EvaluatedImage:
+    """What one image adds to an evaluation; processes can send it each other.
+
+    Attributes:
+        pixels (PixelCounts): All its pixels.
+        row (ImageTable): Its row in the table of images.
+        bands (np.ndarray | None): ``(42,)`` int64, :attr:`BandTable.totals`; None in
+            positive mode and with more than two classes.
+    """
+
+    pixels: PixelCounts
+    row: ImageTable
+    bands: np.ndarray | None
+
+
+def evaluate_image(
+    name: str,
+    prob: np.ndarray | Tensor,
+    label: np.ndarray | Tensor,
+    *,
+    bins: int = 10,
+    mode: str = 'top_label',
+    ignore_index: int | None = 255,
+    num_classes: int = 2,
+    estimates: MaskTable | None = None,
+) -> EvaluatedImage:
+    """Count one image ``(H, W)`` or volume ``(D, H, W)``.
+
+    ``estimates`` are those of a calibrator; by default what the probabilities tell. Of
+    C > 2 classes ``prob`` is ``(C, H, W)``.
+    """
+    pixels = PixelCounts.of(prob, label, ignore_index, num_classes)
+    bands = None
+    if mode == 'top_label' and num_classes == 2:
+        bands = BandTable()
+        # An axis of images, which a volume and an image have in common.
+        bands.update(prob[None], label[None], ignore_index)
+        if estimates is None:
+            estimates = mask_estimates(prob, label, ignore_index)
+
+    scores = pixels.score_table(mode)
+    table = equal_width(scores, bins)
+    row = ImageTable(
+        names=[name],
+        table=BinTable(table.count[None], table.correct[None], table.conf[None]),
+        nll=np.array([pixels.nll / NLL_UNIT]),
+        brier=np.array([brier_score(scores) * scores.total if scores.total else 0.0]),
+        band_sums=None if bands is None else bands.sums[None].cpu().numpy(),
+        masks=None if bands is None else estimates,
+        checksums=np.array([mask_checksum(label)], np.int64),
+    )
+    totals = None if bands is None else bands.totals.cpu().numpy()
+    return EvaluatedImage(pixels, row, totals)
+
+
+@dataclass
+class ImageSet:
+    """Pixels and rows of the images so far, of one kind of probabilities."""
+
+    histogram: CalibrationHistogram
+    rows: list[ImageTable] = field(default_factory=list)
+
+    def add(self, image: EvaluatedImage) -> None:
+        """Add an image."""
+        self.histogram.merge(image.pixels)
+        self.rows.append(image.row)
+
+    def merge(self, other: ImageSet) -> None:
+        """Add the images of another set, which come later."""
+        self.histogram.merge(other.histogram)
+        self.rows += other.rows
+
+
+class Evaluator:
+    """Measures images, raw and calibrated in one pass.
+
+    Args:
+        bins (int): Number of bins. Defaults to 10.
+        mode (str): 'top_label' or 'positive'. Defaults to 'top_label'.
+        ignore_index (int, optional): Label of pixels that do not count. Defaults to
+            255.
+        num_classes (int): With more than two, ``prob`` is ``(C, H, W)``. Defaults to 2.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> label = np.zeros((32, 32), np.uint8)
+        >>> label[:, 16:] = 1
+        >>> evaluator = Evaluator()
+        >>> evaluator.add('a.png', np.where(label == 1, 0.9, 0.2), label)
+        >>> round(evaluator.result('net', 'toy').metrics['ece'], 4)
+        0.15
+    """
+
+    def __init__(
+        self,
+        bins: int = 10,
+        mode: str = 'top_label',
+        ignore_index: int | None = 255,
+        num_classes: int = 2,
+    ) -> None:
+        check_bins(bins)
+        self.bins = bins
+        self.mode = check_choice('mode', mode, MODES)
+        self.ignore_index = ignore_index
+        self.num_classes = num_classes
+        self.raw = ImageSet(CalibrationHistogram(num_classes))
+        self.calibrated = ImageSet(CalibrationHistogram(num_classes))
+
+    def add(
+        self,
+        name: str,
+        prob: np.ndarray | Tensor,
+        label: np.ndarray | Tensor,
+        calibrated: np.ndarray | Tensor | None = None,
+        estimates: MaskTable | None = None,
+    ) -> None:
+        """Measure one image ``(H, W)`` or volume ``(D, H, W)``.
+
+        Args:
+            name (str): Of the image.
+            prob (np.ndarray | Tensor): Floating point in [0, 1], as the network gives
+                it.
+            label (np.ndarray | Tensor): Of {0, 1, ignore_index}, same shape.
+            calibrated (np.ndarray | Tensor, optional): What a calibrator made of
+                ``prob``. Of all images or of none.
+            estimates (MaskTable, optional): Those of the calibrator, see
+                :meth:`~mmaslp.Calibrator.scores`.
+
+        Raises:
+            ValueError: The image cannot be measured. Nothing of it is counted then.
+        """
+        raw = self.evaluate(name, prob, label)
+        if calibrated is not None:
+            image = self.evaluate(name, calibrated, label, estimates)
+            self.calibrated.add(image)
+        self.raw.add(raw)
+
+    def evaluate(
+        self,
+        name: str,
+        prob: np.ndarray | Tensor,
+        label: np.ndarray | Tensor,
+        estimates: MaskTable | None = None,
+    ) -> EvaluatedImage:
+        """Measure one image, and do not add it."""
+        return evaluate_image(
+            name,
+            prob,
+            label,
+            bins=self.bins,
+            mode=self.mode,
+            ignore_index=self.ignore_index,
+            num_classes=self.num_classes,
+            estimates=estimates,
+        )
+
+    def merge(self, other: Evaluator) -> None:
+        """Add the images of another evaluator of the same settings."""
+        self.raw.merge(other.raw)
+        self.calibrated.merge(other.calibrated)
+
+    def result(
+        self,
+        model: str,
+        dataset: str,
+        *,
+        calibrated: bool = False,
+        resamples: int = 1000,
+        settings: dict[str, Any] | None = None,
+    ) -> Result:
+        """Compute every metric and its interval.
+
+        Args:
+            model (str): Name of the model.
+            dataset (str): Name of the set.
+            calibrated (bool): Whether to take calibrated probabilities. Defaults to
+                False.
+            resamples (int): Of the bootstrap; 0: no intervals. Defaults to 1000.
+            settings (dict, optional): Kept in the result. Defaults to none.
+        """
+        images = self.calibrated if calibrated else self.raw
+        settings = {**(settings or {}), 'bins': self.bins, 'mode': self.mode}
+        if check_resamples(resamples):
+            settings['resamples'] = resamples
+        rows = images.rows
+        table = ImageTable.join(rows) if rows else ImageTable.empty(self.bins)
+
+        return make_result(images.histogram.pixels(), table, settings, model, dataset)
+
+
+def make_result(
+    pixels: PixelCounts,
+    images: ImageTable,
+    settings: dict[str, Any],
+    model: str,
+    dataset: str,
+) -> Result:
+    """Compute every metric of a set, and their intervals."""
+    bins = settings['bins']
+    mode = settings['mode']
+    two_classes = pixels.num_classes == 2
+    positive = mode == 'top_label' and two_classes
+    intervals: dict[str, list[float]] = {}
+    bin_intervals: list[list[float]] = []
+    metrics = image_metrics(images)
+
+    if resamples := settings.get('resamples', 0):
+        drawn = resample(images, resamples)
+        intervals = {key: drawn.interval(key).tolist() for key in drawn.metrics}
+        bin_intervals = drawn.interval('bins').tolist()
+    if images.bands is not None:
+        scalars = band_scalars(images.bands.pooled().take(0))
+        metrics |= {k: v for k, v in scalars.items() if not math.isnan(v)}
+    metrics |= pixels.compute(bins, mode)
+
+    return Result(
+        images,
+        settings,
+        {key: float(value) for key, value in metrics.items()},
+        intervals,
+        bin_intervals,
+        pixels.compute(bins, 'positive') if positive else {},
+        model,
+        dataset,
+        no_foreground=two_classes and pixels.foreground == 0 < pixels.scores.total,
+    )

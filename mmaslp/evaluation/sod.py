@@ -1,0 +1,103 @@
+"""Measures of the salient-object field, by PySODMetrics."""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..metrics.errors import average_precision, roc_auc
+from ..metrics.histogram import CalibrationHistogram
+
+# An empty mask has no object, so these are undefined there.
+NEED_FOREGROUND = ('adp_f', 'f_curve', 'weighted_f')
+# What tables show of them.
+SOD_COLUMNS = ('mae', 'max_f', 'weighted_f', 'max_e', 's', 'ap', 'auc')
+
+
+def load_library() -> ModuleType:
+    """Import PySODMetrics."""
+    try:
+        import py_sod_metrics
+    except ImportError as error:
+        raise ImportError(
+            'salient-object measures need PySODMetrics, which is not installed: run '
+            '`pip install "mmaslp[sod]"`'
+        ) from error
+    return py_sod_metrics
+
+
+def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+    """Measure one image."""
+    library = load_library()
+    if not np.isin(mask, (0, 1)).all():
+        raise ValueError(
+            'salient-object measures look at whole images: they cannot leave ignored '
+            f'pixels out, but the mask holds {np.unique(mask).tolist()}'
+        )
+
+    handler = library.FmeasureHandler(beta=0.3, with_adaptive=True, with_dynamic=True)
+    measures = (
+        library.MAE(),
+        library.Smeasure(),
+        library.Emeasure(),
+        library.WeightedFmeasure(),
+        library.FmeasureV2({'fm': handler}),
+    )
+    prob = _snapped(np.clip(prob, 0, 1).astype(np.float64))
+    mask = mask.astype(bool)
+    found = {}
+    for measure in measures:
+        measure.step(prob, mask, normalize=False)
+        found.update(measure.get_results())
+
+    record = {
+        'mae': float(found['mae']),
+        's': float(found['sm']),
+        'weighted_f': float(found['wfm']),
+        'adp_f': float(found['fm']['adaptive']),
+        'f_curve': np.asarray(found['fm']['dynamic'], dtype=np.float64),
+        'adp_e': float(found['em']['adp']),
+        'e_curve': np.asarray(found['em']['curve'], dtype=np.float64),
+    }
+    if not mask.any():
+        record.update({key: record[key] * np.nan for key in NEED_FOREGROUND})
+    if mask.size < 2:  # the library divides by the number of pixels minus one
+        record.update({key: record[key] * np.nan for key in ('adp_e', 'e_curve')})
+    return record
+
+
+def _snapped(prob: np.ndarray) -> np.ndarray:
+    """Set values within rounding of k / 255 to it: the library truncates them."""
+    value = np.rint(prob * 255)
+    return np.where(np.abs(prob * 255 - value) < 1e-4, value / 255, prob)
+
+
+def sod_metrics(
+    records: Sequence[dict[str, Any]], histogram: CalibrationHistogram
+) -> dict[str, float]:
+    """Average the records as the field does: curves first, then their maximum.
+
+    AP and AUC are pooled over all pixels, of the histogram.
+    """
+    scores = histogram.score_table('positive')
+
+    def mean(key: str) -> Any:
+        rows = [record[key] for record in records if not np.isnan(record[key]).any()]
+        return np.mean(rows, axis=0) if rows else np.nan
+
+    f_curve = mean('f_curve')
+    e_curve = mean('e_curve')
+    return {
+        'mae': float(mean('mae')),
+        'max_f': float(np.max(f_curve)),
+        'mean_f': float(np.mean(f_curve)),
+        'adp_f': float(mean('adp_f')),
+        'weighted_f': float(mean('weighted_f')),
+        'max_e': float(np.max(e_curve)),
+        'mean_e': float(np.mean(e_curve)),
+        'adp_e': float(mean('adp_e')),
+        's': float(mean('s')),
+        'ap': average_precision(scores),
+        'auc': roc_auc(scores),
+    }

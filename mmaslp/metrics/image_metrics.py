@@ -1,0 +1,276 @@
+"""Metrics of a table of images: of the set, and of many resamples of it at once.
+
+A metric takes a table and weights, ``(R, I)`` how often each resample holds each image,
+and returns ``(R,)`` values; without weights one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from .bins import ratio
+from .errors import binned_error, binned_metrics, ordered_pairs
+from .image_table import ImageTable
+from .metric import Metric
+from .objects import MaskTable
+
+# The metric of each border of a band table, see :class:`~.band_table.BandTable`.
+BAND_ERRORS = ('ece_band', 'ece_band_true')
+
+
+def _times(number: int, weights: np.ndarray | None) -> np.ndarray:
+    """How often each image counts."""
+    return np.ones(number) if weights is None else weights
+
+
+def mean_ece(images: ImageTable, weights: np.ndarray | None = None) -> Any:
+    """Mean over images with valid pixels of the ECE of each alone."""
+    errors = binned_error(images.table)
+    defined = ~np.isnan(errors)
+    times = _times(len(images), weights)
+    return ratio(times @ np.where(defined, errors, 0), times @ defined)
+
+
+def _by_band(key: str) -> Callable[[ImageTable, np.ndarray | None], Any]:
+    """Error over the bands of one border."""
+    border = BAND_ERRORS.index(key)
+
+    def error(images: ImageTable, weights: np.ndarray | None = None) -> Any:
+        if images.bands is None:
+            return None
+        return binned_error(images.bands.pooled(weights))[..., border]
+
+    return error
+
+
+def overlap(
+    images: ImageTable, weights: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Dice and IoU of the masks p > 0.5, pooled over images as often as they weigh.
+
+    Empty without masks, or if no image has foreground.
+    """
+    masks = images.masks
+    if masks is None or not masks.foreground.any():
+        return {}
+    times = _times(len(images), weights)
+    sizes = times @ (masks.foreground + masks.predicted)
+    wrong = times @ (images.num_pixels - images.table.correct.sum(-1))
+    # Both masks hold the common pixels, and one of them each wrong pixel.
+    common = sizes - wrong
+    return {'dice': ratio(common, sizes), 'iou': ratio(common, sizes + wrong)}
+
+
+def mean_iou(images: ImageTable) -> float:
+    """Mean of the IoU of foreground and of background, pooled over images."""
+    if images.masks is None:
+        return math.nan
+    correct = int(images.table.correct.sum())
+    wrong = int(images.num_pixels.sum()) - correct
+    sizes = int(images.masks.foreground.sum() + images.masks.predicted.sum())
+    inside = (sizes - wrong) // 2
+    parts = (inside, correct - inside)
+    return float(np.mean([part / max(part + wrong, 1) for part in parts]))
+
+
+def found_in_empty(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
+    """Share of the images without foreground in which some is predicted."""
+    return _mean_of_empty(masks, masks.predicted > 0, weights)
+
+
+def area_in_empty(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
+    """Mean share of the pixels that is predicted in images without foreground."""
+    share = np.nan_to_num(ratio(masks.predicted, masks.pixels))
+    return _mean_of_empty(masks, share, weights)
+
+
+def _mean_of_empty(
+    masks: MaskTable, values: np.ndarray, weights: np.ndarray | None
+) -> np.ndarray:
+    empty = (masks.foreground == 0) & (masks.pixels > 0)
+    times = _times(len(empty), weights)
+    return ratio(times @ np.where(empty, values, 0), times @ empty)
+
+
+def object_ece(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
+    """Calibration error of objects, in ten bins of their probability."""
+    return binned_error(masks.bins.pooled(weights))
+
+
+def object_auroc(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
+    """How often a true object has the larger probability; a tie is half."""
+    image, prob, true = masks.flat.T
+    levels, place = np.unique(prob, return_inverse=True)
+    size = len(masks.objects)
+    shape = (size, len(levels))
+    times = np.ones((1, size)) if weights is None else weights
+    positive, negative = (
+        times @ csr_array((kind, (image.astype(int), place)), shape=shape)
+        for kind in (true, 1 - true)
+    )
+    area = ordered_pairs(positive, negative)
+    return float(area[0]) if weights is None else area
+
+
+def object_nll(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
+    """Mean negative log-likelihood of objects, p clamped at 1e-6."""
+    image, prob, true = masks.flat.T
+    inside = np.clip(prob, 1e-6, 1 - 1e-6)
+    loss = -np.log(np.where(true == 1, inside, 1 - inside))
+    size = len(masks.objects)
+    times = _times(size, weights)
+    total = np.bincount(image.astype(int), loss, size)
+    number = np.bincount(image.astype(int), minlength=size)
+    return ratio(times @ total, times @ number)
+
+
+def dice_error(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
+    """Mean absolute error of the expected Dice, over images that have one."""
+    defined = masks.has_estimate
+    times = _times(len(masks.dice), weights)
+    distance = np.where(defined, np.abs(masks.expected - masks.dice), 0)
+    return ratio(times @ distance, times @ defined)
+
+
+def aurc_of(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
+    """:func:`aurc` of the images that have an estimate; the risk is 1 - Dice."""
+    rows = np.flatnonzero(masks.has_estimate)
+    order = rows[np.argsort(-masks.score[rows], kind='stable')]
+    risk = 1 - masks.dice[order]
+    if weights is None:
+        return float(_area(risk))
+    times = np.asarray(weights)[:, order].astype(int)
+    return np.array([_area(np.repeat(risk, row)) for row in times])
+
+
+def aurc(score: np.ndarray, risk: np.ndarray) -> float:
+    """Area under the risk-coverage curve: mean risk of the surest images, averaged.
+
+    Source: `Geifman et al. <https://arxiv.org/abs/1805.08206>`_.
+    """
+    order = np.argsort(-np.asarray(score), kind='stable')
+    return float(_area(np.asarray(risk)[order]))
+
+
+def _area(risk: np.ndarray) -> float:
+    if not len(risk):
+        return np.nan
+    return (np.cumsum(risk) / np.arange(1, len(risk) + 1)).mean()
+
+
+# Metrics of an :class:`ImageTable`; None where they are not defined.
+IMAGE_METRICS = (
+    Metric(
+        'ece_band',
+        _by_band('ece_band'),
+        'lower',
+        'ECE by band',
+        'The mean distance between confidence and accuracy over bands of distance from '
+        'the predicted border. Errors of opposite sign near the border and far from it '
+        'do not offset.',
+    ),
+    Metric(
+        'ece_band_true',
+        _by_band('ece_band_true'),
+        'lower',
+        'ECE by true band',
+        'The same over bands of distance from the border of the mask.',
+    ),
+    Metric(
+        'ece_image',
+        mean_ece,
+        'lower',
+        'ECE per image',
+        'The mean over images of the ECE of each image alone.',
+    ),
+    Metric(
+        'dice',
+        lambda images, weights=None: overlap(images, weights).get('dice'),
+        'higher',
+        'Dice',
+        'Twice the pixels that the predicted and the true masks share, over the pixels '
+        'of both, over all images together.',
+    ),
+    Metric(
+        'iou',
+        lambda images, weights=None: overlap(images, weights).get('iou'),
+        'higher',
+        'IoU',
+        'Intersection over union of the predicted and the true masks, over all images '
+        'together.',
+    ),
+)
+
+# Metrics of its :class:`MaskTable`; nan where they are not defined.
+MASK_METRICS = (
+    Metric(
+        'ece_object',
+        object_ece,
+        'lower',
+        'ECE of objects',
+        'The mean distance, in ten bins, between the probability that an object is '
+        'real and how often such objects are. Without a calibrator the probability is '
+        'the mean of the pixels of the object.',
+    ),
+    Metric(
+        'auroc_object',
+        object_auroc,
+        'higher',
+        'AUROC of objects',
+        'How often a real object has a larger probability than one that is not.',
+    ),
+    Metric(
+        'dice_error',
+        dice_error,
+        'lower',
+        'Dice error',
+        'The mean distance between the Dice that is expected of an image and its true '
+        'Dice. Without a calibrator the Soft Dice Confidence is expected.',
+    ),
+    Metric(
+        'aurc',
+        aurc_of,
+        'lower',
+        'AURC',
+        'Area under the risk-coverage curve: 1 - Dice of the surest images, averaged '
+        'over how many images are kept.',
+    ),
+    Metric(
+        'empty_found',
+        found_in_empty,
+        'lower',
+        'found in empty images',
+        'Of the images without foreground, the share in which the network finds some.',
+    ),
+    Metric(
+        'empty_area',
+        area_in_empty,
+        'lower',
+        'area in empty images',
+        'The mean share of the pixels that the network finds in images without '
+        'foreground.',
+    ),
+)
+
+
+def image_metrics(
+    images: ImageTable, weights: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Compute every metric that has intervals, of the images together."""
+    pooled = images.table.pooled(weights)
+    times = _times(len(images), weights)
+    values: dict[str, Any] = binned_metrics(pooled)
+    for key in ('brier', 'nll'):
+        values[key] = ratio(times @ getattr(images, key), pooled.total)
+
+    for metric in IMAGE_METRICS:
+        values[metric.key] = metric.function(images, weights)
+    for metric in MASK_METRICS if images.masks is not None else ():
+        if not np.isnan(metric.function(images.masks)):
+            values[metric.key] = metric.function(images.masks, weights)
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,121 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from mmaslp import fit_calibrator
+from mmaslp.evaluation.evaluator import Evaluator, evaluate_image
+from mmaslp.evaluation.result_files import strict_json
+from mmaslp.metrics import BandTable, CalibrationHistogram
+from mmaslp.metrics.histogram import CHUNK, PixelCounts
+from mmaslp.metrics.image_metrics import mean_iou
+from tests.test_calibration.object_scenes import discs
+
+SCENES = [discs(k) for k in range(6)]
+
+
+def test_pixels_and_bands_are_those_of_their_counters():
+    evaluator, histogram, bands = Evaluator(), CalibrationHistogram(), BandTable()
+    for number, (prob, label) in enumerate(SCENES):
+        evaluator.add(str(number), prob, label)
+        histogram.update(prob, label)
+        bands.update(prob, label)
+    result = evaluator.result('A', 'x', resamples=20)
+    expected = histogram.compute()
+    assert {key: result.metrics[key] for key in expected if key != 'count'} == {
+        key: value for key, value in expected.items() if key != 'count'
+    }
+    assert result.positive['acc'] == histogram.compute(10, 'positive')['acc']
+    assert result.metrics['ece_band'] == bands.compute()['ece_band']
+    assert (result.model, result.dataset) == ('A', 'x')
+    assert result.intervals['ece'][0] <= result.metrics['ece']
+
+
+@pytest.mark.parametrize('kind', [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize('ignored', [False, True])
+def test_a_small_image_is_counted_as_a_large_one(kind, ignored):
+    """Sorting codes and filling a histogram of all cells give the same counts."""
+    rng = np.random.default_rng(0)
+    prob = np.concatenate([rng.random(3000), np.arange(256) / 255, [0.5, 0, 1]])
+    prob = np.append(prob, [np.nextafter(kind(0.5), kind(1)), 1e-9]).astype(kind)
+    label = (rng.random(prob.shape) < 0.4).astype(np.uint8)
+    label[::7] = 255 if ignored else 0
+    histogram = CalibrationHistogram()
+    histogram.update(prob, label)
+
+    small = PixelCounts.of(prob, label)
+    many = CHUNK // len(prob) + 2
+    large = PixelCounts.of(np.tile(prob, many), np.tile(label, many))
+    for key in ('score', 'count', 'correct'):
+        expected = getattr(histogram.pixels().scores, key)
+        assert np.array_equal(getattr(small.scores, key), expected)
+        times = 1 if key == 'score' else many
+        assert np.array_equal(getattr(large.scores, key), expected * times)
+    assert small.nll == int(histogram.nll)
+    merged = CalibrationHistogram()
+    merged.merge(small)
+    assert torch.equal(merged.counts, histogram.counts)
+
+
+def test_merged_parts_are_the_whole():
+    whole, parts = Evaluator(), [Evaluator(), Evaluator()]
+    for number, (prob, label) in enumerate(SCENES):
+        for evaluator in (whole, parts[number > 2]):
+            evaluator.add(str(number), prob, label, prob**2)
+    parts[0].merge(pickle.loads(pickle.dumps(parts[1])))
+    for calibrated in (False, True):
+        one, two = (
+            evaluator.result('A', 'x', calibrated=calibrated, resamples=20)
+            for evaluator in (whole, parts[0])
+        )
+        assert strict_json(one.to_json()) == strict_json(two.to_json())
+
+
+def test_a_calibrator_that_keeps_masks_keeps_their_metrics_to_the_last_digit():
+    calibrator = fit_calibrator(*zip(*(discs(k) for k in range(40))))
+    assert calibrator.target == 'confidence'
+    evaluator = Evaluator()
+    for number, (prob, label) in enumerate(SCENES):
+        scores = calibrator.scores(prob, label)
+        evaluator.add(str(number), prob, label, calibrator(prob), scores)
+    raw = evaluator.result('A', 'x', resamples=0)
+    calibrated = evaluator.result('A', 'x', calibrated=True, resamples=0)
+    for key in ('acc', 'dice', 'iou'):
+        assert raw.metrics[key] == calibrated.metrics[key]
+    assert mean_iou(raw.images) == mean_iou(calibrated.images)
+    assert raw.metrics['ece'] != calibrated.metrics['ece']
+    assert raw.metrics['ece_object'] != calibrated.metrics['ece_object']
+
+
+@pytest.mark.parametrize('mode', ['top_label', 'positive'])
+def test_a_set_without_foreground_says_so(mode):
+    evaluator = Evaluator(mode=mode)
+    evaluator.add('a', np.full((8, 8), 0.7), np.zeros((8, 8)))
+    assert evaluator.result('A', 'x').no_foreground
+    evaluator.add('b', np.full((8, 8), 0.7), np.eye(8))
+    assert not evaluator.result('A', 'x').no_foreground
+
+
+def test_more_classes_have_neither_bands_nor_masks():
+    prob = torch.rand(3, 8, 8).softmax(0)
+    label = torch.randint(3, (8, 8))
+    image = evaluate_image('a', prob, label, num_classes=3)
+    assert image.bands is image.row.masks is image.row.band_sums is None
+    evaluator = Evaluator(num_classes=3)
+    evaluator.add('a', prob, label)
+    result = evaluator.result('A', 'x', resamples=0)
+    assert not result.no_foreground
+    assert result.positive == {}
+    assert result.metrics['acc'] == pytest.approx(
+        (prob.argmax(0) == label).double().mean()
+    )
+
+
+def test_nothing_is_counted_of_an_image_that_is_refused():
+    evaluator = Evaluator()
+    prob, label = SCENES[0]
+    with pytest.raises(ValueError, match='NaN'):
+        evaluator.add('a', prob, label, prob * np.nan)
+    assert evaluator.raw.histogram.count == 0
+    assert not evaluator.raw.rows
