@@ -22,7 +22,8 @@ from scipy.special import expit, logit
 from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.files.map_pairs import pair_files, read_pair
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.metrics.objects import aurc, mask_scores
+from mmaslp.calibration.uncalibrated import mask_estimates
+from mmaslp.metrics.image_metrics import aurc
 
 Pair = tuple[np.ndarray, np.ndarray]
 OTHERS = ('shift', 'other', 'ood')
@@ -65,12 +66,12 @@ def measure(calibrator: Calibrator, pairs: list[Pair], draws: int) -> dict:
     """Measure a set, and halves of it."""
     estimates = [calibrator.image(prob) for prob, _ in pairs]
     comparison, bounded = calibrator.compare_set(estimates)
-    scores = [mask_scores(*pair) for pair in pairs]
-    dice = np.array([each.dice for each in scores])
+    scores = [mask_estimates(*pair) for pair in pairs]
+    dice = np.array([each.dice[0] for each in scores])
     told = np.array([each.dice for each in estimates])
     low = np.array([each.dice_low for each in bounded])
     order = np.nan_to_num([each.score for each in estimates], nan=-1.0)
-    soft = np.nan_to_num([each.expected for each in scores])
+    soft = np.nan_to_num([each.expected[0] for each in scores])
     surest = np.argsort(-order, kind='stable')[:TOP]
 
     rings = 0
