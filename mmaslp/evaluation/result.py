@@ -91,7 +91,7 @@ class Result:
             'no_foreground': self.no_foreground,
             'num_images': self.num_images,
             'num_pixels': self.num_pixels,
-            'metrics': self.metrics,
+            **self.metrics,
             'bins': _columns(self.bins),
         }
         if self.bands:
@@ -132,10 +132,11 @@ class Result:
                     raise ValueError('a picture is not embedded')
         intervals = content.get('intervals', {})
         bin_intervals = content.get('bin_intervals', [])
+        metrics = {key: content[key] for key in content if key not in _NO_METRICS}
         return cls(
             ImageTable.from_json(content['images'], bins),
             settings,
-            _numbers(content['metrics']),
+            _numbers(metrics),
             intervals={key: _row(values, 2) for key, values in intervals.items()},
             bin_intervals=[_row(values, bins) for values in bin_intervals],
             positive=_numbers(content.get('positive', {})),
@@ -149,6 +150,12 @@ class Result:
 
 
 _PARTS = ('measures', 'pictures', 'files')
+# Keys of a file beside those of the metrics, which stand at its top.
+_NO_METRICS = (
+    *('format', 'model', 'dataset', 'no_foreground', 'num_images', 'num_pixels'),
+    *('bins', 'bands', 'images', 'settings', 'intervals', 'bin_intervals', 'positive'),
+    *_PARTS,
+)
 
 
 def _columns(table: BinTable) -> dict[str, list]:

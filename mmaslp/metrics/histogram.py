@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ MODES = ('top_label', 'positive')
 STEPS = 131070
 CELLS = 2 * STEPS + 1
 NLL_UNIT = 2**24
+# What a state holds of its pixels.
+_STATE = ('cells', 'counts', 'nll')
 _TOLERANCE = 1 / 32  # of a step: on the point, up to float32 rounding
 _NLL_CLAMP = 1e-7
 
@@ -291,3 +294,39 @@ class CalibrationHistogram:
             ValueError: ``bins`` is not in [1, 4096], or the mode does not fit.
         """
         return {**self.pixels().compute(bins, mode), 'count': float(self.count)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the cells that are not empty, as plain tensors and integers."""
+        counts = self.counts.cpu().view(-1, 2)
+        cells = counts.sum(1).nonzero().flatten()
+        return {
+            'cells': cells,
+            'counts': counts[cells],
+            'nll': int(self.nll),
+            'levels': STEPS,
+            'num_classes': self.num_classes,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Replace the state by one of :meth:`state_dict`; ValueError if none is."""
+        missing = {'cells', 'counts', 'nll', 'levels', 'num_classes'} - set(state)
+        if missing:
+            raise ValueError(f'histogram state lacks {sorted(missing)}')
+        for key, value in (('levels', STEPS), ('num_classes', self.num_classes)):
+            if state[key] != value:
+                raise ValueError(
+                    f'histogram state has {key} = {state[key]}, not {value}'
+                )
+
+        cells, counts, nll = (torch.as_tensor(state[k]) for k in _STATE)
+        fits = counts.shape == (cells.numel(), 2) and nll.numel() == 1
+        if (
+            not fits
+            or (counts < 0).any()
+            or ((cells < 0) | (cells >= CELLS)).any()
+            or nll < 0
+        ):
+            raise ValueError('histogram state is broken: cells and counts do not fit')
+        self.reset()
+        self.counts.view(-1, 2)[cells.long()] = counts.long()
+        self.nll = nll.long().reshape(())

@@ -42,7 +42,7 @@ def test_files_that_are_no_results_are_refused(tmp_path, monkeypatch):
             load_result(path)
     monkeypatch.setattr(module, 'MAX_BYTES', 4)
     path.write_text('[1, 2, 3]')
-    with pytest.raises(ValueError, match='larger than 4 bytes'):
+    with pytest.raises(ValueError, match='has more than 4 bytes'):
         load_result(path)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmaslp.metrics import CalibrationHistogram
+from mmaslp.metrics.histogram import STEPS
 from tests.properties import given, settings, st
 from tests.test_metrics import reference
 from tests.test_metrics.pixels import eight_bit, filled, same, smooth
@@ -13,7 +14,7 @@ BINNED = ['ece', 'oe', 'ue', 'mce', 'ace', 'acc', 'conf', 'ece_debiased']
 MASS = ['ece_em', 'ece_sweep', 'sweep_bins', 'ks']
 SCORES = ['nll', 'brier', *(f'brier_{k}' for k in ('reliability', 'resolution'))]
 FIGURES = [*BINNED, *MASS, *SCORES, 'brier_uncertainty', 'count']
-DELTA = 1 / (2 * CalibrationHistogram.STEPS)
+DELTA = 1 / (2 * STEPS)
 
 
 def adversarial():
@@ -122,10 +123,10 @@ def test_sorted_metrics_keep_their_bounds_for_any_number(seed, n, sharpness, mod
     prob = prob.double()
     found = filled(prob, label).compute(10, mode)
     conf, correct = reference.scores(prob, label, mode)
-    x, tolerance = conf * CalibrationHistogram.STEPS, 1 / 32
+    x, tolerance = conf * STEPS, 1 / 32
     on_point = np.abs(x - np.rint(x)) <= tolerance
     cell = np.where(on_point, 2 * np.rint(x), 2 * np.floor(x) + 1)
-    reach = np.where(on_point, tolerance, 0.5) / CalibrationHistogram.STEPS
+    reach = np.where(on_point, tolerance, 0.5) / STEPS
     mass, ks = reference.tie_bounds(conf, correct, cell, cell * DELTA, reach, 10)
     expected = reference.metrics(prob, label, 10, mode)
     assert abs(found['ece_em'] - expected['ece_em']) <= DELTA + mass + 1e-9
@@ -225,3 +226,17 @@ def test_metrics_stay_in_their_range(seed, n, sharpness):
         assert found['ks'] >= abs(found['conf'] - found['acc']) - 1e-12
         parts = found['brier_reliability'] - found['brier_resolution']
         assert parts + found['brier_uncertainty'] == pytest.approx(found['brier'])
+
+
+def test_a_state_goes_around():
+    histogram = CalibrationHistogram()
+    histogram.update(torch.tensor([0.9, 0.8, 0.3]), torch.tensor([1, 0, 0]))
+    other = CalibrationHistogram()
+    other.load_state_dict(histogram.state_dict())
+    assert other.compute() == histogram.compute()
+
+    broken = {**histogram.state_dict(), 'counts': torch.tensor([[-1, 0]] * 3)}
+    with pytest.raises(ValueError, match='do not fit'):
+        other.load_state_dict(broken)
+    with pytest.raises(ValueError, match='num_classes = 2, not 3'):
+        CalibrationHistogram(3).load_state_dict(histogram.state_dict())

@@ -72,6 +72,8 @@ def test_bands_have_the_colour_of_their_side(gain, colour, tmp_path):
 @pytest.mark.parametrize('number', [0, 1, 4])
 def test_diagrams_of_any_size(draw, key, mode, number):
     result = section(number=number, mode=mode)
+    if key == 'ece_band' and not number:
+        pytest.skip('no image, so no bands')
     one = figure_array(draw({'a': result}), 60)
     two = figure_array(draw(dict.fromkeys('ab', result)), 60)
     assert one.dtype == np.uint8
