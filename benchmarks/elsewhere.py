@@ -20,9 +20,9 @@ import numpy as np
 from scipy.special import expit, logit
 
 from mmaslp.calibration import Calibrator, fit_calibrator
+from mmaslp.calibration.uncalibrated import mask_estimates
 from mmaslp.files.map_pairs import pair_files, read_pair
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.calibration.uncalibrated import mask_estimates
 from mmaslp.metrics.image_metrics import aurc
 
 Pair = tuple[np.ndarray, np.ndarray]
