@@ -125,7 +125,7 @@ def test_outputs_never_replace_inputs(folders, tmp_path, capsys):
     root, _, (maps, _) = folders
     cal = root / 'cal.json'
     assert run_command('apply', [str(cal), str(maps), '--out', str(maps)]) == 2
-    assert 'is the folder of the inputs' in errors(capsys)
+    assert 'which is read: write elsewhere' in errors(capsys)
     (tmp_path / 'mine.json').write_text('{"a": 1}')
     args = [*map(str, write_set(tmp_path / 's', 12)), '--out']
     assert run_command('fit', [*args, str(tmp_path / 'mine.json')]) == 2
