@@ -2,7 +2,9 @@
 
 The calibrator is one of `mmaslp fit`. A row of the review says what Dice, IoU, accuracy
 and area to expect of the mask p > 1/2 of an image, with bounds. --objects writes the
-probability that each object is real. --truth measures both against masks.
+probability that each object is real. --truth measures both against masks. --suspects
+finds labels that are probably wrong. Name any of the outputs, or several; each map is
+read once.
 
 Example:
     mmaslp review test_maps --calibrator calibrator.json --out review.csv
@@ -10,13 +12,18 @@ Example:
 
 import argparse
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
+from ..common.arguments import check_number
 from .arguments import add_map_options, add_overwrite, map_reader
 
 if TYPE_CHECKING:
+    from ..calibration.calibrator import Calibrator
     from ..files.map_pairs import MapFiles
-    from ..files.review import Extra
+    from ..files.review import Extra, Reviewed
+
+OUTPUTS = ('--out', '--objects', '--report', '--coco', '--suspects')
 
 # Most images whose pictures a page has, the most doubtful ones.
 MOST_PICTURES = 500
@@ -35,12 +42,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('maps', help='folder of maps')
     add('--calibrator', required=True, metavar='FILE', help='file of `mmaslp fit`')
-    add('--out', required=True, metavar='FILE', help='the review (CSV)')
-    add('--objects', metavar='FILE', help='write a row for each object too (CSV)')
-    add('--report', metavar='FILE', help='write a page with thumbnails too (HTML)')
-    add('--images', metavar='DIR', help='photographs of the same names, for the page')
+    add('--suffix', help='what names of maps end with and others do not, such as _prob')
+    add('--out', metavar='FILE', help='a row for each image, the review (CSV)')
+    add('--objects', metavar='FILE', help='a row for each object (CSV)')
+    add('--report', metavar='FILE', help='a page of pictures (HTML)')
+    add('--coco', metavar='FILE', help='images and objects, with scores (COCO JSON)')
+    add(
+        '--objects-out',
+        metavar='DIR',
+        help='the objects of volumes as numbered NIfTI, with tables for ITK-SNAP and '
+        '3D Slicer',
+    )
 
+    add(
+        '--images',
+        metavar='DIR',
+        help='photographs or NIfTI scans of the same names, for --report and --coco',
+    )
     add('--truth', metavar='DIR', help='folder of masks: measure the review')
+    add('--labels', metavar='DIR', help='folder of masks of which some may be wrong')
+    add(
+        '--suspects',
+        metavar='FILE',
+        help='a row for each suspect of --labels, the most suspicious first (CSV); the '
+        'network must not have been trained on these images',
+    )
+    add(
+        '--smallest',
+        type=float,
+        default=0.0,
+        metavar='SIZE',
+        help='leave out smaller objects: pixels, of volumes mm3 (voxels if the '
+        'spacing is not known)',
+    )
     add(
         '--level',
         type=float,
@@ -54,43 +88,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Review every map, write the files, say what is doubtful."""
     from ..calibration.calibrator import Calibrator
-    from ..common.outputs import check_outputs
     from ..files.map_pairs import MapFiles
-    from ..files.names import display_name
-    from ..files.review import (
-        compare_review,
-        proof,
-        review_maps,
-        write_objects,
-        write_review,
-    )
-    from ..metrics.catalogue import metric_of
+    from ..files.review import compare_review, review_maps
 
-    if args.images and not args.report:
-        raise ValueError('--images are for a page: name it by --report')
-    check_outputs(
-        {
-            '--out': args.out,
-            '--objects': args.objects,
-            '--report': args.report,
-        },
-        [args.maps, args.truth, args.calibrator, args.images],
-        args.overwrite,
-    )
+    check_number('--smallest', args.smallest, at_least=0)
+    masks = args.labels or args.truth
+    files = MapFiles.of(args.maps, masks, args.suffix or '')
+    _check_outputs(args, files)
     calibrator = Calibrator.load(args.calibrator)
-    files = MapFiles.of(args.maps, args.truth)
     rows = review_maps(
         calibrator,
         files,
         reader=map_reader(args),
         level=args.level,
+        smallest=args.smallest,
         extras=_extras(args, files),
         keep={'views': MOST_PICTURES},
         workers=args.workers,
     )
     comparison, rows = compare_review(calibrator, rows)
-    write_review(args.out, rows, args.overwrite)
     print(comparison or f'{len(rows)} images are too few to compare them with the fit.')
+    _print_review(rows)
+    if args.truth:
+        _print_proof(rows)
+    notices = [str(comparison)] if comparison and comparison.differs else []
+    _write(args, rows, calibrator, notices)
+
+
+def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
+    """Refuse outputs that would cost a file, and options without an effect."""
+    from ..common.outputs import check_outputs
+    from ..files.object_volumes import files_of
+
+    outputs = {name: getattr(args, name[2:]) for name in OUTPUTS}
+    if not any(outputs.values()) and not args.objects_out:
+        raise ValueError(f'name an output: {", ".join([*OUTPUTS, "--objects-out"])}')
+    if args.images and not (args.report or args.coco):
+        raise ValueError('--images are for --report or --coco: name one of them')
+
+    if bool(args.labels) != bool(args.suspects) or (args.labels and args.truth):
+        raise ValueError('--labels and --suspects go together, and without --truth')
+
+    if args.objects_out:
+        outputs['--objects-out'] = files_of(args.objects_out, files.pairs)
+    inputs = [args.maps, args.truth, args.labels, args.calibrator, args.images]
+    check_outputs(outputs, inputs, args.overwrite)
+
+
+def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
+    """What else the options ask for of each image."""
+    from ..files.coco import CocoEncoder
+    from ..files.object_volumes import ObjectVolumes
+    from ..files.photos import find_photos
+    from ..files.suspects import find_suspects
+    from ..report.views import Painter
+
+    photos = find_photos(args.images, files.pairs) if args.images else {}
+    extras: dict[str, Extra] = {}
+    if args.report:
+        extras['views'] = Painter(photos, with_labels=bool(args.suspects))
+    if args.coco:
+        extras['coco'] = CocoEncoder(photos)
+    if args.suspects:
+        extras['suspects'] = find_suspects
+    if args.objects_out:
+        extras['volumes'] = ObjectVolumes(args.objects_out, args.overwrite)
+    return extras
+
+
+def _print_review(rows: 'list[Reviewed]') -> None:
+    from ..files.names import display_name
+
     print(f'{"most doubtful images":<32}{"Dice":>8}{"at least":>10}{"objects":>9}')
     for row in rows[:10]:
         told = row.estimate
@@ -112,37 +180,51 @@ def run(args: argparse.Namespace) -> None:
             'they come first and have no bounds'
         )
 
-    if args.truth:
-        print(f'\n{"measured against the masks":<32}{"":>8} 95 % interval')
-        for key, (value, low, high) in proof(rows).items():
-            interval = f'[{_number(low)}, {_number(high)}]'
-            title = TITLES.get(key) or metric_of(key).label
-            print(f'{title:<32}{_number(value):>8} {interval}')
-    print(f'\nreview: {display_name(args.out)}')
-    if args.objects:
-        write_objects(args.objects, rows, args.overwrite)
-        print(f'objects: {display_name(args.objects)}')
-    if args.report:
-        from ..report.review_page import write_review_page
 
-        write_review_page(
-            args.report,
-            rows,
-            calibrator,
+def _print_proof(rows: 'list[Reviewed]') -> None:
+    from ..files.review import proof
+    from ..metrics.catalogue import metric_of
+
+    print(f'\n{"measured against the masks":<32}{"":>8} 95 % interval')
+    for key, (value, low, high) in proof(rows).items():
+        interval = f'[{_number(low)}, {_number(high)}]'
+        title = TITLES.get(key) or metric_of(key).label
+        print(f'{title:<32}{_number(value):>8} {interval}')
+
+
+def _write(
+    args: argparse.Namespace,
+    rows: 'list[Reviewed]',
+    calibrator: 'Calibrator',
+    notices: list[str],
+) -> None:
+    """Write what was asked for, and say where it is."""
+    from ..files.coco import write_coco
+    from ..files.names import display_name
+    from ..files.review import write_objects, write_review
+    from ..files.suspects import write_suspects
+    from ..report.review_page import write_review_page
+
+    writers = {
+        'out': write_review,
+        'objects': write_objects,
+        'coco': write_coco,
+        'suspects': write_suspects,
+        'report': partial(
+            write_review_page,
+            calibrator=calibrator,
             calibrator_file=args.calibrator,
-            notices=[str(comparison)] if comparison and comparison.differs else [],
-            overwrite=args.overwrite,
-        )
-        print(f'report: {display_name(args.report)}')
-
-
-def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
-    """What else the options ask for of each image."""
-    from ..report.review_page import find_photos
-    from ..report.views import Painter
-
-    photos = find_photos(args.images, files.pairs) if args.images else {}
-    return {'views': Painter(photos)} if args.report else {}
+            notices=notices,
+        ),
+    }
+    print()
+    for name, write in writers.items():
+        path = getattr(args, name)
+        if path:
+            write(path, rows, overwrite=args.overwrite)
+            print(f'{"review" if name == "out" else name}: {display_name(path)}')
+    if args.objects_out:
+        print(f'objects of volumes: {display_name(args.objects_out)}')
 
 
 def _number(value: float) -> str:

@@ -43,13 +43,16 @@ CHUNKS = 64
 
 
 def pair_files(
-    pred_dir: str | Path, gt_dir: str | Path
+    pred_dir: str | Path, gt_dir: str | Path, suffix: str = ''
 ) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
-    """Match the files of two folders by stem; say which do not match."""
+    """Match the files of two folders by stem; say which do not match.
+
+    ``suffix`` is what the names of maps end with, and those of masks do not.
+    """
     pred_dir = Path(pred_dir)
     gt_dir = Path(gt_dir)
     problems: list[str] = []
-    preds = list_files(pred_dir, MAP_SUFFIXES, 'map', problems)
+    preds = list_files(pred_dir, _map_suffixes(suffix), 'map', problems)
     masks = list_files(gt_dir, MASK_SUFFIXES, 'mask', problems)
     if pred_dir.resolve() == gt_dir.resolve():
         raise ValueError(f'{pred_dir} and {gt_dir} are the same folder')
@@ -68,6 +71,10 @@ def pair_files(
         problems.append(f'{masks[stem]}: no map of this name in {pred_dir}')
     both = sorted(preds.keys() & masks.keys())
     return {stem: (preds[stem], masks[stem]) for stem in both}, problems
+
+
+def _map_suffixes(suffix: str) -> list[str]:
+    return [suffix.lower() + end for end in MAP_SUFFIXES]
 
 
 def list_files(
@@ -128,14 +135,16 @@ class MapFiles:
     problems: list[str]
 
     @classmethod
-    def of(cls, maps: str | Path, masks: str | Path | None = None) -> MapFiles:
-        """List a folder of maps, and match it with one of masks if there is one."""
+    def of(
+        cls, maps: str | Path, masks: str | Path | None = None, suffix: str = ''
+    ) -> MapFiles:
+        """List a folder of maps, and match it with one of masks; see `pair_files`."""
         if masks is not None:
-            pairs, problems = pair_files(maps, masks)
+            pairs, problems = pair_files(maps, masks, suffix)
             where = f'{display_name(maps)} and {display_name(masks)}'
             return cls(pairs, where, problems)
         alone: list[str] = []
-        found = list_files(Path(maps), MAP_SUFFIXES, 'map', alone)
+        found = list_files(Path(maps), _map_suffixes(suffix), 'map', alone)
         return cls(
             {key: (path, None) for key, path in found.items()},
             display_name(maps),

@@ -33,18 +33,24 @@ class Judged:
     """An image while it is at hand, for what is made of it in the same pass.
 
     Attributes:
+        path (Path): File of its map.
         name (str): Stem of its file.
         prob (np.ndarray): ``(H, W)`` or ``(D, H, W)`` probabilities as shipped.
         objects (ObjectTable): With the map of labels.
+        estimate (ImageEstimate): What to expect of it.
         label (np.ndarray | None): Its mask, of the same shape.
+        truth (MaskTruth | None): What the mask says.
         grid (Grid | None): Of its file.
         slice_axis (int): Axis of the file that became the first one of the array.
     """
 
+    path: Path
     name: str
     prob: np.ndarray
     objects: ObjectTable
+    estimate: ImageEstimate
     label: np.ndarray | None = None
+    truth: MaskTruth | None = None
     grid: Grid | None = None
     slice_axis: int = 0
 
@@ -170,9 +176,10 @@ class _Reviews:
     def add(
         self, name: str, key: int, prob: np.ndarray, label: np.ndarray | None
     ) -> None:
-        grid = self.reader.grid_of(self.paths[name])
-        axis = self.reader.slice_axis(self.paths[name]) if prob.ndim == 3 else 0
-        row = self.review(name, prob, label, grid=grid, slice_axis=axis)
+        path = self.paths[name]
+        grid = self.reader.grid_of(path)
+        axis = self.reader.slice_axis(path) if prob.ndim == 3 else 0
+        row = self.review(name, prob, label, path=path, grid=grid, slice_axis=axis)
         self.rows.append(row)
 
     def merge(self, other: _Reviews) -> None:
@@ -191,6 +198,7 @@ def review_image(
     logits: bool = False,
     level: float = 0.9,
     ignore_index: int = 255,
+    path: Path = Path(),
     grid: Grid | None = None,
     slice_axis: int = 0,
     smallest: float = 0.0,
@@ -210,7 +218,7 @@ def review_image(
         number = len(objects)
         truth = MaskTruth.of(p > 0.5, label, objects.labels, number, ignore_index)
 
-    image = Judged(name, p, objects, label, grid, slice_axis)
+    image = Judged(path, name, p, objects, estimate, label, truth, grid, slice_axis)
     return Reviewed(
         name,
         estimate,
@@ -235,11 +243,16 @@ def _without_small(objects: ObjectTable, least: float) -> ObjectTable:
     return ObjectTable(labels=numbers[objects.labels], **columns)
 
 
+def stored_order(slice_axis: int) -> np.ndarray:
+    """``(3,)`` axes of an array whose slices were put first, as the file has them."""
+    return np.argsort([slice_axis, *(k for k in range(3) if k != slice_axis)])
+
+
 def _as_stored(objects: ObjectTable, slice_axis: int) -> ObjectTable:
     """Give places of objects by the axes of the file."""
     if objects.box.shape[1] != 3:
         return objects
-    order = np.argsort([slice_axis, *(k for k in range(3) if k != slice_axis)])
+    order = stored_order(slice_axis)
     return replace(objects, box=objects.box[:, order], centre=objects.centre[:, order])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -16,23 +16,20 @@ from markupsafe import Markup
 from ..calibration.calibrator import Calibrator
 from ..common.outputs import write_output
 from ..common.table import number_text
-from ..files.images import IMAGE_SUFFIXES
-from ..files.map_pairs import list_files
 from ..files.names import short_names
+from ..files.object_volumes import COLOURS, UNKNOWN
 from ..files.placement import place_text
 from ..files.review import Reviewed
-from ..files.volumes import NIFTI_SUFFIXES
+from ..files.suspects import all_suspects
 from ..version import __version__
 from .diagrams import figure_svg, risk_coverage_figure
 from .page import page_template
-from .views import COLOURS, UNKNOWN, doubtful_objects
+from .views import doubtful_objects
 
 # Shares of the images that a person may have time for.
 SHARES = (0.05, 0.1, 0.2, 0.5)
-# Most objects in the list of all images.
+# Most objects, and most suspects, in the list of all images.
 MOST_OBJECTS = 2000
-# nnU-Net numbers the channels of a scan; the first one is shown.
-FIRST_CHANNEL = '_0000'
 
 
 @dataclass(frozen=True)
@@ -90,25 +87,6 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def find_photos(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
-    """Find the photograph or the scan of each map, by its name.
-
-    Raises:
-        ValueError: There is none of any map.
-    """
-    suffixes = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES)
-    there = list_files(Path(folder), suffixes, 'photograph', [])
-    found = {
-        name: there[stem]
-        for name in names
-        for stem in (name + FIRST_CHANNEL, name)
-        if stem in there
-    }
-    if not found:
-        raise ValueError(f'--images {folder}: there is none of {next(iter(names))}')
-    return found
-
-
 def write_review_page(
     path: str | Path,
     rows: Sequence[Reviewed],
@@ -150,6 +128,13 @@ def write_review_page(
         for number, card in enumerate(cards, 1)
         for each in card['objects']
     ]
+    places = {row.name: place for place, row in enumerate(rows, 1)}
+    suspects = None
+    if 'suspects' in rows[0].extras:
+        suspects = [
+            {'image': places[row.name], 'name': names[places[row.name] - 1], 'is': each}
+            for row, each in all_suspects(rows)
+        ]
     listed.sort(key=lambda each: np.nan_to_num(each['probability'], nan=-1.0))
     page = page_template('review.html.j2').render(
         title=title,
@@ -162,6 +147,7 @@ def write_review_page(
         number=len(rows),
         objects=listed[:MOST_OBJECTS],
         number_of_objects=len(listed),
+        suspects=None if suspects is None else suspects[:MOST_OBJECTS],
         efforts=efforts(rows, calibrator.need_decisions().bias()),
         level=rows[0].estimate.level,
         with_truth=any(row.truth is not None for row in rows),

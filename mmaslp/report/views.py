@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from ..files.images import open_image
+from ..files.object_volumes import colour_of
+from ..files.photos import upright
 from ..files.placement import PLANES, Placement, side_text
 from ..files.review import Judged
 from ..files.volumes import AXES, grid_of, is_nifti, read_nifti
@@ -26,12 +27,6 @@ MOST_OBJECTS = 6
 GROWN = 8
 # Percentiles of them that become black and white.
 GREYS = (1, 99)
-# Largest ratio of two aspects that rounding explains.
-SAME_ASPECT = 1.03
-# Outline of an object by its probability, and without one. Told apart without colour
-# by the number beside the object and the list below the picture.
-COLOURS = ((0.8, (66, 148, 255)), (0.5, (240, 180, 60)), (0.0, (255, 92, 64)))
-UNKNOWN = (170, 170, 170)
 WIDTH = 2  # of an outline, outside of the object
 
 
@@ -60,23 +55,20 @@ class Painter:
     Args:
         photos (Mapping[str, Path]): Photograph or scan of each image, by name; without
             one the map is shown in grey.
+        with_labels (bool): Draw the border of the label, in white. Defaults to False.
     """
 
     photos: Mapping[str, Path]
+    with_labels: bool = False
 
     def __call__(self, image: Judged) -> list[View]:
         """Draw the views; ValueError if the photograph does not fit the map."""
         photo = self.photos.get(image.name)
+        if not self.with_labels:
+            image = replace(image, label=None)
         if image.prob.ndim == 3:
             return [*_Volume.of(image, photo).views()]
         return [_photo_view(image, photo)]
-
-
-def colour_of(probability: float) -> tuple[int, int, int]:
-    """Colour of an object by the probability that it is real."""
-    if np.isnan(probability):
-        return UNKNOWN
-    return next(colour for least, colour in COLOURS if probability >= least)
 
 
 def doubtful_objects(probability: np.ndarray) -> np.ndarray:
@@ -84,34 +76,16 @@ def doubtful_objects(probability: np.ndarray) -> np.ndarray:
     return np.argsort(np.nan_to_num(probability, nan=-1.0), kind='stable')
 
 
-def upright(photo: Path, shape: tuple[int, ...]) -> tuple[Image.Image, str]:
-    """Read a photograph as its map ``(H, W)`` lies, and note if the map is stretched.
-
-    A camera notes how it was held. If the map has the aspect of the pixels as they are
-    stored, and not that of the photograph, the network did not see that note.
-    """
-    stored = open_image(photo)
-    turned = ImageOps.exif_transpose(stored)
-    aspect = shape[1] / shape[0]
-    apart = {
-        max(ratio, 1 / ratio): image
-        for image in (stored, turned)
-        if (ratio := image.width / image.height / aspect)
-    }
-    least = min(apart)
-    image = turned if least > SAME_ASPECT else apart[least]
-    note = 'the map has another aspect and is stretched' if least > SAME_ASPECT else ''
-    return image.convert('RGB'), note
-
-
 def _photo_view(image: Judged, photo: Path | None) -> View:
     if photo is None:
         picture, title, note = _grey_picture(image.prob, 0, 1), 'map', ''
     else:
-        picture, note = upright(photo, image.prob.shape)
+        picture, fits = upright(photo, image.prob.shape)
         title = 'photograph'
+        note = '' if fits else 'the map has another aspect and is stretched'
     objects = image.objects
-    return draw(picture, objects.labels, objects.probability, title, note=note)
+    options = dict(note=note, truth=image.label)
+    return draw(picture, objects.labels, objects.probability, title, **options)
 
 
 @dataclass(frozen=True)
@@ -120,6 +94,7 @@ class _Volume:
 
     values: np.ndarray  # of the scan, or of the map
     labels: np.ndarray
+    truth: np.ndarray | None
     probability: np.ndarray
     placement: Placement | None
     axes: Sequence[str]  # of the file, without a placement
@@ -135,12 +110,16 @@ class _Volume:
         elif placement is not None:
             values = placement.turned(values)
         labels = image.objects.labels
+        truth = image.label
         if placement is not None:
             labels = placement.turned(labels)
+            truth = None if truth is None else placement.turned(truth)
         axis = AXES[image.slice_axis]
         axes = (axis, *(other for other in AXES if other != axis))
         probability = image.objects.probability
-        return cls(values, labels, probability, placement, axes, scan is not None)
+        return cls(
+            values, labels, truth, probability, placement, axes, scan is not None
+        )
 
     def views(self) -> Iterator[View]:
         """Three planes of the least probable object, a slice of each of the next."""
@@ -186,7 +165,9 @@ class _Volume:
         scale = np.delete(spacing, axis)
         sides = None if self.placement is None else PLANES[axis][1]
         title = self._title(axis, place, box)
-        return draw(picture, labels, self.probability, title, scale, sides)
+        truth = None if self.truth is None else self.truth.take(place, axis)
+        options = dict(spacing=scale, sides=sides, truth=truth)
+        return draw(picture, labels, self.probability, title, **options)
 
     def _title(self, axis: int, place: int, box: tuple[slice, ...]) -> str:
         size = self.labels.shape[axis]
@@ -243,6 +224,7 @@ def draw(
     spacing: Sequence[float] = (1.0, 1.0),
     sides: Sequence[str] | None = None,
     note: str = '',
+    truth: np.ndarray | None = None,
 ) -> View:
     """Outline objects on a picture, which takes the place of the map.
 
@@ -256,6 +238,8 @@ def draw(
         sides (Sequence[str], optional): Letters for left, right, top and bottom.
             Defaults to None.
         note (str): Defaults to ''.
+        truth (np.ndarray, optional): ``(H, W)`` label, whose border is drawn in white.
+            Defaults to None.
     """
     sizes = np.array(picture.size) * np.array(spacing)[::-1] / min(spacing)
     size = np.rint(sizes / sizes.max() * np.clip(sizes.max(), *SIDES)).astype(int)
@@ -265,6 +249,10 @@ def draw(
     names = np.asarray(large)
 
     pixels = np.asarray(picture).copy()
+    if truth is not None:
+        mask = Image.fromarray((truth == 1).astype(np.uint8))
+        mask = np.asarray(mask.resize((width, height), Image.Resampling.NEAREST)) > 0
+        pixels[mask & ~ndimage.binary_erosion(mask)] = 255
     edge = ndimage.maximum_filter(names, 2 * WIDTH + 1) * (names == 0)
     colours = np.array([(0, 0, 0), *map(colour_of, probability)], np.uint8)
     pixels[edge > 0] = colours[edge[edge > 0]]

@@ -15,6 +15,7 @@ from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.review import Judged, proof, review_maps
 from mmaslp.report.review_page import efforts
 from mmaslp.report.views import Painter
+from tests.review_samples import estimate
 from tests.test_calibration.object_scenes import discs, write_scenes
 
 
@@ -254,7 +255,7 @@ def test_outlines_have_the_colour_of_the_probability(folders):
     for path in sorted(maps.iterdir())[:4]:
         prob = MapReader().read(path)
         objects = calibrator.objects(prob)
-        [view] = Painter({})(Judged(path.stem, prob, objects))
+        [view] = Painter({})(Judged(path, path.stem, prob, objects, estimate()))
         pixels = pixels_of(view.source)
         assert pixels.shape == (320, 320, 3)
         blue = pixels[..., 2] - pixels[..., 0] > 100

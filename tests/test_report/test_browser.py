@@ -11,8 +11,10 @@ import pytest
 
 from mmaslp import fit_calibrator
 from mmaslp.files.review import review_maps
+from mmaslp.files.suspects import find_suspects
 from mmaslp.report.page import report_html
 from mmaslp.report.review_page import write_review_page
+from mmaslp.report.views import Painter
 from tests.test_calibration.object_scenes import discs, write_scenes
 
 from . import sections as helper
@@ -66,8 +68,11 @@ def review(tmp_path_factory):
     maps, masks = write_scenes(root / 'test', 12, first=500)
     (maps / '<b>odd.png').write_bytes((maps / '500.png').read_bytes())
     (masks / '<b>odd.png').write_bytes((masks / '500.png').read_bytes())
-    rows = review_maps(calibrator, maps, masks)
-    write_review_page(root / 'review.html', rows, calibrator, maps)
+    extras = {'views': Painter({}, with_labels=True), 'suspects': find_suspects}
+    rows = review_maps(calibrator, maps, masks, extras=extras)
+    calibrator.save(root / 'c.json')
+    options = dict(calibrator_file=root / 'c.json', notices=['A notice.'])
+    write_review_page(root / 'review.html', rows, calibrator, **options)
     return f'file://{root / "review.html"}'
 
 
@@ -100,14 +105,37 @@ def test_a_review_is_read_with_the_keyboard(browser, review):
     assert page.evaluate('document.activeElement.textContent') == 'Skip to the images'
     links = [link.inner_text() for link in page.query_selector_all('#efforts a')]
     assert links[0] == '1 of 13'
-    reached = set()
-    for _ in range(40):
-        page.keyboard.press('Tab')
-        reached.add(page.evaluate('document.activeElement.getAttribute("aria-label")'))
-        if page.evaluate('document.activeElement.textContent') == '1 of 13':
-            page.keyboard.press('Enter')
-            assert page.url.endswith('#image-2')
-    assert 'Objects of image 2' in reached  # a table that scrolls
+    page.keyboard.press('ArrowRight')  # from image to image
+    page.keyboard.press('ArrowRight')
+    page.keyboard.press('ArrowLeft')
+    page.keyboard.press('ArrowRight')
+    assert page.evaluate('document.activeElement.id') == 'image-2'
+    page.keyboard.press('Tab')
+    page.keyboard.press('Enter')  # the picture of this image
+    second = page.text_content('dialog figcaption')
+    assert second == page.get_attribute('#image-2 img', 'alt')
+    page.keyboard.press('ArrowRight')  # within the dialog
+    assert page.text_content('dialog figcaption') != second
+    page.keyboard.press('Escape')
+    page.keyboard.press('Tab')
+    label = page.evaluate('document.activeElement.getAttribute("aria-label")')
+    assert label == 'Objects of image 2'  # a table that scrolls
+
+
+def test_objects_of_a_review_are_sorted(browser, review):
+    page = browser.new_page()
+    page.goto(review)
+    for column in (3, 4):
+        cells = f'#objects tbody tr td:nth-child({column})'
+        page.focus(f'#objects thead th:nth-child({column}) button')
+        page.keyboard.press('Enter')
+        values = [
+            float(each.get_attribute('data-sort'))
+            for each in page.query_selector_all(cells)
+        ]
+        assert values == sorted(values)
+        assert values[0] < values[-1]
+    assert len(page.pdf()) > 10_000
 
 
 def test_keyboard_and_policy(browser, address):

@@ -3,16 +3,19 @@
 import base64
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.calibration.estimates import ObjectTable
+from mmaslp.files.object_volumes import colour_of
+from mmaslp.files.photos import upright
 from mmaslp.files.placement import Placement
 from mmaslp.files.review import Judged
 from mmaslp.files.volumes import grid_of, read_nifti
-from mmaslp.report.views import Painter, colour_of, draw, upright
+from mmaslp.report.views import Painter, draw
+from tests.review_samples import estimate, table_of
 
 SIZE = np.array((40, 32, 12))  # voxels along x, y, z
 SPACING = np.array((1.0, 1.0, 3.0))
@@ -46,20 +49,6 @@ def written(path, values, codes):
     return path
 
 
-def table_of(labels):
-    number = int(labels.max())
-    places = [np.argwhere(labels == k) for k in range(1, number + 1)]
-    return ObjectTable(
-        labels,
-        label=np.arange(1, number + 1),
-        probability=np.array([0.3, 0.9][:number]),
-        area=np.array([len(each) for each in places]),
-        box=np.stack([np.stack([p.min(0), p.max(0)], 1) for p in places]),
-        centre=np.stack([each.mean(0) for each in places]),
-        mean=np.full(number, 0.8),
-    )
-
-
 def views(folder, codes, slice_axis=0, scan_codes=None):
     """Views of the lesions, and their file as an array ``(Z, Y, X)``."""
     grey, labels = scan()
@@ -69,7 +58,9 @@ def views(folder, codes, slice_axis=0, scan_codes=None):
     stored = read_nifti(file).astype(np.int32)
     found = np.ascontiguousarray(np.moveaxis(stored, slice_axis, 0))
     prob = np.where(found > 0, 0.9, 0.1)
-    image = Judged('a', prob, table_of(found), None, grid_of(file), slice_axis)
+    table = table_of(found, [0.3, 0.9])
+    options = dict(grid=grid_of(file), slice_axis=slice_axis)
+    image = Judged(file, 'a', prob, table, estimate(), **options)
     return Painter({'a': photo})(image), stored
 
 
@@ -156,7 +147,8 @@ def test_a_scan_that_lies_elsewhere_is_refused(tmp_path):
     file = written(tmp_path / 'map.nii.gz', labels, 'RAS')
     photo = written(tmp_path / 'scan.nii.gz', grey, 'RAS')
     stored = read_nifti(file).astype(np.int32)
-    image = Judged('a', stored * 0.9, table_of(stored), None, grid_of(file))
+    table = table_of(stored, [0.3, 0.9])
+    image = Judged(file, 'a', stored * 0.9, table, estimate(), grid=grid_of(file))
     moved = nibabel.load(photo)
     moved.affine[2, 3] += 30  # mm
     nibabel.save(nibabel.Nifti1Image(moved.dataobj, moved.affine), photo)
@@ -167,7 +159,9 @@ def test_a_scan_that_lies_elsewhere_is_refused(tmp_path):
 def test_a_volume_without_a_place_is_shown_as_it_is_stored():
     labels = np.zeros((6, 20, 30), np.int32)
     labels[4, 3:6, 10:20] = 1
-    image = Judged('a', np.where(labels, 0.9, 0.1), table_of(labels))
+    table = table_of(labels, [0.3])
+    prob = np.where(labels, 0.9, 0.1)
+    image = Judged(Path('a.npy'), 'a', prob, table, estimate())
     titles = [view.title for view in Painter({})(image)]
     assert titles[0] == 'slice 5 of 6 along z'
     assert Placement.of(None) is None
@@ -183,9 +177,9 @@ def test_a_photograph_stands_as_its_map(tmp_path, orientation, as_stored):
     photo.save(tmp_path / 'a.jpg', exif=exif)
     turned = orientation == 6 and not as_stored
     shape = (60, 40) if turned else (40, 60)
-    image, note = upright(tmp_path / 'a.jpg', shape)
+    image, fits = upright(tmp_path / 'a.jpg', shape)
     assert (image.height, image.width) == shape
-    assert not note
+    assert fits
     red = np.asarray(image).astype(int)[..., 1] < 128
     rows, columns = np.nonzero(red)
     assert (columns.min() > 20) == turned  # to the right, by a quarter turn
@@ -194,9 +188,9 @@ def test_a_photograph_stands_as_its_map(tmp_path, orientation, as_stored):
 
 def test_another_aspect_is_noted(tmp_path):
     Image.new('RGB', (80, 40)).save(tmp_path / 'a.png')
-    image, note = upright(tmp_path / 'a.png', (64, 64))
+    image, fits = upright(tmp_path / 'a.png', (64, 64))
     assert image.size == (80, 40)
-    assert 'another aspect' in note
+    assert not fits
 
 
 def test_an_object_stays_free_of_its_outline():

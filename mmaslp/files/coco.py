@@ -1,0 +1,121 @@
+"""A review as COCO JSON, which annotation tools and viewers of datasets read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..common.outputs import write_output
+from .photos import upright
+from .review import Judged, Reviewed
+
+CATEGORY = {'id': 1, 'name': 'object'}
+
+
+@dataclass(frozen=True)
+class CocoEncoder:
+    """Encodes the objects of an image, at the size of its photograph.
+
+    Args:
+        photos (Mapping[str, Path]): Photograph of each image, by name. Without one the
+            map takes its place.
+    """
+
+    photos: Mapping[str, Path]
+
+    def __call__(self, image: Judged) -> dict[str, Any]:
+        """Give file name, size, and RLE, area and box of each object.
+
+        Raises:
+            ValueError: It is a volume.
+            ImportError: pycocotools is not installed.
+        """
+        try:
+            from pycocotools import mask as rle
+        except ImportError as error:
+            message = '--coco needs pycocotools: pip install "mmaslp[coco]"'
+            raise ImportError(message) from error
+        if image.prob.ndim != 2:
+            raise ValueError('COCO holds images: write volumes with --objects-out')
+
+        labels = image.objects.labels
+        photo = self.photos.get(image.name, image.path)
+        if image.name in self.photos:
+            size = upright(photo, labels.shape)[0].size
+            resized = Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
+            labels = np.asarray(resized)
+
+        objects = []
+        for number in image.objects.label:
+            code = rle.encode(np.asfortranarray(labels == number, np.uint8))
+            objects.append(
+                {
+                    'bbox': rle.toBbox(code).tolist(),
+                    'area': int(rle.area(code)),
+                    'segmentation': {**code, 'counts': code['counts'].decode()},
+                    'iscrowd': 0,
+                }
+            )
+        height, width = labels.shape
+        return dict(
+            file_name=photo.name, width=width, height=height, annotations=objects
+        )
+
+
+def write_coco(
+    path: str | Path, rows: Sequence[Reviewed], overwrite: bool = False
+) -> None:
+    """Write images and objects; rows have the extra ``'coco'`` of a CocoEncoder.
+
+    ``id`` of an image is its place in the order of the review. ``score`` of an object
+    is the probability that it is real. What cannot be told is left out. Boxes of
+    suspects are first and last row and column of the map.
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for place, row in enumerate(rows, 1):
+        image = dict(row.extras['coco'])
+        encoded = image.pop('annotations')
+        attributes = {
+            'rank': place,
+            'expected_dice': row.estimate.dice,
+            'dice_low': row.estimate.dice_low,
+            'out_of_range': row.estimate.out_of_range,
+        }
+        if 'suspects' in row.extras:
+            attributes['suspects'] = [
+                {'kind': each.kind, 'score': each.score, 'box': each.box.tolist()}
+                for each in row.extras['suspects']
+                if each.score > 0
+            ]
+        images.append({'id': place, **image, 'attributes': _told(attributes)})
+
+        table = row.objects
+        for k, own in enumerate(encoded):
+            annotation = {
+                'id': len(annotations) + 1,
+                'image_id': place,
+                'category_id': CATEGORY['id'],
+                **own,
+                'score': float(table.probability[k]),
+            }
+            attributes = {'object': int(table.label[k]), 'mean_p': float(table.mean[k])}
+            annotations.append({**_told(annotation), 'attributes': _told(attributes)})
+
+    content = dict(images=images, annotations=annotations, categories=[CATEGORY])
+    write_output(path, json.dumps(content), overwrite)
+
+
+def _told(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in values.items()
+        if not (isinstance(value, float) and math.isnan(value))
+    }

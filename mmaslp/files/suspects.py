@@ -1,0 +1,122 @@
+"""Labels that are probably wrong, by maps of networks that were not trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+from scipy.special import logit
+
+from ..common.components import LEAST_SHARE, find_objects, is_real
+from .csv_tables import write_csv
+from .review import Judged, Reviewed, stored_order
+
+# Nothing is surer than this, of probabilities and of Dice.
+EDGE = 1e-3
+# Dice by which a mask counts as much as an object whose log-odds are one higher.
+DICE_UNIT = 0.25
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A place where a label and what the network sees do not agree.
+
+    Attributes:
+        kind (str): 'not labelled': an object that is probable; 'not seen': a labelled
+            one that the network does not see; 'border': the mask as a whole, whose
+            Dice is below what to expect.
+        score (float): The larger, the more suspicious.
+        area (int): Pixels of the object; of a border those that differ.
+        box (np.ndarray): ``(D, 2)`` first and last place along each axis of the file.
+    """
+
+    kind: str
+    score: float
+    area: int
+    box: np.ndarray
+
+
+def find_suspects(image: Judged) -> list[Suspect]:
+    r"""Find the suspects of one image with a label, the most suspicious first.
+
+    An object of ``a`` pixels scores :math:`logit(P) + log(a / a_0)`. P is the
+    probability that it is real or, of one that is labelled, 1 less the largest
+    probability of its pixels; :math:`a_0` is the least size of an object. A mask scores
+    by the log-odds of its expected Dice, less those of the Dice with its label.
+    """
+    suspects = [*_not_labelled(image), *_not_seen(image), *_border(image)]
+    if image.prob.ndim == 3:
+        order = stored_order(image.slice_axis)
+        suspects = [replace(each, box=each.box[order]) for each in suspects]
+    return sorted(suspects, key=lambda suspect: -suspect.score)
+
+
+def _not_labelled(image: Judged) -> Iterator[Suspect]:
+    table = image.objects
+    sure = np.where(np.isnan(table.probability), table.mean, table.probability)
+    for k in np.flatnonzero(image.truth.known & ~image.truth.real):
+        score = _score(image, sure[k], table.area[k])
+        yield Suspect('not labelled', score, int(table.area[k]), table.box[k])
+
+
+def _not_seen(image: Judged) -> Iterator[Suspect]:
+    labels, number = find_objects(image.label == 1)
+    seen = np.bincount(labels[image.prob > 0.5], minlength=number + 1)[1:]
+    area = np.bincount(labels.ravel(), minlength=number + 1)[1:]
+    boxes = ndimage.find_objects(labels)
+    for k in np.flatnonzero(~is_real(seen, area)):
+        inside = image.prob[boxes[k]][labels[boxes[k]] == k + 1]
+        score = _score(image, 1 - inside.max(), area[k])
+        box = np.array([(side.start, side.stop - 1) for side in boxes[k]])
+        yield Suspect('not seen', score, int(area[k]), box)
+
+
+def _border(image: Judged) -> Iterator[Suspect]:
+    expected = image.estimate.dice
+    apart = (image.prob > 0.5) != (image.label == 1)
+    if np.isnan(expected) or not apart.any():
+        return
+    odds = _bounded_logit(np.array([expected, image.truth.dice]))
+    [around] = ndimage.find_objects(apart.view(np.uint8))
+    box = np.array([(side.start, side.stop - 1) for side in around])
+    score = float((odds[0] - odds[1]) / DICE_UNIT)
+    yield Suspect('border', score, int(np.count_nonzero(apart)), box)
+
+
+def _score(image: Judged, probability: float, area: int) -> float:
+    least = LEAST_SHARE[image.prob.ndim] * image.prob.size
+    return float(_bounded_logit(probability) + np.log(area / least))
+
+
+def _bounded_logit(values: np.ndarray) -> np.ndarray:
+    return logit(np.clip(values, EDGE, 1 - EDGE))
+
+
+def all_suspects(rows: Sequence[Reviewed]) -> list[tuple[Reviewed, Suspect]]:
+    """Suspects of all images with their rows, the most suspicious first.
+
+    Only scores above 0 are suspicious: what is smaller is more likely right than not.
+    """
+    found = [
+        (row, suspect)
+        for row in rows
+        for suspect in row.extras['suspects']
+        if suspect.score > 0
+    ]
+    return sorted(found, key=lambda pair: -pair[1].score)
+
+
+def write_suspects(
+    path: str | Path, rows: Sequence[Reviewed], overwrite: bool = False
+) -> None:
+    """Write a row a suspect; rows have the extra ``'suspects'``."""
+    axes = max((row.objects.box.shape[1] for row in rows), default=2)
+    ends = [f'{name}_{end}' for name in 'zyx'[-axes:] for end in ('first', 'last')]
+    lines: list[list] = [['image', 'kind', 'score', 'area', *ends]]
+    for row, suspect in all_suspects(rows):
+        line = [row.name, suspect.kind, f'{suspect.score:.6g}', suspect.area]
+        lines.append([*line, *suspect.box.ravel()])
+    write_csv(path, lines, overwrite)

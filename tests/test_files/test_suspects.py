@@ -1,0 +1,91 @@
+"""Labels that are wrong: an object that lacks, one too many, a border that is off."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmaslp import fit_calibrator
+from mmaslp.commands import run_command
+from mmaslp.files.prob_maps import write_prob_map
+from mmaslp.files.review import review_image
+from mmaslp.files.suspects import find_suspects
+from tests.test_calibration.object_scenes import discs
+
+
+@pytest.fixture(scope='module')
+def calibrator():
+    return fit_calibrator(*zip(*[discs(k) for k in range(40)]))
+
+
+def scene():
+    """A map of two discs and its label, which fits."""
+    y, x = np.indices((48, 48))
+    one, two = ((y - c) ** 2 + (x - c) ** 2 < 49 for c in (12, 36))
+    label = (one | two).astype(np.uint8)
+    return np.where(label, 0.95, 0.03), label, one
+
+
+def suspects(calibrator, prob, label):
+    extras = {'suspects': find_suspects}
+    return review_image(calibrator, 'a', prob, label, extras=extras).extras['suspects']
+
+
+def test_each_error_is_the_most_suspicious(calibrator):
+    prob, label, one = scene()
+    right = suspects(calibrator, prob, label)
+    assert not [each for each in right if each.score > 0]
+
+    first, *_ = suspects(calibrator, prob, label * ~one)
+    assert first.kind == 'not labelled'
+    assert first.box.tolist() == [[6, 18], [6, 18]]
+    assert first.area == one.sum()
+
+    more = label.copy()
+    more[30:40, 4:12] = 1
+    first, *_ = suspects(calibrator, prob, more)
+    assert first.kind == 'not seen'
+    assert first.box.tolist() == [[30, 39], [4, 11]]
+
+    moved = np.roll(label, (4, 3), (0, 1))
+    first, *_ = suspects(calibrator, prob, moved)
+    assert first.kind == 'border'
+    assert first.area == ((prob > 0.5) != moved).sum()
+
+
+def test_a_larger_error_is_more_suspicious(calibrator):
+    prob, label, _ = scene()
+    scores = []
+    for size in (3, 6, 12):
+        more = label.copy()
+        more[30 : 30 + size, 4 : 4 + size] = 1
+        scores.append(suspects(calibrator, prob, more)[0].score)
+    assert scores == sorted(scores)
+    seen = prob.copy()
+    seen[30:42, 4:16] = 0.4
+    assert suspects(calibrator, seen, more)[0].score < scores[-1]
+
+
+def test_the_file_is_in_order_and_the_page_says_out_of_fold(calibrator, tmp_path):
+    calibrator.save(tmp_path / 'c.json')
+    for kind in ('maps', 'masks'):
+        (tmp_path / kind).mkdir()
+    prob, label, one = scene()
+    labels = {'right': label, 'lacks': label * ~one, 'off': np.roll(label, 3, 1)}
+    for name, own in labels.items():
+        write_prob_map(tmp_path / 'maps' / f'{name}.png', prob)
+        Image.fromarray(own * 255).save(tmp_path / 'masks' / f'{name}.png')
+    out, page = tmp_path / 's.csv', tmp_path / 'page.html'
+    args = [str(tmp_path / 'maps'), '--calibrator', str(tmp_path / 'c.json')]
+    args += ['--suspects', str(out), '--report', str(page)]
+    assert run_command('review', args) == 2  # without labels
+    assert run_command('review', [*args, '--labels', str(tmp_path / 'masks')]) == 0
+    rows = [*csv.DictReader(out.open())]
+    assert rows[0]['image'] == 'lacks'
+    assert {row['image'] for row in rows} == {'lacks', 'off'}
+    scores = [float(row['score']) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    text = page.read_text()
+    assert 'only if the network was not trained on these images' in text
+    assert text.count('not labelled</td>') == 1
