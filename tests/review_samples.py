@@ -17,6 +17,8 @@ def table_of(labels, probability):
         labels,
         label=np.arange(1, number + 1),
         probability=np.array(probability, float),
+        low=np.array(probability, float),
+        high=np.array(probability, float),
         area=np.array([len(each) for each in places], int),
         box=np.array(boxes, int).reshape(number, axes, 2),
         centre=np.array(centres, float).reshape(number, axes),
