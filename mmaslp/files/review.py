@@ -288,7 +288,7 @@ def most_doubtful_first(rows: Sequence[Reviewed]) -> list[Reviewed]:
 
 _NUMBERS = (
     *('score', 'dice', 'dice_low', 'iou', 'iou_low', 'accuracy', 'accuracy_low'),
-    *('area', 'area_low', 'area_high', 'objects'),
+    *('area', 'area_low', 'area_high', 'present', 'objects'),
 )
 
 

@@ -55,6 +55,9 @@ def test_the_most_doubtful_image_is_first(folders, tmp_path, capsys):
         told, table = calibrator.judge(prob)
         assert float(row['dice']) == pytest.approx(told.dice, abs=1e-5)
         assert int(row['objects']) == len(table)
+        assert float(row['present'] or np.nan) == pytest.approx(
+            told.present, abs=1e-5, nan_ok=True
+        )
         own = [each for each in rows_of(objects) if each['image'] == row['image']]
         assert [float(each['probability']) for each in own] == pytest.approx(
             table.probability.tolist(), abs=1e-5
@@ -155,9 +158,10 @@ def test_volumes_from_fit_to_masks(tmp_path):
     val = write_scenes(tmp_path / 'val', 30, depth=6, size=32)
     maps, masks = write_scenes(tmp_path / 'test', 6, first=300, depth=6, size=32)
     for path in masks.iterdir():  # nnU-Net writes its masks beside its maps
-        own = nibabel.load(path)
-        own.header.set_zooms((0.5, 0.5, 2))
-        nibabel.save(own, maps / path.name)
+        pixels = np.asarray(nibabel.load(path).dataobj)
+        for folder in (maps, masks):
+            own = nibabel.Nifti1Image(pixels, np.diag([0.5, 0.5, 2, 1]))
+            nibabel.save(own, folder / path.name)
     file = tmp_path / 'c.json'
     assert run_command('fit', [*map(str, val), '--out', str(file)]) == 0
     out = tmp_path / 'r.csv'
