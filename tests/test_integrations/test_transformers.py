@@ -175,14 +175,20 @@ def test_checkpoint_without_levels_is_refused(tmp_path):
 def schedule(strategy='steps', steps=4, epochs=10, delay=0, max_steps=100):
     return (
         SimpleNamespace(eval_strategy=strategy, eval_delay=delay, eval_on_start=False),
-        SimpleNamespace(eval_steps=steps, num_train_epochs=epochs, max_steps=max_steps),
+        SimpleNamespace(
+            eval_steps=steps,
+            num_train_epochs=epochs,
+            max_steps=max_steps,
+            global_step=0,
+            stateful_callbacks={},
+        ),
     )
 
 
 def planned(args, state, warmup=None):
     levels = 'border' if warmup is None else BorderLevels(warmup=warmup)
     calibration = SelfCalibration(levels)
-    calibration._plan(args, state)
+    calibration.on_train_begin(args, state, None)
     return calibration.levels.warmup
 
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -14,8 +16,15 @@ def output(path, scores):
     return sample
 
 
+class Listed(list):
+    get_data_info = list.__getitem__
+
+
 def run(hook, *samples):
-    hook.before_test_epoch(runner=None)
+    images = [dict(img_path=sample.img_path) for sample in samples]
+    dataset = Listed(images)
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
+    hook.before_test_epoch(SimpleNamespace(test_loop=loop))
     hook.after_test_iter(None, 0, outputs=samples)
     hook.after_test_epoch(None)
 
@@ -36,7 +45,7 @@ def test_maps_are_written_by_the_name_of_their_image(tmp_path, bits):
 
 
 def test_equal_names_and_more_classes_are_refused(tmp_path):
-    hook = ProbMapHook(str(tmp_path))
+    hook = ProbMapHook(str(tmp_path), overwrite=True)
     prob = torch.full((1, 2, 2), 0.5)
     with pytest.raises(ValueError, match=r'a/x\.jpg and b/x\.png would both'):
         run(hook, output('a/x.jpg', prob), output('b/x.png', prob))
