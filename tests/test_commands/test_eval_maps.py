@@ -174,7 +174,7 @@ BAD = {
     'below 0': (npy(-GOOD), r'not in \[0, 1\]'),
     'NaN': (npy(np.where(np.eye(*SIZE) > 0, np.nan, 0.5)), r'10 NaN'),
     'infinite': (npy(GOOD * np.inf), r'not in \[0, 1\]'),
-    'bytes': (npy(GREY), r'uint8 integers up to .*--max-value'),
+    'bytes': (npy(GREY), r'uint8 up to (.|\n)*--max-value'),
     'complex': (npy(GOOD + 0j), r'holds complex128'),
     'objects': (npy(np.array([[None]], dtype=object)), r'1\.npy: cannot be read'),
     'two channels': (npy(np.stack([GOOD] * 2)), r'\(2, 12, 10\)'),

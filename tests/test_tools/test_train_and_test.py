@@ -101,11 +101,11 @@ def test_several_sets_in_one_run(trained):
     table = done.stdout[done.stdout.rindex('  ECE') :].splitlines()
     assert [line.split('  ')[0] for line in table[1:5]] == [
         'test',
-        'second',
-        'mean',
         'empty (no object)',
+        'second',
+        '',
     ]
-    assert table[4].rstrip().endswith('-')
+    assert table[2].rstrip().endswith('-')
     for name, figures in results.items():
         folder = root / 'run' / 'eval' / name
         figures_on_disk = json.loads((folder / 'calibration_test.json').read_text())
@@ -152,7 +152,7 @@ def test_out_with_a_list_of_evaluators(trained):
     done = tool('test.py', path, *args, '--show-dir', 'shown', '--overwrite', cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
     figures = [
-        json.loads((root / 'out' / name / 'calibration_test.json').read_text())
+        json.loads((root / 'out' / name / 'calibration_test.json').read_text())[0]
         for name in ('test', 'empty')
     ]
     assert figures[0]['acc'] != figures[1]['acc']
@@ -168,7 +168,7 @@ def test_missing_data_sets_are_named_together(tmp_path):
     assert done.returncode == 2
     others = ('DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS')
     for name in ('DUTS-TE', *others):
-        assert f'{name}: ' in done.stderr
+        assert name in done.stderr
 
 
 def test_host_tools_run_the_reference_config_from_elsewhere(tmp_path):

@@ -278,7 +278,10 @@ def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
     if arrays and (prob.ndim < 3 or label is None or len(prob) != len(label)):
         raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
 
-    items = prob if label is None else zip(prob, label, strict=True)
+    try:
+        items = iter(prob) if label is None else zip(prob, label, strict=True)
+    except TypeError as error:
+        raise ValueError(f'give maps and their labels: {error}') from error
     batched = not arrays and getattr(prob, 'batch_sampler', None) is not None
     for pair in items:
         if len(pair) != 2:

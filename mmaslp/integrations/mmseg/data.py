@@ -114,7 +114,7 @@ def _missing(dataset: Mapping[str, Any]) -> str:
 
     for name in (*prefix.values(), dataset.get('ann_file') or ''):
         path = osp.join(root, name)
-        if '://' in path or osp.exists(path):
+        if not path or '://' in path or osp.exists(path):
             continue
         named = f' --layout {layout}' if layout else ''
         lists = f'\n`mmaslp prepare {osp.dirname(path)}{named}` writes lists of images'

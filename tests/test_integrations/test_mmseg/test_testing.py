@@ -118,7 +118,7 @@ def test_a_set_without_objects_says_so():
 def test_named_sets_are_a_dict_of_data_sets(config, given):
     cfg = config('a')
     cfg.test_sets = given
-    with pytest.raises(ValueError, match='test_sets must be a dict of data sets by na'):
+    with pytest.raises(ValueError, match='test_sets'):
         test_sets(cfg)
     cfg.test_sets = None
     assert [*test_sets(cfg)] == ['test']

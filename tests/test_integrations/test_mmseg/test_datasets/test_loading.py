@@ -10,7 +10,6 @@ from mmaslp.integrations.mmseg.datasets import LoadBinaryAnnotations
 def results(tmp_path):
     mask = np.zeros((6, 9), np.uint8)
     mask[2:4, 3:6] = 255
-    mask[2:4, 6] = 100
     Image.fromarray(mask).save(tmp_path / 'm.png')
     return dict(
         img_path=str(tmp_path / 'm.jpg'),

@@ -84,7 +84,7 @@ def test_a_split_by_a_list_of_the_root(root):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(layout='COCO'), 'known are DUTS-TR'),
+        (dict(layout='COCO'), 'known are folder, mmseg, DUTS-TR'),
         (dict(layout='SOD', data_prefix=dict(img_path='x')), 'not both'),
         (dict(data_prefix=dict(img_path='x')), 'img_path and seg_map_path'),
     ],
