@@ -172,11 +172,11 @@ def make_loss(method: str, levels: Any, beta: str, alpha: float) -> Any:
 
 def observe(levels: Any, logits: Tensor, labels: Tensor) -> None:
     """Give a validation to the levels."""
-    from mmaslp import BandTable
+    from mmaslp import BandTable, BorderLevels
 
     table = BandTable()
     table.update(torch.sigmoid(logits), labels)
-    if levels.by_band:
+    if isinstance(levels, BorderLevels):
         levels.observe(table)
     else:
         figures = table.compute()
@@ -286,7 +286,7 @@ class Run:
         """Train on every image once."""
         self.network.train()
         order = torch.randperm(len(self.train['images']))
-        by_image = self.levels is not None and not self.levels.by_band
+        by_image = hasattr(self.levels, 'sample')
         for step, chosen in enumerate(order[: self.steps * BATCH].split(BATCH)):
             images, labels = self.batch(chosen)
             self.optimizer.zero_grad()
@@ -344,8 +344,8 @@ class Run:
         line.update(figures(logits, val['labels']))
         if self.levels is not None:
             observe(self.levels, logits, val['labels'])
-            by_band = self.levels.by_band
-            levels = self.levels.levels if by_band else [self.levels.alpha.mean()]
+            by_image = hasattr(self.levels, 'sample')
+            levels = [self.levels.alpha.mean()] if by_image else self.levels.levels
             line['levels'] = [round(float(level), 5) for level in levels]
             line['reason'] = getattr(self.levels, 'reason', None)
         elif self.learns:

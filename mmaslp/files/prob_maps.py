@@ -142,7 +142,8 @@ class MapReader:
         the whole set decides.
         """
         images = all(suffix_of(path) in IMAGE_SUFFIXES for path in paths)
-        least = 0.5 if images and self.max_value is None else 0.01
+        # Per cent in 8 bits end at 100 / 255.
+        least = 0.4 if images and self.max_value is None else 0.01
         if not self.logits and 0 < highest <= least:
             raise ValueError(
                 f'the largest probability of all maps is {highest:.3g}: give by '

@@ -94,7 +94,12 @@ def test_it_is_refused_by_name(here, capsys, kind, attack):
         if path.parent != Path():
             other.unlink()
     attack(path, here / 'hit')
-    is_description = file.endswith('dataset.json') and attack in (pipe, device, folder, loop)
+    is_description = file.endswith('dataset.json') and attack in (
+        pipe,
+        device,
+        folder,
+        loop,
+    )
     if is_description or (kind.endswith('config') and attack is empty):
         pytest.skip('it counts as absent, or as a config of nothing')
     before = {*here.rglob('*')}

@@ -248,16 +248,6 @@ def test_equal_calibrators_are_equal():
     assert HALVING != 3
 
 
-def test_equal_tables_are_equal():
-    table, other = BandTable(), BandTable()
-    for each in (table, other):
-        each.update(torch.full((8, 8), 0.7), torch.ones(8, 8))
-    assert table.table().conf.tolist() == other.table().conf.tolist()
-    assert hash(table.table()) == hash(other.table())
-    other.update(torch.full((8, 8), 0.7), torch.ones(8, 8))
-    assert table.table() != other.table()
-
-
 def test_a_pixel_of_each_image_has_a_loss():
     logit, label = torch.tensor([2.0, -1.0]), torch.tensor([1.0, 1.0])
     expected = torch.nn.functional.binary_cross_entropy_with_logits(

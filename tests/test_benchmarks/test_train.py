@@ -45,8 +45,8 @@ def start(data, monkeypatch):
         out.mkdir(parents=True, exist_ok=True)
         args = argparse.Namespace(
             data=data, ood=None, other=None, shift=False, method=method, network='unet',
-            train_images=None, patches=False, full=False, disturb=None, beta='HI', alpha=0.05,
-            disturb_objects=False,
+            train_images=None, patches=False, full=False, beta='HI', alpha=0.05,
+            disturb=None, disturb_objects=False,
             replace=replace, add=add, smallest=0.25,
             epochs=epochs, seed=0, swap=False, out=out,
         )  # fmt: skip

@@ -108,7 +108,9 @@ def test_several_sets_in_one_run(trained):
     assert table[2].rstrip().endswith('-')
     for name, figures in results.items():
         folder = root / 'run' / 'eval' / name
-        figures_on_disk = json.loads((folder / 'calibration_test.json').read_text())
+        [figures_on_disk, *_] = json.loads(
+            (folder / 'calibration_test.json').read_text()
+        )
         assert figures_on_disk['ece'] == pytest.approx(figures['ece'])
         assert figures_on_disk['num_images'] == 5
         assert (folder / 'reliability_test.png').stat().st_size > 1000
@@ -161,14 +163,12 @@ def test_out_with_a_list_of_evaluators(trained):
         assert list((root / 'shown' / name).rglob('*.png'))
 
 
-def test_missing_data_sets_are_named_together(tmp_path):
+def test_the_missing_data_set_is_named(tmp_path):
     path = ROOT / 'configs' / 'aslp' / 'unet_duts.py'
     torch.save({}, tmp_path / 'x.pth')
     done = tool('test.py', path, 'x.pth', '--eval', 'ece', cwd=tmp_path)
     assert done.returncode == 2
-    others = ('DUT-OMRON', 'PASCAL-S', 'SOD', 'ECSSD', 'HKU-IS')
-    for name in ('DUTS-TE', *others):
-        assert name in done.stderr
+    assert 'no DUTS-TE in' in done.stderr
 
 
 def test_host_tools_run_the_reference_config_from_elsewhere(tmp_path):
