@@ -77,7 +77,7 @@ def review(tmp_path_factory):
 
 
 @pytest.mark.parametrize('name', ['address', 'review'])
-@pytest.mark.parametrize(('width', 'scheme'), [(1100, 'light'), (390, 'dark')])
+@pytest.mark.parametrize(('width', 'scheme'), [(1440, 'light'), (390, 'dark')])
 def test_no_violation_no_error_no_request_nothing_cut_off(
     browser, request, name, width, scheme
 ):
