@@ -127,7 +127,8 @@ class Decisions:
         if keep_real is not None:
             cuts = [cut for cut, kept, _, _ in self.cuts if kept >= keep_real]
             return max(cuts, default=0.0)
-        cuts = [cut for cut, _, false, _ in self.cuts if false <= max_false]
+        most = np.inf if max_false is None else max_false
+        cuts = [cut for cut, _, false, _ in self.cuts if false <= most]
         if not cuts:
             least = min((row[2] for row in self.cuts), default=np.nan)
             raise ValueError(

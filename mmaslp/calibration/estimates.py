@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -161,7 +162,8 @@ def with_bounds(
 def without_bounds(estimate: ImageEstimate) -> ImageEstimate:
     """Withhold the bounds of an estimate."""
     names = ('dice_low', 'iou_low', 'accuracy_low', 'area_low', 'area_high')
-    return replace(estimate, **dict.fromkeys(names, np.nan))
+    bounds: dict[str, Any] = dict.fromkeys(names, np.nan)
+    return replace(estimate, **bounds)
 
 
 @dataclass(frozen=True)

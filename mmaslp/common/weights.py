@@ -18,7 +18,7 @@ def fingerprint_of(network: nn.Module) -> str | None:
     for value in network.state_dict().values():
         if isinstance(value, Tensor):
             plain = value.detach().cpu().contiguous().flatten()
-            digest.update(plain.view(torch.uint8).numpy())
+            digest.update(plain.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

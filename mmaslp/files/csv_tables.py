@@ -4,13 +4,13 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from ..common.outputs import write_output
 
 # What some program takes for the end of a line or of a cell.
 _ENDS = re.compile('[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]')
+_NUMBER = re.compile(r'[+-]?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?')
 _FORMULA = ('=', '+', '-', '@')
 
 
@@ -32,7 +32,6 @@ def write_csv(
 def safe_cell(cell: object) -> str:
     """Write a cell so that it is one, and no formula."""
     text = _ENDS.sub(lambda end: ascii(end[0])[1:-1], str(cell))
-    with suppress(ValueError):
-        float(text)
-        return text
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text):
+        return f"'{text}"
+    return text

@@ -158,9 +158,9 @@ class ImageLevels(Levels):
 
         rows = np.array([self._row_of[name] for name in names], np.int64)
         keys = iteration_keys(hashes, self.seed, step)
-        alpha = self.alpha.numpy()[rows]
-        perturbed = torch.from_numpy(image_uniform(keys) < alpha)
-        alpha = torch.from_numpy(alpha.astype(np.float32))
+        levels = self.alpha.numpy()[rows]
+        perturbed = torch.from_numpy(image_uniform(keys) < levels)
+        alpha = torch.from_numpy(levels.astype(np.float32))
         self.pending = Sample(alpha, perturbed, keys, rows, self.beta, step)
         self._steps.fill_(step + 1)
         return self.pending

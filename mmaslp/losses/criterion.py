@@ -252,8 +252,9 @@ class SelfCalibratingBCE(nn.Module):
             values = values.repeat_interleave(rows, 1)[:, : labels.shape[1]]
         target = perturb_target(labels, like_pixels(values, labels), noise)
         loss = sc_bce(logits, target, valid).view(shape)
-        margin = None if sample is None else image_margin(logits, labels, valid)
-        return loss, margin, sample
+        if sample is None:
+            return loss, None, None
+        return loss, image_margin(logits, labels, valid), sample
 
 
 def _check_levels(levels: Any) -> None:

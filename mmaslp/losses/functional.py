@@ -136,13 +136,13 @@ def _sums(signed: Tensor, half: Tensor, shared_rows: int) -> tuple[Tensor, Tenso
             return half.flatten() * total, total
         return (half * signed).flatten(1).sum(1), total
 
-    moderation = []
-    total = []
+    moderations = []
+    totals = []
     for rows, strength in _rows_of_cells(signed, half, shared_rows):
         lines = _sum_of_rows(rows)
-        total.append(lines.flatten(1).sum(1))
-        moderation.append((strength * lines).flatten(1).sum(1))
-    return torch.stack(moderation).sum(0), torch.stack(total).sum(0)
+        totals.append(lines.flatten(1).sum(1))
+        moderations.append((strength * lines).flatten(1).sum(1))
+    return torch.stack(moderations).sum(0), torch.stack(totals).sum(0)
 
 
 def _target(sign: Tensor, half: Tensor, shared_rows: int) -> Tensor:

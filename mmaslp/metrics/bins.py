@@ -153,11 +153,11 @@ class ScoreTable:
 
         score, place = np.unique(score, return_inverse=True)
         # Integers below 2**53 in float64 weights: the sums are exact.
-        sums = [
+        number, right = (
             np.bincount(place, column, len(score)).astype(np.int64)
             for column in (self.count, correct)
-        ]
-        return ScoreTable(score, *sums, self.unit)
+        )
+        return ScoreTable(score, number, right, self.unit)
 
     def grouped(self, group: np.ndarray, groups: int) -> BinTable:
         """Sum the scores of each group, ``(K,)`` numbers in [0, groups)."""

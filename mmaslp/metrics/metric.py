@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,7 @@ class Metric:
     """
 
     key: str
-    function: Callable[..., Any] | None
+    function: Any
     better: str
     label: str
     text: str

@@ -98,9 +98,9 @@ class MaskTable(Columns):
     dice: np.ndarray
     expected: np.ndarray
     score: np.ndarray
-    foreground: np.ndarray | None = None
-    predicted: np.ndarray | None = None
-    pixels: np.ndarray | None = None
+    foreground: Any = None
+    predicted: Any = None
+    pixels: Any = None
 
     @classmethod
     def of_image(
@@ -156,14 +156,15 @@ class MaskTable(Columns):
         estimates = [np.array(columns[key], float) for key in _ESTIMATES]
         counts = [np.array(columns[key], np.int64) for key in _PIXELS]
 
-        if {*map(len, (objects, *estimates, *counts))} != {len(pixels)}:
+        parts: tuple[Any, ...] = (objects, *estimates, *counts)
+        if {*map(len, parts)} != {len(pixels)}:
             raise ValueError('the masks of the image table do not fit it')
         shares = np.concatenate([rows.ravel() for rows in (*objects, *estimates[:2])])
         if not ((shares >= 0) & (shares <= 1) | np.isnan(shares)).all():
             raise ValueError('the masks of the image table do not lie in [0, 1]')
         if not all(((part >= 0) & (part <= pixels)).all() for part in counts):
             raise ValueError('a mask of the image table has more pixels than its image')
-        return cls(objects, *estimates, *counts, pixels)
+        return cls(objects, *(*estimates, *counts), pixels)  # type: ignore[call-arg]
 
 
 _ESTIMATES = ('dice', 'expected', 'score')

@@ -93,10 +93,13 @@ def fit_decisions(
         ],
     )
     kept = np.unique(np.linspace(0, len(images) - 1, MOST_IMAGES).astype(int))
+    rows: dict[str, Any] = {
+        name: [_short(column[k]) for k in kept] for name, column in columns.items()
+    }
     return Decisions(
         objects,
         **of_images,
-        **{name: [_short(column[k]) for k in kept] for name, column in columns.items()},
+        **rows,
         area_unit=unit,
         empty=[len(empty), nothing],
         cuts=cuts,
@@ -160,7 +163,7 @@ def _fit_objects(
 
     owner = np.repeat(np.arange(len(pairs)), numbers)
     few = number < LEAST_OBJECTS
-    ways = {
+    ways: dict[str, Any] = {
         name: lambda *data, name=name: fit_object_predictor(name, *data)
         for name in (('uncalibrated',) if few else OBJECT_PREDICTORS)
     }

@@ -152,7 +152,7 @@ def fit_tables(
     if tables.contents:
         decisions = fit_decisions(tables.contents, tables.negative_crops)
 
-    record = dict(
+    record: dict[str, Any] = dict(
         images=images,
         groups=int(cases.sum()),
         pixels=int(counts.sum()),

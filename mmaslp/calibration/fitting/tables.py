@@ -51,7 +51,7 @@ class CalibrationTables:
         self.keys: set[int] = set()
         self.contents: list[ImageCounts] | None = []
         self.negative_crops: list[ImageCounts] = []
-        self.network: float | None = None
+        self.network: str | None = None
 
     def update(
         self,
@@ -122,8 +122,10 @@ class CalibrationTables:
         if channels:
             self.contents = None
         if self.contents is not None:
-            whole = (mixed[0], mask[0]) if len(mixed) == 1 else (mixed, mask)
-            image, _ = count_objects(*whole, by_code, group)
+            if len(mixed) == 1:  # an image and not a volume
+                mixed = mixed[0]
+                mask = mask[0]
+            image, _ = count_objects(mixed, mask, by_code, group)
             self.contents.append(image)
 
     def add_negative_crop(
