@@ -32,6 +32,7 @@ def write_csv(
 def safe_cell(cell: object) -> str:
     """Write a cell so that it is one, and no formula."""
     text = _ENDS.sub(lambda end: ascii(end[0])[1:-1], str(cell))
-    if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text):
+    is_text = isinstance(cell, str) and text.startswith(_FORMULA)
+    if is_text and not _NUMBER.fullmatch(text):
         return f"'{text}"
     return text
