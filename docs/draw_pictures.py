@@ -134,7 +134,10 @@ def draw_review(images, path, theme):
             inside = objects.labels == label
             axis.contourf(inside, [0.5, 1.5], colors=[colours(p)], alpha=0.25)
             axis.contour(inside, [0.5], colors=[colours(p)], linewidths=1.8)
-        text = f'expected {estimate.dice:.2f}\ntrue {dice:.2f}'
+        expected = f'expected {estimate.dice:.2f}'
+        if np.isnan(estimate.dice):
+            expected = 'cannot tell'
+        text = f'{expected}\ntrue {dice:.2f}'
         axis.set_title(text, fontsize=14, color=ink)
         axis.axis('off')
     bar = figure.add_axes((0.25, 0.13, 0.5, 0.045))
