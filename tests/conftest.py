@@ -8,6 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+try:
+    from hypothesis import settings
+except ImportError:
+    pass
+else:  # a loaded machine is slow, and speed is not what these tests are about
+    settings.register_profile('patient', deadline=None)
+    settings.load_profile('patient')
+
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
 
 

@@ -15,7 +15,6 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..common.arguments import check_number
 from .arguments import add_map_options, add_overwrite, map_reader
 
 if TYPE_CHECKING:
@@ -88,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Review every map, write the files, say what is doubtful."""
     from ..calibration.calibrator import Calibrator
+    from ..common.arguments import check_number
     from ..files.map_pairs import MapFiles
     from ..files.review import compare_review, review_maps
 

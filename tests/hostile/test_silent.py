@@ -119,13 +119,8 @@ def test_labels_that_look_like_a_mask_of_0_and_255():
 )
 def test_the_doctor_finds(tmp_path, capsys, monkeypatch, line, said):
     monkeypatch.chdir(tmp_path)
-    data = 'dict(dataset=dict(num_images=dict(train=9, val=2, test=2)))'
     base = "_base_ = ['mmaslp::demo/bce.py']\n"
-    parts = ''.join(f'{s}_dataloader = {data}\n' for s in ('train', 'val', 'test'))
-    more = f'{line}\n'
-    if line.startswith('train_dataloader'):
-        more = 'train_dataloader.update(batch_size=99, drop_last=True)\n'
-    (tmp_path / 'c.py').write_text(base + parts + more)
+    (tmp_path / 'c.py').write_text(f'{base}{line}\n')
     assert main(['doctor', 'c.py']) == 1
     assert said in capsys.readouterr().out
 
