@@ -1,0 +1,137 @@
+"""Compare the rules of the paper with BCE, raw and with the default calibrator.
+
+    python benchmarks/paper.py RUNS --regime pretrained --json paper.json
+
+``RUNS/<regime>/<set>/<training>/seed<k>`` are folders of train.py that were given
+``--ood``, ``--other`` and ``--shift``. Calibrators are fitted to the validation images.
+Each training is compared with BCE of the same seeds, raw with raw and calibrated with
+calibrated; intervals of 95 % are over images and, from two seeds on, over trainings.
+"""
+
+import argparse
+import json
+import platform
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmaslp import fit_calibrator
+from mmaslp.evaluation.evaluator import Evaluator
+from mmaslp.metrics.bootstrap import Resamples, differences, resample
+from mmaslp.metrics.errors import roc_auc
+from mmaslp.metrics.image_metrics import mean_iou
+from mmaslp.metrics.image_table import ImageTable
+
+RESAMPLES = 500
+# What is measured of each part of a run, and what the part is called.
+PARTS = {
+    'test': (
+        *('ece', 'ece_band', 'nll', 'brier', 'acc', 'dice'),
+        *('ece_object', 'auroc_object', 'aurc', 'dice_error'),
+    ),
+    'ood': ('nll',),
+    'other': ('nll',),
+    'shift': ('nll', 'ece'),
+}
+NAMES = {'ood': 'textures', 'other': 'other domain', 'shift': 'corruptions'}
+
+
+def measure(folder: Path) -> dict[str, dict[str, Any]]:
+    """Resampled metrics of a run, raw and calibrated, by part."""
+    with np.load(folder / 'maps.npz') as file:
+        maps = dict(file)
+    calibrator = fit_calibrator(maps['val_logits'], maps['val_labels'], logits=True)
+    rows: dict[str, dict[str, Any]] = {'raw': {}, 'calibrated': {}}
+
+    for part, keys in PARTS.items():
+        evaluator = Evaluator()
+        prob = 1 / (1 + np.exp(-maps[f'{part}_logits'].astype(np.float64)))
+        for name, image, label in zip(
+            maps[f'{part}_names'], prob, maps[f'{part}_labels']
+        ):
+            scores = calibrator.scores(image, label)
+            evaluator.add(str(name), image, label, calibrator(image), scores)
+        for row, images in (
+            ('raw', evaluator.raw),
+            ('calibrated', evaluator.calibrated),
+        ):
+            table = ImageTable.join(images.rows)
+            drawn = resample(table, RESAMPLES)
+            rows[row][part] = Resamples(
+                {key: drawn.values[key] for key in keys if key in drawn.values},
+                {key: drawn.drawn[key] for key in keys if key in drawn.values},
+                drawn.num_images,
+            )
+            if part == 'test':
+                rows[row]['miou'] = mean_iou(table)
+                scores_of_pixels = images.histogram.score_table()
+                rows[row]['auroc_pixel'] = roc_auc(scores_of_pixels)
+    return rows
+
+
+def compare(seeds: list[dict[str, Any]], plain: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over seeds, and their differences to BCE with intervals."""
+    values: dict[str, Any] = {'seeds': len(seeds)}
+    for key in ('miou', 'auroc_pixel'):
+        mean, base = (np.mean([seed[key] for seed in side]) for side in (seeds, plain))
+        values[key] = [round(float(mean), 5), round(float(mean - base), 5)]
+
+    for part in PARTS:
+        changes = differences([p[part] for p in plain], [s[part] for s in seeds])
+        for key, change in changes.items():
+            numbers = (change.second, change.difference, change.low, change.high)
+            name = key if part == 'test' else f'{key} {NAMES[part]}'
+            values[name] = [round(float(number), 5) for number in numbers]
+    return values
+
+
+def main() -> None:
+    """Measure every run, print the tables, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('runs', type=Path)
+    parser.add_argument('--regime', default='pretrained')
+    parser.add_argument('--json', type=Path)
+    args = parser.parse_args()
+    runs: dict[str, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
+    for record in sorted((args.runs / args.regime).glob('*/*/seed*/run.json')):
+        name, training, seed = record.parts[-4:-1]
+        runs[name][training][seed] = measure(record.parent)
+
+    table: dict[str, Any] = {}
+    for name, trainings in runs.items():
+        for training, seeds in trainings.items():
+            shared = sorted(seeds.keys() & trainings['bce'].keys())
+            for row in ('raw', 'calibrated'):
+                sides = (
+                    [side[seed][row] for seed in shared]
+                    for side in (seeds, trainings['bce'])
+                )
+                key = f'{name} | {training} | {row}'
+                table[key] = compare(*sides) if shared else {}
+                show(key, table[key])
+
+    head = {
+        'machine': platform.processor() or platform.machine(),
+        'date': time.strftime('%Y-%m-%d'),
+        'regime': args.regime,
+        'columns': 'mean of seeds, difference to BCE, 95 % interval of it',
+    }
+    if args.json:
+        args.json.write_text(json.dumps({**head, 'table': table}, indent=0) + '\n')
+
+
+def show(key: str, values: dict[str, Any]) -> None:
+    """Print a row."""
+    cells = [
+        f'{name} {numbers[0]:.4f} ({numbers[1]:+.4f})'
+        for name, numbers in values.items()
+        if isinstance(numbers, list)
+    ]
+    print(f'{key} | {values.get("seeds", 0)} seeds | ' + ' | '.join(cells))
+
+
+if __name__ == '__main__':
+    main()
