@@ -12,7 +12,6 @@ Example:
 import argparse
 
 from ..files.layouts import LAYOUTS
-from ..files.names import display_name
 from .arguments import add_overwrite
 
 
@@ -35,7 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='share of test images; 0.2 by default, 0 of published sets',
     )
     add('--seed', type=int, default=0, help='of the random split')
-    add('--skip-bad', action='store_true', help='leave bad pairs out; do not stop')
     add_overwrite(parser)
 
 
@@ -50,11 +48,8 @@ def run(args: argparse.Namespace) -> None:
         val_ratio=args.val_ratio,
         test_ratio=args.test_ratio,
         seed=args.seed,
-        skip_bad=args.skip_bad,
         overwrite=args.overwrite,
     )
-    for problem in found.left_out:
-        print(f'left out: {display_name(problem)}')
     for part, names in found.parts.items():
         listed = f'listed in {args.root}/{part}.txt'
         print(f'{part}: {len(names)} images, {listed if found.lists else "as divided"}')

@@ -37,17 +37,15 @@ class Pairs:
     images: dict[str, str]
     masks: dict[str, str]
 
-    def unpaired(self) -> dict[str, str]:
-        """Say which images have no mask, and which masks no image, by stem."""
+    def unpaired(self) -> list[str]:
+        """Say which images have no mask, and which masks no image."""
         images, masks = self.folders
-        bad = {
-            stem: f'image {stem} of {images} has no mask in {masks}'
-            for stem in sorted(self.images.keys() - self.masks.keys())
-        }
-        return bad | {
-            stem: f'mask {stem} of {masks} has no image in {images}'
-            for stem in sorted(self.masks.keys() - self.images.keys())
-        }
+        alone = sorted(self.images.keys() - self.masks.keys())
+        without = sorted(self.masks.keys() - self.images.keys())
+        return [
+            *(f'image {stem} of {images} has no mask in {masks}' for stem in alone),
+            *(f'mask {stem} of {masks} has no image in {images}' for stem in without),
+        ]
 
     def paths(self) -> dict[str, tuple[str, str]]:
         """Paths of image and mask of each whole pair, by stem."""
@@ -183,14 +181,12 @@ class Prepared:
 
     Attributes:
         parts (dict[str, list[str]]): Names of the images of each part.
-        left_out (list[str]): What is wrong with each pair that was left out.
         without_object (int): Images of all parts whose mask has no foreground.
         lists (list[str]): The list files that were written; none if the set was divided
             before.
     """
 
     parts: dict[str, list[str]]
-    left_out: list[str]
     without_object: int
     lists: list[str]
 
@@ -203,7 +199,6 @@ def prepare_dataset(
     val_ratio: float = 0.1,
     test_ratio: float | None = None,
     seed: int = 0,
-    skip_bad: bool = False,
     overwrite: bool = False,
 ) -> Prepared:
     """Check every pair of image and mask, and divide a set that is not divided.
@@ -234,28 +229,25 @@ def prepare_dataset(
         )
 
     whole = {} if located else {'': (find_folders(root, layout), '')}
-    graded = layout == 'PASCAL-S'  # masks of votes
-    checked = {
-        part: check_pairs(list_pairs(folders, list_file=list_file), graded)
-        for part, (folders, list_file) in (located or whole).items()
-    }
-    problems = [text for part in checked.values() for text in part.problems.values()]
-    if not skip_bad or located:
-        raise_problems(problems, f'{root} (--skip-bad leaves them out)')
+    parts = {}
+    problems: list[str] = []
+    without_object = 0
+    for part, (folders, list_file) in (located or whole).items():
+        pairs = list_pairs(folders, list_file=list_file)
+        parts[part] = [*pairs.paths()]
+        faults, empty = check_pairs(pairs, graded=layout == 'PASCAL-S')  # votes
+        problems += faults
+        without_object += empty
+    raise_problems(problems, root)
+    if located:
+        return Prepared(parts, without_object, [])
 
-    parts = {part: found.good for part, found in checked.items()}
-    lists = []
-    if not located:
-        val = val_list or val_ratio
-        bad = checked[''].problems
-        parts = divide(parts[''], bad, val, test_ratio, seed)
-        lists = [osp.join(root, f'{part}.txt') for part in parts]
-        check_outputs({'': lists}, [val_list], overwrite)
-        for path, names in zip(lists, parts.values()):
-            write_output(path, '\n'.join(names) + '\n', overwrite)
-
-    empty = sum(part.without_object for part in checked.values())
-    return Prepared(parts, problems, empty, lists)
+    parts = divide(parts[''], val_list or val_ratio, test_ratio, seed)
+    lists = [osp.join(root, f'{part}.txt') for part in parts]
+    check_outputs({'': lists}, [val_list], overwrite)
+    for path, names in zip(lists, parts.values()):
+        write_output(path, '\n'.join(names) + '\n', overwrite)
+    return Prepared(parts, without_object, lists)
 
 
 def divided_parts(
@@ -270,22 +262,16 @@ def divided_parts(
 
 
 def divide(
-    names: Iterable[str],
-    left_out: Iterable[str],
-    val: str | float,
-    test_ratio: float,
-    seed: int,
+    names: Iterable[str], val: str | float, test_ratio: float, seed: int
 ) -> dict[str, list[str]]:
     """Divide names into train, val and test; the same seed gives the same parts.
 
-    ``val`` is a share, or a list file, which may name those left out. Empty parts are
-    left out.
+    ``val`` is a share, or a list file. Empty parts are left out.
     """
     names = sorted(names)
     shuffled = random.Random(seed).sample(names, len(names))
     if isinstance(val, str):
-        listed = keep_listed(dict.fromkeys([*names, *left_out], ''), val, 'the set')
-        chosen = [name for name in shuffled if name in listed]
+        chosen = [*keep_listed(dict.fromkeys(names, ''), val, 'the set')]
     else:
         chosen = shuffled[: round(val * len(names))]
 
@@ -298,36 +284,19 @@ def divide(
     return {part: sorted(names) for part, names in parts.items() if names}
 
 
-@dataclass(frozen=True)
-class CheckedPairs:
-    """The images and masks of a part, looked at.
+def check_pairs(pairs: Pairs, graded: bool = False) -> tuple[list[str], int]:
+    """Decode every image and mask, and compare their sizes.
 
-    Attributes:
-        good (list[str]): Stems of the pairs that can be used.
-        problems (dict[str, str]): What is wrong with each of the others.
-        without_object (int): Good pairs whose mask has no foreground.
+    Returns:
+        tuple[list[str], int]: The problems, and the masks without foreground.
     """
-
-    good: list[str]
-    problems: dict[str, str]
-    without_object: int
-
-
-def check_pairs(pairs: Pairs, graded: bool = False) -> CheckedPairs:
-    """Decode every image and mask, and compare their sizes."""
     paths = pairs.paths()
-    problems = pairs.unpaired()
-    empty = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(partial(_has_object, graded=graded), *zip(*paths.values()))
-        for stem, result in zip(track(paths, 'checking'), results):
-            if isinstance(result, str):
-                problems[stem] = result
-            else:
-                empty += not result
+        checked = pool.map(partial(_has_object, graded=graded), *zip(*paths.values()))
+        results = [*track(checked, 'checking', len(paths))]
 
-    good = [stem for stem in paths if stem not in problems]
-    return CheckedPairs(good, problems, empty)
+    problems = [result for result in results if isinstance(result, str)]
+    return pairs.unpaired() + problems, results.count(False)
 
 
 def _has_object(image: str, mask: str, graded: bool) -> bool | str:
@@ -337,7 +306,6 @@ def _has_object(image: str, mask: str, graded: bool) -> bool | str:
         width, height = ImageOps.exif_transpose(open_image(image)).size
     except ValueError as error:
         return f'{image}: {error}'
-
     try:
         labels = read_binary_mask(mask, graded=graded)
     except (OSError, ValueError) as error:

@@ -14,7 +14,6 @@ from mmengine.runner import Runner
 from mmaslp.evaluation.result_files import load_result
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.integrations.mmseg.checkpoint import (
-    CodeInCheckpoint,
     check_checkpoint,
     safe_loading,
 )
@@ -55,7 +54,7 @@ def test_the_check_refuses(tmp_path, hit, container, payload):
 def test_the_check_names_what_was_asked_for(tmp_path, hit, place, container):
     path = write_evil(tmp_path / 'x.pth', hit, container, place=place)
     wanted = 'more than tensors' if 'protocol 4' in container else 'posix.mkdir'
-    with pytest.raises(CodeInCheckpoint, match=f'asks for {wanted}.*--trust-check'):
+    with pytest.raises(ValueError, match=f'asks for {wanted}.*--trust-check'):
         check_checkpoint(path)
 
 
@@ -135,7 +134,7 @@ def test_an_old_file_of_ones_own_is_tested(toy, tmp_path):
     content = {'state_dict': runner.model.state_dict(), 'args': Namespace(lr=1)}
     torch.save(content, 'old.pth')
     cfg.load_from = 'old.pth'
-    with pytest.raises(CodeInCheckpoint, match=r'argparse\.Namespace'):
+    with pytest.raises(ValueError, match=r'argparse\.Namespace'):
         evaluate(cfg, test_sets(cfg), TestOptions(evals=['ece']))
     cfg.load_from = 'old.pth'
     options = TestOptions(evals=['ece'], trust_checkpoint=True)

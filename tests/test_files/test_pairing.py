@@ -49,7 +49,7 @@ def test_partners():
     assert whole.paths() == {'a': ('x/a.jpg', 'y/a.png')}
     torn = Pairs(folders, dict.fromkeys('ab', '1'), dict.fromkeys('ac', '2'))
     assert [*torn.paths()] == ['a']
-    assert torn.unpaired() == {
-        'b': 'image b of x has no mask in y',
-        'c': 'mask c of y has no image in x',
-    }
+    assert torn.unpaired() == [
+        'image b of x has no mask in y',
+        'mask c of y has no image in x',
+    ]

@@ -22,7 +22,6 @@ from ...files.progress import track
 from .checkpoint import (
     check_checkpoint,
     load_safely,
-    load_trusted,
     safe_loading,
     watch_weights,
 )
@@ -62,7 +61,7 @@ def tables_of_checkpoint(
     options = next((m for m in metrics if is_type(m, 'CalibrationMetric')), {})
     with safe_loading(trust_checkpoint):
         runner = build_runner(run)
-        watch_weights(runner, cfg.load_from, strict=True)
+        watch_weights(runner, cfg.load_from)
         runner.load_or_resume()
         loader = runner.build_dataloader(run.val_dataloader, seed=runner.seed)
         report_findings(check_datasets({'val': loader.dataset}))
@@ -145,7 +144,7 @@ def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | Non
     """Read the calibrator that :func:`keep_in_checkpoint` put into a checkpoint."""
     if not osp.isfile(path):
         return None
-    checkpoint = load_trusted(path) if trust else load_safely(path)
+    checkpoint = load_safely(path, trust=trust)
     text = checkpoint.get('calibrator') if isinstance(checkpoint, dict) else None
     if text is None:
         return None

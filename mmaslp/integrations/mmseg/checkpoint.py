@@ -1,39 +1,27 @@
 """Checkpoints: reading them safely, whole and damaged ones, and their weights."""
 
-import ast
-import logging
-import os
 import os.path as osp
 import re
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.logging import HistoryBuffer, print_log
+from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_from_local
 from torch import Tensor
 
+from ...common.inputs import check_unpacked
+
 _STATISTICS = ('min', 'max', 'mean', 'current')
 # What the message of torch names of a pickle that it refuses.
 _NAMED = re.compile(r'GLOBAL ([\w.]+)')
-
-
-class CodeInCheckpoint(ValueError):
-    """A checkpoint asks for something that could run code; nothing of it ran."""
-
-    def __init__(self, path: str, wanted: str) -> None:
-        super().__init__(
-            f'{path} asks for {wanted}, which can run any code; it was refused, and '
-            'nothing of it ran. If it is your own file, or you trust its author, add '
-            '--trust-checkpoint (in Python: trust_checkpoint=True)'
-        )
 
 
 def _statistic(owner, name: str):
@@ -45,6 +33,7 @@ def _statistic(owner, name: str):
 
 
 def _admitted() -> dict[str, Any]:
+    """From the full name in a pickle to what stands for it: the log of MMEngine."""
     multiarray = (getattr(np, '_core', None) or np.core).multiarray
     kinds = ('f2', 'f4', 'f8', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', '?')
     dtypes = {type(np.dtype(kind)) for kind in kinds}
@@ -61,10 +50,6 @@ def _admitted() -> dict[str, Any]:
     return names
 
 
-# From the full name in a pickle to what stands for it: the log that MMEngine saves.
-_ADMITTED = _admitted()
-
-
 def allow_history_buffers() -> None:
     """Let ``torch.load(weights_only=True)`` read the log that MMEngine saves.
 
@@ -76,22 +61,29 @@ def allow_history_buffers() -> None:
     which our commands use.)
     """
     torch.serialization.add_safe_globals(
-        [(value, name) for name, value in _ADMITTED.items()]
+        [(value, name) for name, value in _admitted().items()]
     )
 
 
-def load_safely(path: str, map_location: Any = 'cpu', mmap: bool = False) -> Any:
+def load_safely(
+    path: str, map_location: Any = 'cpu', mmap: bool = False, trust: bool = False
+) -> Any:
     """Read a checkpoint, of which only tensors and plain values are built.
 
     The text ``meta.config`` is left out: MMEngine would execute it in a resumed run.
+    With ``trust`` all is read, and what is pickled in the file runs.
+
+    Raises:
+        ValueError: The file is no checkpoint, or asks for what could run code; nothing
+            of it ran.
     """
     path = osp.expanduser(path)
+    if trust:
+        return torch.load(path, map_location=map_location, weights_only=False)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of unusual protocols of the pickle
-            checkpoint = torch.load(
-                path, map_location=map_location, mmap=mmap or None, weights_only=True
-            )
+        checkpoint = torch.load(
+            path, map_location=map_location, mmap=mmap or None, weights_only=True
+        )
     except Exception as error:  # torch and pickle raise a dozen types on foreign files
         raise _refusal(path, error) from None
 
@@ -99,6 +91,22 @@ def load_safely(path: str, map_location: Any = 'cpu', mmap: bool = False) -> Any
     if isinstance(meta, dict):
         meta.pop('config', None)
     return checkpoint
+
+
+def _refusal(path: str, error: Exception) -> Exception:
+    """What to raise for a file that could not be read safely."""
+    if isinstance(error, OSError) and error.errno:
+        return error
+    wanted = _NAMED.findall(str(error))
+    if wanted or 'Unsupported oper' in str(error):
+        names = ', '.join(wanted[:3]) or 'more than tensors and plain values'
+        return ValueError(
+            f'{path} asks for {names}, which can run any code; it was refused, and '
+            'nothing of it ran. If it is your own file, or you trust its author, add '
+            '--trust-checkpoint (in Python: trust_checkpoint=True)'
+        )
+    reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
+    return ValueError(f'{path} cannot be read as a checkpoint ({reason})')
 
 
 def seed_of_training(path: str | None) -> dict[str, int | None]:
@@ -109,35 +117,11 @@ def seed_of_training(path: str | None) -> dict[str, int | None]:
     if path is None or not osp.isfile(path):
         return {}
     try:
-        meta = load_safely(path, mmap=True)['meta']
-        nodes = ast.walk(ast.parse(meta['cfg']))
-    except (KeyError, RuntimeError, SyntaxError, TypeError, ValueError):
-        return {}  # asks for code, or is none of MMEngine
-    seeds = [
-        node.value.value
-        for node in nodes
-        if isinstance(node, ast.keyword) and node.arg == 'seed'
-    ]
-    return {'training_seed': seeds[0] if seeds else None}
-
-
-def load_trusted(path: str, map_location: Any = 'cpu') -> Any:
-    """Read a checkpoint, and run what is pickled in it."""
-    return torch.load(
-        osp.expanduser(path), map_location=map_location, weights_only=False
-    )
-
-
-def _refusal(path: str, error: Exception) -> Exception:
-    """What to raise for a file that could not be read safely."""
-    if isinstance(error, OSError) and error.errno:
-        return error
-    wanted = _NAMED.findall(str(error))
-    if wanted or 'Unsupported oper' in str(error):
-        more = 'more than tensors and plain values'
-        return CodeInCheckpoint(path, ', '.join(wanted[:3]) or more)
-    reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
-    return ValueError(f'{path} cannot be read as a checkpoint ({reason})')
+        config = load_safely(path, mmap=True)['meta']['cfg']
+    except (KeyError, RuntimeError, TypeError, ValueError):
+        return {}  # asks for code, or is not one of MMEngine
+    seed = re.search(r'\bseed=(\d+)', config)
+    return {'training_seed': int(seed[1]) if seed else None}
 
 
 @contextmanager
@@ -149,11 +133,9 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
     """
 
     def load(filename: str, map_location: Any = None) -> Any:
-        path = osp.expanduser(filename)
-        if not osp.isfile(path):
+        if not osp.isfile(osp.expanduser(filename)):
             raise FileNotFoundError(f'no checkpoint at {osp.abspath(filename)}')
-        read = load_trusted if trust else load_safely
-        return read(path, map_location)
+        return load_safely(filename, map_location, trust=trust)
 
     CheckpointLoader.register_scheme('', load, force=True)
     try:
@@ -162,61 +144,40 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
         CheckpointLoader.register_scheme('', load_from_local, force=True)
 
 
-# torch.save compresses nothing. An archive that unpacks to this many times its size,
-# and to more bytes than these, is a decompression bomb.
-MAX_RATIO = 4
-MAX_SMALL = 2**26
-
-
 def check_checkpoint(path: str, trust: bool = False) -> None:
-    """Make sure that a checkpoint is undamaged and runs no code, before it is used.
+    """Make sure that a checkpoint is whole and runs no code, before it is used.
 
-    Every member of the archive is compared with its checksum, and the file is read by
-    ``load_safely``, with its tensors mapped rather than read.
+    Every member of the archive is compared with its checksum, which torch does not. Of
+    a folder of shards each file is looked at.
     """
     path = osp.expanduser(path)
     if '://' in path:
         return
-    parts = [path]
-    if osp.isdir(path):
-        names = sorted(n for n in os.listdir(path) if n.endswith(('.pth', '.pt')))
-        parts = [osp.join(path, name) for name in names]
-    for part in parts:
+    shards = sorted(Path(path).rglob('*.pt*')) if osp.isdir(path) else [path]
+    for part in map(str, shards):
         if not osp.isfile(part):
             raise FileNotFoundError(f'no checkpoint at {osp.abspath(part)}')
-        _check_file(part, trust)
+        if not trust:
+            _check_file(part)
 
 
-def _check_file(path: str, trust: bool) -> None:
-    if trust:
-        return
-    reason = _damage(path)
-    if reason is not None:
-        raise ValueError(f'{path} is damaged ({reason})')
-    checkpoint = load_safely(path, mmap=zipfile.is_zipfile(path))
+def _check_file(path: str) -> None:
+    archived = zipfile.is_zipfile(path)
+    if archived:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+                check_unpacked(size, osp.getsize(path))
+                broken = archive.testzip()
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
+            broken = 'its table of contents'
+        if broken is not None:
+            raise ValueError(f'{path} is damaged ({broken} fails its checksum)')
+
+    checkpoint = load_safely(path, mmap=archived)
     if not isinstance(checkpoint, dict):
         kind = type(checkpoint).__name__
         raise ValueError(f'{path} holds a {kind}, and a checkpoint is a dict')
-
-
-def _damage(path: str) -> str | None:
-    """Say what is wrong with the container of a checkpoint, before it is loaded."""
-    with open(path, 'rb') as file:
-        head = file.read(4)
-    if not head:
-        return 'it is empty'
-    if head != b'PK\x03\x04':
-        return None if head[:1] == b'\x80' else 'it is not a torch checkpoint'
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-            if size > max(MAX_SMALL, MAX_RATIO * osp.getsize(path)):
-                return f'it unpacks to {size:,} bytes, as no checkpoint does'
-            broken = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
-        return 'it is cut short'
-
-    return None if broken is None else f'{broken} fails its checksum'
 
 
 # What predicts nothing: checkpoints and configs may differ there.
@@ -234,62 +195,46 @@ def load_weights(model: Any, checkpoint: Mapping[str, Any]) -> str:
     given = checkpoint.get('state_dict', checkpoint)
     state = {
         re.sub(r'^module\.', '', str(key)): value
-        for key, value in (given.items() if isinstance(given, Mapping) else ())
+        for key, value in given.items()
         if isinstance(value, Tensor)
     }
-    own = model.state_dict()
+    for key, value in model.state_dict().items():
+        if key in state and state[key].shape != value.shape:
+            del state[key]
 
-    resized = {
-        key: f'{key}: {tuple(state.pop(key).shape)} for {tuple(value.shape)}'
-        for key, value in own.items()
-        if key in state and state[key].shape != value.shape
-    }
     # torch knows which names modules have taken over from older versions.
-    found = model.load_state_dict(state, strict=False)
-    misfits = {key: f'{key} is missing' for key in found.missing_keys}
-    misfits |= {key: f'{key} is unknown' for key in found.unexpected_keys}
-    misfits |= resized
-    differing = [
-        text for key, text in misfits.items() if not _NOT_PREDICTING.match(key)
-    ]
-    more = ', ...' if len(differing) > _MAX_LISTED else ''
-    listed = f'{", ".join(differing[:_MAX_LISTED])}{more}'
-    return (
-        f'{len(differing)} of its {len(own)} weights differ: {listed}'
-        if differing
-        else ''
-    )
+    loaded = model.load_state_dict(state, strict=False)
+    misfits = []
+    for keys, problem in (
+        (loaded.missing_keys, 'missing or of another shape'),
+        (loaded.unexpected_keys, 'unknown to the model'),
+    ):
+        names = [key for key in keys if not _NOT_PREDICTING.match(key)]
+        listed = ', '.join(names[:_MAX_LISTED])
+        more = ', ...' if names[_MAX_LISTED:] else ''
+        misfits += [f'{len(names)} {problem} ({listed}{more})'] if names else []
+    return ', '.join(misfits)
 
 
 class WeightsHook(Hook):
-    """Compares each checkpoint that a runner loads with its model.
+    """Refuses a checkpoint that does not fit the model of a runner that loads it.
 
     MMEngine loads what fits and goes on: a test would measure a partly random network.
     """
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, strict: bool) -> None:
-        self.strict = strict
-
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Compare."""
         misfit = load_weights(runner.model, checkpoint)
-        if misfit and self.strict:
-            raise ValueError(
-                f'the checkpoint does not fit the model of the config: {misfit}. Take '
-                'the config that it was trained with'
-            )
         if misfit:
-            print_log(
-                'load_from does not fit the model everywhere; what is missing or has '
-                f'another shape starts anew: {misfit}',
-                logger='current',
-                level=logging.WARNING,
+            raise ValueError(
+                'the checkpoint does not fit the model of the config: weights '
+                f'{misfit}. Take the config that it was trained with'
             )
 
 
-def watch_weights(runner: Any, path: str | None, strict: bool) -> None:
-    """Let a runner compare what it will load."""
+def watch_weights(runner: Any, path: str | None) -> None:
+    """Let a runner compare what it will load, but for a folder of shards."""
     if path is None or not osp.isdir(path):
-        runner.register_hook(WeightsHook(strict))
+        runner.register_hook(WeightsHook())

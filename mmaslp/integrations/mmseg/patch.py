@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .config import find_config, read_config
+from mmengine.config import Config
 
-_WIDTH = 88
+from .config import find_config, read_config
 
 
 def pasted(path: str, original: dict, mended: dict) -> str:
@@ -36,7 +36,8 @@ def pasted(path: str, original: dict, mended: dict) -> str:
                 key: _change(base.get(name) or {}, value, key)
                 for key in _changed(before, value)
             }
-            lines.append(_assignment(name, parts, first=name))
+            code = _assignment(name, parts)
+            lines.append(code.replace('dict(', f'dict({name}, ', 1))
         else:
             lines.append(_assignment(name, _change(base, mended, name)))
     return '\n'.join(lines)
@@ -51,8 +52,9 @@ def child_config(base: str, original: dict, mended: dict) -> str:
     return '\n'.join([f'_base_ = {base!r}', *lines, ''])
 
 
-def _assignment(name: str, value: Any, first: str = '') -> str:
-    return f'{name} = {as_code(value, column=len(name) + 3, first=first)}'
+def _assignment(name: str, value: Any) -> str:
+    """One assignment, as MMEngine writes configs."""
+    return Config({name: value}).pretty_text.rstrip()
 
 
 def _changed(before: dict, after: dict) -> list[str]:
@@ -84,35 +86,3 @@ def _read_bases(file: str, node: ast.expr | None) -> dict:
         child = Path(place) / 'bases.py'
         child.write_text(f'_base_ = {paths!r}\n', encoding='utf-8')
         return read_config(str(child)).to_dict()
-
-
-def as_code(value: Any, indent: int = 0, column: int = 0, first: str = '') -> str:
-    """Write a value as a config has it, in lines of at most 88 characters.
-
-    Args:
-        value (Any): Of strings, numbers, None, dicts, lists and tuples.
-        indent (int): Blanks before the line. Defaults to 0.
-        column (int): Where in the line the value begins. Defaults to 0.
-        first (str): Name of the dict that this one starts from. Defaults to ''.
-    """
-    inner = indent + 4
-    if isinstance(value, dict):
-        plain = all(str(key).isidentifier() for key in value)
-        names = [f'{key}=' if plain else f'{key!r}: ' for key in value]
-        parts = [
-            name + as_code(part, inner, inner + len(name))
-            for name, part in zip(names, value.values())
-        ]
-        parts = [first, *parts] if first else parts
-        start, end = ('dict(', ')') if plain else ('{', '}')
-    elif isinstance(value, list):
-        parts = [as_code(part, inner, inner) for part in value]
-        start, end = '[', ']'
-    else:
-        return repr(value)
-
-    line = f'{start}{", ".join(parts)}{end}'
-    if '\n' not in line and column + len(line) < _WIDTH:
-        return line
-    margin = '\n' + ' ' * inner
-    return f'{start}{margin}{f",{margin}".join(parts)},\n{" " * indent}{end}'

@@ -345,7 +345,7 @@ def _test(run: Config, name: str, places: Places, options: TestOptions) -> Teste
     for metric in own:
         metric.training = seed_of_training(run.get('load_from'))
 
-    watch_weights(runner, run.get('load_from'), strict=True)
+    watch_weights(runner, run.get('load_from'))
     report_findings(check_run(runner, ('test',)))
     evaluators = metrics_of(run, 'test_evaluator')
     if own and any(is_type(each, 'IoUMetric') for each in evaluators):

@@ -84,7 +84,8 @@ def prepare_training(
         check_checkpoint(start, trust_checkpoint)
     runner = build_runner(cfg)
     check_once(runner, ('train', 'val'))
-    watch_weights(runner, start, strict=resume)
+    if resume:
+        watch_weights(runner, start)
     if overwrite and get_rank() == 0:
         remove_training(cfg.work_dir)
     return runner

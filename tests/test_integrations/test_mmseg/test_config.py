@@ -67,7 +67,7 @@ def test_a_runner_that_a_config_names(toy, tmp_path):
 def test_whole_checkpoints_pass(tmp_path):
     torch.save({'a': torch.zeros(3)}, tmp_path / 'new.pth')
     torch.save({}, tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
-    for path in (tmp_path / 'new.pth', tmp_path / 'old.pth', tmp_path):
+    for path in (tmp_path / 'new.pth', tmp_path / 'old.pth'):
         check_checkpoint(str(path))
     check_checkpoint('torchvision://resnet50')
 

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from mmaslp.commands import run_command
 from mmaslp.integrations.mmseg.config import load_config
-from mmaslp.integrations.mmseg.patch import as_code, child_config, pasted
+from mmaslp.integrations.mmseg.patch import child_config, pasted
 from mmaslp.integrations.mmseg.training import run_training
 from tests.toy import write_images
 
@@ -64,18 +64,6 @@ def test_what_is_written_to_a_file_gives_what_is_wanted(two_files):
     file = two_files.with_name('patched.py')
     file.write_text(child_config('child.py', cfg.to_dict(), wanted))
     assert Config.fromfile(file).to_dict() == wanted
-
-
-def test_code():
-    value = {
-        'a': [dict(type='x', long='y' * 60), (1, 2)],
-        'b': {'not-a-name': None},
-        'c': 0.5,
-    }
-    code = as_code(value)
-    assert eval(code) == value
-    assert max(map(len, code.splitlines())) <= 88
-    assert "{'not-a-name': None}" in code
 
 
 def doctor(*words):

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from mmaslp.integrations.mmseg import checkpoint as weights
 from mmaslp.integrations.mmseg.checkpoint import WeightsHook, load_weights
 from mmaslp.integrations.mmseg.models.segmentors import BinarySegTTAModel
 
@@ -22,18 +21,12 @@ def test_what_fits_is_loaded():
     assert not load_weights(tta, other.state_dict())
 
 
-def test_the_hook_refuses_or_warns(monkeypatch):
-    said = []
-    monkeypatch.setattr(weights, 'print_log', lambda text, **_: said.append(text))
+def test_the_hook_refuses():
     runner = SimpleNamespace(model=nn.Linear(2, 1))
-    for strict in (True, False):
-        hook = WeightsHook(strict)
-        hook.after_load_checkpoint(runner, nn.Linear(2, 1).state_dict())
-    assert not said
-    hook.after_load_checkpoint(runner, {})
-    assert 'weight is missing, bias is missing' in said[0]
-    with pytest.raises(ValueError, match=r'does not fit the model .*bias is missing'):
-        WeightsHook(True).after_load_checkpoint(runner, {})
+    hook = WeightsHook()
+    hook.after_load_checkpoint(runner, nn.Linear(2, 1).state_dict())
+    with pytest.raises(ValueError, match=r'does not fit .*2 missing .*\(weight, bias'):
+        hook.after_load_checkpoint(runner, {})
 
 
 def net(width=4, channels=1, depth=1):
@@ -53,13 +46,16 @@ def renamed(old, new):
 
 
 MISFITS = {
-    'another width': (net(8).state_dict(), r'backbone.0.weight: \(8, 3, 1, 1\) for'),
-    'two channels for one': (net(channels=2).state_dict(), 'decode_head.weight: .2'),
-    'alien keys': ({'stem.weight': torch.zeros(1)}, 'is missing'),
-    'another layout': ({'model': net().state_dict()}, '8 of its 11 weights differ'),
-    'a part only': (renamed('decode_head', 'head'), '4 of its .* weights differ'),
-    'a deeper network': (net(depth=2).state_dict(), 'backbone.2.weight is unknown'),
-    'nothing': ({}, 'is missing'),
+    'another width': (net(8).state_dict(), r'another shape \(backbone.0.weight'),
+    'two channels for one': (
+        net(channels=2).state_dict(),
+        '2 missing .*decode_head.weight',
+    ),
+    'alien keys': ({'stem.weight': torch.zeros(1)}, 'missing'),
+    'another layout': ({'model': net().state_dict()}, '8 missing'),
+    'a part only': (renamed('decode_head', 'head'), '2 missing .*2 unknown'),
+    'a deeper network': (net(depth=2).state_dict(), '2 unknown .*backbone.2.weight'),
+    'nothing': ({}, 'missing'),
 }
 
 

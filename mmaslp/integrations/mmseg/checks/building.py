@@ -12,9 +12,9 @@ from mmseg.registry import DATASETS
 from ..checkpoint import check_checkpoint
 from ..config import build_runner, name_run
 from ..data import leaves, missing_data, with_binary_masks
-from .data import check_masks, shared_images
+from .data import check_masks, check_windows, shared_images
 from .findings import PATCH, Finding
-from .run import check_hooks, check_loops
+from .run import check_hooks
 
 SPLITS = ('train', 'val', 'test')
 
@@ -50,7 +50,9 @@ def check_images(cfg: Any) -> list[Finding]:
         of_masks = []
         with noted(place, findings):
             datasets[split] = DATASETS.build(copy.deepcopy(settings))
-            of_masks = [*check_masks(split, datasets[split], thorough=True)]
+            of_masks = [*check_masks(split, datasets[split])]
+            if split == 'train' and not of_masks:
+                of_masks = [*check_windows(datasets[split])]
         findings += of_masks
         if any(finding.remedy == PATCH for finding in of_masks):
             for leaf in leaves(settings):
@@ -81,23 +83,11 @@ def check_parts(cfg: Any) -> list[Finding]:
         for hook in hooks:
             with noted('custom_hooks', findings):
                 runner.register_hook(hook)
-        with noted('optim_wrapper', findings):
-            if cfg.get('optim_wrapper'):
-                runner.build_optim_wrapper(cfg.optim_wrapper)
-        findings += _check_loops_and_hooks(runner)
-    return findings
-
-
-def _check_loops_and_hooks(runner: Any) -> list[Finding]:
-    findings: list[Finding] = []
-    loops = {}
-    for split in SPLITS:
-        place = f'{split}_dataloader'
-        if runner.cfg.get(place) and not missing_data(runner.cfg, split)[0]:
-            with noted(place, findings):
-                loops[split] = getattr(runner, f'{split}_loop')
-
-    findings += check_loops(loops)
-    if not findings and 'train' in loops:
-        findings += check_hooks(runner, ('train', 'val'))
+        for split in SPLITS:
+            place = f'{split}_dataloader'
+            if cfg.get(place) and not missing_data(cfg, split)[0]:
+                with noted(place, findings):
+                    getattr(runner, f'{split}_loop')  # builds it
+        if not findings and not missing_data(cfg, 'train')[0]:
+            findings += check_hooks(runner)
     return findings

@@ -87,25 +87,13 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
         yield from check_heads(settings, 'train' in splits)
 
     loops = {split: getattr(runner, f'{split}_loop') for split in splits}
-    unusable = [*check_loops(loops)]
-    yield from unusable
     yield from check_datasets({key: dataset_of(loop) for key, loop in loops.items()})
-    if not unusable:
-        yield from check_hooks(runner, splits)
+    if 'train' in splits:
+        yield from check_hooks(runner)
 
 
-def check_hooks(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
+def check_hooks(runner: Any) -> Iterator[Finding]:
     """Ask the hooks of a training what does not fit them."""
-    if {'train', 'val'} <= {*splits}:
-        for hook in runner.hooks:
-            if hasattr(hook, 'findings'):
-                yield from hook.findings(runner)
-
-
-def check_loops(loops: Mapping[str, Any]) -> Iterator[Finding]:
-    """Look for loops that would do nothing."""
-    for split, loop in loops.items():
-        loader = getattr(loop, 'dataloader', None)
-        if hasattr(getattr(loader, 'dataset', None), '__len__') and len(loader) == 0:
-            text = f'{split}_dataloader gives no batch: batch_size is above its images'
-            yield Finding('error', text, f'{split}_dataloader.drop_last = False')
+    for hook in runner.hooks:
+        if hasattr(hook, 'findings'):
+            yield from hook.findings(runner)

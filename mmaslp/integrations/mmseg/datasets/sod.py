@@ -115,7 +115,7 @@ class SODDataset(BaseDataset):
         pairs = list_pairs(
             folders, self.img_suffix, self.seg_map_suffix, self.ann_file or list_file
         )
-        raise_problems([*pairs.unpaired().values()], folders[0])
+        raise_problems(pairs.unpaired(), folders[0])
 
         return [
             {

@@ -30,7 +30,7 @@ class Schedule:
     @property
     def unit(self) -> int:
         """int: Iterations of one unit of time."""
-        return len(self.loop.dataloader) if self.by_epoch else 1
+        return max(1, len(self.loop.dataloader)) if self.by_epoch else 1
 
     @property
     def iters_per_visit(self) -> int:
