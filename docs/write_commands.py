@@ -8,54 +8,75 @@ What stands before the first of them is written by hand, and stays.
 import argparse
 import inspect
 import re
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 from mmaslp.commands import COMMANDS
-from mmaslp.commands.arguments import CommandParser
+from mmaslp.commands.arguments import (
+    CommandParser,
+    add_map_options,
+    add_overwrite,
+    add_run_options,
+)
 
 PAGE = Path(__file__).resolve().parent / 'commands.md'
-FIRST = '## mmaslp '
+SHARED = '## Options of several commands'
+
+# The first name of an option in its line.
+NAME = re.compile(r'- `([\w-]+)')
 
 
 def page() -> str:
     """Text of the page."""
-    head = PAGE.read_text(encoding='utf-8').partition(FIRST)[0]
-    return head + '\n'.join(map(section, COMMANDS))
+    head = PAGE.read_text(encoding='utf-8').partition(SHARED)[0]
+    shared = lines_of(add_overwrite, add_map_options, add_run_options)
+    lines = [SHARED, '', *shared, '']
+    for name in COMMANDS:
+        lines += section(name, shared)
+    return head + '\n'.join(lines)
 
 
-def section(name: str) -> str:
-    """Description, example and arguments of one command."""
+def section(name: str, shared: list[str]) -> list[str]:
+    """Lines of one command: description, example, its arguments, those it shares."""
     command = import_module(f'mmaslp.commands.{name.replace("-", "_")}')
-    parser = CommandParser(add_help=False)
-    command.add_arguments(parser)
     text, _, example = inspect.cleandoc(command.__doc__).partition('\nExample:\n')
-    rows = [row(action) for action in parser._actions]
-    table = ['| argument | meaning |', '|---|---|', *rows]
-    return '\n'.join([f'{FIRST}{name}', '', text, example, '', *table, ''])
+    arguments = lines_of(command.add_arguments)
+    own = [line for line in arguments if line not in shared]
+    also = [NAME.match(line)[1] for line in arguments if line in shared]
+
+    lines = [f'## mmaslp {name}', '', text, example, '', *own, '']
+    if also:
+        lines += [f'Also, as above: `{", ".join(also)}`.', '']
+    return lines
 
 
-def row(action: argparse.Action) -> str:
-    """Row of an argument, as `--help` shows it."""
-    names = ', '.join(f'`{name}`' for name in action.option_strings)
-    several = ' ...' if action.nargs in ('+', '*') else ''
+def lines_of(*adders: Callable[[CommandParser], None]) -> list[str]:
+    """A line for each argument that these functions add to a parser."""
+    parser = CommandParser(add_help=False)
+    for add in adders:
+        add(parser)
+    return [line_of(action) for action in parser._actions]
+
+
+def line_of(action: argparse.Action) -> str:
+    """An argument and its meaning, as `--help` shows them."""
+    value = action.metavar or action.dest.upper()
     if action.choices:
-        value = ' \\| '.join(map(str, action.choices))
-    elif action.nargs == 0:
+        value = '|'.join(map(str, action.choices))
+    if action.nargs == 0:
         value = ''
-    else:
-        metavar = action.metavar or action.dest.upper()
-        value = ' '.join([metavar] if isinstance(metavar, str) else metavar)
-    if not names:
-        names, value = f'`{value}`' if not action.choices else value, ''
-    if action.nargs == '?':
-        names = f'[{names}]'
-    meaning = re.sub(r'([|\[_])', r'\\\1', action.help or '')
+    several = ' ...' if action.nargs in ('+', '*') else ''
+    usage = f'{", ".join(action.option_strings)} {value}{several}'.strip()
+
+    meaning = re.sub(r'([\[_])', r'\\\1', action.help or '')
     default = action.default
-    told = 'default' in meaning or default in (None, False, argparse.SUPPRESS, '')
-    if not told and action.option_strings:
+    if isinstance(default, list):
+        default = ' '.join(default)
+    stated = 'default' in meaning or default in (None, False, argparse.SUPPRESS)
+    if action.option_strings and not stated:
         meaning = f'{meaning}; default {default}'.lstrip('; ')
-    return f'| {names} {value}{several} | {meaning} |'.replace('  ', ' ')
+    return f'- `{usage}`: {meaning}'
 
 
 if __name__ == '__main__':

@@ -60,14 +60,15 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='read a checkpoint whose pickle can run code: your own old files',
+        help='read a checkpoint that can run code: your own old files only',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=_Options,
-        help='override settings of the config, as key=value; nested keys with dots, '
-        'lists as key="[a,b]"',
+        metavar='KEY=VALUE',
+        help='override settings of the config; nested keys with dots, lists as '
+        'key="[a,b]"',
     )
 
 
@@ -90,8 +91,8 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--data',
         metavar='FOLDER',
-        help='images and masks (or img_dir and ann_dir) in place of those of the '
-        'config; a folder that is not divided is checked and divided first',
+        help='images and masks in place of those of the config; checked first, and '
+        'divided if they are not',
     )
 
 
@@ -152,8 +153,8 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
         '--max-value',
         type=float,
         metavar='V',
-        help='the stored value that stands for probability 1 (100 for per cent), if it '
-        'is not 255, 65535 or, for floats, 1',
+        help='stored value of probability 1 (100 for per cent), if not 255, 65535 or, '
+        'for floats, 1',
     )
 
     add('--logits', action='store_true', help='.npy and .npz of logits')

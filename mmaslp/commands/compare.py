@@ -1,14 +1,10 @@
 """Compare two models, raw with raw and calibrated with calibrated.
 
-It says which is better, whether that may be chance, and what to do; then it prints the
-difference (second - first) of every metric with its 95 % interval over images. On the
-same images both models draw the same ones; on other images each draws its own. Several
-trainings of each model come as two lists, in the order of their seeds. The result files
+It says which is better, whether that may be chance, and what to do. Then it prints the
+difference (second - first) of every metric with its 95 % interval over images. Results
 come from `mmaslp test`, `mmaslp eval-maps --json` and reports. Of one file its models
-are compared with the first, and each calibrated one with its raw one.
-
-With --fail-if-worse it ends with 1 if a metric of the second is worse beyond chance,
-else with 0. Of equal networks at most one comparison in a thousand ends with 1.
+are compared with the first, and each calibrated one with its raw one. Several trainings
+of each model come as two lists, in the order of their seeds.
 
 Example:
     mmaslp compare bce/calibration_test.json aslp/calibration_test.json
@@ -50,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--fail-if-worse',
         nargs='*',
         metavar='METRIC',
-        help='end with 1 if one of these metrics is worse, by default one of those in '
-        'tables, oe or ue; keys as in the JSON file, such as ece_band and nll',
+        help='end with 1 if one of these metrics is worse beyond chance, by default '
+        'one of those in tables, oe or ue',
     )
     add('--json', metavar='FILE', help='write the comparison')
     add_overwrite(parser)

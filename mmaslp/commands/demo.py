@@ -1,8 +1,6 @@
 """Train with BCE and ASLP on cell nuclei, calibrate, compare, and review the masks.
 
-Two networks are trained at once, each gets a calibrator, and both are measured on
-images that neither has seen: pixels, nuclei, images, and windows without a nucleus. It
-takes less than two minutes on two cores.
+It takes less than two minutes on two cores.
 
 Example:
     mmaslp demo --seed 1

@@ -1,8 +1,7 @@
 """Say whether mmaslp will work here: MMSegmentation, versions, known faults.
 
 With a config also what does not work or is measured wrongly, and one patch to paste at
-its end. A config without ASLP gets that of the paper. The exit code is 1 if there is an
-error.
+its end. A config without ASLP gets that of the paper.
 
 Example:
     mmaslp doctor CONFIG --data FOLDER --patch aslp.py

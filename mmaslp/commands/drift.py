@@ -1,8 +1,7 @@
 """Compare new maps with the images of a fit, without masks: are they alike?
 
-A classifier tries to tell the new images from those that the calibrator was fitted to.
-The command ends with 1 if it can, else with 0. Of sets that are alike at most one in a
-thousand ends with 1.
+It ends with 1 if a classifier can tell the new images from those of the fit. Of sets
+that are alike at most one in a thousand ends with 1.
 
 Example:
     mmaslp drift maps_of_today --calibrator calibrator.json

@@ -1,8 +1,7 @@
 """Measure the calibration of probability maps on disk, from any model.
 
-Maps are 8-bit and 16-bit images (value / 255, value / 65535), .npy, .npz and NIfTI
-files of floats in [0, 1], and nnU-Net's .npz. They are matched to binary masks by name.
-Lower is better but for acc, the accuracy, and conf, the mean confidence.
+Maps are grey images, .npy, .npz and NIfTI files, and nnU-Net's .npz. They are matched
+to binary masks by name.
 
 Example:
     mmaslp eval-maps maps/ISNet masks --json isnet.json --plot isnet.pdf
@@ -31,8 +30,8 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--plot',
         metavar='FILE',
-        help='write reliability diagrams (.png, .pdf, .svg), and beside them those by '
-        'distance from the border to a file whose name ends in _bands',
+        help='write reliability diagrams (.png, .pdf, .svg), and those by distance '
+        'from the border to a file whose name ends in _bands',
     )
     add(
         '--report',
@@ -57,8 +56,7 @@ def add_arguments(parser: CommandParser) -> None:
         '--limit',
         nargs='+',
         metavar='METRIC=VALUE',
-        help='end with 1 if a metric is beyond its limit, such as ece_band=.01 nll=.1 '
-        'dice=.8; keys as in the JSON file',
+        help='end with 1 if a metric is beyond its limit, such as ece_band=.01 dice=.8',
     )
 
 

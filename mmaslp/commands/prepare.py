@@ -1,9 +1,8 @@
 """Check the images and masks of a data set, and divide it into train, val and test.
 
-Every image and mask is decoded and compared. All problems come in one message. Then the
-lists train.txt, val.txt and test.txt are written into the folder of the set. Images and
-masks stay where they are. Of a set that is divided already (train/images, images/train,
-or such lists), each part is checked and nothing is written.
+All problems come in one message. Then the lists train.txt, val.txt and test.txt are
+written into the folder of the set; images and masks stay where they are. A set that is
+divided already is checked only.
 
 Example:
     mmaslp prepare data/DUTS-TR --layout DUTS-TR

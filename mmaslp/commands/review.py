@@ -1,10 +1,7 @@
 """Say which masks to trust: what to expect of each image, the most doubtful first.
 
-The calibrator is one of `mmaslp fit`. A row of the review says what Dice, IoU, accuracy
-and area to expect of the mask p > 1/2 of an image, with bounds. --objects writes the
-probability that each object is real. --truth measures both against masks. --suspects
-finds labels that are probably wrong. Name any of the outputs, or several; each map is
-read once.
+A row of the review says what Dice, IoU, accuracy and area to expect of the mask
+p > 1/2 of an image, with bounds. Name one output or several: each map is read once.
 
 Example:
     mmaslp review test_maps --calibrator calibrator.json --out review.csv
@@ -43,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--calibrator', required=True, metavar='FILE', help='file of `mmaslp fit`')
     add('--suffix', help='what names of maps end with and others do not, such as _prob')
     add('--out', metavar='FILE', help='a row for each image, the review (CSV)')
-    add('--objects', metavar='FILE', help='a row for each object (CSV)')
+    add('--objects', metavar='FILE', help='how probable each object is (CSV)')
     add('--report', metavar='FILE', help='a page of pictures (HTML)')
     add('--coco', metavar='FILE', help='images and objects, with scores (COCO JSON)')
     add(
@@ -63,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--suspects',
         metavar='FILE',
-        help='a row for each suspect of --labels, the most suspicious first (CSV); the '
+        help='labels that are probably wrong, the most suspicious first (CSV); the '
         'network must not have been trained on these images',
     )
     add(
@@ -78,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--level',
         type=float,
         default=0.9,
-        help='share of images that a bound holds for; defaults to 0.9',
+        help='share of images that a bound holds for; default 0.9',
     )
     add_overwrite(parser)
     add_map_options(parser)

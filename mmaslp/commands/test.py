@@ -54,9 +54,8 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--calibrator',
         metavar='FILE',
-        help='file of `mmaslp fit`: also measure calibrated probabilities, and let '
-        '--out-prob write calibrated maps; by default that of the checkpoint, if it '
-        'holds one',
+        help='file of `mmaslp fit`: also measure and write calibrated probabilities; '
+        'by default that of the checkpoint, if it holds one',
     )
     add(
         '--review',
