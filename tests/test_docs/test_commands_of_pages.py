@@ -62,7 +62,7 @@ def test_commands_and_options_exist(path):
 
 def test_the_test_sees_commands():
     seen = [line for path in PAGES for line, _ in shown_commands(path)]
-    assert len(seen) > 40
+    assert len(seen) > 60
     assert any('--fail-if-worse' in line for line in seen)
 
 
