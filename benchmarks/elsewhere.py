@@ -12,6 +12,7 @@ given, how many had one, and of how many draws of half of the images it rang.
 
 import argparse
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -116,7 +117,8 @@ def main() -> None:
             for part, pairs in parts.items():
                 found[name][part] = row = measure(calibrator, pairs, args.draws)
                 print(name, part, json.dumps(row), flush=True)
-                args.out.write_text(json.dumps(found, indent=1) + '\n')
+                content = {'date': time.strftime('%Y-%m-%d'), 'sets': found}
+                args.out.write_text(json.dumps(content, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .features import DOMAIN_FEATURES, UNITS, domain_inputs
+from .features import DOMAIN_FEATURES, RANGE_FEATURES, UNITS, domain_inputs
 from .predictors import FEW_OBJECTS, IMAGE_PREDICTORS, OBJECT_PREDICTORS, Predictor
 
 # Empty masks that tell what another one is worth.
@@ -112,7 +112,7 @@ class Decisions:
 
     @cached_property
     def inputs(self) -> np.ndarray:
-        """``(I, 7)`` inputs of the images of the fit, see :func:`domain_inputs`."""
+        """``(I, 9)`` inputs of the images of the fit, see :func:`domain_inputs`."""
         features = np.array(self.features, float).reshape(-1, len(DOMAIN_FEATURES))
         return domain_inputs(features)
 
@@ -143,9 +143,9 @@ class Decisions:
         Images with a mask are compared with images with a mask. 0 is inside; infinite
         if the fit saw no such image.
         """
-        new = domain_inputs(np.array(features))
-        masked = np.array(self.features, float).reshape(-1, len(new))[:, 2] > 0
-        alike = self.inputs[masked == (features[2] > 0)]
+        new = domain_inputs(np.array(features))[:RANGE_FEATURES]
+        masked = np.array([row[2] > 0 for row in self.features])
+        alike = self.inputs[masked == (features[2] > 0), :RANGE_FEATURES]
         if not len(alike):
             return np.inf
         low = alike.min(0)

@@ -40,7 +40,11 @@ DOMAIN_FEATURES = (
     'share of unsure pixels',
     'mean confidence',
     'objects',
+    'share of pixels at the border',
+    'spread of the logits at the border',
 )
+# So many say whether one image is within the range of the fit; all compare sets.
+RANGE_FEATURES = 7
 UNCALIBRATED = np.tile(special.expit(CENTRES), NUM_BANDS)
 _BAND_OF_CODE = np.repeat(np.arange(NUM_BANDS), CELLS)
 
@@ -136,6 +140,8 @@ def domain_features(image: ImageCounts) -> list[float]:
     before = np.cumsum(pixels[order]) - pixels[order]
     top = np.clip(max(1, size) - before, 0, pixels[order])
 
+    # Noise makes a border longer, blur makes it shorter and its logits alike.
+    at_border = _BAND_OF_CODE[image.codes] == 0
     sums = [
         size,
         (pixels * prob).sum(),
@@ -147,13 +153,22 @@ def domain_features(image: ImageCounts) -> list[float]:
         float(top @ uncertainty[order] / top.sum()),
         *(float(total / pixels.sum()) for total in sums),
         float(image.num_objects),
+        float(pixels[at_border].sum() / pixels.sum()),
+        _spread(np.abs(logit(prob[at_border])), pixels[at_border]),
     ]
 
 
+def _spread(values: np.ndarray, times: np.ndarray) -> float:
+    """Standard deviation of values that occur so often, 0 without any."""
+    total = max(1, times.sum())
+    mean = times @ values / total
+    return float(np.sqrt(times @ (values - mean) ** 2 / total))
+
+
 def domain_inputs(features: np.ndarray) -> np.ndarray:
-    """Logits of the shares of ``(..., 7)`` domain features, log of the objects."""
-    objects = np.log1p(features[..., -1:])
-    return np.concatenate([logit(features[..., :-1], 1e-5), objects], -1)
+    """Logits of the first six of ``(..., 9)`` domain features, logs of the others."""
+    shares = logit(features[..., :6], 1e-5)
+    return np.concatenate([shares, np.log1p(features[..., 6:])], -1)
 
 
 def area_of(

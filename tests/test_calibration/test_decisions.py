@@ -10,6 +10,7 @@ from torch import nn
 from mmaslp.calibration import CalibrationTables, Calibrator, fit_calibrator, fit_tables
 from mmaslp.calibration.decisions import Decisions
 from mmaslp.calibration.features import (
+    domain_features,
     expected_dice,
     image_features,
     logit,
@@ -17,6 +18,7 @@ from mmaslp.calibration.features import (
     true_dice,
 )
 from mmaslp.calibration.fitting.decisions import fit_decisions
+from mmaslp.common.bands import border_bands
 from mmaslp.metrics.image_metrics import aurc
 from tests.hostile.evil import growth
 from tests.test_calibration.object_scenes import discs, object_figures
@@ -55,6 +57,12 @@ def test_features_are_their_definitions():
     assert rows[:, 2] == pytest.approx(np.log(area / prob.size))
     assert rows[:, 4] == pytest.approx(np.log(area / area.sum()))
     assert rows[:, 5] == pytest.approx(np.log(len(area)))
+
+    at_border = border_bands(torch.as_tensor(prob > 0.5)[None])[0].numpy() == 0
+    share, spread = domain_features(contents)[-2:]
+    assert share == pytest.approx(at_border.mean())
+    steepness = np.abs(logit(prob[at_border]))
+    assert spread == pytest.approx(steepness.std(), rel=0.02)  # cells of the logit
 
 
 def test_objects_are_as_probable_as_they_are_real(calibrator):

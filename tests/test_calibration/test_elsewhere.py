@@ -13,6 +13,7 @@ from mmaslp.calibration.elsewhere import (
     compare_set,
     least_images,
 )
+from mmaslp.calibration.features import DOMAIN_FEATURES
 from tests.test_calibration.object_scenes import discs
 
 
@@ -85,6 +86,18 @@ def test_a_set_that_is_far_away_is_said_and_has_no_bounds(calibrator):
     assert 'objects' not in first
 
 
+def test_longer_borders_alone_are_seen(calibrator):
+    estimates = judged(calibrator, 40)
+    place = DOMAIN_FEATURES.index('share of pixels at the border')
+    longer = [np.array(estimate.features) for estimate in estimates]
+    for features in longer:
+        features[place] *= 1.5
+    noisy = [replace(e, features=tuple(f)) for e, f in zip(estimates, longer)]
+    comparison, _ = calibrator.compare_set(noisy)
+    assert comparison.differs
+    assert next(iter(comparison.means)) == DOMAIN_FEATURES[place]
+
+
 def test_a_set_that_is_near_has_weighted_bounds(calibrator):
     """Features that overlap: those of the fit that are like the new ones count more."""
     rng = np.random.default_rng(0)
@@ -126,7 +139,7 @@ def test_an_alarm_that_cannot_ring_is_refused(calibrator):
 def test_equal_sets_ring_as_seldom_as_promised():
     rng = np.random.default_rng(0)
     values = [
-        _permutation_test(rng.normal(size=(60, 7)), np.arange(60) < 30)[1]
+        _permutation_test(rng.normal(size=(60, 9)), np.arange(60) < 30)[1]
         for _ in range(40)
     ]
     assert min(values) > 0.001
