@@ -63,7 +63,7 @@ def find_window(
     Raises:
         ValueError: The mask is not ``(H, W)``, or ``smallest`` is out of its range.
     """
-    smallest = _check_smallest(smallest)
+    smallest = check_number('smallest', smallest, above=0, at_most=1)
     if mask.ndim != 2 or not mask.size:
         raise ValueError(f'a mask must be (H, W), got {mask.shape}')
     rng = rng or np.random.default_rng()
@@ -112,10 +112,6 @@ def _kind(image: np.ndarray | Tensor) -> tuple:
     return np.ndarray, image.dtype, image.shape[2:]
 
 
-def _check_smallest(smallest: float) -> float:
-    return check_number('smallest', smallest, above=0, at_most=1)
-
-
 def resized(image: Array, height: int, width: int) -> Array:
     """Resize bilinearly, as F.interpolate does; integers are rounded.
 
@@ -141,40 +137,6 @@ def resized(image: Array, height: int, width: int) -> Array:
     if np.issubdtype(image.dtype, np.integer):
         found = np.rint(found)
     return found.astype(image.dtype)
-
-
-def cut_window(
-    image: Array, mask: Array, smallest: float, rng: np.random.Generator | None
-) -> Array | None:
-    """A copy of a window as :func:`find_window` draws it; None without room."""
-    labels = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask
-    labels = labels.reshape(labels.shape[-2:])
-    if _size(image) != labels.shape:
-        raise ValueError(f'image {_size(image)} and mask {labels.shape} differ')
-    window = find_window(labels, smallest, rng)
-    if window is None:
-        return None
-    rows, columns = window.slices
-    if isinstance(image, Tensor):
-        return image[..., rows, columns].clone()
-    return image[rows, columns].copy()
-
-
-def object_free_window(
-    image: Array,
-    mask: Array,
-    smallest: float = SMALLEST,
-    rng: np.random.Generator | None = None,
-) -> tuple[Array, Array]:
-    """Give a window without an object, of the size of the image, and a mask of 0.
-
-    Arguments are those of :func:`find_window` and :class:`ObjectFreeWindows`. Image and
-    mask stay as they are if the mask leaves no room.
-    """
-    part = cut_window(image, mask, smallest, rng)
-    if part is None:
-        return image, mask
-    return resized(part, *_size(image)), _nothing(mask)
 
 
 def _size(image: np.ndarray | Tensor) -> tuple[int, ...]:
@@ -222,7 +184,7 @@ class ObjectFreeWindows:
         self, prob: float = PROB, smallest: float = SMALLEST, seed: int | None = None
     ) -> None:
         self.prob = check_number('prob', prob, at_least=0, at_most=1)
-        self.smallest = _check_smallest(smallest)
+        self.smallest = check_number('smallest', smallest, above=0, at_most=1)
         self._rng = None if seed is None else np.random.default_rng(seed)
         self._pool: deque = deque(maxlen=POOL)
 
@@ -231,7 +193,8 @@ class ObjectFreeWindows:
 
     def __call__(self, image: Array, mask: Array) -> tuple[Array, Array]:
         """Give the image and its mask, or a window and a mask of 0."""
-        rng = self._generator()
+        # By numpy's global generator, if there is no seed.
+        rng = self._rng or np.random.default_rng(np.random.randint(2**31))
         if rng.random() >= self.prob:
             return image, mask
         window = self._window(image, mask, rng)
@@ -250,8 +213,18 @@ class ObjectFreeWindows:
         self, image: Array, mask: Array, rng: np.random.Generator
     ) -> Array | None:
         """A window of the image, else of an earlier one, of the size of the image."""
-        part = cut_window(image, mask, self.smallest, rng)
-        if part is not None:
+        labels = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask
+        labels = labels.reshape(labels.shape[-2:])
+        if _size(image) != labels.shape:
+            raise ValueError(f'image {_size(image)} and mask {labels.shape} differ')
+
+        window = find_window(labels, self.smallest, rng)
+        if window is not None:
+            rows, columns = window.slices
+            if isinstance(image, Tensor):
+                part = image[..., rows, columns].clone()
+            else:
+                part = image[rows, columns].copy()
             self._pool.append(part)
             return resized(part, *_size(image))
 
@@ -260,8 +233,3 @@ class ObjectFreeWindows:
         if not others:
             return None
         return resized(others[rng.integers(len(others))], *_size(image))
-
-    def _generator(self) -> np.random.Generator:
-        if self._rng is not None:
-            return self._rng
-        return np.random.default_rng(np.random.randint(2**31))

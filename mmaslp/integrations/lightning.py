@@ -236,10 +236,9 @@ class ASLPCallback(Callback):
         """Go on with the levels of a checkpoint; ValueError if they are damaged."""
         if not self._fits:
             return  # a test reads the weights only
-        state = state_dict.get('session', state_dict)  # as 0.5 has it
-        self.session.load_state_dict(state)
+        self.session.load_state_dict(state_dict)
         if self.calibrators is not None:
-            self.calibrators.load_state_dict(state)
+            self.calibrators.load_state_dict(state_dict)
         self._step = int(state_dict['step'])
 
     def on_load_checkpoint(

@@ -121,9 +121,9 @@ def evaluations_before_end(args: Any, state: Any) -> int:
     return on_start + max(0, state.num_train_epochs - first)
 
 
-def _line(max_steps: int, levels: BorderLevels | None = None) -> str:
+def _line(max_steps: int, warmup: int | None = None) -> str:
     """Arguments that evaluate often enough; levels that are given have a warm-up."""
-    wanted = ENOUGH + (ENOUGH // 2 if levels is None else levels.warmup)
+    wanted = ENOUGH + (ENOUGH // 2 if warmup is None else warmup)
     steps = max_steps // (wanted + 1)
     longer = '' if steps else f'max_steps={wanted + 1}, '
     return f"{longer}eval_strategy='steps', eval_steps={max(1, steps)}"
@@ -323,12 +323,11 @@ class SelfCalibration(TrainerCallback, ExportableState):
             )
 
         if self.session is not None:
-            line = _line(state.max_steps, self.session.given)
+            line = _line(state.max_steps, self.session.warmup)
             remedy = f'give TrainingArguments {line}, or SelfCalibration levels=None'
             plan = self.session.plan(evaluations_before_end(args, state))
             plan.check(remedy, _logger)
-            begun = saved.get('session', saved) if state.global_step else self._first
-            self.session.load_state_dict(begun)  # 'session' as 0.5 has it
+            self.session.load_state_dict(saved if state.global_step else self._first)
         elif self._calibrators is not None and args.eval_strategy == 'no':
             raise ValueError(
                 'a calibrator is fitted to the evaluation set: give TrainingArguments '

@@ -1,31 +1,33 @@
 """Levels of images: one each, as in the paper."""
 
 import logging
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..common.arguments import check_integer, check_number, optional
 from ..common.arrays import LabelWatch
-from ..common.draws import (
-    ENCODING_ERRORS,
-    image_keys,
-    image_uniform,
-    iteration_keys,
-)
+from ..common.draws import image_keys, image_uniform, iteration_keys
 from ..common.processes import gathered
 from ..losses.perturbations import Perturbation, check_alpha, resolve_perturbation
 from ..losses.sample import Sample
 from ..losses.targets import Levels, PerturbedByImage, Target
-from .rules import Rule, Validation, make_rule
+from .rules import MC, Rule, Validation, make_rule
 
 # The released solver lets levels of a weak perturbation rise above 1.
 _MAX_LEVEL = 100.0
-STATE_VERSION = 3
+STATE_VERSION = 4
+# Visits of every image without a validation that are worth a warning.
+MANY_VISITS = 10
+
+_UNOBSERVED = (
+    f'ASLP: every image came {MANY_VISITS} times without observe(accuracy): call it '
+    'after a validation, else the levels stay where they are'
+)
 
 
 class ImageLevels(Levels):
@@ -107,6 +109,9 @@ class ImageLevels(Levels):
         self._logger = logger or logging.getLogger('mmaslp')
         self._steps = torch.zeros((), dtype=torch.int64)
         self._has_margins = False
+        self._unobserved = 0  # images of samples since the last validation
+        if isinstance(self.rule, MC) and self.rule.oscillates(self.beta):
+            self._warn("levels oscillate: take a lower lam, or solver='implicit'")
 
     def __repr__(self) -> str:
         return f'ImageLevels({len(self.ids)} images, rule={self.rule})'
@@ -146,6 +151,13 @@ class ImageLevels(Levels):
                 'the step: count the iterations of the whole training, as epoch * '
                 'len(loader) + i'
             )
+
+        self._unobserved += len(names)
+        if self.rule.learns and self.pending is not None:
+            warnings.warn('ASLP: a sample was not given to update', stacklevel=2)
+        late = step >= self.warmup and self._unobserved > MANY_VISITS * len(self.ids)
+        if self.rule.learns and late:
+            warnings.warn(_UNOBSERVED, stacklevel=2)
 
         hashes = image_keys(names)
         for name in names:
@@ -243,10 +255,10 @@ class ImageLevels(Levels):
                 rule keeps the previous values, and a warning says so.
         """
         self.watch.check(at_least=10)
+        self._unobserved = 0
         measured = dict(accuracy=accuracy, confidence=confidence)
-        needed = (
-            [accuracy] if self.rule.required_field is None else [*measured.values()]
-        )
+        by_confidence = self.rule.required_field == 'confidence'
+        needed = [*measured.values()] if by_confidence else [accuracy]
         if None in needed:
             raise ValueError(f'rule={self.rule.name!r} needs the confidence too')
         if any(value != value for value in needed):  # nan
@@ -290,8 +302,8 @@ class ImageLevels(Levels):
         state = state if isinstance(state, dict) else {}
         if state.get('version') != STATE_VERSION or 'ids' not in state:
             raise ValueError(
-                'the state is not one of ImageLevels, or of mmaslp 0.2: train on from '
-                'the weights, with levels that start anew'
+                'the state is not one of ImageLevels, or of another version of mmaslp: '
+                'train on from the weights, with levels that start anew'
             )
 
         try:
@@ -344,9 +356,6 @@ def _by_hash(ids: Iterable[str]) -> list[str]:
 def _read_levels(state: dict[str, Any]) -> dict[str, float]:
     """Level of every image of a state."""
     ids = state['ids']
-    if isinstance(ids, Tensor):  # of version 0.5: lines of UTF-8
-        text = ids.cpu().numpy().tobytes()
-        ids = text.decode(errors=ENCODING_ERRORS).split('\n')
     alpha = state['alpha'].cpu().double()
     inside = ((alpha >= 0) & (alpha <= _MAX_LEVEL)).all()
     if alpha.shape != (len(ids),) or not inside:

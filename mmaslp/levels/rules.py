@@ -71,6 +71,10 @@ class Rule(ABC):
         beta = check_beta(beta)
         if alpha.shape != margin.shape or alpha.dim() != 1:
             raise ValueError('alpha and margin must both have the shape (N,)')
+        needed = self.required_field
+        if needed is not None and getattr(validation, needed) is None:
+            raise ValueError(f'rule={self.name!r} needs {needed} of the validation')
+
         stepped = self._step(alpha.double(), margin.double(), beta, validation)
         if not math.isfinite(stepped.sum()):  # levels are small: finite if all are
             raise ValueError(
@@ -81,12 +85,6 @@ class Rule(ABC):
     @abstractmethod
     def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
         """Levels before they are clipped, ``(N,)``, float64."""
-
-    def _require(self, validation: Validation, name: str) -> float:
-        value = getattr(validation, name)
-        if value is None:
-            raise ValueError(f'rule={self.name!r} needs {name} of the validation')
-        return float(value)
 
 
 @dataclass(frozen=True)
@@ -163,6 +161,10 @@ class MC(PenaltyRule):
     def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:
         return 1.0 - now.accuracy, 0.5 * beta
 
+    def oscillates(self, beta: float) -> bool:
+        """Whether the explicit step is unstable."""
+        return self.solver != 'implicit' and self.eta * self.lam * beta >= 4
+
 
 @dataclass(frozen=True)
 class ME(PenaltyRule):
@@ -176,6 +178,7 @@ class ME(PenaltyRule):
     """
 
     name = 'ME'
+    required_field = 'landmark'
     landmark: str = 'best'
 
     def __post_init__(self) -> None:
@@ -191,7 +194,7 @@ class ME(PenaltyRule):
         return max(accuracy, landmark) if self.landmark == 'best' else landmark
 
     def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:
-        return now.accuracy - self._require(now, 'landmark'), 0.0
+        return now.accuracy - now.landmark, 0.0  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,7 @@ class FB(Rule):
         check_number('gain', self.gain, above=0)
 
     def _step(self, alpha: Tensor, margin: Tensor, beta: float, now: Validation) -> Any:
-        gap = self._require(now, 'confidence') - now.accuracy
+        gap = now.confidence - now.accuracy  # type: ignore[operator]
         # Implicit: the gap that is left after the step, g' = g - beta / 2 * mean step.
         gain = self.gain / (1.0 + self.gain)
         # Rising levels share the step by margin, falling ones by level. The shares of a

@@ -101,10 +101,10 @@ class LevelsSession:
     ) -> None:
         if levels != 'border' and not isinstance(levels, BorderLevels):
             raise ValueError(f"levels must be 'border' or BorderLevels, got {levels!r}")
-        self.given = levels if isinstance(levels, BorderLevels) else None
-        self.levels = self.given or BorderLevels()
+        given = isinstance(levels, BorderLevels)
+        self.levels = levels if given else BorderLevels()
         self.levels.expect_validations()
-        self.warmup = None if self.given is None else self.given.warmup
+        self.warmup = self.levels.warmup if given else None
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.logger = logger or logging.getLogger('mmaslp')
         self.start_validation()
@@ -200,8 +200,8 @@ class LevelsSession:
         saved = state.get('levels')
         if not saved:
             raise ValueError(
-                'the checkpoint holds no levels, or those of mmaslp 0.2: train on from '
-                'its weights instead of resuming'
+                'the checkpoint holds no levels, or those of another version of '
+                'mmaslp: train on from its weights instead of resuming'
             )
         values = torch.as_tensor(saved['levels'], dtype=torch.float64)
         self.levels.load_state_dict({**saved, 'levels': values})

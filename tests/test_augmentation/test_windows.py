@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mmaslp import ObjectFreeWindows
-from mmaslp.augmentation.windows import find_window, object_free_window, resized
+from mmaslp.augmentation.windows import find_window, resized
 
 
 def generator(seed=0):
@@ -107,17 +107,6 @@ def test_an_image_becomes_a_window_of_itself(kind):
     first = found[0] if kind in ('tensor', 'channel') else found
     first = first[..., 0] if kind == 'colour' else first
     assert np.array(first).max() <= 3 + 1e-6  # columns 0 to 3 are free
-
-
-def test_one_window_of_one_image():
-    image = np.tile(np.arange(8.0), (8, 1))
-    mask = np.zeros((8, 8), np.uint8)
-    mask[:, 4:] = 1
-    found, labels = object_free_window(image, mask, rng=generator())
-    assert found.max() <= 3 + 1e-6
-    assert not labels.any()
-    same = object_free_window(image, np.ones_like(mask))
-    assert same[0] is image
 
 
 def test_full_images_take_windows_of_others():

@@ -138,14 +138,10 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(rule):
     assert ours == theirs
 
 
-def test_a_state_of_version_0_5_is_read():
-    source = learner(alpha=0.3)
-    lines = '\n'.join(source.ids).encode()
-    state = source.state_dict()
-    state['ids'] = torch.frombuffer(bytearray(lines), dtype=torch.uint8)
-    levels = learner()
-    assert levels.load_state_dict(state) == 6
-    assert levels.levels == source.levels
+def test_a_state_of_version_0_5_is_refused():
+    state = learner(alpha=0.3).state_dict()
+    with pytest.raises(ValueError, match=r'another version of mmaslp: train on from'):
+        learner().load_state_dict({**state, 'version': 3})
 
 
 def test_a_loss_takes_the_sample_that_waits_for_its_update():
@@ -229,3 +225,30 @@ def test_a_step_that_does_not_count_up(step):
     resumed.load_state_dict(levels.state_dict())
     with pytest.raises(ValueError, match='comes after step=3'):
         resumed.sample(IDS[:1], step)
+
+
+def test_a_loop_that_forgets_a_call_is_warned(recwarn):
+    levels = learner()
+    for step in range(10):
+        stepped(levels, IDS, [1.0] * 6, step)
+    assert not recwarn
+    with pytest.warns(UserWarning, match=r'10 times without observe\(accuracy\)'):
+        stepped(levels, IDS, [1.0] * 6, 10)
+    levels.observe(0.9)
+    stepped(levels, IDS, [1.0] * 6, 11)
+    assert not recwarn
+
+    levels.sample(IDS, 12)
+    with pytest.warns(UserWarning, match='a sample was not given to update'):
+        levels.sample(IDS, 13)
+
+
+def test_an_explicit_step_that_oscillates_is_warned(caplog):
+    learner(rule=MC(solver='explicit', eta=0.002, lam=999.0))
+    learner(rule=MC(eta=0.002, lam=4000.0))
+    learner(rule=ME(solver='explicit', eta=0.002, lam=4000.0))
+    assert 'oscillate' not in caplog.text
+    learner(rule=MC(solver='explicit', eta=0.002, lam=1999.0), beta=1.0)
+    assert 'oscillate' not in caplog.text
+    learner(rule=MC(solver='explicit', eta=0.002, lam=1000.0), beta=2.0)
+    assert "levels oscillate: take a lower lam, or solver='implicit'" in caplog.text

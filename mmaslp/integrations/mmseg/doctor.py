@@ -59,7 +59,7 @@ def examine(config: str | None, data: str | None = None) -> Diagnosis:
 
 
 def _examine_config(config: str, data: str | None, found: Diagnosis) -> None:
-    from .checks.building import check_images, check_parts
+    from .checks.building import check_parts
     from .checks.settings import check_settings
     from .config import find_config, import_modules, read_config
     from .data import use_folder
@@ -76,9 +76,8 @@ def _examine_config(config: str, data: str | None, found: Diagnosis) -> None:
         found.findings.append(Finding('error', f'{config} cannot be read: {error}'))
         return
 
-    found.findings += check_images(cfg)
-    found.mended = cfg.to_dict()
     found.findings += check_parts(cfg)
+    found.mended = cfg.to_dict()
     if not found.has('error', 'warning'):
         text = f'model, data and hooks of {config} can be built'
         found.findings.append(Finding('ok', text))

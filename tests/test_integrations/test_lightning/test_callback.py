@@ -151,15 +151,12 @@ def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
     assert model.calibration.listener is None
 
 
-def test_a_checkpoint_of_version_0_5_is_read():
-    levels = BorderLevels()
-    levels.levels.fill_(0.25)
-    state = dict(step=7, session=dict(levels=levels.state_dict(), calibrator=None))
+def test_a_checkpoint_of_version_0_5_is_refused():
+    state = dict(step=7, session=dict(levels=BorderLevels().state_dict()))
     callback = ASLPCallback(calibrator=True)
     callback._fits = True
-    callback.load_state_dict(state)
-    assert torch.equal(callback.levels.levels, levels.levels)
-    assert callback.state_dict()['step'] == 7
+    with pytest.raises(ValueError, match='or those of another version of mmaslp'):
+        callback.load_state_dict(state)
 
 
 def test_too_few_images_for_a_calibrator_are_told_of(tmp_path, caplog):

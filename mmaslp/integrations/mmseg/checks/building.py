@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS
-
 from ..checkpoint import check_checkpoint
 from ..config import build_runner, name_run
 from ..data import leaves, missing_data, with_binary_masks
-from .data import check_masks, check_windows, shared_images
+from .data import check_masks, check_windows, dataset_of, shared_images
 from .findings import PATCH, Finding
 from .run import check_hooks
 
@@ -30,64 +27,59 @@ def noted(place: str, findings: list[Finding]) -> Iterator[None]:
         findings.append(Finding('error', f'{place}: {text}' if place else text))
 
 
-def check_images(cfg: Any) -> list[Finding]:
-    """Look at the images and masks of a config; put right how masks are read."""
-    init_default_scope(cfg.get('default_scope') or 'mmseg')
-    findings: list[Finding] = []
-    datasets = {}
-    for split in SPLITS:
-        settings = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
-        if settings is None:
-            continue
-        place = f'{split}_dataloader.dataset'
-        missing, *ways_on = missing_data(cfg, split)
-        if missing:
-            level = 'note' if split == 'test' else 'error'
-            text = f'{place}: {missing}'
-            findings.append(Finding(level, text, '\n'.join(ways_on)))
-            continue
-
-        of_masks = []
-        with noted(place, findings):
-            datasets[split] = DATASETS.build(copy.deepcopy(settings))
-            of_masks = [*check_masks(split, datasets[split])]
-            if split == 'train' and not of_masks:
-                of_masks = [*check_windows(datasets[split])]
-        findings += of_masks
-        if any(finding.remedy == PATCH for finding in of_masks):
-            for leaf in leaves(settings):
-                leaf.pipeline = with_binary_masks(leaf.pipeline)
-            if cfg.get('tta_pipeline'):
-                cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
-
-    return [*findings, *shared_images(datasets)]
-
-
 def check_parts(cfg: Any) -> list[Finding]:
-    """Build the runner, its hooks and loops, and ask them what does not fit."""
+    """Build the runner of a config, its data and hooks, and look at them.
+
+    It puts right how masks are read.
+    """
     findings: list[Finding] = []
     if cfg.get('load_from'):
         with noted('load_from', findings):
             check_checkpoint(cfg.load_from)
 
-    cfg = copy.deepcopy(cfg)
-    hooks = cfg.get('custom_hooks') or []
-    cfg.update(custom_hooks=[], load_from=None, resume=False, log_level='ERROR')
-    cfg._format_python_code = False  # formatting takes seconds
+    copied = copy.deepcopy(cfg)
+    copied.update(custom_hooks=[], load_from=None, resume=False, log_level='ERROR')
+    copied._format_python_code = False  # formatting takes seconds
     if cfg.get('visualizer'):
-        cfg.visualizer.vis_backends = []
+        copied.visualizer.vis_backends = []
+    datasets: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder, noted('', findings):
-        cfg.work_dir = folder
-        name_run(cfg, 'doctor')
-        runner = build_runner(cfg)
-        for hook in hooks:
+        copied.work_dir = folder
+        name_run(copied, 'doctor')
+        runner = build_runner(copied)
+        for hook in cfg.get('custom_hooks') or []:
             with noted('custom_hooks', findings):
-                runner.register_hook(hook)
+                runner.register_hook(copy.deepcopy(hook))
+
         for split in SPLITS:
-            place = f'{split}_dataloader'
-            if cfg.get(place) and not missing_data(cfg, split)[0]:
-                with noted(place, findings):
-                    getattr(runner, f'{split}_loop')  # builds it
-        if not findings and not missing_data(cfg, 'train')[0]:
+            if cfg.get(f'{split}_dataloader'):
+                findings += _check_split(cfg, split, runner, datasets)
+        broken = [f for f in findings if f.level == 'error' and f.remedy != PATCH]
+        if 'train' in datasets and not broken:
             findings += check_hooks(runner)
+    return [*findings, *shared_images(datasets)]
+
+
+def _check_split(
+    cfg: Any, split: str, runner: Any, datasets: dict[str, Any]
+) -> list[Finding]:
+    """Build a loop, and look at the masks of its data set, which is added."""
+    place = f'{split}_dataloader'
+    missing, *ways_on = missing_data(cfg, split)
+    if missing:
+        level = 'note' if split == 'test' else 'error'
+        return [Finding(level, f'{place}.dataset: {missing}', '\n'.join(ways_on))]
+
+    findings: list[Finding] = []
+    with noted(place, findings):
+        dataset = datasets[split] = dataset_of(getattr(runner, f'{split}_loop'))
+        findings += check_masks(split, dataset)
+        if split == 'train' and not findings:
+            findings += check_windows(dataset)
+
+    if any(finding.remedy == PATCH for finding in findings):
+        for leaf in leaves(cfg[place].dataset):
+            leaf.pipeline = with_binary_masks(leaf.pipeline)
+        if cfg.get('tta_pipeline'):
+            cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
     return findings

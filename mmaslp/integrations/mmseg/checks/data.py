@@ -29,10 +29,9 @@ def dataset_of(loop: Any) -> Any:
 
 def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
     """Look at the masks of data sets, and for images in two of them."""
-    present = {key: dataset for key, dataset in datasets.items() if dataset is not None}
-    for split, dataset in present.items():
+    for split, dataset in datasets.items():
         yield from check_masks(split, dataset)
-    yield from shared_images(present)
+    yield from shared_images(datasets)
 
 
 def shared_images(datasets: Mapping[str, Any]) -> Iterator[Finding]:
@@ -107,7 +106,9 @@ def mask_values(leaf: Any, most: int) -> set[int]:
 def check_windows(dataset: Any) -> Iterator[Finding]:
     """Say that a network never sees a whole training image without an object."""
     leaves = [part for part, is_leaf in nested(dataset) if is_leaf]
-    steps = [step for leaf in leaves for step in _transforms(leaf.pipeline)]
+    steps = [
+        step for leaf in leaves for step in _transforms(getattr(leaf, 'pipeline', None))
+    ]
     crops = [step for step in steps if _PART.fullmatch(type(step).__name__)]
     masks = (held for leaf in leaves for held in masks_of(leaf, _MANY))
     if not crops and all(_OBJECT in held for held in masks):

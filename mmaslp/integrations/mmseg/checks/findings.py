@@ -34,12 +34,11 @@ def report_findings(findings: Iterable[Finding]) -> None:
     """Log the warnings of a check, and refuse to go on if there is an error."""
     from mmengine.logging import print_log
 
-    errors = []
+    findings = [*findings]
     for finding in findings:
         if finding.level == 'warning':
             print_log(finding.sentence(), logger='current', level=logging.WARNING)
-        if finding.level == 'error':
-            errors.append(finding.sentence())
+    errors = [each.sentence() for each in findings if each.level == 'error']
     if errors:
         raise ValueError('\n'.join(errors))
 

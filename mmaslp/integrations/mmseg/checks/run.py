@@ -27,11 +27,14 @@ or ASLPHook(levels='image', rule='fixed'), which needs no validation"""
 
 def measuring_metric(runner: Any) -> CalibrationMetric | None:
     """The CalibrationMetric of the validation that measures the network itself."""
-    for metric in runner.val_loop.evaluator.metrics:
-        measures = isinstance(metric, CalibrationMetric)
-        if measures and (metric.mode, metric.protocol) == ('top_label', 'raw'):
-            return metric
-    return None
+    metrics = runner.val_loop.evaluator.metrics
+    measuring = (
+        metric
+        for metric in metrics
+        if isinstance(metric, CalibrationMetric)
+        and (metric.mode, metric.protocol) == ('top_label', 'raw')
+    )
+    return next(measuring, None)
 
 
 def check_validation(runner: Any) -> Iterator[Finding]:

@@ -51,7 +51,6 @@ from .schedule import Schedule
 class Training:
     """What :class:`ASLPHook` does for one kind of levels."""
 
-    levels: BorderLevels | ImageLevels
     learns = True
 
     def before_iter(self, data_batch: Any, step: int) -> None:
@@ -64,7 +63,7 @@ class Training:
         """Send pictures to the trackers."""
 
 
-class BorderTraining(Training):
+class BorderTraining(Training, LevelsSession):
     """Levels by band: they move after a validation, by its table of bands."""
 
     # A third of the training.
@@ -76,7 +75,8 @@ class BorderTraining(Training):
                 f"ASLPHook(levels='border') has no option {next(iter(others))!r}: it "
                 'takes gain'
             )
-        self.gain = check_number('gain', gain, above=0)
+        logger = MMLogger.get_current_instance()
+        super().__init__(BorderLevels(gain), logger=logger)
 
     def findings(
         self, runner: Any, losses: list, schedule: Schedule
@@ -93,10 +93,8 @@ class BorderTraining(Training):
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Give the levels to the losses."""
         self._metric = measuring_metric(runner)
-        self.levels = BorderLevels(self.gain)
-        logger = MMLogger.get_current_instance()
-        self.session = LevelsSession(self.levels, logger=logger)
-        self.session.plan(schedule.plan.validations, schedule.plan.warmup)
+        plan = schedule.plan
+        self.plan(plan.validations, plan.warmup)
         for loss in losses:
             loss.criterion.bind(self.levels)
 
@@ -104,21 +102,9 @@ class BorderTraining(Training):
         """Move the levels by the table that the metric has counted."""
         table = [self._metric.table]
         broadcast_object_list(table)
-        self.session.end_validation(table[0], whole=True)
+        self.end_validation(table[0], whole=True)
         if self.levels.reason is not None:
             print_log(f'ASLP: {self.levels.reason}', 'current')
-
-    def scalars(self) -> dict[str, float]:
-        """Level of every band, the first at the border."""
-        return self.session.scalars()
-
-    def summary(self) -> str:
-        """Say where the levels are, and what they followed."""
-        return self.session.summary()
-
-    def finish(self, runner: Any) -> None:
-        """Log why levels are still 0."""
-        self.session.end_training()
 
 
 class ImageTraining(Training):
@@ -151,6 +137,7 @@ class ImageTraining(Training):
         yield from mixed_images(dataset_of(runner.train_loop), preprocessor)
         if self.learns:
             yield from check_validation(runner)
+            yield from schedule.too_late()
 
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Make the levels."""
@@ -173,9 +160,6 @@ class ImageTraining(Training):
             loss.criterion.bind(self.levels)
         if self.learns:
             self._prefix = measuring_metric(runner).prefix
-            warning = self._schedule.too_late()
-            if warning:
-                print_log(f'ASLP: {warning}', 'current', logging.WARNING)
 
     def _start_level(self, losses: list) -> float:
         """The hook's alpha; else 0, or that of the losses if nothing learns."""
@@ -220,7 +204,7 @@ class ImageTraining(Training):
         mean = self.levels.alpha.mean().item()
         return f'levels of {len(self.levels.ids)} images, mean {mean:.4f}'
 
-    def finish(self, runner: Any) -> None:
+    def end_training(self) -> None:
         """Write the table of images and levels, lowest level first."""
         if not is_main_process():
             return
@@ -401,7 +385,7 @@ class ASLPHook(Hook):
     def after_train(self, runner: Any) -> None:
         """Report the levels."""
         print_log(f'ASLP: {self.training.summary()}', 'current')
-        self.training.finish(runner)
+        self.training.end_training()
 
     def _schedule(self, runner: Any) -> Schedule:
         return Schedule(

@@ -72,17 +72,18 @@ class Schedule:
         due = now % self._interval(now) == 0 or now == self._end
         return now > 0 and now >= loop.val_begin and due
 
-    def too_late(self) -> str | None:
-        """Say that the levels never move: they also wait for the first validation."""
+    def too_late(self) -> Iterator[Finding]:
+        """Warn of levels that never move: they also wait for the first validation."""
         first = next(self._validations(), self._end) * self.unit
         start = max(self.warmup, first)
-        if start < self.loop.max_iters:
-            return None
-        return (
-            f'the levels never move: warm-up ({self.warmup} iterations) and the '
-            f'first validation end at iteration {start}, training at '
-            f'{self.loop.max_iters}; lower warmup_epochs or val_interval'
-        )
+        if start >= self.loop.max_iters:
+            yield Finding(
+                'warning',
+                f'the levels never move: warm-up ({self.warmup} iterations) and the '
+                f'first validation end at iteration {start}, training at '
+                f'{self.loop.max_iters}',
+                'a lower warmup_epochs of ASLPHook, or a lower train_cfg.val_interval',
+            )
 
     def findings(self) -> Iterator[Finding]:
         """Refuse a schedule under which levels by band cannot arrive."""

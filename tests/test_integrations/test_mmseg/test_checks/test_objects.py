@@ -5,14 +5,14 @@ import pytest
 from PIL import Image
 
 from mmaslp.commands import main
-from mmaslp.integrations.mmseg.checks.building import check_images
+from mmaslp.integrations.mmseg.checks.building import check_parts
 from mmaslp.integrations.mmseg.checks.data import mask_values
 
 
 def said(toy, tmp_path, pipeline=()):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
     cfg.train_dataloader.dataset.pipeline[2:2] = list(pipeline)
-    return '\n'.join(map(str, check_images(cfg)))
+    return '\n'.join(map(str, check_parts(cfg)))
 
 
 def test_every_image_has_one(toy, tmp_path):
