@@ -117,26 +117,21 @@ def resized(image: Array, height: int, width: int) -> Array:
 
     Arrays are ``(H, W)`` or ``(H, W, C)``, tensors ``(..., H, W)``.
     """
-    if isinstance(image, Tensor):
-        wide = torch.promote_types(image.dtype, torch.float32)
-        if image.dtype in (torch.int32, torch.int64):
-            wide = torch.float64
-        flat = image.reshape(1, -1, *image.shape[-2:]).to(wide)
-        found = F.interpolate(flat, (height, width), mode='bilinear')
-        found = found.reshape(*image.shape[:-2], height, width)
-        if not image.is_floating_point():
-            found = found.round()
-        return found.to(image.dtype)
+    if not isinstance(image, Tensor):
+        native = np.ascontiguousarray(image, image.dtype.newbyteorder('='))
+        pixels = torch.from_numpy(native.reshape(*image.shape[:2], -1))
+        planes = resized(pixels.permute(2, 0, 1), height, width)
+        return planes.permute(1, 2, 0).numpy().reshape(height, width, *image.shape[2:])
 
-    wide = np.promote_types(image.dtype, np.float32)  # float64 of int32
-    planes = torch.from_numpy(
-        np.ascontiguousarray(image, wide).reshape(*image.shape[:2], -1)
-    )
-    found = resized(planes.permute(2, 0, 1), height, width).permute(1, 2, 0).numpy()
-    found = found.reshape(height, width, *image.shape[2:])
-    if np.issubdtype(image.dtype, np.integer):
-        found = np.rint(found)
-    return found.astype(image.dtype)
+    wide = torch.promote_types(image.dtype, torch.float32)
+    if image.dtype in (torch.int32, torch.int64):
+        wide = torch.float64
+    flat = image.reshape(1, -1, *image.shape[-2:]).to(wide)
+    planes = F.interpolate(flat, (height, width), mode='bilinear')
+    planes = planes.reshape(*image.shape[:-2], height, width)
+    if not image.is_floating_point():
+        planes = planes.round()
+    return planes.to(image.dtype)
 
 
 def _size(image: np.ndarray | Tensor) -> tuple[int, ...]:
