@@ -22,6 +22,7 @@ from mmaslp.commands.arguments import (
 
 PAGE = Path(__file__).resolve().parent / 'commands.md'
 SHARED = '## Options of several commands'
+GROUPS = {'options of maps': add_map_options, 'options of runs': add_run_options}
 
 # The first name of an option in its line.
 NAME = re.compile(r'- `([\w-]+)')
@@ -30,25 +31,32 @@ NAME = re.compile(r'- `([\w-]+)')
 def page() -> str:
     """Text of the page."""
     head = PAGE.read_text(encoding='utf-8').partition(SHARED)[0]
-    shared = lines_of(add_overwrite, add_map_options, add_run_options)
-    lines = [SHARED, '', *shared, '']
+    lines = [SHARED, '', *lines_of(add_overwrite), '']
+    for title, add in GROUPS.items():
+        lines += [f'{title.capitalize()}:', '', *lines_of(add), '']
     for name in COMMANDS:
-        lines += section(name, shared)
+        lines += section(name)
     return head + '\n'.join(lines)
 
 
-def section(name: str, shared: list[str]) -> list[str]:
+def section(name: str) -> list[str]:
     """Lines of one command: description, example, its arguments, those it shares."""
     command = import_module(f'mmaslp.commands.{name.replace("-", "_")}')
     text, _, example = inspect.cleandoc(command.__doc__).partition('\nExample:\n')
-    arguments = lines_of(command.add_arguments)
-    own = [line for line in arguments if line not in shared]
-    also = [NAME.match(line)[1] for line in arguments if line in shared]
+    own = lines_of(command.add_arguments)
+    shared = [line for line in lines_of(add_overwrite, *GROUPS.values()) if line in own]
+    also = []
+    for title, add in GROUPS.items():
+        group = lines_of(add)
+        if set(group) <= set(own):
+            also.append(title)
+            shared = [line for line in shared if line not in group]
+            own = [line for line in own if line not in group]
 
-    lines = [f'## mmaslp {name}', '', text, example, '', *own, '']
-    if also:
-        lines += [f'Also, as above: `{", ".join(also)}`.', '']
-    return lines
+    also += [f'`{NAME.match(line)[1]}`' for line in shared]
+    lines = [f'## mmaslp {name}', '', text, example, '']
+    lines += [line for line in own if line not in shared]
+    return [*lines, '', f'Also: {", ".join(also)}.', ''] if also else [*lines, '']
 
 
 def lines_of(*adders: Callable[[CommandParser], None]) -> list[str]:

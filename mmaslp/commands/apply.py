@@ -1,8 +1,7 @@
 """Apply a calibrator to probability maps on disk, of any network.
 
-The maps are written as 16-bit PNG, or in the form of .npz and .npy maps. With --masks
-also masks: 'keep' is the network's decision, 'accuracy' the more probable class of each
-pixel, 'dice' for each image the mask of the largest expected Dice.
+Masks of --masks: 'keep' is the network's decision, 'accuracy' the more probable class
+of each pixel, 'dice' the mask of the largest expected Dice.
 
 Example:
     mmaslp apply calibrator.json test_maps --out calibrated --masks dice
@@ -29,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar='P',
         help='with --masks keep: leave out objects that are real with a smaller '
-        'probability; `mmaslp fit` says what that costs',
+        'probability',
     )
     add(
         '--keep-real',

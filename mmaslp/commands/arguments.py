@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ..files.prob_maps import MapReader
 
-CONFIG_HELP = 'config file, or a config of the package such as mmaslp::demo/bce.py'
+CONFIG_HELP = 'file, or a config of the package such as mmaslp::demo/bce.py'
 
 # Each launcher: the program, and one of the variables that it sets.
 _LAUNCHERS = {

@@ -1,10 +1,9 @@
 """Compare two models, raw with raw and calibrated with calibrated.
 
-It says which is better, whether that may be chance, and what to do. Then it prints the
-difference (second - first) of every metric with its 95 % interval over images. Results
-come from `mmaslp test`, `mmaslp eval-maps --json` and reports. Of one file its models
-are compared with the first, and each calibrated one with its raw one. Several trainings
-of each model come as two lists, in the order of their seeds.
+It says which is better, and prints the difference (second - first) of every metric
+with its 95 % interval over images. Results come from `mmaslp test`, `mmaslp eval-maps
+--json` and reports. Of one file all models are compared with the first. Several
+trainings of each model come as two lists, in the order of their seeds.
 
 Example:
     mmaslp compare bce/calibration_test.json aslp/calibration_test.json
@@ -32,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'results',
         nargs='+',
         metavar='RESULT',
-        help='file of the first model and of the second; or one file that holds both',
+        help='files of the first and the second model, or one file of both',
     )
     add(
         '--with',

@@ -43,8 +43,8 @@ def add_arguments(parser: CommandParser) -> None:
         '--protocol',
         choices=('raw', 'released'),
         default='raw',
-        help="'released' stretches every map to [0, 1] first, as published numbers "
-        'are computed; it changes the probabilities that are measured',
+        help="'released' stretches every map to [0, 1] first, as the code of the paper "
+        'does',
     )
     add_overwrite(parser)
     add_map_options(parser)

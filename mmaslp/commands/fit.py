@@ -71,14 +71,13 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--groups',
         metavar='PATTERN',
-        help='regular expression of the part of a name that images of one patient, '
-        "video or place share, such as '^[^_]+'",
+        help='regular expression of the part of a name that images of one patient or '
+        "video share, such as '^[^_]+'",
     )
     add(
         '--windows',
         action='store_true',
-        help='with a config: learn from object-free windows of the validation images '
-        'when an empty mask is right',
+        help='with a config: learn from object-free windows, too',
     )
     add_overwrite(parser)
     add_map_options(parser)
