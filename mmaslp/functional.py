@@ -1,4 +1,4 @@
-"""Calibration figures of probabilities and labels, as functions.
+"""Calibration metrics of probabilities and labels, as functions.
 
 All take arrays or tensors of any shape: ``prob``, the probability of the foreground,
 and ``label`` of 0 and 1, of the same shape or without the channel of ``(N, 1, ...)``.
@@ -36,20 +36,17 @@ from torch import Tensor
 from .calibration.uncalibrated import mask_estimates
 from .common.arguments import check_choice
 from .common.arrays import as_floats, as_tensor, matched, split_labels
+from .metrics import errors, image_metrics
 from .metrics.band_table import BORDERS, BandTable
-from .metrics.bins import BinTable, check_bins, equal_mass, equal_width, signed_gap
-from .metrics.errors import binned_error, largest_gap
-from .metrics.errors import brier_score as _brier_score
-from .metrics.histogram import PixelCounts
-from .metrics.image_metrics import (
-    BAND_ERRORS,
-    area_in_empty,
-    aurc_of,
-    found_in_empty,
-    object_ece,
+from .metrics.bins import (
+    BinTable,
+    ScoreTable,
+    check_bins,
+    equal_mass,
+    equal_width,
+    signed_gap,
 )
-from .metrics.image_metrics import dice_error as _dice_error
-from .metrics.image_metrics import object_auroc as _object_auroc
+from .metrics.histogram import PixelCounts
 from .metrics.objects import MaskTable
 
 __all__ = [
@@ -99,10 +96,8 @@ def calibration_error(
     Raises:
         ValueError: An argument is out of range, or the shapes differ.
     """
-    check_choice('norm', norm, NORMS)
-    check_bins(n_bins)
-    scores = PixelCounts.of(prob, label, ignore_index).score_table(mode)
-    return _error(equal_width(scores, n_bins), norm)
+    pixels = PixelCounts.of(prob, label, ignore_index)
+    return _error(equal_width, pixels, n_bins, norm, mode)
 
 
 def equal_mass_calibration_error(
@@ -127,10 +122,8 @@ def equal_mass_calibration_error(
         >>> round(equal_mass_calibration_error(prob, label, n_bins=2), 4)
         0.25
     """
-    check_choice('norm', norm, NORMS)
-    check_bins(n_bins)
-    scores = PixelCounts.of(prob, label, ignore_index).score_table(mode)
-    return _error(equal_mass(scores, n_bins), norm)
+    pixels = PixelCounts.of(prob, label, ignore_index)
+    return _error(equal_mass, pixels, n_bins, norm, mode)
 
 
 def band_calibration_error(
@@ -169,7 +162,7 @@ def band_calibration_error(
     check_choice('border', border, BORDERS)
     table = BandTable()
     table.update(prob, label, ignore_index)
-    return table.compute()[BAND_ERRORS[BORDERS.index(border)]]
+    return float(errors.binned_error(table.table(border)))
 
 
 def brier_score(
@@ -181,7 +174,7 @@ def brier_score(
 
     It takes and returns what :func:`calibration_error` does.
     """
-    return float(_brier_score(PixelCounts.of(prob, label, ignore_index).scores))
+    return errors.brier_score(PixelCounts.of(prob, label, ignore_index).scores)
 
 
 def object_calibration_error(
@@ -216,7 +209,7 @@ def object_calibration_error(
         >>> round(object_calibration_error(prob, label), 4)
         0.4
     """
-    return _of_masks(object_ece, prob, label, ignore_index)
+    return _of_masks(image_metrics.object_ece, prob, label, ignore_index)
 
 
 def object_auroc(
@@ -229,7 +222,7 @@ def object_auroc(
     It takes what :func:`object_calibration_error` does; nan without objects of either
     kind.
     """
-    return _of_masks(_object_auroc, prob, label, ignore_index)
+    return _of_masks(image_metrics.object_auroc, prob, label, ignore_index)
 
 
 def dice_error(
@@ -245,7 +238,7 @@ def dice_error(
 
     It takes what :func:`object_calibration_error` does; nan without an image.
     """
-    return _of_masks(_dice_error, prob, label, ignore_index)
+    return _of_masks(image_metrics.dice_error, prob, label, ignore_index)
 
 
 def aurc(
@@ -260,7 +253,7 @@ def aurc(
 
     It takes what :func:`object_calibration_error` does; nan without an image.
     """
-    return _of_masks(aurc_of, prob, label, ignore_index)
+    return _of_masks(image_metrics.aurc_of, prob, label, ignore_index)
 
 
 def empty_found(
@@ -272,7 +265,7 @@ def empty_found(
 
     It takes what :func:`object_calibration_error` does; nan without such an image.
     """
-    return _of_masks(found_in_empty, prob, label, ignore_index)
+    return _of_masks(image_metrics.found_in_empty, prob, label, ignore_index)
 
 
 def empty_area(
@@ -284,7 +277,7 @@ def empty_area(
 
     It takes what :func:`object_calibration_error` does; nan without such an image.
     """
-    return _of_masks(area_in_empty, prob, label, ignore_index)
+    return _of_masks(image_metrics.area_in_empty, prob, label, ignore_index)
 
 
 def images_of(
@@ -318,8 +311,20 @@ def _of_masks(
     return float(metric(MaskTable.join(rows))) if rows else float('nan')
 
 
-def _error(table: BinTable, norm: str) -> float:
+def _error(
+    binning: Callable[[ScoreTable, int], BinTable],
+    pixels: PixelCounts,
+    n_bins: int,
+    norm: str,
+    mode: str,
+) -> float:
+    """Compute a norm of the gaps of bins."""
+    check_choice('norm', norm, NORMS)
+    check_bins(n_bins)
+    table = binning(pixels.score_table(mode), n_bins)
     if norm == 'l2':
         square = np.nansum(table.weight * signed_gap(table) ** 2)
         return float(np.sqrt(square)) if table.total else float('nan')
-    return float(binned_error(table) if norm == 'l1' else largest_gap(table))
+    return float(
+        errors.binned_error(table) if norm == 'l1' else errors.largest_gap(table)
+    )

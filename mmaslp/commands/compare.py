@@ -13,6 +13,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             worse.append(worse_metrics(comparison, args.fail_if_worse))
     if args.json:
         content = [
-            {**comparison.to_json(), 'verdict': verdict(comparison)}
+            {**asdict(comparison), 'verdict': verdict(comparison)}
             for comparison in comparisons
         ]
         text = strict_json({'format': FORMAT, 'comparisons': content}, 1)

@@ -70,7 +70,6 @@ def run(args: argparse.Namespace) -> int:
     limits = read_limits(args.limit or ())
     results = []
     for name, folder in _names(args.pred_dir).items():
-        reader = map_reader(args)
         result = evaluate_maps(
             folder,
             args.gt_dir,
@@ -78,19 +77,21 @@ def run(args: argparse.Namespace) -> int:
             protocol=args.protocol,
             sod=args.sod,
             resamples=args.resamples,
-            reader=reader,
+            reader=map_reader(args),
             workers=args.workers,
             model=name,
         )
         results.append(result)
         print(MapFiles.of(folder, args.gt_dir))
+
     written = _write(args, results)  # before what a closed pipe would end
     _print(results)
-    print(*written, sep='\n', end='\n' if written else '')
+    for line in written:
+        print(line)
     beyond = [text for result in results for text in beyond_limits(result, limits)]
     if limits:
         print('\n' + ('\n'.join(beyond) or 'within all limits'))
-    return 1 if beyond else 0
+    return int(bool(beyond))
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -130,8 +131,7 @@ def _write(args: argparse.Namespace, results: list[Result]) -> list[str]:
 
     lines = []
     if args.json:
-        content = results if len(results) > 1 else results[0]
-        save_result(args.json, content, overwrite=args.overwrite)
+        save_result(args.json, results, overwrite=args.overwrite)
         lines.append(f'metrics: {display_name(args.json)}')
     if args.plot:
         named = {result.model: result for result in results}
@@ -141,11 +141,7 @@ def _write(args: argparse.Namespace, results: list[Result]) -> list[str]:
             f'diagrams: {display_name(args.plot)}, {display_name(_beside(args.plot))}'
         )
     if args.report:
-        entries = results_of_maps(
-            results,
-            images=args.images,
-            reader=map_reader(args),
-        )
+        entries = results_of_maps(results, map_reader(args), args.images)
         write_report(args.report, entries, overwrite=args.overwrite)
         lines.append(f'report: {display_name(args.report)}')
     return lines
@@ -157,8 +153,8 @@ def _print(results: list[Result]) -> None:
 
     print(format_table({result.model: result.metrics for result in results}))
     print('\n' + '\n'.join(display_name(describe(result)) for result in results))
-    measures = {result.model: result.measures for result in results}
     if results[0].measures:
+        measures = {result.model: result.measures for result in results}
         print('\n' + format_table(measures, [*results[0].measures]))
 
 

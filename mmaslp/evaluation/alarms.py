@@ -97,7 +97,7 @@ def read_limits(texts: Sequence[str]) -> dict[str, float]:
         if key in limits:
             raise ValueError(f'{option}: {key} has a limit already')
         try:
-            limit = float(value)
+            limits[key] = limit = float(value)
         except ValueError as error:
             raise ValueError(f'{option}: write {key}=NUMBER') from error
 
@@ -108,7 +108,6 @@ def read_limits(texts: Sequence[str]) -> dict[str, float]:
                 f'{option}: {metric.label} lies between 0 and {largest:g}, so that '
                 'this limit would tell nothing'
             )
-        limits[key] = limit
     return limits
 
 
@@ -127,6 +126,7 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
                 f'--limit {key}={limit:g}: {result.model} has no value of it here, so '
                 'that the limit cannot be checked'
             )
+
         lower = metric_of(key).better == 'lower'
         if value > limit if lower else value < limit:
             side = 'above' if lower else 'below'

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, product
 from math import nan
 from pathlib import PurePath
 from typing import Any
@@ -51,13 +51,10 @@ class Measured:
 
     def interval(self, key: str) -> tuple[float, float]:
         """95 % bounds of a metric, of the result or else of the resamples."""
-        bounds = self.result.intervals.get(key)
-        if bounds is None:
-            bounds = (
-                self.drawn.interval(key) if key in self.drawn.values else (nan, nan)
-            )
-        low, high = bounds
-        return float(low), float(high)
+        low, high = self.result.intervals.get(key, (nan, nan))
+        if key not in self.result.intervals and key in self.drawn.values:
+            low, high = self.drawn.interval(key).tolist()
+        return low, high
 
     @property
     def measured_on(self) -> tuple:
@@ -115,10 +112,6 @@ class Comparison:
         """bool: Whether it tells what the calibrator of one network changes."""
         return self.first == self.second and self.calibrated == (False, True)
 
-    def to_json(self) -> dict[str, Any]:
-        """Lay it out as its file does."""
-        return asdict(self)
-
 
 def compare(firsts: Sequence[Measured], seconds: Sequence[Measured]) -> Comparison:
     """Compare two models on one set each, one result a training.
@@ -130,17 +123,14 @@ def compare(firsts: Sequence[Measured], seconds: Sequence[Measured]) -> Comparis
         ValueError: Settings differ, trainings of a model saw other images, or images of
             one name have other masks.
     """
-    for side in (firsts, seconds):
-        for measured in side:
-            problem = _other_settings(firsts[0], measured) or _other_images(
-                side[0], measured
-            )
-            if problem:
-                names = f'{side[0].result.model} and {measured.result.model}'
-                raise ValueError(f'{names}: {problem}')
-
     first = firsts[0]
     second = seconds[0]
+    for of_side, row in (*product([first], firsts), *product([second], seconds)):
+        if problem := _other_settings(first, row) or _other_images(of_side, row):
+            raise ValueError(
+                f'{of_side.result.model} and {row.result.model}: {problem}'
+            )
+
     paired = first.images.names == second.images.names
     if paired and (problem := _other_masks(first, second)):
         raise ValueError(problem)
@@ -175,11 +165,10 @@ def baselines(measured: Measured, group: Sequence[Measured]) -> list[Measured]:
     """What a model is compared with: the first of its kind, and its raw one."""
     kind = [other for other in group if other.is_calibrated == measured.is_calibrated]
     raw = [other for other in group if not other.is_calibrated]
-    own = [other for other in raw if other.network == measured.network]
-    found = [] if measured is kind[0] else [kind[0]]
-    if measured.is_calibrated and measured is kind[0]:
-        return (own or raw)[:1]
-    return found + own[:1] if measured.is_calibrated else found
+    without = [other for other in raw if other.network == measured.network]
+    if measured is kind[0]:
+        return (without or raw)[:1] if measured.is_calibrated else []
+    return [kind[0], *without[: measured.is_calibrated]]
 
 
 def compare_files(
@@ -226,6 +215,7 @@ KEYS: tuple[Callable[[Measured], Any], ...] = (
     lambda row: row.is_calibrated,
     lambda row: (row.result.dataset, row.result.model),
     lambda row: row.result.model,
+    lambda row: 'the only one',
 )
 
 
@@ -242,8 +232,6 @@ def match(
             rows = [[table[value] for table in tables] for value in shared]
             return [(row[: len(firsts)], row[len(firsts) :]) for row in rows]
 
-    if all(len(rows) == 1 for rows in files):
-        return [([row for [row] in firsts], [row for [row] in seconds])]
     listed = (
         ', '.join(f'{row.result.model} on {row.result.dataset}' for row in rows)
         for rows in (firsts[0], seconds[0])
@@ -302,8 +290,7 @@ def _other_settings(first: Measured, second: Measured) -> str:
 
 def _other_images(first: Measured, second: Measured) -> str:
     """Say which images or masks two results do not share; '' if they share all."""
-    odd = sorted(set(first.images.names) ^ set(second.images.names))
-    if odd:
+    if odd := sorted(set(first.images.names) ^ set(second.images.names)):
         return (
             f'{len(odd)} images are in one of them only, such as {odd[:3]}: evaluate '
             'both on the same images'

@@ -25,11 +25,9 @@ from .result import Result
 
 def mask_checksum(label: np.ndarray | Tensor) -> int:
     """CRC-32 of a mask: of its size and its labels as bytes."""
-    array = (
-        label.byte().cpu().numpy() if isinstance(label, Tensor) else np.asarray(label)
-    )
-    size = zlib.crc32(str(array.shape).encode())
-    return zlib.crc32(np.ascontiguousarray(array, np.uint8), size)
+    values = label.byte().cpu() if isinstance(label, Tensor) else label
+    size = zlib.crc32(str(tuple(label.shape)).encode())
+    return zlib.crc32(np.ascontiguousarray(values, np.uint8), size)
 
 
 @dataclass(frozen=True)
@@ -167,30 +165,17 @@ class Evaluator:
         Raises:
             ValueError: The image cannot be measured. Nothing of it is counted then.
         """
-        raw = self.evaluate(name, prob, label)
+        options = {
+            'bins': self.bins,
+            'mode': self.mode,
+            'ignore_index': self.ignore_index,
+            'num_classes': self.num_classes,
+        }
+        raw = evaluate_image(name, prob, label, **options)
         if calibrated is not None:
-            image = self.evaluate(name, calibrated, label, estimates)
-            self.calibrated.add(image)
+            options['estimates'] = estimates
+            self.calibrated.add(evaluate_image(name, calibrated, label, **options))
         self.raw.add(raw)
-
-    def evaluate(
-        self,
-        name: str,
-        prob: np.ndarray | Tensor,
-        label: np.ndarray | Tensor,
-        estimates: MaskTable | None = None,
-    ) -> EvaluatedImage:
-        """Measure one image, and do not add it."""
-        return evaluate_image(
-            name,
-            prob,
-            label,
-            bins=self.bins,
-            mode=self.mode,
-            ignore_index=self.ignore_index,
-            num_classes=self.num_classes,
-            estimates=estimates,
-        )
 
     def merge(self, other: Evaluator) -> None:
         """Add the images of another evaluator of the same settings."""
@@ -218,47 +203,32 @@ class Evaluator:
         """
         images = self.calibrated if calibrated else self.raw
         settings = {**(settings or {}), 'bins': self.bins, 'mode': self.mode}
-        if check_resamples(resamples):
-            settings['resamples'] = resamples
         rows = images.rows
         table = ImageTable.join(rows) if rows else ImageTable.empty(self.bins)
+        metrics = image_metrics(table)
 
-        return make_result(images.histogram.pixels(), table, settings, model, dataset)
+        intervals: dict[str, list[float]] = {}
+        bin_intervals: list[list[float]] = []
+        if check_resamples(resamples):
+            settings['resamples'] = resamples
+            drawn = resample(table, resamples)
+            intervals = {key: drawn.interval(key).tolist() for key in drawn.metrics}
+            bin_intervals = drawn.interval('bins').tolist()
 
-
-def make_result(
-    pixels: PixelCounts,
-    images: ImageTable,
-    settings: dict[str, Any],
-    model: str,
-    dataset: str,
-) -> Result:
-    """Compute every metric of a set, and their intervals."""
-    bins = settings['bins']
-    mode = settings['mode']
-    two_classes = pixels.num_classes == 2
-    positive = mode == 'top_label' and two_classes
-    intervals: dict[str, list[float]] = {}
-    bin_intervals: list[list[float]] = []
-    metrics = image_metrics(images)
-
-    if resamples := settings.get('resamples', 0):
-        drawn = resample(images, resamples)
-        intervals = {key: drawn.interval(key).tolist() for key in drawn.metrics}
-        bin_intervals = drawn.interval('bins').tolist()
-    if images.bands is not None:
-        scalars = band_scalars(images.bands.pooled().take(0))
-        metrics |= {k: v for k, v in scalars.items() if not math.isnan(v)}
-    metrics |= pixels.compute(bins, mode)
-
-    return Result(
-        images,
-        settings,
-        {key: float(value) for key, value in metrics.items()},
-        intervals,
-        bin_intervals,
-        pixels.compute(bins, 'positive') if positive else {},
-        model,
-        dataset,
-        no_foreground=two_classes and pixels.foreground == 0 < pixels.scores.total,
-    )
+        if table.bands is not None:
+            scalars = band_scalars(table.bands.pooled().take(0))
+            metrics |= {k: v for k, v in scalars.items() if not math.isnan(v)}
+        pixels = images.histogram.pixels()
+        metrics |= pixels.compute(self.bins, self.mode)
+        positive = self.mode == 'top_label' and pixels.num_classes == 2
+        return Result(
+            table,
+            settings,
+            {key: float(value) for key, value in metrics.items()},
+            intervals,
+            bin_intervals,
+            pixels.compute(self.bins, 'positive') if positive else {},
+            model,
+            dataset,
+            no_foreground=pixels.foreground == 0 < pixels.scores.total,
+        )

@@ -1,7 +1,6 @@
 """Measuring a folder of maps against a folder of masks."""
 
 import re
-from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..common.arguments import check_choice
 from ..common.arrays import PROTOCOLS, apply_protocol
-from ..files.map_pairs import MapFiles, count_files, pair_files, read_pair
+from ..files.map_pairs import MapFiles, count_files
 from ..files.names import display_name
 from ..files.prob_maps import MapReader
 from .evaluator import Evaluator
@@ -100,33 +99,3 @@ def set_name(gt_dir: str | Path) -> str:
     folder = Path(gt_dir).resolve()
     named = [parent.name for parent in (folder, *folder.parents) if parent.name]
     return next((name for name in named if not _MASKS.fullmatch(name)), folder.name)
-
-
-def read_images(
-    pred_dir: str | Path,
-    gt_dir: str | Path,
-    stems: Collection[str],
-    protocol: str = 'raw',
-    reader: MapReader | None = None,
-) -> dict[str, dict[str, np.ndarray]]:
-    """Read some maps of a folder again, with their masks."""
-    pairs, _ = pair_files(pred_dir, gt_dir)
-    reader = reader or MapReader()
-    images = {}
-    for stem in stems:
-        if stem not in pairs:
-            raise ValueError(f'{stem}: neither {pred_dir} nor {gt_dir} may change')
-        prob, label = read_pair(reader, *pairs[stem])
-        prob = np.asarray(apply_protocol(prob, protocol))
-        if prob.ndim == 3:
-            place = _worst_slice(prob, label)
-            prob = prob[place]
-            label = label[place]
-        images[stem] = {'prob': prob, 'label': label.astype(np.uint8)}
-    return images
-
-
-def _worst_slice(prob: np.ndarray, label: np.ndarray) -> int:
-    """The slice ``(D, ...)`` of the largest summed error."""
-    error = np.where(label <= 1, np.abs(prob - label), 0)
-    return int(error.reshape(len(error), -1).sum(1).argmax())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ..common.arguments import check_choice
+from ..common.arguments import check_choice, check_number
 from ..common.bands import BORDER_EDGES
 from ..metrics.band_table import BORDERS, band_columns
 from ..metrics.bins import BinTable, check_bins
@@ -23,7 +23,7 @@ BAND_UNIT = 'sqrt(height * width) / 64 pixels'
 
 @dataclass(frozen=True)
 class Result:
-    """What the evaluation of one model on one set found.
+    """The evaluation of one model on one set.
 
     The metric makes it, files hold it, pages and comparisons read it.
 
@@ -31,7 +31,7 @@ class Result:
         images (ImageTable): The sums of every image.
         settings (dict): How it was measured: ``bins`` and ``mode`` of the confidence,
             ``resamples`` of the intervals, ``protocol`` and others.
-        metrics (dict[str, float]): By the key of its :class:`~.figures.Metric`, and of
+        metrics (dict[str, float]): By the key of its :class:`~.metric.Metric`, and of
             single bands, see ``docs/metrics.md``; nan where undefined.
         intervals (dict[str, list[float]]): 95 % bounds of metrics over images.
         bin_intervals (list[list[float]]): Those of the accuracy per bin, low and high;
@@ -41,7 +41,7 @@ class Result:
         model (str): Name of the model.
         dataset (str): Name of the set.
         no_foreground (bool): Whether no mask holds an object.
-        measures (dict[str, float]): Figures of other libraries.
+        measures (dict[str, float]): Metrics of other libraries.
         pictures (list[dict]): See :func:`~mmaslp.report.pictures.make_picture`.
         files (list[dict]): Role, name and SHA-256 of what was evaluated.
     """
@@ -95,15 +95,21 @@ class Result:
             'bins': _columns(self.bins),
         }
         if self.bands:
-            content['bands'] = {'edges': list(BORDER_EDGES), 'unit': BAND_UNIT}
-        for border, table in self.bands.items():
-            content['bands'][border] = {**_columns(table), **band_columns(table)}
+            content['bands'] = {
+                'edges': list(BORDER_EDGES),
+                'unit': BAND_UNIT,
+                **{
+                    border: {**_columns(table), **band_columns(table)}
+                    for border, table in self.bands.items()
+                },
+            }
 
         content |= {'images': self.images.to_json(), 'settings': self.settings}
-        for key in ('intervals', 'bin_intervals', 'positive', *_PARTS):
-            if getattr(self, key):
-                content[key] = getattr(self, key)
-        return content
+        parts = {
+            key: getattr(self, key)
+            for key in ('intervals', 'bin_intervals', 'positive', *_PARTS)
+        }
+        return content | {key: part for key, part in parts.items() if part}
 
     @classmethod
     def from_json(cls, content: Any) -> Result:
@@ -128,7 +134,7 @@ class Result:
         for picture in content.get('pictures', []):
             for panel in picture['panels'].values():
                 # What is not embedded would be an address to fetch.
-                if not _text(panel['source']).startswith('data:image/'):
+                if not panel['source'].startswith('data:image/'):
                     raise ValueError('a picture is not embedded')
         intervals = content.get('intervals', {})
         bin_intervals = content.get('bin_intervals', [])
@@ -137,11 +143,11 @@ class Result:
             ImageTable.from_json(content['images'], bins),
             settings,
             _numbers(metrics),
-            intervals={key: _row(values, 2) for key, values in intervals.items()},
-            bin_intervals=[_row(values, bins) for values in bin_intervals],
+            intervals={key: _row(key, row, 2) for key, row in intervals.items()},
+            bin_intervals=[_row('bin_intervals', row, bins) for row in bin_intervals],
             positive=_numbers(content.get('positive', {})),
-            model=_text(content['model']),
-            dataset=_text(content['dataset']),
+            model=str(content['model']),
+            dataset=str(content['dataset']),
             no_foreground=bool(content['no_foreground']),
             measures=_numbers(content.get('measures', {})),
             pictures=content.get('pictures', []),
@@ -166,28 +172,16 @@ def _columns(table: BinTable) -> dict[str, list]:
     }
 
 
-def _number(value: Any) -> float:
-    """Read a number of a file, in which null is nan."""
-    number = math.nan if value is None else value
-    if isinstance(number, bool) or not isinstance(number, (int, float)):
-        raise TypeError(f'{value!r} is not a number')
-    if math.isinf(number):
-        raise ValueError('a number is infinite')
-    return float(number)
-
-
 def _numbers(values: dict[str, Any]) -> dict[str, float]:
-    return {_text(key): _number(value) for key, value in values.items()}
+    """Read numbers of a file, in which null is nan."""
+    return {
+        key: math.nan if value is None else check_number(key, value)
+        for key, value in values.items()
+    }
 
 
-def _row(values: Any, size: int) -> list[float]:
-    row = [_number(value) for value in values]
+def _row(key: str, values: Any, size: int) -> list[float]:
+    row = _numbers({f'{key} {place}': value for place, value in enumerate(values)})
     if len(row) != size:
-        raise ValueError(f'a row holds {len(row)} numbers in place of {size}')
-    return row
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f'{value!r} is not a text')
-    return value
+        raise ValueError(f'{key} holds {len(row)} numbers in place of {size}')
+    return [*row.values()]

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +50,6 @@ def _finite(value: Any) -> Any:
 def load_results(path: str | Path) -> list[Result]:
     """Read the results of a file.
 
-    A result without names gets them from ``{model}/eval/{set}/calibration_test.json``,
-    or from the name of the file.
-
     Raises:
         ValueError: It cannot be read, is not such a file, or is of another version of
             the format. The message names the file.
@@ -64,8 +60,8 @@ def load_results(path: str | Path) -> list[Result]:
         contents = content if isinstance(content, list) else [content]
         if not contents:
             raise ValueError('it is empty')
-        place = Path(path).absolute()
-        return [_named(Result.from_json(content), place) for content in contents]
+        return [Result.from_json(content) for content in contents]
+
     except OSError as error:
         raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
     except (
@@ -81,36 +77,6 @@ def load_results(path: str | Path) -> list[Result]:
             f'{path}: is not a result file of mmaslp ({what}); make one with '
             '`mmaslp test` or `mmaslp eval-maps --json`'
         ) from error
-
-
-def load_result(path: str | Path, model: str | None = None) -> Result:
-    """Read one result of a file; of several, that of a model.
-
-    Raises:
-        ValueError: See :func:`load_results`; or there are several results, or none of
-            this model.
-    """
-    results = load_results(path)
-    found = [result for result in results if model in (None, result.model)]
-    if len(found) != 1:
-        known = ', '.join(repr(result.model) for result in results)
-        raise ValueError(
-            f'{path}: holds {len(results)} result(s), of {known}: name one (--name)'
-        )
-    return found[0]
-
-
-def _named(result: Result, path: Path) -> Result:
-    """Name model and set: as the result does, or by the place of its file."""
-    folder = path.parent
-    model = path.stem
-    dataset = 'test'
-    if path.stem.startswith('calibration_') and folder.parent.name.startswith('eval'):
-        model = folder.parent.parent.name
-        dataset = folder.name
-    return replace(
-        result, model=result.model or model, dataset=result.dataset or dataset
-    )
 
 
 def sha256_of(path: str | Path) -> str:

@@ -46,25 +46,24 @@ def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
     )
     prob = _snapped(np.clip(prob, 0, 1).astype(np.float64))
     mask = mask.astype(bool)
-    found = {}
+    values = {}
     for measure in measures:
         measure.step(prob, mask, normalize=False)
-        found.update(measure.get_results())
+        values |= measure.get_results()
 
     record = {
-        'mae': float(found['mae']),
-        's': float(found['sm']),
-        'weighted_f': float(found['wfm']),
-        'adp_f': float(found['fm']['adaptive']),
-        'f_curve': np.asarray(found['fm']['dynamic'], dtype=np.float64),
-        'adp_e': float(found['em']['adp']),
-        'e_curve': np.asarray(found['em']['curve'], dtype=np.float64),
+        'mae': float(values['mae']),
+        's': float(values['sm']),
+        'weighted_f': float(values['wfm']),
+        'adp_f': float(values['fm']['adaptive']),
+        'f_curve': np.asarray(values['fm']['dynamic'], dtype=np.float64),
+        'adp_e': float(values['em']['adp']),
+        'e_curve': np.asarray(values['em']['curve'], dtype=np.float64),
     }
-    if not mask.any():
-        record.update({key: record[key] * np.nan for key in NEED_FOREGROUND})
+    undefined = [] if mask.any() else [*NEED_FOREGROUND]
     if mask.size < 2:  # the library divides by the number of pixels minus one
-        record.update({key: record[key] * np.nan for key in ('adp_e', 'e_curve')})
-    return record
+        undefined += ['adp_e', 'e_curve']
+    return record | {key: record[key] * np.nan for key in undefined}
 
 
 def _snapped(prob: np.ndarray) -> np.ndarray:

@@ -38,19 +38,22 @@ def verdict(comparison: Comparison) -> str:
     candidates = [key for key in named if key in certain] or named
     key = max(candidates, key=lambda each: _relative(changes[each]))
     change = changes[key]
-    interval = f'difference {change.low:+.4f} to {change.high:+.4f}'
-    largest = f'{_values([key], changes)} ({interval})'
+    largest = (
+        f'{_values([key], changes)} (difference {change.low:+.4f} to '
+        f'{change.high:+.4f})'
+    )
 
     if change.differs:
         other = 'without it' if comparison.of_calibrator else first
-        sides = ('better', 'worse') if key in gains else ('worse', 'better')
-        text = f'{second} is {sides[0]} than {other}: {largest}, '
-        text += 'more than chance explains.'
+        side, opposite = ('better', 'worse') if key in gains else ('worse', 'better')
+        text = f'{second} is {side} than {other}: {largest}, more than chance explains.'
         if against := losses if key in gains else gains:
-            text += f' But it is {sides[1]} in {_values(against, changes)}.'
+            text += f' But it is {opposite} in {_values(against, changes)}.'
     else:
-        text = f'The calibration of {second} and {first} cannot be told apart: '
-        text += f'the largest change, {largest}, may be chance.'
+        text = (
+            f'The calibration of {second} and {first} cannot be told apart: the '
+            f'largest change, {largest}, may be chance.'
+        )
         if certain:
             text += f' But the masks differ: {_values(certain, changes)}.'
     return f'{_warning(comparison)}{text} {_advice(comparison, gains, losses)}'
@@ -70,10 +73,10 @@ def overall_verdict(members: Sequence[Measured]) -> str:
     best = best_of(members)
     if best is not None:
         return verdict(compare(members[:1], [best]))
-    remedy = ''
+    text = describe(members[0].result)
     if not members[0].is_calibrated:
-        remedy = ' Fit a calibrator to validation images, and compare (mmaslp fit).'
-    return describe(members[0].result) + remedy
+        text += ' Fit a calibrator to validation images, and compare (mmaslp fit).'
+    return text
 
 
 def best_of(members: Sequence[Measured]) -> Measured | None:
@@ -108,10 +111,10 @@ def describe(result: Result) -> str:
 
 
 def _sure_and_right(confidence: float, accuracy: float) -> str:
+    text = f'{confidence:.1%} sure, {accuracy:.1%} right'
     points = round(round(100 * confidence, 1) - round(100 * accuracy, 1), 1)
     amount = f'too sure by {points}' if points > 0 else f'not sure enough by {-points}'
-    difference = f' ({amount} points)' if points else ''
-    return f'{confidence:.1%} sure, {accuracy:.1%} right{difference}'
+    return f'{text} ({amount} points)' if points else text
 
 
 def is_better(key: str, change: Difference) -> bool:

@@ -216,7 +216,7 @@ class ASLPCallback(Callback):
                 'target) in validation_step, and leave the reset to the callback'
             )
         metric.listener = None
-        self.session.end_validation(metric.table)
+        self.session.end_validation(metric.counter())
         if self.calibrators is not None:
             self.calibrators.end_validation()
 

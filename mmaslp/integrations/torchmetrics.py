@@ -1,6 +1,6 @@
 """Calibration of binary segmentation as metrics of TorchMetrics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 try:
     from torchmetrics import Metric
+    from torchmetrics.utilities import dim_zero_cat
 except ImportError as error:
     raise ImportError(
         'mmaslp.integrations.torchmetrics needs TorchMetrics, which is not installed: '
@@ -33,40 +34,28 @@ __all__ = ['BinaryBandCalibration', 'BinaryCalibration', 'BinaryDecisions']
 Counter = TypeVar('Counter', CalibrationHistogram, BandTable)
 
 
-class SumMetric(Metric, Generic[Counter]):
-    """Base of metrics whose states are the integer sums of a counter of the core.
+class BinaryMetric(Metric):
+    """Base of all metrics here: what they take, and what they give.
 
-    The sum over processes is that of the whole, so the result of several processes is
-    that of one, bit by bit. A subclass gives ``STATES``, :meth:`empty` and
-    :meth:`metrics_of`.
+    A subclass gives :meth:`count` and :meth:`values`.
     """
 
-    STATES: ClassVar[tuple[str, ...]]
     is_differentiable = False
     full_state_update = False
 
     def __init__(
         self,
-        metric: str | None = None,
-        ignore_index: int | None = None,
+        metric: str | None,
+        ignore_index: int | None,
+        states: Mapping[str, Any],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.metric = metric
+        for name, empty in states.items():
+            how = 'cat' if isinstance(empty, list) else 'sum'
+            self.add_state(name, empty, dist_reduce_fx=how)
+        self.metric = optional(check_choice, 'metric', metric, choices=self.values())
         self.ignore_index = optional(check_integer, 'ignore_index', ignore_index)
-        self._result_dtype = torch.float32
-        # Told of every update, while a callback wants to know more than the sums.
-        self.listener: Callable[[Tensor, Tensor, int | None], None] | None = None
-        empty = self.empty()
-
-        for name in self.STATES:
-            self.add_state(name, getattr(empty, name), dist_reduce_fx='sum')
-        names = self.metrics_of(empty)
-        if metric is not None and metric not in names:
-            raise ValueError(
-                f'metric must be one of {", ".join(names)}, or None for all, not '
-                f'{metric!r}'
-            )
 
     @property
     def higher_is_better(self) -> bool | None:
@@ -74,79 +63,97 @@ class SumMetric(Metric, Generic[Counter]):
         better = '' if self.metric is None else metric_of(self.metric).better
         return {'higher': True, 'lower': False}.get(better)
 
-    def empty(self) -> Counter:
-        """Make a counter without pixels."""
+    def count(self, prob: Tensor, target: Tensor) -> None:
+        """Add a batch to the states."""
         raise NotImplementedError
 
-    def metrics_of(self, counter: Counter) -> dict[str, float]:
-        """All metrics by name, in float64; without pixels nan."""
+    def values(self) -> dict[str, float]:
+        """All metrics by name; nan where nothing was counted."""
         raise NotImplementedError
-
-    def counter(self) -> Counter:
-        """Pixels of this process in a counter of the core, which shares the states."""
-        counter = self.empty()
-        for name in self.STATES:
-            setattr(counter, name, getattr(self, name))
-        return counter
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count the pixels of a batch.
+        """Count a batch.
 
         If a value of ``preds`` that is not ignored lies outside [0, 1], they are taken
         for logits, as TorchMetrics does. ValueError if a target is another than 0, 1
         and ``ignore_index``, or of another shape.
         """
-        counter = self.counter()
         preds = as_tensor(preds, 'preds')
         target = as_tensor(target, 'target')
-        preds = matched(preds, target, 'preds')
-        prob = _probabilities(preds, target, self.ignore_index)
-        counter.update(prob, target, self.ignore_index)
-        if self.listener is not None:
-            self.listener(prob, target, self.ignore_index)
-        for name in self.STATES:
-            setattr(self, name, getattr(counter, name))
+        scores = matched(preds, target, 'preds')
+        prob = _probabilities(scores, target, self.ignore_index)
+        self.count(prob.reshape(preds.shape), target)
 
     def compute(self) -> Tensor | dict[str, Tensor]:
-        """Compute the metric ``metric`` of all pixels since the reset, or all by name.
+        """Compute the metric ``metric`` of all since the reset, or all by name.
 
-        Scalars, computed in float64 and rounded to float32 (see :meth:`set_dtype`); nan
-        where there is no pixel.
+        Scalars, computed in float64 and rounded to float32; nan where nothing was
+        counted.
         """
-        metrics = self.metrics_of(self.counter())
-        if self.metric is not None:
-            return self._scalar(metrics[self.metric])
-        return {name: self._scalar(value) for name, value in metrics.items()}
+        values = {
+            name: torch.tensor(value, dtype=torch.float32, device=self.device)
+            for name, value in self.values().items()
+        }
+        return values if self.metric is None else values[self.metric]
 
     def set_dtype(self, dst_type: str | torch.dtype) -> Metric:
-        """Choose the type of the results from now on; the sums stay integers."""
-        if isinstance(dst_type, str):
-            dst_type = getattr(torch, dst_type.removeprefix('torch.'))
-        self._result_dtype = dst_type
+        """Change nothing: sums stay integers, and results are float32."""
         return self
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Plot a result, by default that of now, or several over time; figure, axes."""
         return self._plot(val, ax)
 
-    def _scalar(self, value: float) -> Tensor:
-        return torch.tensor(value, dtype=self._result_dtype, device=self.device)
+
+class SumMetric(BinaryMetric, Generic[Counter]):
+    """Base of metrics whose states are the integer sums of a counter of the core.
+
+    The sum over processes is that of the whole, so the result of several processes is
+    that of one, bit by bit. A subclass gives ``COUNTER`` and ``STATES``.
+    """
+
+    COUNTER: ClassVar[type]
+    STATES: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        metric: str | None = None,
+        ignore_index: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        empty = self.COUNTER()
+        states = {name: getattr(empty, name) for name in self.STATES}
+        super().__init__(metric, ignore_index, states, **kwargs)
+        # Told of every update, while a callback wants to know more than the sums.
+        self.listener: Callable[[Tensor, Tensor, int | None], None] | None = None
+
+    def counter(self) -> Counter:
+        """Pixels of this process in a counter of the core, which shares the states."""
+        counter = self.COUNTER()
+        for name in self.STATES:
+            setattr(counter, name, getattr(self, name))
+        return counter
+
+    def count(self, prob: Tensor, target: Tensor) -> None:
+        """See :meth:`BinaryMetric.count`."""
+        counter = self.counter()
+        counter.update(prob, target, self.ignore_index)
+        if self.listener is not None:
+            self.listener(prob, target, self.ignore_index)
+        for name in self.STATES:
+            setattr(self, name, getattr(counter, name))
 
 
 def _probabilities(preds: Tensor, target: Tensor, ignore_index: int | None) -> Tensor:
     """Take the sigmoid of logits."""
-    if not preds.is_floating_point() or not preds.numel() or _inside(preds):
-        return preds
+    valid = preds
     if ignore_index is not None:
         valid = preds[known_pixels(target, ignore_index)]
-        if not valid.numel() or _inside(valid):
-            return preds
-    return preds.sigmoid()
-
-
-def _inside(preds: Tensor) -> bool:
-    low, high = preds.aminmax()
-    return bool((low >= -ROUNDING) & (high <= 1 + ROUNDING))
+    if valid.is_floating_point() and valid.numel():
+        low, high = valid.aminmax()
+        if low < -ROUNDING or high > 1 + ROUNDING:
+            return preds.sigmoid()
+    return preds
 
 
 class BinaryBandCalibration(SumMetric[BandTable]):
@@ -184,20 +191,12 @@ class BinaryBandCalibration(SumMetric[BandTable]):
         tensor(0.0312)
     """
 
+    COUNTER = BandTable
     STATES = ('totals',)
-    totals: Tensor
 
-    @property
-    def table(self) -> BandTable:
-        """BandTable: The pixels of this process; it shares the sums."""
-        return self.counter()
-
-    def empty(self) -> BandTable:
-        """See :meth:`SumMetric.empty`."""
-        return BandTable()
-
-    def metrics_of(self, counter: BandTable) -> dict[str, float]:
-        """See :meth:`SumMetric.metrics_of`."""
+    def values(self) -> dict[str, float]:
+        """See :meth:`BinaryMetric.values`."""
+        counter = self.counter()
         computed = counter.compute()
         metrics = {name: computed[name] for name in BAND_ERRORS}
         return {**metrics, **band_scalars(counter.table())}
@@ -237,9 +236,8 @@ class BinaryCalibration(SumMetric[CalibrationHistogram]):
         tensor(0.4000)
     """
 
+    COUNTER = CalibrationHistogram
     STATES = ('counts', 'nll')
-    counts: Tensor
-    nll: Tensor
 
     def __init__(
         self,
@@ -254,18 +252,9 @@ class BinaryCalibration(SumMetric[CalibrationHistogram]):
         self._options = n_bins, mode
         super().__init__(metric, ignore_index, **kwargs)
 
-    @property
-    def histogram(self) -> CalibrationHistogram:
-        """CalibrationHistogram: The pixels of this process; it shares the counts."""
-        return self.counter()
-
-    def empty(self) -> CalibrationHistogram:
-        """See :meth:`SumMetric.empty`."""
-        return CalibrationHistogram()
-
-    def metrics_of(self, counter: CalibrationHistogram) -> dict[str, float]:
-        """See :meth:`SumMetric.metrics_of`."""
-        return counter.compute(*self._options)
+    def values(self) -> dict[str, float]:
+        """See :meth:`BinaryMetric.values`."""
+        return self.counter().compute(*self._options)
 
 
 _METRICS = {metric.key: metric.function for metric in MASK_METRICS}
@@ -273,7 +262,7 @@ _METRICS = {metric.key: metric.function for metric in MASK_METRICS}
 _COLUMNS = tuple(column.name for column in fields(MaskTable))[1:]
 
 
-class BinaryDecisions(Metric):
+class BinaryDecisions(BinaryMetric):
     r"""Estimates of objects and images, see :class:`~mmaslp.metrics.objects.MaskTable`.
 
     The metrics are ``ece_object``, ``auroc_object``, ``dice_error`` and ``aurc``, and
@@ -307,8 +296,6 @@ class BinaryDecisions(Metric):
         tensor(0.4000)
     """
 
-    is_differentiable = False
-    full_state_update = False
     objects: list[Tensor]
     images: list[Tensor]
 
@@ -319,25 +306,16 @@ class BinaryDecisions(Metric):
         ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.metric = optional(check_choice, 'metric', metric, choices=_METRICS)
-        self.calibrator = calibrator
-        self.ignore_index = optional(check_integer, 'ignore_index', ignore_index)
         # Probability and outcome of each object; and of each image its number of
         # objects, and the columns of its table.
-        self.add_state('objects', [], dist_reduce_fx='cat')
-        self.add_state('images', [], dist_reduce_fx='cat')
+        states: dict[str, Any] = {'objects': [], 'images': []}
+        super().__init__(metric, ignore_index, states, **kwargs)
+        self.calibrator = calibrator
 
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count the images of a batch; logits as in :class:`BinaryCalibration`."""
-        preds = as_tensor(preds, 'preds')
-        target = as_tensor(target, 'target')
-        preds = _probabilities(preds, target, self.ignore_index)
-        estimate = mask_estimates
-        if self.calibrator is not None:
-            estimate = self.calibrator.scores
-
-        for image, label in images_of(preds, target, self.ignore_index):
+    def count(self, prob: Tensor, target: Tensor) -> None:
+        """See :meth:`BinaryMetric.count`."""
+        estimate = mask_estimates if self.calibrator is None else self.calibrator.scores
+        for image, label in images_of(prob, target, self.ignore_index):
             masks = estimate(image, label, self.ignore_index)
             [objects] = masks.objects
             columns = [getattr(masks, key) for key in _COLUMNS]
@@ -346,31 +324,16 @@ class BinaryDecisions(Metric):
             self.images.append(torch.as_tensor(row, **options))
             self.objects.append(torch.as_tensor(objects, **options))
 
-    def compute(self) -> Tensor | dict[str, Tensor]:
-        """Compute the metric ``metric`` of all images since the reset, or all."""
-        rows = _stacked(self.images, 1 + len(_COLUMNS))
-        ends = np.cumsum(rows[:, 0].astype(int))[:-1]
-        objects = np.split(_stacked(self.objects, 2), ends) if len(rows) else []
-        masks = MaskTable(objects, *rows[:, 1:].T)
-
-        values = {
-            name: torch.tensor(float(metric(masks)), device=self.device)
-            for name, metric in _METRICS.items()
-        }
-        return values if self.metric is None else values[self.metric]
-
-    def plot(self, val: Any = None, ax: Any = None) -> Any:
-        """Plot a result, by default that of now, or several over time; figure, axes."""
-        return self._plot(val, ax)
+    def values(self) -> dict[str, float]:
+        """See :meth:`BinaryMetric.values`."""
+        number, *columns = _stacked(self.images, 1 + len(_COLUMNS)).T
+        ends = np.cumsum(number.astype(int))[:-1]
+        objects = np.split(_stacked(self.objects, 2), ends) if len(number) else []
+        masks = MaskTable(objects, *columns)
+        return {name: float(metric(masks)) for name, metric in _METRICS.items()}
 
 
 def _stacked(state: list[Tensor] | Tensor, columns: int) -> np.ndarray:
     """Rows of a state; a list before the processes have put it together."""
-    if isinstance(state, list):
-        state = torch.cat(
-            [
-                torch.zeros(0, columns, dtype=torch.float64),
-                *(part.cpu() for part in state),
-            ]
-        )
-    return state.cpu().numpy()
+    rows = dim_zero_cat(state) if len(state) else torch.zeros(0, columns)
+    return rows.cpu().numpy()

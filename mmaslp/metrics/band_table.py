@@ -12,7 +12,7 @@ from torch import Tensor
 from ..common.arguments import check_choice
 from ..common.arrays import CHUNK, binary_maps
 from ..common.bands import NUM_BANDS, border_cells
-from .bins import BinTable, signed_gap
+from .bins import BinTable, ratio, signed_gap
 from .errors import accuracy, binned_error, confidence
 
 # Sums over images, whole numbers all: pixels, then shares of an image's valid pixels
@@ -52,7 +52,7 @@ def image_moments(
     return np.array(values, np.int64).sum(1)
 
 
-def image_figures(sums: Tensor) -> dict[str, float]:
+def mask_metrics(sums: Tensor) -> dict[str, float]:
     r"""Compute overlap, accuracy and their standard errors over images drawn at random.
 
     With :math:`t_i` and :math:`u_i` the shares of the n images that intersection and
@@ -66,31 +66,27 @@ def image_figures(sums: Tensor) -> dict[str, float]:
     of = dict(zip(MOMENTS, sums.tolist()))
     n = of['images']
     union = of['union']
-    found = dict(
-        iou=_ratio(of['tp'], of['tp'] + of['fp'] + of['fn']),
+    metrics = dict(
+        iou=float(ratio(of['tp'], of['tp'] + of['fp'] + of['fn'])),
         iou_se=math.nan,
-        recall=_ratio(of['tp'], of['tp'] + of['fn']),
+        recall=float(ratio(of['tp'], of['tp'] + of['fn'])),
         acc_se=math.nan,
         num_images=n,
     )
     if n < 2:
-        return found
+        return metrics
     # Whole numbers until the end: no digit is lost where all images are alike.
     spread = n * of['right_right'] - of['right'] ** 2
-    found['acc_se'] = math.sqrt(spread / (n * n * (n - 1))) / SHARE
+    metrics['acc_se'] = math.sqrt(spread / (n * n * (n - 1))) / SHARE
     if union:
         residual = (
             union**2 * of['hit_hit']
             - 2 * union * of['hit'] * of['hit_union']
             + of['hit'] ** 2 * of['union_union']
         )
-        found['iou_se'] = math.sqrt(n / (n - 1) * (residual / union**4))
+        metrics['iou_se'] = math.sqrt(n / (n - 1) * (residual / union**4))
 
-    return found
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan
+    return metrics
 
 
 # Whose border: the mask that the map predicts, or that of the labels.
@@ -159,7 +155,7 @@ class BandTable:
 
     @property
     def moments(self) -> Tensor:
-        """``(12,)`` view, see :func:`~.image_moments.image_moments`."""
+        """``(12,)`` view, see :func:`~.band_table.image_moments`."""
         return self.totals[-len(MOMENTS) :]
 
     def update(
@@ -212,16 +208,17 @@ class BandTable:
     ) -> np.ndarray:
         """Count ``(M, H, W)`` maps; return ``(3 or 4, M)`` areas for the moments."""
         predicted = prob > 0.5
-        known = None if valid is None else torch.cat([torch.ones_like(valid), valid])
+        # An ignored pixel makes no true border, but it may make a predicted one.
+        usable = None if valid is None else torch.cat([torch.ones_like(valid), valid])
         # Both borders at once: small maps pay by the call.
-        bands, cell = border_cells(torch.cat([predicted, label]), known)
+        bands, cell = border_cells(torch.cat([predicted, label]), usable)
         # In strips of cells whose temporaries stay in the cache.
         rows = max(CHUNK // (prob[:, 0].numel() * cell), 1) * cell
         maps = [prob, predicted == label] + ([] if valid is None else [valid])
         strips = zip(*(values.split(rows, 1) for values in maps))
         sums = torch.cat([_sums(cell, *strip) for strip in strips], 1)
-        for own, band in zip(self.sums, bands.chunk(len(BORDERS))):
-            own.index_add_(0, band.flatten().long(), sums.view(-1, 3))
+        for by_band, band in zip(self.sums, bands.chunk(len(BORDERS))):
+            by_band.index_add_(0, band.flatten().long(), sums.view(-1, 3))
         masks = [predicted, label, maps[1]] + ([] if valid is None else [valid])
         return np.stack([_areas(mask, valid) for mask in masks])
 
@@ -263,7 +260,7 @@ class BandTable:
             ``shares`` of the pixels, ``accuracies``, ``confidences`` and signed
             ``gaps``, confidence - accuracy; ``acc`` and ``conf`` of all pixels; and
             ``iou``, ``recall``, ``iou_se``, ``acc_se``, ``num_images`` of
-            :func:`~.image_moments.image_figures`. nan where there is no pixel.
+            :func:`~.band_table.mask_metrics`. nan where there is no pixel.
         """
         table = self.table()
         columns = band_columns(table)
@@ -276,7 +273,7 @@ class BandTable:
             'gaps': columns['gap'],
             'acc': float(accuracy(table)),
             'conf': float(confidence(table)),
-            **image_figures(self.moments),
+            **mask_metrics(self.moments),
         }
 
 

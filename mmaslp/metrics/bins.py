@@ -1,4 +1,4 @@
-"""Sums per score and per bin, ways to bin, and the figures of both."""
+"""Sums per score and per bin, ways to bin, and the metrics of both."""
 
 from __future__ import annotations
 
@@ -151,13 +151,11 @@ class ScoreTable:
         score = np.where(negative, self.unit - self.score, self.score)
         correct = np.where(negative, self.count - self.correct, self.correct)
 
-        score, place = np.unique(score, return_inverse=True)
-        # Integers below 2**53 in float64 weights: the sums are exact.
-        number, right = (
-            np.bincount(place, column, len(score)).astype(np.int64)
-            for column in (self.count, correct)
+        distinct, place = np.unique(score, return_inverse=True)
+        sums = ScoreTable(score, self.count, correct, self.unit).grouped(
+            place, len(distinct)
         )
-        return ScoreTable(score, number, right, self.unit)
+        return ScoreTable(distinct, sums.count, sums.correct, self.unit)
 
     def grouped(self, group: np.ndarray, groups: int) -> BinTable:
         """Sum the scores of each group, ``(K,)`` numbers in [0, groups)."""

@@ -14,7 +14,7 @@ from .image_table import ImageTable
 
 # Share of the resamples on each side of an interval.
 TAIL = (1 - 0.95) / 2
-# Share of checks of equal networks that may raise an alarm, all figures together.
+# Share of checks of equal networks that may raise an alarm, all metrics together.
 ALARM = 1e-3
 # More would take hours and change no digit that is shown.
 MOST_RESAMPLES = 100_000
@@ -24,7 +24,7 @@ CHUNK = 100
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of two models on the same images.
+    """A metric of two models on the same images.
 
     Attributes:
         first (float): That of the first model; also ``second``.
@@ -61,16 +61,8 @@ class Resamples:
 
     def interval(self, key: str) -> np.ndarray:
         """``(2, ...)`` 95 % bounds of one metric; nan with fewer than two images."""
-        return self._bounds(self.drawn[key])
-
-    def differences(self, second: Resamples) -> dict[str, Difference]:
-        """Compare with another model that drew the same images, metric by metric."""
-        return differences([self], [second])
-
-    def _bounds(self, values: np.ndarray) -> np.ndarray:
-        if self.num_images < 2:
-            values = np.full_like(values, np.nan)
-        return percentiles(values)
+        values = self.drawn[key]
+        return percentiles(values if self.num_images > 1 else values * np.nan)
 
 
 def differences(
@@ -85,18 +77,21 @@ def differences(
     """
     comparison = {}
     every = [*firsts, *seconds]
+    keys = [key for key in firsts[0].metrics if all(key in r.values for r in every)]
 
-    for key in firsts[0].metrics:
-        if any(key not in own.values for own in every):
-            continue
+    for key in keys:
         one, two = (
-            np.array([float(own.values[key]) for own in side])
+            np.array([float(of_one.values[key]) for of_one in side])
             for side in (firsts, seconds)
         )
-        drawn = np.mean([own.drawn[key] for own in seconds], 0)
-        drawn = drawn - np.mean([own.drawn[key] for own in firsts], 0)
-        if min(own.num_images for own in every) < 2:
+        drawn_one, drawn_two = (
+            np.mean([of_one.drawn[key] for of_one in side], 0)
+            for side in (firsts, seconds)
+        )
+        drawn = drawn_two - drawn_one
+        if min(of_one.num_images for of_one in every) < 2:
             drawn = np.full_like(drawn, np.nan)
+
         change = two.mean() - one.mean()
         low, high, error = _interval(two - one, drawn)
         comparison[key] = Difference(

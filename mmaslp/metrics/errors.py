@@ -25,7 +25,7 @@ def binned_error(table: BinTable) -> np.ndarray:
     With n_b pixels, confidence c_b and accuracy a_b in bin b of N pixels. Source: `Guo
     et al. <https://arxiv.org/abs/1706.04599>`_.
     """
-    return _where_known(table, _sum(_weighted_gap(table), _filled(table)))
+    return _where_known(table, np.nansum(_weighted_gap(table), -1))
 
 
 def over_confidence(table: BinTable) -> np.ndarray:
@@ -36,18 +36,18 @@ def over_confidence(table: BinTable) -> np.ndarray:
     Source: `Thulasidasan et al. <https://arxiv.org/abs/1905.11001>`_.
     """
     weighted = _weighted_gap(table) * table.mean_conf
-    return _where_known(table, _sum(weighted, _filled(table) & (signed_gap(table) > 0)))
+    return _where_known(table, np.where(signed_gap(table) > 0, weighted, 0).sum(-1))
 
 
 def under_confidence(table: BinTable) -> np.ndarray:
     """Error of under-confident bins, see :func:`over_confidence`."""
     weighted = _weighted_gap(table) * table.mean_conf
-    return _where_known(table, _sum(weighted, _filled(table) & (signed_gap(table) < 0)))
+    return _where_known(table, np.where(signed_gap(table) < 0, weighted, 0).sum(-1))
 
 
 def largest_gap(table: BinTable) -> np.ndarray:
     """Maximum of the gaps of the bins that are not empty."""
-    gaps = np.where(_filled(table), np.abs(signed_gap(table)), 0)
+    gaps = np.nan_to_num(np.abs(signed_gap(table)))
     return _where_known(table, gaps.max(-1, initial=0))
 
 
@@ -59,19 +59,18 @@ def average_gap(table: BinTable) -> np.ndarray:
     Zisserman and Vedaldi, Relaxed Softmax, 2018, and for segmentation
     `Barfoot et al. <https://arxiv.org/abs/2403.06759>`_, MONAI's ``AVERAGE``.
     """
-    filled = _filled(table)
-    gaps = _sum(np.abs(signed_gap(table)), filled)
-    return _where_known(table, ratio(gaps, filled.sum(-1)))
+    gaps = np.nansum(np.abs(signed_gap(table)), -1)
+    return ratio(gaps, (table.count > 0).sum(-1))
 
 
 def accuracy(table: BinTable) -> np.ndarray:
     """Share of correct pixels; in positive mode of foreground."""
-    return _where_known(table, ratio(table.correct.sum(-1), table.total))
+    return ratio(table.correct.sum(-1), table.total)
 
 
 def confidence(table: BinTable) -> np.ndarray:
     """Mean confidence of all pixels."""
-    return _where_known(table, ratio(table.conf.sum(-1), table.total))
+    return ratio(table.conf.sum(-1), table.total)
 
 
 def debiased_l2(table: BinTable) -> np.ndarray:
@@ -86,10 +85,9 @@ def debiased_l2(table: BinTable) -> np.ndarray:
     authors' library.
     """
     accuracy = table.accuracy
-    noise = ratio(accuracy * (1 - accuracy), np.asarray(table.count) - 1)
-    squared = table.weight * (signed_gap(table) ** 2 - noise)
-    square = _sum(squared, np.asarray(table.count) > 1)
-    return np.where(table.total > 0, np.sqrt(np.maximum(square, 0)), np.nan)
+    noise = ratio(accuracy * (1 - accuracy), table.count - 1)
+    squared = np.nansum(table.weight * (signed_gap(table) ** 2 - noise), -1)
+    return _where_known(table, np.sqrt(np.maximum(squared, 0)))
 
 
 def brier_decomposition(
@@ -106,12 +104,11 @@ def brier_decomposition(
     :math:`\sum_b n_b (a_b - \bar a)^2 / N` plus what the spread of the scores inside
     the bins explains; both agree when every bin holds one score.
     """
-    filled = np.asarray(table.count) > 0
-    reliability = _sum(table.weight * signed_gap(table) ** 2, filled)
-    accuracy = ratio(table.correct.sum(-1), table.total)
-    uncertainty = accuracy * (1 - accuracy)
+    reliability = np.nansum(table.weight * signed_gap(table) ** 2, -1)
+    right = accuracy(table)
+    uncertainty = right * (1 - right)
     return {
-        'brier_reliability': np.where(table.total > 0, reliability, np.nan),
+        'brier_reliability': _where_known(table, reliability),
         'brier_resolution': reliability + uncertainty - brier,
         'brier_uncertainty': uncertainty,
     }
@@ -126,10 +123,9 @@ def ks_error(table: ScoreTable) -> float:
     This is the largest difference between the two cumulative sums. Equal scores enter
     together.
     """
-    if not len(table.count):
-        return float('nan')
     running = np.cumsum(table.conf_sum - table.unit * table.correct)
-    return float(np.abs(running).max() / table.unit / table.total)
+    largest = np.abs(running).max(initial=0)
+    return float(ratio(largest / table.unit, table.total))
 
 
 def brier_score(table: ScoreTable) -> float:
@@ -151,9 +147,8 @@ def average_precision(table: ScoreTable) -> float:
     """
     hits = np.cumsum(table.correct[::-1])
     named = np.cumsum(table.count[::-1])
-    if not len(hits) or hits[-1] == 0:
-        return float('nan')
-    return float((table.correct[::-1] * (hits / named)).sum() / hits[-1])
+    precision = hits / named
+    return float(ratio((table.correct[::-1] * precision).sum(), table.correct.sum()))
 
 
 def roc_auc(table: ScoreTable) -> float:
@@ -181,18 +176,9 @@ def _weighted_gap(table: BinTable) -> np.ndarray:
     return table.weight * np.abs(signed_gap(table))
 
 
-def _filled(table: BinTable) -> np.ndarray:
-    return np.asarray(table.count) > 0
-
-
 def _where_known(table: BinTable, values: np.ndarray) -> np.ndarray:
     """Values, nan where there is no pixel."""
     return np.where(table.total > 0, values, np.nan)
-
-
-def _sum(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Sum over the bins that are named; others may be nan."""
-    return np.where(where, values, 0).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -217,10 +203,6 @@ class Pixels:
     def brier(self) -> dict[str, np.ndarray]:
         """Parts of the Brier score."""
         return brier_decomposition(self.bins, brier_score(self.scores))
-
-
-def _number_of_swept_bins(pixels: Pixels) -> float:
-    return len(pixels.swept.count) if pixels.scores.total else float('nan')
 
 
 # Metrics of a :class:`BinTable`, ``(..., B)``: of many resamples at once.
@@ -304,7 +286,7 @@ PIXEL_METRICS = (
     ),
     Metric(
         'sweep_bins',
-        _number_of_swept_bins,
+        lambda pixels: len(pixels.swept.count) or np.nan,
         '',
         'bins of the sweep',
         'How many bins the sweep has.',

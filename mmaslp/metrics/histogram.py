@@ -55,12 +55,12 @@ class PixelCounts:
 
         A small image needs no histogram of all cells.
         """
-        scores = _valid_scores(prob, label, ignore_index, num_classes)
-        if len(scores[0]) > CHUNK:
+        if np.prod(label.shape) > CHUNK:
             histogram = CalibrationHistogram(num_classes)
-            histogram.count_scores(scores)
+            histogram.update(prob, label, ignore_index)
             return histogram.pixels()
 
+        scores = _valid_scores(prob, label, ignore_index, num_classes)
         [(codes, nll)] = _coded(scores)
         code, number = np.unique(codes.cpu().numpy(), return_counts=True)
         cell, place = np.unique(code // 2, return_inverse=True)
@@ -226,10 +226,6 @@ class CalibrationHistogram:
                 the call is counted.
         """
         scores = _valid_scores(prob, label, ignore_index, self.num_classes)
-        self.count_scores(scores)
-
-    def count_scores(self, scores: tuple[Tensor, ...]) -> None:
-        """Count pixels that were checked."""
         self.counts = self.counts.to(scores[0].device)
         self.nll = self.nll.to(scores[0].device)
         for codes, nll in _coded(scores):
@@ -245,16 +241,13 @@ class CalibrationHistogram:
                 f'cannot merge a histogram of {number} classes into one of '
                 f'{self.num_classes}'
             )
-        if isinstance(other, CalibrationHistogram):
-            self.counts += other.counts.to(self.counts.device)
-            self.nll += other.nll.to(self.nll.device)
-            return
-        correct = other.scores.correct
-        counts = np.stack([other.scores.count - correct, correct], 1)
-        rows = torch.from_numpy(other.scores.score).to(self.counts.device)
+        pixels = other.pixels() if isinstance(other, CalibrationHistogram) else other
+        correct = pixels.scores.correct
+        counts = np.stack([pixels.scores.count - correct, correct], 1)
+        rows = torch.from_numpy(pixels.scores.score).to(self.counts.device)
         # Each cell is named once.
         self.counts.view(-1, 2)[rows] += torch.from_numpy(counts).to(rows.device)
-        self.nll += other.nll
+        self.nll += pixels.nll
 
     @property
     def count(self) -> int:

@@ -7,7 +7,6 @@ and returns ``(R,)`` values; without weights one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,16 +35,13 @@ def mean_ece(images: ImageTable, weights: np.ndarray | None = None) -> Any:
     return ratio(times @ np.where(defined, errors, 0), times @ defined)
 
 
-def _by_band(key: str) -> Callable[[ImageTable, np.ndarray | None], Any]:
-    """Error over the bands of one border."""
-    border = BAND_ERRORS.index(key)
-
-    def error(images: ImageTable, weights: np.ndarray | None = None) -> Any:
-        if images.bands is None:
-            return None
-        return binned_error(images.bands.pooled(weights))[..., border]
-
-    return error
+def band_error(
+    images: ImageTable, weights: np.ndarray | None, border: int
+) -> np.ndarray | None:
+    """Error over the bands of a border of ``BORDERS``; None without bands."""
+    if images.bands is None:
+        return None
+    return binned_error(images.bands.pooled(weights))[..., border]
 
 
 def overlap(
@@ -108,13 +104,12 @@ def object_auroc(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     levels, place = np.unique(prob, return_inverse=True)
     size = len(masks.objects)
     shape = (size, len(levels))
-    times = np.ones((1, size)) if weights is None else weights
+    times = _times(size, weights)
     positive, negative = (
         times @ csr_array((kind, (image.astype(int), place)), shape=shape)
         for kind in (true, 1 - true)
     )
-    area = ordered_pairs(positive, negative)
-    return float(area[0]) if weights is None else area
+    return ordered_pairs(positive, negative)
 
 
 def object_nll(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
@@ -143,7 +138,7 @@ def aurc_of(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     order = rows[np.argsort(-masks.score[rows], kind='stable')]
     risk = 1 - masks.dice[order]
     if weights is None:
-        return float(_area(risk))
+        return _area(risk)
     times = np.asarray(weights)[:, order].astype(int)
     return np.array([_area(np.repeat(risk, row)) for row in times])
 
@@ -154,20 +149,19 @@ def aurc(score: np.ndarray, risk: np.ndarray) -> float:
     Source: `Geifman et al. <https://arxiv.org/abs/1805.08206>`_.
     """
     order = np.argsort(-np.asarray(score), kind='stable')
-    return float(_area(np.asarray(risk)[order]))
+    return _area(np.asarray(risk)[order])
 
 
 def _area(risk: np.ndarray) -> float:
-    if not len(risk):
-        return np.nan
-    return (np.cumsum(risk) / np.arange(1, len(risk) + 1)).mean()
+    means = np.cumsum(risk) / np.arange(1, len(risk) + 1)
+    return float(means.mean()) if len(risk) else np.nan
 
 
 # Metrics of an :class:`ImageTable`; None where they are not defined.
 IMAGE_METRICS = (
     Metric(
         'ece_band',
-        _by_band('ece_band'),
+        lambda images, weights=None: band_error(images, weights, 0),
         'lower',
         'ECE by band',
         'The mean distance between confidence and accuracy over bands of distance from '
@@ -176,7 +170,7 @@ IMAGE_METRICS = (
     ),
     Metric(
         'ece_band_true',
-        _by_band('ece_band_true'),
+        lambda images, weights=None: band_error(images, weights, 1),
         'lower',
         'ECE by true band',
         'The same over bands of distance from the border of the mask.',

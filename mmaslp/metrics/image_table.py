@@ -82,24 +82,22 @@ class ImageTable(Columns):
 
     def to_json(self) -> dict[str, Any]:
         """Return the table by columns, as JSON can hold it."""
-        columns: dict[str, Any] = {
+        bands = self.band_sums
+        columns = {
             'names': self.names,
             'count': self.table.count.tolist(),
             'correct': self.table.correct.tolist(),
             'conf': self.table.conf.tolist(),
             'nll': self.nll.tolist(),
             'brier': self.brier.tolist(),
+            'checksums': None if self.checksums is None else self.checksums.tolist(),
+            'masks': None if self.masks is None else self.masks.to_json(),
+            'bands': None
+            if bands is None
+            else {'edges': list(BORDER_EDGES), 'sums': bands.tolist()},
         }
-        if self.checksums is not None:
-            columns['checksums'] = self.checksums.tolist()
-        if self.masks is not None:
-            columns['masks'] = self.masks.to_json()
-        if self.band_sums is not None:
-            columns['bands'] = {
-                'edges': list(BORDER_EDGES),
-                'sums': self.band_sums.tolist(),
-            }
-        return columns
+
+        return {key: column for key, column in columns.items() if column is not None}
 
     @classmethod
     def from_json(cls, columns: dict[str, Any], bins: int) -> ImageTable:
@@ -116,7 +114,7 @@ class ImageTable(Columns):
             _column(columns, 'correct', (size, bins), np.int64),
             _column(columns, 'conf', (size, bins), np.float64),
         )
-        check_counts(table)
+        _check_counts(table)
         pixels = table.total
         nll = _column(columns, 'nll', (size,), np.float64)
         brier = _column(columns, 'brier', (size,), np.float64)
@@ -136,11 +134,11 @@ class ImageTable(Columns):
 
         images = cls(names, table, nll, brier, band_sums, masks, checksums)
         if images.bands is not None:
-            check_counts(images.bands)
+            _check_counts(images.bands)
         return images
 
 
-def check_counts(table: BinTable) -> None:
+def _check_counts(table: BinTable) -> None:
     """Refuse sums that cannot have been counted."""
     fits = (table.correct >= 0) & (table.correct <= table.count)
     fits &= (table.conf >= 0) & (table.conf <= table.count)
@@ -155,17 +153,14 @@ def _column(
     columns: dict[str, Any], key: str, shape: tuple[int, ...], kind: type
 ) -> np.ndarray:
     """Read a column of a file: an array of ``shape`` of integers or numbers."""
-    values = columns[key]
-    if len(values) != shape[0]:
-        raise ValueError('the columns of the image table differ in length')
-    try:
-        array = np.array(values or np.zeros(shape, kind))
-    except ValueError:  # rows of several lengths
-        array = np.array('')
-
     kinds = 'iu' if kind is np.int64 else 'iuf'
-    if array.shape != shape or array.dtype.kind not in kinds:
+    try:
+        array = np.array(columns[key]).reshape(shape)
+        fits = not array.size or array.dtype.kind in kinds
+    except (TypeError, ValueError):  # rows of several lengths, or of other things
+        fits = False
+    if not fits:
         what = 'integers' if kind is np.int64 else 'numbers'
-        size = ' x '.join(map(str, shape[1:] or (1,)))
-        raise ValueError(f'{key} of the image table must be {size} {what} a row')
+        size = ' x '.join(map(str, shape))
+        raise ValueError(f'{key} of the image table must be {size} {what}')
     return array.astype(kind)

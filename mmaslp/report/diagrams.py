@@ -20,6 +20,7 @@ from ..common.table import cell, number_text
 from ..evaluation.result import Result
 from ..files.names import display_name
 from ..losses.perturbations import max_alpha
+from ..metrics.bins import BinTable, signed_gap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,9 +78,8 @@ def clean_axes(axes: Axes) -> None:
     axes.grid(color=GRID, linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=7.5, colors=INK, length=2)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ('left', 'bottom'))
-        spine.set_color(INK)
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.spines[:].set_color(INK)
 
 
 def save_figure(figure: Figure, path: str | Path, overwrite: bool = False) -> None:
@@ -103,12 +103,6 @@ def figure_svg(figure: Figure, label: str, place: str) -> Markup:
     """Render a figure as a part of a page, in the page's colours and font."""
     from matplotlib import rc_context
 
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)  # before what is not clipped counts as part of it
-        figure.set_layout_engine('none')
-    for artist in figure.findobj():
-        artist.set_clip_on(False)
     buffer = io.StringIO()
     with (
         rc_context({'svg.fonttype': 'none', 'svg.hashsalt': place}),
@@ -116,10 +110,14 @@ def figure_svg(figure: Figure, label: str, place: str) -> Markup:
     ):
         # The browser may have the letter that matplotlib's font lacks.
         warnings.filterwarnings('ignore', message='Glyph .* missing from font')
+        # Laid out before what is not clipped counts as part of the figure.
+        figure.draw_without_rendering()
+        figure.set_layout_engine('none')
+        for artist in figure.findobj():
+            artist.set_clip_on(False)
         figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None})
-    text = buffer.getvalue()
-    (size,) = re.findall(r'viewBox="([^"]*)"', text)
-    body = text[text.index('</metadata>') + len('</metadata>') :]
+    head, body = buffer.getvalue().split('</metadata>')
+    [size] = re.findall(r'viewBox="([^"]*)"', head)
     for pattern, replacement in (
         (r'<!--.*?-->', ''),
         (r'<g id="[^"]*"', '<g'),
@@ -133,14 +131,11 @@ def figure_svg(figure: Figure, label: str, place: str) -> Markup:
     ).format(label, size, Markup(body))
 
 
-def _variable(found: re.Match[str]) -> str:
-    name = _VARIABLES.get(found[2])
-    return found[0] if name is None else f'{found[1]}var(--{name})'
+def _variable(style: re.Match[str]) -> str:
+    name = _VARIABLES.get(style[2])
+    return style[0] if name is None else f'{style[1]}var(--{name})'
 
 
-WIDTH = 3.4  # of a column, in inches
-HEIGHT = 4.4
-MEANS = {'accuracy': 'acc', 'confidence': 'conf'}
 LONGEST = 30  # letters of a name
 
 
@@ -157,19 +152,19 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
         mode = result.settings['mode']
         side = 1 / len(result.bins.count)
         filled = np.flatnonzero(result.bins.count)
-        table = result.bins.take(filled)
         place = (filled + 0.5) * side
-        accuracy = table.accuracy
-        confidence = table.mean_conf
         width = np.full(len(place), 0.94 * side)
-        first = place.min(initial=1) - side / 2
-        start = min(first, 0.5) if first >= 0.4 else 0.0
+        start = 0.0
         if result.positive:  # two classes: below 0.5 there is p = 0.5 alone
-            start = max(start, 0.48)
-            place[place < 0.5] = 0.49
+            start = 0.48
             width[place < 0.5] = 0.018
-        top.bar(place, np.minimum(accuracy, confidence), width, color=BAR, zorder=2)
-        _draw((top, bottom), place, width, accuracy, confidence, table.weight)
+            place[place < 0.5] = 0.49
+
+        table = result.bins.take(filled)
+        accuracy = table.accuracy
+        lower = np.minimum(accuracy, table.mean_conf)
+        top.bar(place, lower, width, color=BAR, zorder=2)
+        _draw_gaps(top, bottom, place, width, table, result.bins.total)
         if result.bin_intervals:
             low, high = np.array(result.bin_intervals)[:, filled]
             spread = np.maximum([accuracy - low, high - accuracy], 0)
@@ -178,17 +173,14 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
         top.plot([start, 1], [start, 1], '--', color=INK, linewidth=0.9, zorder=5)
         top.set_xlim(start, 1)
         top.set_ylim(0, 1)
-        for key, style in zip(MEANS.values(), '-:'):
-            mean = result.metrics[key]
-            if number_text(mean) != '-':
-                bottom.axvline(mean, color=INK, linestyle=style, linewidth=1)
+
+        means = []
+        for word, key, style in (('accuracy', 'acc', '-'), ('confidence', 'conf', ':')):
+            bottom.axvline(result.metrics[key], color=INK, linestyle=style, linewidth=1)
+            means.append(f'{word} {number_text(result.metrics[key])}')
         bottom.set_xlabel(CONFIDENCE[mode], **LABEL)
-        images = f', {result.num_images:,} images' if result.num_images else ''
-        figures = (
-            f'{word} {number_text(result.metrics[key])}' for word, key in MEANS.items()
-        )
-        lines = [f'ECE {_with_interval(result, "ece")}{images}', ', '.join(figures)]
-        _add_title(top, title, ['accuracy by confidence', *lines])
+        ece = f'ECE {_with_interval(result, "ece")}, {result.num_images:,} images'
+        _add_title(top, title, ['accuracy by confidence', ece, ', '.join(means)])
 
     outcome = 'accuracy (share of right pixels)'
     outcome = outcome if mode == 'top_label' else 'share of foreground'
@@ -216,14 +208,11 @@ def band_figure(results: Mapping[str, Result]) -> Figure:
             )
         bands = result.bands['predicted']
         place = np.flatnonzero(bands.count)
-        accuracy = bands.accuracy[place]
-        confidence = bands.mean_conf[place]
-        lowest = min([lowest, *accuracy, *confidence])
-        shares = bands.weight[place]
-        width = np.full(len(place), 0.7)
-        _draw((top, bottom), place, width, accuracy, confidence, shares)
-        for values, style in ((accuracy, '-'), (confidence, ':')):
+        table = bands.take(place)
+        _draw_gaps(top, bottom, place, np.full(len(place), 0.7), table, bands.total)
+        for values, style in ((table.accuracy, '-'), (table.mean_conf, ':')):
             top.plot(place, values, style, color=INK, marker='o', ms=3, lw=1, zorder=4)
+            lowest = values.min(initial=lowest)
         bottom.set_xticks(range(len(BANDS)), BANDS)
         bottom.set_xlim(-0.5, len(BANDS) - 0.5)
         bottom.set_xlabel(DISTANCE, **LABEL)
@@ -283,7 +272,7 @@ def _columns(results: Mapping[str, Any]) -> tuple[Figure, np.ndarray]:
     """Make a column for each result, a tall panel above a low one."""
     if not results:
         raise ValueError('a diagram needs at least one result')
-    figure = new_figure(WIDTH * len(results), HEIGHT, layout='constrained')
+    figure = new_figure(3.4 * len(results), 4.4, layout='constrained')
     axes = figure.subplots(
         2, len(results), squeeze=False, height_ratios=(3.2, 1), sharex='col'
     )
@@ -293,24 +282,22 @@ def _columns(results: Mapping[str, Any]) -> tuple[Figure, np.ndarray]:
     return figure, axes
 
 
-def _draw(
-    axes: Sequence[Axes],
+def _draw_gaps(
+    top: Axes,
+    bottom: Axes,
     place: np.ndarray,
     width: np.ndarray,
-    accuracy: np.ndarray,
-    confidence: np.ndarray,
-    shares: np.ndarray,
+    table: BinTable,
+    total: int,
 ) -> None:
     """Span accuracy and confidence, red above it and blue below; shares underneath."""
-    top, bottom = axes
-    gap = confidence - accuracy
-    lower = np.minimum(accuracy, confidence)
+    gap = signed_gap(table)
+    lower = np.minimum(table.accuracy, table.mean_conf)
     for part, colour in ((gap > 0, OVER), (gap < 0, UNDER)):
-        size = np.abs(gap)[part]
-        start = lower[part]
         style = {'color': colour + FADED, 'edgecolor': colour, 'linewidth': 0.8}
-        top.bar(place[part], size, width[part], start, zorder=3, **style)
-    bottom.bar(place, shares * 100, width, color=BAR, zorder=2)
+        size = np.abs(gap[part])
+        top.bar(place[part], size, width[part], lower[part], zorder=3, **style)
+    bottom.bar(place, table.count / total * 100, width, color=BAR, zorder=2)
     bottom.set_ylim(0, 100)
     bottom.set_yticks([0, 50, 100])
 
@@ -321,16 +308,15 @@ def _add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
     title = display_name(title)
     title = title if len(title) <= LONGEST else f'{title[: LONGEST - 1]}…'
     axes.set_title(title, pad=pad, fontweight='bold', **TITLE)
-    for row, line in enumerate(reversed(lines)):
-        axes.annotate(
-            line,
-            (0.5, 1),
-            (0, 5 + 9.5 * row),
-            xycoords='axes fraction',
-            textcoords='offset points',
-            ha='center',
-            **{**LABEL, 'fontsize': 7},
-        )
+    axes.annotate(
+        '\n'.join(lines),
+        (0.5, 1),
+        (0, 5),
+        xycoords='axes fraction',
+        textcoords='offset points',
+        ha='center',
+        **{**LABEL, 'fontsize': 7},
+    )
 
 
 def _add_legend(figure: Figure, marks: Sequence[Any], number: int) -> None:
@@ -340,8 +326,7 @@ def _add_legend(figure: Figure, marks: Sequence[Any], number: int) -> None:
         _patch('over-confident', OVER + FADED, edgecolor=OVER),
         _patch('under-confident', UNDER + FADED, edgecolor=UNDER),
     ]
-    rows = math.ceil(len(handles) / 3) if number == 1 else 2
-    ncols = math.ceil(len(handles) / rows)
+    ncols = 3 if number == 1 else math.ceil(len(handles) / 2)
     figure.legend(handles=handles, loc='outside lower center', ncols=ncols, **LEGEND)
 
 

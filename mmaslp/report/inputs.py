@@ -1,45 +1,60 @@
 """Pictures for the results of folders of maps."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from ..common.arrays import apply_protocol
 from ..evaluation.comparison import Measured
-from ..evaluation.map_folders import read_images
 from ..evaluation.result import Result
 from ..files.images import IMAGE_SUFFIXES
-from ..files.map_pairs import list_files
+from ..files.map_pairs import list_files, pair_files, read_pair
 from ..files.prob_maps import MapReader
-from .pictures import PICTURES, chosen, make_picture
+from .pictures import chosen, make_picture
 
 
 def results_of_maps(
-    results: Sequence[Result],
-    *,
-    images: str | None = None,
-    pictures: int = PICTURES,
-    reader: MapReader | None = None,
+    results: Sequence[Result], reader: MapReader, images: str | None = None
 ) -> list[Result]:
     """Add pictures to results of folders against the same masks.
 
-    The maps of the images that are shown, so many per reason, are read again.
+    The maps of the images that are shown are read again. ``images`` is the folder of
+    the photographs.
     """
-    reasons = chosen([Measured(result).images for result in results], pictures)
-    stems = list(dict.fromkeys(stem for names in reasons.values() for stem in names))
+    reasons = chosen([Measured(result).images for result in results])
+    stems = dict.fromkeys(stem for names in reasons.values() for stem in names)
     photos = {}
     if images:
         photos = list_files(Path(images), IMAGE_SUFFIXES, 'photograph', [])
-    if images and stems and photos.keys().isdisjoint(stems):
-        raise ValueError(f'--images {images}: there is none of {stems[0]}')
+        if stems and photos.keys().isdisjoint(stems):
+            raise ValueError(f'--images {images}: there is none of {next(iter(stems))}')
+    return [
+        replace(result, pictures=[*_pictures(result, stems, photos, reader)])
+        for result in results
+    ]
 
-    illustrated = []
-    for result in results:
-        maps, masks, protocol = (
-            result.settings[key] for key in ('pred_dir', 'gt_dir', 'protocol')
-        )
-        read = read_images(maps, masks, stems, protocol, reader)
-        shown = [
-            make_picture(stem, **read[stem], image=photos.get(stem)) for stem in stems
-        ]
-        illustrated.append(replace(result, pictures=shown))
-    return illustrated
+
+def _pictures(
+    result: Result,
+    stems: Collection[str],
+    photos: Mapping[str, Path],
+    reader: MapReader,
+) -> Iterator[dict[str, Any]]:
+    """Read some maps of a folder again, with their masks."""
+    folders = [result.settings[key] for key in ('pred_dir', 'gt_dir')]
+    pairs, _ = pair_files(*folders)
+    for stem in stems:
+        if stem not in pairs:
+            raise ValueError(f'{stem}: neither {" nor ".join(folders)} may change')
+        prob, label = read_pair(reader, *pairs[stem])
+        prob = np.asarray(apply_protocol(prob, result.settings['protocol']))
+        if prob.ndim == 3:
+            # The slice of the largest summed error.
+            error = np.where(label <= 1, np.abs(prob - label), 0)
+            place = error.reshape(len(error), -1).sum(1).argmax()
+            prob = prob[place]
+            label = label[place]
+        yield make_picture(stem, prob, label.astype(np.uint8), photos.get(stem))

@@ -6,12 +6,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..common.outputs import write_output
@@ -30,7 +29,7 @@ from ..metrics.catalogue import SHOWN, metric_of
 from ..version import __version__
 from .diagrams import band_figure, figure_svg, reliability_figure
 from .pictures import galleries
-from .tables import ImageSet, difference_table, estimate, model_table
+from .tables import difference_table, estimate, model_table, set_of
 
 # The columns that decide, and how many columns fit a page beside the names.
 DECIDING = ('ece', 'ece_band', 'nll', 'acc', 'dice')
@@ -54,8 +53,7 @@ def write_report(
     """
     results = [_private(result) for result in results]
     command = _command(sys.argv if argv is None else argv)
-    created = datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC')
-    page = report_html(results, command=command, created=created, **options)
+    page = report_html(results, command=command, created=time_text(), **options)
     # Names that are not UTF-8 are shown escaped.
     write_output(path, page.encode(errors='backslashreplace'), overwrite)
     save_result(json_beside(path), results, indent=None, overwrite=overwrite)
@@ -99,54 +97,55 @@ def report_html(
     """
     if not results:
         raise ValueError('a report needs at least one result')
-    sets = _sets([Measured(result, resamples) for result in results])
+    sets = by_images([Measured(result, resamples) for result in results])
     keys = _keys(results)
-    environment = _environment()
-    script = environment.get_template('report.js').render()
 
-    return environment.get_template('report.html.j2').render(
+    return render_page(
+        'report.html.j2',
+        ['report.js'],
         title=title,
         command=command,
         created=created,
-        version=__version__,
         resamples=resamples,
-        script=Markup(script),
-        # The page admits this script and no other.
-        script_hash=base64.b64encode(sha256(script.encode()).digest()).decode(),
         headline=_headline(sets),
         table_of_models=model_table(sets, keys[0], 'With 95 % intervals over images'),
         further=[model_table(sets, part, 'Further metrics') for part in keys[1:]],
         comparisons=[
             (verdict(each), difference_table(each, _shown(each)))
             for group in sets
-            for each in compare_within(group.members)
+            for each in compare_within(group)
         ],
         sets=[_set_view(place, group) for place, group in enumerate(sets)],
-        members=[(group.name, member) for group in sets for member in group.members],
+        members=[(set_of(group), member) for group in sets for member in group],
         estimate=estimate,
         glossary=[metric_of(key) for part in keys for key in part],
     )
 
 
-def page_template(name: str) -> Template:
-    """One of the templates of pages, which escapes what it is given."""
-    return _environment().get_template(name)
+def render_page(name: str, scripts: Sequence[str], **values: Any) -> str:
+    """Fill a template, which escapes what it is given.
 
-
-@cache
-def _environment() -> Environment:
-    return Environment(
+    The page admits the scripts that are named, and no other.
+    """
+    environment = Environment(
         loader=PackageLoader('mmaslp.report', 'templates'),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    script = ''.join(environment.get_template(each).render() for each in scripts)
+    return environment.get_template(name).render(
+        version=__version__,
+        script=Markup(script),
+        script_hash=base64.b64encode(sha256(script.encode()).digest()).decode(),
+        **values,
+    )
 
 
-def _sets(rows: Sequence[Measured]) -> list[ImageSet]:
-    """Group results of the same images."""
-    return [ImageSet(group[0].result.dataset, group) for group in by_images(rows)]
+def time_text() -> str:
+    """The time of now, as pages note it."""
+    return datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC')
 
 
 def _keys(results: Sequence[Result]) -> list[list[str]]:
@@ -163,37 +162,37 @@ def _shown(comparison: Comparison) -> list[str]:
     return [key for key in (*DECIDING, *SHOWN) if key in comparison.metrics]
 
 
-def _headline(sets: Sequence[ImageSet]) -> dict[str, Any]:
+def _headline(sets: Sequence[Sequence[Measured]]) -> dict[str, Any]:
     """The verdict on the first set with objects, and one picture of it."""
-    members = main_set([group.members for group in sets])
+    members = main_set(sets)
     best = best_of(members)
     shown = members[:1] if best is None else [members[0], best]
     return {
         'verdict': overall_verdict(members),
-        'set': members[0].result.dataset,
+        'set': set_of(members),
         'charts': [
             _reliability(member, f'h{place}') for place, member in enumerate(shown)
         ],
     }
 
 
-def _set_view(place: int, group: ImageSet) -> dict[str, Any]:
+def _set_view(place: int, members: Sequence[Measured]) -> dict[str, Any]:
     """What a page shows of one set: its diagrams and its pictures."""
+    name = set_of(members)
     diagrams = []
-    for row, member in enumerate(group.members):
+    for row, member in enumerate(members):
         charts = [_reliability(member, f'r{place}-{row}')]
         if member.result.bands:
-            name = f'{member.result.model} on {group.name}'
-            label = f'Accuracy and confidence by distance from the border, {name}'
-            figure = band_figure({member.result.model: member.result})
+            model = member.result.model
+            figure = band_figure({model: member.result})
+            label = (
+                'Accuracy and confidence by distance from the border, '
+                f'{model} on {name}'
+            )
             charts.append(figure_svg(figure, label, f'b{place}-{row}'))
         diagrams.append(charts)
 
-    return {
-        'name': group.name,
-        'diagrams': diagrams,
-        'galleries': galleries(group.members),
-    }
+    return {'name': name, 'diagrams': diagrams, 'galleries': galleries(members)}
 
 
 def _reliability(member: Measured, place: str) -> Markup:

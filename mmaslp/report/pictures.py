@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import warnings
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -15,9 +13,10 @@ from PIL import Image
 
 from ..common.table import number_text
 from ..evaluation.comparison import Measured, image_names
+from ..files.photos import upright
 from ..metrics.errors import accuracy, confidence
 from ..metrics.image_table import ImageTable
-from .views import upright
+from .views import webp_address
 
 # Images to show per set and reason.
 PICTURES = 6
@@ -32,9 +31,8 @@ TITLES = {
 ABOVE = (123, 50, 148)
 BELOW = (27, 120, 55)
 IGNORED = (150, 150, 150)
-# Longest side in pixels, and quality of the WebP.
+# Longest side in pixels.
 SIDE = 240
-QUALITY = 80
 
 
 def ranked(images: ImageTable) -> dict[str, list[str]]:
@@ -88,18 +86,15 @@ def make_picture(
 ) -> dict[str, Any]:
     """Make what a result holds of one image, see :func:`image_panels`."""
     words = _words(prob, label)
-    panels = {}
-    for kind, panel in image_panels(prob, label, image).items():
-        buffer = io.BytesIO()
-        exact = kind == 'mask'
-        panel.save(buffer, 'WEBP', lossless=exact, quality=QUALITY, method=6)
-        data = base64.b64encode(buffer.getvalue()).decode()
-        panels[kind] = {
-            'source': f'data:image/webp;base64,{data}',
+    panels = {
+        kind: {
+            'source': webp_address(panel, lossless=kind == 'mask', method=6),
             'alt': words[kind],
             'width': panel.width,
             'height': panel.height,
         }
+        for kind, panel in image_panels(prob, label, image).items()
+    }
     return {'name': name, 'panels': panels}
 
 
@@ -144,49 +139,51 @@ def galleries(
     ``views``, one for each model.
     """
     pictures = [_by_name(member) for member in members]
-    found = []
-    seen: set[str] = set()
+    shown = {name for of_model in pictures for name in of_model}
+    parts = []
     for why, names in chosen([member.images for member in members], number).items():
-        new = [
-            name
-            for name in names
-            if name not in seen and any(name in own for own in pictures)
-        ]
-        seen.update(new)
-        if new:
-            images = [_image(name, members, pictures) for name in new]
-            found.append({'title': TITLES[why], 'images': images})
-    return found
+        images = [_image(name, members, pictures) for name in names if name in shown]
+        shown.difference_update(names)
+        if images:
+            parts.append({'title': TITLES[why], 'images': images})
+    return parts
 
 
 def _by_name(member: Measured) -> dict[str, dict[str, Any]]:
-    """Pictures by the name of the image in the table of the result."""
+    """Panels by the name of the image in the table of the result."""
     paths = member.result.images.names
     names = dict(zip(paths, image_names(paths)))
-    return {names[picture['name']]: picture for picture in member.result.pictures}
+    return {
+        names[picture['name']]: picture['panels'] for picture in member.result.pictures
+    }
 
 
 def _image(
     name: str, members: Sequence[Measured], pictures: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """An image, its mask, and what each model made of it."""
-    views = []
-    panels: dict[str, Any] = {}
-    for member, own in zip(members, pictures):
-        if name not in own:
-            continue
-        panels |= own[name]['panels']
-        row = member.images.table.take([member.images.names.index(name)])
-        views.append(
-            {
-                'model': member.result.model,
-                'metrics': f'confidence {number_text(float(confidence(row)[0]))}, '
-                f'accuracy {number_text(float(accuracy(row)[0]))}',
-                'panels': {k: own[name]['panels'][k] for k in ('probability', 'error')},
-            }
-        )
-    shared = {kind: panels[kind] for kind in ('image', 'mask') if kind in panels}
+    views = [
+        {
+            'model': member.result.model,
+            'metrics': _sureness(member.images, name),
+            'panels': {kind: panels[name][kind] for kind in ('probability', 'error')},
+        }
+        for member, panels in zip(members, pictures)
+        if name in panels
+    ]
+    every = {}
+    for panels in pictures:
+        every |= panels.get(name, {})
+    shared = {kind: every[kind] for kind in ('image', 'mask') if kind in every}
     return {'name': name, 'panels': shared, 'views': views}
+
+
+def _sureness(images: ImageTable, name: str) -> str:
+    row = images.table.take([images.names.index(name)])
+    conf, acc = (
+        number_text(float(metric(row)[0])) for metric in (confidence, accuracy)
+    )
+    return f'confidence {conf}, accuracy {acc}'
 
 
 def _words(prob: np.ndarray, label: np.ndarray) -> dict[str, str]:

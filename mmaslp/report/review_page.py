@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +19,8 @@ from ..files.object_volumes import COLOURS, UNKNOWN
 from ..files.placement import place_text
 from ..files.review import Reviewed
 from ..files.suspects import all_suspects
-from ..version import __version__
 from .diagrams import figure_svg, risk_coverage_figure
-from .page import page_template
+from .page import render_page, time_text
 from .views import doubtful_objects
 
 # Shares of the images that a person may have time for.
@@ -64,13 +61,13 @@ def efforts(rows: Sequence[Reviewed], bias: float = 0.0) -> list[Effort]:
 
 def risk_coverage(rows: Sequence[Reviewed]) -> Markup | None:
     """Diagram of what is left in three orders; None without masks."""
-    told = [row for row in rows if row.truth and not np.isnan(row.estimate.dice)]
-    if len(told) < 2:
+    measured = [row for row in rows if row.truth and not np.isnan(row.estimate.dice)]
+    if len(measured) < 2:
         return None
-    risk = np.array([1 - row.truth.dice for row in told if row.truth])
+    risk = np.array([1 - row.truth.dice for row in measured if row.truth])
     orders = {
-        'this review': [row.estimate.score for row in told],
-        'mean confidence': [row.confidence for row in told],
+        'this review': [row.estimate.score for row in measured],
+        'mean confidence': [row.confidence for row in measured],
         'perfect order': -risk,
     }
     curves = {}
@@ -83,8 +80,8 @@ def risk_coverage(rows: Sequence[Reviewed]) -> Markup | None:
 
 
 def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else np.nan
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else np.nan
 
 
 def write_review_page(
@@ -121,13 +118,12 @@ def write_review_page(
         for name, row in zip(names, rows)
         if 'views' in row.extras
     ]
-    scripts = ('report.js', 'review.js')
-    script = ''.join(page_template(name).render() for name in scripts)
     listed = [
         {'image': number, 'name': card['name'], **each}
         for number, card in enumerate(cards, 1)
         for each in card['objects']
     ]
+
     places = {row.name: place for place, row in enumerate(rows, 1)}
     suspects = None
     if 'suspects' in rows[0].extras:
@@ -135,13 +131,13 @@ def write_review_page(
             {'image': places[row.name], 'name': names[places[row.name] - 1], 'is': each}
             for row, each in all_suspects(rows)
         ]
+
     listed.sort(key=lambda each: np.nan_to_num(each['probability'], nan=-1.0))
-    page = page_template('review.html.j2').render(
+    page = render_page(
+        'review.html.j2',
+        ['report.js', 'review.js'],
         title=title,
-        version=__version__,
-        created=datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
-        script=Markup(script),
-        script_hash=base64.b64encode(sha256(script.encode()).digest()).decode(),
+        created=time_text(),
         notices=notices,
         cards=cards,
         number=len(rows),

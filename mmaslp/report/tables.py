@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ..common.table import Cell, Column, Row, Table, as_text, cell
 from ..evaluation.comparison import Comparison, Measured
@@ -13,12 +12,9 @@ from ..metrics.bootstrap import Difference
 from ..metrics.catalogue import SHOWN, metric_of
 
 
-@dataclass(frozen=True)
-class ImageSet:
-    """The models that were measured on the same images."""
-
-    name: str
-    members: Sequence[Measured]
+def set_of(group: Sequence[Measured]) -> str:
+    """Name of the set of models that were measured on the same images."""
+    return group[0].result.dataset
 
 
 def column_of(key: str) -> Column:
@@ -46,15 +42,17 @@ def format_table(
     return as_text(table)
 
 
-def model_table(sets: Sequence[ImageSet], keys: Sequence[str], caption: str) -> Table:
-    """All models and sets, a row each."""
+def model_table(
+    sets: Sequence[Sequence[Measured]], keys: Sequence[str], caption: str
+) -> Table:
+    """All models, a row each; those of a set are measured on the same images."""
     rows = [
         Row(
-            (member.result.model, group.name, f'{len(member.images):,}'),
+            (member.result.model, set_of(group), f'{len(member.images):,}'),
             [estimate(member, key) for key in keys],
         )
         for group in sets
-        for member in group.members
+        for member in group
     ]
     columns = [column_of(key) for key in keys]
     return Table(caption, ('model', 'set', 'images'), columns, rows)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -77,15 +78,13 @@ def doubtful_objects(probability: np.ndarray) -> np.ndarray:
 
 
 def _photo_view(image: Judged, photo: Path | None) -> View:
-    if photo is None:
-        picture, title, note = _grey_picture(image.prob, 0, 1), 'map', ''
-    else:
+    options = {'title': 'map', 'truth': image.label}
+    picture = _grey_picture(image.prob, 0, 1)
+    if photo is not None:
         picture, fits = upright(photo, image.prob.shape)
-        title = 'photograph'
         note = '' if fits else 'the map has another aspect and is stretched'
-    objects = image.objects
-    options = dict(note=note, truth=image.label)
-    return draw(picture, objects.labels, objects.probability, title, **options)
+        options |= {'title': 'photograph', 'note': note}
+    return draw(picture, image.objects.labels, image.objects.probability, **options)
 
 
 @dataclass(frozen=True)
@@ -104,19 +103,19 @@ class _Volume:
     def of(cls, image: Judged, scan: Path | None) -> _Volume:
         """Turn map, objects and scan alike."""
         values = image.prob
+        labels = image.objects.labels
+        truth = image.label
         placement = Placement.of(image.grid, image.slice_axis)
         if scan is not None:
             values, placement = _scan_of(image, scan)
-        elif placement is not None:
-            values = placement.turned(values)
-        labels = image.objects.labels
-        truth = image.label
         if placement is not None:
+            values = values if scan else placement.turned(values)
             labels = placement.turned(labels)
             truth = None if truth is None else placement.turned(truth)
+
+        probability = image.objects.probability
         axis = AXES[image.slice_axis]
         axes = (axis, *(other for other in AXES if other != axis))
-        probability = image.objects.probability
         return cls(
             values, labels, truth, probability, placement, axes, scan is not None
         )
@@ -127,14 +126,14 @@ class _Volume:
         spacing = np.ones(3) if self.placement is None else self.placement.spacing
         across = int(np.argmax(spacing))
         greys = self._greys(boxes) if self.is_scan else (0.0, 1.0)
-        seen = set()
+        drawn = set()
         for rank, k in enumerate(doubtful_objects(self.probability)[:MOST_OBJECTS]):
-            own = self.labels[boxes[k]] == k + 1
+            mask = self.labels[boxes[k]] == k + 1
             for axis in (0, 1, 2) if rank == 0 else (across,):
                 others = tuple(other for other in range(3) if other != axis)
-                place = boxes[k][axis].start + int(own.sum(others).argmax())
-                if (axis, place) not in seen:
-                    seen.add((axis, place))
+                place = boxes[k][axis].start + int(mask.sum(others).argmax())
+                if (axis, place) not in drawn:
+                    drawn.add((axis, place))
                     yield self._view(axis, place, boxes[k], spacing, greys)
 
         if not boxes:
@@ -144,13 +143,14 @@ class _Volume:
 
     def _greys(self, boxes: Sequence[tuple[slice, ...]]) -> tuple[float, float]:
         """Values of black and white: those that fit the surroundings of objects."""
-        near = []
-        for box in boxes:
-            around = (slice(max(0, s.start - GROWN), s.stop + GROWN) for s in box)
-            near.append(self.values[tuple(around)])
+        near = [
+            self.values[
+                tuple(slice(max(0, s.start - GROWN), s.stop + GROWN) for s in b)
+            ]
+            for b in boxes
+        ]
         values = np.concatenate([part.ravel() for part in near or [self.values[::4]]])
-        low, high = np.percentile(values, GREYS)
-        return float(low), float(high)
+        return tuple(np.percentile(values, GREYS).tolist())
 
     def _view(
         self,
@@ -160,14 +160,15 @@ class _Volume:
         spacing: np.ndarray,
         greys: tuple[float, float],
     ) -> View:
-        labels = self.labels.take(place, axis)
-        picture = _grey_picture(self.values.take(place, axis), *greys)
-        scale = np.delete(spacing, axis)
-        sides = None if self.placement is None else PLANES[axis][1]
-        title = self._title(axis, place, box)
-        truth = None if self.truth is None else self.truth.take(place, axis)
-        options = dict(spacing=scale, sides=sides, truth=truth)
-        return draw(picture, labels, self.probability, title, **options)
+        return draw(
+            _grey_picture(self.values.take(place, axis), *greys),
+            self.labels.take(place, axis),
+            self.probability,
+            self._title(axis, place, box),
+            spacing=np.delete(spacing, axis),
+            sides=() if self.placement is None else PLANES[axis][1],
+            truth=None if self.truth is None else self.truth.take(place, axis),
+        )
 
     def _title(self, axis: int, place: int, box: tuple[slice, ...]) -> str:
         size = self.labels.shape[axis]
@@ -211,8 +212,7 @@ def _scan_of(image: Judged, scan: Path) -> tuple[np.ndarray, Placement | None]:
 
 
 def _grey_picture(values: np.ndarray, low: float, high: float) -> Image.Image:
-    span = max(high - low, 1e-9)
-    grey = np.clip((values - low) / span, 0, 1) * 255
+    grey = np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255
     return Image.fromarray(np.rint(grey).astype(np.uint8)).convert('RGB')
 
 
@@ -222,7 +222,7 @@ def draw(
     probability: np.ndarray,
     title: str,
     spacing: Sequence[float] = (1.0, 1.0),
-    sides: Sequence[str] | None = None,
+    sides: Sequence[str] = (),
     note: str = '',
     truth: np.ndarray | None = None,
 ) -> View:
@@ -235,8 +235,7 @@ def draw(
         title (str): What is seen.
         spacing (Sequence[float]): Of the rows and the columns of the picture. Defaults
             to (1.0, 1.0).
-        sides (Sequence[str], optional): Letters for left, right, top and bottom.
-            Defaults to None.
+        sides (Sequence[str]): Letters for left, right, top and bottom. Defaults to ().
         note (str): Defaults to ''.
         truth (np.ndarray, optional): ``(H, W)`` label, whose border is drawn in white.
             Defaults to None.
@@ -244,14 +243,15 @@ def draw(
     sizes = np.array(picture.size) * np.array(spacing)[::-1] / min(spacing)
     size = np.rint(sizes / sizes.max() * np.clip(sizes.max(), *SIDES)).astype(int)
     width, height = (max(1, int(side)) for side in size)
-    picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    large = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
-    names = np.asarray(large)
 
-    pixels = np.asarray(picture).copy()
+    def enlarged(values: np.ndarray) -> np.ndarray:
+        image = Image.fromarray(values)
+        return np.asarray(image.resize((width, height), Image.Resampling.NEAREST))
+
+    names = enlarged(labels)
+    pixels = np.array(picture.resize((width, height), Image.Resampling.BILINEAR))
     if truth is not None:
-        mask = Image.fromarray((truth == 1).astype(np.uint8))
-        mask = np.asarray(mask.resize((width, height), Image.Resampling.NEAREST)) > 0
+        mask = enlarged((truth == 1).astype(np.uint8)) > 0
         pixels[mask & ~ndimage.binary_erosion(mask)] = 255
     edge = ndimage.maximum_filter(names, 2 * WIDTH + 1) * (names == 0)
     colours = np.array([(0, 0, 0), *map(colour_of, probability)], np.uint8)
@@ -264,12 +264,20 @@ def draw(
             # Beside the object, so that it stays free.
             place = min(box[1].stop + WIDTH, width - 10), max(box[0].start, 14)
             pen.text(place, str(label), anchor='lb', **style)
-    corners = ((4, height / 2, 'lm'), (width - 4, height / 2, 'rm'))
-    corners += ((width / 2, 4, 'mt'), (width / 2, height - 4, 'mb'))
-    for letter, (x, y, anchor) in zip(sides or (), corners):
+    corners = (
+        (4, height / 2, 'lm'),
+        (width - 4, height / 2, 'rm'),
+        (width / 2, 4, 'mt'),
+        (width / 2, height - 4, 'mb'),
+    )
+    for letter, (x, y, anchor) in zip(sides, corners):
         pen.text((x, y), letter, anchor=anchor, **style)
 
+    return View(webp_address(picture, method=2), width, height, title, note)
+
+
+def webp_address(picture: Image.Image, **options: Any) -> str:
+    """A picture as the address of an embedded WebP."""
     buffer = io.BytesIO()
-    picture.save(buffer, 'WEBP', quality=QUALITY, method=2)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return View(f'data:image/webp;base64,{data}', width, height, title, note)
+    picture.save(buffer, 'WEBP', quality=QUALITY, **options)
+    return f'data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}'

@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mmaslp.evaluation.result_files import load_result
+from mmaslp.evaluation.result_files import load_results
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.integrations.mmseg.checkpoint import (
     check_checkpoint,
@@ -157,7 +157,7 @@ def result_bomb(folder):
     with open(folder / 'x.json', 'wb') as file:
         file.write(b'{"a": 1')
         file.truncate(1024 * MEGABYTE)
-    return load_result, str(folder / 'x.json')
+    return load_results, str(folder / 'x.json')
 
 
 def npy_bomb(folder):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.evaluation.result_files import load_result
+from mmaslp.evaluation.result_files import load_results
 from mmaslp.evaluation.sod import load_library
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 from tests.map_folders import SIZE, Folders, main, pair, save
@@ -21,7 +21,7 @@ def test_metrics_of_good_folders(folders, tmp_path, capsys):
     (folders.gt / 'Thumbs.db').write_bytes(b'x')
     assert folders.run('--json', tmp_path / 'r.json') == 0
     (folders.pred / '.DS_Store').unlink()
-    result = load_result(tmp_path / 'r.json')
+    [result] = load_results(tmp_path / 'r.json')
     expected = folders.histogram().compute()
     for key, value in expected.items():
         if key != 'count':

@@ -7,7 +7,6 @@ import pytest
 from mmaslp.evaluation import result_files as module
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.evaluation.result_files import (
-    load_result,
     load_results,
     save_result,
     strict_json,
@@ -28,7 +27,7 @@ def measured(model='A', dataset='x', settings=None):
 def test_files_that_are_no_results_are_refused(tmp_path, monkeypatch):
     path = tmp_path / 'x.json'
     with pytest.raises(ValueError, match='cannot be read'):
-        load_result(path)
+        load_results(path)
     for text, message in (
         ('{', 'Expecting'),
         ('[]', 'it is empty'),
@@ -39,11 +38,11 @@ def test_files_that_are_no_results_are_refused(tmp_path, monkeypatch):
         path.write_bytes(text.encode(errors='surrogateescape'))
         match = f'is not a result file of mmaslp .*{message}'
         with pytest.raises(ValueError, match=match):
-            load_result(path)
+            load_results(path)
     monkeypatch.setattr(module, 'MAX_BYTES', 4)
     path.write_text('[1, 2, 3]')
     with pytest.raises(ValueError, match='has more than 4 bytes'):
-        load_result(path)
+        load_results(path)
 
 
 def test_a_result_goes_around_its_file(tmp_path, monkeypatch):
@@ -55,20 +54,20 @@ def test_a_result_goes_around_its_file(tmp_path, monkeypatch):
         raise AssertionError('a file is not resampled')
 
     monkeypatch.setattr(bootstrap, 'draw_weights', draw)
-    again = load_result(path)
+    again = load_results(path)[0]
     assert strict_json(again.to_json()) == strict_json(result.to_json())
     assert again.metrics == result.metrics
     assert again.settings == result.settings
     assert again.images.names == ['a', 'b']
     save_result(path, again, overwrite=True)
-    assert load_result(path).metrics == result.metrics
+    assert load_results(path)[0].metrics == result.metrics
 
 
 def test_what_is_undefined_stays_undefined(tmp_path):
     evaluator = Evaluator()
     evaluator.add('a', np.full((4, 4), 0.9), np.full((4, 4), 255))
     save_result(tmp_path / 'r.json', evaluator.result('A', 'x'))
-    again = load_result(tmp_path / 'r.json')
+    again = load_results(tmp_path / 'r.json')[0]
     assert np.isnan(again.metrics['ece'])
     assert np.isnan(again.intervals['ece']).all()
     assert not again.no_foreground  # nothing is known of it
@@ -120,7 +119,7 @@ def edited(tmp_path, change):
     content = json.loads(strict_json(measured().to_json()))
     change(content)
     (tmp_path / 'r.json').write_text(json.dumps(content))
-    return load_result(tmp_path / 'r.json')
+    return load_results(tmp_path / 'r.json')[0]
 
 
 @pytest.mark.parametrize(
@@ -131,9 +130,8 @@ def edited(tmp_path, change):
         (lambda c: c.pop('settings'), "it lacks 'settings'"),
         (lambda c: c['settings'].update(bins='10'), 'bins must be an integer'),
         (lambda c: c['settings'].update(mode='x'), 'mode must be one of'),
-        (lambda c: c.update(model=3), '3 is not a text'),
-        (lambda c: c.update(ece='low'), "'low' is not a number"),
-        (lambda c: c.update(ece=float('inf')), 'a number is infinite'),
+        (lambda c: c.update(ece='low'), 'ece must be a number'),
+        (lambda c: c.update(ece=float('inf')), 'ece must be a number'),
         (lambda c: c['intervals'].update(ece=[0.1]), '1 numbers in place of 2'),
         (lambda c: c['bin_intervals'][0].pop(), '9 numbers in place of 10'),
         (lambda c: c['images']['correct'][0].__setitem__(9, 10**6), 'been counted'),
@@ -154,8 +152,3 @@ def test_a_file_may_hold_several_results(tmp_path):
     save_result(path, [measured('A', 'x'), measured('B', 'y')])
     found = [(each.model, each.dataset) for each in load_results(path)]
     assert found == [('A', 'x'), ('B', 'y')]
-    assert load_result(path, 'B').model == 'B'
-    with pytest.raises(ValueError, match=r"2 result\(s\), of 'A', 'B': name one"):
-        load_result(path)
-    with pytest.raises(ValueError, match='name one'):
-        load_result(path, 'C')

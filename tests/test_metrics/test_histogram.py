@@ -13,7 +13,7 @@ from tests.test_metrics.pixels import eight_bit, filled, same, smooth
 BINNED = ['ece', 'oe', 'ue', 'mce', 'ace', 'acc', 'conf', 'ece_debiased']
 MASS = ['ece_em', 'ece_sweep', 'sweep_bins', 'ks']
 SCORES = ['nll', 'brier', *(f'brier_{k}' for k in ('reliability', 'resolution'))]
-FIGURES = [*BINNED, *MASS, *SCORES, 'brier_uncertainty', 'count']
+KEYS = [*BINNED, *MASS, *SCORES, 'brier_uncertainty', 'count']
 DELTA = 1 / (2 * STEPS)
 
 
@@ -216,7 +216,7 @@ def test_metrics_stay_in_their_range(seed, n, sharpness):
     for mode in ('top_label', 'positive'):
         histogram = filled(prob, label)
         found = histogram.compute(10, mode)
-        for key in FIGURES:
+        for key in KEYS:
             if key in ('nll', 'count', 'sweep_bins', 'brier_resolution'):
                 continue
             assert -1e-12 <= found[key] <= 1 + 1e-12, key

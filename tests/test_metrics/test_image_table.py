@@ -38,12 +38,12 @@ def test_table_goes_around_json():
     assert again.names == table.names
     assert np.array_equal(again.table.conf, table.table.conf)
     with pytest.raises(
-        ValueError, match='count of the image table must be 15 integers'
+        ValueError, match='count of the image table must be 4 x 15 integers'
     ):
         ImageTable.from_json(table.to_json(), 15)
     broken = table.to_json()
     broken['nll'] = broken['nll'][1:]
-    with pytest.raises(ValueError, match='differ in length'):
+    with pytest.raises(ValueError, match='nll of the image table must be 4 numbers'):
         ImageTable.from_json(broken, 10)
     del broken['nll']
     with pytest.raises(KeyError, match='nll'):
@@ -93,10 +93,10 @@ def test_bands_of_all_images_or_of_none():
         (lambda c: c['bands']['edges'].pop(), 'other edges'),
         (lambda c: c['bands']['sums'][0][0].pop(), 'sums of the image table must be'),
         (lambda c: c['bands']['sums'][0].pop(), 'sums of the image table must be'),
-        (lambda c: c['bands']['sums'][0][1][4].__setitem__(0, 0.5), 'integers a row'),
+        (lambda c: c['bands']['sums'][0][1][4].__setitem__(0, 0.5), 'integers'),
         (lambda c: c['bands']['sums'][0][1][4].__setitem__(0, 7), 'of pixels'),
         (lambda c: c['bands']['sums'][0][1][4].__setitem__(1, -1), 'have been counted'),
-        (lambda c: c['count'][0].__setitem__(0, 0.5), 'integers a row'),
+        (lambda c: c['count'][0].__setitem__(0, 0.5), 'integers'),
         (lambda c: c['correct'][0].__setitem__(9, 10**6), 'have been counted'),
         (lambda c: c['conf'][0].__setitem__(9, float('nan')), 'have been counted'),
         (lambda c: c['nll'].__setitem__(0, float('inf')), 'out of range'),

@@ -25,7 +25,7 @@ def scenes(number=24, **options):
 
 
 def defined(prob, label):
-    """All figures by loops over objects and images, in float64."""
+    """All metrics by loops over objects and images, in float64."""
     objects, images, empty = [], [], []
     for p, y in zip(prob, label):
         valid = y != 255

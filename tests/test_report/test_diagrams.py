@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from mmaslp.common.table import number_text
-from mmaslp.evaluation.result_files import load_result, save_result
+from mmaslp.evaluation.result_files import load_results, save_result
 from mmaslp.metrics import band_columns
 from mmaslp.report.diagrams import (
     OVER,
@@ -47,7 +47,7 @@ def test_bars_reach_the_accuracy_and_gaps_have_their_colour(gain, colour):
 @pytest.mark.parametrize(('gain', 'colour'), [(4.0, OVER), (0.3, UNDER)])
 def test_bands_have_the_colour_of_their_side(gain, colour, tmp_path):
     save_result(tmp_path / 'r.json', section(gain, 30))
-    result = load_result(tmp_path / 'r.json')
+    [result] = load_results(tmp_path / 'r.json')
     top, bottom = band_figure({'a': result}).axes
     columns = band_columns(result.bands['predicted'])
     known = {key: [v for v in columns[key] if v == v] for key in columns}

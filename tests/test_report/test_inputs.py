@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from mmaslp.evaluation.map_folders import evaluate_maps
+from mmaslp.files.prob_maps import MapReader
 from mmaslp.report.inputs import results_of_maps
 
 
@@ -30,10 +31,18 @@ def results(folder):
 
 
 def test_all_maps_show_the_same_images(folder, results):
-    found = results_of_maps(results, images=str(folder / 'photos'), pictures=2)
+    found = results_of_maps(results, MapReader(), str(folder / 'photos'))
     names = [[picture['name'] for picture in each.pictures] for each in found]
     assert names[0] == names[1]
     first = found[0].pictures[0]
     assert list(first['panels']) == ['image', 'mask', 'probability', 'error']
     assert 2 <= len(names[0]) <= 4
-    assert results_of_maps(results, pictures=0)[0].pictures == []
+    with pytest.raises(ValueError, match='there is none of'):
+        results_of_maps(results, MapReader(), str(folder))
+
+
+def test_maps_may_not_change(folder, results):
+    (folder / 'B' / '0.png').rename(folder / 'B' / 'other.png')
+    (folder / 'masks' / '0.png').rename(folder / 'masks' / 'other.png')
+    with pytest.raises(ValueError, match=r'0: neither .* may change'):
+        results_of_maps(results[1:], MapReader())

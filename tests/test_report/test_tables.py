@@ -8,7 +8,6 @@ from mmaslp.evaluation.comparison import Measured, compare
 from mmaslp.evaluation.sod import SOD_COLUMNS
 from mmaslp.metrics.catalogue import SHOWN, metric_of
 from mmaslp.report.tables import (
-    ImageSet,
     difference_table,
     format_table,
     model_table,
@@ -28,7 +27,7 @@ def column(table, key):
 
 
 def test_a_cell_is_a_metric_of_the_result_with_its_interval(two):
-    table = model_table([ImageSet('test', two)], SHOWN, '')
+    table = model_table([two], SHOWN, '')
     assert [row.names for row in table.rows] == [
         ('A', 'test', '4'),
         ('B', 'test', '4'),
@@ -42,7 +41,7 @@ def test_a_cell_is_a_metric_of_the_result_with_its_interval(two):
 
 def test_other_libraries_measure_too(two):
     rows = [Measured(replace(two[0].result, measures={'mIoU %': 77.534}))]
-    [cell] = column(model_table([ImageSet('test', rows)], ('mIoU %',), ''), 'mIoU %')
+    [cell] = column(model_table([rows], ('mIoU %',), ''), 'mIoU %')
     assert (cell.text, cell.interval) == ('77.53', '')
 
 

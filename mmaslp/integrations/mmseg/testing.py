@@ -152,24 +152,23 @@ def test_sets(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict
         raise ValueError('the config has no test_dataloader')
     main = cfg.test_dataloader.dataset
     name = main.get('layout') or main.get('split')
-    found = {name if _is_folder_name(name) else 'test': main}
+    sets = {name if _is_folder_name(name) else 'test': main}
     named = cfg.get('test_sets') or {}
     if not isinstance(named, dict):
         raise ValueError(
             f'test_sets must be a dict of data sets by name, not {named!r}'
         )
     for name, dataset in named.items():
-        if not _is_folder_name(name) or not isinstance(dataset, dict) or name in found:
+        if not _is_folder_name(name) or not isinstance(dataset, dict) or name in sets:
             raise ValueError(
                 f'test_sets: {name!r} must be the name of a folder, where the results '
                 'of this set go, and of one data set, a dict'
             )
-        found[name] = dataset
+        sets[name] = dataset
 
-    unknown = [name for name in names or [] if name not in found]
-    if unknown:
-        raise ValueError(f'no test set {unknown}, the config has {[*found]}')
-    return {name: found[name] for name in found if not names or name in names}
+    if unknown := {*(names or ())} - {*sets}:
+        raise ValueError(f'no test set {sorted(unknown)}, the config has {[*sets]}')
+    return {name: sets[name] for name in sets if not names or name in names}
 
 
 test_sets.__test__ = False
@@ -276,16 +275,20 @@ def _check_outputs(
     overwrite: bool,
 ) -> None:
     """Refuse outputs that would cost the user a file."""
-    outputs: dict[str, list[str]] = {'--out': [], '--out-prob': [], '--review': []}
-    outputs['--work-dir'] = [summary]
-    for name, place in places.items():
-        outputs['--work-dir'].append(osp.join(place.folder, FILE))
-        outputs['--review'] += [place.review] if place.review else []
-        stems = {osp.splitext(osp.basename(image))[0] for image in images[name]}
-        for option, folder in (('--out', place.out), ('--out-prob', place.maps)):
-            if folder:
-                outputs[option] += [osp.join(folder, f'{stem}.png') for stem in stems]
 
+    def pictures(folder: str | None, name: str) -> list[str]:
+        stems = {osp.splitext(osp.basename(image))[0] for image in images[name]}
+        return [osp.join(folder, f'{stem}.png') for stem in stems] if folder else []
+
+    results = [osp.join(place.folder, FILE) for place in places.values()]
+    outputs = {
+        '--out': [f for n, place in places.items() for f in pictures(place.out, n)],
+        '--out-prob': [
+            f for n, place in places.items() for f in pictures(place.maps, n)
+        ],
+        '--review': [place.review for place in places.values() if place.review],
+        '--work-dir': [summary, *results],
+    }
     inputs = {osp.dirname(path) for path in chain(*images.values())}
     check_outputs(outputs, sorted(inputs), overwrite)
 
@@ -341,14 +344,14 @@ def _test(run: Config, name: str, places: Places, options: TestOptions) -> Teste
     measured = _calibration_of(run)
     if measured is not None and options.calibrator is not None:
         evaluator.metrics.append(_calibrated(measured, options.calibrator))
-    own = [each for each in evaluator.metrics if isinstance(each, CalibrationMetric)]
-    for metric in own:
+    ours = [each for each in evaluator.metrics if isinstance(each, CalibrationMetric)]
+    for metric in ours:
         metric.training = seed_of_training(run.get('load_from'))
 
     watch_weights(runner, run.get('load_from'))
     report_findings(check_run(runner, ('test',)))
     evaluators = metrics_of(run, 'test_evaluator')
-    if own and any(is_type(each, 'IoUMetric') for each in evaluators):
+    if ours and any(is_type(each, 'IoUMetric') for each in evaluators):
         check_threshold(runner.model)
     reader = ScoreReader((measured or {}).get('scores', 'auto'))
     _register_hooks(runner, places, options, reader.scores)
@@ -358,10 +361,10 @@ def _test(run: Config, name: str, places: Places, options: TestOptions) -> Teste
     ):
         report_findings([OTHER_NETWORK])
 
-    results = [metric.result for metric in own if metric.result is not None]
+    results = [metric.result for metric in ours if metric.result is not None]
     if calibrated and results and MEAN_IOU in metrics:
         calibrated[MEAN_IOU] = round(100 * mean_iou(results[-1].images), 2)
-    no_objects = bool(own) and own[0].has_foreground is False
+    no_objects = bool(ours) and ours[0].has_foreground is False
     if no_objects:
         remedy = 'right for images without an object'
         report_findings([no_foreground(name, remedy)])
@@ -371,8 +374,7 @@ def _test(run: Config, name: str, places: Places, options: TestOptions) -> Teste
 
     tested = Tested(places, metrics, calibrated, no_objects)
     for result, row in zip(results, (metrics, calibrated)):
-        complete = replace(result, dataset=name, no_foreground=no_objects)
-        tested.results.append(_complete(complete, row, run, options))
+        tested.results.append(_complete(result, name, row, run, options))
     if results:
         if options.pictures:
             tested.results[0] = _with_pictures(tested.results[0], runner, reader)
@@ -425,15 +427,20 @@ def _register_hooks(
 
 
 def _complete(
-    result: Result, row: Mapping[str, float], run: Config, options: TestOptions
+    result: Result,
+    name: str,
+    row: Mapping[str, float],
+    run: Config,
+    options: TestOptions,
 ) -> Result:
-    """Name the model of a result, and add what other metrics measured."""
+    """Name model and set of a result, and add what other metrics measured."""
     files = {'checkpoint': run.get('load_from'), 'config': run.filename}
     is_calibrated = result.settings.get('calibrator') is not None
     same = ['aAcc %'] if result.settings['mode'] == 'top_label' else []
     return replace(
         result,
         model=options.model + CALIBRATED * is_calibrated,
+        dataset=name,
         measures={k: v for k, v in row.items() if k not in (*result.metrics, *same)},
         settings={**result.settings, **options.settings},
         files=[
@@ -446,24 +453,23 @@ def _complete(
 
 def _with_pictures(result: Result, runner: Runner, reader: ScoreReader) -> Result:
     """Run the network again on the images that a report shows."""
-    shown = {
-        name for names in chosen([Measured(result).images]).values() for name in names
-    }
-    paths = result.images.names
-    wanted = {path for name, path in zip(image_names(paths), paths) if name in shown}
+    names = result.images.names
+    paths = dict(zip(image_names(names), names))
+    reasons = chosen([Measured(result).images])
+    wanted = {paths[name] for names in reasons.values() for name in names}
+
     loader = runner.test_dataloader
     pictures = []
     for index in range(len(loader.dataset)):
         path = loader.dataset.get_data_info(index)['img_path']
-        if path not in wanted:
-            continue
-        with torch.no_grad():
+        if path in wanted:
             batch = loader.collate_fn([loader.dataset[index]])
-            [sample] = runner.model.test_step(batch)
-        prob, label = reader.read(sample.to_dict())
-        if prob.ndim == 2:
-            arrays = prob.cpu().numpy(), label.cpu().numpy()
-            pictures.append(make_picture(path, *arrays, path))
+            with torch.no_grad():
+                [sample] = runner.model.test_step(batch)
+            prob, label = reader.read(sample.to_dict())
+            if prob.ndim == 2:
+                arrays = prob.cpu().numpy(), label.cpu().numpy()
+                pictures.append(make_picture(path, *arrays, path))
     return replace(result, pictures=pictures)
 
 
@@ -500,11 +506,11 @@ def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> s
 def verdicts(results: Mapping[str, Tested]) -> list[str]:
     """Say of each set what the calibrator changed."""
     pairs = [tested.results for tested in results.values() if len(tested.results) == 2]
-    sentences = []
-    for raw, calibrated in pairs:
-        sentence = verdict(compare([Measured(raw)], [Measured(calibrated)]))
-        sentences.append(f'{raw.dataset}: {sentence}' if len(pairs) > 1 else sentence)
-    return sentences
+    names = [f'{raw.dataset}: ' if len(pairs) > 1 else '' for raw, _ in pairs]
+    return [
+        name + verdict(compare([Measured(raw)], [Measured(calibrated)]))
+        for name, (raw, calibrated) in zip(names, pairs)
+    ]
 
 
 def draw_predictions(

@@ -19,8 +19,8 @@ def test_a_collection_counts_once_for_metrics_of_the_same_sums():
     for preds, target in batches():
         collection.update(preds, target)
     assert len(collection.compute_groups) == 1
-    figures = collection.compute()
+    values = collection.compute()
     expected = filled(BinaryCalibration).compute()
-    # TorchMetrics puts the name of the metric before figures that come twice.
-    assert figures['val_all_ece'] == expected['ece']
-    assert figures['val_ks'] == figures['val_all_ks'] == expected['ks']
+    # TorchMetrics puts the name of the metric before values that come twice.
+    assert values['val_all_ece'] == expected['ece']
+    assert values['val_ks'] == values['val_all_ks'] == expected['ks']

@@ -9,11 +9,12 @@ from mmengine.dist import barrier
 from mmseg.registry import HOOKS
 
 from ....calibration.calibrator import Calibrator
-from ....common.arguments import check_bool, check_choice, check_path
+from ....common.arguments import check_bool, check_choice, check_path, optional
 from ....common.outputs import check_outputs
 from ....files.prob_maps import BITS, write_prob_map
 from ..checks.data import dataset_of
 from ..datasets.listing import image_ids
+from ..evaluation.metrics import loaded
 from .scores_hook import ScoresHook
 
 
@@ -49,9 +50,7 @@ class ProbMapHook(ScoresHook):
         self.out_dir = Path(check_path('out_dir', out_dir))
         self.overwrite = check_bool('overwrite', overwrite)
         self.bits = check_choice('bits', bits, BITS)
-        if calibrator is not None and not isinstance(calibrator, Calibrator):
-            calibrator = Calibrator.load(calibrator)
-        self.calibrator = calibrator
+        self.calibrator = optional(loaded, 'calibrator', calibrator)
 
     def begin(self, runner: Any) -> None:
         """Refuse to replace maps, before the first is written by any process."""
@@ -72,6 +71,3 @@ class ProbMapHook(ScoresHook):
         prob = prob if self.calibrator is None else self.calibrator(prob)
         # A sampler may give an image to two processes.
         write_prob_map(self.out_dir / f'{stem}.png', prob, self.bits, overwrite=True)
-
-    def end(self) -> None:
-        """All maps are written."""

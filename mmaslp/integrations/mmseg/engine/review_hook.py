@@ -18,6 +18,7 @@ from ....files.review import (
     review_image,
     write_review,
 )
+from ..evaluation.metrics import loaded
 from .scores_hook import ScoresHook
 
 
@@ -54,10 +55,8 @@ class ReviewHook(ScoresHook):
         self.out = Path(check_path('out', out))
         self.overwrite = check_bool('overwrite', overwrite)
         check_output(self.out, overwrite)
-        if not isinstance(calibrator, Calibrator):
-            calibrator = Calibrator.load(calibrator)
-        calibrator.need_decisions()
-        self.calibrator = calibrator
+        self.calibrator = loaded('calibrator', calibrator)
+        self.calibrator.need_decisions()
         self.level = check_number('level', level, above=0, below=1)
 
     def begin(self, runner: Any) -> None:
@@ -76,8 +75,8 @@ class ReviewHook(ScoresHook):
     def end(self) -> None:
         """Write the images of all processes, each once."""
         rows: dict[str, Reviewed] = {}
-        for own in all_gather_object(self._rows):
-            rows |= own
+        for of_process in all_gather_object(self._rows):
+            rows |= of_process
         if is_main_process():
             ordered = most_doubtful_first([rows[path] for path in sorted(rows)])
             comparison, ordered = compare_review(self.calibrator, ordered)

@@ -34,9 +34,8 @@ class ScoresHook(Hook):
     def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
         """Take the map ``(H, W)`` of an image, and the rest of its data sample."""
 
-    @abstractmethod
     def end(self) -> None:
-        """Do what is left once all images were taken."""
+        """Do what is left once all images were taken; by default there is nothing."""
 
     def before_test_epoch(self, runner: Any) -> None:
         """Begin anew."""

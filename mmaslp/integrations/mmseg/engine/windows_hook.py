@@ -46,7 +46,7 @@ class WindowsHook(Hook):
         """Begin with the same windows."""
         self._rng = np.random.default_rng(0)
         self._reader = ScoreReader(self.scores)
-        # Windows, those in which something is found, pixels, their summed NLL.
+        # Windows, those whose mask is not empty, pixels, their summed NLL.
         self._sums = torch.zeros(4, dtype=torch.float64)
 
     def after_val_iter(
@@ -62,14 +62,14 @@ class WindowsHook(Hook):
                 raise ValueError('WindowsHook is for heads of one or two classes')
             prob = prob.double().cpu()
             nll = binary_cross_entropy(prob, torch.zeros_like(prob), reduction='sum')
-            found = float((prob > 0.5).any())
-            self._sums += torch.tensor([1, found, prob.numel(), nll.item()])
+            not_empty = float((prob > 0.5).any())
+            self._sums += torch.tensor([1, not_empty, prob.numel(), nll.item()])
 
     def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
-        """Log both figures of the windows of all processes."""
+        """Log both metrics of the windows of all processes."""
         all_reduce(self._sums)
-        windows, found, pixels, nll = self._sums.tolist()
+        windows, not_empty, pixels, nll = self._sums.tolist()
         if windows:
             hub = runner.message_hub
-            hub.update_scalar('val/windows/empty_found', found / windows)
+            hub.update_scalar('val/windows/empty_found', not_empty / windows)
             hub.update_scalar('val/windows/nll_windows', nll / pixels)

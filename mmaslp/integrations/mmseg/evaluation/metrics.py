@@ -88,6 +88,13 @@ def _step() -> int:
     return hub.get_info(counter) + 1
 
 
+def loaded(name: str, calibrator: str | Calibrator) -> Calibrator:
+    """Take a calibrator, or load it from its file."""
+    if isinstance(calibrator, Calibrator):
+        return calibrator
+    return Calibrator.load(check_path(name, calibrator))
+
+
 SCORES = ('auto', 'logits', 'probabilities')
 
 
@@ -213,19 +220,17 @@ class StreamingMetric(BaseMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_choice('protocol', protocol, PROTOCOLS)
         self.ignore_index = check_integer('ignore_index', ignore_index)
-        self.protocol = protocol
+        self.protocol = check_choice('protocol', protocol, PROTOCOLS)
         self.scores = check_choice('scores', scores, SCORES)
         self.output_dir = optional(check_path, 'output_dir', output_dir)
         self.keep_results = check_bool('keep_results', keep_results)
         self.calibrator_name: str | None = None
-        self.training: dict[str, Any] = {}  # what is known of the training
         if calibrator is not None and not isinstance(calibrator, Calibrator):
             self.calibrator_name = str(calibrator)
-            calibrator = Calibrator.load(calibrator)
 
-        self.calibrator = calibrator
+        self.calibrator = optional(loaded, 'calibrator', calibrator)
+        self.training: dict[str, Any] = {}  # facts about the training
         self.result: Any = None
         self.has_foreground: bool | None = None
         self._reset()
@@ -234,16 +239,22 @@ class StreamingMetric(BaseMetric):
         """Take in the images of a batch; sizes may differ."""
         for sample in data_samples:
             prob, label = self._reader.read(sample)
-            pixels, record = self.measure(sample, prob, label)
+            name = sample.get('img_path', len(self.results))
+            try:
+                pixels, record = self.measure(str(name), prob, label)
+            except ValueError as error:
+                raise ValueError(f'{name}: {error}') from error
             self._ignored = self._ignored or pixels.scores.total < label.numel()
+            if self._merged is None:
+                self._merged = CalibrationHistogram(pixels.num_classes)
             self._pending.append(pixels)
             if len(self._pending) > self.PENDING:
-                self._merge(self._pending.popleft())
+                self._merged.merge(self._pending.popleft())
             self.results.append(record)
 
     @abstractmethod
     def measure(
-        self, sample: dict, prob: Tensor, label: Tensor
+        self, name: str, prob: Tensor, label: Tensor
     ) -> tuple[PixelCounts, Any]:
         """Count one image, and make its record of plain values and small arrays.
 
@@ -274,9 +285,10 @@ class StreamingMetric(BaseMetric):
 
     def histogram(self) -> CalibrationHistogram:
         """Return the histogram of all images that count, on the CPU."""
+        merged = self._merged or CalibrationHistogram()
         while self._pending:
-            self._merge(self._pending.popleft())
-        return self._merged or CalibrationHistogram()
+            merged.merge(self._pending.popleft())
+        return merged
 
     def _reset(self) -> None:
         self._merged: CalibrationHistogram | None = None
@@ -284,16 +296,11 @@ class StreamingMetric(BaseMetric):
         self._reader = ScoreReader(self.scores, self.ignore_index)
         self._ignored = False  # whether a pixel was left out
 
-    def _merge(self, image: PixelCounts) -> None:
-        if self._merged is None:
-            self._merged = CalibrationHistogram(image.num_classes)
-        self._merged.merge(image)
-
     def _drop_repeated(self, size: int) -> None:
         """Leave out the images that MMSegmentation will cut, and join the ranks."""
-        own_classes = self._pending[0].num_classes if self._pending else 0
+        here = self._pending[0].num_classes if self._pending else 0
         ranks = all_gather_object(
-            (len(self.results), own_classes, self._reader.doubtful, self._ignored)
+            (len(self.results), here, self._reader.doubtful, self._ignored)
         )
         lengths, classes, doubtful, ignored = zip(*ranks)
         check_scores(sum(lengths), sum(doubtful), is_training())
@@ -313,11 +320,9 @@ class StreamingMetric(BaseMetric):
         all_reduce(merged.counts)
         all_reduce(merged.nll)
         self._merged = merged
-        self.has_foreground = None
-        if merged.num_classes == 2 and merged.count:
-            positive = merged.score_table('positive').correct
-            self.has_foreground = bool(positive.sum() > 0)
-
+        pixels = merged.pixels()
+        has_masks = pixels.num_classes == 2 and pixels.scores.total > 0
+        self.has_foreground = bool(pixels.foreground) if has_masks else None
         if self.has_foreground is False and any(ignored):
             raise ValueError(
                 'no pixel of the masks is foreground, and some are ignored '
@@ -356,17 +361,14 @@ class SODMetric(StreamingMetric):
         super().__init__(**kwargs)
 
     def measure(
-        self, sample: dict, prob: Tensor, label: Tensor
+        self, name: str, prob: Tensor, label: Tensor
     ) -> tuple[PixelCounts, dict]:
         """See :func:`~mmaslp.evaluation.sod.sod_record`."""
         if prob.ndim != 2:
             raise ValueError('SODMetric is for heads with one or two channels')
         prob = self.measured_map(prob, label)
-        try:
-            pixels = PixelCounts.of(prob, label, self.ignore_index)
-            return pixels, sod_record(prob.cpu().numpy(), label.cpu().numpy())
-        except ValueError as error:
-            raise ValueError(f'{sample.get("img_path")}: {error}') from error
+        pixels = PixelCounts.of(prob, label, self.ignore_index)
+        return pixels, sod_record(prob.cpu().numpy(), label.cpu().numpy())
 
     def compute_metrics(self, results: list) -> dict:
         """Average the records of the images."""
@@ -443,29 +445,25 @@ class CalibrationMetric(StreamingMetric):
         super().__init__(**kwargs)
 
     def measure(
-        self, sample: dict, prob: Tensor, label: Tensor
+        self, name: str, prob: Tensor, label: Tensor
     ) -> tuple[PixelCounts, tuple]:
         """Count an image."""
-        name = str(sample.get('img_path', len(self.results)))
         two_classes = prob.ndim == 2
         estimates = None
         if two_classes and self.calibrator is not None and self.calibrator.decisions:
             estimates = self.calibrator.scores(prob, label, self.ignore_index)
-        prob = self.measured_map(prob, label)
-        try:
-            image = evaluate_image(
-                name,
-                prob,
-                label,
-                bins=self.bins,
-                mode=self.mode,
-                ignore_index=self.ignore_index,
-                num_classes=2 if two_classes else len(prob),
-                estimates=estimates,
-            )
-        except ValueError as error:
-            raise ValueError(f'{name}: {error}') from error
 
+        prob = self.measured_map(prob, label)
+        image = evaluate_image(
+            name,
+            prob,
+            label,
+            bins=self.bins,
+            mode=self.mode,
+            ignore_index=self.ignore_index,
+            num_classes=2 if two_classes else len(prob),
+            estimates=estimates,
+        )
         return image.pixels, (image.row, image.bands)
 
     def compute_metrics(self, results: list) -> dict:
@@ -474,19 +472,17 @@ class CalibrationMetric(StreamingMetric):
             remedy = 'masks with 1 (or 255, with LoadBinaryAnnotations)'
             report_findings([no_foreground('val_dataloader.dataset', remedy)])
 
-        rows = [row for row, _ in results]
-        totals = [bands for _, bands in results]
-        self.table = None
-        if totals and totals[0] is not None:
-            self.table = BandTable()
+        totals = [bands for _, bands in results if bands is not None]
+        self.table = BandTable() if totals else None
+        if self.table is not None:
             self.table.totals = torch.from_numpy(np.sum(totals, axis=0))
 
         draw = not is_training() if self.draw is None else self.draw
         evaluator = Evaluator(self.bins, self.mode)
-        evaluator.raw = ImageSet(self.histogram(), rows)
+        evaluator.raw = ImageSet(self.histogram(), [row for row, _ in results])
         self.result = evaluator.result(
-            '',
-            '',
+            'model',
+            loop_stage(),
             resamples=self.resamples if draw else 0,
             settings={
                 'protocol': self.protocol,
@@ -512,10 +508,10 @@ class CalibrationMetric(StreamingMetric):
 
         if not draw:
             return
-        figures = {'reliability': reliability_figure({self.prefix: result})}
+        diagrams = {'reliability': reliability_figure({self.prefix: result})}
         if result.bands:
-            figures['bands'] = band_figure({self.prefix: result})
-        for name, figure in figures.items():
+            diagrams['bands'] = band_figure({self.prefix: result})
+        for name, figure in diagrams.items():
             if folder is not None:
                 for suffix in ('png', 'pdf'):
                     file = folder / f'{name}_{stage}.{suffix}'

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mmengine.runner import Runner
 
-from mmaslp.evaluation.result_files import load_result
+from mmaslp.evaluation.result_files import load_results
 from mmaslp.metrics import BandTable
 from tests.segmentor_samples import measured, pooled, sample
 
@@ -75,7 +75,7 @@ def test_files(tmp_path):
         keep_results=True,
         resamples=20,
     )
-    result = load_result(tmp_path / 'calibration_test.json')
+    [result] = load_results(tmp_path / 'calibration_test.json')
     assert {f'calib/{k}' for k in result.metrics} >= set(found)
     assert len(set(result.images.checksums)) == 3
     assert result.metrics['ece'] == pytest.approx(found['calib/ece'], abs=1e-12)
@@ -103,6 +103,6 @@ def test_runner_trains_validates_and_tests(toy, tmp_path):
     assert (logs / 'bands_test.png').exists()
     for name in ('reliability', 'bands'):
         assert len(list(logs.rglob(f'vis_image/{name}_test*.png'))) == 1
-    result = load_result(logs / 'calibration_test.json')
+    [result] = load_results(logs / 'calibration_test.json')
     assert (result.num_images, result.num_pixels) == (5, 5 * 16 * 16)
     assert all(name.endswith('.png') for name in result.images.names)
