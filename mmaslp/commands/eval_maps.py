@@ -131,7 +131,8 @@ def _write(args: argparse.Namespace, results: list[Result]) -> list[str]:
 
     lines = []
     if args.json:
-        save_result(args.json, results, overwrite=args.overwrite)
+        content = results if len(results) > 1 else results[0]
+        save_result(args.json, content, overwrite=args.overwrite)
         lines.append(f'metrics: {display_name(args.json)}')
     if args.plot:
         named = {result.model: result for result in results}

@@ -23,8 +23,7 @@ class ScoresHook(Hook):
     """
 
     def __init__(self, scores: str = 'auto') -> None:
-        self.scores = scores
-        ScoreReader(scores)  # refuses other values now
+        self._reader = ScoreReader(scores)
 
     @abstractmethod
     def begin(self, runner: Any) -> None:
@@ -39,7 +38,7 @@ class ScoresHook(Hook):
 
     def before_test_epoch(self, runner: Any) -> None:
         """Begin anew."""
-        self._reader = ScoreReader(self.scores)
+        self._reader = ScoreReader(self._reader.scores)
         self.begin(runner)
 
     def after_test_iter(

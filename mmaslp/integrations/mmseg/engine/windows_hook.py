@@ -39,13 +39,12 @@ class WindowsHook(Hook):
 
     def __init__(self, smallest: float = SMALLEST, scores: str = 'auto') -> None:
         self.smallest = check_number('smallest', smallest, above=0, at_most=1)
-        self.scores = scores
-        ScoreReader(scores)  # refuses other values now
+        self._reader = ScoreReader(scores)
 
     def before_val_epoch(self, runner: Any) -> None:
         """Begin with the same windows."""
         self._rng = np.random.default_rng(0)
-        self._reader = ScoreReader(self.scores)
+        self._reader = ScoreReader(self._reader.scores)
         # Windows, those whose mask is not empty, pixels, their summed NLL.
         self._sums = torch.zeros(4, dtype=torch.float64)
 
