@@ -30,13 +30,13 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--plot',
         metavar='FILE',
-        help='write reliability diagrams (.png, .pdf, .svg), and those by distance '
-        'from the border to a file whose name ends in _bands',
+        help='write reliability diagrams (.png, .pdf, .svg), and beside them those by '
+        'band',
     )
     add(
         '--report',
         metavar='FILE',
-        help='write an HTML report, and beside it the JSON file of its results',
+        help='write an HTML report, and its JSON file beside it',
     )
 
     add(

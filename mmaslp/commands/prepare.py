@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--layout',
         choices=LAYOUTS,
-        help='which published set it is; by default the names of the folders tell',
+        help='published set; by default the names of the folders tell',
     )
 
     split = parser.add_mutually_exclusive_group().add_argument

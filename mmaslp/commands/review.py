@@ -60,16 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--suspects',
         metavar='FILE',
-        help='labels that are probably wrong, the most suspicious first (CSV); the '
-        'network must not have been trained on these images',
+        help='labels that are probably wrong (CSV); the network must not have been '
+        'trained on these images',
     )
     add(
         '--smallest',
         type=float,
         default=0.0,
         metavar='SIZE',
-        help='leave out smaller objects: pixels, of volumes mm3 (voxels if the '
-        'spacing is not known)',
+        help='leave out smaller objects: pixels, or mm3 of volumes with a spacing',
     )
     add(
         '--level',

@@ -42,7 +42,7 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--report',
         metavar='FILE',
-        help='write an HTML report, and beside it the JSON file of its results',
+        help='write an HTML report, and its JSON file beside it',
     )
 
     add('--name', help='of the model in the report; else the config')
@@ -54,14 +54,13 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--calibrator',
         metavar='FILE',
-        help='file of `mmaslp fit`: also measure and write calibrated probabilities; '
-        'by default that of the checkpoint, if it holds one',
+        help='file of `mmaslp fit`, by default that of the checkpoint: also measure '
+        'and write calibrated probabilities',
     )
     add(
         '--review',
         metavar='FILE',
-        help='write which masks to trust, as `mmaslp review` does (CSV); needs a '
-        'calibrator',
+        help='write which masks to trust (CSV); needs a calibrator',
     )
     add_overwrite(parser)
     add_run_options(parser)

@@ -214,7 +214,7 @@ class FB(Rule):
     Args:
         gain (float): Of the implicit step, > 0. Defaults to 1.
 
-    Source: ours; docs/levels.md derives it.
+    Source: ours; docs/aslp.md derives it.
     """
 
     name = 'FB'

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from examples.pairs import BinaryPairs
+from examples.pairs import load_splits
 from mmaslp import Calibrator
 
 lightning = pytest.importorskip('lightning.pytorch', reason='needs [lightning]')
@@ -21,9 +21,10 @@ pytestmark = [pytest.mark.release, pytest.mark.filterwarnings('ignore')]
 def test_the_blocks_run_one_after_the_other(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
+    splits = load_splits(size=32)
     train, val = (
-        [(each['image'], each['mask']) for each in BinaryPairs.built_in(split, 12, 32)]
-        for split in ('train', 'val')
+        [(pairs[k]['image'], pairs[k]['mask']) for k in range(12)]
+        for pairs in (splits['train'], splits['val'])
     )
     keep = lightning.callbacks.ModelCheckpoint(tmp_path, save_last=True)
     whole = functools.partial(
@@ -49,7 +50,7 @@ def test_the_blocks_run_one_after_the_other(monkeypatch, tmp_path):
     for block in re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.DOTALL):
         exec(block, names)
     assert names['callback'].levels.validations == 40
-    saved = Calibrator(**names['saved']['calibrator'])
+    saved = Calibrator.from_dict(names['saved']['calibrator'])
     assert saved.record == names['callback'].calibrator.record
     assert names['calibrator'].record['images'] == 12
     assert (tmp_path / 'calibrator.json').is_file()
