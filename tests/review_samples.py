@@ -48,7 +48,6 @@ def reviewed(image, dice=0.7, low=0.5, **extras):
         image.name,
         estimate(dice, low, len(objects)),
         objects.without_labels(),
-        size=image.prob.size,
         mask_area=int(objects.area.sum()),
         confidence=0.9,
         grid=image.grid,

@@ -1,7 +1,5 @@
 """A fitted calibrator: its maps, the module that wraps a network, and its file."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,10 +22,11 @@ from ..common.arrays import (
     one_logit,
 )
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
+from ..common.inputs import check_file
 from ..common.outputs import write_output
 from ..common.weights import same_weights
 from ..metrics.objects import MaskTable, MaskTruth
-from .counts import count_objects, count_pixels
+from .counts import count_image
 from .decisions import Decisions
 from .elsewhere import SetComparison, compare_set
 from .estimates import ImageEstimate, ObjectTable, estimate_image, table_of_objects
@@ -223,10 +222,8 @@ class Calibrator:
                 'give one image (H, W) or one volume (D, H, W), not '
                 f'{tuple(values.shape)}'
             )
-        maps = values.reshape(-1, *values.shape[-2:])
-        mixed, mask, counts = count_pixels(maps, logits)
-        mixed = mixed.reshape(values.shape)
-        image, labels = count_objects(mixed, mask.reshape(values.shape), counts)
+        self.check_axes(3 if values.dim() == 3 and len(values) > 1 else 2)
+        image, labels = count_image(values, logits)
         prob = self._code_probabilities
         estimate = estimate_image(decisions, image, prob, level)
         return estimate, table_of_objects(decisions, image, prob, labels)
@@ -310,21 +307,17 @@ class Calibrator:
         write_output(file, self._text(), overwrite)
 
     @classmethod
-    def load(cls, file: str | Path) -> Calibrator:
+    def load(cls, file: str | Path) -> 'Calibrator':
         """Read what :meth:`save` wrote; ValueError if the file is anything else."""
         path = Path(check_path('file', file)).expanduser()
+        check_file(path, MAX_BYTES)
         try:
-            if path.exists() and not path.is_file() and not path.is_dir():
-                raise ValueError('it is not a file')  # a pipe never ends
-            with path.open('rb') as stream:
-                data = stream.read(MAX_BYTES + 1)
-            if len(data) > MAX_BYTES:
-                raise ValueError(f'it has more than {MAX_BYTES:,} bytes')
-            return cls.from_dict(json.loads(data))
+            return cls.from_dict(json.loads(path.read_bytes()))
         except (ValueError, RecursionError) as error:
             reason = str(error).removeprefix('not a calibrator: ')
             raise ValueError(
-                f'{file} is not a calibrator: {reason}; make one with mmaslp fit'
+                f'{file} is not a calibrator of this version ({reason}): fit it again '
+                'with `mmaslp fit`'
             ) from error
 
     def to_dict(self) -> dict[str, Any]:
@@ -339,13 +332,13 @@ class Calibrator:
         return _HEAD | {name: getattr(self, name) for name in names} | changed
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Calibrator:
+    def from_dict(cls, plain: Mapping[str, Any]) -> 'Calibrator':
         """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
         try:
             content = dict(plain)
             for key, value in _HEAD.items():
-                if content.pop(key) != value:
-                    raise ValueError(f'{key} must be {value!r}')
+                if (given := content.pop(key)) != value:
+                    raise ValueError(f'its {key} is {given!r}, not {value!r}')
             for key in ('maps', 'mask_maps'):
                 content[key] = [
                     (curve['knots'], curve['levels']) for curve in content[key]
@@ -375,6 +368,16 @@ class Calibrator:
                 'several channels: fit it again with `mmaslp fit` or fit_calibrator'
             )
         return self.decisions
+
+    def check_axes(self, axes: int) -> None:
+        """Refuse images if it was fitted to volumes, and volumes if to images."""
+        kinds = {2: 'images', 3: 'volumes'}
+        fitted = self.record.get('axes')
+        if fitted in kinds and fitted != axes:
+            raise ValueError(
+                f'this calibrator was fitted to {kinds[fitted]}, and not to '
+                f'{kinds[axes]}: fit one to {kinds[axes]} with `mmaslp fit`'
+            )
 
     def check_objects(self) -> None:
         """Refuse to judge objects where the validation images could not tell."""

@@ -6,8 +6,6 @@ from the border of the mask p > 1/2, times ``CELLS``, plus a cell of the logit, 
 :mod:`~mmaslp.calibration.maps`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -76,6 +74,20 @@ class ImageCounts:
         labels = np.zeros((self.num_objects, 2))
         np.add.at(labels, self.owners, self.object_counts[:, :2])
         return labels
+
+
+def count_image(
+    values: Tensor, logits: bool, kind: Tensor | None = None, group: int = 0
+) -> tuple[ImageCounts, np.ndarray]:
+    """Count an image ``(H, W)`` or a volume ``(D, H, W)``; also number its objects.
+
+    Args as those of :func:`count_pixels`; the labels of the objects have the shape of
+    the values.
+    """
+    maps = values.reshape(-1, *values.shape[-2:])
+    mixed, mask, counts = count_pixels(maps, logits, kind)
+    shape = values.shape
+    return count_objects(mixed.reshape(shape), mask.reshape(shape), counts, group)
 
 
 def count_objects(

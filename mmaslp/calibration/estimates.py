@@ -1,7 +1,5 @@
 """What to expect of an image and its objects."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -196,7 +194,7 @@ class ObjectTable:
     def __len__(self) -> int:
         return len(self.label)
 
-    def without_labels(self) -> ObjectTable:
+    def without_labels(self) -> 'ObjectTable':
         """Leave the map out, for processes that send the table."""
         return replace(self, labels=np.zeros((0,) * self.labels.ndim, np.int32))
 

@@ -1,7 +1,5 @@
 """Features of objects and of images, from the counts of an image."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A network that gives calibrated logits."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -62,16 +60,13 @@ class CalibratedModule(nn.Module):
         return (logit, calibrated) if self.with_raw else calibrated
 
     def _calibrate_channels(self, logit: Tensor) -> Tensor:
-        if not isinstance(logit, Tensor) or not logit.is_floating_point():
+        floating = isinstance(logit, Tensor) and logit.is_floating_point()
+        if not floating or logit.dim() not in (3, 4, 5):
+            kind = (type(logit).__name__, *getattr(logit, 'shape', ()))
             raise ValueError(
-                'the module must return one tensor of logits, not '
-                f'{getattr(logit, "dtype", type(logit).__name__)}: wrap one that does'
-            )
-
-        if logit.dim() not in (3, 4, 5):
-            raise ValueError(
-                'the module must return maps of logits, (N, H, W), (N, C, H, W) or '
-                f'(N, C, D, H, W), not {tuple(logit.shape)}: wrap one that does'
+                'the module must return one tensor of logits, floating point, '
+                '(N, H, W), (N, C, H, W) or (N, C, D, H, W), and it returns '
+                f'{kind}: wrap one that does'
             )
 
         softmax = logit.dim() > 3 and not self.independent

@@ -1,7 +1,5 @@
 """What the probabilities alone tell of a mask and its objects, without a calibrator."""
 
-from __future__ import annotations
-
 import numpy as np
 from torch import Tensor
 

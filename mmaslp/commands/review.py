@@ -23,7 +23,7 @@ OUTPUTS = ('--out', '--objects', '--report', '--coco', '--suspects')
 
 # Most images whose pictures a page has, the most doubtful ones.
 MOST_PICTURES = 500
-# Figures that only a review has; the others are those of all results.
+# Metrics that only a review has; the others are those of all results.
 TITLES = {
     'nll_object': 'NLL of objects',
     'covered': 'images above the lower bound',

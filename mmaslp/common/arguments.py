@@ -4,8 +4,8 @@ A value of another type is refused, also where Python would take it. True and na
 not numbers. ``'no'`` is not a bool: Python takes a text that is not empty for true.
 """
 
-import math
 import os
+import sys
 from collections.abc import Callable, Collection
 from numbers import Integral, Real
 from operator import ge, gt, le, lt
@@ -68,17 +68,13 @@ def optional(check: Callable[..., T], name: str, value: Any, **limits: Any) -> T
 def _checked(
     name: str, value: Any, kind: type, wanted: str, limits: dict[str, float], hint: str
 ) -> Any:
-    fits = isinstance(value, kind) and not isinstance(value, bool) and _is_finite(value)
-    if not fits or not all(_LIMITS[key](value, limit) for key, limit in limits.items()):
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    finite = fits and abs(value) <= sys.float_info.max
+    if not finite or not all(
+        _LIMITS[key](value, limit) for key, limit in limits.items()
+    ):
         raise _refusal(name, f'{wanted}{_range(limits)}', value, hint)
     return value
-
-
-def _is_finite(value: Any) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # 10**400
-        return False
 
 
 def _range(limits: dict[str, float]) -> str:

@@ -122,7 +122,7 @@ def as_floats(score: Tensor | np.ndarray) -> Tensor:
             f'prob must be floating point in [0, 1], not {score.dtype}: divide 8-bit '
             'values by 255 and 16-bit values by 65535'
         )
-    return score if score.dtype in (torch.float32, torch.float64) else score.float()
+    return at_least_float32(score)
 
 
 def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
@@ -159,31 +159,11 @@ def _valid_labels(
     label: Tensor, ignore_index: int | None, num_classes: int
 ) -> tuple[Tensor, Tensor | None]:
     """Leave ignored pixels out."""
-    optional(check_integer, 'ignore_index', ignore_index)
-    if label.dtype == torch.bool or not label.numel():
+    label, valid = split_labels(label, ignore_index, num_classes=num_classes)
+    if valid is None:
         return label, None
-    low, high = _bounds(label)
-    inside = 0 <= low <= high < num_classes
-    valid = None
-    if ignore_index is not None and not (
-        inside and not 0 <= ignore_index < num_classes
-    ):
-        valid = label != ignore_index
-        label = label[valid]
-
-    odd = None if inside else (label < 0) | (label >= num_classes)
-    if label.is_floating_point():
-        odd = ~torch.isin(label, torch.arange(num_classes, device=label.device))
-    if odd is not None and odd.any():
-        found = ', '.join(f'{v:g}' for v in label[odd].unique()[:5].tolist())
-        raise ValueError(
-            f'label must be one of {{0, ..., {num_classes - 1}, ignore_index = '
-            f'{ignore_index}}}, but holds {found}: map 0/255 masks to 0/1 first, '
-            'or set ignore_index'
-        )
-
-    ignored = valid is not None and 0 < len(label) < len(valid)
-    if ignored and num_classes == 2 and not label.any():
+    label = label[valid]
+    if len(label) and num_classes == 2 and not label.any():
         warnings.warn(_NEVER_ONE.format(ignore_index), stacklevel=5)
     return label, valid
 
@@ -272,12 +252,6 @@ def check_channels(scores: Tensor) -> None:
         )
 
 
-def binary_logits(scores: Tensor) -> Tensor:
-    """Reduce ``(N, 1, ...)`` to z, ``(N, 2, ...)`` to z1 - z0, at least float32."""
-    check_channels(scores)
-    return one_logit(at_least_float32(scores))
-
-
 def one_logit(scores: Tensor, axis: int = 1) -> Tensor:
     """Reduce an axis of one or two channels to z, or z1 - z0: softmax as sigmoid."""
     if scores.size(axis) == 1:
@@ -303,7 +277,8 @@ def pair_shapes(
             labels = labels.unsqueeze(1)
     elif logits.shape != labels.shape or _is_channel(labels, 1):
         if without_channel or _is_channel(labels, 1):
-            logits = binary_logits(logits)
+            check_channels(logits)
+            logits = one_logit(at_least_float32(logits))
         labels = labels if without_channel else labels.squeeze(1)
     elif _is_channel(labels, 2) and labels.dim() > 3:
         raise ValueError(
@@ -340,30 +315,39 @@ def fill_ignored(values: Tensor, known: Tensor, logits: bool = False) -> Tensor:
 
 
 def split_labels(
-    labels: Tensor, ignore_index: int, watch: LabelWatch | None = None
+    labels: Tensor,
+    ignore_index: int | None,
+    watch: LabelWatch | None = None,
+    num_classes: int = 2,
 ) -> tuple[Tensor, Tensor | None]:
-    """Check the labels and split off the mask of the valid ones."""
+    """Check the labels and split off the mask of the valid ones, None if all are."""
+    optional(check_integer, 'ignore_index', ignore_index)
     if labels.dtype == torch.bool:
         labels = labels.byte()
     if not labels.numel():
         return labels, None
     # One read of the values and one transfer; the masks are built only if needed.
     low, high = torch.stack(torch.aminmax(labels)).tolist()
-    inside = low >= 0 and high <= 1
-    if inside and ignore_index not in (0, 1) and not labels.is_floating_point():
+    inside = low >= 0 and high < num_classes
+    usual = ignore_index not in range(num_classes) and not labels.is_floating_point()
+    if inside and usual:
         if watch is not None:
             watch.see(len(labels), high == 1, has_ignored=False)
         return labels, None
 
     valid = known_pixels(labels, ignore_index)
+    classes = (labels >= 0) & (labels < num_classes)
+    if labels.is_floating_point():
+        classes &= labels == labels.floor()
+    known = classes | ~valid
     objects = (labels == 1) & valid
-    known = (labels == 0) | objects | ~valid
     facts = torch.stack([known.all(), valid.all(), objects.any()])
     all_known, all_valid, any_object = facts.tolist()
     if not all_known:
         other = labels[~known].unique()[:5].tolist()
+        allowed = '0, 1' if num_classes == 2 else f'0 to {num_classes - 1}'
         raise ValueError(
-            f'label holds the values {other}, only 0, 1 and ignore_index='
+            f'label holds the values {other}, only {allowed} and ignore_index='
             f'{ignore_index} are allowed: {REMEDY}'
         )
 

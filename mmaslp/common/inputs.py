@@ -1,6 +1,8 @@
 """Files that are read: nothing waits for a pipe, and a size is looked at before."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Most bytes of a file, or of what it unpacks to; larger maps are cut into several.
@@ -30,6 +32,17 @@ def check_unpacked(size: int, packed: int) -> None:
         raise ValueError(
             f'it unpacks to {size:,} bytes, {ratio:.0f} times its size, as no map does'
         )
+
+
+@contextmanager
+def naming(what: object) -> Iterator[None]:
+    """Let a ValueError begin with the file or image that it is about."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        known = text.startswith(f'{what}: ')
+        raise ValueError(text if known else f'{what}: {text}') from error
 
 
 def stamp(path: str | Path) -> Stamp:

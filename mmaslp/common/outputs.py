@@ -38,7 +38,7 @@ def check_outputs(
     """
     read = {_identity(Path(path).expanduser()): path for path in inputs if path}
     seen: dict[object, str] = {}
-    folders = set()
+    folders: dict[Path, str] = {}
     for option, given in outputs.items():
         for path in _paths(given):
             if os.path.isdir(path):
@@ -56,11 +56,10 @@ def check_outputs(
                 )
             seen[identity] = option
 
-            folder = _real(path).parent
-            if folder not in folders:
-                _check_folder(folder, read, f'{option} {path}')
-                folders.add(folder)
+            folders.setdefault(_real(path).parent, f'{option} {path}')
             check_output(path, overwrite, option)
+    for folder, name in folders.items():
+        _check_folder(folder, read, name)
 
 
 def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> None:

@@ -1,7 +1,5 @@
 """Tables of metrics for people: one layout, which terminals and pages show."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan, nan

@@ -1,12 +1,12 @@
 """Writing calibrated maps, and masks, of a folder of maps."""
 
-from __future__ import annotations
-
 import io
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 import torch
 
@@ -14,22 +14,18 @@ from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_number
 from ..common.outputs import check_outputs, write_output
 from .images import write_picture
-from .map_pairs import list_files, one_thread, read_or_note
-from .names import display_name, raise_problems
+from .map_pairs import MapFiles, count_files
 from .nnunet_maps import with_foreground
 from .prob_maps import (
     ARRAY_SUFFIXES,
-    MAP_SUFFIXES,
     MapReader,
     StoredArray,
     nifti_of,
     suffix_of,
     write_prob_map,
 )
-from .progress import track
 from .volumes import is_nifti, nifti_like, stem_of
 
-BITS = 16
 # Of nnU-Net, which say what its npz hold.
 _DESCRIPTIONS = ('dataset.json', 'plans.json')
 
@@ -61,8 +57,7 @@ def apply_calibrator(
     Raises:
         FileExistsError: An output is there already, and ``overwrite`` is False.
         ValueError: A folder or a file does not serve; or an output is an input; or the
-            calibrator cannot tell which objects are real. All maps are read once before
-            the first is written.
+            calibrator cannot tell which objects are real. Nothing is written then.
     """
     if min_object_prob is not None:
         check_number('min_object_prob', min_object_prob, at_least=0, at_most=1)
@@ -74,85 +69,66 @@ def apply_calibrator(
         calibrator.check_objects()
 
     maps = Path(maps)
-    reader = reader or MapReader()
     out = Path(out).expanduser()
-    job = _Job(calibrator, reader, out, masks, min_object_prob, overwrite)
-
-    problems: list[str] = []
-    files = [*list_files(maps, MAP_SUFFIXES, 'map', problems).values()]
-    reader.check_options(files)
-    outputs = [job.map_file(path) for path in files]
-    outputs += [out / name for name in _DESCRIPTIONS if (maps / name).is_file()]
+    reader = reader or MapReader()
+    files = MapFiles.of(maps)
+    paths = {name: path for name, (path, _) in files.pairs.items()}
+    described = [maps / name for name in _DESCRIPTIONS if (maps / name).is_file()]
+    outputs = [out / _map_name(path) for path in paths.values()]
+    outputs += [out / path.name for path in described]
     check_outputs({'--out': outputs}, [maps], overwrite)
 
-    outputs = []
-    highest = 0.0
-    for path in track(files, 'reading'):
-        prob = read_or_note(reader.read, path, problems)
-        if prob is None:
-            continue
-        highest = max(highest, float(prob.max(initial=0)))
-        if masks is not None:
-            outputs.append(job.mask_file(path, prob.ndim))
-    check_outputs({'--masks': outputs}, [maps], overwrite)
-    raise_problems(problems, display_name(maps))
-    reader.check_highest(highest, files)
+    whole = out.absolute()
+    folders = {'maps': out, 'masks': whole.with_name(f'{whole.name}_masks')}
+    # A map is read once, so what is made of it waits until all could be read.
+    place = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
+    with tempfile.TemporaryDirectory(prefix='.mmaslp.', dir=place) as waiting:
+        rest = (paths, Path(waiting), masks, min_object_prob)
+        new_writer = partial(_Writer, calibrator, reader, *rest)
+        count_files(files, new_writer, reader, workers=workers, what='applying')
 
-    for name in _DESCRIPTIONS:
-        if (maps / name).is_file():
-            write_output(out / name, (maps / name).read_bytes(), overwrite)
+        parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
+        made = [folders['masks'] / part.name for part in parts['masks']]
+        check_outputs({'--masks': made}, [maps], overwrite)
+        for name, folder in folders.items():
+            for part in parts[name]:
+                write_output(folder / part.name, part.read_bytes(), overwrite)
+                part.unlink()
 
-    run = joblib.Parallel(n_jobs=workers, return_as='generator')
-    jobs = (joblib.delayed(job.write)(path) for path in files)
-    for _ in track(run(jobs), 'writing', len(files)):
-        pass
-    return {name: (folder, len(files)) for name, folder in job.folders.items()}
+    for path in described:
+        write_output(out / path.name, path.read_bytes(), overwrite)
+    return {name: (folders[name], len(made)) for name, made in parts.items() if made}
+
+
+def _map_name(path: Path) -> str:
+    """Name of a calibrated map: images become PNG."""
+    return path.name if suffix_of(path) in ARRAY_SUFFIXES else f'{path.stem}.png'
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What is written of each map, and where."""
+class _Writer:
+    """Writes maps and masks into a folder, as :func:`count_files` reads maps."""
 
     calibrator: Calibrator
     reader: MapReader
-    out: Path
+    paths: Mapping[str, Path]
+    folder: Path
     masks: str | None
     min_object_prob: float | None
-    overwrite: bool
 
-    @property
-    def folders(self) -> dict[str, Path]:
-        """By what they hold."""
-        found = {'maps': self.out}
-        if self.masks is not None:
-            named = Path(self.out.absolute())
-            found['masks'] = named.with_name(f'{named.name}_masks')
-        return found
+    def add(self, name: str, key: int, given: np.ndarray, label: None) -> None:
+        path = self.paths[name]
+        self.calibrator.check_axes(given.ndim)
+        if self.masks:
+            self._write_mask(path, self._mask(given))
+        self._write_map(path, self._calibrated(given))
 
-    def map_file(self, path: Path) -> Path:
-        """Where the calibrated map goes."""
-        is_array = suffix_of(path) in ARRAY_SUFFIXES
-        return self.out / (path.name if is_array else f'{path.stem}.png')
-
-    def mask_file(self, path: Path, axes: int) -> Path:
-        """Where the mask goes: NIfTI where the map has one, a volume else as npy."""
-        grid = nifti_of(path)
-        suffix = '.png' if axes == 2 else '.npy'
-        suffix = suffix if grid is None else suffix_of(grid)
-        return self.folders['masks'] / f'{stem_of(path)}{suffix}'
-
-    def write(self, path: Path) -> None:
-        """Read a map again, and write what was asked for."""
-        given = self.reader.read(path)
-        with one_thread():
-            if self.masks:
-                self._write_mask(path, self._mask(given))
-            given = self._calibrated(given)
-        self._write_map(path, given)
+    def merge(self, other: object) -> None:
+        """Nothing is left to do: the files are there."""
 
     def _mask(self, given: np.ndarray) -> np.ndarray:
         logits = self.reader.logits
-        mask = self.calibrator.masks(given, self.masks or 'keep', logits)
+        mask = self.calibrator.masks(given, self.masks, logits)
         if self.min_object_prob is None:
             return mask
         objects = self.calibrator.objects(given, logits)
@@ -167,40 +143,39 @@ class _Job:
 
     def _write_map(self, path: Path, prob: np.ndarray) -> None:
         suffix = suffix_of(path)
-        file = self.map_file(path)
+        file = self.folder / 'maps' / _map_name(path)
         if suffix not in ARRAY_SUFFIXES:
-            write_prob_map(file, prob, BITS, self.overwrite)
+            write_prob_map(file, prob)
             return
 
         prob = self._as_stored(path, prob)
         if is_nifti(path):
-            content = nifti_like(path, prob.astype(np.float32, copy=False))
-            write_output(file, content, self.overwrite)
+            write_output(file, nifti_like(path, prob.astype(np.float32, copy=False)))
             return
         stored = StoredArray.read(path, self.reader.key, with_others=True)
         if suffix == '.npz' and not self.reader.logits and stored.values.ndim == 4:
             channels = stored.values / (self.reader.max_value or 1)
             dataset = self.reader.dataset_of(path)
             prob = with_foreground(channels, prob, self.reader.channel, dataset)
-        write_output(file, stored.replaced(prob), self.overwrite)
+        write_output(file, stored.replaced(prob))
 
     def _write_mask(self, path: Path, mask: np.ndarray) -> None:
-        file = self.mask_file(path, mask.ndim)
         dataset = self.reader.dataset_of(path)
         pixels = self._as_stored(path, mask).astype(np.uint8)
         grid = nifti_of(path)
+        file = self.folder / 'masks' / stem_of(path)
 
         if grid is not None:
             reorient = dataset is not None and dataset.reorient
             content = nifti_like(grid, pixels, reorient)
-            write_output(file, content, self.overwrite)
+            write_output(file.with_name(file.name + suffix_of(grid)), content)
         elif mask.ndim == 2:
             # nnU-Net reads its labels as they are.
             top = np.uint8(255 if dataset is None else 1)
-            write_picture(file, pixels * top, self.overwrite)
+            write_picture(file.with_name(f'{file.name}.png'), pixels * top)
         else:
             np.save(buffer := io.BytesIO(), pixels)
-            write_output(file, buffer.getvalue(), self.overwrite)
+            write_output(file.with_name(f'{file.name}.npy'), buffer.getvalue())
 
     def _as_stored(self, path: Path, values: np.ndarray) -> np.ndarray:
         """Put the axis of the slices back where the file has it."""

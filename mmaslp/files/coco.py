@@ -1,7 +1,5 @@
 """A review as COCO JSON, which annotation tools and viewers of datasets read."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

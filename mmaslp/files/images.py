@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from ..common.inputs import check_file
+from ..common.inputs import check_file, naming
 from ..common.outputs import write_output
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
@@ -99,7 +99,7 @@ def decode_binary_mask(
     data: bytes, name: str | Path, *, graded: bool = False
 ) -> np.ndarray:
     """Decode the bytes of a mask file, see :func:`read_binary_mask`."""
-    try:
+    with naming(name):
         if not data:
             raise ValueError('the mask file is empty')
         image = open_image(io.BytesIO(data), frames=1)
@@ -110,8 +110,6 @@ def decode_binary_mask(
         grey = _grey(values)
         if not graded:
             _check_grey(grey, image.format == 'JPEG')
-    except ValueError as error:
-        raise ValueError(f'{name}: {error}') from error
     return (grey > 127).astype(np.uint8)
 
 

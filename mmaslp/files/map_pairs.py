@@ -1,7 +1,5 @@
 """Maps and masks of two folders, matched by name; counting them, also in parallel."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +13,7 @@ import numpy as np
 import torch
 
 from ..calibration.fitting.tables import CalibrationTables
-from ..common.inputs import check_file
+from ..common.inputs import naming
 from .images import IMAGE_SUFFIXES, read_binary_mask
 from .names import display_name, raise_problems
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
@@ -23,11 +21,11 @@ from .prob_maps import (
     ARRAY_SUFFIXES,
     MAP_SUFFIXES,
     MapReader,
-    StoredArray,
+    read_array,
     suffix_of,
 )
 from .progress import track
-from .volumes import check_same_place, grid_of, is_nifti, read_nifti
+from .volumes import check_same_place, grid_of, is_nifti
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', *ARRAY_SUFFIXES)
 # What nnU-Net writes beside its maps; its masks too, which may be images.
@@ -39,7 +37,6 @@ LITTER = ('thumbs.db', 'desktop.ini')
 CHUNK = 16
 MAX_CHUNK = 256
 CHUNKS = 64
-# How many problems one message lists; it only counts the others.
 
 
 def pair_files(
@@ -52,7 +49,7 @@ def pair_files(
     pred_dir = Path(pred_dir)
     gt_dir = Path(gt_dir)
     problems: list[str] = []
-    preds = list_files(pred_dir, _map_suffixes(suffix), 'map', problems)
+    preds = list_maps(pred_dir, suffix, problems)
     masks = list_files(gt_dir, MASK_SUFFIXES, 'mask', problems)
     if pred_dir.resolve() == gt_dir.resolve():
         raise ValueError(f'{pred_dir} and {gt_dir} are the same folder')
@@ -73,8 +70,10 @@ def pair_files(
     return {stem: (preds[stem], masks[stem]) for stem in both}, problems
 
 
-def _map_suffixes(suffix: str) -> list[str]:
-    return [suffix.lower() + end for end in MAP_SUFFIXES]
+def list_maps(folder: Path, suffix: str, problems: list[str]) -> dict[str, Path]:
+    """List the maps of a folder, see :func:`list_files`."""
+    endings = [suffix.lower() + end for end in MAP_SUFFIXES]
+    return list_files(folder, endings, 'map', problems)
 
 
 def list_files(
@@ -97,7 +96,9 @@ def list_files(
         name = path.name.lower()
         if name.startswith('.') or name in LITTER:
             continue
-        if npz and name.endswith(beside) and _is_of_nnunet(path, npz):
+        # nnU-Net describes all maps in JSON; the rest belongs to one of them.
+        of_nnunet = name.endswith('.json') or path.name.split('.')[0] in npz
+        if npz and name.endswith(beside) and of_nnunet:
             continue
 
         suffix = next((s for s in suffixes if name.endswith(s)), None)
@@ -113,11 +114,6 @@ def list_files(
     if not found and not problems:
         raise ValueError(f'{folder}: there are no {what}s in this folder')
     return found
-
-
-def _is_of_nnunet(path: Path, npz: set[str]) -> bool:
-    """Whether it describes all ``.npz`` maps, or belongs to one of them."""
-    return suffix_of(path) == '.json' or path.name.split('.')[0] in npz
 
 
 @dataclass(frozen=True)
@@ -137,19 +133,16 @@ class MapFiles:
     @classmethod
     def of(
         cls, maps: str | Path, masks: str | Path | None = None, suffix: str = ''
-    ) -> MapFiles:
+    ) -> 'MapFiles':
         """List a folder of maps, and match it with one of masks; see `pair_files`."""
         if masks is not None:
             pairs, problems = pair_files(maps, masks, suffix)
             where = f'{display_name(maps)} and {display_name(masks)}'
             return cls(pairs, where, problems)
         alone: list[str] = []
-        found = list_files(Path(maps), _map_suffixes(suffix), 'map', alone)
-        return cls(
-            {key: (path, None) for key, path in found.items()},
-            display_name(maps),
-            alone,
-        )
+        listed = list_maps(Path(maps), suffix, alone)
+        unpaired = {key: (path, None) for key, path in listed.items()}
+        return cls(unpaired, display_name(maps), alone)
 
     def __str__(self) -> str:
         """Say which files are read."""
@@ -248,14 +241,13 @@ def _count(
             found.highest = max(found.highest, float(prob.max(initial=0)))
             found.first_of_rank.setdefault(prob.ndim, pred)
             try:
-                if gt is not None:
-                    label = _matched(reader, pred, prob, gt, label)
-                if not found.problems:  # else only look for more problems
-                    found.counter.add(name, key, prob, label)
+                with naming(pred):
+                    if gt is not None:
+                        label = _matched(reader, pred, prob, gt, label)
+                    if not found.problems:  # else only look for more problems
+                        found.counter.add(name, key, prob, label)
             except ValueError as error:
-                text = str(error)
-                named = str(pred) in text
-                found.problems.append(text if named else f'{pred}: {text}')
+                found.problems.append(str(error))
 
     return found
 
@@ -265,22 +257,18 @@ def count_tables(
 ) -> CalibrationTables:
     """Count maps for a calibrator; options as those of :func:`count_files`."""
     new_counter = partial(_TablesOfMaps, reader is not None and reader.logits)
-    counted = count_files(files, new_counter, reader, what='fitting', **options)
-    return counted.tables
+    return count_files(files, new_counter, reader, what='fitting', **options)
 
 
-class _TablesOfMaps:
+class _TablesOfMaps(CalibrationTables):
     """Tables, as :func:`count_files` fills them."""
 
     def __init__(self, logits: bool) -> None:
-        self.tables = CalibrationTables()
+        super().__init__()
         self.logits = logits
 
     def add(self, name: str, key: int, prob: np.ndarray, label: np.ndarray) -> None:
-        self.tables.update(prob, label, key, logits=self.logits)
-
-    def merge(self, other: _TablesOfMaps) -> None:
-        self.tables.merge(other.tables)
+        self.update(prob, label, key, logits=self.logits)
 
 
 @contextmanager
@@ -325,7 +313,18 @@ def _matched(
 ) -> np.ndarray:
     """Put the slices of a mask first, as those of its map; refuse another place."""
     slices = reader.slices_first(label, pred)
-    _check_sizes(pred, prob, gt, slices)
+    if prob.shape != slices.shape:
+        size, of_mask = (' x '.join(map(str, a.shape[::-1])) for a in (prob, slices))
+        advice = 'resize the probabilities to the size of the mask'
+        if sorted(prob.shape) == sorted(slices.shape):
+            advice = (
+                'its axes lie in another order. Arrays are read as (D, H, W), as '
+                'nnU-Net has them, and nibabel gives (W, H, D): transpose one of them'
+            )
+        raise ValueError(
+            f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: {advice}'
+        )
+
     grid = reader.grid_of(pred)
     if grid is not None and is_nifti(gt):
         dataset = reader.dataset_of(pred)
@@ -343,9 +342,8 @@ def read_binary_array(path: Path) -> np.ndarray:
     Raises:
         ValueError: It holds something else; the message names it.
     """
-    try:
-        check_file(path)
-        values = read_nifti(path) if is_nifti(path) else StoredArray.read(path).values
+    with naming(path):
+        values = read_array(path)
         if values.ndim == 3 and len(values) == 1:
             values = values[0]
         if values.ndim not in (2, 3) or values.dtype.kind not in 'biuf':
@@ -360,22 +358,5 @@ def read_binary_array(path: Path) -> np.ndarray:
                 f'holds {some}{", ..." if len(found) > 8 else ""}: a mask holds 0 and '
                 '1, or 0 and 255'
             )
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
 
     return (values > 0).astype(np.uint8)
-
-
-def _check_sizes(pred: Path, prob: np.ndarray, gt: Path, label: np.ndarray) -> None:
-    if prob.shape == label.shape:
-        return
-    size, of_mask = (' x '.join(map(str, a.shape[::-1])) for a in (prob, label))
-    advice = 'resize the probabilities to the size of the mask'
-    if sorted(prob.shape) == sorted(label.shape):
-        advice = (
-            'its axes lie in another order. Arrays are read as (D, H, W), as nnU-Net '
-            'has them, and nibabel gives (W, H, D): transpose one of them'
-        )
-    raise ValueError(
-        f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: {advice}'
-    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..common.arrays import SUM_TOLERANCE
-from ..common.inputs import MOST_TEXT, check_file
+from ..common.inputs import MOST_TEXT, check_file, naming
 from .images import open_image
 from .volumes import NIFTI_SUFFIXES, read_nifti
 
@@ -140,7 +140,7 @@ def read_label(
         ImportError: A NIfTI file without nibabel.
     """
     path = Path(path)
-    try:
+    with naming(path):
         labels = _labels(path, found.reorient)
         known = {value for _, values in found.channels for value in values} | {0}
         strange = labels_in(labels) - known - {found.ignore}
@@ -150,8 +150,6 @@ def read_label(
                 'maps, or two folders above them, describes'
             )
         values = found.channels[found.channel(channel)][1]
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
 
     binary = np.isin(labels, values).astype(np.uint8)
     if found.ignore is not None:
@@ -178,8 +176,6 @@ def _labels(path: Path, reorient: bool) -> np.ndarray:
     """Integers ``(D, H, W)``, in the order of nnU-Net's arrays."""
     if path.name.endswith('.png'):
         return np.asarray(open_image(path, frames=1))[None]
-    if not path.name.endswith(LABEL_ENDINGS):
-        raise ValueError(f'is not one of {", ".join(LABEL_ENDINGS)}')
     values = read_nifti(path, reorient)
     if values.dtype.kind == 'f':
         values = np.rint(values).astype(np.int64)

@@ -1,7 +1,5 @@
 """Objects of volumes as numbered NIfTI files, with a table for ITK-SNAP and Slicer."""
 
-from __future__ import annotations
-
 import gzip
 from collections.abc import Iterable
 from dataclasses import dataclass

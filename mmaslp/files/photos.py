@@ -1,7 +1,5 @@
 """Photographs and scans that belong to maps."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How a volume lies in a patient, and every volume in one orientation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,7 +35,7 @@ class Placement:
     axes: tuple[str, ...]
 
     @classmethod
-    def of(cls, grid: Grid | None, slice_axis: int = 0) -> Placement | None:
+    def of(cls, grid: Grid | None, slice_axis: int = 0) -> 'Placement | None':
         """Of a map whose slices were put first; None where sides are not known."""
         if grid is None or '?' in grid.orientation:
             return None
@@ -72,7 +70,7 @@ class Placement:
         return self.affine @ inv_ornt_aff(self._turn, shape)
 
     def same_place(
-        self, shape: Sequence[int], other: Placement, other_shape: Sequence[int]
+        self, shape: Sequence[int], other: 'Placement', other_shape: Sequence[int]
     ) -> bool:
         """Whether the voxels of two arrays of these shapes lie at the same places."""
         ours, theirs = (

@@ -1,7 +1,5 @@
 """Probability maps on disk: grey images, npy, npz, NIfTI; logits but as images."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +11,7 @@ from torch import Tensor
 
 from ..common.arguments import check_choice, check_number, optional
 from ..common.arrays import ROUNDING
-from ..common.inputs import check_file, check_unpacked
+from ..common.inputs import check_file, check_unpacked, naming
 from .images import IMAGE_SUFFIXES, open_image, write_picture
 from .nnunet_maps import SUM_TOLERANCE, NNUNetDataset, find_dataset, foreground
 from .volumes import (
@@ -51,12 +49,10 @@ def write_prob_map(
     if path.suffix.lower() != '.png':
         raise ValueError(f'{path}: probability maps are written as .png')
     prob = np.asarray(prob, dtype=np.float64)
-    try:
+    with naming(path):
         if prob.ndim != 2:
             raise ValueError(f'an image has shape (H, W), not {prob.shape}')
         _check_range(prob, 1.0)
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
     write_picture(path, quantised(prob, bits), overwrite)
 
 
@@ -117,13 +113,8 @@ class MapReader:
             ValueError: It is not such a file; the message names it and what to do.
         """
         path = Path(path)
-        try:
-            check_file(path)
+        with naming(path):
             return self.slices_first(self._read(path), path)
-        except ValueError as error:
-            text = str(error)
-            named = text.startswith(f'{path}: ')
-            raise ValueError(text if named else f'{path}: {text}') from error
 
     def check_options(self, paths: Iterable[Path]) -> None:
         """Refuse options that have no effect on these files."""
@@ -192,7 +183,7 @@ class MapReader:
             what = 'logits' if self.logits else 'maps'
             raise ValueError(f'{what} are read from files that end with {known}')
 
-        values = _read_array(path, self.key)
+        values = read_array(path, self.key)
         if values.dtype.kind not in 'biuf':
             raise ValueError(
                 f'holds {values.dtype}; maps are floating point in [0, 1], or integers '
@@ -245,10 +236,9 @@ def nifti_of(path: str | Path) -> Path | None:
     return next((file for file in beside if file.is_file()), None)
 
 
-def _read_array(path: Path, key: str | None) -> np.ndarray:
-    if is_nifti(path):
-        return read_nifti(path)
-    return StoredArray.read(path, key).values
+def read_array(path: Path, key: str | None = None) -> np.ndarray:
+    """Read the values of a NIfTI, .npy or .npz file."""
+    return read_nifti(path) if is_nifti(path) else StoredArray.read(path, key).values
 
 
 @dataclass(frozen=True)
@@ -265,7 +255,7 @@ class StoredArray:
     @classmethod
     def read(
         cls, path: Path, key: str | None = None, with_others: bool = False
-    ) -> StoredArray:
+    ) -> 'StoredArray':
         """Read a file; ``with_others`` also its other arrays."""
         check_file(path)
         try:

@@ -1,7 +1,5 @@
 """Reviewing a folder of maps: what to expect of each image, and of its objects."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -68,7 +66,6 @@ class Reviewed:
         estimate (ImageEstimate): See there.
         objects (ObjectTable): Without the map of labels; places by the axes of the
             file.
-        size (int): Number of pixels.
         mask_area (int): Pixels of the mask p > 1/2.
         confidence (float): Mean confidence of the map as shipped.
         grid (Grid | None): Of a NIfTI file, which the map is or which lies beside it.
@@ -79,7 +76,6 @@ class Reviewed:
     name: str
     estimate: ImageEstimate
     objects: ObjectTable
-    size: int
     mask_area: int
     confidence: float
     grid: Grid | None = None
@@ -182,7 +178,7 @@ class _Reviews:
         row = self.review(name, prob, label, path=path, grid=grid, slice_axis=axis)
         self.rows.append(row)
 
-    def merge(self, other: _Reviews) -> None:
+    def merge(self, other: '_Reviews') -> None:
         self.rows += other.rows
         for extra, number in self.keep.items():
             for row in most_doubtful_first(self.rows)[number:]:
@@ -223,7 +219,6 @@ def review_image(
         name,
         estimate,
         _as_stored(objects.without_labels(), slice_axis),
-        size=prob.size,
         mask_area=int(np.count_nonzero(p > 0.5)),
         confidence=mean_confidence(p),
         grid=grid,
@@ -305,7 +300,7 @@ def write_review(
     lines: list[list] = [header]
     for row in rows:
         line = [row.name, *(_text(getattr(row.estimate, key)) for key in _NUMBERS)]
-        line += [_text(row.least_object), row.mask_area, row.size]
+        line += [_text(row.least_object), row.mask_area, row.estimate.pixels]
         if volumes:
             ends = (row.estimate.area_low, row.estimate.area_high)
             line += [_text(area * row.voxel) for area in (row.estimate.area, *ends)]
@@ -353,9 +348,9 @@ def _text(value: float) -> str:
 
 
 def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...]]:
-    """Measure a review against its masks: each figure with its 95 % interval.
+    """Measure a review against its masks: each metric with its 95 % interval.
 
-    Images are drawn with replacement, objects with their images. Figures:
+    Images are drawn with replacement, objects with their images. Metrics:
     ``ece_object``, ``nll_object`` and ``auroc_object`` of the probability that an
     object is real, ``dice_error``, the mean error of the expected Dice, ``covered``,
     the share of images above the lower bound, ``aurc`` of the order of the review, of
@@ -363,37 +358,41 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     image.
     """
     weights = draw_weights(len(rows), RESAMPLES, np.random.default_rng(seed))
-    truths = [row.truth for row in rows if row.truth is not None]
-    said = MaskTable(
-        [truth.pairs(row.objects.probability) for truth, row in zip(truths, rows)],
-        np.array([truth.dice for truth in truths]),
-        np.array([row.estimate.dice for row in rows]),
-        np.array([row.estimate.score for row in rows]),
+    table = MaskTable.join(
+        [
+            MaskTable.of_image(
+                row.truth,
+                row.objects.probability,
+                row.estimate.dice,
+                row.estimate.score,
+            )
+            for row in rows
+            if row.truth is not None
+        ]
     )
-    above = said.dice >= np.array([row.estimate.dice_low for row in rows])
-    size = np.array([row.size for row in rows])
-    pixels = np.array([truth.pixels for truth in truths])
-    area = np.array([row.estimate.area for row in rows])
-    by_confidence = replace(said, score=np.array([row.confidence for row in rows]))
-    by_truth = replace(said, score=said.dice)
+    estimates = [row.estimate for row in rows]
+    low, area, size = np.array([(e.dice_low, e.area, e.pixels) for e in estimates]).T
+    above = np.where(table.has_estimate, table.dice >= low, np.nan)
+    by_confidence = replace(table, score=np.array([row.confidence for row in rows]))
+    by_truth = replace(table, score=table.dice)
 
     def mean(values: np.ndarray, drawn: np.ndarray | None) -> np.ndarray:
         drawn = np.ones(len(rows)) if drawn is None else drawn
         known = ~np.isnan(values)
         return ratio(drawn @ np.where(known, values, 0), drawn @ known)
 
-    figures: dict[str, Callable[[np.ndarray | None], Any]] = {
-        'ece_object': lambda drawn: binned_error(said.bins.pooled(drawn)),
-        'nll_object': partial(object_nll, said),
-        'auroc_object': partial(object_auroc, said),
-        'dice_error': partial(dice_error, said),
-        'covered': partial(mean, np.where(said.has_estimate, above, np.nan)),
-        'aurc': partial(aurc_of, said),
+    metrics: dict[str, Callable[[np.ndarray | None], Any]] = {
+        'ece_object': lambda drawn: binned_error(table.bins.pooled(drawn)),
+        'nll_object': partial(object_nll, table),
+        'auroc_object': partial(object_auroc, table),
+        'dice_error': partial(dice_error, table),
+        'covered': partial(mean, above),
+        'aurc': partial(aurc_of, table),
         'aurc_confidence': partial(aurc_of, by_confidence),
         'aurc_perfect': partial(aurc_of, by_truth),
-        'area_error': partial(mean, np.abs(area - pixels) / size),
+        'area_error': partial(mean, np.abs(area - table.foreground) / size),
     }
     return {
-        key: (float(figure(None)), *percentiles(figure(weights)).tolist())
-        for key, figure in figures.items()
+        key: (float(metric(None)), *percentiles(metric(weights)).tolist())
+        for key, metric in metrics.items()
     }

@@ -1,15 +1,13 @@
 """Labels that are probably wrong, by maps of networks that were not trained on them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from scipy.special import logit
 
+from ..calibration.features import logit
 from ..common.components import LEAST_SHARE, find_objects, is_real
 from .csv_tables import write_csv
 from .review import Judged, Reviewed, stored_order
@@ -79,7 +77,7 @@ def _border(image: Judged) -> Iterator[Suspect]:
     apart = (image.prob > 0.5) != (image.label == 1)
     if np.isnan(expected) or not apart.any():
         return
-    odds = _bounded_logit(np.array([expected, image.truth.dice]))
+    odds = logit(np.array([expected, image.truth.dice]), EDGE)
     [around] = ndimage.find_objects(apart.view(np.uint8))
     box = np.array([(side.start, side.stop - 1) for side in around])
     score = float((odds[0] - odds[1]) / DICE_UNIT)
@@ -88,11 +86,7 @@ def _border(image: Judged) -> Iterator[Suspect]:
 
 def _score(image: Judged, probability: float, area: int) -> float:
     least = LEAST_SHARE[image.prob.ndim] * image.prob.size
-    return float(_bounded_logit(probability) + np.log(area / least))
-
-
-def _bounded_logit(values: np.ndarray) -> np.ndarray:
-    return logit(np.clip(values, EDGE, 1 - EDGE))
+    return float(logit(probability, EDGE) + np.log(area / least))
 
 
 def all_suspects(rows: Sequence[Reviewed]) -> list[tuple[Reviewed, Suspect]]:

@@ -8,7 +8,7 @@ import gzip
 import io
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -90,7 +90,8 @@ def grid_of(path: str | Path, reorient: bool = False) -> Grid:
 
     affine[:3] *= UNITS.get(image.header.get_xyzt_units()[0], 1.0)
     spacing = np.sqrt((affine[:3, :3] ** 2).sum(0))
-    return Grid(tuple(spacing[::-1].tolist()), orientation, _frozen(affine))
+    rows = tuple(map(tuple, affine.tolist()))
+    return Grid(tuple(spacing[::-1].tolist()), orientation, rows)
 
 
 def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
@@ -109,7 +110,8 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
     itemsize = 8 if scaled else image.get_data_dtype().itemsize
     check_unpacked(math.prod(shape) * itemsize, path.stat().st_size)
     try:
-        with _stream(path) as stream:
+        packed = path.suffix.lower() == '.gz'
+        with gzip.open(path) if packed else nullcontext() as stream:
             if stream is not None:
                 image = type(image).from_stream(stream)
             if reorient:
@@ -122,11 +124,6 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
 
     values = values.reshape(_shape(image), order='F').T  # z, y, x
     return values[0] if values.ndim == 3 and len(values) == 1 else values
-
-
-def _stream(path: Path) -> AbstractContextManager:
-    """The unpacked bytes of a compressed file, else None."""
-    return gzip.open(path) if path.suffix.lower() == '.gz' else nullcontext()
 
 
 def _turned(path: Path, image: Any) -> Any:
@@ -192,10 +189,6 @@ def _shape(image: Any) -> tuple[int, ...]:
     if len(shape) < 2 or math.prod(shape[3:]) != 1:
         raise ValueError(f'has the shape {shape}: keep one volume in a file')
     return shape[:3]
-
-
-def _frozen(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
-    return tuple(map(tuple, matrix.tolist()))
 
 
 def _load(path: str | Path) -> Any:

@@ -206,7 +206,7 @@ def test_python_that_is_probably_wrong(words):
             lambda: CALIBRATOR.wrap(nn.Sequential(nn.Flatten(), nn.Linear(16, 1)))(
                 torch.rand(3, 1, 4, 4)
             ),
-            'must return maps of logits',
+            'must return one tensor of logits',
         ),
         (
             lambda: Calibrator.from_dict(

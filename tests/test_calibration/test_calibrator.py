@@ -1,6 +1,7 @@
 """Applying, wrapping and keeping a calibrator."""
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -132,7 +133,7 @@ def test_edited_files_are_refused(tmp_path, change, message):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('{"temperature": 2.0, "maps": "x"}', "lacks 'format'; make one.*mmaslp fit"),
+        ('{"temperature": 2.0, "maps": "x"}', "lacks 'format'.*fit it again with"),
         ('[1]', 'not a calibrator'),
         ('[' * 100000, 'not a calibrator'),
         (' ' * 2**20 + '1', 'bytes'),
@@ -177,3 +178,34 @@ def test_applying_imports_nothing_that_fits(tmp_path):
     file = tmp_path / 'cal.json'
     fit_calibrator(*maps(20)).save(file)
     subprocess.run([sys.executable, '-c', APPLY, str(file)], check=True)
+
+
+def test_a_file_of_version_0_5_says_to_fit_again(tmp_path):
+    content = halving().to_dict() | {'version': 1}
+    file = tmp_path / 'old.json'
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'its version is 1.*fit it again with `mmas'):
+        Calibrator.load(file)
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no pipes')
+def test_a_pipe_is_no_calibrator(tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    with pytest.raises(ValueError, match='not a file'):
+        Calibrator.load(tmp_path / 'pipe')
+
+
+def test_images_and_volumes_have_calibrators_of_their_own():
+    prob, label = maps(12)
+    images = fit_calibrator(prob, label)
+    slabs = prob.reshape(6, 2, *prob.shape[-2:]), label.reshape(6, 2, *prob.shape[-2:])
+    volumes = fit_calibrator(*(list(slab) for slab in slabs))
+    images.judge(prob[0])
+    images.judge(prob[:1])  # a volume of one slice is an image
+    volumes.judge(prob[:2])
+    with pytest.raises(ValueError, match='fitted to images, and not to volumes'):
+        images.judge(prob[:2])
+    with pytest.raises(ValueError, match='fitted to volumes, and not to images'):
+        volumes.judge(prob[0])
+    with pytest.raises(ValueError, match='images and volumes are mixed'):
+        fit_calibrator([*slabs[0], prob[0]], [*slabs[1], label[0]])

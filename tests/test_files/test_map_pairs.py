@@ -84,8 +84,8 @@ def test_logits_of_npz_and_npy(tmp_path):
     counted = count_files(MapFiles.of(maps, masks), new, MapReader(logits=True))
     again = write_set(tmp_path / 'again', 12)
     plain = count_files(MapFiles.of(*again), partial(_TablesOfMaps, False))
-    assert fit_tables(counted.tables).method == fit_tables(plain.tables).method
-    found, wanted = (each.tables.counts.sum(2) for each in (counted, plain))
+    assert fit_tables(counted).method == fit_tables(plain).method
+    found, wanted = (each.counts.sum(2) for each in (counted, plain))
     assert torch.equal(found, wanted)  # by band and label
 
 
@@ -94,13 +94,13 @@ def test_a_cluster_gives_the_same_table(folders):
     distributed = pytest.importorskip('distributed')
     options = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
     new = partial(_TablesOfMaps, False)
-    one = count_files(MapFiles.of(*folders), new).tables
+    one = count_files(MapFiles.of(*folders), new)
     with (
         distributed.LocalCluster(**options) as cluster,
         distributed.Client(cluster),
         joblib.parallel_config('dask'),
     ):
-        many = count_files(MapFiles.of(*folders), new, workers=None).tables
+        many = count_files(MapFiles.of(*folders), new, workers=None)
     assert torch.equal(one.counts, many.counts)
     assert fit_tables(one).summary() == fit_tables(many).summary()
 

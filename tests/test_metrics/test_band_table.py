@@ -95,7 +95,7 @@ def test_batches_images_and_merges_agree():
         (torch.ones(4, 4).long(), torch.zeros(4, 4), 'divide 8-bit values by 255'),
         (torch.full((4, 4), float('nan')), torch.zeros(4, 4), '16 NaN values'),
         (torch.full((4, 4), 1.1), torch.zeros(4, 4), 'apply sigmoid'),
-        (torch.rand(4, 4), torch.full((4, 4), 2), 'holds 2: map 0/255 masks'),
+        (torch.rand(4, 4), torch.full((4, 4), 2), 'masks of 0 and 255'),
     ],
 )
 def test_bad_input_is_refused_and_not_counted(prob, label, words):

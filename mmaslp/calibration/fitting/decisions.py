@@ -5,8 +5,6 @@ fold: for objects, areas and the order the simplest that is no worse, for the Di
 one of the least error.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +15,14 @@ from ...common.bands import NUM_BANDS
 from ...common.components import is_real
 from ...metrics.image_metrics import aurc
 from ..counts import ImageCounts
-from ..decisions import Decisions, unit_of_dice, weighted_quantile
+from ..decisions import (
+    IMAGE_PREDICTORS,
+    OBJECT_PREDICTORS,
+    Decisions,
+    Predictor,
+    unit_of_dice,
+    weighted_quantile,
+)
 from ..features import (
     UNCALIBRATED,
     UNITS,
@@ -32,7 +37,6 @@ from ..features import (
 )
 from ..maps import CELLS
 from ..masks import MASK_KIND, MASKS, dice_threshold
-from ..predictors import IMAGE_PREDICTORS, OBJECT_PREDICTORS, Predictor
 from .methods import fit_maps
 from .regressions import (
     fit_few_objects,
@@ -218,7 +222,7 @@ def _fit_images(
     """Fields of :class:`Decisions` about images with a mask."""
     rows = np.array([k for k, (image, _) in enumerate(pairs) if image.in_mask.any()])
     record['images'] = {'number': len(pairs), 'with_mask': len(rows)}
-    told: list[float | None] = [None] * len(pairs)
+    told = np.full(len(pairs), np.nan)
     folds = folds[rows] if len(rows) else rows
     if len(rows) < LEAST_IMAGES or len(np.unique(folds)) < 2:
         return {'expected': told}
@@ -246,8 +250,7 @@ def _fit_images(
         'error': errors,
         'aurc': {name: float(own.metrics[0]) for name, own in risks.items()},
     }
-    for row, value in zip(rows, expected[chosen]):
-        told[row] = float(value)
+    told[rows] = expected[chosen]
 
     present = np.array([pairs[row][0].counts[:, 1].any() for row in rows])
     return {

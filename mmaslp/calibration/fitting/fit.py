@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from ...common.arguments import check_bool, check_choice
+from ...common.inputs import naming
 from ...common.weights import fingerprint_of
 from ..calibrator import Calibrator
 from ..maps import SIDE, TARGETS
@@ -105,10 +106,8 @@ def fit_calibrator(
         key = number if keys is None else next(keys, None)
         if key is None:
             raise ValueError(f'there is no group for image {number}: give one for each')
-        try:
+        with naming(f'image {number}'):
             tables.update(image, mask, key, ignore_index, logits, channels)
-        except ValueError as error:
-            raise ValueError(f'image {number}: {error}') from error
 
     if keys is not None and next(keys, None) is not None:
         raise ValueError(f'there are more groups than the {number + 1} images')
@@ -136,6 +135,8 @@ def fit_tables(
     images = int(tables.images.sum())
     number = cases_in_words(images, int(cases.sum()))
     _check_enough(counts, int(cases.sum()), number)
+    if len(tables.axes) > 1:
+        raise ValueError('images and volumes are mixed: fit a calibrator to each kind')
     measured = {
         kind: out_of_fold(counts, cases, *kind, target)
         for kind in candidates()
@@ -156,6 +157,7 @@ def fit_tables(
         images=images,
         groups=int(cases.sum()),
         pixels=int(counts.sum()),
+        axes=min(tables.axes, default=None),
         network=tables.network,
         foreground=float(whole[..., 1].sum() / whole.sum()),
         candidates=_rows(measured, chosen),

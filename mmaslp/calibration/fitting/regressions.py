@@ -1,15 +1,13 @@
 """Fitting the small predictions of objects and images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from ..decisions import FEW_OBJECTS, Predictor
 from ..features import logit
-from ..predictors import FEW_OBJECTS, Predictor
 
 # Weight of the squared distance of coefficients, of standardised features, from those
 # that leave a probability as it is.

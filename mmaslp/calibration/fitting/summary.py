@@ -1,7 +1,5 @@
 """What a fit says of itself, in words."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,17 +1,20 @@
 """The table that calibrators are fitted from: counts by band and narrow cell of p."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...common.arguments import check_integer
-from ...common.arrays import as_floats, as_tensor, checked, one_logit
+from ...common.arrays import (
+    as_floats,
+    as_tensor,
+    checked,
+    one_logit,
+    split_labels,
+)
 from ...common.bands import NUM_BANDS
-from ..counts import ImageCounts, count_objects, count_pixels
+from ..counts import ImageCounts, count_image
 from ..maps import CELLS
 
 GROUPS = 100
@@ -32,6 +35,8 @@ class CalibrationTables:
         counts (Tensor): ``(100, 5, 258, 2)`` int64 per group, band, cell and label.
         images (Tensor): ``(100,)`` int64, number of images of each group.
         keys (set[int]): Those of all cases.
+        axes (set[int]): 2 if there are images, 3 if there are volumes; empty of several
+            channels.
         contents (list[ImageCounts] | None): What each image holds, for the decisions
             about objects and images; up to 16 KB an image and an object. None: of
             several channels.
@@ -49,6 +54,7 @@ class CalibrationTables:
         self.counts = torch.zeros(GROUPS, NUM_BANDS, CELLS, 2, dtype=torch.int64)
         self.images = torch.zeros(GROUPS, dtype=torch.int64)
         self.keys: set[int] = set()
+        self.axes: set[int] = set()
         self.contents: list[ImageCounts] | None = []
         self.negative_crops: list[ImageCounts] = []
         self.network: str | None = None
@@ -94,47 +100,34 @@ class CalibrationTables:
             )
 
         label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
-        ignored = label == check_integer('ignore_index', ignore_index)
         prob = prob.reshape(label.shape)
+        label, valid = split_labels(label, ignore_index)
         # What is ignored may hold anything.
-        checked(prob[~ignored] if ignored.any() else prob, logits)
-
-        kind = torch.full_like(label, 3, dtype=torch.uint8)  # neither label nor ignored
-        kind.masked_fill_(label == 0, 0)
-        kind.masked_fill_(label == 1, 1)
-        kind.masked_fill_(ignored, 2)
-        if (kind == 3).any():
-            odd = label[kind == 3][0].item()
-            raise ValueError(
-                f'the mask holds {odd}, but labels are 0, 1 and {ignore_index} '
-                '(ignored): divide a mask of 0 and 255 by 255'
-            )
-        del ignored, label  # of a volume they are large
-        mixed, mask, by_code = count_pixels(prob, logits, kind)
-        counts = torch.from_numpy(by_code[:, :2]).view(NUM_BANDS, CELLS, 2)
-
+        checked(prob if valid is None else prob[valid], logits)
+        kind = label.byte()
+        if valid is not None:
+            kind.masked_fill_(~valid, 2)
+        del label, valid  # of a volume they are large
         key = int(self.images.sum()) if key is None else key
         group = key % GROUPS
+        # Of an image, and not of a volume, the axis of the slices is left out.
+        prob = prob[0] if len(prob) == 1 else prob
+        image, _ = count_image(prob, logits, kind, group)
         self.keys.add(key)
-        self.counts[group] += counts
+        self.counts[group] += torch.from_numpy(image.labels)
         self.images[group] += 1
 
         if channels:
             self.contents = None
         if self.contents is not None:
-            if len(mixed) == 1:  # an image and not a volume
-                mixed = mixed[0]
-                mask = mask[0]
-            image, _ = count_objects(mixed, mask, by_code, group)
+            self.axes.add(prob.dim())
             self.contents.append(image)
 
     def add_negative_crop(
         self, prob: Tensor | np.ndarray, logits: bool = False
     ) -> None:
         """Count a crop ``(H, W)`` without an object, for decisions only."""
-        values = checked(as_floats(prob), logits)[None]
-        mixed, mask, by_code = count_pixels(values, logits)
-        crop, _ = count_objects(mixed[0], mask[0], by_code)
+        crop, _ = count_image(checked(as_floats(prob), logits), logits)
         self.negative_crops.append(crop)
 
     @property
@@ -143,9 +136,10 @@ class CalibrationTables:
         groups = torch.tensor([key % GROUPS for key in self.keys], dtype=torch.int64)
         return torch.bincount(groups, minlength=GROUPS)
 
-    def merge(self, other: CalibrationTables) -> None:
+    def merge(self, other: 'CalibrationTables') -> None:
         """Add the images of another table, whose keys continue or share those here."""
         self.keys |= other.keys
+        self.axes |= other.axes
         self.counts += other.counts
         self.images += other.images
         if self.contents is not None and other.contents is not None:

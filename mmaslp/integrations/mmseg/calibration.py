@@ -16,6 +16,7 @@ from torch import nn
 
 from ...calibration.calibrator import Calibrator
 from ...calibration.fitting.tables import CalibrationTables
+from ...common.inputs import naming
 from ...common.processes import joined
 from ...common.weights import fingerprint_of
 from ...files.progress import track
@@ -122,10 +123,8 @@ def _count(
             f'{sample.get("img_path")}: the head gives {len(prob)} classes, and a '
             'calibrator is for binary heads: one channel (out_channels=1) or two'
         )
-    try:
+    with naming(sample.get('img_path')):
         tables.update(prob.cpu(), label.cpu(), key, reader.ignore_index)
-    except ValueError as error:
-        raise ValueError(f'{sample.get("img_path")}: {error}') from error
 
 
 def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> None:

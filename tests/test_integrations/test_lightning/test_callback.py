@@ -233,7 +233,7 @@ class Masks(toy.Segmenter):
         (TwoMetrics, {}, 'calibration, train_calibration: .*name one of several'),
         (TwoMetrics, dict(metric='valid'), 'name one of several'),
         (Silent, {}, 'has not updated it'),
-        (Masks, {}, 'map 0/255 masks to 0/1 first'),
+        (Masks, {}, 'masks of 0 and 255'),
     ],
 )
 def test_what_cannot_train_says_what_to_do(tmp_path, model, options, message):
