@@ -38,7 +38,7 @@ def check_outputs(
     """
     read = {_identity(Path(path).expanduser()): path for path in inputs if path}
     seen: dict[object, str] = {}
-    folders: dict[Path, str] = {}
+    folders = set()
     for option, given in outputs.items():
         for path in _paths(given):
             if os.path.isdir(path):
@@ -56,10 +56,11 @@ def check_outputs(
                 )
             seen[identity] = option
 
-            folders.setdefault(_real(path).parent, f'{option} {path}')
+            folder = _real(path).parent
+            if folder not in folders:
+                _check_folder(folder, read, f'{option} {path}')
+                folders.add(folder)
             check_output(path, overwrite, option)
-    for folder, name in folders.items():
-        _check_folder(folder, read, name)
 
 
 def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> None:

@@ -85,7 +85,10 @@ def apply_calibrator(
     with tempfile.TemporaryDirectory(prefix='.mmaslp.', dir=place) as waiting:
         rest = (paths, Path(waiting), masks, min_object_prob)
         new_writer = partial(_Writer, calibrator, reader, *rest)
-        count_files(files, new_writer, reader, workers=workers, what='applying')
+        # Nothing is handed over, so that each process may take a map at a time.
+        count_files(
+            files, new_writer, reader, workers=workers, what='applying', chunk=1
+        )
 
         parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
         made = [folders['masks'] / part.name for part in parts['masks']]

@@ -163,6 +163,7 @@ def count_files(
     keys: Callable[[Sequence[str]], Sequence[int]] | None = None,
     workers: int | None = 1,
     what: str = 'reading',
+    chunk: int | None = None,
 ) -> Any:
     """Count every map against its mask, if there is one; each file is read once.
 
@@ -181,6 +182,8 @@ def count_files(
         workers (int, optional): Processes. None takes the backend of
             ``joblib.parallel_config``, such as Dask. Defaults to 1.
         what (str): What is going on, for the progress bar.
+        chunk (int, optional): Fewest maps that a process reads before it hands its
+            counts over. Defaults to 16.
 
     Raises:
         ValueError: A folder or a file is not usable, images and volumes are mixed, or
@@ -192,7 +195,7 @@ def count_files(
     names = [*files.pairs]
     numbers = range(len(names)) if keys is None else keys(names)
     items = [(name, key, *files.pairs[name]) for name, key in zip(names, numbers)]
-    size = min(max(CHUNK, len(items) // CHUNKS), MAX_CHUNK)
+    size = min(max(chunk or CHUNK, len(items) // CHUNKS), MAX_CHUNK)
     chunks = [items[k : k + size] for k in range(0, len(items), size)]
 
     whole = _Counted(new_counter(), [*files.problems])

@@ -30,7 +30,7 @@ def raise_problems(problems: list[str], where: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Escape names in a text of several lines, see :func:`shown`."""
+    """Escape names in a text of several lines, see :func:`display_name`."""
     return '\n'.join(map(display_name, text.split('\n')))
 
 

@@ -1,6 +1,8 @@
 """Two commands, from a folder of maps to calibrated maps."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +57,41 @@ def test_masks_that_are_not_the_maps_cut_at_half_are_said(folders, tmp_path, cap
         assert run_command('apply', args) == 0
         said = 'they give the masks of --masks keep' in capsys.readouterr().out
         assert said == (masks == 'accuracy')
+
+
+def test_a_map_is_read_once_and_all_or_nothing_is_written(
+    folders, tmp_path, monkeypatch
+):
+    root, _, (maps, _) = folders
+    copies = Path(shutil.copytree(maps, tmp_path / 'maps'))
+    args = [str(root / 'cal.json'), str(copies), '--masks', 'keep', '--out']
+    read = MapReader.read
+    paths = []
+
+    def counted(self, path):
+        paths.append(path)
+        return read(self, path)
+
+    monkeypatch.setattr(MapReader, 'read', counted)
+    assert run_command('apply', [*args, str(tmp_path / 'a' / 'out')]) == 0
+    assert sorted(paths) == sorted(copies.iterdir())
+    max(copies.iterdir()).write_bytes(b'cut')
+    assert run_command('apply', [*args, str(tmp_path / 'b' / 'out')]) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {'maps', 'a'}
+
+
+def test_a_calibrator_of_images_refuses_volumes(folders, tmp_path, capsys):
+    root, _, (maps, _) = folders
+    (tmp_path / 'maps').mkdir()
+    slices = [MapReader().read(path) for path in sorted(maps.iterdir())[:3]]
+    np.save(tmp_path / 'maps' / 'a.npy', np.stack(slices))
+    cal, volumes = str(root / 'cal.json'), str(tmp_path / 'maps')
+    refused = 'this calibrator was fitted to images, and not to volumes'
+    assert run_command('apply', [cal, volumes, '--out', str(tmp_path / 'out')]) == 2
+    assert refused in capsys.readouterr().err
+    args = [volumes, '--calibrator', cal, '--out', str(tmp_path / 'review.csv')]
+    assert run_command('review', args) == 2
+    assert refused in capsys.readouterr().err
 
 
 def test_two_processes_write_the_same(folders, tmp_path):
