@@ -1,7 +1,5 @@
 """Alarms of products: a metric that is worse beyond chance, or beyond its limit."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from math import ceil, comb, isnan, log2
 

@@ -1,7 +1,5 @@
 """Comparing models like with like: raw with raw, calibrated with calibrated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The one evaluator: images in, a result out, raw and calibrated in one pass."""
 
-from __future__ import annotations
-
 import math
 import zlib
 from dataclasses import dataclass, field
@@ -98,7 +96,7 @@ class ImageSet:
         self.histogram.merge(image.pixels)
         self.rows.append(image.row)
 
-    def merge(self, other: ImageSet) -> None:
+    def merge(self, other: 'ImageSet') -> None:
         """Add the images of another set, which come later."""
         self.histogram.merge(other.histogram)
         self.rows += other.rows
@@ -177,7 +175,7 @@ class Evaluator:
             self.calibrated.add(evaluate_image(name, calibrated, label, **options))
         self.raw.add(raw)
 
-    def merge(self, other: Evaluator) -> None:
+    def merge(self, other: 'Evaluator') -> None:
         """Add the images of another evaluator of the same settings."""
         self.raw.merge(other.raw)
         self.calibrated.merge(other.calibrated)

@@ -1,7 +1,5 @@
 """The result of an evaluation."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -112,7 +110,7 @@ class Result:
         return content | {key: part for key, part in parts.items() if part}
 
     @classmethod
-    def from_json(cls, content: Any) -> Result:
+    def from_json(cls, content: Any) -> 'Result':
         """Rebuild a result of :meth:`to_json`; nothing is computed anew.
 
         Raises:

@@ -1,7 +1,5 @@
 """JSON files of one result or several."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """What a comparison says: which is better, by how much, is it chance, what to do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from math import isnan, nan
 

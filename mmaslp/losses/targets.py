@@ -1,7 +1,5 @@
 """What the criterion trains on: labels smoothed by band, or perturbed by image."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -61,7 +59,7 @@ class Levels(ABC):
     perturbation: Perturbation | None = None
 
     @abstractmethod
-    def target(self, perturbed: PerturbedByImage) -> Target:
+    def target(self, perturbed: 'PerturbedByImage') -> Target:
         """Make the target of a loss whose other arguments are those of ``perturbed``.
 
         Raises:

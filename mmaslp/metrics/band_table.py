@@ -1,7 +1,5 @@
 """Calibration by band of distance from a border, and the masks of the images."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -222,7 +220,7 @@ class BandTable:
         masks = [predicted, label, maps[1]] + ([] if valid is None else [valid])
         return np.stack([_areas(mask, valid) for mask in masks])
 
-    def merge(self, other: BandTable) -> None:
+    def merge(self, other: 'BandTable') -> None:
         """Add the pixels of another table."""
         if not isinstance(other, BandTable):
             raise ValueError(f'merge takes a BandTable, not {type(other).__name__}')

@@ -1,7 +1,5 @@
 """Sums per score and per bin, ways to bin, and the metrics of both."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
@@ -91,7 +89,7 @@ class BinTable(Columns):
         """``(..., B)`` share of the pixels, nan if there is none."""
         return ratio(self.count, np.expand_dims(self.total, -1))
 
-    def pooled(self, weights: np.ndarray | None = None) -> BinTable:
+    def pooled(self, weights: np.ndarray | None = None) -> 'BinTable':
         """Add up the images of a table of ``(I, ..., B)`` sums.
 
         With ``weights``, ``(R, I)`` how often each resample holds each image, the sums
@@ -141,7 +139,7 @@ class ScoreTable:
         """``(K,)`` int64, the sum over the pixels of each score, in ``1 / unit``."""
         return self.score * self.count
 
-    def top_label(self) -> ScoreTable:
+    def top_label(self) -> 'ScoreTable':
         """Turn scores p of the positive class into those of the top label.
 
         The score is max(p, 1 - p), and the outcome whether the class p > 1/2 is that of

@@ -1,7 +1,5 @@
 """Confidence intervals of the metrics by resampling images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

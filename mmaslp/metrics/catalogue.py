@@ -1,7 +1,5 @@
 """All metrics by key: what files, tables, reports and toolkits name them by."""
 
-from __future__ import annotations
-
 import re
 
 from .errors import BIN_METRICS, PIXEL_METRICS

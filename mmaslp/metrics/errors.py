@@ -1,7 +1,5 @@
 """Errors of tables of bins and of scores, and the metrics that need only these."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -1,7 +1,5 @@
 """The one streaming histogram that every calibration metric is computed from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +48,7 @@ class PixelCounts:
         label: Tensor | np.ndarray,
         ignore_index: int | None = 255,
         num_classes: int = 2,
-    ) -> PixelCounts:
+    ) -> 'PixelCounts':
         """Count one image, see :meth:`CalibrationHistogram.update`.
 
         A small image needs no histogram of all cells.
@@ -233,7 +231,7 @@ class CalibrationHistogram:
             self.counts.scatter_add_(0, places, torch.ones_like(places))
             self.nll += nll
 
-    def merge(self, other: CalibrationHistogram | PixelCounts) -> None:
+    def merge(self, other: 'CalibrationHistogram | PixelCounts') -> None:
         """Add the pixels of another histogram; ValueError if it has other classes."""
         number = getattr(other, 'num_classes', type(other).__name__)
         if number != self.num_classes:

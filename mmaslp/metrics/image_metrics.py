@@ -4,8 +4,6 @@ A metric takes a table and weights, ``(R, I)`` how often each resample holds eac
 and returns ``(R,)`` values; without weights one.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

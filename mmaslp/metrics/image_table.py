@@ -1,7 +1,5 @@
 """The sums of every image, from which metrics are pooled again."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -54,7 +52,7 @@ class ImageTable(Columns):
             )
 
     @classmethod
-    def empty(cls, bins: int = 10) -> ImageTable:
+    def empty(cls, bins: int = 10) -> 'ImageTable':
         """Make a table without images."""
         counts = np.zeros((0, bins), np.int64)
         sums = np.zeros(0)
@@ -100,7 +98,7 @@ class ImageTable(Columns):
         return {key: column for key, column in columns.items() if column is not None}
 
     @classmethod
-    def from_json(cls, columns: dict[str, Any], bins: int) -> ImageTable:
+    def from_json(cls, columns: dict[str, Any], bins: int) -> 'ImageTable':
         """Rebuild a table of :meth:`to_json`.
 
         Raises:

@@ -1,7 +1,5 @@
 """What is said of a metric beside its values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

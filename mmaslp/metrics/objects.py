@@ -1,7 +1,5 @@
 """Masks and their objects: what is true of them, and what was estimated."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,7 +43,7 @@ class MaskTruth:
         objects: np.ndarray,
         number: int,
         ignore_index: int | None = 255,
-    ) -> MaskTruth:
+    ) -> 'MaskTruth':
         """Compare a mask, and its objects that are numbered from 1 on, with labels."""
         labels = labels.reshape(mask.shape)
         foreground = np.count_nonzero(labels == 1)
@@ -105,7 +103,7 @@ class MaskTable(Columns):
     @classmethod
     def of_image(
         cls, truth: MaskTruth, prob: np.ndarray, expected: float, score: float
-    ) -> MaskTable:
+    ) -> 'MaskTable':
         """Make the table of one image, whose objects are as probable as ``prob``."""
         return cls(
             [truth.pairs(prob)],
@@ -150,7 +148,7 @@ class MaskTable(Columns):
         }
 
     @classmethod
-    def from_json(cls, columns: dict[str, Any], pixels: np.ndarray) -> MaskTable:
+    def from_json(cls, columns: dict[str, Any], pixels: np.ndarray) -> 'MaskTable':
         """Rebuild a table, of images of so many pixels; ValueError if it is broken."""
         objects = [np.array(rows, float).reshape(-1, 2) for rows in columns['objects']]
         estimates = [np.array(columns[key], float) for key in _ESTIMATES]

@@ -1,7 +1,5 @@
 """The images that a report shows: the worst both ways, and a sample."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping, Sequence
 from hashlib import sha256

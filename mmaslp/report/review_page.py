@@ -1,7 +1,5 @@
 """The page of a review: the most doubtful images first, their objects by colour."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone

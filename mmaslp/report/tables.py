@@ -1,7 +1,5 @@
 """Tables of models and of differences, for terminals and pages."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..common.table import Cell, Column, Row, Table, as_text, cell

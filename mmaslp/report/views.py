@@ -1,7 +1,5 @@
 """Pictures of a review: objects outlined on their photograph or on their scan."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +98,7 @@ class _Volume:
     is_scan: bool
 
     @classmethod
-    def of(cls, image: Judged, scan: Path | None) -> _Volume:
+    def of(cls, image: Judged, scan: Path | None) -> '_Volume':
         """Turn map, objects and scan alike."""
         values = image.prob
         labels = image.objects.labels

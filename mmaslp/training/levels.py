@@ -1,7 +1,5 @@
 """Levels by band in a training, in any toolkit."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which candidate: metrics out of fold of every one, and the rule that picks one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -31,21 +29,21 @@ class OutOfFold:
     without: np.ndarray
 
     @classmethod
-    def of_losses(cls, losses: np.ndarray, groups: np.ndarray) -> OutOfFold:
+    def of_losses(cls, losses: np.ndarray, groups: np.ndarray) -> 'OutOfFold':
         """Means of ``(N, M)`` losses of cases of ``(N,)`` groups."""
         sums = np.stack([np.bincount(groups, column) for column in losses.T], 1)
         number = np.bincount(groups)
         rest = (sums.sum(0) - sums) / np.maximum(number.sum() - number, 1)[:, None]
         return cls(losses.mean(0), rest[number > 0])
 
-    def minus(self, other: OutOfFold) -> tuple[np.ndarray, np.ndarray]:
+    def minus(self, other: 'OutOfFold') -> tuple[np.ndarray, np.ndarray]:
         """``(M,)`` differences of the metrics, and their jackknife standard errors."""
         apart = self.without - other.without
         spread = ((apart - apart.mean(0)) ** 2).sum(0)
         error = np.sqrt(spread * (len(apart) - 1) / len(apart))
         return self.metrics - other.metrics, error
 
-    def is_worse(self, other: OutOfFold) -> bool:
+    def is_worse(self, other: 'OutOfFold') -> bool:
         """Whether any metric is more than half a standard error above the other's."""
         more, error = self.minus(other)
         return bool((more > TIE * error).any())
@@ -74,7 +72,7 @@ class GroupSums:
     bin_gaps: np.ndarray  # (G, BINS) and of each bin of the confidence
 
     @classmethod
-    def of(cls, counts: np.ndarray, logit: np.ndarray) -> GroupSums:
+    def of(cls, counts: np.ndarray, logit: np.ndarray) -> 'GroupSums':
         """Of the pixels of ``(G, B, CELLS, 2)``, whose logits are ``(G, B, CELLS)``."""
         prob = 1 / (1 + np.exp(-logit))
         zero = counts[..., 0]
@@ -99,13 +97,13 @@ class GroupSums:
         )
 
     @property
-    def total(self) -> GroupSums:
+    def total(self) -> 'GroupSums':
         """Of all groups together."""
         # Group by group, so that every field is added up in the same order.
         return GroupSums(*(np.cumsum(sums, 0)[-1] for sums in vars(self).values()))
 
     @property
-    def without_each(self) -> GroupSums:
+    def without_each(self) -> 'GroupSums':
         """Of all groups but one, for each."""
         whole = vars(self.total).values()
         return GroupSums(*(a - b for a, b in zip(whole, vars(self).values())))
