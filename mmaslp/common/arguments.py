@@ -4,8 +4,8 @@ A value of another type is refused, also where Python would take it. True and na
 not numbers. ``'no'`` is not a bool: Python takes a text that is not empty for true.
 """
 
+import math
 import os
-import sys
 from collections.abc import Callable, Collection
 from numbers import Integral, Real
 from operator import ge, gt, le, lt
@@ -69,7 +69,7 @@ def _checked(
     name: str, value: Any, kind: type, wanted: str, limits: dict[str, float], hint: str
 ) -> Any:
     fits = isinstance(value, kind) and not isinstance(value, bool)
-    finite = fits and abs(value) <= sys.float_info.max
+    finite = fits and -math.inf < value < math.inf
     if not finite or not all(
         _LIMITS[key](value, limit) for key, limit in limits.items()
     ):

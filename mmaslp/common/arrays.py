@@ -344,11 +344,11 @@ def split_labels(
     facts = torch.stack([known.all(), valid.all(), objects.any()])
     all_known, all_valid, any_object = facts.tolist()
     if not all_known:
-        other = labels[~known].unique()[:5].tolist()
+        other = ', '.join(f'{v:g}' for v in labels[~known].unique()[:5].tolist())
         allowed = '0, 1' if num_classes == 2 else f'0 to {num_classes - 1}'
         raise ValueError(
-            f'label holds the values {other}, only {allowed} and ignore_index='
-            f'{ignore_index} are allowed: {REMEDY}'
+            f'label holds {other}: only {allowed} and ignore_index={ignore_index} are '
+            f'allowed: {REMEDY}'
         )
 
     if watch is not None:
