@@ -112,10 +112,10 @@ class Calibrator:
     method: str
     by: str
     target: str
-    maps: Sequence[Knots]
-    record: dict[str, Any] = field(default_factory=dict)
-    mask_maps: Sequence[Knots] = ()
-    decisions: Decisions | None = None
+    maps: Sequence[Knots] = field(repr=False)
+    record: dict[str, Any] = field(default_factory=dict, repr=False)
+    mask_maps: Sequence[Knots] = field(default=(), repr=False)
+    decisions: Decisions | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_choice('by', self.by, ('single', 'band'))
@@ -127,13 +127,6 @@ class Calibrator:
         object.__setattr__(self, 'maps', maps)
         of_masks = (self.mask_maps, 'mask_maps', 'probability', [0, NUM_BANDS])
         object.__setattr__(self, 'mask_maps', _checked_knots(*of_masks))
-
-    def __repr__(self) -> str:
-        images = self.record.get('images', 'unknown')
-        return (
-            f'Calibrator({self.method!r}, by={self.by!r}, target={self.target!r}, '
-            f'images={images})'
-        )
 
     def __eq__(self, other: object) -> bool:
         """Whether both give the same file."""

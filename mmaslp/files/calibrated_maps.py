@@ -19,7 +19,7 @@ from .nnunet_maps import with_foreground
 from .prob_maps import (
     ARRAY_SUFFIXES,
     MapReader,
-    StoredArray,
+    load_array,
     nifti_of,
     suffix_of,
     write_prob_map,
@@ -155,12 +155,18 @@ class _Writer:
         if is_nifti(path):
             write_output(file, nifti_like(path, prob.astype(np.float32, copy=False)))
             return
-        stored = StoredArray.read(path, self.reader.key, with_others=True)
-        if suffix == '.npz' and not self.reader.logits and stored.values.ndim == 4:
-            channels = stored.values / (self.reader.max_value or 1)
+        values, key = load_array(path, self.reader.key)
+        if key and not self.reader.logits and values.ndim == 4:
+            channels = values / (self.reader.max_value or 1)
             dataset = self.reader.dataset_of(path)
             prob = with_foreground(channels, prob, self.reader.channel, dataset)
-        write_output(file, stored.replaced(prob))
+        prob = prob.reshape(values.shape)
+        buffer = io.BytesIO()
+        if key:
+            np.savez_compressed(buffer, **{key: prob})
+        else:
+            np.save(buffer, prob)
+        write_output(file, buffer.getvalue())
 
     def _write_mask(self, path: Path, mask: np.ndarray) -> None:
         dataset = self.reader.dataset_of(path)

@@ -191,7 +191,6 @@ def count_files(
     """
     reader = reader or MapReader()
     paths = [path for path, _ in files.pairs.values()]
-    reader.check_options(paths)
     names = [*files.pairs]
     numbers = range(len(names)) if keys is None else keys(names)
     items = [(name, key, *files.pairs[name]) for name, key in zip(names, numbers)]

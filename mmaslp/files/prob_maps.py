@@ -1,10 +1,8 @@
 """Probability maps on disk: grey images, npy, npz, NIfTI; logits but as images."""
 
-import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from zipfile import ZipFile
 
 import numpy as np
 from torch import Tensor
@@ -116,16 +114,6 @@ class MapReader:
         with naming(path):
             return self.slices_first(self._read(path), path)
 
-    def check_options(self, paths: Iterable[Path]) -> None:
-        """Refuse options that have no effect on these files."""
-        if any(suffix_of(path) == '.npz' for path in paths) or self.logits:
-            return
-        for name in ('key', 'channel'):
-            if getattr(self, name) is not None:
-                raise ValueError(
-                    f'--{name} has no effect without .npz maps: leave it out'
-                )
-
     def check_highest(self, highest: float, paths: Iterable[Path]) -> None:
         """Refuse the largest value of a set that shows another scale.
 
@@ -175,6 +163,8 @@ class MapReader:
 
     def _read(self, path: Path) -> np.ndarray:
         suffix = suffix_of(path)
+        if suffix != '.npz' and (self.key, self.channel) != (None, None):
+            raise ValueError('--key and --channel are for .npz maps: leave them out')
         if suffix in IMAGE_SUFFIXES and not self.logits:
             grey, usual = _read_image(path)
             return self._scaled(grey, usual).clip(0, 1)
@@ -238,51 +228,24 @@ def nifti_of(path: str | Path) -> Path | None:
 
 def read_array(path: Path, key: str | None = None) -> np.ndarray:
     """Read the values of a NIfTI, .npy or .npz file."""
-    return read_nifti(path) if is_nifti(path) else StoredArray.read(path, key).values
+    return read_nifti(path) if is_nifti(path) else load_array(path, key)[0]
 
 
-@dataclass(frozen=True)
-class StoredArray:
-    """The array of a .npy file, or one of a .npz file, and how it was stored.
-
-    ``key`` is its name, None in a .npy file; ``others`` are the other arrays.
-    """
-
-    values: np.ndarray
-    key: str | None = None
-    others: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    @classmethod
-    def read(
-        cls, path: Path, key: str | None = None, with_others: bool = False
-    ) -> 'StoredArray':
-        """Read a file; ``with_others`` also its other arrays."""
-        check_file(path)
-        try:
-            # Of a .npy file nothing else is kept, so that its values may stay there.
-            lazily = 'r' if with_others and suffix_of(path) == '.npy' else None
-            found = np.load(path, mmap_mode=lazily, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return cls(found)
-            with found:
-                key = _chosen_key(found.files, key)
-                names = [name for name in found.files if with_others and name != key]
-                _check_members(found.zip, [key, *names])
-                others = {name: found[name] for name in names}
-                return cls(np.asarray(found[key]), key, others)  # a member may be text
-        except Exception as error:  # numpy and zipfile raise a dozen types
-            reason = getattr(error, 'strerror', None) or error
-            raise ValueError(f'cannot be read ({reason})') from error
-
-    def replaced(self, values: np.ndarray) -> memoryview:
-        """Bytes of a file with other values in its place, in the shape of the first."""
-        values = values.reshape(self.values.shape)
-        buffer = io.BytesIO()
-        if self.key is None:
-            np.save(buffer, values)
-        else:
-            np.savez_compressed(buffer, **{self.key: values}, **self.others)
-        return buffer.getbuffer()
+def load_array(path: Path, key: str | None = None) -> tuple[np.ndarray, str]:
+    """Read a .npy file, or an array of a .npz file; also its name, '' of .npy."""
+    check_file(path)
+    try:
+        stored = np.load(path, allow_pickle=False)
+        if isinstance(stored, np.ndarray):
+            return stored, ''
+        with stored:
+            name = _chosen_key(stored.files, key)
+            member = stored.zip.getinfo(f'{name}.npy')
+            check_unpacked(member.file_size, member.compress_size)
+            return np.asarray(stored[name]), name  # a member may be text
+    except Exception as error:  # numpy and zipfile raise a dozen types
+        reason = getattr(error, 'strerror', None) or error
+        raise ValueError(f'cannot be read ({reason})') from error
 
 
 def _chosen_key(names: Sequence[str], key: str | None) -> str:
@@ -294,13 +257,6 @@ def _chosen_key(names: Sequence[str], key: str | None) -> str:
     if key is None or key not in names:
         raise ValueError(f'it holds {", ".join(names)}: name one with --key')
     return key
-
-
-def _check_members(archive: ZipFile, keys: Sequence[str]) -> None:
-    """Refuse a decompression bomb before it is unpacked."""
-    for member in archive.infolist():
-        if member.filename.removesuffix('.npy') in keys:
-            check_unpacked(member.file_size, member.compress_size)
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, float | None]:

@@ -32,9 +32,7 @@ def halving(target='confidence', by='single'):
 
 def test_a_calibrator_shows_its_kind():
     shown = repr(halving('confidence', 'band'))
-    assert shown == (
-        "Calibrator('temperature', by='band', target='confidence', images=unknown)"
-    )
+    assert shown == ("Calibrator(method='temperature', by='band', target='confidence')")
 
 
 @pytest.mark.parametrize('target', TARGETS)
