@@ -24,9 +24,9 @@ from mmaslp.calibration.fitting.fit import choose
 from mmaslp.calibration.fitting.methods import fit_maps
 from mmaslp.calibration.fitting.selection import (
     METRICS,
-    GroupSums,
     OutOfFold,
     candidates,
+    measure_groups,
     out_of_fold,
     simplest,
 )
@@ -89,7 +89,7 @@ def draws(folder: Path) -> dict[str, list[list[float]]]:
                 maps = fit_maps(counts[own].sum(0), images[own].sum(), *how)
                 logit = evaluate(maps, CENTRES, how[2])
                 logit = np.broadcast_to(logit, counts[rest].shape[:-1])
-                metrics = GroupSums.of(counts[rest], logit).total.metrics
+                metrics = measure_groups(counts[rest], logit).metrics
                 found[f'{number} | {name}'].append(
                     [*metrics.tolist(), how[0] == 'identity']
                 )

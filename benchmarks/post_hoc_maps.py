@@ -17,7 +17,7 @@ from PIL import Image
 
 from mmaslp.calibration import CalibrationTables, Calibrator, fit_tables
 from mmaslp.calibration.fitting.methods import fit_maps
-from mmaslp.calibration.fitting.selection import METRICS, WIDE, GroupSums, candidates
+from mmaslp.calibration.fitting.selection import METRICS, candidates, measure_groups
 from mmaslp.calibration.maps import CENTRES, TARGETS, evaluate
 
 
@@ -66,22 +66,18 @@ def show(path):
                 of_part = tables.counts[used].numpy()
                 logit = evaluate(maps, CENTRES, target)
                 logit = np.broadcast_to(logit, of_part.shape[:-1])
-                sums = GroupSums.of(of_part, logit)
-                before = shipped.setdefault(part, sums)
-                print(f'    {part:<5}{described(sums, before)}')
+                found = measure_groups(of_part, logit)
+                before = shipped.setdefault(part, found)
+                print(f'    {part:<5}{described(found, before)}')
 
 
-def described(sums, before):
-    """Figures, and the 95 % interval of the change of Brier score and NLL."""
-    figures = ' '.join(f'{k} {v:.4f}' for k, v in zip(METRICS, sums.total.metrics))
-    change = np.stack([sums.brier - before.brier, sums.nll - before.nll], 1)
-    change = change / sums.pixels.mean()
-    middle, wide = change.mean(0), WIDE * change.std(0, ddof=1) / len(change) ** 0.5
-    ends = np.stack([middle - wide, middle + wide], 1)
-    names = ('Brier', 'NLL')
-    return figures + ''.join(
-        f' {n} {a:+.4f} {b:+.4f}' for n, (a, b) in zip(names, ends)
-    )
+def described(found, before):
+    """Metrics, and the 95 % interval of the change of NLL and Brier score."""
+    metrics = ' '.join(f'{k} {v:.4f}' for k, v in zip(METRICS, found.metrics))
+    change, error = found.minus(before)
+    wide = found.t_value(0.975) * error
+    ends = zip(('NLL', 'Brier'), change - wide, change + wide)
+    return metrics + ''.join(f' {n} {a:+.4f} {b:+.4f}' for n, a, b in ends)
 
 
 def timing():

@@ -13,7 +13,12 @@ from mmaslp.calibration import (
 )
 from mmaslp.calibration.fitting.fit import choose
 from mmaslp.calibration.fitting.methods import fit_maps, isotonic, platt, temperature
-from mmaslp.calibration.fitting.selection import METRICS, GroupSums, OutOfFold, gains
+from mmaslp.calibration.fitting.selection import (
+    METRICS,
+    OutOfFold,
+    gains,
+    measure_groups,
+)
 from mmaslp.calibration.maps import CENTRES, LIMIT, SIDE
 from mmaslp.commands.fit import frames_hint
 from tests.test_calibration.samples import maps
@@ -153,8 +158,9 @@ def test_a_published_network(shared):
             assert target == 'probability' or not moved
             measured.update(found, mask)
         counts = measured.counts.numpy()
-        sums = GroupSums.of(counts, np.broadcast_to(CENTRES, counts.shape[:-1]))
-        figures = dict(zip(METRICS, sums.total.metrics))
+        logit = np.broadcast_to(CENTRES, counts.shape[:-1])
+        found = measure_groups(counts, logit)
+        figures = dict(zip(METRICS, found.metrics))
         assert all(figures[key] <= value for key, value in most.items()), figures
 
 

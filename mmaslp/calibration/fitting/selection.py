@@ -61,60 +61,41 @@ def candidates() -> list[tuple[str, str]]:
     return sorted(kinds, key=lambda kind: MAPS[kind[0]].parameters * bands[kind[1]])
 
 
-@dataclass(frozen=True)
-class GroupSums:
-    """Sums over the pixels of each of G groups, or of all of them together."""
+def measure_groups(counts: np.ndarray, logit: np.ndarray) -> OutOfFold:
+    """Measure ``(G, B, CELLS, 2)`` pixels whose logits are ``(G, B, CELLS)``."""
+    prob = 1 / (1 + np.exp(-logit))
+    zero = counts[..., 0]
+    one = counts[..., 1]
+    total = zero + one
+    brier = zero * prob**2 + one * (1 - prob) ** 2
+    nll = zero * np.logaddexp(0, logit) + one * np.logaddexp(0, -logit)
 
-    pixels: np.ndarray  # (G,)
-    brier: np.ndarray  # (G,)
-    nll: np.ndarray  # (G,)
-    band_gaps: np.ndarray  # (G, B) confidence less correct pixels of each band
-    bin_gaps: np.ndarray  # (G, BINS) and of each bin of the confidence
+    confidence = np.maximum(prob, 1 - prob)
+    gap = confidence * total - np.where(logit > 0, one, zero)
+    bin_of_cell = np.clip(np.ceil(confidence * 2 * BINS) - BINS - 1, 0, BINS - 1)
+    gap_of_bin = [
+        np.where(bin_of_cell == number, gap, 0).sum((1, 2)) for number in range(BINS)
+    ]
+    pixel_sums = [each.sum((1, 2)) for each in (total, nll, brier)]
+    sums = [*pixel_sums, gap.sum(2), np.stack(gap_of_bin, 1)]
+    # Group by group, so that every sum is added up in the same order.
+    whole = [np.cumsum(each, 0)[-1] for each in sums]
+    without = [all_groups - each for all_groups, each in zip(whole, sums)]
+    return OutOfFold(_means(*whole), _means(*without))
 
-    @classmethod
-    def of(cls, counts: np.ndarray, logit: np.ndarray) -> 'GroupSums':
-        """Of the pixels of ``(G, B, CELLS, 2)``, whose logits are ``(G, B, CELLS)``."""
-        prob = 1 / (1 + np.exp(-logit))
-        zero = counts[..., 0]
-        one = counts[..., 1]
-        total = zero + one
-        brier = zero * prob**2 + one * (1 - prob) ** 2
-        nll = zero * np.logaddexp(0, logit) + one * np.logaddexp(0, -logit)
 
-        confidence = np.maximum(prob, 1 - prob)
-        gap = confidence * total - np.where(logit > 0, one, zero)
-        bin_of_cell = np.clip(np.ceil(confidence * 2 * BINS) - BINS - 1, 0, BINS - 1)
-        gap_of_bin = [
-            np.where(bin_of_cell == number, gap, 0).sum((1, 2))
-            for number in range(BINS)
-        ]
-        return cls(
-            pixels=total.sum((1, 2)),
-            brier=brier.sum((1, 2)),
-            nll=nll.sum((1, 2)),
-            band_gaps=gap.sum(2),
-            bin_gaps=np.stack(gap_of_bin, 1),
-        )
-
-    @property
-    def total(self) -> 'GroupSums':
-        """Of all groups together."""
-        # Group by group, so that every field is added up in the same order.
-        return GroupSums(*(np.cumsum(sums, 0)[-1] for sums in vars(self).values()))
-
-    @property
-    def without_each(self) -> 'GroupSums':
-        """Of all groups but one, for each."""
-        whole = vars(self.total).values()
-        return GroupSums(*(a - b for a, b in zip(whole, vars(self).values())))
-
-    @property
-    def metrics(self) -> np.ndarray:
-        """``(..., 4)`` metrics, see :data:`METRICS`."""
-        by_band = np.abs(self.band_gaps).sum(-1)
-        by_bin = np.abs(self.bin_gaps).sum(-1)
-        sums = np.stack([self.nll, self.brier, by_band, by_bin], -1)
-        return sums / np.expand_dims(self.pixels, -1)
+def _means(
+    pixels: np.ndarray,
+    nll: np.ndarray,
+    brier: np.ndarray,
+    gap_of_band: np.ndarray,
+    gap_of_bin: np.ndarray,
+) -> np.ndarray:
+    """``(..., 4)`` metrics of sums, see :data:`METRICS`."""
+    by_band = np.abs(gap_of_band).sum(-1)
+    by_bin = np.abs(gap_of_bin).sum(-1)
+    sums = np.stack([nll, brier, by_band, by_bin], -1)
+    return sums / np.expand_dims(pixels, -1)
 
 
 def out_of_fold(
@@ -127,9 +108,7 @@ def out_of_fold(
         rest = fold != number
         maps = fit_maps(counts[rest].sum(0), images[rest].sum(), method, by, target)
         logit[~rest] = evaluate(maps, CENTRES, target)
-
-    sums = GroupSums.of(counts, logit)
-    return OutOfFold(sums.total.metrics, sums.without_each.metrics)
+    return measure_groups(counts, logit)
 
 
 def simplest(candidates: Mapping[Name, OutOfFold]) -> Name:
