@@ -27,16 +27,13 @@ Example:
     0.2467
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from torch import Tensor
 
-from .calibration.uncalibrated import mask_estimates
 from .common.arguments import check_choice
-from .common.arrays import as_floats, as_tensor, matched, split_labels
-from .metrics import errors, image_metrics
+from .metrics import errors
 from .metrics.band_table import BORDERS, BandTable
 from .metrics.bins import (
     BinTable,
@@ -47,19 +44,12 @@ from .metrics.bins import (
     signed_gap,
 )
 from .metrics.histogram import PixelCounts
-from .metrics.objects import MaskTable
 
 __all__ = [
-    'aurc',
     'band_calibration_error',
     'brier_score',
     'calibration_error',
-    'dice_error',
-    'empty_area',
-    'empty_found',
     'equal_mass_calibration_error',
-    'object_auroc',
-    'object_calibration_error',
 ]
 
 NORMS = ('l1', 'l2', 'max')
@@ -175,140 +165,6 @@ def brier_score(
     It takes and returns what :func:`calibration_error` does.
     """
     return errors.brier_score(PixelCounts.of(prob, label, ignore_index).scores)
-
-
-def object_calibration_error(
-    prob: Tensor | np.ndarray,
-    label: Tensor | np.ndarray,
-    ignore_index: int | None = None,
-) -> float:
-    """Calibration error of objects, in ten bins of equal width.
-
-    An object is a connected component of the mask p > 0.5 of 0.1 % of the image or more
-    (of a volume, a millionth). The mean p of its pixels is taken for the probability
-    that more than half of them are foreground.
-
-    Args:
-        prob (Tensor | np.ndarray): Maps, ``(H, W)``, ``(N, H, W)``, ``(N, 1, H, W)`` or
-            of volumes ``(N, 1, D, H, W)``, floating point in [0, 1].
-        label (Tensor | np.ndarray): Of {0, 1, ignore_index}, of the same shape or
-            without the channel.
-        ignore_index (int, optional): Label of pixels to leave out. Defaults to None.
-
-    Returns:
-        float: In [0, 1]; nan without objects.
-
-    Raises:
-        ValueError: See :func:`band_calibration_error`; or there are several channels.
-
-    Example:
-        >>> import numpy as np
-        >>> label = np.zeros((1, 32, 32))
-        >>> label[:, :8, :8] = 1
-        >>> prob = 0.1 + 0.8 * np.maximum(label, label[:, ::-1])  # a second object
-        >>> round(object_calibration_error(prob, label), 4)
-        0.4
-    """
-    return _of_masks(image_metrics.object_ece, prob, label, ignore_index)
-
-
-def object_auroc(
-    prob: Tensor | np.ndarray,
-    label: Tensor | np.ndarray,
-    ignore_index: int | None = None,
-) -> float:
-    """How often a real object has a larger mean p than another one; a tie is half.
-
-    It takes what :func:`object_calibration_error` does; nan without objects of either
-    kind.
-    """
-    return _of_masks(image_metrics.object_auroc, prob, label, ignore_index)
-
-
-def dice_error(
-    prob: Tensor | np.ndarray,
-    label: Tensor | np.ndarray,
-    ignore_index: int | None = None,
-) -> float:
-    r"""Mean over images of the distance between the expected and the true Dice.
-
-    What is expected is the Soft Dice Confidence, :math:`2 \sum_{mask} p / (|mask| +
-    \sum p)`; images with an empty mask are left out. Source: `Borges et al.
-    <https://arxiv.org/abs/2402.10665>`_.
-
-    It takes what :func:`object_calibration_error` does; nan without an image.
-    """
-    return _of_masks(image_metrics.dice_error, prob, label, ignore_index)
-
-
-def aurc(
-    prob: Tensor | np.ndarray,
-    label: Tensor | np.ndarray,
-    ignore_index: int | None = None,
-) -> float:
-    """Area under the risk-coverage curve of images: their risk is 1 - Dice.
-
-    Images are kept in the order of the Soft Dice Confidence, see :func:`dice_error`.
-    Source: `Geifman et al. <https://arxiv.org/abs/1805.08206>`_.
-
-    It takes what :func:`object_calibration_error` does; nan without an image.
-    """
-    return _of_masks(image_metrics.aurc_of, prob, label, ignore_index)
-
-
-def empty_found(
-    prob: Tensor | np.ndarray,
-    label: Tensor | np.ndarray,
-    ignore_index: int | None = None,
-) -> float:
-    """Share of the images without foreground in which some is found.
-
-    It takes what :func:`object_calibration_error` does; nan without such an image.
-    """
-    return _of_masks(image_metrics.found_in_empty, prob, label, ignore_index)
-
-
-def empty_area(
-    prob: Tensor | np.ndarray,
-    label: Tensor | np.ndarray,
-    ignore_index: int | None = None,
-) -> float:
-    """Mean share of the pixels that are found in images without foreground.
-
-    It takes what :func:`object_calibration_error` does; nan without such an image.
-    """
-    return _of_masks(image_metrics.area_in_empty, prob, label, ignore_index)
-
-
-def images_of(
-    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Maps and labels, image by image; ValueError if they are none of one channel."""
-    maps = as_floats(prob)
-    labels = as_tensor(label, 'label')
-    maps = matched(maps, labels)
-    split_labels(labels, -1 if ignore_index is None else ignore_index)
-    has_channel = maps.dim() > 3 and maps.shape == prob.shape
-    if maps.dim() not in (2, 3, 4, 5) or (has_channel and maps.shape[1] != 1):
-        raise ValueError(
-            'give maps of one channel, (N, H, W), (N, 1, H, W) or (N, 1, D, H, W), not '
-            f'{tuple(prob.shape)}'
-        )
-    if has_channel:
-        return zip(maps[:, 0], labels[:, 0])
-    return zip(maps[None], labels[None]) if maps.dim() == 2 else zip(maps, labels)
-
-
-def _of_masks(
-    metric: Callable[[MaskTable], Any],
-    prob: Tensor | np.ndarray,
-    label: Tensor | np.ndarray,
-    ignore_index: int | None,
-) -> float:
-    """Compute a metric of masks and objects of a batch."""
-    images = images_of(prob, label, ignore_index)
-    rows = [mask_estimates(*image, ignore_index) for image in images]
-    return float(metric(MaskTable.join(rows))) if rows else float('nan')
 
 
 def _error(

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, product
-from math import nan
 from pathlib import PurePath
 from typing import Any
 
@@ -46,13 +45,6 @@ class Measured:
     def drawn(self) -> Resamples:
         """Resamples: The same images for every model of the same images."""
         return resample(self.images, self.resamples)
-
-    def interval(self, key: str) -> tuple[float, float]:
-        """95 % bounds of a metric, of the result or else of the resamples."""
-        low, high = self.result.intervals.get(key, (nan, nan))
-        if key not in self.result.intervals and key in self.drawn.values:
-            low, high = self.drawn.interval(key).tolist()
-        return low, high
 
     @property
     def measured_on(self) -> tuple:

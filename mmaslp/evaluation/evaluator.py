@@ -206,12 +206,10 @@ class Evaluator:
         metrics = image_metrics(table)
 
         intervals: dict[str, list[float]] = {}
-        bin_intervals: list[list[float]] = []
         if check_resamples(resamples):
             settings['resamples'] = resamples
             drawn = resample(table, resamples)
-            intervals = {key: drawn.interval(key).tolist() for key in drawn.metrics}
-            bin_intervals = drawn.interval('bins').tolist()
+            intervals = {key: drawn.interval(key).tolist() for key in drawn.values}
 
         if table.bands is not None:
             scalars = band_scalars(table.bands.pooled().take(0))
@@ -224,7 +222,6 @@ class Evaluator:
             settings,
             {key: float(value) for key, value in metrics.items()},
             intervals,
-            bin_intervals,
             pixels.compute(self.bins, 'positive') if positive else {},
             model,
             dataset,

@@ -32,8 +32,6 @@ class Result:
         metrics (dict[str, float]): By the key of its :class:`~.metric.Metric`, and of
             single bands, see ``docs/metrics.md``; nan where undefined.
         intervals (dict[str, list[float]]): 95 % bounds of metrics over images.
-        bin_intervals (list[list[float]]): Those of the accuracy per bin, low and high;
-            empty without resamples.
         positive (dict[str, float]): The metrics in mode 'positive'; empty unless the
             mode is 'top_label' and there are two classes.
         model (str): Name of the model.
@@ -48,7 +46,6 @@ class Result:
     settings: dict[str, Any]
     metrics: dict[str, float]
     intervals: dict[str, list[float]] = field(default_factory=dict)
-    bin_intervals: list[list[float]] = field(default_factory=list)
     positive: dict[str, float] = field(default_factory=dict)
     model: str = ''
     dataset: str = ''
@@ -103,10 +100,7 @@ class Result:
             }
 
         content |= {'images': self.images.to_json(), 'settings': self.settings}
-        parts = {
-            key: getattr(self, key)
-            for key in ('intervals', 'bin_intervals', 'positive', *_PARTS)
-        }
+        parts = {key: getattr(self, key) for key in ('intervals', 'positive', *_PARTS)}
         return content | {key: part for key, part in parts.items() if part}
 
     @classmethod
@@ -135,14 +129,17 @@ class Result:
                 if not panel['source'].startswith('data:image/'):
                     raise ValueError('a picture is not embedded')
         intervals = content.get('intervals', {})
-        bin_intervals = content.get('bin_intervals', [])
+        if any(len(bounds) != 2 for bounds in intervals.values()):
+            raise ValueError('an interval has two bounds')
         metrics = {key: content[key] for key in content if key not in _NO_METRICS}
         return cls(
             ImageTable.from_json(content['images'], bins),
             settings,
             _numbers(metrics),
-            intervals={key: _row(key, row, 2) for key, row in intervals.items()},
-            bin_intervals=[_row('bin_intervals', row, bins) for row in bin_intervals],
+            intervals={
+                key: [*_numbers({f'low {key}': low, f'high {key}': high}).values()]
+                for key, (low, high) in intervals.items()
+            },
             positive=_numbers(content.get('positive', {})),
             model=str(content['model']),
             dataset=str(content['dataset']),
@@ -176,10 +173,3 @@ def _numbers(values: dict[str, Any]) -> dict[str, float]:
         key: math.nan if value is None else check_number(key, value)
         for key, value in values.items()
     }
-
-
-def _row(key: str, values: Any, size: int) -> list[float]:
-    row = _numbers({f'{key} {place}': value for place, value in enumerate(values)})
-    if len(row) != size:
-        raise ValueError(f'{key} holds {len(row)} numbers in place of {size}')
-    return [*row.values()]

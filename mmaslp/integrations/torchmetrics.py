@@ -1,61 +1,60 @@
 """Calibration of binary segmentation as metrics of TorchMetrics."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 try:
     from torchmetrics import Metric
-    from torchmetrics.utilities import dim_zero_cat
 except ImportError as error:
     raise ImportError(
         'mmaslp.integrations.torchmetrics needs TorchMetrics, which is not installed: '
         'run `pip install "mmaslp[torchmetrics]"`'
     ) from error
 
-from ..calibration.calibrator import Calibrator
-from ..calibration.uncalibrated import mask_estimates
 from ..common.arguments import check_choice, check_integer, optional
 from ..common.arrays import ROUNDING, as_tensor, known_pixels, matched
-from ..functional import images_of
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import check_bins
 from ..metrics.catalogue import metric_of
 from ..metrics.histogram import MODES, CalibrationHistogram
-from ..metrics.image_metrics import BAND_ERRORS, MASK_METRICS
-from ..metrics.objects import MaskTable
+from ..metrics.image_metrics import BAND_ERRORS
 
-__all__ = ['BinaryBandCalibration', 'BinaryCalibration', 'BinaryDecisions']
+__all__ = ['BinaryBandCalibration', 'BinaryCalibration']
 
 Counter = TypeVar('Counter', CalibrationHistogram, BandTable)
 
 
-class BinaryMetric(Metric):
-    """Base of all metrics here: what they take, and what they give.
+class SumMetric(Metric, Generic[Counter]):
+    """Base of metrics whose states are the integer sums of a counter of the core.
 
-    A subclass gives :meth:`count` and :meth:`values`.
+    The sum over processes is that of the whole, so the result of several processes is
+    that of one, bit by bit. A subclass gives ``COUNTER``, ``STATES`` and
+    :meth:`values`.
     """
 
+    COUNTER: ClassVar[type]
+    STATES: ClassVar[tuple[str, ...]]
     is_differentiable = False
     full_state_update = False
 
     def __init__(
         self,
-        metric: str | None,
-        ignore_index: int | None,
-        states: Mapping[str, Any],
+        metric: str | None = None,
+        ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, empty in states.items():
-            how = 'cat' if isinstance(empty, list) else 'sum'
-            self.add_state(name, empty, dist_reduce_fx=how)
+        empty = self.COUNTER()
+        for name in self.STATES:
+            self.add_state(name, getattr(empty, name), dist_reduce_fx='sum')
+
         self.metric = optional(check_choice, 'metric', metric, choices=self.values())
         self.ignore_index = optional(check_integer, 'ignore_index', ignore_index)
+        # Told of every update, while a callback wants to know more than the sums.
+        self.listener: Callable[[Tensor, Tensor, int | None], None] | None = None
 
     @property
     def higher_is_better(self) -> bool | None:
@@ -63,32 +62,41 @@ class BinaryMetric(Metric):
         better = '' if self.metric is None else metric_of(self.metric).better
         return {'higher': True, 'lower': False}.get(better)
 
-    def count(self, prob: Tensor, target: Tensor) -> None:
-        """Add a batch to the states."""
+    def values(self) -> dict[str, float]:
+        """All metrics by name, in float64; nan without pixels."""
         raise NotImplementedError
 
-    def values(self) -> dict[str, float]:
-        """All metrics by name; nan where nothing was counted."""
-        raise NotImplementedError
+    def counter(self) -> Counter:
+        """Pixels of this process in a counter of the core, which shares the states."""
+        counter = self.COUNTER()
+        for name in self.STATES:
+            setattr(counter, name, getattr(self, name))
+        return counter
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count a batch.
+        """Count the pixels of a batch.
 
         If a value of ``preds`` that is not ignored lies outside [0, 1], they are taken
         for logits, as TorchMetrics does. ValueError if a target is another than 0, 1
         and ``ignore_index``, or of another shape.
         """
+        counter = self.counter()
         preds = as_tensor(preds, 'preds')
         target = as_tensor(target, 'target')
-        scores = matched(preds, target, 'preds')
-        prob = _probabilities(scores, target, self.ignore_index)
-        self.count(prob.reshape(preds.shape), target)
+        preds = matched(preds, target, 'preds')
+        prob = _probabilities(preds, target, self.ignore_index)
+
+        counter.update(prob, target, self.ignore_index)
+        if self.listener is not None:
+            self.listener(prob, target, self.ignore_index)
+        for name in self.STATES:
+            setattr(self, name, getattr(counter, name))
 
     def compute(self) -> Tensor | dict[str, Tensor]:
-        """Compute the metric ``metric`` of all since the reset, or all by name.
+        """Compute the metric ``metric`` of all pixels since the reset, or all by name.
 
-        Scalars, computed in float64 and rounded to float32; nan where nothing was
-        counted.
+        Scalars, computed in float64 and rounded to float32; nan where there is no
+        pixel.
         """
         values = {
             name: torch.tensor(value, dtype=torch.float32, device=self.device)
@@ -103,45 +111,6 @@ class BinaryMetric(Metric):
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Plot a result, by default that of now, or several over time; figure, axes."""
         return self._plot(val, ax)
-
-
-class SumMetric(BinaryMetric, Generic[Counter]):
-    """Base of metrics whose states are the integer sums of a counter of the core.
-
-    The sum over processes is that of the whole, so the result of several processes is
-    that of one, bit by bit. A subclass gives ``COUNTER`` and ``STATES``.
-    """
-
-    COUNTER: ClassVar[type]
-    STATES: ClassVar[tuple[str, ...]]
-
-    def __init__(
-        self,
-        metric: str | None = None,
-        ignore_index: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        empty = self.COUNTER()
-        states = {name: getattr(empty, name) for name in self.STATES}
-        super().__init__(metric, ignore_index, states, **kwargs)
-        # Told of every update, while a callback wants to know more than the sums.
-        self.listener: Callable[[Tensor, Tensor, int | None], None] | None = None
-
-    def counter(self) -> Counter:
-        """Pixels of this process in a counter of the core, which shares the states."""
-        counter = self.COUNTER()
-        for name in self.STATES:
-            setattr(counter, name, getattr(self, name))
-        return counter
-
-    def count(self, prob: Tensor, target: Tensor) -> None:
-        """See :meth:`BinaryMetric.count`."""
-        counter = self.counter()
-        counter.update(prob, target, self.ignore_index)
-        if self.listener is not None:
-            self.listener(prob, target, self.ignore_index)
-        for name in self.STATES:
-            setattr(self, name, getattr(counter, name))
 
 
 def _probabilities(preds: Tensor, target: Tensor, ignore_index: int | None) -> Tensor:
@@ -195,7 +164,7 @@ class BinaryBandCalibration(SumMetric[BandTable]):
     STATES = ('totals',)
 
     def values(self) -> dict[str, float]:
-        """See :meth:`BinaryMetric.values`."""
+        """See :meth:`SumMetric.values`."""
         counter = self.counter()
         computed = counter.compute()
         metrics = {name: computed[name] for name in BAND_ERRORS}
@@ -253,87 +222,5 @@ class BinaryCalibration(SumMetric[CalibrationHistogram]):
         super().__init__(metric, ignore_index, **kwargs)
 
     def values(self) -> dict[str, float]:
-        """See :meth:`BinaryMetric.values`."""
+        """See :meth:`SumMetric.values`."""
         return self.counter().compute(*self._options)
-
-
-_METRICS = {metric.key: metric.function for metric in MASK_METRICS}
-# Columns of a table of masks, but the objects.
-_COLUMNS = tuple(column.name for column in fields(MaskTable))[1:]
-
-
-class BinaryDecisions(BinaryMetric):
-    r"""Estimates of objects and images, see :class:`~mmaslp.metrics.objects.MaskTable`.
-
-    The metrics are ``ece_object``, ``auroc_object``, ``dice_error`` and ``aurc``, and
-    of images without foreground ``empty_found`` and ``empty_area``; nan where there is
-    nothing to measure. As functions: :mod:`mmaslp.functional`. The states are a few
-    numbers for each image and each object, which processes put together.
-
-    Args:
-        metric (str, optional): One metric. Defaults to None: a dictionary of all.
-        calibrator (Calibrator, optional): Asked instead of the probabilities, which
-            must be as the network gives them. Defaults to None.
-        ignore_index (int, optional): Target of the pixels to leave out. Defaults to
-            None.
-        **kwargs (Any): Of ``torchmetrics.Metric``.
-
-    Raises:
-        ValueError: An argument is out of range.
-
-    Shape:
-        - preds: ``(N, H, W)`` or ``(N, 1, H, W)``, of volumes ``(N, 1, D, H, W)``,
-          probabilities of the foreground or logits.
-        - target: same shape, or without the channel, of {0, 1, ignore_index}.
-
-    Example:
-        >>> import torch
-        >>> target = torch.zeros(1, 32, 32)
-        >>> target[:, :8, :8] = 1
-        >>> metric = BinaryDecisions('ece_object')
-        >>> metric.update(0.1 + 0.8 * target.maximum(target.flip(1)), target)
-        >>> metric.compute()
-        tensor(0.4000)
-    """
-
-    objects: list[Tensor]
-    images: list[Tensor]
-
-    def __init__(
-        self,
-        metric: str | None = None,
-        calibrator: Calibrator | None = None,
-        ignore_index: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        # Probability and outcome of each object; and of each image its number of
-        # objects, and the columns of its table.
-        states: dict[str, Any] = {'objects': [], 'images': []}
-        super().__init__(metric, ignore_index, states, **kwargs)
-        self.calibrator = calibrator
-
-    def count(self, prob: Tensor, target: Tensor) -> None:
-        """See :meth:`BinaryMetric.count`."""
-        estimate = mask_estimates if self.calibrator is None else self.calibrator.scores
-        for image, label in images_of(prob, target, self.ignore_index):
-            masks = estimate(image, label, self.ignore_index)
-            [objects] = masks.objects
-            columns = [getattr(masks, key) for key in _COLUMNS]
-            row = np.stack([[len(objects)], *columns], 1)
-            options = {'dtype': torch.float64, 'device': self.device}
-            self.images.append(torch.as_tensor(row, **options))
-            self.objects.append(torch.as_tensor(objects, **options))
-
-    def values(self) -> dict[str, float]:
-        """See :meth:`BinaryMetric.values`."""
-        number, *columns = _stacked(self.images, 1 + len(_COLUMNS)).T
-        ends = np.cumsum(number.astype(int))[:-1]
-        objects = np.split(_stacked(self.objects, 2), ends) if len(number) else []
-        masks = MaskTable(objects, *columns)
-        return {name: float(metric(masks)) for name, metric in _METRICS.items()}
-
-
-def _stacked(state: list[Tensor] | Tensor, columns: int) -> np.ndarray:
-    """Rows of a state; a list before the processes have put it together."""
-    rows = dim_zero_cat(state) if len(state) else torch.zeros(0, columns)
-    return rows.cpu().numpy()

@@ -48,17 +48,12 @@ class Difference:
 class Resamples:
     """Metrics of all images and of R resamples of them."""
 
-    values: dict[str, np.ndarray]  # of all images; 'bins' is the accuracy per bin
-    drawn: dict[str, np.ndarray]  # of resamples, (R, ...)
+    values: dict[str, np.ndarray]  # of all images
+    drawn: dict[str, np.ndarray]  # of resamples, (R,)
     num_images: int
 
-    @property
-    def metrics(self) -> list[str]:
-        """Names of the metrics that are one number."""
-        return [key for key in self.values if key != 'bins']
-
     def interval(self, key: str) -> np.ndarray:
-        """``(2, ...)`` 95 % bounds of one metric; nan with fewer than two images."""
+        """``(2,)`` 95 % bounds of one metric; nan with fewer than two images."""
         values = self.drawn[key]
         return percentiles(values if self.num_images > 1 else values * np.nan)
 
@@ -75,7 +70,7 @@ def differences(
     """
     comparison = {}
     every = [*firsts, *seconds]
-    keys = [key for key in firsts[0].metrics if all(key in r.values for r in every)]
+    keys = [key for key in firsts[0].values if all(key in r.values for r in every)]
 
     for key in keys:
         one, two = (
@@ -147,9 +142,9 @@ def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamp
     parts = []
     for start in range(0, resamples, CHUNK):
         rows = min(CHUNK, resamples - start)
-        parts.append(_drawn(images, draw_weights(len(images), rows, rng)))
+        parts.append(image_metrics(images, draw_weights(len(images), rows, rng)))
     drawn = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    return Resamples(_drawn(images), drawn, len(images))
+    return Resamples(image_metrics(images), drawn, len(images))
 
 
 def draw_weights(images: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
@@ -160,11 +155,3 @@ def draw_weights(images: int, resamples: int, rng: np.random.Generator) -> np.nd
     drawn += np.arange(resamples)[:, None] * images
     counts = np.bincount(drawn.ravel(), minlength=resamples * images)
     return counts.reshape(resamples, images).astype(np.float64)
-
-
-def _drawn(
-    images: ImageTable, weights: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
-    """Metrics of the images together, and 'bins', the accuracy per bin."""
-    metrics = image_metrics(images, weights)
-    return {**metrics, 'bins': images.table.pooled(weights).accuracy}

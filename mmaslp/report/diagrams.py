@@ -143,8 +143,8 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
     """Draw accuracy by confidence, a column per result.
 
     The coloured part of a bar spans accuracy and mean confidence: red where a bin is
-    over-confident, blue where it is under-confident. Whiskers are 95 % intervals over
-    images, if the result has them. Below, the share of the pixels.
+    over-confident, blue where it is under-confident. Below, the share
+    of the pixels.
     ``results`` are by title. The figure is not registered with pyplot.
     """
     figure, axes = _columns(results)
@@ -165,11 +165,6 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
         lower = np.minimum(accuracy, table.mean_conf)
         top.bar(place, lower, width, color=BAR, zorder=2)
         _draw_gaps(top, bottom, place, width, table, result.bins.total)
-        if result.bin_intervals:
-            low, high = np.array(result.bin_intervals)[:, filled]
-            spread = np.maximum([accuracy - low, high - accuracy], 0)
-            style = {'ecolor': INK, 'elinewidth': 0.9, 'capsize': 2, 'zorder': 4}
-            top.errorbar(place, accuracy, spread, fmt='none', **style)
         top.plot([start, 1], [start, 1], '--', color=INK, linewidth=0.9, zorder=5)
         top.set_xlim(start, 1)
         top.set_ylim(0, 1)
@@ -186,8 +181,6 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
     outcome = outcome if mode == 'top_label' else 'share of foreground'
     axes[0, 0].set_ylabel(outcome, **LABEL)
     marks = [_line('perfect', '--'), _patch(outcome.split(' (')[0], BAR)]
-    if any(result.bin_intervals for result in results.values()):
-        marks.append(_line('95 % interval', '', '|', 8))
     marks += [_line('mean accuracy'), _line('mean confidence', ':')]
     _add_legend(figure, marks, len(results))
     return figure
@@ -233,23 +226,6 @@ def _with_interval(result: Result, key: str) -> str:
     bounds = result.intervals.get(key, (math.nan, math.nan))
     shown = cell(result.metrics.get(key), *bounds)
     return f'{shown.text} {shown.interval}'.strip()
-
-
-def risk_coverage_figure(curves: Mapping[str, np.ndarray]) -> Figure:
-    """Draw mean risks ``(I,)`` of the surest images, by the name of their order."""
-    figure = new_figure(4.6, 3.2, layout='constrained')
-    axes = figure.subplots()
-    for (name, risk), style in zip(curves.items(), ('-', '--', ':')):
-        coverage = 100 * np.arange(1, len(risk) + 1) / len(risk)
-        axes.plot(coverage, risk, color=INK, lw=1.4, ls=style, label=name)
-
-    axes.set_xlabel('% of the images kept, the surest first', **LABEL)
-    axes.set_ylabel('mean of 1 - Dice', **LABEL)
-    axes.set_xlim(0, 100)
-    axes.set_ylim(0)
-    axes.legend(**LEGEND)
-    clean_axes(axes)
-    return figure
 
 
 def alpha_histogram(alpha: np.ndarray, beta: float) -> np.ndarray:
@@ -330,12 +306,10 @@ def _add_legend(figure: Figure, marks: Sequence[Any], number: int) -> None:
     figure.legend(handles=handles, loc='outside lower center', ncols=ncols, **LEGEND)
 
 
-def _line(label: str, style: str = '-', marker: str = '', size: int = 3) -> Any:
+def _line(label: str, style: str = '-', marker: str = '') -> Any:
     from matplotlib.lines import Line2D
 
-    return Line2D(
-        [], [], color=INK, lw=1, ls=style, marker=marker, ms=size, label=label
-    )
+    return Line2D([], [], color=INK, lw=1, ls=style, marker=marker, ms=3, label=label)
 
 
 def _patch(label: str, colour: str, **options: Any) -> Any:

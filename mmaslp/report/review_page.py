@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from ..calibration.calibrator import Calibrator
 from ..common.outputs import write_output
@@ -17,7 +16,6 @@ from ..files.object_volumes import COLOURS, UNKNOWN
 from ..files.placement import place_text
 from ..files.review import Reviewed
 from ..files.suspects import all_suspects
-from .diagrams import figure_svg, risk_coverage_figure
 from .page import render_page, time_text
 from .views import doubtful_objects
 
@@ -55,26 +53,6 @@ def efforts(rows: Sequence[Reviewed], bias: float = 0.0) -> list[Effort]:
         Effort(number, _mean(expected[number:]), _mean(truth[number:]))
         for number in numbers
     ]
-
-
-def risk_coverage(rows: Sequence[Reviewed]) -> Markup | None:
-    """Diagram of what is left in three orders; None without masks."""
-    measured = [row for row in rows if row.truth and not np.isnan(row.estimate.dice)]
-    if len(measured) < 2:
-        return None
-    risk = np.array([1 - row.truth.dice for row in measured if row.truth])
-    orders = {
-        'this review': [row.estimate.score for row in measured],
-        'mean confidence': [row.confidence for row in measured],
-        'perfect order': -risk,
-    }
-    curves = {}
-    for name, score in orders.items():
-        kept = risk[np.argsort(-np.array(score), kind='stable')]
-        curves[name] = np.cumsum(kept) / np.arange(1, len(kept) + 1)
-
-    label = 'Mean of 1 - Dice of the images that are kept, in three orders'
-    return figure_svg(risk_coverage_figure(curves), label, 'risk')
 
 
 def _mean(values: np.ndarray) -> float:
@@ -147,7 +125,6 @@ def write_review_page(
         with_truth=any(row.truth is not None for row in rows),
         with_volumes=any(row.grid is not None for row in rows),
         with_slices=any(row.objects.box.shape[1] == 3 for row in rows),
-        curve=risk_coverage(rows),
         silent=sum(np.isnan(row.estimate.dice) for row in rows),
         calibrator=_provenance(calibrator, calibrator_file),
         measured=calibrator.summary(),

@@ -75,7 +75,8 @@ def difference_table(comparison: Comparison, keys: Iterable[str] = ()) -> Table:
 def estimate(member: Measured, key: str) -> Cell:
     """A metric of a result and its interval, if there is one."""
     value = {**member.result.measures, **member.result.metrics}.get(key)
-    return cell(value, *member.interval(key), digits=_digits(key))
+    bounds = member.result.intervals.get(key, ())
+    return cell(value, *bounds, digits=_digits(key))
 
 
 def _change(key: str, change: Difference) -> Cell:

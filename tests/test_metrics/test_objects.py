@@ -2,10 +2,9 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 from scipy import ndimage
 
-from mmaslp import Calibrator, fit_calibrator, functional
+from mmaslp import Calibrator, fit_calibrator
 from mmaslp.calibration.uncalibrated import mask_estimates
 from mmaslp.common.components import LEAST_SHARE
 from mmaslp.evaluation.evaluator import Evaluator
@@ -78,12 +77,6 @@ def test_metrics_are_their_definitions(options):
     for key, value in expected.items():
         assert float(found[key]) == pytest.approx(value, abs=1e-9), key
 
-    maps = (prob[:, None], label[:, None])
-    names = ('object_calibration_error', 'object_auroc', 'dice_error', 'aurc')
-    for name, value in zip((*names, 'empty_found', 'empty_area'), expected.values()):
-        got = getattr(functional, name)(*maps, ignore_index=255)
-        assert got == pytest.approx(value, abs=1e-6), name
-
 
 def test_a_resample_is_a_set_of_its_images():
     table = table_of(*scenes())
@@ -144,25 +137,13 @@ def test_a_byte_is_not_ignored_by_another_number_modulo_256():
     prob, label = scenes()
     label = np.where(label == 255, 0, label).astype(np.uint8)
 
-    said = functional.dice_error(prob, label, ignore_index=256)
-
-    assert said == functional.dice_error(prob, label)
+    tables = [mask_estimates(prob[0], label[0], index) for index in (256, 255)]
+    assert tables[0].dice == tables[1].dice
+    assert tables[0].pixels == tables[1].pixels
 
 
 def test_without_anything_to_measure_metrics_are_nan():
     nothing = np.full((2, 8, 8), 0.1)
     label = np.ones((2, 8, 8))
-    for name in functional.__all__:
-        if name.startswith(('object', 'dice', 'aurc', 'empty')):
-            assert np.isnan(getattr(functional, name)(nothing, label)), name
     found = image_metrics(table_of(nothing, label))
     assert not {'ece_object', 'dice_error', 'aurc'} & found.keys()
-
-
-@pytest.mark.parametrize(
-    ('shape', 'words'),
-    [((4, 3, 8, 8), 'maps of one channel'), ((5,), 'maps of one channel')],
-)
-def test_what_has_no_objects_is_refused(shape, words):
-    with pytest.raises(ValueError, match=words):
-        functional.object_auroc(torch.zeros(shape), torch.zeros(shape))

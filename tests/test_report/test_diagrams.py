@@ -93,17 +93,6 @@ def test_pixels_at_one_half_do_not_widen_the_axis():
     assert min(bar.get_x() for bar in top.patches) >= 0.48
 
 
-def test_a_legend_names_the_marks_that_are_drawn():
-    def legend(*sections):
-        results = {str(i): each for i, each in enumerate(sections)}
-        return [t.get_text() for t in reliability_figure(results).legends[0].texts]
-
-    without, both = section(resamples=0), section()
-    assert '95 % interval' not in legend(without)
-    assert '95 % interval' in legend(without, both)
-    assert [t for t in legend(both) if t != '95 % interval'] == legend(without)
-
-
 def test_a_picture_of_the_levels():
     picture = alpha_histogram(np.linspace(0, 0.4, 100), beta=2.0)
     assert picture.dtype == np.uint8
