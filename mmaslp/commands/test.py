@@ -98,7 +98,6 @@ def run(args: argparse.Namespace) -> None:
         tta=args.tta,
         calibrator=calibrator,
         review=args.review,
-        pictures=args.report is not None,
         settings={key: str(value) for key, value in settings.items() if value},
         trust_checkpoint=args.trust_checkpoint,
         overwrite=args.overwrite,

@@ -100,7 +100,6 @@ def _test(cfg: Config, name: str, maps: str | None) -> list[Result]:
     options = TestOptions(
         model=name,
         calibrator=calibrator_of_test(cfg, None, cfg.load_from),
-        pictures=True,
         overwrite=True,
     )
     tested = evaluate(cfg, sets, options)

@@ -17,14 +17,13 @@ from mmseg.registry import DATASETS
 
 from ...calibration.calibrator import Calibrator
 from ...common.outputs import check_outputs, write_output
-from ...evaluation.comparison import CALIBRATED, Measured, compare, image_names
+from ...evaluation.comparison import CALIBRATED, Measured, compare
 from ...evaluation.result import Result
 from ...evaluation.result_files import save_result, sha256_of, strict_json
 from ...evaluation.sod import SOD_COLUMNS
 from ...evaluation.verdict import verdict
 from ...metrics.catalogue import SHOWN
 from ...metrics.image_metrics import mean_iou
-from ...report.pictures import chosen, make_picture
 from ...report.tables import format_table
 from .calibration import calibrator_of_checkpoint
 from .checkpoint import (
@@ -40,7 +39,7 @@ from .config import build_runner, is_type, metrics_of, name_run
 from .datasets.listing import data_files
 from .engine.prob_map_hook import ProbMapHook
 from .engine.review_hook import ReviewHook
-from .evaluation.metrics import CalibrationMetric, ScoreReader
+from .evaluation.metrics import CalibrationMetric
 
 # The choices of `--eval`: the metric, and the columns that it adds to the table.
 EVALUATIONS = {
@@ -85,7 +84,6 @@ class TestOptions:
         tta (bool): Whether to average over the views of ``tta_pipeline``.
         calibrator (NamedCalibrator | None): Measured beside the network as it is.
         review (str | None): File that says which masks to trust.
-        pictures (bool): Whether results have pictures, for a report.
         settings (dict): Noted in the results.
         trust_checkpoint (bool): Whether a checkpoint may run code.
         overwrite (bool): Whether files that are there may be replaced.
@@ -101,7 +99,6 @@ class TestOptions:
     tta: bool = False
     calibrator: NamedCalibrator | None = None
     review: str | None = None
-    pictures: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     trust_checkpoint: bool = False
     overwrite: bool = False
@@ -276,15 +273,15 @@ def _check_outputs(
 ) -> None:
     """Refuse outputs that would cost the user a file."""
 
-    def pictures(folder: str | None, name: str) -> list[str]:
+    def maps_in(folder: str | None, name: str) -> list[str]:
         stems = {osp.splitext(osp.basename(image))[0] for image in images[name]}
         return [osp.join(folder, f'{stem}.png') for stem in stems] if folder else []
 
     results = [osp.join(place.folder, FILE) for place in places.values()]
     outputs = {
-        '--out': [f for n, place in places.items() for f in pictures(place.out, n)],
+        '--out': [f for n, place in places.items() for f in maps_in(place.out, n)],
         '--out-prob': [
-            f for n, place in places.items() for f in pictures(place.maps, n)
+            f for n, place in places.items() for f in maps_in(place.maps, n)
         ],
         '--review': [place.review for place in places.values() if place.review],
         '--work-dir': [summary, *results],
@@ -353,8 +350,8 @@ def _test(run: Config, name: str, places: Places, options: TestOptions) -> Teste
     evaluators = metrics_of(run, 'test_evaluator')
     if ours and any(is_type(each, 'IoUMetric') for each in evaluators):
         check_threshold(runner.model)
-    reader = ScoreReader((measured or {}).get('scores', 'auto'))
-    _register_hooks(runner, places, options, reader.scores)
+    scores = (measured or {}).get('scores', 'auto')
+    _register_hooks(runner, places, options, scores)
     metrics, calibrated = _sorted(runner.test())
     if options.calibrator and not options.calibrator.calibrator.is_fitted_to(
         runner.model
@@ -376,8 +373,6 @@ def _test(run: Config, name: str, places: Places, options: TestOptions) -> Teste
     for result, row in zip(results, (metrics, calibrated)):
         tested.results.append(_complete(result, name, row, run, options))
     if results:
-        if options.pictures:
-            tested.results[0] = _with_pictures(tested.results[0], runner, reader)
         # The metric has written the first one.
         save_result(osp.join(places.folder, FILE), tested.results, overwrite=True)
     return tested
@@ -449,28 +444,6 @@ def _complete(
             if path and osp.isfile(path)
         ],
     )
-
-
-def _with_pictures(result: Result, runner: Runner, reader: ScoreReader) -> Result:
-    """Run the network again on the images that a report shows."""
-    names = result.images.names
-    paths = dict(zip(image_names(names), names))
-    reasons = chosen([Measured(result).images])
-    wanted = {paths[name] for names in reasons.values() for name in names}
-
-    loader = runner.test_dataloader
-    pictures = []
-    for index in range(len(loader.dataset)):
-        path = loader.dataset.get_data_info(index)['img_path']
-        if path in wanted:
-            batch = loader.collate_fn([loader.dataset[index]])
-            with torch.no_grad():
-                [sample] = runner.model.test_step(batch)
-            prob, label = reader.read(sample.to_dict())
-            if prob.ndim == 2:
-                arrays = prob.cpu().numpy(), label.cpu().numpy()
-                pictures.append(make_picture(path, *arrays, path))
-    return replace(result, pictures=pictures)
 
 
 def _sorted(metrics: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:

@@ -1,17 +1,13 @@
 """Several evaluations in one process."""
 
-import base64
 import copy
-import io
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
-from PIL import Image
 
 import mmaslp  # noqa: F401
 from mmaslp import fit_calibrator
@@ -34,7 +30,6 @@ from mmaslp.integrations.mmseg.testing import (
     verdicts,
 )
 from mmaslp.report.page import report_html
-from mmaslp.report.pictures import make_picture
 from tests.test_calibration.object_scenes import discs
 
 
@@ -160,9 +155,7 @@ def test_rows_are_cut_at_one_threshold(config, sharp):
         dict(type='CalibrationMetric'),
         dict(type='IoUMetric', iou_metrics=['mIoU']),
     ]
-    options = TestOptions(
-        model='net', calibrator=NamedCalibrator(sharp, 'own'), pictures=True
-    )
+    options = TestOptions(model='net', calibrator=NamedCalibrator(sharp, 'own'))
     unset = copy.deepcopy(cfg)
     del unset.model.decode_head['threshold']
     with pytest.raises(ValueError, match=r'0\.3.*decode_head=dict\(threshold=0\.5\)'):
@@ -190,25 +183,3 @@ def test_rows_are_cut_at_one_threshold(config, sharp):
     assert verdict(comparison) == verdicts(found)[0]
     page = report_html(load_results(file))
     assert verdict(comparison) in page
-
-
-def test_pictures_are_those_of_the_maps(config, tmp_path):
-    cfg = config('run')
-    maps = tmp_path / 'maps'
-    options = TestOptions(out_prob=str(maps), pictures=True)
-    [result] = evaluate(cfg, test_sets(cfg), options)['test'].results
-    assert 1 <= len(result.pictures) <= 5
-    for picture in result.pictures:
-        path = Path(picture['name'])
-        prob = MapReader().read(maps / f'{path.stem}.png')
-        label = np.asarray(Image.open(path.parents[1] / 'masks' / path.name)) // 255
-        expected = make_picture(picture['name'], prob, label, path)
-        assert picture['panels'].keys() == expected['panels'].keys()
-        for key in ('mask', 'image'):
-            assert picture['panels'][key] == expected['panels'][key]
-        shown, drawn = (
-            np.asarray(Image.open(io.BytesIO(base64.b64decode(data))), float)
-            for each in (picture, expected)
-            for data in [each['panels']['probability']['source'].split(',')[1]]
-        )
-        assert np.abs(shown - drawn).max() < 3
