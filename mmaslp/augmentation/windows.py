@@ -6,6 +6,7 @@ if every image of the set has one. What it finds in such images is then left to 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from typing import NamedTuple, TypeVar
 
@@ -70,21 +71,17 @@ def find_window(
     occupied = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
     occupied[1:, 1:] = (mask != 0).cumsum(0).cumsum(1)
 
+    def is_too_large(size: int) -> bool:
+        return not _free_places(occupied, size / shorter).any()
+
     # A window that fits has a smaller one inside: halve the range of sizes.
     shorter = min(mask.shape)
-    least = max(1, int(np.ceil(smallest * shorter)))
-    largest = least - 1
-    too_large = shorter + 1
-    while too_large - largest > 1:
-        middle = (largest + too_large) // 2
-        if _free_places(occupied, middle / shorter).any():
-            largest = middle
-        else:
-            too_large = middle
-    if largest < least:
+    sizes = range(max(1, int(np.ceil(smallest * shorter))), shorter + 1)
+    fitting = bisect_left(sizes, True, key=is_too_large)
+    if not fitting:
         return None
 
-    share = rng.integers(least, largest + 1) / shorter
+    share = sizes[rng.integers(fitting)] / shorter
     places = np.flatnonzero(_free_places(occupied, share))
     height, width = _sides(occupied, share)
     columns = occupied.shape[1] - width

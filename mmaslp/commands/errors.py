@@ -49,6 +49,7 @@ def exit_code_of(
         stop = error.__context__  # MMEngine takes an interrupt for a bad config
         if isinstance(stop, KeyboardInterrupt):
             return _interrupted(stop, after_interrupt)
+
         if os.environ.get('MMASLP_TRACEBACK'):
             traceback.print_exception(error)
         mistake, text = describe(error, config)

@@ -17,10 +17,8 @@ from ..common.inputs import MOST_TEXT, check_file
 from ..common.outputs import check_outputs, write_output
 from .images import IMAGE_SUFFIXES, open_image, read_binary_mask
 from .layouts import LAYOUTS, find_folders
-from .names import raise_problems
+from .names import raise_problems, some
 from .progress import track
-
-SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[st
 
     if twice:
         raise ValueError(
-            f'{folder}: names that differ by their suffix only: {_some(twice)}. '
+            f'{folder}: names that differ by their suffix only: {some(twice)}. '
             'Remove one of each, or set the suffix'
         )
 
@@ -155,7 +153,7 @@ def keep_listed(
     if missing or not stems:
         raise ValueError(
             f'{list_file}: {len(missing)} of {len(stems)} listed images are not in '
-            f'{folder}: {_some(missing)}'
+            f'{folder}: {some(missing)}'
         )
     return {stem: images[stem] for stem in sorted(stems)}
 
@@ -165,11 +163,6 @@ def _stem(name: str, suffixes: Sequence[str]) -> str | None:
     fitting = (x for x in suffixes if name.lower().endswith(x.lower()))
     suffix = next(fitting, None)
     return None if suffix is None else name[: len(name) - len(suffix)]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f', ... ({len(names) - SHOWN} more)' if len(names) > SHOWN else ''
-    return ', '.join(names[:SHOWN]) + more
 
 
 PARTS = ('train', 'val', 'test')

@@ -29,6 +29,12 @@ def raise_problems(problems: list[str], where: str) -> None:
     raise ValueError('\n'.join(lines))
 
 
+def some(names: Sequence[str], most: int = 5) -> str:
+    """List the first of some names, and say how many more there are."""
+    more = f', ... ({len(names) - most} more)' if len(names) > most else ''
+    return ', '.join(names[:most]) + more
+
+
 def printable(text: str) -> str:
     """Escape names in a text of several lines, see :func:`display_name`."""
     return '\n'.join(map(display_name, text.split('\n')))

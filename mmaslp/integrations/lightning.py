@@ -126,11 +126,7 @@ class ASLPCallback(Callback):
         self._fits = stage == 'fit'
         if not self._fits:
             return
-        modules = pl_module.modules()
-        losses = [
-            module for module in modules if isinstance(module, SelfCalibratingBCE)
-        ]
-
+        losses = [m for m in pl_module.modules() if isinstance(m, SelfCalibratingBCE)]
         if not losses:
             raise ValueError(
                 f'ASLPCallback found no SelfCalibratingBCE in '
@@ -156,6 +152,7 @@ class ASLPCallback(Callback):
                 'ASLPCallback moves levels after validations, and this training has '
                 'none: give fit() a loader of validation images'
             )
+
         remedy = 'give the Trainer a lower val_check_interval or more max_epochs'
         if number is not None:
             # The last validation moves levels in vain.

@@ -3,8 +3,8 @@
 import math
 import warnings
 from collections.abc import Sequence
-from copy import copy
-from dataclasses import asdict, astuple, dataclass, field, fields, replace
+from copy import deepcopy
+from dataclasses import asdict, astuple
 from typing import Any
 
 import numpy as np
@@ -70,38 +70,9 @@ def _pool_thin_bands(gap: Tensor, share: Tensor) -> Tensor:
     return pooled
 
 
-STATE_VERSION = 3
-
-
-@dataclass(frozen=True)
-class History:
-    """What the last three validations measured, the newest last."""
-
-    gaps: list[list[float]] = field(default_factory=list)
-    shares: list[float] | None = None  # of the pixels, of the last validation
-    ious: list[float] = field(default_factory=list)
-    accs: list[float] = field(default_factory=list)
-    held: str | None = None  # why the levels do not follow the gaps
-
-    def after(self, figures: dict[str, Any]) -> 'History':
-        """The history once a validation has come."""
-        return History(
-            gaps=[*self.gaps, figures['gaps']][-3:],
-            shares=figures['shares'],
-            ious=[*self.ious, figures['iou']][-3:],
-            accs=[*self.accs, figures['acc']][-3:],
-            held=self.held,
-        )
-
-    def check(self) -> None:
-        """Refuse what no validation can have measured."""
-        shares = [] if self.shares is None else [self.shares]
-        rows = np.array([*self.gaps, *shares, [0.0] * NUM_BANDS], np.float64)
-        if rows.ndim != 2 or not len(self.gaps) == len(self.ious) == len(self.accs):
-            raise ValueError('its gaps, shares and figures do not fit each other')
-        np.array([self.ious, self.accs], np.float64)
-        optional(check_text, 'held', self.held)
-
+STATE_VERSION = 4
+# What is kept of the metrics of the last three validations.
+KEPT = ('gaps', 'shares', 'iou', 'acc')
 
 # Batches without a validation that are worth a warning.
 MANY_BATCHES = 250
@@ -157,7 +128,8 @@ class BorderLevels(Levels):
         self.levels = torch.zeros(NUM_BANDS, dtype=torch.float64)
         self.validations = 0
         self.watch = LabelWatch()
-        self._recent = History()
+        self._recent: list[dict[str, Any]] = []  # the newest last
+        self._held: str | None = None  # why the levels do not follow the gaps
         self._best = Best()
         self.figures: dict[str, Any] = {}
         self._observed: Tensor | None = None  # sums of the last table
@@ -179,22 +151,22 @@ class BorderLevels(Levels):
     @property
     def mean_level(self) -> float:
         """float: Level of all pixels, for labels without a border, such as points."""
-        shares = self._recent.shares
-        if shares is None:
+        if not self._recent:
             return self.levels.mean().item()
-        return (self.levels @ torch.tensor(shares, dtype=torch.float64)).item()
+        shares = torch.tensor(self._recent[-1]['shares'], dtype=torch.float64)
+        return (self.levels @ shares).item()
 
     @property
     def gaps(self) -> list[float]:
         """list[float]: Confidence - accuracy of each band in the last validation."""
-        return self._recent.gaps[-1] if self._recent.gaps else []
+        return self._recent[-1]['gaps'] if self._recent else []
 
     @property
     def reason(self) -> str | None:
         """str, optional: Why all levels are 0, in a sentence; None if one is not."""
         if self.levels.any():
             return None
-        why = self._recent.held or (
+        why = self._held or (
             'the network is not over-confident, and a level only lowers a confidence; '
             'fit a calibrator instead'
         )
@@ -251,26 +223,25 @@ class BorderLevels(Levels):
         self._batches = min(self._batches, 0)  # expected ones stay so
         self.validations += 1
         if table.one_class:
-            one_class = 'the labels of the validation set hold one class only'
-            self._recent = replace(self._recent, held=one_class)
+            self._held = 'the labels of the validation set hold one class only'
             return
 
-        self._recent = recent = self._recent.after(figures)
-        iou = lower_median(recent.ious)
-        acc = lower_median(recent.accs)
+        recent = [*self._recent, {key: figures[key] for key in KEPT}][-3:]
+        self._recent = recent
+        iou = lower_median([each['iou'] for each in recent])
+        acc = lower_median([each['acc'] for each in recent])
         self._best = self._best.after(iou, figures['iou_se'], acc, figures['acc_se'])
         if self.validations <= self.warmup:
             return
 
         stepped = follow_gaps(
             self.levels,
-            recent.gaps,
+            [each['gaps'] for each in recent],
             figures['shares'],
             figures['accuracies'],
             self.gain,
         )
-        levels, held = apply_guard(self.levels, stepped, iou, acc, self._best)
-        self._recent = replace(recent, held=held)
+        levels, self._held = apply_guard(self.levels, stepped, iou, acc, self._best)
         self.levels.copy_(levels)
 
     def count_batch(self) -> None:
@@ -294,7 +265,8 @@ class BorderLevels(Levels):
             levels=self.levels.clone(),
             validations=self.validations,
             best=asdict(self._best),
-            **asdict(self._recent),
+            recent=deepcopy(self._recent),
+            held=self._held,
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -306,8 +278,8 @@ class BorderLevels(Levels):
         state = state if isinstance(state, dict) else {}
         if state.get('version') != STATE_VERSION or 'ids' in state:
             raise ValueError(
-                'the state is not one of BorderLevels, or of mmaslp 0.2: train on from '
-                'the weights, with levels that start at 0'
+                'the state is not one of BorderLevels, or of another version of '
+                'mmaslp: train on from the weights, with levels that start at 0'
             )
 
         try:
@@ -318,10 +290,11 @@ class BorderLevels(Levels):
             number = check_integer('validations', state['validations'], at_least=0)
             best = Best(**state['best'])
             np.array(astuple(best), np.float64)
-            recent = History(
-                **{item.name: copy(state[item.name]) for item in fields(History)}
-            )
-            recent.check()
+            recent = [{key: each[key] for key in KEPT} for each in state['recent']]
+            rows = [each[key] for each in recent for key in ('gaps', 'shares')]
+            np.array([[0.0] * NUM_BANDS, *rows], np.float64)  # all of one length
+            np.array([[each['iou'], each['acc']] for each in recent], np.float64)
+            held = optional(check_text, 'held', state['held'])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'the state of BorderLevels is damaged ({error})'
@@ -331,3 +304,4 @@ class BorderLevels(Levels):
         self.validations = number
         self._best = best
         self._recent = recent
+        self._held = held

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from statistics import median_low
 
 import torch
 from torch import Tensor
@@ -58,5 +59,4 @@ def apply_guard(
 
 def lower_median(values: list[float]) -> float:
     """Median, the lower one of two; nan counts as 0."""
-    ordered = sorted(0.0 if math.isnan(value) else value for value in values)
-    return ordered[(len(ordered) - 1) // 2]
+    return median_low(0.0 if math.isnan(value) else value for value in values)

@@ -45,7 +45,7 @@ class ImageLevels(Levels):
         ids (Iterable[str]): One string per training image, such as its path, each once.
         beta (str | float): Perturbation, as of :class:`SelfCalibratingBCE`. Defaults to
             'HI'.
-        rule (str | dict | Rule): ``'MC'``, ``'ME'``, ``'FB'``, ``'fixed'``, or a rule
+        rule (str | Rule): ``'MC'``, ``'ME'``, ``'FB'``, ``'fixed'``, or a rule
             with its options, such as ``FB(gain=0.5)``. Defaults to 'MC'.
         alpha (float): Level that every image starts with, in [0, 1], with
             ``alpha * beta < 1``. Defaults to 0.
@@ -78,7 +78,7 @@ class ImageLevels(Levels):
         self,
         ids: Iterable[str],
         beta: str | float | Perturbation = 'HI',
-        rule: str | dict[str, Any] | Rule = 'MC',
+        rule: str | Rule = 'MC',
         alpha: float = 0.0,
         seed: int = 0,
         warmup: float = 0,
@@ -190,14 +190,13 @@ class ImageLevels(Levels):
                 ``FB``. Defaults to 1.
 
         Raises:
-            ValueError: If no loss has left a margin so far, or the sample was used.
+            ValueError: If no loss has left a margin so far, or the sample is not the
+                last one.
         """
-        if not isinstance(sample, Sample):
-            raise ValueError(f'update takes what sample() returned, got {sample!r}')
-        if sample.used:
+        if sample is not self.pending:
             raise ValueError(
-                f'the sample of step {sample.step} was given to update before: call '
-                'update once for every sample(names, step)'
+                'update takes the last sample, once: call it after every sample(names, '
+                'step) and its loss'
             )
 
         margin = sample.margin
@@ -208,9 +207,7 @@ class ImageLevels(Levels):
             )
 
         self._has_margins = True
-        sample.used = True
-        if self.pending is sample:
-            self.pending = None
+        self.pending = None
         if not self.rule.learns or self.validation is None:
             return
         if sample.step is None or sample.step < self.warmup:

@@ -236,23 +236,14 @@ class FB(Rule):
         return alpha + gain / now.visits * (2.0 / beta) * gap * share
 
 
-def make_rule(rule: str | dict[str, Any] | Rule, **options: Any) -> Rule:
-    """Make a rule from a name in :data:`RULES` and options, or from a dictionary."""
-    if options and not isinstance(rule, str):
-        raise ValueError(f'give {", ".join(options)} inside of rule, not beside it')
-    if isinstance(rule, Rule):
+def make_rule(rule: str | Rule, **options: Any) -> Rule:
+    """Make a rule from a name in :data:`RULES` and options."""
+    if isinstance(rule, Rule) and not options:
         return rule
-    name: Any = rule
-    if isinstance(rule, dict):
-        options = dict(rule)
-        name = options.pop('type', None)
-
-    kind = RULES.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise ValueError(f'rule must be one of {", ".join(RULES)}, got {name!r}')
+    kind = RULES[check_choice('rule', rule, [*RULES])]  # type: ignore[index]
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for key in options:
-        check_choice(f'an option of rule {name!r}', key, names)
+        check_choice(f'an option of rule {rule!r}', key, names)
     return kind(**options)
 
 

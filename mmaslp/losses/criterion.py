@@ -111,7 +111,6 @@ class SelfCalibratingBCE(nn.Module):
         per_pixel: bool = False,
     ) -> None:
         super().__init__()
-        _check_levels(levels)
         if beta is None:
             beta = getattr(levels, 'perturbation', None) or 'HI'
         self.perturbation = resolve_perturbation(beta)
@@ -152,7 +151,10 @@ class SelfCalibratingBCE(nn.Module):
         Raises:
             ValueError: They do not fit the other arguments of the loss.
         """
-        _check_levels(levels)
+        if not isinstance(levels, (Levels, type(None))):
+            raise ValueError(
+                f'levels must be BorderLevels or ImageLevels, got {levels!r}'
+            )
         perturbed = self._perturbed
         self.target: Target = perturbed if levels is None else levels.target(perturbed)
         self.levels = levels
@@ -255,11 +257,6 @@ class SelfCalibratingBCE(nn.Module):
         if sample is None:
             return loss, None, None
         return loss, image_margin(logits, labels, valid), sample
-
-
-def _check_levels(levels: Any) -> None:
-    if not isinstance(levels, (Levels, type(None))):
-        raise ValueError(f'levels must be BorderLevels or ImageLevels, got {levels!r}')
 
 
 def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:

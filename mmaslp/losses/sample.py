@@ -21,7 +21,6 @@ class Sample:
     rows: np.ndarray | None = None  # of the images in the bank, (N,), int64
     beta: float | None = None  # strength that the levels belong to
     step: int | None = None
-    used: bool = False  # whether the levels were updated by it
     _total: Tensor | None = field(default=None, init=False, repr=False)
     _weight: float = field(default=0.0, init=False, repr=False)
 

@@ -108,8 +108,8 @@ class CalibratorSession:
         """
         ignored = self.ignore_index if ignore_index is None else ignore_index
         channels = has_channels(prob)
-        for row, (image, label) in enumerate(zip(prob, labels)):
-            key = None if keys is None else keys[row]
+        numbers = [None] * len(prob) if keys is None else keys
+        for image, label, key in zip(prob, labels, numbers):
             self._tables.update(image, label, key, ignored, logits, channels)
 
     def end_validation(self) -> None:

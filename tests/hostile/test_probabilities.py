@@ -220,14 +220,19 @@ def observed():
     return levels.state_dict()
 
 
+MEASURED = dict(gaps=[0.1] * 5, shares=[0.2] * 5, iou=0.5, acc=0.9)
+
+
 @pytest.mark.parametrize(
     'damage',
     [
-        dict(gaps=None),
-        dict(gaps=[[0.1] * 4]),
-        dict(ious=['x']),
-        dict(accs=[]),
-        dict(shares=[0.1] * 3),
+        dict(recent=None),
+        dict(recent=[3]),
+        dict(recent=[{**MEASURED, 'gaps': [0.1] * 4}]),
+        dict(recent=[{**MEASURED, 'gaps': None}]),
+        dict(recent=[{**MEASURED, 'shares': [0.1] * 3}]),
+        dict(recent=[{**MEASURED, 'iou': 'x'}]),
+        dict(recent=[dict(gaps=[0.1] * 5)]),
         dict(held=3),
         dict(best=dict(iou='x', iou_se=0.1, acc=0.5, acc_se=0.1)),
     ],

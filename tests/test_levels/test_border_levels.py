@@ -101,10 +101,10 @@ def test_a_resumed_run_is_the_uninterrupted_one():
 @pytest.mark.parametrize(
     ('damage', 'match'),
     [
-        (lambda s: s.pop('gaps'), 'is damaged'),
+        (lambda s: s.pop('recent'), 'is damaged'),
         (lambda s: s.update(levels=torch.full((5,), 2.0)), 'its levels are'),
         (lambda s: s.update(levels=torch.zeros(4)), 'its levels are'),
-        (lambda s: s.update(version=2), 'or of mmaslp 0.2'),
+        (lambda s: s.update(version=2), 'or of another version'),
         (lambda s: s.update(ImageLevels(['a']).state_dict()), 'not one of BorderL'),
     ],
 )

@@ -211,7 +211,7 @@ def test_an_update_twice_or_with_the_last_sample():
     sample = margins(levels.sample(IDS[:2], 0), [1.0, 1.0])
     levels.update(sample)
     levels.sample(IDS[:2], 1)
-    with pytest.raises(ValueError, match='step 0 was given to update before'):
+    with pytest.raises(ValueError, match='update takes the last sample, once'):
         levels.update(sample)
 
 

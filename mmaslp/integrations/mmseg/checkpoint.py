@@ -18,6 +18,7 @@ from mmengine.runner.checkpoint import load_from_local
 from torch import Tensor
 
 from ...common.inputs import check_unpacked
+from ...files.names import some
 
 _STATISTICS = ('min', 'max', 'mean', 'current')
 # What the message of torch names of a pickle that it refuses.
@@ -182,7 +183,6 @@ def _check_file(path: str) -> None:
 
 # What predicts nothing: checkpoints and configs may differ there.
 _NOT_PREDICTING = re.compile(r'auxiliary_head\.|data_preprocessor\.|.*\bloss_decode\.')
-_MAX_LISTED = 3
 
 
 def load_weights(model: Any, checkpoint: Mapping[str, Any]) -> str:
@@ -210,9 +210,7 @@ def load_weights(model: Any, checkpoint: Mapping[str, Any]) -> str:
         (loaded.unexpected_keys, 'unknown to the model'),
     ):
         names = [key for key in keys if not _NOT_PREDICTING.match(key)]
-        listed = ', '.join(names[:_MAX_LISTED])
-        more = ', ...' if names[_MAX_LISTED:] else ''
-        misfits += [f'{len(names)} {problem} ({listed}{more})'] if names else []
+        misfits += [f'{len(names)} {problem} ({some(names, 3)})'] if names else []
     return ', '.join(misfits)
 
 

@@ -35,14 +35,19 @@ def load_config(path: str, options: dict | None = None) -> Config:
     return cfg
 
 
+def imports_of(cfg: Config) -> dict[str, Any]:
+    """The ``custom_imports`` of a config as MMEngine reads them, also of a list."""
+    given = cfg.get('custom_imports') or []
+    imports = given if isinstance(given, Mapping) else dict(imports=given)
+    names = imports.get('imports', [])
+    return {**imports, 'imports': [names] if isinstance(names, str) else [*names]}
+
+
 def import_modules(cfg: Config) -> None:
-    """Import the ``custom_imports`` of a config, also in the form ``['mmaslp']``."""
-    imports = cfg.get('custom_imports')
-    if isinstance(imports, (str, list, tuple)):
-        names = [imports] if isinstance(imports, str) else list(imports)
-        cfg.custom_imports = imports = dict(imports=names)
-    if imports:
-        import_modules_from_strings(**imports)
+    """Import the ``custom_imports`` of a config."""
+    if cfg.get('custom_imports'):
+        cfg.custom_imports = imports_of(cfg)
+        import_modules_from_strings(**cfg.custom_imports)
 
 
 def read_config(path: str, options: dict | None = None) -> Config:

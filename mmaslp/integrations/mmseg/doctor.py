@@ -11,6 +11,7 @@ from .checks.findings import (
     check_environment,
     has_ops,
     installed_versions,
+    noted,
 )
 
 
@@ -42,13 +43,10 @@ def examine(config: str | None, data: str | None = None) -> Diagnosis:
     if config is None and find_spec('mmseg') is None:
         return found  # the user has maps, or PyTorch
     if not found.has('error'):
-        try:
+        with noted('MMSegmentation cannot be imported', found.findings):
             from .config import import_mmseg
 
             import_mmseg()
-        except Exception as error:
-            text = f'MMSegmentation cannot be imported: {error!r}'
-            found.findings.append(Finding('error', text))
 
     if config is not None and found.has('error'):
         text = f'{config} was not read: mend the environment first'
@@ -64,7 +62,7 @@ def _examine_config(config: str, data: str | None, found: Diagnosis) -> None:
     from .config import find_config, import_modules, read_config
     from .data import use_folder
 
-    try:
+    with noted(f'{config} cannot be read', found.findings):
         cfg = read_config(config)
         found.original = cfg.to_dict()
         found.findings += _foreign_bases(find_config(config))
@@ -72,12 +70,8 @@ def _examine_config(config: str, data: str | None, found: Diagnosis) -> None:
             found.findings.append(Finding('ok', use_folder(cfg, data)))
         found.findings += check_settings(cfg)
         import_modules(cfg)
-    except Exception as error:
-        found.findings.append(Finding('error', f'{config} cannot be read: {error}'))
-        return
-
-    found.findings += check_parts(cfg)
-    found.mended = cfg.to_dict()
+        found.findings += check_parts(cfg)
+        found.mended = cfg.to_dict()
     if not found.has('error', 'warning'):
         text = f'model, data and hooks of {config} can be built'
         found.findings.append(Finding('ok', text))

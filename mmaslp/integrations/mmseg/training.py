@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from ...files.names import some
 from .checkpoint import check_checkpoint, safe_loading, watch_weights
 from .checks.run import check_once
 from .config import build_runner
@@ -109,11 +110,12 @@ def _latest(folder: str) -> str | None:
         latest = osp.join(folder, osp.basename(latest))
 
     left = earlier_training(folder)
+    names = some([*map(osp.basename, left)], 3)
     if latest is None and left:
         raise ValueError(
             f'there is nothing to resume from in {folder}: it has no last_checkpoint, '
-            f'but {_some(left)}. Name one with --cfg-options load_from=FILE, or start '
-            'anew in another --work-dir or with --overwrite'
+            f'but {names}. Name one with --cfg-options load_from=FILE, or start anew '
+            'in another --work-dir or with --overwrite'
         )
     return latest
 
@@ -123,6 +125,7 @@ def _check_folder(
 ) -> None:
     """Refuse to mix two trainings, and to remove what this one starts from."""
     left = earlier_training(folder)
+    names = some([*map(osp.basename, left)], 3)
     real = osp.realpath(osp.expanduser(start or ''))
     from_here = real.startswith(osp.join(osp.realpath(folder), ''))
     if left and overwrite and start and from_here:
@@ -130,14 +133,10 @@ def _check_folder(
             f'--overwrite would remove {start}, from which the training starts: move '
             'it elsewhere, or name another --work-dir'
         )
+
     if left and not overwrite and not (resume and start and from_here):
         raise ValueError(
-            f'{folder} holds a training already ({_some(left)}): go on with it by '
+            f'{folder} holds a training already ({names}): go on with it by '
             '--resume, name another folder with --work-dir, or replace it by '
             '--overwrite'
         )
-
-
-def _some(paths: list[str]) -> str:
-    names = [osp.basename(path) for path in paths]
-    return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if names[3:] else '')

@@ -1,6 +1,7 @@
 """Loss and validation patches of the trainers."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from ...common.arrays import one_logit
 
 
+@dataclass
 class FixedPatches:
     """Repeats the first batches of a loader of nnU-Net, which draws with numpy.
 
@@ -18,11 +20,10 @@ class FixedPatches:
     has patches of its own.
     """
 
-    def __init__(self, loader: Any, batches: int, rank: int) -> None:
-        self.loader = loader
-        self.batches = batches
-        self.rank = rank
-        self.drawn = 0
+    loader: Any
+    batches: int
+    rank: int
+    drawn: int = 0
 
     def set_thread_id(self, thread_id: int) -> None:
         """Be a loader to batchgenerators."""
@@ -40,6 +41,7 @@ class FixedPatches:
 IGNORED = 255
 
 
+@dataclass(frozen=True)
 class Targets:
     """How nnU-Net lays out targets: one label map, or a channel for each region.
 
@@ -47,9 +49,8 @@ class Targets:
     is an ``ignore_label``.
     """
 
-    def __init__(self, regions: bool, ignore_label: int | None = None) -> None:
-        self.regions = regions
-        self.ignore_label = ignore_label
+    regions: bool
+    ignore_label: int | None = None
 
     def labelled(self, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """Split a target into labels, 0 where ignored, and where there is a label.

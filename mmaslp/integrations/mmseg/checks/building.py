@@ -2,29 +2,16 @@
 
 import copy
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from ..checkpoint import check_checkpoint
 from ..config import build_runner, name_run
 from ..data import leaves, missing_data, with_binary_masks
 from .data import check_masks, check_windows, dataset_of, shared_images
-from .findings import PATCH, Finding
+from .findings import PATCH, Finding, noted
 from .run import check_hooks
 
 SPLITS = ('train', 'val', 'test')
-
-
-@contextmanager
-def noted(place: str, findings: list[Finding]) -> Iterator[None]:
-    """Make a finding of what is raised."""
-    try:
-        yield
-    except Exception as error:  # parts of others raise what they like
-        plain = not isinstance(error, OSError) and error.args
-        text = str(error.args[0]) if plain else str(error) or repr(error)
-        findings.append(Finding('error', f'{place}: {text}' if place else text))
 
 
 def check_parts(cfg: Any) -> list[Finding]:

@@ -111,6 +111,7 @@ def check_windows(dataset: Any) -> Iterator[Finding]:
     ]
     crops = [step for step in steps if _PART.fullmatch(type(step).__name__)]
     masks = (held for leaf in leaves for held in masks_of(leaf, _MANY))
+
     if not crops and all(_OBJECT in held for held in masks):
         yield Finding(
             'note',

@@ -1,9 +1,10 @@
 """What a check finds, and the check of the environment; imports no MMEngine."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from importlib.util import find_spec
 
 # The remedy of what the doctor's patch puts right.
@@ -43,6 +44,17 @@ def report_findings(findings: Iterable[Finding]) -> None:
         raise ValueError('\n'.join(errors))
 
 
+@contextmanager
+def noted(place: str, findings: list[Finding]) -> Iterator[None]:
+    """Make a finding of what is raised."""
+    try:
+        yield
+    except Exception as error:  # parts of others raise what they like
+        plain = not isinstance(error, OSError) and error.args
+        text = str(error.args[0]) if plain else str(error) or repr(error)
+        findings.append(Finding('error', f'{place}: {text}' if place else text))
+
+
 ONEDL = ('onedl-mmsegmentation', 'onedl-mmcv', 'onedl-mmengine')
 OPENMMLAB = ('mmsegmentation', 'mmcv', 'mmcv-lite', 'mmengine')
 _INSTALL = 'pip install "mmaslp[onedl]"'
@@ -50,13 +62,9 @@ _INSTALL = 'pip install "mmaslp[onedl]"'
 
 def installed_versions() -> dict[str, str]:
     """Versions of the installed packages that matter, by distribution."""
-    versions = {}
-    for name in (*ONEDL, *OPENMMLAB, 'torch', 'numpy'):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
+    versions = {str(each.name).lower(): each.version for each in distributions()}
+    names = (*ONEDL, *OPENMMLAB, 'torch', 'numpy')
+    return {name: versions[name] for name in names if name in versions}
 
 
 def has_ops() -> bool:
@@ -86,11 +94,7 @@ def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
         )
         return [Finding('note', text, _INSTALL)]
 
-    packages = ', '.join(
-        f'{name} {versions[name]}'
-        for name in (*onedl, *openmmlab, 'torch', 'numpy')
-        if name in versions
-    )
+    packages = ', '.join(f'{name} {number}' for name, number in versions.items())
     faults = [
         (
             not ops and bool(onedl),

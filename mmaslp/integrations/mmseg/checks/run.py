@@ -46,6 +46,7 @@ def check_validation(runner: Any) -> Iterator[Finding]:
             'val_dataloader, val_cfg and val_evaluator',
             _VALIDATION,
         )
+
     elif measuring_metric(runner) is None:
         names = [type(metric).__name__ for metric in runner.val_loop.evaluator.metrics]
         yield Finding(

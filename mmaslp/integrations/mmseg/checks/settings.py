@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmseg.registry import DATASETS
 
-from ..config import is_type, metrics_of
+from ..config import imports_of, is_type, metrics_of
 from ..data import leaves
 from ..models.losses import SCBCELoss
 from .findings import PATCH, Finding
@@ -58,9 +58,8 @@ WRONG_TTA = (
 
 
 def _check_imports(cfg: Config) -> Iterator[Finding]:
-    given = cfg.get('custom_imports') or []
-    names = given.get('imports', []) if isinstance(given, Mapping) else given
-    names = [names] if isinstance(names, str) else [*names]
+    given = cfg.get('custom_imports')
+    imports = imports_of(cfg)
     if given and not isinstance(given, Mapping):
         yield Finding(
             'warning',
@@ -68,17 +67,16 @@ def _check_imports(cfg: Config) -> Iterator[Finding]:
             'TypeError; they read dict(imports=[...])',
             PATCH,
         )
-    if not any(name.split('.')[0] == 'mmaslp' for name in names):
+
+    if not any(name.split('.')[0] == 'mmaslp' for name in imports['imports']):
         yield Finding(
             'note',
             'the config does not import the plugin: the commands of mmaslp do, '
             "MMSegmentation's own tools do not know its types",
             PATCH,
         )
-        names.append('mmaslp')
-    imports = given if isinstance(given, Mapping) else {}
-    if {**imports, 'imports': names} != given:
-        cfg.custom_imports = {**imports, 'imports': names}
+        imports['imports'].append('mmaslp')
+    cfg.custom_imports = imports
 
 
 def _classes(cfg: Config) -> Any:

@@ -112,7 +112,7 @@ class ImageTraining(Training):
 
     def __init__(
         self,
-        rule: str | dict | Rule = 'MC',
+        rule: str | Rule = 'MC',
         alpha: float | None = None,
         draw_histogram: bool = True,
         **rule_options: Any,
