@@ -162,12 +162,18 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
     add('--channel', help='name or number of the foreground in nnU-Net maps of several')
     add(
         '--workers',
-        type=int,
-        choices=range(1, (os.cpu_count() or 1) + 1),  # more would only cost memory
+        type=_processes,
         default=1,
         metavar='N',
         help='processes, defaults to 1',
     )
+
+
+def _processes(text: str) -> int:
+    most = os.cpu_count() or 1  # more would only cost memory
+    if not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f'{text}: name 1 to {most} processes')
+    return int(text)
 
 
 def map_reader(args: argparse.Namespace) -> 'MapReader':

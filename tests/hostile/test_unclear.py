@@ -321,4 +321,4 @@ def test_an_option_of_nothing(capsys, option):
 def test_no_process_at_all(capsys):
     with pytest.raises(SystemExit):
         main(['fit', 'maps', 'masks', '--out', 'x.json', '--workers', '0'])
-    assert 'invalid choice' in capsys.readouterr().err
+    assert 'name 1 to' in capsys.readouterr().err

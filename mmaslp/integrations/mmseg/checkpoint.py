@@ -96,7 +96,7 @@ def load_safely(
 
 def _refusal(path: str, error: Exception) -> Exception:
     """What to raise for a file that could not be read safely."""
-    if isinstance(error, OSError) and error.errno:
+    if isinstance(error, OSError) and error.filename:
         return error
     wanted = _NAMED.findall(str(error))
     if wanted or 'Unsupported oper' in str(error):
@@ -107,7 +107,7 @@ def _refusal(path: str, error: Exception) -> Exception:
             '--trust-checkpoint (in Python: trust_checkpoint=True)'
         )
     reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
-    return ValueError(f'{path} cannot be read as a checkpoint ({reason})')
+    return ValueError(f'{path} is no checkpoint, or is cut short ({reason})')
 
 
 def seed_of_training(path: str | None) -> dict[str, int | None]:

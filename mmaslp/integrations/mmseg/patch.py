@@ -37,7 +37,8 @@ def pasted(path: str, original: dict, mended: dict) -> str:
                 for key in _changed(before, value)
             }
             code = _assignment(name, parts)
-            lines.append(code.replace('dict(', f'dict({name}, ', 1))
+            code = code.replace('dict(', f'dict({name}, ', 1)
+            lines.append(code.replace(', \n', ',\n'))
         else:
             lines.append(_assignment(name, _change(base, mended, name)))
     return '\n'.join(lines)

@@ -9,7 +9,7 @@ from ..config import build_runner, name_run
 from ..data import leaves, missing_data, with_binary_masks
 from .data import check_masks, check_windows, dataset_of, shared_images
 from .findings import PATCH, Finding, noted
-from .run import check_hooks
+from .run import check_batches, check_hooks
 
 SPLITS = ('train', 'val', 'test')
 
@@ -59,7 +59,9 @@ def _check_split(
 
     findings: list[Finding] = []
     with noted(place, findings):
-        dataset = datasets[split] = dataset_of(getattr(runner, f'{split}_loop'))
+        loop = getattr(runner, f'{split}_loop')
+        dataset = datasets[split] = dataset_of(loop)
+        findings += check_batches(split, loop)
         findings += check_masks(split, dataset)
         if split == 'train' and not findings:
             findings += check_windows(dataset)

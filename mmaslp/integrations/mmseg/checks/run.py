@@ -91,9 +91,19 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
         yield from check_heads(settings, 'train' in splits)
 
     loops = {split: getattr(runner, f'{split}_loop') for split in splits}
+    for split, loop in loops.items():
+        yield from check_batches(split, loop)
     yield from check_datasets({key: dataset_of(loop) for key, loop in loops.items()})
     if 'train' in splits:
         yield from check_hooks(runner)
+
+
+def check_batches(split: str, loop: Any) -> Iterator[Finding]:
+    """Look for a loop that would do nothing."""
+    loader = getattr(loop, 'dataloader', None)
+    if hasattr(dataset_of(loop), '__len__') and len(loader) == 0:
+        text = f'{split}_dataloader gives no batch: batch_size is above its images'
+        yield Finding('error', text, f'{split}_dataloader.drop_last = False')
 
 
 def check_hooks(runner: Any) -> Iterator[Finding]:

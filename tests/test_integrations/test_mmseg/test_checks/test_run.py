@@ -190,6 +190,10 @@ CASES = {
     ),
     'batch size': (setting('train_dataloader.batch_size', 0), 'train_dataloader: '),
     'workers': (setting('val_dataloader.num_workers', -1), 'val_dataloader: '),
+    'a batch above the set': (
+        lambda cfg: cfg.train_dataloader.update(batch_size=99, drop_last=True),
+        'train_dataloader gives no batch',
+    ),
     'few images for a calibrator': (
         lambda cfg: cfg.merge_from_dict(
             {
