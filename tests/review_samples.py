@@ -49,7 +49,6 @@ def reviewed(image, dice=0.7, low=0.5, **extras):
         estimate(dice, low, len(objects)),
         objects.without_labels(),
         mask_area=int(objects.area.sum()),
-        confidence=0.9,
         grid=image.grid,
         extras={key: make(image) for key, make in extras.items()},
     )

@@ -27,8 +27,6 @@ MOST_PICTURES = 500
 TITLES = {
     'nll_object': 'NLL of objects',
     'covered': 'images above the lower bound',
-    'aurc_confidence': 'AURC of the mean confidence',
-    'aurc_perfect': 'AURC of a perfect order',
     'area_error': 'error of the area',
 }
 

@@ -67,7 +67,6 @@ class Reviewed:
         objects (ObjectTable): Without the map of labels; places by the axes of the
             file.
         mask_area (int): Pixels of the mask p > 1/2.
-        confidence (float): Mean confidence of the map as shipped.
         grid (Grid | None): Of a NIfTI file, which the map is or which lies beside it.
         truth (MaskTruth | None): Of its mask.
         extras (dict[str, Any]): What was made of it in the same pass, by name.
@@ -77,7 +76,6 @@ class Reviewed:
     estimate: ImageEstimate
     objects: ObjectTable
     mask_area: int
-    confidence: float
     grid: Grid | None = None
     truth: MaskTruth | None = None
     extras: dict[str, Any] = field(default_factory=dict)
@@ -220,7 +218,6 @@ def review_image(
         estimate,
         _as_stored(objects.without_labels(), slice_axis),
         mask_area=int(np.count_nonzero(p > 0.5)),
-        confidence=mean_confidence(p),
         grid=grid,
         truth=truth,
         extras={key: make(image) for key, make in (extras or {}).items()},
@@ -264,13 +261,6 @@ def compare_review(
         return None, list(rows)
     pairs = zip(rows, estimates)
     return comparison, [replace(row, estimate=estimate) for row, estimate in pairs]
-
-
-def mean_confidence(prob: np.ndarray) -> float:
-    """Mean of max(p, 1 - p), slice by slice to bound the memory."""
-    slices = prob.reshape(-1, *prob.shape[-2:])
-    total = sum(np.maximum(own, 1 - own).sum(dtype=np.float64) for own in slices)
-    return float(total / prob.size)
 
 
 def most_doubtful_first(rows: Sequence[Reviewed]) -> list[Reviewed]:
@@ -353,9 +343,8 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     Images are drawn with replacement, objects with their images. Metrics:
     ``ece_object``, ``nll_object`` and ``auroc_object`` of the probability that an
     object is real, ``dice_error``, the mean error of the expected Dice, ``covered``,
-    the share of images above the lower bound, ``aurc`` of the order of the review, of
-    the mean confidence and of a perfect order, and ``area_error`` as a share of the
-    image.
+    the share of images above the lower bound, ``aurc`` of the order of the review, and
+    ``area_error`` as a share of the image.
     """
     weights = draw_weights(len(rows), RESAMPLES, np.random.default_rng(seed))
     table = MaskTable.join(
@@ -373,8 +362,6 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     estimates = [row.estimate for row in rows]
     low, area, size = np.array([(e.dice_low, e.area, e.pixels) for e in estimates]).T
     above = np.where(table.has_estimate, table.dice >= low, np.nan)
-    by_confidence = replace(table, score=np.array([row.confidence for row in rows]))
-    by_truth = replace(table, score=table.dice)
 
     def mean(values: np.ndarray, drawn: np.ndarray | None) -> np.ndarray:
         drawn = np.ones(len(rows)) if drawn is None else drawn
@@ -388,8 +375,6 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
         'dice_error': partial(dice_error, table),
         'covered': partial(mean, above),
         'aurc': partial(aurc_of, table),
-        'aurc_confidence': partial(aurc_of, by_confidence),
-        'aurc_perfect': partial(aurc_of, by_truth),
         'area_error': partial(mean, np.abs(area - table.foreground) / size),
     }
     return {
