@@ -256,11 +256,10 @@ def by_images(rows: Sequence[Measured]) -> list[list[Measured]]:
 
 def image_names(names: Sequence[str]) -> list[str]:
     """Name images by their stems, or as they are if stems repeat."""
-    stems = [PurePath(name).stem for name in names]
-    short = stems if len(set(stems)) == len(stems) else [*names]
-    if len(set(short)) < len(short):
+    if len({*names}) < len(names):
         raise ValueError('the same image is in it more than once')
-    return short
+    stems = [PurePath(name).stem for name in names]
+    return stems if len({*stems}) == len(stems) else [*names]
 
 
 def _seeded(rows: Sequence[Measured]) -> bool | None:

@@ -238,8 +238,10 @@ def alpha_histogram(alpha: np.ndarray, beta: float) -> np.ndarray:
         axes.axvline(np.quantile(alpha, quantile), color=INK, lw=1, ls=style)
     axes.set_xlabel('perturbation level of an image', **LABEL)
     axes.set_ylabel('images', **LABEL)
-    lines = 'lines: 5, 50 and 95 % of the images'
-    axes.set_title(f'mean {alpha.mean():.4f}, beta {beta:g} ({lines})', **TITLE)
+    axes.set_title(
+        f'mean {alpha.mean():.4f}, beta {beta:g} (lines: 5, 50 and 95 % of the images)',
+        **TITLE,
+    )
     clean_axes(axes)
     return figure_array(figure, 100)
 
