@@ -4,8 +4,6 @@ Pipelines that resize whole images never show an image without an object to a ne
 if every image of the set has one. What it finds in such images is then left to chance.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections import deque
 from typing import NamedTuple, TypeVar

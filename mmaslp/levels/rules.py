@@ -1,7 +1,5 @@
 """The rules that move the levels of images: the paper's MC and ME, and our FB."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
@@ -33,7 +31,7 @@ class Validation:
         check_number('visits', self.visits, above=0)
 
 
-RULES: dict[str, type[Rule]] = {}
+RULES: dict[str, type['Rule']] = {}
 
 
 class Rule(ABC):

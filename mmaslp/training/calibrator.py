@@ -1,7 +1,5 @@
 """A calibrator for the network of a training, in any toolkit."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -59,7 +57,7 @@ class CalibratorSession:
     @classmethod
     def of(
         cls, option: bool | Mapping[str, Any], ignore_index: int = 255
-    ) -> CalibratorSession | None:
+    ) -> 'CalibratorSession | None':
         """Make one of a toolkit's argument ``calibrator``; None for False.
 
         Raises:
