@@ -107,7 +107,7 @@ def _refusal(path: str, error: Exception) -> Exception:
             '--trust-checkpoint (in Python: trust_checkpoint=True)'
         )
     reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
-    return ValueError(f'{path} is no checkpoint, or is cut short ({reason})')
+    return ValueError(f'{path} is damaged, or no checkpoint ({reason})')
 
 
 def seed_of_training(path: str | None) -> dict[str, int | None]:
