@@ -193,7 +193,7 @@ class ImageLevels(Levels):
             ValueError: If no loss has left a margin so far, or the sample is not the
                 last one.
         """
-        if sample is not self.pending:
+        if sample is None or sample is not self.pending:
             raise ValueError(
                 'update takes the last sample, once: call it after every sample(names, '
                 'step) and its loss'
