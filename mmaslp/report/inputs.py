@@ -24,6 +24,7 @@ def results_of_maps(
     The maps of the images that are shown are read again. ``images`` is the folder of
     the photographs.
     """
+    slices = {}
     reasons = chosen([Measured(result).images for result in results])
     stems = dict.fromkeys(stem for names in reasons.values() for stem in names)
     photos = {}
@@ -32,7 +33,7 @@ def results_of_maps(
         if stems and photos.keys().isdisjoint(stems):
             raise ValueError(f'--images {images}: there is none of {next(iter(stems))}')
     return [
-        replace(result, pictures=[*_pictures(result, stems, photos, reader)])
+        replace(result, pictures=[*_pictures(result, stems, photos, reader, slices)])
         for result in results
     ]
 
@@ -42,8 +43,13 @@ def _pictures(
     stems: Collection[str],
     photos: Mapping[str, Path],
     reader: MapReader,
+    slices: dict[str, int],
 ) -> Iterator[dict[str, Any]]:
-    """Read some maps of a folder again, with their masks."""
+    """Read some maps of a folder again, with their masks.
+
+    A volume is shown in one slice, ``slices`` by its name: the first folder chooses, so
+    that the maps of all models lie beside the mask of the same slice.
+    """
     folders = [result.settings[key] for key in ('pred_dir', 'gt_dir')]
     pairs, _ = pair_files(*folders)
     for stem in stems:
@@ -51,10 +57,13 @@ def _pictures(
             raise ValueError(f'{stem}: neither {" nor ".join(folders)} may change')
         prob, label = read_pair(reader, *pairs[stem])
         prob = np.asarray(apply_protocol(prob, result.settings['protocol']))
+        where = ''
         if prob.ndim == 3:
             # The slice of the largest summed error.
             error = np.where(label <= 1, np.abs(prob - label), 0)
-            place = error.reshape(len(error), -1).sum(1).argmax()
+            worst = error.reshape(len(error), -1).sum(1).argmax()
+            place = slices.setdefault(stem, int(worst))
+            where = f'slice {place + 1} of {len(prob)}, '
             prob = prob[place]
             label = label[place]
-        yield make_picture(stem, prob, label.astype(np.uint8), photos.get(stem))
+        yield make_picture(stem, prob, label.astype(np.uint8), photos.get(stem), where)

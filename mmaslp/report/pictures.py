@@ -80,14 +80,21 @@ def chosen(
 
 
 def make_picture(
-    name: str, prob: np.ndarray, label: np.ndarray, image: str | Path | None = None
+    name: str,
+    prob: np.ndarray,
+    label: np.ndarray,
+    image: str | Path | None = None,
+    where: str = '',
 ) -> dict[str, Any]:
-    """Make what a result holds of one image, see :func:`image_panels`."""
+    """Make what a result holds of one image, see :func:`image_panels`.
+
+    ``where`` begins the words of each panel, such as the slice of a volume.
+    """
     words = _words(prob, label)
     panels = {
         kind: {
             'source': webp_address(panel, lossless=kind == 'mask', method=6),
-            'alt': words[kind],
+            'alt': where + words[kind],
             'width': panel.width,
             'height': panel.height,
         }

@@ -41,6 +41,25 @@ def test_all_maps_show_the_same_images(folder, results):
         results_of_maps(results, MapReader(), str(folder))
 
 
+def test_all_maps_of_a_volume_are_shown_in_one_slice(tmp_path):
+    label = np.zeros((5, 8, 9), np.uint8)
+    label[1:4, 2:6, 2:6] = 1
+    maps = {'masks': label}
+    for name, wrong in ('A', 3), ('B', 1):
+        maps[name] = np.where(label, 0.9, 0.1)
+        maps[name][wrong] = 0.6
+    for name, values in maps.items():
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / '0.npy', values)
+    results = [
+        evaluate_maps(tmp_path / name, tmp_path / 'masks', resamples=5)
+        for name in ('A', 'B')
+    ]
+    for result in results_of_maps(results, MapReader()):
+        for kind, panel in result.pictures[0]['panels'].items():
+            assert panel['alt'].startswith(f'slice 4 of 5, {kind}: ')
+
+
 def test_maps_may_not_change(folder, results):
     (folder / 'B' / '0.png').rename(folder / 'B' / 'other.png')
     (folder / 'masks' / '0.png').rename(folder / 'masks' / 'other.png')

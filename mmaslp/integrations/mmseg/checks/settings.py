@@ -105,7 +105,7 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
         return
 
     if not hooks:
-        yield Finding('note', 'trains without ASLP; the patch adds the paper', PATCH)
+        yield Finding('note', "trains without ASLP; the patch adds the paper's", PATCH)
         hook = dict(type='ASLPHook', levels='image', rule='MC')
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
 
