@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..common.arguments import check_number
+from ..common.arguments import check_integer, check_number, optional
 
 # Shortest window, as a share of the image's sides, and how often one takes the place of
 # a sample: chosen on validation images, see docs/windows.md.
@@ -119,7 +119,7 @@ def resized(image: Array, height: int, width: int) -> Array:
         return planes.permute(1, 2, 0).numpy().reshape(height, width, *image.shape[2:])
 
     wide = torch.promote_types(image.dtype, torch.float32)
-    if image.dtype in (torch.int32, torch.int64):
+    if not image.is_floating_point() and image.element_size() > 2:
         wide = torch.float64
     flat = image.reshape(1, -1, *image.shape[-2:]).to(wide)
     planes = F.interpolate(flat, (height, width), mode='bilinear')
@@ -175,6 +175,7 @@ class ObjectFreeWindows:
     ) -> None:
         self.prob = check_number('prob', prob, at_least=0, at_most=1)
         self.smallest = check_number('smallest', smallest, above=0, at_most=1)
+        optional(check_integer, 'seed', seed, at_least=0)
         self._rng = None if seed is None else np.random.default_rng(seed)
         self._pool: deque = deque(maxlen=POOL)
 
@@ -195,7 +196,7 @@ class ObjectFreeWindows:
 
         They may lie on any device, and stay there.
         """
-        pairs = [self(image, mask) for image, mask in zip(images, masks)]
+        pairs = [self(image, mask) for image, mask in zip(images, masks, strict=True)]
         found, labels = zip(*pairs)
         return torch.stack(found), torch.stack(labels)
 

@@ -19,7 +19,9 @@ from ..common.arrays import (
     checked,
     fill_ignored,
     known_pixels,
+    matched,
     one_logit,
+    split_labels,
 )
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.inputs import check_file
@@ -258,7 +260,9 @@ class Calibrator:
     ) -> MaskTable:
         """Say what :meth:`judge` says of one image, beside what is true."""
         values = as_floats(given)
-        labels = as_tensor(label, 'label').to(values.device).reshape(values.shape)
+        labels = as_tensor(label, 'label').to(values.device)
+        values = matched(values, labels)
+        split_labels(labels, ignore_index)
         values = fill_ignored(values, known_pixels(labels, ignore_index), logits)
         estimate, objects = self.judge(values, logits)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from ..common.arguments import check_bool, check_number
 from .features import DOMAIN_FEATURES, RANGE_FEATURES, UNITS, domain_inputs
 
 # Empty masks that tell what another one is worth.
@@ -80,10 +81,10 @@ class Predictor:
     def check(self, names: tuple[str, ...], features: int) -> None:
         """Refuse what is none of the candidates, or gives no number; ValueError."""
         probe = np.zeros((1, features))
-        values = [self(probe), np.array(self.covariance, float).ravel()]
-        if self.name not in names or not np.isfinite(np.concatenate(values)).all():
+        ends = self.range(probe) if self.covariance else ()
+        values = np.concatenate([self(probe), *ends, [self.edge, 0.5 - self.edge]])
+        if self.name not in names or not (values >= 0).all():
             raise ValueError(f'{self.name} is not a prediction of {", ".join(names)}')
-        self.range(probe)
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,13 @@ class Decisions:
             sizes = {len(values) for values in numbers}
             cuts = np.array(decisions.cuts, float).reshape(-1, 4)
             images, nothing = decisions.empty
+            check_bool('relative', decisions.relative)
             if (
                 len(sizes) > 1
+                or not np.isfinite(decisions.inputs).all()
                 or np.isinf(np.concatenate([*numbers[1:], cuts.ravel()])).any()
+                or not _are_shares(*numbers[1:3], abs(numbers[4]), cuts[:, (0, 1, 3)])
+                or not (cuts >= 0).all()
                 or not 0 <= nothing <= images
                 or decisions.area_unit not in UNITS
             ):
@@ -184,6 +189,7 @@ class Decisions:
         many false ones an image may have left; ValueError if neither can be reached.
         """
         if keep_real is not None:
+            check_number('keep_real', keep_real, above=0, at_most=1)
             cuts = [cut for cut, kept, _, _ in self.cuts if kept >= keep_real]
             return max(cuts, default=0.0)
         most = np.inf if max_false is None else max_false
@@ -239,6 +245,11 @@ class Decisions:
             shift = weighted_quantile(apart / unit, 1 - level, weights)
             bounds.append(expected + shift * unit_of_dice(expected, relative))
         return float(np.clip(min(bounds), 0, expected))
+
+
+def _are_shares(*columns: np.ndarray) -> bool:
+    """Whether all numbers lie in [0, 1] or are nan."""
+    return not any(((column < 0) | (column > 1)).any() for column in columns)
 
 
 def unit_of_dice(expected: Any, relative: bool) -> Any:

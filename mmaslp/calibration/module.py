@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..common.arguments import check_bool
 from ..common.arrays import one_logit
 from ..common.bands import border_bands
 from .maps import look_up
@@ -49,8 +50,8 @@ class CalibratedModule(nn.Module):
         if not isinstance(module, nn.Module):
             raise ValueError(f'wrap takes a module, got {module!r}')
         self.module = module
-        self.independent = independent
-        self.with_raw = with_raw
+        self.independent = check_bool('independent', independent)
+        self.with_raw = check_bool('with_raw', with_raw)
         self.register_buffer('table', table.float())
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, Tensor]:

@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> None:
         reader=map_reader(args),
         workers=args.workers,
         overwrite=args.overwrite,
+        calibrator_file=args.calibrator,
     )
     for name, (folder, number) in folders.items():
         print(f'{number} {name} in {folder}')

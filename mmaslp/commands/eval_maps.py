@@ -108,6 +108,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError('eval-maps measures probabilities: leave --logits out')
     if args.plot and not args.plot.lower().endswith(FORMATS):
         raise ValueError(f'--plot {args.plot}: write one of {", ".join(FORMATS)}')
+    if args.images and not args.report:
+        raise ValueError('--images are for --report: name it too')
     if args.images and not Path(args.images).is_dir():
         raise ValueError(f'--images {args.images}: no such folder')
     check_outputs(

@@ -98,10 +98,11 @@ def run(args: argparse.Namespace) -> None:
     except re.error as error:
         raise ValueError(f'--groups {args.groups}: not a pattern ({error})') from error
 
-    if args.windows and Path(args.source).is_dir():
+    of_config = args.windows or args.cfg_options or args.trust_checkpoint
+    if of_config and Path(args.source).is_dir():
         raise ValueError(
-            '--windows runs the network: give a config and a checkpoint, or leave it '
-            'out'
+            '--windows, --cfg-options and --trust-checkpoint run the network: give a '
+            'config and a checkpoint, or leave them out'
         )
     count = _count_maps if Path(args.source).is_dir() else _count_checkpoint
     counted, names = count(args, partial(group_numbers, pattern))

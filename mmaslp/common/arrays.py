@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .arguments import check_integer, optional
+from .arguments import check_bool, check_integer, optional
 
 # Pixels at a time. With more, the temporaries leave the cache and each step costs more.
 CHUNK = 3 * 2**15
@@ -170,6 +170,7 @@ def _valid_labels(
 
 def checked(prob: Tensor, logits: bool = False) -> Tensor:
     """Refuse values that are not probabilities, or logits; clamp rounding."""
+    check_bool('logits', logits)
     if not prob.numel():
         return prob
     low, high = _bounds(prob)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from .arguments import check_bool
+
 # The files of one option: a path, several of them, or None where it is not given.
 Outputs = str | Path | Iterable[str | Path] | None
 
@@ -68,6 +70,7 @@ def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> N
 
     An empty file, and what is not a file (/dev/null, a pipe), may be written to.
     """
+    check_bool('overwrite', overwrite)
     path = Path(path).expanduser()
     empty = path.is_file() and not path.is_symlink() and not path.stat().st_size
     if overwrite or empty or _is_stream(path) or not os.path.lexists(path):

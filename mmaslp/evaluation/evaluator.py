@@ -202,6 +202,11 @@ class Evaluator:
         images = self.calibrated if calibrated else self.raw
         settings = {**(settings or {}), 'bins': self.bins, 'mode': self.mode}
         rows = images.rows
+        if calibrated and len(rows) != len(self.raw.rows):
+            raise ValueError(
+                f'{len(rows)} of {len(self.raw.rows)} images have calibrated '
+                'probabilities: give them of all images'
+            )
         table = ImageTable.join(rows) if rows else ImageTable.empty(self.bins)
         metrics = image_metrics(table)
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from ..common.arguments import check_choice, check_number
+from ..common.arrays import ROUNDING
 from ..common.bands import BORDER_EDGES
 from ..metrics.band_table import BORDERS, band_columns
 from ..metrics.bins import BinTable, check_bins
@@ -135,12 +136,12 @@ class Result:
         return cls(
             ImageTable.from_json(content['images'], bins),
             settings,
-            _numbers(metrics),
+            _metrics(metrics),
             intervals={
-                key: [*_numbers({f'low {key}': low, f'high {key}': high}).values()]
+                key: [*_metrics({f'low {key}': low, f'high {key}': high}).values()]
                 for key, (low, high) in intervals.items()
             },
-            positive=_numbers(content.get('positive', {})),
+            positive=_metrics(content.get('positive', {})),
             model=str(content['model']),
             dataset=str(content['dataset']),
             no_foreground=bool(content['no_foreground']),
@@ -165,6 +166,17 @@ def _columns(table: BinTable) -> dict[str, list]:
         'correct': table.correct.tolist(),
         'conf': table.conf.tolist(),
     }
+
+
+def _metrics(values: dict[str, Any]) -> dict[str, float]:
+    """Read metrics of a file, see :func:`_numbers`; ValueError if one cannot be."""
+    numbers = _numbers(values)
+    for key, value in numbers.items():
+        least = -1 if key.endswith(('gap', 'debiased')) else 0
+        most = math.inf if key.endswith(('nll', 'sweep_bins')) else 1
+        if value < least - ROUNDING or value > most + ROUNDING:
+            raise ValueError(f'{key} cannot be {value:g}')
+    return numbers
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:

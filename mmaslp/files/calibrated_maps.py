@@ -40,6 +40,7 @@ def apply_calibrator(
     reader: MapReader | None = None,
     workers: int | None = 1,
     overwrite: bool = False,
+    calibrator_file: str | Path | None = None,
 ) -> dict[str, tuple[Path, int]]:
     """Write the calibrated maps of a folder: 16-bit PNG of images, others as read.
 
@@ -48,7 +49,7 @@ def apply_calibrator(
     'accuracy' where the calibrated probability is above 1/2, 'dice' of the largest
     expected Dice. ``min_object_prob`` leaves objects out of 'keep' that are
     real with a smaller probability. Existing files are replaced with ``overwrite``
-    only.
+    only, and ``calibrator_file``, which the calibrator was read from, never.
 
     Returns:
         dict[str, tuple[Path, int]]: Folder and number of 'maps' and, if asked for,
@@ -76,7 +77,8 @@ def apply_calibrator(
     described = [maps / name for name in _DESCRIPTIONS if (maps / name).is_file()]
     outputs = [out / _map_name(path) for path in paths.values()]
     outputs += [out / path.name for path in described]
-    check_outputs({'--out': outputs}, [maps], overwrite)
+    inputs = [maps, calibrator_file]
+    check_outputs({'--out': outputs}, inputs, overwrite)
 
     whole = out.absolute()
     folders = {'maps': out, 'masks': whole.with_name(f'{whole.name}_masks')}
@@ -92,7 +94,7 @@ def apply_calibrator(
 
         parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
         made = [folders['masks'] / part.name for part in parts['masks']]
-        check_outputs({'--masks': made}, [maps], overwrite)
+        check_outputs({'--masks': made}, inputs, overwrite)
         for name, folder in folders.items():
             for part in parts[name]:
                 write_output(folder / part.name, part.read_bytes(), overwrite)

@@ -289,11 +289,16 @@ class BorderLevels(Levels):
                 raise ValueError(f'its levels are {levels.tolist()}')
             number = check_integer('validations', state['validations'], at_least=0)
             best = Best(**state['best'])
-            np.array(astuple(best), np.float64)
             recent = [{key: each[key] for key in KEPT} for each in state['recent']]
             rows = [each[key] for each in recent for key in ('gaps', 'shares')]
-            np.array([[0.0] * NUM_BANDS, *rows], np.float64)  # all of one length
-            np.array([[each['iou'], each['acc']] for each in recent], np.float64)
+            bands = np.array([[0.0] * NUM_BANDS, *rows], np.float64)  # of one length
+            sizes = [[each['iou'], each['acc']] for each in recent]
+            pairs = np.array([[best.iou, best.acc], *sizes], np.float64)
+            np.array(astuple(best), np.float64)
+            # Only gaps may be negative, and the best before the first validation.
+            negative = (bands[2::2] < 0).any() or (pairs[1:] < 0).any()
+            if negative or (abs(bands) > 1).any() or (pairs > 1).any():
+                raise ValueError('its metrics do not lie in [0, 1]')
             held = optional(check_text, 'held', state['held'])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(

@@ -201,7 +201,7 @@ class SelfCalibratingBCE(nn.Module):
         Returns:
             Tensor: See above.
         """
-        reduction = self.reduction if reduction is None else reduction
+        reduction = check_choice('reduction', reduction or self.reduction, REDUCTIONS)
         if ignore_index is None:
             ignore_index = self.ignore_index
         logits, labels = pair_shapes(logits, labels, self.channels is not None)

@@ -53,7 +53,7 @@ class PixelCounts:
 
         A small image needs no histogram of all cells.
         """
-        if np.prod(label.shape) > CHUNK:
+        if np.prod(np.shape(label)) > CHUNK:
             histogram = CalibrationHistogram(num_classes)
             histogram.update(prob, label, ignore_index)
             return histogram.pixels()
@@ -313,6 +313,7 @@ class CalibrationHistogram:
         fits = counts.shape == (cells.numel(), 2) and nll.numel() == 1
         if (
             not fits
+            or any(part.is_floating_point() for part in (cells, counts, nll))
             or (counts < 0).any()
             or ((cells < 0) | (cells >= CELLS)).any()
             or nll < 0

@@ -107,7 +107,7 @@ class CalibratorSession:
         ignored = self.ignore_index if ignore_index is None else ignore_index
         channels = has_channels(prob)
         numbers = [None] * len(prob) if keys is None else keys
-        for image, label, key in zip(prob, labels, numbers):
+        for image, label, key in zip(prob, labels, numbers, strict=True):
             self._tables.update(image, label, key, ignored, logits, channels)
 
     def end_validation(self) -> None:

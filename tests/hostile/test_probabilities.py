@@ -13,12 +13,17 @@ from torch.utils.data import DataLoader, TensorDataset
 from mmaslp import (
     BandTable,
     BorderLevels,
+    CalibrationHistogram,
     Calibrator,
     SelfCalibratingBCE,
     dice_optimal_mask,
     fit_calibrator,
 )
+from mmaslp.augmentation.windows import ObjectFreeWindows
+from mmaslp.calibration.decisions import Decisions
+from mmaslp.calibration.features import DOMAIN_FEATURES
 from mmaslp.commands import main
+from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.evaluation.result import Result
 from mmaslp.evaluation.verdict import describe
 from mmaslp.files.calibrated_maps import apply_calibrator
@@ -27,6 +32,7 @@ from mmaslp.files.images import read_binary_mask
 from mmaslp.files.map_pairs import pair_files
 from mmaslp.files.prob_maps import MapReader, quantised, write_prob_map
 from mmaslp.metrics import ImageTable
+from mmaslp.training.calibrator import CalibratorSession
 from tests.map_folders import write_set
 
 HALVING = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
@@ -233,6 +239,10 @@ MEASURED = dict(gaps=[0.1] * 5, shares=[0.2] * 5, iou=0.5, acc=0.9)
         dict(recent=[{**MEASURED, 'shares': [0.1] * 3}]),
         dict(recent=[{**MEASURED, 'iou': 'x'}]),
         dict(recent=[dict(gaps=[0.1] * 5)]),
+        dict(recent=[{**MEASURED, 'gaps': [9.0] * 5}]),
+        dict(recent=[{**MEASURED, 'shares': [-0.2] * 5}]),
+        dict(recent=[{**MEASURED, 'acc': 7.0}]),
+        dict(best=dict(iou=7.0, iou_se=0.1, acc=0.5, acc_se=0.1)),
         dict(held=3),
         dict(best=dict(iou='x', iou_se=0.1, acc=0.5, acc_se=0.1)),
     ],
@@ -269,3 +279,93 @@ def test_maps_may_be_written_here(tmp_path, monkeypatch):
     apply_calibrator(HALVING, tmp_path / 'maps', '.', masks='keep')
     assert [path.name for path in Path('.').iterdir()] == ['a.png']
     assert (tmp_path / 'here_masks' / 'a.png').is_file()
+
+
+ONE = Calibrator('identity', 'single', 'confidence', [([0, 1], [0, 1])])
+PROB = np.random.default_rng(0).random((8, 4, 4))
+LABEL = (PROB > 0.6).astype(np.uint8)
+KEYS = torch.arange(8) // 2
+
+
+def state_of_floats():
+    histogram = CalibrationHistogram()
+    histogram.update(PROB, LABEL)
+    state = histogram.state_dict()
+    histogram.load_state_dict({**state, 'counts': state['counts'] + 0.5})
+
+
+def half_calibrated():
+    evaluator = Evaluator()
+    evaluator.add('a', PROB[0], LABEL[0], PROB[0])
+    evaluator.add('b', PROB[1], LABEL[1])
+    evaluator.result('net', 'set', calibrated=True)
+
+
+@pytest.mark.parametrize(
+    ('call', 'words'),
+    [
+        (lambda: ONE.masks(PROB[0], logits='no'), 'logits must be'),
+        (lambda: ONE.wrap(torch.nn.Identity(), with_raw='no'), 'with_raw must be'),
+        (lambda: ONE.scores(PROB[0], LABEL[0] * 7), 'label holds 7'),
+        (lambda: ONE.scores(PROB[0], LABEL[0].reshape(2, 8)), 'they must have one'),
+        (lambda: fit_calibrator(PROB, LABEL, groups=KEYS), '8 images of 4 groups'),
+        (lambda: fit_calibrator(PROB, LABEL, groups=[*KEYS]), '8 images of 4 groups'),
+        (lambda: fit_calibrator(PROB, LABEL, groups=KEYS / 0), 'groups must be'),
+        (lambda: Decisions().least_probability(keep_real=2), 'keep_real must be'),
+        (
+            lambda: CalibratorSession().update(*map(torch.tensor, (PROB, LABEL[:3]))),
+            'shorter',
+        ),
+        (
+            lambda: ObjectFreeWindows().batch(torch.zeros(2, 1, 4, 4), KEYS[:1]),
+            'shorter',
+        ),
+        (state_of_floats, 'is broken'),
+        (lambda: ONE.save('x.json', overwrite='no'), 'overwrite must be'),
+        (lambda: ObjectFreeWindows(seed=-1), 'seed must be'),
+        (
+            lambda: SelfCalibratingBCE()(torch.zeros(KEYS.shape), KEYS, reduction='x'),
+            'reduction must be',
+        ),
+        (half_calibrated, '1 of 2 images'),
+    ],
+)
+def test_calls_that_would_answer_something_else(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_a_calibrator_behind_a_link_is_no_output(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_set(tmp_path, 1)
+    ONE.save('c.json')
+    Path('out').mkdir()
+    Path('out/000.png').symlink_to(Path('c.json').resolve())
+    assert main(['apply', 'c.json', 'maps', '--out', 'out', '--overwrite']) == 2
+    assert 'is an input' in capsys.readouterr().err
+    assert Calibrator.load('c.json') == ONE
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        dict(expected=[7.0]),
+        dict(dice=[-1.0]),
+        dict(accuracy_errors=[50.0]),
+        dict(features=[[float('nan')] * len(DOMAIN_FEATURES)]),
+        dict(cuts=[[0.0, 3.0, 0.0, 0.5]]),
+        dict(relative='no'),
+        dict(image=dict(name='regression', weights=[0.0], edge=2.0)),
+    ],
+)
+def test_damaged_decisions_are_refused(damage):
+    plain = Decisions(
+        features=[[0.1] * len(DOMAIN_FEATURES)],
+        expected=[0.5],
+        dice=[0.5],
+        area_errors=[0.0],
+        accuracy_errors=[0.0],
+    ).to_dict()
+    assert Decisions.from_dict(plain).to_dict() == plain
+    with pytest.raises(ValueError, match='decisions'):
+        Decisions.from_dict({**plain, **damage})

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ...common.arguments import check_bool, check_choice
+from ...common.arguments import check_choice
 from ...common.inputs import naming
 from ...common.weights import fingerprint_of
 from ..calibrator import Calibrator
@@ -96,7 +96,6 @@ def fit_calibrator(
         >>> calibrator(np.full((32, 32), 0.9))[0, 0].round(2)
         np.float64(0.75)
     """
-    check_bool('logits', logits)
     channels = has_channels(prob)
     tables = CalibrationTables()
     tables.network = None if network is None else fingerprint_of(network)
@@ -269,7 +268,11 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
     numbers: dict[Hashable, int] = {}
     try:
         for key in keys:
-            yield numbers.setdefault(key, len(numbers))
+            # A tensor is equal to no other one as a key.
+            name = key.tolist() if isinstance(key, Tensor) else key
+            if name != name:
+                raise TypeError('one is nan')
+            yield numbers.setdefault(name, len(numbers))
     except TypeError as error:
         raise ValueError(f'groups must be a name for each image: {error}') from error
 
