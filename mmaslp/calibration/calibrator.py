@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..common.arguments import check_choice, check_number, check_path
+from ..common.arguments import check_bool, check_choice, check_number, check_path
 from ..common.arrays import (
     as_floats,
     as_tensor,
@@ -163,6 +163,7 @@ class Calibrator:
             Tensor | np.ndarray: Bool, same kind and shape.
         """
         check_choice('choice', choice, MASKS)
+        check_bool('logits', logits)
         if choice == 'keep':
             checked(as_floats(given), logits)
             return given > (0 if logits else 0.5)

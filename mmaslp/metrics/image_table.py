@@ -116,7 +116,9 @@ class ImageTable(Columns):
         pixels = table.total
         nll = _column(columns, 'nll', (size,), np.float64)
         brier = _column(columns, 'brier', (size,), np.float64)
-        if not (np.isfinite(nll) & (nll >= 0) & (brier >= 0) & (brier <= pixels)).all():
+        # Of a pixel it is at most 16.2, since p is clamped.
+        fits = (nll >= 0) & (nll <= 17 * pixels) & (brier >= 0) & (brier <= pixels)
+        if not fits.all():
             raise ValueError('nll or brier of the image table are out of range')
 
         band_sums = masks = checksums = None

@@ -158,8 +158,13 @@ class MaskTable(Columns):
         if {*map(len, parts)} != {len(pixels)}:
             raise ValueError('the masks of the image table do not fit it')
         shares = np.concatenate([rows.ravel() for rows in (*objects, *estimates[:2])])
-        if not ((shares >= 0) & (shares <= 1) | np.isnan(shares)).all():
-            raise ValueError('the masks of the image table do not lie in [0, 1]')
+        outcomes = np.concatenate([rows[:, 1] for rows in [*objects, np.zeros((0, 2))]])
+        fits = (shares >= 0) & (shares <= 1) | np.isnan(shares)
+        if not fits.all() or not np.isin(outcomes, (0, 1)).all():
+            raise ValueError(
+                'the masks of the image table do not lie in [0, 1], or an object is '
+                'neither real nor not'
+            )
         if not all(((part >= 0) & (part <= pixels)).all() for part in counts):
             raise ValueError('a mask of the image table has more pixels than its image')
         return cls(objects, *(*estimates, *counts), pixels)  # type: ignore[call-arg]

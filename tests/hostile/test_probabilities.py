@@ -317,7 +317,9 @@ def half_calibrated():
             'shorter',
         ),
         (
-            lambda: ObjectFreeWindows().batch(torch.zeros(2, 1, 4, 4), KEYS[:1]),
+            lambda: ObjectFreeWindows().batch(
+                torch.zeros(2, 4, 4), torch.zeros(1, 4, 4)
+            ),
             'shorter',
         ),
         (state_of_floats, 'is broken'),

@@ -138,6 +138,11 @@ def edited(tmp_path, change):
         (lambda c: c['intervals'].update(ece=[0.1]), 'an interval has two bounds'),
         (lambda c: c['images']['correct'][0].__setitem__(9, 10**6), 'been counted'),
         (lambda c: c['images']['count'].__setitem__(0, [1]), ''),
+        (lambda c: c['images']['nll'].__setitem__(0, 1e308), 'nll or brier'),
+        (
+            lambda c: c['images']['masks']['objects'].__setitem__(0, [[0.5, 0.5]]),
+            'neither real nor not',
+        ),
         (lambda c: c['images']['names'].__setitem__(0, 7), ''),
         (lambda c: c['images'].update(names=['0']), ''),
         (lambda c: c['images'].update(count=None), ''),
