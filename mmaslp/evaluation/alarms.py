@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import ceil, comb, isnan, log2
 
-from scipy import stats
+from scipy.special import ndtri
 
 from ..metrics.bootstrap import ALARM, Difference
 from ..metrics.catalogue import METRICS, SHOWN, metric_of
@@ -47,7 +47,7 @@ def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str,
     tested = [key for key in keys or TESTED if key in changes]
     _check_images(comparison, len(tested))
 
-    least = stats.norm.isf(ALARM / len(tested))
+    least = -ndtri(ALARM / len(tested))
     sizes = {key: _standard_errors(key, changes[key]) for key in tested}
     return {key: size for key, size in sizes.items() if size > least}
 

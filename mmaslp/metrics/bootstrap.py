@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from ..common.arguments import check_integer
 from .image_metrics import image_metrics
@@ -111,7 +111,7 @@ def _interval(changes: np.ndarray, drawn: np.ndarray) -> tuple[float, float, flo
     error = np.sqrt(images + chance)
     # A variance of 0 has as many degrees of freedom as one likes.
     freedom = (trainings - 1) * (error**2 / chance) ** 2 if chance else np.inf
-    width = stats.t.isf(TAIL, freedom) * error
+    width = -stdtrit(freedom, TAIL) * error
     return float(changes.mean() - width), float(changes.mean() + width), float(error)
 
 
