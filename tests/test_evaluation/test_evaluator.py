@@ -6,7 +6,7 @@ import torch
 
 from mmaslp import fit_calibrator
 from mmaslp.evaluation.evaluator import Evaluator, evaluate_image
-from mmaslp.evaluation.result_files import strict_json
+from mmaslp.evaluation.result_files import load_results, save_result, strict_json
 from mmaslp.metrics import BandTable, CalibrationHistogram
 from mmaslp.metrics.histogram import CHUNK, PixelCounts
 from mmaslp.metrics.image_metrics import mean_iou
@@ -119,3 +119,17 @@ def test_nothing_is_counted_of_an_image_that_is_refused():
         evaluator.add('a', prob, label, prob * np.nan)
     assert evaluator.raw.histogram.count == 0
     assert not evaluator.raw.rows
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_whatever_is_measured_is_read_back(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    evaluator = Evaluator()
+    for number in range(3):
+        label = (rng.random((24, 24)) < rng.choice([0, 0.05, 0.5, 1])).astype(np.uint8)
+        kinds = [rng.random((24, 24)), np.full((24, 24), 0.3), 1.0 - label, 1.0 * label]
+        evaluator.add(str(number), kinds[rng.integers(4)], label)
+    result = evaluator.result('network', 'set')
+    save_result(tmp_path / 'result.json', result)
+    [read] = load_results(tmp_path / 'result.json')
+    assert read.metrics == pytest.approx(result.metrics, nan_ok=True)
