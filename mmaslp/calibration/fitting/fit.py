@@ -269,7 +269,7 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
     try:
         for key in keys:
             # A tensor is equal to no other one as a key.
-            name = key.tolist() if isinstance(key, Tensor) else key
+            name: Any = key.tolist() if isinstance(key, Tensor) else key
             if name != name:
                 raise TypeError('one is nan')
             yield numbers.setdefault(name, len(numbers))
