@@ -141,6 +141,7 @@ def count_pixels(
     mixed = np.empty(values.shape, np.int16)
     mask = np.empty(values.shape, bool)
     counts = torch.zeros(4 * CODES, dtype=torch.int64)
+
     # Slice by slice, to bound the memory.
     step = max(1, _PIECE // max(1, values[0].numel()))
     for start in range(0, len(values), step):

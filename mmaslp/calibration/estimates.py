@@ -73,6 +73,7 @@ def estimate_image(
     distance = decisions.distance(features)
     far = distance > MARGIN
     masked = bool(image.in_mask.any())
+
     dice, score, present = (
         _expected(decisions, image, prob, far) if masked else _empty(decisions)
     )
