@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.inputs import naming
 from ..metrics.bootstrap import Difference, Resamples, differences, resample
 from ..metrics.image_table import ImageTable
 from .result import Result
@@ -31,11 +32,8 @@ class Measured:
     @cached_property
     def images(self) -> ImageTable:
         """ImageTable: Named by stem, or by path where stems repeat."""
-        try:
+        with naming(f'{self.result.model}, {self.result.dataset}'):
             names = image_names(self.result.images.names)
-        except ValueError as error:
-            place = f'{self.result.model}, {self.result.dataset}'
-            raise ValueError(f'{place}: {error}') from error
 
         order = sorted(range(len(names)), key=names.__getitem__)
         images = self.result.images.take(order)
@@ -192,10 +190,8 @@ def compare_files(
             f'{len(rows)} trainings of the first model and {len(others)} of the '
             'second: give as many of each, in the order of their seeds'
         )
-    try:
+    with naming(f'{firsts[0]} and {seconds[0]}'):
         return [compare(*pair) for pair in match(rows, others)]
-    except ValueError as error:
-        raise ValueError(f'{firsts[0]} and {seconds[0]}: {error}') from error
 
 
 # What tells which rows of two files belong together, the first that does: a set is

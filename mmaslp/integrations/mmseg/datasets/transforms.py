@@ -5,6 +5,7 @@ from mmseg.registry import TRANSFORMS
 
 from ....augmentation.windows import PROB, SMALLEST, ObjectFreeWindows
 from ....common.arguments import check_bool, check_integer
+from ....common.inputs import naming
 from ....files.images import read_binary_mask
 
 
@@ -143,10 +144,8 @@ class ObjectFreeCrop:
                 f'{results.get("img_path")}: ObjectFreeCrop needs gt_seg_map: put it '
                 'after LoadBinaryAnnotations'
             )
-        try:
+        with naming(results.get('img_path')):
             image, mask = self._windows(results['img'], results['gt_seg_map'])
-        except ValueError as error:
-            raise ValueError(f'{results.get("img_path")}: {error}') from error
         if mask is results['gt_seg_map']:
             return results
 

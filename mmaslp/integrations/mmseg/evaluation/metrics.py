@@ -31,6 +31,7 @@ from ....common.arrays import (
     at_least_float32,
     one_logit,
 )
+from ....common.inputs import naming
 from ....evaluation.evaluator import Evaluator, ImageSet, evaluate_image
 from ....evaluation.result import Result
 from ....evaluation.result_files import save_result
@@ -240,10 +241,8 @@ class StreamingMetric(BaseMetric):
         for sample in data_samples:
             prob, label = self._reader.read(sample)
             name = sample.get('img_path', len(self.results))
-            try:
+            with naming(name):
                 pixels, record = self.measure(str(name), prob, label)
-            except ValueError as error:
-                raise ValueError(f'{name}: {error}') from error
             self._ignored = self._ignored or pixels.scores.total < label.numel()
             if self._merged is None:
                 self._merged = CalibrationHistogram(pixels.num_classes)
