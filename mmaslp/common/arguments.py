@@ -68,13 +68,17 @@ def optional(check: Callable[..., T], name: str, value: Any, **limits: Any) -> T
 def _checked(
     name: str, value: Any, kind: type, wanted: str, limits: dict[str, float], hint: str
 ) -> Any:
-    fits = isinstance(value, kind) and not isinstance(value, bool)
-    finite = fits and -math.inf < value < math.inf
-    if not finite or not all(
-        _LIMITS[key](value, limit) for key, limit in limits.items()
-    ):
+    fits = isinstance(value, kind) and not isinstance(value, bool) and _is_finite(value)
+    if not fits or not all(_LIMITS[key](value, limit) for key, limit in limits.items()):
         raise _refusal(name, f'{wanted}{_range(limits)}', value, hint)
     return value
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # 10**400
+        return False
 
 
 def _range(limits: dict[str, float]) -> str:

@@ -41,7 +41,7 @@ from mmaslp.common.arguments import (
 def test_numbers(limits, right, wrong, words):
     for value in right:
         assert check_number('x', value, **limits) == value
-    for value in (*wrong, float('nan'), float('inf')):
+    for value in (*wrong, float('nan'), float('inf'), 10**400):
         with pytest.raises(ValueError, match=f'^x must be {words} '):
             check_number('x', value, **limits)
 

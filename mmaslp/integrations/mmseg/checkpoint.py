@@ -119,9 +119,9 @@ def seed_of_training(path: str | None) -> dict[str, int | None]:
         return {}
     try:
         config = load_safely(path, mmap=True)['meta']['cfg']
+        seed = re.search(r'\bseed=(\d+)', config)
     except (KeyError, RuntimeError, TypeError, ValueError):
         return {}  # asks for code, or is not one of MMEngine
-    seed = re.search(r'\bseed=(\d+)', config)
     return {'training_seed': int(seed[1]) if seed else None}
 
 
@@ -195,7 +195,7 @@ def load_weights(model: Any, checkpoint: Mapping[str, Any]) -> str:
     given = checkpoint.get('state_dict', checkpoint)
     state = {
         re.sub(r'^module\.', '', str(key)): value
-        for key, value in given.items()
+        for key, value in (given.items() if isinstance(given, Mapping) else ())
         if isinstance(value, Tensor)
     }
     for key, value in model.state_dict().items():

@@ -27,6 +27,8 @@ def test_the_hook_refuses():
     hook.after_load_checkpoint(runner, nn.Linear(2, 1).state_dict())
     with pytest.raises(ValueError, match=r'does not fit .*2 missing .*\(weight, bias'):
         hook.after_load_checkpoint(runner, {})
+    with pytest.raises(ValueError, match='does not fit'):
+        hook.after_load_checkpoint(runner, {'state_dict': 5})
 
 
 def net(width=4, channels=1, depth=1):
