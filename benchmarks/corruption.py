@@ -1,13 +1,21 @@
-"""Corrupted test images, as ImageNet-C makes them."""
+"""Corrupted test images, as ImageNet-C makes them.
 
+    python benchmarks/corruption.py IMAGES OUT --severities 1 3 5
+
+writes ``OUT/<corruption>_<severity>/<name>.png``; images that are there are kept.
+"""
+
+import argparse
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-__all__ = ['CORRUPTIONS', 'corrupted']
+__all__ = ['CORRUPTIONS', 'corrupt_image', 'corrupted']
 
 # The fifteen that ImageNet-C reports.
 CORRUPTIONS = (
@@ -19,14 +27,8 @@ CORRUPTIONS = (
 _SEEDED = ('impulse_noise', 'glass_blur')
 
 
-def corrupted(images: Tensor, names: Sequence[str]) -> Tensor:
-    """Corrupt every image, by turns by each corruption and each severity.
-
-    What is drawn depends on the name of the image only.
-
-    Args:
-        images (Tensor): ``(N, 3, H, W)``, uint8, RGB, at least 32 pixels on both sides.
-        names (Sequence[str]): Of the images, in their order.
+def corrupt_image(image: np.ndarray, name: str, kind: str, severity: int) -> np.ndarray:
+    """Corrupt an RGB image ``(H, W, 3)``, uint8; all that is drawn follows its name.
 
     Source: `Benchmarking Neural Network Robustness to Common Corruptions and
     Perturbations <https://arxiv.org/abs/1903.12261>`_ (ICLR 2019), by
@@ -34,17 +36,48 @@ def corrupted(images: Tensor, names: Sequence[str]) -> Tensor:
     """
     from imagecorruptions import corrupt
 
-    state, found = np.random.get_state(), []
-    for index, (image, name) in enumerate(zip(images, names)):
-        kind = CORRUPTIONS[index % len(CORRUPTIONS)]
-        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], 'big')
-        np.random.seed(seed)
-        changed = corrupt(
-            image.permute(1, 2, 0).contiguous().numpy(),
-            severity=1 + index // len(CORRUPTIONS) % 5,
-            corruption_name=kind,
-            **({'seed': seed} if kind in _SEEDED else {}),
-        )
-        found.append(torch.from_numpy(np.ascontiguousarray(changed)).permute(2, 0, 1))
+    state = np.random.get_state()
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], 'big')
+    np.random.seed(seed)
+    generator = {'seed': seed} if kind in _SEEDED else {}
+    changed = corrupt(image, severity=severity, corruption_name=kind, **generator)
     np.random.set_state(state)
-    return torch.stack(found)
+    return np.ascontiguousarray(changed).astype(np.uint8)
+
+
+def corrupted(images: Tensor, names: Sequence[str]) -> Tensor:
+    """Corrupt every image, by turns by each corruption and each severity.
+
+    Args:
+        images (Tensor): ``(N, 3, H, W)``, uint8, RGB, at least 32 pixels on both sides.
+        names (Sequence[str]): Of the images, in their order.
+    """
+    changed = []
+    for index, (image, name) in enumerate(zip(images, names)):
+        pixels = image.permute(1, 2, 0).contiguous().numpy()
+        kind = CORRUPTIONS[index % len(CORRUPTIONS)]
+        severity = 1 + index // len(CORRUPTIONS) % 5
+        changed.append(torch.from_numpy(corrupt_image(pixels, name, kind, severity)))
+    return torch.stack(changed).permute(0, 3, 1, 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('images', type=Path)
+    parser.add_argument('out', type=Path)
+    parser.add_argument('--severities', type=int, nargs='+', default=[1, 2, 3, 4, 5])
+    args = parser.parse_args()
+    for severity in args.severities:
+        for kind in CORRUPTIONS:
+            folder = args.out / f'{kind}_{severity}'
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in sorted(args.images.iterdir()):
+                target = folder / f'{file.stem}.png'
+                if not target.is_file():
+                    image = np.asarray(Image.open(file).convert('RGB'))
+                    changed = corrupt_image(image, file.stem, kind, severity)
+                    Image.fromarray(changed).save(target, compress_level=1)
+
+
+if __name__ == '__main__':
+    main()

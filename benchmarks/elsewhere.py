@@ -27,7 +27,7 @@ from mmaslp.files.prob_maps import MapReader
 from mmaslp.metrics.image_metrics import aurc
 
 Pair = tuple[np.ndarray, np.ndarray]
-OTHERS = ('shift', 'other', 'ood')
+WINDOWS = ('windows', 'val_windows')  # which no review meets
 TOP = 10
 
 
@@ -51,7 +51,7 @@ def of_run(path: Path) -> dict[str, list[Pair]]:
                 for z, label in zip(held[f'{part}_logits'], held[f'{part}_labels'])
             ]
             for part in parts
-            if part in ('val', 'test', *OTHERS)
+            if part not in WINDOWS
         }
 
 

